@@ -1,0 +1,64 @@
+# Every command works on a fresh machine that has make and Python 3.11 or later: each one first builds the
+# environment that it needs in .venv, from the extras of pyproject.toml, and only when that file has changed.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format bench chaos fuzz soak mutants clean
+
+help: ## say what there is
+	@echo 'taskfc_ext: a task farm for notebooks'
+	@echo
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+	@echo
+	@echo 'PYTHON=python3.12 chooses the interpreter, VENV=folder another environment than .venv.'
+
+demo: $(VENV)/.stamp-demo ## run notebooks/01_first_task.ipynb on a farm of its own and print what it found (1 to 2 minutes)
+	$(BIN)/python scripts/run_demo.py
+
+test: lint ## everything: lint, types, layers, and all tests with real processes
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.stamp-test ## style, types and layers only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.stamp-test ## rewrite the sources in the one style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.stamp-bench ## this project and its peers, side by side (about 10 minutes; ARGS="--rounds 1" for less)
+	$(BIN)/python -m benchmarks $(ARGS)
+
+chaos: $(VENV)/.stamp-test ## kill -9 of everything, again and again (COUNT=20)
+	for i in $$(seq $(or $(COUNT),20)); do echo "round $$i"; $(BIN)/python -m pytest -q -x tests/system $(ARGS) || exit 1; done
+
+fuzz: $(VENV)/.stamp-test ## the state machine against its model, 20,000 examples
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -q tests/core $(ARGS)
+
+soak: $(VENV)/.stamp-test ## half a million tasks through one farm: nothing may grow (TASKFC_SOAK=100)
+	TASKFC_SOAK=$(or $(TASKFC_SOAK),100) $(BIN)/python -m pytest -q tests/system/test_soak.py $(ARGS)
+
+mutants: $(VENV)/.stamp-test ## every hand-made mistake in the core, each of which the tests must notice (about 3 minutes)
+	TASKFC_MUTANTS=all $(BIN)/python -m pytest -q tests/core/test_mutants.py $(ARGS)
+
+clean: ## remove the environment and all caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+
+# One environment holds all extras; a stamp says which ones are in it already.
+$(VENV)/.stamp-%: pyproject.toml | $(VENV)/.stamp-venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@
+
+$(VENV)/.stamp-venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo 'Python 3.11 or later is needed; say which with `make PYTHON=python3.12 ...`.' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+	    { echo 'This Python cannot make environments; on Debian and Ubuntu: apt install python3-venv.' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@

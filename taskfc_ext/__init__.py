@@ -1,0 +1,116 @@
+"""A task farm for notebooks: put `%%task` on a slow cell and the kernel is free again."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from taskfc_ext.version import __version__
+
+if TYPE_CHECKING:
+    from taskfc_ext.client.aio import FCTaskClient as FCTaskClient
+    from taskfc_ext.client.blocking import BlockingTaskClient as BlockingTaskClient
+    from taskfc_ext.client.future import TaskFuture as TaskFuture
+    from taskfc_ext.client.start import Controller as Controller
+    from taskfc_ext.client.start import TaskClient as TaskClient
+    from taskfc_ext.client.start import attach as attach
+    from taskfc_ext.client.start import restart as restart
+    from taskfc_ext.client.start import start as start
+    from taskfc_ext.errors import ControllerLost as ControllerLost
+    from taskfc_ext.errors import ControllerStopped as ControllerStopped
+    from taskfc_ext.errors import ControllerUnavailable as ControllerUnavailable
+    from taskfc_ext.errors import DependencyFailed as DependencyFailed
+    from taskfc_ext.errors import FarmError as FarmError
+    from taskfc_ext.errors import ProtocolError as ProtocolError
+    from taskfc_ext.errors import RemoteError as RemoteError
+    from taskfc_ext.errors import RequestRefused as RequestRefused
+    from taskfc_ext.errors import ResultExpired as ResultExpired
+    from taskfc_ext.errors import StartFailed as StartFailed
+    from taskfc_ext.errors import StoreError as StoreError
+    from taskfc_ext.errors import TaskAborted as TaskAborted
+    from taskfc_ext.errors import TaskError as TaskError
+    from taskfc_ext.errors import TaskFCError as TaskFCError
+    from taskfc_ext.errors import TaskRejectError as TaskRejectError
+    from taskfc_ext.errors import TaskTimeout as TaskTimeout
+    from taskfc_ext.errors import TaskUnreachable as TaskUnreachable
+    from taskfc_ext.errors import UnknownTask as UnknownTask
+    from taskfc_ext.errors import UnknownTasks as UnknownTasks
+    from taskfc_ext.errors import UnpicklableArgument as UnpicklableArgument
+    from taskfc_ext.errors import UnpicklableResult as UnpicklableResult
+    from taskfc_ext.errors import VersionMismatch as VersionMismatch
+    from taskfc_ext.errors import WorkerLost as WorkerLost
+    from taskfc_ext.protocol.client_messages import TaskInfo as TaskInfo
+    from taskfc_ext.protocol.client_messages import WorkerInfo as WorkerInfo
+    from taskfc_ext.tasks import BaseTask as BaseTask
+    from taskfc_ext.tasks import MapTask as MapTask
+    from taskfc_ext.tasks import StringTask as StringTask
+    from taskfc_ext.tasks import TaskResult as TaskResult
+
+_HOMES = {
+    "BaseTask": "tasks",
+    "BlockingTaskClient": "client.blocking",
+    "Controller": "client.start",
+    "ControllerLost": "errors",
+    "ControllerStopped": "errors",
+    "ControllerUnavailable": "errors",
+    "DependencyFailed": "errors",
+    "FCTaskClient": "client.aio",
+    "FarmError": "errors",
+    "MapTask": "tasks",
+    "ProtocolError": "errors",
+    "RemoteError": "errors",
+    "RequestRefused": "errors",
+    "ResultExpired": "errors",
+    "StartFailed": "errors",
+    "StoreError": "errors",
+    "StringTask": "tasks",
+    "TaskAborted": "errors",
+    "TaskClient": "client.start",
+    "TaskError": "errors",
+    "TaskFCError": "errors",
+    "TaskFuture": "client.future",
+    "TaskInfo": "protocol.client_messages",
+    "TaskRejectError": "errors",
+    "TaskResult": "tasks",
+    "TaskTimeout": "errors",
+    "TaskUnreachable": "errors",
+    "UnknownTask": "errors",
+    "UnknownTasks": "errors",
+    "UnpicklableArgument": "errors",
+    "UnpicklableResult": "errors",
+    "VersionMismatch": "errors",
+    "WorkerInfo": "protocol.client_messages",
+    "WorkerLost": "errors",
+    "attach": "client.start",
+    "restart": "client.start",
+    "start": "client.start",
+}
+"""Where each public name lives. They are imported on first use: a worker needs none of them, and starts with this."""
+
+__all__ = [*sorted(_HOMES), "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Register the magics: what `%load_ext taskfc_ext` calls. Starts nothing."""
+    from taskfc_ext.ipython.extension import load  # IPython is slow to import
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Take the magics away again: what `%unload_ext taskfc_ext` calls. Farms go on."""
+    from taskfc_ext.ipython.extension import unload  # IPython is slow to import
+
+    unload(shell)

@@ -1,0 +1,390 @@
+"""The terminal: `taskfc` starts, stops, shows and steers farms.
+
+Only `start` and `restart` ever start anything; all other commands look at a farm that runs. Answers go to stdout, as
+aligned tables or, with `--json`, as one JSON document. An error is one line on stderr and exit code 1; bad usage is 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import contextmanager
+
+import msgspec
+
+from taskfc_ext.client.blocking import BlockingTaskClient
+from taskfc_ext.client.farm import Condition
+from taskfc_ext.client.launch import LocalFarm
+from taskfc_ext.client.start import Controller, restart, start, stop
+from taskfc_ext.drivers.connection_file import read_connection
+from taskfc_ext.drivers.paths import farm_paths, known_farms
+from taskfc_ext.errors import ControllerLost, ControllerUnavailable, FarmError, TaskFCError, UnknownTask
+from taskfc_ext.protocol.client_messages import TaskInfo
+from taskfc_ext.protocol.ids import MAX_IDS
+from taskfc_ext.text import format_seconds, one_line, plain_text, plural, table
+
+_SEE = "see them with: taskfc tasks"
+STATES = ("waiting", "scheduled", "running", "succeeded", "failed", "aborted")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command, and return its exit code."""
+    arguments = _parser().parse_args(argv)
+    _tolerate_any_text()
+    try:
+        command: Callable[[argparse.Namespace], int] = arguments.command
+        return command(arguments)
+    except (TaskFCError, TimeoutError, OSError) as error:
+        if isinstance(error, BrokenPipeError):
+            # the reader has seen enough (`taskfc tasks | head`); keep the interpreter's last flush quiet
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 128 + signal.SIGPIPE
+        _complain(error)
+        return 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--name", type=_farm_name, default="default", help="which farm (default: default)")
+    common.add_argument("--json", action="store_true", help="answer with one JSON document")
+    parser = argparse.ArgumentParser(
+        prog="taskfc",
+        description="Start, stop, show and steer task farms of this user on this machine.",
+        epilog="TASK is an id (12), a range of ids (3-7), or a name: the newest task of that name.",
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(name: str, command: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        child = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", parents=[common])
+        child.set_defaults(command=command)
+        return child
+
+    command = add("start", _start, "start a farm, or say that it runs")
+    _add_workers(command)
+    command.add_argument("--fresh", action="store_true", help="with an empty store: all tasks and results are dropped")
+    add("stop", _stop, "stop a farm; its store remains, and what is unfinished goes on at the next start")
+    command = add("restart", _restart, "stop a farm and start it again, as it was started")
+    _add_workers(command)
+    add("status", _status, "count the tasks by state, and show what the workers do")
+    add("list", _list, "list the farms of this user, running or stopped")
+    command = add("tasks", _tasks, "list tasks, newest last")
+    command.add_argument("tasks", nargs="*", metavar="TASK", help="only these")
+    command.add_argument("--state", action="append", choices=STATES, help="only in this state; may be repeated")
+    command.add_argument("--limit", type=_positive, default=50, metavar="N", help="at most the newest N (default: 50)")
+    command = add("log", _log, "print what a task has printed so far")
+    command.add_argument("task", metavar="TASK")
+    command = add("abort", _abort, "abort tasks, queued or running")
+    command.add_argument("tasks", nargs="+", metavar="TASK")
+    command = add("clear", _clear, "forget finished tasks and their results")
+    command.add_argument("tasks", nargs="*", metavar="TASK", help="only these (default: all that are finished)")
+    command = add("scale", _scale, "set the number of workers")
+    command.add_argument("workers", type=_count, metavar="N")
+    return parser
+
+
+def _add_workers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-n", "--workers", type=_count, metavar="N", help="how many workers (default: one a core)")
+
+
+# commands
+
+
+def _start(arguments: argparse.Namespace) -> int:
+    _import_from_here()
+    farm = start(arguments.workers, name=arguments.name, fresh=arguments.fresh)
+    return _say_running(arguments, "runs already" if farm.attached else "started")
+
+
+def _restart(arguments: argparse.Namespace) -> int:
+    _import_from_here()
+    _must_be_known(arguments.name)
+    restart(arguments.name, arguments.workers)
+    return _say_running(arguments, "restarted")
+
+
+def _say_running(arguments: argparse.Namespace, what: str) -> int:
+    with _attached(arguments.name) as client:
+        workers = client.workers()
+        info = read_connection(arguments.name)
+        pid = info.pid if info else None
+    if arguments.json:
+        _print_json({"name": arguments.name, "state": "running", "was": what, "pid": pid, "workers": len(workers)})
+    else:
+        print(f"{arguments.name}: {what}, controller {pid}, {plural(len(workers), 'worker')}")
+    return 0
+
+
+def _stop(arguments: argparse.Namespace) -> int:
+    _must_be_known(arguments.name)
+    farm = LocalFarm(arguments.name)
+    was = {Condition.ALIVE: "running", Condition.DEAD: "dead", Condition.STOPPED: "stopped"}[farm.condition()]
+    stop(farm)
+    if arguments.json:
+        _print_json({"name": arguments.name, "state": "stopped", "was": was})
+    else:
+        print(f"{arguments.name}: {'was not running' if was == 'stopped' else 'stopped'}")
+    return 0
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    with _attached(arguments.name) as client:
+        counts = client.queue_status()
+        workers = client.workers()
+    counts = {state: counts["pending" if state == "running" else state] for state in STATES}
+    if arguments.json:
+        _print_json({"name": arguments.name, "state": "running", "tasks": counts, "workers": _plain_data(workers)})
+        return 0
+    print(f"{arguments.name}: running, {plural(len(workers), 'worker')}\n")
+    print(_shown([[str(count) for count in counts.values()]], list(counts), right=range(len(STATES))))
+    if workers:
+        rows = [
+            [str(worker.worker), str(worker.pid), worker.state, "" if worker.running is None else str(worker.running)]
+            for worker in workers
+        ]
+        print("\n" + _shown(rows, ["worker", "pid", "state", "task"], right=(0, 1, 3)))
+    return 0
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    farms = [_facts(name) for name in known_farms()]
+    if arguments.json:
+        _print_json(farms)
+    elif farms:
+        rows = [[one_line(farm[column]) for column in ("name", "state", "pid", "store", "note")] for farm in farms]
+        print(_shown(rows, ["name", "state", "controller", "store", ""], right=(2,)))
+    else:
+        print("no farms; start one with: taskfc start")
+    return 0
+
+
+def _facts(name: str) -> dict[str, object]:
+    farm = LocalFarm(name)
+    facts: dict[str, object] = {
+        "name": name,
+        "state": "unknown",
+        "pid": None,
+        "store": str(farm.paths.store),
+        "note": "",
+    }
+    try:
+        info = farm.connection()
+        facts["state"] = "running" if info else "dead" if farm.condition() is Condition.DEAD else "stopped"
+    except FarmError as error:  # what is wrong with one farm must not hide the others
+        return {**facts, "note": error.message}
+    return {**facts, "pid": info.pid if info else None}
+
+
+def _tasks(arguments: argparse.Namespace) -> int:
+    with _attached(arguments.name) as client:
+        taskids = _taskids(client, arguments.tasks) if arguments.tasks else None
+        tasks = client.list_tasks(taskids=taskids, states=arguments.state, limit=arguments.limit)
+    if arguments.json:
+        _print_json(_plain_data(tasks))
+    elif tasks:
+        headers = ["id", "name", "state", "worker", "tries", "time", "what", ""]
+        print(_shown([_task_row(task) for task in tasks], headers, right=(0, 3, 4, 5)))
+    else:
+        print("no tasks")
+    return 0
+
+
+def _task_row(task: TaskInfo) -> list[str]:
+    state = "stopping" if task.stopping else task.state
+    if task.reason and task.reason not in ("error", task.state):
+        state += f" ({task.reason})"
+    return [
+        str(task.taskid),
+        one_line(task.name),
+        state,
+        "" if task.worker < 0 else str(task.worker),
+        str(task.attempts),
+        "" if task.elapsed is None else format_seconds(task.elapsed),
+        one_line(task.label),
+        one_line(task.message),
+    ]
+
+
+def _log(arguments: argparse.Namespace) -> int:
+    with _attached(arguments.name) as client:
+        (taskid,) = _taskids(client, [arguments.task], most=1)
+        text = client.log(taskid)
+    if arguments.json:
+        _print_json({"taskid": taskid, "text": text})
+    else:
+        shown = plain_text(text)
+        print(shown, end="" if shown.endswith("\n") or not shown else "\n")
+    return 0
+
+
+def _abort(arguments: argparse.Namespace) -> int:
+    aborted, errors, unknown = [], [], []
+    with _attached(arguments.name) as client:
+        for taskid in _taskids(client, arguments.tasks):
+            try:
+                client.abort(taskid)
+            except UnknownTask as error:
+                if error.hint:
+                    unknown.append(taskid)
+                else:  # it has ended already
+                    errors.append(error)
+            else:
+                aborted.append(taskid)
+    if arguments.json:
+        _print_json({"aborted": aborted})
+    elif aborted:
+        print(f"aborted: {', '.join(map(str, aborted))}")
+    for refused in errors:
+        _complain(refused)
+    if unknown:  # one line, however long the range that was typed
+        shown = ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
+        what = "no task" if len(unknown) == 1 else "none of the tasks"
+        _complain(UnknownTask(f"there is {what} {shown}", hint=_SEE))
+    return 1 if errors or unknown else 0
+
+
+def _clear(arguments: argparse.Namespace) -> int:
+    with _attached(arguments.name) as client:
+        n_cleared = client.clear(_taskids(client, arguments.tasks) if arguments.tasks else None)
+    if arguments.json:
+        _print_json({"cleared": n_cleared})
+    else:
+        print(f"{plural(n_cleared, 'finished task')} forgotten")
+    return 0
+
+
+def _scale(arguments: argparse.Namespace) -> int:
+    with _attached(arguments.name) as client:
+        before = client.scale(arguments.workers)
+    if arguments.json:
+        _print_json({"workers": arguments.workers, "before": before})
+    else:
+        print(f"{arguments.name}: {plural(arguments.workers, 'worker')} (before: {before})")
+    return 0
+
+
+# farms and tasks by name
+
+
+class _WatchedFarm(LocalFarm):
+    """A farm that is only looked at: nobody starts it again because a list was asked for."""
+
+    def revive(self) -> None:
+        raise ControllerLost(
+            f"farm {self.name!r} has died", hint=f"start it again with: taskfc start{_option(self.name)}"
+        )
+
+
+@contextmanager
+def _attached(name: str) -> Iterator[BlockingTaskClient]:
+    """Connect to a farm that runs; never starts one."""
+    farm = _WatchedFarm(name)
+    if farm.connection() is None:
+        raise ControllerUnavailable(f"no farm {name!r} runs here", hint=f"start it with: taskfc start{_option(name)}")
+    with Controller(farm, attached=True).client(label="taskfc") as client:
+        yield client
+
+
+def _must_be_known(name: str) -> None:
+    if name not in known_farms():
+        raise ControllerUnavailable(f"there is no farm {name!r}", hint="see what there is with: taskfc list")
+
+
+def _taskids(client: BlockingTaskClient, words: Sequence[str], most: int = MAX_IDS) -> list[int]:
+    """Return the tasks that `words` stand for: ids, ranges of ids, names; each may be a list with commas."""
+    taskids: list[int] = []
+    for word in filter(None, ",".join(words).split(",")):
+        if re.fullmatch(r"\d{1,15}", word):
+            taskids.append(int(word))
+        elif match := re.fullmatch(r"(\d{1,15})-(\d{1,15})", word):
+            first, last = int(match[1]), int(match[2])
+            if last < first:
+                raise UnknownTask(f"the range {word} runs backwards")
+            if last - first >= most:
+                raise UnknownTask(f"{word} are too many tasks: {most:,} at once")
+            taskids.extend(range(first, last + 1))
+        else:
+            newest = client.list_tasks(name=word, limit=1)
+            if not newest:
+                raise UnknownTask(f"there is no task named {plain_text(word)!r}", hint=_SEE)
+            taskids.append(newest[-1].taskid)
+    if not 0 < len(taskids) <= most:
+        raise UnknownTask(f"{' '.join(words)!r} stands for {len(taskids):,} tasks; between 1 and {most:,} are possible")
+    return taskids
+
+
+def _import_from_here() -> None:
+    # workers get this process's import path; users expect the modules beside them, as in a notebook
+    sys.path.insert(0, os.getcwd())
+
+
+# arguments
+
+
+def _farm_name(word: str) -> str:
+    try:
+        farm_paths(word)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return word
+
+
+def _count(word: str) -> int:
+    if not re.fullmatch(r"\d{1,4}|10000", word):
+        raise argparse.ArgumentTypeError(f"{word!r} is not a number from 0 to 10000")
+    return int(word)
+
+
+def _positive(word: str) -> int:
+    if not re.fullmatch(r"\d{1,6}", word) or not 1 <= int(word) <= MAX_IDS:
+        raise argparse.ArgumentTypeError(f"{word!r} is not a number from 1 to {MAX_IDS}")
+    return int(word)
+
+
+def _option(name: str) -> str:
+    return "" if name == "default" else f" --name {name}"
+
+
+# answers
+
+
+def _shown(rows: list[list[str]], headers: list[str], right: Container[int] = ()) -> str:
+    """Return a table for stdout: on a terminal, lines are cut at its width."""
+    most = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return table(rows, headers, right=right, most=most)
+
+
+def _plain_data(value: object) -> object:
+    return msgspec.to_builtins(value)
+
+
+def _print_json(value: object) -> None:
+    # all but ASCII is escaped, so what tasks have written cannot steer a terminal here either
+    print(json.dumps(value, indent=2))
+
+
+def _complain(error: BaseException) -> None:
+    message = error.message if isinstance(error, TaskFCError) else str(error) or type(error).__name__
+    hint = error.hint if isinstance(error, TaskFCError) else ""
+    if hint and isinstance(error, UnknownTask):
+        hint = _SEE  # the controller's own hint is for Python
+    print(f"taskfc: {one_line(message)}{f' ({one_line(hint)})' if hint else ''}", file=sys.stderr)
+
+
+def _tolerate_any_text() -> None:
+    # task names and outputs may hold what this terminal's encoding, or any, cannot express
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

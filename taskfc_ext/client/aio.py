@@ -1,0 +1,356 @@
+"""`FCTaskClient`: all that a client can do, for code that awaits.
+
+Methods that ask the controller are coroutines, and can be awaited in any event loop: the connection lives in a thread
+of its own. They await nothing but `wait`, so that `BlockingTaskClient` can drive them in the calling thread.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, Unpack
+
+from taskfc_ext.client import answers, maps
+from taskfc_ext.client.future import TaskFuture
+from taskfc_ext.client.mapper import Mapper, ParallelFunction
+from taskfc_ext.client.options import Options, Task, TaskOptions, check_wait
+from taskfc_ext.client.remote import RemoteController
+from taskfc_ext.client.requests import Call
+from taskfc_ext.client.steering import Steering, checked_id
+from taskfc_ext.client.submitting import Submitter
+from taskfc_ext.client.template import Template
+from taskfc_ext.client.waiting import wait
+from taskfc_ext.errors import TaskFCError, UnknownTask
+from taskfc_ext.protocol.client_messages import (
+    Abort,
+    Barrier,
+    Clear,
+)
+from taskfc_ext.protocol.ids import MAX_IDS
+from taskfc_ext.tasks import BaseTask, Depend, MapTask, StringTask, check_names
+
+if TYPE_CHECKING:
+    from taskfc_ext.client.blocking import BlockingTaskClient
+
+FLUSH_AT_CLOSE = 10.0
+"""Seconds that closing a client, and the interpreter's exit, wait for tasks to be accepted."""
+
+
+class FCTaskClient(Steering):
+    """The async client of a task controller. `TaskClient()` gives the blocking one.
+
+    Every request carries the session and a number; a repeat gets the first answer, so that a lost answer does no harm.
+    All requests raise `ControllerStopped` when the farm was stopped, and wait while a dead one comes back.
+
+    Args:
+        remote_reference: the connected controller.
+    """
+
+    def __init__(self, remote_reference: RemoteController) -> None:
+        super().__init__(remote_reference)
+        self.submitter = Submitter(remote_reference, Options())
+
+    # the seed's interface
+
+    async def run(self, task: BaseTask, block: bool = False) -> Any:
+        """Submit a `MapTask` or a `StringTask`; return its taskid once it is accepted, or, with `block`, its result.
+
+        Raises:
+            TypeError: it is no task.
+        """
+        future = self._submit_task(task)
+        await self._accepted(future)
+        return await self._result(future) if block else future.taskid
+
+    async def get_task_result(self, taskid: int, block: bool = False) -> Any:
+        """Return the result of a task; `None` if it has not ended and this does not `block`.
+
+        The result of a function is its value, of a cell the value of its last expression; its exception is raised. Of
+        a `StringTask` it is a `TaskResult`, which holds the task's own exception in `failure`.
+
+        Raises:
+            UnknownTask: there is no such task, or it was cleared (an IndexError).
+        """
+        remote, template = self.remote_reference, self._foreign_template()
+        ask = remote.follow if block else remote.peek
+        future = await wait(ask(template, checked_id(taskid)))
+        return await self._result(future) if block or future.done() else None
+
+    async def abort(self, taskid: int) -> None:
+        """Stop a task, queued or running. When this returns, the task can have no result any more.
+
+        Raises:
+            TypeError: not an int.
+            UnknownTask: there is no such task, or it has ended, or was aborted before (an IndexError).
+        """
+        await self._ask(Abort, ahead=True, taskid=checked_id(taskid))
+
+    async def barrier(self, taskids: Task | Iterable[Task] | None = None, timeout: float | None = None) -> None:
+        """Wait until tasks have ended, whatever they ended in.
+
+        Args:
+            taskids: one or several; `None`: all that are unfinished now, other clients' too.
+            timeout: seconds.
+
+        Raises:
+            TimeoutError: they have not ended by then; nothing happens to the tasks.
+            UnknownTask: there never was such a task; one that was cleared has ended.
+        """
+        timeout = check_wait(timeout)
+        ids = None if taskids is None else await self._ids(taskids)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        for part in [None] if ids is None else _parts(ids):
+            barrier = Call(Barrier, {"taskids": part})
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            try:
+                self.remote_reference.open_barrier(barrier)
+                answers.value_of(await wait(barrier.answer, left))
+            except TimeoutError:
+                what = "the unfinished tasks" if ids is None else f"tasks {_shown(ids)}"
+                raise TimeoutError(f"{what} have not all ended after {timeout} s") from None
+            finally:
+                if not barrier.answer.done() or barrier.answer.cancelled():
+                    self.remote_reference.unwait(barrier)
+
+    async def clear(self, taskids: Task | Iterable[Task] | None = None) -> int:
+        """Forget finished tasks and their results, all of them by default; return how many.
+
+        Raises:
+            UnknownTasks: for some there is nothing to clear; the others were cleared (a KeyError).
+        """
+        if taskids is None:
+            return int(await self._ask(Clear))
+        return sum([await self._ask(Clear, taskids=part) for part in _parts(await self._ids(taskids))])
+
+    async def map(self, func: Callable[..., Any], *sequences: Iterable[Any]) -> list[Any]:
+        """Apply `func` to the items of `sequences`, one task an item, load balanced; return the list of results.
+
+        Waits for all of them. If some failed, the exception of the first of these in the list is raised, with
+        a note that names the others.
+
+        Raises:
+            ValueError: the sequences are of different lengths.
+        """
+        return await maps.results(maps.submit(self.remote_reference, self.submitter, func, sequences))
+
+    def mapper(
+        self,
+        clear_before: bool = False,
+        clear_after: bool = False,
+        retries: int = 0,
+        recovery_task: BaseTask | None = None,
+        depend: Depend | None = None,
+        block: bool = True,
+    ) -> Mapper[Any]:
+        """Return an object whose `map` runs its tasks with these options; see `MapTask` for them.
+
+        Args:
+            clear_before: see `MapTask`.
+            clear_after: see `MapTask`.
+            retries: see `MapTask`.
+            recovery_task: see `MapTask`.
+            depend: see `MapTask`.
+            block: wait and return the results; else `map` returns the taskids.
+        """
+        options = BaseTask(clear_before, clear_after, retries, recovery_task, depend)
+        submitter = Submitter(self.remote_reference, self.submitter.options.of_task(options))
+
+        async def run(func: Callable[..., Any], sequences: tuple[Iterable[Any], ...]) -> list[Any]:
+            futures = maps.submit(self.remote_reference, submitter, func, sequences)
+            if block:
+                return await maps.results(futures)
+            await self.flush()
+            for future in futures:
+                _raise_if_refused(future)
+            return [future.taskid for future in futures]
+
+        return Mapper(self, run, block=block, **vars(options))
+
+    def parallel(
+        self,
+        clear_before: bool = False,
+        clear_after: bool = False,
+        retries: int = 0,
+        recovery_task: BaseTask | None = None,
+        depend: Depend | None = None,
+        block: bool = True,
+    ) -> Callable[[Callable[..., Any]], ParallelFunction[Any]]:
+        """Return a decorator that makes `f(item, ...)` a parallel map `f(sequence, ...)`; see `mapper`."""
+        return self.mapper(clear_before, clear_after, retries, recovery_task, depend, block).parallel()
+
+    def adapt_to_blocking_client(self) -> BlockingTaskClient:
+        """Return the blocking client over the same connection."""
+        from taskfc_ext.client.blocking import BlockingTaskClient  # each face gives the other one
+
+        return BlockingTaskClient(self)
+
+    # submitting
+
+    def submit(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> TaskFuture:
+        """Queue `f(*args, **kwargs)` and return its future at once; it is sent together with all that is queued.
+
+        A future among the arguments is replaced by its result on the worker, and the task comes after it.
+
+        Raises:
+            UnpicklableArgument: the function or an argument cannot travel; the message says which and why.
+        """
+        return self.submitter.submit(f, args, kwargs)
+
+    def submit_cell(
+        self,
+        source: str,
+        names: Mapping[str, Any] | None = None,
+        outs: str | Sequence[str] | None = None,
+        *,
+        keep: bool = False,
+        **options: Unpack[TaskOptions],
+    ) -> TaskFuture:
+        """Queue code as a cell runs it: its value is that of its last expression.
+
+        Args:
+            source: the code; IPython's syntax is understood.
+            names: names and values that it starts with; a future stands for its result.
+            outs: names that come back, as `future.ns.x`.
+            keep: run in the worker's persistent namespace instead of a fresh one.
+            **options: those of `with_options`.
+        """
+        if not isinstance(source, str):
+            raise TypeError(f"source is a str, not {source!r}")
+        submitter = self.submitter
+        if options:
+            submitter = Submitter(self.remote_reference, submitter.options.with_changes({**options}))
+        return submitter.submit_cell(source, names or {}, check_names("outs", outs), keep=keep)
+
+    def with_options(self, **options: Unpack[TaskOptions]) -> FCTaskClient:
+        """Return the same client, whose submissions have these options on top of its own.
+
+        Args:
+            **options: `retries`, `recovery_task`, `depend`, `clear_before`, `clear_after` as in `MapTask`; and
+                `name`: finds the task again;
+                `priority`: higher ones go first;
+                `timeout`: seconds of run time for one attempt;
+                `after`: futures or ids of tasks that have to succeed first (`after_any=True`: to end);
+                `on_lost`: `"retry"`, or `"fail"` for what must never run twice, when its worker dies;
+                `retry_on`: the exception types that are worth a retry;
+                `backoff`: seconds before the first retry, doubled for each further one.
+        """
+        other = copy.copy(self)
+        other.submitter = Submitter(self.remote_reference, self.submitter.options.with_changes({**options}))
+        return other
+
+    async def flush(self, timeout: float | None = None) -> None:
+        """Wait until all that was submitted before has been accepted (or refused, which its future then tells).
+
+        Raises:
+            TimeoutError: after `timeout` seconds; says how many tasks are not accepted.
+        """
+        timeout = check_wait(timeout)
+        try:
+            await wait(self.remote_reference.flush(), timeout)
+        except TimeoutError:
+            n = self.remote_reference.n_unaccepted
+            raise TimeoutError(f"{n} tasks have not been accepted after {timeout} s") from None
+
+    async def future(self, id_or_name: int | str) -> TaskFuture:
+        """Return a future of any task of this controller: by id, or the newest of a name.
+
+        Raises:
+            UnknownTask: there is no such task.
+        """
+        if isinstance(id_or_name, str):
+            found = await self.list_tasks(name=id_or_name, limit=1)
+            missing = UnknownTask(f"there is no task named {id_or_name!r}")
+        else:
+            found = await self.list_tasks(taskids=(checked_id(id_or_name),))
+            missing = UnknownTask(f"there is no task {id_or_name}", taskid=id_or_name)
+        if not found:
+            raise missing
+        template = self._foreign_template(found[-1].label, found[-1].name)
+        return await wait(self.remote_reference.follow(template, found[-1].taskid))
+
+    # the end
+
+    async def close(self) -> None:
+        """Disconnect, when all that was submitted is accepted; tasks go on.
+
+        Raises:
+            TimeoutError: that took more than 10 seconds; says how many tasks are lost. It is closed all the same.
+        """
+        if self.remote_reference.is_closed:
+            return
+        try:
+            if self.remote_reference.n_unaccepted:
+                await self.flush(FLUSH_AT_CLOSE)
+        except TaskFCError:
+            pass  # the futures say so
+        finally:
+            self.remote_reference.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of controller {self.remote_reference.farm_name!r}>"
+
+    # inside
+
+    def _submit_task(self, task: BaseTask) -> TaskFuture:
+        if not isinstance(task, MapTask | StringTask):
+            raise TypeError(f"run takes a MapTask or a StringTask, not {task!r}")
+        submitter = Submitter(self.remote_reference, self.submitter.options.of_task(task))
+        if isinstance(task, StringTask):
+            return submitter.submit_string(task)
+        return submitter.submit(task.function, task.args, task.kwargs)
+
+    async def _accepted(self, future: TaskFuture) -> None:
+        await self.flush()
+        _raise_if_refused(future)
+
+    async def _result(self, future: TaskFuture) -> Any:
+        try:
+            return await wait(future)
+        except Exception:
+            if future.holds_its_exception:
+                return future.task_result()
+            raise
+
+    async def _ids(self, tasks: Task | Iterable[Task]) -> tuple[int, ...]:
+        if isinstance(tasks, str | bytes):  # a sequence as well, of what can be no task
+            raise TypeError(f"tasks are given as an id, a future or a sequence of these, not {tasks!r}")
+        several = (tasks,) if isinstance(tasks, TaskFuture | int) else tuple(tasks)
+        if any(isinstance(task, TaskFuture) and not task.accepted for task in several):
+            await self.flush()
+        ids = []
+        for task in several:
+            if isinstance(task, TaskFuture):
+                _raise_if_refused(task)
+            ids.append(checked_id(task.taskid if isinstance(task, TaskFuture) else task))
+        return tuple(ids)
+
+    def _foreign_template(self, label: str = "", name: str | None = None) -> Template:
+        return Template(self.remote_reference, None, label=label, name=name)
+
+
+def _parts(ids: tuple[int, ...]) -> list[tuple[int, ...]]:
+    return [ids[i : i + MAX_IDS] for i in range(0, len(ids), MAX_IDS)]
+
+
+def _shown(ids: tuple[int, ...]) -> str:
+    return ", ".join(map(str, ids[:5])) + (", ..." if len(ids) > 5 else "")
+
+
+def _raise_if_refused(future: TaskFuture) -> None:
+    if not future.accepted:
+        error = future.exception()
+        if error is not None:
+            raise error

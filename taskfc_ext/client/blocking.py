@@ -1,0 +1,168 @@
+"""`BlockingTaskClient`: the client for code that cannot await, such as a notebook's cell.
+
+One line a method: `drive` runs the async client's coroutine in the calling thread. Ctrl-C ends the wait at once and
+harms no task. Docstrings are the async client's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+from taskfc_ext.client.aio import FCTaskClient
+from taskfc_ext.client.answers import Answer
+from taskfc_ext.client.future import TaskFuture
+from taskfc_ext.client.mapper import Mapper, ParallelFunction
+from taskfc_ext.client.options import Task, TaskOptions
+from taskfc_ext.client.waiting import drive
+from taskfc_ext.protocol.client_messages import TaskInfo, WorkerInfo
+from taskfc_ext.tasks import BaseTask, Depend
+
+C = TypeVar("C", bound=type)
+
+
+def _documented_by_async_client(cls: C) -> C:
+    for name, method in vars(cls).items():
+        if not name.startswith("_"):
+            method.__doc__ = getattr(FCTaskClient, name).__doc__
+    return cls
+
+
+@_documented_by_async_client
+class BlockingTaskClient:
+    """A client of a task controller whose methods block. `TaskClient()` connects one; a `with` closes it.
+
+    Any thread may use it.
+
+    Args:
+        client: the async client that it drives.
+    """
+
+    def __init__(self, client: FCTaskClient) -> None:
+        self._client = client
+        self._submitter = client.submitter
+
+    # the seed's interface
+
+    def run(self, task: BaseTask, block: bool = False) -> Any:
+        return drive(self._client.run(task, block))
+
+    def get_task_result(self, taskid: int, block: bool = False) -> Any:
+        return drive(self._client.get_task_result(taskid, block))
+
+    def abort(self, taskid: int) -> None:
+        drive(self._client.abort(taskid))
+
+    def barrier(self, taskids: Task | Iterable[Task] | None = None, timeout: float | None = None) -> None:
+        drive(self._client.barrier(taskids, timeout))
+
+    def spin(self) -> None:
+        drive(self._client.spin())
+
+    def queue_status(self, verbose: bool = False) -> dict[str, Any]:
+        return drive(self._client.queue_status(verbose))
+
+    def clear(self, taskids: Task | Iterable[Task] | None = None) -> int:
+        return drive(self._client.clear(taskids))
+
+    def map(self, func: Callable[..., Any], *sequences: Iterable[Any]) -> list[Any]:
+        return drive(self._client.map(func, *sequences))
+
+    def mapper(
+        self,
+        clear_before: bool = False,
+        clear_after: bool = False,
+        retries: int = 0,
+        recovery_task: BaseTask | None = None,
+        depend: Depend | None = None,
+        block: bool = True,
+    ) -> Mapper[Any]:
+        mapper = self._client.mapper(clear_before, clear_after, retries, recovery_task, depend, block)
+        return mapper.adapted(self, drive)
+
+    def parallel(
+        self,
+        clear_before: bool = False,
+        clear_after: bool = False,
+        retries: int = 0,
+        recovery_task: BaseTask | None = None,
+        depend: Depend | None = None,
+        block: bool = True,
+    ) -> Callable[[Callable[..., Any]], ParallelFunction[Any]]:
+        return self.mapper(clear_before, clear_after, retries, recovery_task, depend, block).parallel()
+
+    def get_client_name(self) -> str:
+        return drive(self._client.get_client_name())
+
+    def unpackage(self, reply: Answer) -> Any:
+        return self._client.unpackage(reply)
+
+    def adapt_to_blocking_client(self) -> BlockingTaskClient:
+        return self
+
+    # submitting
+
+    def submit(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> TaskFuture:
+        return self._submitter.submit(f, args, kwargs)
+
+    def submit_cell(
+        self,
+        source: str,
+        names: Mapping[str, Any] | None = None,
+        outs: str | Sequence[str] | None = None,
+        *,
+        keep: bool = False,
+        **options: Unpack[TaskOptions],
+    ) -> TaskFuture:
+        return self._client.submit_cell(source, names, outs, keep=keep, **options)
+
+    def with_options(self, **options: Unpack[TaskOptions]) -> BlockingTaskClient:
+        return BlockingTaskClient(self._client.with_options(**options))
+
+    def flush(self, timeout: float | None = None) -> None:
+        drive(self._client.flush(timeout))
+
+    def future(self, id_or_name: int | str) -> TaskFuture:
+        return drive(self._client.future(id_or_name))
+
+    # looking and steering
+
+    def list_tasks(
+        self,
+        taskids: Iterable[int] | None = None,
+        states: Iterable[str] | None = None,
+        name: str | None = None,
+        owner: str | None = None,
+        limit: int = 1000,
+    ) -> list[TaskInfo]:
+        return drive(self._client.list_tasks(taskids, states, name, owner, limit))
+
+    def log(self, taskid: int) -> str:
+        return drive(self._client.log(taskid))
+
+    def workers(self) -> list[WorkerInfo]:
+        return drive(self._client.workers())
+
+    def scale(self, n: int) -> int:
+        return drive(self._client.scale(n))
+
+    def stop(self) -> None:
+        drive(self._client.stop())
+
+    def close(self) -> None:
+        drive(self._client.close())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return repr(self._client).replace("FCTaskClient", "BlockingTaskClient")

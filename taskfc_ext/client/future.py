@@ -1,0 +1,384 @@
+"""`TaskFuture`: a `concurrent.futures.Future` that costs little until somebody looks at it.
+
+A plain one makes a condition, a lock and two lists, 1.9 KB and 10 µs, though most futures are only ever asked for
+their result once it is there. Here these are made on first use, under one lock for all futures: whoever
+makes them and whoever settles the future see each other, so no waiter is missed. Everything that
+`concurrent.futures` itself reaches for (`_condition`, `_waiters`, `_state`) is there under its name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import os
+import threading
+from collections.abc import Callable, Generator
+from concurrent.futures import CancelledError
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+
+from taskfc_ext.client.callbacks import CallbackThread
+from taskfc_ext.client.outcome import Facts, FactsRow, Raised, load, names_of
+from taskfc_ext.client.template import Template
+from taskfc_ext.client.waiting import check_may_block
+from taskfc_ext.errors import TaskAborted
+from taskfc_ext.protocol.payloads import Payload, Reason
+from taskfc_ext.serialize import SourceResult
+from taskfc_ext.tasks import Namespace, TaskResult
+
+PENDING = "PENDING"
+CANCELLED = "CANCELLED_AND_NOTIFIED"
+FINISHED = "FINISHED"
+"""The names that `concurrent.futures` gives these states."""
+
+_STATES = {Reason.ABORTED.value: "aborted", "": "succeeded"}
+
+_making = threading.Lock()
+_callbacks = CallbackThread()
+
+
+def _after_fork() -> None:
+    # another thread may have held the lock, and the callback thread is not in the child
+    global _making, _callbacks
+    _making = threading.Lock()
+    _callbacks = CallbackThread()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+class _Watched:
+    """What only a future that is waited for has."""
+
+    __slots__ = ("callbacks", "condition", "waiters")
+
+    def __init__(self) -> None:
+        self.condition = threading.Condition()
+        self.waiters: list[Any] = []
+        self.callbacks: list[Callable[[Any], object]] = []
+
+
+class _LoopWaiter:
+    """Wakes a coroutine when the future ends; stands among the future's waiters."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.woken: asyncio.Future[None] = self._loop.create_future()
+
+    def add_result(self, future: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._wake)
+        except RuntimeError:
+            pass  # the loop was closed: nobody waits any more
+
+    add_exception = add_cancelled = add_result
+
+    def _wake(self) -> None:
+        if not self.woken.done():
+            self.woken.set_result(None)
+
+
+class TaskFuture(concurrent.futures.Future[Any]):
+    """A task's result, now or later. Made by `submit`, `future` and the magics, never directly.
+
+    It works with `concurrent.futures.wait` and `as_completed` and with `asyncio.wrap_future`, and can be awaited:
+    an `await` that is cancelled or times out harms no task. Done-callbacks run on a thread of their own.
+    Waits end with `ControllerStopped` when the farm is stopped; `client.future(id)` follows the task again.
+    """
+
+    # _place: None while unsent, the message it went out with until accepted, then the task id.
+    # _payload: the body until it was sent, then None, then the result until it is decoded.
+    __slots__ = ("_facts", "_payload", "_place", "_state", "_template", "_value", "_watched")
+
+    def __init__(self, template: Template, body: Payload | None = None, taskid: int | None = None) -> None:
+        self._template = template
+        self._payload = body
+        self._place: object = taskid
+        self._state = PENDING
+        self._watched: _Watched | None = None
+        self._value: object = None
+        self._facts: FactsRow | None = None
+
+    # what concurrent.futures reaches for
+
+    def _watch(self) -> _Watched:
+        watched = self._watched
+        if watched is None:
+            with _making:
+                watched = self._watched
+                if watched is None:
+                    watched = self._watched = _Watched()
+        return watched
+
+    @property
+    def _condition(self) -> threading.Condition:  # type: ignore[override]
+        return self._watch().condition
+
+    @property
+    def _waiters(self) -> list[Any]:  # type: ignore[override]
+        return self._watch().waiters
+
+    # the interface of concurrent.futures.Future
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Return the task's value, or raise its exception, when it has ended.
+
+        A `StringTask`'s value is a `TaskResult`, a cell's the value of its last expression.
+
+        Raises:
+            TimeoutError: it has not ended after `timeout` seconds.
+            CancelledError: it was cancelled.
+            ControllerStopped: the farm was stopped.
+        """
+        outcome = self._outcome(timeout)
+        if type(outcome) is Raised:
+            try:
+                raise outcome.error
+            finally:
+                del self, outcome  # else the traceback keeps the future, and the future the traceback
+        if isinstance(outcome, SourceResult):
+            return outcome.value if outcome.is_cell else self.task_result()
+        return outcome
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Return the task's exception, or `None` if it succeeded, when it has ended.
+
+        Raises:
+            TimeoutError: it has not ended after `timeout` seconds.
+            CancelledError: it was cancelled.
+        """
+        outcome = self._outcome(timeout)
+        return outcome.error if isinstance(outcome, Raised) else None
+
+    def cancel(self) -> bool:
+        """Drop the task if it has not started, and say truthfully whether that was so.
+
+        Raises:
+            ControllerLost: the controller did not answer for 10 seconds; nothing is known.
+        """
+        if self._state == PENDING:
+            return self._template.owner.cancel(self)
+        return self._state == CANCELLED
+
+    def cancelled(self) -> bool:
+        """Tell whether `cancel` dropped it. An aborted task was not cancelled: it raises `TaskAborted`."""
+        return self._state == CANCELLED
+
+    def running(self) -> bool:
+        """`False`: only the controller knows, and this never asks; `state` does."""
+        return False
+
+    def done(self) -> bool:
+        """Tell whether it has ended, in whatever way. Never blocks."""
+        return self._state is not PENDING
+
+    def add_done_callback(self, fn: Callable[[TaskFuture], object]) -> None:
+        """Call `fn(self)` when it has ended, on a thread of its own; at once, and here, if it has ended already."""
+        watched = self._watch()
+        with watched.condition:
+            if self._state is PENDING:
+                watched.callbacks.append(fn)
+                return
+        fn(self)
+
+    def set_running_or_notify_cancel(self) -> NoReturn:
+        raise RuntimeError("the farm, not its user, sets what becomes of a task")
+
+    def set_result(self, result: Any) -> NoReturn:
+        raise RuntimeError("the farm, not its user, sets what becomes of a task")
+
+    def set_exception(self, exception: BaseException | None) -> NoReturn:
+        raise RuntimeError("the farm, not its user, sets what becomes of a task")
+
+    # what a task adds
+
+    @property
+    def taskid(self) -> int | None:
+        """The task's id; `None` until it was accepted. Never blocks."""
+        place = self._place
+        return place if isinstance(place, int) else None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the task is in the store, and so survives the death of any process. Never blocks."""
+        return isinstance(self._place, int)
+
+    @property
+    def name(self) -> str | None:
+        """The name it was submitted under, if any."""
+        return self._template.name
+
+    @property
+    def label(self) -> str:
+        """What its code is called: a function's name, the start of a cell."""
+        return self._template.label
+
+    @property
+    def state(self) -> str:
+        """The task's state: waiting, scheduled, running, succeeded, failed or aborted. Asks while it is unfinished."""
+        if self._state == CANCELLED:
+            return "aborted"
+        if self._facts is not None:
+            return _STATES.get(self._facts[0], "failed")
+        taskid = self.taskid
+        if taskid is not None:
+            return self._template.owner.describe(taskid).state
+        if self._state == FINISHED:  # it ended here, before it was accepted
+            error = self._value.error if isinstance(self._value, Raised) else None
+            return "aborted" if isinstance(error, TaskAborted) else "failed"
+        return "waiting" if self._template.after or self._template.inputs else "scheduled"
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts were made so far. Asks while it is unfinished."""
+        if self._facts is not None:
+            return Facts._make(self._facts).attempts
+        taskid = self.taskid
+        return 0 if taskid is None else self._template.owner.describe(taskid).attempts
+
+    @property
+    def stdout(self) -> str:
+        """What the task has printed so far. Asks while it is unfinished."""
+        if self._facts is not None:
+            return Facts._make(self._facts).output
+        taskid = self.taskid
+        return "" if taskid is None else self._template.owner.log(taskid)
+
+    @property
+    def ns(self) -> Namespace:
+        """The names that a cell or a `StringTask` brings back; waits for the end. An access raises the failure."""
+        outcome = self._outcome(None)
+        if isinstance(outcome, Raised):
+            return Namespace({}, outcome.error)
+        return Namespace(names_of(outcome))
+
+    def abort(self) -> None:
+        """Stop the task, running or not; its result then raises `TaskAborted`.
+
+        Raises:
+            UnknownTask: it has ended already.
+        """
+        self._template.owner.abort(self)
+
+    @property
+    def holds_its_exception(self) -> bool:
+        """Whether this is a `StringTask` that has ended in its own exception: its `task_result` is not raised."""
+        outcome = self._outcome(0) if self._state is FINISHED else None
+        return isinstance(outcome, Raised) and outcome.is_held
+
+    def task_result(self) -> TaskResult:
+        """Return how the task ended, its exception as a value, when it has ended.
+
+        Raises:
+            CancelledError: it was cancelled.
+            ControllerUnavailable: how it ended is not known.
+        """
+        outcome = self._outcome(None)
+        failure = outcome.error if isinstance(outcome, Raised) else None
+        if self._facts is None:
+            raise failure or CancelledError
+        facts = Facts._make(self._facts)
+        return TaskResult(
+            taskid=self.taskid if self.taskid is not None else -1,
+            engineid=facts.worker,
+            results={} if failure else names_of(outcome),
+            failure=failure,
+            submitted=datetime.fromtimestamp(facts.submitted, UTC),
+            completed=datetime.fromtimestamp(facts.completed, UTC),
+            duration=facts.seconds,
+            attempts=facts.attempts,
+        )
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        if self._state is PENDING:
+            waiter = _LoopWaiter()
+            watched = self._watch()
+            with watched.condition:
+                if self._state is not PENDING:
+                    waiter.add_result(self)
+                watched.waiters.append(waiter)
+            try:
+                yield from waiter.woken
+            finally:
+                with watched.condition:
+                    watched.waiters.remove(waiter)
+        return self.result()
+
+    def __repr__(self) -> str:
+        if self._state is PENDING:
+            state = "unfinished" if self.accepted else "not yet accepted"
+        else:
+            state = self.state if self._facts or not self.accepted else "given up"
+        taskid = "" if self.taskid is None else f" {self.taskid}"
+        return f"<TaskFuture{taskid} {self.name or self.label} {state}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a TaskFuture does not travel inside other objects: "
+            "give it as an argument of its own, and the task gets its result, or give its result()"
+        )
+
+    # inside
+
+    def _outcome(self, timeout: float | None) -> object:
+        if self._state is PENDING:
+            self._wait(timeout)
+        if self._state == CANCELLED:
+            raise CancelledError
+        if self._payload is not None:
+            self._decode()
+        return self._value
+
+    def _wait(self, timeout: float | None) -> None:
+        check_may_block()
+        self._template.owner.check_may_wait()
+        condition = self._condition
+        with condition:
+            if not condition.wait_for(self.done, timeout):
+                raise TimeoutError(f"task {self.taskid} has not ended after {timeout} s")
+
+    def _decode(self) -> None:
+        with self._template.decoding:
+            payload, facts = self._payload, self._facts
+            if payload is not None and facts is not None:
+                self._value = load(payload, facts[0], self.taskid if self.taskid is not None else -1)
+                self._payload = None
+
+    def _settle(
+        self,
+        state: str,
+        payload: Payload | None = None,
+        facts: FactsRow | None = None,
+        value: object = None,
+    ) -> bool:
+        """End the future, once; return whether this was the end. Only the connection calls this."""
+        with _making:
+            watched = self._watched
+            if watched is None:
+                if self._state is not PENDING:
+                    return False
+                self._payload, self._value, self._facts = payload, value, facts
+                self._state = state
+                return True
+        with watched.condition:
+            if self._state is not PENDING:
+                return False
+            self._payload, self._value, self._facts = payload, value, facts
+            self._state = state
+            tell = _teller(state, failed=type(value) is Raised or (facts is not None and facts[0] != ""))
+            for waiter in watched.waiters:
+                getattr(waiter, tell)(self)
+            watched.condition.notify_all()
+            callbacks, watched.callbacks = watched.callbacks, []
+        if callbacks:
+            _callbacks.run_later(callbacks, self)
+        return True
+
+    def _settle_with(self, error: BaseException) -> bool:
+        return self._settle(FINISHED, value=Raised(error))
+
+
+def _teller(state: str, *, failed: bool) -> str:
+    if state == CANCELLED:
+        return "add_cancelled"
+    return "add_exception" if failed else "add_result"

@@ -1,0 +1,174 @@
+"""Starting the processes of a farm: a supervisor in a session of its own, which starts all others."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+from pathlib import Path
+
+import msgspec
+
+from taskfc_ext.client.farm import Condition
+from taskfc_ext.drivers.connection_file import ConnectionInfo, read_connection
+from taskfc_ext.drivers.cores import thread_pool_environment
+from taskfc_ext.drivers.paths import FarmPaths, farm_paths, prepare
+from taskfc_ext.drivers.processes import environment_outside_farms, python_command
+from taskfc_ext.errors import StartFailed
+from taskfc_ext.protocol.options import FarmOptions
+
+START_WITHIN = 30.0
+"""Seconds that a controller may take until it answers; on an idle machine it takes 0.3."""
+
+REVIVALS = 3
+"""Supervisors that are started for those who wait, if one after the other is killed before its farm answers."""
+
+END_WITHIN = 5.0
+"""Seconds that a supervisor which could not start its farm may take to end."""
+
+_supervisors: list[subprocess.Popen[bytes]] = []
+"""Those that this process started: a parent has to collect its children, or they stay as zombies."""
+
+
+class Status(msgspec.Struct, frozen=True):
+    """What a supervisor says, once."""
+
+    ready: int | None = None
+    running: bool = False
+    error: str = ""
+    hint: str = ""
+
+
+class Killed(StartFailed):
+    """The supervisor was killed before it was ready."""
+
+
+class LocalFarm:
+    """A farm of this user on this machine; see `client.farm.Farm`."""
+
+    def __init__(self, name: str) -> None:
+        self.paths = farm_paths(name)
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._name
+
+    def connection(self) -> ConnectionInfo | None:
+        """Return where the farm is; `None` when it does not run."""
+        collect_children()
+        return read_connection(self._name)
+
+    def socket(self) -> Path:
+        """Return the controller's socket for clients."""
+        found = self.connection()
+        return Path(found.clients) if found is not None else self.paths.clients
+
+    def condition(self) -> Condition:
+        """Look at the processes. A farm that stops in order removes its connection file; one that dies leaves it."""
+        if self.connection() is not None:
+            return Condition.ALIVE
+        return Condition.DEAD if _left_behind(self.paths) else Condition.STOPPED
+
+    def revive(self) -> None:
+        """Start it again with the options in its store."""
+        for _ in range(REVIVALS - 1):
+            try:
+                launch(self.paths, None)
+            except Killed:
+                continue  # whoever killed the farm has met its next supervisor too
+            return
+        launch(self.paths, None)
+
+
+def launch(paths: FarmPaths, options: FarmOptions | None) -> bool:
+    """Start a farm, and return when its controller answers; `False` if one runs already.
+
+    Args:
+        paths: its files.
+        options: `None` for those in the store.
+
+    Raises:
+        StartFailed: with what the supervisor said.
+    """
+    prepare(paths)
+    process = _spawn(paths, options)
+    _supervisors.append(process)
+    status = _read_status(process, paths)
+    if status.error:
+        _let_end(process)
+        was_killed = process.returncode == -signal.SIGKILL
+        raise (Killed if was_killed else StartFailed)(status.error, hint=status.hint)
+    return not status.running
+
+
+def _spawn(paths: FarmPaths, options: FarmOptions | None) -> subprocess.Popen[bytes]:
+    log = os.open(paths.supervisor_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        process = subprocess.Popen(
+            python_command("supervisor", paths.name),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env={**environment_outside_farms(), **thread_pool_environment(_n_workers(paths, options))},
+            start_new_session=True,  # so that an interrupt or a hang-up of the terminal never reaches it
+        )
+    finally:
+        os.close(log)
+    assert process.stdin is not None
+    try:
+        process.stdin.write(msgspec.json.encode(options) if options is not None else b"")
+        process.stdin.close()
+    except BrokenPipeError:
+        pass  # it is gone, and its status tells why
+    return process
+
+
+def _read_status(process: subprocess.Popen[bytes], paths: FarmPaths) -> Status:
+    assert process.stdout is not None
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        in_time = bool(selector.select(START_WITHIN))
+    if not in_time:
+        process.terminate()
+    with process.stdout as pipe:
+        line = pipe.readline() if in_time else b""
+    try:
+        return msgspec.json.decode(line, type=Status)
+    except msgspec.DecodeError:
+        how = "ended before it was ready" if in_time else f"was not ready after {START_WITHIN:.0f} s"
+        return Status(error=f"controller {paths.name!r} {how}", hint=f"see {paths.supervisor_log}")
+
+
+def _let_end(process: subprocess.Popen[bytes]) -> None:
+    """Wait until a supervisor that has failed lets go of the store, so that whoever starts again at once can."""
+    try:
+        process.wait(END_WITHIN)
+    except subprocess.TimeoutExpired:
+        pass  # the next start will say that it is still there
+
+
+def _n_workers(paths: FarmPaths, options: FarmOptions | None) -> int:
+    if options is None:
+        try:
+            options = msgspec.json.decode(paths.options.read_bytes(), type=FarmOptions)
+        except (OSError, msgspec.DecodeError):
+            return 1  # the supervisor will say what is wrong with them
+    return options.n_workers
+
+
+def _left_behind(paths: FarmPaths) -> bool:
+    try:
+        recorded = paths.lock.read_bytes().strip()
+    except OSError:
+        recorded = b""
+    return bool(recorded) or paths.connection_file.exists()
+
+
+def collect_children() -> None:
+    """Take note of the supervisors that have ended."""
+    for process in list(_supervisors):
+        if process.poll() is not None and process in _supervisors:
+            _supervisors.remove(process)

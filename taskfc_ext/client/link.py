@@ -1,0 +1,125 @@
+"""One connection to the controller's socket, in the I/O thread's loop. A reconnect is a new one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import zmq
+
+from taskfc_ext.drivers.transport import Dealer
+from taskfc_ext.errors import ProtocolError
+from taskfc_ext.protocol.client_messages import ControllerMessage, Define, Message, Submit
+from taskfc_ext.protocol.codec import from_controller
+from taskfc_ext.protocol.ids import MAX_MESSAGES
+
+FRAME_BYTES = 8 * 2**20
+"""Bodies in one frame, if it has more than one message."""
+
+_RETRY = 0.02  # seconds until a full ZMQ queue is tried again; it is full only while the controller is overloaded
+
+
+class Link:
+    """Sends and receives, and tells when the peer is gone. All methods belong to the loop's thread.
+
+    Args:
+        loop: the running loop.
+        path: the controller's socket.
+        on_messages: called with what has arrived.
+        on_lost: called once, when the connection broke or the peer said what cannot be understood.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        path: Path,
+        on_messages: Callable[[Sequence[ControllerMessage]], None],
+        on_lost: Callable[[ProtocolError | None], None],
+    ) -> None:
+        self._loop = loop
+        self._on_messages = on_messages
+        self._on_lost = on_lost
+        self._unsent: deque[list[Message]] = deque()
+        self._closed = False
+        self._dealer: Dealer[ControllerMessage] = Dealer(path, from_controller)
+        self._monitor = self._dealer.socket.get_monitor_socket(int(zmq.EVENT_DISCONNECTED))
+        self._fds = (self._dealer.fd, int(self._monitor.fd))
+        loop.add_reader(self._fds[0], self._receive)
+        loop.add_reader(self._fds[1], self._look_at_monitor)
+        loop.call_soon(self._look_at_monitor)  # its descriptor only tells of what comes after the first look
+
+    def send(self, messages: Sequence[Message]) -> None:
+        """Send `messages` in order."""
+        self._unsent += frames(messages)
+        self._send_frames()
+
+    def close(self) -> None:
+        """Close at once; nothing is called any more."""
+        if self._closed:
+            return
+        self._closed = True
+        for fd in self._fds:
+            self._loop.remove_reader(fd)
+        self._dealer.socket.disable_monitor()
+        self._monitor.close(0)
+        self._dealer.close()
+
+    def _send_frames(self) -> None:
+        if self._closed:
+            return
+        while self._unsent:
+            if not self._dealer.send(self._unsent[0]):
+                self._loop.call_later(_RETRY, self._send_frames)
+                break
+            self._unsent.popleft()
+        self._loop.call_soon(self._receive)  # the descriptor is edge-triggered, and sending may have eaten the edge
+
+    def _receive(self) -> None:
+        while not self._closed:
+            try:
+                messages = self._dealer.receive()
+            except ProtocolError as error:
+                self._lost(error)
+                return
+            if not messages:
+                return
+            self._on_messages(messages)
+
+    def _look_at_monitor(self) -> None:
+        while not self._closed:
+            try:
+                self._monitor.recv_multipart(int(zmq.NOBLOCK))
+            except zmq.Again:
+                return
+            self._receive()  # what the peer still said comes first
+            self._lost(None)
+
+    def _lost(self, error: ProtocolError | None) -> None:
+        if not self._closed:
+            self.close()
+            self._on_lost(error)
+
+
+def frames(messages: Iterable[Message]) -> Iterator[list[Message]]:
+    """Divide `messages` into frames that are neither too large nor too many."""
+    frame: list[Message] = []
+    size = 0
+    for message in messages:
+        more = _size(message)
+        if frame and (size + more > FRAME_BYTES or len(frame) >= MAX_MESSAGES):
+            yield frame
+            frame, size = [], 0
+        frame.append(message)
+        size += more
+    if frame:
+        yield frame
+
+
+def _size(message: Message) -> int:
+    if isinstance(message, Submit):
+        return sum(len(body) for body in message.bodies if isinstance(body, bytes))
+    if isinstance(message, Define) and isinstance(message.body, bytes):
+        return len(message.body)
+    return 0

@@ -1,0 +1,210 @@
+"""The options of a submission, checked once, where the user gives them."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypedDict
+
+from taskfc_ext.client.future import TaskFuture
+from taskfc_ext.client.steering import checked_id
+from taskfc_ext.errors import TaskTimeout
+from taskfc_ext.protocol.spec import OnLost
+from taskfc_ext.tasks import BaseTask, Depend, check_count, check_depend, check_flag, check_recovery
+
+Task = TaskFuture | int
+"""A task, by future or by id."""
+
+_NAME = re.compile(r"[A-Za-z_][\w.-]{0,99}")
+_MAX_RETRIES = 1_000_000
+_MAX_PRIORITY = 1_000_000
+_MAX_SECONDS = 1e9
+
+
+class TaskOptions(TypedDict, total=False):
+    """What `with_options` takes."""
+
+    clear_before: bool
+    clear_after: bool
+    retries: int
+    recovery_task: BaseTask | None
+    depend: Depend | None
+    name: str | None
+    priority: int
+    timeout: float | None
+    after: Task | Sequence[Task]
+    after_any: bool
+    on_lost: str
+    retry_on: type[BaseException] | tuple[type[BaseException], ...] | None
+    backoff: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options of a submission.
+
+    Attributes:
+        clear_before: clear the worker's persistent namespace first.
+        clear_after: clear it afterwards, also when the task failed.
+        retries: how often to run the task again when it fails.
+        recovery_task: runs under the same id when the task has failed for good.
+        depend: called on the worker with its properties; a false answer means "not here".
+        name: finds the task again; the newest task of a name is meant.
+        priority: higher ones go first.
+        timeout: seconds of run time that one attempt may take.
+        after: futures or ids of tasks that have to succeed first.
+        after_any: these only have to end, in whatever way.
+        on_lost: `"retry"` or `"fail"` when its worker dies; `"fail"` never runs it twice.
+        retry_on: only these exceptions are worth a retry; `None`: all.
+        backoff: seconds before the first retry, doubled for each further one.
+    """
+
+    clear_before: bool = False
+    clear_after: bool = False
+    retries: int = 0
+    recovery_task: BaseTask | None = None
+    depend: Depend | None = None
+    name: str | None = None
+    priority: int = 0
+    timeout: float | None = None
+    after: tuple[Task, ...] = ()
+    after_any: bool = False
+    on_lost: OnLost = OnLost.RETRY
+    retry_on: tuple[type[BaseException], ...] | None = None
+    backoff: float = 0.0
+
+    def with_changes(self, changes: dict[str, Any]) -> Options:
+        """Return these options with `changes`, each of them checked.
+
+        Raises:
+            TypeError: no such option, or a value of the wrong type.
+            ValueError: a value out of its range.
+        """
+        checked = {}
+        for name, value in changes.items():
+            check = _CHECKS.get(name)
+            if check is None:
+                raise TypeError(f"there is no option {name!r}{_near_miss(name)}")
+            checked[name] = check(value)
+        return replace(self, **checked)
+
+    def of_task(self, task: BaseTask) -> Options:
+        """Return these options with those of a `MapTask` or a `StringTask` in their place."""
+        return replace(
+            self,
+            clear_before=task.clear_before,
+            clear_after=task.clear_after,
+            retries=task.retries,
+            recovery_task=task.recovery_task,
+            depend=task.depend,
+        )
+
+    @property
+    def retries_timeouts(self) -> bool:
+        """Whether `retry_on` covers a timeout, which only the controller sees."""
+        return self.retry_on is None or any(issubclass(TaskTimeout, kind) for kind in self.retry_on)
+
+
+def _near_miss(name: str) -> str:
+    near = difflib.get_close_matches(name, _CHECKS, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(_CHECKS)}"
+
+
+def _check_retries(value: object) -> int:
+    retries = check_count("retries", value)
+    if retries > _MAX_RETRIES:
+        raise ValueError(f"retries is at most {_MAX_RETRIES:,}, not {retries:,}")
+    return retries
+
+
+def _check_name(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise TypeError(f"name is a str, not {value!r}")
+    if not _NAME.fullmatch(value):
+        raise ValueError(f"name is a letter or _ and then letters, digits, _, . or -, at most 100, not {value!r}")
+    return value
+
+
+def _check_priority(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"priority is an int, not {value!r}")
+    if abs(value) > _MAX_PRIORITY:
+        raise ValueError(f"priority is from -{_MAX_PRIORITY:,} to {_MAX_PRIORITY:,}, not {value:,}")
+    return value
+
+
+def check_seconds(name: str, value: object) -> float:
+    """Return `value` if it is a number of seconds, else raise a `TypeError` or a `ValueError` that shows it."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError(f"{name} is a number of seconds, not {value!r}")
+    if not 0 <= value <= _MAX_SECONDS:
+        raise ValueError(f"{name} is a number of seconds, from 0 to {_MAX_SECONDS:.0e}, not {value!r}")
+    return float(value)
+
+
+def check_wait(timeout: object) -> float | None:
+    """Return how long to wait at most: a number of seconds, or `None` for ever, which infinity means too."""
+    return None if timeout is None or timeout == math.inf else check_seconds("timeout", timeout)
+
+
+def _check_timeout(value: object) -> float | None:
+    if value is None:
+        return None
+    seconds = check_seconds("timeout", value)
+    if seconds == 0:
+        raise ValueError("timeout is more than 0 seconds; None means no timeout")
+    return seconds
+
+
+def _check_after(value: object) -> tuple[Task, ...]:
+    if value is None:
+        return ()
+    tasks = tuple(value) if isinstance(value, list | tuple | set | frozenset) else (value,)
+    for task in tasks:
+        if isinstance(task, TaskFuture):
+            continue
+        if not isinstance(task, int) or isinstance(task, bool):
+            raise TypeError(f"after takes futures and task ids, not {task!r}")
+        checked_id(task)
+    return tasks
+
+
+def _check_on_lost(value: object) -> OnLost:
+    try:
+        return OnLost(value)  # type: ignore[arg-type]
+    except ValueError:
+        raise ValueError(f"on_lost is 'retry' or 'fail', not {value!r}") from None
+
+
+def _check_retry_on(value: object) -> tuple[type[BaseException], ...] | None:
+    if value is None:
+        return None
+    kinds = tuple(value) if isinstance(value, list | tuple) else (value,)
+    for kind in kinds:
+        if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+            raise TypeError(f"retry_on is an exception type or a tuple of them, not {kind!r}")
+    return kinds
+
+
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    "clear_before": lambda value: check_flag("clear_before", value),
+    "clear_after": lambda value: check_flag("clear_after", value),
+    "retries": _check_retries,
+    "recovery_task": check_recovery,
+    "depend": check_depend,
+    "name": _check_name,
+    "priority": _check_priority,
+    "timeout": _check_timeout,
+    "after": _check_after,
+    "after_any": lambda value: check_flag("after_any", value),
+    "on_lost": _check_on_lost,
+    "retry_on": _check_retry_on,
+    "backoff": lambda value: check_seconds("backoff", value),
+}
+
+assert set(_CHECKS) == {field.name for field in fields(Options)} == set(TaskOptions.__annotations__)

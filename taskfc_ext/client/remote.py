@@ -1,0 +1,241 @@
+"""`RemoteController`: the connected reference that a client's requests go through. Any thread may use it."""
+
+from __future__ import annotations
+
+import concurrent.futures
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from taskfc_ext.client import exits
+from taskfc_ext.client.answers import Answer, value_of
+from taskfc_ext.client.connection import Connection, closed_error, hello
+from taskfc_ext.client.farm import Farm
+from taskfc_ext.client.future import TaskFuture
+from taskfc_ext.client.io_thread import IOThread
+from taskfc_ext.client.requests import Call, Flush
+from taskfc_ext.client.state import ClientState
+from taskfc_ext.client.template import Template
+from taskfc_ext.client.waiting import check_may_block
+from taskfc_ext.client.withdraw import Withdrawal
+from taskfc_ext.errors import ControllerLost, ControllerUnavailable, UnknownTask
+from taskfc_ext.protocol import codec
+from taskfc_ext.protocol.client_messages import GetLog, ListTasks, Request, Stop, TaskInfo, Unwait
+
+ANSWER_WITHIN = 10.0
+"""Seconds that `cancel` and a future's questions wait for an answer; a controller that died is back in one."""
+
+
+class RemoteController:
+    """A controller, wherever and in whichever process it is at the moment.
+
+    Args:
+        farm: the farm behind the socket.
+        version: our version, for the greeting.
+        label: how the controller lists this client.
+        owner: whose tasks these are: a notebook's path, a script's name.
+    """
+
+    def __init__(self, farm: Farm, *, version: str = "", label: str = "", owner: str = "") -> None:
+        self.farm = farm
+        self.owner = owner
+        self._unusable: ControllerUnavailable | None = None
+        self._state = ClientState()
+        self._thread = IOThread()
+        greeting = hello(self._state.session, version=version, label=label, owner=owner)
+        self._connection = Connection(self._thread.loop, farm, self._state, greeting)
+        self._outbox = self._state.outbox
+        exits.opened(self)
+        self._in_loop(self._connection.connect)
+
+    @property
+    def session(self) -> str:
+        """This client's name on the wire."""
+        return self._state.session
+
+    @property
+    def farm_name(self) -> str:
+        """The controller's name."""
+        return self.farm.name
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed, or belongs to the process that was forked."""
+        return self._unusable is not None
+
+    @property
+    def n_unaccepted(self) -> int:
+        """How many submitted tasks have not been accepted yet."""
+        return self._state.n_unaccepted
+
+    # requests
+
+    def submit(self, template: Template, body: bytes) -> TaskFuture:
+        """Queue one task; it leaves with all others that are queued then."""
+        future = TaskFuture(template, body)
+        self._outbox.append(future)
+        if self._connection.asleep:
+            self._wake()
+        return future
+
+    def call(self, kind: type[Request], *, ahead: bool = False, **fields: Any) -> concurrent.futures.Future[Answer]:
+        """Send a request behind all that was submitted before it, or `ahead` of it; return its answer to come."""
+        return self._send(Call(kind, fields), ahead=ahead)
+
+    def open_barrier(self, barrier: Call) -> None:
+        """Open a barrier; `barrier.answer` is the end of it. Give it to `unwait` if that is no longer of use.
+
+        The caller makes the call, so that an interrupt at any moment finds something to give to `unwait`.
+        """
+        self._send(barrier)
+
+    def unwait(self, barrier: Call) -> None:
+        """Let the controller forget an open barrier."""
+        self._in_loop(self._unwait, barrier)
+
+    def stop(self) -> concurrent.futures.Future[Answer]:
+        """Stop the farm. Done when it begins to stop; all other waits have ended by then."""
+
+        def on_answer(answer: Answer) -> list[Call]:
+            self._connection.stopped()
+            return []
+
+        return self._send(Call(Stop, {}, on_answer=on_answer))
+
+    def follow(self, template: Template, taskid: int) -> concurrent.futures.Future[TaskFuture]:
+        """Return what becomes a future of any task, once it is known that there is such a task."""
+        return self._ask_for(template, taskid, self._state.follow)
+
+    def peek(self, template: Template, taskid: int) -> concurrent.futures.Future[TaskFuture]:
+        """Return what becomes a future that is done if the task has ended; it may never be done later."""
+        return self._ask_for(template, taskid, self._state.peek)
+
+    def flush(self) -> concurrent.futures.Future[None]:
+        """Return what is done when all that was submitted before has been accepted or refused."""
+        flush = Flush()
+        self._outbox.append(flush)
+        self._wake()
+        return flush.done
+
+    # what a future asks of its owner
+
+    def check_may_wait(self) -> None:
+        """Raise the reason why waiting here would never end, if there is one."""
+        if self._unusable is not None:
+            raise self._unusable
+
+    def cancel(self, future: TaskFuture) -> bool:
+        """Take `future`'s task back if it has not started; return whether that was so."""
+        return self._withdraw(future, cancelling=True)
+
+    def abort(self, future: TaskFuture) -> None:
+        """Stop `future`'s task, started or not."""
+        self._withdraw(future, cancelling=False)
+
+    def describe(self, taskid: int) -> TaskInfo:
+        """Return what lists show of a task."""
+        answer = self._within(self.call(ListTasks, ahead=True, taskids=(taskid,)))
+        found = msgspec.convert(value_of(answer), list[TaskInfo])
+        if not found:
+            raise UnknownTask(f"there is no task {taskid}", taskid=taskid)
+        return found[0]
+
+    def log(self, taskid: int) -> str:
+        """Return what a task has printed so far."""
+        return str(value_of(self._within(self.call(GetLog, ahead=True, taskid=taskid))))
+
+    # the end
+
+    def close(self) -> None:
+        """Close at once; what was not sent is lost, and open waits end."""
+        if self._unusable is None:
+            self._unusable = closed_error(self.farm.name)
+            exits.closed(self)
+            self._in_loop(self._connection.close)
+            self._thread.stop()
+
+    def disown(self) -> None:
+        """Make this useless: in the child of a fork there is no I/O thread, and the sockets are the parent's."""
+        self._unusable = ControllerUnavailable(
+            f"this client of controller {self.farm.name!r} belongs to the process that was forked",
+            hint="connect with TaskClient() in the child",
+        )
+        self._connection.asleep = True  # so that the next submission finds out
+
+    # inside
+
+    def _wake(self) -> None:
+        self.check_may_wait()  # closed and forked ones sleep for ever, so this is where a submission ends then
+        self._connection.asleep = False
+        self._in_loop(self._connection.drain)
+
+    def _send(self, call: Call, *, ahead: bool = False) -> concurrent.futures.Future[Answer]:
+        self.check_may_wait()
+        codec.encode([call.message(0)])  # what cannot travel is an error here; there it would end the connection
+        if ahead:
+            self._in_loop(self._connection.ask, call)
+        else:
+            self._outbox.append(call)
+            self._wake()
+        return call.answer
+
+    def _in_loop(self, function: Callable[..., object], *args: object) -> None:
+        try:
+            self._thread.loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:
+            raise closed_error(self.farm.name) from None
+
+    def _unwait(self, barrier: Call) -> None:
+        barrier.answer.cancel()
+        if barrier.seq:
+            self._state.drop_call(barrier.seq)
+            self._connection.ask(Call(Unwait, {"barrier": barrier.seq}, private=True))
+
+    def _ask_for(
+        self, template: Template, taskid: int, register: Callable[[TaskFuture, int], Call]
+    ) -> concurrent.futures.Future[TaskFuture]:
+        found: concurrent.futures.Future[TaskFuture] = concurrent.futures.Future()
+
+        def ask() -> None:
+            known = self._state.unfinished.get(taskid)
+            if known is not None:
+                found.set_result(known)
+                return
+            future = TaskFuture(template, taskid=taskid)
+            call = register(future, taskid)
+            call.answer.add_done_callback(lambda answer: _pass_on(answer, future))
+            self._connection.ask(call)
+
+        def _pass_on(answer: concurrent.futures.Future[Answer], future: TaskFuture) -> None:
+            if not found.set_running_or_notify_cancel():
+                return
+            try:
+                value_of(answer.result())
+            except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for the future
+                found.set_exception(error)
+            else:
+                found.set_result(future)
+
+        self.check_may_wait()
+        self._in_loop(ask)
+        return found
+
+    def _withdraw(self, future: TaskFuture, *, cancelling: bool) -> bool:
+        withdrawal = Withdrawal(self._state, self._connection, future, cancelling=cancelling)
+        check_may_block()
+        self.check_may_wait()
+        self._in_loop(withdrawal.begin)
+        taken_back: bool = self._within(withdrawal.verdict)
+        return taken_back
+
+    def _within(self, answer: concurrent.futures.Future[Any]) -> Any:
+        check_may_block()
+        try:
+            return answer.result(ANSWER_WITHIN)
+        except TimeoutError:
+            if answer.done():
+                raise
+            answer.cancel()
+            message = f"controller {self.farm.name!r} has not answered for {ANSWER_WITHIN:.0f} s"
+            raise ControllerLost(message, hint="what it had accepted is in its store") from None

@@ -1,0 +1,107 @@
+"""What stands in a client's queue, and then waits for its answer."""
+
+from __future__ import annotations
+
+import concurrent.futures
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from taskfc_ext.client.answers import Answer
+from taskfc_ext.client.future import TaskFuture
+from taskfc_ext.client.template import Template
+from taskfc_ext.protocol.client_messages import Request, Submit, TaskRef
+from taskfc_ext.protocol.payloads import Payload
+
+
+class Submission:
+    """Tasks on their way in one `Submit`; each future's place until it is accepted."""
+
+    __slots__ = ("_positions", "bodies", "futures", "resent", "seq", "template")
+
+    def __init__(self, seq: int, template: Template) -> None:
+        self.seq = seq
+        self.template = template
+        self.futures: list[TaskFuture] = []
+        self.bodies: list[Payload] = []
+        self.resent = False
+        self._positions: dict[int, int] | None = None
+
+    def position(self, future: TaskFuture) -> int:
+        """Return where `future` stands among the tasks."""
+        if self._positions is None:  # only dependants ask
+            self._positions = {id(each): i for i, each in enumerate(self.futures)}
+        return self._positions[id(future)]
+
+    def message(self, acked: int, after: tuple[TaskRef, ...], inputs: tuple[TaskRef, ...]) -> Submit:
+        """Return the message, with the dependencies as they are known now."""
+        assert self.template.spec is not None
+        return Submit(
+            seq=self.seq,
+            acked=acked,
+            spec=self.template.spec,
+            bodies=tuple(self.bodies),
+            name=self.template.name,
+            after=after,
+            after_any=self.template.after_any,
+            inputs=inputs,
+        )
+
+
+class Call:
+    """Any other request.
+
+    Args:
+        kind: the message's type.
+        fields: its own fields.
+        on_answer: called with the answer, before the caller gets it.
+        private: nobody waits for it, and a new connection asks anew.
+    """
+
+    __slots__ = ("answer", "fields", "kind", "on_answer", "private", "seq")
+
+    def __init__(
+        self,
+        kind: type[Request],
+        fields: dict[str, Any],
+        *,
+        on_answer: Callable[[Answer], Sequence[Call]] | None = None,
+        private: bool = False,
+    ) -> None:
+        self.kind = kind
+        self.fields = fields
+        self.on_answer = on_answer
+        self.private = private
+        self.seq = 0
+        self.answer: concurrent.futures.Future[Answer] = concurrent.futures.Future()
+
+    def message(self, acked: int) -> Request:
+        """Return the message."""
+        return self.kind(seq=self.seq, acked=acked, **self.fields)
+
+    def settle(self, answer: Answer | Exception) -> None:
+        """Give the answer, or the reason why there is none, to whoever still waits for it."""
+        if not self.answer.set_running_or_notify_cancel():
+            return
+        if isinstance(answer, Exception):
+            self.answer.set_exception(answer)
+        else:
+            self.answer.set_result(answer)
+
+
+class Flush:
+    """Stands in the queue behind submissions; done when all that were before it have been answered."""
+
+    __slots__ = ("done", "up_to")
+
+    def __init__(self) -> None:
+        self.up_to = 0
+        self.done: concurrent.futures.Future[None] = concurrent.futures.Future()
+
+    def settle(self, error: Exception | None = None) -> None:
+        """End the wait."""
+        if not self.done.set_running_or_notify_cancel():
+            return
+        if error is None:
+            self.done.set_result(None)
+        else:
+            self.done.set_exception(error)

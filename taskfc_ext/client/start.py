@@ -1,0 +1,285 @@
+"""Starting farms and connecting to them: `start`, `attach`, `restart`, `TaskClient`."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import msgspec
+
+from taskfc_ext.client.aio import FCTaskClient
+from taskfc_ext.client.blocking import BlockingTaskClient
+from taskfc_ext.client.farm import Condition
+from taskfc_ext.client.launch import LocalFarm, collect_children, launch
+from taskfc_ext.client.owner import default_owner
+from taskfc_ext.client.remote import RemoteController
+from taskfc_ext.drivers.connection_file import ConnectionInfo, process_alive
+from taskfc_ext.drivers.cores import available_cores
+from taskfc_ext.drivers.paths import FarmPaths, prepare
+from taskfc_ext.errors import ControllerUnavailable, StartFailed
+from taskfc_ext.protocol.options import FarmOptions
+from taskfc_ext.text import encodable
+from taskfc_ext.version import __version__
+
+STOP_WITHIN = 20.0
+"""Seconds for a farm to end: what runs is interrupted, terminated and killed within 4."""
+
+_LOOK_EVERY = 0.02
+
+_STOP_TRIES = 3
+"""Farms to stop, one after the other, if each is killed before it has stopped."""
+
+
+class Controller:
+    """A farm that runs. As a context manager it stops the farm at the end, unless it was only attached to.
+
+    Attributes:
+        name: the farm's.
+        attached: whether the farm ran before.
+    """
+
+    def __init__(self, farm: LocalFarm, *, attached: bool) -> None:
+        self.name = farm.name
+        self.attached = attached
+        self._farm = farm
+
+    def client(self, *, owner: str = "", label: str = "") -> BlockingTaskClient:
+        """Return a new client."""
+        return BlockingTaskClient(_connect(self._farm, owner=owner or default_owner(), label=label))
+
+    async def async_client(self, *, owner: str = "", label: str = "") -> FCTaskClient:
+        """Return a new client for code that awaits."""
+        return _connect(self._farm, owner=owner or default_owner(), label=label)
+
+    def scale(self, n: int) -> int:
+        """Set the number of workers; return the number before."""
+        with self.client() as client:
+            return client.scale(n)
+
+    def stop(self) -> None:
+        """Stop the farm and wait until its processes are gone; unfinished work stays in its store."""
+        stop(self._farm)
+
+    @property
+    def connection_file(self) -> Path:
+        """How others find it."""
+        return self._farm.paths.connection_file
+
+    @property
+    def pid(self) -> int:
+        """The controller's process now; another one after it has died."""
+        return self._running().pid
+
+    @property
+    def supervisor_pid(self) -> int:
+        """The process that starts and watches all others."""
+        return self._running().supervisor_pid
+
+    @property
+    def worker_pids(self) -> list[int]:
+        """The processes that run tasks now."""
+        with self.client() as client:
+            return [worker.pid for worker in client.workers()]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if not self.attached:
+            self.stop()
+
+    def __repr__(self) -> str:
+        return f"<Controller {self.name!r}>"
+
+    def _running(self) -> ConnectionInfo:
+        found = self._farm.connection()
+        if found is None:
+            raise ControllerUnavailable(f"controller {self.name!r} does not run", hint="start() it")
+        return found
+
+
+def start(
+    workers: int | None = None,
+    *,
+    name: str = "default",
+    store: Literal["sqlite"] = "sqlite",
+    fresh: bool = False,
+    properties: Mapping[str, Any] | None = None,
+    unreachable_after: float = 30.0,
+    max_deaths: int = 3,
+) -> Controller:
+    """Start a farm, or attach to it if it runs. Its workers begin with our working directory and import path.
+
+    Args:
+        workers: how many; by default as many as there are cores for us. Not looked at when it runs.
+        name: the farm's name; each has its own queue and store.
+        store: where tasks and results are kept.
+        fresh: begin with an empty store.
+        properties: what `depend` functions see on each worker.
+        unreachable_after: seconds after which a task that all workers refuse fails.
+        max_deaths: so many workers may die of one task.
+
+    Raises:
+        StartFailed: with what to do about it.
+    """
+    options = farm_options(
+        workers, store=store, properties=properties, unreachable_after=unreachable_after, max_deaths=max_deaths
+    )
+    farm = LocalFarm(name)
+    running = farm.connection() is not None
+    if fresh:
+        if running:
+            raise StartFailed(f"controller {name!r} runs, so its store is in use", hint="stop it first")
+        prepare(farm.paths)
+        empty_store(farm.paths)
+    started = not running and launch(farm.paths, options)
+    return Controller(farm, attached=not started)
+
+
+def attach(name: str = "default", *, owner: str = "", label: str = "") -> BlockingTaskClient:
+    """Return a client of a farm that runs; never starts one.
+
+    Raises:
+        ControllerUnavailable: it does not run.
+    """
+    farm = LocalFarm(name)
+    if farm.connection() is None:
+        raise ControllerUnavailable(f"controller {name!r} does not run", hint="TaskClient() or start() starts it")
+    return BlockingTaskClient(_connect(farm, owner=owner, label=label))
+
+
+def TaskClient(name: str = "default", *, owner: str = "", label: str = "") -> BlockingTaskClient:
+    """Return a client of the controller `name`, which is started if it does not run.
+
+    Args:
+        name: the controller's.
+        owner: whose tasks these are: a notebook's path, a script's name.
+        label: what the controller calls this client in lists.
+    """
+    farm = LocalFarm(name)
+    match farm.condition():
+        case Condition.DEAD:
+            farm.revive()
+        case Condition.STOPPED:
+            start(name=name)
+    return BlockingTaskClient(_connect(farm, owner=owner or default_owner(), label=label))
+
+
+def restart(name: str = "default", workers: int | None = None) -> Controller:
+    """Stop a farm if it runs, and start it as it was started, with another number of `workers` if that is given."""
+    farm = LocalFarm(name)
+    if farm.condition() is Condition.ALIVE:
+        stop(farm)
+    options = None
+    if workers is not None:
+        try:
+            kept = msgspec.json.decode(farm.paths.options.read_bytes(), type=FarmOptions)
+            options = msgspec.structs.replace(kept, n_workers=workers)
+        except (OSError, msgspec.DecodeError):
+            options = farm_options(workers)
+    return Controller(farm, attached=not launch(farm.paths, options))
+
+
+def stop(farm: LocalFarm) -> None:
+    """Stop a farm, if it runs, and wait until its processes are gone.
+
+    One that was killed, perhaps while we stop it, is started once more for that: only the next farm can settle what a
+    killed one has left, since it finds out what had run and what had not.
+
+    Raises:
+        TimeoutError: they were not, after 20 seconds.
+    """
+    for _ in range(_STOP_TRIES):
+        match farm.condition():
+            case Condition.STOPPED:
+                return
+            case Condition.DEAD:
+                farm.revive()
+        _stop_running(farm)
+
+
+def _stop_running(farm: LocalFarm) -> None:
+    running = farm.connection()
+    if running is None:
+        return
+    with BlockingTaskClient(_connect(farm, owner="", label="stop")) as client:
+        client.stop()
+    deadline = time.monotonic() + STOP_WITHIN
+    pause = threading.Event()
+    while process_alive(running.supervisor_pid, running.supervisor_started):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"controller {farm.name!r} has not ended; see {farm.paths.supervisor_log}")
+        pause.wait(_LOOK_EVERY)
+        collect_children()
+
+
+def farm_options(
+    workers: int | None = None,
+    *,
+    store: Literal["sqlite"] = "sqlite",
+    properties: Mapping[str, Any] | None = None,
+    unreachable_after: float = 30.0,
+    max_deaths: int = 3,
+) -> FarmOptions:
+    """Return the options of a farm that this process starts.
+
+    Raises:
+        TypeError, ValueError: one of them cannot be; says which.
+        StartFailed: our working directory is gone.
+    """
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:
+        raise StartFailed(
+            "the working directory of this process is gone, and workers start in it", hint="os.chdir() to one that is"
+        ) from None
+    options = FarmOptions(
+        n_workers=available_cores() if workers is None else workers,
+        python=sys.executable,
+        cwd=here,
+        sys_path=tuple([os.path.join(here, entry) for entry in sys.path]),  # "" and relative ones mean something here
+        store=store,
+        unreachable_after=unreachable_after,
+        max_deaths=max_deaths,
+        properties=dict(properties or {}),
+    )
+    try:
+        return msgspec.json.decode(msgspec.json.encode(options), type=FarmOptions)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"start: {error}") from None
+    except (TypeError, UnicodeEncodeError) as error:
+        raise TypeError(f"start: properties are plain data, as in JSON: {error}") from None
+
+
+def empty_store(paths: FarmPaths) -> None:
+    """Remove what the store of a farm that does not run holds; its lock file stays, as locks are on the inode.
+
+    Raises:
+        StartFailed: somebody uses it.
+    """
+    with open(paths.lock, "ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StartFailed(f"the store {paths.store} is in use", hint="stop its controller first") from None
+        for file in paths.store.iterdir():
+            if file != paths.lock and file.is_file():
+                file.unlink(missing_ok=True)
+
+
+def _connect(farm: LocalFarm, *, owner: str, label: str) -> FCTaskClient:
+    label = label or f"{os.path.basename(sys.argv[0]) if sys.argv else ''}:{os.getpid()}"
+    owner, label = encodable(owner)[:1000], encodable(label)[:200]
+    return FCTaskClient(RemoteController(farm, version=__version__, owner=owner, label=label))

@@ -1,0 +1,226 @@
+"""From what a user submits to what travels: code, arguments and options become a `Template` and a body."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from taskfc_ext import serialize
+from taskfc_ext.client.future import TaskFuture
+from taskfc_ext.client.options import Options, Task
+from taskfc_ext.client.template import Owner, Template
+from taskfc_ext.errors import UnpicklableArgument
+from taskfc_ext.protocol.ids import MAX_FRAME
+from taskfc_ext.protocol.spec import Kind, Recovery, Spec
+from taskfc_ext.tasks import BaseTask, MapTask, StringTask
+from taskfc_ext.text import encodable
+
+MAX_BODY = MAX_FRAME - 2**16
+"""Bytes of one task's arguments: a frame less what stands around them."""
+
+_MAX_LABEL = 80
+_MAX_TEMPLATES = 1000  # specs kept per client view; more than this many functions in turn only cost a new message each
+
+_NO_KWARGS: dict[str, object] = {}
+
+Defines = list[tuple[bytes, bytes]]
+
+
+class Sink(Owner, Protocol):
+    """Where submissions go."""
+
+    def submit(self, template: Template, body: bytes) -> TaskFuture:
+        """Queue one task."""
+        ...
+
+
+class Submitter:
+    """Submits with one set of options.
+
+    Args:
+        sink: the connection.
+        options: of all that is submitted through this.
+    """
+
+    def __init__(self, sink: Sink, options: Options) -> None:
+        self.options = options
+        self._sink = sink
+        self._templates: dict[tuple[Spec, str | None], Template] = {}
+        self._plain: dict[bytes, Template] = {}  # by digest, where the options name no other code
+        self._is_plain = options.recovery_task is None and options.depend is None
+        self._after = tuple([self._parent(task) for task in options.after])
+
+    def submit(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> TaskFuture:
+        """Queue `function(*args, **kwargs)`."""
+        template = self.function_template(function)
+        if not kwargs:
+            body = self.call_body(template, args)
+            if body is not None:
+                return self._sink.submit(template, body)
+        return self._sink.submit(*self._call(template, args, kwargs))
+
+    def function_template(self, function: Callable[..., Any]) -> Template:
+        """Return the template for calls of `function`."""
+        if not callable(function):
+            raise TypeError(f"{function!r} cannot be called")
+        digest, body = serialize.dump_function(function)
+        template = self._plain.get(digest)
+        if template is None:
+            template = self._template(Kind.FUNCTION, digest, body, label_of(function))
+            if self._is_plain:
+                self._plain[digest] = template
+        return template
+
+    def call_body(self, template: Template, args: tuple[Any, ...]) -> bytes | None:
+        """Return the body of a call without named arguments; `None` if it needs a template of its own."""
+        for argument in args:
+            if type(argument) is TaskFuture:
+                return None
+        body = serialize.dump_call(args, _NO_KWARGS, what=template.label)
+        return body if len(body) <= MAX_BODY else _bounded(body, template.label)
+
+    def submit_string(self, task: StringTask) -> TaskFuture:
+        """Queue code for the persistent namespace."""
+        return self._submit_source(Kind.STRING, task.expression, task.push, task.pull, keep=False)
+
+    def submit_cell(self, source: str, names: Mapping[str, Any], outs: Sequence[str], *, keep: bool) -> TaskFuture:
+        """Queue a cell."""
+        return self._submit_source(Kind.CELL, source, names, outs, keep=keep)
+
+    def _submit_source(
+        self, kind: Kind, source: str, names: Mapping[str, Any], outs: Sequence[str], *, keep: bool
+    ) -> TaskFuture:
+        code = source.encode("utf-8", "surrogatepass")
+        template = self._template(kind, serialize.digest(code), code, self._source_label(source), keep=keep)
+        names, inputs = self._inputs(names)
+        what = "the cell" if kind is Kind.CELL else "the task"
+        body = _bounded(serialize.dump_names(names, outs, what=what), template.label)
+        return self._sink.submit(template.with_inputs(inputs) if inputs else template, body)
+
+    # templates
+
+    def _template(self, kind: Kind, digest: bytes, code: bytes, label: str, *, keep: bool = False) -> Template:
+        spec, defines = _spec(kind, digest, code, label, self.options, keep=keep)
+        key = spec, self.options.name
+        template = self._templates.get(key)
+        if template is None:
+            if len(self._templates) >= _MAX_TEMPLATES:
+                self._templates.clear()
+                self._plain.clear()
+            template = self._templates[key] = Template(
+                self._sink,
+                spec,
+                label=label,
+                name=self.options.name,
+                defines=defines,
+                after=self._after,
+                after_any=self.options.after_any,
+            )
+        return template
+
+    def _source_label(self, source: str) -> str:
+        first = next((line.strip() for line in source.splitlines() if line.strip()), "")
+        return encodable(first)[:_MAX_LABEL] or "empty"
+
+    # arguments
+
+    def _call(self, template: Template, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Template, bytes]:
+        for argument in (*args, *kwargs.values()) if kwargs else args:
+            if isinstance(argument, TaskFuture):
+                named, inputs = self._inputs({**dict(enumerate(args)), **kwargs})
+                args, kwargs = tuple([named[i] for i in range(len(args))]), {name: named[name] for name in kwargs}
+                template = template.with_inputs(inputs)
+                break
+        return template, _bounded(serialize.dump_call(args, kwargs, what=template.label), template.label)
+
+    def _inputs(self, arguments: Mapping[Any, Any]) -> tuple[dict[Any, Any], tuple[Task, ...]]:
+        """Return the arguments with a reference in place of each future, and what the references mean."""
+        inputs: list[Task] = []
+        replaced = {}
+        for name, value in arguments.items():
+            if isinstance(value, TaskFuture):
+                parent = self._parent(value)
+                if parent not in inputs:
+                    inputs.append(parent)
+                value = serialize.InputRef(inputs.index(parent))
+            replaced[name] = value
+        return replaced, tuple(inputs)
+
+    def _parent(self, task: Task) -> Task:
+        """Return what the wire can name: ids of tasks elsewhere, futures of our own."""
+        if isinstance(task, int) or task._template.owner is self._sink:
+            return task
+        if task._template.owner.farm_name != self._sink.farm_name:
+            raise ValueError(f"{task!r} is a task of controller {task._template.owner.farm_name!r}, not of this one")
+        if task.taskid is None:
+            raise ValueError(f"{task!r} belongs to another client, which has to flush() it first")
+        return task.taskid
+
+
+def label_of(function: Callable[..., Any]) -> str:
+    """Return what lists call a function."""
+    function = getattr(function, "func", function)  # a functools.partial
+    name = getattr(function, "__qualname__", None) or type(function).__qualname__
+    return encodable(str(name)).rpartition("<locals>.")[2][:_MAX_LABEL]
+
+
+def _spec(
+    kind: Kind, digest: bytes, code: bytes, label: str, options: Options, *, keep: bool = False
+) -> tuple[Spec, Defines]:
+    defines: Defines = [(digest, code)]
+    depend = retry_on = None
+    if options.depend is not None:
+        defines.append(serialize.dump_function(options.depend))
+        depend = defines[-1][0]
+    if options.retry_on is not None:
+        body = serialize.dump_value(options.retry_on, what="retry_on")
+        retry_on = serialize.digest(body)
+        defines.append((retry_on, body))
+    recovery = None
+    if options.recovery_task is not None:
+        recovery, more = _recovery(options.recovery_task)
+        defines += more
+    spec = Spec(
+        kind=kind,
+        code=digest,
+        label=label,
+        retries=options.retries,
+        timeout=options.timeout,
+        priority=options.priority,
+        on_lost=options.on_lost,
+        backoff=options.backoff,
+        depend=depend,
+        retry_on=retry_on,
+        retry_timeouts=options.retries_timeouts,
+        clear_before=options.clear_before,
+        clear_after=options.clear_after,
+        keep=keep,
+        recovery=recovery,
+    )
+    return spec, defines
+
+
+def _recovery(task: BaseTask) -> tuple[Recovery, Defines]:
+    if task.recovery_task is not None:
+        raise ValueError("a recovery task runs once and has no recovery task of its own")
+    options = Options().of_task(task)
+    if isinstance(task, MapTask):
+        label = label_of(task.function)
+        spec, defines = _spec(Kind.FUNCTION, *serialize.dump_function(task.function), label, options)
+        body = serialize.dump_call(task.args, task.kwargs, what=label)
+    elif isinstance(task, StringTask):
+        code = task.expression.encode("utf-8", "surrogatepass")
+        spec, defines = _spec(Kind.STRING, serialize.digest(code), code, "recovery", options)
+        body = serialize.dump_names(task.push, task.pull, what="the recovery task")
+    else:
+        raise TypeError(f"recovery_task is a MapTask or a StringTask, not {task!r}")
+    return Recovery(spec, _bounded(body, spec.label)), defines
+
+
+def _bounded(body: bytes, label: str) -> bytes:
+    if len(body) > MAX_BODY:
+        raise UnpicklableArgument(
+            f"the arguments of {label} are {len(body):,} bytes pickled, over the limit of {MAX_BODY:,}",
+            hint="write them to a file, and give the task the file's path",
+        )
+    return body

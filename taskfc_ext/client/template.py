@@ -1,0 +1,79 @@
+"""What submissions have in common: the `Spec`, the code, the dependencies."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from taskfc_ext.protocol.client_messages import TaskInfo
+from taskfc_ext.protocol.spec import Spec
+
+
+class Owner(Protocol):
+    """The connection that a future belongs to: what the future asks of it."""
+
+    @property
+    def farm_name(self) -> str: ...
+
+    def check_may_wait(self) -> None: ...
+
+    def cancel(self, future: Any) -> bool: ...
+
+    def abort(self, future: Any) -> None: ...
+
+    def describe(self, taskid: int) -> TaskInfo: ...
+
+    def log(self, taskid: int) -> str: ...
+
+
+class Template:
+    """Tasks that share one of these travel in one message.
+
+    Args:
+        owner: the connection they are sent through.
+        spec: their options; `None` for a task that was submitted elsewhere.
+        label: what the code is called in lists.
+        name: the task's name, if it has one.
+        defines: (digest, body) of all code that `spec` names.
+        after: ids or futures of the tasks they come after.
+        after_any: come after them whatever they ended in.
+        inputs: ids or futures of the tasks whose results their arguments refer to.
+    """
+
+    __slots__ = ("after", "after_any", "decoding", "defines", "inputs", "label", "name", "owner", "spec")
+
+    def __init__(
+        self,
+        owner: Owner,
+        spec: Spec | None,
+        *,
+        label: str,
+        name: str | None = None,
+        defines: Sequence[tuple[bytes, bytes]] = (),
+        after: tuple[Any, ...] = (),
+        after_any: bool = False,
+        inputs: tuple[Any, ...] = (),
+    ) -> None:
+        self.owner = owner
+        self.spec = spec
+        self.label = label
+        self.name = name
+        self.defines = tuple(defines)
+        self.after = after
+        self.after_any = after_any
+        self.inputs = inputs
+        self.decoding = threading.RLock()  # one for all: a lock per future would double its size
+
+    def with_inputs(self, inputs: tuple[Any, ...]) -> Template:
+        """Return the same for one task whose arguments refer to the results of `inputs`."""
+        return Template(
+            self.owner,
+            self.spec,
+            label=self.label,
+            name=self.name,
+            defines=self.defines,
+            after=self.after,
+            after_any=self.after_any,
+            inputs=inputs,
+        )

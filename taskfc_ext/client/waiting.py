@@ -1,0 +1,99 @@
+"""One way to wait in both faces: `await wait(future)`, under asyncio or driven by a thread that blocks.
+
+The methods of `FCTaskClient` await nothing but `wait(...)`. So the blocking client needs no event loop: `drive` runs
+such a coroutine in the calling thread and blocks wherever it waits. Results are decoded in the thread that
+asked for them, and Ctrl-C is raised inside the coroutine, at its `await`, where it can clean up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import Coroutine, Generator
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class _Driving(threading.local):
+    """Whether the coroutine that runs in this thread is driven by `drive`.
+
+    A running loop says nothing: a cell of a notebook runs inside the kernel's loop and blocks it.
+    """
+
+    now = False
+
+
+_driving = _Driving()
+_io_threads: set[int] = set()
+
+
+def mark_io_thread() -> None:
+    """Say that this thread settles futures, so that waiting for one in it would never end."""
+    _io_threads.add(threading.get_ident())
+
+
+def unmark_io_thread() -> None:
+    """Say that this thread no longer settles futures; its number may be used again by another one."""
+    _io_threads.discard(threading.get_ident())
+
+
+def check_may_block() -> None:
+    """Raise a `RuntimeError` in a thread in which waiting would never end."""
+    if threading.get_ident() in _io_threads:
+        raise RuntimeError("a blocking call in the client's I/O thread would deadlock: that thread brings the answer")
+
+
+class _Wait(Generic[T]):
+    """What a coroutine yields to `drive`."""
+
+    def __init__(self, future: concurrent.futures.Future[T], timeout: float | None) -> None:
+        self.future = future
+        self.timeout = timeout
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        if _driving.now:
+            result: T = yield self
+            return result
+        return (yield from self._in_loop().__await__())
+
+    async def _in_loop(self) -> T:
+        # a TaskFuture can be awaited, and shields its task; any other one is an answer that nobody else waits for
+        waited: Any = self.future if hasattr(self.future, "__await__") else asyncio.wrap_future(self.future)
+        async with asyncio.timeout(self.timeout):
+            result: T = await waited
+        return result
+
+
+async def wait(future: concurrent.futures.Future[T], timeout: float | None = None) -> T:
+    """Return the result of `future`.
+
+    Raises:
+        TimeoutError: it has none after `timeout` seconds.
+    """
+    return await _Wait(future, timeout)
+
+
+def drive(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run `coroutine` to its end in this thread, blocking wherever it waits; Ctrl-C is raised where it waits."""
+    try:
+        check_may_block()
+    except RuntimeError:
+        coroutine.close()
+        raise
+    failure: BaseException | None = None
+    value: object = None
+    while True:
+        _driving.now = True
+        try:
+            waited: _Wait[Any] = coroutine.send(value) if failure is None else coroutine.throw(failure)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        finally:
+            _driving.now = False
+        try:
+            value, failure = waited.future.result(waited.timeout), None
+        except BaseException as error:  # noqa: BLE001 - it is raised again, inside the coroutine
+            value, failure = None, error

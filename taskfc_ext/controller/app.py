@@ -1,0 +1,126 @@
+"""The controller's process: `main` is what the supervisor starts."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import platform
+import signal
+import socket
+import sys
+
+import msgspec
+
+from taskfc_ext.controller.loop import Controller, SupervisorLost
+from taskfc_ext.core.scheduler import Scheduler
+from taskfc_ext.drivers.connection_file import (
+    ConnectionInfo,
+    boot_id,
+    host_name,
+    process_started,
+    remove_connection,
+    write_connection,
+)
+from taskfc_ext.drivers.paths import FarmPaths, farm_paths
+from taskfc_ext.drivers.store import Store
+from taskfc_ext.drivers.transport import Router, finish
+from taskfc_ext.errors import TaskFCError
+from taskfc_ext.protocol import codec
+from taskfc_ext.protocol.ids import PROTOCOL
+from taskfc_ext.protocol.options import FarmOptions
+from taskfc_ext.protocol.supervisor_messages import Serving
+from taskfc_ext.version import __version__
+
+logger = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Serve the farm that `sys.argv` names until it is stopped: NAME, socket pair, lock."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    name, supervisor_fd = sys.argv[1], int(sys.argv[2])
+    # The third argument is the lock: inherited and never touched, it keeps the store ours for as long as we live.
+    paths = farm_paths(name)
+    supervisor = socket.socket(fileno=supervisor_fd)
+    try:
+        serve(paths, supervisor)
+    except SupervisorLost:
+        logger.warning("the supervisor is gone; so is this controller")
+        sys.exit(1)
+    except TaskFCError as error:
+        logger.error("%s", error)
+        sys.exit(1)
+    except Exception:
+        logger.exception("the controller failed")
+        sys.exit(1)
+
+
+def serve(paths: FarmPaths, supervisor: socket.socket) -> None:
+    """Replay the store, publish the connection file, and turn until the farm is stopped.
+
+    Raises:
+        SupervisorLost: the supervisor is gone.
+        StoreError: the store cannot be used.
+    """
+    options = msgspec.json.decode(paths.options.read_bytes(), type=FarmOptions)
+    store = Store(paths.journal)
+    scheduler = Scheduler(store.records(), unreachable_after=options.unreachable_after, max_deaths=options.max_deaths)
+    clients, workers = Router(paths.clients), Router(paths.workers)
+    controller = Controller(paths.name, scheduler, store, clients, workers, supervisor)
+    _stop_on_terminate(controller)
+    _tame_collector()
+    controller.begin()
+    controller.meet_supervisor()
+    info = _connection_info(paths, scheduler.farm.supervisor_pid)
+    write_connection(paths, info)
+    controller.add_chore(lambda: _publish_again_if_vanished(paths, info))
+    supervisor.send(codec.encode([Serving()]))
+    logger.info("serving %s: pid=%d tasks=%d incarnation=%d", paths.name, os.getpid(), len(scheduler.farm.tasks),
+                scheduler.farm.incarnation)  # fmt: skip
+    controller.run()
+    clients.close()
+    workers.close()
+    store.close()
+    remove_connection(paths)
+    finish()
+    logger.info("stopped")
+
+
+def _publish_again_if_vanished(paths: FarmPaths, info: ConnectionInfo) -> None:
+    """Runtime folders get cleaned; a farm that nobody can find is no use."""
+    if not paths.connection_file.exists():
+        logger.warning("the connection file %s had vanished and was written again", paths.connection_file)
+        write_connection(paths, info)
+
+
+def _stop_on_terminate(controller: Controller) -> None:
+    """Take SIGTERM as a wish to stop the farm; an interrupt is for a notebook, never for us."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    read, write = os.pipe()
+    os.set_blocking(read, False)
+    os.set_blocking(write, False)
+    signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    signal.signal(signal.SIGTERM, lambda *_: controller.ask_to_stop())
+    controller.watch(read)
+
+
+def _tame_collector() -> None:
+    """Make collections rare: the tasks hold no cycles, and a full collection takes milliseconds for each 100,000."""
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+
+
+def _connection_info(paths: FarmPaths, supervisor_pid: int) -> ConnectionInfo:
+    return ConnectionInfo(
+        name=paths.name,
+        protocol=PROTOCOL,
+        version=__version__,
+        host=host_name(),
+        boot_id=boot_id(),
+        pid=os.getpid(),
+        pid_started=process_started(os.getpid()),
+        supervisor_pid=supervisor_pid,
+        supervisor_started=process_started(supervisor_pid),
+        clients=str(paths.clients),
+        python=platform.python_version(),
+    )

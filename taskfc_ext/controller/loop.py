@@ -1,0 +1,345 @@
+"""The controller's loop: receive, decide, commit, send. One thread, nothing asynchronous."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable
+
+import zmq
+
+from taskfc_ext.controller.answers import Answers
+from taskfc_ext.controller.endpoint import Connection, FCTaskControllerFromTaskController
+from taskfc_ext.controller.outbox import Outbox
+from taskfc_ext.core.effects import (
+    ClientSend,
+    Effects,
+    SendCode,
+    SendEnded,
+    SendList,
+    SendLog,
+    SendRun,
+    SupervisorSend,
+    WorkerSend,
+)
+from taskfc_ext.core.events import FromParent, FromWorker, Now, PeerLost, Tick
+from taskfc_ext.core.scheduler import Scheduler
+from taskfc_ext.drivers.store import Store
+from taskfc_ext.drivers.transport import Router
+from taskfc_ext.errors import ProtocolError
+from taskfc_ext.protocol import codec
+from taskfc_ext.protocol.client_messages import Welcome
+from taskfc_ext.protocol.ids import PROTOCOL, Session, WorkerId
+from taskfc_ext.protocol.records import Record
+from taskfc_ext.protocol.supervisor_messages import FromSupervisor, WorkerDown
+from taskfc_ext.protocol.worker_messages import Committed, Ready, WorkerMessage
+from taskfc_ext.version import __version__
+
+logger = logging.getLogger(__name__)
+
+FRAMES_A_TURN = 256
+"""Frames taken from each socket in one turn, so that a flood from one side cannot starve the other."""
+
+HOUSEKEEPING = 5.0
+"""Seconds between looks at what no message tells: a socket file that vanished, clients that lag."""
+
+PROBE_AFTER = 60.0
+"""Seconds of silence after which a client is probed: ZMQ tells that a peer is gone only to who sends to it."""
+
+_DATAGRAM = 2**20
+
+
+class SupervisorLost(Exception):
+    """The supervisor is gone; nothing of the farm may outlive it."""
+
+
+class Controller:
+    """Receives, asks the scheduler, commits and sends, in turns.
+
+    Args:
+        name: the farm's.
+        scheduler: decides; has replayed the store.
+        store: where records are committed.
+        clients: the clients' socket.
+        workers: the workers' socket.
+        supervisor: the socket pair's end.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        scheduler: Scheduler,
+        store: Store,
+        clients: Router,
+        workers: Router,
+        supervisor: socket.socket,
+    ) -> None:
+        self._name = name
+        self._scheduler = scheduler
+        self._endpoint = FCTaskControllerFromTaskController(scheduler)
+        self._store = store
+        self._answers = Answers(store, scheduler.farm.knows)
+        self._clients = clients
+        self._workers = workers
+        self._supervisor = supervisor
+        self._to_clients = Outbox(clients, self._endpoint.packageSuccess)
+        self._to_workers = Outbox(workers)
+        self._connections: dict[bytes, Connection] = {}
+        self._client_identity: dict[Session, bytes] = {}
+        self._worker_of: dict[bytes, WorkerId] = {}
+        self._worker_identity: dict[WorkerId, bytes] = {}
+        self._records: list[Record] = []
+        self._effects: list[Effects] = []
+        self._wake_at: float | None = None
+        self._next_housekeeping = 0.0
+        self._stop_requested = False
+        self._ended = False
+        self._wakeup_fd = -1
+        self._chores: list[Callable[[], None]] = []
+        self._poller = zmq.Poller()
+        self._poller.register(clients.socket, zmq.POLLIN)
+        self._poller.register(workers.socket, zmq.POLLIN)
+        self._poller.register(supervisor.fileno(), zmq.POLLIN)
+
+    def watch(self, fd: int) -> None:
+        """Wake up when `fd`, a signal's non-blocking wake-up pipe, becomes readable."""
+        self._wakeup_fd = fd
+        self._poller.register(fd, zmq.POLLIN)
+
+    def ask_to_stop(self) -> None:
+        """Stop the farm in the next turn; may be called from a signal handler."""
+        self._stop_requested = True
+
+    def add_chore(self, chore: Callable[[], None]) -> None:
+        """Have `chore` done with the housekeeping, every few seconds; it must be quick."""
+        self._chores.append(chore)
+
+    def begin(self) -> None:
+        """Record that this controller serves the store now."""
+        self._take(self._scheduler.begin(_now()))
+        self._finish_turn()
+
+    def meet_supervisor(self) -> None:
+        """Wait for its first word, which says what workers there are.
+
+        Raises:
+            SupervisorLost: it is gone.
+        """
+        self._poller_of_supervisor().poll()
+        self._receive_from_supervisor(_now())
+        self._finish_turn()
+
+    def _poller_of_supervisor(self) -> zmq.Poller:
+        poller = zmq.Poller()
+        poller.register(self._supervisor.fileno(), zmq.POLLIN)
+        return poller
+
+    def run(self) -> None:
+        """Turn until the farm was stopped.
+
+        Raises:
+            SupervisorLost: the supervisor is gone.
+        """
+        while not self._ended:
+            self.turn()
+
+    def turn(self) -> None:
+        """Wait for something to happen, and deal with all that has happened."""
+        ready = dict(self._poller.poll(self._timeout_ms()))
+        now = _now()
+        if self._wakeup_fd in ready:
+            os.read(self._wakeup_fd, 4096)
+        if self._stop_requested:
+            self._stop_requested = False
+            self._take(self._scheduler.stop(now))
+        if self._supervisor.fileno() in ready:
+            self._receive_from_supervisor(now)
+        if self._workers.socket in ready:
+            self._receive_from_workers(now)
+        if self._clients.socket in ready:
+            self._receive_from_clients(now)
+        if self._wake_at is not None and now.mono >= self._wake_at:
+            self._take(self._scheduler.handle(Tick(), now))
+        if now.mono >= self._next_housekeeping:
+            self._housekeeping(now)
+        self._finish_turn()
+
+    # receiving
+
+    def _receive_from_supervisor(self, now: Now) -> None:
+        said: list[FromSupervisor] = []
+        while True:
+            try:
+                datagram = self._supervisor.recv(_DATAGRAM, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                break
+            except ConnectionResetError:
+                datagram = b""
+            if not datagram:
+                raise SupervisorLost
+            said += codec.from_supervisor.decode(datagram)
+        deaths = [message for message in said if isinstance(message, WorkerDown)]
+        for message in said:
+            if not isinstance(message, WorkerDown):
+                self._take(self._scheduler.handle(FromParent(message), now))
+        if deaths:
+            self._receive_from_workers(now)  # a result that was sent before its worker died counts
+        for death in deaths:
+            self._take(self._scheduler.handle(FromParent(death), now))
+
+    def _receive_from_workers(self, now: Now) -> None:
+        for identity, frame in self._workers.receive(FRAMES_A_TURN):
+            try:
+                messages = codec.from_worker.decode(frame)
+            except ProtocolError as error:
+                logger.warning("a worker's frame is not understood: peer=%s %s", identity.hex(), error)
+                continue
+            for message in messages:
+                if isinstance(message, Ready):
+                    self._meet_worker(identity, message)
+                worker = self._worker_of.get(identity)
+                if worker is not None:
+                    self._hear_worker(worker, message, now)
+
+    def _hear_worker(self, worker: WorkerId, message: WorkerMessage, now: Now) -> None:
+        try:
+            self._take(self._scheduler.handle(FromWorker(worker, message), now))
+        except ProtocolError as error:
+            logger.warning("a worker's report contradicts itself: worker=%d %s", worker, error)
+
+    def _meet_worker(self, identity: bytes, message: Ready) -> None:
+        if message.protocol != PROTOCOL:
+            logger.error("worker=%d speaks protocol %d, not %d", message.worker, message.protocol, PROTOCOL)
+            return
+        worker = WorkerId(message.worker)
+        old = self._worker_identity.get(worker)
+        if old is not None:
+            self._finish_turn()  # what was decided by now is for the old connection, which nobody reads any more
+            self._worker_of.pop(old, None)
+        self._worker_of[identity] = worker
+        self._worker_identity[worker] = identity
+
+    def _receive_from_clients(self, now: Now) -> None:
+        for identity, frame in self._clients.receive(FRAMES_A_TURN):
+            connection = self._connections.get(identity)
+            if connection is None:
+                connection = self._connections[identity] = Connection(identity)
+            connection.heard_at = now.mono
+            greetings = connection.greetings
+            effects, refusals = self._endpoint.receive(connection, frame, now)
+            if connection.greetings > greetings and connection.session is not None:
+                self._meet_client(connection.session, identity)
+            for effect in effects:
+                self._take(effect)
+            for refusal in refusals:
+                self._to_clients.add_frame(identity, self._endpoint.packageFailure(refusal))
+
+    def _meet_client(self, session: Session, identity: bytes) -> None:
+        old = self._client_identity.get(session)
+        if old is not None and old != identity:
+            self._connections.pop(old, None)  # the client opened a new connection; what was for the old one is void
+        self._client_identity[session] = identity
+        farm = self._scheduler.farm
+        welcome = Welcome(
+            protocol=PROTOCOL,
+            version=__version__,
+            name=self._name,
+            incarnation=farm.incarnation,
+            pid=os.getpid(),
+            supervisor_pid=farm.supervisor_pid,
+            client_name=session,
+            n_workers=farm.n_workers,
+        )
+        self._to_clients.add(identity, welcome)
+
+    # finishing a turn
+
+    def _take(self, effects: Effects) -> None:
+        self._records += effects.records
+        self._effects.append(effects)
+
+    def _finish_turn(self) -> None:
+        """Commit what was decided, and only then send."""
+        effects, self._effects = self._effects, []
+        records, self._records = self._records, []
+        if records:
+            self._store.commit(records)
+        for effect in effects:
+            self._wake_at = effect.wake_at
+            self._ended = effect.exit
+            for send in effect.sends:
+                self._send(send)
+        self._to_workers.flush()
+        self._to_clients.flush()
+        self._drop_workers()
+        if self._to_clients.gone:
+            self._drop_clients(_now())
+
+    def _send(self, send: ClientSend | WorkerSend | SupervisorSend) -> None:
+        match send:
+            case ClientSend(session, message):
+                client = self._client_identity.get(session)
+                if client is None:
+                    return  # it asks again when it is back
+                if isinstance(message, SendEnded | SendList | SendLog):
+                    for completed in self._answers.complete_for_client(message):
+                        self._to_clients.add(client, completed)
+                else:
+                    self._to_clients.add(client, message)
+            case WorkerSend(worker, order):
+                identity = self._worker_identity.get(worker)
+                if isinstance(order, Committed) and identity is not None:
+                    self._to_workers.add_in_no_hurry(identity, order)
+                elif identity is not None:
+                    whole = self._answers.complete_for_worker(order) if isinstance(order, SendCode | SendRun) else order
+                    self._to_workers.add(identity, whole)
+            case SupervisorSend(message):
+                self._supervisor.send(codec.encode([message]))
+
+    def _drop_workers(self) -> None:
+        """Forget connections of workers that are gone; the supervisor tells what that means for their tasks."""
+        for identity in self._to_workers.gone:
+            worker = self._worker_of.pop(identity, None)
+            if worker is not None and self._worker_identity.get(worker) == identity:
+                del self._worker_identity[worker]
+        self._to_workers.gone.clear()
+
+    def _drop_clients(self, now: Now) -> None:
+        """Forget connections that are gone. What this leads to needs no commit, and is taken up in the next turn."""
+        for identity in self._to_clients.gone:
+            connection = self._connections.pop(identity, None)
+            session = connection.session if connection is not None else None
+            if session is not None and self._client_identity.get(session) == identity:
+                del self._client_identity[session]
+                self._take(self._scheduler.handle(PeerLost(session), now))
+        self._to_clients.gone.clear()
+
+    def _timeout_ms(self) -> int:
+        """Return how long to wait, in ms: at most until the next deadline, rounded up so as not to wake too early."""
+        if self._effects:
+            return 0
+        until = self._next_housekeeping
+        if self._wake_at is not None:
+            until = min(until, self._wake_at)
+        return max(0, int((until - time.monotonic()) * 1000) + 1)
+
+    def _housekeeping(self, now: Now) -> None:
+        self._next_housekeeping = now.mono + HOUSEKEEPING
+        for router in (self._clients, self._workers):
+            if router.rebind_if_vanished():
+                logger.warning("the socket %s had vanished and was bound again", router.path)
+        for chore in self._chores:
+            chore()
+        self._to_workers.hurry()
+        self._to_clients.call_the_lagging()
+        for connection in self._connections.values():
+            if now.mono - connection.heard_at >= PROBE_AFTER:
+                connection.heard_at = now.mono
+                self._to_clients.probe(connection.identity)
+        self._take(self._scheduler.handle(Tick(), now))
+
+
+def _now() -> Now:
+    return Now(time.monotonic(), time.time())

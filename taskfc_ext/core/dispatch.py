@@ -1,0 +1,158 @@
+"""Giving tasks to workers: who gets what, and how much ahead.
+
+A worker that runs short tasks holds some more of them, so that it need not wait for the controller between two. How
+many follows the measured run time of their code: about `AHEAD` seconds of work, one until it was measured. What it has
+not started when a task turns out to run long comes back (`Returned`), so nothing waits behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from taskfc_ext.core.effects import SendCode, SendRun, Step
+from taskfc_ext.core.endings import commit
+from taskfc_ext.core.farm import Farm, Worker
+from taskfc_ext.core.task_state import Task
+from taskfc_ext.protocol.records import Leased
+from taskfc_ext.protocol.spec import Kind, OnLost, Spec
+from taskfc_ext.protocol.worker_messages import Run
+
+AHEAD = 0.004
+"""Seconds of work that a worker holds: a few round trips, and little enough to be given back without loss."""
+
+MAX_CREDIT = 128
+"""Tasks that a worker holds at most: past it throughput gains nothing, and a death costs more repeats."""
+
+_SMOOTHING = 0.5
+
+
+def note_seconds(farm: Farm, code: bytes, seconds: float, n: int) -> None:
+    """Take `n` attempts that took `seconds` together into the measured run time of `code`."""
+    mean = seconds / n
+    known = farm.mean_seconds.get(code)
+    farm.mean_seconds[code] = mean if known is None else known + _SMOOTHING * (mean - known)
+
+
+def credit(farm: Farm, spec: Spec) -> int:
+    """Return how many tasks of `spec` a worker may hold at once."""
+    alone = (
+        spec.timeout is not None  # the attempt's time must not begin behind others
+        or spec.depend is not None  # the worker may say no
+        or spec.on_lost is OnLost.FAIL  # whatever it holds and has finished would be lost with it
+        or spec.kind is not Kind.FUNCTION
+    )
+    mean = farm.mean_seconds.get(spec.code)
+    if alone or mean is None:
+        return 1
+    return max(1, min(MAX_CREDIT, int(AHEAD / max(mean, 1e-6))))
+
+
+def credit_of(farm: Farm, task: Task) -> int:
+    """Return how many tasks a worker may hold at once if `task` is among them: alone, if a worker died of it."""
+    return 1 if task.history is not None and task.history.deaths else credit(farm, task.spec)
+
+
+def dispatch(farm: Farm, step: Step) -> None:
+    """Give out what can run now. Idle workers first; then those that run short tasks get some ahead."""
+    if farm.stop_asked:
+        return
+    free = sorted(
+        (w for w in farm.workers.values() if w.ready and not w.retiring and not w.busy),
+        key=lambda worker: len(worker.leases),
+    )
+    _give_parked(farm, step, free)
+    waiting = list(free)
+    while waiting and farm.queue:
+        # A fair share of what there is, so that the first worker does not take all of a short queue.
+        n_queued = farm.queue.n_at_most(MAX_CREDIT * len(waiting))
+        share = max(1, -(-n_queued // len(waiting)))
+        worker = waiting.pop(0)
+        before = len(worker.leases)
+        while len(worker.leases) - before < share:
+            if not _give_from_queue(farm, step, worker, share - len(worker.leases) + before):
+                break
+    _give_parked(farm, step, free)  # what stood behind a queue of a higher priority
+
+
+def _give_from_queue(farm: Farm, step: Step, worker: Worker, share: int) -> bool:
+    """Give `worker` the next tasks that share a spec, at most `share`; return whether it took any."""
+    head = farm.queue.peek()
+    if head is None:
+        return False
+    first = farm.tasks[head[1]]
+    allowed = credit_of(farm, first)
+    if worker.leases and _is_full(farm, worker):
+        return False
+    room = min(allowed - len(worker.leases), share)
+    if room <= 0:
+        return False
+    taskids = farm.queue.take(room, lambda taskid: _may_join(farm.tasks[taskid], first))
+    tasks = [farm.tasks[taskid] for taskid in taskids]
+    if len(tasks) == 1 and (other := _someone_else(farm, first, worker)) is not None:
+        worker = other
+    give(farm, step, worker, tasks)
+    return True
+
+
+def _may_join(task: Task, first: Task) -> bool:
+    """Whether `task` can travel in one `Run` with `first`."""
+    return (
+        task.batch.spec is first.batch.spec
+        and task.history is None
+        and first.history is None
+        and task.batch.inputs == first.batch.inputs
+    )
+
+
+def _is_full(farm: Farm, worker: Worker) -> bool:
+    """Whether nothing may be queued behind the last task that `worker` holds."""
+    last = farm.tasks[next(reversed(worker.leases.values()))]
+    return credit_of(farm, last) <= len(worker.leases)
+
+
+def _someone_else(farm: Farm, task: Task, worker: Worker) -> Worker | None:
+    """Return another idle worker for a task whose last attempt failed on this one; never wait for one."""
+    past = task.history
+    if past is None or past.avoid != worker.worker:
+        return None
+    idle = (
+        other
+        for other in farm.workers.values()
+        if other.ready and not other.retiring and not other.leases and other.worker not in (past.avoid, *past.refused)
+    )
+    return next(idle, None)
+
+
+def _give_parked(farm: Farm, step: Step, free: Iterable[Worker]) -> None:
+    """Offer tasks that some workers refused to the idle ones that did not."""
+    for worker in free:
+        while farm.parked and not worker.leases and (task := _parked_for(farm, worker)) is not None:
+            farm.unpark(task)
+            give(farm, step, _someone_else(farm, task, worker) or worker, [task])
+
+
+def _parked_for(farm: Farm, worker: Worker) -> Task | None:
+    """Return the task that `worker` has not refused, unless one in the queue goes before it."""
+    head = farm.queue.peek()
+    for key in sorted(farm.parked, key=lambda key: key[0]):
+        priority, refused = -key[0], key[1]
+        if head is not None and head[0] > priority:
+            return None
+        if worker.worker not in refused:
+            return farm.tasks[next(iter(farm.parked[key]))]
+    return None
+
+
+def give(farm: Farm, step: Step, worker: Worker, tasks: list[Task]) -> None:
+    """Lease `tasks`, which share a spec, to `worker`, and send them."""
+    first = tasks[0]
+    spec = first.spec
+    first_lease = farm.next_lease
+    ids = tuple([task.taskid for task in tasks])
+    commit(farm, step, Leased(first_lease, ids, worker.worker))
+    for code in (spec.code, spec.depend, spec.retry_on):
+        if code is not None and code not in worker.known:
+            worker.known.add(code)
+            step.to_worker(worker.worker, SendCode(code))
+    run = Run(spec=spec, first_lease=first_lease, ids=ids, bodies=tuple([task.current_body for task in tasks]))
+    step.to_worker(worker.worker, SendRun(run, first.batch.inputs) if first.batch.inputs else run)

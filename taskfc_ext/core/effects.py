@@ -1,0 +1,119 @@
+"""What the controller must do after an event: one value, whose order is the durability contract."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from taskfc_ext.core.events import SUPERVISOR, SupervisorPeer
+from taskfc_ext.protocol.client_messages import ControllerMessage, TaskInfo
+from taskfc_ext.protocol.ids import Session, WorkerId
+from taskfc_ext.protocol.records import Record
+from taskfc_ext.protocol.supervisor_messages import ToSupervisor
+from taskfc_ext.protocol.worker_messages import Run, ToWorker
+
+# Messages that the core cannot complete, since values stay in the store: the controller does, after the commit.
+
+
+class SendEnded(NamedTuple):
+    """The `Ended` of these finished tasks."""
+
+    ids: tuple[int, ...]
+
+
+class SendList(NamedTuple):
+    """The answer to a `ListTasks`: the live ones as given, and those in the store that pass the filters."""
+
+    seq: int
+    live: tuple[TaskInfo, ...]
+    taskids: tuple[int, ...] | None
+    states: tuple[str, ...] | None
+    name: str | None
+    owner: str | None
+    limit: int
+
+
+class SendLog(NamedTuple):
+    """The answer to a `GetLog` for a finished task."""
+
+    seq: int
+    taskid: int
+
+
+class SendCode(NamedTuple):
+    """The `Code` under this digest."""
+
+    digest: bytes
+
+
+class SendRun(NamedTuple):
+    """`run`, with the results of these tasks as its inputs."""
+
+    run: Run
+    inputs: tuple[int, ...]
+
+
+ToClient = ControllerMessage | SendEnded | SendList | SendLog
+
+
+class ClientSend(NamedTuple):
+    """Send to a client; dropped when it is not connected, since it will ask again."""
+
+    session: Session
+    message: ToClient
+
+
+class WorkerSend(NamedTuple):
+    """Send to a worker."""
+
+    worker: WorkerId
+    message: ToWorker | SendCode | SendRun
+
+
+class SupervisorSend(NamedTuple):
+    """Send to the supervisor."""
+
+    message: ToSupervisor
+    peer: SupervisorPeer = SUPERVISOR
+
+
+Send = ClientSend | WorkerSend | SupervisorSend
+
+
+class Effects(Struct, frozen=True):
+    """What to do, in this order.
+
+    Attributes:
+        records: 1. commit these, in one transaction.
+        sends: 2. only then send these, in order.
+        wake_at: 3. hand in a `Tick` at this monotonic time at the latest.
+        exit: 4. the farm was stopped and its last worker has ended: end the process.
+    """
+
+    records: tuple[Record, ...] = ()
+    sends: tuple[Send, ...] = ()
+    wake_at: float | None = None
+    exit: bool = False
+
+
+class Step:
+    """Collects the effects of one event."""
+
+    __slots__ = ("records", "sends")
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.sends: list[Send] = []
+
+    def to_client(self, session: str, message: ToClient) -> None:
+        """Add a message to a client."""
+        self.sends.append(ClientSend(Session(session), message))
+
+    def to_worker(self, worker: int, message: ToWorker | SendCode | SendRun) -> None:
+        """Add a message to a worker."""
+        self.sends.append(WorkerSend(WorkerId(worker), message))
+
+    def to_supervisor(self, message: ToSupervisor) -> None:
+        """Add a message to the supervisor."""
+        self.sends.append(SupervisorSend(message))

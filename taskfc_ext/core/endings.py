@@ -1,0 +1,194 @@
+"""What attempts lead to: ends, retries, recoveries, and what these mean for children, barriers and clients.
+
+An `Endings` collects what one event brought about, and settles it in one record of each kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from taskfc_ext.core.effects import Step
+from taskfc_ext.core.events import Now
+from taskfc_ext.core.farm import Farm, TimerKind
+from taskfc_ext.core.replay import apply
+from taskfc_ext.core.retry import Verdict, after_failure, backoff_before
+from taskfc_ext.core.task_state import Task
+from taskfc_ext.protocol.client_messages import Ended, Reply
+from taskfc_ext.protocol.payloads import Failure, Payload, Reason, encode_failure
+from taskfc_ext.protocol.records import Record, Requeued, Why
+
+
+def commit(farm: Farm, step: Step, record: Record) -> list[Task]:
+    """Write `record` and let it take effect; return the tasks that became ready by it."""
+    step.records.append(record)
+    return apply(farm, record)
+
+
+class Endings:
+    """The ends and new beginnings that one event leads to.
+
+    Nothing is changed before `settle`.
+
+    Args:
+        farm: whose tasks they are.
+        step: takes records and messages.
+        now: the time of the event.
+    """
+
+    def __init__(self, farm: Farm, step: Step, now: Now) -> None:
+        self._farm = farm
+        self._step = step
+        self._now = now
+        self._tasks: list[Task] = []
+        self._reasons: list[str] = []
+        self._values: list[Payload] = []
+        self._seconds: list[float] = []
+        self._outputs: dict[int, str] = {}
+        self._requeued: dict[Why, list[Task]] = {}
+
+    def succeed(self, task: Task, value: Payload, seconds: float) -> None:
+        """The attempt brought `value` in `seconds`."""
+        self._tasks.append(task)
+        self._reasons.append("")
+        self._values.append(value)
+        self._seconds.append(seconds)
+
+    def fail(self, task: Task, reason: Reason, value: Payload, seconds: float = 0.0, *, retryable: bool = True) -> None:
+        """The attempt failed; what comes next is decided here."""
+        match after_failure(task, reason, retryable=retryable):
+            case Verdict.RETRY:
+                self.requeue(task, Why.RETRY)
+            case Verdict.RECOVER:
+                self.requeue(task, Why.RECOVERY)
+            case Verdict.END:
+                self._tasks.append(task)
+                self._reasons.append(reason)
+                self._values.append(value)
+                self._seconds.append(seconds)
+
+    def abort(self, task: Task, seconds: float = 0.0) -> None:
+        """The task was aborted, and no worker has it any more."""
+        failure = Failure(Reason.ABORTED, f"{task.title} was aborted")
+        self.fail(task, Reason.ABORTED, encode_failure(failure), seconds)
+
+    def requeue(self, task: Task, why: Why) -> None:
+        """The lease is over, and the task goes back to the queue."""
+        self._requeued.setdefault(why, []).append(task)
+
+    def printed(self, task: Task, text: str) -> None:
+        """The attempt printed `text`."""
+        if text:
+            self._outputs[task.taskid] = text
+
+    def settle(self) -> None:
+        """Write what was collected, let it take effect, and tell everyone it concerns."""
+        self._settle_own()
+        while self._farm.doomed:  # level by level: a chain of dependants may be longer than the stack
+            self._of_the_doomed()._settle_own()
+
+    def _settle_own(self) -> None:
+        for why, tasks in self._requeued.items():
+            self._settle_requeued(why, tasks)
+        if self._tasks:
+            self._settle_ended(self._record())
+
+    def _record(self) -> Ended:
+        tasks = self._tasks
+        return Ended(
+            ids=tuple([task.taskid for task in tasks]),
+            reasons=tuple(self._reasons),
+            values=tuple(self._values),
+            workers=tuple([self._farm.worker_of(task) for task in tasks]),
+            attempts=tuple([task.attempts for task in tasks]),
+            submitted=tuple([task.batch.submitted for task in tasks]),
+            completed=self._now.wall,
+            seconds=tuple(self._seconds),
+            outputs={task.taskid: self._outputs[task.taskid] for task in tasks if task.taskid in self._outputs},
+        )
+
+    def _settle_requeued(self, why: Why, tasks: list[Task]) -> None:
+        farm = self._farm
+        ready = commit(farm, self._step, Requeued(tuple(task.taskid for task in tasks), why))
+        now_ready = []
+        for task in ready:
+            if why is not Why.REFUSED and task.history is not None:
+                task.history.refusals = 0
+                task.history.unreachable_since = None
+            pause = backoff_before(task.spec, task.past().retries) if why is Why.RETRY else 0.0
+            if pause:
+                task.past().not_before = self._now.mono + pause
+                farm.set_timer(self._now.mono + pause, TimerKind.BACKOFF, task.taskid)
+            elif task.history is not None and task.history.refused:
+                farm.offer(task)
+            else:
+                now_ready.append(task)
+        farm.enqueue(now_ready, front=True)
+
+    def _settle_ended(self, record: Ended) -> None:
+        farm = self._farm
+        owners = {task.batch.session for task in self._tasks}
+        sessions = {task.taskid: task.batch.session for task in self._tasks} if len(owners) > 1 else {}
+        for task in self._tasks:
+            farm.unpark(task)
+        farm.enqueue(commit(farm, self._step, record))
+        if len(owners) == 1 and not farm.watchers:
+            self._step.to_client(owners.pop(), record)
+        else:
+            self._tell_each(record, sessions, owners)
+        self._answer_barriers(record.ids)
+
+    def _tell_each(self, record: Ended, sessions: dict[int, str], owners: set[str]) -> None:
+        """Send every client the part of `record` that it waits for."""
+        audience: dict[str, list[int]] = {}
+        owner = next(iter(owners))
+        for row, taskid in enumerate(record.ids):
+            listeners = self._farm.watchers.pop(taskid, set()) | {sessions.get(taskid, owner)}
+            for session in listeners:
+                audience.setdefault(session, []).append(row)
+        for session, rows in audience.items():
+            self._step.to_client(session, rows_of(record, rows))
+
+    def _answer_barriers(self, taskids: Iterable[int]) -> None:
+        farm = self._farm
+        for key, barrier in list(farm.barriers.items()):
+            barrier.remaining.difference_update(taskids)
+            if not barrier.remaining:
+                del farm.barriers[key]
+                answer = Reply(barrier.seq, None)
+                farm.session(barrier.session).remember(answer)
+                self._step.to_client(barrier.session, answer)
+
+    def _of_the_doomed(self) -> Endings:
+        """Return the ends of the tasks whose dependency did not succeed."""
+        farm = self._farm
+        endings = Endings(farm, self._step, self._now)
+        doomed = {taskid: parent for taskid, parent in farm.doomed if taskid in farm.tasks}
+        farm.doomed.clear()
+        for taskid, parent in doomed.items():
+            task = farm.tasks[taskid]
+            endings.fail(task, Reason.DEPENDENCY, dependency_failure(task, parent))
+        return endings
+
+
+def rows_of(record: Ended, rows: list[int]) -> Ended:
+    """Return the part of `record` in `rows`."""
+    if len(rows) == len(record.ids):
+        return record
+    ids = tuple([record.ids[row] for row in rows])
+    return Ended(
+        ids=ids,
+        reasons=tuple([record.reasons[row] for row in rows]),
+        values=tuple([record.values[row] for row in rows]),
+        workers=tuple([record.workers[row] for row in rows]),
+        attempts=tuple([record.attempts[row] for row in rows]),
+        submitted=tuple([record.submitted[row] for row in rows]),
+        completed=record.completed,
+        seconds=tuple([record.seconds[row] for row in rows]),
+        outputs={taskid: record.outputs[taskid] for taskid in ids if taskid in record.outputs},
+    )
+
+
+def dependency_failure(task: Task, parent: int) -> bytes:
+    """Return the failure of a task whose dependency `parent` did not succeed."""
+    message = f"{task.title} did not run: task {parent}, which it comes after, did not succeed"
+    return encode_failure(Failure(Reason.DEPENDENCY, message, parent=parent))

@@ -1,0 +1,58 @@
+"""What can happen to the scheduler, and when."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, NewType
+
+from taskfc_ext.protocol.client_messages import ClientMessage
+from taskfc_ext.protocol.ids import Session, WorkerId
+from taskfc_ext.protocol.supervisor_messages import FromSupervisor
+from taskfc_ext.protocol.worker_messages import WorkerMessage
+
+
+class Now(NamedTuple):
+    """The time of an event, in seconds: `mono` for deadlines, `wall` for people."""
+
+    mono: float
+    wall: float
+
+
+SupervisorPeer = NewType("SupervisorPeer", str)
+
+SUPERVISOR = SupervisorPeer("supervisor")
+
+Peer = Session | WorkerId | SupervisorPeer
+"""Who speaks: a client by its session, a worker by its id, or the supervisor."""
+
+
+class FromClient(NamedTuple):
+    """A client said something."""
+
+    session: Session
+    message: ClientMessage
+
+
+class FromWorker(NamedTuple):
+    """A worker said something."""
+
+    worker: WorkerId
+    message: WorkerMessage
+
+
+class FromParent(NamedTuple):
+    """The supervisor said something."""
+
+    message: FromSupervisor
+
+
+class PeerLost(NamedTuple):
+    """Nothing can be sent to this client any more, until it says hello again."""
+
+    session: Session
+
+
+class Tick(NamedTuple):
+    """Time has passed: at the latest when `Effects.wake_at` said."""
+
+
+Event = FromClient | FromWorker | FromParent | PeerLost | Tick

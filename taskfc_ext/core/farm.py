@@ -1,0 +1,343 @@
+"""The state of the farm: plain data, and the few operations that keep its parts in step with each other."""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Iterable
+from enum import StrEnum
+from itertools import count
+
+from msgspec import Struct, field
+
+from taskfc_ext.core.queue import ReadyQueue
+from taskfc_ext.core.task_state import LIVE, TRANSITIONS, Cause, IllegalTransition, State, Task, end_state
+from taskfc_ext.protocol.client_messages import Accepted, Refused, Reply
+from taskfc_ext.protocol.payloads import Reason
+from taskfc_ext.protocol.spec import Spec
+from taskfc_ext.protocol.supervisor_messages import Step as StopStep
+
+Answer = Accepted | Reply | Refused
+
+MAX_ANSWERS = 4096
+"""Answers remembered for a session: more than a client may have open, so a resend always finds its first answer."""
+
+# One byte for each task id that was ever given out: all that is kept in memory of a finished task.
+LIVE_CODE = 0
+CLEARED_CODE = 255
+_REASONS = ("", *(reason.value for reason in Reason))
+_CODE_OF = {reason: code for code, reason in enumerate(_REASONS, start=1)}
+
+
+class Worker(Struct):
+    """One worker, as the controller knows it.
+
+    Attributes:
+        ready: it said so on this connection; before that nothing is sent to it.
+        leases: what it holds, lease -> task id, in the order in which it runs them.
+        busy: it said that its first lease runs long; it gets nothing more until that has ended.
+        known: digests of the code that it was sent.
+        finished_seq: its last `Finished` that was handled.
+        retiring: it gets nothing more, and ends when it has nothing left.
+    """
+
+    worker: int
+    pid: int = 0
+    ready: bool = False
+    leases: dict[int, int] = {}
+    busy: bool = False
+    known: set[bytes] = set()
+    finished_seq: int = 0
+    retiring: bool = False
+
+
+class ClientSession(Struct):
+    """One client across its connections.
+
+    Attributes:
+        answers: seq -> the answer given, for repeats.
+        done_below: the client has the answers to all requests below this one.
+    """
+
+    session: str
+    label: str = ""
+    owner: str = ""
+    connected: bool = False
+    answers: OrderedDict[int, Answer] = field(default_factory=OrderedDict)
+    done_below: int = 0
+    last_seen: float = 0.0
+
+    def remember(self, answer: Answer) -> None:
+        """Keep the first answer to a request."""
+        self.answers[answer.seq] = answer
+        while len(self.answers) > MAX_ANSWERS:
+            self.answers.popitem(last=False)
+
+    def forget_below(self, seq: int) -> None:
+        """Drop the answers that the client has."""
+        self.done_below = max(self.done_below, seq)
+        while self.answers and next(iter(self.answers)) < seq:
+            self.answers.popitem(last=False)
+
+
+class OpenBarrier(Struct):
+    """A `Barrier` that is not answered yet."""
+
+    session: str
+    seq: int
+    remaining: set[int]
+
+
+class Stopping(Struct):
+    """An attempt on its way down the ladder; `step` was the last one taken."""
+
+    cause: Cause
+    worker: int
+    step: StopStep
+
+
+class TimerKind(StrEnum):
+    """What a timer is for; its key is a task id, or a lease, or 0."""
+
+    BACKOFF = "backoff"  # a task may be given out again
+    ASK_AGAIN = "ask-again"  # a worker may be asked again for a task (key, worker)
+    UNREACHABLE = "unreachable"  # a task has been refused by all for long
+    DEADLINE = "deadline"  # a lease has run for its timeout
+    LADDER = "ladder"  # a lease takes the next step down
+
+
+_CROWDED = 10_000
+"""Timers past which it is looked whether some have become void."""
+
+_SPECS = 1000
+"""Specs remembered: more than a session uses at a time."""
+
+Timer = tuple[float, int, TimerKind, int, int]
+
+
+class Farm:
+    """All that the scheduler knows.
+
+    Attributes:
+        tasks: those that have not ended.
+        ended: one byte for each id ever given out; see `end_of`.
+        leases: every valid lease -> (task id, worker).
+        children: task id -> the batches that wait for it.
+        doomed: (task, parent): the parent did not succeed, so the task must be ended before anything else happens.
+        names: name -> the newest task of that name.
+        parked: tasks that some workers refused, by (-priority, who refused), in order.
+        choosy: tasks that were refused, wherever they are now; some of them may have been forgiven since.
+        to_check: tasks that were refused just now, and may have run out of workers to ask.
+        mean_seconds: code digest -> smoothed run time of its attempts; absent until measured.
+        stale: reports of superseded attempts, which had no effect.
+    """
+
+    def __init__(self, *, unreachable_after: float = 30.0, max_deaths: int = 3) -> None:
+        self.unreachable_after = unreachable_after
+        self.max_deaths = max_deaths
+        self.tasks: dict[int, Task] = {}
+        self.ended = bytearray()
+        self.counts: dict[State, int] = dict.fromkeys(State, 0)
+        self.children: dict[int, list[range]] = {}
+        self.doomed: list[tuple[int, int]] = []
+        self.names: dict[str, int] = {}
+        self.queue = ReadyQueue(self.is_queued)
+        self.parked: dict[tuple[int, frozenset[int]], OrderedDict[int, None]] = {}
+        self.choosy: set[int] = set()
+        self.to_check: set[int] = set()
+        self.leases: dict[int, tuple[int, int]] = {}
+        self.next_lease = 1
+        self.stopping_leases: dict[int, Stopping] = {}
+        self.workers: dict[int, Worker] = {}
+        self.n_workers = 0
+        self.sessions: dict[str, ClientSession] = {}
+        self.watchers: dict[int, set[str]] = {}
+        self.barriers: dict[tuple[str, int], OpenBarrier] = {}
+        self.codes: set[bytes] = set()
+        self._specs: dict[Spec, Spec] = {}
+        self.mean_seconds: dict[bytes, float] = {}
+        self.timers: list[Timer] = []
+        self._timer_order = count()
+        self._crowded = _CROWDED
+        self.incarnation = 0
+        self.supervisor_pid = 0
+        self.stop_asked = False
+        self.stale = 0
+
+    # tasks
+
+    @property
+    def next_id(self) -> int:
+        """The id that the next task gets."""
+        return len(self.ended)
+
+    def is_queued(self, taskid: int) -> bool:
+        """Whether the task waits to be given out, now."""
+        task = self.tasks.get(taskid)
+        return task is not None and not task.lease and task.state is State.SCHEDULED
+
+    def move(self, tasks: Iterable[Task], state: State) -> None:
+        """Change the state of `tasks`: all of them, or, where one may not, none.
+
+        Raises:
+            IllegalTransition: `TRANSITIONS` does not have it.
+        """
+        tasks = list(tasks)
+        for task in tasks:
+            if state not in TRANSITIONS[task.state]:
+                raise IllegalTransition(f"task {task.taskid} cannot go from {task.state} to {state}")
+        for task in tasks:
+            self.counts[task.state] -= 1
+            task.state = state
+        self.counts[state] += len(tasks)
+
+    def add(self, task: Task) -> None:
+        """Take a new task in."""
+        self.tasks[task.taskid] = task
+        self.ended.append(LIVE_CODE)
+        self.counts[task.state] += 1
+
+    def finish(self, taskids: Iterable[int], reasons: Iterable[str]) -> None:
+        """Let go of tasks that have ended, and of their leases."""
+        by_state: dict[State, list[Task]] = {}
+        for taskid, reason in zip(taskids, reasons, strict=True):
+            task = self.tasks.pop(taskid)
+            by_state.setdefault(end_state(reason), []).append(task)
+            if task.lease:
+                self.release(task)
+            self.ended[taskid] = _CODE_OF[reason]
+            self.choosy.discard(taskid)
+        for state, tasks in by_state.items():
+            self.move(tasks, state)
+
+    def knows(self, taskid: int) -> bool:
+        """Whether there is such a task, finished or not."""
+        return 0 <= taskid < len(self.ended) and self.ended[taskid] != CLEARED_CODE
+
+    def end_of(self, taskid: int) -> str | None:
+        """Return why a task has ended ("": it succeeded); `None` when it has not.
+
+        Raises:
+            KeyError: there never was such a task, or it was cleared.
+        """
+        if not self.knows(taskid):
+            raise KeyError(taskid)
+        code = self.ended[taskid]
+        return None if code == LIVE_CODE else _REASONS[code - 1]
+
+    def forget(self, taskids: Iterable[int]) -> None:
+        """Clear finished tasks."""
+        for taskid in taskids:
+            self.counts[end_state(_REASONS[self.ended[taskid] - 1])] -= 1
+            self.ended[taskid] = CLEARED_CODE
+
+    def finished_ids(self) -> list[int]:
+        """Return the ids of all finished tasks that are not cleared."""
+        return [taskid for taskid, code in enumerate(self.ended) if code not in (LIVE_CODE, CLEARED_CODE)]
+
+    def ids_in(self, state: State) -> list[int]:
+        """Return the ids of all tasks in `state`."""
+        if state in LIVE:
+            return [taskid for taskid, task in self.tasks.items() if task.state is state]
+        codes = {code for code, reason in enumerate(_REASONS, start=1) if end_state(reason) is state}
+        return [taskid for taskid, code in enumerate(self.ended) if code in codes]
+
+    def same_spec(self, spec: Spec) -> Spec:
+        """Return the one object that stands for all specs equal to `spec`.
+
+        So tasks of several submissions can be compared, and travel in one `Run`.
+        """
+        if len(self._specs) >= _SPECS:
+            self._specs.clear()  # those in use stay alive with their tasks
+        return self._specs.setdefault(spec, spec)
+
+    # leases
+
+    def lease(self, task: Task, lease: int, worker: int) -> None:
+        """Give `task` to `worker`. A lease that it had before is void."""
+        self.release(task)
+        task.lease = lease
+        task.started = 0.0
+        self.leases[lease] = (task.taskid, worker)
+        self.workers[worker].leases[lease] = task.taskid
+        self.next_lease = max(self.next_lease, lease + 1)
+
+    def release(self, task: Task) -> None:
+        """Void the lease of `task`: from now on a report under it is stale."""
+        lease = task.lease
+        if lease:
+            _, worker = self.leases.pop(lease)
+            self.workers[worker].leases.pop(lease, None)
+            if self.stopping_leases:
+                self.stopping_leases.pop(lease, None)
+            task.lease = 0
+
+    def worker_of(self, task: Task) -> int:
+        """Return the worker that holds `task`, or -1."""
+        return self.leases[task.lease][1] if task.lease else -1
+
+    # queue
+
+    def enqueue(self, tasks: Iterable[Task], *, front: bool = False) -> None:
+        """Queue tasks that may be given out now."""
+        lines: dict[tuple[int, str], list[int]] = {}
+        for task in tasks:
+            lines.setdefault((task.batch.spec.priority, task.batch.session), []).append(task.taskid)
+        for (priority, client), taskids in lines.items():
+            if front:
+                self.queue.push_front(priority, client, taskids)
+            else:
+                self.queue.push(priority, client, taskids)
+
+    def offer(self, task: Task) -> None:
+        """Let `task`, which has waited already, be given out: to anyone, or to those that have not refused it."""
+        if task.history is not None and task.history.refused:
+            self.park(task)
+        else:
+            self.enqueue((task,), front=True)
+
+    def park(self, task: Task) -> None:
+        """Set `task` aside for the workers that have not refused it."""
+        key = (-task.batch.spec.priority, frozenset(task.past().refused))
+        self.parked.setdefault(key, OrderedDict())[task.taskid] = None
+
+    def unpark(self, task: Task) -> bool:
+        """Take `task` out of those set aside; return whether it was there."""
+        if task.history is None:
+            return False
+        key = (-task.batch.spec.priority, frozenset(task.history.refused))
+        group = self.parked.get(key)
+        if group is None or task.taskid not in group:
+            return False
+        del group[task.taskid]
+        if not group:
+            del self.parked[key]
+        return True
+
+    # clients and time
+
+    def session(self, session: str) -> ClientSession:
+        """Return the record of a session, made on first use."""
+        if session not in self.sessions:
+            self.sessions[session] = ClientSession(session)
+        return self.sessions[session]
+
+    def set_timer(self, when: float, kind: TimerKind, key: int, extra: int = 0) -> None:
+        """Be reminded at `when` (monotonic).
+
+        Timers are not cancelled: whoever is reminded looks whether it still matters.
+        """
+        heapq.heappush(self.timers, (when, next(self._timer_order), kind, key, extra))
+        if len(self.timers) > self._crowded:
+            self._drop_void_timers()
+
+    def _drop_void_timers(self) -> None:
+        """Let go of deadlines whose attempts have ended: many short tasks with a long timeout leave many."""
+        of_leases = (TimerKind.DEADLINE, TimerKind.LADDER)
+        self.timers = [timer for timer in self.timers if timer[2] not in of_leases or timer[3] in self.leases]
+        heapq.heapify(self.timers)
+        self._crowded = max(_CROWDED, 2 * len(self.timers))
+
+    def live_workers(self) -> set[int]:
+        """Return the ids of the workers that take tasks."""
+        return {worker.worker for worker in self.workers.values() if worker.ready and not worker.retiring}

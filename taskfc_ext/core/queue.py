@@ -1,0 +1,113 @@
+"""The queue: by priority, then round-robin between clients, then in order of arrival."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from itertools import islice
+
+_LOOK = 256
+"""Entries that those that come back are sorted in among: more than all workers can have given back just before."""
+
+
+class ReadyQueue:
+    """Task ids that may be given out.
+
+    Entries are not searched for and removed: an id whose task has ended, or was given out, is skipped when it
+    comes up (`is_ready` says so). An id must not be pushed while a live entry of it is in the queue.
+
+    Args:
+        is_ready: whether the task of this id still waits to be given out.
+    """
+
+    def __init__(self, is_ready: Callable[[int], bool]) -> None:
+        self._is_ready = is_ready
+        self._levels: dict[int, dict[str, deque[int]]] = {}  # priority -> client -> ids
+        self._order: list[int] = []  # priorities, highest first
+
+    def push(self, priority: int, client: str, taskids: Iterable[int]) -> None:
+        """Append `taskids` behind this client's others."""
+        self._line(priority, client).extend(taskids)
+
+    def push_front(self, priority: int, client: str, taskids: Iterable[int]) -> None:
+        """Put `taskids` back before this client's others: they have waited already.
+
+        Where others came back just before, the one that was submitted first goes first.
+        """
+        line = self._line(priority, client)
+        back = sorted(taskids)
+        newest = back[-1] if back else -1
+        for _ in range(_LOOK):
+            if not line or line[0] > newest:
+                break
+            back.append(line.popleft())
+        line.extendleft(sorted(back, reverse=True))
+
+    def peek(self) -> tuple[int, int] | None:
+        """Return (priority, id) of what comes next."""
+        while self._order:
+            priority = self._order[0]
+            clients = self._levels[priority]
+            while clients:
+                client = next(iter(clients))
+                line = clients[client]
+                while line:
+                    if self._is_ready(line[0]):
+                        return priority, line[0]
+                    line.popleft()
+                del clients[client]
+            del self._levels[priority]
+            del self._order[0]
+        return None
+
+    def take(self, n: int, joins: Callable[[int], bool]) -> list[int]:
+        """Take the next id, and then up to `n` in all for as long as the next one `joins` the first.
+
+        Where several clients wait, each gives one at a time.
+        """
+        taken: list[int] = []
+        is_ready = self._is_ready
+        while len(taken) < n and (head := self.peek()) is not None:
+            clients = self._levels[head[0]]
+            client = next(iter(clients))
+            line = clients[client]
+            share = n if len(clients) == 1 else len(taken) + 1
+            while line and len(taken) < share:
+                taskid = line[0]
+                if is_ready(taskid):
+                    if taken and not joins(taskid):
+                        return taken
+                    taken.append(taskid)
+                line.popleft()
+            clients[client] = clients.pop(client)
+        return taken
+
+    def __bool__(self) -> bool:
+        return self.peek() is not None
+
+    def n_at_most(self, limit: int) -> int:
+        """Return how many entries there are, counting no further than `limit`; skipped ones may be among them."""
+        lines = (line for clients in self._levels.values() for line in clients.values())
+        n = 0
+        for line in lines:
+            n += len(line)
+            if n >= limit:
+                return limit
+        return n
+
+    def ids(self) -> list[int]:
+        """Return the ids of the queue, each client's in order, highest priority first."""
+        return [
+            taskid
+            for priority in self._order
+            for line in self._levels[priority].values()
+            for taskid in islice(line, len(line))
+            if self._is_ready(taskid)
+        ]
+
+    def _line(self, priority: int, client: str) -> deque[int]:
+        if priority not in self._levels:
+            self._levels[priority] = {}
+            self._order.append(priority)
+            self._order.sort(reverse=True)
+        return self._levels[priority].setdefault(client, deque())

@@ -1,0 +1,159 @@
+"""What each record means. The live scheduler applies a record when it writes it; a restart applies them all again.
+
+So the store alone rebuilds every promise: there is no second way in which a task changes for good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import chain
+from typing import assert_never
+
+from taskfc_ext.core.farm import Farm, Worker
+from taskfc_ext.core.task_state import Batch, State, Task
+from taskfc_ext.protocol.client_messages import Accepted, Define, Ended, ErrorKind, Refused, Reply
+from taskfc_ext.protocol.records import (
+    AbortAsked,
+    Began,
+    Cleared,
+    Leased,
+    Record,
+    Requeued,
+    StopAsked,
+    Submitted,
+    Why,
+)
+
+
+def apply(farm: Farm, record: Record) -> list[Task]:
+    """Change `farm` as `record` says; return the tasks that became ready to be given out by it."""
+    match record:
+        case Submitted():
+            return _submitted(farm, record)
+        case Leased():
+            _leased(farm, record)
+        case Ended():
+            return _ended(farm, record)
+        case Requeued():
+            return _requeued(farm, record)
+        case AbortAsked():
+            farm.tasks[record.taskid].past().aborting = True
+            farm.session(record.session).remember(Reply(record.seq, True))
+        case Cleared():
+            _cleared(farm, record)
+        case Define():
+            farm.codes.add(record.digest)
+        case Began():
+            farm.incarnation = record.incarnation
+            farm.stop_asked = False
+        case StopAsked():
+            farm.stop_asked = True
+        case _:
+            assert_never(record)
+    return []
+
+
+def restore(farm: Farm, records: Iterable[Record]) -> None:
+    """Rebuild `farm` from its store. Leases stay valid: their workers may be alive, and are asked."""
+    for record in records:
+        apply(farm, record)
+    farm.doomed.clear()  # their ends were in the store as well
+    # the queue's order is not stored: whoever was accepted first goes first
+    farm.enqueue(task for task in farm.tasks.values() if farm.is_queued(task.taskid))
+
+
+def _submitted(farm: Farm, record: Submitted) -> list[Task]:
+    batch = Batch(
+        session=record.session,
+        owner=record.owner,
+        submitted=record.wall,
+        spec=farm.same_spec(record.spec),
+        name=record.name,
+        after_any=record.after_any,
+        inputs=record.inputs,
+    )
+    unmet = {parent for parent in (*record.after, *record.inputs) if parent in farm.tasks}
+    tasks = []
+    for taskid, body in enumerate(record.bodies, start=record.first):
+        task = Task(taskid, batch, body, State.WAITING if unmet else State.SCHEDULED)
+        farm.add(task)
+        tasks.append(task)
+        if unmet:
+            task.past().unmet = unmet  # shared, and each parent knows the batch: n x m of each would fill the memory
+    for parent in unmet:
+        farm.children.setdefault(parent, []).append(range(record.first, record.first + len(tasks)))
+    if record.name is not None:
+        farm.names[record.name] = tasks[-1].taskid
+    farm.session(record.session).remember(Accepted(record.seq, record.first))
+    return [] if unmet else tasks
+
+
+def _leased(farm: Farm, record: Leased) -> None:
+    if record.worker not in farm.workers:
+        farm.workers[record.worker] = Worker(record.worker)
+    for lease, taskid in enumerate(record.ids, start=record.first_lease):
+        task = farm.tasks[taskid]
+        farm.lease(task, lease, record.worker)
+        task.attempts += 1
+
+
+def _ended(farm: Farm, record: Ended) -> list[Task]:
+    farm.finish(record.ids, record.reasons)
+    ready = []
+    for taskid, reason in zip(record.ids, record.reasons, strict=True):
+        for childid in chain.from_iterable(farm.children.pop(taskid, ())):
+            child = farm.tasks.get(childid)
+            if child is None:
+                continue  # it was aborted, or has failed with another of its dependencies
+            if reason and (not child.batch.after_any or taskid in child.batch.inputs):
+                farm.doomed.append((childid, taskid))  # the scheduler ends it, in the same transaction
+                continue
+            unmet = child.past().unmet
+            unmet.discard(taskid)
+            if not unmet:
+                ready.append(child)
+    farm.move(ready, State.SCHEDULED)
+    return ready
+
+
+def _cleared(farm: Farm, record: Cleared) -> None:
+    """Forget the tasks of `record`; which of its ids are unknown is known by what came before it."""
+    unknown = [taskid for taskid in record.ids if not farm.knows(taskid)]
+    n_cleared = len(record.ids) - len(unknown)
+    farm.forget(taskid for taskid in record.ids if farm.knows(taskid))
+    answer: Reply | Refused = Reply(record.seq, n_cleared)
+    if unknown:
+        shown = ", ".join(str(taskid) for taskid in unknown[:10]) + (", ..." if len(unknown) > 10 else "")
+        others = f"the {n_cleared} others were cleared" if n_cleared else "nothing was cleared"
+        text = f"unknown task ids: {shown}; {others}"
+        value = {"taskids": unknown, "n_cleared": n_cleared}
+        answer = Refused(record.seq, ErrorKind.UNKNOWN_TASKS, text, value=value)
+    farm.session(record.session).remember(answer)
+
+
+def _requeued(farm: Farm, record: Requeued) -> list[Task]:
+    tasks = [farm.tasks[taskid] for taskid in record.ids]
+    for task in tasks:
+        worker = farm.worker_of(task)
+        farm.release(task)
+        if task.state is State.RUNNING:
+            farm.move((task,), State.SCHEDULED)
+        match record.why:
+            case Why.RETURNED | Why.REFUSED:
+                task.attempts -= 1  # it has not been tried
+            case Why.RETRY:
+                past = task.past()
+                past.retries += 1
+                past.avoid = worker
+            case Why.DEATH:
+                task.past().deaths += 1
+            case Why.RECOVERY:
+                past = task.past()
+                past.recovering = True
+                past.retries = past.deaths = 0
+                past.refused = {}
+            case _:
+                assert_never(record.why)
+        if record.why is not Why.REFUSED and task.history is not None:
+            task.history.output = ""
+    return tasks

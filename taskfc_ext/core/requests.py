@@ -1,0 +1,352 @@
+"""What clients ask for. Every request is answered once, and a repeat gets that answer again."""
+
+from __future__ import annotations
+
+from taskfc_ext.core.attempts import ask_all_again, retire_surplus
+from taskfc_ext.core.effects import SendEnded, SendList, SendLog, Step
+from taskfc_ext.core.endings import Endings, commit, dependency_failure
+from taskfc_ext.core.events import Now
+from taskfc_ext.core.farm import Answer, ClientSession, Farm, OpenBarrier, Worker
+from taskfc_ext.core.stopping import stop_attempt
+from taskfc_ext.core.task_state import Cause, State, Task, end_state
+from taskfc_ext.protocol.client_messages import (
+    Abort,
+    Accepted,
+    Barrier,
+    Clear,
+    ErrorKind,
+    GetClientName,
+    GetLog,
+    GetResults,
+    GetWorkers,
+    ListTasks,
+    Ping,
+    QueueStatus,
+    Refused,
+    Reply,
+    Request,
+    Scale,
+    Spin,
+    Stop,
+    Stopping,
+    Submit,
+    TaskInfo,
+    TaskRef,
+    Unwait,
+    WorkerInfo,
+)
+from taskfc_ext.protocol.payloads import Reason
+from taskfc_ext.protocol.records import AbortAsked, Cleared, StopAsked, Submitted
+from taskfc_ext.protocol.spec import Spec
+from taskfc_ext.protocol.supervisor_messages import Shutdown
+
+_READS = (GetResults, QueueStatus, ListTasks, GetLog, GetClientName, GetWorkers, Ping)
+"""Requests that change nothing: a repeat is answered anew, with what is true then."""
+
+
+def on_request(farm: Farm, step: Step, client: ClientSession, message: Request, now: Now) -> None:
+    """Answer a request, or give the answer that it was given before."""
+    client.forget_below(message.acked)
+    if message.seq in client.answers:
+        step.to_client(client.session, client.answers[message.seq])
+        return
+    if message.seq < client.done_below:
+        return  # the client has its answer; this copy was overtaken
+    answer = _answer(farm, step, client, message, now)
+    if answer is not None:
+        if not isinstance(message, _READS):
+            client.remember(answer)
+        step.to_client(client.session, answer)
+
+
+def _answer(farm: Farm, step: Step, client: ClientSession, message: Request, now: Now) -> Answer | None:
+    """Do what `message` asks; return its answer, or `None` where that comes later or from the store."""
+    seq = message.seq
+    match message:
+        case Submit():
+            return _submit(farm, step, client, message, now)
+        case Abort():
+            return _abort(farm, step, client, message, now)
+        case GetResults():
+            return _get_results(farm, step, client, message)
+        case Barrier():
+            return _barrier(farm, client, message)
+        case Unwait():
+            farm.barriers.pop((client.session, message.barrier), None)
+            return Reply(seq)
+        case Spin():
+            ask_all_again(farm)
+            return Reply(seq)
+        case QueueStatus():
+            return Reply(seq, queue_status(farm, verbose=message.verbose))
+        case Clear():
+            return _clear(farm, step, client, message)
+        case ListTasks():
+            step.to_client(client.session, _list(farm, message, now))
+            return None
+        case GetLog():
+            return _log(farm, step, client, message)
+        case GetClientName():
+            return Reply(seq, client.label or client.session)
+        case GetWorkers():
+            return Reply(seq, [_worker_info(farm, worker) for worker in farm.workers.values()])
+        case Scale():
+            return _scale(farm, step, message)
+        case Stop():
+            step.to_client(client.session, Reply(seq))
+            stop_farm(farm, step, now)
+            return None
+        case Ping():
+            return Reply(seq)
+        case _:
+            raise AssertionError(f"a request that nobody answers: {message}")
+
+
+def _unknown(seq: int, taskids: list[int]) -> Refused:
+    shown = ", ".join(str(taskid) for taskid in taskids[:5]) + (", ..." if len(taskids) > 5 else "")
+    plural = "tasks" if len(taskids) > 1 else "task"
+    hint = "it was cleared, or never was; queue_status(verbose=True) lists the ids there are"
+    return Refused(seq, ErrorKind.UNKNOWN_TASK, f"there is no {plural} {shown}", hint, {"taskids": taskids})
+
+
+# submit
+
+
+def _submit(farm: Farm, step: Step, client: ClientSession, message: Submit, now: Now) -> Answer | None:
+    missing = _missing_code(farm, message.spec)
+    if missing is not None:
+        text = f"the code {missing.hex()} of {message.spec.label} was not defined before"
+        return Refused(message.seq, ErrorKind.PROTOCOL, text)
+    after = _resolve(farm, client, message.after)
+    inputs = _resolve(farm, client, message.inputs)
+    unknown = [ref for ref in (*after, *inputs) if ref is None or not farm.knows(ref)]
+    if unknown:
+        named = [ref for ref in unknown if ref is not None]
+        return (
+            _unknown(message.seq, named)
+            if named
+            else Refused(message.seq, ErrorKind.PROTOCOL, "a dependency that was not accepted")
+        )
+    record = Submitted(
+        first=farm.next_id,
+        session=client.session,
+        seq=message.seq,
+        owner=client.owner,
+        wall=now.wall,
+        spec=message.spec,
+        bodies=message.bodies,
+        name=message.name,
+        after=tuple(ref for ref in after if ref is not None),
+        after_any=message.after_any,
+        inputs=tuple(ref for ref in inputs if ref is not None),
+    )
+    ready = commit(farm, step, record)
+    farm.enqueue(ready)
+    step.to_client(client.session, Accepted(message.seq, record.first))
+    _fail_if_doomed(farm, step, record, now)
+    return None
+
+
+def _missing_code(farm: Farm, spec: Spec) -> bytes | None:
+    for code in (spec.code, spec.depend, spec.retry_on):
+        if code is not None and code not in farm.codes:
+            return code
+    return _missing_code(farm, spec.recovery.spec) if spec.recovery is not None else None
+
+
+def _resolve(farm: Farm, client: ClientSession, refs: tuple[TaskRef, ...]) -> list[int | None]:
+    """Return task ids for `refs`; `None` for one that names a submission of this session that there was not."""
+    taskids: list[int | None] = []
+    for ref in refs:
+        if isinstance(ref, int):
+            taskids.append(ref)
+            continue
+        answer = client.answers.get(ref[0])
+        taskids.append(answer.first + ref[1] if isinstance(answer, Accepted) else None)
+    return taskids
+
+
+def _fail_if_doomed(farm: Farm, step: Step, record: Submitted, now: Now) -> None:
+    """End at once what comes after a task that has already failed."""
+    required = record.inputs if record.after_any else (*record.after, *record.inputs)
+    failed = next((parent for parent in required if farm.end_of(parent)), None)
+    if failed is None:
+        return
+    endings = Endings(farm, step, now)
+    for taskid in range(record.first, record.first + len(record.bodies)):
+        task = farm.tasks[taskid]
+        endings.fail(task, Reason.DEPENDENCY, dependency_failure(task, failed))
+    endings.settle()
+
+
+# abort, results, barrier, clear
+
+
+def _abort(farm: Farm, step: Step, client: ClientSession, message: Abort, now: Now) -> Answer | None:
+    taskid = message.taskid
+    try:
+        ended = farm.end_of(taskid)
+    except KeyError:
+        return _unknown(message.seq, [taskid])
+    task = farm.tasks.get(taskid)
+    if task is None or (task.history is not None and task.history.aborting):
+        if message.queued_only:
+            return Reply(message.seq, False)
+        how = "is being aborted already" if task is not None else f"has ended already ({end_state(ended or '')})"
+        return Refused(message.seq, ErrorKind.UNKNOWN_TASK, f"task {taskid} {how}", value={"taskids": [taskid]})
+    if message.queued_only and task.lease:
+        return Reply(message.seq, False)
+    commit(farm, step, AbortAsked(taskid, client.session, message.seq))
+    step.to_client(client.session, Reply(message.seq, True))
+    if task.lease:
+        stop_attempt(farm, step, task.lease, Cause.ABORT, now)
+    else:
+        endings = Endings(farm, step, now)
+        endings.abort(task)
+        endings.settle()
+    return None
+
+
+def _get_results(farm: Farm, step: Step, client: ClientSession, message: GetResults) -> Answer:
+    unknown = [taskid for taskid in message.taskids if not farm.knows(taskid)]
+    if unknown:
+        return _unknown(message.seq, unknown)
+    unfinished = [taskid for taskid in message.taskids if taskid in farm.tasks]
+    finished = tuple(taskid for taskid in message.taskids if taskid not in farm.tasks)
+    if finished:
+        step.to_client(client.session, SendEnded(finished))
+    if message.watch:
+        for taskid in unfinished:
+            if farm.tasks[taskid].batch.session != client.session:
+                farm.watchers.setdefault(taskid, set()).add(client.session)
+    return Reply(message.seq, unfinished)
+
+
+def _barrier(farm: Farm, client: ClientSession, message: Barrier) -> Answer | None:
+    taskids = message.taskids if message.taskids is not None else tuple(farm.tasks)
+    # One that was cleared has ended. This may be the second copy of a request, from before it was cleared.
+    unknown = [taskid for taskid in taskids if not 0 <= taskid < farm.next_id]
+    if unknown:
+        return _unknown(message.seq, unknown)
+    remaining = {taskid for taskid in taskids if taskid in farm.tasks}
+    if not remaining:
+        return Reply(message.seq)
+    key = (client.session, message.seq)
+    farm.barriers.setdefault(key, OpenBarrier(client.session, message.seq, remaining))
+    return None
+
+
+def _clear(farm: Farm, step: Step, client: ClientSession, message: Clear) -> Answer | None:
+    asked = farm.finished_ids() if message.taskids is None else dict.fromkeys(message.taskids)
+    # What unfinished tasks take as input is theirs until they have ended: without it they could never run.
+    needed = {parent for task in farm.tasks.values() for parent in task.batch.inputs}
+    ids = tuple(taskid for taskid in asked if taskid not in farm.tasks and taskid not in needed)
+    commit(farm, step, Cleared(ids, client.session, message.seq))
+    return client.answers[message.seq]
+
+
+# status
+
+
+def queue_status(farm: Farm, *, verbose: bool) -> dict[str, object]:
+    """Return the seed's dict: counts, or lists of ids, by state; *running* tasks are `pending` in its words."""
+    keys = {
+        "waiting": State.WAITING,
+        "scheduled": State.SCHEDULED,
+        "pending": State.RUNNING,
+        "succeeded": State.SUCCEEDED,
+        "failed": State.FAILED,
+        "aborted": State.ABORTED,
+    }
+    if verbose:
+        return {key: farm.ids_in(state) for key, state in keys.items()}
+    return {key: farm.counts[state] for key, state in keys.items()}
+
+
+def _list(farm: Farm, message: ListTasks, now: Now) -> SendList:
+    wanted = set(message.taskids) if message.taskids is not None else None
+    live = [
+        info
+        for task in farm.tasks.values()
+        if (wanted is None or task.taskid in wanted)
+        and (message.owner is None or task.batch.owner == message.owner)
+        and (message.name is None or task.batch.name == message.name)
+        and (message.states is None or task.state in message.states)
+        for info in [task_info(farm, task, now)]
+    ]
+    return SendList(
+        seq=message.seq,
+        live=tuple(live[-message.limit :]),
+        taskids=message.taskids,
+        states=message.states,
+        name=message.name,
+        owner=message.owner,
+        limit=message.limit,
+    )
+
+
+def task_info(farm: Farm, task: Task, now: Now) -> TaskInfo:
+    """Return a task that has not ended, as lists show it."""
+    past = task.history
+    message = ""
+    if past is not None and past.refused:
+        message = "refused by " + ", ".join(f"worker {worker}" for worker in sorted(past.refused))
+    elif task.state is State.SCHEDULED and not task.lease and not farm.live_workers():
+        message = "there is no worker"
+    return TaskInfo(
+        taskid=task.taskid,
+        name=task.batch.name,
+        label=task.spec.label,
+        state=task.state.value,
+        stopping=bool(past is not None and past.aborting) or task.lease in farm.stopping_leases,
+        worker=farm.worker_of(task),
+        attempts=task.attempts,
+        deaths=past.deaths if past is not None else 0,
+        priority=task.batch.spec.priority,
+        submitted=task.batch.submitted,
+        elapsed=max(0.0, now.wall - task.started) if task.state is State.RUNNING else None,
+        owner=task.batch.owner,
+        message=message,
+    )
+
+
+def _log(farm: Farm, step: Step, client: ClientSession, message: GetLog) -> Answer | None:
+    if not farm.knows(message.taskid):
+        return _unknown(message.seq, [message.taskid])
+    task = farm.tasks.get(message.taskid)
+    if task is None:
+        step.to_client(client.session, SendLog(message.seq, message.taskid))
+        return None
+    return Reply(message.seq, task.history.output if task.history is not None else "")
+
+
+def _worker_info(farm: Farm, worker: Worker) -> WorkerInfo:
+    first = next(iter(worker.leases.values()), None)
+    running = first if first is not None and farm.tasks[first].state is State.RUNNING else None
+    if not worker.ready:
+        state = "starting"
+    elif worker.retiring:
+        state = "retiring"
+    else:
+        state = "busy" if worker.leases else "idle"
+    return WorkerInfo(worker=worker.worker, pid=worker.pid, state=state, running=running, held=len(worker.leases))
+
+
+# the farm
+
+
+def _scale(farm: Farm, step: Step, message: Scale) -> Answer:
+    before, farm.n_workers = farm.n_workers, message.n
+    retire_surplus(farm, step)
+    return Reply(message.seq, before)
+
+
+def stop_farm(farm: Farm, step: Step, now: Now) -> None:
+    """Stop on purpose: what runs goes back to the queue, which waits in the store for the next start."""
+    if farm.stop_asked:
+        return
+    commit(farm, step, StopAsked(now.wall))
+    for session in farm.sessions.values():
+        if session.connected:
+            step.to_client(session.session, Stopping())
+    step.to_supervisor(Shutdown())

@@ -1,0 +1,47 @@
+"""What a failed attempt leads to: a pure decision."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from taskfc_ext.core.task_state import History, Task
+from taskfc_ext.protocol.payloads import Reason
+from taskfc_ext.protocol.spec import Spec
+
+LONGEST_BACKOFF = 3600.0
+"""Seconds. Doubling without end would put a task off for ever."""
+
+_NOT_RECOVERED = frozenset({Reason.DEPENDENCY, Reason.UNREACHABLE, Reason.ABORTED})
+
+
+class Verdict(StrEnum):
+    """What comes next for a task whose attempt did not succeed."""
+
+    RETRY = "retry"
+    RECOVER = "recover"
+    END = "end"
+
+
+def after_failure(task: Task, reason: Reason, *, retryable: bool) -> Verdict:
+    """Say what comes after an attempt that failed for `reason`.
+
+    Retries come first, then the recovery task, once through. Deaths of workers are counted apart and have been
+    decided before: here `lost` and `poisoned` are final for the stage.
+
+    Args:
+        retryable: whether `retry_on` covers this failure.
+    """
+    past = task.history or History()
+    spec = task.spec
+    if reason in (Reason.ERROR, Reason.TIMEOUT) and retryable and past.retries < spec.retries:
+        return Verdict.RETRY
+    if task.batch.spec.recovery is not None and not past.recovering and reason not in _NOT_RECOVERED:
+        return Verdict.RECOVER
+    return Verdict.END
+
+
+def backoff_before(spec: Spec, retries_spent: int) -> float:
+    """Return how long to wait, in seconds, before the retry that makes `retries_spent`: it doubles each time."""
+    if not spec.backoff:
+        return 0.0
+    return min(LONGEST_BACKOFF, spec.backoff * 2.0 ** min(retries_spent - 1, 60))

@@ -1,0 +1,186 @@
+"""The scheduler: `handle(event, now) -> Effects`.
+
+An event changes the farm and yields what has to be committed, and then sent. An event of a superseded attempt has no
+effect; an illegal one raises and changes nothing.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+
+from taskfc_ext.core import attempts, requests, stopping, workers
+from taskfc_ext.core.dispatch import dispatch
+from taskfc_ext.core.effects import Effects, Step
+from taskfc_ext.core.endings import commit
+from taskfc_ext.core.events import Event, FromClient, FromParent, FromWorker, Now, PeerLost, Tick
+from taskfc_ext.core.farm import Farm, Timer, TimerKind
+from taskfc_ext.core.replay import restore
+from taskfc_ext.protocol.client_messages import ClientMessage, Define, ErrorKind, Hello, Refused, Request, Stopping
+from taskfc_ext.protocol.records import Began, Record
+from taskfc_ext.protocol.supervisor_messages import Farm as FarmMessage
+from taskfc_ext.protocol.supervisor_messages import FromSupervisor, WorkerDown, WorkerUp
+from taskfc_ext.protocol.worker_messages import (
+    Finished,
+    Output,
+    PropertiesChanged,
+    Ready,
+    Returned,
+    Started,
+    WorkerMessage,
+)
+
+FORGET_SESSION_AFTER = 600.0
+"""Seconds after which a client that is gone is forgotten; a resend comes within seconds, or never."""
+
+
+class Scheduler:
+    """Who runs what.
+
+    Args:
+        records: what the store holds, in order.
+        unreachable_after: seconds after which a task that all live workers refuse fails.
+        max_deaths: so many workers may die of a task.
+    """
+
+    def __init__(self, records: Iterable[Record] = (), *, unreachable_after: float = 30.0, max_deaths: int = 3) -> None:
+        self.farm = Farm(unreachable_after=unreachable_after, max_deaths=max_deaths)
+        restore(self.farm, records)
+
+    def begin(self, now: Now) -> Effects:
+        """Return the effects of having been started on this store."""
+        step = Step()
+        commit(self.farm, step, Began(self.farm.incarnation + 1, now.wall))
+        for session in self.farm.sessions.values():
+            session.last_seen = now.mono
+        return self._effects(step)
+
+    def handle(self, event: Event, now: Now) -> Effects:
+        """Take `event` in; return what must be done about it."""
+        step = Step()
+        match event:
+            case FromClient(session, message):
+                self._from_client(step, session, message, now)
+            case FromWorker(worker, message):
+                self._from_worker(step, worker, message, now)
+            case FromParent(message):
+                self._from_parent(step, message, now)
+            case PeerLost(session):
+                self._client_lost(session)
+            case Tick():
+                self._tick(step, now)
+        while self.farm.to_check:
+            task = self.farm.tasks.get(self.farm.to_check.pop())
+            if task is not None and not task.lease:
+                attempts.check_unreachable(self.farm, step, task, now)
+        dispatch(self.farm, step)
+        return self._effects(step)
+
+    def stop(self, now: Now) -> Effects:
+        """Stop the farm on purpose, as a `Stop` request does."""
+        step = Step()
+        requests.stop_farm(self.farm, step, now)
+        return self._effects(step)
+
+    def _effects(self, step: Step) -> Effects:
+        farm = self.farm
+        return Effects(
+            records=tuple(step.records),
+            sends=tuple(step.sends),
+            wake_at=farm.timers[0][0] if farm.timers else None,
+            exit=farm.stop_asked and not farm.workers,
+        )
+
+    def _from_client(self, step: Step, session: str, message: ClientMessage, now: Now) -> None:
+        farm = self.farm
+        if isinstance(message, Hello):
+            client = farm.session(session)
+            client.label, client.owner = message.label, message.owner
+            client.connected = True
+            client.last_seen = now.mono
+            if farm.stop_asked:
+                step.to_client(session, Stopping())
+            return
+        known = farm.sessions.get(session)
+        if known is None or not known.connected:
+            seq = message.seq if isinstance(message, Request) else 0
+            text = "this session is not known here any more"
+            step.to_client(session, Refused(seq, ErrorKind.SAY_HELLO, text, "say hello again, then resend"))
+            return
+        known.last_seen = now.mono
+        if farm.stop_asked:
+            return  # unanswered, so the client keeps it for the next start
+        if isinstance(message, Define):
+            if message.digest not in farm.codes:
+                commit(farm, step, message)
+        else:
+            requests.on_request(farm, step, known, message, now)
+
+    def _from_worker(self, step: Step, worker_id: int, message: WorkerMessage, now: Now) -> None:
+        farm = self.farm
+        worker = farm.workers.get(worker_id)
+        if worker is None:
+            return  # its end has been told already
+        match message:
+            case Ready():
+                attempts.on_ready(farm, step, worker, message, now)
+            case Started():
+                attempts.on_started(farm, step, worker, message, now)
+            case Finished():
+                attempts.on_finished(farm, step, worker, message, now)
+            case Returned():
+                attempts.on_returned(farm, step, worker, message, now)
+            case Output():
+                attempts.on_output(farm, worker, message)
+            case PropertiesChanged():
+                attempts.on_properties(farm, worker, message)
+
+    def _from_parent(self, step: Step, message: FromSupervisor, now: Now) -> None:
+        match message:
+            case FarmMessage():
+                workers.on_farm(self.farm, step, message, now)
+            case WorkerUp():
+                workers.on_worker_up(self.farm, message)
+            case WorkerDown():
+                workers.on_worker_down(self.farm, step, message, now)
+
+    def _client_lost(self, session: str) -> None:
+        farm = self.farm
+        if session in farm.sessions:
+            farm.sessions[session].connected = False
+        for key in [key for key in farm.barriers if key[0] == session]:
+            del farm.barriers[key]
+        for taskid in [taskid for taskid, watching in farm.watchers.items() if session in watching]:
+            farm.watchers[taskid].discard(session)
+            if not farm.watchers[taskid]:
+                del farm.watchers[taskid]
+
+    def _tick(self, step: Step, now: Now) -> None:
+        farm = self.farm
+        while farm.timers and farm.timers[0][0] <= now.mono:
+            self._on_timer(step, heapq.heappop(farm.timers), now)
+        gone = [
+            session.session
+            for session in farm.sessions.values()
+            if not session.connected and now.mono - session.last_seen > FORGET_SESSION_AFTER
+        ]
+        for name in gone:
+            del farm.sessions[name]
+
+    def _on_timer(self, step: Step, timer: Timer, now: Now) -> None:
+        farm = self.farm
+        _, _, kind, key, extra = timer
+        match kind:
+            case TimerKind.BACKOFF:
+                task = farm.tasks.get(key)
+                if task is not None and task.past().not_before is not None and farm.is_queued(key):
+                    task.past().not_before = None
+                    farm.offer(task)
+            case TimerKind.ASK_AGAIN:
+                attempts.on_ask_again(farm, key, extra)
+            case TimerKind.UNREACHABLE:
+                farm.to_check.add(key)
+            case TimerKind.DEADLINE:
+                stopping.on_deadline(farm, step, key, now)
+            case TimerKind.LADDER:
+                stopping.on_ladder(farm, step, key, now)

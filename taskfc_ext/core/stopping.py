@@ -1,0 +1,50 @@
+"""Stopping an attempt that runs: interrupt, terminate, kill, until its worker reports it or dies."""
+
+from __future__ import annotations
+
+from taskfc_ext.core.effects import Step
+from taskfc_ext.core.events import Now
+from taskfc_ext.core.farm import Farm, Stopping, TimerKind
+from taskfc_ext.core.task_state import Cause, Task
+from taskfc_ext.protocol.payloads import Failure, Reason, encode_failure
+from taskfc_ext.protocol.supervisor_messages import Step as StopStep
+from taskfc_ext.protocol.supervisor_messages import StopAttempt
+
+GRACE = {StopStep.INTERRUPT: 2.0, StopStep.TERMINATE: 1.0, StopStep.KILL: 1.0}
+"""Seconds that each step has before the next one; a kill is repeated."""
+
+_NEXT = {StopStep.INTERRUPT: StopStep.TERMINATE, StopStep.TERMINATE: StopStep.KILL, StopStep.KILL: StopStep.KILL}
+
+
+def stop_attempt(farm: Farm, step: Step, lease: int, cause: Cause, now: Now) -> None:
+    """Begin to stop what runs under `lease`, or interrupt it once more where that has begun."""
+    worker = farm.leases[lease][1]
+    known = farm.stopping_leases.get(lease)
+    if known is None:
+        farm.stopping_leases[lease] = Stopping(cause, worker, StopStep.INTERRUPT)
+        farm.set_timer(now.mono + GRACE[StopStep.INTERRUPT], TimerKind.LADDER, lease)
+    elif cause is Cause.ABORT:
+        known.cause = cause  # whoever aborts does not want the retry that a timeout would bring
+    step.to_supervisor(StopAttempt(worker, lease, StopStep.INTERRUPT))
+
+
+def on_deadline(farm: Farm, step: Step, lease: int, now: Now) -> None:
+    """The attempt under `lease` has had its time."""
+    if lease in farm.leases and lease not in farm.stopping_leases:
+        stop_attempt(farm, step, lease, Cause.TIMEOUT, now)
+
+
+def on_ladder(farm: Farm, step: Step, lease: int, now: Now) -> None:
+    """The attempt under `lease` did not end by the last step: take the next one."""
+    stopping = farm.stopping_leases.get(lease)
+    if stopping is None:
+        return  # it has ended
+    stopping.step = _NEXT[stopping.step]
+    step.to_supervisor(StopAttempt(stopping.worker, lease, stopping.step))
+    farm.set_timer(now.mono + GRACE[stopping.step], TimerKind.LADDER, lease)
+
+
+def timeout_failure(task: Task) -> bytes:
+    """Return the failure of a task whose attempt ran too long."""
+    message = f"{task.title} ran longer than its timeout of {task.spec.timeout:g} s"
+    return encode_failure(Failure(Reason.TIMEOUT, message))

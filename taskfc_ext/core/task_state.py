@@ -1,0 +1,145 @@
+"""A task's states and what may follow what.
+
+Rule 1: everything that decides about a task's state stands in `TRANSITIONS`. Rule 2: only `Farm.move` changes one.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from taskfc_ext.protocol.payloads import Payload, Reason
+from taskfc_ext.protocol.spec import Spec
+
+
+class State(StrEnum):
+    """Where a task is in its life."""
+
+    WAITING = "waiting"
+    SCHEDULED = "scheduled"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    ABORTED = "aborted"
+
+
+TRANSITIONS: dict[State, frozenset[State]] = {
+    # its dependencies ended | one of them failed | somebody aborted it
+    State.WAITING: frozenset({State.SCHEDULED, State.FAILED, State.ABORTED}),
+    # a worker said so | it ended before the worker said so, or nobody took it | somebody aborted it
+    State.SCHEDULED: frozenset({State.RUNNING, State.SUCCEEDED, State.FAILED, State.ABORTED}),
+    # retry, recovery or its worker's death | ...
+    State.RUNNING: frozenset({State.SCHEDULED, State.SUCCEEDED, State.FAILED, State.ABORTED}),
+    State.SUCCEEDED: frozenset(),
+    State.FAILED: frozenset(),
+    State.ABORTED: frozenset(),
+}
+
+LIVE = (State.WAITING, State.SCHEDULED, State.RUNNING)
+TERMINAL = (State.SUCCEEDED, State.FAILED, State.ABORTED)
+
+
+class IllegalTransition(Exception):
+    """The scheduler was about to break its own table; nothing was changed."""
+
+
+def end_state(reason: str) -> State:
+    """Return the state of a task that ended for `reason` ("" for a success)."""
+    if not reason:
+        return State.SUCCEEDED
+    return State.ABORTED if reason == Reason.ABORTED else State.FAILED
+
+
+class Cause(StrEnum):
+    """Why a running attempt is being stopped."""
+
+    ABORT = "abort"
+    TIMEOUT = "timeout"
+
+
+class Batch(Struct, frozen=True):
+    """What the tasks of one submission share."""
+
+    session: str
+    owner: str
+    submitted: float
+    spec: Spec
+    name: str | None = None
+    after_any: bool = False
+    inputs: tuple[int, ...] = ()
+
+
+class History(Struct):
+    """What has happened to a task that did not just run; most tasks never have one.
+
+    Attributes:
+        unmet: dependencies that have not ended; one set for the whole batch, which waits for the same ones.
+        retries: how many of the retries of the present stage are spent.
+        deaths: how many workers died in it.
+        recovering: its recovery task runs now.
+        avoid: the worker of the last failed attempt; another idle one is preferred.
+        refused: workers that said no, with what they said.
+        not_before: monotonic time before which it is not given out (back-off).
+        refusals: how often in a row a task said "not now", for its back-off.
+        unreachable_since: since when all live workers refuse it.
+        aborting: an abort was accepted.
+        output: what the running attempt has printed so far.
+    """
+
+    unmet: set[int] = set()
+    retries: int = 0
+    deaths: int = 0
+    recovering: bool = False
+    avoid: int = -1
+    refused: dict[int, str] = {}
+    not_before: float | None = None
+    refusals: int = 0
+    unreachable_since: float | None = None
+    aborting: bool = False
+    output: str = ""
+
+
+class Task(Struct, gc=False):
+    """A task that has not ended. Holds ids, never owners, so the collector need not look at it.
+
+    Attributes:
+        lease: the valid one, or 0: only its holder's report counts.
+        started: wall-clock time of the attempt's start, 0.0 before a worker said so.
+    """
+
+    taskid: int
+    batch: Batch
+    body: Payload
+    state: State = State.SCHEDULED
+    lease: int = 0
+    attempts: int = 0
+    started: float = 0.0
+    history: History | None = None
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return f"task {self.taskid} ({self.batch.name or self.batch.spec.label})"
+
+    @property
+    def spec(self) -> Spec:
+        """What runs now: the task itself, or its recovery."""
+        spec = self.batch.spec
+        if self.history is not None and self.history.recovering and spec.recovery is not None:
+            return spec.recovery.spec
+        return spec
+
+    @property
+    def current_body(self) -> Payload:
+        """The body that goes with `spec`."""
+        recovery = self.batch.spec.recovery
+        if self.history is not None and self.history.recovering and recovery is not None:
+            return recovery.body
+        return self.body
+
+    def past(self) -> History:
+        """Return its history, made on first use."""
+        if self.history is None:
+            self.history = History()
+        return self.history

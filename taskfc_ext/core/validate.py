@@ -1,0 +1,100 @@
+"""The invariants of the farm, in one place. Runs after every step under test."""
+
+from __future__ import annotations
+
+from taskfc_ext.core.farm import CLEARED_CODE, LIVE_CODE, Farm
+from taskfc_ext.core.task_state import LIVE, State
+
+
+class BrokenInvariant(AssertionError):
+    """The farm contradicts itself."""
+
+
+def _check(condition: bool, text: str) -> None:
+    if not condition:
+        raise BrokenInvariant(text)
+
+
+def validate(farm: Farm) -> None:
+    """Check that the parts of `farm` agree.
+
+    Raises:
+        BrokenInvariant: they do not; the text says which.
+    """
+    _check_tasks(farm)
+    _check_leases(farm)
+    _check_queue(farm)
+    _check_dependencies(farm)
+    _check_barriers(farm)
+
+
+def _check_tasks(farm: Farm) -> None:
+    for state in LIVE:
+        n = sum(task.state is state for task in farm.tasks.values())
+        _check(farm.counts[state] == n, f"{farm.counts[state]} tasks are counted as {state}, {n} are")
+    for state in State:
+        _check(farm.counts[state] == len(farm.ids_in(state)), f"the count of {state} tasks is wrong")
+    for taskid, code in enumerate(farm.ended):
+        _check((code == LIVE_CODE) == (taskid in farm.tasks), f"task {taskid} is live and ended, or neither")
+        _check(code in (LIVE_CODE, CLEARED_CODE) or farm.end_of(taskid) is not None, f"task {taskid}: code {code}")
+
+
+def _check_leases(farm: Farm) -> None:
+    for lease, (taskid, worker) in farm.leases.items():
+        _check(taskid in farm.tasks and farm.tasks[taskid].lease == lease, f"lease {lease} is not of task {taskid}")
+        _check(farm.workers[worker].leases.get(lease) == taskid, f"worker {worker} does not hold lease {lease}")
+        _check(lease < farm.next_lease, f"lease {lease} was given out before its time")
+    for worker_id, held in farm.workers.items():
+        _check(list(held.leases) == sorted(held.leases), f"worker {worker_id} holds leases out of order")
+        for lease in held.leases:
+            _check(farm.leases.get(lease, (0, -1))[1] == worker_id, f"worker {worker_id} holds a void lease {lease}")
+    for taskid, task in farm.tasks.items():
+        _check(not task.lease or task.lease in farm.leases, f"task {taskid} has a void lease")
+        _check(task.state is not State.RUNNING or bool(task.lease), f"task {taskid} runs nowhere")
+        _check(task.state is not State.WAITING or not task.lease, f"task {taskid} was given out while it waits")
+    for lease in farm.stopping_leases:
+        _check(lease in farm.leases, f"lease {lease} is being stopped but void")
+
+
+def _check_queue(farm: Farm) -> None:
+    queued = farm.queue.ids()
+    _check(len(queued) == len(set(queued)), "a task is queued twice")
+    parked = [taskid for group in farm.parked.values() for taskid in group]
+    backing_off = {
+        taskid
+        for taskid, task in farm.tasks.items()
+        if task.history is not None and task.history.not_before is not None and farm.is_queued(taskid)
+    }
+    _check(not set(queued) & set(parked), "a task is queued and parked")
+    for taskid in farm.tasks:
+        if farm.is_queued(taskid):
+            known = taskid in queued or taskid in parked or taskid in backing_off
+            _check(known, f"task {taskid} waits to be given out, but nobody will")
+    for taskid, task in farm.tasks.items():
+        choosy = task.history is not None and bool(task.history.refused)
+        _check(not choosy or taskid in farm.choosy, f"task {taskid} was refused and would never be forgiven")
+        _check(not choosy or taskid not in queued, f"task {taskid} is offered to those that refused it")
+    _check(farm.choosy <= farm.tasks.keys(), "a task that has ended is choosy")
+    for (minus_priority, refused), group in farm.parked.items():
+        for taskid in group:
+            task = farm.tasks[taskid]
+            _check(farm.is_queued(taskid), f"task {taskid} is parked but {task.state}")
+            _check(frozenset(task.past().refused) == refused, f"task {taskid} is parked under the wrong refusals")
+            _check(-minus_priority == task.batch.spec.priority, f"task {taskid} is parked under the wrong priority")
+
+
+def _check_dependencies(farm: Farm) -> None:
+    _check(not farm.doomed, f"{farm.doomed} were not ended")
+    for taskid, task in farm.tasks.items():
+        unmet = task.history.unmet if task.history is not None else set()
+        _check((task.state is State.WAITING) == bool(unmet), f"task {taskid} is {task.state} with {unmet} unmet")
+        for parent in unmet:
+            told = any(taskid in batch for batch in farm.children.get(parent, ()))
+            _check(told, f"task {taskid} would not hear of the end of {parent}")
+            _check(parent in farm.tasks, f"task {taskid} waits for {parent}, which has ended")
+
+
+def _check_barriers(farm: Farm) -> None:
+    for barrier in farm.barriers.values():
+        _check(bool(barrier.remaining), "an empty barrier is open")
+        _check(barrier.remaining <= farm.tasks.keys(), "a barrier waits for a task that has ended")

@@ -1,0 +1,88 @@
+"""What the supervisor says: workers that come, and workers that die with work in their hands."""
+
+from __future__ import annotations
+
+from taskfc_ext.core.attempts import ask_all_again, end_stopped, retire_surplus
+from taskfc_ext.core.effects import Step
+from taskfc_ext.core.endings import Endings
+from taskfc_ext.core.events import Now
+from taskfc_ext.core.farm import Farm, Worker
+from taskfc_ext.core.stopping import stop_attempt
+from taskfc_ext.core.task_state import Cause, Task
+from taskfc_ext.protocol.payloads import Failure, Reason, encode_failure
+from taskfc_ext.protocol.records import Why
+from taskfc_ext.protocol.spec import OnLost
+from taskfc_ext.protocol.supervisor_messages import Farm as FarmMessage
+from taskfc_ext.protocol.supervisor_messages import Noted, WorkerDown, WorkerUp
+
+_NO_PAGE = 2**62
+"""Stands for the last lease that a worker started, when nothing tells it: every lease of its may have started."""
+
+
+def on_farm(farm: Farm, step: Step, message: FarmMessage, now: Now) -> None:
+    """The first word of the supervisor: of the workers that the store knows, who is alive, who died, who vanished."""
+    farm.supervisor_pid = message.supervisor_pid
+    farm.n_workers = message.n_workers
+    for up in message.alive:
+        on_worker_up(farm, up)
+    for down in message.dead:
+        on_worker_down(farm, step, down, now)
+    known = {up.worker for up in message.alive}
+    for worker in [worker for worker in farm.workers if worker not in known]:
+        note = "the farm went down with it"
+        on_worker_down(
+            farm, step, WorkerDown(worker=worker, pid=0, started=_NO_PAGE, running=False, note=note, planned=True), now
+        )
+    if len(farm.workers) > farm.n_workers:
+        retire_surplus(farm, step)  # the controller that was told to scale did not live to see them idle
+    for lease, (taskid, _) in list(farm.leases.items()):
+        past = farm.tasks[taskid].history
+        if past is not None and past.aborting:  # the abort was accepted by a controller that is no more
+            stop_attempt(farm, step, lease, Cause.ABORT, now)
+
+
+def on_worker_up(farm: Farm, message: WorkerUp) -> None:
+    """A worker process was started; it gets work when it says that it is ready."""
+    farm.workers.setdefault(message.worker, Worker(message.worker)).pid = message.pid
+
+
+def on_worker_down(farm: Farm, step: Step, message: WorkerDown, now: Now) -> None:
+    """A worker process has ended. Its page tells which attempt to blame, and which had not started."""
+    worker = farm.workers.get(message.worker)
+    if worker is not None:
+        worker.ready = False
+        endings = Endings(farm, step, now)
+        for lease, taskid in worker.leases.items():
+            _lost(farm, endings, farm.tasks[taskid], lease, message)
+        endings.settle()
+        del farm.workers[message.worker]
+        if not farm.live_workers():
+            ask_all_again(farm)  # whoever comes next has refused nothing
+        farm.to_check.update(taskid for group in farm.parked.values() for taskid in group)
+    step.to_supervisor(Noted((message.worker,)))
+
+
+def _lost(farm: Farm, endings: Endings, task: Task, lease: int, message: WorkerDown) -> None:
+    stopping = farm.stopping_leases.get(lease)
+    aborting = task.history is not None and task.history.aborting
+    if stopping is not None or aborting:
+        end_stopped(endings, task, stopping.cause if stopping is not None else Cause.ABORT)
+    elif lease > message.started:
+        endings.requeue(task, Why.RETURNED)
+    elif task.spec.on_lost is OnLost.FAIL:
+        text = f"worker {message.worker} died with {task.title}, which may run only once"
+        _fail_lost(endings, task, Reason.LOST, text, message.note)
+    elif message.planned or lease != message.started:
+        endings.requeue(task, Why.RETURNED)  # it died of something else
+    elif task.past().deaths + 1 >= farm.max_deaths:
+        did = "was running" if message.running else "had just run"
+        text = f"{task.title} {did} when the last of {farm.max_deaths} workers died"
+        _fail_lost(endings, task, Reason.POISONED, text, message.note)
+    else:
+        # Also when it had ended: a task can break its worker so that no result of it ever leaves, and if that cost
+        # nothing it would go on for ever. Whoever is charged wrongly runs alone from then on, and clears its name.
+        endings.requeue(task, Why.DEATH)
+
+
+def _fail_lost(endings: Endings, task: Task, reason: Reason, text: str, note: str) -> None:
+    endings.fail(task, reason, encode_failure(Failure(reason, text, note=note)))

@@ -1,0 +1,73 @@
+"""How many cores this process may use."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+THREAD_POOLS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+"""The environment variables by which numeric libraries size their thread pools."""
+
+
+def available_cores() -> int:
+    """Return the cores that CPU affinity and the quotas of our control groups leave to us, at least 1."""
+    # not everywhere: macOS has no affinity
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cgroup_quota()
+    return max(1, cores if quota is None else min(cores, math.ceil(quota)))
+
+
+def cgroup_quota(membership: str | None = None, root: Path = Path("/sys/fs/cgroup")) -> float | None:
+    """Return the smallest CPU quota of the control groups that we are in, in cores; `None` when there is none.
+
+    Args:
+        membership: the text of `/proc/self/cgroup`.
+        root: where the control groups are mounted.
+    """
+    if membership is None:
+        try:
+            membership = Path("/proc/self/cgroup").read_text()
+        except OSError:
+            return None
+    quotas = []
+    for line in membership.splitlines():
+        _, controllers, group = line.split(":", 2)
+        if not controllers:  # version 2
+            folder, read = root, _quota_v2
+        elif "cpu" in controllers.split(","):
+            folder, read = root / controllers, _quota_v1
+        else:
+            continue
+        # from our group up to the root; in a container the outer part of the path may not be visible
+        inner = Path(group.lstrip("/"))
+        quotas += [read(folder / part) for part in (inner, *inner.parents)]
+    return min((quota for quota in quotas if quota), default=None)
+
+
+def _quota_v2(group: Path) -> float | None:
+    try:
+        quota, period = (group / "cpu.max").read_text().split()
+        return None if quota == "max" else int(quota) / int(period)
+    except (OSError, ValueError):
+        return None
+
+
+def _quota_v1(group: Path) -> float | None:
+    try:
+        quota = int((group / "cpu.cfs_quota_us").read_text())
+        return quota / int((group / "cpu.cfs_period_us").read_text()) if quota > 0 else None
+    except (OSError, ValueError):
+        return None
+
+
+def thread_pool_environment(workers: int) -> dict[str, str]:
+    """Return the variables that share the cores among `workers`, without those that the user has set."""
+    share = str(max(1, available_cores() // max(1, workers)))
+    return {name: share for name in THREAD_POOLS if name not in os.environ}

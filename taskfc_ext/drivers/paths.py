@@ -1,0 +1,233 @@
+"""Where the files of a farm are: its store, its sockets, its connection file."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import sys
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+from taskfc_ext.errors import StartFailed
+
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
+
+_CONNECTION_FILE = re.compile(r"taskfc-(.+)\.json")
+
+SOCKET_PATH_LIMIT = 103 if sys.platform == "darwin" else 107
+"""Bytes that the kernel keeps for the path of a Unix socket, without the final zero."""
+
+NETWORK_FILE_SYSTEMS = frozenset(
+    (
+        "9p",
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "glusterfs",
+        "gpfs",
+        "lustre",
+        "ncpfs",
+        "nfs",
+        "nfs4",
+        "orangefs",
+        "panfs",
+        "s3fs",
+        "smb3",
+        "smbfs",
+        "sshfs",
+    )
+)
+"""Where locks and mapped files do not hold what SQLite needs of them."""
+
+
+@dataclass(frozen=True)
+class FarmPaths:
+    """The files of one farm.
+
+    Attributes:
+        tag: names this store among all of this user: in socket names and in the environment of workers.
+        store: the folder that outlives the processes.
+        sockets: the folder for sockets and pages, shared by the user's farms; the files begin with the tag.
+        note: why the store is not where it was expected; empty when it is.
+    """
+
+    name: str
+    tag: str
+    store: Path
+    sockets: Path
+    note: str = ""
+
+    @property
+    def journal(self) -> Path:
+        """The SQLite file."""
+        return self.store / "journal.sqlite"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the supervisor and its controller while either lives; never removed, as locks are on the inode."""
+        return self.store / "lock"
+
+    @property
+    def options(self) -> Path:
+        """The `FarmOptions`, for a restart."""
+        return self.store / "options.json"
+
+    @property
+    def next_worker(self) -> Path:
+        """The id of the next worker, as text."""
+        return self.store / "next_worker"
+
+    @property
+    def supervisor_log(self) -> Path:
+        """What the supervisor has to say."""
+        return self.store / "supervisor.log"
+
+    @property
+    def controller_log(self) -> Path:
+        """What the controller has to say."""
+        return self.store / "controller.log"
+
+    def worker_log(self, worker: int) -> Path:
+        """What a worker's process writes itself, past the capture of its tasks' output."""
+        return self.store / f"worker-{worker}.log"
+
+    @property
+    def clients(self) -> Path:
+        """The controller's socket for clients."""
+        return self.sockets / f"{self.tag}.c"
+
+    @property
+    def workers(self) -> Path:
+        """The controller's socket for workers."""
+        return self.sockets / f"{self.tag}.w"
+
+    def page(self, worker: int) -> Path:
+        """The worker's progress page."""
+        return self.sockets / f"{self.tag}.p{worker}"
+
+    @property
+    def connection_file(self) -> Path:
+        """Where clients look for a farm of this name when its store does not say."""
+        from jupyter_core.paths import jupyter_runtime_dir  # slow; most uses of these paths do without it
+
+        return Path(jupyter_runtime_dir()) / f"taskfc-{self.name}.json"
+
+
+def farm_paths(name: str, *, environ: Mapping[str, str] = os.environ) -> FarmPaths:
+    """Return where the farm `name` keeps its files. Touches nothing.
+
+    Raises:
+        ValueError: not a name for a farm.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name for a farm: 1 to 64 of A-Z a-z 0-9 . _ - that do not begin with a dot")
+    root, note = _state_folder(environ) / "taskfc", ""
+    file_system = network_file_system(root)
+    local = Path("/var/tmp", f"taskfc-{os.getuid()}")  # not /tmp: it has to survive a boot
+    if file_system and not network_file_system(local):
+        note = f"{root} is on a network file system ({file_system}): the store is in {local} on this host"
+        root = local
+    store = root / name
+    tag = blake2b(os.fsencode(store) + b"\0%d" % os.getuid(), digest_size=4).hexdigest()
+    return FarmPaths(name=name, tag=tag, store=store, sockets=_sockets(environ), note=note)
+
+
+def _state_folder(environ: Mapping[str, str]) -> Path:
+    state = environ.get("XDG_STATE_HOME", "")
+    # relative ones do not count, says the XDG Base Directory Specification: each process would find another folder
+    return Path(state) if os.path.isabs(state) else Path.home() / ".local" / "state"
+
+
+def _sockets(environ: Mapping[str, str]) -> Path:
+    runtime = environ.get("XDG_RUNTIME_DIR", "")
+    if os.path.isabs(runtime):
+        return Path(runtime, "taskfc")
+    from tempfile import gettempdir  # slow, and seldom needed
+
+    return Path(gettempdir(), f"taskfc-{os.getuid()}")
+
+
+def network_file_system(path: Path, *, mounts: str | None = None) -> str:
+    """Return the type of the network file system that holds `path` or would hold it; empty when it is a local one.
+
+    Where the system does not tell, it counts as local. `mounts` is the text of `/proc/self/mountinfo`.
+    """
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    device = path.stat().st_dev
+    if mounts is None:
+        try:
+            mounts = Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
+        except OSError:
+            return ""
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    for line in mounts.splitlines():
+        mount, _, rest = line.partition(" - ")
+        if mount.split()[2:3] == [wanted]:
+            file_system = rest.split(" ", 1)[0]
+            return file_system if file_system.removeprefix("fuse.") in NETWORK_FILE_SYSTEMS else ""
+    return ""
+
+
+def known_farms() -> list[str]:
+    """Return the names of the farms that have a store here, or a connection file."""
+    default = farm_paths("default")
+    stores = [path.name for path in _entries(default.store.parent) if path.is_dir()]
+    found = (_CONNECTION_FILE.fullmatch(path.name) for path in _entries(default.connection_file.parent))
+    names = {*stores, *(match[1] for match in found if match)}
+    return sorted(name for name in names if _NAME.fullmatch(name))
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError:
+        return []
+
+
+def prepare(paths: FarmPaths) -> None:
+    """Make the folders that are missing, and refuse those that another user could write to or read.
+
+    Warns when the store had to go to another place than expected.
+
+    Raises:
+        StartFailed: with what to do about it.
+    """
+    if paths.note:
+        warnings.warn(paths.note, stacklevel=2)
+    longest = len(os.fsencode(paths.clients))
+    if longest > SOCKET_PATH_LIMIT:
+        raise StartFailed(
+            f"{paths.clients} is {longest} bytes long, and a socket's path can have {SOCKET_PATH_LIMIT}",
+            hint="set XDG_RUNTIME_DIR to a shorter folder, of this user alone",
+        )
+    for folder, variable in (
+        (paths.store.parent, "XDG_STATE_HOME"),
+        (paths.store, "XDG_STATE_HOME"),
+        (paths.sockets, "XDG_RUNTIME_DIR"),
+    ):
+        _private_folder(folder, variable)
+
+
+def _private_folder(folder: Path, variable: str) -> None:
+    elsewhere = f"or set {variable} to another folder, of this user alone"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.lstat()
+    except OSError as error:
+        raise StartFailed(f"cannot make the folder {folder}: {error.strerror}", hint=f"make it, {elsewhere}") from error
+    if stat.S_ISLNK(found.st_mode):
+        # in a shared temporary folder anybody can put one where we are going to write
+        raise StartFailed(f"{folder} is a symbolic link", hint=f"remove it, {elsewhere}")
+    if found.st_uid != os.getuid():
+        raise StartFailed(
+            f"{folder} belongs to user {found.st_uid}, not to {os.getuid()}", hint=f"remove it, {elsewhere}"
+        )
+    if found.st_mode & 0o077:
+        mode = stat.S_IMODE(found.st_mode)
+        raise StartFailed(f"other users can enter {folder} (mode {mode:o})", hint=f"chmod 700 {folder}")

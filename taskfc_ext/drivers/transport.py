@@ -1,0 +1,168 @@
+"""ZMQ over Unix sockets: a `Router` that the controller binds, a `Dealer` that clients and workers connect.
+
+One ZMQ frame carries one list of messages. Sends never block: a ZMQ socket that blocks would let one slow peer
+stop all others. Flags are plain ints, since pyzmq's enums double the cost of a call.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import zmq
+
+from taskfc_ext.protocol import codec
+from taskfc_ext.protocol.client_messages import Message
+from taskfc_ext.protocol.codec import FrameDecoder
+from taskfc_ext.protocol.ids import MAX_FRAME
+
+M = TypeVar("M")
+
+_NOBLOCK = int(zmq.NOBLOCK)
+_SNDMORE = int(zmq.SNDMORE)
+_EVENTS = int(zmq.EVENTS)
+_RCVMORE = int(zmq.RCVMORE)
+_POLLIN = int(zmq.POLLIN)
+_RECONNECT_MS = 10  # a Unix connect to an absent peer costs microseconds, and a restarted controller is back in 200 ms
+
+LAST_WORDS = 0.5
+"""Seconds that a closing controller has for what its peers have not read yet."""
+
+SEND_QUEUE = 1000
+"""Frames that ZMQ holds for one peer; past it the sender is told, and decides."""
+
+
+def _socket(kind: int) -> zmq.Socket[bytes]:
+    socket: zmq.Socket[bytes] = zmq.Context.instance().socket(kind)
+    socket.linger = 0  # what matters is acknowledged and sent again; nothing may hold up an exit
+    socket.sndhwm = SEND_QUEUE
+    socket.rcvhwm = SEND_QUEUE
+    return socket
+
+
+def _is_readable(socket: zmq.Socket[bytes]) -> bool:
+    # asked before each `recv`, since an exception after the last one would cost three times as much
+    return bool(int(socket.getsockopt(_EVENTS)) & _POLLIN)
+
+
+class Dealer(Generic[M]):
+    """One end of a connection to the controller. Not thread-safe; may be handed over under a lock.
+
+    A reconnect is a new `Dealer`: it has a new routing id, and nothing that was on its way in the old one is seen.
+
+    Args:
+        path: the controller's socket; need not exist yet.
+        decoder: for what arrives.
+    """
+
+    def __init__(self, path: Path, decoder: FrameDecoder[M]) -> None:
+        self._decoder = decoder
+        self.socket = _socket(zmq.DEALER)
+        self.socket.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
+        self.socket.connect(f"ipc://{path}")
+
+    @property
+    def fd(self) -> int:
+        """Edge-triggered: when it wakes, `receive` until it returns nothing, also after every `send`."""
+        return int(self.socket.fd)
+
+    def send(self, messages: Sequence[Message]) -> bool:
+        """Send one frame; `False` when ZMQ's queue is full and nothing was sent."""
+        try:
+            self.socket.send(codec.encode(messages), _NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
+
+    def receive(self) -> list[M]:
+        """Return all messages that have arrived, in order; never blocks.
+
+        Raises:
+            ProtocolError: a frame that the controller cannot have meant.
+        """
+        messages: list[M] = []
+        socket = self.socket
+        while _is_readable(socket):
+            messages += self._decoder.decode(socket.recv(_NOBLOCK))
+        return messages
+
+    def close(self) -> None:
+        """Close at once; what was not sent is dropped."""
+        self.socket.close(0)
+
+
+class Router:
+    """The controller's end: frames from and to many peers, each known by its routing id.
+
+    Args:
+        path: where to bind; an old socket file there is replaced.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.socket = _socket(zmq.ROUTER)
+        self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME)  # of each frame; a peer that sends more is cut off
+        self.socket.router_mandatory = True  # else ZMQ drops silently what is for a peer that is gone
+        self.bind()
+
+    def bind(self) -> None:
+        """Bind, also again when the socket file has vanished (temporary folders get cleaned)."""
+        mask = os.umask(0o077)
+        try:
+            self.path.unlink(missing_ok=True)
+            self.socket.bind(f"ipc://{self.path}")
+        finally:
+            os.umask(mask)
+
+    def rebind_if_vanished(self) -> bool:
+        """Bind again if the socket file is gone; connected peers are not disturbed. Return whether it was."""
+        if self.path.exists():
+            return False
+        self.bind()  # without an `unbind`, which would cut off all peers and tell them nothing
+        return True
+
+    def receive(self, at_most: int) -> list[tuple[bytes, bytes]]:
+        """Return up to `at_most` (routing id, frame) that have arrived; never blocks.
+
+        A message of several frames is no message of ours: it comes back as (routing id, b"").
+        """
+        received: list[tuple[bytes, bytes]] = []
+        socket = self.socket
+        while len(received) < at_most and _is_readable(socket):
+            identity = socket.recv(_NOBLOCK)
+            frame = socket.recv(_NOBLOCK) if socket.getsockopt(_RCVMORE) else b""
+            while socket.getsockopt(_RCVMORE):
+                frame = b""
+                socket.recv(_NOBLOCK)
+            received.append((identity, frame))
+        return received
+
+    def send(self, identity: bytes, frame: bytes) -> bool:
+        """Send `frame`; `False` when this peer's queue is full and nothing was sent.
+
+        Raises:
+            ConnectionError: the peer is gone.
+        """
+        socket = self.socket
+        try:
+            socket.send(identity, _NOBLOCK | _SNDMORE)
+            socket.send(frame, _NOBLOCK)
+        except zmq.Again:
+            return False
+        except zmq.ZMQError as error:
+            if error.errno == zmq.EHOSTUNREACH:
+                raise ConnectionError(f"peer {identity.hex()} is gone") from error
+            raise
+        return True
+
+    def close(self) -> None:
+        """Close, and remove the socket file; what was sent just now has `LAST_WORDS` to leave, in the background."""
+        self.socket.close(int(LAST_WORDS * 1000))
+        self.path.unlink(missing_ok=True)
+
+
+def finish() -> None:
+    """Wait until the last words of all closed routers have left, or have had their time."""
+    zmq.Context.instance().term()

@@ -1,0 +1,234 @@
+"""Every error of the package, in one tree, by whose fault it is.
+
+    TaskFCError
+    ├── TaskError                  the user's task ended without a value
+    │   ├── TaskTimeout            it ran longer than its `timeout` (also a TimeoutError)
+    │   │   └── TaskUnreachable    no worker accepted it
+    │   ├── WorkerLost             its worker died, once or too often
+    │   ├── DependencyFailed       a task it comes after did not succeed
+    │   ├── TaskAborted            somebody aborted it (also a concurrent.futures.CancelledError)
+    │   ├── UnpicklableResult      it ran, but its result or exception cannot travel
+    │   └── RemoteError            its own exception, when that cannot be rebuilt here
+    ├── FarmError                  the environment
+    │   ├── ControllerUnavailable  no controller answers
+    │   │   ├── ControllerLost     one did, and is gone
+    │   │   └── ControllerStopped  it was stopped on purpose
+    │   ├── StartFailed            a controller could not be started
+    │   └── StoreError             the store cannot be used
+    ├── ProtocolError              the peer broke the rules
+    │   ├── VersionMismatch        it speaks another version
+    │   └── RequestRefused         the controller refused a request
+    └── caller's arguments         each is also the builtin that such a fault usually is
+        ├── UnpicklableArgument    (TypeError)
+        ├── UnknownTask            (IndexError)
+        │   └── ResultExpired
+        └── UnknownTasks           (KeyError)
+
+`TaskRejectError` stands apart: a *task* raises it, to say "not here, not now".
+
+Facts are attributes (`error.taskid`, `error.hint`), so that nobody has to parse a message.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+
+
+class TaskFCError(Exception):
+    """The root of this package's errors.
+
+    Attributes:
+        hint: what the reader can do about it; empty where nothing can be done.
+    """
+
+    def __init__(self, message: str = "", *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__.copy())
+
+
+def _rebuild(kind: type[TaskFCError], args: tuple[object, ...], state: dict[str, object]) -> TaskFCError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+# the user's task
+
+
+class TaskError(TaskFCError):
+    """A task ended without a value.
+
+    Attributes:
+        taskid: which one; `None` where it is not known.
+        remote_traceback: the traceback on the worker, as text; empty where there was none.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        taskid: int | None = None,
+        remote_traceback: str = "",
+        hint: str = "",
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.taskid = taskid
+        self.remote_traceback = remote_traceback
+
+
+class TaskTimeout(TaskError, TimeoutError):
+    """The attempt ran longer than the task's `timeout` and was stopped."""
+
+
+class TaskUnreachable(TaskTimeout):
+    """Every live worker refused the task for as long as the controller's `unreachable_after`."""
+
+
+class WorkerLost(TaskError):
+    """The task's worker died: once with `on_lost="fail"`, or on every attempt (*poisoned*).
+
+    Attributes:
+        note: how the last worker died: signal or exit code, last lines of its stderr.
+    """
+
+    def __init__(self, message: str = "", *, taskid: int | None = None, note: str = "", hint: str = "") -> None:
+        super().__init__(message, taskid=taskid, hint=hint)
+        self.note = note
+
+
+class DependencyFailed(TaskError):
+    """A task that this one comes after did not succeed.
+
+    Attributes:
+        parent: the id of that task.
+    """
+
+    def __init__(
+        self, message: str = "", *, taskid: int | None = None, parent: int | None = None, hint: str = ""
+    ) -> None:
+        super().__init__(message, taskid=taskid, hint=hint)
+        self.parent = parent
+
+
+class TaskAborted(TaskError, concurrent.futures.CancelledError):
+    """Somebody aborted the task."""
+
+
+class UnpicklableResult(TaskError, TypeError):
+    """The task ran, but its result cannot be pickled; the message names the object."""
+
+
+class RemoteError(TaskError):
+    """The task's own exception, when it cannot be rebuilt in this process.
+
+    Attributes:
+        type_name: the exception's type on the worker.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        type_name: str = "",
+        taskid: int | None = None,
+        remote_traceback: str = "",
+        hint: str = "",
+    ) -> None:
+        super().__init__(message, taskid=taskid, remote_traceback=remote_traceback, hint=hint)
+        self.type_name = type_name
+
+
+class TaskRejectError(Exception):
+    """Raise it in a task to say "not here, not now": it is offered to other workers, and later to this one.
+
+    No retry is spent. (`IPython.kernel.error.TaskRejectError` of the system this one succeeds.)
+    """
+
+
+# the environment
+
+
+class FarmError(TaskFCError):
+    """Something around the tasks is not as it has to be."""
+
+
+class ControllerUnavailable(FarmError):
+    """No controller of that name answers."""
+
+
+class ControllerLost(ControllerUnavailable):
+    """A controller did answer, and is gone; what it accepted is in its store."""
+
+
+class ControllerStopped(ControllerUnavailable):
+    """The controller was stopped on purpose; an explicit start or a new submit carries on."""
+
+
+class StartFailed(FarmError):
+    """A controller could not be started; the message carries what it said."""
+
+
+class StoreError(FarmError):
+    """The store cannot be used: another version's schema, damaged, or not ours."""
+
+
+# the peer
+
+
+class ProtocolError(TaskFCError):
+    """A peer broke the rules of the protocol."""
+
+
+class VersionMismatch(ProtocolError):
+    """The peer speaks another protocol version or runs another Python; both are named."""
+
+
+class RequestRefused(ProtocolError):
+    """The controller refused a request, and says why."""
+
+
+# the caller's arguments
+
+
+class UnpicklableArgument(TaskFCError, TypeError):
+    """A function or an argument cannot be pickled; the message names it and says why."""
+
+
+class UnknownTask(TaskFCError, IndexError):
+    """There is no such task, or it was cleared.
+
+    Attributes:
+        taskid: the id that was asked for.
+    """
+
+    def __init__(self, message: str = "", *, taskid: int | None = None, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.taskid = taskid
+
+
+class ResultExpired(UnknownTask):
+    """The task is known, but its result was dropped by retention."""
+
+
+class UnknownTasks(TaskFCError, KeyError):
+    """Some ids given to `clear` are unknown; the others were cleared.
+
+    Attributes:
+        taskids: the unknown ones.
+        n_cleared: how many finished tasks were cleared all the same.
+    """
+
+    def __init__(self, message: str = "", *, taskids: tuple[int, ...] = (), n_cleared: int = 0, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.taskids = taskids
+        self.n_cleared = n_cleared
+
+    __str__ = TaskFCError.__str__  # a KeyError would show the repr of its message

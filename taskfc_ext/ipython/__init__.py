@@ -1,0 +1,1 @@
+"""The face in the notebook: magics, cards, completion. It decides nothing about tasks."""

@@ -1,0 +1,379 @@
+"""The grammar of `%task` and `%%task`: a line of text in, a request out. Pure: no IPython, no namespace, no client.
+
+A first word is a verb only if it is exactly one and no operator follows: `%task status` shows the queue, while
+`%task status(3)`, `%task status + 1` and `%task status.code` run an expression. `-x` or `--xyz` after a space starts
+an option.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import keyword
+import re
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from taskfc_ext.ipython import requests
+from taskfc_ext.ipython.requests import BadUsage, Request, Run, Selection, Status, Submission
+
+LATER_VERBS = frozenset(("retry", "move", "hold", "release", "debug", "history", "widget"))
+LATER_OPTIONS = frozenset(("--recover", "--depend", "--everywhere"))
+"""What is reserved, and answered with "this version does not have it" instead of being taken for a typing error."""
+
+TASK_NAME = re.compile(r"[A-Za-z_][\w.-]{0,99}")
+_FIRST_WORD = re.compile(r"\s*([A-Za-z_]\w*)(?=\s|;|$)")
+_OPERATOR = re.compile(
+    r"\s*(?!-[A-Za-z]|--(?:[A-Za-z\s]|$))(?:[(.\[=+\-*/%@<>&|^!,:]|(?:if|in|is|and|or|not\s+in|for)\b)"
+)
+
+
+# values of arguments
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    for name in names:
+        if not name.isidentifier() or keyword.iskeyword(name):
+            raise argparse.ArgumentTypeError(f"{name!r} is no name of a variable")
+    return names
+
+
+def _dotted_names(text: str) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    for name in names:
+        _names(name.replace(".", ","))
+    return names
+
+
+def parse_selection(text: str) -> Selection:
+    """Return the tasks that `text` names: ids, ranges and names, separated by commas.
+
+    Raises:
+        argparse.ArgumentTypeError: a part of it is none of these.
+    """
+    return tuple(_selected(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _selected(part: str) -> range | str:
+    if match := re.fullmatch(r"(\d{1,15})(?:-(\d{1,15}))?", part, re.ASCII):
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise argparse.ArgumentTypeError(f"the range {part} runs backwards")
+        return range(first, last + 1)
+    if TASK_NAME.fullmatch(part) or part.isidentifier():
+        return part
+    raise argparse.ArgumentTypeError(f"{part!r} is no task's id, range or name")
+
+
+def _task_name(text: str) -> str:
+    if not TASK_NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no name: a letter or _, then letters, digits, . _ - (100 at most)"
+        )
+    return text
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds <= 1e9:
+        raise argparse.ArgumentTypeError(f"a number of seconds above 0, not {text!r}")
+    return seconds
+
+
+def _integer(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"a whole number from {least} to {most}, not {text!r}")
+        return value
+
+    return parse
+
+
+# the tables
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of a magic, as `argparse` takes it."""
+
+    flags: tuple[str, ...]
+    settings: dict[str, Any]
+
+
+def _argument(*flags: str, help: str, **settings: Any) -> Argument:
+    return Argument(flags, {"help": help, **settings})
+
+
+def _flag(name: str, help: str) -> Argument:
+    return _argument(name, help=help, action="store_true")
+
+
+def _tasks(required: bool) -> Argument:
+    text = "ids, ranges (3-7), variables that hold a future, or names of tasks, separated by commas"
+    return _argument("tasks", help=text, metavar="TASKS", type=parse_selection, **({} if required else _OPTIONAL))
+
+
+_OPTIONAL: dict[str, Any] = {"nargs": "?", "default": ()}
+_TIMEOUT = _argument("--timeout", help="give up waiting after S seconds", metavar="S", type=_seconds)
+_ALL = _flag("--all", "everybody's tasks, not only this notebook's")
+_WORKERS = _integer(0, 10_000)
+_N_WORKERS = _argument("-n", help="how many workers", metavar="N", type=_WORKERS)
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One verb: what it makes, what it says of itself, what it takes."""
+
+    makes: Callable[..., Request]
+    summary: str
+    arguments: tuple[Argument, ...] = field(default=())
+
+
+VERBS: dict[str, Verb] = {
+    "status": Verb(requests.Status, "the queue and the newest tasks (also: no verb at all)", (_tasks(False), _ALL)),
+    "run": Verb(requests.Run, "run an expression as a task, whatever its first word is"),
+    "result": Verb(requests.Result, "wait for tasks and return their values", (_tasks(True), _TIMEOUT)),
+    "show": Verb(requests.Show, "show the cards of tasks, with what they printed", (_tasks(True),)),
+    "pull": Verb(
+        requests.Pull,
+        "wait for tasks and bind the -o names that came back",
+        (_tasks(True), _argument("-o", help="only these names", dest="out", metavar="NAMES", type=_names, default=())),
+    ),
+    "wait": Verb(
+        requests.Wait, "wait until tasks have ended; an interrupt harms none", (_tasks(False), _ALL, _TIMEOUT)
+    ),
+    "abort": Verb(requests.Abort, "drop queued tasks, stop running ones", (_tasks(True),)),
+    "clear": Verb(requests.Clear, "forget finished tasks and their results", (_tasks(False), _ALL)),
+    "spin": Verb(requests.Spin, "look again at what can run now"),
+    "log": Verb(requests.Log, "print what tasks have printed", (_tasks(True),)),
+    "workers": Verb(requests.Workers, "list the workers"),
+    "start": Verb(
+        requests.Start,
+        "start a farm, or attach to the one that runs",
+        (
+            _N_WORKERS,
+            _argument("--name", help="the farm's name", metavar="NAME"),
+            _flag("--fresh", "begin with an empty store"),
+        ),
+    ),
+    "scale": Verb(
+        requests.Scale, "set the number of workers", (_argument("n", help="how many", metavar="N", type=_WORKERS),)
+    ),
+    "stop": Verb(requests.Stop, "stop the farm; unfinished tasks stay in its store"),
+    "restart": Verb(requests.Restart, "stop the farm and start it again; it carries on", (_N_WORKERS,)),
+    "list": Verb(requests.List, "list your farms"),
+    "use": Verb(requests.Use, "use another farm from now on", (_argument("name", help="its name", metavar="NAME"),)),
+    "help": Verb(requests.Help, "explain all this, or one verb", (_argument("verb", help="which", nargs="?"),)),
+}
+
+SUBMISSION: tuple[Argument, ...] = (
+    _argument(
+        "name",
+        help="the task's name; its future is bound to it where it is an identifier",
+        metavar="NAME",
+        nargs="?",
+        type=_task_name,
+    ),
+    _argument(
+        "-i", help="ship these names, instead of those that the cell uses", dest="ship", metavar="NAMES", type=_names
+    ),
+    _argument("-o", help="bring these names back", dest="out", metavar="NAMES", type=_names, default=()),
+    _argument(
+        "--retries", help="run it again when it fails, up to N times", metavar="N", type=_integer(0, 10**6), default=0
+    ),
+    _argument(
+        "--retry-on",
+        help="spend retries on these exceptions only",
+        metavar="E",
+        type=_dotted_names,
+        default=(),
+    ),
+    _argument("--after", help="start when these have succeeded", metavar="TASKS", type=parse_selection, default=()),
+    _argument("--timeout", help="stop an attempt after S seconds; it counts as failed", metavar="S", type=_seconds),
+    _argument("--priority", help="higher goes first", metavar="N", type=_integer(-(10**6), 10**6), default=0),
+    _argument(
+        "--on-lost",
+        help="what to do when its worker dies: retry (at least once) or fail (at most once)",
+        choices=("retry", "fail"),
+        default="retry",
+    ),
+    _flag("--keep", "run in the worker's persistent namespace instead of a fresh one"),
+    _flag("--clear-before", "with --keep: clear that namespace first"),
+    _flag("--clear-after", "with --keep: clear it afterwards, also after a failure"),
+    _flag("--wait", "wait here, and bind the -o names"),
+    _flag("--dry-run", "show what would be sent, and send nothing"),
+)
+
+
+# parsing
+
+
+class _Parser(argparse.ArgumentParser):
+    """Speaks one line per error, and never exits."""
+
+    def __init__(self, prog: str, arguments: Sequence[Argument], description: str = "") -> None:
+        super().__init__(prog=prog, add_help=False, allow_abbrev=False, description=description)
+        for argument in arguments:
+            self.add_argument(*argument.flags, **argument.settings)
+
+    def error(self, message: str) -> NoReturn:
+        message, n_missing = re.subn("^the following arguments are required: ", "needs ", message)
+        message = re.sub(r"^argument (?:-\w/)?", "", message)
+        more = f"; see `%task help {self.prog.split()[-1]}`" if n_missing else ""
+        raise BadUsage(f"{self.prog}: {' '.join(message.split())}{more}")
+
+
+def parse_cell_line(line: str) -> Submission | requests.Help:
+    """Return what the line after `%%task` asks for.
+
+    Raises:
+        BadUsage: the line is not understood.
+    """
+    submission: Submission | requests.Help = _parse("%%task", SUBMISSION, line, Submission, "%task")
+    if isinstance(submission, Submission) and not submission.keep:
+        for flag, given in (("--clear-before", submission.clear_before), ("--clear-after", submission.clear_after)):
+            if given:
+                raise BadUsage(f"%%task: {flag} needs --keep; without it every cell has a fresh namespace")
+    return submission
+
+
+def parse_line(line: str) -> Request:
+    """Return what the line after `%task` asks for.
+
+    Raises:
+        BadUsage: the line is not understood.
+    """
+    if not line.strip():
+        return Status()
+    if line.strip() in ("-h", "--help"):
+        return requests.Help()
+    word, rest = split_verb(line)
+    if word is None:
+        return Run(line.strip())
+    if word in LATER_VERBS:
+        instead = "" if rest.strip() else f"; `%task run {word}` runs the expression"
+        raise BadUsage(f"this version does not have `%task {word}`{instead}")
+    if word == "run":
+        return _parse_run(rest)
+    verb = VERBS[word]
+    request: Request = _parse(f"%task {word}", verb.arguments, rest.rstrip().rstrip(";"), verb.makes, word)
+    return request
+
+
+def split_verb(line: str) -> tuple[str | None, str]:
+    """Return the verb that `line` starts with and what follows; `None` where it is an expression."""
+    match = _FIRST_WORD.match(line)
+    if match is None or match[1] not in VERBS.keys() | LATER_VERBS:
+        return None, line
+    rest = line[match.end() :]
+    return (None, line) if _OPERATOR.match(rest) else (match[1], rest)
+
+
+def _parse_run(rest: str) -> Run:
+    text = rest.strip()
+    if text == "--" or text.startswith("-- "):
+        text = text[2:].strip()
+    elif re.match(r"--?[A-Za-z]", text):
+        raise BadUsage(f"%task run takes no options; write `%task run -- {text}` for the expression, or use %%task")
+    if not text:
+        raise BadUsage("%task run: needs an expression")
+    return Run(text)
+
+
+def _parse(
+    prog: str, arguments: Sequence[Argument], text: str, makes: Callable[..., Any], topic: str
+) -> Any:  # the request that `makes` makes, or `Help`
+    words = _split(prog, text)
+    if "-h" in words or "--help" in words:
+        return requests.Help(verb=None if topic == "%task" else topic)
+    _check_options(prog, words, arguments)
+    values, unexpected = _Parser(prog, arguments).parse_known_args(words)
+    if unexpected:
+        raise BadUsage(f"{prog}: unexpected {unexpected[0]!r}{_why_unexpected(arguments)}")
+    return makes(**vars(values))
+
+
+def _why_unexpected(arguments: Sequence[Argument]) -> str:
+    flags = {argument.flags[0] for argument in arguments}
+    if "-i" in flags:
+        return "; a task has one name, and lists are separated by commas"
+    return "; lists are separated by commas" if "tasks" in flags else ""
+
+
+def _split(prog: str, text: str) -> list[str]:
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise BadUsage(f"{prog}: {str(error).lower()}") from None
+    joined: list[str] = []
+    for word in words:  # `-o a, b` is one list
+        if joined and (joined[-1].endswith(",") or word.startswith(",")):
+            joined[-1] += word
+        else:
+            joined.append(word)
+    return joined
+
+
+def _check_options(prog: str, words: Sequence[str], arguments: Sequence[Argument]) -> None:
+    """Refuse unknown options first: what `argparse` says of the words around them would only mislead."""
+    flags = [flag for argument in arguments for flag in argument.flags if flag.startswith("-")]
+    for word in words:
+        flag = word.partition("=")[0]
+        if not re.match(r"--?[A-Za-z]", flag) or flag in flags or flag[:2] in flags:
+            continue
+        if flag in LATER_OPTIONS:
+            raise BadUsage(f"{prog}: this version does not have {flag}")
+        raise BadUsage(f"{prog}: no option {flag}{did_you_mean(flag, flags)}")
+
+
+# hints and help
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """Return "; did you mean ...?" where one of `known` is close to `word`, else nothing."""
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.7)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def near_verb(line: str) -> str:
+    """Return "; did you mean `%task verb`?" where the first word of `line` looks like a verb."""
+    words = line.split(maxsplit=1)
+    near = difflib.get_close_matches(words[0], VERBS, n=1, cutoff=0.7) if words else []
+    return f"; did you mean `%task {near[0]}`?" if near else ""
+
+
+def verb_help(name: str) -> str:
+    """Return the usage of one verb.
+
+    Raises:
+        BadUsage: there is no such verb.
+    """
+    if name in LATER_VERBS:
+        raise BadUsage(f"this version does not have `%task {name}`")
+    if name not in VERBS:
+        near = did_you_mean(name, list(VERBS))
+        raise BadUsage(f"%task help: no verb {name!r}{near or '; `%task help` lists them'}")
+    verb = VERBS[name]
+    if name == "run":
+        return f"usage: %task run EXPR\n\n{verb.summary}"
+    return _Parser(f"%task {name}", verb.arguments, verb.summary).format_help().rstrip()
+
+
+def line_help() -> str:
+    """Return the list of verbs."""
+    return "\n".join(f"    {name:<8} {verb.summary}" for name, verb in VERBS.items())
+
+
+def cell_help() -> str:
+    """Return the usage of `%%task`."""
+    return _Parser("%%task", SUBMISSION).format_help().rstrip()

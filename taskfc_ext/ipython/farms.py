@@ -1,0 +1,117 @@
+"""The farms as the notebook sees them: the one it uses, connected on first use, and the others of this user.
+
+Everything slow is imported inside the functions: `%load_ext` imports this module.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from taskfc_ext.errors import FarmError
+
+if TYPE_CHECKING:
+    from taskfc_ext.client.blocking import BlockingTaskClient
+
+
+class Farms(Protocol):
+    """Finds, starts and connects to farms."""
+
+    def names(self) -> list[str]:
+        """Return the farms that run."""
+
+    def runs(self, name: str) -> bool:
+        """Tell whether the farm runs."""
+
+    def start(self, name: str, n_workers: int | None, *, fresh: bool) -> None:
+        """Start a farm, or do nothing if it runs."""
+
+    def stop(self, name: str) -> None:
+        """Stop a farm and wait until it is gone; what is unfinished stays in its store."""
+
+    def restart(self, name: str, n_workers: int | None) -> None:
+        """Stop a farm if it runs, and start it as it was started."""
+
+    def connect(self, name: str, *, owner: str) -> BlockingTaskClient:
+        """Connect to a farm; it is started if it does not run."""
+
+
+class LocalFarms:
+    """The farms of this user on this machine."""
+
+    def names(self) -> list[str]:
+        from taskfc_ext.drivers.paths import known_farms
+
+        return [name for name in known_farms() if self._runs_here(name)]
+
+    def _runs_here(self, name: str) -> bool:
+        try:
+            return self.runs(name)
+        except (ValueError, FarmError):  # somebody else's file, or another host's farm
+            return False
+
+    def runs(self, name: str) -> bool:
+        from taskfc_ext.drivers.connection_file import read_connection
+
+        return read_connection(name) is not None
+
+    def start(self, name: str, n_workers: int | None, *, fresh: bool) -> None:
+        from taskfc_ext.client.start import start
+
+        start(n_workers, name=name, fresh=fresh)
+
+    def stop(self, name: str) -> None:
+        from taskfc_ext.client.launch import LocalFarm
+        from taskfc_ext.client.start import stop
+
+        stop(LocalFarm(name))
+
+    def restart(self, name: str, n_workers: int | None) -> None:
+        from taskfc_ext.client.start import restart
+
+        restart(name, n_workers)
+
+    def connect(self, name: str, *, owner: str) -> BlockingTaskClient:
+        from taskfc_ext.client.start import TaskClient
+
+        return TaskClient(name, owner=owner)
+
+
+class Session:
+    """The farm that this notebook uses.
+
+    Args:
+        owner: whose tasks are "this notebook's".
+    """
+
+    def __init__(self, farms: Farms, owner: str, name: str = "default") -> None:
+        self.farms = farms
+        self.owner = owner
+        self.name = name
+        self._client: BlockingTaskClient | None = None
+
+    @property
+    def connected(self) -> BlockingTaskClient | None:
+        """The client, if there is one; never connects."""
+        return self._client
+
+    def client(self) -> BlockingTaskClient:
+        """Return the client; the first call connects, and starts the farm if it does not run."""
+        if self._client is None:
+            self._client = self.farms.connect(self.name, owner=self.owner)
+        return self._client
+
+    def client_if_running(self) -> BlockingTaskClient | None:
+        """Return the client, or `None` where no farm runs: looking at a farm never starts it."""
+        return self.client() if self.farms.runs(self.name) else None
+
+    def use(self, name: str) -> None:
+        """Use the farm `name` from the next call on."""
+        if name != self.name:
+            self.close()
+            self.name = name
+
+    def close(self) -> None:
+        """Disconnect; the farm goes on."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()

@@ -1,0 +1,174 @@
+"""The magics `%task` and `%%task`: thin. The grammar is in `arguments`, what is done in `verbs` and `submitting`."""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, needs_local_scope, no_var_expand
+
+from taskfc_ext.client.owner import default_owner
+from taskfc_ext.errors import FarmError, ProtocolError, TaskError, UnknownTask, UnknownTasks, UnpicklableArgument
+from taskfc_ext.ipython.arguments import cell_help, line_help, parse_cell_line, parse_line
+from taskfc_ext.ipython.cards import CardBoard
+from taskfc_ext.ipython.display import Bundle
+from taskfc_ext.ipython.farms import Farms, Session
+from taskfc_ext.ipython.looking import look, remote_lines
+from taskfc_ext.ipython.notebook import Notebook, said
+from taskfc_ext.ipython.requests import BadUsage, Help, Request
+
+LINE_DOC = f"""Run an expression as a task, or steer the task farm.
+
+    %task EXPR          a line as a task: `%task fit(3)`, `t = %task fit(3)`
+    %task run EXPR      the same, whatever the first word is
+    %task VERB ...      see below; bare `%task` is `%task status`
+
+The names that the expression uses are sent with it. The value is the task's future:
+`t.result()` waits for the result, `t.state` tells how it is, and showing `t` shows its card.
+
+A first word is a verb only if it is exactly one and no operator follows it: `%task status`
+shows the queue, `%task status(3)` calls a function.
+
+TASKS are named by id (`12`), range (`3-7`), a variable that holds a future, or the newest
+task of a name, separated by commas.
+
+{line_help()}
+
+`%task help VERB` tells more about one. `wait` and `clear` mean this notebook's tasks; with
+`--all`, everybody's. An interrupt ends a wait at once and harms no task.
+"""
+
+CELL_DOC = f"""Run the cell as a task; the kernel stays free.
+
+The cell runs on a worker, in a fresh namespace. The names that it uses and does not define
+are found and sent with it: modules as imports, futures as their tasks' results, everything
+else by value. The value of its last expression is the task's result. IPython's syntax
+(`!`, `%`, top-level `await`) works in it.
+
+The value of `%%task` is the task's future, shown as a card under the cell. `%%task NAME` binds it to
+NAME where that is an identifier. Names after `-o` come back as `NAME.ns.x`; `--wait` waits,
+and binds them here.
+
+What is promised: once the cell has returned, the task is stored, survives the death of any
+process, and ends exactly once. It is executed AT LEAST ONCE: if a worker dies while it runs
+the task, it is run again (three deaths at most). With `--on-lost fail` it is executed AT MOST ONCE,
+and counts as failed instead. The death of a worker does not consume `--retries`.
+
+{cell_help()}
+"""
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _documented(text: str) -> Callable[[F], F]:
+    """Give a magic its docstring, which `%task?` shows."""
+
+    def document(function: F) -> F:
+        function.__doc__ = text
+        return function
+
+    return document
+
+
+@magics_class
+class TaskMagics(Magics):
+    """`%task` and `%%task` of one shell, with everything that they keep: the connection and the cards."""
+
+    def __init__(self, shell: Any, farms: Farms) -> None:
+        super().__init__(shell)
+        self._shell = shell
+        self.undo: list[Callable[[], None]] = []  # what unloading does
+        self.session = Session(farms, default_owner(namespace=shell.user_ns))
+        # in a plain terminal nothing that was printed can be changed
+        self.board = CardBoard(self._publish, look, is_live=getattr(shell, "kernel", None) is not None)
+
+    @no_var_expand
+    @needs_local_scope
+    @line_magic("task")  # type: ignore[arg-type]
+    @_documented(LINE_DOC)
+    def task_line(self, line: str, local_ns: Mapping[str, Any] | None = None) -> Any:
+        __tracebackhide__ = True
+        return _plainly(lambda: self._answer(parse_line(line), local_ns))
+
+    @no_var_expand
+    @needs_local_scope
+    @cell_magic("task")  # type: ignore[arg-type]
+    @_documented(CELL_DOC)
+    def task_cell(self, line: str, cell: str, local_ns: Mapping[str, Any] | None = None) -> Any:
+        __tracebackhide__ = True
+        return _plainly(lambda: self._submit(line, cell, local_ns))
+
+    def _answer(self, request: Request, local_ns: Mapping[str, Any] | None) -> Any:
+        from taskfc_ext.ipython.verbs import answer
+
+        return answer(self.notebook(local_ns), request)
+
+    def _submit(self, line: str, cell: str, local_ns: Mapping[str, Any] | None) -> Any:
+        from taskfc_ext.ipython.submitting import submit
+
+        request = parse_cell_line(line)
+        if isinstance(request, Help):
+            return self._answer(request, local_ns)
+        if not cell.strip():
+            raise BadUsage("%%task: the cell is empty")
+        return submit(self.notebook(local_ns), request, cell)
+
+    def notebook(self, local_ns: Mapping[str, Any] | None = None) -> Notebook:
+        """Return what the verbs work with, for a line whose caller has these locals."""
+        user_ns = self._shell.user_ns
+        namespace = user_ns if local_ns is None or local_ns is user_ns else ChainMap(dict(local_ns), user_ns)
+        return Notebook(self._shell, self.session, self.board, namespace)
+
+    def show_future(self, future: Any) -> None:
+        """Show the card of a future: how IPython displays one."""
+        self.board.show(future)
+
+    def close(self) -> None:
+        """Let go of the connection and the cards; the farm goes on."""
+        self.board.close()
+        self.session.close()
+
+    def _publish(self, bundle: Bundle, *, display_id: str, update: bool) -> None:
+        self._shell.display_pub.publish(bundle, transient={"display_id": display_id}, update=update)
+
+
+def _plainly(act: Callable[[], Any]) -> Any:
+    """Do it, and let errors show what concerns the user: none of our frames, and of bad usage one line.
+
+    For that it has to be `UsageError` itself: IPython shows a subclass with a traceback.
+    """
+    __tracebackhide__ = True
+    try:
+        return act()
+    except BadUsage as error:
+        raise UsageError(str(error)) from None
+    except (UnpicklableArgument, UnknownTask, UnknownTasks) as error:
+        raise UsageError(said(error)) from None
+    except (FarmError, ProtocolError) as error:
+        shown = [f"{type(error).__name__}: {error}"]
+        error._render_traceback_ = lambda: shown  # type: ignore[union-attr]
+        raise
+    except Exception as error:
+        if isinstance(error, TaskError) or type(error.__cause__).__name__ == "RemoteTraceback":
+            _show_once(error, remote_lines(error))
+            raise error.with_traceback(None) from error.__cause__
+        raise
+
+
+def _show_once(error: Exception, lines: list[str]) -> None:
+    """Let IPython show these lines for `error`: where it was raised here is of no interest, on the worker it is.
+
+    Only this time: the same exception may be raised again from the user's own code, or be pickled.
+    """
+
+    def render() -> list[str]:
+        del error._render_traceback_  # type: ignore[attr-defined]
+        return lines
+
+    try:
+        error._render_traceback_ = render  # type: ignore[attr-defined]
+    except AttributeError:
+        pass  # a type that takes no attributes is shown as any other

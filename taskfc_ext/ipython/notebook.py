@@ -1,0 +1,133 @@
+"""What the verbs work with: the shell's namespace, the farm, the cards, and the place to print."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from taskfc_ext.errors import TaskFCError, UnknownTask, UnknownTasks
+from taskfc_ext.ipython.arguments import did_you_mean
+from taskfc_ext.ipython.cards import CardBoard
+from taskfc_ext.ipython.display import Bundle
+from taskfc_ext.ipython.farms import Session
+from taskfc_ext.ipython.requests import BadUsage, Selection
+from taskfc_ext.text import one_line
+
+if TYPE_CHECKING:
+    from taskfc_ext.client.future import TaskFuture
+
+MAX_SELECTED = 100_000
+"""Tasks that one line may name: what one request may carry."""
+
+_SEE_TASKS = "`%task status --all` lists the newest"
+
+
+class WaitInterrupted(KeyboardInterrupt):
+    """Ctrl-C during a wait, which harms no task; shown in one line."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"KeyboardInterrupt: {self}"]
+
+
+class Notebook:
+    """One shell and the farm that it uses.
+
+    Args:
+        shell: IPython's shell.
+        session: the farm.
+        board: shows cards.
+        namespace: the names of the running line: a caller's locals before the shell's own.
+    """
+
+    def __init__(self, shell: Any, session: Session, board: CardBoard, namespace: Mapping[str, Any]) -> None:
+        self.shell = shell
+        self.session = session
+        self.board = board
+        self.namespace = namespace
+
+    # saying and showing
+
+    def say(self, text: str) -> None:
+        """Print a line under the running cell."""
+        sys.stdout.write(f"{text}\n")
+
+    def show(self, bundle: Bundle) -> None:
+        """Show text and HTML under the running cell."""
+        self.shell.display_pub.publish(bundle)
+
+    def bind(self, name: str, value: object) -> None:
+        """Give `value` a name in the notebook."""
+        self.shell.user_ns[name] = value
+
+    # tasks
+
+    def futures(self, selection: Selection) -> list[TaskFuture]:
+        """Return a future for each task that is named."""
+        client = self.session.client()
+        return [task if is_future(task) else client.future(task) for task in self.tasks(selection)]
+
+    def taskids(self, selection: Selection) -> list[int]:
+        """Return the ids of the tasks that are named."""
+        return [task if isinstance(task, int) else self._accepted(task) for task in self.tasks(selection)]
+
+    def tasks(self, selection: Selection) -> list[Any]:
+        """Return ids and futures for what is named: by id, range, variable that holds futures, or newest of a name.
+
+        Raises:
+            BadUsage: there is no task of that name.
+        """
+        if sum(len(part) for part in selection if isinstance(part, range)) > MAX_SELECTED:
+            raise BadUsage(f"that is over {MAX_SELECTED:,} tasks")
+        found: list[Any] = []
+        for part in selection:
+            found.extend(part if isinstance(part, range) else self._named(part))
+        return found
+
+    def _named(self, name: str) -> list[Any]:
+        value = self.namespace.get(name)
+        if is_future(value):
+            return [value]
+        if isinstance(value, list | tuple) and value and all(map(is_future, value)):
+            return list(value)
+        newest = self.session.client().list_tasks(name=name, limit=1)
+        if newest:
+            return [newest[-1].taskid]
+        near = did_you_mean(name, self.task_names())
+        raise BadUsage(f"no task and no future named {name!r}{near or f'; {_SEE_TASKS}'}")
+
+    def _accepted(self, future: TaskFuture) -> int:
+        if future.taskid is None:
+            self.session.client().flush()
+        if future.taskid is None:
+            raise BadUsage(f"{future!r} was never accepted")
+        return future.taskid
+
+    def task_names(self) -> list[str]:
+        """Return what tasks can be called by: names of tasks, and variables that hold a future."""
+        variables = [name for name, value in self.namespace.items() if is_future(value) and not name.startswith("_")]
+        client = self.session.connected
+        tasks = client.list_tasks(limit=1000) if client else []
+        return sorted({*variables, *(task.name for task in tasks if task.name)})
+
+
+def is_future(value: object) -> bool:
+    """Tell whether `value` is a task's future, without importing the client."""
+    return isinstance(value, concurrent.futures.Future) and hasattr(type(value), "taskid")
+
+
+def said(error: TaskFCError) -> str:
+    """Return what an error says, with its hint, in one line."""
+    hint = _SEE_TASKS if isinstance(error, UnknownTask | UnknownTasks) else error.hint
+    return one_line("; ".join(filter(None, (error.message, hint))))
+
+
+@contextmanager
+def waiting() -> Iterator[None]:
+    """Let Ctrl-C end a wait in one line."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise WaitInterrupted("the wait has ended, the tasks go on") from None

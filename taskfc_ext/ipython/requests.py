@@ -1,0 +1,180 @@
+"""What a line of `%task` or `%%task` asks for, as values. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Selection = tuple[range | str, ...]
+"""Tasks as they were typed: ids as ranges (`3` is `range(3, 4)`), names as text."""
+
+
+class BadUsage(ValueError):
+    """A line that is not understood; the text is one line and says what to type instead."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """`%%task`: run a cell as a task. `ship` is `None` where the names are to be found in the cell."""
+
+    name: str | None = None
+    ship: tuple[str, ...] | None = None
+    out: tuple[str, ...] = ()
+    retries: int = 0
+    retry_on: tuple[str, ...] = ()
+    after: Selection = ()
+    timeout: float | None = None
+    priority: int = 0
+    on_lost: str = "retry"
+    keep: bool = False
+    clear_before: bool = False
+    clear_after: bool = False
+    wait: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Run an expression as a task."""
+
+    expression: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """Show the queue and its newest tasks: this notebook's, or all."""
+
+    tasks: Selection = ()
+    all: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """Wait for tasks and return their values."""
+
+    tasks: Selection
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Show:
+    """Show the cards of tasks."""
+
+    tasks: Selection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pull:
+    """Wait for tasks and bind the names that came back with them; `out`: only these."""
+
+    tasks: Selection
+    out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Wait until tasks have ended: these, or all unfinished ones of this notebook, or of everybody."""
+
+    tasks: Selection = ()
+    all: bool = False
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Abort:
+    """Abort tasks."""
+
+    tasks: Selection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clear:
+    """Forget finished tasks: these, or all of this notebook, or of everybody."""
+
+    tasks: Selection = ()
+    all: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Spin:
+    """Look again at what can run now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """Print what tasks have printed."""
+
+    tasks: Selection
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """List the workers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Start a farm, or attach to the one that runs under that name."""
+
+    n: int | None = None
+    name: str | None = None
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """Set the number of workers."""
+
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Stop the farm; unfinished tasks stay in its store."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restart:
+    """Stop the farm and start it again; it carries on."""
+
+    n: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """List the farms of this user."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """Let this notebook use the farm of that name from now on."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Help:
+    """Explain `%task`, or one verb of it."""
+
+    verb: str | None = None
+
+
+Request = (
+    Run
+    | Status
+    | Result
+    | Show
+    | Pull
+    | Wait
+    | Abort
+    | Clear
+    | Spin
+    | Log
+    | Workers
+    | Start
+    | Scale
+    | Stop
+    | Restart
+    | List
+    | Use
+    | Help
+)

@@ -1,0 +1,167 @@
+"""Turning a cell or an expression into a task: check, say what is large, send, bind."""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+import re
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from taskfc_ext.ipython.arguments import did_you_mean, near_verb
+from taskfc_ext.ipython.display import Table
+from taskfc_ext.ipython.notebook import Notebook, is_future, waiting
+from taskfc_ext.ipython.requests import BadUsage, Submission
+from taskfc_ext.text import one_line
+
+if TYPE_CHECKING:
+    from taskfc_ext.client.future import TaskFuture
+    from taskfc_ext.ipython.shipping import Shipment
+
+_ASSIGNMENT = re.compile(r"\s*([A-Za-z_]\w*)\s*=(?!=)\s*(\S.*)", re.DOTALL)
+
+
+def submit_expression(notebook: Notebook, expression: str) -> TaskFuture | None:
+    """Run an expression as a task.
+
+    Raises:
+        BadUsage: it cannot be sent; the text says why, and names the verb that may have been meant.
+    """
+    if match := _ASSIGNMENT.fullmatch(expression):
+        name, value = match.groups()
+        raise BadUsage(f"{name!r} would be bound on the worker only; write `{name} = %task {one_line(value)}`")
+    try:
+        return submit(notebook, Submission(), expression)
+    except BadUsage as problem:
+        raise BadUsage(f"{problem}{near_verb(expression)}") from None
+
+
+def submit(notebook: Notebook, submission: Submission, source: str) -> TaskFuture | None:
+    """Run `source` as a task, and return its future once the task is accepted; `None` after a dry run.
+
+    Raises:
+        BadUsage: it cannot be sent; nothing was.
+    """
+    check_free(notebook, submission.name)
+    shipment = _packed(notebook, submission, source)
+    options = _options(notebook, submission)
+    if submission.dry_run:
+        notebook.show(_dry_run(submission, shipment).bundle())
+        return None
+    if large := shipment.large():
+        notebook.say(f"sending {large}")
+    client = notebook.session.client().with_options(**options)
+    future = client.submit_cell(source, shipment.values, submission.out, keep=submission.keep)
+    if submission.name and submission.name.isidentifier() and not keyword.iskeyword(submission.name):
+        notebook.bind(submission.name, future)
+    with waiting():
+        client.flush()
+    if future.done() and not future.accepted:
+        future.result()  # raises why it was refused
+    if submission.wait:
+        _wait(notebook, future, submission.out)
+    return future
+
+
+def check_free(notebook: Notebook, name: str | None) -> None:
+    """Refuse to bind a future to a name that holds something else."""
+    if name is None or not name.isidentifier():
+        return
+    namespace = notebook.shell.user_ns
+    if name in namespace and not is_future(namespace[name]):
+        kind = type(namespace[name]).__name__
+        raise BadUsage(f"{name!r} holds {_article(kind)} here, not a task's future; take another name, or `del {name}`")
+    if name not in namespace and hasattr(builtins, name):
+        raise BadUsage(f"{name!r} is a builtin, which the task's future would hide; take another name")
+
+
+def bind_out(notebook: Notebook, future: TaskFuture, out: tuple[str, ...] = ()) -> list[str]:
+    """Bind the names that came back with a finished task, or those in `out`; return which.
+
+    Raises:
+        BadUsage: the task brought back no such name.
+    """
+    names = future.ns
+    for name in out:
+        if name not in names:
+            raise BadUsage(f"task {future.taskid} brought back no {name!r}{did_you_mean(name, list(names))}")
+    bound = list(out or names)
+    for name in bound:
+        notebook.bind(name, names[name])
+    return bound
+
+
+def _packed(notebook: Notebook, submission: Submission, source: str) -> Shipment:
+    from taskfc_ext.ipython.shipping import pack  # brings cloudpickle, which `%load_ext` does not wait for
+
+    shell = notebook.shell
+    try:
+        return pack(
+            source,
+            submission.ship,
+            notebook.namespace,
+            hidden=shell.user_ns_hidden,
+            transform=shell.input_transformer_manager.transform_cell,
+        )
+    except SyntaxError as error:
+        text = f": {error.text.strip()}" if error.text else ""
+        raise BadUsage(one_line(f"this is not Python (line {error.lineno}): {error.msg}{text}")) from None
+
+
+def _options(notebook: Notebook, submission: Submission) -> dict[str, Any]:
+    """Return what `with_options` takes, without what is as it always is."""
+    options: dict[str, Any] = {
+        "name": submission.name,
+        "retries": submission.retries,
+        "timeout": submission.timeout,
+        "priority": submission.priority,
+        "clear_before": submission.clear_before,
+        "clear_after": submission.clear_after,
+        "after": notebook.tasks(submission.after),
+        "retry_on": tuple(_exception(notebook, name) for name in submission.retry_on),
+    }
+    given = {name: value for name, value in options.items() if value}
+    return given if submission.on_lost == "retry" else {**given, "on_lost": submission.on_lost}
+
+
+def _exception(notebook: Notebook, name: str) -> type[BaseException]:
+    first, *attributes = name.split(".")
+    found: object = notebook.namespace.get(first, getattr(builtins, first, None))
+    for attribute in attributes:
+        found = getattr(found, attribute, None)
+    if not _is_exception(found):
+        near = did_you_mean(name, [name for name, value in vars(builtins).items() if _is_exception(value)])
+        raise BadUsage(f"--retry-on: {name!r} is no exception type here{near}")
+    return found
+
+
+def _is_exception(value: object) -> TypeGuard[type[BaseException]]:
+    return isinstance(value, type) and issubclass(value, BaseException)
+
+
+def _dry_run(submission: Submission, shipment: Shipment) -> Table:
+    from taskfc_ext.ipython.shipping import format_size
+
+    rows = [
+        (name, type(value).__name__, _way(value, shipment.sizes[name], format_size))
+        for name, value in shipment.values.items()
+    ]
+    back = f"; -o: {', '.join(submission.out)}" if submission.out else ""
+    return Table(
+        f"would be sent with {len(rows)} of this notebook's names{back}; nothing was", ("name", "type", "size"), rows
+    )
+
+
+def _way(value: object, size: int, format_size: Any) -> str:
+    return "its task's result, on the worker" if is_future(value) else str(format_size(size))
+
+
+def _wait(notebook: Notebook, future: TaskFuture, out: tuple[str, ...]) -> None:
+    if notebook.board.is_live:
+        notebook.board.show_early(future)
+    with waiting():
+        future.result()
+    bind_out(notebook, future, out)
+
+
+def _article(noun: str) -> str:
+    return f"an {noun}" if noun[:1].lower() in "aeiou" else f"a {noun}"

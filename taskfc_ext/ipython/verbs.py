@@ -1,0 +1,240 @@
+"""What each verb of `%task` does. A function per request; the value it returns is the value of the line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from taskfc_ext.errors import UnknownTask
+from taskfc_ext.ipython import requests
+from taskfc_ext.ipython.arguments import cell_help, line_help, verb_help
+from taskfc_ext.ipython.display import Table, farm_caption, tasks_table
+from taskfc_ext.ipython.notebook import Notebook, said, waiting
+from taskfc_ext.ipython.requests import BadUsage, Request, Selection
+from taskfc_ext.ipython.submitting import bind_out, submit_expression
+from taskfc_ext.protocol.client_messages import TaskInfo
+from taskfc_ext.text import one_line, plain_text, plural
+
+NEWEST = 20
+"""Tasks that a status shows: the running ones, then the newest."""
+
+UNFINISHED = ("waiting", "scheduled", "running")
+FINISHED = ("succeeded", "failed", "aborted")
+MOST = 100_000
+
+
+def answer(notebook: Notebook, request: Request) -> Any:
+    """Do what a line asks for and return its value."""
+    match request:
+        case requests.Run(expression):
+            return submit_expression(notebook, expression)
+        case requests.Result():
+            return _result(notebook, request)
+        case requests.Status():
+            _status(notebook, request)
+        case requests.Show(tasks=tasks):
+            for future in notebook.futures(tasks):
+                notebook.board.show(future)
+        case requests.Pull():
+            _pull(notebook, request)
+        case requests.Wait():
+            _wait(notebook, request)
+        case requests.Abort(tasks=tasks):
+            _abort(notebook, tasks)
+        case requests.Clear():
+            _clear(notebook, request)
+        case requests.Log(tasks=tasks):
+            _log(notebook, tasks)
+        case requests.Spin():
+            notebook.session.client().spin()
+        case requests.Help(verb=verb):
+            notebook.say(_help(verb))
+        case _:
+            _about_farms(notebook, request)
+    return None
+
+
+def _about_farms(notebook: Notebook, request: Request) -> None:
+    session = notebook.session
+    match request:
+        case requests.Workers():
+            _workers(notebook)
+        case requests.Start():
+            _start(notebook, request)
+        case requests.Scale(n=n):
+            before = _running(notebook).scale(n)
+            notebook.say(f"{session.name}: {plural(n, 'worker')} (before: {before})")
+        case requests.Stop():
+            _stop(notebook)
+        case requests.Restart():
+            _restart(notebook, request)
+        case requests.List():
+            rows = [(name, "this notebook's" if name == session.name else "") for name in session.farms.names()]
+            notebook.show(Table(plural(len(rows), "farm") + " running", ("name", ""), rows).bundle())
+        case requests.Use(name=name):
+            _check_farm_name(name)
+            session.use(name)
+            runs = "" if session.farms.runs(name) else "; it does not run yet: the first task starts it"
+            notebook.say(f"this notebook uses the farm {name}{runs}")
+        case _:
+            raise AssertionError(request)
+
+
+# tasks
+
+
+def _status(notebook: Notebook, request: requests.Status) -> None:
+    client = notebook.session.client_if_running()
+    if client is None:
+        notebook.say(_no_farm(notebook))
+        return
+    if request.tasks:
+        rows = client.list_tasks(taskids=notebook.taskids(request.tasks), limit=MOST)
+    else:
+        owner = None if request.all else notebook.session.owner
+        rows = _running_and_newest(client, owner)
+    caption = farm_caption(notebook.session.name, client.queue_status(), len(client.workers()))
+    if not request.tasks and not request.all:
+        caption += "; this notebook's running and newest tasks" if rows else "; none of this notebook"
+    notebook.show(tasks_table(caption, rows).bundle())
+
+
+def _running_and_newest(client: Any, owner: str | None) -> list[TaskInfo]:
+    """Return what runs, however long the queue behind it, and the newest of the others."""
+    running = client.list_tasks(owner=owner, states=("running",), limit=NEWEST)
+    shown = {task.taskid: task for task in (*running, *client.list_tasks(owner=owner, limit=NEWEST))}
+    newest = sorted(shown, key=lambda taskid: (shown[taskid].state == "running", taskid))[-NEWEST:]
+    return [shown[taskid] for taskid in sorted(newest)]
+
+
+def _result(notebook: Notebook, request: requests.Result) -> Any:
+    deadline = None if request.timeout is None else time.monotonic() + request.timeout
+    futures = notebook.futures(request.tasks)
+    with waiting():
+        values = [
+            future.result(None if deadline is None else max(0.0, deadline - time.monotonic())) for future in futures
+        ]
+    return values[0] if len(values) == 1 and _is_one(request.tasks) else values
+
+
+def _is_one(selection: Selection) -> bool:
+    return len(selection) == 1 and (isinstance(selection[0], str) or len(selection[0]) == 1)
+
+
+def _pull(notebook: Notebook, request: requests.Pull) -> None:
+    for future in notebook.futures(request.tasks):
+        with waiting():
+            future.result()
+        bound = bind_out(notebook, future, request.out)
+        notebook.say(f"task {future.taskid}: {', '.join(bound) or 'brought back no names'}")
+
+
+def _wait(notebook: Notebook, request: requests.Wait) -> None:
+    taskids = notebook.taskids(request.tasks) if request.tasks else _mine(notebook, UNFINISHED, request.all)
+    if taskids:
+        with waiting():
+            notebook.session.client().barrier(taskids, timeout=request.timeout)
+
+
+def _clear(notebook: Notebook, request: requests.Clear) -> None:
+    taskids = notebook.taskids(request.tasks) if request.tasks else _mine(notebook, FINISHED, request.all)
+    n_cleared = notebook.session.client().clear(taskids) if taskids else 0
+    notebook.say(f"{plural(n_cleared, 'finished task')} forgotten")
+
+
+def _mine(notebook: Notebook, states: Sequence[str], everybodys: bool) -> list[int]:
+    client = notebook.session.client()
+    client.flush()
+    owner = None if everybodys else notebook.session.owner
+    return [task.taskid for task in client.list_tasks(owner=owner, states=states, limit=MOST)]
+
+
+def _abort(notebook: Notebook, tasks: Selection) -> None:
+    client = notebook.session.client()
+    for taskid in notebook.taskids(tasks):
+        try:
+            client.abort(taskid)
+        except UnknownTask as error:
+            notebook.say(said(error) if error.hint else one_line(error.message))  # no hint: it has ended already
+        else:
+            notebook.say(f"aborting task {taskid}")
+
+
+def _log(notebook: Notebook, tasks: Selection) -> None:
+    taskids = notebook.taskids(tasks)
+    for taskid in taskids:
+        if len(taskids) > 1:
+            notebook.say(f"--- task {taskid}")
+        text = plain_text(notebook.session.client().log(taskid)).rstrip("\n")
+        notebook.say(text or f"task {taskid} has printed nothing")
+
+
+# farms
+
+
+def _no_farm(notebook: Notebook) -> str:
+    return f"no farm {notebook.session.name!r} runs; the first task starts it, or `%task start`"
+
+
+def _running(notebook: Notebook) -> Any:
+    client = notebook.session.client_if_running()
+    if client is None:
+        raise BadUsage(_no_farm(notebook))
+    return client
+
+
+def _workers(notebook: Notebook) -> None:
+    rows = [
+        (str(worker.worker), str(worker.pid), worker.state, "" if worker.running is None else str(worker.running))
+        for worker in _running(notebook).workers()
+    ]
+    headers = ("worker", "pid", "state", "task")
+    caption = f"{notebook.session.name} · {plural(len(rows), 'worker')}"
+    notebook.show(Table(caption, headers, rows, frozenset((0, 1, 3))).bundle())
+
+
+def _start(notebook: Notebook, request: requests.Start) -> None:
+    session = notebook.session
+    name = request.name or session.name
+    _check_farm_name(name)
+    was_running = session.farms.runs(name)
+    if not was_running:
+        session.close()  # what it knows is of a farm that has ended
+    session.farms.start(name, request.n, fresh=request.fresh)
+    session.use(name)
+    n_workers = len(session.client().workers())
+    hint = f"; `%task scale {request.n}` changes that" if was_running and request.n not in (None, n_workers) else ""
+    notebook.say(f"{name}: {'runs already' if was_running else 'started'}, {plural(n_workers, 'worker')}{hint}")
+
+
+def _check_farm_name(name: str) -> None:
+    from taskfc_ext.drivers.paths import farm_paths
+
+    try:
+        farm_paths(name)
+    except ValueError as error:
+        raise BadUsage(one_line(error)) from None
+
+
+def _stop(notebook: Notebook) -> None:
+    session = notebook.session
+    if not session.farms.runs(session.name):
+        notebook.say(f"{session.name}: does not run")
+        return
+    session.farms.stop(session.name)
+    session.close()
+    notebook.say(f"{session.name}: stopped; what is unfinished stays in its store")
+
+
+def _restart(notebook: Notebook, request: requests.Restart) -> None:
+    session = notebook.session
+    session.close()
+    session.farms.restart(session.name, request.n)
+    notebook.say(f"{session.name}: restarted, {plural(len(session.client().workers()), 'worker')}")
+
+
+def _help(verb: str | None) -> str:
+    if verb is not None:
+        return verb_help(verb)
+    return f"%task EXPR | VERB ...\n\n{line_help()}\n\n{cell_help()}\n\nmore: %task help VERB, %task?, %%task?"

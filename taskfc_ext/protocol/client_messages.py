@@ -1,0 +1,303 @@
+"""What a client and the controller say to each other.
+
+A frame is a msgpack list of these messages. The class name is the tag on the wire: renaming one breaks it.
+Every `Request` has a `seq`, counting up from 1 in its session; a repeat gets the first answer. `acked` says that the
+answers to all requests below it have arrived, so the controller may forget them.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from taskfc_ext.protocol.ids import (
+    MAX_BATCH,
+    MAX_IDS,
+    Count,
+    Digest,
+    IdField,
+    Label,
+    Name,
+    SessionField,
+)
+from taskfc_ext.protocol.payloads import Payload
+from taskfc_ext.protocol.spec import Spec
+
+TaskRef = int | tuple[int, int]
+"""A task by id, or, while its id is not known yet, by the (seq, index) it was submitted under in this session."""
+
+Ids = Annotated[tuple[IdField, ...], Meta(max_length=MAX_IDS)]
+Refs = Annotated[tuple[TaskRef, ...], Meta(max_length=MAX_IDS)]
+
+
+class Message(Struct, frozen=True, tag=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Base of all messages."""
+
+
+# client -> controller
+
+
+class Hello(Message, frozen=True):
+    """Opens every connection, also a new one of an old session.
+
+    `owner` says whose tasks these are (a notebook's path, a script's name): "this notebook's tasks" means
+    the tasks of the same owner, across kernels. `label` is how the client is called in lists.
+    """
+
+    protocol: int
+    version: Label
+    python: Label
+    session: SessionField
+    label: Label = ""
+    owner: Annotated[str, Meta(max_length=1000)] = ""
+
+
+class Define(Message, frozen=True):
+    """Code under its digest, before the first message that names it. Has no answer."""
+
+    digest: Digest
+    body: Payload
+
+
+class Request(Message, frozen=True):
+    """Base of the messages that are answered."""
+
+    seq: Annotated[int, Meta(ge=1)]
+    acked: Count = 0
+
+
+class Submit(Request, frozen=True, kw_only=True):
+    """Tasks that differ in their bodies only. Answered by `Accepted` once they are in the store.
+
+    `after`: they start when all of these have succeeded (`after_any`: ended). `inputs`: tasks
+    whose results the bodies refer to by position; these are dependencies too.
+    """
+
+    spec: Spec
+    bodies: Annotated[tuple[Payload, ...], Meta(min_length=1, max_length=MAX_BATCH)]
+    name: Name | None = None
+    after: Refs = ()
+    after_any: bool = False
+    inputs: Refs = ()
+
+
+class Abort(Request, frozen=True, kw_only=True):
+    """Answered by `Reply(True)` when it is in the store.
+
+    With `queued_only` a task that a worker already holds is left alone, and the answer is `Reply(False)`.
+    """
+
+    taskid: IdField
+    queued_only: bool = False
+
+
+class GetResults(Request, frozen=True, kw_only=True):
+    """Answered by `Reply([unfinished ids])`; results come as `Ended` before it, and, with `watch`, later."""
+
+    taskids: Ids
+    watch: bool = False
+
+
+class Barrier(Request, frozen=True, kw_only=True):
+    """Answered by `Reply(None)` when all of them (`None`: all unfinished now) have ended, whatever they ended in."""
+
+    taskids: Ids | None = None
+
+
+class Unwait(Request, frozen=True, kw_only=True):
+    """Forget the open `Barrier` that was sent under `barrier`."""
+
+    barrier: Count
+
+
+class Spin(Request, frozen=True):
+    """Look again at what can run now; workers that refused a task are asked again."""
+
+
+class QueueStatus(Request, frozen=True, kw_only=True):
+    """Answered by a dict of counts by state, or, with `verbose`, of lists of ids."""
+
+    verbose: bool = False
+
+
+class Clear(Request, frozen=True, kw_only=True):
+    """Forget finished tasks (`None`: all). Answered by their number."""
+
+    taskids: Ids | None = None
+
+
+class ListTasks(Request, frozen=True, kw_only=True):
+    """Answered by a list of `TaskInfo`, newest last, at most `limit`: those that pass every filter that is given."""
+
+    taskids: Ids | None = None
+    states: tuple[Label, ...] | None = None
+    name: Label | None = None
+    owner: Annotated[str, Meta(max_length=1000)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=MAX_IDS)] = 1000
+
+
+class GetLog(Request, frozen=True, kw_only=True):
+    """Answered by what the task has printed so far, as text."""
+
+    taskid: IdField
+
+
+class GetClientName(Request, frozen=True):
+    """Answered by the name under which the controller knows this client."""
+
+
+class GetWorkers(Request, frozen=True):
+    """Answered by a list of `WorkerInfo`."""
+
+
+class Scale(Request, frozen=True, kw_only=True):
+    """Set the number of workers. Answered by the number before."""
+
+    n: Annotated[int, Meta(ge=0, le=10_000)]
+
+
+class Stop(Request, frozen=True):
+    """Stop the farm; unfinished work stays in the store. Answered before it begins."""
+
+
+class Ping(Request, frozen=True):
+    """Answered by `Reply(None)`; keeps the session known."""
+
+
+ClientMessage = (
+    Hello
+    | Define
+    | Submit
+    | Abort
+    | GetResults
+    | Barrier
+    | Unwait
+    | Spin
+    | QueueStatus
+    | Clear
+    | ListTasks
+    | GetLog
+    | GetClientName
+    | GetWorkers
+    | Scale
+    | Stop
+    | Ping
+)
+
+# controller -> client
+
+
+class Welcome(Message, frozen=True):
+    """Answers `Hello`. `incarnation` counts the starts of the controller on this store."""
+
+    protocol: int
+    version: str
+    name: str
+    incarnation: int
+    pid: int
+    supervisor_pid: int
+    client_name: str
+    n_workers: int
+
+
+class Accepted(Message, frozen=True):
+    """Answers `Submit`: the batch has the ids `first`, `first + 1`, ... and is in the store."""
+
+    seq: int
+    first: int
+
+
+class Reply(Message, frozen=True):
+    """Answers any other request with plain data."""
+
+    seq: int
+    value: Any = None
+
+
+class ErrorKind(StrEnum):
+    """Which error a refusal stands for."""
+
+    TYPE = "type"
+    UNKNOWN_TASK = "unknown-task"
+    UNKNOWN_TASKS = "unknown-tasks"
+    RESULT_EXPIRED = "result-expired"
+    VERSION = "version"
+    PROTOCOL = "protocol"
+    NOT_ALLOWED = "not-allowed"
+    TOO_MUCH = "too-much"
+    SAY_HELLO = "say-hello"
+
+
+class Refused(Message, frozen=True):
+    """Answers a request that cannot be met (`seq` 0: a frame that is no request).
+
+    Nothing was changed but what `value` says.
+    """
+
+    seq: int
+    error: ErrorKind
+    message: str
+    hint: str = ""
+    value: Any = None
+
+
+class Ended(Message, frozen=True, kw_only=True):
+    """Tasks that have ended: the record in the store and the message to clients are this same value.
+
+    Columns of equal length. `reasons[i]` is "" for a success, and then `values[i]` is the pickled
+    value; else `values[i]` is a `Failure`. `workers` -1: it never ran. Times are wall-clock seconds,
+    `seconds` the run time of the last attempt. `outputs`: what tasks printed, only for those that did.
+    """
+
+    ids: tuple[int, ...]
+    reasons: tuple[str, ...]
+    values: tuple[Payload, ...]
+    workers: tuple[int, ...]
+    attempts: tuple[int, ...]
+    submitted: tuple[float, ...]
+    completed: float
+    seconds: tuple[float, ...]
+    outputs: dict[int, str] = {}
+
+
+class Resync(Message, frozen=True):
+    """This client was too slow and messages to it were dropped: ask again for everything that is unfinished."""
+
+
+class Stopping(Message, frozen=True):
+    """The farm was told to stop: open waits end with `ControllerStopped`."""
+
+
+ControllerMessage = Welcome | Accepted | Reply | Refused | Ended | Resync | Stopping
+
+
+class TaskInfo(Struct, frozen=True, kw_only=True):
+    """One task as lists show it. `elapsed` is the run time of the attempt that runs, or of the last one, in seconds."""
+
+    taskid: int
+    name: str | None
+    label: str
+    state: str
+    reason: str = ""
+    stopping: bool = False
+    worker: int = -1
+    attempts: int = 0
+    deaths: int = 0
+    priority: int = 0
+    submitted: float = 0.0
+    completed: float | None = None
+    elapsed: float | None = None
+    owner: str = ""
+    message: str = ""
+
+
+class WorkerInfo(Struct, frozen=True, kw_only=True):
+    """One worker as lists show it. `running` is a task id."""
+
+    worker: int
+    pid: int
+    state: str
+    running: int | None = None
+    held: int = 0

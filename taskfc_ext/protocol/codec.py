@@ -1,0 +1,67 @@
+"""Frames: one msgpack list of messages, decoded once, at the edge, into the union that may arrive there."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Annotated, Generic, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from taskfc_ext.errors import ProtocolError
+from taskfc_ext.protocol.client_messages import ClientMessage, ControllerMessage, Message
+from taskfc_ext.protocol.ids import MAX_FRAME, MAX_MESSAGES
+from taskfc_ext.protocol.supervisor_messages import FromSupervisor, ToSupervisor
+from taskfc_ext.protocol.worker_messages import ToWorker, WorkerMessage
+
+M = TypeVar("M")
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(messages: Sequence[Message]) -> bytes:
+    """Return one frame that carries `messages` in order."""
+    return _encoder.encode(messages)
+
+
+class FrameDecoder(Generic[M]):
+    """Decodes the frames that may arrive at one edge, and refuses everything else.
+
+    Args:
+        union: the message types, as a union.
+        limit: bytes that a frame may have; what the controller puts together from accepted frames may have more.
+    """
+
+    def __init__(self, union: object, *, limit: int = MAX_FRAME) -> None:
+        self._union = union
+        self._limit = limit
+
+    @cached_property
+    def _decoder(self) -> msgspec.msgpack.Decoder[list[M]]:
+        # Made on first use: it takes 2 ms, and no process needs them all.
+        union = self._union
+        bounded = Annotated[list[union], Meta(max_length=MAX_MESSAGES)]  # type: ignore[valid-type]
+        return msgspec.msgpack.Decoder(bounded)
+
+    def decode(self, frame: bytes | memoryview) -> list[M]:
+        """Return the messages of `frame`.
+
+        Raises:
+            ProtocolError: it is too large, not msgpack, or breaks a message's schema; the text says where.
+        """
+        if len(frame) > self._limit:
+            raise ProtocolError(f"a frame of {len(frame):,} bytes is over the limit of {self._limit:,}")
+        try:
+            return self._decoder.decode(frame)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise ProtocolError(f"a frame that is not understood: {error}") from error
+
+
+from_client: FrameDecoder[ClientMessage] = FrameDecoder(ClientMessage)
+from_controller: FrameDecoder[ControllerMessage] = FrameDecoder(ControllerMessage, limit=sys.maxsize)
+from_worker: FrameDecoder[WorkerMessage] = FrameDecoder(WorkerMessage)
+to_worker: FrameDecoder[ToWorker] = FrameDecoder(ToWorker, limit=sys.maxsize)
+from_supervisor: FrameDecoder[FromSupervisor] = FrameDecoder(FromSupervisor)
+to_supervisor: FrameDecoder[ToSupervisor] = FrameDecoder(ToSupervisor)

@@ -1,0 +1,105 @@
+"""What the controller writes to its store. Replayed in order, these records rebuild everything that was promised.
+
+`Ended` and `Define` are records and messages at once: the value that was committed is the value that is sent.
+Records hold durations and wall-clock times, never monotonic instants, which mean nothing to another process.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec.msgpack import Decoder, Encoder
+
+from taskfc_ext.protocol.client_messages import Define, Ended, Message
+from taskfc_ext.protocol.payloads import Payload
+from taskfc_ext.protocol.spec import Spec
+
+
+class Began(Message, frozen=True):
+    """A controller has begun to serve this store."""
+
+    incarnation: int
+    wall: float
+
+
+class Submitted(Message, frozen=True, kw_only=True):
+    """A batch was accepted: task `first + i` has body `bodies[i]`. `after` and `inputs` are task ids by now."""
+
+    first: int
+    session: str
+    seq: int
+    owner: str
+    wall: float
+    spec: Spec
+    bodies: tuple[Payload, ...]
+    name: str | None = None
+    after: tuple[int, ...] = ()
+    after_any: bool = False
+    inputs: tuple[int, ...] = ()
+
+
+class Leased(Message, frozen=True):
+    """Before it is sent: lease `first_lease + i` gives task `ids[i]` to `worker`."""
+
+    first_lease: int
+    ids: tuple[int, ...]
+    worker: int
+
+
+class Why(StrEnum):
+    """Why a task goes back to the queue."""
+
+    RETURNED = "returned"  # it had not started: free of charge
+    REFUSED = "refused"  # not on this worker, or not now: free of charge
+    RETRY = "retry"  # the attempt failed: costs a retry
+    DEATH = "death"  # its worker died in it: costs a death
+    RECOVERY = "recovery"  # for good; now its recovery task runs
+
+
+class Requeued(Message, frozen=True):
+    """These tasks' leases are over, and they will be given out again."""
+
+    ids: tuple[int, ...]
+    why: Why
+
+
+class AbortAsked(Message, frozen=True):
+    """An abort was accepted. A task that a worker holds ends when the worker has let go of it."""
+
+    taskid: int
+    session: str
+    seq: int
+
+
+class Cleared(Message, frozen=True):
+    """These finished tasks are forgotten. `ids` holds all that were asked for, also those that there were not."""
+
+    ids: tuple[int, ...]
+    session: str
+    seq: int
+
+
+class StopAsked(Message, frozen=True):
+    """The farm was stopped on purpose."""
+
+    wall: float
+
+
+Record = Began | Submitted | Leased | Requeued | Ended | AbortAsked | Cleared | StopAsked | Define
+
+_encoder = Encoder()
+_decoder: Decoder[Record] = Decoder(Record)
+
+
+def encode_record(record: Record) -> bytes:
+    """Return `record` as the store keeps it."""
+    return _encoder.encode(record)
+
+
+def decode_record(body: bytes) -> Record:
+    """Return the record in `body`.
+
+    Raises:
+        msgspec.MsgspecError: it is damaged or another version's.
+    """
+    return _decoder.decode(body)

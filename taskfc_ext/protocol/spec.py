@@ -1,0 +1,58 @@
+"""`Spec`: everything about tasks that many of them share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from taskfc_ext.protocol.ids import Digest, Label, Seconds
+from taskfc_ext.protocol.payloads import Payload
+
+
+class Kind(StrEnum):
+    """How a worker reads code and body."""
+
+    FUNCTION = "function"  # code: pickled callable; body: pickled (args, kwargs)
+    STRING = "string"  # code: source text; body: pickled (push dict, pull names); the persistent namespace
+    CELL = "cell"  # code: source text; body: pickled (names dict, out names); a fresh namespace unless `keep`
+
+
+class OnLost(StrEnum):
+    """What becomes of a task whose worker died while it ran."""
+
+    RETRY = "retry"  # at least once
+    FAIL = "fail"  # at most once
+
+
+class Recovery(Struct, frozen=True, forbid_unknown_fields=True):
+    """The task that runs, under the same id, when the first one has failed for good."""
+
+    spec: Spec
+    body: Payload
+
+
+class Spec(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The options that a batch of tasks shares, and the code that it runs.
+
+    `code`, `depend` and `retry_on` are digests of bodies sent before in a `Define`. `timeout` and
+    `backoff` are in seconds. `retry_timeouts` says whether `retry_on` covers `TaskTimeout`, which only the
+    controller sees. A higher `priority` goes first.
+    """
+
+    kind: Kind
+    code: Digest
+    label: Label
+    retries: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    timeout: Seconds | None = None
+    priority: Annotated[int, Meta(ge=-1_000_000, le=1_000_000)] = 0
+    on_lost: OnLost = OnLost.RETRY
+    backoff: Seconds = 0.0
+    depend: Digest | None = None
+    retry_on: Digest | None = None
+    retry_timeouts: bool = True
+    clear_before: bool = False
+    clear_after: bool = False
+    keep: bool = False
+    recovery: Recovery | None = None

@@ -1,0 +1,106 @@
+"""What the controller and a worker say to each other, in frames like a client's.
+
+A worker runs what it was given in the order of its leases, one attempt at a time. It keeps a `Finished` until it is
+`Committed`, and sends it again to a controller that came back.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from taskfc_ext.protocol.client_messages import Message
+from taskfc_ext.protocol.ids import MAX_BATCH, Count, Digest, Label, Seconds
+from taskfc_ext.protocol.payloads import Payload
+from taskfc_ext.protocol.spec import Spec
+
+Leases = Annotated[tuple[Count, ...], Meta(max_length=MAX_BATCH)]
+
+# worker -> controller
+
+
+class Ready(Message, frozen=True, kw_only=True):
+    """Opens every connection. `leases`: all that this worker holds or has finished but not seen committed."""
+
+    protocol: int
+    worker: Count
+    pid: Count
+    python: Label
+    leases: Annotated[tuple[Count, ...], Meta(max_length=1_000_000)] = ()
+
+
+class Started(Message, frozen=True):
+    """This lease is running: sent at once where the spec has a timeout, else when it has run for 20 ms.
+
+    Sent again, with the seconds it has run, to a controller that came back.
+    """
+
+    lease: Count
+    elapsed: Seconds = 0.0
+
+
+class Finished(Message, frozen=True, kw_only=True):
+    """Attempts that ended, as columns. `seq` counts this worker's `Finished` messages from 1.
+
+    `values[i]` is a pickled value (`OK`), a `Failure` (`ERROR`, `FINAL_ERROR`, `INTERRUPTED`) or a text (`REFUSED`,
+    `NOT_NOW`). `outputs`: lease -> what it printed, only for those that did.
+    """
+
+    seq: Count
+    leases: Leases
+    outcomes: Annotated[tuple[Annotated[int, Meta(ge=0, le=5)], ...], Meta(max_length=MAX_BATCH)]
+    values: Annotated[tuple[Payload, ...], Meta(max_length=MAX_BATCH)]
+    seconds: Annotated[tuple[Seconds, ...], Meta(max_length=MAX_BATCH)]
+    outputs: dict[Count, Annotated[str, Meta(max_length=4 * 2**20)]] = {}
+
+
+class Returned(Message, frozen=True):
+    """Leases that were not started and never will be: the worker has something long to do."""
+
+    leases: Leases
+
+
+class Output(Message, frozen=True):
+    """What the running lease has printed since the last `Output` of it."""
+
+    lease: Count
+    text: Annotated[str, Meta(max_length=4 * 2**20)]
+
+
+class PropertiesChanged(Message, frozen=True):
+    """What `depend` looks at has changed on this worker: what it refused may be offered again."""
+
+
+WorkerMessage = Ready | Started | Finished | Returned | Output | PropertiesChanged
+
+# controller -> worker
+
+
+class Code(Message, frozen=True):
+    """Code under its digest, sent to a worker once, before the first `Run` that names it."""
+
+    digest: Digest
+    body: Payload
+
+
+class Run(Message, frozen=True, kw_only=True):
+    """Attempts to make, in this order: lease `first_lease + i` runs `bodies[i]` for task `ids[i]`.
+
+    `inputs`: the results that the bodies refer to by position.
+    """
+
+    spec: Spec
+    first_lease: int
+    ids: tuple[int, ...]
+    bodies: tuple[Payload, ...]
+    inputs: tuple[Payload, ...] = ()
+
+
+class Committed(Message, frozen=True):
+    """All `Finished` up to this `seq` are in the store; the worker may forget them."""
+
+    seq: int
+
+
+ToWorker = Code | Run | Committed

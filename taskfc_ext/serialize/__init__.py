@@ -1,0 +1,37 @@
+"""Turning functions, arguments, results and exceptions into bytes and back. Used by clients and workers only.
+
+What `__main__` defines travels by value, everything else by reference. What cannot travel is named.
+"""
+
+from __future__ import annotations
+
+from taskfc_ext.serialize.failures import RemoteTraceback, dump_exception, load_failure
+from taskfc_ext.serialize.functions import digest, dump_function, load_function, remember_source
+from taskfc_ext.serialize.values import (
+    InputRef,
+    SourceResult,
+    dump_call,
+    dump_names,
+    dump_value,
+    load_call,
+    load_names,
+    load_value,
+)
+
+__all__ = [
+    "InputRef",
+    "RemoteTraceback",
+    "SourceResult",
+    "digest",
+    "dump_call",
+    "dump_exception",
+    "dump_function",
+    "dump_names",
+    "dump_value",
+    "load_call",
+    "load_failure",
+    "load_function",
+    "load_names",
+    "load_value",
+    "remember_source",
+]

@@ -1,0 +1,163 @@
+"""Whether a function still captures what it did when it was pickled.
+
+A pickle may be used again only if everything in it is the same object as before and can never change within: what is
+equal now may be of another type, and a list may hold something else.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from operator import is_
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
+from typing import NamedTuple
+
+import cloudpickle
+
+from taskfc_ext.serialize.values import ATOMS
+
+_ABSENT = object()
+
+
+class _Parts(NamedTuple):
+    """What one function that travels by value refers to."""
+
+    code: CodeType
+    defaults: tuple[object, ...] | None
+    variables: tuple[tuple[str, object], ...]
+    cells: tuple[tuple[CellType, object], ...]
+    extras: list[object]
+
+    def are_still(self, function: FunctionType) -> bool:
+        if function.__code__ is not self.code or function.__defaults__ is not self.defaults:
+            return False
+        variables = function.__globals__
+        for name, value in self.variables:
+            if variables.get(name, _ABSENT) is not value:
+                return False
+        for cell, value in self.cells:
+            if _contents(cell) is not value:
+                return False
+        extras = _extras(function)
+        return len(extras) == len(self.extras) and all(map(is_, extras, self.extras))
+
+
+class Captured(NamedTuple):
+    """All that the pickle of one function depends on.
+
+    Attributes:
+        own: the function's own parts; `None` when it travels as a name.
+        others: the functions that it uses and that travel with it.
+        named: what travels as a name.
+    """
+
+    own: _Parts | None
+    others: tuple[tuple[FunctionType, _Parts], ...]
+    named: tuple[FunctionType | type, ...]
+
+    def is_still_true(self, function: FunctionType) -> bool:
+        """Whether a new pickle of `function`, the one that this was made of, would say the same."""
+        if not (is_importable(function) if self.own is None else self.own.are_still(function)):
+            return False
+        for other, parts in self.others:
+            if not parts.are_still(other):
+                return False
+        return all(map(is_importable, self.named)) if self.named else True
+
+
+def capture(function: FunctionType) -> Captured | None:
+    """Return what `function` captures, or `None` if any of it may change within the same object."""
+    if is_importable(function):
+        return Captured(None, (), ())
+    by_value: dict[FunctionType, _Parts] = {}
+    by_name: list[FunctionType | type] = []
+    pending: list[object] = [function]
+    while pending:
+        part = pending.pop()
+        if type(part) is tuple:
+            pending += part
+        elif isinstance(part, (FunctionType, type)) and is_importable(part):
+            by_name.append(part)
+        elif type(part) is FunctionType:
+            if part not in by_value:
+                by_value[part] = parts = _parts(part)
+                pending += _values(part, parts)
+        elif not _is_constant(part):
+            return None
+    own = by_value.pop(function)
+    return Captured(own, tuple(by_value.items()), tuple(by_name))
+
+
+def _parts(function: FunctionType) -> _Parts:
+    variables = function.__globals__
+    return _Parts(
+        code=function.__code__,
+        defaults=function.__defaults__,
+        variables=tuple((name, variables.get(name, _ABSENT)) for name in _global_names(function.__code__)),
+        cells=tuple((cell, _contents(cell)) for cell in function.__closure__ or ()),
+        extras=_extras(function),
+    )
+
+
+def _values(function: FunctionType, parts: _Parts) -> list[object]:
+    """Return what has to be constant; annotations need not: no function's work depends on what is within them."""
+    values: list[object] = [value for _, value in parts.variables]
+    values += (value for _, value in parts.cells)
+    values += (parts.defaults, *(function.__kwdefaults__ or {}).values(), *function.__dict__.values())
+    return values
+
+
+def _extras(function: FunctionType) -> list[object]:
+    """Return the contents of the dicts that most functions leave empty."""
+    found: list[object] = []
+    if function.__annotations__:
+        found += function.__annotations__.values()
+    if function.__kwdefaults__:
+        found += function.__kwdefaults__.values()
+    if function.__dict__:
+        found += function.__dict__
+        found += function.__dict__.values()
+    return found
+
+
+def _contents(cell: CellType) -> object:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not assigned yet
+        return _ABSENT
+
+
+def _is_constant(part: object) -> bool:
+    kind = type(part)
+    if kind in ATOMS or kind is ModuleType or part is _ABSENT:
+        return True
+    return kind is BuiltinFunctionType and isinstance(part.__self__, ModuleType)  # type: ignore[attr-defined]
+
+
+def is_importable(item: FunctionType | BuiltinFunctionType | type) -> bool:
+    """Say whether `item` travels as a name: its module has it under that name, and is not `__main__`."""
+    name = item.__module__
+    if name == "__main__":
+        return False
+    module = sys.modules.get(name)
+    if module is None or _travels_by_value(name):
+        return False
+    found: object = module
+    for part in item.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is item
+
+
+def _travels_by_value(module: str) -> bool:
+    registered = cloudpickle.list_registry_pickle_by_value()
+    return any(module == name or module.startswith(f"{name}.") for name in registered)
+
+
+@functools.lru_cache(maxsize=4096)
+def _global_names(code: CodeType) -> tuple[str, ...]:
+    """Return at least the global names that `code` and the functions within it use."""
+    names = dict.fromkeys(code.co_names)
+    for constant in code.co_consts:
+        if type(constant) is CodeType:
+            names.update(dict.fromkeys(_global_names(constant)))
+    return tuple(names)

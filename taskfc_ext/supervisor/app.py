@@ -1,0 +1,60 @@
+"""The supervisor's process: `main` is what a client starts."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+from taskfc_ext.drivers.paths import FarmPaths, farm_paths, prepare
+from taskfc_ext.drivers.processes import python_command
+from taskfc_ext.errors import TaskFCError
+from taskfc_ext.supervisor.claim import clear_away, settle_options, take_lock, take_over
+from taskfc_ext.supervisor.controller_process import open_log
+from taskfc_ext.supervisor.log import log
+from taskfc_ext.supervisor.status import Status
+from taskfc_ext.supervisor.supervisor import Supervisor
+from taskfc_ext.supervisor.workers import Commands
+
+
+def main(commands: Commands = python_command) -> None:
+    """Run the farm that `sys.argv[1]` names, until it is stopped.
+
+    Reads the options from stdin to its end, writes one line to stdout (see `Status`), and then belongs to no
+    terminal, pipe or folder of the process that started it.
+    """
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # whatever that process had open is not ours to keep open
+    given = sys.stdin.buffer.read()
+    status = Status(os.dup(1))  # not inheritable: its end must be seen when we are done with it
+    with open(os.devnull, "r+b", buffering=0) as null:
+        os.dup2(null.fileno(), 0)
+        os.dup2(null.fileno(), 1)
+    try:
+        paths = farm_paths(sys.argv[1])
+        prepare(paths)
+        log_fd = open_log(paths.supervisor_log)
+        os.dup2(log_fd, 2)
+        os.close(log_fd)
+        _supervise(paths, given, status, commands)
+    except (TaskFCError, ValueError) as error:
+        status.error(getattr(error, "message", str(error)), getattr(error, "hint", ""))
+        log(f"ended: {error}")
+        sys.exit(1)
+    except Exception as error:  # noqa: BLE001 -- the edge of the process
+        log(traceback.format_exc())
+        status.error(f"the supervisor failed: {type(error).__name__}: {error}")
+        sys.exit(1)
+
+
+def _supervise(paths: FarmPaths, given: bytes, status: Status, commands: Commands) -> None:
+    lock_fd = take_lock(paths)
+    if lock_fd is None:
+        status.running()
+        return
+    options = settle_options(paths, given)
+    dead = take_over(paths, lock_fd)
+    log(f"farm {paths.name} starts with {options.n_workers} workers, pid={os.getpid()} tag={paths.tag}")
+    Supervisor(paths, options, lock_fd=lock_fd, status=status, dead=dead, commands=commands).run()
+    clear_away(paths)
+    status.error("the farm was stopped before it was ready")  # says nothing when something has been said
+    log("ended")

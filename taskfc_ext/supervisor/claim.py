@@ -1,0 +1,131 @@
+"""Becoming the one supervisor of a farm: the lock, the options, and what a dead predecessor has left."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+
+import msgspec
+
+from taskfc_ext.drivers.connection_file import read_connection, remove_connection
+from taskfc_ext.drivers.paths import FarmPaths
+from taskfc_ext.drivers.processes import Page, sweep
+from taskfc_ext.errors import StartFailed
+from taskfc_ext.protocol.options import FarmOptions
+from taskfc_ext.protocol.supervisor_messages import WorkerDown
+from taskfc_ext.supervisor.files import remove_if_empty, replace_file
+from taskfc_ext.supervisor.log import log
+
+LOCK_TIMEOUT = 10.0
+"""Seconds for the controller of a dead supervisor to end, or for another supervisor's farm to answer."""
+
+_LOCK_RETRY = 0.02
+
+
+def take_lock(paths: FarmPaths) -> int | None:
+    """Lock the store and return the descriptor that holds it; `None` when another farm runs on it.
+
+    While neither is the case, it waits: a predecessor is dying, or another one is about to answer.
+
+    Raises:
+        FarmError: that farm is another host's.
+        StartFailed: neither became the case.
+    """
+    fd = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + LOCK_TIMEOUT
+    while not _locked(fd):
+        if read_connection(paths.name) is not None:
+            os.close(fd)
+            return None
+        if time.monotonic() > deadline:
+            os.close(fd)
+            raise StartFailed(
+                f"the store {paths.store} is locked by a process that does not answer",
+                hint=f"`fuser {paths.lock}` names it; end it",
+            )
+        time.sleep(_LOCK_RETRY)
+    return fd
+
+
+def _locked(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def settle_options(paths: FarmPaths, given: bytes) -> FarmOptions:
+    """Return the options that were given, which are kept from now on, or else those that were kept.
+
+    Raises:
+        StartFailed: there are none, or they are not understood.
+    """
+    try:
+        content = given or paths.options.read_bytes()
+    except FileNotFoundError:
+        raise StartFailed(f"farm {paths.name} was never started here", hint="start it with its options") from None
+    try:
+        options = msgspec.json.decode(content, type=FarmOptions)
+    except msgspec.DecodeError as error:
+        raise StartFailed(f"the options of farm {paths.name} are not understood: {error}") from error
+    if given:
+        replace_file(paths.options, given)
+    return options
+
+
+def take_over(paths: FarmPaths, lock_fd: int) -> list[WorkerDown]:
+    """Clear away what a predecessor that was killed has left, and return how its workers ended.
+
+    One that ended as it should has left an empty lock file and nothing else, so a usual start does not look further.
+    """
+    pages = _pages(paths)
+    if pages or os.fstat(lock_fd).st_size:
+        _sweep(paths)  # before the pages are read: they must not change any more
+    dead = [_last_words(paths, worker) for worker in pages]
+    for worker in pages:
+        remove_if_empty(paths.worker_log(worker))
+    remove_files(paths)
+    os.pwrite(lock_fd, b"{}", 0)  # not empty: from now on there is something to clear away
+    return dead
+
+
+def clear_away(paths: FarmPaths) -> None:
+    """Leave nothing but the store. When all of our children have ended."""
+    _sweep(paths)
+    remove_files(paths)
+
+
+def remove_files(paths: FarmPaths) -> None:
+    """Remove sockets, pages and connection file."""
+    for file in (paths.clients, paths.workers, *map(paths.page, _pages(paths))):
+        file.unlink(missing_ok=True)
+    remove_connection(paths)
+
+
+def _sweep(paths: FarmPaths) -> None:
+    left = sweep(paths.tag)
+    if left:
+        log(f"cannot kill {left}")
+
+
+def _pages(paths: FarmPaths) -> list[int]:
+    """Return the ids of the workers whose pages exist."""
+    prefix = f"{paths.tag}.p"
+    names = [name.removeprefix(prefix) for name in os.listdir(paths.sockets) if name.startswith(prefix)]
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
+def _last_words(paths: FarmPaths, worker: int) -> WorkerDown:
+    started, running = 0, False
+    fd = os.open(paths.page(worker), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if os.fstat(fd).st_size:  # else the supervisor was killed while it made the page
+            page = Page(fd)
+            started, running = page.started, page.running
+            page.close()
+    finally:
+        os.close(fd)
+    note = "ended with its supervisor"
+    return WorkerDown(worker=worker, pid=0, started=started, running=running, note=note, planned=True)

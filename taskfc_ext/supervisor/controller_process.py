@@ -1,0 +1,154 @@
+"""The controller's process, and the socket pair between it and the supervisor."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from taskfc_ext.drivers.paths import FarmPaths
+from taskfc_ext.drivers.processes import environment_outside_farms
+from taskfc_ext.protocol import codec
+from taskfc_ext.protocol.client_messages import Message
+from taskfc_ext.protocol.supervisor_messages import Farm, ToSupervisor
+from taskfc_ext.supervisor.endings import describe_exit, has_ended, log_tail
+
+# macOS has no SEQPACKET; its datagrams do not tell of the end of the peer, its exit does
+_KIND = socket.SOCK_DGRAM if sys.platform == "darwin" else socket.SOCK_SEQPACKET
+
+_BUFFER = 2**20
+_NOTES_IN_FARM = 64 * 1024  # bytes: together with thousands of workers the frame has to fit into the buffer
+_LOG_LIMIT = 2**20  # bytes; a log that is longer begins anew with the farm
+
+
+class ControllerProcess:
+    """A controller that was started and has not been reaped.
+
+    Args:
+        command: what to run, without the two descriptors that are appended: socket, lock.
+        lock_fd: inherited, so that the store stays locked for as long as either lives.
+
+    Raises:
+        OSError: the process could not be started.
+    """
+
+    def __init__(self, paths: FarmPaths, command: Sequence[str], lock_fd: int) -> None:
+        self.kill_at: float | None = None
+        self.hung_up = False
+        self._queue: deque[bytes] = deque()
+        self._log_path = paths.controller_log
+        self.socket, theirs = socket.socketpair(socket.AF_UNIX, _KIND)
+        log_fd = open_log(paths.controller_log)
+        self._log_start = os.fstat(log_fd).st_size
+        try:
+            for end in (self.socket, theirs):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
+            self.socket.setblocking(False)
+            self.process = subprocess.Popen(
+                [*command, str(theirs.fileno()), str(lock_fd)],
+                stdin=subprocess.DEVNULL,
+                stdout=log_fd,
+                stderr=log_fd,
+                env=environment_outside_farms(),
+                pass_fds=(theirs.fileno(), lock_fd),
+            )
+        except OSError:
+            self.socket.close()
+            raise
+        finally:
+            theirs.close()
+            os.close(log_fd)
+
+    @property
+    def pid(self) -> int:
+        """Its pid."""
+        return self.process.pid
+
+    def has_ended(self) -> bool:
+        """Whether it is to be reaped."""
+        return has_ended(self.process)
+
+    def send(self, messages: Sequence[Message]) -> None:
+        """Send one frame, now or as soon as the controller has room for it."""
+        self._queue.append(codec.encode(messages))
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what waits."""
+        while self._queue:
+            try:
+                self.socket.send(self._queue[0])
+            except BlockingIOError:
+                return
+            except OSError:  # it is dead or dying; the next one is told everything by its `Farm`
+                self._queue.clear()
+                return
+            self._queue.popleft()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something waits for room."""
+        return bool(self._queue)
+
+    def receive(self) -> list[ToSupervisor]:
+        """Return all that it has said so far; sets `hung_up` when nothing more can come.
+
+        Raises:
+            ProtocolError: what it said makes no sense.
+        """
+        messages: list[ToSupervisor] = []
+        while not self.hung_up:
+            try:
+                frame = self.socket.recv(_BUFFER)
+            except BlockingIOError:
+                break
+            except OSError:
+                frame = b""
+            if frame:
+                messages += codec.to_supervisor.decode(frame)
+            else:
+                self.hung_up = True
+        return messages
+
+    def terminate(self) -> None:
+        """Ask it to stop the farm. Must not have been reaped yet."""
+        os.kill(self.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Kill it. Must not have been reaped yet."""
+        self.kill_at = None
+        os.kill(self.pid, signal.SIGKILL)
+
+    def reap(self) -> int:
+        """Reap it and return its return code."""
+        self.socket.close()
+        return self.process.wait()
+
+    def last_words(self) -> str:
+        """Return how it ended, with what it wrote to its log since it was started. After `reap`."""
+        how = describe_exit(self.process.returncode)
+        tail = log_tail(self._log_path, self._log_start)
+        return f"{how}\n{tail}" if tail else how
+
+
+def fit(farm: Farm) -> Farm:
+    """Return `farm` with its notes cut to what fits into one frame."""
+    if not farm.dead:
+        return farm
+    size = _NOTES_IN_FARM // len(farm.dead)
+    dead = tuple(replace(down, note=down.note[:size]) for down in farm.dead)
+    return replace(farm, dead=dead)
+
+
+def open_log(path: os.PathLike[str]) -> int:
+    """Open a log for appending; one that has grown large begins anew."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    if os.fstat(fd).st_size > _LOG_LIMIT:
+        os.ftruncate(fd, 0)
+    return fd

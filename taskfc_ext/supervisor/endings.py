@@ -1,0 +1,64 @@
+"""How a child process ended, seen without racing with the reuse of its pid, and put into words."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+NOTE_SIZE = 4096
+"""Bytes of a log that go into a note: a traceback or two."""
+
+_LOOK_BACK = 64 * 1024
+_FATAL = b"Fatal Python error"  # faulthandler's first words; what killed the process comes right after them
+
+
+def has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Whether the child has ended. It stays a zombie, so its pid and its process group are still its own."""
+    if not hasattr(os, "waitid"):  # macOS before Python 3.13
+        return process.poll() is not None
+    try:
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:  # already reaped
+        return True
+
+
+def signal_group(pid: int, number: signal.Signals) -> None:
+    """Send a signal to the process group that the child leads; it must not have been reaped yet."""
+    try:
+        os.killpg(pid, number)
+    except (ProcessLookupError, PermissionError):  # nobody there; macOS says so of a group of zombies by the latter
+        pass
+
+
+def describe_exit(returncode: int) -> str:
+    """Return what the return code of a `Popen` says, in words."""
+    if returncode >= 0:
+        return f"exited with code {returncode}"
+    try:
+        name = signal.Signals(-returncode).name
+    except ValueError:  # a real-time signal has no name
+        name = "a signal"
+    return f"killed by {name} (signal {-returncode})"
+
+
+def log_tail(path: Path, start: int = 0) -> str:
+    """Return the end of what was written to a log from byte `start` on: whole lines, at most `NOTE_SIZE` bytes.
+
+    If Python died of a fatal error it begins with that, since a dump of many threads can be longer.
+    """
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(start, size - _LOOK_BACK))
+            text = file.read(_LOOK_BACK)
+    except OSError:
+        return ""
+    fatal = text.rfind(_FATAL)
+    if fatal >= 0 and len(text) - fatal > NOTE_SIZE:
+        text = text[fatal : fatal + NOTE_SIZE]
+    elif len(text) > NOTE_SIZE:
+        text = text[-NOTE_SIZE:]
+        text = text[text.find(b"\n") + 1 :]
+    return text.decode(errors="replace").strip()

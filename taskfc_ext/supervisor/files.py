@@ -1,0 +1,24 @@
+"""Small files that are replaced as a whole, and logs that say nothing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write `content` to `path` so that a reader finds the old or the new one; for its owner's eyes only."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with open(fd, "wb") as stream:
+        stream.write(content)
+    temporary.rename(path)
+
+
+def remove_if_empty(path: Path) -> None:
+    """Remove a file that nothing was written to."""
+    try:
+        if path.stat().st_size == 0:
+            path.unlink()
+    except FileNotFoundError:
+        pass

@@ -1,0 +1,222 @@
+"""The supervisor's loop: one thread that waits for signals, for the controller's words and for deadlines."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import time
+from collections.abc import Iterable
+from typing import assert_never
+
+from taskfc_ext.drivers.paths import FarmPaths
+from taskfc_ext.drivers.processes import kill_tagged, python_command
+from taskfc_ext.errors import ProtocolError
+from taskfc_ext.protocol.options import FarmOptions
+from taskfc_ext.protocol.supervisor_messages import (
+    Farm,
+    Noted,
+    Serving,
+    SetWorkers,
+    Shutdown,
+    StopAttempt,
+    ToSupervisor,
+    WorkerDown,
+)
+from taskfc_ext.supervisor.backoff import ControllerBackoff
+from taskfc_ext.supervisor.controller_process import ControllerProcess, fit
+from taskfc_ext.supervisor.log import log
+from taskfc_ext.supervisor.signals import signal_pipe
+from taskfc_ext.supervisor.status import Status
+from taskfc_ext.supervisor.workers import Commands, Workers
+
+STOP_TIMEOUT = 15.0
+"""Seconds that a controller has to record the end of the farm, before it is killed. Its store survives that."""
+
+HANG_UP_TIMEOUT = 2.0
+"""Seconds that a controller may outlive its end of the socket pair."""
+
+
+class Supervisor:
+    """Runs one farm until it is stopped.
+
+    Args:
+        lock_fd: the store's lock, held.
+        dead: ends of workers of the supervisor before this one.
+        commands: makes the commands that are run.
+    """
+
+    def __init__(
+        self,
+        paths: FarmPaths,
+        options: FarmOptions,
+        *,
+        lock_fd: int,
+        status: Status,
+        dead: Iterable[WorkerDown] = (),
+        commands: Commands = python_command,
+    ) -> None:
+        self._paths = paths
+        self._lock_fd = lock_fd
+        self._status = status
+        self._commands = commands
+        self._workers = Workers(paths, options, commands, dead)
+        self._controller: ControllerProcess | None = None
+        self._start_at: float | None = 0.0  # when to start the next controller
+        self._backoff = ControllerBackoff()
+        self._stopping = False
+
+    def run(self) -> None:
+        """Run the farm; return when all of its processes have ended. In the main thread only."""
+        with signal_pipe() as signals, selectors.DefaultSelector() as selector:
+            selector.register(signals, selectors.EVENT_READ)
+            while not self._is_over():
+                self._act_on_time(time.monotonic())
+                self._wait(selector)
+                if signal.SIGTERM in signals.receive():
+                    self._on_terminate(time.monotonic())
+                self._act_on_events(time.monotonic())
+
+    def _is_over(self) -> bool:
+        return self._stopping and self._controller is None and not self._workers.alive
+
+    def _wait(self, selector: selectors.BaseSelector) -> None:
+        """Wait until something happens or is due."""
+        controller = self._controller
+        listen = controller is not None and not controller.hung_up
+        if controller is not None and listen:
+            behind = selectors.EVENT_WRITE if controller.is_behind else 0
+            selector.register(controller.socket, selectors.EVENT_READ | behind)
+        wake_at = self._wake_at()
+        selector.select(None if wake_at is None else max(0.0, wake_at - time.monotonic()))
+        if controller is not None and listen:
+            selector.unregister(controller.socket)
+
+    def _wake_at(self) -> float | None:
+        times = [self._workers.wake_at(), self._start_at, self._controller.kill_at if self._controller else None]
+        return min((at for at in times if at is not None), default=None)
+
+    def _act_on_time(self, now: float) -> None:
+        self._workers.kill_overdue(now)
+        controller = self._controller
+        if controller is not None and controller.kill_at is not None and controller.kill_at <= now:
+            log(f"controller pid={controller.pid} does not end; it is killed")
+            controller.kill()
+        if self._start_at is not None and self._start_at <= now:
+            self._start_controller(now)
+        ups = self._workers.fill(now)
+        if ups and self._controller is not None:
+            self._controller.send(ups)
+
+    def _act_on_events(self, now: float) -> None:
+        controller = self._controller
+        if controller is not None:
+            # asked before its last words are read: nothing comes after its end
+            ended = controller.has_ended()
+            self._listen(controller, now)
+            controller.flush()
+        downs = self._workers.reap(now)
+        if downs and controller is not None:
+            for down in downs:
+                controller.send([down])  # a frame each: the notes of many would not fit into one
+        if controller is not None and ended:
+            self._on_controller_end(controller, now)
+        if not self._stopping:  # the end of the farm has a sweep of its own
+            for down in downs:
+                kill_tagged(self._paths.tag, down.worker)
+
+    # the controller
+
+    def _start_controller(self, now: float) -> None:
+        self._start_at = None
+        command = self._commands("controller", self._paths.name)
+        try:
+            controller = ControllerProcess(self._paths, command, self._lock_fd)
+        except OSError as error:
+            self._try_again(f"could not be started: {error}", now + self._backoff.could_not_start())
+            return
+        self._controller = controller
+        farm = Farm(
+            supervisor_pid=os.getpid(),
+            n_workers=self._workers.n,
+            alive=tuple(process.up for process in self._workers.alive.values()),
+            dead=tuple(self._workers.dead.values()),
+        )
+        controller.send([fit(farm)])
+        self._workers.say_reconnect()
+
+    def _listen(self, controller: ControllerProcess, now: float) -> None:
+        try:
+            messages = controller.receive()
+        except ProtocolError as error:
+            log(f"controller pid={controller.pid} is killed, as what it says makes no sense: {error}")
+            controller.kill()
+            return
+        for message in messages:
+            self._obey(controller, message, now)
+        if controller.hung_up and controller.kill_at is None:
+            controller.kill_at = now + HANG_UP_TIMEOUT
+
+    def _obey(self, controller: ControllerProcess, message: ToSupervisor, now: float) -> None:
+        match message:
+            case Serving():
+                self._backoff.served()
+                self._status.ready(controller.pid)
+            case StopAttempt():
+                self._workers.stop_attempt(message)
+            case Noted():
+                self._workers.noted(message.workers)
+            case SetWorkers():
+                if not self._stopping:
+                    self._workers.resize(message, now)
+            case Shutdown():
+                log("stopping")
+                self._stop(now)
+            case _:
+                assert_never(message)
+
+    def _on_controller_end(self, controller: ControllerProcess, now: float) -> None:
+        returncode = controller.reap()
+        self._controller = None
+        if self._stopping or returncode == 0:
+            self._stop(now)
+        else:
+            self._try_again(controller.last_words(), now + self._backoff.died(now))
+
+    def _try_again(self, why: str, start_at: float) -> None:
+        log(f"no controller: {why}")
+        if not self._paths.store.is_dir():
+            log(f"stopping, as {self._paths.store} is gone: there is nothing left to serve")
+            self._stop(time.monotonic())
+        elif self._backoff.hopeless:
+            failures = self._backoff.unanswered
+            log(f"stopping, as the controller failed {failures} times before it answered")
+            self._status.error(
+                f"the controller failed {failures} times before it answered: {why}", f"see {self._paths.controller_log}"
+            )
+            self._stop(time.monotonic())
+        else:
+            self._start_at = start_at
+
+    # the end
+
+    def _on_terminate(self, now: float) -> None:
+        """Stop the farm by way of the controller, which records that it was on purpose."""
+        if self._stopping:
+            return
+        log("asked to stop by SIGTERM")
+        self._stopping = True
+        self._workers.start_no_more()
+        if self._controller is None:
+            self._stop(now)
+        else:
+            self._controller.kill_at = now + STOP_TIMEOUT
+            self._controller.terminate()
+
+    def _stop(self, now: float) -> None:
+        """End all workers; the controller ends by itself once it knows."""
+        self._stopping = True
+        self._start_at = None
+        self._workers.end_all(now)
+        if self._controller is not None:
+            self._controller.kill_at = now + STOP_TIMEOUT

@@ -1,0 +1,194 @@
+"""The farm's workers: as many as are wanted, each under an id that is never used again."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+import msgspec
+
+from taskfc_ext.drivers.cores import thread_pool_environment
+from taskfc_ext.drivers.paths import FarmPaths
+from taskfc_ext.drivers.processes import FARM, FARM_PID, FARM_WORKER
+from taskfc_ext.protocol.options import FarmOptions
+from taskfc_ext.protocol.supervisor_messages import SetWorkers, StopAttempt, WorkerDown, WorkerUp
+from taskfc_ext.supervisor.backoff import EARLY, WorkerBackoff
+from taskfc_ext.supervisor.files import replace_file
+from taskfc_ext.supervisor.log import log
+from taskfc_ext.supervisor.worker_process import WorkerProcess
+
+LOGS_KEPT = 50
+"""Logs of dead workers: enough to look back, and bounded."""
+
+
+AT_ONCE = 8
+"""Workers started in one turn of the loop: the controller must hear of each before it hears from it (100 ms)."""
+
+
+class Commands(Protocol):
+    """Makes the command that runs a role: `python_command`, or a stand-in under test."""
+
+    def __call__(self, role: str, *args: object) -> list[str]: ...
+
+
+class Workers:
+    """Keeps `n` workers.
+
+    Args:
+        dead: ends of earlier workers that no controller has noted yet.
+    """
+
+    def __init__(
+        self, paths: FarmPaths, options: FarmOptions, commands: Commands, dead: Iterable[WorkerDown] = ()
+    ) -> None:
+        self._paths = paths
+        self._options = options
+        self._commands = commands
+        self._backoff = WorkerBackoff()
+        self._kept_logs = _logs(paths)
+        self._closed = False
+        self.alive: dict[int, WorkerProcess] = {}
+        self.dead = {down.worker: down for down in dead}
+
+    @property
+    def n(self) -> int:
+        """How many are wanted."""
+        return self._options.n_workers
+
+    @property
+    def _missing(self) -> int:
+        return 0 if self._closed else self.n - sum(not process.ending for process in self.alive.values())
+
+    def fill(self, now: float) -> list[WorkerUp]:
+        """Start those that are missing, `AT_ONCE` at most and none when that failed just now; return them."""
+        missing = min(self._missing, AT_ONCE)
+        if missing <= 0 or now < self._backoff.not_before:
+            return []
+        started: list[WorkerUp] = []
+        try:
+            first = reserve_ids(self._paths, missing)
+            environ = self._environ()
+            for worker in range(first, first + missing):
+                process = self._start(worker, environ)
+                self.alive[worker] = process
+                started.append(process.up)
+        except OSError as error:  # no memory, no more processes, a full disk
+            delay = self._backoff.could_not_start(now)
+            log(f"a worker could not be started: {error}; next try in {delay:g} s")
+        return started
+
+    def _start(self, worker: int, environ: Mapping[str, str]) -> WorkerProcess:
+        command = self._commands("worker", self._paths.name, worker)
+        wanted = (self._options.cwd, os.path.expanduser("~"))
+        folder = next((path for path in wanted if os.path.isdir(path) and os.access(path, os.X_OK)), "/")
+        return WorkerProcess(self._paths, worker, command, {**environ, FARM_WORKER: str(worker)}, folder)
+
+    def _environ(self) -> dict[str, str]:
+        ours = {FARM: self._paths.tag, FARM_PID: str(os.getpid()), "PYTHONUNBUFFERED": "1"}
+        return {**os.environ, **thread_pool_environment(self.n), **ours}
+
+    def reap(self, now: float) -> list[WorkerDown]:
+        """Bury those that have ended; return their ends, which are kept until `noted`."""
+        downs = []
+        for process in [process for process in self.alive.values() if process.has_ended()]:
+            ready = process.page.ready or now - process.started_at >= EARLY
+            down = process.bury()
+            del self.alive[process.worker]
+            self.dead[down.worker] = down
+            downs.append(down)
+            self._keep_log(process)
+            self._judge_start(down, ready, now)
+        return downs
+
+    def _judge_start(self, down: WorkerDown, ready: bool, now: float) -> None:
+        if ready:
+            self._backoff.started_well()
+        elif not down.planned:
+            delay = self._backoff.failed_to_start(now)
+            if delay:
+                log(f"workers die before they are ready; the next one starts in {delay:g} s")
+        if not down.planned:
+            log(f"worker={down.worker} pid={down.pid} {down.note.splitlines()[0]}")
+
+    def _keep_log(self, process: WorkerProcess) -> None:
+        if process.log_path.exists():
+            self._kept_logs.append(process.worker)
+        while len(self._kept_logs) > LOGS_KEPT:
+            self._paths.worker_log(self._kept_logs.popleft()).unlink(missing_ok=True)
+
+    def noted(self, workers: Iterable[int]) -> None:
+        """The ends of these are in the store."""
+        for worker in workers:
+            self.dead.pop(worker, None)
+
+    def resize(self, message: SetWorkers, now: float) -> None:
+        """End those to be retired, and remember how many are wanted, also for a restart."""
+        self.end(message.retire, now)
+        if message.n != self.n:
+            self._options = msgspec.structs.replace(self._options, n_workers=message.n)
+            try:
+                replace_file(self._paths.options, msgspec.json.encode(self._options))
+            except OSError as error:
+                log(f"cannot keep the number of workers for a restart: {error}")
+
+    def end(self, workers: Iterable[int], now: float) -> None:
+        """End these: SIGTERM now, SIGKILL when the grace is over."""
+        for worker in workers:
+            if worker in self.alive:
+                self.alive[worker].end(now)
+
+    def start_no_more(self) -> None:
+        """From now on those that end are not replaced."""
+        self._closed = True
+
+    def end_all(self, now: float) -> None:
+        """End all of them, and start no more."""
+        self.start_no_more()
+        self.end(self.alive, now)
+
+    def kill_overdue(self, now: float) -> None:
+        """Kill those whose grace is over."""
+        for process in self.alive.values():
+            if process.kill_at is not None and process.kill_at <= now:
+                process.kill()
+
+    def stop_attempt(self, message: StopAttempt) -> None:
+        """Take one step towards the end of an attempt."""
+        process = self.alive.get(message.worker)
+        if process is not None:  # else its WorkerDown is on its way
+            process.stop_attempt(message.lease, message.step)
+
+    def say_reconnect(self) -> None:
+        """Tell all that there is a new controller."""
+        for process in self.alive.values():
+            process.say_reconnect()
+
+    def wake_at(self) -> float | None:
+        """When to call `kill_overdue` and `fill` again."""
+        times = [process.kill_at for process in self.alive.values() if process.kill_at is not None]
+        if self._missing > 0:
+            times.append(self._backoff.not_before)
+        return min(times, default=None)
+
+
+def reserve_ids(paths: FarmPaths, n: int) -> int:
+    """Take `n` worker ids; return the first. They are taken before any of them is used."""
+    try:
+        first = int(paths.next_worker.read_text())
+    except FileNotFoundError:
+        first = 0
+    except ValueError:
+        # damaged: go on where no farm can have been, as ids must never come back
+        first = int(time.time())
+        log(f"{paths.next_worker} is damaged; worker ids go on with {first}")
+    replace_file(paths.next_worker, str(first + n).encode())
+    return first
+
+
+def _logs(paths: FarmPaths) -> deque[int]:
+    found = (re.fullmatch(r"worker-(\d+)\.log", file.name) for file in paths.store.iterdir())
+    return deque(sorted(int(match[1]) for match in found if match))

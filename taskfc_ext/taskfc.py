@@ -1,0 +1,13 @@
+"""The three classes of `IPython.kernel.taskfc` under their names; every request takes this way.
+
+`IFCTaskController` says what a controller offers over the wire, `FCTaskControllerFromTaskController` is the
+controller's end of it, `FCTaskClient` the client's.
+"""
+
+from __future__ import annotations
+
+from taskfc_ext.client.aio import FCTaskClient
+from taskfc_ext.controller.endpoint import FCTaskControllerFromTaskController
+from taskfc_ext.controller.interface import IFCTaskController
+
+__all__ = ["FCTaskClient", "FCTaskControllerFromTaskController", "IFCTaskController"]

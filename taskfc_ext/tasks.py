@@ -1,0 +1,237 @@
+"""What a user builds and gets: `MapTask`, `StringTask`, and the `TaskResult` of one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NoReturn
+
+Depend = Callable[[dict[str, Any]], object]
+"""Called on the worker with its properties; a false answer, or an exception, means "not here"."""
+
+
+class BaseTask:
+    """The options that every task has.
+
+    Args:
+        clear_before: clear the worker's persistent namespace before the task runs.
+        clear_after: clear it after the task, also when it failed.
+        retries: how often to run the task again when it fails; on another idle worker if there is one.
+        recovery_task: runs under the same taskid when the task has failed for good.
+        depend: called on the worker with its properties; the task runs only where the answer is true.
+    """
+
+    def __init__(
+        self,
+        clear_before: bool = False,
+        clear_after: bool = False,
+        retries: int = 0,
+        recovery_task: BaseTask | None = None,
+        depend: Depend | None = None,
+    ) -> None:
+        self.clear_before = check_flag("clear_before", clear_before)
+        self.clear_after = check_flag("clear_after", clear_after)
+        self.retries = check_count("retries", retries)
+        self.recovery_task = check_recovery(recovery_task)
+        self.depend = check_depend(depend)
+
+
+class MapTask(BaseTask):
+    """Call `function(*args, **kwargs)` on a worker; its return value is the task's result.
+
+    Raises:
+        TypeError: `function` cannot be called, `args` is no list or tuple, or `kwargs` no dict.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        args: Sequence[Any] | None = None,
+        kwargs: dict[str, Any] | None = None,
+        clear_before: bool = False,
+        clear_after: bool = False,
+        retries: int = 0,
+        recovery_task: BaseTask | None = None,
+        depend: Depend | None = None,
+    ) -> None:
+        super().__init__(clear_before, clear_after, retries, recovery_task, depend)
+        if not callable(function):
+            raise TypeError(f"function: {function!r} cannot be called")
+        if args is not None and not isinstance(args, list | tuple):
+            raise TypeError(f"args is a list or a tuple, not {args!r}")
+        if kwargs is not None and not isinstance(kwargs, dict):
+            raise TypeError(f"kwargs is a dict, not {kwargs!r}")
+        self.function = function
+        self.args = tuple(args or ())
+        self.kwargs = dict(kwargs or {})
+
+
+class StringTask(BaseTask):
+    """Run code in a worker's persistent namespace.
+
+    Args:
+        expression: the code, as text.
+        pull: the name, or the names, to bring back from the namespace afterwards.
+        push: names and values to put into the namespace first.
+
+    Raises:
+        TypeError: an argument is of another type.
+    """
+
+    def __init__(
+        self,
+        expression: str,
+        pull: str | Sequence[str] | None = None,
+        push: Mapping[str, Any] | None = None,
+        clear_before: bool = False,
+        clear_after: bool = False,
+        retries: int = 0,
+        recovery_task: BaseTask | None = None,
+        depend: Depend | None = None,
+    ) -> None:
+        super().__init__(clear_before, clear_after, retries, recovery_task, depend)
+        if not isinstance(expression, str):
+            raise TypeError(f"expression is a str, not {expression!r}")
+        if push is not None and not (isinstance(push, Mapping) and all(isinstance(name, str) for name in push)):
+            raise TypeError(f"push is a dict of names, not {push!r}")
+        self.expression = expression
+        self.pull = check_names("pull", pull)
+        self.push = dict(push or {})
+
+
+class Namespace:
+    """Names and values of a finished task, as attributes (`ns.x`) and as items (`ns["x"]`).
+
+    Where the task failed, every access raises its exception.
+    """
+
+    def __init__(self, values: Mapping[str, Any], failure: BaseException | None = None) -> None:
+        self.__dict__["_values"] = dict(values)
+        self.__dict__["_failure"] = failure
+
+    def _get(self) -> dict[str, Any]:
+        if self._failure is not None:
+            raise self._failure
+        values: dict[str, Any] = self.__dict__["_values"]
+        return values
+
+    def __getattr__(self, name: str) -> Any:
+        if re.fullmatch(r"__\w+__|_ipython_\w+_|_repr_\w+_", name):
+            raise AttributeError(name)  # what front ends and copy probe for is never a failed task's exception
+        values = self._get()
+        if name not in values:
+            raise AttributeError(f"there is no {name!r} here; there is: {', '.join(values) or 'nothing'}")
+        return values[name]
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError("the names of a finished task cannot be changed")
+
+    def __getitem__(self, name: str) -> Any:
+        return self._get()[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._get()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._get())
+
+    def __len__(self) -> int:
+        return len(self._get())
+
+    def __dir__(self) -> list[str]:
+        return list(self.__dict__["_values"])
+
+    def __repr__(self) -> str:
+        if self._failure is not None:
+            return f"<Namespace of a task that failed: {type(self._failure).__name__}>"
+        return f"<Namespace: {', '.join(self.__dict__['_values']) or 'empty'}>"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Namespace, (self.__dict__["_values"], self.__dict__["_failure"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskResult:
+    """How a task ended.
+
+    Attributes:
+        taskid: its id.
+        engineid: the worker that ran it last; -1 when none did.
+        results: what was pulled, by name; empty after a failure.
+        failure: the task's exception, `None` after a success.
+        submitted: when it was accepted; aware.
+        completed: when it ended; aware.
+        duration: run time of the last attempt in seconds.
+        attempts: how many attempts were made.
+    """
+
+    taskid: int
+    engineid: int
+    results: dict[str, Any] = field(default_factory=dict)
+    failure: BaseException | None = None
+    submitted: datetime
+    completed: datetime
+    duration: float
+    attempts: int
+
+    @property
+    def keys(self) -> list[str]:
+        """The pulled names, in the order they were asked for."""
+        return list(self.results)
+
+    @property
+    def ns(self) -> Namespace:
+        """The pulled names as attributes and items; an access raises the failure."""
+        return Namespace(self.results, self.failure)
+
+    def raise_exception(self) -> None:
+        """Raise the failure, if there is one."""
+        if self.failure is not None:
+            raise self.failure
+
+    def __getitem__(self, name: str) -> Any:
+        self.raise_exception()
+        return self.results[name]
+
+
+def check_flag(name: str, value: object) -> bool:
+    """Return `value` if it is a bool, else raise a `TypeError` that shows it."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} is True or False, not {value!r}")
+    return value
+
+
+def check_count(name: str, value: object) -> int:
+    """Return `value` if it is an int of at least 0, else raise a `TypeError` or a `ValueError` that shows it."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} is an int, not {value!r}")
+    if value < 0:
+        raise ValueError(f"{name} is at least 0, not {value}")
+    return value
+
+
+def check_recovery(task: object) -> BaseTask | None:
+    """Return `task` if it is one, or `None`, else raise a `TypeError` that shows it."""
+    if task is not None and not isinstance(task, BaseTask):
+        raise TypeError(f"recovery_task is a MapTask or a StringTask, not {task!r}")
+    return task
+
+
+def check_depend(depend: Depend | None) -> Depend | None:
+    """Return `depend` if it can be called, or is `None`, else raise a `TypeError` that shows it."""
+    if depend is not None and not callable(depend):
+        raise TypeError(f"depend is a function of a worker's properties, not {depend!r}")
+    return depend
+
+
+def check_names(argument: str, names: object) -> tuple[str, ...]:
+    """Return one name, several or none as a tuple, else raise a `TypeError` that shows them."""
+    if names is None:
+        return ()
+    if isinstance(names, str):
+        names = (names,)
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"{argument} is a name or a sequence of names, not {names!r}")
+    return tuple(names)

@@ -1,0 +1,83 @@
+"""Text for people: safe to print, aligned, in the units that people read."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Container, Sequence
+
+_ESCAPE = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours, cursor movements
+    r"|(?:\x1b\]|\x9d)[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"  # titles, links, the clipboard
+    r"|\x1b[PX^_][^\x1b\n]*(?:\x1b\\)?"  # device control strings
+    r"|\x1b[ -/]*[0-~]?"
+)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def plural(count: int, noun: str) -> str:
+    """Return the count with its noun: `1 task`, `2 tasks`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def plain_text(text: str) -> str:
+    """Return `text` as it is safe to print: no escape sequences, no control or text-direction characters.
+
+    Of a line that was rewritten with carriage returns, as progress bars do, the last writing remains.
+    """
+    lines = (line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
+    return _CONTROL.sub("", _ESCAPE.sub("", "\n".join(lines)))
+
+
+def encodable(text: str) -> str:
+    """Return `text` with what UTF-8 cannot carry (lone surrogates, as in odd file names) shown escaped."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a run time as people read it: `0.25 s`, `12.3 s`, `2:05 min`, `1:02:03 h`."""
+    if seconds < 9.995:
+        return f"{seconds:.2f} s"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}:{rest:02} min"
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02} h"
+
+
+def one_line(value: object) -> str:
+    """Return `value` as it is safe to print in one line; `None` is empty."""
+    return "" if value is None else " ".join(plain_text(str(value)).split())
+
+
+def table(
+    rows: Sequence[Sequence[str]], headers: Sequence[str], *, right: Container[int] = (), most: int | None = None
+) -> str:
+    """Return aligned columns, those in `right` to the right; lines are cut at `most` columns of a terminal."""
+    widths = [max(_width(row[column]) for row in [headers, *rows]) for column in range(len(headers))]
+    lines = []
+    for row in [headers, *rows]:
+        cells = []
+        for column, text in enumerate(row):
+            gap = " " * (widths[column] - _width(text))
+            cells.append(gap + text if column in right else text + gap)
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines if most is None else [_cut(line, most) for line in lines])
+
+
+def _cut(line: str, most: int) -> str:
+    if _width(line) <= most:
+        return line
+    while _width(line) > most - 1:
+        line = line[:-1]
+    return line + "…"
+
+
+def _width(text: str) -> int:
+    """Return how many columns of a terminal `text` takes."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
+    )

@@ -1,0 +1,105 @@
+"""The worker's process: `main` is run by the supervisor with NAME, WORKER_ID, PAGE_FD and LIFE_FD."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import platform
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+
+from taskfc_ext import worker
+from taskfc_ext.drivers.paths import farm_paths
+from taskfc_ext.drivers.processes import FARM_PID, Page, die_with_parent
+from taskfc_ext.protocol.ids import PROTOCOL
+from taskfc_ext.protocol.options import FarmOptions
+from taskfc_ext.protocol.worker_messages import Ready
+from taskfc_ext.worker import forking
+from taskfc_ext.worker.capture import Capture
+from taskfc_ext.worker.connection import LifePipe, WorkerDealer
+from taskfc_ext.worker.courier import Courier
+from taskfc_ext.worker.execute import Executor
+from taskfc_ext.worker.interrupt import Guard
+from taskfc_ext.worker.link import Link
+from taskfc_ext.worker.loop import Loop
+
+logger = logging.getLogger(__name__)
+
+IDLE_MS = 1000
+"""Longest wait for messages: a thread that a task left behind may have changed a property meanwhile."""
+
+STALLED_MS = 20
+"""Longest wait while messages could not be sent."""
+
+
+def main() -> None:
+    """Run tasks until the supervisor is gone or ends this process."""
+    die_with_parent(int(os.environ[FARM_PID]))
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a shell or nohup may have had it ignored
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    faulthandler.enable()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    name, worker_id, page_fd, life_fd = sys.argv[1], *map(int, sys.argv[2:5])
+    sys.argv[1:] = []
+    paths = farm_paths(name)
+    options = msgspec.json.decode(paths.options.read_bytes(), type=FarmOptions)
+    _settle_in(options)
+    worker.properties.begin_with(options.properties)
+    page = Page(page_fd)
+    os.close(page_fd)
+
+    link = Link(lambda: WorkerDealer(paths.workers, life_fd), _ready(worker_id))
+    page.words[Page.READY] = 1
+    guard = Guard(page)
+    capture = Capture(sys.stdout, sys.stderr)
+    capture.install()
+    forking.prepare(guard.disarm, capture.let_go)
+    executor = Executor(worker.properties, guard)
+    loop = Loop(link, page, guard, executor, capture, LifePipe(life_fd), worker.properties)
+    courier = Courier(loop, _preload)
+    courier.start()
+    guard.install()
+    try:
+        while True:
+            if not loop.turn(courier.wake):
+                link.connection.wait(STALLED_MS if link.is_stalled else IDLE_MS)
+    except BaseException:  # noqa: BLE001  it is written down
+        _die(worker_id)
+
+
+def _die(worker_id: int) -> NoReturn:
+    try:
+        logger.exception("worker=%d failed", worker_id)
+    finally:  # whatever a task has done to what logging needs; and at once, as threads it left must not hold us up
+        os._exit(1)
+
+
+def _settle_in(options: FarmOptions) -> None:
+    """Stand where the starting client stood: its folder, its module path."""
+    try:
+        os.chdir(options.cwd)
+    except OSError as error:
+        home = os.path.expanduser("~")
+        logger.warning("cannot work in %s (%s): using %s", options.cwd, error, home)
+        os.chdir(home)
+    ours = str(Path(__file__).resolve().parents[2])
+    sys.path[:] = options.sys_path
+    if ours not in sys.path:
+        sys.path.append(ours)  # last: it serves when this package is not installed
+
+
+def _ready(worker_id: int) -> Callable[[tuple[int, ...]], Ready]:
+    return lambda leases: Ready(
+        protocol=PROTOCOL, worker=worker_id, pid=os.getpid(), python=platform.python_version(), leases=leases
+    )
+
+
+def _preload() -> None:
+    """Import what the first cell needs, beside the main thread, which can go on."""
+    import taskfc_ext.worker.cell  # noqa: F401

@@ -1,0 +1,69 @@
+"""SIGINT that can only hit the attempt it is meant for."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import TypeVar
+
+from taskfc_ext.drivers.processes import Page
+
+T = TypeVar("T")
+
+_INTERRUPT = Page.INTERRUPT
+
+
+class TaskInterrupt(KeyboardInterrupt):
+    """The attempt that runs is to be stopped."""
+
+
+class Guard:
+    """Lets an interrupt into the user's code, at most once per attempt, and never into ours.
+
+    The page names the lease to be interrupted. The signal itself may come late: when that lease has ended it finds
+    the guard disarmed, and is dropped.
+
+    Args:
+        page: where the supervisor names the lease.
+    """
+
+    def __init__(self, page: Page) -> None:
+        self._words = page.words
+        self._armed = 0
+
+    def install(self) -> None:
+        """Take SIGINT; also again, after code that left a handler of its own behind. Main thread only."""
+        if signal.getsignal(signal.SIGINT) != self._on_signal:
+            signal.signal(signal.SIGINT, self._on_signal)
+
+    @property
+    def has_struck(self) -> bool:
+        """Whether the attempt was interrupted; for code that is told by a caller who caught the interrupt."""
+        return not self._armed
+
+    def disarm(self) -> None:
+        """Let nothing through until the next `call`; for a forked child, which no interrupt is meant for."""
+        self._armed = 0
+
+    def call(self, lease: int, function: Callable[..., T], *args: object) -> T:
+        """Return `function(*args)`.
+
+        Raises:
+            TaskInterrupt: `lease` was interrupted before or meanwhile. It is raised once at most: whoever catches
+                it has peace until the next call.
+        """
+        try:
+            self._armed = lease
+            # after the page says that the lease has started: the supervisor writes its word first and looks at that
+            # second, so that one of the two always sees the other
+            if self._words[_INTERRUPT] == lease:
+                raise TaskInterrupt
+            return function(*args)
+        finally:
+            self._armed = 0
+
+    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
+        if self._armed and self._words[_INTERRUPT] == self._armed:
+            self._armed = 0
+            raise TaskInterrupt

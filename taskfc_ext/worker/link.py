@@ -1,0 +1,136 @@
+"""The worker's connection to the controller, and what it still owes it: every result until it is committed."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+from taskfc_ext.protocol.client_messages import Message
+from taskfc_ext.protocol.ids import MAX_BATCH
+from taskfc_ext.protocol.worker_messages import Committed, Finished, Ready, Returned, Run, ToWorker
+
+FRAME_TARGET = 16 * 2**20
+"""Bytes at which a `Finished` is full: smaller frames keep the controller's turns short."""
+
+
+class Result(NamedTuple):
+    """How one attempt ended."""
+
+    lease: int
+    outcome: int
+    value: bytes
+    seconds: float
+    output: str
+
+
+class Connection(Protocol):
+    """What a link needs of a `Dealer`."""
+
+    def send(self, messages: Sequence[Message], /) -> bool: ...
+    def receive(self) -> list[ToWorker]: ...
+    def wait(self, timeout_ms: int, /) -> None: ...
+    def close(self) -> None: ...
+
+
+class Link:
+    """Sends and receives for the main thread and for the courier; whoever does so holds `lock`.
+
+    Args:
+        connect: makes a new connection.
+        ready: makes the message that opens one; is given the leases that this worker holds.
+    """
+
+    def __init__(self, connect: Callable[[], Connection], ready: Callable[[tuple[int, ...]], Ready]) -> None:
+        self.lock = threading.Lock()
+        self._connect = connect
+        self._ready = ready
+        self._held: set[int] = set()
+        self._unacked: deque[Finished] = deque()
+        self._unsent: deque[Sequence[Message]] = deque()
+        self._n_finished = 0
+        self.connection = connect()
+        self.send([ready(())])
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether messages wait because the connection takes no more."""
+        return bool(self._unsent)
+
+    def reconnect(self) -> None:
+        """Open a new connection, for a new controller: say what is held, and send again what was not committed."""
+        self.connection.close()
+        self._unsent.clear()
+        self.connection = self._connect()
+        self.send([self._ready(tuple(sorted(self._held)))])
+        for finished in self._unacked:
+            self.send([finished])
+
+    def send(self, messages: Sequence[Message]) -> None:
+        """Send one frame, after all that wait."""
+        self._unsent.append(messages)
+        self.flush()
+
+    def flush(self) -> None:
+        """Try again to send what waits."""
+        while self._unsent and self.connection.send(self._unsent[0]):
+            self._unsent.popleft()
+
+    def send_results(self, results: Iterable[Result], then: Sequence[Message] = ()) -> None:
+        """Send results, to be kept until they are committed, and `then` after them."""
+        frames: list[list[Message]] = [[self._finished(batch)] for batch in _batches(results)]
+        if then:
+            if not frames:
+                frames.append([])
+            frames[-1] += then
+        for frame in frames:
+            self.send(frame)
+
+    def send_returned(self, leases: Sequence[int]) -> None:
+        """Give back leases that were not started."""
+        self._held.difference_update(leases)
+        for i in range(0, len(leases), MAX_BATCH):
+            self.send([Returned(tuple(leases[i : i + MAX_BATCH]))])
+
+    def receive(self) -> list[ToWorker]:
+        """Return what has arrived, in order, having noted what it says about leases."""
+        messages = self.connection.receive()
+        for message in messages:
+            if isinstance(message, Run):
+                self._held.update(range(message.first_lease, message.first_lease + len(message.bodies)))
+            elif isinstance(message, Committed):
+                self._forget(message.seq)
+        return messages
+
+    def _finished(self, batch: list[Result]) -> Finished:
+        self._n_finished += 1
+        leases, outcomes, values, seconds, outputs = zip(*batch, strict=True)
+        finished = Finished(
+            seq=self._n_finished,
+            leases=leases,
+            outcomes=outcomes,
+            values=values,
+            seconds=seconds,
+            outputs={lease: text for lease, text in zip(leases, outputs, strict=True) if text},
+        )
+        self._unacked.append(finished)
+        return finished
+
+    def _forget(self, seq: int) -> None:
+        while self._unacked and self._unacked[0].seq <= seq:
+            self._held.difference_update(self._unacked.popleft().leases)
+
+
+def _batches(results: Iterable[Result]) -> Iterable[list[Result]]:
+    batch: list[Result] = []
+    size = 0
+    for result in results:
+        n_bytes = len(result.value) + 4 * len(result.output)
+        if batch and (size + n_bytes > FRAME_TARGET or len(batch) == MAX_BATCH):
+            yield batch
+            batch, size = [], 0
+        batch.append(result)
+        size += n_bytes
+    if batch:
+        yield batch

@@ -1,0 +1,179 @@
+"""The main thread of a worker: receive, run, send."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import count, repeat
+from time import perf_counter
+from typing import assert_never
+
+from taskfc_ext.drivers.processes import Page
+from taskfc_ext.protocol.client_messages import Message
+from taskfc_ext.protocol.payloads import Payload
+from taskfc_ext.protocol.worker_messages import Code, Committed, Output, PropertiesChanged, Run, Started, ToWorker
+from taskfc_ext.worker.capture import Capture
+from taskfc_ext.worker.connection import LifePipe
+from taskfc_ext.worker.execute import Executor, interrupted
+from taskfc_ext.worker.interrupt import Guard, TaskInterrupt
+from taskfc_ext.worker.link import Link, Result
+from taskfc_ext.worker.property_dict import Properties
+
+HOLD_BACK = 0.002
+"""Seconds for which a result may wait for those of the tasks behind it."""
+
+_STARTED = Page.STARTED
+_ENDED = Page.ENDED
+
+_Attempt = tuple[int, int, Payload, Run]  # lease, task id, body, and the message that it came in
+
+
+class Loop:
+    """Runs what the controller sends, in order, in the calling thread, which has to be the main one.
+
+    Args:
+        link: the connection.
+        page: where each start and end is noted.
+        guard: lets interrupts into the user's code.
+        executor: makes the attempts.
+        capture: takes what they print.
+        life: says when to reconnect.
+        properties: of whose changes the controller is told.
+
+    Attributes:
+        lease: the attempt that is running, 0 when none is.
+        is_busy: whether the main thread may be in the user's code. While it is not, nobody else may touch the
+            connection.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        page: Page,
+        guard: Guard,
+        executor: Executor,
+        capture: Capture,
+        life: LifePipe,
+        properties: Properties,
+    ) -> None:
+        self._link = link
+        self._words = page.words
+        self._guard = guard
+        self._executor = executor
+        self._capture = capture
+        self._life = life
+        self._properties = properties
+        self._attempts: deque[_Attempt] = deque()
+        self._results: deque[Result] = deque()
+        self._oldest_result = 0.0
+        self._announced = 0
+        self._began = 0.0
+        self.lease = 0
+        self.is_busy = False
+
+    def turn(self, wake_courier: Callable[[], None]) -> bool:
+        """Send and receive, then run all that there is to run; return whether there was anything."""
+        with self._link.lock:
+            self._exchange()
+            self.is_busy = bool(self._attempts)
+        if not self.is_busy:
+            return False
+        wake_courier()
+        self._guard.install()
+        while self._attempts:
+            if self._results and perf_counter() - self._oldest_result > HOLD_BACK:
+                with self._link.lock:
+                    self._exchange()
+            try:
+                attempt = self._attempts.popleft()
+            except IndexError:  # the courier has just given it back
+                break
+            self._run(attempt)
+        return True
+
+    def speak_for(self, lease: int, *, wants_output: bool) -> None:
+        """Do what the main thread cannot, as it has been in the attempt under `lease` for long. The courier's thread.
+
+        Tells that it has started and what it prints, sends what ended before it, and gives back what waits behind it.
+        """
+        with self._link.lock:
+            if self.lease != lease:
+                return
+            results = list(self._drained())
+            has_ended = any(result.lease == lease for result in results)
+            then: list[Message] = []
+            if not has_ended and self._announced != lease:
+                self._announced = lease
+                then.append(Started(lease, perf_counter() - self._began))
+            if not has_ended and wants_output and (text := self._capture.take_fresh()):
+                then.append(Output(lease, text))
+            self._link.send_results(results, then)
+            self._exchange()
+            self._give_back()
+
+    def _run(self, attempt: _Attempt) -> None:
+        lease, taskid, body, run = attempt
+        spec = run.spec
+        words = self._words
+        words[_STARTED] = lease
+        self._began = perf_counter()
+        self.lease = lease
+        if spec.timeout is not None:  # its clock runs in the controller
+            self._announced = lease
+            with self._link.lock:
+                self._link.send_results(self._drained(), [Started(lease)])
+        self._capture.begin()
+        started = perf_counter()
+        try:
+            outcome, value = self._guard.call(lease, self._executor.run, spec, taskid, body, run.inputs)
+        except TaskInterrupt:  # before the user's code, or just after it
+            outcome, value = interrupted()
+        ended = perf_counter()
+        self._life.check()  # before the end is noted: it is this attempt that is to blame
+        words[_ENDED] = lease
+        self.lease = 0
+        if not self._results:
+            self._oldest_result = ended
+        self._results.append(Result(lease, outcome, value, ended - started, self._capture.end()))
+
+    # with the link's lock held
+
+    def _exchange(self) -> None:
+        """Send what there is to send, and take what has arrived."""
+        if self._life.wants_reconnect():
+            self._link.reconnect()
+            self._announced = 0  # the new controller does not know what runs
+        self._link.send_results(self._drained())
+        if self._properties.changed:
+            self._properties.changed = False
+            self._link.send([PropertiesChanged()])
+        self._link.flush()
+        for message in self._link.receive():
+            self._accept(message)
+
+    def _accept(self, message: ToWorker) -> None:
+        match message:
+            case Run(first_lease=first, ids=ids, bodies=bodies):
+                self._attempts.extend(zip(count(first), ids, bodies, repeat(message), strict=False))
+            case Code(digest=digest, body=body):
+                self._executor.define(digest, body)
+            case Committed():
+                pass  # the link has seen it
+            case _:
+                assert_never(message)
+
+    def _drained(self) -> Iterator[Result]:
+        results = self._results
+        while results:
+            yield results.popleft()
+
+    def _give_back(self) -> None:
+        """Take what waits from the far end: the main thread, which takes from the near one, cannot get the same."""
+        leases: list[int] = []
+        while self._attempts:
+            try:
+                leases.append(self._attempts.pop()[0])
+            except IndexError:  # the main thread was faster
+                break
+        if leases:
+            self._link.send_returned(leases[::-1])

@@ -1,0 +1,536 @@
+"""The client against a controller over a real socket, through deaths and stops of that controller."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import inspect
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from taskfc_ext.client.aio import FCTaskClient
+from taskfc_ext.client.blocking import BlockingTaskClient
+from taskfc_ext.client.farm import Condition
+from taskfc_ext.client.remote import RemoteController
+from taskfc_ext.errors import (
+    ControllerStopped,
+    ControllerUnavailable,
+    RequestRefused,
+    StartFailed,
+    TaskAborted,
+    UnknownTask,
+    UnpicklableArgument,
+    UnpicklableResult,
+)
+from taskfc_ext.protocol.client_messages import (
+    Abort,
+    Accepted,
+    Barrier,
+    Define,
+    ErrorKind,
+    GetResults,
+    Hello,
+    Refused,
+    Resync,
+    Stop,
+    Stopping,
+    Submit,
+    Unwait,
+)
+from taskfc_ext.tasks import MapTask
+from taskfc_ext.testing import FakeFarm
+
+
+def double(x: int) -> int:
+    return 2 * x
+
+
+def invert(x: int) -> float:
+    return 1 / x
+
+
+def in_thread(function: Callable[[], Any]) -> concurrent.futures.Future[Any]:
+    """Call `function` in a thread of its own."""
+    future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+
+    def run() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
+
+
+# submitting
+
+
+def test_a_submission_comes_back(client: BlockingTaskClient) -> None:
+    future = client.submit(double, 21)
+    assert future.result(10) == 42
+    assert future.taskid == 0
+    assert future.accepted
+    assert future.state == "succeeded"
+    assert future.attempts == 1
+    assert future.stdout == "printed\n"
+
+
+def test_many_go_in_few_messages_and_their_code_goes_once(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    assert client.map(double, range(10_000)) == [2 * i for i in range(10_000)]
+    submits = [message for message in farm.controller.received if isinstance(message, Submit)]
+    assert len(submits) < 200
+    assert sum(len(message.bodies) for message in submits) == 10_000
+    assert len(farm.controller.wait_for(Define)) == 1
+
+
+def test_a_future_as_an_argument_is_its_result(client: BlockingTaskClient) -> None:
+    assert client.submit(double, client.submit(double, 5)).result(10) == 20
+    assert client.submit(double, x=client.submit(double, 5)).result(10) == 20
+
+
+def test_a_nested_future_is_refused(client: BlockingTaskClient) -> None:
+    with pytest.raises(UnpicklableArgument, match="argument of its own"):
+        client.submit(len, [client.submit(double, 5)])
+
+
+def test_a_refused_submission_tells_its_futures(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    def refuse(message: Any) -> Any:
+        return [Refused(message.seq, ErrorKind.TOO_MUCH, "too much")] if isinstance(message, Submit) else None
+
+    farm.controller.rule = refuse
+    future = client.submit(double, 1)
+    with pytest.raises(RequestRefused, match="too much"):
+        future.result(10)
+    assert not future.accepted
+    assert future.state == "failed"
+    with pytest.raises(RequestRefused):
+        client.run(MapTask(double, [1]))
+
+
+def returns_what_exits() -> object:
+    class ExitsWhenLoaded:
+        def __reduce__(self) -> Any:
+            return sys.exit, (3,)
+
+    return ExitsWhenLoaded()
+
+
+def test_a_result_that_would_end_the_program_when_it_is_rebuilt(client: BlockingTaskClient) -> None:
+    with pytest.raises(UnpicklableResult, match="SystemExit"):
+        client.submit(returns_what_exits).result(10)
+
+
+def test_what_no_frame_can_carry_is_the_callers_error_and_harms_nothing_else(
+    farm: FakeFarm, client: BlockingTaskClient
+) -> None:
+    with pytest.raises(UnknownTask, match="so large a number"):
+        client.with_options(after=2**80)
+    for ask in (client.get_task_result, client.abort, client.barrier, client.clear, client.log, client.future):
+        with pytest.raises(UnknownTask, match="so large a number"):
+            ask(2**60)
+    with pytest.raises(OverflowError):
+        client.list_tasks(limit=2**80)
+    with pytest.raises(UnicodeEncodeError):
+        client.list_tasks(name="\udcff")
+    farm.controller.running = False  # so that there is something to abort
+    client.submit_cell("'\udcff'").abort()
+    farm.controller.running = True
+    assert client.submit(double, 3).result(10) == 6
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan"), 1e300])
+def test_impossible_timeouts_of_waits(client: BlockingTaskClient, timeout: float) -> None:
+    for wait in (client.barrier, client.flush):
+        with pytest.raises(ValueError, match="timeout is a number of seconds"):
+            wait(timeout=timeout)
+        with pytest.raises(TypeError, match="timeout is a number of seconds"):
+            wait(timeout="3")  # type: ignore[arg-type]
+        assert wait(timeout=float("inf")) is None
+
+
+def test_map_raises_the_first_failure_and_names_the_others(client: BlockingTaskClient) -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
+        client.map(invert, [1, 0, 2, 0])
+    assert caught.value.__notes__ == ["item 1 of 4 in a map; 2 failed, the others: 3"]
+
+
+def test_map_refuses_unequal_lengths(client: BlockingTaskClient) -> None:
+    with pytest.raises(ValueError, match="2, 3"):
+        client.map(pow, [1, 2], [1, 2, 3])
+    with pytest.raises(TypeError, match="at least one sequence"):
+        client.map(double)
+
+
+def test_mapper_and_parallel(client: BlockingTaskClient) -> None:
+    mapper = client.mapper(retries=2, block=False)
+    assert mapper.task_controller is client
+    assert mapper.retries == 2
+    assert mapper.map(double, [1, 2]) == [0, 1]
+    assert client.parallel()(double)([3, 4]) == [6, 8]
+
+
+# asking
+
+
+def test_run_and_results(client: BlockingTaskClient) -> None:
+    taskid = client.run(MapTask(double, [4]))
+    assert client.get_task_result(taskid, block=True) == 8
+    assert client.get_task_result(taskid) == 8
+    assert client.run(MapTask(invert, [4]), block=True) == 0.25
+    with pytest.raises(IndexError):
+        client.get_task_result(99)
+    with pytest.raises(TypeError, match="'x'"):
+        client.get_task_result("x")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="MapTask"):
+        client.run(double)  # type: ignore[arg-type]
+
+
+def test_an_unfinished_result_is_none(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    farm.controller.running = False
+    taskid = client.run(MapTask(double, [4]))
+    assert client.get_task_result(taskid) is None
+    farm.controller.run_tasks()
+    assert client.get_task_result(taskid, block=True) == 8
+
+
+def test_a_task_of_another_client(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    farm.controller.running = False
+    taskid = client.run(MapTask(double, [4]))
+    other = RemoteController(farm)
+    stranger = BlockingTaskClient(FCTaskClient(other))
+    assert stranger.get_task_result(taskid) is None
+    waiting = in_thread(lambda: stranger.get_task_result(taskid, block=True))
+    farm.controller.wait_for(GetResults, 2)
+    farm.controller.run_tasks()
+    assert waiting.result(10) == 8
+    stranger.close()
+
+
+def test_barrier(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    farm.controller.running = False
+    future = client.submit(double, 1)
+    with pytest.raises(TimeoutError, match="unfinished"):
+        client.barrier(timeout=0.01)
+    assert farm.controller.wait_for(Unwait) == [Unwait(seq=3, acked=3, barrier=2)]
+    waiting = in_thread(lambda: client.barrier([future]))
+    farm.controller.wait_for(Barrier, 2)
+    farm.controller.run_tasks()
+    assert waiting.result(10) is None
+
+
+def test_interrupting_a_wait_harms_nothing(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    farm.controller.running = False
+    future = client.submit(double, 1)
+
+    def interrupt() -> None:
+        farm.controller.wait_for(Barrier)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    interrupting = in_thread(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        client.barrier()
+    interrupting.result(10)
+    farm.controller.wait_for(Unwait)
+    farm.controller.run_tasks()
+    assert future.result(10) == 2
+
+
+# cancel and abort
+
+
+def test_cancel_asks_the_controller(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    farm.controller.running = False
+    future = client.submit(double, 1)
+    client.flush()
+    assert future.cancel()
+    assert future.cancelled()
+    assert future.state == "aborted"
+    with pytest.raises(concurrent.futures.CancelledError):
+        future.result(10)
+    assert farm.controller.wait_for(Abort)[0].queued_only  # type: ignore[union-attr]
+
+
+def test_cancel_of_a_finished_task_is_false(client: BlockingTaskClient) -> None:
+    future = client.submit(double, 1)
+    assert future.result(10) == 2
+    assert not future.cancel()
+    assert not future.cancelled()
+
+
+def test_cancel_before_sending_is_decided_here(farm: FakeFarm) -> None:
+    farm.controller.rule = lambda message: [] if isinstance(message, Hello) else None  # never a Welcome
+    remote = RemoteController(farm)
+    client = BlockingTaskClient(FCTaskClient(remote))
+    future, other = client.submit(double, 1), client.submit(double, 2)
+    assert future.cancel()
+    with pytest.raises(concurrent.futures.CancelledError):
+        future.result(10)
+    other.abort()
+    with pytest.raises(TaskAborted):
+        other.result(10)
+    assert other.state == "aborted"
+    assert not other.cancelled()
+    remote.close()
+    assert not [message for message in farm.controller.received if isinstance(message, Submit)]
+
+
+def test_abort(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    farm.controller.running = False
+    future, other = client.submit(double, 1), client.submit(double, 2)
+    client.flush()
+    future.abort()
+    with pytest.raises(TaskAborted):
+        future.result(10)
+    assert not future.cancelled()
+    with pytest.raises(UnknownTask):
+        future.abort()
+    assert other.taskid is not None
+    client.abort(other.taskid)
+    assert other.exception(10) is not None
+    with pytest.raises(TypeError):
+        client.abort(None)  # type: ignore[arg-type]
+
+
+# the controller comes and goes
+
+
+def test_a_dead_controller_comes_back(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    farm.running = farm.controller.running = False
+    accepted = client.submit(double, 1)
+    client.flush()
+    waiting = in_thread(client.barrier)
+    farm.controller.wait_for(Barrier)
+    farm.kill(then=Condition.ALIVE)
+    unsent = client.submit(invert, 2)
+    farm.revive()
+    farm.controller.wait_for(GetResults)
+    farm.controller.wait_for(Barrier)
+    client.flush()
+    farm.controller.run_tasks()
+    assert accepted.result(10) == 2
+    assert unsent.result(10) == 0.5
+    assert waiting.result(10) is None
+    assert isinstance(farm.controller.received[0], Hello)
+
+
+def test_a_lost_answer_does_not_double_the_task(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    def lose_answers(message: Any) -> Any:
+        if isinstance(message, Submit):
+            farm.controller._accept(client._client.remote_reference.session, message)
+            return []
+        return None
+
+    client.flush()
+    farm.controller.rule, farm.controller.running = lose_answers, False
+    future = client.submit(double, 1)
+    farm.controller.wait_for(Submit)
+    farm.kill(then=Condition.ALIVE)
+    farm.revive()
+    farm.controller.run_tasks()
+    assert future.result(10) == 2
+    assert future.taskid == 0
+    assert len(farm.store.tasks) == 1
+
+
+def test_what_ended_meanwhile_is_delivered(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    farm.controller.running = False
+    future = client.submit(double, 1)
+    client.flush()
+    farm.kill(then=Condition.ALIVE)
+    farm.controller._end(0, future_value(14))
+    farm.revive()
+    assert future.result(10) == 14
+
+
+def future_value(value: object) -> bytes:
+    from taskfc_ext import serialize
+
+    return serialize.dump_value(value, what="it")
+
+
+def test_a_cleared_task_ends_its_future(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    farm.controller.running = False
+    gone, there = client.submit(double, 1), client.submit(double, 2)
+    client.flush()
+    del farm.store.tasks[0]
+    farm.controller.say(Resync())
+    with pytest.raises(UnknownTask):
+        gone.result(10)
+    farm.controller.run_tasks()
+    assert there.result(10) == 4
+
+
+def test_an_unknown_session_says_hello_again(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    forgot = [True]
+
+    def forget(message: Any) -> Any:
+        if isinstance(message, Submit) and forgot:
+            forgot.clear()
+            return [Refused(message.seq, ErrorKind.SAY_HELLO, "who are you?")]
+        return None
+
+    farm.controller.rule = forget
+    assert client.submit(double, 1).result(10) == 2
+    assert len(farm.controller.wait_for(Hello, 2)) == 2
+
+
+def test_a_dead_farm_is_restarted_by_whoever_waits(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    farm.controller.running = False
+    future = client.submit(double, 1)
+    client.flush()
+    farm.kill(then=Condition.DEAD)
+    farm.running = True
+    again = client.submit(double, 2)
+    assert again.result(10) == 4
+    assert farm.revivals == 1
+    assert future.result(10) == 2
+
+
+def test_a_farm_that_cannot_be_restarted_says_why(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    farm.controller.running = False
+    future = client.submit(double, 1)
+    client.flush()
+    farm.broken = "no room"
+    farm.kill(then=Condition.DEAD)
+    with pytest.raises(StartFailed, match="no room"):
+        future.result(10)
+
+
+def test_a_stop_ends_open_waits_and_a_submission_starts_again(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    farm.controller.running = False
+    future = client.submit(double, 1)
+    waiting = in_thread(client.barrier)
+    farm.controller.wait_for(Barrier)
+    farm.state = Condition.STOPPED
+    farm.controller.say(Stopping())
+    with pytest.raises(ControllerStopped):
+        future.result(10)
+    with pytest.raises(ControllerStopped):
+        waiting.result(10)
+    with pytest.raises(ControllerStopped):
+        client.queue_status()
+    farm.controller.close()
+    assert farm.revivals == 0
+    farm.running = True
+    assert client.submit(double, 3).result(10) == 6
+    assert farm.revivals == 1
+    assert client.get_task_result(0, block=True) == 2
+
+
+def test_stopping_it_ourselves(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    client.stop()
+    farm.controller.wait_for(Stop)
+    farm.state = Condition.STOPPED
+    client.stop()
+    with pytest.raises(ControllerStopped):
+        client.spin()
+
+
+def test_another_version_is_refused(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    client.flush()
+    farm.controller.rule = lambda message: [Refused(0, ErrorKind.VERSION, "protocol 2")]
+    with pytest.raises(Exception, match="protocol 2"):
+        client.queue_status()
+
+
+# the end
+
+
+def test_a_closed_client_says_so(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    farm.controller.running = False
+    future = client.submit(double, 1)
+    client.close()
+    client.close()
+    for call in (lambda: client.submit(double, 1), client.queue_status, lambda: future.result(10)):
+        with pytest.raises(ControllerUnavailable, match="closed"):
+            call()
+    assert len(farm.store.tasks) == 1
+
+
+def test_blocking_in_the_io_thread_is_refused(client: BlockingTaskClient) -> None:
+    answer = in_thread(lambda: None)
+    loop = client._client.remote_reference._thread.loop
+    answer = concurrent.futures.Future()
+
+    def ask() -> None:
+        try:
+            client.queue_status()
+        except RuntimeError as error:
+            answer.set_result(str(error))
+
+    loop.call_soon_threadsafe(ask)
+    assert "deadlock" in answer.result(10)
+
+
+def test_a_forked_child_gets_a_clear_error(client: BlockingTaskClient) -> None:
+    client.flush()
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            client.submit(double, 1)
+        except ControllerUnavailable as error:
+            os.write(writing, str(error).encode())
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    os.close(writing)
+    with open(reading, "rb") as pipe:
+        assert b"forked" in pipe.read()
+    assert client.submit(double, 1).result(10) == 2
+
+
+def test_the_async_client_in_a_loop_of_its_own(farm: FakeFarm, remote: RemoteController) -> None:
+    async def use() -> None:
+        client = FCTaskClient(remote)
+        assert await client.map(double, [1, 2]) == [2, 4]
+        assert await client.submit(double, 4) == 8
+        farm.controller.running = False
+        future = client.submit(double, 5)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(future, 0.01)
+        assert not future.done()
+        with pytest.raises(TimeoutError):
+            await client.barrier(timeout=0.01)
+        waiting = asyncio.wrap_future(future)
+        farm.controller.run_tasks()
+        assert await waiting == 10
+
+    asyncio.run(use())
+
+
+# two faces
+
+
+def public_names(cls: type) -> set[str]:
+    return {name for name, value in inspect.getmembers(cls, callable) if not name.startswith("_")}
+
+
+def test_both_faces_have_the_same_methods() -> None:
+    assert public_names(FCTaskClient) == public_names(BlockingTaskClient)
+
+
+@pytest.mark.parametrize("name", sorted(public_names(FCTaskClient)))
+def test_both_faces_agree(name: str) -> None:
+    asynchronous, blocking = getattr(FCTaskClient, name), getattr(BlockingTaskClient, name)
+    assert asynchronous.__doc__
+    assert blocking.__doc__ == asynchronous.__doc__
+    ours, theirs = inspect.signature(blocking), inspect.signature(asynchronous)
+    assert ours.parameters == theirs.parameters
+    if inspect.iscoroutinefunction(asynchronous):
+        assert ours.return_annotation == theirs.return_annotation
+    assert not inspect.iscoroutinefunction(blocking)
+
+
+def test_accepted_twice_is_no_harm(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    future = client.submit(double, 1)
+    assert future.result(10) == 2
+    farm.controller.say(Accepted(1, 0), farm.store.ended[0])
+    assert client.submit(double, 2).result(10) == 4

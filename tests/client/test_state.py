@@ -1,0 +1,263 @@
+"""The bookkeeping alone: what is sent, in which order, and again after a new connection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from taskfc_ext.client import state as state_module
+from taskfc_ext.client.future import CANCELLED, TaskFuture
+from taskfc_ext.client.link import frames
+from taskfc_ext.client.requests import Call, Flush
+from taskfc_ext.client.state import MAX_SUBMIT_BYTES, MAX_UNACCEPTED, ClientState
+from taskfc_ext.client.template import Template
+from taskfc_ext.errors import DependencyFailed, RequestRefused, UnknownTask
+from taskfc_ext.protocol.client_messages import (
+    Abort,
+    Accepted,
+    Define,
+    Ended,
+    ErrorKind,
+    GetResults,
+    Message,
+    QueueStatus,
+    Refused,
+    Reply,
+    Submit,
+)
+from taskfc_ext.protocol.ids import MAX_BATCH
+from taskfc_ext.protocol.payloads import Failure, Reason, encode_failure
+from taskfc_ext.protocol.spec import Kind, Spec
+
+CODE = b"c" * 16
+
+
+class NoOwner:
+    farm_name = "test"
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"nobody may ask for {name}")
+
+
+def template(label: str = "f", **fields: Any) -> Template:
+    spec = Spec(kind=Kind.FUNCTION, code=CODE, label=label)
+    return Template(NoOwner(), spec, label=label, defines=[(CODE, b"code")], **fields)
+
+
+def submit(state: ClientState, of: Template, *bodies: bytes) -> list[TaskFuture]:
+    futures = [TaskFuture(of, body) for body in bodies]
+    state.outbox.extend(futures)
+    return futures
+
+
+def message(of: Template, seq: int, *bodies: bytes, **fields: Any) -> Submit:
+    assert of.spec is not None
+    return Submit(seq=seq, acked=fields.pop("acked", seq), spec=of.spec, bodies=bodies, **fields)
+
+
+def ended(*ids: int, values: tuple[bytes, ...] = (), reason: str = "") -> Ended:
+    n = len(ids)
+    return Ended(
+        ids=ids,
+        reasons=(reason,) * n,
+        values=values or (b"\x80\x05N.",) * n,
+        workers=(3,) * n,
+        attempts=(1,) * n,
+        submitted=(1.0,) * n,
+        completed=2.0,
+        seconds=(0.5,) * n,
+    )
+
+
+def test_neighbours_with_one_template_share_a_message() -> None:
+    state, f, g = ClientState(), template("f"), template("g")
+    submit(state, f, b"1", b"2")
+    submit(state, g, b"3")
+    submit(state, f, b"4")
+    sent = state.take()
+    assert sent == [
+        Define(CODE, b"code"),
+        message(f, 1, b"1", b"2"),
+        message(g, 2, b"3", acked=1),
+        message(f, 3, b"4", acked=1),
+    ]
+    assert state.take() == []
+
+
+def test_a_message_is_bounded_in_tasks_and_bytes() -> None:
+    state, f = ClientState(), template()
+    submit(state, f, *[b""] * (MAX_BATCH + 1))
+    large = b"x" * (MAX_SUBMIT_BYTES // 2 + 1)
+    submit(state, f, large, large)
+    sizes = [len(each.bodies) for each in state.take() if isinstance(each, Submit)]
+    assert sizes == [MAX_BATCH, 2, 1]
+
+
+def test_unaccepted_messages_are_bounded() -> None:
+    state = ClientState()
+    for _ in range(MAX_UNACCEPTED + 1):
+        submit(state, template(), b"")
+    assert len([each for each in state.take() if isinstance(each, Submit)]) == MAX_UNACCEPTED
+    assert state.is_full
+    state.receive(Accepted(1, 0))
+    assert len([each for each in state.take() if isinstance(each, Submit)]) == 1
+
+
+def test_a_question_comes_behind_what_was_submitted_before() -> None:
+    state, f = ClientState(), template()
+    submit(state, f, b"1")
+    state.outbox.append(Call(QueueStatus, {"verbose": False}))
+    assert state.take()[1:] == [message(f, 1, b"1"), QueueStatus(seq=2, acked=1)]
+
+
+def test_acceptance_and_end() -> None:
+    state = ClientState()
+    first, second = submit(state, template(), b"1", b"2")
+    state.take()
+    assert not first.accepted
+    assert state.receive(Accepted(1, 7)) == []
+    assert (first.taskid, second.taskid) == (7, 8)
+    assert state.n_unaccepted == 0
+    state.receive(ended(8, 7))
+    assert first.done()
+    assert first.result() is None
+    assert not state.is_owed
+    state.receive(ended(8, 7))  # a repeat
+
+
+def test_dependencies_are_named_by_what_is_known() -> None:
+    state, f = ClientState(), template()
+    accepted, *_ = submit(state, f, b"0")
+    state.take()
+    state.receive(Accepted(1, 40))
+    parents = submit(state, f, b"1", b"2")
+    child = template(after=(accepted, 5), inputs=(parents[1],))
+    submit(state, child, b"3")
+    sent = state.take()
+    assert sent[-1] == message(child, 3, b"3", acked=2, after=(40, 5), inputs=((2, 1),))
+    state.receive(Accepted(2, 50))
+    again = [each for each in state.resume() if isinstance(each, Submit)]
+    assert again == [message(child, 3, b"3", after=(40, 5), inputs=(51,))]
+
+
+def test_nothing_comes_after_what_was_never_accepted() -> None:
+    state, f = ClientState(), template()
+    (parent,) = submit(state, f, b"1")
+    parent._settle(CANCELLED)
+    (child,) = submit(state, template(after=(parent,)), b"2")
+    assert state.take() == []
+    with pytest.raises(DependencyFailed):
+        child.result()
+
+
+def test_a_new_connection_gets_all_that_is_unanswered_in_order() -> None:
+    state, f = ClientState(), template()
+    submit(state, f, b"1")
+    state.take()
+    state.receive(Accepted(1, 0))
+    submit(state, f, b"2")
+    state.outbox.append(Call(QueueStatus, {"verbose": True}))
+    state.take()
+    again = state.resume()
+    assert again == [
+        Define(CODE, b"code"),
+        message(f, 2, b"2"),
+        QueueStatus(seq=3, acked=2, verbose=True),
+        GetResults(seq=4, acked=2, taskids=(0,), watch=True),
+    ]
+    # and over the next one, the question of the last is not asked twice
+    assert [type(each) for each in state.resume()] == [Define, Submit, QueueStatus, GetResults]
+    # what ended before the answer to a repeat was told to a connection that is gone
+    assert state.receive(Accepted(2, 1)) == [GetResults(seq=6, acked=3, taskids=(1,), watch=True)]
+
+
+def test_a_resync_does_not_send_code_again() -> None:
+    state = ClientState()
+    submit(state, template(), b"1")
+    state.take()
+    assert [type(each) for each in state.resume(same_connection=True)] == [Submit]
+
+
+def test_questions_about_many_tasks_come_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state_module, "MAX_IDS", 2)
+    state = ClientState()
+    submit(state, template(), b"1", b"2", b"3")
+    state.take()
+    state.receive(Accepted(1, 0))
+    assert [each.taskids for each in state.resume() if isinstance(each, GetResults)] == [(0, 1), (2,)]
+
+
+def test_tasks_that_are_known_no_more_end_and_the_others_are_asked_for_again() -> None:
+    state = ClientState()
+    futures = submit(state, template(), b"1", b"2", b"3")
+    state.take()
+    state.receive(Accepted(1, 0))
+    state.resume()
+    more = state.receive(Refused(2, ErrorKind.UNKNOWN_TASK, "no", value={"taskids": [1]}))
+    assert more == [GetResults(seq=3, acked=3, taskids=(0, 2), watch=True)]
+    with pytest.raises(UnknownTask):
+        futures[1].result()
+    assert not futures[0].done()
+
+
+def test_a_flush_ends_when_all_before_it_are_answered() -> None:
+    state = ClientState()
+    first, *_ = submit(state, template("a"), b"1")
+    submit(state, template("b"), b"2")
+    flush = Flush()
+    state.outbox.append(flush)
+    submit(state, template("c"), b"3")
+    state.take()
+    state.receive(Accepted(2, 0))
+    assert not flush.done.done()
+    state.receive(Refused(1, ErrorKind.TOO_MUCH, "no"))
+    assert flush.done.done()
+    with pytest.raises(RequestRefused):
+        first.result()
+
+
+def test_a_cancelled_question_is_not_sent() -> None:
+    state = ClientState()
+    call = Call(QueueStatus, {})
+    assert call.answer.cancel()
+    assert state.ask(call) == []
+    sent = Call(QueueStatus, {})
+    state.ask(sent)
+    assert sent.answer.cancel()
+    state.receive(Reply(sent.seq, {}))  # nobody waits: no harm
+
+
+def test_an_abort_that_cancel_asked_for_is_a_cancellation() -> None:
+    state = ClientState()
+    cancelled, aborted = submit(state, template(), b"1", b"2")
+    state.take()
+    state.receive(Accepted(1, 0))
+    state.cancelling.add(0)
+    failure = encode_failure(Failure(reason=Reason.ABORTED, message="aborted"))
+    state.receive(ended(0, 1, values=(failure, failure), reason="aborted"))
+    assert cancelled.cancelled()
+    assert not aborted.cancelled()
+    assert aborted.state == "aborted"
+
+
+def test_giving_up_ends_everything() -> None:
+    state = ClientState()
+    futures = submit(state, template(), b"1")
+    state.take()
+    futures += submit(state, template(), b"2")
+    call, flush = Call(Abort, {"taskid": 0}), Flush()
+    state.ask(call)
+    state.outbox.append(flush)
+    state.give_up(ValueError("over"))
+    for waiting in (*futures, call.answer, flush.done):
+        with pytest.raises(ValueError, match="over"):
+            waiting.result(0)
+    assert not state.is_owed
+
+
+def test_frames_are_bounded() -> None:
+    f = template()
+    large = message(f, 1, b"x" * (5 * 2**20))
+    small: list[Message] = [Reply(1)] * 1500  # type: ignore[list-item]
+    assert [len(frame) for frame in frames([large, large, *small])] == [1, 1024, 477]

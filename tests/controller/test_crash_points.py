@@ -1,0 +1,193 @@
+"""The controller is killed at every commit of every script: before it, after it, and after the sends, heard or lost."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from taskfc_ext.protocol import client_messages as said
+from taskfc_ext.protocol.client_messages import Ended, Reply
+from taskfc_ext.protocol.spec import Kind, OnLost, Recovery, Spec
+from tests.controller.wire import CODE, WireFarm
+
+WHEN = ("before the commit", "before the send", "after the send", "after the send, and all of it is lost")
+
+
+def value(body: bytes) -> tuple[str, bytes]:
+    return "", b"value of " + body
+
+
+class Script(NamedTuple):
+    """What is done, step by step, and how every task must have ended; `once`: tasks that start at most once."""
+
+    steps: list[Callable[[WireFarm], object]]
+    ends: dict[int, tuple[str, bytes] | str]
+    once: tuple[int, ...] = ()
+    check: Callable[[WireFarm], None] = lambda farm: None
+
+
+def recovery(body: bytes) -> Recovery:
+    return Recovery(Spec(kind=Kind.FUNCTION, code=CODE, label="plan b"), body)
+
+
+def stop_and_start(farm: WireFarm) -> None:
+    farm.alice.ask(said.Stop)
+    farm.pump()
+    if farm.alice.stopped or farm.ended:
+        farm.start_again()
+
+
+def barrier_fell(farm: WireFarm) -> None:
+    (seq,) = (seq for seq, answer in farm.bob.answers.items() if seq == farm.barrier)
+    assert farm.bob.answers[seq] == Reply(seq)
+
+
+def ask_barrier(farm: WireFarm) -> None:
+    farm.barrier = farm.bob.ask(said.Barrier, taskids=(0, 1))
+
+
+def ask_clear(farm: WireFarm) -> None:
+    farm.cleared = farm.alice.ask(said.Clear, taskids=(0, 1, 99))
+
+
+def was_cleared(farm: WireFarm) -> None:
+    answer = farm.alice.answers[farm.cleared]
+    assert answer.value == {"taskids": [99], "n_cleared": 2}
+    assert not farm.scheduler.farm.knows(0)
+    assert list(farm.store.ended([0, 1])) == []
+
+
+def inputs_were_there(farm: WireFarm) -> None:
+    assert farm.inputs[2] == (b"value of y", b"value of x")
+
+
+SCRIPTS = {
+    "a batch": Script(
+        [lambda farm: farm.alice.submit(b"a", b"b", b"c"), lambda farm: farm.bob.submit(b"d")],
+        {0: value(b"a"), 1: value(b"b"), 2: value(b"c"), 3: value(b"d")},
+    ),
+    "dependencies": Script(
+        [
+            lambda farm: farm.alice.submit(b"x", b"y"),
+            lambda farm: farm.alice.submit(b"z", inputs=(1, 0)),
+            lambda farm: farm.alice.submit(b"last", after=(2,)),
+        ],
+        {0: value(b"x"), 1: value(b"y"), 2: value(b"z"), 3: value(b"last")},
+        check=inputs_were_there,
+    ),
+    "a chain that falls": Script(
+        [
+            lambda farm: (
+                farm.alice.submit(b"fail"),
+                farm.alice.submit(b"x", after=((1, 0),)),
+                farm.alice.submit(b"y", after=((2, 0),)),
+                farm.alice.submit(b"z", after=((3, 0),), after_any=True),
+            )
+        ],
+        {0: "error", 1: "dependency", 2: "dependency", 3: value(b"z")},
+    ),
+    "a retry": Script([lambda farm: farm.alice.submit(b"fail once", retries=2)], {0: value(b"fail once")}),
+    "a recovery": Script(
+        [lambda farm: farm.alice.submit(b"fail", retries=1, recovery=recovery(b"plan b"))], {0: value(b"plan b")}
+    ),
+    "a death": Script([lambda farm: farm.alice.submit(b"die once", b"x")], {0: value(b"die once"), 1: value(b"x")}),
+    "a poisoned task": Script([lambda farm: farm.alice.submit(b"die")], {0: "poisoned"}),
+    "abort of a queued task": Script(
+        [
+            lambda farm: farm.alice.submit(b"long", b"long", b"x"),
+            lambda farm: farm.alice.ask(said.Abort, taskid=2),
+            lambda farm: [farm.alice.ask(said.Abort, taskid=taskid) for taskid in (0, 1)],
+        ],
+        {0: "aborted", 1: "aborted", 2: "aborted"},
+        once=(0, 1, 2),
+    ),
+    "abort of a running task": Script(
+        [
+            lambda farm: farm.alice.submit(b"long", retries=3),
+            lambda farm: farm.bob.ask(said.Abort, taskid=0),
+            lambda farm: farm.alice.submit(b"next"),
+        ],
+        {0: "aborted", 1: value(b"next")},
+        once=(0,),
+    ),
+    "clear": Script(
+        [lambda farm: farm.alice.submit(b"a", b"fail"), ask_clear, lambda farm: farm.alice.submit(b"c")],
+        {0: value(b"a"), 1: "error", 2: value(b"c")},
+        check=was_cleared,
+    ),
+    "a barrier": Script(
+        [lambda farm: farm.alice.submit(b"long", b"b"), ask_barrier, lambda farm: farm.alice.ask(said.Abort, taskid=0)],
+        {0: "aborted", 1: value(b"b")},
+        check=barrier_fell,
+    ),
+    "what may run only once": Script(
+        [lambda farm: farm.alice.submit(b"a", b"die", b"c", on_lost=OnLost.FAIL)],
+        {0: value(b"a"), 1: "lost", 2: value(b"c")},
+        once=(0, 1, 2),
+    ),
+    "stop": Script(
+        [lambda farm: farm.alice.submit(b"long", b"a", b"b", b"c"), stop_and_start,
+         lambda farm: farm.alice.ask(said.Abort, taskid=0)],
+        {0: "aborted", 1: value(b"a"), 2: value(b"b"), 3: value(b"c")},
+    ),
+    "fewer workers": Script(
+        [lambda farm: farm.alice.ask(said.Scale, n=1), lambda farm: farm.alice.submit(b"a", b"b")],
+        {0: value(b"a"), 1: value(b"b")},
+    ),
+}  # fmt: skip
+
+
+def play(script: Script, path: Path, *crashes: tuple[int, str]) -> WireFarm:
+    """Play `script` to its end, with these crashes, and check what must be true however often it was killed."""
+    farm = WireFarm(path, crashes=crashes)
+    try:
+        for step in script.steps:
+            step(farm)
+            farm.pump()
+        farm.pump()
+        check(script, farm)
+    finally:
+        farm.close()
+    return farm
+
+
+def check(script: Script, farm: WireFarm) -> None:
+    told = {**farm.alice.ends, **farm.bob.ends}
+    ended = [taskid for record in farm.store.records() if isinstance(record, Ended) for taskid in record.ids]
+    assert sorted(ended) == sorted(script.ends), "every task ends exactly once"
+    for taskid, end in script.ends.items():
+        assert (told[taskid] if isinstance(end, tuple) else told[taskid][0]) == end
+    for taskid in script.once:
+        assert farm.starts.get(taskid, 0) <= 1, f"task {taskid} ran {farm.starts[taskid]} times"
+    script.check(farm)
+    for client in farm.clients.values():
+        assert not client.unanswered, "every request was answered"
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("when", WHEN)
+def test_one_crash(tmp_path, name, when):
+    n_commits = play(SCRIPTS[name], tmp_path / "undisturbed").n_commits
+    assert n_commits >= 3
+    for crash_at in range(1, n_commits + 1):
+        farm = play(SCRIPTS[name], tmp_path / f"{crash_at}", (crash_at, when))
+        assert farm.n_crashes == 1
+
+
+@pytest.mark.parametrize("name", ["dependencies", "a recovery", "abort of a running task", "what may run only once"])
+@pytest.mark.parametrize(("first", "second"), list(itertools.product(WHEN[:2], WHEN)))
+def test_a_crash_while_it_recovers(tmp_path, name, first, second):
+    n_commits = play(SCRIPTS[name], tmp_path / "undisturbed").n_commits
+    for crash_at in range(2, n_commits + 1, 2):
+        for again_at in (1, 2, 3):
+            play(SCRIPTS[name], tmp_path / f"{crash_at}-{again_at}", (crash_at, first), (again_at, second))
+
+
+def test_crash_after_crash(tmp_path):
+    """Every controller dies at its second commit: its own beginning, and one step forward."""
+    for name, script in SCRIPTS.items():
+        play(script, tmp_path / name, *[(2, "before the send")] * 25)

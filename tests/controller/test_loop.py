@@ -1,0 +1,247 @@
+"""The controller's turns: in which order it hears, and to which connection it answers."""
+
+from __future__ import annotations
+
+import pytest
+
+from taskfc_ext.controller.loop import PROBE_AFTER, SupervisorLost
+from taskfc_ext.errors import StoreError
+from taskfc_ext.protocol import client_messages as said
+from taskfc_ext.protocol import codec
+from taskfc_ext.protocol.client_messages import Clear, ErrorKind, GetLog, ListTasks, Reply
+from taskfc_ext.protocol.payloads import Outcome
+from taskfc_ext.protocol.spec import OnLost
+from taskfc_ext.protocol.worker_messages import Finished, Ready, Run
+from tests.controller.wire import CODE, ERROR, WireFarm, WireWorker
+
+
+@pytest.fixture
+def farm(tmp_path):
+    farm = WireFarm(tmp_path / "journal", n_workers=1)
+    yield farm
+    farm.close()
+
+
+def runs(farm: WireFarm, identity: bytes) -> list[Run]:
+    return [message for message in farm.workers_end.take(identity, codec.to_worker) if isinstance(message, Run)]
+
+
+def test_what_was_meant_for_an_old_connection_never_reaches_the_new_one(farm):
+    """Else the worker would run what it has said, by its `Ready`, that it does not hold and never will."""
+    worker = farm.workers[0]
+    old = worker.identity
+    farm.alice.submit(b"long", b"x", on_lost=OnLost.FAIL)
+    farm.pump()
+    worker.end(Outcome.OK, b"done")  # upon which it is given task 1 ...
+    worker.unacked.clear()
+    worker.connect()  # ... which, on this connection, it does not hold
+    farm.controller.turn()
+    (lost,), (given,) = runs(farm, old), runs(farm, worker.identity)
+    assert lost.ids == given.ids == (1,)
+    assert given.first_lease > lost.first_lease
+
+
+def test_a_result_that_was_sent_before_its_worker_died_counts(farm):
+    worker = farm.workers[0]
+    farm.alice.submit(b"long", on_lost=OnLost.FAIL)
+    farm.pump()
+    worker.end(Outcome.OK, b"just in time")
+    farm.kill(worker)
+    farm.pump()
+    assert farm.alice.ends == {0: ("", b"just in time")}
+
+
+def test_a_worker_is_heard_that_came_with_the_death_of_another(farm):
+    farm.kill(farm.workers[0])
+    farm.alice.submit(b"x")
+    farm.pump()
+    assert farm.alice.ends[0] == ("", b"value of x")
+
+
+def test_a_report_that_contradicts_itself_is_not_heard_and_nothing_breaks(farm):
+    worker = farm.workers[0]
+    farm.alice.submit(b"long")
+    farm.pump()
+    lease = worker.running[0]
+    worker.say(Finished(seq=1, leases=(lease, lease), outcomes=(0, 0), values=(b"", b""), seconds=(0.0, 0.0)))
+    worker.say(said.Ping(seq=1))
+    farm.pump()
+    assert farm.alice.ends == {}
+    worker.end(Outcome.OK, b"value")
+    farm.pump()
+    assert farm.alice.ends[0] == ("", b"value")
+
+
+def test_a_worker_of_another_protocol_is_not_heard(farm):
+    identity = farm.fresh_identity()
+    ready = Ready(protocol=99, worker=0, pid=1, python="3.11")
+    farm.workers_end.arrive(identity, [ready])
+    farm.alice.submit(b"x")
+    farm.pump()
+    assert farm.alice.ends[0] == ("", b"value of x"), "the real one goes on"
+    assert runs(farm, identity) == []
+
+
+def test_a_worker_that_did_not_say_ready_is_not_heard(farm):
+    farm.workers_end.arrive(b"stranger", [Finished(seq=1, leases=(), outcomes=(), values=(), seconds=())])
+    farm.pump()
+    assert farm.workers_end.take(b"stranger", codec.to_worker) == []
+
+
+def test_the_controller_ends_with_its_supervisor(farm):
+    farm.supervisor.shutdown(2)
+    with pytest.raises(SupervisorLost):
+        farm.controller.turn()
+
+
+def test_every_hello_is_welcomed_with_who_is_there(farm):
+    farm.alice.connect()
+    farm.controller.turn()
+    welcome, *_ = farm.clients_end.take(farm.alice.identity, codec.from_controller)
+    assert isinstance(welcome, said.Welcome)
+    assert (welcome.name, welcome.incarnation, welcome.supervisor_pid, welcome.n_workers) == ("t", 1, 1, 1)
+
+
+def test_junk_from_a_client_is_refused_and_others_do_not_notice(farm):
+    farm.clients_end.arrived.append((b"stranger", b"junk"))
+    farm.alice.submit(b"x")
+    farm.pump()
+    (refusal,) = farm.clients_end.take(b"stranger", codec.from_controller)
+    assert refusal.error is ErrorKind.PROTOCOL
+    assert farm.alice.ends[0] == ("", b"value of x")
+
+
+def test_a_client_that_is_gone_is_forgotten_until_it_says_hello(farm):
+    farm.alice.submit(b"long")
+    farm.pump()
+    farm.clients_end.gone.add(farm.alice.identity)
+    farm.workers[0].end(Outcome.OK, b"value")
+    farm.pump()
+    assert not farm.scheduler.farm.sessions[farm.alice.session].connected
+    farm.alice.connect()
+    farm.pump()
+    assert farm.alice.ends[0] == ("", b"value")
+
+
+def test_an_old_connection_of_a_session_is_void_once_it_has_a_new_one(farm):
+    old = farm.alice.identity
+    farm.alice.connect()
+    farm.pump()
+    farm.clients_end.arrive(old, [said.Ping(seq=900)])
+    farm.pump()
+    (refusal,) = farm.clients_end.take(old, codec.from_controller)
+    assert refusal.error is ErrorKind.SAY_HELLO
+
+
+# what only the store has
+
+
+def listed(farm: WireFarm, **filters) -> list[int]:
+    seq = farm.alice.ask(ListTasks, **filters)
+    farm.pump()
+    return [info["taskid"] for info in farm.alice.answers[seq].value]
+
+
+def test_lists_show_finished_and_live_tasks_in_order_and_no_cleared_ones(farm):
+    farm.alice.submit(b"a", b"fail", b"long", name="fit")
+    farm.bob.submit(b"d")
+    farm.pump()
+    assert listed(farm) == [0, 1, 2, 3]
+    assert listed(farm, limit=3) == [1, 2, 3]
+    assert listed(farm, states=("failed",)) == [1]
+    assert listed(farm, states=("running",)) == [2]
+    assert listed(farm, name="fit", states=("failed", "succeeded")) == [0, 1]
+    assert listed(farm, taskids=(0, 3, 77)) == [0, 3]
+    farm.alice.ask(Clear, taskids=(0,))
+    assert listed(farm) == [1, 2, 3]
+    assert listed(farm, taskids=(0, 1)) == [1]
+
+
+def test_a_failed_task_is_listed_with_its_reason(farm):
+    farm.alice.submit(b"fail", priority=3)
+    farm.pump()
+    seq = farm.alice.ask(ListTasks)
+    farm.pump()
+    (info,) = farm.alice.answers[seq].value
+    assert {key: info[key] for key in ("state", "reason", "message", "worker", "attempts", "priority")} == {
+        "state": "failed", "reason": "error", "message": "no luck", "worker": 0, "attempts": 1, "priority": 3,
+    }  # fmt: skip
+
+
+def test_the_log_of_a_finished_task_is_what_it_printed(farm):
+    worker = farm.workers[0]
+    farm.alice.submit(b"long", b"quiet")
+    farm.pump()
+    lease = worker.running[0]
+    worker.running, worker.n_finished = None, 1
+    worker.say(
+        Finished(seq=1, leases=(lease,), outcomes=(1,), values=(ERROR,), seconds=(1.0,), outputs={lease: "printed"})
+    )
+    farm.pump()
+    seqs = [farm.alice.ask(GetLog, taskid=taskid) for taskid in (0, 1)]
+    farm.pump()
+    assert [farm.alice.answers[seq] for seq in seqs] == [Reply(seqs[0], "printed"), Reply(seqs[1], "")]
+
+
+def test_results_that_are_cleared_while_they_are_asked_for_break_nothing(farm):
+    farm.alice.submit(b"a")
+    farm.pump()
+    farm.alice.ask(said.GetResults, taskids=(0,))
+    farm.bob.ask(Clear)
+    farm.pump()
+    assert not farm.scheduler.farm.knows(0)
+
+
+def test_inputs_that_are_cleared_when_their_task_has_ended_in_the_same_turn_break_nothing(farm):
+    farm.alice.submit(b"a")
+    farm.pump()
+    worker = farm.workers[0]
+    farm.alice.submit(b"b", inputs=(0,), on_lost=OnLost.FAIL)
+    worker.started = 10**6
+    del farm.workers[0]
+    farm.controller.turn()
+    farm.workers[0] = worker
+    farm.bob.ask(Clear)
+    farm.kill(worker)
+    farm.pump()
+    assert farm.alice.ends[1][0] == "lost"
+
+
+def test_only_small_code_is_kept_in_memory(farm):
+    answers = farm.controller._answers
+    big = b"b" * (2**20 + 1)
+    digests = [b"%016d" % i for i in range(70)]
+    farm.alice.say(*[said.Define(digest, b"small") for digest in digests], said.Define(b"B" * 16, big))
+    farm.pump()
+    for digest in digests:
+        assert answers._code(digest) == b"small"
+    assert answers._code(b"B" * 16) == big
+    assert len(answers._small_code) == 64
+    assert b"B" * 16 not in answers._small_code
+    assert answers._code(CODE) == b"code"
+
+
+def test_a_store_that_is_damaged_is_said_to_be(farm):
+    farm.store._db.execute("UPDATE journal SET body = x'c1' WHERE kind = 7")
+    with pytest.raises(StoreError, match="damaged"):
+        list(farm.store.records())
+
+
+def test_a_new_worker_takes_over(farm):
+    farm.alice.submit(b"die once", b"x", b"y")
+    farm.pump()
+    assert sorted(farm.alice.ends) == [0, 1, 2]
+    assert isinstance(farm.workers[1], WireWorker)
+
+
+def test_a_client_that_went_silently_is_found_out_by_a_probe(farm):
+    farm.pump()
+    connections = farm.controller._connections
+    assert farm.alice.identity in connections
+    farm.clients_end.gone.add(farm.alice.identity)
+    for connection in connections.values():
+        connection.heard_at -= 2 * PROBE_AFTER
+    farm.controller._next_housekeeping = 0.0
+    farm.controller.turn()
+    assert farm.alice.identity not in connections
+    assert not farm.scheduler.farm.sessions[farm.alice.session].connected

@@ -1,0 +1,416 @@
+"""A farm around a real `Controller` and a real store, in one process: routers that only hold frames, clients and
+workers that speak the protocol, a supervisor at the other end of a real socket pair, and a store that can crash.
+
+Nothing waits: the controller turns only while something is there for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import socket
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+
+from taskfc_ext.controller.loop import Controller
+from taskfc_ext.core.scheduler import Scheduler
+from taskfc_ext.core.validate import validate
+from taskfc_ext.drivers.store import Store
+from taskfc_ext.protocol import client_messages as said
+from taskfc_ext.protocol import codec
+from taskfc_ext.protocol.ids import PROTOCOL
+from taskfc_ext.protocol.payloads import Failure, Outcome, Reason, encode_failure
+from taskfc_ext.protocol.spec import Kind, Spec
+from taskfc_ext.protocol.supervisor_messages import Farm, Noted, SetWorkers, Shutdown, StopAttempt, WorkerDown, WorkerUp
+from taskfc_ext.protocol.worker_messages import Committed, Finished, Ready, Returned, Run, Started
+
+CODE = b"c" * 16
+PYTHON = ".".join(platform.python_version_tuple()[:2])
+ERROR = encode_failure(Failure(Reason.ERROR, "no luck"))
+
+
+class Crash(Exception):
+    """The controller was killed."""
+
+
+class CrashingStore(Store):
+    """A store whose process dies at a chosen commit: before it, or after it and before anything was sent."""
+
+    def __init__(self, path: Path, crash_at: int = 0, when: str = "") -> None:
+        super().__init__(path)
+        self.n_commits = 0
+        self.crashes = False
+        self.crash_at = crash_at
+        self.when = when
+
+    def commit(self, records) -> None:
+        self.n_commits += 1
+        self.crashes = self.n_commits == self.crash_at  # `when` says whether before it, after it, or after the sends
+        if self.crashes and self.when == "before the commit":
+            raise Crash
+        super().commit(records)
+        if self.crashes and self.when == "before the send":
+            raise Crash
+
+    def after_send(self) -> None:
+        if self.crashes:
+            raise Crash
+
+
+class HeldFrames:
+    """Stands where a `Router` does; a pipe makes it readable."""
+
+    path = Path("/nowhere")
+
+    def __init__(self) -> None:
+        self.socket, self._write = os.pipe()
+        self.arrived: deque[tuple[bytes, bytes]] = deque()
+        self.sent: dict[bytes, list[bytes]] = {}
+        self.gone: set[bytes] = set()
+
+    def arrive(self, identity: bytes, messages) -> None:
+        self.arrived.append((identity, codec.encode(messages)))
+        os.write(self._write, b"x")
+
+    def receive(self, at_most: int) -> list[tuple[bytes, bytes]]:
+        taken = [self.arrived.popleft() for _ in range(min(at_most, len(self.arrived)))]
+        if taken:
+            os.read(self.socket, len(taken))
+        return taken
+
+    def send(self, identity: bytes, frame: bytes) -> bool:
+        if identity in self.gone:
+            raise ConnectionError
+        self.sent.setdefault(identity, []).append(frame)
+        return True
+
+    def take(self, identity: bytes, decoder) -> list:
+        return [message for frame in self.sent.pop(identity, []) for message in decoder.decode(frame)]
+
+    def rebind_if_vanished(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        os.close(self.socket)
+        os.close(self._write)
+
+
+class WireWorker:
+    """A worker: runs what it holds, one at a time; what it does is said by the task's body."""
+
+    def __init__(self, farm: WireFarm, worker: int) -> None:
+        self.farm = farm
+        self.worker = worker
+        self.queue: deque = deque()
+        self.running: tuple | None = None
+        self.started = 0
+        self.unacked: list[Finished] = []
+        self.n_finished = 0
+        self.connect()
+
+    def connect(self) -> None:
+        self.identity = self.farm.fresh_identity()
+        held = [lease for lease, *_ in self.queue] + [lease for report in self.unacked for lease in report.leases]
+        held += [self.running[0]] if self.running else []
+        ready = Ready(protocol=PROTOCOL, worker=self.worker, pid=1, python="3.11", leases=tuple(sorted(held)))
+        self.say(ready, *self.unacked)
+        if self.running:
+            self.say(Started(self.running[0], 1.0))
+
+    def say(self, *messages) -> None:
+        self.farm.workers_end.arrive(self.identity, messages)
+
+    def work(self) -> bool:
+        """Read what came and run what can be run; return whether anything was done."""
+        messages = self.farm.workers_end.take(self.identity, codec.to_worker)
+        for message in messages:
+            if isinstance(message, Run):
+                leases = range(message.first_lease, message.first_lease + len(message.ids))
+                self.queue.extend(zip(leases, message.ids, message.bodies, strict=True))
+                self.farm.inputs.update(dict.fromkeys(message.ids, message.inputs))
+            elif isinstance(message, Committed):
+                self.unacked = [report for report in self.unacked if report.seq > message.seq]
+        if self.running or not self.queue:
+            return bool(messages)
+        self._run(*self.queue.popleft())
+        return True
+
+    def _run(self, lease: int, taskid: int, body: bytes) -> None:
+        self.started = lease
+        self.running = (lease, taskid, body)
+        n = self.farm.starts[taskid] = self.farm.starts.get(taskid, 0) + 1
+        if body == b"long":
+            self.say(Started(lease))
+            if self.queue:
+                returned = tuple(lease for lease, *_ in self.queue)
+                self.queue.clear()
+                self.say(Returned(returned))
+        elif body == b"die" or (body == b"die once" and n == 1):
+            self.farm.kill(self)
+        elif body == b"fail" or (body == b"fail once" and n == 1):
+            self.end(Outcome.ERROR, ERROR)
+        else:
+            self.end(Outcome.OK, b"value of " + body)
+
+    def end(self, outcome: Outcome, value: bytes) -> None:
+        lease, *_ = self.running
+        self.running = None
+        self.n_finished += 1
+        report = Finished(seq=self.n_finished, leases=(lease,), outcomes=(outcome,), values=(value,), seconds=(0.001,))
+        self.unacked.append(report)
+        self.say(report)
+
+
+class WireClient:
+    """A client: keeps what is unanswered and asks again on a new connection."""
+
+    def __init__(self, farm: WireFarm, session: str) -> None:
+        self.farm = farm
+        self.session = session
+        self.seq = 0
+        self.unanswered: dict[int, said.Request] = {}
+        self.answers: dict[int, object] = {}
+        self.ends: dict[int, tuple[str, bytes]] = {}
+        self.mine: set[int] = set()
+        self.stopped = False
+        self.connect()
+
+    def connect(self) -> None:
+        self.identity = self.farm.fresh_identity()
+        hello = said.Hello(PROTOCOL, "0", PYTHON, self.session)
+        self.say(hello, said.Define(CODE, b"code"), *(self.unanswered[seq] for seq in sorted(self.unanswered)))
+        if self.mine - self.ends.keys():
+            self.ask(said.GetResults, taskids=tuple(sorted(self.mine - self.ends.keys())), watch=True)
+
+    def say(self, *messages) -> None:
+        self.farm.clients_end.arrive(self.identity, messages)
+
+    def ask(self, kind, **fields) -> int:
+        self.seq += 1
+        message = self.unanswered[self.seq] = kind(seq=self.seq, acked=min(self.unanswered, default=self.seq), **fields)
+        self.say(message)
+        return self.seq
+
+    def submit(self, *bodies: bytes, name=None, after=(), inputs=(), after_any=False, **options) -> int:
+        spec = Spec(**{"kind": Kind.FUNCTION, "code": CODE, "label": "f", **options})
+        fields = {"name": name, "after": after, "inputs": inputs, "after_any": after_any}
+        return self.ask(said.Submit, spec=spec, bodies=bodies, **fields)
+
+    def hear(self) -> bool:
+        messages = self.farm.clients_end.take(self.identity, codec.from_controller)
+        for message in messages:
+            match message:
+                case said.Accepted(seq, first):
+                    self.mine.update(range(first, first + len(self._asked(seq, message).bodies)))
+                case said.Reply(seq) | said.Refused(seq):
+                    self._asked(seq, message)
+                case said.Ended():
+                    for taskid, reason, value in zip(message.ids, message.reasons, message.values, strict=True):
+                        assert self.ends.setdefault(taskid, (reason, value)) == (reason, value), "two different ends"
+                case said.Stopping():
+                    self.stopped = True
+        self.farm.resubscribe(self, messages)
+        return bool(messages)
+
+    def _asked(self, seq: int, answer):
+        first = self.answers.setdefault(seq, answer)
+        if seq not in self.unanswered:
+            assert first == answer, "a repeat was answered differently"
+        return self.unanswered.pop(seq, None) or self.farm.history[self.session, seq]
+
+
+class WireFarm:
+    """Everything, with a controller that can be killed at any commit and started again."""
+
+    def __init__(self, path: Path, *, n_workers: int = 2, crashes: Iterable[tuple[int, str]] = ()) -> None:
+        self.path = path
+        self.crashes = iter(crashes)
+        self.starts: dict[int, int] = {}
+        self.inputs: dict[int, tuple] = {}
+        self.history: dict[tuple[str, int], said.Request] = {}
+        self.downs: dict[int, WorkerDown] = {}
+        self.workers: dict[int, WireWorker] = {}
+        self.n_identities = 0
+        self.n_crashes = 0
+        self.n_commits = 0
+        self.next_worker = n_workers
+        self.n_wanted = n_workers
+        self.plan: tuple[int, str] | None = None
+        self.alive = set(range(n_workers))
+        self.clients: dict[str, WireClient] = {}
+        self.ended = False
+        self._start()
+        for worker in range(n_workers):
+            self.workers[worker] = WireWorker(self, worker)
+        for session in ("a" * 16, "b" * 16):
+            self.clients[session] = WireClient(self, session)
+        self.alice, self.bob = self.clients.values()
+        self.pump()
+
+    def fresh_identity(self) -> bytes:
+        self.n_identities += 1
+        return b"%d" % self.n_identities
+
+    # the controller's life
+
+    def _start(self) -> None:
+        crash_at, when = self.plan = self.plan or next(self.crashes, (0, ""))
+        self.clients_end, self.workers_end = HeldFrames(), HeldFrames()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.supervisor, self._controllers_end = ours, theirs
+        self.store = CrashingStore(self.path, crash_at, when)
+        self.scheduler = Scheduler(self.store.records())
+        self.controller = Controller("t", self.scheduler, self.store, self.clients_end, self.workers_end, theirs)
+        alive = tuple(WorkerUp(worker, 100) for worker in sorted(self.alive))
+        self._tell(Farm(supervisor_pid=1, n_workers=self.n_wanted, alive=alive, dead=tuple(self.downs.values())))
+        try:
+            self.controller.begin()
+            self.store.after_send()
+            self.controller.meet_supervisor()
+            self.store.after_send()
+        except Crash:
+            self._die()
+            self._start()
+
+    def _tell(self, message) -> None:
+        self.supervisor.send(codec.encode([message]))
+
+    def _die(self) -> None:
+        """Let go of everything, as a killed process does."""
+        crash_at, when = self.plan
+        self.plan = None if self.store.crashes else (crash_at - self.store.n_commits, when)
+        self.n_crashes += self.store.crashes
+        self.n_commits += self.store.n_commits
+        self.store._checkpoints.close()
+        self.store._db.close()
+        for end in (self.clients_end, self.workers_end, self.supervisor, self._controllers_end):
+            end.close()
+
+    def _recover(self) -> None:
+        if self.store.when != "after the send, and all of it is lost":
+            self._overhear()
+        self._die()
+        self._start()
+        self._check_promises()
+        for worker in self.workers.values():
+            worker.connect()
+        for client in self.clients.values():
+            for message in client.unanswered.values():
+                self.history[client.session, message.seq] = message
+            client.unanswered = {s: m for s, m in client.unanswered.items() if not isinstance(m, said.GetResults)}
+            client.connect()
+
+    def _overhear(self) -> None:
+        """Let everyone read what was sent before the controller died, and act on it."""
+        self._supervise()
+        for client in self.clients.values():
+            client.hear()
+        for worker in list(self.workers.values()):
+            worker.work()
+
+    def _check_promises(self) -> None:
+        """Check that the store knows of everything that anybody was told."""
+        farm = self.scheduler.farm
+        for client in self.clients.values():
+            for taskid, (reason, _) in client.ends.items():
+                assert not farm.knows(taskid) or farm.end_of(taskid) == reason, f"task {taskid} was told ended"
+            assert all(0 <= taskid < farm.next_id for taskid in (*client.mine, *client.ends)), (
+                "an id was told too early"
+            )
+        for worker in self.workers.values():
+            assert all(lease < farm.next_lease for lease, *_ in worker.queue), "a lease was sent too early"
+            assert worker.started < farm.next_lease, "a task was started too early"
+
+    def close(self) -> None:
+        self._die()
+
+    # turning
+
+    def pump(self) -> None:
+        """Let everyone do what they can, until nobody has anything to do."""
+        while True:
+            try:
+                while self._has_input() and not self.ended:
+                    self.controller.turn()
+                    self.ended = self.controller._ended
+                    self.store.after_send()
+            except Crash:
+                self._recover()
+                continue
+            busy = self._supervise()
+            for client in self.clients.values():
+                busy |= client.hear()
+            for worker in list(self.workers.values()):
+                busy |= worker.work()
+            if not busy and not (self._has_input() and not self.ended):
+                break
+        validate(self.scheduler.farm)
+
+    def _has_input(self) -> bool:
+        if self.clients_end.arrived or self.workers_end.arrived or self.controller._effects:
+            return True
+        with contextlib.suppress(BlockingIOError):
+            return bool(self._controllers_end.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        return False
+
+    def _supervise(self) -> bool:
+        n = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                for message in codec.to_supervisor.decode(self.supervisor.recv(2**20, socket.MSG_DONTWAIT)):
+                    n += 1
+                    self._obey(message)
+        return bool(n)
+
+    def _obey(self, message) -> None:
+        match message:
+            case Noted(workers):
+                for worker in workers:
+                    self.downs.pop(worker, None)
+            case StopAttempt(worker, lease):
+                known = self.workers.get(worker)
+                if known and known.running and known.running[0] == lease:
+                    known.end(Outcome.INTERRUPTED, ERROR)
+            case SetWorkers(n, retire):
+                self.n_wanted = n
+                for worker in retire:
+                    if worker in self.workers:
+                        self.kill(self.workers[worker], planned=True, replace=False)
+            case Shutdown():
+                for worker in list(self.workers.values()):
+                    self.kill(worker, planned=True, replace=False)
+
+    def kill(self, worker: WireWorker, *, planned: bool = False, replace: bool = True) -> None:
+        down = WorkerDown(
+            worker=worker.worker, pid=1, started=worker.started, running=worker.running is not None, note="killed",
+            planned=planned,
+        )  # fmt: skip
+        del self.workers[worker.worker]
+        self.alive.discard(worker.worker)
+        self.downs[worker.worker] = down
+        self._tell(down)
+        if replace:
+            self.join()
+
+    def join(self) -> None:
+        worker, self.next_worker = self.next_worker, self.next_worker + 1
+        self.alive.add(worker)
+        self._tell(WorkerUp(worker, 100))
+        self.workers[worker] = WireWorker(self, worker)
+
+    def start_again(self) -> None:
+        """Start the farm anew after a stop."""
+        self.ended = False
+        self._recover()
+        while len(self.workers) < 2:
+            self.join()
+        self.pump()
+
+    def resubscribe(self, client: WireClient, messages) -> None:
+        """Ask for the ends of what was accepted on an earlier connection, as a client does after a resend."""
+        accepted = [m for m in messages if isinstance(m, said.Accepted) and (client.session, m.seq) in self.history]
+        missing = client.mine - client.ends.keys()
+        if accepted and missing:
+            client.ask(said.GetResults, taskids=tuple(sorted(missing)), watch=True)

@@ -1,0 +1,219 @@
+"""A conversation with a bare scheduler: the words of clients, workers and supervisor, without any of them.
+
+`Conversation.tell` hands in one event and returns its effects; the farm's invariants are checked after each, and the
+records are kept, so that a test can restart the scheduler from them at any moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from taskfc_ext.core.effects import ClientSend, Effects, SendRun, SupervisorSend, WorkerSend
+from taskfc_ext.core.events import FromClient, FromParent, FromWorker, Now, PeerLost, Tick
+from taskfc_ext.core.scheduler import Scheduler
+from taskfc_ext.core.validate import validate
+from taskfc_ext.protocol import client_messages as said
+from taskfc_ext.protocol.ids import PROTOCOL, Session, WorkerId
+from taskfc_ext.protocol.payloads import Failure, Outcome, Reason, encode_failure
+from taskfc_ext.protocol.records import Record, decode_record, encode_record
+from taskfc_ext.protocol.spec import Kind, Spec
+from taskfc_ext.protocol.supervisor_messages import Farm, WorkerDown, WorkerUp
+from taskfc_ext.protocol.worker_messages import Finished, Ready, Returned, Run, Started
+
+CODE = b"c" * 16
+ALICE = "a" * 16
+BOB = "b" * 16
+ERROR = encode_failure(Failure(Reason.ERROR, "no luck", type_name="ValueError"))
+
+
+def spec(**options: object) -> Spec:
+    """Return a spec of the function `f`."""
+    return Spec(**{"kind": Kind.FUNCTION, "code": CODE, "label": "f", **options})
+
+
+class Conversation:
+    """One scheduler, told what happens; time goes only where a test moves it."""
+
+    def __init__(self, *, workers: int = 0, records: Iterable[Record] = (), **options: object) -> None:
+        self.options = options
+        self.now = 1000.0
+        self.records: list[Record] = list(records)
+        self.scheduler = Scheduler(self.records, **options)
+        self.checked = True
+        self.seqs: dict[str, int] = {}
+        self.finished_seq: dict[int, int] = {}
+        self.keep(self.scheduler.begin(self.time))
+        self.tell(FromParent(Farm(supervisor_pid=1, n_workers=workers, alive=(), dead=())))
+        for session in (ALICE, BOB):
+            self.hello(session)
+        self.client(ALICE, said.Define(CODE, b"code of f"))
+        for worker in range(workers):
+            self.join(worker)
+
+    @property
+    def time(self) -> Now:
+        return Now(self.now, 1_700_000_000.0 + self.now)
+
+    @property
+    def farm(self):
+        return self.scheduler.farm
+
+    def keep(self, effects: Effects) -> Effects:
+        self.records += [decode_record(encode_record(record)) for record in effects.records]
+        return effects
+
+    def tell(self, event) -> Effects:
+        effects = self.keep(self.scheduler.handle(event, self.time))
+        if self.checked:
+            validate(self.scheduler.farm)
+        return effects
+
+    def restart(self, alive: Iterable[int] = (), dead: Iterable[WorkerDown] = (), n_workers: int = 0) -> Effects:
+        """Let a new controller take over, which has nothing but what was recorded; the clients say hello to it.
+
+        Return the effects of the supervisor's first word.
+        """
+        self.scheduler = Scheduler(self.records, **self.options)
+        self.keep(self.scheduler.begin(self.time))
+        ups = tuple(WorkerUp(worker, 100 + worker) for worker in alive)
+        n_workers = n_workers or len(ups)
+        effects = self.tell(FromParent(Farm(supervisor_pid=1, n_workers=n_workers, alive=ups, dead=tuple(dead))))
+        for session in (ALICE, BOB):
+            self.hello(session)
+        return effects
+
+    # clients
+
+    def hello(self, session: str = ALICE) -> Effects:
+        return self.tell(FromClient(Session(session), said.Hello(PROTOCOL, "0", "3.11", session, owner=session[0])))
+
+    def client(self, session: str, message: said.ClientMessage) -> Effects:
+        return self.tell(FromClient(Session(session), message))
+
+    def ask(self, kind: type[said.Request], session: str = ALICE, **fields: object) -> Effects:
+        seq = self.seqs[session] = self.seqs.get(session, 0) + 1
+        return self.client(session, kind(seq=seq, **fields))
+
+    def submit(self, n: int = 1, session: str = ALICE, *, name=None, after=(), after_any=False, inputs=(), **options):
+        """Submit `n` tasks; return their ids."""
+        first = self.farm.next_id
+        bodies = tuple(b"body %d" % i for i in range(first, first + n))
+        fields = {"name": name, "after": after, "after_any": after_any, "inputs": inputs}
+        effects = self.ask(said.Submit, session, spec=spec(**options), bodies=bodies, **fields)
+        accepted = [m for m in messages_to(effects, session) if isinstance(m, said.Accepted)]
+        assert accepted, messages_to(effects, session)
+        assert accepted[0].first == first
+        return list(range(first, first + n))
+
+    def reply(self, value: object = None, session: str = ALICE) -> said.Reply:
+        """Return the answer to the last request of `session`, if it is `value`."""
+        return said.Reply(self.seqs[session], value)
+
+    def lose_client(self, session: str = ALICE) -> Effects:
+        return self.tell(PeerLost(Session(session)))
+
+    # workers
+
+    def join(self, worker: int) -> Effects:
+        self.up(worker)
+        return self.ready(worker)
+
+    def up(self, worker: int) -> Effects:
+        """Let a worker process be started that has not said anything yet."""
+        return self.tell(FromParent(WorkerUp(worker, 100 + worker)))
+
+    def ready(self, worker: int, leases: tuple[int, ...] = ()) -> Effects:
+        return self.worker(worker, Ready(protocol=PROTOCOL, worker=worker, pid=100, python="3.11", leases=leases))
+
+    def worker(self, worker: int, message) -> Effects:
+        return self.tell(FromWorker(WorkerId(worker), message))
+
+    def held(self, worker: int) -> list[int]:
+        """Return the leases that the scheduler thinks this worker holds."""
+        return list(self.farm.workers[worker].leases)
+
+    def lease_of(self, taskid: int) -> int:
+        return self.farm.tasks[taskid].lease
+
+    def start(self, worker: int, lease: int | None = None, elapsed: float = 0.0) -> Effects:
+        return self.worker(worker, Started(self.held(worker)[0] if lease is None else lease, elapsed))
+
+    def finish(
+        self,
+        worker: int,
+        leases: Iterable[int] | None = None,
+        outcome: Outcome = Outcome.OK,
+        value: bytes | None = None,
+        seconds: float = 0.5,
+    ) -> Effects:
+        """Let the worker report the first lease that it holds, or `leases`."""
+        leases = tuple(self.held(worker)[:1] if leases is None else leases)
+        seq = self.finished_seq[worker] = self.finished_seq.get(worker, 0) + 1
+        if value is None:
+            value = {Outcome.OK: b"value", Outcome.REFUSED: b"no gpu", Outcome.NOT_NOW: b"busy"}.get(outcome, ERROR)
+        n = len(leases)
+        report = Finished(seq=seq, leases=leases, outcomes=(outcome,) * n, values=(value,) * n, seconds=(seconds,) * n)
+        return self.worker(worker, report)
+
+    def give_back(self, worker: int, leases: Iterable[int]) -> Effects:
+        return self.worker(worker, Returned(tuple(leases)))
+
+    def die(self, worker: int, *, started: int | None = None, running: bool = True, planned: bool = False) -> Effects:
+        """Let the worker die: by default in the first lease that it holds."""
+        if started is None:
+            started = next(iter(self.held(worker)), 0) if worker in self.farm.workers else 0
+        down = WorkerDown(worker=worker, pid=0, started=started, running=running, note="SIGKILL", planned=planned)
+        return self.tell(FromParent(down))
+
+    # time
+
+    def wait(self, seconds: float) -> Effects:
+        """Let time pass."""
+        self.now += seconds
+        return self.tell(Tick())
+
+    def state(self, taskid: int) -> str:
+        """Return the state of a task as clients see it, with the reason of a failure."""
+        ended = self.farm.end_of(taskid)
+        if ended is None:
+            return self.farm.tasks[taskid].state.value
+        return ended or "succeeded"
+
+
+def messages_to(effects: Effects, session: str = ALICE) -> list:
+    return [send.message for send in effects.sends if isinstance(send, ClientSend) and send.session == session]
+
+
+def orders_to(effects: Effects, worker: int) -> list:
+    return [send.message for send in effects.sends if isinstance(send, WorkerSend) and send.worker == worker]
+
+
+def runs_to(effects: Effects, worker: int) -> list[Run]:
+    orders = orders_to(effects, worker)
+    return [order.run if isinstance(order, SendRun) else order for order in orders if isinstance(order, Run | SendRun)]
+
+
+def to_supervisor(effects: Effects) -> list:
+    return [send.message for send in effects.sends if isinstance(send, SupervisorSend)]
+
+
+def given(effects: Effects) -> list[tuple[int, int]]:
+    """Return (worker, task) for all that was given out."""
+    return [
+        (send.worker, taskid)
+        for send in effects.sends
+        if isinstance(send, WorkerSend) and isinstance(send.message, Run | SendRun)
+        for taskid in (send.message.run if isinstance(send.message, SendRun) else send.message).ids
+    ]
+
+
+def held_order(talk: Conversation, workers: Iterable[int] = ()) -> list[int]:
+    """Let one worker take everything there is, one by one, and return the tasks in that order."""
+    for worker in workers:
+        talk.join(worker)
+    worker = next(iter(talk.farm.workers))
+    order = []
+    while talk.held(worker):
+        order.append(next(iter(talk.farm.workers[worker].leases.values())))
+        talk.finish(worker, seconds=1.0)
+    return order

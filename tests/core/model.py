@@ -1,0 +1,168 @@
+"""What must become of each task: a reference that knows neither queue, nor messages, nor records.
+
+It is told what was asked for and what happened to the attempts, in the order in which the controller heard of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from taskfc_ext.protocol.payloads import Outcome
+from taskfc_ext.protocol.spec import OnLost, Spec
+
+MAX_DEATHS = 3
+UNREACHABLE_AFTER = 30.0
+REFUSALS = (Outcome.REFUSED, Outcome.NOT_NOW)
+
+
+@dataclass
+class Expected:
+    """One task; `end` is the reason of its end, "" for a success, `None` before."""
+
+    taskid: int
+    session: str
+    main: Spec
+    parents: frozenset[int]
+    needed: frozenset[int]
+    lease: int = 0
+    worker: int = -1
+    retries: int = 0
+    deaths: int = 0
+    recovering: bool = False
+    aborting: bool = False
+    timed_out: bool = False
+    not_before: float = 0.0
+    refused: dict[int, tuple[Outcome, float]] = field(default_factory=dict)
+    clock: float | None = None
+    fresh_starts: int = 0
+    end: str | None = None
+
+    @property
+    def spec(self) -> Spec:
+        return self.main.recovery.spec if self.recovering else self.main
+
+
+class Model:
+    """The tasks, and the rules."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[int, Expected] = {}
+        self.cleared: set[int] = set()
+        self.now = 0.0
+
+    def live(self) -> list[Expected]:
+        return [task for task in self.tasks.values() if task.end is None]
+
+    def held_by(self, worker: int) -> list[Expected]:
+        return [task for task in self.live() if task.lease and task.worker == worker]
+
+    def waits(self, task: Expected) -> bool:
+        return any(self.tasks[parent].end is None for parent in task.parents)
+
+    def runnable(self, now: float) -> list[Expected]:
+        return [task for task in self.live() if not task.lease and not self.waits(task) and task.not_before <= now]
+
+    # what is asked for
+
+    def submit(self, ids, session: str, spec: Spec, after, after_any: bool, inputs) -> None:
+        needed = frozenset(inputs if after_any else (*after, *inputs))
+        for taskid in ids:
+            self.tasks[taskid] = Expected(taskid, session, spec, frozenset((*after, *inputs)), needed)
+        if any(self.tasks[parent].end for parent in needed):
+            for taskid in ids:
+                self._end(self.tasks[taskid], "dependency")
+
+    def abort(self, taskid: int) -> None:
+        task = self.tasks[taskid]
+        task.aborting = True
+        if not task.lease:
+            self._end(task, "aborted")
+
+    # what happens to an attempt
+
+    def given(self, taskid: int, lease: int, worker: int) -> None:
+        task = self.tasks[taskid]
+        task.refused.pop(worker, None)
+        task.lease, task.worker, task.timed_out = lease, worker, False
+
+    def finished(self, task: Expected, outcome: Outcome, now: float) -> None:
+        worker = task.worker
+        self._released(task)
+        if self._stopped(task):
+            return
+        if outcome in REFUSALS:
+            task.refused[worker] = (outcome, now)
+            task.fresh_starts += 1
+            return
+        task.clock = None
+        if outcome is Outcome.OK:
+            self._end(task, "")
+        elif outcome is Outcome.INTERRUPTED:
+            if task.spec.timeout is not None:
+                self._failed(task, "timeout", now)
+            elif task.spec.on_lost is OnLost.FAIL:
+                self._failed(task, "lost", now)
+        else:
+            self._failed(task, "error", now, retryable=outcome is Outcome.ERROR)
+
+    def given_back(self, task: Expected, now: float) -> None:
+        self._released(task)
+        if not self._stopped(task):
+            task.clock = None
+
+    def died(self, task: Expected, now: float, *, may_have_started: bool, blamed: bool) -> None:
+        self._released(task)
+        if self._stopped(task):
+            return
+        task.clock = None
+        if may_have_started and task.spec.on_lost is OnLost.FAIL:
+            self._failed(task, "lost", now)
+        elif blamed and task.deaths + 1 == MAX_DEATHS:
+            self._failed(task, "poisoned", now)
+        elif blamed:
+            task.deaths += 1
+
+    def forgive(self, worker: int | None = None) -> None:
+        """All workers, or this one, are to be asked again."""
+        for task in self.tasks.values():
+            if worker is None:
+                task.refused, task.clock = {}, None
+            elif task.refused.pop(worker, None):
+                task.clock = None
+
+    def unreachable(self, task: Expected) -> None:
+        self._end(task, "unreachable")
+
+    # consequences
+
+    def _released(self, task: Expected) -> None:
+        task.lease, task.worker = 0, -1
+
+    def _stopped(self, task: Expected) -> bool:
+        if task.aborting:
+            self._end(task, "aborted")
+        elif task.timed_out:
+            self._failed(task, "timeout", self.now)
+        return task.aborting or task.timed_out
+
+    def _failed(self, task: Expected, reason: str, now: float, *, retryable: bool = True) -> None:
+        retryable = retryable and (reason != "timeout" or task.spec.retry_timeouts)
+        task.clock = None
+        if retryable and reason in ("error", "timeout") and task.retries < task.spec.retries:
+            task.retries += 1
+            task.fresh_starts += 1
+            task.not_before = now + task.spec.backoff * 2 ** (task.retries - 1) if task.spec.backoff else 0.0
+        elif task.main.recovery is not None and not task.recovering:
+            task.recovering, task.retries, task.deaths, task.refused = True, 0, 0, {}
+            task.fresh_starts += 1
+        else:
+            self._end(task, reason)
+
+    def _end(self, task: Expected, reason: str) -> None:
+        todo = [(task, reason)]
+        while todo:
+            task, reason = todo.pop()
+            task.end = reason
+            if reason:
+                children = [child for child in self.live() if task.taskid in child.needed]
+                todo += [(child, "dependency") for child in children]

@@ -1,0 +1,367 @@
+"""The scheduler in a physical world, doing whatever can happen, in any order, against a model."""
+
+from __future__ import annotations
+
+import os
+
+import hypothesis.strategies as st
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from taskfc_ext.core.events import FromClient, FromWorker
+from taskfc_ext.protocol import client_messages as said
+from taskfc_ext.protocol.ids import Session, WorkerId
+from taskfc_ext.protocol.payloads import Outcome
+from taskfc_ext.protocol.spec import Kind, OnLost, Recovery, Spec
+from taskfc_ext.protocol.supervisor_messages import WorkerDown, WorkerUp
+from taskfc_ext.protocol.worker_messages import Finished, PropertiesChanged
+from tests.core.conversation import CODE
+from tests.core.world import DEPEND, RECOVERY_CODE, World
+
+EXAMPLES = {"dev": 100, "ci": 600, "nightly": 20_000}
+"""By profile; 600 take 25 s of one core. `TASKFC_HYPOTHESIS` says another number."""
+
+
+def n_examples() -> int:
+    profile = os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev")
+    return int(os.environ.get("TASKFC_HYPOTHESIS") or EXAMPLES.get(profile, EXAMPLES["dev"]))
+
+
+clients = st.sampled_from(["a" * 16, "b" * 16])
+pick = st.integers(0, 1_000_000)
+recoveries = st.none() | st.builds(
+    lambda retries, on_lost: Recovery(
+        Spec(kind=Kind.FUNCTION, code=RECOVERY_CODE, label="r", retries=retries, on_lost=on_lost), b"recovery"
+    ),
+    st.integers(0, 1),
+    st.sampled_from(OnLost),
+)
+specs = st.builds(
+    Spec,
+    kind=st.just(Kind.FUNCTION),
+    code=st.just(CODE),
+    label=st.just("f"),
+    retries=st.integers(0, 2),
+    timeout=st.sampled_from([None, None, 5.0]),
+    retry_timeouts=st.booleans(),
+    priority=st.sampled_from([0, 0, 1]),
+    on_lost=st.sampled_from(OnLost),
+    backoff=st.sampled_from([0.0, 0.0, 4.0]),
+    depend=st.sampled_from([None, None, DEPEND]),
+    recovery=recoveries,
+)
+seconds = st.sampled_from([0.0001, 0.001, 1.0])
+outcomes = st.sampled_from([Outcome.OK, Outcome.OK, *Outcome])
+
+
+class SchedulerMachine(RuleBasedStateMachine):
+    """Rules are what can happen; which worker or task it happens to is drawn by position."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+        for _ in range(2):
+            self.world.join()
+            self.world.connect(self.world.workers[self.world.next_worker - 1])
+
+    def one_of(self, things, n):
+        things = list(things)
+        return things[n % len(things)] if things else None
+
+    def client(self, name):
+        client = self.world.clients[name]
+        if not client.connected:
+            self.world.hello(client)
+        return client
+
+    # clients
+
+    @rule(name=clients, spec=specs, n=st.integers(1, 4), picks=st.lists(pick, max_size=2), after_any=st.booleans(),
+          inputs=st.booleans(), by_seq=st.booleans())  # fmt: skip
+    def submit(self, name, spec, n, picks, after_any, inputs, by_seq):
+        world = self.world
+        client = self.client(name)
+        known = [taskid for taskid in world.model.tasks if taskid not in world.model.cleared]
+        parents = tuple(dict.fromkeys(self.one_of(known, p) for p in picks if known))
+        after, needed = (parents[:1], parents[1:]) if inputs else (parents, ())
+        refs = tuple(self.by_seq(client, taskid) for taskid in after) if by_seq else after
+        first = world.scheduler.farm.next_id
+        ids = range(first, first + n)
+        world.model.submit(ids, name, spec, after, after_any, needed)
+        client.mine.update(ids)
+        bodies = (b"body",) * n
+        answer = world.ask(
+            client, said.Submit, spec=spec, bodies=bodies, after=refs, after_any=after_any, inputs=needed
+        )
+        assert answer == said.Accepted(client.seq, first)
+
+    def by_seq(self, client, taskid):
+        """Name a task by the submission that it was part of, where this client may."""
+        for seq, answer in client.answers.items():
+            if isinstance(answer, said.Accepted) and seq >= client.acked:
+                index = taskid - answer.first
+                if 0 <= index < len(client.asked[seq].bodies):
+                    return (seq, index)
+        return taskid
+
+    @rule(name=clients, n=pick)
+    def resend(self, name, n):
+        client = self.client(name)
+        seq = self.one_of([seq for seq in client.answers if self.world.is_settled(client, seq)], n)
+        if seq is None:
+            return
+        before = len(self.world.records)
+        answers = self.world.tell(FromClient(Session(name), client.asked[seq])).sends
+        assert len(self.world.records) == before, "a repeat changed something"
+        assert len(answers) == 1 or seq < client.acked, "a repeat is answered once, while the client may need it"
+
+    @rule(name=clients)
+    def acknowledge(self, name):
+        client = self.client(name)
+        client.acked = min(client.barriers, default=client.seq + 1)
+        self.world.ask(client, said.Ping)
+
+    @rule(name=clients, n=pick, queued_only=st.booleans())
+    def abort(self, name, n, queued_only):
+        world = self.world
+        client = self.client(name)
+        task = self.one_of(world.model.live(), n)
+        if task is None:
+            return
+        left_alone = queued_only and bool(task.lease)
+        again = task.aborting
+        if not left_alone and not again:
+            world.model.abort(task.taskid)
+        answer = world.ask(client, said.Abort, taskid=task.taskid, queued_only=queued_only)
+        if left_alone:
+            assert answer == said.Reply(client.seq, False)
+        elif again:
+            assert answer.error is said.ErrorKind.UNKNOWN_TASK
+        else:
+            assert answer == said.Reply(client.seq, True)
+
+    @rule(name=clients, n=pick)
+    def abort_what_has_ended(self, name, n):
+        ended = [taskid for taskid, task in self.world.model.tasks.items() if task.end is not None]
+        taskid = self.one_of([*ended, 10**6, -1], n)
+        answer = self.world.ask(self.client(name), said.Abort, taskid=taskid)
+        assert answer.error is said.ErrorKind.UNKNOWN_TASK
+
+    @rule(name=clients, picks=st.none() | st.lists(pick, max_size=3))
+    def barrier(self, name, picks):
+        world = self.world
+        client = self.client(name)
+        known = list(world.model.tasks)
+        live = [task.taskid for task in world.model.live()]
+        ids = None if picks is None else tuple(self.one_of(known, p) for p in picks if known)
+        waited = {taskid for taskid in (live if ids is None else ids) if world.model.tasks[taskid].end is None}
+        if waited:
+            client.barriers[client.seq + 1] = waited
+        answer = world.ask(client, said.Barrier, taskids=tuple(live) if ids is None else ids)
+        assert (answer is None) == bool(waited)
+
+    @rule(name=clients, picks=st.none() | st.lists(pick, max_size=4), stranger=st.booleans())
+    def clear(self, name, picks, stranger):
+        world = self.world
+        client = self.client(name)
+        model = world.model
+        needed = {parent for task in model.live() for parent in world.scheduler.farm.tasks[task.taskid].batch.inputs}
+        asked = list(model.tasks) if picks is None else [self.one_of(model.tasks, p) for p in picks if model.tasks]
+        unknown = [taskid for taskid in dict.fromkeys(asked) if taskid in model.cleared] if picks is not None else []
+        if stranger and picks is not None:
+            asked.append(10**6)
+            unknown.append(10**6)
+        ended = {t for t in asked if t in model.tasks and model.tasks[t].end is not None} - needed - model.cleared
+        model.cleared |= ended
+        answer = world.ask(client, said.Clear, taskids=None if picks is None else tuple(asked))
+        if unknown:
+            assert answer.value == {"taskids": unknown, "n_cleared": len(ended)}
+        else:
+            assert answer == said.Reply(client.seq, len(ended))
+
+    @rule(name=clients)
+    def spin(self, name):
+        client = self.client(name)
+        self.world.model.forgive()
+        self.world.ask(client, said.Spin)
+
+    @rule(name=clients, n=st.integers(0, 3))
+    def scale(self, name, n):
+        self.world.n_workers = n
+        self.world.ask(self.client(name), said.Scale, n=n)
+
+    @rule(name=clients)
+    def client_lost(self, name):
+        if self.world.clients[name].connected:
+            self.world.lose(self.world.clients[name])
+
+    # workers
+
+    @precondition(lambda self: len(self.world.workers) < 4)
+    @rule(ready=st.booleans())
+    def join(self, ready):
+        self.world.join()
+        if ready:
+            self.world.connect(self.world.workers[self.world.next_worker - 1])
+
+    @rule(n=pick)
+    def connect(self, n):
+        worker = self.one_of((w for w in self.world.workers.values() if not w.connected), n)
+        if worker is not None:
+            self.world.connect(worker)
+
+    @rule(n=pick, long=st.booleans())
+    def start(self, n, long):
+        worker = self.startable(n)
+        if worker is not None:
+            self.world.start(worker)
+            task = self.world.model.tasks[self.world.task_of[worker.running]]
+            if worker.connected and (long or task.spec.timeout is not None):
+                self.world.say_started(worker)
+
+    def startable(self, n):
+        for worker in self.world.workers.values():
+            if worker.connected:
+                worker.read()
+        return self.one_of((w for w in self.world.workers.values() if not w.running and w.queue), n)
+
+    @rule(n=pick)
+    def turns_out_long(self, n):
+        worker = self.one_of((w for w in self.world.workers.values() if w.connected and w.running), n)
+        if worker is not None:
+            if worker.results:
+                self.world.send_results(worker)
+            self.world.say_started(worker)
+            worker.read()
+            if worker.queue:
+                self.world.give_back(worker)
+
+    @rule(n=pick, outcome=outcomes, seconds=seconds, report=st.booleans())
+    def finish(self, n, outcome, seconds, report):
+        world = self.world
+        worker = self.one_of((w for w in world.workers.values() if w.running), n)
+        if worker is None:
+            return
+        task = world.model.tasks[world.task_of[worker.running]]
+        if outcome is Outcome.REFUSED and task.spec.depend is None:
+            outcome = Outcome.OK
+        if outcome is Outcome.INTERRUPTED and worker.running not in world.stops and task.spec.timeout is None:
+            outcome = Outcome.ERROR
+        world.finish(worker, outcome, seconds)
+        if report and worker.connected:
+            world.send_results(worker)
+
+    @rule(n=pick, outcome=outcomes, seconds=seconds)
+    def start_and_finish(self, n, outcome, seconds):
+        worker = self.startable(n)
+        if worker is not None:
+            self.world.start(worker)
+            running = [w for w in self.world.workers.values() if w.running]
+            self.finish(n=running.index(worker), outcome=outcome, seconds=seconds, report=worker.connected)
+
+    @rule(n=pick)
+    def report(self, n):
+        worker = self.one_of((w for w in self.world.workers.values() if w.connected and w.results), n)
+        if worker is not None:
+            self.world.send_results(worker)
+
+    @rule(n=pick, lease=pick)
+    def report_too_late(self, n, lease):
+        """A lease that is void by now is reported, by a worker that lives or one that has died."""
+        world = self.world
+        worker = self.one_of([*world.workers, *world.dead], n)
+        void = [lease for lease, taskid in world.task_of.items() if world.model.tasks[taskid].lease != lease]
+        if worker is None or not void:
+            return
+        physical = world.workers.get(worker) or world.dead[worker]
+        if world.workers.get(worker) and not physical.connected:
+            return
+        late = Finished(
+            seq=physical.n_finished,
+            leases=(self.one_of(void, lease),),
+            outcomes=(0,),
+            values=(b"late",),
+            seconds=(1.0,),
+        )
+        before = len(world.records)
+        world.scheduler.handle(FromWorker(WorkerId(worker), late), world.time)
+        assert len(world.records) == before
+
+    @rule(n=pick)
+    def properties_change(self, n):
+        worker = self.one_of((w for w in self.world.workers.values() if w.connected), n)
+        if worker is not None:
+            self.world.model.forgive(worker.worker)
+            self.world.tell(FromWorker(WorkerId(worker.worker), PropertiesChanged()))
+
+    @rule(n=pick, planned=st.sampled_from([False, False, True]))
+    def die(self, n, planned):
+        worker = self.one_of(self.world.workers.values(), n)
+        if worker is not None:
+            self.world.die(worker, planned=planned)
+
+    @rule()
+    def retired_ones_go(self):
+        for worker in [w for w in self.world.workers.values() if w.retired]:
+            self.world.die(worker, planned=True)
+
+    # time and crashes
+
+    @rule(seconds=st.sampled_from([0.01, 0.11, 1.1, 5.0, 31.0]))
+    def time_passes(self, seconds):
+        self.world.wait(seconds)
+
+    @rule()
+    def restart(self):
+        """The controller dies and comes back; what was on its way to workers and clients is lost."""
+        alive = tuple(WorkerUp(worker, 100) for worker in self.world.workers)
+        self.world.begin(alive, tuple(self.world.downs))
+
+    @rule()
+    def everything_dies(self):
+        """Also the workers and the supervisor, which alone knew how: nobody can tell what had started."""
+        world = self.world
+        world.model.now = world.now
+        for worker in list(world.workers.values()):
+            world.bury(worker)
+        for task in [task for task in world.model.live() if task.lease]:
+            task.timed_out = False
+            world.model.died(task, world.now, may_have_started=True, blamed=False)
+        world.begin((), ())
+
+    @rule(n=pick)
+    def a_worker_dies_with_the_controller(self, n):
+        world = self.world
+        worker = self.one_of(world.workers.values(), n)
+        if worker is None:
+            return
+        world.model.now = world.now
+        for task in world.model.live():
+            task.timed_out = False
+        alive = tuple(WorkerUp(other, 100) for other in world.workers if other != worker.worker)
+        down = WorkerDown(worker=worker.worker, pid=1, started=worker.started, running=bool(worker.running), note="x")
+        for task in world.model.held_by(worker.worker):
+            world.model.died(
+                task, world.now, may_have_started=task.lease <= worker.started, blamed=task.lease == worker.running
+            )
+        world.bury(worker)
+        world.downs.append(down)
+        world.begin(alive, tuple(world.downs))
+
+    @invariant()
+    def everything_holds(self):
+        self.world.check()
+
+
+TestScheduler = SchedulerMachine.TestCase
+TestScheduler.settings = settings(
+    max_examples=n_examples(),
+    stateful_step_count=40,
+    deadline=None,
+    print_blob=True,
+    report_multiple_bugs=False,
+    phases=[
+        phase for phase in Phase if phase is not Phase.shrink or os.environ.get("TASKFC_HYPOTHESIS_SHRINK") != "no"
+    ],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
+)

@@ -1,0 +1,105 @@
+"""The table of transitions, and the checker that runs after every step of the other tests."""
+
+from __future__ import annotations
+
+import pytest
+
+from taskfc_ext.core.farm import Farm, OpenBarrier
+from taskfc_ext.core.stopping import Stopping
+from taskfc_ext.core.task_state import (
+    LIVE,
+    TERMINAL,
+    TRANSITIONS,
+    Batch,
+    Cause,
+    IllegalTransition,
+    State,
+    Task,
+    end_state,
+)
+from taskfc_ext.core.validate import BrokenInvariant, validate
+from taskfc_ext.protocol.payloads import Outcome, Reason
+from taskfc_ext.protocol.supervisor_messages import Step
+from tests.core.conversation import CODE, Conversation, spec
+
+
+def task(taskid: int, state: State) -> Task:
+    return Task(taskid, Batch("a", "", 0.0, spec()), b"", state)
+
+
+def test_nothing_follows_an_end_and_every_live_state_has_one():
+    assert set(TRANSITIONS) == set(State) == {*LIVE, *TERMINAL}
+    for state in TERMINAL:
+        assert not TRANSITIONS[state]
+    for state in LIVE:
+        assert TRANSITIONS[state] >= {State.FAILED, State.ABORTED}
+    assert State.RUNNING not in TRANSITIONS[State.WAITING]
+
+
+@pytest.mark.parametrize("reason", ["", *Reason])
+def test_which_state_an_end_is(reason):
+    expected = {"": State.SUCCEEDED, Reason.ABORTED: State.ABORTED}.get(reason, State.FAILED)
+    assert end_state(reason) is expected
+
+
+def test_an_illegal_transition_changes_nothing_not_even_the_legal_ones_beside_it():
+    farm = Farm()
+    for taskid, state in enumerate((State.SCHEDULED, State.WAITING)):
+        farm.add(task(taskid, state))
+    with pytest.raises(IllegalTransition, match="task 1 cannot go from waiting to running"):
+        farm.move(farm.tasks.values(), State.RUNNING)
+    assert [t.state for t in farm.tasks.values()] == [State.SCHEDULED, State.WAITING]
+    assert farm.counts[State.SCHEDULED] == farm.counts[State.WAITING] == 1
+
+
+def test_ends_are_known_until_they_are_cleared():
+    farm = Farm()
+    for taskid, state in enumerate((State.SCHEDULED,) * 3):
+        farm.add(task(taskid, state))
+    farm.finish((0, 1), ("", "error"))
+    assert [farm.end_of(taskid) for taskid in range(3)] == ["", "error", None]
+    assert farm.finished_ids() == [0, 1]
+    farm.forget((1,))
+    assert farm.finished_ids() == [0]
+    assert farm.ids_in(State.FAILED) == []
+    for taskid in (1, 3, -1):
+        with pytest.raises(KeyError):
+            farm.end_of(taskid)
+
+
+BREAKERS = {
+    "counts": lambda farm: farm.counts.update({State.WAITING: 3}),
+    "ended and live": lambda farm: farm.ended.__setitem__(0, 1),
+    "lease of nobody": lambda farm: farm.leases.update({9: (0, 0)}),
+    "void lease at a worker": lambda farm: farm.workers[0].leases.update({9: 0}),
+    "lease from the future": lambda farm: setattr(farm, "next_lease", 1),
+    "runs nowhere": lambda farm: farm.move([farm.tasks[1]], State.RUNNING),
+    "stopping nothing": lambda farm: farm.stopping_leases.update({9: Stopping(Cause.ABORT, 0, Step.KILL)}),
+    "queued twice": lambda farm: farm.queue.push(0, "x", [1]),
+    "queued nowhere": lambda farm: farm.queue.take(9, lambda taskid: True),
+    "parked as another": lambda farm: farm.tasks[3].past().refused.update({5: "no"}),
+    "parked with another priority": lambda farm: farm.parked.update({(-2, frozenset({0})): {3: None}}),
+    "unforgivable": lambda farm: farm.choosy.clear(),
+    "waits for nothing": lambda farm: farm.tasks[2].past().unmet.clear(),
+    "never hears": lambda farm: farm.children.clear(),
+    "doomed": lambda farm: farm.doomed.append((2, 0)),
+    "empty barrier": lambda farm: farm.barriers.update({("x", 1): OpenBarrier("x", 1, set())}),
+    "barrier on the dead": lambda farm: farm.barriers.update({("x", 1): OpenBarrier("x", 1, {77})}),
+}
+
+
+@pytest.mark.parametrize("breaker", BREAKERS.values(), ids=BREAKERS)
+def test_every_contradiction_is_found(breaker):
+    talk = Conversation(workers=1)
+    talk.submit(2)
+    talk.submit(1, after=(0,))
+    talk.submit(1, priority=1, depend=CODE)
+    talk.give_back(0, talk.held(0))
+    talk.finish(0, [1])
+    assert talk.held(0)
+    talk.finish(0, outcome=Outcome.REFUSED)
+    validate(talk.farm)
+    assert talk.farm.parked
+    breaker(talk.farm)
+    with pytest.raises(BrokenInvariant):
+        validate(talk.farm)

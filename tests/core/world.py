@@ -1,0 +1,406 @@
+"""A physical world around a bare scheduler: workers that really hold what they were sent, clients that hold answers.
+
+Every word goes through `World.tell`, which looks at all that the scheduler wrote and sent in return and compares it
+with the model. What a worker was sent waits in its inbox until it reads, so a restart can lose it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from taskfc_ext.core.effects import ClientSend, Effects, SendEnded, SendRun, SupervisorSend, WorkerSend
+from taskfc_ext.core.events import FromClient, FromParent, FromWorker, Now, PeerLost, Tick
+from taskfc_ext.core.scheduler import Scheduler
+from taskfc_ext.core.task_state import State
+from taskfc_ext.core.validate import validate
+from taskfc_ext.protocol import client_messages as said
+from taskfc_ext.protocol.ids import PROTOCOL, Session, WorkerId
+from taskfc_ext.protocol.payloads import Outcome
+from taskfc_ext.protocol.records import Leased, decode_record, encode_record
+from taskfc_ext.protocol.spec import OnLost
+from taskfc_ext.protocol.supervisor_messages import Farm, SetWorkers, StopAttempt, WorkerDown, WorkerUp
+from taskfc_ext.protocol.worker_messages import Finished, Ready, Returned, Run, Started
+from tests.core.conversation import CODE, ERROR
+from tests.core.model import UNREACHABLE_AFTER, Expected, Model
+
+RECOVERY_CODE, DEPEND = b"r" * 16, b"d" * 16
+VALUES = {Outcome.OK: b"value", Outcome.REFUSED: b"no gpu", Outcome.NOT_NOW: b"busy"}
+
+
+@dataclass
+class PhysicalWorker:
+    """A worker process. `started` and `running` are its page; `unacked` what it keeps until it is committed."""
+
+    worker: int
+    connected: bool = False
+    inbox: list = field(default_factory=list)
+    queue: deque = field(default_factory=deque)
+    started: int = 0
+    started_at: float = 0.0
+    running: int = 0
+    results: list = field(default_factory=list)
+    unacked: list = field(default_factory=list)
+    n_finished: int = 0
+    long: bool = False
+    retired: bool = False
+
+    def read(self) -> None:
+        for message in self.inbox:
+            run = message.run if isinstance(message, SendRun) else message
+            if isinstance(run, Run):
+                self.queue.extend(range(run.first_lease, run.first_lease + len(run.ids)))
+            elif isinstance(run, said.Message):
+                self.unacked = [report for report in self.unacked if report.seq > run.seq]
+        self.inbox.clear()
+
+    def leases(self) -> set[int]:
+        reported = (lease for report in self.unacked for lease in report.leases)
+        return {*self.queue, *([self.running] if self.running else []), *(r[0] for r in self.results), *reported}
+
+
+@dataclass
+class Client:
+    """A client. `asked` holds its requests, `answers` the first answer to each, `ends` the ends it was told."""
+
+    session: str
+    connected: bool = False
+    seq: int = 0
+    acked: int = 0
+    asked: dict = field(default_factory=dict)
+    answers: dict = field(default_factory=dict)
+    answered_by: dict = field(default_factory=dict)
+    mine: set = field(default_factory=set)
+    ends: set = field(default_factory=set)
+    barriers: dict = field(default_factory=dict)
+
+
+class World:
+    """Everything there is."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.model = Model()
+        self.records: list = []
+        self.workers: dict[int, PhysicalWorker] = {}
+        self.dead: dict[int, PhysicalWorker] = {}
+        self.downs: list[WorkerDown] = []
+        self.n_workers = 0
+        self.next_worker = 0
+        self.clients = {name: Client(name) for name in ("a" * 16, "b" * 16)}
+        self.task_of: dict[int, int] = {}
+        self.starts: dict[int, int] = {}
+        self.stops: dict[int, int] = {}
+        self.begin(alive=(), dead=())
+
+    # talking
+
+    def begin(self, alive, dead) -> None:
+        """Start a controller on the records."""
+        self.scheduler = Scheduler(self.records, unreachable_after=UNREACHABLE_AFTER)
+        self.stops.clear()
+        for client in self.clients.values():
+            client.connected = False
+        for worker in self.workers.values():
+            worker.connected = False
+            worker.inbox.clear()
+        self.model.forgive()
+        for task in self.model.live():
+            task.timed_out, task.not_before = False, 0.0
+        self.observe(self.scheduler.begin(self.time))
+        self.tell(FromParent(Farm(supervisor_pid=1, n_workers=self.n_workers, alive=alive, dead=dead)))
+        for client in self.clients.values():
+            self.hello(client)
+
+    @property
+    def time(self) -> Now:
+        return Now(self.now, self.now)
+
+    def tell(self, event) -> Effects:
+        self.model.now = self.now
+        effects = self.scheduler.handle(event, self.time)
+        self.observe(effects)
+        return effects
+
+    def observe(self, effects: Effects) -> None:
+        self.records += [decode_record(encode_record(record)) for record in effects.records]
+        for record in effects.records:
+            if isinstance(record, said.Ended):
+                self._note_unreachable(record)
+            elif isinstance(record, Leased):
+                for lease, taskid in enumerate(record.ids, start=record.first_lease):
+                    self._give(taskid, lease, record.worker)
+        for send in effects.sends:
+            match send:
+                case WorkerSend(worker, message):
+                    self.workers[worker].inbox.append(message)
+                case SupervisorSend(SetWorkers(_, retire)):
+                    for worker in retire:
+                        self.workers[worker].retired = True
+                case SupervisorSend(StopAttempt() as stop):
+                    self._stop(stop)
+                case ClientSend(session, message):
+                    self._tell_client(self.clients[session], message)
+
+    def _give(self, taskid: int, lease: int, worker: int) -> None:
+        task = self.model.tasks[taskid]
+        assert task.end is None, f"task {taskid} was given out after its end ({task.end!r})"
+        assert not task.aborting, f"task {taskid} was given out after an acknowledged abort"
+        assert not task.lease, f"task {taskid} was given to {worker} while {task.worker} has it"
+        assert not self.model.waits(task), f"task {taskid} was given out before its dependencies had ended"
+        assert task.not_before <= self.now, f"task {taskid} was given out before its back-off was over"
+        outcome, when = task.refused.get(worker, (Outcome.NOT_NOW, 0.0))
+        assert outcome is Outcome.NOT_NOW, f"worker {worker} was asked again for task {taskid}"
+        assert self.now - when >= 0.1 - 1e-9, f"worker {worker} was asked again at once for task {taskid}"
+        self.task_of[lease] = taskid
+        self.model.given(taskid, lease, worker)
+
+    def _note_unreachable(self, record: said.Ended) -> None:
+        for taskid, reason in zip(record.ids, record.reasons, strict=True):
+            task = self.model.tasks[taskid]
+            if reason == "unreachable" and task.end is None:
+                assert self.live_workers(), f"task {taskid} is unreachable although there is no worker"
+                assert self.live_workers() <= task.refused.keys()
+                assert task.clock is not None
+                assert self.now - task.clock >= UNREACHABLE_AFTER
+                self.model.unreachable(task)
+
+    def _stop(self, stop: StopAttempt) -> None:
+        task = self.model.tasks[self.task_of[stop.lease]]
+        if not task.aborting and not task.timed_out:
+            ran = self.now - self.workers[stop.worker].started_at
+            assert task.spec.timeout is not None, f"task {task.taskid} is stopped, and nobody asked for it"
+            assert ran >= task.spec.timeout - 1e-6, f"task {task.taskid} is stopped after {ran} s"
+            task.timed_out = True
+        self.stops[stop.lease] = stop.worker
+
+    def _tell_client(self, client: Client, message) -> None:
+        if not client.connected:
+            return
+        match message:
+            case said.Ended(ids=ids) | SendEnded(ids):
+                for taskid in ids:
+                    assert self.model.tasks[taskid].end is not None, f"task {taskid} was told ended and is not"
+                client.ends.update(ids)
+            case said.Accepted() | said.Reply() | said.Refused():
+                first = client.answers.setdefault(message.seq, message)
+                client.answered_by.setdefault(message.seq, self.scheduler.farm.incarnation)
+                if self.is_settled(client, message.seq):
+                    assert message == first, "a repeat was answered differently"
+                waited = client.barriers.pop(message.seq, ())
+                assert all(self.model.tasks[taskid].end is not None for taskid in waited), "a barrier fell too early"
+
+    def live_workers(self) -> set[int]:
+        farm = self.scheduler.farm
+        return {worker for worker, state in farm.workers.items() if state.ready and not state.retiring}
+
+    # clients
+
+    def hello(self, client: Client) -> None:
+        client.connected = True
+        hello = said.Hello(PROTOCOL, "0", "3.11", client.session)
+        self.tell(FromClient(Session(client.session), hello))
+        for digest in (CODE, RECOVERY_CODE, DEPEND):
+            self.tell(FromClient(Session(client.session), said.Define(digest, b"code")))
+        for seq in sorted(client.barriers):
+            self.tell(FromClient(Session(client.session), client.asked[seq]))
+        missing = tuple(sorted(client.mine - client.ends - self.model.cleared))
+        self.ask(client, said.GetResults, taskids=missing, watch=True)
+
+    def ask(self, client: Client, kind, **fields):
+        """Send a request and return its answer."""
+        client.seq += 1
+        message = client.asked[client.seq] = kind(seq=client.seq, acked=client.acked, **fields)
+        self.tell(FromClient(Session(client.session), message))
+        return client.answers.get(client.seq)
+
+    def is_settled(self, client: Client, seq: int) -> bool:
+        """Whether a repeat of this request must get the very answer that it got."""
+        asked, answer = client.asked[seq], client.answers[seq]
+        if isinstance(asked, said.GetResults | said.Ping):
+            return False  # answered with what is true now
+        aborted = isinstance(asked, said.Abort) and answer == said.Reply(seq, True)
+        in_store = aborted or isinstance(asked, said.Submit | said.Clear)
+        return in_store or client.answered_by[seq] == self.scheduler.farm.incarnation
+
+    def lose(self, client: Client) -> None:
+        client.connected = False
+        self.tell(PeerLost(Session(client.session)))
+
+    # workers
+
+    def join(self) -> None:
+        worker = self.next_worker
+        self.next_worker += 1
+        self.workers[worker] = PhysicalWorker(worker)
+        self.tell(FromParent(WorkerUp(worker, 100 + worker)))
+
+    def connect(self, worker: PhysicalWorker) -> None:
+        """Say ready, and again what is not committed."""
+        worker.inbox.clear()
+        worker.connected = True
+        held = worker.leases()
+        fresh = not self.scheduler.farm.workers[worker.worker].ready
+        for task in self.model.held_by(worker.worker):
+            if task.lease not in held:
+                self.model.given_back(task, self.now)
+        if fresh:
+            self.model.forgive()
+        ready = Ready(protocol=PROTOCOL, worker=worker.worker, pid=1, python="3.11", leases=tuple(sorted(held)))
+        self.tell(FromWorker(WorkerId(worker.worker), ready))
+        for report in list(worker.unacked):
+            self.report(worker, report)
+        if worker.long and worker.running:
+            self.say_started(worker)
+
+    def start(self, worker: PhysicalWorker) -> None:
+        """Begin with the next lease: from now on the user's code may be running."""
+        lease = worker.queue.popleft()
+        worker.started = worker.running = lease
+        worker.started_at = self.now
+        worker.long = False
+        task = self.model.tasks[self.task_of[lease]]
+        self.starts[task.taskid] = self.starts.get(task.taskid, 0) + 1
+        if task.spec.on_lost is OnLost.FAIL:
+            again = self.starts[task.taskid] - 1
+            assert again <= task.fresh_starts, f"task {task.taskid}, which may run only once, runs again"
+
+    def say_started(self, worker: PhysicalWorker) -> None:
+        worker.long = True
+        elapsed = self.now - worker.started_at
+        self.tell(FromWorker(WorkerId(worker.worker), Started(worker.running, elapsed)))
+
+    def finish(self, worker: PhysicalWorker, outcome: Outcome, seconds: float) -> None:
+        worker.results.append((worker.running, outcome, VALUES.get(outcome, ERROR), seconds))
+        worker.running = 0
+
+    def send_results(self, worker: PhysicalWorker) -> None:
+        leases, outcomes, values, seconds = zip(*worker.results, strict=True)
+        worker.results.clear()
+        worker.n_finished += 1
+        report = Finished(
+            seq=worker.n_finished, leases=leases, outcomes=outcomes, values=values, seconds=seconds, outputs={}
+        )
+        worker.unacked.append(report)
+        self.report(worker, report)
+
+    def report(self, worker: PhysicalWorker, report: Finished) -> Effects:
+        self.model.now = self.now
+        for lease, outcome in zip(report.leases, report.outcomes, strict=True):
+            task = self.model.tasks[self.task_of[lease]]
+            if task.lease == lease:
+                self.model.finished(task, Outcome(outcome), self.now)
+        effects = self.tell(FromWorker(WorkerId(worker.worker), report))
+        worker.read()
+        return effects
+
+    def give_back(self, worker: PhysicalWorker) -> None:
+        leases = tuple(reversed(worker.queue))
+        worker.queue.clear()
+        for lease in leases:
+            self.model.given_back(self.model.tasks[self.task_of[lease]], self.now)
+        self.tell(FromWorker(WorkerId(worker.worker), Returned(leases)))
+
+    def die(self, worker: PhysicalWorker, *, planned: bool) -> None:
+        down = WorkerDown(
+            worker=worker.worker,
+            pid=1,
+            started=worker.started,
+            running=bool(worker.running),
+            note="SIGKILL",
+            planned=planned,
+        )
+        for task in self.model.held_by(worker.worker):
+            blamed = task.lease == worker.started and not planned
+            self.model.died(task, self.now, may_have_started=task.lease <= worker.started, blamed=blamed)
+        self.bury(worker)
+        self.downs.append(down)
+        if not self.live_workers() - {worker.worker}:
+            self.model.forgive()
+        self.tell(FromParent(down))
+
+    def bury(self, worker: PhysicalWorker) -> None:
+        del self.workers[worker.worker]
+        self.dead[worker.worker] = worker
+
+    # looking
+
+    def clear_ended(self, taskids) -> None:
+        self.model.cleared.update(taskids)
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        self.tell(Tick())
+
+    def check(self) -> None:
+        """Check everything that has to be true between two events."""
+        farm = self.scheduler.farm
+        validate(farm)
+        self._check_model()
+        self._check_restorable()
+        self._check_nobody_idles()
+        self._check_clients()
+        self._check_clocks()
+
+    def _check_model(self) -> None:
+        farm = self.scheduler.farm
+        told = [taskid for record in self.records if isinstance(record, said.Ended) for taskid in record.ids]
+        assert len(told) == len(set(told)), "a task has ended twice"
+        for taskid, task in self.model.tasks.items():
+            if taskid in self.model.cleared:
+                assert not farm.knows(taskid)
+                continue
+            assert farm.end_of(taskid) == task.end, f"task {taskid}: {farm.end_of(taskid)!r}, expected {task.end!r}"
+            if task.end is None:
+                self._check_live(task)
+
+    def _check_live(self, task: Expected) -> None:
+        live = self.scheduler.farm.tasks[task.taskid]
+        past = live.past()
+        assert (live.lease, past.retries, past.deaths) == (task.lease, task.retries, task.deaths)
+        assert (past.recovering, past.aborting) == (task.recovering, task.aborting)
+        assert (live.state is State.WAITING) == self.model.waits(task)
+        assert live.attempts <= 2 * (task.main.retries + 1 + 3) + 4, "attempts have no bound"
+
+    def _check_restorable(self) -> None:
+        assert durable(Scheduler(self.records)) == durable(self.scheduler), "the records tell another story"
+
+    def _check_nobody_idles(self) -> None:
+        for worker in self.live_workers():
+            if not self.model.held_by(worker):
+                idle_for = [task for task in self.model.runnable(self.now) if worker not in task.refused]
+                assert not idle_for, f"worker {worker} idles while task {idle_for[0].taskid} waits"
+
+    def _check_clients(self) -> None:
+        for client in self.clients.values():
+            if client.connected:
+                ended = {taskid for taskid in client.mine if self.model.tasks[taskid].end is not None}
+                assert ended - self.model.cleared <= client.ends, f"{client.session} was not told of an end"
+                for seq, waited in client.barriers.items():
+                    over = all(self.model.tasks[taskid].end is not None for taskid in waited)
+                    assert not over, f"the barrier {seq} of {client.session} never falls"
+
+    def _check_clocks(self) -> None:
+        live = self.live_workers()
+        for task in self.model.runnable(self.now):
+            if live and live <= task.refused.keys():
+                if task.clock is None:
+                    task.clock = self.now
+                assert self.now - task.clock < UNREACHABLE_AFTER, f"task {task.taskid} is refused by all, for ever"
+
+
+def durable(scheduler: Scheduler) -> object:
+    """Return what has to survive a restart."""
+    farm = scheduler.farm
+    tasks = {
+        taskid: (
+            task.state is State.WAITING,
+            task.lease,
+            task.attempts,
+            task.current_body,
+            (past.retries, past.deaths, past.recovering, past.aborting, past.avoid, frozenset(past.unmet)),
+        )
+        for taskid, task in farm.tasks.items()
+        for past in [task.history or task.past()]
+    }
+    return tasks, farm.leases, bytes(farm.ended), farm.next_lease, farm.codes, farm.names, farm.incarnation

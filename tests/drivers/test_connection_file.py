@@ -1,0 +1,146 @@
+"""A connection file leads to a farm that runs, and to nothing else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from taskfc_ext.drivers.connection_file import (
+    ConnectionInfo,
+    boot_id,
+    process_started,
+    read_connection,
+    remove_connection,
+    write_connection,
+)
+from taskfc_ext.drivers.paths import farm_paths, prepare
+from taskfc_ext.errors import FarmError
+
+
+@pytest.fixture
+def paths(monkeypatch):
+    home = Path(tempfile.mkdtemp(dir="/tmp"))
+    monkeypatch.setenv("XDG_STATE_HOME", f"{home}/state")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", f"{home}/run")
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", f"{home}/jupyter")
+    paths = farm_paths("default")
+    prepare(paths)
+    yield paths
+    shutil.rmtree(home)
+
+
+def info(**changes):
+    """What a farm whose supervisor is this process would publish."""
+    values = {
+        "name": "default",
+        "protocol": 1,
+        "version": "0",
+        "host": os.uname().nodename,
+        "boot_id": boot_id(),
+        "pid": os.getpid(),
+        "pid_started": process_started(os.getpid()),
+        "supervisor_pid": os.getpid(),
+        "supervisor_started": process_started(os.getpid()),
+        "clients": "/run/x.c",
+        "python": sys.executable,
+    }
+    return ConnectionInfo(**(values | changes))
+
+
+def test_what_is_written_is_read(paths):
+    write_connection(paths, info())
+    assert read_connection("default") == info()
+    assert stat.S_IMODE(paths.connection_file.stat().st_mode) == 0o600
+    assert [file.name for file in paths.connection_file.parent.iterdir()] == ["taskfc-default.json"]
+
+
+def test_it_is_replaced(paths):
+    write_connection(paths, info())
+    write_connection(paths, info(version="1"))
+    assert read_connection("default").version == "1"
+
+
+def test_nothing_there_is_none(paths):
+    assert read_connection("default") is None
+
+
+def test_it_is_found_through_the_store_from_another_environment(paths, monkeypatch):
+    write_connection(paths, info())
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", "/nonexistent")
+    assert read_connection("default") == info()
+
+
+def test_it_is_found_without_the_store(paths):
+    write_connection(paths, info())
+    paths.lock.unlink()
+    assert read_connection("default") == info()
+
+
+def test_a_dead_supervisor_makes_it_stale(paths):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    write_connection(paths, info(supervisor_pid=ended.pid))
+    assert read_connection("default") is None
+
+
+def test_a_reused_pid_makes_it_stale(paths):
+    write_connection(paths, info(supervisor_started=process_started(os.getpid()) - 1))
+    assert read_connection("default") is None
+
+
+def test_a_boot_makes_it_stale(paths):
+    write_connection(paths, info(boot_id="an earlier one"))
+    assert read_connection("default") is None
+
+
+def test_another_host_is_named(paths):
+    write_connection(paths, info(host="far-away", boot_id="its own"))
+    with pytest.raises(FarmError, match="runs on far-away") as caught:
+        read_connection("default")
+    assert str(paths.connection_file) in caught.value.hint
+
+
+def test_one_that_others_can_read_is_refused(paths):
+    write_connection(paths, info())
+    paths.connection_file.chmod(0o644)
+    with pytest.raises(FarmError, match="not a file of this user alone"):
+        read_connection("default")
+
+
+def test_a_link_is_refused(paths):
+    write_connection(paths, info())
+    paths.connection_file.rename(paths.store / "planted")
+    paths.connection_file.symlink_to(paths.store / "planted")
+    with pytest.raises(FarmError, match="cannot read"):
+        read_connection("default")
+
+
+def test_one_that_is_not_understood_is_named(paths):
+    write_connection(paths, info())
+    paths.connection_file.write_bytes(b'{"name": 3}')
+    with pytest.raises(FarmError, match="is not understood"):
+        read_connection("default")
+
+
+def test_fields_of_a_later_version_do_not_matter(paths):
+    write_connection(paths, info())
+    content = msgspec.json.decode(paths.connection_file.read_bytes())
+    paths.connection_file.write_bytes(msgspec.json.encode(content | {"more": 1}))
+    assert read_connection("default") == info()
+
+
+def test_removing_leaves_nothing_but_an_empty_lock(paths):
+    write_connection(paths, info())
+    remove_connection(paths)
+    remove_connection(paths)
+    assert read_connection("default") is None
+    assert list(paths.connection_file.parent.iterdir()) == []
+    assert paths.lock.read_bytes() == b""

@@ -1,0 +1,157 @@
+"""Pages, commands, and knowing processes again."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from taskfc_ext.drivers.processes import (
+    FARM,
+    FARM_PID,
+    FARM_WORKER,
+    Page,
+    environment_outside_farms,
+    kill_tagged,
+    process_alive,
+    process_started,
+    python_command,
+    sweep,
+    tagged_processes,
+)
+
+TAG = f"test{os.getpid():x}"
+linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+@pytest.fixture
+def spawn():
+    """Starts processes that wait for ever, and ends them."""
+    started = []
+
+    def start(*command, **options):
+        process = subprocess.Popen(command or ["sleep", "1000"], **options)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+
+def tagged(spawn, tag=TAG, worker=0):
+    return spawn(env=os.environ | {FARM: tag, FARM_WORKER: str(worker)})
+
+
+def test_two_mappings_of_a_page_are_one(tmp_path):
+    fd = Page.create(tmp_path / "page")
+    ours, theirs = Page(fd), Page(fd)
+    os.close(fd)
+    assert (ours.started, ours.running, ours.ready) == (0, False, False)
+
+    theirs.words[Page.STARTED] = 2**60
+    assert (ours.started, ours.running, ours.ready) == (2**60, True, True)
+    assert ours.is_running(2**60)
+    assert not ours.is_running(2**60 - 1)
+
+    theirs.words[Page.ENDED] = 2**60
+    assert (ours.started, ours.running) == (2**60, False)
+    assert not ours.is_running(2**60)
+    ours.close()
+    theirs.close()
+
+
+def test_a_page_is_private_and_never_taken_over(tmp_path):
+    os.close(Page.create(tmp_path / "page"))
+    assert (tmp_path / "page").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(FileExistsError):
+        Page.create(tmp_path / "page")
+
+
+def test_a_command_runs_a_role_from_any_folder(tmp_path):
+    (tmp_path / "msgspec.py").write_text("raise SystemExit('imported from the current folder')")
+    result = subprocess.run(
+        python_command("supervisor", "not a name"), cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+    )
+    assert "'not a name' is no name for a farm" in json.loads(result.stdout)["error"]
+
+
+def test_an_environment_outside_farms():
+    environ = {"PATH": "/bin", FARM: "t", FARM_PID: "1", FARM_WORKER: "2"}
+    assert environment_outside_farms(environ) == {"PATH": "/bin"}
+
+
+def test_processes_are_known_by_pid_and_start(spawn):
+    process = spawn()
+    started = process_started(process.pid)
+    assert process_alive(process.pid, started)
+    assert process_alive(process.pid, None)
+    assert not process_alive(process.pid, started - 1)
+    process.kill()
+    if hasattr(os, "waitid"):
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert not process_alive(process.pid, started)  # a zombie
+    process.wait()
+    assert process_started(process.pid) is None
+
+
+@linux
+def test_a_command_name_with_parentheses_does_not_confuse(tmp_path, spawn):
+    program = tmp_path / "a) Z (b"
+    program.symlink_to("/bin/sleep")
+    assert process_alive(spawn(str(program), "1000").pid, None)
+
+
+@linux
+def test_processes_are_found_by_their_farm(spawn):
+    ours, second, other = tagged(spawn), tagged(spawn, worker=1), tagged(spawn, tag=f"{TAG}0")
+    assert sorted(tagged_processes(TAG)) == sorted([ours.pid, second.pid])
+    assert tagged_processes(TAG, worker=1) == [second.pid]
+
+    assert kill_tagged(TAG, worker=1) == [second.pid]
+    assert second.wait(10) == -signal.SIGKILL
+    assert sweep(TAG) == []
+    assert ours.wait(10) == -signal.SIGKILL
+    assert other.poll() is None
+
+
+@linux
+def test_a_sweep_never_hits_its_own_process(spawn):
+    code = f"from taskfc_ext.drivers.processes import sweep; print(sweep({TAG!r}))"
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {FARM: TAG, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert result.stdout.strip() == "[]"
+
+
+@linux
+def test_a_process_dies_with_its_parent(spawn):
+    child = (
+        "import os, time\nfrom taskfc_ext.drivers.processes import die_with_parent\n"
+        "die_with_parent(os.getppid()); print('armed', flush=True); time.sleep(1000)"
+    )
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    process = spawn(sys.executable, "-c", parent, stdout=subprocess.PIPE, env=environ)
+    assert process.stdout.readline() == b"armed\n"
+    process.kill()
+    assert select.select([process.stdout], [], [], 10)[0]
+    assert process.stdout.read() == b""  # both ends are closed
+
+
+@linux
+def test_an_orphan_does_not_begin():
+    code = "from taskfc_ext.drivers.processes import die_with_parent; die_with_parent(1 << 22)"
+    environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    assert subprocess.run([sys.executable, "-c", code], env=environ).returncode == -signal.SIGKILL

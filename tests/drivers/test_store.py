@@ -1,0 +1,307 @@
+"""The store: what was committed is there, all of it or nothing, and what cannot be used says so."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import pytest
+
+from taskfc_ext.drivers import store as module
+from taskfc_ext.drivers.store import SCHEMA_VERSION, Store
+from taskfc_ext.errors import StoreError
+from taskfc_ext.protocol.client_messages import Define, Ended
+from taskfc_ext.protocol.payloads import PayloadRef
+from taskfc_ext.protocol.records import (
+    AbortAsked,
+    Began,
+    Cleared,
+    Leased,
+    Requeued,
+    StopAsked,
+    Submitted,
+    Why,
+)
+from taskfc_ext.protocol.spec import Kind, Spec
+
+SPEC = Spec(kind=Kind.FUNCTION, code=b"c" * 16, label="f")
+
+
+def submitted(first: int = 0, n: int = 1, **fields) -> Submitted:
+    values = {"session": "a" * 16, "seq": 1, "owner": "", "wall": 0.0, "spec": SPEC, "bodies": (b"body",) * n}
+    return Submitted(first=first, **{**values, **fields})
+
+
+def ended(*ids: int, value: bytes = b"value", outputs: dict | None = None) -> Ended:
+    n = len(ids)
+    return Ended(
+        ids=ids, reasons=("",) * n, values=tuple(b"%s %d" % (value, taskid) for taskid in ids), workers=(0,) * n,
+        attempts=(1,) * n, submitted=(0.0,) * n, completed=1.0, seconds=(0.5,) * n, outputs=outputs or {},
+    )  # fmt: skip
+
+
+def found(store: Store, ids) -> dict[int, bytes]:
+    return {record.ids[row]: record.values[row] for record, rows in store.ended(ids) for row in rows}
+
+
+def read_all(path) -> list:
+    store = Store(path)
+    try:
+        return list(store.records())
+    finally:
+        store._db.close()
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "journal.sqlite"
+
+
+@pytest.fixture
+def store(path):
+    store = Store(path)
+    yield store
+    store.close()
+
+
+def test_records_come_back_in_order_after_a_reopen(path):
+    records = [
+        Began(1, 0.0),
+        submitted(0, 3, name="fit", after=(), inputs=()),
+        Leased(1, (0, 1), 0),
+        Requeued((1,), Why.DEATH),
+        ended(0),
+        AbortAsked(2, "a" * 16, 2),
+        Cleared((0,), "a" * 16, 3),
+        StopAsked(9.0),
+    ]
+    for chunk in (records[:3], records[3:4], records[4:6], records[6:]):
+        store = Store(path)
+        store.commit(chunk)
+        store.close()
+    store = Store(path)
+    replayed = list(store.records())
+    store.close()
+    assert [type(record) for record in replayed] == [type(record) for record in records]
+    assert replayed[:4] == records[:4]
+    assert replayed[4].values == (b"",), "cleared since"
+    assert replayed[5:] == records[5:]
+
+
+def test_an_empty_commit_is_one(store):
+    store.commit([])
+    assert list(store.records()) == []
+
+
+def test_a_commit_is_all_or_nothing(store):
+    store.commit([submitted(0)])
+    with pytest.raises(sqlite3.Error):
+        store.commit([submitted(1), Define(b"d" * 16, PayloadRef("abc", 1))])
+    assert list(store.records()) == [submitted(0)]
+    store.commit([submitted(1)])
+    assert [record.first for record in store.records()] == [0, 1]
+
+
+def test_anything_that_goes_wrong_within_a_commit_undoes_it(store):
+    def records():
+        yield submitted(0)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.commit(records())
+    assert list(store.records()) == []
+    store.commit([submitted(0)])
+
+
+def test_what_was_committed_survives_a_kill(path):
+    script = f"""
+import os, signal
+from pathlib import Path
+from tests.drivers.test_store import Store, ended, submitted
+store = Store(Path({str(path)!r}))
+for taskid in range(50):
+    store.commit([submitted(taskid)])
+store._db.execute("BEGIN IMMEDIATE")
+store._append(submitted(50))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", script], env=environ, check=False)
+    assert done.returncode == -signal.SIGKILL
+    store = Store(path)
+    assert [record.first for record in store.records()] == list(range(50))
+    store.close()
+
+
+# code
+
+
+def test_code_is_kept_under_its_digest_and_not_replayed(store):
+    store.commit([Define(b"d" * 16, b"body"), Define(b"d" * 16, b"body")])
+    assert store.code(b"d" * 16) == b"body"
+    assert list(store.records()) == [Define(b"d" * 16, b"")] * 2
+    with pytest.raises(KeyError):
+        store.code(b"x" * 16)
+
+
+# ends
+
+
+@pytest.mark.parametrize(
+    "ids", [[0], [1023, 1024], [1020, 1030], [3000, 5, 1024], list(range(1000, 3000)), [2047, 2048, 2047]]
+)
+def test_ends_are_found_wherever_they_stand(store, ids):
+    store.commit([ended(*range(1000, 1400)), ended(0, 2048, 5)])
+    store.commit([ended(2999, 1), ended(*range(1400, 2048)), ended(3000)])
+    there = {*range(1000, 2048), 0, 2048, 5, 2999, 1, 3000}
+    assert found(store, ids) == {taskid: b"value %d" % taskid for taskid in ids if taskid in there}
+
+
+def test_ends_that_are_not_there_are_not_found(store):
+    store.commit([ended(1, 3)])
+    assert found(store, [0, 2, 4, 5000]) == {}
+    assert found(store, []) == {}
+
+
+def test_each_end_comes_once_also_from_a_record_across_blocks(store):
+    store.commit([ended(*range(1000, 1100))])
+    rows = [(record.ids[row]) for record, rows in store.ended(range(1000, 1100)) for row in rows]
+    assert sorted(rows) == list(range(1000, 1100))
+
+
+def test_the_newest_ends_come_first(store):
+    store.commit([ended(5), ended(1)])
+    store.commit([ended(7)])
+    assert [record.ids for record in store.newest_ended()] == [(7,), (1,), (5,)]
+
+
+def test_the_batch_of_a_task(store):
+    store.commit([submitted(0, 3, name="a"), submitted(3, 1, name="b"), submitted(4, 100, name="c")])
+    assert [store.batch_of(taskid).name for taskid in (0, 2, 3, 4, 103)] == ["a", "a", "b", "c", "c"]
+    with pytest.raises(KeyError):
+        store.batch_of(-1)
+
+
+# clear
+
+
+def cleared(store: Store, *ids: int) -> None:
+    store.commit([Cleared(ids, "a" * 16, 1)])
+
+
+def test_values_of_cleared_tasks_are_gone_and_their_ends_are_replayed(store, path):
+    store.commit([ended(0, 1, value=b"secret", outputs={0: "printed"}), ended(2)])
+    cleared(store, 0, 1)
+    assert found(store, range(3)) == {2: b"value 2"}
+    first = next(store.records())
+    assert (first.ids, first.values, first.outputs) == ((0, 1), (b"", b""), {})
+
+
+@pytest.mark.parametrize("ids", [(0,), (1,), (0, 1), (1, 2), (0, 2)])
+def test_a_record_that_others_share_stays_whole(store, ids):
+    store.commit([ended(0, 1, 2)])
+    cleared(store, *ids)
+    assert found(store, [0, 1, 2]) == {taskid: b"value %d" % taskid for taskid in range(3)}
+
+
+def test_a_record_whose_ids_are_scattered_is_emptied_with_the_last_of_them(store):
+    store.commit([ended(0, 5000), ended(3)])
+    cleared(store, 0, 5000)
+    assert found(store, [0, 3, 5000]) == {3: b"value 3"}
+
+
+def test_clear_of_ids_that_never_were_does_no_harm(store):
+    store.commit([ended(0)])
+    cleared(store, -1, 77, 2**53, -(2**53))
+    assert found(store, [0]) == {0: b"value 0"}
+
+
+def test_clear_of_very_many_takes_little_time(store):
+    n = 20_000
+    store.commit([ended(taskid) for taskid in range(n)])
+    begin = time.process_time()
+    cleared(store, *range(0, n, 2))
+    cleared(store, *range(1, n, 2))
+    assert time.process_time() - begin < 5.0, "not a look at all of them for each of them"
+    assert found(store, range(n)) == {}
+
+
+# what cannot be used
+
+
+def test_another_schema_version_is_refused_with_both(path):
+    Store(path).close()
+    db = sqlite3.connect(path)
+    db.execute(f"PRAGMA user_version={SCHEMA_VERSION + 41}")
+    db.close()
+    with pytest.raises(
+        StoreError, match=rf"schema version {SCHEMA_VERSION + 41}; this taskfc_ext has {SCHEMA_VERSION}"
+    ):
+        Store(path)
+
+
+def test_a_file_that_is_no_store_is_refused_with_what_to_do(path):
+    content = b"this is no database, but it is long enough to be one" * 100
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="cannot be used") as caught:
+        Store(path)
+    assert "--fresh" in caught.value.hint
+    assert path.read_bytes() == content, "whatever it is, it is not ours to change"
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(StoreError, match="unable to open"):
+        Store(tmp_path / "nowhere" / "journal.sqlite")
+
+
+def test_a_damaged_record_is_named(store):
+    store.commit([submitted(0), submitted(1), submitted(2)])
+    store._db.execute("UPDATE journal SET body = x'00ff' WHERE seq = 2")
+    with pytest.raises(StoreError, match="damaged after record 1"):
+        list(store.records())
+
+
+def test_damaged_pages_are_a_store_error_and_nothing_worse(path):
+    store = Store(path)
+    for i in range(200):
+        store.commit([submitted(i, owner="x" * 900)])
+    store.close()
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(size // 2)
+        file.write(b"\xff" * 20_000)
+    with pytest.raises(StoreError):
+        read_all(path)
+
+
+def test_a_full_disk_undoes_the_commit_and_the_store_goes_on(store):
+    store.commit([submitted(0)])
+    (pages,) = store._db.execute("PRAGMA page_count").fetchone()
+    store._db.execute(f"PRAGMA max_page_count={pages + 2}")
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        store.commit([submitted(1), submitted(2, owner="x" * 50_000)])
+    store._db.execute("PRAGMA max_page_count=1000000")
+    store.commit([submitted(1)])
+    assert [record.first for record in store.records()] == [0, 1]
+
+
+# checkpoints
+
+
+def test_a_long_log_is_moved_into_the_database_beside_the_loop(path, monkeypatch):
+    monkeypatch.setattr(module, "_CHECKPOINT_BYTES", 100_000)
+    store = Store(path)
+    for i in range(600):
+        store.commit([submitted(i, owner="x" * 900)])
+        if store._checkpoints._thread is not None:
+            break
+    assert store._checkpoints._thread is not None
+    store._checkpoints._thread.join()
+    assert path.stat().st_size > 100_000
+    assert len(list(store.records())) == i + 1
+    store.close()
+    assert not path.with_name(path.name + "-wal").exists() or path.with_name(path.name + "-wal").stat().st_size == 0

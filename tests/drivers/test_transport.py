@@ -1,0 +1,65 @@
+"""Sockets whose files vanish."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from taskfc_ext.drivers.transport import Dealer, Router
+from taskfc_ext.protocol import codec
+from taskfc_ext.protocol.client_messages import ClientMessage, ControllerMessage, QueueStatus, Reply
+from taskfc_ext.protocol.codec import from_controller
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="tf", dir="/tmp"))  # short: a socket's path has 107 bytes
+    yield folder
+    shutil.rmtree(folder)
+
+
+def received(router: Router, deadline: float = 10.0) -> tuple[bytes, list[ClientMessage]]:
+    end = time.monotonic() + deadline
+    while time.monotonic() < end:
+        for peer, frame in router.receive(1):
+            return peer, codec.from_client.decode(frame)
+        time.sleep(0.005)
+    pytest.fail("nothing arrived")
+
+
+def answered(dealer: Dealer[ControllerMessage], deadline: float = 10.0) -> list[ControllerMessage]:
+    end = time.monotonic() + deadline
+    while time.monotonic() < end:
+        if messages := dealer.receive():
+            return messages
+        time.sleep(0.005)
+    pytest.fail("no answer")
+
+
+def test_a_vanished_socket_is_bound_again_and_its_peers_stay(folder: Path) -> None:
+    router = Router(folder / "c")
+    old: Dealer[ControllerMessage] = Dealer(router.path, from_controller)
+    old.send([QueueStatus(seq=1)])
+    peer, _ = received(router)
+    assert not router.rebind_if_vanished()
+
+    for again in range(2):
+        router.path.unlink()
+        assert router.rebind_if_vanished()
+        assert router.send(peer, codec.encode([Reply(again)]))
+        assert answered(old) == [Reply(again)]
+        old.send([QueueStatus(seq=2)])
+        assert received(router) == (peer, [QueueStatus(seq=2)])
+        new: Dealer[ControllerMessage] = Dealer(router.path, from_controller)
+        new.send([QueueStatus(seq=3)])
+        assert received(router)[1] == [QueueStatus(seq=3)]
+        new.close()
+
+    old.close()
+    router.close()
+    assert not router.path.exists()

@@ -1,0 +1,259 @@
+"""A real shell with the magics, on a farm that is an object of this process."""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
+from typing import Any
+
+import pytest
+from IPython.core.displaypub import CapturingDisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from taskfc_ext import serialize
+from taskfc_ext.client.future import FINISHED, TaskFuture
+from taskfc_ext.client.options import Options
+from taskfc_ext.client.outcome import Facts
+from taskfc_ext.client.template import Template
+from taskfc_ext.errors import UnknownTask
+from taskfc_ext.ipython import extension
+from taskfc_ext.protocol.client_messages import TaskInfo, WorkerInfo
+from taskfc_ext.protocol.payloads import Failure, Reason, encode_failure
+from taskfc_ext.protocol.spec import Kind, Spec
+
+
+class FakeFarm:
+    """Accepts tasks and ends them when the test says so. Client, owner of futures, and controller in one."""
+
+    def __init__(self) -> None:
+        self.name = "default"
+        self.owner = ""
+        self.runs = False
+        self.starts: list[tuple[str, int | None, bool]] = []
+        self.asked: list[tuple[Any, ...]] = []
+        self.submitted: list[dict[str, Any]] = []
+        self.futures: list[TaskFuture] = []
+        self.infos: list[TaskInfo] = []
+        self.logs: dict[int, str] = {}
+        self.n_workers = 2
+        self.interrupt_waits = False
+        self.n_looks = 0
+
+    # what a test does
+
+    def set(self, taskid: int, **changes: Any) -> None:
+        info = self.infos[taskid]
+        self.infos[taskid] = type(info)(**{field: getattr(info, field) for field in info.__struct_fields__} | changes)
+
+    def succeed(self, taskid: int, value: object = None, ns: dict[str, Any] | None = None, output: str = "") -> None:
+        self.set(taskid, state="succeeded", attempts=1)
+        payload = serialize.dump_value(serialize.SourceResult(value, ns or {}, is_cell=True), what="the result")
+        self.futures[taskid]._settle(FINISHED, payload=payload, facts=Facts("", 0, 1, 0.0, 1.5, 2.0, output))
+
+    def fail(self, taskid: int, error: Exception, traceback: str = "") -> None:
+        self.set(taskid, state="failed", reason="error", attempts=1)
+        failure = serialize.dump_exception(error, traceback=traceback)
+        self._end(taskid, failure)
+
+    def _end(self, taskid: int, failure: Failure) -> None:
+        facts = Facts(failure.reason.value, 0, 1, 0.0, 1.5, 2.0, "")
+        self.futures[taskid]._settle(FINISHED, payload=encode_failure(failure), facts=facts)
+
+    # the client
+
+    def with_options(self, **options: Any) -> FakeSubmitter:
+        return FakeSubmitter(self, Options().with_changes(options), options)
+
+    def add(self, source: str, options: Options) -> TaskFuture:
+        taskid = len(self.futures)
+        spec = Spec(kind=Kind.CELL, code=b"0" * 16, label=source.split("\n")[0][:40])
+        future = TaskFuture(Template(self, spec, label=spec.label, name=options.name), taskid=taskid)
+        self.futures.append(future)
+        self.infos.append(
+            TaskInfo(taskid=taskid, name=options.name, label=spec.label, state="scheduled", owner=self.owner)
+        )
+        return future
+
+    def flush(self, timeout: float | None = None) -> None:
+        self.asked.append(("flush",))
+
+    def future(self, taskid: int) -> TaskFuture:
+        if not 0 <= taskid < len(self.futures):
+            raise UnknownTask(f"there is no task {taskid}", taskid=taskid)
+        return self.futures[taskid]
+
+    def list_tasks(
+        self,
+        taskids: Sequence[int] | None = None,
+        states: Sequence[str] | None = None,
+        name: str | None = None,
+        owner: str | None = None,
+        limit: int = 1000,
+    ) -> list[TaskInfo]:
+        found = [
+            info
+            for info in self.infos
+            if (taskids is None or info.taskid in taskids)
+            and (states is None or info.state in states)
+            and (name is None or info.name == name)
+            and (owner is None or info.owner == owner)
+        ]
+        return found[-limit:]
+
+    def queue_status(self, verbose: bool = False) -> dict[str, Any]:
+        names = ("waiting", "scheduled", "succeeded", "failed", "aborted")
+        counts: dict[str, Any] = {state: sum(info.state == state for info in self.infos) for state in names}
+        return counts | {"pending": sum(info.state == "running" for info in self.infos)}
+
+    def barrier(self, taskids: Any = None, timeout: float | None = None) -> None:
+        self.asked.append(("barrier", taskids, timeout))
+        if self.interrupt_waits:
+            raise KeyboardInterrupt
+
+    def abort(self, taskid: Any) -> None:
+        taskid = taskid if isinstance(taskid, int) else taskid.taskid
+        self.asked.append(("abort", taskid))
+        if taskid >= len(self.infos) or self.infos[taskid].state == "succeeded":
+            raise UnknownTask(f"task {taskid} has ended already", taskid=taskid)
+        self.set(taskid, state="aborted", reason="aborted")
+        self._end(taskid, Failure(reason=Reason.ABORTED, message=f"task {taskid} was aborted"))
+
+    def clear(self, taskids: Sequence[int] | None = None) -> int:
+        self.asked.append(("clear", taskids))
+        return len(taskids or ())
+
+    def spin(self) -> None:
+        self.asked.append(("spin",))
+
+    def log(self, taskid: int) -> str:
+        return self.logs.get(taskid, "")
+
+    def workers(self) -> list[WorkerInfo]:
+        return [WorkerInfo(worker=i, pid=100 + i, state="idle") for i in range(self.n_workers)]
+
+    def scale(self, n: int) -> int:
+        before, self.n_workers = self.n_workers, n
+        return before
+
+    def close(self) -> None:
+        self.asked.append(("close",))
+
+    # the owner of its futures
+
+    def check_may_wait(self) -> None:
+        if self.interrupt_waits:
+            raise KeyboardInterrupt
+
+    def cancel(self, future: TaskFuture) -> bool:
+        raise CancelledError
+
+    def describe(self, taskid: int) -> TaskInfo:
+        self.n_looks += 1
+        return self.infos[taskid]
+
+
+class FakeSubmitter:
+    """What `with_options` returns."""
+
+    def __init__(self, farm: FakeFarm, options: Options, given: dict[str, Any]) -> None:
+        self._farm = farm
+        self._options = options
+        self._given = given
+        self.flush = farm.flush
+
+    def submit_cell(
+        self, source: str, names: dict[str, Any], outs: Sequence[str] = (), *, keep: bool = False
+    ) -> TaskFuture:
+        future = self._farm.add(source, self._options)
+        sent = {"source": source, "names": names, "outs": tuple(outs), "keep": keep, "options": self._given}
+        self._farm.submitted.append(sent)
+        return future
+
+
+class FakeFarms:
+    """Every name is the same farm."""
+
+    def __init__(self, farm: FakeFarm) -> None:
+        self.farm = farm
+
+    def names(self) -> list[str]:
+        return [self.farm.name] if self.farm.runs else []
+
+    def runs(self, name: str) -> bool:
+        return self.farm.runs and name == self.farm.name
+
+    def start(self, name: str, n_workers: int | None, *, fresh: bool) -> None:
+        self.farm.starts.append((name, n_workers, fresh))
+        self.farm.name, self.farm.runs = name, True
+
+    def stop(self, name: str) -> None:
+        self.farm.runs = False
+
+    def restart(self, name: str, n_workers: int | None) -> None:
+        self.farm.runs = True
+        self.farm.n_workers = n_workers or self.farm.n_workers
+
+    def connect(self, name: str, *, owner: str) -> FakeFarm:
+        self.farm.name, self.farm.owner, self.farm.runs = name, owner, True
+        return self.farm
+
+
+class Shell:
+    """A shell without a kernel, and what it has displayed."""
+
+    def __init__(self, farm: FakeFarm, *, live: bool = False) -> None:
+        config = Config()
+        config.HistoryManager.enabled = False
+        self.ip = InteractiveShell(config=config)
+        self.ip.display_pub = CapturingDisplayPublisher()
+        if live:
+            self.ip.kernel = object()
+        self.farm = farm
+        extension.load(self.ip, FakeFarms(farm))
+
+    @property
+    def magics(self) -> Any:
+        return self.ip.magics_manager.registry["TaskMagics"]
+
+    @property
+    def ns(self) -> dict[str, Any]:
+        return self.ip.user_ns
+
+    @property
+    def shown(self) -> list[dict[str, Any]]:
+        return self.ip.display_pub.outputs
+
+    def run(self, cell: str) -> Any:
+        """Run a cell and return its value; what it raises is raised here."""
+        return self.ip.run_cell(cell).result
+
+    def texts(self) -> list[str]:
+        return [output["data"]["text/plain"] for output in self.shown]
+
+    def close(self) -> None:
+        extension.unload(self.ip)
+        self.ip.atexit_operations()
+        atexit.unregister(self.ip.atexit_operations)
+
+
+@pytest.fixture
+def farm() -> FakeFarm:
+    return FakeFarm()
+
+
+@pytest.fixture
+def shell(farm: FakeFarm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+    monkeypatch.setenv("JPY_SESSION_NAME", "folder/my notebook.ipynb")
+    made = Shell(farm)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def live_shell(farm: FakeFarm) -> Iterator[Shell]:
+    """A shell whose displays can be updated, as in a notebook."""
+    made = Shell(farm, live=True)
+    yield made
+    made.close()

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import pytest
+
+from taskfc_ext.ipython import requests
+from taskfc_ext.ipython.arguments import VERBS, parse_cell_line, parse_line, split_verb, verb_help
+from taskfc_ext.ipython.requests import BadUsage, Run, Status, Submission
+
+LINES = [
+    ("", Status()),
+    ("   ", Status()),
+    ("status", Status()),
+    ("status ;", Status()),
+    ("status --all", Status(all=True)),
+    ("status 1,fit,3-4", Status(tasks=(range(1, 2), "fit", range(3, 5)))),
+    ("wait", requests.Wait()),
+    ("wait 3-7 --timeout 2.5", requests.Wait(tasks=(range(3, 8),), timeout=2.5)),
+    ("wait a, b", requests.Wait(tasks=("a", "b"))),
+    ("wait my-task.v2", requests.Wait(tasks=("my-task.v2",))),
+    ("result fit", requests.Result(tasks=("fit",))),
+    ("pull fit -o x,y", requests.Pull(tasks=("fit",), out=("x", "y"))),
+    ("abort 3", requests.Abort(tasks=(range(3, 4),))),
+    ("clear --all", requests.Clear(all=True)),
+    ("log 3", requests.Log(tasks=(range(3, 4),))),
+    ("show 3", requests.Show(tasks=(range(3, 4),))),
+    ("spin", requests.Spin()),
+    ("workers", requests.Workers()),
+    ("start -n 4 --name x --fresh", requests.Start(n=4, name="x", fresh=True)),
+    ("scale 0", requests.Scale(n=0)),
+    ("stop", requests.Stop()),
+    ("restart -n 2", requests.Restart(n=2)),
+    ("list", requests.List()),
+    ("use other", requests.Use(name="other")),
+    ("help", requests.Help()),
+    ("help wait", requests.Help(verb="wait")),
+    ("wait --help", requests.Help(verb="wait")),
+    ("-h", requests.Help()),
+    ("fit(3)", Run("fit(3)")),
+    ("  fit ", Run("fit")),
+    ("run fit(3)", Run("fit(3)")),
+    ("run status", Run("status")),
+    ("run -- -x", Run("-x")),
+    # verbs that are expressions
+    ("status(3)", Run("status(3)")),
+    ("status (3)", Run("status (3)")),
+    ("status.code", Run("status.code")),
+    ("status .code", Run("status .code")),
+    ("list[0]", Run("list[0]")),
+    ("list [0]", Run("list [0]")),
+    ("list = 3", Run("list = 3")),
+    ("result == 3", Run("result == 3")),
+    ("result + 1", Run("result + 1")),
+    ("result - 1", Run("result - 1")),
+    ("result -1", Run("result -1")),
+    ("result * 2", Run("result * 2")),
+    ("result < 2", Run("result < 2")),
+    ("result % 2", Run("result % 2")),
+    ("result != 2", Run("result != 2")),
+    ("result if x else y", Run("result if x else y")),
+    ("result in xs", Run("result in xs")),
+    ("result is None", Run("result is None")),
+    ("result not in xs", Run("result not in xs")),
+    ("log and x", Run("log and x")),
+    ("log, x", Run("log, x")),
+    ("retry(3)", Run("retry(3)")),
+    ("statuses", Run("statuses")),
+    ("'status'", Run("'status'")),
+]
+
+
+@pytest.mark.parametrize(("line", "request_"), LINES)
+def test_lines(line: str, request_: requests.Request) -> None:
+    assert parse_line(line) == request_
+
+
+@pytest.mark.parametrize(
+    ("line", "submission"),
+    [
+        ("", Submission()),
+        ("fit", Submission(name="fit")),
+        ("fit -i a,b -o c", Submission(name="fit", ship=("a", "b"), out=("c",))),
+        ("-i ''", Submission(ship=())),
+        ("-o a, b , c fit", Submission(name="fit", out=("a", "b", "c"))),
+        ("--retries=3 --timeout 60", Submission(retries=3, timeout=60.0)),
+        ("--retry-on OSError,requests.HTTPError", Submission(retry_on=("OSError", "requests.HTTPError"))),
+        ("--after 3,4-5,fit --priority -1", Submission(after=(range(3, 4), range(4, 6), "fit"), priority=-1)),
+        ("--keep --clear-before --clear-after", Submission(keep=True, clear_before=True, clear_after=True)),
+        ("--on-lost fail --wait --dry-run", Submission(on_lost="fail", wait=True, dry_run=True)),
+        ("--help", requests.Help()),
+    ],
+)
+def test_cell_lines(line: str, submission: Submission) -> None:
+    assert parse_cell_line(line) == submission
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("abort", "%task abort: needs TASKS; see `%task help abort`"),
+        ("scale", "%task scale: needs N; see `%task help scale`"),
+        ("stop now", "%task stop: unexpected 'now'"),
+        ("abort 3 4", "%task abort: unexpected '4'; lists are separated by commas"),
+        ("abort 7-3", "%task abort: TASKS: the range 7-3 runs backwards"),
+        ("wait --al", "%task wait: no option --al; did you mean --all?"),
+        ("wait --timeout 0", "%task wait: --timeout: a number of seconds above 0, not '0'"),
+        ("wait --timeout nan", "%task wait: --timeout: a number of seconds above 0, not 'nan'"),
+        ("scale many", "%task scale: N: a whole number from 0 to 10000, not 'many'"),
+        ("log 'a b", "%task log: no closing quotation"),
+        ("log a/b", "%task log: TASKS: 'a/b' is no task's id, range or name"),
+        ("run", "%task run: needs an expression"),
+        ("run -x", "%task run takes no options; write `%task run -- -x` for the expression, or use %%task"),
+        ("move", "this version does not have `%task move`; `%task run move` runs the expression"),
+        ("move 3", "this version does not have `%task move`"),
+    ],
+)
+def test_bad_lines(line: str, message: str) -> None:
+    with pytest.raises(BadUsage) as caught:
+        parse_line(line)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--retires 3", "%%task: no option --retires; did you mean --retries?"),
+        ("--retries -1", "%%task: --retries: a whole number from 0 to 1000000, not '-1'"),
+        ("--recover f", "%%task: this version does not have --recover"),
+        ("--clear-before", "%%task: --clear-before needs --keep; without it every cell has a fresh namespace"),
+        ("3a", "%%task: NAME: '3a' is no name: a letter or _, then letters, digits, . _ - (100 at most)"),
+        ("a b", "%%task: unexpected 'b'; a task has one name, and lists are separated by commas"),
+        ("-o a-b", "%%task: -o: 'a-b' is no name of a variable"),
+        ("-o class", "%%task: -o: 'class' is no name of a variable"),
+        ("-o", "%%task: -o: expected one argument"),
+        ("'\n'", None),
+    ],
+)
+def test_bad_cell_lines(line: str, message: str | None) -> None:
+    with pytest.raises(BadUsage) as caught:
+        parse_cell_line(line)
+    assert "\n" not in str(caught.value)
+    assert message is None or str(caught.value) == message
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(verb: str) -> None:
+    assert VERBS[verb].summary in verb_help(verb).replace("\n", " ")
+
+
+def test_a_task_name_is_never_split_off_as_a_verb() -> None:
+    assert split_verb("waiting") == (None, "waiting")
+    assert split_verb("wait3") == (None, "wait3")

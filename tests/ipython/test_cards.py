@@ -1,0 +1,265 @@
+from __future__ import annotations
+
+import threading
+from contextvars import ContextVar
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from taskfc_ext.errors import ControllerStopped, ControllerUnavailable
+from taskfc_ext.ipython.cards import FASTEST, SLOWEST, CardBoard
+from taskfc_ext.ipython.display import Bundle, Card
+from taskfc_ext.ipython.looking import look
+
+cell: ContextVar[str] = ContextVar("cell", default="none")
+
+
+class Sent:
+    """Publishes into a list, with the context it was done in."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[str, bool, str, str]] = []
+        self.final = threading.Event()
+
+    def __call__(self, bundle: Bundle, *, display_id: str, update: bool) -> None:
+        text = bundle["text/plain"].split(" · as of")[0]
+        self.messages.append((text, update, display_id, cell.get()))
+        if "succeeded" in text:
+            self.final.set()
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def sent() -> Sent:
+    return Sent()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def board(sent: Sent, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Any:
+    made = CardBoard(sent, look, is_live=True, clock=clock)
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: None)  # the tests call `update` themselves
+    yield made
+    made._thread = None
+    made.close()
+
+
+def submitted(farm: Any) -> Any:
+    return farm.with_options(name="fit").submit_cell("fit()", {})
+
+
+def test_a_card_is_shown_and_updated_in_place(board: CardBoard, farm: Any, sent: Sent, clock: Clock) -> None:
+    future = submitted(farm)
+    board.show(future)
+    assert board.update() == FASTEST
+    farm.set(0, state="running", attempts=1, elapsed=0.2)
+    farm.logs[0] = "hello\n"
+    assert len(sent.messages) == 1  # not due yet
+    clock.now = FASTEST
+    board.update()
+    farm.succeed(0, 42)
+    assert board.update() is None
+    texts, updates, ids, _ = zip(*sent.messages, strict=True)
+    assert texts == (
+        "○ task 0 fit · scheduled",
+        "▶ task 0 fit · running · 0.20 s",
+        "✔ task 0 fit · succeeded · 1.50 s",
+    )
+    assert updates == (False, True, True)
+    assert len(set(ids)) == 1
+
+
+def test_a_task_whose_end_is_known_before_its_result_is_followed(board: CardBoard, farm: Any, sent: Sent) -> None:
+    future = submitted(farm)
+    farm.set(0, state="succeeded", attempts=1, elapsed=0.1)
+    board.show(future)
+    farm.succeed(0, 42)
+    assert board.update() is None
+    assert [message[0] for message in sent.messages] == [
+        "✔ task 0 fit · succeeded · 0.10 s",
+        "✔ task 0 fit · succeeded · 1.50 s",
+    ]
+
+
+def test_what_has_not_changed_is_not_sent(board: CardBoard, farm: Any, sent: Sent, clock: Clock) -> None:
+    board.show(submitted(farm))
+    for turn in range(1, 5):
+        clock.now = turn * FASTEST
+        board.update()
+    assert len(sent.messages) == 1
+
+
+def test_updates_become_rarer_with_the_run_time(board: CardBoard, farm: Any, clock: Clock) -> None:
+    board.show(submitted(farm))
+    for elapsed, pause in ((1.0, FASTEST), (60.0, 3.0), (3600.0, SLOWEST)):
+        farm.set(0, state="running", attempts=1, elapsed=elapsed)
+        clock.now += 100
+        due = board.update()
+        assert due is not None
+        assert due - clock.now == pytest.approx(pause)
+
+
+def test_an_update_is_sent_in_the_context_of_its_cell(board: CardBoard, farm: Any, sent: Sent, clock: Clock) -> None:
+    token = cell.set("In[1]")
+    board.show(submitted(farm))
+    cell.reset(token)
+    farm.set(0, state="running")
+    clock.now = 1
+    board.update()
+    assert [message[3] for message in sent.messages] == ["In[1]", "In[1]"]
+
+
+def test_the_next_cell_sends_what_has_changed_once_more(board: CardBoard, farm: Any, sent: Sent, clock: Clock) -> None:
+    board.show(submitted(farm))
+    farm.succeed(0, 42)
+    board.update()
+    token = cell.set("In[2]")
+    board.after_cell()
+    board.after_cell()
+    cell.reset(token)
+    assert [message[3] for message in sent.messages[1:]] == ["none", "In[2]"]
+    assert sent.messages[1][0] == sent.messages[2][0]
+
+
+def test_the_end_is_shown_after_the_cell_that_saw_it(board: CardBoard, farm: Any, sent: Sent) -> None:
+    board.show(submitted(farm))
+    farm.succeed(0, 42)
+    board.after_cell()
+    assert "succeeded" in sent.messages[-1][0]
+    assert board.update() is None
+
+
+def test_a_farm_that_is_away_does_not_end_the_updates(board: CardBoard, farm: Any, sent: Sent, clock: Clock) -> None:
+    future = submitted(farm)
+    board.show(future)
+    describe = farm.describe
+
+    def away(taskid: int) -> None:
+        raise ControllerUnavailable("no controller answers")
+
+    farm.describe = away
+    clock.now = 1
+    assert board.update() == 1 + FASTEST
+    farm.describe = describe
+    farm.set(0, state="running")
+    clock.now = 2
+    board.update()
+    assert "running" in sent.messages[-1][0]
+
+
+def test_what_a_thread_cannot_publish_the_next_cell_does(board: CardBoard, farm: Any, sent: Sent) -> None:
+    board.show(submitted(farm))
+    farm.succeed(0, 42)
+    board._publish = no_parent
+    assert board.update() is None
+    board._publish = sent
+    board.after_cell()
+    assert "succeeded" in sent.messages[-1][0]
+
+
+def no_parent(bundle: Bundle, *, display_id: str, update: bool) -> None:
+    raise LookupError("parent_header")
+
+
+def test_a_future_that_was_given_up_is_looked_at_once(board: CardBoard, farm: Any, sent: Sent) -> None:
+    future = submitted(farm)
+    board.show(future)
+    future._settle_with(ControllerStopped("the farm was stopped"))
+    assert board.update() is None
+    assert board.update() is None
+    assert sent.messages[-1][0].startswith("? task 0 fit · unknown")
+
+
+def test_a_finished_task_is_shown_and_forgotten(board: CardBoard, farm: Any, sent: Sent) -> None:
+    future = submitted(farm)
+    farm.succeed(0, 1)
+    board.show(future)
+    assert len(sent.messages) == 1
+    assert board.update() is None
+
+
+def test_an_early_card_is_not_shown_twice(board: CardBoard, farm: Any, sent: Sent) -> None:
+    future = submitted(farm)
+    board.show_early(future)
+    board.show(future)
+    assert len(sent.messages) == 1
+    board.show(future)
+    assert len(sent.messages) == 2
+
+
+def test_nothing_is_followed_where_nothing_can_be_updated(farm: Any, sent: Sent) -> None:
+    board = CardBoard(sent, look, is_live=False)
+    board.show(submitted(farm))
+    farm.succeed(0, 42)
+    board.after_cell()
+    assert len(sent.messages) == 1
+    assert board._thread is None
+
+
+def test_the_thread_shows_the_end_and_goes(farm: Any, sent: Sent) -> None:
+    board = CardBoard(sent, look, is_live=True)
+    board.show(submitted(farm))
+    thread = board._thread
+    assert thread is not None
+    farm.succeed(0, 42)
+    assert sent.final.wait(20)
+    thread.join(20)
+    assert not thread.is_alive()
+    assert board._thread is None
+    board.show(submitted(farm))  # and a new one comes
+    board.close()
+    assert threading.active_count() == len([t for t in threading.enumerate() if t.name != "taskfc-cards"])
+
+
+# what a card says of a future
+
+
+def seen(future: Any) -> Card:
+    return look(future, datetime(2026, 1, 1))
+
+
+def test_a_failed_task_shows_where_it_was_raised(farm: Any) -> None:
+    future = submitted(farm)
+    farm.fail(0, ValueError("no"), 'File "<cell>", line 3\nValueError: no')
+    card = seen(future)
+    assert (card.state, card.error) == ("failed", 'File "<cell>", line 3\nValueError: no')
+
+
+def test_an_aborted_task(farm: Any) -> None:
+    future = submitted(farm)
+    farm.abort(0)
+    assert seen(future).state == "aborted"
+
+
+def test_none_is_no_result(farm: Any) -> None:
+    future = submitted(farm)
+    farm.succeed(0, None, output="printed")
+    assert (seen(future).result, seen(future).output) == ("", "printed")
+
+
+class Rude:
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
+def test_a_repr_that_raises_does_no_harm(farm: Any) -> None:
+    future = submitted(farm)
+    farm.succeed(0, Rude())
+    assert seen(future).result == "<Rude whose repr raised RuntimeError>"
+
+
+def test_a_large_result_is_cut(farm: Any) -> None:
+    future = submitted(farm)
+    farm.succeed(0, "x" * 10_000)
+    assert len(seen(future).result) < 2_100

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from datetime import datetime
+from html.parser import HTMLParser
+
+import pytest
+
+from taskfc_ext.ipython.display import (
+    ICONS,
+    Card,
+    Table,
+    card_bundle,
+    card_html,
+    card_text,
+    farm_caption,
+    tasks_table,
+)
+from taskfc_ext.protocol.client_messages import TaskInfo
+
+SEEN = datetime(2026, 11, 22, 9, 38, 17)
+HOSTILE = "<script>alert(1)</script>\x1b]0;title\x07\x1b[31m\u202eab\"'&\x00"
+
+
+class Tags(HTMLParser):
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes.update(name for name, _ in attrs)
+
+
+def test_a_running_card() -> None:
+    card = Card(seen=SEEN, state="running", taskid=3, title="fit", attempts=2, elapsed=2.0, output="a\nb\n")
+    assert card_text(card) == ("▶ task 3 fit · running · 2.00 s · attempt 2 · as of 2026-11-22 09:38:17\n    a\n    b")
+
+
+def test_a_finished_card_shows_output_result_and_time() -> None:
+    card = Card(seen=SEEN, state="succeeded", taskid=3, title="fit", elapsed=0.25, output="one", result="42")
+    assert card_text(card).splitlines() == [
+        "✔ task 3 fit · succeeded · 0.25 s · as of 2026-11-22 09:38:17",
+        "    one",
+        "    42",
+    ]
+    assert "as of 2026-11-22 09:38:17" in card_html(card)
+
+
+def test_a_failed_card_shows_the_reason_and_the_traceback() -> None:
+    card = Card(seen=SEEN, state="failed", reason="timeout", taskid=3, title="fit", error="TaskTimeout: 3 s")
+    assert "failed (timeout)" in card_text(card)
+    assert "TaskTimeout: 3 s" in card_html(card)
+
+
+def test_only_the_last_lines_of_the_output_are_shown() -> None:
+    card = Card(seen=SEEN, state="running", output="\n".join(map(str, range(25))))
+    lines = card_text(card).splitlines()
+    assert lines[1:3] == ["    … 15 lines before", "    15"]
+    assert lines[-1] == "    24"
+
+
+def test_a_progress_bar_leaves_its_last_state() -> None:
+    card = Card(seen=SEEN, state="running", output="10%\r50%\r90%")
+    assert card_text(card).splitlines()[1] == "    90%"
+
+
+@pytest.mark.parametrize("field", ["title", "output", "result", "error", "note", "reason"])
+def test_hostile_text_is_text(field: str) -> None:
+    bundle = card_bundle(Card(seen=SEEN, state="failed", **{field: HOSTILE}))
+    tags = Tags(bundle["text/html"])
+    assert tags.tags <= {"div", "span", "strong", "pre"}
+    assert tags.attributes <= {"style", "class", "role", "aria-label", "aria-hidden"}
+    for text in bundle.values():
+        assert not any(character in text for character in "\x1b\x07\x00\u202e\x9b")
+    assert "<script>" in bundle["text/plain"]
+
+
+def test_the_html_is_readable_in_any_theme() -> None:
+    html = card_html(Card(seen=SEEN, state="failed", title="x", output="y", error="z"))
+    assert "background" not in html
+    assert html.count("monospace") == html.count("<pre") == 2  # an exported notebook would set them in its prose font
+    assert all("var(--jp-" in part.split(";")[0] for part in html.split("color:")[1:])
+
+
+def test_every_state_has_a_picture_beside_its_word() -> None:
+    for state in ICONS:
+        assert card_text(Card(seen=SEEN, state=state)).startswith(f"{ICONS[state]} task · {state}")
+
+
+def test_tables_escape_and_align() -> None:
+    rows = [
+        TaskInfo(taskid=3, name="<b>", label="x", state="running", stopping=True, elapsed=3.0, worker=1, attempts=2),
+        TaskInfo(taskid=12, name=None, label="fit(3)", state="failed", reason="timeout", message="m\nn"),
+    ]
+    table = tasks_table("caption <i>", rows)
+    assert table.text().splitlines() == [
+        "caption <i>",
+        "id  name    state                 time  attempts  worker",
+        " 3  <b>     ◼ stopping          3.00 s         2       1",
+        "12  fit(3)  ✘ failed (timeout)                            m n",
+    ]
+    assert Tags(table.html()).tags == {"div", "table", "thead", "tbody", "tr", "th", "td"}
+
+
+def test_a_state_and_a_time_are_not_broken_into_lines() -> None:
+    html = tasks_table("", [TaskInfo(taskid=3, name="fit", label="", state="running", elapsed=3.0)]).html()
+    cells = dict(zip(["id", "name", "state", "time"], html.split("<td")[1:], strict=False))
+    assert ["nowrap" in cells[column] for column in ("name", "state", "time")] == [False, True, True]
+
+
+def test_an_empty_table_is_its_caption() -> None:
+    table = Table("nothing", ("a",), [])
+    assert table.text() == "nothing"
+    assert table.html() == "<div>nothing</div>"
+
+
+def test_the_caption_says_running_where_the_status_says_pending() -> None:
+    counts = {"scheduled": 2, "pending": 1, "succeeded": 1000, "failed": 0}
+    assert farm_caption("default", counts, 1) == "default · 1 worker · 2 scheduled, 1 running, 1,000 succeeded"
+    assert farm_caption("default", {}, 0) == "default · 0 workers · no tasks"

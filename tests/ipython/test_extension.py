@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import atexit
+import subprocess
+import sys
+from typing import Any
+
+from IPython.core.completer import provisionalcompleter
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from taskfc_ext.ipython import extension
+
+FUTURE = ".".join(extension.FUTURE)
+
+
+def traces(ip: InteractiveShell) -> dict[str, Any]:
+    tables = ip.magics_manager.magics
+    hooks = ip.strdispatchers["complete_command"].strs
+    return {
+        "magics": {kind: tables[kind].get("task") for kind in ("line", "cell")},
+        "registry": sorted(ip.magics_manager.registry),
+        "configurables": len(ip.configurables),
+        "hooks": {key: len(chain.chain) for key, chain in hooks.items()},
+        "events": {name: list(found) for name, found in ip.events.callbacks.items()},
+        "formatter": [str(key) for key in ip.display_formatter.ipython_display_formatter.deferred_printers],
+    }
+
+
+def test_unloading_leaves_the_shell_as_it_was(shell: Any) -> None:
+    extension.unload(shell.ip)
+    before = traces(shell.ip)
+    extension.load(shell.ip)
+    assert traces(shell.ip) != before
+    extension.unload(shell.ip)
+    assert traces(shell.ip) == before
+    extension.unload(shell.ip)
+
+
+def test_loading_twice_is_loading_once(shell: Any) -> None:
+    once = traces(shell.ip)
+    extension.load(shell.ip)
+    twice = traces(shell.ip)
+    for key in ("registry", "configurables", "hooks", "formatter"):
+        assert once[key] == twice[key]
+
+
+def test_a_shadowed_magic_comes_back(shell: Any) -> None:
+    extension.unload(shell.ip)
+
+    def task(line: str) -> str:
+        return f"theirs {line}"
+
+    shell.ip.register_magic_function(task, "line", "task")
+    extension.load(shell.ip)
+    assert shell.ip.find_line_magic("task") is not task
+    extension.unload(shell.ip)
+    assert shell.run("%task 1") == "theirs 1"
+    assert shell.ip.find_cell_magic("task") is None
+
+
+def test_unloading_disconnects_and_leaves_the_farm(shell: Any, farm: Any) -> None:
+    shell.run("%task 1")
+    extension.unload(shell.ip)
+    assert ("close",) in farm.asked
+    assert farm.runs
+
+
+def test_the_value_of_a_cell_is_shown_as_a_card(live_shell: Any, farm: Any) -> None:
+    live_shell.run("%%task fit\n1")
+    assert live_shell.texts()[-1].startswith("○ task 0 fit · scheduled · as of ")
+    (shown,) = live_shell.shown
+    assert "display_id" in shown["transient"]
+    farm.succeed(0, 42)
+    live_shell.run("x = 1")
+    assert live_shell.shown[-1]["transient"] == shown["transient"]
+    assert live_shell.shown[-1]["update"] is True
+    assert "42" in live_shell.texts()[-1]
+    live_shell.run("t = %task 2")
+    assert not any("task 1" in text for text in live_shell.texts())
+    live_shell.run("%task show 0-1")
+    assert "task 0" in live_shell.texts()[-2]
+    assert "task 1" in live_shell.texts()[-1]
+
+
+def test_a_waiting_cell_shows_one_card(live_shell: Any, farm: Any) -> None:
+    farm.flush = lambda *_: farm.succeed(0, 7)
+    live_shell.run("%%task fit --wait\n7")
+    assert len([output for output in live_shell.shown if not output.get("update")]) == 1
+
+
+def test_a_terminal_is_never_written_to_later(shell: Any, farm: Any) -> None:
+    shell.run("%%task fit\n1")
+    farm.succeed(0, 42)
+    shell.run("x = 1")
+    assert len(shell.shown) == 1
+
+
+def test_completion_is_registered(shell: Any) -> None:
+    shell.ip.Completer.use_jedi = False
+
+    def complete(text: str) -> list[str]:
+        with provisionalcompleter():
+            return [found.text for found in shell.ip.Completer.completions(text, len(text))]
+
+    shell.run("%%task fit-1\n1")
+    assert complete("%task abo") == ["abort"]
+    assert complete("%task wait --t") == ["--timeout"]
+    assert complete("%%task --retr") == ["--retries", "--retry-on"]
+    assert complete("%task wait fi") == ["fit-1"]
+
+
+def test_loading_imports_nothing_slow_and_starts_nothing() -> None:
+    program = """
+import sys, threading
+from IPython.core.completer import provisionalcompleter
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+config = Config()
+config.HistoryManager.enabled = False
+shell = InteractiveShell(config=config)
+before = set(sys.modules)
+from taskfc_ext.ipython.extension import load
+load(shell)
+new = set(sys.modules) - before
+slow = {"zmq", "cloudpickle", "asyncio", "sqlite3", "ipywidgets", "ipykernel", "numpy"}
+assert not {name.partition(".")[0] for name in new} & slow, new
+light = {"taskfc_ext.client", "taskfc_ext.client.owner"}
+assert not [name for name in new - light if name.startswith(("taskfc_ext.client", "taskfc_ext.drivers"))]
+assert threading.active_count() == 1
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_two_shells_have_their_own(shell: Any) -> None:
+    config = Config()
+    config.HistoryManager.enabled = False
+    other = InteractiveShell(config=config)
+    try:
+        extension.load(other)
+        extension.unload(other)
+        assert shell.ip.find_line_magic("task") is not None
+    finally:
+        other.atexit_operations()
+        atexit.unregister(other.atexit_operations)

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+from IPython.core.inputtransformer2 import TransformerManager
+
+from taskfc_ext.ipython.names import BUILTINS, used_names
+
+transform = TransformerManager().transform_cell
+
+# what a cell needs; then, after "|", what it may need
+NEEDS = [
+    ("", ""),
+    ("1 + 1", ""),
+    ("x", "x"),
+    ("x.y.z", "x"),
+    ("d['k'][i]", "d i"),
+    ("print(len(x))", "x"),
+    ("x = 1\nx + y", "y"),
+    ("total = total + 1", "total"),
+    ("total += 1", "total"),
+    ("n = 0\nn += 1", ""),
+    ("d[k] = v", "d k v"),
+    ("obj.attr = 1", "obj"),
+    ("a, (b, *c) = t\na, b, c", "t"),
+    ("x: int = 1\nx", ""),
+    ("x: Model = 1", "Model"),
+    ("x: Model", "Model"),
+    ("from __future__ import annotations\nx: Model = 1", "| Model"),
+    ("x: 'Model' = 1", ""),
+    ("del x", "x"),
+    ("x = 1\ndel x\nx", "x"),
+    ("del d[0]", "d"),
+    ("global g\ng = 1\ng", ""),
+    # imports
+    ("import numpy as np\nnp.ones(n)", "n"),
+    ("import os.path\nos.path.join(a)", "a"),
+    ("from math import sqrt as root\nroot(x)", "x"),
+    ("from math import *\nsqrt(x)", "| sqrt x"),
+    ("y\nfrom math import *\nsqrt(2)", "y | sqrt"),
+    ("try:\n    import fast\nexcept ImportError:\n    fast = None\nfast", ""),
+    ("try:\n    import fast\nexcept ImportError:\n    pass\nfast", "| fast"),
+    ("try:\n    import fast\nexcept ImportError:\n    raise\nfast", ""),
+    ("try:\n    cache\nexcept NameError:\n    cache = {}\ncache[k]", "k | cache"),
+    ("try:\n    f = open(p)\nfinally:\n    f.close()", "p | f"),
+    ("try:\n    go()\nexcept Oops as e:\n    log(e)", "go Oops log"),
+    ("try:\n    go()\nexcept* ValueError as group:\n    group.exceptions", "go"),
+    # branches and loops
+    ("if c:\n    x = 1\nelse:\n    x = 2\nx", "c"),
+    ("if c:\n    x = 1\nx", "c | x"),
+    ("if c:\n    raise E\nelse:\n    x = 1\nx", "c E"),
+    ("for i in items:\n    pass\ni", "items | i"),
+    ("for i in range(3):\n    if i:\n        use(prev)\n    prev = i", "use | prev"),
+    ("while more():\n    n = step()\nelse:\n    n", "more step | n"),
+    ("with open(p) as f, lock:\n    s = f.read()\ns", "p lock"),
+    (
+        "match m:\n"
+        "    case Point(x=0, y=yy):\n        yy\n"
+        "    case [a, *rest]:\n        a, rest\n"
+        "    case {'k': v, **kw} if v > t:\n        kw\n"
+        "    case Color.RED | None as w:\n        w",
+        "m Point t Color",
+    ),
+    ("async for i in source():\n    i", "source"),
+    ("async with pool as p:\n    await p.run(job)", "pool job"),
+    ("r = await fetch(url)\nr", "fetch url"),
+    ("[x async for x in source]", "source"),
+    # expressions
+    ("[i * k for i in xs if i > lo]", "k xs lo"),
+    ("[x for x in x]", "x"),
+    ("{k: v for k, v in d.items()}", "d"),
+    ("[(i, j) for i in range(n) for j in row(i)]", "n row"),
+    ("i\n[i for i in range(3)]", "i"),
+    ("[i for i in range(3)]\ni", "i"),
+    ("sum(x for x in xs)", "xs"),
+    ("(n := len(xs)) and n", "xs"),
+    ("[last := i for i in xs]\nlast", "xs"),
+    ("f'{x!r:>{width}} {y=}'", "x width y"),
+    ("f'{x:{\"a\"}}'", "x"),
+    ("'{x}'.format(x=y)", "y"),
+    ("f(*args, **kwargs)", "f args kwargs"),
+    ("x[a:b, ::c]", "x a b c"),
+    ("lambda q, r=default: q + r + k", "default k"),
+    ("[lambda: i + k for i in xs]", "xs k"),
+    ("sorted(xs, key=lambda r: r[key])\nkey = 1", "xs | key"),
+    ("sum = 3\nsum", ""),
+    ("__name__, __file__, get_ipython(), display(x)", "x"),
+    # functions
+    ("def f(a, *b, c=d, **e):\n    return a, b, c, e, g", "d g"),
+    ("def f(x: T = 1) -> R:\n    y: Unused = x\n    return y", "T R" if sys.version_info < (3, 14) else "| T R"),
+    ("from __future__ import annotations\ndef f(x: T) -> R: ...", "| T R"),
+    ("def f():\n    def g(q):\n        nonlocal n\n        n = q + k\n    n = 0\n    return g", "k"),
+    ("def f():\n    return y\ny = 1\nf()", ""),
+    ("def f():\n    return y\nf()\ny = 1", "| y"),
+    ("def f():\n    return g()\ndef g():\n    return y\nf()", "y"),
+    ("def f():\n    return f() + y", "y"),
+    ("def f():\n    global g\n    g = 1\nf()\ng", "| g"),
+    ("def f():\n    x = 1\n    return x\nx", "x"),
+    ("def f():\n    return [i for i in xs if (n := i)], n", "xs"),
+    ("def f(xs):\n    return [g(x) for x in xs]\ndef g(a):\n    return a + x\n[f(x) for x in items]", "items x"),
+    ("@cache(size=n)\ndef f(): ...", "cache n"),
+    ("async def f():\n    async with a as b:\n        return await b\nawait f()", "a"),
+    ("def gen():\n    yield from xs\n", "xs"),
+    ("def f():\n    import json\n    return json.dumps(x)", "x"),
+    ("def f():\n    return f'{a!r:>{w}}\\n{\"b\"}'", "a w"),
+    ("def f():\n    try:\n        pass\n    except E as e:\n        raise X from e", "E X"),
+    ("f = lambda: y\ny = 1\nf()", ""),
+    ("def f(n):\n    return n and f(n - 1)\nf(3)", ""),
+    # classes
+    ("class A(Base, metaclass=Meta):\n    x = y\n    z = x", "Base Meta y"),
+    ("class A:\n    def m(self):\n        return super().m() + k + __class__.q", "k"),
+    ("class A:\n    x = 1\n    def m(self):\n        return x", "x"),
+    ("class A:\n    x = x", "x"),
+    ("class A:\n    def m(self):\n        return B()\nclass B: ...\nA()", ""),
+    ("class A:\n    def m(self):\n        return B()\nA()\nclass B: ...", "| B"),
+    ("class A:\n    def m(self): return B()\nclass B: ...\n", ""),
+    (
+        "class A:\n    f: T = field(default=d)\n    g: 'A' = None",
+        "T field d" if sys.version_info < (3, 14) else "field d | T",
+    ),
+    ("@dataclass\nclass P:\n    x: int\nP(1)", "dataclass"),
+    ("class A:\n    @property\n    def p(self): ...\n    @p.setter\n    def p(self, v): ...", ""),
+    # IPython's syntax
+    ("!ls", ""),
+    ("!cp {src} $dst {a.b[0]} ${HOME} {x,y}", "| src dst a HOME x y"),
+    ("files = !ls {folder}\nlen(files)", "| folder"),
+    ("%matplotlib inline\nplot(x)", "plot x"),
+    ("%time y = fit(x)\ny", "fit x"),
+    ("%timeit -n 10 -r 3 fit(x)", "fit x"),
+    ("%%time\ny = fit(x)\ny.z", "fit x"),
+    ("%%capture out\nfit(x)", "fit x"),
+    ("%%timeit s = setup(n)\nfit(s)", "fit s"),
+    ("%run helpers.py\nhelp_me(x)", "| help_me x"),
+    ("%cd {folder}", "| folder"),
+    ("x?", ""),
+    ("def f(p):\n    !cp {p} {dst}\nf(q)", "q | p dst"),
+    ("exec(code)\nmade", "code | made"),
+    ("get_ipython().system(command)", "command"),
+]
+
+
+@pytest.mark.parametrize(("source", "expected"), NEEDS, ids=[source.replace("\n", "⏎")[:50] for source, _ in NEEDS])
+def test_what_a_cell_needs(source: str, expected: str) -> None:
+    needs, _, may_need = expected.partition("|")
+    use = used_names(source, transform=transform)
+    assert (set(use.needs), set(use.may_need)) == (set(needs.split()), set(may_need.split()))
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="the syntax of Python 3.12")
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("def first[T: Bound](xs: list[T]) -> T:\n    return xs[0]", "Bound"),
+        ("class Box[T](Base):\n    item: T", "Base"),
+    ],
+)
+def test_type_parameters(source: str, expected: str) -> None:
+    assert set(used_names(source).needs) == set(expected.split())
+
+
+@pytest.mark.parametrize(
+    ("source", "defines"),
+    [
+        ("x = 1\nimport a.b as c\ndef f(y): z = 1\nclass K: inner = 1", "x c f K"),
+        ("for i in []: j = 1\nwith q as w: pass\n[k := 1 for m in []]", "i j w k"),
+        ("%%capture out\nv = 1", "v out"),
+        ("def f():\n    global g\n    g = 1", "f g"),
+    ],
+)
+def test_what_a_cell_defines(source: str, defines: str) -> None:
+    assert set(used_names(source, transform=transform).defines) == set(defines.split())
+
+
+def test_a_redefined_builtin_is_a_name_like_any_other() -> None:
+    assert used_names("sum(x)", builtins=BUILTINS - {"sum"}).needs == {"sum", "x"}
+
+
+@pytest.mark.parametrize("source", ["x =", "return 1", "def f(:\n    pass", "for", "'", "break"])
+def test_what_does_not_compile_is_a_syntax_error(source: str) -> None:
+    with pytest.raises(SyntaxError):
+        used_names(source)

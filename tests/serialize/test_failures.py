@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import sys
+import threading
+import traceback
+from typing import Any
+
+import pytest
+
+from taskfc_ext.errors import (
+    DependencyFailed,
+    RemoteError,
+    TaskAborted,
+    TaskError,
+    TaskTimeout,
+    TaskUnreachable,
+    UnpicklableResult,
+    WorkerLost,
+)
+from taskfc_ext.protocol.payloads import Failure, Reason, encode_failure
+from taskfc_ext.serialize import dump_exception, load_failure
+
+
+class Custom(Exception):
+    def __init__(self, code: int, *, place: str) -> None:
+        super().__init__(f"{code} at {place}")
+
+
+class Speechless(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+class Unpicklable(Exception):
+    def __reduce__(self) -> str:
+        raise RuntimeError("I stay here")
+
+
+class Unloadable(Exception):
+    def __setstate__(self, state: object) -> None:
+        raise RecursionError("never again")
+
+
+def returned(error: BaseException) -> BaseException:
+    return load_failure(encode_failure(dump_exception(error, traceback="line 1\n")), 7)
+
+
+def test_an_exception_comes_back_in_its_own_type_with_its_traceback() -> None:
+    error = returned(ValueError("bad", 3))
+    assert type(error) is ValueError
+    assert error.args == ("bad", 3)
+    assert "in task 7:\nline 1" in "".join(traceback.format_exception(error))
+
+
+def test_notes_and_attributes_are_kept() -> None:
+    original: Any = ValueError("bad")
+    original.add_note("see above")
+    original.code = 5
+    error: Any = returned(original)
+    assert error.__notes__ == ["see above"]
+    assert error.code == 5
+
+
+def unloadable() -> Unloadable:
+    error = Unloadable("x")
+    error.attribute = 1  # type: ignore[attr-defined]  # makes pickle call __setstate__
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (Custom(3, place="here"), "Custom: 3 at here"),
+        (Unpicklable("one"), "Unpicklable: one"),
+        (unloadable(), "Unloadable: x"),
+        (KeyError(threading.Lock()), "KeyError: <"),
+        (SystemExit(3), "SystemExit: 3"),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+        (StopIteration(5), "StopIteration: 5"),
+    ],
+)
+def test_an_exception_that_cannot_be_rebuilt_comes_as_a_remote_error(error: BaseException, text: str) -> None:
+    result = returned(error)
+    assert type(result) is RemoteError
+    assert text in str(result)
+    assert type(error).__name__ in result.type_name
+    assert result.taskid == 7
+    assert result.remote_traceback == "line 1\n"
+
+
+class ExitsWhenLoaded(Exception):
+    def __reduce__(self) -> Any:
+        return sys.exit, (3,)
+
+
+def test_an_exception_that_would_end_the_program_when_it_is_rebuilt() -> None:
+    result = returned(ExitsWhenLoaded("x"))
+    assert type(result) is RemoteError
+    assert "cannot be rebuilt here: SystemExit: 3" in str(result)
+
+
+def test_the_hint_says_why() -> None:
+    result = returned(ValueError([threading.Lock()]))
+    assert "ValueError" in str(result)
+    assert "the exception" in str(result)
+    assert "cannot pickle '_thread.lock' object" in str(result)
+
+
+def test_an_exception_without_a_text_survives() -> None:
+    assert type(returned(Speechless())) is Speechless
+    assert "whose text cannot be shown" in dump_exception(Speechless(), traceback="").message
+
+
+def test_long_texts_are_shortened() -> None:
+    failure = dump_exception(ValueError("x" * 10**6), traceback="y" * 10**6)
+    assert len(failure.message) < 30_000
+    assert len(failure.traceback) < 300_000
+    assert "980,000 characters left out" in failure.message
+
+
+def test_our_own_errors_learn_the_task() -> None:
+    error = returned(UnpicklableResult("the result of f"))
+    assert isinstance(error, UnpicklableResult)
+    assert (error.taskid, error.remote_traceback) == (7, "line 1\n")
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        (Reason.TIMEOUT, TaskTimeout),
+        (Reason.UNREACHABLE, TaskUnreachable),
+        (Reason.LOST, WorkerLost),
+        (Reason.POISONED, WorkerLost),
+        (Reason.DEPENDENCY, DependencyFailed),
+        (Reason.ABORTED, TaskAborted),
+    ],
+)
+def test_each_reason_has_its_type(reason: Reason, kind: type[TaskError]) -> None:
+    error: Any = load_failure(encode_failure(Failure(reason=reason, message="m", note="n", parent=3)), 7)
+    assert type(error) is kind
+    assert (error.taskid, error.message) == (7, "m")
+    assert getattr(error, "note", "n") == "n"
+    assert getattr(error, "parent", 3) == 3
+
+
+def test_text_that_no_frame_can_carry_is_escaped() -> None:
+    failure = dump_exception(ValueError("a\udc80"), traceback="b\udc80")
+    assert (failure.message, failure.traceback) == ("a\\udc80", "b\\udc80")
+    assert encode_failure(failure)

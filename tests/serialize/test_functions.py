@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import functools
+import gc
+import linecache
+import math
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from taskfc_ext.errors import UnpicklableArgument
+from taskfc_ext.serialize import digest, dump_function, load_function
+
+
+def defined(source: str, name: str = "f", /, **variables: object) -> Any:
+    """Return what `source` defines, as a notebook would: a function of `__main__`."""
+    namespace: dict[str, Any] = {"__name__": "__main__", **variables}
+    exec(source, namespace)
+    return namespace[name]
+
+
+def test_a_function_of_main_travels_by_value() -> None:
+    f = defined("def f(x): return x + offset", offset=3)
+    name, body = dump_function(f)
+    assert name == digest(body)
+    assert load_function(body)(4) == 7
+
+
+@pytest.mark.parametrize("function", [math.sqrt, abs, functools.partial(pow, 2), str.upper, int])
+def test_other_callables_travel_too(function: Callable[..., object]) -> None:
+    argument = "9" if function in (str.upper, int) else 9
+    assert load_function(dump_function(function)[1])(argument) == function(argument)
+
+
+@pytest.mark.parametrize(
+    ("source", "variables"),
+    [
+        ("def f(x): return x", {}),
+        ("def f(x): return x + a", {"a": 1}),
+        ("def f(x, a=(1, 'b'), *, c=2.0): return x", {}),
+        ("def f(x): return math.sqrt(x)", {"math": math}),
+        ("def g(x): return x\ndef f(x): return g(x)", {}),
+        ("def f(x): return f(x - 1) if x else 0", {}),
+    ],
+)
+def test_a_function_that_captures_only_constants_is_pickled_once(source: str, variables: dict[str, object]) -> None:
+    f = defined(source, "f", **variables)
+    assert dump_function(f)[1] is dump_function(f)[1]
+
+
+def test_what_a_function_captures_may_change() -> None:
+    f = defined("def g(x): return x + 1\ndef f(x): return g(x) + a", a=1)
+    run = f.__globals__
+
+    def result() -> object:
+        return load_function(dump_function(f)[1])(10)
+
+    assert result() == 12
+    run["a"] = 2
+    assert result() == 13
+    exec("def g(x): return x * 2", run)
+    assert result() == 22
+    run["a"] = [5]
+    exec("def g(x): return x + a[0] - a[0] * a[0] ** 0", run)
+    f.__code__ = defined("def f(x): return g(x) + a[0]").__code__
+    assert result() == 15
+    run["a"][0] = 7  # within the same list
+    assert result() == 17
+
+
+def test_equal_is_not_enough() -> None:
+    f = defined("def f(): return a", a=1)
+    assert load_function(dump_function(f)[1])() == 1
+    f.__globals__["a"] = True
+    assert load_function(dump_function(f)[1])() is True
+
+
+def test_a_changed_closure_default_or_attribute_is_seen() -> None:
+    f, change = defined(
+        "def make(a):\n def f(b=0): return a + b\n def c(v):\n  nonlocal a; a = v\n return f, c", "make"
+    )(1)
+    assert load_function(dump_function(f)[1])() == 1
+    change(5)
+    assert load_function(dump_function(f)[1])() == 5
+    f.__defaults__ = (10,)
+    assert load_function(dump_function(f)[1])() == 15
+    f.note = "attribute"
+    assert load_function(dump_function(f)[1]).note == "attribute"  # type: ignore[attr-defined]
+
+
+def test_the_cache_does_not_keep_a_function_alive() -> None:
+    f = defined("def f(x): return x")
+    dump_function(f)
+    seen = weakref.ref(f)
+    del f
+    gc.collect()
+    assert seen() is None
+
+
+def test_what_a_function_captures_and_cannot_be_pickled_is_named() -> None:
+    f = defined("def g(): return lock\ndef f(): return g()", lock=threading.Lock())
+    with pytest.raises(
+        UnpicklableArgument, match=r"^f: its global `g`, its global `lock` \(a _thread.lock\)"
+    ) as caught:
+        dump_function(f)
+    assert "cannot pickle '_thread.lock' object" in str(caught.value)
+
+
+def test_source_lines_travel_with_a_cells_functions() -> None:
+    lines = ["def g(x):\n", "    return 1 / x\n", "def f(x):\n", "    return g(x)\n"]
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    filename = "<cell of a test>"
+    linecache.cache[filename] = (1, None, lines, filename)
+    exec(compile("".join(lines), filename, "exec"), namespace)
+    body = dump_function(namespace["f"])[1]
+    del linecache.cache[filename]
+    load_function(body)
+    assert linecache.getline(filename, 2) == "    return 1 / x\n"
+
+
+def test_a_builtin_is_pickled_once_and_a_method_of_an_object_each_time() -> None:
+    assert dump_function(len)[1] is dump_function(len)[1]
+    items: list[int] = []
+    before = dump_function(items.append)[1]
+    items.append(1)
+    assert dump_function(items.append)[1] != before

@@ -1,0 +1,105 @@
+"""Becoming the one supervisor of a farm."""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+import pytest
+
+from taskfc_ext.drivers.processes import Page
+from taskfc_ext.errors import StartFailed
+from taskfc_ext.protocol.options import FarmOptions
+from taskfc_ext.protocol.supervisor_messages import Farm, WorkerDown, WorkerUp
+from taskfc_ext.supervisor.claim import settle_options, take_lock, take_over
+from taskfc_ext.supervisor.controller_process import fit, open_log
+from taskfc_ext.supervisor.status import Status
+from taskfc_ext.supervisor.workers import reserve_ids
+
+
+@pytest.fixture
+def paths(farm):
+    return farm.paths
+
+
+@pytest.fixture
+def lock_fd(paths):
+    fd = take_lock(paths)
+    yield fd
+    os.close(fd)
+
+
+OPTIONS = FarmOptions(n_workers=2, python="p", cwd="/", sys_path=("/a",))
+
+
+def test_given_options_are_kept(paths):
+    assert settle_options(paths, msgspec.json.encode(OPTIONS)) == OPTIONS
+    assert settle_options(paths, b"") == OPTIONS
+    assert paths.options.stat().st_mode & 0o777 == 0o600
+
+
+def test_options_that_are_not_understood_do_not_replace_those_that_are(paths):
+    settle_options(paths, msgspec.json.encode(OPTIONS))
+    with pytest.raises(StartFailed, match="n_workers"):
+        settle_options(paths, b'{"n_workers": "many"}')
+    assert settle_options(paths, b"") == OPTIONS
+
+
+def test_a_first_start_finds_nothing(paths, lock_fd):
+    assert take_over(paths, lock_fd) == []
+    assert paths.lock.read_bytes() == b"{}"
+
+
+def test_pages_of_a_killed_predecessor_are_read_and_removed(paths, lock_fd):
+    for worker, started, ended in ((2, 7, 7), (10, 9, 8)):
+        fd = Page.create(paths.page(worker))
+        page = Page(fd)
+        page.words[Page.STARTED], page.words[Page.ENDED] = started, ended
+        page.close()
+        os.close(fd)
+    paths.page(11).touch(0o600)  # killed while it made this one
+    paths.clients.touch()
+    ends = take_over(paths, lock_fd)
+    assert [(end.worker, end.started, end.running, end.planned) for end in ends] == [
+        (2, 7, False, True),
+        (10, 9, True, True),
+        (11, 0, False, True),
+    ]
+    assert list(paths.sockets.iterdir()) == []
+
+
+def test_worker_ids_never_come_back(paths):
+    assert reserve_ids(paths, 3) == 0
+    assert reserve_ids(paths, 1) == 3
+    paths.next_worker.write_text("")
+    assert reserve_ids(paths, 1) > 1_000_000
+
+
+def test_a_farm_message_fits_into_a_frame(paths):
+    dead = tuple(WorkerDown(worker=i, pid=1, started=0, running=False, note="x" * 4096) for i in range(1000))
+    farm = Farm(supervisor_pid=1, n_workers=1, alive=(WorkerUp(1000, 2),), dead=dead)
+    cut = fit(farm)
+    assert len(msgspec.msgpack.encode(cut)) < 200_000
+    assert [down.worker for down in cut.dead] == list(range(1000))
+    assert fit(msgspec.structs.replace(farm, dead=dead[:2])).dead == dead[:2]
+
+
+def test_a_log_that_has_grown_large_begins_anew(paths):
+    paths.controller_log.write_bytes(b"x" * 2**21)
+    os.close(open_log(paths.controller_log))
+    assert paths.controller_log.stat().st_size == 0
+
+
+def test_the_status_is_said_once_and_its_pipe_closed():
+    reader, writer = os.pipe()
+    status = Status(writer)
+    status.ready(5)
+    status.error("too late")
+    with open(reader, "rb") as file:
+        assert file.read() == b'{"ready":5}\n'
+
+
+def test_nobody_has_to_listen_to_the_status():
+    reader, writer = os.pipe()
+    os.close(reader)
+    Status(writer).ready(5)

@@ -1,0 +1,97 @@
+"""Real farms: a supervisor, a controller and workers, as a user starts them."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskfc_ext import start
+from taskfc_ext.client.start import Controller
+
+DEADLINE = 60.0
+"""Seconds: a bound on hangs, far above what anything takes on a loaded machine."""
+
+
+@pytest.fixture(scope="module")
+def shared_farm(module_home: Path) -> Iterator[Controller]:
+    """A farm of two workers for all tests of a module; they leave it as they found it."""
+    with start(2) as controller:
+        yield controller
+
+
+class BlockingFace:
+    """The blocking client, as the tests see both."""
+
+    def __init__(self, controller: Controller) -> None:
+        self.client = controller.client()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.client, name)
+
+    def result(self, future: Any) -> Any:
+        return future.result(DEADLINE)
+
+    def mapped(self, mapper: Any, *args: Any) -> Any:
+        return mapper.map(*args)
+
+    def close(self) -> None:
+        self.client.close()
+
+
+class AsyncFace:
+    """The async client in a loop of its own, each coroutine run to its end."""
+
+    def __init__(self, controller: Controller) -> None:
+        self.runner = asyncio.Runner()
+        self.client = self.runner.run(controller.async_client())
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self.client, name)
+        if inspect.iscoroutinefunction(attribute):
+            return lambda *args, **kwargs: self.runner.run(attribute(*args, **kwargs))
+        return attribute
+
+    def result(self, future: Any) -> Any:
+        async def wait() -> Any:
+            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), DEADLINE)
+
+        return self.runner.run(wait())
+
+    def mapped(self, mapper: Any, *args: Any) -> Any:
+        return self.runner.run(mapper.map(*args))
+
+    def close(self) -> None:
+        self.runner.run(self.client.close())
+        self.runner.close()
+
+
+@pytest.fixture(params=[BlockingFace, AsyncFace], ids=["blocking", "async"])
+def face(request: pytest.FixtureRequest, shared_farm: Controller) -> Iterator[BlockingFace | AsyncFace]:
+    """Each of the two clients in turn."""
+    face = request.param(shared_farm)
+    yield face
+    face.close()
+
+
+def until(condition: Callable[[], object], what: str, deadline: float = DEADLINE) -> Any:
+    """Return what `condition` returns as soon as that is true."""
+    end = time.monotonic() + deadline
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.01)
+    pytest.fail(f"{what}: not within {deadline:g} s")
+
+
+def kill(pid: int) -> None:
+    """Kill a process as the kernel's out-of-memory killer does."""
+    os.kill(pid, signal.SIGKILL)

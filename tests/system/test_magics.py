@@ -1,0 +1,192 @@
+"""The magics on a real farm: in a shell of this process, and in a kernel that a notebook is run in."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from IPython.core.displaypub import CapturingDisplayPublisher
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+from nbclient import NotebookClient
+from traitlets.config import Config
+
+from taskfc_ext import TaskAborted, TaskFuture
+from taskfc_ext.client.start import Controller
+
+DEADLINE = 60
+
+
+class Session:
+    """A shell with the extension, as after `%load_ext`."""
+
+    def __init__(self) -> None:
+        config = Config()
+        config.HistoryManager.enabled = False
+        self.ip = InteractiveShell(config=config)
+        self.ip.display_pub = CapturingDisplayPublisher()
+        self.run("%load_ext taskfc_ext")
+
+    def run(self, cell: str) -> Any:
+        return self.ip.run_cell(cell).result
+
+    def error(self, cell: str) -> BaseException:
+        outcome = self.ip.run_cell(cell)
+        error = outcome.error_in_exec or outcome.error_before_exec
+        assert error is not None
+        return error
+
+    def close(self) -> None:
+        self.run("%unload_ext taskfc_ext")
+        self.ip.atexit_operations()
+        atexit.unregister(self.ip.atexit_operations)
+
+
+@pytest.fixture
+def session(shared_farm: Controller, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+    monkeypatch.setenv("JPY_SESSION_NAME", f"{os.getpid()}-{time.monotonic()}.ipynb")
+    made = Session()
+    yield made
+    made.close()
+
+
+def test_a_cell_runs_elsewhere_and_its_names_come_back(session: Session) -> None:
+    session.run("import math, os\nfactor = 2\ndef area(r): return factor * math.pi * r * r")
+    fit = session.run("%%task fit -o pid, shape\npid = os.getpid()\nshape = area(3)\nprint('working')\nshape + 1")
+    assert isinstance(fit, TaskFuture)
+    assert fit.accepted
+    assert fit.result(DEADLINE) == pytest.approx(57.5487, abs=1e-3)
+    assert fit.ns.pid != os.getpid()
+    assert fit.stdout == "working\n"
+    session.run("%task pull fit -o shape")
+    assert session.ip.user_ns["shape"] == fit.ns.shape
+
+
+def test_a_line_a_dependency_and_a_future_among_the_names(session: Session) -> None:
+    session.run("a = %task 20 + 1")
+    b = session.run("%%task b --after a\n2 * a")
+    assert b.result(DEADLINE) == 42
+    assert session.run("%task result a") == 21
+    assert session.run("%task result b") == 42
+    assert session.run(f"%task result {b.taskid}") == 42
+
+
+def test_ipythons_syntax_works_in_a_cell(session: Session) -> None:
+    session.run("word = 'hello'")
+    t = session.run("%%task\nimport asyncio\nout = !echo {word}\nawait asyncio.sleep(0)\n%time x = 3\nout[0], x")
+    assert t.result(DEADLINE) == ("hello", 3)
+
+
+def test_wait_binds_and_a_failure_is_raised_here(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    session.run("%%task -o y --wait\ny = 6")
+    assert session.ip.user_ns["y"] == 6
+    for cell in ("%%task bad --wait\n1 / 0", "%task result bad", "%task pull bad"):
+        capsys.readouterr()
+        assert isinstance(session.error(cell), ZeroDivisionError)
+        shown = capsys.readouterr().out
+        assert "1 / 0" in shown
+        assert "future.py" not in shown  # the way it took here is of no interest
+
+
+def test_the_results_are_there_for_the_next_kernel(session: Session, shared_farm: Controller) -> None:
+    session.run("%%task kept -o y\ny = 5\ny * 2")
+    session.run("%task wait kept")
+    later = Session()
+    try:
+        assert later.run("%task result kept") == 10
+        later.run("%task pull kept")
+        assert later.ip.user_ns["y"] == 5
+        later.run("%task show kept")
+        text = later.ip.display_pub.outputs[-1]["data"]["text/plain"]
+        assert "succeeded" in text
+        assert text.endswith("10")
+    finally:
+        later.close()
+
+
+def test_status_wait_clear_and_abort(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    session.run("%%task slow\nimport time\ntime.sleep(600)")
+    session.run("%%task quick\n1")
+    session.run("%task wait quick")
+    session.run("%task")
+    text = session.ip.display_pub.outputs[-1]["data"]["text/plain"]
+    assert "slow" in text
+    assert "quick" in text
+    session.run("%task abort slow")
+    session.run("%task wait")
+    assert isinstance(session.error("%task result slow"), TaskAborted)
+    capsys.readouterr()
+    session.run("%task clear")
+    assert capsys.readouterr().out == "2 finished tasks forgotten\n"
+    assert type(session.error("%task result slow")) in (UsageError, TaskAborted)
+
+
+def test_ctrl_c_ends_a_wait_at_once_and_harms_nothing(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    task = session.run("%%task slow\nimport time\ntime.sleep(600)")
+    for cell in ("%task wait", "%task result slow"):
+        pressed: list[float] = []
+
+        def press(pressed: list[float] = pressed) -> None:
+            pressed.append(time.monotonic())
+            os.kill(os.getpid(), signal.SIGINT)
+
+        timer = threading.Timer(0.3, press)
+        timer.start()
+        capsys.readouterr()
+        assert isinstance(session.error(cell), KeyboardInterrupt)
+        assert time.monotonic() - pressed[0] < 0.5
+        timer.join()
+        assert "the tasks go on" in capsys.readouterr().out
+    assert task.state in ("scheduled", "running")
+    task.abort()
+    session.run("%task wait")
+
+
+def test_unknown_tasks_are_bad_usage(session: Session) -> None:
+    for cell in ("%task result 99999", "%task log 99999", "%task abort no_such_name", "%task clear 99999"):
+        assert type(session.error(cell)) is UsageError
+
+
+@pytest.fixture
+def notebook_folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = home / "nb"
+    folder.mkdir()
+    monkeypatch.setenv("IPYTHONDIR", str(home / "ipython"))
+    monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
+    return folder
+
+
+def test_a_notebook_shows_and_saves_its_cards(notebook_folder: Path) -> None:
+    cells = [
+        "%load_ext taskfc_ext",
+        "%task start -n 1",
+        "%%task fit\nprint('<b>working</b>')\n6 * 7",
+        "%task wait",
+        "fit.result()",
+        "%%task bad\nraise ValueError('<i>no</i>')",
+        "%task wait",
+        "%task",
+        "%task stop",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    NotebookClient(notebook, timeout=DEADLINE, kernel_name="python3").execute(cwd=str(notebook_folder))
+    outputs = [cell.outputs for cell in notebook.cells]
+    card = outputs[2][0].data
+    assert card["text/plain"].startswith("✔ task 0 fit · succeeded · ")
+    assert card["text/plain"].endswith("    <b>working</b>\n    42")
+    assert "&lt;b&gt;working&lt;/b&gt;" in card["text/html"]
+    assert outputs[4][0].data["text/plain"] == "42"
+    failed = outputs[5][0].data
+    assert failed["text/plain"].startswith("✘ task 1 bad · failed")
+    assert "ValueError: <i>no</i>" in failed["text/plain"]
+    assert "<i>" not in failed["text/html"]
+    assert "1 worker" in outputs[7][0].data["text/plain"]
+    assert all(output.output_type != "error" for group in outputs for output in group)

@@ -1,0 +1,135 @@
+"""Wrong uses, as a newcomer makes them, on a real farm: each is answered in one line that says what to do.
+
+What is printed is compared as a whole: whoever changes an answer reads it here beside the others.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from IPython.core.error import UsageError
+
+from taskfc_ext import MapTask, StringTask, TaskClient
+from taskfc_ext.cli import main
+from taskfc_ext.client.blocking import BlockingTaskClient
+from taskfc_ext.client.start import Controller
+from tests.system.test_magics import Session
+
+
+@pytest.fixture(scope="module")
+def session(shared_farm: Controller) -> Iterator[Session]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JPY_SESSION_NAME", "wrong.ipynb")
+        made = Session()
+        made.ip.user_ns.update(numbers=[1, 2], lock=threading.Lock())
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def client(shared_farm: Controller) -> Iterator[BlockingTaskClient]:
+    with TaskClient() as client:
+        yield client
+
+
+MAGICS = [
+    ("%task staus", "unknown name 'staus'; did you mean `%task status`?"),
+    ("%task abrt 3", "this is not Python (line 1): invalid syntax: abrt 3; did you mean `%task abort`?"),
+    ("%task abort", "%task abort: needs TASKS; see `%task help abort`"),
+    ("%task abort 7-3", "%task abort: TASKS: the range 7-3 runs backwards"),
+    ("%task log 1 2", "%task log: unexpected '2'; lists are separated by commas"),
+    ("%task stop now", "%task stop: unexpected 'now'"),
+    ("%task scale many", "%task scale: N: a whole number from 0 to 10000, not 'many'"),
+    ("%task result 999", "there is no task 999; `%task status --all` lists the newest"),
+    ("%task result nosuch", "no task and no future named 'nosuch'; `%task status --all` lists the newest"),
+    (
+        "%task clear 999",
+        "unknown task ids: 999; nothing was cleared; `%task status --all` lists the newest",
+    ),
+    ("%task help bogus", "%task help: no verb 'bogus'; `%task help` lists them"),
+    ("%task widget", "this version does not have `%task widget`; `%task run widget` runs the expression"),
+    ("%task 1 +", "this is not Python (line 1): invalid syntax: 1 +"),
+    ("%task x = 3", "'x' would be bound on the worker only; write `x = %task 3`"),
+    ("%task lock.acquire()", "lock (a _thread.lock) cannot be pickled: cannot pickle '_thread.lock' object"),
+    ("%%task\nnumbrs + 1", "unknown name 'numbrs'; did you mean numbers?"),
+    ("%%task -i opem\n1", "unknown name 'opem'"),
+    ("%%task\nreturn 3", "this is not Python (line 1): 'return' outside function"),
+    ("%%task\n\n", "%%task: the cell is empty"),
+    ("%%task my task\n1", "%%task: unexpected 'task'; a task has one name, and lists are separated by commas"),
+    ("%%task numbers\n1", "'numbers' holds a list here, not a task's future; take another name, or `del numbers`"),
+    ("%%task list\n1", "'list' is a builtin, which the task's future would hide; take another name"),
+    ("%%task --retires 2\n1", "%%task: no option --retires; did you mean --retries?"),
+    ("%%task --timeout -1\n1", "%%task: --timeout: a number of seconds above 0, not '-1'"),
+    ("%%task --after nosuch\n1", "no task and no future named 'nosuch'; `%task status --all` lists the newest"),
+    ("%%task --retry-on OsError\n1", "--retry-on: 'OsError' is no exception type here; did you mean OSError?"),
+    ("%%task --clear-before\n1", "%%task: --clear-before needs --keep; without it every cell has a fresh namespace"),
+    ("%%task 'open\n1", "%%task: no closing quotation"),
+]
+
+
+@pytest.mark.parametrize(("cell", "answer"), MAGICS)
+def test_in_a_notebook(session: Session, capsys: pytest.CaptureFixture[str], cell: str, answer: str) -> None:
+    before = session.ip.user_ns.copy()
+    capsys.readouterr()
+    error = session.error(cell)
+    assert (type(error), str(error)) == (UsageError, answer)
+    assert capsys.readouterr().err == f"UsageError: {answer}\n"  # that and nothing else, no traceback
+    assert {name for name in session.ip.user_ns if not name.startswith("_")} <= before.keys()
+
+
+TERMINAL = [
+    ("log 999", 1, "taskfc: there is no task 999 (see them with: taskfc tasks)"),
+    ("log nosuch", 1, "taskfc: there is no task named 'nosuch' (see them with: taskfc tasks)"),
+    ("abort 998-999", 1, "taskfc: there is none of the tasks 998, 999 (see them with: taskfc tasks)"),
+    ("abort 7-3", 1, "taskfc: the range 7-3 runs backwards"),
+    ("tasks 1-9999999", 1, "taskfc: 1-9999999 are too many tasks: 100,000 at once"),
+    ("status --name nosuch", 1, "taskfc: no farm 'nosuch' runs here (start it with: taskfc start --name nosuch)"),
+    ("restart --name nosuch", 1, "taskfc: there is no farm 'nosuch' (see what there is with: taskfc list)"),
+    ("abort", 2, "taskfc abort: error: the following arguments are required: TASK"),
+    ("scale two", 2, "taskfc scale: error: argument N: 'two' is not a number from 0 to 10000"),
+    ("status extra", 2, "taskfc: error: unrecognized arguments: extra"),
+]
+
+
+@pytest.mark.parametrize(("words", "code", "answer"), TERMINAL)
+def test_in_a_terminal(
+    shared_farm: Controller, capsys: pytest.CaptureFixture[str], words: str, code: int, answer: str
+) -> None:
+    capsys.readouterr()
+    try:
+        ended = main(words.split())
+    except SystemExit as end:
+        ended = int(str(end.code))
+    out, err = capsys.readouterr()
+    usage, last = err.rstrip("\n").rpartition("\n")[::2]
+    assert (ended, out, last) == (code, "", answer)
+    assert usage.startswith("usage: taskfc") if code == 2 else not usage
+
+
+PYTHON = [
+    ("tc.run(3)", TypeError, "run takes a MapTask or a StringTask, not 3"),
+    ("tc.submit(3)", TypeError, "3 cannot be called"),
+    ("tc.submit(len, lock)", TypeError, "argument 1 of len (a _thread.lock) cannot be pickled"),
+    ("tc.map(len)", TypeError, "map takes a function and at least one sequence"),
+    ("tc.map(pow, [1, 2], [1])", ValueError, "the sequences are of different lengths: 2, 1"),
+    ("tc.with_options(retires=3)", TypeError, "there is no option 'retires'; did you mean 'retries'?"),
+    ("tc.with_options(timeout=-1)", ValueError, "timeout is a number of seconds, "),
+    ("tc.with_options(after='fit')", TypeError, "after takes futures and task ids, not 'fit'"),
+    ("tc.abort('fit')", TypeError, "a taskid is an int, not 'fit'"),
+    ("tc.get_task_result(999)", IndexError, "there is no task 999"),
+    ("tc.scale(-1)", ValueError, "n is from 0 to 10,000, not -1"),
+    ("MapTask(len, 5)", TypeError, "args is a list or a tuple, not 5"),
+    ("StringTask(3)", TypeError, "expression is a str, not 3"),
+    ("TaskClient('../x')", ValueError, "'../x' is no name for a farm: "),
+]
+
+
+@pytest.mark.parametrize(("expression", "kind", "answer"), PYTHON)
+def test_in_python(client: BlockingTaskClient, expression: str, kind: type[Exception], answer: str) -> None:
+    names = {"tc": client, "lock": threading.Lock(), "MapTask": MapTask, "StringTask": StringTask}
+    with pytest.raises(kind) as caught:
+        eval(expression, names | {"TaskClient": TaskClient})
+    assert str(caught.value).startswith(answer)
+    assert client.map(abs, [-1]) == [1]  # and nothing is the worse for it

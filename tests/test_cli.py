@@ -1,0 +1,278 @@
+"""The terminal, against a real farm in folders of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskfc_ext import StringTask, TaskClient, start
+from taskfc_ext.cli import _attached, main
+from taskfc_ext.client.blocking import BlockingTaskClient
+from taskfc_ext.errors import ControllerLost
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass
+class Answer:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Taskfc = Callable[..., Answer]
+
+
+@pytest.fixture
+def taskfc(module_home: Path, capsys: pytest.CaptureFixture[str]) -> Taskfc:
+    def run(*words: str) -> Answer:
+        try:
+            code = main(words)
+        except SystemExit as end:
+            code = int(str(end.code))
+        captured = capsys.readouterr()
+        return Answer(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def client(module_home: Path) -> Iterator[BlockingTaskClient]:
+    assert main(["start", "-n", "2"]) == 0
+    client = TaskClient()
+    yield client
+    client.close()
+    assert main(["stop"]) == 0
+
+
+def run_for_ever() -> None:
+    while True:
+        time.sleep(0.05)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+# nothing runs
+
+
+def test_nothing_there_yet(taskfc: Taskfc) -> None:
+    assert taskfc("list", "--name", "none").out == "no farms; start one with: taskfc start\n"
+    assert taskfc("list", "--json").json == []
+
+
+@pytest.mark.parametrize("words", [["status"], ["tasks"], ["log", "1"], ["abort", "1"], ["clear"], ["scale", "2"]])
+def test_looking_never_starts_a_farm(taskfc: Taskfc, words: list[str]) -> None:
+    answer = taskfc(*words, "--name", "absent")
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err == "taskfc: no farm 'absent' runs here (start it with: taskfc start --name absent)\n"
+
+
+@pytest.mark.parametrize("verb", ["stop", "restart"])
+def test_a_farm_that_never_was_cannot_be_stopped(taskfc: Taskfc, verb: str) -> None:
+    answer = taskfc(verb, "--name", "absent")
+    assert answer.code == 1
+    assert answer.err == "taskfc: there is no farm 'absent' (see what there is with: taskfc list)\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["fly"],
+        ["status", "--name", "../up"],
+        ["status", "--name", ".hidden"],
+        ["start", "-n", "-1"],
+        ["start", "-n", "many"],
+        ["scale"],
+        ["tasks", "--state", "lost"],
+        ["tasks", "--limit", "0"],
+        ["abort"],
+        ["log", "1", "2"],
+    ],
+)
+def test_bad_usage_is_exit_code_2(taskfc: Taskfc, words: list[str]) -> None:
+    answer = taskfc(*words)
+    assert (answer.code, answer.out) == (2, "")
+    assert "usage: taskfc" in answer.err
+
+
+# a farm
+
+
+def test_start_says_that_it_runs_already(taskfc: Taskfc, client: BlockingTaskClient) -> None:
+    answer = taskfc("start", "-n", "2", "--json")
+    assert answer.code == 0
+    assert answer.json["was"] == "runs already"
+    assert answer.json["workers"] == 2
+    assert taskfc("start").out.startswith("default: runs already, controller ")
+
+
+def test_list_shows_it(taskfc: Taskfc, client: BlockingTaskClient, module_home: Path) -> None:
+    (farm,) = taskfc("list", "--json").json
+    assert farm["name"] == "default"
+    assert farm["state"] == "running"
+    assert farm["store"] == str(module_home / "s" / "taskfc" / "default")
+    header, row = taskfc("list").out.splitlines()
+    assert header.split()[:3] == ["name", "state", "controller"]
+    assert row.split() == ["default", "running", str(farm["pid"]), farm["store"]]
+
+
+def test_status_counts_tasks_and_shows_workers(taskfc: Taskfc, client: BlockingTaskClient) -> None:
+    future = client.submit(run_for_ever)
+    wait_until(lambda: future.state == "running")
+    status = taskfc("status", "--json").json
+    assert status["tasks"]["running"] == 1
+    assert list(status["tasks"]) == ["waiting", "scheduled", "running", "succeeded", "failed", "aborted"]
+    assert future.taskid in [worker["running"] for worker in status["workers"]]
+    text = taskfc("status").out
+    assert text.startswith("default: running, 2 workers\n")
+    assert taskfc("abort", str(future.taskid)).out == f"aborted: {future.taskid}\n"
+    client.barrier(future.taskid)
+    assert taskfc("status", "--json").json["tasks"]["running"] == 0
+
+
+def test_tasks_are_listed_by_id_range_name_and_state(taskfc: Taskfc, client: BlockingTaskClient) -> None:
+    named = client.with_options(name="squares").submit(pow, 7, 2)
+    assert named.result() == 49
+    broken = client.submit(divmod, 1, 0)
+    assert isinstance(broken.exception(), ZeroDivisionError)
+    first, last = named.taskid, broken.taskid
+    assert [task["taskid"] for task in taskfc("tasks", "squares", "--json").json] == [first]
+    assert [task["taskid"] for task in taskfc("tasks", f"{first}-{last}", "--json").json] == [first, last]
+    assert [task["taskid"] for task in taskfc("tasks", f"{first},{last}", "--json").json] == [first, last]
+    failed = taskfc("tasks", "--state", "failed", "--json").json
+    assert [task["taskid"] for task in failed] == [last]
+    header, _, row = taskfc("tasks", f"{first}-{last}").out.splitlines()
+    assert header.split() == ["id", "name", "state", "worker", "tries", "time", "what"]
+    assert row.split()[:2] == [str(last), "failed"]
+    assert "division" in row or "modulo" in row
+    assert len(taskfc("tasks", "--limit", "1").out.splitlines()) == 2
+
+
+def test_a_log_cannot_steer_the_terminal(taskfc: Taskfc, client: BlockingTaskClient) -> None:
+    text = "\x1b[31mred\x1b[0m \x1b]0;title\x07plain\n10%\r100%\na\tb\u202e\x07"
+    taskid = client.run(StringTask(f"print({text!r})"))
+    client.barrier(taskid)
+    assert taskfc("log", str(taskid)).out == "red plain\n100%\na\tb\n"
+    answer = taskfc("log", str(taskid), "--json")
+    assert answer.json == {"taskid": taskid, "text": text + "\n"}
+    assert "\x1b" not in answer.out
+
+
+def test_unknown_tasks_are_named(taskfc: Taskfc, client: BlockingTaskClient) -> None:
+    for words in (["log", "999999"], ["abort", "999999"], ["clear", "999999"]):
+        answer = taskfc(*words)
+        assert (answer.code, answer.out) == (1, "")
+        assert answer.err.startswith("taskfc: ")
+        assert "999999" in answer.err
+        assert answer.err.count("\n") == 1
+        assert "queue_status" not in answer.err  # that is Python's
+    answer = taskfc("log", "nobody")
+    assert answer.err == "taskfc: there is no task named 'nobody' (see them with: taskfc tasks)\n"
+    assert taskfc("tasks", "1-1000000").code == 1
+    assert taskfc("log", "1-2").code == 1
+    assert taskfc("abort", "7-3").err == "taskfc: the range 7-3 runs backwards\n"
+    several = taskfc("abort", "999990-999999").err
+    assert several == (
+        "taskfc: there is none of the tasks 999990, 999991, 999992, 999993, 999994, ... (see them with: taskfc tasks)\n"
+    )
+
+
+def test_abort_does_what_it_can(taskfc: Taskfc, client: BlockingTaskClient) -> None:
+    future = client.submit(run_for_ever)
+    client.flush()
+    answer = taskfc("abort", "999999", str(future.taskid), "--json")
+    assert answer.code == 1
+    assert answer.json == {"aborted": [future.taskid]}
+    assert "999999" in answer.err
+    client.barrier(future.taskid)
+
+
+def test_clear_forgets_finished_tasks(taskfc: Taskfc, client: BlockingTaskClient) -> None:
+    taskids = [client.run(StringTask("1")) for _ in range(3)]
+    client.barrier(taskids)
+    assert taskfc("clear", str(taskids[0])).out == "1 finished task forgotten\n"
+    assert taskfc("clear", "--json").json["cleared"] >= 2
+    assert taskfc("tasks").out == "no tasks\n"
+
+
+def test_scale_sets_the_number_of_workers(taskfc: Taskfc, client: BlockingTaskClient) -> None:
+    assert taskfc("scale", "1").out == "default: 1 worker (before: 2)\n"
+    wait_until(lambda: len(client.workers()) == 1)
+    assert taskfc("scale", "2", "--json").json == {"workers": 2, "before": 1}
+    wait_until(lambda: len(client.workers()) == 2)
+
+
+def test_a_reader_that_leaves_is_no_error(module_home: Path, client: BlockingTaskClient) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "taskfc_ext.cli", "tasks"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, cwd=ROOT, timeout=20, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+# its end
+
+
+def test_restart_keeps_the_store_and_stop_ends_everything(taskfc: Taskfc) -> None:
+    assert taskfc("start", "-n", "1", "--name", "brief").code == 0
+    with_task = TaskClient("brief")
+    taskid = with_task.run(StringTask("x = 6 * 7", pull="x"), block=False)
+    with_task.barrier(taskid)
+    with_task.close()
+    before = _farm(taskfc, "brief")["pid"]
+    answer = taskfc("restart", "--name", "brief", "--json")
+    assert answer.json["workers"] == 1
+    assert answer.json["pid"] != before
+    again = TaskClient("brief")
+    assert again.get_task_result(taskid)["x"] == 42
+    again.close()
+    assert taskfc("stop", "--name", "brief").out == "brief: stopped\n"
+    assert _farm(taskfc, "brief")["state"] == "stopped"
+    assert taskfc("stop", "--name", "brief").out == "brief: was not running\n"
+    assert not _alive(answer.json["pid"])
+
+
+def test_a_farm_that_died_is_not_brought_back_by_looking_at_it(taskfc: Taskfc) -> None:
+    assert taskfc("start", "-n", "1", "--name", "dying").code == 0
+    with _attached("dying") as client:
+        os.kill(start(name="dying").supervisor_pid, signal.SIGKILL)
+        with pytest.raises(ControllerLost, match="taskfc start --name dying"):
+            wait_until(lambda: not client.queue_status())
+    assert _farm(taskfc, "dying")["state"] == "dead"
+    assert taskfc("status", "--name", "dying").code == 1
+    assert taskfc("restart", "--name", "dying").code == 0
+    assert taskfc("stop", "--name", "dying").out == "dying: stopped\n"
+
+
+def _farm(taskfc: Taskfc, name: str) -> dict[str, Any]:
+    (farm,) = [farm for farm in taskfc("list", "--json").json if farm["name"] == name]
+    return dict(farm)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from taskfc_ext.worker.courier import OUTPUT_EVERY, Courier
+
+
+class Work:
+    def __init__(self) -> None:
+        self.is_busy = False
+        self.lease = 0
+        self.spoken: list[tuple[int, bool]] = []
+        self.has_spoken = threading.Event()
+
+    def speak_for(self, lease: int, *, wants_output: bool) -> None:
+        self.spoken.append((lease, wants_output))
+        self.has_spoken.set()
+
+
+@pytest.fixture
+def work() -> Work:
+    return Work()
+
+
+def test_it_speaks_from_the_second_look_at_a_lease_on(work: Work) -> None:
+    courier = Courier(work, lambda: None)
+    for lease in (0, 0, 1, 2, 3, 3, 3, 0, 3):
+        work.lease = lease
+        courier.look()
+    assert work.spoken == [(3, True), (3, False)]
+
+
+def test_output_goes_out_at_every_fifth_look(work: Work) -> None:
+    courier = Courier(work, lambda: None)
+    work.lease = 1
+    for _ in range(2 * OUTPUT_EVERY + 2):
+        courier.look()
+    assert [i for i, (_, wants) in enumerate(work.spoken) if wants] == [0, OUTPUT_EVERY, 2 * OUTPUT_EVERY]
+
+
+def test_it_wakes_up_and_preloads_only_after_work(work: Work) -> None:
+    preloaded = threading.Event()
+    courier = Courier(work, preloaded.set)
+    courier.start()
+    assert not preloaded.wait(0.6)
+    work.is_busy, work.lease = True, 5
+    courier.wake()
+    assert work.has_spoken.wait(60)
+    work.is_busy, work.lease = False, 0
+    assert preloaded.wait(60)
+    work.has_spoken.clear()
+    work.is_busy, work.lease = True, 6
+    courier.wake()
+    assert work.has_spoken.wait(60)
+    assert work.spoken[-1][0] in (5, 6)
+    work.is_busy, work.lease = False, 0

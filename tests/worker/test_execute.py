@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Any
+
+import pytest
+
+from taskfc_ext.errors import TaskRejectError
+from taskfc_ext.protocol.payloads import Failure, Outcome
+from taskfc_ext.protocol.spec import Kind, Spec
+from taskfc_ext.serialize import InputRef, dump_call, dump_value
+from taskfc_ext.worker import execute
+
+
+def add(a: int, b: int = 1) -> int:
+    return a + b
+
+
+def fail(error: BaseException) -> None:
+    raise error
+
+
+def deeper(n: int) -> int:
+    return deeper(n + 1)
+
+
+class Lock:
+    def __init__(self) -> None:
+        self.inner = {"lock": threading.Lock()}
+
+
+class NoText(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no")
+
+
+class Leaves(Exception):
+    def __str__(self) -> str:
+        sys.exit(3)
+
+
+class Interrupts(Exception):
+    def __reduce__(self) -> str:
+        raise KeyboardInterrupt
+
+
+class NoPickle(Exception):
+    def __reduce__(self) -> str:
+        raise ValueError("no")
+
+
+class RaisesWhenLoaded:
+    def __reduce__(self) -> Any:
+        return fail, (KeyError("while loading"),)
+
+
+def test_a_function_is_called_with_its_arguments(bench: Any) -> None:
+    bench.call(add, 1, 2)
+    assert bench.result() == 3
+
+
+def test_results_of_other_tasks_are_arguments(bench: Any) -> None:
+    spec = bench.spec(add)
+    bench.give(
+        spec,
+        dump_call((InputRef(0),), {"b": InputRef(1)}, what="f"),
+        inputs=tuple(dump_value(i, what="i") for i in (5, 6)),
+    )
+    assert bench.result() == 11
+
+
+def test_a_coroutine_is_awaited(bench: Any) -> None:
+    async def later() -> str:
+        return "awaited"
+
+    bench.call(later)
+    assert bench.result() == "awaited"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("x"),
+        SystemExit(3),
+        KeyboardInterrupt("mine"),
+        NoText(),
+        Leaves(),
+        MemoryError(),
+        GeneratorExit(),
+        StopIteration(),
+    ],
+)
+def test_whatever_a_task_raises_is_its_own_error(bench: Any, error: BaseException) -> None:
+    bench.call(fail, error)
+    bench.call(add, 1)
+    (outcome, failure), (_, value) = bench.finished()
+    assert outcome == Outcome.ERROR
+    assert failure.type_name.endswith(type(error).__name__)
+    assert value == 2
+
+
+def test_an_exception_that_cannot_be_pickled_travels_as_text(bench: Any) -> None:
+    def raise_it() -> None:
+        raise NoPickle("here")
+
+    bench.call(raise_it)
+    failure = bench.failure()
+    assert failure.message == "here"
+    assert failure.pickled is None
+    assert "NoPickle" in failure.note
+
+
+@pytest.mark.parametrize("kind", [Leaves, Interrupts])
+def test_an_exception_whose_own_code_ends_programs_does_not_end_the_worker(bench: Any, kind: type[Exception]) -> None:
+    def raise_it() -> None:
+        raise kind
+
+    bench.call(raise_it)
+    assert kind.__name__ in bench.failure().type_name
+
+
+def test_endless_recursion_is_survived(bench: Any) -> None:
+    bench.call(deeper, 0)
+    assert bench.failure().type_name == "RecursionError"
+
+
+def test_a_result_that_cannot_be_pickled_is_named(bench: Any) -> None:
+    bench.call(Lock)
+    failure = bench.failure()
+    assert failure.type_name == "taskfc_ext.errors.UnpicklableResult"
+    assert failure.message.startswith("the result of Lock: .inner['lock'] (a _thread.lock) cannot be pickled")
+
+
+def test_a_result_over_the_limit_is_a_clear_failure(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execute, "MAX_VALUE", 1000)
+    bench.call(bytes, 1001)
+    assert "the result of bytes (of type bytes) is 1,0" in bench.failure().message
+
+
+def test_an_argument_that_cannot_be_loaded_is_the_tasks_failure(bench: Any) -> None:
+    bench.call(add, RaisesWhenLoaded())
+    assert bench.failure().message == "'while loading'"
+
+
+def test_a_traceback_shows_the_users_frames_only(bench: Any) -> None:
+    bench.call(fail, ValueError("x"))
+    text = bench.failure().traceback
+    assert "in fail\n    raise error\n" in text
+    assert "taskfc_ext/worker" not in text
+    assert text.endswith("ValueError: x\n")
+
+
+def test_retry_on_names_what_may_be_tried_again(bench: Any) -> None:
+    for error in (OSError("again"), ValueError("never")):
+        bench.call(fail, error, retry_on=OSError)
+    assert [outcome for outcome, _ in bench.finished()] == [Outcome.ERROR, Outcome.FINAL_ERROR]
+
+
+def test_depend_may_say_no(bench: Any) -> None:
+    bench.properties["gpu"] = True
+    bench.call(add, 1, depend=has_gpu)
+    bench.call(add, 1, depend=has_more)
+    bench.call(add, 1, depend=is_never)
+    assert bench.finished() == [
+        (Outcome.OK, 2),
+        (Outcome.REFUSED, "depend raised KeyError: 'more'"),
+        (Outcome.REFUSED, "depend returned a false value"),
+    ]
+
+
+def has_gpu(properties: Any) -> object:
+    return properties["gpu"]
+
+
+def has_more(properties: Any) -> object:
+    return properties["more"]
+
+
+def is_never(properties: Any) -> object:
+    return []
+
+
+def test_a_task_may_reject_this_worker(bench: Any) -> None:
+    bench.call(fail, TaskRejectError("not here"))
+    assert bench.finished() == [(Outcome.NOT_NOW, "not here")]
+
+
+def test_code_that_never_came_is_a_failure(bench: Any) -> None:
+    bench.give(Spec(kind=Kind.FUNCTION, code=b"x" * 16, label="f"), dump_call((), {}, what="f"))
+    assert "did not reach this worker" in bench.failure().message
+
+
+def test_a_function_is_loaded_once(bench: Any) -> None:
+    def remember(seen: list[int] = []) -> int:  # noqa: B006
+        seen.append(1)
+        return len(seen)
+
+    bench.call(remember)
+    bench.call(remember)
+    assert [value for _, value in bench.finished()] == [1, 2]
+
+
+def test_a_failure_says_what_stopped_it(bench: Any) -> None:
+    bench.call(fail, ValueError("why"))
+    failure = bench.failure()
+    assert isinstance(failure, Failure)
+    assert (failure.type_name, failure.message) == ("ValueError", "why")

@@ -1,0 +1,287 @@
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+import pytest
+
+from taskfc_ext.drivers.processes import Page
+from taskfc_ext.protocol.payloads import Outcome
+from taskfc_ext.protocol.worker_messages import (
+    Committed,
+    Finished,
+    Output,
+    PropertiesChanged,
+    Ready,
+    Returned,
+    Started,
+)
+from taskfc_ext.serialize import dump_call
+
+NOW: list[Any] = []  # what runs inside a task, in this process: the bench of the test
+
+
+@pytest.fixture(autouse=True)
+def now(bench: Any) -> Any:
+    NOW[:] = [bench]
+    yield bench
+    NOW.clear()
+
+
+def double(x: int) -> int:
+    return 2 * x
+
+
+def interrupt_lease(lease: int) -> str:
+    """What the supervisor does: write the word, then signal."""
+    NOW[0].page.words[Page.INTERRUPT] = lease
+    os.kill(os.getpid(), signal.SIGINT)
+    return "went on"
+
+
+def interrupt_and_swallow(lease: int) -> str:
+    try:
+        interrupt_lease(lease)
+    except KeyboardInterrupt:
+        os.kill(os.getpid(), signal.SIGINT)  # a second one finds nobody
+    return "swallowed"
+
+
+def speak(lease: int, text: str) -> str:
+    """The courier finds the main thread here."""
+    print(text)
+    NOW[0].loop.speak_for(lease, wants_output=True)
+    return text
+
+
+def test_what_came_together_is_answered_together(bench: Any) -> None:
+    leases = bench.give(bench.spec(double), *(dump_call((i,), {}, what="f") for i in range(5)))
+    bench.turn()
+    opening, finished = bench.sent
+    assert opening == Ready(protocol=1, worker=3, pid=os.getpid(), python="3")
+    assert isinstance(finished, Finished)
+    assert (finished.seq, finished.leases, finished.outcomes) == (1, tuple(leases), (0,) * 5)
+    assert finished.outputs == {}
+
+
+def test_the_page_says_what_runs(bench: Any) -> None:
+    bench.call(page_words)
+    assert bench.result() == [1, 0]
+    assert not bench.page.running
+
+
+def page_words() -> list[int]:
+    return list(NOW[0].page.words[:2])
+
+
+def test_an_interrupt_ends_the_attempt_it_names(bench: Any) -> None:
+    bench.call(interrupt_lease, 1)
+    bench.call(double, 4)
+    (outcome, failure), following = bench.finished()
+    assert outcome == Outcome.INTERRUPTED
+    assert "interrupt_lease" in failure.traceback
+    assert following == (Outcome.OK, 8)
+
+
+def test_an_interrupt_for_another_lease_is_dropped(bench: Any) -> None:
+    bench.call(double, 1)
+    bench.call(interrupt_lease, 1)
+    assert bench.finished()[1] == (Outcome.OK, "went on")
+
+
+def test_a_task_may_swallow_its_interrupt_and_gets_one_only(bench: Any) -> None:
+    bench.call(interrupt_and_swallow, 1)
+    assert bench.result() == "swallowed"
+
+
+def test_an_attempt_that_was_interrupted_before_it_began_does_not_run(bench: Any) -> None:
+    bench.page.words[Page.INTERRUPT] = 2
+    for i in range(3):
+        bench.call(double, i)
+    assert [outcome for outcome, _ in bench.finished()] == [Outcome.OK, Outcome.INTERRUPTED, Outcome.OK]
+
+
+def test_an_interrupt_between_tasks_is_dropped(bench: Any) -> None:
+    bench.call(double, 1)
+    assert bench.result() == 2
+    interrupt_lease(1)
+    interrupt_lease(2)
+    bench.page.words[Page.INTERRUPT] = 0
+    bench.call(double, 2)
+    assert bench.result() == 4
+
+
+class InterruptsWhenPickled:
+    def __reduce__(self) -> Any:
+        interrupt_lease(1)
+        return InterruptsWhenPickled, ()
+
+
+def test_an_interrupt_while_the_result_is_pickled_belongs_to_the_attempt(bench: Any) -> None:
+    bench.call(InterruptsWhenPickled)
+    assert [outcome for outcome, _ in bench.finished()] == [Outcome.INTERRUPTED]
+
+
+class Striker:
+    """Sends the interrupt at the `step`-th instruction of ours while the first lease runs, wherever that is."""
+
+    def __init__(self, bench: Any, step: int) -> None:
+        self.bench = bench
+        self.countdown = step
+
+    def __call__(self, frame: Any, event: str, _: object) -> Any:
+        if "taskfc_ext" not in frame.f_code.co_filename:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode" and self.bench.loop.lease == self.bench.next_lease - 2:
+            self.countdown -= 1
+            if self.countdown == 0:
+                interrupt_lease(self.bench.loop.lease)
+        return self
+
+
+@pytest.mark.parametrize("function", [double, str.upper])  # the second one fails: it is given an int
+def test_an_interrupt_at_any_instruction_of_ours_is_attributed_or_dropped(bench: Any, function: Any) -> None:
+    bench.call(double, 1)
+    bench.finished()
+    seen, step = set(), 0
+    while True:
+        step += 1
+        bench.call(function, 1)
+        bench.call(double, 2)
+        striker = Striker(bench, step)
+        sys.settrace(striker)
+        try:
+            bench.turn()
+        finally:
+            sys.settrace(None)
+        first, second = bench.finished()
+        seen.add(first[0])
+        assert second == (Outcome.OK, 4)
+        assert not bench.page.running
+        if striker.countdown > 0:  # there are no more instructions
+            break
+    assert seen == {Outcome.INTERRUPTED, Outcome.OK if function is double else Outcome.ERROR}
+    assert step > 100
+
+
+def test_a_handler_that_a_task_left_behind_is_replaced(bench: Any) -> None:
+    bench.call(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    bench.finished()
+    bench.call(interrupt_lease, 2)
+    assert bench.finished()[0][0] == Outcome.INTERRUPTED
+
+
+def test_streams_that_a_task_left_behind_are_replaced(bench: Any) -> None:
+    bench.call(setattr, sys, "stdout", None)
+    bench.call(print, "heard")
+    bench.turn()
+    assert [m.outputs for m in bench.sent if isinstance(m, Finished)] == [{2: "heard\n"}]
+
+
+def test_a_task_with_a_timeout_says_when_it_starts(bench: Any) -> None:
+    bench.call(double, 1)
+    bench.call(double, 1, timeout=5.0)
+    bench.turn()
+    kinds = [type(message) for message in bench.sent]
+    assert kinds == [Ready, Finished, Started, Finished]
+    assert isinstance(bench.sent[2], Started)
+    assert bench.sent[2].lease == 2
+
+
+def test_the_courier_speaks_for_a_long_task(bench: Any) -> None:
+    bench.call(double, 1)
+    bench.call(speak, 2, "hello")
+    bench.call(double, 3)
+    bench.call(double, 4)
+    bench.turn()
+    before, started, output, returned, finished = bench.sent[1:]
+    assert before.leases == (1,)
+    assert (type(started), started.lease) == (Started, 2)
+    assert output == Output(2, "hello\n")
+    assert returned == Returned((3, 4))
+    assert (finished.leases, finished.outputs) == ((2,), {2: "hello\n"})
+
+
+def speak_and_receive(lease: int) -> None:
+    NOW[0].loop.speak_for(lease, wants_output=True)
+    NOW[0].call(double, 5)
+    NOW[0].loop.speak_for(lease, wants_output=True)
+
+
+def test_what_arrives_during_a_long_task_goes_back_too(bench: Any) -> None:
+    bench.call(speak_and_receive, 1)
+    bench.turn()
+    assert (type(bench.sent[1]), bench.sent[1].lease) == (Started, 1)
+    assert bench.sent[2] == Returned((2,))
+    assert bench.sent[3].leases == (1,)
+
+
+def test_the_courier_is_silent_about_a_lease_that_has_ended(bench: Any) -> None:
+    bench.call(double, 1)
+    bench.turn()
+    before = list(bench.sent)
+    bench.loop.speak_for(1, wants_output=True)
+    assert bench.sent == before
+
+
+def test_a_reconnect_says_what_is_held_and_sends_again_what_is_not_committed(bench: Any) -> None:
+    for _ in range(2):
+        bench.call(double, 1)
+        bench.turn()
+    bench.connection.inbox.append(Committed(1))
+    bench.turn()
+    old, unacked = bench.connection, bench.sent[-1]
+    os.write(bench.order, b"r")
+    bench.turn()
+    assert old.is_closed
+    assert [m.leases for m in bench.sent if isinstance(m, Ready)] == [(2,)]
+    assert bench.sent[1:] == [unacked]
+    os.write(bench.order, b"rr")
+    bench.turn()
+    bench.connection.inbox.append(Committed(2))
+    bench.turn()
+    os.write(bench.order, b"r")
+    bench.turn()
+    assert bench.sent == [Ready(protocol=1, worker=3, pid=os.getpid(), python="3")]
+
+
+def reconnect(lease: int) -> None:
+    os.write(NOW[0].order, b"r")
+    NOW[0].loop.speak_for(lease, wants_output=False)
+
+
+def test_a_reconnect_while_user_code_runs(bench: Any) -> None:
+    bench.call(reconnect, 1)
+    bench.call(double, 2)
+    bench.turn()
+    assert len(bench.connections) == 2
+    assert bench.sent[0].leases == (1, 2)
+    assert Returned((2,)) in bench.sent
+    assert bench.sent[-1].leases == (1,)
+
+
+def test_results_wait_for_a_full_connection(bench: Any) -> None:
+    bench.connection.is_full = True
+    bench.call(double, 1)
+    bench.turn()
+    assert bench.link.is_stalled
+    bench.connection.is_full = False
+    assert bench.finished() == [(Outcome.OK, 2)]
+    assert not bench.link.is_stalled
+
+
+def test_a_change_of_properties_is_told(bench: Any) -> None:
+    bench.properties["a"] = 1
+    bench.turn()
+    bench.turn()
+    assert bench.sent[1:] == [PropertiesChanged()]
+
+
+def test_large_results_go_in_frames_of_their_own(bench: Any) -> None:
+    spec = bench.spec(bytes)
+    bench.give(spec, *(dump_call((9 * 2**20,), {}, what="f") for _ in range(3)))
+    bench.turn()
+    assert [len(m.leases) for m in bench.sent if isinstance(m, Finished)] == [1, 1, 1]

@@ -1,0 +1,310 @@
+"""A real worker process, with the test as its controller and its supervisor."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from taskfc_ext.drivers.paths import farm_paths
+from taskfc_ext.drivers.processes import FARM, FARM_PID, Page, python_command, tagged_processes
+from taskfc_ext.drivers.transport import Router
+from taskfc_ext.protocol import codec
+from taskfc_ext.protocol.client_messages import Message
+from taskfc_ext.protocol.options import FarmOptions
+from taskfc_ext.protocol.payloads import Outcome, decode_failure
+from taskfc_ext.protocol.spec import Kind, Spec
+from taskfc_ext.protocol.worker_messages import Code, Committed, Finished, Output, Ready, Returned, Run, Started
+from taskfc_ext.serialize import SourceResult, digest, dump_call, dump_function, dump_names, load_value
+
+DEADLINE = 60.0  # a bound on hangs
+
+
+class Farm:
+    """One worker, and what it says."""
+
+    def __init__(self, home: Path) -> None:
+        self.paths = farm_paths("test")
+        self.paths.store.mkdir(parents=True)
+        self.paths.sockets.mkdir(parents=True, exist_ok=True)
+        self.work = home / "work"
+        self.work.mkdir()
+        options = FarmOptions(
+            n_workers=1,
+            python=sys.executable,
+            cwd=str(self.work),
+            sys_path=(*sys.path[1:], "/from/the/client"),
+            properties={"gpu": "yes"},
+        )
+        self.paths.options.write_bytes(msgspec.json.encode(options))
+        self.router = Router(self.paths.workers)
+        self.said: list[Message] = []
+        self.identity = b""
+        self.next_lease = 1
+
+    def start(self) -> Farm:
+        page_fd = Page.create(self.paths.page(3))
+        life, self.order = os.pipe()
+        with open(self.paths.worker_log(3), "wb") as log:
+            self.process = subprocess.Popen(
+                python_command("worker", "test", 3, page_fd, life),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(page_fd, life),
+                start_new_session=True,
+                env={**os.environ, FARM: self.paths.tag, FARM_PID: str(os.getpid()), "PYTHONUNBUFFERED": "1"},
+            )
+        self.page = Page(page_fd)
+        os.close(page_fd)
+        os.close(life)
+        self.hear(Ready)
+        return self
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(DEADLINE)
+        if self.order >= 0:
+            os.close(self.order)
+        self.page.close()
+        self.paths.page(3).unlink()
+        self.router.close()
+
+    @property
+    def log(self) -> str:
+        return self.paths.worker_log(3).read_text()
+
+    def send(self, *messages: Message) -> None:
+        assert self.router.send(self.identity, codec.encode(messages))
+
+    def hear(self, kind: type[Message], where: Callable[[Any], object] = lambda message: True) -> Any:
+        """Return the first message of that kind, from now or before, that was not returned yet."""
+        deadline = time.monotonic() + DEADLINE
+        while True:
+            for message in self.said:
+                if isinstance(message, kind) and where(message):
+                    self.said.remove(message)
+                    return message
+            may_speak = self.process.poll() is None and time.monotonic() < deadline
+            assert self.router.socket.poll(200) or may_speak, f"no {kind.__name__}; {self.said}; log: {self.log}"
+            for identity, frame in self.router.receive(100):
+                self.identity = identity
+                self.said += codec.from_worker.decode(frame)
+
+    def call(self, function: Callable[..., object], *args: object, **options: Any) -> int:
+        code, body = dump_function(function)
+        spec = Spec(kind=Kind.FUNCTION, code=code, label=function.__name__, **options)
+        return self.run(Code(code, body), spec, dump_call(args, {}, what="f"))
+
+    def cell(self, source: str) -> int:
+        spec = Spec(kind=Kind.CELL, code=digest(source.encode()), label="cell")
+        return self.run(Code(spec.code, source.encode()), spec, dump_names({}, (), what="cell"))
+
+    def run(self, code: Code, spec: Spec, body: bytes) -> int:
+        lease = self.next_lease
+        self.next_lease += 1
+        self.send(code, Run(spec=spec, first_lease=lease, ids=(lease,), bodies=(body,)))
+        return lease
+
+    def result(self, lease: int) -> Any:
+        """Return the value of `lease`, its failure, or its text."""
+        finished = self.hear(Finished, lambda message: lease in message.leases)
+        self.send(Committed(finished.seq))
+        i = finished.leases.index(lease)
+        if finished.outcomes[i] == Outcome.OK:
+            return load_value(finished.values[i])
+        return decode_failure(finished.values[i])
+
+    def interrupt(self, lease: int) -> None:
+        self.page.words[Page.INTERRUPT] = lease
+        if self.page.is_running(lease):
+            os.kill(self.process.pid, signal.SIGINT)
+
+
+@pytest.fixture
+def farm(home: Path) -> Iterator[Farm]:
+    farm = Farm(home)
+    try:
+        yield farm.start()
+    finally:
+        farm.stop()
+
+
+def in_main(source: str, name: str = "f") -> Any:
+    """Return a function as a notebook defines it."""
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    exec(source, namespace)
+    return namespace[name]
+
+
+def test_it_stands_where_the_client_stood(farm: Farm) -> None:
+    where = in_main("def f():\n import os, sys\n return os.getcwd(), sys.path, sys.argv[1:], sys.stdin.read()")
+    cwd, path, arguments, text = farm.result(farm.call(where))
+    assert (cwd, arguments, text) == (str(farm.work), [], "")
+    assert "/from/the/client" in path
+    assert "" not in path[:1]
+    gpu = in_main("def f():\n import taskfc_ext.worker\n return dict(taskfc_ext.worker.properties)")
+    assert farm.result(farm.call(gpu)) == {"gpu": "yes"}
+    assert farm.page.ready
+
+
+def test_a_long_task_is_told_of_and_interrupted(farm: Farm) -> None:
+    wait = in_main("def f():\n import time\n print('waiting')\n time.sleep(600)")
+    lease = farm.call(wait)
+    behind = farm.call(abs, -3)
+    assert farm.hear(Started).lease == lease
+    assert farm.hear(Output) == Output(lease, "waiting\n")
+    assert farm.hear(Returned) == Returned((behind,))
+    farm.interrupt(lease)
+    failure = farm.result(lease)
+    assert failure.message == "interrupted"
+    assert farm.result(farm.call(abs, -3)) == 3
+
+
+def test_many_interrupts_at_any_moment_do_not_end_it(farm: Farm) -> None:
+    spin = in_main("def f(n):\n return sum(range(n))")
+    n_interrupted = 0
+    for i in range(100):
+        lease = farm.call(spin, 2000 * i)
+        farm.interrupt(lease)
+        farm.interrupt(lease)
+        result = farm.result(lease)
+        n_interrupted += not isinstance(result, int)
+        assert isinstance(result, int) or result.message == "interrupted"
+    assert farm.process.poll() is None
+    assert n_interrupted
+
+
+def test_it_reconnects_on_order_while_idle_and_while_busy(farm: Farm) -> None:
+    first = farm.call(abs, -1)
+    unacked = farm.hear(Finished)
+    os.write(farm.order, b"r")
+    assert farm.hear(Ready).leases == (first,)
+    assert farm.hear(Finished) == unacked
+    farm.send(Committed(unacked.seq))
+    lease = farm.call(in_main("def f():\n import time\n time.sleep(600)"))
+    farm.hear(Started)
+    os.write(farm.order, b"r")
+    assert farm.hear(Ready).leases == (lease,)
+    farm.interrupt(lease)
+    assert farm.result(lease).message == "interrupted"
+
+
+def test_it_finds_a_controller_that_binds_again(farm: Farm) -> None:
+    farm.router.close()
+    farm.router = Router(farm.paths.workers)
+    os.write(farm.order, b"r")
+    assert farm.hear(Ready).leases == ()
+    assert farm.result(farm.call(abs, -2)) == 2
+
+
+@pytest.mark.parametrize("is_busy", [False, True])
+def test_it_ends_with_the_supervisor(farm: Farm, is_busy: bool) -> None:
+    if is_busy:
+        farm.call(in_main("def f():\n import time\n time.sleep(600)"))
+        farm.hear(Started)
+    os.close(farm.order)
+    farm.order = -1
+    assert farm.process.wait(DEADLINE) == 0
+
+
+def test_the_page_tells_what_a_dead_worker_ran(farm: Farm) -> None:
+    farm.result(farm.call(abs, -1))
+    lease = farm.call(in_main("def f():\n import faulthandler; faulthandler._sigsegv()"))
+    assert farm.process.wait(DEADLINE) == -signal.SIGSEGV
+    assert farm.page.is_running(lease)
+    assert "Segmentation fault" in farm.log
+
+
+@pytest.mark.parametrize("source", ["os.closerange(3, 1000)", "builtins.len = None"])
+def test_a_worker_that_a_task_has_broken_ends(farm: Farm, source: str) -> None:
+    farm.call(in_main(f"def f():\n    import builtins, os\n    {source}"))
+    assert farm.process.wait(DEADLINE) != 0
+
+
+def test_a_forked_child_ends_where_the_users_code_ends(farm: Farm) -> None:
+    fork = in_main(
+        "def f(how):\n"
+        " import os, sys\n"
+        " pid = os.fork()\n"
+        " if pid:\n"
+        "  return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])\n"
+        " print('from the child')\n"
+        " if how == 'raise': raise ValueError('in the child')\n"
+        " if how == 'exit': sys.exit(7)\n"
+        " return how\n"
+    )
+    assert [farm.result(farm.call(fork, how)) for how in ("return", "raise", "exit")] == [0, 1, 7]
+    assert "from the child" in farm.log
+    assert "ValueError: in the child" in farm.log
+
+
+def test_a_task_may_use_processes_of_its_own(farm: Farm) -> None:
+    pool = in_main(
+        "def f():\n import multiprocessing\n"
+        " with multiprocessing.get_context('fork').Pool(2) as pool:\n  return pool.map(abs, [-1, -2])"
+    )
+    assert farm.result(farm.call(pool)) == [1, 2]
+
+
+def test_threads_that_outlive_their_task_print_to_the_log(farm: Farm) -> None:
+    leave = in_main(
+        "def f():\n import threading, time\n"
+        " go = threading.Event()\n"
+        " t = threading.Thread(target=lambda: (go.wait(60), print('from the thread')), daemon=True)\n"
+        " t.start(); import builtins; builtins.go_on = go"
+    )
+    farm.result(farm.call(leave))
+    farm.result(
+        farm.call(
+            in_main("def f():\n import builtins\n import threading; threading.Timer(0.05, builtins.go_on.set).start()")
+        )
+    )
+    run_until(lambda: "from the thread" in farm.log)
+
+
+def test_cells_run_and_their_loops_can_be_interrupted(farm: Farm) -> None:
+    assert farm.result(farm.cell("x = !echo hi\nx[0]")) == SourceResult("hi", {}, is_cell=True)
+    lease = farm.cell("import asyncio\nawait asyncio.sleep(600)")
+    farm.hear(Started, lambda message: message.lease == lease)
+    farm.interrupt(lease)
+    assert farm.result(lease).message == "interrupted"
+    assert farm.result(farm.cell("import asyncio\nawait asyncio.sleep(0, 5)")).value == 5
+
+
+def test_a_class_of_the_notebook_is_the_same_class_when_it_comes_back(farm: Farm) -> None:
+    make = in_main("class P: pass\ndef f(p):\n assert isinstance(p, P)\n return P()")
+    kind = make.__globals__["P"]
+    assert isinstance(farm.result(farm.call(make, kind())), kind)
+
+
+@pytest.mark.parametrize("source", ["!sleep 600\n1", "x = !sleep 600\n1", "%%bash\nsleep 600"])
+def test_an_interrupted_shell_command_ends_the_cell(farm: Farm, source: str) -> None:
+    lease = farm.cell(source)
+    farm.hear(Started)
+    run_until(lambda: "sleep" in commands(farm.paths.tag))
+    farm.interrupt(lease)
+    assert farm.result(lease).message == "interrupted"
+
+
+def commands(tag: str) -> str:
+    """Return the command lines of all that the worker has started."""
+    pids = ",".join(map(str, tagged_processes(tag)))
+    return subprocess.run(["ps", "-o", "comm=", "-p", pids], capture_output=True, text=True).stdout
+
+
+def run_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline
+        select.select([], [], [], 0.01)
