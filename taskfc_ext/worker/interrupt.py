@@ -26,9 +26,13 @@ class Guard:
 
     Args:
         page: where the supervisor names the lease.
+
+    Attributes:
+        on_strike: called before an interrupt is raised in running code; it is not to raise.
     """
 
     def __init__(self, page: Page) -> None:
+        self.on_strike: Callable[[], None] = _nothing
         self._words = page.words
         self._armed = 0
 
@@ -66,4 +70,9 @@ class Guard:
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         if self._armed and self._words[_INTERRUPT] == self._armed:
             self._armed = 0
+            self.on_strike()
             raise TaskInterrupt
+
+
+def _nothing() -> None:
+    pass

@@ -6,28 +6,43 @@ import os
 import signal
 import time
 
-from taskfc_ext.drivers.processes import process_started
+from taskfc_ext.drivers.processes import process_alive, process_started
 
 
-def moment() -> int:
+class Started:
+    """The descendants of this process that begin from now on.
+
+    An interrupt that IPython passes on reaches a shell, and not what the shell runs. So whoever is interrupted calls
+    `note` while the shell is still there to be seen, and `terminate` when IPython has done what it does.
+    """
+
+    def __init__(self) -> None:
+        self._since = _moment()
+        self._noted: dict[int, int] = {}  # when a process began, by pid
+
+    def note(self) -> None:
+        """Remember those that run: a process is nobody's descendant any more once its parent is gone."""
+        for pid in _descendants(os.getpid()):
+            began = process_started(pid)
+            if began is not None and began >= self._since:
+                self._noted[pid] = began
+
+    def terminate(self) -> None:
+        """Ask all that were noted, and those that run now, to end."""
+        self.note()
+        for pid, began in self._noted.items():
+            try:
+                if process_alive(pid, began):
+                    os.kill(pid, signal.SIGTERM)
+            except ProcessLookupError:
+                continue
+
+
+def _moment() -> int:
     """Return the present as `process_started` counts it; 0 where that is not known."""
     if not hasattr(time, "CLOCK_BOOTTIME"):
         return 0
     return int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
-
-
-def terminate_since(began: int) -> None:
-    """Ask all descendants of this process that were started at `began` or later to end.
-
-    An interrupt that IPython passes on reaches a shell, and not what the shell runs.
-    """
-    for pid in _descendants(os.getpid()):
-        started = process_started(pid)
-        if started is not None and started >= began:
-            try:
-                os.kill(pid, signal.SIGTERM)
-            except ProcessLookupError:
-                continue
 
 
 def _descendants(root: int) -> list[int]:

@@ -1,0 +1,48 @@
+"""What a cell has started ends with it, also when the shell between them is gone first."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+
+from taskfc_ext.drivers.processes import process_started
+from taskfc_ext.worker.subprocesses import Started
+
+
+def shell_with_a_program() -> tuple[subprocess.Popen[str], int]:
+    """Start a shell that waits for a program; return it and the program's pid."""
+    shell = subprocess.Popen(["sh", "-c", "sleep 600 & echo $!; wait"], stdout=subprocess.PIPE, text=True)
+    assert shell.stdout is not None
+    program = int(shell.stdout.readline())
+    shell.stdout.close()
+    return shell, program
+
+
+def test_a_program_ends_although_its_shell_was_killed_before() -> None:
+    started = Started()
+    shell, program = shell_with_a_program()
+    started.note()
+    shell.kill()
+    shell.wait()
+    started.terminate()
+    deadline = time.monotonic() + 30
+    while process_started(program) is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_what_ran_before_is_left_alone() -> None:
+    shell, program = shell_with_a_program()
+    try:
+        time.sleep(2 / os.sysconf("SC_CLK_TCK"))  # processes' beginnings are known to a tick
+        started = Started()
+        started.note()
+        started.terminate()
+        time.sleep(0.05)
+        assert process_started(program) is not None
+        assert shell.poll() is None
+    finally:
+        os.kill(program, signal.SIGKILL)
+        shell.wait()
