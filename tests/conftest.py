@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+# a shell that runs the tests in the background has it ignored, and a test that interrupts itself would never end
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 def processes_of(home: Path) -> list[int]:
     """Return the pids of the processes that were started with `home` in their environment."""
