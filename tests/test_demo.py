@@ -1,4 +1,4 @@
-"""The first notebook runs from top to bottom, finds what it should, and leaves nothing running."""
+"""The notebooks run from top to bottom, find what they should, and leave nothing running."""
 
 from __future__ import annotations
 
@@ -8,21 +8,45 @@ import sys
 from pathlib import Path
 
 import nbformat
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOK = ROOT / "notebooks" / "01_first_task.ipynb"
+NOTEBOOKS = sorted(ROOT.joinpath("notebooks").glob("*.ipynb"))
 
 
-def test_the_notebook_is_kept_without_outputs() -> None:
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_a_notebook_is_kept_without_outputs(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.id for cell in code if cell.outputs or cell.execution_count is not None] == []
 
 
 def test_the_demo_finds_what_it_should(tmp_path: Path) -> None:
+    found = executed("01_first_task.ipynb", tmp_path)
+    assert "digits: the best of 16 models" in found
+    assert "162 vanilla prices against Black-Scholes" in found
+    assert "answered at attempt 3" in found
+    assert "ZeroDivisionError: division by zero" in found
+    assert "TaskAborted" in found
+    assert pictures(tmp_path / "01_first_task.ipynb") == 3
+
+
+def test_what_is_killed_loses_nothing(tmp_path: Path) -> None:
+    found = executed("03_when_things_die.ipynb", tmp_path)
+    assert "40 results, all equal to those computed here" in found
+    assert "poison: WorkerLost after 3 attempts" in found
+    assert "killed by SIGSEGV" in found
+    assert "letter: WorkerLost after 1 attempt" in found
+    assert "done, the second time" in found
+    assert "the queue at the end: 41 succeeded, 2 failed" in found
+    assert pictures(tmp_path / "03_when_things_die.ipynb") == 1
+
+
+def executed(name: str, folder: Path) -> str:
+    """Run a notebook into `folder` and return what it found."""
     done = subprocess.run(
-        [sys.executable, "scripts/run_demo.py", "--output", str(tmp_path)],
+        [sys.executable, "scripts/run_demo.py", f"notebooks/{name}", "--output", str(folder)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -30,14 +54,10 @@ def test_the_demo_finds_what_it_should(tmp_path: Path) -> None:
         env={**os.environ, "TMPDIR": "/tmp"},  # pytest's own folders are too deep for a socket's path
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    found = done.stdout
-    assert "digits: the best of 16 models" in found
-    assert "162 vanilla prices against Black-Scholes" in found
-    assert "answered at attempt 3" in found
-    assert "ZeroDivisionError: division by zero" in found
-    assert "TaskAborted" in found
-    executed = nbformat.read(tmp_path / NOTEBOOK.name, as_version=4)
-    pictures = [
-        output for cell in executed.cells for output in cell.get("outputs", ()) if "image/png" in output.get("data", {})
-    ]
-    assert len(pictures) == 3
+    return done.stdout
+
+
+def pictures(path: Path) -> int:
+    """Return how many pictures an executed notebook shows."""
+    cells = nbformat.read(path, as_version=4).cells
+    return sum("image/png" in output.get("data", {}) for cell in cells for output in cell.get("outputs", ()))
