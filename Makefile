@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench chaos fuzz soak mutants clean
+.PHONY: help demo test lint format bench chaos fuzz soak mutants clean chromium
 
 help: ## say what there is
 	@echo 'taskfc_ext: a task farm for notebooks'
@@ -19,7 +19,7 @@ help: ## say what there is
 demo: $(VENV)/.stamp-demo ## run notebooks/01_first_task.ipynb on a farm of its own and print what it found (1 to 2 minutes)
 	$(BIN)/python scripts/run_demo.py
 
-test: lint ## everything: lint, types, layers, and all tests with real processes
+test: lint chromium ## everything: lint, types, layers, and all tests with real processes and a real browser
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/.stamp-test ## style, types and layers only
@@ -49,6 +49,13 @@ mutants: $(VENV)/.stamp-test ## every hand-made mistake in the core, each of whi
 
 clean: ## remove the environment and all caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+
+# What the tests look at notebooks with. Without it, and without the right to install it, these tests are skipped.
+chromium:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+	    { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo 'installing Chromium ...' && \
+	      apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } || \
+	    echo 'There is no Chromium: the tests in tests/browser will be skipped.' >&2
 
 # One environment holds all extras; a stamp says which ones are in it already.
 $(VENV)/.stamp-%: pyproject.toml | $(VENV)/.stamp-venv

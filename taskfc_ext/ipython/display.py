@@ -41,6 +41,9 @@ _MONOSPACE = "font-family: var(--jp-code-font-family, var(--vscode-editor-font-f
 _BLOCK = f"margin: 4px 0 0 0; max-height: 24em; overflow: auto; white-space: pre-wrap; {_MONOSPACE}"
 _PRINTED = "; padding-left: 8px; border-left: 2px solid var(--jp-border-color1, #bdbdbd)"
 
+# front ends typeset what looks like TeX in HTML, and a hostile name could make a link of it
+_NO_MATH = "mathjax_ignore tex2jax_ignore"
+
 Bundle = dict[str, str]
 """Texts by MIME type, as front ends take them."""
 
@@ -84,7 +87,7 @@ def card_html(card: Card) -> str:
     )
     blocks = [(_tail(card.output), _PRINTED), (card.result, ""), (card.error, f"; color: {_COLOURS['failed']}")]
     body = "".join(f'<pre style="{_BLOCK}{style}">{_escaped(text)}</pre>' for text, style in blocks if text)
-    return f'<div class="taskfc-card" role="group" aria-label="{_escaped(_title(card))}">{head}{body}</div>'
+    return f'<div class="taskfc-card {_NO_MATH}" role="group" aria-label="{_escaped(_title(card))}">{head}{body}</div>'
 
 
 def icon(state: str) -> str:
@@ -153,10 +156,11 @@ class Table:
         """Return a plain HTML table."""
         caption = f"<div>{_escaped(self.caption)}</div>"
         if not self.rows:
-            return caption
+            return f'<div class="{_NO_MATH}">{caption}</div>'
         head = "".join(f'<th scope="col"{self._align(column)}>{name}</th>' for column, name in enumerate(self.headers))
         body = "".join(f"<tr>{self._cells(row)}</tr>" for row in self.rows)
-        return f"{caption}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        whole = f"{caption}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return f'<div class="{_NO_MATH}">{whole}</div>'
 
     def _cells(self, row: Sequence[str]) -> str:
         return "".join(f"<td{self._align(column)}>{_escaped(one_line(cell))}</td>" for column, cell in enumerate(row))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from html.parser import HTMLParser
 
@@ -113,7 +114,12 @@ def test_a_state_and_a_time_are_not_broken_into_lines() -> None:
 def test_an_empty_table_is_its_caption() -> None:
     table = Table("nothing", ("a",), [])
     assert table.text() == "nothing"
-    assert table.html() == "<div>nothing</div>"
+    assert table.html() == '<div class="mathjax_ignore tex2jax_ignore"><div>nothing</div></div>'
+
+
+def test_what_looks_like_tex_is_left_alone() -> None:
+    for html in (card_html(Card(seen=SEEN, state="running", title="$x$")), Table("", ("a",), [("$x$",)]).html()):
+        assert re.match(r'<div class="[^"]*\bmathjax_ignore\b', html)
 
 
 def test_the_caption_says_running_where_the_status_says_pending() -> None:

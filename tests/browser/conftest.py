@@ -1,0 +1,52 @@
+"""A browser and a JupyterLab for each module."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from taskfc_ext.client.launch import LocalFarm
+from taskfc_ext.client.start import stop
+from tests.browser.lab import DEADLINE_MS, Lab
+
+
+@pytest.fixture(scope="module")  # no longer: as long as Playwright runs, nothing else can use asyncio
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("there is no Chromium here: `apt-get install chromium`")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def lab(browser: Browser, module_home: Path) -> Iterator[Lab]:
+    lab = Lab(module_home)
+    try:
+        yield lab
+    finally:
+        lab.stop()
+        stop(LocalFarm("default"))
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> None:
+    """Take the place of the check of that name: Playwright keeps threads until it ends."""
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1200, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(DEADLINE_MS)
+    yield page
+    if folder := os.environ.get("TASKFC_SCREENSHOTS"):
+        page.screenshot(path=Path(folder) / f"{os.environ['PYTEST_CURRENT_TEST'].split('::')[-1].split()[0]}.png")
+    context.close()
