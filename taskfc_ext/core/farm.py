@@ -176,7 +176,7 @@ class Farm:
         return len(self.ended)
 
     def is_queued(self, taskid: int) -> bool:
-        """Whether the task waits to be given out, now."""
+        """Whether the task waits to be given out, now, or when it is released."""
         task = self.tasks.get(taskid)
         return task is not None and not task.lease and task.state is State.SCHEDULED
 
