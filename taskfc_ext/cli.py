@@ -198,7 +198,9 @@ def _tasks(arguments: argparse.Namespace) -> int:
 
 def _task_row(task: TaskInfo) -> list[str]:
     state = "stopping" if task.stopping else task.state
-    if task.reason and task.reason not in ("error", task.state):
+    if task.held:
+        state += " (held)"
+    elif task.reason and task.reason not in ("error", task.state):
         state += f" ({task.reason})"
     return [
         str(task.taskid),

@@ -219,10 +219,10 @@ class ResultExpired(UnknownTask):
 
 
 class UnknownTasks(TaskFCError, KeyError):
-    """Some ids given to `clear` are unknown; the others were cleared.
+    """Some ids given to `clear`, `hold`, `release` or `move` are of no such task; it was done for the others.
 
     Attributes:
-        taskids: the unknown ones.
+        taskids: these ids.
         n_cleared: how many finished tasks were cleared all the same.
     """
 

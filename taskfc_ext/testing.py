@@ -24,6 +24,8 @@ from taskfc_ext.protocol.client_messages import (
     ErrorKind,
     GetResults,
     Hello,
+    Hold,
+    Move,
     Refused,
     Reply,
     Stop,
@@ -166,6 +168,8 @@ class FakeController:
                 return self._open_barrier(peer, message)
             case Abort():
                 return self._abort(message)
+            case Hold() | Move():
+                return [self._steer(message)]
             case Stop():
                 return [Reply(message.seq), Stopping()]
             case _:
@@ -218,6 +222,13 @@ class FakeController:
             return [Refused(message.seq, ErrorKind.UNKNOWN_TASK, f"no task {taskid}", value={"taskids": [taskid]})]
         ended = self._end(taskid, Failure(reason=Reason.ABORTED, message="aborted"))
         return [Reply(message.seq, True), ended]
+
+    def _steer(self, message: Hold | Move) -> Reply | Refused:
+        wrong = [taskid for taskid in message.taskids if taskid not in self.store.tasks or taskid in self.store.ended]
+        if wrong:
+            text = f"not among the unfinished tasks: {wrong[0]}"
+            return Refused(message.seq, ErrorKind.UNKNOWN_TASKS, text, value={"taskids": wrong})
+        return Reply(message.seq, [] if isinstance(message, Hold) else None)
 
     def _run_waiting(self) -> None:
         for taskid in sorted(set(self.store.tasks) - set(self.store.ended)):

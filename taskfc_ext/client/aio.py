@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from taskfc_ext.client import answers, maps
 from taskfc_ext.client.future import TaskFuture
 from taskfc_ext.client.mapper import Mapper, ParallelFunction
-from taskfc_ext.client.options import Options, Task, TaskOptions, check_wait
+from taskfc_ext.client.options import Options, Task, TaskOptions, check_priority, check_wait
 from taskfc_ext.client.remote import RemoteController
 from taskfc_ext.client.requests import Call
 from taskfc_ext.client.steering import Steering, checked_id
@@ -27,6 +27,8 @@ from taskfc_ext.protocol.client_messages import (
     Abort,
     Barrier,
     Clear,
+    Hold,
+    Move,
 )
 from taskfc_ext.protocol.ids import MAX_IDS
 from taskfc_ext.tasks import BaseTask, Depend, MapTask, StringTask, check_names
@@ -123,6 +125,46 @@ class FCTaskClient(Steering):
         if taskids is None:
             return int(await self._ask(Clear))
         return sum([await self._ask(Clear, taskids=part) for part in _parts(await self._ids(taskids))])
+
+    # steering one's tasks
+
+    async def hold(self, taskids: Task | Iterable[Task]) -> list[int]:
+        """Keep unfinished tasks from being given to workers, until `release`. Return the ids that cannot be held.
+
+        Those are the ones that a worker has already: they go on, and `abort` stops them.
+
+        Raises:
+            TypeError: not an id, a future or a sequence of these.
+            UnknownTasks: some have ended or never were; the others are held (a KeyError).
+        """
+        parts = _parts(await self._ids(taskids))
+        return [taskid for part in parts for taskid in await self._ask(Hold, taskids=part)]
+
+    async def release(self, taskids: Task | Iterable[Task]) -> None:
+        """Let held tasks be given to workers again, in their old places; others are left as they are.
+
+        Raises:
+            TypeError: not an id, a future or a sequence of these.
+            UnknownTasks: some have ended or never were; the others are released (a KeyError).
+        """
+        for part in _parts(await self._ids(taskids)):
+            await self._ask(Hold, taskids=part, held=False)
+
+    async def move(self, taskids: Task | Iterable[Task], priority: int) -> None:
+        """Give unfinished tasks another priority; their retries keep it.
+
+        Args:
+            taskids: one or several.
+            priority: higher ones go first.
+
+        Raises:
+            TypeError: not an id, a future or a sequence of these; or the priority is not an int.
+            ValueError: the priority is beyond a million.
+            UnknownTasks: some have ended or never were; the others are moved (a KeyError).
+        """
+        priority = check_priority(priority)
+        for part in _parts(await self._ids(taskids)):
+            await self._ask(Move, taskids=part, priority=priority)
 
     async def map(self, func: Callable[..., Any], *sequences: Iterable[Any]) -> list[Any]:
         """Apply `func` to the items of `sequences`, one task an item, load balanced; return the list of results.
@@ -325,7 +367,8 @@ class FCTaskClient(Steering):
             raise
 
     async def _ids(self, tasks: Task | Iterable[Task]) -> tuple[int, ...]:
-        if isinstance(tasks, str | bytes):  # a sequence as well, of what can be no task
+        # text is a sequence as well, of what can be no task
+        if isinstance(tasks, str | bytes) or not isinstance(tasks, TaskFuture | int | Iterable):
             raise TypeError(f"tasks are given as an id, a future or a sequence of these, not {tasks!r}")
         several = (tasks,) if isinstance(tasks, TaskFuture | int) else tuple(tasks)
         if any(isinstance(task, TaskFuture) and not task.accepted for task in several):

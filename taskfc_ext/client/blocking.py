@@ -66,6 +66,15 @@ class BlockingTaskClient:
     def clear(self, taskids: Task | Iterable[Task] | None = None) -> int:
         return drive(self._client.clear(taskids))
 
+    def hold(self, taskids: Task | Iterable[Task]) -> list[int]:
+        return drive(self._client.hold(taskids))
+
+    def release(self, taskids: Task | Iterable[Task]) -> None:
+        drive(self._client.release(taskids))
+
+    def move(self, taskids: Task | Iterable[Task], priority: int) -> None:
+        drive(self._client.move(taskids, priority))
+
     def map(self, func: Callable[..., Any], *sequences: Iterable[Any]) -> list[Any]:
         return drive(self._client.map(func, *sequences))
 

@@ -130,7 +130,8 @@ def _check_name(value: object) -> str | None:
     return value
 
 
-def _check_priority(value: object) -> int:
+def check_priority(value: object) -> int:
+    """Return `value` if it is a priority, else raise a `TypeError` or a `ValueError` that shows it."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"priority is an int, not {value!r}")
     if abs(value) > _MAX_PRIORITY:
@@ -198,7 +199,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "recovery_task": check_recovery,
     "depend": check_depend,
     "name": _check_name,
-    "priority": _check_priority,
+    "priority": check_priority,
     "timeout": _check_timeout,
     "after": _check_after,
     "after_any": lambda value: check_flag("after_any", value),

@@ -36,6 +36,8 @@ MESSAGES: dict[type[said.Message], tuple[Role, str]] = {
     said.Define: (Role.CLIENT, "remote_define"),
     said.Submit: (Role.CLIENT, "remote_run"),
     said.Abort: (Role.CLIENT, "remote_abort"),
+    said.Hold: (Role.CLIENT, "remote_hold"),
+    said.Move: (Role.CLIENT, "remote_move"),
     said.GetResults: (Role.VIEWER, "remote_get_task_result"),
     said.Barrier: (Role.VIEWER, "remote_barrier"),
     said.Unwait: (Role.VIEWER, "remote_unwait"),
@@ -189,6 +191,8 @@ class FCTaskControllerFromTaskController:
     remote_get_client_name = _hand_over
     remote_hello = _hand_over
     remote_define = _hand_over
+    remote_hold = _hand_over
+    remote_move = _hand_over
     remote_unwait = _hand_over
     remote_list_tasks = _hand_over
     remote_get_log = _hand_over

@@ -65,6 +65,14 @@ class IFCTaskController(Protocol):
         """Keep code under its digest."""
         ...
 
+    def remote_hold(self, session: Session, message: said.Hold, now: Now) -> Effects:
+        """Keep tasks from being given to workers, or no longer."""
+        ...
+
+    def remote_move(self, session: Session, message: said.Move, now: Now) -> Effects:
+        """Give tasks another priority."""
+        ...
+
     def remote_unwait(self, session: Session, message: said.Unwait, now: Now) -> Effects:
         """Forget an open barrier."""
         ...

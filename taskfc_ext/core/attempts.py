@@ -149,6 +149,8 @@ def on_ask_again(farm: Farm, taskid: int, worker: int) -> None:
 def check_unreachable(farm: Farm, step: Step, task: Task, now: Now) -> None:
     """End `task` if all live workers have refused it for too long; start the clock if they do now."""
     past = task.past()
+    if task.taskid in farm.held:
+        return  # nobody is to take it
     live = farm.live_workers()
     if not live or not live <= past.refused.keys():
         return

@@ -126,6 +126,8 @@ class Farm:
         doomed: (task, parent): the parent did not succeed, so the task must be ended before anything else happens.
         names: name -> the newest task of that name.
         parked: tasks that some workers refused, by (-priority, who refused), in order.
+        held: tasks that are kept from the workers until they are released; they stand in no queue.
+        moved: task id -> its priority, where that is not the one of its submission.
         choosy: tasks that were refused, wherever they are now; some of them may have been forgiven since.
         to_check: tasks that were refused just now, and may have run out of workers to ask.
         mean_seconds: code digest -> smoothed run time of its attempts; absent until measured.
@@ -143,6 +145,8 @@ class Farm:
         self.names: dict[str, int] = {}
         self.queue = ReadyQueue(self.is_queued)
         self.parked: dict[tuple[int, frozenset[int]], OrderedDict[int, None]] = {}
+        self.held: set[int] = set()
+        self.moved: dict[int, int] = {}
         self.choosy: set[int] = set()
         self.to_check: set[int] = set()
         self.leases: dict[int, tuple[int, int]] = {}
@@ -172,7 +176,7 @@ class Farm:
         return len(self.ended)
 
     def is_queued(self, taskid: int) -> bool:
-        """Whether the task waits to be given out, now."""
+        """Whether the task waits to be given out, now, or when it is released."""
         task = self.tasks.get(taskid)
         return task is not None and not task.lease and task.state is State.SCHEDULED
 
@@ -200,6 +204,7 @@ class Farm:
     def finish(self, taskids: Iterable[int], reasons: Iterable[str]) -> None:
         """Let go of tasks that have ended, and of their leases."""
         by_state: dict[State, list[Task]] = {}
+        steered = bool(self.held or self.moved)
         for taskid, reason in zip(taskids, reasons, strict=True):
             task = self.tasks.pop(taskid)
             by_state.setdefault(end_state(reason), []).append(task)
@@ -207,6 +212,9 @@ class Farm:
                 self.release(task)
             self.ended[taskid] = _CODE_OF[reason]
             self.choosy.discard(taskid)
+            if steered:
+                self.held.discard(taskid)
+                self.moved.pop(taskid, None)
         for state, tasks in by_state.items():
             self.move(tasks, state)
 
@@ -279,18 +287,50 @@ class Farm:
     # queue
 
     def enqueue(self, tasks: Iterable[Task], *, front: bool = False) -> None:
-        """Queue tasks that may be given out now."""
-        lines: dict[tuple[int, str], list[int]] = {}
-        for task in tasks:
-            lines.setdefault((task.batch.spec.priority, task.batch.session), []).append(task.taskid)
-        for (priority, client), taskids in lines.items():
+        """Queue tasks that may be given out now; those that are held are kept back."""
+        for (priority, client), taskids in self._lines(tasks).items():
             if front:
                 self.queue.push_front(priority, client, taskids)
             else:
                 self.queue.push(priority, client, taskids)
 
+    def withdraw(self, tasks: Iterable[Task]) -> None:
+        """Take tasks that nobody has out of the queue: they are about to be held, released or moved."""
+        for (priority, client), taskids in self._lines(task for task in tasks if not self.unpark(task)).items():
+            self.queue.remove(priority, client, set(taskids))
+
+    def reinsert(self, tasks: Iterable[Task]) -> None:
+        """Put tasks that were withdrawn where they belong now: those that are held nowhere."""
+        fresh = []
+        for task in tasks:
+            past = task.history
+            if past is None or not (past.refused or past.not_before):
+                fresh.append(task)
+            elif past.not_before is None:  # else its back-off goes on, and then offers it
+                self.offer(task)
+                self.to_check.add(task.taskid)
+        for (priority, client), taskids in self._lines(fresh).items():
+            self.queue.insert(priority, client, taskids)
+
+    def _lines(self, tasks: Iterable[Task]) -> dict[tuple[int, str], list[int]]:
+        """Return the tasks that are not held by the line of the queue that they belong to."""
+        held, moved = self.held, self.moved
+        lines: dict[tuple[int, str], list[int]] = {}
+        for task in tasks:
+            if held and task.taskid in held:
+                continue
+            priority = self.priority_of(task) if moved else task.batch.spec.priority
+            lines.setdefault((priority, task.batch.session), []).append(task.taskid)
+        return lines
+
+    def priority_of(self, task: Task) -> int:
+        """Return the priority of `task` now."""
+        return self.moved.get(task.taskid, task.batch.spec.priority)
+
     def offer(self, task: Task) -> None:
         """Let `task`, which has waited already, be given out: to anyone, or to those that have not refused it."""
+        if task.taskid in self.held:
+            return  # its release offers it
         if task.history is not None and task.history.refused:
             self.park(task)
         else:
@@ -298,14 +338,14 @@ class Farm:
 
     def park(self, task: Task) -> None:
         """Set `task` aside for the workers that have not refused it."""
-        key = (-task.batch.spec.priority, frozenset(task.past().refused))
+        key = (-self.priority_of(task), frozenset(task.past().refused))
         self.parked.setdefault(key, OrderedDict())[task.taskid] = None
 
     def unpark(self, task: Task) -> bool:
         """Take `task` out of those set aside; return whether it was there."""
         if task.history is None:
             return False
-        key = (-task.batch.spec.priority, frozenset(task.history.refused))
+        key = (-self.priority_of(task), frozenset(task.history.refused))
         group = self.parked.get(key)
         if group is None or task.taskid not in group:
             return False

@@ -43,6 +43,24 @@ class ReadyQueue:
             back.append(line.popleft())
         line.extendleft(sorted(back, reverse=True))
 
+    def insert(self, priority: int, client: str, taskids: Iterable[int]) -> None:
+        """Put `taskids` where they stand by their age: each before the first of this client's that is newer."""
+        line = self._line(priority, client)
+        older: list[int] = []
+        for taskid in sorted(taskids):
+            while line and line[0] < taskid:
+                older.append(line.popleft())
+            older.append(taskid)
+        line.extendleft(reversed(older))
+
+    def remove(self, priority: int, client: str, taskids: set[int]) -> None:
+        """Take `taskids` out of this client's line; costs a look at all of it."""
+        line = self._levels.get(priority, {}).get(client)
+        if line:
+            kept = [taskid for taskid in line if taskid not in taskids]
+            line.clear()
+            line.extend(kept)
+
     def peek(self) -> tuple[int, int] | None:
         """Return (priority, id) of what comes next."""
         while self._order:
@@ -97,8 +115,12 @@ class ReadyQueue:
 
     def ids(self) -> list[int]:
         """Return the ids of the queue, each client's in order, highest priority first."""
+        return [taskid for _, taskid in self.places()]
+
+    def places(self) -> list[tuple[int, int]]:
+        """Return (priority, id) of the queue, in the order of `ids`."""
         return [
-            taskid
+            (priority, taskid)
             for priority in self._order
             for line in self._levels[priority].values()
             for taskid in islice(line, len(line))

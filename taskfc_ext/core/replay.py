@@ -16,7 +16,9 @@ from taskfc_ext.protocol.records import (
     AbortAsked,
     Began,
     Cleared,
+    Held,
     Leased,
+    Moved,
     Record,
     Requeued,
     StopAsked,
@@ -41,6 +43,10 @@ def apply(farm: Farm, record: Record) -> list[Task]:
             farm.session(record.session).remember(Reply(record.seq, True))
         case Cleared():
             _cleared(farm, record)
+        case Held():
+            _held(farm, record)
+        case Moved():
+            _moved(farm, record)
         case Define():
             farm.codes.add(record.digest)
         case Began():
@@ -129,6 +135,41 @@ def _cleared(farm: Farm, record: Cleared) -> None:
         value = {"taskids": unknown, "n_cleared": n_cleared}
         answer = Refused(record.seq, ErrorKind.UNKNOWN_TASKS, text, value=value)
     farm.session(record.session).remember(answer)
+
+
+def _held(farm: Farm, record: Held) -> None:
+    """Hold or release the tasks of `record` that nobody has; who that is follows from what came before it."""
+    live = [taskid for taskid in dict.fromkeys(record.ids) if taskid in farm.tasks]
+    given = [taskid for taskid in live if farm.tasks[taskid].lease]
+    free = [taskid for taskid in live if not farm.tasks[taskid].lease]
+    if record.held:
+        farm.held.update(free)
+    else:
+        farm.held.difference_update(free)
+    answer = _not_unfinished(farm, record, "held" if record.held else "released", len(free))
+    farm.session(record.session).remember(answer or Reply(record.seq, given))
+
+
+def _moved(farm: Farm, record: Moved) -> None:
+    live = [taskid for taskid in dict.fromkeys(record.ids) if taskid in farm.tasks]
+    for taskid in live:
+        if record.priority == farm.tasks[taskid].batch.spec.priority:
+            farm.moved.pop(taskid, None)
+        else:
+            farm.moved[taskid] = record.priority
+    answer = _not_unfinished(farm, record, "moved", len(live))
+    farm.session(record.session).remember(answer or Reply(record.seq))
+
+
+def _not_unfinished(farm: Farm, record: Held | Moved, done: str, n_done: int) -> Refused | None:
+    """Return the refusal that names the ids of `record` that have ended or never were."""
+    wrong = [taskid for taskid in dict.fromkeys(record.ids) if taskid not in farm.tasks]
+    if not wrong:
+        return None
+    shown = ", ".join(str(taskid) for taskid in wrong[:10]) + (", ..." if len(wrong) > 10 else "")
+    others = f"{n_done} {'other' if n_done == 1 else 'others'} {done}" if n_done else f"nothing was {done}"
+    text = f"not among the unfinished tasks: {shown}; {others}"
+    return Refused(record.seq, ErrorKind.UNKNOWN_TASKS, text, value={"taskids": wrong})
 
 
 def _requeued(farm: Farm, record: Requeued) -> list[Task]:

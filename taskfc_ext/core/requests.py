@@ -19,7 +19,9 @@ from taskfc_ext.protocol.client_messages import (
     GetLog,
     GetResults,
     GetWorkers,
+    Hold,
     ListTasks,
+    Move,
     Ping,
     QueueStatus,
     Refused,
@@ -36,7 +38,7 @@ from taskfc_ext.protocol.client_messages import (
     WorkerInfo,
 )
 from taskfc_ext.protocol.payloads import Reason
-from taskfc_ext.protocol.records import AbortAsked, Cleared, StopAsked, Submitted
+from taskfc_ext.protocol.records import AbortAsked, Cleared, Held, Moved, StopAsked, Submitted
 from taskfc_ext.protocol.spec import Spec
 from taskfc_ext.protocol.supervisor_messages import Shutdown
 
@@ -67,6 +69,10 @@ def _answer(farm: Farm, step: Step, client: ClientSession, message: Request, now
             return _submit(farm, step, client, message, now)
         case Abort():
             return _abort(farm, step, client, message, now)
+        case Hold():
+            return _steer(farm, step, client, Held(message.taskids, message.held, client.session, seq))
+        case Move():
+            return _steer(farm, step, client, Moved(message.taskids, message.priority, client.session, seq))
         case GetResults():
             return _get_results(farm, step, client, message)
         case Barrier():
@@ -179,7 +185,7 @@ def _fail_if_doomed(farm: Farm, step: Step, record: Submitted, now: Now) -> None
     endings.settle()
 
 
-# abort, results, barrier, clear
+# abort, hold, move, results, barrier, clear
 
 
 def _abort(farm: Farm, step: Step, client: ClientSession, message: Abort, now: Now) -> Answer | None:
@@ -205,6 +211,18 @@ def _abort(farm: Farm, step: Step, client: ClientSession, message: Abort, now: N
         endings.abort(task)
         endings.settle()
     return None
+
+
+def _steer(farm: Farm, step: Step, client: ClientSession, record: Held | Moved) -> Answer:
+    """Hold, release or move tasks. Those that can be given out now stand in the queue as if it had always been so."""
+    queued = [farm.tasks[taskid] for taskid in dict.fromkeys(record.ids) if farm.is_queued(taskid)]
+    farm.withdraw(queued)
+    commit(farm, step, record)
+    farm.reinsert(queued)
+    for task in queued:
+        if task.history is not None and task.taskid in farm.held:
+            task.history.unreachable_since = None  # the time in which nobody may take it does not count
+    return client.answers[record.seq]
 
 
 def _get_results(farm: Farm, step: Step, client: ClientSession, message: GetResults) -> Answer:
@@ -291,18 +309,19 @@ def task_info(farm: Farm, task: Task, now: Now) -> TaskInfo:
     message = ""
     if past is not None and past.refused:
         message = "refused by " + ", ".join(f"worker {worker}" for worker in sorted(past.refused))
-    elif task.state is State.SCHEDULED and not task.lease and not farm.live_workers():
+    elif task.taskid not in farm.held and farm.is_queued(task.taskid) and not farm.live_workers():
         message = "there is no worker"
     return TaskInfo(
         taskid=task.taskid,
         name=task.batch.name,
         label=task.spec.label,
         state=task.state.value,
+        held=task.taskid in farm.held,
         stopping=bool(past is not None and past.aborting) or task.lease in farm.stopping_leases,
         worker=farm.worker_of(task),
         attempts=task.attempts,
         deaths=past.deaths if past is not None else 0,
-        priority=task.batch.spec.priority,
+        priority=farm.priority_of(task),
         submitted=task.batch.submitted,
         elapsed=max(0.0, now.wall - task.started) if task.state is State.RUNNING else None,
         owner=task.batch.owner,

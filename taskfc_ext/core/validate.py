@@ -24,6 +24,7 @@ def validate(farm: Farm) -> None:
     _check_tasks(farm)
     _check_leases(farm)
     _check_queue(farm)
+    _check_steered(farm)
     _check_dependencies(farm)
     _check_barriers(farm)
 
@@ -57,7 +58,8 @@ def _check_leases(farm: Farm) -> None:
 
 
 def _check_queue(farm: Farm) -> None:
-    queued = farm.queue.ids()
+    places = farm.queue.places()
+    queued = [taskid for _, taskid in places]
     _check(len(queued) == len(set(queued)), "a task is queued twice")
     parked = [taskid for group in farm.parked.values() for taskid in group]
     backing_off = {
@@ -66,7 +68,9 @@ def _check_queue(farm: Farm) -> None:
         if task.history is not None and task.history.not_before is not None and farm.is_queued(taskid)
     }
     _check(not set(queued) & set(parked), "a task is queued and parked")
-    for taskid in farm.tasks:
+    for priority, taskid in places:
+        _check(priority == farm.priority_of(farm.tasks[taskid]), f"task {taskid} is queued under priority {priority}")
+    for taskid in farm.tasks.keys() - farm.held:
         if farm.is_queued(taskid):
             known = taskid in queued or taskid in parked or taskid in backing_off
             _check(known, f"task {taskid} waits to be given out, but nobody will")
@@ -80,7 +84,17 @@ def _check_queue(farm: Farm) -> None:
             task = farm.tasks[taskid]
             _check(farm.is_queued(taskid), f"task {taskid} is parked but {task.state}")
             _check(frozenset(task.past().refused) == refused, f"task {taskid} is parked under the wrong refusals")
-            _check(-minus_priority == task.batch.spec.priority, f"task {taskid} is parked under the wrong priority")
+            _check(-minus_priority == farm.priority_of(task), f"task {taskid} is parked under the wrong priority")
+
+
+def _check_steered(farm: Farm) -> None:
+    _check(farm.held <= farm.tasks.keys(), "a task that has ended is held")
+    _check(farm.moved.keys() <= farm.tasks.keys(), "a task that has ended has a priority")
+    parked = {taskid for group in farm.parked.values() for taskid in group}
+    for taskid in farm.held:
+        _check(not farm.tasks[taskid].lease, f"task {taskid} is held, and was given to a worker")
+    _check(farm.held.isdisjoint(farm.queue.ids()), "a held task is queued")
+    _check(farm.held.isdisjoint(parked), "a held task is offered to those that have not refused it")
 
 
 def _check_dependencies(farm: Farm) -> None:

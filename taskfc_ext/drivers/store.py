@@ -23,7 +23,9 @@ from taskfc_ext.protocol.records import (
     AbortAsked,
     Began,
     Cleared,
+    Held,
     Leased,
+    Moved,
     Record,
     Requeued,
     StopAsked,
@@ -49,6 +51,8 @@ _KINDS: Final[dict[type, int]] = {
     Began: 7,
     StopAsked: 8,
     Define: 9,
+    Held: 10,
+    Moved: 11,
 }
 _SUBMITTED, _ENDED, _DEFINE = _KINDS[Submitted], _KINDS[Ended], _KINDS[Define]
 
@@ -285,7 +289,7 @@ def _span(record: Record) -> tuple[int | None, int | None]:
     match record:
         case Submitted():
             return record.first, record.first + len(record.bodies) - 1
-        case Leased() | Requeued() | Ended() | Cleared() if record.ids:
+        case Leased() | Requeued() | Ended() | Cleared() | Held() | Moved() if record.ids:
             return min(record.ids), max(record.ids)
         case AbortAsked():
             return record.taskid, record.taskid

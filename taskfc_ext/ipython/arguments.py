@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 from taskfc_ext.ipython import requests
 from taskfc_ext.ipython.requests import BadUsage, Request, Run, Selection, Status, Submission
 
-LATER_VERBS = frozenset(("retry", "move", "hold", "release", "debug", "history", "widget"))
+LATER_VERBS = frozenset(("retry", "debug", "history", "widget"))
 LATER_OPTIONS = frozenset(("--recover", "--depend", "--everywhere"))
 """What is reserved, and answered with "this version does not have it" instead of being taken for a typing error."""
 
@@ -118,6 +118,10 @@ def _flag(name: str, help: str) -> Argument:
     return _argument(name, help=help, action="store_true")
 
 
+def _with(argument: Argument, **settings: Any) -> Argument:
+    return Argument(argument.flags, {**argument.settings, **settings})
+
+
 def _tasks(required: bool) -> Argument:
     text = "ids, ranges (3-7), variables that hold a future, or names of tasks, separated by commas"
     return _argument("tasks", help=text, metavar="TASKS", type=parse_selection, **({} if required else _OPTIONAL))
@@ -127,6 +131,7 @@ _OPTIONAL: dict[str, Any] = {"nargs": "?", "default": ()}
 _TIMEOUT = _argument("--timeout", help="give up waiting after S seconds", metavar="S", type=_seconds)
 _ALL = _flag("--all", "everybody's tasks, not only this notebook's")
 _WORKERS = _integer(0, 10_000)
+_PRIORITY = _argument("--priority", help="higher goes first", metavar="N", type=_integer(-(10**6), 10**6))
 _N_WORKERS = _argument("-n", help="how many workers", metavar="N", type=_WORKERS)
 
 
@@ -153,6 +158,13 @@ VERBS: dict[str, Verb] = {
         requests.Wait, "wait until tasks have ended; an interrupt harms none", (_tasks(False), _ALL, _TIMEOUT)
     ),
     "abort": Verb(requests.Abort, "drop queued tasks, stop running ones", (_tasks(True),)),
+    "hold": Verb(requests.Hold, "keep queued tasks from the workers until they are released", (_tasks(True),)),
+    "release": Verb(requests.Release, "let held tasks go on", (_tasks(True),)),
+    "move": Verb(
+        requests.Move,
+        "give unfinished tasks another priority",
+        (_tasks(True), _with(_PRIORITY, required=True)),
+    ),
     "clear": Verb(requests.Clear, "forget finished tasks and their results", (_tasks(False), _ALL)),
     "spin": Verb(requests.Spin, "look again at what can run now"),
     "log": Verb(requests.Log, "print what tasks have printed", (_tasks(True),)),
@@ -200,7 +212,7 @@ SUBMISSION: tuple[Argument, ...] = (
     ),
     _argument("--after", help="start when these have succeeded", metavar="TASKS", type=parse_selection, default=()),
     _argument("--timeout", help="stop an attempt after S seconds; it counts as failed", metavar="S", type=_seconds),
-    _argument("--priority", help="higher goes first", metavar="N", type=_integer(-(10**6), 10**6), default=0),
+    _with(_PRIORITY, default=0),
     _argument(
         "--on-lost",
         help="what to do when its worker dies: retry (at least once) or fail (at most once)",

@@ -177,11 +177,11 @@ def tasks_table(caption: str, tasks: Sequence[TaskInfo]) -> Table:
 
 
 def _task_row(task: TaskInfo) -> tuple[str, ...]:
-    state = state_of(task)
+    state, why = state_of(task), why_in_state(task)
     return (
         str(task.taskid),
         task.name or task.label,
-        f"{icon(state)} {state}" + (f" ({task.reason})" if task.reason not in ("", "error", task.state) else ""),
+        f"{icon(state)} {state}" + (f" ({why})" if why else ""),
         "" if task.elapsed is None else format_seconds(task.elapsed),
         str(task.attempts) if task.attempts > 1 else "",
         str(task.worker) if task.worker >= 0 else "",
@@ -192,6 +192,13 @@ def _task_row(task: TaskInfo) -> tuple[str, ...]:
 def state_of(task: TaskInfo) -> str:
     """Return a task's state as it is shown: one that an abort works on is *stopping*."""
     return "stopping" if task.stopping and task.state == "running" else task.state
+
+
+def why_in_state(task: TaskInfo) -> str:
+    """Return what is said in brackets after the state: why a task ended as it did, or that it is held."""
+    if task.held:
+        return "held"
+    return "" if task.reason in ("error", task.state) else task.reason
 
 
 def farm_caption(name: str, counts: dict[str, int], n_workers: int) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from IPython.lib.pretty import pretty
 
 from taskfc_ext.errors import FarmError, TaskFCError, WorkerLost
-from taskfc_ext.ipython.display import ERROR_CHARS, RESULT_CHARS, Card, shortened, state_of
+from taskfc_ext.ipython.display import ERROR_CHARS, RESULT_CHARS, Card, shortened, state_of, why_in_state
 from taskfc_ext.text import plain_text
 
 if TYPE_CHECKING:  # importing the client takes long, and `%load_ext` imports this
@@ -30,6 +30,7 @@ def look(future: TaskFuture, now: datetime) -> Card:
         taskid=future.taskid,
         title=title,
         state=state_of(info),
+        reason=why_in_state(info),
         attempts=info.attempts,
         elapsed=info.elapsed,
         output=future.stdout if info.attempts else "",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MAX_SELECTED = 100_000
 """Tasks that one line may name: what one request may carry."""
 
-_SEE_TASKS = "`%task status --all` lists the newest"
+SEE_TASKS = "`%task status --all` lists the newest"
 
 
 class WaitInterrupted(KeyboardInterrupt):
@@ -96,7 +96,7 @@ class Notebook:
         if newest:
             return [newest[-1].taskid]
         near = did_you_mean(name, self.task_names())
-        raise BadUsage(f"no task and no future named {name!r}{near or f'; {_SEE_TASKS}'}")
+        raise BadUsage(f"no task and no future named {name!r}{near or f'; {SEE_TASKS}'}")
 
     def _accepted(self, future: TaskFuture) -> int:
         if future.taskid is None:
@@ -120,7 +120,7 @@ def is_future(value: object) -> bool:
 
 def said(error: TaskFCError) -> str:
     """Return what an error says, with its hint, in one line."""
-    hint = _SEE_TASKS if isinstance(error, UnknownTask | UnknownTasks) else error.hint
+    hint = SEE_TASKS if isinstance(error, UnknownTask | UnknownTasks) else error.hint
     return one_line("; ".join(filter(None, (error.message, hint))))
 
 

@@ -87,6 +87,28 @@ class Abort:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Keep tasks from being given to workers."""
+
+    tasks: Selection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """Let held tasks be given to workers again."""
+
+    tasks: Selection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """Give tasks another priority."""
+
+    tasks: Selection
+    priority: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Clear:
     """Forget finished tasks: these, or all of this notebook, or of everybody."""
 
@@ -166,6 +188,9 @@ Request = (
     | Pull
     | Wait
     | Abort
+    | Hold
+    | Release
+    | Move
     | Clear
     | Spin
     | Log

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from taskfc_ext.errors import UnknownTask
+from taskfc_ext.errors import UnknownTask, UnknownTasks
 from taskfc_ext.ipython import requests
 from taskfc_ext.ipython.arguments import cell_help, line_help, verb_help
 from taskfc_ext.ipython.display import Table, farm_caption, tasks_table
-from taskfc_ext.ipython.notebook import Notebook, said, waiting
+from taskfc_ext.ipython.notebook import SEE_TASKS, Notebook, said, waiting
 from taskfc_ext.ipython.requests import BadUsage, Request, Selection
 from taskfc_ext.ipython.submitting import bind_out, submit_expression
 from taskfc_ext.protocol.client_messages import TaskInfo
@@ -42,6 +42,15 @@ def answer(notebook: Notebook, request: Request) -> Any:
             _wait(notebook, request)
         case requests.Abort(tasks=tasks):
             _abort(notebook, tasks)
+        case requests.Hold(tasks=tasks):
+            _hold(notebook, tasks)
+        case requests.Release(tasks=tasks):
+            _steer(notebook, tasks, notebook.session.client().release, "released {}")
+        case requests.Move(tasks=tasks, priority=priority):
+            client = notebook.session.client()
+            _steer(
+                notebook, tasks, lambda taskids: client.move(taskids, priority), f"moved {{}} to priority {priority}"
+            )
         case requests.Clear():
             _clear(notebook, request)
         case requests.Log(tasks=tasks):
@@ -159,6 +168,53 @@ def _abort(notebook: Notebook, tasks: Selection) -> None:
             notebook.say(said(error) if error.hint else one_line(error.message))  # no hint: it has ended already
         else:
             notebook.say(f"aborting task {taskid}")
+
+
+def _hold(notebook: Notebook, tasks: Selection) -> None:
+    given: list[int] = []
+
+    def hold(taskids: list[int]) -> list[int]:
+        given[:] = notebook.session.client().hold(taskids)
+        return given
+
+    _steer(notebook, tasks, hold, "held {}")
+    if given:
+        one = len(given) == 1
+        are, they, them = ("is", "it", "it") if one else ("are", "they", "them")
+        notebook.say(f"{_named(given)} {are} already with a worker: {they} cannot be held; abort {them} instead")
+
+
+def _steer(notebook: Notebook, tasks: Selection, steer: Callable[[list[int]], Iterable[int] | None], done: str) -> None:
+    """Call `steer` with the tasks that are unfinished; it returns those for which it could not be done.
+
+    Says for which it was `done`, and which are none.
+    """
+    taskids = list(dict.fromkeys(notebook.taskids(tasks)))
+    gone: list[int] = []
+    left: Iterable[int] | None = ()
+    while taskids:
+        try:
+            left = steer(taskids)
+            break
+        except UnknownTasks as error:  # it was done for the others, and asking again tells what became of them
+            wrong = set(error.taskids).intersection(taskids)
+            if not wrong:
+                raise
+            gone += [taskid for taskid in taskids if taskid in wrong]
+            taskids = [taskid for taskid in taskids if taskid not in wrong]
+    left_alone = set(left or ())
+    steered = [taskid for taskid in taskids if taskid not in left_alone]
+    if steered:
+        notebook.say(done.format(_named(steered)))
+    if gone:
+        notebook.say(f"{_named(gone)}: ended already, or never was; {SEE_TASKS}")
+
+
+def _named(taskids: Sequence[int]) -> str:
+    shown = ", ".join(str(taskid) for taskid in taskids[:10])
+    if len(taskids) > 10:
+        return f"{plural(len(taskids), 'task')} ({shown}, ...)"
+    return f"{'task' if len(taskids) == 1 else 'tasks'} {shown}"
 
 
 def _log(notebook: Notebook, tasks: Selection) -> None:

@@ -20,6 +20,7 @@ from taskfc_ext.protocol.ids import (
     IdField,
     Label,
     Name,
+    Priority,
     SessionField,
 )
 from taskfc_ext.protocol.payloads import Payload
@@ -91,6 +92,23 @@ class Abort(Request, frozen=True, kw_only=True):
 
     taskid: IdField
     queued_only: bool = False
+
+
+class Hold(Request, frozen=True, kw_only=True):
+    """Keep unfinished tasks from being given to workers, or (`held=False`) no longer; they keep their place.
+
+    Answered by a list of the ids that a worker had already, for which nothing changed.
+    """
+
+    taskids: Ids
+    held: bool = True
+
+
+class Move(Request, frozen=True, kw_only=True):
+    """Give unfinished tasks another priority; one that a worker has is given out under it if it comes back."""
+
+    taskids: Ids
+    priority: Priority
 
 
 class GetResults(Request, frozen=True, kw_only=True):
@@ -171,6 +189,8 @@ ClientMessage = (
     | Define
     | Submit
     | Abort
+    | Hold
+    | Move
     | GetResults
     | Barrier
     | Unwait
@@ -274,7 +294,10 @@ ControllerMessage = Welcome | Accepted | Reply | Refused | Ended | Resync | Stop
 
 
 class TaskInfo(Struct, frozen=True, kw_only=True):
-    """One task as lists show it. `elapsed` is the run time of the attempt that runs, or of the last one, in seconds."""
+    """One task as lists show it. `elapsed` is the run time of the attempt that runs, or of the last one, in seconds.
+
+    `priority` is that of an unfinished task now; of a finished one, that under which it was submitted.
+    """
 
     taskid: int
     name: str | None
@@ -282,6 +305,7 @@ class TaskInfo(Struct, frozen=True, kw_only=True):
     state: str
     reason: str = ""
     stopping: bool = False
+    held: bool = False
     worker: int = -1
     attempts: int = 0
     deaths: int = 0

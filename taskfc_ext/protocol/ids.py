@@ -35,6 +35,7 @@ MAX_MESSAGES = 1024
 
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
+Priority = Annotated[int, Meta(ge=-1_000_000, le=1_000_000)]
 Label = Annotated[str, Meta(max_length=200)]
 Name = Annotated[str, Meta(pattern=r"\A[A-Za-z_][\w.-]*\Z", max_length=100)]
 Digest = Annotated[bytes, Meta(min_length=16, max_length=16)]

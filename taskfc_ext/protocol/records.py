@@ -79,13 +79,31 @@ class Cleared(Message, frozen=True):
     seq: int
 
 
+class Held(Message, frozen=True):
+    """These tasks are kept back, or no longer. `ids` holds all that were asked for, also those that cannot be."""
+
+    ids: tuple[int, ...]
+    held: bool
+    session: str
+    seq: int
+
+
+class Moved(Message, frozen=True):
+    """These tasks have another priority. `ids` holds all that were asked for, also those that have ended."""
+
+    ids: tuple[int, ...]
+    priority: int
+    session: str
+    seq: int
+
+
 class StopAsked(Message, frozen=True):
     """The farm was stopped on purpose."""
 
     wall: float
 
 
-Record = Began | Submitted | Leased | Requeued | Ended | AbortAsked | Cleared | StopAsked | Define
+Record = Began | Submitted | Leased | Requeued | Ended | AbortAsked | Cleared | Held | Moved | StopAsked | Define
 
 _encoder = Encoder()
 _decoder: Decoder[Record] = Decoder(Record)

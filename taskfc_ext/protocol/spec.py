@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from taskfc_ext.protocol.ids import Digest, Label, Seconds
+from taskfc_ext.protocol.ids import Digest, Label, Priority, Seconds
 from taskfc_ext.protocol.payloads import Payload
 
 
@@ -46,7 +46,7 @@ class Spec(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown
     label: Label
     retries: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     timeout: Seconds | None = None
-    priority: Annotated[int, Meta(ge=-1_000_000, le=1_000_000)] = 0
+    priority: Priority = 0
     on_lost: OnLost = OnLost.RETRY
     backoff: Seconds = 0.0
     depend: Digest | None = None

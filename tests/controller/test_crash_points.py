@@ -61,6 +61,23 @@ def was_cleared(farm: WireFarm) -> None:
     assert list(farm.store.ended([0, 1])) == []
 
 
+def ask_hold(farm: WireFarm) -> None:
+    farm.hold = farm.alice.ask(said.Hold, taskids=(0, 2, 4))
+
+
+def held_ones_have_not_run(farm: WireFarm) -> None:
+    assert not farm.starts.keys() & {2, 4}
+
+
+def what_was_not_held_was_named(farm: WireFarm) -> None:
+    assert farm.alice.answers[farm.hold] == Reply(farm.hold, [0])
+    assert farm.scheduler.farm.held == set()
+
+
+def was_moved(farm: WireFarm) -> None:
+    assert farm.scheduler.farm.moved == {3: -9}
+
+
 def inputs_were_there(farm: WireFarm) -> None:
     assert farm.inputs[2] == (b"value of y", b"value of x")
 
@@ -118,6 +135,28 @@ SCRIPTS = {
         [lambda farm: farm.alice.submit(b"a", b"fail"), ask_clear, lambda farm: farm.alice.submit(b"c")],
         {0: value(b"a"), 1: "error", 2: value(b"c")},
         check=was_cleared,
+    ),
+    "hold and release": Script(
+        [
+            lambda farm: farm.alice.submit(b"long", b"long", b"a", b"b", b"c"),
+            ask_hold,
+            lambda farm: [farm.alice.ask(said.Abort, taskid=taskid) for taskid in (0, 1)],
+            held_ones_have_not_run,
+            lambda farm: farm.bob.ask(said.Hold, taskids=(2, 4), held=False),
+        ],
+        {0: "aborted", 1: "aborted", 2: value(b"a"), 3: value(b"b"), 4: value(b"c")},
+        once=(0, 1),
+        check=what_was_not_held_was_named,
+    ),
+    "move": Script(
+        [
+            lambda farm: farm.alice.submit(b"long", b"long", b"a", b"b"),
+            lambda farm: farm.alice.ask(said.Move, taskids=(3,), priority=9),
+            lambda farm: farm.bob.ask(said.Move, taskids=(3, 99), priority=-9),
+            was_moved,
+            lambda farm: [farm.alice.ask(said.Abort, taskid=taskid) for taskid in (0, 1)],
+        ],
+        {0: "aborted", 1: "aborted", 2: value(b"a"), 3: value(b"b")},
     ),
     "a barrier": Script(
         [lambda farm: farm.alice.submit(b"long", b"b"), ask_barrier, lambda farm: farm.alice.ask(said.Abort, taskid=0)],

@@ -40,6 +40,8 @@ EXAMPLES: dict[type, said.Message] = {
     said.Unwait: said.Unwait(seq=1, barrier=1),
     said.Spin: said.Spin(seq=1),
     said.QueueStatus: said.QueueStatus(seq=1),
+    said.Hold: said.Hold(seq=1, taskids=(0,)),
+    said.Move: said.Move(seq=1, taskids=(0,), priority=1),
     said.Clear: said.Clear(seq=1),
     said.ListTasks: said.ListTasks(seq=1),
     said.GetLog: said.GetLog(seq=1, taskid=0),

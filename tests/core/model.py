@@ -30,6 +30,8 @@ class Expected:
     deaths: int = 0
     recovering: bool = False
     aborting: bool = False
+    held: bool = False
+    priority: int = 0
     timed_out: bool = False
     not_before: float = 0.0
     refused: dict[int, tuple[Outcome, float]] = field(default_factory=dict)
@@ -60,14 +62,16 @@ class Model:
         return any(self.tasks[parent].end is None for parent in task.parents)
 
     def runnable(self, now: float) -> list[Expected]:
-        return [task for task in self.live() if not task.lease and not self.waits(task) and task.not_before <= now]
+        free = [task for task in self.live() if not task.lease and not task.held]
+        return [task for task in free if not self.waits(task) and task.not_before <= now]
 
     # what is asked for
 
     def submit(self, ids, session: str, spec: Spec, after, after_any: bool, inputs) -> None:
         needed = frozenset(inputs if after_any else (*after, *inputs))
         for taskid in ids:
-            self.tasks[taskid] = Expected(taskid, session, spec, frozenset((*after, *inputs)), needed)
+            parents = frozenset((*after, *inputs))
+            self.tasks[taskid] = Expected(taskid, session, spec, parents, needed, priority=spec.priority)
         if any(self.tasks[parent].end for parent in needed):
             for taskid in ids:
                 self._end(self.tasks[taskid], "dependency")
@@ -77,6 +81,14 @@ class Model:
         task.aborting = True
         if not task.lease:
             self._end(task, "aborted")
+
+    def hold(self, taskids, held: bool) -> list[int]:
+        """Return those that a worker has."""
+        for task in [self.tasks[taskid] for taskid in taskids]:
+            if not task.lease:
+                task.held = held
+                task.clock = None if held else task.clock
+        return [taskid for taskid in taskids if self.tasks[taskid].lease]
 
     # what happens to an attempt
 

@@ -147,6 +147,45 @@ class SchedulerMachine(RuleBasedStateMachine):
         answer = self.world.ask(self.client(name), said.Abort, taskid=taskid)
         assert answer.error is said.ErrorKind.UNKNOWN_TASK
 
+    def some(self, picks):
+        """Return ids of tasks, finished ones and strangers among them, and which of them are unfinished and not."""
+        model = self.world.model
+        known = [*model.tasks, 10**6]
+        asked = tuple(self.one_of(known, p) for p in picks)
+        ids = list(dict.fromkeys(asked))
+        live = [taskid for taskid in ids if taskid in model.tasks and model.tasks[taskid].end is None]
+        return asked, live, [taskid for taskid in ids if taskid not in live]
+
+    @rule(name=clients, picks=st.lists(pick, max_size=3), held=st.booleans())
+    def hold(self, name, picks, held):
+        client = self.client(name)
+        asked, live, wrong = self.some(picks)
+        given = self.world.model.hold(live, held)
+        answer = self.world.ask(client, said.Hold, taskids=asked, held=held)
+        if wrong:
+            assert (answer.error, answer.value) == (said.ErrorKind.UNKNOWN_TASKS, {"taskids": wrong})
+        else:
+            assert answer == said.Reply(client.seq, given)
+
+    @rule(name=clients)
+    def release_all(self, name):
+        client = self.client(name)
+        held = tuple(task.taskid for task in self.world.model.live() if task.held)
+        self.world.model.hold(held, False)
+        assert self.world.ask(client, said.Hold, taskids=held, held=False) == said.Reply(client.seq, [])
+
+    @rule(name=clients, picks=st.lists(pick, max_size=3), priority=st.sampled_from([-1, 0, 1, 2]))
+    def move(self, name, picks, priority):
+        client = self.client(name)
+        asked, live, wrong = self.some(picks)
+        for taskid in live:
+            self.world.model.tasks[taskid].priority = priority
+        answer = self.world.ask(client, said.Move, taskids=asked, priority=priority)
+        if wrong:
+            assert (answer.error, answer.value) == (said.ErrorKind.UNKNOWN_TASKS, {"taskids": wrong})
+        else:
+            assert answer == said.Reply(client.seq)
+
     @rule(name=clients, picks=st.none() | st.lists(pick, max_size=3))
     def barrier(self, name, picks):
         world = self.world

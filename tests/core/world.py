@@ -146,14 +146,25 @@ class World:
         task = self.model.tasks[taskid]
         assert task.end is None, f"task {taskid} was given out after its end ({task.end!r})"
         assert not task.aborting, f"task {taskid} was given out after an acknowledged abort"
+        assert not task.held, f"task {taskid} was given out while it is held"
         assert not task.lease, f"task {taskid} was given to {worker} while {task.worker} has it"
         assert not self.model.waits(task), f"task {taskid} was given out before its dependencies had ended"
         assert task.not_before <= self.now, f"task {taskid} was given out before its back-off was over"
         outcome, when = task.refused.get(worker, (Outcome.NOT_NOW, 0.0))
         assert outcome is Outcome.NOT_NOW, f"worker {worker} was asked again for task {taskid}"
         assert self.now - when >= 0.1 - 1e-9, f"worker {worker} was asked again at once for task {taskid}"
+        self._check_its_turn(task)
         self.task_of[lease] = taskid
         self.model.given(taskid, lease, worker)
+
+    def _check_its_turn(self, task: Expected) -> None:
+        """Check that nothing of a higher priority, which any worker would take, was left behind."""
+        before = [
+            other
+            for other in self.model.runnable(self.now)
+            if other.priority > task.priority and not other.refused and not other.fresh_starts and not other.deaths
+        ]
+        assert not before, f"task {task.taskid} went before task {before[0].taskid}, which is more urgent"
 
     def _note_unreachable(self, record: said.Ended) -> None:
         for taskid, reason in zip(record.ids, record.reasons, strict=True):
@@ -359,6 +370,8 @@ class World:
         past = live.past()
         assert (live.lease, past.retries, past.deaths) == (task.lease, task.retries, task.deaths)
         assert (past.recovering, past.aborting) == (task.recovering, task.aborting)
+        assert (task.taskid in self.scheduler.farm.held) == task.held
+        assert self.scheduler.farm.priority_of(live) == task.priority
         assert (live.state is State.WAITING) == self.model.waits(task)
         assert live.attempts <= 2 * (task.main.retries + 1 + 3) + 4, "attempts have no bound"
 
@@ -403,4 +416,5 @@ def durable(scheduler: Scheduler) -> object:
         for taskid, task in farm.tasks.items()
         for past in [task.history or task.past()]
     }
-    return tasks, farm.leases, bytes(farm.ended), farm.next_lease, farm.codes, farm.names, farm.incarnation
+    steered = farm.held, farm.moved
+    return tasks, steered, farm.leases, bytes(farm.ended), farm.next_lease, farm.codes, farm.names, farm.incarnation

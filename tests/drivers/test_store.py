@@ -20,7 +20,9 @@ from taskfc_ext.protocol.records import (
     AbortAsked,
     Began,
     Cleared,
+    Held,
     Leased,
+    Moved,
     Requeued,
     StopAsked,
     Submitted,
@@ -77,6 +79,8 @@ def test_records_come_back_in_order_after_a_reopen(path):
         ended(0),
         AbortAsked(2, "a" * 16, 2),
         Cleared((0,), "a" * 16, 3),
+        Held((0, 2), True, "a" * 16, 4),
+        Moved((0, 2), -7, "a" * 16, 5),
         StopAsked(9.0),
     ]
     for chunk in (records[:3], records[3:4], records[4:6], records[6:]):

@@ -17,7 +17,7 @@ from taskfc_ext.client.future import FINISHED, TaskFuture
 from taskfc_ext.client.options import Options
 from taskfc_ext.client.outcome import Facts
 from taskfc_ext.client.template import Template
-from taskfc_ext.errors import UnknownTask
+from taskfc_ext.errors import UnknownTask, UnknownTasks
 from taskfc_ext.ipython import extension
 from taskfc_ext.protocol.client_messages import TaskInfo, WorkerInfo
 from taskfc_ext.protocol.payloads import Failure, Reason, encode_failure
@@ -119,6 +119,36 @@ class FakeFarm:
             raise UnknownTask(f"task {taskid} has ended already", taskid=taskid)
         self.set(taskid, state="aborted", reason="aborted")
         self._end(taskid, Failure(reason=Reason.ABORTED, message=f"task {taskid} was aborted"))
+
+    def hold(self, taskids: Sequence[int]) -> list[int]:
+        given = [taskid for taskid in self._steer("hold", taskids, held=True) if self.infos[taskid].worker >= 0]
+        for taskid in given:
+            self.set(taskid, held=False)
+        self._raise_for_the_ended(taskids)
+        return given
+
+    def release(self, taskids: Sequence[int]) -> None:
+        self._steer("release", taskids, held=False)
+        self._raise_for_the_ended(taskids)
+
+    def move(self, taskids: Sequence[int], priority: int) -> None:
+        self._steer("move", taskids, priority=priority)
+        self._raise_for_the_ended(taskids)
+
+    def _is_live(self, taskid: int) -> bool:
+        return taskid < len(self.infos) and self.infos[taskid].state in ("waiting", "scheduled", "running")
+
+    def _steer(self, what: str, taskids: Sequence[int], **changes: Any) -> list[int]:
+        self.asked.append((what, *taskids))
+        live = [taskid for taskid in taskids if self._is_live(taskid)]
+        for taskid in live:
+            self.set(taskid, **changes)
+        return live
+
+    def _raise_for_the_ended(self, taskids: Sequence[int]) -> None:
+        wrong = tuple(taskid for taskid in taskids if not self._is_live(taskid))
+        if wrong:
+            raise UnknownTasks(f"not among the unfinished tasks: {wrong}", taskids=wrong)
 
     def clear(self, taskids: Sequence[int] | None = None) -> int:
         self.asked.append(("clear", taskids))

@@ -109,8 +109,15 @@ def test_cell_lines(line: str, submission: Submission) -> None:
         ("log a/b", "%task log: TASKS: 'a/b' is no task's id, range or name"),
         ("run", "%task run: needs an expression"),
         ("run -x", "%task run takes no options; write `%task run -- -x` for the expression, or use %%task"),
-        ("move", "this version does not have `%task move`; `%task run move` runs the expression"),
-        ("move 3", "this version does not have `%task move`"),
+        ("retry", "this version does not have `%task retry`; `%task run retry` runs the expression"),
+        ("retry 3", "this version does not have `%task retry`"),
+        ("hold", "%task hold: needs TASKS; see `%task help hold`"),
+        ("release 3 4", "%task release: unexpected '4'; lists are separated by commas"),
+        ("move", "%task move: needs TASKS, --priority; see `%task help move`"),
+        ("move 3", "%task move: needs --priority; see `%task help move`"),
+        ("move 3 --priority high", "%task move: --priority: a whole number from -1000000 to 1000000, not 'high'"),
+        ("move 3 --priority 1000001", "%task move: --priority: a whole number from -1000000 to 1000000, not '1000001'"),
+        ("hold 3 --priority 1", "%task hold: no option --priority"),
     ],
 )
 def test_bad_lines(line: str, message: str) -> None:

@@ -263,6 +263,42 @@ def test_an_interrupted_wait_says_so_in_one_line(shell: Any, farm: Any, capsys: 
         assert capsys.readouterr().out.strip() == "KeyboardInterrupt: the wait has ended, the tasks go on"
 
 
+def test_hold_release_and_move_say_what_was_done(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    shell.run("%%task a\n1")
+    shell.run("%%task b\n2")
+    shell.run("%%task c\n3")
+    farm.succeed(0, 1)
+    farm.set(1, state="running", worker=0)
+    capsys.readouterr()
+    shell.run("%task hold 0-2,7")
+    assert capsys.readouterr().out.splitlines() == [
+        "held task 2",
+        "tasks 0, 7: ended already, or never was; `%task status --all` lists the newest",
+        "task 1 is already with a worker: it cannot be held; abort it instead",
+    ]
+    assert [info.held for info in farm.infos] == [False, False, True]
+    shell.run("%task status")
+    assert "○ scheduled (held)" in shell.texts()[-1]
+    shell.run("%task show c")
+    assert "task 2 c · scheduled (held) · as of" in shell.texts()[-1]
+    shell.run("%task release b,c")
+    assert capsys.readouterr().out == "released tasks 1, 2\n"
+    assert not farm.infos[2].held
+    shell.run("%task move c,b --priority -5")
+    assert capsys.readouterr().out == "moved tasks 2, 1 to priority -5\n"
+    assert [info.priority for info in farm.infos] == [0, -5, -5]
+    shell.run("%task hold 0")
+    assert capsys.readouterr().out.startswith("task 0: ended already")
+
+
+def test_a_line_for_many_tasks_is_short(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    for i in range(12):
+        shell.run(f"%%task\n{i}")
+    capsys.readouterr()
+    shell.run("%task hold 0-11")
+    assert capsys.readouterr().out == "held 12 tasks (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ...)\n"
+
+
 def test_abort_says_what_became_of_each(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:
     shell.run("a = %task 1")
     shell.run("b = %task 2")
