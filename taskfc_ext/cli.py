@@ -27,7 +27,7 @@ from taskfc_ext.drivers.paths import farm_paths, known_farms
 from taskfc_ext.errors import ControllerLost, ControllerUnavailable, FarmError, TaskFCError, UnknownTask
 from taskfc_ext.protocol.client_messages import TaskInfo
 from taskfc_ext.protocol.ids import MAX_IDS
-from taskfc_ext.text import format_seconds, one_line, plain_text, plural, table
+from taskfc_ext.text import format_seconds, one_line, percent, plain_text, plural, table
 
 _SEE = "see them with: taskfc tasks"
 STATES = ("waiting", "scheduled", "running", "succeeded", "failed", "aborted")
@@ -202,6 +202,8 @@ def _task_row(task: TaskInfo) -> list[str]:
         state += " (held)"
     elif task.reason and task.reason not in ("error", task.state):
         state += f" ({task.reason})"
+    if task.progress is not None and task.progress.total:
+        state += f" {percent(task.progress.done, task.progress.total)} %"
     return [
         str(task.taskid),
         one_line(task.name),

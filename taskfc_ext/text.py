@@ -51,6 +51,17 @@ def one_line(value: object) -> str:
     return "" if value is None else " ".join(plain_text(str(value)).split())
 
 
+def format_progress(done: float, total: float | None, description: str = "") -> str:
+    """Return how far something is: `42 % (42 of 100) fit`, or `42 done` where there is no telling."""
+    text = f"{percent(done, total)} % ({done:,.10g} of {total:,.10g})" if total else f"{done:,.10g} done"
+    return f"{text} {one_line(description)}".rstrip()
+
+
+def percent(done: float, total: float) -> int:
+    """Return how much of `total` is done; 100 only when it is all."""
+    return int(min(100.0, 100 * done / total))
+
+
 def table(
     rows: Sequence[Sequence[str]], headers: Sequence[str], *, right: Container[int] = (), most: int | None = None
 ) -> str:

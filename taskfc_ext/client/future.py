@@ -22,6 +22,7 @@ from taskfc_ext.client.outcome import Facts, FactsRow, Raised, load, names_of
 from taskfc_ext.client.template import Template
 from taskfc_ext.client.waiting import check_may_block
 from taskfc_ext.errors import TaskAborted
+from taskfc_ext.protocol.client_messages import TaskProgress
 from taskfc_ext.protocol.payloads import Payload, Reason
 from taskfc_ext.serialize import SourceResult
 from taskfc_ext.tasks import Namespace, TaskResult
@@ -243,6 +244,12 @@ class TaskFuture(concurrent.futures.Future[Any]):
             return Facts._make(self._facts).output
         taskid = self.taskid
         return "" if taskid is None else self._template.owner.log(taskid)
+
+    @property
+    def progress(self) -> TaskProgress | None:
+        """How far the running attempt says that it is; `None` where it says nothing. Asks while it is unfinished."""
+        taskid = self.taskid
+        return None if taskid is None or self.done() else self._template.owner.describe(taskid).progress
 
     @property
     def ns(self) -> Namespace:

@@ -14,7 +14,16 @@ from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, enco
 from taskfc_ext.protocol.records import Why
 from taskfc_ext.protocol.spec import OnLost
 from taskfc_ext.protocol.supervisor_messages import SetWorkers
-from taskfc_ext.protocol.worker_messages import Committed, Finished, Output, PropertiesChanged, Ready, Returned, Started
+from taskfc_ext.protocol.worker_messages import (
+    Committed,
+    Finished,
+    Output,
+    Progress,
+    PropertiesChanged,
+    Ready,
+    Returned,
+    Started,
+)
 
 ASK_AGAIN_AFTER = 0.1
 """Seconds before a worker is asked again for a task that said "not now"; doubles each time."""
@@ -117,7 +126,16 @@ def on_output(farm: Farm, worker: Worker, message: Output) -> None:
     taskid = worker.leases.get(message.lease)
     if taskid is not None:
         past = farm.tasks[taskid].past()
-        past.output = (past.output + message.text)[-MAX_LIVE_OUTPUT:]
+        kept = past.output
+        if message.text.startswith("\r"):  # a bar is drawn anew: its older states are not to fill the log
+            kept = kept[: kept.rfind("\n") + 1]
+        past.output = (kept + message.text)[-MAX_LIVE_OUTPUT:]
+
+
+def on_progress(worker: Worker, message: Progress) -> None:
+    """The running attempt says how far it is. Kept under its lease, so another attempt starts without."""
+    if message.lease in worker.leases:
+        worker.progress = message
 
 
 def on_properties(farm: Farm, worker: Worker, message: PropertiesChanged) -> None:

@@ -16,6 +16,7 @@ from taskfc_ext.protocol.client_messages import Accepted, Refused, Reply
 from taskfc_ext.protocol.payloads import Reason
 from taskfc_ext.protocol.spec import Spec
 from taskfc_ext.protocol.supervisor_messages import Step as StopStep
+from taskfc_ext.protocol.worker_messages import Progress
 
 Answer = Accepted | Reply | Refused
 
@@ -39,6 +40,7 @@ class Worker(Struct):
         known: digests of the code that it was sent.
         finished_seq: its last `Finished` that was handled.
         retiring: it gets nothing more, and ends when it has nothing left.
+        progress: what it said last of a lease that it ran; worth nothing once that lease is over.
     """
 
     worker: int
@@ -49,6 +51,7 @@ class Worker(Struct):
     known: set[bytes] = set()
     finished_seq: int = 0
     retiring: bool = False
+    progress: Progress | None = None
 
 
 class ClientSession(Struct):

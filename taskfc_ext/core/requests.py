@@ -33,6 +33,7 @@ from taskfc_ext.protocol.client_messages import (
     Stopping,
     Submit,
     TaskInfo,
+    TaskProgress,
     TaskRef,
     Unwait,
     WorkerInfo,
@@ -312,6 +313,7 @@ def task_info(farm: Farm, task: Task, now: Now) -> TaskInfo:
     elif task.taskid not in farm.held and farm.is_queued(task.taskid) and not farm.live_workers():
         message = "there is no worker"
     return TaskInfo(
+        progress=_progress(farm, task),
         taskid=task.taskid,
         name=task.batch.name,
         label=task.spec.label,
@@ -327,6 +329,14 @@ def task_info(farm: Farm, task: Task, now: Now) -> TaskInfo:
         owner=task.batch.owner,
         message=message,
     )
+
+
+def _progress(farm: Farm, task: Task) -> TaskProgress | None:
+    worker = farm.workers.get(farm.worker_of(task))
+    said = worker.progress if worker is not None else None
+    if said is None or said.lease != task.lease or task.state is not State.RUNNING:
+        return None
+    return TaskProgress(said.done, said.total, said.description)
 
 
 def _log(farm: Farm, step: Step, client: ClientSession, message: GetLog) -> Answer | None:

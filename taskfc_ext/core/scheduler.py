@@ -23,6 +23,7 @@ from taskfc_ext.protocol.supervisor_messages import FromSupervisor, WorkerDown, 
 from taskfc_ext.protocol.worker_messages import (
     Finished,
     Output,
+    Progress,
     PropertiesChanged,
     Ready,
     Returned,
@@ -132,6 +133,8 @@ class Scheduler:
                 attempts.on_returned(farm, step, worker, message, now)
             case Output():
                 attempts.on_output(farm, worker, message)
+            case Progress():
+                attempts.on_progress(worker, message)
             case PropertiesChanged():
                 attempts.on_properties(farm, worker, message)
 

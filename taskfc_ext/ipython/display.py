@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from taskfc_ext.protocol.client_messages import TaskInfo
-from taskfc_ext.text import format_seconds, one_line, plain_text, plural, table
+from taskfc_ext.protocol.client_messages import TaskInfo, TaskProgress
+from taskfc_ext.text import format_progress, format_seconds, one_line, percent, plain_text, plural, table
 
 ICONS = {
     "waiting": "◌",
@@ -39,6 +39,9 @@ _FAINT = "color: var(--jp-ui-font-color2, var(--vscode-descriptionForeground, #7
 # exported notebooks have no font of their own for what is preformatted here
 _MONOSPACE = "font-family: var(--jp-code-font-family, var(--vscode-editor-font-family, monospace))"
 _BLOCK = f"margin: 4px 0 0 0; max-height: 24em; overflow: auto; white-space: pre-wrap; {_MONOSPACE}"
+# borders are drawn with a theme's colours also where backgrounds are not printed
+_TROUGH = "margin: 4px 0; max-width: 24em; border: 1px solid var(--jp-border-color1, #bdbdbd)"
+_FILLED = "height: 0; border-top: 6px solid var(--jp-brand-color1, #1976d2)"
 _PRINTED = "; padding-left: 8px; border-left: 2px solid var(--jp-border-color1, #bdbdbd)"
 
 # front ends typeset what looks like TeX in HTML, and a hostile name could make a link of it
@@ -63,6 +66,7 @@ class Card:
     result: str = ""
     error: str = ""
     note: str = ""
+    progress: TaskProgress | None = None
 
 
 def card_bundle(card: Card) -> Bundle:
@@ -73,7 +77,8 @@ def card_bundle(card: Card) -> Bundle:
 def card_text(card: Card) -> str:
     """Return the card as lines of text."""
     head = " · ".join((f"{icon(card.state)} {_title(card)}", *_facts(card)))
-    return "\n".join([head, *(_indented(text) for text in (_tail(card.output), card.result, card.error) if text)])
+    blocks = (_progress_text(card), _tail(card.output), card.result, card.error)
+    return "\n".join([head, *(_indented(text) for text in blocks if text)])
 
 
 def card_html(card: Card) -> str:
@@ -87,7 +92,37 @@ def card_html(card: Card) -> str:
     )
     blocks = [(_tail(card.output), _PRINTED), (card.result, ""), (card.error, f"; color: {_COLOURS['failed']}")]
     body = "".join(f'<pre style="{_BLOCK}{style}">{_escaped(text)}</pre>' for text, style in blocks if text)
-    return f'<div class="taskfc-card {_NO_MATH}" role="group" aria-label="{_escaped(_title(card))}">{head}{body}</div>'
+    inside = head + _progress_html(card) + body
+    return f'<div class="taskfc-card {_NO_MATH}" role="group" aria-label="{_escaped(_title(card))}">{inside}</div>'
+
+
+def _progress_text(card: Card) -> str:
+    """Return how far the task is and how long the rest may take; empty where it does not say, or has ended."""
+    progress = card.progress
+    if progress is None or card.state not in ("running", "stopping"):
+        return ""
+    text = format_progress(progress.done, progress.total, progress.description)
+    if progress.total and card.elapsed and 0 < progress.done < progress.total:
+        left = card.elapsed * (progress.total - progress.done) / progress.done
+        text += f" · about {format_seconds(left)} left" if left < 1e6 else ""
+    return text
+
+
+def _progress_html(card: Card) -> str:
+    text, progress = _progress_text(card), card.progress
+    if not text or progress is None:
+        return ""
+    bar = ""
+    values = ""
+    if progress.total:
+        part = percent(progress.done, progress.total)
+        values = f' aria-valuenow="{part}" aria-valuemin="0" aria-valuemax="100"'
+        bar = f'<div style="{_FILLED}; width: {part}%"></div>'
+    label = _escaped(one_line(progress.description) or "progress")
+    return (
+        f'<div role="progressbar" aria-label="{label}" aria-valuetext="{_escaped(text)}"{values} style="{_TROUGH}">'
+        f'{bar}</div><div style="{_FAINT}">{_escaped(text)}</div>'
+    )
 
 
 def icon(state: str) -> str:
@@ -177,16 +212,23 @@ def tasks_table(caption: str, tasks: Sequence[TaskInfo]) -> Table:
 
 
 def _task_row(task: TaskInfo) -> tuple[str, ...]:
-    state, why = state_of(task), why_in_state(task)
+    state = state_of(task)
     return (
         str(task.taskid),
         task.name or task.label,
-        f"{icon(state)} {state}" + (f" ({why})" if why else ""),
+        f"{icon(state)} {state}{_suffix(task)}",
         "" if task.elapsed is None else format_seconds(task.elapsed),
         str(task.attempts) if task.attempts > 1 else "",
         str(task.worker) if task.worker >= 0 else "",
         shortened(one_line(task.message), 80),
     )
+
+
+def _suffix(task: TaskInfo) -> str:
+    if task.progress is not None and task.progress.total:
+        return f" {percent(task.progress.done, task.progress.total)} %"
+    why = why_in_state(task)
+    return f" ({why})" if why else ""
 
 
 def state_of(task: TaskInfo) -> str:

@@ -35,6 +35,7 @@ def look(future: TaskFuture, now: datetime) -> Card:
         elapsed=info.elapsed,
         output=future.stdout if info.attempts else "",
         note=info.message,
+        progress=info.progress,
     )
 
 

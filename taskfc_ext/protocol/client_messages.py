@@ -293,10 +293,19 @@ class Stopping(Message, frozen=True):
 ControllerMessage = Welcome | Accepted | Reply | Refused | Ended | Resync | Stopping
 
 
+class TaskProgress(Struct, frozen=True):
+    """How far a running task is, as its code says. `total` is `None` where that is not known."""
+
+    done: float
+    total: float | None = None
+    description: str = ""
+
+
 class TaskInfo(Struct, frozen=True, kw_only=True):
     """One task as lists show it. `elapsed` is the run time of the attempt that runs, or of the last one, in seconds.
 
     `priority` is that of an unfinished task now; of a finished one, that under which it was submitted.
+    `progress`: of an attempt that runs and has reported it.
     """
 
     taskid: int
@@ -315,6 +324,7 @@ class TaskInfo(Struct, frozen=True, kw_only=True):
     elapsed: float | None = None
     owner: str = ""
     message: str = ""
+    progress: TaskProgress | None = None
 
 
 class WorkerInfo(Struct, frozen=True, kw_only=True):

@@ -15,6 +15,13 @@ from taskfc_ext.protocol.ids import MAX_BATCH, Count, Digest, Label, Seconds
 from taskfc_ext.protocol.payloads import Payload
 from taskfc_ext.protocol.spec import Spec
 
+MAX_AMOUNT = 1e18
+"""The most that a task may say it has done or has to do; bytes are counted too."""
+
+MAX_DESCRIPTION = 200
+"""Characters of what a task calls its progress."""
+
+Amount = Annotated[float, Meta(ge=0, le=MAX_AMOUNT)]
 Leases = Annotated[tuple[Count, ...], Meta(max_length=MAX_BATCH)]
 
 # worker -> controller
@@ -68,11 +75,27 @@ class Output(Message, frozen=True):
     text: Annotated[str, Meta(max_length=4 * 2**20)]
 
 
+class Progress(Message, frozen=True):
+    """How far the running lease is, as its code says: `total` `None` where it does not know. At most four a second.
+
+    It has no answer and is in no record: a controller that came back hears it anew.
+    """
+
+    lease: Count
+    done: Amount
+    total: Amount | None = None
+    description: Annotated[str, Meta(max_length=MAX_DESCRIPTION)] = ""
+
+    def __post_init__(self) -> None:
+        if self.done != self.done or self.total != self.total:  # NaN passes any bound
+            raise ValueError("progress is a number")
+
+
 class PropertiesChanged(Message, frozen=True):
     """What `depend` looks at has changed on this worker: what it refused may be offered again."""
 
 
-WorkerMessage = Ready | Started | Finished | Returned | Output | PropertiesChanged
+WorkerMessage = Ready | Started | Finished | Returned | Output | Progress | PropertiesChanged
 
 # controller -> worker
 

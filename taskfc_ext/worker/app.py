@@ -20,7 +20,7 @@ from taskfc_ext.drivers.processes import FARM_PID, Page, die_with_parent
 from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.worker_messages import Ready
-from taskfc_ext.worker import forking
+from taskfc_ext.worker import forking, progress
 from taskfc_ext.worker.capture import Capture
 from taskfc_ext.worker.connection import LifePipe, WorkerDealer
 from taskfc_ext.worker.courier import Courier
@@ -62,6 +62,7 @@ def main() -> None:
     forking.prepare(guard.disarm, capture.let_go)
     executor = Executor(worker.properties, guard)
     loop = Loop(link, page, guard, executor, capture, LifePipe(life_fd), worker.properties)
+    progress.begin_in_worker(lambda: loop.lease)
     courier = Courier(loop, _preload)
     courier.start()
     guard.install()

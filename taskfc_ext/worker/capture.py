@@ -14,12 +14,18 @@ from taskfc_ext.text import encodable
 KEPT = 2**20
 """Characters of a task's output that are kept, half from either end: enough to see how it began and how it ended."""
 
+LONGEST_LINE = 2**14
+"""Characters of a line that may still be rewritten; what is longer is no progress bar."""
+
 FRESH = 2**16
 """Characters that may wait for the next live `Output`."""
 
 
 class BoundedText:
-    """Text that keeps its beginning and its end when it grows past `limit` characters."""
+    """Text that keeps its beginning and its end when it grows past `limit` characters.
+
+    Of a line that is rewritten with carriage returns, as progress bars do, only the last state is kept.
+    """
 
     def __init__(self, limit: int) -> None:
         self._half = limit // 2
@@ -32,9 +38,21 @@ class BoundedText:
         self._head_room = self._half
         self._tail_size = 0
         self._n_dropped = 0
+        self._unfinished = ""  # the last line, where it was rewritten
 
     def append(self, text: str) -> None:
         """Add `text` at the end."""
+        if self._unfinished or "\r" in text:
+            text = self._settled(text)
+        self._add(text)
+
+    def _settled(self, text: str) -> str:
+        """Return what of the text can change no more, and keep back what can."""
+        *lines, last = (_last_state(line) for line in (self._unfinished + text).split("\n"))
+        self._unfinished = last if "\r" in last and len(last) <= LONGEST_LINE else ""
+        return "\n".join([*lines, "" if self._unfinished else last])
+
+    def _add(self, text: str) -> None:
         if self._head_room:
             first = text[: self._head_room]
             self._head.append(first)
@@ -50,6 +68,7 @@ class BoundedText:
 
     def take(self) -> str:
         """Return the text, with a line that says how much is missing, and forget it."""
+        self._add(self._unfinished)
         head, tail = "".join(self._head), "".join(self._tail)
         surplus = max(0, len(tail) - self._half)
         n_dropped = self._n_dropped + surplus
@@ -57,6 +76,13 @@ class BoundedText:
         if not n_dropped:
             return encodable(head + tail)
         return encodable(f"{head}\n... {n_dropped:,} characters were dropped ...\n{tail[surplus:]}")
+
+
+def _last_state(line: str) -> str:
+    """Return what remains of a line that was rewritten, with one carriage return before it."""
+    body = line.rstrip("\r")
+    before, _, last = body.rpartition("\r")
+    return line if not before else "\r" + last + line[len(body) :][:1]
 
 
 class Capture:

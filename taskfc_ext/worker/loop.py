@@ -11,16 +11,29 @@ from typing import assert_never
 from taskfc_ext.drivers.processes import Page
 from taskfc_ext.protocol.client_messages import Message
 from taskfc_ext.protocol.payloads import Payload
-from taskfc_ext.protocol.worker_messages import Code, Committed, Output, PropertiesChanged, Run, Started, ToWorker
+from taskfc_ext.protocol.worker_messages import (
+    Code,
+    Committed,
+    Output,
+    Progress,
+    PropertiesChanged,
+    Run,
+    Started,
+    ToWorker,
+)
 from taskfc_ext.worker.capture import Capture
 from taskfc_ext.worker.connection import LifePipe
 from taskfc_ext.worker.execute import Executor, interrupted
 from taskfc_ext.worker.interrupt import Guard, TaskInterrupt
 from taskfc_ext.worker.link import Link, Result
+from taskfc_ext.worker.progress import Sampler
 from taskfc_ext.worker.property_dict import Properties
 
 HOLD_BACK = 0.002
 """Seconds for which a result may wait for those of the tasks behind it."""
+
+PROGRESS_EVERY = 0.25
+"""Seconds from one progress of a task to the next."""
 
 _STARTED = Page.STARTED
 _ENDED = Page.ENDED
@@ -68,6 +81,9 @@ class Loop:
         self._oldest_result = 0.0
         self._announced = 0
         self._began = 0.0
+        self._sampler = Sampler()
+        self._progress: Progress | None = None
+        self._progress_sent = float("-inf")
         self.lease = 0
         self.is_busy = False
 
@@ -96,6 +112,7 @@ class Loop:
 
         Tells that it has started and what it prints, sends what ended before it, and gives back what waits behind it.
         """
+        progress = self._news_of(lease) if wants_output else None
         with self._link.lock:
             if self.lease != lease:
                 return
@@ -107,9 +124,19 @@ class Loop:
                 then.append(Started(lease, perf_counter() - self._began))
             if not has_ended and wants_output and (text := self._capture.take_fresh()):
                 then.append(Output(lease, text))
+            if not has_ended and progress is not None:
+                self._progress, self._progress_sent = progress, perf_counter()
+                then.append(progress)
             self._link.send_results(results, then)
             self._exchange()
             self._give_back()
+
+    def _news_of(self, lease: int) -> Progress | None:
+        """Return how far `lease` is, if that is new. Takes no lock: it looks at objects of the user's."""
+        now = perf_counter()
+        progress = self._sampler.sample(lease, now - self._began)
+        is_due = now - self._progress_sent >= PROGRESS_EVERY
+        return progress if progress != self._progress and is_due else None
 
     def _run(self, attempt: _Attempt) -> None:
         lease, taskid, body, run = attempt
@@ -143,6 +170,7 @@ class Loop:
         if self._life.wants_reconnect():
             self._link.reconnect()
             self._announced = 0  # the new controller does not know what runs
+            self._progress = None  # nor how far it is
         self._link.send_results(self._drained())
         if self._properties.changed:
             self._properties.changed = False

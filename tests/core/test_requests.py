@@ -14,7 +14,7 @@ from taskfc_ext.protocol.payloads import Outcome
 from taskfc_ext.protocol.records import AbortAsked, Cleared, Requeued, StopAsked, Why
 from taskfc_ext.protocol.spec import OnLost
 from taskfc_ext.protocol.supervisor_messages import Shutdown
-from taskfc_ext.protocol.worker_messages import Finished, Output
+from taskfc_ext.protocol.worker_messages import Finished, Output, Progress
 from tests.core.conversation import ALICE, BOB, ERROR, Conversation, given, messages_to, spec, to_supervisor
 
 
@@ -240,6 +240,37 @@ def test_the_log_of_a_live_task_is_what_it_printed_so_far():
     assert messages_to(talk.ask(said.GetLog, taskid=0)) == [talk.reply("one two")]
     talk.worker(0, Output(1, "x" * 70_000))
     assert len(messages_to(talk.ask(said.GetLog, taskid=0))[0].value) == 64 * 1024
+
+
+def progress_of(talk, taskid=0):
+    (listed,) = messages_to(talk.ask(said.ListTasks, taskids=(taskid,)))
+    return [info.progress for info in listed.live]
+
+
+def test_the_progress_of_an_attempt_is_kept_while_it_runs():
+    talk = Conversation(workers=1)
+    talk.submit(1, retries=1)
+    talk.start(0)
+    assert progress_of(talk) == [None]
+    before = list(talk.records)
+    effects = talk.worker(0, Progress(1, 4, 10, "fit"))
+    assert (effects.records, effects.sends, talk.records) == ((), (), before)
+    assert progress_of(talk) == [said.TaskProgress(4, 10, "fit")]
+    talk.worker(0, Progress(99, 5))
+    assert progress_of(talk) == [said.TaskProgress(4, 10, "fit")], "a stale lease has no effect"
+    talk.finish(0, outcome=Outcome.ERROR)
+    talk.start(0)
+    assert progress_of(talk) == [None], "a new attempt starts without"
+    talk.worker(0, Progress(1, 9))
+    assert progress_of(talk) == [None]
+
+
+def test_a_bar_that_is_drawn_anew_does_not_fill_the_log():
+    talk = Conversation(workers=1)
+    talk.submit(1)
+    for text in ("one\n", "\r10%", "\r50%", "\r90%"):
+        talk.worker(0, Output(1, text))
+    assert messages_to(talk.ask(said.GetLog, taskid=0)) == [talk.reply("one\n\r90%")]
 
 
 def test_the_log_begins_anew_with_an_attempt():

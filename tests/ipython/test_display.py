@@ -16,7 +16,7 @@ from taskfc_ext.ipython.display import (
     farm_caption,
     tasks_table,
 )
-from taskfc_ext.protocol.client_messages import TaskInfo
+from taskfc_ext.protocol.client_messages import TaskInfo, TaskProgress
 
 SEEN = datetime(2026, 11, 22, 9, 38, 17)
 HOSTILE = "<script>alert(1)</script>\x1b]0;title\x07\x1b[31m\u202eab\"'&\x00"
@@ -67,6 +67,48 @@ def test_a_progress_bar_leaves_its_last_state() -> None:
     assert card_text(card).splitlines()[1] == "    90%"
 
 
+def test_a_running_card_shows_how_far_it_is() -> None:
+    card = Card(seen=SEEN, state="running", elapsed=42.0, progress=TaskProgress(42, 100, "fit"))
+    assert card_text(card).splitlines()[1] == "    42 % (42 of 100) fit · about 58.0 s left"
+    html = card_html(card)
+    assert 'role="progressbar" aria-label="fit"' in html
+    assert 'aria-valuenow="42" aria-valuemin="0" aria-valuemax="100"' in html
+    assert "width: 42%" in html
+
+
+def test_progress_without_a_known_end() -> None:
+    card = Card(seen=SEEN, state="running", elapsed=42.0, progress=TaskProgress(1042))
+    assert card_text(card).splitlines()[1] == "    1,042 done"
+    html = card_html(card)
+    assert 'role="progressbar"' in html
+    assert "aria-valuenow" not in html
+
+
+@pytest.mark.parametrize("progress", [TaskProgress(0, 0), TaskProgress(1e18, 1e-300), TaskProgress(1e-300, 1e18)])
+def test_odd_progress_is_shown(progress: TaskProgress) -> None:
+    assert "progressbar" in card_html(Card(seen=SEEN, state="running", elapsed=9.0, progress=progress))
+
+
+def test_a_finished_card_shows_no_bar() -> None:
+    bundle = card_bundle(Card(seen=SEEN, state="succeeded", progress=TaskProgress(42, 100)))
+    assert "42" not in bundle["text/plain"]
+    assert "progressbar" not in bundle["text/html"]
+
+
+def test_a_hostile_description_is_text() -> None:
+    bundle = card_bundle(Card(seen=SEEN, state="running", progress=TaskProgress(1, 2, HOSTILE)))
+    tags = Tags(bundle["text/html"])
+    assert tags.tags == {"div", "span", "strong"}
+    assert {name for name in tags.attributes if not name.startswith("aria-")} == {"style", "class", "role"}
+    for text in bundle.values():
+        assert not any(character in text for character in "\x1b\x07\x00\u202e\x9b")
+
+
+def test_a_table_shows_the_percentage_beside_the_state() -> None:
+    task = TaskInfo(taskid=3, name="fit", label="", state="running", progress=TaskProgress(42, 100))
+    assert "▶ running 42 %" in tasks_table("", [task]).text()
+
+
 @pytest.mark.parametrize("field", ["title", "output", "result", "error", "note", "reason"])
 def test_hostile_text_is_text(field: str) -> None:
     bundle = card_bundle(Card(seen=SEEN, state="failed", **{field: HOSTILE}))
@@ -79,6 +121,9 @@ def test_hostile_text_is_text(field: str) -> None:
 
 
 def test_the_html_is_readable_in_any_theme() -> None:
+    bar = card_html(Card(seen=SEEN, state="running", progress=TaskProgress(1, 2)))
+    assert "background" not in bar
+    assert all("var(--jp-" in part.split(";")[0] for part in bar.split("solid")[1:])
     html = card_html(Card(seen=SEEN, state="failed", title="x", output="y", error="z"))
     assert "background" not in html
     assert html.count("monospace") == html.count("<pre") == 2  # an exported notebook would set them in its prose font

@@ -35,6 +35,33 @@ def test_text_within_the_limit_is_whole() -> None:
     assert text.take() == "exactly twenty chars"
 
 
+@pytest.mark.parametrize(
+    ("pieces", "kept"),
+    [
+        (["a\n", "\r10%", "\r50%", "\r90%", "\n", "b\n"], "a\n\r90%\nb\n"),
+        (["10%\r", "50%\r", "90%\r", "\n"], "\r90%\r\n"),
+        (["Epoch ", "\r1%", "\r2%"], "Epoch \r2%"),
+        (["a\r\nb\r\n"], "a\r\nb\r\n"),
+        (["a\r", "\n", "b"], "a\r\nb"),
+        (["\r1%", "\r2%\nx\r1%\ry"], "\r2%\n\ry"),
+    ],
+)
+def test_only_the_last_state_of_a_line_is_kept(pieces: list[str], kept: str) -> None:
+    text = BoundedText(100)
+    for piece in pieces:
+        text.append(piece)
+    assert text.take() == kept
+    assert text.take() == ""
+
+
+def test_a_line_without_end_is_kept_within_bounds() -> None:
+    text = BoundedText(1000)
+    for _ in range(1000):
+        text.append("\r" + "x" * 100_000)
+    assert len(text._unfinished) == 0
+    assert len(text.take()) < 1100
+
+
 def test_a_tasks_output_is_its_own(capture: Capture, log: io.StringIO) -> None:
     print("before", file=capture.stdout)
     capture._is_open = True  # begin() would take over this process's streams

@@ -13,12 +13,15 @@ from taskfc_ext.protocol.worker_messages import (
     Committed,
     Finished,
     Output,
+    Progress,
     PropertiesChanged,
     Ready,
     Returned,
     Started,
 )
 from taskfc_ext.serialize import dump_call
+from taskfc_ext.worker import loop, progress
+from taskfc_ext.worker.progress import track
 
 NOW: list[Any] = []  # what runs inside a task, in this process: the bench of the test
 
@@ -209,6 +212,25 @@ def speak_and_receive(lease: int) -> None:
     NOW[0].loop.speak_for(lease, wants_output=True)
     NOW[0].call(double, 5)
     NOW[0].loop.speak_for(lease, wants_output=True)
+
+
+def step_and_speak(lease: int) -> None:
+    for _ in track(range(3)):
+        NOW[0].loop.speak_for(lease, wants_output=False)
+        NOW[0].loop.speak_for(lease, wants_output=True)
+        NOW[0].loop.speak_for(lease, wants_output=True)
+
+
+@pytest.mark.parametrize(("every", "heard"), [(0.0, [0, 1, 2]), (600.0, [0])])
+def test_progress_is_told_when_it_changes_and_not_too_often(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, every: float, heard: list[int]
+) -> None:
+    monkeypatch.setattr(loop, "PROGRESS_EVERY", every)
+    monkeypatch.setattr(progress, "_outermost", None)
+    monkeypatch.setattr(progress, "_running", lambda: bench.loop.lease)
+    bench.call(step_and_speak, 1)
+    bench.turn()
+    assert [said for said in bench.sent if isinstance(said, Progress)] == [Progress(1, n, 3) for n in heard]
 
 
 def test_what_arrives_during_a_long_task_goes_back_too(bench: Any) -> None:

@@ -23,7 +23,17 @@ from taskfc_ext.protocol.client_messages import Message
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.payloads import Outcome, decode_failure
 from taskfc_ext.protocol.spec import Kind, Spec
-from taskfc_ext.protocol.worker_messages import Code, Committed, Finished, Output, Ready, Returned, Run, Started
+from taskfc_ext.protocol.worker_messages import (
+    Code,
+    Committed,
+    Finished,
+    Output,
+    Progress,
+    Ready,
+    Returned,
+    Run,
+    Started,
+)
 from taskfc_ext.serialize import SourceResult, digest, dump_call, dump_function, dump_names, load_value
 
 DEADLINE = 60.0  # a bound on hangs
@@ -168,6 +178,50 @@ def test_a_long_task_is_told_of_and_interrupted(farm: Farm) -> None:
     farm.interrupt(lease)
     failure = farm.result(lease)
     assert failure.message == "interrupted"
+    assert farm.result(farm.call(abs, -3)) == 3
+
+
+WAIT = """
+import os, time
+def wait(path):
+    while not os.path.exists(path):
+        time.sleep(0.01)
+"""
+LOOP = """
+for i in BAR:
+    if i == 4:
+        wait('PATH')
+"""
+TRACK = "import taskfc_ext\nbar = taskfc_ext.track(range(10), description='fit')\n"
+BARS = {
+    "track": TRACK,
+    "tqdm": "import tqdm\nbar = tqdm.tqdm(range(10), desc='fit', mininterval=0)\n",
+    "auto": "import tqdm.auto\nbar = tqdm.auto.tqdm(range(10), desc='fit', mininterval=0)\n",
+    "notebook": "import tqdm.notebook\nbar = tqdm.notebook.tqdm(range(10), desc='fit', mininterval=0)\n",
+}
+
+
+@pytest.mark.parametrize("kind", BARS)
+def test_a_cell_says_how_far_it_is(farm: Farm, kind: str) -> None:
+    path = farm.work / "go"
+    lease = farm.cell(WAIT + BARS[kind] + LOOP.replace("BAR", "bar").replace("PATH", str(path)))
+    assert farm.hear(Progress, lambda said: said.done == 4) == Progress(lease, 4, 10, "fit")
+    path.touch()
+    assert farm.result(lease).value is None
+    assert farm.process.poll() is None
+
+
+@pytest.mark.parametrize("kind", ["track", "tqdm"])
+def test_a_function_says_how_far_it_is_and_says_it_to_a_new_controller(farm: Farm, kind: str) -> None:
+    path = farm.work / "go"
+    body = (BARS[kind] + LOOP.replace("BAR", "bar").replace("PATH", str(path))).replace("\n", "\n    ")
+    lease = farm.call(in_main(f"{WAIT}\ndef f():\n    {body}\n    return 'done'"))
+    assert farm.hear(Progress, lambda said: said.done == 4) == Progress(lease, 4, 10, "fit")
+    os.write(farm.order, b"r")
+    farm.hear(Ready)
+    assert farm.hear(Progress, lambda said: said.done == 4) == Progress(lease, 4, 10, "fit")
+    path.touch()
+    assert farm.result(lease) == "done"
     assert farm.result(farm.call(abs, -3)) == 3
 
 

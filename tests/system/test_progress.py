@@ -1,0 +1,35 @@
+"""How far a running task is, seen from a client."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from taskfc_ext.client.start import Controller
+from taskfc_ext.protocol.client_messages import TaskProgress
+
+from .conftest import until
+
+
+def halfway(go: str) -> str:
+    import os
+    import time
+
+    from taskfc_ext import track
+
+    for i in track(range(10), description="<b>fit"):
+        while i == 5 and not os.path.exists(go):
+            time.sleep(0.01)
+    return "done"
+
+
+def test_a_client_sees_how_far_a_running_task_is(shared_farm: Controller, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    with shared_farm.client() as client:
+        future = client.submit(halfway, str(go))
+        found = until(lambda: [t for t in client.list_tasks(states=("running",)) if t.progress], "its progress is seen")
+        assert [(task.taskid, task.progress) for task in found] == [(future.taskid, TaskProgress(5, 10, "<b>fit"))]
+        assert future.progress == TaskProgress(5, 10, "<b>fit")
+        go.touch()
+        assert future.result(60) == "done"
+        assert future.progress is None
+        assert [task.progress for task in client.list_tasks(taskids=[future.taskid])] == [None]
