@@ -130,13 +130,21 @@ _WORKERS = _integer(0, 10_000)
 _N_WORKERS = _argument("-n", help="how many workers", metavar="N", type=_WORKERS)
 
 
+WAIT_MORE = (
+    "Raises TasksFailed if a task that was waited for did not succeed, so that a headless run fails too. Without "
+    "TASKS, that includes tasks of this notebook that had failed before, since the extension was loaded; each failure "
+    "is raised once. An interrupt or a timeout ends the wait and harms no task."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """One verb: what it makes, what it says of itself, what it takes."""
+    """One verb: what it makes, what it says of itself, what it takes, and what else its help tells."""
 
     makes: Callable[..., Request]
     summary: str
     arguments: tuple[Argument, ...] = field(default=())
+    more: str = ""
 
 
 VERBS: dict[str, Verb] = {
@@ -150,7 +158,7 @@ VERBS: dict[str, Verb] = {
         (_tasks(True), _argument("-o", help="only these names", dest="out", metavar="NAMES", type=_names, default=())),
     ),
     "wait": Verb(
-        requests.Wait, "wait until tasks have ended; an interrupt harms none", (_tasks(False), _ALL, _TIMEOUT)
+        requests.Wait, "wait until tasks have ended, raise if any failed", (_tasks(False), _ALL, _TIMEOUT), WAIT_MORE
     ),
     "abort": Verb(requests.Abort, "drop queued tasks, stop running ones", (_tasks(True),)),
     "clear": Verb(requests.Clear, "forget finished tasks and their results", (_tasks(False), _ALL)),
@@ -366,7 +374,8 @@ def verb_help(name: str) -> str:
     verb = VERBS[name]
     if name == "run":
         return f"usage: %task run EXPR\n\n{verb.summary}"
-    return _Parser(f"%task {name}", verb.arguments, verb.summary).format_help().rstrip()
+    about = ". ".join(filter(None, (verb.summary, verb.more)))
+    return _Parser(f"%task {name}", verb.arguments, about).format_help().rstrip()
 
 
 def line_help() -> str:

@@ -5,6 +5,7 @@ Everything slow is imported inside the functions: `%load_ext` imports this modul
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Protocol
 
 from taskfc_ext.errors import FarmError
@@ -81,12 +82,18 @@ class Session:
 
     Args:
         owner: whose tasks are "this notebook's".
+
+    Attributes:
+        since: when it began, as the controller tells times; what had ended before is no news to this kernel.
+        told: failures that a wait has raised already, by farm, id and time of submission (a fresh store counts from 0).
     """
 
     def __init__(self, farms: Farms, owner: str, name: str = "default") -> None:
         self.farms = farms
         self.owner = owner
         self.name = name
+        self.since = time.time()
+        self.told: set[tuple[str, int, float]] = set()
         self._client: BlockingTaskClient | None = None
 
     @property

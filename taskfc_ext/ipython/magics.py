@@ -37,7 +37,8 @@ task of a name, separated by commas.
 {line_help()}
 
 `%task help VERB` tells more about one. `wait` and `clear` mean this notebook's tasks; with
-`--all`, everybody's. An interrupt ends a wait at once and harms no task.
+`--all`, everybody's. An interrupt ends a wait at once and harms no task. `wait` raises if a
+task did not succeed, also one of this notebook that had failed before: a headless run fails then.
 """
 
 CELL_DOC = f"""Run the cell as a task; the kernel stays free.

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import Any
 
 from taskfc_ext.errors import UnknownTask
 from taskfc_ext.ipython import requests
 from taskfc_ext.ipython.arguments import cell_help, line_help, verb_help
 from taskfc_ext.ipython.display import Table, farm_caption, tasks_table
-from taskfc_ext.ipython.notebook import Notebook, said, waiting
+from taskfc_ext.ipython.notebook import FINISHED, MOST, Notebook, said, waiting
 from taskfc_ext.ipython.requests import BadUsage, Request, Selection
 from taskfc_ext.ipython.submitting import bind_out, submit_expression
+from taskfc_ext.ipython.waits import wait
 from taskfc_ext.protocol.client_messages import TaskInfo
 from taskfc_ext.text import one_line, plain_text, plural
 
 NEWEST = 20
 """Tasks that a status shows: the running ones, then the newest."""
-
-UNFINISHED = ("waiting", "scheduled", "running")
-FINISHED = ("succeeded", "failed", "aborted")
-MOST = 100_000
 
 
 def answer(notebook: Notebook, request: Request) -> Any:
@@ -39,7 +35,7 @@ def answer(notebook: Notebook, request: Request) -> Any:
         case requests.Pull():
             _pull(notebook, request)
         case requests.Wait():
-            _wait(notebook, request)
+            wait(notebook, request)
         case requests.Abort(tasks=tasks):
             _abort(notebook, tasks)
         case requests.Clear():
@@ -130,24 +126,13 @@ def _pull(notebook: Notebook, request: requests.Pull) -> None:
         notebook.say(f"task {future.taskid}: {', '.join(bound) or 'brought back no names'}")
 
 
-def _wait(notebook: Notebook, request: requests.Wait) -> None:
-    taskids = notebook.taskids(request.tasks) if request.tasks else _mine(notebook, UNFINISHED, request.all)
-    if taskids:
-        with waiting():
-            notebook.session.client().barrier(taskids, timeout=request.timeout)
-
-
 def _clear(notebook: Notebook, request: requests.Clear) -> None:
-    taskids = notebook.taskids(request.tasks) if request.tasks else _mine(notebook, FINISHED, request.all)
+    if request.tasks:
+        taskids = notebook.taskids(request.tasks)
+    else:
+        taskids = [task.taskid for task in notebook.owned(FINISHED, everybodys=request.all)]
     n_cleared = notebook.session.client().clear(taskids) if taskids else 0
     notebook.say(f"{plural(n_cleared, 'finished task')} forgotten")
-
-
-def _mine(notebook: Notebook, states: Sequence[str], everybodys: bool) -> list[int]:
-    client = notebook.session.client()
-    client.flush()
-    owner = None if everybodys else notebook.session.owner
-    return [task.taskid for task in client.list_tasks(owner=owner, states=states, limit=MOST)]
 
 
 def _abort(notebook: Notebook, tasks: Selection) -> None:
