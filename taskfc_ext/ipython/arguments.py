@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import keyword
 import re
 import shlex
 from collections.abc import Callable, Sequence
@@ -17,86 +16,17 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from taskfc_ext.ipython import requests
-from taskfc_ext.ipython.requests import BadUsage, Request, Run, Selection, Status, Submission
+from taskfc_ext.ipython.requests import BadUsage, Request, Run, Status, Submission
+from taskfc_ext.ipython.values import dotted_names, integer, names, parse_selection, seconds, task_name
 
-LATER_VERBS = frozenset(("retry", "move", "hold", "release", "debug", "history", "widget"))
+LATER_VERBS = frozenset(("retry", "move", "hold", "release", "debug", "widget"))
 LATER_OPTIONS = frozenset(("--recover", "--depend", "--everywhere"))
 """What is reserved, and answered with "this version does not have it" instead of being taken for a typing error."""
 
-TASK_NAME = re.compile(r"[A-Za-z_][\w.-]{0,99}")
 _FIRST_WORD = re.compile(r"\s*([A-Za-z_]\w*)(?=\s|;|$)")
 _OPERATOR = re.compile(
     r"\s*(?!-[A-Za-z]|--(?:[A-Za-z\s]|$))(?:[(.\[=+\-*/%@<>&|^!,:]|(?:if|in|is|and|or|not\s+in|for)\b)"
 )
-
-
-# values of arguments
-
-
-def _names(text: str) -> tuple[str, ...]:
-    names = tuple(part.strip() for part in text.split(",") if part.strip())
-    for name in names:
-        if not name.isidentifier() or keyword.iskeyword(name):
-            raise argparse.ArgumentTypeError(f"{name!r} is no name of a variable")
-    return names
-
-
-def _dotted_names(text: str) -> tuple[str, ...]:
-    names = tuple(part.strip() for part in text.split(",") if part.strip())
-    for name in names:
-        _names(name.replace(".", ","))
-    return names
-
-
-def parse_selection(text: str) -> Selection:
-    """Return the tasks that `text` names: ids, ranges and names, separated by commas.
-
-    Raises:
-        argparse.ArgumentTypeError: a part of it is none of these.
-    """
-    return tuple(_selected(part.strip()) for part in text.split(",") if part.strip())
-
-
-def _selected(part: str) -> range | str:
-    if match := re.fullmatch(r"(\d{1,15})(?:-(\d{1,15}))?", part, re.ASCII):
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last < first:
-            raise argparse.ArgumentTypeError(f"the range {part} runs backwards")
-        return range(first, last + 1)
-    if TASK_NAME.fullmatch(part) or part.isidentifier():
-        return part
-    raise argparse.ArgumentTypeError(f"{part!r} is no task's id, range or name")
-
-
-def _task_name(text: str) -> str:
-    if not TASK_NAME.fullmatch(text):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no name: a letter or _, then letters, digits, . _ - (100 at most)"
-        )
-    return text
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 < seconds <= 1e9:
-        raise argparse.ArgumentTypeError(f"a number of seconds above 0, not {text!r}")
-    return seconds
-
-
-def _integer(least: int, most: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = least - 1
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"a whole number from {least} to {most}, not {text!r}")
-        return value
-
-    return parse
 
 
 # the tables
@@ -124,9 +54,10 @@ def _tasks(required: bool) -> Argument:
 
 
 _OPTIONAL: dict[str, Any] = {"nargs": "?", "default": ()}
-_TIMEOUT = _argument("--timeout", help="give up waiting after S seconds", metavar="S", type=_seconds)
+_TIMEOUT = _argument("--timeout", help="give up waiting after S seconds", metavar="S", type=seconds)
 _ALL = _flag("--all", "everybody's tasks, not only this notebook's")
-_WORKERS = _integer(0, 10_000)
+_WORKERS = integer(0, 10_000)
+_LIMIT = integer(1, 100_000)
 _N_WORKERS = _argument("-n", help="how many workers", metavar="N", type=_WORKERS)
 
 
@@ -155,7 +86,7 @@ VERBS: dict[str, Verb] = {
     "pull": Verb(
         requests.Pull,
         "wait for tasks and bind the -o names that came back",
-        (_tasks(True), _argument("-o", help="only these names", dest="out", metavar="NAMES", type=_names, default=())),
+        (_tasks(True), _argument("-o", help="only these names", dest="out", metavar="NAMES", type=names, default=())),
     ),
     "wait": Verb(
         requests.Wait, "wait until tasks have ended, raise if any failed", (_tasks(False), _ALL, _TIMEOUT), WAIT_MORE
@@ -164,6 +95,11 @@ VERBS: dict[str, Verb] = {
     "clear": Verb(requests.Clear, "forget finished tasks and their results", (_tasks(False), _ALL)),
     "spin": Verb(requests.Spin, "look again at what can run now"),
     "log": Verb(requests.Log, "print what tasks have printed", (_tasks(True),)),
+    "history": Verb(
+        requests.History,
+        "what ran; `h = %task history` has .rows and .to_frame()",
+        (_tasks(False), _ALL, _argument("--limit", help="the newest N (100)", metavar="N", type=_LIMIT, default=100)),
+    ),
     "workers": Verb(requests.Workers, "list the workers"),
     "start": Verb(
         requests.Start,
@@ -190,25 +126,25 @@ SUBMISSION: tuple[Argument, ...] = (
         help="the task's name; its future is bound to it where it is an identifier",
         metavar="NAME",
         nargs="?",
-        type=_task_name,
+        type=task_name,
     ),
     _argument(
-        "-i", help="ship these names, instead of those that the cell uses", dest="ship", metavar="NAMES", type=_names
+        "-i", help="ship these names, instead of those that the cell uses", dest="ship", metavar="NAMES", type=names
     ),
-    _argument("-o", help="bring these names back", dest="out", metavar="NAMES", type=_names, default=()),
+    _argument("-o", help="bring these names back", dest="out", metavar="NAMES", type=names, default=()),
     _argument(
-        "--retries", help="run it again when it fails, up to N times", metavar="N", type=_integer(0, 10**6), default=0
+        "--retries", help="run it again when it fails, up to N times", metavar="N", type=integer(0, 10**6), default=0
     ),
     _argument(
         "--retry-on",
         help="spend retries on these exceptions only",
         metavar="E",
-        type=_dotted_names,
+        type=dotted_names,
         default=(),
     ),
     _argument("--after", help="start when these have succeeded", metavar="TASKS", type=parse_selection, default=()),
-    _argument("--timeout", help="stop an attempt after S seconds; it counts as failed", metavar="S", type=_seconds),
-    _argument("--priority", help="higher goes first", metavar="N", type=_integer(-(10**6), 10**6), default=0),
+    _argument("--timeout", help="stop an attempt after S seconds; it counts as failed", metavar="S", type=seconds),
+    _argument("--priority", help="higher goes first", metavar="N", type=integer(-(10**6), 10**6), default=0),
     _argument(
         "--on-lost",
         help="what to do when its worker dies: retry (at least once) or fail (at most once)",

@@ -106,6 +106,15 @@ class Log:
     tasks: Selection
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """Return what ran: these, or the newest of this notebook, or of everybody."""
+
+    tasks: Selection = ()
+    all: bool = False
+    limit: int = 100
+
+
 @dataclass(frozen=True, slots=True)
 class Workers:
     """List the workers."""
@@ -169,6 +178,7 @@ Request = (
     | Clear
     | Spin
     | Log
+    | History
     | Workers
     | Start
     | Scale

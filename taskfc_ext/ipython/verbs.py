@@ -9,6 +9,7 @@ from taskfc_ext.errors import UnknownTask
 from taskfc_ext.ipython import requests
 from taskfc_ext.ipython.arguments import cell_help, line_help, verb_help
 from taskfc_ext.ipython.display import Table, farm_caption, tasks_table
+from taskfc_ext.ipython.history import history
 from taskfc_ext.ipython.notebook import FINISHED, MOST, Notebook, said, waiting
 from taskfc_ext.ipython.requests import BadUsage, Request, Selection
 from taskfc_ext.ipython.submitting import bind_out, submit_expression
@@ -27,6 +28,8 @@ def answer(notebook: Notebook, request: Request) -> Any:
             return submit_expression(notebook, expression)
         case requests.Result():
             return _result(notebook, request)
+        case requests.History():
+            return history(notebook, request)
         case requests.Status():
             _status(notebook, request)
         case requests.Show(tasks=tasks):

@@ -42,6 +42,8 @@ MAGICS = [
     ("%task log 1 2", "%task log: unexpected '2'; lists are separated by commas"),
     ("%task stop now", "%task stop: unexpected 'now'"),
     ("%task scale many", "%task scale: N: a whole number from 0 to 10000, not 'many'"),
+    ("%task history --limit none", "%task history: --limit: a whole number from 1 to 100000, not 'none'"),
+    ("%task history nosuch", "no task and no future named 'nosuch'; `%task status --all` lists the newest"),
     ("%task result 999", "there is no task 999; `%task status --all` lists the newest"),
     ("%task result nosuch", "no task and no future named 'nosuch'; `%task status --all` lists the newest"),
     (
