@@ -189,7 +189,7 @@ def _start(notebook: Notebook, request: requests.Start) -> None:
     was_running = session.farms.runs(name)
     if not was_running:
         session.close()  # what it knows is of a farm that has ended
-    session.farms.start(name, request.n, fresh=request.fresh)
+    session.farms.start(name, session.n_workers if request.n is None else request.n, fresh=request.fresh)
     session.use(name)
     n_workers = len(session.client().workers())
     hint = f"; `%task scale {request.n}` changes that" if was_running and request.n not in (None, n_workers) else ""
