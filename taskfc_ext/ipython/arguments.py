@@ -17,10 +17,19 @@ from typing import Any, NoReturn
 
 from taskfc_ext.ipython import requests
 from taskfc_ext.ipython.requests import BadUsage, Request, Run, Status, Submission
-from taskfc_ext.ipython.values import dotted_names, integer, names, parse_selection, seconds, task_name
+from taskfc_ext.ipython.values import (
+    dotted_names,
+    expression,
+    integer,
+    names,
+    parse_selection,
+    seconds,
+    task_name,
+    variable,
+)
 
 LATER_VERBS = frozenset(("retry", "move", "hold", "release", "debug", "widget"))
-LATER_OPTIONS = frozenset(("--recover", "--depend", "--everywhere"))
+LATER_OPTIONS = frozenset(("--everywhere",))
 """What is reserved, and answered with "this version does not have it" instead of being taken for a typing error."""
 
 _FIRST_WORD = re.compile(r"\s*([A-Za-z_]\w*)(?=\s|;|$)")
@@ -142,7 +151,19 @@ SUBMISSION: tuple[Argument, ...] = (
         type=dotted_names,
         default=(),
     ),
+    _argument(
+        "--backoff", help="wait S seconds before the first retry, twice as long each time", metavar="S", type=seconds
+    ),
+    _argument(
+        "--recover", help="call this function, without arguments, when it has failed", metavar="NAME", type=variable
+    ),
     _argument("--after", help="start when these have succeeded", metavar="TASKS", type=parse_selection, default=()),
+    _argument(
+        "--depend",
+        help="run only where this is true of the worker's properties: \"properties.get('gpu')\"",
+        metavar="EXPR",
+        type=expression,
+    ),
     _argument("--timeout", help="stop an attempt after S seconds; it counts as failed", metavar="S", type=seconds),
     _argument("--priority", help="higher goes first", metavar="N", type=integer(-(10**6), 10**6), default=0),
     _argument(
@@ -188,6 +209,8 @@ def parse_cell_line(line: str) -> Submission | requests.Help:
         for flag, given in (("--clear-before", submission.clear_before), ("--clear-after", submission.clear_after)):
             if given:
                 raise BadUsage(f"%%task: {flag} needs --keep; without it every cell has a fresh namespace")
+    if isinstance(submission, Submission) and submission.backoff and not submission.retries:
+        raise BadUsage("%%task: --backoff needs --retries; without it nothing is run again")
     return submission
 
 

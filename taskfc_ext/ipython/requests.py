@@ -21,7 +21,10 @@ class Submission:
     out: tuple[str, ...] = ()
     retries: int = 0
     retry_on: tuple[str, ...] = ()
+    backoff: float | None = None
+    recover: str | None = None
     after: Selection = ()
+    depend: str | None = None
     timeout: float | None = None
     priority: int = 0
     on_lost: str = "retry"

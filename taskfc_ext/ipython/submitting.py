@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from taskfc_ext.ipython.arguments import did_you_mean, near_verb
 from taskfc_ext.ipython.display import Table
+from taskfc_ext.ipython.named_code import condition, recovery
 from taskfc_ext.ipython.notebook import Notebook, is_future, waiting
 from taskfc_ext.ipython.requests import BadUsage, Submission
 from taskfc_ext.text import one_line
@@ -117,6 +118,9 @@ def _options(notebook: Notebook, submission: Submission) -> dict[str, Any]:
         "clear_before": submission.clear_before,
         "clear_after": submission.clear_after,
         "after": notebook.tasks(submission.after),
+        "backoff": submission.backoff,
+        "depend": condition(submission.depend, notebook.namespace) if submission.depend else None,
+        "recovery_task": recovery(submission.recover, notebook.namespace) if submission.recover else None,
         "retry_on": tuple(_exception(notebook, name) for name in submission.retry_on),
     }
     given = {name: value for name, value in options.items() if value}

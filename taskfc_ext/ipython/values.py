@@ -6,6 +6,7 @@ Each raises an `argparse.ArgumentTypeError` for a text that it does not understa
 from __future__ import annotations
 
 import argparse
+import ast
 import keyword
 import re
 from collections.abc import Callable
@@ -22,6 +23,30 @@ def names(text: str) -> tuple[str, ...]:
         if not name.isidentifier() or keyword.iskeyword(name):
             raise argparse.ArgumentTypeError(f"{name!r} is no name of a variable")
     return found
+
+
+def variable(text: str) -> str:
+    """Return the one name of a variable that `text` is."""
+    found = names(text)
+    if len(found) != 1:
+        raise argparse.ArgumentTypeError(f"one name, not {text!r}")
+    return found[0]
+
+
+def expression(text: str) -> str:
+    """Return `text` if it is an expression that a lambda of `properties` may have."""
+    try:
+        ast.parse(text.strip(), mode="eval")
+        compile(as_lambda(text), "<--depend>", "eval")
+    except (SyntaxError, ValueError) as error:
+        why = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise argparse.ArgumentTypeError(f"{text!r} is no Python expression: {why}") from None
+    return text
+
+
+def as_lambda(text: str) -> str:
+    """Return the source of the function of a worker's `properties` that an expression stands for."""
+    return f"lambda properties: (\n{text.strip()}\n)"  # on lines of its own: it may end in a comment
 
 
 def dotted_names(text: str) -> tuple[str, ...]:

@@ -90,6 +90,8 @@ def test_lines(line: str, request_: requests.Request) -> None:
         ("--after 3,4-5,fit --priority -1", Submission(after=(range(3, 4), range(4, 6), "fit"), priority=-1)),
         ("--keep --clear-before --clear-after", Submission(keep=True, clear_before=True, clear_after=True)),
         ("--on-lost fail --wait --dry-run", Submission(on_lost="fail", wait=True, dry_run=True)),
+        ("--retries 2 --backoff 0.5 --recover f", Submission(retries=2, backoff=0.5, recover="f")),
+        ("--depend \"properties.get('gpu', 0) > 1\"", Submission(depend="properties.get('gpu', 0) > 1")),
         ("--help", requests.Help()),
     ],
 )
@@ -129,7 +131,13 @@ def test_bad_lines(line: str, message: str) -> None:
     [
         ("--retires 3", "%%task: no option --retires; did you mean --retries?"),
         ("--retries -1", "%%task: --retries: a whole number from 0 to 1000000, not '-1'"),
-        ("--recover f", "%%task: this version does not have --recover"),
+        ("--everywhere", "%%task: this version does not have --everywhere"),
+        ("--recover 3f", "%%task: --recover: '3f' is no name of a variable"),
+        ("--recover f,g", "%%task: --recover: one name, not 'f,g'"),
+        ("--backoff 2", "%%task: --backoff needs --retries; without it nothing is run again"),
+        ("--depend 'x = 3'", "%%task: --depend: 'x = 3' is no Python expression: invalid syntax"),
+        ("--depend 'f('", "%%task: --depend: 'f(' is no Python expression: '(' was never closed"),
+        ("--depend '1) or (2'", "%%task: --depend: '1) or (2' is no Python expression: unmatched ')'"),
         ("--clear-before", "%%task: --clear-before needs --keep; without it every cell has a fresh namespace"),
         ("3a", "%%task: NAME: '3a' is no name: a letter or _, then letters, digits, . _ - (100 at most)"),
         ("a b", "%%task: unexpected 'b'; a task has one name, and lists are separated by commas"),

@@ -152,6 +152,12 @@ def test_ctrl_c_ends_a_wait_at_once_and_harms_nothing(session: Session, capsys: 
     session.run("%task wait")
 
 
+def test_a_condition_and_a_recovery(session: Session) -> None:
+    session.run("least = 0\ndef again(): return 'recovered'")
+    task = session.run("%%task --depend \"properties.get('gpu', least) == 0\" --recover again\n1 / 0")
+    assert task.result(DEADLINE) == "recovered"
+
+
 def test_unknown_tasks_are_bad_usage(session: Session) -> None:
     for cell in ("%task result 99999", "%task log 99999", "%task abort no_such_name", "%task clear 99999"):
         assert type(session.error(cell)) is UsageError

@@ -66,6 +66,12 @@ MAGICS = [
     ("%%task --timeout -1\n1", "%%task: --timeout: a number of seconds above 0, not '-1'"),
     ("%%task --after nosuch\n1", "no task and no future named 'nosuch'; `%task status --all` lists the newest"),
     ("%%task --retry-on OsError\n1", "--retry-on: 'OsError' is no exception type here; did you mean OSError?"),
+    ("%%task --depend 'gpu =='\n1", "%%task: --depend: 'gpu ==' is no Python expression: invalid syntax"),
+    ("%%task --depend propertys\n1", "--depend: unknown name 'propertys'; did you mean properties?"),
+    ("%%task --recover nosuch\n1", "--recover: unknown name 'nosuch'"),
+    ("%%task --recover numbers\n1", "--recover: 'numbers' holds a list, not a function that takes no arguments"),
+    ("%%task --backoff 2\n1", "%%task: --backoff needs --retries; without it nothing is run again"),
+    ("%%task --everywhere\n1", "%%task: this version does not have --everywhere"),
     ("%%task --clear-before\n1", "%%task: --clear-before needs --keep; without it every cell has a fresh namespace"),
     ("%%task 'open\n1", "%%task: no closing quotation"),
 ]
