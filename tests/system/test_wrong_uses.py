@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from IPython.core.error import UsageError
 
-from taskfc_ext import MapTask, StringTask, TaskClient
+from taskfc_ext import MapTask, StringTask, TaskClient, start
 from taskfc_ext.cli import main
 from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.client.start import Controller
@@ -97,7 +97,7 @@ TERMINAL = [
     ("restart --name nosuch", 1, "taskfc: there is no farm 'nosuch' (see what there is with: taskfc list)"),
     ("abort", 2, "taskfc abort: error: the following arguments are required: TASK"),
     ("scale two", 2, "taskfc scale: error: argument N: 'two' is not a number from 0 to 10000"),
-    ("status extra", 2, "taskfc: error: unrecognized arguments: extra"),
+    ("status extra", 2, "taskfc status: error: unrecognized arguments: extra"),
 ]
 
 
@@ -113,7 +113,7 @@ def test_in_a_terminal(
     out, err = capsys.readouterr()
     usage, last = err.rstrip("\n").rpartition("\n")[::2]
     assert (ended, out, last) == (code, "", answer)
-    assert usage.startswith("usage: taskfc") if code == 2 else not usage
+    assert usage.startswith(f"usage: taskfc {words.split()[0]} ") if code == 2 else not usage
 
 
 PYTHON = [
@@ -130,6 +130,16 @@ PYTHON = [
     ("tc.scale(-1)", ValueError, "n is from 0 to 10,000, not -1"),
     ("MapTask(len, 5)", TypeError, "args is a list or a tuple, not 5"),
     ("StringTask(3)", TypeError, "expression is a str, not 3"),
+    (
+        "tc.barrier(1.0)",
+        TypeError,
+        "tasks are given as an id, a future or a sequence of these, not 1.0; seconds are for timeout=",
+    ),
+    ("tc.parallel()(5)", TypeError, "parallel() decorates a function, not 5: write @client.parallel() above a def"),
+    ("TaskClient(3)", TypeError, "a farm's name is a str, such as 'default', not 3; start(workers=...) takes their "),
+    ("start('2')", TypeError, "start: workers is an int, or None for one a core, not '2'; a farm's name is given as "),
+    ("start(True)", TypeError, "start: workers is an int, or None for one a core, not True"),
+    ("start(-1)", ValueError, "start: workers is from 0 to 10,000, or None for one a core, not -1"),
     ("TaskClient('../x')", ValueError, "'../x' is no name for a farm: "),
 ]
 
@@ -138,6 +148,21 @@ PYTHON = [
 def test_in_python(client: BlockingTaskClient, expression: str, kind: type[Exception], answer: str) -> None:
     names = {"tc": client, "lock": threading.Lock(), "MapTask": MapTask, "StringTask": StringTask}
     with pytest.raises(kind) as caught:
-        eval(expression, names | {"TaskClient": TaskClient})
+        eval(expression, names | {"TaskClient": TaskClient, "start": start})
     assert str(caught.value).startswith(answer)
     assert client.map(abs, [-1]) == [1]  # and nothing is the worse for it
+
+
+def test_a_result_that_cannot_travel_says_what_to_do(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    session.error("%%task --wait\nimport threading\nthreading.Lock()")
+    shown = capsys.readouterr().out
+    assert "(a _thread.lock) cannot be pickled" in shown
+    assert "return what can be pickled instead" in shown
+
+
+def test_a_failed_result_has_a_readable_traceback(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    session.run("broken = %task 1 / 0")
+    capsys.readouterr()
+    assert isinstance(session.error("broken.result()"), ZeroDivisionError)
+    assert "failed resolving arguments" not in capsys.readouterr().out
