@@ -225,7 +225,7 @@ def test_a_failed_result_is_raised(shell: Any, farm: Any) -> None:
 
 
 def test_pull_binds_the_names(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    shell.run("%%task a -o x,y\n1")
+    shell.run("%%task a -o x,y\nx = y = 1")
     farm.succeed(0, None, {"x": 1, "y": 2})
     shell.run("%task pull a -o y")
     assert "x" not in shell.ns

@@ -57,6 +57,8 @@ MAGICS = [
     ("%task lock.acquire()", "lock (a _thread.lock) cannot be pickled: cannot pickle '_thread.lock' object"),
     ("%%task\nnumbrs + 1", "unknown name 'numbrs'; did you mean numbers?"),
     ("%%task -i opem\n1", "unknown name 'opem'"),
+    ("%%task -o total\ntotl = sum(numbers)", "-o: the cell never assigns 'total'; did you mean totl?"),
+    ("%%task -o y\n1", "-o: the cell never assigns 'y'"),
     ("%%task\nreturn 3", "this is not Python (line 1): 'return' outside function"),
     ("%%task\n\n", "%%task: the cell is empty"),
     ("%%task my task\n1", "%%task: unexpected 'task'; a task has one name, and lists are separated by commas"),
