@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from taskfc_ext.errors import TaskError as TaskError
     from taskfc_ext.errors import TaskFCError as TaskFCError
     from taskfc_ext.errors import TaskRejectError as TaskRejectError
+    from taskfc_ext.errors import TasksFailed as TasksFailed
     from taskfc_ext.errors import TaskTimeout as TaskTimeout
     from taskfc_ext.errors import TaskUnreachable as TaskUnreachable
     from taskfc_ext.errors import UnknownTask as UnknownTask
@@ -74,6 +75,7 @@ _HOMES = {
     "TaskRejectError": "errors",
     "TaskResult": "tasks",
     "TaskTimeout": "errors",
+    "TasksFailed": "errors",
     "TaskUnreachable": "errors",
     "UnknownTask": "errors",
     "UnknownTasks": "errors",

@@ -35,7 +35,9 @@ STATES = ("waiting", "scheduled", "running", "succeeded", "failed", "aborted")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command, and return its exit code."""
-    arguments = _parser().parse_args(argv)
+    arguments, unknown = _parser().parse_known_args(argv)
+    if unknown:  # told by the command's own parser, whose usage says what it takes
+        arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     _tolerate_any_text()
     try:
         command: Callable[[argparse.Namespace], int] = arguments.command
@@ -64,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def add(name: str, command: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
         child = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", parents=[common])
-        child.set_defaults(command=command)
+        child.set_defaults(command=command, parser=child)
         return child
 
     command = add("start", _start, "start a farm, or say that it runs")

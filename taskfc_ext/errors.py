@@ -7,6 +7,7 @@
     │   ├── WorkerLost             its worker died, once or too often
     │   ├── DependencyFailed       a task it comes after did not succeed
     │   ├── TaskAborted            somebody aborted it (also a concurrent.futures.CancelledError)
+    │   ├── TasksFailed            of several that were waited for, some did not succeed
     │   ├── UnpicklableResult      it ran, but its result or exception cannot travel
     │   └── RemoteError            its own exception, when that cannot be rebuilt here
     ├── FarmError                  the environment
@@ -120,6 +121,18 @@ class DependencyFailed(TaskError):
 
 class TaskAborted(TaskError, concurrent.futures.CancelledError):
     """Somebody aborted the task."""
+
+
+class TasksFailed(TaskError):
+    """Of the tasks that were waited for, some did not succeed; the message names them.
+
+    Attributes:
+        taskids: which ones.
+    """
+
+    def __init__(self, message: str = "", *, taskids: tuple[int, ...] = (), hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.taskids = taskids
 
 
 class UnpicklableResult(TaskError, TypeError):

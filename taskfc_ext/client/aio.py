@@ -318,7 +318,7 @@ class FCTaskClient(Steering):
         """Disconnect, when all that was submitted is accepted; tasks go on.
 
         Raises:
-            TimeoutError: that took more than 10 seconds; says how many tasks are lost. It is closed all the same.
+            TimeoutError: that took more than 10 seconds; says how many tasks may be lost. It is closed all the same.
         """
         if self.remote_reference.is_closed:
             return
@@ -370,6 +370,10 @@ class FCTaskClient(Steering):
         # text is a sequence as well, of what can be no task
         if isinstance(tasks, str | bytes) or not isinstance(tasks, TaskFuture | int | Iterable):
             raise TypeError(f"tasks are given as an id, a future or a sequence of these, not {tasks!r}")
+        if not isinstance(tasks, TaskFuture | int | Iterable):
+            raise TypeError(
+                f"tasks are given as an id, a future or a sequence of these, not {tasks!r}; seconds are for timeout="
+            )
         several = (tasks,) if isinstance(tasks, TaskFuture | int) else tuple(tasks)
         if any(isinstance(task, TaskFuture) and not task.accepted for task in several):
             await self.flush()

@@ -51,7 +51,7 @@ def flush_at_exit() -> None:
                 connection.flush().result(max(0.0, deadline - time.monotonic()))
             except (TimeoutError, KeyboardInterrupt, TaskFCError):
                 n = connection.n_unaccepted
-                print(f"taskfc: {n} tasks were not accepted and are lost", file=sys.stderr)  # noqa: T201
+                print(f"taskfc: {n} tasks were not accepted and may be lost", file=sys.stderr)  # noqa: T201
         connection.close()
 
 

@@ -136,7 +136,10 @@ class TaskFuture(concurrent.futures.Future[Any]):
             try:
                 raise outcome.error
             finally:
-                del self, outcome  # else the traceback keeps the future, and the future the traceback
+                # else the traceback keeps the future, and the future the traceback; an argument that is deleted, not
+                # emptied, is one that tracebacks cannot show
+                self = None  # type: ignore[assignment]
+                del outcome
         if isinstance(outcome, SourceResult):
             return outcome.value if outcome.is_cell else self.task_result()
         return outcome

@@ -63,7 +63,15 @@ class Mapper(Generic[R]):
 
     def parallel(self) -> Callable[[Callable[..., Any]], ParallelFunction[R]]:
         """Return the decorator that makes a function a parallel map with these options."""
-        return lambda function: ParallelFunction(function, self)
+
+        def decorate(function: Callable[..., Any]) -> ParallelFunction[R]:
+            if not callable(function):
+                raise TypeError(
+                    f"parallel() decorates a function, not {function!r}: write @client.parallel() above a def"
+                )
+            return ParallelFunction(function, self)
+
+        return decorate
 
 
 class ParallelFunction(Generic[R]):

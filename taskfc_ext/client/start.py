@@ -33,6 +33,8 @@ STOP_WITHIN = 20.0
 
 _LOOK_EVERY = 0.02
 
+MAX_WORKERS = 10_000
+
 _STOP_TRIES = 3
 """Farms to stop, one after the other, if each is killed before it has stopped."""
 
@@ -134,10 +136,11 @@ def start(
     Raises:
         StartFailed: with what to do about it.
     """
+    _check_workers("start", workers)
     options = farm_options(
         workers, store=store, properties=properties, unreachable_after=unreachable_after, max_deaths=max_deaths
     )
-    farm = LocalFarm(name)
+    farm = _farm(name)
     running = farm.connection() is not None
     if fresh:
         if running:
@@ -154,7 +157,7 @@ def attach(name: str = "default", *, owner: str = "", label: str = "") -> Blocki
     Raises:
         ControllerUnavailable: it does not run.
     """
-    farm = LocalFarm(name)
+    farm = _farm(name)
     if farm.connection() is None:
         raise ControllerUnavailable(f"controller {name!r} does not run", hint="TaskClient() or start() starts it")
     return BlockingTaskClient(_connect(farm, owner=owner, label=label))
@@ -168,7 +171,7 @@ def TaskClient(name: str = "default", *, owner: str = "", label: str = "") -> Bl
         owner: whose tasks these are: a notebook's path, a script's name.
         label: what the controller calls this client in lists.
     """
-    farm = LocalFarm(name)
+    farm = _farm(name)
     match farm.condition():
         case Condition.DEAD:
             farm.revive()
@@ -179,7 +182,8 @@ def TaskClient(name: str = "default", *, owner: str = "", label: str = "") -> Bl
 
 def restart(name: str = "default", workers: int | None = None) -> Controller:
     """Stop a farm if it runs, and start it as it was started, with another number of `workers` if that is given."""
-    farm = LocalFarm(name)
+    _check_workers("restart", workers)
+    farm = _farm(name)
     if farm.condition() is Condition.ALIVE:
         stop(farm)
     options = None
@@ -277,6 +281,23 @@ def empty_store(paths: FarmPaths) -> None:
         for file in paths.store.iterdir():
             if file != paths.lock and file.is_file():
                 file.unlink(missing_ok=True)
+
+
+def _farm(name: object) -> LocalFarm:
+    if not isinstance(name, str):
+        more = "; start(workers=...) takes their number" if isinstance(name, int) else ""
+        raise TypeError(f"a farm's name is a str, such as 'default', not {name!r}{more}")
+    return LocalFarm(name)
+
+
+def _check_workers(where: str, workers: object) -> None:
+    if workers is None:
+        return
+    if not isinstance(workers, int) or isinstance(workers, bool):
+        more = "; a farm's name is given as name=" if isinstance(workers, str) else ""
+        raise TypeError(f"{where}: workers is an int, or None for one a core, not {workers!r}{more}")
+    if not 0 <= workers <= MAX_WORKERS:
+        raise ValueError(f"{where}: workers is from 0 to {MAX_WORKERS:,}, or None for one a core, not {workers}")
 
 
 def _connect(farm: LocalFarm, *, owner: str, label: str) -> FCTaskClient:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import keyword
 import re
 import shlex
 from collections.abc import Callable, Sequence
@@ -17,86 +16,26 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from taskfc_ext.ipython import requests
-from taskfc_ext.ipython.requests import BadUsage, Request, Run, Selection, Status, Submission
+from taskfc_ext.ipython.requests import BadUsage, Request, Run, Status, Submission
+from taskfc_ext.ipython.values import (
+    dotted_names,
+    expression,
+    integer,
+    names,
+    parse_selection,
+    seconds,
+    task_name,
+    variable,
+)
 
-LATER_VERBS = frozenset(("retry", "debug", "history", "widget"))
-LATER_OPTIONS = frozenset(("--recover", "--depend", "--everywhere"))
+LATER_VERBS = frozenset(("retry", "debug", "widget"))
+LATER_OPTIONS = frozenset(("--everywhere",))
 """What is reserved, and answered with "this version does not have it" instead of being taken for a typing error."""
 
-TASK_NAME = re.compile(r"[A-Za-z_][\w.-]{0,99}")
 _FIRST_WORD = re.compile(r"\s*([A-Za-z_]\w*)(?=\s|;|$)")
 _OPERATOR = re.compile(
     r"\s*(?!-[A-Za-z]|--(?:[A-Za-z\s]|$))(?:[(.\[=+\-*/%@<>&|^!,:]|(?:if|in|is|and|or|not\s+in|for)\b)"
 )
-
-
-# values of arguments
-
-
-def _names(text: str) -> tuple[str, ...]:
-    names = tuple(part.strip() for part in text.split(",") if part.strip())
-    for name in names:
-        if not name.isidentifier() or keyword.iskeyword(name):
-            raise argparse.ArgumentTypeError(f"{name!r} is no name of a variable")
-    return names
-
-
-def _dotted_names(text: str) -> tuple[str, ...]:
-    names = tuple(part.strip() for part in text.split(",") if part.strip())
-    for name in names:
-        _names(name.replace(".", ","))
-    return names
-
-
-def parse_selection(text: str) -> Selection:
-    """Return the tasks that `text` names: ids, ranges and names, separated by commas.
-
-    Raises:
-        argparse.ArgumentTypeError: a part of it is none of these.
-    """
-    return tuple(_selected(part.strip()) for part in text.split(",") if part.strip())
-
-
-def _selected(part: str) -> range | str:
-    if match := re.fullmatch(r"(\d{1,15})(?:-(\d{1,15}))?", part, re.ASCII):
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last < first:
-            raise argparse.ArgumentTypeError(f"the range {part} runs backwards")
-        return range(first, last + 1)
-    if TASK_NAME.fullmatch(part) or part.isidentifier():
-        return part
-    raise argparse.ArgumentTypeError(f"{part!r} is no task's id, range or name")
-
-
-def _task_name(text: str) -> str:
-    if not TASK_NAME.fullmatch(text):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no name: a letter or _, then letters, digits, . _ - (100 at most)"
-        )
-    return text
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 < seconds <= 1e9:
-        raise argparse.ArgumentTypeError(f"a number of seconds above 0, not {text!r}")
-    return seconds
-
-
-def _integer(least: int, most: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = least - 1
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"a whole number from {least} to {most}, not {text!r}")
-        return value
-
-    return parse
 
 
 # the tables
@@ -128,20 +67,29 @@ def _tasks(required: bool) -> Argument:
 
 
 _OPTIONAL: dict[str, Any] = {"nargs": "?", "default": ()}
-_TIMEOUT = _argument("--timeout", help="give up waiting after S seconds", metavar="S", type=_seconds)
+_TIMEOUT = _argument("--timeout", help="give up waiting after S seconds", metavar="S", type=seconds)
 _ALL = _flag("--all", "everybody's tasks, not only this notebook's")
-_WORKERS = _integer(0, 10_000)
-_PRIORITY = _argument("--priority", help="higher goes first", metavar="N", type=_integer(-(10**6), 10**6))
+_WORKERS = integer(0, 10_000)
+_LIMIT = integer(1, 100_000)
+_PRIORITY = _argument("--priority", help="higher goes first", metavar="N", type=integer(-(10**6), 10**6))
 _N_WORKERS = _argument("-n", help="how many workers", metavar="N", type=_WORKERS)
+
+
+WAIT_MORE = (
+    "Raises TasksFailed if a task that was waited for did not succeed, so that a headless run fails too. Without "
+    "TASKS, that includes tasks of this notebook that had failed before, since the extension was loaded; each failure "
+    "is raised once. An interrupt or a timeout ends the wait and harms no task."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """One verb: what it makes, what it says of itself, what it takes."""
+    """One verb: what it makes, what it says of itself, what it takes, and what else its help tells."""
 
     makes: Callable[..., Request]
     summary: str
     arguments: tuple[Argument, ...] = field(default=())
+    more: str = ""
 
 
 VERBS: dict[str, Verb] = {
@@ -152,10 +100,10 @@ VERBS: dict[str, Verb] = {
     "pull": Verb(
         requests.Pull,
         "wait for tasks and bind the -o names that came back",
-        (_tasks(True), _argument("-o", help="only these names", dest="out", metavar="NAMES", type=_names, default=())),
+        (_tasks(True), _argument("-o", help="only these names", dest="out", metavar="NAMES", type=names, default=())),
     ),
     "wait": Verb(
-        requests.Wait, "wait until tasks have ended; an interrupt harms none", (_tasks(False), _ALL, _TIMEOUT)
+        requests.Wait, "wait until tasks have ended, raise if any failed", (_tasks(False), _ALL, _TIMEOUT), WAIT_MORE
     ),
     "abort": Verb(requests.Abort, "drop queued tasks, stop running ones", (_tasks(True),)),
     "hold": Verb(requests.Hold, "keep queued tasks from the workers until they are released", (_tasks(True),)),
@@ -168,6 +116,11 @@ VERBS: dict[str, Verb] = {
     "clear": Verb(requests.Clear, "forget finished tasks and their results", (_tasks(False), _ALL)),
     "spin": Verb(requests.Spin, "look again at what can run now"),
     "log": Verb(requests.Log, "print what tasks have printed", (_tasks(True),)),
+    "history": Verb(
+        requests.History,
+        "what ran; `h = %task history` has .rows and .to_frame()",
+        (_tasks(False), _ALL, _argument("--limit", help="the newest N (100)", metavar="N", type=_LIMIT, default=100)),
+    ),
     "workers": Verb(requests.Workers, "list the workers"),
     "start": Verb(
         requests.Start,
@@ -194,24 +147,36 @@ SUBMISSION: tuple[Argument, ...] = (
         help="the task's name; its future is bound to it where it is an identifier",
         metavar="NAME",
         nargs="?",
-        type=_task_name,
+        type=task_name,
     ),
     _argument(
-        "-i", help="ship these names, instead of those that the cell uses", dest="ship", metavar="NAMES", type=_names
+        "-i", help="ship these names, instead of those that the cell uses", dest="ship", metavar="NAMES", type=names
     ),
-    _argument("-o", help="bring these names back", dest="out", metavar="NAMES", type=_names, default=()),
+    _argument("-o", help="bring these names back", dest="out", metavar="NAMES", type=names, default=()),
     _argument(
-        "--retries", help="run it again when it fails, up to N times", metavar="N", type=_integer(0, 10**6), default=0
+        "--retries", help="run it again when it fails, up to N times", metavar="N", type=integer(0, 10**6), default=0
     ),
     _argument(
         "--retry-on",
         help="spend retries on these exceptions only",
         metavar="E",
-        type=_dotted_names,
+        type=dotted_names,
         default=(),
     ),
+    _argument(
+        "--backoff", help="wait S seconds before the first retry, twice as long each time", metavar="S", type=seconds
+    ),
+    _argument(
+        "--recover", help="call this function, without arguments, when it has failed", metavar="NAME", type=variable
+    ),
     _argument("--after", help="start when these have succeeded", metavar="TASKS", type=parse_selection, default=()),
-    _argument("--timeout", help="stop an attempt after S seconds; it counts as failed", metavar="S", type=_seconds),
+    _argument(
+        "--depend",
+        help="run only where this is true of the worker's properties: \"properties.get('gpu')\"",
+        metavar="EXPR",
+        type=expression,
+    ),
+    _argument("--timeout", help="stop an attempt after S seconds; it counts as failed", metavar="S", type=seconds),
     _with(_PRIORITY, default=0),
     _argument(
         "--on-lost",
@@ -256,6 +221,8 @@ def parse_cell_line(line: str) -> Submission | requests.Help:
         for flag, given in (("--clear-before", submission.clear_before), ("--clear-after", submission.clear_after)):
             if given:
                 raise BadUsage(f"%%task: {flag} needs --keep; without it every cell has a fresh namespace")
+    if isinstance(submission, Submission) and submission.backoff and not submission.retries:
+        raise BadUsage("%%task: --backoff needs --retries; without it nothing is run again")
     return submission
 
 
@@ -378,7 +345,8 @@ def verb_help(name: str) -> str:
     verb = VERBS[name]
     if name == "run":
         return f"usage: %task run EXPR\n\n{verb.summary}"
-    return _Parser(f"%task {name}", verb.arguments, verb.summary).format_help().rstrip()
+    about = ". ".join(filter(None, (verb.summary, verb.more)))
+    return _Parser(f"%task {name}", verb.arguments, about).format_help().rstrip()
 
 
 def line_help() -> str:

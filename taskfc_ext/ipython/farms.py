@@ -5,6 +5,7 @@ Everything slow is imported inside the functions: `%load_ext` imports this modul
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Protocol
 
 from taskfc_ext.errors import FarmError
@@ -81,12 +82,21 @@ class Session:
 
     Args:
         owner: whose tasks are "this notebook's".
+        name: the farm's.
+        n_workers: how many it gets if it is started here; `None`: as many as is usual.
+
+    Attributes:
+        since: when it began, as the controller tells times; what had ended before is no news to this kernel.
+        told: failures that a wait has raised already, by farm, id and time of submission (a fresh store counts from 0).
     """
 
-    def __init__(self, farms: Farms, owner: str, name: str = "default") -> None:
+    def __init__(self, farms: Farms, owner: str, name: str = "default", n_workers: int | None = None) -> None:
         self.farms = farms
         self.owner = owner
         self.name = name
+        self.n_workers = n_workers
+        self.since = time.time()
+        self.told: set[tuple[str, int, float]] = set()
         self._client: BlockingTaskClient | None = None
 
     @property
@@ -97,6 +107,8 @@ class Session:
     def client(self) -> BlockingTaskClient:
         """Return the client; the first call connects, and starts the farm if it does not run."""
         if self._client is None:
+            if self.n_workers is not None and not self.farms.runs(self.name):
+                self.farms.start(self.name, self.n_workers, fresh=False)
             self._client = self.farms.connect(self.name, owner=self.owner)
         return self._client
 

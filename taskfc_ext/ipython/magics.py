@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, needs_local_scope, no_var_expand
+from traitlets import Bool, Integer, TraitError, Unicode, validate
 
 from taskfc_ext.client.owner import default_owner
 from taskfc_ext.errors import FarmError, ProtocolError, TaskError, UnknownTask, UnknownTasks, UnpicklableArgument
@@ -18,6 +19,7 @@ from taskfc_ext.ipython.farms import Farms, Session
 from taskfc_ext.ipython.looking import look, remote_lines
 from taskfc_ext.ipython.notebook import Notebook, said
 from taskfc_ext.ipython.requests import BadUsage, Help, Request
+from taskfc_ext.text import one_line
 
 LINE_DOC = f"""Run an expression as a task, or steer the task farm.
 
@@ -37,7 +39,8 @@ task of a name, separated by commas.
 {line_help()}
 
 `%task help VERB` tells more about one. `wait` and `clear` mean this notebook's tasks; with
-`--all`, everybody's. An interrupt ends a wait at once and harms no task.
+`--all`, everybody's. An interrupt ends a wait at once and harms no task. `wait` raises if a
+task did not succeed, also one of this notebook that had failed before: a headless run fails then.
 """
 
 CELL_DOC = f"""Run the cell as a task; the kernel stays free.
@@ -77,13 +80,47 @@ def _documented(text: str) -> Callable[[F], F]:
 class TaskMagics(Magics):
     """`%task` and `%%task` of one shell, with everything that they keep: the connection and the cards."""
 
+    farm = Unicode("default", help="The farm that this notebook uses; `%task use` changes it too.").tag(config=True)
+    n_workers = Integer(
+        None,
+        allow_none=True,
+        min=0,
+        max=10_000,
+        help="How many workers a farm gets that is started from here without -n; None: one a core.",
+    ).tag(config=True)
+    live_cards = Bool(True, help="Whether cards are kept up to date until their task has ended.").tag(config=True)
+
     def __init__(self, shell: Any, farms: Farms) -> None:
-        super().__init__(shell)
+        try:
+            super().__init__(shell)
+        except TraitError:  # of the profile's configuration; IPython has listed us by now
+            shell.configurables[:] = [each for each in shell.configurables if each is not self]
+            raise
         self._shell = shell
         self.undo: list[Callable[[], None]] = []  # what unloading does
-        self.session = Session(farms, default_owner(namespace=shell.user_ns))
+        self.session = Session(farms, default_owner(namespace=shell.user_ns), self.farm, self.n_workers)
+        self.board = CardBoard(self._publish, look, is_live=self._may_update())
+        self.observe(self._configured, ["farm", "n_workers", "live_cards"])
+
+    def _configured(self, change: Any) -> None:
+        """Act on a changed trait."""
+        self.session.use(self.farm)
+        self.session.n_workers = self.n_workers
+        self.board.is_live = self._may_update()
+
+    def _may_update(self) -> bool:
         # in a plain terminal nothing that was printed can be changed
-        self.board = CardBoard(self._publish, look, is_live=getattr(shell, "kernel", None) is not None)
+        return self.live_cards and getattr(self._shell, "kernel", None) is not None
+
+    @validate("farm")
+    def _checked_farm(self, proposal: Any) -> str:
+        from taskfc_ext.drivers.paths import farm_paths  # `%load_ext` does not wait for it where nothing is configured
+
+        try:
+            farm_paths(proposal["value"])
+        except ValueError as error:
+            raise TraitError(f"TaskMagics.farm: {one_line(error)}") from None
+        return str(proposal["value"])
 
     @no_var_expand
     @needs_local_scope
@@ -104,7 +141,10 @@ class TaskMagics(Magics):
     def _answer(self, request: Request, local_ns: Mapping[str, Any] | None) -> Any:
         from taskfc_ext.ipython.verbs import answer
 
-        return answer(self.notebook(local_ns), request)
+        try:
+            return answer(self.notebook(local_ns), request)
+        finally:
+            self.farm = self.session.name  # a verb may have changed it
 
     def _submit(self, line: str, cell: str, local_ns: Mapping[str, Any] | None) -> Any:
         from taskfc_ext.ipython.submitting import submit

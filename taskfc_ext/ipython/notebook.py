@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +18,15 @@ from taskfc_ext.text import one_line
 
 if TYPE_CHECKING:
     from taskfc_ext.client.future import TaskFuture
+    from taskfc_ext.protocol.client_messages import TaskInfo
 
 MAX_SELECTED = 100_000
 """Tasks that one line may name: what one request may carry."""
+
+UNFINISHED = ("waiting", "scheduled", "running")
+FINISHED = ("succeeded", "failed", "aborted")
+MOST = 100_000
+"""Tasks that a list is asked for where all are meant."""
 
 SEE_TASKS = "`%task status --all` lists the newest"
 
@@ -30,6 +36,13 @@ class WaitInterrupted(KeyboardInterrupt):
 
     def _render_traceback_(self) -> list[str]:
         return [f"KeyboardInterrupt: {self}"]
+
+
+class WaitTimedOut(TimeoutError):
+    """A wait that took too long, which harms no task; shown in one line."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"TimeoutError: {self}"]
 
 
 class Notebook:
@@ -85,6 +98,12 @@ class Notebook:
         for part in selection:
             found.extend(part if isinstance(part, range) else self._named(part))
         return found
+
+    def owned(self, states: Sequence[str], *, everybodys: bool) -> list[TaskInfo]:
+        """Return this notebook's tasks, or everybody's, in one of these states; what is on its way included."""
+        client = self.session.client()
+        client.flush()
+        return client.list_tasks(owner=None if everybodys else self.session.owner, states=states, limit=MOST)
 
     def _named(self, name: str) -> list[Any]:
         value = self.namespace.get(name)

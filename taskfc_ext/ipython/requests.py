@@ -21,7 +21,10 @@ class Submission:
     out: tuple[str, ...] = ()
     retries: int = 0
     retry_on: tuple[str, ...] = ()
+    backoff: float | None = None
+    recover: str | None = None
     after: Selection = ()
+    depend: str | None = None
     timeout: float | None = None
     priority: int = 0
     on_lost: str = "retry"
@@ -128,6 +131,15 @@ class Log:
     tasks: Selection
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """Return what ran: these, or the newest of this notebook, or of everybody."""
+
+    tasks: Selection = ()
+    all: bool = False
+    limit: int = 100
+
+
 @dataclass(frozen=True, slots=True)
 class Workers:
     """List the workers."""
@@ -194,6 +206,7 @@ Request = (
     | Clear
     | Spin
     | Log
+    | History
     | Workers
     | Start
     | Scale

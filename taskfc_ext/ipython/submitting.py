@@ -8,7 +8,9 @@ import re
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from taskfc_ext.ipython.arguments import did_you_mean, near_verb
+from taskfc_ext.ipython.bring_back import check_out
 from taskfc_ext.ipython.display import Table
+from taskfc_ext.ipython.named_code import condition, recovery
 from taskfc_ext.ipython.notebook import Notebook, is_future, waiting
 from taskfc_ext.ipython.requests import BadUsage, Submission
 from taskfc_ext.text import one_line
@@ -43,6 +45,9 @@ def submit(notebook: Notebook, submission: Submission, source: str) -> TaskFutur
     """
     check_free(notebook, submission.name)
     shipment = _packed(notebook, submission, source)
+    if submission.out and not submission.keep:  # the persistent namespace may have them from before
+        transform = notebook.shell.input_transformer_manager.transform_cell
+        check_out(source, submission.out, shipment.values, transform=transform)
     options = _options(notebook, submission)
     if submission.dry_run:
         notebook.show(_dry_run(submission, shipment).bundle())
@@ -117,6 +122,9 @@ def _options(notebook: Notebook, submission: Submission) -> dict[str, Any]:
         "clear_before": submission.clear_before,
         "clear_after": submission.clear_after,
         "after": notebook.tasks(submission.after),
+        "backoff": submission.backoff,
+        "depend": condition(submission.depend, notebook.namespace) if submission.depend else None,
+        "recovery_task": recovery(submission.recover, notebook.namespace) if submission.recover else None,
         "retry_on": tuple(_exception(notebook, name) for name in submission.retry_on),
     }
     given = {name: value for name, value in options.items() if value}

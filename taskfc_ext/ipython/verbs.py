@@ -10,18 +10,16 @@ from taskfc_ext.errors import UnknownTask, UnknownTasks
 from taskfc_ext.ipython import requests
 from taskfc_ext.ipython.arguments import cell_help, line_help, verb_help
 from taskfc_ext.ipython.display import Table, farm_caption, tasks_table
-from taskfc_ext.ipython.notebook import SEE_TASKS, Notebook, said, waiting
+from taskfc_ext.ipython.history import history
+from taskfc_ext.ipython.notebook import FINISHED, MOST, SEE_TASKS, Notebook, said, waiting
 from taskfc_ext.ipython.requests import BadUsage, Request, Selection
 from taskfc_ext.ipython.submitting import bind_out, submit_expression
+from taskfc_ext.ipython.waits import wait
 from taskfc_ext.protocol.client_messages import TaskInfo
 from taskfc_ext.text import one_line, plain_text, plural
 
 NEWEST = 20
 """Tasks that a status shows: the running ones, then the newest."""
-
-UNFINISHED = ("waiting", "scheduled", "running")
-FINISHED = ("succeeded", "failed", "aborted")
-MOST = 100_000
 
 
 def answer(notebook: Notebook, request: Request) -> Any:
@@ -31,6 +29,8 @@ def answer(notebook: Notebook, request: Request) -> Any:
             return submit_expression(notebook, expression)
         case requests.Result():
             return _result(notebook, request)
+        case requests.History():
+            return history(notebook, request)
         case requests.Status():
             _status(notebook, request)
         case requests.Show(tasks=tasks):
@@ -39,7 +39,7 @@ def answer(notebook: Notebook, request: Request) -> Any:
         case requests.Pull():
             _pull(notebook, request)
         case requests.Wait():
-            _wait(notebook, request)
+            wait(notebook, request)
         case requests.Abort(tasks=tasks):
             _abort(notebook, tasks)
         case requests.Hold(tasks=tasks):
@@ -139,24 +139,13 @@ def _pull(notebook: Notebook, request: requests.Pull) -> None:
         notebook.say(f"task {future.taskid}: {', '.join(bound) or 'brought back no names'}")
 
 
-def _wait(notebook: Notebook, request: requests.Wait) -> None:
-    taskids = notebook.taskids(request.tasks) if request.tasks else _mine(notebook, UNFINISHED, request.all)
-    if taskids:
-        with waiting():
-            notebook.session.client().barrier(taskids, timeout=request.timeout)
-
-
 def _clear(notebook: Notebook, request: requests.Clear) -> None:
-    taskids = notebook.taskids(request.tasks) if request.tasks else _mine(notebook, FINISHED, request.all)
+    if request.tasks:
+        taskids = notebook.taskids(request.tasks)
+    else:
+        taskids = [task.taskid for task in notebook.owned(FINISHED, everybodys=request.all)]
     n_cleared = notebook.session.client().clear(taskids) if taskids else 0
     notebook.say(f"{plural(n_cleared, 'finished task')} forgotten")
-
-
-def _mine(notebook: Notebook, states: Sequence[str], everybodys: bool) -> list[int]:
-    client = notebook.session.client()
-    client.flush()
-    owner = None if everybodys else notebook.session.owner
-    return [task.taskid for task in client.list_tasks(owner=owner, states=states, limit=MOST)]
 
 
 def _abort(notebook: Notebook, tasks: Selection) -> None:
@@ -257,7 +246,7 @@ def _start(notebook: Notebook, request: requests.Start) -> None:
     was_running = session.farms.runs(name)
     if not was_running:
         session.close()  # what it knows is of a farm that has ended
-    session.farms.start(name, request.n, fresh=request.fresh)
+    session.farms.start(name, session.n_workers if request.n is None else request.n, fresh=request.fresh)
     session.use(name)
     n_workers = len(session.client().workers())
     hint = f"; `%task scale {request.n}` changes that" if was_running and request.n not in (None, n_workers) else ""

@@ -58,6 +58,9 @@ def pickled(value: object) -> bytes:
     return body
 
 
+RETURN_INSTEAD = "return what can be pickled instead: plain data, arrays, or the path of a file that the task writes"
+
+
 def dump_value(value: object, *, what: str) -> bytes:
     """Return `value` pickled, with what `__main__` defines in it by value.
 
@@ -73,7 +76,7 @@ def dump_value(value: object, *, what: str) -> bytes:
     try:
         return pickled(value)
     except Exception as error:
-        raise UnpicklableResult(complaint(what, value, error)) from error
+        raise UnpicklableResult(complaint(what, value, error), hint=RETURN_INSTEAD) from error
 
 
 def load_value(body: bytes) -> object:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import atexit
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from typing import Any
 
@@ -39,6 +40,7 @@ class FakeFarm:
         self.logs: dict[int, str] = {}
         self.n_workers = 2
         self.interrupt_waits = False
+        self.at_barrier: Callable[[], None] = lambda: None
         self.n_looks = 0
 
     # what a test does
@@ -72,7 +74,14 @@ class FakeFarm:
         future = TaskFuture(Template(self, spec, label=spec.label, name=options.name), taskid=taskid)
         self.futures.append(future)
         self.infos.append(
-            TaskInfo(taskid=taskid, name=options.name, label=spec.label, state="scheduled", owner=self.owner)
+            TaskInfo(
+                taskid=taskid,
+                name=options.name,
+                label=spec.label,
+                state="scheduled",
+                owner=self.owner,
+                submitted=time.time(),
+            )
         )
         return future
 
@@ -109,6 +118,7 @@ class FakeFarm:
 
     def barrier(self, taskids: Any = None, timeout: float | None = None) -> None:
         self.asked.append(("barrier", taskids, timeout))
+        self.at_barrier()
         if self.interrupt_waits:
             raise KeyboardInterrupt
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import pickle
 import threading
 from datetime import datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
+import cloudpickle
 import pytest
 from IPython.core.error import UsageError
 
@@ -223,7 +225,7 @@ def test_a_failed_result_is_raised(shell: Any, farm: Any) -> None:
 
 
 def test_pull_binds_the_names(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    shell.run("%%task a -o x,y\n1")
+    shell.run("%%task a -o x,y\nx = y = 1")
     farm.succeed(0, None, {"x": 1, "y": 2})
     shell.run("%task pull a -o y")
     assert "x" not in shell.ns
@@ -423,3 +425,37 @@ def test_the_docstrings_tell_the_delivery_semantics(shell: Any) -> None:
     assert all(option in cell for option in ("--retries N", "--on-lost", "--keep", "-o NAMES"))
     assert all(f"    {verb} " in line for verb in ("wait", "abort", "result", "status"))
     assert max(map(len, (line + cell).splitlines())) <= 110
+
+
+# conditions and recovery
+
+
+def test_a_condition_is_a_function_that_travels_by_value(shell: Any, farm: Any) -> None:
+    shell.run("least = 2")
+    shell.run("%%task --depend \"properties.get('gpu', 0) >= least  # enough\"\n1")
+    depend = farm.submitted[0]["options"]["depend"]
+    shell.ns["least"] = 9  # what it was when it was sent counts
+    for function in (depend, pickle.loads(cloudpickle.dumps(depend))):
+        assert [bool(function({"gpu": n})) for n in (1, 2)] == [False, True]
+    assert farm.submitted[0]["names"] == {}
+
+
+def test_a_condition_with_unknown_names_is_refused(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = usage_error(shell, "%%task --depend 'propertis and 1'\n1", capsys)
+    assert answer == "--depend: unknown name 'propertis'; did you mean properties?"
+    assert not farm.submitted
+
+
+def test_a_function_recovers(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    shell.run("def again(k=3): return k\ndef more(k): return k\nx = 3")
+    shell.run("%%task --recover again --retries 1 --backoff 0.5\n1 / 0")
+    options = farm.submitted[0]["options"]
+    assert options["recovery_task"].function is shell.ns["again"]
+    assert (options["retries"], options["backoff"]) == (1, 0.5)
+    for name, answer in (
+        ("agin", "--recover: unknown name 'agin'; did you mean again?"),
+        ("x", "--recover: 'x' holds an int, not a function that takes no arguments"),
+        ("more", "--recover: 'more' is called without arguments, but: missing a required argument: 'k'"),
+    ):
+        assert usage_error(shell, f"%%task --recover {name}\n1", capsys) == answer
+    assert len(farm.submitted) == 1

@@ -17,10 +17,12 @@ from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 from traitlets.config import Config
 
 from taskfc_ext import TaskAborted, TaskFuture
-from taskfc_ext.client.start import Controller
+from taskfc_ext.client.launch import LocalFarm
+from taskfc_ext.client.start import Controller, stop
 
 DEADLINE = 60
 
@@ -150,6 +152,12 @@ def test_ctrl_c_ends_a_wait_at_once_and_harms_nothing(session: Session, capsys: 
     session.run("%task wait")
 
 
+def test_a_condition_and_a_recovery(session: Session) -> None:
+    session.run("least = 0\ndef again(): return 'recovered'")
+    task = session.run("%%task --depend \"properties.get('gpu', least) == 0\" --recover again\n1 / 0")
+    assert task.result(DEADLINE) == "recovered"
+
+
 def test_unknown_tasks_are_bad_usage(session: Session) -> None:
     for cell in ("%task result 99999", "%task log 99999", "%task abort no_such_name", "%task clear 99999"):
         assert type(session.error(cell)) is UsageError
@@ -172,7 +180,7 @@ def test_a_notebook_shows_and_saves_its_cards(notebook_folder: Path) -> None:
         "%task wait",
         "fit.result()",
         "%%task bad\nraise ValueError('<i>no</i>')",
-        "%task wait",
+        "bool(bad.exception())",
         "%task",
         "%task stop",
     ]
@@ -190,3 +198,13 @@ def test_a_notebook_shows_and_saves_its_cards(notebook_folder: Path) -> None:
     assert "<i>" not in failed["text/html"]
     assert "1 worker" in outputs[7][0].data["text/plain"]
     assert all(output.output_type != "error" for group in outputs for output in group)
+
+
+def test_a_headless_run_with_a_failed_task_fails(notebook_folder: Path) -> None:
+    cells = ["%load_ext taskfc_ext", "%task start -n 1", "%%task bad\nraise ValueError('no')", "%task wait"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    with pytest.raises(CellExecutionError, match=r"1 of 1 task did not succeed: task 0 bad \(failed: ValueError: no\)"):
+        NotebookClient(notebook, timeout=DEADLINE, kernel_name="python3").execute(cwd=str(notebook_folder))
+    stop(LocalFarm("default"))
+    (output,) = notebook.cells[-1].outputs
+    assert len(output.traceback) == 1

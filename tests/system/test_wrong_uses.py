@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from IPython.core.error import UsageError
 
-from taskfc_ext import MapTask, StringTask, TaskClient
+from taskfc_ext import MapTask, StringTask, TaskClient, start
 from taskfc_ext.cli import main
 from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.client.start import Controller
@@ -46,6 +46,8 @@ MAGICS = [
     ("%task log 1 2", "%task log: unexpected '2'; lists are separated by commas"),
     ("%task stop now", "%task stop: unexpected 'now'"),
     ("%task scale many", "%task scale: N: a whole number from 0 to 10000, not 'many'"),
+    ("%task history --limit none", "%task history: --limit: a whole number from 1 to 100000, not 'none'"),
+    ("%task history nosuch", "no task and no future named 'nosuch'; `%task status --all` lists the newest"),
     ("%task result 999", "there is no task 999; `%task status --all` lists the newest"),
     ("%task result nosuch", "no task and no future named 'nosuch'; `%task status --all` lists the newest"),
     (
@@ -59,6 +61,8 @@ MAGICS = [
     ("%task lock.acquire()", "lock (a _thread.lock) cannot be pickled: cannot pickle '_thread.lock' object"),
     ("%%task\nnumbrs + 1", "unknown name 'numbrs'; did you mean numbers?"),
     ("%%task -i opem\n1", "unknown name 'opem'"),
+    ("%%task -o total\ntotl = sum(numbers)", "-o: the cell never assigns 'total'; did you mean totl?"),
+    ("%%task -o y\n1", "-o: the cell never assigns 'y'"),
     ("%%task\nreturn 3", "this is not Python (line 1): 'return' outside function"),
     ("%%task\n\n", "%%task: the cell is empty"),
     ("%%task my task\n1", "%%task: unexpected 'task'; a task has one name, and lists are separated by commas"),
@@ -68,6 +72,12 @@ MAGICS = [
     ("%%task --timeout -1\n1", "%%task: --timeout: a number of seconds above 0, not '-1'"),
     ("%%task --after nosuch\n1", "no task and no future named 'nosuch'; `%task status --all` lists the newest"),
     ("%%task --retry-on OsError\n1", "--retry-on: 'OsError' is no exception type here; did you mean OSError?"),
+    ("%%task --depend 'gpu =='\n1", "%%task: --depend: 'gpu ==' is no Python expression: invalid syntax"),
+    ("%%task --depend propertys\n1", "--depend: unknown name 'propertys'; did you mean properties?"),
+    ("%%task --recover nosuch\n1", "--recover: unknown name 'nosuch'"),
+    ("%%task --recover numbers\n1", "--recover: 'numbers' holds a list, not a function that takes no arguments"),
+    ("%%task --backoff 2\n1", "%%task: --backoff needs --retries; without it nothing is run again"),
+    ("%%task --everywhere\n1", "%%task: this version does not have --everywhere"),
     ("%%task --clear-before\n1", "%%task: --clear-before needs --keep; without it every cell has a fresh namespace"),
     ("%%task 'open\n1", "%%task: no closing quotation"),
 ]
@@ -93,7 +103,7 @@ TERMINAL = [
     ("restart --name nosuch", 1, "taskfc: there is no farm 'nosuch' (see what there is with: taskfc list)"),
     ("abort", 2, "taskfc abort: error: the following arguments are required: TASK"),
     ("scale two", 2, "taskfc scale: error: argument N: 'two' is not a number from 0 to 10000"),
-    ("status extra", 2, "taskfc: error: unrecognized arguments: extra"),
+    ("status extra", 2, "taskfc status: error: unrecognized arguments: extra"),
 ]
 
 
@@ -109,7 +119,7 @@ def test_in_a_terminal(
     out, err = capsys.readouterr()
     usage, last = err.rstrip("\n").rpartition("\n")[::2]
     assert (ended, out, last) == (code, "", answer)
-    assert usage.startswith("usage: taskfc") if code == 2 else not usage
+    assert usage.startswith(f"usage: taskfc {words.split()[0]} ") if code == 2 else not usage
 
 
 PYTHON = [
@@ -131,6 +141,16 @@ PYTHON = [
     ("tc.scale(-1)", ValueError, "n is from 0 to 10,000, not -1"),
     ("MapTask(len, 5)", TypeError, "args is a list or a tuple, not 5"),
     ("StringTask(3)", TypeError, "expression is a str, not 3"),
+    (
+        "tc.barrier(1.0)",
+        TypeError,
+        "tasks are given as an id, a future or a sequence of these, not 1.0; seconds are for timeout=",
+    ),
+    ("tc.parallel()(5)", TypeError, "parallel() decorates a function, not 5: write @client.parallel() above a def"),
+    ("TaskClient(3)", TypeError, "a farm's name is a str, such as 'default', not 3; start(workers=...) takes their "),
+    ("start('2')", TypeError, "start: workers is an int, or None for one a core, not '2'; a farm's name is given as "),
+    ("start(True)", TypeError, "start: workers is an int, or None for one a core, not True"),
+    ("start(-1)", ValueError, "start: workers is from 0 to 10,000, or None for one a core, not -1"),
     ("TaskClient('../x')", ValueError, "'../x' is no name for a farm: "),
 ]
 
@@ -139,6 +159,21 @@ PYTHON = [
 def test_in_python(client: BlockingTaskClient, expression: str, kind: type[Exception], answer: str) -> None:
     names = {"tc": client, "lock": threading.Lock(), "MapTask": MapTask, "StringTask": StringTask}
     with pytest.raises(kind) as caught:
-        eval(expression, names | {"TaskClient": TaskClient})
+        eval(expression, names | {"TaskClient": TaskClient, "start": start})
     assert str(caught.value).startswith(answer)
     assert client.map(abs, [-1]) == [1]  # and nothing is the worse for it
+
+
+def test_a_result_that_cannot_travel_says_what_to_do(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    session.error("%%task --wait\nimport threading\nthreading.Lock()")
+    shown = capsys.readouterr().out
+    assert "(a _thread.lock) cannot be pickled" in shown
+    assert "return what can be pickled instead" in shown
+
+
+def test_a_failed_result_has_a_readable_traceback(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    session.run("broken = %task 1 / 0")
+    capsys.readouterr()
+    assert isinstance(session.error("broken.result()"), ZeroDivisionError)
+    assert "failed resolving arguments" not in capsys.readouterr().out
