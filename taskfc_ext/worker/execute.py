@@ -23,6 +23,7 @@ from taskfc_ext.serialize.blame import shortened, text_of, type_name_of
 from taskfc_ext.worker.forking import leave_if_child
 from taskfc_ext.worker.interrupt import Guard, TaskInterrupt
 from taskfc_ext.worker.property_dict import Properties
+from taskfc_ext.worker.surroundings import Surroundings
 from taskfc_ext.worker.tracebacks import user_traceback
 
 if TYPE_CHECKING:  # it imports IPython, which most workers never need
@@ -52,18 +53,20 @@ class Executor:
     def __init__(self, properties: Properties, guard: Guard) -> None:
         self._properties = properties
         self._guard = guard
+        self._surroundings = Surroundings()
         self._bodies: dict[bytes, Payload] = {}
         self._functions: dict[bytes, Callable[..., Any]] = {}
         self._cells: CellRunner | None = None
 
     def define(self, digest: bytes, body: Payload) -> None:
         """Keep code for the attempts that name it. Any thread."""
-        if digest not in self._functions:  # a restarted controller sends again what it knows nothing of
-            self._bodies[digest] = body
+        self._bodies[digest] = body
 
     def run(self, spec: Spec, taskid: int, body: Payload, inputs: Sequence[Payload]) -> Ended:
         """Make one attempt; raises nothing but a `TaskInterrupt`, and that only outside the user's code."""
         try:
+            if self._surroundings.enter(spec.context, self._body):
+                self._functions.clear()  # they stand for names in modules, and the next ones' may be of other folders
             if spec.depend is not None:
                 refusal = self._refusal(spec.depend)
                 if refusal:
@@ -91,8 +94,7 @@ class Executor:
 
     def _load(self, digest: bytes) -> Callable[..., Any]:
         function = load_function(self._body(digest))
-        self._functions[digest] = function
-        self._bodies.pop(digest, None)  # it may hold megabytes that the function now holds too
+        self._functions[digest] = function  # its body stays: another context has to load it anew
         return function
 
     def _body(self, digest: bytes) -> bytes:
