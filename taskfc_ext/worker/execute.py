@@ -22,6 +22,7 @@ from taskfc_ext.serialize import (
 from taskfc_ext.serialize.blame import shortened, text_of, type_name_of
 from taskfc_ext.worker.forking import leave_if_child
 from taskfc_ext.worker.interrupt import Guard, TaskInterrupt
+from taskfc_ext.worker.modules import UserModules
 from taskfc_ext.worker.property_dict import Properties
 from taskfc_ext.worker.surroundings import Surroundings
 from taskfc_ext.worker.tracebacks import user_traceback
@@ -48,12 +49,19 @@ class Executor:
     Args:
         properties: what `depend` functions are given.
         guard: what the attempts are run under.
+
+    Attributes:
+        modules: the user's own, which are edited between tasks.
+        looks_at_files: before the next attempt, see whether these modules are still as they are on disk.
     """
 
     def __init__(self, properties: Properties, guard: Guard) -> None:
         self._properties = properties
         self._guard = guard
         self._surroundings = Surroundings()
+        self.modules = UserModules()
+        self.looks_at_files = False
+        self._went_elsewhere = False
         self._bodies: dict[bytes, Payload] = {}
         self._functions: dict[bytes, Callable[..., Any]] = {}
         self._cells: CellRunner | None = None
@@ -65,8 +73,9 @@ class Executor:
     def run(self, spec: Spec, taskid: int, body: Payload, inputs: Sequence[Payload]) -> Ended:
         """Make one attempt; raises nothing but a `TaskInterrupt`, and that only outside the user's code."""
         try:
-            if self._surroundings.enter(spec.context, self._body):
-                self._functions.clear()  # they stand for names in modules, and the next ones' may be of other folders
+            self._went_elsewhere |= self._surroundings.enter(spec.context, self._body)
+            if self._went_elsewhere or self.looks_at_files:
+                self._renew_modules()
             if spec.depend is not None:
                 refusal = self._refusal(spec.depend)
                 if refusal:
@@ -91,6 +100,14 @@ class Executor:
                 return _indescribable(error, problem)
 
     # functions
+
+    def _renew_modules(self) -> None:
+        modules, folder = self.modules, self._surroundings.folder
+        if self._went_elsewhere or modules.have_changed():
+            modules.drop()
+            self._functions.clear()  # they stand for names in these modules
+        modules.folder = folder
+        self.looks_at_files = self._went_elsewhere = False
 
     def _load(self, digest: bytes) -> Callable[..., Any]:
         function = load_function(self._body(digest))

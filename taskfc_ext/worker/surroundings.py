@@ -37,6 +37,11 @@ class Surroundings:
         self._place = self._own
         self._digest: bytes | None = None
 
+    @property
+    def folder(self) -> str:
+        """Where the modules of whose attempt it is lie."""
+        return self._place.folder
+
     def enter(self, digest: bytes | None, body_of: Callable[[bytes], bytes]) -> bool:
         """Go to the place of the context `digest`; return whether modules may mean something else there.
 

@@ -108,3 +108,52 @@ def test_a_restarted_controller_still_knows_where(home: Path, tmp_path: Path, mo
         gate.touch()
         first.result(DEADLINE)
         assert second.result(DEADLINE)[0] == str(tmp_path)
+
+
+def test_an_edited_module_is_never_stale(
+    shared_farm: Controller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "tf_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("from tf_package.deep import value\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    code = "import tf_package, tf_single; (tf_package.value(), tf_package.deep.N, tf_single.N)"
+    main_file = str(tmp_path / "script.py")
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", main_file)
+    with shared_farm.client() as client:
+        for n in range(1, 6):  # the same size, within the same second
+            (package / "deep.py").write_text(f"N = {n}\ndef value():\n    return {n}\n")
+            (tmp_path / "tf_single.py").write_text(f"N = {n}\n")
+            client_cwd = client.submit_cell(code)
+            assert client_cwd.result(DEADLINE) == (n, n, n)
+
+
+def test_a_function_and_a_class_in_an_edited_module(
+    shared_farm: Controller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = """
+import importlib, sys
+sys.path.insert(0, "")
+from pathlib import Path
+from taskfc_ext import attach
+import tf_edited
+with attach() as client:
+    for n in range(1, 4):
+        made = f"def make():\\n    t = Thing(); t.m = {n}; return t\\n"
+        Path("tf_edited.py").write_text("class Thing:\\n    n = 0\\n" + made)
+        things = [client.submit(tf_edited.make).result(60) for _ in range(4)]
+        print(all(isinstance(thing, tf_edited.Thing) and thing.m == n for thing in things))
+"""
+    (tmp_path / "tf_edited.py").write_text("class Thing:\n    n = 0\ndef make():\n    return Thing()\n")
+    (tmp_path / "script.py").write_text(script)
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    done = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+    )
+    assert done.stdout == "True\n" * 3, done.stderr
