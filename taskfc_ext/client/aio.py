@@ -369,8 +369,9 @@ class FCTaskClient(Steering):
     async def _ids(self, tasks: Task | Iterable[Task]) -> tuple[int, ...]:
         # text is a sequence as well, of what can be no task
         if isinstance(tasks, str | bytes) or not isinstance(tasks, TaskFuture | int | Iterable):
-            hint = "; seconds are for timeout=" if type(tasks) is float else ""
-            raise TypeError(f"tasks are given as an id, a future or a sequence of these, not {tasks!r}{hint}")
+            given: object = tasks
+            hint = "; seconds are for timeout=" if isinstance(given, float) else ""
+            raise TypeError(f"tasks are given as an id, a future or a sequence of these, not {given!r}{hint}")
         several = (tasks,) if isinstance(tasks, TaskFuture | int) else tuple(tasks)
         if any(isinstance(task, TaskFuture) and not task.accepted for task in several):
             await self.flush()
