@@ -22,7 +22,7 @@ from traitlets.config import Config
 
 from taskfc_ext.serialize import SourceResult, remember_source
 from taskfc_ext.worker.interrupt import Guard, TaskInterrupt
-from taskfc_ext.worker.subprocesses import Started
+from taskfc_ext.worker.subprocesses import Programs
 
 KEPT_SOURCES = 256
 """Cells whose source lines are kept for the tracebacks of functions that they left behind."""
@@ -66,14 +66,14 @@ class TaskShell(InteractiveShell):
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
         """When an interrupt strikes within, end what was started within, and the task, whatever IPython made of it."""
-        started, was_struck = Started(), self.guard.has_struck
-        before, self.guard.on_strike = self.guard.on_strike, started.note
+        programs, was_struck = Programs(), self.guard.has_struck
+        before, self.guard.on_strike = self.guard.on_strike, programs.note
         try:
             yield
         finally:
             self.guard.on_strike = before
             if self.guard.has_struck and not was_struck:
-                started.terminate()
+                programs.terminate()
                 raise TaskInterrupt
 
     def showtraceback(self, *args: object, **kwargs: object) -> None:

@@ -9,8 +9,8 @@ import time
 from taskfc_ext.drivers.processes import process_alive, process_started
 
 
-class Started:
-    """The descendants of this process that begin from now on.
+class Programs:
+    """The programs below this process that begin from now on.
 
     An interrupt that IPython passes on reaches a shell, and not what the shell runs. So whoever is interrupted calls
     `note` while the shell is still there to be seen, and `terminate` when IPython has done what it does.

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 from taskfc_ext.drivers.processes import process_started
-from taskfc_ext.worker.subprocesses import Started
+from taskfc_ext.worker.subprocesses import Programs
 
 
 def shell_with_a_program() -> tuple[subprocess.Popen[str], int]:
@@ -21,12 +21,12 @@ def shell_with_a_program() -> tuple[subprocess.Popen[str], int]:
 
 
 def test_a_program_ends_although_its_shell_was_killed_before() -> None:
-    started = Started()
+    programs = Programs()
     shell, program = shell_with_a_program()
-    started.note()
+    programs.note()
     shell.kill()
     shell.wait()
-    started.terminate()
+    programs.terminate()
     deadline = time.monotonic() + 30
     while process_started(program) is not None:
         assert time.monotonic() < deadline
@@ -37,9 +37,9 @@ def test_what_ran_before_is_left_alone() -> None:
     shell, program = shell_with_a_program()
     try:
         time.sleep(2 / os.sysconf("SC_CLK_TCK"))  # processes' beginnings are known to a tick
-        started = Started()
-        started.note()
-        started.terminate()
+        programs = Programs()
+        programs.note()
+        programs.terminate()
         time.sleep(0.05)
         assert process_started(program) is not None
         assert shell.poll() is None
