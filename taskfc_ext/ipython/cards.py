@@ -10,46 +10,34 @@ publishes once more what has changed: a notebook that is saved then has the stat
 
 from __future__ import annotations
 
-import contextvars
 import logging
 import threading
 import time
-import uuid
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
-from taskfc_ext.ipython.display import Bundle, Card, card_bundle
+from taskfc_ext.ipython.display import Card
+from taskfc_ext.ipython.on_screen import MakeButtons, OnScreen, Publish
 
 logger = logging.getLogger(__name__)
 
 MAX_LIVE = 50
 """Cards that are kept up to date at once; older ones keep the state and the time that they last showed."""
 
+SOON, SOON_AT_MOST = 0.2, 1.0
+"""Seconds between two looks at a task that has not begun, for which nothing is sent: its begin is to be seen."""
+
 FASTEST, SLOWEST = 0.5, 10.0
 """Seconds between two updates of a card. They grow with the task's run time: an hour is not thousands of updates."""
 
-
-class Publish(Protocol):
-    """Sends a bundle to the front end, new or in place of the one with that id."""
-
-    def __call__(self, bundle: Bundle, *, display_id: str, update: bool) -> None: ...
-
+BYTES_PER_SECOND = 200_000
+"""What the updates of one card may add up to; Jupyter's server stops a kernel that sends a million."""
 
 Look = Callable[[Any, datetime], Card]
 """Makes a card of a future, as it is now. May ask the controller."""
-
-
-@dataclass(slots=True, eq=False)
-class _Shown:
-    future: Any
-    display_id: str
-    context: contextvars.Context
-    card: Card
-    due: float
-    settled: bool = False  # it shows the end
-    unseen: bool = False  # changed since the main thread published it
 
 
 class CardBoard:
@@ -59,19 +47,32 @@ class CardBoard:
         publish: how to send.
         look: how to make a card.
         is_live: whether what was sent can be updated.
+        make_buttons: what is shown beneath a card that is live.
         clock: monotonic seconds.
+
+    Attributes:
+        retried: tasks that a button runs again, each with the one that took its place; a button has no business with
+            the names of the notebook, so whoever has takes them from here.
     """
 
     def __init__(
-        self, publish: Publish, look: Look, *, is_live: bool, clock: Callable[[], float] = time.monotonic
+        self,
+        publish: Publish,
+        look: Look,
+        *,
+        is_live: bool,
+        make_buttons: MakeButtons = lambda act, future, verbs: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.is_live = is_live
+        self.retried: deque[tuple[Any, Any]] = deque()
         self._publish = publish
         self._look = look
+        self._make_buttons = make_buttons
         self._clock = clock
         self._changed = threading.Condition()
         self._publishing = threading.Lock()  # what is newer must not be overtaken by what is older
-        self._shown: list[_Shown] = []
+        self._shown: list[OnScreen] = []
         self._thread: threading.Thread | None = None
         self._closed = False
         self._early: Any = None
@@ -82,11 +83,13 @@ class CardBoard:
             self._early = None
             return
         settled = future.done()  # before looking: a task may have ended whose result is still on its way here
-        card = self._look(future, datetime.now())
-        entry = _Shown(future, uuid.uuid4().hex, contextvars.copy_context(), card, self._clock() + FASTEST)
-        self._publish(card_bundle(card), display_id=entry.display_id, update=False)
-        if self.is_live and not settled:
-            self._follow(entry)
+        entry = OnScreen(future, self._look(future, datetime.now()), self._publish)
+        entry.begun = self._clock()
+        entry.show()
+        if self.is_live:
+            entry.show_buttons(self._make_buttons, lambda verb: self._act(entry, verb))
+            if not settled:
+                self._follow(entry)
 
     def show_early(self, future: Any) -> None:
         """Show the card of a future that the running cell is going to wait for, and will then return."""
@@ -101,7 +104,7 @@ class CardBoard:
                 self._look_again(entry)
             with self._publishing:
                 if entry.unseen:
-                    self._send(entry)
+                    entry.update(again=True)
                     entry.unseen = False
             if entry.settled:
                 self._drop(entry)
@@ -124,43 +127,71 @@ class CardBoard:
                     self._send_from_thread(entry)
         return min((entry.due for entry in self._entries() if not entry.settled), default=None)
 
-    def _look_again(self, entry: _Shown) -> bool:
+    def _look_again(self, entry: OnScreen) -> bool:
         """Bring an entry up to date; return whether that shows."""
-        settled = entry.future.done()
+        future = entry.future
+        settled = future.done()
         try:
-            card = self._look(entry.future, datetime.now())
+            card = self._look(future, datetime.now())
         except Exception:  # the controller may be away, and results run the user's code
-            logger.debug("the card of %r could not be updated", entry.future, exc_info=True)
+            logger.debug("the card of %r could not be updated", future, exc_info=True)
             card = entry.card
-        entry.due = self._clock() + max(FASTEST, min(SLOWEST, (card.elapsed or 0.0) / 20))
+        entry.due = self._clock() + self._pause(entry, card)
         with self._publishing:
+            if entry.future is not future:  # a click has put another task in its place
+                return False
             if entry.settled or replace(card, seen=entry.card.seen) == entry.card:
                 entry.settled |= settled
                 return False
             entry.card, entry.settled, entry.unseen = card, settled, True
         return True
 
-    def _send_from_thread(self, entry: _Shown) -> None:
+    def _pause(self, entry: OnScreen, card: Card) -> float:
+        if card.state in ("waiting", "scheduled"):
+            return max(SOON, min(SOON_AT_MOST, (self._clock() - entry.begun) / 20))
+        return max(FASTEST, min(SLOWEST, (card.elapsed or 0.0) / 20), entry.size / BYTES_PER_SECOND)
+
+    def _send_from_thread(self, entry: OnScreen) -> None:
         try:
-            entry.context.run(self._send, entry)
+            entry.context.run(entry.update)
         except Exception:  # a kernel that cannot publish in a thread: the main thread does when a cell has run
             logger.debug("the card of %r could not be published", entry.future, exc_info=True)
 
-    def _send(self, entry: _Shown) -> None:
-        self._publish(card_bundle(entry.card), display_id=entry.display_id, update=True)
+    def _act(self, entry: OnScreen, verb: str) -> str:
+        """Do what a button says; return what was done. A thread of the button's."""
+        future = entry.future
+        if verb == "abort":
+            future.abort()
+            self._soon(entry)
+            return f"aborting task {future.taskid}"
+        new = future.retry()
+        card = self._look(new, datetime.now())
+        with self._publishing:
+            entry.become(new, card)
+            entry.begun = self._clock()
+            self._send_from_thread(entry)
+        self.retried.append((future, new))
+        self._follow(entry)
+        return f"task {future.taskid} runs again as task {new.taskid}"
 
-    def _entries(self) -> list[_Shown]:
+    def _soon(self, entry: OnScreen) -> None:
+        with self._changed:
+            entry.due = 0.0
+            self._changed.notify_all()
+
+    def _entries(self) -> list[OnScreen]:
         with self._changed:
             return list(self._shown)
 
-    def _drop(self, entry: _Shown) -> None:
+    def _drop(self, entry: OnScreen) -> None:
         with self._changed:
             if entry in self._shown:
                 self._shown.remove(entry)
 
-    def _follow(self, entry: _Shown) -> None:
+    def _follow(self, entry: OnScreen) -> None:
         with self._changed:
-            self._shown = [*self._shown, entry][-MAX_LIVE:]
+            entry.due = self._clock() + SOON
+            self._shown = [*(each for each in self._shown if each is not entry), entry][-MAX_LIVE:]
             if self._thread is None and not self._closed:
                 self._thread = threading.Thread(target=self._run, name="taskfc-cards", daemon=True)
                 self._thread.start()
@@ -173,10 +204,11 @@ class CardBoard:
 
     def _run(self) -> None:
         while True:
-            due = self.update()
+            self.update()
             with self._changed:
-                if self._closed or all(entry.settled for entry in self._shown):
+                open_ones = [entry for entry in self._shown if not entry.settled]
+                if self._closed or not open_ones:
                     self._thread = None
                     return
-                if due is not None and not any(entry.future.done() and not entry.settled for entry in self._shown):
-                    self._changed.wait(max(0.05, due - self._clock()))
+                if not any(entry.future.done() for entry in open_ones):
+                    self._changed.wait(max(0.05, min(entry.due for entry in open_ones) - self._clock()))

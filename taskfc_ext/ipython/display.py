@@ -9,7 +9,10 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
+from taskfc_ext.ipython import rich
+from taskfc_ext.ipython.traceback_html import traceback_html
 from taskfc_ext.protocol.client_messages import TaskInfo, TaskProgress
 from taskfc_ext.text import format_progress, format_seconds, one_line, percent, plain_text, plural, table
 
@@ -39,6 +42,8 @@ _FAINT = "color: var(--jp-ui-font-color2, var(--vscode-descriptionForeground, #7
 # exported notebooks have no font of their own for what is preformatted here
 _MONOSPACE = "font-family: var(--jp-code-font-family, var(--vscode-editor-font-family, monospace))"
 _BLOCK = f"margin: 4px 0 0 0; max-height: 24em; overflow: auto; white-space: pre-wrap; {_MONOSPACE}"
+# figures have a background of their own, or are meant for a light one
+_IMAGE = "max-width: 100%; margin: 4px 0; background: #fff"
 # borders are drawn with a theme's colours also where backgrounds are not printed
 _TROUGH = "margin: 4px 0; max-width: 24em; border: 1px solid var(--jp-border-color1, #bdbdbd)"
 _FILLED = "height: 0; border-top: 6px solid var(--jp-brand-color1, #1976d2)"
@@ -47,8 +52,8 @@ _PRINTED = "; padding-left: 8px; border-left: 2px solid var(--jp-border-color1, 
 # front ends typeset what looks like TeX in HTML, and a hostile name could make a link of it
 _NO_MATH = "mathjax_ignore tex2jax_ignore"
 
-Bundle = dict[str, str]
-"""Texts by MIME type, as front ends take them."""
+Bundle = dict[str, Any]
+"""Contents by MIME type, as front ends take them; all but those of widgets and the like are texts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +72,7 @@ class Card:
     error: str = ""
     note: str = ""
     progress: TaskProgress | None = None
+    outputs: tuple[rich.Output, ...] = ()
 
 
 def card_bundle(card: Card) -> Bundle:
@@ -77,7 +83,8 @@ def card_bundle(card: Card) -> Bundle:
 def card_text(card: Card) -> str:
     """Return the card as lines of text."""
     head = " · ".join((f"{icon(card.state)} {_title(card)}", *_facts(card)))
-    blocks = (_progress_text(card), _tail(card.output), card.result, card.error)
+    displayed = [rich.text_of(output) for output in card.outputs]
+    blocks = (_progress_text(card), _tail(card.output), *displayed, card.result, card.error)
     return "\n".join([head, *(_indented(text) for text in blocks if text)])
 
 
@@ -90,10 +97,29 @@ def card_html(card: Card) -> str:
         f'<strong>{_escaped(_title(card))}</strong> · <span style="color: {colour}">{_escaped(state)}</span> '
         f'<span style="{_FAINT}">· {_escaped(" · ".join(facts))}</span>'
     )
-    blocks = [(_tail(card.output), _PRINTED), (card.result, ""), (card.error, f"; color: {_COLOURS['failed']}")]
-    body = "".join(f'<pre style="{_BLOCK}{style}">{_escaped(text)}</pre>' for text, style in blocks if text)
+    displayed = "".join(_displayed_html(output) for output in card.outputs)
+    body = "".join(
+        (
+            _block(_tail(card.output), _PRINTED),
+            displayed,
+            _block(card.result),
+            f'<pre style="{_BLOCK}">{traceback_html(plain_text(card.error))}</pre>' if card.error else "",
+        )
+    )
     inside = head + _progress_html(card) + body
     return f'<div class="taskfc-card {_NO_MATH}" role="group" aria-label="{_escaped(_title(card))}">{inside}</div>'
+
+
+def _block(text: str, style: str = "") -> str:
+    return f'<pre style="{_BLOCK}{style}">{_escaped(text)}</pre>' if text else ""
+
+
+def _displayed_html(output: rich.Output) -> str:
+    """Return an image or a text; what is neither stands beneath the card."""
+    image = rich.image_of(output)
+    if image is not None:
+        return f'<div><img alt="{_escaped(image.alt)}" style="{_IMAGE}" src="{image.url}"></div>'
+    return _block(rich.text_of(output)) if rich.is_text(output) else ""
 
 
 def _progress_text(card: Card) -> str:

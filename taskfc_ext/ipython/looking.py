@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Mapping
 from concurrent.futures import CancelledError
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from IPython.lib.pretty import pretty
+from IPython.utils.dir2 import get_real_method
 
 from taskfc_ext.errors import FarmError, TaskFCError, WorkerLost
+from taskfc_ext.ipython import rich
 from taskfc_ext.ipython.display import ERROR_CHARS, RESULT_CHARS, Card, shortened, state_of, why_in_state
 from taskfc_ext.text import plain_text
 
@@ -16,11 +20,22 @@ if TYPE_CHECKING:  # importing the client takes long, and `%load_ext` imports th
     from taskfc_ext.client.future import TaskFuture
 
 
-def look(future: TaskFuture, now: datetime) -> Card:
-    """Return the card of `future` as it is now. Asks the controller while the task is unfinished."""
+PLAIN = (type(None), bool, int, float, complex, str, bytes, list, tuple, dict, set)
+"""Types of results that have no other form than text."""
+
+Formatters = Mapping[str, Any]
+"""IPython's formatters by MIME type."""
+
+
+def look(future: TaskFuture, now: datetime, formatters: Formatters | None = None) -> Card:
+    """Return the card of `future` as it is now. Asks the controller while the task is unfinished.
+
+    Args:
+        formatters: what else than text the result may be shown as.
+    """
     title = future.name or future.label
     if future.done():
-        return _finished(future, title, now)
+        return _finished(future, title, now, formatters or {})
     if future.taskid is None:
         return Card(seen=now, title=title, state="scheduled", note="not yet accepted")
     # all of it at once: `state`, `attempts` and the rest would ask one by one
@@ -36,10 +51,11 @@ def look(future: TaskFuture, now: datetime) -> Card:
         output=future.stdout if info.attempts else "",
         note=info.message,
         progress=info.progress,
+        outputs=rich.shown(getattr(future, "outputs", [])) if info.attempts else (),
     )
 
 
-def _finished(future: TaskFuture, title: str, now: datetime) -> Card:
+def _finished(future: TaskFuture, title: str, now: datetime, formatters: Formatters) -> Card:
     try:
         result = future.task_result()
     except CancelledError:
@@ -50,6 +66,11 @@ def _finished(future: TaskFuture, title: str, now: datetime) -> Card:
     except TaskFCError as error:
         return Card(seen=now, taskid=future.taskid, title=title, state="failed", error=_error_text(error))
     failure = result.failure
+    text = _result_text(future) if failure is None else ""
+    drawn = _drawn(future.result(), formatters) if text else {}
+    outputs = getattr(future, "outputs", [])
+    if drawn:
+        outputs = [*outputs, {"data": {rich.TEXT: text, **drawn}}]
     return Card(
         seen=now,
         taskid=future.taskid,
@@ -58,7 +79,8 @@ def _finished(future: TaskFuture, title: str, now: datetime) -> Card:
         attempts=result.attempts,
         elapsed=result.duration,
         output=future.stdout,
-        result=_result_text(future) if failure is None else "",
+        result="" if drawn else text,
+        outputs=rich.shown(outputs),
         error="" if failure is None else _error_text(failure),
     )
 
@@ -76,6 +98,38 @@ def _result_text(future: TaskFuture) -> str:
     except Exception as error:  # noqa: BLE001 - the user's __repr__
         text = f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
     return shortened(text, RESULT_CHARS)
+
+
+def _drawn(value: object, formatters: Formatters) -> dict[str, Any]:
+    """Return the other forms of a result than text, as the notebook would show it.
+
+    Not through IPython's `format`: it prints what fails, here under whatever cell runs, and displays what displays
+    itself.
+    """
+    if type(value) in PLAIN or hasattr(type(value), "_ipython_display_"):
+        return {}
+    forms = {}
+    for mime, formatter in formatters.items():
+        try:
+            form = _form(value, formatter) if mime != rich.TEXT and formatter.enabled else None
+        except Exception:  # noqa: BLE001 - the user's code: that form is not to be had
+            continue
+        if isinstance(form, bytes):
+            form = base64.b64encode(form).decode()
+        if isinstance(form, str | dict):
+            forms[mime] = form
+    return forms
+
+
+def _form(value: object, formatter: Any) -> object:
+    try:
+        draw = formatter.lookup(value)
+    except KeyError:
+        method = get_real_method(value, formatter.print_method)
+        form = None if method is None else method()
+    else:
+        form = draw(value)
+    return form[0] if isinstance(form, tuple) else form  # with metadata of its own, which are left out
 
 
 def _error_text(error: BaseException) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections import ChainMap
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 from IPython.core.error import UsageError
@@ -18,8 +20,11 @@ from taskfc_ext.ipython.display import Bundle
 from taskfc_ext.ipython.farms import Farms, Session
 from taskfc_ext.ipython.looking import look, remote_lines
 from taskfc_ext.ipython.notebook import Notebook, said
+from taskfc_ext.ipython.on_screen import Buttons
 from taskfc_ext.ipython.requests import BadUsage, Help, Request
 from taskfc_ext.text import one_line
+
+logger = logging.getLogger(__name__)
 
 LINE_DOC = f"""Run an expression as a task, or steer the task farm.
 
@@ -99,7 +104,8 @@ class TaskMagics(Magics):
         self._shell = shell
         self.undo: list[Callable[[], None]] = []  # what unloading does
         self.session = Session(farms, default_owner(namespace=shell.user_ns), self.farm, self.n_workers)
-        self.board = CardBoard(self._publish, look, is_live=self._may_update())
+        looking = partial(look, formatters=shell.display_formatter.formatters)
+        self.board = CardBoard(self._publish, looking, is_live=self._may_update(), make_buttons=self._make_buttons)
         self.observe(self._configured, ["farm", "n_workers", "live_cards"])
 
     def _configured(self, change: Any) -> None:
@@ -171,8 +177,20 @@ class TaskMagics(Magics):
         self.board.close()
         self.session.close()
 
-    def _publish(self, bundle: Bundle, *, display_id: str, update: bool) -> None:
-        self._shell.display_pub.publish(bundle, transient={"display_id": display_id}, update=update)
+    def _publish(
+        self, bundle: Bundle, *, display_id: str, update: bool, metadata: dict[str, Any] | None = None
+    ) -> None:
+        publish = self._shell.display_pub.publish
+        publish(bundle, metadata=metadata, transient={"display_id": display_id}, update=update)
+
+    def _make_buttons(self, act: Callable[[str], str], taskid: int, verbs: tuple[str, ...]) -> Buttons | None:
+        from taskfc_ext.widget.buttons import TaskButtons  # ipywidgets, which `%load_ext` does not wait for
+
+        try:
+            return TaskButtons(act, taskid, farm=self.session.name, offers=verbs)
+        except Exception:  # a kernel that has no widgets: a card without buttons is a card
+            logger.debug("no buttons for task=%d", taskid, exc_info=True)
+            return None
 
 
 def _plainly(act: Callable[[], Any]) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from taskfc_ext.errors import ControllerStopped, ControllerUnavailable
-from taskfc_ext.ipython.cards import FASTEST, SLOWEST, CardBoard
+from taskfc_ext.ipython.cards import FASTEST, SLOWEST, SOON, CardBoard
 from taskfc_ext.ipython.display import Bundle, Card
 from taskfc_ext.ipython.looking import look
 
@@ -22,7 +22,9 @@ class Sent:
         self.messages: list[tuple[str, bool, str, str]] = []
         self.final = threading.Event()
 
-    def __call__(self, bundle: Bundle, *, display_id: str, update: bool) -> None:
+    def __call__(
+        self, bundle: Bundle, *, display_id: str, update: bool, metadata: dict[str, Any] | None = None
+    ) -> None:
         text = bundle["text/plain"].split(" · as of")[0]
         self.messages.append((text, update, display_id, cell.get()))
         if "succeeded" in text:
@@ -68,12 +70,12 @@ def submitted(farm: Any) -> Any:
 def test_a_card_is_shown_and_updated_in_place(board: CardBoard, farm: Any, sent: Sent, clock: Clock) -> None:
     future = submitted(farm)
     board.show(future)
-    assert board.update() == FASTEST
+    assert board.update() == SOON
     farm.set(0, state="running", attempts=1, elapsed=0.2)
     farm.logs[0] = "hello\n"
     assert len(sent.messages) == 1  # not due yet
-    clock.now = FASTEST
-    board.update()
+    clock.now = SOON
+    assert board.update() == SOON + FASTEST
     farm.succeed(0, 42)
     assert board.update() is None
     texts, updates, ids, _ = zip(*sent.messages, strict=True)
@@ -156,7 +158,7 @@ def test_a_farm_that_is_away_does_not_end_the_updates(board: CardBoard, farm: An
 
     farm.describe = away
     clock.now = 1
-    assert board.update() == 1 + FASTEST
+    assert board.update() == 1 + SOON
     farm.describe = describe
     farm.set(0, state="running")
     clock.now = 2
@@ -174,7 +176,7 @@ def test_what_a_thread_cannot_publish_the_next_cell_does(board: CardBoard, farm:
     assert "succeeded" in sent.messages[-1][0]
 
 
-def no_parent(bundle: Bundle, *, display_id: str, update: bool) -> None:
+def no_parent(bundle: Bundle, **_: object) -> None:
     raise LookupError("parent_header")
 
 

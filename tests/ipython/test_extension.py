@@ -66,21 +66,30 @@ def test_unloading_disconnects_and_leaves_the_farm(shell: Any, farm: Any) -> Non
     assert farm.runs
 
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
 def test_the_value_of_a_cell_is_shown_as_a_card(live_shell: Any, farm: Any) -> None:
     live_shell.run("%%task fit\n1")
-    assert live_shell.texts()[-1].startswith("○ task 0 fit · scheduled · as of ")
-    (shown,) = live_shell.shown
-    assert "display_id" in shown["transient"]
+    card, buttons = live_shell.shown
+    assert card["data"]["text/plain"].startswith("○ task 0 fit · scheduled · as of ")
+    assert "display_id" in card["transient"]
+    assert WIDGET in buttons["data"]
     farm.succeed(0, 42)
     live_shell.run("x = 1")
-    assert live_shell.shown[-1]["transient"] == shown["transient"]
-    assert live_shell.shown[-1]["update"] is True
-    assert "42" in live_shell.texts()[-1]
+    card_again, buttons_again = live_shell.shown[-2:]
+    assert card_again["transient"] == card["transient"]
+    assert card_again["update"] is buttons_again["update"] is True
+    assert "42" in card_again["data"]["text/plain"]
+    assert buttons_again["transient"] == buttons["transient"]
+    assert WIDGET not in buttons_again["data"]
     live_shell.run("t = %task 2")
     assert not any("task 1" in text for text in live_shell.texts())
     live_shell.run("%task show 0-1")
-    assert "task 0" in live_shell.texts()[-2]
-    assert "task 1" in live_shell.texts()[-1]
+    *_, first, second, buttons_of_second = live_shell.shown
+    assert "task 0" in first["data"]["text/plain"]
+    assert "task 1" in second["data"]["text/plain"]
+    assert WIDGET in buttons_of_second["data"]
 
 
 def test_a_waiting_cell_shows_one_card(live_shell: Any, farm: Any) -> None:

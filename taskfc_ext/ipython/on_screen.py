@@ -1,0 +1,146 @@
+"""One card on screen and what belongs to it: the card, what its task has displayed, and the buttons.
+
+Each of the three is an output of its own under the cell. So the card can be drawn anew without the buttons losing the
+keyboard's focus, and a saved notebook has a card that needs neither a widget nor a kernel.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import uuid
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from taskfc_ext.ipython import rich
+from taskfc_ext.ipython.display import Bundle, Card, card_bundle
+
+NOTHING: Bundle = {"text/plain": "", "text/html": ""}
+"""Takes the place of an output that is not there any more."""
+
+MAY_ABORT = ("waiting", "scheduled", "running")
+MAY_RETRY = ("failed", "aborted")
+
+
+class Publish(Protocol):
+    """Sends a bundle to the front end, new or in place of the one with that id."""
+
+    def __call__(
+        self, bundle: Bundle, *, display_id: str, update: bool, metadata: dict[str, Any] | None = None
+    ) -> None: ...
+
+
+class Buttons(Protocol):
+    """The buttons of one task, in whatever way the front end shows them."""
+
+    offers: list[str]
+
+    def bundle(self) -> Bundle: ...
+
+    def belong_to(self, taskid: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+MakeButtons = Callable[[Callable[[str], str], int, tuple[str, ...]], Buttons | None]
+"""Makes the buttons of a task: what a click does, the task's id, the verbs that are offered. `None`: there are none."""
+
+
+def offers(card: Card) -> tuple[str, ...]:
+    """Return the verbs that a card's task allows."""
+    if card.taskid is None:
+        return ()
+    return ("abort",) if card.state in MAY_ABORT else ("retry",) if card.state in MAY_RETRY else ()
+
+
+class OnScreen:
+    """A card that stands under a cell.
+
+    Args:
+        future: whose card it is; a retry puts the new task's in its place.
+        card: what it shows.
+        publish: how to send.
+
+    Attributes:
+        context: that of its cell.
+        due: when to look again.
+        settled: whether it shows the end.
+        unseen: whether it has changed since the main thread published it.
+    """
+
+    def __init__(self, future: Any, card: Card, publish: Publish) -> None:
+        self.future = future
+        self.card = card
+        self.context = contextvars.copy_context()
+        self.begun = self.due = 0.0
+        self.settled = False
+        self.unseen = False
+        self.size = 0
+        self._publish = publish
+        self._id = uuid.uuid4().hex
+        self._beneath: list[tuple[str, dict[str, Any]]] = []
+        self._buttons: Buttons | None = None
+        self._buttons_id = uuid.uuid4().hex
+
+    def show(self) -> None:
+        """Publish the card, and beneath it what the task has displayed so far."""
+        self._send_card(update=False)
+        self._send_beneath()
+
+    def show_buttons(self, make: MakeButtons, act: Callable[[str], str]) -> None:
+        """Publish the buttons of whoever may need them."""
+        verbs = offers(self.card)
+        if not verbs or self.card.taskid is None:
+            return
+        self._buttons = make(act, self.card.taskid, verbs)
+        if self._buttons is not None:
+            self._publish(self._buttons.bundle(), display_id=self._buttons_id, update=False)
+
+    def update(self, *, again: bool = False) -> None:
+        """Publish the card and what else has changed; `again`: also what has not."""
+        self._send_card(update=True)
+        self._send_beneath(again=again)
+        self._offer(again=again)
+
+    def become(self, future: Any, card: Card) -> None:
+        """Be the card of another task from now on."""
+        self.future, self.card = future, card
+        self.settled, self.unseen = False, True
+        if self._buttons is not None and card.taskid is not None:
+            self._buttons.belong_to(card.taskid)
+
+    def close(self) -> None:
+        """Let go of the buttons; what is shown stays."""
+        buttons, self._buttons = self._buttons, None
+        if buttons is not None:
+            buttons.close()
+
+    def _send_card(self, *, update: bool) -> None:
+        bundle = card_bundle(self.card)
+        self.size = len(bundle["text/html"])
+        self._publish(bundle, display_id=self._id, update=update)
+
+    def _send_beneath(self, *, again: bool = False) -> None:
+        wanted = rich.beneath(self.card.outputs)
+        empty = {"data": NOTHING, "metadata": {}}
+        wanted += [empty] * (len(self._beneath) - len(wanted))
+        for place, output in enumerate(wanted):
+            is_new = place == len(self._beneath)
+            if is_new:
+                self._beneath.append((uuid.uuid4().hex, output))
+            elif self._beneath[place][1] == output and not again:
+                continue
+            display_id = self._beneath[place][0]
+            self._beneath[place] = display_id, output
+            self._publish(output["data"], display_id=display_id, update=not is_new, metadata=output["metadata"])
+
+    def _offer(self, *, again: bool) -> None:
+        buttons = self._buttons
+        if buttons is None:
+            return
+        verbs = list(offers(self.card))
+        if verbs != buttons.offers:
+            buttons.offers = verbs
+        if not verbs and self.settled:
+            self._publish(NOTHING, display_id=self._buttons_id, update=True)
+            if again:  # the main thread has told it too
+                self.close()

@@ -1,0 +1,111 @@
+"""The buttons under a card: Abort and Retry of one task, also while the kernel runs a cell where that can be.
+
+JupyterLab sends what widgets say to a subshell of the kernel (ipykernel 7), a thread beside the main one, so a click is
+heard while a cell runs. Where there is none, a click waits until the cell has ended; the script notices that nobody has
+heard it, and says what to type instead.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anywidget
+from traitlets import List, Unicode
+
+from taskfc_ext.errors import TaskFCError
+from taskfc_ext.text import one_line
+
+logger = logging.getLogger(__name__)
+
+STATIC = Path(__file__).parent / "static"
+
+VERBS = ("abort", "retry")
+
+Act = Callable[[str], str]
+"""Does what a verb says, and returns a line about what was done. Called on a thread of its own."""
+
+
+class TaskButtons(anywidget.AnyWidget):
+    """Asks before it acts, and tells what came of it.
+
+    Args:
+        act: what a click does.
+        taskid: whose buttons these are.
+        farm: the task's farm.
+        offers: the verbs that have a button.
+
+    Attributes:
+        what: whose buttons these are: `task 12`.
+        instead: what to type in a terminal where the kernel does not hear; `{verb}` stands for the button's.
+        offers: the verbs that have a button now.
+    """
+
+    _esm = STATIC / "buttons.js"
+    _css = STATIC / "buttons.css"
+    what = Unicode().tag(sync=True)
+    instead = Unicode().tag(sync=True)
+    offers = List(Unicode()).tag(sync=True)
+
+    def __init__(self, act: Act, taskid: int, *, farm: str, offers: tuple[str, ...]) -> None:
+        self._act = act
+        self._farm = farm
+        super().__init__(offers=list(offers), **self._names(taskid))
+        self.on_msg(self._on_click)
+
+    def belong_to(self, taskid: int) -> None:
+        """Be another task's buttons from now on: the one that took the place of the first."""
+        self.set_trait("what", self._names(taskid)["what"])
+        self.set_trait("instead", self._names(taskid)["instead"])
+
+    def _names(self, taskid: int) -> dict[str, str]:
+        farm = "" if self._farm == "default" else f" --name {self._farm}"
+        return {"what": f"task {taskid}", "instead": f"taskfc {{verb}} {taskid}{farm}"}
+
+    def open(self) -> None:
+        """Open the connection to the front end."""
+        super().open()
+        keep_subshell(self.comm)
+
+    def bundle(self) -> dict[str, Any]:
+        """Return what to publish: the buttons, and for whoever cannot show them, nothing."""
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
+        return {"text/plain": "", "text/html": "", "application/vnd.jupyter.widget-view+json": view}
+
+    def _on_click(self, _: object, content: object, buffers: object) -> None:
+        if not isinstance(content, dict):
+            return
+        verb, number = content.get("do"), content.get("number")
+        if verb not in VERBS or not isinstance(number, int):
+            return
+        self.send({"number": number, "heard": True})
+        # a thread of its own: the controller may take its time, and all widgets of a kernel share one subshell
+        context = contextvars.copy_context()
+        threading.Thread(
+            target=context.run, args=(self._answer, verb, number), name="taskfc-button", daemon=True
+        ).start()
+
+    def _answer(self, verb: str, number: int) -> None:
+        try:
+            said = self._act(verb) if verb in self.offers else f"too late to {verb} {self.what}"
+        except TaskFCError as error:
+            said = one_line(error)
+        except Exception as error:  # the edge of a thread: whoever clicked is to know
+            logger.exception("%s of %s failed", verb, self.what)
+            said = one_line(f"{type(error).__name__}: {error}")
+        self.send({"number": number, "said": said})
+
+
+def keep_subshell(comm: Any) -> None:
+    """Leave the messages of a front end on the subshell that it has chosen.
+
+    ipykernel 7.4 moves them to the subshell of whoever spoke last, and our updates speak from a thread whose parent is
+    a cell of the main shell: a click would then wait for the cell to end. The hook is private to ipykernel; where it
+    is absent there is nothing to change.
+    """
+    if hasattr(comm, "_reply_subshell_for"):
+        comm._reply_subshell_for = lambda data, default: default

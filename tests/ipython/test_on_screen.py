@@ -1,0 +1,150 @@
+"""A card with what belongs to it: which outputs are sent, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from taskfc_ext.ipython.display import Bundle, Card
+from taskfc_ext.ipython.on_screen import NOTHING, OnScreen, offers
+
+SEEN = datetime(2026, 1, 1)
+
+
+class FakeButtons:
+    def __init__(self, taskid: int, verbs: tuple[str, ...]) -> None:
+        self.offers = list(verbs)
+        self.taskid = taskid
+        self.closed = False
+
+    def bundle(self) -> Bundle:
+        return {"text/plain": "", "view": self.taskid}
+
+    def belong_to(self, taskid: int) -> None:
+        self.taskid = taskid
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Page:
+    """What a front end has: the outputs in their order, each as it was last sent."""
+
+    def __init__(self) -> None:
+        self.outputs: dict[str, Bundle] = {}
+        self.n_sent = 0
+
+    def __call__(
+        self, bundle: Bundle, *, display_id: str, update: bool, metadata: dict[str, Any] | None = None
+    ) -> None:
+        assert update == (display_id in self.outputs)
+        self.outputs[display_id] = bundle
+        self.n_sent += 1
+
+    @property
+    def beneath(self) -> list[Bundle]:
+        return list(self.outputs.values())[1:]
+
+
+def card(state: str, *htmls: str, taskid: int | None = 3) -> Card:
+    outputs = tuple({"data": {"text/html": html}, "metadata": {}} for html in htmls)
+    return Card(seen=SEEN, state=state, taskid=taskid, title="fit", outputs=outputs)
+
+
+@pytest.fixture
+def page() -> Page:
+    return Page()
+
+
+def with_buttons(entry: OnScreen, act: Callable[[str], str] = str) -> FakeButtons:
+    made: list[FakeButtons] = []
+
+    def make(act: Callable[[str], str], taskid: int, verbs: tuple[str, ...]) -> FakeButtons:
+        made.append(FakeButtons(taskid, verbs))
+        return made[-1]
+
+    entry.show_buttons(make, act)
+    return made[0]
+
+
+@pytest.mark.parametrize(
+    ("state", "verbs"),
+    [
+        ("waiting", ("abort",)),
+        ("scheduled", ("abort",)),
+        ("running", ("abort",)),
+        ("stopping", ()),
+        ("succeeded", ()),
+        ("failed", ("retry",)),
+        ("aborted", ("retry",)),
+        ("unknown", ()),
+    ],
+)
+def test_what_a_state_offers(state: str, verbs: tuple[str, ...]) -> None:
+    assert offers(card(state)) == verbs
+    assert offers(card(state, taskid=None)) == ()
+
+
+def test_what_is_displayed_later_is_added_beneath(page: Page) -> None:
+    entry = OnScreen(None, card("running", "<b>1"), page)
+    entry.show()
+    assert page.beneath == [{"text/html": "<b>1"}]
+    entry.card = card("running", "<b>1", "<b>2")
+    entry.update()
+    assert page.beneath == [{"text/html": "<b>1"}, {"text/html": "<b>2"}]
+    assert page.n_sent == 4  # the first one stands as it was
+
+
+def test_what_a_task_has_cleared_goes(page: Page) -> None:
+    entry = OnScreen(None, card("running", "<b>1", "<b>2"), page)
+    entry.show()
+    entry.card = card("running", "<b>new")
+    entry.update()
+    assert page.beneath == [{"text/html": "<b>new"}, NOTHING]
+
+
+def test_the_buttons_follow_the_state(page: Page) -> None:
+    entry = OnScreen(None, card("scheduled"), page)
+    entry.show()
+    buttons = with_buttons(entry)
+    assert page.beneath == [{"text/plain": "", "view": 3}]
+    for state, verbs in (("running", ["abort"]), ("stopping", []), ("aborted", ["retry"])):
+        entry.card = card(state)
+        entry.settled = state == "aborted"
+        entry.update()
+        assert buttons.offers == verbs
+    assert page.beneath == [{"text/plain": "", "view": 3}]  # one view for all of it
+    entry.update(again=True)
+    assert not buttons.closed
+
+
+def test_the_buttons_of_what_succeeded_go(page: Page) -> None:
+    entry = OnScreen(None, card("running"), page)
+    entry.show()
+    buttons = with_buttons(entry)
+    entry.card, entry.settled = card("succeeded"), True
+    entry.update()
+    assert page.beneath == [NOTHING]
+    assert not buttons.closed  # until the main thread has said so too
+    entry.update(again=True)
+    assert buttons.closed
+
+
+def test_a_retry_takes_the_place_of_what_failed(page: Page) -> None:
+    entry = OnScreen("old", card("failed"), page)
+    entry.show()
+    buttons = with_buttons(entry)
+    entry.settled = True
+    entry.become("new", card("scheduled", taskid=4))
+    entry.update()
+    assert (entry.future, entry.settled, buttons.taskid, buttons.offers) == ("new", False, 4, ["abort"])
+    assert len(page.outputs) == 2
+
+
+def test_what_has_succeeded_never_had_buttons(page: Page) -> None:
+    entry = OnScreen(None, card("succeeded"), page)
+    entry.show_buttons(lambda act, taskid, verbs: pytest.fail("no buttons are wanted"), str)
+    assert page.outputs == {}

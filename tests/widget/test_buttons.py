@@ -1,0 +1,138 @@
+"""The buttons' kernel side, with the comm that ipywidgets has where there is no kernel."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import ipykernel
+import pytest
+from ipykernel.comm.comm import BaseComm
+
+from taskfc_ext.errors import UnknownTask
+from taskfc_ext.widget.buttons import TaskButtons, keep_subshell
+
+
+class Said:
+    """Collects what is sent to the front end, and lets a test wait for the last word."""
+
+    def __init__(self, buttons: TaskButtons) -> None:
+        self.messages: list[dict[str, Any]] = []
+        self.last_word = threading.Event()
+        buttons.send = self  # the one way out
+
+    def __call__(self, content: dict[str, Any], buffers: object = None) -> None:
+        self.messages.append(content)
+        if "said" in content:
+            self.last_word.set()
+
+
+@pytest.fixture
+def buttons() -> Iterator[Any]:
+    made: list[TaskButtons] = []
+
+    def make(act: Any, farm: str = "default", offers: tuple[str, ...] = ("abort",)) -> tuple[TaskButtons, Said]:
+        made.append(TaskButtons(act, 12, farm=farm, offers=offers))
+        return made[-1], Said(made[-1])
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def click(buttons: TaskButtons, content: object) -> None:
+    buttons._handle_custom_msg(content, [])
+
+
+def answer(buttons: TaskButtons, said: Said, verb: str) -> list[dict[str, Any]]:
+    click(buttons, {"do": verb, "number": 1})
+    assert said.last_word.wait(20)
+    return said.messages
+
+
+def test_a_click_is_heard_at_once_and_answered(buttons: Any) -> None:
+    threads = []
+
+    def act(verb: str) -> str:
+        threads.append(threading.current_thread())
+        return f"did {verb}"
+
+    made, said = buttons(act)
+    assert answer(made, said, "abort") == [{"number": 1, "heard": True}, {"number": 1, "said": "did abort"}]
+    assert threads != [threading.current_thread()]  # the front end's messages go on meanwhile
+
+
+def test_an_error_is_told_in_one_line(buttons: Any) -> None:
+    def act(verb: str) -> str:
+        raise UnknownTask("task 12 has\nended already", taskid=12)
+
+    made, said = buttons(act)
+    assert answer(made, said, "abort")[-1]["said"] == "task 12 has ended already"
+
+
+def test_what_is_not_expected_is_told_too(buttons: Any) -> None:
+    def act(verb: str) -> str:
+        raise RuntimeError("odd")
+
+    made, said = buttons(act)
+    assert answer(made, said, "abort")[-1]["said"] == "RuntimeError: odd"
+
+
+def test_a_click_that_comes_too_late_does_nothing(buttons: Any) -> None:
+    made, said = buttons(lambda verb: pytest.fail("it is not offered"), offers=("retry",))
+    assert answer(made, said, "abort")[-1]["said"] == "too late to abort task 12"
+
+
+@pytest.mark.parametrize(
+    "content", [None, "abort", {}, {"do": "stop", "number": 1}, {"do": "abort"}, {"do": ["abort"], "number": 1}]
+)
+def test_what_is_no_click_is_not_answered(buttons: Any, content: object) -> None:
+    made, said = buttons(lambda verb: pytest.fail("this is no click"))
+    click(made, content)
+    assert said.messages == []
+
+
+def test_what_to_type_names_the_farm(buttons: Any) -> None:
+    assert buttons(str)[0].instead == "taskfc {verb} 12"
+    made, _ = buttons(str, farm="night")
+    assert made.instead == "taskfc {verb} 12 --name night"
+    made.belong_to(15)
+    assert (made.what, made.instead) == ("task 15", "taskfc {verb} 15 --name night")
+
+
+def test_who_cannot_show_buttons_shows_nothing(buttons: Any) -> None:
+    made, _ = buttons(str)
+    bundle = made.bundle()
+    assert (bundle.pop("text/plain"), bundle.pop("text/html")) == ("", "")
+    assert bundle == {
+        "application/vnd.jupyter.widget-view+json": {
+            "version_major": 2,
+            "version_minor": 0,
+            "model_id": made.model_id,
+        }
+    }
+
+
+class HookedComm:
+    def _reply_subshell_for(self, data: object, default: object) -> object:
+        return "the last speaker's"
+
+
+def test_the_front_ends_own_subshell_is_kept() -> None:
+    comm = HookedComm()
+    keep_subshell(comm)
+    assert comm._reply_subshell_for({}, "the front end's") == "the front end's"
+
+
+@pytest.mark.parametrize("comm", [object(), None])
+def test_an_ipykernel_without_that_hook_is_left_as_it_is(comm: object) -> None:
+    keep_subshell(comm)
+    assert not hasattr(comm, "_reply_subshell_for")
+
+
+def test_the_hook_is_where_this_ipykernel_has_it() -> None:
+    """If this fails, ipykernel has changed: see whether clicks are still heard while a cell runs (tests/browser)."""
+    if tuple(map(int, ipykernel.__version__.split(".")[:2])) < (7, 4):
+        pytest.skip("the hook came with ipykernel 7.4")
+    assert hasattr(BaseComm, "_reply_subshell_for")
