@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 MAX_LIVE = 50
 """Cards that are kept up to date at once; older ones keep the state and the time that they last showed."""
 
+MAX_BUTTONS = 500
+"""Cards whose buttons are taken away at the end; older ones are told nothing more."""
+
 SOON, SOON_AT_MOST = 0.2, 1.0
 """Seconds between two looks at a task that has not begun, for which nothing is sent: its begin is to be seen."""
 
@@ -73,6 +76,7 @@ class CardBoard:
         self._changed = threading.Condition()
         self._publishing = threading.Lock()  # what is newer must not be overtaken by what is older
         self._shown: list[OnScreen] = []
+        self._with_buttons: deque[OnScreen] = deque(maxlen=MAX_BUTTONS)
         self._thread: threading.Thread | None = None
         self._closed = False
         self._early: Any = None
@@ -87,7 +91,8 @@ class CardBoard:
         entry.begun = self._clock()
         entry.show()
         if self.is_live:
-            entry.show_buttons(self._make_buttons, lambda verb: self._act(entry, verb))
+            if entry.show_buttons(self._make_buttons, lambda verb: self._act(entry, verb)):
+                self._with_buttons.append(entry)
             if not settled:
                 self._follow(entry)
 
@@ -110,7 +115,7 @@ class CardBoard:
                 self._drop(entry)
 
     def close(self) -> None:
-        """End the thread; the cards stay as they are."""
+        """End the thread and take the buttons away; the cards stay as they are."""
         with self._changed:
             self._closed = True
             self._shown.clear()
@@ -118,6 +123,10 @@ class CardBoard:
             thread = self._thread
         if thread is not None:
             thread.join(timeout=2)  # it may be asking a controller that does not answer
+        with self._publishing:
+            for entry in list(self._with_buttons):
+                entry.retire()
+            self._with_buttons.clear()
 
     def update(self) -> float | None:
         """Update every card that is due; return when the next one will be, or `None` where there is none."""

@@ -17,6 +17,12 @@ from taskfc_ext.ipython.display import Bundle, Card, card_bundle
 NOTHING: Bundle = {"text/plain": "", "text/html": ""}
 """Takes the place of an output that is not there any more."""
 
+NO_BROKEN_BUTTONS = (
+    "<style>.jp-OutputArea-child:has(.taskfc-card) ~ .jp-OutputArea-child:has(> .lm-Panel.jp-OutputArea-output)"
+    ":not(:has(.taskfc-buttons)) { display: none }</style>"
+)
+"""JupyterLab tells of a widget that it has lost with its kernel; under a card that is no news of the task."""
+
 MAY_ABORT = ("waiting", "scheduled", "running")
 MAY_RETRY = ("failed", "aborted")
 
@@ -86,14 +92,16 @@ class OnScreen:
         self._send_card(update=False)
         self._send_beneath()
 
-    def show_buttons(self, make: MakeButtons, act: Callable[[str], str]) -> None:
-        """Publish the buttons of whoever may need them."""
+    def show_buttons(self, make: MakeButtons, act: Callable[[str], str]) -> bool:
+        """Publish the buttons of whoever may need them; return whether there are any."""
         verbs = offers(self.card)
         if not verbs or self.card.taskid is None:
-            return
+            return False
         self._buttons = make(act, self.card.taskid, verbs)
-        if self._buttons is not None:
-            self._publish(self._buttons.bundle(), display_id=self._buttons_id, update=False)
+        if self._buttons is None:
+            return False
+        self._publish(self._buttons.bundle(), display_id=self._buttons_id, update=False)
+        return True
 
     def update(self, *, again: bool = False) -> None:
         """Publish the card and what else has changed; `again`: also what has not."""
@@ -108,14 +116,16 @@ class OnScreen:
         if self._buttons is not None and card.taskid is not None:
             self._buttons.belong_to(card.taskid)
 
-    def close(self) -> None:
-        """Let go of the buttons; what is shown stays."""
+    def retire(self) -> None:
+        """Take the buttons away, for good: a front end shows an error where it finds a widget without its kernel."""
         buttons, self._buttons = self._buttons, None
         if buttons is not None:
+            self._publish(NOTHING, display_id=self._buttons_id, update=True)
             buttons.close()
 
     def _send_card(self, *, update: bool) -> None:
         bundle = card_bundle(self.card)
+        bundle["text/html"] += NO_BROKEN_BUTTONS
         self.size = len(bundle["text/html"])
         self._publish(bundle, display_id=self._id, update=update)
 
@@ -141,6 +151,7 @@ class OnScreen:
         if verbs != buttons.offers:
             buttons.offers = verbs
         if not verbs and self.settled:
-            self._publish(NOTHING, display_id=self._buttons_id, update=True)
-            if again:  # the main thread has told it too
-                self.close()
+            if again:  # the thread has told it before
+                self.retire()
+            else:
+                self._publish(NOTHING, display_id=self._buttons_id, update=True)

@@ -35,3 +35,59 @@ def test_abort_is_heard_while_the_kernel_is_blocked(lab: Lab, page: Page, tmp_pa
     expect(notebook.prompt(2)).to_have_text("[*]:")  # all that while no other code could run in the kernel
     unblocked.touch()
     notebook.ended(2)
+
+
+def test_where_a_click_is_not_heard_it_says_what_to_type(lab: Lab, page: Page, tmp_path: Path) -> None:
+    never, unblocked = tmp_path / "never", tmp_path / "unblocked"
+    lab.set("apputils-extension/kernels-settings", '{"commsOverSubshells": "disabled"}')
+    try:
+        task = WAITING.format(name="deaf", said="begun", gate=never)
+        notebook = lab.open(page, "deaf", LOAD, task, BLOCKING.format(gate=unblocked))
+        notebook.run(0, 1)
+        shows(notebook.card(1), "begun")
+        taskid = notebook.card(1).inner_text().split()[2]
+        notebook.start(2)
+        expect(notebook.prompt(2)).to_have_text("[*]:")
+        press(notebook.output(1), "Abort")
+        press(notebook.output(1), "Yes, abort")
+        shows(buttons(notebook.output(1)), f"taskfc abort {taskid}")
+        shows(notebook.card(1), "running")
+        unblocked.touch()
+        notebook.ended(2)
+        shows(notebook.card(1), "aborted")  # it is heard in the end
+    finally:
+        lab.set("apputils-extension/kernels-settings", "{}")
+
+
+def test_buttons_outlive_a_reload_and_are_gone_with_their_kernel(lab: Lab, page: Page) -> None:
+    notebook = lab.open(page, "gone", LOAD, "%%task wrong\nprint('tried')\n1 / 0")
+    notebook.run(0, 1)
+    shows(notebook.card(1), "ZeroDivisionError")
+    expect(buttons(notebook.output(1)).get_by_role("button", name="Retry")).to_be_visible(timeout=DEADLINE_MS)
+    notebook.command("docmanager:save")
+    expect(page.locator(".jp-mod-dirty")).to_have_count(0)
+    page.reload()
+    notebook.wait_for_kernel()
+    expect(buttons(notebook.output(1)).get_by_role("button", name="Retry")).to_be_visible(timeout=DEADLINE_MS)
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    notebook.wait_for_kernel()
+    page.reload()
+    notebook.wait_for_kernel()
+    shows(notebook.card(1), "ZeroDivisionError")
+    expect(buttons(notebook.output(1))).to_have_count(0)
+    assert "widget" not in notebook.output(1).inner_text()  # what can be seen; JupyterLab would tell of a lost one
+
+
+def test_the_keyboard_is_enough(lab: Lab, page: Page, tmp_path: Path) -> None:
+    task = WAITING.format(name="keys", said="begun", gate=tmp_path / "never")
+    notebook = lab.open(page, "keys", LOAD, task)
+    notebook.run(0, 1)
+    shows(notebook.card(1), "begun")
+    abort = buttons(notebook.output(1)).get_by_role("button", name="Abort", exact=True)
+    abort.focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Escape")
+    expect(abort).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")  # the yes has the focus
+    shows(notebook.card(1), "aborted")

@@ -144,7 +144,18 @@ def test_a_retry_takes_the_place_of_what_failed(page: Page) -> None:
     assert len(page.outputs) == 2
 
 
+def test_buttons_are_taken_away_once(page: Page) -> None:
+    entry = OnScreen(None, card("failed"), page)
+    entry.show()
+    buttons = with_buttons(entry)
+    entry.retire()
+    assert (buttons.closed, page.beneath) == (True, [NOTHING])
+    n_sent = page.n_sent
+    entry.retire()
+    assert page.n_sent == n_sent
+
+
 def test_what_has_succeeded_never_had_buttons(page: Page) -> None:
     entry = OnScreen(None, card("succeeded"), page)
-    entry.show_buttons(lambda act, taskid, verbs: pytest.fail("no buttons are wanted"), str)
+    assert not entry.show_buttons(lambda act, taskid, verbs: pytest.fail("no buttons are wanted"), str)
     assert page.outputs == {}

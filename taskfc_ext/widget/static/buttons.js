@@ -8,6 +8,8 @@ function render({ model, el }) {
   const row = document.createElement("div");
   row.className = "taskfc-buttons";
   row.setAttribute("role", "group");
+  // what is typed here is meant for these buttons: the front end takes Enter and Escape for its own shortcuts
+  row.addEventListener("keydown", (event) => event.stopPropagation());
   const choices = document.createElement("span");
   const status = document.createElement("span");
   status.className = "taskfc-buttons-status";
@@ -50,7 +52,9 @@ function render({ model, el }) {
     const yes = button(`Yes, ${verb}`, () => act(verb));
     const no = button("No", back);
     choices.replaceChildren(question, yes, no);
-    choices.onkeydown = (event) => event.key === "Escape" && back();
+    choices.onkeydown = (event) => {
+      if (event.key === "Escape") back();
+    };
     yes.focus();
   };
 
