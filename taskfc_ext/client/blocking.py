@@ -75,6 +75,12 @@ class BlockingTaskClient:
     def move(self, taskids: Task | Iterable[Task], priority: int) -> None:
         drive(self._client.move(taskids, priority))
 
+    def retry(self, task: Task) -> TaskFuture:
+        return drive(self._client.retry(task))
+
+    def resubmit(self, task: Task) -> dict[int, int]:
+        return drive(self._client.resubmit(task))
+
     def map(self, func: Callable[..., Any], *sequences: Iterable[Any]) -> list[Any]:
         return drive(self._client.map(func, *sequences))
 

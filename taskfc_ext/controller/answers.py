@@ -9,12 +9,15 @@ from typing import assert_never
 
 import msgspec
 
-from taskfc_ext.core.effects import SendCode, SendEnded, SendList, SendLog, SendRun
+from taskfc_ext.core.effects import Recall, SendCode, SendEnded, SendList, SendLog, SendRun
 from taskfc_ext.core.endings import rows_of
+from taskfc_ext.core.events import Recalled
+from taskfc_ext.core.resubmit import dependants_of
 from taskfc_ext.core.task_state import LIVE, end_state
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.protocol.client_messages import Ended, Reply, TaskInfo
 from taskfc_ext.protocol.payloads import Payload, decode_failure
+from taskfc_ext.protocol.records import Submitted
 from taskfc_ext.protocol.worker_messages import Code, Run
 
 LOOK_BACK = 20_000
@@ -63,6 +66,23 @@ class Answers:
                 return [Reply(seq, next(texts, ""))]
             case _:
                 assert_never(message)
+
+    def recalled(self, recall: Recall) -> Recalled:
+        """Return what the store holds of the task that is to run again, and of those that failed because of it."""
+        failed_with: dict[int, int] = {}
+        for record, rows in self._store.ended(recall.dependants):
+            for row in rows:
+                value = record.values[row]
+                parent = decode_failure(value).parent if isinstance(value, bytes) and value else None
+                if parent is not None:  # else it was cleared in this very turn
+                    failed_with[record.ids[row]] = parent
+        batches: dict[int, tuple[Submitted, list[int]]] = {}
+        for taskid in (recall.request.taskid, *dependants_of(recall.roots, failed_with)):
+            batch = self._store.batch_of(taskid)
+            batches.setdefault(batch.first, (batch, []))[1].append(taskid)
+        return Recalled(
+            recall.session, recall.request, tuple((batch, tuple(taskids)) for batch, taskids in batches.values())
+        )
 
     def _values(self, taskids: tuple[int, ...]) -> dict[int, Payload]:
         return {record.ids[row]: record.values[row] for record, rows in self._store.ended(taskids) for row in rows}
@@ -125,6 +145,7 @@ class Answers:
             elapsed=record.seconds[row],
             owner=batch.owner,
             message=message,
+            retry_of=batch.retry_of[record.ids[row] - batch.first] if batch.retry_of else None,
         )
 
 

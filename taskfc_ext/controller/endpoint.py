@@ -38,6 +38,7 @@ MESSAGES: dict[type[said.Message], tuple[Role, str]] = {
     said.Abort: (Role.CLIENT, "remote_abort"),
     said.Hold: (Role.CLIENT, "remote_hold"),
     said.Move: (Role.CLIENT, "remote_move"),
+    said.Retry: (Role.CLIENT, "remote_retry"),
     said.GetResults: (Role.VIEWER, "remote_get_task_result"),
     said.Barrier: (Role.VIEWER, "remote_barrier"),
     said.Unwait: (Role.VIEWER, "remote_unwait"),
@@ -193,6 +194,7 @@ class FCTaskControllerFromTaskController:
     remote_define = _hand_over
     remote_hold = _hand_over
     remote_move = _hand_over
+    remote_retry = _hand_over
     remote_unwait = _hand_over
     remote_list_tasks = _hand_over
     remote_get_log = _hand_over

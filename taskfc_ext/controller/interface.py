@@ -73,6 +73,10 @@ class IFCTaskController(Protocol):
         """Give tasks another priority."""
         ...
 
+    def remote_retry(self, session: Session, message: said.Retry, now: Now) -> Effects:
+        """Run a finished task again, as a new one."""
+        ...
+
     def remote_unwait(self, session: Session, message: said.Unwait, now: Now) -> Effects:
         """Forget an open barrier."""
         ...

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from taskfc_ext.core.events import SUPERVISOR, SupervisorPeer
-from taskfc_ext.protocol.client_messages import ControllerMessage, TaskInfo
+from taskfc_ext.protocol.client_messages import ControllerMessage, Retry, TaskInfo
 from taskfc_ext.protocol.ids import Session, WorkerId
 from taskfc_ext.protocol.records import Record
 from taskfc_ext.protocol.supervisor_messages import ToSupervisor
@@ -78,7 +78,19 @@ class SupervisorSend(NamedTuple):
     peer: SupervisorPeer = SUPERVISOR
 
 
-Send = ClientSend | WorkerSend | SupervisorSend
+class Recall(NamedTuple):
+    """Read the task that `request` names from the store, and which of `dependants` failed because of `roots`: of it.
+
+    What is found is handed in as a `Recalled`, after the commit and before anything else.
+    """
+
+    session: Session
+    request: Retry
+    roots: tuple[int, ...]
+    dependants: tuple[int, ...]
+
+
+Send = ClientSend | WorkerSend | SupervisorSend | Recall
 
 
 class Effects(Struct, frozen=True):

@@ -28,7 +28,7 @@ from taskfc_ext.ipython.values import (
     variable,
 )
 
-LATER_VERBS = frozenset(("retry", "debug", "widget"))
+LATER_VERBS = frozenset(("debug", "widget"))
 LATER_OPTIONS = frozenset(("--everywhere",))
 """What is reserved, and answered with "this version does not have it" instead of being taken for a typing error."""
 
@@ -82,6 +82,12 @@ WAIT_MORE = (
 )
 
 
+RETRY_MORE = (
+    "Each runs again as a new task, with the code, arguments and options of the old one, whatever that ended in; its "
+    "name then means the new one, also the variable of that name here. The value is the new future, or a list of them."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Verb:
     """One verb: what it makes, what it says of itself, what it takes, and what else its help tells."""
@@ -106,6 +112,9 @@ VERBS: dict[str, Verb] = {
         requests.Wait, "wait until tasks have ended, raise if any failed", (_tasks(False), _ALL, _TIMEOUT), WAIT_MORE
     ),
     "abort": Verb(requests.Abort, "drop queued tasks, stop running ones", (_tasks(True),)),
+    "retry": Verb(
+        requests.Retry, "run finished tasks again, with those that failed because of them", (_tasks(True),), RETRY_MORE
+    ),
     "hold": Verb(requests.Hold, "keep queued tasks from the workers until they are released", (_tasks(True),)),
     "release": Verb(requests.Release, "let held tasks go on", (_tasks(True),)),
     "move": Verb(

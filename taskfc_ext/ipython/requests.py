@@ -90,6 +90,13 @@ class Abort:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """Run finished tasks again, as new ones."""
+
+    tasks: Selection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
     """Keep tasks from being given to workers."""
 
@@ -200,6 +207,7 @@ Request = (
     | Pull
     | Wait
     | Abort
+    | Retry
     | Hold
     | Release
     | Move

@@ -111,6 +111,15 @@ class Move(Request, frozen=True, kw_only=True):
     priority: Priority
 
 
+class Retry(Request, frozen=True, kw_only=True):
+    """Run a finished task again as a new one, and with it those that failed because of it.
+
+    Answered by a list of (old id, new id) when the new ones are in the store, that of `taskid` first.
+    """
+
+    taskid: IdField
+
+
 class GetResults(Request, frozen=True, kw_only=True):
     """Answered by `Reply([unfinished ids])`; results come as `Ended` before it, and, with `watch`, later."""
 
@@ -191,6 +200,7 @@ ClientMessage = (
     | Abort
     | Hold
     | Move
+    | Retry
     | GetResults
     | Barrier
     | Unwait
@@ -305,7 +315,7 @@ class TaskInfo(Struct, frozen=True, kw_only=True):
     """One task as lists show it. `elapsed` is the run time of the attempt that runs, or of the last one, in seconds.
 
     `priority` is that of an unfinished task now; of a finished one, that under which it was submitted.
-    `progress`: of an attempt that runs and has reported it.
+    `progress`: of an attempt that runs and has reported it. `retry_of`: the task that this one was a retry of.
     """
 
     taskid: int
@@ -325,6 +335,7 @@ class TaskInfo(Struct, frozen=True, kw_only=True):
     owner: str = ""
     message: str = ""
     progress: TaskProgress | None = None
+    retry_of: int | None = None
 
 
 class WorkerInfo(Struct, frozen=True, kw_only=True):

@@ -42,6 +42,7 @@ EXAMPLES: dict[type, said.Message] = {
     said.QueueStatus: said.QueueStatus(seq=1),
     said.Hold: said.Hold(seq=1, taskids=(0,)),
     said.Move: said.Move(seq=1, taskids=(0,), priority=1),
+    said.Retry: said.Retry(seq=1, taskid=0),
     said.Clear: said.Clear(seq=1),
     said.ListTasks: said.ListTasks(seq=1),
     said.GetLog: said.GetLog(seq=1, taskid=0),

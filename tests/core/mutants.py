@@ -243,7 +243,7 @@ MUTANTS = (
         "`cancel` stops what a worker already holds",
     ),
     Mutant(
-        "requests.py",
+        "endings.py",
         "    required = record.inputs if record.after_any else",
         "    required = () if record.after_any else",
         "a task waits for ever for the input that there will never be",
