@@ -96,8 +96,8 @@ def _submitted(farm: Farm, record: Submitted) -> list[Task]:
         farm.children.setdefault(parent, []).append(range(record.first, record.first + len(tasks)))
     if record.name is not None:
         farm.names[record.name] = tasks[-1].taskid
-    if not record.retry_of:  # else the answer is that of the whole retry
-        farm.session(record.session).remember(Accepted(record.seq, record.first))
+    # what a retry is answered with follows, in its `Retried`
+    farm.session(record.session).remember(Accepted(record.seq, record.first))
     return [] if unmet else tasks
 
 

@@ -325,6 +325,17 @@ def test_retries_are_known_after_a_restart():
     assert pairs(talk.retry(1)) == [[1, 2]]
 
 
+def test_what_was_cleared_is_no_longer_known_as_retried():
+    talk = Conversation(workers=1)
+    failed(talk)
+    talk.retry(0)
+    talk.ask(Clear, taskids=(0,))
+    assert talk.farm.retried == {}
+    talk.finish(0)
+    talk.restart(alive=[0])
+    assert pairs(talk.retry(1)) == [[1, 2]]
+
+
 def test_an_answer_names_no_submission():
     talk = Conversation(workers=1)
     failed(talk)
