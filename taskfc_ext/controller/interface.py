@@ -89,6 +89,10 @@ class IFCTaskController(Protocol):
         """Answer with what a task has printed."""
         ...
 
+    def remote_get_submission(self, session: Session, message: said.GetSubmission, now: Now) -> Effects:
+        """Answer with what a task was submitted as."""
+        ...
+
     def remote_get_workers(self, session: Session, message: said.GetWorkers, now: Now) -> Effects:
         """Answer with the workers."""
         ...

@@ -23,6 +23,7 @@ from taskfc_ext.core.effects import (
     SendList,
     SendLog,
     SendRun,
+    SendSubmission,
     SupervisorSend,
     WorkerSend,
 )
@@ -285,7 +286,7 @@ class Controller:
                 client = self._client_identity.get(session)
                 if client is None:
                     return  # it asks again when it is back
-                if isinstance(message, SendEnded | SendList | SendLog):
+                if isinstance(message, SendEnded | SendList | SendLog | SendSubmission):
                     for completed in self._answers.complete_for_client(message):
                         self._to_clients.add(client, completed)
                 else:

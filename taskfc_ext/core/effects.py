@@ -41,6 +41,13 @@ class SendLog(NamedTuple):
     taskid: int
 
 
+class SendSubmission(NamedTuple):
+    """The answer to a `GetSubmission`."""
+
+    seq: int
+    taskid: int
+
+
 class SendCode(NamedTuple):
     """The `Code` under this digest."""
 
@@ -54,7 +61,7 @@ class SendRun(NamedTuple):
     inputs: tuple[int, ...]
 
 
-ToClient = ControllerMessage | SendEnded | SendList | SendLog
+ToClient = ControllerMessage | SendEnded | SendList | SendLog | SendSubmission
 
 
 class ClientSend(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from taskfc_ext.core.attempts import ask_all_again, retire_surplus
-from taskfc_ext.core.effects import SendEnded, SendList, SendLog, Step
+from taskfc_ext.core.effects import SendEnded, SendList, SendLog, SendSubmission, Step
 from taskfc_ext.core.endings import Endings, commit, fail_if_doomed
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.farm import Answer, ClientSession, Farm, OpenBarrier, Worker
@@ -19,6 +19,7 @@ from taskfc_ext.protocol.client_messages import (
     GetClientName,
     GetLog,
     GetResults,
+    GetSubmission,
     GetWorkers,
     Hold,
     ListTasks,
@@ -44,7 +45,7 @@ from taskfc_ext.protocol.records import AbortAsked, Cleared, Held, Moved, StopAs
 from taskfc_ext.protocol.spec import Spec
 from taskfc_ext.protocol.supervisor_messages import Shutdown
 
-_READS = (GetResults, QueueStatus, ListTasks, GetLog, GetClientName, GetWorkers, Ping)
+_READS = (GetResults, QueueStatus, ListTasks, GetLog, GetSubmission, GetClientName, GetWorkers, Ping)
 """Requests that change nothing: a repeat is answered anew, with what is true then."""
 
 
@@ -96,6 +97,11 @@ def _answer(farm: Farm, step: Step, client: ClientSession, message: Request, now
             return None
         case GetLog():
             return _log(farm, step, client, message)
+        case GetSubmission():
+            if not farm.knows(message.taskid):
+                return farm.unknown(seq, [message.taskid])
+            step.to_client(client.session, SendSubmission(seq, message.taskid))
+            return None
         case GetClientName():
             return Reply(seq, client.label or client.session)
         case GetWorkers():

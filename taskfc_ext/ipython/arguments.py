@@ -28,7 +28,7 @@ from taskfc_ext.ipython.values import (
     variable,
 )
 
-LATER_VERBS = frozenset(("debug", "widget"))
+LATER_VERBS = frozenset(("widget",))
 LATER_OPTIONS = frozenset(("--everywhere",))
 """What is reserved, and answered with "this version does not have it" instead of being taken for a typing error."""
 
@@ -88,6 +88,12 @@ RETRY_MORE = (
 )
 
 
+DEBUG_MORE = (
+    "The task runs in this process, with the arguments, names and inputs that were recorded when it was submitted; its "
+    "time limit and its conditions on workers do not apply. Where it does not raise here, the value is its result."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Verb:
     """One verb: what it makes, what it says of itself, what it takes, and what else its help tells."""
@@ -114,6 +120,12 @@ VERBS: dict[str, Verb] = {
     "abort": Verb(requests.Abort, "drop queued tasks, stop running ones", (_tasks(True),)),
     "retry": Verb(
         requests.Retry, "run finished tasks again, with those that failed because of them", (_tasks(True),), RETRY_MORE
+    ),
+    "debug": Verb(
+        requests.Debug,
+        "run a task again here, and enter the debugger where it raises",
+        (_tasks(True), _flag("--no-debugger", "only show the traceback; `%%debug` then opens the debugger")),
+        DEBUG_MORE,
     ),
     "hold": Verb(requests.Hold, "keep queued tasks from the workers until they are released", (_tasks(True),)),
     "release": Verb(requests.Release, "let held tasks go on", (_tasks(True),)),

@@ -97,6 +97,14 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Debug:
+    """Run a task again in the notebook's process, and enter the debugger where it raises."""
+
+    tasks: Selection
+    no_debugger: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
     """Keep tasks from being given to workers."""
 
@@ -208,6 +216,7 @@ Request = (
     | Wait
     | Abort
     | Retry
+    | Debug
     | Hold
     | Release
     | Move

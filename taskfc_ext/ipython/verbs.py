@@ -45,6 +45,10 @@ def answer(notebook: Notebook, request: Request) -> Any:
             _abort(notebook, tasks)
         case requests.Retry():
             return retry(notebook, request)
+        case requests.Debug():
+            from taskfc_ext.ipython.debugging import debug  # what it needs is needed by nothing else
+
+            return debug(notebook, request)
         case requests.Hold(tasks=tasks):
             _hold(notebook, tasks)
         case requests.Release(tasks=tasks):

@@ -171,6 +171,12 @@ class GetLog(Request, frozen=True, kw_only=True):
     taskid: IdField
 
 
+class GetSubmission(Request, frozen=True, kw_only=True):
+    """Answered by the `SubmittedTask`, if the inputs of the task are there."""
+
+    taskid: IdField
+
+
 class GetClientName(Request, frozen=True):
     """Answered by the name under which the controller knows this client."""
 
@@ -209,6 +215,7 @@ ClientMessage = (
     | Clear
     | ListTasks
     | GetLog
+    | GetSubmission
     | GetClientName
     | GetWorkers
     | Scale
@@ -336,6 +343,17 @@ class TaskInfo(Struct, frozen=True, kw_only=True):
     message: str = ""
     progress: TaskProgress | None = None
     retry_of: int | None = None
+
+
+class SubmittedTask(Struct, frozen=True, kw_only=True):
+    """What a task was submitted as. `code`: what `spec.code` is the digest of. `inputs`: the results that it takes."""
+
+    taskid: int
+    name: str | None
+    spec: Spec
+    code: Payload
+    body: Payload
+    inputs: tuple[Payload, ...] = ()
 
 
 class WorkerInfo(Struct, frozen=True, kw_only=True):

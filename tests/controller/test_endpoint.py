@@ -46,6 +46,7 @@ EXAMPLES: dict[type, said.Message] = {
     said.Clear: said.Clear(seq=1),
     said.ListTasks: said.ListTasks(seq=1),
     said.GetLog: said.GetLog(seq=1, taskid=0),
+    said.GetSubmission: said.GetSubmission(seq=1, taskid=0),
     said.GetClientName: said.GetClientName(seq=1),
     said.GetWorkers: said.GetWorkers(seq=1),
     said.Scale: said.Scale(seq=1, n=1),

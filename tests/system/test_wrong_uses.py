@@ -78,6 +78,8 @@ MAGICS = [
     ("%%task --recover numbers\n1", "--recover: 'numbers' holds a list, not a function that takes no arguments"),
     ("%%task --backoff 2\n1", "%%task: --backoff needs --retries; without it nothing is run again"),
     ("%task retry nosuch", "no task and no future named 'nosuch'; `%task status --all` lists the newest"),
+    ("%task debug 1-2", "%task debug: one task at a time"),
+    ("%task debug 999", "there is no task 999; `%task status --all` lists the newest"),
     ("%task retry", "%task retry: needs TASKS; see `%task help retry`"),
     ("%%task --everywhere\n1", "%%task: this version does not have --everywhere"),
     ("%%task --clear-before\n1", "%%task: --clear-before needs --keep; without it every cell has a fresh namespace"),
