@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from taskfc_ext.core.attempts import ask_all_again, retire_surplus
 from taskfc_ext.core.effects import SendEnded, SendList, SendLog, SendSubmission, Step
 from taskfc_ext.core.endings import Endings, commit, fail_if_doomed
@@ -296,8 +298,10 @@ def _list(farm: Farm, message: ListTasks, now: Now) -> SendList:
 def task_info(farm: Farm, task: Task, now: Now) -> TaskInfo:
     """Return a task that has not ended, as lists show it."""
     past = task.history
-    message = ""
-    if past is not None and past.refused:
+    message, left = "", _back_off_left(farm, task, now)
+    if left is not None and past is not None:
+        message = f"retry {past.retries} of {task.spec.retries} in {math.ceil(left)} s"
+    elif past is not None and past.refused:
         message = "refused by " + ", ".join(f"worker {worker}" for worker in sorted(past.refused))
     elif task.taskid not in farm.held and farm.is_queued(task.taskid) and not farm.live_workers():
         message = "there is no worker"
@@ -318,7 +322,16 @@ def task_info(farm: Farm, task: Task, now: Now) -> TaskInfo:
         owner=task.batch.owner,
         message=message,
         retry_of=past.retry_of if past is not None else None,
+        not_before=None if left is None else now.wall + left,
     )
+
+
+def _back_off_left(farm: Farm, task: Task, now: Now) -> float | None:
+    """Return for how many seconds more the task waits before its next attempt; `None` where it does not."""
+    past = task.history
+    if past is None or past.not_before is None or not farm.is_queued(task.taskid):
+        return None
+    return max(0.0, past.not_before - now.mono)
 
 
 def _progress(farm: Farm, task: Task) -> TaskProgress | None:

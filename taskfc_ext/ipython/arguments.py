@@ -242,8 +242,10 @@ def parse_cell_line(line: str) -> Submission | requests.Help:
         for flag, given in (("--clear-before", submission.clear_before), ("--clear-after", submission.clear_after)):
             if given:
                 raise BadUsage(f"%%task: {flag} needs --keep; without it every cell has a fresh namespace")
-    if isinstance(submission, Submission) and submission.backoff and not submission.retries:
-        raise BadUsage("%%task: --backoff needs --retries; without it nothing is run again")
+    if isinstance(submission, Submission) and not submission.retries:
+        for flag, needs in (("--backoff", submission.backoff), ("--retry-on", submission.retry_on)):
+            if needs:
+                raise BadUsage(f"%%task: {flag} needs --retries; without it nothing is run again")
     return submission
 
 

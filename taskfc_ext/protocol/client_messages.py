@@ -323,6 +323,7 @@ class TaskInfo(Struct, frozen=True, kw_only=True):
 
     `priority` is that of an unfinished task now; of a finished one, that under which it was submitted.
     `progress`: of an attempt that runs and has reported it. `retry_of`: the task that this one was a retry of.
+    `not_before`: wall-clock time until which a failed task waits for its next attempt.
     """
 
     taskid: int
@@ -343,6 +344,7 @@ class TaskInfo(Struct, frozen=True, kw_only=True):
     message: str = ""
     progress: TaskProgress | None = None
     retry_of: int | None = None
+    not_before: float | None = None
 
 
 class SubmittedTask(Struct, frozen=True, kw_only=True):

@@ -71,7 +71,10 @@ MAGICS = [
     ("%%task --retires 2\n1", "%%task: no option --retires; did you mean --retries?"),
     ("%%task --timeout -1\n1", "%%task: --timeout: a number of seconds above 0, not '-1'"),
     ("%%task --after nosuch\n1", "no task and no future named 'nosuch'; `%task status --all` lists the newest"),
-    ("%%task --retry-on OsError\n1", "--retry-on: 'OsError' is no exception type here; did you mean OSError?"),
+    (
+        "%%task --retries 2 --retry-on OsError\n1",
+        "--retry-on: 'OsError' is no exception type here; did you mean OSError?",
+    ),
     ("%%task --depend 'gpu =='\n1", "%%task: --depend: 'gpu ==' is no Python expression: invalid syntax"),
     ("%%task --depend propertys\n1", "--depend: unknown name 'propertys'; did you mean properties?"),
     ("%%task --recover nosuch\n1", "--recover: unknown name 'nosuch'"),
