@@ -273,9 +273,9 @@ def _retry(arguments: argparse.Namespace) -> int:
     new_ids: dict[int, int] = {}
     errors: list[TaskFCError] = []
     with _attached(arguments.name) as client:
-        for taskid in _taskids(client, arguments.tasks):
+        for taskid in sorted(_taskids(client, arguments.tasks)):
             if taskid in new_ids:
-                continue  # it came along with what it depends on
+                continue  # it came along with what it depends on, whose id is smaller
             try:
                 new_ids.update(client.resubmit(taskid))
             except (RequestRefused, UnknownTask) as error:

@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 from taskfc_ext.errors import RequestRefused, UnknownTask
 from taskfc_ext.ipython.notebook import Notebook, is_future, is_one, named, said
 from taskfc_ext.ipython.requests import BadUsage, Retry
+from taskfc_ext.text import plural
 
 if TYPE_CHECKING:
     from taskfc_ext.client.future import TaskFuture
+
+_MOST_LINES = 10
+"""Lines that are said, however long the range that was typed."""
 
 
 def retry(notebook: Notebook, request: Retry) -> TaskFuture | list[TaskFuture]:
@@ -21,18 +25,23 @@ def retry(notebook: Notebook, request: Retry) -> TaskFuture | list[TaskFuture]:
     client = notebook.session.client()
     taskids = list(dict.fromkeys(notebook.taskids(request.tasks)))
     new_ids: dict[int, int] = {}
-    for taskid in taskids:
+    told: list[str] = []
+    for taskid in sorted(taskids):
         if taskid in new_ids:
-            continue  # it came along with what it depends on
+            continue  # it came along with what it depends on, whose id is smaller
         try:
             pairs = client.resubmit(taskid)
         except (RequestRefused, UnknownTask) as error:
             if len(taskids) == 1:
                 raise BadUsage(said(error)) from None
-            notebook.say(said(error))
-            continue
-        new_ids.update(pairs)
-        notebook.say(_told(taskid, pairs))
+            told.append(said(error))
+        else:
+            new_ids.update(pairs)
+            told.append(_told(taskid, pairs))
+    for line in told[:_MOST_LINES]:
+        notebook.say(line)
+    if len(told) > _MOST_LINES:
+        notebook.say(f"... {plural(len(told) - _MOST_LINES, 'line')} more; {plural(len(new_ids), 'task')} run again")
     _rebind(notebook, new_ids)
     futures = [client.future(new_ids[taskid]) for taskid in taskids if taskid in new_ids]
     return futures[0] if len(futures) == 1 and is_one(request.tasks) else futures
@@ -43,7 +52,7 @@ def _told(taskid: int, pairs: dict[int, int]) -> str:
     old = [dependant for dependant in pairs if dependant != taskid]
     if not old:
         return text
-    if len(old) > 10:
+    if len(old) > _MOST_LINES:
         return f"{text} (with its {len(old):,} dependants)"
     new = ", ".join(str(pairs[dependant]) for dependant in old)
     return f"{text} (with its {named(old, 'dependant')} as {new})"

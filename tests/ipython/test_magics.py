@@ -313,14 +313,14 @@ def test_retry_runs_tasks_again_and_names_mean_the_new_ones(
     assert "retry of 0" in shell.texts()[-1]
     farm.succeed(2)
     capsys.readouterr()
-    several = shell.run("%task retry 0-1,3,fit")
+    several = shell.run("%task retry fit,0-1,3")
     assert capsys.readouterr().out.splitlines()[:3] == [
         "task 0 runs again as task 4 (with its dependant 1 as 5)",
-        "task 3 has not ended; abort it first",
         "task 2 runs again as task 6",
+        "task 3 has not ended; abort it first",
     ]
-    assert [future.taskid for future in several] == [4, 5, 6]
-    assert [asked[1] for asked in farm.asked if asked[0] == "retry"] == [0, 0, 3, 2]
+    assert [future.taskid for future in several] == [6, 4, 5]
+    assert [asked[1] for asked in farm.asked if asked[0] == "retry"] == [0, 0, 2, 3]
     assert shell.ns["fit"].taskid == 6
 
 
@@ -337,6 +337,12 @@ def test_a_line_for_many_dependants_is_short(shell: Any, farm: Any, capsys: pyte
     capsys.readouterr()
     assert shell.run("%task retry 0").taskid == 12
     assert capsys.readouterr().out.splitlines()[0] == "task 0 runs again as task 12 (with its 11 dependants)"
+    for i in range(24):
+        farm.set(i, state="failed", reason="error")
+    capsys.readouterr()
+    assert len(shell.run("%task retry 0-11")) == 12
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[9:11] == ["task 9 runs again as task 33", "... 2 lines more; 12 tasks run again"]
 
 
 def test_a_line_for_many_tasks_is_short(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:
