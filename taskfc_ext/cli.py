@@ -24,11 +24,21 @@ from taskfc_ext.client.launch import LocalFarm
 from taskfc_ext.client.start import Controller, restart, start, stop
 from taskfc_ext.drivers.connection_file import read_connection
 from taskfc_ext.drivers.paths import farm_paths, known_farms
-from taskfc_ext.errors import ControllerLost, ControllerUnavailable, FarmError, TaskFCError, UnknownTask
+from taskfc_ext.errors import (
+    ControllerLost,
+    ControllerUnavailable,
+    FarmError,
+    RequestRefused,
+    ResultExpired,
+    TaskFCError,
+    UnknownTask,
+)
 from taskfc_ext.protocol.client_messages import TaskInfo
 from taskfc_ext.protocol.ids import MAX_IDS
 from taskfc_ext.text import format_seconds, one_line, percent, plain_text, plural, table
 
+_MOST_ERRORS = 5
+"""Errors that are told one by one, however long the range that was typed."""
 _SEE = "see them with: taskfc tasks"
 STATES = ("waiting", "scheduled", "running", "succeeded", "failed", "aborted")
 
@@ -84,6 +94,8 @@ def _parser() -> argparse.ArgumentParser:
     command = add("log", _log, "print what a task has printed so far")
     command.add_argument("task", metavar="TASK")
     command = add("abort", _abort, "abort tasks, queued or running")
+    command.add_argument("tasks", nargs="+", metavar="TASK")
+    command = add("retry", _retry, "run finished tasks again, with those that failed because of them")
     command.add_argument("tasks", nargs="+", metavar="TASK")
     command = add("clear", _clear, "forget finished tasks and their results")
     command.add_argument("tasks", nargs="*", metavar="TASK", help="only these (default: all that are finished)")
@@ -206,6 +218,7 @@ def _task_row(task: TaskInfo) -> list[str]:
         state += f" ({task.reason})"
     if task.progress is not None and task.progress.total:
         state += f" {percent(task.progress.done, task.progress.total)} %"
+    retried = "" if task.retry_of is None else f"retry of {task.retry_of}"
     return [
         str(task.taskid),
         one_line(task.name),
@@ -214,7 +227,7 @@ def _task_row(task: TaskInfo) -> list[str]:
         str(task.attempts),
         "" if task.elapsed is None else format_seconds(task.elapsed),
         one_line(task.label),
-        one_line(task.message),
+        one_line("; ".join(filter(None, (retried, task.message)))),
     ]
 
 
@@ -254,6 +267,29 @@ def _abort(arguments: argparse.Namespace) -> int:
         what = "no task" if len(unknown) == 1 else "none of the tasks"
         _complain(UnknownTask(f"there is {what} {shown}", hint=_SEE))
     return 1 if errors or unknown else 0
+
+
+def _retry(arguments: argparse.Namespace) -> int:
+    new_ids: dict[int, int] = {}
+    errors: list[TaskFCError] = []
+    with _attached(arguments.name) as client:
+        for taskid in sorted(_taskids(client, arguments.tasks)):
+            if taskid in new_ids:
+                continue  # it came along with what it depends on, whose id is smaller
+            try:
+                new_ids.update(client.resubmit(taskid))
+            except (RequestRefused, UnknownTask) as error:
+                errors.append(error)
+    if arguments.json:
+        _print_json({"retried": [{"taskid": new, "retry_of": old} for old, new in new_ids.items()]})
+    else:
+        for old, new in new_ids.items():
+            print(f"task {old} runs again as task {new}")
+    for refused in errors[:_MOST_ERRORS]:
+        _complain(refused)
+    if len(errors) > _MOST_ERRORS:
+        _complain(UnknownTask(f"and {len(errors) - _MOST_ERRORS:,} more cannot run again"))
+    return 1 if errors else 0
 
 
 def _clear(arguments: argparse.Namespace) -> int:
@@ -379,7 +415,7 @@ def _print_json(value: object) -> None:
 def _complain(error: BaseException) -> None:
     message = error.message if isinstance(error, TaskFCError) else str(error) or type(error).__name__
     hint = error.hint if isinstance(error, TaskFCError) else ""
-    if hint and isinstance(error, UnknownTask):
+    if hint and isinstance(error, UnknownTask) and not isinstance(error, ResultExpired):
         hint = _SEE  # the controller's own hint is for Python
     print(f"taskfc: {one_line(message)}{f' ({one_line(hint)})' if hint else ''}", file=sys.stderr)
 

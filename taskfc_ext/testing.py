@@ -28,6 +28,7 @@ from taskfc_ext.protocol.client_messages import (
     Move,
     Refused,
     Reply,
+    Retry,
     Stop,
     Stopping,
     Submit,
@@ -146,7 +147,7 @@ class FakeController:
         if answers is None:
             answers = self._answer(peer, message)
         self._send(peer, answers)
-        if isinstance(message, Submit) and self.running:
+        if isinstance(message, Submit | Retry) and self.running:
             self._run_waiting()
         with self._changed:
             self.received.append(message)
@@ -170,6 +171,8 @@ class FakeController:
                 return self._abort(message)
             case Hold() | Move():
                 return [self._steer(message)]
+            case Retry():
+                return [self._retry(message)]
             case Stop():
                 return [Reply(message.seq), Stopping()]
             case _:
@@ -229,6 +232,17 @@ class FakeController:
             text = f"not among the unfinished tasks: {wrong[0]}"
             return Refused(message.seq, ErrorKind.UNKNOWN_TASKS, text, value={"taskids": wrong})
         return Reply(message.seq, [] if isinstance(message, Hold) else None)
+
+    def _retry(self, message: Retry) -> Reply | Refused:
+        taskid = message.taskid
+        if taskid not in self.store.tasks:
+            text = f"there is no task {taskid}"
+            return Refused(message.seq, ErrorKind.UNKNOWN_TASK, text, value={"taskids": [taskid]})
+        if taskid not in self.store.ended:
+            return Refused(message.seq, ErrorKind.NOT_ALLOWED, f"task {taskid} has not ended", "abort it first")
+        new = len(self.store.tasks)
+        self.store.tasks[new] = self.store.tasks[taskid]
+        return Reply(message.seq, [[taskid, new]])
 
     def _run_waiting(self) -> None:
         for taskid in sorted(set(self.store.tasks) - set(self.store.ended)):

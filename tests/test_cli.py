@@ -207,6 +207,39 @@ def test_abort_does_what_it_can(taskfc: Taskfc, client: BlockingTaskClient) -> N
     client.barrier(future.taskid)
 
 
+def test_retry_runs_tasks_again(taskfc: Taskfc, client: BlockingTaskClient) -> None:
+    failed = client.submit(int, "x")
+    dependant = client.with_options(after=failed).submit(abs, -1)
+    assert failed.exception(20)
+    assert dependant.exception(20)
+    old = f"{failed.taskid}-{dependant.taskid}"
+    answer = taskfc("retry", old, "--json")
+    first, second = answer.json["retried"]
+    assert [first["retry_of"], second["retry_of"]] == [failed.taskid, dependant.taskid]
+    client.barrier([first["taskid"], second["taskid"]])
+    assert f"retry of {failed.taskid}" in taskfc("tasks", str(first["taskid"])).out
+    taskid = first["taskid"]
+    new = [taskid + 2, taskid + 3]
+    assert taskfc("retry", str(taskid)).out.splitlines() == [
+        f"task {taskid} runs again as task {new[0]}",
+        f"task {second['taskid']} runs again as task {new[1]}",
+    ]
+    client.barrier(new)
+
+
+def test_retry_says_what_cannot_run_again(taskfc: Taskfc, client: BlockingTaskClient) -> None:
+    future = client.submit(run_for_ever)
+    client.flush()
+    answer = taskfc("retry", f"{future.taskid}", "990000-990007")
+    told = answer.err.splitlines()
+    assert (answer.code, answer.out, len(told)) == (1, "", 6)
+    assert told[0].endswith("so it cannot run again (abort it first)")
+    assert told[1] == "taskfc: there is no task 990000 (see them with: taskfc tasks)"
+    assert told[5] == "taskfc: and 4 more cannot run again"
+    future.abort()
+    client.barrier(future.taskid)
+
+
 def test_clear_forgets_finished_tasks(taskfc: Taskfc, client: BlockingTaskClient) -> None:
     taskids = [client.run(StringTask("1")) for _ in range(3)]
     client.barrier(taskids)

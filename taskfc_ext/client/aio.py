@@ -29,6 +29,7 @@ from taskfc_ext.protocol.client_messages import (
     Clear,
     Hold,
     Move,
+    Retry,
 )
 from taskfc_ext.protocol.ids import MAX_IDS
 from taskfc_ext.tasks import BaseTask, Depend, MapTask, StringTask, check_names
@@ -165,6 +166,30 @@ class FCTaskClient(Steering):
         priority = check_priority(priority)
         for part in _parts(await self._ids(taskids)):
             await self._ask(Move, taskids=part, priority=priority)
+
+    async def retry(self, task: Task) -> TaskFuture:
+        """Run a finished task again, as a new task of the same name and arguments; return the new one's future.
+
+        Tasks that failed because of it, directly or through others, are submitted again as well and depend on the new
+        ones; `list_tasks` tells by `retry_of` which is which, and `resubmit` does so at once.
+
+        Args:
+            task: one, by id or future, whatever it ended in, whosever it was.
+
+        Raises:
+            TypeError: neither an id nor a future.
+            RequestRefused: it has not ended; abort it first.
+            UnknownTask: there is no such task, or it was cleared (an IndexError).
+            ResultExpired: a result that it takes was cleared (an IndexError).
+        """
+        ids = await self.resubmit(task)
+        return await self.future(next(iter(ids.values())))
+
+    async def resubmit(self, task: Task) -> dict[int, int]:
+        """Do what `retry` does; return old id -> new id of the task, and then of those that failed because of it."""
+        (taskid,) = await self._ids((task,))
+        pairs: list[tuple[int, int]] = await self._ask(Retry, taskid=taskid)
+        return dict(pairs)
 
     async def map(self, func: Callable[..., Any], *sequences: Iterable[Any]) -> list[Any]:
         """Apply `func` to the items of `sequences`, one task an item, load balanced; return the list of results.

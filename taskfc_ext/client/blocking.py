@@ -16,7 +16,7 @@ from taskfc_ext.client.future import TaskFuture
 from taskfc_ext.client.mapper import Mapper, ParallelFunction
 from taskfc_ext.client.options import Task, TaskOptions
 from taskfc_ext.client.waiting import drive
-from taskfc_ext.protocol.client_messages import TaskInfo, WorkerInfo
+from taskfc_ext.protocol.client_messages import SubmittedTask, TaskInfo, WorkerInfo
 from taskfc_ext.tasks import BaseTask, Depend
 
 C = TypeVar("C", bound=type)
@@ -74,6 +74,12 @@ class BlockingTaskClient:
 
     def move(self, taskids: Task | Iterable[Task], priority: int) -> None:
         drive(self._client.move(taskids, priority))
+
+    def retry(self, task: Task) -> TaskFuture:
+        return drive(self._client.retry(task))
+
+    def resubmit(self, task: Task) -> dict[int, int]:
+        return drive(self._client.resubmit(task))
 
     def map(self, func: Callable[..., Any], *sequences: Iterable[Any]) -> list[Any]:
         return drive(self._client.map(func, *sequences))
@@ -149,6 +155,9 @@ class BlockingTaskClient:
 
     def log(self, taskid: int) -> str:
         return drive(self._client.log(taskid))
+
+    def submission(self, taskid: int) -> SubmittedTask:
+        return drive(self._client.submission(taskid))
 
     def workers(self) -> list[WorkerInfo]:
         return drive(self._client.workers())

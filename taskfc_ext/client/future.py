@@ -21,7 +21,7 @@ from taskfc_ext.client.callbacks import CallbackThread
 from taskfc_ext.client.outcome import Facts, FactsRow, Raised, load, names_of
 from taskfc_ext.client.template import Template
 from taskfc_ext.client.waiting import check_may_block
-from taskfc_ext.errors import TaskAborted
+from taskfc_ext.errors import RequestRefused, TaskAborted, UnknownTask
 from taskfc_ext.protocol.client_messages import TaskProgress
 from taskfc_ext.protocol.payloads import Payload, Reason
 from taskfc_ext.serialize import SourceResult
@@ -269,6 +269,21 @@ class TaskFuture(concurrent.futures.Future[Any]):
             UnknownTask: it has ended already.
         """
         self._template.owner.abort(self)
+
+    def retry(self) -> TaskFuture:
+        """Run the task again when it has ended: as a new task, whose future this returns. See `client.retry`.
+
+        Raises:
+            RequestRefused: it has not ended; abort it first.
+            UnknownTask: it was cleared, or never accepted.
+            ResultExpired: a result that it takes was cleared.
+        """
+        if self.done() and not self.accepted:
+            raise UnknownTask(f"{self!r} was never accepted", hint="submit it anew")
+        if not self.accepted:
+            raise RequestRefused(f"{self!r} has not ended", hint="abort it first")
+        again: TaskFuture = self._template.owner.retry(self)
+        return again
 
     @property
     def holds_its_exception(self) -> bool:

@@ -21,7 +21,7 @@ from taskfc_ext.client.waiting import check_may_block
 from taskfc_ext.client.withdraw import Withdrawal
 from taskfc_ext.errors import ControllerLost, ControllerUnavailable, UnknownTask
 from taskfc_ext.protocol import codec
-from taskfc_ext.protocol.client_messages import GetLog, ListTasks, Request, Stop, TaskInfo, Unwait
+from taskfc_ext.protocol.client_messages import GetLog, ListTasks, Request, Retry, Stop, TaskInfo, Unwait
 
 ANSWER_WITHIN = 10.0
 """Seconds that `cancel` and a future's questions wait for an answer; a controller that died is back in one."""
@@ -132,6 +132,13 @@ class RemoteController:
     def abort(self, future: TaskFuture) -> None:
         """Stop `future`'s task, started or not."""
         self._withdraw(future, cancelling=False)
+
+    def retry(self, future: TaskFuture) -> TaskFuture:
+        """Run `future`'s finished task again; return the new one's future."""
+        pairs = value_of(self._within(self.call(Retry, taskid=future.taskid)))
+        template = Template(self, None, label=future.label, name=future.name)
+        again: TaskFuture = self._within(self.follow(template, pairs[0][1]))
+        return again
 
     def describe(self, taskid: int) -> TaskInfo:
         """Return what lists show of a task."""

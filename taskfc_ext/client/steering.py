@@ -15,12 +15,14 @@ from taskfc_ext.errors import ControllerStopped, UnknownTask
 from taskfc_ext.protocol.client_messages import (
     GetClientName,
     GetLog,
+    GetSubmission,
     GetWorkers,
     ListTasks,
     QueueStatus,
     Request,
     Scale,
     Spin,
+    SubmittedTask,
     TaskInfo,
     WorkerInfo,
 )
@@ -94,6 +96,15 @@ class Steering:
             UnknownTask: there is no such task.
         """
         return str(await self._ask(GetLog, ahead=True, taskid=checked_id(taskid)))
+
+    async def submission(self, taskid: int) -> SubmittedTask:
+        """Return what a task was submitted as: its options, and code, arguments and inputs pickled.
+
+        Raises:
+            UnknownTask: there is no such task.
+            ResultExpired: a result that it takes is not there: it was cleared, or its task did not succeed.
+        """
+        return msgspec.convert(await self._ask(GetSubmission, ahead=True, taskid=checked_id(taskid)), SubmittedTask)
 
     async def workers(self) -> list[WorkerInfo]:
         """Return the workers and what they do."""

@@ -9,12 +9,16 @@ from typing import assert_never
 
 import msgspec
 
-from taskfc_ext.core.effects import SendCode, SendEnded, SendList, SendLog, SendRun
+from taskfc_ext.core.effects import Recall, SendCode, SendEnded, SendList, SendLog, SendRun, SendSubmission
 from taskfc_ext.core.endings import rows_of
+from taskfc_ext.core.events import Recalled
+from taskfc_ext.core.resubmit import dependants_of
 from taskfc_ext.core.task_state import LIVE, end_state
 from taskfc_ext.drivers.store import Store
-from taskfc_ext.protocol.client_messages import Ended, Reply, TaskInfo
+from taskfc_ext.protocol.client_messages import Ended, ErrorKind, Refused, Reply, SubmittedTask, TaskInfo
+from taskfc_ext.protocol.ids import MAX_FRAME
 from taskfc_ext.protocol.payloads import Payload, decode_failure
+from taskfc_ext.protocol.records import Submitted
 from taskfc_ext.protocol.worker_messages import Code, Run
 
 LOOK_BACK = 20_000
@@ -24,6 +28,10 @@ _SMALL = 2**20
 """Bytes of a code that is kept in memory, for the next worker that needs it."""
 
 _N_SMALL = 64
+
+
+_MOST_AT_ONCE = MAX_FRAME - 2**20
+"""Bytes of one answer: a frame less what stands around them."""
 
 
 class Answers:
@@ -51,7 +59,9 @@ class Answers:
             case _:
                 assert_never(message)
 
-    def complete_for_client(self, message: SendEnded | SendList | SendLog) -> list[Ended | Reply]:
+    def complete_for_client(
+        self, message: SendEnded | SendList | SendLog | SendSubmission
+    ) -> list[Ended | Reply | Refused]:
         """Return the messages that `message` stands for."""
         match message:
             case SendEnded(ids):
@@ -61,8 +71,53 @@ class Answers:
             case SendLog(seq, taskid):
                 texts = (record.outputs.get(taskid, "") for record, _ in self._store.ended([taskid]))
                 return [Reply(seq, next(texts, ""))]
+            case SendSubmission():
+                return [self._submission(message)]
             case _:
                 assert_never(message)
+
+    def recalled(self, recall: Recall) -> Recalled:
+        """Return what the store holds of the task that is to run again, and of those that failed because of it."""
+        failed_with: dict[int, int] = {}
+        for record, rows in self._store.ended(recall.dependants):
+            for row in rows:
+                value = record.values[row]
+                parent = decode_failure(value).parent if isinstance(value, bytes) and value else None
+                if parent is not None:  # else it was cleared in this very turn
+                    failed_with[record.ids[row]] = parent
+        batches: dict[int, tuple[Submitted, list[int]]] = {}
+        for taskid in (recall.request.taskid, *dependants_of(recall.roots, failed_with)):
+            batch = self._store.batch_of(taskid)
+            batches.setdefault(batch.first, (batch, []))[1].append(taskid)
+        return Recalled(
+            recall.session, recall.request, tuple((batch, tuple(taskids)) for batch, taskids in batches.values())
+        )
+
+    def _submission(self, message: SendSubmission) -> Reply | Refused:
+        taskid = message.taskid
+        batch = self._store.batch_of(taskid)
+        inputs: dict[int, Payload] = {}
+        for record, rows in self._store.ended(batch.inputs):
+            inputs |= {record.ids[row]: record.values[row] for row in rows if not record.reasons[row]}
+        for parent in batch.inputs:
+            if parent not in inputs or not self._is_known(parent):
+                why = "has not succeeded" if self._is_known(parent) else "was cleared"
+                text = f"task {taskid} takes the result of task {parent}, which {why}"
+                return Refused(message.seq, ErrorKind.RESULT_EXPIRED, text, value={"taskids": [parent]})
+        submission = SubmittedTask(
+            taskid=taskid,
+            name=batch.name,
+            spec=batch.spec,
+            code=self._code(batch.spec.code),
+            body=batch.bodies[taskid - batch.first],
+            inputs=tuple(inputs[parent] for parent in batch.inputs),
+        )
+        payloads = (submission.code, submission.body, *submission.inputs)
+        size = sum(len(payload) for payload in payloads if isinstance(payload, bytes))
+        if size > _MOST_AT_ONCE:
+            text = f"task {taskid} was submitted with {size:,} bytes; {_MOST_AT_ONCE:,} can be sent at once"
+            return Refused(message.seq, ErrorKind.TOO_MUCH, text)
+        return Reply(message.seq, submission)
 
     def _values(self, taskids: tuple[int, ...]) -> dict[int, Payload]:
         return {record.ids[row]: record.values[row] for record, rows in self._store.ended(taskids) for row in rows}
@@ -125,6 +180,7 @@ class Answers:
             elapsed=record.seconds[row],
             owner=batch.owner,
             message=message,
+            retry_of=batch.retry_of[record.ids[row] - batch.first] if batch.retry_of else None,
         )
 
 

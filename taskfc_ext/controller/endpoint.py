@@ -38,6 +38,7 @@ MESSAGES: dict[type[said.Message], tuple[Role, str]] = {
     said.Abort: (Role.CLIENT, "remote_abort"),
     said.Hold: (Role.CLIENT, "remote_hold"),
     said.Move: (Role.CLIENT, "remote_move"),
+    said.Retry: (Role.CLIENT, "remote_retry"),
     said.GetResults: (Role.VIEWER, "remote_get_task_result"),
     said.Barrier: (Role.VIEWER, "remote_barrier"),
     said.Unwait: (Role.VIEWER, "remote_unwait"),
@@ -46,6 +47,7 @@ MESSAGES: dict[type[said.Message], tuple[Role, str]] = {
     said.Clear: (Role.CLIENT, "remote_clear"),
     said.ListTasks: (Role.VIEWER, "remote_list_tasks"),
     said.GetLog: (Role.VIEWER, "remote_get_log"),
+    said.GetSubmission: (Role.CLIENT, "remote_get_submission"),
     said.GetClientName: (Role.VIEWER, "remote_get_client_name"),
     said.GetWorkers: (Role.VIEWER, "remote_get_workers"),
     said.Scale: (Role.CLIENT, "remote_scale"),
@@ -193,9 +195,11 @@ class FCTaskControllerFromTaskController:
     remote_define = _hand_over
     remote_hold = _hand_over
     remote_move = _hand_over
+    remote_retry = _hand_over
     remote_unwait = _hand_over
     remote_list_tasks = _hand_over
     remote_get_log = _hand_over
+    remote_get_submission = _hand_over
     remote_get_workers = _hand_over
     remote_scale = _hand_over
     remote_stop = _hand_over

@@ -73,6 +73,10 @@ class IFCTaskController(Protocol):
         """Give tasks another priority."""
         ...
 
+    def remote_retry(self, session: Session, message: said.Retry, now: Now) -> Effects:
+        """Run a finished task again, as a new one."""
+        ...
+
     def remote_unwait(self, session: Session, message: said.Unwait, now: Now) -> Effects:
         """Forget an open barrier."""
         ...
@@ -83,6 +87,10 @@ class IFCTaskController(Protocol):
 
     def remote_get_log(self, session: Session, message: said.GetLog, now: Now) -> Effects:
         """Answer with what a task has printed."""
+        ...
+
+    def remote_get_submission(self, session: Session, message: said.GetSubmission, now: Now) -> Effects:
+        """Answer with what a task was submitted as."""
         ...
 
     def remote_get_workers(self, session: Session, message: said.GetWorkers, now: Now) -> Effects:

@@ -16,11 +16,14 @@ from taskfc_ext.controller.outbox import Outbox
 from taskfc_ext.core.effects import (
     ClientSend,
     Effects,
+    Recall,
+    Send,
     SendCode,
     SendEnded,
     SendList,
     SendLog,
     SendRun,
+    SendSubmission,
     SupervisorSend,
     WorkerSend,
 )
@@ -277,13 +280,13 @@ class Controller:
         if self._to_clients.gone:
             self._drop_clients(_now())
 
-    def _send(self, send: ClientSend | WorkerSend | SupervisorSend) -> None:
+    def _send(self, send: Send) -> None:
         match send:
             case ClientSend(session, message):
                 client = self._client_identity.get(session)
                 if client is None:
                     return  # it asks again when it is back
-                if isinstance(message, SendEnded | SendList | SendLog):
+                if isinstance(message, SendEnded | SendList | SendLog | SendSubmission):
                     for completed in self._answers.complete_for_client(message):
                         self._to_clients.add(client, completed)
                 else:
@@ -297,6 +300,9 @@ class Controller:
                     self._to_workers.add(identity, whole)
             case SupervisorSend(message):
                 self._supervisor.send(codec.encode([message]))
+            case Recall():
+                # what this leads to is committed in the next turn, which comes at once
+                self._take(self._scheduler.handle(self._answers.recalled(send), _now()))
 
     def _drop_workers(self) -> None:
         """Forget connections of workers that are gone; the supervisor tells what that means for their tasks."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from taskfc_ext.core.events import SUPERVISOR, SupervisorPeer
-from taskfc_ext.protocol.client_messages import ControllerMessage, TaskInfo
+from taskfc_ext.protocol.client_messages import ControllerMessage, Retry, TaskInfo
 from taskfc_ext.protocol.ids import Session, WorkerId
 from taskfc_ext.protocol.records import Record
 from taskfc_ext.protocol.supervisor_messages import ToSupervisor
@@ -41,6 +41,13 @@ class SendLog(NamedTuple):
     taskid: int
 
 
+class SendSubmission(NamedTuple):
+    """The answer to a `GetSubmission`."""
+
+    seq: int
+    taskid: int
+
+
 class SendCode(NamedTuple):
     """The `Code` under this digest."""
 
@@ -54,7 +61,7 @@ class SendRun(NamedTuple):
     inputs: tuple[int, ...]
 
 
-ToClient = ControllerMessage | SendEnded | SendList | SendLog
+ToClient = ControllerMessage | SendEnded | SendList | SendLog | SendSubmission
 
 
 class ClientSend(NamedTuple):
@@ -78,7 +85,19 @@ class SupervisorSend(NamedTuple):
     peer: SupervisorPeer = SUPERVISOR
 
 
-Send = ClientSend | WorkerSend | SupervisorSend
+class Recall(NamedTuple):
+    """Read the task that `request` names from the store, and which of `dependants` failed because of `roots`: of it.
+
+    What is found is handed in as a `Recalled`, after the commit and before anything else.
+    """
+
+    session: Session
+    request: Retry
+    roots: tuple[int, ...]
+    dependants: tuple[int, ...]
+
+
+Send = ClientSend | WorkerSend | SupervisorSend | Recall
 
 
 class Effects(Struct, frozen=True):

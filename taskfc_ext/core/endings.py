@@ -15,7 +15,7 @@ from taskfc_ext.core.retry import Verdict, after_failure, backoff_before
 from taskfc_ext.core.task_state import Task
 from taskfc_ext.protocol.client_messages import Ended, Reply
 from taskfc_ext.protocol.payloads import Failure, Payload, Reason, encode_failure
-from taskfc_ext.protocol.records import Record, Requeued, Why
+from taskfc_ext.protocol.records import Record, Requeued, Submitted, Why
 
 
 def commit(farm: Farm, step: Step, record: Record) -> list[Task]:
@@ -186,6 +186,20 @@ def rows_of(record: Ended, rows: list[int]) -> Ended:
         seconds=tuple([record.seconds[row] for row in rows]),
         outputs={taskid: record.outputs[taskid] for taskid in ids if taskid in record.outputs},
     )
+
+
+def fail_if_doomed(farm: Farm, step: Step, record: Submitted, now: Now) -> None:
+    """End at once what comes after a task that has already failed."""
+    required = record.inputs if record.after_any else (*record.after, *record.inputs)
+    failed = next((parent for parent in required if farm.end_of(parent)), None)
+    if failed is None:
+        return
+    endings = Endings(farm, step, now)
+    for taskid in range(record.first, record.first + len(record.bodies)):
+        task = farm.tasks.get(taskid)
+        if task is not None:  # else it has fallen with what was submitted together with it
+            endings.fail(task, Reason.DEPENDENCY, dependency_failure(task, failed))
+    endings.settle()
 
 
 def dependency_failure(task: Task, parent: int) -> bytes:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple, NewType
 
-from taskfc_ext.protocol.client_messages import ClientMessage
+from taskfc_ext.protocol.client_messages import ClientMessage, Retry
 from taskfc_ext.protocol.ids import Session, WorkerId
+from taskfc_ext.protocol.records import Submitted
 from taskfc_ext.protocol.supervisor_messages import FromSupervisor
 from taskfc_ext.protocol.worker_messages import WorkerMessage
 
@@ -51,8 +52,16 @@ class PeerLost(NamedTuple):
     session: Session
 
 
+class Recalled(NamedTuple):
+    """What a `Recall` found in the store: submissions, oldest first, each with those of its tasks that run again."""
+
+    session: Session
+    request: Retry
+    batches: tuple[tuple[Submitted, tuple[int, ...]], ...]
+
+
 class Tick(NamedTuple):
     """Time has passed: at the latest when `Effects.wake_at` said."""
 
 
-Event = FromClient | FromWorker | FromParent | PeerLost | Tick
+Event = FromClient | FromWorker | FromParent | PeerLost | Recalled | Tick

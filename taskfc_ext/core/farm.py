@@ -12,7 +12,7 @@ from msgspec import Struct, field
 
 from taskfc_ext.core.queue import ReadyQueue
 from taskfc_ext.core.task_state import LIVE, TRANSITIONS, Cause, IllegalTransition, State, Task, end_state
-from taskfc_ext.protocol.client_messages import Accepted, Refused, Reply
+from taskfc_ext.protocol.client_messages import Accepted, ErrorKind, Refused, Reply
 from taskfc_ext.protocol.payloads import Reason
 from taskfc_ext.protocol.spec import Spec
 from taskfc_ext.protocol.supervisor_messages import Step as StopStep
@@ -131,6 +131,7 @@ class Farm:
         parked: tasks that some workers refused, by (-priority, who refused), in order.
         held: tasks that are kept from the workers until they are released; they stand in no queue.
         moved: task id -> its priority, where that is not the one of its submission.
+        retried: task id -> the task that it was last submitted again as.
         choosy: tasks that were refused, wherever they are now; some of them may have been forgiven since.
         to_check: tasks that were refused just now, and may have run out of workers to ask.
         mean_seconds: code digest -> smoothed run time of its attempts; absent until measured.
@@ -150,6 +151,7 @@ class Farm:
         self.parked: dict[tuple[int, frozenset[int]], OrderedDict[int, None]] = {}
         self.held: set[int] = set()
         self.moved: dict[int, int] = {}
+        self.retried: dict[int, int] = {}
         self.choosy: set[int] = set()
         self.to_check: set[int] = set()
         self.leases: dict[int, tuple[int, int]] = {}
@@ -236,15 +238,32 @@ class Farm:
         code = self.ended[taskid]
         return None if code == LIVE_CODE else _REASONS[code - 1]
 
+    def unknown(self, seq: int, taskids: list[int]) -> Refused:
+        """Return the answer to a request `seq` that names tasks which there are not."""
+        shown = ", ".join(str(taskid) for taskid in taskids[:5]) + (", ..." if len(taskids) > 5 else "")
+        plural = "tasks" if len(taskids) > 1 else "task"
+        hint = "it was cleared, or never was; queue_status(verbose=True) lists the ids there are"
+        return Refused(seq, ErrorKind.UNKNOWN_TASK, f"there is no {plural} {shown}", hint, {"taskids": taskids})
+
     def forget(self, taskids: Iterable[int]) -> None:
         """Clear finished tasks."""
         for taskid in taskids:
             self.counts[end_state(_REASONS[self.ended[taskid] - 1])] -= 1
             self.ended[taskid] = CLEARED_CODE
+            self.retried.pop(taskid, None)
 
     def finished_ids(self) -> list[int]:
         """Return the ids of all finished tasks that are not cleared."""
         return [taskid for taskid, code in enumerate(self.ended) if code not in (LIVE_CODE, CLEARED_CODE)]
+
+    def ids_ended_for(self, reason: Reason, first: int) -> tuple[int, ...]:
+        """Return the ids from `first` on of the tasks that ended for `reason`."""
+        code, found = _CODE_OF[reason], []
+        taskid = self.ended.find(code, max(0, first))
+        while taskid >= 0:
+            found.append(taskid)
+            taskid = self.ended.find(code, taskid + 1)
+        return tuple(found)
 
     def ids_in(self, state: State) -> list[int]:
         """Return the ids of all tasks in `state`."""

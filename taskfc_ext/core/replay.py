@@ -21,6 +21,7 @@ from taskfc_ext.protocol.records import (
     Moved,
     Record,
     Requeued,
+    Retried,
     StopAsked,
     Submitted,
     Why,
@@ -47,6 +48,9 @@ def apply(farm: Farm, record: Record) -> list[Task]:
             _held(farm, record)
         case Moved():
             _moved(farm, record)
+        case Retried():
+            farm.retried.update(record.pairs)
+            farm.session(record.session).remember(Reply(record.seq, [list(pair) for pair in record.pairs]))
         case Define():
             farm.codes.add(record.digest)
         case Began():
@@ -86,10 +90,13 @@ def _submitted(farm: Farm, record: Submitted) -> list[Task]:
         tasks.append(task)
         if unmet:
             task.past().unmet = unmet  # shared, and each parent knows the batch: n x m of each would fill the memory
+    for task, old in zip(tasks, record.retry_of, strict=False):  # most are no retries
+        task.past().retry_of = old
     for parent in unmet:
         farm.children.setdefault(parent, []).append(range(record.first, record.first + len(tasks)))
     if record.name is not None:
         farm.names[record.name] = tasks[-1].taskid
+    # what a retry is answered with follows, in its `Retried`
     farm.session(record.session).remember(Accepted(record.seq, record.first))
     return [] if unmet else tasks
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from taskfc_ext.core.attempts import ask_all_again, retire_surplus
-from taskfc_ext.core.effects import SendEnded, SendList, SendLog, Step
-from taskfc_ext.core.endings import Endings, commit, dependency_failure
+from taskfc_ext.core.effects import SendEnded, SendList, SendLog, SendSubmission, Step
+from taskfc_ext.core.endings import Endings, commit, fail_if_doomed
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.farm import Answer, ClientSession, Farm, OpenBarrier, Worker
+from taskfc_ext.core.resubmit import on_retry
 from taskfc_ext.core.stopping import stop_attempt
 from taskfc_ext.core.task_state import Cause, State, Task, end_state
 from taskfc_ext.protocol.client_messages import (
@@ -18,6 +21,7 @@ from taskfc_ext.protocol.client_messages import (
     GetClientName,
     GetLog,
     GetResults,
+    GetSubmission,
     GetWorkers,
     Hold,
     ListTasks,
@@ -27,6 +31,7 @@ from taskfc_ext.protocol.client_messages import (
     Refused,
     Reply,
     Request,
+    Retry,
     Scale,
     Spin,
     Stop,
@@ -38,12 +43,11 @@ from taskfc_ext.protocol.client_messages import (
     Unwait,
     WorkerInfo,
 )
-from taskfc_ext.protocol.payloads import Reason
 from taskfc_ext.protocol.records import AbortAsked, Cleared, Held, Moved, StopAsked, Submitted
 from taskfc_ext.protocol.spec import Spec
 from taskfc_ext.protocol.supervisor_messages import Shutdown
 
-_READS = (GetResults, QueueStatus, ListTasks, GetLog, GetClientName, GetWorkers, Ping)
+_READS = (GetResults, QueueStatus, ListTasks, GetLog, GetSubmission, GetClientName, GetWorkers, Ping)
 """Requests that change nothing: a repeat is answered anew, with what is true then."""
 
 
@@ -74,6 +78,8 @@ def _answer(farm: Farm, step: Step, client: ClientSession, message: Request, now
             return _steer(farm, step, client, Held(message.taskids, message.held, client.session, seq))
         case Move():
             return _steer(farm, step, client, Moved(message.taskids, message.priority, client.session, seq))
+        case Retry():
+            return on_retry(farm, step, client, message)
         case GetResults():
             return _get_results(farm, step, client, message)
         case Barrier():
@@ -93,6 +99,11 @@ def _answer(farm: Farm, step: Step, client: ClientSession, message: Request, now
             return None
         case GetLog():
             return _log(farm, step, client, message)
+        case GetSubmission():
+            if not farm.knows(message.taskid):
+                return farm.unknown(seq, [message.taskid])
+            step.to_client(client.session, SendSubmission(seq, message.taskid))
+            return None
         case GetClientName():
             return Reply(seq, client.label or client.session)
         case GetWorkers():
@@ -109,13 +120,6 @@ def _answer(farm: Farm, step: Step, client: ClientSession, message: Request, now
             raise AssertionError(f"a request that nobody answers: {message}")
 
 
-def _unknown(seq: int, taskids: list[int]) -> Refused:
-    shown = ", ".join(str(taskid) for taskid in taskids[:5]) + (", ..." if len(taskids) > 5 else "")
-    plural = "tasks" if len(taskids) > 1 else "task"
-    hint = "it was cleared, or never was; queue_status(verbose=True) lists the ids there are"
-    return Refused(seq, ErrorKind.UNKNOWN_TASK, f"there is no {plural} {shown}", hint, {"taskids": taskids})
-
-
 # submit
 
 
@@ -130,7 +134,7 @@ def _submit(farm: Farm, step: Step, client: ClientSession, message: Submit, now:
     if unknown:
         named = [ref for ref in unknown if ref is not None]
         return (
-            _unknown(message.seq, named)
+            farm.unknown(message.seq, named)
             if named
             else Refused(message.seq, ErrorKind.PROTOCOL, "a dependency that was not accepted")
         )
@@ -150,7 +154,7 @@ def _submit(farm: Farm, step: Step, client: ClientSession, message: Submit, now:
     ready = commit(farm, step, record)
     farm.enqueue(ready)
     step.to_client(client.session, Accepted(message.seq, record.first))
-    _fail_if_doomed(farm, step, record, now)
+    fail_if_doomed(farm, step, record, now)
     return None
 
 
@@ -173,19 +177,6 @@ def _resolve(farm: Farm, client: ClientSession, refs: tuple[TaskRef, ...]) -> li
     return taskids
 
 
-def _fail_if_doomed(farm: Farm, step: Step, record: Submitted, now: Now) -> None:
-    """End at once what comes after a task that has already failed."""
-    required = record.inputs if record.after_any else (*record.after, *record.inputs)
-    failed = next((parent for parent in required if farm.end_of(parent)), None)
-    if failed is None:
-        return
-    endings = Endings(farm, step, now)
-    for taskid in range(record.first, record.first + len(record.bodies)):
-        task = farm.tasks[taskid]
-        endings.fail(task, Reason.DEPENDENCY, dependency_failure(task, failed))
-    endings.settle()
-
-
 # abort, hold, move, results, barrier, clear
 
 
@@ -194,7 +185,7 @@ def _abort(farm: Farm, step: Step, client: ClientSession, message: Abort, now: N
     try:
         ended = farm.end_of(taskid)
     except KeyError:
-        return _unknown(message.seq, [taskid])
+        return farm.unknown(message.seq, [taskid])
     task = farm.tasks.get(taskid)
     if task is None or (task.history is not None and task.history.aborting):
         if message.queued_only:
@@ -229,7 +220,7 @@ def _steer(farm: Farm, step: Step, client: ClientSession, record: Held | Moved) 
 def _get_results(farm: Farm, step: Step, client: ClientSession, message: GetResults) -> Answer:
     unknown = [taskid for taskid in message.taskids if not farm.knows(taskid)]
     if unknown:
-        return _unknown(message.seq, unknown)
+        return farm.unknown(message.seq, unknown)
     unfinished = [taskid for taskid in message.taskids if taskid in farm.tasks]
     finished = tuple(taskid for taskid in message.taskids if taskid not in farm.tasks)
     if finished:
@@ -246,7 +237,7 @@ def _barrier(farm: Farm, client: ClientSession, message: Barrier) -> Answer | No
     # One that was cleared has ended. This may be the second copy of a request, from before it was cleared.
     unknown = [taskid for taskid in taskids if not 0 <= taskid < farm.next_id]
     if unknown:
-        return _unknown(message.seq, unknown)
+        return farm.unknown(message.seq, unknown)
     remaining = {taskid for taskid in taskids if taskid in farm.tasks}
     if not remaining:
         return Reply(message.seq)
@@ -307,8 +298,10 @@ def _list(farm: Farm, message: ListTasks, now: Now) -> SendList:
 def task_info(farm: Farm, task: Task, now: Now) -> TaskInfo:
     """Return a task that has not ended, as lists show it."""
     past = task.history
-    message = ""
-    if past is not None and past.refused:
+    message, left = "", _back_off_left(farm, task, now)
+    if left is not None and past is not None:
+        message = f"retry {past.retries} of {task.spec.retries} in {math.ceil(left)} s"
+    elif past is not None and past.refused:
         message = "refused by " + ", ".join(f"worker {worker}" for worker in sorted(past.refused))
     elif task.taskid not in farm.held and farm.is_queued(task.taskid) and not farm.live_workers():
         message = "there is no worker"
@@ -328,7 +321,17 @@ def task_info(farm: Farm, task: Task, now: Now) -> TaskInfo:
         elapsed=max(0.0, now.wall - task.started) if task.state is State.RUNNING else None,
         owner=task.batch.owner,
         message=message,
+        retry_of=past.retry_of if past is not None else None,
+        not_before=None if left is None else now.wall + left,
     )
+
+
+def _back_off_left(farm: Farm, task: Task, now: Now) -> float | None:
+    """Return for how many seconds more the task waits before its next attempt; `None` where it does not."""
+    past = task.history
+    if past is None or past.not_before is None or not farm.is_queued(task.taskid):
+        return None
+    return max(0.0, past.not_before - now.mono)
 
 
 def _progress(farm: Farm, task: Task) -> TaskProgress | None:
@@ -341,7 +344,7 @@ def _progress(farm: Farm, task: Task) -> TaskProgress | None:
 
 def _log(farm: Farm, step: Step, client: ClientSession, message: GetLog) -> Answer | None:
     if not farm.knows(message.taskid):
-        return _unknown(message.seq, [message.taskid])
+        return farm.unknown(message.seq, [message.taskid])
     task = farm.tasks.get(message.taskid)
     if task is None:
         step.to_client(client.session, SendLog(message.seq, message.taskid))

@@ -9,11 +9,11 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 
-from taskfc_ext.core import attempts, requests, stopping, workers
+from taskfc_ext.core import attempts, requests, resubmit, stopping, workers
 from taskfc_ext.core.dispatch import dispatch
 from taskfc_ext.core.effects import Effects, Step
 from taskfc_ext.core.endings import commit
-from taskfc_ext.core.events import Event, FromClient, FromParent, FromWorker, Now, PeerLost, Tick
+from taskfc_ext.core.events import Event, FromClient, FromParent, FromWorker, Now, PeerLost, Recalled, Tick
 from taskfc_ext.core.farm import Farm, Timer, TimerKind
 from taskfc_ext.core.replay import restore
 from taskfc_ext.protocol.client_messages import ClientMessage, Define, ErrorKind, Hello, Refused, Request, Stopping
@@ -68,6 +68,8 @@ class Scheduler:
                 self._from_parent(step, message, now)
             case PeerLost(session):
                 self._client_lost(session)
+            case Recalled():
+                resubmit.on_recalled(self.farm, step, event, now)
             case Tick():
                 self._tick(step, now)
         while self.farm.to_check:

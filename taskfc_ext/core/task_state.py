@@ -85,6 +85,7 @@ class History(Struct):
         unreachable_since: since when all live workers refuse it.
         aborting: an abort was accepted.
         output: what the running attempt has printed so far.
+        retry_of: the finished task that this one is again.
     """
 
     unmet: set[int] = set()
@@ -98,6 +99,7 @@ class History(Struct):
     unreachable_since: float | None = None
     aborting: bool = False
     output: str = ""
+    retry_of: int | None = None
 
 
 class Task(Struct, gc=False):

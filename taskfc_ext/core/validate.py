@@ -27,6 +27,7 @@ def validate(farm: Farm) -> None:
     _check_steered(farm)
     _check_dependencies(farm)
     _check_barriers(farm)
+    _check_retried(farm)
 
 
 def _check_tasks(farm: Farm) -> None:
@@ -112,3 +113,9 @@ def _check_barriers(farm: Farm) -> None:
     for barrier in farm.barriers.values():
         _check(bool(barrier.remaining), "an empty barrier is open")
         _check(barrier.remaining <= farm.tasks.keys(), "a barrier waits for a task that has ended")
+
+
+def _check_retried(farm: Farm) -> None:
+    for old, new in farm.retried.items():
+        _check(old < new < farm.next_id, f"task {old} was retried as {new}, which cannot be")
+        _check(farm.knows(old) and old not in farm.tasks, f"task {old} was retried, and has not ended or was cleared")

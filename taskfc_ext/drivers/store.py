@@ -28,6 +28,7 @@ from taskfc_ext.protocol.records import (
     Moved,
     Record,
     Requeued,
+    Retried,
     StopAsked,
     Submitted,
     decode_record,
@@ -53,6 +54,7 @@ _KINDS: Final[dict[type, int]] = {
     Define: 9,
     Held: 10,
     Moved: 11,
+    Retried: 12,
 }
 _SUBMITTED, _ENDED, _DEFINE = _KINDS[Submitted], _KINDS[Ended], _KINDS[Define]
 

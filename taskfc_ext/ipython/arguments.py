@@ -28,7 +28,7 @@ from taskfc_ext.ipython.values import (
     variable,
 )
 
-LATER_VERBS = frozenset(("retry", "debug", "widget"))
+LATER_VERBS = frozenset(("widget",))
 LATER_OPTIONS = frozenset(("--everywhere",))
 """What is reserved, and answered with "this version does not have it" instead of being taken for a typing error."""
 
@@ -82,6 +82,18 @@ WAIT_MORE = (
 )
 
 
+RETRY_MORE = (
+    "Each runs again as a new task, with the code, arguments and options of the old one, whatever that ended in; its "
+    "name then means the new one, also the variable of that name here. The value is the new future, or a list of them."
+)
+
+
+DEBUG_MORE = (
+    "The task runs in this process, with the arguments, names and inputs that were recorded when it was submitted; its "
+    "time limit and its conditions on workers do not apply. Where it does not raise here, the value is its result."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Verb:
     """One verb: what it makes, what it says of itself, what it takes, and what else its help tells."""
@@ -106,6 +118,15 @@ VERBS: dict[str, Verb] = {
         requests.Wait, "wait until tasks have ended, raise if any failed", (_tasks(False), _ALL, _TIMEOUT), WAIT_MORE
     ),
     "abort": Verb(requests.Abort, "drop queued tasks, stop running ones", (_tasks(True),)),
+    "retry": Verb(
+        requests.Retry, "run finished tasks again, with those that failed because of them", (_tasks(True),), RETRY_MORE
+    ),
+    "debug": Verb(
+        requests.Debug,
+        "run a task again here, and enter the debugger where it raises",
+        (_tasks(True), _flag("--no-debugger", "only show the traceback; `%%debug` then opens the debugger")),
+        DEBUG_MORE,
+    ),
     "hold": Verb(requests.Hold, "keep queued tasks from the workers until they are released", (_tasks(True),)),
     "release": Verb(requests.Release, "let held tasks go on", (_tasks(True),)),
     "move": Verb(
@@ -221,8 +242,10 @@ def parse_cell_line(line: str) -> Submission | requests.Help:
         for flag, given in (("--clear-before", submission.clear_before), ("--clear-after", submission.clear_after)):
             if given:
                 raise BadUsage(f"%%task: {flag} needs --keep; without it every cell has a fresh namespace")
-    if isinstance(submission, Submission) and submission.backoff and not submission.retries:
-        raise BadUsage("%%task: --backoff needs --retries; without it nothing is run again")
+    if isinstance(submission, Submission) and not submission.retries:
+        for flag, needs in (("--backoff", submission.backoff), ("--retry-on", submission.retry_on)):
+            if needs:
+                raise BadUsage(f"%%task: {flag} needs --retries; without it nothing is run again")
     return submission
 
 

@@ -246,7 +246,7 @@ def _task_row(task: TaskInfo) -> tuple[str, ...]:
         "" if task.elapsed is None else format_seconds(task.elapsed),
         str(task.attempts) if task.attempts > 1 else "",
         str(task.worker) if task.worker >= 0 else "",
-        shortened(one_line(task.message), 80),
+        shortened(one_line("; ".join(filter(None, (retried(task), task.message)))), 80),
     )
 
 
@@ -255,6 +255,11 @@ def _suffix(task: TaskInfo) -> str:
         return f" {percent(task.progress.done, task.progress.total)} %"
     why = why_in_state(task)
     return f" ({why})" if why else ""
+
+
+def retried(task: TaskInfo) -> str:
+    """Return which task this one is a retry of, in words; nothing for most."""
+    return "" if task.retry_of is None else f"retry of {task.retry_of}"
 
 
 def state_of(task: TaskInfo) -> str:

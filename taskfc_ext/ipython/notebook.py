@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from taskfc_ext.errors import TaskFCError, UnknownTask, UnknownTasks
+from taskfc_ext.errors import ResultExpired, TaskFCError, UnknownTask, UnknownTasks
 from taskfc_ext.ipython.arguments import did_you_mean
 from taskfc_ext.ipython.cards import CardBoard
 from taskfc_ext.ipython.display import Bundle
 from taskfc_ext.ipython.farms import Session
 from taskfc_ext.ipython.requests import BadUsage, Selection
-from taskfc_ext.text import one_line
+from taskfc_ext.text import one_line, plural
 
 if TYPE_CHECKING:
     from taskfc_ext.client.future import TaskFuture
@@ -137,9 +137,23 @@ def is_future(value: object) -> bool:
     return isinstance(value, concurrent.futures.Future) and hasattr(type(value), "taskid")
 
 
+def is_one(selection: Selection) -> bool:
+    """Tell whether `selection` names a single task, so that one value is meant and no list."""
+    return len(selection) == 1 and (isinstance(selection[0], str) or len(selection[0]) == 1)
+
+
+def named(taskids: Sequence[int], noun: str = "task") -> str:
+    """Return what several tasks are called in a line: "task 3", "tasks 3, 4", "40 tasks (3, 4, ...)"."""
+    shown = ", ".join(str(taskid) for taskid in taskids[:10])
+    if len(taskids) > 10:
+        return f"{plural(len(taskids), noun)} ({shown}, ...)"
+    return f"{noun if len(taskids) == 1 else f'{noun}s'} {shown}"
+
+
 def said(error: TaskFCError) -> str:
     """Return what an error says, with its hint, in one line."""
-    hint = SEE_TASKS if isinstance(error, UnknownTask | UnknownTasks) else error.hint
+    unknown = isinstance(error, UnknownTask | UnknownTasks) and not isinstance(error, ResultExpired)
+    hint = SEE_TASKS if unknown else error.hint
     return one_line("; ".join(filter(None, (error.message, hint))))
 
 

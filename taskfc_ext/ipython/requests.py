@@ -90,6 +90,21 @@ class Abort:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """Run finished tasks again, as new ones."""
+
+    tasks: Selection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Debug:
+    """Run a task again in the notebook's process, and enter the debugger where it raises."""
+
+    tasks: Selection
+    no_debugger: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
     """Keep tasks from being given to workers."""
 
@@ -200,6 +215,8 @@ Request = (
     | Pull
     | Wait
     | Abort
+    | Retry
+    | Debug
     | Hold
     | Release
     | Move

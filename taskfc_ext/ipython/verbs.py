@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from taskfc_ext.errors import UnknownTask, UnknownTasks
@@ -11,8 +11,9 @@ from taskfc_ext.ipython import requests
 from taskfc_ext.ipython.arguments import cell_help, line_help, verb_help
 from taskfc_ext.ipython.display import Table, farm_caption, tasks_table
 from taskfc_ext.ipython.history import history
-from taskfc_ext.ipython.notebook import FINISHED, MOST, SEE_TASKS, Notebook, said, waiting
+from taskfc_ext.ipython.notebook import FINISHED, MOST, SEE_TASKS, Notebook, is_one, named, said, waiting
 from taskfc_ext.ipython.requests import BadUsage, Request, Selection
+from taskfc_ext.ipython.retrying import retry
 from taskfc_ext.ipython.submitting import bind_out, submit_expression
 from taskfc_ext.ipython.waits import wait
 from taskfc_ext.protocol.client_messages import TaskInfo
@@ -42,6 +43,12 @@ def answer(notebook: Notebook, request: Request) -> Any:
             wait(notebook, request)
         case requests.Abort(tasks=tasks):
             _abort(notebook, tasks)
+        case requests.Retry():
+            return retry(notebook, request)
+        case requests.Debug():
+            from taskfc_ext.ipython.debugging import debug  # what it needs is needed by nothing else
+
+            return debug(notebook, request)
         case requests.Hold(tasks=tasks):
             _hold(notebook, tasks)
         case requests.Release(tasks=tasks):
@@ -124,11 +131,7 @@ def _result(notebook: Notebook, request: requests.Result) -> Any:
         values = [
             future.result(None if deadline is None else max(0.0, deadline - time.monotonic())) for future in futures
         ]
-    return values[0] if len(values) == 1 and _is_one(request.tasks) else values
-
-
-def _is_one(selection: Selection) -> bool:
-    return len(selection) == 1 and (isinstance(selection[0], str) or len(selection[0]) == 1)
+    return values[0] if len(values) == 1 and is_one(request.tasks) else values
 
 
 def _pull(notebook: Notebook, request: requests.Pull) -> None:
@@ -170,7 +173,7 @@ def _hold(notebook: Notebook, tasks: Selection) -> None:
     if given:
         one = len(given) == 1
         are, they, them = ("is", "it", "it") if one else ("are", "they", "them")
-        notebook.say(f"{_named(given)} {are} already with a worker: {they} cannot be held; abort {them} instead")
+        notebook.say(f"{named(given)} {are} already with a worker: {they} cannot be held; abort {them} instead")
 
 
 def _steer(notebook: Notebook, tasks: Selection, steer: Callable[[list[int]], Iterable[int] | None], done: str) -> None:
@@ -194,16 +197,9 @@ def _steer(notebook: Notebook, tasks: Selection, steer: Callable[[list[int]], It
     left_alone = set(left or ())
     steered = [taskid for taskid in taskids if taskid not in left_alone]
     if steered:
-        notebook.say(done.format(_named(steered)))
+        notebook.say(done.format(named(steered)))
     if gone:
-        notebook.say(f"{_named(gone)}: ended already, or never was; {SEE_TASKS}")
-
-
-def _named(taskids: Sequence[int]) -> str:
-    shown = ", ".join(str(taskid) for taskid in taskids[:10])
-    if len(taskids) > 10:
-        return f"{plural(len(taskids), 'task')} ({shown}, ...)"
-    return f"{'task' if len(taskids) == 1 else 'tasks'} {shown}"
+        notebook.say(f"{named(gone)}: ended already, or never was; {SEE_TASKS}")
 
 
 def _log(notebook: Notebook, tasks: Selection) -> None:

@@ -1,7 +1,8 @@
 """`%task wait`: it ends when the tasks have ended, and raises unless all have succeeded, so that a headless run fails.
 
 Without TASKS it also raises for what had failed before, as long as that is news: a task of this notebook, submitted
-since the extension was loaded, that no wait has raised for. A failure of last week does not stop today's run.
+since the extension was loaded, that no wait has raised for and that was not retried. A failure of last week does
+not stop today's run.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from taskfc_ext.errors import TaskFCError, TasksFailed
 from taskfc_ext.ipython.display import shortened
-from taskfc_ext.ipython.notebook import MOST, UNFINISHED, Notebook, WaitTimedOut, waiting
+from taskfc_ext.ipython.notebook import FINISHED, MOST, UNFINISHED, Notebook, WaitTimedOut, waiting
 from taskfc_ext.ipython.requests import Wait
 from taskfc_ext.protocol.client_messages import TaskInfo
 from taskfc_ext.text import one_line, plural
@@ -43,7 +44,7 @@ def wait(notebook: Notebook, request: Wait) -> None:
         # in this order: what ends between the two is in both
         unfinished = [task.taskid for task in notebook.owned(UNFINISHED, everybodys=request.all)]
         before = [task.taskid for task in notebook.owned(UNSUCCESSFUL, everybodys=False) if _is_news(notebook, task)]
-        taskids = sorted({*unfinished, *before})
+        taskids = sorted({*unfinished, *before} - (_retried(notebook) if before else set()))
     if not taskids:
         return
     client = notebook.session.client()
@@ -67,6 +68,12 @@ def wait(notebook: Notebook, request: Wait) -> None:
 
 def _is_news(notebook: Notebook, task: TaskInfo) -> bool:
     return task.submitted >= notebook.session.since and _key(notebook, task) not in notebook.session.told
+
+
+def _retried(notebook: Notebook) -> set[int]:
+    """Return the tasks that have run again, or do so now: how that ends is what counts."""
+    tasks = notebook.owned((*UNFINISHED, *FINISHED), everybodys=True)
+    return {task.retry_of for task in tasks if task.retry_of is not None}
 
 
 def _key(notebook: Notebook, task: TaskInfo) -> tuple[str, int, float]:

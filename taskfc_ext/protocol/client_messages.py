@@ -111,6 +111,15 @@ class Move(Request, frozen=True, kw_only=True):
     priority: Priority
 
 
+class Retry(Request, frozen=True, kw_only=True):
+    """Run a finished task again as a new one, and with it those that failed because of it.
+
+    Answered by a list of (old id, new id) when the new ones are in the store, that of `taskid` first.
+    """
+
+    taskid: IdField
+
+
 class GetResults(Request, frozen=True, kw_only=True):
     """Answered by `Reply([unfinished ids])`; results come as `Ended` before it, and, with `watch`, later."""
 
@@ -162,6 +171,12 @@ class GetLog(Request, frozen=True, kw_only=True):
     taskid: IdField
 
 
+class GetSubmission(Request, frozen=True, kw_only=True):
+    """Answered by the `SubmittedTask`, if the inputs of the task are there."""
+
+    taskid: IdField
+
+
 class GetClientName(Request, frozen=True):
     """Answered by the name under which the controller knows this client."""
 
@@ -191,6 +206,7 @@ ClientMessage = (
     | Abort
     | Hold
     | Move
+    | Retry
     | GetResults
     | Barrier
     | Unwait
@@ -199,6 +215,7 @@ ClientMessage = (
     | Clear
     | ListTasks
     | GetLog
+    | GetSubmission
     | GetClientName
     | GetWorkers
     | Scale
@@ -305,7 +322,8 @@ class TaskInfo(Struct, frozen=True, kw_only=True):
     """One task as lists show it. `elapsed` is the run time of the attempt that runs, or of the last one, in seconds.
 
     `priority` is that of an unfinished task now; of a finished one, that under which it was submitted.
-    `progress`: of an attempt that runs and has reported it.
+    `progress`: of an attempt that runs and has reported it. `retry_of`: the task that this one was a retry of.
+    `not_before`: wall-clock time until which a failed task waits for its next attempt.
     """
 
     taskid: int
@@ -325,6 +343,19 @@ class TaskInfo(Struct, frozen=True, kw_only=True):
     owner: str = ""
     message: str = ""
     progress: TaskProgress | None = None
+    retry_of: int | None = None
+    not_before: float | None = None
+
+
+class SubmittedTask(Struct, frozen=True, kw_only=True):
+    """What a task was submitted as. `code`: what `spec.code` is the digest of. `inputs`: the results that it takes."""
+
+    taskid: int
+    name: str | None
+    spec: Spec
+    code: Payload
+    body: Payload
+    inputs: tuple[Payload, ...] = ()
 
 
 class WorkerInfo(Struct, frozen=True, kw_only=True):

@@ -23,7 +23,10 @@ class Began(Message, frozen=True):
 
 
 class Submitted(Message, frozen=True, kw_only=True):
-    """A batch was accepted: task `first + i` has body `bodies[i]`. `after` and `inputs` are task ids by now."""
+    """A batch was accepted: task `first + i` has body `bodies[i]`. `after` and `inputs` are task ids by now.
+
+    `retry_of`: task `first + i` is `retry_of[i]` again; a `Retried` follows in the same transaction.
+    """
 
     first: int
     session: str
@@ -36,6 +39,7 @@ class Submitted(Message, frozen=True, kw_only=True):
     after: tuple[int, ...] = ()
     after_any: bool = False
     inputs: tuple[int, ...] = ()
+    retry_of: tuple[int, ...] = ()
 
 
 class Leased(Message, frozen=True):
@@ -97,13 +101,23 @@ class Moved(Message, frozen=True):
     seq: int
 
 
+class Retried(Message, frozen=True):
+    """These tasks, (old id, new id), were submitted again by one request."""
+
+    pairs: tuple[tuple[int, int], ...]
+    session: str
+    seq: int
+
+
 class StopAsked(Message, frozen=True):
     """The farm was stopped on purpose."""
 
     wall: float
 
 
-Record = Began | Submitted | Leased | Requeued | Ended | AbortAsked | Cleared | Held | Moved | StopAsked | Define
+Record = (
+    Began | Submitted | Leased | Requeued | Ended | AbortAsked | Cleared | Held | Moved | Retried | StopAsked | Define
+)
 
 _encoder = Encoder()
 _decoder: Decoder[Record] = Decoder(Record)

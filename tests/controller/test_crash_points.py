@@ -82,6 +82,17 @@ def inputs_were_there(farm: WireFarm) -> None:
     assert farm.inputs[2] == (b"value of y", b"value of x")
 
 
+def ask_retry(farm: WireFarm) -> None:
+    farm.retry = farm.bob.ask(said.Retry, taskid=0)
+
+
+def it_ran_again_once(farm: WireFarm) -> None:
+    assert farm.bob.answers[farm.retry] == Reply(farm.retry, [[0, 4], [2, 5], [3, 6]])
+    assert farm.inputs[5] == (b"value of fail, then work", b"value of x")
+    assert farm.scheduler.farm.retried == {0: 4, 2: 5, 3: 6}
+    assert farm.scheduler.farm.names == {"again": 4}
+
+
 SCRIPTS = {
     "a batch": Script(
         [lambda farm: farm.alice.submit(b"a", b"b", b"c"), lambda farm: farm.bob.submit(b"d")],
@@ -157,6 +168,20 @@ SCRIPTS = {
             lambda farm: [farm.alice.ask(said.Abort, taskid=taskid) for taskid in (0, 1)],
         ],
         {0: "aborted", 1: "aborted", 2: value(b"a"), 3: value(b"b")},
+    ),
+    "running again what has failed": Script(
+        [
+            lambda farm: (
+                farm.alice.submit(b"fail, then work", name="again"),
+                farm.alice.submit(b"x"),
+                farm.alice.submit(b"y", inputs=((1, 0), (2, 0))),
+                farm.alice.submit(b"z", after=((3, 0),)),
+            ),
+            ask_retry,
+        ],
+        {0: "error", 1: value(b"x"), 2: "dependency", 3: "dependency",
+         4: value(b"fail, then work"), 5: value(b"y"), 6: value(b"z")},
+        check=it_ran_again_once,
     ),
     "a barrier": Script(
         [lambda farm: farm.alice.submit(b"long", b"b"), ask_barrier, lambda farm: farm.alice.ask(said.Abort, taskid=0)],

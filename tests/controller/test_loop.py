@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from taskfc_ext.controller.loop import PROBE_AFTER, SupervisorLost
 from taskfc_ext.errors import StoreError
 from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol import codec
-from taskfc_ext.protocol.client_messages import Clear, ErrorKind, GetLog, ListTasks, Reply
+from taskfc_ext.protocol.client_messages import (
+    Clear,
+    ErrorKind,
+    GetLog,
+    GetSubmission,
+    ListTasks,
+    Refused,
+    Reply,
+    Retry,
+    SubmittedTask,
+)
 from taskfc_ext.protocol.payloads import Outcome
-from taskfc_ext.protocol.spec import OnLost
+from taskfc_ext.protocol.spec import Kind, OnLost, Spec
 from taskfc_ext.protocol.worker_messages import Finished, Ready, Run
 from tests.controller.wire import CODE, ERROR, WireFarm, WireWorker
 
@@ -245,3 +256,50 @@ def test_a_client_that_went_silently_is_found_out_by_a_probe(farm):
     farm.controller.turn()
     assert farm.alice.identity not in connections
     assert not farm.scheduler.farm.sessions[farm.alice.session].connected
+
+
+def submitted(farm: WireFarm, taskid: int) -> object:
+    """Ask what a task was submitted as; return the refusal where there is one."""
+    seq = farm.alice.ask(GetSubmission, taskid=taskid)
+    farm.pump()
+    answer = farm.alice.answers[seq]
+    return msgspec.convert(answer.value, SubmittedTask) if isinstance(answer, Reply) else answer
+
+
+def test_a_submission_is_told_with_its_code_and_its_inputs(farm):
+    farm.alice.submit(b"a", b"b", b"fail")
+    farm.alice.submit(b"c", b"d", name="fit", inputs=((1, 1), (1, 0)), retries=0)
+    farm.pump()
+    told = submitted(farm, 4)
+    spec = Spec(kind=Kind.FUNCTION, code=CODE, label="f")
+    inputs = (b"value of b", b"value of a")
+    assert told == SubmittedTask(taskid=4, name="fit", spec=spec, code=b"code", body=b"d", inputs=inputs)
+
+
+def test_a_submission_whose_inputs_are_not_there_is_refused_with_the_reason(farm):
+    farm.alice.submit(b"a", b"fail", b"long")
+    farm.alice.submit(b"b", inputs=((1, 0),))
+    farm.alice.submit(b"c", inputs=((1, 1),))
+    farm.alice.submit(b"d", inputs=((1, 2),))
+    farm.pump()
+    farm.alice.ask(Clear, taskids=(0,))
+    for taskid, parent, why in ((4, 1, "has not succeeded"), (5, 2, "has not succeeded")):
+        refusal = submitted(farm, taskid)
+        assert isinstance(refusal, Refused)
+        assert (refusal.error, refusal.value) == (ErrorKind.RESULT_EXPIRED, {"taskids": [parent]})
+        assert refusal.message == f"task {taskid} takes the result of task {parent}, which {why}"
+    farm.alice.ask(said.Abort, taskid=2)
+    farm.pump()
+    farm.alice.ask(Clear, taskids=(0,))
+    assert submitted(farm, 3).message == "task 3 takes the result of task 0, which was cleared"
+    assert submitted(farm, 9).error is ErrorKind.UNKNOWN_TASK
+
+
+def test_a_task_that_ends_and_is_retried_in_one_turn_is_found_in_the_store(farm):
+    farm.alice.submit(b"long")
+    farm.alice.submit(b"x", after=((1, 0),))
+    farm.pump()
+    farm.workers[0].end(Outcome.ERROR, ERROR)
+    seq = farm.alice.ask(Retry, taskid=0)
+    farm.pump()
+    assert farm.alice.answers[seq] == Reply(seq, [[0, 2], [1, 3]])

@@ -149,10 +149,14 @@ class WireWorker:
                 self.say(Returned(returned))
         elif body == b"die" or (body == b"die once" and n == 1):
             self.farm.kill(self)
-        elif body == b"fail" or (body == b"fail once" and n == 1):
+        elif body == b"fail" or (body == b"fail once" and n == 1) or self._is_to_fail(body, taskid):
             self.end(Outcome.ERROR, ERROR)
         else:
             self.end(Outcome.OK, b"value of " + body)
+
+    def _is_to_fail(self, body: bytes, taskid: int) -> bool:
+        """Whether this is the first task that is to fail, then to work when it runs again as another one."""
+        return body == b"fail, then work" and self.farm.failed.setdefault(body, taskid) == taskid
 
     def end(self, outcome: Outcome, value: bytes) -> None:
         lease, *_ = self.running
@@ -205,7 +209,8 @@ class WireClient:
                 case said.Accepted(seq, first):
                     self.mine.update(range(first, first + len(self._asked(seq, message).bodies)))
                 case said.Reply(seq) | said.Refused(seq):
-                    self._asked(seq, message)
+                    if isinstance(self._asked(seq, message), said.Retry) and isinstance(message, said.Reply):
+                        self.mine.update(new for _, new in message.value)
                 case said.Ended():
                     for taskid, reason, value in zip(message.ids, message.reasons, message.values, strict=True):
                         assert self.ends.setdefault(taskid, (reason, value)) == (reason, value), "two different ends"
@@ -229,6 +234,7 @@ class WireFarm:
         self.crashes = iter(crashes)
         self.starts: dict[int, int] = {}
         self.inputs: dict[int, tuple] = {}
+        self.failed: dict[bytes, int] = {}
         self.history: dict[tuple[str, int], said.Request] = {}
         self.downs: dict[int, WorkerDown] = {}
         self.workers: dict[int, WireWorker] = {}
@@ -410,7 +416,9 @@ class WireFarm:
 
     def resubscribe(self, client: WireClient, messages) -> None:
         """Ask for the ends of what was accepted on an earlier connection, as a client does after a resend."""
-        accepted = [m for m in messages if isinstance(m, said.Accepted) and (client.session, m.seq) in self.history]
+        answered = [m for m in messages if isinstance(m, said.Accepted | said.Reply)]
+        resent = [self.history.get((client.session, m.seq)) for m in answered]
+        accepted = [request for request in resent if isinstance(request, said.Submit | said.Retry)]
         missing = client.mine - client.ends.keys()
         if accepted and missing:
             client.ask(said.GetResults, taskids=tuple(sorted(missing)), watch=True)

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from taskfc_ext.core.effects import ClientSend, Effects, SendRun, SupervisorSend, WorkerSend
-from taskfc_ext.core.events import FromClient, FromParent, FromWorker, Now, PeerLost, Tick
+from taskfc_ext.core.effects import ClientSend, Effects, Recall, SendRun, SupervisorSend, WorkerSend
+from taskfc_ext.core.events import FromClient, FromParent, FromWorker, Now, PeerLost, Recalled, Tick
+from taskfc_ext.core.resubmit import dependants_of
 from taskfc_ext.core.scheduler import Scheduler
 from taskfc_ext.core.validate import validate
 from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol.ids import PROTOCOL, Session, WorkerId
-from taskfc_ext.protocol.payloads import Failure, Outcome, Reason, encode_failure
-from taskfc_ext.protocol.records import Record, decode_record, encode_record
+from taskfc_ext.protocol.payloads import Failure, Outcome, Reason, decode_failure, encode_failure
+from taskfc_ext.protocol.records import Record, Submitted, decode_record, encode_record
 from taskfc_ext.protocol.spec import Kind, Spec
 from taskfc_ext.protocol.supervisor_messages import Farm, WorkerDown, WorkerUp
 from taskfc_ext.protocol.worker_messages import Finished, Ready, Returned, Run, Started
@@ -105,6 +106,17 @@ class Conversation:
         assert accepted[0].first == first
         return list(range(first, first + n))
 
+    def retry(self, taskid: int, session: str = ALICE) -> Effects:
+        """Have a finished task run again; return what comes of it."""
+        return self.recall(self.ask(said.Retry, session, taskid=taskid))
+
+    def recall(self, effects: Effects) -> Effects:
+        """Hand in what is to be read; return what comes of it, or `effects` where there is nothing to read."""
+        for send in effects.sends:
+            if isinstance(send, Recall):
+                return self.tell(recalled(send, self.records))
+        return effects
+
     def reply(self, value: object = None, session: str = ALICE) -> said.Reply:
         """Return the answer to the last request of `session`, if it is `value`."""
         return said.Reply(self.seqs[session], value)
@@ -178,6 +190,25 @@ class Conversation:
         if ended is None:
             return self.farm.tasks[taskid].state.value
         return ended or "succeeded"
+
+
+def recalled(recall: Recall, records: Iterable[Record]) -> Recalled:
+    """Return what a store with these records answers."""
+    batches, failed_with = [], {}
+    for record in records:
+        if isinstance(record, Submitted):
+            batches.append(record)
+        elif isinstance(record, said.Ended):
+            for taskid, value in zip(record.ids, record.values, strict=True):
+                if taskid in recall.dependants:
+                    failed_with[taskid] = decode_failure(value).parent
+    again = (recall.request.taskid, *dependants_of(recall.roots, failed_with))
+    found = [(batch, range(batch.first, batch.first + len(batch.bodies))) for batch in batches]
+    return Recalled(
+        recall.session,
+        recall.request,
+        tuple((batch, here) for batch, ids in found if (here := tuple(taskid for taskid in again if taskid in ids))),
+    )
 
 
 def messages_to(effects: Effects, session: str = ALICE) -> list:

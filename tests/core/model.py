@@ -24,6 +24,8 @@ class Expected:
     main: Spec
     parents: frozenset[int]
     needed: frozenset[int]
+    inputs: frozenset[int] = frozenset()
+    after_any: bool = False
     lease: int = 0
     worker: int = -1
     retries: int = 0
@@ -50,6 +52,7 @@ class Model:
     def __init__(self) -> None:
         self.tasks: dict[int, Expected] = {}
         self.cleared: set[int] = set()
+        self.retried: dict[int, int] = {}
         self.now = 0.0
 
     def live(self) -> list[Expected]:
@@ -71,7 +74,9 @@ class Model:
         needed = frozenset(inputs if after_any else (*after, *inputs))
         for taskid in ids:
             parents = frozenset((*after, *inputs))
-            self.tasks[taskid] = Expected(taskid, session, spec, parents, needed, priority=spec.priority)
+            task = Expected(taskid, session, spec, parents, needed, frozenset(inputs), after_any)
+            task.priority = spec.priority
+            self.tasks[taskid] = task
         if any(self.tasks[parent].end for parent in needed):
             for taskid in ids:
                 self._end(self.tasks[taskid], "dependency")
@@ -89,6 +94,48 @@ class Model:
                 task.held = held
                 task.clock = None if held else task.clock
         return [taskid for taskid in taskids if self.tasks[taskid].lease]
+
+    def retry(self, taskid: int, session: str, next_id: int, blame: dict[int, int]) -> list[list[int]] | None:
+        """Return (old id, new id) of all that run again; `None` if an input of `taskid` is gone.
+
+        Args:
+            blame: tasks that failed with a dependency -> that dependency.
+        """
+        roots = (taskid, *self._retries(taskid))
+        fallen, instead, pairs = set(roots), {}, []
+        for dependant in sorted(blame):
+            task = self.tasks[dependant]
+            assert blame[dependant] in task.needed
+            if blame[dependant] in fallen and dependant not in self.cleared and dependant not in self.retried:
+                fallen.add(dependant)
+        for old in (taskid, *sorted(fallen.difference(roots))):
+            task = self.tasks[old]
+            if old != taskid and not instead.keys() & task.parents:
+                continue  # what it failed with stays behind
+            parents = {parent: self._parent_now(parent, instead) for parent in task.parents}
+            inputs = [parents[parent] for parent in task.inputs]
+            if self.cleared.intersection(inputs):
+                if old == taskid:
+                    return None
+                continue
+            after = set(parents.values()) - set(inputs) - self.cleared
+            self.submit([next_id], session, task.main, after, task.after_any, inputs)
+            instead |= dict.fromkeys(roots if old == taskid else [old], next_id)
+            pairs.append([old, next_id])
+            next_id += 1
+        self.retried.update(pairs)
+        return pairs
+
+    def _retries(self, taskid: int) -> list[int]:
+        found = []
+        while taskid not in self.cleared and self.retried.get(taskid) not in (None, *self.cleared):
+            found.append(taskid := self.retried[taskid])
+        return found
+
+    def _parent_now(self, parent: int, instead: dict[int, int]) -> int:
+        if parent not in instead and self.tasks[parent].end != "":
+            parent = [parent, *self._retries(parent)][-1]
+        return instead.get(parent, parent)
 
     # what happens to an attempt
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from taskfc_ext.core.effects import ClientSend, Effects, SendEnded, SendList, SendLog, SupervisorSend
+from taskfc_ext.core.effects import ClientSend, Effects, SendEnded, SendList, SendLog, SendSubmission, SupervisorSend
 from taskfc_ext.core.events import FromClient, Now
 from taskfc_ext.core.farm import MAX_ANSWERS, ClientSession
 from taskfc_ext.core.scheduler import FORGET_SESSION_AFTER
@@ -600,3 +600,11 @@ def test_the_supervisor_is_told_nothing_by_questions():
     talk = finished()
     for kind in (said.QueueStatus, said.ListTasks, said.GetWorkers, said.Ping, said.Spin):
         assert to_supervisor(talk.ask(kind)) == []
+
+
+def test_what_a_task_was_submitted_as_is_in_the_store():
+    talk = Conversation()
+    talk.submit(1)
+    assert talk.ask(said.GetSubmission, taskid=0) == Effects(sends=(ClientSend(ALICE, SendSubmission(2, 0)),))
+    (refusal,) = messages_to(talk.ask(said.GetSubmission, taskid=1))
+    assert refusal.error is said.ErrorKind.UNKNOWN_TASK

@@ -7,13 +7,13 @@ import pytest
 from taskfc_ext.core.effects import ClientSend, Effects, WorkerSend
 from taskfc_ext.core.retry import LONGEST_BACKOFF, Verdict, after_failure, backoff_before
 from taskfc_ext.core.task_state import Batch, History, Task
-from taskfc_ext.protocol.client_messages import Ended
+from taskfc_ext.protocol.client_messages import Ended, ListTasks
 from taskfc_ext.protocol.payloads import Outcome, Reason, decode_failure
 from taskfc_ext.protocol.records import Leased, Requeued, Why
 from taskfc_ext.protocol.spec import OnLost, Recovery
 from taskfc_ext.protocol.supervisor_messages import Step, StopAttempt
 from taskfc_ext.protocol.worker_messages import Committed, Run
-from tests.core.conversation import ALICE, CODE, ERROR, Conversation, given, spec, to_supervisor
+from tests.core.conversation import ALICE, CODE, ERROR, Conversation, given, messages_to, spec, to_supervisor
 
 OTHER = b"o" * 16
 
@@ -30,6 +30,25 @@ def test_a_success_ends_a_task_with_what_the_worker_said():
         completed=talk.time.wall, seconds=(0.5,),
     )  # fmt: skip
     assert talk.finish(0) == Effects(records=(ended,), sends=(ClientSend(ALICE, ended), WorkerSend(0, Committed(1))))
+
+
+def test_lists_say_how_long_a_back_off_takes():
+    talk = Conversation(workers=1)
+    talk.submit(1, retries=3, backoff=4.0)
+    talk.finish(0, outcome=Outcome.ERROR)
+
+    def info():
+        (listed,) = messages_to(talk.ask(ListTasks))
+        return listed.live[0]
+
+    until = talk.time.wall + 4.0
+    assert (info().state, info().message, info().not_before) == ("scheduled", "retry 1 of 3 in 4 s", until)
+    talk.wait(1.5)
+    assert (info().message, info().not_before) == ("retry 1 of 3 in 3 s", until)
+    talk.wait(2.5)
+    assert (info().message, info().not_before) == ("", None)
+    talk.finish(0, outcome=Outcome.ERROR)
+    assert info().message == "retry 2 of 3 in 8 s"
 
 
 def test_an_error_without_retries_is_the_end():

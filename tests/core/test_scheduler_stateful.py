@@ -186,6 +186,33 @@ class SchedulerMachine(RuleBasedStateMachine):
         else:
             assert answer == said.Reply(client.seq)
 
+    @rule(name=clients, n=pick)
+    def retry(self, name, n):
+        world, client = self.world, self.client(name)
+        model, next_id = world.model, world.scheduler.farm.next_id
+        ended = [task.taskid for task in model.tasks.values() if task.end is not None]
+        failed = [taskid for taskid in ended if model.tasks[taskid].end and taskid not in model.cleared]
+        taskid = self.one_of([*ended, *failed * 3], n)
+        if taskid is None:
+            return
+        if taskid in model.cleared:
+            assert world.ask(client, said.Retry, taskid=taskid).error is said.ErrorKind.UNKNOWN_TASK
+            return
+        pairs = model.retry(taskid, name, next_id, world.blame())
+        client.mine.update(new for _, new in pairs or ())
+        answer = world.ask(client, said.Retry, taskid=taskid)
+        if pairs is None:
+            assert answer.error is said.ErrorKind.RESULT_EXPIRED
+        else:
+            assert answer == said.Reply(client.seq, pairs)
+
+    @rule(name=clients, n=pick)
+    def retry_what_has_not_ended(self, name, n):
+        task = self.one_of(self.world.model.live(), n)
+        if task is not None:
+            answer = self.world.ask(self.client(name), said.Retry, taskid=task.taskid)
+            assert answer.error is said.ErrorKind.NOT_ALLOWED
+
     @rule(name=clients, picks=st.none() | st.lists(pick, max_size=3))
     def barrier(self, name, picks):
         world = self.world
@@ -381,7 +408,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         down = WorkerDown(worker=worker.worker, pid=1, started=worker.started, running=bool(worker.running), note="x")
         for task in world.model.held_by(worker.worker):
             world.model.died(
-                task, world.now, may_have_started=task.lease <= worker.started, blamed=task.lease == worker.running
+                task, world.now, may_have_started=task.lease <= worker.started, blamed=task.lease == worker.started
             )
         world.bury(worker)
         world.downs.append(down)

@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from taskfc_ext.core.effects import ClientSend, Effects, SendEnded, SendRun, SupervisorSend, WorkerSend
+from taskfc_ext.core.effects import ClientSend, Effects, Recall, SendEnded, SendRun, SupervisorSend, WorkerSend
 from taskfc_ext.core.events import FromClient, FromParent, FromWorker, Now, PeerLost, Tick
 from taskfc_ext.core.scheduler import Scheduler
 from taskfc_ext.core.task_state import State
 from taskfc_ext.core.validate import validate
 from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol.ids import PROTOCOL, Session, WorkerId
-from taskfc_ext.protocol.payloads import Outcome
+from taskfc_ext.protocol.payloads import Outcome, decode_failure
 from taskfc_ext.protocol.records import Leased, decode_record, encode_record
 from taskfc_ext.protocol.spec import OnLost
 from taskfc_ext.protocol.supervisor_messages import Farm, SetWorkers, StopAttempt, WorkerDown, WorkerUp
 from taskfc_ext.protocol.worker_messages import Finished, Ready, Returned, Run, Started
-from tests.core.conversation import CODE, ERROR
+from tests.core.conversation import CODE, ERROR, recalled
 from tests.core.model import UNREACHABLE_AFTER, Expected, Model
 
 RECOVERY_CODE, DEPEND = b"r" * 16, b"d" * 16
@@ -141,6 +141,8 @@ class World:
                     self._stop(stop)
                 case ClientSend(session, message):
                     self._tell_client(self.clients[session], message)
+                case Recall():
+                    self.tell(recalled(send, self.records))
 
     def _give(self, taskid: int, lease: int, worker: int) -> None:
         task = self.model.tasks[taskid]
@@ -231,7 +233,8 @@ class World:
         if isinstance(asked, said.GetResults | said.Ping):
             return False  # answered with what is true now
         aborted = isinstance(asked, said.Abort) and answer == said.Reply(seq, True)
-        in_store = aborted or isinstance(asked, said.Submit | said.Clear)
+        retried = isinstance(asked, said.Retry) and isinstance(answer, said.Reply)
+        in_store = aborted or retried or isinstance(asked, said.Submit | said.Clear)
         return in_store or client.answered_by[seq] == self.scheduler.farm.incarnation
 
     def lose(self, client: Client) -> None:
@@ -336,6 +339,16 @@ class World:
 
     # looking
 
+    def blame(self) -> dict[int, int]:
+        """Return the tasks that failed with a dependency, and with which."""
+        return {
+            taskid: decode_failure(value).parent
+            for record in self.records
+            if isinstance(record, said.Ended)
+            for taskid, reason, value in zip(record.ids, record.reasons, record.values, strict=True)
+            if reason == "dependency"
+        }
+
     def clear_ended(self, taskids) -> None:
         self.model.cleared.update(taskids)
 
@@ -412,9 +425,10 @@ def durable(scheduler: Scheduler) -> object:
             task.attempts,
             task.current_body,
             (past.retries, past.deaths, past.recovering, past.aborting, past.avoid, frozenset(past.unmet)),
+            past.retry_of,
         )
         for taskid, task in farm.tasks.items()
         for past in [task.history or task.past()]
     }
-    steered = farm.held, farm.moved
+    steered = farm.held, farm.moved, farm.retried
     return tasks, steered, farm.leases, bytes(farm.ended), farm.next_lease, farm.codes, farm.names, farm.incarnation

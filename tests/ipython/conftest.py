@@ -18,9 +18,9 @@ from taskfc_ext.client.future import FINISHED, TaskFuture
 from taskfc_ext.client.options import Options
 from taskfc_ext.client.outcome import Facts
 from taskfc_ext.client.template import Template
-from taskfc_ext.errors import UnknownTask, UnknownTasks
+from taskfc_ext.errors import RequestRefused, UnknownTask, UnknownTasks
 from taskfc_ext.ipython import extension
-from taskfc_ext.protocol.client_messages import TaskInfo, WorkerInfo
+from taskfc_ext.protocol.client_messages import SubmittedTask, TaskInfo, WorkerInfo
 from taskfc_ext.protocol.payloads import Failure, Reason, encode_failure
 from taskfc_ext.protocol.spec import Kind, Spec
 
@@ -38,6 +38,7 @@ class FakeFarm:
         self.futures: list[TaskFuture] = []
         self.infos: list[TaskInfo] = []
         self.logs: dict[int, str] = {}
+        self.submissions: dict[Any, Any] = {}
         self.n_workers = 2
         self.interrupt_waits = False
         self.at_barrier: Callable[[], None] = lambda: None
@@ -129,6 +130,26 @@ class FakeFarm:
             raise UnknownTask(f"task {taskid} has ended already", taskid=taskid)
         self.set(taskid, state="aborted", reason="aborted")
         self._end(taskid, Failure(reason=Reason.ABORTED, message=f"task {taskid} was aborted"))
+
+    def resubmit(self, taskid: int) -> dict[int, int]:
+        """Run it again, and with it what failed with a dependency (all of these are taken for its dependants)."""
+        self.asked.append(("retry", taskid))
+        if self.future(taskid) and self._is_live(taskid):
+            raise RequestRefused(f"task {taskid} has not ended", hint="abort it first")
+        again = [taskid, *(info.taskid for info in self.infos[taskid + 1 :] if info.reason == "dependency")]
+        pairs = {}
+        for old in again:
+            future = self.add(self.infos[old].label, Options(name=self.infos[old].name))
+            pairs[old] = future.taskid or 0
+            self.set(pairs[old], retry_of=old)
+        return pairs
+
+    def submission(self, taskid: int) -> SubmittedTask:
+        """Return the recorded task that the test has put into `submissions`."""
+        found = self.submissions[self.future(taskid).taskid]
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     def hold(self, taskids: Sequence[int]) -> list[int]:
         given = [taskid for taskid in self._steer("hold", taskids, held=True) if self.infos[taskid].worker >= 0]

@@ -136,8 +136,11 @@ def test_submitting_again_rebinds_the_name(shell: Any, farm: Any) -> None:
         ("%%task --clear-after\n1", "%%task: --clear-after needs --keep"),
         ("%%task --everywhere\n1", "%%task: this version does not have --everywhere"),
         ("%%task --after gone\n1", "no task and no future named 'gone'"),
-        ("%%task --retry-on data\n1", "--retry-on: 'data' is no exception type here"),
-        ("%task retry 3", "this version does not have `%task retry`"),
+        ("%%task --retries 1 --retry-on data\n1", "--retry-on: 'data' is no exception type here"),
+        ("%task widget 3", "this version does not have `%task widget`"),
+        ("%task debug 3-4", "%task debug: one task at a time"),
+        ("%task debug 99", "there is no task 99; `%task status --all` lists the newest"),
+        ("%task retry 99", "there is no task 99; `%task status --all` lists the newest"),
         ("%task staus", "unknown name 'staus'; did you mean `%task status`?"),
         ("%task abrt 3", "this is not Python (line 1): invalid syntax: abrt 3; did you mean `%task abort`?"),
         ("%task abort", "%task abort: needs TASKS"),
@@ -291,6 +294,55 @@ def test_hold_release_and_move_say_what_was_done(shell: Any, farm: Any, capsys: 
     assert [info.priority for info in farm.infos] == [0, -5, -5]
     shell.run("%task hold 0")
     assert capsys.readouterr().out.startswith("task 0: ended already")
+
+
+def test_retry_runs_tasks_again_and_names_mean_the_new_ones(
+    shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit = shell.run("%%task fit\n1")
+    shell.run("also = fit")
+    score = shell.run("%%task score --after fit\n2")
+    farm.fail(0, ValueError("no"))
+    farm.set(1, state="failed", reason="dependency")
+    capsys.readouterr()
+    again = shell.run("%task retry fit")
+    assert capsys.readouterr().out.partition("Out[")[0] == "task 0 runs again as task 2 (with its dependant 1 as 3)\n"
+    assert (again.taskid, shell.ns["fit"], shell.ns["also"]) == (2, again, fit)
+    assert (shell.ns["score"].taskid, score.taskid) == (3, 1)
+    shell.run("%task status")
+    assert "retry of 0" in shell.texts()[-1]
+    farm.succeed(2)
+    capsys.readouterr()
+    several = shell.run("%task retry fit,0-1,3")
+    assert capsys.readouterr().out.splitlines()[:3] == [
+        "task 0 runs again as task 4 (with its dependant 1 as 5)",
+        "task 2 runs again as task 6",
+        "task 3 has not ended; abort it first",
+    ]
+    assert [future.taskid for future in several] == [6, 4, 5]
+    assert [asked[1] for asked in farm.asked if asked[0] == "retry"] == [0, 0, 2, 3]
+    assert shell.ns["fit"].taskid == 6
+
+
+def test_the_one_task_that_cannot_run_again_is_told_as_bad_usage(shell: Any, farm: Any) -> None:
+    shell.run("%%task fit\n1")
+    error = error_of(shell, "%task retry fit")
+    assert (type(error), str(error)) == (UsageError, "task 0 has not ended; abort it first")
+
+
+def test_a_line_for_many_dependants_is_short(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    for i in range(12):
+        shell.run(f"%%task\n{i}")
+        farm.set(i, state="failed", reason="dependency" if i else "error")
+    capsys.readouterr()
+    assert shell.run("%task retry 0").taskid == 12
+    assert capsys.readouterr().out.splitlines()[0] == "task 0 runs again as task 12 (with its 11 dependants)"
+    for i in range(24):
+        farm.set(i, state="failed", reason="error")
+    capsys.readouterr()
+    assert len(shell.run("%task retry 0-11")) == 12
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[9:11] == ["task 9 runs again as task 33", "... 2 lines more; 12 tasks run again"]
 
 
 def test_a_line_for_many_tasks_is_short(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,6 +44,17 @@ def test_a_bare_wait_raises_once_for_what_had_failed_before(shell: Any, farm: An
     assert isinstance(error_of(shell, "%task wait 0,1"), TasksFailed)  # asked for, it is told again
 
 
+def test_what_runs_again_counts_and_not_what_had_failed(shell: Any, farm: Any) -> None:
+    shell.run("%task 1")
+    failing(farm, 0)
+    shell.run("%task retry 0")
+    farm.set(1, state="succeeded")
+    assert shell.run("%task wait") is None
+    shell.run("%task retry 1")
+    failing(farm, 2)
+    assert str(error_of(shell, "%task wait")).startswith("1 of 1 task did not succeed: task 2 ")
+
+
 def test_older_kernels_and_other_notebooks_failures_are_no_news(shell: Any, farm: Any) -> None:
     shell.run("%task 1")
     shell.run("%task 2")

@@ -1,0 +1,136 @@
+"""Running finished tasks again: as new tasks, together with those that had failed because of them.
+
+What a finished task was is known to the store alone. So a `Retry` takes two steps: `on_retry` says what has to be read,
+and `on_recalled` decides with what was found. Both happen in one turn of the controller, with a commit in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from taskfc_ext.core.effects import Recall, Step
+from taskfc_ext.core.endings import commit, fail_if_doomed
+from taskfc_ext.core.events import Now, Recalled
+from taskfc_ext.core.farm import Answer, ClientSession, Farm
+from taskfc_ext.protocol.client_messages import ErrorKind, Refused, Retry
+from taskfc_ext.protocol.ids import Session
+from taskfc_ext.protocol.payloads import Reason
+from taskfc_ext.protocol.records import Retried, Submitted
+
+
+def on_retry(farm: Farm, step: Step, client: ClientSession, message: Retry) -> Answer | None:
+    """Have the task and all that may have failed because of it read from the store, or refuse."""
+    refusal = _refusal(farm, message)
+    if refusal is None:
+        # of those that ran again themselves, only the newest retry does so now
+        candidates = farm.ids_ended_for(Reason.DEPENDENCY, message.taskid + 1)
+        dependants = tuple(taskid for taskid in candidates if taskid not in farm.retried)
+        roots = message.taskid, *_retries(farm, message.taskid)
+        step.sends.append(Recall(Session(client.session), message, roots, dependants))
+    return refusal
+
+
+def dependants_of(roots: Iterable[int], failed_with: Mapping[int, int]) -> list[int]:
+    """Return the tasks that failed because of `roots`, directly or through one another, in ascending order.
+
+    Args:
+        roots: tasks.
+        failed_with: task -> the dependency that it failed with.
+    """
+    fallen, found = set(roots), []
+    for taskid in sorted(failed_with):  # whoever depends on a task has a larger id
+        if failed_with[taskid] in fallen:
+            fallen.add(taskid)
+            found.append(taskid)
+    return found
+
+
+def on_recalled(farm: Farm, step: Step, event: Recalled, now: Now) -> None:
+    """Submit again what was read, and answer the `Retry` that asked for it."""
+    client, seq = farm.sessions.get(event.session), event.request.seq
+    if client is None or farm.stop_asked or seq < client.done_below:
+        return
+    answer = client.answers.get(seq)  # there when a repeat was recalled as well
+    if answer is None:
+        answer = _refusal(farm, event.request)
+        if answer is None:
+            _resubmit(farm, step, client, event, now)
+            return
+        client.remember(answer)
+    step.to_client(client.session, answer)
+
+
+def _refusal(farm: Farm, message: Retry) -> Refused | None:
+    taskid = message.taskid
+    try:
+        ended = farm.end_of(taskid)
+    except KeyError:
+        return farm.unknown(message.seq, [taskid])
+    if ended is not None:
+        return None
+    task = farm.tasks[taskid]
+    text = f"{task.title} has not ended ({task.state}), so it cannot run again"
+    return Refused(message.seq, ErrorKind.NOT_ALLOWED, text, "abort it first", {"taskids": [taskid]})
+
+
+def _resubmit(farm: Farm, step: Step, client: ClientSession, event: Recalled, now: Now) -> None:
+    seq, asked = event.request.seq, event.request.taskid
+    new_id: dict[int, int] = {}
+    instead: dict[int, int] = {}  # what a dependency is replaced by
+    records = []
+    for old, taskids in event.batches:
+        inputs = tuple(_parent_now(farm, parent, instead) for parent in old.inputs)
+        lacking = [parent for parent in inputs if not farm.knows(parent)]
+        if lacking and asked in taskids:
+            step.to_client(client.session, _lacks_input(client, seq, asked, lacking[0]))
+            return
+        # without it they could not run, and neither could what fails with them
+        again = tuple(taskid for taskid in taskids if farm.knows(taskid) and not lacking)
+        if not again or (asked not in taskids and not instead.keys() & {*old.after, *old.inputs}):
+            continue
+        after = (_parent_now(farm, parent, instead) for parent in old.after)
+        record = Submitted(
+            first=farm.next_id,
+            session=client.session,
+            seq=seq,
+            owner=old.owner,
+            wall=now.wall,
+            spec=old.spec,
+            bodies=tuple(old.bodies[taskid - old.first] for taskid in again),
+            name=old.name,
+            after=tuple(parent for parent in after if farm.knows(parent)),  # one that was cleared has ended
+            after_any=old.after_any,
+            inputs=inputs,
+            retry_of=again,
+        )
+        new_id.update(zip(again, range(record.first, record.first + len(again)), strict=True))
+        instead |= new_id
+        if asked in again:
+            instead |= dict.fromkeys(_retries(farm, asked), new_id[asked])
+        records.append(record)
+        farm.enqueue(commit(farm, step, record))
+    commit(farm, step, Retried(tuple(new_id.items()), client.session, seq))
+    step.to_client(client.session, client.answers[seq])
+    for record in records:
+        fail_if_doomed(farm, step, record, now)
+
+
+def _parent_now(farm: Farm, parent: int, instead: Mapping[int, int]) -> int:
+    """Return the task to depend on now: the one `instead` of `parent`, or if that did not succeed, its newest retry."""
+    succeeded = farm.knows(parent) and farm.end_of(parent) == ""
+    if parent not in instead and not succeeded:
+        parent = max(_retries(farm, parent), default=parent)
+    return instead.get(parent, parent)
+
+
+def _retries(farm: Farm, taskid: int) -> Iterator[int]:
+    """Yield the task that `taskid` was last submitted again as, and that of this one, and so on."""
+    while farm.knows(taskid := farm.retried.get(taskid, -1)):
+        yield taskid
+
+
+def _lacks_input(client: ClientSession, seq: int, taskid: int, parent: int) -> Refused:
+    text = f"task {taskid} cannot run again: the result of task {parent}, which it takes, was cleared"
+    refusal = Refused(seq, ErrorKind.RESULT_EXPIRED, text, "submit it anew", {"taskids": [parent]})
+    client.remember(refusal)
+    return refusal

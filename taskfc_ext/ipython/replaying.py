@@ -1,0 +1,124 @@
+"""Running a recorded task in this process: what a worker does with it, without what a worker does around it."""
+
+from __future__ import annotations
+import __future__
+
+import ast
+import asyncio
+import builtins
+import concurrent.futures
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import CodeType, ModuleType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+import taskfc_ext
+from taskfc_ext.ipython.requests import BadUsage
+from taskfc_ext.protocol.spec import Kind
+from taskfc_ext.text import one_line
+
+if TYPE_CHECKING:
+    from taskfc_ext.protocol.client_messages import SubmittedTask
+
+_OURS = os.path.dirname(os.path.abspath(taskfc_ext.__file__)) + os.sep
+_AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+_FUTURES = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
+
+
+def loaded(shell: Any, task: SubmittedTask) -> Callable[[], object]:
+    """Return what runs `task` here when it is called, and returns its value.
+
+    Args:
+        shell: IPython's; understands its syntax.
+        task: what it was submitted as.
+
+    Raises:
+        BadUsage: what was sent with it cannot be unpickled here.
+    """
+    from taskfc_ext.serialize import load_call, load_function, load_names  # `%load_ext` does not wait for cloudpickle
+
+    try:
+        code, body, inputs = _bytes(task.code), _bytes(task.body), [_bytes(value) for value in task.inputs]
+        if task.spec.kind is Kind.FUNCTION:
+            function = load_function(code)
+            args, kwargs = load_call(body, inputs)
+            return lambda: _awaited(function(*args, **kwargs))
+        names, _ = load_names(body, inputs)
+    except Exception as error:
+        text = f"task {task.taskid} cannot be unpickled here: {type(error).__name__}: {error}"
+        raise BadUsage(one_line(text)) from error
+    wants_value = task.spec.kind is Kind.CELL
+    source = code.decode("utf-8", "surrogatepass")
+    return lambda: _run_source(shell, source, names, f"<task {task.taskid}>", wants_value=wants_value)
+
+
+def from_users_frame(traceback: TracebackType | None) -> TracebackType | None:
+    """Return the part of `traceback` that begins with the first frame which is not ours.
+
+    Where C code was called and there is none, the last one of ours: it shows what was called with what.
+    """
+    while traceback is not None and traceback.tb_next and _is_machinery(traceback.tb_frame.f_code.co_filename):
+        traceback = traceback.tb_next
+    return traceback
+
+
+def _is_machinery(filename: str) -> bool:
+    between = os.path.dirname(asyncio.__file__), os.path.dirname(concurrent.futures.__file__)
+    return filename.startswith((_OURS, *(place + os.sep for place in between)))
+
+
+def _bytes(payload: object) -> bytes:
+    if not isinstance(payload, bytes):
+        raise LookupError(f"payloads in files are not understood here: {payload!r}")
+    return payload
+
+
+def _run_source(shell: Any, source: str, names: Mapping[str, object], filename: str, *, wants_value: bool) -> object:
+    from taskfc_ext.serialize import remember_source
+
+    text = shell.input_transformer_manager.transform_cell(source)
+    # the lines as they were typed, unless IPython's translation has moved them
+    shown = source if source.count("\n") == text.rstrip("\n").count("\n") else text
+    remember_source(filename, shown.splitlines(keepends=True))
+    with _fresh_main(shell, names) as main:
+        tree = shell.transform_ast(compile(text, filename, "exec", ast.PyCF_ONLY_AST | _AWAIT, dont_inherit=True))
+        last = tree.body.pop() if wants_value and tree.body and isinstance(tree.body[-1], ast.Expr) else None
+        body = compile(tree, filename, "exec", _AWAIT, dont_inherit=True)
+        _evaluate(body, main)
+        if last is None:
+            return None
+        flags = _AWAIT | (body.co_flags & _FUTURES)
+        return _evaluate(compile(ast.Expression(last.value), filename, "eval", flags, dont_inherit=True), main)
+
+
+@contextmanager
+def _fresh_main(shell: Any, names: Mapping[str, object]) -> Iterator[ModuleType]:
+    """Let the shell's magics, and what pickles by module, see a namespace of its own instead of the notebook's."""
+    main = ModuleType("__main__")
+    main.__dict__.update({"__builtins__": builtins, "get_ipython": shell.get_ipython}, **names)
+    before = shell.user_module, shell.user_ns, sys.modules["__main__"]
+    shell.user_module, shell.user_ns, sys.modules["__main__"] = main, main.__dict__, main
+    try:
+        yield main
+    finally:
+        shell.user_module, shell.user_ns, sys.modules["__main__"] = before
+
+
+def _evaluate(code: CodeType, main: ModuleType) -> object:
+    result = eval(code, main.__dict__)
+    return _awaited(result) if code.co_flags & inspect.CO_COROUTINE else result
+
+
+def _awaited(value: object) -> object:
+    """Return what a coroutine returns; any other value as it is."""
+    if not inspect.iscoroutine(value):
+        return value
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(value)
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:  # a kernel's loop runs in this one
+        return thread.submit(asyncio.run, value).result()
