@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+import msgspec
+
 from taskfc_ext.core.effects import Recall, Step
 from taskfc_ext.core.endings import commit, fail_if_doomed
 from taskfc_ext.core.events import Now, Recalled
@@ -15,14 +17,17 @@ from taskfc_ext.core.farm import Answer, ClientSession, Farm
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused, Retry
 from taskfc_ext.protocol.ids import Session
 from taskfc_ext.protocol.payloads import Reason
-from taskfc_ext.protocol.records import Retried, Submitted
+from taskfc_ext.protocol.records import Retried
 
 
 def on_retry(farm: Farm, step: Step, client: ClientSession, message: Retry) -> Answer | None:
-    """Have the task and all that may have failed because of it read from the store, or refuse."""
+    """Have the task and all that may have failed because of it read from the store, or refuse.
+
+    Of a dependant that has run again itself, only the newest retry runs again now; and the roots are the task and its
+    retries, since what failed with any of these failed because of it.
+    """
     refusal = _refusal(farm, message)
     if refusal is None:
-        # of those that ran again themselves, only the newest retry does so now
         candidates = farm.ids_ended_for(Reason.DEPENDENCY, message.taskid + 1)
         dependants = tuple(taskid for taskid in candidates if taskid not in farm.retried)
         roots = message.taskid, *_retries(farm, message.taskid)
@@ -89,24 +94,22 @@ def _resubmit(farm: Farm, step: Step, client: ClientSession, event: Recalled, no
         if not again or (asked not in taskids and not instead.keys() & {*old.after, *old.inputs}):
             continue
         after = (_parent_now(farm, parent, instead) for parent in old.after)
-        record = Submitted(
+        record = msgspec.structs.replace(
+            old,
             first=farm.next_id,
             session=client.session,
             seq=seq,
-            owner=old.owner,
             wall=now.wall,
-            spec=old.spec,
             bodies=tuple(old.bodies[taskid - old.first] for taskid in again),
-            name=old.name,
             after=tuple(parent for parent in after if farm.knows(parent)),  # one that was cleared has ended
-            after_any=old.after_any,
             inputs=inputs,
             retry_of=again,
         )
-        new_id.update(zip(again, range(record.first, record.first + len(again)), strict=True))
-        instead |= new_id
+        new = dict(zip(again, range(record.first, record.first + len(again)), strict=True))
+        new_id |= new
+        instead |= new
         if asked in again:
-            instead |= dict.fromkeys(_retries(farm, asked), new_id[asked])
+            instead |= dict.fromkeys(_retries(farm, asked), new[asked])
         records.append(record)
         farm.enqueue(commit(farm, step, record))
     commit(farm, step, Retried(tuple(new_id.items()), client.session, seq))

@@ -473,7 +473,7 @@ MUTANTS = (
     ),
     Mutant(
         "resubmit.py",
-        "            instead |= dict.fromkeys(_retries(farm, asked), new_id[asked])\n",
+        "            instead |= dict.fromkeys(_retries(farm, asked), new[asked])\n",
         "            pass\n",
         "a dependant comes after the failed retry instead of the new one",
     ),
