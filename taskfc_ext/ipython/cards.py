@@ -54,8 +54,8 @@ class CardBoard:
         clock: monotonic seconds.
 
     Attributes:
-        retried: tasks that a button runs again, each with the one that took its place; a button has no business with
-            the names of the notebook, so whoever has takes them from here.
+        retried: ids of tasks that a button has run again, each with the new future; a button has no business with the
+            names of the notebook, so whoever has takes them from here.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class CardBoard:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.is_live = is_live
-        self.retried: deque[tuple[Any, Any]] = deque()
+        self.retried: deque[tuple[int, Any]] = deque()
         self._publish = publish
         self._look = look
         self._make_buttons = make_buttons
@@ -179,7 +179,7 @@ class CardBoard:
             entry.become(new, card)
             entry.begun = self._clock()
             self._send_from_thread(entry)
-        self.retried.append((future, new))
+        self.retried.append((future.taskid, new))
         self._follow(entry)
         return f"task {future.taskid} runs again as task {new.taskid}"
 

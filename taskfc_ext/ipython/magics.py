@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections import ChainMap
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -20,6 +21,7 @@ from taskfc_ext.ipython.display import Bundle
 from taskfc_ext.ipython.farms import Farms, Session
 from taskfc_ext.ipython.looking import look, remote_lines
 from taskfc_ext.ipython.notebook import Notebook, said
+from taskfc_ext.ipython.notices import Notices
 from taskfc_ext.ipython.on_screen import Buttons
 from taskfc_ext.ipython.requests import BadUsage, Help, Request
 from taskfc_ext.text import one_line
@@ -93,6 +95,7 @@ class TaskMagics(Magics):
         max=10_000,
         help="How many workers a farm gets that is started from here without -n; None: one a core.",
     ).tag(config=True)
+    notify = Bool(True, help="Whether a line says so when tasks have ended while nobody looked.").tag(config=True)
     live_cards = Bool(True, help="Whether cards are kept up to date until their task has ended.").tag(config=True)
 
     def __init__(self, shell: Any, farms: Farms) -> None:
@@ -106,6 +109,7 @@ class TaskMagics(Magics):
         self.session = Session(farms, default_owner(namespace=shell.user_ns), self.farm, self.n_workers)
         looking = partial(look, formatters=shell.display_formatter.formatters)
         self.board = CardBoard(self._publish, looking, is_live=self._may_update(), make_buttons=self._make_buttons)
+        self.notices = Notices()
         self.observe(self._configured, ["farm", "n_workers", "live_cards"])
 
     def _configured(self, change: Any) -> None:
@@ -166,11 +170,27 @@ class TaskMagics(Magics):
         """Return what the verbs work with, for a line whose caller has these locals."""
         user_ns = self._shell.user_ns
         namespace = user_ns if local_ns is None or local_ns is user_ns else ChainMap(dict(local_ns), user_ns)
-        return Notebook(self._shell, self.session, self.board, namespace)
+        return Notebook(self._shell, self.session, self.board, namespace, self.notices)
 
     def show_future(self, future: Any) -> None:
         """Show the card of a future: how IPython displays one."""
         self.board.show(future)
+
+    def after_cell(self, source: str) -> None:
+        """Do what only the main thread may: send cards again, bind names to retried tasks, say what has ended."""
+        self.board.after_cell()
+        notice = self.notices.after_cell(source, self._shell.user_ns)
+        if notice and self.notify:
+            sys.stdout.write(f"{notice}\n")
+        if self.board.retried:
+            from taskfc_ext.ipython.retrying import rebind
+
+            new = {}
+            while self.board.retried:
+                taskid, future = self.board.retried.popleft()
+                new[taskid] = future
+                self.notices.submitted(future)
+            rebind(self._shell.user_ns, new.get)
 
     def close(self) -> None:
         """Let go of the connection and the cards; the farm goes on."""

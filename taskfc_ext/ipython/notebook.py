@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,8 @@ from taskfc_ext.ipython.arguments import did_you_mean
 from taskfc_ext.ipython.cards import CardBoard
 from taskfc_ext.ipython.display import Bundle
 from taskfc_ext.ipython.farms import Session
+from taskfc_ext.ipython.futures import is_future
+from taskfc_ext.ipython.notices import Notices
 from taskfc_ext.ipython.requests import BadUsage, Selection
 from taskfc_ext.text import one_line, plural
 
@@ -53,13 +54,22 @@ class Notebook:
         session: the farm.
         board: shows cards.
         namespace: the names of the running line: a caller's locals before the shell's own.
+        notices: is told what is submitted.
     """
 
-    def __init__(self, shell: Any, session: Session, board: CardBoard, namespace: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        shell: Any,
+        session: Session,
+        board: CardBoard,
+        namespace: Mapping[str, Any],
+        notices: Notices | None = None,
+    ) -> None:
         self.shell = shell
         self.session = session
         self.board = board
         self.namespace = namespace
+        self.notices = notices or Notices()
 
     # saying and showing
 
@@ -130,11 +140,6 @@ class Notebook:
         client = self.session.connected
         tasks = client.list_tasks(limit=1000) if client else []
         return sorted({*variables, *(task.name for task in tasks if task.name)})
-
-
-def is_future(value: object) -> bool:
-    """Tell whether `value` is a task's future, without importing the client."""
-    return isinstance(value, concurrent.futures.Future) and hasattr(type(value), "taskid")
 
 
 def is_one(selection: Selection) -> bool:

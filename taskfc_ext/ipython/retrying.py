@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from taskfc_ext.errors import RequestRefused, UnknownTask
-from taskfc_ext.ipython.notebook import Notebook, is_future, is_one, named, said
+from taskfc_ext.ipython.futures import is_future
+from taskfc_ext.ipython.notebook import Notebook, is_one, named, said
 from taskfc_ext.ipython.requests import BadUsage, Retry
 from taskfc_ext.text import plural
 
@@ -42,8 +44,10 @@ def retry(notebook: Notebook, request: Retry) -> TaskFuture | list[TaskFuture]:
         notebook.say(line)
     if len(told) > _MOST_LINES:
         notebook.say(f"... {plural(len(told) - _MOST_LINES, 'line')} more; {plural(len(new_ids), 'task')} run again")
-    _rebind(notebook, new_ids)
+    rebind(notebook.shell.user_ns, lambda old: client.future(new_ids[old]) if old in new_ids else None)
     futures = [client.future(new_ids[taskid]) for taskid in taskids if taskid in new_ids]
+    for future in futures:
+        notebook.notices.submitted(future)
     return futures[0] if len(futures) == 1 and is_one(request.tasks) else futures
 
 
@@ -58,8 +62,10 @@ def _told(taskid: int, pairs: dict[int, int]) -> str:
     return f"{text} (with its {named(old, 'dependant')} as {new})"
 
 
-def _rebind(notebook: Notebook, new_ids: dict[int, int]) -> None:
-    """Let a variable that holds an old task's future, and is called like the task, hold the new one's."""
-    for name, value in list(notebook.shell.user_ns.items()):
-        if is_future(value) and value.name == name and value.taskid in new_ids:
-            notebook.bind(name, notebook.session.client().future(new_ids[value.taskid]))
+def rebind(user_ns: dict[str, Any], new: Callable[[int], TaskFuture | None]) -> None:
+    """Let a variable that holds an old task's future, and is called like the task, hold that of the `new` one."""
+    for name, value in list(user_ns.items()):
+        if is_future(value) and value.name == name and value.taskid is not None:
+            future = new(value.taskid)
+            if future is not None:
+                user_ns[name] = future

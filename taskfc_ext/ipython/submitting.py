@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from taskfc_ext.ipython.arguments import did_you_mean, near_verb
 from taskfc_ext.ipython.bring_back import check_out
 from taskfc_ext.ipython.display import Table
+from taskfc_ext.ipython.futures import is_future
 from taskfc_ext.ipython.named_code import condition, recovery
-from taskfc_ext.ipython.notebook import Notebook, is_future, waiting
+from taskfc_ext.ipython.notebook import Notebook, waiting
 from taskfc_ext.ipython.requests import BadUsage, Submission
 from taskfc_ext.text import one_line
 
@@ -60,6 +61,7 @@ def submit(notebook: Notebook, submission: Submission, source: str) -> TaskFutur
         notebook.bind(submission.name, future)
     with waiting():
         client.flush()
+    notebook.notices.submitted(future)
     if future.done() and not future.accepted:
         future.result()  # raises why it was refused
     if submission.wait:

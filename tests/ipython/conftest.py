@@ -131,6 +131,10 @@ class FakeFarm:
         self.set(taskid, state="aborted", reason="aborted")
         self._end(taskid, Failure(reason=Reason.ABORTED, message=f"task {taskid} was aborted"))
 
+    def retry(self, future: TaskFuture) -> TaskFuture:
+        assert future.taskid is not None
+        return self.futures[self.resubmit(future.taskid)[future.taskid]]
+
     def resubmit(self, taskid: int) -> dict[int, int]:
         """Run it again, and with it what failed with a dependency (all of these are taken for its dependants)."""
         self.asked.append(("retry", taskid))
