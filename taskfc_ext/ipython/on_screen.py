@@ -150,7 +150,7 @@ class OnScreen:
         verbs = list(offers(self.card))
         if verbs != buttons.offers:
             buttons.offers = verbs
-        if not verbs and self.settled:
+        if self.card.state == "succeeded":  # nothing will be offered any more
             if again:  # the thread has told it before
                 self.retire()
             else:

@@ -91,3 +91,21 @@ def test_the_keyboard_is_enough(lab: Lab, page: Page, tmp_path: Path) -> None:
     page.keyboard.press("Enter")
     page.keyboard.press("Enter")  # the yes has the focus
     shows(notebook.card(1), "aborted")
+
+
+def test_retry_runs_it_again_under_the_same_cell(lab: Lab, page: Page, tmp_path: Path) -> None:
+    mended = tmp_path / "mended"
+    task = f"%%task fragile\nimport pathlib\nassert pathlib.Path('{mended}').exists(), 'not mended'\n'whole'"
+    notebook = lab.open(page, "retry", LOAD, task, "fragile.taskid, fragile.state")
+    notebook.run(0, 1)
+    shows(notebook.card(1), "AssertionError")
+    mended.touch()
+    press(notebook.output(1), "Retry")
+    press(notebook.output(1), "Yes, retry")
+    shows(notebook.card(1), "succeeded")
+    expect(notebook.card(1)).to_have_count(1)
+    expect(buttons(notebook.output(1))).to_have_count(0, timeout=DEADLINE_MS)
+    notebook.run(2)
+    notebook.says(2, "'failed')")  # names do not change while a cell runs
+    notebook.run(2)
+    notebook.says(2, "'succeeded')")
