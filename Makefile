@@ -32,7 +32,7 @@ format: $(VENV)/.stamp-test ## rewrite the sources in the one style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.stamp-bench ## this project and its peers, side by side (about 10 minutes; ARGS="--rounds 1" for less)
+bench: $(VENV)/.stamp-bench $(VENV)/.stamp-test chromium ## this project and its peers, side by side (about 12 minutes; ARGS="--rounds 1" for less)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 chaos: $(VENV)/.stamp-test ## kill -9 of everything, again and again (COUNT=20)
