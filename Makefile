@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench chaos fuzz soak mutants clean chromium
+.PHONY: help demo test lint format bench chaos fuzz soak mutants clean chromium kernels
 
 help: ## say what there is
 	@echo 'taskfc_ext: a task farm for notebooks'
@@ -19,7 +19,7 @@ help: ## say what there is
 demo: $(VENV)/.stamp-demo ## run notebooks/01_first_task.ipynb on a farm of its own and print what it found (1 to 2 minutes)
 	$(BIN)/python scripts/run_demo.py
 
-test: lint chromium ## everything: lint, types, layers, and all tests with real processes and a real browser
+test: lint chromium kernels ## everything: lint, types, layers, and all tests with real processes and a real browser
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/.stamp-test ## style, types and layers only
@@ -32,7 +32,7 @@ format: $(VENV)/.stamp-test ## rewrite the sources in the one style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.stamp-bench ## this project and its peers, side by side (about 10 minutes; ARGS="--rounds 1" for less)
+bench: $(VENV)/.stamp-bench $(VENV)/.stamp-test chromium ## this project and its peers, side by side (about 12 minutes; ARGS="--rounds 1" for less)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 chaos: $(VENV)/.stamp-test ## kill -9 of everything, again and again (COUNT=20)
@@ -56,6 +56,12 @@ chromium:
 	    { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo 'installing Chromium ...' && \
 	      apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } || \
 	    echo 'There is no Chromium: the tests in tests/browser will be skipped.' >&2
+
+# What else users open notebooks with, each alone in a folder that the tests put before the environment's own.
+kernels: $(VENV)/kernels/ipykernel-6.31 $(VENV)/kernels/ipykernel-7.3
+
+$(VENV)/kernels/ipykernel-%: | $(VENV)/.stamp-venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $@ 'ipykernel==$*.*'
 
 # One environment holds all extras; a stamp says which ones are in it already.
 $(VENV)/.stamp-%: pyproject.toml | $(VENV)/.stamp-venv

@@ -1,4 +1,4 @@
-"""Measure this project and its peers in one run, and say whether the promised ratios are met."""
+"""Measure this project and its peers in one run, and say whether what was promised is met."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.profile import profile
-from benchmarks.report import figures, ratios
+from benchmarks.report import COLUMNS, NOTEBOOK_COLUMNS, figures, notebook, ratios
 from benchmarks.rounds import Cell, run_rounds
 
 OURS = "taskfc_ext"
@@ -33,10 +33,22 @@ CELLS = [
     Cell("ipyparallel", "cold", 1),
 ]
 
+NOTEBOOK = [
+    *(Cell(system, "cell", 40, "benchmarks.notebook") for system in (OURS, "ipyparallel", "dask")),
+    *(Cell(system, "load", 3, "benchmarks.notebook") for system in (OURS, "ipyparallel", "dask")),
+    Cell(OURS, "card", 10, "benchmarks.page"),
+]
+NEEDS = {"benchmarks.notebook": ("jupyter_client",), "benchmarks.page": ("jupyterlab", "playwright")}
+
 SMOKE = [
-    Cell(system, measure, n)
-    for system in (OURS, "ProcessPoolExecutor")
-    for measure, n in (("throughput", 200), ("latency", 20), ("cold", 1))
+    *(
+        Cell(system, measure, n)
+        for system in (OURS, "ProcessPoolExecutor")
+        for measure, n in (("throughput", 200), ("latency", 20), ("cold", 1))
+    ),
+    Cell(OURS, "cell", 2, "benchmarks.notebook"),
+    Cell(OURS, "load", 1, "benchmarks.notebook"),
+    Cell(OURS, "card", 1, "benchmarks.page"),
 ]
 """Shows that the scripts run; its figures mean nothing."""
 
@@ -48,7 +60,9 @@ def main() -> int:
     parser.add_argument(
         "--systems", metavar="NAME,NAME", help=f"of {', '.join(dict.fromkeys(c.system for c in CELLS))}"
     )
-    parser.add_argument("--measures", metavar="NAME,NAME", help="of throughput, latency, cold")
+    parser.add_argument(
+        "--measures", metavar="NAME,NAME", help=f"of {', '.join(dict.fromkeys(c.measure for c in [*CELLS, *NOTEBOOK]))}"
+    )
     parser.add_argument("--profile", action="store_true", help="instead: where the controller's CPU time goes")
     parser.add_argument("--tasks", type=int, default=200_000, help="with --profile: how many (default: 200,000)")
     parser.add_argument("--smoke", action="store_true", help="instead: a few tasks each, to see that all of this runs")
@@ -58,16 +72,20 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             print(profile(Path(folder), options.tasks))
         return 0
-    cells = [cell for cell in (SMOKE if options.smoke else CELLS) if _is_wanted(cell, options)]
-    absent = {cell.system for cell in cells if _is_absent(cell.system)}
-    for system in sorted(absent):
-        print(f"{system} is not installed, and left out (pip install 'taskfc-ext[bench]')")
-    cells = [cell for cell in cells if cell.system not in absent]
+    cells = [cell for cell in (SMOKE if options.smoke else [*CELLS, *NOTEBOOK]) if _is_wanted(cell, options)]
+    absent = {cell: why for cell in cells if (why := _is_absent(cell))}
+    for why in sorted(set(absent.values())):
+        print(why)
+    cells = [cell for cell in cells if cell not in absent]
     measured = run_rounds(cells, 1 if options.smoke else options.rounds, lambda line: print(line, flush=True))
-    systems = list(dict.fromkeys(cell.system for cell in cells))
-    print("\nMedians [smallest-largest]\n\n" + figures(measured, systems))
-    if not options.smoke:
+    print("\nMedians [smallest-largest]")
+    for title, columns in (("two workers, no-op task", COLUMNS), ("in a notebook", NOTEBOOK_COLUMNS)):
+        if systems := list(dict.fromkeys(cell.system for cell in cells if measured.knows(cell.system, columns))):
+            print("\n" + figures(measured, systems, title, columns))
+    if not options.smoke and measured.knows(OURS, COLUMNS):
         print("\n" + ratios(measured, OURS))
+    if not options.smoke and measured.knows(OURS, NOTEBOOK_COLUMNS):
+        print("\n" + notebook(measured, OURS))
     return 1 if measured.n_failed else 0
 
 
@@ -77,8 +95,17 @@ def _is_wanted(cell: Cell, options: argparse.Namespace) -> bool:
     return cell.system in systems and cell.measure in measures
 
 
-def _is_absent(system: str) -> bool:
-    return system in PACKAGES and importlib.util.find_spec(PACKAGES[system]) is None
+def _is_absent(cell: Cell) -> str:
+    """Return what a cell lacks here; empty when it can be measured."""
+    for package in (PACKAGES.get(cell.system), *NEEDS.get(cell.script, ())):
+        if package is not None and importlib.util.find_spec(package) is None:
+            return f"{package} is not installed, and what needs it is left out (pip install 'taskfc-ext[bench,test]')"
+    if cell.script == "benchmarks.page":
+        from tests.browser.lab import chromium  # needs Playwright
+
+        if chromium() is None:
+            return "there is no Chromium, and what is seen in it is left out (apt-get install chromium)"
+    return ""
 
 
 def _machine() -> str:

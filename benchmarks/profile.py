@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 from benchmarks.report import table
-from benchmarks.rounds import run_cell
+from benchmarks.rounds import Cell, run_cell
 
 STAGES = {
     "taskfc_ext/protocol/": "protocol: frames in and out",
@@ -26,9 +26,7 @@ def profile(folder: Path, n_tasks: int) -> str:
     samples_file = folder / "samples.json"
     sampler = Path(__file__).parent / "sampler"
     answer = run_cell(
-        "taskfc_ext",
-        "throughput",
-        n_tasks,
+        Cell("taskfc_ext", "throughput", n_tasks),
         environment={
             "PYTHONPATH": os.pathsep.join(filter(None, [str(sampler), os.environ.get("PYTHONPATH", "")])),
             "TASKFC_SAMPLE": "taskfc_ext.controller.app",

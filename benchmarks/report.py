@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from benchmarks.rounds import Measured
 
 COLUMNS = {
@@ -12,6 +14,24 @@ COLUMNS = {
     "scheduler_us": ("scheduler CPU, µs/task", "{:,.1f}"),
 }
 
+NOTEBOOK_COLUMNS = {
+    "cell_ms": ("submitting adds to a cell, ms", "{:,.1f}"),
+    "load_ms": ("loading, ms", "{:,.0f}"),
+    "load_processes": ("loading starts processes", "{:,.0f}"),
+    "start_dom_ms": ("a task starts until its card says so, ms", "{:,.0f}"),
+    "end_dom_ms": ("ends until its card says so, ms", "{:,.0f}"),
+}
+
+NOTEBOOK_TARGETS = [
+    # what, quantity, the most that it may be, peers that do something like it
+    ("`%%task` adds to a cell, ms", "cell_ms", 30, ("ipyparallel", "dask")),
+    ("`%load_ext taskfc_ext`, ms", "load_ms", 150, ("ipyparallel", "dask")),
+    ("`%load_ext taskfc_ext` starts processes", "load_processes", 0, ()),
+    ("a task starts until its card says so, ms", "start_dom_ms", 300, ()),
+    ("a task ends until its card says so, ms", "end_dom_ms", 300, ()),
+    ("Abort clicked until the task has stopped, kernel blocked, ms", "abort_ms", 1000, ()),
+]
+
 TARGETS = [
     # what, quantity, peer, whether more is better, bound on ours / peer's
     ("submit + flush + results against dask", "tasks_per_s", "dask", True, 10.0),
@@ -21,10 +41,13 @@ TARGETS = [
 ]
 
 
-def figures(measured: Measured, systems: list[str]) -> str:
+def figures(measured: Measured, systems: list[str], title: str, columns: Mapping[str, tuple[str, str]]) -> str:
     """Return the table of medians, with the range of the rounds in brackets."""
-    rows = [[system, *(_figure(measured, system, quantity) for quantity in COLUMNS)] for system in systems]
-    return table(["two workers, no-op task", *(title for title, _ in COLUMNS.values())], rows)
+    rows = [
+        [system, *(_figure(measured, system, quantity, form) for quantity, (_, form) in columns.items())]
+        for system in systems
+    ]
+    return table([title, *(heading for heading, _ in columns.values())], rows)
 
 
 def ratios(measured: Measured, ours: str) -> str:
@@ -42,6 +65,20 @@ def ratios(measured: Measured, ours: str) -> str:
     return table(["ratio, ours / theirs", "promised", "measured", ""], rows)
 
 
+def notebook(measured: Measured, ours: str) -> str:
+    """Return the table of what was promised of the notebook, and how the peers that can be compared do."""
+    rows = []
+    for what, quantity, bound, peers in NOTEBOOK_TARGETS:
+        mine = measured.median(ours, quantity)
+        if mine is None:
+            rows.append([what, f"≤ {bound}", "", "", "not measured"])
+            continue
+        theirs = {peer: measured.median(peer, quantity) for peer in peers}
+        beside = ", ".join(f"{mine / value:.2g} of {peer}'s" for peer, value in theirs.items() if value)
+        rows.append([what, f"≤ {bound}", f"{mine:.3g}", beside, "met" if mine <= bound else "MISSED"])
+    return table(["in a notebook", "promised", "measured", "beside", ""], rows)
+
+
 def table(headers: list[str], rows: list[list[str]]) -> str:
     """Return a Markdown table that is aligned as plain text too; the first column is text, the others figures."""
     widths = [max(len(row[column]) for row in [headers, *rows]) for column in range(len(headers))]
@@ -57,10 +94,9 @@ def table(headers: list[str], rows: list[list[str]]) -> str:
     return "\n".join([line(headers), rule, *(line(row) for row in rows)])
 
 
-def _figure(measured: Measured, system: str, quantity: str) -> str:
+def _figure(measured: Measured, system: str, quantity: str, form: str) -> str:
     middle = measured.median(system, quantity)
     if middle is None:
         return ""
-    form = COLUMNS[quantity][1]
     low, high = measured.range(system, quantity)
     return f"{form.format(middle)} [{form.format(low)}-{form.format(high)}]"

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,11 +20,12 @@ CELL_TIMEOUT = 300  # s; the slowest, ipyparallel's 2,000 tasks, takes some 20 s
 
 @dataclass(frozen=True)
 class Cell:
-    """One measure of one system, over `n` tasks: as many as give it a few seconds."""
+    """One measure of one system, over `n` tasks: as many as give it a few seconds; `script` is who measures it."""
 
     system: str
     measure: str
     n: int
+    script: str = "benchmarks.cell"
 
 
 @dataclass
@@ -44,6 +45,10 @@ class Measured:
         values = self.values.get((system, quantity))
         return median(values) if values else None
 
+    def knows(self, system: str, quantities: Iterable[str]) -> bool:
+        """Tell whether any of these was measured of a system."""
+        return any((system, quantity) in self.values for quantity in quantities)
+
     def range(self, system: str, quantity: str) -> tuple[float, float]:
         """Return the smallest and the largest value."""
         values = self.values[system, quantity]
@@ -60,7 +65,7 @@ def run_rounds(cells: list[Cell], rounds: int, say: Callable[[str], None]) -> Me
     for number in range(1, rounds + 1):
         for cell in cells:
             try:
-                answer = run_cell(cell.system, cell.measure, cell.n)
+                answer = run_cell(cell)
             except CellFailed as error:
                 measured.n_failed += 1
                 say(f"round {number}: {cell.system} {cell.measure} failed: {error}")
@@ -71,8 +76,8 @@ def run_rounds(cells: list[Cell], rounds: int, say: Callable[[str], None]) -> Me
     return measured
 
 
-def run_cell(system: str, measure: str, n: int, environment: Mapping[str, str] | None = None) -> dict[str, float]:
-    """Run one cell in a fresh process with folders of its own, and return its answer.
+def run_cell(cell: Cell, environment: Mapping[str, str] | None = None) -> dict[str, float]:
+    """Run a cell in a fresh process with folders of its own, and return its answer.
 
     Raises:
         CellFailed: it did not answer.
@@ -80,7 +85,7 @@ def run_cell(system: str, measure: str, n: int, environment: Mapping[str, str] |
     with _own_folders() as folders:
         try:
             done = subprocess.run(
-                [sys.executable, "-m", "benchmarks.cell", system, measure, str(n)],
+                [sys.executable, "-m", cell.script, cell.system, cell.measure, str(cell.n)],
                 cwd=ROOT,
                 env={**os.environ, **folders, **(environment or {})},
                 capture_output=True,

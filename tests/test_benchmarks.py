@@ -6,18 +6,34 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.report import ratios, table
+import pytest
+
+from benchmarks.notebook import EMPTY, System, load
+from benchmarks.report import notebook, ratios, table
 from benchmarks.rounds import Measured
+
+SPAWN = "import subprocess; process = subprocess.Popen(['cat'], stdin=subprocess.PIPE, start_new_session=True)"
+"""Ends with the kernel, whose end of the pipe it reads from."""
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_every_measure_of_this_project_runs() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--smoke"], cwd=ROOT, capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "benchmarks", "--smoke"], cwd=ROOT, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "submit + flush + results" in done.stdout
+    assert "submitting adds to a cell" in done.stdout
+
+
+@pytest.mark.parametrize(("source", "started"), [(EMPTY, 0), (SPAWN, 1)], ids=["nothing", "something"])
+def test_loading_is_seen_to_start_processes(
+    source: str, started: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    assert load(System(load=source, start="", submit="", stop=""), 1)["load_processes"] == started
 
 
 def test_a_ratio_is_met_missed_or_not_measured() -> None:
@@ -26,6 +42,15 @@ def test_a_ratio_is_met_missed_or_not_measured() -> None:
         measured.add(system, {"tasks_per_s": tasks_per_s, "p50_us": p50})
     verdicts = [line.split("|")[-2].strip() for line in ratios(measured, "ours").splitlines()[2:]]
     assert verdicts == ["met", "MISSED", "not measured", "MISSED"]
+
+
+def test_a_promise_of_the_notebook_is_met_missed_or_not_measured() -> None:
+    measured = Measured()
+    measured.add("ours", {"cell_ms": 31.0, "load_ms": 150.0, "load_processes": 0})
+    measured.add("dask", {"cell_ms": 62.0})
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in notebook(measured, "ours").splitlines()[2:]]
+    assert [row[-1] for row in rows] == ["MISSED", "met", "met", *["not measured"] * 3]
+    assert [row[-2] for row in rows[:2]] == ["0.5 of dask's", ""]
 
 
 def test_tables_are_aligned() -> None:

@@ -1,9 +1,8 @@
-"""A browser and a JupyterLab for each module."""
+"""A browser and a Jupyter server for each module."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,16 +11,16 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from taskfc_ext.client.launch import LocalFarm
 from taskfc_ext.client.start import stop
-from tests.browser.lab import DEADLINE_MS, Lab
+from tests.browser.lab import DEADLINE_MS, PLACES, Lab, Place, chromium
 
 
 @pytest.fixture(scope="module")  # no longer: as long as Playwright runs, nothing else can use asyncio
 def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
+    path = chromium()
+    if path is None:
         pytest.skip("there is no Chromium here: `apt-get install chromium`")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
         browser.close()
 
@@ -34,6 +33,15 @@ def lab(browser: Browser, module_home: Path) -> Iterator[Lab]:
     finally:
         lab.stop()
         stop(LocalFarm("default"))
+
+
+@pytest.fixture(params=PLACES, ids=str)
+def place(request: pytest.FixtureRequest) -> Place:
+    """Each of `PLACES`: a test that takes this runs in all of them."""
+    place: Place = request.param
+    if place.lacks:
+        pytest.skip(place.lacks)
+    return place
 
 
 @pytest.fixture(autouse=True)

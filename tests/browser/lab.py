@@ -1,10 +1,25 @@
-"""A real JupyterLab in a real browser, as far as the tests need it."""
+"""A real JupyterLab and a real Notebook 7 in a real browser, as far as the tests need them.
+
+One server serves both, and a kernel of each version; a test says where its notebook is opened:
+
+    def test_something(lab, page):
+        notebook = lab.open(page, "name", "first cell", "second cell")  # JupyterLab, the kernel of this environment
+        notebook = lab.open(page, "name", "first cell", place=Place("notebook", "ipykernel-6.31"))
+        notebook.run(0, 1)                # run cells, and wait for each; `start` and `ended` are its halves
+        notebook.card(1)                  # the card under a cell: a Playwright locator, for `expect`
+        notebook.output(1), notebook.prompt(1), notebook.says(1, "text")
+
+A test that takes the fixture `place`, and passes it on, runs in all `PLACES`, and is skipped where a kernel is not
+installed (`make` installs them). `TASKFC_SCREENSHOTS=folder` keeps a picture of the end of every test.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,11 +27,41 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
 from playwright.sync_api import Locator, Page, expect
 
 DEADLINE_MS = 60_000  # a bound on hangs
+
+LATEST = "python3"
+"""The kernel of this environment."""
+
+OTHERS = Path(sys.prefix) / "kernels"
+"""Where `make` puts other versions of ipykernel, each alone in a folder."""
+
+
+class Place(NamedTuple):
+    """Where a notebook is opened: `lab` or `notebook`, and the kernel that it has."""
+
+    app: str = "lab"
+    kernel: str = LATEST
+
+    def __str__(self) -> str:
+        return "-".join(self)
+
+    @property
+    def lacks(self) -> str | None:
+        """What is missing for it, or `None`."""
+        if self.kernel == LATEST or (OTHERS / self.kernel).is_dir():
+            return None
+        return f"{self.kernel} is not installed in {OTHERS}: `make {OTHERS.name}` does that"
+
+
+PLACES = [Place(), Place(kernel="ipykernel-6.31"), Place(kernel="ipykernel-7.3"), Place(app="notebook")]
+"""Everywhere that a notebook has to work: what differs is the kernel's threads, and the page around the cells."""
+
+URLS = {"lab": "lab/workspaces/{name}/tree/{name}.ipynb", "notebook": "notebooks/{name}.ipynb"}
 
 SETTINGS = {
     "apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false, "doNotDisturbMode": true}',
@@ -24,6 +69,11 @@ SETTINGS = {
     # every output is in the page, also of cells that were scrolled away
     "notebook-extension/tracker": '{"windowingMode": "none", "maxNumberOutputs": 1000}',
 }
+
+
+def chromium() -> str | None:
+    """Return the browser's path, or `None` where there is none."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 class Lab:
@@ -39,6 +89,8 @@ class Lab:
         self.settings = home / "c" / "lab" / "user-settings" / "@jupyterlab"
         for name, text in SETTINGS.items():
             self.set(name, text)
+        for folder in OTHERS.glob("ipykernel-*"):
+            _write_kernelspec(home / "d" / "kernels" / folder.name, folder)
         self.token = secrets.token_hex(8)
         self.url = f"http://127.0.0.1:{_free_port()}"
         self._log = home / "jupyter.log"
@@ -51,6 +103,7 @@ class Lab:
             "ServerApp.allow_root": True,
             "IdentityProvider.token": self.token,
             "LabApp.expose_app_in_browser": True,
+            "JupyterNotebookApp.expose_app_in_browser": True,
         }
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -77,13 +130,14 @@ class Lab:
             self._process.kill()
             self._process.wait()
 
-    def open(self, page: Page, name: str, *sources: str) -> OpenNotebook:
-        """Make the notebook `name` with these cells, and open it."""
+    def open(self, page: Page, name: str, *sources: str, place: Place = Place()) -> OpenNotebook:  # noqa: B008
+        """Make the notebook `name` with these cells, and open it at `place`."""
+        name = f"{name}-{place}".replace(".", "_")  # a workspace has no dots
         cells = [nbformat.v4.new_code_cell(source) for source in sources]
-        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
+        kernel = {"kernelspec": {"name": place.kernel, "display_name": place.kernel, "language": "python"}}
         path = self.folder / f"{name}.ipynb"
         nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), path)
-        page.goto(f"{self.url}/lab/workspaces/{name}/tree/{path.name}?token={self.token}")
+        page.goto(f"{self.url}/{URLS[place.app].format(name=name)}?token={self.token}")
         return OpenNotebook(page, path)
 
     def _wait_until_it_answers(self) -> None:
@@ -156,6 +210,18 @@ class OpenNotebook:
     def says(self, index: int, text: str) -> None:
         """Wait until `text` stands under a cell."""
         expect(self.output(index)).to_contain_text(text, timeout=DEADLINE_MS)
+
+
+def _write_kernelspec(folder: Path, ipykernel: Path) -> None:
+    """Write a kernel like the environment's own, but with another ipykernel before it."""
+    spec = {
+        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "display_name": ipykernel.name,
+        "language": "python",
+        "env": {"PYTHONPATH": str(ipykernel)},
+    }
+    folder.mkdir(parents=True)
+    folder.joinpath("kernel.json").write_text(json.dumps(spec))
 
 
 def _free_port() -> int:

@@ -1,7 +1,8 @@
-"""What people see under a `%%task` cell, in a real JupyterLab."""
+"""What people see under a `%%task` cell, in a real JupyterLab and Notebook 7."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import nbformat
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.lab import DEADLINE_MS, Lab
+from tests.browser.lab import DEADLINE_MS, LATEST, Lab, Place
 
 LOAD = "%load_ext taskfc_ext\n%task start -n 2"
 
@@ -32,16 +33,27 @@ def shows(card: Locator, text: str) -> None:
     expect(card).to_contain_text(text, timeout=DEADLINE_MS)
 
 
-def test_a_card_goes_from_running_to_done_while_the_kernel_is_blocked(lab: Lab, page: Page, tmp_path: Path) -> None:
+def told_by(place: Place) -> str:
+    """Return how the kernel of a place says its version, as far as the place says it."""
+    version = importlib.metadata.version("ipykernel") if place.kernel == LATEST else place.kernel.split("-")[1] + "."
+    return f"ipykernel {version}"
+
+
+def test_a_card_goes_from_running_to_done_while_the_kernel_is_blocked(
+    lab: Lab, page: Page, place: Place, tmp_path: Path
+) -> None:
     ended, unblocked = tmp_path / "ended", tmp_path / "unblocked"
     notebook = lab.open(
         page,
         "live",
-        LOAD,
+        f"{LOAD}\nimport ipykernel\nprint('ipykernel', ipykernel.__version__)",
         WAITING.format(name="slow", said="half way there", gate=ended),
         BLOCKING.format(gate=unblocked),
+        place=place,
     )
+    assert (page.evaluate("() => window.jupyterapp.name") == "JupyterLab") == (place.app == "lab")
     notebook.run(0, 1)
+    notebook.says(0, told_by(place))
     card = notebook.card(1)
     notebook.start(2)
     shows(card, "running")
@@ -56,10 +68,10 @@ def test_a_card_goes_from_running_to_done_while_the_kernel_is_blocked(lab: Lab, 
     expect(notebook.output(2).locator(".jp-OutputArea-output")).to_have_count(0)  # it went nowhere else
 
 
-def test_two_tasks_print_each_under_its_own_cell(lab: Lab, page: Page, tmp_path: Path) -> None:
+def test_two_tasks_print_each_under_its_own_cell(lab: Lab, page: Page, place: Place, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     cells = [WAITING.format(name=name, said=f"{name} speaks", gate=gate) for name in ("one", "other")]
-    notebook = lab.open(page, "two", LOAD, *cells)
+    notebook = lab.open(page, "two", LOAD, *cells, place=place)
     notebook.run(0, 1, 2)
     shows(notebook.card(1), "one speaks")
     shows(notebook.card(2), "other speaks")

@@ -156,9 +156,10 @@ class StubFarm:
 
     def stop(self, supervisor, controller):
         """Stop the farm as a controller does; return the ends of its workers."""
+        # counted first: a worker that ends at once may be buried, and its page gone, when `send` returns
+        n = len(list(self.paths.sockets.glob(f"{self.paths.tag}.p*")))
         controller.send(Shutdown())
-        pages = list(self.paths.sockets.glob(f"{self.paths.tag}.p*"))
-        downs = [controller.next() for _ in pages]
+        downs = [controller.next() for _ in range(n)]
         controller.exit(0)
         assert supervisor.wait(DEADLINE) == 0
         return downs

@@ -1,0 +1,99 @@
+"""One measurement of what a user sees: JupyterLab in Chromium, driven as the tests drive it. The answer is JSON.
+
+Usage: python -m benchmarks.page SYSTEM card N
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+
+from playwright.sync_api import Page, sync_playwright
+
+from tests.browser.lab import DEADLINE_MS, Lab, chromium
+
+START = "%load_ext taskfc_ext\n%task start -n 1"
+STOP = "%task stop"
+TASK = """%%task
+import pathlib, time
+while not pathlib.Path("{gate}").exists():
+    time.sleep(0.001)
+"""
+"""One worker runs these in order, so that the end of one is the start of the next."""
+
+WATCH = """() => {
+    // when each card first said each word, in the milliseconds of the host's clock
+    window.said = {};
+    new MutationObserver(() => {
+        const now = Date.now();
+        document.querySelectorAll('.jp-Notebook .jp-CodeCell').forEach((cell, index) => {
+            const text = cell.querySelector('.taskfc-card')?.textContent ?? '';
+            for (const word of ['running', 'succeeded']) {
+                if (text.includes(word)) window.said[`${index} ${word}`] ??= now;
+            }
+        });
+    }).observe(document.body, {subtree: true, childList: true, characterData: true});
+}"""
+
+
+@contextmanager
+def lab_and_page() -> Iterator[tuple[Lab, Page]]:
+    """Yield a JupyterLab, and an empty page of a browser."""
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1200, "height": 900})
+        page.set_default_timeout(DEADLINE_MS)
+        lab = Lab(Path(folder))
+        try:
+            yield lab, page
+        finally:
+            lab.stop()
+            browser.close()
+
+
+def card(n: int) -> dict[str, float]:
+    """From the moment when a task may end: until its card says so, and until that of the next one says that it runs.
+
+    Medians of `n`, at moments that have nothing to do with when cards are brought up to date.
+    """
+    chance = random.Random(n)
+    ends, starts = [], []
+    with lab_and_page() as (lab, page):
+        gates = [lab.folder / f"gate-{number}" for number in range(n + 1)]
+        notebook = lab.open(page, "card", START, *(TASK.format(gate=gate) for gate in gates), STOP)
+        try:
+            notebook.run(0)
+            page.evaluate(WATCH)
+            notebook.run(*range(1, n + 2))
+            for number, gate in enumerate(gates[:-1], 1):
+                _wait_for(page, f"{number} running")
+                time.sleep(0.2 + chance.random())
+                opened_ms = time.time() * 1e3
+                gate.touch()
+                ends.append(_wait_for(page, f"{number} succeeded") - opened_ms)
+                starts.append(_wait_for(page, f"{number + 1} running") - opened_ms)
+            gates[-1].touch()
+        finally:
+            notebook.run(n + 2)
+    return {"end_dom_ms": median(ends), "start_dom_ms": median(starts)}
+
+
+def _wait_for(page: Page, what: str) -> float:
+    """Wait until a card has said a word; return when it did, in milliseconds of the host's clock."""
+    return float(page.wait_for_function("what => window.said[what]", arg=what).json_value())
+
+
+MEASURES = {"card": card}
+
+
+if __name__ == "__main__":
+    _system, _measure, _n = sys.argv[1:]
+    assert _system == "taskfc_ext", "others show nothing under a cell that goes on"
+    print(json.dumps(MEASURES[_measure](int(_n))))
