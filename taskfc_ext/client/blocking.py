@@ -150,6 +150,9 @@ class BlockingTaskClient:
     def log(self, taskid: int) -> str:
         return drive(self._client.log(taskid))
 
+    def outputs(self, taskid: int) -> list[dict[str, Any]]:
+        return drive(self._client.outputs(taskid))
+
     def workers(self) -> list[WorkerInfo]:
         return drive(self._client.workers())
 

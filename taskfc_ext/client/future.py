@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 
 from taskfc_ext.client.callbacks import CallbackThread
 from taskfc_ext.client.outcome import Facts, FactsRow, Raised, load, names_of
+from taskfc_ext.client.shown import outputs_of
 from taskfc_ext.client.template import Template
 from taskfc_ext.client.waiting import check_may_block
 from taskfc_ext.errors import TaskAborted
@@ -247,6 +248,17 @@ class TaskFuture(concurrent.futures.Future[Any]):
             return Facts._make(self._facts).output
         taskid = self.taskid
         return "" if taskid is None else self._template.owner.log(taskid)
+
+    @property
+    def outputs(self) -> list[dict[str, Any]]:
+        """What the task has displayed so far: figures, tables, HTML, in the form of outputs in a notebook's file.
+
+        Updates and clearings have taken effect. Asks while it is unfinished; what is known already is not sent again.
+        """
+        if self._facts is not None:
+            return outputs_of(Facts._make(self._facts).displays)
+        taskid = self.taskid
+        return [] if taskid is None else self._template.owner.outputs(taskid)
 
     @property
     def progress(self) -> TaskProgress | None:

@@ -20,9 +20,10 @@ class Facts(NamedTuple):
     seconds: float
     completed: float
     output: str
+    displays: tuple[bytes, ...] = ()
 
 
-FactsRow = tuple[str, int, int, float, float, float, str]
+FactsRow = tuple[str, int, int, float, float, float, str, tuple[bytes, ...]]
 """`Facts` as a plain tuple: a third of the cost, and most are never looked at."""
 
 

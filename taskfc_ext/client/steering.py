@@ -15,6 +15,7 @@ from taskfc_ext.errors import ControllerStopped, UnknownTask
 from taskfc_ext.protocol.client_messages import (
     GetClientName,
     GetLog,
+    GetOutputs,
     GetWorkers,
     ListTasks,
     QueueStatus,
@@ -94,6 +95,19 @@ class Steering:
             UnknownTask: there is no such task.
         """
         return str(await self._ask(GetLog, ahead=True, taskid=checked_id(taskid)))
+
+    async def outputs(self, taskid: int) -> list[dict[str, Any]]:
+        """Return what a task has displayed so far: figures, tables, HTML, in the form of outputs in a notebook's file.
+
+        Updates and clearings that the task made have taken effect.
+
+        Raises:
+            UnknownTask: there is no such task.
+        """
+        shown = self.remote_reference.shown
+        before = shown.of(checked_id(taskid))
+        answer = await self._ask(GetOutputs, ahead=True, taskid=taskid, known=before.version)
+        return shown.learn(taskid, before, answer)
 
     async def workers(self) -> list[WorkerInfo]:
         """Return the workers and what they do."""

@@ -26,6 +26,8 @@ class Owner(Protocol):
 
     def log(self, taskid: int) -> str: ...
 
+    def outputs(self, taskid: int) -> list[dict[str, Any]]: ...
+
 
 class Template:
     """Tasks that share one of these travel in one message.

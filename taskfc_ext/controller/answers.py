@@ -9,8 +9,9 @@ from typing import assert_never
 
 import msgspec
 
-from taskfc_ext.core.effects import SendCode, SendEnded, SendList, SendLog, SendRun
+from taskfc_ext.core.effects import SendCode, SendEnded, SendList, SendLog, SendOutputs, SendRun
 from taskfc_ext.core.endings import rows_of
+from taskfc_ext.core.requests import outputs_answer
 from taskfc_ext.core.task_state import LIVE, end_state
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.protocol.client_messages import Ended, Reply, TaskInfo
@@ -24,6 +25,8 @@ _SMALL = 2**20
 """Bytes of a code that is kept in memory, for the next worker that needs it."""
 
 _N_SMALL = 64
+
+_FINAL = "final"  # the version of what a finished task shows
 
 
 class Answers:
@@ -51,7 +54,7 @@ class Answers:
             case _:
                 assert_never(message)
 
-    def complete_for_client(self, message: SendEnded | SendList | SendLog) -> list[Ended | Reply]:
+    def complete_for_client(self, message: SendEnded | SendList | SendLog | SendOutputs) -> list[Ended | Reply]:
         """Return the messages that `message` stands for."""
         match message:
             case SendEnded(ids):
@@ -61,6 +64,9 @@ class Answers:
             case SendLog(seq, taskid):
                 texts = (record.outputs.get(taskid, "") for record, _ in self._store.ended([taskid]))
                 return [Reply(seq, next(texts, ""))]
+            case SendOutputs(seq, taskid, known):
+                shown = (record.displays.get(taskid, ()) for record, _ in self._store.ended([taskid]))
+                return [Reply(seq, outputs_answer(next(shown, ()), _FINAL, known))]
             case _:
                 assert_never(message)
 

@@ -46,6 +46,7 @@ MESSAGES: dict[type[said.Message], tuple[Role, str]] = {
     said.Clear: (Role.CLIENT, "remote_clear"),
     said.ListTasks: (Role.VIEWER, "remote_list_tasks"),
     said.GetLog: (Role.VIEWER, "remote_get_log"),
+    said.GetOutputs: (Role.VIEWER, "remote_get_outputs"),
     said.GetClientName: (Role.VIEWER, "remote_get_client_name"),
     said.GetWorkers: (Role.VIEWER, "remote_get_workers"),
     said.Scale: (Role.CLIENT, "remote_scale"),
@@ -196,6 +197,7 @@ class FCTaskControllerFromTaskController:
     remote_unwait = _hand_over
     remote_list_tasks = _hand_over
     remote_get_log = _hand_over
+    remote_get_outputs = _hand_over
     remote_get_workers = _hand_over
     remote_scale = _hand_over
     remote_stop = _hand_over

@@ -20,6 +20,7 @@ from taskfc_ext.core.effects import (
     SendEnded,
     SendList,
     SendLog,
+    SendOutputs,
     SendRun,
     SupervisorSend,
     WorkerSend,
@@ -283,7 +284,7 @@ class Controller:
                 client = self._client_identity.get(session)
                 if client is None:
                     return  # it asks again when it is back
-                if isinstance(message, SendEnded | SendList | SendLog):
+                if isinstance(message, SendEnded | SendList | SendLog | SendOutputs):
                     for completed in self._answers.complete_for_client(message):
                         self._to_clients.add(client, completed)
                 else:

@@ -41,6 +41,14 @@ class SendLog(NamedTuple):
     taskid: int
 
 
+class SendOutputs(NamedTuple):
+    """The answer to a `GetOutputs` for a finished task."""
+
+    seq: int
+    taskid: int
+    known: str
+
+
 class SendCode(NamedTuple):
     """The `Code` under this digest."""
 
@@ -54,7 +62,7 @@ class SendRun(NamedTuple):
     inputs: tuple[int, ...]
 
 
-ToClient = ControllerMessage | SendEnded | SendList | SendLog
+ToClient = ControllerMessage | SendEnded | SendList | SendLog | SendOutputs
 
 
 class ClientSend(NamedTuple):

@@ -44,6 +44,7 @@ class Endings:
         self._values: list[Payload] = []
         self._seconds: list[float] = []
         self._outputs: dict[int, str] = {}
+        self._displays: dict[int, tuple[bytes, ...]] = {}
         self._requeued: dict[Why, list[Task]] = {}
 
     def succeed(self, task: Task, value: Payload, seconds: float) -> None:
@@ -80,6 +81,11 @@ class Endings:
         if text:
             self._outputs[task.taskid] = text
 
+    def showed(self, task: Task, displays: tuple[bytes, ...]) -> None:
+        """The attempt showed `displays`."""
+        if displays:
+            self._displays[task.taskid] = displays
+
     def settle(self) -> None:
         """Write what was collected, let it take effect, and tell everyone it concerns."""
         self._settle_own()
@@ -104,6 +110,9 @@ class Endings:
             completed=self._now.wall,
             seconds=tuple(self._seconds),
             outputs={task.taskid: self._outputs[task.taskid] for task in tasks if task.taskid in self._outputs},
+            displays={task.taskid: self._displays[task.taskid] for task in tasks if task.taskid in self._displays}
+            if self._displays
+            else {},
         )
 
     def _settle_requeued(self, why: Why, tasks: list[Task]) -> None:
@@ -185,6 +194,7 @@ def rows_of(record: Ended, rows: list[int]) -> Ended:
         completed=record.completed,
         seconds=tuple([record.seconds[row] for row in rows]),
         outputs={taskid: record.outputs[taskid] for taskid in ids if taskid in record.outputs},
+        displays={taskid: record.displays[taskid] for taskid in ids if taskid in record.displays},
     )
 
 

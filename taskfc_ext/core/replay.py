@@ -197,4 +197,6 @@ def _requeued(farm: Farm, record: Requeued) -> list[Task]:
                 assert_never(record.why)
         if record.why is not Why.REFUSED and task.history is not None:
             task.history.output = ""
+            task.history.displays = ()
+            task.history.displays_version = ""
     return tasks

@@ -85,6 +85,8 @@ class History(Struct):
         unreachable_since: since when all live workers refuse it.
         aborting: an abort was accepted.
         output: what the running attempt has printed so far.
+        displays: what it shows.
+        displays_version: grows stale with every change of these; empty before there are any.
     """
 
     unmet: set[int] = set()
@@ -98,6 +100,8 @@ class History(Struct):
     unreachable_since: float | None = None
     aborting: bool = False
     output: str = ""
+    displays: tuple[bytes, ...] = ()
+    displays_version: str = ""
 
 
 class Task(Struct, gc=False):

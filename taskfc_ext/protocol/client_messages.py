@@ -162,6 +162,16 @@ class GetLog(Request, frozen=True, kw_only=True):
     taskid: IdField
 
 
+class GetOutputs(Request, frozen=True, kw_only=True):
+    """Answered by what the task shows, as `{"version": ..., "outputs": [JSON, ...]}`.
+
+    `known`: the version that the client has; while that is still so, `outputs` is `None`.
+    """
+
+    taskid: IdField
+    known: Annotated[str, Meta(max_length=100)] = ""
+
+
 class GetClientName(Request, frozen=True):
     """Answered by the name under which the controller knows this client."""
 
@@ -199,6 +209,7 @@ ClientMessage = (
     | Clear
     | ListTasks
     | GetLog
+    | GetOutputs
     | GetClientName
     | GetWorkers
     | Scale
@@ -268,7 +279,8 @@ class Ended(Message, frozen=True, kw_only=True):
 
     Columns of equal length. `reasons[i]` is "" for a success, and then `values[i]` is the pickled
     value; else `values[i]` is a `Failure`. `workers` -1: it never ran. Times are wall-clock seconds,
-    `seconds` the run time of the last attempt. `outputs`: what tasks printed, only for those that did.
+    `seconds` the run time of the last attempt. `outputs`: what tasks printed, only for those that did; `displays`: what
+    they showed, each the JSON of an output in a notebook's file.
     """
 
     ids: tuple[int, ...]
@@ -280,6 +292,7 @@ class Ended(Message, frozen=True, kw_only=True):
     completed: float
     seconds: tuple[float, ...]
     outputs: dict[int, str] = {}
+    displays: dict[int, tuple[bytes, ...]] = {}
 
 
 class Resync(Message, frozen=True):

@@ -25,6 +25,8 @@ from taskfc_ext.worker.capture import Capture
 from taskfc_ext.worker.connection import LifePipe, WorkerDealer
 from taskfc_ext.worker.courier import Courier
 from taskfc_ext.worker.execute import Executor
+from taskfc_ext.worker.figures import choose_backend
+from taskfc_ext.worker.imports import when_imported
 from taskfc_ext.worker.interrupt import Guard
 from taskfc_ext.worker.link import Link
 from taskfc_ext.worker.loop import Loop
@@ -60,7 +62,9 @@ def main() -> None:
     capture = Capture(sys.stdout, sys.stderr)
     capture.install()
     forking.prepare(guard.disarm, capture.let_go)
-    executor = Executor(worker.properties, guard)
+    executor = Executor(worker.properties, guard, capture.displays)
+    when_imported("IPython", executor.offer_shell)
+    choose_backend()
     loop = Loop(link, page, guard, executor, capture, LifePipe(life_fd), worker.properties)
     progress.begin_in_worker(lambda: loop.lease)
     courier = Courier(loop, _preload)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any, TextIO
 
 from taskfc_ext.text import encodable
+from taskfc_ext.worker.displays import Displays
 
 KEPT = 2**20
 """Characters of a task's output that are kept, half from either end: enough to see how it began and how it ended."""
@@ -91,6 +92,9 @@ class Capture:
     Args:
         log_out: where stdout goes when no task runs.
         log_err: where stderr goes then.
+
+    Attributes:
+        displays: what the task shows rather than prints.
     """
 
     def __init__(self, log_out: TextIO, log_err: TextIO) -> None:
@@ -99,6 +103,7 @@ class Capture:
         self._fresh = BoundedText(FRESH)
         self._has_text = False
         self._is_open = False
+        self.displays = Displays()
         self.stdout = TaskStream(self, log_out)
         self.stderr = TaskStream(self, log_err)
 
@@ -134,6 +139,7 @@ class Capture:
         """Send everything to the log from now on: in a forked child, whose memory nobody reads."""
         self._lock = threading.RLock()  # the old one may be held by a thread that the child does not have
         self._is_open = False
+        self.displays.let_go()
 
     def write(self, text: str, log: TextIO) -> None:
         """Add `text` to the running task's output, else to `log`. Any thread."""

@@ -23,6 +23,7 @@ class Result(NamedTuple):
     value: bytes
     seconds: float
     output: str
+    displays: tuple[bytes, ...] = ()
 
 
 class Connection(Protocol):
@@ -105,7 +106,7 @@ class Link:
 
     def _finished(self, batch: list[Result]) -> Finished:
         self._n_finished += 1
-        leases, outcomes, values, seconds, outputs = zip(*batch, strict=True)
+        leases, outcomes, values, seconds, outputs, displays = zip(*batch, strict=True)
         finished = Finished(
             seq=self._n_finished,
             leases=leases,
@@ -113,6 +114,7 @@ class Link:
             values=values,
             seconds=seconds,
             outputs={lease: text for lease, text in zip(leases, outputs, strict=True) if text},
+            displays={lease: shown for lease, shown in zip(leases, displays, strict=True) if shown},
         )
         self._unacked.append(finished)
         return finished
@@ -127,6 +129,8 @@ def _batches(results: Iterable[Result]) -> Iterable[list[Result]]:
     size = 0
     for result in results:
         n_bytes = len(result.value) + 4 * len(result.output)
+        if result.displays:
+            n_bytes += sum(map(len, result.displays))
         if batch and (size + n_bytes > FRAME_TARGET or len(batch) == MAX_BATCH):
             yield batch
             batch, size = [], 0

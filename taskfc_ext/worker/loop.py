@@ -23,6 +23,7 @@ from taskfc_ext.protocol.worker_messages import (
 )
 from taskfc_ext.worker.capture import Capture
 from taskfc_ext.worker.connection import LifePipe
+from taskfc_ext.worker.displays import Watch
 from taskfc_ext.worker.execute import Executor, interrupted
 from taskfc_ext.worker.interrupt import Guard, TaskInterrupt
 from taskfc_ext.worker.link import Link, Result
@@ -82,6 +83,7 @@ class Loop:
         self._announced = 0
         self._began = 0.0
         self._sampler = Sampler()
+        self._watch = Watch(capture.displays)
         self._progress: Progress | None = None
         self._progress_sent = float("-inf")
         self.lease = 0
@@ -124,6 +126,8 @@ class Loop:
                 then.append(Started(lease, perf_counter() - self._began))
             if not has_ended and wants_output and (text := self._capture.take_fresh()):
                 then.append(Output(lease, text))
+            if not has_ended and wants_output and (displayed := self._watch.news(lease, perf_counter())):
+                then.append(displayed)
             if not has_ended and progress is not None:
                 self._progress, self._progress_sent = progress, perf_counter()
                 then.append(progress)
@@ -161,7 +165,9 @@ class Loop:
         self.lease = 0
         if not self._results:
             self._oldest_result = ended
-        self._results.append(Result(lease, outcome, value, ended - started, self._capture.end()))
+        self._results.append(
+            Result(lease, outcome, value, ended - started, self._capture.end(), self._capture.displays.end())
+        )
 
     # with the link's lock held
 
@@ -171,6 +177,7 @@ class Loop:
             self._link.reconnect()
             self._announced = 0  # the new controller does not know what runs
             self._progress = None  # nor how far it is
+            self._watch.forget()
         self._link.send_results(self._drained())
         if self._properties.changed:
             self._properties.changed = False

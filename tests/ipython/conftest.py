@@ -170,6 +170,9 @@ class FakeFarm:
     def log(self, taskid: int) -> str:
         return self.logs.get(taskid, "")
 
+    def outputs(self, taskid: int) -> list[dict[str, Any]]:
+        return []
+
     def workers(self) -> list[WorkerInfo]:
         return [WorkerInfo(worker=i, pid=100 + i, state="idle") for i in range(self.n_workers)]
 

@@ -69,7 +69,7 @@ class Bench:
         self.capture = Capture(sys.stdout, sys.stderr)
         self.guard = Guard(self.page)
         self.link = Link(self.connect, ready)
-        executor = Executor(self.properties, self.guard)
+        executor = Executor(self.properties, self.guard, self.capture.displays)
         self.loop = Loop(self.link, self.page, self.guard, executor, self.capture, LifePipe(self.life), self.properties)
         self.next_lease = 1
 
