@@ -25,6 +25,7 @@ from taskfc_ext.client.waiting import check_may_block
 from taskfc_ext.errors import TaskAborted
 from taskfc_ext.protocol.client_messages import TaskProgress
 from taskfc_ext.protocol.payloads import Payload, Reason
+from taskfc_ext.protocol.printed import Printed, log_of, stderr_of, stdout_of
 from taskfc_ext.serialize import SourceResult
 from taskfc_ext.tasks import Namespace, TaskResult
 
@@ -242,12 +243,25 @@ class TaskFuture(concurrent.futures.Future[Any]):
         return 0 if taskid is None else self._template.owner.describe(taskid).attempts
 
     @property
+    def log(self) -> str:
+        """What the task has printed so far, to stdout and to stderr, in order. Asks while it is unfinished."""
+        return log_of(self._printed())
+
+    @property
     def stdout(self) -> str:
-        """What the task has printed so far. Asks while it is unfinished."""
+        """What of its `log` went to stdout."""
+        return stdout_of(self._printed())
+
+    @property
+    def stderr(self) -> str:
+        """What of its `log` went to stderr."""
+        return stderr_of(self._printed())
+
+    def _printed(self) -> Printed:
         if self._facts is not None:
             return Facts._make(self._facts).output
         taskid = self.taskid
-        return "" if taskid is None else self._template.owner.log(taskid)
+        return () if taskid is None else self._template.owner.printed(taskid)
 
     @property
     def outputs(self) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ from taskfc_ext.client.withdraw import Withdrawal
 from taskfc_ext.errors import ControllerLost, ControllerUnavailable, UnknownTask
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import GetLog, GetOutputs, ListTasks, Request, Stop, TaskInfo, Unwait
+from taskfc_ext.protocol.printed import Printed
 
 ANSWER_WITHIN = 10.0
 """Seconds that `cancel` and a future's questions wait for an answer; a controller that died is back in one."""
@@ -143,9 +144,9 @@ class RemoteController:
             raise UnknownTask(f"there is no task {taskid}", taskid=taskid)
         return found[0]
 
-    def log(self, taskid: int) -> str:
+    def printed(self, taskid: int) -> Printed:
         """Return what a task has printed so far."""
-        return str(value_of(self._within(self.call(GetLog, ahead=True, taskid=taskid))))
+        return tuple(value_of(self._within(self.call(GetLog, ahead=True, taskid=taskid))))
 
     def outputs(self, taskid: int) -> list[dict[str, Any]]:
         """Return what a task shows so far. What this client has already is not sent again."""

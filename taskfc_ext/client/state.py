@@ -269,7 +269,7 @@ class ClientState:
             message.submitted,
             message.seconds,
             repeat(message.completed),
-            map(outputs.get, ids, repeat("")) if outputs else repeat(""),
+            map(outputs.get, ids, repeat(())) if outputs else repeat(()),
             map(displays.get, ids, repeat(())) if displays else repeat(()),
             strict=False,  # the constants never end
         )

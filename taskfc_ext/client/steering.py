@@ -26,6 +26,7 @@ from taskfc_ext.protocol.client_messages import (
     WorkerInfo,
 )
 from taskfc_ext.protocol.ids import MAX_ID
+from taskfc_ext.protocol.printed import log_of
 
 _MAX_WORKERS = 10_000
 
@@ -89,12 +90,12 @@ class Steering:
         return msgspec.convert(found, list[TaskInfo])
 
     async def log(self, taskid: int) -> str:
-        """Return what a task has printed so far.
+        """Return what a task has printed so far, to stdout and to stderr, in order.
 
         Raises:
             UnknownTask: there is no such task.
         """
-        return str(await self._ask(GetLog, ahead=True, taskid=checked_id(taskid)))
+        return log_of(tuple(await self._ask(GetLog, ahead=True, taskid=checked_id(taskid))))
 
     async def outputs(self, taskid: int) -> list[dict[str, Any]]:
         """Return what a task has displayed so far: figures, tables, HTML, in the form of outputs in a notebook's file.

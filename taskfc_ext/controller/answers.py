@@ -62,8 +62,8 @@ class Answers:
             case SendList():
                 return [Reply(message.seq, self._list(message))]
             case SendLog(seq, taskid):
-                texts = (record.outputs.get(taskid, "") for record, _ in self._store.ended([taskid]))
-                return [Reply(seq, next(texts, ""))]
+                texts = (record.outputs.get(taskid, ()) for record, _ in self._store.ended([taskid]))
+                return [Reply(seq, next(texts, ()))]
             case SendOutputs(seq, taskid, known):
                 shown = (record.displays.get(taskid, ()) for record, _ in self._store.ended([taskid]))
                 return [Reply(seq, outputs_answer(next(shown, ()), _FINAL, known))]

@@ -15,6 +15,7 @@ from taskfc_ext.core.retry import Verdict, after_failure, backoff_before
 from taskfc_ext.core.task_state import Task
 from taskfc_ext.protocol.client_messages import Ended, Reply
 from taskfc_ext.protocol.payloads import Failure, Payload, Reason, encode_failure
+from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.protocol.records import Record, Requeued, Why
 
 
@@ -43,7 +44,7 @@ class Endings:
         self._reasons: list[str] = []
         self._values: list[Payload] = []
         self._seconds: list[float] = []
-        self._outputs: dict[int, str] = {}
+        self._outputs: dict[int, Printed] = {}
         self._displays: dict[int, tuple[bytes, ...]] = {}
         self._requeued: dict[Why, list[Task]] = {}
 
@@ -76,10 +77,10 @@ class Endings:
         """The lease is over, and the task goes back to the queue."""
         self._requeued.setdefault(why, []).append(task)
 
-    def printed(self, task: Task, text: str) -> None:
-        """The attempt printed `text`."""
-        if text:
-            self._outputs[task.taskid] = text
+    def printed(self, task: Task, printed: Printed) -> None:
+        """The attempt printed this."""
+        if printed:
+            self._outputs[task.taskid] = printed
 
     def showed(self, task: Task, displays: tuple[bytes, ...]) -> None:
         """The attempt showed `displays`."""

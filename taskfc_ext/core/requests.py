@@ -349,7 +349,7 @@ def _log(farm: Farm, step: Step, client: ClientSession, message: GetLog) -> Answ
     if task is None:
         step.to_client(client.session, SendLog(message.seq, message.taskid))
         return None
-    return Reply(message.seq, task.history.output if task.history is not None else "")
+    return Reply(message.seq, task.history.output if task.history is not None else ())
 
 
 def _outputs(farm: Farm, step: Step, client: ClientSession, message: GetOutputs) -> Answer | None:

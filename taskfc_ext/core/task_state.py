@@ -10,6 +10,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from taskfc_ext.protocol.payloads import Payload, Reason
+from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.protocol.spec import Spec
 
 
@@ -99,7 +100,7 @@ class History(Struct):
     refusals: int = 0
     unreachable_since: float | None = None
     aborting: bool = False
-    output: str = ""
+    output: Printed = ()
     displays: tuple[bytes, ...] = ()
     displays_version: str = ""
 

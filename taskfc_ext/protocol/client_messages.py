@@ -24,6 +24,7 @@ from taskfc_ext.protocol.ids import (
     SessionField,
 )
 from taskfc_ext.protocol.payloads import Payload
+from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.protocol.spec import Spec
 
 TaskRef = int | tuple[int, int]
@@ -157,7 +158,7 @@ class ListTasks(Request, frozen=True, kw_only=True):
 
 
 class GetLog(Request, frozen=True, kw_only=True):
-    """Answered by what the task has printed so far, as text."""
+    """Answered by what the task has printed so far, as a `Printed`."""
 
     taskid: IdField
 
@@ -291,7 +292,7 @@ class Ended(Message, frozen=True, kw_only=True):
     submitted: tuple[float, ...]
     completed: float
     seconds: tuple[float, ...]
-    outputs: dict[int, str] = {}
+    outputs: dict[int, Printed] = {}
     displays: dict[int, tuple[bytes, ...]] = {}
 
 

@@ -27,6 +27,9 @@ MAX_DISPLAYS = 200
 Amount = Annotated[float, Meta(ge=0, le=MAX_AMOUNT)]
 Leases = Annotated[tuple[Count, ...], Meta(max_length=MAX_BATCH)]
 
+PrintedField = Annotated[tuple[Annotated[str, Meta(max_length=4 * 2**20)], ...], Meta(max_length=4 * 2**20)]
+"""A `Printed`. Its worker keeps it far below these bounds."""
+
 Displays = Annotated[tuple[Annotated[bytes, Meta(max_length=8 * 2**20)], ...], Meta(max_length=MAX_DISPLAYS)]
 """What an attempt shows, in order: each the JSON of an output in a notebook's file. Only clients look inside."""
 
@@ -65,7 +68,7 @@ class Finished(Message, frozen=True, kw_only=True):
     outcomes: Annotated[tuple[Annotated[int, Meta(ge=0, le=5)], ...], Meta(max_length=MAX_BATCH)]
     values: Annotated[tuple[Payload, ...], Meta(max_length=MAX_BATCH)]
     seconds: Annotated[tuple[Seconds, ...], Meta(max_length=MAX_BATCH)]
-    outputs: dict[Count, Annotated[str, Meta(max_length=4 * 2**20)]] = {}
+    outputs: dict[Count, PrintedField] = {}
     displays: dict[Count, Displays] = {}
 
 
@@ -79,7 +82,7 @@ class Output(Message, frozen=True):
     """What the running lease has printed since the last `Output` of it."""
 
     lease: Count
-    text: Annotated[str, Meta(max_length=4 * 2**20)]
+    printed: PrintedField
 
 
 class Displayed(Message, frozen=True):

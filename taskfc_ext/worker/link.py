@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from taskfc_ext.protocol.client_messages import Message
 from taskfc_ext.protocol.ids import MAX_BATCH
+from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.protocol.worker_messages import Committed, Finished, Ready, Returned, Run, ToWorker
 
 FRAME_TARGET = 16 * 2**20
@@ -22,7 +23,7 @@ class Result(NamedTuple):
     outcome: int
     value: bytes
     seconds: float
-    output: str
+    output: Printed
     displays: tuple[bytes, ...] = ()
 
 
@@ -113,7 +114,7 @@ class Link:
             outcomes=outcomes,
             values=values,
             seconds=seconds,
-            outputs={lease: text for lease, text in zip(leases, outputs, strict=True) if text},
+            outputs={lease: printed for lease, printed in zip(leases, outputs, strict=True) if printed},
             displays={lease: shown for lease, shown in zip(leases, displays, strict=True) if shown},
         )
         self._unacked.append(finished)
@@ -128,7 +129,7 @@ def _batches(results: Iterable[Result]) -> Iterable[list[Result]]:
     batch: list[Result] = []
     size = 0
     for result in results:
-        n_bytes = len(result.value) + 4 * len(result.output)
+        n_bytes = len(result.value) + 4 * sum(map(len, result.output))
         if result.displays:
             n_bytes += sum(map(len, result.displays))
         if batch and (size + n_bytes > FRAME_TARGET or len(batch) == MAX_BATCH):

@@ -36,6 +36,9 @@ HOLD_BACK = 0.002
 PROGRESS_EVERY = 0.25
 """Seconds from one progress of a task to the next."""
 
+FLUSH_AFTER = 0.001
+"""Seconds after which a task may have used C code that prints, and has left half a line in its buffer."""
+
 _STARTED = Page.STARTED
 _ENDED = Page.ENDED
 
@@ -94,6 +97,7 @@ class Loop:
         with self._link.lock:
             self._exchange()
             self.is_busy = bool(self._attempts)
+        self._capture.settle()
         if not self.is_busy:
             return False
         wake_courier()
@@ -124,8 +128,8 @@ class Loop:
             if not has_ended and self._announced != lease:
                 self._announced = lease
                 then.append(Started(lease, perf_counter() - self._began))
-            if not has_ended and wants_output and (text := self._capture.take_fresh()):
-                then.append(Output(lease, text))
+            if not has_ended and wants_output and (printed := self._capture.take_fresh()):
+                then.append(Output(lease, printed))
             if not has_ended and wants_output and (displayed := self._watch.news(lease, perf_counter())):
                 then.append(displayed)
             if not has_ended and progress is not None:
@@ -160,6 +164,8 @@ class Loop:
         except TaskInterrupt:  # before the user's code, or just after it
             outcome, value = interrupted()
         ended = perf_counter()
+        if ended - started > FLUSH_AFTER:
+            self._capture.flush_c()
         self._life.check()  # before the end is noted: it is this attempt that is to blame
         words[_ENDED] = lease
         self.lease = 0

@@ -181,14 +181,14 @@ def test_the_log_of_a_finished_task_is_what_it_printed_and_showed(farm):
             outcomes=(1,),
             values=(ERROR,),
             seconds=(1.0,),
-            outputs={lease: "printed"},
+            outputs={lease: ("printed",)},
             displays={lease: (b"figure",)},
         )
     )
     farm.pump()
     seqs = [farm.alice.ask(GetLog, taskid=taskid) for taskid in (0, 1)]
     farm.pump()
-    assert [farm.alice.answers[seq] for seq in seqs] == [Reply(seqs[0], "printed"), Reply(seqs[1], "")]
+    assert [farm.alice.answers[seq] for seq in seqs] == [Reply(seqs[0], ["printed"]), Reply(seqs[1], [])]
     seqs = [
         farm.alice.ask(GetOutputs, taskid=taskid, known=known) for taskid, known in ((0, ""), (1, ""), (0, "final"))
     ]

@@ -233,13 +233,13 @@ def test_lists_are_filtered(filters, ids):
 def test_the_log_of_a_live_task_is_what_it_printed_so_far():
     talk = Conversation(workers=1)
     talk.submit(1)
-    assert messages_to(talk.ask(said.GetLog, taskid=0)) == [talk.reply("")]
-    talk.worker(0, Output(1, "one "))
-    talk.worker(0, Output(1, "two"))
-    talk.worker(0, Output(99, "nobody's"))
-    assert messages_to(talk.ask(said.GetLog, taskid=0)) == [talk.reply("one two")]
-    talk.worker(0, Output(1, "x" * 70_000))
-    assert len(messages_to(talk.ask(said.GetLog, taskid=0))[0].value) == 64 * 1024
+    assert messages_to(talk.ask(said.GetLog, taskid=0)) == [talk.reply(())]
+    talk.worker(0, Output(1, ("one ",)))
+    talk.worker(0, Output(1, ("two",)))
+    talk.worker(0, Output(99, ("nobody's",)))
+    assert messages_to(talk.ask(said.GetLog, taskid=0)) == [talk.reply(("one two",))]
+    talk.worker(0, Output(1, ("x" * 70_000,)))
+    assert len(messages_to(talk.ask(said.GetLog, taskid=0))[0].value[0]) == 64 * 1024
 
 
 def progress_of(talk, taskid=0):
@@ -269,16 +269,16 @@ def test_a_bar_that_is_drawn_anew_does_not_fill_the_log():
     talk = Conversation(workers=1)
     talk.submit(1)
     for text in ("one\n", "\r10%", "\r50%", "\r90%"):
-        talk.worker(0, Output(1, text))
-    assert messages_to(talk.ask(said.GetLog, taskid=0)) == [talk.reply("one\n\r90%")]
+        talk.worker(0, Output(1, (text,)))
+    assert messages_to(talk.ask(said.GetLog, taskid=0)) == [talk.reply(("one\n\r90%",))]
 
 
 def test_the_log_begins_anew_with_an_attempt():
     talk = Conversation(workers=1)
     talk.submit(1, retries=1)
-    talk.worker(0, Output(1, "first"))
+    talk.worker(0, Output(1, ("first",)))
     talk.finish(0, outcome=Outcome.ERROR)
-    assert messages_to(talk.ask(said.GetLog, taskid=0)) == [talk.reply("")]
+    assert messages_to(talk.ask(said.GetLog, taskid=0)) == [talk.reply(())]
 
 
 def test_the_log_of_a_finished_task_comes_from_the_store():
@@ -401,17 +401,17 @@ def test_parts_of_a_report_keep_their_columns_together():
     assert len(leases) == 4
     report = Finished(
         seq=99, leases=tuple(leases), outcomes=(0, 1, 0, 1), values=(b"w", ERROR, b"y", ERROR),
-        seconds=(1.0, 2.0, 3.0, 4.0), outputs={leases[2]: "hello", leases[0]: "hi"},
+        seconds=(1.0, 2.0, 3.0, 4.0), outputs={leases[2]: ("hello",), leases[0]: ("hi",)},
         displays={leases[2]: (b"figure",)},
     )  # fmt: skip
     effects = talk.worker(0, report)
     (mine,) = messages_to(effects, ALICE)
     (theirs,) = messages_to(effects, BOB)
     assert (mine.ids, mine.reasons, mine.values, mine.seconds, mine.outputs) == (
-        (1, 2), ("", "error"), (b"w", ERROR), (1.0, 2.0), {1: "hi"},
+        (1, 2), ("", "error"), (b"w", ERROR), (1.0, 2.0), {1: ("hi",)},
     )  # fmt: skip
     assert (theirs.ids, theirs.reasons, theirs.values, theirs.seconds, theirs.outputs) == (
-        (3, 4), ("", "error"), (b"y", ERROR), (3.0, 4.0), {3: "hello"},
+        (3, 4), ("", "error"), (b"y", ERROR), (3.0, 4.0), {3: ("hello",)},
     )  # fmt: skip
     assert (mine.displays, theirs.displays) == ({}, {3: (b"figure",)})
 

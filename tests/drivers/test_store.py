@@ -198,7 +198,7 @@ def cleared(store: Store, *ids: int) -> None:
 
 
 def test_values_of_cleared_tasks_are_gone_and_their_ends_are_replayed(store, path):
-    store.commit([ended(0, 1, value=b"secret", outputs={0: "printed"}), ended(2)])
+    store.commit([ended(0, 1, value=b"secret", outputs={0: ("printed",)}), ended(2)])
     cleared(store, 0, 1)
     assert found(store, range(3)) == {2: b"value 2"}
     first = next(store.records())

@@ -52,7 +52,7 @@ class FakeFarm:
     def succeed(self, taskid: int, value: object = None, ns: dict[str, Any] | None = None, output: str = "") -> None:
         self.set(taskid, state="succeeded", attempts=1)
         payload = serialize.dump_value(serialize.SourceResult(value, ns or {}, is_cell=True), what="the result")
-        self.futures[taskid]._settle(FINISHED, payload=payload, facts=Facts("", 0, 1, 0.0, 1.5, 2.0, output))
+        self.futures[taskid]._settle(FINISHED, payload=payload, facts=Facts("", 0, 1, 0.0, 1.5, 2.0, (output,)))
 
     def fail(self, taskid: int, error: Exception, traceback: str = "") -> None:
         self.set(taskid, state="failed", reason="error", attempts=1)
@@ -60,7 +60,7 @@ class FakeFarm:
         self._end(taskid, failure)
 
     def _end(self, taskid: int, failure: Failure) -> None:
-        facts = Facts(failure.reason.value, 0, 1, 0.0, 1.5, 2.0, "")
+        facts = Facts(failure.reason.value, 0, 1, 0.0, 1.5, 2.0, ())
         self.futures[taskid]._settle(FINISHED, payload=encode_failure(failure), facts=facts)
 
     # the client
@@ -169,6 +169,9 @@ class FakeFarm:
 
     def log(self, taskid: int) -> str:
         return self.logs.get(taskid, "")
+
+    def printed(self, taskid: int) -> tuple[str, ...]:
+        return (self.log(taskid),)
 
     def outputs(self, taskid: int) -> list[dict[str, Any]]:
         return []

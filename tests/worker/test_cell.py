@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from taskfc_ext.protocol.payloads import Outcome
+from taskfc_ext.protocol.printed import log_of
 from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.protocol.worker_messages import Finished
 from taskfc_ext.serialize import SourceResult
@@ -97,7 +98,7 @@ def ran(bench: Any, source: str) -> tuple[str, list[dict[str, Any]]]:
     (lease,) = bench.source(Kind.CELL, source, {}, [])
     bench.turn()
     (finished,) = [message for message in bench.take_sent() if isinstance(message, Finished)]
-    return finished.outputs.get(lease, ""), [json.loads(body) for body in finished.displays.get(lease, ())]
+    return log_of(finished.outputs.get(lease, ())), [json.loads(body) for body in finished.displays.get(lease, ())]
 
 
 def plain(displays: list[dict[str, Any]]) -> list[str]:
@@ -159,7 +160,7 @@ def test_a_figure_that_cannot_be_drawn_costs_no_result(bench: Any) -> None:
     bench.turn()
     (finished,) = [message for message in bench.sent if isinstance(message, Finished)]
     assert finished.outcomes == (Outcome.OK,)
-    assert "ParseFatalException" in finished.outputs[1] or "ValueError" in finished.outputs[1]
+    assert "ParseFatalException" in finished.outputs[1][1] or "ValueError" in finished.outputs[1][1]
 
 
 @pytest.mark.parametrize(
