@@ -31,6 +31,7 @@ from taskfc_ext.worker.imports import when_imported
 from taskfc_ext.worker.interrupt import Guard
 from taskfc_ext.worker.link import Link
 from taskfc_ext.worker.loop import Loop
+from taskfc_ext.worker.questions import refuse_breakpoints
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ def main() -> None:
     executor = Executor(worker.properties, guard, capture.displays)
     when_imported("IPython", executor.offer_shell)
     choose_backend()
+    refuse_breakpoints()
     loop = Loop(link, page, guard, executor, capture, LifePipe(life_fd), worker.properties)
     progress.begin_in_worker(lambda: loop.lease)
     courier = Courier(loop, _preload)

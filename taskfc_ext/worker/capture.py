@@ -17,6 +17,7 @@ from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.text import encodable
 from taskfc_ext.worker.descriptors import Tap
 from taskfc_ext.worker.displays import Displays
+from taskfc_ext.worker.questions import NobodyThere
 
 KEPT = 2**20
 """Characters of a task's output that are kept, half from either end: enough to see how it began and how it ended."""
@@ -149,9 +150,11 @@ class Capture:
         self.displays = Displays()
         self.stdout = TaskStream(self, log_out, STDOUT)
         self.stderr = TaskStream(self, log_err, STDERR)
+        self._stdin = NobodyThere()
 
     def install(self) -> None:
-        """Become `sys.stdout` and `sys.stderr`."""
+        """Become `sys.stdout` and `sys.stderr`, and let nobody wait for an answer from `sys.stdin`."""
+        sys.stdin = self._stdin
         sys.stdout = self.stdout
         sys.stderr = self.stderr
 
@@ -163,7 +166,10 @@ class Capture:
 
     def end(self) -> Printed:
         """No task is running any more; return all that was kept of its output."""
-        self._drain()
+        for tap, _ in self._taps:
+            if lseek(tap.fd, 0, SEEK_END) != tap.seen:
+                self._drain()
+                break
         self._is_open = False
         if not self._has_text:
             return ()

@@ -36,7 +36,12 @@ class _Display:
 
 
 class Displays:
-    """What the running attempt shows at the moment. Any thread may add to it."""
+    """What the running attempt shows at the moment. Any thread may add to it.
+
+    Attributes:
+        is_used: the attempt has shown or cleared something; if not it need not be ended.
+        n_changes: how often that has changed.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.RLock()  # a signal handler of the user's may display while its thread is displaying
@@ -47,6 +52,7 @@ class Displays:
         self._size = 0
         self._n_dropped = 0
         self._clear_first = False
+        self.is_used = False
         self.n_changes = 0
 
     def add(
@@ -60,6 +66,7 @@ class Displays:
         """Show one more, or in place of those of the same id. An update of none that is shown has no effect."""
         body = _bounded(data, metadata or {})
         with self._lock:
+            self.is_used = True
             if self._clear_first:
                 self._clear()
             if update:
@@ -78,6 +85,7 @@ class Displays:
     def clear(self, *, wait: bool = False) -> None:
         """Show nothing any more; with `wait`, only when there is something new to show."""
         with self._lock:
+            self.is_used = True
             if wait:
                 self._clear_first = True
             else:
@@ -97,8 +105,6 @@ class Displays:
 
     def end(self) -> tuple[bytes, ...]:
         """The attempt is over: return what it showed last, and forget it."""
-        if not self.n_changes and not self._clear_first:
-            return ()
         with self._lock:
             shown = self.now()
             self._begin()

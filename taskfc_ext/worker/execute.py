@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from sys import modules
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from taskfc_ext.serialize import (
 )
 from taskfc_ext.serialize.blame import shortened, text_of, type_name_of
 from taskfc_ext.worker.displays import Displays
-from taskfc_ext.worker.figures import show_figures
+from taskfc_ext.worker.figures import INLINE, show_figures
 from taskfc_ext.worker.forking import leave_if_child
 from taskfc_ext.worker.interrupt import Guard, TaskInterrupt
 from taskfc_ext.worker.property_dict import Properties
@@ -80,7 +81,8 @@ class Executor:
                     if type(value) is CoroutineType:
                         value = _awaited(value)
                 finally:
-                    show_figures()
+                    if INLINE in modules:
+                        show_figures()
             else:
                 value = self._run_source(spec, taskid, _bytes(body), _all_bytes(inputs))
             leave_if_child()

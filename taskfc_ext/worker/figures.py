@@ -10,6 +10,9 @@ from collections.abc import MutableMapping
 BACKEND = "module://matplotlib_inline.backend_inline"
 """What notebooks use: figures become displays, and no screen is needed."""
 
+INLINE = "matplotlib_inline.backend_inline"
+"""There is nothing to show while this is not imported."""
+
 
 def choose_backend(environ: MutableMapping[str, str] = os.environ) -> None:
     """Let matplotlib, if it ever gets imported, work as in a notebook, unless the user has chosen otherwise."""
@@ -19,9 +22,9 @@ def choose_backend(environ: MutableMapping[str, str] = os.environ) -> None:
 def show_figures() -> None:
     """Display what has been drawn and was not shown, and close it. What goes wrong is printed: the value matters more.
 
-    Free of charge where no figures were made.
+    Next to nothing where no figures were made.
     """
-    inline = sys.modules.get("matplotlib_inline.backend_inline")
+    inline = sys.modules.get(INLINE)
     if inline is None:
         return
     try:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from taskfc_ext.protocol.client_messages import Message
 from taskfc_ext.protocol.ids import MAX_BATCH
 from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.protocol.worker_messages import Committed, Finished, Ready, Returned, Run, ToWorker
+
+T = TypeVar("T")
 
 FRAME_TARGET = 16 * 2**20
 """Bytes at which a `Finished` is full: smaller frames keep the controller's turns short."""
@@ -114,8 +116,8 @@ class Link:
             outcomes=outcomes,
             values=values,
             seconds=seconds,
-            outputs={lease: printed for lease, printed in zip(leases, outputs, strict=True) if printed},
-            displays={lease: shown for lease, shown in zip(leases, displays, strict=True) if shown},
+            outputs=_of_those_that_have(leases, outputs),
+            displays=_of_those_that_have(leases, displays),
         )
         self._unacked.append(finished)
         return finished
@@ -125,11 +127,19 @@ class Link:
             self._held.difference_update(self._unacked.popleft().leases)
 
 
+def _of_those_that_have(leases: Iterable[int], things: Iterable[T]) -> dict[int, T]:
+    if not any(things):  # as of nearly all tasks
+        return {}
+    return {lease: thing for lease, thing in zip(leases, things, strict=True) if thing}
+
+
 def _batches(results: Iterable[Result]) -> Iterable[list[Result]]:
     batch: list[Result] = []
     size = 0
     for result in results:
-        n_bytes = len(result.value) + 4 * sum(map(len, result.output))
+        n_bytes = len(result.value)
+        if result.output:
+            n_bytes += 4 * sum(map(len, result.output))
         if result.displays:
             n_bytes += sum(map(len, result.displays))
         if batch and (size + n_bytes > FRAME_TARGET or len(batch) == MAX_BATCH):

@@ -171,9 +171,9 @@ class Loop:
         self.lease = 0
         if not self._results:
             self._oldest_result = ended
-        self._results.append(
-            Result(lease, outcome, value, ended - started, self._capture.end(), self._capture.displays.end())
-        )
+        displays = self._capture.displays
+        shown = displays.end() if displays.is_used else ()
+        self._results.append(Result(lease, outcome, value, ended - started, self._capture.end(), shown))
 
     # with the link's lock held
 

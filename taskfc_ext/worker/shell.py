@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from IPython.core.displaypub import DisplayPublisher
+from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils import process
 from traitlets.config import Config
@@ -86,6 +87,11 @@ class TaskShell(InteractiveShell):
             if self.guard.has_struck and not was_struck:
                 programs.terminate()
                 raise TaskInterrupt
+
+    def enable_gui(self, gui: str | None = None) -> None:
+        """Nothing to do for `%matplotlib inline`, and for all else there is no screen."""
+        if gui:
+            raise UsageError(f"a task has no screen for {gui}: use `%matplotlib inline`")
 
     def showtraceback(self, *args: object, **kwargs: object) -> None:
         _raise_current()

@@ -160,11 +160,11 @@ def opened(outcome: int, value: Any) -> object:
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    streams = sys.stdout, sys.stderr
+    streams = sys.stdout, sys.stderr, sys.stdin
     handler = signal.getsignal(signal.SIGINT)
     bench = Bench()
     yield bench
-    sys.stdout, sys.stderr = streams
+    sys.stdout, sys.stderr, sys.stdin = streams
     signal.signal(signal.SIGINT, handler)
     os.close(bench.life)
     os.close(bench.order)

@@ -163,6 +163,28 @@ def test_a_figure_that_cannot_be_drawn_costs_no_result(bench: Any) -> None:
     assert "ParseFatalException" in finished.outputs[1][1] or "ValueError" in finished.outputs[1][1]
 
 
+ASK_FOR_PASSWORD = "import getpass, warnings\nwarnings.simplefilter('ignore')\ngetpass.getpass()"
+
+
+@pytest.mark.parametrize("source", ["input('name? ')", ASK_FOR_PASSWORD, "import sys; sys.stdin.readline()"])
+def test_a_question_is_refused_with_the_reason(bench: Any, source: str) -> None:
+    bench.source(Kind.CELL, source, {}, [])
+    failure = bench.failure()
+    assert failure.type_name == "EOFError"
+    assert "a task cannot ask for input" in failure.message
+
+
+def test_what_reads_to_the_end_finds_it(bench: Any) -> None:
+    assert cell(bench, "import sys\n(sys.stdin.read(), sys.stdin.isatty())").value == ("", False)
+
+
+def test_the_magic_for_figures_is_understood(bench: Any) -> None:
+    _, displays = ran(bench, "%matplotlib inline\n" + PLOT + "plt.plot([1])")
+    assert len(displays) == 1
+    bench.source(Kind.CELL, "%matplotlib tk", {}, [])
+    assert bench.failure().message
+
+
 @pytest.mark.parametrize(
     ("source", "printed"),
     [

@@ -385,6 +385,13 @@ def test_a_program_that_outlives_its_task_prints_to_the_log(farm: Farm) -> None:
     run_until(lambda: "late" in farm.log)
 
 
+def test_a_task_that_would_stop_fails(farm: Farm) -> None:
+    failure = farm.result(farm.call(in_main("def f():\n breakpoint()")))
+    assert failure.message.startswith("a task cannot stop at a breakpoint")
+    failure = farm.result(farm.call(in_main("def f():\n input()")))
+    assert failure.message.startswith("a task cannot ask for input")
+
+
 def test_a_task_may_use_processes_of_its_own(farm: Farm) -> None:
     pool = in_main(
         "def f():\n import multiprocessing\n"
