@@ -280,7 +280,7 @@ class FakeController:
             submitted=(now,),
             completed=now,
             seconds=(0.5,),
-            outputs={taskid: "printed\n"},
+            outputs={taskid: ("printed\n",)},
         )
         return ended
 

@@ -159,6 +159,9 @@ class BlockingTaskClient:
     def submission(self, taskid: int) -> SubmittedTask:
         return drive(self._client.submission(taskid))
 
+    def outputs(self, taskid: int) -> list[dict[str, Any]]:
+        return drive(self._client.outputs(taskid))
+
     def workers(self) -> list[WorkerInfo]:
         return drive(self._client.workers())
 

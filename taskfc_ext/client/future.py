@@ -19,11 +19,13 @@ from typing import Any, NoReturn
 
 from taskfc_ext.client.callbacks import CallbackThread
 from taskfc_ext.client.outcome import Facts, FactsRow, Raised, load, names_of
+from taskfc_ext.client.shown import outputs_of
 from taskfc_ext.client.template import Template
 from taskfc_ext.client.waiting import check_may_block
 from taskfc_ext.errors import RequestRefused, TaskAborted, UnknownTask
 from taskfc_ext.protocol.client_messages import TaskProgress
 from taskfc_ext.protocol.payloads import Payload, Reason
+from taskfc_ext.protocol.printed import Printed, log_of, stderr_of, stdout_of
 from taskfc_ext.serialize import SourceResult
 from taskfc_ext.tasks import Namespace, TaskResult
 
@@ -241,12 +243,36 @@ class TaskFuture(concurrent.futures.Future[Any]):
         return 0 if taskid is None else self._template.owner.describe(taskid).attempts
 
     @property
+    def log(self) -> str:
+        """What the task has printed so far, to stdout and to stderr, in order. Asks while it is unfinished."""
+        return log_of(self._printed())
+
+    @property
     def stdout(self) -> str:
-        """What the task has printed so far. Asks while it is unfinished."""
+        """What of its `log` went to stdout."""
+        return stdout_of(self._printed())
+
+    @property
+    def stderr(self) -> str:
+        """What of its `log` went to stderr."""
+        return stderr_of(self._printed())
+
+    def _printed(self) -> Printed:
         if self._facts is not None:
             return Facts._make(self._facts).output
         taskid = self.taskid
-        return "" if taskid is None else self._template.owner.log(taskid)
+        return () if taskid is None else self._template.owner.printed(taskid)
+
+    @property
+    def outputs(self) -> list[dict[str, Any]]:
+        """What the task has displayed so far: figures, tables, HTML, in the form of outputs in a notebook's file.
+
+        Updates and clearings have taken effect. Asks while it is unfinished; what is known already is not sent again.
+        """
+        if self._facts is not None:
+            return outputs_of(Facts._make(self._facts).displays)
+        taskid = self.taskid
+        return [] if taskid is None else self._template.owner.outputs(taskid)
 
     @property
     def progress(self) -> TaskProgress | None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from taskfc_ext import serialize
 from taskfc_ext.errors import ProtocolError, UnpicklableResult
 from taskfc_ext.protocol.payloads import Payload, decode_failure
+from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.serialize import SourceResult
 
 
@@ -19,10 +20,11 @@ class Facts(NamedTuple):
     submitted: float
     seconds: float
     completed: float
-    output: str
+    output: Printed
+    displays: tuple[bytes, ...] = ()
 
 
-FactsRow = tuple[str, int, int, float, float, float, str]
+FactsRow = tuple[str, int, int, float, float, float, Printed, tuple[bytes, ...]]
 """`Facts` as a plain tuple: a third of the cost, and most are never looked at."""
 
 

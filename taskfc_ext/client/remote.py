@@ -15,13 +15,15 @@ from taskfc_ext.client.farm import Farm
 from taskfc_ext.client.future import TaskFuture
 from taskfc_ext.client.io_thread import IOThread
 from taskfc_ext.client.requests import Call, Flush
+from taskfc_ext.client.shown import Shown
 from taskfc_ext.client.state import ClientState
 from taskfc_ext.client.template import Template
 from taskfc_ext.client.waiting import check_may_block
 from taskfc_ext.client.withdraw import Withdrawal
 from taskfc_ext.errors import ControllerLost, ControllerUnavailable, UnknownTask
 from taskfc_ext.protocol import codec
-from taskfc_ext.protocol.client_messages import GetLog, ListTasks, Request, Retry, Stop, TaskInfo, Unwait
+from taskfc_ext.protocol.client_messages import GetLog, GetOutputs, ListTasks, Request, Retry, Stop, TaskInfo, Unwait
+from taskfc_ext.protocol.printed import Printed
 
 ANSWER_WITHIN = 10.0
 """Seconds that `cancel` and a future's questions wait for an answer; a controller that died is back in one."""
@@ -40,6 +42,7 @@ class RemoteController:
     def __init__(self, farm: Farm, *, version: str = "", label: str = "", owner: str = "") -> None:
         self.farm = farm
         self.owner = owner
+        self.shown = Shown()
         self._unusable: ControllerUnavailable | None = None
         self._state = ClientState()
         self._thread = IOThread()
@@ -148,9 +151,15 @@ class RemoteController:
             raise UnknownTask(f"there is no task {taskid}", taskid=taskid)
         return found[0]
 
-    def log(self, taskid: int) -> str:
+    def printed(self, taskid: int) -> Printed:
         """Return what a task has printed so far."""
-        return str(value_of(self._within(self.call(GetLog, ahead=True, taskid=taskid))))
+        return tuple(value_of(self._within(self.call(GetLog, ahead=True, taskid=taskid))))
+
+    def outputs(self, taskid: int) -> list[dict[str, Any]]:
+        """Return what a task shows so far. What this client has already is not sent again."""
+        before = self.shown.of(taskid)
+        answer = self._within(self.call(GetOutputs, ahead=True, taskid=taskid, known=before.version))
+        return self.shown.learn(taskid, before, value_of(answer))
 
     # the end
 

@@ -261,7 +261,7 @@ class ClientState:
         return self._watch(ids) if submission.resent else []
 
     def _on_ended(self, message: Ended) -> None:
-        ids, outputs = message.ids, message.outputs
+        ids, outputs, displays = message.ids, message.outputs, message.displays
         rows: Iterator[FactsRow] = zip(
             message.reasons,
             message.workers,
@@ -269,7 +269,8 @@ class ClientState:
             message.submitted,
             message.seconds,
             repeat(message.completed),
-            map(outputs.get, ids, repeat("")) if outputs else repeat(""),
+            map(outputs.get, ids, repeat(())) if outputs else repeat(()),
+            map(displays.get, ids, repeat(())) if displays else repeat(()),
             strict=False,  # the constants never end
         )
         take = self.unfinished.pop

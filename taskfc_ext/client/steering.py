@@ -15,6 +15,7 @@ from taskfc_ext.errors import ControllerStopped, UnknownTask
 from taskfc_ext.protocol.client_messages import (
     GetClientName,
     GetLog,
+    GetOutputs,
     GetSubmission,
     GetWorkers,
     ListTasks,
@@ -27,6 +28,7 @@ from taskfc_ext.protocol.client_messages import (
     WorkerInfo,
 )
 from taskfc_ext.protocol.ids import MAX_ID
+from taskfc_ext.protocol.printed import log_of
 
 _MAX_WORKERS = 10_000
 
@@ -90,12 +92,25 @@ class Steering:
         return msgspec.convert(found, list[TaskInfo])
 
     async def log(self, taskid: int) -> str:
-        """Return what a task has printed so far.
+        """Return what a task has printed so far, to stdout and to stderr, in order.
 
         Raises:
             UnknownTask: there is no such task.
         """
-        return str(await self._ask(GetLog, ahead=True, taskid=checked_id(taskid)))
+        return log_of(tuple(await self._ask(GetLog, ahead=True, taskid=checked_id(taskid))))
+
+    async def outputs(self, taskid: int) -> list[dict[str, Any]]:
+        """Return what a task has displayed so far: figures, tables, HTML, in the form of outputs in a notebook's file.
+
+        Updates and clearings that the task made have taken effect.
+
+        Raises:
+            UnknownTask: there is no such task.
+        """
+        shown = self.remote_reference.shown
+        before = shown.of(checked_id(taskid))
+        answer = await self._ask(GetOutputs, ahead=True, taskid=taskid, known=before.version)
+        return shown.learn(taskid, before, answer)
 
     async def submission(self, taskid: int) -> SubmittedTask:
         """Return what a task was submitted as: its options, and code, arguments and inputs pickled.

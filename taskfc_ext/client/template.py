@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from taskfc_ext.protocol.client_messages import TaskInfo
+from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.protocol.spec import Spec
 
 
@@ -26,7 +27,9 @@ class Owner(Protocol):
 
     def describe(self, taskid: int) -> TaskInfo: ...
 
-    def log(self, taskid: int) -> str: ...
+    def printed(self, taskid: int) -> Printed: ...
+
+    def outputs(self, taskid: int) -> list[dict[str, Any]]: ...
 
 
 class Template:

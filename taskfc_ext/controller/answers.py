@@ -9,9 +9,10 @@ from typing import assert_never
 
 import msgspec
 
-from taskfc_ext.core.effects import Recall, SendCode, SendEnded, SendList, SendLog, SendRun, SendSubmission
+from taskfc_ext.core.effects import Recall, SendCode, SendEnded, SendList, SendLog, SendOutputs, SendRun, SendSubmission
 from taskfc_ext.core.endings import rows_of
 from taskfc_ext.core.events import Recalled
+from taskfc_ext.core.requests import outputs_answer
 from taskfc_ext.core.resubmit import dependants_of
 from taskfc_ext.core.task_state import LIVE, end_state
 from taskfc_ext.drivers.store import Store
@@ -28,6 +29,8 @@ _SMALL = 2**20
 """Bytes of a code that is kept in memory, for the next worker that needs it."""
 
 _N_SMALL = 64
+
+_FINAL = "final"  # the version of what a finished task shows
 
 
 _MOST_AT_ONCE = MAX_FRAME - 2**20
@@ -60,7 +63,7 @@ class Answers:
                 assert_never(message)
 
     def complete_for_client(
-        self, message: SendEnded | SendList | SendLog | SendSubmission
+        self, message: SendEnded | SendList | SendLog | SendOutputs | SendSubmission
     ) -> list[Ended | Reply | Refused]:
         """Return the messages that `message` stands for."""
         match message:
@@ -69,10 +72,13 @@ class Answers:
             case SendList():
                 return [Reply(message.seq, self._list(message))]
             case SendLog(seq, taskid):
-                texts = (record.outputs.get(taskid, "") for record, _ in self._store.ended([taskid]))
-                return [Reply(seq, next(texts, ""))]
+                texts = (record.outputs.get(taskid, ()) for record, _ in self._store.ended([taskid]))
+                return [Reply(seq, next(texts, ()))]
             case SendSubmission():
                 return [self._submission(message)]
+            case SendOutputs(seq, taskid, known):
+                shown = (record.displays.get(taskid, ()) for record, _ in self._store.ended([taskid]))
+                return [Reply(seq, outputs_answer(next(shown, ()), _FINAL, known))]
             case _:
                 assert_never(message)
 

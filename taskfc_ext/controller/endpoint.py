@@ -48,6 +48,7 @@ MESSAGES: dict[type[said.Message], tuple[Role, str]] = {
     said.ListTasks: (Role.VIEWER, "remote_list_tasks"),
     said.GetLog: (Role.VIEWER, "remote_get_log"),
     said.GetSubmission: (Role.CLIENT, "remote_get_submission"),
+    said.GetOutputs: (Role.VIEWER, "remote_get_outputs"),
     said.GetClientName: (Role.VIEWER, "remote_get_client_name"),
     said.GetWorkers: (Role.VIEWER, "remote_get_workers"),
     said.Scale: (Role.CLIENT, "remote_scale"),
@@ -200,6 +201,7 @@ class FCTaskControllerFromTaskController:
     remote_list_tasks = _hand_over
     remote_get_log = _hand_over
     remote_get_submission = _hand_over
+    remote_get_outputs = _hand_over
     remote_get_workers = _hand_over
     remote_scale = _hand_over
     remote_stop = _hand_over

@@ -93,6 +93,10 @@ class IFCTaskController(Protocol):
         """Answer with what a task was submitted as."""
         ...
 
+    def remote_get_outputs(self, session: Session, message: said.GetOutputs, now: Now) -> Effects:
+        """Answer with what a task shows: figures, tables."""
+        ...
+
     def remote_get_workers(self, session: Session, message: said.GetWorkers, now: Now) -> Effects:
         """Answer with the workers."""
         ...

@@ -22,6 +22,7 @@ from taskfc_ext.core.effects import (
     SendEnded,
     SendList,
     SendLog,
+    SendOutputs,
     SendRun,
     SendSubmission,
     SupervisorSend,
@@ -286,7 +287,7 @@ class Controller:
                 client = self._client_identity.get(session)
                 if client is None:
                     return  # it asks again when it is back
-                if isinstance(message, SendEnded | SendList | SendLog | SendSubmission):
+                if isinstance(message, SendEnded | SendList | SendLog | SendOutputs | SendSubmission):
                     for completed in self._answers.complete_for_client(message):
                         self._to_clients.add(client, completed)
                 else:

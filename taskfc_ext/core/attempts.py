@@ -11,11 +11,14 @@ from taskfc_ext.core.stopping import stop_attempt, timeout_failure
 from taskfc_ext.core.task_state import Cause, State, Task
 from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure
+from taskfc_ext.protocol.printed import begins_with, joined, tail, whole_lines
 from taskfc_ext.protocol.records import Why
 from taskfc_ext.protocol.spec import OnLost
 from taskfc_ext.protocol.supervisor_messages import SetWorkers
 from taskfc_ext.protocol.worker_messages import (
+    MAX_DISPLAYS,
     Committed,
+    Displayed,
     Finished,
     Output,
     Progress,
@@ -81,7 +84,9 @@ def on_finished(farm: Farm, step: Step, worker: Worker, message: Finished, now: 
                 continue
             task = farm.tasks[taskid]
             if message.outputs:
-                endings.printed(task, message.outputs.get(lease, ""))
+                endings.printed(task, message.outputs.get(lease, ()))
+            if message.displays:
+                endings.showed(task, message.displays.get(lease, ()))
             if outcome == Outcome.OK and task.history is None and lease not in farm.stopping_leases:
                 endings.succeed(task, value, seconds)  # as nearly all do
             else:
@@ -127,9 +132,21 @@ def on_output(farm: Farm, worker: Worker, message: Output) -> None:
     if taskid is not None:
         past = farm.tasks[taskid].past()
         kept = past.output
-        if message.text.startswith("\r"):  # a bar is drawn anew: its older states are not to fill the log
-            kept = kept[: kept.rfind("\n") + 1]
-        past.output = (kept + message.text)[-MAX_LIVE_OUTPUT:]
+        if begins_with(message.printed, "\r"):  # a bar is drawn anew: its older states are not to fill the log
+            kept = whole_lines(kept)
+        past.output = tail(joined(kept, message.printed), MAX_LIVE_OUTPUT)
+
+
+def on_displayed(farm: Farm, worker: Worker, message: Displayed) -> None:
+    """The running attempt shows something else than before."""
+    taskid = worker.leases.get(message.lease)
+    if taskid is None:
+        return
+    past = farm.tasks[taskid].past()
+    if message.kept > len(past.displays):
+        return  # it goes on from what this controller never heard; on a new connection a worker begins anew
+    past.displays = (*past.displays[: message.kept], *message.then)[-MAX_DISPLAYS:]
+    past.displays_version = f"{message.lease}.{message.revision}"
 
 
 def on_progress(worker: Worker, message: Progress) -> None:

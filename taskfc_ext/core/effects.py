@@ -48,6 +48,14 @@ class SendSubmission(NamedTuple):
     taskid: int
 
 
+class SendOutputs(NamedTuple):
+    """The answer to a `GetOutputs` for a finished task."""
+
+    seq: int
+    taskid: int
+    known: str
+
+
 class SendCode(NamedTuple):
     """The `Code` under this digest."""
 
@@ -61,7 +69,7 @@ class SendRun(NamedTuple):
     inputs: tuple[int, ...]
 
 
-ToClient = ControllerMessage | SendEnded | SendList | SendLog | SendSubmission
+ToClient = ControllerMessage | SendEnded | SendList | SendLog | SendOutputs | SendSubmission
 
 
 class ClientSend(NamedTuple):

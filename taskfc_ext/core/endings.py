@@ -15,6 +15,7 @@ from taskfc_ext.core.retry import Verdict, after_failure, backoff_before
 from taskfc_ext.core.task_state import Task
 from taskfc_ext.protocol.client_messages import Ended, Reply
 from taskfc_ext.protocol.payloads import Failure, Payload, Reason, encode_failure
+from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.protocol.records import Record, Requeued, Submitted, Why
 
 
@@ -43,7 +44,8 @@ class Endings:
         self._reasons: list[str] = []
         self._values: list[Payload] = []
         self._seconds: list[float] = []
-        self._outputs: dict[int, str] = {}
+        self._outputs: dict[int, Printed] = {}
+        self._displays: dict[int, tuple[bytes, ...]] = {}
         self._requeued: dict[Why, list[Task]] = {}
 
     def succeed(self, task: Task, value: Payload, seconds: float) -> None:
@@ -75,10 +77,15 @@ class Endings:
         """The lease is over, and the task goes back to the queue."""
         self._requeued.setdefault(why, []).append(task)
 
-    def printed(self, task: Task, text: str) -> None:
-        """The attempt printed `text`."""
-        if text:
-            self._outputs[task.taskid] = text
+    def printed(self, task: Task, printed: Printed) -> None:
+        """The attempt printed this."""
+        if printed:
+            self._outputs[task.taskid] = printed
+
+    def showed(self, task: Task, displays: tuple[bytes, ...]) -> None:
+        """The attempt showed `displays`."""
+        if displays:
+            self._displays[task.taskid] = displays
 
     def settle(self) -> None:
         """Write what was collected, let it take effect, and tell everyone it concerns."""
@@ -104,6 +111,9 @@ class Endings:
             completed=self._now.wall,
             seconds=tuple(self._seconds),
             outputs={task.taskid: self._outputs[task.taskid] for task in tasks if task.taskid in self._outputs},
+            displays={task.taskid: self._displays[task.taskid] for task in tasks if task.taskid in self._displays}
+            if self._displays
+            else {},
         )
 
     def _settle_requeued(self, why: Why, tasks: list[Task]) -> None:
@@ -185,6 +195,7 @@ def rows_of(record: Ended, rows: list[int]) -> Ended:
         completed=record.completed,
         seconds=tuple([record.seconds[row] for row in rows]),
         outputs={taskid: record.outputs[taskid] for taskid in ids if taskid in record.outputs},
+        displays={taskid: record.displays[taskid] for taskid in ids if taskid in record.displays},
     )
 
 

@@ -203,5 +203,7 @@ def _requeued(farm: Farm, record: Requeued) -> list[Task]:
             case _:
                 assert_never(record.why)
         if record.why is not Why.REFUSED and task.history is not None:
-            task.history.output = ""
+            task.history.output = ()
+            task.history.displays = ()
+            task.history.displays_version = ""
     return tasks

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from taskfc_ext.core.attempts import ask_all_again, retire_surplus
-from taskfc_ext.core.effects import SendEnded, SendList, SendLog, SendSubmission, Step
+from taskfc_ext.core.effects import SendEnded, SendList, SendLog, SendOutputs, SendSubmission, Step
 from taskfc_ext.core.endings import Endings, commit, fail_if_doomed
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.farm import Answer, ClientSession, Farm, OpenBarrier, Worker
@@ -20,6 +20,7 @@ from taskfc_ext.protocol.client_messages import (
     ErrorKind,
     GetClientName,
     GetLog,
+    GetOutputs,
     GetResults,
     GetSubmission,
     GetWorkers,
@@ -47,7 +48,7 @@ from taskfc_ext.protocol.records import AbortAsked, Cleared, Held, Moved, StopAs
 from taskfc_ext.protocol.spec import Spec
 from taskfc_ext.protocol.supervisor_messages import Shutdown
 
-_READS = (GetResults, QueueStatus, ListTasks, GetLog, GetSubmission, GetClientName, GetWorkers, Ping)
+_READS = (GetResults, QueueStatus, ListTasks, GetLog, GetOutputs, GetSubmission, GetClientName, GetWorkers, Ping)
 """Requests that change nothing: a repeat is answered anew, with what is true then."""
 
 
@@ -104,6 +105,8 @@ def _answer(farm: Farm, step: Step, client: ClientSession, message: Request, now
                 return farm.unknown(seq, [message.taskid])
             step.to_client(client.session, SendSubmission(seq, message.taskid))
             return None
+        case GetOutputs():
+            return _outputs(farm, step, client, message)
         case GetClientName():
             return Reply(seq, client.label or client.session)
         case GetWorkers():
@@ -349,7 +352,24 @@ def _log(farm: Farm, step: Step, client: ClientSession, message: GetLog) -> Answ
     if task is None:
         step.to_client(client.session, SendLog(message.seq, message.taskid))
         return None
-    return Reply(message.seq, task.history.output if task.history is not None else "")
+    return Reply(message.seq, task.history.output if task.history is not None else ())
+
+
+def _outputs(farm: Farm, step: Step, client: ClientSession, message: GetOutputs) -> Answer | None:
+    if not farm.knows(message.taskid):
+        return farm.unknown(message.seq, [message.taskid])
+    task = farm.tasks.get(message.taskid)
+    if task is None:
+        step.to_client(client.session, SendOutputs(message.seq, message.taskid, message.known))
+        return None
+    past = task.history
+    displays, version = (past.displays, past.displays_version) if past is not None else ((), "")
+    return Reply(message.seq, outputs_answer(displays, version, message.known))
+
+
+def outputs_answer(displays: tuple[bytes, ...], version: str, known: str) -> dict[str, object]:
+    """Return what answers a `GetOutputs`: `displays`, unless they are what the client has."""
+    return {"version": version, "outputs": None if version == known else displays}
 
 
 def _worker_info(farm: Farm, worker: Worker) -> WorkerInfo:

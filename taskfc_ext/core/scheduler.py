@@ -21,6 +21,7 @@ from taskfc_ext.protocol.records import Began, Record
 from taskfc_ext.protocol.supervisor_messages import Farm as FarmMessage
 from taskfc_ext.protocol.supervisor_messages import FromSupervisor, WorkerDown, WorkerUp
 from taskfc_ext.protocol.worker_messages import (
+    Displayed,
     Finished,
     Output,
     Progress,
@@ -135,6 +136,8 @@ class Scheduler:
                 attempts.on_returned(farm, step, worker, message, now)
             case Output():
                 attempts.on_output(farm, worker, message)
+            case Displayed():
+                attempts.on_displayed(farm, worker, message)
             case Progress():
                 attempts.on_progress(worker, message)
             case PropertiesChanged():

@@ -10,6 +10,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from taskfc_ext.protocol.payloads import Payload, Reason
+from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.protocol.spec import Spec
 
 
@@ -86,6 +87,8 @@ class History(Struct):
         aborting: an abort was accepted.
         output: what the running attempt has printed so far.
         retry_of: the finished task that this one is again.
+        displays: what it shows.
+        displays_version: grows stale with every change of these; empty before there are any.
     """
 
     unmet: set[int] = set()
@@ -98,7 +101,9 @@ class History(Struct):
     refusals: int = 0
     unreachable_since: float | None = None
     aborting: bool = False
-    output: str = ""
+    output: Printed = ()
+    displays: tuple[bytes, ...] = ()
+    displays_version: str = ""
     retry_of: int | None = None
 
 

@@ -167,7 +167,7 @@ class Store:
     def _hollow(self, seq: int) -> None:
         """Take values and outputs, which are the bulk, out of the `Ended` in row `seq`; the replay needs the rest."""
         record = self._ended(seq)
-        hollow = msgspec.structs.replace(record, values=(b"",) * len(record.ids), outputs={})
+        hollow = msgspec.structs.replace(record, values=(b"",) * len(record.ids), outputs={}, displays={})
         self._db.execute("UPDATE journal SET body = ? WHERE seq = ?", (encode_record(hollow), seq))
         blocks = {taskid >> _BLOCK for taskid in record.ids}
         self._db.executemany("DELETE FROM ended WHERE block = ? AND seq = ?", [(block, seq) for block in blocks])

@@ -48,10 +48,10 @@ def look(future: TaskFuture, now: datetime, formatters: Formatters | None = None
         reason=why_in_state(info),
         attempts=info.attempts,
         elapsed=info.elapsed,
-        output=future.stdout if info.attempts else "",
+        output=future.log if info.attempts else "",
         note=info.message,
         progress=info.progress,
-        outputs=rich.shown(getattr(future, "outputs", [])) if info.attempts else (),
+        outputs=rich.shown(future.outputs) if info.attempts else (),
     )
 
 
@@ -68,7 +68,7 @@ def _finished(future: TaskFuture, title: str, now: datetime, formatters: Formatt
     failure = result.failure
     text = _result_text(future) if failure is None else ""
     drawn = _drawn(future.result(), formatters) if text else {}
-    outputs = getattr(future, "outputs", [])
+    outputs = future.outputs
     if drawn:
         outputs = [*outputs, {"data": {rich.TEXT: text, **drawn}}]
     return Card(
@@ -78,7 +78,7 @@ def _finished(future: TaskFuture, title: str, now: datetime, formatters: Formatt
         state=future.state,
         attempts=result.attempts,
         elapsed=result.duration,
-        output=future.stdout,
+        output=future.log,
         result="" if drawn else text,
         outputs=rich.shown(outputs),
         error="" if failure is None else _error_text(failure),

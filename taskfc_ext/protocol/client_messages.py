@@ -24,6 +24,7 @@ from taskfc_ext.protocol.ids import (
     SessionField,
 )
 from taskfc_ext.protocol.payloads import Payload
+from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.protocol.spec import Spec
 
 TaskRef = int | tuple[int, int]
@@ -166,7 +167,7 @@ class ListTasks(Request, frozen=True, kw_only=True):
 
 
 class GetLog(Request, frozen=True, kw_only=True):
-    """Answered by what the task has printed so far, as text."""
+    """Answered by what the task has printed so far, as a `Printed`."""
 
     taskid: IdField
 
@@ -175,6 +176,16 @@ class GetSubmission(Request, frozen=True, kw_only=True):
     """Answered by the `SubmittedTask`, if the inputs of the task are there."""
 
     taskid: IdField
+
+
+class GetOutputs(Request, frozen=True, kw_only=True):
+    """Answered by what the task shows, as `{"version": ..., "outputs": [JSON, ...]}`.
+
+    `known`: the version that the client has; while that is still so, `outputs` is `None`.
+    """
+
+    taskid: IdField
+    known: Annotated[str, Meta(max_length=100)] = ""
 
 
 class GetClientName(Request, frozen=True):
@@ -216,6 +227,7 @@ ClientMessage = (
     | ListTasks
     | GetLog
     | GetSubmission
+    | GetOutputs
     | GetClientName
     | GetWorkers
     | Scale
@@ -285,7 +297,8 @@ class Ended(Message, frozen=True, kw_only=True):
 
     Columns of equal length. `reasons[i]` is "" for a success, and then `values[i]` is the pickled
     value; else `values[i]` is a `Failure`. `workers` -1: it never ran. Times are wall-clock seconds,
-    `seconds` the run time of the last attempt. `outputs`: what tasks printed, only for those that did.
+    `seconds` the run time of the last attempt. `outputs`: what tasks printed, only for those that did; `displays`: what
+    they showed, each the JSON of an output in a notebook's file.
     """
 
     ids: tuple[int, ...]
@@ -296,7 +309,8 @@ class Ended(Message, frozen=True, kw_only=True):
     submitted: tuple[float, ...]
     completed: float
     seconds: tuple[float, ...]
-    outputs: dict[int, str] = {}
+    outputs: dict[int, Printed] = {}
+    displays: dict[int, tuple[bytes, ...]] = {}
 
 
 class Resync(Message, frozen=True):

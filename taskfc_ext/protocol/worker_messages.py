@@ -21,8 +21,17 @@ MAX_AMOUNT = 1e18
 MAX_DESCRIPTION = 200
 """Characters of what a task calls its progress."""
 
+MAX_DISPLAYS = 200
+"""Displays of one attempt: figures, tables. Beyond that the oldest are dropped."""
+
 Amount = Annotated[float, Meta(ge=0, le=MAX_AMOUNT)]
 Leases = Annotated[tuple[Count, ...], Meta(max_length=MAX_BATCH)]
+
+PrintedField = Annotated[tuple[Annotated[str, Meta(max_length=4 * 2**20)], ...], Meta(max_length=4 * 2**20)]
+"""A `Printed`. Its worker keeps it far below these bounds."""
+
+Displays = Annotated[tuple[Annotated[bytes, Meta(max_length=8 * 2**20)], ...], Meta(max_length=MAX_DISPLAYS)]
+"""What an attempt shows, in order: each the JSON of an output in a notebook's file. Only clients look inside."""
 
 # worker -> controller
 
@@ -51,7 +60,7 @@ class Finished(Message, frozen=True, kw_only=True):
     """Attempts that ended, as columns. `seq` counts this worker's `Finished` messages from 1.
 
     `values[i]` is a pickled value (`OK`), a `Failure` (`ERROR`, `FINAL_ERROR`, `INTERRUPTED`) or a text (`REFUSED`,
-    `NOT_NOW`). `outputs`: lease -> what it printed, only for those that did.
+    `NOT_NOW`). `outputs`: lease -> what it printed, only for those that did; `displays`: what it showed.
     """
 
     seq: Count
@@ -59,7 +68,8 @@ class Finished(Message, frozen=True, kw_only=True):
     outcomes: Annotated[tuple[Annotated[int, Meta(ge=0, le=5)], ...], Meta(max_length=MAX_BATCH)]
     values: Annotated[tuple[Payload, ...], Meta(max_length=MAX_BATCH)]
     seconds: Annotated[tuple[Seconds, ...], Meta(max_length=MAX_BATCH)]
-    outputs: dict[Count, Annotated[str, Meta(max_length=4 * 2**20)]] = {}
+    outputs: dict[Count, PrintedField] = {}
+    displays: dict[Count, Displays] = {}
 
 
 class Returned(Message, frozen=True):
@@ -72,7 +82,19 @@ class Output(Message, frozen=True):
     """What the running lease has printed since the last `Output` of it."""
 
     lease: Count
-    text: Annotated[str, Meta(max_length=4 * 2**20)]
+    printed: PrintedField
+
+
+class Displayed(Message, frozen=True):
+    """What the running lease shows by now: the first `kept` of what it showed before, and `then` after them.
+
+    `revision` grows with every change. It is in no record: a controller that came back hears of everything anew.
+    """
+
+    lease: Count
+    revision: Count
+    kept: Count
+    then: Displays
 
 
 class Progress(Message, frozen=True):
@@ -95,7 +117,7 @@ class PropertiesChanged(Message, frozen=True):
     """What `depend` looks at has changed on this worker: what it refused may be offered again."""
 
 
-WorkerMessage = Ready | Started | Finished | Returned | Output | Progress | PropertiesChanged
+WorkerMessage = Ready | Started | Finished | Returned | Output | Displayed | Progress | PropertiesChanged
 
 # controller -> worker
 

@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO, cast
 
 import msgspec
 
@@ -21,13 +21,17 @@ from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.worker_messages import Ready
 from taskfc_ext.worker import forking, progress
-from taskfc_ext.worker.capture import Capture
+from taskfc_ext.worker.capture import Capture, LogStream
 from taskfc_ext.worker.connection import LifePipe, WorkerDealer
 from taskfc_ext.worker.courier import Courier
+from taskfc_ext.worker.descriptors import divert_stdout, line_by_line, listen_to_stderr
 from taskfc_ext.worker.execute import Executor
+from taskfc_ext.worker.figures import choose_backend
+from taskfc_ext.worker.imports import when_imported
 from taskfc_ext.worker.interrupt import Guard
 from taskfc_ext.worker.link import Link
 from taskfc_ext.worker.loop import Loop
+from taskfc_ext.worker.questions import refuse_breakpoints
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +48,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a shell or nohup may have had it ignored
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     faulthandler.enable()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_handler = _begin_log()
     name, worker_id, page_fd, life_fd = sys.argv[1], *map(int, sys.argv[2:5])
     sys.argv[1:] = []
     paths = farm_paths(name)
@@ -57,10 +61,14 @@ def main() -> None:
     link = Link(lambda: WorkerDealer(paths.workers, life_fd), _ready(worker_id))
     page.words[Page.READY] = 1
     guard = Guard(page)
-    capture = Capture(sys.stdout, sys.stderr)
+    capture = _capture(paths.worker_log(worker_id))
     capture.install()
+    log_handler.setStream(cast(TextIO, LogStream(capture)))
     forking.prepare(guard.disarm, capture.let_go)
-    executor = Executor(worker.properties, guard)
+    executor = Executor(worker.properties, guard, capture.displays)
+    when_imported("IPython", executor.offer_shell)
+    choose_backend()
+    refuse_breakpoints()
     loop = Loop(link, page, guard, executor, capture, LifePipe(life_fd), worker.properties)
     progress.begin_in_worker(lambda: loop.lease)
     courier = Courier(loop, _preload)
@@ -72,6 +80,29 @@ def main() -> None:
                 link.connection.wait(STALLED_MS if link.is_stalled else IDLE_MS)
     except BaseException:  # noqa: BLE001  it is written down
         _die(worker_id)
+
+
+def _begin_log() -> logging.StreamHandler[TextIO]:
+    """Let our own lines go to the log. The root logger is the tasks': its warnings are part of their output."""
+    handler: logging.StreamHandler[TextIO] = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    ours = logging.getLogger("taskfc_ext")
+    ours.setLevel(logging.INFO)
+    ours.addHandler(handler)
+    ours.propagate = False
+    return handler
+
+
+def _capture(log: Path) -> Capture:
+    """Return what takes the tasks' output, also that of C code and of other programs."""
+    log_out = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="backslashreplace")
+    flush_c = line_by_line()
+    try:
+        tap_out = divert_stdout()
+    except OSError as error:
+        logger.warning("what C code and programs print goes to the log: no temporary file (%s)", error)
+        return Capture(log_out, sys.stderr)
+    return Capture(log_out, sys.stderr, tap_out=tap_out, tap_err=listen_to_stderr(log), flush_c=flush_c)
 
 
 def _die(worker_id: int) -> NoReturn:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from itertools import groupby
+from operator import itemgetter
+from os import SEEK_END, lseek
 from typing import Any, TextIO
 
+from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.text import encodable
+from taskfc_ext.worker.descriptors import Tap
+from taskfc_ext.worker.displays import Displays
+from taskfc_ext.worker.questions import NobodyThere
 
 KEPT = 2**20
 """Characters of a task's output that are kept, half from either end: enough to see how it began and how it ended."""
@@ -21,8 +29,14 @@ FRESH = 2**16
 """Characters that may wait for the next live `Output`."""
 
 
+STDOUT, STDERR = 0, 1
+"""The streams, as a `Printed` counts them."""
+
+_Piece = tuple[str, int]
+
+
 class BoundedText:
-    """Text that keeps its beginning and its end when it grows past `limit` characters.
+    """What is printed to two streams; keeps its beginning and its end when it grows past `limit` characters.
 
     Of a line that is rewritten with carriage returns, as progress bars do, only the last state is kept.
     """
@@ -33,49 +47,66 @@ class BoundedText:
 
     def clear(self) -> None:
         """Forget everything."""
-        self._head: list[str] = []
-        self._tail: deque[str] = deque()
+        self._head: list[_Piece] = []
+        self._tail: deque[_Piece] = deque()
         self._head_room = self._half
         self._tail_size = 0
         self._n_dropped = 0
         self._unfinished = ""  # the last line, where it was rewritten
+        self._stream = STDOUT  # of that
 
-    def append(self, text: str) -> None:
+    def append(self, text: str, stream: int = STDOUT) -> None:
         """Add `text` at the end."""
         if self._unfinished or "\r" in text:
-            text = self._settled(text)
-        self._add(text)
+            text = self._settled(text, stream)
+        self._add(text, stream)
 
-    def _settled(self, text: str) -> str:
+    def _settled(self, text: str, stream: int) -> str:
         """Return what of the text can change no more, and keep back what can."""
+        if self._unfinished and self._stream != stream:
+            self._add(self._unfinished, self._stream)
+            self._unfinished = ""
+        self._stream = stream
         *lines, last = (_last_state(line) for line in (self._unfinished + text).split("\n"))
         self._unfinished = last if "\r" in last and len(last) <= LONGEST_LINE else ""
         return "\n".join([*lines, "" if self._unfinished else last])
 
-    def _add(self, text: str) -> None:
+    def _add(self, text: str, stream: int) -> None:
         if self._head_room:
             first = text[: self._head_room]
-            self._head.append(first)
+            self._head.append((first, stream))
             self._head_room -= len(first)
             text = text[len(first) :]
         if text:
-            self._tail.append(text)
+            self._tail.append((text, stream))
             self._tail_size += len(text)
-            while self._tail_size - len(self._tail[0]) >= self._half:
-                size = len(self._tail.popleft())
+            while self._tail_size - len(self._tail[0][0]) >= self._half:
+                size = len(self._tail.popleft()[0])
                 self._tail_size -= size
                 self._n_dropped += size
 
-    def take(self) -> str:
+    def take(self) -> Printed:
         """Return the text, with a line that says how much is missing, and forget it."""
-        self._add(self._unfinished)
-        head, tail = "".join(self._head), "".join(self._tail)
-        surplus = max(0, len(tail) - self._half)
+        self._add(self._unfinished, self._stream)
+        head, end = self._head, list(self._tail)
+        surplus = max(0, self._tail_size - self._half)
         n_dropped = self._n_dropped + surplus
         self.clear()
-        if not n_dropped:
-            return encodable(head + tail)
-        return encodable(f"{head}\n... {n_dropped:,} characters were dropped ...\n{tail[surplus:]}")
+        if n_dropped:
+            text, stream = end[0]  # what is over is all in it: else it would have been dropped
+            end[0] = (text[surplus:], stream)
+            head = [*head, (f"\n... {n_dropped:,} characters were dropped ...\n", stream)]
+        return _in_turns([*head, *end])
+
+
+def _in_turns(pieces: Iterable[_Piece]) -> Printed:
+    """Return `pieces` as the streams follow each other."""
+    turns: list[str] = []
+    for stream, group in groupby((piece for piece in pieces if piece[0]), key=itemgetter(1)):
+        if len(turns) % 2 != stream:
+            turns.append("")  # only when it begins with stderr
+        turns.append(encodable("".join([text for text, _ in group])))
+    return tuple(turns)
 
 
 def _last_state(line: str) -> str:
@@ -91,19 +122,39 @@ class Capture:
     Args:
         log_out: where stdout goes when no task runs.
         log_err: where stderr goes then.
+        tap_out: reads what is written to descriptor 1, by C code and other programs.
+        tap_err: reads what is written to the log, through descriptor 2.
+        flush_c: flushes what C code has printed.
+
+    Attributes:
+        displays: what the task shows rather than prints.
     """
 
-    def __init__(self, log_out: TextIO, log_err: TextIO) -> None:
+    def __init__(
+        self,
+        log_out: TextIO,
+        log_err: TextIO,
+        *,
+        tap_out: Tap | None = None,
+        tap_err: Tap | None = None,
+        flush_c: Callable[[], object] | None = None,
+    ) -> None:
         self._lock = threading.RLock()  # a signal handler of the user's may print while its thread is printing
         self._kept = BoundedText(KEPT)
         self._fresh = BoundedText(FRESH)
         self._has_text = False
         self._is_open = False
-        self.stdout = TaskStream(self, log_out)
-        self.stderr = TaskStream(self, log_err)
+        self._log_out = log_out
+        self._taps = [(tap, stream) for tap, stream in ((tap_out, STDOUT), (tap_err, STDERR)) if tap is not None]
+        self._flush_c = flush_c
+        self.displays = Displays()
+        self.stdout = TaskStream(self, log_out, STDOUT)
+        self.stderr = TaskStream(self, log_err, STDERR)
+        self._stdin = NobodyThere()
 
     def install(self) -> None:
-        """Become `sys.stdout` and `sys.stderr`."""
+        """Become `sys.stdout` and `sys.stderr`, and let nobody wait for an answer from `sys.stdin`."""
+        sys.stdin = self._stdin
         sys.stdout = self.stdout
         sys.stderr = self.stderr
 
@@ -113,49 +164,114 @@ class Capture:
             self.install()
         self._is_open = True
 
-    def end(self) -> str:
+    def end(self) -> Printed:
         """No task is running any more; return all that was kept of its output."""
+        for tap, _ in self._taps:
+            if lseek(tap.fd, 0, SEEK_END) != tap.seen:
+                self._drain()
+                break
         self._is_open = False
         if not self._has_text:
-            return ""
+            return ()
         with self._lock:
+            for tap, stream in self._taps:
+                self._take(tap.rest(), stream)
             self._has_text = False
             self._fresh.clear()
             return self._kept.take()
 
-    def take_fresh(self) -> str:
+    def settle(self) -> None:
+        """No task is running: what was written past Python since the last one belongs to the log."""
+        self._drain()
+
+    def flush_c(self) -> None:
+        """Let C code write what it has not written yet."""
+        if self._flush_c is not None:
+            self._flush_c()
+
+    def take_fresh(self) -> Printed:
         """Return what was printed since the last call, for those who watch. Any thread."""
+        self._drain()
         if not self._has_text:
-            return ""
+            return ()
         with self._lock:
             return self._fresh.take()
 
     def let_go(self) -> None:
-        """Send everything to the log from now on: in a forked child, whose memory nobody reads."""
+        """Hand everything on to the descriptors from now on: in a forked child, whose memory nobody reads."""
         self._lock = threading.RLock()  # the old one may be held by a thread that the child does not have
         self._is_open = False
+        if self._taps:  # its parent reads there, and gives it to the task
+            self._taps = []
+            self.stdout.log = os.fdopen(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
+        self.displays.let_go()
 
-    def write(self, text: str, log: TextIO) -> None:
+    def write(self, text: str, stream: int, log: TextIO) -> None:
         """Add `text` to the running task's output, else to `log`. Any thread."""
         with self._lock:
             if self._is_open:
-                self._has_text = True
-                self._kept.append(text)
-                self._fresh.append(text)
+                self._drain()
+                self._take(text, stream)
                 return
-        try:
-            log.write(text)
-            log.flush()
-        except (OSError, ValueError):  # a full disk or a closed log must not end a thread that only prints
-            pass
+        _write(text, log)
+
+    def note(self, text: str) -> None:
+        """Write to the log what is ours and no task's, though one may be running. Any thread."""
+        with self._lock:
+            self._drain()
+            _write(text, self.stderr.log)
+            for tap, stream in self._taps:
+                if stream == STDERR:
+                    tap.skip()
+
+    def _drain(self) -> None:
+        """Take what was written past Python. Next to nothing where nothing was."""
+        for tap, _ in self._taps:
+            if lseek(tap.fd, 0, SEEK_END) != tap.seen:
+                break
+        else:
+            return
+        with self._lock:
+            for tap, stream in self._taps:
+                for text in tap.read():
+                    if self._is_open:
+                        self._take(text, stream)
+                    elif stream == STDOUT:  # the rest is in the log already
+                        _write(text, self._log_out)
+
+    def _take(self, text: str, stream: int) -> None:
+        if text:
+            self._has_text = True
+            self._kept.append(text, stream)
+            self._fresh.append(text, stream)
+
+
+def _write(text: str, log: TextIO) -> None:
+    try:
+        log.write(text)
+        log.flush()
+    except (OSError, ValueError):  # a full disk or a closed log must not end a thread that only prints
+        pass
+
+
+class LogStream(io.TextIOBase):
+    """Where our own log lines go: never to a task."""
+
+    def __init__(self, capture: Capture) -> None:
+        self._capture = capture
+
+    def write(self, text: str, /) -> int:
+        self._capture.note(text)
+        return len(text)
 
 
 class TaskStream(io.TextIOBase):
     """What user code sees as `sys.stdout` or `sys.stderr`. Closing it has no effect."""
 
-    def __init__(self, capture: Capture, log: TextIO) -> None:
+    def __init__(self, capture: Capture, log: TextIO, stream: int) -> None:
         self._capture = capture
-        self._log = log
+        self._stream = stream
+        self.log = log
         self.buffer = _Buffer(self)
 
     @property
@@ -169,7 +285,7 @@ class TaskStream(io.TextIOBase):
     def write(self, text: str, /) -> int:
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        self._capture.write(text, self._log)
+        self._capture.write(text, self._stream, self.log)
         return len(text)
 
     def writelines(self, lines: Iterable[str], /) -> None:  # type: ignore[override]
@@ -183,8 +299,8 @@ class TaskStream(io.TextIOBase):
         """Accepted, and without effect: some libraries insist."""
 
     def fileno(self) -> int:
-        """The log's: what other programs write there, we never see."""
-        return self._log.fileno()
+        """The process's own, where other programs may write too."""
+        return 1 + self._stream
 
     def close(self) -> None:
         pass

@@ -10,19 +10,17 @@ import inspect
 import linecache
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from types import CodeType, ModuleType
-from typing import Any, NoReturn
+from typing import Any
 
 from IPython.core.displayhook import DisplayHook
-from IPython.core.interactiveshell import InteractiveShell
-from IPython.utils import process
-from traitlets.config import Config
 
 from taskfc_ext.serialize import SourceResult, remember_source
-from taskfc_ext.worker.interrupt import Guard, TaskInterrupt
-from taskfc_ext.worker.subprocesses import Programs
+from taskfc_ext.worker.displays import Displays
+from taskfc_ext.worker.figures import show_figures
+from taskfc_ext.worker.interrupt import Guard
+from taskfc_ext.worker.shell import task_shell
 
 KEPT_SOURCES = 256
 """Cells whose source lines are kept for the tracebacks of functions that they left behind."""
@@ -31,81 +29,18 @@ _FUTURES = sum(getattr(__future__, name).compiler_flag for name in __future__.al
 _AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
 
-class TaskShell(InteractiveShell):
-    """IPython without a screen: what it would show of an error is raised, and so is the task's failure.
-
-    Where it ends a subprocess upon an interrupt and goes on, the task is to end too.
-    """
-
-    guard: Guard
-
-    def run_cell(self, *args: Any, **kwargs: Any) -> Any:
-        """As IPython's, for the magics that run a cell within a cell; but an error in it is raised."""
-        result = _inherited(self).run_cell(*args, **kwargs)
-        result.raise_error()
-        return result
-
-    def run_cell_magic(self, magic_name: str, line: str, cell: str) -> Any:
-        """As IPython's."""
-        with self._interruptible():
-            return _inherited(self).run_cell_magic(magic_name, line, cell)
-
-    def getoutput(self, cmd: str, split: bool = True, depth: int = 0) -> Any:
-        """As IPython's: `x = !cmd`."""
-        with self._interruptible():
-            return _inherited(self).getoutput(cmd, split, depth + 1)
-
-    def system(self, cmd: str) -> None:
-        """As IPython's `system_piped`, which cannot be called as it looks for variables in its caller: `!cmd`."""
-        if cmd.rstrip().endswith("&"):
-            raise OSError("Background processes not supported.")
-        untyped: Any = process
-        with self._interruptible():
-            self.user_ns["_exit_code"] = untyped.system(_inherited(self).var_expand(cmd, depth=1))
-
-    @contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """When an interrupt strikes within, end what was started within, and the task, whatever IPython made of it."""
-        programs, was_struck = Programs(), self.guard.has_struck
-        before, self.guard.on_strike = self.guard.on_strike, programs.note
-        try:
-            yield
-        finally:
-            self.guard.on_strike = before
-            if self.guard.has_struck and not was_struck:
-                programs.terminate()
-                raise TaskInterrupt
-
-    def showtraceback(self, *args: object, **kwargs: object) -> None:
-        _raise_current()
-
-    def showsyntaxerror(self, *args: object, **kwargs: object) -> None:
-        _raise_current()
-
-
-def _inherited(shell: TaskShell) -> Any:
-    return super(TaskShell, shell)  # whose methods are untyped
-
-
-def _raise_current() -> NoReturn:
-    error = sys.exc_info()[1]
-    raise error if error is not None else RuntimeError("IPython wanted to show an error, and there was none")
-
-
 class CellRunner:
     """Runs source in the worker's persistent namespace, or in a fresh one.
 
     Args:
         guard: what the tasks are run under.
+        displays: takes what they show.
     """
 
-    def __init__(self, guard: Guard) -> None:
-        config = Config()
-        config.HistoryManager.enabled = False
+    def __init__(self, guard: Guard, displays: Displays) -> None:
         self._guard = guard
         self._outer_main = sys.modules["__main__"]
-        self._shell: Any = TaskShell.instance(config=config, user_module=ModuleType("__main__"))  # largely untyped
-        self._shell.guard = guard
+        self._shell: Any = task_shell(guard, displays)  # largely untyped
         self._base = {"__builtins__": builtins, "get_ipython": self._shell.get_ipython}
         self._kept = self._new_main()
         self._kept_flags = 0
@@ -137,7 +72,10 @@ class CellRunner:
         try:
             try:
                 main.__dict__.update(names)
-                value = self._execute(source, main, f"<task {taskid}>", wants_value=wants_value)
+                try:
+                    value = self._execute(source, main, f"<task {taskid}>", wants_value=wants_value)
+                finally:
+                    show_figures()  # before the value is pickled: one that is on show comes up again wherever it goes
                 return SourceResult(value, {name: _pulled(main, name) for name in out}, is_cell=wants_value)
             finally:
                 self._guard.disarm()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from sys import modules
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ from taskfc_ext.serialize import (
     load_value,
 )
 from taskfc_ext.serialize.blame import shortened, text_of, type_name_of
+from taskfc_ext.worker.displays import Displays
+from taskfc_ext.worker.figures import INLINE, show_figures
 from taskfc_ext.worker.forking import leave_if_child
 from taskfc_ext.worker.interrupt import Guard, TaskInterrupt
 from taskfc_ext.worker.property_dict import Properties
@@ -28,8 +31,8 @@ from taskfc_ext.worker.tracebacks import user_traceback
 if TYPE_CHECKING:  # it imports IPython, which most workers never need
     from taskfc_ext.worker.cell import CellRunner
 
-MAX_VALUE = MAX_FRAME - 8 * 2**20
-"""Bytes of one result: with its output, of up to 4 MiB, it has to fit into one frame."""
+MAX_VALUE = MAX_FRAME - 24 * 2**20
+"""Bytes of one result: with its output, of up to 4 MiB, and its displays, of up to 8, it has to fit into one frame."""
 
 MAX_REFUSAL = 2_000
 """Characters of the text that says why a worker refused a task."""
@@ -47,11 +50,13 @@ class Executor:
     Args:
         properties: what `depend` functions are given.
         guard: what the attempts are run under.
+        displays: takes what they show.
     """
 
-    def __init__(self, properties: Properties, guard: Guard) -> None:
+    def __init__(self, properties: Properties, guard: Guard, displays: Displays) -> None:
         self._properties = properties
         self._guard = guard
+        self._displays = displays
         self._bodies: dict[bytes, Payload] = {}
         self._functions: dict[bytes, Callable[..., Any]] = {}
         self._cells: CellRunner | None = None
@@ -71,9 +76,13 @@ class Executor:
             if spec.kind is _FUNCTION:
                 function = self._functions.get(spec.code) or self._load(spec.code)
                 args, kwargs = load_call(_bytes(body), _all_bytes(inputs) if inputs else ())
-                value = function(*args, **kwargs)
-                if type(value) is CoroutineType:
-                    value = _awaited(value)
+                try:
+                    value = function(*args, **kwargs)
+                    if type(value) is CoroutineType:
+                        value = _awaited(value)
+                finally:
+                    if INLINE in modules:
+                        show_figures()
             else:
                 value = self._run_source(spec, taskid, _bytes(body), _all_bytes(inputs))
             leave_if_child()
@@ -103,14 +112,10 @@ class Executor:
     # source
 
     def _run_source(self, spec: Spec, taskid: int, body: bytes, inputs: Sequence[bytes]) -> SourceResult:
-        if self._cells is None:
-            from taskfc_ext.worker.cell import CellRunner  # IPython: 0.3 s, and never before the first function
-
-            self._cells = CellRunner(self._guard)
         source = self._body(spec.code).decode()
         names, out = load_names(body, inputs)
         is_cell = spec.kind is Kind.CELL
-        return self._cells.run(
+        return self._runner().run(
             source,
             names,
             out,
@@ -120,6 +125,21 @@ class Executor:
             clear_before=spec.clear_before,
             clear_after=spec.clear_after,
         )
+
+    def _runner(self) -> CellRunner:
+        if self._cells is None:
+            from taskfc_ext.worker.cell import CellRunner  # IPython: 0.3 s, and never before the first function
+
+            self._cells = CellRunner(self._guard, self._displays)
+        return self._cells
+
+    def offer_shell(self) -> None:
+        """IPython was imported: functions that display something are to find our shell. Made when they do."""
+        try:
+            from taskfc_ext.worker.shell import offer_shell
+        except ImportError:  # something else of that name
+            return
+        offer_shell(self._runner)
 
     # what did not end well
 

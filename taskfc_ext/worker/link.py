@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from taskfc_ext.protocol.client_messages import Message
 from taskfc_ext.protocol.ids import MAX_BATCH
+from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.protocol.worker_messages import Committed, Finished, Ready, Returned, Run, ToWorker
+
+T = TypeVar("T")
 
 FRAME_TARGET = 16 * 2**20
 """Bytes at which a `Finished` is full: smaller frames keep the controller's turns short."""
@@ -22,7 +25,8 @@ class Result(NamedTuple):
     outcome: int
     value: bytes
     seconds: float
-    output: str
+    output: Printed
+    displays: tuple[bytes, ...] = ()
 
 
 class Connection(Protocol):
@@ -105,14 +109,15 @@ class Link:
 
     def _finished(self, batch: list[Result]) -> Finished:
         self._n_finished += 1
-        leases, outcomes, values, seconds, outputs = zip(*batch, strict=True)
+        leases, outcomes, values, seconds, outputs, displays = zip(*batch, strict=True)
         finished = Finished(
             seq=self._n_finished,
             leases=leases,
             outcomes=outcomes,
             values=values,
             seconds=seconds,
-            outputs={lease: text for lease, text in zip(leases, outputs, strict=True) if text},
+            outputs=_of_those_that_have(leases, outputs),
+            displays=_of_those_that_have(leases, displays),
         )
         self._unacked.append(finished)
         return finished
@@ -122,11 +127,21 @@ class Link:
             self._held.difference_update(self._unacked.popleft().leases)
 
 
+def _of_those_that_have(leases: Iterable[int], things: Iterable[T]) -> dict[int, T]:
+    if not any(things):  # as of nearly all tasks
+        return {}
+    return {lease: thing for lease, thing in zip(leases, things, strict=True) if thing}
+
+
 def _batches(results: Iterable[Result]) -> Iterable[list[Result]]:
     batch: list[Result] = []
     size = 0
     for result in results:
-        n_bytes = len(result.value) + 4 * len(result.output)
+        n_bytes = len(result.value)
+        if result.output:
+            n_bytes += 4 * sum(map(len, result.output))
+        if result.displays:
+            n_bytes += sum(map(len, result.displays))
         if batch and (size + n_bytes > FRAME_TARGET or len(batch) == MAX_BATCH):
             yield batch
             batch, size = [], 0

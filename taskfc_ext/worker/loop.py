@@ -23,6 +23,7 @@ from taskfc_ext.protocol.worker_messages import (
 )
 from taskfc_ext.worker.capture import Capture
 from taskfc_ext.worker.connection import LifePipe
+from taskfc_ext.worker.displays import Watch
 from taskfc_ext.worker.execute import Executor, interrupted
 from taskfc_ext.worker.interrupt import Guard, TaskInterrupt
 from taskfc_ext.worker.link import Link, Result
@@ -34,6 +35,9 @@ HOLD_BACK = 0.002
 
 PROGRESS_EVERY = 0.25
 """Seconds from one progress of a task to the next."""
+
+FLUSH_AFTER = 0.001
+"""Seconds after which a task may have used C code that prints, and has left half a line in its buffer."""
 
 _STARTED = Page.STARTED
 _ENDED = Page.ENDED
@@ -82,6 +86,7 @@ class Loop:
         self._announced = 0
         self._began = 0.0
         self._sampler = Sampler()
+        self._watch = Watch(capture.displays)
         self._progress: Progress | None = None
         self._progress_sent = float("-inf")
         self.lease = 0
@@ -92,6 +97,7 @@ class Loop:
         with self._link.lock:
             self._exchange()
             self.is_busy = bool(self._attempts)
+        self._capture.settle()
         if not self.is_busy:
             return False
         wake_courier()
@@ -122,8 +128,10 @@ class Loop:
             if not has_ended and self._announced != lease:
                 self._announced = lease
                 then.append(Started(lease, perf_counter() - self._began))
-            if not has_ended and wants_output and (text := self._capture.take_fresh()):
-                then.append(Output(lease, text))
+            if not has_ended and wants_output and (printed := self._capture.take_fresh()):
+                then.append(Output(lease, printed))
+            if not has_ended and wants_output and (displayed := self._watch.news(lease, perf_counter())):
+                then.append(displayed)
             if not has_ended and progress is not None:
                 self._progress, self._progress_sent = progress, perf_counter()
                 then.append(progress)
@@ -156,12 +164,16 @@ class Loop:
         except TaskInterrupt:  # before the user's code, or just after it
             outcome, value = interrupted()
         ended = perf_counter()
+        if ended - started > FLUSH_AFTER:
+            self._capture.flush_c()
         self._life.check()  # before the end is noted: it is this attempt that is to blame
         words[_ENDED] = lease
         self.lease = 0
         if not self._results:
             self._oldest_result = ended
-        self._results.append(Result(lease, outcome, value, ended - started, self._capture.end()))
+        displays = self._capture.displays
+        shown = displays.end() if displays.is_used else ()
+        self._results.append(Result(lease, outcome, value, ended - started, self._capture.end(), shown))
 
     # with the link's lock held
 
@@ -171,6 +183,7 @@ class Loop:
             self._link.reconnect()
             self._announced = 0  # the new controller does not know what runs
             self._progress = None  # nor how far it is
+            self._watch.forget()
         self._link.send_results(self._drained())
         if self._properties.changed:
             self._properties.changed = False

@@ -19,7 +19,7 @@ from taskfc_ext.client.template import Template
 from taskfc_ext.errors import UnpicklableResult
 from taskfc_ext.protocol.payloads import encode_failure
 
-FACTS = ("", 4, 2, 100.0, 0.25, 101.0, "out")
+FACTS = ("", 4, 2, 100.0, 0.25, 101.0, ("out", "err"), (b'{"data": {"text/plain": "3"}}',))
 
 
 class Owner:
@@ -38,8 +38,11 @@ class Owner:
     def describe(self, taskid: int) -> Any:
         raise AssertionError
 
-    def log(self, taskid: int) -> str:
-        return f"log of {taskid}"
+    def printed(self, taskid: int) -> tuple[str, ...]:
+        return (f"log of {taskid}", "err")
+
+    def outputs(self, taskid: int) -> list[dict[str, Any]]:
+        return [{"output_type": "display_data", "data": {"text/plain": f"of {taskid}"}, "metadata": {}}]
 
 
 def pending() -> TaskFuture:
@@ -146,6 +149,20 @@ def test_cancel() -> None:
     for ask in (future.result, future.exception):
         with pytest.raises(concurrent.futures.CancelledError):
             ask()
+
+
+def test_what_a_task_shows() -> None:
+    running, done = pending(), pending()
+    succeed(done, 5)
+    assert [output["data"] for output in running.outputs] == [{"text/plain": "of 3"}]
+    assert [output["data"] for output in done.outputs] == [{"text/plain": "3"}]
+
+
+def test_what_a_task_printed() -> None:
+    running, done = pending(), pending()
+    succeed(done, 5)
+    assert (running.log, running.stdout, running.stderr) == ("log of 3err", "log of 3", "err")
+    assert (done.log, done.stdout, done.stderr) == ("outerr", "out", "err")
 
 
 def test_names_that_come_back() -> None:

@@ -47,6 +47,7 @@ EXAMPLES: dict[type, said.Message] = {
     said.ListTasks: said.ListTasks(seq=1),
     said.GetLog: said.GetLog(seq=1, taskid=0),
     said.GetSubmission: said.GetSubmission(seq=1, taskid=0),
+    said.GetOutputs: said.GetOutputs(seq=1, taskid=0),
     said.GetClientName: said.GetClientName(seq=1),
     said.GetWorkers: said.GetWorkers(seq=1),
     said.Scale: said.Scale(seq=1, n=1),
@@ -120,7 +121,7 @@ def test_every_message_reaches_the_task_controller_as_it_is(message):
 @pytest.mark.parametrize("message", EXAMPLES.values(), ids=lambda message: type(message).__name__)
 def test_a_viewer_may_look_and_not_touch(message):
     looks = (said.Hello, said.GetResults, said.Barrier, said.Unwait, said.QueueStatus, said.ListTasks, said.GetLog,
-             said.GetClientName, said.GetWorkers, said.Ping)  # fmt: skip
+             said.GetOutputs, said.GetClientName, said.GetWorkers, said.Ping)  # fmt: skip
     desk = Desk(Role.VIEWER)
     refusals = desk.say(message)
     if isinstance(message, looks):

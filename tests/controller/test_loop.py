@@ -13,6 +13,7 @@ from taskfc_ext.protocol.client_messages import (
     Clear,
     ErrorKind,
     GetLog,
+    GetOutputs,
     GetSubmission,
     ListTasks,
     Refused,
@@ -179,19 +180,32 @@ def test_a_failed_task_is_listed_with_its_reason(farm):
     }  # fmt: skip
 
 
-def test_the_log_of_a_finished_task_is_what_it_printed(farm):
+def test_the_log_of_a_finished_task_is_what_it_printed_and_showed(farm):
     worker = farm.workers[0]
     farm.alice.submit(b"long", b"quiet")
     farm.pump()
     lease = worker.running[0]
     worker.running, worker.n_finished = None, 1
     worker.say(
-        Finished(seq=1, leases=(lease,), outcomes=(1,), values=(ERROR,), seconds=(1.0,), outputs={lease: "printed"})
+        Finished(
+            seq=1,
+            leases=(lease,),
+            outcomes=(1,),
+            values=(ERROR,),
+            seconds=(1.0,),
+            outputs={lease: ("printed",)},
+            displays={lease: (b"figure",)},
+        )
     )
     farm.pump()
     seqs = [farm.alice.ask(GetLog, taskid=taskid) for taskid in (0, 1)]
     farm.pump()
-    assert [farm.alice.answers[seq] for seq in seqs] == [Reply(seqs[0], "printed"), Reply(seqs[1], "")]
+    assert [farm.alice.answers[seq] for seq in seqs] == [Reply(seqs[0], ["printed"]), Reply(seqs[1], [])]
+    seqs = [
+        farm.alice.ask(GetOutputs, taskid=taskid, known=known) for taskid, known in ((0, ""), (1, ""), (0, "final"))
+    ]
+    farm.pump()
+    assert [farm.alice.answers[seq].value["outputs"] for seq in seqs] == [[b"figure"], [], None]
 
 
 def test_results_that_are_cleared_while_they_are_asked_for_break_nothing(farm):

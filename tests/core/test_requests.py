@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from taskfc_ext.core.effects import ClientSend, Effects, SendEnded, SendList, SendLog, SendSubmission, SupervisorSend
+from taskfc_ext.core.effects import (
+    ClientSend,
+    Effects,
+    SendEnded,
+    SendList,
+    SendLog,
+    SendOutputs,
+    SendSubmission,
+    SupervisorSend,
+)
 from taskfc_ext.core.events import FromClient, Now
 from taskfc_ext.core.farm import MAX_ANSWERS, ClientSession
 from taskfc_ext.core.scheduler import FORGET_SESSION_AFTER
@@ -14,7 +23,7 @@ from taskfc_ext.protocol.payloads import Outcome
 from taskfc_ext.protocol.records import AbortAsked, Cleared, Requeued, StopAsked, Why
 from taskfc_ext.protocol.spec import OnLost
 from taskfc_ext.protocol.supervisor_messages import Shutdown
-from taskfc_ext.protocol.worker_messages import Finished, Output, Progress
+from taskfc_ext.protocol.worker_messages import MAX_DISPLAYS, Displayed, Finished, Output, Progress
 from tests.core.conversation import ALICE, BOB, ERROR, Conversation, given, messages_to, spec, to_supervisor
 
 
@@ -233,13 +242,13 @@ def test_lists_are_filtered(filters, ids):
 def test_the_log_of_a_live_task_is_what_it_printed_so_far():
     talk = Conversation(workers=1)
     talk.submit(1)
-    assert messages_to(talk.ask(said.GetLog, taskid=0)) == [talk.reply("")]
-    talk.worker(0, Output(1, "one "))
-    talk.worker(0, Output(1, "two"))
-    talk.worker(0, Output(99, "nobody's"))
-    assert messages_to(talk.ask(said.GetLog, taskid=0)) == [talk.reply("one two")]
-    talk.worker(0, Output(1, "x" * 70_000))
-    assert len(messages_to(talk.ask(said.GetLog, taskid=0))[0].value) == 64 * 1024
+    assert messages_to(talk.ask(said.GetLog, taskid=0)) == [talk.reply(())]
+    talk.worker(0, Output(1, ("one ",)))
+    talk.worker(0, Output(1, ("two",)))
+    talk.worker(0, Output(99, ("nobody's",)))
+    assert messages_to(talk.ask(said.GetLog, taskid=0)) == [talk.reply(("one two",))]
+    talk.worker(0, Output(1, ("x" * 70_000,)))
+    assert len(messages_to(talk.ask(said.GetLog, taskid=0))[0].value[0]) == 64 * 1024
 
 
 def progress_of(talk, taskid=0):
@@ -269,22 +278,65 @@ def test_a_bar_that_is_drawn_anew_does_not_fill_the_log():
     talk = Conversation(workers=1)
     talk.submit(1)
     for text in ("one\n", "\r10%", "\r50%", "\r90%"):
-        talk.worker(0, Output(1, text))
-    assert messages_to(talk.ask(said.GetLog, taskid=0)) == [talk.reply("one\n\r90%")]
+        talk.worker(0, Output(1, (text,)))
+    assert messages_to(talk.ask(said.GetLog, taskid=0)) == [talk.reply(("one\n\r90%",))]
 
 
 def test_the_log_begins_anew_with_an_attempt():
     talk = Conversation(workers=1)
     talk.submit(1, retries=1)
-    talk.worker(0, Output(1, "first"))
+    talk.worker(0, Output(1, ("first",)))
     talk.finish(0, outcome=Outcome.ERROR)
-    assert messages_to(talk.ask(said.GetLog, taskid=0)) == [talk.reply("")]
+    assert messages_to(talk.ask(said.GetLog, taskid=0)) == [talk.reply(())]
 
 
 def test_the_log_of_a_finished_task_comes_from_the_store():
     talk = finished()
     assert messages_to(talk.ask(said.GetLog, taskid=0)) == [SendLog(talk.seqs[ALICE], 0)]
     (refusal,) = messages_to(talk.ask(said.GetLog, taskid=1))
+    assert refusal.error is ErrorKind.UNKNOWN_TASK
+
+
+def shown_to(talk, known=""):
+    (answer,) = messages_to(talk.ask(said.GetOutputs, taskid=0, known=known))
+    return answer.value["version"], answer.value["outputs"]
+
+
+def test_what_a_running_task_shows_is_sent_once():
+    talk = Conversation(workers=1)
+    talk.submit(1)
+    assert shown_to(talk) == ("", None), "nothing is what every client has already"
+    before = list(talk.records)
+    effects = talk.worker(0, Displayed(1, 1, 0, (b"a", b"b")))
+    assert (effects.records, effects.sends, talk.records) == ((), (), before)
+    assert shown_to(talk) == ("1.1", (b"a", b"b"))
+    assert shown_to(talk, "1.1") == ("1.1", None)
+    talk.worker(0, Displayed(1, 2, 1, (b"c",)))
+    assert shown_to(talk, "1.1") == ("1.2", (b"a", b"c"))
+    talk.worker(0, Displayed(99, 3, 0, (b"nobody's",)))
+    talk.worker(0, Displayed(1, 3, 3, (b"what came before was never heard",)))
+    assert shown_to(talk, "1.2") == ("1.2", None)
+    talk.worker(0, Displayed(1, 3, 0, ()))
+    assert shown_to(talk, "1.2") == ("1.3", ())
+    talk.worker(0, Displayed(1, 4, 0, (b"x",) * MAX_DISPLAYS))
+    talk.worker(0, Displayed(1, 5, MAX_DISPLAYS, (b"y",)))
+    assert shown_to(talk)[1] == (*(b"x",) * (MAX_DISPLAYS - 1), b"y")
+
+
+def test_an_attempt_shows_nothing_of_the_one_before():
+    talk = Conversation(workers=1)
+    talk.submit(1, retries=1)
+    talk.worker(0, Displayed(1, 1, 0, (b"first",)))
+    talk.finish(0, outcome=Outcome.ERROR)
+    assert shown_to(talk, "1.1") == ("", ())
+    talk.worker(0, Displayed(2, 1, 0, (b"second",)))
+    assert shown_to(talk, "1.1") == ("2.1", (b"second",))
+
+
+def test_what_a_finished_task_shows_comes_from_the_store():
+    talk = finished()
+    assert messages_to(talk.ask(said.GetOutputs, taskid=0, known="1.1")) == [SendOutputs(talk.seqs[ALICE], 0, "1.1")]
+    (refusal,) = messages_to(talk.ask(said.GetOutputs, taskid=1))
     assert refusal.error is ErrorKind.UNKNOWN_TASK
 
 
@@ -358,17 +410,19 @@ def test_parts_of_a_report_keep_their_columns_together():
     assert len(leases) == 4
     report = Finished(
         seq=99, leases=tuple(leases), outcomes=(0, 1, 0, 1), values=(b"w", ERROR, b"y", ERROR),
-        seconds=(1.0, 2.0, 3.0, 4.0), outputs={leases[2]: "hello", leases[0]: "hi"},
+        seconds=(1.0, 2.0, 3.0, 4.0), outputs={leases[2]: ("hello",), leases[0]: ("hi",)},
+        displays={leases[2]: (b"figure",)},
     )  # fmt: skip
     effects = talk.worker(0, report)
     (mine,) = messages_to(effects, ALICE)
     (theirs,) = messages_to(effects, BOB)
     assert (mine.ids, mine.reasons, mine.values, mine.seconds, mine.outputs) == (
-        (1, 2), ("", "error"), (b"w", ERROR), (1.0, 2.0), {1: "hi"},
+        (1, 2), ("", "error"), (b"w", ERROR), (1.0, 2.0), {1: ("hi",)},
     )  # fmt: skip
     assert (theirs.ids, theirs.reasons, theirs.values, theirs.seconds, theirs.outputs) == (
-        (3, 4), ("", "error"), (b"y", ERROR), (3.0, 4.0), {3: "hello"},
+        (3, 4), ("", "error"), (b"y", ERROR), (3.0, 4.0), {3: ("hello",)},
     )  # fmt: skip
+    assert (mine.displays, theirs.displays) == ({}, {3: (b"figure",)})
 
 
 # one answer each

@@ -126,7 +126,7 @@ def test_what_a_dead_worker_says_is_not_heard():
     talk.submit(1)
     lease = talk.lease_of(0)
     talk.die(0)
-    for message in (Started(lease), Returned((lease,)), Output(lease, "x")):
+    for message in (Started(lease), Returned((lease,)), Output(lease, ("x",))):
         assert talk.worker(0, message) == Effects()
     assert talk.finish(0, [lease]) == Effects()
     assert talk.ready(0, (lease,)) == Effects()

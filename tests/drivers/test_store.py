@@ -198,11 +198,11 @@ def cleared(store: Store, *ids: int) -> None:
 
 
 def test_values_of_cleared_tasks_are_gone_and_their_ends_are_replayed(store, path):
-    store.commit([ended(0, 1, value=b"secret", outputs={0: "printed"}), ended(2)])
+    store.commit([ended(0, 1, value=b"secret", outputs={0: ("printed",)}), ended(2)])
     cleared(store, 0, 1)
     assert found(store, range(3)) == {2: b"value 2"}
     first = next(store.records())
-    assert (first.ids, first.values, first.outputs) == ((0, 1), (b"", b""), {})
+    assert (first.ids, first.values, first.outputs, first.displays) == ((0, 1), (b"", b""), {}, {})
 
 
 @pytest.mark.parametrize("ids", [(0,), (1,), (0, 1), (1, 2), (0, 2)])

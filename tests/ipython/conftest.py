@@ -38,6 +38,7 @@ class FakeFarm:
         self.futures: list[TaskFuture] = []
         self.infos: list[TaskInfo] = []
         self.logs: dict[int, str] = {}
+        self.displays: dict[int, list[dict[str, Any]]] = {}
         self.submissions: dict[Any, Any] = {}
         self.n_workers = 2
         self.interrupt_waits = False
@@ -53,7 +54,7 @@ class FakeFarm:
     def succeed(self, taskid: int, value: object = None, ns: dict[str, Any] | None = None, output: str = "") -> None:
         self.set(taskid, state="succeeded", attempts=1)
         payload = serialize.dump_value(serialize.SourceResult(value, ns or {}, is_cell=True), what="the result")
-        self.futures[taskid]._settle(FINISHED, payload=payload, facts=Facts("", 0, 1, 0.0, 1.5, 2.0, output))
+        self.futures[taskid]._settle(FINISHED, payload=payload, facts=Facts("", 0, 1, 0.0, 1.5, 2.0, (output,)))
 
     def fail(self, taskid: int, error: Exception, traceback: str = "") -> None:
         self.set(taskid, state="failed", reason="error", attempts=1)
@@ -61,7 +62,7 @@ class FakeFarm:
         self._end(taskid, failure)
 
     def _end(self, taskid: int, failure: Failure) -> None:
-        facts = Facts(failure.reason.value, 0, 1, 0.0, 1.5, 2.0, "")
+        facts = Facts(failure.reason.value, 0, 1, 0.0, 1.5, 2.0, ())
         self.futures[taskid]._settle(FINISHED, payload=encode_failure(failure), facts=facts)
 
     # the client
@@ -194,6 +195,12 @@ class FakeFarm:
 
     def log(self, taskid: int) -> str:
         return self.logs.get(taskid, "")
+
+    def printed(self, taskid: int) -> tuple[str, ...]:
+        return (self.log(taskid),)
+
+    def outputs(self, taskid: int) -> list[dict[str, Any]]:
+        return self.displays.get(taskid, [])
 
     def workers(self) -> list[WorkerInfo]:
         return [WorkerInfo(worker=i, pid=100 + i, state="idle") for i in range(self.n_workers)]

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from IPython.core.formatters import DisplayFormatter
 
 from taskfc_ext.errors import ControllerStopped, ControllerUnavailable
 from taskfc_ext.ipython.cards import FASTEST, SLOWEST, SOON, CardBoard
@@ -20,11 +21,13 @@ class Sent:
 
     def __init__(self) -> None:
         self.messages: list[tuple[str, bool, str, str]] = []
+        self.bundles: list[Bundle] = []
         self.final = threading.Event()
 
     def __call__(
         self, bundle: Bundle, *, display_id: str, update: bool, metadata: dict[str, Any] | None = None
     ) -> None:
+        self.bundles.append(bundle)
         text = bundle["text/plain"].split(" · as of")[0]
         self.messages.append((text, update, display_id, cell.get()))
         if "succeeded" in text:
@@ -265,6 +268,43 @@ def test_a_repr_that_raises_does_no_harm(farm: Any) -> None:
     future = submitted(farm)
     farm.succeed(0, Rude())
     assert seen(future).result == "<Rude whose repr raised RuntimeError>"
+
+
+def test_what_a_running_task_displays_is_on_its_card(board: CardBoard, farm: Any, sent: Sent, clock: Clock) -> None:
+    board.show(submitted(farm))
+    farm.set(0, state="running", attempts=1)
+    farm.displays[0] = [
+        {"output_type": "display_data", "data": {"image/png": "AAAA", "text/plain": "<Figure>"}, "metadata": {}},
+        {"output_type": "display_data", "data": {"text/html": "<table>", "text/plain": "a table"}, "metadata": {}},
+    ]
+    clock.now = 1
+    board.update()
+    card, table = sent.bundles[-2:]
+    assert 'src="data:image/png;base64,AAAA"' in card["text/html"]
+    assert "<table>" not in card["text/html"]
+    assert "<Figure>\n    a table" in card["text/plain"]
+    assert table == {"text/html": "<table>", "text/plain": "a table"}
+
+
+class Table:
+    def __repr__(self) -> str:
+        return "a table"
+
+    def _repr_html_(self) -> str:
+        return "<table>"
+
+    def _repr_latex_(self) -> str:
+        raise RuntimeError("no")
+
+
+def test_a_result_that_can_be_drawn_is(farm: Any) -> None:
+    future = submitted(farm)
+    farm.succeed(0, Table())
+    formatters = DisplayFormatter().formatters
+    card = look(future, datetime(2026, 1, 1), formatters)
+    assert card.result == ""
+    assert card.outputs[-1]["data"] == {"text/plain": "a table", "text/html": "<table>"}
+    assert look(future, datetime(2026, 1, 1)).result == "a table"
 
 
 def test_a_large_result_is_cut(farm: Any) -> None:

@@ -28,7 +28,7 @@ HELLO = said.Hello(1, "0", "3.11", "a" * 16)
 SUBMIT = said.Submit(seq=1, spec=SPEC, bodies=(b"x",), name="fit.2", after=(1, (2, 3)), inputs=((4, 5),))
 ENDED = said.Ended(
     ids=(1,), reasons=("error",), values=(b"v",), workers=(-1,), attempts=(0,), submitted=(0.5,), completed=1.0,
-    seconds=(0.0,), outputs={1: "text"},
+    seconds=(0.0,), outputs={1: ("text",)}, displays={1: (b"{}",)},
 )  # fmt: skip
 DOWN = supervised.WorkerDown(worker=1, pid=2, started=3, running=True, note="killed")
 

@@ -69,7 +69,7 @@ class Bench:
         self.capture = Capture(sys.stdout, sys.stderr)
         self.guard = Guard(self.page)
         self.link = Link(self.connect, ready)
-        executor = Executor(self.properties, self.guard)
+        executor = Executor(self.properties, self.guard, self.capture.displays)
         self.loop = Loop(self.link, self.page, self.guard, executor, self.capture, LifePipe(self.life), self.properties)
         self.next_lease = 1
 
@@ -160,11 +160,11 @@ def opened(outcome: int, value: Any) -> object:
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    streams = sys.stdout, sys.stderr
+    streams = sys.stdout, sys.stderr, sys.stdin
     handler = signal.getsignal(signal.SIGINT)
     bench = Bench()
     yield bench
-    sys.stdout, sys.stderr = streams
+    sys.stdout, sys.stderr, sys.stdin = streams
     signal.signal(signal.SIGINT, handler)
     os.close(bench.life)
     os.close(bench.order)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -7,9 +8,11 @@ from typing import Any
 import pytest
 
 from taskfc_ext.protocol.payloads import Outcome
+from taskfc_ext.protocol.printed import log_of
 from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.protocol.worker_messages import Finished
 from taskfc_ext.serialize import SourceResult
+from taskfc_ext.worker.figures import BACKEND
 
 
 def cell(
@@ -90,11 +93,115 @@ def test_an_event_loop_serves_the_whole_cell(bench: Any) -> None:
     assert cell(bench, source).value == 4
 
 
-def test_shell_output_and_display_are_printed(bench: Any) -> None:
-    bench.source(Kind.CELL, "!echo from the shell\ndisplay(3)\nprint('printed')", {}, [])
+def ran(bench: Any, source: str) -> tuple[str, list[dict[str, Any]]]:
+    """Run a cell; return what it printed and what it displayed."""
+    (lease,) = bench.source(Kind.CELL, source, {}, [])
     bench.turn()
-    (text,) = [m.outputs[1] for m in bench.sent if isinstance(m, Finished)]
-    assert text.split() == ["from", "the", "shell", "3", "printed"]
+    (finished,) = [message for message in bench.take_sent() if isinstance(message, Finished)]
+    return log_of(finished.outputs.get(lease, ())), [json.loads(body) for body in finished.displays.get(lease, ())]
+
+
+def plain(displays: list[dict[str, Any]]) -> list[str]:
+    return [shown["data"]["text/plain"] for shown in displays]
+
+
+def test_what_is_printed_and_what_is_displayed_are_kept_apart(bench: Any) -> None:
+    text, displays = ran(bench, "!echo from the shell\ndisplay(3)\nprint('printed')")
+    assert text.split() == ["from", "the", "shell", "printed"]
+    assert displays == [{"output_type": "display_data", "data": {"text/plain": "3"}, "metadata": {}}]
+
+
+def test_rich_displays_come_as_in_a_notebooks_file(bench: Any) -> None:
+    _, (html, image, raw) = ran(
+        bench,
+        "from IPython.display import HTML, Image, display, publish_display_data\n"
+        "display(HTML('<b>x</b>'), metadata={'text/html': {'isolated': True}})\n"
+        "display(Image(data=b'\\x89PNG\\r\\n\\x1a\\n', format='png', width=3))\n"
+        "publish_display_data({'image/png': b'\\x89PNG', 'application/json': {'a': [1]}})",
+    )
+    assert html["data"]["text/html"] == "<b>x</b>"
+    assert html["metadata"] == {"text/html": {"isolated": True}}
+    assert image["data"]["image/png"].strip() == "iVBORw0KGgo="
+    assert image["metadata"] == {"image/png": {"width": 3}}
+    assert raw["data"] == {"image/png": "iVBORw==", "application/json": {"a": [1]}}
+
+
+def test_updates_and_clearings_take_effect(bench: Any) -> None:
+    _, displays = ran(
+        bench, "display('gone'); from IPython.display import clear_output; clear_output(); display('here')"
+    )
+    assert plain(displays) == ["'here'"]
+    _, displays = ran(
+        bench, "h = display(1, display_id=True)\ndisplay(2)\nh.update(3)\nupdate_display(4, display_id='x')"
+    )
+    assert plain(displays) == ["3", "2"]
+    _, displays = ran(bench, "display(1)\nclear_output(wait=True)")
+    assert plain(displays) == ["1"], "it is to wait for what comes next, and nothing came"
+
+
+PLOT = f"import matplotlib\nmatplotlib.use({BACKEND!r})\nfrom matplotlib import pyplot as plt\n"
+
+
+@pytest.mark.parametrize("end", ["", "\nplt.show()", "\n1 / 0", "\nplt.show();plt.show()"])
+def test_a_figure_is_shown_once_whether_or_not_it_is_asked_for(bench: Any, end: str) -> None:
+    _, displays = ran(bench, PLOT + "plt.plot([1, 2])" + end)
+    assert [sorted(shown["data"]) for shown in displays] == [["image/png", "text/plain"]]
+    _, displays = ran(bench, "display('no figure is left for the next cell')")
+    assert len(displays) == 1
+
+
+def test_a_figure_as_the_value_is_no_figure_on_show(bench: Any) -> None:
+    value = cell(bench, PLOT + "plt.figure()").value
+    assert value.number not in sys.modules["matplotlib.pyplot"].get_fignums()
+
+
+def test_a_figure_that_cannot_be_drawn_costs_no_result(bench: Any) -> None:
+    bench.source(Kind.CELL, PLOT + "plt.title('$\\\\nonsense{$')\n5", {}, [])
+    bench.turn()
+    (finished,) = [message for message in bench.sent if isinstance(message, Finished)]
+    assert finished.outcomes == (Outcome.OK,)
+    assert "ParseFatalException" in finished.outputs[1][1] or "ValueError" in finished.outputs[1][1]
+
+
+ASK_FOR_PASSWORD = "import getpass, warnings\nwarnings.simplefilter('ignore')\ngetpass.getpass()"
+
+
+@pytest.mark.parametrize("source", ["input('name? ')", ASK_FOR_PASSWORD, "import sys; sys.stdin.readline()"])
+def test_a_question_is_refused_with_the_reason(bench: Any, source: str) -> None:
+    bench.source(Kind.CELL, source, {}, [])
+    failure = bench.failure()
+    assert failure.type_name == "EOFError"
+    assert "a task cannot ask for input" in failure.message
+
+
+def test_what_reads_to_the_end_finds_it(bench: Any) -> None:
+    assert cell(bench, "import sys\n(sys.stdin.read(), sys.stdin.isatty())").value == ("", False)
+
+
+def test_the_magic_for_figures_is_understood(bench: Any) -> None:
+    _, displays = ran(bench, "%matplotlib inline\n" + PLOT + "plt.plot([1])")
+    assert len(displays) == 1
+    bench.source(Kind.CELL, "%matplotlib tk", {}, [])
+    assert bench.failure().message
+
+
+@pytest.mark.parametrize(
+    ("source", "printed"),
+    [
+        ("%%time\nprint('in')", "in\nCPU times"),
+        ("%timeit -n1 -r1 None", "loop"),
+        ("%%bash\necho one; echo two", "one\ntwo\n"),
+        ("print('a')\n!echo b\nprint('c')", "a\nb\nc\n"),
+        ("print('a')\nfor i in range(2):\n    print(i)\nawait __import__('asyncio').sleep(0)", "a\n0\n1\n"),
+        ("%%capture\nprint('nobody sees it')\ndisplay(1)", ""),
+    ],
+)
+def test_what_magics_print_is_the_tasks(bench: Any, source: str, printed: str) -> None:
+    text, displays = ran(bench, source)
+    text = text.replace("\r\n", "\n")
+    assert text.startswith(printed) or (printed == "loop" and "loop" in text)
+    assert displays == []
+    assert printed or not text
 
 
 def test_a_class_made_in_a_cell_comes_back(bench: Any) -> None:

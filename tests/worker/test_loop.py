@@ -181,7 +181,7 @@ def test_streams_that_a_task_left_behind_are_replaced(bench: Any) -> None:
     bench.call(setattr, sys, "stdout", None)
     bench.call(print, "heard")
     bench.turn()
-    assert [m.outputs for m in bench.sent if isinstance(m, Finished)] == [{2: "heard\n"}]
+    assert [m.outputs for m in bench.sent if isinstance(m, Finished)] == [{2: ("heard\n",)}]
 
 
 def test_a_task_with_a_timeout_says_when_it_starts(bench: Any) -> None:
@@ -203,9 +203,9 @@ def test_the_courier_speaks_for_a_long_task(bench: Any) -> None:
     before, started, output, returned, finished = bench.sent[1:]
     assert before.leases == (1,)
     assert (type(started), started.lease) == (Started, 2)
-    assert output == Output(2, "hello\n")
+    assert output == Output(2, ("hello\n",))
     assert returned == Returned((3, 4))
-    assert (finished.leases, finished.outputs) == ((2,), {2: "hello\n"})
+    assert (finished.leases, finished.outputs) == ((2,), {2: ("hello\n",)})
 
 
 def speak_and_receive(lease: int) -> None:

@@ -22,6 +22,7 @@ from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import Message
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.payloads import Outcome, decode_failure
+from taskfc_ext.protocol.printed import Printed, log_of, stderr_of, stdout_of
 from taskfc_ext.protocol.spec import Kind, Spec
 from taskfc_ext.protocol.worker_messages import (
     Code,
@@ -135,6 +136,12 @@ class Farm:
             return load_value(finished.values[i])
         return decode_failure(finished.values[i])
 
+    def printed(self, lease: int) -> tuple[Any, Printed]:
+        """Return the value of `lease`, and what it has printed."""
+        finished = self.hear(Finished, lambda message: lease in message.leases)
+        self.said.insert(0, finished)
+        return self.result(lease), finished.outputs.get(lease, ())
+
     def interrupt(self, lease: int) -> None:
         self.page.words[Page.INTERRUPT] = lease
         if self.page.is_running(lease):
@@ -173,7 +180,7 @@ def test_a_long_task_is_told_of_and_interrupted(farm: Farm) -> None:
     lease = farm.call(wait)
     behind = farm.call(abs, -3)
     assert farm.hear(Started).lease == lease
-    assert farm.hear(Output) == Output(lease, "waiting\n")
+    assert farm.hear(Output) == Output(lease, ("waiting\n",))
     assert farm.hear(Returned) == Returned((behind,))
     farm.interrupt(lease)
     failure = farm.result(lease)
@@ -298,9 +305,91 @@ def test_a_forked_child_ends_where_the_users_code_ends(farm: Farm) -> None:
         " if how == 'exit': sys.exit(7)\n"
         " return how\n"
     )
-    assert [farm.result(farm.call(fork, how)) for how in ("return", "raise", "exit")] == [0, 1, 7]
-    assert "from the child" in farm.log
-    assert "ValueError: in the child" in farm.log
+    for how, code in ("return", 0), ("raise", 1), ("exit", 7):
+        value, printed = farm.printed(farm.call(fork, how))
+        assert value == code
+        assert stdout_of(printed) == "from the child\n"
+        assert ("ValueError: in the child" in stderr_of(printed)) == (how == "raise")
+
+
+PAST_PYTHON = {
+    "os.write": "import os\nos.write(1, b'out\\n')\nos.write(2, b'err\\n')",
+    "subprocess": "import subprocess\nsubprocess.run('echo out; echo err >&2', shell=True)",
+    "os.system": "import os\nos.system('echo out; echo err >&2')",
+    "fileno": "import os, sys\nos.write(sys.stdout.fileno(), b'out\\n')\nos.write(sys.stderr.fileno(), b'err\\n')",
+    "given": "import subprocess, sys\nsubprocess.run('echo out; echo err >&2', shell=True, stdout=sys.stdout)",
+    "python's own": "import sys\nprint('out', file=sys.__stdout__)\nprint('err', file=sys.__stderr__)",
+    "logging": "import logging, os\nlogging.getLogger('mine').warning('err')\nos.write(1, b'out\\n')",
+}
+
+
+@pytest.mark.parametrize("way", PAST_PYTHON)
+def test_what_is_printed_past_python_is_the_tasks(farm: Farm, way: str) -> None:
+    body = PAST_PYTHON[way].replace("\n", "\n ")
+    value, printed = farm.printed(farm.call(in_main(f"def f():\n {body}\n return 'done'")))
+    assert value == "done"
+    assert (stdout_of(printed), stderr_of(printed)) == ("out\n", "err\n")
+    assert farm.printed(farm.call(abs, -1)) == (1, ())
+
+
+def test_prints_and_programs_keep_their_order(farm: Farm) -> None:
+    source = "print('1')\nimport os\n_ = os.system('echo 2')\nprint('3')\n!echo 4\nos.write(1, b'5\\n')\nprint('6')"
+    _, printed = farm.printed(farm.cell(source))
+    assert log_of(printed).split() == ["1", "2", "3", "4", "5", "6"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="C's buffer is flushed on Linux only")
+@pytest.mark.parametrize("text", ["a line\\n", "half a line"])
+def test_what_c_code_prints_is_the_tasks(farm: Farm, text: str) -> None:
+    source = f"def f():\n import ctypes, time\n ctypes.CDLL(None).printf(b'{text}')\n time.sleep(0.002)"
+    _, printed = farm.printed(farm.call(in_main(source)))
+    assert stdout_of(printed) == text.replace("\\n", "\n")
+
+
+def test_a_flood_that_is_written_while_python_is_held_up_blocks_nothing(farm: Farm) -> None:
+    source = (
+        "def f():\n import ctypes\n libc = ctypes.PyDLL(None)\n"  # PyDLL keeps the GIL
+        " for fd in (1, 2):\n  for _ in range(40):\n   libc.write(fd, b'x' * 100_000, 100_000)"
+    )
+    _, printed = farm.printed(farm.call(in_main(source)))
+    assert 1_000_000 < len(log_of(printed)) < 1_100_000
+    assert "characters were dropped" in log_of(printed)
+    assert stdout_of(printed).startswith("xxx")
+    assert stderr_of(printed).endswith("xxx")
+
+
+def test_the_output_of_a_running_program_is_seen_while_it_runs(farm: Farm) -> None:
+    lease = farm.call(
+        in_main("def f():\n import subprocess\n subprocess.run('echo begun; exec sleep 600', shell=True)")
+    )
+    assert farm.hear(Output) == Output(lease, ("begun\n",))
+    farm.interrupt(lease)
+    assert farm.result(lease).message == "interrupted"
+
+
+def test_last_words_of_c_code_are_in_the_log(farm: Farm) -> None:
+    farm.call(in_main("def f():\n import os\n os.write(2, b'assertion failed\\n')\n os.abort()"))
+    assert farm.process.wait(DEADLINE) == -signal.SIGABRT
+    assert "assertion failed" in farm.log
+    assert "Fatal Python error: Aborted" in farm.log
+
+
+def test_a_program_that_outlives_its_task_prints_to_the_log(farm: Farm) -> None:
+    path = farm.work / "go"
+    source = f"while [ ! -e {path} ]; do sleep 0.01; done; echo late"
+    _, printed = farm.printed(
+        farm.call(in_main(f"def f():\n import subprocess\n subprocess.Popen({source!r}, shell=True); print('early')"))
+    )
+    assert printed == ("early\n",)
+    path.touch()
+    run_until(lambda: "late" in farm.log)
+
+
+def test_a_task_that_would_stop_fails(farm: Farm) -> None:
+    failure = farm.result(farm.call(in_main("def f():\n breakpoint()")))
+    assert failure.message.startswith("a task cannot stop at a breakpoint")
+    failure = farm.result(farm.call(in_main("def f():\n input()")))
+    assert failure.message.startswith("a task cannot ask for input")
 
 
 def test_a_task_may_use_processes_of_its_own(farm: Farm) -> None:

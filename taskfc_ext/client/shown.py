@@ -1,0 +1,48 @@
+"""What tasks show, kept between questions, so that looking again at a running task moves its figures only once."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+KEPT = 64
+"""Tasks whose outputs are kept; more cards than are looked at together."""
+
+
+class Seen(NamedTuple):
+    """What a task showed when it was last asked about."""
+
+    version: str = ""
+    bodies: tuple[bytes, ...] = ()
+
+
+class Shown:
+    """The newest that is known of what tasks show. Any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seen: OrderedDict[int, Seen] = OrderedDict()
+
+    def of(self, taskid: int) -> Seen:
+        """Return what is known of `taskid`: its version belongs into the question."""
+        with self._lock:
+            return self._seen.get(taskid, Seen())
+
+    def learn(self, taskid: int, before: Seen, answer: Any) -> list[dict[str, Any]]:
+        """Return the outputs in the `answer` to a question that was asked with `before`."""
+        bodies = answer["outputs"]
+        seen = before if bodies is None else Seen(answer["version"], tuple(bodies))
+        with self._lock:
+            self._seen[taskid] = seen
+            self._seen.move_to_end(taskid)
+            if len(self._seen) > KEPT:
+                self._seen.popitem(last=False)
+        return outputs_of(seen.bodies)
+
+
+def outputs_of(bodies: Iterable[bytes]) -> list[dict[str, Any]]:
+    """Return displays as they stand in a notebook's file, a list of one's own."""
+    return [json.loads(body) for body in bodies]

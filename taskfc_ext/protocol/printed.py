@@ -1,0 +1,57 @@
+"""What a task printed, in order, and which of it went to which stream."""
+
+from __future__ import annotations
+
+Printed = tuple[str, ...]
+"""Pieces of the two streams in turn: what stands at an even place went to stdout, at an odd one to stderr."""
+
+
+def log_of(printed: Printed) -> str:
+    """Return everything, in order."""
+    return "".join(printed)
+
+
+def stdout_of(printed: Printed) -> str:
+    """Return what went to stdout."""
+    return "".join(printed[::2])
+
+
+def stderr_of(printed: Printed) -> str:
+    """Return what went to stderr."""
+    return "".join(printed[1::2])
+
+
+def joined(before: Printed, more: Printed) -> Printed:
+    """Return `before`, and `more` after it."""
+    if not before or not more:
+        return before or more
+    if len(before) % 2:  # it ends in stdout, and `more` begins with that
+        return (*before[:-1], before[-1] + more[0], *more[1:])
+    if not more[0] and len(more) > 1:
+        return (*before[:-1], before[-1] + more[1], *more[2:])
+    return before + more
+
+
+def begins_with(printed: Printed, text: str) -> bool:
+    """Whether the first that was printed is `text`."""
+    return next((piece for piece in printed if piece), "").startswith(text)
+
+
+def whole_lines(printed: Printed) -> Printed:
+    """Return everything before the last line, which has no end yet."""
+    for place in reversed(range(len(printed))):
+        end = printed[place].rfind("\n") + 1
+        if end:
+            return (*printed[:place], printed[place][:end])
+    return ()
+
+
+def tail(printed: Printed, limit: int) -> Printed:
+    """Return the last `limit` characters."""
+    room = limit
+    for place in reversed(range(len(printed))):
+        piece = printed[place]
+        if len(piece) >= room:
+            return (*([""] if place % 2 else []), piece[len(piece) - room :], *printed[place + 1 :])
+        room -= len(piece)
+    return printed

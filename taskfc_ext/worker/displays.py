@@ -1,0 +1,188 @@
+"""What tasks display: figures, tables, HTML. Kept per attempt, bounded, as a notebook would show them by now."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from taskfc_ext.protocol.worker_messages import MAX_DISPLAYS, Displayed
+
+LARGEST = 4 * 2**20
+"""Bytes of one display: a large figure. Of a larger one the largest formats are left out."""
+
+KEPT = 8 * 2**20
+"""Bytes of all displays of an attempt; they are in memory, in the store and in a frame with others' results."""
+
+DISPLAY_EVERY = 0.25
+"""Seconds from one news of a task's displays to the next."""
+
+PACE = 8 * 2**20
+"""Bytes of news in a second beyond that: an animation of large figures must not keep the controller busy."""
+
+_KEPT_COUNT = MAX_DISPLAYS - 1  # one place is for the note that some are missing
+
+
+class _Display:
+    """One that is shown."""
+
+    __slots__ = ("body", "display_id")
+
+    def __init__(self, body: bytes, display_id: str | None) -> None:
+        self.body = body
+        self.display_id = display_id
+
+
+class Displays:
+    """What the running attempt shows at the moment. Any thread may add to it.
+
+    Attributes:
+        is_used: the attempt has shown or cleared something; if not it need not be ended.
+        n_changes: how often that has changed.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # a signal handler of the user's may display while its thread is displaying
+        self._begin()
+
+    def _begin(self) -> None:
+        self._shown: list[_Display] = []
+        self._size = 0
+        self._n_dropped = 0
+        self._clear_first = False
+        self.is_used = False
+        self.n_changes = 0
+
+    def add(
+        self,
+        data: Mapping[str, Any],
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        display_id: str | None = None,
+        update: bool = False,
+    ) -> None:
+        """Show one more, or in place of those of the same id. An update of none that is shown has no effect."""
+        body = _bounded(data, metadata or {})
+        with self._lock:
+            self.is_used = True
+            if self._clear_first:
+                self._clear()
+            if update:
+                targets = [shown for shown in self._shown if shown.display_id == display_id]
+            else:
+                targets = [_Display(b"", display_id)]
+                self._shown += targets
+            for shown in targets:
+                self._size += len(body) - len(shown.body)
+                shown.body = body
+            while len(self._shown) > _KEPT_COUNT or self._size > KEPT:
+                self._size -= len(self._shown.pop(0).body)
+                self._n_dropped += 1
+            self.n_changes += 1
+
+    def clear(self, *, wait: bool = False) -> None:
+        """Show nothing any more; with `wait`, only when there is something new to show."""
+        with self._lock:
+            self.is_used = True
+            if wait:
+                self._clear_first = True
+            else:
+                self._clear()
+
+    def _clear(self) -> None:
+        self._shown.clear()
+        self._size = self._n_dropped = 0
+        self._clear_first = False
+        self.n_changes += 1
+
+    def now(self) -> tuple[bytes, ...]:
+        """Return what is shown, each as JSON in the form of an output in a notebook's file."""
+        with self._lock:
+            bodies = tuple([shown.body for shown in self._shown])
+            return (_note_of_dropped(self._n_dropped), *bodies) if self._n_dropped else bodies
+
+    def end(self) -> tuple[bytes, ...]:
+        """The attempt is over: return what it showed last, and forget it."""
+        with self._lock:
+            shown = self.now()
+            self._begin()
+            return shown
+
+    def let_go(self) -> None:
+        """Be usable in a forked child, whose displays nobody sees."""
+        self._lock = threading.RLock()  # the old one may be held by a thread that the child does not have
+
+
+class Watch:
+    """What the controller has been told of the displays of the running attempt. The courier's thread."""
+
+    def __init__(self, displays: Displays) -> None:
+        self._displays = displays
+        self.forget()
+
+    def forget(self) -> None:
+        """The controller is a new one, which was told nothing."""
+        self._lease = 0
+        self._told: tuple[bytes, ...] = ()
+        self._revision = 0
+        self._due = float("-inf")
+
+    def news(self, lease: int, now: float) -> Displayed | None:
+        """Return what has changed in the attempt under `lease`, unless it is too soon for that."""
+        if lease != self._lease:
+            self._lease, self._told, self._revision = lease, (), 0
+        revision = self._displays.n_changes
+        if revision == self._revision or now < self._due:
+            return None
+        shown = self._displays.now()
+        kept = 0
+        for old, new in zip(self._told, shown, strict=False):
+            if old is not new:
+                break
+            kept += 1
+        news = Displayed(lease, revision, kept, shown[kept:])
+        self._told, self._revision = shown, revision
+        self._due = now + DISPLAY_EVERY + sum(map(len, news.then)) / PACE
+        return news
+
+
+def _note_of_dropped(n: int) -> bytes:
+    text = f"... {n:,} earlier {'output was' if n == 1 else 'outputs were'} dropped ..."
+    return _encoded({"text/plain": text}, {"taskfc_dropped": n})
+
+
+def _bounded(data: Mapping[str, Any], metadata: Mapping[str, Any]) -> bytes:
+    body = _encoded(data, metadata)
+    if len(body) <= LARGEST:
+        return body
+    left = dict(data)
+    sizes = {mime: len(_json(value)) for mime, value in data.items()}
+    notes = []
+    for mime in sorted(sizes, key=sizes.__getitem__, reverse=True):
+        del left[mime]
+        notes.append(f"{mime} of {sizes[mime]:,} bytes was left out: one output has at most {LARGEST:,}")
+        text = "\n".join([*map(str, filter(None, [left.get("text/plain")])), *notes])
+        body = _encoded({**left, "text/plain": text}, {})
+        if len(body) <= LARGEST:
+            break
+    return body
+
+
+def _encoded(data: Mapping[str, Any], metadata: Mapping[str, Any]) -> bytes:
+    return _json({"output_type": "display_data", "data": dict(data), "metadata": dict(metadata)})
+
+
+def _json(value: object) -> bytes:
+    # of lone surrogates, which no frame and no notebook's file can carry, a question mark remains
+    return json.dumps(value, ensure_ascii=False, default=_plain, skipkeys=True).encode("utf-8", "replace")
+
+
+def _plain(value: object) -> object:
+    """Return what JSON cannot say as it is: bytes in base64, as in notebooks' files, all else as text."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return base64.b64encode(value).decode("ascii")
+    if isinstance(value, Mapping):
+        return dict(value)
+    return str(value)

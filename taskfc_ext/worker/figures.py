@@ -1,0 +1,33 @@
+"""Figures that a task has drawn, shown at its end as a notebook shows them at the end of a cell."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import MutableMapping
+
+BACKEND = "module://matplotlib_inline.backend_inline"
+"""What notebooks use: figures become displays, and no screen is needed."""
+
+INLINE = "matplotlib_inline.backend_inline"
+"""There is nothing to show while this is not imported."""
+
+
+def choose_backend(environ: MutableMapping[str, str] = os.environ) -> None:
+    """Let matplotlib, if it ever gets imported, work as in a notebook, unless the user has chosen otherwise."""
+    environ.setdefault("MPLBACKEND", BACKEND)
+
+
+def show_figures() -> None:
+    """Display what has been drawn and was not shown, and close it. What goes wrong is printed: the value matters more.
+
+    Next to nothing where no figures were made.
+    """
+    inline = sys.modules.get(INLINE)
+    if inline is None:
+        return
+    try:
+        inline.flush_figures()
+    except Exception:  # noqa: BLE001  what is drawn only now may be wrong in any way
+        traceback.print_exc()

@@ -1,0 +1,147 @@
+"""IPython as tasks see it: without a screen, but with what is displayed going where it belongs."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any, NoReturn
+
+from IPython.core.displaypub import DisplayPublisher
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils import process
+from traitlets.config import Config
+
+from taskfc_ext.worker.displays import Displays
+from taskfc_ext.worker.interrupt import Guard, TaskInterrupt
+from taskfc_ext.worker.subprocesses import Programs
+
+
+class TaskDisplays(DisplayPublisher):
+    """Where `display` and its kin end up: they are kept for the task."""
+
+    displays: Displays
+
+    def publish(
+        self,
+        data: Mapping[str, Any],
+        metadata: Mapping[str, Any] | None = None,
+        *args: object,
+        transient: Mapping[str, Any] | None = None,
+        update: bool = False,
+        **kwargs: object,
+    ) -> None:
+        """As IPython's."""
+        display_id = (transient or {}).get("display_id")
+        self.displays.add(data, metadata, display_id=display_id, update=update)
+
+    def clear_output(self, wait: bool = False) -> None:
+        """As a notebook's, but of what is displayed only: what was printed is the task's log."""
+        self.displays.clear(wait=wait)
+
+
+class TaskShell(InteractiveShell):
+    """IPython without a screen: what it would show of an error is raised, and so is the task's failure.
+
+    Where it ends a subprocess upon an interrupt and goes on, the task is to end too.
+    """
+
+    guard: Guard
+
+    def run_cell(self, *args: Any, **kwargs: Any) -> Any:
+        """As IPython's, for the magics that run a cell within a cell; but an error in it is raised."""
+        result = _inherited(self).run_cell(*args, **kwargs)
+        result.raise_error()
+        return result
+
+    def run_cell_magic(self, magic_name: str, line: str, cell: str) -> Any:
+        """As IPython's."""
+        with self._interruptible():
+            return _inherited(self).run_cell_magic(magic_name, line, cell)
+
+    def getoutput(self, cmd: str, split: bool = True, depth: int = 0) -> Any:
+        """As IPython's: `x = !cmd`."""
+        with self._interruptible():
+            return _inherited(self).getoutput(cmd, split, depth + 1)
+
+    def system(self, cmd: str) -> None:
+        """As IPython's `system_piped`, which cannot be called as it looks for variables in its caller: `!cmd`."""
+        if cmd.rstrip().endswith("&"):
+            raise OSError("Background processes not supported.")
+        untyped: Any = process
+        with self._interruptible():
+            self.user_ns["_exit_code"] = untyped.system(_inherited(self).var_expand(cmd, depth=1))
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """When an interrupt strikes within, end what was started within, and the task, whatever IPython made of it."""
+        programs, was_struck = Programs(), self.guard.has_struck
+        before, self.guard.on_strike = self.guard.on_strike, programs.note
+        try:
+            yield
+        finally:
+            self.guard.on_strike = before
+            if self.guard.has_struck and not was_struck:
+                programs.terminate()
+                raise TaskInterrupt
+
+    def enable_gui(self, gui: str | None = None) -> None:
+        """Nothing to do for `%matplotlib inline`, and for all else there is no screen."""
+        if gui:
+            raise UsageError(f"a task has no screen for {gui}: use `%matplotlib inline`")
+
+    def showtraceback(self, *args: object, **kwargs: object) -> None:
+        _raise_current()
+
+    def showsyntaxerror(self, *args: object, **kwargs: object) -> None:
+        _raise_current()
+
+
+def _inherited(shell: TaskShell) -> Any:
+    return super(TaskShell, shell)  # whose methods are untyped
+
+
+def _raise_current() -> NoReturn:
+    error = sys.exc_info()[1]
+    raise error if error is not None else RuntimeError("IPython wanted to show an error, and there was none")
+
+
+def task_shell(guard: Guard, displays: Displays) -> Any:
+    """Return IPython's one shell, for tasks under `guard` that show what they show in `displays`."""
+    config = Config()
+    config.HistoryManager.enabled = False
+    untyped: Any = TaskShell
+    shell = untyped.instance(config=config, user_module=ModuleType("__main__"), display_pub_class=TaskDisplays)
+    shell.guard = guard
+    shell.display_pub.displays = displays
+    return shell
+
+
+class OnDemand:
+    """Stands where IPython keeps its shell until somebody asks for it: `display`, matplotlib, a progress bar."""
+
+    def __init__(self, make: Callable[[], object]) -> None:
+        self._make = make
+        self._lock = threading.RLock()
+        self._is_making = False
+
+    def __get__(self, instance: object, owner: Any) -> object:
+        with self._lock:
+            if self._is_making or owner.__dict__.get("_instance", self) is not self:
+                return None  # as it is looked for while it is made
+            self._is_making = True
+            try:
+                self._make()
+            finally:
+                self._is_making = False
+        return owner._instance
+
+
+def offer_shell(make: Callable[[], object]) -> None:
+    """From now on whoever asks IPython for its shell finds the one that `make` makes then."""
+    shells: Any = InteractiveShell
+    if shells._instance is None:
+        shells._instance = OnDemand(make)

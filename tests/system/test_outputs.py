@@ -1,0 +1,55 @@
+"""What tasks show, seen from a client while they run and afterwards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from taskfc_ext.client.start import Controller
+
+from .conftest import until
+
+
+def shows(go: str) -> str:
+    import os
+    import time
+
+    from IPython.display import HTML, display
+
+    handle = display(HTML("<b>begun</b>"), display_id=True)
+    while not os.path.exists(go):
+        time.sleep(0.01)
+    handle.update(HTML("<b>ended</b>"))
+    return "done"
+
+
+def html(outputs: list[dict[str, Any]]) -> list[str]:
+    return [output["data"]["text/html"] for output in outputs]
+
+
+def test_a_client_sees_what_a_function_shows(shared_farm: Controller, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    with shared_farm.client() as client, shared_farm.client() as other:
+        future = client.submit(shows, str(go))
+        until(lambda: future.outputs, "its output is seen")
+        assert html(future.outputs) == html(client.outputs(future.taskid)) == ["<b>begun</b>"]
+        assert html(other.outputs(future.taskid)) == ["<b>begun</b>"]
+        go.touch()
+        assert future.result(60) == "done"
+        assert html(future.outputs) == html(client.outputs(future.taskid)) == ["<b>ended</b>"]
+        assert html(other.outputs(future.taskid)) == html(other.future(future.taskid).outputs) == ["<b>ended</b>"]
+
+
+def plots() -> None:
+    from matplotlib import pyplot
+
+    pyplot.plot([1, 2])
+
+
+def test_a_figure_comes_out_of_a_function_without_being_asked_for(shared_farm: Controller) -> None:
+    with shared_farm.client() as client:
+        future = client.submit(plots)
+        future.result(60)
+        (output,) = future.outputs
+        assert output["output_type"] == "display_data"
+        assert output["data"]["image/png"].startswith("iVBORw0KGgo")

@@ -1,0 +1,82 @@
+"""What is written past Python, in this process to files that stand for its descriptors."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from taskfc_ext.worker import descriptors
+from taskfc_ext.worker.descriptors import Tap, listen_to_stderr
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[int]:
+    fd = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    os.write(fd, b"before")
+    yield fd
+    os.close(fd)
+
+
+def test_what_is_new_is_read_once(file: int) -> None:
+    tap = Tap(file, is_ours=True)
+    assert list(tap.read()) == []
+    os.write(file, b"one")
+    assert list(tap.read()) == ["one"]
+    os.write(file, b"two")
+    tap.skip()
+    os.write(file, b"three")
+    assert list(tap.read()) == ["three"]
+
+
+def test_characters_are_not_torn(file: int) -> None:
+    tap = Tap(file, is_ours=True)
+    for byte in "ü€".encode() + b"\xff\xe2":
+        os.write(file, bytes([byte]))
+        assert "\\" not in "".join(tap.read()) or byte == 0xFF
+    assert tap.rest() == "\\xe2"
+    os.write(file, b"next")
+    assert list(tap.read()) == ["next"]
+
+
+def test_a_file_that_was_emptied_is_read_from_its_beginning(file: int) -> None:
+    tap = Tap(file, is_ours=True)
+    os.ftruncate(file, 0)
+    os.write(file, b"new")
+    assert list(tap.read()) == ["new"]
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_only_a_file_of_ours_begins_anew(file: int, is_ours: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(descriptors, "LARGEST_FILE", 1000)
+    monkeypatch.setattr(descriptors, "_CHUNK", 300)
+    tap = Tap(file, is_ours=is_ours)
+    for i in range(5):
+        os.write(file, b"%d" % i * 990)
+        assert "".join(tap.read()) == str(i) * 990
+    assert (os.fstat(file).st_size < 1000) == is_ours
+
+
+def test_a_log_that_stderr_does_not_write_to_is_not_listened_to(tmp_path: Path) -> None:
+    (tmp_path / "log").touch()
+    assert listen_to_stderr(tmp_path / "log") is None
+    assert listen_to_stderr(tmp_path / "missing") is None
+
+
+def test_the_log_is_listened_to_from_now_on() -> None:
+    saved = os.dup(2)
+    with tempfile.NamedTemporaryFile(buffering=0) as log:
+        log.write(b"before")
+        os.dup2(log.fileno(), 2)
+        try:
+            tap = listen_to_stderr(Path(log.name))
+            assert tap is not None
+            os.write(2, b"after")
+            assert list(tap.read()) == ["after"]
+            os.close(tap.fd)
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
