@@ -48,6 +48,9 @@ MESSAGES: dict[type[said.Message], tuple[Role, str]] = {
     said.GetLog: (Role.VIEWER, "remote_get_log"),
     said.GetClientName: (Role.VIEWER, "remote_get_client_name"),
     said.GetWorkers: (Role.VIEWER, "remote_get_workers"),
+    said.Broadcast: (Role.CLIENT, "remote_broadcast"),
+    said.AwaitBroadcast: (Role.VIEWER, "remote_await_broadcast"),
+    said.ClearBroadcasts: (Role.CLIENT, "remote_clear_broadcasts"),
     said.Scale: (Role.CLIENT, "remote_scale"),
     said.Stop: (Role.CLIENT, "remote_stop"),
     said.Ping: (Role.VIEWER, "remote_ping"),
@@ -142,6 +145,8 @@ class FCTaskControllerFromTaskController:
             return self._unfit(connection, (message.spec, *_recoveries(message.spec)), message.bodies, seq)
         elif isinstance(message, said.Define):
             return self._unfit(connection, (), (message.body,), seq)
+        elif isinstance(message, said.Broadcast):
+            return self._unfit(connection, (), (message.code, message.body), seq)
         return None
 
     def _unfit(
@@ -197,6 +202,9 @@ class FCTaskControllerFromTaskController:
     remote_list_tasks = _hand_over
     remote_get_log = _hand_over
     remote_get_workers = _hand_over
+    remote_broadcast = _hand_over
+    remote_await_broadcast = _hand_over
+    remote_clear_broadcasts = _hand_over
     remote_scale = _hand_over
     remote_stop = _hand_over
     remote_ping = _hand_over

@@ -27,6 +27,7 @@ def validate(farm: Farm) -> None:
     _check_steered(farm)
     _check_dependencies(farm)
     _check_barriers(farm)
+    _check_broadcasts(farm)
 
 
 def _check_tasks(farm: Farm) -> None:
@@ -112,3 +113,14 @@ def _check_barriers(farm: Farm) -> None:
     for barrier in farm.barriers.values():
         _check(bool(barrier.remaining), "an empty barrier is open")
         _check(barrier.remaining <= farm.tasks.keys(), "a barrier waits for a task that has ended")
+
+
+def _check_broadcasts(farm: Farm) -> None:
+    for worker in farm.workers.values():
+        _check(worker.ready or not worker.owes, f"worker {worker.worker} was sent a broadcast before it was ready")
+        _check(worker.owes == sorted(set(worker.owes)), f"worker {worker.worker} has broadcasts before it out of order")
+        _check(worker.set_up.keys().isdisjoint(worker.owes), f"worker {worker.worker} has a broadcast twice")
+        for number, kept in farm.broadcasts.items():
+            told = number in worker.owes or number in worker.set_up or kept.deaths >= farm.max_deaths
+            _check(told or not worker.ready, f"worker {worker.worker} was not told of broadcast {number}")
+    _check(all(number < farm.next_broadcast for number in farm.broadcasts), "a broadcast has a number to come")

@@ -22,6 +22,9 @@ from taskfc_ext.protocol.payloads import Payload
 from taskfc_ext.protocol.records import (
     AbortAsked,
     Began,
+    BroadcastDeath,
+    Broadcasted,
+    BroadcastsCleared,
     Cleared,
     Held,
     Leased,
@@ -53,6 +56,9 @@ _KINDS: Final[dict[type, int]] = {
     Define: 9,
     Held: 10,
     Moved: 11,
+    Broadcasted: 12,
+    BroadcastDeath: 13,
+    BroadcastsCleared: 14,
 }
 _SUBMITTED, _ENDED, _DEFINE = _KINDS[Submitted], _KINDS[Ended], _KINDS[Define]
 

@@ -230,11 +230,15 @@ def _running(notebook: Notebook) -> Any:
 
 
 def _workers(notebook: Notebook) -> None:
+    workers = _running(notebook).workers()
     rows = [
         (str(worker.worker), str(worker.pid), worker.state, "" if worker.running is None else str(worker.running))
-        for worker in _running(notebook).workers()
+        for worker in workers
     ]
-    headers = ("worker", "pid", "state", "task")
+    headers: tuple[str, ...] = ("worker", "pid", "state", "task")
+    if any(worker.problem for worker in workers):
+        headers += ("problem",)
+        rows = [(*row, one_line(worker.problem)) for row, worker in zip(rows, workers, strict=True)]
     caption = f"{notebook.session.name} · {plural(len(rows), 'worker')}"
     notebook.show(Table(caption, headers, rows, frozenset((0, 1, 3))).bundle())
 

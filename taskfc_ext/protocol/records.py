@@ -12,7 +12,7 @@ from msgspec.msgpack import Decoder, Encoder
 
 from taskfc_ext.protocol.client_messages import Define, Ended, Message
 from taskfc_ext.protocol.payloads import Payload
-from taskfc_ext.protocol.spec import Spec
+from taskfc_ext.protocol.spec import Kind, Spec
 
 
 class Began(Message, frozen=True):
@@ -97,13 +97,53 @@ class Moved(Message, frozen=True):
     seq: int
 
 
+class Broadcasted(Message, frozen=True, kw_only=True):
+    """A broadcast was accepted: every worker runs it, those that join later included. Numbers count up from 1."""
+
+    number: int
+    session: str
+    seq: int
+    kind: Kind
+    label: str
+    code: Payload
+    body: Payload
+
+
+class BroadcastDeath(Message, frozen=True):
+    """A worker died in this broadcast."""
+
+    number: int
+
+
+class BroadcastsCleared(Message, frozen=True):
+    """All broadcasts are forgotten."""
+
+    session: str
+    seq: int
+
+
 class StopAsked(Message, frozen=True):
     """The farm was stopped on purpose."""
 
     wall: float
 
 
-Record = Began | Submitted | Leased | Requeued | Ended | AbortAsked | Cleared | Held | Moved | StopAsked | Define
+Record = (
+    Began
+    | Submitted
+    | Leased
+    | Requeued
+    | Ended
+    | AbortAsked
+    | Cleared
+    | Held
+    | Moved
+    | Broadcasted
+    | BroadcastDeath
+    | BroadcastsCleared
+    | StopAsked
+    | Define
+)
 
 _encoder = Encoder()
 _decoder: Decoder[Record] = Decoder(Record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from taskfc_ext.errors import TaskRejectError, UnpicklableResult
 from taskfc_ext.protocol.ids import MAX_FRAME
 from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure
 from taskfc_ext.protocol.spec import Kind, Spec
+from taskfc_ext.protocol.worker_messages import MAX_PROBLEM, Prepare
 from taskfc_ext.serialize import (
     SourceResult,
     dump_exception,
@@ -27,6 +29,8 @@ from taskfc_ext.worker.tracebacks import user_traceback
 
 if TYPE_CHECKING:  # it imports IPython, which most workers never need
     from taskfc_ext.worker.cell import CellRunner
+
+logger = logging.getLogger(__name__)
 
 MAX_VALUE = MAX_FRAME - 8 * 2**20
 """Bytes of one result: with its output, of up to 4 MiB, it has to fit into one frame."""
@@ -87,6 +91,28 @@ class Executor:
             except BaseException as problem:  # noqa: BLE001  no memory, or an exception that fights back
                 return _indescribable(error, problem)
 
+    def set_up(self, broadcast: Prepare) -> str:
+        """Run a broadcast; return the exception's type and text, or "". Raises nothing."""
+        try:
+            if broadcast.kind is _FUNCTION:
+                args, kwargs = load_call(_bytes(broadcast.body))
+                value = load_function(_bytes(broadcast.code))(*args, **kwargs)
+                if type(value) is CoroutineType:
+                    _awaited(value)
+            else:
+                names, _ = load_names(_bytes(broadcast.body))
+                self._cell_runner().set_up(_bytes(broadcast.code).decode(), names, broadcast.number)
+            leave_if_child()
+            return ""
+        except BaseException as error:  # noqa: BLE001  whatever it was, the worker goes on
+            leave_if_child(error)
+            try:
+                logger.warning("broadcast=%d failed:\n%s", broadcast.number, user_traceback(error))
+                problem = f"{type_name_of(type(error))}: {text_of(error)}"
+                return shortened(problem, MAX_PROBLEM).encode(errors="replace").decode()
+            except BaseException as problem:  # noqa: BLE001  an exception that fights back
+                return f"it failed, and so did the description of how ({type(problem).__name__})"
+
     # functions
 
     def _load(self, digest: bytes) -> Callable[..., Any]:
@@ -103,14 +129,11 @@ class Executor:
     # source
 
     def _run_source(self, spec: Spec, taskid: int, body: bytes, inputs: Sequence[bytes]) -> SourceResult:
-        if self._cells is None:
-            from taskfc_ext.worker.cell import CellRunner  # IPython: 0.3 s, and never before the first function
-
-            self._cells = CellRunner(self._guard)
+        cells = self._cell_runner()
         source = self._body(spec.code).decode()
         names, out = load_names(body, inputs)
         is_cell = spec.kind is Kind.CELL
-        return self._cells.run(
+        return cells.run(
             source,
             names,
             out,
@@ -120,6 +143,13 @@ class Executor:
             clear_before=spec.clear_before,
             clear_after=spec.clear_after,
         )
+
+    def _cell_runner(self) -> CellRunner:
+        if self._cells is None:
+            from taskfc_ext.worker.cell import CellRunner  # IPython: 0.3 s, and never before the first function
+
+            self._cells = CellRunner(self._guard)
+        return self._cells
 
     # what did not end well
 

@@ -435,4 +435,28 @@ MUTANTS = (
         "            pass\n",
         "a task cannot be moved back",
     ),
+    Mutant(
+        "broadcasts.py",
+        "        if number not in told:\n            _send",
+        "        if number not in told or told[number] is None:\n            _send",
+        "a worker that has a broadcast before it when the controller comes back runs it twice",
+    ),
+    Mutant(
+        "broadcasts.py",
+        "    for number in farm.broadcasts:\n        if number not in told:\n            _send(farm, step, worker, number)\n",
+        "",
+        "a worker that joins runs no broadcast",
+    ),
+    Mutant(
+        "broadcasts.py",
+        "and not message.running and not message.planned",
+        "and not message.planned",
+        "a broadcast is blamed for a death in a task",
+    ),
+    Mutant(
+        "dispatch.py",
+        " and not w.busy and not w.owes)",
+        " and not w.busy)",
+        "a task overtakes a broadcast",
+    ),
 )
