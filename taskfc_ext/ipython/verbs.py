@@ -231,7 +231,7 @@ def _running(notebook: Notebook) -> Any:
 
 def _workers(notebook: Notebook) -> None:
     workers = _running(notebook).workers()
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (str(worker.worker), str(worker.pid), worker.state, "" if worker.running is None else str(worker.running))
         for worker in workers
     ]

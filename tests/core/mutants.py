@@ -142,8 +142,8 @@ MUTANTS = (
     ),
     Mutant(
         "dispatch.py",
-        "and not other.leases and other.worker not in",
-        "and other.worker not in",
+        "and not (other.retiring or other.leases or other.owes)",
+        "and not (other.retiring or other.owes)",
         "a retry goes to a worker that has something to do",
     ),
     Mutant(
@@ -443,8 +443,8 @@ MUTANTS = (
     ),
     Mutant(
         "broadcasts.py",
-        "    for number in farm.broadcasts:\n        if number not in told:\n            _send(farm, step, worker, number)\n",
-        "",
+        "    for number in farm.broadcasts:\n        if number not in told:\n",
+        "    for number in farm.broadcasts:\n        if False:\n",
         "a worker that joins runs no broadcast",
     ),
     Mutant(
