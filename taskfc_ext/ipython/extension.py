@@ -104,7 +104,7 @@ def _register_completion(shell: Any, magics: TaskMagics) -> Undo:
 def _register_event(shell: Any, magics: TaskMagics) -> Undo:
     def after_cell(*_: object) -> None:
         if threading.current_thread() is threading.main_thread():  # a front end's messages may run on other threads
-            magics.board.after_cell()
+            magics.after_cell()
 
     shell.events.register("post_run_cell", after_cell)
     return lambda: shell.events.unregister("post_run_cell", after_cell)

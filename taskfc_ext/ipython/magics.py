@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections import ChainMap
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -20,6 +22,8 @@ from taskfc_ext.ipython.looking import look, remote_lines
 from taskfc_ext.ipython.notebook import Notebook, said
 from taskfc_ext.ipython.requests import BadUsage, Help, Request
 from taskfc_ext.text import one_line
+
+logger = logging.getLogger(__name__)
 
 LINE_DOC = f"""Run an expression as a task, or steer the task farm.
 
@@ -89,6 +93,10 @@ class TaskMagics(Magics):
         help="How many workers a farm gets that is started from here without -n; None: one a core.",
     ).tag(config=True)
     live_cards = Bool(True, help="Whether cards are kept up to date until their task has ended.").tag(config=True)
+
+    notify = Bool(
+        True, help="Whether a line tells, when the next cell has run, that tasks have ended that nobody waited for."
+    ).tag(config=True)
 
     def __init__(self, shell: Any, farms: Farms) -> None:
         try:
@@ -165,6 +173,16 @@ class TaskMagics(Magics):
     def show_future(self, future: Any) -> None:
         """Show the card of a future: how IPython displays one."""
         self.board.show(future)
+
+    def after_cell(self) -> None:
+        """Say what has ended meanwhile, and bring the cards up to date; called when a cell has run."""
+        try:
+            line = self.session.notices.after_cell()  # before the cards, which read the results as well
+            if line and self.notify:
+                sys.stdout.write(f"{line}\n")
+        except Exception:  # of a result's own code, or a stream that is closed: no fault of the cell that has run
+            logger.debug("the end of tasks could not be told", exc_info=True)
+        self.board.after_cell()
 
     def close(self) -> None:
         """Let go of the connection and the cards; the farm goes on."""

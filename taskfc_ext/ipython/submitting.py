@@ -62,6 +62,7 @@ def submit(notebook: Notebook, submission: Submission, source: str) -> TaskFutur
         client.flush()
     if future.done() and not future.accepted:
         future.result()  # raises why it was refused
+    notebook.session.notices.add(future)
     if submission.wait:
         _wait(notebook, future, submission.out)
     return future

@@ -35,6 +35,8 @@ def answer(notebook: Notebook, request: Request) -> Any:
             _status(notebook, request)
         case requests.Show(tasks=tasks):
             for future in notebook.futures(tasks):
+                if future.done():
+                    _seen(notebook, [future])
                 notebook.board.show(future)
         case requests.Pull():
             _pull(notebook, request)
@@ -124,7 +126,12 @@ def _result(notebook: Notebook, request: requests.Result) -> Any:
         values = [
             future.result(None if deadline is None else max(0.0, deadline - time.monotonic())) for future in futures
         ]
+    _seen(notebook, futures)
     return values[0] if len(values) == 1 and _is_one(request.tasks) else values
+
+
+def _seen(notebook: Notebook, futures: Iterable[Any]) -> None:
+    notebook.session.notices.seen(future.taskid for future in futures)
 
 
 def _is_one(selection: Selection) -> bool:
@@ -135,6 +142,7 @@ def _pull(notebook: Notebook, request: requests.Pull) -> None:
     for future in notebook.futures(request.tasks):
         with waiting():
             future.result()
+        _seen(notebook, [future])
         bound = bind_out(notebook, future, request.out)
         notebook.say(f"task {future.taskid}: {', '.join(bound) or 'brought back no names'}")
 
@@ -157,6 +165,7 @@ def _abort(notebook: Notebook, tasks: Selection) -> None:
             notebook.say(said(error) if error.hint else one_line(error.message))  # no hint: it has ended already
         else:
             notebook.say(f"aborting task {taskid}")
+        notebook.session.notices.seen([taskid])
 
 
 def _hold(notebook: Notebook, tasks: Selection) -> None:
