@@ -63,6 +63,9 @@ process, and ends exactly once. It is executed AT LEAST ONCE: if a worker dies w
 the task, it is run again (three deaths at most). With `--on-lost fail` it is executed AT MOST ONCE,
 and counts as failed instead. The death of a worker does not consume `--retries`.
 
+With `--everywhere` the cell is no task: it runs on every worker, now and on every one that joins later,
+in the persistent namespace, where `--keep` cells find what it defines. This waits for the workers.
+
 {cell_help()}
 """
 
@@ -155,13 +158,16 @@ class TaskMagics(Magics):
             self.farm = self.session.name  # a verb may have changed it
 
     def _submit(self, line: str, cell: str, local_ns: Mapping[str, Any] | None) -> Any:
-        from taskfc_ext.ipython.submitting import submit
+        from taskfc_ext.ipython.submitting import run_everywhere, submit
 
         request = parse_cell_line(line)
         if isinstance(request, Help):
             return self._answer(request, local_ns)
         if not cell.strip():
             raise BadUsage("%%task: the cell is empty")
+        if request.everywhere:
+            run_everywhere(self.notebook(local_ns), request, cell)
+            return None
         return submit(self.notebook(local_ns), request, cell)
 
     def notebook(self, local_ns: Mapping[str, Any] | None = None) -> Notebook:

@@ -77,7 +77,10 @@ MAGICS = [
     ("%%task --recover nosuch\n1", "--recover: unknown name 'nosuch'"),
     ("%%task --recover numbers\n1", "--recover: 'numbers' holds a list, not a function that takes no arguments"),
     ("%%task --backoff 2\n1", "%%task: --backoff needs --retries; without it nothing is run again"),
-    ("%%task --everywhere\n1", "%%task: this version does not have --everywhere"),
+    (
+        "%%task --everywhere --retries 2\n1",
+        "%%task: --everywhere makes no task, so --retries means nothing; it takes -i and --dry-run",
+    ),
     ("%%task --clear-before\n1", "%%task: --clear-before needs --keep; without it every cell has a fresh namespace"),
     ("%%task 'open\n1", "%%task: no closing quotation"),
 ]
