@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from taskfc_ext.client.start import attach as attach
     from taskfc_ext.client.start import restart as restart
     from taskfc_ext.client.start import start as start
+    from taskfc_ext.errors import BroadcastFailed as BroadcastFailed
     from taskfc_ext.errors import ControllerLost as ControllerLost
     from taskfc_ext.errors import ControllerStopped as ControllerStopped
     from taskfc_ext.errors import ControllerUnavailable as ControllerUnavailable
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "BaseTask": "tasks",
     "BlockingTaskClient": "client.blocking",
+    "BroadcastFailed": "errors",
     "Controller": "client.start",
     "ControllerLost": "errors",
     "ControllerStopped": "errors",

@@ -14,6 +14,7 @@
     │   ├── ControllerUnavailable  no controller answers
     │   │   ├── ControllerLost     one did, and is gone
     │   │   └── ControllerStopped  it was stopped on purpose
+    │   ├── BroadcastFailed        a worker could not run a broadcast
     │   ├── StartFailed            a controller could not be started
     │   └── StoreError             the store cannot be used
     ├── ProtocolError              the peer broke the rules
@@ -183,6 +184,22 @@ class ControllerLost(ControllerUnavailable):
 
 class ControllerStopped(ControllerUnavailable):
     """The controller was stopped on purpose; an explicit start or a new submit carries on."""
+
+
+class BroadcastFailed(FarmError):
+    """A broadcast did not run well on every worker; the message names worker and exception.
+
+    Attributes:
+        number: the broadcast's.
+        workers: those on which it failed, with the exception's type and text.
+    """
+
+    def __init__(
+        self, message: str = "", *, number: int = 0, workers: dict[int, str] | None = None, hint: str = ""
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.number = number
+        self.workers = workers or {}
 
 
 class StartFailed(FarmError):

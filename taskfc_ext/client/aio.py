@@ -13,12 +13,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from taskfc_ext.client import answers, maps
+from taskfc_ext.client.broadcasting import Broadcasting
 from taskfc_ext.client.future import TaskFuture
 from taskfc_ext.client.mapper import Mapper, ParallelFunction
 from taskfc_ext.client.options import Options, Task, TaskOptions, check_priority, check_wait
 from taskfc_ext.client.remote import RemoteController
 from taskfc_ext.client.requests import Call
-from taskfc_ext.client.steering import Steering, checked_id
+from taskfc_ext.client.steering import checked_id
 from taskfc_ext.client.submitting import Submitter
 from taskfc_ext.client.template import Template
 from taskfc_ext.client.waiting import wait
@@ -41,7 +42,7 @@ FLUSH_AT_CLOSE = 10.0
 """Seconds that closing a client, and the interpreter's exit, wait for tasks to be accepted."""
 
 
-class FCTaskClient(Steering):
+class FCTaskClient(Broadcasting):
     """The async client of a task controller. `TaskClient()` gives the blocking one.
 
     Every request carries the session and a number; a repeat gets the first answer, so that a lost answer does no harm.

@@ -141,6 +141,19 @@ class BlockingTaskClient:
     def future(self, id_or_name: int | str) -> TaskFuture:
         return drive(self._client.future(id_or_name))
 
+    # every worker
+
+    def broadcast(
+        self,
+        code_or_function: str | Callable[[], object],
+        names: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+    ) -> int:
+        return drive(self._client.broadcast(code_or_function, names, timeout))
+
+    def clear_broadcasts(self) -> int:
+        return drive(self._client.clear_broadcasts())
+
     # looking and steering
 
     def list_tasks(

@@ -53,9 +53,10 @@ os.register_at_fork(after_in_child=_after_fork)
 class _Watched:
     """What only a future that is waited for has."""
 
-    __slots__ = ("callbacks", "condition", "waiters")
+    __slots__ = ("callbacks", "condition", "is_read", "waiters")
 
     def __init__(self) -> None:
+        self.is_read = False  # by the main thread: a user's code, not what shows cards
         self.condition = threading.Condition()
         self.waiters: list[Any] = []
         self.callbacks: list[Callable[[Any], object]] = []
@@ -120,6 +121,11 @@ class TaskFuture(concurrent.futures.Future[Any]):
     @property
     def _waiters(self) -> list[Any]:  # type: ignore[override]
         return self._watch().waiters
+
+    @property
+    def _is_read(self) -> bool:
+        """Whether the main thread has taken the outcome; known only of a future that is watched."""
+        return self._watched is not None and self._watched.is_read
 
     # the interface of concurrent.futures.Future
 
@@ -374,6 +380,9 @@ class TaskFuture(concurrent.futures.Future[Any]):
     def _outcome(self, timeout: float | None) -> object:
         if self._state is PENDING:
             self._wait(timeout)
+        watched = self._watched
+        if watched is not None and threading.current_thread() is threading.main_thread():
+            watched.is_read = True
         if self._state == CANCELLED:
             raise CancelledError
         if self._payload is not None:

@@ -51,6 +51,9 @@ MESSAGES: dict[type[said.Message], tuple[Role, str]] = {
     said.GetOutputs: (Role.VIEWER, "remote_get_outputs"),
     said.GetClientName: (Role.VIEWER, "remote_get_client_name"),
     said.GetWorkers: (Role.VIEWER, "remote_get_workers"),
+    said.Broadcast: (Role.CLIENT, "remote_broadcast"),
+    said.AwaitBroadcast: (Role.VIEWER, "remote_await_broadcast"),
+    said.ClearBroadcasts: (Role.CLIENT, "remote_clear_broadcasts"),
     said.Scale: (Role.CLIENT, "remote_scale"),
     said.Stop: (Role.CLIENT, "remote_stop"),
     said.Ping: (Role.VIEWER, "remote_ping"),
@@ -145,6 +148,8 @@ class FCTaskControllerFromTaskController:
             return self._unfit(connection, (message.spec, *_recoveries(message.spec)), message.bodies, seq)
         elif isinstance(message, said.Define):
             return self._unfit(connection, (), (message.body,), seq)
+        elif isinstance(message, said.Broadcast):
+            return self._unfit(connection, (), (message.code, message.body), seq)
         return None
 
     def _unfit(
@@ -203,6 +208,9 @@ class FCTaskControllerFromTaskController:
     remote_get_submission = _hand_over
     remote_get_outputs = _hand_over
     remote_get_workers = _hand_over
+    remote_broadcast = _hand_over
+    remote_await_broadcast = _hand_over
+    remote_clear_broadcasts = _hand_over
     remote_scale = _hand_over
     remote_stop = _hand_over
     remote_ping = _hand_over

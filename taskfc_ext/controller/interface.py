@@ -101,6 +101,18 @@ class IFCTaskController(Protocol):
         """Answer with the workers."""
         ...
 
+    def remote_broadcast(self, session: Session, message: said.Broadcast, now: Now) -> Effects:
+        """Have something run on every worker, now and whenever one joins."""
+        ...
+
+    def remote_await_broadcast(self, session: Session, message: said.AwaitBroadcast, now: Now) -> Effects:
+        """Answer when the workers there are have run a broadcast."""
+        ...
+
+    def remote_clear_broadcasts(self, session: Session, message: said.ClearBroadcasts, now: Now) -> Effects:
+        """Forget all broadcasts."""
+        ...
+
     def remote_scale(self, session: Session, message: said.Scale, now: Now) -> Effects:
         """Set the number of workers."""
         ...

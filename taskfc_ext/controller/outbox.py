@@ -8,7 +8,7 @@ from taskfc_ext.drivers.transport import Router
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import Ended, Message, Resync
 from taskfc_ext.protocol.ids import MAX_MESSAGES
-from taskfc_ext.protocol.worker_messages import Code, Run
+from taskfc_ext.protocol.worker_messages import Code, Prepare, Run
 
 FRAME_BYTES = 8 * 2**20
 """A frame is closed at this size, so that small messages do not wait behind many large ones."""
@@ -117,5 +117,7 @@ def _weight(message: Message) -> int:
             return sum(len(body) for body in (*message.bodies, *message.inputs) if isinstance(body, bytes))
         case Code():
             return len(message.body) if isinstance(message.body, bytes) else 0
+        case Prepare():
+            return sum(len(part) for part in (message.code, message.body) if isinstance(part, bytes))
         case _:
             return 0

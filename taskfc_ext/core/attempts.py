@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from taskfc_ext.core.broadcasts import resume
 from taskfc_ext.core.dispatch import note_seconds
 from taskfc_ext.core.effects import Step
 from taskfc_ext.core.endings import Endings
@@ -49,6 +50,7 @@ def on_ready(farm: Farm, step: Step, worker: Worker, message: Ready, now: Now) -
         if lease not in held:
             _give_back(farm, endings, farm.tasks[taskid])
     endings.settle()
+    resume(farm, step, worker, message.broadcasts)
     if not rejoined:
         ask_all_again(farm)
     retire_if_done(farm, step, worker)

@@ -57,7 +57,7 @@ def dispatch(farm: Farm, step: Step) -> None:
     if farm.stop_asked:
         return
     free = sorted(
-        (w for w in farm.workers.values() if w.ready and not w.retiring and not w.busy),
+        (w for w in farm.workers.values() if w.ready and not w.retiring and not w.busy and not w.owes),
         key=lambda worker: len(worker.leases),
     )
     _give_parked(farm, step, free)
@@ -118,7 +118,9 @@ def _someone_else(farm: Farm, task: Task, worker: Worker) -> Worker | None:
     idle = (
         other
         for other in farm.workers.values()
-        if other.ready and not other.retiring and not other.leases and other.worker not in (past.avoid, *past.refused)
+        if other.ready
+        and not (other.retiring or other.leases or other.owes)
+        and other.worker not in (past.avoid, *past.refused)
     )
     return next(idle, None)
 

@@ -14,6 +14,7 @@ from taskfc_ext.core.queue import ReadyQueue
 from taskfc_ext.core.task_state import LIVE, TRANSITIONS, Cause, IllegalTransition, State, Task, end_state
 from taskfc_ext.protocol.client_messages import Accepted, ErrorKind, Refused, Reply
 from taskfc_ext.protocol.payloads import Reason
+from taskfc_ext.protocol.records import Broadcasted
 from taskfc_ext.protocol.spec import Spec
 from taskfc_ext.protocol.supervisor_messages import Step as StopStep
 from taskfc_ext.protocol.worker_messages import Progress
@@ -40,6 +41,8 @@ class Worker(Struct):
         known: digests of the code that it was sent.
         finished_seq: its last `Finished` that was handled.
         retiring: it gets nothing more, and ends when it has nothing left.
+        owes: broadcasts that it was sent and has not run yet, in order; it gets no tasks before.
+        set_up: broadcasts that it has run -> what went wrong, or "".
         progress: what it said last of a lease that it ran; worth nothing once that lease is over.
     """
 
@@ -51,6 +54,8 @@ class Worker(Struct):
     known: set[bytes] = set()
     finished_seq: int = 0
     retiring: bool = False
+    owes: list[int] = []
+    set_up: dict[int, str] = {}
     progress: Progress | None = None
 
 
@@ -89,6 +94,13 @@ class OpenBarrier(Struct):
     session: str
     seq: int
     remaining: set[int]
+
+
+class KeptBroadcast(Struct):
+    """A broadcast that every worker runs; `deaths`: workers that died in it."""
+
+    record: Broadcasted
+    deaths: int = 0
 
 
 class Stopping(Struct):
@@ -134,6 +146,8 @@ class Farm:
         retried: task id -> the task that it was last submitted again as.
         choosy: tasks that were refused, wherever they are now; some of them may have been forgiven since.
         to_check: tasks that were refused just now, and may have run out of workers to ask.
+        broadcasts: by number, in order.
+        broadcast_waits: open `AwaitBroadcast`s, (session, seq) -> number.
         mean_seconds: code digest -> smoothed run time of its attempts; absent until measured.
         stale: reports of superseded attempts, which had no effect.
     """
@@ -162,6 +176,9 @@ class Farm:
         self.sessions: dict[str, ClientSession] = {}
         self.watchers: dict[int, set[str]] = {}
         self.barriers: dict[tuple[str, int], OpenBarrier] = {}
+        self.broadcasts: dict[int, KeptBroadcast] = {}
+        self.next_broadcast = 1
+        self.broadcast_waits: dict[tuple[str, int], int] = {}
         self.codes: set[bytes] = set()
         self._specs: dict[Spec, Spec] = {}
         self.mean_seconds: dict[bytes, float] = {}

@@ -9,12 +9,15 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import assert_never
 
-from taskfc_ext.core.farm import Farm, Worker
+from taskfc_ext.core.farm import Farm, KeptBroadcast, Worker
 from taskfc_ext.core.task_state import Batch, State, Task
 from taskfc_ext.protocol.client_messages import Accepted, Define, Ended, ErrorKind, Refused, Reply
 from taskfc_ext.protocol.records import (
     AbortAsked,
     Began,
+    BroadcastDeath,
+    Broadcasted,
+    BroadcastsCleared,
     Cleared,
     Held,
     Leased,
@@ -51,6 +54,16 @@ def apply(farm: Farm, record: Record) -> list[Task]:
         case Retried():
             farm.retried.update(record.pairs)
             farm.session(record.session).remember(Reply(record.seq, [list(pair) for pair in record.pairs]))
+        case Broadcasted():
+            farm.broadcasts[record.number] = KeptBroadcast(record)
+            farm.next_broadcast = record.number + 1
+            farm.session(record.session).remember(Reply(record.seq, record.number))
+        case BroadcastDeath():
+            if record.number in farm.broadcasts:
+                farm.broadcasts[record.number].deaths += 1
+        case BroadcastsCleared():
+            farm.session(record.session).remember(Reply(record.seq, len(farm.broadcasts)))
+            farm.broadcasts.clear()
         case Define():
             farm.codes.add(record.digest)
         case Began():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from taskfc_ext.core import broadcasts
 from taskfc_ext.core.attempts import ask_all_again, retire_surplus
 from taskfc_ext.core.effects import SendEnded, SendList, SendLog, SendOutputs, SendSubmission, Step
 from taskfc_ext.core.endings import Endings, commit, fail_if_doomed
@@ -15,8 +16,11 @@ from taskfc_ext.core.task_state import Cause, State, Task, end_state
 from taskfc_ext.protocol.client_messages import (
     Abort,
     Accepted,
+    AwaitBroadcast,
     Barrier,
+    Broadcast,
     Clear,
+    ClearBroadcasts,
     ErrorKind,
     GetClientName,
     GetLog,
@@ -87,6 +91,7 @@ def _answer(farm: Farm, step: Step, client: ClientSession, message: Request, now
             return _barrier(farm, client, message)
         case Unwait():
             farm.barriers.pop((client.session, message.barrier), None)
+            farm.broadcast_waits.pop((client.session, message.barrier), None)
             return Reply(seq)
         case Spin():
             ask_all_again(farm)
@@ -111,6 +116,12 @@ def _answer(farm: Farm, step: Step, client: ClientSession, message: Request, now
             return Reply(seq, client.label or client.session)
         case GetWorkers():
             return Reply(seq, [_worker_info(farm, worker) for worker in farm.workers.values()])
+        case Broadcast():
+            return broadcasts.on_broadcast(farm, step, client, message)
+        case AwaitBroadcast():
+            return broadcasts.on_await(farm, client, message)
+        case ClearBroadcasts():
+            return broadcasts.on_clear(farm, step, client, message)
         case Scale():
             return _scale(farm, step, message)
         case Stop():
@@ -379,9 +390,18 @@ def _worker_info(farm: Farm, worker: Worker) -> WorkerInfo:
         state = "starting"
     elif worker.retiring:
         state = "retiring"
+    elif worker.owes and not worker.leases:
+        state = "setting up"
     else:
         state = "busy" if worker.leases else "idle"
-    return WorkerInfo(worker=worker.worker, pid=worker.pid, state=state, running=running, held=len(worker.leases))
+    return WorkerInfo(
+        worker=worker.worker,
+        pid=worker.pid,
+        state=state,
+        running=running,
+        held=len(worker.leases),
+        problem=broadcasts.problem_of(farm, worker),
+    )
 
 
 # the farm
@@ -390,6 +410,7 @@ def _worker_info(farm: Farm, worker: Worker) -> WorkerInfo:
 def _scale(farm: Farm, step: Step, message: Scale) -> Answer:
     before, farm.n_workers = farm.n_workers, message.n
     retire_surplus(farm, step)
+    broadcasts.answer_waits(farm, step)
     return Reply(message.seq, before)
 
 

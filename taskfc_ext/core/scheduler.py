@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 
-from taskfc_ext.core import attempts, requests, resubmit, stopping, workers
+from taskfc_ext.core import attempts, broadcasts, requests, resubmit, stopping, workers
 from taskfc_ext.core.dispatch import dispatch
 from taskfc_ext.core.effects import Effects, Step
 from taskfc_ext.core.endings import commit
@@ -28,6 +28,7 @@ from taskfc_ext.protocol.worker_messages import (
     PropertiesChanged,
     Ready,
     Returned,
+    SetUp,
     Started,
     WorkerMessage,
 )
@@ -142,6 +143,8 @@ class Scheduler:
                 attempts.on_progress(worker, message)
             case PropertiesChanged():
                 attempts.on_properties(farm, worker, message)
+            case SetUp():
+                broadcasts.on_set_up(farm, step, worker, message)
 
     def _from_parent(self, step: Step, message: FromSupervisor, now: Now) -> None:
         match message:
@@ -158,6 +161,8 @@ class Scheduler:
             farm.sessions[session].connected = False
         for key in [key for key in farm.barriers if key[0] == session]:
             del farm.barriers[key]
+        for key in [key for key in farm.broadcast_waits if key[0] == session]:
+            del farm.broadcast_waits[key]
         for taskid in [taskid for taskid, watching in farm.watchers.items() if session in watching]:
             farm.watchers[taskid].discard(session)
             if not farm.watchers[taskid]:

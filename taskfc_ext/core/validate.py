@@ -28,6 +28,7 @@ def validate(farm: Farm) -> None:
     _check_dependencies(farm)
     _check_barriers(farm)
     _check_retried(farm)
+    _check_broadcasts(farm)
 
 
 def _check_tasks(farm: Farm) -> None:
@@ -119,3 +120,14 @@ def _check_retried(farm: Farm) -> None:
     for old, new in farm.retried.items():
         _check(old < new < farm.next_id, f"task {old} was retried as {new}, which cannot be")
         _check(farm.knows(old) and old not in farm.tasks, f"task {old} was retried, and has not ended or was cleared")
+
+
+def _check_broadcasts(farm: Farm) -> None:
+    for worker in farm.workers.values():
+        _check(worker.ready or not worker.owes, f"worker {worker.worker} was sent a broadcast before it was ready")
+        _check(worker.owes == sorted(set(worker.owes)), f"worker {worker.worker} has broadcasts before it out of order")
+        _check(worker.set_up.keys().isdisjoint(worker.owes), f"worker {worker.worker} has a broadcast twice")
+        for number, kept in farm.broadcasts.items():
+            told = number in worker.owes or number in worker.set_up or kept.deaths >= farm.max_deaths
+            _check(told or not worker.ready, f"worker {worker.worker} was not told of broadcast {number}")
+    _check(all(number < farm.next_broadcast for number in farm.broadcasts), "a broadcast has a number to come")

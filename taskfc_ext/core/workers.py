@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from taskfc_ext.core import broadcasts
 from taskfc_ext.core.attempts import ask_all_again, end_stopped, retire_surplus
 from taskfc_ext.core.effects import Step
 from taskfc_ext.core.endings import Endings
@@ -56,6 +57,7 @@ def on_worker_down(farm: Farm, step: Step, message: WorkerDown, now: Now) -> Non
             _lost(farm, endings, farm.tasks[taskid], lease, message)
         endings.settle()
         del farm.workers[message.worker]
+        broadcasts.on_worker_down(farm, step, worker, message)
         if not farm.live_workers():
             ask_all_again(farm)  # whoever comes next has refused nothing
         farm.to_check.update(taskid for group in farm.parked.values() for taskid in group)

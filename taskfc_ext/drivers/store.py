@@ -22,6 +22,9 @@ from taskfc_ext.protocol.payloads import Payload
 from taskfc_ext.protocol.records import (
     AbortAsked,
     Began,
+    BroadcastDeath,
+    Broadcasted,
+    BroadcastsCleared,
     Cleared,
     Held,
     Leased,
@@ -55,6 +58,9 @@ _KINDS: Final[dict[type, int]] = {
     Held: 10,
     Moved: 11,
     Retried: 12,
+    Broadcasted: 13,
+    BroadcastDeath: 14,
+    BroadcastsCleared: 15,
 }
 _SUBMITTED, _ENDED, _DEFINE = _KINDS[Submitted], _KINDS[Ended], _KINDS[Define]
 

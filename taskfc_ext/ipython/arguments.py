@@ -29,7 +29,6 @@ from taskfc_ext.ipython.values import (
 )
 
 LATER_VERBS = frozenset(("widget",))
-LATER_OPTIONS = frozenset(("--everywhere",))
 """What is reserved, and answered with "this version does not have it" instead of being taken for a typing error."""
 
 _FIRST_WORD = re.compile(r"\s*([A-Za-z_]\w*)(?=\s|;|$)")
@@ -209,8 +208,13 @@ SUBMISSION: tuple[Argument, ...] = (
     _flag("--clear-before", "with --keep: clear that namespace first"),
     _flag("--clear-after", "with --keep: clear it afterwards, also after a failure"),
     _flag("--wait", "wait here, and bind the -o names"),
+    _flag("--everywhere", "no task: run it on every worker, those that join later included"),
     _flag("--dry-run", "show what would be sent, and send nothing"),
 )
+
+
+EVERYWHERE = frozenset(("-i", "--everywhere", "--dry-run"))
+"""The options that say something of a cell that runs on every worker."""
 
 
 # parsing
@@ -238,15 +242,34 @@ def parse_cell_line(line: str) -> Submission | requests.Help:
         BadUsage: the line is not understood.
     """
     submission: Submission | requests.Help = _parse("%%task", SUBMISSION, line, Submission, "%task")
-    if isinstance(submission, Submission) and not submission.keep:
+    if isinstance(submission, Submission):
+        _check_together(submission)
+    return submission
+
+
+def _check_together(submission: Submission) -> None:
+    """Refuse options that make no sense together."""
+    if submission.everywhere:
+        _check_everywhere(submission)
+    if not submission.keep:
         for flag, given in (("--clear-before", submission.clear_before), ("--clear-after", submission.clear_after)):
             if given:
                 raise BadUsage(f"%%task: {flag} needs --keep; without it every cell has a fresh namespace")
-    if isinstance(submission, Submission) and not submission.retries:
+    if not submission.retries:
         for flag, needs in (("--backoff", submission.backoff), ("--retry-on", submission.retry_on)):
             if needs:
                 raise BadUsage(f"%%task: {flag} needs --retries; without it nothing is run again")
-    return submission
+
+
+def _check_everywhere(submission: Submission) -> None:
+    if submission.name is not None:
+        raise BadUsage(f"%%task: --everywhere makes no task that could be called {submission.name!r}")
+    usual = Submission()
+    for argument in SUBMISSION:
+        flag = argument.flags[0]
+        name = argument.settings.get("dest") or flag.lstrip("-").replace("-", "_")
+        if flag not in EVERYWHERE and getattr(submission, name) != getattr(usual, name):
+            raise BadUsage(f"%%task: --everywhere makes no task, so {flag} means nothing; it takes -i and --dry-run")
 
 
 def parse_line(line: str) -> Request:
@@ -333,8 +356,6 @@ def _check_options(prog: str, words: Sequence[str], arguments: Sequence[Argument
         flag = word.partition("=")[0]
         if not re.match(r"--?[A-Za-z]", flag) or flag in flags or flag[:2] in flags:
             continue
-        if flag in LATER_OPTIONS:
-            raise BadUsage(f"{prog}: this version does not have {flag}")
         raise BadUsage(f"{prog}: no option {flag}{did_you_mean(flag, flags)}")
 
 

@@ -102,9 +102,9 @@ def _register_completion(shell: Any, magics: TaskMagics) -> Undo:
 
 
 def _register_event(shell: Any, magics: TaskMagics) -> Undo:
-    def after_cell(result: Any) -> None:
+    def after_cell(*_: object) -> None:
         if threading.current_thread() is threading.main_thread():  # a front end's messages may run on other threads
-            magics.after_cell(getattr(result.info, "raw_cell", None) or "")
+            magics.after_cell()
 
     shell.events.register("post_run_cell", after_cell)
     return lambda: shell.events.unregister("post_run_cell", after_cell)

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from taskfc_ext.errors import FarmError
+from taskfc_ext.ipython.notices import Notices
 
 if TYPE_CHECKING:
     from taskfc_ext.client.blocking import BlockingTaskClient
@@ -87,6 +88,7 @@ class Session:
 
     Attributes:
         since: when it began, as the controller tells times; what had ended before is no news to this kernel.
+        notices: the tasks of whose end the user is to be told.
         told: failures that a wait has raised already, by farm, id and time of submission (a fresh store counts from 0).
     """
 
@@ -96,6 +98,7 @@ class Session:
         self.name = name
         self.n_workers = n_workers
         self.since = time.time()
+        self.notices = Notices()
         self.told: set[tuple[str, int, float]] = set()
         self._client: BlockingTaskClient | None = None
 

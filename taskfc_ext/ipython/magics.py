@@ -21,7 +21,6 @@ from taskfc_ext.ipython.display import Bundle
 from taskfc_ext.ipython.farms import Farms, Session
 from taskfc_ext.ipython.looking import look, remote_lines
 from taskfc_ext.ipython.notebook import Notebook, said
-from taskfc_ext.ipython.notices import Notices
 from taskfc_ext.ipython.on_screen import Buttons
 from taskfc_ext.ipython.requests import BadUsage, Help, Request
 from taskfc_ext.text import one_line
@@ -66,6 +65,9 @@ process, and ends exactly once. It is executed AT LEAST ONCE: if a worker dies w
 the task, it is run again (three deaths at most). With `--on-lost fail` it is executed AT MOST ONCE,
 and counts as failed instead. The death of a worker does not consume `--retries`.
 
+With `--everywhere` the cell is no task: it runs on every worker, now and on every one that joins later,
+in the persistent namespace, where `--keep` cells find what it defines. This waits for the workers.
+
 {cell_help()}
 """
 
@@ -95,8 +97,11 @@ class TaskMagics(Magics):
         max=10_000,
         help="How many workers a farm gets that is started from here without -n; None: one a core.",
     ).tag(config=True)
-    notify = Bool(True, help="Whether a line says so when tasks have ended while nobody looked.").tag(config=True)
     live_cards = Bool(True, help="Whether cards are kept up to date until their task has ended.").tag(config=True)
+
+    notify = Bool(
+        True, help="Whether a line tells, when the next cell has run, that tasks have ended that nobody waited for."
+    ).tag(config=True)
 
     def __init__(self, shell: Any, farms: Farms) -> None:
         try:
@@ -109,7 +114,6 @@ class TaskMagics(Magics):
         self.session = Session(farms, default_owner(namespace=shell.user_ns), self.farm, self.n_workers)
         looking = partial(look, formatters=shell.display_formatter.formatters)
         self.board = CardBoard(self._publish, looking, is_live=self._may_update(), make_buttons=self._make_buttons)
-        self.notices = Notices()
         self.observe(self._configured, ["farm", "n_workers", "live_cards"])
 
     def _configured(self, change: Any) -> None:
@@ -157,31 +161,37 @@ class TaskMagics(Magics):
             self.farm = self.session.name  # a verb may have changed it
 
     def _submit(self, line: str, cell: str, local_ns: Mapping[str, Any] | None) -> Any:
-        from taskfc_ext.ipython.submitting import submit
+        from taskfc_ext.ipython.submitting import run_everywhere, submit
 
         request = parse_cell_line(line)
         if isinstance(request, Help):
             return self._answer(request, local_ns)
         if not cell.strip():
             raise BadUsage("%%task: the cell is empty")
+        if request.everywhere:
+            run_everywhere(self.notebook(local_ns), request, cell)
+            return None
         return submit(self.notebook(local_ns), request, cell)
 
     def notebook(self, local_ns: Mapping[str, Any] | None = None) -> Notebook:
         """Return what the verbs work with, for a line whose caller has these locals."""
         user_ns = self._shell.user_ns
         namespace = user_ns if local_ns is None or local_ns is user_ns else ChainMap(dict(local_ns), user_ns)
-        return Notebook(self._shell, self.session, self.board, namespace, self.notices)
+        return Notebook(self._shell, self.session, self.board, namespace)
 
     def show_future(self, future: Any) -> None:
         """Show the card of a future: how IPython displays one."""
         self.board.show(future)
 
-    def after_cell(self, source: str) -> None:
-        """Do what only the main thread may: send cards again, bind names to retried tasks, say what has ended."""
+    def after_cell(self) -> None:
+        """Do what only the main thread may: say what has ended, send cards again, bind names to retried tasks."""
+        try:
+            line = self.session.notices.after_cell()  # before the cards, which read the results as well
+            if line and self.notify:
+                sys.stdout.write(f"{line}\n")
+        except Exception:  # of a result's own code, or a stream that is closed: no fault of the cell that has run
+            logger.debug("the end of tasks could not be told", exc_info=True)
         self.board.after_cell()
-        notice = self.notices.after_cell(source, self._shell.user_ns)
-        if notice and self.notify:
-            sys.stdout.write(f"{notice}\n")
         if self.board.retried:
             from taskfc_ext.ipython.retrying import rebind
 
@@ -189,7 +199,7 @@ class TaskMagics(Magics):
             while self.board.retried:
                 taskid, future = self.board.retried.popleft()
                 new[taskid] = future
-                self.notices.submitted(future)
+                self.session.notices.add(future)
             rebind(self._shell.user_ns, new.get)
 
     def close(self) -> None:

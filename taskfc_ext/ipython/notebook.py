@@ -13,7 +13,6 @@ from taskfc_ext.ipython.cards import CardBoard
 from taskfc_ext.ipython.display import Bundle
 from taskfc_ext.ipython.farms import Session
 from taskfc_ext.ipython.futures import is_future
-from taskfc_ext.ipython.notices import Notices
 from taskfc_ext.ipython.requests import BadUsage, Selection
 from taskfc_ext.text import one_line, plural
 
@@ -54,7 +53,6 @@ class Notebook:
         session: the farm.
         board: shows cards.
         namespace: the names of the running line: a caller's locals before the shell's own.
-        notices: is told what is submitted.
     """
 
     def __init__(
@@ -63,13 +61,11 @@ class Notebook:
         session: Session,
         board: CardBoard,
         namespace: Mapping[str, Any],
-        notices: Notices | None = None,
     ) -> None:
         self.shell = shell
         self.session = session
         self.board = board
         self.namespace = namespace
-        self.notices = notices or Notices()
 
     # saying and showing
 

@@ -1,126 +1,120 @@
-"""One line when the tasks of a notebook have ended, for those who were not looking. No thread, no controller.
+"""One line when tasks have ended while the user was doing something else, also when some failed.
 
-Futures hear of their tasks' ends by themselves, so all that is done after a cell is to look at those that are open. The
-line is printed by the main thread, under the cell that has just run.
+A notice is about a batch: all that was submitted by the magics of this shell since the last one. It is due when the
+last of them has ended, and leaves out what the user has seen end: by `result()`, by a wait, in the cell that submitted
+it. What has ended is known from the futures, which the controller tells; nothing is asked of it here.
 """
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from concurrent.futures import CancelledError
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import count, groupby
 from typing import TYPE_CHECKING
 
-from taskfc_ext.errors import TaskFCError
-from taskfc_ext.ipython.futures import is_future
 from taskfc_ext.text import one_line, plural
 
 if TYPE_CHECKING:
     from taskfc_ext.client.future import TaskFuture
 
-NAMED = 3
-"""Failures that a notice tells of; it is one line."""
+_NAMED = 3
+"""Failures that a notice tells; it is one line."""
+_RANGES = 5
+"""Ranges of ids that it tells."""
+_WHY = 120
+"""Characters of what a failure says."""
 
-WHY = 80
-"""Characters of an exception in it."""
+STATES = ("succeeded", "failed", "aborted")
 
-_WORD = re.compile(r"[A-Za-z_][\w.-]*")
-_TASK_LINE = re.compile(r"%task\s.*|\bfuture\(\s*\d+")
-_LOOKS_AT_ALL = re.compile(r"^\s*%task(?:\s+(?:wait|status|history)\b.*)?\s*;?\s*$", re.MULTILINE)
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A task that the user has not seen end. `why`: of a failure, the exception's type and text."""
+
+    taskid: int
+    name: str
+    state: str
+    why: str = ""
+
+
+def notice(tasks: Sequence[Ended]) -> str:
+    """Return the line about a batch; empty where there is nothing to tell."""
+    if not tasks:
+        return ""
+    failures = [task for task in tasks if task.state == "failed"]
+    if len(tasks) == 1:
+        (task,) = tasks
+        why = f": {_shown(task.why)}" if task.why else ""
+        return one_line(f"{_title(task)} has ended: {task.state}{why}")
+    counts = [(sum(task.state == state for task in tasks), state) for state in STATES]
+    ends = ", ".join(f"{n:,} {state}" for n, state in counts if n)
+    told = [f"{_title(task)}: {_shown(task.why)}" for task in failures[:_NAMED]]
+    more = [f"and {len(failures) - _NAMED:,} more"] if len(failures) > _NAMED else []
+    named = f" ({'; '.join([*told, *more])})" if told else ""
+    return one_line(f"{ids_of([task.taskid for task in tasks])} have ended: {ends}{named}")
+
+
+def ids_of(taskids: Iterable[int]) -> str:
+    """Return several ids as people write them: `tasks 3-7, 9`."""
+    ids = sorted(taskids)
+    runs = [[taskid for _, taskid in run] for _, run in groupby(enumerate(ids), lambda pair: pair[1] - pair[0])]
+    if len(runs) > _RANGES:
+        return f"{plural(len(ids), 'task')} ({ids[0]}-{ids[-1]})"
+    return "tasks " + ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+
+
+def _title(task: Ended) -> str:
+    return f"task {task.taskid} {task.name}".rstrip()
+
+
+def _shown(text: str) -> str:
+    text = one_line(text)
+    return text if len(text) <= _WHY else f"{text[: _WHY - 1]}…"
 
 
 class Notices:
-    """Which tasks were submitted from here, and whether their ends are news.
-
-    An end is no news if it came within the cell that submitted the task, or if a cell that ran since names the task or
-    lists them all. When no task is open any more, what is news is told, once.
-    """
+    """The batch that is open. Main thread only."""
 
     def __init__(self) -> None:
-        self._new: list[TaskFuture] = []
-        self._open: list[TaskFuture] = []
-        self._ended: list[TaskFuture] = []
+        self._open: dict[int, tuple[TaskFuture, int]] = {}
+        self._cell = 0
+        self._order = count()
 
-    def submitted(self, future: TaskFuture) -> None:
-        """Remember a task that the running cell has submitted."""
-        self._new.append(future)
+    def add(self, future: TaskFuture) -> None:
+        """Take in what the running cell has submitted."""
+        future._watch()  # from now on it knows whether its outcome was taken
+        self._open[next(self._order)] = future, self._cell
 
-    def after_cell(self, source: str, namespace: Mapping[str, object]) -> str:
-        """Return what is to be said when the cell `source` has run; mostly nothing.
+    def seen(self, taskids: Iterable[int]) -> None:
+        """Say that the user has seen these end, or needs not be told of it."""
+        ids = set(taskids)
+        self._open = {key: entry for key, entry in self._open.items() if entry[0].taskid not in ids}
 
-        Args:
-            namespace: what the names in `source` stand for.
-        """
-        new, self._new = self._new, []
-        if not (new or self._open or self._ended):
+    def seen_all(self) -> None:
+        """Say that the user has seen all end that have ended."""
+        self._open = {key: entry for key, entry in self._open.items() if not entry[0].done()}
+
+    def after_cell(self) -> str:
+        """Return the line that is due now that a cell has run; empty where none is."""
+        cell, self._cell = self._cell, self._cell + 1
+        if not self._open or not all(future.done() for future, _ in self._open.values()):
             return ""
-        ended = [future for future in self._open if future.done()]
-        self._open = [future for future in (*self._open, *new) if not future.done()]
-        self._ended += ended
-        if self._ended:
-            self._ended = [] if _LOOKS_AT_ALL.search(source) else _unnamed(self._ended, source, namespace)
-        if self._open:
+        batch, self._open = list(self._open.values()), {}
+        news = [(future, submitted_in) for future, submitted_in in batch if not future._is_read]
+        if all(submitted_in == cell for _, submitted_in in news):
             return ""
-        news, self._ended = self._ended, []
-        return notice(news)
+        return notice([ended for future, _ in news if (ended := _ended(future)) is not None])
 
 
-def notice(futures: Iterable[TaskFuture]) -> str:
-    """Return a line that says how these tasks have ended; empty where that is not known of any."""
-    ends = {future: _end(future) for future in futures if future.taskid is not None}
-    known = {future: end for future, end in ends.items() if end is not None}
-    if not known:
-        return ""
-    taskids = sorted(future.taskid for future in known if future.taskid is not None)
-    counts = Counter(state for state, _ in known.values())
-    failed = [_title(future) + why for future, (state, why) in known.items() if state == "failed"]
-    more = len(failed) - NAMED
-    told = [*failed[:NAMED], *([f"and {more:,} more"] if more > 0 else [])]
-    states = ", ".join(f"{counts[state]:,} {state}" for state in ("succeeded", "failed", "aborted") if counts[state])
-    if len(known) == 1:
-        (future, (state, why)) = next(iter(known.items()))
-        return one_line(f"{_title(future)} has ended: {state}{why}")
-    return one_line(f"{ranges(taskids)} have ended: {states}" + (f" ({'; '.join(told)})" if told else ""))
+def _ended(future: TaskFuture) -> Ended | None:
+    """Return how the task has ended, `None` where nobody knows: its farm was stopped, or the connection closed."""
+    if future.taskid is None or (future._facts is None and not future.cancelled()):
+        return None
+    state = future.state
+    return Ended(future.taskid, future.name or "", state, _why(future) if state == "failed" else "")
 
 
-def ranges(taskids: list[int]) -> str:
-    """Return what ascending ids are called: `tasks 3-7, 9`; of very many, how many they are."""
-    counter = count()
-    runs = [list(run) for _, run in groupby(taskids, lambda taskid: taskid - next(counter))]
-    if len(runs) > 5:
-        return plural(len(taskids), "task")
-    return "tasks " + ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
-
-
-def _unnamed(futures: list[TaskFuture], source: str, namespace: Mapping[str, object]) -> list[TaskFuture]:
-    """Return those that `source` does not name: by the task's name, a variable that holds it, or its id."""
-    words = set(_WORD.findall(source))
-    names = words | {word.partition(".")[0] for word in words}
-    taskids = {int(digits) for line in _TASK_LINE.findall(source) for digits in re.findall(r"\d+", line)}
-    for name in names:
-        value = namespace.get(name)
-        held = value if isinstance(value, list | tuple) else (value,)
-        taskids.update(each.taskid for each in held if is_future(each))
-    return [future for future in futures if future.name not in names and future.taskid not in taskids]
-
-
-def _title(future: TaskFuture) -> str:
-    return f"task {future.taskid} {future.name or ''}".rstrip()
-
-
-def _end(future: TaskFuture) -> tuple[str, str] | None:
-    """Return the state that a task ended in, and why if it failed; `None` where that is not known."""
-    try:
-        failure = future.task_result().failure
-    except CancelledError:
-        return "aborted", ""
-    except TaskFCError:
-        return None  # the farm was stopped, or the controller is lost: that is told where it is asked for
-    if future.state != "failed":
-        return future.state, ""
-    text = one_line(failure)
-    shown = text if len(text) <= WHY else text[: WHY - 1] + "…"
-    kind = getattr(failure, "type_name", "") or type(failure).__name__
-    return "failed", f": {kind}: {shown}" if shown else f": {kind}"
+def _why(future: TaskFuture) -> str:
+    error = future.exception(0)
+    kind = getattr(error, "type_name", "") or type(error).__name__
+    return f"{kind}: {getattr(error, 'message', '') or error}"

@@ -14,7 +14,7 @@ class BadUsage(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """`%%task`: run a cell as a task. `ship` is `None` where the names are to be found in the cell."""
+    """`%%task`: run a cell as a task, or on every worker. `ship` is `None` where the names are to be found in it."""
 
     name: str | None = None
     ship: tuple[str, ...] | None = None
@@ -32,6 +32,7 @@ class Submission:
     clear_before: bool = False
     clear_after: bool = False
     wait: bool = False
+    everywhere: bool = False
     dry_run: bool = False
 
 

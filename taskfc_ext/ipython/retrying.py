@@ -47,7 +47,7 @@ def retry(notebook: Notebook, request: Retry) -> TaskFuture | list[TaskFuture]:
     rebind(notebook.shell.user_ns, lambda old: client.future(new_ids[old]) if old in new_ids else None)
     futures = [client.future(new_ids[taskid]) for taskid in taskids if taskid in new_ids]
     for future in futures:
-        notebook.notices.submitted(future)
+        notebook.session.notices.add(future)
     return futures[0] if len(futures) == 1 and is_one(request.tasks) else futures
 
 

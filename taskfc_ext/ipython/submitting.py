@@ -14,7 +14,7 @@ from taskfc_ext.ipython.futures import is_future
 from taskfc_ext.ipython.named_code import condition, recovery
 from taskfc_ext.ipython.notebook import Notebook, waiting
 from taskfc_ext.ipython.requests import BadUsage, Submission
-from taskfc_ext.text import one_line
+from taskfc_ext.text import one_line, plural
 
 if TYPE_CHECKING:
     from taskfc_ext.client.future import TaskFuture
@@ -61,12 +61,35 @@ def submit(notebook: Notebook, submission: Submission, source: str) -> TaskFutur
         notebook.bind(submission.name, future)
     with waiting():
         client.flush()
-    notebook.notices.submitted(future)
     if future.done() and not future.accepted:
         future.result()  # raises why it was refused
+    notebook.session.notices.add(future)
     if submission.wait:
         _wait(notebook, future, submission.out)
     return future
+
+
+def run_everywhere(notebook: Notebook, submission: Submission, source: str) -> None:
+    """Run `source` on every worker, now and whenever one joins, and say on how many it has run.
+
+    Raises:
+        BadUsage: it cannot be sent; nothing was.
+        BroadcastFailed: it failed on a worker.
+    """
+    shipment = _packed(notebook, submission, source)
+    for name, value in shipment.values.items():
+        if is_future(value):
+            raise BadUsage(f"{name!r} holds a task's future, which --everywhere cannot send; bind its result() first")
+    if submission.dry_run:
+        notebook.show(_dry_run(submission, shipment).bundle())
+        return
+    if large := shipment.large():
+        notebook.say(f"sending {large} to every worker")
+    client = notebook.session.client()
+    with waiting():
+        n_workers = client.broadcast(source, shipment.values)
+    ran = f"ran on {plural(n_workers, 'worker')}" if n_workers else "there is no worker yet"
+    notebook.say(f"{ran}; workers that join later run it too")
 
 
 def check_free(notebook: Notebook, name: str | None) -> None:

@@ -36,6 +36,8 @@ def answer(notebook: Notebook, request: Request) -> Any:
             _status(notebook, request)
         case requests.Show(tasks=tasks):
             for future in notebook.futures(tasks):
+                if future.done():
+                    _seen(notebook, [future])
                 notebook.board.show(future)
         case requests.Pull():
             _pull(notebook, request)
@@ -131,13 +133,19 @@ def _result(notebook: Notebook, request: requests.Result) -> Any:
         values = [
             future.result(None if deadline is None else max(0.0, deadline - time.monotonic())) for future in futures
         ]
+    _seen(notebook, futures)
     return values[0] if len(values) == 1 and is_one(request.tasks) else values
+
+
+def _seen(notebook: Notebook, futures: Iterable[Any]) -> None:
+    notebook.session.notices.seen(future.taskid for future in futures)
 
 
 def _pull(notebook: Notebook, request: requests.Pull) -> None:
     for future in notebook.futures(request.tasks):
         with waiting():
             future.result()
+        _seen(notebook, [future])
         bound = bind_out(notebook, future, request.out)
         notebook.say(f"task {future.taskid}: {', '.join(bound) or 'brought back no names'}")
 
@@ -160,6 +168,7 @@ def _abort(notebook: Notebook, tasks: Selection) -> None:
             notebook.say(said(error) if error.hint else one_line(error.message))  # no hint: it has ended already
         else:
             notebook.say(f"aborting task {taskid}")
+        notebook.session.notices.seen([taskid])
 
 
 def _hold(notebook: Notebook, tasks: Selection) -> None:
@@ -226,11 +235,15 @@ def _running(notebook: Notebook) -> Any:
 
 
 def _workers(notebook: Notebook) -> None:
-    rows = [
+    workers = _running(notebook).workers()
+    rows: list[tuple[str, ...]] = [
         (str(worker.worker), str(worker.pid), worker.state, "" if worker.running is None else str(worker.running))
-        for worker in _running(notebook).workers()
+        for worker in workers
     ]
-    headers = ("worker", "pid", "state", "task")
+    headers: tuple[str, ...] = ("worker", "pid", "state", "task")
+    if any(worker.problem for worker in workers):
+        headers += ("problem",)
+        rows = [(*row, one_line(worker.problem)) for row, worker in zip(rows, workers, strict=True)]
     caption = f"{notebook.session.name} · {plural(len(rows), 'worker')}"
     notebook.show(Table(caption, headers, rows, frozenset((0, 1, 3))).bundle())
 

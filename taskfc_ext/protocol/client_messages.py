@@ -25,7 +25,7 @@ from taskfc_ext.protocol.ids import (
 )
 from taskfc_ext.protocol.payloads import Payload
 from taskfc_ext.protocol.printed import Printed
-from taskfc_ext.protocol.spec import Spec
+from taskfc_ext.protocol.spec import Kind, Spec
 
 TaskRef = int | tuple[int, int]
 """A task by id, or, while its id is not known yet, by the (seq, index) it was submitted under in this session."""
@@ -196,6 +196,32 @@ class GetWorkers(Request, frozen=True):
     """Answered by a list of `WorkerInfo`."""
 
 
+class Broadcast(Request, frozen=True, kw_only=True):
+    """Run this on every worker, those that join later included. Answered by its number once it is in the store.
+
+    `code` and `body` are what a task of this `code_kind` has: a pickled callable and its arguments, or source text and
+    the names that go in.
+    """
+
+    code_kind: Kind
+    label: Label
+    code: Payload
+    body: Payload
+
+
+class AwaitBroadcast(Request, frozen=True, kw_only=True):
+    """Answered by a `BroadcastReport` when no worker that is there has the broadcast of this number before it.
+
+    `Unwait` forgets it, like a `Barrier`.
+    """
+
+    number: Count
+
+
+class ClearBroadcasts(Request, frozen=True):
+    """Forget all broadcasts: workers that join later run none of them. Answered by how many there were."""
+
+
 class Scale(Request, frozen=True, kw_only=True):
     """Set the number of workers. Answered by the number before."""
 
@@ -230,6 +256,9 @@ ClientMessage = (
     | GetOutputs
     | GetClientName
     | GetWorkers
+    | Broadcast
+    | AwaitBroadcast
+    | ClearBroadcasts
     | Scale
     | Stop
     | Ping
@@ -372,11 +401,23 @@ class SubmittedTask(Struct, frozen=True, kw_only=True):
     inputs: tuple[Payload, ...] = ()
 
 
+class BroadcastReport(Struct, frozen=True):
+    """How a broadcast went on the workers there are: `ran` on so many, `failed` on these: worker -> why.
+
+    `skipped`: workers died of it, so that it is run no more; the text says so.
+    """
+
+    ran: int
+    failed: dict[int, str] = {}
+    skipped: str = ""
+
+
 class WorkerInfo(Struct, frozen=True, kw_only=True):
-    """One worker as lists show it. `running` is a task id."""
+    """One worker as lists show it. `running` is a task id. `problem`: the broadcast that failed last on it, and why."""
 
     worker: int
     pid: int
     state: str
     running: int | None = None
     held: int = 0
+    problem: str = ""

@@ -33,6 +33,9 @@ MAX_IDS = 100_000
 MAX_MESSAGES = 1024
 """Messages in one frame."""
 
+MAX_BROADCASTS = 1000
+"""Broadcasts that a store keeps: the controller holds them in memory, and every new worker runs them all."""
+
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 Priority = Annotated[int, Meta(ge=-1_000_000, le=1_000_000)]

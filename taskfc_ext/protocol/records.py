@@ -12,7 +12,7 @@ from msgspec.msgpack import Decoder, Encoder
 
 from taskfc_ext.protocol.client_messages import Define, Ended, Message
 from taskfc_ext.protocol.payloads import Payload
-from taskfc_ext.protocol.spec import Spec
+from taskfc_ext.protocol.spec import Kind, Spec
 
 
 class Began(Message, frozen=True):
@@ -109,6 +109,31 @@ class Retried(Message, frozen=True):
     seq: int
 
 
+class Broadcasted(Message, frozen=True, kw_only=True):
+    """A broadcast was accepted: every worker runs it, those that join later included. Numbers count up from 1."""
+
+    number: int
+    session: str
+    seq: int
+    kind: Kind
+    label: str
+    code: Payload
+    body: Payload
+
+
+class BroadcastDeath(Message, frozen=True):
+    """A worker died in this broadcast."""
+
+    number: int
+
+
+class BroadcastsCleared(Message, frozen=True):
+    """All broadcasts are forgotten."""
+
+    session: str
+    seq: int
+
+
 class StopAsked(Message, frozen=True):
     """The farm was stopped on purpose."""
 
@@ -116,7 +141,21 @@ class StopAsked(Message, frozen=True):
 
 
 Record = (
-    Began | Submitted | Leased | Requeued | Ended | AbortAsked | Cleared | Held | Moved | Retried | StopAsked | Define
+    Began
+    | Submitted
+    | Leased
+    | Requeued
+    | Ended
+    | AbortAsked
+    | Cleared
+    | Held
+    | Moved
+    | Retried
+    | Broadcasted
+    | BroadcastDeath
+    | BroadcastsCleared
+    | StopAsked
+    | Define
 )
 
 _encoder = Encoder()

@@ -11,9 +11,9 @@ from typing import Annotated
 from msgspec import Meta
 
 from taskfc_ext.protocol.client_messages import Message
-from taskfc_ext.protocol.ids import MAX_BATCH, Count, Digest, Label, Seconds
+from taskfc_ext.protocol.ids import MAX_BATCH, MAX_BROADCASTS, Count, Digest, Label, Seconds
 from taskfc_ext.protocol.payloads import Payload
-from taskfc_ext.protocol.spec import Spec
+from taskfc_ext.protocol.spec import Kind, Spec
 
 MAX_AMOUNT = 1e18
 """The most that a task may say it has done or has to do; bytes are counted too."""
@@ -23,8 +23,11 @@ MAX_DESCRIPTION = 200
 
 MAX_DISPLAYS = 200
 """Displays of one attempt: figures, tables. Beyond that the oldest are dropped."""
+MAX_PROBLEM = 2_000
+"""Characters of the text that says why a broadcast failed on a worker."""
 
 Amount = Annotated[float, Meta(ge=0, le=MAX_AMOUNT)]
+Problem = Annotated[str, Meta(max_length=MAX_PROBLEM)]
 Leases = Annotated[tuple[Count, ...], Meta(max_length=MAX_BATCH)]
 
 PrintedField = Annotated[tuple[Annotated[str, Meta(max_length=4 * 2**20)], ...], Meta(max_length=4 * 2**20)]
@@ -37,13 +40,17 @@ Displays = Annotated[tuple[Annotated[bytes, Meta(max_length=8 * 2**20)], ...], M
 
 
 class Ready(Message, frozen=True, kw_only=True):
-    """Opens every connection. `leases`: all that this worker holds or has finished but not seen committed."""
+    """Opens every connection. `leases`: all that this worker holds or has finished but not seen committed.
+
+    `broadcasts`: those that it was sent, by number, with what went wrong (""); `None` where it has not run it yet.
+    """
 
     protocol: int
     worker: Count
     pid: Count
     python: Label
     leases: Annotated[tuple[Count, ...], Meta(max_length=1_000_000)] = ()
+    broadcasts: Annotated[dict[Count, Problem | None], Meta(max_length=100 * MAX_BROADCASTS)] = {}
 
 
 class Started(Message, frozen=True):
@@ -117,7 +124,14 @@ class PropertiesChanged(Message, frozen=True):
     """What `depend` looks at has changed on this worker: what it refused may be offered again."""
 
 
-WorkerMessage = Ready | Started | Finished | Returned | Output | Displayed | Progress | PropertiesChanged
+class SetUp(Message, frozen=True):
+    """The broadcast of this number has run here; `problem` is empty, or the exception's type and text."""
+
+    number: Count
+    problem: Problem = ""
+
+
+WorkerMessage = Ready | Started | Finished | Returned | Output | Displayed | Progress | PropertiesChanged | SetUp
 
 # controller -> worker
 
@@ -142,10 +156,19 @@ class Run(Message, frozen=True, kw_only=True):
     inputs: tuple[Payload, ...] = ()
 
 
+class Prepare(Message, frozen=True, kw_only=True):
+    """Run the broadcast of this number, once, behind the attempts that came before it. Answered by `SetUp`."""
+
+    number: int
+    kind: Kind
+    code: Payload
+    body: Payload
+
+
 class Committed(Message, frozen=True):
     """All `Finished` up to this `seq` are in the store; the worker may forget them."""
 
     seq: int
 
 
-ToWorker = Code | Run | Committed
+ToWorker = Code | Run | Prepare | Committed

@@ -26,6 +26,7 @@ KEPT_SOURCES = 256
 """Cells whose source lines are kept for the tracebacks of functions that they left behind."""
 
 _FUTURES = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
+_ABSENT = object()
 _AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
 
@@ -44,6 +45,8 @@ class CellRunner:
         self._base = {"__builtins__": builtins, "get_ipython": self._shell.get_ipython}
         self._kept = self._new_main()
         self._kept_flags = 0
+        self._broadcast: dict[str, object] = {}
+        self._broadcast_flags = 0
         self._sources: deque[str] = deque()
         sys.modules["__main__"] = self._outer_main
 
@@ -85,6 +88,26 @@ class CellRunner:
             if clear_after:
                 self._clear()
 
+    def set_up(self, source: str, names: Mapping[str, object], number: int) -> None:
+        """Run a broadcast in the persistent namespace. What it binds there outlives every clearing.
+
+        Raises:
+            BaseException: whatever the source raises; what it had bound by then stays.
+        """
+        kept = self._kept.__dict__
+        before, flags = dict(kept), self._kept_flags
+        self._enter(self._kept)
+        try:
+            kept.update(names)
+            self._execute(source, self._kept, f"<broadcast {number}>", wants_value=False)
+        finally:
+            self._enter(self._kept)
+            sys.modules["__main__"] = self._outer_main
+            made = {name: value for name, value in kept.items() if before.get(name, _ABSENT) is not value}
+            earlier = {name: value for name, value in self._broadcast.items() if name in kept or name not in before}
+            self._broadcast = {**earlier, **made}
+            self._broadcast_flags |= self._kept_flags & ~flags
+
     # namespaces
 
     def _new_main(self) -> ModuleType:
@@ -101,7 +124,8 @@ class CellRunner:
         names = self._kept.__dict__
         names.clear()
         names.update(self._new_main().__dict__)
-        self._kept_flags = 0
+        names.update(self._broadcast)
+        self._kept_flags = self._broadcast_flags
 
     # running
 

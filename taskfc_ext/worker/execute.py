@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from sys import modules
 from types import CoroutineType
@@ -11,6 +12,7 @@ from taskfc_ext.errors import TaskRejectError, UnpicklableResult
 from taskfc_ext.protocol.ids import MAX_FRAME
 from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure
 from taskfc_ext.protocol.spec import Kind, Spec
+from taskfc_ext.protocol.worker_messages import MAX_PROBLEM, Prepare
 from taskfc_ext.serialize import (
     SourceResult,
     dump_exception,
@@ -30,6 +32,8 @@ from taskfc_ext.worker.tracebacks import user_traceback
 
 if TYPE_CHECKING:  # it imports IPython, which most workers never need
     from taskfc_ext.worker.cell import CellRunner
+
+logger = logging.getLogger(__name__)
 
 MAX_VALUE = MAX_FRAME - 24 * 2**20
 """Bytes of one result: with its output, of up to 4 MiB, and its displays, of up to 8, it has to fit into one frame."""
@@ -95,6 +99,28 @@ class Executor:
                 raise
             except BaseException as problem:  # noqa: BLE001  no memory, or an exception that fights back
                 return _indescribable(error, problem)
+
+    def set_up(self, broadcast: Prepare) -> str:
+        """Run a broadcast; return the exception's type and text, or "". Raises nothing."""
+        try:
+            if broadcast.kind is _FUNCTION:
+                args, kwargs = load_call(_bytes(broadcast.body))
+                value = load_function(_bytes(broadcast.code))(*args, **kwargs)
+                if type(value) is CoroutineType:
+                    _awaited(value)
+            else:
+                names, _ = load_names(_bytes(broadcast.body))
+                self._runner().set_up(_bytes(broadcast.code).decode(), names, broadcast.number)
+            leave_if_child()
+            return ""
+        except BaseException as error:  # noqa: BLE001  whatever it was, the worker goes on
+            leave_if_child(error)
+            try:
+                logger.warning("broadcast=%d failed:\n%s", broadcast.number, user_traceback(error))
+                problem = f"{type_name_of(type(error))}: {text_of(error)}"
+                return shortened(problem, MAX_PROBLEM).encode(errors="replace").decode()
+            except BaseException as problem:  # noqa: BLE001  an exception that fights back
+                return f"it failed, and so did the description of how ({type(problem).__name__})"
 
     # functions
 

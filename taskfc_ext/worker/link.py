@@ -7,10 +7,21 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
+import msgspec
+
 from taskfc_ext.protocol.client_messages import Message
 from taskfc_ext.protocol.ids import MAX_BATCH
 from taskfc_ext.protocol.printed import Printed
-from taskfc_ext.protocol.worker_messages import Committed, Finished, Ready, Returned, Run, ToWorker
+from taskfc_ext.protocol.worker_messages import (
+    Committed,
+    Finished,
+    Prepare,
+    Ready,
+    Returned,
+    Run,
+    SetUp,
+    ToWorker,
+)
 
 T = TypeVar("T")
 
@@ -54,6 +65,7 @@ class Link:
         self._unacked: deque[Finished] = deque()
         self._unsent: deque[Sequence[Message]] = deque()
         self._n_finished = 0
+        self._broadcasts: dict[int, str | None] = {}
         self.connection = connect()
         self.send([ready(())])
 
@@ -67,7 +79,8 @@ class Link:
         self.connection.close()
         self._unsent.clear()
         self.connection = self._connect()
-        self.send([self._ready(tuple(sorted(self._held)))])
+        ready = self._ready(tuple(sorted(self._held)))
+        self.send([msgspec.structs.replace(ready, broadcasts=dict(self._broadcasts))])
         for finished in self._unacked:
             self.send([finished])
 
@@ -97,6 +110,11 @@ class Link:
         for i in range(0, len(leases), MAX_BATCH):
             self.send([Returned(tuple(leases[i : i + MAX_BATCH]))])
 
+    def send_set_up(self, number: int, problem: str) -> None:
+        """Say that a broadcast has run, and remember it for controllers to come."""
+        self._broadcasts[number] = problem
+        self.send([SetUp(number, problem)])
+
     def receive(self) -> list[ToWorker]:
         """Return what has arrived, in order, having noted what it says about leases."""
         messages = self.connection.receive()
@@ -105,6 +123,8 @@ class Link:
                 self._held.update(range(message.first_lease, message.first_lease + len(message.bodies)))
             elif isinstance(message, Committed):
                 self._forget(message.seq)
+            elif isinstance(message, Prepare):
+                self._broadcasts[message.number] = None
         return messages
 
     def _finished(self, batch: list[Result]) -> Finished:

@@ -15,6 +15,7 @@ from taskfc_ext.protocol.worker_messages import (
     Code,
     Committed,
     Output,
+    Prepare,
     Progress,
     PropertiesChanged,
     Run,
@@ -42,7 +43,9 @@ FLUSH_AFTER = 0.001
 _STARTED = Page.STARTED
 _ENDED = Page.ENDED
 
-_Attempt = tuple[int, int, Payload, Run]  # lease, task id, body, and the message that it came in
+_Attempt = tuple[int, int, Payload, Run | Prepare]  # lease, task id, body, and the message that it came in
+
+_NO_LEASE = 0  # what stands for it where a broadcast waits among the attempts
 
 
 class Loop:
@@ -148,6 +151,9 @@ class Loop:
 
     def _run(self, attempt: _Attempt) -> None:
         lease, taskid, body, run = attempt
+        if isinstance(run, Prepare):
+            self._set_up(run)
+            return
         spec = run.spec
         words = self._words
         words[_STARTED] = lease
@@ -175,6 +181,15 @@ class Loop:
         shown = displays.end() if displays.is_used else ()
         self._results.append(Result(lease, outcome, value, ended - started, self._capture.end(), shown))
 
+    def _set_up(self, broadcast: Prepare) -> None:
+        """Run a broadcast; what it prints goes to the worker's log. If this kills us, no attempt is to blame."""
+        with self._link.lock:
+            self._link.send_results(self._drained())
+        problem = self._executor.set_up(broadcast)
+        self._life.check()
+        with self._link.lock:
+            self._link.send_set_up(broadcast.number, problem)
+
     # with the link's lock held
 
     def _exchange(self) -> None:
@@ -196,6 +211,8 @@ class Loop:
         match message:
             case Run(first_lease=first, ids=ids, bodies=bodies):
                 self._attempts.extend(zip(count(first), ids, bodies, repeat(message), strict=False))
+            case Prepare(number=number, body=body):
+                self._attempts.append((_NO_LEASE, number, body, message))
             case Code(digest=digest, body=body):
                 self._executor.define(digest, body)
             case Committed():
@@ -211,10 +228,16 @@ class Loop:
     def _give_back(self) -> None:
         """Take what waits from the far end: the main thread, which takes from the near one, cannot get the same."""
         leases: list[int] = []
+        broadcasts: list[_Attempt] = []
         while self._attempts:
             try:
-                leases.append(self._attempts.pop()[0])
+                attempt = self._attempts.pop()
             except IndexError:  # the main thread was faster
                 break
+            if attempt[0] == _NO_LEASE:
+                broadcasts.append(attempt)
+            else:
+                leases.append(attempt[0])
+        self._attempts.extend(reversed(broadcasts))  # they stay: no other worker can run them for us
         if leases:
             self._link.send_returned(leases[::-1])

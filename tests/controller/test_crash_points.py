@@ -78,6 +78,33 @@ def was_moved(farm: WireFarm) -> None:
     assert farm.scheduler.farm.moved == {3: -9}
 
 
+def broadcast(farm: WireFarm, code: bytes) -> int:
+    return farm.alice.ask(said.Broadcast, code_kind=Kind.STRING, label="b", code=code, body=b"names")
+
+
+def await_broadcast(farm: WireFarm, number: int) -> None:
+    farm.awaited = farm.bob.ask(said.AwaitBroadcast, number=number)
+
+
+def all_were_set_up(farm: WireFarm) -> None:
+    assert farm.bob.answers[farm.awaited].value == {"ran": 2, "failed": {}, "skipped": ""}
+    assert [worker.broadcasts for worker in farm.workers.values()] == [{1: "", 2: ""}] * 2
+
+
+def killers_are_skipped(farm: WireFarm) -> None:
+    assert farm.scheduler.farm.broadcasts[2].deaths >= 3
+    assert all(worker.broadcasts == {1: ""} for worker in farm.workers.values())
+
+
+def nothing_is_broadcast(farm: WireFarm) -> None:
+    assert farm.alice.answers[farm.forgotten] == Reply(farm.forgotten, 1)
+    assert farm.scheduler.farm.broadcasts == {}
+
+
+def forget_broadcasts(farm: WireFarm) -> None:
+    farm.forgotten = farm.alice.ask(said.ClearBroadcasts)
+
+
 def inputs_were_there(farm: WireFarm) -> None:
     assert farm.inputs[2] == (b"value of y", b"value of x")
 
@@ -182,6 +209,29 @@ SCRIPTS = {
         {0: "error", 1: value(b"x"), 2: "dependency", 3: "dependency",
          4: value(b"fail, then work"), 5: value(b"y"), 6: value(b"z")},
         check=it_ran_again_once,
+    ),
+    "broadcasts": Script(
+        [
+            lambda farm: broadcast(farm, b"a"),
+            lambda farm: (farm.alice.submit(b"die once"), broadcast(farm, b"b")),
+            lambda farm: await_broadcast(farm, 2),
+        ],
+        {0: value(b"die once")},
+        check=all_were_set_up,
+    ),
+    "a broadcast that kills": Script(
+        [
+            lambda farm: broadcast(farm, b"a"),
+            lambda farm: broadcast(farm, b"die"),
+            lambda farm: farm.alice.submit(b"a"),
+        ],
+        {0: value(b"a")},
+        check=killers_are_skipped,
+    ),
+    "broadcasts are forgotten": Script(
+        [lambda farm: broadcast(farm, b"a"), forget_broadcasts, lambda farm: farm.alice.submit(b"a")],
+        {0: value(b"a")},
+        check=nothing_is_broadcast,
     ),
     "a barrier": Script(
         [lambda farm: farm.alice.submit(b"long", b"b"), ask_barrier, lambda farm: farm.alice.ask(said.Abort, taskid=0)],

@@ -50,6 +50,9 @@ EXAMPLES: dict[type, said.Message] = {
     said.GetOutputs: said.GetOutputs(seq=1, taskid=0),
     said.GetClientName: said.GetClientName(seq=1),
     said.GetWorkers: said.GetWorkers(seq=1),
+    said.Broadcast: said.Broadcast(seq=1, code_kind=Kind.STRING, label="x = 1", code=b"x = 1", body=b"x"),
+    said.AwaitBroadcast: said.AwaitBroadcast(seq=1, number=1),
+    said.ClearBroadcasts: said.ClearBroadcasts(seq=1),
     said.Scale: said.Scale(seq=1, n=1),
     said.Stop: said.Stop(seq=1),
     said.Ping: said.Ping(seq=1),
@@ -121,7 +124,7 @@ def test_every_message_reaches_the_task_controller_as_it_is(message):
 @pytest.mark.parametrize("message", EXAMPLES.values(), ids=lambda message: type(message).__name__)
 def test_a_viewer_may_look_and_not_touch(message):
     looks = (said.Hello, said.GetResults, said.Barrier, said.Unwait, said.QueueStatus, said.ListTasks, said.GetLog,
-             said.GetOutputs, said.GetClientName, said.GetWorkers, said.Ping)  # fmt: skip
+             said.GetOutputs, said.GetClientName, said.GetWorkers, said.AwaitBroadcast, said.Ping)  # fmt: skip
     desk = Desk(Role.VIEWER)
     refusals = desk.say(message)
     if isinstance(message, looks):

@@ -24,7 +24,7 @@ from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.payloads import Failure, Outcome, Reason, encode_failure
 from taskfc_ext.protocol.spec import Kind, Spec
 from taskfc_ext.protocol.supervisor_messages import Farm, Noted, SetWorkers, Shutdown, StopAttempt, WorkerDown, WorkerUp
-from taskfc_ext.protocol.worker_messages import Committed, Finished, Ready, Returned, Run, Started
+from taskfc_ext.protocol.worker_messages import Committed, Finished, Prepare, Ready, Returned, Run, SetUp, Started
 
 CODE = b"c" * 16
 PYTHON = ".".join(platform.python_version_tuple()[:2])
@@ -108,13 +108,17 @@ class WireWorker:
         self.started = 0
         self.unacked: list[Finished] = []
         self.n_finished = 0
+        self.broadcasts: dict[int, str | None] = {}
         self.connect()
 
     def connect(self) -> None:
         self.identity = self.farm.fresh_identity()
         held = [lease for lease, *_ in self.queue] + [lease for report in self.unacked for lease in report.leases]
         held += [self.running[0]] if self.running else []
-        ready = Ready(protocol=PROTOCOL, worker=self.worker, pid=1, python="3.11", leases=tuple(sorted(held)))
+        ready = Ready(
+            protocol=PROTOCOL, worker=self.worker, pid=1, python="3.11", leases=tuple(sorted(held)),
+            broadcasts=dict(self.broadcasts),
+        )  # fmt: skip
         self.say(ready, *self.unacked)
         if self.running:
             self.say(Started(self.running[0], 1.0))
@@ -130,6 +134,14 @@ class WireWorker:
                 leases = range(message.first_lease, message.first_lease + len(message.ids))
                 self.queue.extend(zip(leases, message.ids, message.bodies, strict=True))
                 self.farm.inputs.update(dict.fromkeys(message.ids, message.inputs))
+            elif isinstance(message, Prepare):
+                assert message.number not in self.broadcasts, "a broadcast came twice"
+                self.broadcasts[message.number] = None
+                if message.code == b"die":
+                    self.farm.kill(self)
+                    return True
+                self.broadcasts[message.number] = ""
+                self.say(SetUp(message.number))
             elif isinstance(message, Committed):
                 self.unacked = [report for report in self.unacked if report.seq > message.seq]
         if self.running or not self.queue:

@@ -142,8 +142,8 @@ MUTANTS = (
     ),
     Mutant(
         "dispatch.py",
-        "and not other.leases and other.worker not in",
-        "and other.worker not in",
+        "and not (other.retiring or other.leases or other.owes)",
+        "and not (other.retiring or other.owes)",
         "a retry goes to a worker that has something to do",
     ),
     Mutant(
@@ -518,5 +518,29 @@ MUTANTS = (
         "            farm.retried.update(record.pairs)\n",
         "",
         "nobody knows what has run again",
+    ),
+    Mutant(
+        "broadcasts.py",
+        "        if number not in told:\n            _send",
+        "        if number not in told or told[number] is None:\n            _send",
+        "a worker that has a broadcast before it when the controller comes back runs it twice",
+    ),
+    Mutant(
+        "broadcasts.py",
+        "    for number in farm.broadcasts:\n        if number not in told:\n",
+        "    for number in farm.broadcasts:\n        if False:\n",
+        "a worker that joins runs no broadcast",
+    ),
+    Mutant(
+        "broadcasts.py",
+        "and not message.running and not message.planned",
+        "and not message.planned",
+        "a broadcast is blamed for a death in a task",
+    ),
+    Mutant(
+        "dispatch.py",
+        " and not w.busy and not w.owes)",
+        " and not w.busy)",
+        "a task overtakes a broadcast",
     ),
 )

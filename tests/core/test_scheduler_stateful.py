@@ -251,6 +251,31 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.world.model.forgive()
         self.world.ask(client, said.Spin)
 
+    @rule(name=clients)
+    def broadcast(self, name):
+        client = self.client(name)
+        number = self.world.scheduler.farm.next_broadcast
+        self.world.broadcasts[number] = 0
+        answer = self.world.ask(client, said.Broadcast, code_kind=Kind.STRING, label="b", code=b"x", body=b"names")
+        assert answer == said.Reply(client.seq, number)
+
+    @rule(name=clients)
+    def clear_broadcasts(self, name):
+        client = self.client(name)
+        n = len(self.world.broadcasts)
+        self.world.broadcasts.clear()
+        assert self.world.ask(client, said.ClearBroadcasts) == said.Reply(client.seq, n)
+
+    @rule(n=pick, problem=st.sampled_from(["", "", "ValueError: no data"]))
+    def set_up(self, n, problem):
+        for worker in self.world.workers.values():
+            if worker.connected:
+                worker.read()
+        waiting = (w for w in self.world.workers.values() if not w.running and None in w.broadcasts.values())
+        worker = self.one_of(waiting, n)
+        if worker is not None:
+            self.world.set_up(worker, problem)
+
     @rule(name=clients, n=st.integers(0, 3))
     def scale(self, name, n):
         self.world.n_workers = n

@@ -20,7 +20,7 @@ from taskfc_ext.protocol.payloads import Outcome, decode_failure
 from taskfc_ext.protocol.records import Leased, decode_record, encode_record
 from taskfc_ext.protocol.spec import OnLost
 from taskfc_ext.protocol.supervisor_messages import Farm, SetWorkers, StopAttempt, WorkerDown, WorkerUp
-from taskfc_ext.protocol.worker_messages import Finished, Ready, Returned, Run, Started
+from taskfc_ext.protocol.worker_messages import Finished, Prepare, Ready, Returned, Run, SetUp, Started
 from tests.core.conversation import CODE, ERROR, recalled
 from tests.core.model import UNREACHABLE_AFTER, Expected, Model
 
@@ -44,11 +44,15 @@ class PhysicalWorker:
     n_finished: int = 0
     long: bool = False
     retired: bool = False
+    unreported: list = field(default_factory=list)
+    broadcasts: dict = field(default_factory=dict)
 
     def read(self) -> None:
         for message in self.inbox:
             run = message.run if isinstance(message, SendRun) else message
-            if isinstance(run, Run):
+            if isinstance(run, Prepare):
+                self.broadcasts[run.number] = None
+            elif isinstance(run, Run):
                 self.queue.extend(range(run.first_lease, run.first_lease + len(run.ids)))
             elif isinstance(run, said.Message):
                 self.unacked = [report for report in self.unacked if report.seq > run.seq]
@@ -91,6 +95,7 @@ class World:
         self.task_of: dict[int, int] = {}
         self.starts: dict[int, int] = {}
         self.stops: dict[int, int] = {}
+        self.broadcasts: dict[int, int] = {}
         self.begin(alive=(), dead=())
 
     # talking
@@ -134,6 +139,9 @@ class World:
             match send:
                 case WorkerSend(worker, message):
                     self.workers[worker].inbox.append(message)
+                    if isinstance(message, Prepare):
+                        assert message.number not in self.workers[worker].broadcasts, "a broadcast was sent twice"
+                        self.workers[worker].unreported.append(message.number)
                 case SupervisorSend(SetWorkers(_, retire)):
                     for worker in retire:
                         self.workers[worker].retired = True
@@ -155,6 +163,7 @@ class World:
         outcome, when = task.refused.get(worker, (Outcome.NOT_NOW, 0.0))
         assert outcome is Outcome.NOT_NOW, f"worker {worker} was asked again for task {taskid}"
         assert self.now - when >= 0.1 - 1e-9, f"worker {worker} was asked again at once for task {taskid}"
+        assert not self.workers[worker].unreported, f"task {taskid} overtakes a broadcast on worker {worker}"
         self._check_its_turn(task)
         self.task_of[lease] = taskid
         self.model.given(taskid, lease, worker)
@@ -260,7 +269,11 @@ class World:
                 self.model.given_back(task, self.now)
         if fresh:
             self.model.forgive()
-        ready = Ready(protocol=PROTOCOL, worker=worker.worker, pid=1, python="3.11", leases=tuple(sorted(held)))
+        worker.unreported = sorted(number for number, problem in worker.broadcasts.items() if problem is None)
+        ready = Ready(
+            protocol=PROTOCOL, worker=worker.worker, pid=1, python="3.11", leases=tuple(sorted(held)),
+            broadcasts=dict(worker.broadcasts),
+        )  # fmt: skip
         self.tell(FromWorker(WorkerId(worker.worker), ready))
         for report in list(worker.unacked):
             self.report(worker, report)
@@ -327,11 +340,21 @@ class World:
         for task in self.model.held_by(worker.worker):
             blamed = task.lease == worker.started and not planned
             self.model.died(task, self.now, may_have_started=task.lease <= worker.started, blamed=blamed)
+        blamed = worker.unreported[:1] if worker.connected and not worker.running and not planned else []
+        for number in self.broadcasts.keys() & blamed:
+            self.broadcasts[number] += 1
         self.bury(worker)
         self.downs.append(down)
         if not self.live_workers() - {worker.worker}:
             self.model.forgive()
         self.tell(FromParent(down))
+
+    def set_up(self, worker: PhysicalWorker, problem: str) -> None:
+        number = min(number for number, problem in worker.broadcasts.items() if problem is None)
+        worker.broadcasts[number] = problem
+        if worker.connected:
+            worker.unreported.remove(number)
+            self.tell(FromWorker(WorkerId(worker.worker), SetUp(number, problem)))
 
     def bury(self, worker: PhysicalWorker) -> None:
         del self.workers[worker.worker]
@@ -365,6 +388,7 @@ class World:
         self._check_nobody_idles()
         self._check_clients()
         self._check_clocks()
+        self._check_broadcasts()
 
     def _check_model(self) -> None:
         farm = self.scheduler.farm
@@ -391,9 +415,21 @@ class World:
     def _check_restorable(self) -> None:
         assert durable(Scheduler(self.records)) == durable(self.scheduler), "the records tell another story"
 
+    def _check_broadcasts(self) -> None:
+        kept = self.scheduler.farm.broadcasts
+        assert {number: each.deaths for number, each in kept.items()} == self.broadcasts
+        for worker in self.workers.values():
+            if worker.connected:
+                spared = {number for number, deaths in self.broadcasts.items() if deaths >= 3}
+                known = {*worker.unreported, *worker.broadcasts}
+                assert self.broadcasts.keys() - spared <= known, f"worker {worker.worker} was not told of a broadcast"
+                if not worker.unreported:
+                    told = self.scheduler.farm.workers[worker.worker].set_up
+                    assert told == worker.broadcasts, "what went wrong in a broadcast is not known"
+
     def _check_nobody_idles(self) -> None:
         for worker in self.live_workers():
-            if not self.model.held_by(worker):
+            if not self.model.held_by(worker) and not self.workers[worker].unreported:
                 idle_for = [task for task in self.model.runnable(self.now) if worker not in task.refused]
                 assert not idle_for, f"worker {worker} idles while task {idle_for[0].taskid} waits"
 
@@ -430,5 +466,5 @@ def durable(scheduler: Scheduler) -> object:
         for taskid, task in farm.tasks.items()
         for past in [task.history or task.past()]
     }
-    steered = farm.held, farm.moved, farm.retried
+    steered = farm.held, farm.moved, farm.retried, farm.broadcasts, farm.next_broadcast
     return tasks, steered, farm.leases, bytes(farm.ended), farm.next_lease, farm.codes, farm.names, farm.incarnation

@@ -19,6 +19,9 @@ from taskfc_ext.protocol.payloads import PayloadRef
 from taskfc_ext.protocol.records import (
     AbortAsked,
     Began,
+    BroadcastDeath,
+    Broadcasted,
+    BroadcastsCleared,
     Cleared,
     Held,
     Leased,
@@ -81,6 +84,9 @@ def test_records_come_back_in_order_after_a_reopen(path):
         Cleared((0,), "a" * 16, 3),
         Held((0, 2), True, "a" * 16, 4),
         Moved((0, 2), -7, "a" * 16, 5),
+        Broadcasted(number=1, session="a" * 16, seq=6, kind=Kind.STRING, label="x", code=b"x = 1", body=b"names"),
+        BroadcastDeath(1),
+        BroadcastsCleared("a" * 16, 7),
         StopAsked(9.0),
     ]
     for chunk in (records[:3], records[3:4], records[4:6], records[6:]):

@@ -44,6 +44,7 @@ class FakeFarm:
         self.interrupt_waits = False
         self.at_barrier: Callable[[], None] = lambda: None
         self.n_looks = 0
+        self.broadcast_error: Exception | None = None
 
     # what a test does
 
@@ -89,6 +90,12 @@ class FakeFarm:
 
     def flush(self, timeout: float | None = None) -> None:
         self.asked.append(("flush",))
+
+    def broadcast(self, code_or_function: Any, names: Any = None, timeout: float | None = None) -> int:
+        self.asked.append(("broadcast", code_or_function, names))
+        if self.broadcast_error is not None:
+            raise self.broadcast_error
+        return self.n_workers
 
     def future(self, taskid: int) -> TaskFuture:
         if not 0 <= taskid < len(self.futures):

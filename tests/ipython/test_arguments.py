@@ -146,7 +146,29 @@ def test_bad_lines(line: str, message: str) -> None:
     [
         ("--retires 3", "%%task: no option --retires; did you mean --retries?"),
         ("--retries -1", "%%task: --retries: a whole number from 0 to 1000000, not '-1'"),
-        ("--everywhere", "%%task: this version does not have --everywhere"),
+        ("fit --everywhere", "%%task: --everywhere makes no task that could be called 'fit'"),
+        *(
+            (
+                f"--everywhere {option} {value}",
+                f"%%task: --everywhere makes no task, so {option} means nothing; it takes -i and --dry-run",
+            )
+            for option, value in [
+                ("-o", "x"),
+                ("--retries", "2"),
+                ("--retry-on", "E"),
+                ("--backoff", "2"),
+                ("--recover", "f"),
+                ("--after", "3"),
+                ("--depend", "True"),
+                ("--timeout", "3"),
+                ("--priority", "1"),
+                ("--on-lost", "fail"),
+                ("--keep", ""),
+                ("--clear-before", ""),
+                ("--clear-after", ""),
+                ("--wait", ""),
+            ]
+        ),
         ("--recover 3f", "%%task: --recover: '3f' is no name of a variable"),
         ("--recover f,g", "%%task: --recover: one name, not 'f,g'"),
         ("--retry-on OSError", "%%task: --retry-on needs --retries; without it nothing is run again"),

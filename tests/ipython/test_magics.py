@@ -134,7 +134,10 @@ def test_submitting_again_rebinds_the_name(shell: Any, farm: Any) -> None:
         ("%%task\n\n  \n", "%%task: the cell is empty"),
         ("%%task --retires 3\n1", "%%task: no option --retires; did you mean --retries?"),
         ("%%task --clear-after\n1", "%%task: --clear-after needs --keep"),
-        ("%%task --everywhere\n1", "%%task: this version does not have --everywhere"),
+        (
+            "%%task --everywhere --wait\n1",
+            "%%task: --everywhere makes no task, so --wait means nothing; it takes -i and --dry-run",
+        ),
         ("%%task --after gone\n1", "no task and no future named 'gone'"),
         ("%%task --retries 1 --retry-on data\n1", "--retry-on: 'data' is no exception type here"),
         ("%task widget 3", "this version does not have `%task widget`"),

@@ -1,4 +1,4 @@
-"""What is said of tasks that have ended, and that it is said once."""
+"""The line that tells, once, that tasks have ended which nobody waited for."""
 
 from __future__ import annotations
 
@@ -6,134 +6,122 @@ from typing import Any
 
 import pytest
 
-from taskfc_ext.client.options import Options
 from taskfc_ext.errors import ControllerStopped
-from taskfc_ext.ipython.notices import Notices, ranges
+from taskfc_ext.ipython.notices import Ended, ids_of, notice
 
 
-def submitted(farm: Any, notices: Notices, name: str | None = None) -> Any:
-    future = farm.add("1", Options(name=name))
-    notices.submitted(future)
-    return future
+@pytest.mark.parametrize(
+    ("tasks", "line"),
+    [
+        ([], ""),
+        ([Ended(3, "", "succeeded")], "task 3 has ended: succeeded"),
+        ([Ended(3, "fit", "failed", "ValueError: no\ndata")], "task 3 fit has ended: failed: ValueError: no data"),
+        (
+            [Ended(3, "", "succeeded"), Ended(4, "", "succeeded"), Ended(5, "fit", "failed", "ValueError: no data")],
+            "tasks 3-5 have ended: 2 succeeded, 1 failed (task 5 fit: ValueError: no data)",
+        ),
+        (
+            [Ended(i, "", "failed", "E: x") for i in range(5)],
+            "tasks 0-4 have ended: 5 failed (task 0: E: x; task 1: E: x; task 2: E: x; and 2 more)",
+        ),
+        ([Ended(1, "", "aborted"), Ended(3, "", "succeeded")], "tasks 1, 3 have ended: 1 succeeded, 1 aborted"),
+        ([Ended(1, "\x1b[31mred", "failed", "y" * 200)], f"task 1 red has ended: failed: {'y' * 119}…"),
+    ],
+)  # fmt: skip
+def test_the_line(tasks: list[Ended], line: str) -> None:
+    assert notice(tasks) == line
+
+
+@pytest.mark.parametrize(
+    ("ids", "text"),
+    [([3], "tasks 3"), ([5, 3, 4, 9], "tasks 3-5, 9"), (range(0, 20, 2), "10 tasks (0-18)")],
+)
+def test_ids_are_written_as_people_do(ids: Any, text: str) -> None:
+    assert ids_of(ids) == text
 
 
 @pytest.fixture
-def notices() -> Notices:
-    return Notices()
+def lines(capsys: pytest.CaptureFixture[str], shell: Any) -> Any:
+    """Runs a cell and returns what was printed of ends."""
+
+    def run(cell: str) -> list[str]:
+        capsys.readouterr()
+        shell.ip.run_cell(cell)
+        return [line for line in capsys.readouterr().out.splitlines() if "ended" in line]
+
+    return run
 
 
-def test_a_batch_is_told_of_once_when_the_last_has_ended(farm: Any, notices: Notices) -> None:
-    for _ in range(4):
-        submitted(farm, notices)
-    submitted(farm, notices, "fit")
-    assert notices.after_cell("%%task", {}) == ""
-    for taskid in range(3):
-        farm.succeed(taskid)
-    farm.abort(3)
-    assert notices.after_cell("x = 1", {}) == ""  # one is open
-    farm.fail(4, ValueError("no\ndata"))
-    said = "tasks 0-4 have ended: 3 succeeded, 1 failed, 1 aborted (task 4 fit: ValueError: no data)"
-    assert notices.after_cell("x = 1", {}) == said
-    assert notices.after_cell("x = 1", {}) == ""
-
-
-def test_a_single_task(farm: Any, notices: Notices) -> None:
-    submitted(farm, notices, "fit")
-    notices.after_cell("%%task fit", {})
-    farm.fail(0, ValueError("no"))
-    assert notices.after_cell("x = 1", {}) == "task 0 fit has ended: failed: ValueError: no"
-
-
-def test_what_ends_in_the_cell_that_submits_it_is_on_its_card(farm: Any, notices: Notices) -> None:
-    submitted(farm, notices, "fit")
-    farm.succeed(0)
-    assert notices.after_cell("%%task fit --wait", {}) == ""
-    assert notices.after_cell("x = 1", {}) == ""
-
-
-@pytest.mark.parametrize(
-    "cell",
-    [
-        "fit.result()",
-        "y = 2 * fit.ns.y",
-        "%task show fit",
-        "%task result 0",
-        "x = 1\n%task wait",
-        "%task",
-        "%task status --all",
-        "%task history",
-    ],
-)
-def test_who_looks_is_not_told(farm: Any, notices: Notices, cell: str) -> None:
-    submitted(farm, notices, "fit")
-    notices.after_cell("%%task fit", {})
-    farm.succeed(0)
-    assert notices.after_cell(cell, {}) == ""
-    assert notices.after_cell("x = 1", {}) == ""
-
-
-@pytest.mark.parametrize("cell", ["t.result()", "[each.result() for each in several]"])
-def test_who_looks_at_a_variable_is_not_told(farm: Any, notices: Notices, cell: str) -> None:
-    future = submitted(farm, notices)
-    notices.after_cell("t = %task 1", {})
-    farm.succeed(0)
-    assert notices.after_cell(cell, {"t": future, "several": [future], "x": 3}) == ""
-
-
-@pytest.mark.parametrize("cell", ["fitting()", "outfit.result()", "%task workers", "%task abort 1", ""])
-def test_who_looks_at_something_else_is(farm: Any, notices: Notices, cell: str) -> None:
-    submitted(farm, notices, "fit")
-    notices.after_cell("%%task fit", {})
-    farm.succeed(0)
-    assert notices.after_cell(cell, {}) == "task 0 fit has ended: succeeded"
-
-
-def test_a_look_at_what_still_runs_is_no_look_at_its_end(farm: Any, notices: Notices) -> None:
-    submitted(farm, notices, "fit")
-    notices.after_cell("%%task fit", {})
-    assert notices.after_cell("%task hold fit", {}) == ""
-    farm.succeed(0)
-    assert notices.after_cell("x = 1", {}) == "task 0 fit has ended: succeeded"
-
-
-def test_what_the_farm_did_not_tell_is_not_told(farm: Any, notices: Notices) -> None:
-    future = submitted(farm, notices)
-    notices.after_cell("%%task", {})
-    future._settle_with(ControllerStopped("the farm was stopped"))
-    assert notices.after_cell("x = 1", {}) == ""
-
-
-def test_of_many_failures_the_first_are_named(farm: Any, notices: Notices) -> None:
-    for _ in range(5):
-        submitted(farm, notices)
-    notices.after_cell("%%task", {})
-    for taskid in range(5):
-        farm.fail(taskid, KeyError("x" * 200))
-    said = notices.after_cell("x = 1", {})
-    assert said.startswith("tasks 0-4 have ended: 5 failed (task 0: KeyError: 'xxx")
-    assert said.endswith("…; and 2 more)")
-    assert len(said) < 500
-
-
-@pytest.mark.parametrize(
-    ("taskids", "said"),
-    [
-        ([3], "tasks 3"),
-        ([3, 4, 5, 9], "tasks 3-5, 9"),
-        ([1, 3, 5, 7, 9, 11], "6 tasks"),
-    ],
-)
-def test_ranges(taskids: list[int], said: str) -> None:
-    assert ranges(taskids) == said
-
-
-def test_it_is_printed_after_the_next_cell(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    shell.run("%%task fit\n1")
-    farm.succeed(0, 42)
-    capsys.readouterr()
-    shell.run("x = 1")
-    assert capsys.readouterr().out == "task 0 fit has ended: succeeded\n"
-    shell.run("%config TaskMagics.notify = False\nt = %task 2")
+def test_it_is_told_once_when_the_last_has_ended_and_the_next_cell_has_run(lines: Any, farm: Any) -> None:
+    assert lines("%%task fit\n1") == []
+    assert lines("x = %task 2") == []
+    farm.fail(0, ValueError("no data"))
+    assert lines("1") == []
     farm.succeed(1)
-    shell.run("x = 1")
-    assert "has ended" not in capsys.readouterr().out
+    n_asked, n_looks = len(farm.asked), farm.n_looks
+    assert lines("2") == ["tasks 0-1 have ended: 1 succeeded, 1 failed (task 0 fit: ValueError: no data)"]
+    assert lines("3") == []
+    assert (len(farm.asked), farm.n_looks) == (n_asked, n_looks), "nobody is asked"
+
+
+@pytest.mark.parametrize(
+    "look", ["fit.result()", "fit.exception()", "fit.ns", "%task result 0", "%task wait", "%task wait 0",
+             "%task pull fit", "%task show 0"],
+)  # fmt: skip
+def test_what_the_user_has_seen_end_is_not_told(lines: Any, farm: Any, look: str) -> None:
+    lines("%%task fit\n1")
+    farm.succeed(0)
+    assert lines(look) == []
+    assert lines("1") == []
+
+
+def test_a_wait_for_some_leaves_the_news_of_the_others(lines: Any, farm: Any) -> None:
+    lines("%%task fit\n1")
+    lines("%%task plot\n1")
+    farm.succeed(0)
+    farm.succeed(1)
+    assert lines("fit.result()") == ["task 1 plot has ended: succeeded"]
+
+
+def test_a_wait_that_was_in_vain_is_none(lines: Any, farm: Any) -> None:
+    lines("%%task fit\n1")
+    assert lines("try:\n    fit.result(0)\nexcept TimeoutError:\n    pass") == []
+    farm.succeed(0)
+    assert lines("1") == ["task 0 fit has ended: succeeded"]
+
+
+def test_what_ends_in_the_cell_that_submitted_it_is_no_news(lines: Any, farm: Any) -> None:
+    farm.flush = lambda *_: farm.succeed(0, 7)
+    assert lines("%%task fit\n7") == []
+    assert lines("1") == []
+
+
+def test_aborted_ones_are_told_and_given_up_ones_are_not(lines: Any, farm: Any) -> None:
+    lines("%%task fit\n1")
+    lines("%%task plot\n1")
+    farm.abort(0)  # by somebody else
+    farm.futures[1]._settle_with(ControllerStopped("the farm was stopped"))
+    assert lines("1") == ["task 0 fit has ended: aborted"]
+
+
+def test_it_can_be_switched_off(lines: Any, farm: Any) -> None:
+    lines("%config TaskMagics.notify = False")
+    lines("%%task fit\n1")
+    farm.succeed(0)
+    assert lines("1") == []
+    lines("%config TaskMagics.notify = True")
+    assert lines("1") == [], "it is no news any more"
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+def test_a_line_that_cannot_be_made_harms_no_cell(lines: Any, farm: Any, shell: Any) -> None:
+    lines("%%task fit\n1")
+    farm.fail(0, ValueError("no data"))
+    farm.futures[0]._decode()
+    farm.futures[0]._value.error = Unprintable()
+    assert lines("x = 5") == []
+    assert shell.ns["x"] == 5

@@ -84,7 +84,10 @@ MAGICS = [
     ("%task debug 1-2", "%task debug: one task at a time"),
     ("%task debug 999", "there is no task 999; `%task status --all` lists the newest"),
     ("%task retry", "%task retry: needs TASKS; see `%task help retry`"),
-    ("%%task --everywhere\n1", "%%task: this version does not have --everywhere"),
+    (
+        "%%task --everywhere --retries 2\n1",
+        "%%task: --everywhere makes no task, so --retries means nothing; it takes -i and --dry-run",
+    ),
     ("%%task --clear-before\n1", "%%task: --clear-before needs --keep; without it every cell has a fresh namespace"),
     ("%%task 'open\n1", "%%task: no closing quotation"),
 ]

@@ -1,0 +1,144 @@
+"""What every worker runs before its tasks: now, and whenever one joins.
+
+A worker is sent each broadcast once, in order, and gets no task before it has reported them all. Whatever goes wrong
+in one is noted, and the worker goes on. One that `max_deaths` workers have died in is run no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from taskfc_ext.core.effects import Step
+from taskfc_ext.core.endings import commit
+from taskfc_ext.core.farm import Answer, ClientSession, Farm, KeptBroadcast, Worker
+from taskfc_ext.protocol.client_messages import (
+    AwaitBroadcast,
+    Broadcast,
+    BroadcastReport,
+    ClearBroadcasts,
+    ErrorKind,
+    Refused,
+    Reply,
+)
+from taskfc_ext.protocol.ids import MAX_BROADCASTS
+from taskfc_ext.protocol.records import BroadcastDeath, Broadcasted, BroadcastsCleared
+from taskfc_ext.protocol.supervisor_messages import WorkerDown
+from taskfc_ext.protocol.worker_messages import Prepare, SetUp
+
+
+def on_broadcast(farm: Farm, step: Step, client: ClientSession, message: Broadcast) -> Answer | None:
+    """Accept a broadcast and send it to all workers there are."""
+    if len(farm.broadcasts) >= MAX_BROADCASTS:
+        text = f"there are {MAX_BROADCASTS:,} broadcasts, which every new worker runs; no more are taken"
+        return Refused(message.seq, ErrorKind.TOO_MUCH, text, "forget them with clear_broadcasts()")
+    record = Broadcasted(
+        number=farm.next_broadcast,
+        session=client.session,
+        seq=message.seq,
+        kind=message.code_kind,
+        label=message.label,
+        code=message.code,
+        body=message.body,
+    )
+    commit(farm, step, record)
+    step.to_client(client.session, client.answers[message.seq])
+    for worker in farm.workers.values():
+        if worker.ready:
+            _send(farm, step, worker, record.number)
+    return None
+
+
+def on_await(farm: Farm, client: ClientSession, message: AwaitBroadcast) -> Answer | None:
+    """Answer when no worker there is has the broadcast before it."""
+    if not _is_open(farm, message.number):
+        return Reply(message.seq, report(farm, message.number))
+    farm.broadcast_waits[client.session, message.seq] = message.number
+    return None
+
+
+def on_clear(farm: Farm, step: Step, client: ClientSession, message: ClearBroadcasts) -> Answer | None:
+    """Forget all broadcasts; workers that were sent one still run it."""
+    commit(farm, step, BroadcastsCleared(client.session, message.seq))
+    step.to_client(client.session, client.answers[message.seq])
+    return None
+
+
+def resume(farm: Farm, step: Step, worker: Worker, told: Mapping[int, str | None]) -> None:
+    """A worker opened a connection and has `told` which broadcasts it knows: send it the others."""
+    worker.owes = sorted(number for number, problem in told.items() if problem is None)
+    worker.set_up = {number: problem for number, problem in told.items() if problem is not None}
+    for number in farm.broadcasts:
+        if number not in told:
+            _send(farm, step, worker, number)
+    answer_waits(farm, step)
+
+
+def on_set_up(farm: Farm, step: Step, worker: Worker, message: SetUp) -> None:
+    """A worker has run a broadcast."""
+    if message.number not in worker.owes:
+        return  # its word came on a new connection already
+    worker.owes.remove(message.number)
+    worker.set_up[message.number] = message.problem
+    answer_waits(farm, step)
+
+
+def on_worker_down(farm: Farm, step: Step, worker: Worker, message: WorkerDown) -> None:
+    """A worker has ended. If no task is to blame, the broadcast is that it was in."""
+    if worker.owes and not message.running and not message.planned and worker.owes[0] in farm.broadcasts:
+        commit(farm, step, BroadcastDeath(worker.owes[0]))
+    answer_waits(farm, step)
+
+
+def report(farm: Farm, number: int) -> BroadcastReport:
+    """Return how a broadcast went on the workers there are."""
+    said = {worker.worker: worker.set_up[number] for worker in farm.workers.values() if number in worker.set_up}
+    failed = {worker: problem for worker, problem in said.items() if problem}
+    kept = farm.broadcasts.get(number)
+    skipped = _skipped(kept) if kept is not None and _is_skipped(farm, kept) else ""
+    return BroadcastReport(len(said) - len(failed), failed, skipped)
+
+
+def problem_of(farm: Farm, worker: Worker) -> str:
+    """Return what went wrong last in the broadcasts of a worker; those that it was spared are among them."""
+    for number, problem in reversed(worker.set_up.items()):
+        if problem:
+            return f"broadcast {number}: {problem}"
+    spared = [kept for kept in farm.broadcasts.values() if _is_skipped(farm, kept)]
+    return f"broadcast {spared[-1].record.number}: {_skipped(spared[-1])}" if spared else ""
+
+
+def answer_waits(farm: Farm, step: Step) -> None:
+    """Answer those who wait for broadcasts that nobody has before them any more."""
+    for (session, seq), number in list(farm.broadcast_waits.items()):
+        if not _is_open(farm, number):
+            del farm.broadcast_waits[session, seq]
+            answer = Reply(seq, report(farm, number))
+            farm.session(session).remember(answer)
+            step.to_client(session, answer)
+
+
+def _send(farm: Farm, step: Step, worker: Worker, number: int) -> None:
+    kept = farm.broadcasts[number]
+    if _is_skipped(farm, kept):
+        return
+    record = kept.record
+    worker.owes.append(number)
+    step.to_worker(worker.worker, Prepare(number=number, kind=record.kind, code=record.code, body=record.body))
+
+
+def _is_skipped(farm: Farm, kept: KeptBroadcast) -> bool:
+    return kept.deaths >= farm.max_deaths
+
+
+def _skipped(kept: KeptBroadcast) -> str:
+    return f"{kept.deaths} workers died in it ({kept.record.label}), so it is run no more"
+
+
+def _is_open(farm: Farm, number: int) -> bool:
+    """Whether a worker has the broadcast before it; where it has killed some, their replacements count as well."""
+    if any(number in worker.owes for worker in farm.workers.values()):
+        return True
+    kept = farm.broadcasts.get(number)
+    if kept is None or not kept.deaths or _is_skipped(farm, kept):
+        return False
+    return sum(number in worker.set_up for worker in farm.workers.values()) < farm.n_workers

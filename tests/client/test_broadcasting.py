@@ -1,0 +1,127 @@
+"""Broadcasts, as both clients ask for them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from taskfc_ext.client.aio import FCTaskClient
+from taskfc_ext.client.blocking import BlockingTaskClient
+from taskfc_ext.client.remote import RemoteController
+from taskfc_ext.errors import BroadcastFailed, UnpicklableArgument
+from taskfc_ext.protocol.client_messages import (
+    AwaitBroadcast,
+    Broadcast,
+    BroadcastReport,
+    ClearBroadcasts,
+    Reply,
+    Submit,
+    Unwait,
+)
+from taskfc_ext.protocol.spec import Kind
+from taskfc_ext.serialize import load_call, load_function, load_names
+from taskfc_ext.testing import FakeFarm
+
+
+def warm_up() -> str:
+    return "warm"
+
+
+def answer_with(farm: FakeFarm, report: BroadcastReport | None) -> None:
+    """Let the controller accept broadcasts as number 4, and tell that they went so; `None`: never."""
+
+    def rule(message: Any) -> list[Reply] | None:
+        match message:
+            case Broadcast():
+                return [Reply(message.seq, 4)]
+            case AwaitBroadcast():
+                return [] if report is None else [Reply(message.seq, report)]
+            case ClearBroadcasts():
+                return [Reply(message.seq, 3)]
+            case Unwait():
+                return [Reply(message.seq)]
+        return None
+
+    farm.controller.rule = rule
+
+
+def sent(farm: FakeFarm) -> Broadcast:
+    (message,) = farm.controller.wait_for(Broadcast)
+    assert isinstance(message, Broadcast)
+    return message
+
+
+def test_code_goes_with_its_names_behind_what_was_submitted_before(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    answer_with(farm, BroadcastReport(2))
+    client.submit(warm_up)
+    assert client.broadcast("\nimport math\nx = y", {"y": 3}) == 2
+    message = sent(farm)
+    assert (message.code_kind, message.label, message.code) == (Kind.STRING, "import math", b"\nimport math\nx = y")
+    assert isinstance(message.body, bytes)
+    assert load_names(message.body) == ({"y": 3}, ())
+    kinds = [type(m) for m in farm.controller.received if isinstance(m, Submit | Broadcast)]
+    assert kinds == [Submit, Broadcast]
+
+
+def test_a_function_goes_as_one(farm: FakeFarm, remote: RemoteController) -> None:
+    answer_with(farm, BroadcastReport(1))
+    assert asyncio.run(FCTaskClient(remote).broadcast(warm_up)) == 1
+    message = sent(farm)
+    assert isinstance(message.code, bytes)
+    assert isinstance(message.body, bytes)
+    assert (message.code_kind, message.label) == (Kind.FUNCTION, "warm_up")
+    assert load_function(message.code)() == "warm"
+    assert load_call(message.body) == ((), {})
+
+
+def test_what_went_wrong_names_worker_and_exception(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    answer_with(farm, BroadcastReport(1, {7: "ValueError: no data"}))
+    with pytest.raises(BroadcastFailed) as caught:
+        client.broadcast(warm_up)
+    assert str(caught.value) == "broadcast 4 failed on 1 of 2 workers: worker 7: ValueError: no data"
+    assert (caught.value.number, caught.value.workers) == (4, {7: "ValueError: no data"})
+
+
+def test_one_that_kills_is_told(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    answer_with(farm, BroadcastReport(0, {}, "3 workers died in it (die), so it is run no more"))
+    with pytest.raises(BroadcastFailed, match=r"^broadcast 4: 3 workers died in it"):
+        client.broadcast(warm_up)
+
+
+def test_a_wait_that_takes_too_long_is_given_up_and_the_broadcast_is_not(
+    farm: FakeFarm, client: BlockingTaskClient
+) -> None:
+    answer_with(farm, None)
+    with pytest.raises(TimeoutError, match=r"broadcast 4 has not run on all workers after 0.01 s"):
+        client.broadcast(warm_up, timeout=0.01)
+    (asked,) = farm.controller.wait_for(AwaitBroadcast)
+    (unwait,) = farm.controller.wait_for(Unwait)
+    assert isinstance(asked, AwaitBroadcast)
+    assert isinstance(unwait, Unwait)
+    assert unwait.barrier == asked.seq
+
+
+def test_without_patience_it_is_only_accepted(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    answer_with(farm, None)
+    assert client.broadcast(warm_up, timeout=0) == 0
+    assert not [message for message in farm.controller.received if isinstance(message, AwaitBroadcast)]
+
+
+def test_they_can_be_forgotten(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    answer_with(farm, None)
+    assert client.clear_broadcasts() == 3
+
+
+@pytest.mark.parametrize(
+    ("what", "names", "error", "text"),
+    [(3, None, TypeError, "source text or a function"), (warm_up, {"x": 1}, TypeError, "names are for code"),
+     ("x", {"x": (i for i in ())}, UnpicklableArgument, "`x`")],
+)  # fmt: skip
+def test_what_cannot_be_is_told_before_anything_is_sent(
+    farm: FakeFarm, client: BlockingTaskClient, what: Any, names: Any, error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error, match=text):
+        client.broadcast(what, names)
+    assert not [message for message in farm.controller.received if isinstance(message, Broadcast)]

@@ -1,0 +1,61 @@
+"""`%%task --everywhere`: a cell for every worker, with the names that it uses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from taskfc_ext.errors import BroadcastFailed
+from taskfc_ext.ipython.arguments import parse_cell_line
+from taskfc_ext.ipython.requests import Submission
+
+
+def test_it_takes_names_and_a_dry_run() -> None:
+    assert parse_cell_line("--everywhere -i a,b --dry-run") == Submission(
+        everywhere=True, ship=("a", "b"), dry_run=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("n", "said"),
+    [(2, "ran on 2 workers; workers that join later run it too\n"),
+     (1, "ran on 1 worker; workers that join later run it too\n"),
+     (0, "there is no worker yet; workers that join later run it too\n")],
+)  # fmt: skip
+def test_the_cell_goes_to_every_worker_with_its_names(
+    shell: Any, farm: Any, capsys: pytest.CaptureFixture[str], n: int, said: str
+) -> None:
+    farm.n_workers = n
+    shell.ns["data"] = [1, 2]
+    capsys.readouterr()
+    assert shell.run("%%task --everywhere\nimport math\ntotal = sum(data)") is None
+    assert capsys.readouterr().out == said
+    assert ("broadcast", "import math\ntotal = sum(data)\n", {"data": [1, 2]}) in [
+        (what, source.rstrip("\n") + "\n", names) for what, source, names in (a for a in farm.asked if len(a) == 3)
+    ]
+    assert farm.submitted == []
+
+
+def test_a_dry_run_shows_the_names_and_starts_nothing(shell: Any, farm: Any) -> None:
+    shell.ns["data"] = [1, 2]
+    shell.run("%%task --everywhere --dry-run\ntotal = sum(data)")
+    assert "data" in shell.texts()[-1]
+    assert (farm.runs, farm.asked) == (False, [])
+
+
+def test_a_future_is_no_name_for_it(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    shell.run("%%task fit\n1")
+    capsys.readouterr()
+    shell.run("%%task --everywhere\nx = fit")
+    hint = "which --everywhere cannot send; bind its result() first"
+    assert capsys.readouterr().err == f"UsageError: 'fit' holds a task's future, {hint}\n"
+    assert not [asked for asked in farm.asked if asked[0] == "broadcast"]
+
+
+def test_a_failure_is_one_line(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "broadcast 1 failed on 1 of 2 workers: worker 1: ValueError: no data"
+    farm.broadcast_error = BroadcastFailed(text, number=1)
+    capsys.readouterr()
+    shell.ip.run_cell("%%task --everywhere\nx = 1")
+    assert capsys.readouterr().out.strip() == f"BroadcastFailed: {text}"

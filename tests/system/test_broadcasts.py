@@ -1,0 +1,74 @@
+"""Broadcasts on a real farm: those who join, those who die, and a farm that is started again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from taskfc_ext import BroadcastFailed, StringTask, start
+from taskfc_ext.client.start import restart
+
+from .conftest import DEADLINE, AsyncFace, BlockingFace, kill, until
+
+
+def remember() -> None:
+    os.environ["TASKFC_TEST_BROADCAST"] = "here"
+
+
+def boom() -> None:
+    raise ValueError("no data")
+
+
+def die() -> None:
+    os._exit(3)
+
+
+def n_idle(client: object, n: int) -> bool:
+    return sum(worker.state == "idle" for worker in client.workers()) == n  # type: ignore[attr-defined]
+
+
+def test_both_clients_set_up_every_worker(face: BlockingFace | AsyncFace) -> None:
+    assert face.broadcast("base = offset + 2", {"offset": 5}) == 2
+    task = StringTask("found = base", pull="found", clear_before=True, clear_after=True)
+    assert face.run(task, block=True).ns.found == 7
+    with pytest.raises(BroadcastFailed, match=r"failed on 2 of 2 workers: worker \d+: ValueError: no data") as caught:
+        face.broadcast(boom)
+    assert all("ValueError: no data" in worker.problem for worker in face.workers())
+    assert set(caught.value.workers) == {worker.worker for worker in face.workers()}
+    assert face.clear_broadcasts() == 2
+
+
+def test_whoever_joins_runs_it_too(home: Path) -> None:
+    with start(1, name="joins") as farm:
+        client = farm.client()
+        client.broadcast(remember)
+        kill(farm.worker_pids[0])
+        assert client.submit(os.getenv, "TASKFC_TEST_BROADCAST").result(DEADLINE) == "here"
+        client.scale(2)
+        until(lambda: n_idle(client, 2), "the second worker is there")
+        assert client.broadcast("x = 1") == 2
+        client.close()
+        restart("joins")
+        with farm.client() as again:
+            task = StringTask("import os\nfound = os.environ['TASKFC_TEST_BROADCAST'], x", pull="found")
+            assert again.run(task, block=True).ns.found == ("here", 1)
+
+
+def test_one_that_kills_its_workers_ends_after_three_deaths(home: Path) -> None:
+    with start(1, name="kills") as farm, farm.client() as client:
+        with pytest.raises(BroadcastFailed, match="3 workers died in it"):
+            client.broadcast(die)
+        assert client.submit(os.getpid).result(DEADLINE) in farm.worker_pids
+        (worker,) = client.workers()
+        assert worker.problem == "broadcast 1: 3 workers died in it (die), so it is run no more"
+
+
+def test_one_that_hangs_is_seen_and_the_farm_can_be_stopped(home: Path) -> None:
+    with start(1, name="hangs") as farm, farm.client() as client:
+        with pytest.raises(TimeoutError, match="it will"):
+            client.broadcast("import threading\nthreading.Event().wait()", timeout=0.1)
+        (worker,) = client.workers()
+        assert worker.state == "setting up"
+        farm.stop()

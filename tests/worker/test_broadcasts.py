@@ -1,0 +1,140 @@
+"""Broadcasts on a worker: between attempts, reported, and there again after the namespace was cleared."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+from taskfc_ext.protocol.spec import Kind
+from taskfc_ext.protocol.worker_messages import Finished, Prepare, Ready, Returned, SetUp
+from taskfc_ext.serialize import dump_call, dump_function, dump_names
+
+RAN: list[str] = []
+
+
+def note() -> None:
+    import tests.worker.test_broadcasts as here
+
+    here.RAN.append("note")
+
+
+async def note_later() -> None:
+    note()
+
+
+def boom() -> None:
+    raise ValueError("no data")
+
+
+class Fights(BaseException):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+def fight() -> None:
+    raise Fights
+
+
+def leave() -> None:
+    raise SystemExit(3)
+
+
+def broadcast(bench: Any, number: int, what: Any, **names: object) -> None:
+    if callable(what):
+        kind, code, body = Kind.FUNCTION, dump_function(what)[1], dump_call((), {}, what="f")
+    else:
+        kind, code, body = Kind.STRING, what.encode(), dump_names(names, (), what="the broadcast")
+    bench.connection.inbox.append(Prepare(number=number, kind=kind, code=code, body=body))
+
+
+def reports(bench: Any) -> list[SetUp]:
+    bench.turn()
+    return [message for message in bench.take_sent() if isinstance(message, SetUp)]
+
+
+@pytest.mark.parametrize("function", [note, note_later])
+def test_a_function_is_called_once(bench: Any, function: Any) -> None:
+    RAN.clear()
+    broadcast(bench, 1, function)
+    assert reports(bench) == [SetUp(1)]
+    assert RAN == ["note"]
+
+
+@pytest.mark.parametrize(
+    ("what", "problem"),
+    [(boom, "ValueError: no data"), (leave, "SystemExit: 3"), ("1 / 0", "ZeroDivisionError: division by zero"),
+     ("x =", "SyntaxError: invalid syntax (<broadcast 1>, line 1)")],
+)  # fmt: skip
+def test_what_goes_wrong_is_told_and_the_worker_goes_on(bench: Any, what: Any, problem: str) -> None:
+    broadcast(bench, 1, what)
+    assert reports(bench) == [SetUp(1, problem)]
+    bench.call(os.getpid)
+    assert bench.result() == os.getpid()
+
+
+def test_an_exception_that_cannot_be_described_is_told_all_the_same(bench: Any) -> None:
+    broadcast(bench, 1, fight)
+    (report,) = reports(bench)
+    assert report.problem
+
+
+def test_what_code_defines_is_there_for_string_tasks_and_cells_that_keep(bench: Any) -> None:
+    broadcast(bench, 1, "import math\ntwice = 2 * base", base=21)
+    bench.source(Kind.STRING, "y = twice + base", {}, ["y"])
+    assert bench.result().ns == {"y": 63}
+    bench.source(Kind.CELL, "math.floor(1.5)", {}, [], keep=True)
+    assert bench.result().value == 1
+    bench.source(Kind.CELL, "twice", {}, [])
+    assert bench.failure().type_name == "NameError", "a fresh namespace is fresh"
+
+
+@pytest.mark.parametrize("when", ["clear_before", "clear_after"])
+def test_clearing_restores_what_broadcasts_made(bench: Any, when: str) -> None:
+    bench.source(Kind.STRING, "of_a_task = base = 0", {}, [])
+    broadcast(bench, 1, "base = 7\nextra = 1\nfirst = 0", pushed=3)
+    broadcast(bench, 2, "del extra\nfirst = 2")
+    bench.source(Kind.STRING, "base = of_a_task = 1", {}, [], **{when: True})
+    if when == "clear_before":
+        bench.source(Kind.STRING, "pass", {}, [], clear_before=True)
+    bench.source(Kind.STRING, "found = [n for n in ('of_a_task', 'extra') if n in globals()], base, first, pushed", {},
+                 ["found"])  # fmt: skip
+    assert bench.finished()[-1][1].ns == {"found": ([], 7, 2, 3)}
+
+
+def test_it_runs_between_the_attempts_that_came_before_and_after_it(bench: Any) -> None:
+    bench.source(Kind.STRING, "x = 1", {}, ["x"])
+    broadcast(bench, 1, "x = 2")
+    bench.source(Kind.STRING, "y = x", {}, ["y"])
+    bench.turn()
+    sent = [message for message in bench.sent if isinstance(message, Finished | SetUp)]
+    assert [type(message) for message in sent] == [Finished, SetUp, Finished], "what had ended is told before it"
+
+
+def test_it_stays_when_what_waits_is_given_back(bench: Any) -> None:
+    bench.source(Kind.STRING, "loop.speak_for(loop.lease, wants_output=False)", {"loop": None}, [])
+    run = bench.connection.inbox.pop()
+    bench.connection.inbox.append(run)
+    broadcast(bench, 1, "x = 2")
+    (last,) = bench.call(os.getpid)
+    with bench.link.lock:
+        bench.loop._exchange()
+        bench.loop._give_back()
+    assert Returned((1, last)) in bench.sent
+    assert reports(bench) == [SetUp(1)]
+
+
+def test_a_new_controller_hears_what_has_run_and_what_has_not(bench: Any) -> None:
+    broadcast(bench, 1, boom)
+    broadcast(bench, 2, "x = 1")
+    bench.turn()
+    broadcast(bench, 3, "x = 3")
+    with bench.link.lock:
+        bench.loop._exchange()
+    os.write(bench.order, b"r")
+    bench.turn()
+    opening = bench.sent[0]
+    assert isinstance(opening, Ready)
+    assert opening.broadcasts == {1: "ValueError: no data", 2: "", 3: None}
+    assert [message for message in bench.sent if isinstance(message, SetUp)] == [SetUp(3)]
