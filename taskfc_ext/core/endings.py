@@ -87,6 +87,12 @@ class Endings:
         if displays:
             self._displays[task.taskid] = displays
 
+    def fell_silent(self, task: Task) -> None:
+        """Nobody is left to report the attempt: what was heard of it while it ran is all that it printed and showed."""
+        if task.history is not None:
+            self.printed(task, task.history.output)
+            self.showed(task, task.history.displays)
+
     def settle(self) -> None:
         """Write what was collected, let it take effect, and tell everyone it concerns."""
         self._settle_own()

@@ -65,6 +65,7 @@ def on_worker_down(farm: Farm, step: Step, message: WorkerDown, now: Now) -> Non
 
 
 def _lost(farm: Farm, endings: Endings, task: Task, lease: int, message: WorkerDown) -> None:
+    endings.fell_silent(task)
     stopping = farm.stopping_leases.get(lease)
     aborting = task.history is not None and task.history.aborting
     if stopping is not None or aborting:

@@ -543,4 +543,28 @@ MUTANTS = (
         " and not w.busy)",
         "a task overtakes a broadcast",
     ),
+    Mutant(
+        "attempts.py",
+        "    if message.kept > len(past.displays):\n        return",
+        "    if message.kept > len(past.displays):\n        pass",
+        "a task shows what follows on something that was never heard",
+    ),
+    Mutant(
+        "replay.py",
+        "            task.history.displays = ()\n",
+        "",
+        "an attempt shows what the one before has shown",
+    ),
+    Mutant(
+        "requests.py",
+        '"outputs": None if version == known else displays}',
+        '"outputs": displays}',
+        "what a client has already is sent again",
+    ),
+    Mutant(
+        "workers.py",
+        "    endings.fell_silent(task)\n",
+        "",
+        "the last words of a lost attempt are lost with it",
+    ),
 )

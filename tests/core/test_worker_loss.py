@@ -7,12 +7,12 @@ import pytest
 from taskfc_ext.core.effects import Effects, SupervisorSend, WorkerSend
 from taskfc_ext.core.task_state import State
 from taskfc_ext.errors import ProtocolError
-from taskfc_ext.protocol.client_messages import Scale, Submit
+from taskfc_ext.protocol.client_messages import Ended, Scale, Submit
 from taskfc_ext.protocol.payloads import Outcome, Reason, decode_failure
 from taskfc_ext.protocol.records import Leased, Requeued, Why
 from taskfc_ext.protocol.spec import OnLost
 from taskfc_ext.protocol.supervisor_messages import Noted, SetWorkers, WorkerDown
-from taskfc_ext.protocol.worker_messages import Committed, Finished, Output, Returned, Run, Started
+from taskfc_ext.protocol.worker_messages import Committed, Displayed, Finished, Output, Returned, Run, Started
 from tests.core.conversation import BOB, Conversation, given, messages_to, spec, to_supervisor
 
 
@@ -78,6 +78,16 @@ def test_the_third_death_poisons():
     (ended,) = talk.die(2).records
     assert (ended.reasons, ended.attempts) == (("poisoned",), (3,))
     assert "3 workers" in decode_failure(ended.values[0]).message
+
+
+def test_what_was_heard_of_a_lost_attempt_is_kept():
+    talk = Conversation(workers=1)
+    talk.submit(1, on_lost=OnLost.FAIL)
+    talk.start(0)
+    talk.worker(0, Output(1, ("last ", "words")))
+    talk.worker(0, Displayed(1, 1, 0, (b"figure",)))
+    (ended,) = [record for record in talk.die(0).records if isinstance(record, Ended)]
+    assert (ended.outputs, ended.displays) == ({0: ("last ", "words")}, {0: (b"figure",)})
 
 
 def test_deaths_and_retries_are_counted_apart():
