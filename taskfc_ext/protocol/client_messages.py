@@ -56,7 +56,7 @@ class Hello(Message, frozen=True):
 
 
 class Define(Message, frozen=True):
-    """Code under its digest, before the first message that names it. Has no answer."""
+    """Code, or a context, under its digest, before the first message that names it. Has no answer."""
 
     digest: Digest
     body: Payload

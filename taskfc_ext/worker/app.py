@@ -61,6 +61,7 @@ def main() -> None:
     capture.install()
     forking.prepare(guard.disarm, capture.let_go)
     executor = Executor(worker.properties, guard)
+    executor.modules.install()
     loop = Loop(link, page, guard, executor, capture, LifePipe(life_fd), worker.properties)
     progress.begin_in_worker(lambda: loop.lease)
     courier = Courier(loop, _preload)
