@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
@@ -33,6 +33,7 @@ class UserModules(MetaPathFinder):
     def __init__(self) -> None:
         self.folder = ""
         self._imported: dict[str, tuple[str, _Stamp]] = {}
+        self._namespaces: set[str] = set()
 
     def install(self) -> None:
         """Look for modules right before, and in the same places as, Python's own search of `sys.path`."""
@@ -43,9 +44,13 @@ class UserModules(MetaPathFinder):
     ) -> ModuleSpec | None:
         """Return what Python's own search finds; what is the user's is noted."""
         spec = PathFinder.find_spec(fullname, path, target)
-        if spec is not None and type(spec.loader) is SourceFileLoader and self._is_the_users(spec.loader.path):
+        if spec is None:
+            return None
+        if type(spec.loader) is SourceFileLoader and self._is_the_users(spec.loader.path):
             self._imported[fullname] = spec.loader.path, _stamp(spec.loader.path)  # before it is read
             spec.loader = _FreshLoader(fullname, spec.loader.path)
+        elif spec.loader is None and all(map(self._is_the_users, spec.submodule_search_locations or ("",))):
+            self._namespaces.add(fullname)
         return spec
 
     def have_changed(self) -> bool:
@@ -53,13 +58,17 @@ class UserModules(MetaPathFinder):
         return any(_stamp(path) != stamp for path, stamp in list(self._imported.values()))
 
     def drop(self) -> None:
-        """Forget all of them, as each may hold parts of each: the next import reads what is on disk."""
-        for name in list(self._imported):
+        """Forget all of them, as each may hold parts of each: the next import reads what is on disk.
+
+        A package goes with all that is in it: what stayed would look for its parent, and not find it.
+        """
+        for name in with_children({*self._imported, *self._namespaces}, list(sys.modules)):
             sys.modules.pop(name, None)
             parent, _, child = name.rpartition(".")
             if parent in sys.modules:
                 vars(sys.modules[parent]).pop(child, None)
         self._imported.clear()
+        self._namespaces.clear()
         importlib.invalidate_caches()
 
     def _is_the_users(self, file: str) -> bool:
@@ -76,6 +85,17 @@ class UserModules(MetaPathFinder):
                 break
             here = os.path.dirname(here)
         return True
+
+
+def with_children(names: Collection[str], known: Iterable[str]) -> list[str]:
+    """Return those of `known` that are in `names`, or in a package that is."""
+    return [name for name in known if any(part in names for part in _and_parents(name))]
+
+
+def _and_parents(name: str) -> Iterator[str]:
+    while name:
+        yield name
+        name = name.rpartition(".")[0]
 
 
 def _stamp(path: str) -> _Stamp:
