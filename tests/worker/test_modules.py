@@ -39,8 +39,8 @@ def test_a_namespace_package_leaves_with_its_parent_and_its_children(
     for n in (1, 22):
         write(tmp_path, f"{first}/inner/deep/leaf.py", f"N = {n}")
         write(tmp_path, f"{first}/inner/other/leaf.py", f"N = {n}")
-        assert importlib.import_module(f"{first}.inner.deep.leaf").N == n
-        assert importlib.import_module(f"{first}.inner.other.leaf").N == n
+        leaves = [importlib.import_module(f"{first}.inner.{place}.leaf") for place in ("deep", "other")]
+        assert [leaf.N for leaf in leaves] == [n, n]
         modules.drop()
         assert not [name for name in sys.modules if name.startswith(first)]
 
