@@ -1,4 +1,4 @@
-"""Where this process stands when it submits: folder, module path, and its own edits of the environment."""
+"""Where this process stands when it submits: folder, module path, its own edits of the environment, its modules."""
 
 from __future__ import annotations
 
@@ -7,21 +7,31 @@ import errno
 import os
 import platform
 import sys
+import threading
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from taskfc_ext import serialize
+from taskfc_ext.client.imports import imported_names
+from taskfc_ext.client.modules import Packs, Sources
 from taskfc_ext.drivers.environment import AT_START
+from taskfc_ext.drivers.user_folder import is_installed
 from taskfc_ext.protocol.context import Context, encode_context
 
 _NEVER = ("TASKFC_", "JPY_")  # they say which process this is, or let one into the notebook's server
 
 
 class Surroundings(NamedTuple):
-    """A context as it travels."""
+    """A context as it travels, and the user's modules."""
 
     digest: bytes
     body: bytes
+    modules: Packs = ()
+
+    @property
+    def defines(self) -> list[tuple[bytes, bytes]]:
+        """(digest, body) of all of it."""
+        return [*self.modules, (self.digest, self.body)]
 
 
 _untyped_environ: Any = os.environ
@@ -32,15 +42,32 @@ _getcwd = ctypes.PyDLL(None).getcwd
 _folder_now = ctypes.create_string_buffer(4096)
 """`os.getcwd` lets the I/O thread in, which makes each submission in a loop wait for it: 3 µs instead of 0.3."""
 
-_last: tuple[bytes, list[str], dict[bytes, bytes], Surroundings] | None = None
-_known: dict[bytes, Surroundings] = {}
+
+class _Last(NamedTuple):
+    """What was found the last time."""
+
+    cwd: bytes
+    path: list[str]
+    raw: dict[bytes, bytes]
+    sources: Sources
+    surroundings: Surroundings
 
 
-def current() -> Surroundings:
+_last: _Last | None = None
+_known: dict[tuple[bytes, tuple[bytes, ...]], Surroundings] = {}
+_places: dict[tuple[str, tuple[str, ...]], Sources] = {}
+_looking = threading.Lock()
+
+
+def current(cell: str | None = None) -> Surroundings:
     """Return the context of what is submitted now; the same object for as long as nothing has changed.
 
     Of the environment only what was changed since this package was imported travels, to the farm's store too: a
     secret that stands in the environment stays here, one that the notebook itself puts there goes along.
+
+    Args:
+        cell: the source of a cell or a string task: its imports count, and the modules are looked at for certain. For
+            functions they are looked at whenever that takes no more than a tenth of the time: after a pause always.
 
     Raises:
         FileNotFoundError: our working directory is gone.
@@ -48,16 +75,34 @@ def current() -> Surroundings:
     global _last
     cwd = _folder_now.value if _getcwd(_folder_now, len(_folder_now)) else _slow_cwd()
     last = _last
-    if last is not None and last[0] == cwd and last[1] == sys.path and last[2] == _raw:
-        return last[3]
-    path, raw = list(sys.path), dict(_raw)
-    body = encode_context(_context(os.fsdecode(cwd), path, os.environ))
-    digest = serialize.digest(body)
-    if len(_known) > 100:  # only so that an old one is found as the same object
-        _known.clear()
-    surroundings = _known.setdefault(digest, Surroundings(digest, body))
-    _last = cwd, path, raw, surroundings
-    return surroundings
+    is_same = last is not None and last.cwd == cwd and last.path == sys.path and last.raw == _raw
+    if last is not None and is_same and cell is None and not last.sources.is_due():
+        return last.surroundings
+    with _looking:
+        if last is not None and is_same:
+            here, sources = last.surroundings, last.sources
+        else:
+            here, sources = _place(os.fsdecode(cwd))
+        if cell is not None:
+            sources.want(imported_names(cell))
+        sources.look()
+        if last is not None and here is last.surroundings and sources.packs is here.modules:
+            return here
+        here = Surroundings(here.digest, here.body, sources.packs)
+        if len(_known) > 100:  # only so that an old one is found as the same object
+            _known.clear()
+        here = _known.setdefault((here.digest, tuple([digest for digest, _ in here.modules])), here)
+        _last = _Last(cwd, list(sys.path), dict(_raw), sources, here)
+        return here
+
+
+def _place(cwd: str) -> tuple[Surroundings, Sources]:
+    context = _context(cwd, list(sys.path), os.environ)
+    body = encode_context(context)
+    key = os.fsdecode(context.folder), tuple(map(os.fsdecode, context.sys_path))
+    if len(_places) > 8:
+        _places.clear()
+    return Surroundings(serialize.digest(body), body), _places.setdefault(key, Sources(*key))
 
 
 def _slow_cwd() -> bytes:
@@ -92,8 +137,12 @@ def environment_edits(before: Mapping[str, str], now: Mapping[str, str]) -> tupl
 
 
 def _folder(cwd: str) -> str:
-    """Return where the user's own modules lie: beside the script, else (a notebook) in the working directory."""
+    """Return where the user's own modules lie: beside the script, else in the working directory.
+
+    Else: in a notebook, and in a program that is installed, such as `python -m pytest`.
+    """
     file = getattr(sys.modules.get("__main__"), "__file__", None)
     if isinstance(file, str) and "get_ipython" not in vars(sys.modules["__main__"]):
-        return os.path.dirname(os.path.join(cwd, file))
+        beside = os.path.dirname(os.path.join(cwd, file))
+        return cwd if is_installed(beside) else beside
     return cwd

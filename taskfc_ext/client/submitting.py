@@ -65,8 +65,8 @@ class Submitter:
         """Return the template for calls of `function`."""
         if not callable(function):
             raise TypeError(f"{function!r} cannot be called")
-        self._look_around()
         digest, body = serialize.dump_function(function)
+        self._look_around()  # after that, as the function's code names modules
         template = self._plain.get(digest)
         if template is None:
             template = self._template(Kind.FUNCTION, digest, body, label_of(function))
@@ -93,19 +93,19 @@ class Submitter:
     def _submit_source(
         self, kind: Kind, source: str, names: Mapping[str, Any], outs: Sequence[str], *, keep: bool
     ) -> TaskFuture:
-        self._look_around()
-        code = source.encode("utf-8", "surrogatepass")
-        template = self._template(kind, serialize.digest(code), code, self._source_label(source), keep=keep)
+        code, label = source.encode("utf-8", "surrogatepass"), self._source_label(source)
         names, inputs = self._inputs(names)
         what = "the cell" if kind is Kind.CELL else "the task"
-        body = _bounded(serialize.dump_names(names, outs, what=what), template.label)
+        body = _bounded(serialize.dump_names(names, outs, what=what), label)
+        self._look_around(source)
+        template = self._template(kind, serialize.digest(code), code, label, keep=keep)
         return self._sink.submit(template.with_inputs(inputs) if inputs else template, body)
 
     # templates
 
-    def _look_around(self) -> None:
+    def _look_around(self, cell: str | None = None) -> None:
         """Note where this process stands now; what is submitted next runs there."""
-        now = context.current()
+        now = context.current(cell)
         if now is not self._context:
             self._context = now
             self._plain.clear()
@@ -186,7 +186,7 @@ def _spec(
     *,
     keep: bool = False,
 ) -> tuple[Spec, Defines]:
-    defines: Defines = [here, (digest, code)]
+    defines: Defines = [*here.defines, (digest, code)]
     depend = retry_on = None
     if options.depend is not None:
         defines.append(serialize.dump_function(options.depend))
@@ -211,6 +211,7 @@ def _spec(
         depend=depend,
         retry_on=retry_on,
         context=here.digest,
+        modules=tuple([pack for pack, _ in here.modules]),
         retry_timeouts=options.retries_timeouts,
         clear_before=options.clear_before,
         clear_after=options.clear_after,

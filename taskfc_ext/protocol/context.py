@@ -1,7 +1,8 @@
-"""`Context`: what a submission's code expects around it, as plain data that anybody can read without unpickling."""
+"""`Context` and `Module`: what a submission's code expects around it, as plain data that is read without unpickling."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -26,8 +27,25 @@ class Context(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     environ: tuple[tuple[OsText, OsText | None], ...]
 
 
+class Module(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A module of the user's own as it was when a task was submitted.
+
+    Attributes:
+        name: the full one.
+        source: what is in its file; `None` for a namespace package, which has none.
+        path: of that file.
+        locations: the folders that a package's modules are looked for in; empty for what is no package.
+    """
+
+    name: str
+    source: bytes | None = None
+    path: OsText = b""
+    locations: tuple[OsText, ...] = ()
+
+
 _encoder = Encoder()
 _decoder: Decoder[Context] = Decoder(Context)
+_modules_decoder: Decoder[tuple[Module, ...]] = Decoder(tuple[Module, ...])
 
 
 def encode_context(context: Context) -> bytes:
@@ -42,3 +60,17 @@ def decode_context(body: bytes) -> Context:
         msgspec.MsgspecError: it is none.
     """
     return _decoder.decode(body)
+
+
+def encode_modules(modules: Iterable[Module]) -> bytes:
+    """Return `modules` as a body."""
+    return _encoder.encode(tuple(modules))
+
+
+def decode_modules(body: bytes) -> tuple[Module, ...]:
+    """Return the modules in `body`.
+
+    Raises:
+        msgspec.MsgspecError: it holds something else.
+    """
+    return _modules_decoder.decode(body)

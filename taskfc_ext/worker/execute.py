@@ -52,7 +52,7 @@ class Executor:
 
     Attributes:
         modules: the user's own, which are edited between tasks.
-        looks_at_files: before the next attempt, see whether these modules are still as they are on disk.
+        looks_at_modules: before the next attempt, see whether these modules are those that it is to get.
     """
 
     def __init__(self, properties: Properties, guard: Guard) -> None:
@@ -60,7 +60,7 @@ class Executor:
         self._guard = guard
         self._surroundings = Surroundings()
         self.modules = UserModules()
-        self.looks_at_files = False
+        self.looks_at_modules = False
         self._went_elsewhere = False
         self._bodies: dict[bytes, Payload] = {}
         self._functions: dict[bytes, Callable[..., Any]] = {}
@@ -74,8 +74,8 @@ class Executor:
         """Make one attempt; raises nothing but a `TaskInterrupt`, and that only outside the user's code."""
         try:
             self._went_elsewhere |= self._surroundings.enter(spec.context, self._body)
-            if self._went_elsewhere or self.looks_at_files:
-                self._renew_modules()
+            if self._went_elsewhere or self.looks_at_modules:
+                self._renew_modules(spec.modules)
             if spec.depend is not None:
                 refusal = self._refusal(spec.depend)
                 if refusal:
@@ -101,13 +101,13 @@ class Executor:
 
     # functions
 
-    def _renew_modules(self) -> None:
-        modules, folder = self.modules, self._surroundings.folder
-        if self._went_elsewhere or modules.have_changed():
+    def _renew_modules(self, digests: tuple[bytes, ...]) -> None:
+        modules = self.modules
+        modules.serve(digests, self._surroundings.folder, self._body)
+        if self._went_elsewhere or modules.are_stale():
             modules.drop()
             self._functions.clear()  # they stand for names in these modules
-        modules.folder = folder
-        self.looks_at_files = self._went_elsewhere = False
+        self.looks_at_modules = self._went_elsewhere = False
 
     def _load(self, digest: bytes) -> Callable[..., Any]:
         function = load_function(self._body(digest))

@@ -142,9 +142,9 @@ class Loop:
     def _run(self, attempt: _Attempt) -> None:
         lease, taskid, body, run = attempt
         spec = run.spec
-        if run is not self._last_run:  # what is in one message was submitted before it came: one look at files will do
+        if run is not self._last_run:  # what is in one message came with the same modules: one look will do
             self._last_run = run
-            self._executor.looks_at_files = True
+            self._executor.looks_at_modules = True
         words = self._words
         words[_STARTED] = lease
         self._began = perf_counter()

@@ -157,3 +157,80 @@ with attach() as client:
         timeout=DEADLINE,
     )
     assert done.stdout == "True\n" * 3, done.stderr
+
+
+def run_script(folder: Path, text: str) -> str:
+    """Run `text` as a script in `folder`, with a client of the shared farm as `client`; return what it prints."""
+    before = "from pathlib import Path\nfrom taskfc_ext import attach\nclient = attach()\n"
+    (folder / "script.py").write_text(f"{before}{text}\nclient.close()\n")
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    done = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_tasks_before_and_after_an_edit_see_their_own_version(shared_farm: Controller, tmp_path: Path) -> None:
+    text = """
+file = Path("tf_versions.py")
+gate = client.submit_cell("import os, time\\nwhile not os.path.exists('gate'): time.sleep(0.01)")
+later = client.with_options(after=gate)
+def ask():
+    import tf_versions
+    return tf_versions.N
+futures = []
+for n in range(3):
+    file.write_text(f"N = {n}")
+    futures.append(later.submit_cell("import tf_versions; tf_versions.N"))
+    futures.append(later.submit(ask))
+client.flush(60)
+file.unlink()
+Path("gate").touch()
+print([future.result(60) for future in futures])
+gone = client.submit_cell("import tf_versions")
+print(type(gone.exception(60)).__name__)
+"""
+    assert run_script(tmp_path, text) == "[0, 0, 1, 1, 2, 2]\nModuleNotFoundError\n"
+
+
+def test_a_traceback_shows_the_lines_of_the_tasks_own_version(shared_farm: Controller, tmp_path: Path) -> None:
+    text = """
+file = Path("tf_lines.py")
+file.write_text("def fail():\\n    raise ValueError  # the first version\\n")
+gate = client.submit_cell("import os, time\\nwhile not os.path.exists('gate'): time.sleep(0.01)")
+future = client.with_options(after=gate).submit_cell("import tf_lines; tf_lines.fail()")
+client.flush(60)
+file.write_text("\\n\\n# another version\\n\\n")
+Path("gate").touch()
+error = future.exception(60)
+import traceback
+print("the first version" in "".join(traceback.format_exception(error)))
+"""
+    assert run_script(tmp_path, text) == "True\n"
+
+
+def test_packages_and_what_lies_beside_their_modules(shared_farm: Controller, tmp_path: Path) -> None:
+    for name, content in {
+        "tf_pack/__init__.py": "from .inner import data",
+        "tf_pack/inner/data.py": "from importlib.resources import files\n"
+        "def read():\n    return files('tf_pack').joinpath('data.txt').read_text() + open(here).read()\n"
+        "here = __file__.replace('data.py', 'more.txt')\n",
+        "tf_pack/data.txt": "da",
+        "tf_pack/inner/more.txt": "ta",
+        "tf_space/one/leaf.py": "N = 1",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    text = """
+for n in (1, 2):
+    Path("tf_space/one/leaf.py").write_text(f"N = {n}")
+    cell = "import tf_pack, tf_space.one.leaf as leaf\\n(tf_pack.data.read(), leaf.N)"
+    print(client.submit_cell(cell).result(60))
+"""
+    assert run_script(tmp_path, text) == "('data', 1)\n('data', 2)\n"
