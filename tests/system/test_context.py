@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from taskfc_ext import start
+from taskfc_ext import VersionMismatch, restart, start
 from taskfc_ext.client.start import Controller
 from taskfc_ext.errors import ControllerLost
 
@@ -50,6 +50,51 @@ with attach() as client:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=DEADLINE, check=True)
     assert done.stdout == "False\n"
+
+
+def venv(folder: Path) -> Path:
+    """Make an environment in which all is installed that is here; return its interpreter."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True, timeout=DEADLINE)
+    (site,) = folder.glob("lib/python*/site-packages")
+    (site / "here.pth").write_text("\n".join(entry for entry in sys.path if entry))
+    return folder / "bin" / "python"
+
+
+def test_an_interpreter_of_another_environment_is_refused(shared_farm: Controller, tmp_path: Path) -> None:
+    text = """
+from taskfc_ext import attach, VersionMismatch
+with attach() as client:
+    print(client.queue_status()["failed"] >= 0)
+    for attempt in range(2):
+        try:
+            client.submit(abs, -1).result(60)
+        except VersionMismatch as error:
+            print(error)
+"""
+    python = venv(tmp_path / "env")
+    done = subprocess.run([python, "-c", text], capture_output=True, text=True, timeout=DEADLINE)
+    looked, *refusals = done.stdout.splitlines()
+    assert looked == "True", done.stderr
+    assert sum(str(python) in line and sys.executable in line for line in refusals) == 2, done.stdout
+    link = tmp_path / "link"
+    link.symlink_to(sys.prefix)  # another name of the same
+    python = link / "bin" / os.path.basename(sys.executable)
+    if sys.prefix != sys.base_prefix:
+        done = subprocess.run([python, "-c", text], capture_output=True, text=True, timeout=DEADLINE)
+        assert done.stdout == "True\n", done.stderr
+
+
+def test_a_farm_comes_back_in_its_own_interpreter(home: Path, tmp_path: Path) -> None:
+    python = venv(tmp_path / "env")
+    text = "from taskfc_ext import start; print(start(1).supervisor_pid)"
+    done = subprocess.run([python, "-c", text], capture_output=True, text=True, timeout=DEADLINE)
+    kill(int(done.stdout))
+    farm = restart()
+    try:
+        with farm.client() as client, pytest.raises(VersionMismatch, match=str(python)):
+            client.submit(abs, -1).result(DEADLINE)
+    finally:
+        farm.stop()
 
 
 def test_two_clients_in_two_folders(shared_farm: Controller, tmp_path: Path) -> None:
