@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from taskfc_ext.drivers.user_folder import Stamp, UserFolder, stamp_of
@@ -20,6 +20,8 @@ from taskfc_ext.serialize import remember_source
 
 _MAX_KNOWN = 200
 """Bodies whose modules are kept decoded."""
+
+_Compiled = dict[str, tuple[bytes, CodeType]]
 
 _NO_STAMP: Stamp = 0, -2, 0, 0
 
@@ -49,17 +51,35 @@ class _Imported:
 
 
 class _Loader(SourceFileLoader):
-    """Makes a module from a source that it is given; all else is read from beside its file, as ever."""
+    """Makes a module from a source that it is given; all else is read from beside its file, as ever.
 
-    def __init__(self, fullname: str, path: str, source: bytes) -> None:
+    Args:
+        fullname: the module's.
+        path: its file.
+        source: what was in it.
+        compiled: (source, code) by path, of all that was ever made: a module that is dropped because another one was
+            edited is not compiled again.
+    """
+
+    def __init__(self, fullname: str, path: str, source: bytes, compiled: _Compiled) -> None:
         super().__init__(fullname, path)
         self._source = source
+        self._compiled = compiled
 
     def get_data(self, path: Any) -> bytes:
         return self._source if path == self.path else super().get_data(path)
 
     def path_stats(self, path: Any) -> Any:
         raise OSError("no cached bytecode: that counts in seconds, and may be of another version")
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        known = self._compiled.get(self.path)
+        if known is not None and known[0] == self._source:
+            return known[1]
+        code = super().get_code(fullname)
+        if code is not None:
+            self._compiled[self.path] = self._source, code
+        return code
 
     def exec_module(self, module: ModuleType) -> None:
         with suppress(ImportError):  # it cannot be decoded, as the next line says better
@@ -79,6 +99,7 @@ class UserModules(MetaPathFinder):
         self._decoded: dict[bytes, tuple[Module, ...]] = {}
         self._imported: dict[str, _Imported] = {}
         self._namespaces: set[str] = set()
+        self._compiled: _Compiled = {}
 
     def install(self) -> None:
         """Look for modules right before Python's own search of `sys.path`."""
@@ -113,7 +134,7 @@ class UserModules(MetaPathFinder):
             stamp = stamp_of(file)  # before it is read
             source = spec.loader.get_data(file)
             self._imported[fullname] = _Imported(file, source, stamp)
-            spec.loader = _Loader(fullname, file, source)
+            spec.loader = _Loader(fullname, file, source, self._compiled)
         elif spec.loader is None and self._are_ours(spec.submodule_search_locations or ()):
             self._namespaces.add(fullname)
         return spec
@@ -125,7 +146,7 @@ class UserModules(MetaPathFinder):
             spec = ModuleSpec(sent.name, None, is_package=True)
         else:
             self._imported[sent.name] = _Imported(path, sent.source)
-            loader = _Loader(sent.name, path, sent.source)
+            loader = _Loader(sent.name, path, sent.source, self._compiled)
             spec = ModuleSpec(sent.name, loader, origin=path, is_package=bool(sent.locations))
             spec.has_location = True
         if spec.submodule_search_locations is not None:

@@ -119,6 +119,18 @@ def test_the_same_source_is_the_same_module(submissions: Submissions, tmp_path: 
     assert importlib.import_module("tf_a").N == 3
 
 
+def test_only_what_was_edited_is_compiled_anew(submissions: Submissions) -> None:
+    same = submissions.pack(submissions.module("tf_same", "def f(): pass"))
+    codes = []
+    for n in (1, 2):
+        submissions.enter(same, submissions.pack(submissions.module("tf_a", f"import tf_same\ndef f(): return {n}")))
+        found = importlib.import_module("tf_a")
+        assert found.f() == n
+        codes.append((found, found.tf_same, found.tf_same.f.__code__))
+    assert codes[0][:2] != codes[1][:2]  # what holds parts of an old module is new
+    assert codes[0][2] is codes[1][2]
+
+
 def test_what_was_read_from_disk_is_dropped_for_what_is_sent(submissions: Submissions, tmp_path: Path) -> None:
     write(tmp_path, "tf_a.py", "N = 1")
     submissions.enter()
