@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+import taskfc_ext.drivers.environment  # noqa: F401  as it is now, before the user's code changes it
 from taskfc_ext.version import __version__
 
 if TYPE_CHECKING:

@@ -24,6 +24,7 @@ from taskfc_ext.client.farm import Condition, Farm
 from taskfc_ext.client.link import Link
 from taskfc_ext.client.requests import Call
 from taskfc_ext.client.state import ClientState
+from taskfc_ext.drivers.environment import EXECUTABLE, PREFIX
 from taskfc_ext.errors import ControllerStopped, ControllerUnavailable, FarmError, ProtocolError
 from taskfc_ext.protocol.client_messages import (
     ControllerMessage,
@@ -289,6 +290,8 @@ def hello(session: str, *, version: str, label: str = "", owner: str = "") -> He
         session=session,
         label=label,
         owner=owner,
+        executable=EXECUTABLE,
+        prefix=PREFIX,
     )
 
 

@@ -6,6 +6,7 @@ import os
 import selectors
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -105,14 +106,16 @@ def launch(paths: FarmPaths, options: FarmOptions | None) -> bool:
 
 
 def _spawn(paths: FarmPaths, options: FarmOptions | None) -> subprocess.Popen[bytes]:
+    stored = _stored(paths) if options is None else options
+    n_workers = stored.n_workers if stored is not None else 1  # the supervisor will say what is wrong with them
     log = os.open(paths.supervisor_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         process = subprocess.Popen(
-            python_command("supervisor", paths.name),
+            python_command("supervisor", paths.name, python=_interpreter(stored)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            env={**environment_outside_farms(), **thread_pool_environment(_n_workers(paths, options))},
+            env={**environment_outside_farms(), **thread_pool_environment(n_workers)},
             start_new_session=True,  # so that an interrupt or a hang-up of the terminal never reaches it
         )
     finally:
@@ -150,13 +153,19 @@ def _let_end(process: subprocess.Popen[bytes]) -> None:
         pass  # the next start will say that it is still there
 
 
-def _n_workers(paths: FarmPaths, options: FarmOptions | None) -> int:
-    if options is None:
-        try:
-            options = msgspec.json.decode(paths.options.read_bytes(), type=FarmOptions)
-        except (OSError, msgspec.DecodeError):
-            return 1  # the supervisor will say what is wrong with them
-    return options.n_workers
+def _interpreter(options: FarmOptions | None) -> str:
+    """Return the farm's own interpreter, whoever brings it back; ours if that is of the same environment, or gone."""
+    if options is None or not os.access(options.python, os.X_OK):
+        return sys.executable
+    theirs, ours = (os.path.realpath(os.path.dirname(python)) for python in (options.python, sys.executable))
+    return options.python if theirs != ours else sys.executable
+
+
+def _stored(paths: FarmPaths) -> FarmOptions | None:
+    try:
+        return msgspec.json.decode(paths.options.read_bytes(), type=FarmOptions)
+    except (OSError, msgspec.DecodeError):
+        return None
 
 
 def _left_behind(paths: FarmPaths) -> bool:

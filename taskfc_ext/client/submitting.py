@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from taskfc_ext import serialize
+from taskfc_ext.client import context
 from taskfc_ext.client.future import TaskFuture
 from taskfc_ext.client.options import Options, Task
 from taskfc_ext.client.template import Owner, Template
@@ -47,6 +48,7 @@ class Submitter:
         self._sink = sink
         self._templates: dict[tuple[Spec, str | None], Template] = {}
         self._plain: dict[bytes, Template] = {}  # by digest, where the options name no other code
+        self._context: context.Surroundings | None = None
         self._is_plain = options.recovery_task is None and options.depend is None
         self._after = tuple([self._parent(task) for task in options.after])
 
@@ -64,6 +66,7 @@ class Submitter:
         if not callable(function):
             raise TypeError(f"{function!r} cannot be called")
         digest, body = serialize.dump_function(function)
+        self._look_around()  # after that, as the function's code names modules
         template = self._plain.get(digest)
         if template is None:
             template = self._template(Kind.FUNCTION, digest, body, label_of(function))
@@ -90,17 +93,26 @@ class Submitter:
     def _submit_source(
         self, kind: Kind, source: str, names: Mapping[str, Any], outs: Sequence[str], *, keep: bool
     ) -> TaskFuture:
-        code = source.encode("utf-8", "surrogatepass")
-        template = self._template(kind, serialize.digest(code), code, self._source_label(source), keep=keep)
+        code, label = source.encode("utf-8", "surrogatepass"), self._source_label(source)
         names, inputs = self._inputs(names)
         what = "the cell" if kind is Kind.CELL else "the task"
-        body = _bounded(serialize.dump_names(names, outs, what=what), template.label)
+        body = _bounded(serialize.dump_names(names, outs, what=what), label)
+        self._look_around(source)
+        template = self._template(kind, serialize.digest(code), code, label, keep=keep)
         return self._sink.submit(template.with_inputs(inputs) if inputs else template, body)
 
     # templates
 
+    def _look_around(self, cell: str | None = None) -> None:
+        """Note where this process stands now; what is submitted next runs there."""
+        now = context.current(cell)
+        if now is not self._context:
+            self._context = now
+            self._plain.clear()
+
     def _template(self, kind: Kind, digest: bytes, code: bytes, label: str, *, keep: bool = False) -> Template:
-        spec, defines = _spec(kind, digest, code, label, self.options, keep=keep)
+        assert self._context is not None
+        spec, defines = _spec(kind, digest, code, label, self.options, self._context, keep=keep)
         key = spec, self.options.name
         template = self._templates.get(key)
         if template is None:
@@ -165,9 +177,16 @@ def label_of(function: Callable[..., Any]) -> str:
 
 
 def _spec(
-    kind: Kind, digest: bytes, code: bytes, label: str, options: Options, *, keep: bool = False
+    kind: Kind,
+    digest: bytes,
+    code: bytes,
+    label: str,
+    options: Options,
+    here: context.Surroundings,
+    *,
+    keep: bool = False,
 ) -> tuple[Spec, Defines]:
-    defines: Defines = [(digest, code)]
+    defines: Defines = [*here.defines, (digest, code)]
     depend = retry_on = None
     if options.depend is not None:
         defines.append(serialize.dump_function(options.depend))
@@ -178,7 +197,7 @@ def _spec(
         defines.append((retry_on, body))
     recovery = None
     if options.recovery_task is not None:
-        recovery, more = _recovery(options.recovery_task)
+        recovery, more = _recovery(options.recovery_task, here)
         defines += more
     spec = Spec(
         kind=kind,
@@ -191,6 +210,8 @@ def _spec(
         backoff=options.backoff,
         depend=depend,
         retry_on=retry_on,
+        context=here.digest,
+        modules=tuple([pack for pack, _ in here.modules]),
         retry_timeouts=options.retries_timeouts,
         clear_before=options.clear_before,
         clear_after=options.clear_after,
@@ -200,17 +221,17 @@ def _spec(
     return spec, defines
 
 
-def _recovery(task: BaseTask) -> tuple[Recovery, Defines]:
+def _recovery(task: BaseTask, here: context.Surroundings) -> tuple[Recovery, Defines]:
     if task.recovery_task is not None:
         raise ValueError("a recovery task runs once and has no recovery task of its own")
     options = Options().of_task(task)
     if isinstance(task, MapTask):
         label = label_of(task.function)
-        spec, defines = _spec(Kind.FUNCTION, *serialize.dump_function(task.function), label, options)
+        spec, defines = _spec(Kind.FUNCTION, *serialize.dump_function(task.function), label, options, here)
         body = serialize.dump_call(task.args, task.kwargs, what=label)
     elif isinstance(task, StringTask):
         code = task.expression.encode("utf-8", "surrogatepass")
-        spec, defines = _spec(Kind.STRING, serialize.digest(code), code, "recovery", options)
+        spec, defines = _spec(Kind.STRING, serialize.digest(code), code, "recovery", options, here)
         body = serialize.dump_names(task.push, task.pull, what="the recovery task")
     else:
         raise TypeError(f"recovery_task is a MapTask or a StringTask, not {task!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import IntEnum
@@ -9,6 +10,7 @@ from enum import IntEnum
 from taskfc_ext.controller.interface import TaskController
 from taskfc_ext.core.effects import Effects
 from taskfc_ext.core.events import FromClient, Now
+from taskfc_ext.drivers.environment import EXECUTABLE, PREFIX
 from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol import codec
@@ -30,6 +32,8 @@ MAX_STRIKES = 10
 
 MAX_RECOVERIES = 10
 """Recovery tasks within recovery tasks. Only the outermost ever runs; what nests without end is meant to break us."""
+
+_OWN_FARM = "start a farm of this Python under another name: start(name=...); or use the farm's Python here"
 
 MESSAGES: dict[type[said.Message], tuple[Role, str]] = {
     said.Hello: (Role.VIEWER, "remote_hello"),
@@ -68,17 +72,19 @@ class Connection:
         identity: its routing id.
         role: what it may do.
         session: `None` before its `Hello`.
+        foreign: its interpreter, if that is of another environment: it may look and steer, and not submit.
         greetings: how often it said a good one.
         strikes: frames that broke the rules.
         heard_at: monotonic time of its last sign of life.
     """
 
-    __slots__ = ("greetings", "heard_at", "identity", "role", "session", "strikes")
+    __slots__ = ("foreign", "greetings", "heard_at", "identity", "role", "session", "strikes")
 
     def __init__(self, identity: bytes, role: Role = Role.CLIENT) -> None:
         self.identity = identity
         self.role = role
         self.session: Session | None = None
+        self.foreign = ""
         self.greetings = 0
         self.strikes = 0
         self.heard_at = 0.0
@@ -138,12 +144,22 @@ class FCTaskControllerFromTaskController:
                 return Refused(0, ErrorKind.VERSION, text, "run the same taskfc_ext on both sides: `taskfc restart`")
             ours = ".".join(platform.python_version_tuple()[:2])
             if message.python != ours:
-                text = f"this client runs Python {message.python}, this farm {ours}: code does not travel between them"
-                return Refused(0, ErrorKind.VERSION, text, "start a farm of this Python under another name")
+                theirs = f" ({os.fsdecode(message.executable)})" if message.executable else ""
+                text = (
+                    f"this client runs Python {message.python}{theirs}, this farm {ours} ({os.fsdecode(EXECUTABLE)}): "
+                )
+                return Refused(0, ErrorKind.VERSION, text + "code does not travel between them", _OWN_FARM)
+            if message.prefix not in (b"", PREFIX):
+                connection.foreign = os.fsdecode(message.executable)
             connection.session = Session(message.session)
             connection.greetings += 1
         elif connection.session is None:
             return Refused(seq, ErrorKind.SAY_HELLO, "a connection begins with Hello", "say hello first")
+        elif isinstance(message, said.Submit) and connection.foreign:
+            text = (
+                f"this client runs {connection.foreign}, this farm {os.fsdecode(EXECUTABLE)}: what is installed there "
+            )
+            return Refused(seq, ErrorKind.VERSION, text + "may differ, so code does not travel between them", _OWN_FARM)
         elif isinstance(message, said.Submit):
             return self._unfit(connection, (message.spec, *_recoveries(message.spec)), message.bodies, seq)
         elif isinstance(message, said.Define):

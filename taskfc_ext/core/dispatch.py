@@ -152,8 +152,8 @@ def give(farm: Farm, step: Step, worker: Worker, tasks: list[Task]) -> None:
     first_lease = farm.next_lease
     ids = tuple([task.taskid for task in tasks])
     commit(farm, step, Leased(first_lease, ids, worker.worker))
-    for code in (spec.code, spec.depend, spec.retry_on):
-        if code is not None and code not in worker.known:
+    for code in spec.bodies:
+        if code not in worker.known:
             worker.known.add(code)
             step.to_worker(worker.worker, SendCode(code))
     run = Run(spec=spec, first_lease=first_lease, ids=ids, bodies=tuple([task.current_body for task in tasks]))

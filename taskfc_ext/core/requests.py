@@ -173,8 +173,8 @@ def _submit(farm: Farm, step: Step, client: ClientSession, message: Submit, now:
 
 
 def _missing_code(farm: Farm, spec: Spec) -> bytes | None:
-    for code in (spec.code, spec.depend, spec.retry_on):
-        if code is not None and code not in farm.codes:
+    for code in spec.bodies:
+        if code not in farm.codes:
             return code
     return _missing_code(farm, spec.recovery.spec) if spec.recovery is not None else None
 

@@ -83,18 +83,18 @@ class Page:
 # starting
 
 
-def python_command(role: str, *args: object) -> list[str]:
-    """Return the command that runs `taskfc_ext.<role>.app` with `args`, in this interpreter and from these sources.
+def python_command(role: str, *args: object, python: str = sys.executable) -> list[str]:
+    """Return the command that runs `taskfc_ext.<role>.app` with `args`; in this interpreter, from these sources.
 
     `-P` keeps the current folder off the path: a `zmq.py` beside a notebook must not become part of the farm.
     """
+    start = f"from taskfc_ext.{role}.app import main; main()"
+    if python != sys.executable:  # of another environment, in which this package is installed too
+        return [python, "-P", "-c", start, *map(str, args)]
     source = str(Path(__file__).resolve().parents[2])
     # in front only when it is not installed: site-packages before the standard library would shadow that
-    code = (
-        f"import sys; p = {source!r}; p in sys.path or sys.path.insert(0, p); "
-        f"from taskfc_ext.{role}.app import main; main()"
-    )
-    return [sys.executable, "-P", "-c", code, *map(str, args)]
+    code = f"import sys; p = {source!r}; p in sys.path or sys.path.insert(0, p); {start}"
+    return [python, "-P", "-c", code, *map(str, args)]
 
 
 def environment_outside_farms(environ: Mapping[str, str] = os.environ) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from taskfc_ext.protocol.context import OsText
 from taskfc_ext.protocol.ids import (
     MAX_BATCH,
     MAX_IDS,
@@ -45,7 +46,8 @@ class Hello(Message, frozen=True):
     """Opens every connection, also a new one of an old session.
 
     `owner` says whose tasks these are (a notebook's path, a script's name): "this notebook's tasks" means
-    the tasks of the same owner, across kernels. `label` is how the client is called in lists.
+    the tasks of the same owner, across kernels. `label` is how the client is called in lists. `executable` is the
+    client's interpreter, `prefix` the environment that this belongs to.
     """
 
     protocol: int
@@ -54,10 +56,12 @@ class Hello(Message, frozen=True):
     session: SessionField
     label: Label = ""
     owner: Annotated[str, Meta(max_length=1000)] = ""
+    executable: OsText = b""
+    prefix: OsText = b""
 
 
 class Define(Message, frozen=True):
-    """Code under its digest, before the first message that names it. Has no answer."""
+    """Code, or a context, under its digest, before the first message that names it. Has no answer."""
 
     digest: Digest
     body: Payload

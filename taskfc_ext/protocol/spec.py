@@ -10,6 +10,9 @@ from msgspec import Meta, Struct
 from taskfc_ext.protocol.ids import Digest, Label, Priority, Seconds
 from taskfc_ext.protocol.payloads import Payload
 
+MAX_PACKS = 32
+"""Bodies that the modules of one spec come in."""
+
 
 class Kind(StrEnum):
     """How a worker reads code and body."""
@@ -36,9 +39,10 @@ class Recovery(Struct, frozen=True, forbid_unknown_fields=True):
 class Spec(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """The options that a batch of tasks shares, and the code that it runs.
 
-    `code`, `depend` and `retry_on` are digests of bodies sent before in a `Define`. `timeout` and
-    `backoff` are in seconds. `retry_timeouts` says whether `retry_on` covers `TaskTimeout`, which only the
-    controller sees. A higher `priority` goes first.
+    `code`, `depend`, `retry_on`, `context` and `modules` are digests of bodies sent before in a `Define`; without a
+    `context` the code runs where the worker stands. `modules`: the user's own, in few bodies, so that an edit sends few
+    of them again and a spec stays small. `timeout` and `backoff` are in seconds. `retry_timeouts` says whether
+    `retry_on` covers `TaskTimeout`, which only the controller sees. A higher `priority` goes first.
     """
 
     kind: Kind
@@ -51,8 +55,16 @@ class Spec(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown
     backoff: Seconds = 0.0
     depend: Digest | None = None
     retry_on: Digest | None = None
+    context: Digest | None = None
+    modules: Annotated[tuple[Digest, ...], Meta(max_length=MAX_PACKS)] = ()
     retry_timeouts: bool = True
     clear_before: bool = False
     clear_after: bool = False
     keep: bool = False
     recovery: Recovery | None = None
+
+    @property
+    def bodies(self) -> tuple[bytes, ...]:
+        """The digests of all that a worker needs for an attempt; the recovery task has its own."""
+        named = self.context, self.code, self.depend, self.retry_on
+        return (*self.modules, *[digest for digest in named if digest is not None])

@@ -5,6 +5,7 @@ What `__main__` defines travels by value, everything else by reference. What can
 
 from __future__ import annotations
 
+from taskfc_ext.serialize.code_names import names_in_code
 from taskfc_ext.serialize.failures import RemoteTraceback, dump_exception, load_failure
 from taskfc_ext.serialize.functions import digest, dump_function, load_function, remember_source
 from taskfc_ext.serialize.values import (
@@ -33,5 +34,6 @@ __all__ = [
     "load_function",
     "load_names",
     "load_value",
+    "names_in_code",
     "remember_source",
 ]

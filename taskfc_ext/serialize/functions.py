@@ -12,11 +12,10 @@ from types import BuiltinFunctionType, CodeType, FunctionType
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-import cloudpickle
-
 from taskfc_ext.errors import UnpicklableArgument
 from taskfc_ext.serialize.blame import complaint, type_name_of
 from taskfc_ext.serialize.captured import Captured, capture, is_importable
+from taskfc_ext.serialize.code_names import NotingPickler
 from taskfc_ext.serialize.values import PICKLE_PROTOCOL
 
 MAX_SOURCE = 256 * 1024
@@ -100,7 +99,7 @@ def _dump_function(function: Callable[..., object]) -> bytes:
     return file.getvalue()
 
 
-class _FunctionPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+class _FunctionPickler(NotingPickler):
     """Notes the files of all code that it pickles by value."""
 
     def __init__(self, file: io.BytesIO) -> None:

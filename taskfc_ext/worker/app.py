@@ -66,6 +66,7 @@ def main() -> None:
     log_handler.setStream(cast(TextIO, LogStream(capture)))
     forking.prepare(guard.disarm, capture.let_go)
     executor = Executor(worker.properties, guard, capture.displays)
+    executor.modules.install()
     when_imported("IPython", executor.offer_shell)
     choose_backend()
     refuse_breakpoints()

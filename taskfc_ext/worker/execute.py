@@ -27,7 +27,9 @@ from taskfc_ext.worker.displays import Displays
 from taskfc_ext.worker.figures import INLINE, show_figures
 from taskfc_ext.worker.forking import leave_if_child
 from taskfc_ext.worker.interrupt import Guard, TaskInterrupt
+from taskfc_ext.worker.modules import UserModules
 from taskfc_ext.worker.property_dict import Properties
+from taskfc_ext.worker.surroundings import Surroundings
 from taskfc_ext.worker.tracebacks import user_traceback
 
 if TYPE_CHECKING:  # it imports IPython, which most workers never need
@@ -55,24 +57,34 @@ class Executor:
         properties: what `depend` functions are given.
         guard: what the attempts are run under.
         displays: takes what they show.
+
+    Attributes:
+        modules: the user's own, which are edited between tasks.
+        looks_at_modules: before the next attempt, see whether these modules are those that it is to get.
     """
 
     def __init__(self, properties: Properties, guard: Guard, displays: Displays) -> None:
         self._properties = properties
         self._guard = guard
         self._displays = displays
+        self._surroundings = Surroundings()
+        self.modules = UserModules()
+        self.looks_at_modules = False
+        self._went_elsewhere = False
         self._bodies: dict[bytes, Payload] = {}
         self._functions: dict[bytes, Callable[..., Any]] = {}
         self._cells: CellRunner | None = None
 
     def define(self, digest: bytes, body: Payload) -> None:
         """Keep code for the attempts that name it. Any thread."""
-        if digest not in self._functions:  # a restarted controller sends again what it knows nothing of
-            self._bodies[digest] = body
+        self._bodies[digest] = body
 
     def run(self, spec: Spec, taskid: int, body: Payload, inputs: Sequence[Payload]) -> Ended:
         """Make one attempt; raises nothing but a `TaskInterrupt`, and that only outside the user's code."""
         try:
+            self._went_elsewhere |= self._surroundings.enter(spec.context, self._body)
+            if self._went_elsewhere or self.looks_at_modules:
+                self._renew_modules(spec.modules)
             if spec.depend is not None:
                 refusal = self._refusal(spec.depend)
                 if refusal:
@@ -124,10 +136,17 @@ class Executor:
 
     # functions
 
+    def _renew_modules(self, digests: tuple[bytes, ...]) -> None:
+        modules = self.modules
+        modules.serve(digests, self._surroundings.folder, self._body)
+        if self._went_elsewhere or modules.are_stale():
+            modules.drop()
+            self._functions.clear()  # they stand for names in these modules
+        self.looks_at_modules = self._went_elsewhere = False
+
     def _load(self, digest: bytes) -> Callable[..., Any]:
         function = load_function(self._body(digest))
-        self._functions[digest] = function
-        self._bodies.pop(digest, None)  # it may hold megabytes that the function now holds too
+        self._functions[digest] = function  # its body stays: another context has to load it anew
         return function
 
     def _body(self, digest: bytes) -> bytes:

@@ -82,7 +82,7 @@ def test_options_become_a_spec() -> None:
     assert spec is not None
     assert (spec.kind, spec.retries, spec.timeout, spec.priority, spec.backoff) == (Kind.FUNCTION, 3, 60.0, 2, 1.0)
     assert (spec.on_lost, spec.retry_timeouts, template.name) == ("fail", True, "fit")  # TimeoutError is an OSError
-    assert [digest for digest, _ in template.defines] == [spec.code, spec.retry_on]
+    assert [digest for digest, _ in template.defines] == [*spec.modules, spec.context, spec.code, spec.retry_on]
 
 
 def test_whether_timeouts_are_retried() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import typing
 
 import pytest
@@ -18,6 +19,7 @@ from taskfc_ext.controller.endpoint import (
 from taskfc_ext.controller.interface import IFCTaskController
 from taskfc_ext.core.effects import Effects
 from taskfc_ext.core.events import FromClient, Now
+from taskfc_ext.drivers.environment import PREFIX
 from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused
@@ -158,7 +160,10 @@ def test_what_follows_hello_in_its_frame_is_heard():
             said.Hello(PROTOCOL + 1, "9.9", PYTHON, SESSION),
             (f"protocol {PROTOCOL + 1}", "9.9", f"controller {PROTOCOL}"),
         ),
-        (said.Hello(PROTOCOL, "0", "2.7", SESSION), ("Python 2.7", PYTHON)),
+        (
+            said.Hello(PROTOCOL, "0", "2.7", SESSION, executable=b"/old/python"),
+            ("Python 2.7", "/old/python", PYTHON, sys.executable),
+        ),
     ],
 )
 def test_versions_that_differ_are_refused_with_both(hello, words):
@@ -169,6 +174,24 @@ def test_versions_that_differ_are_refused_with_both(hello, words):
     assert refusal.hint
     assert desk.connection.session is None
     assert desk.heard == []
+
+
+def test_an_interpreter_of_another_environment_may_look_and_steer_and_not_submit():
+    desk = Desk(hello=False)
+    hello = said.Hello(PROTOCOL, "0", PYTHON, SESSION, executable=b"/other/bin/python", prefix=b"/other")
+    assert desk.say(hello, said.Abort(seq=1, taskid=0)) == []
+    (refusal,) = desk.say(EXAMPLES[said.Submit])
+    assert (refusal.error, refusal.seq) == (ErrorKind.VERSION, 1)
+    assert "/other/bin/python" in refusal.message
+    assert sys.executable in refusal.message
+    assert "another name" in refusal.hint
+    assert [type(message) for message in desk.heard] == [said.Hello, said.Abort]
+
+
+def test_the_same_environment_under_another_name_is_the_same():
+    desk = Desk(hello=False)
+    hello = said.Hello(PROTOCOL, "0", PYTHON, SESSION, executable=b"/link/to/python", prefix=PREFIX)
+    assert desk.say(hello, EXAMPLES[said.Submit]) == []
 
 
 @pytest.mark.parametrize(

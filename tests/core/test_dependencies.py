@@ -8,7 +8,7 @@ from taskfc_ext.core.effects import SendRun
 from taskfc_ext.protocol.client_messages import Abort, Accepted, Clear, Ended, ErrorKind, Refused, Submit
 from taskfc_ext.protocol.payloads import Outcome, Reason, decode_failure
 from taskfc_ext.protocol.spec import Recovery
-from tests.core.conversation import ALICE, BOB, Conversation, given, messages_to, orders_to, runs_to, spec
+from tests.core.conversation import ALICE, BOB, CODE, Conversation, given, messages_to, orders_to, runs_to, spec
 
 
 def test_a_dependant_waits_and_starts_after_the_end_is_written():
@@ -248,7 +248,8 @@ def test_a_task_cannot_come_after_itself():
 def test_code_that_was_not_defined_is_refused_wherever_it_is_named():
     talk = Conversation()
     missing = b"m" * 16
-    for bad in (spec(code=missing), spec(depend=missing), spec(retry_on=missing),
+    for bad in (spec(code=missing), spec(depend=missing), spec(retry_on=missing), spec(context=missing),
+                spec(modules=(CODE, missing)),
                 spec(recovery=Recovery(spec(code=missing), b""))):  # fmt: skip
         effects = talk.ask(Submit, spec=bad, bodies=(b"x",))
         assert [message.error for message in messages_to(effects)] == [ErrorKind.PROTOCOL]

@@ -7,7 +7,7 @@ import pytest
 from taskfc_ext.core.dispatch import MAX_CREDIT
 from taskfc_ext.core.effects import ClientSend, Effects, SendCode, WorkerSend
 from taskfc_ext.core.queue import ReadyQueue
-from taskfc_ext.protocol.client_messages import Accepted, Submit
+from taskfc_ext.protocol.client_messages import Accepted, Define, Submit
 from taskfc_ext.protocol.payloads import Outcome
 from taskfc_ext.protocol.records import Leased, Submitted
 from taskfc_ext.protocol.spec import Kind, OnLost
@@ -38,6 +38,19 @@ def test_code_is_sent_to_a_worker_once_and_again_on_a_new_connection():
     talk.submit(3)
     assert [type(order) for order in orders_to(talk.finish(0), 0)] == [Committed, Run]
     assert [type(order) for order in orders_to(talk.ready(0), 0)] == [SendCode, Run]
+
+
+def test_context_and_modules_are_sent_before_the_code_that_needs_them():
+    talk = Conversation(workers=1)
+    context, first, other = b"x" * 16, b"1" * 16, b"2" * 16
+    for body in (context, first, other):
+        talk.client(ALICE, Define(body, b"body"))
+    surroundings = {"context": context, "modules": (first, other)}
+    effects = talk.ask(Submit, spec=spec(**surroundings), bodies=(b"x",))
+    sent = [order.digest for order in orders_to(effects, 0) if isinstance(order, SendCode)]
+    assert sent == [first, other, context, CODE]
+    talk.submit(**surroundings)
+    assert [type(order) for order in orders_to(talk.finish(0), 0)] == [Committed, Run]
 
 
 def test_one_client_is_served_in_order():

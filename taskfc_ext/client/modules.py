@@ -1,0 +1,272 @@
+"""The user's own modules that tasks may need, as they are on disk now, in the few bodies that they travel in."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.machinery import FileFinder, ModuleSpec, PathFinder, SourceFileLoader
+from importlib.util import decode_source
+from typing import NamedTuple
+
+from taskfc_ext import serialize
+from taskfc_ext.client.imports import imported_names, with_parents
+from taskfc_ext.drivers.user_folder import Stamp, UserFolder, stamp_of
+from taskfc_ext.protocol.context import Module, encode_modules
+from taskfc_ext.protocol.spec import MAX_PACKS
+
+MAX_FILE = 2**20
+"""Bytes of one module; a larger one is data, and read from disk by the task itself."""
+
+MAX_FILES = 2_000
+MAX_TOTAL = 20 * 2**20
+"""Modules, and bytes of them; of a folder that holds more, tasks read all from disk."""
+
+PATIENCE = 10
+"""Looking at the files takes a tenth of the time at most: a few files are looked at nearly each time, many seldom."""
+
+_QUICK = 3e-6
+"""Seconds that a look at one file takes on a usual disk."""
+
+Packs = tuple[tuple[bytes, bytes], ...]
+"""(digest, body) of each."""
+
+_NAMES = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*\Z")
+
+
+class _File(NamedTuple):
+    """A file as it was read: what it holds, and the names of what that imports."""
+
+    stamp: Stamp
+    source: bytes
+    imports: frozenset[str]
+
+
+class Sources:
+    """The user's modules in one place.
+
+    Which ones: those that this process has imported, those that cells and the code that went with tasks name in an
+    import, and what these import. A name that is only made at run time (`importlib.import_module`) is found by the
+    worker, on disk.
+
+    Args:
+        folder: where the user's own modules lie.
+        path: `sys.path`, each entry absolute.
+    """
+
+    def __init__(self, folder: str, path: Sequence[str]) -> None:
+        self.packs: Packs = ()
+        self._folder = UserFolder(folder)
+        self._path = tuple(path)
+        entries = dict.fromkeys(entry.rstrip("/") for entry in path)
+        self._entries = [entry for entry in entries if self._folder.holds(os.path.join(entry, ""))]
+        self._wanted: dict[str, None] = {}
+        self._seen_modules: set[str] = set()
+        self._seen_code: set[tuple[str, ...]] = set()
+        self._n_code = -1
+        self._n_modules = -1
+        self._next_look = 0.0
+        self._look_costs = 0.0
+        self._next_search = 0.0
+        self._is_incomplete = True
+        self._files: dict[str, _File] = {}  # by path
+        self._places: dict[str, Stamp] = {}  # folders that decide which files there are
+        self._tops: set[str] = set()
+        self._buckets: dict[int, tuple[list[Module], tuple[bytes, bytes]]] = {}
+
+    def is_due(self) -> bool:
+        """Whether it is time to look again."""
+        return len(serialize.names_in_code) != self._n_code or time.perf_counter() >= self._next_look
+
+    def want(self, names: Iterable[str]) -> None:
+        """Have modules of these full names go along, if there are such."""
+        for name in names:
+            if name not in self._wanted and _NAMES.match(name):
+                self._wanted[name] = None
+                self._is_incomplete = True
+
+    def look(self) -> None:
+        """Bring `packs` up to date; the same object if nothing has changed."""
+        self._want_what_is_imported()
+        self._want_what_code_names()
+        began = time.perf_counter()
+        changed = [path for path in self._files if self._has_changed(path)]
+        if began >= self._next_search:
+            changed += [place for place, stamp in self._places.items() if stamp_of(place) != stamp]
+        looked = time.perf_counter()
+        if changed or self._is_incomplete:
+            packs = self._packed(self._found())
+            if packs != self.packs:
+                self.packs = packs
+            self._is_incomplete = False  # now, in case that this was interrupted
+            now = time.perf_counter()
+            self._next_search = now + (now - looked) * PATIENCE
+        # one look that was kept waiting by others does not mean that the next one is
+        most = max(_QUICK * (len(self._files) + len(self._places)), 1.5 * self._look_costs)
+        self._look_costs = min(looked - began, most)
+        self._next_look = looked + self._look_costs * PATIENCE
+
+    def _has_changed(self, path: str) -> bool:
+        known = self._files[path]
+        stamp = stamp_of(path)
+        if stamp == known.stamp:
+            return False
+        if _content(path) != known.source:
+            return True
+        self._files[path] = known._replace(stamp=stamp)
+        return False
+
+    # which
+
+    def _want_what_is_imported(self) -> None:
+        if len(sys.modules) == self._n_modules:
+            return
+        for name, module in list(sys.modules.items()):
+            if name not in self._seen_modules:
+                file = getattr(module, "__file__", None)
+                if isinstance(file, str) and self._folder.holds(file) and name != "__main__":
+                    self.want([name])
+                self._seen_modules.add(name)
+        self._n_modules = len(sys.modules)
+
+    def _want_what_code_names(self) -> None:
+        known = serialize.names_in_code
+        if len(known) == self._n_code:
+            return
+        for names in set(known) - self._seen_code:
+            self.want(names)
+            packages = [name for name in names if self._may_be_package(name)]  # as in: from NAME import OTHER
+            self.want(f"{package}.{name}" for package in packages for name in names)
+            self._seen_code.add(names)
+        self._n_code = len(self._seen_code)
+
+    def _may_be_package(self, name: str) -> bool:
+        return any(os.path.isdir(os.path.join(entry, *name.split("."))) for entry in self._entries)
+
+    # where
+
+    def _found(self) -> list[Module]:
+        """Return all that is wanted and the user's own, and note what this depends on."""
+        self._places = {entry: stamp_of(entry) for entry in self._entries}
+        self._tops = {name for entry in self._entries for name in _top_names(entry)}
+        for entry in self._entries:
+            _forget_listing(entry)
+        files, self._files = self._files, {}
+        found: dict[str, Module | None] = {}
+        names = list(self._wanted)
+        total = n_files = 0
+        while names:
+            full = names.pop()
+            for name in with_parents(full):
+                if name in found:
+                    continue
+                module = found[name] = self._module(name, found, files)
+                if module is None or module.source is None:
+                    continue
+                total += len(module.source)
+                n_files += 1
+                if total > MAX_TOTAL or n_files > MAX_FILES:
+                    self._files.clear()
+                    return []
+                names += self._files[os.fsdecode(module.path)].imports
+        return [module for module in found.values() if module is not None]
+
+    def _module(self, name: str, found: dict[str, Module | None], before: dict[str, _File]) -> Module | None:
+        spec = self._spec(name, found)
+        if spec is None:
+            return None
+        locations = list(spec.submodule_search_locations or ())
+        for place in locations:
+            if self._folder.holds(os.path.join(place, "")):
+                self._places[place] = stamp_of(place)
+                _forget_listing(place)
+        encoded = tuple(map(os.fsencode, locations))
+        if spec.loader is None or not spec.has_location:
+            ours = locations and all(self._folder.holds(os.path.join(place, "")) for place in locations)
+            return Module(name=name, locations=encoded) if ours else None
+        path = spec.origin
+        if type(spec.loader) is not SourceFileLoader or path is None or not self._folder.holds(path):
+            return None
+        file = self._read(path, name if locations else name.rpartition(".")[0], before.get(path))
+        if file is None:
+            return None
+        return Module(name=name, source=file.source, path=os.fsencode(path), locations=encoded)
+
+    def _spec(self, name: str, found: dict[str, Module | None]) -> ModuleSpec | None:
+        """Return what an import would find, else what an import has found if its file is still there."""
+        parent = found.get(name.rpartition(".")[0])
+        spec = None
+        if parent is not None:
+            # by its last part: by its full name, a namespace package would have to have been imported here
+            spec = PathFinder.find_spec(name.rpartition(".")[2], list(map(os.fsdecode, parent.locations)))
+        elif name in self._tops:
+            spec = PathFinder.find_spec(name, self._path)
+        if spec is None and name in self._seen_modules:
+            spec = getattr(sys.modules.get(name), "__spec__", None)
+        return spec
+
+    def _read(self, path: str, package: str, before: _File | None) -> _File | None:
+        stamp = stamp_of(path)
+        if before is not None and stamp == before.stamp:
+            self._files[path] = before
+            return before
+        source = _content(path)
+        if source is None:
+            return None
+        imports = before.imports if before is not None and source == before.source else _imports(source, package)
+        file = self._files[path] = _File(stamp, source, imports)
+        return file
+
+    # how they travel
+
+    def _packed(self, modules: list[Module]) -> Packs:
+        buckets: dict[int, list[Module]] = {}
+        for module in sorted(modules, key=lambda module: module.name):
+            buckets.setdefault(zlib.crc32(module.name.encode()) % MAX_PACKS, []).append(module)
+        before, self._buckets = self._buckets, {}
+        for number, together in sorted(buckets.items()):
+            old = before.get(number)
+            if old is not None and old[0] == together:
+                self._buckets[number] = old
+            else:
+                body = encode_modules(together)
+                self._buckets[number] = together, (serialize.digest(body), body)
+        return tuple([pack for _, pack in self._buckets.values()])
+
+
+def _content(path: str) -> bytes | None:
+    """Return what is in a file, if it is there and small enough to travel."""
+    try:
+        with open(path, "rb") as file:
+            source = file.read(MAX_FILE + 1)
+    except OSError:
+        return None
+    return source if len(source) <= MAX_FILE else None
+
+
+def _imports(source: bytes, package: str) -> frozenset[str]:
+    try:
+        return frozenset(filter(_NAMES.match, imported_names(decode_source(source), package)))
+    except (SyntaxError, UnicodeDecodeError):
+        return frozenset()
+
+
+def _top_names(folder: str) -> Iterator[str]:
+    try:
+        names = os.listdir(folder or ".")
+    except OSError:
+        return
+    for name in names:
+        stem, dot, _ = name.partition(".")
+        if not dot or name.endswith(".py"):
+            yield stem
+
+
+def _forget_listing(folder: str) -> None:
+    """Let the next import see files that have come within the same tick of the file system's clock."""
+    finder = sys.path_importer_cache.get(folder)
+    if isinstance(finder, FileFinder):
+        finder.invalidate_caches()

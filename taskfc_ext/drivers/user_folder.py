@@ -1,0 +1,74 @@
+"""Which files are the user's own, beside the notebook or the script, and whether one has changed."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sysconfig
+import time
+
+_GRAIN_NS = 50_000_000
+"""A file may change again without another time on it for as long as the file system's clock stands: 4 ms, often."""
+
+_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_INSTALLED = ("site-packages", "dist-packages")
+_ENVIRONMENTS = ("pyvenv.cfg", "conda-meta")
+
+# not the prefix itself, which may be /usr, and /usr/src/app somebody's; other environments have signs
+_STANDARD = tuple(
+    [os.path.join(place, "") for place in (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), _OURS)]
+)
+
+_unique = itertools.count(1)
+
+Stamp = tuple[int, int, int, int]
+"""Time of the last change in ns, size, inode; and a number that is in no other stamp while another could be equal."""
+
+GONE: Stamp = 0, -1, 0, 0
+
+
+def stamp_of(path: str) -> Stamp:
+    """Return what differs when the file has changed; `GONE` for none. A change of a moment ago equals nothing."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return GONE
+    is_young = time.time_ns() - found.st_mtime_ns < _GRAIN_NS
+    return found.st_mtime_ns, found.st_size, found.st_ino, next(_unique) if is_young else 0
+
+
+class UserFolder:
+    """The folder of the notebook or the script. What is installed in it is not the user's own.
+
+    Args:
+        folder: an absolute path; "" for none, which holds nothing.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self._inside = os.path.join(folder, "") if folder else ""
+        self._known: dict[str, bool] = {}
+
+    def holds(self, file: str) -> bool:
+        """Whether `file`, an absolute path, is the user's own; with a separator at its end: whether a folder is."""
+        if not self._inside or not file.startswith(self._inside):
+            return False
+        place = os.path.dirname(file)
+        known = self._known.get(place)
+        if known is None:
+            known = self._known[place] = not is_installed(place)
+        return known
+
+
+def is_installed(place: str) -> bool:
+    """Whether a folder is part of an environment, of Python, or of this package."""
+    inside = os.path.join(place, "")
+    parts = inside.split(os.sep)
+    if inside.startswith(_STANDARD) or any(name in parts for name in _INSTALLED):
+        return True
+    while True:
+        if any(os.path.exists(os.path.join(place, sign)) for sign in _ENVIRONMENTS):
+            return True
+        place, before = os.path.dirname(place), place
+        if place == before:
+            return False

@@ -1,0 +1,111 @@
+"""Where an attempt runs: in the folder, with the module path and the environment that its submission had."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from taskfc_ext.protocol.context import decode_context
+
+_OURS = str(Path(__file__).resolve().parents[2])
+
+_untyped_environ: Any = os.environ
+_raw: dict[bytes, bytes] = _untyped_environ._data
+
+
+class _Place(NamedTuple):
+    cwd: str
+    path: list[str]
+    environ: dict[bytes, bytes]
+    folder: str
+
+
+class Surroundings:
+    """Moves this process to where an attempt is to run, and back to the worker's own place for one that says nothing.
+
+    What a task changes of its place (`os.chdir`, `sys.path`, `os.environ`) ends with its attempt, also in
+    the persistent namespace: the next task is the next one of whoever is next.
+    """
+
+    def __init__(self) -> None:
+        self._own = _Place(_cwd(), list(sys.path), dict(_raw), "")
+        self._places: dict[bytes | None, _Place] = {None: self._own}
+        self._place = self._own
+        self._digest: bytes | None = None
+
+    @property
+    def folder(self) -> str:
+        """Where the modules of whose attempt it is lie."""
+        return self._place.folder
+
+    def enter(self, digest: bytes | None, body_of: Callable[[bytes], bytes]) -> bool:
+        """Go to the place of the context `digest`; return whether modules may mean something else there.
+
+        Raises:
+            FileNotFoundError: its folder is gone; names it.
+            OSError: its folder cannot be entered.
+        """
+        place = self._place if digest == self._digest else self._find(digest, body_of)
+        if _cwd() != place.cwd:
+            _change_folder(place.cwd)
+        if sys.path != place.path:
+            sys.path[:] = place.path
+        if _raw != place.environ:
+            _set_environment(place.environ)
+        if place is self._place:
+            return False
+        before, self._place, self._digest = self._place, place, digest
+        return before.path != place.path or before.folder != place.folder
+
+    def _find(self, digest: bytes | None, body_of: Callable[[bytes], bytes]) -> _Place:
+        place = self._places.get(digest)
+        if place is None:
+            assert digest is not None
+            if len(self._places) > 100:
+                self._places = {None: self._own}
+            place = self._places[digest] = self._made(body_of(digest))
+        return place
+
+    def _made(self, body: bytes) -> _Place:
+        context = decode_context(body)
+        path = [os.fsdecode(entry) for entry in context.sys_path]
+        if _OURS not in path:
+            path.append(_OURS)  # last: it serves when this package is not installed
+        environ = dict(self._own.environ)
+        for name, value in context.environ:
+            if value is None:
+                environ.pop(name, None)
+            else:
+                environ[name] = value
+        return _Place(os.fsdecode(context.cwd), path, environ, os.fsdecode(context.folder))
+
+
+def _cwd() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # a task has removed it
+        return ""
+
+
+def _change_folder(folder: str) -> None:
+    try:
+        os.chdir(folder)
+    except FileNotFoundError:
+        text = (
+            "the working directory that this task was submitted from is gone; make it again and retry, or submit "
+            "the task from another one"
+        )
+        raise FileNotFoundError(errno.ENOENT, text, folder) from None
+
+
+def _set_environment(environ: dict[bytes, bytes]) -> None:
+    """Make `os.environ`, and with it what subprocesses and C libraries see, the same as `environ`."""
+    for name in [name for name in _raw if name not in environ]:
+        del os.environb[name]
+    for name, value in environ.items():
+        if _raw.get(name) != value:
+            os.environb[name] = value

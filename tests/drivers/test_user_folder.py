@@ -1,0 +1,45 @@
+"""Which files are the user's own, and what tells that one has changed."""
+
+from __future__ import annotations
+
+import os
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from taskfc_ext.drivers.user_folder import GONE, UserFolder, is_installed, stamp_of
+
+
+def test_it_holds_what_is_in_it(tmp_path: Path) -> None:
+    folder = UserFolder(str(tmp_path / "a"))
+    assert folder.holds(str(tmp_path / "a" / "x.py"))
+    assert folder.holds(str(tmp_path / "a" / "deep" / "x.py"))
+    assert not folder.holds(str(tmp_path / "ab" / "x.py"))
+    assert not UserFolder("").holds("/x.py")
+
+
+@pytest.mark.parametrize("place", ["site-packages", "deep/dist-packages/x", "env", "env/lib", "conda"])
+def test_what_is_installed_is_nobodys(tmp_path: Path, place: str) -> None:
+    for sign in ("env/pyvenv.cfg", "conda/conda-meta/history"):
+        (tmp_path / sign).parent.mkdir(parents=True)
+        (tmp_path / sign).touch()
+    (tmp_path / place).mkdir(parents=True, exist_ok=True)
+    assert not UserFolder(str(tmp_path)).holds(str(tmp_path / place / "x.py"))
+    assert is_installed(str(tmp_path / place))
+
+
+def test_python_itself_is_installed_wherever_the_folder_is() -> None:
+    assert not UserFolder("/").holds(os.path.join(sysconfig.get_path("stdlib"), "json", "__init__.py"))
+
+
+def test_a_stamp_tells_a_change_also_within_a_tick_of_the_clock(tmp_path: Path) -> None:
+    file = tmp_path / "x.py"
+    assert stamp_of(str(file)) == GONE
+    file.write_text("1")
+    assert stamp_of(str(file)) != stamp_of(str(file))  # young: it could change without a trace
+    os.utime(file, ns=(10**18, 10**18))
+    stamp = stamp_of(str(file))
+    assert stamp == stamp_of(str(file))
+    os.utime(file, ns=(10**18, 10**18 + 1))
+    assert stamp_of(str(file)) != stamp

@@ -1,0 +1,47 @@
+"""What workers begin with: their properties, and their share of the cores."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskfc_ext import MapTask, start
+from taskfc_ext.drivers.cores import THREAD_POOLS, available_cores
+
+from .conftest import DEADLINE
+
+
+def label(name: str) -> dict[str, Any]:
+    import taskfc_ext.worker
+
+    taskfc_ext.worker.properties["label"] = name
+    return dict(taskfc_ext.worker.properties)
+
+
+def pools() -> dict[str, str | None]:
+    return {name: os.environ.get(name) for name in THREAD_POOLS}
+
+
+def test_properties_of_the_start_and_of_a_task(home: Path) -> None:
+    with start(2, properties={"gpu": {"memory": 8}}) as farm, farm.client() as client:
+        big = MapTask(abs, (-1,), depend=lambda properties: properties["gpu"]["memory"] > 4)
+        assert client.run(big, block=True) == 1
+        labelled = client.submit(label, "blue")
+        chosen = MapTask(os.getpid, depend=lambda properties: properties.get("label") == "blue")
+        first = client.run(chosen, block=True)  # nobody is blue until the task has run
+        assert labelled.result(DEADLINE) == {"gpu": {"memory": 8}, "label": "blue"}
+        assert [client.run(chosen, block=True) for _ in range(3)] == [first] * 3
+
+
+def test_cores_are_shared_out_unless_the_user_did(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in THREAD_POOLS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MKL_NUM_THREADS", "3")
+    with start(1) as farm, farm.client() as client:
+        share = str(available_cores())
+        assert client.submit(pools).result(DEADLINE) == dict.fromkeys(THREAD_POOLS, share) | {"MKL_NUM_THREADS": "3"}
+        monkeypatch.setenv("OMP_NUM_THREADS", "5")  # later, and so of the tasks that are submitted from now on
+        assert client.submit(pools).result(DEADLINE)["OMP_NUM_THREADS"] == "5"
