@@ -277,7 +277,7 @@ def _retry(arguments: argparse.Namespace) -> int:
             if taskid in new_ids:
                 continue  # it came along with what it depends on, whose id is smaller
             try:
-                new_ids.update(client.resubmit(taskid))
+                new_ids.update(client.resubmit(taskid, here=False))
             except (RequestRefused, UnknownTask) as error:
                 errors.append(error)
     if arguments.json:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from taskfc_ext.client import answers, maps
+from taskfc_ext.client import answers, context, maps
 from taskfc_ext.client.broadcasting import Broadcasting
 from taskfc_ext.client.future import TaskFuture
 from taskfc_ext.client.mapper import Mapper, ParallelFunction
@@ -171,6 +171,9 @@ class FCTaskClient(Broadcasting):
     async def retry(self, task: Task) -> TaskFuture:
         """Run a finished task again, as a new task of the same name and arguments; return the new one's future.
 
+        If it was submitted from this notebook or script, it runs as if it were submitted now: in this folder, with
+        the modules beside it as they are now. Anybody else's runs as it was submitted.
+
         Tasks that failed because of it, directly or through others, are submitted again as well and depend on the new
         ones; `list_tasks` tells by `retry_of` which is which, and `resubmit` does so at once.
 
@@ -186,10 +189,14 @@ class FCTaskClient(Broadcasting):
         ids = await self.resubmit(task)
         return await self.future(next(iter(ids.values())))
 
-    async def resubmit(self, task: Task) -> dict[int, int]:
-        """Do what `retry` does; return old id -> new id of the task, and then of those that failed because of it."""
+    async def resubmit(self, task: Task, *, here: bool = True) -> dict[int, int]:
+        """Do what `retry` does; return old id -> new id of the task, and then of those that failed because of it.
+
+        Args:
+            here: with the folder and the modules of now, if it was submitted from here; else as it was submitted.
+        """
         (taskid,) = await self._ids((task,))
-        pairs: list[tuple[int, int]] = await self._ask(Retry, taskid=taskid)
+        pairs: list[tuple[int, int]] = await self._ask(Retry, taskid=taskid, **(context.for_retry() if here else {}))
         return dict(pairs)
 
     async def map(self, func: Callable[..., Any], *sequences: Iterable[Any]) -> list[Any]:

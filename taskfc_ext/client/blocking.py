@@ -78,8 +78,8 @@ class BlockingTaskClient:
     def retry(self, task: Task) -> TaskFuture:
         return drive(self._client.retry(task))
 
-    def resubmit(self, task: Task) -> dict[int, int]:
-        return drive(self._client.resubmit(task))
+    def resubmit(self, task: Task, *, here: bool = True) -> dict[int, int]:
+        return drive(self._client.resubmit(task, here=here))
 
     def map(self, func: Callable[..., Any], *sequences: Iterable[Any]) -> list[Any]:
         return drive(self._client.map(func, *sequences))

@@ -16,6 +16,7 @@ from taskfc_ext.client.imports import imported_names
 from taskfc_ext.client.modules import Packs, Sources
 from taskfc_ext.drivers.environment import AT_START
 from taskfc_ext.drivers.user_folder import is_installed
+from taskfc_ext.protocol.client_messages import Define
 from taskfc_ext.protocol.context import Context, encode_context
 
 _NEVER = ("TASKFC_", "JPY_")  # they say which process this is, or let one into the notebook's server
@@ -94,6 +95,13 @@ def current(cell: str | None = None) -> Surroundings:
         here = _known.setdefault((here.digest, tuple([digest for digest, _ in here.modules])), here)
         _last = _Last(cwd, list(sys.path), dict(_raw), sources, here)
         return here
+
+
+def for_retry() -> dict[str, Any]:
+    """Return the fields of a `Retry` that say where we stand now, with all modules that are known to be needed."""
+    here = current("")
+    modules = tuple([Define(digest, body) for digest, body in here.modules])
+    return {"context": Define(here.digest, here.body), "modules": modules}
 
 
 def _place(cwd: str) -> tuple[Surroundings, Sources]:

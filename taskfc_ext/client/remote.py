@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from taskfc_ext.client import exits
+from taskfc_ext.client import context, exits
 from taskfc_ext.client.answers import Answer, value_of
 from taskfc_ext.client.connection import Connection, closed_error, hello
 from taskfc_ext.client.farm import Farm
@@ -138,7 +138,7 @@ class RemoteController:
 
     def retry(self, future: TaskFuture) -> TaskFuture:
         """Run `future`'s finished task again; return the new one's future."""
-        pairs = value_of(self._within(self.call(Retry, taskid=future.taskid)))
+        pairs = value_of(self._within(self.call(Retry, taskid=future.taskid, **context.for_retry())))
         template = Template(self, None, label=future.label, name=future.name)
         again: TaskFuture = self._within(self.follow(template, pairs[0][1]))
         return again

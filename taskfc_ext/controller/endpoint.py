@@ -155,7 +155,7 @@ class FCTaskControllerFromTaskController:
             connection.greetings += 1
         elif connection.session is None:
             return Refused(seq, ErrorKind.SAY_HELLO, "a connection begins with Hello", "say hello first")
-        elif isinstance(message, said.Submit) and connection.foreign:
+        elif connection.foreign and _carries_code(message):
             text = (
                 f"this client runs {connection.foreign}, this farm {os.fsdecode(EXECUTABLE)}: what is installed there "
             )
@@ -237,3 +237,9 @@ def _recoveries(spec: Spec) -> Iterator[Spec]:
     while spec.recovery is not None:
         spec = spec.recovery.spec
         yield spec
+
+
+def _carries_code(message: said.Message) -> bool:
+    return isinstance(message, said.Submit | said.Broadcast) or (
+        isinstance(message, said.Retry) and bool(message.context)
+    )

@@ -14,10 +14,11 @@ from taskfc_ext.core.effects import Recall, Step
 from taskfc_ext.core.endings import commit, fail_if_doomed
 from taskfc_ext.core.events import Now, Recalled
 from taskfc_ext.core.farm import Answer, ClientSession, Farm
-from taskfc_ext.protocol.client_messages import ErrorKind, Refused, Retry
+from taskfc_ext.protocol.client_messages import Define, ErrorKind, Refused, Retry
 from taskfc_ext.protocol.ids import Session
 from taskfc_ext.protocol.payloads import Reason
 from taskfc_ext.protocol.records import Retried
+from taskfc_ext.protocol.spec import Spec
 
 
 def on_retry(farm: Farm, step: Step, client: ClientSession, message: Retry) -> Answer | None:
@@ -83,6 +84,9 @@ def _resubmit(farm: Farm, step: Step, client: ClientSession, event: Recalled, no
     new_id: dict[int, int] = {}
     instead: dict[int, int] = {}  # what a dependency is replaced by
     records = []
+    for define in _defines(event.request):
+        if define.digest not in farm.codes:
+            commit(farm, step, define)
     for old, taskids in event.batches:
         inputs = tuple(_parent_now(farm, parent, instead) for parent in old.inputs)
         lacking = [parent for parent in inputs if not farm.knows(parent)]
@@ -100,6 +104,7 @@ def _resubmit(farm: Farm, step: Step, client: ClientSession, event: Recalled, no
             session=client.session,
             seq=seq,
             wall=now.wall,
+            spec=_spec_here(old.spec, event.request) if old.owner == client.owner else old.spec,
             bodies=tuple(old.bodies[taskid - old.first] for taskid in again),
             after=tuple(parent for parent in after if farm.knows(parent)),  # one that was cleared has ended
             inputs=inputs,
@@ -116,6 +121,21 @@ def _resubmit(farm: Farm, step: Step, client: ClientSession, event: Recalled, no
     step.to_client(client.session, client.answers[seq])
     for record in records:
         fail_if_doomed(farm, step, record, now)
+
+
+def _defines(request: Retry) -> tuple[Define, ...]:
+    return () if request.context is None else (*request.modules, request.context)
+
+
+def _spec_here(spec: Spec, request: Retry) -> Spec:
+    """Return `spec` for the context and the modules of whoever asks."""
+    if request.context is None:
+        return spec
+    recovery = spec.recovery
+    if recovery is not None:
+        recovery = msgspec.structs.replace(recovery, spec=_spec_here(recovery.spec, request))
+    modules = tuple(define.digest for define in request.modules)
+    return msgspec.structs.replace(spec, context=request.context.digest, modules=modules, recovery=recovery)
 
 
 def _parent_now(farm: Farm, parent: int, instead: Mapping[int, int]) -> int:

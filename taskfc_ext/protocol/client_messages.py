@@ -26,7 +26,7 @@ from taskfc_ext.protocol.ids import (
 )
 from taskfc_ext.protocol.payloads import Payload
 from taskfc_ext.protocol.printed import Printed
-from taskfc_ext.protocol.spec import Kind, Spec
+from taskfc_ext.protocol.spec import MAX_PACKS, Kind, Spec
 
 TaskRef = int | tuple[int, int]
 """A task by id, or, while its id is not known yet, by the (seq, index) it was submitted under in this session."""
@@ -119,10 +119,14 @@ class Move(Request, frozen=True, kw_only=True):
 class Retry(Request, frozen=True, kw_only=True):
     """Run a finished task again as a new one, and with it those that failed because of it.
 
-    Answered by a list of (old id, new id) when the new ones are in the store, that of `taskid` first.
+    Answered by a list of (old id, new id) when the new ones are in the store, that of `taskid` first. What the asking
+    client's owner had submitted runs in this `context`, with these `modules`, as a new submission would: a module that
+    was mended is the mended one. What others had submitted runs as it was, and so does all of it without a `context`.
     """
 
     taskid: IdField
+    context: Define | None = None
+    modules: Annotated[tuple[Define, ...], Meta(max_length=MAX_PACKS)] = ()
 
 
 class GetResults(Request, frozen=True, kw_only=True):

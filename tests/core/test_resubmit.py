@@ -10,6 +10,7 @@ from taskfc_ext.protocol.client_messages import (
     Abort,
     Accepted,
     Clear,
+    Define,
     Ended,
     ErrorKind,
     ListTasks,
@@ -345,3 +346,31 @@ def test_an_answer_names_no_submission():
     assert [type(message) for message in messages_to(effects)] == [Refused]
     assert not [message for message in messages_to(effects) if isinstance(message, Accepted)]
     assert given(effects) == []
+
+
+HERE = {"context": Define(b"x" * 16, b"a folder"), "modules": (Define(b"m" * 16, b"mended"),)}
+
+
+@pytest.mark.parametrize(("session", "is_owner"), [(ALICE, True), (BOB, False)])
+def test_whoever_submitted_it_has_it_run_where_they_stand_now(session, is_owner):
+    talk = Conversation(workers=1)
+    failed(talk, retries=0)
+    effects = talk.recall(talk.ask(Retry, session, taskid=0, **HERE))
+    (submitted,) = (record for record in effects.records if isinstance(record, Submitted))
+    moved = {"context": b"x" * 16, "modules": (b"m" * 16,)} if is_owner else {}
+    assert submitted.spec == spec(retries=0, **moved)
+    defined = [record.digest for record in effects.records if isinstance(record, Define)]
+    assert defined == [b"m" * 16, b"x" * 16]
+    assert effects.records.index(submitted) > 1  # the code is there before what names it
+    again = talk.recall(talk.ask(Retry, session, taskid=0, **HERE))
+    assert not any(isinstance(record, Define) for record in again.records)
+
+
+def test_a_recovery_task_moves_along():
+    talk = Conversation(workers=1)
+    (taskid,) = talk.submit(1, recovery=Recovery(spec(), b"recover"))
+    talk.finish(taskid, outcome=Outcome.ERROR)
+    talk.finish(taskid, outcome=Outcome.ERROR)
+    effects = talk.recall(talk.ask(Retry, taskid=taskid, **HERE))
+    (submitted,) = (record for record in effects.records if isinstance(record, Submitted))
+    assert submitted.spec.recovery == Recovery(spec(context=b"x" * 16, modules=(b"m" * 16,)), b"recover")

@@ -279,3 +279,16 @@ for n in (1, 2):
     print(client.submit_cell(cell).result(60))
 """
     assert run_script(tmp_path, text) == "('data', 1)\n('data', 2)\n"
+
+
+def test_a_retry_has_the_module_that_was_mended(shared_farm: Controller, tmp_path: Path) -> None:
+    text = """
+file = Path("tf_mended.py")
+file.write_text("def half(n):\\n    return n / 0\\n")
+broken = client.submit_cell("from tf_mended import half\\nhalf(84)")
+print(type(broken.exception(60)).__name__)
+file.write_text("def half(n):\\n    return n // 2\\n")
+print(broken.retry().result(60), client.retry(broken).result(60))
+print(type(client.future(client.resubmit(broken, here=False)[broken.taskid]).exception(60)).__name__)
+"""
+    assert run_script(tmp_path, text) == "ZeroDivisionError\n42 42\nZeroDivisionError\n"
