@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from taskfc_ext.client.future import TaskFuture
     from taskfc_ext.ipython.shipping import Shipment
 
+PATIENCE = 10.0
+"""Seconds that `--everywhere` waits for the workers; one may be in a task that takes hours."""
+
 _ASSIGNMENT = re.compile(r"\s*([A-Za-z_]\w*)\s*=(?!=)\s*(\S.*)", re.DOTALL)
 
 
@@ -85,9 +88,13 @@ def run_everywhere(notebook: Notebook, submission: Submission, source: str) -> N
     if large := shipment.large():
         notebook.say(f"sending {large} to every worker")
     client = notebook.session.client()
-    with waiting():
-        n_workers = client.broadcast(source, shipment.values)
-    ran = f"ran on {plural(n_workers, 'worker')}" if n_workers else "there is no worker yet"
+    try:
+        with waiting():
+            n_workers = client.broadcast(source, shipment.values, timeout=PATIENCE)
+    except TimeoutError:
+        ran = f"not all workers have run it after {PATIENCE:.0f} s: those that are in a task run it before the next one"
+    else:
+        ran = f"ran on {plural(n_workers, 'worker')}" if n_workers else "there is no worker yet"
     notebook.say(f"{ran}; workers that join later run it too")
 
 

@@ -59,3 +59,13 @@ def test_a_failure_is_one_line(shell: Any, farm: Any, capsys: pytest.CaptureFixt
     capsys.readouterr()
     shell.ip.run_cell("%%task --everywhere\nx = 1")
     assert capsys.readouterr().out.strip() == f"BroadcastFailed: {text}"
+
+
+def test_a_busy_worker_holds_no_cell_up(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    farm.broadcast_error = TimeoutError("broadcast 1 has not run on all workers")
+    capsys.readouterr()
+    shell.run("%%task --everywhere\nx = 1")
+    assert capsys.readouterr().out == (
+        "not all workers have run it after 10 s: those that are in a task run it before the next one; "
+        "workers that join later run it too\n"
+    )
