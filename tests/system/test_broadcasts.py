@@ -12,6 +12,7 @@ from taskfc_ext.client.start import restart
 
 from .conftest import DEADLINE, AsyncFace, BlockingFace, kill, until
 from .test_magics import Session, session
+from .test_seed_interface import wait_for_file
 
 __all__ = ["session"]
 
@@ -78,14 +79,16 @@ def test_one_that_hangs_is_seen_and_the_farm_can_be_stopped(home: Path) -> None:
 
 
 def test_a_cell_everywhere_and_one_line_when_tasks_have_ended(
-    session: Session, capsys: pytest.CaptureFixture[str]
+    session: Session, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    session.run("start = 40")
+    gate = tmp_path / "gate"
+    session.ip.user_ns.update(gate=str(gate), wait_for_file=wait_for_file, start=40)
     capsys.readouterr()
     session.run("%%task --everywhere\nimport math\ndef answer(): return math.floor(start) + 2")
     assert capsys.readouterr().out == "ran on 2 workers; workers that join later run it too\n"
-    kept = session.run("%%task kept --keep -i start\nglobals()['answer']()")
-    bad = session.run("%%task bad\nraise ValueError('no data')")
+    kept = session.run("%%task kept --keep\nwait_for_file(gate)\nanswer()")
+    bad = session.run("%%task bad\nwait_for_file(gate)\nraise ValueError('no data')")
+    gate.touch()
     until(lambda: kept.done() and bad.done(), "both have ended")
     capsys.readouterr()
     session.run("1")
