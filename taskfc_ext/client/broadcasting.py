@@ -41,10 +41,10 @@ class Broadcasting(Steering):
         Code runs in the worker's persistent namespace, where string tasks and `--keep` cells find what it defines,
         also after that namespace was cleared. A function is called without arguments, once in each worker.
 
-        Waits until all workers that are there have run it. If it fails on one, that worker goes on without. A worker
-        that is killed by it is replaced; after three such deaths nobody runs it any more, as the workers' list says.
-        A broadcast cannot be aborted: one that hangs keeps its workers from working (`setting up` in their list)
-        until the farm is restarted.
+        Waits until all workers that are there have run it; one that is in a task runs it after that. If it fails on
+        one, that worker goes on without. A worker that is killed by it is replaced; after three such deaths nobody
+        runs it any more, as the workers' list says. A broadcast cannot be aborted: one that hangs keeps its workers
+        from working (`setting up` in their list) until the farm is restarted.
 
         Args:
             code_or_function: source text, in which IPython's syntax is understood, or what is called.
@@ -58,7 +58,6 @@ class Broadcasting(Steering):
         """
         timeout = check_wait(timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
-        await wait(self.remote_reference.flush())
         number = int(await self._ask(Broadcast, **_fields(code_or_function, names)))
         if timeout == 0:
             return 0

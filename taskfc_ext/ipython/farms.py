@@ -88,6 +88,7 @@ class Session:
 
     Attributes:
         since: when it began, as the controller tells times; what had ended before is no news to this kernel.
+        everywhere: names that `--everywhere` cells of this kernel have put into the workers' persistent namespaces.
         notices: the tasks of whose end the user is to be told.
         told: failures that a wait has raised already, by farm, id and time of submission (a fresh store counts from 0).
     """
@@ -98,6 +99,7 @@ class Session:
         self.name = name
         self.n_workers = n_workers
         self.since = time.time()
+        self.everywhere: set[str] = set()
         self.notices = Notices()
         self.told: set[tuple[str, int, float]] = set()
         self._client: BlockingTaskClient | None = None
@@ -124,6 +126,7 @@ class Session:
         if name != self.name:
             self.close()
             self.name = name
+            self.everywhere.clear()
 
     def close(self) -> None:
         """Disconnect; the farm goes on."""

@@ -66,7 +66,7 @@ the task, it is run again (three deaths at most). With `--on-lost fail` it is ex
 and counts as failed instead. The death of a worker does not consume `--retries`.
 
 With `--everywhere` the cell is no task: it runs on every worker, now and on every one that joins later,
-in the persistent namespace, where `--keep` cells find what it defines. This waits for the workers.
+in the persistent namespace, where `--keep` cells find what it defines. This waits for them, up to 10 s.
 
 {cell_help()}
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,6 @@ from taskfc_ext.ipython.arguments import did_you_mean
 from taskfc_ext.ipython.cards import CardBoard
 from taskfc_ext.ipython.display import Bundle
 from taskfc_ext.ipython.farms import Session
-from taskfc_ext.ipython.futures import is_future
 from taskfc_ext.ipython.requests import BadUsage, Selection
 from taskfc_ext.text import one_line, plural
 
@@ -55,13 +55,7 @@ class Notebook:
         namespace: the names of the running line: a caller's locals before the shell's own.
     """
 
-    def __init__(
-        self,
-        shell: Any,
-        session: Session,
-        board: CardBoard,
-        namespace: Mapping[str, Any],
-    ) -> None:
+    def __init__(self, shell: Any, session: Session, board: CardBoard, namespace: Mapping[str, Any]) -> None:
         self.shell = shell
         self.session = session
         self.board = board
@@ -136,6 +130,11 @@ class Notebook:
         client = self.session.connected
         tasks = client.list_tasks(limit=1000) if client else []
         return sorted({*variables, *(task.name for task in tasks if task.name)})
+
+
+def is_future(value: object) -> bool:
+    """Tell whether `value` is a task's future, without importing the client."""
+    return isinstance(value, concurrent.futures.Future) and hasattr(type(value), "taskid")
 
 
 def is_one(selection: Selection) -> bool:

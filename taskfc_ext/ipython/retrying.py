@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from taskfc_ext.errors import RequestRefused, UnknownTask
-from taskfc_ext.ipython.futures import is_future
-from taskfc_ext.ipython.notebook import Notebook, is_one, named, said
+from taskfc_ext.ipython.notebook import Notebook, is_future, is_one, named, said
 from taskfc_ext.ipython.requests import BadUsage, Retry
 from taskfc_ext.text import plural
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import io
 import pickle
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,7 @@ def pack(
     *,
     hidden: Mapping[str, Any],
     transform: Callable[[str], str] = str,
+    elsewhere: Collection[str] = (),
 ) -> Shipment:
     """Return the names that `source` needs, with their values.
 
@@ -50,13 +51,14 @@ def pack(
         ship: exactly these names, instead of those that are found in `source`.
         namespace: where the values are.
         hidden: what the shell itself has put there.
+        elsewhere: names that are on the workers already, and need not be here.
 
     Raises:
         BadUsage: a name is unknown, or its value cannot be pickled.
         SyntaxError: the cell does not compile.
     """
     use = used_names(source, transform=transform, builtins=BUILTINS - _redefined(namespace, hidden))
-    names = sorted(use.needs) if ship is None else ship
+    names = sorted(name for name in use.needs if name in namespace or name not in elsewhere) if ship is None else ship
     for name in names:
         if name not in namespace:
             known = {word for word in namespace if _is_the_users(word, namespace, hidden)}

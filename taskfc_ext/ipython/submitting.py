@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from taskfc_ext.ipython.arguments import did_you_mean, near_verb
 from taskfc_ext.ipython.bring_back import check_out
 from taskfc_ext.ipython.display import Table
-from taskfc_ext.ipython.futures import is_future
 from taskfc_ext.ipython.named_code import condition, recovery
-from taskfc_ext.ipython.notebook import Notebook, waiting
+from taskfc_ext.ipython.names import used_names
+from taskfc_ext.ipython.notebook import Notebook, is_future, waiting
 from taskfc_ext.ipython.requests import BadUsage, Submission
 from taskfc_ext.text import one_line, plural
 
 if TYPE_CHECKING:
     from taskfc_ext.client.future import TaskFuture
     from taskfc_ext.ipython.shipping import Shipment
+
+PATIENCE = 10.0
+"""Seconds that `--everywhere` waits for the workers; one may be in a task that takes hours."""
 
 _ASSIGNMENT = re.compile(r"\s*([A-Za-z_]\w*)\s*=(?!=)\s*(\S.*)", re.DOTALL)
 
@@ -86,9 +89,15 @@ def run_everywhere(notebook: Notebook, submission: Submission, source: str) -> N
     if large := shipment.large():
         notebook.say(f"sending {large} to every worker")
     client = notebook.session.client()
-    with waiting():
-        n_workers = client.broadcast(source, shipment.values)
-    ran = f"ran on {plural(n_workers, 'worker')}" if n_workers else "there is no worker yet"
+    try:
+        with waiting():
+            n_workers = client.broadcast(source, shipment.values, timeout=PATIENCE)
+    except TimeoutError:
+        ran = f"not all workers have run it after {PATIENCE:.0f} s: those that are in a task run it before the next one"
+    else:
+        ran = f"ran on {plural(n_workers, 'worker')}" if n_workers else "there is no worker yet"
+    made = used_names(source, transform=notebook.shell.input_transformer_manager.transform_cell).defines
+    notebook.session.everywhere.update(made, shipment.values)
     notebook.say(f"{ran}; workers that join later run it too")
 
 
@@ -131,6 +140,7 @@ def _packed(notebook: Notebook, submission: Submission, source: str) -> Shipment
             notebook.namespace,
             hidden=shell.user_ns_hidden,
             transform=shell.input_transformer_manager.transform_cell,
+            elsewhere=notebook.session.everywhere if submission.keep or submission.everywhere else (),
         )
     except SyntaxError as error:
         text = f": {error.text.strip()}" if error.text else ""

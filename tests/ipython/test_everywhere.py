@@ -59,3 +59,28 @@ def test_a_failure_is_one_line(shell: Any, farm: Any, capsys: pytest.CaptureFixt
     capsys.readouterr()
     shell.ip.run_cell("%%task --everywhere\nx = 1")
     assert capsys.readouterr().out.strip() == f"BroadcastFailed: {text}"
+
+
+def test_a_busy_worker_holds_no_cell_up(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    farm.broadcast_error = TimeoutError("broadcast 1 has not run on all workers")
+    capsys.readouterr()
+    shell.run("%%task --everywhere\nx = 1")
+    assert capsys.readouterr().out == (
+        "not all workers have run it after 10 s: those that are in a task run it before the next one; "
+        "workers that join later run it too\n"
+    )
+
+
+def test_what_it_defines_is_known_to_cells_that_keep_and_to_no_others(
+    shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell.run("%%task --everywhere\nimport math\ndef area(r): return math.pi * r * r")
+    shell.run("%%task --everywhere\nlarge = area(9)")
+    shell.run("%%task --keep\narea(3) + large")
+    assert [(task["names"], task["keep"]) for task in farm.submitted] == [({}, True)]
+    capsys.readouterr()
+    shell.run("%%task\narea(3)")
+    assert capsys.readouterr().err.startswith("UsageError: unknown name 'area'")
+    shell.run("%task use other")
+    shell.run("%%task --keep\narea(3)")
+    assert len(farm.submitted) == 1

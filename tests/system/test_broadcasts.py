@@ -11,6 +11,10 @@ from taskfc_ext import BroadcastFailed, StringTask, start
 from taskfc_ext.client.start import restart
 
 from .conftest import DEADLINE, AsyncFace, BlockingFace, kill, until
+from .test_magics import Session, session
+from .test_seed_interface import wait_for_file
+
+__all__ = ["session"]
 
 
 def remember() -> None:
@@ -72,3 +76,26 @@ def test_one_that_hangs_is_seen_and_the_farm_can_be_stopped(home: Path) -> None:
         (worker,) = client.workers()
         assert worker.state == "setting up"
         farm.stop()
+
+
+def test_a_cell_everywhere_and_one_line_when_tasks_have_ended(
+    session: Session, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gate = tmp_path / "gate"
+    session.ip.user_ns.update(gate=str(gate), wait_for_file=wait_for_file, start=40)
+    capsys.readouterr()
+    session.run("%%task --everywhere\nimport math\ndef answer(): return math.floor(start) + 2")
+    assert capsys.readouterr().out == "ran on 2 workers; workers that join later run it too\n"
+    kept = session.run("%%task kept --keep\nwait_for_file(gate)\nanswer()")
+    bad = session.run("%%task bad\nwait_for_file(gate)\nraise ValueError('no data')")
+    gate.touch()
+    until(lambda: kept.done() and bad.done(), "both have ended")
+    capsys.readouterr()
+    session.run("1")
+    session.run("2")
+    lines = [line for line in capsys.readouterr().out.splitlines() if "ended" in line]
+    ids = f"tasks {kept.taskid}-{bad.taskid}"
+    failed = f"(task {bad.taskid} bad: ValueError: no data)"
+    assert lines == [f"{ids} have ended: 1 succeeded, 1 failed {failed}"]
+    assert kept.result() == 42
+    session.run("from taskfc_ext import TaskClient\nwith TaskClient() as c: c.clear_broadcasts()")
