@@ -86,7 +86,7 @@ def current(cell: str | None = None) -> Surroundings:
             here, sources = _place(os.fsdecode(cwd))
         if cell is not None:
             sources.want(imported_names(cell))
-        sources.look()
+        sources.look(for_new=cell is not None)
         if last is not None and here is last.surroundings and sources.packs is here.modules:
             return here
         here = Surroundings(here.digest, here.body, sources.packs)

@@ -86,22 +86,28 @@ class Sources:
         for name in names:
             if name not in self._wanted and _NAMES.match(name):
                 self._wanted[name] = None
-                self._is_incomplete = True
+                self._next_search = 0.0  # it may have come just now
+                self._is_incomplete |= name.partition(".")[0] in self._tops
 
-    def look(self) -> None:
-        """Bring `packs` up to date; the same object if nothing has changed."""
+    def look(self, *, for_new: bool = False) -> None:
+        """Bring `packs` up to date; the same object if nothing has changed.
+
+        Args:
+            for_new: also look for certain for files that have come, which else may be found a little later.
+        """
         self._want_what_is_imported()
         self._want_what_code_names()
         began = time.perf_counter()
         changed = [path for path in self._files if self._has_changed(path)]
-        if began >= self._next_search:
+        if for_new or began >= self._next_search:
             changed += [place for place, stamp in self._places.items() if stamp_of(place) != stamp]
         looked = time.perf_counter()
         if changed or self._is_incomplete:
+            self._is_incomplete = True  # until it is done, in case that this is interrupted
             packs = self._packed(self._found())
             if packs != self.packs:
                 self.packs = packs
-            self._is_incomplete = False  # now, in case that this was interrupted
+            self._is_incomplete = False
             now = time.perf_counter()
             self._next_search = now + (now - looked) * PATIENCE
         # one look that was kept waiting by others does not mean that the next one is
@@ -129,6 +135,7 @@ class Sources:
                 file = getattr(module, "__file__", None)
                 if isinstance(file, str) and self._folder.holds(file) and name != "__main__":
                     self.want([name])
+                    self._is_incomplete = True  # wherever it was found
                 self._seen_modules.add(name)
         self._n_modules = len(sys.modules)
 

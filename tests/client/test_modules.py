@@ -103,6 +103,17 @@ def test_nothing_travels_twice_and_an_edit_does(folder: Path) -> None:
     assert set(sent(sources)) == {"tf_b"}
 
 
+def test_a_file_that_has_come_is_found(folder: Path) -> None:
+    sources = sources_in(folder)
+    sources.want(["tf_later"])
+    assert sent(sources) == {}
+    write(folder, tf_later="import tf_last")
+    sources.look(for_new=True)
+    write(folder, tf_last="")
+    sources.want(["tf_last"])
+    assert set(sent(sources)) == {"tf_later", "tf_last"}
+
+
 def test_of_what_is_installed_nothing_travels(folder: Path) -> None:
     write(folder, env__tf_in_env="", site_packages__tf_in_site="")
     (folder / "env" / "pyvenv.cfg").touch()
