@@ -43,6 +43,19 @@ def test_what_is_killed_loses_nothing(tmp_path: Path) -> None:
     assert pictures(tmp_path / "03_when_things_die.ipynb") == 1
 
 
+def test_cells_as_tasks(tmp_path: Path) -> None:
+    found = executed("02_cells_as_tasks.ipynb", tmp_path)
+    assert "task 0: ValueError" in found
+    assert "task 1: accuracy 0.79" in found
+    assert "figures on the card: 1" in found
+    assert "endless: aborted, TaskAborted" in found
+    assert "1,600 digits: 0.9" in found
+    cells = {cell.id: cell for cell in nbformat.read(tmp_path / "02_cells_as_tasks.ipynb", as_version=4).cells}
+    card = cells["figure"].outputs[0].data
+    assert 'src="data:image/png;base64,' in card["text/html"]
+    assert "succeeded" in card["text/plain"]
+
+
 def executed(name: str, folder: Path) -> str:
     """Run a notebook into `folder` and return what it found."""
     done = subprocess.run(

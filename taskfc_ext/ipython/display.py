@@ -41,7 +41,9 @@ _COLOURS = {
 _FAINT = "color: var(--jp-ui-font-color2, var(--vscode-descriptionForeground, #757575))"
 # exported notebooks have no font of their own for what is preformatted here
 _MONOSPACE = "font-family: var(--jp-code-font-family, var(--vscode-editor-font-family, monospace))"
-_BLOCK = f"margin: 4px 0 0 0; max-height: 24em; overflow: auto; white-space: pre-wrap; {_MONOSPACE}"
+_BLOCK = f"margin: 4px 0 0 0; white-space: pre-wrap; {_MONOSPACE}"
+_SCROLLED = "; max-height: 24em; overflow: auto"
+_FROM_ITS_END = "display: flex; flex-direction: column-reverse; max-height: 24em; overflow: auto"
 # figures have a background of their own, or are meant for a light one
 _IMAGE = "max-width: 100%; margin: 4px 0; background: #fff"
 # borders are drawn with a theme's colours also where backgrounds are not printed
@@ -103,7 +105,7 @@ def card_html(card: Card) -> str:
             _block(_tail(card.output), _PRINTED),
             displayed,
             _block(card.result),
-            f'<pre style="{_BLOCK}">{traceback_html(plain_text(card.error))}</pre>' if card.error else "",
+            _error_block(card.error),
         )
     )
     inside = head + _progress_html(card) + body
@@ -111,7 +113,14 @@ def card_html(card: Card) -> str:
 
 
 def _block(text: str, style: str = "") -> str:
-    return f'<pre style="{_BLOCK}{style}">{_escaped(text)}</pre>' if text else ""
+    return f'<pre style="{_BLOCK}{_SCROLLED}{style}">{_escaped(text)}</pre>' if text else ""
+
+
+def _error_block(text: str) -> str:
+    """Return a traceback, scrolled to its end: there stands what has happened."""
+    if not text:
+        return ""
+    return f'<div style="{_FROM_ITS_END}"><pre style="{_BLOCK}">{traceback_html(plain_text(text))}</pre></div>'
 
 
 def _displayed_html(output: rich.Output) -> str:
