@@ -37,6 +37,7 @@ NOTEBOOK = [
     *(Cell(system, "cell", 40, "benchmarks.notebook") for system in (OURS, "ipyparallel", "dask")),
     *(Cell(system, "load", 3, "benchmarks.notebook") for system in (OURS, "ipyparallel", "dask")),
     Cell(OURS, "card", 10, "benchmarks.page"),
+    Cell(OURS, "abort", 5, "benchmarks.page"),
 ]
 NEEDS = {"benchmarks.notebook": ("jupyter_client",), "benchmarks.page": ("jupyterlab", "playwright")}
 

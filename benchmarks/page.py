@@ -1,6 +1,6 @@
 """One measurement of what a user sees: JupyterLab in Chromium, driven as the tests drive it. The answer is JSON.
 
-Usage: python -m benchmarks.page SYSTEM card N
+Usage: python -m benchmarks.page SYSTEM card|abort N
 """
 
 from __future__ import annotations
@@ -27,6 +27,29 @@ while not pathlib.Path("{gate}").exists():
     time.sleep(0.001)
 """
 """One worker runs these in order, so that the end of one is the start of the next."""
+
+ENDLESS = """%%task
+import pathlib, time
+try:
+    while True:
+        time.sleep(0.001)
+finally:
+    pathlib.Path("{stopped}").write_text(str(time.time()))
+"""
+
+BLOCK = """import pathlib, time
+while not pathlib.Path("{gate}").exists():
+    time.sleep(0.01)
+"""
+
+CLICK = """([cell, name]) => {
+    const row = document.querySelectorAll('.jp-Notebook .jp-CodeCell')[cell].querySelector('.taskfc-buttons');
+    const button = [...(row?.querySelectorAll('button') ?? [])].find(each => each.textContent === name);
+    if (!button) return null;
+    const now = Date.now();
+    button.click();
+    return now;
+}"""
 
 WATCH = """() => {
     // when each card first said each word, in the milliseconds of the host's clock
@@ -85,12 +108,48 @@ def card(n: int) -> dict[str, float]:
     return {"end_dom_ms": median(ends), "start_dom_ms": median(starts)}
 
 
+def abort(n: int) -> dict[str, float]:
+    """From the click that confirms an Abort, while the kernel's main thread is blocked, until the task has stopped.
+
+    Median of `n`. The task is Python that can be interrupted; it writes down when it was.
+    """
+    times = []
+    with lab_and_page() as (lab, page):
+        ends = [lab.folder / f"stopped-{number}" for number in range(n)]
+        gate = lab.folder / "unblocked"
+        cells = [*(ENDLESS.format(stopped=end) for end in ends), BLOCK.format(gate=gate)]
+        notebook = lab.open(page, "abort", START, *cells, STOP)
+        try:
+            notebook.run(0)
+            page.evaluate(WATCH)
+            notebook.run(*range(1, n + 1))
+            notebook.start(n + 1)
+            for number, end in enumerate(ends, 1):
+                _wait_for(page, f"{number} running")
+                time.sleep(0.3)  # until it is in its loop
+                _click(page, number, "Abort")
+                clicked_ms = _click(page, number, "Yes, abort")
+                while not end.exists() or not end.read_text():
+                    time.sleep(0.005)
+                times.append(float(end.read_text()) * 1e3 - clicked_ms)
+        finally:
+            gate.touch()
+            notebook.ended(n + 1)
+            notebook.run(n + 2)
+    return {"abort_ms": median(times)}
+
+
+def _click(page: Page, cell: int, name: str) -> float:
+    """Click a button under a card when it is there; return when, in milliseconds of the host's clock."""
+    return float(page.wait_for_function(CLICK, arg=[cell, name]).json_value())
+
+
 def _wait_for(page: Page, what: str) -> float:
     """Wait until a card has said a word; return when it did, in milliseconds of the host's clock."""
     return float(page.wait_for_function("what => window.said[what]", arg=what).json_value())
 
 
-MEASURES = {"card": card}
+MEASURES = {"card": card, "abort": abort}
 
 
 if __name__ == "__main__":

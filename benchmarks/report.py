@@ -20,6 +20,7 @@ NOTEBOOK_COLUMNS = {
     "load_processes": ("loading starts processes", "{:,.0f}"),
     "start_dom_ms": ("a task starts until its card says so, ms", "{:,.0f}"),
     "end_dom_ms": ("ends until its card says so, ms", "{:,.0f}"),
+    "abort_ms": ("Abort clicked until it has stopped, ms", "{:,.0f}"),
 }
 
 NOTEBOOK_TARGETS = [
