@@ -196,7 +196,7 @@ class FCTaskClient(Broadcasting):
             here: with the folder and the modules of now, if it was submitted from here; else as it was submitted.
         """
         (taskid,) = await self._ids((task,))
-        pairs: list[tuple[int, int]] = await self._ask(Retry, taskid=taskid, **(context.for_retry() if here else {}))
+        pairs: list[tuple[int, int]] = await self._ask(Retry, taskid=taskid, **(context.fields() if here else {}))
         return dict(pairs)
 
     async def map(self, func: Callable[..., Any], *sequences: Iterable[Any]) -> list[Any]:

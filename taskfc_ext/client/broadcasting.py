@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from taskfc_ext import serialize
-from taskfc_ext.client import answers
+from taskfc_ext.client import answers, context
 from taskfc_ext.client.options import check_wait
 from taskfc_ext.client.requests import Call
 from taskfc_ext.client.steering import Steering
@@ -100,7 +100,8 @@ def _fields(code_or_function: object, names: Mapping[str, Any] | None) -> dict[s
             f"the broadcast {label} is {len(code) + len(body):,} bytes pickled, over the limit of {MAX_BODY:,}",
             hint="write the data to a file, and let the broadcast read it",
         )
-    return {"code_kind": kind, "label": label[:_MAX_LABEL], "code": code, "body": body}
+    source = code_or_function if isinstance(code_or_function, str) else ""
+    return {"code_kind": kind, "label": label[:_MAX_LABEL], "code": code, "body": body, **context.fields(source)}
 
 
 def _ran(number: int, report: BroadcastReport) -> int:

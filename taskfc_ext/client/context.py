@@ -97,9 +97,13 @@ def current(cell: str | None = None) -> Surroundings:
         return here
 
 
-def for_retry() -> dict[str, Any]:
-    """Return the fields of a `Retry` that say where we stand now, with all modules that are known to be needed."""
-    here = current("")
+def fields(cell: str = "") -> dict[str, Any]:
+    """Return the fields of a request that say where we stand now, with all modules that are known to be needed.
+
+    Args:
+        cell: source that the request has, whose imports count.
+    """
+    here = current(cell)
     modules = tuple([Define(digest, body) for digest, body in here.modules])
     return {"context": Define(here.digest, here.body), "modules": modules}
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from taskfc_ext.core.dispatch import send_code
 from taskfc_ext.core.effects import Step
-from taskfc_ext.core.endings import commit
+from taskfc_ext.core.endings import commit, commit_code
 from taskfc_ext.core.farm import Answer, ClientSession, Farm, KeptBroadcast, Worker
 from taskfc_ext.protocol.client_messages import (
     AwaitBroadcast,
@@ -31,6 +32,8 @@ def on_broadcast(farm: Farm, step: Step, client: ClientSession, message: Broadca
     if len(farm.broadcasts) >= MAX_BROADCASTS:
         text = f"there are {MAX_BROADCASTS:,} broadcasts, which every new worker runs; no more are taken"
         return Refused(message.seq, ErrorKind.TOO_MUCH, text, "forget them with clear_broadcasts()")
+    if message.context is not None:
+        commit_code(farm, step, (*message.modules, message.context))
     record = Broadcasted(
         number=farm.next_broadcast,
         session=client.session,
@@ -39,6 +42,8 @@ def on_broadcast(farm: Farm, step: Step, client: ClientSession, message: Broadca
         label=message.label,
         code=message.code,
         body=message.body,
+        context=None if message.context is None else message.context.digest,
+        modules=tuple(define.digest for define in message.modules),
     )
     commit(farm, step, record)
     step.to_client(client.session, client.answers[message.seq])
@@ -123,7 +128,16 @@ def _send(farm: Farm, step: Step, worker: Worker, number: int) -> None:
         return
     record = kept.record
     worker.owes.append(number)
-    step.to_worker(worker.worker, Prepare(number=number, kind=record.kind, code=record.code, body=record.body))
+    send_code(step, worker, record.modules if record.context is None else (*record.modules, record.context))
+    prepare = Prepare(
+        number=number,
+        kind=record.kind,
+        code=record.code,
+        body=record.body,
+        context=record.context,
+        modules=record.modules,
+    )
+    step.to_worker(worker.worker, prepare)
 
 
 def _is_skipped(farm: Farm, kept: KeptBroadcast) -> bool:

@@ -145,6 +145,14 @@ def _parked_for(farm: Farm, worker: Worker) -> Task | None:
     return None
 
 
+def send_code(step: Step, worker: Worker, digests: Iterable[bytes]) -> None:
+    """Send a worker the code that it was not sent before."""
+    for digest in digests:
+        if digest not in worker.known:
+            worker.known.add(digest)
+            step.to_worker(worker.worker, SendCode(digest))
+
+
 def give(farm: Farm, step: Step, worker: Worker, tasks: list[Task]) -> None:
     """Lease `tasks`, which share a spec, to `worker`, and send them."""
     first = tasks[0]
@@ -152,9 +160,6 @@ def give(farm: Farm, step: Step, worker: Worker, tasks: list[Task]) -> None:
     first_lease = farm.next_lease
     ids = tuple([task.taskid for task in tasks])
     commit(farm, step, Leased(first_lease, ids, worker.worker))
-    for code in spec.bodies:
-        if code not in worker.known:
-            worker.known.add(code)
-            step.to_worker(worker.worker, SendCode(code))
+    send_code(step, worker, spec.bodies)
     run = Run(spec=spec, first_lease=first_lease, ids=ids, bodies=tuple([task.current_body for task in tasks]))
     step.to_worker(worker.worker, SendRun(run, first.batch.inputs) if first.batch.inputs else run)

@@ -13,7 +13,7 @@ from taskfc_ext.core.farm import Farm, TimerKind
 from taskfc_ext.core.replay import apply
 from taskfc_ext.core.retry import Verdict, after_failure, backoff_before
 from taskfc_ext.core.task_state import Task
-from taskfc_ext.protocol.client_messages import Ended, Reply
+from taskfc_ext.protocol.client_messages import Define, Ended, Reply
 from taskfc_ext.protocol.payloads import Failure, Payload, Reason, encode_failure
 from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.protocol.records import Record, Requeued, Submitted, Why
@@ -203,6 +203,13 @@ def rows_of(record: Ended, rows: list[int]) -> Ended:
         outputs={taskid: record.outputs[taskid] for taskid in ids if taskid in record.outputs},
         displays={taskid: record.displays[taskid] for taskid in ids if taskid in record.displays},
     )
+
+
+def commit_code(farm: Farm, step: Step, defines: Iterable[Define]) -> None:
+    """Write down code that is not known yet."""
+    for define in defines:
+        if define.digest not in farm.codes:
+            commit(farm, step, define)
 
 
 def fail_if_doomed(farm: Farm, step: Step, record: Submitted, now: Now) -> None:

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from taskfc_ext.core.effects import Recall, Step
-from taskfc_ext.core.endings import commit, fail_if_doomed
+from taskfc_ext.core.endings import commit, commit_code, fail_if_doomed
 from taskfc_ext.core.events import Now, Recalled
 from taskfc_ext.core.farm import Answer, ClientSession, Farm
-from taskfc_ext.protocol.client_messages import Define, ErrorKind, Refused, Retry
+from taskfc_ext.protocol.client_messages import ErrorKind, Refused, Retry
 from taskfc_ext.protocol.ids import Session
 from taskfc_ext.protocol.payloads import Reason
 from taskfc_ext.protocol.records import Retried
@@ -84,9 +84,8 @@ def _resubmit(farm: Farm, step: Step, client: ClientSession, event: Recalled, no
     new_id: dict[int, int] = {}
     instead: dict[int, int] = {}  # what a dependency is replaced by
     records = []
-    for define in _defines(event.request):
-        if define.digest not in farm.codes:
-            commit(farm, step, define)
+    if event.request.context is not None:
+        commit_code(farm, step, (*event.request.modules, event.request.context))
     for old, taskids in event.batches:
         inputs = tuple(_parent_now(farm, parent, instead) for parent in old.inputs)
         lacking = [parent for parent in inputs if not farm.knows(parent)]
@@ -121,10 +120,6 @@ def _resubmit(farm: Farm, step: Step, client: ClientSession, event: Recalled, no
     step.to_client(client.session, client.answers[seq])
     for record in records:
         fail_if_doomed(farm, step, record, now)
-
-
-def _defines(request: Retry) -> tuple[Define, ...]:
-    return () if request.context is None else (*request.modules, request.context)
 
 
 def _spec_here(spec: Spec, request: Retry) -> Spec:

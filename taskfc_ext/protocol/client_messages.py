@@ -208,13 +208,15 @@ class Broadcast(Request, frozen=True, kw_only=True):
     """Run this on every worker, those that join later included. Answered by its number once it is in the store.
 
     `code` and `body` are what a task of this `code_kind` has: a pickled callable and its arguments, or source text and
-    the names that go in.
+    the names that go in. It runs in `context`, with `modules`, as a task would.
     """
 
     code_kind: Kind
     label: Label
     code: Payload
     body: Payload
+    context: Define | None = None
+    modules: Annotated[tuple[Define, ...], Meta(max_length=MAX_PACKS)] = ()
 
 
 class AwaitBroadcast(Request, frozen=True, kw_only=True):

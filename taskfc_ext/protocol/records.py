@@ -119,6 +119,8 @@ class Broadcasted(Message, frozen=True, kw_only=True):
     label: str
     code: Payload
     body: Payload
+    context: bytes | None = None
+    modules: tuple[bytes, ...] = ()
 
 
 class BroadcastDeath(Message, frozen=True):

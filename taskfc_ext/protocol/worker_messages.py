@@ -163,6 +163,8 @@ class Prepare(Message, frozen=True, kw_only=True):
     kind: Kind
     code: Payload
     body: Payload
+    context: Digest | None = None
+    modules: tuple[Digest, ...] = ()
 
 
 class Committed(Message, frozen=True):

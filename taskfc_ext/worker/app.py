@@ -65,10 +65,10 @@ def main() -> None:
     capture.install()
     log_handler.setStream(cast(TextIO, LogStream(capture)))
     forking.prepare(guard.disarm, capture.let_go)
+    choose_backend()  # before the executor notes what environment is the worker's own
     executor = Executor(worker.properties, guard, capture.displays)
     executor.modules.install()
     when_imported("IPython", executor.offer_shell)
-    choose_backend()
     refuse_breakpoints()
     loop = Loop(link, page, guard, executor, capture, LifePipe(life_fd), worker.properties)
     progress.begin_in_worker(lambda: loop.lease)

@@ -82,9 +82,7 @@ class Executor:
     def run(self, spec: Spec, taskid: int, body: Payload, inputs: Sequence[Payload]) -> Ended:
         """Make one attempt; raises nothing but a `TaskInterrupt`, and that only outside the user's code."""
         try:
-            self._went_elsewhere |= self._surroundings.enter(spec.context, self._body)
-            if self._went_elsewhere or self.looks_at_modules:
-                self._renew_modules(spec.modules)
+            self._enter(spec.context, spec.modules)
             if spec.depend is not None:
                 refusal = self._refusal(spec.depend)
                 if refusal:
@@ -113,8 +111,13 @@ class Executor:
                 return _indescribable(error, problem)
 
     def set_up(self, broadcast: Prepare) -> str:
-        """Run a broadcast; return the exception's type and text, or "". Raises nothing."""
+        """Run a broadcast; return the exception's type and text, or "". Raises nothing.
+
+        What it changes of the environment and the module path holds for all tasks that come.
+        """
         try:
+            self.looks_at_modules = True
+            self._enter(broadcast.context, broadcast.modules)
             if broadcast.kind is _FUNCTION:
                 args, kwargs = load_call(_bytes(broadcast.body))
                 value = load_function(_bytes(broadcast.code))(*args, **kwargs)
@@ -124,6 +127,7 @@ class Executor:
                 names, _ = load_names(_bytes(broadcast.body))
                 self._runner().set_up(_bytes(broadcast.code).decode(), names, broadcast.number)
             leave_if_child()
+            self._surroundings.keep_changes()
             return ""
         except BaseException as error:  # noqa: BLE001  whatever it was, the worker goes on
             leave_if_child(error)
@@ -135,6 +139,12 @@ class Executor:
                 return f"it failed, and so did the description of how ({type(problem).__name__})"
 
     # functions
+
+    def _enter(self, context: bytes | None, modules: tuple[bytes, ...]) -> None:
+        """Go where the next code is to run, and have the modules there that it is to find."""
+        self._went_elsewhere |= self._surroundings.enter(context, self._body)
+        if self._went_elsewhere or self.looks_at_modules:
+            self._renew_modules(modules)
 
     def _renew_modules(self, digests: tuple[bytes, ...]) -> None:
         modules = self.modules

@@ -33,6 +33,7 @@ class Surroundings:
 
     def __init__(self) -> None:
         self._own = _Place(_cwd(), list(sys.path), dict(_raw), "")
+        self._added: list[str] = []
         self._places: dict[bytes | None, _Place] = {None: self._own}
         self._place = self._own
         self._digest: bytes | None = None
@@ -61,6 +62,22 @@ class Surroundings:
         before, self._place, self._digest = self._place, place, digest
         return before.path != place.path or before.folder != place.folder
 
+    def keep_changes(self) -> None:
+        """Let what was changed since `enter` hold everywhere: of the environment, and entries added to the path.
+
+        What a submission itself says of the environment goes before that.
+        """
+        before, environ = self._place, dict(self._own.environ)
+        for name in before.environ.keys() - _raw.keys():
+            environ.pop(name, None)
+        environ.update({name: value for name, value in _raw.items() if before.environ.get(name) != value})
+        added = [entry for entry in sys.path if entry not in before.path]
+        self._added += added
+        self._own = self._own._replace(path=[*self._own.path, *added], environ=environ)
+        self._places = {None: self._own}
+        self._place = before._replace(path=list(sys.path))
+        self._digest = b""  # no context's: the next `enter` finds its place anew
+
     def _find(self, digest: bytes | None, body_of: Callable[[bytes], bytes]) -> _Place:
         place = self._places.get(digest)
         if place is None:
@@ -75,6 +92,7 @@ class Surroundings:
         path = [os.fsdecode(entry) for entry in context.sys_path]
         if _OURS not in path:
             path.append(_OURS)  # last: it serves when this package is not installed
+        path += [entry for entry in self._added if entry not in path]
         environ = dict(self._own.environ)
         for name, value in context.environ:
             if value is None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from taskfc_ext.core.effects import ClientSend, Effects, WorkerSend
+from taskfc_ext.core.effects import ClientSend, Effects, SendCode, WorkerSend
 from taskfc_ext.core.events import FromParent
 from taskfc_ext.protocol.client_messages import (
     AwaitBroadcast,
     Broadcast,
     BroadcastReport,
     ClearBroadcasts,
+    Define,
     ErrorKind,
     GetWorkers,
     Reply,
@@ -51,6 +52,19 @@ def test_it_is_committed_then_answered_and_sent_to_every_worker_that_is_ready():
         sends=(ClientSend(ALICE, Reply(1, 1)), prepare(1, 0), prepare(1, 1)),
     )
     assert prepared(talk.ready(2)) == [(2, 1)]
+
+
+def test_the_code_around_a_broadcast_reaches_every_worker_before_it():
+    talk = Conversation(workers=1)
+    talk.up(1)
+    context, module = Define(b"x" * 16, b"a folder"), Define(b"m" * 16, b"source")
+    effects = talk.ask(Broadcast, **FIELDS, context=context, modules=(module,))
+    assert effects.records[:2] == (module, context)
+    around = {"context": context.digest, "modules": (module.digest,)}
+    expected = Prepare(number=1, kind=Kind.STRING, code=b"x = 1", body=b"names", **around)
+    for worker, sent in ((0, effects), (1, talk.ready(1))):
+        messages = [send.message for send in sent.sends if isinstance(send, WorkerSend) and send.worker == worker]
+        assert messages == [SendCode(module.digest), SendCode(context.digest), expected]
 
 
 def test_a_worker_gets_no_task_before_it_has_reported():

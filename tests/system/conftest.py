@@ -6,6 +6,8 @@ import asyncio
 import inspect
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -95,3 +97,20 @@ def until(condition: Callable[[], object], what: str, deadline: float = DEADLINE
 def kill(pid: int) -> None:
     """Kill a process as the kernel's out-of-memory killer does."""
     os.kill(pid, signal.SIGKILL)
+
+
+def run_script(folder: Path, text: str) -> str:
+    """Run `text` as a script in `folder`, with a client of the shared farm as `client`; return what it prints."""
+    before = "from pathlib import Path\nfrom taskfc_ext import attach\nclient = attach()\n"
+    (folder / "script.py").write_text(f"{before}{text}\nclient.close()\n")
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    done = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from taskfc_ext import BroadcastFailed, StringTask, start
-from taskfc_ext.client.start import restart
+from taskfc_ext.client.start import Controller, restart
 
-from .conftest import DEADLINE, AsyncFace, BlockingFace, kill, until
+from .conftest import DEADLINE, AsyncFace, BlockingFace, kill, run_script, until
 from .test_magics import Session, session
 from .test_seed_interface import wait_for_file
 
@@ -99,3 +99,20 @@ def test_a_cell_everywhere_and_one_line_when_tasks_have_ended(
     assert lines == [f"{ids} have ended: 1 succeeded, 1 failed {failed}"]
     assert kept.result() == 42
     session.run("from taskfc_ext import TaskClient\nwith TaskClient() as c: c.clear_broadcasts()")
+
+
+def test_a_broadcast_runs_where_it_was_submitted_from(shared_farm: Controller, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "tf_far.py").write_text("N = 5")
+    text = """
+from taskfc_ext import StringTask
+file = Path("tf_setting.py")
+file.write_text("N = 1")
+code = "import sys, tf_setting\\nsys.path.append(folder)\\nkept = tf_setting.N"
+client.broadcast(code, {"folder": str(Path("elsewhere").absolute())})
+file.write_text("N = 2")
+task = StringTask("import tf_far, tf_setting\\nfound = kept, tf_setting.N, tf_far.N", pull="found")
+print(client.run(task, block=True).ns.found)
+client.clear_broadcasts()
+"""
+    assert run_script(tmp_path, text) == "(1, 2, 5)\n"

@@ -13,7 +13,7 @@ from taskfc_ext import VersionMismatch, restart, start
 from taskfc_ext.client.start import Controller
 from taskfc_ext.errors import ControllerLost
 
-from .conftest import DEADLINE, kill, until
+from .conftest import DEADLINE, kill, run_script, until
 
 
 def look() -> tuple[str, str | None, bool]:
@@ -202,23 +202,6 @@ with attach() as client:
         timeout=DEADLINE,
     )
     assert done.stdout == "True\n" * 3, done.stderr
-
-
-def run_script(folder: Path, text: str) -> str:
-    """Run `text` as a script in `folder`, with a client of the shared farm as `client`; return what it prints."""
-    before = "from pathlib import Path\nfrom taskfc_ext import attach\nclient = attach()\n"
-    (folder / "script.py").write_text(f"{before}{text}\nclient.close()\n")
-    path = os.pathsep.join(entry for entry in sys.path if entry)
-    done = subprocess.run(
-        [sys.executable, "script.py"],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_tasks_before_and_after_an_edit_see_their_own_version(shared_farm: Controller, tmp_path: Path) -> None:
