@@ -141,6 +141,8 @@ class FakeController:
             self._router.close()
 
     def _on_message(self, peer: bytes, message: ClientMessage) -> None:
+        with self._changed:
+            self.received.append(message)  # before anybody can see what came of it
         if isinstance(message, Hello):
             self._sessions[peer] = message.session
         answers = self.rule(message) if self.rule is not None else None
@@ -150,7 +152,6 @@ class FakeController:
         if isinstance(message, Submit | Retry) and self.running:
             self._run_waiting()
         with self._changed:
-            self.received.append(message)
             self._changed.notify_all()
 
     def _answer(self, peer: bytes, message: ClientMessage) -> Sequence[ControllerMessage]:

@@ -141,7 +141,8 @@ class Loop:
                 then.append(progress)
             self._link.send_results(results, then)
             self._exchange()
-            self._give_back()
+            if self.lease == lease:  # else the main thread is free by now to run what has just arrived
+                self._give_back()
 
     def _news_of(self, lease: int) -> Progress | None:
         """Return how far `lease` is, if that is new. Takes no lock: it looks at objects of the user's."""

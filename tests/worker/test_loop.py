@@ -241,6 +241,29 @@ def test_what_arrives_during_a_long_task_goes_back_too(bench: Any) -> None:
     assert bench.sent[3].leases == (1,)
 
 
+def end_and_answer(lease: int) -> None:
+    """Let the attempt end while the courier speaks for it, and the controller answer with the next one."""
+    bench = NOW[0]
+    connection = bench.connection
+    receive = connection.receive
+
+    def receive_when_it_has_ended() -> list[Any]:
+        bench.loop.lease = 0
+        bench.call(double, 5)
+        connection.receive = receive
+        return receive()
+
+    connection.receive = receive_when_it_has_ended
+    bench.loop.speak_for(lease, wants_output=False)
+
+
+def test_what_arrives_when_the_task_has_just_ended_stays(bench: Any) -> None:
+    bench.call(end_and_answer, 1)
+    bench.turn()
+    assert not any(isinstance(said, Returned) for said in bench.sent)
+    assert [said.leases for said in bench.sent if isinstance(said, Finished)][-1][-1] == 2
+
+
 def test_the_courier_is_silent_about_a_lease_that_has_ended(bench: Any) -> None:
     bench.call(double, 1)
     bench.turn()
