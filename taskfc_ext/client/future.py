@@ -139,6 +139,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
             CancelledError: it was cancelled.
             ControllerStopped: the farm was stopped.
         """
+        __tracebackhide__ = True  # in a notebook the task's own traceback is what counts
         outcome = self._outcome(timeout)
         if type(outcome) is Raised:
             try:
@@ -219,6 +220,11 @@ class TaskFuture(concurrent.futures.Future[Any]):
     def name(self) -> str | None:
         """The name it was submitted under, if any."""
         return self._template.name
+
+    @property
+    def farm(self) -> str:
+        """The name of the controller that the task was submitted to."""
+        return self._template.owner.farm_name
 
     @property
     def label(self) -> str:

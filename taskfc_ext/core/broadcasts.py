@@ -149,10 +149,18 @@ def _skipped(kept: KeptBroadcast) -> str:
 
 
 def _is_open(farm: Farm, number: int) -> bool:
-    """Whether a worker has the broadcast before it; where it has killed some, their replacements count as well."""
+    """Whether a worker has the broadcast before it, or may have when it is there.
+
+    Where it has killed some, their replacements count as well; and after the controller's restart the workers have yet
+    to come back and say what they have run.
+    """
     if any(number in worker.owes for worker in farm.workers.values()):
         return True
     kept = farm.broadcasts.get(number)
-    if kept is None or not kept.deaths or _is_skipped(farm, kept):
+    if kept is None or _is_skipped(farm, kept):
+        return False
+    if any(not worker.ready for worker in farm.workers.values()) or (farm.n_workers and not farm.workers):
+        return True
+    if not kept.deaths:
         return False
     return sum(number in worker.set_up for worker in farm.workers.values()) < farm.n_workers

@@ -368,9 +368,28 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
+ELSEWHERE = {
+    "cancel": "abort",
+    "kill": "abort",
+    "delete": "clear",
+    "remove": "clear",
+    "rm": "clear",
+    "ls": "status",
+    "ps": "status",
+    "logs": "log",
+    "rerun": "retry",
+    "resubmit": "retry",
+    "resume": "release",
+    "pause": "hold",
+}
+"""What other tools call a verb of ours."""
+
+
 def near_verb(line: str) -> str:
     """Return "; did you mean `%task verb`?" where the first word of `line` looks like a verb."""
     words = line.split(maxsplit=1)
+    if words and words[0].lower() in ELSEWHERE:
+        return f"; did you mean `%task {ELSEWHERE[words[0].lower()]}`?"
     near = difflib.get_close_matches(words[0], VERBS, n=1, cutoff=0.7) if words else []
     return f"; did you mean `%task {near[0]}`?" if near else ""
 

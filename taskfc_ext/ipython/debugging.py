@@ -8,7 +8,7 @@ from typing import Any
 from IPython.core.error import StdinNotImplementedError
 
 from taskfc_ext.errors import ResultExpired
-from taskfc_ext.ipython.notebook import Notebook, is_one, said
+from taskfc_ext.ipython.notebook import UNFINISHED, Notebook, is_one, said
 from taskfc_ext.ipython.replaying import from_users_frame, loaded
 from taskfc_ext.ipython.requests import BadUsage, Debug
 from taskfc_ext.protocol.client_messages import SubmittedTask
@@ -46,8 +46,16 @@ def _submitted(notebook: Notebook, request: Debug) -> SubmittedTask:
     taskids = notebook.taskids(request.tasks) if is_one(request.tasks) else []
     if len(taskids) != 1:
         raise BadUsage("%task debug: one task at a time")
+    client = notebook.session.client()
+    for task in client.list_tasks(taskids=taskids):
+        if task.state in UNFINISHED:
+            raise BadUsage(
+                f"task {task.taskid} has not ended ({task.state}), so it would run twice; wait, or abort it first"
+            )
+        if task.state == "succeeded":
+            raise BadUsage(f"task {task.taskid} succeeded: there is nothing to debug")
     try:
-        return notebook.session.client().submission(taskids[0])
+        return client.submission(taskids[0])
     except ResultExpired as error:
         hint = f"; `%task debug {error.taskid}` may tell more" if "cleared" not in error.message else ""
         raise BadUsage(f"{said(error)}{hint}") from None

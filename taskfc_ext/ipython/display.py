@@ -41,7 +41,7 @@ _COLOURS = {
 _FAINT = "color: var(--jp-ui-font-color2, var(--vscode-descriptionForeground, #757575))"
 # exported notebooks have no font of their own for what is preformatted here
 _MONOSPACE = "font-family: var(--jp-code-font-family, var(--vscode-editor-font-family, monospace))"
-_BLOCK = f"margin: 4px 0 0 0; white-space: pre-wrap; {_MONOSPACE}"
+_BLOCK = f"margin: 4px 0 0 0; white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere; {_MONOSPACE}"
 _SCROLLED = "; max-height: 24em; overflow: auto"
 _FROM_ITS_END = "display: flex; flex-direction: column-reverse; max-height: 24em; overflow: auto"
 # figures have a background of their own, or are meant for a light one
@@ -85,7 +85,7 @@ def card_bundle(card: Card) -> Bundle:
 def card_text(card: Card) -> str:
     """Return the card as lines of text."""
     head = " · ".join((f"{icon(card.state)} {_title(card)}", *_facts(card)))
-    displayed = [rich.text_of(output) for output in card.outputs]
+    displayed = [rich.text_of(output) for output in rich.on_card(card.outputs)]
     blocks = (_progress_text(card), _tail(card.output), *displayed, card.result, card.error)
     return "\n".join([head, *(_indented(text) for text in blocks if text)])
 
@@ -99,7 +99,7 @@ def card_html(card: Card) -> str:
         f'<strong>{_escaped(_title(card))}</strong> · <span style="color: {colour}">{_escaped(state)}</span> '
         f'<span style="{_FAINT}">· {_escaped(" · ".join(facts))}</span>'
     )
-    displayed = "".join(_displayed_html(output) for output in card.outputs)
+    displayed = "".join(_displayed_html(output) for output in rich.on_card(card.outputs))
     body = "".join(
         (
             _block(_tail(card.output), _PRINTED),
@@ -124,11 +124,11 @@ def _error_block(text: str) -> str:
 
 
 def _displayed_html(output: rich.Output) -> str:
-    """Return an image or a text; what is neither stands beneath the card."""
+    """Return an image, or a text."""
     image = rich.image_of(output)
     if image is not None:
         return f'<div><img alt="{_escaped(image.alt)}" style="{_IMAGE}" src="{image.url}"></div>'
-    return _block(rich.text_of(output)) if rich.is_text(output) else ""
+    return _block(rich.text_of(output))
 
 
 def _progress_text(card: Card) -> str:

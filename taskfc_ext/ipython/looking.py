@@ -69,8 +69,9 @@ def _finished(future: TaskFuture, title: str, now: datetime, formatters: Formatt
     text = _result_text(future) if failure is None else ""
     drawn = _drawn(future.result(), formatters) if text else {}
     outputs = future.outputs
-    if drawn:
+    if text and (drawn or rich.beneath(rich.shown(outputs))):  # the result comes last, wherever that is
         outputs = [*outputs, {"data": {rich.TEXT: text, **drawn}}]
+        text = ""
     return Card(
         seen=now,
         taskid=future.taskid,
@@ -79,7 +80,7 @@ def _finished(future: TaskFuture, title: str, now: datetime, formatters: Formatt
         attempts=result.attempts,
         elapsed=result.duration,
         output=future.log,
-        result="" if drawn else text,
+        result=text,
         outputs=rich.shown(outputs),
         error="" if failure is None else _error_text(failure),
     )

@@ -195,12 +195,12 @@ class TaskMagics(Magics):
         if self.board.retried:
             from taskfc_ext.ipython.retrying import rebind
 
-            new = {}
+            new, farm = {}, ""
             while self.board.retried:
                 taskid, future = self.board.retried.popleft()
-                new[taskid] = future
+                new[taskid], farm = future, future.farm
                 self.session.notices.add(future)
-            rebind(self._shell.user_ns, new.get)
+            rebind(self._shell.user_ns, farm, new.get)
 
     def close(self) -> None:
         """Let go of the connection and the cards; the farm goes on."""

@@ -118,10 +118,14 @@ class Notebook:
         raise BadUsage(f"no task and no future named {name!r}{near or f'; {SEE_TASKS}'}")
 
     def _accepted(self, future: TaskFuture) -> int:
+        if future.farm != self.session.name:  # there the same id is another task
+            raise BadUsage(
+                f"{future.name or future.label!r} is a task of the farm {future.farm}; `%task use {future.farm}` first"
+            )
         if future.taskid is None:
             self.session.client().flush()
         if future.taskid is None:
-            raise BadUsage(f"{future!r} was never accepted")
+            raise BadUsage(f"{future.name or future.label!r} was never accepted by the farm; run its cell again")
         return future.taskid
 
     def task_names(self) -> list[str]:

@@ -43,7 +43,8 @@ def retry(notebook: Notebook, request: Retry) -> TaskFuture | list[TaskFuture]:
         notebook.say(line)
     if len(told) > _MOST_LINES:
         notebook.say(f"... {plural(len(told) - _MOST_LINES, 'line')} more; {plural(len(new_ids), 'task')} run again")
-    rebind(notebook.shell.user_ns, lambda old: client.future(new_ids[old]) if old in new_ids else None)
+    farm = notebook.session.name
+    rebind(notebook.shell.user_ns, farm, lambda old: client.future(new_ids[old]) if old in new_ids else None)
     futures = [client.future(new_ids[taskid]) for taskid in taskids if taskid in new_ids]
     for future in futures:
         notebook.session.notices.add(future)
@@ -61,10 +62,10 @@ def _told(taskid: int, pairs: dict[int, int]) -> str:
     return f"{text} (with its {named(old, 'dependant')} as {new})"
 
 
-def rebind(user_ns: dict[str, Any], new: Callable[[int], TaskFuture | None]) -> None:
+def rebind(user_ns: dict[str, Any], farm: str, new: Callable[[int], TaskFuture | None]) -> None:
     """Let a variable that holds an old task's future, and is called like the task, hold that of the `new` one."""
     for name, value in list(user_ns.items()):
-        if is_future(value) and value.name == name and value.taskid is not None:
+        if is_future(value) and value.name == name and value.farm == farm and value.taskid is not None:
             future = new(value.taskid)
             if future is not None:
                 user_ns[name] = future

@@ -1,8 +1,8 @@
-"""What a task has displayed, sorted by how it is shown: images on the card, all else as outputs of its own. Pure.
+"""What a task has displayed, sorted by where it is shown: on the card, or as outputs of its own beneath it. Pure.
 
-Images are inert, so the card has them in its own HTML: they are where the card is, in every front end and in a saved
-notebook. Everything else (HTML, Markdown, LaTeX, what extensions draw) goes to the front end as it came from the task,
-as an output beneath the card, and is shown under the front end's own rules of trust.
+Text and images are inert, so the card has them in its own HTML: they are where the card is, in every front end and in
+a saved notebook. Everything else (HTML, Markdown, LaTeX, what extensions draw) goes to the front end as it came from
+the task, as an output beneath the card, and is shown under the front end's own rules of trust.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import base64
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import dropwhile, takewhile
 from typing import Any
 
 Output = Mapping[str, Any]
@@ -68,13 +69,21 @@ def is_text(output: Output) -> bool:
     return not set(output.get("data", {})) - {TEXT}
 
 
+def on_card(outputs: Sequence[Output]) -> list[Output]:
+    """Return what stands on the card: texts and images up to the first that is neither, so that order is kept."""
+    return list(takewhile(_fits, outputs))
+
+
 def beneath(outputs: Sequence[Output]) -> list[dict[str, Any]]:
     """Return what stands beneath the card: bundles with their metadata, as a display publisher takes them."""
     return [
         {"data": dict(output.get("data", {})), "metadata": dict(output.get("metadata") or {})}
-        for output in shown(outputs)
-        if not is_text(output) and image_of(output) is None
+        for output in dropwhile(_fits, outputs)
     ]
+
+
+def _fits(output: Output) -> bool:
+    return is_text(output) or image_of(output) is not None
 
 
 def _text(value: object) -> str:

@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.text import encodable
-from taskfc_ext.worker.descriptors import Tap
+from taskfc_ext.worker.descriptors import Tap, take_back
 from taskfc_ext.worker.displays import Displays
 from taskfc_ext.worker.questions import NobodyThere
 
@@ -157,6 +157,11 @@ class Capture:
         sys.stdin = self._stdin
         sys.stdout = self.stdout
         sys.stderr = self.stderr
+
+    def take_back(self) -> None:
+        """Let descriptors 1 and 2 write to where they did, whatever a task has made of them."""
+        for tap, stream in self._taps:
+            take_back(tap, stream + 1, self._log_out.fileno() if stream == STDERR else tap.fd)
 
     def begin(self) -> None:
         """From now on a task is running, and finds our streams, whatever the last one has left there."""

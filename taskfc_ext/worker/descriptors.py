@@ -47,15 +47,21 @@ class Tap:
         end = os.lseek(self.fd, 0, os.SEEK_END)
         if end < self.seen:  # somebody has opened it by its name and so emptied it: `echo > /dev/stdout`
             self.seen = 0
+        if end - self.seen > LARGEST_FILE:  # of so much only the two ends are kept: a file may be told to be vast
+            yield from self._until(self.seen + LARGEST_FILE // 2)
+            self.seen = end - LARGEST_FILE // 2
+        yield from self._until(end)
+        if self._is_ours and self.seen >= LARGEST_FILE:
+            os.ftruncate(self.fd, 0)
+            self.seen = 0
+
+    def _until(self, end: int) -> Iterator[str]:
         while self.seen < end:
             data = os.pread(self.fd, min(_CHUNK, end - self.seen), self.seen)
             if not data:
                 break
             self.seen += len(data)
             yield self._decode.decode(data)
-        if self._is_ours and self.seen >= LARGEST_FILE:
-            os.ftruncate(self.fd, 0)
-            self.seen = 0
 
     def skip(self) -> None:
         """Take everything up to now for read."""
@@ -64,6 +70,21 @@ class Tap:
     def rest(self) -> str:
         """Return what is left of a character whose end never came; the next one that writes begins anew."""
         return self._decode.decode(b"", final=True)
+
+
+def take_back(tap: Tap, fd: int, source: int) -> None:
+    """Let `fd` write to where it did, if a task has closed it or let it write elsewhere.
+
+    Args:
+        tap: what reads it.
+        source: a descriptor of the same file that can be written to.
+    """
+    try:
+        if os.path.samestat(os.fstat(fd), os.fstat(tap.fd)):
+            return
+    except OSError:
+        pass  # closed
+    os.dup2(source, fd)
 
 
 def divert_stdout() -> Tap:

@@ -106,6 +106,7 @@ class Loop:
             return False
         wake_courier()
         self._guard.install()
+        self._capture.take_back()
         while self._attempts:
             if self._results and perf_counter() - self._oldest_result > HOLD_BACK:
                 with self._link.lock:
@@ -191,6 +192,7 @@ class Loop:
         with self._link.lock:
             self._link.send_results(self._drained())
         problem = self._executor.set_up(broadcast)
+        self._capture.displays.end()  # nobody looks at them, least of all with the next task's
         self._life.check()
         with self._link.lock:
             self._link.send_set_up(broadcast.number, problem)

@@ -212,3 +212,12 @@ def test_their_number_is_bounded():
         talk.ask(Broadcast, **FIELDS)
     (refusal,) = messages_to(talk.ask(Broadcast, **FIELDS))
     assert refusal.error is ErrorKind.TOO_MUCH
+
+
+def test_after_a_restart_a_wait_is_open_until_the_workers_have_come_back():
+    talk = Conversation(workers=1)
+    talk.ask(Broadcast, **FIELDS)
+    talk.restart(alive=(0,))
+    assert messages_to(talk.ask(AwaitBroadcast, number=1)) == [], "it has yet to say what it has run"
+    answers = messages_to(talk.worker(0, Ready(protocol=PROTOCOL, worker=0, pid=1, python="3.11", broadcasts={1: ""})))
+    assert [answer.value for answer in answers] == [BroadcastReport(1)]

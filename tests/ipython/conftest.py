@@ -221,6 +221,10 @@ class FakeFarm:
 
     # the owner of its futures
 
+    @property
+    def farm_name(self) -> str:
+        return self.name
+
     def check_may_wait(self) -> None:
         if self.interrupt_waits:
             raise KeyboardInterrupt

@@ -85,6 +85,7 @@ def record(shell: Any, farm: Any) -> Callable[[SubmittedTask], None]:
 
     def record(task: SubmittedTask) -> None:
         farm.submissions[0] = task
+        farm.set(0, state="failed")
 
     return record
 
@@ -212,7 +213,25 @@ def test_what_cannot_be_replayed_is_told_in_one_line(shell: Any, farm: Any, reco
     assert (type(error), str(error)) == (UsageError, text)
     text = "task 0 takes the result of task 7, which has not succeeded"
     farm.submissions[0] = ResultExpired(text, taskid=7)
+    farm.set(0, state="failed")
     assert str(error_of(shell, "%task debug 0")) == f"{text}; `%task debug 7` may tell more"
     text = "task 0 takes the result of task 7, which was cleared"
     farm.submissions[0] = ResultExpired(text, taskid=7)
     assert str(error_of(shell, "%task debug 0")) == text
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        ("running", "task 0 has not ended (running), so it would run twice; wait, or abort it first"),
+        ("succeeded", "task 0 succeeded: there is nothing to debug"),
+    ],
+)
+def test_only_what_has_failed_is_debugged(
+    shell: Any, farm: Any, capsys: pytest.CaptureFixture[str], state: str, told: str
+) -> None:
+    shell.run("t = %task 1")
+    farm.set(0, state=state)
+    capsys.readouterr()
+    shell.ip.run_cell("%task debug t")
+    assert capsys.readouterr().err == f"UsageError: {told}\n"

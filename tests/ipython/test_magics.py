@@ -514,3 +514,24 @@ def test_a_function_recovers(shell: Any, farm: Any, capsys: pytest.CaptureFixtur
     ):
         assert usage_error(shell, f"%%task --recover {name}\n1", capsys) == answer
     assert len(farm.submitted) == 1
+
+
+def test_a_future_of_another_farm_is_not_taken_for_a_task_of_this_one(
+    shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell.run("mine = %task 1")
+    future = shell.ns["mine"]
+    future._template.owner = type("Other", (), {"farm_name": "night"})()
+    capsys.readouterr()
+    for verb in ("abort", "retry", "hold", "debug"):
+        shell.ip.run_cell(f"%task {verb} mine")
+        assert capsys.readouterr().err == "UsageError: '1' is a task of the farm night; `%task use night` first\n"
+    assert not {"abort", "retry", "hold"}.intersection(asked[0] for asked in farm.asked)
+
+
+@pytest.mark.parametrize(("word", "verb"), [("cancel mine", "abort"), ("logs 3", "log"), ("ps", "status")])
+def test_what_other_tools_call_a_verb_is_understood(
+    shell: Any, capsys: pytest.CaptureFixture[str], word: str, verb: str
+) -> None:
+    shell.ip.run_cell(f"%task {word}")
+    assert f"did you mean `%task {verb}`?" in capsys.readouterr().err

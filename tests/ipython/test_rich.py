@@ -31,17 +31,19 @@ def test_what_is_no_image_is_not_put_into_html(body: object) -> None:
     assert rich.image_of({"data": {"image/png": body}}) is None
 
 
-def test_what_is_neither_text_nor_image_stands_beneath() -> None:
+def test_from_the_first_that_does_not_fit_on_the_card_all_stand_beneath_it() -> None:
+    said, figure = {"data": {"text/plain": "said"}}, {"data": {"image/png": PNG}}
     table = {"data": {"text/html": "<table></table>", "text/plain": "a table"}, "metadata": {"isolated": True}}
-    said = {"data": {"text/plain": "said"}}
-    assert rich.beneath([said, table]) == [{"data": table["data"], "metadata": {"isolated": True}}]
-    assert rich.is_text(said)
-    assert not rich.is_text(table)
+    outputs = [said, figure, table, figure, said]
+    assert rich.on_card(outputs) == [said, figure]
+    assert [each["data"] for each in rich.beneath(outputs)] == [each["data"] for each in outputs[2:]]
+    assert rich.beneath(outputs)[0]["metadata"] == {"isolated": True}
+    assert rich.beneath([said, figure]) == []
 
 
 def test_the_newest_are_shown() -> None:
     outputs = [{"data": {"text/html": str(i)}} for i in range(rich.MOST + 5)]
-    assert [each["data"]["text/html"] for each in rich.beneath(outputs)] == [str(i) for i in range(5, rich.MOST + 5)]
+    assert [each["data"]["text/html"] for each in rich.shown(outputs)] == [str(i) for i in range(5, rich.MOST + 5)]
 
 
 def test_the_text_of_an_output_without_one() -> None:

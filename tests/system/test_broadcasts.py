@@ -73,8 +73,7 @@ def test_one_that_hangs_is_seen_and_the_farm_can_be_stopped(home: Path) -> None:
     with start(1, name="hangs") as farm, farm.client() as client:
         with pytest.raises(TimeoutError, match="it will"):
             client.broadcast("import threading\nthreading.Event().wait()", timeout=0.1)
-        (worker,) = client.workers()
-        assert worker.state == "setting up"
+        until(lambda: [worker.state for worker in client.workers()] == ["setting up"], "it is seen")
         farm.stop()
 
 
@@ -116,3 +115,10 @@ print(client.run(task, block=True).ns.found)
 client.clear_broadcasts()
 """
     assert run_script(tmp_path, text) == "(1, 2, 5)\n"
+
+
+def test_what_a_broadcast_displays_is_no_tasks_output(home: Path) -> None:
+    with start(1, name="shows") as farm, farm.client() as client:
+        client.broadcast("from IPython.display import HTML, display\ndisplay(HTML('<i>leak</i>'))")
+        future = client.submit(pow, 2, 2)
+        assert (future.result(DEADLINE), future.outputs) == (4, [])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
-from taskfc_ext.client.start import Controller
+from taskfc_ext.client.start import Controller, start
 
 from .conftest import until
 
@@ -53,3 +54,20 @@ def test_a_figure_comes_out_of_a_function_without_being_asked_for(shared_farm: C
         (output,) = future.outputs
         assert output["output_type"] == "display_data"
         assert output["data"]["image/png"].startswith("iVBORw0KGgo")
+
+
+def redirect(path: str) -> None:
+    with open(path, "w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+
+
+def test_what_a_task_makes_of_its_descriptors_ends_with_it(home: Path, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    with start(1, name="fds") as farm, farm.client() as client:
+        for spoil in (lambda: os.close(1), lambda: redirect(str(theirs))):
+            client.submit(spoil).result(60)
+            future = client.submit(os.system, "echo sane; echo loud >&2")
+            assert future.result(60) == 0
+            assert (future.stdout, future.stderr) == ("sane\n", "loud\n")
+        assert theirs.read_text() == ""

@@ -80,3 +80,16 @@ def test_the_log_is_listened_to_from_now_on() -> None:
         finally:
             os.dup2(saved, 2)
             os.close(saved)
+
+
+def test_of_a_file_that_became_vast_the_two_ends_are_read(tmp_path: Path) -> None:
+    with open(tmp_path / "vast", "w+b", buffering=0) as file:
+        tap = Tap(file.fileno(), is_ours=True)
+        file.write(b"begin")
+        os.ftruncate(file.fileno(), 1 << 40)
+        file.seek(0, os.SEEK_END)
+        file.write(b"end")
+        read = "".join(tap.read())
+        assert len(read) <= descriptors.LARGEST_FILE
+        assert (read[:5], read[-3:]) == ("begin", "end")
+        assert os.fstat(file.fileno()).st_size == 0

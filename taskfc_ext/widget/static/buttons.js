@@ -71,7 +71,7 @@ function render({ model, el }) {
     const command = model.get("instead").replace("{verb}", verb);
     clearTimeout(unheard);
     unheard = setTimeout(
-      () => say("The kernel is busy and hears this later. To do it now, type in a terminal:", command),
+      () => say("The kernel is busy, or was restarted, and does not hear this. Type in a terminal:", command),
       UNHEARD_AFTER_MS
     );
     model.send({ do: verb, number });
