@@ -47,9 +47,11 @@ def test_the_debugger_stands_in_the_cell(shared_farm: Controller, tmp_path: Path
 
 
 def test_a_function_of_the_notebook_is_replayed_and_its_value_returned(
-    session: Session, capsys: pytest.CaptureFixture[str]
+    session: Session, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    session.run("def half(x):\n    return x / 2")
-    future = session.run("t = %task half(8)\nt.result()\nt")
+    mended = tmp_path / "mended"
+    session.run(f"import pathlib\ndef half(x):\n    assert pathlib.Path({str(mended)!r}).exists()\n    return x / 2")
+    future = session.run("t = %task half(8)\nt.exception()\nt")
+    mended.touch()
     assert session.run("%task debug t") == 4.0
     assert f"task {future.taskid} half(8) does not raise here" in capsys.readouterr().out
