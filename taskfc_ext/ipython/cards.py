@@ -28,7 +28,7 @@ MAX_LIVE = 50
 """Cards that are kept up to date at once; older ones keep the state and the time that they last showed."""
 
 MAX_BUTTONS = 500
-"""Cards whose buttons are taken away at the end; older ones are told nothing more."""
+"""Cards that have buttons; the oldest lose theirs."""
 
 SOON, SOON_AT_MOST = 0.2, 1.0
 """Seconds between two looks at a task that has not begun, for which nothing is sent: its begin is to be seen."""
@@ -92,6 +92,8 @@ class CardBoard:
         entry.show()
         if self.is_live:
             if entry.show_buttons(self._make_buttons, lambda verb: self._act(entry, verb)):
+                if len(self._with_buttons) == MAX_BUTTONS:
+                    self._with_buttons[0].retire()
                 self._with_buttons.append(entry)
             if not settled:
                 self._follow(entry)

@@ -43,7 +43,7 @@ _FAINT = "color: var(--jp-ui-font-color2, var(--vscode-descriptionForeground, #7
 _MONOSPACE = "font-family: var(--jp-code-font-family, var(--vscode-editor-font-family, monospace))"
 _BLOCK = f"margin: 4px 0 0 0; white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere; {_MONOSPACE}"
 _SCROLLED = "; max-height: 24em; overflow: auto"
-_FROM_ITS_END = "display: flex; flex-direction: column-reverse; max-height: 24em; overflow: auto"
+_FROM_ITS_END = "; display: flex; flex-direction: column-reverse; max-height: 24em; overflow: auto"
 # figures have a background of their own, or are meant for a light one
 _IMAGE = "max-width: 100%; margin: 4px 0; background: #fff"
 # borders are drawn with a theme's colours also where backgrounds are not printed
@@ -109,7 +109,8 @@ def card_html(card: Card) -> str:
         )
     )
     inside = head + _progress_html(card) + body
-    return f'<div class="taskfc-card {_NO_MATH}" role="group" aria-label="{_escaped(_title(card))}">{inside}</div>'
+    about = f'role="group" aria-label="{_escaped(_title(card))}" data-state="{_escaped(card.state)}"'
+    return f'<div class="taskfc-card {_NO_MATH}" {about}>{inside}</div>'
 
 
 def _block(text: str, style: str = "") -> str:
@@ -120,7 +121,7 @@ def _error_block(text: str) -> str:
     """Return a traceback, scrolled to its end: there stands what has happened."""
     if not text:
         return ""
-    return f'<div style="{_FROM_ITS_END}"><pre style="{_BLOCK}">{traceback_html(plain_text(text))}</pre></div>'
+    return f'<pre style="{_BLOCK}{_FROM_ITS_END}"><span>{traceback_html(plain_text(text))}</span></pre>'
 
 
 def _displayed_html(output: rich.Output) -> str:

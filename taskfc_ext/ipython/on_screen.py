@@ -39,6 +39,7 @@ class Buttons(Protocol):
     """The buttons of one task, in whatever way the front end shows them."""
 
     offers: list[str]
+    state: str
 
     def bundle(self) -> Bundle: ...
 
@@ -107,7 +108,7 @@ class OnScreen:
         """Publish the card and what else has changed; `again`: also what has not."""
         self._send_card(update=True)
         self._send_beneath(again=again)
-        self._offer(again=again)
+        self._offer()
 
     def become(self, future: Any, card: Card) -> None:
         """Be the card of another task from now on."""
@@ -143,15 +144,14 @@ class OnScreen:
             self._beneath[place] = display_id, output
             self._publish(output["data"], display_id=display_id, update=not is_new, metadata=output["metadata"])
 
-    def _offer(self, *, again: bool) -> None:
+    def _offer(self) -> None:
         buttons = self._buttons
         if buttons is None:
             return
         verbs = list(offers(self.card))
         if verbs != buttons.offers:
             buttons.offers = verbs
-        if self.card.state == "succeeded":  # nothing will be offered any more
-            if again:  # the thread has told it before
-                self.retire()
-            else:
-                self._publish(NOTHING, display_id=self._buttons_id, update=True)
+        if self.card.state != buttons.state:
+            buttons.state = self.card.state
+        if self.card.state == "succeeded":  # and they go, but from a page that was loaded anew: that hears of nothing
+            self._publish(NOTHING, display_id=self._buttons_id, update=True)

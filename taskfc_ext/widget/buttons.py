@@ -43,6 +43,7 @@ class TaskButtons(anywidget.AnyWidget):
         what: whose buttons these are: `task 12`.
         instead: what to type in a terminal where the kernel does not hear; `{verb}` stands for the button's.
         offers: the verbs that have a button now.
+        state: the task's. A card cannot be drawn anew in a page that was loaded since; there the script tells it.
     """
 
     _esm = STATIC / "buttons.js"
@@ -50,6 +51,7 @@ class TaskButtons(anywidget.AnyWidget):
     what = Unicode().tag(sync=True)
     instead = Unicode().tag(sync=True)
     offers = List(Unicode()).tag(sync=True)
+    state = Unicode().tag(sync=True)
 
     def __init__(self, act: Act, taskid: int, *, farm: str, offers: tuple[str, ...]) -> None:
         self._act = act

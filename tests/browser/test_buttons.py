@@ -116,3 +116,18 @@ def test_retry_runs_it_again_under_the_same_cell(lab: Lab, page: Page, tmp_path:
     notebook.says(2, "'failed')")  # names do not change while a cell runs
     notebook.run(2)
     notebook.says(2, "'succeeded')")
+
+
+def test_after_a_reload_the_buttons_tell_what_the_card_cannot(lab: Lab, page: Page, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    notebook = lab.open(page, "reload", LOAD, WAITING.format(name="slow", said="begun", gate=gate))
+    notebook.run(0, 1)
+    shows(notebook.card(1), "begun")
+    notebook.command("docmanager:save")
+    expect(page.locator(".jp-mod-dirty")).to_have_count(0)
+    page.reload()
+    notebook.wait_for_kernel()
+    expect(buttons(notebook.output(1)).get_by_role("button", name="Abort")).to_be_visible(timeout=DEADLINE_MS)
+    gate.touch()
+    shows(buttons(notebook.output(1)), "Now succeeded")
+    shows(buttons(notebook.output(1)), "%task show ")

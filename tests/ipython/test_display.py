@@ -99,7 +99,12 @@ def test_a_hostile_description_is_text() -> None:
     bundle = card_bundle(Card(seen=SEEN, state="running", progress=TaskProgress(1, 2, HOSTILE)))
     tags = Tags(bundle["text/html"])
     assert tags.tags == {"div", "span", "strong"}
-    assert {name for name in tags.attributes if not name.startswith("aria-")} == {"style", "class", "role"}
+    assert {name for name in tags.attributes if not name.startswith("aria-")} == {
+        "style",
+        "class",
+        "role",
+        "data-state",
+    }
     for text in bundle.values():
         assert not any(character in text for character in "\x1b\x07\x00\u202e\x9b")
 
@@ -114,7 +119,7 @@ def test_hostile_text_is_text(field: str) -> None:
     bundle = card_bundle(Card(seen=SEEN, state="failed", **{field: HOSTILE}))
     tags = Tags(bundle["text/html"])
     assert tags.tags <= {"div", "span", "strong", "pre"}
-    assert tags.attributes <= {"style", "class", "role", "aria-label", "aria-hidden"}
+    assert tags.attributes <= {"style", "class", "role", "data-state", "aria-label", "aria-hidden"}
     for text in bundle.values():
         assert not any(character in text for character in "\x1b\x07\x00\u202e\x9b")
     assert "<script>" in bundle["text/plain"]

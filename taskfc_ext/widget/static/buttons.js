@@ -2,6 +2,7 @@
 // A kernel that runs a cell may not hear: after a while the user is told what to type instead.
 
 const UNHEARD_AFTER_MS = 1500;
+const STALE_AFTER_MS = 1000; // the card above is drawn anew in far less, where it can be
 const LABELS = { abort: "Abort", retry: "Retry" };
 
 function render({ model, el }) {
@@ -14,7 +15,9 @@ function render({ model, el }) {
   const status = document.createElement("span");
   status.className = "taskfc-buttons-status";
   status.setAttribute("role", "status");
-  row.append(choices, status);
+  const stale = document.createElement("span");
+  stale.setAttribute("role", "status");
+  row.append(stale, choices, status);
   el.append(row);
 
   let number = 0; // of the last click
@@ -83,6 +86,23 @@ function render({ model, el }) {
     if (message.said !== undefined) say(String(message.said));
   };
 
+  // a page that was loaded anew keeps the card that was saved: nobody can draw that one again
+  let looking = 0;
+  const look = () => {
+    clearTimeout(looking);
+    looking = setTimeout(() => {
+      const card = el.closest(".jp-OutputArea")?.querySelector(".taskfc-card[data-state]");
+      const state = model.get("state");
+      const isStale = card && state && card.dataset.state !== state;
+      stale.replaceChildren();
+      if (isStale) {
+        const code = document.createElement("code");
+        code.textContent = `%task show ${model.get("what").replace("task ", "")}`;
+        stale.append(`Now ${state}; the card above is of before this page was loaded.`, " ", code);
+      }
+    }, STALE_AFTER_MS);
+  };
+
   const isAsking = () => choices.onkeydown !== null;
   const change = () => {
     // a question stays, so that nothing moves under the pointer; the kernel says so if it comes too late
@@ -93,12 +113,16 @@ function render({ model, el }) {
     }
   };
 
+  model.on("change:state", look);
   model.on("change:offers", change);
   model.on("change:what", change);
   model.on("msg:custom", hear);
   offer();
+  look();
   return () => {
     clearTimeout(unheard);
+    clearTimeout(looking);
+    model.off("change:state", look);
     model.off("change:offers", change);
     model.off("change:what", change);
     model.off("msg:custom", hear);
