@@ -22,7 +22,8 @@ def text_in(html: str) -> str:
 def test_the_error_stands_out_and_nothing_is_lost() -> None:
     html = traceback_html(TRACEBACK)
     assert 'font-weight: bold">ZeroDivisionError</span>' in html
-    assert re.search(r"keyword-color[^>]*>return</span>", html)
+    assert re.search(r"ui-font-color2[^>]*>&quot;&lt;task 3&gt;&quot;</span>, line <span[^>]*>2</span>, in halve", html)
+    assert re.search(r"error-color1[^>]*> *~~\^~~</span>", html)
     assert text_in(html) == TRACEBACK
 
 
@@ -36,6 +37,13 @@ def test_the_error_stands_out_and_nothing_is_lost() -> None:
         .replace("division", "</pre>"),
         "\n\n  no traceback \n",
         "a" * 20_000,
+        "WorkerLost: died\n" + "  in x\n    [0x7f] " * 2_000,
+        "Traceback (most recent call last):\n"
+        + '  File "x, line ' * 2_000
+        + "\n"
+        + "^ ~" * 5_000
+        + "x\n"
+        + "a." * 10_000,
     ],
 )
 def test_it_is_text_whatever_it_is(text: str) -> None:
