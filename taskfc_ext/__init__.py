@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from taskfc_ext.errors import UnpicklableResult as UnpicklableResult
     from taskfc_ext.errors import VersionMismatch as VersionMismatch
     from taskfc_ext.errors import WorkerLost as WorkerLost
-    from taskfc_ext.protocol.client_messages import TaskInfo as TaskInfo
-    from taskfc_ext.protocol.client_messages import WorkerInfo as WorkerInfo
+    from taskfc_ext.protocol.infos import TaskInfo as TaskInfo
+    from taskfc_ext.protocol.infos import WorkerInfo as WorkerInfo
     from taskfc_ext.tasks import BaseTask as BaseTask
     from taskfc_ext.tasks import MapTask as MapTask
     from taskfc_ext.tasks import StringTask as StringTask
@@ -74,7 +74,7 @@ _HOMES = {
     "TaskError": "errors",
     "TaskFCError": "errors",
     "TaskFuture": "client.future",
-    "TaskInfo": "protocol.client_messages",
+    "TaskInfo": "protocol.infos",
     "TaskRejectError": "errors",
     "TaskResult": "tasks",
     "TaskTimeout": "errors",
@@ -85,7 +85,7 @@ _HOMES = {
     "UnpicklableArgument": "errors",
     "UnpicklableResult": "errors",
     "VersionMismatch": "errors",
-    "WorkerInfo": "protocol.client_messages",
+    "WorkerInfo": "protocol.infos",
     "WorkerLost": "errors",
     "attach": "client.start",
     "restart": "client.start",

@@ -33,8 +33,8 @@ from taskfc_ext.errors import (
     TaskFCError,
     UnknownTask,
 )
-from taskfc_ext.protocol.client_messages import TaskInfo
 from taskfc_ext.protocol.ids import MAX_IDS
+from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.text import format_seconds, one_line, percent, plain_text, plural, table
 
 _MOST_ERRORS = 5

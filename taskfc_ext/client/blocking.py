@@ -16,7 +16,7 @@ from taskfc_ext.client.future import TaskFuture
 from taskfc_ext.client.mapper import Mapper, ParallelFunction
 from taskfc_ext.client.options import Task, TaskOptions
 from taskfc_ext.client.waiting import drive
-from taskfc_ext.protocol.client_messages import SubmittedTask, TaskInfo, WorkerInfo
+from taskfc_ext.protocol.infos import SubmittedTask, TaskInfo, WorkerInfo
 from taskfc_ext.tasks import BaseTask, Depend
 
 C = TypeVar("C", bound=type)

@@ -16,7 +16,8 @@ from taskfc_ext.client.steering import Steering
 from taskfc_ext.client.submitting import MAX_BODY, label_of
 from taskfc_ext.client.waiting import wait
 from taskfc_ext.errors import BroadcastFailed, UnpicklableArgument
-from taskfc_ext.protocol.client_messages import AwaitBroadcast, Broadcast, BroadcastReport, ClearBroadcasts
+from taskfc_ext.protocol.client_messages import AwaitBroadcast, Broadcast, ClearBroadcasts
+from taskfc_ext.protocol.infos import BroadcastReport
 from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.text import encodable
 

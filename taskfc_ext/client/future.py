@@ -23,7 +23,7 @@ from taskfc_ext.client.shown import outputs_of
 from taskfc_ext.client.template import Template
 from taskfc_ext.client.waiting import check_may_block
 from taskfc_ext.errors import RequestRefused, TaskAborted, UnknownTask
-from taskfc_ext.protocol.client_messages import TaskProgress
+from taskfc_ext.protocol.infos import TaskProgress
 from taskfc_ext.protocol.payloads import Payload, Reason
 from taskfc_ext.protocol.printed import Printed, log_of, stderr_of, stdout_of
 from taskfc_ext.serialize import SourceResult

@@ -22,7 +22,8 @@ from taskfc_ext.client.waiting import check_may_block
 from taskfc_ext.client.withdraw import Withdrawal
 from taskfc_ext.errors import ControllerLost, ControllerUnavailable, UnknownTask
 from taskfc_ext.protocol import codec
-from taskfc_ext.protocol.client_messages import GetLog, GetOutputs, ListTasks, Request, Retry, Stop, TaskInfo, Unwait
+from taskfc_ext.protocol.client_messages import GetLog, GetOutputs, ListTasks, Request, Retry, Stop, Unwait
+from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.printed import Printed
 
 ANSWER_WITHIN = 10.0

@@ -23,11 +23,9 @@ from taskfc_ext.protocol.client_messages import (
     Request,
     Scale,
     Spin,
-    SubmittedTask,
-    TaskInfo,
-    WorkerInfo,
 )
 from taskfc_ext.protocol.ids import MAX_ID
+from taskfc_ext.protocol.infos import SubmittedTask, TaskInfo, WorkerInfo
 from taskfc_ext.protocol.printed import log_of
 
 _MAX_WORKERS = 10_000

@@ -16,8 +16,9 @@ from taskfc_ext.core.requests import outputs_answer
 from taskfc_ext.core.resubmit import dependants_of
 from taskfc_ext.core.task_state import LIVE, end_state
 from taskfc_ext.drivers.store import Store
-from taskfc_ext.protocol.client_messages import Ended, ErrorKind, Refused, Reply, SubmittedTask, TaskInfo
+from taskfc_ext.protocol.client_messages import Ended, ErrorKind, Refused, Reply
 from taskfc_ext.protocol.ids import MAX_FRAME
+from taskfc_ext.protocol.infos import SubmittedTask, TaskInfo
 from taskfc_ext.protocol.payloads import Payload, decode_failure
 from taskfc_ext.protocol.records import Submitted
 from taskfc_ext.protocol.worker_messages import Code, Run

@@ -12,16 +12,9 @@ from taskfc_ext.core.dispatch import send_code
 from taskfc_ext.core.effects import Step
 from taskfc_ext.core.endings import commit, commit_code
 from taskfc_ext.core.farm import Answer, ClientSession, Farm, KeptBroadcast, Worker
-from taskfc_ext.protocol.client_messages import (
-    AwaitBroadcast,
-    Broadcast,
-    BroadcastReport,
-    ClearBroadcasts,
-    ErrorKind,
-    Refused,
-    Reply,
-)
+from taskfc_ext.protocol.client_messages import AwaitBroadcast, Broadcast, ClearBroadcasts, ErrorKind, Refused, Reply
 from taskfc_ext.protocol.ids import MAX_BROADCASTS
+from taskfc_ext.protocol.infos import BroadcastReport
 from taskfc_ext.protocol.records import BroadcastDeath, Broadcasted, BroadcastsCleared
 from taskfc_ext.protocol.supervisor_messages import WorkerDown
 from taskfc_ext.protocol.worker_messages import Prepare, SetUp

@@ -7,8 +7,9 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from taskfc_ext.core.events import SUPERVISOR, SupervisorPeer
-from taskfc_ext.protocol.client_messages import ControllerMessage, Retry, TaskInfo
+from taskfc_ext.protocol.client_messages import ControllerMessage, Retry
 from taskfc_ext.protocol.ids import Session, WorkerId
+from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.records import Record
 from taskfc_ext.protocol.supervisor_messages import ToSupervisor
 from taskfc_ext.protocol.worker_messages import Run, ToWorker

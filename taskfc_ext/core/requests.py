@@ -42,12 +42,10 @@ from taskfc_ext.protocol.client_messages import (
     Stop,
     Stopping,
     Submit,
-    TaskInfo,
-    TaskProgress,
     TaskRef,
     Unwait,
-    WorkerInfo,
 )
+from taskfc_ext.protocol.infos import TaskInfo, TaskProgress, WorkerInfo
 from taskfc_ext.protocol.records import AbortAsked, Cleared, Held, Moved, StopAsked, Submitted
 from taskfc_ext.protocol.spec import Spec
 from taskfc_ext.protocol.supervisor_messages import Shutdown

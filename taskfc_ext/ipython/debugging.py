@@ -11,7 +11,7 @@ from taskfc_ext.errors import ResultExpired
 from taskfc_ext.ipython.notebook import UNFINISHED, Notebook, is_one, said
 from taskfc_ext.ipython.replaying import from_users_frame, loaded
 from taskfc_ext.ipython.requests import BadUsage, Debug
-from taskfc_ext.protocol.client_messages import SubmittedTask
+from taskfc_ext.protocol.infos import SubmittedTask
 from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.text import one_line
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from taskfc_ext.ipython import rich
 from taskfc_ext.ipython.traceback_html import traceback_html
-from taskfc_ext.protocol.client_messages import TaskInfo, TaskProgress
+from taskfc_ext.protocol.infos import TaskInfo, TaskProgress
 from taskfc_ext.text import format_progress, format_seconds, one_line, percent, plain_text, plural, table
 
 ICONS = {

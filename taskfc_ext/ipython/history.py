@@ -9,7 +9,7 @@ from typing import Any
 from taskfc_ext.ipython.display import Bundle, Table, icon, shortened, state_of
 from taskfc_ext.ipython.notebook import Notebook
 from taskfc_ext.ipython.requests import History as Request
-from taskfc_ext.protocol.client_messages import TaskInfo
+from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.text import format_seconds, one_line, plural
 
 COLUMNS = ("id", "name", "state", "reason", "submitted", "duration", "attempts", "worker", "message")

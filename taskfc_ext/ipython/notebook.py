@@ -18,7 +18,7 @@ from taskfc_ext.text import one_line, plural
 
 if TYPE_CHECKING:
     from taskfc_ext.client.future import TaskFuture
-    from taskfc_ext.protocol.client_messages import TaskInfo
+    from taskfc_ext.protocol.infos import TaskInfo
 
 MAX_SELECTED = 100_000
 """Tasks that one line may name: what one request may carry."""

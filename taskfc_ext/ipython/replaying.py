@@ -21,7 +21,7 @@ from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.text import one_line
 
 if TYPE_CHECKING:
-    from taskfc_ext.protocol.client_messages import SubmittedTask
+    from taskfc_ext.protocol.infos import SubmittedTask
 
 _OURS = os.path.dirname(os.path.abspath(taskfc_ext.__file__)) + os.sep
 _AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT

@@ -16,7 +16,7 @@ from taskfc_ext.ipython.requests import BadUsage, Request, Selection
 from taskfc_ext.ipython.retrying import retry
 from taskfc_ext.ipython.submitting import bind_out, submit_expression
 from taskfc_ext.ipython.waits import wait
-from taskfc_ext.protocol.client_messages import TaskInfo
+from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.text import one_line, plain_text, plural
 
 NEWEST = 20

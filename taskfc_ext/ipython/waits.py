@@ -15,7 +15,7 @@ from taskfc_ext.errors import TaskFCError, TasksFailed
 from taskfc_ext.ipython.display import shortened
 from taskfc_ext.ipython.notebook import FINISHED, MOST, UNFINISHED, Notebook, WaitTimedOut, waiting
 from taskfc_ext.ipython.requests import Wait
-from taskfc_ext.protocol.client_messages import TaskInfo
+from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.text import one_line, plural
 
 if TYPE_CHECKING:

@@ -26,6 +26,7 @@ from taskfc_ext.protocol.ids import (
 )
 from taskfc_ext.protocol.payloads import Payload
 from taskfc_ext.protocol.printed import Printed
+from taskfc_ext.protocol.snapshots import QueueDelta, QueueSnapshot
 from taskfc_ext.protocol.spec import MAX_PACKS, Kind, Spec
 
 TaskRef = int | tuple[int, int]
@@ -204,6 +205,17 @@ class GetWorkers(Request, frozen=True):
     """Answered by a list of `WorkerInfo`."""
 
 
+class Watch(Request, frozen=True):
+    """Answered by a `Watching`, and from then on by a `Changed` whenever something is different, at most 5 a second.
+
+    It holds for the connection. Whoever misses a delta sends it again.
+    """
+
+
+class Unwatch(Request, frozen=True):
+    """Send no more `Changed`."""
+
+
 class Broadcast(Request, frozen=True, kw_only=True):
     """Run this on every worker, those that join later included. Answered by its number once it is in the store.
 
@@ -352,6 +364,19 @@ class Ended(Message, frozen=True, kw_only=True):
     displays: dict[int, tuple[bytes, ...]] = {}
 
 
+class Watching(Message, frozen=True):
+    """Answers `Watch`."""
+
+    seq: int
+    snapshot: QueueSnapshot
+
+
+class Changed(Message, frozen=True):
+    """What has changed, for those that watch."""
+
+    delta: QueueDelta
+
+
 class Resync(Message, frozen=True):
     """This client was too slow and messages to it were dropped: ask again for everything that is unfinished."""
 
@@ -361,73 +386,3 @@ class Stopping(Message, frozen=True):
 
 
 ControllerMessage = Welcome | Accepted | Reply | Refused | Ended | Resync | Stopping
-
-
-class TaskProgress(Struct, frozen=True):
-    """How far a running task is, as its code says. `total` is `None` where that is not known."""
-
-    done: float
-    total: float | None = None
-    description: str = ""
-
-
-class TaskInfo(Struct, frozen=True, kw_only=True):
-    """One task as lists show it. `elapsed` is the run time of the attempt that runs, or of the last one, in seconds.
-
-    `priority` is that of an unfinished task now; of a finished one, that under which it was submitted.
-    `progress`: of an attempt that runs and has reported it. `retry_of`: the task that this one was a retry of.
-    `not_before`: wall-clock time until which a failed task waits for its next attempt.
-    """
-
-    taskid: int
-    name: str | None
-    label: str
-    state: str
-    reason: str = ""
-    stopping: bool = False
-    held: bool = False
-    worker: int = -1
-    attempts: int = 0
-    deaths: int = 0
-    priority: int = 0
-    submitted: float = 0.0
-    completed: float | None = None
-    elapsed: float | None = None
-    owner: str = ""
-    message: str = ""
-    progress: TaskProgress | None = None
-    retry_of: int | None = None
-    not_before: float | None = None
-
-
-class SubmittedTask(Struct, frozen=True, kw_only=True):
-    """What a task was submitted as. `code`: what `spec.code` is the digest of. `inputs`: the results that it takes."""
-
-    taskid: int
-    name: str | None
-    spec: Spec
-    code: Payload
-    body: Payload
-    inputs: tuple[Payload, ...] = ()
-
-
-class BroadcastReport(Struct, frozen=True):
-    """How a broadcast went on the workers there are: `ran` on so many, `failed` on these: worker -> why.
-
-    `skipped`: workers died of it, so that it is run no more; the text says so.
-    """
-
-    ran: int
-    failed: dict[int, str] = {}
-    skipped: str = ""
-
-
-class WorkerInfo(Struct, frozen=True, kw_only=True):
-    """One worker as lists show it. `running` is a task id. `problem`: the broadcast that failed last on it, and why."""
-
-    worker: int
-    pid: int
-    state: str
-    running: int | None = None
-    held: int = 0
-    problem: str = ""

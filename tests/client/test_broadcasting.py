@@ -11,15 +11,8 @@ from taskfc_ext.client.aio import FCTaskClient
 from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.client.remote import RemoteController
 from taskfc_ext.errors import BroadcastFailed, UnpicklableArgument
-from taskfc_ext.protocol.client_messages import (
-    AwaitBroadcast,
-    Broadcast,
-    BroadcastReport,
-    ClearBroadcasts,
-    Reply,
-    Submit,
-    Unwait,
-)
+from taskfc_ext.protocol.client_messages import AwaitBroadcast, Broadcast, ClearBroadcasts, Reply, Submit, Unwait
+from taskfc_ext.protocol.infos import BroadcastReport
 from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.serialize import load_call, load_function, load_names
 from taskfc_ext.testing import FakeFarm

@@ -19,8 +19,8 @@ from taskfc_ext.protocol.client_messages import (
     Refused,
     Reply,
     Retry,
-    SubmittedTask,
 )
+from taskfc_ext.protocol.infos import SubmittedTask
 from taskfc_ext.protocol.payloads import Outcome
 from taskfc_ext.protocol.spec import Kind, OnLost, Spec
 from taskfc_ext.protocol.worker_messages import Finished, Ready, Run

@@ -9,7 +9,6 @@ from taskfc_ext.core.events import FromParent
 from taskfc_ext.protocol.client_messages import (
     AwaitBroadcast,
     Broadcast,
-    BroadcastReport,
     ClearBroadcasts,
     Define,
     ErrorKind,
@@ -19,6 +18,7 @@ from taskfc_ext.protocol.client_messages import (
     Unwait,
 )
 from taskfc_ext.protocol.ids import MAX_BROADCASTS, PROTOCOL
+from taskfc_ext.protocol.infos import BroadcastReport
 from taskfc_ext.protocol.records import BroadcastDeath, Broadcasted, BroadcastsCleared
 from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.protocol.supervisor_messages import WorkerDown

@@ -19,6 +19,7 @@ from taskfc_ext.core.farm import MAX_ANSWERS, ClientSession
 from taskfc_ext.core.scheduler import FORGET_SESSION_AFTER
 from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused, Reply, Stopping
+from taskfc_ext.protocol.infos import TaskInfo, TaskProgress, WorkerInfo
 from taskfc_ext.protocol.payloads import Outcome
 from taskfc_ext.protocol.records import AbortAsked, Cleared, Requeued, StopAsked, Why
 from taskfc_ext.protocol.spec import OnLost
@@ -209,7 +210,7 @@ def test_the_list_shows_what_is_known_of_live_tasks():
     talk.finish(0, outcome=Outcome.ERROR)
     talk.start(0, elapsed=2.0)
     (listed,) = messages_to(talk.ask(said.ListTasks))
-    info = said.TaskInfo(
+    info = TaskInfo(
         taskid=0, name="fit", label="f", state="running", worker=0, attempts=2, priority=4,
         submitted=talk.time.wall, elapsed=2.0, owner="a",
     )  # fmt: skip
@@ -264,9 +265,9 @@ def test_the_progress_of_an_attempt_is_kept_while_it_runs():
     before = list(talk.records)
     effects = talk.worker(0, Progress(1, 4, 10, "fit"))
     assert (effects.records, effects.sends, talk.records) == ((), (), before)
-    assert progress_of(talk) == [said.TaskProgress(4, 10, "fit")]
+    assert progress_of(talk) == [TaskProgress(4, 10, "fit")]
     talk.worker(0, Progress(99, 5))
-    assert progress_of(talk) == [said.TaskProgress(4, 10, "fit")], "a stale lease has no effect"
+    assert progress_of(talk) == [TaskProgress(4, 10, "fit")], "a stale lease has no effect"
     talk.finish(0, outcome=Outcome.ERROR)
     talk.start(0)
     assert progress_of(talk) == [None], "a new attempt starts without"
@@ -345,7 +346,7 @@ def test_workers_are_listed():
     talk.up(2)
     talk.submit(1)
     talk.start(0)
-    info = said.WorkerInfo
+    info = WorkerInfo
     assert messages_to(talk.ask(said.GetWorkers)) == [
         talk.reply(
             [

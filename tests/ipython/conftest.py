@@ -20,7 +20,7 @@ from taskfc_ext.client.outcome import Facts
 from taskfc_ext.client.template import Template
 from taskfc_ext.errors import RequestRefused, UnknownTask, UnknownTasks
 from taskfc_ext.ipython import extension
-from taskfc_ext.protocol.client_messages import SubmittedTask, TaskInfo, WorkerInfo
+from taskfc_ext.protocol.infos import SubmittedTask, TaskInfo, WorkerInfo
 from taskfc_ext.protocol.payloads import Failure, Reason, encode_failure
 from taskfc_ext.protocol.spec import Kind, Spec
 

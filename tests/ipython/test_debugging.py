@@ -17,7 +17,7 @@ from taskfc_ext.errors import ResultExpired
 from taskfc_ext.ipython.arguments import parse_line
 from taskfc_ext.ipython.notebook import Notebook
 from taskfc_ext.ipython.verbs import answer
-from taskfc_ext.protocol.client_messages import SubmittedTask
+from taskfc_ext.protocol.infos import SubmittedTask
 from taskfc_ext.protocol.spec import Kind, Spec
 from tests.ipython.test_magics import error_of
 

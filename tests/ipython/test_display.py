@@ -16,7 +16,7 @@ from taskfc_ext.ipython.display import (
     farm_caption,
     tasks_table,
 )
-from taskfc_ext.protocol.client_messages import TaskInfo, TaskProgress
+from taskfc_ext.protocol.infos import TaskInfo, TaskProgress
 
 SEEN = datetime(2026, 11, 22, 9, 38, 17)
 HOSTILE = "<script>alert(1)</script>\x1b]0;title\x07\x1b[31m\u202eab\"'&\x00"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from taskfc_ext.client.start import Controller
-from taskfc_ext.protocol.client_messages import TaskProgress
+from taskfc_ext.protocol.infos import TaskProgress
 
 from .conftest import until
 
