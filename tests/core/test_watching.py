@@ -147,6 +147,7 @@ def test_what_follows_waits_for_the_pause_and_is_told_as_it_is_then():
     assert deltas(effects) == []
     assert effects.wake_at == START - WALL + 10.0 + PAUSE
     talk.ask(Move, taskids=(0,), priority=7)
+    assert len(talk.farm.timers) == 1
     talk.ask(Hold, taskids=(0,), held=False)
     (delta,) = deltas(talk.wait(PAUSE))
     assert delta.rows.notes == {0: Note(priority=7)}
@@ -321,7 +322,9 @@ def test_many_submissions_are_told_in_several_messages_without_a_gap():
     assert [part.seq for part in parts] == [0, 1]
     assert [part.runs for part in parts] == [(), (Run(0, n, StateCode.SCHEDULED),)]
     assert deltas(talk.ask(Scale, n=2), CAROL) == []
-    assert [delta.seq for delta in deltas(talk.wait(PAUSE), CAROL)] == [2]
+    effects = talk.wait(PAUSE)
+    assert [delta.seq for delta in deltas(effects, CAROL)] == [2]
+    assert [delta.seq for delta in deltas(effects, BOB)] == [second.seq + 1]
 
 
 def test_of_results_that_wait_to_be_told_only_failures_are_kept():
