@@ -9,7 +9,17 @@ from typing import assert_never
 
 import msgspec
 
-from taskfc_ext.core.effects import Recall, SendCode, SendEnded, SendList, SendLog, SendOutputs, SendRun, SendSubmission
+from taskfc_ext.core.effects import (
+    Recall,
+    SendCode,
+    SendEnded,
+    SendFailure,
+    SendList,
+    SendLog,
+    SendOutputs,
+    SendRun,
+    SendSubmission,
+)
 from taskfc_ext.core.endings import rows_of
 from taskfc_ext.core.events import Recalled
 from taskfc_ext.core.requests import outputs_answer
@@ -19,7 +29,7 @@ from taskfc_ext.drivers.store import Store
 from taskfc_ext.protocol.client_messages import Ended, ErrorKind, Refused, Reply
 from taskfc_ext.protocol.ids import MAX_FRAME
 from taskfc_ext.protocol.infos import SubmittedTask, TaskInfo
-from taskfc_ext.protocol.payloads import Payload, decode_failure
+from taskfc_ext.protocol.payloads import Failure, Payload, decode_failure
 from taskfc_ext.protocol.records import Submitted
 from taskfc_ext.protocol.worker_messages import Code, Run
 
@@ -64,7 +74,7 @@ class Answers:
                 assert_never(message)
 
     def complete_for_client(
-        self, message: SendEnded | SendList | SendLog | SendOutputs | SendSubmission
+        self, message: SendEnded | SendList | SendLog | SendFailure | SendOutputs | SendSubmission
     ) -> list[Ended | Reply | Refused]:
         """Return the messages that `message` stands for."""
         match message:
@@ -75,6 +85,8 @@ class Answers:
             case SendLog(seq, taskid):
                 texts = (record.outputs.get(taskid, ()) for record, _ in self._store.ended([taskid]))
                 return [Reply(seq, next(texts, ()))]
+            case SendFailure(seq, taskid):
+                return [Reply(seq, self._failure(taskid))]
             case SendSubmission():
                 return [self._submission(message)]
             case SendOutputs(seq, taskid, known):
@@ -99,6 +111,13 @@ class Answers:
         return Recalled(
             recall.session, recall.request, tuple((batch, tuple(taskids)) for batch, taskids in batches.values())
         )
+
+    def _failure(self, taskid: int) -> Failure | None:
+        for record, (row,) in self._store.ended([taskid]):
+            value = record.values[row]
+            if record.reasons[row] and isinstance(value, bytes) and value:
+                return msgspec.structs.replace(decode_failure(value), pickled=None)
+        return None
 
     def _submission(self, message: SendSubmission) -> Reply | Refused:
         taskid = message.taskid
@@ -193,7 +212,8 @@ class Answers:
 
 def _passes(info: TaskInfo, message: SendList) -> bool:
     return (
-        (message.states is None or info.state in message.states)
+        info.taskid not in message.left_out
+        and (message.states is None or info.state in message.states)
         and (message.name is None or info.name == message.name)
         and (message.owner is None or info.owner == message.owner)
     )

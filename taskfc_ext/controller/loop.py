@@ -20,6 +20,7 @@ from taskfc_ext.core.effects import (
     Send,
     SendCode,
     SendEnded,
+    SendFailure,
     SendList,
     SendLog,
     SendOutputs,
@@ -287,7 +288,7 @@ class Controller:
                 client = self._client_identity.get(session)
                 if client is None:
                     return  # it asks again when it is back
-                if isinstance(message, SendEnded | SendList | SendLog | SendOutputs | SendSubmission):
+                if isinstance(message, SendEnded | SendList | SendLog | SendFailure | SendOutputs | SendSubmission):
                     for completed in self._answers.complete_for_client(message):
                         self._to_clients.add(client, completed)
                 else:

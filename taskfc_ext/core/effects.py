@@ -33,10 +33,18 @@ class SendList(NamedTuple):
     name: str | None
     owner: str | None
     limit: int
+    left_out: frozenset[int] = frozenset()
 
 
 class SendLog(NamedTuple):
     """The answer to a `GetLog` for a finished task."""
+
+    seq: int
+    taskid: int
+
+
+class SendFailure(NamedTuple):
+    """The answer to a `GetFailure` for a finished task."""
 
     seq: int
     taskid: int
@@ -70,7 +78,7 @@ class SendRun(NamedTuple):
     inputs: tuple[int, ...]
 
 
-ToClient = ControllerMessage | SendEnded | SendList | SendLog | SendOutputs | SendSubmission
+ToClient = ControllerMessage | SendEnded | SendList | SendLog | SendFailure | SendOutputs | SendSubmission
 
 
 class ClientSend(NamedTuple):

@@ -6,7 +6,7 @@ import math
 
 from taskfc_ext.core import broadcasts
 from taskfc_ext.core.attempts import ask_all_again, retire_surplus
-from taskfc_ext.core.effects import SendEnded, SendList, SendLog, SendOutputs, SendSubmission, Step
+from taskfc_ext.core.effects import SendEnded, SendFailure, SendList, SendLog, SendOutputs, SendSubmission, Step
 from taskfc_ext.core.endings import Endings, commit, fail_if_doomed
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.farm import Answer, ClientSession, Farm, OpenBarrier, Worker
@@ -23,6 +23,7 @@ from taskfc_ext.protocol.client_messages import (
     ClearBroadcasts,
     ErrorKind,
     GetClientName,
+    GetFailure,
     GetLog,
     GetOutputs,
     GetResults,
@@ -50,7 +51,18 @@ from taskfc_ext.protocol.records import AbortAsked, Cleared, Held, Moved, StopAs
 from taskfc_ext.protocol.spec import Spec
 from taskfc_ext.protocol.supervisor_messages import Shutdown
 
-_READS = (GetResults, QueueStatus, ListTasks, GetLog, GetOutputs, GetSubmission, GetClientName, GetWorkers, Ping)
+_READS = (
+    GetResults,
+    QueueStatus,
+    ListTasks,
+    GetLog,
+    GetFailure,
+    GetOutputs,
+    GetSubmission,
+    GetClientName,
+    GetWorkers,
+    Ping,
+)
 """Requests that change nothing: a repeat is answered anew, with what is true then."""
 
 
@@ -103,6 +115,13 @@ def _answer(farm: Farm, step: Step, client: ClientSession, message: Request, now
             return None
         case GetLog():
             return _log(farm, step, client, message)
+        case GetFailure():
+            if not farm.knows(message.taskid):
+                return farm.unknown(seq, [message.taskid])
+            if message.taskid in farm.tasks:
+                return Reply(seq)
+            step.to_client(client.session, SendFailure(seq, message.taskid))
+            return None
         case GetSubmission():
             if not farm.knows(message.taskid):
                 return farm.unknown(seq, [message.taskid])
@@ -304,6 +323,7 @@ def _list(farm: Farm, message: ListTasks, now: Now) -> SendList:
         name=message.name,
         owner=message.owner,
         limit=message.limit,
+        left_out=frozenset(farm.retried) if message.not_retried else frozenset(),
     )
 
 

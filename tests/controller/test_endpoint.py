@@ -48,6 +48,7 @@ EXAMPLES: dict[type, said.Message] = {
     said.Clear: said.Clear(seq=1),
     said.ListTasks: said.ListTasks(seq=1),
     said.GetLog: said.GetLog(seq=1, taskid=0),
+    said.GetFailure: said.GetFailure(seq=1, taskid=0),
     said.GetSubmission: said.GetSubmission(seq=1, taskid=0),
     said.GetOutputs: said.GetOutputs(seq=1, taskid=0),
     said.GetClientName: said.GetClientName(seq=1),
@@ -126,7 +127,8 @@ def test_every_message_reaches_the_task_controller_as_it_is(message):
 @pytest.mark.parametrize("message", EXAMPLES.values(), ids=lambda message: type(message).__name__)
 def test_a_viewer_may_look_and_not_touch(message):
     looks = (said.Hello, said.GetResults, said.Barrier, said.Unwait, said.QueueStatus, said.ListTasks, said.GetLog,
-             said.GetOutputs, said.GetClientName, said.GetWorkers, said.AwaitBroadcast, said.Ping)  # fmt: skip
+             said.GetFailure, said.GetOutputs, said.GetClientName, said.GetWorkers, said.AwaitBroadcast,
+             said.Ping)  # fmt: skip
     desk = Desk(Role.VIEWER)
     refusals = desk.say(message)
     if isinstance(message, looks):
