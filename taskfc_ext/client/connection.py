@@ -13,6 +13,7 @@ Only `asleep` is looked at by other threads.
 from __future__ import annotations
 
 import asyncio
+import os
 import platform
 import threading
 from collections.abc import Sequence
@@ -281,17 +282,18 @@ class Connection:
 _ABOUT_US = (ErrorKind.SAY_HELLO, ErrorKind.VERSION)
 
 
-def hello(session: str, *, version: str, label: str = "", owner: str = "") -> Hello:
-    """Return the greeting of a session."""
+def hello(session: str = "", *, version: str, label: str = "", owner: str = "", viewer: bool = False) -> Hello:
+    """Return the greeting of a session; of a new one by default."""
     return Hello(
         protocol=PROTOCOL,
         version=version,
         python=".".join(platform.python_version_tuple()[:2]),  # code travels between patch releases
-        session=session,
+        session=session or os.urandom(8).hex(),
         label=label,
         owner=owner,
         executable=EXECUTABLE,
         prefix=PREFIX,
+        viewer=viewer,
     )
 
 

@@ -144,13 +144,15 @@ class FCTaskControllerFromTaskController:
                 text += f"this controller {PROTOCOL}"
                 return Refused(0, ErrorKind.VERSION, text, "run the same taskfc_ext on both sides: `taskfc restart`")
             ours = ".".join(platform.python_version_tuple()[:2])
-            if message.python != ours:
+            if message.viewer:
+                connection.foreign = os.fsdecode(message.executable) or "no Python"
+            elif message.python != ours:
                 theirs = f" ({os.fsdecode(message.executable)})" if message.executable else ""
                 text = (
                     f"this client runs Python {message.python}{theirs}, this farm {ours} ({os.fsdecode(EXECUTABLE)}): "
                 )
                 return Refused(0, ErrorKind.VERSION, text + "code does not travel between them", _OWN_FARM)
-            if message.prefix not in (b"", PREFIX):
+            elif message.prefix not in (b"", PREFIX):
                 connection.foreign = os.fsdecode(message.executable)
             connection.session = Session(message.session)
             connection.greetings += 1

@@ -48,7 +48,8 @@ class Hello(Message, frozen=True):
 
     `owner` says whose tasks these are (a notebook's path, a script's name): "this notebook's tasks" means
     the tasks of the same owner, across kernels. `label` is how the client is called in lists. `executable` is the
-    client's interpreter, `prefix` the environment that this belongs to.
+    client's interpreter, `prefix` the environment that this belongs to. A `viewer` looks and steers and sends no code,
+    so its Python does not matter.
     """
 
     protocol: int
@@ -59,6 +60,7 @@ class Hello(Message, frozen=True):
     owner: Annotated[str, Meta(max_length=1000)] = ""
     executable: OsText = b""
     prefix: OsText = b""
+    viewer: bool = False
 
 
 class Define(Message, frozen=True):
