@@ -462,7 +462,6 @@ def test_using_another_farm_leaves_the_futures_of_the_first_alone(shell: Any, fa
     shell.run("%%task fit\n1 + 1")
     shell.run("%task use night")
     shell.run("%%task\n2")
-    shell.run("%task use default")
     assert ("close",) not in farm.asked
     shell.run("%task stop")
     assert farm.asked.count(("close",)) == 1, "only that of the farm that has ended"
