@@ -188,6 +188,16 @@ def test_an_interpreter_of_another_environment_may_look_and_steer_and_not_submit
     assert [type(message) for message in desk.heard] == [said.Hello, said.Abort]
 
 
+def test_a_viewer_looks_and_steers_whatever_its_python_and_never_submits():
+    desk = Desk(hello=False)
+    hello = said.Hello(PROTOCOL, "0", "2.7", SESSION, executable=b"/old/python", prefix=PREFIX, viewer=True)
+    assert desk.say(hello, said.QueueStatus(seq=1), said.Abort(seq=2, taskid=0)) == []
+    (refusal,) = desk.say(EXAMPLES[said.Submit])
+    assert refusal.error is ErrorKind.VERSION
+    assert "/old/python" in refusal.message
+    assert [type(message) for message in desk.heard] == [said.Hello, said.QueueStatus, said.Abort]
+
+
 def test_the_same_environment_under_another_name_is_the_same():
     desk = Desk(hello=False)
     hello = said.Hello(PROTOCOL, "0", PYTHON, SESSION, executable=b"/link/to/python", prefix=PREFIX)
