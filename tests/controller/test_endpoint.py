@@ -52,6 +52,8 @@ EXAMPLES: dict[type, said.Message] = {
     said.GetOutputs: said.GetOutputs(seq=1, taskid=0),
     said.GetClientName: said.GetClientName(seq=1),
     said.GetWorkers: said.GetWorkers(seq=1),
+    said.Watch: said.Watch(seq=1),
+    said.Unwatch: said.Unwatch(seq=1),
     said.Broadcast: said.Broadcast(seq=1, code_kind=Kind.STRING, label="x = 1", code=b"x = 1", body=b"x"),
     said.AwaitBroadcast: said.AwaitBroadcast(seq=1, number=1),
     said.ClearBroadcasts: said.ClearBroadcasts(seq=1),
@@ -126,7 +128,8 @@ def test_every_message_reaches_the_task_controller_as_it_is(message):
 @pytest.mark.parametrize("message", EXAMPLES.values(), ids=lambda message: type(message).__name__)
 def test_a_viewer_may_look_and_not_touch(message):
     looks = (said.Hello, said.GetResults, said.Barrier, said.Unwait, said.QueueStatus, said.ListTasks, said.GetLog,
-             said.GetOutputs, said.GetClientName, said.GetWorkers, said.AwaitBroadcast, said.Ping)  # fmt: skip
+             said.GetOutputs, said.GetClientName, said.GetWorkers, said.AwaitBroadcast, said.Ping,
+             said.Watch, said.Unwatch)  # fmt: skip
     desk = Desk(Role.VIEWER)
     refusals = desk.say(message)
     if isinstance(message, looks):
