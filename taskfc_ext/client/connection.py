@@ -28,6 +28,7 @@ from taskfc_ext.client.state import ClientState
 from taskfc_ext.drivers.environment import EXECUTABLE, PREFIX
 from taskfc_ext.errors import ControllerStopped, ControllerUnavailable, FarmError, ProtocolError
 from taskfc_ext.protocol.client_messages import (
+    Changed,
     ControllerMessage,
     ErrorKind,
     Hello,
@@ -35,6 +36,7 @@ from taskfc_ext.protocol.client_messages import (
     Refused,
     Resync,
     Stopping,
+    Watching,
     Welcome,
 )
 from taskfc_ext.protocol.ids import PROTOCOL
@@ -166,6 +168,8 @@ class Connection:
                     answers += state.resume(same_connection=True)
                 case Refused() if message.error in _ABOUT_US or message.seq == 0:
                     self._on_refused(message)
+                case Watching() | Changed():
+                    pass  # what a viewer asks for; a client does not
                 case _:
                     self._insists = False
                     answers += state.receive(message)

@@ -18,15 +18,18 @@ from taskfc_ext.core.effects import (
     SendLog,
     SendOutputs,
     SendRun,
+    SendSnapshot,
     SendSubmission,
+    ToComplete,
 )
 from taskfc_ext.core.endings import rows_of
 from taskfc_ext.core.events import Recalled
+from taskfc_ext.core.facts import N_FINISHED, with_finished
 from taskfc_ext.core.requests import outputs_answer
 from taskfc_ext.core.resubmit import dependants_of
 from taskfc_ext.core.task_state import LIVE, end_state
 from taskfc_ext.drivers.store import Store
-from taskfc_ext.protocol.client_messages import Ended, ErrorKind, Refused, Reply
+from taskfc_ext.protocol.client_messages import Changed, Ended, ErrorKind, Refused, Reply, Watching
 from taskfc_ext.protocol.ids import MAX_FRAME
 from taskfc_ext.protocol.infos import SubmittedTask, TaskInfo
 from taskfc_ext.protocol.payloads import Failure, Payload, decode_failure
@@ -43,6 +46,9 @@ _N_SMALL = 64
 
 _FINAL = "final"  # the version of what a finished task shows
 
+
+_READ_AT_MOST = 16 * 2**20
+"""Bytes of results that are read for a snapshot, which shows none of them: they stand between what it shows."""
 
 _MOST_AT_ONCE = MAX_FRAME - 2**20
 """Bytes of one answer: a frame less what stands around them."""
@@ -73,9 +79,7 @@ class Answers:
             case _:
                 assert_never(message)
 
-    def complete_for_client(
-        self, message: SendEnded | SendList | SendLog | SendFailure | SendOutputs | SendSubmission
-    ) -> list[Ended | Reply | Refused]:
+    def complete_for_client(self, message: ToComplete) -> list[Ended | Reply | Refused | Watching | Changed]:
         """Return the messages that `message` stands for."""
         match message:
             case SendEnded(ids):
@@ -92,6 +96,9 @@ class Answers:
             case SendOutputs(seq, taskid, known):
                 shown = (record.displays.get(taskid, ()) for record, _ in self._store.ended([taskid]))
                 return [Reply(seq, outputs_answer(next(shown, ()), _FINAL, known))]
+            case SendSnapshot(seq, snapshot, more):
+                whole = with_finished(snapshot, more, self._newest(), self._store.batch_of)
+                return [Watching(seq, whole), *(Changed(delta) for delta in more)]
             case _:
                 assert_never(message)
 
@@ -185,6 +192,18 @@ class Answers:
                     yield record, row
             n += len(record.ids)
             if n > LOOK_BACK:
+                return
+
+    def _newest(self) -> Iterator[tuple[Ended, int]]:
+        """Yield the newest finished tasks for a snapshot, fewer where these are spread wide or have large results."""
+        left, n_bytes = N_FINISHED, 0
+        for n_read, record in enumerate(self._store.newest_ended(), start=1):
+            for row in reversed(range(len(record.ids))):
+                if left and self._is_known(record.ids[row]):
+                    left -= 1
+                    yield record, row
+            n_bytes += sum(len(value) for value in record.values if isinstance(value, bytes))
+            if not left or n_read >= 2 * N_FINISHED or n_bytes > _READ_AT_MOST:
                 return
 
     def _finished_info(self, record: Ended, row: int) -> TaskInfo:

@@ -56,6 +56,8 @@ MESSAGES: dict[type[said.Message], tuple[Role, str]] = {
     said.GetOutputs: (Role.VIEWER, "remote_get_outputs"),
     said.GetClientName: (Role.VIEWER, "remote_get_client_name"),
     said.GetWorkers: (Role.VIEWER, "remote_get_workers"),
+    said.Watch: (Role.VIEWER, "remote_watch"),
+    said.Unwatch: (Role.VIEWER, "remote_unwatch"),
     said.Broadcast: (Role.CLIENT, "remote_broadcast"),
     said.AwaitBroadcast: (Role.VIEWER, "remote_await_broadcast"),
     said.ClearBroadcasts: (Role.CLIENT, "remote_clear_broadcasts"),
@@ -228,6 +230,8 @@ class FCTaskControllerFromTaskController:
     remote_get_submission = _hand_over
     remote_get_outputs = _hand_over
     remote_get_workers = _hand_over
+    remote_watch = _hand_over
+    remote_unwatch = _hand_over
     remote_broadcast = _hand_over
     remote_await_broadcast = _hand_over
     remote_clear_broadcasts = _hand_over

@@ -105,6 +105,14 @@ class IFCTaskController(Protocol):
         """Answer with the workers."""
         ...
 
+    def remote_watch(self, session: Session, message: said.Watch, now: Now) -> Effects:
+        """Send the queue as it is, and from then on what is different."""
+        ...
+
+    def remote_unwatch(self, session: Session, message: said.Unwatch, now: Now) -> Effects:
+        """Send no more of it."""
+        ...
+
     def remote_broadcast(self, session: Session, message: said.Broadcast, now: Now) -> Effects:
         """Have something run on every worker, now and whenever one joins."""
         ...

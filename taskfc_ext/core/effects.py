@@ -11,6 +11,7 @@ from taskfc_ext.protocol.client_messages import ControllerMessage, Retry
 from taskfc_ext.protocol.ids import Session, WorkerId
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.records import Record
+from taskfc_ext.protocol.snapshots import QueueDelta, QueueSnapshot
 from taskfc_ext.protocol.supervisor_messages import ToSupervisor
 from taskfc_ext.protocol.worker_messages import Run, ToWorker
 
@@ -65,6 +66,14 @@ class SendOutputs(NamedTuple):
     known: str
 
 
+class SendSnapshot(NamedTuple):
+    """The answer to a `Watch`: the live tasks as given, with the newest of those in the store; then `more`."""
+
+    seq: int
+    snapshot: QueueSnapshot
+    more: tuple[QueueDelta, ...] = ()
+
+
 class SendCode(NamedTuple):
     """The `Code` under this digest."""
 
@@ -78,7 +87,9 @@ class SendRun(NamedTuple):
     inputs: tuple[int, ...]
 
 
-ToClient = ControllerMessage | SendEnded | SendList | SendLog | SendFailure | SendOutputs | SendSubmission
+ToComplete = SendEnded | SendList | SendLog | SendFailure | SendOutputs | SendSnapshot | SendSubmission
+
+ToClient = ControllerMessage | ToComplete
 
 
 class ClientSend(NamedTuple):

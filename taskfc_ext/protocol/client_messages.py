@@ -291,6 +291,8 @@ ClientMessage = (
     | GetOutputs
     | GetClientName
     | GetWorkers
+    | Watch
+    | Unwatch
     | Broadcast
     | AwaitBroadcast
     | ClearBroadcasts
@@ -398,4 +400,4 @@ class Stopping(Message, frozen=True):
     """The farm was told to stop: open waits end with `ControllerStopped`."""
 
 
-ControllerMessage = Welcome | Accepted | Reply | Refused | Ended | Resync | Stopping
+ControllerMessage = Welcome | Accepted | Reply | Refused | Ended | Watching | Changed | Resync | Stopping
