@@ -168,9 +168,11 @@ class Page:
             if opcode == websocket.ABNF.OPCODE_CLOSE:
                 return int.from_bytes(data[:2], "big"), data[2:].decode()
 
-    def close(self) -> None:
-        """Go away."""
-        self.socket.close()
+    def __enter__(self) -> Page:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.shutdown()
 
 
 def farm_of(farms: dict[str, Any], name: str) -> dict[str, Any]:
