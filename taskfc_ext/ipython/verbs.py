@@ -138,7 +138,7 @@ def _result(notebook: Notebook, request: requests.Result) -> Any:
 
 
 def _seen(notebook: Notebook, futures: Iterable[Any]) -> None:
-    notebook.session.notices.seen(future.taskid for future in futures)
+    notebook.session.notices.seen((future.taskid for future in futures), notebook.session.name)
 
 
 def _pull(notebook: Notebook, request: requests.Pull) -> None:
@@ -168,7 +168,7 @@ def _abort(notebook: Notebook, tasks: Selection) -> None:
             notebook.say(said(error) if error.hint else one_line(error.message))  # no hint: it has ended already
         else:
             notebook.say(f"aborting task {taskid}")
-        notebook.session.notices.seen([taskid])
+        notebook.session.notices.seen([taskid], notebook.session.name)
 
 
 def _hold(notebook: Notebook, tasks: Selection) -> None:
@@ -254,7 +254,7 @@ def _start(notebook: Notebook, request: requests.Start) -> None:
     _check_farm_name(name)
     was_running = session.farms.runs(name)
     if not was_running:
-        session.close()  # what it knows is of a farm that has ended
+        session.forget(name)  # what its client knows is of a farm that has ended
     session.farms.start(name, session.n_workers if request.n is None else request.n, fresh=request.fresh)
     session.use(name)
     n_workers = len(session.client().workers())
@@ -277,13 +277,13 @@ def _stop(notebook: Notebook) -> None:
         notebook.say(f"{session.name}: does not run")
         return
     session.farms.stop(session.name)
-    session.close()
+    session.forget(session.name)
     notebook.say(f"{session.name}: stopped; what is unfinished stays in its store")
 
 
 def _restart(notebook: Notebook, request: requests.Restart) -> None:
     session = notebook.session
-    session.close()
+    session.forget(session.name)
     session.farms.restart(session.name, request.n)
     notebook.say(f"{session.name}: restarted, {plural(len(session.client().workers()), 'worker')}")
 

@@ -458,6 +458,15 @@ def test_start_scale_restart_use_and_stop(shell: Any, farm: Any, capsys: pytest.
     ]
 
 
+def test_using_another_farm_leaves_the_futures_of_the_first_alone(shell: Any, farm: Any) -> None:
+    shell.run("%%task fit\n1 + 1")
+    shell.run("%task use night")
+    shell.run("%%task\n2")
+    assert ("close",) not in farm.asked
+    shell.run("%task stop")
+    assert farm.asked.count(("close",)) == 1, "only that of the farm that has ended"
+
+
 def test_workers_spin_and_help(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:
     shell.run("%task spin")
     shell.run("%task workers")
