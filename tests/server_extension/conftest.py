@@ -132,7 +132,11 @@ class Page:
         url = server.api.replace("http", "ws", 1) + "watch" + (f"?token={server.token}" if token else "")
         cookie = "; ".join(f"{name}={value}" for name, value in (cookies or {}).items()) or None
         self.socket = websocket.create_connection(
-            url, timeout=DEADLINE, cookie=cookie, **({"origin": origin} if origin else {"suppress_origin": True})
+            url,
+            timeout=DEADLINE,
+            cookie=cookie,
+            skip_utf8_validation=True,
+            **({"origin": origin} if origin else {"suppress_origin": True}),
         )
 
     def watch(self, farm: str) -> None:
