@@ -117,8 +117,8 @@ class Hub:
                     return
                 browser.watched.add(name)
                 farm = self._farms.get(name)
-                for encoded in farm.snapshot() if farm is not None else ():
-                    browser.send(encoded)
+                if farm is not None:
+                    browser.send_snapshot(name, farm.snapshot())
             case Unwatch(farm=name):
                 browser.watched.discard(name)
 
@@ -205,6 +205,8 @@ class Hub:
         model.apply(message)
         encoded = _encoder.encode(message)
         for browser in [browser for browser in self._browsers if name in browser.watched]:
+            if not browser.told:
+                self._tell(browser)  # whatever comes first, it is of a farm that the page knows
             self._send(browser, encoded)
         self._farms_changed()
 
