@@ -131,8 +131,9 @@ class Page:
     def __init__(self, server: Server, *, token: bool = True, origin: str | None = None, cookies: Any = None) -> None:
         url = server.api.replace("http", "ws", 1) + "watch" + (f"?token={server.token}" if token else "")
         cookie = "; ".join(f"{name}={value}" for name, value in (cookies or {}).items()) or None
+        who = {"origin": origin} if origin else {"suppress_origin": True}
         self.socket = websocket.create_connection(
-            url, timeout=DEADLINE, cookie=cookie, **({"origin": origin} if origin else {"suppress_origin": True})
+            url, timeout=DEADLINE, cookie=cookie, skip_utf8_validation=True, **who
         )
 
     def watch(self, farm: str) -> None:
