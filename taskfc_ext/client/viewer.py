@@ -39,6 +39,7 @@ from taskfc_ext.protocol.client_messages import (
     Welcome,
 )
 from taskfc_ext.protocol.snapshots import Counts, FarmState, FarmStatus, QueueDelta, QueueSnapshot
+from taskfc_ext.text import sentence
 
 ANSWER_WITHIN = 10.0
 """Seconds that a question waits for its answer; a controller that died is back in one."""
@@ -180,11 +181,11 @@ class Viewer:
             info = self._farm.connection()
             condition = Condition.ALIVE if info is not None else self._farm.condition()
         except FarmError as error:  # it runs on another host, or its file is not to be trusted
-            self._be_absent(FarmState.REFUSED, _sentence(error))
+            self._be_absent(FarmState.REFUSED, sentence(error))
             return
         if info is None:
             name, stopped = self._farm.name, condition is not Condition.DEAD
-            self._be_absent(FarmState.STOPPED if stopped else FarmState.DEAD, _why_absent(name, stopped=stopped))
+            self._be_absent(FarmState.STOPPED if stopped else FarmState.DEAD, why_absent(name, stopped=stopped))
         elif identity_of(info) == self._refused:
             self._look_again(LOOK_EVERY)
         elif self._link is None or self._info is None or info.clients != self._info.clients:
@@ -223,13 +224,13 @@ class Viewer:
                 case Resync():
                     self._resend()
                 case Stopping():
-                    self._be_absent(FarmState.STOPPED, _why_absent(self._farm.name, stopped=True))
+                    self._be_absent(FarmState.STOPPED, why_absent(self._farm.name, stopped=True))
                 case Refused() if message.error is ErrorKind.SAY_HELLO:
                     self._phase = Phase.CONNECTING
                     self._send([self._hello])
                 case Refused() if message.error is ErrorKind.VERSION or message.seq == 0:
                     self._refused = identity_of(self._info) if self._info is not None else ""
-                    self._be_absent(FarmState.REFUSED, _sentence(error_of(message)))
+                    self._be_absent(FarmState.REFUSED, sentence(error_of(message)))
                 case Refused() | Reply():
                     self._on_answer(message)
                 case _:
@@ -278,7 +279,7 @@ class Viewer:
         self._delta_seq, self._watch_seq = None, 0
         if error is not None:
             self._refused = identity_of(self._info) if self._info is not None else ""
-            self._be_absent(FarmState.REFUSED, _sentence(error))
+            self._be_absent(FarmState.REFUSED, sentence(error))
             return
         self._phase = Phase.CONNECTING
         self._become(FarmState.CONNECTING, f"Controller {self._farm.name} was lost and should be back in a second.")
@@ -342,14 +343,8 @@ class Viewer:
             self._timer = None
 
 
-def _why_absent(name: str, *, stopped: bool) -> str:
+def why_absent(name: str, *, stopped: bool) -> str:
+    """Return the sentence for a farm that is not there: it was `stopped`, or has died."""
     option = "" if name == "default" else f" --name {name}"
     how = "is stopped" if stopped else "is not running any more"
     return f"Controller {name} {how}; its queue is in its store. `taskfc start{option}` carries on."
-
-
-def _sentence(error: Exception) -> str:
-    """Return what an error says, with what to do, as one line that begins with a capital."""
-    hint = getattr(error, "hint", "")
-    text = " ".join(f"{getattr(error, 'message', error)}{': ' + hint if hint else ''}".split())
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

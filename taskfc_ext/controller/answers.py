@@ -13,6 +13,7 @@ from taskfc_ext.core.effects import (
     Recall,
     SendCode,
     SendEnded,
+    SendFailure,
     SendList,
     SendLog,
     SendOutputs,
@@ -31,7 +32,7 @@ from taskfc_ext.drivers.store import Store
 from taskfc_ext.protocol.client_messages import Changed, Ended, ErrorKind, Refused, Reply, Watching
 from taskfc_ext.protocol.ids import MAX_FRAME
 from taskfc_ext.protocol.infos import SubmittedTask, TaskInfo
-from taskfc_ext.protocol.payloads import Payload, decode_failure
+from taskfc_ext.protocol.payloads import Failure, Payload, decode_failure
 from taskfc_ext.protocol.records import Submitted
 from taskfc_ext.protocol.worker_messages import Code, Run
 
@@ -88,6 +89,8 @@ class Answers:
             case SendLog(seq, taskid):
                 texts = (record.outputs.get(taskid, ()) for record, _ in self._store.ended([taskid]))
                 return [Reply(seq, next(texts, ()))]
+            case SendFailure(seq, taskid):
+                return [Reply(seq, self._failure(taskid))]
             case SendSubmission():
                 return [self._submission(message)]
             case SendOutputs(seq, taskid, known):
@@ -115,6 +118,13 @@ class Answers:
         return Recalled(
             recall.session, recall.request, tuple((batch, tuple(taskids)) for batch, taskids in batches.values())
         )
+
+    def _failure(self, taskid: int) -> Failure | None:
+        for record, (row,) in self._store.ended([taskid]):
+            value = record.values[row]
+            if record.reasons[row] and isinstance(value, bytes) and value:
+                return msgspec.structs.replace(decode_failure(value), pickled=None)
+        return None
 
     def _submission(self, message: SendSubmission) -> Reply | Refused:
         taskid = message.taskid
@@ -221,7 +231,8 @@ class Answers:
 
 def _passes(info: TaskInfo, message: SendList) -> bool:
     return (
-        (message.states is None or info.state in message.states)
+        info.taskid not in message.left_out
+        and (message.states is None or info.state in message.states)
         and (message.name is None or info.name == message.name)
         and (message.owner is None or info.owner == message.owner)
     )

@@ -51,6 +51,7 @@ MESSAGES: dict[type[said.Message], tuple[Role, str]] = {
     said.Clear: (Role.CLIENT, "remote_clear"),
     said.ListTasks: (Role.VIEWER, "remote_list_tasks"),
     said.GetLog: (Role.VIEWER, "remote_get_log"),
+    said.GetFailure: (Role.VIEWER, "remote_get_failure"),
     said.GetSubmission: (Role.CLIENT, "remote_get_submission"),
     said.GetOutputs: (Role.VIEWER, "remote_get_outputs"),
     said.GetClientName: (Role.VIEWER, "remote_get_client_name"),
@@ -225,6 +226,7 @@ class FCTaskControllerFromTaskController:
     remote_unwait = _hand_over
     remote_list_tasks = _hand_over
     remote_get_log = _hand_over
+    remote_get_failure = _hand_over
     remote_get_submission = _hand_over
     remote_get_outputs = _hand_over
     remote_get_workers = _hand_over

@@ -89,6 +89,10 @@ class IFCTaskController(Protocol):
         """Answer with what a task has printed."""
         ...
 
+    def remote_get_failure(self, session: Session, message: said.GetFailure, now: Now) -> Effects:
+        """Answer with why a task has no value, as text."""
+        ...
+
     def remote_get_submission(self, session: Session, message: said.GetSubmission, now: Now) -> Effects:
         """Answer with what a task was submitted as."""
         ...

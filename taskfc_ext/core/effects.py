@@ -34,10 +34,18 @@ class SendList(NamedTuple):
     name: str | None
     owner: str | None
     limit: int
+    left_out: frozenset[int] = frozenset()
 
 
 class SendLog(NamedTuple):
     """The answer to a `GetLog` for a finished task."""
+
+    seq: int
+    taskid: int
+
+
+class SendFailure(NamedTuple):
+    """The answer to a `GetFailure` for a finished task."""
 
     seq: int
     taskid: int
@@ -79,7 +87,7 @@ class SendRun(NamedTuple):
     inputs: tuple[int, ...]
 
 
-ToComplete = SendEnded | SendList | SendLog | SendOutputs | SendSnapshot | SendSubmission
+ToComplete = SendEnded | SendList | SendLog | SendFailure | SendOutputs | SendSnapshot | SendSubmission
 
 ToClient = ControllerMessage | ToComplete
 

@@ -48,6 +48,7 @@ def list_tasks(farm: Farm, message: ListTasks, now: Now) -> SendList:
         name=message.name,
         owner=message.owner,
         limit=message.limit,
+        left_out=frozenset(farm.retried) if message.not_retried else frozenset(),
     )
 
 

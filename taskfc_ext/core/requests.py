@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from taskfc_ext.core import broadcasts, watching
 from taskfc_ext.core.attempts import ask_all_again, retire_surplus
-from taskfc_ext.core.effects import SendEnded, SendLog, SendOutputs, SendSubmission, Step
+from taskfc_ext.core.effects import SendEnded, SendFailure, SendLog, SendOutputs, SendSubmission, Step
 from taskfc_ext.core.endings import Endings, commit, fail_if_doomed
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.farm import Answer, ClientSession, Farm, OpenBarrier
@@ -22,6 +22,7 @@ from taskfc_ext.protocol.client_messages import (
     ClearBroadcasts,
     ErrorKind,
     GetClientName,
+    GetFailure,
     GetLog,
     GetOutputs,
     GetResults,
@@ -51,8 +52,8 @@ from taskfc_ext.protocol.spec import Spec
 from taskfc_ext.protocol.supervisor_messages import Shutdown
 
 _READS = (
-    *(GetResults, QueueStatus, ListTasks, GetLog, GetOutputs, GetSubmission, GetClientName, GetWorkers, Ping),
-    *(Watch, Unwatch),
+    *(GetResults, QueueStatus, ListTasks, GetLog, GetFailure, GetOutputs, GetSubmission),
+    *(GetClientName, GetWorkers, Ping, Watch, Unwatch),
 )
 """Requests that change nothing that is kept: a repeat is answered anew, with what is true then."""
 
@@ -106,6 +107,13 @@ def _answer(farm: Farm, step: Step, client: ClientSession, message: Request, now
             return None
         case GetLog():
             return _log(farm, step, client, message)
+        case GetFailure():
+            if not farm.knows(message.taskid):
+                return farm.unknown(seq, [message.taskid])
+            if message.taskid in farm.tasks:
+                return Reply(seq)
+            step.to_client(client.session, SendFailure(seq, message.taskid))
+            return None
         case GetSubmission():
             if not farm.knows(message.taskid):
                 return farm.unknown(seq, [message.taskid])

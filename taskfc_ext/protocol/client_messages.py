@@ -168,17 +168,27 @@ class Clear(Request, frozen=True, kw_only=True):
 
 
 class ListTasks(Request, frozen=True, kw_only=True):
-    """Answered by a list of `TaskInfo`, newest last, at most `limit`: those that pass every filter that is given."""
+    """Answered by a list of `TaskInfo`, newest last, at most `limit`: those that pass every filter that is given.
+
+    `not_retried` leaves out those that were submitted again.
+    """
 
     taskids: Ids | None = None
     states: tuple[Label, ...] | None = None
     name: Label | None = None
     owner: Annotated[str, Meta(max_length=1000)] | None = None
+    not_retried: bool = False
     limit: Annotated[int, Meta(ge=1, le=MAX_IDS)] = 1000
 
 
 class GetLog(Request, frozen=True, kw_only=True):
     """Answered by what the task has printed so far, as a `Printed`."""
+
+    taskid: IdField
+
+
+class GetFailure(Request, frozen=True, kw_only=True):
+    """Answered by the `Failure` of a task that has not succeeded, without what is pickled in it; else by `None`."""
 
     taskid: IdField
 
@@ -276,6 +286,7 @@ ClientMessage = (
     | Clear
     | ListTasks
     | GetLog
+    | GetFailure
     | GetSubmission
     | GetOutputs
     | GetClientName

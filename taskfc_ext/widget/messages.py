@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from taskfc_ext.protocol.ids import MAX_IDS, Priority
+from taskfc_ext.protocol.ids import MAX_IDS, IdField, Priority
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.snapshots import FarmStatus, QueueDelta, QueueSnapshot
 
@@ -50,7 +50,7 @@ class Unwatch(Struct, frozen=True, forbid_unknown_fields=True, tag="unwatch", ta
 
 ViewQuestion = Watch | Unwatch
 
-Ids = Annotated[tuple[int, ...], Meta(min_length=1, max_length=MAX_IDS)]
+Ids = Annotated[tuple[IdField, ...], Meta(min_length=1, max_length=MAX_IDS)]
 
 
 class Command(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do"):

@@ -14,6 +14,7 @@ from operator import attrgetter
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from taskfc_ext.protocol.infos import WorkerInfo
 from taskfc_ext.protocol.snapshots import (
@@ -269,6 +270,27 @@ def columns_of(rows: list[Row]) -> Rows:
         completed=tuple(row.completed for row in rows),
         seconds=tuple(row.seconds for row in rows),
         notes={row.taskid: row.note for row in rows if row.note is not None},
+    )
+
+
+def merged(before: QueueDelta, after: QueueDelta) -> QueueDelta:
+    """Return one delta, numbered as `before`, that says what both say, for whoever cannot take them as they come.
+
+    Of finished tasks no more than `MAX_ROWS` keep their rows, the newest; of the others it says the state.
+    """
+    overtaken = [range(run.first, run.first + run.n) for run in after.runs]
+    rows = {row.taskid: row for row in rows_of(before.rows) if not any(row.taskid in run for run in overtaken)}
+    rows |= {row.taskid: row for row in rows_of(after.rows)}
+    finished = sorted((row for row in rows.values() if row.is_finished), key=attrgetter("completed", "taskid"))
+    surplus = [rows.pop(row.taskid) for row in finished[: max(0, len(finished) - MAX_ROWS)]]
+    return replace(
+        after,
+        seq=before.seq,
+        workers=before.workers if after.workers is None else after.workers,
+        batches=before.batches + after.batches,
+        runs=before.runs + after.runs + tuple(Run(row.taskid, 1, row.state) for row in surplus),
+        rows=columns_of([rows[taskid] for taskid in sorted(rows)]),
+        cleared=before.cleared + after.cleared,
     )
 
 

@@ -19,7 +19,7 @@ from taskfc_ext.protocol.snapshots import (
     Run,
     StateCode,
 )
-from taskfc_ext.widget.view_model import ENDS, KEPT, QueueModel, Row, columns_of, rows_of
+from taskfc_ext.widget.view_model import ENDS, KEPT, QueueModel, Row, columns_of, merged, rows_of
 
 
 def snapshot(seq: int = 1, **fields: object) -> QueueSnapshot:
@@ -195,3 +195,27 @@ def test_whoever_comes_later_knows_the_same(said: list[dict[str, object]]) -> No
     for seq, part in enumerate(sorted(said, key=lambda part: part["wall"]), start=2):  # type: ignore[arg-type, return-value]
         assert model.apply(delta(seq, **part))
     assert facts(model_of(*model.messages()), IDS) == facts(model, IDS)
+
+
+@given(st.lists(parts, min_size=2, max_size=6))
+@settings(max_examples=200, deadline=None)
+def test_merged_deltas_say_the_same(said: list[dict[str, object]]) -> None:
+    start = snapshot(1, runs=(Run(0, 40, SCHEDULED),))
+    deltas = [delta(seq, **part | {"wall": 100.0}) for seq, part in enumerate(said, start=2)]
+    one = deltas[0]
+    for each in deltas[1:]:
+        one = merged(one, each)
+    assert one.seq == 2
+    apart, together = model_of(start, *deltas), model_of(start, one)
+    kept = [taskid for taskid in IDS if not any(first <= taskid < first + n for first, n in one.cleared)]
+    assert [together.state_of(taskid) for taskid in kept] == [apart.state_of(taskid) for taskid in kept]
+    assert [row for row in together.rows() if row.taskid in kept] == [row for row in apart.rows() if row.taskid in kept]
+    assert (together.counts, together.workers) == (apart.counts, apart.workers)
+
+
+def test_merging_keeps_the_rows_of_the_newest_finished_tasks() -> None:
+    n = MAX_ROWS
+    halves = [columns_of([row(taskid, StateCode.SUCCEEDED) for taskid in ids]) for ids in (range(n), range(n, n + 3))]
+    one = merged(delta(2, rows=halves[0]), delta(3, rows=halves[1]))
+    assert one.runs == tuple(Run(taskid, 1, StateCode.SUCCEEDED) for taskid in range(3))
+    assert one.rows.ids == tuple(range(3, n + 3))
