@@ -37,7 +37,8 @@ from taskfc_ext.protocol.snapshots import (
 CODES = {state: StateCode[state.name] for state in State}
 
 N_FINISHED = 1000
-"""Finished tasks in a snapshot, the newest: some pages of a table. Reading them takes some 10 ms, 40 if each was submitted alone."""
+"""Finished tasks in a snapshot, the newest: some pages of a table. Reading them takes 10 ms, 40 if each was
+submitted alone."""
 
 
 class Row(NamedTuple):
