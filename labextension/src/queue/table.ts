@@ -106,16 +106,18 @@ export class Table {
     this.space.style.height = `${ids.length * ROW_HEIGHT}px`;
     setAttribute(this.element, 'aria-rowcount', String(ids.length + 1));
     const seen = ids.subarray(first, last);
-    this.release(new Set(seen));
+    const free = this.release(new Set(seen));
     const { ids: selected, focus } = this.selection;
     let next = this.space.firstElementChild;
     seen.forEach((taskid, at) => {
-      const row = this.rowOf(taskid);
+      const row = this.rowOf(taskid, free);
       row.show(taskid, first + at, (first + at) * ROW_HEIGHT, selected.has(taskid), taskid === focus);
       // in the page they have the order of the list, as whoever reads it aloud goes through it
       if (row.element === next) next = next.nextElementSibling;
       else this.space.insertBefore(row.element, next);
     });
+    for (const row of free) row.element.remove();
+    this.spare.push(...free);
     const focused = ids.indexOf(focus);
     if (focused >= 0) this.focusedAt = focused;
     setAttribute(this.element, 'aria-activedescendant', this.rows.get(focus)?.element.id ?? null);
@@ -135,22 +137,20 @@ export class Table {
     return (this.scroller.clientHeight || USUAL_HEIGHT) - ROW_HEIGHT;
   }
 
-  private rowOf(taskid: number): Row {
+  private rowOf(taskid: number, free: Row[]): Row {
     let row = this.rows.get(taskid);
     if (row === undefined) {
-      row = this.spare.pop() ?? new Row(`${this.idBase}-${this.made++}`);
+      row = free.shift() ?? this.spare.pop() ?? new Row(`${this.idBase}-${this.made++}`);
       this.rows.set(taskid, row);
     }
     return row;
   }
 
-  private release(seen: ReadonlySet<number>): void {
-    for (const [taskid, row] of this.rows) {
-      if (seen.has(taskid)) continue;
-      this.rows.delete(taskid);
-      row.element.remove();
-      this.spare.push(row);
-    }
+  /** Take the rows from tasks that are not seen. They stay in the page: others are about to be shown in them. */
+  private release(seen: ReadonlySet<number>): Row[] {
+    const free = [...this.rows.values()].filter(row => !seen.has(row.taskid));
+    for (const row of free) this.rows.delete(row.taskid);
+    return free;
   }
 
   // headers
