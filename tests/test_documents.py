@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html import unescape
+from itertools import takewhile
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+import nbformat
 import pytest
 
 from taskfc_ext.cli import main, make_parser
@@ -87,6 +90,44 @@ def test_the_magics_in_the_session_of_the_readme_are_understood() -> None:
     assert len(found) > 1
     for cell, line in found:
         (parse_cell_line if cell else parse_line)(line)
+
+
+@pytest.fixture
+def nightly(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], tuple[int, str, Any]]]:
+    """The notebook on the page about papermill, run by it; returns exit code, complaints, and the cells by source."""
+    monkeypatch.setenv("IPYTHONDIR", str(home / "ipython"))
+    cells = list(takewhile(lambda block: block.language != "console", blocks(read(ROOT / "docs/howto/papermill.md"))))
+    code = [nbformat.v4.new_code_cell(block.source.rstrip()) for block in cells if block.language != "output"]
+    code[0].metadata["tags"] = ["parameters"]
+    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=code, metadata=metadata), home / "nightly.ipynb")
+
+    def run(parameters: str) -> tuple[int, str, Any]:
+        command = [sys.executable, "-m", "papermill", "nightly.ipynb", "out.ipynb", "-y", parameters]
+        done = subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=300)
+        found = nbformat.read(home / "out.ipynb", as_version=4).cells
+        return done.returncode, done.stderr, {cell.source: cell.outputs for cell in found if "outputs" in cell}
+
+    yield run
+    stop(LocalFarm("nightly"))
+
+
+def test_papermill_runs_the_notebook_and_its_cards_show_the_end(nightly: Callable[[str], tuple[int, str, Any]]) -> None:
+    code, complaints, outputs = nightly("sizes: [5, 8, 10]")
+    assert code == 0, complaints
+    results = outputs["{n: future.result() for n, future in futures.items()}"]
+    assert results[-1].data["text/plain"] == "{5: 0.9, 8: 0.9, 10: 0.9}"
+    card = outputs['%%task sizes_read\nf"{len(sizes)} sizes"'][0].data  # its buttons come after it
+    assert card["text/plain"].startswith("✔ task 3 sizes_read · succeeded")
+    assert "3 sizes" in card["text/html"]
+    assert "nightly: stopped" in outputs["%task stop"][0].text
+
+
+def test_papermill_fails_where_a_task_has_failed(nightly: Callable[[str], tuple[int, str, Any]]) -> None:
+    code, complaints, outputs = nightly("sizes: [5, 0]")
+    assert code == 1
+    assert "1 of 3 tasks did not succeed: task 1 trees-0 (failed: " in complaints
+    assert not outputs["%task stop"]
 
 
 # links
