@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from itertools import groupby
+from itertools import pairwise
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -90,9 +90,11 @@ def runs_of(segments: Iterable[tuple[int, int, StateCode]]) -> list[Run]:
 
 def spans_of(taskids: Iterable[int]) -> tuple[tuple[int, int], ...]:
     """Return ids as (first, n) of neighbours."""
-    groups = groupby(enumerate(sorted(taskids)), key=lambda pair: pair[1] - pair[0])
-    spans = ([taskid for _, taskid in group] for _, group in groups)
-    return tuple((span[0], len(span)) for span in spans)
+    ids = sorted(taskids)
+    if not ids:
+        return ()
+    begins = [0, *(at for at, (a, b) in enumerate(pairwise(ids), start=1) if b - a != 1), len(ids)]
+    return tuple((ids[begin], end - begin) for begin, end in pairwise(begins))
 
 
 # tasks that have not ended
@@ -115,6 +117,11 @@ def row_of(farm: Farm, task: Task, now: Now) -> Row | None:
         seconds=0.0,
         note=_note_of(farm, task, now),
     )
+
+
+def has_past(task: Task) -> bool:
+    """Whether there may be something to tell of what has happened to a task, which has a history."""
+    return task.state is not State.WAITING or task.past().retry_of is not None
 
 
 def _is_plain(farm: Farm, task: Task) -> bool:

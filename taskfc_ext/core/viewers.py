@@ -39,3 +39,8 @@ class Viewers(Struct):
     batches: list[Batch] = []
     ends: list[Ended] = []
     cleared: set[int] = set()
+
+    @property
+    def has_unsaid(self) -> bool:
+        """Whether there may be something to tell of tasks."""
+        return bool(self.changed or self.batches or self.ends or self.cleared)

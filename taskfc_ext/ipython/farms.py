@@ -106,12 +106,16 @@ class Session:
     @property
     def connected(self) -> BlockingTaskClient | None:
         """The client of the farm in use, if there is one; never connects."""
-        return self._clients.get(self.name)
+        return self.client_of(self.name)
 
     @property
     def everywhere(self) -> set[str]:
         """The names that `--everywhere` cells of this kernel have put into its workers' persistent namespaces."""
         return self._everywhere.setdefault(self.name, set())
+
+    def client_of(self, name: str) -> BlockingTaskClient | None:
+        """Return the client of a farm that was used here, if there is one; never connects."""
+        return self._clients.get(name)
 
     def client(self) -> BlockingTaskClient:
         """Return the client; the first call connects, and starts the farm if it does not run."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any
 
 from taskfc_ext.errors import UnknownTask, UnknownTasks
@@ -34,6 +35,8 @@ def answer(notebook: Notebook, request: Request) -> Any:
             return history(notebook, request)
         case requests.Status():
             _status(notebook, request)
+        case requests.Widget():
+            _widget(notebook)
         case requests.Show(tasks=tasks):
             for future in notebook.futures(tasks):
                 if future.done():
@@ -116,6 +119,22 @@ def _status(notebook: Notebook, request: requests.Status) -> None:
     if not request.tasks and not request.all:
         caption += "; this notebook's running and newest tasks" if rows else "; none of this notebook"
     notebook.show(tasks_table(caption, rows).bundle())
+
+
+def _widget(notebook: Notebook) -> None:
+    """Show the queue of all notebooks: live where there are widgets, and as it is now in what is saved."""
+    client = notebook.session.client_if_running()
+    rows = _running_and_newest(client, None) if client is not None else []
+    caption = _no_farm(notebook)
+    if client is not None:
+        caption = farm_caption(notebook.session.name, client.queue_status(), len(client.workers()))
+        caption += f"; as of {datetime.now():%Y-%m-%d %H:%M:%S}"
+    table = tasks_table(caption, rows).bundle()
+    try:
+        notebook.show(notebook.queues.bundle(table) if notebook.has_widgets else table)
+    except FileNotFoundError:  # what a wheel carries, and a clone has to build
+        notebook.show(table)
+        notebook.say("this is not live: the view is not built in this clone of taskfc_ext; `make frontend` builds it")
 
 
 def _running_and_newest(client: Any, owner: str | None) -> list[TaskInfo]:

@@ -20,7 +20,7 @@ from taskfc_ext.server_extension.browser import Browser
 from taskfc_ext.server_extension.lookout import Lookout
 from taskfc_ext.version import __version__
 from taskfc_ext.widget.commands import Ask
-from taskfc_ext.widget.messages import Farms, Unwatch, ViewMessage, ViewQuestion, Watch
+from taskfc_ext.widget.messages import Farms, Unwatch, ViewQuestion, Watch
 from taskfc_ext.widget.view_model import QueueModel
 
 LOOK_EVERY = 1.0
@@ -117,8 +117,8 @@ class Hub:
                     return
                 browser.watched.add(name)
                 farm = self._farms.get(name)
-                for message in farm.model.messages() if farm is not None else ():
-                    browser.send(_encoder.encode(message))
+                if farm is not None:
+                    browser.send_snapshot(name, farm.snapshot())
             case Unwatch(farm=name):
                 browser.watched.discard(name)
 
@@ -205,6 +205,8 @@ class Hub:
         model.apply(message)
         encoded = _encoder.encode(message)
         for browser in [browser for browser in self._browsers if name in browser.watched]:
+            if not browser.told:
+                self._tell(browser)  # whatever comes first, it is of a farm that the page knows
             self._send(browser, encoded)
         self._farms_changed()
 
@@ -267,11 +269,20 @@ class Hub:
 class _Farm:
     """A farm that is there, and its queue."""
 
-    __slots__ = ("model", "viewer")
+    __slots__ = ("_encoded", "_seq", "model", "viewer")
 
     def __init__(self, viewer: Following, model: QueueModel) -> None:
         self.viewer = viewer
         self.model = model
+        self._seq: int | None = None
+        self._encoded: list[bytes] = []
+
+    def snapshot(self) -> list[bytes]:
+        """Return what brings a browser up to date; made once for all that ask between two changes."""
+        if self._seq != self.model.seq:
+            self._seq = self.model.seq
+            self._encoded = [_encoder.encode(message) for message in self.model.messages()]
+        return self._encoded
 
 
 def _is_absent(status: FarmStatus | None) -> bool:
@@ -280,8 +291,3 @@ def _is_absent(status: FarmStatus | None) -> bool:
 
 def _run(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
     return asyncio.get_running_loop().create_task(work)
-
-
-def encode(message: ViewMessage) -> bytes:
-    """Return a message as it is sent to browsers."""
-    return _encoder.encode(message)

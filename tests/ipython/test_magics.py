@@ -140,7 +140,7 @@ def test_submitting_again_rebinds_the_name(shell: Any, farm: Any) -> None:
         ),
         ("%%task --after gone\n1", "no task and no future named 'gone'"),
         ("%%task --retries 1 --retry-on data\n1", "--retry-on: 'data' is no exception type here"),
-        ("%task widget 3", "this version does not have `%task widget`"),
+        ("%task widget 3", "%task widget: unexpected '3'"),
         ("%task debug 3-4", "%task debug: one task at a time"),
         ("%task debug 99", "there is no task 99; `%task status --all` lists the newest"),
         ("%task retry 99", "there is no task 99; `%task status --all` lists the newest"),

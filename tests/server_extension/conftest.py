@@ -131,8 +131,9 @@ class Page:
     def __init__(self, server: Server, *, token: bool = True, origin: str | None = None, cookies: Any = None) -> None:
         url = server.api.replace("http", "ws", 1) + "watch" + (f"?token={server.token}" if token else "")
         cookie = "; ".join(f"{name}={value}" for name, value in (cookies or {}).items()) or None
+        who = {"origin": origin} if origin else {"suppress_origin": True}
         self.socket = websocket.create_connection(
-            url, timeout=DEADLINE, cookie=cookie, **({"origin": origin} if origin else {"suppress_origin": True})
+            url, timeout=DEADLINE, cookie=cookie, skip_utf8_validation=True, **who
         )
 
     def watch(self, farm: str) -> None:
@@ -168,9 +169,11 @@ class Page:
             if opcode == websocket.ABNF.OPCODE_CLOSE:
                 return int.from_bytes(data[:2], "big"), data[2:].decode()
 
-    def close(self) -> None:
-        """Go away."""
-        self.socket.close()
+    def __enter__(self) -> Page:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.shutdown()
 
 
 def farm_of(farms: dict[str, Any], name: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Who is let in: every endpoint and verb, with the token, with a page's cookies, from another site, with less rights."""
+"""Who is let in: every endpoint and verb, with a token, with a page's cookies, from another site, with less rights."""
 
 from __future__ import annotations
 
@@ -77,11 +77,10 @@ def test_a_preflight_from_elsewhere_allows_nothing(server, cookies, path):
 
 def upgrade(server: Server, **options) -> int:
     try:
-        page = server.page(**options)
+        with server.page(**options) as page:
+            assert page.next()["type"] == "farms"
     except websocket.WebSocketBadStatusException as refused:
         return refused.status_code
-    assert page.next()["type"] == "farms"
-    page.close()
     return 101
 
 
@@ -103,7 +102,8 @@ def reader(module_home: Path) -> Iterator[Server]:
 
 def test_who_may_only_read_can_watch_and_not_command(reader):
     assert reader.ask("farms").status_code == 200
-    assert reader.page("default").until(lambda _: True, "snapshot")["farm"] == "default"
+    with reader.page("default") as page:
+        assert page.until(lambda _: True, "snapshot")["farm"] == "default"
     answer = reader.ask(POST, **COMMAND)
     assert (answer.status_code, "not authorized to write" in answer.json()["message"]) == (403, True)
 
