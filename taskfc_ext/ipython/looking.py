@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from concurrent.futures import CancelledError
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -34,8 +35,11 @@ def look(future: TaskFuture, now: datetime, formatters: Formatters | None = None
         formatters: what else than text the result may be shown as.
     """
     title = future.name or future.label
-    if future.done():
-        return _finished(future, title, now, formatters or {})
+    card = _finished(future, title, now, formatters or {}) if future.done() else _unfinished(future, title, now)
+    return replace(card, farm=future.farm)
+
+
+def _unfinished(future: TaskFuture, title: str, now: datetime) -> Card:
     if future.taskid is None:
         return Card(seen=now, title=title, state="scheduled", note="not yet accepted")
     # all of it at once: `state`, `attempts` and the rest would ask one by one
