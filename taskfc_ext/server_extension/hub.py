@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import msgspec
@@ -82,6 +83,7 @@ class Hub:
         self._look_every = look_every
         self._linger = linger
         self._browsers: set[Browser] = set()
+        self._n_requests = 0
         self._farms: dict[str, _Farm] = {}
         self._absent: dict[str, FarmStatus] = {}
         self._looked_at: float | None = None  # `None`: what was seen is too old to be told
@@ -124,8 +126,19 @@ class Hub:
 
     # requests
 
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        """Keep the connections while a request is answered, however long that takes."""
+        self._n_requests += 1
+        self._stay_awake()
+        try:
+            yield
+        finally:
+            self._n_requests -= 1
+            self._stay_awake()
+
     async def farms(self) -> Farms:
-        """Return the farms as they are now."""
+        """Return the farms as they are now. Within a `request`, as is all that follows."""
         await self._be_current()
         return self._list()
 
@@ -155,7 +168,6 @@ class Hub:
     # looking
 
     async def _be_current(self) -> None:
-        self._stay_awake()
         now = asyncio.get_running_loop().time()
         if self._looked_at is None or now > self._looked_at + self._look_every:
             await self.look()
@@ -175,7 +187,7 @@ class Hub:
             found = {**self._absent, **dict.fromkeys(self._farms)}
         finally:
             self._look_now = None
-        if not self._browsers and self._sleep_timer is None:
+        if self._is_asleep():
             return  # all have gone meanwhile
         self._looked_at = asyncio.get_running_loop().time()
         gone = [name for name in self._farms if name not in found or _is_absent(found[name])]
@@ -247,12 +259,15 @@ class Hub:
     # sleeping
 
     def _stay_awake(self) -> None:
-        """Keep the connections for as long as there are browsers, and a while longer."""
+        """Keep the connections for as long as there are browsers or requests, and a while longer."""
         if self._sleep_timer is not None:
             self._sleep_timer.cancel()
             self._sleep_timer = None
-        if not self._browsers:
+        if not self._browsers and not self._n_requests:
             self._sleep_timer = asyncio.get_running_loop().call_later(self._linger, self._fall_asleep)
+
+    def _is_asleep(self) -> bool:
+        return not self._browsers and not self._n_requests and self._sleep_timer is None
 
     def _fall_asleep(self) -> None:
         if self._look_on is not None:

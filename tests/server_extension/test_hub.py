@@ -256,10 +256,11 @@ def test_farms_come_and_go():
         await until(lambda: socket.states() == {"three": "dead"})
         assert scene.viewers[1].closed
         assert scene.hub.ask_of("three") is None
-        status = await scene.hub.status("three")
-        assert status is not None
-        assert status.state is FarmState.DEAD
-        assert await scene.hub.status("one") is None
+        with scene.hub.request():
+            status = await scene.hub.status("three")
+            assert status is not None
+            assert status.state is FarmState.DEAD
+            assert await scene.hub.status("one") is None
 
     run(scenario)
 
@@ -292,10 +293,23 @@ def test_nothing_is_looked_at_or_connected_without_a_page():
         n = scene.lookout.n_looks
         await asyncio.sleep(0.05)
         assert scene.lookout.n_looks == n
-        assert [farm.name for farm in (await scene.hub.farms()).farms] == ["one"], "a request looks for itself"
+        with scene.hub.request():
+            assert [farm.name for farm in (await scene.hub.farms()).farms] == ["one"], "a request looks for itself"
+            await asyncio.sleep(0.1)
+            assert not scene.viewers[1].closed, "however long it takes"
         await until(lambda: scene.viewers[1].closed)
 
     asyncio.run(scenario())
+
+
+def test_that_there_is_no_farm_is_told_too():
+    async def scenario(scene: Scene) -> None:
+        scene.lookout.states = {}
+        _, socket = scene.page("one")
+        await until(lambda: socket.sent)
+        assert (socket.kinds(), socket.states()) == (["farms"], {})
+
+    run(scenario)
 
 
 def test_a_page_watches_no_more_than_it_may():
@@ -311,7 +325,8 @@ def test_a_page_watches_no_more_than_it_may():
 @pytest.mark.parametrize("n_requests", [1, 20])
 def test_requests_that_come_together_share_one_look(n_requests):
     async def scenario(scene: Scene) -> None:
-        await asyncio.gather(*(scene.hub.farms() for _ in range(n_requests)))
+        with scene.hub.request():
+            await asyncio.gather(*(scene.hub.farms() for _ in range(n_requests)))
         assert scene.lookout.n_looks == 1
 
     run(scenario)
