@@ -13,7 +13,7 @@ LABEXTENSIONS := $(VENV)/share/jupyter/labextensions
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format frontend bench chaos fuzz soak mutants clean chromium kernels
+.PHONY: help demo docs test lint format frontend bench chaos fuzz soak mutants clean chromium kernels
 
 help: ## say what there is
 	@echo 'taskfc_ext: a task farm for notebooks'
@@ -25,7 +25,10 @@ help: ## say what there is
 demo: $(VENV)/.stamp-demo ## run notebooks/01_first_task.ipynb on a farm of its own and print what it found (1 to 2 minutes)
 	$(BIN)/python scripts/run_demo.py
 
-test: lint frontend chromium kernels ## everything: lint, types, layers, and all tests with real processes and a real browser
+docs: $(VENV)/.stamp-docs ## the site, into site/; its reference is read from the code, and a broken link ends it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+test: lint frontend chromium kernels $(VENV)/.stamp-docs ## everything: lint, types, layers, the site, and all tests with real processes and a real browser
 	$(NPM) run check
 	$(NPM) test
 	$(BIN)/python -m pytest $(ARGS)
@@ -58,7 +61,7 @@ mutants: $(VENV)/.stamp-test ## every hand-made mistake in the core, each of whi
 	TASKFC_MUTANTS=all $(BIN)/python -m pytest -q tests/core/test_mutants.py $(ARGS)
 
 clean: ## remove the environment and all caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist site
 	rm -rf labextension/node_modules labextension/lib taskfc_ext/labextension taskfc_ext/widget/static/queue.*
 
 # What the tests look at notebooks with. Without it, and without the right to install it, these tests are skipped.

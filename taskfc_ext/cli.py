@@ -45,7 +45,7 @@ STATES = ("waiting", "scheduled", "running", "succeeded", "failed", "aborted")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command, and return its exit code."""
-    arguments, unknown = _parser().parse_known_args(argv)
+    arguments, unknown = make_parser().parse_known_args(argv)
     if unknown:  # told by the command's own parser, whose usage says what it takes
         arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     _tolerate_any_text()
@@ -63,7 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 128 + signal.SIGINT
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands: what `--help` and the reference in docs/ are made of."""
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--name", type=_farm_name, default="default", help="which farm (default: default)")
     common.add_argument("--json", action="store_true", help="answer with one JSON document")

@@ -11,6 +11,7 @@ import pytest
 from IPython.core.error import UsageError
 
 from taskfc_ext.client.future import TaskFuture
+from taskfc_ext.errors import ControllerStopped
 from taskfc_ext.ipython.looking import _result_text
 from taskfc_ext.tasks import TaskResult
 
@@ -222,6 +223,15 @@ def test_a_variable_goes_before_a_task_of_that_name(shell: Any, farm: Any) -> No
     farm.succeed(0, "a")
     farm.succeed(1, "b")
     assert shell.run("%task result a") == "b"
+
+
+def test_a_variable_means_its_task_also_after_the_farm_was_stopped_and_started(shell: Any, farm: Any) -> None:
+    fit = shell.run("%%task fit\n1")
+    fit._settle_with(ControllerStopped("controller 'default' was stopped"))
+    assert isinstance(fit.exception(), ControllerStopped)
+    farm.futures[0] = TaskFuture(fit._template, taskid=0)  # what the farm that runs now makes of the id
+    farm.succeed(0, 42)
+    assert shell.run("%task result fit") == 42
 
 
 def test_a_failed_result_is_raised(shell: Any, farm: Any) -> None:
