@@ -33,6 +33,9 @@ LINGER = 10.0
 COUNTS_EVERY = 1.0
 """Seconds between lists of farms that differ in their counts only. Whoever watches a queue has its counts from that."""
 
+SETTLE_WITHIN = 1.0
+"""Seconds that a request for the list waits for farms that have just been connected to; they take a few ms."""
+
 MAX_WATCHED = 100
 """Farms that one browser watches."""
 
@@ -92,6 +95,7 @@ class Hub:
         self._sleep_timer: asyncio.TimerHandle | None = None
         self._tell_timer: asyncio.TimerHandle | None = None
         self._told_at = 0.0
+        self._news = asyncio.Event()
 
     # browsers
 
@@ -140,6 +144,13 @@ class Hub:
     async def farms(self) -> Farms:
         """Return the farms as they are now. Within a `request`, as is all that follows."""
         await self._be_current()
+        try:
+            async with asyncio.timeout(SETTLE_WITHIN):
+                while not all(farm.has_settled for farm in self._farms.values()):
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            pass  # then that is how they are
         return self._list()
 
     async def status(self, name: str) -> FarmStatus | None:
@@ -207,6 +218,7 @@ class Hub:
                 self._farms_changed(at_once=True)
             else:
                 self._on_queue(name, model, news)
+            self._news.set()
 
         farm = self._farms[name] = _Farm(self._follow(name, on_news), model)
         farm.viewer.start()
@@ -291,6 +303,12 @@ class _Farm:
         self.model = model
         self._seq: int | None = None
         self._encoded: list[bytes] = []
+
+    @property
+    def has_settled(self) -> bool:
+        """Whether it is known how the farm is, and if it is there, how much it has to do."""
+        status = self.viewer.status
+        return status.counts is not None or status.state not in (FarmState.CONNECTING, FarmState.LIVE)
 
     def snapshot(self) -> list[bytes]:
         """Return what brings a browser up to date; made once for all that ask between two changes."""

@@ -59,9 +59,14 @@ class FakeViewer:
         self.name = name
         self.on_news = on_news
         self.closed = False
+        self.at_once = True
         self.status = FarmStatus(name=name, state=FarmState.CONNECTING)
 
     def start(self) -> None:
+        if self.at_once:
+            self.answer()
+
+    def answer(self) -> None:
         self.become(FarmState.LIVE)
         self.on_news(QueueSnapshot(seq=1, farm=self.name, incarnation=1, wall=0.0, counts=Counts(), n_workers=1))
 
@@ -108,10 +113,12 @@ class Scene:
     def __init__(self, linger: float = 60.0, **states: FarmState) -> None:
         self.lookout = FakeLookout(**states)
         self.viewers: list[FakeViewer] = []
+        self.at_once = True
         self.hub = Hub(self.follow, self.lookout, look_every=0.01, linger=linger)
 
     def follow(self, name: str, on_news: Callable) -> FakeViewer:
         self.viewers.append(FakeViewer(name, on_news))
+        self.viewers[-1].at_once = self.at_once
         return self.viewers[-1]
 
     def page(self, *farms: str, stuck: bool = False) -> tuple[Browser, FakeSocket]:
@@ -348,6 +355,28 @@ def test_a_page_watches_no_more_than_it_may():
         assert socket.closed is None
         _, socket = scene.page(*(f"farm{n}" for n in range(MAX_WATCHED + 1)))
         assert socket.closed == (1008, "more than 100 farms watched")
+
+    run(scenario)
+
+
+def test_a_request_for_the_list_waits_for_farms_that_answer_in_a_moment():
+    async def scenario(scene: Scene) -> None:
+        scene.at_once = False
+        with scene.hub.request():
+            asked = [asyncio.create_task(scene.hub.farms()) for _ in range(2)]
+            await until(lambda: scene.viewers)
+            scene.viewers[0].answer()
+            for farms in await asyncio.gather(*asked):
+                assert [farm.state for farm in farms.farms] == [FarmState.LIVE, FarmState.STOPPED]
+
+    run(scenario)
+
+
+def test_a_request_for_the_list_does_not_wait_for_ever():
+    async def scenario(scene: Scene) -> None:
+        scene.at_once = False
+        with scene.hub.request():
+            assert [farm.state for farm in (await scene.hub.farms()).farms] == [FarmState.CONNECTING, FarmState.STOPPED]
 
     run(scenario)
 
