@@ -28,9 +28,6 @@ from taskfc_ext.ipython.values import (
     variable,
 )
 
-LATER_VERBS = frozenset(("widget",))
-"""What is reserved, and answered with "this version does not have it" instead of being taken for a typing error."""
-
 _FIRST_WORD = re.compile(r"\s*([A-Za-z_]\w*)(?=\s|;|$)")
 _OPERATOR = re.compile(
     r"\s*(?!-[A-Za-z]|--(?:[A-Za-z\s]|$))(?:[(.\[=+\-*/%@<>&|^!,:]|(?:if|in|is|and|or|not\s+in|for)\b)"
@@ -158,6 +155,7 @@ VERBS: dict[str, Verb] = {
     "restart": Verb(requests.Restart, "stop the farm and start it again; it carries on", (_N_WORKERS,)),
     "list": Verb(requests.List, "list your farms"),
     "use": Verb(requests.Use, "use another farm from now on", (_argument("name", help="its name", metavar="NAME"),)),
+    "widget": Verb(requests.Widget, "show the live queue, with buttons; where there are no widgets, as a table"),
     "help": Verb(requests.Help, "explain all this, or one verb", (_argument("verb", help="which", nargs="?"),)),
 }
 
@@ -285,9 +283,6 @@ def parse_line(line: str) -> Request:
     word, rest = split_verb(line)
     if word is None:
         return Run(line.strip())
-    if word in LATER_VERBS:
-        instead = "" if rest.strip() else f"; `%task run {word}` runs the expression"
-        raise BadUsage(f"this version does not have `%task {word}`{instead}")
     if word == "run":
         return _parse_run(rest)
     verb = VERBS[word]
@@ -298,7 +293,7 @@ def parse_line(line: str) -> Request:
 def split_verb(line: str) -> tuple[str | None, str]:
     """Return the verb that `line` starts with and what follows; `None` where it is an expression."""
     match = _FIRST_WORD.match(line)
-    if match is None or match[1] not in VERBS.keys() | LATER_VERBS:
+    if match is None or match[1] not in VERBS:
         return None, line
     rest = line[match.end() :]
     return (None, line) if _OPERATOR.match(rest) else (match[1], rest)
@@ -400,8 +395,6 @@ def verb_help(name: str) -> str:
     Raises:
         BadUsage: there is no such verb.
     """
-    if name in LATER_VERBS:
-        raise BadUsage(f"this version does not have `%task {name}`")
     if name not in VERBS:
         near = did_you_mean(name, list(VERBS))
         raise BadUsage(f"%task help: no verb {name!r}{near or '; `%task help` lists them'}")

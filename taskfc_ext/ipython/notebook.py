@@ -13,6 +13,7 @@ from taskfc_ext.ipython.arguments import did_you_mean
 from taskfc_ext.ipython.cards import CardBoard
 from taskfc_ext.ipython.display import Bundle
 from taskfc_ext.ipython.farms import Session
+from taskfc_ext.ipython.queues import Queues
 from taskfc_ext.ipython.requests import BadUsage, Selection
 from taskfc_ext.text import one_line, plural
 
@@ -52,13 +53,17 @@ class Notebook:
         shell: IPython's shell.
         session: the farm.
         board: shows cards.
+        queues: shows live queues.
         namespace: the names of the running line: a caller's locals before the shell's own.
     """
 
-    def __init__(self, shell: Any, session: Session, board: CardBoard, namespace: Mapping[str, Any]) -> None:
+    def __init__(
+        self, shell: Any, session: Session, board: CardBoard, queues: Queues, namespace: Mapping[str, Any]
+    ) -> None:
         self.shell = shell
         self.session = session
         self.board = board
+        self.queues = queues
         self.namespace = namespace
 
     # saying and showing
@@ -70,6 +75,11 @@ class Notebook:
     def show(self, bundle: Bundle) -> None:
         """Show text and HTML under the running cell."""
         self.shell.display_pub.publish(bundle)
+
+    @property
+    def has_widgets(self) -> bool:
+        """Whether a front end may show widgets: there is a kernel."""
+        return getattr(self.shell, "kernel", None) is not None
 
     def bind(self, name: str, value: object) -> None:
         """Give `value` a name in the notebook."""

@@ -141,7 +141,7 @@ def test_submitting_again_rebinds_the_name(shell: Any, farm: Any) -> None:
         ),
         ("%%task --after gone\n1", "no task and no future named 'gone'"),
         ("%%task --retries 1 --retry-on data\n1", "--retry-on: 'data' is no exception type here"),
-        ("%task widget 3", "this version does not have `%task widget`"),
+        ("%task widget 3", "%task widget: unexpected '3'"),
         ("%task debug 3-4", "%task debug: one task at a time"),
         ("%task debug 99", "there is no task 99; `%task status --all` lists the newest"),
         ("%task retry 99", "there is no task 99; `%task status --all` lists the newest"),
@@ -466,6 +466,15 @@ def test_start_scale_restart_use_and_stop(shell: Any, farm: Any, capsys: pytest.
         "other: stopped; what is unfinished stays in its store",
         "this notebook uses the farm default; it does not run yet: the first task starts it",
     ]
+
+
+def test_using_another_farm_leaves_the_futures_of_the_first_alone(shell: Any, farm: Any) -> None:
+    shell.run("%%task fit\n1 + 1")
+    shell.run("%task use night")
+    shell.run("%%task\n2")
+    assert ("close",) not in farm.asked
+    shell.run("%task stop")
+    assert farm.asked.count(("close",)) == 1, "only that of the farm that has ended"
 
 
 def test_workers_spin_and_help(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,7 +55,7 @@ MAGICS = [
         "unknown task ids: 999; nothing was cleared; `%task status --all` lists the newest",
     ),
     ("%task help bogus", "%task help: no verb 'bogus'; `%task help` lists them"),
-    ("%task widget", "this version does not have `%task widget`; `%task run widget` runs the expression"),
+    ("%task widget 3", "%task widget: unexpected '3'"),
     ("%task 1 +", "this is not Python (line 1): invalid syntax: 1 +"),
     ("%task x = 3", "'x' would be bound on the worker only; write `x = %task 3`"),
     ("%task lock.acquire()", "lock (a _thread.lock) cannot be pickled: cannot pickle '_thread.lock' object"),

@@ -1,0 +1,22 @@
+// Makes the two files of the widget, which anywidget reads: one module, one style sheet.
+import * as esbuild from 'esbuild';
+
+const options = {
+  entryPoints: [
+    { in: 'src/widget.ts', out: 'queue' },
+    { in: 'style/queue.css', out: 'queue' }
+  ],
+  outdir: '../taskfc_ext/widget/static',
+  bundle: true,
+  format: 'esm',
+  target: 'es2022',
+  minify: !process.argv.includes('--watch'),
+  charset: 'utf8',
+  logLevel: 'info'
+};
+
+if (process.argv.includes('--watch')) {
+  await (await esbuild.context(options)).watch();
+} else {
+  await esbuild.build(options);
+}
