@@ -153,6 +153,7 @@ class FakeFarm:
         for old in again:
             future = self.add(self.infos[old].label, Options(name=self.infos[old].name))
             pairs[old] = future.taskid or 0
+            future._template.retry_of = old
             self.set(pairs[old], retry_of=old)
         return pairs
 
