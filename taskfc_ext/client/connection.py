@@ -13,6 +13,7 @@ Only `asleep` is looked at by other threads.
 from __future__ import annotations
 
 import asyncio
+import os
 import platform
 import threading
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ from taskfc_ext.client.state import ClientState
 from taskfc_ext.drivers.environment import EXECUTABLE, PREFIX
 from taskfc_ext.errors import ControllerStopped, ControllerUnavailable, FarmError, ProtocolError
 from taskfc_ext.protocol.client_messages import (
+    Changed,
     ControllerMessage,
     ErrorKind,
     Hello,
@@ -34,6 +36,7 @@ from taskfc_ext.protocol.client_messages import (
     Refused,
     Resync,
     Stopping,
+    Watching,
     Welcome,
 )
 from taskfc_ext.protocol.ids import PROTOCOL
@@ -165,6 +168,8 @@ class Connection:
                     answers += state.resume(same_connection=True)
                 case Refused() if message.error in _ABOUT_US or message.seq == 0:
                     self._on_refused(message)
+                case Watching() | Changed():
+                    pass  # what a viewer asks for; a client does not
                 case _:
                     self._insists = False
                     answers += state.receive(message)
@@ -281,17 +286,18 @@ class Connection:
 _ABOUT_US = (ErrorKind.SAY_HELLO, ErrorKind.VERSION)
 
 
-def hello(session: str, *, version: str, label: str = "", owner: str = "") -> Hello:
-    """Return the greeting of a session."""
+def hello(session: str = "", *, version: str, label: str = "", owner: str = "", viewer: bool = False) -> Hello:
+    """Return the greeting of a session; of a new one by default."""
     return Hello(
         protocol=PROTOCOL,
         version=version,
         python=".".join(platform.python_version_tuple()[:2]),  # code travels between patch releases
-        session=session,
+        session=session or os.urandom(8).hex(),
         label=label,
         owner=owner,
         executable=EXECUTABLE,
         prefix=PREFIX,
+        viewer=viewer,
     )
 
 

@@ -11,9 +11,9 @@ from taskfc_ext.client.waiting import mark_io_thread, unmark_io_thread
 class IOThread:
     """A daemon thread that runs an asyncio loop. It prints nothing and runs none of the user's code."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "taskfc-io") -> None:
         self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="taskfc-io", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:

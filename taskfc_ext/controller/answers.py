@@ -9,17 +9,30 @@ from typing import assert_never
 
 import msgspec
 
-from taskfc_ext.core.effects import Recall, SendCode, SendEnded, SendList, SendLog, SendOutputs, SendRun, SendSubmission
+from taskfc_ext.core.effects import (
+    Recall,
+    SendCode,
+    SendEnded,
+    SendFailure,
+    SendList,
+    SendLog,
+    SendOutputs,
+    SendRun,
+    SendSnapshot,
+    SendSubmission,
+    ToComplete,
+)
 from taskfc_ext.core.endings import rows_of
 from taskfc_ext.core.events import Recalled
+from taskfc_ext.core.facts import N_FINISHED, with_finished
 from taskfc_ext.core.requests import outputs_answer
 from taskfc_ext.core.resubmit import dependants_of
 from taskfc_ext.core.task_state import LIVE, end_state
 from taskfc_ext.drivers.store import Store
-from taskfc_ext.protocol.client_messages import Ended, ErrorKind, Refused, Reply
+from taskfc_ext.protocol.client_messages import Changed, Ended, ErrorKind, Refused, Reply, Watching
 from taskfc_ext.protocol.ids import MAX_FRAME
 from taskfc_ext.protocol.infos import SubmittedTask, TaskInfo
-from taskfc_ext.protocol.payloads import Payload, decode_failure
+from taskfc_ext.protocol.payloads import Failure, Payload, decode_failure
 from taskfc_ext.protocol.records import Submitted
 from taskfc_ext.protocol.worker_messages import Code, Run
 
@@ -33,6 +46,9 @@ _N_SMALL = 64
 
 _FINAL = "final"  # the version of what a finished task shows
 
+
+_READ_AT_MOST = 16 * 2**20
+"""Bytes of results that are read for a snapshot, which shows none of them: they stand between what it shows."""
 
 _MOST_AT_ONCE = MAX_FRAME - 2**20
 """Bytes of one answer: a frame less what stands around them."""
@@ -63,9 +79,7 @@ class Answers:
             case _:
                 assert_never(message)
 
-    def complete_for_client(
-        self, message: SendEnded | SendList | SendLog | SendOutputs | SendSubmission
-    ) -> list[Ended | Reply | Refused]:
+    def complete_for_client(self, message: ToComplete) -> list[Ended | Reply | Refused | Watching | Changed]:
         """Return the messages that `message` stands for."""
         match message:
             case SendEnded(ids):
@@ -75,11 +89,16 @@ class Answers:
             case SendLog(seq, taskid):
                 texts = (record.outputs.get(taskid, ()) for record, _ in self._store.ended([taskid]))
                 return [Reply(seq, next(texts, ()))]
+            case SendFailure(seq, taskid):
+                return [Reply(seq, self._failure(taskid))]
             case SendSubmission():
                 return [self._submission(message)]
             case SendOutputs(seq, taskid, known):
                 shown = (record.displays.get(taskid, ()) for record, _ in self._store.ended([taskid]))
                 return [Reply(seq, outputs_answer(next(shown, ()), _FINAL, known))]
+            case SendSnapshot(seq, snapshot, more):
+                whole = with_finished(snapshot, more, self._newest(), self._store.batch_of)
+                return [Watching(seq, whole), *(Changed(delta) for delta in more)]
             case _:
                 assert_never(message)
 
@@ -99,6 +118,13 @@ class Answers:
         return Recalled(
             recall.session, recall.request, tuple((batch, tuple(taskids)) for batch, taskids in batches.values())
         )
+
+    def _failure(self, taskid: int) -> Failure | None:
+        for record, (row,) in self._store.ended([taskid]):
+            value = record.values[row]
+            if record.reasons[row] and isinstance(value, bytes) and value:
+                return msgspec.structs.replace(decode_failure(value), pickled=None)
+        return None
 
     def _submission(self, message: SendSubmission) -> Reply | Refused:
         taskid = message.taskid
@@ -168,6 +194,18 @@ class Answers:
             if n > LOOK_BACK:
                 return
 
+    def _newest(self) -> Iterator[tuple[Ended, int]]:
+        """Yield the newest finished tasks for a snapshot, fewer where these are spread wide or have large results."""
+        left, n_bytes = N_FINISHED, 0
+        for n_read, record in enumerate(self._store.newest_ended(), start=1):
+            for row in reversed(range(len(record.ids))):
+                if left and self._is_known(record.ids[row]):
+                    left -= 1
+                    yield record, row
+            n_bytes += sum(len(value) for value in record.values if isinstance(value, bytes))
+            if not left or n_read >= 2 * N_FINISHED or n_bytes > _READ_AT_MOST:
+                return
+
     def _finished_info(self, record: Ended, row: int) -> TaskInfo:
         batch = self._store.batch_of(record.ids[row])
         reason = record.reasons[row]
@@ -193,7 +231,8 @@ class Answers:
 
 def _passes(info: TaskInfo, message: SendList) -> bool:
     return (
-        (message.states is None or info.state in message.states)
+        info.taskid not in message.left_out
+        and (message.states is None or info.state in message.states)
         and (message.name is None or info.name == message.name)
         and (message.owner is None or info.owner == message.owner)
     )

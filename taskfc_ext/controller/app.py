@@ -64,7 +64,12 @@ def serve(paths: FarmPaths, supervisor: socket.socket) -> None:
     """
     options = msgspec.json.decode(paths.options.read_bytes(), type=FarmOptions)
     store = Store(paths.journal)
-    scheduler = Scheduler(store.records(), unreachable_after=options.unreachable_after, max_deaths=options.max_deaths)
+    scheduler = Scheduler(
+        store.records(),
+        name=paths.name,
+        unreachable_after=options.unreachable_after,
+        max_deaths=options.max_deaths,
+    )
     clients, workers = Router(paths.clients), Router(paths.workers)
     controller = Controller(paths.name, scheduler, store, clients, workers, supervisor)
     _stop_on_terminate(controller)

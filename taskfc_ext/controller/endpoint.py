@@ -51,10 +51,13 @@ MESSAGES: dict[type[said.Message], tuple[Role, str]] = {
     said.Clear: (Role.CLIENT, "remote_clear"),
     said.ListTasks: (Role.VIEWER, "remote_list_tasks"),
     said.GetLog: (Role.VIEWER, "remote_get_log"),
+    said.GetFailure: (Role.VIEWER, "remote_get_failure"),
     said.GetSubmission: (Role.CLIENT, "remote_get_submission"),
     said.GetOutputs: (Role.VIEWER, "remote_get_outputs"),
     said.GetClientName: (Role.VIEWER, "remote_get_client_name"),
     said.GetWorkers: (Role.VIEWER, "remote_get_workers"),
+    said.Watch: (Role.VIEWER, "remote_watch"),
+    said.Unwatch: (Role.VIEWER, "remote_unwatch"),
     said.Broadcast: (Role.CLIENT, "remote_broadcast"),
     said.AwaitBroadcast: (Role.VIEWER, "remote_await_broadcast"),
     said.ClearBroadcasts: (Role.CLIENT, "remote_clear_broadcasts"),
@@ -143,13 +146,15 @@ class FCTaskControllerFromTaskController:
                 text += f"this controller {PROTOCOL}"
                 return Refused(0, ErrorKind.VERSION, text, "run the same taskfc_ext on both sides: `taskfc restart`")
             ours = ".".join(platform.python_version_tuple()[:2])
-            if message.python != ours:
+            if message.viewer:
+                connection.foreign = os.fsdecode(message.executable) or "no Python"
+            elif message.python != ours:
                 theirs = f" ({os.fsdecode(message.executable)})" if message.executable else ""
                 text = (
                     f"this client runs Python {message.python}{theirs}, this farm {ours} ({os.fsdecode(EXECUTABLE)}): "
                 )
                 return Refused(0, ErrorKind.VERSION, text + "code does not travel between them", _OWN_FARM)
-            if message.prefix not in (b"", PREFIX):
+            elif message.prefix not in (b"", PREFIX):
                 connection.foreign = os.fsdecode(message.executable)
             connection.session = Session(message.session)
             connection.greetings += 1
@@ -221,9 +226,12 @@ class FCTaskControllerFromTaskController:
     remote_unwait = _hand_over
     remote_list_tasks = _hand_over
     remote_get_log = _hand_over
+    remote_get_failure = _hand_over
     remote_get_submission = _hand_over
     remote_get_outputs = _hand_over
     remote_get_workers = _hand_over
+    remote_watch = _hand_over
+    remote_unwatch = _hand_over
     remote_broadcast = _hand_over
     remote_await_broadcast = _hand_over
     remote_clear_broadcasts = _hand_over

@@ -89,6 +89,10 @@ class IFCTaskController(Protocol):
         """Answer with what a task has printed."""
         ...
 
+    def remote_get_failure(self, session: Session, message: said.GetFailure, now: Now) -> Effects:
+        """Answer with why a task has no value, as text."""
+        ...
+
     def remote_get_submission(self, session: Session, message: said.GetSubmission, now: Now) -> Effects:
         """Answer with what a task was submitted as."""
         ...
@@ -99,6 +103,14 @@ class IFCTaskController(Protocol):
 
     def remote_get_workers(self, session: Session, message: said.GetWorkers, now: Now) -> Effects:
         """Answer with the workers."""
+        ...
+
+    def remote_watch(self, session: Session, message: said.Watch, now: Now) -> Effects:
+        """Send the queue as it is, and from then on what is different."""
+        ...
+
+    def remote_unwatch(self, session: Session, message: said.Unwatch, now: Now) -> Effects:
+        """Send no more of it."""
         ...
 
     def remote_broadcast(self, session: Session, message: said.Broadcast, now: Now) -> Effects:

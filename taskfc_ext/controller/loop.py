@@ -19,13 +19,9 @@ from taskfc_ext.core.effects import (
     Recall,
     Send,
     SendCode,
-    SendEnded,
-    SendList,
-    SendLog,
-    SendOutputs,
     SendRun,
-    SendSubmission,
     SupervisorSend,
+    ToComplete,
     WorkerSend,
 )
 from taskfc_ext.core.events import FromParent, FromWorker, Now, PeerLost, Tick
@@ -287,7 +283,7 @@ class Controller:
                 client = self._client_identity.get(session)
                 if client is None:
                     return  # it asks again when it is back
-                if isinstance(message, SendEnded | SendList | SendLog | SendOutputs | SendSubmission):
+                if isinstance(message, ToComplete):
                     for completed in self._answers.complete_for_client(message):
                         self._to_clients.add(client, completed)
                 else:

@@ -151,10 +151,12 @@ def on_displayed(farm: Farm, worker: Worker, message: Displayed) -> None:
     past.displays_version = f"{message.lease}.{message.revision}"
 
 
-def on_progress(worker: Worker, message: Progress) -> None:
+def on_progress(farm: Farm, worker: Worker, message: Progress) -> None:
     """The running attempt says how far it is. Kept under its lease, so another attempt starts without."""
-    if message.lease in worker.leases:
+    taskid = worker.leases.get(message.lease)
+    if taskid is not None:
         worker.progress = message
+        farm.mark((farm.tasks[taskid],))
 
 
 def on_properties(farm: Farm, worker: Worker, message: PropertiesChanged) -> None:
@@ -171,6 +173,7 @@ def ask_all_again(farm: Farm) -> None:
         past = task.past()
         past.refused = {}
         past.unreachable_since = None
+        farm.mark((task,))
         if parked:
             farm.offer(task)
     farm.choosy.clear()
@@ -293,6 +296,7 @@ def _ask_again(farm: Farm, task: Task, worker: int, *, keep_clock: bool = False)
     parked = farm.unpark(task)
     past = task.past()
     past.refused.pop(worker, None)
+    farm.mark((task,))
     if not keep_clock:
         past.unreachable_since = None
     if parked:

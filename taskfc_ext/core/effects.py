@@ -11,6 +11,7 @@ from taskfc_ext.protocol.client_messages import ControllerMessage, Retry
 from taskfc_ext.protocol.ids import Session, WorkerId
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.records import Record
+from taskfc_ext.protocol.snapshots import QueueDelta, QueueSnapshot
 from taskfc_ext.protocol.supervisor_messages import ToSupervisor
 from taskfc_ext.protocol.worker_messages import Run, ToWorker
 
@@ -33,10 +34,18 @@ class SendList(NamedTuple):
     name: str | None
     owner: str | None
     limit: int
+    left_out: frozenset[int] = frozenset()
 
 
 class SendLog(NamedTuple):
     """The answer to a `GetLog` for a finished task."""
+
+    seq: int
+    taskid: int
+
+
+class SendFailure(NamedTuple):
+    """The answer to a `GetFailure` for a finished task."""
 
     seq: int
     taskid: int
@@ -57,6 +66,14 @@ class SendOutputs(NamedTuple):
     known: str
 
 
+class SendSnapshot(NamedTuple):
+    """The answer to a `Watch`: the live tasks as given, with the newest of those in the store; then `more`."""
+
+    seq: int
+    snapshot: QueueSnapshot
+    more: tuple[QueueDelta, ...] = ()
+
+
 class SendCode(NamedTuple):
     """The `Code` under this digest."""
 
@@ -70,7 +87,9 @@ class SendRun(NamedTuple):
     inputs: tuple[int, ...]
 
 
-ToClient = ControllerMessage | SendEnded | SendList | SendLog | SendOutputs | SendSubmission
+ToComplete = SendEnded | SendList | SendLog | SendFailure | SendOutputs | SendSnapshot | SendSubmission
+
+ToClient = ControllerMessage | ToComplete
 
 
 class ClientSend(NamedTuple):

@@ -12,6 +12,7 @@ from msgspec import Struct, field
 
 from taskfc_ext.core.queue import ReadyQueue
 from taskfc_ext.core.task_state import LIVE, TRANSITIONS, Cause, IllegalTransition, State, Task, end_state
+from taskfc_ext.core.viewers import Viewers
 from taskfc_ext.protocol.client_messages import Accepted, ErrorKind, Refused, Reply
 from taskfc_ext.protocol.payloads import Reason
 from taskfc_ext.protocol.records import Broadcasted
@@ -119,6 +120,7 @@ class TimerKind(StrEnum):
     UNREACHABLE = "unreachable"  # a task has been refused by all for long
     DEADLINE = "deadline"  # a lease has run for its timeout
     LADDER = "ladder"  # a lease takes the next step down
+    VIEWERS = "viewers"  # those who watch may be told something again
 
 
 _CROWDED = 10_000
@@ -150,9 +152,12 @@ class Farm:
         broadcast_waits: open `AwaitBroadcast`s, (session, seq) -> number.
         mean_seconds: code digest -> smoothed run time of its attempts; absent until measured.
         stale: reports of superseded attempts, which had no effect.
+        n_ended: tasks that have ended since the controller started.
+        viewers: those who watch, and what they have not been told yet; `None` while nobody does.
     """
 
-    def __init__(self, *, unreachable_after: float = 30.0, max_deaths: int = 3) -> None:
+    def __init__(self, *, name: str = "", unreachable_after: float = 30.0, max_deaths: int = 3) -> None:
+        self.name = name
         self.unreachable_after = unreachable_after
         self.max_deaths = max_deaths
         self.tasks: dict[int, Task] = {}
@@ -189,6 +194,8 @@ class Farm:
         self.supervisor_pid = 0
         self.stop_asked = False
         self.stale = 0
+        self.n_ended = 0
+        self.viewers: Viewers | None = None
 
     # tasks
 
@@ -216,6 +223,13 @@ class Farm:
             self.counts[task.state] -= 1
             task.state = state
         self.counts[state] += len(tasks)
+        if state in LIVE:  # of those that have ended, viewers learn from the record
+            self.mark(tasks)
+
+    def mark(self, tasks: Iterable[Task]) -> None:
+        """Have viewers told how `tasks` are now; no record says that anything is different."""
+        if self.viewers is not None:
+            self.viewers.changed.update([task.taskid for task in tasks])
 
     def add(self, task: Task) -> None:
         """Take a new task in."""
@@ -239,6 +253,7 @@ class Farm:
                 self.moved.pop(taskid, None)
         for state, tasks in by_state.items():
             self.move(tasks, state)
+            self.n_ended += len(tasks)
 
     def knows(self, taskid: int) -> bool:
         """Whether there is such a task, finished or not."""

@@ -80,6 +80,7 @@ def restore(farm: Farm, records: Iterable[Record]) -> None:
     """Rebuild `farm` from its store. Leases stay valid: their workers may be alive, and are asked."""
     for record in records:
         apply(farm, record)
+    farm.n_ended = 0
     farm.doomed.clear()  # their ends were in the store as well
     # the queue's order is not stored: whoever was accepted first goes first
     farm.enqueue(task for task in farm.tasks.values() if farm.is_queued(task.taskid))
@@ -87,6 +88,8 @@ def restore(farm: Farm, records: Iterable[Record]) -> None:
 
 def _submitted(farm: Farm, record: Submitted) -> list[Task]:
     batch = Batch(
+        first=record.first,
+        n=len(record.bodies),
         session=record.session,
         owner=record.owner,
         submitted=record.wall,

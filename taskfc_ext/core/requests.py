@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
-from taskfc_ext.core import broadcasts
+from taskfc_ext.core import broadcasts, watching
 from taskfc_ext.core.attempts import ask_all_again, retire_surplus
-from taskfc_ext.core.effects import SendEnded, SendList, SendLog, SendOutputs, SendSubmission, Step
+from taskfc_ext.core.effects import SendEnded, SendFailure, SendLog, SendOutputs, SendSubmission, Step
 from taskfc_ext.core.endings import Endings, commit, fail_if_doomed
 from taskfc_ext.core.events import Now
-from taskfc_ext.core.farm import Answer, ClientSession, Farm, OpenBarrier, Worker
+from taskfc_ext.core.farm import Answer, ClientSession, Farm, OpenBarrier
+from taskfc_ext.core.listing import list_tasks, queue_status, worker_info
 from taskfc_ext.core.resubmit import on_retry
 from taskfc_ext.core.stopping import stop_attempt
-from taskfc_ext.core.task_state import Cause, State, Task, end_state
+from taskfc_ext.core.task_state import Cause, end_state
 from taskfc_ext.protocol.client_messages import (
     Abort,
     Accepted,
@@ -23,6 +22,7 @@ from taskfc_ext.protocol.client_messages import (
     ClearBroadcasts,
     ErrorKind,
     GetClientName,
+    GetFailure,
     GetLog,
     GetOutputs,
     GetResults,
@@ -44,14 +44,18 @@ from taskfc_ext.protocol.client_messages import (
     Submit,
     TaskRef,
     Unwait,
+    Unwatch,
+    Watch,
 )
-from taskfc_ext.protocol.infos import TaskInfo, TaskProgress, WorkerInfo
 from taskfc_ext.protocol.records import AbortAsked, Cleared, Held, Moved, StopAsked, Submitted
 from taskfc_ext.protocol.spec import Spec
 from taskfc_ext.protocol.supervisor_messages import Shutdown
 
-_READS = (GetResults, QueueStatus, ListTasks, GetLog, GetOutputs, GetSubmission, GetClientName, GetWorkers, Ping)
-"""Requests that change nothing: a repeat is answered anew, with what is true then."""
+_READS = (
+    *(GetResults, QueueStatus, ListTasks, GetLog, GetFailure, GetOutputs, GetSubmission),
+    *(GetClientName, GetWorkers, Ping, Watch, Unwatch),
+)
+"""Requests that change nothing that is kept: a repeat is answered anew, with what is true then."""
 
 
 def on_request(farm: Farm, step: Step, client: ClientSession, message: Request, now: Now) -> None:
@@ -99,10 +103,17 @@ def _answer(farm: Farm, step: Step, client: ClientSession, message: Request, now
         case Clear():
             return _clear(farm, step, client, message)
         case ListTasks():
-            step.to_client(client.session, _list(farm, message, now))
+            step.to_client(client.session, list_tasks(farm, message, now))
             return None
         case GetLog():
             return _log(farm, step, client, message)
+        case GetFailure():
+            if not farm.knows(message.taskid):
+                return farm.unknown(seq, [message.taskid])
+            if message.taskid in farm.tasks:
+                return Reply(seq)
+            step.to_client(client.session, SendFailure(seq, message.taskid))
+            return None
         case GetSubmission():
             if not farm.knows(message.taskid):
                 return farm.unknown(seq, [message.taskid])
@@ -113,7 +124,13 @@ def _answer(farm: Farm, step: Step, client: ClientSession, message: Request, now
         case GetClientName():
             return Reply(seq, client.label or client.session)
         case GetWorkers():
-            return Reply(seq, [_worker_info(farm, worker) for worker in farm.workers.values()])
+            return Reply(seq, [worker_info(farm, worker) for worker in farm.workers.values()])
+        case Watch():
+            watching.on_watch(farm, step, client, message, now)
+            return None
+        case Unwatch():
+            watching.stop(farm, client.session)
+            return Reply(seq)
         case Broadcast():
             return broadcasts.on_broadcast(farm, step, client, message)
         case AwaitBroadcast():
@@ -267,91 +284,7 @@ def _clear(farm: Farm, step: Step, client: ClientSession, message: Clear) -> Ans
     return client.answers[message.seq]
 
 
-# status
-
-
-def queue_status(farm: Farm, *, verbose: bool) -> dict[str, object]:
-    """Return the seed's dict: counts, or lists of ids, by state; *running* tasks are `pending` in its words."""
-    keys = {
-        "waiting": State.WAITING,
-        "scheduled": State.SCHEDULED,
-        "pending": State.RUNNING,
-        "succeeded": State.SUCCEEDED,
-        "failed": State.FAILED,
-        "aborted": State.ABORTED,
-    }
-    if verbose:
-        return {key: farm.ids_in(state) for key, state in keys.items()}
-    return {key: farm.counts[state] for key, state in keys.items()}
-
-
-def _list(farm: Farm, message: ListTasks, now: Now) -> SendList:
-    wanted = set(message.taskids) if message.taskids is not None else None
-    live = [
-        info
-        for task in farm.tasks.values()
-        if (wanted is None or task.taskid in wanted)
-        and (message.owner is None or task.batch.owner == message.owner)
-        and (message.name is None or task.batch.name == message.name)
-        and (message.states is None or task.state in message.states)
-        for info in [task_info(farm, task, now)]
-    ]
-    return SendList(
-        seq=message.seq,
-        live=tuple(live[-message.limit :]),
-        taskids=message.taskids,
-        states=message.states,
-        name=message.name,
-        owner=message.owner,
-        limit=message.limit,
-    )
-
-
-def task_info(farm: Farm, task: Task, now: Now) -> TaskInfo:
-    """Return a task that has not ended, as lists show it."""
-    past = task.history
-    message, left = "", _back_off_left(farm, task, now)
-    if left is not None and past is not None:
-        message = f"retry {past.retries} of {task.spec.retries} in {math.ceil(left)} s"
-    elif past is not None and past.refused:
-        message = "refused by " + ", ".join(f"worker {worker}" for worker in sorted(past.refused))
-    elif task.taskid not in farm.held and farm.is_queued(task.taskid) and not farm.live_workers():
-        message = "there is no worker"
-    return TaskInfo(
-        progress=_progress(farm, task),
-        taskid=task.taskid,
-        name=task.batch.name,
-        label=task.spec.label,
-        state=task.state.value,
-        held=task.taskid in farm.held,
-        stopping=bool(past is not None and past.aborting) or task.lease in farm.stopping_leases,
-        worker=farm.worker_of(task),
-        attempts=task.attempts,
-        deaths=past.deaths if past is not None else 0,
-        priority=farm.priority_of(task),
-        submitted=task.batch.submitted,
-        elapsed=max(0.0, now.wall - task.started) if task.state is State.RUNNING else None,
-        owner=task.batch.owner,
-        message=message,
-        retry_of=past.retry_of if past is not None else None,
-        not_before=None if left is None else now.wall + left,
-    )
-
-
-def _back_off_left(farm: Farm, task: Task, now: Now) -> float | None:
-    """Return for how many seconds more the task waits before its next attempt; `None` where it does not."""
-    past = task.history
-    if past is None or past.not_before is None or not farm.is_queued(task.taskid):
-        return None
-    return max(0.0, past.not_before - now.mono)
-
-
-def _progress(farm: Farm, task: Task) -> TaskProgress | None:
-    worker = farm.workers.get(farm.worker_of(task))
-    said = worker.progress if worker is not None else None
-    if said is None or said.lease != task.lease or task.state is not State.RUNNING:
-        return None
-    return TaskProgress(said.done, said.total, said.description)
+# what tasks print and show
 
 
 def _log(farm: Farm, step: Step, client: ClientSession, message: GetLog) -> Answer | None:
@@ -379,27 +312,6 @@ def _outputs(farm: Farm, step: Step, client: ClientSession, message: GetOutputs)
 def outputs_answer(displays: tuple[bytes, ...], version: str, known: str) -> dict[str, object]:
     """Return what answers a `GetOutputs`: `displays`, unless they are what the client has."""
     return {"version": version, "outputs": None if version == known else displays}
-
-
-def _worker_info(farm: Farm, worker: Worker) -> WorkerInfo:
-    first = next(iter(worker.leases.values()), None)
-    running = first if first is not None and farm.tasks[first].state is State.RUNNING else None
-    if not worker.ready:
-        state = "starting"
-    elif worker.retiring:
-        state = "retiring"
-    elif worker.owes and not worker.leases:
-        state = "setting up"
-    else:
-        state = "busy" if worker.leases else "idle"
-    return WorkerInfo(
-        worker=worker.worker,
-        pid=worker.pid,
-        state=state,
-        running=running,
-        held=len(worker.leases),
-        problem=broadcasts.problem_of(farm, worker),
-    )
 
 
 # the farm

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 
-from taskfc_ext.core import attempts, broadcasts, requests, resubmit, stopping, workers
+from taskfc_ext.core import attempts, broadcasts, requests, resubmit, stopping, watching, workers
 from taskfc_ext.core.dispatch import dispatch
 from taskfc_ext.core.effects import Effects, Step
 from taskfc_ext.core.endings import commit
@@ -42,12 +42,20 @@ class Scheduler:
 
     Args:
         records: what the store holds, in order.
+        name: the farm's.
         unreachable_after: seconds after which a task that all live workers refuse fails.
         max_deaths: so many workers may die of a task.
     """
 
-    def __init__(self, records: Iterable[Record] = (), *, unreachable_after: float = 30.0, max_deaths: int = 3) -> None:
-        self.farm = Farm(unreachable_after=unreachable_after, max_deaths=max_deaths)
+    def __init__(
+        self,
+        records: Iterable[Record] = (),
+        *,
+        name: str = "",
+        unreachable_after: float = 30.0,
+        max_deaths: int = 3,
+    ) -> None:
+        self.farm = Farm(name=name, unreachable_after=unreachable_after, max_deaths=max_deaths)
         restore(self.farm, records)
 
     def begin(self, now: Now) -> Effects:
@@ -79,6 +87,8 @@ class Scheduler:
             if task is not None and not task.lease:
                 attempts.check_unreachable(self.farm, step, task, now)
         dispatch(self.farm, step)
+        if self.farm.viewers is not None:
+            watching.tell(self.farm, step, now)
         return self._effects(step)
 
     def stop(self, now: Now) -> Effects:
@@ -99,6 +109,7 @@ class Scheduler:
     def _from_client(self, step: Step, session: str, message: ClientMessage, now: Now) -> None:
         farm = self.farm
         if isinstance(message, Hello):
+            watching.stop(farm, session)  # it watched on another connection
             client = farm.session(session)
             client.label, client.owner = message.label, message.owner
             client.connected = True
@@ -140,7 +151,7 @@ class Scheduler:
             case Displayed():
                 attempts.on_displayed(farm, worker, message)
             case Progress():
-                attempts.on_progress(worker, message)
+                attempts.on_progress(farm, worker, message)
             case PropertiesChanged():
                 attempts.on_properties(farm, worker, message)
             case SetUp():
@@ -159,11 +170,12 @@ class Scheduler:
         farm = self.farm
         if session in farm.sessions:
             farm.sessions[session].connected = False
+        watching.stop(farm, session)
         for key in [key for key in farm.barriers if key[0] == session]:
             del farm.barriers[key]
         for key in [key for key in farm.broadcast_waits if key[0] == session]:
             del farm.broadcast_waits[key]
-        for taskid in [taskid for taskid, watching in farm.watchers.items() if session in watching]:
+        for taskid in [taskid for taskid, sessions in farm.watchers.items() if session in sessions]:
             farm.watchers[taskid].discard(session)
             if not farm.watchers[taskid]:
                 del farm.watchers[taskid]
@@ -188,6 +200,7 @@ class Scheduler:
                 task = farm.tasks.get(key)
                 if task is not None and task.past().not_before is not None and farm.is_queued(key):
                     task.past().not_before = None
+                    farm.mark((task,))
                     farm.offer(task)
             case TimerKind.ASK_AGAIN:
                 attempts.on_ask_again(farm, key, extra)
@@ -197,3 +210,5 @@ class Scheduler:
                 stopping.on_deadline(farm, step, key, now)
             case TimerKind.LADDER:
                 stopping.on_ladder(farm, step, key, now)
+            case TimerKind.VIEWERS:
+                watching.on_timer(farm)

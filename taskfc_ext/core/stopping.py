@@ -18,7 +18,8 @@ _NEXT = {StopStep.INTERRUPT: StopStep.TERMINATE, StopStep.TERMINATE: StopStep.KI
 
 def stop_attempt(farm: Farm, step: Step, lease: int, cause: Cause, now: Now) -> None:
     """Begin to stop what runs under `lease`, or interrupt it once more where that has begun."""
-    worker = farm.leases[lease][1]
+    taskid, worker = farm.leases[lease]
+    farm.mark((farm.tasks[taskid],))
     known = farm.stopping_leases.get(lease)
     if known is None:
         farm.stopping_leases[lease] = Stopping(cause, worker, StopStep.INTERRUPT)

@@ -60,8 +60,10 @@ class Cause(StrEnum):
 
 
 class Batch(Struct, frozen=True):
-    """What the tasks of one submission share."""
+    """What the `n` tasks of one submission share; their ids count up from `first`."""
 
+    first: int
+    n: int
     session: str
     owner: str
     submitted: float

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from hashlib import blake2b
 from pathlib import Path
 
 import msgspec
@@ -16,6 +17,7 @@ from taskfc_ext.errors import FarmError
 __all__ = [
     "ConnectionInfo",
     "boot_id",
+    "identity_of",
     "process_alive",
     "process_started",
     "read_connection",
@@ -44,6 +46,12 @@ class ConnectionInfo(msgspec.Struct, frozen=True, kw_only=True):
     supervisor_started: int | None
     clients: str
     python: str
+
+
+def identity_of(info: ConnectionInfo) -> str:
+    """Return what names these processes among all that there ever were: another start of the farm has another one."""
+    facts = f"{info.host}/{info.boot_id}/{info.supervisor_pid}/{info.supervisor_started}/{info.clients}"
+    return blake2b(facts.encode(errors="surrogateescape"), digest_size=8).hexdigest()
 
 
 class _LockContent(msgspec.Struct, frozen=True):

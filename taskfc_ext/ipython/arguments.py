@@ -28,9 +28,6 @@ from taskfc_ext.ipython.values import (
     variable,
 )
 
-LATER_VERBS = frozenset(("widget",))
-"""What is reserved, and answered with "this version does not have it" instead of being taken for a typing error."""
-
 _FIRST_WORD = re.compile(r"\s*([A-Za-z_]\w*)(?=\s|;|$)")
 _OPERATOR = re.compile(
     r"\s*(?!-[A-Za-z]|--(?:[A-Za-z\s]|$))(?:[(.\[=+\-*/%@<>&|^!,:]|(?:if|in|is|and|or|not\s+in|for)\b)"
@@ -158,6 +155,7 @@ VERBS: dict[str, Verb] = {
     "restart": Verb(requests.Restart, "stop the farm and start it again; it carries on", (_N_WORKERS,)),
     "list": Verb(requests.List, "list your farms"),
     "use": Verb(requests.Use, "use another farm from now on", (_argument("name", help="its name", metavar="NAME"),)),
+    "widget": Verb(requests.Widget, "show the live queue, with buttons; where there are no widgets, as a table"),
     "help": Verb(requests.Help, "explain all this, or one verb", (_argument("verb", help="which", nargs="?"),)),
 }
 
@@ -215,6 +213,10 @@ SUBMISSION: tuple[Argument, ...] = (
 
 EVERYWHERE = frozenset(("-i", "--everywhere", "--dry-run"))
 """The options that say something of a cell that runs on every worker."""
+
+
+_OF_THE_FARM = frozenset(("stop", "restart", "scale", "workers"))
+"""The verbs after which a farm's name would be no wonder."""
 
 
 # parsing
@@ -285,9 +287,6 @@ def parse_line(line: str) -> Request:
     word, rest = split_verb(line)
     if word is None:
         return Run(line.strip())
-    if word in LATER_VERBS:
-        instead = "" if rest.strip() else f"; `%task run {word}` runs the expression"
-        raise BadUsage(f"this version does not have `%task {word}`{instead}")
     if word == "run":
         return _parse_run(rest)
     verb = VERBS[word]
@@ -298,7 +297,7 @@ def parse_line(line: str) -> Request:
 def split_verb(line: str) -> tuple[str | None, str]:
     """Return the verb that `line` starts with and what follows; `None` where it is an expression."""
     match = _FIRST_WORD.match(line)
-    if match is None or match[1] not in VERBS.keys() | LATER_VERBS:
+    if match is None or match[1] not in VERBS:
         return None, line
     rest = line[match.end() :]
     return (None, line) if _OPERATOR.match(rest) else (match[1], rest)
@@ -324,15 +323,21 @@ def _parse(
     _check_options(prog, words, arguments)
     values, unexpected = _Parser(prog, arguments).parse_known_args(words)
     if unexpected:
-        raise BadUsage(f"{prog}: unexpected {unexpected[0]!r}{_why_unexpected(arguments)}")
+        raise BadUsage(f"{prog}: unexpected {unexpected[0]!r}{_why_unexpected(unexpected[0], topic, arguments)}")
     return makes(**vars(values))
 
 
-def _why_unexpected(arguments: Sequence[Argument]) -> str:
+def _why_unexpected(word: str, topic: str, arguments: Sequence[Argument]) -> str:
     flags = {argument.flags[0] for argument in arguments}
     if "-i" in flags:
         return "; a task has one name, and lists are separated by commas"
-    return "; lists are separated by commas" if "tasks" in flags else ""
+    if "tasks" in flags:
+        return "; lists are separated by commas"
+    if "-n" in flags and word.isdecimal():
+        return f"; the number of workers is given as -n {word}"
+    if "--name" in flags:
+        return f"; the farm's name is given as --name {word}"
+    return "; it means the farm of this notebook, which `%task use` changes" if topic in _OF_THE_FARM else ""
 
 
 def _split(prog: str, text: str) -> list[str]:
@@ -361,11 +366,27 @@ def _check_options(prog: str, words: Sequence[str], arguments: Sequence[Argument
 
 # hints and help
 
+_MEANT = "; did you mean "
+
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
     """Return "; did you mean ...?" where one of `known` is close to `word`, else nothing."""
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.7)
-    return f"; did you mean {near[0]}?" if near else ""
+    near = _nearest(word, known)
+    return f"{_MEANT}{near}?" if near else ""
+
+
+def or_else(problem: str, also: str) -> str:
+    """Return `problem` with one more "; did you mean ...?", as one question where it asks already."""
+    if also and _MEANT in problem and problem.endswith("?"):
+        return f"{problem[:-1]}, or {also.removeprefix(_MEANT)}"
+    return f"{problem}{also}"
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    """Return what `word` most likely was to be, empty where nothing is near: what it begins goes before all else."""
+    begun = [each for each in known if each.startswith(word)] if len(word) > 2 else []
+    near = begun if len(begun) == 1 else difflib.get_close_matches(word, known, n=1, cutoff=0.7)
+    return near[0] if near else ""
 
 
 ELSEWHERE = {
@@ -389,9 +410,9 @@ def near_verb(line: str) -> str:
     """Return "; did you mean `%task verb`?" where the first word of `line` looks like a verb."""
     words = line.split(maxsplit=1)
     if words and words[0].lower() in ELSEWHERE:
-        return f"; did you mean `%task {ELSEWHERE[words[0].lower()]}`?"
-    near = difflib.get_close_matches(words[0], VERBS, n=1, cutoff=0.7) if words else []
-    return f"; did you mean `%task {near[0]}`?" if near else ""
+        return f"{_MEANT}`%task {ELSEWHERE[words[0].lower()]}`?"
+    near = _nearest(words[0], list(VERBS)) if words else ""
+    return f"{_MEANT}`%task {near}`?" if near else ""
 
 
 def verb_help(name: str) -> str:
@@ -400,8 +421,6 @@ def verb_help(name: str) -> str:
     Raises:
         BadUsage: there is no such verb.
     """
-    if name in LATER_VERBS:
-        raise BadUsage(f"this version does not have `%task {name}`")
     if name not in VERBS:
         near = did_you_mean(name, list(VERBS))
         raise BadUsage(f"%task help: no verb {name!r}{near or '; `%task help` lists them'}")

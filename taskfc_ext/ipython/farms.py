@@ -24,6 +24,9 @@ class Farms(Protocol):
     def runs(self, name: str) -> bool:
         """Tell whether the farm runs."""
 
+    def identity(self, name: str) -> str:
+        """Return what names the processes of a farm; nothing where it does not run."""
+
     def start(self, name: str, n_workers: int | None, *, fresh: bool) -> None:
         """Start a farm, or do nothing if it runs."""
 
@@ -56,6 +59,12 @@ class LocalFarms:
 
         return read_connection(name) is not None
 
+    def identity(self, name: str) -> str:
+        from taskfc_ext.drivers.connection_file import identity_of, read_connection
+
+        connection = read_connection(name)
+        return "" if connection is None else identity_of(connection)
+
     def start(self, name: str, n_workers: int | None, *, fresh: bool) -> None:
         from taskfc_ext.client.start import start
 
@@ -79,7 +88,7 @@ class LocalFarms:
 
 
 class Session:
-    """The farm that this notebook uses.
+    """The farm that this notebook uses, and those that it used before: their futures go on.
 
     Args:
         owner: whose tasks are "this notebook's".
@@ -88,7 +97,6 @@ class Session:
 
     Attributes:
         since: when it began, as the controller tells times; what had ended before is no news to this kernel.
-        everywhere: names that `--everywhere` cells of this kernel have put into the workers' persistent namespaces.
         notices: the tasks of whose end the user is to be told.
         told: failures that a wait has raised already, by farm, id and time of submission (a fresh store counts from 0).
     """
@@ -99,37 +107,50 @@ class Session:
         self.name = name
         self.n_workers = n_workers
         self.since = time.time()
-        self.everywhere: set[str] = set()
         self.notices = Notices()
         self.told: set[tuple[str, int, float]] = set()
-        self._client: BlockingTaskClient | None = None
+        self._clients: dict[str, BlockingTaskClient] = {}
+        self._everywhere: dict[str, set[str]] = {}
 
     @property
     def connected(self) -> BlockingTaskClient | None:
-        """The client, if there is one; never connects."""
-        return self._client
+        """The client of the farm in use, if there is one; never connects."""
+        return self.client_of(self.name)
+
+    @property
+    def everywhere(self) -> set[str]:
+        """The names that `--everywhere` cells of this kernel have put into its workers' persistent namespaces."""
+        return self._everywhere.setdefault(self.name, set())
+
+    def client_of(self, name: str) -> BlockingTaskClient | None:
+        """Return the client of a farm that was used here, if there is one; never connects."""
+        return self._clients.get(name)
 
     def client(self) -> BlockingTaskClient:
         """Return the client; the first call connects, and starts the farm if it does not run."""
-        if self._client is None:
+        client = self._clients.get(self.name)
+        if client is None:
             if self.n_workers is not None and not self.farms.runs(self.name):
                 self.farms.start(self.name, self.n_workers, fresh=False)
-            self._client = self.farms.connect(self.name, owner=self.owner)
-        return self._client
+            client = self._clients[self.name] = self.farms.connect(self.name, owner=self.owner)
+        return client
 
     def client_if_running(self) -> BlockingTaskClient | None:
         """Return the client, or `None` where no farm runs: looking at a farm never starts it."""
         return self.client() if self.farms.runs(self.name) else None
 
     def use(self, name: str) -> None:
-        """Use the farm `name` from the next call on."""
-        if name != self.name:
-            self.close()
-            self.name = name
-            self.everywhere.clear()
+        """Use the farm `name` from the next call on. The client of the one before stays, for its open futures."""
+        self.name = name
 
-    def close(self) -> None:
-        """Disconnect; the farm goes on."""
-        client, self._client = self._client, None
+    def forget(self, name: str) -> None:
+        """Disconnect from a farm that has ended, or is about to."""
+        client = self._clients.pop(name, None)
+        self._everywhere.pop(name, None)
         if client is not None:
             client.close()
+
+    def close(self) -> None:
+        """Disconnect from all; the farms go on."""
+        for name in list(self._clients):
+            self.forget(name)

@@ -22,6 +22,7 @@ from taskfc_ext.ipython.farms import Farms, Session
 from taskfc_ext.ipython.looking import look, remote_lines
 from taskfc_ext.ipython.notebook import Notebook, said
 from taskfc_ext.ipython.on_screen import Buttons
+from taskfc_ext.ipython.queues import Queues
 from taskfc_ext.ipython.requests import BadUsage, Help, Request
 from taskfc_ext.text import one_line
 
@@ -114,6 +115,7 @@ class TaskMagics(Magics):
         self.session = Session(farms, default_owner(namespace=shell.user_ns), self.farm, self.n_workers)
         looking = partial(look, formatters=shell.display_formatter.formatters)
         self.board = CardBoard(self._publish, looking, is_live=self._may_update(), make_buttons=self._make_buttons)
+        self.queues = Queues(self.session, self.board)
         self.observe(self._configured, ["farm", "n_workers", "live_cards"])
 
     def _configured(self, change: Any) -> None:
@@ -177,7 +179,7 @@ class TaskMagics(Magics):
         """Return what the verbs work with, for a line whose caller has these locals."""
         user_ns = self._shell.user_ns
         namespace = user_ns if local_ns is None or local_ns is user_ns else ChainMap(dict(local_ns), user_ns)
-        return Notebook(self._shell, self.session, self.board, namespace)
+        return Notebook(self._shell, self.session, self.board, self.queues, namespace)
 
     def show_future(self, future: Any) -> None:
         """Show the card of a future: how IPython displays one."""
@@ -204,6 +206,7 @@ class TaskMagics(Magics):
 
     def close(self) -> None:
         """Let go of the connection and the cards; the farm goes on."""
+        self.queues.close()
         self.board.close()
         self.session.close()
 
@@ -214,11 +217,12 @@ class TaskMagics(Magics):
         publish(bundle, metadata=metadata, transient={"display_id": display_id}, update=update)
 
     def _make_buttons(self, act: Callable[[str], str], taskid: int, verbs: tuple[str, ...]) -> Buttons | None:
-        from taskfc_ext.widget.buttons import TaskButtons  # ipywidgets, which `%load_ext` does not wait for
-
         try:
-            return TaskButtons(act, taskid, farm=self.session.name, offers=verbs)
-        except Exception:  # a kernel that has no widgets: a card without buttons is a card
+            from taskfc_ext.widget.buttons import TaskButtons  # ipywidgets, which `%load_ext` does not wait for
+
+            name = self.session.name
+            return TaskButtons(act, taskid, farm=name, offers=verbs, identity=self.session.farms.identity(name))
+        except Exception:  # no widgets in this kernel, or no script in this clone: a card without buttons is a card
             logger.debug("no buttons for task=%d", taskid, exc_info=True)
             return None
 

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from taskfc_ext.errors import ResultExpired, TaskFCError, UnknownTask, UnknownTasks
+from taskfc_ext.errors import ControllerUnavailable, ResultExpired, TaskFCError, UnknownTask, UnknownTasks
 from taskfc_ext.ipython.arguments import did_you_mean
 from taskfc_ext.ipython.cards import CardBoard
 from taskfc_ext.ipython.display import Bundle
 from taskfc_ext.ipython.farms import Session
+from taskfc_ext.ipython.queues import Queues
 from taskfc_ext.ipython.requests import BadUsage, Selection
 from taskfc_ext.text import one_line, plural
 
@@ -52,13 +53,17 @@ class Notebook:
         shell: IPython's shell.
         session: the farm.
         board: shows cards.
+        queues: shows live queues.
         namespace: the names of the running line: a caller's locals before the shell's own.
     """
 
-    def __init__(self, shell: Any, session: Session, board: CardBoard, namespace: Mapping[str, Any]) -> None:
+    def __init__(
+        self, shell: Any, session: Session, board: CardBoard, queues: Queues, namespace: Mapping[str, Any]
+    ) -> None:
         self.shell = shell
         self.session = session
         self.board = board
+        self.queues = queues
         self.namespace = namespace
 
     # saying and showing
@@ -71,6 +76,11 @@ class Notebook:
         """Show text and HTML under the running cell."""
         self.shell.display_pub.publish(bundle)
 
+    @property
+    def has_widgets(self) -> bool:
+        """Whether a front end may show widgets: there is a kernel."""
+        return getattr(self.shell, "kernel", None) is not None
+
     def bind(self, name: str, value: object) -> None:
         """Give `value` a name in the notebook."""
         self.shell.user_ns[name] = value
@@ -78,9 +88,12 @@ class Notebook:
     # tasks
 
     def futures(self, selection: Selection) -> list[TaskFuture]:
-        """Return a future for each task that is named."""
+        """Return a future for each task that is named; of one that the end of its farm has ended, a new one."""
         client = self.session.client()
-        return [task if is_future(task) else client.future(task) for task in self.tasks(selection)]
+        return [
+            task if is_future(task) and not self._outlived(task) else client.future(_id(task))
+            for task in self.tasks(selection)
+        ]
 
     def taskids(self, selection: Selection) -> list[int]:
         """Return the ids of the tasks that are named."""
@@ -128,12 +141,24 @@ class Notebook:
             raise BadUsage(f"{future.name or future.label!r} was never accepted by the farm; run its cell again")
         return future.taskid
 
+    def _outlived(self, future: TaskFuture) -> bool:
+        """Tell whether the farm was stopped while the future was open, and runs again: its task goes on there."""
+        if future.farm != self.session.name or not (future.accepted and future.done()) or future.cancelled():
+            return False
+        return future._facts is None and isinstance(future.exception(), ControllerUnavailable)
+
     def task_names(self) -> list[str]:
         """Return what tasks can be called by: names of tasks, and variables that hold a future."""
         variables = [name for name, value in self.namespace.items() if is_future(value) and not name.startswith("_")]
         client = self.session.connected
         tasks = client.list_tasks(limit=1000) if client else []
         return sorted({*variables, *(task.name for task in tasks if task.name)})
+
+
+def _id(task: TaskFuture | int) -> int:
+    taskid = task if isinstance(task, int) else task.taskid
+    assert taskid is not None
+    return taskid
 
 
 def is_future(value: object) -> bool:

@@ -85,14 +85,22 @@ class Notices:
         future._watch()  # from now on it knows whether its outcome was taken
         self._open[next(self._order)] = future, self._cell
 
-    def seen(self, taskids: Iterable[int]) -> None:
-        """Say that the user has seen these end, or needs not be told of it."""
+    def seen(self, taskids: Iterable[int], farm: str) -> None:
+        """Say that the user has seen these tasks of `farm` end, or needs not be told of it."""
         ids = set(taskids)
-        self._open = {key: entry for key, entry in self._open.items() if entry[0].taskid not in ids}
+        self._open = {
+            key: (future, cell)
+            for key, (future, cell) in self._open.items()
+            if future.taskid not in ids or future.farm != farm
+        }
 
-    def seen_all(self) -> None:
-        """Say that the user has seen all end that have ended."""
-        self._open = {key: entry for key, entry in self._open.items() if not entry[0].done()}
+    def seen_all(self, farm: str) -> None:
+        """Say that the user has seen all tasks of `farm` end that have ended."""
+        self._open = {
+            key: (future, cell)
+            for key, (future, cell) in self._open.items()
+            if future.farm != farm or not future.done()
+        }
 
     def after_cell(self) -> str:
         """Return the line that is due now that a cell has run; empty where none is."""

@@ -51,6 +51,11 @@ class Status:
     all: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Widget:
+    """Show the live queue."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """Wait for tasks and return their values."""
@@ -225,6 +230,7 @@ Request = (
     | Spin
     | Log
     | History
+    | Widget
     | Workers
     | Start
     | Scale

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any
 
 from taskfc_ext.errors import UnknownTask, UnknownTasks
@@ -34,6 +35,8 @@ def answer(notebook: Notebook, request: Request) -> Any:
             return history(notebook, request)
         case requests.Status():
             _status(notebook, request)
+        case requests.Widget():
+            _widget(notebook)
         case requests.Show(tasks=tasks):
             for future in notebook.futures(tasks):
                 if future.done():
@@ -118,6 +121,22 @@ def _status(notebook: Notebook, request: requests.Status) -> None:
     notebook.show(tasks_table(caption, rows).bundle())
 
 
+def _widget(notebook: Notebook) -> None:
+    """Show the queue of all notebooks: live where there are widgets, and as it is now in what is saved."""
+    client = notebook.session.client_if_running()
+    rows = _running_and_newest(client, None) if client is not None else []
+    caption = _no_farm(notebook)
+    if client is not None:
+        caption = farm_caption(notebook.session.name, client.queue_status(), len(client.workers()))
+        caption += f"; as of {datetime.now():%Y-%m-%d %H:%M:%S}"
+    table = tasks_table(caption, rows).bundle()
+    try:
+        notebook.show(notebook.queues.bundle(table) if notebook.has_widgets else table)
+    except FileNotFoundError:  # what a wheel carries, and a clone has to build
+        notebook.show(table)
+        notebook.say("this is not live: the view is not built in this clone of taskfc_ext; `make frontend` builds it")
+
+
 def _running_and_newest(client: Any, owner: str | None) -> list[TaskInfo]:
     """Return what runs, however long the queue behind it, and the newest of the others."""
     running = client.list_tasks(owner=owner, states=("running",), limit=NEWEST)
@@ -138,7 +157,7 @@ def _result(notebook: Notebook, request: requests.Result) -> Any:
 
 
 def _seen(notebook: Notebook, futures: Iterable[Any]) -> None:
-    notebook.session.notices.seen(future.taskid for future in futures)
+    notebook.session.notices.seen((future.taskid for future in futures), notebook.session.name)
 
 
 def _pull(notebook: Notebook, request: requests.Pull) -> None:
@@ -168,7 +187,7 @@ def _abort(notebook: Notebook, tasks: Selection) -> None:
             notebook.say(said(error) if error.hint else one_line(error.message))  # no hint: it has ended already
         else:
             notebook.say(f"aborting task {taskid}")
-        notebook.session.notices.seen([taskid])
+        notebook.session.notices.seen([taskid], notebook.session.name)
 
 
 def _hold(notebook: Notebook, tasks: Selection) -> None:
@@ -254,7 +273,7 @@ def _start(notebook: Notebook, request: requests.Start) -> None:
     _check_farm_name(name)
     was_running = session.farms.runs(name)
     if not was_running:
-        session.close()  # what it knows is of a farm that has ended
+        session.forget(name)  # what its client knows is of a farm that has ended
     session.farms.start(name, session.n_workers if request.n is None else request.n, fresh=request.fresh)
     session.use(name)
     n_workers = len(session.client().workers())
@@ -277,13 +296,13 @@ def _stop(notebook: Notebook) -> None:
         notebook.say(f"{session.name}: does not run")
         return
     session.farms.stop(session.name)
-    session.close()
+    session.forget(session.name)
     notebook.say(f"{session.name}: stopped; what is unfinished stays in its store")
 
 
 def _restart(notebook: Notebook, request: requests.Restart) -> None:
     session = notebook.session
-    session.close()
+    session.forget(session.name)
     session.farms.restart(session.name, request.n)
     notebook.say(f"{session.name}: restarted, {plural(len(session.client().workers()), 'worker')}")
 

@@ -46,7 +46,7 @@ def wait(notebook: Notebook, request: Wait) -> None:
         before = [task.taskid for task in notebook.owned(UNSUCCESSFUL, everybodys=False) if _is_news(notebook, task)]
         taskids = sorted({*unfinished, *before} - (_retried(notebook) if before else set()))
     if not taskids:
-        notebook.session.notices.seen_all()
+        notebook.session.notices.seen_all(notebook.session.name)
         return
     client = notebook.session.client()
     try:
@@ -58,9 +58,9 @@ def wait(notebook: Notebook, request: Wait) -> None:
             f"{_of(left, taskids)} not ended after {request.timeout:g} s: {_named(left, [task.state for task in left])}"
         ) from None
     notices = notebook.session.notices
-    notices.seen(taskids)
+    notices.seen(taskids, notebook.session.name)
     if not request.tasks:
-        notices.seen_all()  # the wait was for these too, though it had not to wait
+        notices.seen_all(notebook.session.name)  # the wait was for these too, though it had not to wait
     failed = client.list_tasks(taskids=taskids, states=UNSUCCESSFUL, limit=MOST)
     notebook.session.told.update(_key(notebook, task) for task in failed)
     if failed:

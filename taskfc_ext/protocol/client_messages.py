@@ -48,7 +48,8 @@ class Hello(Message, frozen=True):
 
     `owner` says whose tasks these are (a notebook's path, a script's name): "this notebook's tasks" means
     the tasks of the same owner, across kernels. `label` is how the client is called in lists. `executable` is the
-    client's interpreter, `prefix` the environment that this belongs to.
+    client's interpreter, `prefix` the environment that this belongs to. A `viewer` looks and steers and sends no code,
+    so its Python does not matter.
     """
 
     protocol: int
@@ -59,6 +60,7 @@ class Hello(Message, frozen=True):
     owner: Annotated[str, Meta(max_length=1000)] = ""
     executable: OsText = b""
     prefix: OsText = b""
+    viewer: bool = False
 
 
 class Define(Message, frozen=True):
@@ -166,17 +168,27 @@ class Clear(Request, frozen=True, kw_only=True):
 
 
 class ListTasks(Request, frozen=True, kw_only=True):
-    """Answered by a list of `TaskInfo`, newest last, at most `limit`: those that pass every filter that is given."""
+    """Answered by a list of `TaskInfo`, newest last, at most `limit`: those that pass every filter that is given.
+
+    `not_retried` leaves out those that were submitted again.
+    """
 
     taskids: Ids | None = None
     states: tuple[Label, ...] | None = None
     name: Label | None = None
     owner: Annotated[str, Meta(max_length=1000)] | None = None
+    not_retried: bool = False
     limit: Annotated[int, Meta(ge=1, le=MAX_IDS)] = 1000
 
 
 class GetLog(Request, frozen=True, kw_only=True):
     """Answered by what the task has printed so far, as a `Printed`."""
+
+    taskid: IdField
+
+
+class GetFailure(Request, frozen=True, kw_only=True):
+    """Answered by the `Failure` of a task that has not succeeded, without what is pickled in it; else by `None`."""
 
     taskid: IdField
 
@@ -274,10 +286,13 @@ ClientMessage = (
     | Clear
     | ListTasks
     | GetLog
+    | GetFailure
     | GetSubmission
     | GetOutputs
     | GetClientName
     | GetWorkers
+    | Watch
+    | Unwatch
     | Broadcast
     | AwaitBroadcast
     | ClearBroadcasts
@@ -385,4 +400,4 @@ class Stopping(Message, frozen=True):
     """The farm was told to stop: open waits end with `ControllerStopped`."""
 
 
-ControllerMessage = Welcome | Accepted | Reply | Refused | Ended | Resync | Stopping
+ControllerMessage = Welcome | Accepted | Reply | Refused | Ended | Watching | Changed | Resync | Stopping

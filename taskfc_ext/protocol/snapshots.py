@@ -8,7 +8,7 @@ thousand queued tasks of one `map` are some 25 batches and runs, and no rows.
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 from msgspec import Struct
 
@@ -170,3 +170,35 @@ class QueueDelta(Struct, frozen=True, kw_only=True, tag="delta", tag_field="type
     runs: tuple[Run, ...] = ()
     rows: Rows = Rows()
     cleared: tuple[tuple[int, int], ...] = ()
+
+
+class FarmState(StrEnum):
+    """How a controller is, as one word."""
+
+    CONNECTING = "connecting"  # its processes live; it does not answer yet, or not at the moment
+    LIVE = "live"
+    DEAD = "dead"  # its processes are gone, and nobody has asked for that
+    STOPPED = "stopped"
+    REFUSED = "refused"  # it runs elsewhere, or in another version, or its file is not to be trusted
+
+
+class FarmStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One controller, as the picker lists it.
+
+    Attributes:
+        name: its name.
+        state: how it is.
+        message: a sentence for people where it is not live: what is the case and what to do.
+        identity: which processes these are; empty while there are none. A command that names another one is refused.
+        counts: of its tasks; `None` while unknown.
+        n_workers: how many workers it should have.
+        python: the version that its workers run.
+    """
+
+    name: str
+    state: FarmState
+    message: str = ""
+    identity: str = ""
+    counts: Counts | None = None
+    n_workers: int = 0
+    python: str = ""

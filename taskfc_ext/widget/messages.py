@@ -6,14 +6,13 @@ them from `scripts/write_messages.py`, as `labextension/src/queue/messages.ts`.
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from taskfc_ext.protocol.ids import MAX_IDS, Priority
+from taskfc_ext.protocol.ids import MAX_IDS, IdField, Priority
 from taskfc_ext.protocol.infos import TaskInfo
-from taskfc_ext.protocol.snapshots import Counts, QueueDelta, QueueSnapshot
+from taskfc_ext.protocol.snapshots import FarmStatus, QueueDelta, QueueSnapshot
 
 VIEW_PROTOCOL = 1
 """Version of these messages. A page that was loaded from another version says so instead of guessing."""
@@ -22,38 +21,6 @@ MAX_LOG = 200_000
 """Characters of a log that a view is sent: the end of it."""
 
 # what a view is told
-
-
-class FarmState(StrEnum):
-    """How a controller is, as one word."""
-
-    CONNECTING = "connecting"  # its processes live; it does not answer yet, or not at the moment
-    LIVE = "live"
-    DEAD = "dead"  # its processes are gone, and nobody has asked for that
-    STOPPED = "stopped"
-    REFUSED = "refused"  # it runs elsewhere, or in another version, or its file is not to be trusted
-
-
-class FarmStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One controller, as the picker lists it.
-
-    Attributes:
-        name: its name.
-        state: how it is.
-        message: a sentence for people where it is not live: what is the case and what to do.
-        identity: which processes these are; empty while there are none. A command that names another one is refused.
-        counts: of its tasks; `None` while unknown.
-        n_workers: how many workers it should have.
-        python: the version that its workers run.
-    """
-
-    name: str
-    state: FarmState
-    message: str = ""
-    identity: str = ""
-    counts: Counts | None = None
-    n_workers: int = 0
-    python: str = ""
 
 
 class Farms(Struct, frozen=True, kw_only=True, tag="farms", tag_field="type"):
@@ -83,7 +50,7 @@ class Unwatch(Struct, frozen=True, forbid_unknown_fields=True, tag="unwatch", ta
 
 ViewQuestion = Watch | Unwatch
 
-Ids = Annotated[tuple[int, ...], Meta(min_length=1, max_length=MAX_IDS)]
+Ids = Annotated[tuple[IdField, ...], Meta(min_length=1, max_length=MAX_IDS)]
 
 
 class Command(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do"):

@@ -48,10 +48,13 @@ EXAMPLES: dict[type, said.Message] = {
     said.Clear: said.Clear(seq=1),
     said.ListTasks: said.ListTasks(seq=1),
     said.GetLog: said.GetLog(seq=1, taskid=0),
+    said.GetFailure: said.GetFailure(seq=1, taskid=0),
     said.GetSubmission: said.GetSubmission(seq=1, taskid=0),
     said.GetOutputs: said.GetOutputs(seq=1, taskid=0),
     said.GetClientName: said.GetClientName(seq=1),
     said.GetWorkers: said.GetWorkers(seq=1),
+    said.Watch: said.Watch(seq=1),
+    said.Unwatch: said.Unwatch(seq=1),
     said.Broadcast: said.Broadcast(seq=1, code_kind=Kind.STRING, label="x = 1", code=b"x = 1", body=b"x"),
     said.AwaitBroadcast: said.AwaitBroadcast(seq=1, number=1),
     said.ClearBroadcasts: said.ClearBroadcasts(seq=1),
@@ -126,7 +129,8 @@ def test_every_message_reaches_the_task_controller_as_it_is(message):
 @pytest.mark.parametrize("message", EXAMPLES.values(), ids=lambda message: type(message).__name__)
 def test_a_viewer_may_look_and_not_touch(message):
     looks = (said.Hello, said.GetResults, said.Barrier, said.Unwait, said.QueueStatus, said.ListTasks, said.GetLog,
-             said.GetOutputs, said.GetClientName, said.GetWorkers, said.AwaitBroadcast, said.Ping)  # fmt: skip
+             said.GetFailure, said.GetOutputs, said.GetClientName, said.GetWorkers, said.AwaitBroadcast,
+             said.Ping, said.Watch, said.Unwatch)  # fmt: skip
     desk = Desk(Role.VIEWER)
     refusals = desk.say(message)
     if isinstance(message, looks):
@@ -186,6 +190,16 @@ def test_an_interpreter_of_another_environment_may_look_and_steer_and_not_submit
     assert sys.executable in refusal.message
     assert "another name" in refusal.hint
     assert [type(message) for message in desk.heard] == [said.Hello, said.Abort]
+
+
+def test_a_viewer_looks_and_steers_whatever_its_python_and_never_submits():
+    desk = Desk(hello=False)
+    hello = said.Hello(PROTOCOL, "0", "2.7", SESSION, executable=b"/old/python", prefix=PREFIX, viewer=True)
+    assert desk.say(hello, said.QueueStatus(seq=1), said.Abort(seq=2, taskid=0)) == []
+    (refusal,) = desk.say(EXAMPLES[said.Submit])
+    assert refusal.error is ErrorKind.VERSION
+    assert "/old/python" in refusal.message
+    assert [type(message) for message in desk.heard] == [said.Hello, said.QueueStatus, said.Abort]
 
 
 def test_the_same_environment_under_another_name_is_the_same():

@@ -12,6 +12,7 @@ from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import (
     Clear,
     ErrorKind,
+    GetFailure,
     GetLog,
     GetOutputs,
     GetSubmission,
@@ -21,7 +22,7 @@ from taskfc_ext.protocol.client_messages import (
     Retry,
 )
 from taskfc_ext.protocol.infos import SubmittedTask
-from taskfc_ext.protocol.payloads import Outcome
+from taskfc_ext.protocol.payloads import Failure, Outcome, Reason, encode_failure
 from taskfc_ext.protocol.spec import Kind, OnLost, Spec
 from taskfc_ext.protocol.worker_messages import Finished, Ready, Run
 from tests.controller.wire import CODE, ERROR, WireFarm, WireWorker
@@ -206,6 +207,28 @@ def test_the_log_of_a_finished_task_is_what_it_printed_and_showed(farm):
     ]
     farm.pump()
     assert [farm.alice.answers[seq].value["outputs"] for seq in seqs] == [[b"figure"], [], None]
+
+
+def test_why_a_task_failed_travels_without_what_only_clients_may_open(farm):
+    failure = Failure(Reason.ERROR, "no luck", type_name="ValueError", traceback="line 1", pickled=b"opaque")
+    farm.alice.submit(b"long", b"works")
+    farm.pump()
+    farm.workers[0].end(Outcome.ERROR, encode_failure(failure))
+    farm.pump()
+    seqs = [farm.alice.ask(GetFailure, taskid=taskid) for taskid in (0, 1)]
+    farm.pump()
+    shown = {"reason": "error", "message": "no luck", "type_name": "ValueError", "traceback": "line 1"}
+    assert [farm.alice.answers[seq].value for seq in seqs] == [shown, None]
+
+
+def test_tasks_that_ran_again_can_be_left_out_of_a_list(farm):
+    farm.alice.submit(b"fail", b"fail")
+    farm.pump()
+    farm.alice.ask(Retry, taskid=0)
+    farm.pump()
+    seq = farm.alice.ask(ListTasks, states=("failed",), not_retried=True)
+    farm.pump()
+    assert [info["taskid"] for info in farm.alice.answers[seq].value] == [1, 2]
 
 
 def test_results_that_are_cleared_while_they_are_asked_for_break_nothing(farm):

@@ -8,6 +8,7 @@ from taskfc_ext.core.effects import (
     ClientSend,
     Effects,
     SendEnded,
+    SendFailure,
     SendList,
     SendLog,
     SendOutputs,
@@ -295,6 +296,17 @@ def test_the_log_of_a_finished_task_comes_from_the_store():
     talk = finished()
     assert messages_to(talk.ask(said.GetLog, taskid=0)) == [SendLog(talk.seqs[ALICE], 0)]
     (refusal,) = messages_to(talk.ask(said.GetLog, taskid=1))
+    assert refusal.error is ErrorKind.UNKNOWN_TASK
+
+
+def test_why_a_task_failed_comes_from_the_store_once_it_has_ended():
+    talk = Conversation(workers=1)
+    talk.submit(1, retries=1)
+    talk.finish(0, outcome=Outcome.ERROR)
+    assert messages_to(talk.ask(said.GetFailure, taskid=0)) == [talk.reply(None)], "its second attempt may succeed"
+    talk.finish(0, outcome=Outcome.ERROR)
+    assert messages_to(talk.ask(said.GetFailure, taskid=0)) == [SendFailure(talk.seqs[ALICE], 0)]
+    (refusal,) = messages_to(talk.ask(said.GetFailure, taskid=1))
     assert refusal.error is ErrorKind.UNKNOWN_TASK
 
 

@@ -193,7 +193,7 @@ def test_a_recovery_is_given_to_workers_that_refused_the_task():
 
 @pytest.mark.parametrize("reason", list(Reason))
 def test_which_failures_are_recovered(reason):
-    task = Task(0, Batch("a", "", 0.0, spec(recovery=recovery())), b"")
+    task = Task(0, Batch(0, 1, "a", "", 0.0, spec(recovery=recovery())), b"")
     recovered = reason in (Reason.ERROR, Reason.TIMEOUT, Reason.LOST, Reason.POISONED)
     assert after_failure(task, reason, retryable=True) is (Verdict.RECOVER if recovered else Verdict.END)
     task.history = History(recovering=True)
@@ -202,7 +202,7 @@ def test_which_failures_are_recovered(reason):
 
 @pytest.mark.parametrize("reason", list(Reason))
 def test_which_failures_are_retried(reason):
-    task = Task(0, Batch("a", "", 0.0, spec(retries=1)), b"")
+    task = Task(0, Batch(0, 1, "a", "", 0.0, spec(retries=1)), b"")
     retried = reason in (Reason.ERROR, Reason.TIMEOUT)
     assert after_failure(task, reason, retryable=True) is (Verdict.RETRY if retried else Verdict.END)
     assert after_failure(task, reason, retryable=False) is Verdict.END

@@ -14,7 +14,7 @@ from taskfc_ext.protocol.ids import Session, WorkerId
 from taskfc_ext.protocol.payloads import Outcome
 from taskfc_ext.protocol.spec import Kind, OnLost, Recovery, Spec
 from taskfc_ext.protocol.supervisor_messages import WorkerDown, WorkerUp
-from taskfc_ext.protocol.worker_messages import Finished, PropertiesChanged
+from taskfc_ext.protocol.worker_messages import Finished, Progress, PropertiesChanged
 from tests.core.conversation import CODE
 from tests.core.world import DEPEND, RECOVERY_CODE, World
 
@@ -326,6 +326,12 @@ class SchedulerMachine(RuleBasedStateMachine):
             worker.read()
             if worker.queue:
                 self.world.give_back(worker)
+
+    @rule(n=pick, done=st.sampled_from([1.0, 2.0]))
+    def get_on(self, n, done):
+        worker = self.one_of((w for w in self.world.workers.values() if w.connected and w.running), n)
+        if worker is not None:
+            self.world.tell(FromWorker(WorkerId(worker.worker), Progress(worker.running, done, 3.0)))
 
     @rule(n=pick, outcome=outcomes, seconds=seconds, report=st.booleans())
     def finish(self, n, outcome, seconds, report):

@@ -24,7 +24,7 @@ from tests.core.conversation import CODE, Conversation, spec
 
 
 def task(taskid: int, state: State) -> Task:
-    return Task(taskid, Batch("a", "", 0.0, spec()), b"", state)
+    return Task(taskid, Batch(taskid, 1, "a", "", 0.0, spec()), b"", state)
 
 
 def test_nothing_follows_an_end_and_every_live_state_has_one():

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from taskfc_ext.core.effects import ClientSend, Effects, Recall, SendEnded, SendRun, SupervisorSend, WorkerSend
 from taskfc_ext.core.events import FromClient, FromParent, FromWorker, Now, PeerLost, Tick
+from taskfc_ext.core.facts import CODES
 from taskfc_ext.core.scheduler import Scheduler
 from taskfc_ext.core.task_state import State
 from taskfc_ext.core.validate import validate
@@ -23,6 +24,7 @@ from taskfc_ext.protocol.supervisor_messages import Farm, SetWorkers, StopAttemp
 from taskfc_ext.protocol.worker_messages import Finished, Prepare, Ready, Returned, Run, SetUp, Started
 from tests.core.conversation import CODE, ERROR, recalled
 from tests.core.model import UNREACHABLE_AFTER, Expected, Model
+from tests.core.onlooker import Onlooker
 
 RECOVERY_CODE, DEPEND = b"r" * 16, b"d" * 16
 VALUES = {Outcome.OK: b"value", Outcome.REFUSED: b"no gpu", Outcome.NOT_NOW: b"busy"}
@@ -92,6 +94,8 @@ class World:
         self.n_workers = 0
         self.next_worker = 0
         self.clients = {name: Client(name) for name in ("a" * 16, "b" * 16)}
+        self.follower, self.passer_by = Onlooker(), Onlooker()
+        self.onlookers = {"c" * 16: self.follower, "d" * 16: self.passer_by}
         self.task_of: dict[int, int] = {}
         self.starts: dict[int, int] = {}
         self.stops: dict[int, int] = {}
@@ -116,6 +120,8 @@ class World:
         self.tell(FromParent(Farm(supervisor_pid=1, n_workers=self.n_workers, alive=alive, dead=dead)))
         for client in self.clients.values():
             self.hello(client)
+        for session in self.onlookers:
+            self.look(session)
 
     @property
     def time(self) -> Now:
@@ -147,6 +153,8 @@ class World:
                         self.workers[worker].retired = True
                 case SupervisorSend(StopAttempt() as stop):
                     self._stop(stop)
+                case ClientSend(session, message) if session in self.onlookers:
+                    self.onlookers[session].hear(message, self.scheduler.farm, self.records)
                 case ClientSend(session, message):
                     self._tell_client(self.clients[session], message)
                 case Recall():
@@ -249,6 +257,11 @@ class World:
     def lose(self, client: Client) -> None:
         client.connected = False
         self.tell(PeerLost(Session(client.session)))
+
+    def look(self, session: str) -> None:
+        """Begin to watch, on a new connection."""
+        self.tell(FromClient(Session(session), said.Hello(PROTOCOL, "0", "3.11", session)))
+        self.tell(FromClient(Session(session), said.Watch(seq=1)))
 
     # workers
 
@@ -389,6 +402,7 @@ class World:
         self._check_clients()
         self._check_clocks()
         self._check_broadcasts()
+        self._check_onlookers()
 
     def _check_model(self) -> None:
         farm = self.scheduler.farm
@@ -426,6 +440,21 @@ class World:
                 if not worker.unreported:
                     told = self.scheduler.farm.workers[worker.worker].set_up
                     assert told == worker.broadcasts, "what went wrong in a broadcast is not known"
+
+    def _check_onlookers(self) -> None:
+        """Check that who followed all along knows what somebody is told who comes just now."""
+        farm = self.scheduler.farm
+        self.tell(PeerLost(Session("d" * 16)))
+        self.look("d" * 16)  # what others were not told yet, they are told before
+        told, fresh = self.follower, self.passer_by
+        assert fresh.unfinished() == {taskid: CODES[task.state] for taskid, task in farm.tasks.items()}
+        assert fresh.tasks.keys() - fresh.unfinished() == set(farm.finished_ids())
+        assert {
+            taskid: (told.tasks.get(taskid), fresh.tasks.get(taskid))
+            for taskid in told.tasks.keys() | fresh.tasks.keys()
+            if told.tasks.get(taskid) != fresh.tasks.get(taskid)
+        } == {}, "the viewer was not told of a change"
+        assert (told.whole, told.workers) == (fresh.whole, fresh.workers)
 
     def _check_nobody_idles(self) -> None:
         for worker in self.live_workers():

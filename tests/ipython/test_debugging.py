@@ -61,7 +61,10 @@ def fake(shell: Any) -> Iterator[FakeShell]:
 @pytest.fixture
 def run(fake: FakeShell, shell: Any) -> Callable[[str], Any]:
     def run(line: str) -> Any:
-        return answer(Notebook(fake, shell.magics.session, shell.magics.board, fake.user_ns), parse_line(line))
+        return answer(
+            Notebook(fake, shell.magics.session, shell.magics.board, shell.magics.queues, fake.user_ns),
+            parse_line(line),
+        )
 
     return run
 

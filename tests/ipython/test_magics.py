@@ -11,6 +11,7 @@ import pytest
 from IPython.core.error import UsageError
 
 from taskfc_ext.client.future import TaskFuture
+from taskfc_ext.errors import ControllerStopped
 from taskfc_ext.ipython.looking import _result_text
 from taskfc_ext.tasks import TaskResult
 
@@ -140,7 +141,7 @@ def test_submitting_again_rebinds_the_name(shell: Any, farm: Any) -> None:
         ),
         ("%%task --after gone\n1", "no task and no future named 'gone'"),
         ("%%task --retries 1 --retry-on data\n1", "--retry-on: 'data' is no exception type here"),
-        ("%task widget 3", "this version does not have `%task widget`"),
+        ("%task widget 3", "%task widget: unexpected '3'"),
         ("%task debug 3-4", "%task debug: one task at a time"),
         ("%task debug 99", "there is no task 99; `%task status --all` lists the newest"),
         ("%task retry 99", "there is no task 99; `%task status --all` lists the newest"),
@@ -222,6 +223,15 @@ def test_a_variable_goes_before_a_task_of_that_name(shell: Any, farm: Any) -> No
     farm.succeed(0, "a")
     farm.succeed(1, "b")
     assert shell.run("%task result a") == "b"
+
+
+def test_a_variable_means_its_task_also_after_the_farm_was_stopped_and_started(shell: Any, farm: Any) -> None:
+    fit = shell.run("%%task fit\n1")
+    fit._settle_with(ControllerStopped("controller 'default' was stopped"))
+    assert isinstance(fit.exception(), ControllerStopped)
+    farm.futures[0] = TaskFuture(fit._template, taskid=0)  # what the farm that runs now makes of the id
+    farm.succeed(0, 42)
+    assert shell.run("%task result fit") == 42
 
 
 def test_a_failed_result_is_raised(shell: Any, farm: Any) -> None:
@@ -312,9 +322,12 @@ def test_retry_runs_tasks_again_and_names_mean_the_new_ones(
     assert capsys.readouterr().out.partition("Out[")[0] == "task 0 runs again as task 2 (with its dependant 1 as 3)\n"
     assert (again.taskid, shell.ns["fit"], shell.ns["also"]) == (2, again, fit)
     assert (shell.ns["score"].taskid, score.taskid) == (3, 1)
+    assert shell.texts()[-1].startswith("○ task 2 fit · scheduled · retry of 0 · as of ")
     shell.run("%task status")
     assert "retry of 0" in shell.texts()[-1]
     farm.succeed(2)
+    shell.run("%task show fit")
+    assert shell.texts()[-1].startswith("✔ task 2 fit · succeeded · 1.50 s · retry of 0 · as of ")
     capsys.readouterr()
     several = shell.run("%task retry fit,0-1,3")
     assert capsys.readouterr().out.splitlines()[:3] == [
@@ -456,6 +469,15 @@ def test_start_scale_restart_use_and_stop(shell: Any, farm: Any, capsys: pytest.
         "other: stopped; what is unfinished stays in its store",
         "this notebook uses the farm default; it does not run yet: the first task starts it",
     ]
+
+
+def test_using_another_farm_leaves_the_futures_of_the_first_alone(shell: Any, farm: Any) -> None:
+    shell.run("%%task fit\n1 + 1")
+    shell.run("%task use night")
+    shell.run("%%task\n2")
+    assert ("close",) not in farm.asked
+    shell.run("%task stop")
+    assert farm.asked.count(("close",)) == 1, "only that of the farm that has ended"
 
 
 def test_workers_spin_and_help(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:

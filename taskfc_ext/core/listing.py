@@ -1,0 +1,122 @@
+"""What lists show: tasks that have not ended, workers, counts."""
+
+from __future__ import annotations
+
+import math
+
+from taskfc_ext.core import broadcasts
+from taskfc_ext.core.effects import SendList
+from taskfc_ext.core.events import Now
+from taskfc_ext.core.farm import Farm, Worker
+from taskfc_ext.core.task_state import State, Task
+from taskfc_ext.protocol.client_messages import ListTasks
+from taskfc_ext.protocol.infos import TaskInfo, TaskProgress, WorkerInfo
+
+
+def queue_status(farm: Farm, *, verbose: bool) -> dict[str, object]:
+    """Return the seed's dict: counts, or lists of ids, by state; *running* tasks are `pending` in its words."""
+    keys = {
+        "waiting": State.WAITING,
+        "scheduled": State.SCHEDULED,
+        "pending": State.RUNNING,
+        "succeeded": State.SUCCEEDED,
+        "failed": State.FAILED,
+        "aborted": State.ABORTED,
+    }
+    if verbose:
+        return {key: farm.ids_in(state) for key, state in keys.items()}
+    return {key: farm.counts[state] for key, state in keys.items()}
+
+
+def list_tasks(farm: Farm, message: ListTasks, now: Now) -> SendList:
+    """Return the answer to a `ListTasks`, with those of the tasks that have not ended."""
+    wanted = set(message.taskids) if message.taskids is not None else None
+    live = [
+        info
+        for task in farm.tasks.values()
+        if (wanted is None or task.taskid in wanted)
+        and (message.owner is None or task.batch.owner == message.owner)
+        and (message.name is None or task.batch.name == message.name)
+        and (message.states is None or task.state in message.states)
+        for info in [task_info(farm, task, now)]
+    ]
+    return SendList(
+        seq=message.seq,
+        live=tuple(live[-message.limit :]),
+        taskids=message.taskids,
+        states=message.states,
+        name=message.name,
+        owner=message.owner,
+        limit=message.limit,
+        left_out=frozenset(farm.retried) if message.not_retried else frozenset(),
+    )
+
+
+def task_info(farm: Farm, task: Task, now: Now) -> TaskInfo:
+    """Return a task that has not ended, as lists show it."""
+    past = task.history
+    message, left = "", back_off_left(farm, task, now)
+    if left is not None and past is not None:
+        message = f"retry {past.retries} of {task.spec.retries} in {math.ceil(left)} s"
+    elif past is not None and past.refused:
+        message = "refused by " + ", ".join(f"worker {worker}" for worker in sorted(past.refused))
+    elif task.taskid not in farm.held and farm.is_queued(task.taskid) and not farm.live_workers():
+        message = "there is no worker"
+    return TaskInfo(
+        progress=progress_of(farm, task),
+        taskid=task.taskid,
+        name=task.batch.name,
+        label=task.spec.label,
+        state=task.state.value,
+        held=task.taskid in farm.held,
+        stopping=bool(past is not None and past.aborting) or task.lease in farm.stopping_leases,
+        worker=farm.worker_of(task),
+        attempts=task.attempts,
+        deaths=past.deaths if past is not None else 0,
+        priority=farm.priority_of(task),
+        submitted=task.batch.submitted,
+        elapsed=max(0.0, now.wall - task.started) if task.state is State.RUNNING else None,
+        owner=task.batch.owner,
+        message=message,
+        retry_of=past.retry_of if past is not None else None,
+        not_before=None if left is None else now.wall + left,
+    )
+
+
+def back_off_left(farm: Farm, task: Task, now: Now) -> float | None:
+    """Return for how many seconds more the task waits before its next attempt; `None` where it does not."""
+    past = task.history
+    if past is None or past.not_before is None or not farm.is_queued(task.taskid):
+        return None
+    return max(0.0, past.not_before - now.mono)
+
+
+def progress_of(farm: Farm, task: Task) -> TaskProgress | None:
+    """Return how far the running attempt of a task is, if it has said so."""
+    worker = farm.workers.get(farm.worker_of(task))
+    said = worker.progress if worker is not None else None
+    if said is None or said.lease != task.lease or task.state is not State.RUNNING:
+        return None
+    return TaskProgress(said.done, said.total, said.description)
+
+
+def worker_info(farm: Farm, worker: Worker) -> WorkerInfo:
+    """Return a worker as lists show it."""
+    first = next(iter(worker.leases.values()), None)
+    running = first if first is not None and farm.tasks[first].state is State.RUNNING else None
+    if not worker.ready:
+        state = "starting"
+    elif worker.retiring:
+        state = "retiring"
+    elif worker.owes and not worker.leases:
+        state = "setting up"
+    else:
+        state = "busy" if worker.leases else "idle"
+    return WorkerInfo(
+        worker=worker.worker,
+        pid=worker.pid,
+        state=state,
+        running=running,
+        held=len(worker.leases),
+        problem=broadcasts.problem_of(farm, worker),
+    )

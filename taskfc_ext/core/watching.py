@@ -1,0 +1,289 @@
+"""Telling those who watch the queue: a snapshot at first, then what is different, not more often than `PAUSE` allows.
+
+Whatever changes a task is found in the records of an event, or marked where no record says it (`Farm.mark`). What is
+told is looked up when it is told, so it is always the newest, and all viewers are told the same. Each counts for
+itself, since the snapshot of one may have to go on in deltas that the others do not need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from taskfc_ext.core.effects import SendSnapshot, Step
+from taskfc_ext.core.events import Now
+from taskfc_ext.core.facts import (
+    CODES,
+    N_FINISHED,
+    Row,
+    batch_of_record,
+    batch_of_tasks,
+    code_of_end,
+    columns_of,
+    ended_row,
+    facts_of,
+    has_past,
+    row_of,
+    runs_of,
+    spans_of,
+)
+from taskfc_ext.core.farm import ClientSession, Farm, TimerKind
+from taskfc_ext.core.task_state import State, Task
+from taskfc_ext.core.viewers import Facts, Viewers
+from taskfc_ext.protocol.client_messages import Changed, Ended, Watch
+from taskfc_ext.protocol.payloads import Payload
+from taskfc_ext.protocol.records import Cleared, Held, Moved, Record, Requeued, Submitted
+from taskfc_ext.protocol.snapshots import (
+    MAX_BATCHES,
+    MAX_ROWS,
+    Batch,
+    QueueDelta,
+    QueueSnapshot,
+    Rows,
+    Run,
+    StateCode,
+)
+
+PAUSE = 0.2
+"""Seconds between two deltas: people see no more than five a second, and each costs as much as many tasks."""
+
+T = TypeVar("T")
+
+Span = tuple[int, int]
+"""(first, n) of neighbours."""
+
+Segment = tuple[int, int, StateCode]
+"""(first, n, state) of neighbours."""
+
+
+class _Tasks(NamedTuple):
+    """What is told of tasks."""
+
+    batches: Sequence[Batch] = ()
+    runs: Sequence[Run] = ()
+    rows: Rows = Rows()
+    cleared: tuple[Span, ...] = ()
+
+
+# who watches
+
+
+def on_watch(farm: Farm, step: Step, client: ClientSession, message: Watch, now: Now) -> None:
+    """Send the queue as it is, and from now on what is different."""
+    if farm.viewers is None:
+        farm.viewers = Viewers(seqs={}, said=facts_of(farm), pushed_at=now.mono)
+    else:
+        _push(farm, step, farm.viewers, now)  # else the new viewer would be told of tasks that it need not know
+    viewers = farm.viewers
+    seq = viewers.seqs.get(client.session, 0)
+    parts = _in_messages(_all_live(farm, now), MAX_BATCHES - N_FINISHED)
+    first = QueueSnapshot(
+        seq=seq,
+        farm=farm.name,
+        incarnation=farm.incarnation,
+        wall=now.wall,
+        counts=viewers.said.counts,
+        n_workers=viewers.said.n_workers,
+        workers=viewers.said.workers,
+        batches=tuple(parts[0].batches),
+        runs=tuple(parts[0].runs),
+        rows=parts[0].rows,
+    )
+    more = tuple(_delta(farm, viewers.said, now, seq + i, part) for i, part in enumerate(parts[1:], start=1))
+    viewers.seqs[client.session] = seq + len(more)
+    step.to_client(client.session, SendSnapshot(message.seq, first, more))
+
+
+def stop(farm: Farm, session: str) -> None:
+    """Tell `session` no more."""
+    if farm.viewers is not None:
+        farm.viewers.seqs.pop(session, None)
+        if not farm.viewers.seqs:
+            farm.viewers = None
+
+
+# what they have to be told, and when
+
+
+def tell(farm: Farm, step: Step, now: Now) -> None:
+    """Note what the event in `step` has changed, and tell it, now or soon."""
+    viewers = farm.viewers
+    if viewers is None:
+        return
+    for record in step.records:
+        _note(viewers, record)
+    if now.mono >= viewers.pushed_at + PAUSE:
+        _push(farm, step, viewers, now)
+    elif not viewers.reminded and (viewers.has_unsaid or facts_of(farm) != viewers.said):
+        viewers.reminded = True
+        farm.set_timer(viewers.pushed_at + PAUSE, TimerKind.VIEWERS, 0)
+
+
+def on_timer(farm: Farm) -> None:
+    """The pause is over: `tell`, which follows every event, tells what there is."""
+    if farm.viewers is not None:
+        farm.viewers.reminded = False
+
+
+def _note(viewers: Viewers, record: Record) -> None:
+    """Remember what `record` changes in the eyes of a viewer. That a worker was given a task is not to be seen."""
+    match record:
+        case Ended():
+            values: tuple[Payload, ...] = ()  # which may be large
+            if any(record.reasons):
+                pairs = zip(record.values, record.reasons, strict=True)
+                values = tuple([value if reason else b"" for value, reason in pairs])
+            viewers.ends.append(msgspec.structs.replace(record, values=values, outputs={}, displays={}))
+        case Submitted():
+            viewers.batches.append(batch_of_record(record))
+            if record.retry_of:
+                viewers.changed.update(range(record.first, record.first + len(record.bodies)))
+        case Requeued() | Held() | Moved():
+            viewers.changed.update(record.ids)
+        case Cleared():
+            viewers.cleared.update(record.ids)
+        case _:
+            pass
+
+
+def _push(farm: Farm, step: Step, viewers: Viewers, now: Now) -> None:
+    """Tell all who watch what is different, if anything is."""
+    facts = facts_of(farm)
+    tasks = _all_changed(farm, viewers, now)
+    viewers.changed, viewers.batches, viewers.ends, viewers.cleared = set(), [], [], set()
+    if facts == viewers.said and not (tasks.batches or tasks.runs or tasks.rows.ids or tasks.cleared):
+        return
+    workers_too = facts.workers != viewers.said.workers
+    viewers.said, viewers.pushed_at = facts, now.mono
+    parts = _in_messages(tasks, MAX_BATCHES)
+    for session, seq in viewers.seqs.items():
+        for i, part in enumerate(parts, start=1):
+            last = i == len(parts)
+            step.to_client(session, Changed(_delta(farm, facts, now, seq + i, part, workers_too=workers_too and last)))
+        viewers.seqs[session] = seq + len(parts)
+
+
+def _delta(farm: Farm, facts: Facts, now: Now, seq: int, tasks: _Tasks, *, workers_too: bool = False) -> QueueDelta:
+    return QueueDelta(
+        seq=seq,
+        farm=farm.name,
+        wall=now.wall,
+        counts=facts.counts,
+        n_workers=facts.n_workers,
+        workers=facts.workers if workers_too else None,
+        batches=tuple(tasks.batches),
+        runs=tuple(tasks.runs),
+        rows=tasks.rows,
+        cleared=tasks.cleared,
+    )
+
+
+def _in_messages(tasks: _Tasks, limit: int) -> list[_Tasks]:
+    """Divide what does not fit in one message, so that nothing is said of a task before its batch is known."""
+    if len(tasks.batches) <= limit and len(tasks.runs) <= limit:
+        return [tasks]
+    batches, runs = _chunks(tasks.batches, limit), _chunks(tasks.runs, limit)
+    empty: list[Sequence[Run]] = [()] * (len(batches) - 1)
+    parts = [_Tasks(*part) for part in zip_longest(batches, [*empty, *runs], fillvalue=())]
+    parts[-1] = parts[-1]._replace(rows=tasks.rows, cleared=tasks.cleared)
+    return parts
+
+
+def _chunks(items: Sequence[T], size: int) -> list[Sequence[T]]:
+    return [items[at : at + size] for at in range(0, len(items), size)] or [()]
+
+
+# what there is to tell
+
+
+def _all_live(farm: Farm, now: Now) -> _Tasks:
+    """Return all tasks that have not ended: 100,000 within some 25 ms, since few of them are looked at closely."""
+    odd = [task for task in farm.tasks.values() if task.attempts or (task.history is not None and has_past(task))]
+    odd += [farm.tasks[taskid] for taskid in farm.held | farm.moved.keys()]
+    rows, segments = _closely(farm, {task.taskid: task for task in odd}.values(), MAX_ROWS - N_FINISHED, now)
+    batches = {task.batch.first: task.batch for task in farm.tasks.values()}
+    told = sorted([(row.taskid, 1) for row in rows] + [(first, n) for first, n, _ in segments])
+    live = spans_of(farm.tasks)
+    segments += _as_segments(farm, _without(told, live))
+    return _Tasks([batch_of_tasks(batches[first]) for first in batches], runs_of(sorted(segments)), columns_of(rows))
+
+
+def _all_changed(farm: Farm, viewers: Viewers, now: Now) -> _Tasks:
+    """Return what viewers have to be told of tasks. Those that live come before those that have ended for a row."""
+    changed = (farm.tasks[taskid] for taskid in viewers.changed if taskid in farm.tasks)
+    rows, segments = _closely(farm, changed, MAX_ROWS, now)
+    cleared = {taskid for taskid in viewers.cleared if 0 <= taskid < farm.next_id and not farm.knows(taskid)}
+    _add_ended(rows, segments, viewers.ends, cleared)
+    gone = spans_of(cleared)
+    if viewers.batches:
+        told = sorted([(row.taskid, 1) for row in rows] + [(first, n) for first, n, _ in segments] + list(gone))
+        segments += _as_segments(farm, _without(told, [(batch.first, batch.n) for batch in viewers.batches]))
+    return _Tasks(viewers.batches, runs_of(sorted(segments)), columns_of(rows), gone)
+
+
+def _add_ended(rows: list[Row], segments: list[Segment], ends: Sequence[Ended], cleared: set[int]) -> None:
+    """Add what has ended: rows while there is room, the newest ends first, and segments for the rest."""
+    for record in reversed(ends):
+        ids = record.ids
+        left = len(ids)
+        while left and len(rows) < MAX_ROWS:
+            left -= 1
+            if ids[left] not in cleared:
+                rows.append(ended_row(record, left))
+        if not left:
+            continue
+        first = ids[0]
+        if not cleared and not any(record.reasons) and ids == tuple(range(first, first + len(ids))):
+            segments.append((first, left, StateCode.SUCCEEDED))  # as nearly all are
+        else:
+            segments += [
+                (taskid, 1, code_of_end(reason))
+                for taskid, reason in zip(ids[:left], record.reasons[:left], strict=True)
+                if taskid not in cleared
+            ]
+
+
+def _closely(farm: Farm, tasks: Iterable[Task], limit: int, now: Now) -> tuple[list[Row], list[Segment]]:
+    """Return at most `limit` of `tasks` as rows, first those that run, then the newest; the others as segments."""
+    rows: list[Row] = []
+    segments: list[Segment] = []
+    for task in sorted(tasks, key=lambda task: (task.state is State.RUNNING, task.taskid), reverse=True):
+        row = row_of(farm, task, now) if len(rows) < limit else None
+        if row is None:
+            segments.append((task.taskid, 1, CODES[task.state]))
+        else:
+            rows.append(row)
+    return rows, segments
+
+
+def _as_segments(farm: Farm, spans: Iterable[Span]) -> Iterator[Segment]:
+    """Yield live tasks that nothing has happened to: those of a batch are all in the same state."""
+    for first, n in spans:
+        taskid, end = first, first + n
+        while taskid < end:
+            task = farm.tasks[taskid]
+            then = min(end, task.batch.first + task.batch.n)
+            yield taskid, then - taskid, CODES[task.state]
+            taskid = then
+
+
+def _without(told: Sequence[Span], spans: Iterable[Span]) -> Iterator[Span]:
+    """Yield what is in `spans` and not in `told`; each of them is by ascending id."""
+    at = 0
+    for first, n in spans:
+        begin, end = first, first + n
+        while at < len(told) and told[at][0] + told[at][1] <= begin:
+            at += 1
+        while at < len(told) and told[at][0] < end:
+            told_first, told_n = told[at]
+            if told_first > begin:
+                yield begin, told_first - begin
+            begin = max(begin, told_first + told_n)
+            if told_first + told_n > end:
+                break
+            at += 1
+        if begin < end:
+            yield begin, end - begin

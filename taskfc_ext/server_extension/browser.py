@@ -1,0 +1,106 @@
+"""One browser that looks on: what it watches, and how far behind it is."""
+
+from __future__ import annotations
+
+from asyncio import Future
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+MAX_WAITING = 500
+"""Messages that may wait for a browser: 100 s of a busy queue, and more parts than a snapshot comes in."""
+
+MAX_WAITING_BYTES = 4 * 2**20
+"""Bytes that may wait for a browser, beyond one message and the first snapshot of each queue."""
+
+TOO_SLOW = 1013
+"""The code with which one that lags is closed, "try again later": its page reconnects, and gets a snapshot."""
+
+
+class Socket(Protocol):
+    """A WebSocket, as tornado offers it."""
+
+    def write_message(self, message: str | bytes, binary: bool = False) -> Future[None]:
+        """Send a text; what is returned is done when it has left this process."""
+        ...
+
+    def close(self, code: int | None = None, reason: str | None = None) -> None:
+        """Close, and say why."""
+        ...
+
+
+class Browser:
+    """A page of somebody's browser. What it does not take in time is not kept for it.
+
+    Args:
+        socket: how it is told.
+
+    Attributes:
+        watched: names of the farms whose queues it is sent.
+        told: the list of farms that it has.
+    """
+
+    def __init__(self, socket: Socket) -> None:
+        self._socket = socket
+        self._waiting = 0
+        self._waiting_bytes = 0
+        self._snapshots: Counter[str] = Counter()  # farm -> parts of its snapshot that wait
+        self._closed = False
+        self.watched: set[str] = set()
+        self.told = b""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was dropped, or has gone."""
+        return self._closed
+
+    def send(self, message: bytes) -> None:
+        """Send one message, encoded; a browser that has too much waiting is closed instead."""
+        if self._waiting >= MAX_WAITING or self._waiting_bytes > MAX_WAITING_BYTES:
+            self.close(TOO_SLOW, "too far behind; connect again")
+            return
+        size = len(message)
+
+        def on_sent() -> None:
+            self._waiting -= 1
+            self._waiting_bytes -= size
+
+        self._waiting += 1
+        self._waiting_bytes += size
+        self._write(message, on_sent)
+
+    def send_snapshot(self, farm: str, parts: Sequence[bytes]) -> None:
+        """Send a queue as a whole. However large it is, it may wait; if it is asked for again meanwhile, it counts."""
+        again = self._snapshots[farm] > 0
+        for part in parts:
+            if again:
+                self.send(part)
+            else:
+                self._snapshots[farm] += 1
+                self._write(part, lambda: self._snapshots.subtract((farm,)))
+
+    def close(self, code: int, reason: str) -> None:
+        """Close it; the page is told `code` and `reason`, if it still reads."""
+        if not self._closed:
+            self._closed = True
+            self._socket.close(code, reason)
+
+    def gone(self) -> None:
+        """Note that it has closed the connection."""
+        self._closed = True
+
+    def _write(self, message: bytes, on_sent: Callable[[], None]) -> None:
+        if self._closed:
+            return
+        try:
+            sent = self._socket.write_message(message)
+        except Exception:  # noqa: BLE001 - tornado has several errors for a socket that is closing
+            self._closed = True
+            return
+
+        def on_done(done: Future[Any]) -> None:
+            on_sent()
+            if done.cancelled() or done.exception() is not None:  # looked at, so that nobody logs it
+                self._closed = True
+
+        sent.add_done_callback(on_done)

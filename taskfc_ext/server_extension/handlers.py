@@ -1,0 +1,250 @@
+"""What answers HTTP: who may ask, what is a good question, and in which form it is answered.
+
+Jupyter's own handlers check the token, or the cookie with its XSRF token, and the origin. Its authorizer is asked about
+the resource `taskfc`: to look is to `read`, to steer is to `write`, and whatever makes code run is to `execute` too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+from jupyter_core.utils import ensure_async
+from jupyter_server.auth.decorator import authorized, ws_authenticated
+from jupyter_server.base.handlers import APIHandler, JupyterHandler
+from jupyter_server.base.websocket import WebSocketMixin
+from jupyter_server.utils import url_path_join
+from msgspec import Struct
+from tornado import web
+from tornado.websocket import WebSocketHandler
+
+from taskfc_ext.client.launch import LocalFarm
+from taskfc_ext.client.viewer import Viewer
+from taskfc_ext.drivers.paths import farm_paths
+from taskfc_ext.errors import ControllerLost, TaskFCError
+from taskfc_ext.protocol.ids import MAX_ID
+from taskfc_ext.server_extension.browser import Browser
+from taskfc_ext.server_extension.hub import Follow, Hub
+from taskfc_ext.server_extension.lookout import Lookout
+from taskfc_ext.server_extension.starting import start_farm
+from taskfc_ext.text import plain_text, sentence
+from taskfc_ext.version import __version__
+from taskfc_ext.widget.commands import carry_out
+from taskfc_ext.widget.details import task_details
+from taskfc_ext.widget.messages import AnyCommand, CommandAnswer, Retry, RetryFailed, Start, ViewQuestion
+
+RESOURCE = "taskfc"
+"""What an authorizer is asked about."""
+
+MAX_BODY = 2 * 2**20
+"""Bytes of a command: the ids of all the tasks that one request may name, and room."""
+
+MAX_QUESTION = 4096
+"""Bytes of a question on the WebSocket; one has under 200."""
+
+_command = msgspec.json.Decoder(AnyCommand)
+_question: msgspec.json.Decoder[ViewQuestion] = msgspec.json.Decoder(ViewQuestion)
+
+
+def add_handlers(app: web.Application, *, root_dir: str) -> Hub:
+    """Let a Jupyter server answer for the farms of its user. Farms that it starts begin in `root_dir`."""
+    hub = Hub(_follow(), Lookout())
+    parts: dict[str, Any] = {"hub": hub}
+    routes: list[tuple[str, type[web.RequestHandler], dict[str, Any]]] = [
+        ("farms", FarmsHandler, parts),
+        ("farms/([^/]+)", FarmHandler, {**parts, "root_dir": root_dir}),
+        ("farms/([^/]+)/tasks/([^/]+)", TaskHandler, parts),
+        ("watch", WatchHandler, parts),
+    ]
+    base = app.settings["base_url"]
+    rules: list[Any] = [(url_path_join(base, "taskfc/api", path), *rest) for path, *rest in routes]
+    app.add_handlers(".*$", rules)
+    return hub
+
+
+def _follow() -> Follow:
+    def follow(name: str, on_news: Any) -> Viewer:
+        return Viewer(asyncio.get_running_loop(), LocalFarm(name), on_news, version=__version__, label="Jupyter server")
+
+    return follow
+
+
+class _Handler(APIHandler):
+    """What the REST handlers share."""
+
+    auth_resource = RESOURCE
+    _track_activity = False  # else a page that is left open would keep an idle server from being culled
+
+    def initialize(self, hub: Hub) -> None:
+        self.hub = hub
+
+    def answer(self, value: Struct) -> None:
+        self.finish(msgspec.json.encode(value))
+
+    def refuse(self, status: int, message: str) -> None:
+        self.set_status(status)
+        self.finish(msgspec.json.encode({"message": message}))
+
+    def named(self, name: str) -> str | None:
+        """Return `name` if it can be a farm's; else refuse."""
+        try:
+            return farm_paths(name).name
+        except ValueError as error:
+            self.refuse(400, plain_text(str(error))[:500])
+            return None
+
+    def refuse_farm(self, name: str) -> None:
+        self.refuse(404, f"There is no controller {name!r}; start it, or pick one that GET taskfc/api/farms lists.")
+
+
+class FarmsHandler(_Handler):
+    """GET farms."""
+
+    @web.authenticated
+    @authorized("read")  # type: ignore[untyped-decorator]
+    async def get(self) -> None:
+        """Answer with the `Farms`."""
+        with self.hub.request():
+            self.answer(await self.hub.farms())
+
+
+class TaskHandler(_Handler):
+    """GET farms/NAME/tasks/ID."""
+
+    @web.authenticated
+    @authorized("read")  # type: ignore[untyped-decorator]
+    async def get(self, name: str, taskid: str) -> None:
+        """Answer with the `TaskDetails`."""
+        if self.named(name) is None:
+            return
+        if not (taskid.isascii() and taskid.isdecimal() and len(taskid) < 17 and int(taskid) <= MAX_ID):
+            self.refuse(400, f"A task's id is a number such as 17, not {plain_text(taskid)[:100]!r}.")
+            return
+        known = self.get_query_argument("known", "")
+        if len(known) > 100:
+            self.refuse(400, f"The version of outputs that is known has at most 100 characters, not {len(known):,}.")
+            return
+        with self.hub.request():
+            await self._answer_with(name, int(taskid), known)
+
+    async def _answer_with(self, name: str, taskid: int, known: str) -> None:
+        status = await self.hub.status(name)
+        ask = self.hub.ask_of(name)
+        if status is None:
+            self.refuse_farm(name)
+        elif ask is None:
+            self.refuse(404, status.message)
+        else:
+            try:
+                self.answer(await task_details(taskid, known, ask))
+            except ControllerLost as error:
+                self.refuse(503, sentence(error))
+            except TaskFCError as error:
+                self.refuse(404, sentence(error))
+
+
+class FarmHandler(_Handler):
+    """POST farms/NAME."""
+
+    _track_activity = True
+
+    def initialize(self, hub: Hub, root_dir: str = "") -> None:
+        super().initialize(hub)
+        self.root_dir = root_dir
+
+    @web.authenticated
+    @authorized("write")  # type: ignore[untyped-decorator]
+    async def post(self, name: str) -> None:
+        """Carry out a command; answer with a `CommandAnswer`, whatever came of it."""
+        if self.named(name) is None:
+            return
+        if len(self.request.body) > MAX_BODY:
+            self.refuse(413, f"A command has at most {MAX_BODY:,} bytes, not {len(self.request.body):,}.")
+            return
+        try:
+            command: AnyCommand = _command.decode(self.request.body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            self.refuse(400, f"Not a command: {plain_text(str(error))[:300]}")
+            return
+        if isinstance(command, Start | Retry | RetryFailed):
+            await self._check_may_execute()
+        with self.hub.request():
+            await self._answer_to(name, command)
+
+    async def _answer_to(self, name: str, command: AnyCommand) -> None:
+        status = await self.hub.status(name)
+        if status is None and not isinstance(command, Start):
+            self.refuse_farm(name)
+        elif command.identity and command.identity != (status.identity if status is not None else ""):
+            text = f"Controller {name} has been started anew, or has ended, since this was asked for; look again."
+            self.refuse(409, text)
+        else:
+            self.answer(await self._have_done(name, command))
+
+    async def _have_done(self, name: str, command: AnyCommand) -> CommandAnswer:
+        if isinstance(command, Start):
+            answer = await asyncio.to_thread(start_farm, name, command.n, self.root_dir)
+            await self.hub.look()
+            return answer
+        ask, status = self.hub.ask_of(name), await self.hub.status(name)
+        if ask is None:
+            return CommandAnswer(ok=False, said=status.message if status is not None else "It is gone.")
+        return await carry_out(command, ask)
+
+    async def _check_may_execute(self) -> None:
+        if not await _is_authorized(self, "execute"):
+            raise web.HTTPError(403, f"User is not authorized to execute on resource: {RESOURCE}.")
+
+
+class WatchHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
+    """WS watch. A page that lags is closed with code 1013, one that asks nonsense with 1008."""
+
+    auth_resource = RESOURCE
+
+    def initialize(self, hub: Hub) -> None:
+        self.hub = hub
+        self.browser = Browser(self)
+
+    @property
+    def max_message_size(self) -> int:
+        """Bytes of a question."""
+        return MAX_QUESTION
+
+    def set_default_headers(self) -> None:
+        """Set none: those of pages make no sense here."""
+
+    def get_compression_options(self) -> Any:
+        """Return what the server's other WebSockets use."""
+        return self.settings.get("websocket_compression_options", None)
+
+    @ws_authenticated
+    async def get(self, *args: Any, **kwargs: Any) -> None:
+        """Let those in who may read."""
+        if not await _is_authorized(self, "read"):
+            raise web.HTTPError(403)
+        await super().get(*args, **kwargs)
+
+    def open(self, *args: str, **kwargs: str) -> None:
+        """A page is there."""
+        super().open(*args, **kwargs)
+        self.hub.connect(self.browser)
+
+    def on_message(self, message: str | bytes) -> None:
+        """A page asks."""
+        try:
+            question = _question.decode(message)
+            farm_paths(question.farm)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+            reason = plain_text(f"not a question: {error}").encode()[:120].decode(errors="ignore")
+            self.browser.close(1008, reason)  # a reason has at most 123 bytes
+            return
+        self.hub.hear(self.browser, question)
+
+    def on_close(self) -> None:
+        """It is gone."""
+        self.hub.disconnect(self.browser)
+
+
+async def _is_authorized(handler: JupyterHandler, action: str) -> bool:
+    return bool(await ensure_async(handler.authorizer.is_authorized(handler, handler.current_user, action, RESOURCE)))

@@ -1,0 +1,326 @@
+"""All farms of this user on one side, all browsers on the other, and one connection to each farm in between.
+
+Nobody looks, and nothing is connected, while there is no browser: an idle Jupyter server costs nothing, and no farm
+counts it as somebody who needs it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import msgspec
+
+from taskfc_ext.client.viewer import News
+from taskfc_ext.protocol.client_messages import Request
+from taskfc_ext.protocol.snapshots import FarmState, FarmStatus, QueueDelta, QueueSnapshot
+from taskfc_ext.server_extension.browser import Browser
+from taskfc_ext.server_extension.lookout import Lookout
+from taskfc_ext.version import __version__
+from taskfc_ext.widget.commands import Ask
+from taskfc_ext.widget.messages import Farms, Unwatch, ViewQuestion, Watch
+from taskfc_ext.widget.view_model import QueueModel
+
+LOOK_EVERY = 1.0
+"""Seconds between looks for farms that come and go."""
+
+LINGER = 10.0
+"""Seconds that connections stay when the last browser has gone: one that is reloaded finds them."""
+
+COUNTS_EVERY = 1.0
+"""Seconds between lists of farms that differ in their counts only. Whoever watches a queue has its counts from that."""
+
+SETTLE_WITHIN = 1.0
+"""Seconds that a request for the list waits for farms that have just been connected to; they take a few ms."""
+
+MAX_WATCHED = 100
+"""Farms that one browser watches."""
+
+_log = logging.getLogger(__name__)
+_encoder = msgspec.json.Encoder()
+
+
+class Following(Protocol):
+    """A connection to a farm, as `Viewer` is one."""
+
+    @property
+    def status(self) -> FarmStatus:
+        """How the farm is now."""
+        ...
+
+    def start(self) -> None:
+        """Begin."""
+        ...
+
+    def close(self) -> None:
+        """End it; nothing is told any more."""
+        ...
+
+    async def ask(self, kind: type[Request], **fields: Any) -> Any:
+        """Send a request; return the plain data of its answer."""
+        ...
+
+
+Follow = Callable[[str, Callable[[News], None]], Following]
+"""Makes the connection to the farm of a name, which tells its news."""
+
+
+class Hub:
+    """Brings the news of farms to browsers. All methods belong to the loop's thread.
+
+    Args:
+        follow: makes connections to farms.
+        lookout: looks for farms.
+        look_every: seconds between looks.
+        linger: seconds that connections stay without a browser.
+    """
+
+    def __init__(
+        self, follow: Follow, lookout: Lookout, *, look_every: float = LOOK_EVERY, linger: float = LINGER
+    ) -> None:
+        self._follow = follow
+        self._lookout = lookout
+        self._look_every = look_every
+        self._linger = linger
+        self._browsers: set[Browser] = set()
+        self._n_requests = 0
+        self._farms: dict[str, _Farm] = {}
+        self._absent: dict[str, FarmStatus] = {}
+        self._looked_at: float | None = None  # `None`: what was seen is too old to be told
+        self._look_now: asyncio.Task[None] | None = None
+        self._look_on: asyncio.Task[None] | None = None
+        self._sleep_timer: asyncio.TimerHandle | None = None
+        self._tell_timer: asyncio.TimerHandle | None = None
+        self._told_at = 0.0
+        self._news = asyncio.Event()
+
+    # browsers
+
+    def connect(self, browser: Browser) -> None:
+        """A browser looks on: it is told of the farms, at once if they are known, and of all changes from then on."""
+        self._browsers.add(browser)
+        self._stay_awake()
+        if self._looked_at is not None:
+            self._tell(browser)
+        if self._look_on is None:
+            self._look_on = _run(self._keep_looking())
+
+    def disconnect(self, browser: Browser) -> None:
+        """It looks no more."""
+        browser.gone()
+        self._browsers.discard(browser)
+        self._stay_awake()
+
+    def hear(self, browser: Browser, question: ViewQuestion) -> None:
+        """Take in what a browser asks."""
+        match question:
+            case Watch(farm=name):
+                if name not in browser.watched and len(browser.watched) >= MAX_WATCHED:
+                    browser.close(1008, f"more than {MAX_WATCHED} farms watched")
+                    return
+                browser.watched.add(name)
+                farm = self._farms.get(name)
+                if farm is not None:
+                    browser.send_snapshot(name, farm.snapshot())
+            case Unwatch(farm=name):
+                browser.watched.discard(name)
+
+    # requests
+
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        """Keep the connections while a request is answered, however long that takes."""
+        self._n_requests += 1
+        self._stay_awake()
+        try:
+            yield
+        finally:
+            self._n_requests -= 1
+            self._stay_awake()
+
+    async def farms(self) -> Farms:
+        """Return the farms as they are now. Within a `request`, as is all that follows."""
+        await self._be_current()
+        try:
+            async with asyncio.timeout(SETTLE_WITHIN):
+                while not all(farm.has_settled for farm in self._farms.values()):
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            pass  # then that is how they are
+        return self._list()
+
+    async def status(self, name: str) -> FarmStatus | None:
+        """Return how a farm is now; `None` when there is none of this name."""
+        await self._be_current()
+        farm = self._farms.get(name)
+        return farm.viewer.status if farm is not None else self._absent.get(name)
+
+    def ask_of(self, name: str) -> Ask | None:
+        """Return how the farm is asked; `None` while its processes are not there."""
+        farm = self._farms.get(name)
+        return farm.viewer.ask if farm is not None else None
+
+    async def look(self) -> None:
+        """Look at all farms anew; several who want that share one look."""
+        if self._look_now is None:
+            self._look_now = _run(self._look())
+        await asyncio.shield(self._look_now)
+
+    def close(self) -> None:
+        """Close all connections."""
+        if self._sleep_timer is not None:
+            self._sleep_timer.cancel()
+        self._fall_asleep()
+
+    # looking
+
+    async def _be_current(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._looked_at is None or now > self._looked_at + self._look_every:
+            await self.look()
+
+    async def _keep_looking(self) -> None:
+        while self._browsers:
+            await self.look()
+            await asyncio.sleep(self._look_every)
+        self._look_on = None
+
+    async def _look(self) -> None:
+        live = {name for name, farm in self._farms.items() if farm.viewer.status.state is FarmState.LIVE}
+        try:
+            found = await asyncio.to_thread(self._lookout.look, live)
+        except OSError as error:  # the folders cannot be read now: what was seen there stands
+            _log.warning("cannot look for farms: %s", error)
+            found = {**self._absent, **dict.fromkeys(self._farms)}
+        finally:
+            self._look_now = None
+        if self._is_asleep():
+            return  # all have gone meanwhile
+        self._looked_at = asyncio.get_running_loop().time()
+        gone = [name for name in self._farms if name not in found or _is_absent(found[name])]
+        for name in gone:
+            self._farms.pop(name).viewer.close()
+        self._absent = {name: status for name, status in found.items() if status is not None and _is_absent(status)}
+        for name, status in found.items():
+            if status is not None and status.state is FarmState.CONNECTING and name not in self._farms:
+                self._begin_to_follow(name)
+        self._farms_changed(at_once=True)
+
+    def _begin_to_follow(self, name: str) -> None:
+        model = QueueModel()
+
+        def on_news(news: News) -> None:
+            if isinstance(news, FarmStatus):
+                self._farms_changed(at_once=True)
+            else:
+                self._on_queue(name, model, news)
+            self._news.set()
+
+        farm = self._farms[name] = _Farm(self._follow(name, on_news), model)
+        farm.viewer.start()
+
+    # telling
+
+    def _on_queue(self, name: str, model: QueueModel, message: QueueSnapshot | QueueDelta) -> None:
+        model.apply(message)
+        encoded = _encoder.encode(message)
+        for browser in [browser for browser in self._browsers if name in browser.watched]:
+            if not browser.told:
+                self._tell(browser)  # whatever comes first, it is of a farm that the page knows
+            self._send(browser, encoded)
+        self._farms_changed()
+
+    def _farms_changed(self, *, at_once: bool = False) -> None:
+        """See to it that the browsers are told; several changes in one turn of the loop are told together."""
+        if not self._browsers:
+            return
+        loop = asyncio.get_running_loop()
+        when = loop.time() if at_once else max(loop.time(), self._told_at + COUNTS_EVERY)
+        if self._tell_timer is not None:
+            if self._tell_timer.when() <= when:
+                return
+            self._tell_timer.cancel()
+        self._tell_timer = loop.call_at(when, self._tell_all)
+
+    def _tell_all(self) -> None:
+        self._tell_timer = None
+        self._told_at = asyncio.get_running_loop().time()
+        if self._looked_at is not None:
+            self._tell(*self._browsers)
+
+    def _tell(self, *browsers: Browser) -> None:
+        encoded = _encoder.encode(self._list())
+        for browser in browsers:
+            if browser.told != encoded:
+                browser.told = encoded
+                self._send(browser, encoded)
+
+    def _send(self, browser: Browser, encoded: bytes) -> None:
+        browser.send(encoded)
+        if browser.is_closed:
+            self._browsers.discard(browser)
+
+    def _list(self) -> Farms:
+        statuses = {**self._absent, **{name: farm.viewer.status for name, farm in self._farms.items()}}
+        return Farms(farms=tuple(statuses[name] for name in sorted(statuses)), version=__version__)
+
+    # sleeping
+
+    def _stay_awake(self) -> None:
+        """Keep the connections for as long as there are browsers or requests, and a while longer."""
+        if self._sleep_timer is not None:
+            self._sleep_timer.cancel()
+            self._sleep_timer = None
+        if not self._browsers and not self._n_requests:
+            self._sleep_timer = asyncio.get_running_loop().call_later(self._linger, self._fall_asleep)
+
+    def _is_asleep(self) -> bool:
+        return not self._browsers and not self._n_requests and self._sleep_timer is None
+
+    def _fall_asleep(self) -> None:
+        if self._look_on is not None:
+            self._look_on.cancel()
+            self._look_on = None
+        if self._tell_timer is not None:
+            self._tell_timer.cancel()
+            self._tell_timer = None
+        for farm in self._farms.values():
+            farm.viewer.close()
+        self._farms, self._absent, self._looked_at, self._sleep_timer = {}, {}, None, None
+
+
+class _Farm:
+    """A farm that is there, and its queue."""
+
+    __slots__ = ("_encoded", "_seq", "model", "viewer")
+
+    def __init__(self, viewer: Following, model: QueueModel) -> None:
+        self.viewer = viewer
+        self.model = model
+        self._seq: int | None = None
+        self._encoded: list[bytes] = []
+
+    @property
+    def has_settled(self) -> bool:
+        """Whether it is known how the farm is, and if it is there, how much it has to do."""
+        status = self.viewer.status
+        return status.counts is not None or status.state not in (FarmState.CONNECTING, FarmState.LIVE)
+
+    def snapshot(self) -> list[bytes]:
+        """Return what brings a browser up to date; made once for all that ask between two changes."""
+        if self._seq != self.model.seq:
+            self._seq = self.model.seq
+            self._encoded = [_encoder.encode(message) for message in self.model.messages()]
+        return self._encoded
+
+
+def _is_absent(status: FarmStatus | None) -> bool:
+    return status is not None and status.state is not FarmState.CONNECTING
+
+
+def _run(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    return asyncio.get_running_loop().create_task(work)

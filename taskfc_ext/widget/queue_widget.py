@@ -1,0 +1,53 @@
+"""The live queue in the output of a cell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anywidget
+from traitlets import Unicode
+
+from taskfc_ext.client.viewer import SeenFarm
+from taskfc_ext.widget.buttons import STATIC, keep_subshell
+from taskfc_ext.widget.feed import CarryOut, Feed
+
+
+class QueueWidget(anywidget.AnyWidget):
+    """The queue of one farm. It follows it until it is closed; any number of views may show it.
+
+    Args:
+        farm: whose queue.
+        carry_out: has commands done.
+
+    Attributes:
+        farm: its name.
+        identity: which processes these are, so that the Jupyter server does not steer others of the same name.
+    """
+
+    _esm = STATIC / "queue.js"
+    _css = STATIC / "queue.css"
+    farm = Unicode().tag(sync=True)
+    identity = Unicode().tag(sync=True)
+    _feed: Feed | None = None  # a widget is closed even where making it has failed
+
+    def __init__(self, farm: SeenFarm, carry_out: CarryOut) -> None:
+        super().__init__(farm=farm.name)
+        feed = Feed(farm, self.send, carry_out, on_identity=lambda name: self.set_trait("identity", name))
+        self._feed = feed
+        self.on_msg(lambda _, content, buffers: feed.hear(content))
+
+    def open(self) -> None:
+        """Open the connection to the front end."""
+        super().open()
+        keep_subshell(self.comm)
+
+    def close(self) -> None:
+        """Stop following."""
+        if self._feed is not None:
+            self._feed.close()
+        super().close()
+
+    def bundle(self, otherwise: dict[str, Any]) -> dict[str, Any]:
+        """Return what to publish: the view, and `otherwise` for whoever cannot show it."""
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
+        return {**otherwise, "application/vnd.jupyter.widget-view+json": view}

@@ -1,0 +1,236 @@
+"""Following a queue across the deaths and returns of its controller, without ever bringing it back."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from taskfc_ext.client.farm import Condition
+from taskfc_ext.client.io_thread import IOThread
+from taskfc_ext.client.viewer import Viewer
+from taskfc_ext.errors import ControllerUnavailable, UnknownTask
+from taskfc_ext.protocol.client_messages import (
+    Abort,
+    Changed,
+    ClientMessage,
+    ControllerMessage,
+    ErrorKind,
+    Hello,
+    QueueStatus,
+    Refused,
+    Reply,
+    Resync,
+    Stopping,
+    Unwatch,
+    Watch,
+    Watching,
+)
+from taskfc_ext.protocol.snapshots import Counts, FarmState, FarmStatus, QueueDelta, QueueSnapshot
+from taskfc_ext.testing import FakeFarm
+
+SOON = 20.0
+
+
+def snapshot(seq: int, n: int = 0) -> QueueSnapshot:
+    return QueueSnapshot(seq=seq, farm="fake", incarnation=1, wall=1.0, counts=Counts(running=n), n_workers=2)
+
+
+def changed(seq: int, n: int = 0) -> Changed:
+    return Changed(QueueDelta(seq=seq, farm="fake", wall=1.0, counts=Counts(running=n), n_workers=2))
+
+
+class Looker:
+    """A viewer in a thread of its own, and what it was told."""
+
+    def __init__(self, farm: FakeFarm, *, watch: bool = True) -> None:
+        self.news: queue.Queue[Any] = queue.Queue()
+        self.thread = IOThread("viewer")
+        self.viewer = Viewer(self.thread.loop, farm, self.news.put, version="test", watch=watch)
+        self.do(self.viewer.start)
+
+    def do(self, act: Callable[[], None]) -> None:
+        self.thread.loop.call_soon_threadsafe(act)
+
+    def next(self) -> Any:
+        return self.news.get(timeout=SOON)
+
+    def until(self, state: FarmState) -> FarmStatus:
+        """Skip news until the farm is in `state`."""
+        while True:
+            news = self.next()
+            if isinstance(news, FarmStatus) and news.state is state:
+                return news
+
+    def ask(self, kind: Any, **fields: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(self.viewer.ask(kind, **fields), self.thread.loop).result(SOON)
+
+    def close(self) -> None:
+        self.do(self.viewer.close)
+        self.thread.stop()
+
+
+@pytest.fixture
+def look(farm: FakeFarm) -> Iterator[Callable[..., Looker]]:
+    made: list[Looker] = []
+
+    def look(**options: Any) -> Looker:
+        made.append(Looker(farm, **options))
+        return made[-1]
+
+    yield look
+    for each in made:
+        each.close()
+
+
+def watching(message: ClientMessage, seq: int = 1) -> Sequence[ControllerMessage] | None:
+    return [Watching(message.seq, snapshot(seq))] if isinstance(message, Watch) else None
+
+
+def test_it_greets_as_a_viewer_and_gets_a_snapshot_and_then_deltas(farm: FakeFarm, look: Any) -> None:
+    farm.controller.rule = watching
+    looker = look()
+    assert [looker.next().state for _ in range(2)] == [FarmState.CONNECTING, FarmState.LIVE]
+    assert looker.next() == snapshot(1)
+    (hello,) = farm.controller.wait_for(Hello)
+    assert hello.viewer
+    farm.controller.say(changed(2, n=5))
+    assert looker.next() == changed(2, n=5).delta
+    assert looker.viewer.status.counts == Counts(running=5)
+    assert looker.viewer.status.n_workers == 2
+
+
+def live(farm: FakeFarm, look: Any) -> Looker:
+    """Return a viewer that has its first snapshot."""
+    farm.controller.rule = watching
+    looker: Looker = look()
+    while looker.next() != snapshot(1):
+        pass
+    return looker
+
+
+@pytest.mark.parametrize("said", [changed(3), changed(1), Resync()])
+def test_after_a_gap_it_asks_for_a_snapshot_again(farm: FakeFarm, look: Any, said: ControllerMessage) -> None:
+    looker = live(farm, look)
+    farm.controller.rule = lambda message: watching(message, seq=9)
+    farm.controller.say(said, changed(4))
+    assert looker.next() == snapshot(9), "no delta comes between"
+    farm.controller.say(changed(10))
+    assert looker.next() == changed(10).delta
+
+
+def test_a_controller_that_dies_and_comes_back_is_followed(farm: FakeFarm, look: Any) -> None:
+    looker = live(farm, look)
+    farm.kill(then=Condition.ALIVE)
+    lost = looker.until(FarmState.CONNECTING)
+    assert "should be back" in lost.message
+    farm.revive()
+    farm.controller.rule = lambda message: watching(message, seq=1)
+    looker.until(FarmState.LIVE)
+    assert looker.next() == snapshot(1)
+
+
+@pytest.mark.parametrize(
+    ("then", "state", "words"),
+    [(Condition.DEAD, FarmState.DEAD, "not running any more"), (Condition.STOPPED, FarmState.STOPPED, "is stopped")],
+)
+def test_a_farm_that_is_gone_is_told_and_not_brought_back(
+    farm: FakeFarm, look: Any, then: Condition, state: FarmState, words: str
+) -> None:
+    looker = live(farm, look)
+    before = looker.viewer.status.identity
+    farm.kill(then=then)
+    status = looker.until(state)
+    assert words in status.message
+    assert "taskfc start --name fake" in status.message
+    assert status.counts is None
+    assert farm.revivals == 0
+    with pytest.raises(ControllerUnavailable, match=words):
+        looker.ask(QueueStatus)
+    farm.revive()  # by somebody else
+    status = looker.until(FarmState.LIVE)
+    assert status.identity not in ("", before)
+
+
+def test_a_farm_of_another_host_is_told_in_its_words(farm: FakeFarm, look: Any) -> None:
+    farm.elsewhere = "farm fake runs on moon, this is earth"
+    looker = look()
+    assert looker.until(FarmState.REFUSED).message == "Farm fake runs on moon, this is earth."
+    farm.elsewhere = ""
+    looker.until(FarmState.LIVE)
+
+
+def test_another_version_is_told_once_and_not_hammered(farm: FakeFarm, look: Any) -> None:
+    farm.controller.rule = lambda message: [Refused(0, ErrorKind.VERSION, "it speaks protocol 9", "update it")]
+    looker = look()
+    assert looker.until(FarmState.REFUSED).message == "It speaks protocol 9: update it."
+    farm.kill(then=Condition.DEAD)
+    looker.until(FarmState.DEAD)
+    assert len([message for message in farm.controller.received if isinstance(message, Hello)]) == 1
+    farm.revive()
+    looker.until(FarmState.LIVE)
+
+
+def test_a_stop_on_purpose_is_told_at_once(farm: FakeFarm, look: Any) -> None:
+    looker = live(farm, look)
+    farm.state = Condition.STOPPED
+    farm.controller.say(Stopping())
+    assert looker.until(FarmState.STOPPED).identity == ""
+
+
+def test_questions_are_answered_and_refusals_raised(farm: FakeFarm, look: Any) -> None:
+    def rule(message: ClientMessage) -> Sequence[ControllerMessage] | None:
+        match message:
+            case QueueStatus():
+                return [Reply(message.seq, {"pending": 3})]
+            case Abort():
+                return [Refused(message.seq, ErrorKind.UNKNOWN_TASK, "there is no task 7", value={"taskids": [7]})]
+        return watching(message)
+
+    farm.controller.rule = rule
+    looker = look()
+    looker.until(FarmState.LIVE)
+    assert looker.ask(QueueStatus) == {"pending": 3}
+    with pytest.raises(UnknownTask, match="there is no task 7"):
+        looker.ask(Abort, taskid=7)
+
+
+def test_a_question_survives_the_death_of_the_controller(farm: FakeFarm, look: Any) -> None:
+    farm.controller.rule = lambda message: [] if isinstance(message, QueueStatus) else watching(message)
+    looker = look()
+    looker.until(FarmState.LIVE)
+    answer = asyncio.run_coroutine_threadsafe(looker.viewer.ask(QueueStatus), looker.thread.loop)
+    (first,) = farm.controller.wait_for(QueueStatus)
+    farm.kill(then=Condition.ALIVE)
+    farm.revive()
+    assert answer.result(SOON) is None
+    assert farm.controller.wait_for(QueueStatus) == [first], "the same request: a repeat gets the first answer"
+
+
+def test_who_only_asks_is_sent_no_queue(farm: FakeFarm, look: Any) -> None:
+    farm.controller.rule = watching
+    looker = look(watch=False)
+    looker.until(FarmState.LIVE)
+    looker.ask(QueueStatus)
+    assert not [message for message in farm.controller.received if isinstance(message, Watch)]
+    looker.do(looker.viewer.watch)
+    assert looker.next() == snapshot(1)
+    looker.do(looker.viewer.unwatch)
+    farm.controller.wait_for(Unwatch)
+    farm.controller.say(changed(2))
+    looker.ask(QueueStatus)
+    assert looker.news.empty()
+
+
+def test_closing_ends_open_questions(farm: FakeFarm, look: Any) -> None:
+    farm.controller.rule = lambda message: [] if isinstance(message, QueueStatus) else watching(message)
+    looker = look()
+    looker.until(FarmState.LIVE)
+    answer = asyncio.run_coroutine_threadsafe(looker.viewer.ask(QueueStatus), looker.thread.loop)
+    farm.controller.wait_for(QueueStatus)
+    looker.do(looker.viewer.close)
+    with pytest.raises(ControllerUnavailable, match="closed"):
+        answer.result(SOON)

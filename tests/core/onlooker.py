@@ -1,0 +1,95 @@
+"""One who knows of a queue nothing but what was said to those that watch: a reference for what views make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from taskfc_ext.core.effects import SendSnapshot
+from taskfc_ext.core.facts import with_finished
+from taskfc_ext.core.farm import Farm
+from taskfc_ext.protocol.client_messages import Changed, Ended
+from taskfc_ext.protocol.records import Record, Submitted
+from taskfc_ext.protocol.snapshots import QueueDelta, QueueSnapshot, StateCode
+
+NOTHING_MORE = (-1, 0, 0.0, 0.0, 0.0, None)
+FINISHED = (StateCode.SUCCEEDED, StateCode.FAILED, StateCode.ABORTED)
+
+
+class Onlooker:
+    """Keeps each task as (state, worker, attempts, started, completed, seconds, note)."""
+
+    def __init__(self) -> None:
+        self.seq = -1
+        self.tasks: dict[int, tuple] = {}
+        self.batches: dict[int, int] = {}
+        self.whole: tuple = ()
+        self.workers: tuple = ()
+
+    def hear(self, message: SendSnapshot | Changed, farm: Farm, records: Sequence[Record]) -> None:
+        """Take in what the core sends, with what a store of these `records` adds."""
+        if isinstance(message, Changed):
+            assert message.delta.seq == self.seq + 1, "a gap"
+            self.apply(message.delta)
+        elif isinstance(message, SendSnapshot):
+            self.tasks, self.batches = {}, {}
+            newest = (each for each in newest_ends(records) if farm.knows(each[0].ids[each[1]]))
+            self.apply(
+                with_finished(message.snapshot, message.more, newest, lambda taskid: submission(records, taskid))
+            )
+            for delta in message.more:
+                assert delta.seq == self.seq + 1, "a gap"
+                self.apply(delta)
+
+    def apply(self, said: QueueSnapshot | QueueDelta) -> None:
+        self.seq = said.seq
+        self.whole = said.counts, said.n_workers
+        if said.workers is not None:
+            self.workers = said.workers
+        for batch in said.batches:
+            self.batches[batch.first] = batch.n
+        told = self._told(said)
+        self.tasks.update(told)
+        if isinstance(said, QueueDelta):
+            for first, n in said.cleared:
+                for taskid in range(first, first + n):
+                    assert taskid not in told, f"task {taskid} is told, and cleared"
+                    self.tasks.pop(taskid, None)
+
+    def _told(self, said: QueueSnapshot | QueueDelta) -> dict[int, tuple]:
+        told: dict[int, tuple] = {}
+        for run in said.runs:
+            for taskid in range(run.first, run.first + run.n):
+                assert taskid not in told, f"task {taskid} is told twice"
+                told[taskid] = run.state, *NOTHING_MORE
+        rows = said.rows
+        assert list(rows.ids) == sorted(set(rows.ids))
+        columns = rows.states, rows.workers, rows.attempts, rows.started, rows.completed, rows.seconds
+        for taskid, *row in zip(rows.ids, *columns, strict=True):
+            assert taskid not in told, f"task {taskid} is told twice"
+            told[taskid] = *row, _rounded(rows.notes.get(taskid))
+        for taskid in told:
+            assert any(first <= taskid < first + n for first, n in self.batches.items()), f"task {taskid} of no batch"
+        return told
+
+    def unfinished(self) -> dict[int, StateCode]:
+        return {taskid: task[0] for taskid, task in self.tasks.items() if task[0] not in FINISHED}
+
+
+def _rounded(note):
+    """Return `note` with a time that can be compared: it is worked out anew each time."""
+    if note is None or note.not_before is None:
+        return note
+    return msgspec.structs.replace(note, not_before=round(note.not_before, 3))
+
+
+def newest_ends(records: Sequence[Record]) -> Iterable[tuple[Ended, int]]:
+    for record in reversed(records):
+        if isinstance(record, Ended):
+            for row in reversed(range(len(record.ids))):
+                yield record, row
+
+
+def submission(records: Sequence[Record], taskid: int) -> Submitted:
+    return next(r for r in records if isinstance(r, Submitted) and r.first <= taskid < r.first + len(r.bodies))

@@ -1,0 +1,222 @@
+"""A real Jupyter server, and those who talk to it."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+import websocket
+
+from taskfc_ext import start
+from taskfc_ext.client.start import Controller
+
+DEADLINE = 60.0
+"""Seconds: a bound on hangs, far above what anything takes on a loaded machine."""
+
+BASE = "/at/some/place/"
+"""Under which all of the server is, as behind a hub."""
+
+READ_ONLY = """
+from jupyter_server.auth import Authorizer
+
+class ReadOnly(Authorizer):
+    def is_authorized(self, handler, user, action, resource):
+        return action in {actions!r}
+
+c.ServerApp.authorizer_class = ReadOnly
+"""
+
+
+class Server:
+    """A Jupyter server with our extension: its settings, its folder, its port, its token.
+
+    Args:
+        home: a folder for all of it.
+        config: text of its configuration file.
+    """
+
+    def __init__(self, home: Path, config: str = "") -> None:
+        self.folder = home / "notebooks"
+        for folder in (self.folder, home / "c"):
+            folder.mkdir(parents=True, exist_ok=True)
+        (home / "c" / "jupyter_server_config.py").write_text(config)
+        self.token = secrets.token_hex(8)
+        self.port = _free_port()
+        self.origin = f"http://127.0.0.1:{self.port}"
+        self.api = f"{self.origin}{BASE}taskfc/api/"
+        self._log = home / "jupyter.log"
+        options = {
+            "ServerApp.ip": "127.0.0.1",
+            "ServerApp.port": self.port,
+            "ServerApp.base_url": BASE,
+            "ServerApp.root_dir": self.folder,
+            "ServerApp.open_browser": False,
+            "ServerApp.allow_root": True,
+            "ServerApp.jpserver_extensions": "{'taskfc_ext.server_extension': True}",
+            "IdentityProvider.token": self.token,
+        }
+        folders = {"JUPYTER_CONFIG_DIR": "c", "JUPYTER_DATA_DIR": "d", "IPYTHONDIR": "i"}
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "jupyter_server", *(f"--{name}={value}" for name, value in options.items())],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **{name: str(home / folder) for name, folder in folders.items()}},
+            )
+        until(self._answers, "the server answers")
+
+    @property
+    def log(self) -> str:
+        """What it wrote."""
+        return self._log.read_text(errors="replace")
+
+    def http(self, *, token: bool = True, **more: Any) -> httpx.Client:
+        """Return what sends requests below `taskfc/api/`, with the token or without."""
+        headers = {**({"Authorization": f"token {self.token}"} if token else {}), **more.pop("headers", {})}
+        return httpx.Client(base_url=self.api, headers=headers, timeout=DEADLINE, **more)
+
+    def ask(self, path: str, **fields: Any) -> httpx.Response:
+        """Return the answer to one request: a GET, or a POST of these fields."""
+        with self.http() as http:
+            return http.post(path, json=fields) if fields else http.get(path)
+
+    def cookies(self) -> dict[str, str]:
+        """Log in as a page does; return its cookies, `_xsrf` among them."""
+        with httpx.Client(timeout=DEADLINE, follow_redirects=True) as http:
+            http.get(f"{self.origin}{BASE}login", params={"token": self.token})
+            http.get(f"{self.origin}{BASE}login")
+            return dict(http.cookies)
+
+    def page(self, *farms: str, **options: Any) -> Page:
+        """Return a page that watches `farms`."""
+        page = Page(self, **options)
+        for farm in farms:
+            page.watch(farm)
+        return page
+
+    def stop(self) -> None:
+        """End it."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            pytest.fail(f"the Jupyter server did not end: {self.log[-2000:]}")
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, self.log
+        try:
+            return httpx.get(f"{self.origin}{BASE}api", timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+class Page:
+    """A page as the WebSocket sees it."""
+
+    def __init__(self, server: Server, *, token: bool = True, origin: str | None = None, cookies: Any = None) -> None:
+        url = server.api.replace("http", "ws", 1) + "watch" + (f"?token={server.token}" if token else "")
+        cookie = "; ".join(f"{name}={value}" for name, value in (cookies or {}).items()) or None
+        who = {"origin": origin} if origin else {"suppress_origin": True}
+        self.socket = websocket.create_connection(
+            url, timeout=DEADLINE, cookie=cookie, skip_utf8_validation=True, **who
+        )
+
+    def watch(self, farm: str) -> None:
+        """Ask for a queue."""
+        self.say(f'{{"ask": "watch", "farm": "{farm}"}}')
+
+    def say(self, text: str) -> None:
+        """Send a text."""
+        self.socket.send(text)
+
+    def next(self) -> dict[str, Any]:
+        """Return the next message."""
+        return msgspec.json.decode(self.socket.recv())
+
+    def until(self, wanted: Callable[[dict[str, Any]], object], kind: str = "") -> dict[str, Any]:
+        """Return the first message, of this type, that is `wanted`."""
+        end = time.monotonic() + DEADLINE
+        while time.monotonic() < end:
+            message = self.next()
+            if kind in ("", message["type"]) and wanted(message):
+                return message
+        pytest.fail("no such message")
+
+    def until_farm(self, name: str, state: str) -> dict[str, Any]:
+        """Wait for a farm to be so; return its status."""
+        message = self.until(lambda message: farm_of(message, name).get("state") == state, "farms")
+        return farm_of(message, name)
+
+    def why_closed(self) -> tuple[int, str]:
+        """Wait for the end; return its code and reason."""
+        while True:
+            opcode, data = self.socket.recv_data()
+            if opcode == websocket.ABNF.OPCODE_CLOSE:
+                return int.from_bytes(data[:2], "big"), data[2:].decode()
+
+    def __enter__(self) -> Page:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.shutdown()
+
+
+def farm_of(farms: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return a farm's status in a `Farms`, empty if it is not in it."""
+    return next((farm for farm in farms["farms"] if farm["name"] == name), {})
+
+
+def until(condition: Callable[[], object], what: str, deadline: float = DEADLINE) -> Any:
+    """Return what `condition` returns as soon as that is true."""
+    end = time.monotonic() + deadline
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    pytest.fail(f"{what}: not within {deadline:g} s")
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def server(module_home: Path) -> Iterator[Server]:
+    """A server for all tests of a module."""
+    server = Server(module_home)
+    yield server
+    server.stop()
+    problems = re.findall(r"(?m)^\[E .*|^Traceback.*", server.log)
+    assert not problems, server.log
+
+
+@pytest.fixture(scope="module")
+def farm(module_home: Path) -> Iterator[Controller]:
+    """A farm of two workers for all tests of a module."""
+    with start(2) as controller:
+        yield controller
+
+
+@pytest.fixture
+def client(farm: Controller) -> Iterator[Any]:
+    """A client of that farm."""
+    with farm.client() as client:
+        yield client

@@ -1,0 +1,178 @@
+"""What the views of a queue in a notebook are sent, and what becomes of what they ask."""
+
+from __future__ import annotations
+
+import queue
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskfc_ext.client.farm import Condition
+from taskfc_ext.errors import FarmError
+from taskfc_ext.protocol.client_messages import Changed, ClientMessage, ControllerMessage, Watch, Watching
+from taskfc_ext.protocol.snapshots import Batch, Counts, QueueDelta, QueueSnapshot, Run, StateCode
+from taskfc_ext.testing import FakeFarm
+from taskfc_ext.widget.commands import Ask
+from taskfc_ext.widget.feed import QUIET_AFTER, QUIET_PACE, Feed
+from taskfc_ext.widget.messages import Abort, AnyCommand, CommandAnswer, Scale
+
+SOON = 20.0
+
+
+def watching(message: ClientMessage) -> Sequence[ControllerMessage] | None:
+    if not isinstance(message, Watch):
+        return None
+    batch = Batch(first=0, n=3, label="f")
+    runs = (Run(0, 3, StateCode.SCHEDULED),)
+    return [
+        Watching(
+            message.seq,
+            QueueSnapshot(
+                seq=41, farm="fake", incarnation=1, wall=1.0, counts=Counts(scheduled=3), n_workers=2,
+                batches=(batch,), runs=runs,
+            ),
+        )
+    ]  # fmt: skip
+
+
+def changed(seq: int, n: int) -> Changed:
+    return Changed(QueueDelta(seq=seq, farm="fake", wall=1.0, counts=Counts(running=n), n_workers=2))
+
+
+class Page:
+    """A feed, and all that its views are sent."""
+
+    def __init__(self, farm: FakeFarm) -> None:
+        self.now = 1000.0
+        self.commands: list[AnyCommand] = []
+        self.answer: CommandAnswer | Exception = CommandAnswer(ok=True, said="Done.")
+        self.sent: queue.Queue[dict[str, Any]] = queue.Queue()
+        self.identity = ""
+        self.feed = Feed(farm, self.sent.put, self.carry_out, on_identity=self.know, clock=lambda: self.now)
+
+    def know(self, identity: str) -> None:
+        self.identity = identity
+
+    async def carry_out(self, command: AnyCommand, ask: Ask) -> CommandAnswer:
+        self.commands.append(command)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    def next(self, *kinds: str) -> dict[str, Any]:
+        """Return the next message of one of these types, or the next answer."""
+        while True:
+            message = self.sent.get(timeout=SOON)
+            if message.get("type", "answer") in kinds:
+                return message
+
+    def say(self, content: object) -> None:
+        self.feed.hear(content)
+
+
+@pytest.fixture
+def farm() -> Iterator[FakeFarm]:
+    folder = Path(tempfile.mkdtemp(prefix="tf", dir="/tmp"))
+    farm = FakeFarm(folder)
+    farm.controller.rule = watching
+    yield farm
+    farm.close()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def page(farm: FakeFarm) -> Iterator[Page]:
+    page = Page(farm)
+    yield page
+    page.feed.close()
+
+
+def test_a_view_is_sent_the_farm_and_its_queue_and_then_what_changes(farm: FakeFarm, page: Page) -> None:
+    snapshot = page.next("snapshot")
+    assert snapshot["batches"] == [{"first": 0, "n": 3, "label": "f"}]
+    assert snapshot["runs"] == [[0, 3, StateCode.SCHEDULED]]
+    farm.controller.say(changed(42, n=1))
+    delta = page.next("delta")
+    assert (delta["seq"], delta["counts"]) == (snapshot["seq"] + 1, {"running": 1})
+
+
+def test_a_view_that_comes_later_asks_for_all_of_it(farm: FakeFarm, page: Page) -> None:
+    page.next("snapshot")
+    farm.controller.say(changed(42, n=1))
+    first = page.next("delta")
+    page.say({"ask": "watch", "farm": "fake"})
+    (status,) = page.next("farms")["farms"]
+    assert (status["name"], status["state"]) == ("fake", "live")
+    again = page.next("snapshot")
+    assert again["counts"] == {"running": 1}
+    assert again["seq"] == first["seq"] + 1, "numbered on, for the views that are there"
+
+
+def test_the_death_and_return_of_the_farm_are_told(farm: FakeFarm, page: Page) -> None:
+    page.next("snapshot")
+    before = page.identity
+    farm.kill(then=Condition.DEAD)
+    while (status := page.next("farms")["farms"][0])["state"] != "dead":
+        pass
+    assert "taskfc start" in status["message"]
+    farm.revive()
+    farm.controller.rule = watching
+    page.next("snapshot")
+    assert page.identity not in ("", before)
+
+
+def test_a_command_is_heard_at_once_and_then_answered(page: Page) -> None:
+    page.next("snapshot")
+    page.say({"number": 5, "command": {"do": "abort", "taskids": [1, 2]}})
+    assert page.next("answer") == {"number": 5, "heard": True}
+    assert page.next("answer") == {"number": 5, "answer": {"ok": True, "said": "Done."}}
+    assert page.commands == [Abort(taskids=(1, 2))]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(FarmError("no farm\n<b>", hint="start it"), "no farm <b>"), (ValueError("odd"), "ValueError: odd")],
+)
+def test_an_error_is_told_as_one_line(page: Page, error: Exception, said: str) -> None:
+    page.next("snapshot")
+    page.answer = error
+    page.say({"number": 1, "command": {"do": "scale", "n": 3}})
+    page.next("answer")
+    assert page.next("answer")["problem"].startswith(said)
+    assert page.commands == [Scale(n=3)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"number": 1, "command": {"do": "explode"}},
+        {"number": 1, "command": {"do": "abort", "taskids": []}},
+        {"number": "1", "command": {"do": "stop"}},
+        {"ask": "watch"},
+        {"eval": "1"},
+        "text",
+        None,
+    ],
+)
+def test_what_is_not_understood_has_no_effect(page: Page, content: object) -> None:
+    page.next("snapshot")
+    page.say(content)
+    page.say({"number": 2, "command": {"do": "stop"}})
+    assert page.next("answer") == {"number": 2, "heard": True}, "it goes on"
+    assert [type(command).__name__ for command in page.commands] in ([], ["Stop"])
+
+
+def test_where_nobody_looks_for_long_little_is_sent(farm: FakeFarm, page: Page) -> None:
+    page.next("snapshot")
+    page.now += QUIET_AFTER + 1
+    for i in range(3):
+        farm.controller.say(changed(42 + i, n=i))
+    page.say({"number": 1, "details": {"taskid": 1}})  # somebody does
+    farm.controller.say(changed(45, n=9))
+    delta = page.next("delta")
+    assert delta["counts"] == {"running": 9}, "what had waited comes with it, in one message"
+    assert QUIET_PACE > 1
