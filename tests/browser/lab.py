@@ -26,7 +26,9 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import nbformat
@@ -81,9 +83,10 @@ class Lab:
 
     Args:
         home: a folder for all of it.
+        more: further options of the server, as on its command line.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, more: Mapping[str, object] = MappingProxyType({})) -> None:
         self.folder = home / "notebooks"
         self.folder.mkdir()
         self.settings = home / "c" / "lab" / "user-settings" / "@jupyterlab"
@@ -104,6 +107,7 @@ class Lab:
             "IdentityProvider.token": self.token,
             "LabApp.expose_app_in_browser": True,
             "JupyterNotebookApp.expose_app_in_browser": True,
+            **more,
         }
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
