@@ -18,7 +18,7 @@ from taskfc_ext.cli import make_parser
 from taskfc_ext.ipython.arguments import ELSEWHERE, SUBMISSION, VERBS, Argument, cell_help, line_help, verb_help
 from taskfc_ext.ipython.magics import CELL_DOC, LINE_DOC, TaskMagics
 
-WIDTH = 96
+WIDTH = 80
 """Characters of a line of help, as wide as the site shows without scrolling."""
 
 _MARK = re.compile(r"^<!-- reference: (\S+) -->$", re.MULTILINE)

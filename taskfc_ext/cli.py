@@ -39,6 +39,7 @@ from taskfc_ext.text import format_seconds, one_line, percent, plain_text, plura
 
 _MOST_ERRORS = 5
 """Errors that are told one by one, however long the range that was typed."""
+_WHICH = "ids (12), ranges of ids (3-7), or names: the newest task of that name"
 _SEE = "see them with: taskfc tasks"
 STATES = ("waiting", "scheduled", "running", "succeeded", "failed", "aborted")
 
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command, and return its exit code."""
     arguments, unknown = make_parser().parse_known_args(argv)
     if unknown:  # told by the command's own parser, whose usage says what it takes
-        arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+        arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}{_how_instead(unknown[0], arguments)}")
     _tolerate_any_text()
     try:
         command: Callable[[argparse.Namespace], int] = arguments.command
@@ -61,6 +62,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
+
+
+def _how_instead(word: str, arguments: argparse.Namespace) -> str:
+    """Return how to say what `word`, which is one too many, was probably to say."""
+    if word.isdecimal() and arguments.command in (_start, _restart):
+        return f" (the number of workers is given as -n {word})"
+    if not word.startswith("-") and arguments.command in (_start, _restart, _stop, _status):
+        return f" (the farm's name is given as --name {word})"
+    return ""
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -93,15 +103,17 @@ def make_parser() -> argparse.ArgumentParser:
     command.add_argument("--state", action="append", choices=STATES, help="only in this state; may be repeated")
     command.add_argument("--limit", type=_positive, default=50, metavar="N", help="at most the newest N (default: 50)")
     command = add("log", _log, "print what a task has printed so far")
-    command.add_argument("task", metavar="TASK")
+    command.add_argument("task", metavar="TASK", help="which: an id, or the newest of a name")
     command = add("abort", _abort, "abort tasks, queued or running")
-    command.add_argument("tasks", nargs="+", metavar="TASK")
+    command.add_argument("tasks", nargs="+", metavar="TASK", help=_WHICH)
     command = add("retry", _retry, "run finished tasks again, with those that failed because of them")
-    command.add_argument("tasks", nargs="+", metavar="TASK")
+    command.add_argument("tasks", nargs="+", metavar="TASK", help=_WHICH)
     command = add("clear", _clear, "forget finished tasks and their results")
     command.add_argument("tasks", nargs="*", metavar="TASK", help="only these (default: all that are finished)")
     command = add("scale", _scale, "set the number of workers")
-    command.add_argument("workers", type=_count, metavar="N")
+    command.add_argument(
+        "workers", type=_count, metavar="N", help="how many; one that is too many ends when its task has ended"
+    )
     return parser
 
 

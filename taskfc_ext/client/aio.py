@@ -342,7 +342,7 @@ class FCTaskClient(Broadcasting):
             missing = UnknownTask(f"there is no task {id_or_name}", taskid=id_or_name)
         if not found:
             raise missing
-        template = self._foreign_template(found[-1].label, found[-1].name)
+        template = self._foreign_template(found[-1].label, found[-1].name, found[-1].retry_of)
         return await wait(self.remote_reference.follow(template, found[-1].taskid))
 
     # the end
@@ -415,8 +415,8 @@ class FCTaskClient(Broadcasting):
             ids.append(checked_id(task.taskid if isinstance(task, TaskFuture) else task))
         return tuple(ids)
 
-    def _foreign_template(self, label: str = "", name: str | None = None) -> Template:
-        return Template(self.remote_reference, None, label=label, name=name)
+    def _foreign_template(self, label: str = "", name: str | None = None, retry_of: int | None = None) -> Template:
+        return Template(self.remote_reference, None, label=label, name=name, retry_of=retry_of)
 
 
 def _parts(ids: tuple[int, ...]) -> list[tuple[int, ...]]:

@@ -140,7 +140,7 @@ class RemoteController:
     def retry(self, future: TaskFuture) -> TaskFuture:
         """Run `future`'s finished task again; return the new one's future."""
         pairs = value_of(self._within(self.call(Retry, taskid=future.taskid, **context.fields())))
-        template = Template(self, None, label=future.label, name=future.name)
+        template = Template(self, None, label=future.label, name=future.name, retry_of=future.taskid)
         again: TaskFuture = self._within(self.follow(template, pairs[0][1]))
         return again
 

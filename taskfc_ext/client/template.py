@@ -44,9 +44,10 @@ class Template:
         after: ids or futures of the tasks they come after.
         after_any: come after them whatever they ended in.
         inputs: ids or futures of the tasks whose results their arguments refer to.
+        retry_of: which task the one of a retry had been.
     """
 
-    __slots__ = ("after", "after_any", "decoding", "defines", "inputs", "label", "name", "owner", "spec")
+    __slots__ = ("after", "after_any", "decoding", "defines", "inputs", "label", "name", "owner", "retry_of", "spec")
 
     def __init__(
         self,
@@ -59,6 +60,7 @@ class Template:
         after: tuple[Any, ...] = (),
         after_any: bool = False,
         inputs: tuple[Any, ...] = (),
+        retry_of: int | None = None,
     ) -> None:
         self.owner = owner
         self.spec = spec
@@ -68,6 +70,7 @@ class Template:
         self.after = after
         self.after_any = after_any
         self.inputs = inputs
+        self.retry_of = retry_of
         self.decoding = threading.RLock()  # one for all: a lock per future would double its size
 
     def with_inputs(self, inputs: tuple[Any, ...]) -> Template:

@@ -93,6 +93,10 @@ class Endings:
             self.printed(task, task.history.output)
             self.showed(task, task.history.displays)
 
+    def run_time(self, task: Task) -> float:
+        """Return for how long the attempt has run, where nobody is left to say: 0 before its worker said so."""
+        return max(0.0, self._now.wall - task.started) if task.started else 0.0
+
     def settle(self) -> None:
         """Write what was collected, let it take effect, and tell everyone it concerns."""
         self._settle_own()

@@ -69,7 +69,7 @@ def _lost(farm: Farm, endings: Endings, task: Task, lease: int, message: WorkerD
     stopping = farm.stopping_leases.get(lease)
     aborting = task.history is not None and task.history.aborting
     if stopping is not None or aborting:
-        end_stopped(endings, task, stopping.cause if stopping is not None else Cause.ABORT)
+        end_stopped(endings, task, stopping.cause if stopping is not None else Cause.ABORT, endings.run_time(task))
     elif lease > message.started:
         endings.requeue(task, Why.RETURNED)
     elif task.spec.on_lost is OnLost.FAIL:
@@ -88,4 +88,4 @@ def _lost(farm: Farm, endings: Endings, task: Task, lease: int, message: WorkerD
 
 
 def _fail_lost(endings: Endings, task: Task, reason: Reason, text: str, note: str) -> None:
-    endings.fail(task, reason, encode_failure(Failure(reason, text, note=note)))
+    endings.fail(task, reason, encode_failure(Failure(reason, text, note=note)), endings.run_time(task))

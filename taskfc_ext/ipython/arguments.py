@@ -215,6 +215,10 @@ EVERYWHERE = frozenset(("-i", "--everywhere", "--dry-run"))
 """The options that say something of a cell that runs on every worker."""
 
 
+_OF_THE_FARM = frozenset(("stop", "restart", "scale", "workers"))
+"""The verbs after which a farm's name would be no wonder."""
+
+
 # parsing
 
 
@@ -319,15 +323,21 @@ def _parse(
     _check_options(prog, words, arguments)
     values, unexpected = _Parser(prog, arguments).parse_known_args(words)
     if unexpected:
-        raise BadUsage(f"{prog}: unexpected {unexpected[0]!r}{_why_unexpected(arguments)}")
+        raise BadUsage(f"{prog}: unexpected {unexpected[0]!r}{_why_unexpected(unexpected[0], topic, arguments)}")
     return makes(**vars(values))
 
 
-def _why_unexpected(arguments: Sequence[Argument]) -> str:
+def _why_unexpected(word: str, topic: str, arguments: Sequence[Argument]) -> str:
     flags = {argument.flags[0] for argument in arguments}
     if "-i" in flags:
         return "; a task has one name, and lists are separated by commas"
-    return "; lists are separated by commas" if "tasks" in flags else ""
+    if "tasks" in flags:
+        return "; lists are separated by commas"
+    if "-n" in flags and word.isdecimal():
+        return f"; the number of workers is given as -n {word}"
+    if "--name" in flags:
+        return f"; the farm's name is given as --name {word}"
+    return "; it means the farm of this notebook, which `%task use` changes" if topic in _OF_THE_FARM else ""
 
 
 def _split(prog: str, text: str) -> list[str]:
@@ -356,11 +366,27 @@ def _check_options(prog: str, words: Sequence[str], arguments: Sequence[Argument
 
 # hints and help
 
+_MEANT = "; did you mean "
+
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
     """Return "; did you mean ...?" where one of `known` is close to `word`, else nothing."""
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.7)
-    return f"; did you mean {near[0]}?" if near else ""
+    near = _nearest(word, known)
+    return f"{_MEANT}{near}?" if near else ""
+
+
+def or_else(problem: str, also: str) -> str:
+    """Return `problem` with one more "; did you mean ...?", as one question where it asks already."""
+    if also and _MEANT in problem and problem.endswith("?"):
+        return f"{problem[:-1]}, or {also.removeprefix(_MEANT)}"
+    return f"{problem}{also}"
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    """Return what `word` most likely was to be, empty where nothing is near: what it begins goes before all else."""
+    begun = [each for each in known if each.startswith(word)] if len(word) > 2 else []
+    near = begun if len(begun) == 1 else difflib.get_close_matches(word, known, n=1, cutoff=0.7)
+    return near[0] if near else ""
 
 
 ELSEWHERE = {
@@ -384,9 +410,9 @@ def near_verb(line: str) -> str:
     """Return "; did you mean `%task verb`?" where the first word of `line` looks like a verb."""
     words = line.split(maxsplit=1)
     if words and words[0].lower() in ELSEWHERE:
-        return f"; did you mean `%task {ELSEWHERE[words[0].lower()]}`?"
-    near = difflib.get_close_matches(words[0], VERBS, n=1, cutoff=0.7) if words else []
-    return f"; did you mean `%task {near[0]}`?" if near else ""
+        return f"{_MEANT}`%task {ELSEWHERE[words[0].lower()]}`?"
+    near = _nearest(words[0], list(VERBS)) if words else ""
+    return f"{_MEANT}`%task {near}`?" if near else ""
 
 
 def verb_help(name: str) -> str:

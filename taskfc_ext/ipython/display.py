@@ -74,6 +74,7 @@ class Card:
     result: str = ""
     error: str = ""
     note: str = ""
+    retry_of: int | None = None
     progress: TaskProgress | None = None
     outputs: tuple[rich.Output, ...] = ()
 
@@ -180,6 +181,8 @@ def _facts(card: Card) -> list[str]:
         facts.append(format_seconds(card.elapsed))
     if card.attempts > 1:
         facts.append(f"attempt {card.attempts}")
+    if card.retry_of is not None:
+        facts.append(f"retry of {card.retry_of}")
     if card.note:
         facts.append(one_line(card.note))
     return [*facts, f"as of {card.seen:%Y-%m-%d %H:%M:%S}"]

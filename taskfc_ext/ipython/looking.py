@@ -34,12 +34,14 @@ def look(future: TaskFuture, now: datetime, formatters: Formatters | None = None
     Args:
         formatters: what else than text the result may be shown as.
     """
+    card = _looked(future, now, formatters or {})
+    return replace(card, farm=future.farm, retry_of=future._template.retry_of)
+
+
+def _looked(future: TaskFuture, now: datetime, formatters: Formatters) -> Card:
     title = future.name or future.label
-    card = _finished(future, title, now, formatters or {}) if future.done() else _unfinished(future, title, now)
-    return replace(card, farm=future.farm)
-
-
-def _unfinished(future: TaskFuture, title: str, now: datetime) -> Card:
+    if future.done():
+        return _finished(future, title, now, formatters)
     if future.taskid is None:
         return Card(seen=now, title=title, state="scheduled", note="not yet accepted")
     # all of it at once: `state`, `attempts` and the rest would ask one by one

@@ -7,7 +7,7 @@ import keyword
 import re
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from taskfc_ext.ipython.arguments import did_you_mean, near_verb
+from taskfc_ext.ipython.arguments import did_you_mean, near_verb, or_else
 from taskfc_ext.ipython.bring_back import check_out
 from taskfc_ext.ipython.display import Table
 from taskfc_ext.ipython.named_code import condition, recovery
@@ -38,7 +38,7 @@ def submit_expression(notebook: Notebook, expression: str) -> TaskFuture | None:
     try:
         return submit(notebook, Submission(), expression)
     except BadUsage as problem:
-        raise BadUsage(f"{problem}{near_verb(expression)}") from None
+        raise BadUsage(or_else(str(problem), near_verb(expression))) from None
 
 
 def submit(notebook: Notebook, submission: Submission, source: str) -> TaskFuture | None:

@@ -26,9 +26,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import NamedTuple
 
 import nbformat
@@ -83,12 +81,16 @@ class Lab:
 
     Args:
         home: a folder for all of it.
-        more: further options of the server, as on its command line.
+        knows_farms: whether it has our server extension.
     """
 
-    def __init__(self, home: Path, more: Mapping[str, object] = MappingProxyType({})) -> None:
+    def __init__(self, home: Path, *, knows_farms: bool = True) -> None:
         self.folder = home / "notebooks"
-        self.folder.mkdir()
+        self.folder.mkdir(parents=True)
+        if not knows_farms:
+            (home / "c").mkdir()
+            off = {"ServerApp": {"jpserver_extensions": {"taskfc_ext.server_extension": False}}}
+            (home / "c" / "jupyter_server_config.json").write_text(json.dumps(off))
         self.settings = home / "c" / "lab" / "user-settings" / "@jupyterlab"
         for name, text in SETTINGS.items():
             self.set(name, text)
@@ -107,7 +109,6 @@ class Lab:
             "IdentityProvider.token": self.token,
             "LabApp.expose_app_in_browser": True,
             "JupyterNotebookApp.expose_app_in_browser": True,
-            **more,
         }
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -199,20 +200,14 @@ def test_anybody_can_use_it(lab: Lab, page: Page, tmp_path: Path, theme: str) ->
     expect(sidebar.panel.locator(".taskfc-drawer")).to_contain_text("ZeroDivisionError", timeout=DEADLINE_MS)
     page.add_script_tag(path=AXE)
     found = page.evaluate("() => axe.run('.taskfc-panel, .taskfc-status', {resultTypes: ['violations']})")
-    serious = [
-        (violation["id"], [node["html"][:200] + node["failureSummary"] for node in violation["nodes"]])
-        for violation in found["violations"]
-        if violation["impact"] in ("serious", "critical")
-    ]
-    assert serious == []
     sidebar.abort(name)
     sidebar.is_in_state(name, "aborted")
+    serious = [violation for violation in found["violations"] if violation["impact"] in ("serious", "critical")]
+    assert json.dumps(serious, indent=1) == "[]"
 
 
 def test_a_server_without_the_extension_is_asked_once(browser: Browser, module_home: Path, page: Page) -> None:
-    home = module_home / "without"
-    home.mkdir()
-    lab = Lab(home, {"ServerApp.jpserver_extensions": "{'taskfc_ext.server_extension': False}"})
+    lab = Lab(module_home / "without", knows_farms=False)
     try:
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url) if "taskfc/api" in request.url else None)
@@ -223,7 +218,7 @@ def test_a_server_without_the_extension_is_asked_once(browser: Browser, module_h
         expect(sidebar.status).to_be_hidden()
         page.clock.fast_forward("10:00")
         assert len(asked) == 1
-        with page.expect_request("**/taskfc/api/farms"):
+        with page.expect_request(re.compile("taskfc/api/farms")):
             sidebar.button("Try again").click()
     finally:
         lab.stop()

@@ -7,7 +7,7 @@ import pytest
 from taskfc_ext.core.effects import Effects, SupervisorSend, WorkerSend
 from taskfc_ext.core.task_state import State
 from taskfc_ext.errors import ProtocolError
-from taskfc_ext.protocol.client_messages import Ended, Scale, Submit
+from taskfc_ext.protocol.client_messages import Abort, Ended, Scale, Submit
 from taskfc_ext.protocol.payloads import Outcome, Reason, decode_failure
 from taskfc_ext.protocol.records import Leased, Requeued, Why
 from taskfc_ext.protocol.spec import OnLost
@@ -66,6 +66,27 @@ def test_what_may_run_only_once_is_lost_if_it_may_have_started(started, running,
     if state == "lost":
         failure = decode_failure(effects.records[0].values[0])
         assert (failure.reason, failure.note) == (Reason.LOST, "SIGKILL")
+
+
+@pytest.mark.parametrize("how", ["lost", "poisoned", "aborted", "timeout"])
+def test_an_attempt_that_died_with_its_worker_has_lasted_until_then(how):
+    talk = Conversation(workers=1, max_deaths=1)
+    options = {"lost": {"on_lost": OnLost.FAIL}, "timeout": {"timeout": 3.0}}
+    talk.submit(1, **options.get(how, {}))
+    talk.start(0)
+    if how == "aborted":
+        talk.ask(Abort, taskid=0)
+    talk.wait(4.0)
+    (ended,) = talk.die(0).records
+    assert (ended.reasons, ended.seconds) == ((how,), (4.0,))
+
+
+def test_an_attempt_of_which_nothing_was_heard_has_no_length():
+    talk = Conversation(workers=1)
+    talk.submit(1, on_lost=OnLost.FAIL)
+    talk.wait(4.0)
+    (ended,) = talk.die(0).records
+    assert (ended.reasons, ended.seconds) == (("lost",), (0.0,))
 
 
 def test_the_third_death_poisons():

@@ -153,6 +153,7 @@ class FakeFarm:
         for old in again:
             future = self.add(self.infos[old].label, Options(name=self.infos[old].name))
             pairs[old] = future.taskid or 0
+            future._template.retry_of = old
             self.set(pairs[old], retry_of=old)
         return pairs
 
@@ -266,6 +267,9 @@ class FakeFarms:
 
     def runs(self, name: str) -> bool:
         return self.farm.runs and name == self.farm.name
+
+    def identity(self, name: str) -> str:
+        return "its processes" if self.runs(name) else ""
 
     def start(self, name: str, n_workers: int | None, *, fresh: bool) -> None:
         self.farm.starts.append((name, n_workers, fresh))

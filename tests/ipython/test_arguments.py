@@ -3,7 +3,15 @@ from __future__ import annotations
 import pytest
 
 from taskfc_ext.ipython import requests
-from taskfc_ext.ipython.arguments import VERBS, parse_cell_line, parse_line, split_verb, verb_help
+from taskfc_ext.ipython.arguments import (
+    VERBS,
+    near_verb,
+    or_else,
+    parse_cell_line,
+    parse_line,
+    split_verb,
+    verb_help,
+)
 from taskfc_ext.ipython.requests import BadUsage, Run, Status, Submission
 
 LINES = [
@@ -110,7 +118,13 @@ def test_cell_lines(line: str, submission: Submission) -> None:
     [
         ("abort", "%task abort: needs TASKS; see `%task help abort`"),
         ("scale", "%task scale: needs N; see `%task help scale`"),
-        ("stop now", "%task stop: unexpected 'now'"),
+        (
+            "stop now",
+            "%task stop: unexpected 'now'; it means the farm of this notebook, which `%task use` changes",
+        ),
+        ("start fb", "%task start: unexpected 'fb'; the farm's name is given as --name fb"),
+        ("start 4", "%task start: unexpected '4'; the number of workers is given as -n 4"),
+        ("restart 4", "%task restart: unexpected '4'; the number of workers is given as -n 4"),
         ("abort 3 4", "%task abort: unexpected '4'; lists are separated by commas"),
         ("abort 7-3", "%task abort: TASKS: the range 7-3 runs backwards"),
         ("wait --al", "%task wait: no option --al; did you mean --all?"),
@@ -195,6 +209,24 @@ def test_bad_cell_lines(line: str, message: str | None) -> None:
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_explains_itself(verb: str) -> None:
     assert VERBS[verb].summary in verb_help(verb).replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("word", "verb"), [("stat", "status"), ("hist", "history"), ("worker", "workers"), ("strat", "start")]
+)
+def test_the_verb_that_a_word_begins_is_meant(word: str, verb: str) -> None:
+    with pytest.raises(BadUsage, match=f"did you mean {verb}\\?$"):
+        verb_help(word)
+    assert near_verb(f"{word} 3") == f"; did you mean `%task {verb}`?"
+
+
+def test_two_guesses_are_one_question() -> None:
+    also = near_verb("stat")
+    assert or_else("unknown name 'stat'; did you mean state?", also) == (
+        "unknown name 'stat'; did you mean state, or `%task status`?"
+    )
+    assert or_else("unknown name 'stat'", also) == "unknown name 'stat'; did you mean `%task status`?"
+    assert or_else("unknown name 'stat'; did you mean state?", "") == "unknown name 'stat'; did you mean state?"
 
 
 def test_a_task_name_is_never_split_off_as_a_verb() -> None:

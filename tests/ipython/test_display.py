@@ -34,6 +34,12 @@ class Tags(HTMLParser):
         self.attributes.update(name for name, _ in attrs)
 
 
+def test_a_card_says_which_task_it_is_a_retry_of() -> None:
+    card = Card(seen=SEEN, state="running", taskid=3, title="fit", attempts=2, retry_of=1)
+    assert card_text(card) == "▶ task 3 fit · running · attempt 2 · retry of 1 · as of 2026-11-22 09:38:17"
+    assert "attempt 2 · retry of 1 · as of" in card_html(card)
+
+
 def test_a_running_card() -> None:
     card = Card(seen=SEEN, state="running", taskid=3, title="fit", attempts=2, elapsed=2.0, output="a\nb\n")
     assert card_text(card) == ("▶ task 3 fit · running · 2.00 s · attempt 2 · as of 2026-11-22 09:38:17\n    a\n    b")

@@ -322,9 +322,12 @@ def test_retry_runs_tasks_again_and_names_mean_the_new_ones(
     assert capsys.readouterr().out.partition("Out[")[0] == "task 0 runs again as task 2 (with its dependant 1 as 3)\n"
     assert (again.taskid, shell.ns["fit"], shell.ns["also"]) == (2, again, fit)
     assert (shell.ns["score"].taskid, score.taskid) == (3, 1)
+    assert shell.texts()[-1].startswith("○ task 2 fit · scheduled · retry of 0 · as of ")
     shell.run("%task status")
     assert "retry of 0" in shell.texts()[-1]
     farm.succeed(2)
+    shell.run("%task show fit")
+    assert shell.texts()[-1].startswith("✔ task 2 fit · succeeded · 1.50 s · retry of 0 · as of ")
     capsys.readouterr()
     several = shell.run("%task retry fit,0-1,3")
     assert capsys.readouterr().out.splitlines()[:3] == [

@@ -80,3 +80,10 @@ def test_the_magic(session: Session, tmp_path: Path, capsys: pytest.CaptureFixtu
     session.run("%task wait")
     session.run("%task status number")
     assert f"retry of {number.taskid}" in session.ip.display_pub.outputs[-1]["data"]["text/plain"]
+    session.run("%task show number")
+    assert f"retry of {number.taskid} · as of" in session.ip.display_pub.outputs[-1]["data"]["text/plain"]
+    button = session.run("number").retry()  # what the button on the card does
+    button.result(DEADLINE)
+    session.ip.user_ns["again"] = button
+    session.run("%task show again")
+    assert f"retry of {ids[0]} · as of" in session.ip.display_pub.outputs[-1]["data"]["text/plain"]

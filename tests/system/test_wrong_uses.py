@@ -44,7 +44,10 @@ MAGICS = [
     ("%task hold", "%task hold: needs TASKS; see `%task help hold`"),
     ("%task hold no_such", "no task and no future named 'no_such'; `%task status --all` lists the newest"),
     ("%task log 1 2", "%task log: unexpected '2'; lists are separated by commas"),
-    ("%task stop now", "%task stop: unexpected 'now'"),
+    (
+        "%task stop now",
+        "%task stop: unexpected 'now'; it means the farm of this notebook, which `%task use` changes",
+    ),
     ("%task scale many", "%task scale: N: a whole number from 0 to 10000, not 'many'"),
     ("%task history --limit none", "%task history: --limit: a whole number from 1 to 100000, not 'none'"),
     ("%task history nosuch", "no task and no future named 'nosuch'; `%task status --all` lists the newest"),
@@ -114,7 +117,15 @@ TERMINAL = [
     ("restart --name nosuch", 1, "taskfc: there is no farm 'nosuch' (see what there is with: taskfc list)"),
     ("abort", 2, "taskfc abort: error: the following arguments are required: TASK"),
     ("scale two", 2, "taskfc scale: error: argument N: 'two' is not a number from 0 to 10000"),
-    ("status extra", 2, "taskfc status: error: unrecognized arguments: extra"),
+    (
+        "status extra",
+        2,
+        "taskfc status: error: unrecognized arguments: extra (the farm's name is given as --name extra)",
+    ),
+    ("stop fb", 2, "taskfc stop: error: unrecognized arguments: fb (the farm's name is given as --name fb)"),
+    ("start 4", 2, "taskfc start: error: unrecognized arguments: 4 (the number of workers is given as -n 4)"),
+    ("status --all", 2, "taskfc status: error: unrecognized arguments: --all"),
+    ("scale 2 3", 2, "taskfc scale: error: unrecognized arguments: 3"),
 ]
 
 
