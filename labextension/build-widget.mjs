@@ -1,4 +1,5 @@
-// Makes the two files of the widget, which anywidget reads: one module, one style sheet.
+// Makes the two files of the widget, which anywidget reads: one module, one style sheet. `--watch`: whenever a source
+// changes. `--demo`: the page in demo/ instead.
 import * as esbuild from 'esbuild';
 
 const options = {
@@ -14,6 +15,12 @@ const options = {
   charset: 'utf8',
   logLevel: 'info'
 };
+
+if (process.argv.includes('--demo')) {
+  options.entryPoints[0] = { in: 'demo/main.ts', out: 'main' };
+  options.outdir = 'demo/dist';
+  options.minify = false;
+}
 
 if (process.argv.includes('--watch')) {
   await (await esbuild.context(options)).watch();

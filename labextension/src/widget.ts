@@ -1,5 +1,79 @@
 // The widget: what anywidget calls for each view of a model.
 
+import { CommandPath, serverPathOfPage } from './queue/commands';
+import type { Host } from './queue/host';
+import { KernelPath } from './queue/kernel-path';
+import type { ViewQuestion } from './queue/messages';
+import { QueueStore } from './queue/store';
+import { isNumbered } from './queue/transport';
+import type { FromKernel, ToKernel } from './queue/transport';
 import { QueueView } from './queue/view';
 
-export default { render: () => void QueueView };
+/** What anywidget passes of a model. */
+export interface Model {
+  get(name: string): unknown;
+  send(content: ToKernel): void;
+  on(event: string, listener: (content: unknown) => void): void;
+  off(event: string, listener: (content: unknown) => void): void;
+}
+
+/** What the views of one model share. */
+interface Shared {
+  readonly store: QueueStore;
+  readonly host: Host;
+  n: number;
+  readonly end: () => void;
+}
+
+const shared = new WeakMap<Model, Shared>();
+
+function share(model: Model): Shared {
+  const kernel = new KernelPath(message => model.send(message));
+  const ask = (question: ViewQuestion): void => model.send(question);
+  const store = new QueueStore(ask);
+  const identityOf = (farm: string): string => (store.farm === farm ? (store.status?.identity ?? '') : '');
+  const path = new CommandPath(serverPathOfPage(), kernel, identityOf);
+  const host: Host = {
+    kind: 'widget',
+    ask,
+    command: (farm, command, say) => path.command(farm, command, say),
+    details: (farm, taskid, known) => path.details(farm, taskid, known)
+  };
+  const receive = (content: unknown): void => {
+    if (typeof content !== 'object' || content === null) return;
+    const message = content as FromKernel;
+    if (isNumbered(message)) kernel.receive(message);
+    else store.receive(message);
+  };
+  const follow = (): void => store.show(String(model.get('farm') ?? ''));
+  model.on('msg:custom', receive);
+  model.on('change:farm', follow);
+  const end = (): void => {
+    model.off('msg:custom', receive);
+    model.off('change:farm', follow);
+    kernel.dispose();
+    if (store.farm) ask({ ask: 'unwatch', farm: store.farm });
+  };
+  follow();
+  return { store, host, n: 0, end };
+}
+
+function render({ model, el }: { model: Model; el: HTMLElement }): () => void {
+  let ours = shared.get(model);
+  if (ours === undefined) shared.set(model, (ours = share(model)));
+  const { store, host, end } = ours;
+  ours.n += 1;
+  const view = new QueueView(el, host, store);
+  let isThere = true;
+  return () => {
+    if (!isThere) return;
+    isThere = false;
+    view.dispose();
+    ours.n -= 1;
+    if (ours.n > 0) return;
+    shared.delete(model);
+    end();
+  };
+}
+
+export default { render };

@@ -29,6 +29,7 @@ def validate(farm: Farm) -> None:
     _check_barriers(farm)
     _check_retried(farm)
     _check_broadcasts(farm)
+    _check_viewers(farm)
 
 
 def _check_tasks(farm: Farm) -> None:
@@ -131,3 +132,10 @@ def _check_broadcasts(farm: Farm) -> None:
             told = number in worker.owes or number in worker.set_up or kept.deaths >= farm.max_deaths
             _check(told or not worker.ready, f"worker {worker.worker} was not told of broadcast {number}")
     _check(all(number < farm.next_broadcast for number in farm.broadcasts), "a broadcast has a number to come")
+
+
+def _check_viewers(farm: Farm) -> None:
+    if farm.viewers is not None:
+        _check(bool(farm.viewers.seqs), "what nobody watches is noted")
+        for session in farm.viewers.seqs:
+            _check(farm.sessions[session].connected, f"{session} watches and is not there")

@@ -100,13 +100,11 @@ async def _abort(taskids: Sequence[int], ask: Ask) -> CommandAnswer:
     for first in range(0, len(wanted), AT_ONCE):
         some = wanted[first : first + AT_ONCE]
         answers = await asyncio.gather(*(ask(said.Abort, taskid=taskid) for taskid in some), return_exceptions=True)
-        for taskid, answer in zip(some, answers, strict=True):
-            if isinstance(answer, UnknownTask):
-                refused.append(answer)
-            elif isinstance(answer, BaseException):
+        aborted += [taskid for taskid, answer in zip(some, answers, strict=True) if answer is True]
+        refused += [answer for answer in answers if isinstance(answer, UnknownTask)]
+        for answer in answers:
+            if isinstance(answer, BaseException) and not isinstance(answer, UnknownTask):
                 return _broken_off("Aborted", aborted, len(wanted), answer)
-            else:
-                aborted.append(taskid)
     return _done("Aborted", aborted, refused, "had ended before, or were being aborted")
 
 

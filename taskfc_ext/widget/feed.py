@@ -23,7 +23,7 @@ from taskfc_ext.text import one_line
 from taskfc_ext.version import __version__
 from taskfc_ext.widget.commands import Ask
 from taskfc_ext.widget.details import task_details
-from taskfc_ext.widget.messages import AnyCommand, CommandAnswer, Farms, Watch
+from taskfc_ext.widget.messages import AnyCommand, CommandAnswer, Farms, ViewQuestion, Watch
 from taskfc_ext.widget.view_model import QueueModel, merged
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class QueueQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a view says to the kernel, but for `Watch`: a numbered command, or a numbered question for details.
 
     It is answered twice: by `{"number": n, "heard": true}` at once, and by `{"number": n, "answer" | "details": ...}`,
-    or `{"number": n, "error": "a sentence"}`. Without a number it says that somebody looks.
+    or `{"number": n, "problem": "a sentence"}`. Without a number it says that somebody looks.
     """
 
     number: int | None = None
@@ -159,8 +159,8 @@ class Feed:
         self._heard_at = self._clock()
         try:
             if isinstance(content, dict) and "ask" in content:
-                msgspec.convert(content, Watch)
-                self._loop.call_soon_threadsafe(self._send_all)
+                if isinstance(msgspec.convert(content, ViewQuestion), Watch):
+                    self._loop.call_soon_threadsafe(self._send_all)
                 return
             question = msgspec.convert(content, QueueQuestion)
         except msgspec.ValidationError as error:
@@ -177,10 +177,10 @@ class Feed:
         try:
             said = await self._said(question)
         except TaskFCError as error:
-            said = {"error": one_line(error)}
+            said = {"problem": one_line(error)}
         except Exception as error:  # the edge of a thread: whoever clicked is to know
             logger.exception("%s failed", question)
-            said = {"error": one_line(f"{type(error).__name__}: {error}")}
+            said = {"problem": one_line(f"{type(error).__name__}: {error}")}
         self._send({"number": question.number, **said})
 
     async def _said(self, question: QueueQuestion) -> dict[str, Any]:

@@ -191,6 +191,7 @@ class WireClient:
         self.ends: dict[int, tuple[str, bytes]] = {}
         self.mine: set[int] = set()
         self.stopped = False
+        self.news: list[said.Watching | said.Changed] = []
         self.connect()
 
     def connect(self) -> None:
@@ -226,6 +227,11 @@ class WireClient:
                 case said.Ended():
                     for taskid, reason, value in zip(message.ids, message.reasons, message.values, strict=True):
                         assert self.ends.setdefault(taskid, (reason, value)) == (reason, value), "two different ends"
+                case said.Watching():
+                    del self.unanswered[message.seq]
+                    self.news.append(message)
+                case said.Changed():
+                    self.news.append(message)
                 case said.Stopping():
                     self.stopped = True
         self.farm.resubscribe(self, messages)
@@ -279,7 +285,7 @@ class WireFarm:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.supervisor, self._controllers_end = ours, theirs
         self.store = CrashingStore(self.path, crash_at, when)
-        self.scheduler = Scheduler(self.store.records())
+        self.scheduler = Scheduler(self.store.records(), name="t")
         self.controller = Controller("t", self.scheduler, self.store, self.clients_end, self.workers_end, theirs)
         alive = tuple(WorkerUp(worker, 100) for worker in sorted(self.alive))
         self._tell(Farm(supervisor_pid=1, n_workers=self.n_wanted, alive=alive, dead=tuple(self.downs.values())))

@@ -142,7 +142,7 @@ def test_an_error_is_told_as_one_line(page: Page, error: Exception, said: str) -
     page.answer = error
     page.say({"number": 1, "command": {"do": "scale", "n": 3}})
     page.next("answer")
-    assert page.next("answer")["error"].startswith(said)
+    assert page.next("answer")["problem"].startswith(said)
     assert page.commands == [Scale(n=3)]
 
 

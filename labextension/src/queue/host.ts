@@ -18,8 +18,11 @@ export interface Host {
   /** Send a question; what comes back is given to `QueueView.receive`. */
   ask(question: ViewQuestion): void;
 
-  /** Have something done. Rejects with an `Error` whose message is a sentence for people. */
-  command(farm: string, command: AnyCommand): Promise<CommandAnswer>;
+  /**
+   * Have something done. Rejects with an `Error` whose message is a sentence for people. `say` is told what to do
+   * meanwhile where the answer may be long in coming; a host without such news leaves it out.
+   */
+  command(farm: string, command: AnyCommand, say?: (text: string) => void): Promise<CommandAnswer>;
 
   /** Everything about one task. `known`: the `version` of the outputs that the caller has. */
   details(farm: string, taskid: number, known?: string): Promise<TaskDetails>;

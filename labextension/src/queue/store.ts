@@ -1,21 +1,136 @@
 // What a page knows of one farm. Several views may show it: they look at the same numbers.
 
-import type { ViewMessage, ViewQuestion } from './messages';
+import { Lanes } from './lanes';
+import { FarmState, VIEW_PROTOCOL } from './messages';
+import type { FarmStatus, QueueDelta, QueueSnapshot, ViewMessage, ViewQuestion } from './messages';
+import { Queue } from './model';
+import { Rates } from './rates';
+
+// a question that nobody answered is asked again at the next message, but not at each
+const ASK_AGAIN_AFTER = 5;
+
+// another page may have told the kernel to send no more: a queue at work is not silent for so long
+const SILENT_AFTER = 60;
 
 export class QueueStore {
-  farm = '';
+  queue = new Queue('');
+  rates = new Rates();
+  lanes = new Lanes();
+  /** How the farm is; `null`: nobody has said so. */
+  status: FarmStatus | null = null;
+  /** A sentence for people where this page cannot follow what it is told. */
+  problem = '';
 
-  /** @param ask sends a question to whoever knows. */
-  constructor(private readonly ask: (question: ViewQuestion) => void) {}
+  private readonly listeners = new Set<() => void>();
+  // those of the last list; `null`: there was none
+  private farms: readonly FarmStatus[] | null = null;
+  private askedAt = -Infinity;
+  private heardAt = -Infinity;
 
-  receive(_message: ViewMessage): void {}
+  /**
+   * @param ask sends a question to whoever knows.
+   * @param now this page's clock, in seconds.
+   */
+  constructor(
+    private readonly ask: (question: ViewQuestion) => void,
+    readonly now: () => number = () => Date.now() / 1000
+  ) {}
 
-  show(farm: string): void {
-    this.farm = farm;
-    this.ask({ ask: 'watch', farm });
+  /** The farm that is followed; empty before `show`. */
+  get farm(): string {
+    return this.queue.farm;
   }
 
+  /** There are numbers to show. */
+  get isKnown(): boolean {
+    return this.queue.seq >= 0;
+  }
+
+  /** Somebody has said which farms there are. */
+  get isListed(): boolean {
+    return this.farms !== null;
+  }
+
+  /** The numbers are those of now. A kernel says nothing of the farm's state while all is well. */
+  get isLive(): boolean {
+    if (!this.isKnown || this.problem) return false;
+    return this.status === null ? this.farms === null : this.status.state === FarmState.LIVE;
+  }
+
+  /** The controller's clock, in seconds; that of its last message where the farm is not live. */
+  get wall(): number {
+    return this.isLive ? this.now() + this.queue.ahead : this.queue.wall;
+  }
+
+  /** Call back after each change; returns what ends that. */
+  onChange(listener: () => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  receive(message: ViewMessage): void {
+    this.heardAt = this.now();
+    if (message.type === 'farms') {
+      const before = this.status;
+      this.farms = message.farms;
+      this.status = this.statusOf(this.farm);
+      this.problem =
+        message.protocol === VIEW_PROTOCOL
+          ? ''
+          : 'This page was loaded from another version of taskfc_ext. Save your notebooks, and reload the page.';
+      // other processes have other numbers; their deltas would not follow ours
+      if (before?.identity && this.status?.identity && before.identity !== this.status.identity) this.watch();
+    } else if (message.farm !== this.farm) {
+      return;
+    } else {
+      this.take(message);
+    }
+    this.tell();
+  }
+
+  /** Follow this farm instead of the one before. */
+  show(farm: string): void {
+    if (farm === this.farm && this.farm) return;
+    if (this.farm) this.ask({ ask: 'unwatch', farm: this.farm });
+    this.queue = new Queue(farm);
+    this.rates = new Rates();
+    this.lanes = new Lanes();
+    this.status = this.statusOf(farm);
+    if (farm) this.watch();
+    this.tell();
+  }
+
+  /** The connection was lost and is there again. */
   reconnected(): void {
-    if (this.farm) this.ask({ ask: 'watch', farm: this.farm });
+    if (this.farm) this.watch();
+  }
+
+  /** Ask anew if nothing was said for long although tasks run. */
+  doubtSilence(): void {
+    const quietSince = Math.max(this.heardAt, this.askedAt);
+    if (this.isLive && (this.queue.counts.running ?? 0) > 0 && this.now() - quietSince > SILENT_AFTER) this.watch();
+  }
+
+  private statusOf(name: string): FarmStatus | null {
+    return this.farms?.find(farm => farm.name === name) ?? null;
+  }
+
+  private take(message: QueueSnapshot | QueueDelta): void {
+    const before = this.queue.seq;
+    const taken = this.queue.take(message, this.now());
+    if (taken === 'gap' && this.now() - this.askedAt > ASK_AGAIN_AFTER) this.watch();
+    if (taken !== 'taken' || (message.type === 'delta' && message.seq <= before)) return;
+    if (message.type === 'snapshot') this.askedAt = -Infinity; // the next gap is another one
+    this.rates.take(message);
+    this.lanes.take(message);
+  }
+
+  private watch(): void {
+    this.askedAt = this.now();
+    this.ask({ ask: 'watch', farm: this.farm });
+  }
+
+  private tell(): void {
+    for (const listener of this.listeners) listener();
   }
 }

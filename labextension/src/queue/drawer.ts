@@ -1,0 +1,248 @@
+// Everything about one task, beside or beneath the table.
+
+import { Actions } from './actions';
+import { make, setAttribute, setHidden, setText } from './dom';
+import { formatCount, formatProgress, formatRunning, formatSeconds, formatTime, oneLine, percentOf, plainText } from './format';
+import type { Host } from './host';
+import { iconOf, makeIcon, setIcon } from './icons';
+import { StateCode } from './messages';
+import type { TaskDetails, TaskProgress } from './messages';
+import { isFinished } from './model';
+import { outputElements } from './outputs';
+import { Poll } from './poll';
+import { stateText } from './row';
+import { nameOf } from './select';
+import type { QueueStore } from './store';
+
+// a log is at its end, as far as a reader is concerned
+const NEAR_END = 24;
+
+export interface DrawerOptions {
+  readonly store: QueueStore;
+  readonly host: Host;
+  readonly say: (text: string, isProblem?: boolean) => void;
+  /** Somebody sees the page. */
+  readonly isSeen: () => boolean;
+  readonly closed: () => void;
+}
+
+export class Drawer {
+  readonly element: HTMLElement;
+  private readonly icon = makeIcon('waiting');
+  private readonly title = make('bdi', { class: 'taskfc-name' });
+  private readonly facts = make('dl', { class: 'taskfc-facts' });
+  private readonly fact = new Map<string, HTMLElement>();
+  private readonly bar = make('div', { class: 'taskfc-progress', role: 'progressbar', 'aria-valuemin': 0, 'aria-valuemax': 100 });
+  private readonly filled = make('span');
+  private readonly problem = make('p', { class: 'taskfc-problem', hidden: true });
+  private readonly death = section('What is known of its end');
+  private readonly traceback = section('Traceback', true);
+  private readonly shown = section('Output');
+  private readonly log = section('Printed');
+  private readonly cut = make('p', { class: 'taskfc-faint' });
+  private readonly actions: Actions;
+  private readonly poll: Poll;
+  private readonly cell: HTMLButtonElement;
+  private outputsVersion: string | null = null;
+
+  constructor(private readonly options: DrawerOptions) {
+    const { store, host, say } = options;
+    const close = make('button', { type: 'button', class: 'taskfc-button taskfc-mod-plain', title: 'Close', 'aria-label': 'Close' });
+    close.append(makeIcon('close'));
+    close.addEventListener('click', () => options.closed());
+    this.cell = make('button', { type: 'button', class: 'taskfc-button taskfc-mod-plain', hidden: !host.goToCell });
+    this.cell.append(makeIcon('cell'));
+    setAttribute(this.cell, 'title', 'Go to the cell');
+    setAttribute(this.cell, 'aria-label', 'Go to the cell');
+    this.cell.addEventListener('click', () => void this.goToCell());
+    const head = make('div', { class: 'taskfc-drawer-head' }, this.icon, make('h3', {}, this.title), this.cell, close);
+    this.bar.append(this.filled);
+    const chosen = (): number[] => (this.taskid < 0 ? [] : [this.taskid]);
+    const back = (): void => this.element.focus({ preventScroll: true });
+    this.actions = new Actions({ store, host, chosen, say, hasOfAll: false, back });
+    this.log.body.before(this.cut);
+    const parts = [this.problem, this.death, this.traceback, this.shown, this.log];
+    const body = make('div', { class: 'taskfc-drawer-body', tabindex: 0, role: 'group', 'aria-label': 'Details' });
+    body.append(this.facts, this.bar, ...parts.map(part => ('element' in part ? part.element : part)));
+    this.element = make('section', { class: 'taskfc-drawer', tabindex: -1, hidden: true }, head, this.actions.element, body);
+    this.element.addEventListener('keydown', event => {
+      if (event.key !== 'Escape') return;
+      event.stopPropagation();
+      options.closed();
+    });
+    this.poll = new Poll(host, options.isSeen, {
+      told: details => this.tell(details),
+      failed: problem => this.fail(problem)
+    });
+  }
+
+  /** The task that is shown; -1: it is closed. */
+  get taskid(): number {
+    return this.poll?.taskid ?? -1;
+  }
+
+  open(taskid: number): void {
+    setHidden(this.element, false);
+    if (taskid === this.taskid) return;
+    this.outputsVersion = null;
+    for (const part of [this.death, this.traceback, this.shown, this.log]) part.clear();
+    this.facts.replaceChildren();
+    this.fact.clear();
+    setHidden(this.problem, true);
+    setText(this.cut, '');
+    this.poll.begin(this.options.store.farm, taskid);
+    this.update();
+  }
+
+  close(): void {
+    this.poll.stop();
+    setHidden(this.element, true);
+  }
+
+  /** Say anew what the queue knows. */
+  update(): void {
+    if (this.taskid < 0) return;
+    const { queue, wall } = this.options.store;
+    const place = queue.placeOf(this.taskid);
+    this.actions.update();
+    if (place < 0) return;
+    const state = queue.stateAt(place);
+    const note = queue.noteAt(place);
+    const batch = queue.batchAt(place);
+    const name = nameOf(batch);
+    const text = stateText(state, note, wall);
+    setIcon(this.icon, iconOf(state, note?.held === true && !isFinished(state), text === 'stopping'));
+    setAttribute(this.element, 'data-state', this.icon.getAttribute('data-icon'));
+    setText(this.title, `${this.taskid} · ${name}`);
+    setAttribute(this.element, 'aria-label', `Task ${this.taskid}, ${name}`);
+    this.say('State', text);
+    this.say('Message', oneLine(note?.message));
+    if (batch?.name) this.say('Code', oneLine(batch.label));
+    const elapsed = queue.elapsedAt(place, wall);
+    this.say('Run time', state === StateCode.RUNNING ? formatRunning(elapsed) : formatSeconds(elapsed));
+    const worker = queue.columns.workers[place]!;
+    this.say('Worker', worker < 0 ? '' : String(worker));
+    this.say('Attempts', formatCount(queue.columns.attempts[place]!) + deaths(note?.deaths ?? 0));
+    this.sayTimes(batch?.submitted ?? 0, queue.columns.started[place]!, queue.columns.completed[place]!);
+    this.say('Priority', String(queue.priorityAt(place) || ''));
+    this.say('Retry of', note?.retry_of == null ? '' : `task ${note.retry_of}`);
+    this.say('From', oneLine(batch?.owner));
+    this.sayProgress(state === StateCode.RUNNING ? (note?.progress ?? null) : null);
+    if (isFinished(state)) this.poll.hurry(this.options.store.farm);
+  }
+
+  dispose(): void {
+    this.poll.stop();
+  }
+
+  private sayTimes(submitted: number, started: number, completed: number): void {
+    const { queue, now } = this.options.store;
+    const here = (at: number): string => (at ? formatTime(at - queue.ahead, now()) : '');
+    this.say('Submitted', here(submitted));
+    this.say('Started', here(started));
+    this.say('Ended', here(completed));
+  }
+
+  private sayProgress(progress: TaskProgress | null): void {
+    const percent = progress && percentOf(progress);
+    this.say('Progress', progress ? formatProgress(progress) : '');
+    setHidden(this.bar, percent === null);
+    if (percent === null || !progress) return;
+    this.filled.style.width = `${percent}%`;
+    setAttribute(this.bar, 'aria-valuenow', String(percent));
+    setAttribute(this.bar, 'aria-valuetext', formatProgress(progress));
+    setAttribute(this.bar, 'aria-label', `Progress of task ${this.taskid}`);
+  }
+
+  private say(name: string, text: string): void {
+    let value = this.fact.get(name);
+    if (value === undefined) {
+      if (!text) return;
+      value = make('dd', {}, make('bdi'));
+      this.fact.set(name, value);
+      this.facts.append(make('div', { class: 'taskfc-fact' }, make('dt', {}, name), value));
+    }
+    setText(value.firstElementChild!, text);
+    setHidden(value.parentElement!, !text);
+  }
+
+  private tell(details: TaskDetails): void {
+    setHidden(this.problem, true);
+    this.death.text(plainText(details.note ?? ''));
+    this.traceback.text(plainText(details.traceback ?? ''));
+    this.log.text(plainText(details.log ?? ''), true);
+    const nCut = details.n_cut ?? 0;
+    setText(this.cut, nCut > 0 ? `${formatCount(nCut)} characters before this are not shown` : '');
+    if (details.outputs != null && (details.version ?? '') !== this.outputsVersion) {
+      this.outputsVersion = details.version ?? '';
+      this.shown.show(outputElements(details.outputs));
+    }
+  }
+
+  private fail(problem: string): void {
+    setText(this.problem, oneLine(problem));
+    setHidden(this.problem, false);
+  }
+
+  private async goToCell(): Promise<void> {
+    const { store, host, say } = this.options;
+    const batch = store.queue.batchAt(store.queue.placeOf(this.taskid));
+    const { name = null, label = '', owner = '' } = batch ?? {};
+    const task = { farm: store.farm, taskid: this.taskid, name, label, owner };
+    const isFound = await host.goToCell?.(task).catch(() => false);
+    if (!isFound) say(`The cell of task ${task.taskid} is not found${owner && `: open ${oneLine(owner)}`}`, true);
+  }
+}
+
+function deaths(n: number): string {
+  if (n === 0) return '';
+  return `, of which ${n === 1 ? 'one' : formatCount(n)} ended with the death of ${n === 1 ? 'its worker' : 'their workers'}`;
+}
+
+interface Section {
+  readonly element: HTMLElement;
+  readonly body: HTMLElement;
+  /** Say this; nothing: it is not there. `isFollowed`: a reader who is at the end stays there. */
+  text(text: string, isFollowed?: boolean): void;
+  show(elements: readonly HTMLElement[]): void;
+  clear(): void;
+}
+
+/** @param isCode its lines are not wrapped. */
+function section(title: string, isCode = false): Section {
+  const body = make('div', { class: 'taskfc-section-body' });
+  const kind = isCode ? 'taskfc-text taskfc-mod-code' : 'taskfc-text';
+  const pre = make('pre', { class: kind, tabindex: 0, 'aria-label': title, role: 'group' });
+  const element = make('div', { class: 'taskfc-part', hidden: true }, make('h4', {}, title), body);
+  const show = (elements: readonly HTMLElement[]): void => {
+    body.replaceChildren(...elements);
+    setHidden(element, elements.length === 0);
+  };
+  return {
+    element,
+    body,
+    show,
+    clear: () => {
+      setText(pre, '');
+      show([]);
+    },
+    text(text, isFollowed = false) {
+      if (pre.parentElement === body && pre.textContent === text) return;
+      const isNew = pre.parentElement !== body;
+      const isAtEnd = isNew || pre.scrollTop + pre.clientHeight > pre.scrollHeight - NEAR_END;
+      if (isNew || !text) show(text ? [pre] : []);
+      append(pre, text);
+      if (isFollowed && isAtEnd) pre.scrollTop = pre.scrollHeight;
+    }
+  };
+}
+
+/** Say `text`; where it goes on from what is said, only add the rest: a selection stays. */
+function append(pre: HTMLElement, text: string): void {
+  const last = pre.lastChild;
+  if (last instanceof Text && pre.childNodes.length === 1 && text.startsWith(last.data)) {
+    if (text.length > last.data.length) last.appendData(text.slice(last.data.length));
+  } else {
+    setText(pre, text);
+  }
+}

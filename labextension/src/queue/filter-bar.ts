@@ -1,0 +1,69 @@
+// What tasks are filtered by, besides their states; and where headers have no room, what they are sorted by.
+
+import { make, setHidden } from './dom';
+import { baseName, oneLine } from './format';
+import { makeIcon } from './icons';
+import { COLUMNS } from './row';
+import { ALL } from './select';
+import type { Criteria, SortKey } from './select';
+
+const TYPED_MS = 120; // somebody who types is waited for
+
+// owners in the list; more are found by the text
+const MOST_OWNERS = 200;
+
+export class FilterBar {
+  readonly element: HTMLElement;
+  private readonly text: HTMLInputElement;
+  private readonly owners: HTMLSelectElement;
+  private readonly sort: HTMLSelectElement;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(onChoose: (criteria: Partial<Criteria>) => void) {
+    const about = 'Filter by name, notebook, message or id';
+    const attributes = { type: 'search', class: 'taskfc-input', placeholder: 'Filter tasks', 'aria-label': about, title: about };
+    this.text = make('input', { ...attributes, spellcheck: 'false', autocomplete: 'off' });
+    this.text.addEventListener('input', () => {
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => onChoose({ text: this.text.value }), TYPED_MS);
+    });
+    this.owners = make('select', { class: 'taskfc-input taskfc-owners', 'aria-label': 'From', title: 'Notebook or script' });
+    this.owners.addEventListener('change', () => onChoose({ owner: this.owner }));
+    this.sort = make('select', { class: 'taskfc-input taskfc-sort', 'aria-label': 'Sort by', title: 'Sort by' });
+    for (const { key, title } of COLUMNS) this.sort.append(make('option', { value: key }, `by ${title.toLowerCase()}`));
+    this.sort.value = ALL.sort;
+    this.sort.addEventListener('change', () => {
+      const sort = this.sort.value as SortKey;
+      onChoose({ sort, isDescending: sort !== 'name' && sort !== 'worker' && sort !== 'state' });
+    });
+    const search = make('div', { class: 'taskfc-search' }, makeIcon('filter'), this.text);
+    this.element = make('div', { class: 'taskfc-filter', role: 'search' }, search, this.owners, this.sort);
+    this.offerOwners([]);
+  }
+
+  /** Offer the notebooks and scripts that tasks are from. A choice stays. */
+  offerOwners(owners: readonly string[]): void {
+    const before = this.owner;
+    const all = before === null || owners.includes(before) ? owners : [...owners, before];
+    const options = all.slice(0, MOST_OWNERS).map(owner => {
+      const option = make('option', { title: oneLine(owner) }, oneLine(baseName(owner), 60));
+      option.value = owner;
+      return option;
+    });
+    const every = make('option', { value: '' }, 'all notebooks');
+    this.owners.replaceChildren(every, ...options);
+    this.owners.value = before ?? '';
+    setHidden(this.owners, all.length < 2);
+  }
+
+  /** Filter nothing; whoever calls this chooses the criteria itself. */
+  reset(): void {
+    clearTimeout(this.timer);
+    this.text.value = '';
+    this.owners.value = '';
+  }
+
+  private get owner(): string | null {
+    return this.owners.value || null;
+  }
+}

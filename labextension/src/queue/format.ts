@@ -1,0 +1,147 @@
+// How things are written for people. Pure; what a task has said is made safe to show as text.
+
+import { StateCode } from './messages';
+import type { TaskProgress } from './messages';
+
+export const STATE_NAMES: Readonly<Record<StateCode, string>> = {
+  [StateCode.WAITING]: 'waiting',
+  [StateCode.SCHEDULED]: 'scheduled',
+  [StateCode.RUNNING]: 'running',
+  [StateCode.SUCCEEDED]: 'succeeded',
+  [StateCode.FAILED]: 'failed',
+  [StateCode.ABORTED]: 'aborted'
+};
+
+const ESCAPE = new RegExp(
+  [
+    '(?:\\x1b\\[|\\x9b)[0-?]*[ -/]*[@-~]', // colours, cursor movements
+    '(?:\\x1b\\]|\\x9d)[^\\x07\\x1b\\x9c\\n]*(?:\\x07|\\x1b\\\\|\\x9c)?', // titles, links
+    '\\x1b[PX^_][^\\x1b\\n]*(?:\\x1b\\\\)?', // device control strings
+    '\\x1b[ -/]*[0-~]?'
+  ].join('|'),
+  'g'
+);
+// control characters, and those that turn the direction of text
+// eslint-disable-next-line no-control-regex
+const CONTROL = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
+
+/**
+ * Text that is safe to show: no escape sequences, no control or text-direction characters. Of a line that was
+ * rewritten with carriage returns, as progress bars do, the last writing remains.
+ */
+export function plainText(text: string): string {
+  const lines = text.includes('\r') ? text.split('\n').map(lastWriting).join('\n') : text;
+  return lines.replace(ESCAPE, '').replace(CONTROL, '');
+}
+
+function lastWriting(line: string): string {
+  const end = line.replace(/\r+$/, '');
+  return end.slice(end.lastIndexOf('\r') + 1);
+}
+
+/** The same in one line. `most`: characters that are kept; a cell of a table shows no more. */
+export function oneLine(text: string | null | undefined, most = 300): string {
+  if (!text) return '';
+  const line = plainText(text.slice(0, most * 4)).replace(/\s+/g, ' ').trim();
+  return line.length > most || text.length > most * 4 ? `${line.slice(0, most)}…` : line;
+}
+
+// made once: a page writes a hundred of them a second
+const WHOLE = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
+const AMOUNT = new Intl.NumberFormat('en-US', { maximumFractionDigits: 2 });
+
+export function formatCount(count: number): string {
+  return WHOLE.format(count);
+}
+
+/** `12.3k`: a count where there is little room. */
+export function shortCount(count: number): string {
+  if (count < 10_000) return formatCount(count);
+  if (count < 999_500) return `${short(count / 1000)}k`;
+  return `${short(count / 1e6)}M`;
+}
+
+function short(value: number): string {
+  return value < 99.95 ? value.toFixed(1).replace(/\.0$/, '') : String(Math.round(value));
+}
+
+export function plural(count: number, noun: string): string {
+  return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+/** A run time: `0.25 s`, `12.3 s`, `2:05 min`, `1:02:03 h`; empty where it is unknown. */
+export function formatSeconds(seconds: number): string {
+  if (!Number.isFinite(seconds)) return '';
+  if (seconds < 9.995) return `${seconds.toFixed(2)} s`;
+  if (seconds < 59.95) return `${seconds.toFixed(1)} s`;
+  const minutes = Math.floor(Math.round(seconds) / 60);
+  const rest = String(Math.round(seconds) % 60).padStart(2, '0');
+  if (minutes < 60) return `${minutes}:${rest} min`;
+  const hours = Math.floor(minutes / 60);
+  const beside = String(minutes % 60).padStart(2, '0');
+  if (hours < 100) return `${hours}:${beside}:${rest} h`;
+  return `${formatCount(hours / 24)} days`;
+}
+
+/** The same of an attempt that runs: whole seconds, so that a column of them does not flicker. */
+export function formatRunning(seconds: number): string {
+  if (!Number.isFinite(seconds)) return '';
+  return seconds < 59.5 ? `${Math.floor(seconds)} s` : formatSeconds(seconds);
+}
+
+/** A time of day, with the date where that is another one; empty for 0. `seconds`: wall-clock. */
+export function formatTime(seconds: number | null | undefined, now: number): string {
+  if (!seconds) return '';
+  const at = new Date(seconds * 1000);
+  const time = [at.getHours(), at.getMinutes(), at.getSeconds()].map(twoDigits).join(':');
+  if (at.toDateString() === new Date(now * 1000).toDateString()) return time;
+  return `${at.getFullYear()}-${twoDigits(at.getMonth() + 1)}-${twoDigits(at.getDate())} ${time}`;
+}
+
+function twoDigits(value: number): string {
+  return String(value).padStart(2, '0');
+}
+
+/** How long ago: `now`, `12 s ago`, `5 min ago`, `3 h ago`, `2 days ago`. */
+export function formatAgo(seconds: number): string {
+  if (!Number.isFinite(seconds)) return '';
+  if (seconds < 1) return 'now';
+  if (seconds < 60) return `${Math.floor(seconds)} s ago`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ago`;
+  return `${plural(Math.floor(seconds / 86_400), 'day')} ago`;
+}
+
+/** Percent of what is to be done, 100 only when it is all; `null` where that is not known. */
+export function percentOf(progress: TaskProgress): number | null {
+  const { done, total } = progress;
+  if (!total || !(total > 0) || !Number.isFinite(done)) return null;
+  return Math.max(0, Math.min(100, Math.floor((100 * done) / total)));
+}
+
+/** `42 % (42 of 100) fit`, or `42 done` where there is no telling. */
+export function formatProgress(progress: TaskProgress): string {
+  const percent = percentOf(progress);
+  const done = AMOUNT.format(progress.done);
+  const text = percent === null ? `${done} done` : `${percent} % (${done} of ${AMOUNT.format(progress.total ?? 0)})`;
+  return `${text} ${oneLine(progress.description)}`.trim();
+}
+
+export function formatBytes(bytes: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  let value = bytes;
+  let at = 0;
+  for (; value >= 999.5 && at < units.length - 1; at++) value /= 1000;
+  return `${at === 0 || value >= 99.5 ? Math.round(value) : value.toFixed(1)} ${units[at]}`;
+}
+
+/** Tasks a second: `12 /s`, `0.4 /s`; empty for none. */
+export function formatRate(perSecond: number): string {
+  if (perSecond <= 0) return '';
+  return `${perSecond < 9.95 ? perSecond.toFixed(1) : formatCount(perSecond)} /s`;
+}
+
+/** The last part of a path: what a notebook is called. */
+export function baseName(path: string): string {
+  return path.slice(Math.max(path.lastIndexOf('/'), path.lastIndexOf('\\')) + 1);
+}

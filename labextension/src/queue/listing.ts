@@ -1,0 +1,98 @@
+// The tasks that a table shows, worked out in slices, so that a page of a hundred thousand stays responsive.
+
+import { ALL, select } from './select';
+import type { Criteria } from './select';
+import type { QueueStore } from './store';
+
+const SLICE_MS = 8;
+
+// however often the queue changes; a list that takes long to make is made less often still
+const REST_MS = 250;
+const REST_FACTOR = 6;
+
+export class Listing {
+  /** Task ids, in the order of the table. */
+  ids = new Float64Array(0);
+  criteria: Criteria = ALL;
+
+  private slices: Generator<void, Int32Array> | null = null;
+  private isStale = false;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private spentMs = 0;
+  private readonly channel = new MessageChannel();
+  private isDisposed = false;
+
+  /** @param onDone is called whenever `ids` are others. */
+  constructor(
+    private readonly store: QueueStore,
+    private readonly onDone: () => void
+  ) {
+    this.channel.port1.onmessage = () => this.work();
+  }
+
+  /** Make it anew with other criteria, at once. */
+  choose(criteria: Partial<Criteria>): void {
+    this.criteria = { ...this.criteria, ...criteria };
+    this.begin();
+  }
+
+  /** The queue has changed: make it anew when it is time. */
+  refresh(): void {
+    this.isStale = true;
+    if (this.slices !== null || this.timer !== undefined) return;
+    this.begin();
+  }
+
+  dispose(): void {
+    this.isDisposed = true;
+    clearTimeout(this.timer);
+    this.channel.port1.close();
+    this.slices = null;
+  }
+
+  private begin(): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    this.isStale = false;
+    this.spentMs = 0;
+    const isWorking = this.slices !== null;
+    this.slices = select(this.store.queue, this.criteria, this.store.wall);
+    // the first slice at once: a short list is there before the next frame
+    if (!isWorking) this.work();
+  }
+
+  private work(): void {
+    if (this.slices === null || this.isDisposed) return;
+    const from = performance.now();
+    for (;;) {
+      const slice = this.slices.next();
+      const spent = performance.now() - from;
+      if (slice.done) {
+        this.spentMs += spent;
+        this.slices = null;
+        this.finish(slice.value);
+        return;
+      }
+      if (spent > SLICE_MS) {
+        this.spentMs += spent;
+        this.channel.port2.postMessage(null);
+        return;
+      }
+    }
+  }
+
+  private finish(places: Int32Array): void {
+    const known = this.store.queue.columns.ids;
+    const ids = new Float64Array(places.length);
+    for (let row = 0; row < places.length; row++) ids[row] = known[places[row]!]!;
+    this.ids = ids;
+    this.timer = setTimeout(
+      () => {
+        this.timer = undefined;
+        if (this.isStale && !this.isDisposed) this.begin();
+      },
+      Math.max(REST_MS, this.spentMs * REST_FACTOR)
+    );
+    this.onDone();
+  }
+}

@@ -1,0 +1,123 @@
+// One row of the table: an element that is filled in again for each task that it shows.
+
+import { make, setAttribute, setHidden, setText } from './dom';
+import { formatAgo, formatRunning, formatSeconds, formatTime, oneLine, percentOf, STATE_NAMES } from './format';
+import { iconOf, makeIcon, setIcon } from './icons';
+import { StateCode } from './messages';
+import type { Note } from './messages';
+import { isFinished } from './model';
+import type { Queue } from './model';
+import { nameOf } from './select';
+import type { SortKey } from './select';
+
+export interface Column {
+  readonly key: SortKey;
+  readonly title: string;
+  /** What a header says where it has the room. */
+  readonly about: string;
+}
+
+export const COLUMNS: readonly Column[] = [
+  { key: 'id', title: 'Id', about: 'Id: tasks are numbered as they are submitted' },
+  { key: 'state', title: 'State', about: 'State: running ones first, then what went wrong' },
+  { key: 'name', title: 'Task', about: 'Name, or what its code is called' },
+  { key: 'worker', title: 'Worker', about: 'Worker that runs it, or ran it last' },
+  { key: 'attempts', title: 'Tries', about: 'Attempts that have begun' },
+  { key: 'elapsed', title: 'Time', about: 'Run time of the attempt that runs, or of the last one' },
+  { key: 'submitted', title: 'Submitted', about: 'When it was submitted' },
+  { key: 'priority', title: 'Priority', about: 'Priority: larger ones are given out first' }
+];
+
+/** What a state is called, with what else is to be said of it: `waiting · held`, `failed · timeout`. */
+export function stateText(state: StateCode, note: Note | undefined, wall: number): string {
+  const name = STATE_NAMES[state];
+  if (note === undefined) return name;
+  if (note.stopping && !isFinished(state)) return 'stopping';
+  if (note.held && !isFinished(state)) return `${name} · held`;
+  if (note.reason && note.reason !== 'error' && note.reason !== name) return `${name} · ${oneLine(note.reason, 30)}`;
+  const wait = (note.not_before ?? 0) - wall;
+  return wait > 0 && state !== StateCode.RUNNING ? `${name} · again in ${formatRunning(wait)}` : name;
+}
+
+export class Row {
+  readonly element: HTMLElement;
+  taskid = -1;
+  private readonly cells: Readonly<Record<SortKey, HTMLElement>>;
+  private readonly icon = makeIcon('waiting');
+  private readonly state = make('span', { class: 'taskfc-word' });
+  private readonly name = make('bdi', { class: 'taskfc-name' });
+  private readonly message = make('bdi', { class: 'taskfc-message' });
+  private readonly percent = make('span', { class: 'taskfc-percent' });
+  private readonly bar = make('span', { class: 'taskfc-bar' });
+  private top = -1;
+
+  constructor(id: string) {
+    const cell = (key: SortKey, ...children: Node[]): HTMLElement =>
+      make('div', { role: 'gridcell', class: `taskfc-cell taskfc-cell-${key}` }, ...children);
+    this.cells = {
+      id: cell('id'),
+      state: cell('state', this.icon, this.state),
+      name: cell('name', this.name, this.message, this.percent, this.bar),
+      worker: cell('worker'),
+      attempts: cell('attempts'),
+      elapsed: cell('elapsed'),
+      submitted: cell('submitted'),
+      priority: cell('priority')
+    };
+    this.element = make('div', { role: 'row', class: 'taskfc-row', id }, ...COLUMNS.map(({ key }) => this.cells[key]));
+  }
+
+  /** Show a task in row `row` of the table. `isSelected`, `isFocused`: see `Selection`. */
+  show(taskid: number, row: number, top: number, isSelected: boolean, isFocused: boolean): void {
+    this.taskid = taskid;
+    if (this.top !== top) this.element.style.transform = `translateY(${top}px)`;
+    this.top = top;
+    setAttribute(this.element, 'aria-rowindex', String(row + 2)); // the first is that of the headers
+    setAttribute(this.element, 'aria-selected', String(isSelected));
+    this.element.classList.toggle('taskfc-mod-focus', isFocused);
+  }
+
+  /** Say how the task is. `wall`: the controller's clock; `now`: this page's. */
+  fill(queue: Queue, wall: number, now: number): void {
+    const place = queue.placeOf(this.taskid);
+    if (place < 0) return; // it was forgotten; the next list is without it
+    const state = queue.stateAt(place);
+    const note = queue.noteAt(place);
+    const batch = queue.batchAt(place);
+    const worker = queue.columns.workers[place]!;
+    const name = nameOf(batch);
+    setText(this.cells.id, String(this.taskid));
+    this.fillState(state, note, wall);
+    setText(this.name, name);
+    this.fillNote(state, note);
+    setAttribute(this.cells.name, 'title', [name, oneLine(note?.message), oneLine(batch?.owner)].filter(Boolean).join('\n'));
+    setText(this.cells.worker, worker < 0 ? '' : String(worker));
+    setText(this.cells.attempts, queue.columns.attempts[place] ? String(queue.columns.attempts[place]) : '');
+    const elapsed = queue.elapsedAt(place, wall);
+    setText(this.cells.elapsed, state === StateCode.RUNNING ? formatRunning(elapsed) : formatSeconds(elapsed));
+    const submitted = batch?.submitted ?? 0;
+    setText(this.cells.submitted, submitted ? formatAgo(wall - submitted) : '');
+    setAttribute(this.cells.submitted, 'title', formatTime(submitted - queue.ahead, now));
+    setText(this.cells.priority, String(queue.priorityAt(place) || ''));
+  }
+
+  private fillState(state: StateCode, note: Note | undefined, wall: number): void {
+    const text = stateText(state, note, wall);
+    const picture = iconOf(state, note?.held === true && !isFinished(state), text === 'stopping');
+    setIcon(this.icon, picture);
+    setAttribute(this.element, 'data-state', picture);
+    setText(this.state, text);
+    setAttribute(this.cells.state, 'title', text);
+  }
+
+  private fillNote(state: StateCode, note: Note | undefined): void {
+    const progress = state === StateCode.RUNNING ? (note?.progress ?? null) : null;
+    const percent = progress && percentOf(progress);
+    const retryOf = note?.retry_of == null ? '' : `retry of ${note.retry_of}`;
+    const described = oneLine(progress?.description);
+    setText(this.message, [retryOf, described, oneLine(note?.message)].filter(Boolean).join(' · '));
+    setText(this.percent, percent === null ? '' : `${percent} %`);
+    setHidden(this.bar, percent === null);
+    if (percent !== null) this.bar.style.width = `${percent}%`;
+  }
+}

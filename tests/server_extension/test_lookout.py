@@ -1,0 +1,107 @@
+"""Which farms there are, as their files tell."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from taskfc_ext.client.launch import LocalFarm
+from taskfc_ext.drivers.connection_file import (
+    ConnectionInfo,
+    boot_id,
+    host_name,
+    identity_of,
+    process_started,
+    write_connection,
+)
+from taskfc_ext.drivers.paths import farm_paths, prepare
+from taskfc_ext.protocol.snapshots import FarmState
+from taskfc_ext.server_extension.lookout import TRUSTED_AFTER, Lookout
+
+
+def publish(name: str, **other) -> ConnectionInfo:
+    """Write the connection file of a farm whose supervisor is this process."""
+    paths = farm_paths(name)
+    prepare(paths)
+    facts = {
+        "name": name, "protocol": 1, "version": "0", "host": host_name(), "boot_id": boot_id(), "pid": os.getpid(),
+        "pid_started": process_started(os.getpid()), "supervisor_pid": os.getpid(),
+        "supervisor_started": process_started(os.getpid()), "clients": str(paths.clients), "python": "3.11",
+    }  # fmt: skip
+    info = ConnectionInfo(**{**facts, **other})
+    write_connection(paths, info)
+    return info
+
+
+@pytest.fixture
+def farms(home: Path):
+    """Three farms: one that is there, one that died, one that was stopped; their files are removed at the end."""
+    there = publish("there")
+    publish("died", supervisor_started=1)
+    prepare(farm_paths("stopped"))
+    yield there
+    for file in (home / "j").iterdir():
+        file.unlink()
+
+
+def test_each_farm_is_as_its_files_tell(farms):
+    found = Lookout().look()
+    assert {name: status.state.value for name, status in found.items()} == {
+        "there": "connecting", "died": "dead", "stopped": "stopped",
+    }  # fmt: skip
+    assert (found["there"].identity, found["there"].python) == (identity_of(farms), "3.11")
+    assert "taskfc start --name died" in found["died"].message
+
+
+def test_those_that_are_connected_are_not_looked_at(farms):
+    farm_paths("there").connection_file.write_text("spoilt")
+    lookout = Lookout()
+    assert lookout.look({"there"})["there"] is None
+    assert lookout.look()["there"].state is FarmState.REFUSED
+
+
+def test_no_farm_of_another_host_is_taken_for_ours(farms):
+    publish("away", host="far-away", boot_id="another", supervisor_started=1)
+    status = Lookout().look()["away"]
+    assert (status.state, "far-away" in status.message) == (FarmState.REFUSED, True)
+
+
+def test_a_farm_that_rests_is_seen_when_it_starts(farms):
+    lookout = Lookout()
+    long_ago = time.time() - 10 * TRUSTED_AFTER
+    for name in ("stopped", "died"):
+        paths = farm_paths(name)
+        for file in (paths.lock, paths.connection_file):
+            if file.exists():
+                os.utime(file, (long_ago, long_ago))
+    assert [lookout.look()[name].state.value for name in ("stopped", "died")] == ["stopped", "dead"]
+    assert [lookout.look()[name].state.value for name in ("stopped", "died")] == ["stopped", "dead"]
+    publish("stopped")
+    publish("died")
+    assert {status.state.value for status in lookout.look().values()} == {"connecting"}
+
+
+def test_a_store_that_is_gone_is_forgotten(farms):
+    lookout = Lookout()
+    lookout.look()
+    farm_paths("stopped").store.rmdir()
+    assert set(lookout.look()) == {"there", "died"}
+
+
+def test_many_farms_that_rest_are_looked_at_quickly(farms):
+    """Their files were not written since: two `stat`s each, and no process is looked for."""
+    for n in range(50):
+        prepare(farm_paths(f"rests{n}"))
+    lookout, alone = Lookout(), LocalFarm("rests1")
+    lookout.look()
+    begin = time.process_time()
+    for _ in range(5):
+        lookout.look({"there"})
+    cached = time.process_time() - begin
+    begin = time.process_time()
+    for _ in range(5 * 50):
+        alone.condition()
+    assert cached < time.process_time() - begin

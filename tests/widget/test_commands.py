@@ -1,0 +1,173 @@
+"""Commands of a view: what is asked of the controller, and what people are told."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from taskfc_ext.errors import ControllerLost, ControllerStopped, RequestRefused, UnknownTask, UnknownTasks
+from taskfc_ext.protocol import client_messages as said
+from taskfc_ext.protocol.ids import MAX_IDS
+from taskfc_ext.widget.commands import AT_ONCE, carry_out
+from taskfc_ext.widget.messages import Abort, Clear, Hold, Move, Release, Retry, RetryFailed, Scale, Stop
+
+LOST = ControllerLost("it does not answer", hint="wait")
+
+
+class FakeFarm:
+    """Answers what it is told to, by request; an exception is raised."""
+
+    def __init__(self, answer) -> None:
+        self.answer = answer
+        self.asked: list[said.Request] = []
+        self.n_open = self.most_open = 0
+
+    async def ask(self, kind, **fields):
+        asked = kind(seq=1, **fields)
+        self.asked.append(asked)
+        self.n_open += 1
+        self.most_open = max(self.most_open, self.n_open)
+        await asyncio.sleep(0)
+        self.n_open -= 1
+        answer = self.answer(asked)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def done(command, answer):
+    farm = FakeFarm(answer)
+    return asyncio.run(carry_out(command, farm.ask)), farm
+
+
+def ended(*taskids):
+    """A controller in which these tasks have ended."""
+    return lambda asked: (
+        UnknownTask(f"task {asked.taskid} has ended already (failed)") if asked.taskid in taskids else True
+    )
+
+
+@pytest.mark.parametrize(
+    ("taskids", "gone", "ok", "text"),
+    [
+        ((7,), (), True, "Aborted task 7."),
+        ((7, 7), (), True, "Aborted task 7."),
+        ((1, 2, 3), (), True, "Aborted 3 tasks."),
+        ((1, 2, 3, 4), (4,), True, "Aborted 3 tasks; task 4 has ended already (failed)."),
+        ((1, 2, 3), (2, 3), True, "Aborted task 1; 2 had ended before, or were being aborted."),
+        ((7,), (7,), False, "Task 7 has ended already (failed)."),
+        ((7, 8), (7, 8), False, "Nothing was done: 2 tasks had ended before, or were being aborted."),
+    ],
+)
+def test_an_abort_tells_what_was_too_late(taskids, gone, ok, text):
+    answer, _ = done(Abort(taskids=taskids), ended(*gone))
+    assert (answer.ok, answer.said) == (ok, text)
+
+
+def test_many_aborts_leave_room_for_others():
+    answer, farm = done(Abort(taskids=tuple(range(1000))), lambda _: True)
+    assert (answer.said, len(farm.asked), farm.most_open) == ("Aborted 1,000 tasks.", 1000, AT_ONCE)
+
+
+def test_what_was_done_before_the_controller_was_lost_is_told():
+    answer, _ = done(Abort(taskids=(1, 2, 3)), lambda asked: LOST if asked.taskid == 2 else True)
+    assert (answer.ok, answer.said) == (False, "Aborted 2 of 3 tasks, then: It does not answer: wait.")
+    answer, _ = done(Retry(taskids=(1, 2)), lambda asked: LOST if asked.taskid == 2 else [[1, 10]])
+    assert (answer.ok, answer.said) == (False, "Ran again 1 of 2 tasks, then: It does not answer: wait.")
+    assert answer.retried == ((1, 10),)
+
+
+def test_tasks_run_again_with_those_that_failed_because_of_them():
+    pairs = {1: [[1, 10], [2, 11]], 5: [[5, 12]]}
+    answer, farm = done(Retry(taskids=(5, 2, 1)), lambda asked: pairs[asked.taskid])
+    assert [asked.taskid for asked in farm.asked] == [1, 5], "task 2 came along with task 1"
+    assert (answer.ok, answer.said) == (True, "3 tasks run again.")
+    assert answer.retried == ((1, 10), (2, 11), (5, 12))
+
+
+@pytest.mark.parametrize(
+    ("taskids", "ok", "text"),
+    [
+        ((5,), True, "Task 5 runs again as task 12."),
+        ((1,), True, "Task 1 runs again as task 10, with 1 task that had failed because of it."),
+        ((1, 5), True, "2 tasks run again, with 1 task that had failed because of them."),
+        ((5, 6), True, "Task 5 runs again as task 12; task 6 has not ended."),
+        ((5, 6, 7), True, "Task 5 runs again as task 12; 2 cannot run again."),
+        ((6,), False, "Task 6 has not ended: abort it first."),
+        ((6, 7), False, "Nothing was done: 2 tasks cannot run again."),
+    ],
+)
+def test_a_retry_tells_what_became_of_it(taskids, ok, text):
+    pairs = {1: [[1, 10], [2, 11]], 5: [[5, 12]]}
+
+    def answer(asked):
+        found = pairs.get(asked.taskid)
+        return found or RequestRefused(f"task {asked.taskid} has not ended", hint="abort it first")
+
+    found, _ = done(Retry(taskids=taskids), answer)
+    assert (found.ok, found.said) == (ok, text)
+
+
+def test_failed_tasks_run_again_once():
+    info = {"taskid": 3, "name": None, "label": "f", "state": "failed"}
+    answer, farm = done(RetryFailed(), lambda asked: [[3, 9]] if isinstance(asked, said.Retry) else [info])
+    assert farm.asked[0] == said.ListTasks(seq=1, states=("failed",), not_retried=True, limit=MAX_IDS)
+    assert (answer.said, answer.retried) == ("Task 3 runs again as task 9.", ((3, 9),))
+    answer, _ = done(RetryFailed(), lambda _: [])
+    assert (answer.ok, answer.said) == (True, "There is no failed task that has not run again.")
+
+
+@pytest.mark.parametrize(
+    ("given", "gone", "ok", "text"),
+    [
+        ((), (), True, "Held 3 tasks."),
+        ((1,), (), True, "Held 2 tasks; task 1 is with a worker already (abort it instead)."),
+        ((), (3,), True, "Held 2 tasks; task 3 had ended before."),
+        ((1,), (3,), True, "Held task 2; task 1 is with a worker already (abort it instead); task 3 had ended before."),
+        ((1, 2), (3,), False, "2 tasks are with a worker already (abort them instead); task 3 had ended before."),
+        ((), (1, 2, 3), False, "3 tasks had ended before."),
+    ],
+)
+def test_a_hold_tells_what_it_could_not_hold(given, gone, ok, text):
+    def answer(asked):
+        unknown = tuple(taskid for taskid in asked.taskids if taskid in gone)
+        return UnknownTasks("some", taskids=unknown) if unknown else list(given)
+
+    found, _ = done(Hold(taskids=(1, 2, 3)), answer)
+    assert (found.ok, found.said) == (ok, text)
+
+
+def test_tasks_are_released_and_moved_together():
+    answer, farm = done(Release(taskids=(1, 2)), lambda _: [])
+    assert (answer.said, farm.asked) == ("Released 2 tasks.", [said.Hold(seq=1, taskids=(1, 2), held=False)])
+    answer, farm = done(Move(taskids=(1, 2), priority=7), lambda _: UnknownTasks("some", taskids=(2,)))
+    assert answer.said == "Gave priority 7 to task 1; task 2 had ended before."
+    assert farm.asked == [said.Move(seq=1, taskids=(1, 2), priority=7)]
+
+
+@pytest.mark.parametrize(
+    ("command", "answer", "ok", "text"),
+    [
+        (Clear(), 12, True, "Cleared 12 finished tasks."),
+        (Clear(), 0, True, "Cleared 0 finished tasks."),
+        (Clear(taskids=(1, 2)), 2, True, "Cleared 2 finished tasks."),
+        (
+            Clear(taskids=(1, 2, 3)),
+            UnknownTasks("some", taskids=(3,), n_cleared=1),
+            True,
+            "Cleared 1 finished task; task 3 had been cleared before; 1 task stayed, as unfinished ones do and those "
+            "whose results unfinished ones take.",
+        ),
+        (Scale(n=4), 2, True, "4 workers from now on; there were 2."),
+        (Scale(n=1), 2, True, "1 worker from now on; there were 2. Those that are too many end when they are idle."),
+        (Scale(n=2), 2, True, "It has 2 workers already."),
+        (Stop(), None, True, "It stops; unfinished work waits in its store."),
+        (Stop(), ControllerStopped("it was stopped"), False, "It was stopped."),
+        (Clear(), LOST, False, "It does not answer: wait."),
+        (RetryFailed(), TypeError("what is this?"), False, "What is this?"),
+    ],
+)
+def test_what_concerns_the_farm(command, answer, ok, text):
+    found, _ = done(command, lambda _: answer)
+    assert (found.ok, found.said) == (ok, text)
