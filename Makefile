@@ -62,7 +62,7 @@ mutants: $(VENV)/.stamp-test ## every hand-made mistake in the core, each of whi
 
 clean: ## remove the environment and all caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist site
-	rm -rf labextension/node_modules labextension/lib taskfc_ext/labextension taskfc_ext/widget/static/queue.*
+	rm -rf labextension/node_modules labextension/lib taskfc_ext/labextension taskfc_ext/widget/static
 
 # What the tests look at notebooks with. Without it, and without the right to install it, these tests are skipped.
 chromium:

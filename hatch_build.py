@@ -18,7 +18,10 @@ NODE_IS_NEW_ENOUGH = "labextension/node-is-new-enough.cjs"
 
 SOURCES = "labextension"
 LABEXTENSION = "taskfc_ext/labextension"
-BUILT = ("taskfc_ext/widget/static/queue.js", "taskfc_ext/widget/static/queue.css", f"{LABEXTENSION}/package.json")
+BUILT = (
+    *(f"taskfc_ext/widget/static/{widget}.{kind}" for widget in ("queue", "buttons") for kind in ("js", "css")),
+    f"{LABEXTENSION}/package.json",
+)
 """What a build writes; the last of them at its end."""
 
 INSTALLED = "share/jupyter/labextensions/taskfc-ext"

@@ -1,11 +1,13 @@
-// Makes the two files of the widget, which anywidget reads: one module, one style sheet. `--watch`: whenever a source
-// changes. `--demo`: the page in demo/ instead.
+// Makes the files of the widgets, which anywidget reads: one module and one style sheet for each. `--watch`: whenever
+// a source changes. `--demo`: the page in demo/ instead.
 import * as esbuild from 'esbuild';
 
 const options = {
   entryPoints: [
     { in: 'src/widget.ts', out: 'queue' },
-    { in: 'style/queue.css', out: 'queue' }
+    { in: 'style/queue.css', out: 'queue' },
+    { in: 'src/buttons.ts', out: 'buttons' },
+    { in: 'style/buttons.css', out: 'buttons' }
   ],
   outdir: '../taskfc_ext/widget/static',
   bundle: true,

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILT = ROOT / "taskfc_ext" / "labextension"
 LABEXTENSION = "share/jupyter/labextensions/taskfc-ext"
 ENABLED = "etc/jupyter/jupyter_server_config.d/taskfc_ext.json"
-WIDGET = [f"taskfc_ext/widget/static/queue.{kind}" for kind in ("js", "css")]
+WIDGET = [f"taskfc_ext/widget/static/{name}.{kind}" for name in ("queue", "buttons") for kind in ("js", "css")]
 
 pytestmark = pytest.mark.skipif(not BUILT.is_dir(), reason="the browser's half is not built: `make frontend`")
 

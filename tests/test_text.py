@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from taskfc_ext.text import format_seconds, one_line, plain_text, plural, table
+from taskfc_ext.errors import FarmError
+from taskfc_ext.text import format_seconds, one_line, plain_text, plural, sentence, table
 
 
 @pytest.mark.parametrize(
@@ -66,3 +67,17 @@ def test_tables_are_aligned_also_in_wide_characters() -> None:
 
 def test_tables_are_cut_at_the_width_of_a_terminal() -> None:
     assert table([["任務任務"], ["abc"]], ["name"], most=6).splitlines() == ["name", "任務…", "abc"]
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (FarmError("the farm is gone"), "The farm is gone."),
+        (FarmError("the farm is gone", hint="start it!"), "The farm is gone: start it!"),
+        (FarmError("two\nlines \x1b[31mred", hint="see\nthere"), "Two lines red: see there."),
+        (ValueError("what?"), "What?"),
+        (ValueError(), "ValueError."),
+    ],
+)
+def test_an_error_as_a_sentence(error, text):
+    assert sentence(error) == text

@@ -1,5 +1,7 @@
-import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { commands } from './commands';
+import { notifications } from './notify';
+import { running } from './running';
+import { sidebar } from './sidebar';
+import { statusBar } from './status';
 
-const plugins: JupyterFrontEndPlugin<void>[] = [];
-
-export default plugins;
+export default [sidebar, commands, statusBar, running, notifications];

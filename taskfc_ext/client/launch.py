@@ -179,5 +179,8 @@ def _left_behind(paths: FarmPaths) -> bool:
 def collect_children() -> None:
     """Take note of the supervisors that have ended."""
     for process in list(_supervisors):
-        if process.poll() is not None and process in _supervisors:
-            _supervisors.remove(process)
+        if process.poll() is not None:
+            try:
+                _supervisors.remove(process)
+            except ValueError:
+                pass  # another thread was faster

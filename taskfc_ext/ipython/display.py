@@ -60,11 +60,12 @@ Bundle = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """All that the card of one task shows, as it was at `seen`."""
+    """All that the card of one task shows, as it was at `seen`. With `farm` and `taskid` a page finds it again."""
 
     seen: datetime
     state: str
     taskid: int | None = None
+    farm: str = ""
     title: str = ""
     reason: str = ""
     attempts: int = 0
@@ -111,6 +112,8 @@ def card_html(card: Card) -> str:
     )
     inside = head + _progress_html(card) + body
     about = f'role="group" aria-label="{_escaped(_title(card))}" data-state="{_escaped(card.state)}"'
+    if card.farm and card.taskid is not None:
+        about += f' data-farm="{_escaped(card.farm)}" data-task="{card.taskid}"'
     return f'<div class="taskfc-card {_NO_MATH}" {about}>{inside}</div>'
 
 

@@ -24,6 +24,9 @@ class Farms(Protocol):
     def runs(self, name: str) -> bool:
         """Tell whether the farm runs."""
 
+    def identity(self, name: str) -> str:
+        """Return what names the processes of a farm; nothing where it does not run."""
+
     def start(self, name: str, n_workers: int | None, *, fresh: bool) -> None:
         """Start a farm, or do nothing if it runs."""
 
@@ -55,6 +58,12 @@ class LocalFarms:
         from taskfc_ext.drivers.connection_file import read_connection
 
         return read_connection(name) is not None
+
+    def identity(self, name: str) -> str:
+        from taskfc_ext.drivers.connection_file import identity_of, read_connection
+
+        connection = read_connection(name)
+        return "" if connection is None else identity_of(connection)
 
     def start(self, name: str, n_workers: int | None, *, fresh: bool) -> None:
         from taskfc_ext.client.start import start

@@ -34,7 +34,8 @@ def look(future: TaskFuture, now: datetime, formatters: Formatters | None = None
     Args:
         formatters: what else than text the result may be shown as.
     """
-    return replace(_looked(future, now, formatters or {}), retry_of=future._template.retry_of)
+    card = _looked(future, now, formatters or {})
+    return replace(card, farm=future.farm, retry_of=future._template.retry_of)
 
 
 def _looked(future: TaskFuture, now: datetime, formatters: Formatters) -> Card:

@@ -105,7 +105,8 @@ class FarmsHandler(_Handler):
     @authorized("read")  # type: ignore[untyped-decorator]
     async def get(self) -> None:
         """Answer with the `Farms`."""
-        self.answer(await self.hub.farms())
+        with self.hub.request():
+            self.answer(await self.hub.farms())
 
 
 class TaskHandler(_Handler):
@@ -124,6 +125,10 @@ class TaskHandler(_Handler):
         if len(known) > 100:
             self.refuse(400, f"The version of outputs that is known has at most 100 characters, not {len(known):,}.")
             return
+        with self.hub.request():
+            await self._answer_with(name, int(taskid), known)
+
+    async def _answer_with(self, name: str, taskid: int, known: str) -> None:
         status = await self.hub.status(name)
         ask = self.hub.ask_of(name)
         if status is None:
@@ -132,7 +137,7 @@ class TaskHandler(_Handler):
             self.refuse(404, status.message)
         else:
             try:
-                self.answer(await task_details(int(taskid), known, ask))
+                self.answer(await task_details(taskid, known, ask))
             except ControllerLost as error:
                 self.refuse(503, sentence(error))
             except TaskFCError as error:
@@ -164,6 +169,10 @@ class FarmHandler(_Handler):
             return
         if isinstance(command, Start | Retry | RetryFailed):
             await self._check_may_execute()
+        with self.hub.request():
+            await self._answer_to(name, command)
+
+    async def _answer_to(self, name: str, command: AnyCommand) -> None:
         status = await self.hub.status(name)
         if status is None and not isinstance(command, Start):
             self.refuse_farm(name)

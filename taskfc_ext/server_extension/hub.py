@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import msgspec
@@ -31,6 +32,9 @@ LINGER = 10.0
 
 COUNTS_EVERY = 1.0
 """Seconds between lists of farms that differ in their counts only. Whoever watches a queue has its counts from that."""
+
+SETTLE_WITHIN = 1.0
+"""Seconds that a request for the list waits for farms that have just been connected to; they take a few ms."""
 
 MAX_WATCHED = 100
 """Farms that one browser watches."""
@@ -82,6 +86,7 @@ class Hub:
         self._look_every = look_every
         self._linger = linger
         self._browsers: set[Browser] = set()
+        self._n_requests = 0
         self._farms: dict[str, _Farm] = {}
         self._absent: dict[str, FarmStatus] = {}
         self._looked_at: float | None = None  # `None`: what was seen is too old to be told
@@ -90,6 +95,7 @@ class Hub:
         self._sleep_timer: asyncio.TimerHandle | None = None
         self._tell_timer: asyncio.TimerHandle | None = None
         self._told_at = 0.0
+        self._news = asyncio.Event()
 
     # browsers
 
@@ -124,9 +130,27 @@ class Hub:
 
     # requests
 
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        """Keep the connections while a request is answered, however long that takes."""
+        self._n_requests += 1
+        self._stay_awake()
+        try:
+            yield
+        finally:
+            self._n_requests -= 1
+            self._stay_awake()
+
     async def farms(self) -> Farms:
-        """Return the farms as they are now."""
+        """Return the farms as they are now. Within a `request`, as is all that follows."""
         await self._be_current()
+        try:
+            async with asyncio.timeout(SETTLE_WITHIN):
+                while not all(farm.has_settled for farm in self._farms.values()):
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            pass  # then that is how they are
         return self._list()
 
     async def status(self, name: str) -> FarmStatus | None:
@@ -155,7 +179,6 @@ class Hub:
     # looking
 
     async def _be_current(self) -> None:
-        self._stay_awake()
         now = asyncio.get_running_loop().time()
         if self._looked_at is None or now > self._looked_at + self._look_every:
             await self.look()
@@ -175,7 +198,7 @@ class Hub:
             found = {**self._absent, **dict.fromkeys(self._farms)}
         finally:
             self._look_now = None
-        if not self._browsers and self._sleep_timer is None:
+        if self._is_asleep():
             return  # all have gone meanwhile
         self._looked_at = asyncio.get_running_loop().time()
         gone = [name for name in self._farms if name not in found or _is_absent(found[name])]
@@ -195,6 +218,7 @@ class Hub:
                 self._farms_changed(at_once=True)
             else:
                 self._on_queue(name, model, news)
+            self._news.set()
 
         farm = self._farms[name] = _Farm(self._follow(name, on_news), model)
         farm.viewer.start()
@@ -247,12 +271,15 @@ class Hub:
     # sleeping
 
     def _stay_awake(self) -> None:
-        """Keep the connections for as long as there are browsers, and a while longer."""
+        """Keep the connections for as long as there are browsers or requests, and a while longer."""
         if self._sleep_timer is not None:
             self._sleep_timer.cancel()
             self._sleep_timer = None
-        if not self._browsers:
+        if not self._browsers and not self._n_requests:
             self._sleep_timer = asyncio.get_running_loop().call_later(self._linger, self._fall_asleep)
+
+    def _is_asleep(self) -> bool:
+        return not self._browsers and not self._n_requests and self._sleep_timer is None
 
     def _fall_asleep(self) -> None:
         if self._look_on is not None:
@@ -276,6 +303,12 @@ class _Farm:
         self.model = model
         self._seq: int | None = None
         self._encoded: list[bytes] = []
+
+    @property
+    def has_settled(self) -> bool:
+        """Whether it is known how the farm is, and if it is there, how much it has to do."""
+        status = self.viewer.status
+        return status.counts is not None or status.state not in (FarmState.CONNECTING, FarmState.LIVE)
 
     def snapshot(self) -> list[bytes]:
         """Return what brings a browser up to date; made once for all that ask between two changes."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import anywidget
-from traitlets import List, Unicode
+from traitlets import Int, List, Unicode
 
 from taskfc_ext.errors import TaskFCError
 from taskfc_ext.text import one_line
@@ -38,6 +38,7 @@ class TaskButtons(anywidget.AnyWidget):
         taskid: whose buttons these are.
         farm: the task's farm.
         offers: the verbs that have a button.
+        identity: which processes the farm is made of, so that the Jupyter server aborts no task of others.
 
     Attributes:
         what: whose buttons these are: `task 12`.
@@ -48,25 +49,23 @@ class TaskButtons(anywidget.AnyWidget):
 
     _esm = STATIC / "buttons.js"
     _css = STATIC / "buttons.css"
+    farm = Unicode().tag(sync=True)
+    identity = Unicode().tag(sync=True)
+    taskid = Int().tag(sync=True)
     what = Unicode().tag(sync=True)
     instead = Unicode().tag(sync=True)
     offers = List(Unicode()).tag(sync=True)
     state = Unicode().tag(sync=True)
 
-    def __init__(self, act: Act, taskid: int, *, farm: str, offers: tuple[str, ...]) -> None:
+    def __init__(self, act: Act, taskid: int, *, farm: str, offers: tuple[str, ...], identity: str = "") -> None:
         self._act = act
-        self._farm = farm
-        super().__init__(offers=list(offers), **self._names(taskid))
+        super().__init__(offers=list(offers), farm=farm, identity=identity, **_names(taskid, farm))
         self.on_msg(self._on_click)
 
     def belong_to(self, taskid: int) -> None:
         """Be another task's buttons from now on: the one that took the place of the first."""
-        self.set_trait("what", self._names(taskid)["what"])
-        self.set_trait("instead", self._names(taskid)["instead"])
-
-    def _names(self, taskid: int) -> dict[str, str]:
-        farm = "" if self._farm == "default" else f" --name {self._farm}"
-        return {"what": f"task {taskid}", "instead": f"taskfc {{verb}} {taskid}{farm}"}
+        for name, value in _names(taskid, self.farm).items():
+            self.set_trait(name, value)
 
     def open(self) -> None:
         """Open the connection to the front end."""
@@ -100,6 +99,12 @@ class TaskButtons(anywidget.AnyWidget):
             logger.exception("%s of %s failed", verb, self.what)
             said = one_line(f"{type(error).__name__}: {error}")
         self.send({"number": number, "said": said})
+
+
+def _names(taskid: int, farm: str) -> dict[str, Any]:
+    """Return the traits that say whose buttons these are."""
+    option = "" if farm == "default" else f" --name {farm}"
+    return {"taskid": taskid, "instead": f"taskfc {{verb}} {taskid}{option}", "what": f"task {taskid}"}
 
 
 def keep_subshell(comm: Any) -> None:

@@ -81,11 +81,16 @@ class Lab:
 
     Args:
         home: a folder for all of it.
+        knows_farms: whether it has our server extension.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, knows_farms: bool = True) -> None:
         self.folder = home / "notebooks"
-        self.folder.mkdir()
+        self.folder.mkdir(parents=True)
+        if not knows_farms:
+            (home / "c").mkdir()
+            off = {"ServerApp": {"jpserver_extensions": {"taskfc_ext.server_extension": False}}}
+            (home / "c" / "jupyter_server_config.json").write_text(json.dumps(off))
         self.settings = home / "c" / "lab" / "user-settings" / "@jupyterlab"
         for name, text in SETTINGS.items():
             self.set(name, text)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.lab import DEADLINE_MS, LATEST, Lab, Place
 from tests.browser.test_cards import BLOCKING, LOAD, WAITING, shows
 
 HEAR = (LATEST, "ipykernel-7.3")
-"""Kernels with subshells, in which a click is heard while a cell runs."""
+"""Kernels with subshells, in which a click is heard while a cell runs, also where the server knows no farms."""
 
 
 def buttons(output: Locator) -> Locator:
@@ -27,43 +28,58 @@ def test_abort_while_the_kernel_is_blocked(lab: Lab, page: Page, place: Place, t
     notebook = lab.open(page, "abort", LOAD, task, BLOCKING.format(gate=unblocked), place=place)
     notebook.run(0, 1)
     shows(notebook.card(1), "begun")
-    taskid = notebook.card(1).inner_text().split()[2]
     notebook.start(2)
     expect(notebook.prompt(2)).to_have_text("[*]:")
     press(notebook.output(1), "Abort")
     press(notebook.output(1), "No")  # nothing is done without a yes
     press(notebook.output(1), "Abort")
     press(notebook.output(1), "Yes, abort")
-    if place.kernel in HEAR:
+    shows(notebook.card(1), "aborted")
+    expect(buttons(notebook.output(1)).get_by_role("button", name="Retry")).to_be_visible(timeout=DEADLINE_MS)
+    expect(notebook.prompt(2)).to_have_text("[*]:")  # all that while no other code could run in the kernel
+    unblocked.touch()
+    notebook.ended(2)
+
+
+def test_abort_after_the_kernel_was_restarted(lab: Lab, page: Page, tmp_path: Path) -> None:
+    task = WAITING.format(name="orphan", said="begun", gate=tmp_path / "never")
+    notebook = lab.open(page, "orphan", LOAD, task, "%load_ext taskfc_ext\n%task wait orphan")
+    notebook.run(0, 1)
+    shows(notebook.card(1), "begun")
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    notebook.wait_for_kernel()
+    press(notebook.output(1), "Abort")
+    press(notebook.output(1), "Yes, abort")
+    shows(buttons(notebook.output(1)), "Aborted task")
+    notebook.run(2)
+    notebook.says(2, "TasksFailed")
+
+
+@pytest.mark.parametrize("kernel", [LATEST, "ipykernel-6.31"])
+def test_where_the_server_knows_no_farms_the_kernel_hears_or_it_says_what_to_type(
+    plain_lab: Lab, page: Page, tmp_path: Path, kernel: str
+) -> None:
+    if lacks := Place(kernel=kernel).lacks:
+        pytest.skip(lacks)
+    unblocked = tmp_path / "unblocked"
+    task = WAITING.format(name="alone", said="begun", gate=tmp_path / "never")
+    notebook = plain_lab.open(page, "alone", LOAD, task, BLOCKING.format(gate=unblocked), place=Place(kernel=kernel))
+    notebook.run(0, 1)
+    shows(notebook.card(1), "begun")
+    taskid = notebook.card(1).inner_text().split()[2]
+    notebook.start(2)
+    expect(notebook.prompt(2)).to_have_text("[*]:")
+    press(notebook.output(1), "Abort")
+    press(notebook.output(1), "Yes, abort")
+    if kernel in HEAR:
         shows(notebook.card(1), "aborted")
-        expect(buttons(notebook.output(1)).get_by_role("button", name="Retry")).to_be_visible(timeout=DEADLINE_MS)
-        expect(notebook.prompt(2)).to_have_text("[*]:")  # all that while no other code could run in the kernel
+        expect(notebook.prompt(2)).to_have_text("[*]:")
     else:
         shows(buttons(notebook.output(1)), f"taskfc abort {taskid}")
         shows(notebook.card(1), "running")
     unblocked.touch()
     notebook.ended(2)
     shows(notebook.card(1), "aborted")  # in the end it is heard everywhere
-
-
-def test_where_the_user_has_no_subshells_it_says_what_to_type(lab: Lab, page: Page, tmp_path: Path) -> None:
-    unblocked = tmp_path / "unblocked"
-    lab.set("apputils-extension/kernels-settings", '{"commsOverSubshells": "disabled"}')
-    try:
-        task = WAITING.format(name="deaf", said="begun", gate=tmp_path / "never")
-        notebook = lab.open(page, "deaf", LOAD, task, BLOCKING.format(gate=unblocked))
-    finally:
-        lab.set("apputils-extension/kernels-settings", "{}")
-    notebook.run(0, 1)
-    shows(notebook.card(1), "begun")
-    notebook.start(2)
-    expect(notebook.prompt(2)).to_have_text("[*]:")
-    press(notebook.output(1), "Abort")
-    press(notebook.output(1), "Yes, abort")
-    shows(buttons(notebook.output(1)), "taskfc abort ")
-    unblocked.touch()
-    notebook.ended(2)
-    shows(notebook.card(1), "aborted")
 
 
 def test_buttons_outlive_a_reload_and_are_gone_with_their_kernel(lab: Lab, page: Page) -> None:

@@ -268,6 +268,9 @@ class FakeFarms:
     def runs(self, name: str) -> bool:
         return self.farm.runs and name == self.farm.name
 
+    def identity(self, name: str) -> str:
+        return "its processes" if self.runs(name) else ""
+
     def start(self, name: str, n_workers: int | None, *, fresh: bool) -> None:
         self.farm.starts.append((name, n_workers, fresh))
         self.farm.name, self.farm.runs = name, True

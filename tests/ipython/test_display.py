@@ -45,6 +45,12 @@ def test_a_running_card() -> None:
     assert card_text(card) == ("▶ task 3 fit · running · 2.00 s · attempt 2 · as of 2026-11-22 09:38:17\n    a\n    b")
 
 
+def test_a_page_finds_the_card_of_a_task() -> None:
+    about = 'data-farm="night" data-task="3"'
+    assert about in card_html(Card(seen=SEEN, state="running", taskid=3, farm="night"))
+    assert "data-task" not in card_html(Card(seen=SEEN, state="scheduled", farm="night"))  # not accepted yet
+
+
 def test_a_finished_card_shows_output_result_and_time() -> None:
     card = Card(seen=SEEN, state="succeeded", taskid=3, title="fit", elapsed=0.25, output="one", result="42")
     assert card_text(card).splitlines() == [

@@ -99,18 +99,13 @@ def test_the_list_of_farms_has_counts_and_identity(server, client):
     client.submit(abs, -1).result(DEADLINE)
     with server.page("default") as page:
         Queue(page).until(lambda model: True, "the queue")
-        status = until(lambda: _with_counts(server), "counts")
+        status = farm_of(server.ask("farms").json(), "default")
         assert (status["state"], status["n_workers"]) == ("live", 2)
         assert status["counts"]["succeeded"] > 0
         command = {"do": "scale", "n": 2, "identity": status["identity"]}
         assert server.ask("farms/default", **command).json()["said"] == "It has 2 workers already."
         answer = server.ask("farms/default", **{**command, "identity": "another"})
         assert (answer.status_code, "look again" in answer.json()["message"]) == (409, True)
-
-
-def _with_counts(server: Server):
-    status = farm_of(server.ask("farms").json(), "default")
-    return status if "counts" in status else None
 
 
 def test_a_failed_task_in_all_its_parts_with_nothing_unpickled(server, client):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 
 import msgspec
@@ -58,9 +59,14 @@ class FakeViewer:
         self.name = name
         self.on_news = on_news
         self.closed = False
+        self.at_once = True
         self.status = FarmStatus(name=name, state=FarmState.CONNECTING)
 
     def start(self) -> None:
+        if self.at_once:
+            self.answer()
+
+    def answer(self) -> None:
         self.become(FarmState.LIVE)
         self.on_news(QueueSnapshot(seq=1, farm=self.name, incarnation=1, wall=0.0, counts=Counts(), n_workers=1))
 
@@ -87,9 +93,12 @@ class FakeLookout:
         self.states = states
         self.n_looks = 0
         self.fails = False
+        self.may_end = threading.Event()
+        self.may_end.set()
 
     def look(self, connected=()):
         self.n_looks += 1
+        assert self.may_end.wait(DEADLINE)
         if self.fails:
             raise PermissionError("no entry")
         return {
@@ -104,10 +113,12 @@ class Scene:
     def __init__(self, linger: float = 60.0, **states: FarmState) -> None:
         self.lookout = FakeLookout(**states)
         self.viewers: list[FakeViewer] = []
+        self.at_once = True
         self.hub = Hub(self.follow, self.lookout, look_every=0.01, linger=linger)
 
     def follow(self, name: str, on_news: Callable) -> FakeViewer:
         self.viewers.append(FakeViewer(name, on_news))
+        self.viewers[-1].at_once = self.at_once
         return self.viewers[-1]
 
     def page(self, *farms: str, stuck: bool = False) -> tuple[Browser, FakeSocket]:
@@ -161,6 +172,9 @@ def test_each_change_goes_once_to_all_that_watch_and_to_nobody_else():
         assert [socket.kinds().count("delta") for socket in (first, second, other)] == [1, 2, 0]
         _, late = scene.page("one")
         assert [message.get("seq") for message in late.sent] == [None, 3]
+        scene.viewers[0].delta(4)
+        _, later = scene.page("one")
+        assert [message.get("seq") for message in later.sent] == [None, 4]
 
     run(scenario)
 
@@ -208,7 +222,12 @@ def test_a_snapshot_may_be_large_and_is_not_sent_again_and_again():
         browser.send_snapshot("two", [part])
         browser.send_snapshot("one", [part])
         assert (socket.closed, len(socket.sent)) == (None, 6)
-        browser.send_snapshot("one", [part])
+        socket.drain()
+        await asyncio.sleep(0)
+        browser.send_snapshot("one", [part, part])
+        browser.send_snapshot("two", [part, part])
+        assert (socket.closed, len(socket.sent)) == (None, 10), "it has taken the first"
+        browser.send_snapshot("one", [part, part])
         assert socket.closed == (TOO_SLOW, "too far behind; connect again")
 
     asyncio.run(scenario())
@@ -238,7 +257,9 @@ def test_counts_alone_are_not_told_with_each_change():
             await asyncio.sleep(0)
         assert len(socket.sent) <= n + 2
         scene.viewers[0].become(FarmState.REFUSED)
-        await until(lambda: socket.states()["one"] == "refused")
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert socket.states()["one"] == "refused", "that does not wait for the next counts"
 
     run(scenario)
 
@@ -256,10 +277,11 @@ def test_farms_come_and_go():
         await until(lambda: socket.states() == {"three": "dead"})
         assert scene.viewers[1].closed
         assert scene.hub.ask_of("three") is None
-        status = await scene.hub.status("three")
-        assert status is not None
-        assert status.state is FarmState.DEAD
-        assert await scene.hub.status("one") is None
+        with scene.hub.request():
+            status = await scene.hub.status("three")
+            assert status is not None
+            assert status.state is FarmState.DEAD
+            assert await scene.hub.status("one") is None
 
     run(scenario)
 
@@ -285,17 +307,46 @@ def test_nothing_is_looked_at_or_connected_without_a_page():
         await until(lambda: scene.viewers)
         scene.hub.disconnect(browser)
         again, socket = scene.page("one")
+        await asyncio.sleep(0.1)
         assert not scene.viewers[0].closed, "a page that is loaded again finds the connection"
-        assert socket.kinds() == ["farms", "snapshot"]
+        assert socket.kinds()[:2] == ["farms", "snapshot"]
         scene.hub.disconnect(again)
         await until(lambda: scene.viewers[0].closed)
         n = scene.lookout.n_looks
         await asyncio.sleep(0.05)
         assert scene.lookout.n_looks == n
-        assert [farm.name for farm in (await scene.hub.farms()).farms] == ["one"], "a request looks for itself"
+        with scene.hub.request():
+            assert [farm.name for farm in (await scene.hub.farms()).farms] == ["one"], "a request looks for itself"
+            await asyncio.sleep(0.1)
+            assert not scene.viewers[1].closed, "however long it takes"
         await until(lambda: scene.viewers[1].closed)
 
     asyncio.run(scenario())
+
+
+def test_what_was_looked_for_when_the_last_page_went_is_not_connected():
+    async def scenario(scene: Scene) -> None:
+        scene.lookout.may_end.clear()
+        browser, _ = scene.page("one")
+        await until(lambda: scene.lookout.n_looks)
+        looking = asyncio.create_task(scene.hub.look())
+        scene.hub.disconnect(browser)
+        scene.hub.close()
+        scene.lookout.may_end.set()
+        await looking
+        assert scene.viewers == []
+
+    run(scenario)
+
+
+def test_that_there_is_no_farm_is_told_too():
+    async def scenario(scene: Scene) -> None:
+        scene.lookout.states = {}
+        _, socket = scene.page("one")
+        await until(lambda: socket.sent)
+        assert (socket.kinds(), socket.states()) == (["farms"], {})
+
+    run(scenario)
 
 
 def test_a_page_watches_no_more_than_it_may():
@@ -308,10 +359,33 @@ def test_a_page_watches_no_more_than_it_may():
     run(scenario)
 
 
+def test_a_request_for_the_list_waits_for_farms_that_answer_in_a_moment():
+    async def scenario(scene: Scene) -> None:
+        scene.at_once = False
+        with scene.hub.request():
+            asked = [asyncio.create_task(scene.hub.farms()) for _ in range(2)]
+            await until(lambda: scene.viewers)
+            scene.viewers[0].answer()
+            for farms in await asyncio.gather(*asked):
+                assert [farm.state for farm in farms.farms] == [FarmState.LIVE, FarmState.STOPPED]
+
+    run(scenario)
+
+
+def test_a_request_for_the_list_does_not_wait_for_ever():
+    async def scenario(scene: Scene) -> None:
+        scene.at_once = False
+        with scene.hub.request():
+            assert [farm.state for farm in (await scene.hub.farms()).farms] == [FarmState.CONNECTING, FarmState.STOPPED]
+
+    run(scenario)
+
+
 @pytest.mark.parametrize("n_requests", [1, 20])
 def test_requests_that_come_together_share_one_look(n_requests):
     async def scenario(scene: Scene) -> None:
-        await asyncio.gather(*(scene.hub.farms() for _ in range(n_requests)))
+        with scene.hub.request():
+            await asyncio.gather(*(scene.hub.farms() for _ in range(n_requests)))
         assert scene.lookout.n_looks == 1
 
     run(scenario)

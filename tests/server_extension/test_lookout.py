@@ -79,9 +79,25 @@ def test_a_farm_that_rests_is_seen_when_it_starts(farms):
                 os.utime(file, (long_ago, long_ago))
     assert [lookout.look()[name].state.value for name in ("stopped", "died")] == ["stopped", "dead"]
     assert [lookout.look()[name].state.value for name in ("stopped", "died")] == ["stopped", "dead"]
-    publish("stopped")
-    publish("died")
+    for name in ("stopped", "died"):
+        publish(name)
+        for file in (farm_paths(name).lock, farm_paths(name).connection_file):
+            os.utime(file, (long_ago + 1, long_ago + 1))  # however long that was ago
     assert {status.state.value for status in lookout.look().values()} == {"connecting"}
+
+
+def test_what_was_written_just_now_is_read_again(farms, home, tmp_path, monkeypatch):
+    """A start writes the lock file first and then another one, perhaps in the runtime folder of another environment."""
+    lock = farm_paths("stopped").lock
+    lock.touch()
+    lookout = Lookout()
+    assert lookout.look()["stopped"].state is FarmState.STOPPED
+    written = lock.stat().st_mtime_ns
+    with monkeypatch.context() as patch:
+        patch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
+        publish("stopped")
+    os.utime(lock, ns=(written, written))
+    assert lookout.look()["stopped"].state is FarmState.CONNECTING
 
 
 def test_a_store_that_is_gone_is_forgotten(farms):

@@ -98,7 +98,7 @@ def test_what_to_type_names_the_farm(buttons: Any) -> None:
     made, _ = buttons(str, farm="night")
     assert made.instead == "taskfc {verb} 12 --name night"
     made.belong_to(15)
-    assert (made.what, made.instead) == ("task 15", "taskfc {verb} 15 --name night")
+    assert (made.what, made.instead, made.taskid) == ("task 15", "taskfc {verb} 15 --name night", 15)
 
 
 def test_who_cannot_show_buttons_shows_nothing(buttons: Any) -> None:

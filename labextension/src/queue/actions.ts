@@ -1,7 +1,7 @@
 // What can be done with tasks: buttons that ask first where something is lost, and say what came of it.
 
 import { make, setAttribute, setHidden, setText } from './dom';
-import { plural } from './format';
+import { oneLine, plural } from './format';
 import type { Host } from './host';
 import { makeIcon } from './icons';
 import { MAX_IDS, StateCode } from './messages';
@@ -218,5 +218,5 @@ function inParts(command: AnyCommand): AnyCommand[] {
 /** Show in an `aria-live` element what was said last. */
 export function sayIn(element: HTMLElement, text: string, isProblem = false): void {
   element.classList.toggle('taskfc-mod-problem', isProblem);
-  setText(element, text);
+  setText(element, oneLine(text, 500));
 }

@@ -37,7 +37,7 @@ export class Banner {
     const text = store.problem || (isConnecting ? '' : state === FarmState.LIVE ? this.unknown() : message);
     setText(this.text, text);
     const at = store.queue.wall - store.queue.ahead;
-    setText(this.asOf, text && store.isKnown && !store.isLive ? ` As of ${formatTime(at, store.now())}.` : '');
+    setText(this.asOf, text && store.isKnown && !store.isLive ? `As of ${formatTime(at, store.now())}.` : '');
     setHidden(this.element, !text);
   }
 

@@ -128,7 +128,6 @@ export class Drawer {
     this.say('Retry of', note?.retry_of == null ? '' : `task ${note.retry_of}`);
     this.say('From', oneLine(batch?.owner));
     this.sayProgress(state === StateCode.RUNNING ? (note?.progress ?? null) : null);
-    if (isFinished(state)) this.poll.hurry(this.options.store.farm);
   }
 
   dispose(): void {

@@ -17,6 +17,7 @@ export class FilterBar {
   private readonly text: HTMLInputElement;
   private readonly owners: HTMLSelectElement;
   private readonly sort: HTMLSelectElement;
+  private offered: readonly string[] = [];
   private timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(onChoose: (criteria: Partial<Criteria>) => void) {
@@ -45,14 +46,13 @@ export class FilterBar {
   offerOwners(owners: readonly string[]): void {
     const before = this.owner;
     const all = before === null || owners.includes(before) ? owners : [...owners, before];
-    const options = all.slice(0, MOST_OWNERS).map(owner => {
-      const option = make('option', { title: oneLine(owner) }, oneLine(baseName(owner), 60));
-      option.value = owner;
-      return option;
-    });
+    this.offered = all.slice(0, MOST_OWNERS);
+    const options = this.offered.map((owner, at) =>
+      make('option', { value: at, title: oneLine(owner) }, oneLine(baseName(owner), 60))
+    );
     const every = make('option', { value: '' }, 'all notebooks');
     this.owners.replaceChildren(every, ...options);
-    this.owners.value = before ?? '';
+    this.owners.value = before === null ? '' : String(this.offered.indexOf(before));
     setHidden(this.owners, all.length < 2);
   }
 
@@ -64,6 +64,6 @@ export class FilterBar {
   }
 
   private get owner(): string | null {
-    return this.owners.value || null;
+    return this.owners.value === '' ? null : (this.offered[Number(this.owners.value)] ?? null);
   }
 }

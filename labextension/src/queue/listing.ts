@@ -30,6 +30,11 @@ export class Listing {
     this.channel.port1.onmessage = () => this.work();
   }
 
+  /** It is being made, and `ids` are those of before. */
+  get isWorking(): boolean {
+    return this.slices !== null;
+  }
+
   /** Make it anew with other criteria, at once. */
   choose(criteria: Partial<Criteria>): void {
     this.criteria = { ...this.criteria, ...criteria };
@@ -39,8 +44,9 @@ export class Listing {
   /** The queue has changed: make it anew when it is time. */
   refresh(): void {
     this.isStale = true;
-    if (this.slices !== null || this.timer !== undefined) return;
-    this.begin();
+    if (this.slices !== null) return;
+    // the first tasks are not waited for
+    if (this.timer === undefined || this.ids.length === 0) this.begin();
   }
 
   dispose(): void {
@@ -55,10 +61,9 @@ export class Listing {
     this.timer = undefined;
     this.isStale = false;
     this.spentMs = 0;
-    const isWorking = this.slices !== null;
     this.slices = select(this.store.queue, this.criteria, this.store.wall);
     // the first slice at once: a short list is there before the next frame
-    if (!isWorking) this.work();
+    this.work();
   }
 
   private work(): void {

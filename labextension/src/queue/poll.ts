@@ -19,9 +19,6 @@ export class Poll {
   private nProblems = 0;
   // so that an answer about a task that is no longer shown does nothing
   private number = 0;
-  private isAsking = false;
-  private isEnded = false;
-  private askedAt = -Infinity;
 
   /** @param isSeen nothing is asked while it says no. */
   constructor(
@@ -37,42 +34,32 @@ export class Poll {
     if (taskid >= 0) void this.ask(farm);
   }
 
-  /** The task is known to have changed: ask soon, also if it had ended. */
-  hurry(farm: string): void {
-    if (this.taskid < 0 || this.isAsking || !this.isEnded) return;
-    this.isEnded = false;
-    this.later(farm, Math.max(0, this.askedAt + EVERY_MS - performance.now()));
-  }
-
   stop(): void {
     clearTimeout(this.timer);
     this.taskid = -1;
     this.number += 1;
     this.known = undefined;
     this.nProblems = 0;
-    this.isAsking = this.isEnded = false;
   }
 
   private async ask(farm: string): Promise<void> {
     if (!this.isSeen()) return this.later(farm, EVERY_MS);
     const number = this.number;
-    this.isAsking = true;
-    this.askedAt = performance.now();
+    let isEnded = false;
     try {
       const details = await this.host.details(farm, this.taskid, this.known);
       if (number !== this.number) return;
       this.nProblems = 0;
       this.known = details.version ?? this.known;
-      this.isEnded = ['succeeded', 'failed', 'aborted'].includes(details.task.state);
+      isEnded = ['succeeded', 'failed', 'aborted'].includes(details.task.state);
       this.events.told(details);
     } catch (error) {
       if (number !== this.number) return;
       this.events.failed(error instanceof Error ? error.message : String(error));
       this.nProblems += 1;
     }
-    this.isAsking = false;
-    const wait = this.nProblems === 0 ? EVERY_MS : AFTER_PROBLEM_MS[Math.min(this.nProblems, AFTER_PROBLEM_MS.length) - 1]!;
-    if (!this.isEnded || this.nProblems > 0) this.later(farm, wait);
+    const problem = AFTER_PROBLEM_MS[Math.min(this.nProblems, AFTER_PROBLEM_MS.length) - 1];
+    if (!isEnded) this.later(farm, problem ?? EVERY_MS);
   }
 
   private later(farm: string, ms: number): void {

@@ -222,11 +222,15 @@ export class QueueView {
     setText(this.empty, passing > 0 ? '' : this.sayEmpty(all));
     setHidden(this.empty, passing > 0);
     setHidden(this.table.element, passing === 0);
+    const hasNone = isKnown && total === 0 && all === 0;
+    setHidden(this.filter.element, hasNone);
+    setHidden(this.actions.element, hasNone);
   }
 
   private sayEmpty(all: number): string {
     if (!this.store.farm) return 'No farm is chosen.';
     if (!this.store.isKnown) return this.banner.isShown ? '' : 'Connecting …';
+    if (this.listing.isWorking) return '';
     return all === 0 ? 'No tasks yet: put %%task on a cell.' : 'No task passes the filter.';
   }
 

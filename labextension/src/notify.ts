@@ -1,0 +1,41 @@
+// A notification for each batch that has finished.
+
+import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { Notification } from '@jupyterlab/apputils';
+import { ISettingRegistry } from '@jupyterlab/settingregistry';
+
+import { Batches, batchText, isNews } from './batches';
+import type { Batch } from './batches';
+import { ITaskFarms } from './tokens';
+
+const ID = 'taskfc-ext:notifications';
+
+const LONG = 5;
+const SHOWN_FOR = 10_000;
+
+export const notifications: JupyterFrontEndPlugin<void> = {
+  id: ID,
+  description: 'Notifies of batches of tasks that have finished.',
+  autoStart: true,
+  requires: [ITaskFarms],
+  optional: [ISettingRegistry],
+  activate: (_app, farms: ITaskFarms, registry: ISettingRegistry | null) => {
+    let settings: ISettingRegistry.ISettings | undefined;
+    void registry?.load(ID).then(loaded => (settings = loaded), () => undefined);
+    const setting = (name: string): unknown => settings?.get(name).composite;
+    const batches = new Batches();
+    farms.link.onChange(() => {
+      const finished = batches.take(farms.link.farms, Date.now() / 1000);
+      if (setting('notify') === false) return;
+      const longerThan = Number(setting('longerThan') ?? LONG);
+      for (const batch of finished) if (isNews(batch, longerThan)) notify(farms, batch);
+    });
+  }
+};
+
+function notify(farms: ITaskFarms, batch: Batch): void {
+  const show = { label: 'Show', caption: 'Show the queue', callback: () => farms.show(batch.farm) };
+  // what failed stays until somebody has seen it
+  const options = { actions: [show], autoClose: batch.failed > 0 ? (false as const) : SHOWN_FOR };
+  Notification.emit(batchText(batch, farms.link.farms.length === 1), batch.failed > 0 ? 'error' : 'success', options);
+}

@@ -1,0 +1,280 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { FarmState, StateCode, VIEW_PROTOCOL } from '../../src/queue/messages';
+import type { FarmStatus, ViewMessage } from '../../src/queue/messages';
+import { show } from './fixtures';
+import type { Shown } from './fixtures';
+
+let shown: Shown;
+
+beforeEach(() => {
+  vi.useFakeTimers({
+    toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'requestAnimationFrame', 'cancelAnimationFrame', 'performance', 'Date'],
+    now: Date.UTC(2026, 9, 1)
+  });
+});
+
+afterEach(() => {
+  shown.view.dispose();
+  vi.useRealTimers();
+});
+
+function farms(more: Partial<FarmStatus> | null, protocol: number = VIEW_PROTOCOL): ViewMessage {
+  const ours: FarmStatus[] = more === null ? [] : [{ name: 'default', state: FarmState.LIVE, identity: 'one', ...more }];
+  return { type: 'farms', farms: ours, protocol, version: '0' };
+}
+
+async function settle(ms = 1500): Promise<void> {
+  await vi.advanceTimersByTimeAsync(ms);
+}
+
+function text(selector: string): string {
+  return shown.find(selector).textContent ?? '';
+}
+
+describe('what is told', () => {
+  test('is counted, and changes as it goes on', async () => {
+    shown = show({ queued: 50, rate: 10 });
+    await settle();
+    const count = (state: string): string => text(`.taskfc-chip[data-state=${state}] .taskfc-count`);
+    expect([count('scheduled'), count('running'), text('.taskfc-shown')]).toEqual(['50', '0', '50 tasks']);
+    shown.view.receive(shown.farm.step(2));
+    await settle();
+    expect([count('running'), Number(count('succeeded'))]).toEqual(['2', expect.any(Number)]);
+    expect(Number(count('succeeded'))).toBeGreaterThan(5);
+    expect(text('.taskfc-rate')).toMatch(/\/s$/);
+    expect(shown.node.querySelectorAll('.taskfc-lane-line:not([hidden])')).toHaveLength(2);
+  });
+
+  test('a gap is asked about once', () => {
+    shown = show();
+    expect(shown.host.asked).toEqual([{ ask: 'watch', farm: 'default' }]);
+    shown.farm.step(0.2);
+    shown.view.receive(shown.farm.step(0.2));
+    shown.view.receive(shown.farm.step(0.2));
+    expect(shown.host.asked).toHaveLength(2);
+    shown.view.receive(shown.farm.snapshot());
+    shown.farm.step(0.2);
+    shown.view.receive(shown.farm.step(0.2));
+    expect(shown.host.asked).toHaveLength(3);
+  });
+
+  test('another farm is another queue', async () => {
+    shown = show();
+    shown.view.show('other');
+    await settle();
+    expect(shown.host.asked.slice(1)).toEqual([
+      { ask: 'unwatch', farm: 'default' },
+      { ask: 'watch', farm: 'other' }
+    ]);
+    shown.view.receive(shown.farm.snapshot());
+    await settle();
+    expect(shown.rows()).toEqual([]);
+    expect(text('.taskfc-empty')).toBe('Connecting …');
+  });
+
+  test('an empty queue says what to do', async () => {
+    shown = show({ queued: 0 });
+    await settle();
+    expect(text('.taskfc-empty')).toBe('No tasks yet: put %%task on a cell.');
+    shown.farm.submit(3);
+    shown.view.receive(shown.farm.step(0.1));
+    await settle();
+    expect([shown.find('.taskfc-empty').hidden, shown.rows().length]).toEqual([true, 3]);
+  });
+});
+
+describe('filters', () => {
+  test('a chip shows the tasks in that state, and text those with it', async () => {
+    shown = show({ queued: 9000 }, farm => void farm.step(10));
+    const state = (): (string | undefined)[] => [...shown.node.querySelectorAll<HTMLElement>('.taskfc-row')].map(row => row.dataset.state);
+    shown.find('.taskfc-chip[data-state=running]').click();
+    await settle();
+    expect(state()).toEqual(['running', 'running']);
+    expect(shown.find('.taskfc-chip[data-state=running]').getAttribute('aria-pressed')).toBe('true');
+    shown.find('.taskfc-chip[data-state=running]').click();
+    const input = shown.find<HTMLInputElement>('input[type=search]');
+    input.value = 'nothing has this';
+    input.dispatchEvent(new Event('input'));
+    await settle();
+    expect([text('.taskfc-empty'), text('.taskfc-shown')]).toEqual(['No task passes the filter.', '0 of 9,000 tasks']);
+    shown.view.open(8999);
+    expect([input.value, text('.taskfc-drawer h3')]).toEqual(['', '8999 · named_2']);
+    await settle();
+    expect(shown.selected()).toEqual([8999]);
+  });
+
+  test('notebooks are offered where there are several', async () => {
+    shown = show({ queued: 9000 });
+    await settle();
+    const owners = shown.find<HTMLSelectElement>('.taskfc-owners');
+    expect([...owners.options].map(option => option.textContent)).toEqual(
+      ['all notebooks', 'one.ipynb', 'two with a long name.ipynb', 'nightly.py']
+    );
+    owners.selectedIndex = 3;
+    owners.dispatchEvent(new Event('change'));
+    await settle();
+    expect(text('.taskfc-shown')).toBe('808 of 9,000 tasks');
+  });
+});
+
+describe('actions', () => {
+  const button = (action: string): HTMLElement => shown.find(`.taskfc-inside > .taskfc-actions [data-action=${action}]`);
+  const isOffered = (action: string): boolean => button(action).getAttribute('aria-disabled') !== 'true';
+  const choose = (taskid: number): void => {
+    shown.view.open(taskid);
+    shown.find('[aria-label=Close]').click();
+  };
+
+  test('only what can be done is offered', async () => {
+    shown = show({ queued: 50 }, farm => void farm.step(8));
+    await settle();
+    const actions = ['abort', 'retry', 'hold', 'move'];
+    expect(actions.map(isOffered)).toEqual([false, false, false, false]);
+    const of = (state: StateCode): number => shown.farm.tasks.findIndex(task => task.state === state);
+    choose(of(StateCode.SCHEDULED));
+    expect(actions.map(isOffered)).toEqual([true, false, true, true]);
+    choose(of(StateCode.RUNNING));
+    expect(actions.map(isOffered)).toEqual([true, false, false, false]);
+    choose(of(StateCode.SUCCEEDED));
+    expect(actions.map(isOffered)).toEqual([false, true, false, false]);
+  });
+
+  test('abort asks first; Escape is no, and Yes says what came of it', async () => {
+    shown = show();
+    choose(3);
+    button('abort').click();
+    expect(text('.taskfc-question span')).toBe('Abort task 3?');
+    expect(document.activeElement?.textContent).toBe('Yes, abort');
+    document.activeElement!.dispatchEvent(new KeyboardEvent('keydown', { key: 'Escape', bubbles: true }));
+    expect(shown.find('.taskfc-question').hidden).toBe(true);
+    expect(document.activeElement).toBe(shown.find('.taskfc-table'));
+    button('abort').click();
+    shown.host.answer = { ok: false, said: 'task 3 has ended already' };
+    document.activeElement!.dispatchEvent(new MouseEvent('click', { bubbles: true }));
+    await settle();
+    expect(shown.host.commands).toEqual([{ do: 'abort', taskids: [3] }]);
+    const said = shown.find('.taskfc-said');
+    expect([said.textContent, said.getAttribute('aria-live')]).toEqual(['task 3 has ended already', 'polite']);
+  });
+
+  test('commands say which processes are meant', async () => {
+    shown = show();
+    shown.view.receive(farms({ identity: 'these' }));
+    choose(7);
+    button('hold').click();
+    await settle();
+    expect(shown.host.commands).toEqual([{ do: 'hold', taskids: [7], identity: 'these' }]);
+  });
+
+  test('a priority is asked for, and has to be one', async () => {
+    shown = show();
+    choose(7);
+    button('move').click();
+    const input = shown.find<HTMLInputElement>('.taskfc-priority');
+    const set = (value: string): void => {
+      input.value = value;
+      shown.find('.taskfc-question form').dispatchEvent(new Event('submit', { cancelable: true }));
+    };
+    set('');
+    set('2000000');
+    expect(shown.host.commands).toEqual([]);
+    set('-5');
+    await settle();
+    expect(shown.host.commands).toEqual([{ do: 'move', taskids: [7], priority: -5 }]);
+  });
+
+  test('clear asks first; what finished is told', async () => {
+    shown = show({ queued: 50 }, farm => void farm.step(8));
+    await settle();
+    button('clear').click();
+    expect(shown.host.commands).toEqual([]);
+    (document.activeElement as HTMLElement).click();
+    await settle();
+    expect(shown.host.commands).toEqual([{ do: 'clear' }]);
+  });
+
+  test('a large selection goes in commands of the size that the wire takes', async () => {
+    shown = show({ queued: 100_001 });
+    await vi.waitFor(() => expect(shown.rows().length).toBeGreaterThan(0));
+    shown.key('a', { ctrlKey: true });
+    button('hold').click();
+    await settle();
+    expect(shown.host.commands.map(command => 'taskids' in command && command.taskids?.length)).toEqual([100_000, 1]);
+  });
+});
+
+describe('the drawer', () => {
+  test('asks once a second while the task lives and somebody looks, and once more at its end', async () => {
+    shown = show({ queued: 4, rate: 0.1 }, farm => void farm.step(1));
+    await settle(0);
+    shown.view.open(0);
+    await settle(3500);
+    expect(shown.host.detailed).toEqual([[0, undefined], [0, '1'], [0, '1'], [0, '1']]);
+    Object.defineProperty(document, 'visibilityState', { value: 'hidden', configurable: true });
+    await settle(5000);
+    expect(shown.host.detailed).toHaveLength(4);
+    Reflect.deleteProperty(document, 'visibilityState');
+    shown.view.receive(shown.farm.step(10_000));
+    await settle(10_000);
+    expect(shown.host.detailed).toHaveLength(5);
+    expect(text('.taskfc-drawer')).toContain('0.9731');
+  });
+
+  test('shows log, traceback without colours, and pictures as pictures', async () => {
+    shown = show({ queued: 200, rate: 20 }, farm => void farm.step(15));
+    const failed = shown.farm.tasks.findIndex(task => task.state === StateCode.FAILED);
+    shown.view.open(failed);
+    await settle();
+    expect(text('.taskfc-drawer')).toContain('ZeroDivisionError: division by zero');
+    expect(text('.taskfc-drawer')).not.toContain('\u001b');
+    expect(text('.taskfc-drawer')).toContain('epoch 4: loss 0.2000');
+    expect(shown.find<HTMLImageElement>('.taskfc-drawer img').src).toMatch(/^data:image\/svg\+xml,/);
+    expect(shown.find('.taskfc-drawer').querySelector('svg polyline')).toBeNull();
+  });
+
+  test('says what is the matter, and closes', async () => {
+    shown = show();
+    shown.host.details = () => Promise.reject(new Error('The kernel is busy.'));
+    shown.view.open(1);
+    await settle();
+    expect(text('.taskfc-problem')).toBe('The kernel is busy.');
+    shown.find('.taskfc-drawer').dispatchEvent(new KeyboardEvent('keydown', { key: 'Escape' }));
+    expect(shown.find('.taskfc-drawer').hidden).toBe(true);
+  });
+});
+
+describe('a farm that is not live', () => {
+  test.each([
+    [{ state: FarmState.DEAD, message: 'it died of this' }, 'it died of this'],
+    [{ state: FarmState.STOPPED }, 'The farm is stopped. Start it with: taskfc start'],
+    [null, 'There is no farm default. Start it with: taskfc start --name default']
+  ])('%j is said, and of when the numbers are', async (status, said) => {
+    shown = show({ queued: 50, rate: 10 }, farm => void farm.step(1));
+    shown.view.receive(farms({}));
+    await settle();
+    expect(shown.find('.taskfc-banner').hidden).toBe(true);
+    shown.view.receive(farms(status));
+    await settle();
+    expect(text('.taskfc-banner')).toMatch(new RegExp(`^${said}As of .*\\d\\d:\\d\\d:\\d\\d\\.$`));
+    expect(shown.find('.taskfc-queue').classList).toContain('taskfc-mod-stale');
+    const time = text('.taskfc-row[data-state=running] .taskfc-cell-elapsed');
+    await settle(30_000);
+    expect(text('.taskfc-row[data-state=running] .taskfc-cell-elapsed')).toBe(time);
+    shown.view.open(30);
+    expect(shown.find('.taskfc-drawer [data-action=abort]').getAttribute('aria-disabled')).toBe('true');
+  });
+
+  test('a page of another version says so', async () => {
+    shown = show();
+    shown.view.receive(farms({}, VIEW_PROTOCOL + 1));
+    await settle();
+    expect(text('.taskfc-banner')).toContain('reload the page');
+  });
+
+  test('other processes under the same name are asked for their queue', () => {
+    shown = show();
+    shown.view.receive(farms({ identity: 'one' }));
+    shown.view.receive(farms({ identity: 'two' }));
+    expect(shown.host.asked).toHaveLength(2);
+  });
+});

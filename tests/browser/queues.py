@@ -1,0 +1,90 @@
+"""The live queue in a page, as tests look at it and use it.
+
+view = QueueOnPage(notebook.output(2).locator(".taskfc-queue"))
+view.find("slow")                 # let the table have only the tasks with this in their names
+view.row("slow")                  # a Playwright locator, for `expect`
+view.count("running")             # the number at the top
+view.do("Abort", "Yes, abort")    # buttons
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.lab import DEADLINE_MS
+
+AXE = Path(__file__).resolve().parents[2] / "labextension" / "node_modules" / "axe-core" / "axe.min.js"
+
+
+class QueueOnPage:
+    """One view of a queue.
+
+    Args:
+        root: its element.
+    """
+
+    def __init__(self, root: Locator) -> None:
+        self.root = root
+        self.table = root.get_by_role("grid")
+        self.rows = root.locator(".taskfc-row")
+        self.drawer = root.locator(".taskfc-drawer")
+        self.banner = root.locator(".taskfc-banner")
+        self.said = root.locator(".taskfc-said")
+        self.filter = root.locator("input[type=search]")
+
+    def is_there(self) -> None:
+        """Wait until it has tasks to show."""
+        expect(self.rows.first).to_be_visible(timeout=DEADLINE_MS)
+
+    def find(self, text: str) -> None:
+        """Let the table have only what has `text` in its name."""
+        self.filter.fill(text, timeout=DEADLINE_MS)
+
+    def row(self, text: str) -> Locator:
+        """Return the rows that have `text`."""
+        return self.rows.filter(has_text=text)
+
+    def shows(self, text: str, state: str) -> None:
+        """Wait until the row that has `text` says that its task is in this state."""
+        expect(self.row(text).locator(".taskfc-cell-state")).to_contain_text(state, timeout=DEADLINE_MS)
+
+    def count(self, state: str) -> Locator:
+        """Return the number of tasks in a state, at the top."""
+        return self.root.locator(f".taskfc-header-line [data-state={state}] .taskfc-count")
+
+    def choose(self, text: str) -> None:
+        """Select one task."""
+        self.row(text).click(timeout=DEADLINE_MS)
+
+    def open(self, text: str) -> None:
+        """Open the drawer of one task."""
+        self.row(text).dblclick(timeout=DEADLINE_MS)
+        expect(self.drawer).to_be_visible(timeout=DEADLINE_MS)
+
+    def do(self, *names: str) -> None:
+        """Click the buttons of these names, of the table and not of the drawer."""
+        buttons = self.root.locator(".taskfc-inside > .taskfc-actions")
+        for name in names:
+            button = buttons.get_by_role("button", name=name, exact=True)
+            expect(button).not_to_have_attribute("aria-disabled", "true", timeout=DEADLINE_MS)
+            button.click(timeout=DEADLINE_MS)
+
+    def says(self, text: str) -> None:
+        """Wait until it has said what came of a click."""
+        expect(self.said).to_contain_text(text, timeout=DEADLINE_MS)
+
+
+def violations(page: Page, selector: str) -> list[str]:
+    """Return what axe-core holds to be serious or critical within the elements of `selector`."""
+    if page.evaluate("() => typeof window.axe") == "undefined":
+        page.add_script_tag(content=AXE.read_text())
+    found: list[dict[str, Any]] = page.evaluate("selector => axe.run(selector).then(all => all.violations)", selector)
+    return [
+        f"{each['impact']} {each['id']}: {node['html'][:300]} {node['failureSummary']}"
+        for each in found
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"]
+    ]

@@ -1,0 +1,106 @@
+"""`%task widget` in a real JupyterLab and Notebook 7: while kernels block, restart, and several look on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.lab import Lab, OpenNotebook, Place
+from tests.browser.queues import QueueOnPage
+from tests.browser.test_buttons import HEAR
+from tests.browser.test_cards import BLOCKING, LOAD, WAITING
+
+WIDGET = "%task widget"
+
+RESTART = "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()"
+
+
+def queue_under(notebook: OpenNotebook, index: int) -> QueueOnPage:
+    view = QueueOnPage(notebook.output(index).locator(".taskfc-queue"))
+    view.is_there()
+    return view
+
+
+@pytest.fixture(scope="module")
+def plain_lab(lab: Lab, module_home: Path) -> Iterator[Lab]:
+    """A Jupyter server that knows nothing of farms, next to the other one."""
+    plain = Lab(module_home / "plain", knows_farms=False)
+    yield plain
+    plain.stop()
+
+
+def test_it_is_live_and_aborts_while_the_kernel_is_blocked(lab: Lab, page: Page, place: Place, tmp_path: Path) -> None:
+    ended, unblocked = tmp_path / "ended", tmp_path / "unblocked"
+    name = f"blocked_{place.app}_{place.kernel[-3:].replace('.', '_')}"
+    tasks = [WAITING.format(name=f"{name}_{each}", said="", gate=tmp_path / each) for each in ("ended", "never")]
+    notebook = lab.open(page, "queue", LOAD, *tasks, WIDGET, BLOCKING.format(gate=unblocked), place=place)
+    notebook.run(0, 1, 2, 3)
+    view = queue_under(notebook, 3)
+    view.find(name)
+    notebook.start(4)
+    view.shows(f"{name}_ended", "running")
+    view.shows(f"{name}_never", "running")
+    expect(notebook.prompt(4)).to_have_text("[*]:")
+    ended.touch()
+    view.shows(f"{name}_ended", "succeeded")
+    view.choose(f"{name}_never")
+    view.do("Abort", "No", "Abort", "Yes, abort")
+    view.shows(f"{name}_never", "aborted")
+    view.says("Aborted task")
+    expect(notebook.prompt(4)).to_have_text("[*]:")  # all that while no other code could run in the kernel
+    unblocked.touch()
+    notebook.ended(4)
+
+
+@pytest.mark.parametrize("place", [Place(), Place(kernel="ipykernel-7.3"), Place(kernel="ipykernel-6.31")], ids=str)
+def test_without_the_server_extension_the_kernel_hears_it_if_it_can(
+    plain_lab: Lab, page: Page, place: Place, tmp_path: Path
+) -> None:
+    if place.lacks:
+        pytest.skip(place.lacks)
+    unblocked = tmp_path / "unblocked"
+    name = f"plain_{place.kernel[-3:].replace('.', '_')}"
+    task = WAITING.format(name=name, said="", gate=tmp_path / "never")
+    notebook = plain_lab.open(page, "queue", LOAD, task, WIDGET, BLOCKING.format(gate=unblocked), place=place)
+    notebook.run(0, 1, 2)
+    view = queue_under(notebook, 2)
+    view.find(name)
+    view.shows(name, "running")
+    view.choose(name)
+    notebook.start(3)
+    expect(notebook.prompt(3)).to_have_text("[*]:")
+    view.do("Abort", "Yes, abort")
+    if place.kernel in HEAR:
+        view.shows(name, "aborted")
+        expect(notebook.prompt(3)).to_have_text("[*]:")
+    else:
+        view.says("Type in a terminal: taskfc abort ")
+        view.shows(name, "running")
+    unblocked.touch()
+    notebook.ended(3)
+    view.shows(name, "aborted")  # in the end it is heard everywhere
+
+
+def test_two_cells_and_two_browsers_show_the_same(lab: Lab, page: Page, browser: Browser, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    notebook = lab.open(page, "views", LOAD, WAITING.format(name="seen", said="", gate=gate), WIDGET, WIDGET)
+    notebook.run(0, 1, 2, 3)
+    context = browser.new_context(viewport={"width": 1200, "height": 900})
+    try:
+        other_page = context.new_page()
+        other_page.goto(f"{lab.url}/lab/workspaces/other/tree/{notebook.path.name}?token={lab.token}")
+        other = OpenNotebook(other_page, notebook.path)
+        views = [queue_under(notebook, 2), queue_under(notebook, 3)]
+        other.run(2)
+        views.append(queue_under(other, 2))
+        for view in views:
+            view.find("seen")
+            view.shows("seen", "running")
+        gate.touch()
+        for view in views:
+            view.shows("seen", "succeeded")
+    finally:
+        context.close()
