@@ -31,7 +31,6 @@ export class Table {
   readonly element: HTMLElement;
   readonly selection = new Selection();
   private readonly head: HTMLElement;
-  private readonly scroller: HTMLElement;
   private readonly space: HTMLElement;
   private readonly rows = new Map<number, Row>();
   private readonly spare: Row[] = [];
@@ -51,15 +50,13 @@ export class Table {
     this.space = make('div', { class: 'taskfc-space', role: 'rowgroup' });
     const grid = { role: 'grid', tabindex: 0, 'aria-label': 'Tasks', 'aria-multiselectable': 'true' };
     const headGroup = make('div', { role: 'rowgroup', class: 'taskfc-head-group' }, this.head);
-    this.scroller = make('div', { class: 'taskfc-scroller', role: 'presentation' }, headGroup, this.space);
-    this.element = make('div', { ...grid, class: 'taskfc-table' }, this.scroller);
-    this.scroller.tabIndex = -1; // it scrolls, but the grid has the focus
-    this.scroller.addEventListener('scroll', () => this.render(), { passive: true });
+    this.element = make('div', { ...grid, class: 'taskfc-table' }, headGroup, this.space);
+    this.element.addEventListener('scroll', () => this.render(), { passive: true });
     this.element.addEventListener('keydown', event => this.onKey(event));
     this.space.addEventListener('click', event => this.onClick(event));
     this.space.addEventListener('dblclick', event => this.onDoubleClick(event));
     this.resized = typeof ResizeObserver === 'undefined' ? null : new ResizeObserver(() => this.render());
-    this.resized?.observe(this.scroller);
+    this.resized?.observe(this.element);
   }
 
   dispose(): void {
@@ -72,17 +69,17 @@ export class Table {
 
   /** The list is another one: what was looked at stays where it is, as far as the list allows. */
   relist(before: Float64Array): void {
-    const first = Math.floor(this.scroller.scrollTop / ROW_HEIGHT);
+    const first = Math.floor(this.element.scrollTop / ROW_HEIGHT);
     const anchor = before[first];
     const isById = this.listing.criteria.sort === 'id';
     this.render();
     if (first === 0 || anchor === undefined || !isById) return;
     const now = this.listing.ids.indexOf(anchor);
-    if (now >= 0 && now !== first) this.scroller.scrollTop += (now - first) * ROW_HEIGHT;
+    if (now >= 0 && now !== first) this.element.scrollTop += (now - first) * ROW_HEIGHT;
   }
 
   scrollToTop(): void {
-    this.scroller.scrollTop = 0;
+    this.element.scrollTop = 0;
   }
 
   /** Go to this task, where the list has it. */
@@ -100,7 +97,7 @@ export class Table {
   render(): void {
     const { ids } = this.listing;
     const height = this.seenHeight;
-    const first = Math.max(0, Math.floor(this.scroller.scrollTop / ROW_HEIGHT) - BEYOND);
+    const first = Math.max(0, Math.floor(this.element.scrollTop / ROW_HEIGHT) - BEYOND);
     const many = Math.min(MAX_DOM_ROWS, Math.ceil(height / ROW_HEIGHT) + 2 * BEYOND);
     const last = Math.min(ids.length, first + many);
     this.space.style.height = `${ids.length * ROW_HEIGHT}px`;
@@ -134,7 +131,7 @@ export class Table {
 
   /** The height of the rows that are seen: the headers stay on top of them. */
   private get seenHeight(): number {
-    return (this.scroller.clientHeight || USUAL_HEIGHT) - ROW_HEIGHT;
+    return (this.element.clientHeight || USUAL_HEIGHT) - ROW_HEIGHT;
   }
 
   private rowOf(taskid: number, free: Row[]): Row {
@@ -278,8 +275,8 @@ export class Table {
   private scrollTo(row: number): void {
     const top = row * ROW_HEIGHT;
     const height = this.seenHeight;
-    if (top < this.scroller.scrollTop) this.scroller.scrollTop = top;
-    else if (top + ROW_HEIGHT > this.scroller.scrollTop + height) this.scroller.scrollTop = top + ROW_HEIGHT - height;
+    if (top < this.element.scrollTop) this.element.scrollTop = top;
+    else if (top + ROW_HEIGHT > this.element.scrollTop + height) this.element.scrollTop = top + ROW_HEIGHT - height;
   }
 
   private changed(): void {
