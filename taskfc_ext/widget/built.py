@@ -6,9 +6,7 @@ from pathlib import Path
 
 STATIC = Path(__file__).parent / "static"
 
-NOT_BUILT = (
-    "What runs in the browser is not built in this clone of taskfc_ext: run `make frontend` and start anew."
-)
+NOT_BUILT = "What runs in the browser is not built in this clone of taskfc_ext: run `make frontend` and start anew."
 
 
 def script(name: str, folder: Path = STATIC) -> Path | str:
