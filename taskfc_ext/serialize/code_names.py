@@ -14,9 +14,15 @@ names_in_code: set[tuple[str, ...]] = set()
 _inherited: Any = cloudpickle.Pickler.dispatch_table
 
 
+_FILENAME = 10
+"""Where `CodeType` takes the name of the file."""
+
+
 def _reduce(code: CodeType) -> Any:
     names_in_code.add(code.co_names)
-    return _inherited[CodeType](code)
+    make, arguments = _inherited[CodeType](code)
+    # from 3.1.2 on, cloudpickle calls every file "<dynamic-code>", under which no traceback finds its lines
+    return make, (*arguments[:_FILENAME], code.co_filename, *arguments[_FILENAME + 1 :])
 
 
 class NotingPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types

@@ -1,0 +1,224 @@
+"""The live queue around notebooks: in the sidebar, the status bar, among what runs, and by command."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from taskfc_ext.client.launch import LocalFarm
+from taskfc_ext.client.start import start, stop
+from tests.browser.lab import DEADLINE_MS, SETTINGS, Lab, Place
+from tests.browser.sidebar import Sidebar
+from tests.browser.test_cards import BLOCKING, LOAD, WAITING
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+AXE = ROOT / "labextension" / "node_modules" / "axe-core" / "axe.min.js"
+
+pytestmark = pytest.mark.skipif(
+    not ROOT.joinpath("taskfc_ext", "labextension").is_dir(), reason="the browser's half is not built: `make frontend`"
+)
+
+
+def waiting(name: str, gate: Path) -> str:
+    return WAITING.format(name=name, said="begun", gate=gate)
+
+
+def test_it_is_live_while_the_kernel_is_blocked_also_after_a_reload(lab: Lab, page: Page, tmp_path: Path) -> None:
+    gate, unblocked = tmp_path / "gate", tmp_path / "unblocked"
+    cells = (LOAD, waiting("endless", tmp_path / "never"), waiting("short", gate), BLOCKING.format(gate=unblocked))
+    notebook = lab.open(page, "blocked", *cells)
+    sidebar = Sidebar(page).show()
+    notebook.run(0, 1, 2)
+    sidebar.is_in_state("short", "running")
+    notebook.command("docmanager:save")
+    notebook.start(3)
+    expect(notebook.prompt(3)).to_have_text("[*]:")
+    gate.touch()
+    sidebar.is_in_state("short", "succeeded")
+    sidebar.abort("endless")
+    sidebar.is_in_state("endless", "aborted")
+    expect(notebook.prompt(3)).to_have_text("[*]:")  # all that while no other code could run in the kernel
+    page.reload()
+    sidebar.is_in_state("endless", "aborted")  # JupyterLab has opened it again
+    unblocked.touch()
+
+
+def test_status_bar_and_running_panel(lab: Lab, page: Page, tmp_path: Path) -> None:
+    notebook = lab.open(page, "around", LOAD, waiting("first", tmp_path / "never"), "%%task wrong\n1 / 0")
+    sidebar = Sidebar(page)
+    sidebar.show()
+    sidebar.hide()
+    expect(sidebar.status).to_be_hidden()  # there is nothing to say
+    notebook.run(0, 1)
+    expect(sidebar.status).to_have_text("1 running", timeout=DEADLINE_MS)
+    notebook.run(2)
+    expect(sidebar.status).to_have_text("1 running · 1 failed", timeout=DEADLINE_MS)
+    expect(sidebar.status).to_have_class(re.compile("taskfc-mod-warning"))
+    sidebar.status.get_by_role("button").click()
+    expect(sidebar.panel).to_be_visible()
+    expect(sidebar.status).to_have_text("1 running")  # somebody has looked
+    expect(sidebar.status).not_to_have_class(re.compile("taskfc-mod-warning"))
+    page.evaluate("() => window.jupyterapp.shell.activateById('jp-running-sessions')")
+    item = running_item(page, "first")
+    item.locator(".jp-RunningSessions-itemLabel").click(timeout=DEADLINE_MS)
+    expect(sidebar.panel.locator(".taskfc-drawer")).to_contain_text("first", timeout=DEADLINE_MS)
+    page.evaluate("() => window.jupyterapp.shell.activateById('jp-running-sessions')")
+    item.hover()
+    item.get_by_role("button", name="Abort").or_(item.locator(".jp-RunningSessions-itemShutdown")).first.click()
+    expect(item).to_have_count(0, timeout=DEADLINE_MS)
+    sidebar.show().is_in_state("first", "aborted")
+    expect(sidebar.status).to_be_hidden(timeout=DEADLINE_MS)
+
+
+def running_item(page: Page, name: str) -> Locator:
+    return page.locator("#jp-running-sessions .jp-RunningSessions-item", has_text=re.compile(rf"^\d+ {name}"))
+
+
+def test_commands(lab: Lab, page: Page, tmp_path: Path) -> None:
+    mended = tmp_path / "mended"
+    source = f"import pathlib\nassert pathlib.Path('{mended}').exists(), 'not mended'"
+    notebook = lab.open(page, "commands", source)
+    sidebar = Sidebar(page).show()
+    notebook.cell(0).click()
+    sidebar.command("taskfc:submit-cell")  # nothing was loaded here before
+    notebook.ended(0)
+    expect(notebook.cell(0).locator(".cm-content")).to_contain_text("%%taskimport pathlib")
+    expect(notebook.card(0)).to_contain_text("not mended", timeout=DEADLINE_MS)
+    failed = sidebar.panel.locator('.taskfc-row[data-state="failed"]')
+    expect(failed.first).to_be_visible(timeout=DEADLINE_MS)
+    mended.touch()
+    sidebar.command("taskfc:retry-failed")
+    expect(sidebar.panel.locator(".taskfc-row").first).to_contain_text("succeeded", timeout=DEADLINE_MS)
+    sidebar.command("taskfc:clear-finished")
+    sidebar.answer("Cancel")
+    expect(failed.first).to_be_visible()
+    sidebar.command("taskfc:clear-finished")
+    sidebar.answer("Clear")
+    expect(sidebar.panel).to_contain_text("No tasks yet", timeout=DEADLINE_MS)
+    page.keyboard.press("Control+Shift+C")
+    palette = page.locator(".lm-CommandPalette")
+    palette.locator("input").fill("stop controller of default")
+    page.keyboard.press("Enter")
+    sidebar.answer("Stop")
+    sidebar.has_farm("default (stopped)")
+    sidebar.button("Start").click()
+    sidebar.has_farm("default")
+    expect(sidebar.button("2 workers")).to_be_visible(timeout=DEADLINE_MS)
+
+
+@pytest.fixture
+def two_farms(lab: Lab) -> Iterator[None]:
+    for name in ("east", "west"):
+        start(1, name=name)
+    yield
+    for name in ("east", "west"):
+        stop(LocalFarm(name))
+
+
+def test_two_controllers_one_of_which_is_killed_and_comes_back(lab: Lab, page: Page, two_farms: None) -> None:
+    lab.open(page, "two", "0")
+    sidebar = Sidebar(page).show()
+    sidebar.has_farm("east")
+    sidebar.has_farm("west")
+    sidebar.pick("west")
+    expect(sidebar.button("1 worker")).to_be_visible(timeout=DEADLINE_MS)
+    supervisor = start(name="west").supervisor_pid  # it runs: this looks
+    assert supervisor
+    os.kill(supervisor, signal.SIGKILL)
+    sidebar.has_farm("west (has died)")
+    sidebar.has_farm("east")
+    sidebar.button("Start").click()
+    sidebar.has_farm("west")
+    expect(sidebar.button("1 worker")).to_be_visible(timeout=DEADLINE_MS)
+
+
+def test_a_batch_that_has_failed_is_told_with_a_way_to_it(lab: Lab, page: Page) -> None:
+    name = "apputils-extension/notification"
+    lab.set(name, '{"fetchNews": "false", "checkForUpdates": false}')
+    try:
+        notebook = lab.open(page, "told", LOAD, "%%task wrong\n1 / 0")
+    finally:
+        lab.set(name, SETTINGS[name])
+    sidebar = Sidebar(page)
+    sidebar.show()
+    sidebar.hide()
+    notebook.run(0, 1)
+    toast = page.locator(".Toastify__toast", has_text="1 task")
+    expect(toast).to_contain_text("failed", timeout=DEADLINE_MS)
+    expect(toast).to_have_count(1)
+    toast.get_by_role("button", name="Show").click()
+    expect(sidebar.panel).to_be_visible()
+
+
+def test_it_shows_the_cell_of_a_task(lab: Lab, page: Page, tmp_path: Path) -> None:
+    cells = (LOAD, waiting("sought", tmp_path / "never"), *["0"] * 40)
+    notebook = lab.open(page, "sought", *cells)
+    sidebar = Sidebar(page).show()
+    notebook.run(0, 1)
+    notebook.cell(41).click()
+    expect(notebook.cell(41)).to_have_class(re.compile("jp-mod-active"))
+    sidebar.row("sought").dblclick()
+    sidebar.button("Go to the cell").click()
+    expect(notebook.cell(1)).to_have_class(re.compile("jp-mod-active"), timeout=DEADLINE_MS)
+    expect(notebook.card(1)).to_be_in_viewport()
+    sidebar.abort("sought")
+    sidebar.is_in_state("sought", "aborted")
+
+
+def test_notebook_7_has_the_sidebar_and_no_status_bar(lab: Lab, page: Page, tmp_path: Path) -> None:
+    task = waiting("elsewhere", tmp_path / "never")
+    notebook = lab.open(page, "seven", LOAD, task, place=Place(app="notebook"))
+    sidebar = Sidebar(page).show()
+    notebook.run(0, 1)
+    sidebar.is_in_state("elsewhere", "running")
+    expect(sidebar.status).to_have_count(0)
+    sidebar.abort("elsewhere")
+    sidebar.is_in_state("elsewhere", "aborted")
+
+
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_anybody_can_use_it(lab: Lab, page: Page, tmp_path: Path, theme: str) -> None:
+    if not AXE.is_file():
+        pytest.skip("axe-core is not installed: `make frontend`")
+    lab.set("apputils-extension/themes", f'{{"theme": "JupyterLab {theme}"}}')
+    name = f"reached-{theme}"
+    try:
+        notebook = lab.open(page, name, LOAD, waiting(name, tmp_path / "never"), f"%%task wrong-{theme}\n1 / 0")
+    finally:
+        lab.set("apputils-extension/themes", "{}")
+    sidebar = Sidebar(page).show()
+    notebook.run(0, 1, 2)
+    sidebar.is_in_state(f"wrong-{theme}", "failed")
+    sidebar.row(f"wrong-{theme}").dblclick()
+    expect(sidebar.panel.locator(".taskfc-drawer")).to_contain_text("ZeroDivisionError", timeout=DEADLINE_MS)
+    page.add_script_tag(path=AXE)
+    found = page.evaluate("() => axe.run('.taskfc-panel, .taskfc-status', {resultTypes: ['violations']})")
+    sidebar.abort(name)
+    sidebar.is_in_state(name, "aborted")
+    serious = [violation for violation in found["violations"] if violation["impact"] in ("serious", "critical")]
+    assert json.dumps(serious, indent=1) == "[]"
+
+
+def test_a_server_without_the_extension_is_asked_once(browser: Browser, module_home: Path, page: Page) -> None:
+    lab = Lab(module_home / "without", knows_farms=False)
+    try:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url) if "taskfc/api" in request.url else None)
+        page.clock.install()
+        lab.open(page, "without", "0")
+        sidebar = Sidebar(page).show()
+        expect(sidebar.panel).to_contain_text("Install taskfc-ext", timeout=DEADLINE_MS)
+        expect(sidebar.status).to_be_hidden()
+        page.clock.fast_forward("10:00")
+        assert len(asked) == 1
+        with page.expect_request(re.compile("taskfc/api/farms")):
+            sidebar.button("Try again").click()
+    finally:
+        lab.stop()
