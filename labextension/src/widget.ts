@@ -9,9 +9,6 @@ import type { FromKernel, ToKernel } from './queue/transport';
 import { QueueView } from './queue/view';
 import { carrierOf, Source } from './source';
 
-// what JupyterLab's widgets have where there is no kernel to talk to
-const DISCONNECTED = 'jupyter-widgets-disconnected';
-
 /** What anywidget passes of a model. */
 export interface Model {
   get(name: string): unknown;
@@ -71,17 +68,14 @@ function render({ model, el }: { model: Model; el: HTMLElement }): () => void {
   const { store, host, source, end } = ours;
   ours.n += 1;
   const view = new QueueView(el, host, store);
-  // ipywidgets tells it in no other way; its own view has heard it before us
-  const onLife = (): void => {
-    if (el.closest(`.${DISCONNECTED}`) !== null) source.lost();
-  };
-  model.on('comm_live_update', onLife);
-  onLife();
+  // a model is made with its connection, so that this event can only mean that it has lost it
+  const onLost = (): void => source.lost();
+  model.on('comm_live_update', onLost);
   let isThere = true;
   return () => {
     if (!isThere) return;
     isThere = false;
-    model.off('comm_live_update', onLife);
+    model.off('comm_live_update', onLost);
     view.dispose();
     ours.n -= 1;
     if (ours.n > 0) return;

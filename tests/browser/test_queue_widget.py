@@ -146,10 +146,10 @@ def test_after_a_kernel_restart_without_the_server_extension_it_says_what_to_do(
     expect(view.banner).to_be_hidden()
 
 
-def test_it_is_back_after_a_reload(lab: Lab, page: Page, tmp_path: Path) -> None:
-    gate = tmp_path / "gate"
+def test_it_is_back_after_a_reload_when_the_kernel_can_speak(lab: Lab, page: Page, tmp_path: Path) -> None:
+    gate, unblocked = tmp_path / "gate", tmp_path / "unblocked"
     task = WAITING.format(name="reloaded", said="", gate=gate)
-    notebook = lab.open(page, "reloaded", LOAD, task, WIDGET)
+    notebook = lab.open(page, "reloaded", LOAD, task, WIDGET, BLOCKING.format(gate=unblocked))
     notebook.run(0, 1, 2)
     queue_under(notebook, 2)
     notebook.command("docmanager:save")
@@ -159,5 +159,12 @@ def test_it_is_back_after_a_reload(lab: Lab, page: Page, tmp_path: Path) -> None
     view = queue_under(notebook, 2)
     view.find("reloaded")
     view.shows("reloaded", "running")
+    notebook.start(3)
+    expect(notebook.prompt(3)).to_have_text("[*]:")
+    page.reload()
+    notebook.says(2, "Loading widget")
     gate.touch()
+    unblocked.touch()  # only now does the kernel tell of its widgets
+    view = queue_under(notebook, 2)
+    view.find("reloaded")
     view.shows("reloaded", "succeeded")

@@ -54,7 +54,10 @@ export class ServerPath {
 
   command(farm: string, command: AnyCommand): Promise<CommandAnswer> {
     const cookie = /(?:^|; )_xsrf=([^;]*)/.exec(this.cookies())?.[1];
-    const headers = { 'Content-Type': 'application/json', ...(cookie && { 'X-XSRFToken': decodeURIComponent(cookie) }) };
+    const headers = {
+      'Content-Type': 'application/json',
+      ...(cookie && { 'X-XSRFToken': decodeURIComponent(cookie) })
+    };
     return this.fetch(`farms/${encodeURIComponent(farm)}`, { method: 'POST', headers, body: JSON.stringify(command) });
   }
 
@@ -73,7 +76,10 @@ export class ServerPath {
 
   private async fetch<Answer>(path: string, options: RequestInit = {}): Promise<Answer> {
     const { baseUrl, token } = this.server;
-    const headers = { ...(options.headers as Record<string, string>), ...(token && { Authorization: `token ${token}` }) };
+    const headers = {
+      ...(options.headers as Record<string, string>),
+      ...(token && { Authorization: `token ${token}` })
+    };
     const signal = AbortSignal.timeout(ANSWER_WITHIN_MS);
     let response: Response;
     try {

@@ -13,7 +13,9 @@ const BUSY = 'The kernel is busy, or was restarted, and does not hear this.';
 export function terminalFor(farm: string, command: AnyCommand): string {
   const option = farm === 'default' ? '' : ` --name ${farm}`;
   const typed = typedFor(command);
-  return typed === null ? `${BUSY} It will when its cell has ended.` : `${BUSY} Type in a terminal: taskfc ${typed}${option}`;
+  return typed === null
+    ? `${BUSY} It will when its cell has ended.`
+    : `${BUSY} Type in a terminal: taskfc ${typed}${option}`;
 }
 
 function typedFor(command: AnyCommand): string | null {
