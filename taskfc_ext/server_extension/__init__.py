@@ -28,5 +28,8 @@ def _load_jupyter_server_extension(serverapp: ServerApp) -> None:
         serverapp.log.warning("taskfc_ext runs on Linux and macOS: there are no farms for the sidebar here")
         return
     from taskfc_ext.server_extension.handlers import add_handlers
+    from taskfc_ext.widget.built import NOT_BUILT, STATIC
 
+    if not STATIC.is_dir():
+        serverapp.log.warning(NOT_BUILT)
     add_handlers(serverapp.web_app, root_dir=serverapp.root_dir)

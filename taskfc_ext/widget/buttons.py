@@ -11,7 +11,6 @@ import contextvars
 import logging
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -19,10 +18,9 @@ from traitlets import Int, List, Unicode
 
 from taskfc_ext.errors import TaskFCError
 from taskfc_ext.text import one_line
+from taskfc_ext.widget.built import script, style
 
 logger = logging.getLogger(__name__)
-
-STATIC = Path(__file__).parent / "static"
 
 VERBS = ("abort", "retry")
 
@@ -47,8 +45,8 @@ class TaskButtons(anywidget.AnyWidget):
         state: the task's. A card cannot be drawn anew in a page that was loaded since; there the script tells it.
     """
 
-    _esm = STATIC / "buttons.js"
-    _css = STATIC / "buttons.css"
+    _esm = script("buttons")
+    _css = style("buttons")
     farm = Unicode().tag(sync=True)
     identity = Unicode().tag(sync=True)
     taskid = Int().tag(sync=True)

@@ -8,7 +8,8 @@ import anywidget
 from traitlets import Unicode
 
 from taskfc_ext.client.viewer import SeenFarm
-from taskfc_ext.widget.buttons import STATIC, keep_subshell
+from taskfc_ext.widget.built import script, style
+from taskfc_ext.widget.buttons import keep_subshell
 from taskfc_ext.widget.feed import CarryOut, Feed
 
 
@@ -24,8 +25,8 @@ class QueueWidget(anywidget.AnyWidget):
         identity: which processes these are, so that the Jupyter server does not steer others of the same name.
     """
 
-    _esm = STATIC / "queue.js"
-    _css = STATIC / "queue.css"
+    _esm = script("queue")
+    _css = style("queue")
     farm = Unicode().tag(sync=True)
     identity = Unicode().tag(sync=True)
     _feed: Feed | None = None  # a widget is closed even where making it has failed

@@ -95,7 +95,7 @@ def test_commands(lab: Lab, page: Page, tmp_path: Path) -> None:
     expect(failed.first).to_be_visible(timeout=DEADLINE_MS)
     mended.touch()
     sidebar.command("taskfc:retry-failed")
-    expect(sidebar.panel.locator(".taskfc-row").first).to_contain_text("succeeded", timeout=DEADLINE_MS)
+    expect(sidebar.panel.locator('.taskfc-row[data-state="succeeded"]')).to_be_visible(timeout=DEADLINE_MS)
     sidebar.command("taskfc:clear-finished")
     sidebar.answer("Cancel")
     expect(failed.first).to_be_visible()
@@ -203,7 +203,7 @@ def test_anybody_can_use_it(lab: Lab, page: Page, tmp_path: Path, theme: str) ->
     sidebar.abort(name)
     sidebar.is_in_state(name, "aborted")
     serious = [violation for violation in found["violations"] if violation["impact"] in ("serious", "critical")]
-    assert json.dumps(serious, indent=1) == "[]"
+    assert serious == [], json.dumps(serious, indent=1)
 
 
 def test_a_server_without_the_extension_is_asked_once(browser: Browser, module_home: Path, page: Page) -> None:
