@@ -82,7 +82,16 @@ export class FakeFarm {
     for (let at = 0; at < n; at++) {
       const state = kind % 5 === 4 ? StateCode.WAITING : StateCode.SCHEDULED;
       this.changed.add(this.tasks.length);
-      this.tasks.push({ state, worker: -1, attempts: 0, started: 0, completed: 0, seconds: 0, note: null, due: Infinity });
+      this.tasks.push({
+        state,
+        worker: -1,
+        attempts: 0,
+        started: 0,
+        completed: 0,
+        seconds: 0,
+        note: null,
+        due: Infinity
+      });
     }
   }
 
@@ -206,7 +215,13 @@ export class FakeFarm {
       const task = this.tasks[this.next];
       if (task === undefined) return;
       const lasts = (this.nWorkers / this.rate) * (0.2 + 1.6 * this.random()) * (worker === 0 ? 20 : 1);
-      Object.assign(task, { state: StateCode.RUNNING, worker, attempts: 1, started: this.wall, due: this.wall + lasts });
+      Object.assign(task, {
+        state: StateCode.RUNNING,
+        worker,
+        attempts: 1,
+        started: this.wall,
+        due: this.wall + lasts
+      });
       this.changed.add(this.next);
       this.next++;
     }
@@ -312,7 +327,8 @@ export class FakeFarm {
 
 function addTo(runs: Run[], id: number, state: StateCode): void {
   const last = runs[runs.length - 1];
-  if (last !== undefined && last[2] === state && last[0] + last[1] === id) runs[runs.length - 1] = [last[0], last[1] + 1, state];
+  if (last !== undefined && last[2] === state && last[0] + last[1] === id)
+    runs[runs.length - 1] = [last[0], last[1] + 1, state];
   else runs.push([id, 1, state]);
 }
 

@@ -1,13 +1,13 @@
 // The widget: what anywidget calls for each view of a model.
 
-import { CommandPath, serverPathOfPage } from './queue/commands';
+import { CommandPath, serverOfPage, serverPathOfPage } from './queue/commands';
 import type { Host } from './queue/host';
 import { KernelPath } from './queue/kernel-path';
-import type { ViewQuestion } from './queue/messages';
 import { QueueStore } from './queue/store';
 import { isNumbered } from './queue/transport';
 import type { FromKernel, ToKernel } from './queue/transport';
 import { QueueView } from './queue/view';
+import { carrierOf, Source } from './source';
 
 /** What anywidget passes of a model. */
 export interface Model {
@@ -21,6 +21,7 @@ export interface Model {
 interface Shared {
   readonly store: QueueStore;
   readonly host: Host;
+  readonly source: Source;
   n: number;
   readonly end: () => void;
 }
@@ -28,9 +29,11 @@ interface Shared {
 const shared = new WeakMap<Model, Shared>();
 
 function share(model: Model): Shared {
-  const kernel = new KernelPath(message => model.send(message));
-  const ask = (question: ViewQuestion): void => model.send(question);
+  const server = serverOfPage();
+  const source: Source = new Source(message => model.send(message), () => store, server && carrierOf(server));
+  const { ask } = source;
   const store = new QueueStore(ask);
+  const kernel = new KernelPath(source.say, source.isThere);
   const identityOf = (farm: string): string => (store.farm === farm ? (store.status?.identity ?? '') : '');
   const path = new CommandPath(serverPathOfPage(), kernel, identityOf);
   const host: Host = {
@@ -53,21 +56,26 @@ function share(model: Model): Shared {
     model.off('change:farm', follow);
     kernel.dispose();
     if (store.farm) ask({ ask: 'unwatch', farm: store.farm });
+    source.dispose();
   };
   follow();
-  return { store, host, n: 0, end };
+  return { store, host, source, n: 0, end };
 }
 
 function render({ model, el }: { model: Model; el: HTMLElement }): () => void {
   let ours = shared.get(model);
   if (ours === undefined) shared.set(model, (ours = share(model)));
-  const { store, host, end } = ours;
+  const { store, host, source, end } = ours;
   ours.n += 1;
   const view = new QueueView(el, host, store);
+  // a model is made with its connection, so that this event can only mean that it has lost it
+  const onLost = (): void => source.lost();
+  model.on('comm_live_update', onLost);
   let isThere = true;
   return () => {
     if (!isThere) return;
     isThere = false;
+    model.off('comm_live_update', onLost);
     view.dispose();
     ours.n -= 1;
     if (ours.n > 0) return;

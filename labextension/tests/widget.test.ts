@@ -33,7 +33,16 @@ class FakeModel implements Model {
 let model: FakeModel;
 
 beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'requestAnimationFrame', 'cancelAnimationFrame'] });
+  vi.useFakeTimers({
+    toFake: [
+      'setTimeout',
+      'clearTimeout',
+      'setInterval',
+      'clearInterval',
+      'requestAnimationFrame',
+      'cancelAnimationFrame'
+    ]
+  });
   model = new FakeModel();
 });
 
@@ -63,7 +72,10 @@ test('views of one model share what it was told, and the last one takes its leav
   expect(model.sent.slice(1)).toEqual([{ ask: 'unwatch', farm: 'default' }]);
   expect([...model.listeners.values()].every(listeners => listeners.size === 0)).toBe(true);
   render().dispose();
-  expect(model.sent.slice(2)).toEqual([{ ask: 'watch', farm: 'default' }, { ask: 'unwatch', farm: 'default' }]);
+  expect(model.sent.slice(2)).toEqual([
+    { ask: 'watch', farm: 'default' },
+    { ask: 'unwatch', farm: 'default' }
+  ]);
 });
 
 test('a command is a numbered message, and what came of it is said', async () => {
@@ -92,6 +104,9 @@ test('what is typed in it is no shortcut of the notebook, and another farm is fo
   expect(el.querySelector('[data-lm-suppress-shortcuts]')).not.toBeNull();
   model.farm = 'gpu';
   model.tell(undefined, 'change:farm');
-  expect(model.sent.slice(1)).toEqual([{ ask: 'unwatch', farm: 'default' }, { ask: 'watch', farm: 'gpu' }]);
+  expect(model.sent.slice(1)).toEqual([
+    { ask: 'unwatch', farm: 'default' },
+    { ask: 'watch', farm: 'gpu' }
+  ]);
   dispose();
 });

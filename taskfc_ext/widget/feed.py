@@ -53,10 +53,12 @@ class QueueQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a view says to the kernel, but for `Watch`: a numbered command, or a numbered question for details.
 
     It is answered twice: by `{"number": n, "heard": true}` at once, and by `{"number": n, "answer" | "details": ...}`,
-    or `{"number": n, "problem": "a sentence"}`. Without a number it says that somebody looks.
+    or `{"number": n, "problem": "a sentence"}`. Without a number it says that somebody looks: a view in a page says
+    `{"looking": true}` far more often than `QUIET_AFTER`.
     """
 
     number: int | None = None
+    looking: bool = False
     command: AnyCommand | None = None
     details: DetailsWanted | None = None
 
@@ -118,12 +120,15 @@ class Feed:
         else:
             self._send_all()
 
+    @property
+    def _is_quiet(self) -> bool:
+        return self._clock() - self._heard_at > QUIET_AFTER
+
     def _send_waiting(self) -> None:
         """Send the delta that waits, now or when it may be sent."""
         if self._waiting is None or self._timer is not None:
             return
-        is_quiet = self._clock() - self._heard_at > QUIET_AFTER
-        pause = max(self._free_at - self._clock(), QUIET_PACE if is_quiet else 0.0)
+        pause = max(self._free_at - self._clock(), QUIET_PACE if self._is_quiet else 0.0)
         if pause > 0:
             self._timer = self._loop.call_later(pause, self._send_now)
         else:
@@ -156,6 +161,7 @@ class Feed:
 
     def hear(self, content: object) -> None:
         """Take in what a view says. What is not understood has no effect."""
+        was_quiet = self._is_quiet
         self._heard_at = self._clock()
         try:
             if isinstance(content, dict) and "ask" in content:
@@ -166,8 +172,9 @@ class Feed:
         except msgspec.ValidationError as error:
             logger.warning("a view of the queue says what is not understood: %s", error)
             return
+        if was_quiet:  # the page may have slept as well, and lost what was sent meanwhile
+            self._loop.call_soon_threadsafe(self._send_all)
         if question.number is None:
-            self._loop.call_soon_threadsafe(self._send_waiting)
             return
         self._send({"number": question.number, "heard": True})
         asyncio.run_coroutine_threadsafe(self._answer(question), self._loop)

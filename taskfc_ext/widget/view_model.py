@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right, insort
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from operator import attrgetter
 from typing import Any
@@ -174,9 +174,12 @@ class QueueModel:
     # inside
 
     def _begin(self, snapshot: QueueSnapshot) -> None:
+        now = int(snapshot.wall)
         if snapshot.ends:
-            now = int(snapshot.wall)
             self._ends = deque(enumerate(snapshot.ends, start=now - len(snapshot.ends)))
+        elif not self._ends:  # nobody has counted yet: the newest ends are among the rows
+            counted = Counter(int(wall) for wall in snapshot.rows.completed if wall)
+            self._ends = deque((second, counted[second]) for second in sorted(counted) if now - ENDS <= second <= now)
         self.farm, self.incarnation = snapshot.farm, snapshot.incarnation
         self._batches, self._rows, self._finished = [], {}, {}
         self._first, self._states = 0, bytearray()

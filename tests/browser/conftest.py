@@ -35,6 +35,17 @@ def lab(browser: Browser, module_home: Path) -> Iterator[Lab]:
         stop(LocalFarm("default"))
 
 
+@pytest.fixture(scope="module")
+def plain_lab(browser: Browser, module_home: Path) -> Iterator[Lab]:
+    """A server that has not our extension."""
+    lab = Lab(module_home / "plain", knows_farms=False)
+    try:
+        yield lab
+    finally:
+        lab.stop()
+        stop(LocalFarm("default"))
+
+
 @pytest.fixture(params=PLACES, ids=str)
 def place(request: pytest.FixtureRequest) -> Place:
     """Each of `PLACES`: a test that takes this runs in all of them."""

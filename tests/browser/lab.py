@@ -26,7 +26,9 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import nbformat
@@ -81,16 +83,12 @@ class Lab:
 
     Args:
         home: a folder for all of it.
-        knows_farms: whether it has our server extension.
+        more: further options of the server, as on its command line.
     """
 
-    def __init__(self, home: Path, *, knows_farms: bool = True) -> None:
+    def __init__(self, home: Path, more: Mapping[str, object] = MappingProxyType({})) -> None:
         self.folder = home / "notebooks"
-        self.folder.mkdir(parents=True)
-        if not knows_farms:
-            (home / "c").mkdir()
-            off = {"ServerApp": {"jpserver_extensions": {"taskfc_ext.server_extension": False}}}
-            (home / "c" / "jupyter_server_config.json").write_text(json.dumps(off))
+        self.folder.mkdir()
         self.settings = home / "c" / "lab" / "user-settings" / "@jupyterlab"
         for name, text in SETTINGS.items():
             self.set(name, text)
@@ -109,6 +107,7 @@ class Lab:
             "IdentityProvider.token": self.token,
             "LabApp.expose_app_in_browser": True,
             "JupyterNotebookApp.expose_app_in_browser": True,
+            **more,
         }
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -119,6 +118,11 @@ class Lab:
                 env={**os.environ, **{name: str(home / folder) for name, folder in folders.items()}},
             )
         self._wait_until_it_answers()
+
+    @property
+    def pid(self) -> int:
+        """Of the server."""
+        return self._process.pid
 
     def set(self, name: str, text: str) -> None:
         """Write a user's setting; the next page that is opened has it."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.lab import Lab, OpenNotebook, Place
+from tests.browser.lab import DEADLINE_MS, Lab, OpenNotebook, Place
 from tests.browser.queues import QueueOnPage
 from tests.browser.test_buttons import HEAR
 from tests.browser.test_cards import BLOCKING, LOAD, WAITING
@@ -27,7 +27,9 @@ def queue_under(notebook: OpenNotebook, index: int) -> QueueOnPage:
 @pytest.fixture(scope="module")
 def plain_lab(lab: Lab, module_home: Path) -> Iterator[Lab]:
     """A Jupyter server that knows nothing of farms, next to the other one."""
-    plain = Lab(module_home / "plain", knows_farms=False)
+    folder = module_home / "plain"
+    folder.mkdir()
+    plain = Lab(folder, {"ServerApp.jpserver_extensions": "{'taskfc_ext.server_extension': False}"})
     yield plain
     plain.stop()
 
@@ -104,3 +106,65 @@ def test_two_cells_and_two_browsers_show_the_same(lab: Lab, page: Page, browser:
             view.shows("seen", "succeeded")
     finally:
         context.close()
+
+
+def test_after_a_kernel_restart_it_goes_on_through_the_server(lab: Lab, page: Page, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    tasks = [WAITING.format(name=f"outlives_{each}", said="", gate=tmp_path / each) for each in ("gate", "never")]
+    notebook = lab.open(page, "restarted", LOAD, *tasks, WIDGET)
+    notebook.run(0, 1, 2, 3)
+    view = queue_under(notebook, 3)
+    view.find("outlives")
+    view.shows("outlives_gate", "running")
+    page.evaluate(RESTART)
+    notebook.wait_for_kernel()
+    gate.touch()
+    view.shows("outlives_gate", "succeeded")
+    view.choose("outlives_never")
+    view.do("Abort", "Yes, abort")
+    view.shows("outlives_never", "aborted")
+    expect(view.banner).to_be_hidden()
+
+
+def test_after_a_kernel_restart_without_the_server_extension_it_says_what_to_do(
+    plain_lab: Lab, page: Page, tmp_path: Path
+) -> None:
+    task = WAITING.format(name="left_behind", said="", gate=tmp_path / "never")
+    notebook = plain_lab.open(page, "restarted", LOAD, task, WIDGET, "%load_ext taskfc_ext\n%task abort left_behind")
+    notebook.run(0, 1, 2)
+    view = queue_under(notebook, 2)
+    view.find("left_behind")
+    view.shows("left_behind", "running")
+    page.evaluate(RESTART)
+    expect(view.banner).to_contain_text("The kernel was restarted", timeout=DEADLINE_MS)
+    expect(view.banner).to_contain_text("Run %task widget again. As of ")
+    notebook.wait_for_kernel()
+    notebook.run(3, 2)
+    view = queue_under(notebook, 2)
+    view.find("left_behind")
+    view.shows("left_behind", "aborted")
+    expect(view.banner).to_be_hidden()
+
+
+def test_it_is_back_after_a_reload_when_the_kernel_can_speak(lab: Lab, page: Page, tmp_path: Path) -> None:
+    gate, unblocked = tmp_path / "gate", tmp_path / "unblocked"
+    task = WAITING.format(name="reloaded", said="", gate=gate)
+    notebook = lab.open(page, "reloaded", LOAD, task, WIDGET, BLOCKING.format(gate=unblocked))
+    notebook.run(0, 1, 2)
+    queue_under(notebook, 2)
+    notebook.command("docmanager:save")
+    expect(page.locator(".jp-mod-dirty")).to_have_count(0)
+    page.reload()
+    notebook.wait_for_kernel()
+    view = queue_under(notebook, 2)
+    view.find("reloaded")
+    view.shows("reloaded", "running")
+    notebook.start(3)
+    expect(notebook.prompt(3)).to_have_text("[*]:")
+    page.reload()
+    notebook.says(2, "Loading widget")
+    gate.touch()
+    unblocked.touch()  # only now does the kernel tell of its widgets
+    view = queue_under(notebook, 2)
+    view.find("reloaded")
+    view.shows("reloaded", "succeeded")

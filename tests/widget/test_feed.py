@@ -166,13 +166,25 @@ def test_what_is_not_understood_has_no_effect(page: Page, content: object) -> No
     assert [type(command).__name__ for command in page.commands] in ([], ["Stop"])
 
 
-def test_where_nobody_looks_for_long_little_is_sent(farm: FakeFarm, page: Page) -> None:
+@pytest.mark.parametrize(
+    "word", [{"looking": True}, {"number": 1, "details": {"taskid": 1}}], ids=["looking", "asking"]
+)
+def test_where_nobody_looks_for_long_little_is_sent(farm: FakeFarm, page: Page, word: object) -> None:
     page.next("snapshot")
     page.now += QUIET_AFTER + 1
     for i in range(3):
         farm.controller.say(changed(42 + i, n=i))
-    page.say({"number": 1, "details": {"taskid": 1}})  # somebody does
+    page.say(word)  # somebody does
+    page.next("snapshot")  # all at once, also what was sent while nobody looked
     farm.controller.say(changed(45, n=9))
-    delta = page.next("delta")
-    assert delta["counts"] == {"running": 9}, "what had waited comes with it, in one message"
+    while page.next("snapshot", "delta")["counts"] != {"running": 9}:
+        pass
     assert QUIET_PACE > 1
+
+
+def test_a_view_that_is_there_is_sent_nothing_anew(farm: FakeFarm, page: Page) -> None:
+    page.next("snapshot")
+    page.now += QUIET_AFTER - 1
+    page.say({"looking": True})
+    farm.controller.say(changed(42, n=9))
+    assert page.next("snapshot", "delta")["type"] == "delta"

@@ -146,6 +146,13 @@ def test_ends_are_counted_by_the_second() -> None:
     assert later.ends() == model.ends()
 
 
+def test_ends_from_before_the_first_look_are_those_of_the_rows() -> None:
+    rows = [Row(i, StateCode.SUCCEEDED, 0, 1, 0.0, 95.0 + i, 0.5, None) for i in range(3)]
+    old = Row(7, StateCode.FAILED, 0, 1, 0.0, 100.0 - ENDS - 1, 0.5, None)
+    model = model_of(snapshot(wall=100.2, rows=columns_of([*rows, old, row(9, RUNNING)])))
+    assert model.ends() == (*[0] * (ENDS - 5), 1, 1, 1, 0, 0)
+
+
 def test_what_does_not_fit_in_one_message_follows_in_deltas() -> None:
     n = MAX_ROWS + 1
     batches = tuple(Batch(first=3 * i, n=1, label="f") for i in range(MAX_BATCHES + 2))

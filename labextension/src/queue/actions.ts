@@ -25,7 +25,12 @@ const KINDS: readonly Kind[] = [
   { action: 'hold', icon: 'hold', title: 'Hold', about: 'Keep the selected tasks from the workers' },
   { action: 'release', icon: 'release', title: 'Release', about: 'Let the selected tasks be given out again' },
   { action: 'move', icon: 'priority', title: 'Priority', about: 'Give the selected tasks another priority' },
-  { action: 'retry-failed', icon: 'retryFailed', title: 'Retry failed', about: 'Run all failed tasks again that were not retried yet' },
+  {
+    action: 'retry-failed',
+    icon: 'retryFailed',
+    title: 'Retry failed',
+    about: 'Run all failed tasks again that were not retried yet'
+  },
   { action: 'clear', icon: 'clear', title: 'Clear finished', about: 'Forget all finished tasks and their results' }
 ];
 
@@ -75,7 +80,11 @@ export interface ActionsOptions {
 
 export class Actions {
   readonly element: HTMLElement;
-  private readonly choices = make('div', { class: 'taskfc-buttons-of-tasks', role: 'toolbar', 'aria-label': 'Actions' });
+  private readonly choices = make('div', {
+    class: 'taskfc-buttons-of-tasks',
+    role: 'toolbar',
+    'aria-label': 'Actions'
+  });
   private readonly question = make('div', { class: 'taskfc-question', role: 'group', hidden: true });
   private readonly buttons = new Map<Action, HTMLButtonElement>();
 
@@ -111,7 +120,13 @@ export class Actions {
   }
 
   private button({ action, icon, title, about }: Kind): HTMLButtonElement {
-    const attributes = { type: 'button', class: 'taskfc-button', title: about, 'aria-label': title, 'data-action': action };
+    const attributes = {
+      type: 'button',
+      class: 'taskfc-button',
+      title: about,
+      'aria-label': title,
+      'data-action': action
+    };
     const button = make('button', attributes, makeIcon(icon), make('span', { class: 'taskfc-word' }, title));
     button.addEventListener('click', () => {
       if (button.getAttribute('aria-disabled') !== 'true') this.begin(action);
@@ -121,7 +136,8 @@ export class Actions {
 
   private begin(action: Action): void {
     const { queue } = this.options.store;
-    if (action === 'clear') return this.ask('Forget all finished tasks and their results?', 'Yes, clear', { do: 'clear' });
+    if (action === 'clear')
+      return this.ask('Forget all finished tasks and their results?', 'Yes, clear', { do: 'clear' });
     if (action === 'retry-failed') return void this.send([{ do: 'retry-failed' }]);
     const taskids = [...this.options.chosen()].filter(taskid => isFor(action, queue, taskid)).sort((a, b) => a - b);
     if (taskids.length === 0) return;
@@ -143,7 +159,12 @@ export class Actions {
   private askPriority(taskids: readonly number[]): void {
     const { queue } = this.options.store;
     const label = `Priority of ${which(taskids)}`;
-    const input = make('input', { type: 'number', step: 1, class: 'taskfc-input taskfc-priority', 'aria-label': label });
+    const input = make('input', {
+      type: 'number',
+      step: 1,
+      class: 'taskfc-input taskfc-priority',
+      'aria-label': label
+    });
     input.min = '-1000000';
     input.max = '1000000';
     input.value = String(queue.priorityAt(queue.placeOf(taskids[0]!)));

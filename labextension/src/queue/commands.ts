@@ -54,7 +54,10 @@ export class ServerPath {
 
   command(farm: string, command: AnyCommand): Promise<CommandAnswer> {
     const cookie = /(?:^|; )_xsrf=([^;]*)/.exec(this.cookies())?.[1];
-    const headers = { 'Content-Type': 'application/json', ...(cookie && { 'X-XSRFToken': decodeURIComponent(cookie) }) };
+    const headers = {
+      'Content-Type': 'application/json',
+      ...(cookie && { 'X-XSRFToken': decodeURIComponent(cookie) })
+    };
     return this.fetch(`farms/${encodeURIComponent(farm)}`, { method: 'POST', headers, body: JSON.stringify(command) });
   }
 
@@ -73,7 +76,10 @@ export class ServerPath {
 
   private async fetch<Answer>(path: string, options: RequestInit = {}): Promise<Answer> {
     const { baseUrl, token } = this.server;
-    const headers = { ...(options.headers as Record<string, string>), ...(token && { Authorization: `token ${token}` }) };
+    const headers = {
+      ...(options.headers as Record<string, string>),
+      ...(token && { Authorization: `token ${token}` })
+    };
     const signal = AbortSignal.timeout(ANSWER_WITHIN_MS);
     let response: Response;
     try {
@@ -106,6 +112,11 @@ export function serverPathOfPage(): ServerPath | null {
   return ofPage;
 }
 
+/** The notebook does more than the farm: it sends its modules as they are now, and its names follow the new tasks. */
+function isOfNotebook(command: AnyCommand): boolean {
+  return command.do === 'retry' || command.do === 'retry-failed';
+}
+
 /** The one path of a view: whatever can be asked is asked here. */
 export class CommandPath implements Pick<Host, 'command' | 'details'> {
   /** @param identityOf the processes of a farm that the view shows; empty while unknown. */
@@ -117,11 +128,9 @@ export class CommandPath implements Pick<Host, 'command' | 'details'> {
 
   command(farm: string, command: AnyCommand, say?: (text: string) => void): Promise<CommandAnswer> {
     const meant = { ...command, identity: command.identity || this.identityOf(farm) };
-    return this.through(
-      farm,
-      server => server.command(farm, meant),
-      () => this.kernel.command(meant, () => say?.(terminalFor(farm, command)))
-    );
+    const askKernel = (): Promise<CommandAnswer> => this.kernel.command(meant, () => say?.(terminalFor(farm, command)));
+    if (isOfNotebook(command) && this.kernel.isThere()) return askKernel();
+    return this.through(farm, server => server.command(farm, meant), askKernel);
   }
 
   details(farm: string, taskid: number, known?: string): Promise<TaskDetails> {

@@ -2,7 +2,16 @@
 
 import { Actions } from './actions';
 import { make, setAttribute, setHidden, setText } from './dom';
-import { formatCount, formatProgress, formatRunning, formatSeconds, formatTime, oneLine, percentOf, plainText } from './format';
+import {
+  formatCount,
+  formatProgress,
+  formatRunning,
+  formatSeconds,
+  formatTime,
+  oneLine,
+  percentOf,
+  plainText
+} from './format';
 import type { Host } from './host';
 import { iconOf, makeIcon, setIcon } from './icons';
 import { StateCode } from './messages';
@@ -32,7 +41,12 @@ export class Drawer {
   private readonly title = make('bdi', { class: 'taskfc-name' });
   private readonly facts = make('dl', { class: 'taskfc-facts' });
   private readonly fact = new Map<string, HTMLElement>();
-  private readonly bar = make('div', { class: 'taskfc-progress', role: 'progressbar', 'aria-valuemin': 0, 'aria-valuemax': 100 });
+  private readonly bar = make('div', {
+    class: 'taskfc-progress',
+    role: 'progressbar',
+    'aria-valuemin': 0,
+    'aria-valuemax': 100
+  });
   private readonly filled = make('span');
   private readonly problem = make('p', { class: 'taskfc-problem', hidden: true });
   private readonly death = section('What is known of its end');
@@ -47,7 +61,12 @@ export class Drawer {
 
   constructor(private readonly options: DrawerOptions) {
     const { store, host, say } = options;
-    const close = make('button', { type: 'button', class: 'taskfc-button taskfc-mod-plain', title: 'Close', 'aria-label': 'Close' });
+    const close = make('button', {
+      type: 'button',
+      class: 'taskfc-button taskfc-mod-plain',
+      title: 'Close',
+      'aria-label': 'Close'
+    });
     close.append(makeIcon('close'));
     close.addEventListener('click', () => options.closed());
     this.cell = make('button', { type: 'button', class: 'taskfc-button taskfc-mod-plain', hidden: !host.goToCell });
@@ -64,7 +83,13 @@ export class Drawer {
     const parts = [this.problem, this.death, this.traceback, this.shown, this.log];
     const body = make('div', { class: 'taskfc-drawer-body', tabindex: 0, role: 'group', 'aria-label': 'Details' });
     body.append(this.facts, this.bar, ...parts.map(part => ('element' in part ? part.element : part)));
-    this.element = make('section', { class: 'taskfc-drawer', tabindex: -1, hidden: true }, head, this.actions.element, body);
+    this.element = make(
+      'section',
+      { class: 'taskfc-drawer', tabindex: -1, hidden: true },
+      head,
+      this.actions.element,
+      body
+    );
     this.element.addEventListener('keydown', event => {
       if (event.key !== 'Escape') return;
       event.stopPropagation();

@@ -22,13 +22,23 @@ export class FilterBar {
 
   constructor(onChoose: (criteria: Partial<Criteria>) => void) {
     const about = 'Filter by name, notebook, message or id';
-    const attributes = { type: 'search', class: 'taskfc-input', placeholder: 'Filter tasks', 'aria-label': about, title: about };
+    const attributes = {
+      type: 'search',
+      class: 'taskfc-input',
+      placeholder: 'Filter tasks',
+      'aria-label': about,
+      title: about
+    };
     this.text = make('input', { ...attributes, spellcheck: 'false', autocomplete: 'off' });
     this.text.addEventListener('input', () => {
       clearTimeout(this.timer);
       this.timer = setTimeout(() => onChoose({ text: this.text.value }), TYPED_MS);
     });
-    this.owners = make('select', { class: 'taskfc-input taskfc-owners', 'aria-label': 'From', title: 'Notebook or script' });
+    this.owners = make('select', {
+      class: 'taskfc-input taskfc-owners',
+      'aria-label': 'From',
+      title: 'Notebook or script'
+    });
     this.owners.addEventListener('change', () => onChoose({ owner: this.owner }));
     this.sort = make('select', { class: 'taskfc-input taskfc-sort', 'aria-label': 'Sort by', title: 'Sort by' });
     for (const { key, title } of COLUMNS) this.sort.append(make('option', { value: key }, `by ${title.toLowerCase()}`));

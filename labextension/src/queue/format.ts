@@ -42,7 +42,9 @@ function lastWriting(line: string): string {
 /** The same in one line. `most`: characters that are kept; a cell of a table shows no more. */
 export function oneLine(text: string | null | undefined, most = 300): string {
   if (!text) return '';
-  const line = plainText(text.slice(0, most * 4)).replace(/\s+/g, ' ').trim();
+  const line = plainText(text.slice(0, most * 4))
+    .replace(/\s+/g, ' ')
+    .trim();
   return line.length > most || text.length > most * 4 ? `${line.slice(0, most)}…` : line;
 }
 

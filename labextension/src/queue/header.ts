@@ -86,7 +86,12 @@ export class Header {
     const count = make('span', { class: 'taskfc-count' });
     const name = make('span', { class: 'taskfc-word' }, STATE_NAMES[state]);
     const icon = makeIcon(STATE_NAMES[state]);
-    const attributes = { type: 'button', class: 'taskfc-chip', 'aria-pressed': 'false', 'data-state': STATE_NAMES[state] };
+    const attributes = {
+      type: 'button',
+      class: 'taskfc-chip',
+      'aria-pressed': 'false',
+      'data-state': STATE_NAMES[state]
+    };
     const button = make('button', attributes, icon, count, name);
     button.addEventListener('click', () => this.toggle(state));
     this.chips.set(state, { button, count });

@@ -13,7 +13,9 @@ const BUSY = 'The kernel is busy, or was restarted, and does not hear this.';
 export function terminalFor(farm: string, command: AnyCommand): string {
   const option = farm === 'default' ? '' : ` --name ${farm}`;
   const typed = typedFor(command);
-  return typed === null ? `${BUSY} It will when its cell has ended.` : `${BUSY} Type in a terminal: taskfc ${typed}${option}`;
+  return typed === null
+    ? `${BUSY} It will when its cell has ended.`
+    : `${BUSY} Type in a terminal: taskfc ${typed}${option}`;
 }
 
 function typedFor(command: AnyCommand): string | null {
@@ -58,7 +60,14 @@ export class KernelPath {
   // an answer that is still to come is waited for: a busy kernel is not asked the same again and again
   private readonly asked = new Map<number, Promise<TaskDetails>>();
 
-  constructor(private readonly send: (message: ToKernel) => void) {}
+  /**
+   * @param send throws an `Error` with a sentence for people where there is no kernel.
+   * @param isThere the kernel may hear.
+   */
+  constructor(
+    private readonly send: (message: ToKernel) => void,
+    readonly isThere: () => boolean = () => true
+  ) {}
 
   /** Have something done. `onUnheard` is called when the kernel seems not to hear it; the answer may still come. */
   command(command: AnyCommand, onUnheard: () => void): Promise<CommandAnswer> {
@@ -105,9 +114,9 @@ export class KernelPath {
   private ask<Answer>(message: (number: number) => ToKernel, onUnheard: () => void = ignore): Promise<Answer> {
     const number = ++this.number;
     return new Promise((resolve, reject) => {
+      this.send(message(number)); // what it throws is the answer
       const timer = setTimeout(onUnheard, UNHEARD_AFTER_MS);
       this.waiting.set(number, { resolve, reject, timer });
-      this.send(message(number));
     });
   }
 }

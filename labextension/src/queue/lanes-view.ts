@@ -56,7 +56,12 @@ export class LanesView {
     private readonly onOpen: (taskid: number) => void
   ) {
     const icon = makeIcon('open');
-    this.toggle = make('button', { type: 'button', class: 'taskfc-section', 'aria-expanded': 'true' }, icon, this.title);
+    this.toggle = make(
+      'button',
+      { type: 'button', class: 'taskfc-section', 'aria-expanded': 'true' },
+      icon,
+      this.title
+    );
     this.toggle.append(this.hint);
     this.toggle.addEventListener('click', () => {
       this.isOpen = !this.isOpen;
@@ -89,7 +94,12 @@ export class LanesView {
   private makeLine(): Line {
     const label = make('span', { class: 'taskfc-lane-label' });
     const viewBox = `0 0 ${WIDTH} 12`;
-    const drawing = makeSvg('svg', { viewBox, preserveAspectRatio: 'none', class: 'taskfc-lane', 'aria-hidden': 'true' });
+    const drawing = makeSvg('svg', {
+      viewBox,
+      preserveAspectRatio: 'none',
+      class: 'taskfc-lane',
+      'aria-hidden': 'true'
+    });
     const paths = Object.fromEntries(
       OUTCOMES.map(outcome => [outcome, makeSvg('path', { class: `taskfc-segment taskfc-segment-${outcome}` })])
     ) as Record<Outcome, SVGElement>;

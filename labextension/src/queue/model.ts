@@ -1,5 +1,6 @@
 // What is known of one farm's queue: columns, a place for each task, by ascending id. Pure: the clock is an argument.
 
+import { Columns } from './columns';
 import type { Batch, Counts, Note, QueueDelta, QueueSnapshot, Rows, Run, WorkerInfo } from './messages';
 import { StateCode } from './messages';
 
@@ -14,52 +15,6 @@ export type Taken = 'taken' | 'gap' | 'foreign';
 
 export function isFinished(state: number): boolean {
   return state >= StateCode.SUCCEEDED;
-}
-
-/** A column for each fact. All are as long as `capacity`; places from `n` on are free. */
-class Columns {
-  readonly ids: Float64Array;
-  readonly states: Uint8Array;
-  readonly workers: Float64Array;
-  readonly attempts: Uint32Array;
-  readonly started: Float64Array;
-  readonly completed: Float64Array;
-  readonly seconds: Float32Array;
-  /** Place of its batch in `Queue.batches`; -1: not told yet. */
-  readonly batches: Int32Array;
-
-  constructor(readonly capacity: number) {
-    this.ids = new Float64Array(capacity);
-    this.states = new Uint8Array(capacity);
-    this.workers = new Float64Array(capacity);
-    this.attempts = new Uint32Array(capacity);
-    this.started = new Float64Array(capacity);
-    this.completed = new Float64Array(capacity);
-    this.seconds = new Float32Array(capacity);
-    this.batches = new Int32Array(capacity);
-  }
-
-  /** Copy places `from` up to `end` of another one to `at`. */
-  copy(other: Columns, from: number, end: number, at: number): void {
-    this.ids.set(other.ids.subarray(from, end), at);
-    this.states.set(other.states.subarray(from, end), at);
-    this.workers.set(other.workers.subarray(from, end), at);
-    this.attempts.set(other.attempts.subarray(from, end), at);
-    this.started.set(other.started.subarray(from, end), at);
-    this.completed.set(other.completed.subarray(from, end), at);
-    this.seconds.set(other.seconds.subarray(from, end), at);
-    this.batches.set(other.batches.subarray(from, end), at);
-  }
-
-  /** Say that places `from` up to `end` are in this state, and nothing more. */
-  reset(from: number, end: number, state: number): void {
-    this.states.fill(state, from, end);
-    this.workers.fill(-1, from, end);
-    this.attempts.fill(0, from, end);
-    this.started.fill(0, from, end);
-    this.completed.fill(0, from, end);
-    this.seconds.fill(0, from, end);
-  }
 }
 
 /**
@@ -216,22 +171,24 @@ export class Queue {
 
   /** Make places for the tasks that are not known yet. */
   private makePlaces(runs: readonly Run[], ids: readonly number[]): void {
-    const unknown: number[] = [];
-    for (const [first, n] of runs) {
-      let place = this.firstFrom(first);
-      for (let id = first; id < first + n; id++) {
-        if (place < this.n && this.columns.ids[place] === id) place++;
-        else unknown.push(id);
-      }
-    }
-    for (const id of ids) if (this.placeOf(id) < 0) unknown.push(id);
-    if (unknown.length === 0) return;
-    const added = Float64Array.from(unknown)
-      .sort()
-      .filter((id, at, all) => id !== all[at - 1]);
+    const added = union(ascending(this.unknownOfRuns(runs)), ascending(ids.filter(id => this.placeOf(id) < 0)));
+    if (added.length === 0) return;
     const last = this.n === 0 ? -1 : this.columns.ids[this.n - 1]!;
     if (added[0]! > last) this.append(added);
     else this.merge(added);
+  }
+
+  private unknownOfRuns(runs: readonly Run[]): Float64Array {
+    const unknown = new Float64Array(runs.reduce((sum, [, n]) => sum + n, 0));
+    let n = 0;
+    for (const [first, many] of runs) {
+      let place = this.firstFrom(first);
+      for (let id = first; id < first + many; id++) {
+        if (place < this.n && this.columns.ids[place] === id) place++;
+        else unknown[n++] = id;
+      }
+    }
+    return unknown.subarray(0, n);
   }
 
   private append(added: Float64Array): void {
@@ -262,7 +219,7 @@ export class Queue {
     const merged = new Columns(this.n + added.length + 1024);
     let at = 0;
     let from = 0;
-    for (let next = 0; next < added.length; ) {
+    for (let next = 0; next < added.length;) {
       const end = this.firstFrom(added[next]!);
       merged.copy(before, from, end, at);
       at += end - from;
@@ -345,7 +302,7 @@ export class Queue {
     const batches: Batch[] = [];
     let at = 0;
     let last = -1;
-    for (let from = 0; from < this.n; ) {
+    for (let from = 0; from < this.n;) {
       if (before.states[from] === 0) {
         this.notes.delete(before.ids[from]!);
         from++;
@@ -381,4 +338,23 @@ function firstAfter(batches: readonly Batch[], taskid: number): number {
     else high = middle;
   }
   return low;
+}
+
+/** These ids in order; messages have them so already. */
+function ascending(ids: ArrayLike<number>): Float64Array {
+  const ordered = ids instanceof Float64Array ? ids : Float64Array.from(ids);
+  for (let at = 1; at < ordered.length; at++) if (ordered[at - 1]! > ordered[at]!) return ordered.sort();
+  return ordered;
+}
+
+/** What is in one of two lists in order, or in both, once each. */
+function union(a: Float64Array, b: Float64Array): Float64Array {
+  const all = new Float64Array(a.length + b.length);
+  let n = 0;
+  for (let inA = 0, inB = 0; inA < a.length || inB < b.length;) {
+    const takesA = inB === b.length || (inA < a.length && a[inA]! <= b[inB]!);
+    const id = takesA ? a[inA++]! : b[inB++]!;
+    if (n === 0 || all[n - 1] !== id) all[n++] = id;
+  }
+  return all.subarray(0, n);
 }

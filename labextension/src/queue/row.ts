@@ -90,7 +90,11 @@ export class Row {
     this.fillState(state, note, wall);
     setText(this.name, name);
     this.fillNote(state, note);
-    setAttribute(this.cells.name, 'title', [name, oneLine(note?.message), oneLine(batch?.owner)].filter(Boolean).join('\n'));
+    setAttribute(
+      this.cells.name,
+      'title',
+      [name, oneLine(note?.message), oneLine(batch?.owner)].filter(Boolean).join('\n')
+    );
     setText(this.cells.worker, worker < 0 ? '' : String(worker));
     setText(this.cells.attempts, queue.columns.attempts[place] ? String(queue.columns.attempts[place]) : '');
     const elapsed = queue.elapsedAt(place, wall);

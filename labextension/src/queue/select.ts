@@ -208,7 +208,11 @@ function* keys(queue: Queue, sort: SortKey, wall: number): Generator<void, (plac
     case 'elapsed':
       return place => queue.elapsedAt(place, wall) * 1000;
     case 'submitted': {
-      const ranks = yield* ranksBy(queue.batches, batch => batch.submitted ?? 0, (a, b) => a - b);
+      const ranks = yield* ranksBy(
+        queue.batches,
+        batch => batch.submitted ?? 0,
+        (a, b) => a - b
+      );
       return place => unknown(ranks[batches[place]!]!, (queue.batchAt(place)?.submitted ?? 0) > 0);
     }
     case 'name': {

@@ -100,6 +100,12 @@ export class QueueStore {
     this.tell();
   }
 
+  /** Nobody tells of the farm any more. `problem`: a sentence for people, until somebody says how farms are. */
+  lose(problem: string): void {
+    this.problem = problem;
+    this.tell();
+  }
+
   /** The connection was lost and is there again. */
   reconnected(): void {
     if (this.farm) this.watch();

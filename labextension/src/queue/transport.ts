@@ -14,7 +14,12 @@ export interface NumberedDetails {
   readonly details: { readonly taskid: number; readonly known?: string };
 }
 
-export type ToKernel = ViewQuestion | NumberedCommand | NumberedDetails;
+/** There is a view in a page. */
+export interface Looking {
+  readonly looking: true;
+}
+
+export type ToKernel = ViewQuestion | NumberedCommand | NumberedDetails | Looking;
 
 /** The kernel has the question, and will answer. */
 export interface Heard {

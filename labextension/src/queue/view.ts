@@ -35,6 +35,7 @@ export class QueueView {
   private frame = 0;
   private isOnScreen = true;
   private naming = -1;
+  private shape = -1;
   private before = new Float64Array(0);
 
   /**
@@ -134,7 +135,11 @@ export class QueueView {
     const parts = [this.header, this.lanes, this.filter, this.actions].map(part => part.element);
     const id = newId();
     const inside = make('div', { class: 'taskfc-inside', id }, this.banner.element, ...parts, body, foot);
-    const root = make('section', { class: 'taskfc-queue', 'data-host': this.host.kind, 'aria-label': 'Task queue' }, inside);
+    const root = make(
+      'section',
+      { class: 'taskfc-queue', 'data-host': this.host.kind, 'aria-label': 'Task queue' },
+      inside
+    );
     // in a notebook, letters and arrows are shortcuts of its command mode: what is typed here is meant for the queue
     if (this.host.kind === 'widget') {
       root.setAttribute('data-lm-suppress-shortcuts', 'true');
@@ -200,7 +205,8 @@ export class QueueView {
 
   private relist(): void {
     const { queue } = this.store;
-    if (this.table.selection.ids.size > 0) this.table.selection.prune(taskid => queue.placeOf(taskid) >= 0);
+    if (queue.shape !== this.shape) this.table.selection.prune(taskid => queue.placeOf(taskid) >= 0);
+    this.shape = queue.shape; // tasks are forgotten only when others move
     this.table.relist(this.before);
     this.before = this.listing.ids;
     this.sayShown();

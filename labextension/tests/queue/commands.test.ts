@@ -5,7 +5,12 @@ import type { AnyCommand } from '../../src/queue/messages';
 import type { ToKernel } from '../../src/queue/transport';
 
 const ABORT: AnyCommand = { do: 'abort', taskids: [12] };
-const FARMS = { type: 'farms', farms: [{ name: 'default', state: 'live', identity: 'one' }], protocol: 1, version: '0' };
+const FARMS = {
+  type: 'farms',
+  farms: [{ name: 'default', state: 'live', identity: 'one' }],
+  protocol: 1,
+  version: '0'
+};
 const SAID = { ok: true, said: 'aborted task 12' };
 
 interface Request {
@@ -30,13 +35,19 @@ beforeEach(() => {
   sent = [];
   kernel = new KernelPath(message => {
     sent.push(message);
-    if ('command' in message) queueMicrotask(() => kernel.receive({ number: message.number, answer: { ok: true, said: 'by the kernel' } }));
+    if ('command' in message)
+      queueMicrotask(() => kernel.receive({ number: message.number, answer: { ok: true, said: 'by the kernel' } }));
   });
   answers = { 'GET farms': () => json(FARMS), 'POST farms/default': () => json(SAID) };
   vi.stubGlobal('fetch', async (url: string, options: RequestInit = {}) => {
     const method = options.method ?? 'GET';
     const path = url.replace('/user/me/taskfc/api/', '');
-    requests.push({ method, path, body: options.body && JSON.parse(String(options.body)), headers: options.headers as Record<string, string> });
+    requests.push({
+      method,
+      path,
+      body: options.body && JSON.parse(String(options.body)),
+      headers: options.headers as Record<string, string>
+    });
     const answer = answers[`${method} ${path}`];
     if (answer === undefined) throw new TypeError('Failed to fetch');
     return answer();
@@ -48,7 +59,14 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-function path(identity = 'one', server = new ServerPath({ baseUrl: '/user/me/', token: '' }, () => 'a=1; _xsrf=2%7Cx; b=2', () => Date.now())): CommandPath {
+function path(
+  identity = 'one',
+  server = new ServerPath(
+    { baseUrl: '/user/me/', token: '' },
+    () => 'a=1; _xsrf=2%7Cx; b=2',
+    () => Date.now()
+  )
+): CommandPath {
   return new CommandPath(server, kernel, () => identity);
 }
 
@@ -57,7 +75,11 @@ describe('through the server', () => {
     const ours = path();
     expect(await ours.command('default', ABORT)).toEqual(SAID);
     expect(await ours.command('default', ABORT)).toEqual(SAID);
-    expect(requests.map(({ method, path }) => `${method} ${path}`)).toEqual(['GET farms', 'POST farms/default', 'POST farms/default']);
+    expect(requests.map(({ method, path }) => `${method} ${path}`)).toEqual([
+      'GET farms',
+      'POST farms/default',
+      'POST farms/default'
+    ]);
     expect(requests[1]).toMatchObject({ body: { ...ABORT, identity: 'one' }, headers: { 'X-XSRFToken': '2|x' } });
     expect(sent).toEqual([]);
   });
@@ -137,7 +159,9 @@ describe('a kernel that does not hear', () => {
     await vi.advanceTimersByTimeAsync(1400);
     expect(notes).toEqual([]);
     await vi.advanceTimersByTimeAsync(200);
-    expect(notes).toEqual(['The kernel is busy, or was restarted, and does not hear this. Type in a terminal: taskfc abort 3-5 12']);
+    expect(notes).toEqual([
+      'The kernel is busy, or was restarted, and does not hear this. Type in a terminal: taskfc abort 3-5 12'
+    ]);
     const { number } = sent[0] as { number: number };
     kernel.receive({ number: number + 1, answer: { ok: true, said: 'of another page' } });
     kernel.receive({ number, heard: true });

@@ -67,7 +67,9 @@ export function show(options: FakeOptions = {}, prepare: (farm: FakeFarm) => voi
     node,
     find,
     key: (key, more = {}) =>
-      void find('.taskfc-table').dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true, ...more })),
+      void find('.taskfc-table').dispatchEvent(
+        new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true, ...more })
+      ),
     rows: () => idsOf('.taskfc-row'),
     selected: () => idsOf('.taskfc-row[aria-selected=true]'),
     focused: () => {

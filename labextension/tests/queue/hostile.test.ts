@@ -22,7 +22,16 @@ const BIDI_OR_CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u2
 let shown: Shown;
 
 beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'requestAnimationFrame', 'cancelAnimationFrame'] });
+  vi.useFakeTimers({
+    toFake: [
+      'setTimeout',
+      'clearTimeout',
+      'setInterval',
+      'clearInterval',
+      'requestAnimationFrame',
+      'cancelAnimationFrame'
+    ]
+  });
 });
 
 afterEach(() => {
@@ -33,56 +42,81 @@ afterEach(() => {
 /** Elements that no view makes, and attributes that run something. */
 function hurtful(node: Element): string[] {
   const elements = [...node.querySelectorAll('*')];
-  const tags = elements.filter(element => /^(script|iframe|object|embed|link|style|a|foreignobject)$/i.test(element.tagName));
+  const tags = elements.filter(element =>
+    /^(script|iframe|object|embed|link|style|a|foreignobject)$/i.test(element.tagName)
+  );
   const attributes = elements.flatMap(element => [...element.attributes].filter(({ name }) => name.startsWith('on')));
   const images = [...node.querySelectorAll('img')].filter(image => !image.src.startsWith('data:image/'));
   return [...tags, ...images].map(element => element.outerHTML).concat(attributes.map(({ name }) => name));
 }
 
-test.each(HOSTILE.map((text, at) => [at, text] as const))('whatever a task says is text: number %i', async (_, hostile) => {
-  shown = show({ queued: 0 });
-  const { farm, view, node, host } = shown;
-  farm.submit(1);
-  const at = { first: 0, n: 1, submitted: farm.wall };
-  const note = { reason: hostile, message: hostile, progress: { done: 1, total: 2, description: hostile } };
-  const rows = { ids: [0], states: [StateCode.RUNNING], workers: [0], attempts: [1], started: [farm.wall], notes: { 0: note } };
-  view.receive({
-    type: 'delta',
-    seq: 1,
-    farm: farm.name,
-    wall: farm.wall,
-    counts: { running: 1 },
-    n_workers: 1,
-    workers: [{ worker: 0, pid: 1, state: hostile, running: 0, held: 0, problem: hostile }],
-    batches: [{ ...at, label: hostile, name: hostile, owner: hostile }],
-    rows
-  });
-  const outputs = [
-    { output_type: 'display_data', data: { 'text/html': hostile, 'text/plain': hostile } },
-    { output_type: 'display_data', data: { 'image/png': hostile, 'image/svg+xml': hostile } },
-    { output_type: 'stream', name: hostile, text: [hostile, hostile] },
-    { output_type: 'error', ename: hostile, evalue: hostile, traceback: [hostile] },
-    hostile
-  ];
-  const task = farm.details(0).task;
-  host.details = async (): Promise<TaskDetails> => ({ task, log: hostile, traceback: hostile, note: hostile, exception: hostile, outputs, version: hostile });
-  host.answer = { ok: false, said: hostile };
-  view.receive({ type: 'farms', farms: [{ name: farm.name, state: 'live', message: hostile }], protocol: 1, version: hostile });
-  view.open(0);
-  await vi.advanceTimersByTimeAsync(3000);
-  shown.find('.taskfc-drawer [data-action=abort]').click();
-  (document.activeElement as HTMLElement).click();
-  await vi.advanceTimersByTimeAsync(100);
-  expect(shown.host.commands).toHaveLength(1);
-  expect(hurtful(node)).toEqual([]);
-  expect('hurt' in window).toBe(false);
-  expect(node.textContent).not.toMatch(BIDI_OR_CONTROL);
-  const attributes = [...node.querySelectorAll('*')].flatMap(element => [...element.attributes]);
-  const texts = attributes.filter(({ name }) => name !== 'src' && name !== 'd').map(({ value }) => value);
-  expect(texts.join('')).not.toMatch(BIDI_OR_CONTROL);
-  expect(Math.max(...texts.map(value => value.length))).toBeLessThan(1500);
-  for (const row of node.querySelectorAll('.taskfc-row')) expect(row.textContent!.length).toBeLessThan(1500);
-});
+test.each(HOSTILE.map((text, at) => [at, text] as const))(
+  'whatever a task says is text: number %i',
+  async (_, hostile) => {
+    shown = show({ queued: 0 });
+    const { farm, view, node, host } = shown;
+    farm.submit(1);
+    const at = { first: 0, n: 1, submitted: farm.wall };
+    const note = { reason: hostile, message: hostile, progress: { done: 1, total: 2, description: hostile } };
+    const rows = {
+      ids: [0],
+      states: [StateCode.RUNNING],
+      workers: [0],
+      attempts: [1],
+      started: [farm.wall],
+      notes: { 0: note }
+    };
+    view.receive({
+      type: 'delta',
+      seq: 1,
+      farm: farm.name,
+      wall: farm.wall,
+      counts: { running: 1 },
+      n_workers: 1,
+      workers: [{ worker: 0, pid: 1, state: hostile, running: 0, held: 0, problem: hostile }],
+      batches: [{ ...at, label: hostile, name: hostile, owner: hostile }],
+      rows
+    });
+    const outputs = [
+      { output_type: 'display_data', data: { 'text/html': hostile, 'text/plain': hostile } },
+      { output_type: 'display_data', data: { 'image/png': hostile, 'image/svg+xml': hostile } },
+      { output_type: 'stream', name: hostile, text: [hostile, hostile] },
+      { output_type: 'error', ename: hostile, evalue: hostile, traceback: [hostile] },
+      hostile
+    ];
+    const task = farm.details(0).task;
+    host.details = async (): Promise<TaskDetails> => ({
+      task,
+      log: hostile,
+      traceback: hostile,
+      note: hostile,
+      exception: hostile,
+      outputs,
+      version: hostile
+    });
+    host.answer = { ok: false, said: hostile };
+    view.receive({
+      type: 'farms',
+      farms: [{ name: farm.name, state: 'live', message: hostile }],
+      protocol: 1,
+      version: hostile
+    });
+    view.open(0);
+    await vi.advanceTimersByTimeAsync(3000);
+    shown.find('.taskfc-drawer [data-action=abort]').click();
+    (document.activeElement as HTMLElement).click();
+    await vi.advanceTimersByTimeAsync(100);
+    expect(shown.host.commands).toHaveLength(1);
+    expect(hurtful(node)).toEqual([]);
+    expect('hurt' in window).toBe(false);
+    expect(node.textContent).not.toMatch(BIDI_OR_CONTROL);
+    const attributes = [...node.querySelectorAll('*')].flatMap(element => [...element.attributes]);
+    const texts = attributes.filter(({ name }) => name !== 'src' && name !== 'd').map(({ value }) => value);
+    expect(texts.join('')).not.toMatch(BIDI_OR_CONTROL);
+    expect(Math.max(...texts.map(value => value.length))).toBeLessThan(1500);
+    for (const row of node.querySelectorAll('.taskfc-row')) expect(row.textContent!.length).toBeLessThan(1500);
+  }
+);
 
 test('pictures are pictures only where they are what they say', () => {
   const png = 'iVBORw0KGgo=';

@@ -27,9 +27,11 @@ function runs(id: number, worker: number, started: number): Rows {
 }
 
 function drawn(lanes: Lanes, wall: number): [number, number, number, Outcome][] {
-  return lanes.read(wall).flatMap(lane =>
-    lane.segments.map(({ from, to, outcome }): [number, number, number, Outcome] => [lane.worker, from, to, outcome])
-  );
+  return lanes
+    .read(wall)
+    .flatMap(lane =>
+      lane.segments.map(({ from, to, outcome }): [number, number, number, Outcome] => [lane.worker, from, to, outcome])
+    );
 }
 
 describe('lanes', () => {
@@ -50,7 +52,9 @@ describe('lanes', () => {
   test('an attempt that came to nothing is shown until it was seen to end', () => {
     const lanes = new Lanes();
     lanes.take(delta(100, runs(1, 0, 95), 0, [0]));
-    lanes.take(delta(103, { ids: [1], states: [StateCode.SCHEDULED], workers: [0], started: [0], completed: [0], seconds: [0] }));
+    lanes.take(
+      delta(103, { ids: [1], states: [StateCode.SCHEDULED], workers: [0], started: [0], completed: [0], seconds: [0] })
+    );
     expect(drawn(lanes, 104)).toEqual([[0, 95, 103, 'again']]);
   });
 
@@ -58,7 +62,10 @@ describe('lanes', () => {
     const lanes = new Lanes();
     lanes.take(delta(100, ran(1, 7, 95, 99), 0, [7]));
     lanes.take(delta(101, {}, 0, [8]));
-    expect(lanes.read(101).map(lane => [lane.worker, lane.isThere])).toEqual([[7, false], [8, true]]);
+    expect(lanes.read(101).map(lane => [lane.worker, lane.isThere])).toEqual([
+      [7, false],
+      [8, true]
+    ]);
     expect(drawn(lanes, 160)).toEqual([]);
     lanes.take(delta(161));
     expect(lanes.read(161).map(lane => lane.worker)).toEqual([8]);
@@ -68,7 +75,9 @@ describe('lanes', () => {
     const lanes = new Lanes();
     for (let at = 0; at < 6000; at++) {
       const from = 100 + at / 100;
-      lanes.take(delta(from + 0.01, ran(at, 0, from, from + 0.009, at === 3000 ? StateCode.FAILED : StateCode.SUCCEEDED)));
+      lanes.take(
+        delta(from + 0.01, ran(at, 0, from, from + 0.009, at === 3000 ? StateCode.FAILED : StateCode.SUCCEEDED))
+      );
     }
     const segments = lanes.read(160)[0]!.segments;
     expect(segments.length).toBeLessThanOrEqual(260);

@@ -65,7 +65,15 @@ describe('a snapshot and deltas', () => {
 
   test('that say the same again change nothing', () => {
     const batches = [{ first: 0, n: 3, label: 'f' }];
-    const rows = { ids: [1], states: [StateCode.FAILED], workers: [0], attempts: [1], started: [0], completed: [9], seconds: [2] };
+    const rows = {
+      ids: [1],
+      states: [StateCode.FAILED],
+      workers: [0],
+      attempts: [1],
+      started: [0],
+      completed: [9],
+      seconds: [2]
+    };
     const queue = queueOf({ ...empty, batches, runs: [[0, 3, StateCode.SCHEDULED]] }, delta(1, { rows }));
     const before = tasksOf(queue);
     queue.take(delta(2, { rows, batches }), 0);
@@ -97,7 +105,10 @@ describe('a snapshot and deltas', () => {
 
   test('a row without a note takes the note away, and so does a run', () => {
     const rows = { ids: [0, 1], states: [2, 2], notes: { 0: { held: true }, 1: { held: true } } };
-    const queue = queueOf({ ...empty, rows }, delta(1, { rows: { ids: [0], states: [2] }, runs: [[1, 1, StateCode.SCHEDULED]] }));
+    const queue = queueOf(
+      { ...empty, rows },
+      delta(1, { rows: { ids: [0], states: [2] }, runs: [[1, 1, StateCode.SCHEDULED]] })
+    );
     expect(queue.notes.size).toBe(0);
   });
 });
@@ -128,7 +139,16 @@ describe('batches', () => {
 describe('places', () => {
   test('are by id, also when older tasks are told later', () => {
     const queue = queueOf({ ...empty, runs: [[5, 2, StateCode.WAITING]] });
-    queue.take(delta(1, { runs: [[0, 2, StateCode.RUNNING], [9, 1, StateCode.WAITING]], rows: { ids: [3], states: [5] } }), 0);
+    queue.take(
+      delta(1, {
+        runs: [
+          [0, 2, StateCode.RUNNING],
+          [9, 1, StateCode.WAITING]
+        ],
+        rows: { ids: [3], states: [5] }
+      }),
+      0
+    );
     const ids = Array.from({ length: queue.n }, (_, place) => queue.idAt(place));
     expect(ids).toEqual([0, 1, 3, 5, 6, 9]);
     expect(ids.map(id => queue.placeOf(id))).toEqual([0, 1, 2, 3, 4, 5]);
@@ -137,14 +157,22 @@ describe('places', () => {
   });
 
   test('a task that is in a run and in a row has one', () => {
-    const queue = queueOf({ ...empty, runs: [[0, 2, StateCode.SCHEDULED]], rows: { ids: [1], states: [3], workers: [4] } });
+    const queue = queueOf({
+      ...empty,
+      runs: [[0, 2, StateCode.SCHEDULED]],
+      rows: { ids: [1], states: [3], workers: [4] }
+    });
     expect(tasksOf(queue)).toMatchObject([{ state: 2 }, { state: 3, worker: 4 }]);
   });
 });
 
 describe('bounds', () => {
   test('of finished tasks the newest are kept', () => {
-    const queue = queueOf({ ...empty, batches: [{ first: 0, n: 40_000, label: 'f' }], runs: [[0, 40_000, StateCode.SCHEDULED]] });
+    const queue = queueOf({
+      ...empty,
+      batches: [{ first: 0, n: 40_000, label: 'f' }],
+      runs: [[0, 40_000, StateCode.SCHEDULED]]
+    });
     for (let seq = 1; seq <= 15; seq++) {
       const ids = Array.from({ length: 2000 }, (_, at) => (seq - 1) * 2000 + at);
       const same = (value: number): number[] => ids.map(() => value);

@@ -17,7 +17,16 @@ async function showSorted(options: Parameters<typeof show>[0] = {}): Promise<voi
 }
 
 beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'requestAnimationFrame', 'cancelAnimationFrame'] });
+  vi.useFakeTimers({
+    toFake: [
+      'setTimeout',
+      'clearTimeout',
+      'setInterval',
+      'clearInterval',
+      'requestAnimationFrame',
+      'cancelAnimationFrame'
+    ]
+  });
 });
 
 afterEach(() => {
@@ -67,12 +76,15 @@ describe('the keyboard', () => {
     expect(shown.selected()).toEqual([0]);
   });
 
-  test.each([{ ctrlKey: true }, { metaKey: true }])('%j and A select all that pass the filter, in the page or not', keys => {
-    shown.key('a', keys);
-    expect(shown.find('.taskfc-shown').textContent).toBe('50 tasks · 50 selected');
-    shown.key('Escape');
-    expect(shown.find('.taskfc-shown').textContent).toBe('50 tasks');
-  });
+  test.each([{ ctrlKey: true }, { metaKey: true }])(
+    '%j and A select all that pass the filter, in the page or not',
+    keys => {
+      shown.key('a', keys);
+      expect(shown.find('.taskfc-shown').textContent).toBe('50 tasks · 50 selected');
+      shown.key('Escape');
+      expect(shown.find('.taskfc-shown').textContent).toBe('50 tasks');
+    }
+  );
 
   test('Enter opens the drawer, arrows show the next task in it, Escape closes it', async () => {
     shown.key('ArrowDown');
@@ -82,7 +94,10 @@ describe('the keyboard', () => {
     shown.key('ArrowDown');
     expect(shown.find('.taskfc-drawer h3').textContent).toBe('1 · simulate');
     await vi.advanceTimersByTimeAsync(0);
-    expect(shown.host.detailed).toEqual([[0, undefined], [1, undefined]]);
+    expect(shown.host.detailed).toEqual([
+      [0, undefined],
+      [1, undefined]
+    ]);
     shown.key('Escape');
     expect(shown.find('.taskfc-drawer').hidden).toBe(true);
     expect(shown.selected()).toEqual([1]);
@@ -127,7 +142,9 @@ describe('the keyboard', () => {
 test('the pointer: a click chooses, Ctrl adds, Shift extends, a double click opens', async () => {
   await showSorted();
   const click = (row: number, more: MouseEventInit = {}): void =>
-    void shown.node.querySelectorAll('.taskfc-row')[row]!.dispatchEvent(new MouseEvent('click', { bubbles: true, ...more }));
+    void shown.node
+      .querySelectorAll('.taskfc-row')
+      [row]!.dispatchEvent(new MouseEvent('click', { bubbles: true, ...more }));
   click(1);
   click(3, { ctrlKey: true });
   expect(shown.selected()).toEqual([1, 3]);

@@ -8,7 +8,16 @@ let shown: Shown;
 
 beforeEach(() => {
   vi.useFakeTimers({
-    toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'requestAnimationFrame', 'cancelAnimationFrame', 'performance', 'Date'],
+    toFake: [
+      'setTimeout',
+      'clearTimeout',
+      'setInterval',
+      'clearInterval',
+      'requestAnimationFrame',
+      'cancelAnimationFrame',
+      'performance',
+      'Date'
+    ],
     now: Date.UTC(2026, 9, 1)
   });
 });
@@ -19,7 +28,8 @@ afterEach(() => {
 });
 
 function farms(more: Partial<FarmStatus> | null, protocol: number = VIEW_PROTOCOL): ViewMessage {
-  const ours: FarmStatus[] = more === null ? [] : [{ name: 'default', state: FarmState.LIVE, identity: 'one', ...more }];
+  const ours: FarmStatus[] =
+    more === null ? [] : [{ name: 'default', state: FarmState.LIVE, identity: 'one', ...more }];
   return { type: 'farms', farms: ours, protocol, version: '0' };
 }
 
@@ -86,7 +96,8 @@ describe('what is told', () => {
 describe('filters', () => {
   test('a chip shows the tasks in that state, and text those with it', async () => {
     shown = show({ queued: 9000 }, farm => void farm.step(10));
-    const state = (): (string | undefined)[] => [...shown.node.querySelectorAll<HTMLElement>('.taskfc-row')].map(row => row.dataset.state);
+    const state = (): (string | undefined)[] =>
+      [...shown.node.querySelectorAll<HTMLElement>('.taskfc-row')].map(row => row.dataset.state);
     shown.find('.taskfc-chip[data-state=running]').click();
     await settle();
     expect(state()).toEqual(['running', 'running']);
@@ -107,9 +118,12 @@ describe('filters', () => {
     shown = show({ queued: 9000 });
     await settle();
     const owners = shown.find<HTMLSelectElement>('.taskfc-owners');
-    expect([...owners.options].map(option => option.textContent)).toEqual(
-      ['all notebooks', 'one.ipynb', 'two with a long name.ipynb', 'nightly.py']
-    );
+    expect([...owners.options].map(option => option.textContent)).toEqual([
+      'all notebooks',
+      'one.ipynb',
+      'two with a long name.ipynb',
+      'nightly.py'
+    ]);
     owners.selectedIndex = 3;
     owners.dispatchEvent(new Event('change'));
     await settle();
@@ -118,7 +132,8 @@ describe('filters', () => {
 });
 
 describe('actions', () => {
-  const button = (action: string): HTMLElement => shown.find(`.taskfc-inside > .taskfc-actions [data-action=${action}]`);
+  const button = (action: string): HTMLElement =>
+    shown.find(`.taskfc-inside > .taskfc-actions [data-action=${action}]`);
   const isOffered = (action: string): boolean => button(action).getAttribute('aria-disabled') !== 'true';
   const choose = (taskid: number): void => {
     shown.view.open(taskid);
@@ -209,7 +224,12 @@ describe('the drawer', () => {
     await settle(0);
     shown.view.open(0);
     await settle(3500);
-    expect(shown.host.detailed).toEqual([[0, undefined], [0, '1'], [0, '1'], [0, '1']]);
+    expect(shown.host.detailed).toEqual([
+      [0, undefined],
+      [0, '1'],
+      [0, '1'],
+      [0, '1']
+    ]);
     Object.defineProperty(document, 'visibilityState', { value: 'hidden', configurable: true });
     await settle(5000);
     expect(shown.host.detailed).toHaveLength(4);

@@ -1,0 +1,111 @@
+"""Take the pictures of the live queue for the site and the README: a busy farm in a real JupyterLab.
+
+Run it from the repository's root, in the environment of the tests: python -m scripts.take_queue_pictures
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from scripts.run_demo import own_farm
+from tests.browser.lab import DEADLINE_MS, Lab, chromium
+from tests.browser.queues import QueueOnPage
+from tests.browser.sidebar import Sidebar
+
+PICTURES = Path(__file__).resolve().parent.parent / "docs" / "pictures"
+
+START = "%load_ext taskfc_ext\n%task start -n 4"
+
+BUSY = """import random
+from time import sleep
+from taskfc_ext import TaskClient
+
+tc = TaskClient()
+
+def simulate(seed):
+    chance = random.Random(seed)
+    for step in range(3):
+        print(f"step {step}: energy {chance.gauss(-40, 3):.2f}")
+        sleep(chance.uniform(0.1, 0.7))
+    if chance.random() < 0.12:
+        raise ArithmeticError(f"seed {seed}: the energy diverges after {chance.randint(100, 900)} steps")
+    return chance.random()
+
+def train(model):
+    from taskfc_ext import track
+    for epoch in track(range(200)):
+        sleep(0.2)
+
+train_net = tc.with_options(name="train_net", priority=5).submit(train, "net")
+runs = [tc.with_options(name="simulate").submit(simulate, seed) for seed in range(400)]
+report = [tc.with_options(name="report", after=runs[i : i + 40]).submit(print, i) for i in range(0, 400, 40)]"""
+
+BLOCK = "sleep(45)  # the kernel is busy; the queue is live all the same"
+
+FAILED = ".taskfc-row[data-state=failed]"
+
+N_FAILED = 3
+"""Failures that are waited for, so that there is something to open."""
+
+
+def main() -> None:
+    """Write the pictures."""
+    PICTURES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, own_farm(), sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        lab = Lab(Path(folder))
+        try:
+            _take(lab, browser)
+            lab.set("apputils-extension/themes", '{"theme": "JupyterLab Dark"}')
+            _take_dark(lab, browser)
+        finally:
+            lab.stop()
+            browser.close()
+
+
+def _take(lab: Lab, browser: Browser) -> None:
+    page = _new_page(browser, width=1150, height=760)
+    notebook = lab.open(page, "energies", START, BUSY, BLOCK, "%task widget")
+    notebook.run(0, 1)
+    Sidebar(page).show()
+    notebook.start(2)
+    _wait_for_failures(page)
+    page.screenshot(path=PICTURES / "sidebar.png")
+    page.locator(FAILED, has_text="simulate").first.dblclick()
+    expect(page.locator(".taskfc-drawer")).to_contain_text("Traceback", timeout=DEADLINE_MS)
+    page.screenshot(path=PICTURES / "drawer.png")
+    notebook.ended(2)
+    notebook.command("application:toggle-left-area")
+    notebook.run(3)
+    view = QueueOnPage(notebook.output(3).locator(".taskfc-queue"))
+    view.is_there()
+    view.root.scroll_into_view_if_needed()
+    view.root.screenshot(path=PICTURES / "widget.png")
+    page.close()
+
+
+def _take_dark(lab: Lab, browser: Browser) -> None:
+    page = _new_page(browser, width=1150, height=760)
+    lab.open(page, "dark", "%load_ext taskfc_ext")
+    Sidebar(page).show()
+    _wait_for_failures(page)
+    page.screenshot(path=PICTURES / "dark.png")
+    page.close()
+
+
+def _new_page(browser: Browser, *, width: int, height: int) -> Page:
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.set_default_timeout(DEADLINE_MS)
+    return page
+
+
+def _wait_for_failures(page: Page) -> None:
+    expect(page.locator(FAILED, has_text="simulate").nth(N_FAILED - 1)).to_be_visible(timeout=DEADLINE_MS)
+    page.wait_for_timeout(12_000)  # the lanes and the line of ends show the last minute
+
+
+if __name__ == "__main__":
+    main()
