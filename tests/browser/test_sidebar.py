@@ -17,6 +17,7 @@ from taskfc_ext.client.start import start, stop
 from tests.browser.lab import DEADLINE_MS, SETTINGS, Lab, Place
 from tests.browser.sidebar import Sidebar
 from tests.browser.test_cards import BLOCKING, LOAD, WAITING
+from tests.browser.test_hostile_text import SCRIPTS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 AXE = ROOT / "labextension" / "node_modules" / "axe-core" / "axe.min.js"
@@ -204,6 +205,58 @@ def test_anybody_can_use_it(lab: Lab, page: Page, tmp_path: Path, theme: str) ->
     sidebar.is_in_state(name, "aborted")
     serious = [violation for violation in found["violations"] if violation["impact"] in ("serious", "critical")]
     assert serious == [], json.dumps(serious, indent=1)
+
+
+HOSTILE = """from taskfc_ext import TaskClient
+import pathlib, time
+
+
+def called(text):
+    def function():
+        print(text)
+        while not pathlib.Path({gate!r}).exists():
+            time.sleep(0.02)
+        raise RuntimeError(text)
+
+    function.__qualname__ = text
+    return function
+
+
+futures = [TaskClient().submit(called(text)) for text in {texts!r}]
+"""
+
+
+def test_hostile_names_are_text_wherever_they_are_listed(lab: Lab, page: Page, tmp_path: Path) -> None:
+    texts = SCRIPTS[:2]
+    gate = tmp_path / "gate"
+    notebook = lab.open(page, "hostile", LOAD, HOSTILE.format(texts=texts, gate=str(gate)))
+    sidebar = Sidebar(page).show()
+    notebook.run(0, 1)
+    running = sidebar.panel.locator('.taskfc-row[data-state="running"]')
+    expect(running).to_have_count(2, timeout=DEADLINE_MS)
+    expect(running.first).to_contain_text("window.struck")
+    running.first.dblclick()
+    expect(sidebar.panel.locator(".taskfc-drawer pre")).to_contain_text("window.struck", timeout=DEADLINE_MS)
+    page.evaluate("() => window.jupyterapp.shell.activateById('jp-running-sessions')")
+    expect(page.locator("#jp-running-sessions")).to_contain_text("window.struck", timeout=DEADLINE_MS)
+    sidebar.command("taskfc:abort")
+    expect(page.locator(".jp-Dialog")).to_be_visible(timeout=DEADLINE_MS)
+    assert page.evaluate(MADE_OF_TEXT) == []
+    assert page.evaluate("() => window.struck ?? null") is None
+    sidebar.answer("Cancel")
+    sidebar.show()
+    gate.touch()
+    expect(running).to_have_count(0, timeout=DEADLINE_MS)
+    assert page.evaluate(MADE_OF_TEXT) == []
+    assert page.evaluate("() => window.struck ?? null") is None
+
+
+MADE_OF_TEXT = """() => {
+    const places = ['.taskfc-panel', '#jp-running-sessions .jp-RunningSessions-itemLabel', '.jp-Dialog'];
+    const made = ['script', 'img', 'iframe', 'a', 'style', '[onclick]', '[onerror]'];
+    const found = document.querySelectorAll(places.flatMap(place => made.map(what => `${place} ${what}`)).join());
+    return [...found].map(element => element.outerHTML);
+}"""
 
 
 def test_a_server_without_the_extension_is_asked_once(browser: Browser, module_home: Path, page: Page) -> None:
