@@ -76,7 +76,9 @@ def _take(lab: Lab, browser: Browser) -> None:
     page.screenshot(path=PICTURES / "sidebar.png")
     page.locator(FAILED, has_text="simulate").first.dblclick()
     expect(page.locator(".taskfc-drawer")).to_contain_text("Traceback", timeout=DEADLINE_MS)
-    page.screenshot(path=PICTURES / "drawer.png")
+    page.set_viewport_size({"width": 1150, "height": 1000})
+    page.wait_for_timeout(1000)  # until it has settled
+    page.screenshot(path=PICTURES / "drawer.png", clip={"x": 0, "y": 0, "width": 700, "height": 1000})
     notebook.ended(2)
     notebook.command("application:toggle-left-area")
     notebook.run(3)

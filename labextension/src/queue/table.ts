@@ -38,6 +38,7 @@ export class Table {
   private made = 0;
   // the row of the task that the keyboard is at, when the list last had it
   private focusedAt = 0;
+  private lastHeight = 0;
   private readonly resized: ResizeObserver | null;
 
   constructor(
@@ -55,7 +56,7 @@ export class Table {
     this.element.addEventListener('keydown', event => this.onKey(event));
     this.space.addEventListener('click', event => this.onClick(event));
     this.space.addEventListener('dblclick', event => this.onDoubleClick(event));
-    this.resized = typeof ResizeObserver === 'undefined' ? null : new ResizeObserver(() => this.render());
+    this.resized = typeof ResizeObserver === 'undefined' ? null : new ResizeObserver(() => this.onResize());
     this.resized?.observe(this.element);
   }
 
@@ -277,6 +278,15 @@ export class Table {
     const height = this.seenHeight;
     if (top < this.element.scrollTop) this.element.scrollTop = top;
     else if (top + ROW_HEIGHT > this.element.scrollTop + height) this.element.scrollTop = top + ROW_HEIGHT - height;
+  }
+
+  /** What has the keyboard stays in sight when the drawer takes half of the place. */
+  private onResize(): void {
+    const row = this.focusedRow();
+    const top = row * ROW_HEIGHT - this.element.scrollTop;
+    if (row >= 0 && top >= 0 && top < this.lastHeight) this.scrollTo(row);
+    this.lastHeight = this.seenHeight;
+    this.render();
   }
 
   private changed(): void {
