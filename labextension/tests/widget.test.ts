@@ -87,11 +87,11 @@ test('a command is a numbered message, and what came of it is said', async () =>
   el.querySelector<HTMLElement>('[data-action=hold]')!.click();
   await vi.advanceTimersByTimeAsync(0);
   const asked = model.sent.at(-1) as { number: number };
-  expect(asked).toEqual({ number: expect.any(Number), command: { do: 'hold', taskids: [4], identity: '' } });
+  expect(asked).toEqual({ number: expect.any(Number), command: { do: 'hold', taskids: [0], identity: '' } });
   model.tell({ number: asked.number, heard: true });
-  model.tell({ number: asked.number, answer: { ok: true, said: 'task 4 is held' } });
+  model.tell({ number: asked.number, answer: { ok: true, said: 'task 0 is held' } });
   await vi.advanceTimersByTimeAsync(0);
-  expect(el.querySelector('.taskfc-said')!.textContent).toBe('task 4 is held');
+  expect(el.querySelector('.taskfc-said')!.textContent).toBe('task 0 is held');
   dispose();
 });
 

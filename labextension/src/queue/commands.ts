@@ -9,6 +9,8 @@ const ANSWER_WITHIN_MS = 10_000;
 // a farm that was started since the list was made; a server without the extension is not asked again
 const LIST_AGAIN_AFTER_MS = 10_000;
 
+const NO_ANSWER = 'The Jupyter server has not answered: look whether it is done before doing it again.';
+
 /** The page's server, as far as its page says where it is. */
 export interface Server {
   readonly baseUrl: string;
@@ -86,6 +88,8 @@ export class ServerPath {
       const url = `${baseUrl}taskfc/api/${path}`;
       response = await fetch(url, { credentials: 'same-origin', cache: 'no-store', ...options, headers, signal });
     } catch (error) {
+      // a command may have been heard before the connection broke, and a retry of it would run tasks twice
+      if (options.method === 'POST') throw new Error(NO_ANSWER);
       throw new NotHere(String(error));
     }
     if ([403, 404, 409].includes(response.status)) throw new NotHere(response.statusText);

@@ -33,6 +33,9 @@ const STATE_ORDER: Readonly<Record<StateCode, number>> = {
   [StateCode.SUCCEEDED]: 5
 };
 
+// of what is queued, who is next is of interest; of all else, what is newest
+const NEXT_FIRST: ReadonlySet<StateCode> = new Set([StateCode.SCHEDULED, StateCode.WAITING]);
+
 /** What a task is called: its own name, or that of its code. */
 export function nameOf(batch: Batch | undefined): string {
   return oneLine(batch?.name ?? batch?.label) || 'unnamed';
@@ -182,11 +185,15 @@ function byState(queue: Queue, places: Int32Array, isDescending: boolean): Int32
   const next = new Int32Array(256);
   let begin = 0;
   for (const state of order) {
-    next[state] = begin;
+    next[state] = NEXT_FIRST.has(state) ? begin + counts[state]! - 1 : begin;
     begin += counts[state]!;
   }
   const sorted = new Int32Array(places.length);
-  for (let row = places.length - 1; row >= 0; row--) sorted[next[states[places[row]!]!]!++] = places[row]!;
+  for (let row = places.length - 1; row >= 0; row--) {
+    const state = states[places[row]!]! as StateCode;
+    sorted[next[state]!] = places[row]!;
+    next[state]! += NEXT_FIRST.has(state) ? -1 : 1;
+  }
   return sorted;
 }
 

@@ -36,6 +36,8 @@ export class QueueView {
   private isOnScreen = true;
   private naming = -1;
   private shape = -1;
+  // a task to go to in the list that is being made; -1: none
+  private toReveal = -1;
   private before = new Float64Array(0);
 
   /**
@@ -103,8 +105,8 @@ export class QueueView {
       this.filter.reset();
       this.header.choose(ALL.states);
       this.table.selection.choose(taskid);
+      this.toReveal = taskid; // a long list takes a moment to make
       this.choose({ text: '', states: ALL.states, owner: null });
-      this.table.reveal(taskid);
     }
     this.openDrawer(taskid);
   }
@@ -209,6 +211,9 @@ export class QueueView {
     this.shape = queue.shape; // tasks are forgotten only when others move
     this.table.relist(this.before);
     this.before = this.listing.ids;
+    const taskid = this.toReveal;
+    this.toReveal = -1;
+    if (taskid >= 0) this.table.reveal(taskid);
     this.sayShown();
   }
 

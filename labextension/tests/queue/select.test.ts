@@ -102,3 +102,19 @@ test('a large queue is looked through in many slices, and tasks that move meanwh
   expect(slice.value).toEqual(selectNow(large, criteria, 0));
   expect(slice.value.length).toBeGreaterThan(1000);
 });
+
+test('by state, what is queued stands in the order in which it is given out, all else the newest first', () => {
+  const farm = new Queue('default');
+  const counts = { type: 'snapshot', seq: 0, farm: 'default', incarnation: 1, wall: 0, counts: {}, n_workers: 0 } as const;
+  const runs = [
+    [0, 2, StateCode.SUCCEEDED],
+    [2, 2, StateCode.SCHEDULED],
+    [4, 2, StateCode.RUNNING],
+    [6, 2, StateCode.WAITING]
+  ] as [number, number, StateCode][];
+  farm.take({ ...counts, workers: [], batches: [], runs, rows: {}, ends: [] }, 0);
+  const shown = (isDescending: boolean): number[] =>
+    [...selectNow(farm, { ...ALL, isDescending }, 0)].map(place => farm.idAt(place));
+  expect(shown(false)).toEqual([5, 4, 2, 3, 6, 7, 1, 0]);
+  expect(shown(true)).toEqual([1, 0, 6, 7, 2, 3, 5, 4]);
+});

@@ -110,8 +110,7 @@ describe('filters', () => {
     expect([text('.taskfc-empty'), text('.taskfc-shown')]).toEqual(['No task passes the filter.', '0 of 9,000 tasks']);
     shown.view.open(8999);
     expect([input.value, text('.taskfc-drawer h3')]).toEqual(['', '8999 · named_2']);
-    await settle();
-    expect(shown.selected()).toEqual([8999]);
+    await vi.waitFor(() => expect(shown.selected()).toEqual([8999]));
   });
 
   test('notebooks are offered where there are several', async () => {
