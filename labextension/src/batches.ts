@@ -23,11 +23,16 @@ interface Begun {
 export class Batches {
   private readonly begun = new Map<string, Begun>();
   private readonly idle = new Map<string, Counts>();
+  private listed: ReadonlySet<string> | null = null;
 
   /** Take in how the farms are at `now`, in seconds; return the batches that have finished since the last time. */
   take(farms: readonly FarmStatus[], now: number): Batch[] {
+    // one that nobody had heard of before has done nothing before
+    const isNew = (name: string): boolean => this.listed !== null && !this.listed.has(name);
+    for (const { name } of farms) if (isNew(name)) this.idle.set(name, {});
     const finished = farms.map(farm => this.takeOne(farm, now)).filter(batch => batch !== null);
     const names = new Set(farms.map(farm => farm.name));
+    this.listed = names;
     for (const known of [this.begun, this.idle]) {
       for (const name of known.keys()) if (!names.has(name)) known.delete(name);
     }

@@ -89,6 +89,11 @@ export class FarmsLink {
     return SENTENCES[this.state];
   }
 
+  /** Somebody has said which farms there are: before that, none is no news. */
+  get isKnown(): boolean {
+    return this.last !== null;
+  }
+
   /** How a farm is; `undefined`: there is none of this name. */
   status(name: string): FarmStatus | undefined {
     return this.farms.find(farm => farm.name === name);

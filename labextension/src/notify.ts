@@ -25,6 +25,7 @@ export const notifications: JupyterFrontEndPlugin<void> = {
     const setting = (name: string): unknown => settings?.get(name).composite;
     const batches = new Batches();
     farms.link.onChange(() => {
+      if (!farms.link.isKnown) return;
       const finished = batches.take(farms.link.farms, Date.now() / 1000);
       if (setting('notify') === false) return;
       const longerThan = Number(setting('longerThan') ?? LONG);

@@ -33,7 +33,7 @@ export const statusBar: JupyterFrontEndPlugin<void> = {
     let seen: Seen | undefined;
     let isLoaded = state === null;
     const update = (): void => {
-      const isLive = farms.link.state === 'live' && isLoaded;
+      const isLive = farms.link.state === 'live' && farms.link.isKnown && isLoaded;
       const all = farms.link.farms;
       if (isLive) {
         // whoever comes for the first time has not missed anything

@@ -37,6 +37,14 @@ describe('a batch', () => {
     expect(afterAll(farm({}), farm({ failed: 1 }))).toMatchObject([{ failed: 1, seconds: 0 }]);
   });
 
+  test('of a farm that is there for the first time is told, even if it is over', () => {
+    const batches = new Batches();
+    batches.take([], 0);
+    expect(batches.take([farm({ failed: 1 })], 1)).toMatchObject([{ failed: 1 }]);
+    expect(batches.take([farm({ failed: 1 }), farm(undefined, 'connecting', 'new')], 2)).toEqual([]);
+    expect(batches.take([farm({ failed: 1 }), farm({ succeeded: 3 }, 'live', 'new')], 3)).toMatchObject([{ succeeded: 3 }]);
+  });
+
   test('goes on while its controller does not answer', () => {
     expect(afterAll(farm({ running: 2 }), farm({}, 'connecting'))).toEqual([]);
     expect(afterAll(farm({ running: 2 }), farm(undefined, 'dead'), farm({ succeeded: 2 }))).toHaveLength(1);
