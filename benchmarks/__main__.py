@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.profile import profile
-from benchmarks.report import COLUMNS, NOTEBOOK_COLUMNS, figures, notebook, ratios
+from benchmarks.report import COLUMNS, NOTEBOOK_COLUMNS, QUEUE_COLUMNS, figures, notebook, queue, ratios
 from benchmarks.rounds import Cell, run_rounds
 
 OURS = "taskfc_ext"
@@ -39,7 +39,18 @@ NOTEBOOK = [
     Cell(OURS, "card", 10, "benchmarks.page"),
     Cell(OURS, "abort", 5, "benchmarks.page"),
 ]
-NEEDS = {"benchmarks.notebook": ("jupyter_client",), "benchmarks.page": ("jupyterlab", "playwright")}
+QUEUE = [
+    Cell(OURS, "widget", 10, "benchmarks.queue"),
+    Cell(OURS, "sidebar", 10, "benchmarks.queue"),
+    Cell(OURS, "scroll", 100_000, "benchmarks.queue"),
+    Cell(OURS, "cost", 10, "benchmarks.queue"),
+    Cell(OURS, "watched", 50_000, "benchmarks.queue"),
+]
+NEEDS = {
+    "benchmarks.notebook": ("jupyter_client",),
+    "benchmarks.page": ("jupyterlab", "playwright"),
+    "benchmarks.queue": ("jupyterlab", "playwright"),
+}
 
 SMOKE = [
     *(
@@ -50,8 +61,16 @@ SMOKE = [
     Cell(OURS, "cell", 2, "benchmarks.notebook"),
     Cell(OURS, "load", 1, "benchmarks.notebook"),
     Cell(OURS, "card", 1, "benchmarks.page"),
+    Cell(OURS, "widget", 1, "benchmarks.queue"),
+    Cell(OURS, "cost", 1, "benchmarks.queue"),
 ]
 """Shows that the scripts run; its figures mean nothing."""
+
+TABLES = [
+    ("two workers, no-op task", COLUMNS),
+    ("in a notebook", NOTEBOOK_COLUMNS),
+    ("the live queue", QUEUE_COLUMNS),
+]
 
 
 def main() -> int:
@@ -62,7 +81,9 @@ def main() -> int:
         "--systems", metavar="NAME,NAME", help=f"of {', '.join(dict.fromkeys(c.system for c in CELLS))}"
     )
     parser.add_argument(
-        "--measures", metavar="NAME,NAME", help=f"of {', '.join(dict.fromkeys(c.measure for c in [*CELLS, *NOTEBOOK]))}"
+        "--measures",
+        metavar="NAME,NAME",
+        help=f"of {', '.join(dict.fromkeys(c.measure for c in [*CELLS, *NOTEBOOK, *QUEUE]))}",
     )
     parser.add_argument("--profile", action="store_true", help="instead: where the controller's CPU time goes")
     parser.add_argument("--tasks", type=int, default=200_000, help="with --profile: how many (default: 200,000)")
@@ -73,20 +94,22 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             print(profile(Path(folder), options.tasks))
         return 0
-    cells = [cell for cell in (SMOKE if options.smoke else [*CELLS, *NOTEBOOK]) if _is_wanted(cell, options)]
+    cells = [cell for cell in (SMOKE if options.smoke else [*CELLS, *NOTEBOOK, *QUEUE]) if _is_wanted(cell, options)]
     absent = {cell: why for cell in cells if (why := _is_absent(cell))}
     for why in sorted(set(absent.values())):
         print(why)
     cells = [cell for cell in cells if cell not in absent]
     measured = run_rounds(cells, 1 if options.smoke else options.rounds, lambda line: print(line, flush=True))
     print("\nMedians [smallest-largest]")
-    for title, columns in (("two workers, no-op task", COLUMNS), ("in a notebook", NOTEBOOK_COLUMNS)):
+    for title, columns in TABLES:
         if systems := list(dict.fromkeys(cell.system for cell in cells if measured.knows(cell.system, columns))):
             print("\n" + figures(measured, systems, title, columns))
     if not options.smoke and measured.knows(OURS, COLUMNS):
         print("\n" + ratios(measured, OURS))
     if not options.smoke and measured.knows(OURS, NOTEBOOK_COLUMNS):
         print("\n" + notebook(measured, OURS))
+    if not options.smoke and measured.knows(OURS, QUEUE_COLUMNS):
+        print("\n" + queue(measured, OURS))
     return 1 if measured.n_failed else 0
 
 
@@ -101,7 +124,7 @@ def _is_absent(cell: Cell) -> str:
     for package in (PACKAGES.get(cell.system), *NEEDS.get(cell.script, ())):
         if package is not None and importlib.util.find_spec(package) is None:
             return f"{package} is not installed, and what needs it is left out (pip install 'taskfc-ext[bench,test]')"
-    if cell.script == "benchmarks.page":
+    if cell.script in ("benchmarks.page", "benchmarks.queue"):
         from tests.browser.lab import chromium  # needs Playwright
 
         if chromium() is None:

@@ -83,6 +83,22 @@ class Kernel:
             if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
                 return time.perf_counter() - begun
 
+    def value(self, expression: str) -> float:
+        """Return the value of an expression that is a number.
+
+        Raises:
+            RuntimeError: it raised.
+        """
+        asked = self._client.execute("", user_expressions={"value": expression})
+        while True:
+            answer = self._client.get_shell_msg(timeout=TIMEOUT)
+            if answer["parent_header"].get("msg_id") == asked:
+                break
+        value = answer["content"]["user_expressions"]["value"]
+        if value["status"] != "ok":
+            raise RuntimeError(f"{expression!r} raised {value['evalue']}")
+        return float(value["data"]["text/plain"])
+
 
 @contextmanager
 def fresh_kernel() -> Iterator[Kernel]:

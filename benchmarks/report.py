@@ -23,6 +23,21 @@ NOTEBOOK_COLUMNS = {
     "abort_ms": ("Abort clicked until it has stopped, ms", "{:,.0f}"),
 }
 
+QUEUE_COLUMNS = {
+    "widget_dom_ms": ("a task ends until the widget says so, ms", "{:,.0f}"),
+    "sidebar_dom_ms": ("until the sidebar says so, ms", "{:,.0f}"),
+    "widget_abort_ms": ("Abort clicked until the widget shows it, ms", "{:,.0f}"),
+    "sidebar_abort_ms": ("until the sidebar shows it, ms", "{:,.0f}"),
+    "long_task_ms": ("longest task of the page, ms", "{:,.0f}"),
+    "dom_rows": ("its rows", "{:,.0f}"),
+    "thread_busy": ("widget's thread, 10 ends/s, % CPU", "{:.2f}"),
+    "thread_idle": ("idle", "{:.2f}"),
+    "server_busy": ("Jupyter server, 10 ends/s, % CPU", "{:.2f}"),
+    "server_idle": ("idle", "{:.2f}"),
+    "watched": ("throughput watched / unwatched", "{:.2f}"),
+}
+"""Of the live queue. Those of the page and of CPU are with 100,000 queued tasks."""
+
 NOTEBOOK_TARGETS = [
     # what, quantity, the most that it may be, peers that do something like it
     ("`%%task` adds to a cell, ms", "cell_ms", 30, ("ipyparallel", "dask")),
@@ -31,6 +46,21 @@ NOTEBOOK_TARGETS = [
     ("a task starts until its card says so, ms", "start_dom_ms", 300, ()),
     ("a task ends until its card says so, ms", "end_dom_ms", 300, ()),
     ("Abort clicked until the task has stopped, kernel blocked, ms", "abort_ms", 1000, ()),
+]
+
+QUEUE_TARGETS = [
+    # what, quantity, whether more is better, bound
+    ("a task ends until the widget says so, ms", "widget_dom_ms", False, 250),
+    ("a task ends until the sidebar says so, ms", "sidebar_dom_ms", False, 250),
+    ("Abort clicked until the widget shows it, kernel blocked, ms", "widget_abort_ms", False, 1000),
+    ("Abort clicked until the sidebar shows it, kernel blocked, ms", "sidebar_abort_ms", False, 1000),
+    ("longest task of the page in 100,000 rows, ms", "long_task_ms", False, 100),
+    ("rows in the page", "dom_rows", False, 100),
+    ("CPU of the widget's thread at 10 ends/s, %", "thread_busy", False, 2),
+    ("CPU of the widget's thread, idle, %", "thread_idle", False, 1),
+    ("CPU of the Jupyter server for it at 10 ends/s, %", "server_busy", False, 2),
+    ("CPU of the Jupyter server for it, idle, %", "server_idle", False, 1),
+    ("throughput watched / unwatched", "watched", True, 0.95),
 ]
 
 TARGETS = [
@@ -78,6 +108,20 @@ def notebook(measured: Measured, ours: str) -> str:
         beside = ", ".join(f"{mine / value:.2g} of {peer}'s" for peer, value in theirs.items() if value)
         rows.append([what, f"≤ {bound}", f"{mine:.3g}", beside, "met" if mine <= bound else "MISSED"])
     return table(["in a notebook", "promised", "measured", "beside", ""], rows)
+
+
+def queue(measured: Measured, ours: str) -> str:
+    """Return the table of what was promised of the live queue."""
+    rows = []
+    for what, quantity, more_is_better, bound in QUEUE_TARGETS:
+        found = measured.median(ours, quantity)
+        promise = f"{'≥' if more_is_better else '≤'} {bound:g}"
+        if found is None:
+            rows.append([what, promise, "", "not measured"])
+            continue
+        met = found >= bound if more_is_better else found <= bound
+        rows.append([what, promise, f"{found:.3g}", "met" if met else "MISSED"])
+    return table(["the live queue", "promised", "measured", ""], rows)
 
 
 def table(headers: list[str], rows: list[list[str]]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.notebook import EMPTY, System, load
-from benchmarks.report import notebook, ratios, table
+from benchmarks.report import notebook, queue, ratios, table
 from benchmarks.rounds import Measured
 
 SPAWN = "import subprocess; process = subprocess.Popen(['cat'], stdin=subprocess.PIPE, start_new_session=True)"
@@ -20,11 +20,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def test_every_measure_of_this_project_runs() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--smoke"], cwd=ROOT, capture_output=True, text=True, timeout=300
+        [sys.executable, "-m", "benchmarks", "--smoke"], cwd=ROOT, capture_output=True, text=True, timeout=400
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "submit + flush + results" in done.stdout
     assert "submitting adds to a cell" in done.stdout
+    assert "a task ends until the widget says so" in done.stdout
+    assert "Jupyter server, 10 ends/s" in done.stdout
 
 
 @pytest.mark.parametrize(("source", "started"), [(EMPTY, 0), (SPAWN, 1)], ids=["nothing", "something"])
@@ -51,6 +53,14 @@ def test_a_promise_of_the_notebook_is_met_missed_or_not_measured() -> None:
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in notebook(measured, "ours").splitlines()[2:]]
     assert [row[-1] for row in rows] == ["MISSED", "met", "met", *["not measured"] * 3]
     assert [row[-2] for row in rows[:2]] == ["0.5 of dask's", ""]
+
+
+def test_a_promise_of_the_queue_is_met_missed_or_not_measured() -> None:
+    measured = Measured()
+    measured.add("ours", {"widget_dom_ms": 250.0, "sidebar_dom_ms": 250.1, "watched": 0.94})
+    measured.add("ours", {"watched": 0.97})
+    verdicts = [line.split("|")[-2].strip() for line in queue(measured, "ours").splitlines()[2:]]
+    assert verdicts == ["met", "MISSED", *["not measured"] * 8, "met"]
 
 
 def test_tables_are_aligned() -> None:
