@@ -33,8 +33,8 @@ from taskfc_ext.protocol.snapshots import (
 KEPT = 2000
 """Finished tasks that are kept, the newest: more than anybody scrolls through. `%task history` has the others."""
 
-ENDS = 60
-"""Seconds for which ends are counted, one number a second."""
+ENDS = 61
+"""Seconds for which ends are counted, one number a second: a minute, and the second that is not over yet."""
 
 _RUN = re.compile(rb"([\x01-\x06])\1*", re.DOTALL)
 
@@ -149,12 +149,12 @@ class QueueModel:
         return [snapshot, *more]
 
     def ends(self) -> tuple[int, ...]:
-        """Return how many tasks ended in each of the last `ENDS` whole seconds before `wall`, oldest first."""
+        """Return how many tasks ended in each of the last `ENDS` seconds, oldest first; the last is that of `wall`."""
         if not self._ends:
             return ()
-        now = int(self.wall)
+        end = int(self.wall) + 1
         counted = dict(self._ends)
-        return tuple(counted.get(second, 0) for second in range(now - ENDS, now))
+        return tuple(counted.get(second, 0) for second in range(end - ENDS, end))
 
     def rows(self) -> list[Row]:
         """Return the tasks of which there is more to tell than their state, by id."""
@@ -175,8 +175,8 @@ class QueueModel:
 
     def _begin(self, snapshot: QueueSnapshot) -> None:
         if snapshot.ends:
-            now = int(snapshot.wall)
-            self._ends = deque(enumerate(snapshot.ends, start=now - len(snapshot.ends)))
+            end = int(snapshot.wall) + 1
+            self._ends = deque(enumerate(snapshot.ends, start=end - len(snapshot.ends)))
         self.farm, self.incarnation = snapshot.farm, snapshot.incarnation
         self._batches, self._rows, self._finished = [], {}, {}
         self._first, self._states = 0, bytearray()
@@ -187,7 +187,7 @@ class QueueModel:
             if self._ends and self._ends[-1][0] == second:
                 n += self._ends.pop()[1]
             self._ends.append((second, n))
-        while self._ends and self._ends[0][0] < second - ENDS:
+        while self._ends and self._ends[0][0] <= second - ENDS:
             self._ends.popleft()
 
     def _add(self, batch: Batch) -> None:
