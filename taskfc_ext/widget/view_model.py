@@ -7,7 +7,7 @@ sent. Of a task with nothing to tell it keeps a byte.
 from __future__ import annotations
 
 import re
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Iterator
 from operator import attrgetter
@@ -278,8 +278,10 @@ def merged(before: QueueDelta, after: QueueDelta) -> QueueDelta:
 
     Of finished tasks no more than `MAX_ROWS` keep their rows, the newest; of the others it says the state.
     """
-    overtaken = [range(run.first, run.first + run.n) for run in after.runs]
-    rows = {row.taskid: row for row in rows_of(before.rows) if not any(row.taskid in run for run in overtaken)}
+    rows, ids = {row.taskid: row for row in rows_of(before.rows)}, before.rows.ids
+    for run in after.runs:  # of which there may be as many as there are rows
+        for taskid in ids[bisect_left(ids, run.first) : bisect_left(ids, run.first + run.n)]:
+            rows.pop(taskid, None)
     rows |= {row.taskid: row for row in rows_of(after.rows)}
     finished = sorted((row for row in rows.values() if row.is_finished), key=attrgetter("completed", "taskid"))
     surplus = [rows.pop(row.taskid) for row in finished[: max(0, len(finished) - MAX_ROWS)]]
