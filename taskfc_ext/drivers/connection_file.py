@@ -27,6 +27,9 @@ __all__ = [
 
 _SIZE_LIMIT = 64 * 1024  # a connection file has under 1 KiB
 
+# what msgspec raises for bytes that are anything at all: for text that is no UTF-8, and for what is nested too deep too
+_NOT_UNDERSTOOD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 
 class ConnectionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What a client has to know of a running farm.
@@ -135,7 +138,7 @@ def _recorded(paths: FarmPaths) -> Path | None:
     try:
         content = paths.lock.read_bytes()
         file = msgspec.json.decode(content, type=_LockContent).connection_file
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *_NOT_UNDERSTOOD):
         return None  # no store yet, or its farm has not said
     return Path(file) if file else None
 
@@ -157,7 +160,7 @@ def _read(file: Path) -> ConnectionInfo | None:
         content = stream.read(_SIZE_LIMIT)
     try:
         return msgspec.json.decode(content, type=ConnectionInfo)
-    except msgspec.DecodeError as error:
+    except _NOT_UNDERSTOOD as error:
         raise FarmError(
             f"{file} is not understood: {error}",
             hint=f"it may be of another version of taskfc_ext (this is Python {sys.version.split()[0]}); "

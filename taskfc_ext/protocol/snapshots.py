@@ -134,7 +134,8 @@ class QueueSnapshot(Struct, frozen=True, kw_only=True, tag="snapshot", tag_field
         batches: of all tasks in `runs` and `rows`.
         runs: those of which there is nothing more to tell.
         rows: the others.
-        ends: how many tasks ended in each of the last seconds, oldest first; empty where nobody has counted.
+        ends: how many tasks ended in each of the last seconds, oldest first, the last that of `wall`; empty where
+            nobody has counted.
     """
 
     seq: int

@@ -30,7 +30,7 @@ from taskfc_ext.server_extension.lookout import Lookout
 from taskfc_ext.server_extension.starting import start_farm
 from taskfc_ext.text import plain_text, sentence
 from taskfc_ext.version import __version__
-from taskfc_ext.widget.commands import carry_out
+from taskfc_ext.widget.commands import carry_out, why_not_meant
 from taskfc_ext.widget.details import task_details
 from taskfc_ext.widget.messages import AnyCommand, CommandAnswer, Retry, RetryFailed, Start, ViewQuestion
 
@@ -176,9 +176,8 @@ class FarmHandler(_Handler):
         status = await self.hub.status(name)
         if status is None and not isinstance(command, Start):
             self.refuse_farm(name)
-        elif command.identity and command.identity != (status.identity if status is not None else ""):
-            text = f"Controller {name} has been started anew, or has ended, since this was asked for; look again."
-            self.refuse(409, text)
+        elif why_not := why_not_meant(command, name, status.identity if status is not None else ""):
+            self.refuse(409, why_not)
         else:
             self.answer(await self._have_done(name, command))
 

@@ -211,22 +211,20 @@ class Hub:
         self._farms_changed(at_once=True)
 
     def _begin_to_follow(self, name: str) -> None:
-        model = QueueModel()
-
         def on_news(news: News) -> None:
             if isinstance(news, FarmStatus):
                 self._farms_changed(at_once=True)
             else:
-                self._on_queue(name, model, news)
+                self._on_queue(name, farm, news)
             self._news.set()
 
-        farm = self._farms[name] = _Farm(self._follow(name, on_news), model)
+        farm = self._farms[name] = _Farm(self._follow(name, on_news))
         farm.viewer.start()
 
     # telling
 
-    def _on_queue(self, name: str, model: QueueModel, message: QueueSnapshot | QueueDelta) -> None:
-        model.apply(message)
+    def _on_queue(self, name: str, farm: _Farm, message: QueueSnapshot | QueueDelta) -> None:
+        farm.apply(message)
         encoded = _encoder.encode(message)
         for browser in [browser for browser in self._browsers if name in browser.watched]:
             if not browser.told:
@@ -296,13 +294,12 @@ class Hub:
 class _Farm:
     """A farm that is there, and its queue."""
 
-    __slots__ = ("_encoded", "_seq", "model", "viewer")
+    __slots__ = ("_encoded", "_model", "viewer")
 
-    def __init__(self, viewer: Following, model: QueueModel) -> None:
+    def __init__(self, viewer: Following) -> None:
         self.viewer = viewer
-        self.model = model
-        self._seq: int | None = None
-        self._encoded: list[bytes] = []
+        self._model = QueueModel()
+        self._encoded: list[bytes] = []  # empty: not since the last change
 
     @property
     def has_settled(self) -> bool:
@@ -310,11 +307,15 @@ class _Farm:
         status = self.viewer.status
         return status.counts is not None or status.state not in (FarmState.CONNECTING, FarmState.LIVE)
 
+    def apply(self, message: QueueSnapshot | QueueDelta) -> None:
+        """Take in what is new of its queue."""
+        self._model.apply(message)
+        self._encoded = []
+
     def snapshot(self) -> list[bytes]:
         """Return what brings a browser up to date; made once for all that ask between two changes."""
-        if self._seq != self.model.seq:
-            self._seq = self.model.seq
-            self._encoded = [_encoder.encode(message) for message in self.model.messages()]
+        if not self._encoded:
+            self._encoded = [_encoder.encode(message) for message in self._model.messages()]
         return self._encoded
 
 

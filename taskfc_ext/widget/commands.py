@@ -18,6 +18,7 @@ from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.text import one_line, plural, sentence
 from taskfc_ext.widget.messages import (
     Abort,
+    AnyCommand,
     Clear,
     CommandAnswer,
     Hold,
@@ -79,6 +80,13 @@ async def carry_out(command: Steered, ask: Ask) -> CommandAnswer:
                 assert_never(command)
     except (TaskFCError, TypeError) as error:
         return CommandAnswer(ok=False, said=sentence(error))
+
+
+def why_not_meant(command: AnyCommand, farm: str, identity: str) -> str:
+    """Return a sentence if `command` means other processes than those of `identity`, which may be none."""
+    if command.identity in ("", identity):
+        return ""
+    return f"Controller {farm} has been started anew, or has ended, since this was asked for; look again."
 
 
 def _with_stop(text: str) -> str:

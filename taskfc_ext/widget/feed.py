@@ -21,7 +21,7 @@ from taskfc_ext.errors import TaskFCError
 from taskfc_ext.protocol.snapshots import FarmStatus, QueueDelta
 from taskfc_ext.text import one_line
 from taskfc_ext.version import __version__
-from taskfc_ext.widget.commands import Ask
+from taskfc_ext.widget.commands import Ask, why_not_meant
 from taskfc_ext.widget.details import task_details
 from taskfc_ext.widget.messages import AnyCommand, CommandAnswer, Farms, ViewQuestion, Watch
 from taskfc_ext.widget.view_model import QueueModel, merged
@@ -160,7 +160,9 @@ class Feed:
     # what a view says, on whichever thread the kernel hears it
 
     def hear(self, content: object) -> None:
-        """Take in what a view says. What is not understood has no effect."""
+        """Take in what a view says. What is not understood has no effect, nor has what comes too late."""
+        if self._loop.is_closed():
+            return
         was_quiet = self._is_quiet
         self._heard_at = self._clock()
         try:
@@ -174,7 +176,7 @@ class Feed:
             return
         if was_quiet:  # the page may have slept as well, and lost what was sent meanwhile
             self._loop.call_soon_threadsafe(self._send_all)
-        if question.number is None:
+        if question.number is None or (question.command is None and question.details is None):
             return
         self._send({"number": question.number, "heard": True})
         asyncio.run_coroutine_threadsafe(self._answer(question), self._loop)
@@ -193,8 +195,13 @@ class Feed:
     async def _said(self, question: QueueQuestion) -> dict[str, Any]:
         if question.details is not None:
             details = await task_details(question.details.taskid, question.details.known, self._viewer.ask)
-            return {"details": msgspec.to_builtins(details, str_keys=True)}
+            # through JSON, as all that is sent: what a task shows may have a NaN, which is none
+            return {"details": msgspec.json.decode(msgspec.json.encode(details))}
         assert question.command is not None
+        status = self._viewer.status
+        why_not = why_not_meant(question.command, status.name, status.identity)
+        if why_not:
+            return {"problem": why_not}
         answer = await self._carry_out(question.command, self._viewer.ask)
         return {"answer": msgspec.to_builtins(answer, str_keys=True)}
 

@@ -7,7 +7,7 @@ sent. Of a task with nothing to tell it keeps a byte.
 from __future__ import annotations
 
 import re
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from collections import Counter, deque
 from collections.abc import Iterator
 from operator import attrgetter
@@ -33,8 +33,8 @@ from taskfc_ext.protocol.snapshots import (
 KEPT = 2000
 """Finished tasks that are kept, the newest: more than anybody scrolls through. `%task history` has the others."""
 
-ENDS = 60
-"""Seconds for which ends are counted, one number a second."""
+ENDS = 61
+"""Seconds for which ends are counted, one number a second: a minute, and the second that is not over yet."""
 
 _RUN = re.compile(rb"([\x01-\x06])\1*", re.DOTALL)
 
@@ -149,12 +149,12 @@ class QueueModel:
         return [snapshot, *more]
 
     def ends(self) -> tuple[int, ...]:
-        """Return how many tasks ended in each of the last `ENDS` whole seconds before `wall`, oldest first."""
+        """Return how many tasks ended in each of the last `ENDS` seconds, oldest first; the last is that of `wall`."""
         if not self._ends:
             return ()
-        now = int(self.wall)
+        end = int(self.wall) + 1
         counted = dict(self._ends)
-        return tuple(counted.get(second, 0) for second in range(now - ENDS, now))
+        return tuple(counted.get(second, 0) for second in range(end - ENDS, end))
 
     def rows(self) -> list[Row]:
         """Return the tasks of which there is more to tell than their state, by id."""
@@ -174,12 +174,12 @@ class QueueModel:
     # inside
 
     def _begin(self, snapshot: QueueSnapshot) -> None:
-        now = int(snapshot.wall)
+        end = int(snapshot.wall) + 1
         if snapshot.ends:
-            self._ends = deque(enumerate(snapshot.ends, start=now - len(snapshot.ends)))
+            self._ends = deque(enumerate(snapshot.ends, start=end - len(snapshot.ends)))
         elif not self._ends:  # nobody has counted yet: the newest ends are among the rows
             counted = Counter(int(wall) for wall in snapshot.rows.completed if wall)
-            self._ends = deque((second, counted[second]) for second in sorted(counted) if now - ENDS <= second <= now)
+            self._ends = deque((second, counted[second]) for second in sorted(counted) if end - ENDS <= second < end)
         self.farm, self.incarnation = snapshot.farm, snapshot.incarnation
         self._batches, self._rows, self._finished = [], {}, {}
         self._first, self._states = 0, bytearray()
@@ -190,7 +190,7 @@ class QueueModel:
             if self._ends and self._ends[-1][0] == second:
                 n += self._ends.pop()[1]
             self._ends.append((second, n))
-        while self._ends and self._ends[0][0] < second - ENDS:
+        while self._ends and self._ends[0][0] <= second - ENDS:
             self._ends.popleft()
 
     def _add(self, batch: Batch) -> None:
@@ -281,8 +281,10 @@ def merged(before: QueueDelta, after: QueueDelta) -> QueueDelta:
 
     Of finished tasks no more than `MAX_ROWS` keep their rows, the newest; of the others it says the state.
     """
-    overtaken = [range(run.first, run.first + run.n) for run in after.runs]
-    rows = {row.taskid: row for row in rows_of(before.rows) if not any(row.taskid in run for run in overtaken)}
+    rows, ids = {row.taskid: row for row in rows_of(before.rows)}, before.rows.ids
+    for run in after.runs:  # of which there may be as many as there are rows
+        for taskid in ids[bisect_left(ids, run.first) : bisect_left(ids, run.first + run.n)]:
+            rows.pop(taskid, None)
     rows |= {row.taskid: row for row in rows_of(after.rows)}
     finished = sorted((row for row in rows.values() if row.is_finished), key=attrgetter("completed", "taskid"))
     surplus = [rows.pop(row.taskid) for row in finished[: max(0, len(finished) - MAX_ROWS)]]

@@ -123,11 +123,20 @@ def test_a_link_is_refused(paths):
         read_connection("default")
 
 
-def test_one_that_is_not_understood_is_named(paths):
+@pytest.mark.parametrize(
+    "content", [b'{"host": "here"}', b'{"host": "\xff"}', b'{"more": ' + 30_000 * b"["], ids=["other", "text", "deep"]
+)
+def test_one_that_is_not_understood_is_named(paths, content):
     write_connection(paths, info())
-    paths.connection_file.write_bytes(b'{"name": 3}')
+    paths.connection_file.write_bytes(content)
     with pytest.raises(FarmError, match="is not understood"):
         read_connection("default")
+
+
+def test_a_lock_file_that_says_nonsense_says_nothing(paths):
+    write_connection(paths, info())
+    paths.lock.write_bytes(b'{"connection_file": "\xff"}')
+    assert read_connection("default") == info()
 
 
 def test_fields_of_a_later_version_do_not_matter(paths):

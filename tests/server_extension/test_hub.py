@@ -68,7 +68,12 @@ class FakeViewer:
 
     def answer(self) -> None:
         self.become(FarmState.LIVE)
-        self.on_news(QueueSnapshot(seq=1, farm=self.name, incarnation=1, wall=0.0, counts=Counts(), n_workers=1))
+        self.snapshot()
+
+    def snapshot(self, incarnation: int = 1) -> None:
+        self.on_news(
+            QueueSnapshot(seq=1, farm=self.name, incarnation=incarnation, wall=0.0, counts=Counts(), n_workers=1)
+        )
 
     def become(self, state: FarmState) -> None:
         self.status = FarmStatus(name=self.name, state=state, counts=Counts())
@@ -175,6 +180,18 @@ def test_each_change_goes_once_to_all_that_watch_and_to_nobody_else():
         scene.viewers[0].delta(4)
         _, later = scene.page("one")
         assert [message.get("seq") for message in later.sent] == [None, 4]
+
+    run(scenario)
+
+
+def test_a_controller_that_is_back_is_told_as_it_is_now_although_it_counts_from_the_same_number():
+    async def scenario(scene: Scene) -> None:
+        _, first = scene.page("one")
+        await until(lambda: "snapshot" in first.kinds())
+        scene.page("one")
+        scene.viewers[0].snapshot(incarnation=2)
+        _, late = scene.page("one")
+        assert [message.get("incarnation") for message in late.sent] == [None, 2]
 
     run(scenario)
 

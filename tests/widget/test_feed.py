@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import queue
 import shutil
 import tempfile
@@ -13,7 +14,18 @@ import pytest
 
 from taskfc_ext.client.farm import Condition
 from taskfc_ext.errors import FarmError
-from taskfc_ext.protocol.client_messages import Changed, ClientMessage, ControllerMessage, Watch, Watching
+from taskfc_ext.protocol.client_messages import (
+    Changed,
+    ClientMessage,
+    ControllerMessage,
+    GetFailure,
+    GetLog,
+    GetOutputs,
+    ListTasks,
+    Reply,
+    Watch,
+    Watching,
+)
 from taskfc_ext.protocol.snapshots import Batch, Counts, QueueDelta, QueueSnapshot, Run, StateCode
 from taskfc_ext.testing import FakeFarm
 from taskfc_ext.widget.commands import Ask
@@ -23,7 +35,14 @@ from taskfc_ext.widget.messages import Abort, AnyCommand, CommandAnswer, Scale
 SOON = 20.0
 
 
+INFO = {"taskid": 1, "name": None, "label": "f", "state": "running"}
+SHOWN = {"version": "1", "outputs": [b'{"output_type": "display_data", "data": {"application/json": NaN}}']}
+DETAILS = {ListTasks: [INFO], GetLog: [], GetOutputs: SHOWN, GetFailure: None}
+
+
 def watching(message: ClientMessage) -> Sequence[ControllerMessage] | None:
+    if isinstance(message, ListTasks | GetLog | GetOutputs | GetFailure):
+        return [Reply(message.seq, DETAILS[type(message)])]
     if not isinstance(message, Watch):
         return None
     batch = Batch(first=0, n=3, label="f")
@@ -133,6 +152,27 @@ def test_a_command_is_heard_at_once_and_then_answered(page: Page) -> None:
     assert page.commands == [Abort(taskids=(1, 2))]
 
 
+def test_details_are_json_whatever_a_task_shows(page: Page) -> None:
+    page.next("snapshot")
+    page.say({"number": 5, "details": {"taskid": 1}})
+    page.next("answer")
+    details = page.next("answer")["details"]
+    assert details["task"]["label"] == "f"
+    assert details["outputs"] == [{"output_type": "display_data", "data": {"application/json": None}}]
+    json.dumps(details, allow_nan=False)
+
+
+def test_a_command_for_other_processes_is_refused(page: Page) -> None:
+    page.next("snapshot")
+    page.say({"number": 5, "command": {"do": "abort", "taskids": [1], "identity": "of those before"}})
+    page.next("answer")
+    assert "has been started anew" in page.next("answer")["problem"]
+    page.say({"number": 6, "command": {"do": "abort", "taskids": [1], "identity": page.identity}})
+    page.next("answer")
+    assert page.next("answer")["answer"]["ok"]
+    assert len(page.commands) == 1
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [(FarmError("no farm\n<b>", hint="start it"), "no farm <b>"), (ValueError("odd"), "ValueError: odd")],
@@ -152,6 +192,7 @@ def test_an_error_is_told_as_one_line(page: Page, error: Exception, said: str) -
         {"number": 1, "command": {"do": "explode"}},
         {"number": 1, "command": {"do": "abort", "taskids": []}},
         {"number": "1", "command": {"do": "stop"}},
+        {"number": 1},
         {"ask": "watch"},
         {"eval": "1"},
         "text",
@@ -164,6 +205,14 @@ def test_what_is_not_understood_has_no_effect(page: Page, content: object) -> No
     page.say({"number": 2, "command": {"do": "stop"}})
     assert page.next("answer") == {"number": 2, "heard": True}, "it goes on"
     assert [type(command).__name__ for command in page.commands] in ([], ["Stop"])
+
+
+@pytest.mark.parametrize("content", [{"looking": True}, {"number": 1, "command": {"do": "stop"}}])
+def test_what_comes_after_the_end_has_no_effect(page: Page, content: object) -> None:
+    page.next("snapshot")
+    page.feed.close()
+    page.say(content)
+    assert not page.commands
 
 
 @pytest.mark.parametrize(

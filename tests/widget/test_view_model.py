@@ -140,17 +140,19 @@ def test_ends_are_counted_by_the_second() -> None:
     model = model_of(snapshot(wall=100.2, counts=Counts(n_ended=7)))
     for seq, wall, n in [(2, 100.5, 10), (3, 100.9, 12), (4, 102.0, 13), (5, 104.0, 13)]:
         assert model.apply(delta(seq, wall=wall, counts=Counts(n_ended=n)))
-    assert model.ends()[-4:] == (5, 0, 1, 0)
+    assert model.ends()[-5:] == (5, 0, 1, 0, 0)
     assert len(model.ends()) == ENDS
     later = model_of(*model.messages())
     assert later.ends() == model.ends()
+    assert later.apply(delta(6, wall=104.3, counts=Counts(n_ended=15)))
+    assert later.ends()[-2:] == (0, 2), "the second that is not over is told too, and counted on"
 
 
 def test_ends_from_before_the_first_look_are_those_of_the_rows() -> None:
     rows = [Row(i, StateCode.SUCCEEDED, 0, 1, 0.0, 95.0 + i, 0.5, None) for i in range(3)]
     old = Row(7, StateCode.FAILED, 0, 1, 0.0, 100.0 - ENDS - 1, 0.5, None)
     model = model_of(snapshot(wall=100.2, rows=columns_of([*rows, old, row(9, RUNNING)])))
-    assert model.ends() == (*[0] * (ENDS - 5), 1, 1, 1, 0, 0)
+    assert model.ends() == (*[0] * (ENDS - 6), 1, 1, 1, 0, 0, 0)
 
 
 def test_what_does_not_fit_in_one_message_follows_in_deltas() -> None:

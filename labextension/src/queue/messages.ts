@@ -128,7 +128,10 @@ export interface QueueSnapshot {
   readonly runs: readonly Run[];
   /** the others. */
   readonly rows: Rows;
-  /** how many tasks ended in each of the last seconds, oldest first; empty where nobody has counted. */
+  /**
+   * how many tasks ended in each of the last seconds, oldest first, the last that of `wall`; empty where nobody has
+   * counted.
+   */
   readonly ends: readonly number[];
 }
 
