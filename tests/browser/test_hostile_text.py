@@ -60,7 +60,7 @@ def called(text):
     def function(how):
         return say(text, how)
 
-    function.__qualname__ = function.__name__ = text  # an option `name` of that kind is refused; a function may be called anything
+    function.__qualname__ = text  # an option `name` of that kind is refused; a function may be called anything
     return function
 
 
