@@ -207,7 +207,9 @@ class Viewer:
         self._leave()
         self._phase = Phase.CONNECTING
         self._info = info
-        self._become(FarmState.CONNECTING, f"Controller {self._farm.name} is there and does not answer yet.")
+        said_before = self._status.message if self._status.state is FarmState.CONNECTING else ""
+        message = said_before or f"Controller {self._farm.name} is there and does not answer yet."
+        self._become(FarmState.CONNECTING, message)  # of one that was lost, that stands until it is back
         self._link = Link(self._loop, Path(info.clients), self._on_messages, self._on_lost)
         self._link.send([self._hello])
         self._look_again(_LOOK_SOON)

@@ -40,6 +40,7 @@ MESSAGES: dict[type[said.Message], tuple[Role, str]] = {
     said.Define: (Role.CLIENT, "remote_define"),
     said.Submit: (Role.CLIENT, "remote_run"),
     said.Abort: (Role.CLIENT, "remote_abort"),
+    said.AbortTasks: (Role.CLIENT, "remote_abort_tasks"),
     said.Hold: (Role.CLIENT, "remote_hold"),
     said.Move: (Role.CLIENT, "remote_move"),
     said.Retry: (Role.CLIENT, "remote_retry"),
@@ -220,6 +221,7 @@ class FCTaskControllerFromTaskController:
     remote_get_client_name = _hand_over
     remote_hello = _hand_over
     remote_define = _hand_over
+    remote_abort_tasks = _hand_over
     remote_hold = _hand_over
     remote_move = _hand_over
     remote_retry = _hand_over

@@ -65,6 +65,10 @@ class IFCTaskController(Protocol):
         """Keep code under its digest."""
         ...
 
+    def remote_abort_tasks(self, session: Session, message: said.AbortTasks, now: Now) -> Effects:
+        """Abort those of many tasks that have not ended."""
+        ...
+
     def remote_hold(self, session: Session, message: said.Hold, now: Now) -> Effects:
         """Keep tasks from being given to workers, or no longer."""
         ...

@@ -14,6 +14,7 @@ from taskfc_ext.core.stopping import stop_attempt
 from taskfc_ext.core.task_state import Cause, end_state
 from taskfc_ext.protocol.client_messages import (
     Abort,
+    AbortTasks,
     Accepted,
     AwaitBroadcast,
     Barrier,
@@ -81,6 +82,8 @@ def _answer(farm: Farm, step: Step, client: ClientSession, message: Request, now
             return _submit(farm, step, client, message, now)
         case Abort():
             return _abort(farm, step, client, message, now)
+        case AbortTasks():
+            return _abort_tasks(farm, step, client, message, now)
         case Hold():
             return _steer(farm, step, client, Held(message.taskids, message.held, client.session, seq))
         case Move():
@@ -232,6 +235,23 @@ def _abort(farm: Farm, step: Step, client: ClientSession, message: Abort, now: N
         endings.abort(task)
         endings.settle()
     return None
+
+
+def _abort_tasks(farm: Farm, step: Step, client: ClientSession, message: AbortTasks, now: Now) -> Answer:
+    """Abort what has not ended. Those that no worker has end together, in one record, and need no other beside it."""
+    left: list[int] = []
+    endings = Endings(farm, step, now)
+    for taskid in dict.fromkeys(message.taskids):
+        task = farm.tasks.get(taskid)
+        if task is None or (task.history is not None and task.history.aborting):
+            left.append(taskid)
+        elif task.lease:
+            commit(farm, step, AbortAsked(taskid, client.session, message.seq))
+            stop_attempt(farm, step, task.lease, Cause.ABORT, now)
+        else:
+            endings.abort(task)
+    endings.settle()
+    return Reply(message.seq, left)
 
 
 def _steer(farm: Farm, step: Step, client: ClientSession, record: Held | Moved) -> Answer:

@@ -102,6 +102,16 @@ class Abort(Request, frozen=True, kw_only=True):
     queued_only: bool = False
 
 
+class AbortTasks(Request, frozen=True, kw_only=True):
+    """Abort all of these that have not ended, in one step, however many.
+
+    Answered, when it is in the store, by a list of the ids for which nothing changed: they had ended, never were, or
+    were being aborted.
+    """
+
+    taskids: Annotated[tuple[IdField, ...], Meta(max_length=MAX_BATCH)]
+
+
 class Hold(Request, frozen=True, kw_only=True):
     """Keep unfinished tasks from being given to workers, or (`held=False`) no longer; they keep their place.
 
@@ -275,6 +285,7 @@ ClientMessage = (
     | Define
     | Submit
     | Abort
+    | AbortTasks
     | Hold
     | Move
     | Retry

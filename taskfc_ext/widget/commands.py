@@ -5,7 +5,6 @@ The widget in the kernel and the Jupyter server both do it like this; they diffe
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any, Protocol, assert_never
 
@@ -13,7 +12,7 @@ import msgspec
 
 from taskfc_ext.errors import ControllerUnavailable, TaskFCError, UnknownTask, UnknownTasks
 from taskfc_ext.protocol import client_messages as said
-from taskfc_ext.protocol.ids import MAX_IDS
+from taskfc_ext.protocol.ids import MAX_BATCH, MAX_IDS
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.text import one_line, plural, sentence
 from taskfc_ext.widget.messages import (
@@ -29,9 +28,6 @@ from taskfc_ext.widget.messages import (
     Scale,
     Stop,
 )
-
-AT_ONCE = 256
-"""Requests that are under way together: few enough that one click leaves room for what others ask."""
 
 Steered = Abort | Retry | Hold | Release | Move | Clear | RetryFailed | Scale | Stop
 """The commands that a controller carries out. Only `Start` is not among them: it needs one that is not there."""
@@ -102,18 +98,27 @@ def _tasks(taskids: Sequence[int]) -> str:
 
 
 async def _abort(taskids: Sequence[int], ask: Ask) -> CommandAnswer:
-    aborted: list[int] = []
-    refused: list[Exception] = []
     wanted = list(dict.fromkeys(taskids))
-    for first in range(0, len(wanted), AT_ONCE):
-        some = wanted[first : first + AT_ONCE]
-        answers = await asyncio.gather(*(ask(said.Abort, taskid=taskid) for taskid in some), return_exceptions=True)
-        aborted += [taskid for taskid, answer in zip(some, answers, strict=True) if answer is True]
-        refused += [answer for answer in answers if isinstance(answer, UnknownTask)]
-        for answer in answers:
-            if isinstance(answer, BaseException) and not isinstance(answer, UnknownTask):
-                return _broken_off("Aborted", aborted, len(wanted), answer)
-    return _done("Aborted", aborted, refused, "had ended before, or were being aborted")
+    if len(wanted) == 1:
+        try:
+            await ask(said.Abort, taskid=wanted[0])
+        except UnknownTask as error:
+            return CommandAnswer(ok=False, said=sentence(error))
+        return CommandAnswer(ok=True, said=f"Aborted task {wanted[0]}.")
+    aborted: list[int] = []
+    late: list[int] = []
+    for first in range(0, len(wanted), MAX_BATCH):
+        some = wanted[first : first + MAX_BATCH]
+        try:
+            left = set(await ask(said.AbortTasks, taskids=tuple(some)))
+        except TaskFCError as error:
+            return _broken_off("Aborted", aborted, len(wanted), error)
+        aborted += [taskid for taskid in some if taskid not in left]
+        late += [taskid for taskid in some if taskid in left]
+    why = f"{_tasks(late)} had ended before, or {'was' if len(late) == 1 else 'were'} being aborted"
+    if not aborted:
+        return CommandAnswer(ok=False, said=f"Nothing was done: {why}.")
+    return CommandAnswer(ok=True, said=f"Aborted {_tasks(aborted)}{'; ' + why if late else ''}.")
 
 
 async def _retry(taskids: Sequence[int], ask: Ask) -> CommandAnswer:

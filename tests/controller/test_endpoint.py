@@ -37,6 +37,7 @@ EXAMPLES: dict[type, said.Message] = {
     said.Define: said.Define(CODE, b"code"),
     said.Submit: said.Submit(seq=1, spec=Spec(kind=Kind.FUNCTION, code=CODE, label="f"), bodies=(b"x",)),
     said.Abort: said.Abort(seq=1, taskid=0),
+    said.AbortTasks: said.AbortTasks(seq=1, taskids=(0, 1)),
     said.GetResults: said.GetResults(seq=1, taskids=(0,)),
     said.Barrier: said.Barrier(seq=1),
     said.Unwait: said.Unwait(seq=1, barrier=1),

@@ -6,7 +6,7 @@ import pytest
 
 from taskfc_ext.core.effects import ClientSend, Effects, SupervisorSend
 from taskfc_ext.core.farm import TimerKind
-from taskfc_ext.protocol.client_messages import Abort, Clear, Ended, ErrorKind, ListTasks, Reply
+from taskfc_ext.protocol.client_messages import Abort, AbortTasks, Clear, Ended, ErrorKind, ListTasks, Reply
 from taskfc_ext.protocol.payloads import Outcome, Reason, decode_failure
 from taskfc_ext.protocol.records import AbortAsked, Requeued, Why
 from taskfc_ext.protocol.spec import Recovery
@@ -265,3 +265,25 @@ def test_deadlines_of_attempts_that_have_ended_do_not_pile_up():
     for _ in range(20_000):
         talk.farm.set_timer(talk.now + 3600, TimerKind.DEADLINE, 10**9)
     assert talk.farm.timers[0][0] == talk.now + 5.0, "the deadline of what runs stays"
+
+
+def test_many_are_aborted_in_one_step():
+    talk = Conversation(workers=1)
+    talk.submit(4)
+    effects = talk.ask(AbortTasks, taskids=(3, 0, 2, 9, 3))
+    asked, ended = effects.records
+    assert asked == AbortAsked(0, ALICE, 2)
+    assert (ended.ids, ended.reasons) == ((3, 2), ("aborted", "aborted"))
+    assert len(to_supervisor(effects)) == 1
+    assert messages_to(effects)[-1] == talk.reply([9])
+    assert [talk.state(taskid) for taskid in (1, 2, 3)] == ["scheduled", "aborted", "aborted"]
+    assert messages_to(talk.ask(AbortTasks, taskids=(0, 1, 2)))[-1] == talk.reply([0, 2])
+
+
+def test_a_task_and_what_comes_after_it_are_aborted_together():
+    talk = Conversation()
+    talk.submit(1)
+    talk.submit(2, after=(0,))
+    (ended, doomed) = talk.ask(AbortTasks, taskids=(0, 1)).records
+    assert (ended.ids, ended.reasons) == ((0, 1), ("aborted", "aborted"))
+    assert (doomed.ids, doomed.reasons) == ((2,), ("dependency",))

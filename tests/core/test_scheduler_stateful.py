@@ -140,6 +140,17 @@ class SchedulerMachine(RuleBasedStateMachine):
         else:
             assert answer == said.Reply(client.seq, True)
 
+    @rule(name=clients, picks=st.lists(pick, min_size=1, max_size=5))
+    def abort_many(self, name, picks):
+        world = self.world
+        client = self.client(name)
+        asked, live, _ = self.some(picks)
+        aborted = [taskid for taskid in live if not world.model.tasks[taskid].aborting]
+        for taskid in aborted:
+            world.model.abort(taskid)
+        answer = world.ask(client, said.AbortTasks, taskids=asked)
+        assert answer == said.Reply(client.seq, [taskid for taskid in dict.fromkeys(asked) if taskid not in aborted])
+
     @rule(name=clients, n=pick)
     def abort_what_has_ended(self, name, n):
         ended = [taskid for taskid, task in self.world.model.tasks.items() if task.end is not None]

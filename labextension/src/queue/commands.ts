@@ -4,7 +4,7 @@ import type { Host } from './host';
 import { KernelPath, terminalFor } from './kernel-path';
 import type { AnyCommand, CommandAnswer, Farms, TaskDetails } from './messages';
 
-const ANSWER_WITHIN_MS = 10_000;
+const ANSWER_WITHIN_MS = 15_000; // a little longer than the server waits for a controller, which then says so
 
 // a farm that was started since the list was made; a server without the extension is not asked again
 const LIST_AGAIN_AFTER_MS = 10_000;
