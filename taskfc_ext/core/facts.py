@@ -6,10 +6,8 @@ A task that a worker holds and has not started is shown as it was before, since 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from itertools import pairwise
-from operator import itemgetter
-from typing import NamedTuple
 
 import msgspec
 
@@ -22,6 +20,7 @@ from taskfc_ext.core.viewers import Facts
 from taskfc_ext.protocol.client_messages import Ended
 from taskfc_ext.protocol.payloads import decode_failure
 from taskfc_ext.protocol.records import Submitted
+from taskfc_ext.protocol.rows import Row, columns_of, rows_of
 from taskfc_ext.protocol.snapshots import (
     MESSAGE_CHARS,
     Batch,
@@ -29,7 +28,6 @@ from taskfc_ext.protocol.snapshots import (
     Note,
     QueueDelta,
     QueueSnapshot,
-    Rows,
     Run,
     StateCode,
 )
@@ -39,38 +37,6 @@ CODES = {state: StateCode[state.name] for state in State}
 N_FINISHED = 1000
 """Finished tasks in a snapshot, the newest: some pages of a table. Reading them takes 10 ms, 40 if each was
 submitted alone."""
-
-
-class Row(NamedTuple):
-    """A task in `Rows`."""
-
-    taskid: int
-    state: StateCode
-    worker: int
-    attempts: int
-    started: float
-    completed: float
-    seconds: float
-    note: Note | None
-
-
-def columns_of(rows: Iterable[Row]) -> Rows:
-    """Return `rows` by ascending id, as columns."""
-    ordered = sorted(rows, key=itemgetter(0))
-    if not ordered:
-        return Rows()
-    ids, states, workers, attempts, started, completed, seconds, _ = zip(*ordered, strict=True)
-    notes = {row.taskid: row.note for row in ordered if row.note is not None}
-    return Rows(
-        ids=ids,
-        states=states,
-        workers=workers,
-        attempts=attempts,
-        started=started,
-        completed=completed,
-        seconds=seconds,
-        notes=notes,
-    )
 
 
 def runs_of(segments: Iterable[tuple[int, int, StateCode]]) -> list[Run]:
@@ -247,7 +213,7 @@ def with_finished(
         batch_of: finds the submission of a task.
     """
     is_live = _membership(snapshot, *more)
-    rows = list(_rows_in(snapshot.rows))
+    rows = list(rows_of(snapshot.rows))
     batches = {batch.first: batch for batch in snapshot.batches}
     for record, row in newest:
         if is_live(record.ids[row]):
@@ -271,10 +237,3 @@ def _membership(*messages: QueueSnapshot | QueueDelta) -> Callable[[int], bool]:
         return taskid in rows or (at >= 0 and runs[at][0] <= taskid < runs[at][1])
 
     return is_named
-
-
-def _rows_in(rows: Rows) -> Iterator[Row]:
-    columns = rows.ids, rows.states, rows.workers, rows.attempts, rows.started, rows.completed, rows.seconds
-    for taskid, state, worker, attempts, started, completed, seconds in zip(*columns, strict=True):
-        note = rows.notes.get(taskid)
-        yield Row(taskid, StateCode(state), worker, attempts, started, completed, seconds, note)

@@ -18,11 +18,9 @@ from taskfc_ext.core.events import Now
 from taskfc_ext.core.facts import (
     CODES,
     N_FINISHED,
-    Row,
     batch_of_record,
     batch_of_tasks,
     code_of_end,
-    columns_of,
     ended_row,
     facts_of,
     has_past,
@@ -36,6 +34,7 @@ from taskfc_ext.core.viewers import Facts, Viewers
 from taskfc_ext.protocol.client_messages import Changed, Ended, Watch
 from taskfc_ext.protocol.payloads import Payload
 from taskfc_ext.protocol.records import Cleared, Held, Moved, Record, Requeued, Submitted
+from taskfc_ext.protocol.rows import Row, columns_of
 from taskfc_ext.protocol.snapshots import (
     MAX_BATCHES,
     MAX_ROWS,

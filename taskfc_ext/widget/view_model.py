@@ -14,19 +14,17 @@ from itertools import islice
 from operator import attrgetter
 from typing import Any
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from taskfc_ext.protocol.infos import WorkerInfo
+from taskfc_ext.protocol.rows import Row, columns_of, rows_of
 from taskfc_ext.protocol.snapshots import (
     MAX_BATCHES,
     MAX_ROWS,
     Batch,
     Counts,
-    Note,
     QueueDelta,
     QueueSnapshot,
-    Rows,
     Run,
     StateCode,
 )
@@ -43,24 +41,6 @@ _STATES = {int(code): code for code in StateCode}
 """A tenth of the time of `StateCode(state)`, which is most of what a row takes."""
 
 _FINISHED = frozenset((StateCode.SUCCEEDED, StateCode.FAILED, StateCode.ABORTED))
-
-
-class Row(Struct, frozen=True, gc=False):
-    """One task of `Rows`."""
-
-    taskid: int
-    state: StateCode
-    worker: int
-    attempts: int
-    started: float
-    completed: float
-    seconds: float
-    note: Note | None
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether it has ended."""
-        return self.state in _FINISHED
 
 
 class QueueModel:
@@ -258,29 +238,6 @@ class QueueModel:
         self._first += n_gone
 
 
-def rows_of(rows: Rows) -> Iterator[Row]:
-    """Yield the tasks in `rows`."""
-    columns = zip(
-        rows.ids, rows.states, rows.workers, rows.attempts, rows.started, rows.completed, rows.seconds, strict=True
-    )
-    for taskid, state, worker, attempts, started, completed, seconds in columns:
-        yield Row(taskid, _STATES[state], worker, attempts, started, completed, seconds, rows.notes.get(taskid))
-
-
-def columns_of(rows: list[Row]) -> Rows:
-    """Return `rows` as columns."""
-    return Rows(
-        ids=tuple(row.taskid for row in rows),
-        states=tuple(int(row.state) for row in rows),
-        workers=tuple(row.worker for row in rows),
-        attempts=tuple(row.attempts for row in rows),
-        started=tuple(row.started for row in rows),
-        completed=tuple(row.completed for row in rows),
-        seconds=tuple(row.seconds for row in rows),
-        notes={row.taskid: row.note for row in rows if row.note is not None},
-    )
-
-
 def merged(before: QueueDelta, after: QueueDelta) -> QueueDelta:
     """Return one delta, numbered as `before`, that says what both say, for whoever cannot take them as they come.
 
@@ -299,7 +256,7 @@ def merged(before: QueueDelta, after: QueueDelta) -> QueueDelta:
         workers=before.workers if after.workers is None else after.workers,
         batches=before.batches + after.batches,
         runs=before.runs + after.runs + tuple(Run(row.taskid, 1, row.state) for row in surplus),
-        rows=columns_of([rows[taskid] for taskid in sorted(rows)]),
+        rows=columns_of(rows.values()),
         cleared=before.cleared + after.cleared,
     )
 

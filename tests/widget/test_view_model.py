@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskfc_ext.protocol.infos import WorkerInfo
+from taskfc_ext.protocol.rows import Row, columns_of, rows_of
 from taskfc_ext.protocol.snapshots import (
     MAX_BATCHES,
     MAX_ROWS,
@@ -19,7 +20,7 @@ from taskfc_ext.protocol.snapshots import (
     Run,
     StateCode,
 )
-from taskfc_ext.widget.view_model import ENDS, KEPT, QueueModel, Row, columns_of, merged, rows_of
+from taskfc_ext.widget.view_model import ENDS, KEPT, QueueModel, merged
 
 
 def snapshot(seq: int = 1, **fields: object) -> QueueSnapshot:
