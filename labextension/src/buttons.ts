@@ -112,8 +112,10 @@ class Buttons {
   private tellKernel(verb: Verb): void {
     clearTimeout(this.unheard);
     const command = this.model.get('instead').replace('{verb}', verb);
+    // what is typed beside a retry that is heard later would run the task twice
+    const then = verb === 'retry' ? 'It will when its cell has ended; if it was restarted, type' : 'Type';
     this.unheard = setTimeout(
-      () => this.say('The kernel is busy, or was restarted, and does not hear this. Type in a terminal:', command),
+      () => this.say(`The kernel is busy, or was restarted, and does not hear this. ${then} in a terminal:`, command),
       UNHEARD_AFTER_MS
     );
     this.model.send({ do: verb, number: this.number });

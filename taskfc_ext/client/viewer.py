@@ -4,7 +4,8 @@
     any phase --its processes are gone, or it was stopped--> ABSENT
     any phase --close--> CLOSED
 
-A viewer never starts a farm: it looks now and then whether somebody else has.
+A viewer never starts a farm: it looks now and then whether somebody else has. A controller that serves and falls silent
+is asked for a sign of life, since one that stands still keeps its connections.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from taskfc_ext.protocol.client_messages import (
     Changed,
     ControllerMessage,
     ErrorKind,
+    Ping,
     Refused,
     Reply,
     Request,
@@ -46,6 +48,10 @@ ANSWER_WITHIN = 10.0
 
 LOOK_EVERY = 1.0
 """Seconds between looks at a farm that is not there. Each reads a small file or two."""
+
+PATIENCE = 3.0
+"""Seconds of silence until a controller is asked for a sign of life, and for which that is waited for; the longest
+turns of a busy one take a tenth of a second."""
 
 _LOOK_SOON = 0.1
 """Seconds between looks at one whose processes are there and which does not answer yet."""
@@ -85,6 +91,7 @@ class Viewer:
         version: ours, for the greeting.
         label: how the controller lists this viewer.
         watch: whether the queue is wanted; else only the status is told, and `ask` can be used.
+        patience: see `PATIENCE`.
     """
 
     def __init__(
@@ -96,12 +103,15 @@ class Viewer:
         version: str,
         label: str = "",
         watch: bool = True,
+        patience: float = PATIENCE,
     ) -> None:
         self._loop = loop
         self._farm = farm
         self._on_news = on_news
         self._hello = hello(version=version, label=label, viewer=True)
         self._wanted = watch
+        self._patience = patience
+        self._n_silent = 0  # times that `_listen` has found that nothing was said
         self._phase = Phase.ABSENT
         self._info: ConnectionInfo | None = None
         self._refused = ""  # the identity of the processes that do not want us
@@ -213,6 +223,9 @@ class Viewer:
     # what happens on the link
 
     def _on_messages(self, messages: Sequence[ControllerMessage]) -> None:
+        self._n_silent = 0
+        if self._phase is Phase.SERVING:
+            self._become(FarmState.LIVE, "")  # if it stood still
         for message in messages:
             match message:
                 case Welcome():
@@ -239,11 +252,24 @@ class Viewer:
                 return  # what follows is of a farm that we have left
 
     def _on_welcome(self) -> None:
-        self._stop_timer()
         self._phase = Phase.SERVING
+        self._listen_on()
         self._refused = ""
         self._become(FarmState.LIVE, "")
         self._resend()
+
+    def _listen(self) -> None:
+        """Ask a controller that says nothing for a sign of life; when there is none, say so."""
+        self._n_silent += 1
+        if self._n_silent == 2:
+            self._send([Ping(self._take_seq())])
+        elif self._n_silent == 3:
+            self._become(FarmState.CONNECTING, f"Controller {self._farm.name} is there and does not answer now.")
+        self._listen_on()
+
+    def _listen_on(self) -> None:
+        self._stop_timer()
+        self._timer = self._loop.call_later(self._patience, self._listen)
 
     def _resend(self) -> None:
         """Ask again for everything that is unanswered: a repeat gets the first answer."""

@@ -36,7 +36,7 @@ class Queues:
 
         name = self._session.name
         widget = self._widgets.get(name)
-        if widget is None:
+        if widget is None or widget.is_closed:  # a notebook may close all its widgets
 
             async def carry_out(command: AnyCommand, ask: Ask) -> CommandAnswer:
                 return await self._carry_out(name, command, ask)

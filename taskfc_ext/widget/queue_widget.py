@@ -37,6 +37,11 @@ class QueueWidget(anywidget.AnyWidget):
         self._feed = feed
         self.on_msg(lambda _, content, buffers: feed.hear(content))
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it has no connection to the front end any more, for good."""
+        return self.comm is None
+
     def open(self) -> None:
         """Open the connection to the front end."""
         super().open()

@@ -26,9 +26,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import NamedTuple
 
 import nbformat
@@ -83,12 +81,12 @@ class Lab:
 
     Args:
         home: a folder for all of it.
-        more: further options of the server, as on its command line.
+        knows_farms: whether our server extension is on.
     """
 
-    def __init__(self, home: Path, more: Mapping[str, object] = MappingProxyType({})) -> None:
+    def __init__(self, home: Path, *, knows_farms: bool = True) -> None:
         self.folder = home / "notebooks"
-        self.folder.mkdir()
+        self.folder.mkdir(parents=True)
         self.settings = home / "c" / "lab" / "user-settings" / "@jupyterlab"
         for name, text in SETTINGS.items():
             self.set(name, text)
@@ -107,7 +105,7 @@ class Lab:
             "IdentityProvider.token": self.token,
             "LabApp.expose_app_in_browser": True,
             "JupyterNotebookApp.expose_app_in_browser": True,
-            **more,
+            "ServerApp.jpserver_extensions": {"taskfc_ext.server_extension": knows_farms},
         }
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,16 +21,6 @@ def queue_under(notebook: OpenNotebook, index: int) -> QueueOnPage:
     view = QueueOnPage(notebook.output(index).locator(".taskfc-queue"))
     view.is_there()
     return view
-
-
-@pytest.fixture(scope="module")
-def plain_lab(lab: Lab, module_home: Path) -> Iterator[Lab]:
-    """A Jupyter server that knows nothing of farms, next to the other one."""
-    folder = module_home / "plain"
-    folder.mkdir()
-    plain = Lab(folder, {"ServerApp.jpserver_extensions": "{'taskfc_ext.server_extension': False}"})
-    yield plain
-    plain.stop()
 
 
 def test_it_is_live_and_aborts_while_the_kernel_is_blocked(lab: Lab, page: Page, place: Place, tmp_path: Path) -> None:

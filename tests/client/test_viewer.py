@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from taskfc_ext.protocol.client_messages import (
     ControllerMessage,
     ErrorKind,
     Hello,
+    Ping,
     QueueStatus,
     Refused,
     Reply,
@@ -46,10 +48,10 @@ def changed(seq: int, n: int = 0) -> Changed:
 class Looker:
     """A viewer in a thread of its own, and what it was told."""
 
-    def __init__(self, farm: FakeFarm, *, watch: bool = True) -> None:
+    def __init__(self, farm: FakeFarm, **options: Any) -> None:
         self.news: queue.Queue[Any] = queue.Queue()
         self.thread = IOThread("viewer")
-        self.viewer = Viewer(self.thread.loop, farm, self.news.put, version="test", watch=watch)
+        self.viewer = Viewer(self.thread.loop, farm, self.news.put, version="test", **options)
         self.do(self.viewer.start)
 
     def do(self, act: Callable[[], None]) -> None:
@@ -131,6 +133,40 @@ def test_a_controller_that_dies_and_comes_back_is_followed(farm: FakeFarm, look:
     farm.controller.rule = lambda message: watching(message, seq=1)
     looker.until(FarmState.LIVE)
     assert looker.next() == snapshot(1)
+
+
+def test_a_controller_that_stands_still_is_told_and_not_left(farm: FakeFarm, look: Any) -> None:
+    alive = threading.Event()
+    alive.set()
+
+    def rule(message: ClientMessage) -> Sequence[ControllerMessage] | None:
+        return watching(message) if alive.is_set() else []
+
+    farm.controller.rule = rule
+    looker = look(patience=0.05)
+    looker.until(FarmState.LIVE)
+    farm.controller.wait_for(Ping)
+    alive.clear()
+    assert looker.until(FarmState.CONNECTING).message == "Controller fake is there and does not answer now."
+    alive.set()
+    farm.controller.say(changed(2))
+    looker.until(FarmState.LIVE)
+    while isinstance(news := looker.next(), FarmStatus):
+        pass
+    assert news == changed(2).delta, "nothing was lost"
+    assert len(farm.controller.wait_for(Hello)) == 1
+
+
+def test_a_quiet_controller_that_gives_signs_of_life_is_live(farm: FakeFarm, look: Any) -> None:
+    farm.controller.rule = watching
+    looker = look(patience=0.5)
+    looker.until(FarmState.LIVE)
+    assert looker.next() == snapshot(1)
+    farm.controller.wait_for(Ping, 2)
+    farm.controller.say(changed(2))
+    while looker.next() != changed(2).delta:
+        pass
+    assert looker.viewer.status.state is FarmState.LIVE
 
 
 @pytest.mark.parametrize(

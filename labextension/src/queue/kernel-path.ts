@@ -9,13 +9,16 @@ const MOST_RANGES = 8; // of ids, in a line that somebody is to type
 
 const BUSY = 'The kernel is busy, or was restarted, and does not hear this.';
 
+const LATER = 'It will when its cell has ended';
+
 /** The line that says what to do about a command that the kernel does not hear. */
 export function terminalFor(farm: string, command: AnyCommand): string {
   const option = farm === 'default' ? '' : ` --name ${farm}`;
   const typed = typedFor(command);
-  return typed === null
-    ? `${BUSY} It will when its cell has ended.`
-    : `${BUSY} Type in a terminal: taskfc ${typed}${option}`;
+  if (typed === null) return `${BUSY} ${LATER}.`;
+  // what is typed beside the click that is heard later would run the tasks twice
+  if (command.do === 'retry') return `${BUSY} ${LATER}; if it was restarted, type in a terminal: taskfc ${typed}${option}`;
+  return `${BUSY} Type in a terminal: taskfc ${typed}${option}`;
 }
 
 function typedFor(command: AnyCommand): string | null {

@@ -202,7 +202,7 @@ describe('a kernel that does not hear', () => {
 
 test.each([
   [{ do: 'abort', taskids: [1] }, 'default', 'taskfc abort 1'],
-  [{ do: 'retry', taskids: [1, 2] }, 'gpu', 'taskfc retry 1-2 --name gpu'],
+  [{ do: 'retry', taskids: [1, 2] }, 'gpu', 'if it was restarted, type in a terminal: taskfc retry 1-2 --name gpu'],
   [{ do: 'clear' }, 'default', 'taskfc clear'],
   [{ do: 'scale', n: 3 }, 'default', 'taskfc scale 3'],
   [{ do: 'hold', taskids: [1] }, 'default', 'It will when its cell has ended.']

@@ -1,0 +1,49 @@
+"""One queue for each farm, however often it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import ipywidgets
+import pytest
+
+from taskfc_ext.ipython.queues import Queues
+
+VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+@pytest.fixture
+def session() -> SimpleNamespace:
+    return SimpleNamespace(name="one")
+
+
+@pytest.fixture
+def queues(session: Any, home: Path) -> Iterator[Queues]:
+    queues = Queues(session, SimpleNamespace(retried=[]))  # type: ignore[arg-type]  # nothing is run again here
+    yield queues
+    queues.close()
+
+
+def shown(queues: Queues) -> str:
+    """Return which widget is shown."""
+    bundle = queues.bundle({"text/plain": "a table"})
+    assert bundle["text/plain"] == "a table"
+    return str(bundle[VIEW]["model_id"])
+
+
+def test_a_farm_has_one_queue_however_often_it_is_shown(queues: Queues, session: Any) -> None:
+    first = shown(queues)
+    assert shown(queues) == first
+    session.name = "two"
+    assert shown(queues) != first
+    session.name = "one"
+    assert shown(queues) == first
+
+
+def test_a_queue_that_a_notebook_has_closed_is_made_anew(queues: Queues) -> None:
+    first = shown(queues)
+    ipywidgets.Widget.close_all()
+    assert shown(queues) not in ("", first)
