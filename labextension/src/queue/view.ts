@@ -57,7 +57,7 @@ export class QueueView {
     this.listing = new Listing(this.store, () => this.relist());
     this.banner = new Banner(this.store);
     this.header = new Header(this.store, states => this.choose({ states }));
-    this.lanes = new LanesView(this.store, taskid => this.open(taskid));
+    this.lanes = new LanesView(this.store, taskid => this.open(taskid), host.kind === 'widget');
     this.filter = new FilterBar(criteria => this.choose(criteria));
     this.table = new Table(this.store, this.listing, {
       selected: () => this.selected(),
@@ -244,7 +244,7 @@ export class QueueView {
     setHidden(this.everything, !isFiltered || this.listing.isWorking);
     setHidden(this.empty, passing > 0);
     setHidden(this.table.element, passing === 0);
-    const hasNone = isKnown && total === 0 && all === 0;
+    const hasNone = !isKnown || (total === 0 && all === 0);
     setHidden(this.filter.element, hasNone);
     setHidden(this.actions.element, hasNone);
   }
