@@ -215,7 +215,7 @@ export class Actions {
   private async send(commands: readonly AnyCommand[]): Promise<void> {
     const { host, store, say } = this.options;
     const identity = store.status?.identity ?? '';
-    say('…');
+    say('Working …');
     for (const command of commands.flatMap(inParts)) {
       try {
         const answer = await host.command(store.farm, { ...command, ...(identity && { identity }) }, say);
