@@ -3,13 +3,9 @@
 import { Dialog, InputDialog, showDialog } from '@jupyterlab/apputils';
 
 import { unfinishedOf } from './counts';
+import { isManyWorkers, problemOfName, problemOfWorkers } from './limits';
 import { plural } from './queue/format';
 import type { FarmStatus } from './queue/messages';
-
-/** As in `taskfc_ext/drivers/paths.py`: a farm's name is part of files' names. */
-const NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$/;
-
-const MOST_WORKERS = 10_000;
 
 export async function askWhetherToStop(farm: FarmStatus): Promise<boolean> {
   const running = farm.counts?.running ?? 0;
@@ -36,22 +32,39 @@ export async function askWhetherToClear(farm: FarmStatus): Promise<boolean> {
 
 /** Return a number of workers; `null`: never mind. */
 export async function askHowManyWorkers(farm: FarmStatus): Promise<number | null> {
-  const label = `Workers of ${farm.name}`;
-  const { value } = await InputDialog.getNumber({ title: 'Scale', label, value: farm.n_workers ?? 0, okLabel: 'Scale' });
-  if (value === null || !Number.isFinite(value)) return null;
-  return Math.min(Math.max(Math.round(value), 0), MOST_WORKERS);
+  const now = farm.n_workers ?? 0;
+  let label = `Workers of ${farm.name}`;
+  let typed = now;
+  for (;;) {
+    const { value } = await InputDialog.getNumber({ title: 'Scale', label, value: typed, okLabel: 'Scale' });
+    if (value === null) return null;
+    label = problemOfWorkers(value);
+    if (label === '') return !isManyWorkers(value, now) || (await askWhetherSoMany(farm, value)) ? value : null;
+    typed = Number.isFinite(value) ? value : now;
+  }
+}
+
+async function askWhetherSoMany(farm: FarmStatus, n: number): Promise<boolean> {
+  const result = await showDialog({
+    title: `Give ${farm.name} ${plural(n, 'worker')}?`,
+    body: 'Each worker is a process with memory of its own.',
+    buttons: [Dialog.cancelButton(), Dialog.warnButton({ label: 'Scale' })]
+  });
+  return result.button.accept;
 }
 
 /** Return a name for a new farm; `null`: never mind. */
 export async function askForName(taken: readonly string[]): Promise<string | null> {
-  let title = 'Start a controller';
+  let label = 'Name';
+  let text = '';
   for (;;) {
-    const { value } = await InputDialog.getText({ title, label: 'Name', okLabel: 'Start', placeholder: 'default' });
+    const options = { title: 'Start a farm', label, text, okLabel: 'Start', placeholder: 'default' };
+    const { value } = await InputDialog.getText(options);
     if (value === null) return null;
-    const name = value.trim() || 'default';
-    if (taken.includes(name)) return name;
-    if (NAME.test(name)) return name;
-    title = 'A name has up to 64 letters, digits and . _ - and does not begin with a dot';
+    text = value.trim();
+    const name = text || 'default';
+    label = taken.includes(name) ? '' : problemOfName(name);
+    if (label === '') return name;
   }
 }
 

@@ -107,7 +107,7 @@ function addQueueCommands(add: Add, farms: ITaskFarms): void {
 function addFarmCommands(add: Add, farms: ITaskFarms): void {
   const isIn = (...states: FarmState[]): boolean => states.includes(shown(farms)?.state ?? FarmState.STOPPED);
   add(CommandIds.start, {
-    label: () => (farms.farm ? `Start Controller ${farms.farm}` : 'Start a Controller…'),
+    label: () => (farms.farm ? `Start Farm ${farms.farm}` : 'Start a Farm…'),
     isEnabled: () => farms.link.state === 'live' && isIn(FarmState.STOPPED, FarmState.DEAD),
     execute: () => (farms.farm ? farms.start(farms.farm) : farms.startNew())
   });
@@ -117,7 +117,7 @@ function addFarmCommands(add: Add, farms: ITaskFarms): void {
     execute: () => farms.scale(farms.farm)
   });
   add(CommandIds.stop, {
-    label: () => `Stop Controller${of(farms)}…`,
+    label: () => farms.farm ? `Stop Farm ${farms.farm}…` : 'Stop Farm…',
     isEnabled: () => isIn(FarmState.LIVE, FarmState.CONNECTING),
     execute: () => farms.stop(farms.farm)
   });

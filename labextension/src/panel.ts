@@ -13,7 +13,7 @@ import type { Host, ShownTask } from './queue/host';
 import { QueueStore } from './queue/store';
 import { QueueView } from './queue/view';
 
-const NO_FARM = 'There is no task farm yet. Start a controller here, or put %%task on top of a slow cell.';
+const NO_FARM = 'There is no task farm yet. Start one here, or put %%task on top of a slow cell.';
 
 /** What is tried again only by hand. */
 const TRY_AGAIN: ReadonlySet<LinkState> = new Set<LinkState>(['absent', 'refused']);

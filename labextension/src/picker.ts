@@ -34,10 +34,10 @@ export function optionText({ name, state }: FarmStatus): string {
 
 export class Picker {
   readonly element: HTMLElement;
-  private readonly select = make('select', { class: 'taskfc-select', 'aria-label': 'Controller' });
-  private readonly startButton = this.button('', 'Start this controller, and go on with what is left to do');
+  private readonly select = make('select', { class: 'taskfc-select', 'aria-label': 'Farm' });
+  private readonly startButton = this.button('', 'Start this farm, and go on with what is left to do');
   private readonly scaleButton = this.button('', 'Set the number of workers');
-  private readonly stopButton = this.button('', 'Stop this controller; what is left to do waits in its store');
+  private readonly stopButton = this.button('', 'Stop this farm; what is left to do waits in its store');
   private shown = '';
 
   constructor(
@@ -46,8 +46,8 @@ export class Picker {
   ) {
     const buttons = [this.startButton, this.scaleButton, this.stopButton];
     this.stopButton.setAttribute('aria-label', 'Stop');
-    this.stopButton.append(makeIcon('abort'));
-    this.element = make('div', { class: 'taskfc-picker', role: 'group', 'aria-label': 'Controller' }, this.select, ...buttons);
+    this.stopButton.append(makeIcon('stop'));
+    this.element = make('div', { class: 'taskfc-picker', role: 'group', 'aria-label': 'Farm' }, this.select, ...buttons);
     this.select.addEventListener('change', () => this.onSelect());
     this.startButton.addEventListener('click', () => this.onStart());
     this.stopButton.addEventListener('click', () => this.steering.stop(this.shown));
@@ -61,7 +61,7 @@ export class Picker {
     // options that are made anew close a list that is open
     if (texts.join('\n') !== [...this.select.options].slice(0, -1).map(option => option.text).join('\n')) {
       const options = this.link.farms.map((each, at) => make('option', { value: each.name }, texts[at]!));
-      this.select.replaceChildren(...options, make('option', { value: NEW }, 'New controller…'));
+      this.select.replaceChildren(...options, make('option', { value: NEW }, 'New farm…'));
     }
     this.select.value = farm || NEW;
     const status = this.link.status(farm);
@@ -70,7 +70,7 @@ export class Picker {
     setHidden(this.element, this.link.farms.length === 0 && !isConnected);
     setHidden(this.select, this.link.farms.length === 0);
     setHidden(this.startButton, runs);
-    setText(this.startButton, isStarting ? 'Starting …' : status ? 'Start' : 'Start a controller');
+    setText(this.startButton, isStarting ? 'Starting …' : status ? 'Start' : 'Start a farm');
     setAttribute(this.startButton, 'aria-disabled', isStarting || !isConnected ? 'true' : null);
     setHidden(this.stopButton, !runs || status.state === FarmState.REFUSED);
     setHidden(this.scaleButton, !runs || status.state !== FarmState.LIVE);

@@ -52,12 +52,12 @@ class Sidebar:
 
     def has_farm(self, option: str) -> None:
         """Wait until the picker lists a controller like that."""
-        options = self.panel.get_by_role("combobox", name="Controller").locator("option")
+        options = self.panel.get_by_role("combobox", name="Farm").locator("option")
         expect(options.filter(has_text=re.compile(f"^{re.escape(option)}$"))).to_have_count(1, timeout=DEADLINE_MS)
 
     def pick(self, farm: str) -> None:
         """Show another controller."""
-        self.panel.get_by_role("combobox", name="Controller").select_option(farm)
+        self.panel.get_by_role("combobox", name="Farm").select_option(farm)
 
     def answer(self, button: str) -> None:
         """Press a button of JupyterLab's dialog."""

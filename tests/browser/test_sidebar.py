@@ -105,7 +105,7 @@ def test_commands(lab: Lab, page: Page, tmp_path: Path) -> None:
     expect(sidebar.panel).to_contain_text("No tasks yet", timeout=DEADLINE_MS)
     page.keyboard.press("Control+Shift+C")
     palette = page.locator(".lm-CommandPalette")
-    palette.locator("input").fill("stop controller of default")
+    palette.locator("input").fill("stop farm default")
     page.keyboard.press("Enter")
     sidebar.answer("Stop")
     sidebar.has_farm("default (stopped)")

@@ -114,9 +114,19 @@ export class Actions {
         action === 'clear' ? finished > 0 : action === 'retry-failed' ? (counts.failed ?? 0) > 0 : offers.has(action);
       // not `disabled`: that would take the focus from whoever has it there
       setAttribute(button, 'aria-disabled', isOffered && store.isLive ? null : 'true');
-      // a place that only one of the two ever needs
-      if (action === 'release') setHidden(button, !isOffered);
     }
+    this.takeTurns(offers.has('hold'), offers.has('release'));
+  }
+
+  /** Hold and release have one place where only one of them is of use: what is right of them stays where it is. */
+  private takeTurns(canHold: boolean, canRelease: boolean): void {
+    const hold = this.buttons.get('hold')!;
+    const release = this.buttons.get('release')!;
+    const had = document.activeElement;
+    setHidden(release, !canRelease);
+    setHidden(hold, canRelease && !canHold);
+    if (had === hold && hold.hidden) release.focus();
+    if (had === release && release.hidden) hold.focus();
   }
 
   private button({ action, icon, title, about }: Kind): HTMLButtonElement {
@@ -162,6 +172,7 @@ export class Actions {
     const input = make('input', {
       type: 'number',
       step: 1,
+      required: true,
       class: 'taskfc-input taskfc-priority',
       'aria-label': label
     });
@@ -169,7 +180,7 @@ export class Actions {
     input.max = '1000000';
     input.value = String(queue.priorityAt(queue.placeOf(taskids[0]!)));
     const set = make('button', { type: 'submit', class: 'taskfc-button' }, 'Set');
-    const form = make('form', { class: 'taskfc-form' }, input, set, this.no());
+    const form = make('form', { class: 'taskfc-form' }, input, set, this.no('Cancel'));
     form.addEventListener('submit', event => {
       event.preventDefault();
       const priority = input.valueAsNumber;
@@ -181,8 +192,8 @@ export class Actions {
     input.select();
   }
 
-  private no(): HTMLButtonElement {
-    const no = make('button', { type: 'button', class: 'taskfc-button' }, 'No');
+  private no(text = 'No'): HTMLButtonElement {
+    const no = make('button', { type: 'button', class: 'taskfc-button' }, text);
     no.addEventListener('click', () => this.answered());
     return no;
   }
@@ -204,7 +215,7 @@ export class Actions {
   private async send(commands: readonly AnyCommand[]): Promise<void> {
     const { host, store, say } = this.options;
     const identity = store.status?.identity ?? '';
-    say('…');
+    say('Working …');
     for (const command of commands.flatMap(inParts)) {
       try {
         const answer = await host.command(store.farm, { ...command, ...(identity && { identity }) }, say);

@@ -73,6 +73,11 @@ export class FilterBar {
     this.owners.value = '';
   }
 
+  /** Put the keyboard's focus into the text. */
+  focus(): void {
+    this.text.focus();
+  }
+
   private get owner(): string | null {
     return this.owners.value === '' ? null : (this.offered[Number(this.owners.value)] ?? null);
   }

@@ -73,7 +73,7 @@ export class Header {
     const path = ends.map((n, at) => (n > 0 ? bar(at, n / most) : '')).join('');
     setAttribute(this.bars, 'd', path);
     const mean = this.store.rates.mean(wall);
-    setText(this.rate, formatRate(mean));
+    setText(this.rate, formatRate(mean) || (this.store.isKnown ? '0 /s' : ''));
     setAttribute(this.spark, 'aria-label', `${formatRate(mean) || 'no tasks'} ended, in the last 10 seconds`);
   }
 

@@ -14,6 +14,7 @@ const STROKED: Readonly<Record<string, string>> = {
   retryFailed: 'M12.6 6.2A5 5 0 1 0 13 8.5M13 3v3.4H9.6M6.4 6.9l3.2 3.2M9.6 6.9l-3.2 3.2',
   priority: 'M5 13V3.5M2.5 6L5 3.5 7.5 6M11 3v9.5M8.5 10l2.5 2.5 2.5-2.5',
   clear: 'M3 4.5h10M6.5 4.5V3h3v1.5M4.5 4.5l.6 8.5h5.8l.6-8.5M7 7v3.5M9 7v3.5',
+  stop: 'M5.2 4.6a4.8 4.8 0 1 0 5.6 0M8 2.5v5',
   close: 'M4.5 4.5l7 7M11.5 4.5l-7 7',
   closed: 'M6 3.5L10.5 8 6 12.5',
   open: 'M3.5 6L8 10.5 12.5 6',

@@ -50,10 +50,14 @@ export class LanesView {
   private isOpen = true;
   private wall = 0;
 
-  /** @param onOpen is called with the task whose part of a lane was clicked. */
+  /**
+   * @param onOpen is called with the task whose part of a lane was clicked.
+   * @param saysFarm whether nothing else on the page says which farm this is.
+   */
   constructor(
     private readonly store: QueueStore,
-    private readonly onOpen: (taskid: number) => void
+    private readonly onOpen: (taskid: number) => void,
+    private readonly saysFarm = false
   ) {
     const icon = makeIcon('open');
     this.toggle = make(
@@ -79,7 +83,8 @@ export class LanesView {
     const lanes = this.isOpen ? store.lanes.read(this.wall) : [];
     const there = store.queue.workers.length;
     const missing = store.queue.nWorkers - there;
-    setText(this.title, plural(there, 'worker') + (missing > 0 ? ` (${formatCount(missing)} to come)` : ''));
+    const farm = this.saysFarm ? `${store.farm} · ` : '';
+    setText(this.title, farm + plural(there, 'worker') + (missing > 0 ? ` (${formatCount(missing)} to come)` : ''));
     setText(this.hint, this.isOpen && lanes.length > 0 ? 'last minute' : '');
     setHidden(this.element, !store.isKnown);
     setHidden(this.list, lanes.length === 0);

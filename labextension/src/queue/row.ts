@@ -22,7 +22,7 @@ export const COLUMNS: readonly Column[] = [
   { key: 'state', title: 'State', about: 'State: running ones first, then what went wrong' },
   { key: 'name', title: 'Task', about: 'Name, or what its code is called' },
   { key: 'worker', title: 'Worker', about: 'Worker that runs it, or ran it last' },
-  { key: 'attempts', title: 'Tries', about: 'Attempts that have begun' },
+  { key: 'attempts', title: 'Attempts', about: 'Attempts that have begun' },
   { key: 'elapsed', title: 'Time', about: 'Run time of the attempt that runs, or of the last one' },
   { key: 'submitted', title: 'Submitted', about: 'When it was submitted' },
   { key: 'priority', title: 'Priority', about: 'Priority: larger ones are given out first' }

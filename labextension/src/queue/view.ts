@@ -28,7 +28,9 @@ export class QueueView {
   private readonly listing: Listing;
   private readonly table: Table;
   private readonly drawer: Drawer;
-  private readonly empty = make('div', { class: 'taskfc-empty', hidden: true });
+  private readonly emptySays = make('span');
+  private readonly everything = make('button', { type: 'button', class: 'taskfc-button', hidden: true }, 'Show all tasks');
+  private readonly empty = make('div', { class: 'taskfc-empty', hidden: true }, this.emptySays, this.everything);
   private readonly shown = make('span', { class: 'taskfc-shown' });
   private readonly said = make('span', { class: 'taskfc-said', role: 'status', 'aria-live': 'polite' });
   private readonly ends: (() => void)[] = [];
@@ -55,7 +57,7 @@ export class QueueView {
     this.listing = new Listing(this.store, () => this.relist());
     this.banner = new Banner(this.store);
     this.header = new Header(this.store, states => this.choose({ states }));
-    this.lanes = new LanesView(this.store, taskid => this.open(taskid));
+    this.lanes = new LanesView(this.store, taskid => this.open(taskid), host.kind === 'widget');
     this.filter = new FilterBar(criteria => this.choose(criteria));
     this.table = new Table(this.store, this.listing, {
       selected: () => this.selected(),
@@ -102,11 +104,9 @@ export class QueueView {
   /** Open the drawer of a task, and scroll to it, also when a filter hides it. */
   open(taskid: number): void {
     if (!this.table.reveal(taskid)) {
-      this.filter.reset();
-      this.header.choose(ALL.states);
       this.table.selection.choose(taskid);
       this.toReveal = taskid; // a long list takes a moment to make
-      this.choose({ text: '', states: ALL.states, owner: null });
+      this.showAll();
     }
     this.openDrawer(taskid);
   }
@@ -152,6 +152,10 @@ export class QueueView {
 
   private listen(): void {
     this.ends.push(this.store.onChange(() => this.changed()));
+    this.everything.addEventListener('click', () => {
+      this.showAll();
+      this.filter.focus();
+    });
     const tick = setInterval(() => this.isSeen && this.tick(), TICK_MS);
     this.ends.push(() => clearInterval(tick));
     const onVisible = (): void => this.changed();
@@ -205,6 +209,12 @@ export class QueueView {
     this.listing.choose(criteria);
   }
 
+  private showAll(): void {
+    this.filter.reset();
+    this.header.choose(ALL.states);
+    this.choose({ text: '', states: ALL.states, owner: null });
+  }
+
   private relist(): void {
     const { queue } = this.store;
     if (queue.shape !== this.shape) this.table.selection.prune(taskid => queue.placeOf(taskid) >= 0);
@@ -230,10 +240,11 @@ export class QueueView {
     const older = total > all ? `, ${formatCount(total - all)} older ones not listed` : '';
     const selected = nSelected > 0 ? ` · ${formatCount(nSelected)} selected` : '';
     setText(this.shown, isKnown ? listed + older + selected : '');
-    setText(this.empty, passing > 0 ? '' : this.sayEmpty(all));
+    setText(this.emptySays, passing > 0 ? '' : this.sayEmpty(all));
+    setHidden(this.everything, !isFiltered || this.listing.isWorking);
     setHidden(this.empty, passing > 0);
     setHidden(this.table.element, passing === 0);
-    const hasNone = isKnown && total === 0 && all === 0;
+    const hasNone = !isKnown || (total === 0 && all === 0);
     setHidden(this.filter.element, hasNone);
     setHidden(this.actions.element, hasNone);
   }

@@ -79,13 +79,13 @@ describe('what is told', () => {
     shown.view.receive(shown.farm.snapshot());
     await settle();
     expect(shown.rows()).toEqual([]);
-    expect(text('.taskfc-empty')).toBe('Connecting …');
+    expect(text('.taskfc-empty > span')).toBe('Connecting …');
   });
 
   test('an empty queue says what to do', async () => {
     shown = show({ queued: 0 });
     await settle();
-    expect(text('.taskfc-empty')).toBe('No tasks yet: put %%task on a cell.');
+    expect(text('.taskfc-empty > span')).toBe('No tasks yet: put %%task on a cell.');
     shown.farm.submit(3);
     shown.view.receive(shown.farm.step(0.1));
     await settle();
@@ -107,7 +107,14 @@ describe('filters', () => {
     input.value = 'nothing has this';
     input.dispatchEvent(new Event('input'));
     await settle();
-    expect([text('.taskfc-empty'), text('.taskfc-shown')]).toEqual(['No task passes the filter.', '0 of 9,000 tasks']);
+    const empty = (): string[] => [text('.taskfc-empty > span'), text('.taskfc-shown')];
+    expect(empty()).toEqual(['No task passes the filter.', '0 of 9,000 tasks']);
+    shown.find('.taskfc-empty > button').click();
+    await settle();
+    expect([...empty(), input.value, document.activeElement]).toEqual(['', '9,000 tasks', '', input]);
+    input.value = 'nothing has this';
+    input.dispatchEvent(new Event('input'));
+    await settle();
     shown.view.open(8999);
     expect([input.value, text('.taskfc-drawer h3')]).toEqual(['', '8999 · named_2']);
     await vi.waitFor(() => expect(shown.selected()).toEqual([8999]));
@@ -178,6 +185,18 @@ describe('actions', () => {
     button('hold').click();
     await settle();
     expect(shown.host.commands).toEqual([{ do: 'hold', taskids: [7], identity: 'these' }]);
+  });
+
+  test('hold and release have one place, and the keyboard stays in it', async () => {
+    shown = show();
+    choose(7);
+    const shownOf = (): boolean[] => [button('hold').hidden, button('release').hidden];
+    expect(shownOf()).toEqual([false, true]);
+    button('hold').focus();
+    shown.farm.command({ do: 'hold', taskids: [7] });
+    shown.view.receive(shown.farm.step(0.1));
+    await settle();
+    expect([...shownOf(), document.activeElement]).toEqual([true, false, button('release')]);
   });
 
   test('a priority is asked for, and has to be one', async () => {
