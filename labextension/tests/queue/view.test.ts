@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { FarmState, StateCode, VIEW_PROTOCOL } from '../../src/queue/messages';
 import type { FarmStatus, ViewMessage } from '../../src/queue/messages';
-import { show } from './fixtures';
+import { QueueView } from '../../src/queue/view';
+import { NotingHost, show } from './fixtures';
 import type { Shown } from './fixtures';
 
 let shown: Shown;
@@ -80,6 +81,20 @@ describe('what is told', () => {
     await settle();
     expect(shown.rows()).toEqual([]);
     expect(text('.taskfc-empty > span')).toBe('Connecting …');
+  });
+
+  test('under a cell, where nothing else does, it says which farm it is', async () => {
+    shown = show();
+    const title = (node: HTMLElement): string => node.querySelector('.taskfc-section > span')!.textContent;
+    expect(title(shown.node)).not.toContain('default');
+    const host = Object.assign(new NotingHost(shown.farm), { kind: 'widget' as const });
+    const node = document.createElement('div');
+    const view = new QueueView(node, host);
+    view.show('default');
+    view.receive(shown.farm.snapshot());
+    await settle();
+    expect(title(node)).toMatch(/^default · \d+ workers$/);
+    view.dispose();
   });
 
   test('an empty queue says what to do', async () => {
