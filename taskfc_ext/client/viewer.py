@@ -208,7 +208,7 @@ class Viewer:
         self._phase = Phase.CONNECTING
         self._info = info
         said_before = self._status.message if self._status.state is FarmState.CONNECTING else ""
-        message = said_before or f"Controller {self._farm.name} is there and does not answer yet."
+        message = said_before or f"Farm {self._farm.name} is there and does not answer yet."
         self._become(FarmState.CONNECTING, message)  # of one that was lost, that stands until it is back
         self._link = Link(self._loop, Path(info.clients), self._on_messages, self._on_lost)
         self._link.send([self._hello])
@@ -266,7 +266,7 @@ class Viewer:
         if self._n_silent == 2:
             self._send([Ping(self._take_seq())])
         elif self._n_silent == 3:
-            self._become(FarmState.CONNECTING, f"Controller {self._farm.name} is there and does not answer now.")
+            self._become(FarmState.CONNECTING, f"Farm {self._farm.name} is there and does not answer now.")
         self._listen_on()
 
     def _listen_on(self) -> None:
@@ -310,7 +310,7 @@ class Viewer:
             self._be_absent(FarmState.REFUSED, sentence(error))
             return
         self._phase = Phase.CONNECTING
-        self._become(FarmState.CONNECTING, f"Controller {self._farm.name} was lost and should be back in a second.")
+        self._become(FarmState.CONNECTING, f"Farm {self._farm.name} was lost and should be back in a second.")
         self._look_again(_LOOK_SOON)
 
     # small things
@@ -375,4 +375,4 @@ def why_absent(name: str, *, stopped: bool) -> str:
     """Return the sentence for a farm that is not there: it was `stopped`, or has died."""
     option = "" if name == "default" else f" --name {name}"
     how = "is stopped" if stopped else "is not running any more"
-    return f"Controller {name} {how}; its queue is in its store. `taskfc start{option}` carries on."
+    return f"Farm {name} {how}; its queue is in its store. Start it to carry on (taskfc start{option})."

@@ -95,7 +95,7 @@ class _Handler(APIHandler):
             return None
 
     def refuse_farm(self, name: str) -> None:
-        self.refuse(404, f"There is no controller {name!r}; start it, or pick one that GET taskfc/api/farms lists.")
+        self.refuse(404, f"There is no farm {name!r}; start it, or pick one that GET taskfc/api/farms lists.")
 
 
 class FarmsHandler(_Handler):

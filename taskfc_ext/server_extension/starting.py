@@ -27,7 +27,7 @@ def start_farm(name: str, n: int | None, folder: str) -> CommandAnswer:
     farm = LocalFarm(name)
     try:
         if farm.connection() is not None:
-            return CommandAnswer(ok=True, said=f"Controller {name} runs already.")
+            return CommandAnswer(ok=True, said=f"Farm {name} runs already.")
         kept = _kept(farm)
         options = kept or _first_options(folder)
         if n is not None:
@@ -35,7 +35,7 @@ def start_farm(name: str, n: int | None, folder: str) -> CommandAnswer:
         launch(farm.paths, None if options is kept else options)
     except (TaskFCError, OSError, ValueError) as error:
         return CommandAnswer(ok=False, said=sentence(error))
-    return CommandAnswer(ok=True, said=f"Controller {name} runs, with {plural(options.n_workers, 'worker')}.")
+    return CommandAnswer(ok=True, said=f"Farm {name} runs, with {plural(options.n_workers, 'worker')}.")
 
 
 def _kept(farm: LocalFarm) -> FarmOptions | None:

@@ -82,7 +82,7 @@ def why_not_meant(command: AnyCommand, farm: str, identity: str) -> str:
     """Return a sentence if `command` means other processes than those of `identity`, which may be none."""
     if command.identity in ("", identity):
         return ""
-    return f"Controller {farm} has been started anew, or has ended, since this was asked for; look again."
+    return f"Farm {farm} has been started anew, or has ended, since this was asked for; look again."
 
 
 def _with_stop(text: str) -> str:

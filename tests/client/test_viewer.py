@@ -150,7 +150,7 @@ def test_a_controller_that_stands_still_is_told_and_not_left(farm: FakeFarm, loo
     looker.until(FarmState.LIVE)
     farm.controller.wait_for(Ping)
     alive.clear()
-    assert looker.until(FarmState.CONNECTING).message == "Controller fake is there and does not answer now."
+    assert looker.until(FarmState.CONNECTING).message == "Farm fake is there and does not answer now."
     alive.set()
     farm.controller.say(changed(2))
     looker.until(FarmState.LIVE)

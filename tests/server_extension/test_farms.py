@@ -114,7 +114,7 @@ def test_a_failed_task_in_all_its_parts_with_nothing_unpickled(server, client):
     answer = server.ask(f"farms/default/tasks/{task.taskid}")
     details = msgspec.json.decode(answer.content, type=TaskDetails)
     assert (details.task.state, details.task.reason, details.task.name) == ("failed", "error", "unlucky")
-    assert details.log == "before it fails\n"
+    assert details.log == "before it fails\n", details
     assert details.exception.endswith("ValueError")
     assert "no <b>luck</b>" in details.traceback
     assert details.outputs == ()
@@ -215,7 +215,7 @@ def test_farms_that_die_come_back_and_stop_are_told_apart(server):
         assert gone.status_code == 409
         assert server.ask("farms/one", do="scale", n=2).json() == {"ok": False, "said": dead["message"]}
         assert server.ask("farms/one/tasks/0").status_code == 404
-        assert server.ask("farms/one", do="start").json()["said"] == "Controller one runs, with 1 worker."
+        assert server.ask("farms/one", do="start").json()["said"] == "Farm one runs, with 1 worker."
         back = page.until_farm("one", "live")
         assert back["identity"] not in ("", identity)
         page.until(lambda message: message["farm"] == "one", "snapshot")
@@ -229,9 +229,9 @@ def test_a_farm_is_started_from_the_page_in_the_servers_folder(server):
     try:
         with server.page("fresh") as page:
             answer = server.ask("farms/fresh", do="start", n=1).json()
-            assert answer == {"ok": True, "said": "Controller fresh runs, with 1 worker."}
+            assert answer == {"ok": True, "said": "Farm fresh runs, with 1 worker."}
             page.until(lambda message: message["farm"] == "fresh", "snapshot")
-            assert server.ask("farms/fresh", do="start").json()["said"] == "Controller fresh runs already."
+            assert server.ask("farms/fresh", do="start").json()["said"] == "Farm fresh runs already."
         options = msgspec.json.decode(farm.paths.options.read_bytes(), type=FarmOptions)
         assert (options.cwd, options.sys_path[0], options.n_workers) == (str(server.folder), str(server.folder), 1)
     finally:
