@@ -134,5 +134,5 @@ def _ready(worker_id: int) -> Callable[[tuple[int, ...]], Ready]:
 
 
 def _preload() -> None:
-    """Import what the first cell needs, beside the main thread, which can go on."""
+    """Import what the first cell needs."""
     import taskfc_ext.worker.cell  # noqa: F401

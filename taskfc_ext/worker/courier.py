@@ -39,7 +39,8 @@ class Courier:
 
     Args:
         work: the loop of the main thread.
-        preload: called once, when there is time.
+        preload: called once, when there is time. No task begins meanwhile: imported from two threads, modules that
+            import each other are found half made.
     """
 
     def __init__(self, work: Work, preload: Callable[[], None]) -> None:
@@ -51,16 +52,22 @@ class Courier:
         self._is_parked = False
         self._has_worked = False
         self._woken = threading.Event()
+        self._loading = threading.Lock()
 
     def start(self) -> None:
         """Start the thread; it ends with the process."""
         threading.Thread(target=self._run, name="taskfc-courier", daemon=True).start()
 
     def wake(self) -> None:
-        """Say that there is something to watch. Main thread, which is busy by now; free while the courier is awake."""
+        """Say that there is something to watch, and wait until nothing is being loaded.
+
+        Main thread, which is busy by now; free while the courier is awake.
+        """
         self._has_worked = True
         if self._is_parked:
             self._woken.set()
+            with self._loading:
+                pass
 
     def look(self) -> None:
         """Look once; speak for the main thread if it is where it was the last time."""
@@ -88,8 +95,10 @@ class Courier:
         self._is_parked = True
         if not self._work.is_busy:  # it says so before it looks whether we are parked
             if self._preload and self._has_worked and not self._woken.wait(PRELOAD_AFTER):
-                self._preload()
-                self._preload = None
+                with self._loading:
+                    if not self._woken.is_set():
+                        self._preload()
+                        self._preload = None
             self._woken.wait()
         self._is_parked = False
         self._woken.clear()

@@ -56,3 +56,26 @@ def test_it_wakes_up_and_preloads_only_after_work(work: Work) -> None:
     assert work.has_spoken.wait(60)
     assert work.spoken[-1][0] in (5, 6)
     work.is_busy, work.lease = False, 0
+
+
+def test_no_task_begins_while_something_is_loaded(work: Work) -> None:
+    begun, may_end, woken = threading.Event(), threading.Event(), threading.Event()
+
+    def preload() -> None:
+        begun.set()
+        may_end.wait(60)
+
+    def wake() -> None:
+        courier.wake()
+        woken.set()
+
+    courier = Courier(work, preload)
+    courier.start()
+    courier.wake()  # it has worked, and is done
+    assert begun.wait(60)
+    work.is_busy = True
+    threading.Thread(target=wake, daemon=True).start()
+    assert not woken.wait(0.5)
+    may_end.set()
+    assert woken.wait(60)
+    work.is_busy = False
