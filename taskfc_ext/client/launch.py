@@ -106,7 +106,7 @@ def launch(paths: FarmPaths, options: FarmOptions | None) -> bool:
 
 
 def _spawn(paths: FarmPaths, options: FarmOptions | None) -> subprocess.Popen[bytes]:
-    stored = _stored(paths) if options is None else options
+    stored = stored_options(paths) if options is None else options
     n_workers = stored.n_workers if stored is not None else 1  # the supervisor will say what is wrong with them
     log = os.open(paths.supervisor_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
@@ -161,7 +161,8 @@ def _interpreter(options: FarmOptions | None) -> str:
     return options.python if theirs != ours else sys.executable
 
 
-def _stored(paths: FarmPaths) -> FarmOptions | None:
+def stored_options(paths: FarmPaths) -> FarmOptions | None:
+    """Return what a farm was started with last; `None` where that is not known."""
     try:
         return msgspec.json.decode(paths.options.read_bytes(), type=FarmOptions)
     except (OSError, msgspec.DecodeError):

@@ -14,16 +14,16 @@ import asyncio
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from taskfc_ext.client.answers import error_of, value_of
 from taskfc_ext.client.connection import hello
-from taskfc_ext.client.farm import Condition, Farm
 from taskfc_ext.client.link import Link
+from taskfc_ext.client.seen_farm import SeenFarm, look_at, why_absent
 from taskfc_ext.drivers.connection_file import ConnectionInfo, identity_of
-from taskfc_ext.errors import ControllerLost, ControllerUnavailable, FarmError, ProtocolError
+from taskfc_ext.errors import ControllerLost, ControllerUnavailable, ProtocolError
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import (
     Changed,
@@ -57,18 +57,6 @@ _LOOK_SOON = 0.1
 """Seconds between looks at one whose processes are there and which does not answer yet."""
 
 News = QueueSnapshot | QueueDelta | FarmStatus
-
-
-class SeenFarm(Farm, Protocol):
-    """A farm that tells which processes it is made of."""
-
-    def connection(self) -> ConnectionInfo | None:
-        """Return where it is; `None` when it does not run.
-
-        Raises:
-            FarmError: it runs on another host, or its file is not to be trusted or understood.
-        """
-        ...
 
 
 class Phase(Enum):
@@ -187,15 +175,9 @@ class Viewer:
         self._stop_timer()
         if self._phase in (Phase.SERVING, Phase.CLOSED):
             return
-        try:
-            info = self._farm.connection()
-            condition = Condition.ALIVE if info is not None else self._farm.condition()
-        except FarmError as error:  # it runs on another host, or its file is not to be trusted
-            self._be_absent(FarmState.REFUSED, sentence(error))
-            return
+        info, status = look_at(self._farm)
         if info is None:
-            name, stopped = self._farm.name, condition is not Condition.DEAD
-            self._be_absent(FarmState.STOPPED if stopped else FarmState.DEAD, why_absent(name, stopped=stopped))
+            self._be_absent(status.state, status.message)
         elif identity_of(info) == self._refused:
             self._look_again(LOOK_EVERY)
         elif self._link is None or self._info is None or info.clients != self._info.clients:
@@ -369,10 +351,3 @@ class Viewer:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def why_absent(name: str, *, stopped: bool) -> str:
-    """Return the sentence for a farm that is not there: it was `stopped`, or has died."""
-    option = "" if name == "default" else f" --name {name}"
-    how = "is stopped" if stopped else "is not running any more"
-    return f"Farm {name} {how}; its queue is in its store. Start it to carry on (taskfc start{option})."

@@ -7,14 +7,10 @@ import time
 from collections.abc import Container
 from typing import NamedTuple
 
-from taskfc_ext.client.farm import Condition
 from taskfc_ext.client.launch import LocalFarm
-from taskfc_ext.client.viewer import why_absent
-from taskfc_ext.drivers.connection_file import identity_of
+from taskfc_ext.client.seen_farm import look_at
 from taskfc_ext.drivers.paths import known_farms
-from taskfc_ext.errors import FarmError
 from taskfc_ext.protocol.snapshots import FarmState, FarmStatus
-from taskfc_ext.text import sentence
 
 TRUSTED_AFTER = 5.0
 """Seconds after which a file that has not changed is taken to be all that was written: a start writes two of them."""
@@ -31,10 +27,7 @@ class _Seen(NamedTuple):
 
 
 class Lookout:
-    """Looks at the files of farms. One thread at a time; a look touches the disk and answers at once.
-
-    A farm whose processes live is `CONNECTING` here: whether it answers is found out by connecting.
-    """
+    """Looks at the files of farms. One thread at a time; a look touches the disk and answers at once."""
 
     def __init__(self) -> None:
         self._farms: dict[str, LocalFarm] = {}
@@ -54,27 +47,12 @@ class Lookout:
         settled = max(files) < time.time_ns() - TRUSTED_AFTER * 1e9
         if seen is not None and seen.files == files and settled:
             return seen.status  # there are more stores than farms, and most of them rest
-        status = status_of(farm)
+        _, status = look_at(farm)
         if status.state in (FarmState.STOPPED, FarmState.DEAD):
             self._absent[farm.name] = _Seen(files, status)
         else:
             self._absent.pop(farm.name, None)
         return status
-
-
-def status_of(farm: LocalFarm) -> FarmStatus:
-    """Return how a farm is, as its files and processes tell."""
-    try:
-        info = farm.connection()
-        if info is not None:
-            return FarmStatus(
-                name=farm.name, state=FarmState.CONNECTING, identity=identity_of(info), python=info.python
-            )
-        stopped = farm.condition() is not Condition.DEAD
-    except (FarmError, OSError) as error:  # on another host, not to be trusted, not to be read
-        return FarmStatus(name=farm.name, state=FarmState.REFUSED, message=sentence(error))
-    state = FarmState.STOPPED if stopped else FarmState.DEAD
-    return FarmStatus(name=farm.name, state=state, message=why_absent(farm.name, stopped=stopped))
 
 
 def _changed(farm: LocalFarm) -> tuple[int, ...]:

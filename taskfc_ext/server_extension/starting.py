@@ -6,7 +6,7 @@ import os
 
 import msgspec
 
-from taskfc_ext.client.launch import LocalFarm, launch
+from taskfc_ext.client.launch import LocalFarm, launch, stored_options
 from taskfc_ext.client.start import farm_options
 from taskfc_ext.errors import TaskFCError
 from taskfc_ext.protocol.options import FarmOptions
@@ -28,7 +28,7 @@ def start_farm(name: str, n: int | None, folder: str) -> CommandAnswer:
     try:
         if farm.connection() is not None:
             return CommandAnswer(ok=True, said=f"Farm {name} runs already.")
-        kept = _kept(farm)
+        kept = stored_options(farm.paths)
         options = kept or _first_options(folder)
         if n is not None:
             options = msgspec.structs.replace(options, n_workers=n)
@@ -36,13 +36,6 @@ def start_farm(name: str, n: int | None, folder: str) -> CommandAnswer:
     except (TaskFCError, OSError, ValueError) as error:
         return CommandAnswer(ok=False, said=sentence(error))
     return CommandAnswer(ok=True, said=f"Farm {name} runs, with {plural(options.n_workers, 'worker')}.")
-
-
-def _kept(farm: LocalFarm) -> FarmOptions | None:
-    try:
-        return msgspec.json.decode(farm.paths.options.read_bytes(), type=FarmOptions)
-    except (OSError, msgspec.DecodeError):
-        return None
 
 
 def _first_options(folder: str) -> FarmOptions:

@@ -16,7 +16,8 @@ from typing import Any
 import msgspec
 
 from taskfc_ext.client.io_thread import IOThread
-from taskfc_ext.client.viewer import News, SeenFarm, Viewer
+from taskfc_ext.client.seen_farm import SeenFarm
+from taskfc_ext.client.viewer import News, Viewer
 from taskfc_ext.errors import TaskFCError
 from taskfc_ext.protocol.snapshots import FarmStatus, QueueDelta
 from taskfc_ext.text import one_line

@@ -1,0 +1,48 @@
+"""How a farm is, as its files and processes tell those who look at it from outside."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from taskfc_ext.client.farm import Condition, Farm
+from taskfc_ext.drivers.connection_file import ConnectionInfo, identity_of
+from taskfc_ext.errors import FarmError
+from taskfc_ext.protocol.snapshots import FarmState, FarmStatus
+from taskfc_ext.text import sentence
+
+
+class SeenFarm(Farm, Protocol):
+    """A farm that tells which processes it is made of."""
+
+    def connection(self) -> ConnectionInfo | None:
+        """Return where it is; `None` when it does not run.
+
+        Raises:
+            FarmError: it runs on another host, or its file is not to be trusted or understood.
+        """
+        ...
+
+
+def look_at(farm: SeenFarm) -> tuple[ConnectionInfo | None, FarmStatus]:
+    """Return where a farm is, `None` when it cannot be reached, and how it is. Reads a small file or two.
+
+    One whose processes live is `CONNECTING` here: whether it answers is found out by connecting.
+    """
+    name = farm.name
+    try:
+        info = farm.connection()
+        if info is not None:
+            identity = identity_of(info)
+            return info, FarmStatus(name=name, state=FarmState.CONNECTING, identity=identity, python=info.python)
+        stopped = farm.condition() is not Condition.DEAD
+    except (FarmError, OSError) as error:  # on another host, not to be trusted, not to be read
+        return None, FarmStatus(name=name, state=FarmState.REFUSED, message=sentence(error))
+    state = FarmState.STOPPED if stopped else FarmState.DEAD
+    return None, FarmStatus(name=name, state=state, message=why_absent(name, stopped=stopped))
+
+
+def why_absent(name: str, *, stopped: bool) -> str:
+    """Return the sentence for a farm that is not there: it was `stopped`, or has died."""
+    option = "" if name == "default" else f" --name {name}"
+    how = "is stopped" if stopped else "is not running any more"
+    return f"Farm {name} {how}; its queue is in its store. Start it to carry on (taskfc start{option})."
