@@ -217,12 +217,12 @@ class TaskMagics(Magics):
         publish(bundle, metadata=metadata, transient={"display_id": display_id}, update=update)
 
     def _make_buttons(self, act: Callable[[str], str], taskid: int, verbs: tuple[str, ...]) -> Buttons | None:
-        try:
-            from taskfc_ext.widget.buttons import TaskButtons  # ipywidgets, which `%load_ext` does not wait for
+        from taskfc_ext.widget.buttons import TaskButtons  # ipywidgets, which `%load_ext` does not wait for
 
-            name = self.session.name
+        name = self.session.name
+        try:
             return TaskButtons(act, taskid, farm=name, offers=verbs, identity=self.session.farms.identity(name))
-        except Exception:  # no widgets in this kernel, or no script in this clone: a card without buttons is a card
+        except Exception:  # a kernel that has no widgets: a card without buttons is a card
             logger.debug("no buttons for task=%d", taskid, exc_info=True)
             return None
 

@@ -130,11 +130,7 @@ def _widget(notebook: Notebook) -> None:
         caption = farm_caption(notebook.session.name, client.queue_status(), len(client.workers()))
         caption += f"; as of {datetime.now():%Y-%m-%d %H:%M:%S}"
     table = tasks_table(caption, rows).bundle()
-    try:
-        notebook.show(notebook.queues.bundle(table) if notebook.has_widgets else table)
-    except FileNotFoundError:  # what a wheel carries, and a clone has to build
-        notebook.show(table)
-        notebook.say("this is not live: the view is not built in this clone of taskfc_ext; `make frontend` builds it")
+    notebook.show(notebook.queues.bundle(table) if notebook.has_widgets else table)
 
 
 def _running_and_newest(client: Any, owner: str | None) -> list[TaskInfo]:

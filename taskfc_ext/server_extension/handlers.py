@@ -7,6 +7,7 @@ the resource `taskfc`: to look is to `read`, to steer is to `write`, and whateve
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -20,7 +21,7 @@ from tornado import web
 from tornado.websocket import WebSocketHandler
 
 from taskfc_ext.client.launch import LocalFarm
-from taskfc_ext.client.viewer import Viewer
+from taskfc_ext.client.viewer import News, Viewer
 from taskfc_ext.drivers.paths import farm_paths
 from taskfc_ext.errors import ControllerLost, TaskFCError
 from taskfc_ext.protocol.ids import MAX_ID
@@ -64,7 +65,7 @@ def add_handlers(app: web.Application, *, root_dir: str) -> Hub:
 
 
 def _follow() -> Follow:
-    def follow(name: str, on_news: Any) -> Viewer:
+    def follow(name: str, on_news: Callable[[News], None]) -> Viewer:
         return Viewer(asyncio.get_running_loop(), LocalFarm(name), on_news, version=__version__, label="Jupyter server")
 
     return follow

@@ -225,8 +225,9 @@ class Hub:
 
     def _on_queue(self, name: str, farm: _Farm, message: QueueSnapshot | QueueDelta) -> None:
         farm.apply(message)
-        encoded = _encoder.encode(message)
-        for browser in [browser for browser in self._browsers if name in browser.watched]:
+        watching = [browser for browser in self._browsers if name in browser.watched]
+        encoded = _encoder.encode(message) if watching else b""
+        for browser in watching:
             if not browser.told:
                 self._tell(browser)  # whatever comes first, it is of a farm that the page knows
             self._send(browser, encoded)
