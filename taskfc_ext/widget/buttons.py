@@ -13,12 +13,12 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import anywidget
 from traitlets import Int, List, Unicode
 
 from taskfc_ext.errors import TaskFCError
 from taskfc_ext.text import one_line
 from taskfc_ext.widget.built import script, style
+from taskfc_ext.widget.heard import HeardWidget
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ Act = Callable[[str], str]
 """Does what a verb says, and returns a line about what was done. Called on a thread of its own."""
 
 
-class TaskButtons(anywidget.AnyWidget):
+class TaskButtons(HeardWidget):
     """Asks before it acts, and tells what came of it.
 
     Args:
@@ -65,15 +65,9 @@ class TaskButtons(anywidget.AnyWidget):
         for name, value in _names(taskid, self.farm).items():
             self.set_trait(name, value)
 
-    def open(self) -> None:
-        """Open the connection to the front end."""
-        super().open()
-        keep_subshell(self.comm)
-
     def bundle(self) -> dict[str, Any]:
         """Return what to publish: the buttons, and for whoever cannot show them, nothing."""
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
-        return {"text/plain": "", "text/html": "", "application/vnd.jupyter.widget-view+json": view}
+        return {"text/plain": "", "text/html": "", **self.view()}
 
     def _on_click(self, _: object, content: object, buffers: object) -> None:
         if not isinstance(content, dict):
@@ -103,14 +97,3 @@ def _names(taskid: int, farm: str) -> dict[str, Any]:
     """Return the traits that say whose buttons these are."""
     option = "" if farm == "default" else f" --name {farm}"
     return {"taskid": taskid, "instead": f"taskfc {{verb}} {taskid}{option}", "what": f"task {taskid}"}
-
-
-def keep_subshell(comm: Any) -> None:
-    """Leave the messages of a front end on the subshell that it has chosen.
-
-    ipykernel 7.4 moves them to the subshell of whoever spoke last, and our updates speak from a thread whose parent is
-    a cell of the main shell: a click would then wait for the cell to end. The hook is private to ipykernel; where it
-    is absent there is nothing to change.
-    """
-    if hasattr(comm, "_reply_subshell_for"):
-        comm._reply_subshell_for = lambda data, default: default

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import anywidget
 from traitlets import Unicode
 
-from taskfc_ext.client.viewer import SeenFarm
+from taskfc_ext.client.seen_farm import SeenFarm
 from taskfc_ext.widget.built import script, style
-from taskfc_ext.widget.buttons import keep_subshell
 from taskfc_ext.widget.feed import CarryOut, Feed
+from taskfc_ext.widget.heard import HeardWidget
 
 
-class QueueWidget(anywidget.AnyWidget):
+class QueueWidget(HeardWidget):
     """The queue of one farm. It follows it until it is closed; any number of views may show it.
 
     Args:
@@ -42,11 +41,6 @@ class QueueWidget(anywidget.AnyWidget):
         """Whether it has no connection to the front end any more, for good."""
         return self.comm is None
 
-    def open(self) -> None:
-        """Open the connection to the front end."""
-        super().open()
-        keep_subshell(self.comm)
-
     def close(self) -> None:
         """Stop following."""
         if self._feed is not None:
@@ -55,5 +49,4 @@ class QueueWidget(anywidget.AnyWidget):
 
     def bundle(self, otherwise: dict[str, Any]) -> dict[str, Any]:
         """Return what to publish: the view, and `otherwise` for whoever cannot show it."""
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
-        return {**otherwise, "application/vnd.jupyter.widget-view+json": view}
+        return {**otherwise, **self.view()}

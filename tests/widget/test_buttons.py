@@ -11,7 +11,8 @@ import pytest
 from ipykernel.comm.comm import BaseComm
 
 from taskfc_ext.errors import UnknownTask
-from taskfc_ext.widget.buttons import TaskButtons, keep_subshell
+from taskfc_ext.widget.buttons import TaskButtons
+from taskfc_ext.widget.heard import keep_subshell
 
 
 class Said:
