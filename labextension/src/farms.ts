@@ -2,14 +2,8 @@
 
 import type { AnyCommand, CommandAnswer, Farms, FarmStatus, TaskDetails, ViewMessage, ViewQuestion } from './queue/messages';
 import { FarmState, VIEW_PROTOCOL } from './queue/messages';
-
-/** What carries it: the Jupyter server in a page, a stand-in under test. */
-export interface Server {
-  /** Ask `taskfc/api/PATH`. Rejects when there is no answer at all. */
-  request(path: string, body?: string): Promise<Response>;
-  /** Open the WebSocket `taskfc/api/watch`. */
-  socket(): WebSocket;
-}
+import { farmPath, taskPath } from './queue/server';
+import type { Server } from './queue/server';
 
 /**
  * How the connection is. `absent` and `foreign` are final until somebody tries again: the server has no such
@@ -126,12 +120,11 @@ export class FarmsLink {
 
   /** Have something done. Rejects with an `Error` whose message is a sentence for people. */
   async command(farm: string, command: AnyCommand): Promise<CommandAnswer> {
-    return (await this.answered(`farms/${encodeURIComponent(farm)}`, JSON.stringify(command))) as CommandAnswer;
+    return (await this.answered(farmPath(farm), JSON.stringify(command))) as CommandAnswer;
   }
 
-  async details(farm: string, taskid: number, known = ''): Promise<TaskDetails> {
-    const query = known ? `?known=${encodeURIComponent(known)}` : '';
-    return (await this.answered(`farms/${encodeURIComponent(farm)}/tasks/${taskid}${query}`)) as TaskDetails;
+  async details(farm: string, taskid: number, known?: string): Promise<TaskDetails> {
+    return (await this.answered(taskPath(farm, taskid, known))) as TaskDetails;
   }
 
   dispose(): void {

@@ -3,7 +3,7 @@
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
-import type { Server } from './farms';
+import type { Server } from './queue/server';
 
 const API = 'taskfc/api';
 

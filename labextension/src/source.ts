@@ -1,9 +1,9 @@
 // Where a widget hears of its farm: from its kernel; and when that is gone, from the Jupyter server, if it knows farms.
 
 import { FarmsLink } from './farms';
-import type { Follower, Server } from './farms';
-import type { Server as ServerOfPage } from './queue/commands';
+import type { Follower } from './farms';
 import type { ViewQuestion } from './queue/messages';
+import type { Server } from './queue/server';
 import type { QueueStore } from './queue/store';
 import type { ToKernel } from './queue/transport';
 
@@ -79,21 +79,4 @@ export class Source {
       return false;
     }
   }
-}
-
-/** Return what carries requests and a WebSocket with the credentials of the page. */
-export function carrierOf({ baseUrl, token }: ServerOfPage): Server {
-  const api = new URL(`${baseUrl}taskfc/api/`, location.href);
-  return {
-    request(path: string): Promise<Response> {
-      const headers = token ? { Authorization: `token ${token}` } : undefined;
-      return fetch(new URL(path, api), { credentials: 'same-origin', cache: 'no-store', headers });
-    },
-    socket(): WebSocket {
-      const url = new URL('watch', api);
-      url.protocol = url.protocol.replace('http', 'ws');
-      if (token) url.searchParams.set('token', token);
-      return new WebSocket(url);
-    }
-  };
 }

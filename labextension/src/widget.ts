@@ -1,13 +1,14 @@
 // The widget: what anywidget calls for each view of a model.
 
-import { CommandPath, serverOfPage, serverPathOfPage } from './queue/commands';
+import { CommandPath, serverPathOfPage } from './queue/commands';
 import type { Host } from './queue/host';
 import { KernelPath } from './queue/kernel-path';
+import { carrierOf, serverOfPage } from './queue/server';
 import { QueueStore } from './queue/store';
 import { isNumbered } from './queue/transport';
 import type { FromKernel, ToKernel } from './queue/transport';
 import { QueueView } from './queue/view';
-import { carrierOf, Source } from './source';
+import { Source } from './source';
 
 /** What anywidget passes of a model. */
 export interface Model {

@@ -1,10 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 
-import type { Server } from '../src/farms';
 import { CommandPath, ServerPath } from '../src/queue/commands';
 import { KernelPath } from '../src/queue/kernel-path';
 import type { AnyCommand, FarmStatus, QueueSnapshot, ViewQuestion } from '../src/queue/messages';
 import { VIEW_PROTOCOL } from '../src/queue/messages';
+import { carrierOf } from '../src/queue/server';
+import type { Server } from '../src/queue/server';
 import { QueueStore } from '../src/queue/store';
 import type { ToKernel } from '../src/queue/transport';
 import { LOOKING_EVERY_MS, Source } from '../src/source';
@@ -108,7 +109,7 @@ describe('a retry', () => {
       return new Response(JSON.stringify(options.method === 'POST' ? { ok: true, said: 'by the server' } : farms));
     });
     const kernel = new KernelPath(source.say, source.isThere);
-    return new CommandPath(new ServerPath({ baseUrl: '/', token: '' }, () => ''), kernel, () => 'one');
+    return new CommandPath(new ServerPath(carrierOf({ baseUrl: '/', token: '' }, () => '')), kernel, () => 'one');
   }
 
   afterEach(() => {

@@ -3,31 +3,13 @@
 import type { Host } from './host';
 import { KernelPath, terminalFor } from './kernel-path';
 import type { AnyCommand, CommandAnswer, Farms, TaskDetails } from './messages';
-
-const ANSWER_WITHIN_MS = 15_000; // a little longer than the server waits for a controller, which then says so
+import { carrierOf, farmPath, serverOfPage, taskPath } from './server';
+import type { Server } from './server';
 
 // a farm that was started since the list was made; a server without the extension is not asked again
 const LIST_AGAIN_AFTER_MS = 10_000;
 
 const NO_ANSWER = 'The Jupyter server has not answered: look whether it is done before doing it again.';
-
-/** The page's server, as far as its page says where it is. */
-export interface Server {
-  readonly baseUrl: string;
-  readonly token: string;
-}
-
-/** Return the Jupyter server that this page is from; `null`: it is from something else. */
-export function serverOfPage(page: Document = document): Server | null {
-  try {
-    const config: unknown = JSON.parse(page.getElementById('jupyter-config-data')?.textContent ?? '');
-    if (typeof config !== 'object' || config === null || !('baseUrl' in config)) return null;
-    const token = 'token' in config ? String(config.token ?? '') : '';
-    return { baseUrl: String(config.baseUrl).replace(/\/?$/, '/'), token };
-  } catch {
-    return null;
-  }
-}
 
 /** The server cannot be asked about this, but perhaps the kernel. */
 class NotHere extends Error {}
@@ -38,7 +20,6 @@ export class ServerPath {
 
   constructor(
     private readonly server: Server,
-    private readonly cookies: () => string = () => document.cookie,
     private readonly now: () => number = () => performance.now()
   ) {}
 
@@ -55,41 +36,28 @@ export class ServerPath {
   }
 
   command(farm: string, command: AnyCommand): Promise<CommandAnswer> {
-    const cookie = /(?:^|; )_xsrf=([^;]*)/.exec(this.cookies())?.[1];
-    const headers = {
-      'Content-Type': 'application/json',
-      ...(cookie && { 'X-XSRFToken': decodeURIComponent(cookie) })
-    };
-    return this.fetch(`farms/${encodeURIComponent(farm)}`, { method: 'POST', headers, body: JSON.stringify(command) });
+    return this.ask(farmPath(farm), JSON.stringify(command));
   }
 
   details(farm: string, taskid: number, known?: string): Promise<TaskDetails> {
-    const query = known ? `?known=${encodeURIComponent(known)}` : '';
-    return this.fetch(`farms/${encodeURIComponent(farm)}/tasks/${taskid}${query}`);
+    return this.ask(taskPath(farm, taskid, known));
   }
 
   private list(isAnew: boolean): Promise<Farms | null> {
     if (this.farms === null || isAnew) {
       this.listedAt = this.now();
-      this.farms = this.fetch<Farms>('farms').catch(() => null);
+      this.farms = this.ask<Farms>('farms').catch(() => null);
     }
     return this.farms;
   }
 
-  private async fetch<Answer>(path: string, options: RequestInit = {}): Promise<Answer> {
-    const { baseUrl, token } = this.server;
-    const headers = {
-      ...(options.headers as Record<string, string>),
-      ...(token && { Authorization: `token ${token}` })
-    };
-    const signal = AbortSignal.timeout(ANSWER_WITHIN_MS);
+  private async ask<Answer>(path: string, body?: string): Promise<Answer> {
     let response: Response;
     try {
-      const url = `${baseUrl}taskfc/api/${path}`;
-      response = await fetch(url, { credentials: 'same-origin', cache: 'no-store', ...options, headers, signal });
+      response = await this.server.request(path, body);
     } catch (error) {
       // a command may have been heard before the connection broke, and a retry of it would run tasks twice
-      if (options.method === 'POST') throw new Error(NO_ANSWER);
+      if (body !== undefined) throw new Error(NO_ANSWER);
       throw new NotHere(String(error));
     }
     if ([403, 404, 409].includes(response.status)) throw new NotHere(response.statusText);
@@ -111,7 +79,7 @@ let ofPage: ServerPath | null | undefined;
 export function serverPathOfPage(): ServerPath | null {
   if (ofPage === undefined) {
     const server = serverOfPage();
-    ofPage = server && new ServerPath(server);
+    ofPage = server && new ServerPath(carrierOf(server));
   }
   return ofPage;
 }

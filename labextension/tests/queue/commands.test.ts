@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { CommandPath, ServerPath, serverOfPage } from '../../src/queue/commands';
+import { CommandPath, ServerPath } from '../../src/queue/commands';
 import { KernelPath, ranges, terminalFor } from '../../src/queue/kernel-path';
 import type { AnyCommand } from '../../src/queue/messages';
+import { carrierOf, serverOfPage } from '../../src/queue/server';
 import type { ToKernel } from '../../src/queue/transport';
 
 const ABORT: AnyCommand = { do: 'abort', taskids: [12] };
@@ -62,8 +63,7 @@ afterEach(() => {
 function path(
   identity = 'one',
   server = new ServerPath(
-    { baseUrl: '/user/me/', token: '' },
-    () => 'a=1; _xsrf=2%7Cx; b=2',
+    carrierOf({ baseUrl: '/user/me/', token: '' }, () => 'a=1; _xsrf=2%7Cx; b=2'),
     () => Date.now()
   )
 ): CommandPath {
