@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { FakeFarm } from '../demo/fake-farm';
+import { fakeTimers } from './queue/fixtures';
 import type { ToKernel } from '../src/queue/transport';
 import widget from '../src/widget';
 import type { Model } from '../src/widget';
@@ -33,16 +34,7 @@ class FakeModel implements Model {
 let model: FakeModel;
 
 beforeEach(() => {
-  vi.useFakeTimers({
-    toFake: [
-      'setTimeout',
-      'clearTimeout',
-      'setInterval',
-      'clearInterval',
-      'requestAnimationFrame',
-      'cancelAnimationFrame'
-    ]
-  });
+  fakeTimers();
   model = new FakeModel();
 });
 

@@ -1,5 +1,6 @@
 // A view in a page, with a farm that is not there and a host that notes what it is asked.
 
+import { vi } from 'vitest';
 import { FakeFarm } from '../../demo/fake-farm';
 import type { FakeOptions } from '../../demo/fake-farm';
 import type { Host } from '../../src/queue/host';
@@ -42,6 +43,21 @@ export interface Shown {
   rows(): number[];
   selected(): number[];
   focused(): number;
+}
+
+const TIMERS = [
+  'setTimeout',
+  'clearTimeout',
+  'setInterval',
+  'clearInterval',
+  'requestAnimationFrame',
+  'cancelAnimationFrame'
+] as const;
+
+/** Let timers pass only when a test says so; with `now`, the clocks as well, and it is that moment. */
+export function fakeTimers(now?: number): void {
+  if (now === undefined) vi.useFakeTimers({ toFake: [...TIMERS] });
+  else vi.useFakeTimers({ toFake: [...TIMERS, 'performance', 'Date'], now });
 }
 
 /** Show a farm. `prepare` is called before its snapshot is made. */

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { StateCode } from '../../src/queue/messages';
 import type { TaskDetails } from '../../src/queue/messages';
 import { outputElements } from '../../src/queue/outputs';
-import { show } from './fixtures';
+import { fakeTimers, show } from './fixtures';
 import type { Shown } from './fixtures';
 
 const HOSTILE = [
@@ -21,18 +21,7 @@ const BIDI_OR_CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u2
 
 let shown: Shown;
 
-beforeEach(() => {
-  vi.useFakeTimers({
-    toFake: [
-      'setTimeout',
-      'clearTimeout',
-      'setInterval',
-      'clearInterval',
-      'requestAnimationFrame',
-      'cancelAnimationFrame'
-    ]
-  });
-});
+beforeEach(() => fakeTimers());
 
 afterEach(() => {
   shown?.view.dispose();

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { MAX_DOM_ROWS } from '../../src/queue/table';
-import { show } from './fixtures';
+import { fakeTimers, show } from './fixtures';
 import type { Shown } from './fixtures';
 
 let shown: Shown;
@@ -16,18 +16,7 @@ async function showSorted(options: Parameters<typeof show>[0] = {}): Promise<voi
   await begins(0);
 }
 
-beforeEach(() => {
-  vi.useFakeTimers({
-    toFake: [
-      'setTimeout',
-      'clearTimeout',
-      'setInterval',
-      'clearInterval',
-      'requestAnimationFrame',
-      'cancelAnimationFrame'
-    ]
-  });
-});
+beforeEach(() => fakeTimers());
 
 afterEach(() => {
   shown.view.dispose();

@@ -2,26 +2,12 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { FarmState, StateCode, VIEW_PROTOCOL } from '../../src/queue/messages';
 import type { FarmStatus, ViewMessage } from '../../src/queue/messages';
 import { QueueView } from '../../src/queue/view';
-import { NotingHost, show } from './fixtures';
+import { fakeTimers, NotingHost, show } from './fixtures';
 import type { Shown } from './fixtures';
 
 let shown: Shown;
 
-beforeEach(() => {
-  vi.useFakeTimers({
-    toFake: [
-      'setTimeout',
-      'clearTimeout',
-      'setInterval',
-      'clearInterval',
-      'requestAnimationFrame',
-      'cancelAnimationFrame',
-      'performance',
-      'Date'
-    ],
-    now: Date.UTC(2026, 9, 1)
-  });
-});
+beforeEach(() => fakeTimers(Date.UTC(2026, 9, 1)));
 
 afterEach(() => {
   shown.view.dispose();
