@@ -21,7 +21,6 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -31,6 +30,8 @@ from typing import NamedTuple
 
 import nbformat
 from playwright.sync_api import Locator, Page, expect
+
+from tests.processes import free_port
 
 DEADLINE_MS = 60_000  # a bound on hangs
 
@@ -93,7 +94,7 @@ class Lab:
         for folder in OTHERS.glob("ipykernel-*"):
             _write_kernelspec(home / "d" / "kernels" / folder.name, folder)
         self.token = secrets.token_hex(8)
-        self.url = f"http://127.0.0.1:{_free_port()}"
+        self.url = f"http://127.0.0.1:{free_port()}"
         self._log = home / "jupyter.log"
         folders = {"JUPYTER_CONFIG_DIR": "c", "JUPYTER_DATA_DIR": "d", "IPYTHONDIR": "i"}
         options = {
@@ -229,9 +230,3 @@ def _write_kernelspec(folder: Path, ipykernel: Path) -> None:
     }
     folder.mkdir(parents=True)
     folder.joinpath("kernel.json").write_text(json.dumps(spec))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -6,7 +6,6 @@ import os
 import re
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,9 +20,7 @@ import websocket
 
 from taskfc_ext import start
 from taskfc_ext.client.start import Controller
-
-DEADLINE = 60.0
-"""Seconds: a bound on hangs, far above what anything takes on a loaded machine."""
+from tests.processes import DEADLINE, free_port, until
 
 BASE = "/at/some/place/"
 """Under which all of the server is, as behind a hub."""
@@ -53,7 +50,7 @@ class Server:
             folder.mkdir(parents=True, exist_ok=True)
         (home / "c" / "jupyter_server_config.py").write_text(config)
         self.token = secrets.token_hex(8)
-        self.port = _free_port()
+        self.port = free_port()
         self.origin = f"http://127.0.0.1:{self.port}"
         self.api = f"{self.origin}{BASE}taskfc/api/"
         self._log = home / "jupyter.log"
@@ -179,23 +176,6 @@ class Page:
 def farm_of(farms: dict[str, Any], name: str) -> dict[str, Any]:
     """Return a farm's status in a `Farms`, empty if it is not in it."""
     return next((farm for farm in farms["farms"] if farm["name"] == name), {})
-
-
-def until(condition: Callable[[], object], what: str, deadline: float = DEADLINE) -> Any:
-    """Return what `condition` returns as soon as that is true."""
-    end = time.monotonic() + deadline
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.02)
-    pytest.fail(f"{what}: not within {deadline:g} s")
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

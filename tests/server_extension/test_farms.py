@@ -18,7 +18,8 @@ from taskfc_ext.protocol.snapshots import QueueDelta, QueueSnapshot, StateCode
 from taskfc_ext.widget.messages import MAX_LOG, TaskDetails
 from taskfc_ext.widget.view_model import QueueModel
 from tests.conftest import farm_home
-from tests.server_extension.conftest import DEADLINE, Page, Server, farm_of, until
+from tests.processes import DEADLINE, until
+from tests.server_extension.conftest import Page, Server, farm_of
 
 
 class Queue:

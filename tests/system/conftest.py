@@ -8,8 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,7 @@ import pytest
 
 from taskfc_ext import start
 from taskfc_ext.client.start import Controller
-
-DEADLINE = 60.0
-"""Seconds: a bound on hangs, far above what anything takes on a loaded machine."""
+from tests.processes import DEADLINE
 
 
 @pytest.fixture(scope="module")
@@ -81,17 +78,6 @@ def face(request: pytest.FixtureRequest, shared_farm: Controller) -> Iterator[Bl
     face = request.param(shared_farm)
     yield face
     face.close()
-
-
-def until(condition: Callable[[], object], what: str, deadline: float = DEADLINE) -> Any:
-    """Return what `condition` returns as soon as that is true."""
-    end = time.monotonic() + deadline
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.01)
-    pytest.fail(f"{what}: not within {deadline:g} s")
 
 
 def kill(pid: int) -> None:

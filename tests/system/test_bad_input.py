@@ -24,8 +24,7 @@ from taskfc_ext.errors import (
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import ErrorKind, GetWorkers, Hello, Ping, Refused, Welcome
 from taskfc_ext.protocol.ids import PROTOCOL
-
-from .conftest import DEADLINE, until
+from tests.processes import DEADLINE, until
 
 PYTHON = f"{os.sys.version_info[0]}.{os.sys.version_info[1]}"
 

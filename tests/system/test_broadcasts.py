@@ -9,8 +9,9 @@ import pytest
 
 from taskfc_ext import BroadcastFailed, StringTask, start
 from taskfc_ext.client.start import Controller, restart
+from tests.processes import DEADLINE, until
 
-from .conftest import DEADLINE, AsyncFace, BlockingFace, kill, run_script, until
+from .conftest import AsyncFace, BlockingFace, kill, run_script
 from .test_magics import Session, session
 from .test_seed_interface import wait_for_file
 

@@ -12,8 +12,9 @@ import pytest
 from taskfc_ext import VersionMismatch, restart, start
 from taskfc_ext.client.start import Controller
 from taskfc_ext.errors import ControllerLost
+from tests.processes import DEADLINE, until
 
-from .conftest import DEADLINE, kill, run_script, until
+from .conftest import kill, run_script
 
 
 def look() -> tuple[str, str | None, bool]:

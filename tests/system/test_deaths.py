@@ -14,9 +14,10 @@ import pytest
 from taskfc_ext import MapTask, StringTask, TaskClient, start
 from taskfc_ext.drivers.processes import process_alive
 from taskfc_ext.errors import ControllerStopped, TaskAborted, WorkerLost
+from tests.processes import DEADLINE, until
 
 from ..conftest import processes_of
-from .conftest import DEADLINE, kill, until
+from .conftest import kill
 
 
 def sleep_then(seconds: float, value: object) -> object:

@@ -12,8 +12,8 @@ import pytest
 
 from taskfc_ext import TaskClient
 from taskfc_ext.client.start import Controller
+from tests.processes import DEADLINE
 
-from .conftest import DEADLINE
 from .test_magics import Session, session
 
 __all__ = ["session"]

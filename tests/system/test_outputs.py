@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from taskfc_ext.client.start import Controller, start
-
-from .conftest import until
+from tests.processes import until
 
 
 def shows(go: str) -> str:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from taskfc_ext.client.start import Controller
 from taskfc_ext.protocol.infos import TaskProgress
-
-from .conftest import until
+from tests.processes import until
 
 
 def halfway(go: str) -> str:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from taskfc_ext import TaskTimeout
+from tests.processes import DEADLINE
 
-from .conftest import DEADLINE, AsyncFace, BlockingFace
+from .conftest import AsyncFace, BlockingFace
 from .test_magics import Session, session
 
 __all__ = ["session"]

@@ -8,8 +8,9 @@ import pytest
 
 from taskfc_ext import DependencyFailed, start
 from taskfc_ext.errors import UnknownTask
+from tests.processes import DEADLINE, until
 
-from .conftest import DEADLINE, AsyncFace, BlockingFace, kill, until
+from .conftest import AsyncFace, BlockingFace, kill
 from .test_magics import Session, session
 
 __all__ = ["session"]

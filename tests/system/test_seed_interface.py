@@ -12,8 +12,9 @@ import pytest
 from taskfc_ext import MapTask, StringTask, TaskResult, start
 from taskfc_ext.client.start import Controller
 from taskfc_ext.errors import DependencyFailed, TaskAborted, TaskRejectError, TaskTimeout, UnknownTasks
+from tests.processes import until
 
-from .conftest import AsyncFace, BlockingFace, until
+from .conftest import AsyncFace, BlockingFace
 
 Face = BlockingFace | AsyncFace
 

@@ -9,8 +9,7 @@ import os
 from pathlib import Path
 
 from taskfc_ext import start
-
-from .conftest import DEADLINE
+from tests.processes import DEADLINE
 
 ROUNDS = int(os.environ.get("TASKFC_SOAK", "4"))
 TASKS = 5000

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from taskfc_ext import start
+from tests.processes import DEADLINE, until
 
-from .conftest import DEADLINE, AsyncFace, BlockingFace, kill, until
+from .conftest import AsyncFace, BlockingFace, kill
 from .test_magics import Session, session
 from .test_seed_interface import wait_for_file
 

@@ -10,8 +10,7 @@ import pytest
 
 from taskfc_ext import MapTask, start
 from taskfc_ext.drivers.cores import THREAD_POOLS, available_cores
-
-from .conftest import DEADLINE
+from tests.processes import DEADLINE
 
 
 def label(name: str) -> dict[str, Any]:
