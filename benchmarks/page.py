@@ -8,16 +8,12 @@ from __future__ import annotations
 import json
 import random
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from statistics import median
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
-from tests.browser.lab import DEADLINE_MS, Lab, chromium
+from tests.browser.lab import lab_and_page
 
 START = "%load_ext taskfc_ext\n%task start -n 1"
 STOP = "%task stop"
@@ -64,21 +60,6 @@ WATCH = """() => {
         });
     }).observe(document.body, {subtree: true, childList: true, characterData: true});
 }"""
-
-
-@contextmanager
-def lab_and_page() -> Iterator[tuple[Lab, Page]]:
-    """Yield a JupyterLab, and an empty page of a browser."""
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1200, "height": 900})
-        page.set_default_timeout(DEADLINE_MS)
-        lab = Lab(Path(folder))
-        try:
-            yield lab, page
-        finally:
-            lab.stop()
-            browser.close()
 
 
 def card(n: int) -> dict[str, float]:

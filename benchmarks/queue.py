@@ -23,8 +23,8 @@ import psutil
 from playwright.sync_api import Page
 
 from benchmarks.notebook import Kernel, fresh_kernel
-from benchmarks.page import BLOCK, ENDLESS, START, STOP, TASK, lab_and_page
-from tests.browser.lab import Lab
+from benchmarks.page import BLOCK, ENDLESS, START, STOP, TASK
+from tests.browser.lab import Lab, lab_and_page
 
 N_QUEUED = 100_000
 

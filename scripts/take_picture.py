@@ -5,13 +5,12 @@ Run it from the repository's root, in the environment of the tests: python -m sc
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from scripts.run_demo import own_farm
-from tests.browser.lab import DEADLINE_MS, Lab, chromium
+from tests.browser.lab import DEADLINE_MS, lab_and_page
 
 PICTURE = Path(__file__).resolve().parent.parent / "docs" / "cards.png"
 
@@ -43,24 +42,16 @@ BUSY = "sleep(30)  # the kernel is busy, the tasks are not"
 
 def main() -> None:
     """Write the picture."""
-    with tempfile.TemporaryDirectory() as folder, own_farm(), sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 900, "height": 1250})
-        page.set_default_timeout(DEADLINE_MS)
-        lab = Lab(Path(folder))
-        try:
-            start = "%load_ext taskfc_ext\n%task start -n 2\nfrom time import sleep"
-            notebook = lab.open(page, "cards", start, FIGURE, PROGRESS, FAILURE, BUSY)
-            notebook.command("application:toggle-left-area")
-            notebook.run(0, 1, 2, 3)
-            notebook.start(4)
-            expect(notebook.card(3)).to_contain_text("ZeroDivisionError", timeout=DEADLINE_MS)
-            expect(notebook.card(1).locator("img")).to_have_count(1, timeout=DEADLINE_MS)
-            expect(notebook.card(2)).to_contain_text("(12 of 40)", timeout=DEADLINE_MS)
-            page.locator(".jp-NotebookPanel .jp-Notebook").screenshot(path=PICTURE)
-        finally:
-            lab.stop()
-            browser.close()
+    with own_farm(), lab_and_page(width=900, height=1250) as (lab, page):
+        start = "%load_ext taskfc_ext\n%task start -n 2\nfrom time import sleep"
+        notebook = lab.open(page, "cards", start, FIGURE, PROGRESS, FAILURE, BUSY)
+        notebook.command("application:toggle-left-area")
+        notebook.run(0, 1, 2, 3)
+        notebook.start(4)
+        expect(notebook.card(3)).to_contain_text("ZeroDivisionError", timeout=DEADLINE_MS)
+        expect(notebook.card(1).locator("img")).to_have_count(1, timeout=DEADLINE_MS)
+        expect(notebook.card(2)).to_contain_text("(12 of 40)", timeout=DEADLINE_MS)
+        page.locator(".jp-NotebookPanel .jp-Notebook").screenshot(path=PICTURE)
 
 
 if __name__ == "__main__":

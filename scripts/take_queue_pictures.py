@@ -5,17 +5,19 @@ Run it from the repository's root, in the environment of the tests: python -m sc
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from scripts.run_demo import own_farm
-from tests.browser.lab import DEADLINE_MS, Lab, chromium
+from tests.browser.lab import DEADLINE_MS, Lab, lab_and_page
 from tests.browser.queues import QueueOnPage
 from tests.browser.sidebar import Sidebar
 
 PICTURES = Path(__file__).resolve().parent.parent / "docs" / "pictures"
+
+SIZE = {"width": 1150, "height": 760}
+"""Of the page, in pixels."""
 
 START = "%load_ext taskfc_ext\n%task start -n 4"
 
@@ -54,20 +56,13 @@ N_FAILED = 3
 def main() -> None:
     """Write the pictures."""
     PICTURES.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, own_farm(), sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        lab = Lab(Path(folder))
-        try:
-            _take(lab, browser)
-            lab.set("apputils-extension/themes", '{"theme": "JupyterLab Dark"}')
-            _take_dark(lab, browser)
-        finally:
-            lab.stop()
-            browser.close()
+    with own_farm(), lab_and_page(**SIZE) as (lab, page):
+        _take(lab, page)
+        lab.set("apputils-extension/themes", '{"theme": "JupyterLab Dark"}')
+        _take_dark(lab, page)
 
 
-def _take(lab: Lab, browser: Browser) -> None:
-    page = _new_page(browser, width=1150, height=760)
+def _take(lab: Lab, page: Page) -> None:
     notebook = lab.open(page, "energies", START, BUSY, BLOCK, "%task widget")
     notebook.run(0, 1)
     Sidebar(page).show()
@@ -76,7 +71,7 @@ def _take(lab: Lab, browser: Browser) -> None:
     page.screenshot(path=PICTURES / "sidebar.png")
     page.locator(FAILED, has_text="simulate").first.dblclick()
     expect(page.locator(".taskfc-drawer")).to_contain_text("Traceback", timeout=DEADLINE_MS)
-    page.set_viewport_size({"width": 1150, "height": 1000})
+    page.set_viewport_size({"width": SIZE["width"], "height": 1000})
     page.wait_for_timeout(1000)  # until it has settled
     page.screenshot(path=PICTURES / "drawer.png", clip={"x": 0, "y": 0, "width": 700, "height": 1000})
     notebook.ended(2)
@@ -86,22 +81,14 @@ def _take(lab: Lab, browser: Browser) -> None:
     view.is_there()
     view.root.scroll_into_view_if_needed()
     view.root.screenshot(path=PICTURES / "widget.png")
-    page.close()
 
 
-def _take_dark(lab: Lab, browser: Browser) -> None:
-    page = _new_page(browser, width=1150, height=760)
+def _take_dark(lab: Lab, page: Page) -> None:
+    page.set_viewport_size({"width": SIZE["width"], "height": SIZE["height"]})
     lab.open(page, "dark", "%load_ext taskfc_ext")
     Sidebar(page).show()
     _wait_for_failures(page)
     page.screenshot(path=PICTURES / "dark.png")
-    page.close()
-
-
-def _new_page(browser: Browser, *, width: int, height: int) -> Page:
-    page = browser.new_page(viewport={"width": width, "height": height})
-    page.set_default_timeout(DEADLINE_MS)
-    return page
 
 
 def _wait_for_failures(page: Page) -> None:

@@ -23,13 +23,16 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import nbformat
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from tests.processes import free_port
 
@@ -158,6 +161,21 @@ class Lab:
                 alive = self._process.poll() is None and time.monotonic() < deadline
                 assert alive, self._log.read_text()
                 time.sleep(0.05)
+
+
+@contextmanager
+def lab_and_page(width: int = 1200, height: int = 900) -> Iterator[tuple[Lab, Page]]:
+    """Yield a JupyterLab, and an empty page of a browser: for benchmarks and pictures; tests have fixtures."""
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": width, "height": height})
+        page.set_default_timeout(DEADLINE_MS)
+        lab = Lab(Path(folder))
+        try:
+            yield lab, page
+        finally:
+            lab.stop()
+            browser.close()
 
 
 class OpenNotebook:
