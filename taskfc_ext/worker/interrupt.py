@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import TypeVar
@@ -12,6 +13,9 @@ from taskfc_ext.drivers.processes import Page
 T = TypeVar("T")
 
 _INTERRUPT = Page.INTERRUPT
+
+_IMPORT_SYSTEM = "<frozen importlib._bootstrap>"
+"""The file that Python names in frames of an import."""
 
 
 class TaskInterrupt(KeyboardInterrupt):
@@ -24,6 +28,10 @@ class Guard:
     The page names the lease to be interrupted. The signal itself may come late: when that lease has ended it finds
     the guard disarmed, and is dropped.
 
+    One that comes during an import is put off until that is done: it would leave a package behind that was imported
+    in part, with which every later task that needs it fails. An import that takes too long for the supervisor ends
+    with the worker.
+
     Args:
         page: where the supervisor names the lease.
 
@@ -35,6 +43,7 @@ class Guard:
         self.on_strike: Callable[[], None] = _nothing
         self._words = page.words
         self._armed = 0
+        self._put_off = 0
 
     def install(self) -> None:
         """Take SIGINT; also again, after code that left a handler of its own behind. Main thread only."""
@@ -69,9 +78,26 @@ class Guard:
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         if self._armed and self._words[_INTERRUPT] == self._armed:
+            if _is_importing(frame):
+                self._put_off = self._armed
+                return
             self._armed = 0
             self.on_strike()
             raise TaskInterrupt
+
+    def remind(self) -> None:
+        """Try again what was put off. For another thread, to be called now and then while an attempt runs."""
+        if self._put_off and self._put_off == self._armed:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Whether the attempt that runs in `frame` is inside an import."""
+    while frame is not None and frame.f_code is not Guard.call.__code__:
+        if frame.f_code.co_filename == _IMPORT_SYSTEM:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _nothing() -> None:

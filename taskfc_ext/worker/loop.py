@@ -123,6 +123,7 @@ class Loop:
 
         Tells that it has started and what it prints, sends what ended before it, and gives back what waits behind it.
         """
+        self._guard.remind()
         progress = self._news_of(lease) if wants_output else None
         with self._link.lock:
             if self.lease != lease:

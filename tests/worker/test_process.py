@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -36,8 +35,7 @@ from taskfc_ext.protocol.worker_messages import (
     Started,
 )
 from taskfc_ext.serialize import SourceResult, digest, dump_call, dump_function, dump_names, load_value
-
-DEADLINE = 60.0  # a bound on hangs
+from tests.processes import DEADLINE, until
 
 
 class Farm:
@@ -246,6 +244,34 @@ def test_many_interrupts_at_any_moment_do_not_end_it(farm: Farm) -> None:
     assert n_interrupted
 
 
+PACKAGE = """
+import os, time
+from .part import *
+PATH = os.path.dirname(__file__)
+open(PATH + '/begun', 'w').close()
+while not os.path.exists(PATH + '/go'):
+    time.sleep(0.01)
+names = part.__all__
+"""
+
+
+def test_an_interrupt_lets_an_import_end(farm: Farm) -> None:
+    package = farm.work / "package"
+    package.mkdir()
+    (package / "__init__.py").write_text(PACKAGE)
+    (package / "part.py").write_text("__all__ = ['x']\nx = 3\n")
+    use = f"def f(naps):\n import sys, time\n sys.path.insert(0, {str(farm.work)!r})\n import package\n"
+    lease = farm.call(in_main(use + " time.sleep(naps)\n return package.names"), 600)
+    until((package / "begun").exists, "the import has begun")
+    farm.interrupt(lease)
+    farm.interrupt(lease)
+    time.sleep(0.1)
+    assert farm.page.is_running(lease)
+    (package / "go").touch()
+    assert farm.result(lease).message == "interrupted"
+    assert farm.result(farm.call(in_main(use + " return package.names"), 0)) == ["x"]
+
+
 def test_it_reconnects_on_order_while_idle_and_while_busy(farm: Farm) -> None:
     first = farm.call(abs, -1)
     unacked = farm.hear(Finished)
@@ -382,7 +408,7 @@ def test_a_program_that_outlives_its_task_prints_to_the_log(farm: Farm) -> None:
     )
     assert printed == ("early\n",)
     path.touch()
-    run_until(lambda: "late" in farm.log)
+    until(lambda: "late" in farm.log, "the program's words")
 
 
 def test_a_task_that_would_stop_fails(farm: Farm) -> None:
@@ -413,7 +439,7 @@ def test_threads_that_outlive_their_task_print_to_the_log(farm: Farm) -> None:
             in_main("def f():\n import builtins\n import threading; threading.Timer(0.05, builtins.go_on.set).start()")
         )
     )
-    run_until(lambda: "from the thread" in farm.log)
+    until(lambda: "from the thread" in farm.log, "the thread's words")
 
 
 def test_cells_run_and_their_loops_can_be_interrupted(farm: Farm) -> None:
@@ -435,7 +461,7 @@ def test_a_class_of_the_notebook_is_the_same_class_when_it_comes_back(farm: Farm
 def test_an_interrupted_shell_command_ends_the_cell(farm: Farm, source: str) -> None:
     lease = farm.cell(source)
     farm.hear(Started)
-    run_until(lambda: "sleep" in commands(farm.paths.tag))
+    until(lambda: "sleep" in commands(farm.paths.tag), "the command runs")
     farm.interrupt(lease)
     assert farm.result(lease).message == "interrupted"
 
@@ -444,10 +470,3 @@ def commands(tag: str) -> str:
     """Return the command lines of all that the worker has started."""
     pids = ",".join(map(str, tagged_processes(tag)))
     return subprocess.run(["ps", "-o", "comm=", "-p", pids], capture_output=True, text=True).stdout
-
-
-def run_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline
-        select.select([], [], [], 0.01)
