@@ -314,7 +314,9 @@ class FakeFarm:
         self.store = FakeStore()
         self.state = Condition.ALIVE
         self.revivals = 0
+        self.protocol = PROTOCOL
         self.broken = self.elsewhere = ""
+        self.protocol = PROTOCOL
         self.running = running
         self.controller = FakeController(self.path, self.store, running=running)
 
@@ -343,7 +345,7 @@ class FakeFarm:
             return None
         return ConnectionInfo(
             name=self.name,
-            protocol=PROTOCOL,
+            protocol=self.protocol,
             version="fake",
             host=host_name(),
             boot_id="fake",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -23,7 +25,7 @@ from taskfc_ext.client.remote import RemoteController
 from taskfc_ext.drivers.connection_file import ConnectionInfo, process_alive
 from taskfc_ext.drivers.cores import available_cores
 from taskfc_ext.drivers.paths import FarmPaths, prepare
-from taskfc_ext.errors import ControllerUnavailable, StartFailed
+from taskfc_ext.errors import ControllerUnavailable, StartFailed, VersionMismatch
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.text import encodable
 from taskfc_ext.version import __version__
@@ -218,8 +220,12 @@ def _stop_running(farm: LocalFarm) -> None:
     running = farm.connection()
     if running is None:
         return
-    with BlockingTaskClient(_connect(farm, owner="", label="stop")) as client:
-        client.stop()
+    try:
+        with BlockingTaskClient(_connect(farm, owner="", label="stop")) as client:
+            client.stop()
+    except VersionMismatch:  # whom it does not talk to it cannot be asked by; a signal is understood in all versions
+        with suppress(ProcessLookupError):
+            os.kill(running.supervisor_pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_WITHIN
     pause = threading.Event()
     while process_alive(running.supervisor_pid, running.supervisor_started):

@@ -43,13 +43,14 @@ class Message(Struct, frozen=True, tag=True, omit_defaults=True, forbid_unknown_
 # client -> controller
 
 
-class Hello(Message, frozen=True):
+class Hello(Message, frozen=True, forbid_unknown_fields=False):
     """Opens every connection, also a new one of an old session.
 
     `owner` says whose tasks these are (a notebook's path, a script's name): "this notebook's tasks" means
     the tasks of the same owner, across kernels. `label` is how the client is called in lists. `executable` is the
     client's interpreter, `prefix` the environment that this belongs to. A `viewer` looks and steers and sends no code,
-    so its Python does not matter.
+    so its Python does not matter. Fields of later versions are read over: a controller that does not know them has
+    to say which version it speaks.
     """
 
     protocol: int

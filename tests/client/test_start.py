@@ -17,9 +17,13 @@ import pytest
 from taskfc_ext import MapTask, StringTask, TaskClient, attach, restart, start
 from taskfc_ext.client import launch
 from taskfc_ext.client.blocking import BlockingTaskClient
+from taskfc_ext.client.farm import Condition
+from taskfc_ext.client.launch import LocalFarm
 from taskfc_ext.client.start import Controller, farm_options
 from taskfc_ext.drivers.connection_file import process_alive, read_connection
-from taskfc_ext.errors import ControllerStopped, ControllerUnavailable, StartFailed
+from taskfc_ext.errors import ControllerStopped, ControllerUnavailable, StartFailed, VersionMismatch
+from taskfc_ext.protocol.ids import PROTOCOL
+from tests.processes import DEADLINE
 
 
 def double(x: int) -> int:
@@ -146,6 +150,29 @@ def restart_is_seen(client: BlockingTaskClient, before: int) -> bool:
     while not client.workers() or (found := read_connection("default")) is None or found.supervisor_pid == before:
         pass
     return True
+
+
+def test_a_farm_of_another_version_is_told_and_restarted_in_ours_with_its_queue(home: Path, monkeypatch: Any) -> None:
+    farm = start(1)
+    with farm.client() as client:
+        future = client.submit(double, 3)
+        assert future.result(DEADLINE) == 6
+    theirs = farm.pid
+    with monkeypatch.context() as patch:
+        patch.setattr("taskfc_ext.client.connection.PROTOCOL", 99)
+        with (
+            pytest.raises(VersionMismatch, match=rf"protocol 99 .*this controller {PROTOCOL}\n.*taskfc restart"),
+            farm.client() as client,
+        ):
+            client.queue_status()
+        restarted = restart()
+    assert restarted.pid != theirs
+    with restarted.client() as client:
+        assert client.get_task_result(future.taskid) == 6
+    with monkeypatch.context() as patch:
+        patch.setattr("taskfc_ext.client.connection.PROTOCOL", 99)
+        restarted.stop()
+    assert LocalFarm("default").condition() is Condition.STOPPED
 
 
 def test_a_stop_ends_waits_and_a_submission_carries_on(home: Path) -> None:

@@ -31,6 +31,7 @@ from taskfc_ext.protocol.client_messages import (
     Watch,
     Watching,
 )
+from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.snapshots import Counts, FarmState, FarmStatus, QueueDelta, QueueSnapshot
 from taskfc_ext.testing import FakeFarm
 
@@ -210,6 +211,17 @@ def test_another_version_is_told_once_and_not_hammered(farm: FakeFarm, look: Any
     looker.until(FarmState.DEAD)
     assert len([message for message in farm.controller.received if isinstance(message, Hello)]) == 1
     farm.revive()
+    looker.until(FarmState.LIVE)
+
+
+def test_an_older_controller_is_told_from_its_file_and_with_what_to_do(farm: FakeFarm, look: Any) -> None:
+    farm.protocol = PROTOCOL - 1
+    looker = look()
+    message = looker.until(FarmState.REFUSED).message
+    assert f"(protocol {PROTOCOL - 1})" in message
+    assert "(taskfc restart --name fake)" in message
+    assert not farm.controller.received
+    farm.protocol = PROTOCOL
     looker.until(FarmState.LIVE)
 
 

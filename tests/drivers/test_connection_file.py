@@ -23,6 +23,7 @@ from taskfc_ext.drivers.connection_file import (
 )
 from taskfc_ext.drivers.paths import farm_paths, prepare
 from taskfc_ext.errors import FarmError
+from taskfc_ext.protocol.ids import PROTOCOL
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def info(**changes):
     """What a farm whose supervisor is this process would publish."""
     values = {
         "name": "default",
-        "protocol": 1,
+        "protocol": PROTOCOL,
         "version": "0",
         "host": os.uname().nodename,
         "boot_id": boot_id(),

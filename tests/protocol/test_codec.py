@@ -252,6 +252,11 @@ def test_limits_are_kept_at_the_edge(messages, fits):
             codec.from_client.decode(frame)
 
 
+def test_a_greeting_of_a_later_version_is_read_so_that_it_can_be_answered():
+    later = {"type": "Hello", "protocol": 99, "version": "9", "python": "3.99", "session": "a" * 16, "colour": "blue"}
+    assert codec.from_client.decode(msgspec.msgpack.encode([later])) == [said.Hello(99, "9", "3.99", "a" * 16)]
+
+
 def test_a_frame_over_the_limit_is_refused_before_it_is_read():
     decoder = FrameDecoder(said.ClientMessage, limit=100)
     with pytest.raises(ProtocolError, match="a frame of 101 bytes is over the limit of 100"):

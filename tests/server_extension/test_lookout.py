@@ -18,6 +18,7 @@ from taskfc_ext.drivers.connection_file import (
     write_connection,
 )
 from taskfc_ext.drivers.paths import farm_paths, prepare
+from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.snapshots import FarmState
 from taskfc_ext.server_extension.lookout import TRUSTED_AFTER, Lookout
 
@@ -27,8 +28,8 @@ def publish(name: str, **other) -> ConnectionInfo:
     paths = farm_paths(name)
     prepare(paths)
     facts = {
-        "name": name, "protocol": 1, "version": "0", "host": host_name(), "boot_id": boot_id(), "pid": os.getpid(),
-        "pid_started": process_started(os.getpid()), "supervisor_pid": os.getpid(),
+        "name": name, "protocol": PROTOCOL, "version": "0", "host": host_name(), "boot_id": boot_id(),
+        "pid": os.getpid(), "pid_started": process_started(os.getpid()), "supervisor_pid": os.getpid(),
         "supervisor_started": process_started(os.getpid()), "clients": str(paths.clients), "python": "3.11",
     }  # fmt: skip
     info = ConnectionInfo(**{**facts, **other})

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from taskfc_ext.drivers.processes import tagged_processes
+from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.supervisor_messages import (
     Farm,
@@ -75,7 +76,7 @@ def test_a_second_supervisor_says_that_the_farm_runs(farm):
     started = connection_file.process_started(supervisor.pid)
     connection = connection_file.ConnectionInfo(
         name="default",
-        protocol=1,
+        protocol=PROTOCOL,
         version="0",
         host=os.uname().nodename,
         boot_id=connection_file.boot_id(),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from taskfc_ext.drivers.processes import Page
+from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.payloads import Outcome
 from taskfc_ext.protocol.worker_messages import (
     Committed,
@@ -63,7 +64,7 @@ def test_what_came_together_is_answered_together(bench: Any) -> None:
     leases = bench.give(bench.spec(double), *(dump_call((i,), {}, what="f") for i in range(5)))
     bench.turn()
     opening, finished = bench.sent
-    assert opening == Ready(protocol=1, worker=3, pid=os.getpid(), python="3")
+    assert opening == Ready(protocol=PROTOCOL, worker=3, pid=os.getpid(), python="3")
     assert isinstance(finished, Finished)
     assert (finished.seq, finished.leases, finished.outcomes) == (1, tuple(leases), (0,) * 5)
     assert finished.outputs == {}
@@ -290,7 +291,7 @@ def test_a_reconnect_says_what_is_held_and_sends_again_what_is_not_committed(ben
     bench.turn()
     os.write(bench.order, b"r")
     bench.turn()
-    assert bench.sent == [Ready(protocol=1, worker=3, pid=os.getpid(), python="3")]
+    assert bench.sent == [Ready(protocol=PROTOCOL, worker=3, pid=os.getpid(), python="3")]
 
 
 def reconnect(lease: int) -> None:
