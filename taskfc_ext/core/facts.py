@@ -86,17 +86,10 @@ def row_of(farm: Farm, task: Task, now: Now) -> Row | None:
     )
 
 
-def has_past(task: Task) -> bool:
-    """Whether there may be something to tell of what has happened to a task, which has a history."""
-    return task.state is not State.WAITING or task.past().retry_of is not None
-
-
 def _is_plain(farm: Farm, task: Task) -> bool:
     """Whether a task that has not begun would have no note."""
     past, taskid = task.history, task.taskid
-    quiet = past is None or not (
-        past.retry_of is not None or past.not_before is not None or past.refused or past.aborting or past.deaths
-    )
+    quiet = past is None or not (past.not_before is not None or past.refused or past.aborting or past.deaths)
     return quiet and not (taskid in farm.held or taskid in farm.moved or task.lease in farm.stopping_leases)
 
 
@@ -116,7 +109,6 @@ def _note_of(farm: Farm, task: Task, now: Now) -> Note | None:
         not_before=None if left is None else now.wall + left,
         deaths=past.deaths if past is not None else 0,
         priority=farm.moved.get(task.taskid),
-        retry_of=past.retry_of if past is not None else None,
     )
     return None if note == _NOTHING else note
 
@@ -135,6 +127,7 @@ def batch_of_tasks(batch: task_state.Batch) -> Batch:
         owner=batch.owner,
         submitted=batch.submitted,
         priority=spec.priority,
+        retry_of=batch.retry_of,
     )
 
 
@@ -148,6 +141,7 @@ def batch_of_record(record: Submitted) -> Batch:
         owner=record.owner,
         submitted=record.wall,
         priority=record.spec.priority,
+        retry_of=record.retry_of,
     )
 
 

@@ -78,7 +78,7 @@ def task_info(farm: Farm, task: Task, now: Now) -> TaskInfo:
         elapsed=max(0.0, now.wall - task.started) if task.state is State.RUNNING else None,
         owner=task.batch.owner,
         message=message,
-        retry_of=past.retry_of if past is not None else None,
+        retry_of=task.retry_of,
         not_before=None if left is None else now.wall + left,
     )
 

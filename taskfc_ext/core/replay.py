@@ -97,6 +97,7 @@ def _submitted(farm: Farm, record: Submitted) -> list[Task]:
         name=record.name,
         after_any=record.after_any,
         inputs=record.inputs,
+        retry_of=record.retry_of,
     )
     unmet = {parent for parent in (*record.after, *record.inputs) if parent in farm.tasks}
     tasks = []
@@ -106,8 +107,6 @@ def _submitted(farm: Farm, record: Submitted) -> list[Task]:
         tasks.append(task)
         if unmet:
             task.past().unmet = unmet  # shared, and each parent knows the batch: n x m of each would fill the memory
-    for task, old in zip(tasks, record.retry_of, strict=False):  # most are no retries
-        task.past().retry_of = old
     for parent in unmet:
         farm.children.setdefault(parent, []).append(range(record.first, record.first + len(tasks)))
     if record.name is not None:

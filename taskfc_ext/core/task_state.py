@@ -60,7 +60,11 @@ class Cause(StrEnum):
 
 
 class Batch(Struct, frozen=True):
-    """What the `n` tasks of one submission share; their ids count up from `first`."""
+    """What the `n` tasks of one submission share; their ids count up from `first`.
+
+    Attributes:
+        retry_of: the finished tasks that they are again, one each; empty where they are no retries.
+    """
 
     first: int
     n: int
@@ -71,6 +75,7 @@ class Batch(Struct, frozen=True):
     name: str | None = None
     after_any: bool = False
     inputs: tuple[int, ...] = ()
+    retry_of: tuple[int, ...] = ()
 
 
 class History(Struct):
@@ -88,7 +93,6 @@ class History(Struct):
         unreachable_since: since when all live workers refuse it.
         aborting: an abort was accepted.
         output: what the running attempt has printed so far.
-        retry_of: the finished task that this one is again.
         displays: what it shows.
         displays_version: grows stale with every change of these; empty before there are any.
     """
@@ -106,7 +110,6 @@ class History(Struct):
     output: Printed = ()
     displays: tuple[bytes, ...] = ()
     displays_version: str = ""
-    retry_of: int | None = None
 
 
 class Task(Struct, gc=False):
@@ -130,6 +133,11 @@ class Task(Struct, gc=False):
     def title(self) -> str:
         """What messages call it."""
         return f"task {self.taskid} ({self.batch.name or self.batch.spec.label})"
+
+    @property
+    def retry_of(self) -> int | None:
+        """The finished task that this one is again."""
+        return self.batch.retry_of[self.taskid - self.batch.first] if self.batch.retry_of else None
 
     @property
     def spec(self) -> Spec:

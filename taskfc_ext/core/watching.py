@@ -23,7 +23,6 @@ from taskfc_ext.core.facts import (
     code_of_end,
     ended_row,
     facts_of,
-    has_past,
     row_of,
     runs_of,
     spans_of,
@@ -138,8 +137,6 @@ def _note(viewers: Viewers, record: Record) -> None:
             viewers.ends.append(msgspec.structs.replace(record, values=values, outputs={}, displays={}))
         case Submitted():
             viewers.batches.append(batch_of_record(record))
-            if record.retry_of:
-                viewers.changed.update(range(record.first, record.first + len(record.bodies)))
         case Requeued() | Held() | Moved():
             viewers.changed.update(record.ids)
         case Cleared():
@@ -200,7 +197,11 @@ def _chunks(items: Sequence[T], size: int) -> list[Sequence[T]]:
 
 def _all_live(farm: Farm, now: Now) -> _Tasks:
     """Return all tasks that have not ended: 100,000 within some 25 ms, since few of them are looked at closely."""
-    odd = [task for task in farm.tasks.values() if task.attempts or (task.history is not None and has_past(task))]
+    odd = [
+        task
+        for task in farm.tasks.values()
+        if task.attempts or (task.history is not None and task.state is not State.WAITING)  # else it only waits
+    ]
     odd += [farm.tasks[taskid] for taskid in farm.held | farm.moved.keys()]
     rows, segments = _closely(farm, {task.taskid: task for task in odd}.values(), MAX_ROWS - N_FINISHED, now)
     batches = {task.batch.first: task.batch for task in farm.tasks.values()}

@@ -38,7 +38,8 @@ class StateCode(IntEnum):
 class Batch(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the `n` tasks of one submission share; their ids are `first`, `first + 1`, ...
 
-    `submitted`: wall-clock seconds. `owner`: the notebook or script they are from.
+    `submitted`: wall-clock seconds. `owner`: the notebook or script they are from. `retry_of`: the finished tasks that
+    they are again, one each; empty where they are no retries.
     """
 
     first: int
@@ -48,6 +49,7 @@ class Batch(Struct, frozen=True, kw_only=True, omit_defaults=True):
     owner: str = ""
     submitted: float = 0.0
     priority: int = 0
+    retry_of: tuple[int, ...] = ()
 
 
 class Run(Struct, frozen=True, array_like=True):
@@ -70,7 +72,6 @@ class Note(Struct, frozen=True, kw_only=True, omit_defaults=True):
         not_before: wall-clock time until which it waits for its next attempt.
         deaths: workers that died in it.
         priority: where that is not its batch's.
-        retry_of: the task that it is again.
     """
 
     reason: str = ""
@@ -81,7 +82,6 @@ class Note(Struct, frozen=True, kw_only=True, omit_defaults=True):
     not_before: float | None = None
     deaths: int = 0
     priority: int | None = None
-    retry_of: int | None = None
 
 
 class Rows(Struct, frozen=True, kw_only=True, omit_defaults=True):

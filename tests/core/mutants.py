@@ -622,9 +622,9 @@ MUTANTS = (
         "viewers are not told what was cleared",
     ),
     Mutant(
-        "watching.py",
-        "            if record.retry_of:\n",
-        "            if False:\n",
+        "facts.py",
+        "        retry_of=record.retry_of,\n",
+        "        retry_of=(),\n",
         "viewers are not told what a task is again",
     ),
     Mutant(

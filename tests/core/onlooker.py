@@ -11,7 +11,7 @@ from taskfc_ext.core.facts import with_finished
 from taskfc_ext.core.farm import Farm
 from taskfc_ext.protocol.client_messages import Changed, Ended
 from taskfc_ext.protocol.records import Record, Submitted
-from taskfc_ext.protocol.snapshots import QueueDelta, QueueSnapshot, StateCode
+from taskfc_ext.protocol.snapshots import Batch, QueueDelta, QueueSnapshot, StateCode
 
 NOTHING_MORE = (-1, 0, 0.0, 0.0, 0.0, None)
 FINISHED = (StateCode.SUCCEEDED, StateCode.FAILED, StateCode.ABORTED)
@@ -23,7 +23,7 @@ class Onlooker:
     def __init__(self) -> None:
         self.seq = -1
         self.tasks: dict[int, tuple] = {}
-        self.batches: dict[int, int] = {}
+        self.batches: dict[int, Batch] = {}
         self.whole: tuple = ()
         self.workers: tuple = ()
 
@@ -48,7 +48,7 @@ class Onlooker:
         if said.workers is not None:
             self.workers = said.workers
         for batch in said.batches:
-            self.batches[batch.first] = batch.n
+            self.batches[batch.first] = batch
         told = self._told(said)
         self.tasks.update(told)
         if isinstance(said, QueueDelta):
@@ -70,7 +70,9 @@ class Onlooker:
             assert taskid not in told, f"task {taskid} is told twice"
             told[taskid] = *row, _rounded(rows.notes.get(taskid))
         for taskid in told:
-            assert any(first <= taskid < first + n for first, n in self.batches.items()), f"task {taskid} of no batch"
+            assert any(first <= taskid < first + batch.n for first, batch in self.batches.items()), (
+                f"task {taskid} of no batch"
+            )
         return told
 
     def unfinished(self) -> dict[int, StateCode]:

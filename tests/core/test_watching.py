@@ -360,6 +360,7 @@ class Followed(Conversation):
             self.hello(DAVE)
             self.ask(Watch, DAVE)
             assert self.follower.tasks == self.passer_by.tasks
+            assert self.passer_by.batches.items() <= self.follower.batches.items()
             assert (self.follower.whole, self.follower.workers) == (self.passer_by.whole, self.passer_by.workers)
             self.told = True
         return effects
@@ -452,6 +453,8 @@ def runs_again(talk: Followed) -> Note | None:
     talk.submit(1)
     talk.finish(0)
     talk.retry(0)
+    talk.finish(0)
+    assert talk.follower.batches[1].retry_of == (0,)
     return talk.note(1)
 
 
@@ -517,7 +520,7 @@ def is_cleared(talk: Followed) -> Note | None:
         (is_being_aborted, Note(stopping=True)),
         (has_had_its_time, Note(stopping=True)),
         (kills_its_worker, Note(deaths=1)),
-        (runs_again, Note(retry_of=0)),
+        (runs_again, None),
         (recovers, None),
         (is_given_back, None),
         (has_waited_for_another, None),

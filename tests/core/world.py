@@ -490,7 +490,7 @@ def durable(scheduler: Scheduler) -> object:
             task.attempts,
             task.current_body,
             (past.retries, past.deaths, past.recovering, past.aborting, past.avoid, frozenset(past.unmet)),
-            past.retry_of,
+            task.retry_of,
         )
         for taskid, task in farm.tasks.items()
         for past in [task.history or task.past()]

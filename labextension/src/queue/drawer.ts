@@ -148,9 +148,10 @@ export class Drawer {
     const worker = queue.columns.workers[place]!;
     this.say('Worker', worker < 0 ? '' : String(worker));
     this.say('Attempts', formatCount(queue.columns.attempts[place]!) + deaths(note?.deaths ?? 0));
+    const retryOf = queue.retryOfAt(place);
     this.sayTimes(batch?.submitted ?? 0, queue.columns.started[place]!, queue.columns.completed[place]!);
     this.say('Priority', String(queue.priorityAt(place) || ''));
-    this.say('Retry of', note?.retry_of == null ? '' : `task ${note.retry_of}`);
+    this.say('Retry of', retryOf === undefined ? '' : `task ${retryOf}`);
     this.say('From', oneLine(batch?.owner));
     this.sayProgress(state === StateCode.RUNNING ? (note?.progress ?? null) : null);
   }

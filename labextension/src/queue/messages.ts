@@ -30,7 +30,8 @@ export interface WorkerInfo {
 
 /**
  * What the `n` tasks of one submission share; their ids are `first`, `first + 1`, ...
- * `submitted`: wall-clock seconds. `owner`: the notebook or script they are from.
+ * `submitted`: wall-clock seconds. `owner`: the notebook or script they are from. `retry_of`: the finished tasks that
+ * they are again, one each; empty where they are no retries.
  */
 export interface Batch {
   readonly first: number;
@@ -40,6 +41,7 @@ export interface Batch {
   readonly owner?: string;
   readonly submitted?: number;
   readonly priority?: number;
+  readonly retry_of?: readonly number[];
 }
 
 /** A task's state as a number, for columns. */
@@ -81,8 +83,6 @@ export interface Note {
   readonly deaths?: number;
   /** where that is not its batch's. */
   readonly priority?: number | null;
-  /** the task that it is again. */
-  readonly retry_of?: number | null;
 }
 
 /** Tasks as they are now: columns of equal length, by ascending id. */

@@ -96,6 +96,12 @@ export class Queue {
     return this.batches[this.columns.batches[place] ?? -1];
   }
 
+  /** The task that the one at a place is again. */
+  retryOfAt(place: number): number | undefined {
+    const batch = this.batchAt(place);
+    return batch?.retry_of?.[this.columns.ids[place]! - batch.first];
+  }
+
   noteAt(place: number): Note | undefined {
     return this.notes.get(this.idAt(place));
   }

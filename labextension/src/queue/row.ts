@@ -89,7 +89,7 @@ export class Row {
     setText(this.cells.id, String(this.taskid));
     this.fillState(state, note, wall);
     setText(this.name, name);
-    this.fillNote(state, note);
+    this.fillNote(state, note, queue.retryOfAt(place));
     setAttribute(
       this.cells.name,
       'title',
@@ -114,10 +114,10 @@ export class Row {
     setAttribute(this.cells.state, 'title', text);
   }
 
-  private fillNote(state: StateCode, note: Note | undefined): void {
+  private fillNote(state: StateCode, note: Note | undefined, again: number | undefined): void {
     const progress = state === StateCode.RUNNING ? (note?.progress ?? null) : null;
     const percent = progress && percentOf(progress);
-    const retryOf = note?.retry_of == null ? '' : `retry of ${note.retry_of}`;
+    const retryOf = again === undefined ? '' : `retry of ${again}`;
     const described = oneLine(progress?.description);
     setText(this.message, [retryOf, described, oneLine(note?.message)].filter(Boolean).join(' · '));
     setText(this.percent, percent === null ? '' : `${percent} %`);

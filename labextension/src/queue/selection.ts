@@ -45,8 +45,13 @@ export class Selection {
     this.ids.clear();
   }
 
-  /** Leave those alone of which `isKnown` says no. */
-  prune(isKnown: (taskid: number) => boolean): void {
-    for (const taskid of this.ids) if (!isKnown(taskid)) this.ids.delete(taskid);
+  /** Keep those alone that are in `order`; return whether there were others. */
+  keep(order: Float64Array): boolean {
+    const before = this.ids.size;
+    if (before === 0) return false;
+    const kept = order.filter(taskid => this.ids.has(taskid));
+    if (kept.length === before) return false;
+    this.all(kept);
+    return true;
   }
 }

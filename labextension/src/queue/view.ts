@@ -37,7 +37,6 @@ export class QueueView {
   private frame = 0;
   private isOnScreen = true;
   private naming = -1;
-  private shape = -1;
   // a task to go to in the list that is being made; -1: none
   private toReveal = -1;
   private before = new Float64Array(0);
@@ -216,9 +215,8 @@ export class QueueView {
   }
 
   private relist(): void {
-    const { queue } = this.store;
-    if (queue.shape !== this.shape) this.table.selection.prune(taskid => queue.placeOf(taskid) >= 0);
-    this.shape = queue.shape; // tasks are forgotten only when others move
+    // an action is for what is seen, never for what a filter hides
+    if (this.table.selection.keep(this.listing.ids)) this.actions.update();
     this.table.relist(this.before);
     this.before = this.listing.ids;
     const taskid = this.toReveal;

@@ -114,6 +114,15 @@ describe('a snapshot and deltas', () => {
 });
 
 describe('batches', () => {
+  test('say which task one is again', () => {
+    const batches = [
+      { first: 0, n: 2, label: 'f' },
+      { first: 2, n: 2, label: 'f', retry_of: [1, 0] }
+    ];
+    const queue = queueOf({ ...empty, batches, runs: [[0, 4, StateCode.SUCCEEDED]] });
+    expect([0, 1, 2, 3].map(id => queue.retryOfAt(queue.placeOf(id)))).toEqual([undefined, undefined, 1, 0]);
+  });
+
   test('that come after their tasks name them', () => {
     const queue = queueOf({ ...empty, runs: [[10, 4, StateCode.WAITING]] });
     expect(queue.batchAt(0)).toBeUndefined();

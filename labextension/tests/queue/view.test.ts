@@ -121,6 +121,24 @@ describe('filters', () => {
     await vi.waitFor(() => expect(shown.selected()).toEqual([8999]));
   });
 
+  test('what a filter hides is selected no more', async () => {
+    shown = show({ queued: 50 }, farm => void farm.step(8));
+    await settle();
+    shown.key('a', { ctrlKey: true });
+    expect(text('.taskfc-shown')).toMatch(/^50 tasks · 50 selected$/);
+    shown.find('.taskfc-chip[data-state=running]').click();
+    await settle();
+    expect(text('.taskfc-shown')).toBe('2 of 50 tasks · 2 selected');
+    shown.find('.taskfc-chip[data-state=running]').click();
+    await settle();
+    expect(text('.taskfc-shown')).toBe('50 tasks · 2 selected');
+    shown.view.receive(shown.farm.step(10_000));
+    shown.find('.taskfc-chip[data-state=failed]').click();
+    await settle();
+    expect(text('.taskfc-shown')).not.toContain('selected');
+    expect(shown.find('.taskfc-inside > .taskfc-actions [data-action=retry]').getAttribute('aria-disabled')).toBe('true');
+  });
+
   test('notebooks are offered where there are several', async () => {
     shown = show({ queued: 9000 });
     await settle();
