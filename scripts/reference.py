@@ -87,8 +87,8 @@ def _arguments(arguments: Iterable[Argument]) -> str:
 
 def _argument(argument: Argument) -> tuple[str, str]:
     settings = argument.settings
-    choices = "|".join(settings.get("choices", ()))
-    metavar = settings.get("metavar") or choices
+    choices = ", ".join(settings.get("choices", ()))
+    metavar = settings.get("metavar") or (f"{{{choices}}}" if choices else "")
     is_option = argument.flags[0].startswith("-")
     shown = [f"{flag} {metavar}".strip() for flag in argument.flags] if is_option else [metavar or argument.flags[0]]
     default = settings.get("default")

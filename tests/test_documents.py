@@ -144,6 +144,28 @@ def test_every_link_is_well_formed(path: Path) -> None:
             assert (path.parent / parts.path).exists(), target
 
 
+# the live queue
+
+
+SOURCES = [*ROOT.joinpath("taskfc_ext").rglob("*.py"), *ROOT.joinpath("labextension", "src").rglob("*.ts")]
+
+
+def test_what_the_views_say_is_quoted_as_they_say_it() -> None:
+    page = read(ROOT / "docs" / "queue.md")
+    quoted = re.findall(r"^\| \*(.+?)\* \|", page, re.MULTILINE)
+    assert len(quoted) > 5
+    said = "\n".join(map(read, SOURCES))
+    for sentence in quoted:
+        parts = [part.strip() for part in sentence.split("…")]
+        assert all(part in said for part in parts), sentence
+
+
+def test_what_can_be_turned_off_is_what_there_is() -> None:
+    told = set(re.findall(r"taskfc-ext:[\w-]+", read(ROOT / "docs" / "reference" / "configuration.md")))
+    plugins = {id_ for file in SOURCES for id_ in re.findall(r"\b(?:id:|ID =) '(taskfc-ext:[\w-]+)'", read(file))}
+    assert told == plugins
+
+
 # the site
 
 
