@@ -9,7 +9,7 @@ import type { CommandRegistry } from '@lumino/commands';
 import { askWhich, askWhetherToClear } from './asking';
 import { submitCells } from './cells';
 import { tasksIcon } from './icon';
-import { plural, STATE_NAMES } from './queue/format';
+import { STATE_NAMES } from './queue/format';
 import type { AnyCommand, FarmStatus } from './queue/messages';
 import { FarmState, StateCode } from './queue/messages';
 import { isFinished } from './queue/model';
@@ -90,7 +90,8 @@ function addQueueCommands(add: Add, farms: ITaskFarms): void {
     execute: () => abortOne(farms)
   });
   add(CommandIds.retryFailed, {
-    label: () => counted('Retry', shown(farms)?.counts?.failed, 'Failed Task'),
+    // no number: those that were retried are failed still, and are left alone
+    label: 'Retry Failed Tasks',
     isEnabled: () => (shown(farms)?.counts?.failed ?? 0) > 0,
     execute: () => runIn(farms, identity => ({ do: 'retry-failed', identity }))
   });
@@ -134,10 +135,6 @@ function of(farms: ITaskFarms): string {
 function finishedOf(farm: FarmStatus | undefined): number {
   const { succeeded = 0, failed = 0, aborted = 0 } = farm?.counts ?? {};
   return succeeded + failed + aborted;
-}
-
-function counted(verb: string, n: number | undefined, noun: string): string {
-  return n ? `${verb} ${plural(n, noun)}` : `${verb} ${noun}s`;
 }
 
 async function runIn(farms: ITaskFarms, command: (identity: string) => AnyCommand): Promise<void> {
