@@ -10,7 +10,8 @@ from taskfc_ext.protocol.snapshots import Note, Rows, StateCode
 
 _STATES = {int(code): code for code in StateCode}  # a call of the enum for each row costs more than all else
 
-_FINISHED = frozenset((StateCode.SUCCEEDED, StateCode.FAILED, StateCode.ABORTED))
+FINISHED = frozenset((StateCode.SUCCEEDED, StateCode.FAILED, StateCode.ABORTED))
+"""The states that a task ends in."""
 
 
 class Row(NamedTuple):
@@ -28,7 +29,7 @@ class Row(NamedTuple):
     @property
     def is_finished(self) -> bool:
         """Whether it has ended."""
-        return self.state in _FINISHED
+        return self.state in FINISHED
 
 
 def rows_of(rows: Rows) -> Iterator[Row]:

@@ -17,7 +17,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from taskfc_ext.protocol.infos import WorkerInfo
-from taskfc_ext.protocol.rows import Row, columns_of, rows_of
+from taskfc_ext.protocol.rows import FINISHED, Row, columns_of, rows_of
 from taskfc_ext.protocol.snapshots import (
     MAX_BATCHES,
     MAX_ROWS,
@@ -36,11 +36,6 @@ ENDS = 61
 """Seconds for which ends are counted, one number a second: a minute, and the second that is not over yet."""
 
 _RUN = re.compile(rb"([\x01-\x06])\1*", re.DOTALL)
-
-_STATES = {int(code): code for code in StateCode}
-"""A tenth of the time of `StateCode(state)`, which is most of what a row takes."""
-
-_FINISHED = frozenset((StateCode.SUCCEEDED, StateCode.FAILED, StateCode.ABORTED))
 
 
 class QueueModel:
@@ -63,6 +58,7 @@ class QueueModel:
         self.n_workers = 0
         self.workers: tuple[WorkerInfo, ...] = ()
         self._batches: list[Batch] = []
+        self._n_batches_kept = 0  # when those of which no task is left were forgotten last
         self._first = 0  # the id that the first byte of `_states` stands for
         self._states = bytearray()  # 0: not known, or forgotten
         self._rows: dict[int, Row] = {}
@@ -92,6 +88,8 @@ class QueueModel:
         surplus = len(self._finished) - KEPT
         if surplus > 0:  # all at once: to look for the first of a dict again and again is quadratic
             self._forget(tuple(islice(self._finished, surplus)))
+        if len(self._batches) > 2 * self._n_batches_kept + MAX_BATCHES:  # so seldom that it costs each one little
+            self._drop_empty_batches()
         return True
 
     def messages(self) -> list[QueueSnapshot | QueueDelta]:
@@ -190,7 +188,7 @@ class QueueModel:
         if self._rows:
             for taskid in tasks if run.n < len(self._rows) else [taskid for taskid in self._rows if taskid in tasks]:
                 self._rows.pop(taskid, None)
-        if run.state in _FINISHED:
+        if run.state in FINISHED:
             self._finished.update(dict.fromkeys(tasks))
 
     def _set_row(self, row: Row) -> None:
@@ -233,6 +231,7 @@ class QueueModel:
             for batch in self._batches
             if any(states[max(0, batch.first - first) : max(0, batch.first - first + batch.n)])
         ]
+        self._n_batches_kept = len(self._batches)
         n_gone = len(states) - len(states.lstrip(b"\0"))
         del states[:n_gone]
         self._first += n_gone

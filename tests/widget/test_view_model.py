@@ -229,3 +229,14 @@ def test_merging_keeps_the_rows_of_the_newest_finished_tasks() -> None:
     one = merged(delta(2, rows=halves[0]), delta(3, rows=halves[1]))
     assert one.runs == tuple(Run(taskid, 1, StateCode.SUCCEEDED) for taskid in range(3))
     assert one.rows.ids == tuple(range(3, n + 3))
+
+
+def test_what_is_kept_does_not_grow_with_what_has_ended() -> None:
+    model = model_of(snapshot(batches=(Batch(first=0, n=1, label="long"),), runs=(Run(0, 1, RUNNING),)))
+    for taskid in range(1, 4 * MAX_BATCHES):  # each submitted alone, as by `submit`
+        ended = (Run(taskid, 1, StateCode.SUCCEEDED),)
+        assert model.apply(delta(taskid + 1, batches=(Batch(first=taskid, n=1, label="short"),), runs=ended))
+    n_known = sum(model.batch_of(taskid) is not None for taskid in range(4 * MAX_BATCHES))
+    assert n_known <= MAX_BATCHES + 2 * (KEPT + 1)
+    assert model.batch_of(0) == Batch(first=0, n=1, label="long")
+    assert [model.state_of(taskid) for taskid in (0, 1, taskid)] == [RUNNING, None, StateCode.SUCCEEDED]
