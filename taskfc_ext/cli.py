@@ -35,7 +35,7 @@ from taskfc_ext.errors import (
 )
 from taskfc_ext.protocol.ids import MAX_IDS
 from taskfc_ext.protocol.infos import TaskInfo
-from taskfc_ext.text import format_seconds, one_line, percent, plain_text, plural, table
+from taskfc_ext.text import format_seconds, name_option, one_line, percent, plain_text, plural, table
 
 _MOST_ERRORS = 5
 """Errors that are told one by one, however long the range that was typed."""
@@ -333,7 +333,7 @@ class _WatchedFarm(LocalFarm):
 
     def revive(self) -> None:
         raise ControllerLost(
-            f"farm {self.name!r} has died", hint=f"start it again with: taskfc start{_option(self.name)}"
+            f"farm {self.name!r} has died", hint=f"start it again with: taskfc start{name_option(self.name)}"
         )
 
 
@@ -342,7 +342,8 @@ def _attached(name: str) -> Iterator[BlockingTaskClient]:
     """Connect to a farm that runs; never starts one."""
     farm = _WatchedFarm(name)
     if farm.connection() is None:
-        raise ControllerUnavailable(f"no farm {name!r} runs here", hint=f"start it with: taskfc start{_option(name)}")
+        hint = f"start it with: taskfc start{name_option(name)}"
+        raise ControllerUnavailable(f"no farm {name!r} runs here", hint=hint)
     with Controller(farm, attached=True).client(label="taskfc") as client:
         yield client
 
@@ -401,10 +402,6 @@ def _positive(word: str) -> int:
     if not re.fullmatch(r"\d{1,6}", word) or not 1 <= int(word) <= MAX_IDS:
         raise argparse.ArgumentTypeError(f"{word!r} is not a number from 1 to {MAX_IDS}")
     return int(word)
-
-
-def _option(name: str) -> str:
-    return "" if name == "default" else f" --name {name}"
 
 
 # answers

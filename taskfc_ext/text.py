@@ -46,6 +46,11 @@ def format_seconds(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02} h"
 
 
+def name_option(farm: str) -> str:
+    """Return what a command in a terminal takes to mean this farm: nothing where it is the default one."""
+    return "" if farm == "default" else f" --name {farm}"
+
+
 def one_line(value: object) -> str:
     """Return `value` as it is safe to print in one line; `None` is empty."""
     return "" if value is None else " ".join(plain_text(str(value)).split())

@@ -9,7 +9,7 @@ from taskfc_ext.drivers.connection_file import ConnectionInfo, identity_of
 from taskfc_ext.errors import FarmError
 from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.snapshots import FarmState, FarmStatus
-from taskfc_ext.text import sentence
+from taskfc_ext.text import name_option, sentence
 from taskfc_ext.version import __version__
 
 
@@ -48,16 +48,12 @@ def look_at(farm: SeenFarm) -> tuple[ConnectionInfo | None, FarmStatus]:
 def why_absent(name: str, *, stopped: bool) -> str:
     """Return the sentence for a farm that is not there: it was `stopped`, or has died."""
     how = "is stopped" if stopped else "is not running any more"
-    return f"Farm {name} {how}; its queue is in its store. Start it to carry on (taskfc start{_option(name)})."
+    return f"Farm {name} {how}; its queue is in its store. Start it to carry on (taskfc start{name_option(name)})."
 
 
 def _of_another_version(info: ConnectionInfo) -> str:
-    restart = f"taskfc restart{_option(info.name)}"
+    restart = f"taskfc restart{name_option(info.name)}"
     return (
         f"Farm {info.name} runs taskfc_ext {info.version} (protocol {info.protocol}), this is {__version__} "
         f"({PROTOCOL}). Restart it to go on with its queue in this version ({restart})."
     )
-
-
-def _option(name: str) -> str:
-    return "" if name == "default" else f" --name {name}"

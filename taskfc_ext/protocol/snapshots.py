@@ -125,7 +125,7 @@ class QueueSnapshot(Struct, frozen=True, kw_only=True, tag="snapshot", tag_field
 
     Attributes:
         seq: the next delta has the next number.
-        farm: the controller's name.
+        farm: its name.
         incarnation: counts the starts of the controller on its store.
         wall: the controller's clock when this was made, in seconds.
         counts: of all tasks, listed here or not.
@@ -174,7 +174,7 @@ class QueueDelta(Struct, frozen=True, kw_only=True, tag="delta", tag_field="type
 
 
 class FarmState(StrEnum):
-    """How a controller is, as one word."""
+    """How a farm is, as one word."""
 
     CONNECTING = "connecting"  # its processes live; it does not answer yet, or not at the moment
     LIVE = "live"
@@ -184,7 +184,7 @@ class FarmState(StrEnum):
 
 
 class FarmStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One controller, as the picker lists it.
+    """One farm, as the picker lists it.
 
     Attributes:
         name: its name.

@@ -39,7 +39,7 @@ SETTLE_WITHIN = 1.0
 MAX_WATCHED = 100
 """Farms that one browser watches."""
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 _encoder = msgspec.json.Encoder()
 
 
@@ -185,7 +185,10 @@ class Hub:
 
     async def _keep_looking(self) -> None:
         while self._browsers:
-            await self.look()
+            try:
+                await self.look()
+            except Exception:  # the edge of a task: pages that stay open are to hear of farms when it can be done again
+                logger.exception("looking for farms failed")
             await asyncio.sleep(self._look_every)
         self._look_on = None
 
@@ -194,7 +197,7 @@ class Hub:
         try:
             found = await asyncio.to_thread(self._lookout.look, live)
         except OSError as error:  # the folders cannot be read now: what was seen there stands
-            _log.warning("cannot look for farms: %s", error)
+            logger.warning("cannot look for farms: %s", error)
             found = {**self._absent, **dict.fromkeys(self._farms)}
         finally:
             self._look_now = None

@@ -16,7 +16,7 @@ from typing import Any
 from traitlets import Int, List, Unicode
 
 from taskfc_ext.errors import TaskFCError
-from taskfc_ext.text import one_line
+from taskfc_ext.text import name_option, one_line
 from taskfc_ext.widget.built import script, style
 from taskfc_ext.widget.heard import HeardWidget
 
@@ -95,5 +95,4 @@ class TaskButtons(HeardWidget):
 
 def _names(taskid: int, farm: str) -> dict[str, Any]:
     """Return the traits that say whose buttons these are."""
-    option = "" if farm == "default" else f" --name {farm}"
-    return {"taskid": taskid, "instead": f"taskfc {{verb}} {taskid}{option}", "what": f"task {taskid}"}
+    return {"taskid": taskid, "instead": f"taskfc {{verb}} {taskid}{name_option(farm)}", "what": f"task {taskid}"}

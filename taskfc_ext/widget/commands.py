@@ -74,7 +74,7 @@ async def carry_out(command: Steered, ask: Ask) -> CommandAnswer:
                 return await _stop(ask)
             case _:
                 assert_never(command)
-    except (TaskFCError, TypeError) as error:
+    except (TaskFCError, TypeError) as error:  # a controller may find the type of a field wrong
         return CommandAnswer(ok=False, said=sentence(error))
 
 
@@ -94,7 +94,7 @@ def _tasks(taskids: Sequence[int]) -> str:
     return f"task {taskids[0]}" if len(taskids) == 1 else plural(len(taskids), "task")
 
 
-# one request a task
+# several requests, each for some of the tasks
 
 
 async def _abort(taskids: Sequence[int], ask: Ask) -> CommandAnswer:
@@ -167,12 +167,11 @@ def _missed(refused: Sequence[Exception], what: str) -> str:
 
 
 def _broken_off(
-    verb: str, done: Sequence[int], n: int, error: BaseException, retried: tuple[tuple[int, int], ...] = ()
+    verb: str, done: Sequence[int], n: int, error: TaskFCError, retried: tuple[tuple[int, int], ...] = ()
 ) -> CommandAnswer:
-    if not isinstance(error, TaskFCError):
-        raise error
-    said_ = sentence(error)
-    text = f"{verb} {len(done):,} of {plural(n, 'task')}, then: {said_}" if done else said_
+    text = sentence(error)
+    if done:
+        text = f"{verb} {len(done):,} of {plural(n, 'task')}, then: {text}"
     return CommandAnswer(ok=False, said=text, retried=retried)
 
 

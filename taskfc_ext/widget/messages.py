@@ -24,7 +24,7 @@ MAX_LOG = 200_000
 
 
 class Farms(Struct, frozen=True, kw_only=True, tag="farms", tag_field="type"):
-    """All controllers of this user that run or have left a store, by name. Said first, and when one has changed."""
+    """All farms of this user that run or have left a store, by name. Said first, and when one has changed."""
 
     farms: tuple[FarmStatus, ...]
     protocol: int = VIEW_PROTOCOL
@@ -37,13 +37,13 @@ ViewMessage = Farms | QueueSnapshot | QueueDelta
 
 
 class Watch(Struct, frozen=True, forbid_unknown_fields=True, tag="watch", tag_field="ask"):
-    """Send the snapshot of this controller, and what changes from then on. Asked again: the snapshot again."""
+    """Send the snapshot of this farm, and what changes from then on. Asked again: the snapshot again."""
 
     farm: str
 
 
 class Unwatch(Struct, frozen=True, forbid_unknown_fields=True, tag="unwatch", tag_field="ask"):
-    """Send no more of this controller."""
+    """Send no more of this farm."""
 
     farm: str
 
@@ -54,7 +54,7 @@ Ids = Annotated[tuple[IdField, ...], Meta(min_length=1, max_length=MAX_IDS)]
 
 
 class Command(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do"):
-    """Base of what a view can have done. `identity`: of the controller that is meant; empty: whichever has the name."""
+    """Base of what a view can have done. `identity`: of the processes that are meant; empty: whichever has the name."""
 
     identity: str = ""
 
@@ -107,13 +107,13 @@ class Scale(Command, frozen=True, tag="scale"):
 
 
 class Start(Command, frozen=True, tag="start"):
-    """Start the controller of this name, or do nothing if it runs; `n`: workers, `None`: as before, or by the cores."""
+    """Start the farm of this name, or do nothing if it runs; `n`: workers, `None`: as before, or by the cores."""
 
     n: Annotated[int, Meta(ge=0, le=10_000)] | None = None
 
 
 class Stop(Command, frozen=True, tag="stop"):
-    """Stop the controller; unfinished work waits in its store."""
+    """Stop the farm; unfinished work waits in its store."""
 
 
 AnyCommand = Abort | Retry | Hold | Release | Move | Clear | RetryFailed | Scale | Start | Stop

@@ -97,15 +97,15 @@ class FakeLookout:
     def __init__(self, **states: FarmState) -> None:
         self.states = states
         self.n_looks = 0
-        self.fails = False
+        self.error: Exception | None = None
         self.may_end = threading.Event()
         self.may_end.set()
 
     def look(self, connected=()):
         self.n_looks += 1
         assert self.may_end.wait(DEADLINE)
-        if self.fails:
-            raise PermissionError("no entry")
+        if self.error is not None:
+            raise self.error
         return {
             name: None if name in connected and state is FarmState.CONNECTING else FarmStatus(name=name, state=state)
             for name, state in self.states.items()
@@ -307,13 +307,26 @@ def test_folders_that_cannot_be_read_change_nothing():
     async def scenario(scene: Scene) -> None:
         _, socket = scene.page("one")
         await until(lambda: "snapshot" in socket.kinds())
-        scene.lookout.fails = True
+        scene.lookout.error = PermissionError("no entry")
         n = scene.lookout.n_looks
         await until(lambda: scene.lookout.n_looks > n + 2)
         assert not scene.viewers[0].closed
         assert {farm.name for farm in (await scene.hub.farms()).farms} == {"one", "two"}
 
     run(scenario)
+
+
+def test_a_look_that_fails_in_a_way_nobody_thought_of_is_not_the_last_one(caplog):
+    async def scenario(scene: Scene) -> None:
+        scene.lookout.error = RuntimeError("who would have thought")
+        _, socket = scene.page("one")
+        await until(lambda: scene.lookout.n_looks > 2)
+        assert socket.sent == []
+        scene.lookout.error = None
+        await until(lambda: "snapshot" in socket.kinds())
+
+    run(scenario)
+    assert "who would have thought" in caplog.text
 
 
 def test_nothing_is_looked_at_or_connected_without_a_page():

@@ -110,7 +110,7 @@ export interface QueueSnapshot {
   readonly type: 'snapshot';
   /** the next delta has the next number. */
   readonly seq: number;
-  /** the controller's name. */
+  /** its name. */
   readonly farm: string;
   /** counts the starts of the controller on its store. */
   readonly incarnation: number;
@@ -154,7 +154,7 @@ export interface QueueDelta {
   readonly cleared?: readonly (readonly [number, number])[];
 }
 
-/** How a controller is, as one word. */
+/** How a farm is, as one word. */
 export const FarmState = {
   CONNECTING: 'connecting',
   LIVE: 'live',
@@ -164,7 +164,7 @@ export const FarmState = {
 } as const;
 export type FarmState = (typeof FarmState)[keyof typeof FarmState];
 
-/** One controller, as the picker lists it. */
+/** One farm, as the picker lists it. */
 export interface FarmStatus {
   /** its name. */
   readonly name: string;
@@ -182,7 +182,7 @@ export interface FarmStatus {
   readonly python?: string;
 }
 
-/** All controllers of this user that run or have left a store, by name. Said first, and when one has changed. */
+/** All farms of this user that run or have left a store, by name. Said first, and when one has changed. */
 export interface Farms {
   readonly type: 'farms';
   readonly farms: readonly FarmStatus[];
@@ -190,13 +190,13 @@ export interface Farms {
   readonly version: string;
 }
 
-/** Send the snapshot of this controller, and what changes from then on. Asked again: the snapshot again. */
+/** Send the snapshot of this farm, and what changes from then on. Asked again: the snapshot again. */
 export interface Watch {
   readonly ask: 'watch';
   readonly farm: string;
 }
 
-/** Send no more of this controller. */
+/** Send no more of this farm. */
 export interface Unwatch {
   readonly ask: 'unwatch';
   readonly farm: string;
@@ -258,14 +258,14 @@ export interface Scale {
   readonly identity?: string;
 }
 
-/** Start the controller of this name, or do nothing if it runs; `n`: workers, `None`: as before, or by the cores. */
+/** Start the farm of this name, or do nothing if it runs; `n`: workers, `None`: as before, or by the cores. */
 export interface Start {
   readonly do: 'start';
   readonly n?: number | null;
   readonly identity?: string;
 }
 
-/** Stop the controller; unfinished work waits in its store. */
+/** Stop the farm; unfinished work waits in its store. */
 export interface Stop {
   readonly do: 'stop';
   readonly identity?: string;
