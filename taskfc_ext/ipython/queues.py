@@ -80,10 +80,10 @@ def _in_this_context(client: BlockingTaskClient, ask: Ask) -> Ask:
     """Return what has the notebook's own client retry, so that its tasks run with the modules of now."""
     import asyncio
 
-    from taskfc_ext.protocol.client_messages import Request, Retry
+    from taskfc_ext.protocol import client_messages as said
 
-    async def ask_here(kind: type[Request], **fields: Any) -> Any:
-        if kind is not Retry:
+    async def ask_here(kind: type[said.Request], **fields: Any) -> Any:
+        if kind is not said.Retry:
             return await ask(kind, **fields)
         return (await asyncio.to_thread(client.resubmit, fields["taskid"])).items()
 

@@ -4,7 +4,7 @@ view = QueueOnPage(notebook.output(2).locator(".taskfc-queue"))
 view.find("slow")                 # let the table have only the tasks with this in their names
 view.row("slow")                  # a Playwright locator, for `expect`
 view.count("running")             # the number at the top
-view.do("Abort", "Yes, abort")    # buttons
+view.do("Abort", "Yes, abort")    # buttons, for what was chosen before: view.choose("slow")
 """
 
 from __future__ import annotations
@@ -71,6 +71,11 @@ class QueueOnPage:
             button = buttons.get_by_role("button", name=name, exact=True)
             expect(button).not_to_have_attribute("aria-disabled", "true", timeout=DEADLINE_MS)
             button.click(timeout=DEADLINE_MS)
+
+    def abort(self, text: str) -> None:
+        """Select one task, and abort it."""
+        self.choose(text)
+        self.do("Abort", "Yes, abort")
 
     def says(self, text: str) -> None:
         """Wait until it has said what came of a click."""

@@ -7,14 +7,25 @@ import re
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.lab import DEADLINE_MS
+from tests.browser.queues import QueueOnPage
 
 
 class Sidebar:
-    """The sidebar with the queue, and what else of it is in the page around notebooks."""
+    """The sidebar, and what else of task farms is in the page around notebooks.
+
+    Args:
+        page: a JupyterLab, or a Notebook 7.
+
+    Attributes:
+        panel: the sidebar's element.
+        queue: the queue in it.
+        status: the item of the status bar.
+    """
 
     def __init__(self, page: Page) -> None:
         self.page = page
         self.panel = page.locator(".taskfc-panel")
+        self.queue = QueueOnPage(self.panel.locator(".taskfc-queue"))
         self.status = page.locator(".taskfc-status")
 
     def show(self) -> Sidebar:
@@ -32,31 +43,17 @@ class Sidebar:
         """Run a command, and go on: some ask first."""
         self.page.evaluate("name => void window.jupyterapp.commands.execute(name)", name)
 
-    def row(self, name: str) -> Locator:
-        """Return the row of the task of this name."""
-        return self.panel.locator(".taskfc-row", has=self.page.get_by_text(name, exact=True))
-
-    def is_in_state(self, name: str, state: str) -> None:
-        """Wait until a task is shown in a state."""
-        expect(self.row(name).locator(".taskfc-cell-state")).to_have_text(state, timeout=DEADLINE_MS)
-
     def button(self, name: str) -> Locator:
         """Return a button by its name."""
         return self.panel.get_by_role("button", name=name, exact=True)
 
-    def abort(self, name: str) -> None:
-        """Select a task, and abort it."""
-        self.row(name).click()
-        self.button("Abort").first.click()
-        self.button("Yes, abort").click()
-
     def has_farm(self, option: str) -> None:
-        """Wait until the picker lists a controller like that."""
+        """Wait until the picker lists a farm like that."""
         options = self.panel.get_by_role("combobox", name="Farm").locator("option")
         expect(options.filter(has_text=re.compile(f"^{re.escape(option)}$"))).to_have_count(1, timeout=DEADLINE_MS)
 
     def pick(self, farm: str) -> None:
-        """Show another controller."""
+        """Show another farm."""
         self.panel.get_by_role("combobox", name="Farm").select_option(farm)
 
     def answer(self, button: str) -> None:

@@ -110,8 +110,7 @@ def test_after_a_kernel_restart_it_goes_on_through_the_server(lab: Lab, page: Pa
     notebook.wait_for_kernel()
     gate.touch()
     view.shows("outlives_gate", "succeeded")
-    view.choose("outlives_never")
-    view.do("Abort", "Yes, abort")
+    view.abort("outlives_never")
     view.shows("outlives_never", "aborted")
     expect(view.banner).to_be_hidden()
 

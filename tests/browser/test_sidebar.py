@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -15,12 +14,12 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from taskfc_ext.client.launch import LocalFarm
 from taskfc_ext.client.start import start, stop
 from tests.browser.lab import DEADLINE_MS, SETTINGS, Lab, Place
+from tests.browser.queues import AXE, violations
 from tests.browser.sidebar import Sidebar
 from tests.browser.test_cards import BLOCKING, LOAD, WAITING
 from tests.browser.test_hostile_text import SCRIPTS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-AXE = ROOT / "labextension" / "node_modules" / "axe-core" / "axe.min.js"
 
 pytestmark = pytest.mark.skipif(
     not ROOT.joinpath("taskfc_ext", "labextension").is_dir(), reason="the browser's half is not built: `make frontend`"
@@ -37,17 +36,17 @@ def test_it_is_live_while_the_kernel_is_blocked_also_after_a_reload(lab: Lab, pa
     notebook = lab.open(page, "blocked", *cells)
     sidebar = Sidebar(page).show()
     notebook.run(0, 1, 2)
-    sidebar.is_in_state("short", "running")
+    sidebar.queue.shows("short", "running")
     notebook.command("docmanager:save")
     notebook.start(3)
     expect(notebook.prompt(3)).to_have_text("[*]:")
     gate.touch()
-    sidebar.is_in_state("short", "succeeded")
-    sidebar.abort("endless")
-    sidebar.is_in_state("endless", "aborted")
+    sidebar.queue.shows("short", "succeeded")
+    sidebar.queue.abort("endless")
+    sidebar.queue.shows("endless", "aborted")
     expect(notebook.prompt(3)).to_have_text("[*]:")  # all that while no other code could run in the kernel
     page.reload()
-    sidebar.is_in_state("endless", "aborted")  # JupyterLab has opened it again
+    sidebar.queue.shows("endless", "aborted")  # JupyterLab has opened it again
     unblocked.touch()
 
 
@@ -69,12 +68,12 @@ def test_status_bar_and_running_panel(lab: Lab, page: Page, tmp_path: Path) -> N
     page.evaluate("() => window.jupyterapp.shell.activateById('jp-running-sessions')")
     item = running_item(page, "first")
     item.locator(".jp-RunningSessions-itemLabel").click(timeout=DEADLINE_MS)
-    expect(sidebar.panel.locator(".taskfc-drawer")).to_contain_text("first", timeout=DEADLINE_MS)
+    expect(sidebar.queue.drawer).to_contain_text("first", timeout=DEADLINE_MS)
     page.evaluate("() => window.jupyterapp.shell.activateById('jp-running-sessions')")
     item.hover()
     item.get_by_role("button", name="Abort").or_(item.locator(".jp-RunningSessions-itemShutdown")).first.click()
     expect(item).to_have_count(0, timeout=DEADLINE_MS)
-    sidebar.show().is_in_state("first", "aborted")
+    sidebar.show().queue.shows("first", "aborted")
     expect(sidebar.status).to_be_hidden(timeout=DEADLINE_MS)
 
 
@@ -165,12 +164,12 @@ def test_it_shows_the_cell_of_a_task(lab: Lab, page: Page, tmp_path: Path) -> No
     notebook.run(0, 1)
     notebook.cell(41).click()
     expect(notebook.cell(41)).to_have_class(re.compile("jp-mod-active"))
-    sidebar.row("sought").dblclick()
+    sidebar.queue.open("sought")
     sidebar.button("Go to the cell").click()
     expect(notebook.cell(1)).to_have_class(re.compile("jp-mod-active"), timeout=DEADLINE_MS)
     expect(notebook.card(1)).to_be_in_viewport()
-    sidebar.abort("sought")
-    sidebar.is_in_state("sought", "aborted")
+    sidebar.queue.abort("sought")
+    sidebar.queue.shows("sought", "aborted")
 
 
 def test_notebook_7_has_the_sidebar_and_no_status_bar(lab: Lab, page: Page, tmp_path: Path) -> None:
@@ -178,10 +177,10 @@ def test_notebook_7_has_the_sidebar_and_no_status_bar(lab: Lab, page: Page, tmp_
     notebook = lab.open(page, "seven", LOAD, task, place=Place(app="notebook"))
     sidebar = Sidebar(page).show()
     notebook.run(0, 1)
-    sidebar.is_in_state("elsewhere", "running")
+    sidebar.queue.shows("elsewhere", "running")
     expect(sidebar.status).to_have_count(0)
-    sidebar.abort("elsewhere")
-    sidebar.is_in_state("elsewhere", "aborted")
+    sidebar.queue.abort("elsewhere")
+    sidebar.queue.shows("elsewhere", "aborted")
 
 
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
@@ -196,15 +195,13 @@ def test_anybody_can_use_it(lab: Lab, page: Page, tmp_path: Path, theme: str) ->
         lab.set("apputils-extension/themes", "{}")
     sidebar = Sidebar(page).show()
     notebook.run(0, 1, 2)
-    sidebar.is_in_state(f"wrong-{theme}", "failed")
-    sidebar.row(f"wrong-{theme}").dblclick()
-    expect(sidebar.panel.locator(".taskfc-drawer")).to_contain_text("ZeroDivisionError", timeout=DEADLINE_MS)
-    page.add_script_tag(path=AXE)
-    found = page.evaluate("() => axe.run('.taskfc-panel, .taskfc-status', {resultTypes: ['violations']})")
-    sidebar.abort(name)
-    sidebar.is_in_state(name, "aborted")
-    serious = [violation for violation in found["violations"] if violation["impact"] in ("serious", "critical")]
-    assert serious == [], json.dumps(serious, indent=1)
+    sidebar.queue.shows(f"wrong-{theme}", "failed")
+    sidebar.queue.open(f"wrong-{theme}")
+    expect(sidebar.queue.drawer).to_contain_text("ZeroDivisionError", timeout=DEADLINE_MS)
+    found = violations(page, ".taskfc-panel, .taskfc-status")
+    sidebar.queue.abort(name)
+    sidebar.queue.shows(name, "aborted")
+    assert not found, "\n".join(found)
 
 
 HOSTILE = """from taskfc_ext import TaskClient
@@ -236,7 +233,7 @@ def test_hostile_names_are_text_wherever_they_are_listed(lab: Lab, page: Page, t
     expect(running).to_have_count(2, timeout=DEADLINE_MS)
     expect(running.first).to_contain_text("window.struck")
     running.first.dblclick()
-    expect(sidebar.panel.locator(".taskfc-drawer pre")).to_contain_text("window.struck", timeout=DEADLINE_MS)
+    expect(sidebar.queue.drawer.locator("pre")).to_contain_text("window.struck", timeout=DEADLINE_MS)
     page.evaluate("() => window.jupyterapp.shell.activateById('jp-running-sessions')")
     expect(page.locator("#jp-running-sessions")).to_contain_text("window.struck", timeout=DEADLINE_MS)
     sidebar.command("taskfc:abort")
