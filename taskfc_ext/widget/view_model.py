@@ -58,6 +58,7 @@ class QueueModel:
         self.n_workers = 0
         self.workers: tuple[WorkerInfo, ...] = ()
         self._batches: list[Batch] = []
+        self._newest: set[int] = set()  # batches told at `wall`: of their tasks the next message may tell
         self._n_batches_kept = 0  # when those of which no task is left were forgotten last
         self._first = 0  # the id that the first byte of `_states` stands for
         self._states = bytearray()  # 0: not known, or forgotten
@@ -73,6 +74,10 @@ class QueueModel:
             return False
         else:
             self._count_ends(message)
+            if message.wall != self.wall:  # what is told in parts has one time
+                self._newest.clear()
+                if len(self._batches) > 2 * self._n_batches_kept + MAX_BATCHES:  # so seldom that it costs little
+                    self._drop_empty_batches()
         self.seq, self.wall, self.counts, self.n_workers = message.seq, message.wall, message.counts, message.n_workers
         if message.workers is not None:
             self.workers = message.workers
@@ -88,8 +93,6 @@ class QueueModel:
         surplus = len(self._finished) - KEPT
         if surplus > 0:  # all at once: to look for the first of a dict again and again is quadratic
             self._forget(tuple(islice(self._finished, surplus)))
-        if len(self._batches) > 2 * self._n_batches_kept + MAX_BATCHES:  # so seldom that it costs each one little
-            self._drop_empty_batches()
         return True
 
     def messages(self) -> list[QueueSnapshot | QueueDelta]:
@@ -164,7 +167,7 @@ class QueueModel:
             counted = Counter(int(wall) for wall in snapshot.rows.completed if wall)
             self._ends = deque((second, counted[second]) for second in sorted(counted) if end - ENDS <= second < end)
         self.farm, self.incarnation = snapshot.farm, snapshot.incarnation
-        self._batches, self._rows, self._finished = [], {}, {}
+        self._batches, self._rows, self._finished, self._newest = [], {}, {}, set()
         self._first, self._states = 0, bytearray()
 
     def _count_ends(self, delta: QueueDelta) -> None:
@@ -179,6 +182,7 @@ class QueueModel:
     def _add(self, batch: Batch) -> None:
         if _covering(self._batches, batch.first) is None:
             insort(self._batches, batch, key=attrgetter("first"))
+            self._newest.add(batch.first)
 
     def _set_run(self, run: Run) -> None:
         self._reach(run.first, run.first + run.n)
@@ -229,7 +233,8 @@ class QueueModel:
         self._batches = [
             batch
             for batch in self._batches
-            if any(states[max(0, batch.first - first) : max(0, batch.first - first + batch.n)])
+            if batch.first in self._newest
+            or any(states[max(0, batch.first - first) : max(0, batch.first - first + batch.n)])
         ]
         self._n_batches_kept = len(self._batches)
         n_gone = len(states) - len(states.lstrip(b"\0"))

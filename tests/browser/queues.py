@@ -65,8 +65,8 @@ class QueueOnPage:
         expect(self.drawer).to_be_visible(timeout=DEADLINE_MS)
 
     def do(self, *names: str) -> None:
-        """Click the buttons of these names, of the table and not of the drawer."""
-        buttons = self.root.locator(".taskfc-inside > .taskfc-actions")
+        """Click the buttons of these names, of the table, or of the drawer where that has taken their place."""
+        buttons = self.root.locator(".taskfc-actions:visible").first
         for name in names:
             button = buttons.get_by_role("button", name=name, exact=True)
             expect(button).not_to_have_attribute("aria-disabled", "true", timeout=DEADLINE_MS)

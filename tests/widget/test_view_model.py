@@ -118,7 +118,7 @@ def test_cleared_tasks_and_empty_batches_are_forgotten() -> None:
     batches = Batch(first=0, n=2, label="a"), Batch(first=2, n=2, label="b")
     model = model_of(
         snapshot(batches=batches, runs=(Run(0, 4, StateCode.SUCCEEDED),)),
-        delta(2, cleared=((0, 3),)),
+        delta(2, wall=101.0, cleared=((0, 3),)),
     )
     (said,) = model.messages()
     assert said.batches == (batches[1],)
@@ -235,8 +235,21 @@ def test_what_is_kept_does_not_grow_with_what_has_ended() -> None:
     model = model_of(snapshot(batches=(Batch(first=0, n=1, label="long"),), runs=(Run(0, 1, RUNNING),)))
     for taskid in range(1, 4 * MAX_BATCHES):  # each submitted alone, as by `submit`
         ended = (Run(taskid, 1, StateCode.SUCCEEDED),)
-        assert model.apply(delta(taskid + 1, batches=(Batch(first=taskid, n=1, label="short"),), runs=ended))
+        batch = Batch(first=taskid, n=1, label="short")
+        assert model.apply(delta(taskid + 1, wall=100.0 + taskid, batches=(batch,), runs=ended))
     n_known = sum(model.batch_of(taskid) is not None for taskid in range(4 * MAX_BATCHES))
     assert n_known <= MAX_BATCHES + 2 * (KEPT + 1)
     assert model.batch_of(0) == Batch(first=0, n=1, label="long")
     assert [model.state_of(taskid) for taskid in (0, 1, taskid)] == [RUNNING, None, StateCode.SUCCEEDED]
+
+
+def test_batches_of_which_the_next_message_tells_are_kept() -> None:
+    batches = [Batch(first=taskid, n=1, label="f") for taskid in range(3 * MAX_BATCHES)]
+    model = model_of(snapshot(), delta(2, wall=101.0))
+    for part in range(3):
+        chunk = tuple(batches[part * MAX_BATCHES : (part + 1) * MAX_BATCHES])
+        assert model.apply(delta(3 + part, wall=102.0, batches=chunk))
+        assert model.messages(), "somebody begins to look in the middle of it"
+    assert model.apply(delta(6, wall=102.0, runs=(Run(0, len(batches), SCHEDULED),)))
+    assert model.apply(delta(7, wall=103.0))
+    assert [model.batch_of(taskid) for taskid in range(len(batches))] == batches
