@@ -6,17 +6,25 @@ import type { AnyCommand, CommandAnswer, Farms, TaskDetails } from './messages';
 import { carrierOf, farmPath, serverOfPage, taskPath } from './server';
 import type { Server } from './server';
 
-// a farm that was started since the list was made; a server without the extension is not asked again
+// a farm that was started since the list was made, a server that is back; one without the extension is not asked again
 const LIST_AGAIN_AFTER_MS = 10_000;
 
 const NO_ANSWER = 'The Jupyter server has not answered: look whether it is done before doing it again.';
 
 /** The server cannot be asked about this, but perhaps the kernel. */
-class NotHere extends Error {}
+class NotHere extends Error {
+  constructor(
+    message: string,
+    readonly status = 0
+  ) {
+    super(message);
+  }
+}
 
 export class ServerPath {
   private farms: Promise<Farms | null> | null = null;
   private listedAt = 0;
+  private isAbsent = false;
 
   constructor(
     private readonly server: Server,
@@ -31,7 +39,7 @@ export class ServerPath {
     const listed = await this.list(false);
     const isIt = (list: Farms | null): boolean =>
       list?.farms.some(status => status.name === farm && status.identity === identity) ?? false;
-    if (isIt(listed) || listed === null || !isOld) return isIt(listed);
+    if (isIt(listed) || this.isAbsent || !isOld) return isIt(listed);
     return isIt(await this.list(true));
   }
 
@@ -46,7 +54,10 @@ export class ServerPath {
   private list(isAnew: boolean): Promise<Farms | null> {
     if (this.farms === null || isAnew) {
       this.listedAt = this.now();
-      this.farms = this.ask<Farms>('farms').catch(() => null);
+      this.farms = this.ask<Farms>('farms').catch((error: unknown) => {
+        this.isAbsent = error instanceof NotHere && error.status === 404;
+        return null;
+      });
     }
     return this.farms;
   }
@@ -60,7 +71,7 @@ export class ServerPath {
       if (body !== undefined) throw new Error(NO_ANSWER);
       throw new NotHere(String(error));
     }
-    if ([403, 404, 409].includes(response.status)) throw new NotHere(response.statusText);
+    if ([403, 404, 409].includes(response.status)) throw new NotHere(response.statusText, response.status);
     if (!response.ok) throw new Error(await reasonOf(response));
     return (await response.json()) as Answer;
   }

@@ -120,6 +120,19 @@ describe('through the kernel', () => {
     expect([requests.length, sent.length]).toEqual([1, 5]);
   });
 
+  test('until a server is back that did not answer', async () => {
+    const ours = path();
+    const list = answers['GET farms']!;
+    delete answers['GET farms'];
+    await ours.command('default', ABORT);
+    await ours.command('default', ABORT);
+    expect([requests.length, sent.length]).toEqual([1, 2]);
+    answers['GET farms'] = list;
+    vi.advanceTimersByTime(11_000);
+    expect(await ours.command('default', ABORT)).toEqual(SAID);
+    expect(sent).toHaveLength(2);
+  });
+
   test('where the server has another farm of that name, or nobody knows which is meant', async () => {
     await path('another').command('default', ABORT);
     await path('').command('default', ABORT);
