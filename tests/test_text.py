@@ -23,6 +23,8 @@ from taskfc_ext.text import format_seconds, one_line, plain_text, plural, senten
         ("10%\r50%\r100%\n", "100%\n"),
         ("be\x08ll\x07\x00\x7f\x85", "bell"),
         ("abc\u202edef\u2066", "abcdef"),
+        ("gr\xfc\xdfe\x07 \x9d0;title\x07", "gr\xfc\xdfe "),
+        ("no escape\x07, no return\x00", "no escape, no return"),
         ("\x1b\x1b[31mnested", "nested"),
         ("\x1b[3\x1b[31mspliced", "3spliced"),
     ],

@@ -38,12 +38,14 @@ async def task_details(taskid: int, known: str, ask: Ask) -> TaskDetails:
     infos = msgspec.convert(listed, list[TaskInfo])
     if not infos:
         raise UnknownTask(f"there is no task {taskid}", taskid=taskid, hint="it was cleared, or never was")
-    log = plain_text(log_of(tuple(printed)))
+    whole = log_of(tuple(printed))
+    end = whole[-2 * MAX_LOG :]  # made safe, it is somewhat shorter; a view asks for it again and again
+    log = plain_text(end)
     failure = None if failed is None else msgspec.convert(failed, Failure)
     return TaskDetails(
         task=infos[0],
         log=log[-MAX_LOG:],
-        n_cut=max(0, len(log) - MAX_LOG),
+        n_cut=len(whole) - len(end) + max(0, len(log) - MAX_LOG),
         version=shown["version"],
         outputs=None if shown["outputs"] is None else tuple(outputs_of(shown["outputs"])),
         traceback="" if failure is None else plain_text(failure.traceback),

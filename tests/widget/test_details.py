@@ -45,8 +45,8 @@ def test_what_the_view_has_already_is_not_sent_again():
 
 
 def test_of_a_long_log_the_end_is_kept():
-    found, _ = details(GetLog=["ab" * MAX_LOG])
-    assert (len(found.log), found.n_cut) == (MAX_LOG, MAX_LOG)
+    found, _ = details(GetLog=["first", "ab" * MAX_LOG, "last"])
+    assert (len(found.log), found.n_cut, found.log[-6:]) == (MAX_LOG, MAX_LOG + 9, "ablast")
 
 
 def test_a_task_that_is_gone_is_named():
