@@ -94,10 +94,11 @@ class QueueModel:
             self._forget(tuple(islice(self._finished, surplus)))
         return True
 
-    def messages(self) -> list[QueueSnapshot | QueueDelta]:
+    def messages(self, since: float = 0.0) -> list[QueueSnapshot | QueueDelta]:
         """Return what brings a new viewer here: a snapshot, and, where one message cannot hold it all, deltas.
 
-        The delta that comes next from the controller follows the last of them.
+        The delta that comes next from the controller follows the last of them. `since`: seconds for which a controller
+        that lives has said nothing. A viewer tells the time by what it is sent first, and nothing else may come soon.
         """
         if self.seq is None:
             return []
@@ -105,24 +106,25 @@ class QueueModel:
         rows, runs, batches = self.rows(), list(self._runs()), self._batches
         n_parts = max(1, _n_parts(rows, MAX_ROWS), _n_parts(runs, MAX_BATCHES), _n_parts(batches, MAX_BATCHES))
         first_seq = self.seq - n_parts + 1
+        wall = self.wall + since
         snapshot = QueueSnapshot(
             seq=first_seq,
             farm=self.farm,
             incarnation=self.incarnation,
-            wall=self.wall,
+            wall=wall,
             counts=self.counts,
             n_workers=self.n_workers,
             workers=self.workers,
             batches=tuple(batches[:MAX_BATCHES]),
             runs=tuple(runs[:MAX_BATCHES]),
             rows=columns_of(rows[:MAX_ROWS]),
-            ends=self.ends(),
+            ends=self.ends(since),
         )
         more = [
             QueueDelta(
                 seq=first_seq + part,
                 farm=self.farm,
-                wall=self.wall,
+                wall=wall,
                 counts=self.counts,
                 n_workers=self.n_workers,
                 batches=tuple(batches[part * MAX_BATCHES : (part + 1) * MAX_BATCHES]),
@@ -133,11 +135,14 @@ class QueueModel:
         ]
         return [snapshot, *more]
 
-    def ends(self) -> tuple[int, ...]:
-        """Return how many tasks ended in each of the last `ENDS` seconds, oldest first; the last is that of `wall`."""
+    def ends(self, since: float = 0.0) -> tuple[int, ...]:
+        """Return how many tasks ended in each of the last `ENDS` seconds, oldest first.
+
+        The last is that of `wall`, and of `since` seconds after that.
+        """
         if not self._ends:
             return ()
-        end = int(self.wall) + 1
+        end = int(self.wall + since) + 1
         counted = dict(self._ends)
         return tuple(counted.get(second, 0) for second in range(end - ENDS, end))
 

@@ -123,11 +123,13 @@ def test_a_view_that_comes_later_asks_for_all_of_it(farm: FakeFarm, page: Page) 
     page.next("snapshot")
     farm.controller.say(changed(42, n=1))
     first = page.next("delta")
+    page.now += 45
     page.say({"ask": "watch", "farm": "fake"})
     (status,) = page.next("farms")["farms"]
     assert (status["name"], status["state"]) == ("fake", "live")
     again = page.next("snapshot")
     assert again["counts"] == {"running": 1}
+    assert again["wall"] == first["wall"] + 45, "of now, though nothing has changed"
     assert again["seq"] == first["seq"] + 1, "numbered on, for the views that are there"
 
 

@@ -149,6 +149,15 @@ def test_ends_are_counted_by_the_second() -> None:
     assert later.ends()[-2:] == (0, 2), "the second that is not over is told too, and counted on"
 
 
+def test_whoever_begins_to_look_while_all_is_quiet_is_told_what_time_it_is() -> None:
+    model = model_of(snapshot(wall=100.2), delta(2, wall=101.0, counts=Counts(n_ended=4)))
+    (said,) = model.messages(since=30.5)
+    assert said.wall == 131.5
+    assert said.ends == (*[0] * (ENDS - 31), 4, *[0] * 30)
+    (said,) = model.messages(since=ENDS)
+    assert not any(said.ends)
+
+
 def test_ends_from_before_the_first_look_are_those_of_the_rows() -> None:
     rows = [Row(i, StateCode.SUCCEEDED, 0, 1, 0.0, 95.0 + i, 0.5, None) for i in range(3)]
     old = Row(7, StateCode.FAILED, 0, 1, 0.0, 100.0 - ENDS - 1, 0.5, None)
