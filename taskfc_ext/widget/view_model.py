@@ -35,7 +35,10 @@ KEPT = 2000
 ENDS = 61
 """Seconds for which ends are counted, one number a second: a minute, and the second that is not over yet."""
 
-_RUN = re.compile(rb"([\x01-\x06])\1*", re.DOTALL)
+_HELD = 8
+"""Beside the state of a task that is held."""
+
+_RUN = re.compile(rb"([\x01-\x0e])\1*", re.DOTALL)
 
 _STATES = {int(code): code for code in StateCode}
 """A tenth of the time of `StateCode(state)`, which is most of what a row takes."""
@@ -159,7 +162,7 @@ class QueueModel:
         """Return the state of a task; `None` when it is not known here."""
         index = taskid - self._first
         code = self._states[index] if 0 <= index < len(self._states) else 0
-        return StateCode(code) if code else None
+        return StateCode(code & ~_HELD) if code else None
 
     # inside
 
@@ -190,7 +193,7 @@ class QueueModel:
     def _set_run(self, run: Run) -> None:
         self._reach(run.first, run.first + run.n)
         begin = run.first - self._first
-        self._states[begin : begin + run.n] = bytes((run.state,)) * run.n
+        self._states[begin : begin + run.n] = bytes((run.state | _HELD if run.held else run.state,)) * run.n
         tasks = range(run.first, run.first + run.n)
         if self._rows:
             for taskid in tasks if run.n < len(self._rows) else [taskid for taskid in self._rows if taskid in tasks]:
@@ -228,7 +231,9 @@ class QueueModel:
         for taskid in self._rows:
             plain[taskid - self._first] = 0
         for found in _RUN.finditer(plain):
-            yield Run(self._first + found.start(), found.end() - found.start(), StateCode(found[1][0]))
+            code = found[1][0]
+            state, is_held = StateCode(code & ~_HELD), bool(code & _HELD)
+            yield Run(self._first + found.start(), found.end() - found.start(), state, is_held)
 
     def _drop_empty_batches(self) -> None:
         """Forget batches, and the states before all others, of which no task is left."""

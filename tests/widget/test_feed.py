@@ -113,7 +113,7 @@ def page(farm: FakeFarm) -> Iterator[Page]:
 def test_a_view_is_sent_the_farm_and_its_queue_and_then_what_changes(farm: FakeFarm, page: Page) -> None:
     snapshot = page.next("snapshot")
     assert snapshot["batches"] == [{"first": 0, "n": 3, "label": "f"}]
-    assert snapshot["runs"] == [[0, 3, StateCode.SCHEDULED]]
+    assert snapshot["runs"] == [[0, 3, StateCode.SCHEDULED, False]]
     farm.controller.say(changed(42, n=1))
     delta = page.next("delta")
     assert (delta["seq"], delta["counts"]) == (snapshot["seq"] + 1, {"running": 1})
