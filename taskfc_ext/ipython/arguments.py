@@ -337,7 +337,9 @@ def _why_unexpected(word: str, topic: str, arguments: Sequence[Argument]) -> str
         return f"; the number of workers is given as -n {word}"
     if "--name" in flags:
         return f"; the farm's name is given as --name {word}"
-    return "; it means the farm of this notebook, which `%task use` changes" if topic in _OF_THE_FARM else ""
+    if topic in _OF_THE_FARM:
+        return "; it means the farm of this notebook, which `%task use` changes"
+    return "" if arguments else "; nothing comes after it"
 
 
 def _split(prog: str, text: str) -> list[str]:

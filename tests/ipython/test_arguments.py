@@ -136,7 +136,7 @@ def test_cell_lines(line: str, submission: Submission) -> None:
         ("log a/b", "%task log: TASKS: 'a/b' is no task's id, range or name"),
         ("run", "%task run: needs an expression"),
         ("run -x", "%task run takes no options; write `%task run -- -x` for the expression, or use %%task"),
-        ("widget 3", "%task widget: unexpected '3'"),
+        ("widget 3", "%task widget: unexpected '3'; nothing comes after it"),
         ("debug", "%task debug: needs TASKS; see `%task help debug`"),
         ("retry", "%task retry: needs TASKS; see `%task help retry`"),
         ("retry 3 4", "%task retry: unexpected '4'; lists are separated by commas"),

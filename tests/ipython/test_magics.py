@@ -141,7 +141,7 @@ def test_submitting_again_rebinds_the_name(shell: Any, farm: Any) -> None:
         ),
         ("%%task --after gone\n1", "no task and no future named 'gone'"),
         ("%%task --retries 1 --retry-on data\n1", "--retry-on: 'data' is no exception type here"),
-        ("%task widget 3", "%task widget: unexpected '3'"),
+        ("%task widget 3", "%task widget: unexpected '3'; nothing comes after it"),
         ("%task debug 3-4", "%task debug: one task at a time"),
         ("%task debug 99", "there is no task 99; `%task status --all` lists the newest"),
         ("%task retry 99", "there is no task 99; `%task status --all` lists the newest"),

@@ -58,7 +58,7 @@ MAGICS = [
         "unknown task ids: 999; nothing was cleared; `%task status --all` lists the newest",
     ),
     ("%task help bogus", "%task help: no verb 'bogus'; `%task help` lists them"),
-    ("%task widget 3", "%task widget: unexpected '3'"),
+    ("%task widget 3", "%task widget: unexpected '3'; nothing comes after it"),
     ("%task 1 +", "this is not Python (line 1): invalid syntax: 1 +"),
     ("%task x = 3", "'x' would be bound on the worker only; write `x = %task 3`"),
     ("%task lock.acquire()", "lock (a _thread.lock) cannot be pickled: cannot pickle '_thread.lock' object"),
