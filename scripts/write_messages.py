@@ -108,7 +108,9 @@ def _enum(cls: type[Enum]) -> str:
 
 
 def _tuple(shape: shapes.StructType) -> str:
-    fields = ", ".join(f"{field.encode_name}: {_type(field.type)}" for field in shape.fields)
+    fields = ", ".join(
+        f"{field.encode_name}{'' if field.required else '?'}: {_type(field.type)}" for field in shape.fields
+    )
     return f"{_comment(inspect.getdoc(shape.cls))}export type {shape.cls.__name__} = readonly [{fields}];\n"
 
 

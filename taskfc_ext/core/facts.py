@@ -39,19 +39,19 @@ N_FINISHED = 1000
 submitted alone."""
 
 
-def runs_of(segments: Iterable[tuple[int, int, StateCode]]) -> list[Run]:
-    """Return (first, n, state), which are by ascending id and do not overlap, with neighbours put together."""
+def runs_of(segments: Iterable[tuple[int, int, StateCode, bool]]) -> list[Run]:
+    """Return (first, n, state, held), which are by ascending id and do not overlap, with neighbours put together."""
     runs: list[Run] = []
-    first, end, state = -1, -1, StateCode.WAITING
-    for begin, n, code in segments:
-        if begin == end and code is state:
+    first, end, state, held = -1, -1, StateCode.WAITING, False
+    for begin, n, code, is_held in segments:
+        if begin == end and code is state and is_held is held:
             end += n
             continue
         if end > first:
-            runs.append(Run(first, end - first, state))
-        first, end, state = begin, begin + n, code
+            runs.append(Run(first, end - first, state, held))
+        first, end, state, held = begin, begin + n, code, is_held
     if end > first:
-        runs.append(Run(first, end - first, state))
+        runs.append(Run(first, end - first, state, held))
     return runs
 
 

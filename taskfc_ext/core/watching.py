@@ -53,8 +53,8 @@ T = TypeVar("T")
 Span = tuple[int, int]
 """(first, n) of neighbours."""
 
-Segment = tuple[int, int, StateCode]
-"""(first, n, state) of neighbours."""
+Segment = tuple[int, int, StateCode, bool]
+"""(first, n, state, whether they are held) of neighbours."""
 
 
 class _Tasks(NamedTuple):
@@ -205,7 +205,7 @@ def _all_live(farm: Farm, now: Now) -> _Tasks:
     odd += [farm.tasks[taskid] for taskid in farm.held | farm.moved.keys()]
     rows, segments = _closely(farm, {task.taskid: task for task in odd}.values(), MAX_ROWS - N_FINISHED, now)
     batches = {task.batch.first: task.batch for task in farm.tasks.values()}
-    told = sorted([(row.taskid, 1) for row in rows] + [(first, n) for first, n, _ in segments])
+    told = sorted([(row.taskid, 1) for row in rows] + [(first, n) for first, n, *_ in segments])
     live = spans_of(farm.tasks)
     segments += _as_segments(farm, _without(told, live))
     return _Tasks([batch_of_tasks(batches[first]) for first in batches], runs_of(sorted(segments)), columns_of(rows))
@@ -219,7 +219,7 @@ def _all_changed(farm: Farm, viewers: Viewers, now: Now) -> _Tasks:
     _add_ended(rows, segments, viewers.ends, cleared)
     gone = spans_of(cleared)
     if viewers.batches:
-        told = sorted([(row.taskid, 1) for row in rows] + [(first, n) for first, n, _ in segments] + list(gone))
+        told = sorted([(row.taskid, 1) for row in rows] + [(first, n) for first, n, *_ in segments] + list(gone))
         segments += _as_segments(farm, _without(told, [(batch.first, batch.n) for batch in viewers.batches]))
     return _Tasks(viewers.batches, runs_of(sorted(segments)), columns_of(rows), gone)
 
@@ -237,10 +237,10 @@ def _add_ended(rows: list[Row], segments: list[Segment], ends: Sequence[Ended], 
             continue
         first = ids[0]
         if not cleared and not any(record.reasons) and ids == tuple(range(first, first + len(ids))):
-            segments.append((first, left, StateCode.SUCCEEDED))  # as nearly all are
+            segments.append((first, left, StateCode.SUCCEEDED, False))  # as nearly all are
         else:
             segments += [
-                (taskid, 1, code_of_end(reason))
+                (taskid, 1, code_of_end(reason), False)
                 for taskid, reason in zip(ids[:left], record.reasons[:left], strict=True)
                 if taskid not in cleared
             ]
@@ -253,7 +253,7 @@ def _closely(farm: Farm, tasks: Iterable[Task], limit: int, now: Now) -> tuple[l
     for task in sorted(tasks, key=lambda task: (task.state is State.RUNNING, task.taskid), reverse=True):
         row = row_of(farm, task, now) if len(rows) < limit else None
         if row is None:
-            segments.append((task.taskid, 1, CODES[task.state]))
+            segments.append((task.taskid, 1, CODES[task.state], task.taskid in farm.held))
         else:
             rows.append(row)
     return rows, segments
@@ -266,7 +266,7 @@ def _as_segments(farm: Farm, spans: Iterable[Span]) -> Iterator[Segment]:
         while taskid < end:
             task = farm.tasks[taskid]
             then = min(end, task.batch.first + task.batch.n)
-            yield taskid, then - taskid, CODES[task.state]
+            yield taskid, then - taskid, CODES[task.state], False
             taskid = then
 
 

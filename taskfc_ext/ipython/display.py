@@ -54,6 +54,9 @@ _PRINTED = "; padding-left: 8px; border-left: 2px solid var(--jp-border-color1, 
 # front ends typeset what looks like TeX in HTML, and a hostile name could make a link of it
 _NO_MATH = "mathjax_ignore tex2jax_ignore"
 
+# by its first class a page knows what a widget has left for whoever cannot show it
+_PLAIN = f"taskfc-plain {_NO_MATH}"
+
 Bundle = dict[str, Any]
 """Contents by MIME type, as front ends take them; all but those of widgets and the like are texts."""
 
@@ -233,11 +236,11 @@ class Table:
         """Return a plain HTML table."""
         caption = f"<div>{_escaped(self.caption)}</div>"
         if not self.rows:
-            return f'<div class="{_NO_MATH}">{caption}</div>'
+            return f'<div class="{_PLAIN}">{caption}</div>'
         head = "".join(f'<th scope="col"{self._align(column)}>{name}</th>' for column, name in enumerate(self.headers))
         body = "".join(f"<tr>{self._cells(row)}</tr>" for row in self.rows)
         whole = f"{caption}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        return f'<div class="{_NO_MATH}">{whole}</div>'
+        return f'<div class="{_PLAIN}">{whole}</div>'
 
     def _cells(self, row: Sequence[str]) -> str:
         return "".join(f"<td{self._align(column)}>{_escaped(one_line(cell))}</td>" for column, cell in enumerate(row))

@@ -53,11 +53,12 @@ class Batch(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Run(Struct, frozen=True, array_like=True):
-    """Tasks `first` to `first + n - 1` are in this state, and there is nothing more to tell of them."""
+    """Tasks `first` to `first + n - 1` are in this state, kept from the workers if `held`; and nothing more is told."""
 
     first: int
     n: int
     state: StateCode
+    held: bool = False
 
 
 class Note(Struct, frozen=True, kw_only=True, omit_defaults=True):

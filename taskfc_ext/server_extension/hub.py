@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -35,6 +36,9 @@ COUNTS_EVERY = 1.0
 
 SETTLE_WITHIN = 1.0
 """Seconds that a request for the list waits for farms that have just been connected to; they take a few ms."""
+
+ENCODED_FOR = 1.0
+"""Seconds for which what brings a browser up to date is as good as new: it says what time it is at the controller."""
 
 MAX_WATCHED = 100
 """Farms that one browser watches."""
@@ -79,9 +83,16 @@ class Hub:
     """
 
     def __init__(
-        self, follow: Follow, lookout: Lookout, *, look_every: float = LOOK_EVERY, linger: float = LINGER
+        self,
+        follow: Follow,
+        lookout: Lookout,
+        *,
+        look_every: float = LOOK_EVERY,
+        linger: float = LINGER,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._follow = follow
+        self._clock = clock
         self._lookout = lookout
         self._look_every = look_every
         self._linger = linger
@@ -221,7 +232,7 @@ class Hub:
                 self._on_queue(name, farm, news)
             self._news.set()
 
-        farm = self._farms[name] = _Farm(self._follow(name, on_news))
+        farm = self._farms[name] = _Farm(self._follow(name, on_news), self._clock)
         farm.viewer.start()
 
     # telling
@@ -298,12 +309,15 @@ class Hub:
 class _Farm:
     """A farm that is there, and its queue."""
 
-    __slots__ = ("_encoded", "_model", "viewer")
+    __slots__ = ("_clock", "_encoded", "_encoded_at", "_model", "_told_at", "viewer")
 
-    def __init__(self, viewer: Following) -> None:
+    def __init__(self, viewer: Following, clock: Callable[[], float]) -> None:
         self.viewer = viewer
+        self._clock = clock
         self._model = QueueModel()
+        self._told_at = 0.0
         self._encoded: list[bytes] = []  # empty: not since the last change
+        self._encoded_at = 0.0
 
     @property
     def has_settled(self) -> bool:
@@ -314,12 +328,16 @@ class _Farm:
     def apply(self, message: QueueSnapshot | QueueDelta) -> None:
         """Take in what is new of its queue."""
         self._model.apply(message)
+        self._told_at = self._clock()
         self._encoded = []
 
     def snapshot(self) -> list[bytes]:
-        """Return what brings a browser up to date; made once for all that ask between two changes."""
-        if not self._encoded:
-            self._encoded = [_encoder.encode(message) for message in self._model.messages()]
+        """Return what brings a browser up to date; made once for all that ask at about the same time."""
+        now = self._clock()
+        if not self._encoded or now - self._encoded_at > ENCODED_FOR:
+            is_live = self.viewer.status.state is FarmState.LIVE
+            said = self._model.messages(now - self._told_at if is_live else 0.0)
+            self._encoded, self._encoded_at = [_encoder.encode(message) for message in said], now
         return self._encoded
 
 

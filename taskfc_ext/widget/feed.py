@@ -19,7 +19,7 @@ from taskfc_ext.client.io_thread import IOThread
 from taskfc_ext.client.seen_farm import SeenFarm
 from taskfc_ext.client.viewer import News, Viewer
 from taskfc_ext.errors import TaskFCError
-from taskfc_ext.protocol.snapshots import FarmStatus, QueueDelta
+from taskfc_ext.protocol.snapshots import FarmState, FarmStatus, QueueDelta
 from taskfc_ext.text import one_line
 from taskfc_ext.version import __version__
 from taskfc_ext.widget.commands import Ask, why_not_meant
@@ -90,6 +90,7 @@ class Feed:
         self._clock = clock
         self._model = QueueModel()
         self._heard_at = clock()
+        self._told_at = clock()
         self._free_at = 0.0  # when as many bytes may have been sent as were
         self._seq = 0  # of the last message to the views: theirs have numbers of their own
         self._waiting: QueueDelta | None = None
@@ -113,6 +114,7 @@ class Feed:
             self._on_identity(news.identity)
             self._say(Farms(farms=(news,), version=__version__))
             return
+        self._told_at = self._clock()
         if not self._model.apply(news):  # the viewer sees to it that there are no gaps
             self._viewer.watch()
         elif isinstance(news, QueueDelta):
@@ -146,7 +148,8 @@ class Feed:
         self._stop_timer()
         self._waiting = None
         self._say(Farms(farms=(self._viewer.status,), version=__version__))
-        for message in self._model.messages():
+        is_live = self._viewer.status.state is FarmState.LIVE
+        for message in self._model.messages(self._clock() - self._told_at if is_live else 0.0):
             self._send_next(message)
 
     def _send_next(self, message: Any) -> None:

@@ -35,7 +35,10 @@ KEPT = 2000
 ENDS = 61
 """Seconds for which ends are counted, one number a second: a minute, and the second that is not over yet."""
 
-_RUN = re.compile(rb"([\x01-\x06])\1*", re.DOTALL)
+_HELD = 8
+"""Beside the state of a task that is held."""
+
+_RUN = re.compile(rb"([\x01-\x0e])\1*", re.DOTALL)
 
 
 class QueueModel:
@@ -95,10 +98,11 @@ class QueueModel:
             self._forget(tuple(islice(self._finished, surplus)))
         return True
 
-    def messages(self) -> list[QueueSnapshot | QueueDelta]:
+    def messages(self, since: float = 0.0) -> list[QueueSnapshot | QueueDelta]:
         """Return what brings a new viewer here: a snapshot, and, where one message cannot hold it all, deltas.
 
-        The delta that comes next from the controller follows the last of them.
+        The delta that comes next from the controller follows the last of them. `since`: seconds for which a controller
+        that lives has said nothing. A viewer tells the time by what it is sent first, and nothing else may come soon.
         """
         if self.seq is None:
             return []
@@ -106,24 +110,25 @@ class QueueModel:
         rows, runs, batches = self.rows(), list(self._runs()), self._batches
         n_parts = max(1, _n_parts(rows, MAX_ROWS), _n_parts(runs, MAX_BATCHES), _n_parts(batches, MAX_BATCHES))
         first_seq = self.seq - n_parts + 1
+        wall = self.wall + since
         snapshot = QueueSnapshot(
             seq=first_seq,
             farm=self.farm,
             incarnation=self.incarnation,
-            wall=self.wall,
+            wall=wall,
             counts=self.counts,
             n_workers=self.n_workers,
             workers=self.workers,
             batches=tuple(batches[:MAX_BATCHES]),
             runs=tuple(runs[:MAX_BATCHES]),
             rows=columns_of(rows[:MAX_ROWS]),
-            ends=self.ends(),
+            ends=self.ends(since),
         )
         more = [
             QueueDelta(
                 seq=first_seq + part,
                 farm=self.farm,
-                wall=self.wall,
+                wall=wall,
                 counts=self.counts,
                 n_workers=self.n_workers,
                 batches=tuple(batches[part * MAX_BATCHES : (part + 1) * MAX_BATCHES]),
@@ -134,11 +139,14 @@ class QueueModel:
         ]
         return [snapshot, *more]
 
-    def ends(self) -> tuple[int, ...]:
-        """Return how many tasks ended in each of the last `ENDS` seconds, oldest first; the last is that of `wall`."""
+    def ends(self, since: float = 0.0) -> tuple[int, ...]:
+        """Return how many tasks ended in each of the last `ENDS` seconds, oldest first.
+
+        The last is that of `wall`, and of `since` seconds after that.
+        """
         if not self._ends:
             return ()
-        end = int(self.wall) + 1
+        end = int(self.wall + since) + 1
         counted = dict(self._ends)
         return tuple(counted.get(second, 0) for second in range(end - ENDS, end))
 
@@ -155,7 +163,7 @@ class QueueModel:
         """Return the state of a task; `None` when it is not known here."""
         index = taskid - self._first
         code = self._states[index] if 0 <= index < len(self._states) else 0
-        return StateCode(code) if code else None
+        return StateCode(code & ~_HELD) if code else None
 
     # inside
 
@@ -187,7 +195,7 @@ class QueueModel:
     def _set_run(self, run: Run) -> None:
         self._reach(run.first, run.first + run.n)
         begin = run.first - self._first
-        self._states[begin : begin + run.n] = bytes((run.state,)) * run.n
+        self._states[begin : begin + run.n] = bytes((run.state | _HELD if run.held else run.state,)) * run.n
         tasks = range(run.first, run.first + run.n)
         if self._rows:
             for taskid in tasks if run.n < len(self._rows) else [taskid for taskid in self._rows if taskid in tasks]:
@@ -225,7 +233,9 @@ class QueueModel:
         for taskid in self._rows:
             plain[taskid - self._first] = 0
         for found in _RUN.finditer(plain):
-            yield Run(self._first + found.start(), found.end() - found.start(), StateCode(found[1][0]))
+            code = found[1][0]
+            state, is_held = StateCode(code & ~_HELD), bool(code & _HELD)
+            yield Run(self._first + found.start(), found.end() - found.start(), state, is_held)
 
     def _drop_empty_batches(self) -> None:
         """Forget batches, and the states before all others, of which no task is left."""

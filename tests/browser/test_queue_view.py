@@ -79,6 +79,23 @@ def test_the_keyboard_is_enough(shown: OpenNotebook) -> None:
     expect(shown.page.locator(".jp-Notebook .jp-CodeCell")).to_have_count(5)  # no key was a command of the notebook's
 
 
+def test_a_narrow_one_has_its_table_and_several_tasks_have_actions_beside_a_drawer(shown: OpenNotebook) -> None:
+    view = queue_under(shown, 4)
+    shown.page.set_viewport_size({"width": 620, "height": 900})
+    try:
+        assert view.root.evaluate("element => element.clientWidth") < 560
+        expect(view.row("wrong")).to_be_in_viewport()
+        view.open("wrong")
+        actions = view.root.locator(".taskfc-inside > .taskfc-actions")
+        expect(actions).to_be_hidden()
+        view.row("fine").click(modifiers=["Shift"])
+        expect(actions).to_be_visible()
+        view.drawer.get_by_role("button", name="Close").click()
+        view.choose("fine")
+    finally:
+        shown.page.set_viewport_size({"width": 1200, "height": 900})
+
+
 def colours(view: QueueOnPage) -> list[str]:
     return [
         str(view.root.locator(part).first.evaluate("element => getComputedStyle(element).color"))

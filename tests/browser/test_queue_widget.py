@@ -156,3 +156,21 @@ def test_it_is_back_after_a_reload_when_the_kernel_can_speak(lab: Lab, page: Pag
     view = queue_under(notebook, 2)
     view.find("reloaded")
     view.shows("reloaded", "succeeded")
+
+
+def test_a_notebook_that_is_opened_with_another_kernel_has_the_table(lab: Lab, page: Page, tmp_path: Path) -> None:
+    task = WAITING.format(name="left_a_table", said="", gate=tmp_path / "gate")
+    notebook = lab.open(page, "reopened", LOAD, task, WIDGET)
+    notebook.run(0, 1, 2)
+    queue_under(notebook, 2)
+    notebook.command("docmanager:save")
+    page.evaluate(RESTART)
+    notebook.wait_for_kernel()
+    page.reload()
+    notebook.wait_for_kernel()
+    expect(notebook.output(2).locator("td", has_text="left_a_table")).to_be_visible(timeout=DEADLINE_MS)
+    expect(notebook.output(2)).not_to_contain_text("Error")
+    notebook.run(0, 2)
+    queue_under(notebook, 2)
+    expect(notebook.output(2).locator("td")).to_have_count(0)
+    (tmp_path / "gate").touch()

@@ -11,7 +11,7 @@ from taskfc_ext.core.facts import with_finished
 from taskfc_ext.core.farm import Farm
 from taskfc_ext.protocol.client_messages import Changed, Ended
 from taskfc_ext.protocol.records import Record, Submitted
-from taskfc_ext.protocol.snapshots import Batch, QueueDelta, QueueSnapshot, StateCode
+from taskfc_ext.protocol.snapshots import Batch, Note, QueueDelta, QueueSnapshot, StateCode
 
 NOTHING_MORE = (-1, 0, 0.0, 0.0, 0.0, None)
 FINISHED = (StateCode.SUCCEEDED, StateCode.FAILED, StateCode.ABORTED)
@@ -62,7 +62,7 @@ class Onlooker:
         for run in said.runs:
             for taskid in range(run.first, run.first + run.n):
                 assert taskid not in told, f"task {taskid} is told twice"
-                told[taskid] = run.state, *NOTHING_MORE
+                told[taskid] = run.state, *NOTHING_MORE[:-1], Note(held=True) if run.held else None
         rows = said.rows
         assert list(rows.ids) == sorted(set(rows.ids))
         columns = rows.states, rows.workers, rows.attempts, rows.started, rows.completed, rows.seconds

@@ -300,7 +300,21 @@ def test_what_runs_has_a_row_before_what_is_newer():
     seen = snapshot(talk.ask(Watch, BOB))
     room = MAX_ROWS - N_FINISHED
     assert seen.rows.ids == (0, *range(n + 2 - room, n + 1))
-    assert seen.runs == (Run(1, n + 1 - room, StateCode.SCHEDULED),)
+    assert seen.runs == (Run(1, n + 1 - room, StateCode.SCHEDULED, held=True),)
+
+
+def test_of_any_number_it_is_told_that_they_are_held_and_no_more():
+    talk = watched()
+    n = MAX_ROWS + 500
+    talk.submit(n)
+    talk.wait(1.0)
+    every = tuple(range(n))
+    (delta,) = deltas(talk.ask(Hold, taskids=every))
+    assert delta.runs == (Run(0, 500, StateCode.SCHEDULED, held=True),)
+    assert delta.rows.ids == every[500:]
+    talk.wait(1.0)
+    (delta,) = deltas(talk.ask(Hold, taskids=every, held=False))
+    assert (delta.runs, delta.rows.ids) == ((Run(0, n, StateCode.SCHEDULED),), ())
 
 
 def test_many_submissions_are_told_in_several_messages_without_a_gap():

@@ -176,7 +176,7 @@ def test_a_state_and_a_time_are_not_broken_into_lines() -> None:
 def test_an_empty_table_is_its_caption() -> None:
     table = Table("nothing", ("a",), [])
     assert table.text() == "nothing"
-    assert table.html() == '<div class="mathjax_ignore tex2jax_ignore"><div>nothing</div></div>'
+    assert table.html() == '<div class="taskfc-plain mathjax_ignore tex2jax_ignore"><div>nothing</div></div>'
 
 
 def test_what_looks_like_tex_is_left_alone() -> None:

@@ -119,7 +119,8 @@ class Scene:
         self.lookout = FakeLookout(**states)
         self.viewers: list[FakeViewer] = []
         self.at_once = True
-        self.hub = Hub(self.follow, self.lookout, look_every=0.01, linger=linger)
+        self.now = 1000.0
+        self.hub = Hub(self.follow, self.lookout, look_every=0.01, linger=linger, clock=lambda: self.now)
 
     def follow(self, name: str, on_news: Callable) -> FakeViewer:
         self.viewers.append(FakeViewer(name, on_news))
@@ -180,6 +181,22 @@ def test_each_change_goes_once_to_all_that_watch_and_to_nobody_else():
         scene.viewers[0].delta(4)
         _, later = scene.page("one")
         assert [message.get("seq") for message in later.sent] == [None, 4]
+
+    run(scenario)
+
+
+def test_a_page_that_comes_while_all_is_quiet_is_told_what_time_it_is_while_the_farm_lives():
+    async def scenario(scene: Scene) -> None:
+        _, first = scene.page("one")
+        await until(lambda: "snapshot" in first.kinds())
+        walls = [first.sent[-1]["wall"]]
+        for seconds in (600.0, 0.5):
+            scene.now += seconds
+            walls.append(scene.page("one")[1].sent[-1]["wall"])
+        assert walls == [0.0, 600.0, 600.0], "of the last second one is as good as another"
+        scene.viewers[0].become(FarmState.DEAD)
+        scene.now += 600.0
+        assert scene.page("one")[1].sent[-1]["wall"] == 0.0
 
     run(scenario)
 

@@ -113,7 +113,7 @@ def page(farm: FakeFarm) -> Iterator[Page]:
 def test_a_view_is_sent_the_farm_and_its_queue_and_then_what_changes(farm: FakeFarm, page: Page) -> None:
     snapshot = page.next("snapshot")
     assert snapshot["batches"] == [{"first": 0, "n": 3, "label": "f"}]
-    assert snapshot["runs"] == [[0, 3, StateCode.SCHEDULED]]
+    assert snapshot["runs"] == [[0, 3, StateCode.SCHEDULED, False]]
     farm.controller.say(changed(42, n=1))
     delta = page.next("delta")
     assert (delta["seq"], delta["counts"]) == (snapshot["seq"] + 1, {"running": 1})
@@ -123,11 +123,13 @@ def test_a_view_that_comes_later_asks_for_all_of_it(farm: FakeFarm, page: Page) 
     page.next("snapshot")
     farm.controller.say(changed(42, n=1))
     first = page.next("delta")
+    page.now += 45
     page.say({"ask": "watch", "farm": "fake"})
     (status,) = page.next("farms")["farms"]
     assert (status["name"], status["state"]) == ("fake", "live")
     again = page.next("snapshot")
     assert again["counts"] == {"running": 1}
+    assert again["wall"] == first["wall"] + 45, "of now, though nothing has changed"
     assert again["seq"] == first["seq"] + 1, "numbered on, for the views that are there"
 
 

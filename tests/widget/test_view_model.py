@@ -149,6 +149,24 @@ def test_ends_are_counted_by_the_second() -> None:
     assert later.ends()[-2:] == (0, 2), "the second that is not over is told too, and counted on"
 
 
+def test_it_is_told_on_that_tasks_are_held_of_which_nothing_else_is_known() -> None:
+    runs = (Run(0, 4, SCHEDULED), Run(4, 3, SCHEDULED, held=True), Run(7, 2, StateCode.WAITING, held=True))
+    model = model_of(snapshot(batches=(Batch(first=0, n=9, label="f"),), runs=runs))
+    assert model.messages()[0].runs == runs
+    assert [model.state_of(taskid) for taskid in (0, 4, 7)] == [SCHEDULED, SCHEDULED, StateCode.WAITING]
+    model.apply(delta(2, runs=(Run(4, 3, SCHEDULED),)))
+    assert model.messages()[0].runs == (Run(0, 7, SCHEDULED), runs[2])
+
+
+def test_whoever_begins_to_look_while_all_is_quiet_is_told_what_time_it_is() -> None:
+    model = model_of(snapshot(wall=100.2), delta(2, wall=101.0, counts=Counts(n_ended=4)))
+    (said,) = model.messages(since=30.5)
+    assert said.wall == 131.5
+    assert said.ends == (*[0] * (ENDS - 31), 4, *[0] * 30)
+    (said,) = model.messages(since=ENDS)
+    assert not any(said.ends)
+
+
 def test_ends_from_before_the_first_look_are_those_of_the_rows() -> None:
     rows = [Row(i, StateCode.SUCCEEDED, 0, 1, 0.0, 95.0 + i, 0.5, None) for i in range(3)]
     old = Row(7, StateCode.FAILED, 0, 1, 0.0, 100.0 - ENDS - 1, 0.5, None)

@@ -21,7 +21,7 @@ interface Kind {
 
 const KINDS: readonly Kind[] = [
   { action: 'abort', icon: 'abort', title: 'Abort', about: 'Abort the selected tasks, queued or running' },
-  { action: 'retry', icon: 'retry', title: 'Retry', about: 'Run the selected tasks again, as they were submitted' },
+  { action: 'retry', icon: 'retry', title: 'Retry', about: 'Run the selected tasks again' },
   { action: 'hold', icon: 'hold', title: 'Hold', about: 'Keep the selected tasks from the workers' },
   { action: 'release', icon: 'release', title: 'Release', about: 'Let the selected tasks be given out again' },
   { action: 'move', icon: 'priority', title: 'Priority', about: 'Give the selected tasks another priority' },
@@ -133,7 +133,7 @@ export class Actions {
     const attributes = {
       type: 'button',
       class: 'taskfc-button',
-      title: about,
+      title: this.options.hasOfAll ? about : about.replace('the selected tasks', 'this task'),
       'aria-label': title,
       'data-action': action
     };

@@ -36,7 +36,7 @@ export class Banner {
     const message = oneLine(status?.message) || USUAL[state];
     const text = store.problem || (isConnecting ? '' : state === FarmState.LIVE ? this.unknown() : message);
     setText(this.text, text);
-    const at = store.queue.wall - store.queue.ahead;
+    const at = store.wall - store.queue.ahead;
     setText(this.asOf, text && store.isKnown && !store.isLive ? `As of ${formatTime(at, store.now())}.` : '');
     setHidden(this.element, !text);
   }

@@ -215,7 +215,9 @@ export class Drawer {
     const { name = null, label = '', owner = '' } = batch ?? {};
     const task = { farm: store.farm, taskid: this.taskid, name, label, owner };
     const isFound = await host.goToCell?.(task).catch(() => false);
-    if (!isFound) say(`The cell of task ${task.taskid} is not found${owner && `: open ${oneLine(owner)}`}`, true);
+    if (isFound) return;
+    const place = owner ? `in ${oneLine(owner)}. It may have been moved or cleared` : 'here';
+    say(`The card of task ${task.taskid} is not found ${place}; a task that was not made with %%task has none.`, true);
   }
 }
 

@@ -67,10 +67,11 @@ export class Lanes {
     this.forget(message.wall);
   }
 
-  /** The lanes of the workers that are there, and of those that were there in the last minute. */
+  /** The lanes of the workers that are there, and below them of those that were there in the last minute. */
   read(wall: number): readonly Lane[] {
     const there = new Set(this.there.map(worker => worker.worker));
-    const all = [...new Set([...there, ...this.kept.keys()])].sort((a, b) => a - b);
+    const isGone = (worker: number): number => (there.has(worker) ? 0 : 1);
+    const all = [...new Set([...there, ...this.kept.keys()])].sort((a, b) => isGone(a) - isGone(b) || a - b);
     return all
       .map(worker => ({ worker, isThere: there.has(worker), segments: this.segments(worker, wall) }))
       .filter(lane => lane.isThere || lane.segments.length > 0);

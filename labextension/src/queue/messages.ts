@@ -55,8 +55,8 @@ export const StateCode = {
 } as const;
 export type StateCode = (typeof StateCode)[keyof typeof StateCode];
 
-/** Tasks `first` to `first + n - 1` are in this state, and there is nothing more to tell of them. */
-export type Run = readonly [first: number, n: number, state: StateCode];
+/** Tasks `first` to `first + n - 1` are in this state, kept from the workers if `held`; and nothing more is told. */
+export type Run = readonly [first: number, n: number, state: StateCode, held?: boolean];
 
 /** How far a running task is, as its code says. `total` is `None` where that is not known. */
 export interface TaskProgress {

@@ -10,6 +10,9 @@ export const MAX_FINISHED = 10_000;
 // so that a queue that ends a thousand tasks a second does not move its columns at every message
 const FINISHED_SLACK = 1_000;
 
+// one for all of whom nothing more is told
+const HELD: Note = { held: true };
+
 /** What came of a message: `gap`: one before it is missing, so a snapshot is needed; `foreign`: of another farm. */
 export type Taken = 'taken' | 'gap' | 'foreign';
 
@@ -243,12 +246,13 @@ export class Queue {
   }
 
   private takeRuns(runs: readonly Run[]): void {
-    for (const [first, n, state] of runs) {
+    for (const [first, n, state, held] of runs) {
       const from = this.firstFrom(first);
       const end = this.firstFrom(first + n);
       if (isFinished(state)) for (let place = from; place < end; place++) this.noteEnd(place);
       this.columns.reset(from, end, state);
-      if (this.notes.size > 0) for (let place = from; place < end; place++) this.notes.delete(this.idAt(place));
+      if (held) for (let place = from; place < end; place++) this.notes.set(this.idAt(place), HELD);
+      else if (this.notes.size > 0) for (let place = from; place < end; place++) this.notes.delete(this.idAt(place));
     }
   }
 

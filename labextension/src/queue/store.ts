@@ -26,6 +26,8 @@ export class QueueStore {
   private farms: readonly FarmStatus[] | null = null;
   private askedAt = -Infinity;
   private heardAt = -Infinity;
+  // the controller's clock when somebody saw its farm end: a quiet one had said nothing for long
+  private endedAt = -Infinity;
 
   /**
    * @param ask sends a question to whoever knows.
@@ -57,9 +59,9 @@ export class QueueStore {
     return this.status === null ? this.farms === null : this.status.state === FarmState.LIVE;
   }
 
-  /** The controller's clock, in seconds; that of its last message where the farm is not live. */
+  /** The controller's clock, in seconds; where the farm is not live, that of when it was known to be. */
   get wall(): number {
-    return this.isLive ? this.now() + this.queue.ahead : this.queue.wall;
+    return this.isLive ? this.now() + this.queue.ahead : Math.max(this.queue.wall, this.endedAt);
   }
 
   /** Call back after each change; returns what ends that. */
@@ -72,8 +74,12 @@ export class QueueStore {
     this.heardAt = this.now();
     if (message.type === 'farms') {
       const before = this.status;
+      const wall = this.isLive ? this.wall : -Infinity;
       this.farms = message.farms;
       this.status = this.statusOf(this.farm);
+      if (this.status?.state === FarmState.STOPPED || this.status?.state === FarmState.DEAD) {
+        this.endedAt = Math.max(this.endedAt, wall);
+      }
       this.problem =
         message.protocol === VIEW_PROTOCOL
           ? ''
@@ -95,6 +101,7 @@ export class QueueStore {
     this.queue = new Queue(farm);
     this.rates = new Rates();
     this.lanes = new Lanes();
+    this.endedAt = -Infinity;
     this.status = this.statusOf(farm);
     if (farm) this.watch();
     this.tell();

@@ -236,6 +236,7 @@ export class QueueView {
     const total = ended + (counts.waiting ?? 0) + (counts.scheduled ?? 0) + (counts.running ?? 0);
     const listed = isFiltered ? `${formatCount(passing)} of ${plural(all, 'task')}` : plural(all, 'task');
     const older = total > all ? `, ${formatCount(total - all)} older ones not listed` : '';
+    this.root.classList.toggle('taskfc-mod-many', nSelected > 1);
     const selected = nSelected > 0 ? ` · ${formatCount(nSelected)} selected` : '';
     setText(this.shown, isKnown ? listed + older + selected : '');
     setText(this.emptySays, passing > 0 ? '' : this.sayEmpty(all));

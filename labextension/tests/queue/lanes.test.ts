@@ -58,13 +58,13 @@ describe('lanes', () => {
     expect(drawn(lanes, 104)).toEqual([[0, 95, 103, 'again']]);
   });
 
-  test('forget after a minute, and a worker that is gone with its last segment', () => {
+  test('forget after a minute, and a worker that is gone with its last segment; until then it is below the others', () => {
     const lanes = new Lanes();
     lanes.take(delta(100, ran(1, 7, 95, 99), 0, [7]));
     lanes.take(delta(101, {}, 0, [8]));
     expect(lanes.read(101).map(lane => [lane.worker, lane.isThere])).toEqual([
-      [7, false],
-      [8, true]
+      [8, true],
+      [7, false]
     ]);
     expect(drawn(lanes, 160)).toEqual([]);
     lanes.take(delta(161));

@@ -131,6 +131,12 @@ describe('batches', () => {
     expect([0, 1, 2, 3].map(place => queue.batchAt(place)?.label)).toEqual(['later', 'later', 'late', 'late']);
   });
 
+  test('of any number it is told that they are held, until they are not', () => {
+    const held: QueueSnapshot = { ...empty, runs: [[0, 4, StateCode.SCHEDULED, true]] };
+    const queue = queueOf(held, delta(1, { runs: [[1, 2, StateCode.SCHEDULED, false]] }));
+    expect([0, 1, 2, 3].map(place => queue.noteAt(place)?.held ?? false)).toEqual([true, false, false, true]);
+  });
+
   test('are forgotten with their last task', () => {
     const batches = [
       { first: 0, n: 2, label: 'a' },

@@ -179,6 +179,20 @@ describe('actions', () => {
     expect(actions.map(isOffered)).toEqual([false, true, false, false]);
   });
 
+  test('with an open drawer, several tasks have their actions, and one has those of the drawer', async () => {
+    shown = show({ queued: 50 });
+    await settle();
+    const isOfMany = (): boolean => shown.find('.taskfc-queue').classList.contains('taskfc-mod-many');
+    shown.view.open(3);
+    expect([isOfMany(), shown.find('.taskfc-drawer [data-action=abort]').title]).toEqual([
+      false,
+      'Abort this task, queued or running'
+    ]);
+    shown.key('a', { ctrlKey: true });
+    await settle();
+    expect([isOfMany(), button('abort').title]).toEqual([true, 'Abort the selected tasks, queued or running']);
+  });
+
   test('abort asks first; Escape is no, and Yes says what came of it', async () => {
     shown = show();
     choose(3);
@@ -319,6 +333,18 @@ describe('a farm that is not live', () => {
     expect(text('.taskfc-row[data-state=running] .taskfc-cell-elapsed')).toBe(time);
     shown.view.open(30);
     expect(shown.find('.taskfc-drawer [data-action=abort]').getAttribute('aria-disabled')).toBe('true');
+  });
+
+  test('a quiet farm that is seen to stop was alive until then', async () => {
+    shown = show({ queued: 50, rate: 10 }, farm => void farm.step(1));
+    shown.view.receive(farms({}));
+    await settle(90_000);
+    const time = text('.taskfc-row[data-state=running] .taskfc-cell-elapsed');
+    expect(time).toMatch(/^1:\d\d min$/);
+    shown.view.receive(farms({ state: FarmState.STOPPED }));
+    await settle(90_000);
+    expect(text('.taskfc-row[data-state=running] .taskfc-cell-elapsed')).toBe(time);
+    expect(text('.taskfc-as-of')).toMatch(/:01:3\d\.$/);
   });
 
   test('a page of another version says so', async () => {
