@@ -161,10 +161,12 @@ class Page:
 
     def why_closed(self) -> tuple[int, str]:
         """Wait for the end; return its code and reason."""
-        while True:
+        end = time.monotonic() + DEADLINE
+        while time.monotonic() < end:
             opcode, data = self.socket.recv_data()
             if opcode == websocket.ABNF.OPCODE_CLOSE:
                 return int.from_bytes(data[:2], "big"), data[2:].decode()
+        pytest.fail("it is not closed")
 
     def __enter__(self) -> Page:
         return self
