@@ -123,7 +123,8 @@ class Loop:
 
         Tells that it has started and what it prints, sends what ended before it, and gives back what waits behind it.
         """
-        self._guard.remind()
+        if wants_output:  # seldom: each signal breaks off a system call, and not all libraries begin it again
+            self._guard.remind()
         progress = self._news_of(lease) if wants_output else None
         with self._link.lock:
             if self.lease != lease:
