@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,16 +15,19 @@ from typing import Any
 
 import pytest
 
+import taskfc_ext
 from taskfc_ext import MapTask, StringTask, TaskClient, attach, restart, start
 from taskfc_ext.client import launch
 from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.client.farm import Condition
 from taskfc_ext.client.launch import LocalFarm
-from taskfc_ext.client.start import Controller, farm_options
+from taskfc_ext.client.start import Controller, farm_options, stop
 from taskfc_ext.drivers.connection_file import process_alive, read_connection
 from taskfc_ext.errors import ControllerStopped, ControllerUnavailable, StartFailed, VersionMismatch
 from taskfc_ext.protocol.ids import PROTOCOL
 from tests.processes import DEADLINE
+
+PACKAGE = Path(taskfc_ext.__file__).parent
 
 
 def double(x: int) -> int:
@@ -152,26 +156,45 @@ def restart_is_seen(client: BlockingTaskClient, before: int) -> bool:
     return True
 
 
-def test_a_farm_of_another_version_is_told_and_restarted_in_ours_with_its_queue(home: Path, monkeypatch: Any) -> None:
-    farm = start(1)
-    with farm.client() as client:
-        future = client.submit(double, 3)
-        assert future.result(DEADLINE) == 6
-    theirs = farm.pid
-    with monkeypatch.context() as patch:
-        patch.setattr("taskfc_ext.client.connection.PROTOCOL", 99)
-        with (
-            pytest.raises(VersionMismatch, match=rf"protocol 99 .*this controller {PROTOCOL}\n.*taskfc restart"),
-            farm.client() as client,
-        ):
-            client.queue_status()
-        restarted = restart()
-    assert restarted.pid != theirs
+OTHER = """
+from taskfc_ext import start
+with start(1).client() as client:
+    task = client.submit(abs, -6)
+    assert task.result(60) == 6
+    print(task.taskid)
+"""
+
+
+def start_another_version(folder: Path) -> int:
+    """Start a farm from a copy of the package that speaks another protocol; return the id of what it has run."""
+    if not folder.exists():
+        ignored = shutil.ignore_patterns("__pycache__", "static", "labextension")
+        shutil.copytree(PACKAGE, folder / "taskfc_ext", ignore=ignored)
+        ids = folder / "taskfc_ext" / "protocol" / "ids.py"
+        text = ids.read_text()
+        ids.write_text(text.replace(f"PROTOCOL = {PROTOCOL}\n", "PROTOCOL = 99\n"))
+        assert ids.read_text() != text
+    environ = {**os.environ, "PYTHONPATH": str(folder)}
+    command = [sys.executable, "-P", "-c", OTHER]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=2 * DEADLINE)
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout)
+
+
+def test_a_farm_of_another_version_is_told_and_restarted_in_ours_with_its_queue(home: Path, tmp_path: Path) -> None:
+    taskid = start_another_version(tmp_path / "other")
+    found = read_connection("default")
+    assert found is not None
+    words = rf"protocol {PROTOCOL} .*this controller 99\n.*taskfc restart"
+    with pytest.raises(VersionMismatch, match=words), attach() as client:
+        client.queue_status()
+    restarted = restart()
+    assert restarted.pid != found.pid
     with restarted.client() as client:
-        assert client.get_task_result(future.taskid) == 6
-    with monkeypatch.context() as patch:
-        patch.setattr("taskfc_ext.client.connection.PROTOCOL", 99)
-        restarted.stop()
+        assert client.get_task_result(taskid) == 6
+    restarted.stop()
+    start_another_version(tmp_path / "other")
+    stop(LocalFarm("default"))
     assert LocalFarm("default").condition() is Condition.STOPPED
 
 
