@@ -316,7 +316,6 @@ class FakeFarm:
         self.revivals = 0
         self.protocol = PROTOCOL
         self.broken = self.elsewhere = ""
-        self.protocol = PROTOCOL
         self.running = running
         self.controller = FakeController(self.path, self.store, running=running)
 

@@ -4,6 +4,7 @@ import type { AnyCommand, CommandAnswer, Farms, FarmStatus, TaskDetails, ViewMes
 import { FarmState, VIEW_PROTOCOL } from './queue/messages';
 import { farmPath, taskPath } from './queue/server';
 import type { Server } from './queue/server';
+import { OTHER_VERSION } from './queue/store';
 
 /**
  * How the connection is. `absent` and `foreign` are final until somebody tries again: the server has no such
@@ -18,7 +19,7 @@ const SENTENCES: Readonly<Record<LinkState, string>> = {
   absent:
     'This Jupyter server does not know of task farms. ' +
     'Install taskfc-ext into the environment that the server runs in, and restart the server.',
-  foreign: 'This page was loaded from another version of taskfc_ext. Save your notebooks, and reload the page.',
+  foreign: OTHER_VERSION,
   refused: 'You are not allowed to see task farms on this server. Sign in again, or ask who runs it.'
 };
 

@@ -6,6 +6,7 @@ import { plural } from './queue/format';
 import { makeIcon } from './queue/icons';
 import type { FarmStatus } from './queue/messages';
 import { FarmState } from './queue/messages';
+import { isAbsent } from './queue/store';
 
 /** What the picker has done by others. */
 export interface Steering {
@@ -66,7 +67,7 @@ export class Picker {
     this.select.value = farm || NEW;
     const status = this.link.status(farm);
     const isConnected = this.link.state === 'live';
-    const runs = status !== undefined && status.state !== FarmState.STOPPED && status.state !== FarmState.DEAD;
+    const runs = status !== undefined && !isAbsent(status.state);
     setHidden(this.element, this.link.farms.length === 0 && !isConnected);
     setHidden(this.select, this.link.farms.length === 0);
     setHidden(this.startButton, runs);

@@ -3,16 +3,15 @@
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
+import { API } from './queue/server';
 import type { Server } from './queue/server';
-
-const API = 'taskfc/api';
 
 /** Return what carries requests with this page's credentials, also where the server has a base URL. */
 export function jupyterServer(settings = ServerConnection.makeSettings()): Server {
   return {
     request(path: string, body?: string): Promise<Response> {
       const init: RequestInit = body === undefined ? { method: 'GET' } : { method: 'POST', body };
-      return ServerConnection.makeRequest(`${URLExt.join(settings.baseUrl, API)}/${path}`, init, settings);
+      return ServerConnection.makeRequest(`${URLExt.join(settings.baseUrl, API)}${path}`, init, settings);
     },
     socket(): WebSocket {
       const url = URLExt.join(settings.wsUrl, API, 'watch');

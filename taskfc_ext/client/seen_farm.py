@@ -33,16 +33,16 @@ def look_at(farm: SeenFarm) -> tuple[ConnectionInfo | None, FarmStatus]:
     name = farm.name
     try:
         info = farm.connection()
-        if info is not None and info.protocol != PROTOCOL:
-            return None, FarmStatus(name=name, state=FarmState.REFUSED, message=_of_another_version(info))
-        if info is not None:
-            identity = identity_of(info)
-            return info, FarmStatus(name=name, state=FarmState.CONNECTING, identity=identity, python=info.python)
-        stopped = farm.condition() is not Condition.DEAD
+        stopped = info is None and farm.condition() is not Condition.DEAD
     except (FarmError, OSError) as error:  # on another host, not to be trusted, not to be read
         return None, FarmStatus(name=name, state=FarmState.REFUSED, message=sentence(error))
-    state = FarmState.STOPPED if stopped else FarmState.DEAD
-    return None, FarmStatus(name=name, state=state, message=why_absent(name, stopped=stopped))
+    if info is None:
+        state = FarmState.STOPPED if stopped else FarmState.DEAD
+        return None, FarmStatus(name=name, state=state, message=why_absent(name, stopped=stopped))
+    if info.protocol != PROTOCOL:
+        return None, FarmStatus(name=name, state=FarmState.REFUSED, message=_of_another_version(info))
+    identity = identity_of(info)
+    return info, FarmStatus(name=name, state=FarmState.CONNECTING, identity=identity, python=info.python)
 
 
 def why_absent(name: str, *, stopped: bool) -> str:

@@ -19,7 +19,7 @@ import msgspec
 from taskfc_ext.client.aio import FCTaskClient
 from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.client.farm import Condition
-from taskfc_ext.client.launch import LocalFarm, collect_children, launch
+from taskfc_ext.client.launch import LocalFarm, collect_children, launch, stored_options
 from taskfc_ext.client.owner import default_owner
 from taskfc_ext.client.remote import RemoteController
 from taskfc_ext.drivers.connection_file import ConnectionInfo, process_alive
@@ -190,11 +190,8 @@ def restart(name: str = "default", workers: int | None = None) -> Controller:
         stop(farm)
     options = None
     if workers is not None:
-        try:
-            kept = msgspec.json.decode(farm.paths.options.read_bytes(), type=FarmOptions)
-            options = msgspec.structs.replace(kept, n_workers=workers)
-        except (OSError, msgspec.DecodeError):
-            options = farm_options(workers)
+        kept = stored_options(farm.paths)
+        options = farm_options(workers) if kept is None else msgspec.structs.replace(kept, n_workers=workers)
     return Controller(farm, attached=not launch(farm.paths, options))
 
 

@@ -118,30 +118,24 @@ _NOTHING = Note()
 
 def batch_of_tasks(batch: task_state.Batch) -> Batch:
     """Return what viewers are told of a batch."""
-    spec = batch.spec
-    return Batch(
-        first=batch.first,
-        n=batch.n,
-        label=spec.label,
-        name=batch.name,
-        owner=batch.owner,
-        submitted=batch.submitted,
-        priority=spec.priority,
-        retry_of=batch.retry_of,
-    )
+    return _batch(batch, batch.n, batch.submitted)
 
 
 def batch_of_record(record: Submitted) -> Batch:
     """Return what viewers are told of a submission."""
+    return _batch(record, len(record.bodies), record.wall)
+
+
+def _batch(source: task_state.Batch | Submitted, n: int, submitted: float) -> Batch:
     return Batch(
-        first=record.first,
-        n=len(record.bodies),
-        label=record.spec.label,
-        name=record.name,
-        owner=record.owner,
-        submitted=record.wall,
-        priority=record.spec.priority,
-        retry_of=record.retry_of,
+        first=source.first,
+        n=n,
+        label=source.spec.label,
+        name=source.name,
+        owner=source.owner,
+        submitted=submitted,
+        priority=source.spec.priority,
+        retry_of=source.retry_of,
     )
 
 

@@ -23,7 +23,7 @@ class TaskInterrupt(KeyboardInterrupt):
 
 
 class Guard:
-    """Lets an interrupt into the user's code, at most once per attempt, and never into ours.
+    """Lets an interrupt into the user's code, at most once per attempt, and never into ours. Made in the main thread.
 
     The page names the lease to be interrupted. The signal itself may come late: when that lease has ended it finds
     the guard disarmed, and is dropped.
@@ -44,6 +44,7 @@ class Guard:
         self._words = page.words
         self._armed = 0
         self._put_off = 0
+        self._thread = threading.get_ident()
 
     def install(self) -> None:
         """Take SIGINT; also again, after code that left a handler of its own behind. Main thread only."""
@@ -88,7 +89,7 @@ class Guard:
     def remind(self) -> None:
         """Try again what was put off. For another thread, to be called now and then while an attempt runs."""
         if self._put_off and self._put_off == self._armed:
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            signal.pthread_kill(self._thread, signal.SIGINT)
 
 
 def _is_importing(frame: FrameType | None) -> bool:

@@ -123,9 +123,10 @@ class Loop:
 
         Tells that it has started and what it prints, sends what ended before it, and gives back what waits behind it.
         """
-        if wants_output:  # seldom: each signal breaks off a system call, and not all libraries begin it again
-            self._guard.remind()
-        progress = self._news_of(lease) if wants_output else None
+        progress = None
+        if wants_output:
+            self._guard.remind()  # no oftener: each signal breaks off a system call, and not all code begins it again
+            progress = self._news_of(lease)
         with self._link.lock:
             if self.lease != lease:
                 return

@@ -623,7 +623,7 @@ MUTANTS = (
     ),
     Mutant(
         "facts.py",
-        "        retry_of=record.retry_of,\n",
+        "        retry_of=source.retry_of,\n",
         "        retry_of=(),\n",
         "viewers are not told what a task is again",
     ),

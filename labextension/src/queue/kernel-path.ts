@@ -13,12 +13,17 @@ const LATER = 'It will when its cell has ended';
 
 /** The line that says what to do about a command that the kernel does not hear. */
 export function terminalFor(farm: string, command: AnyCommand): string {
-  const option = farm === 'default' ? '' : ` --name ${farm}`;
+  const option = nameOption(farm);
   const typed = typedFor(command);
   if (typed === null) return `${BUSY} ${LATER}.`;
   // what is typed beside the click that is heard later would run the tasks twice
   if (command.do === 'retry') return `${BUSY} ${LATER}; if it was restarted, type in a terminal: taskfc ${typed}${option}`;
   return `${BUSY} Type in a terminal: taskfc ${typed}${option}`;
+}
+
+/** What a command in a terminal takes to mean this farm. */
+function nameOption(farm: string): string {
+  return farm === 'default' ? '' : ` --name ${farm}`;
 }
 
 function typedFor(command: AnyCommand): string | null {
@@ -79,7 +84,6 @@ export class KernelPath {
 
   /** Rejects when the kernel does not hear; its answer to that question is the answer to the next one. */
   details(farm: string, taskid: number, known?: string): Promise<TaskDetails> {
-    const option = farm === 'default' ? '' : ` --name ${farm}`;
     let answer = this.asked.get(taskid);
     if (answer === undefined) {
       const details = known ? { taskid, known } : { taskid };
@@ -89,7 +93,7 @@ export class KernelPath {
     }
     let timer: ReturnType<typeof setTimeout>;
     const unheard = new Promise<never>((_, reject) => {
-      const busy = new Error(`${BUSY} What the task printed: taskfc log ${taskid}${option}`);
+      const busy = new Error(`${BUSY} What the task printed: taskfc log ${taskid}${nameOption(farm)}`);
       timer = setTimeout(() => reject(busy), UNHEARD_AFTER_MS * 2);
     });
     return Promise.race([answer, unheard]).finally(() => clearTimeout(timer));

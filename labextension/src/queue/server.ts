@@ -1,6 +1,7 @@
 // The Jupyter server's part, as those in a page ask it: what carries requests to it, and where things are there.
 
-const API = 'taskfc/api/';
+/** Where it is, below the base URL. */
+export const API = 'taskfc/api/';
 
 const ANSWER_WITHIN_MS = 15_000; // a little longer than the server waits for a controller, which then says so
 

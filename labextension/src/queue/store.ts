@@ -12,6 +12,15 @@ const ASK_AGAIN_AFTER = 5;
 // another page may have told the kernel to send no more: a queue at work is not silent for so long
 const SILENT_AFTER = 60;
 
+/** What a page is told that speaks otherwise than the other end. */
+export const OTHER_VERSION =
+  'This page was loaded from another version of taskfc_ext. Save your notebooks, and reload the page.';
+
+/** Whether no process of a farm is there. */
+export function isAbsent(state: FarmState): boolean {
+  return state === FarmState.STOPPED || state === FarmState.DEAD;
+}
+
 export class QueueStore {
   queue = new Queue('');
   rates = new Rates();
@@ -77,13 +86,10 @@ export class QueueStore {
       const wall = this.isLive ? this.wall : -Infinity;
       this.farms = message.farms;
       this.status = this.statusOf(this.farm);
-      if (this.status?.state === FarmState.STOPPED || this.status?.state === FarmState.DEAD) {
+      if (this.status !== null && isAbsent(this.status.state)) {
         this.endedAt = Math.max(this.endedAt, wall);
       }
-      this.problem =
-        message.protocol === VIEW_PROTOCOL
-          ? ''
-          : 'This page was loaded from another version of taskfc_ext. Save your notebooks, and reload the page.';
+      this.problem = message.protocol === VIEW_PROTOCOL ? '' : OTHER_VERSION;
       // other processes have other numbers; their deltas would not follow ours
       if (before?.identity && this.status?.identity && before.identity !== this.status.identity) this.watch();
     } else if (message.farm !== this.farm) {
