@@ -5,8 +5,10 @@ from __future__ import annotations
 import atexit
 import os
 import signal
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,10 +23,10 @@ from nbclient.exceptions import CellExecutionError
 from traitlets.config import Config
 
 from taskfc_ext import TaskAborted, TaskFuture
+from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.client.launch import LocalFarm
 from taskfc_ext.client.start import Controller, stop
-
-DEADLINE = 60
+from tests.processes import DEADLINE, until
 
 
 class Session:
@@ -131,21 +133,26 @@ def test_status_wait_clear_and_abort(session: Session, capsys: pytest.CaptureFix
     assert type(session.error("%task result slow")) in (UsageError, TaskAborted)
 
 
-def test_ctrl_c_ends_a_wait_at_once_and_harms_nothing(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+def waits() -> bool:
+    """Whether the main thread waits for a task just now."""
+    inside = {BlockingTaskClient.barrier.__code__, TaskFuture.result.__code__}
+    frame = sys._current_frames()[threading.main_thread().ident or 0]
+    return any(outer.f_code in inside for outer, _ in traceback.walk_stack(frame))
+
+
+def test_ctrl_c_ends_a_wait_and_harms_nothing(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
     task = session.run("%%task slow\nimport time\ntime.sleep(600)")
+
+    def press() -> None:
+        until(waits, "the cell waits")
+        os.kill(os.getpid(), signal.SIGINT)
+
     for cell in ("%task wait", "%task result slow"):
-        pressed: list[float] = []
-
-        def press(pressed: list[float] = pressed) -> None:
-            pressed.append(time.monotonic())
-            os.kill(os.getpid(), signal.SIGINT)
-
-        timer = threading.Timer(0.3, press)
-        timer.start()
+        presser = threading.Thread(target=press)
+        presser.start()
         capsys.readouterr()
         assert isinstance(session.error(cell), KeyboardInterrupt)
-        assert time.monotonic() - pressed[0] < 0.5
-        timer.join()
+        presser.join()
         assert "the tasks go on" in capsys.readouterr().out
     assert task.state in ("scheduled", "running")
     task.abort()

@@ -69,10 +69,10 @@ def test_a_hold_survives_the_controller(home: Path) -> None:
 
 
 def test_the_magics(session: Session, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    gate = tmp_path / "gate"
-    session.ip.user_ns.update(gate=str(gate), wait_for_file=wait_for_file)
+    gate, released = tmp_path / "gate", tmp_path / "released"
+    session.ip.user_ns.update(gate=str(gate), released=str(released), wait_for_file=wait_for_file)
     one, two = session.run("%%task one\nwait_for_file(gate)"), session.run("%%task two\nwait_for_file(gate)")
-    later = session.run("%%task later\n42")
+    later = session.run("%%task later\nwait_for_file(released)\n42")
     until(lambda: one.state == two.state == "running", "both run")
     capsys.readouterr()
     session.run("%task hold later,one")
@@ -89,4 +89,5 @@ def test_the_magics(session: Session, tmp_path: Path, capsys: pytest.CaptureFixt
     capsys.readouterr()
     session.run("%task release later")
     assert capsys.readouterr().out == f"released task {later.taskid}\n"
+    released.touch()
     assert later.result(DEADLINE) == 42
