@@ -10,7 +10,7 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from scripts.run_demo import own_farm
-from tests.browser.lab import DEADLINE_MS, lab_and_page
+from tests.browser.lab import lab_and_page
 
 PICTURE = Path(__file__).resolve().parent.parent / "docs" / "cards.png"
 
@@ -48,9 +48,9 @@ def main() -> None:
         notebook.command("application:toggle-left-area")
         notebook.run(0, 1, 2, 3)
         notebook.start(4)
-        expect(notebook.card(3)).to_contain_text("ZeroDivisionError", timeout=DEADLINE_MS)
-        expect(notebook.card(1).locator("img")).to_have_count(1, timeout=DEADLINE_MS)
-        expect(notebook.card(2)).to_contain_text("(12 of 40)", timeout=DEADLINE_MS)
+        expect(notebook.card(3)).to_contain_text("ZeroDivisionError")
+        expect(notebook.card(1).locator("img")).to_have_count(1)
+        expect(notebook.card(2)).to_contain_text("(12 of 40)")
         page.locator(".jp-NotebookPanel .jp-Notebook").screenshot(path=PICTURE)
 
 

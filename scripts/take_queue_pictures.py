@@ -10,7 +10,7 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from scripts.run_demo import own_farm
-from tests.browser.lab import DEADLINE_MS, Lab, lab_and_page
+from tests.browser.lab import Lab, lab_and_page
 from tests.browser.queues import QueueOnPage
 from tests.browser.sidebar import Sidebar
 
@@ -70,7 +70,7 @@ def _take(lab: Lab, page: Page) -> None:
     _wait_for_failures(page)
     page.screenshot(path=PICTURES / "sidebar.png")
     page.locator(FAILED, has_text="simulate").first.dblclick()
-    expect(page.locator(".taskfc-drawer")).to_contain_text("Traceback", timeout=DEADLINE_MS)
+    expect(page.locator(".taskfc-drawer")).to_contain_text("Traceback")
     page.set_viewport_size({"width": SIZE["width"], "height": 1000})
     page.wait_for_timeout(1000)  # until it has settled
     page.screenshot(path=PICTURES / "drawer.png", clip={"x": 0, "y": 0, "width": 700, "height": 1000})
@@ -92,7 +92,7 @@ def _take_dark(lab: Lab, page: Page) -> None:
 
 
 def _wait_for_failures(page: Page) -> None:
-    expect(page.locator(FAILED, has_text="simulate").nth(N_FAILED - 1)).to_be_visible(timeout=DEADLINE_MS)
+    expect(page.locator(FAILED, has_text="simulate").nth(N_FAILED - 1)).to_be_visible()
     page.wait_for_timeout(12_000)  # the lanes and the line of ends show the last minute
 
 

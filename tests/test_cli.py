@@ -19,6 +19,7 @@ from taskfc_ext import StringTask, TaskClient, start
 from taskfc_ext.cli import _attached, main
 from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.errors import ControllerLost
+from tests.processes import DEADLINE, until
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -62,13 +63,6 @@ def client(module_home: Path) -> Iterator[BlockingTaskClient]:
 def run_for_ever() -> None:
     while True:
         time.sleep(0.05)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 # nothing runs
@@ -138,7 +132,7 @@ def test_list_shows_it(taskfc: Taskfc, client: BlockingTaskClient, module_home: 
 
 def test_status_counts_tasks_and_shows_workers(taskfc: Taskfc, client: BlockingTaskClient) -> None:
     future = client.submit(run_for_ever)
-    wait_until(lambda: future.state == "running")
+    until(lambda: future.state == "running", "it runs")
     status = taskfc("status", "--json").json
     assert status["tasks"]["running"] == 1
     assert list(status["tasks"]) == ["waiting", "scheduled", "running", "succeeded", "failed", "aborted"]
@@ -210,8 +204,8 @@ def test_abort_does_what_it_can(taskfc: Taskfc, client: BlockingTaskClient) -> N
 def test_retry_runs_tasks_again(taskfc: Taskfc, client: BlockingTaskClient) -> None:
     failed = client.submit(int, "x")
     dependant = client.with_options(after=failed).submit(abs, -1)
-    assert failed.exception(20)
-    assert dependant.exception(20)
+    assert failed.exception(DEADLINE)
+    assert dependant.exception(DEADLINE)
     old = f"{failed.taskid}-{dependant.taskid}"
     answer = taskfc("retry", old, "--json")
     first, second = answer.json["retried"]
@@ -250,16 +244,16 @@ def test_clear_forgets_finished_tasks(taskfc: Taskfc, client: BlockingTaskClient
 
 def test_scale_sets_the_number_of_workers(taskfc: Taskfc, client: BlockingTaskClient) -> None:
     assert taskfc("scale", "1").out == "default: 1 worker (before: 2)\n"
-    wait_until(lambda: len(client.workers()) == 1)
+    until(lambda: len(client.workers()) == 1, "one worker")
     assert taskfc("scale", "2", "--json").json == {"workers": 2, "before": 1}
-    wait_until(lambda: len(client.workers()) == 2)
+    until(lambda: len(client.workers()) == 2, "two workers")
 
 
 def test_a_reader_that_leaves_is_no_error(module_home: Path, client: BlockingTaskClient) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     command = [sys.executable, "-m", "taskfc_ext.cli", "tasks"]
-    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, cwd=ROOT, timeout=20, check=False)
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, cwd=ROOT, timeout=DEADLINE, check=False)
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, b"")
 
@@ -291,7 +285,7 @@ def test_a_farm_that_died_is_not_brought_back_by_looking_at_it(taskfc: Taskfc) -
     with _attached("dying") as client:
         os.kill(start(name="dying").supervisor_pid, signal.SIGKILL)
         with pytest.raises(ControllerLost, match="taskfc start --name dying"):
-            wait_until(lambda: not client.queue_status())
+            until(lambda: not client.queue_status(), "no answer")
     assert _farm(taskfc, "dying")["state"] == "dead"
     assert taskfc("status", "--name", "dying").code == 1
     assert taskfc("restart", "--name", "dying").code == 0

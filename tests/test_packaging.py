@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import DEADLINE
+
 ROOT = Path(__file__).resolve().parent.parent
 BUILT = ROOT / "taskfc_ext" / "labextension"
 LABEXTENSION = "share/jupyter/labextensions/taskfc-ext"
@@ -88,7 +90,7 @@ def test_the_wheel_is_installed_without_node(wheel: Path, nowhere: dict[str, str
         env={**nowhere, **paths},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE,
         check=True,
     )
     below = (listed.stdout + listed.stderr).partition(str(tmp_path))[2]
@@ -113,6 +115,8 @@ def test_sources_that_were_changed_are_not_packed_as_they_were_built(unpacked: P
     changed = unpacked / "labextension" / "src" / "index.ts"
     os.utime(changed)
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(unpacked / "dist")]
-    done = subprocess.run(command, cwd=unpacked, env=nowhere, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, cwd=unpacked, env=nowhere, capture_output=True, text=True, timeout=DEADLINE, check=False
+    )
     assert done.returncode != 0
     assert "The browser's half is not built. That takes npm, and Node.js" in done.stderr

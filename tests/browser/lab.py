@@ -34,9 +34,11 @@ from typing import NamedTuple
 import nbformat
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
-from tests.processes import free_port
+from tests.processes import DEADLINE, free_port
 
-DEADLINE_MS = 60_000  # a bound on hangs
+DEADLINE_MS = 1000 * DEADLINE
+
+expect.set_options(timeout=DEADLINE_MS)  # its own five seconds are no bound on hangs
 
 LATEST = "python3"
 """The kernel of this environment."""
@@ -152,7 +154,7 @@ class Lab:
         return OpenNotebook(page, path)
 
     def _wait_until_it_answers(self) -> None:
-        deadline = time.monotonic() + DEADLINE_MS / 1000
+        deadline = time.monotonic() + DEADLINE
         while True:
             try:
                 urllib.request.urlopen(f"{self.url}/api?token={self.token}", timeout=5).close()
@@ -188,14 +190,13 @@ class OpenNotebook:
 
     def wait_for_kernel(self) -> None:
         """Wait until the notebook is drawn and its kernel answers."""
-        expect(self.page.locator("#jupyterlab-splash")).to_have_count(0, timeout=DEADLINE_MS)
-        self.page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=DEADLINE_MS)
+        expect(self.page.locator("#jupyterlab-splash")).to_have_count(0)
+        self.page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
         self.page.wait_for_function(
             """() => {
                 const kernel = window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel;
                 return kernel?.connectionStatus === 'connected' && kernel.status === 'idle';
-            }""",
-            timeout=DEADLINE_MS,
+            }"""
         )
 
     def cell(self, index: int) -> Locator:
@@ -223,7 +224,7 @@ class OpenNotebook:
 
     def ended(self, index: int) -> None:
         """Wait until a cell has run."""
-        expect(self.prompt(index)).to_have_text(re.compile(r"\[\d+\]:"), timeout=DEADLINE_MS)
+        expect(self.prompt(index)).to_have_text(re.compile(r"\[\d+\]:"))
 
     def prompt(self, index: int) -> Locator:
         """Return a cell's number."""
@@ -235,7 +236,7 @@ class OpenNotebook:
 
     def says(self, index: int, text: str) -> None:
         """Wait until `text` stands under a cell."""
-        expect(self.output(index)).to_contain_text(text, timeout=DEADLINE_MS)
+        expect(self.output(index)).to_contain_text(text)
 
 
 def _write_kernelspec(folder: Path, ipykernel: Path) -> None:

@@ -14,8 +14,6 @@ from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.lab import DEADLINE_MS
-
 AXE = Path(__file__).resolve().parents[2] / "labextension" / "node_modules" / "axe-core" / "axe.min.js"
 
 
@@ -37,11 +35,11 @@ class QueueOnPage:
 
     def is_there(self) -> None:
         """Wait until it has tasks to show."""
-        expect(self.rows.first).to_be_visible(timeout=DEADLINE_MS)
+        expect(self.rows.first).to_be_visible()
 
     def find(self, text: str) -> None:
         """Let the table have only what has `text` in its name."""
-        self.filter.fill(text, timeout=DEADLINE_MS)
+        self.filter.fill(text)
 
     def row(self, text: str) -> Locator:
         """Return the rows that have `text`."""
@@ -49,7 +47,7 @@ class QueueOnPage:
 
     def shows(self, text: str, state: str) -> None:
         """Wait until the row that has `text` says that its task is in this state."""
-        expect(self.row(text).locator(".taskfc-cell-state")).to_contain_text(state, timeout=DEADLINE_MS)
+        expect(self.row(text).locator(".taskfc-cell-state")).to_contain_text(state)
 
     def count(self, state: str) -> Locator:
         """Return the number of tasks in a state, at the top."""
@@ -57,20 +55,20 @@ class QueueOnPage:
 
     def choose(self, text: str) -> None:
         """Select one task."""
-        self.row(text).click(timeout=DEADLINE_MS)
+        self.row(text).click()
 
     def open(self, text: str) -> None:
         """Open the drawer of one task."""
-        self.row(text).dblclick(timeout=DEADLINE_MS)
-        expect(self.drawer).to_be_visible(timeout=DEADLINE_MS)
+        self.row(text).dblclick()
+        expect(self.drawer).to_be_visible()
 
     def do(self, *names: str) -> None:
         """Click the buttons of these names, of the table, or of the drawer where that has taken their place."""
         buttons = self.root.locator(".taskfc-actions:visible").first
         for name in names:
             button = buttons.get_by_role("button", name=name, exact=True)
-            expect(button).not_to_have_attribute("aria-disabled", "true", timeout=DEADLINE_MS)
-            button.click(timeout=DEADLINE_MS)
+            expect(button).not_to_have_attribute("aria-disabled", "true")
+            button.click()
 
     def abort(self, text: str) -> None:
         """Select one task, and abort it."""
@@ -79,7 +77,7 @@ class QueueOnPage:
 
     def says(self, text: str) -> None:
         """Wait until it has said what came of a click."""
-        expect(self.said).to_contain_text(text, timeout=DEADLINE_MS)
+        expect(self.said).to_contain_text(text)
 
 
 def violations(page: Page, selector: str) -> list[str]:

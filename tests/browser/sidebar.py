@@ -6,7 +6,6 @@ import re
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.lab import DEADLINE_MS
 from tests.browser.queues import QueueOnPage
 
 
@@ -31,7 +30,7 @@ class Sidebar:
     def show(self) -> Sidebar:
         """Open it."""
         self.command("taskfc:show-queue")
-        expect(self.panel).to_be_visible(timeout=DEADLINE_MS)
+        expect(self.panel).to_be_visible()
         return self
 
     def hide(self) -> None:
@@ -50,7 +49,7 @@ class Sidebar:
     def has_farm(self, option: str) -> None:
         """Wait until the picker lists a farm like that."""
         options = self.panel.get_by_role("combobox", name="Farm").locator("option")
-        expect(options.filter(has_text=re.compile(f"^{re.escape(option)}$"))).to_have_count(1, timeout=DEADLINE_MS)
+        expect(options.filter(has_text=re.compile(f"^{re.escape(option)}$"))).to_have_count(1)
 
     def pick(self, farm: str) -> None:
         """Show another farm."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.lab import DEADLINE_MS, LATEST, Lab, Place
+from tests.browser.lab import LATEST, Lab, Place
 from tests.browser.test_cards import BLOCKING, LOAD, WAITING, shows
 
 HEAR = (LATEST, "ipykernel-7.3")
@@ -19,7 +19,7 @@ def buttons(output: Locator) -> Locator:
 
 
 def press(output: Locator, name: str) -> None:
-    buttons(output).get_by_role("button", name=name, exact=True).click(timeout=DEADLINE_MS)
+    buttons(output).get_by_role("button", name=name, exact=True).click()
 
 
 def test_abort_while_the_kernel_is_blocked(lab: Lab, page: Page, place: Place, tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_abort_while_the_kernel_is_blocked(lab: Lab, page: Page, place: Place, t
     press(notebook.output(1), "Abort")
     press(notebook.output(1), "Yes, abort")
     shows(notebook.card(1), "aborted")
-    expect(buttons(notebook.output(1)).get_by_role("button", name="Retry")).to_be_visible(timeout=DEADLINE_MS)
+    expect(buttons(notebook.output(1)).get_by_role("button", name="Retry")).to_be_visible()
     expect(notebook.prompt(2)).to_have_text("[*]:")  # all that while no other code could run in the kernel
     unblocked.touch()
     notebook.ended(2)
@@ -86,12 +86,12 @@ def test_buttons_outlive_a_reload_and_are_gone_with_their_kernel(lab: Lab, page:
     notebook = lab.open(page, "gone", LOAD, "%%task wrong\nprint('tried')\n1 / 0")
     notebook.run(0, 1)
     shows(notebook.card(1), "ZeroDivisionError")
-    expect(buttons(notebook.output(1)).get_by_role("button", name="Retry")).to_be_visible(timeout=DEADLINE_MS)
+    expect(buttons(notebook.output(1)).get_by_role("button", name="Retry")).to_be_visible()
     notebook.command("docmanager:save")
     expect(page.locator(".jp-mod-dirty")).to_have_count(0)
     page.reload()
     notebook.wait_for_kernel()
-    expect(buttons(notebook.output(1)).get_by_role("button", name="Retry")).to_be_visible(timeout=DEADLINE_MS)
+    expect(buttons(notebook.output(1)).get_by_role("button", name="Retry")).to_be_visible()
     page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
     notebook.wait_for_kernel()
     page.reload()
@@ -127,7 +127,7 @@ def test_retry_runs_it_again_under_the_same_cell(lab: Lab, page: Page, tmp_path:
     press(notebook.output(1), "Yes, retry")
     shows(notebook.card(1), "succeeded")
     expect(notebook.card(1)).to_have_count(1)
-    expect(buttons(notebook.output(1))).to_have_count(0, timeout=DEADLINE_MS)
+    expect(buttons(notebook.output(1))).to_have_count(0)
     notebook.run(2)
     notebook.says(2, "'failed')")  # names do not change while a cell runs
     notebook.run(2)
@@ -142,7 +142,7 @@ def test_after_a_reload_the_buttons_tell_what_the_card_cannot(lab: Lab, page: Pa
     notebook.command("docmanager:save")  # returns when it is saved; the card may have changed again by then
     page.reload()
     notebook.wait_for_kernel()
-    expect(buttons(notebook.output(1)).get_by_role("button", name="Abort")).to_be_visible(timeout=DEADLINE_MS)
+    expect(buttons(notebook.output(1)).get_by_role("button", name="Abort")).to_be_visible()
     gate.touch()
     shows(buttons(notebook.output(1)), "Now succeeded")
     shows(buttons(notebook.output(1)), "%task show ")

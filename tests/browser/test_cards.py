@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.lab import DEADLINE_MS, LATEST, Lab, Place
+from tests.browser.lab import LATEST, Lab, Place
 
 LOAD = "%load_ext taskfc_ext\n%task start -n 2"
 
@@ -30,7 +30,7 @@ while not pathlib.Path("{gate}").exists():
 
 
 def shows(card: Locator, text: str) -> None:
-    expect(card).to_contain_text(text, timeout=DEADLINE_MS)
+    expect(card).to_contain_text(text)
 
 
 def told_by(place: Place) -> str:

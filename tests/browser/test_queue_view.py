@@ -106,7 +106,7 @@ def colours(view: QueueOnPage) -> list[str]:
 def test_it_can_be_read_aloud_and_in_the_dark(shown: OpenNotebook) -> None:
     view = queue_under(shown, 4)
     view.open("wrong")
-    expect(view.drawer.locator("pre").first).to_contain_text("ZeroDivisionError", timeout=DEADLINE_MS)
+    expect(view.drawer.locator("pre").first).to_contain_text("ZeroDivisionError")
     light = colours(view)
     assert violations(shown.page, ".taskfc-queue") == []
     change = "theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
@@ -141,7 +141,7 @@ def test_a_retry_runs_with_the_module_as_it_is_now_and_the_name_follows(lab: Lab
     view.choose("again")
     view.do("Retry")
     view.says("runs again as task")
-    expect(view.row("succeeded")).to_have_count(1, timeout=DEADLINE_MS)
+    expect(view.row("succeeded")).to_have_count(1)
     notebook.run(3, 4)
     notebook.says(4, "'mended by now')")
 
@@ -172,14 +172,14 @@ def test_hostile_tasks_are_text_in_all_of_it(lab: Lab, page: Page) -> None:
     notebook = lab.open(page, "hostile", tasks.replace("TaskClient()", "TaskClient('hostile')") + RICH, WIDGET)
     notebook.run(0, 1)
     view = queue_under(notebook, 1)
-    expect(view.count("failed")).to_have_text(str(len(HOSTILE) // 2), timeout=DEADLINE_MS)
+    expect(view.count("failed")).to_have_text(str(len(HOSTILE) // 2))
     tags = set()
     look = "root => [...root.querySelectorAll('*')].map(e => e.src ? e.src.slice(0, 14) : e.tagName.toLowerCase())"
     view.table.focus()
     page.keyboard.press("Home")
     page.keyboard.press("Enter")
     for _ in range(len(HOSTILE) + 1):
-        expect(view.drawer.locator("pre").last).to_have_text(re.compile(r"\S"), timeout=DEADLINE_MS)
+        expect(view.drawer.locator("pre").last).to_have_text(re.compile(r"\S"))
         tags |= set(view.root.evaluate(look))
         wide = view.root.evaluate("e => [e.scrollWidth - e.clientWidth, document.body.scrollWidth - innerWidth]")
         assert max(wide) <= 1, wide
@@ -198,7 +198,7 @@ def test_a_hundred_thousand_queued_tasks_are_a_hundred_rows(lab: Lab, page: Page
     notebook = lab.open(page, "many", "%load_ext taskfc_ext", MANY.format(n=N_QUEUED))
     notebook.run(0, 1)
     view = queue_under(notebook, 1)
-    expect(view.count("scheduled")).to_have_text("100k", timeout=DEADLINE_MS)
+    expect(view.count("scheduled")).to_have_text("100k")
     most = 0
     for share in (0.0, 0.001, 0.3, 0.7, 1.0):
         view.root.locator(".taskfc-table").evaluate("(e, share) => { e.scrollTop = share * e.scrollHeight; }", share)
@@ -206,5 +206,5 @@ def test_a_hundred_thousand_queued_tasks_are_a_hundred_rows(lab: Lab, page: Page
         most = max(most, view.rows.count())
     expect(view.rows.last.locator(".taskfc-cell-id")).to_have_text("99999")  # those that are next are the first
     view.find("4242")
-    expect(view.row("4242").first).to_be_visible(timeout=DEADLINE_MS)
+    expect(view.row("4242").first).to_be_visible()
     assert 0 < max(most, view.rows.count()) <= 100

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.lab import DEADLINE_MS, Lab, OpenNotebook, Place
+from tests.browser.lab import Lab, OpenNotebook, Place
 from tests.browser.queues import QueueOnPage
 from tests.browser.test_buttons import HEAR
 from tests.browser.test_cards import BLOCKING, LOAD, WAITING
@@ -125,7 +125,7 @@ def test_after_a_kernel_restart_without_the_server_extension_it_says_what_to_do(
     view.find("left_behind")
     view.shows("left_behind", "running")
     page.evaluate(RESTART)
-    expect(view.banner).to_contain_text("The kernel was restarted", timeout=DEADLINE_MS)
+    expect(view.banner).to_contain_text("The kernel was restarted")
     expect(view.banner).to_contain_text(re.compile(r"Run %task widget again\.\s*As of "))
     notebook.wait_for_kernel()
     notebook.run(3, 2)
@@ -168,7 +168,7 @@ def test_a_notebook_that_is_opened_with_another_kernel_has_the_table(lab: Lab, p
     notebook.wait_for_kernel()
     page.reload()
     notebook.wait_for_kernel()
-    expect(notebook.output(2).locator("td", has_text="left_a_table")).to_be_visible(timeout=DEADLINE_MS)
+    expect(notebook.output(2).locator("td", has_text="left_a_table")).to_be_visible()
     expect(notebook.output(2)).not_to_contain_text("Error")
     notebook.run(0, 2)
     queue_under(notebook, 2)

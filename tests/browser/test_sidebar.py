@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from taskfc_ext.client.launch import LocalFarm
 from taskfc_ext.client.start import start, stop
-from tests.browser.lab import DEADLINE_MS, SETTINGS, Lab, Place
+from tests.browser.lab import SETTINGS, Lab, Place
 from tests.browser.queues import AXE, violations
 from tests.browser.sidebar import Sidebar
 from tests.browser.test_cards import BLOCKING, LOAD, WAITING
@@ -57,9 +57,9 @@ def test_status_bar_and_running_panel(lab: Lab, page: Page, tmp_path: Path) -> N
     sidebar.hide()
     expect(sidebar.status).to_be_hidden()  # there is nothing to say
     notebook.run(0, 1)
-    expect(sidebar.status).to_have_text("1 running", timeout=DEADLINE_MS)
+    expect(sidebar.status).to_have_text("1 running")
     notebook.run(2)
-    expect(sidebar.status).to_have_text("1 running · 1 failed", timeout=DEADLINE_MS)
+    expect(sidebar.status).to_have_text("1 running · 1 failed")
     expect(sidebar.status).to_have_class(re.compile("taskfc-mod-warning"))
     sidebar.status.get_by_role("button").click()
     expect(sidebar.panel).to_be_visible()
@@ -67,14 +67,14 @@ def test_status_bar_and_running_panel(lab: Lab, page: Page, tmp_path: Path) -> N
     expect(sidebar.status).not_to_have_class(re.compile("taskfc-mod-warning"))
     page.evaluate("() => window.jupyterapp.shell.activateById('jp-running-sessions')")
     item = running_item(page, "first")
-    item.locator(".jp-RunningSessions-itemLabel").click(timeout=DEADLINE_MS)
-    expect(sidebar.queue.drawer).to_contain_text("first", timeout=DEADLINE_MS)
+    item.locator(".jp-RunningSessions-itemLabel").click()
+    expect(sidebar.queue.drawer).to_contain_text("first")
     page.evaluate("() => window.jupyterapp.shell.activateById('jp-running-sessions')")
     item.hover()
     item.get_by_role("button", name="Abort").or_(item.locator(".jp-RunningSessions-itemShutdown")).first.click()
-    expect(item).to_have_count(0, timeout=DEADLINE_MS)
+    expect(item).to_have_count(0)
     sidebar.show().queue.shows("first", "aborted")
-    expect(sidebar.status).to_be_hidden(timeout=DEADLINE_MS)
+    expect(sidebar.status).to_be_hidden()
 
 
 def running_item(page: Page, name: str) -> Locator:
@@ -90,18 +90,18 @@ def test_commands(lab: Lab, page: Page, tmp_path: Path) -> None:
     sidebar.command("taskfc:submit-cell")  # nothing was loaded here before
     notebook.ended(0)
     expect(notebook.cell(0).locator(".cm-content")).to_contain_text("%%taskimport pathlib")
-    expect(notebook.card(0)).to_contain_text("not mended", timeout=DEADLINE_MS)
+    expect(notebook.card(0)).to_contain_text("not mended")
     failed = sidebar.panel.locator('.taskfc-row[data-state="failed"]')
-    expect(failed.first).to_be_visible(timeout=DEADLINE_MS)
+    expect(failed.first).to_be_visible()
     mended.touch()
     sidebar.command("taskfc:retry-failed")
-    expect(sidebar.panel.locator('.taskfc-row[data-state="succeeded"]')).to_be_visible(timeout=DEADLINE_MS)
+    expect(sidebar.panel.locator('.taskfc-row[data-state="succeeded"]')).to_be_visible()
     sidebar.command("taskfc:clear-finished")
     sidebar.answer("Cancel")
     expect(failed.first).to_be_visible()
     sidebar.command("taskfc:clear-finished")
     sidebar.answer("Clear")
-    expect(sidebar.panel).to_contain_text("No tasks yet", timeout=DEADLINE_MS)
+    expect(sidebar.panel).to_contain_text("No tasks yet")
     page.keyboard.press("Control+Shift+C")
     palette = page.locator(".lm-CommandPalette")
     palette.locator("input").fill("stop farm default")
@@ -110,7 +110,7 @@ def test_commands(lab: Lab, page: Page, tmp_path: Path) -> None:
     sidebar.has_farm("default (stopped)")
     sidebar.button("Start").click()
     sidebar.has_farm("default")
-    expect(sidebar.button("2 workers")).to_be_visible(timeout=DEADLINE_MS)
+    expect(sidebar.button("2 workers")).to_be_visible()
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_two_controllers_one_of_which_is_killed_and_comes_back(lab: Lab, page: P
     sidebar.has_farm("east")
     sidebar.has_farm("west")
     sidebar.pick("west")
-    expect(sidebar.button("1 worker")).to_be_visible(timeout=DEADLINE_MS)
+    expect(sidebar.button("1 worker")).to_be_visible()
     supervisor = start(name="west").supervisor_pid  # it runs: this looks
     assert supervisor
     os.kill(supervisor, signal.SIGKILL)
@@ -136,7 +136,7 @@ def test_two_controllers_one_of_which_is_killed_and_comes_back(lab: Lab, page: P
     sidebar.has_farm("east")
     sidebar.button("Start").click()
     sidebar.has_farm("west")
-    expect(sidebar.button("1 worker")).to_be_visible(timeout=DEADLINE_MS)
+    expect(sidebar.button("1 worker")).to_be_visible()
 
 
 def test_a_batch_that_has_failed_is_told_with_a_way_to_it(lab: Lab, page: Page) -> None:
@@ -151,7 +151,7 @@ def test_a_batch_that_has_failed_is_told_with_a_way_to_it(lab: Lab, page: Page) 
     sidebar.hide()
     notebook.run(0, 1)
     toast = page.locator(".Toastify__toast", has_text="1 task")
-    expect(toast).to_contain_text("failed", timeout=DEADLINE_MS)
+    expect(toast).to_contain_text("failed")
     expect(toast).to_have_count(1)
     toast.get_by_role("button", name="Show").click()
     expect(sidebar.panel).to_be_visible()
@@ -166,7 +166,7 @@ def test_it_shows_the_cell_of_a_task(lab: Lab, page: Page, tmp_path: Path) -> No
     expect(notebook.cell(41)).to_have_class(re.compile("jp-mod-active"))
     sidebar.queue.open("sought")
     sidebar.button("Go to the cell").click()
-    expect(notebook.cell(1)).to_have_class(re.compile("jp-mod-active"), timeout=DEADLINE_MS)
+    expect(notebook.cell(1)).to_have_class(re.compile("jp-mod-active"))
     expect(notebook.card(1)).to_be_in_viewport()
     sidebar.queue.abort("sought")
     sidebar.queue.shows("sought", "aborted")
@@ -197,7 +197,7 @@ def test_anybody_can_use_it(lab: Lab, page: Page, tmp_path: Path, theme: str) ->
     notebook.run(0, 1, 2)
     sidebar.queue.shows(f"wrong-{theme}", "failed")
     sidebar.queue.open(f"wrong-{theme}")
-    expect(sidebar.queue.drawer).to_contain_text("ZeroDivisionError", timeout=DEADLINE_MS)
+    expect(sidebar.queue.drawer).to_contain_text("ZeroDivisionError")
     found = violations(page, ".taskfc-panel, .taskfc-status")
     sidebar.queue.abort(name)
     sidebar.queue.shows(name, "aborted")
@@ -230,20 +230,20 @@ def test_hostile_names_are_text_wherever_they_are_listed(lab: Lab, page: Page, t
     sidebar = Sidebar(page).show()
     notebook.run(0, 1)
     running = sidebar.panel.locator('.taskfc-row[data-state="running"]')
-    expect(running).to_have_count(2, timeout=DEADLINE_MS)
+    expect(running).to_have_count(2)
     expect(running.first).to_contain_text("window.struck")
     running.first.dblclick()
-    expect(sidebar.queue.drawer.locator("pre")).to_contain_text("window.struck", timeout=DEADLINE_MS)
+    expect(sidebar.queue.drawer.locator("pre")).to_contain_text("window.struck")
     page.evaluate("() => window.jupyterapp.shell.activateById('jp-running-sessions')")
-    expect(page.locator("#jp-running-sessions")).to_contain_text("window.struck", timeout=DEADLINE_MS)
+    expect(page.locator("#jp-running-sessions")).to_contain_text("window.struck")
     sidebar.command("taskfc:abort")
-    expect(page.locator(".jp-Dialog")).to_be_visible(timeout=DEADLINE_MS)
+    expect(page.locator(".jp-Dialog")).to_be_visible()
     assert page.evaluate(MADE_OF_TEXT) == []
     assert page.evaluate("() => window.struck ?? null") is None
     sidebar.answer("Cancel")
     sidebar.show()
     gate.touch()
-    expect(running).to_have_count(0, timeout=DEADLINE_MS)
+    expect(running).to_have_count(0)
     assert page.evaluate(MADE_OF_TEXT) == []
     assert page.evaluate("() => window.struck ?? null") is None
 
@@ -264,7 +264,7 @@ def test_a_server_without_the_extension_is_asked_once(browser: Browser, module_h
         page.clock.install()
         lab.open(page, "without", "0")
         sidebar = Sidebar(page).show()
-        expect(sidebar.panel).to_contain_text("Install taskfc-ext", timeout=DEADLINE_MS)
+        expect(sidebar.panel).to_contain_text("Install taskfc-ext")
         expect(sidebar.status).to_be_hidden()
         page.clock.fast_forward("10:00")
         assert len(asked) == 1

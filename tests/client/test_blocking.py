@@ -45,6 +45,7 @@ from taskfc_ext.protocol.client_messages import (
 )
 from taskfc_ext.tasks import MapTask
 from taskfc_ext.testing import FakeFarm
+from tests.processes import DEADLINE
 
 
 def double(x: int) -> int:
@@ -74,7 +75,7 @@ def in_thread(function: Callable[[], Any]) -> concurrent.futures.Future[Any]:
 
 def test_a_submission_comes_back(client: BlockingTaskClient) -> None:
     future = client.submit(double, 21)
-    assert future.result(10) == 42
+    assert future.result(DEADLINE) == 42
     assert future.taskid == 0
     assert future.accepted
     assert future.state == "succeeded"
@@ -92,8 +93,8 @@ def test_many_go_in_few_messages_and_their_code_goes_once(farm: FakeFarm, client
 
 
 def test_a_future_as_an_argument_is_its_result(client: BlockingTaskClient) -> None:
-    assert client.submit(double, client.submit(double, 5)).result(10) == 20
-    assert client.submit(double, x=client.submit(double, 5)).result(10) == 20
+    assert client.submit(double, client.submit(double, 5)).result(DEADLINE) == 20
+    assert client.submit(double, x=client.submit(double, 5)).result(DEADLINE) == 20
 
 
 def test_a_nested_future_is_refused(client: BlockingTaskClient) -> None:
@@ -108,7 +109,7 @@ def test_a_refused_submission_tells_its_futures(farm: FakeFarm, client: Blocking
     farm.controller.rule = refuse
     future = client.submit(double, 1)
     with pytest.raises(RequestRefused, match="too much"):
-        future.result(10)
+        future.result(DEADLINE)
     assert not future.accepted
     assert future.state == "failed"
     with pytest.raises(RequestRefused):
@@ -125,7 +126,7 @@ def returns_what_exits() -> object:
 
 def test_a_result_that_would_end_the_program_when_it_is_rebuilt(client: BlockingTaskClient) -> None:
     with pytest.raises(UnpicklableResult, match="SystemExit"):
-        client.submit(returns_what_exits).result(10)
+        client.submit(returns_what_exits).result(DEADLINE)
 
 
 def test_what_no_frame_can_carry_is_the_callers_error_and_harms_nothing_else(
@@ -143,7 +144,7 @@ def test_what_no_frame_can_carry_is_the_callers_error_and_harms_nothing_else(
     farm.controller.running = False  # so that there is something to abort
     client.submit_cell("'\udcff'").abort()
     farm.controller.running = True
-    assert client.submit(double, 3).result(10) == 6
+    assert client.submit(double, 3).result(DEADLINE) == 6
 
 
 @pytest.mark.parametrize("timeout", [-1, float("nan"), 1e300])
@@ -210,7 +211,7 @@ def test_a_task_of_another_client(farm: FakeFarm, client: BlockingTaskClient) ->
     waiting = in_thread(lambda: stranger.get_task_result(taskid, block=True))
     farm.controller.wait_for(GetResults, 2)
     farm.controller.run_tasks()
-    assert waiting.result(10) == 8
+    assert waiting.result(DEADLINE) == 8
     stranger.close()
 
 
@@ -229,7 +230,7 @@ def test_barrier(farm: FakeFarm, client: BlockingTaskClient) -> None:
     waiting = in_thread(lambda: client.barrier([future]))
     farm.controller.wait_for(Barrier, 2)
     farm.controller.run_tasks()
-    assert waiting.result(10) is None
+    assert waiting.result(DEADLINE) is None
 
 
 def test_interrupting_a_wait_harms_nothing(farm: FakeFarm, client: BlockingTaskClient) -> None:
@@ -243,10 +244,10 @@ def test_interrupting_a_wait_harms_nothing(farm: FakeFarm, client: BlockingTaskC
     interrupting = in_thread(interrupt)
     with pytest.raises(KeyboardInterrupt):
         client.barrier()
-    interrupting.result(10)
+    interrupting.result(DEADLINE)
     farm.controller.wait_for(Unwait)
     farm.controller.run_tasks()
-    assert future.result(10) == 2
+    assert future.result(DEADLINE) == 2
 
 
 # cancel and abort
@@ -260,13 +261,13 @@ def test_cancel_asks_the_controller(farm: FakeFarm, client: BlockingTaskClient) 
     assert future.cancelled()
     assert future.state == "aborted"
     with pytest.raises(concurrent.futures.CancelledError):
-        future.result(10)
+        future.result(DEADLINE)
     assert farm.controller.wait_for(Abort)[0].queued_only  # type: ignore[union-attr]
 
 
 def test_cancel_of_a_finished_task_is_false(client: BlockingTaskClient) -> None:
     future = client.submit(double, 1)
-    assert future.result(10) == 2
+    assert future.result(DEADLINE) == 2
     assert not future.cancel()
     assert not future.cancelled()
 
@@ -278,10 +279,10 @@ def test_cancel_before_sending_is_decided_here(farm: FakeFarm) -> None:
     future, other = client.submit(double, 1), client.submit(double, 2)
     assert future.cancel()
     with pytest.raises(concurrent.futures.CancelledError):
-        future.result(10)
+        future.result(DEADLINE)
     other.abort()
     with pytest.raises(TaskAborted):
-        other.result(10)
+        other.result(DEADLINE)
     assert other.state == "aborted"
     assert not other.cancelled()
     remote.close()
@@ -294,13 +295,13 @@ def test_abort(farm: FakeFarm, client: BlockingTaskClient) -> None:
     client.flush()
     future.abort()
     with pytest.raises(TaskAborted):
-        future.result(10)
+        future.result(DEADLINE)
     assert not future.cancelled()
     with pytest.raises(UnknownTask):
         future.abort()
     assert other.taskid is not None
     client.abort(other.taskid)
-    assert other.exception(10) is not None
+    assert other.exception(DEADLINE) is not None
     with pytest.raises(TypeError):
         client.abort(None)  # type: ignore[arg-type]
 
@@ -321,9 +322,9 @@ def test_a_dead_controller_comes_back(farm: FakeFarm, client: BlockingTaskClient
     farm.controller.wait_for(Barrier)
     client.flush()
     farm.controller.run_tasks()
-    assert accepted.result(10) == 2
-    assert unsent.result(10) == 0.5
-    assert waiting.result(10) is None
+    assert accepted.result(DEADLINE) == 2
+    assert unsent.result(DEADLINE) == 0.5
+    assert waiting.result(DEADLINE) is None
     assert isinstance(farm.controller.received[0], Hello)
 
 
@@ -341,7 +342,7 @@ def test_a_lost_answer_does_not_double_the_task(farm: FakeFarm, client: Blocking
     farm.kill(then=Condition.ALIVE)
     farm.revive()
     farm.controller.run_tasks()
-    assert future.result(10) == 2
+    assert future.result(DEADLINE) == 2
     assert future.taskid == 0
     assert len(farm.store.tasks) == 1
 
@@ -353,7 +354,7 @@ def test_what_ended_meanwhile_is_delivered(farm: FakeFarm, client: BlockingTaskC
     farm.kill(then=Condition.ALIVE)
     farm.controller._end(0, future_value(14))
     farm.revive()
-    assert future.result(10) == 14
+    assert future.result(DEADLINE) == 14
 
 
 def future_value(value: object) -> bytes:
@@ -369,9 +370,9 @@ def test_a_cleared_task_ends_its_future(farm: FakeFarm, client: BlockingTaskClie
     del farm.store.tasks[0]
     farm.controller.say(Resync())
     with pytest.raises(UnknownTask):
-        gone.result(10)
+        gone.result(DEADLINE)
     farm.controller.run_tasks()
-    assert there.result(10) == 4
+    assert there.result(DEADLINE) == 4
 
 
 def test_an_unknown_session_says_hello_again(farm: FakeFarm, client: BlockingTaskClient) -> None:
@@ -384,7 +385,7 @@ def test_an_unknown_session_says_hello_again(farm: FakeFarm, client: BlockingTas
         return None
 
     farm.controller.rule = forget
-    assert client.submit(double, 1).result(10) == 2
+    assert client.submit(double, 1).result(DEADLINE) == 2
     assert len(farm.controller.wait_for(Hello, 2)) == 2
 
 
@@ -395,9 +396,9 @@ def test_a_dead_farm_is_restarted_by_whoever_waits(farm: FakeFarm, client: Block
     farm.kill(then=Condition.DEAD)
     farm.running = True
     again = client.submit(double, 2)
-    assert again.result(10) == 4
+    assert again.result(DEADLINE) == 4
     assert farm.revivals == 1
-    assert future.result(10) == 2
+    assert future.result(DEADLINE) == 2
 
 
 def test_a_farm_that_cannot_be_restarted_says_why(farm: FakeFarm, client: BlockingTaskClient) -> None:
@@ -407,7 +408,7 @@ def test_a_farm_that_cannot_be_restarted_says_why(farm: FakeFarm, client: Blocki
     farm.broken = "no room"
     farm.kill(then=Condition.DEAD)
     with pytest.raises(StartFailed, match="no room"):
-        future.result(10)
+        future.result(DEADLINE)
 
 
 def test_a_stop_ends_open_waits_and_a_submission_starts_again(farm: FakeFarm, client: BlockingTaskClient) -> None:
@@ -418,15 +419,15 @@ def test_a_stop_ends_open_waits_and_a_submission_starts_again(farm: FakeFarm, cl
     farm.state = Condition.STOPPED
     farm.controller.say(Stopping())
     with pytest.raises(ControllerStopped):
-        future.result(10)
+        future.result(DEADLINE)
     with pytest.raises(ControllerStopped):
-        waiting.result(10)
+        waiting.result(DEADLINE)
     with pytest.raises(ControllerStopped):
         client.queue_status()
     farm.controller.close()
     assert farm.revivals == 0
     farm.running = True
-    assert client.submit(double, 3).result(10) == 6
+    assert client.submit(double, 3).result(DEADLINE) == 6
     assert farm.revivals == 1
     assert client.get_task_result(0, block=True) == 2
 
@@ -455,7 +456,7 @@ def test_a_closed_client_says_so(farm: FakeFarm, client: BlockingTaskClient) -> 
     future = client.submit(double, 1)
     client.close()
     client.close()
-    for call in (lambda: client.submit(double, 1), client.queue_status, lambda: future.result(10)):
+    for call in (lambda: client.submit(double, 1), client.queue_status, lambda: future.result(DEADLINE)):
         with pytest.raises(ControllerUnavailable, match="closed"):
             call()
     assert len(farm.store.tasks) == 1
@@ -473,7 +474,7 @@ def test_blocking_in_the_io_thread_is_refused(client: BlockingTaskClient) -> Non
             answer.set_result(str(error))
 
     loop.call_soon_threadsafe(ask)
-    assert "deadlock" in answer.result(10)
+    assert "deadlock" in answer.result(DEADLINE)
 
 
 def test_a_forked_child_gets_a_clear_error(client: BlockingTaskClient) -> None:
@@ -491,7 +492,7 @@ def test_a_forked_child_gets_a_clear_error(client: BlockingTaskClient) -> None:
     os.close(writing)
     with open(reading, "rb") as pipe:
         assert b"forked" in pipe.read()
-    assert client.submit(double, 1).result(10) == 2
+    assert client.submit(double, 1).result(DEADLINE) == 2
 
 
 def test_the_async_client_in_a_loop_of_its_own(farm: FakeFarm, remote: RemoteController) -> None:
@@ -538,6 +539,6 @@ def test_both_faces_agree(name: str) -> None:
 
 def test_accepted_twice_is_no_harm(farm: FakeFarm, client: BlockingTaskClient) -> None:
     future = client.submit(double, 1)
-    assert future.result(10) == 2
+    assert future.result(DEADLINE) == 2
     farm.controller.say(Accepted(1, 0), farm.store.ended[0])
-    assert client.submit(double, 2).result(10) == 4
+    assert client.submit(double, 2).result(DEADLINE) == 4

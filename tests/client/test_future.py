@@ -18,6 +18,7 @@ from taskfc_ext.client.future import CANCELLED, FINISHED, TaskFuture
 from taskfc_ext.client.template import Template
 from taskfc_ext.errors import UnpicklableResult
 from taskfc_ext.protocol.payloads import encode_failure
+from tests.processes import DEADLINE
 
 FACTS = ("", 4, 2, 100.0, 0.25, 101.0, ("out", "err"), (b'{"data": {"text/plain": "3"}}',))
 
@@ -95,7 +96,7 @@ def test_waiting_and_timing_out() -> None:
     with pytest.raises(TimeoutError, match="task 3"):
         future.result(0.01)
     later(lambda: succeed(future))
-    assert future.result(10) == 42
+    assert future.result(DEADLINE) == 42
     assert not future._settle(CANCELLED)
 
 
@@ -121,7 +122,7 @@ def test_done_callbacks_run_elsewhere_and_survive_errors() -> None:
     future.add_done_callback(lambda _: 1 / 0)
     future.add_done_callback(lambda _: called.set())
     succeed(future)
-    assert called.wait(10)
+    assert called.wait(DEADLINE)
     assert where == ["taskfc-callbacks"]
     future.add_done_callback(where.append)  # over already: at once
     assert where[-1] is future

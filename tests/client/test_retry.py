@@ -13,6 +13,7 @@ from taskfc_ext.client.remote import RemoteController
 from taskfc_ext.errors import RequestRefused, UnknownTask
 from taskfc_ext.protocol.client_messages import ListTasks, Reply, Retry
 from taskfc_ext.testing import FakeFarm
+from tests.processes import DEADLINE
 
 
 def double(x: int) -> int:
@@ -21,9 +22,9 @@ def double(x: int) -> int:
 
 def test_a_future_of_the_new_task_is_returned(farm: FakeFarm, client: BlockingTaskClient) -> None:
     future = client.with_options(name="fit").submit(double, 3)
-    assert future.result(10) == 6
+    assert future.result(DEADLINE) == 6
     again = future.retry()
-    assert (again.result(10), again.taskid, again.name, again.label) == (6, 1, "fit", "double")
+    assert (again.result(DEADLINE), again.taskid, again.name, again.label) == (6, 1, "fit", "double")
     assert (future.taskid, future.result()) == (0, 6)
     (request,) = farm.controller.wait_for(Retry)
     assert isinstance(request, Retry)
@@ -65,7 +66,7 @@ def test_what_was_never_accepted_cannot_run_again(
     with pytest.raises(RequestRefused, match=r"has not ended\nabort it first"):
         future.retry()
     remote.close()
-    assert future.exception(10)
+    assert future.exception(DEADLINE)
     with pytest.raises(UnknownTask, match=r"was never accepted\nsubmit it anew"):
         future.retry()
 

@@ -57,7 +57,7 @@ def client(controller: Controller) -> Iterator[BlockingTaskClient]:
 
 def test_a_farm_runs_all_kinds_of_tasks(controller: Controller, client: BlockingTaskClient) -> None:
     assert client.map(double, range(100)) == [2 * i for i in range(100)]
-    assert client.submit(double, client.submit(double, 3)).result(20) == 12
+    assert client.submit(double, client.submit(double, 3)).result(DEADLINE) == 12
     taskid = client.run(StringTask("b = 2 * a", pull="b", push={"a": 4}))
     result = client.get_task_result(taskid, block=True)
     assert (result["b"], result.keys, result.failure) == (8, ["b"], None)
@@ -65,7 +65,7 @@ def test_a_farm_runs_all_kinds_of_tasks(controller: Controller, client: Blocking
     failed = client.run(StringTask("1 / 0"), block=True)
     assert isinstance(failed.failure, ZeroDivisionError)
     cell = client.submit_cell("y = x + 1\nprint('hello')\ny * 2", {"x": client.submit(double, 1)}, "y")
-    assert (cell.result(20), cell.ns.y, cell.stdout) == (6, 3, "hello\n")
+    assert (cell.result(DEADLINE), cell.ns.y, cell.stdout) == (6, 3, "hello\n")
     assert len(controller.worker_pids) == 1
     assert client.queue_status()["succeeded"] == 105
 
@@ -73,9 +73,9 @@ def test_a_farm_runs_all_kinds_of_tasks(controller: Controller, client: Blocking
 def test_a_named_task_is_found_again(client: BlockingTaskClient) -> None:
     client.with_options(name="fit").submit(double, 1)
     newest = client.with_options(name="fit").submit(double, 2)
-    newest.result(20)
+    newest.result(DEADLINE)
     found = client.future("fit")
-    assert (found.result(20), found.taskid, found.name, found.label) == (4, 1, "fit", "double")
+    assert (found.result(DEADLINE), found.taskid, found.name, found.label) == (4, 1, "fit", "double")
     assert [task.name for task in client.list_tasks(name="fit")] == ["fit", "fit"]
     with pytest.raises(IndexError, match="'fat'"):
         client.future("fat")
@@ -90,7 +90,7 @@ def test_attaching_stops_nothing(controller: Controller) -> None:
         assert again.supervisor_pid == controller.supervisor_pid
     assert controller.scale(2) == 1
     with attach() as client:
-        assert client.submit(double, 1).result(20) == 2
+        assert client.submit(double, 1).result(DEADLINE) == 2
 
     async def use() -> None:
         async with await controller.async_client() as client:
@@ -107,8 +107,8 @@ def test_a_killed_controller_comes_back(controller: Controller, client: Blocking
     os.kill(controller.pid, signal.SIGKILL)
     later = client.submit(double, 5)
     flag.touch()
-    assert running.result(20) == "seen"
-    assert later.result(20) == 10
+    assert running.result(DEADLINE) == "seen"
+    assert later.result(DEADLINE) == 10
     assert client.get_client_name()
 
 
@@ -116,15 +116,15 @@ def test_a_killed_supervisor_is_replaced_by_whoever_waits(
     controller: Controller, client: BlockingTaskClient, home: Path
 ) -> None:
     flag = home / "flag"
-    assert client.submit(double, 1).result(20) == 2
+    assert client.submit(double, 1).result(DEADLINE) == 2
     running = client.submit(wait_for_file, str(flag))
     client.flush()
     before = controller.supervisor_pid
     os.kill(before, signal.SIGKILL)
     later = client.submit(double, 4)
     flag.touch()
-    assert running.result(20) == "seen"
-    assert later.result(20) == 8
+    assert running.result(DEADLINE) == "seen"
+    assert later.result(DEADLINE) == 8
     assert client.get_task_result(0) == 2
 
 
@@ -160,7 +160,7 @@ OTHER = """
 from taskfc_ext import start
 with start(1).client() as client:
     task = client.submit(abs, -6)
-    assert task.result(60) == 6
+    assert task.result(DEADLINE) == 6
     print(task.taskid)
 """
 
@@ -206,12 +206,12 @@ def test_a_stop_ends_waits_and_a_submission_carries_on(home: Path) -> None:
         supervisor = controller.supervisor_pid
         client.stop()
         with pytest.raises(ControllerStopped):
-            future.result(20)
+            future.result(DEADLINE)
         flag.touch()
-        assert client.submit(double, 3).result(30) == 6  # starts it again, when the old one is gone
+        assert client.submit(double, 3).result(DEADLINE) == 6  # starts it again, when the old one is gone
         assert controller.supervisor_pid != supervisor
         assert client.get_task_result(taskid, block=True) == 8
-        assert client.future(0).result(20) == "seen"
+        assert client.future(0).result(DEADLINE) == "seen"
         controller.stop()
         with pytest.raises(ControllerUnavailable):
             attach()
@@ -233,7 +233,7 @@ def test_stores_are_kept_until_a_fresh_start(home: Path) -> None:
 
 def test_task_client_starts_what_does_not_run(home: Path) -> None:
     with TaskClient("other") as client:
-        assert client.submit(double, 1).result(20) == 2
+        assert client.submit(double, 1).result(DEADLINE) == 2
     with attach("other") as client:
         client.scale(0)
     with start(name="other") as controller:
@@ -272,7 +272,7 @@ def test_a_script_whose_name_is_no_text(home: Path) -> None:
         file.write(
             "from taskfc_ext import start\nwith start(1) as farm:\n    print(farm.client().submit(abs, -3).result(20))"
         )
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=DEADLINE, check=False)
     assert (done.stdout, done.stderr) == ("3\n", "")
 
 
@@ -304,18 +304,18 @@ def test_a_supervisor_killed_while_it_revives_a_farm_is_not_the_end(
         client.flush()
         os.kill(farm.supervisor_pid, signal.SIGKILL)
         (home / "gate").touch()
-        assert future.result(60) == "seen"
+        assert future.result(DEADLINE) == "seen"
         assert len(spawned) == 2
 
 
 def test_a_store_that_is_broken_can_be_replaced_at_once(home: Path) -> None:
     with start(1) as farm:
-        assert farm.client().submit(abs, -3).result(20) == 3
+        assert farm.client().submit(abs, -3).result(DEADLINE) == 3
     (home / "s/taskfc/default/journal.sqlite").write_bytes(b"no database" * 1000)
     with pytest.raises(StartFailed, match="cannot be used"):
         start(1)
     with start(1, fresh=True) as farm:
-        assert farm.client().submit(abs, -3).result(20) == 3
+        assert farm.client().submit(abs, -3).result(DEADLINE) == 3
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from taskfc_ext.client.remote import RemoteController
 from taskfc_ext.errors import UnknownTasks
 from taskfc_ext.protocol.client_messages import Hold, Move, Reply
 from taskfc_ext.testing import FakeFarm
+from tests.processes import DEADLINE
 
 
 def double(x: int) -> int:
@@ -56,7 +57,7 @@ def test_the_async_client_asks_the_same(farm: FakeFarm, remote: RemoteController
 
 def test_what_has_ended_or_never_was_is_named(client: BlockingTaskClient) -> None:
     future = client.submit(double, 1)
-    assert future.result(10) == 2
+    assert future.result(DEADLINE) == 2
     asks: list[Any] = [client.hold, client.release, lambda tasks: client.move(tasks, 1)]
     for ask in asks:
         with pytest.raises(UnknownTasks) as caught:

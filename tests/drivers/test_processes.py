@@ -24,6 +24,7 @@ from taskfc_ext.drivers.processes import (
     sweep,
     tagged_processes,
 )
+from tests.processes import DEADLINE
 
 TAG = f"test{os.getpid():x}"
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -117,9 +118,9 @@ def test_processes_are_found_by_their_farm(spawn):
     assert tagged_processes(TAG, worker=1) == [second.pid]
 
     assert kill_tagged(TAG, worker=1) == [second.pid]
-    assert second.wait(10) == -signal.SIGKILL
+    assert second.wait(DEADLINE) == -signal.SIGKILL
     assert sweep(TAG) == []
-    assert ours.wait(10) == -signal.SIGKILL
+    assert ours.wait(DEADLINE) == -signal.SIGKILL
     assert other.poll() is None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from taskfc_ext.drivers.transport import Dealer, Router
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import ClientMessage, ControllerMessage, QueueStatus, Reply
 from taskfc_ext.protocol.codec import from_controller
+from tests.processes import until
 
 
 @pytest.fixture
@@ -23,22 +23,14 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def received(router: Router, deadline: float = 10.0) -> tuple[bytes, list[ClientMessage]]:
-    end = time.monotonic() + deadline
-    while time.monotonic() < end:
-        for peer, frame in router.receive(1):
-            return peer, codec.from_client.decode(frame)
-        time.sleep(0.005)
-    pytest.fail("nothing arrived")
+def received(router: Router) -> tuple[bytes, list[ClientMessage]]:
+    ((peer, frame),) = until(lambda: router.receive(1), "something arrives")
+    return peer, codec.from_client.decode(frame)
 
 
-def answered(dealer: Dealer[ControllerMessage], deadline: float = 10.0) -> list[ControllerMessage]:
-    end = time.monotonic() + deadline
-    while time.monotonic() < end:
-        if messages := dealer.receive():
-            return messages
-        time.sleep(0.005)
-    pytest.fail("no answer")
+def answered(dealer: Dealer[ControllerMessage]) -> list[ControllerMessage]:
+    answer: list[ControllerMessage] = until(dealer.receive, "an answer")
+    return answer
 
 
 def test_a_vanished_socket_is_bound_again_and_its_peers_stay(folder: Path) -> None:

@@ -12,6 +12,7 @@ from taskfc_ext.errors import ControllerStopped, ControllerUnavailable
 from taskfc_ext.ipython.cards import FASTEST, SLOWEST, SOON, CardBoard
 from taskfc_ext.ipython.display import Bundle, Card
 from taskfc_ext.ipython.looking import look
+from tests.processes import DEADLINE
 
 cell: ContextVar[str] = ContextVar("cell", default="none")
 
@@ -224,8 +225,8 @@ def test_the_thread_shows_the_end_and_goes(farm: Any, sent: Sent) -> None:
     thread = board._thread
     assert thread is not None
     farm.succeed(0, 42)
-    assert sent.final.wait(20)
-    thread.join(20)
+    assert sent.final.wait(DEADLINE)
+    thread.join(DEADLINE)
     assert not thread.is_alive()
     assert board._thread is None
     board.show(submitted(farm))  # and a new one comes

@@ -10,6 +10,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from taskfc_ext.ipython import extension
+from tests.processes import DEADLINE
 
 FUTURE = ".".join(extension.FUTURE)
 
@@ -153,7 +154,7 @@ light = {"taskfc_ext.client", "taskfc_ext.client.owner", "taskfc_ext.drivers", "
 assert not [name for name in new - light if name.startswith(("taskfc_ext.client", "taskfc_ext.drivers"))]
 assert threading.active_count() == 1
 """
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=DEADLINE)
 
 
 def test_two_shells_have_their_own(shell: Any) -> None:

@@ -13,8 +13,7 @@ from taskfc_ext.protocol.snapshots import Counts, FarmState, FarmStatus, QueueDe
 from taskfc_ext.server_extension.browser import MAX_WAITING, MAX_WAITING_BYTES, TOO_SLOW, Browser
 from taskfc_ext.server_extension.hub import MAX_WATCHED, Hub
 from taskfc_ext.widget.messages import Unwatch, Watch
-
-DEADLINE = 30.0
+from tests.processes import DEADLINE
 
 
 class FakeSocket:

@@ -20,8 +20,8 @@ from taskfc_ext.drivers.processes import sweep
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.supervisor_messages import Serving, Shutdown
+from tests.processes import DEADLINE
 
-DEADLINE = 20.0
 STUBS = Path(__file__).with_name("stub_processes.py")
 
 

@@ -26,6 +26,7 @@ from taskfc_ext.protocol.supervisor_messages import (
     WorkerDown,
     WorkerUp,
 )
+from tests.processes import DEADLINE
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the stubs use SOCK_SEQPACKET")
 
@@ -90,7 +91,7 @@ def test_a_second_supervisor_says_that_the_farm_runs(farm):
     connection_file.write_connection(farm.paths, connection)
     second = farm.start(n_workers=1)
     assert farm.status(second) == {"running": True}
-    assert second.wait(20) == 0
+    assert second.wait(DEADLINE) == 0
     assert supervisor.poll() is None
 
 
@@ -98,7 +99,7 @@ def test_no_options_anywhere_is_an_error(farm):
     supervisor = farm.start()
     status = farm.status(supervisor)
     assert "never started" in status["error"]
-    assert supervisor.wait(20) == 1
+    assert supervisor.wait(DEADLINE) == 1
 
 
 def test_the_options_in_the_store_serve_a_restart(farm):
@@ -115,7 +116,7 @@ def test_a_controller_that_cannot_start_ends_it_all(farm):
     assert "failed 3 times before it answered: exited with code 1" in status["error"]
     assert "controller is broken" in status["error"]
     assert str(farm.paths.controller_log) in status["hint"]
-    assert supervisor.wait(20) == 0
+    assert supervisor.wait(DEADLINE) == 0
     assert leftovers(farm) == ([], [])
 
 
@@ -363,7 +364,7 @@ def test_workers_that_die_while_it_stops_are_not_replaced(farm, kill):
 def test_a_controller_that_ends_well_ends_the_farm(farm):
     supervisor, controller, [worker] = farm.up()
     controller.exit(0)
-    assert supervisor.wait(20) == 0
+    assert supervisor.wait(DEADLINE) == 0
     assert worker.hear() == ""
     assert leftovers(farm) == ([], [])
 
@@ -373,7 +374,7 @@ def test_a_controller_that_dies_while_it_stops_is_not_replaced(farm, kill):
     controller.send(Shutdown())
     controller.next()
     kill(controller.pid)
-    assert supervisor.wait(20) == 0
+    assert supervisor.wait(DEADLINE) == 0
     assert leftovers(farm) == ([], [])
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from taskfc_ext.client.start import Controller, start
-from tests.processes import until
+from tests.processes import DEADLINE, until
 
 
 def shows(go: str) -> str:
@@ -35,7 +35,7 @@ def test_a_client_sees_what_a_function_shows(shared_farm: Controller, tmp_path: 
         assert html(future.outputs) == html(client.outputs(future.taskid)) == ["<b>begun</b>"]
         assert html(other.outputs(future.taskid)) == ["<b>begun</b>"]
         go.touch()
-        assert future.result(60) == "done"
+        assert future.result(DEADLINE) == "done"
         assert html(future.outputs) == html(client.outputs(future.taskid)) == ["<b>ended</b>"]
         assert html(other.outputs(future.taskid)) == html(other.future(future.taskid).outputs) == ["<b>ended</b>"]
 
@@ -49,7 +49,7 @@ def plots() -> None:
 def test_a_figure_comes_out_of_a_function_without_being_asked_for(shared_farm: Controller) -> None:
     with shared_farm.client() as client:
         future = client.submit(plots)
-        future.result(60)
+        future.result(DEADLINE)
         (output,) = future.outputs
         assert output["output_type"] == "display_data"
         assert output["data"]["image/png"].startswith("iVBORw0KGgo")
@@ -65,8 +65,8 @@ def test_what_a_task_makes_of_its_descriptors_ends_with_it(home: Path, tmp_path:
     theirs = tmp_path / "theirs"
     with start(1, name="fds") as farm, farm.client() as client:
         for spoil in (lambda: os.close(1), lambda: redirect(str(theirs))):
-            client.submit(spoil).result(60)
+            client.submit(spoil).result(DEADLINE)
             future = client.submit(os.system, "echo sane; echo loud >&2")
-            assert future.result(60) == 0
+            assert future.result(DEADLINE) == 0
             assert (future.stdout, future.stderr) == ("sane\n", "loud\n")
         assert theirs.read_text() == ""

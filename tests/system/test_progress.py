@@ -6,7 +6,7 @@ from pathlib import Path
 
 from taskfc_ext.client.start import Controller
 from taskfc_ext.protocol.infos import TaskProgress
-from tests.processes import until
+from tests.processes import DEADLINE, until
 
 
 def halfway(go: str) -> str:
@@ -29,6 +29,6 @@ def test_a_client_sees_how_far_a_running_task_is(shared_farm: Controller, tmp_pa
         assert [(task.taskid, task.progress) for task in found] == [(future.taskid, TaskProgress(5, 10, "<b>fit"))]
         assert future.progress == TaskProgress(5, 10, "<b>fit")
         go.touch()
-        assert future.result(60) == "done"
+        assert future.result(DEADLINE) == "done"
         assert future.progress is None
         assert [task.progress for task in client.list_tasks(taskids=[future.taskid])] == [None]

@@ -12,7 +12,7 @@ import pytest
 from taskfc_ext import MapTask, StringTask, TaskResult, start
 from taskfc_ext.client.start import Controller
 from taskfc_ext.errors import DependencyFailed, TaskAborted, TaskRejectError, TaskTimeout, UnknownTasks
-from tests.processes import until
+from tests.processes import DEADLINE, until
 
 from .conftest import AsyncFace, BlockingFace
 
@@ -171,7 +171,7 @@ def test_abort_of_a_queued_task_removes_it(face: Face, tmp_path: Path) -> None:
     taskid = face.run(MapTask(wait_for_file, (str(tmp_path / "never"),)))
     face.abort(taskid)
     (tmp_path / "go").touch()
-    face.barrier(gates, timeout=60)
+    face.barrier(gates, timeout=DEADLINE)
     with pytest.raises(TaskAborted):
         face.get_task_result(taskid, block=True)
     with pytest.raises(IndexError, match=str(taskid)):

@@ -13,6 +13,7 @@ from ipykernel.comm.comm import BaseComm
 from taskfc_ext.errors import UnknownTask
 from taskfc_ext.widget.buttons import TaskButtons
 from taskfc_ext.widget.heard import keep_subshell
+from tests.processes import DEADLINE
 
 
 class Said:
@@ -48,7 +49,7 @@ def click(buttons: TaskButtons, content: object) -> None:
 
 def answer(buttons: TaskButtons, said: Said, verb: str) -> list[dict[str, Any]]:
     click(buttons, {"do": verb, "number": 1})
-    assert said.last_word.wait(20)
+    assert said.last_word.wait(DEADLINE)
     return said.messages
 
 

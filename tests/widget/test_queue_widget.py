@@ -14,6 +14,7 @@ from taskfc_ext.testing import FakeFarm
 from taskfc_ext.widget.commands import Ask, carry_out
 from taskfc_ext.widget.messages import AnyCommand, CommandAnswer, Start
 from taskfc_ext.widget.queue_widget import QueueWidget
+from tests.processes import DEADLINE
 
 
 async def do(command: AnyCommand, ask: Ask) -> CommandAnswer:
@@ -37,7 +38,7 @@ def test_a_click_goes_through_to_the_controller_and_its_answer_comes_back(widget
     said: queue.Queue[dict[str, object]] = queue.Queue()
     widget._feed._send = said.put  # type: ignore[union-attr]  # the one way out
     widget._handle_custom_msg({"number": 1, "command": {"do": "abort", "taskids": [7]}}, [])
-    while "answer" not in (message := said.get(timeout=20)):
+    while "answer" not in (message := said.get(timeout=DEADLINE)):
         pass
     assert message == {"number": 1, "answer": {"ok": False, "said": "No task 7."}}
 

@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from taskfc_ext.worker.courier import OUTPUT_EVERY, Courier
+from tests.processes import DEADLINE
 
 
 class Work:
@@ -47,13 +48,13 @@ def test_it_wakes_up_and_preloads_only_after_work(work: Work) -> None:
     assert not preloaded.wait(0.6)
     work.is_busy, work.lease = True, 5
     courier.wake()
-    assert work.has_spoken.wait(60)
+    assert work.has_spoken.wait(DEADLINE)
     work.is_busy, work.lease = False, 0
-    assert preloaded.wait(60)
+    assert preloaded.wait(DEADLINE)
     work.has_spoken.clear()
     work.is_busy, work.lease = True, 6
     courier.wake()
-    assert work.has_spoken.wait(60)
+    assert work.has_spoken.wait(DEADLINE)
     assert work.spoken[-1][0] in (5, 6)
     work.is_busy, work.lease = False, 0
 
@@ -63,7 +64,7 @@ def test_no_task_begins_while_something_is_loaded(work: Work) -> None:
 
     def preload() -> None:
         begun.set()
-        may_end.wait(60)
+        may_end.wait(DEADLINE)
 
     def wake() -> None:
         courier.wake()
@@ -72,10 +73,10 @@ def test_no_task_begins_while_something_is_loaded(work: Work) -> None:
     courier = Courier(work, preload)
     courier.start()
     courier.wake()  # it has worked, and is done
-    assert begun.wait(60)
+    assert begun.wait(DEADLINE)
     work.is_busy = True
     threading.Thread(target=wake, daemon=True).start()
     assert not woken.wait(0.5)
     may_end.set()
-    assert woken.wait(60)
+    assert woken.wait(DEADLINE)
     work.is_busy = False

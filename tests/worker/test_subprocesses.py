@@ -9,6 +9,7 @@ import time
 
 from taskfc_ext.drivers.processes import process_started
 from taskfc_ext.worker.subprocesses import Programs
+from tests.processes import until
 
 
 def shell_with_a_program() -> tuple[subprocess.Popen[str], int]:
@@ -27,10 +28,7 @@ def test_a_program_ends_although_its_shell_was_killed_before() -> None:
     shell.kill()
     shell.wait()
     programs.terminate()
-    deadline = time.monotonic() + 30
-    while process_started(program) is not None:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: process_started(program) is None, "the program has ended")
 
 
 def test_what_ran_before_is_left_alone() -> None:
