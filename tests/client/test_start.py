@@ -160,7 +160,7 @@ OTHER = """
 from taskfc_ext import start
 with start(1).client() as client:
     task = client.submit(abs, -6)
-    assert task.result(DEADLINE) == 6
+    assert task.result(60) == 6
     print(task.taskid)
 """
 
