@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+from taskfc_ext.drivers.processes import process_alive
 
 DEADLINE = 60.0
 """Seconds: a bound on hangs, far above what anything takes on a loaded machine."""
@@ -22,6 +26,12 @@ def until(condition: Callable[[], object], what: str, deadline: float = DEADLINE
             return value
         time.sleep(0.01)
     pytest.fail(f"{what}: not within {deadline:g} s")
+
+
+def kill_and_wait(pid: int) -> None:
+    """Kill a process, and return when it is dead: until then it may still do what its death is to prevent."""
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not process_alive(pid, None), "it is dead")
 
 
 def free_port() -> int:
