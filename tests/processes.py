@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -11,6 +13,8 @@ from typing import Any
 
 import pytest
 from jupyter_core.paths import jupyter_runtime_dir
+
+from taskfc_ext.drivers.processes import process_alive
 
 DEADLINE = 60.0
 """Seconds: a bound on hangs, far above what anything takes on a loaded machine."""
@@ -27,8 +31,14 @@ def until(condition: Callable[[], object], what: str, deadline: float = DEADLINE
     pytest.fail(f"{what}: not within {deadline:g} s")
 
 
+def kill_and_wait(pid: int) -> None:
+    """Kill a process, and return when it is dead: until then it may still do what its death is to prevent."""
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not process_alive(pid, None), "it is dead")
+
+
 def jupyter_port(process: subprocess.Popen[bytes], log: Path) -> int:
-    """Return the port that a Jupyter server has found for itself, once it listens there.
+    """Return the port that a Jupyter server has found for itself, once it listens there; end one that never does.
 
     Args:
         process: the server, started with port 0.
@@ -43,4 +53,9 @@ def jupyter_port(process: subprocess.Popen[bytes], log: Path) -> int:
         except (FileNotFoundError, ValueError):
             return None  # it is not there, or half written
 
-    return int(until(port, "the Jupyter server says where it listens"))
+    try:
+        return int(until(port, "the Jupyter server says where it listens"))
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
