@@ -4,6 +4,7 @@ import { ILayoutRestorer } from '@jupyterlab/application';
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { Notification } from '@jupyterlab/apputils';
 import { IDocumentManager } from '@jupyterlab/docmanager';
+import { INotebookTracker } from '@jupyterlab/notebook';
 import { IStateDB } from '@jupyterlab/statedb';
 import type { ISignal } from '@lumino/signaling';
 
@@ -29,14 +30,15 @@ export const sidebar: JupyterFrontEndPlugin<ITaskFarms> = {
   description: 'Shows the queues of task farms in a sidebar.',
   autoStart: true,
   provides: ITaskFarms,
-  optional: [IDocumentManager, IStateDB, ILayoutRestorer],
+  optional: [IDocumentManager, INotebookTracker, IStateDB, ILayoutRestorer],
   activate: (
     app: JupyterFrontEnd,
     documents: IDocumentManager | null,
+    notebooks: INotebookTracker | null,
     state: IStateDB | null,
     restorer: ILayoutRestorer | null
   ): ITaskFarms => {
-    const farms = new TaskFarms(app, documents, state);
+    const farms = new TaskFarms(app, documents, notebooks, state);
     app.shell.add(farms.panel, 'left', { rank: 350, type: 'Tasks' });
     restorer?.add(farms.panel, 'taskfc-queue');
     void farms.begin();
@@ -55,12 +57,13 @@ class TaskFarms implements ITaskFarms, Steering {
   constructor(
     private readonly app: JupyterFrontEnd,
     documents: IDocumentManager | null,
+    notebooks: INotebookTracker | null,
     private readonly state: IStateDB | null
   ) {
     this.panel = new QueuePanel({
       link: this.link,
       steering: this,
-      goToCell: documents === null ? undefined : task => goToCell(documents, task)
+      goToCell: documents && notebooks ? task => goToCell(documents, notebooks, task) : undefined
     });
     this.link.onChange(() => this.update());
     this.update();
