@@ -90,8 +90,8 @@ function addQueueCommands(add: Add, farms: ITaskFarms): void {
     execute: () => abortOne(farms)
   });
   add(CommandIds.retryFailed, {
-    // no number: those that were retried are failed still, and are left alone
-    label: 'Retry Failed Tasks',
+    // no number: those that were retried are failed still, and are left alone; the others say in a dialog whose they are
+    label: () => `Retry Failed Tasks${farms.link.farms.length > 1 ? of(farms) : ''}`,
     isEnabled: () => (shown(farms)?.counts?.failed ?? 0) > 0,
     execute: () => runIn(farms, identity => ({ do: 'retry-failed', identity }))
   });

@@ -8,6 +8,7 @@ import { INotebookTracker } from '@jupyterlab/notebook';
 import { IStateDB } from '@jupyterlab/statedb';
 import type { ISignal } from '@lumino/signaling';
 
+import { ofFarm } from './answers';
 import { askForName, askHowManyWorkers, askWhetherToStop } from './asking';
 import { FarmsLink } from './farms';
 import { goToCell } from './goto';
@@ -97,13 +98,18 @@ class TaskFarms implements ITaskFarms, Steering {
   async run(farm: string, command: AnyCommand): Promise<CommandAnswer | null> {
     try {
       const answer = await this.link.command(farm, command);
-      const autoClose = answer.ok ? SAID_FOR : REFUSED_FOR;
-      if (answer.said) Notification.emit(answer.said, answer.ok ? 'info' : 'error', { autoClose });
+      if (answer.said) this.notify(farm, answer.said, answer.ok);
       return answer;
     } catch (error) {
-      Notification.error(error instanceof Error ? error.message : String(error), { autoClose: REFUSED_FOR });
+      this.notify(farm, error instanceof Error ? error.message : String(error), false);
       return null;
     }
+  }
+
+  /** Tell in passing what came of a command: no picker stands above that, which says of which farm. */
+  private notify(farm: string, said: string, isDone: boolean): void {
+    const text = ofFarm(farm, said, this.link.farms.length <= 1);
+    Notification.emit(text, isDone ? 'info' : 'error', { autoClose: isDone ? SAID_FOR : REFUSED_FOR });
   }
 
   pick(farm: string): void {
