@@ -101,7 +101,7 @@ def test_commands(lab: Lab, page: Page, tmp_path: Path) -> None:
     expect(failed.first).to_be_visible()
     sidebar.command("taskfc:clear-finished")
     sidebar.answer("Clear")
-    expect(sidebar.panel).to_contain_text("No tasks yet")
+    expect(sidebar.panel).to_contain_text("There are no tasks")
     page.keyboard.press("Control+Shift+C")
     palette = page.locator(".lm-CommandPalette")
     palette.locator("input").fill("stop farm default")

@@ -109,6 +109,7 @@ export class Drawer {
   open(taskid: number): void {
     setHidden(this.element, false);
     if (taskid === this.taskid) return;
+    this.actions.withdraw();
     this.outputsVersion = null;
     for (const part of [this.death, this.traceback, this.shown, this.log]) part.clear();
     this.facts.replaceChildren();
