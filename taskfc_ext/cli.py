@@ -216,7 +216,7 @@ def _tasks(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json(_plain_data(tasks))
     elif tasks:
-        headers = ["id", "name", "state", "worker", "tries", "time", "what", ""]
+        headers = ["id", "name", "state", "worker", "attempts", "time", "what", ""]
         print(_shown([_task_row(task) for task in tasks], headers, right=(0, 3, 4, 5)))
     else:
         print("no tasks")
