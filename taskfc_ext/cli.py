@@ -272,7 +272,7 @@ def _abort(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json({"aborted": aborted})
     elif aborted:
-        print(f"aborted: {', '.join(map(str, aborted))}")
+        print(f"aborting: {', '.join(map(str, aborted))}")
     for refused in errors:
         _complain(refused)
     if unknown:  # one line, however long the range that was typed

@@ -139,7 +139,7 @@ def test_status_counts_tasks_and_shows_workers(taskfc: Taskfc, client: BlockingT
     assert future.taskid in [worker["running"] for worker in status["workers"]]
     text = taskfc("status").out
     assert text.startswith("default: running, 2 workers\n")
-    assert taskfc("abort", str(future.taskid)).out == f"aborted: {future.taskid}\n"
+    assert taskfc("abort", str(future.taskid)).out == f"aborting: {future.taskid}\n"
     client.barrier(future.taskid)
     assert taskfc("status", "--json").json["tasks"]["running"] == 0
 
