@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -301,8 +303,6 @@ def test_a_long_log_is_sent_from_its_end(server, client):
 
 def test_the_extension_is_enabled_where_the_package_is_installed():
     import json
-    import subprocess
-    import sys
 
     done = subprocess.run(
         [sys.executable, "-m", "jupyter", "server", "extension", "list"], capture_output=True, text=True, timeout=60
@@ -310,6 +310,20 @@ def test_the_extension_is_enabled_where_the_package_is_installed():
     assert "taskfc_ext.server_extension" in done.stdout + done.stderr
     config = Path(__file__).parents[2] / "jupyter-config" / "server-config" / "taskfc_ext.json"
     assert json.loads(config.read_text())["ServerApp"]["jpserver_extensions"] == {"taskfc_ext.server_extension": True}
+
+
+def test_a_server_that_is_too_old_says_so_and_goes_on(tmp_path: Path) -> None:
+    tmp_path.joinpath("jupyter_server.py").write_text('__version__ = "2.12.5"')  # all that is asked of it
+    script = """
+import logging, types
+from taskfc_ext.server_extension import _load_jupyter_server_extension as load
+load(types.SimpleNamespace(log=logging.getLogger()))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=DEADLINE, check=False
+    )
+    assert done.stderr == "taskfc_ext's sidebar needs jupyter_server 2.13 or later; this is 2.12.5\n"
 
 
 def test_a_server_that_nobody_looks_at_is_no_client_of_any_farm():
