@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from taskfc_ext.client import context, exits
+from taskfc_ext.client import context, open_clients
 from taskfc_ext.client.answers import Answer, value_of
 from taskfc_ext.client.connection import Connection, closed_error, hello
 from taskfc_ext.client.farm import Farm
@@ -50,7 +50,7 @@ class RemoteController:
         greeting = hello(self._state.session, version=version, label=label, owner=owner)
         self._connection = Connection(self._thread.loop, farm, self._state, greeting)
         self._outbox = self._state.outbox
-        exits.opened(self)
+        open_clients.opened(self)
         self._in_loop(self._connection.connect)
 
     @property
@@ -168,7 +168,7 @@ class RemoteController:
         """Close at once; what was not sent is lost, and open waits end."""
         if self._unusable is None:
             self._unusable = closed_error(self.farm.name)
-            exits.closed(self)
+            open_clients.closed(self)
             self._in_loop(self._connection.close)
             self._thread.stop()
 

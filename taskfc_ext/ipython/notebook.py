@@ -115,7 +115,7 @@ class Notebook:
     def owned(self, states: Sequence[str], *, everybodys: bool) -> list[TaskInfo]:
         """Return this notebook's tasks, or everybody's, in one of these states; what is on its way included."""
         client = self.session.client()
-        client.flush()
+        self._flush()
         return client.list_tasks(owner=None if everybodys else self.session.owner, states=states, limit=MOST)
 
     def _named(self, name: str) -> list[Any]:
@@ -124,7 +124,9 @@ class Notebook:
             return [value]
         if isinstance(value, list | tuple) and value and all(map(is_future, value)):
             return list(value)
-        newest = self.session.client().list_tasks(name=name, limit=1)
+        client = self.session.client()
+        self._flush()  # the newest one may be on its way
+        newest = client.list_tasks(name=name, limit=1)
         if newest:
             return [newest[-1].taskid]
         near = did_you_mean(name, self.task_names())
@@ -136,10 +138,16 @@ class Notebook:
                 f"{future.name or future.label!r} is a task of the farm {future.farm}; `%task use {future.farm}` first"
             )
         if future.taskid is None:
-            self.session.client().flush()
+            self._flush()
         if future.taskid is None:
             raise BadUsage(f"{future.name or future.label!r} was never accepted by the farm; run its cell again")
         return future.taskid
+
+    def _flush(self) -> None:
+        """Let all be accepted that is on its way, by whichever client of this process."""
+        from taskfc_ext.client.open_clients import flush_all  # which `%load_ext` does without
+
+        flush_all(self.session.name)
 
     def _outlived(self, future: TaskFuture) -> bool:
         """Tell whether the farm was stopped while the future was open, and runs again: its task goes on there."""

@@ -22,7 +22,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from traitlets.config import Config
 
-from taskfc_ext import TaskAborted, TaskFuture
+from taskfc_ext import TaskAborted, TaskClient, TaskFuture
 from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.client.launch import LocalFarm
 from taskfc_ext.client.start import Controller, stop
@@ -131,6 +131,15 @@ def test_status_wait_clear_and_abort(session: Session, capsys: pytest.CaptureFix
     session.run("%task clear")
     assert capsys.readouterr().out == "2 finished tasks forgotten\n"
     assert type(session.error("%task result slow")) in (UsageError, TaskAborted)
+
+
+def test_what_any_client_of_the_notebook_has_submitted_is_waited_for(session: Session) -> None:
+    with TaskClient() as client:
+        futures = [client.with_options(name=f"of-{i}").submit(abs, -i) for i in range(2000)]
+        assert session.run("%task result of-1999") == 1999
+        more = [client.submit(abs, -i) for i in range(2000)]
+        session.run("%task wait")
+        assert all(future.done() for future in futures + more)
 
 
 def waits() -> bool:

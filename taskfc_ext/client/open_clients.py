@@ -1,4 +1,4 @@
-"""What becomes of open clients when the interpreter ends, and in the child of a fork."""
+"""The open clients of this process: what they have on its way, and what becomes of them at its end and in a fork."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import sys
 import time
 import weakref
+from contextlib import suppress
 from typing import Protocol
 
 from taskfc_ext.errors import TaskFCError
@@ -18,6 +19,9 @@ FLUSH_AT_EXIT = 10.0
 
 class Closable(Protocol):
     """A connection that was not closed yet."""
+
+    @property
+    def farm_name(self) -> str: ...
 
     @property
     def n_unaccepted(self) -> int: ...
@@ -40,6 +44,17 @@ def opened(connection: Closable) -> None:
 def closed(connection: Closable) -> None:
     """It needs no looking after any more."""
     _open.discard(connection)
+
+
+def flush_all(farm: str) -> None:
+    """Wait until all has been accepted, or refused, that any client has submitted to `farm` before.
+
+    Whatever goes wrong is told by the futures.
+    """
+    flushes = [connection.flush() for connection in list(_open) if connection.farm_name == farm]
+    for flush in flushes:
+        with suppress(TaskFCError):
+            flush.result()
 
 
 def flush_at_exit() -> None:
