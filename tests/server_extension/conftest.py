@@ -20,7 +20,7 @@ import websocket
 
 from taskfc_ext import start
 from taskfc_ext.client.start import Controller
-from tests.processes import DEADLINE, free_port, until
+from tests.processes import DEADLINE, jupyter_port
 
 BASE = "/at/some/place/"
 """Under which all of the server is, as behind a hub."""
@@ -50,13 +50,10 @@ class Server:
             folder.mkdir(parents=True, exist_ok=True)
         (home / "c" / "jupyter_server_config.py").write_text(config)
         self.token = secrets.token_hex(8)
-        self.port = free_port()
-        self.origin = f"http://127.0.0.1:{self.port}"
-        self.api = f"{self.origin}{BASE}taskfc/api/"
         self._log = home / "jupyter.log"
         options = {
             "ServerApp.ip": "127.0.0.1",
-            "ServerApp.port": self.port,
+            "ServerApp.port": 0,
             "ServerApp.base_url": BASE,
             "ServerApp.root_dir": self.folder,
             "ServerApp.open_browser": False,
@@ -73,12 +70,8 @@ class Server:
                 stderr=log,
                 env={**os.environ, **{name: str(home / folder) for name, folder in folders.items()}},
             )
-        try:
-            until(self._answers, "the server answers")
-        except BaseException:
-            self.process.kill()
-            self.process.wait()
-            raise
+        self.origin = f"http://127.0.0.1:{jupyter_port(self.process, self._log)}"
+        self.api = f"{self.origin}{BASE}taskfc/api/"
 
     @property
     def log(self) -> str:
@@ -118,13 +111,6 @@ class Server:
             self.process.kill()
             self.process.wait()
             pytest.fail(f"the Jupyter server did not end: {self.log[-2000:]}")
-
-    def _answers(self) -> bool:
-        assert self.process.poll() is None, self.log
-        try:
-            return httpx.get(f"{self.origin}{BASE}api", timeout=5).status_code == 200
-        except httpx.TransportError:
-            return False
 
 
 class Page:
