@@ -18,7 +18,8 @@ const SENTENCES: Readonly<Record<LinkState, string>> = {
   lost: 'The Jupyter server does not answer. What is shown is of the last moment that it did; it is asked again.',
   absent:
     'This Jupyter server does not know of task farms. ' +
-    'Install taskfc-ext into the environment that the server runs in, and restart the server.',
+    'Install taskfc-ext into the environment that the server runs in, and restart the server; ' +
+    'if it is installed there, the log of the server says what is wrong.',
   foreign: OTHER_VERSION,
   refused: 'You are not allowed to see task farms on this server. Sign in again, or ask who runs it.'
 };

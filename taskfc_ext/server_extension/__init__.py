@@ -6,7 +6,7 @@
     WS   watch                       `ViewQuestion`s in, `ViewMessage`s out: `Farms` first, then the watched queues
 
 A Jupyter server imports this, and it is there then. So `jupyter_server` is no dependency of the package: kernels and
-terminals do without it. It has to be 2.13 or later.
+terminals do without it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from jupyter_server.serverapp import ServerApp
+
+OLDEST_SERVER = (2, 13)
+"""The first that lets a WebSocket ask who is there."""
 
 
 def _jupyter_server_extension_points() -> list[dict[str, str]]:
@@ -26,6 +29,12 @@ def _load_jupyter_server_extension(serverapp: ServerApp) -> None:
 
     if os.name != "posix":
         serverapp.log.warning("taskfc_ext runs on Linux and macOS: there are no farms for the sidebar here")
+        return
+    from jupyter_server import __version__
+
+    if tuple(map(int, __version__.split(".")[:2])) < OLDEST_SERVER:
+        needed = ".".join(map(str, OLDEST_SERVER))
+        serverapp.log.warning(f"taskfc_ext's sidebar needs jupyter_server {needed} or later; this is {__version__}")
         return
     from taskfc_ext.server_extension.handlers import add_handlers
     from taskfc_ext.widget.built import NOT_BUILT, STATIC

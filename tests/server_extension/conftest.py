@@ -22,8 +22,8 @@ from taskfc_ext import start
 from taskfc_ext.client.start import Controller
 from tests.processes import DEADLINE, jupyter_port
 
-BASE = "/at/some/place/"
-"""Under which all of the server is, as behind a hub."""
+BASE = "/user/me%40place/"
+"""Under which all of the server is, as behind a hub: with the name of a user who is called by an address."""
 
 READ_ONLY = """
 from jupyter_server.auth import Authorizer
