@@ -9,10 +9,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+
+from tests.processes import DEADLINE
 
 # a shell that runs the tests in the background has it ignored, and a test that interrupts itself would never end
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -42,12 +44,13 @@ def farm_home() -> Iterator[Path]:
             patch.setenv(variable, str(folder / name))
         patch.setenv("TASKFC_TEST_HOME", str(folder))
         yield folder
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + DEADLINE
     while (left := processes_of(folder)) and time.monotonic() < deadline:
         time.sleep(0.02)
     described = [(pid, _command(pid)) for pid in left]
     for pid in left:
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     files = [str(file.relative_to(folder)) for file in folder.rglob("*") if _must_not_stay(file)]
     shutil.rmtree(folder, ignore_errors=True)
     assert not described, f"processes were left running: {described}"
@@ -85,7 +88,7 @@ def no_thread_is_left() -> Iterator[None]:
     """Fail a test that leaves a thread behind which would keep the interpreter from ending."""
     before = set(threading.enumerate())
     yield
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + DEADLINE
     while time.monotonic() < deadline:
         left = [t for t in threading.enumerate() if t not in before and not t.daemon and t.is_alive()]
         if not left:

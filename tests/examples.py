@@ -43,6 +43,7 @@ _NOTICE = re.compile(r"^(?:[\d,]+ )?tasks? .+ ha(?:s|ve) ended: .*\n?", re.MULTI
 _MOMENTS = (
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"), "YYYY-MM-DD HH:MM:SS"),
     (re.compile(r"\b\d+(?:\.\d+)? (?:ms|s|min)\b"), "N s"),
+    (re.compile(r"\b1 worker\b"), "1 workers"),  # of a machine that has one core
 )
 
 

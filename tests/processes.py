@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -49,9 +50,11 @@ def jupyter_port(process: subprocess.Popen[bytes], log: Path) -> int:
     def port() -> int | None:
         assert process.poll() is None, log.read_text(errors="replace")
         try:
-            return int(json.loads(info.read_text())["port"])
+            port = int(json.loads(info.read_text())["port"])
         except (FileNotFoundError, ValueError):
             return None  # it is not there, or half written
+        with socket.socket() as probe:  # it tells of its port before it listens there
+            return None if probe.connect_ex(("127.0.0.1", port)) else port
 
     try:
         return int(until(port, "the Jupyter server says where it listens"))

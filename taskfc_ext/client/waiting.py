@@ -78,20 +78,28 @@ async def wait(future: concurrent.futures.Future[T], timeout: float | None = Non
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run `coroutine` to its end in this thread, blocking wherever it waits; Ctrl-C is raised where it waits."""
-    with closing(coroutine):  # so that it cleans up, too, when Ctrl-C comes while we are between it and the wait
-        check_may_block()
-        failure: BaseException | None = None
-        value: object = None
-        while True:
-            _driving.now = True
-            try:
-                waited: _Wait[Any] = coroutine.send(value) if failure is None else coroutine.throw(failure)
-            except StopIteration as end:
-                result: T = end.value
-                return result
-            finally:
-                _driving.now = False
-            try:
-                value, failure = waited.future.result(waited.timeout), None
-            except BaseException as error:  # noqa: BLE001 - it is raised again, inside the coroutine
-                value, failure = None, error
+    outside = _driving.now  # a step may run the user's code, a generator given to `map`, and that may block, too
+    try:
+        with closing(coroutine):  # so that it cleans up, too, when Ctrl-C comes between its steps and our waits
+            check_may_block()
+            return _drive(coroutine, outside)
+    finally:
+        _driving.now = outside
+
+
+def _drive(coroutine: Coroutine[Any, Any, T], outside: bool) -> T:
+    failure: BaseException | None = None
+    value: object = None
+    while True:
+        _driving.now = True
+        try:
+            waited: _Wait[Any] = coroutine.send(value) if failure is None else coroutine.throw(failure)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        finally:
+            _driving.now = outside
+        try:
+            value, failure = waited.future.result(waited.timeout), None
+        except BaseException as error:  # noqa: BLE001 - it is raised again, inside the coroutine
+            value, failure = None, error

@@ -280,11 +280,13 @@ def test_the_supervisor_killed_with_open_futures(home: Path) -> None:
 def test_two_clients_that_restart_a_dead_farm_at_once_end_up_with_one(home: Path) -> None:
     with start(1) as farm, farm.client() as one, farm.client() as two:
         for n in range(3):
-            futures = [client.submit(sleep_then, 0.2, i) for i, client in enumerate((one, two))]
+            gate = home / f"gate{n}"
+            futures = [client.submit(note_and_wait, str(home / "log"), str(gate)) for client in (one, two)]
             one.flush(DEADLINE)
             two.flush(DEADLINE)
-            kill(farm.supervisor_pid)
-            assert [f.result(DEADLINE) for f in futures] == [0, 1], f"round {n}"
+            kill_and_wait(farm.supervisor_pid)
+            gate.touch()
+            assert [f.result(DEADLINE) for f in futures] == ["done", "done"], f"round {n}"
             until(lambda: len([p for p in processes_of(home) if _is_supervisor(p)]) == 1, "there is one supervisor")
 
 
