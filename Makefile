@@ -11,6 +11,10 @@ BUILT := taskfc_ext/labextension/package.json
 FRONTEND := $(shell find labextension -name node_modules -prune -o -name lib -prune -o -name tests -prune -o -type f -print)
 LABEXTENSIONS := $(VENV)/share/jupyter/labextensions
 
+# Two tests at a time, as most wait for processes; a file's tests stay together, as they share a farm or a server. The
+# files come in their order, those with the browser first: they take longest.
+SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo docs test lint format frontend bench chaos fuzz soak mutants clean chromium kernels
@@ -31,7 +35,7 @@ docs: $(VENV)/.stamp-docs ## the site, into site/; its reference is read from th
 test: lint frontend chromium kernels $(VENV)/.stamp-docs ## everything: lint, types, layers, the site, and all tests with real processes and a real browser
 	$(NPM) run check
 	$(NPM) test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 lint: $(VENV)/.stamp-test ## style, types and layers only
 	$(BIN)/ruff check .

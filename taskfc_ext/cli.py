@@ -216,7 +216,7 @@ def _tasks(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json(_plain_data(tasks))
     elif tasks:
-        headers = ["id", "name", "state", "worker", "tries", "time", "what", ""]
+        headers = ["id", "name", "state", "worker", "attempts", "time", "what", ""]
         print(_shown([_task_row(task) for task in tasks], headers, right=(0, 3, 4, 5)))
     else:
         print("no tasks")
@@ -272,7 +272,7 @@ def _abort(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json({"aborted": aborted})
     elif aborted:
-        print(f"aborted: {', '.join(map(str, aborted))}")
+        print(f"aborting: {', '.join(map(str, aborted))}")
     for refused in errors:
         _complain(refused)
     if unknown:  # one line, however long the range that was typed

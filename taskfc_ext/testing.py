@@ -38,6 +38,9 @@ from taskfc_ext.protocol.client_messages import (
 from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.payloads import Failure, Payload, Reason, encode_failure
 
+ANSWER_WITHIN = 60.0
+"""Seconds: a bound on hangs, far above what anything takes on a loaded machine."""
+
 Rule = Callable[[ClientMessage], Sequence[ControllerMessage] | None]
 """Looks at a message first: `None` leaves it to the fake, anything else is sent instead."""
 
@@ -82,7 +85,7 @@ class FakeController:
 
     # what tests do with it
 
-    def wait_for(self, kind: type[ClientMessage], n: int = 1, timeout: float = 10.0) -> list[ClientMessage]:
+    def wait_for(self, kind: type[ClientMessage], n: int = 1, timeout: float = ANSWER_WITHIN) -> list[ClientMessage]:
         """Return the messages of `kind` when there are `n`."""
 
         def found() -> list[ClientMessage]:
@@ -124,7 +127,7 @@ class FakeController:
 
         with self._changed:
             self._ordered.append(act)
-        if not done.wait(10):
+        if not done.wait(ANSWER_WITHIN):
             raise TimeoutError("the fake controller does not answer")
 
     def _serve(self) -> None:
@@ -307,6 +310,9 @@ class FakeFarm:
     Args:
         folder: for the socket.
         running: see `FakeController`.
+
+    Attributes:
+        rule: that of the controller which `revive` starts.
     """
 
     def __init__(self, folder: Path, *, running: bool = True) -> None:
@@ -317,6 +323,7 @@ class FakeFarm:
         self.protocol = PROTOCOL
         self.broken = self.elsewhere = ""
         self.running = running
+        self.rule: Rule | None = None
         self.controller = FakeController(self.path, self.store, running=running)
 
     @property
@@ -362,7 +369,7 @@ class FakeFarm:
         if self.broken:
             raise StartFailed(self.broken)
         self.state = Condition.ALIVE
-        self.controller = FakeController(self.path, self.store, running=self.running)
+        self.controller = FakeController(self.path, self.store, rule=self.rule, running=self.running)
 
     def kill(self, *, then: Condition) -> None:
         """Let the controller die; `then` is how the farm looks afterwards."""

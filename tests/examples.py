@@ -5,7 +5,8 @@ A fence's language says what becomes of it:
     python     run, statement by statement; a value is compared with the comment behind it (`pow(2, 3)  # 8; a cube`)
     ipython    run as one cell, magics and all
     output     compared with what the block before it has printed, displayed, returned or raised; `...` stands for any
-               text, and times and durations for any others
+               text, and times and durations for any others; the line that tells of tasks that have ended counts for
+               nothing, as it comes under whichever cell has run by then
     console    its `taskfc` commands are understood; a block that shows answers is run, and these are compared
     text       not an example
 
@@ -38,6 +39,7 @@ LANGUAGES = frozenset(("python", "ipython", "output", "console", "text"))
 
 _FENCE = re.compile(r"^(?P<in>[ ]*)```(?P<language>.*)\n(?P<source>(?:.*\n)*?)(?P=in)```$", re.MULTILINE)
 _VALUE = re.compile(r"[\d('\"\[{-]|(?:None|True|False)\b")
+_NOTICE = re.compile(r"^(?:[\d,]+ )?tasks? .+ ha(?:s|ve) ended: .*\n?", re.MULTILINE)
 _MOMENTS = (
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"), "YYYY-MM-DD HH:MM:SS"),
     (re.compile(r"\b\d+(?:\.\d+)? (?:ms|s|min)\b"), "N s"),
@@ -197,7 +199,7 @@ def _understood(words: list[str], place: str) -> None:
 
 def _compare(wanted: str, got: str, place: str) -> None:
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    same = doctest.OutputChecker().check_output(_timeless(wanted), _timeless(got), flags)
+    same = doctest.OutputChecker().check_output(_timeless(wanted), _timeless(_NOTICE.sub("", got)), flags)
     assert same, f"{place}: the page shows\n{wanted}\nbut it is\n{got}"
 
 

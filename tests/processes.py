@@ -1,13 +1,20 @@
-"""What tests with real processes need: a deadline, a wait with one, and a port that is free."""
+"""What tests with real processes need: a deadline, a wait with one, and where a Jupyter server listens."""
 
 from __future__ import annotations
 
-import socket
+import json
+import os
+import signal
+import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from jupyter_core.paths import jupyter_runtime_dir
+
+from taskfc_ext.drivers.processes import process_alive
 
 DEADLINE = 60.0
 """Seconds: a bound on hangs, far above what anything takes on a loaded machine."""
@@ -24,8 +31,31 @@ def until(condition: Callable[[], object], what: str, deadline: float = DEADLINE
     pytest.fail(f"{what}: not within {deadline:g} s")
 
 
-def free_port() -> int:
-    """Return a port of this host that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def kill_and_wait(pid: int) -> None:
+    """Kill a process, and return when it is dead: until then it may still do what its death is to prevent."""
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not process_alive(pid, None), "it is dead")
+
+
+def jupyter_port(process: subprocess.Popen[bytes], log: Path) -> int:
+    """Return the port that a Jupyter server has found for itself, once it listens there; end one that never does.
+
+    Args:
+        process: the server, started with port 0.
+        log: what it writes, shown when it ends instead.
+    """
+    info = Path(jupyter_runtime_dir(), f"jpserver-{process.pid}.json")
+
+    def port() -> int | None:
+        assert process.poll() is None, log.read_text(errors="replace")
+        try:
+            return int(json.loads(info.read_text())["port"])
+        except (FileNotFoundError, ValueError):
+            return None  # it is not there, or half written
+
+    try:
+        return int(until(port, "the Jupyter server says where it listens"))
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise

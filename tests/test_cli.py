@@ -139,7 +139,7 @@ def test_status_counts_tasks_and_shows_workers(taskfc: Taskfc, client: BlockingT
     assert future.taskid in [worker["running"] for worker in status["workers"]]
     text = taskfc("status").out
     assert text.startswith("default: running, 2 workers\n")
-    assert taskfc("abort", str(future.taskid)).out == f"aborted: {future.taskid}\n"
+    assert taskfc("abort", str(future.taskid)).out == f"aborting: {future.taskid}\n"
     client.barrier(future.taskid)
     assert taskfc("status", "--json").json["tasks"]["running"] == 0
 
@@ -156,7 +156,7 @@ def test_tasks_are_listed_by_id_range_name_and_state(taskfc: Taskfc, client: Blo
     failed = taskfc("tasks", "--state", "failed", "--json").json
     assert [task["taskid"] for task in failed] == [last]
     header, _, row = taskfc("tasks", f"{first}-{last}").out.splitlines()
-    assert header.split() == ["id", "name", "state", "worker", "tries", "time", "what"]
+    assert header.split() == ["id", "name", "state", "worker", "attempts", "time", "what"]
     assert row.split()[:2] == [str(last), "failed"]
     assert "division" in row or "modulo" in row
     assert len(taskfc("tasks", "--limit", "1").out.splitlines()) == 2

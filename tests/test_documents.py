@@ -85,6 +85,11 @@ def test_a_right_example_is_counted(shell: Shell) -> None:
     assert (checked.values, checked.outputs) == (1, 1)
 
 
+def test_news_of_tasks_that_have_ended_come_when_they_come(shell: Shell) -> None:
+    page = "```python\nprint('6 of 9')\nprint('tasks 3-5 have ended: 2 succeeded, 1 failed (task 5: E: x)')\n```\n"
+    assert check(page + "```output\n6 of 9\n```\n", shell, "a page").outputs == 1
+
+
 def test_the_magics_in_the_session_of_the_readme_are_understood() -> None:
     found = re.findall(r"^In \[\d+\]: %(%?)task(.*)", read(README), re.MULTILINE)
     assert len(found) > 1

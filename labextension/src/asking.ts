@@ -6,6 +6,7 @@ import { unfinishedOf } from './counts';
 import { isManyWorkers, problemOfName, problemOfWorkers } from './limits';
 import { plural } from './queue/format';
 import type { FarmStatus } from './queue/messages';
+import { finishedOf } from './queue/model';
 
 export async function askWhetherToStop(farm: FarmStatus): Promise<boolean> {
   const running = farm.counts?.running ?? 0;
@@ -21,10 +22,10 @@ export async function askWhetherToStop(farm: FarmStatus): Promise<boolean> {
 }
 
 export async function askWhetherToClear(farm: FarmStatus): Promise<boolean> {
-  const { succeeded = 0, failed = 0, aborted = 0 } = farm.counts ?? {};
+  const finished = plural(finishedOf(farm.counts ?? {}), 'finished task');
   const result = await showDialog({
     title: `Clear the finished tasks of ${farm.name}?`,
-    body: `${plural(succeeded + failed + aborted, 'finished task')}, of all notebooks, will be forgotten with their results.`,
+    body: `${finished}, of all notebooks, will be forgotten, with all results.`,
     buttons: [Dialog.cancelButton(), Dialog.warnButton({ label: 'Clear' })]
   });
   return result.button.accept;

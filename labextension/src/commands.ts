@@ -9,10 +9,11 @@ import type { CommandRegistry } from '@lumino/commands';
 import { askWhich, askWhetherToClear } from './asking';
 import { submitCells } from './cells';
 import { tasksIcon } from './icon';
+import { clearOf } from './queue/actions';
 import { STATE_NAMES } from './queue/format';
 import type { AnyCommand, FarmStatus } from './queue/messages';
 import { FarmState, StateCode } from './queue/messages';
-import { isFinished } from './queue/model';
+import { finishedOf, isFinished } from './queue/model';
 import { nameOf } from './queue/select';
 import type { QueueStore } from './queue/store';
 import { ITaskFarms } from './tokens';
@@ -90,17 +91,18 @@ function addQueueCommands(add: Add, farms: ITaskFarms): void {
     execute: () => abortOne(farms)
   });
   add(CommandIds.retryFailed, {
-    // no number: those that were retried are failed still, and are left alone
-    label: 'Retry Failed Tasks',
+    // no number: those that were retried are failed still, and are left alone; the others say in a dialog whose they are
+    label: () => `Retry Failed Tasks${farms.link.farms.length > 1 ? of(farms) : ''}`,
     isEnabled: () => (shown(farms)?.counts?.failed ?? 0) > 0,
     execute: () => runIn(farms, identity => ({ do: 'retry-failed', identity }))
   });
   add(CommandIds.clearFinished, {
     label: 'Clear Finished Tasks…',
-    isEnabled: () => finishedOf(shown(farms)) > 0,
+    isEnabled: () => finishedOf(shown(farms)?.counts ?? {}) > 0,
     execute: async () => {
       const farm = shown(farms);
-      if (farm !== undefined && (await askWhetherToClear(farm))) await runIn(farms, identity => ({ do: 'clear', identity }));
+      const command = clearOf(farms.store.queue);
+      if (farm !== undefined && (await askWhetherToClear(farm))) await runIn(farms, identity => ({ ...command, identity }));
     }
   });
 }
@@ -130,11 +132,6 @@ function shown(farms: ITaskFarms): FarmStatus | undefined {
 
 function of(farms: ITaskFarms): string {
   return farms.farm ? ` of ${farms.farm}` : '';
-}
-
-function finishedOf(farm: FarmStatus | undefined): number {
-  const { succeeded = 0, failed = 0, aborted = 0 } = farm?.counts ?? {};
-  return succeeded + failed + aborted;
 }
 
 async function runIn(farms: ITaskFarms, command: (identity: string) => AnyCommand): Promise<void> {

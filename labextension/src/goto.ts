@@ -2,20 +2,36 @@
 
 import { PageConfig } from '@jupyterlab/coreutils';
 import type { IDocumentManager } from '@jupyterlab/docmanager';
-import type { Notebook, NotebookPanel } from '@jupyterlab/notebook';
+import type { INotebookTracker, Notebook, NotebookPanel } from '@jupyterlab/notebook';
 import type { CodeCellModel } from '@jupyterlab/cells';
 
 import { isCardOf, notebookPaths } from './paths';
 import type { ShownTask } from './queue/host';
 
-/** Open the notebook of a task, and show the cell that has its card; `false`: there is none, or no such cell. */
-export async function goToCell(documents: IDocumentManager, task: ShownTask): Promise<boolean> {
+/**
+ * Open the notebook of a task, and show the cell that has its card; `false`: it is not found.
+ *
+ * A task keeps the path that its notebook had when the kernel was started. One that was renamed since, here or in
+ * another page, is found by its card, if it is open.
+ */
+export async function goToCell(
+  documents: IDocumentManager,
+  notebooks: INotebookTracker,
+  task: ShownTask
+): Promise<boolean> {
   const path = await existing(documents, notebookPaths(task.owner, PageConfig.getOption('serverRoot')));
   const widget = path === null ? undefined : documents.openOrReveal(path);
-  if (!isNotebookPanel(widget)) return false;
-  await widget.revealed;
-  await widget.context.ready;
-  const notebook = widget.content;
+  if (isNotebookPanel(widget) && (await show(widget, task))) return true;
+  const renamed = notebooks.find(panel => panel !== widget && cellOf(panel.content, task) >= 0);
+  if (renamed === undefined) return false;
+  documents.openOrReveal(renamed.context.path);
+  return show(renamed, task);
+}
+
+async function show(panel: NotebookPanel, task: ShownTask): Promise<boolean> {
+  await panel.revealed;
+  await panel.context.ready;
+  const notebook = panel.content;
   const at = cellOf(notebook, task);
   if (at < 0) return false;
   notebook.deselectAll();

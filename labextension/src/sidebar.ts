@@ -4,9 +4,11 @@ import { ILayoutRestorer } from '@jupyterlab/application';
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { Notification } from '@jupyterlab/apputils';
 import { IDocumentManager } from '@jupyterlab/docmanager';
+import { INotebookTracker } from '@jupyterlab/notebook';
 import { IStateDB } from '@jupyterlab/statedb';
 import type { ISignal } from '@lumino/signaling';
 
+import { ofFarm } from './answers';
 import { askForName, askHowManyWorkers, askWhetherToStop } from './asking';
 import { FarmsLink } from './farms';
 import { goToCell } from './goto';
@@ -29,14 +31,15 @@ export const sidebar: JupyterFrontEndPlugin<ITaskFarms> = {
   description: 'Shows the queues of task farms in a sidebar.',
   autoStart: true,
   provides: ITaskFarms,
-  optional: [IDocumentManager, IStateDB, ILayoutRestorer],
+  optional: [IDocumentManager, INotebookTracker, IStateDB, ILayoutRestorer],
   activate: (
     app: JupyterFrontEnd,
     documents: IDocumentManager | null,
+    notebooks: INotebookTracker | null,
     state: IStateDB | null,
     restorer: ILayoutRestorer | null
   ): ITaskFarms => {
-    const farms = new TaskFarms(app, documents, state);
+    const farms = new TaskFarms(app, documents, notebooks, state);
     app.shell.add(farms.panel, 'left', { rank: 350, type: 'Tasks' });
     restorer?.add(farms.panel, 'taskfc-queue');
     void farms.begin();
@@ -55,12 +58,13 @@ class TaskFarms implements ITaskFarms, Steering {
   constructor(
     private readonly app: JupyterFrontEnd,
     documents: IDocumentManager | null,
+    notebooks: INotebookTracker | null,
     private readonly state: IStateDB | null
   ) {
     this.panel = new QueuePanel({
       link: this.link,
       steering: this,
-      goToCell: documents === null ? undefined : task => goToCell(documents, task)
+      goToCell: documents && notebooks ? task => goToCell(documents, notebooks, task) : undefined
     });
     this.link.onChange(() => this.update());
     this.update();
@@ -94,13 +98,18 @@ class TaskFarms implements ITaskFarms, Steering {
   async run(farm: string, command: AnyCommand): Promise<CommandAnswer | null> {
     try {
       const answer = await this.link.command(farm, command);
-      const autoClose = answer.ok ? SAID_FOR : REFUSED_FOR;
-      if (answer.said) Notification.emit(answer.said, answer.ok ? 'info' : 'error', { autoClose });
+      if (answer.said) this.notify(farm, answer.said, answer.ok);
       return answer;
     } catch (error) {
-      Notification.error(error instanceof Error ? error.message : String(error), { autoClose: REFUSED_FOR });
+      this.notify(farm, error instanceof Error ? error.message : String(error), false);
       return null;
     }
+  }
+
+  /** Tell in passing what came of a command: no picker stands above that, which says of which farm. */
+  private notify(farm: string, said: string, isDone: boolean): void {
+    const text = ofFarm(farm, said, this.link.farms.length <= 1);
+    Notification.emit(text, isDone ? 'info' : 'error', { autoClose: isDone ? SAID_FOR : REFUSED_FOR });
   }
 
   pick(farm: string): void {

@@ -11,6 +11,7 @@ import asyncio
 import concurrent.futures
 import threading
 from collections.abc import Coroutine, Generator
+from contextlib import closing
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -77,23 +78,20 @@ async def wait(future: concurrent.futures.Future[T], timeout: float | None = Non
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run `coroutine` to its end in this thread, blocking wherever it waits; Ctrl-C is raised where it waits."""
-    try:
+    with closing(coroutine):  # so that it cleans up, too, when Ctrl-C comes while we are between it and the wait
         check_may_block()
-    except RuntimeError:
-        coroutine.close()
-        raise
-    failure: BaseException | None = None
-    value: object = None
-    while True:
-        _driving.now = True
-        try:
-            waited: _Wait[Any] = coroutine.send(value) if failure is None else coroutine.throw(failure)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-        finally:
-            _driving.now = False
-        try:
-            value, failure = waited.future.result(waited.timeout), None
-        except BaseException as error:  # noqa: BLE001 - it is raised again, inside the coroutine
-            value, failure = None, error
+        failure: BaseException | None = None
+        value: object = None
+        while True:
+            _driving.now = True
+            try:
+                waited: _Wait[Any] = coroutine.send(value) if failure is None else coroutine.throw(failure)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            finally:
+                _driving.now = False
+            try:
+                value, failure = waited.future.result(waited.timeout), None
+            except BaseException as error:  # noqa: BLE001 - it is raised again, inside the coroutine
+                value, failure = None, error

@@ -128,7 +128,7 @@ class Controller:
             SupervisorLost: it is gone.
         """
         self._poller_of_supervisor().poll()
-        self._receive_from_supervisor(_now())
+        self._receive_from_supervisor()
         self._finish_turn()
 
     def _poller_of_supervisor(self) -> zmq.Poller:
@@ -146,20 +146,23 @@ class Controller:
             self.turn()
 
     def turn(self) -> None:
-        """Wait for something to happen, and deal with all that has happened."""
+        """Wait for something to happen, and deal with all that has happened.
+
+        The clock is read after what is heard, so that nothing is dated before what it tells of.
+        """
         ready = dict(self._poller.poll(self._timeout_ms()))
-        now = _now()
         if self._wakeup_fd in ready:
             os.read(self._wakeup_fd, 4096)
         if self._stop_requested:
             self._stop_requested = False
-            self._take(self._scheduler.stop(now))
+            self._take(self._scheduler.stop(_now()))
         if self._supervisor.fileno() in ready:
-            self._receive_from_supervisor(now)
+            self._receive_from_supervisor()
         if self._workers.socket in ready:
-            self._receive_from_workers(now)
+            self._receive_from_workers()
         if self._clients.socket in ready:
-            self._receive_from_clients(now)
+            self._receive_from_clients()
+        now = _now()
         if self._wake_at is not None and now.mono >= self._wake_at:
             self._take(self._scheduler.handle(Tick(), now))
         if now.mono >= self._next_housekeeping:
@@ -168,7 +171,7 @@ class Controller:
 
     # receiving
 
-    def _receive_from_supervisor(self, now: Now) -> None:
+    def _receive_from_supervisor(self) -> None:
         said: list[FromSupervisor] = []
         while True:
             try:
@@ -183,14 +186,16 @@ class Controller:
         deaths = [message for message in said if isinstance(message, WorkerDown)]
         for message in said:
             if not isinstance(message, WorkerDown):
-                self._take(self._scheduler.handle(FromParent(message), now))
+                self._take(self._scheduler.handle(FromParent(message), _now()))
         if deaths:
-            self._receive_from_workers(now)  # a result that was sent before its worker died counts
+            self._receive_from_workers()  # a result that was sent before its worker died counts
         for death in deaths:
-            self._take(self._scheduler.handle(FromParent(death), now))
+            self._take(self._scheduler.handle(FromParent(death), _now()))
 
-    def _receive_from_workers(self, now: Now) -> None:
-        for identity, frame in self._workers.receive(FRAMES_A_TURN):
+    def _receive_from_workers(self) -> None:
+        frames = self._workers.receive(FRAMES_A_TURN)
+        now = _now()
+        for identity, frame in frames:
             try:
                 messages = codec.from_worker.decode(frame)
             except ProtocolError as error:
@@ -221,8 +226,10 @@ class Controller:
         self._worker_of[identity] = worker
         self._worker_identity[worker] = identity
 
-    def _receive_from_clients(self, now: Now) -> None:
-        for identity, frame in self._clients.receive(FRAMES_A_TURN):
+    def _receive_from_clients(self) -> None:
+        frames = self._clients.receive(FRAMES_A_TURN)
+        now = _now()
+        for identity, frame in frames:
             connection = self._connections.get(identity)
             if connection is None:
                 connection = self._connections[identity] = Connection(identity)

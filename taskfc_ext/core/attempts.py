@@ -184,6 +184,16 @@ def on_ask_again(farm: Farm, taskid: int, worker: int) -> None:
     task = farm.tasks.get(taskid)
     if task is not None and task.history is not None and worker in task.history.refused:
         _ask_again(farm, task, worker, keep_clock=True)
+        farm.asked_again.add(taskid)
+
+
+def stop_clocks(farm: Farm) -> None:
+    """Forget since when tasks are refused that were to be asked again, and were not: their workers are not idle."""
+    for taskid in farm.asked_again:
+        task = farm.tasks.get(taskid)
+        if task is not None and not task.lease:
+            task.past().unreachable_since = None
+    farm.asked_again.clear()
 
 
 def check_unreachable(farm: Farm, step: Step, task: Task, now: Now) -> None:

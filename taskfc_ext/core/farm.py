@@ -148,6 +148,7 @@ class Farm:
         retried: task id -> the task that it was last submitted again as.
         choosy: tasks that were refused, wherever they are now; some of them may have been forgiven since.
         to_check: tasks that were refused just now, and may have run out of workers to ask.
+        asked_again: tasks whose back-off of a "not now" has just ended.
         broadcasts: by number, in order.
         broadcast_waits: open `AwaitBroadcast`s, (session, seq) -> number.
         mean_seconds: code digest -> smoothed run time of its attempts; absent until measured.
@@ -172,6 +173,7 @@ class Farm:
         self.moved: dict[int, int] = {}
         self.retried: dict[int, int] = {}
         self.choosy: set[int] = set()
+        self.asked_again: set[int] = set()
         self.to_check: set[int] = set()
         self.leases: dict[int, tuple[int, int]] = {}
         self.next_lease = 1

@@ -87,6 +87,7 @@ class Scheduler:
             if task is not None and not task.lease:
                 attempts.check_unreachable(self.farm, step, task, now)
         dispatch(self.farm, step)
+        attempts.stop_clocks(self.farm)
         if self.farm.viewers is not None:
             watching.tell(self.farm, step, now)
         return self._effects(step)

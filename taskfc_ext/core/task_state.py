@@ -90,7 +90,7 @@ class History(Struct):
         refused: workers that said no, with what they said.
         not_before: monotonic time before which it is not given out (back-off).
         refusals: how often in a row a task said "not now", for its back-off.
-        unreachable_since: since when all live workers refuse it.
+        unreachable_since: since when all live workers refuse it, idle as they are.
         aborting: an abort was accepted.
         output: what the running attempt has printed so far.
         displays: what it shows.

@@ -32,6 +32,8 @@ from taskfc_ext.widget.messages import (
 Steered = Abort | Retry | Hold | Release | Move | Clear | RetryFailed | Scale | Stop
 """The commands that a controller carries out. Only `Start` is not among them: it needs one that is not there."""
 
+_UNFINISHED = ("waiting", "scheduled", "running")
+
 
 class Ask(Protocol):
     """Sends a request and returns the plain data of its answer, as `Viewer.ask` does."""
@@ -104,7 +106,7 @@ async def _abort(taskids: Sequence[int], ask: Ask) -> CommandAnswer:
             await ask(said.Abort, taskid=wanted[0])
         except UnknownTask as error:
             return CommandAnswer(ok=False, said=sentence(error))
-        return CommandAnswer(ok=True, said=f"Aborted task {wanted[0]}.")
+        return CommandAnswer(ok=True, said=f"{await _aborted(wanted, ask)}.")
     aborted: list[int] = []
     late: list[int] = []
     for first in range(0, len(wanted), MAX_BATCH):
@@ -118,7 +120,18 @@ async def _abort(taskids: Sequence[int], ask: Ask) -> CommandAnswer:
     why = f"{_tasks(late)} had ended before, or {'was' if len(late) == 1 else 'were'} being aborted"
     if not aborted:
         return CommandAnswer(ok=False, said=f"Nothing was done: {why}.")
-    return CommandAnswer(ok=True, said=f"Aborted {_tasks(aborted)}{'; ' + why if late else ''}.")
+    return CommandAnswer(ok=True, said=f"{await _aborted(aborted, ask)}{'; ' + why if late else ''}.")
+
+
+async def _aborted(taskids: Sequence[int], ask: Ask) -> str:
+    """Return what has become of tasks whose abort was accepted: those that a worker has are stopping, for a while."""
+    found = await ask(said.ListTasks, taskids=tuple(taskids), states=_UNFINISHED, limit=MAX_IDS)
+    stopping = [info.taskid for info in msgspec.convert(found, list[TaskInfo])]
+    ended = sorted({*taskids}.difference(stopping))
+    parts = [f"aborted {_tasks(ended)}"] if ended else []
+    if stopping:
+        parts.append(f"told {_tasks(stopping)} to stop")
+    return "; ".join(parts).capitalize()
 
 
 async def _retry(taskids: Sequence[int], ask: Ask) -> CommandAnswer:
@@ -241,11 +254,11 @@ async def _clear(taskids: Sequence[int] | None, ask: Ask) -> CommandAnswer:
 
 def _scaled(before: int, n: int) -> CommandAnswer:
     if before == n:
-        return CommandAnswer(ok=True, said=f"The farm has {plural(n, 'worker')} already.")
+        return CommandAnswer(ok=True, said=f"{plural(n, 'worker')}, as before.")
     busy = " Those that are too many end when they are idle." if n < before else ""
     return CommandAnswer(ok=True, said=f"{plural(n, 'worker')} from now on; there were {before:,}.{busy}")
 
 
 async def _stop(ask: Ask) -> CommandAnswer:
     await ask(said.Stop)
-    return CommandAnswer(ok=True, said="The farm stops; unfinished work waits in its store.")
+    return CommandAnswer(ok=True, said="Stopping; unfinished work waits in the store.")

@@ -24,8 +24,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,7 +32,7 @@ from typing import NamedTuple
 import nbformat
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
-from tests.processes import DEADLINE, free_port
+from tests.processes import DEADLINE, jupyter_port
 
 DEADLINE_MS = 1000 * DEADLINE
 
@@ -99,12 +97,11 @@ class Lab:
         for folder in OTHERS.glob("ipykernel-*"):
             _write_kernelspec(home / "d" / "kernels" / folder.name, folder)
         self.token = secrets.token_hex(8)
-        self.url = f"http://127.0.0.1:{free_port()}"
         self._log = home / "jupyter.log"
         folders = {"JUPYTER_CONFIG_DIR": "c", "JUPYTER_DATA_DIR": "d", "IPYTHONDIR": "i"}
         options = {
             "ServerApp.ip": "127.0.0.1",
-            "ServerApp.port": self.url.rpartition(":")[2],
+            "ServerApp.port": 0,
             "ServerApp.root_dir": self.folder,
             "ServerApp.open_browser": False,
             "ServerApp.allow_root": True,
@@ -121,7 +118,7 @@ class Lab:
                 stderr=log,
                 env={**os.environ, **{name: str(home / folder) for name, folder in folders.items()}},
             )
-        self._wait_until_it_answers()
+        self.url = f"http://127.0.0.1:{jupyter_port(self._process, self._log)}"
 
     @property
     def pid(self) -> int:
@@ -152,17 +149,6 @@ class Lab:
         nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), path)
         page.goto(f"{self.url}/{URLS[place.app].format(name=name)}?token={self.token}")
         return OpenNotebook(page, path)
-
-    def _wait_until_it_answers(self) -> None:
-        deadline = time.monotonic() + DEADLINE
-        while True:
-            try:
-                urllib.request.urlopen(f"{self.url}/api?token={self.token}", timeout=5).close()
-                return
-            except OSError:
-                alive = self._process.poll() is None and time.monotonic() < deadline
-                assert alive, self._log.read_text()
-                time.sleep(0.05)
 
 
 @contextmanager

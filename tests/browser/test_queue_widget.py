@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.lab import Lab, OpenNotebook, Place
 from tests.browser.queues import QueueOnPage
-from tests.browser.test_buttons import HEAR
+from tests.browser.test_buttons import HEAR, TOLD
 from tests.browser.test_cards import BLOCKING, LOAD, WAITING
 
 WIDGET = "%task widget"
@@ -41,7 +41,7 @@ def test_it_is_live_and_aborts_while_the_kernel_is_blocked(lab: Lab, page: Page,
     view.choose(f"{name}_never")
     view.do("Abort", "No", "Abort", "Yes, abort")
     view.shows(f"{name}_never", "aborted")
-    view.says("Aborted task")
+    expect(view.said).to_contain_text(TOLD)
     expect(notebook.prompt(4)).to_have_text("[*]:")  # all that while no other code could run in the kernel
     unblocked.touch()
     notebook.ended(4)

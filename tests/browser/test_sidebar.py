@@ -101,7 +101,7 @@ def test_commands(lab: Lab, page: Page, tmp_path: Path) -> None:
     expect(failed.first).to_be_visible()
     sidebar.command("taskfc:clear-finished")
     sidebar.answer("Clear")
-    expect(sidebar.panel).to_contain_text("No tasks yet")
+    expect(sidebar.panel).to_contain_text("There are no tasks")
     page.keyboard.press("Control+Shift+C")
     palette = page.locator(".lm-CommandPalette")
     palette.locator("input").fill("stop farm default")
@@ -170,6 +170,25 @@ def test_it_shows_the_cell_of_a_task(lab: Lab, page: Page, tmp_path: Path) -> No
     expect(notebook.card(1)).to_be_in_viewport()
     sidebar.queue.abort("sought")
     sidebar.queue.shows("sought", "aborted")
+
+
+def test_it_shows_the_cell_of_a_task_whose_notebook_was_renamed(lab: Lab, page: Page) -> None:
+    notebook = lab.open(page, "old", LOAD, "%%task renamed\n1", "0")
+    sidebar = Sidebar(page).show()
+    notebook.run(0, 1, 2)
+    sidebar.queue.shows("renamed", "succeeded")
+    notebook.command("docmanager:save")
+    page.evaluate("path => window.jupyterapp.serviceManager.contents.rename(path, 'new.ipynb')", notebook.path.name)
+    tab = page.locator(".lm-DockPanel-tabBar .lm-TabBar-tabLabel")
+    expect(tab).to_have_text("new.ipynb")
+    sidebar.queue.open("renamed")
+    sidebar.button("Go to the cell").click()
+    expect(notebook.cell(1)).to_have_class(re.compile("jp-mod-active"))
+    expect(tab).to_have_text("new.ipynb")  # and nothing else was opened
+    notebook.command("application:close")
+    expect(tab).to_have_text("Launcher")
+    sidebar.button("Go to the cell").click()
+    sidebar.queue.says("old-lab-python3.ipynb, nor in any notebook that is open. If its notebook was renamed or moved")
 
 
 def test_notebook_7_has_the_sidebar_and_no_status_bar(lab: Lab, page: Page, tmp_path: Path) -> None:

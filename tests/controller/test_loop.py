@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import msgspec
 import pytest
 
@@ -24,7 +26,7 @@ from taskfc_ext.protocol.client_messages import (
 from taskfc_ext.protocol.infos import SubmittedTask
 from taskfc_ext.protocol.payloads import Failure, Outcome, Reason, encode_failure
 from taskfc_ext.protocol.spec import Kind, OnLost, Spec
-from taskfc_ext.protocol.worker_messages import Finished, Ready, Run
+from taskfc_ext.protocol.worker_messages import Finished, PropertiesChanged, Ready, Run
 from tests.controller.wire import CODE, ERROR, WireFarm, WireWorker
 
 
@@ -62,6 +64,24 @@ def test_a_result_that_was_sent_before_its_worker_died_counts(farm):
     farm.kill(worker)
     farm.pump()
     assert farm.alice.ends == {0: ("", b"just in time")}
+
+
+def test_nothing_is_dated_before_what_is_heard(farm):
+    """Else a retry would come before its time: by as long as the turn has been held up between the two."""
+    worker, arrived = farm.workers[0], farm.workers_end.receive
+    farm.alice.submit(b"long", retries=1, backoff=100.0)
+    farm.pump()
+    reported = []
+
+    def receive_what_comes_now(at_most: int) -> list[tuple[bytes, bytes]]:
+        worker.end(Outcome.ERROR, ERROR)
+        reported.append(time.monotonic())
+        return arrived(at_most)
+
+    worker.say(PropertiesChanged())
+    farm.workers_end.receive = receive_what_comes_now
+    farm.controller.turn()
+    assert farm.scheduler.farm.tasks[0].past().not_before >= reported[0] + 100.0
 
 
 def test_a_worker_is_heard_that_came_with_the_death_of_another(farm):

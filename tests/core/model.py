@@ -5,6 +5,7 @@ It is told what was asked for and what happened to the attempts, in the order in
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from taskfc_ext.protocol.payloads import Outcome
@@ -36,7 +37,8 @@ class Expected:
     priority: int = 0
     timed_out: bool = False
     not_before: float = 0.0
-    refused: dict[int, tuple[Outcome, float]] = field(default_factory=dict)
+    refused: dict[int, float] = field(default_factory=dict)
+    refusals: int = 0
     clock: float | None = None
     fresh_starts: int = 0
     end: str | None = None
@@ -44,6 +46,14 @@ class Expected:
     @property
     def spec(self) -> Spec:
         return self.main.recovery.spec if self.recovering else self.main
+
+    def refuses(self, now: float) -> set[int]:
+        """Return the workers that are not to be asked: for ever, or until the back-off of a "not now" is over."""
+        return {worker for worker, until in self.refused.items() if until > now}
+
+    def forget_not_now(self) -> None:
+        """Something else than a refusal has happened to it."""
+        self.refusals, self.clock = 0, None
 
 
 class Model:
@@ -150,10 +160,12 @@ class Model:
         if self._stopped(task):
             return
         if outcome in REFUSALS:
-            task.refused[worker] = (outcome, now)
+            pause = math.inf if outcome is Outcome.REFUSED else min(5.0, 0.1 * 2.0**task.refusals)
+            task.refused[worker] = now + pause
+            task.refusals += outcome is Outcome.NOT_NOW
             task.fresh_starts += 1
             return
-        task.clock = None
+        task.forget_not_now()
         if outcome is Outcome.OK:
             self._end(task, "")
         elif outcome is Outcome.INTERRUPTED:
@@ -167,13 +179,13 @@ class Model:
     def given_back(self, task: Expected, now: float) -> None:
         self._released(task)
         if not self._stopped(task):
-            task.clock = None
+            task.forget_not_now()
 
     def died(self, task: Expected, now: float, *, may_have_started: bool, blamed: bool) -> None:
         self._released(task)
         if self._stopped(task):
             return
-        task.clock = None
+        task.forget_not_now()
         if may_have_started and task.spec.on_lost is OnLost.FAIL:
             self._failed(task, "lost", now)
         elif blamed and task.deaths + 1 == MAX_DEATHS:
@@ -206,7 +218,7 @@ class Model:
 
     def _failed(self, task: Expected, reason: str, now: float, *, retryable: bool = True) -> None:
         retryable = retryable and (reason != "timeout" or task.spec.retry_timeouts)
-        task.clock = None
+        task.forget_not_now()
         if retryable and reason in ("error", "timeout") and task.retries < task.spec.retries:
             task.retries += 1
             task.fresh_starts += 1

@@ -69,6 +69,18 @@ MUTANTS = (
         "a task is unreachable although there is no worker",
     ),
     Mutant(
+        "scheduler.py",
+        "        attempts.stop_clocks(self.farm)\n",
+        "",
+        "a task is unreachable as soon as its worker, which was busy, refuses it",
+    ),
+    Mutant(
+        "attempts.py",
+        "        if task is not None and not task.lease:\n            task.past()",
+        "        if task is not None:\n            task.past()",
+        "a task that says `not now` again and again is never unreachable",
+    ),
+    Mutant(
         "attempts.py",
         "    if not keep_clock:\n        past.unreachable_since = None\n",
         "",

@@ -230,6 +230,23 @@ def test_not_now_by_everyone_for_long_is_unreachable_too():
     assert talk.now >= begin + 30
 
 
+def test_a_worker_that_is_busy_when_it_could_be_asked_again_refuses_nothing():
+    talk = Conversation(workers=1)
+    talk.submit(1)
+    talk.finish(0, seconds=0.0001)
+    asks, runs = talk.submit(2)
+    talk.finish(0, [talk.lease_of(asks)], outcome=Outcome.NOT_NOW)
+    talk.wait(31.0)
+    assert talk.state(asks) == "scheduled", "it could not be asked: it had something to run"
+    talk.finish(0, [talk.lease_of(runs)])
+    talk.finish(0, [talk.lease_of(asks)], outcome=Outcome.NOT_NOW)
+    begin = talk.now
+    while talk.state(asks) != "unreachable":
+        talk.finish(0, outcome=Outcome.NOT_NOW) if talk.held(0) else talk.wait(0.05)
+        assert talk.now < begin + 40
+    assert talk.now >= begin + 30
+
+
 @pytest.mark.parametrize("forgive", ["spin", "join", "properties"])
 def test_the_clock_starts_anew_when_somebody_is_asked_again(forgive):
     talk = refused_by_all(1)

@@ -168,9 +168,7 @@ class World:
         assert not task.lease, f"task {taskid} was given to {worker} while {task.worker} has it"
         assert not self.model.waits(task), f"task {taskid} was given out before its dependencies had ended"
         assert task.not_before <= self.now, f"task {taskid} was given out before its back-off was over"
-        outcome, when = task.refused.get(worker, (Outcome.NOT_NOW, 0.0))
-        assert outcome is Outcome.NOT_NOW, f"worker {worker} was asked again for task {taskid}"
-        assert self.now - when >= 0.1 - 1e-9, f"worker {worker} was asked again at once for task {taskid}"
+        assert worker not in task.refuses(self.now), f"worker {worker} was asked again for task {taskid}"
         assert not self.workers[worker].unreported, f"task {taskid} overtakes a broadcast on worker {worker}"
         self._check_its_turn(task)
         self.task_of[lease] = taskid
@@ -190,7 +188,7 @@ class World:
             task = self.model.tasks[taskid]
             if reason == "unreachable" and task.end is None:
                 assert self.live_workers(), f"task {taskid} is unreachable although there is no worker"
-                assert self.live_workers() <= task.refused.keys()
+                assert self.live_workers() <= task.refuses(self.now)
                 assert task.clock is not None
                 assert self.now - task.clock >= UNREACHABLE_AFTER
                 self.model.unreachable(task)
@@ -459,7 +457,7 @@ class World:
     def _check_nobody_idles(self) -> None:
         for worker in self.live_workers():
             if not self.model.held_by(worker) and not self.workers[worker].unreported:
-                idle_for = [task for task in self.model.runnable(self.now) if worker not in task.refused]
+                idle_for = [task for task in self.model.runnable(self.now) if worker not in task.refuses(self.now)]
                 assert not idle_for, f"worker {worker} idles while task {idle_for[0].taskid} waits"
 
     def _check_clients(self) -> None:
@@ -474,9 +472,10 @@ class World:
     def _check_clocks(self) -> None:
         live = self.live_workers()
         for task in self.model.runnable(self.now):
-            if live and live <= task.refused.keys():
-                if task.clock is None:
-                    task.clock = self.now
+            if live:
+                idle_and_unwilling = live <= task.refuses(self.now)
+                task.clock = (self.now if task.clock is None else task.clock) if idle_and_unwilling else None
+            if task.clock is not None:
                 assert self.now - task.clock < UNREACHABLE_AFTER, f"task {task.taskid} is refused by all, for ever"
 
 

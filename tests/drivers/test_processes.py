@@ -147,7 +147,7 @@ def test_a_process_dies_with_its_parent(spawn):
     process = spawn(sys.executable, "-c", parent, stdout=subprocess.PIPE, env=environ)
     assert process.stdout.readline() == b"armed\n"
     process.kill()
-    assert select.select([process.stdout], [], [], 10)[0]
+    assert select.select([process.stdout], [], [], DEADLINE)[0]
     assert process.stdout.read() == b""  # both ends are closed
 
 

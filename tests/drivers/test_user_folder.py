@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sysconfig
+import time
 from pathlib import Path
 
 import pytest
 
 from taskfc_ext.drivers.user_folder import GONE, UserFolder, is_installed, stamp_of
+from tests.processes import DEADLINE
 
 
 def test_it_holds_what_is_in_it(tmp_path: Path) -> None:
@@ -37,7 +39,9 @@ def test_a_stamp_tells_a_change_also_within_a_tick_of_the_clock(tmp_path: Path) 
     file = tmp_path / "x.py"
     assert stamp_of(str(file)) == GONE
     file.write_text("1")
-    assert stamp_of(str(file)) != stamp_of(str(file))  # young: it could change without a trace
+    soon = time.time_ns() + int(DEADLINE * 1e9)  # so that it is young, however slow this machine is
+    os.utime(file, ns=(soon, soon))
+    assert stamp_of(str(file)) != stamp_of(str(file))  # it could change without a trace
     os.utime(file, ns=(10**18, 10**18))
     stamp = stamp_of(str(file))
     assert stamp == stamp_of(str(file))

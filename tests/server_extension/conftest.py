@@ -20,7 +20,7 @@ import websocket
 
 from taskfc_ext import start
 from taskfc_ext.client.start import Controller
-from tests.processes import DEADLINE, free_port, until
+from tests.processes import DEADLINE, jupyter_port
 
 BASE = "/user/me%40place/"
 """Under which all of the server is, as behind a hub: with the name of a user who is called by an address."""
@@ -50,13 +50,10 @@ class Server:
             folder.mkdir(parents=True, exist_ok=True)
         (home / "c" / "jupyter_server_config.py").write_text(config)
         self.token = secrets.token_hex(8)
-        self.port = free_port()
-        self.origin = f"http://127.0.0.1:{self.port}"
-        self.api = f"{self.origin}{BASE}taskfc/api/"
         self._log = home / "jupyter.log"
         options = {
             "ServerApp.ip": "127.0.0.1",
-            "ServerApp.port": self.port,
+            "ServerApp.port": 0,
             "ServerApp.base_url": BASE,
             "ServerApp.root_dir": self.folder,
             "ServerApp.open_browser": False,
@@ -73,7 +70,8 @@ class Server:
                 stderr=log,
                 env={**os.environ, **{name: str(home / folder) for name, folder in folders.items()}},
             )
-        until(self._answers, "the server answers")
+        self.origin = f"http://127.0.0.1:{jupyter_port(self.process, self._log)}"
+        self.api = f"{self.origin}{BASE}taskfc/api/"
 
     @property
     def log(self) -> str:
@@ -108,18 +106,11 @@ class Server:
         """End it."""
         self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(20)
+            self.process.wait(DEADLINE)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
             pytest.fail(f"the Jupyter server did not end: {self.log[-2000:]}")
-
-    def _answers(self) -> bool:
-        assert self.process.poll() is None, self.log
-        try:
-            return httpx.get(f"{self.origin}{BASE}api", timeout=5).status_code == 200
-        except httpx.TransportError:
-            return False
 
 
 class Page:
@@ -128,6 +119,7 @@ class Page:
     def __init__(self, server: Server, *, token: bool = True, origin: str | None = None, cookies: Any = None) -> None:
         url = server.api.replace("http", "ws", 1) + "watch" + (f"?token={server.token}" if token else "")
         cookie = "; ".join(f"{name}={value}" for name, value in (cookies or {}).items()) or None
+        self.farms: dict[str, Any] = {"farms": []}
         who = {"origin": origin} if origin else {"suppress_origin": True}
         self.socket = websocket.create_connection(
             url, timeout=DEADLINE, cookie=cookie, skip_utf8_validation=True, **who
@@ -141,9 +133,18 @@ class Page:
         """Send a text."""
         self.socket.send(text)
 
+    def is_heard(self) -> None:
+        """Wait until the server has heard what was said; what it has sent by then is dropped."""
+        self.socket.ping()
+        while self.socket.recv_data(control_frame=True)[0] != websocket.ABNF.OPCODE_PONG:
+            pass
+
     def next(self) -> dict[str, Any]:
         """Return the next message."""
-        return msgspec.json.decode(self.socket.recv())
+        message: dict[str, Any] = msgspec.json.decode(self.socket.recv())
+        if message["type"] == "farms":
+            self.farms = message
+        return message
 
     def until(self, wanted: Callable[[dict[str, Any]], object], kind: str = "") -> dict[str, Any]:
         """Return the first message, of this type, that is `wanted`."""
@@ -155,9 +156,10 @@ class Page:
         pytest.fail("no such message")
 
     def until_farm(self, name: str, state: str) -> dict[str, Any]:
-        """Wait for a farm to be so; return its status."""
-        message = self.until(lambda message: farm_of(message, name).get("state") == state, "farms")
-        return farm_of(message, name)
+        """Wait for a farm to be so, if it was not by the last word of the farms; return its status."""
+        while farm_of(self.farms, name).get("state") != state:
+            self.until(lambda _: True, "farms")
+        return farm_of(self.farms, name)
 
     def why_closed(self) -> tuple[int, str]:
         """Wait for the end; return its code and reason."""

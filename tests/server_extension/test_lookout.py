@@ -21,6 +21,7 @@ from taskfc_ext.drivers.paths import farm_paths, prepare
 from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.snapshots import FarmState
 from taskfc_ext.server_extension.lookout import TRUSTED_AFTER, Lookout
+from tests.processes import DEADLINE
 
 
 def publish(name: str, **other) -> ConnectionInfo:
@@ -91,9 +92,10 @@ def test_what_was_written_just_now_is_read_again(farms, home, tmp_path, monkeypa
     """A start writes the lock file first and then another one, perhaps in the runtime folder of another environment."""
     lock = farm_paths("stopped").lock
     lock.touch()
+    written = time.time_ns() + int(DEADLINE * 1e9)  # so that it stays just now, however slow this machine is
+    os.utime(lock, ns=(written, written))
     lookout = Lookout()
     assert lookout.look()["stopped"].state is FarmState.STOPPED
-    written = lock.stat().st_mtime_ns
     with monkeypatch.context() as patch:
         patch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
         publish("stopped")

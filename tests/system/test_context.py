@@ -125,9 +125,11 @@ def test_a_folder_that_is_gone_fails_the_task(
     gone.mkdir()
     monkeypatch.chdir(gone)
     with shared_farm.client() as client:
-        running = client.submit(look)
-        running.result(DEADLINE)
-        blocked = client.with_options(after=client.submit_cell(f"import os; os.rmdir({str(gone)!r})")).submit(look)
+        client.submit(look).result(DEADLINE)
+        ready = tmp_path / "ready"
+        code = f"import os, time\nwhile not os.path.exists({str(ready)!r}): time.sleep(0.01)\nos.rmdir({str(gone)!r})"
+        blocked = client.with_options(after=client.submit_cell(code)).submit(look)
+        ready.touch()
         with pytest.raises(FileNotFoundError, match="gone"):
             blocked.result(DEADLINE)
 

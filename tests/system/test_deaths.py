@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from taskfc_ext import MapTask, StringTask, TaskClient, start
 from taskfc_ext.drivers.processes import process_alive
 from taskfc_ext.errors import ControllerStopped, TaskAborted, WorkerLost
-from tests.processes import DEADLINE, until
+from tests.processes import DEADLINE, kill_and_wait, until
 
 from ..conftest import processes_of
 from .conftest import kill
@@ -230,7 +231,7 @@ def test_a_result_that_came_while_the_controller_was_down_is_delivered(home: Pat
     with start(1) as farm, farm.client() as client:
         future = client.submit(note_and_wait, str(log), str(gate))
         until(lambda: calls(log) == 1, "it runs")
-        kill(farm.pid)
+        kill_and_wait(farm.pid)
         gate.touch()
         assert future.result(DEADLINE) == "done"
         assert calls(log) == 1, "the worker went on with it: it did not run twice"
@@ -264,13 +265,16 @@ def test_a_barrier_outlives_the_controller(home: Path) -> None:
 
 def test_the_supervisor_killed_with_open_futures(home: Path) -> None:
     with start(2) as farm, farm.client() as client:
-        futures = [client.submit(sleep_then, 0.02, i) for i in range(100)]
-        futures[0].result(DEADLINE)
+        log, gate = home / "log", home / "gate"
+        futures = [client.submit(sleep_then, 0.02, i) for i in range(20)]
+        futures += [client.submit(note_and_wait, str(log), str(gate)) for _ in range(3)]
+        until(lambda: calls(log) == 2, "both workers are in a task")
         old, workers = farm.supervisor_pid, farm.worker_pids
-        kill(old)
-        assert [f.result(DEADLINE) for f in futures] == list(range(100))
+        kill_and_wait(old)
+        gate.touch()
+        assert [f.result(DEADLINE) for f in futures] == [*range(20), *["done"] * 3]
         assert farm.supervisor_pid != old
-        assert not any(process_alive(pid, None) for pid in workers)
+        until(lambda: not any(process_alive(pid, None) for pid in workers), "its workers are dead")
 
 
 def test_two_clients_that_restart_a_dead_farm_at_once_end_up_with_one(home: Path) -> None:
@@ -298,7 +302,8 @@ def test_everything_killed_and_started_again(home: Path) -> None:
         assert done.result(DEADLINE) == 1
         taskids = [client.run(MapTask(sleep_then, (0.05, i))) for i in range(20)]
     for pid in processes_of(home):
-        kill(pid)
+        with suppress(ProcessLookupError):  # the supervisor's children die with it
+            kill(pid)
     until(lambda: not processes_of(home), "all are dead")
     with start(2) as farm, farm.client() as client:
         assert [client.get_task_result(taskid, block=True) for taskid in taskids] == list(range(20))

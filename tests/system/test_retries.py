@@ -21,7 +21,7 @@ __all__ = ["session"]
 def fail(log: str, kind: type[Exception], times: int = 10**6) -> int:
     """Note the time in `log` and raise; after so many times, return how often that was."""
     path = Path(log)
-    path.write_text((path.read_text() if path.exists() else "") + f"{time.time()}\n")
+    path.write_text((path.read_text() if path.exists() else "") + f"{time.monotonic()}\n")
     n_calls = len(path.read_text().splitlines())
     if n_calls > times:
         return n_calls - 1

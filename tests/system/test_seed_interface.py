@@ -133,9 +133,15 @@ def test_a_string_task_holds_its_own_exception(face: Face, code: str, pull: obje
 
 
 def test_string_tasks_share_a_workers_namespace_and_clear_it(face: Face) -> None:
-    face.run(StringTask("import os; kept = os.getpid()", clear_before=True), block=True)
-    look = StringTask("seen = 'kept' in dir()", pull="seen")
-    assert any(face.run(look, block=True)["seen"] for _ in range(20))
+    kept = face.run(StringTask("import os; kept = os.getpid()", pull="kept"), block=True)["kept"]
+    for clear_before in (False, True):
+        look = StringTask(
+            "seen = 'kept' in dir()",
+            pull="seen",
+            clear_before=clear_before,
+            depend=lambda properties: os.getpid() == kept,
+        )
+        assert face.run(look, block=True)["seen"] is not clear_before
 
 
 def test_a_string_task_of_another_client_is_a_result_too(face: Face, shared_farm: Controller) -> None:
@@ -339,7 +345,7 @@ def test_spin_asks_again(face: Face, tmp_path: Path) -> None:
     flag = str(tmp_path / "flag")
     task = MapTask(double, (4,), depend=lambda properties: os.path.exists(flag))
     taskid = face.run(task)
-    until(lambda: [t for t in face.list_tasks(taskids=[taskid]) if "refused" in t.message], "it was refused")
+    until(lambda: face.list_tasks(taskids=[taskid])[0].message.count("worker") == 2, "both workers have refused it")
     (tmp_path / "flag").touch()
     assert face.get_task_result(taskid) is None
     assert face.spin() is None

@@ -36,12 +36,15 @@ def done(command, answer):
     return asyncio.run(carry_out(command, farm.ask)), farm
 
 
-def ended(*taskids):
-    """A controller in which these tasks have ended."""
+def ended(*taskids, running=()):
+    """A controller in which these tasks have ended, and workers run some others."""
 
     def answer(asked):
         if isinstance(asked, said.AbortTasks):
             return [taskid for taskid in asked.taskids if taskid in taskids]
+        if isinstance(asked, said.ListTasks):
+            found = [taskid for taskid in asked.taskids if taskid in running]
+            return [{"taskid": taskid, "name": None, "label": "f", "state": "running"} for taskid in found]
         return UnknownTask(f"task {asked.taskid} has ended already (failed)") if asked.taskid in taskids else True
 
     return answer
@@ -64,10 +67,26 @@ def test_an_abort_tells_what_was_too_late(taskids, gone, ok, text):
     assert (answer.ok, answer.said) == (ok, text)
 
 
+@pytest.mark.parametrize(
+    ("taskids", "running", "text"),
+    [
+        ((7,), (7,), "Told task 7 to stop."),
+        ((1, 2), (1, 2), "Told 2 tasks to stop."),
+        ((1, 2, 3), (2,), "Aborted 2 tasks; told task 2 to stop."),
+        ((1, 2, 3, 9), (2, 3), "Aborted task 1; told 2 tasks to stop; task 9 had ended before, or was being aborted."),
+    ],
+)
+def test_what_a_worker_has_is_not_said_to_be_aborted_yet(taskids, running, text):
+    answer, _ = done(Abort(taskids=taskids), ended(9, running=running))
+    assert (answer.ok, answer.said) == (True, text)
+
+
 def test_many_are_aborted_in_few_requests():
     answer, farm = done(Abort(taskids=tuple(range(10_000))), lambda _: [])
     assert answer.said == "Aborted 10,000 tasks."
-    assert [len(asked.taskids) for asked in farm.asked] == [MAX_BATCH, MAX_BATCH, 10_000 - 2 * MAX_BATCH]
+    asked = [(type(asked), len(asked.taskids)) for asked in farm.asked]
+    parts = [(said.AbortTasks, n) for n in (MAX_BATCH, MAX_BATCH, 10_000 - 2 * MAX_BATCH)]
+    assert asked == [*parts, (said.ListTasks, 10_000)]
 
 
 def test_what_was_done_before_the_controller_was_lost_is_told():
@@ -161,8 +180,8 @@ def test_tasks_are_released_and_moved_together():
         ),
         (Scale(n=4), 2, True, "4 workers from now on; there were 2."),
         (Scale(n=1), 2, True, "1 worker from now on; there were 2. Those that are too many end when they are idle."),
-        (Scale(n=2), 2, True, "The farm has 2 workers already."),
-        (Stop(), None, True, "The farm stops; unfinished work waits in its store."),
+        (Scale(n=2), 2, True, "2 workers, as before."),
+        (Stop(), None, True, "Stopping; unfinished work waits in the store."),
         (Stop(), ControllerStopped("it was stopped"), False, "It was stopped."),
         (Clear(), LOST, False, "It does not answer: wait."),
         (RetryFailed(), TypeError("what is this?"), False, "What is this?"),

@@ -31,9 +31,7 @@ from taskfc_ext.testing import FakeFarm
 from taskfc_ext.widget.commands import Ask
 from taskfc_ext.widget.feed import QUIET_AFTER, QUIET_PACE, Feed
 from taskfc_ext.widget.messages import Abort, AnyCommand, CommandAnswer, Scale
-
-SOON = 20.0
-
+from tests.processes import DEADLINE
 
 INFO = {"taskid": 1, "name": None, "label": "f", "state": "running"}
 SHOWN = {"version": "1", "outputs": [b'{"output_type": "display_data", "data": {"application/json": NaN}}']}
@@ -85,7 +83,7 @@ class Page:
     def next(self, *kinds: str) -> dict[str, Any]:
         """Return the next message of one of these types, or the next answer."""
         while True:
-            message = self.sent.get(timeout=SOON)
+            message = self.sent.get(timeout=DEADLINE)
             if message.get("type", "answer") in kinds:
                 return message
 
@@ -140,8 +138,8 @@ def test_the_death_and_return_of_the_farm_are_told(farm: FakeFarm, page: Page) -
     while (status := page.next("farms")["farms"][0])["state"] != "dead":
         pass
     assert "taskfc start" in status["message"]
+    farm.rule = watching
     farm.revive()
-    farm.controller.rule = watching
     page.next("snapshot")
     assert page.identity not in ("", before)
 

@@ -427,18 +427,13 @@ def test_a_task_may_use_processes_of_its_own(farm: Farm) -> None:
 
 
 def test_threads_that_outlive_their_task_print_to_the_log(farm: Farm) -> None:
+    path = farm.work / "go"
     leave = in_main(
-        "def f():\n import threading, time\n"
-        " go = threading.Event()\n"
-        " t = threading.Thread(target=lambda: (go.wait(60), print('from the thread')), daemon=True)\n"
-        " t.start(); import builtins; builtins.go_on = go"
+        f"{WAIT}\ndef f():\n import threading\n"
+        f" threading.Thread(target=lambda: (wait({str(path)!r}), print('from the thread')), daemon=True).start()"
     )
-    farm.result(farm.call(leave))
-    farm.result(
-        farm.call(
-            in_main("def f():\n import builtins\n import threading; threading.Timer(0.05, builtins.go_on.set).start()")
-        )
-    )
+    assert farm.printed(farm.call(leave)) == (None, ())
+    path.touch()
     until(lambda: "from the thread" in farm.log, "the thread's words")
 
 

@@ -5,8 +5,8 @@ import { oneLine, plural } from './format';
 import type { Host } from './host';
 import { makeIcon } from './icons';
 import { MAX_IDS, StateCode } from './messages';
-import type { AnyCommand, CommandAnswer } from './messages';
-import { isFinished } from './model';
+import type { AnyCommand, Clear, CommandAnswer } from './messages';
+import { finishedOf, isFinished } from './model';
 import type { Queue } from './model';
 import type { QueueStore } from './store';
 
@@ -65,6 +65,17 @@ export function offersFor(queue: Queue, taskids: Iterable<number>): ReadonlySet<
   return offers;
 }
 
+/**
+ * Forget the finished tasks that are listed now: not those that end while somebody is asked, or a kernel does not hear.
+ * Where more have finished than are listed, all.
+ */
+export function clearOf(queue: Queue): Clear {
+  const taskids: number[] = [];
+  for (let place = 0; place < queue.n; place++) if (isFinished(queue.stateAt(place))) taskids.push(queue.idAt(place));
+  const isWhole = taskids.length > 0 && taskids.length >= finishedOf(queue.counts);
+  return isWhole ? { do: 'clear', taskids } : { do: 'clear' };
+}
+
 export interface ActionsOptions {
   readonly store: QueueStore;
   readonly host: Host;
@@ -103,15 +114,23 @@ export class Actions {
     this.element = make('div', { class: 'taskfc-actions' }, this.choices, this.question);
   }
 
+  /** Ask no more: what was asked about is not shown any more. */
+  withdraw(): void {
+    setHidden(this.question, true);
+    setHidden(this.choices, false);
+    this.question.replaceChildren();
+  }
+
   /** Offer what can be done now. A question that is being asked stays. */
   update(): void {
     const { store } = this.options;
     const offers = offersFor(store.queue, this.options.chosen());
     const { counts } = store.queue;
-    const finished = (counts.succeeded ?? 0) + (counts.failed ?? 0) + (counts.aborted ?? 0);
     for (const [action, button] of this.buttons) {
       const isOffered =
-        action === 'clear' ? finished > 0 : action === 'retry-failed' ? (counts.failed ?? 0) > 0 : offers.has(action);
+        (action === 'clear' && finishedOf(counts) > 0) ||
+        (action === 'retry-failed' && (counts.failed ?? 0) > 0) ||
+        offers.has(action);
       // not `disabled`: that would take the focus from whoever has it there
       setAttribute(button, 'aria-disabled', isOffered && store.isLive ? null : 'true');
     }
@@ -146,8 +165,10 @@ export class Actions {
 
   private begin(action: Action): void {
     const { queue } = this.options.store;
-    if (action === 'clear')
-      return this.ask('Forget all finished tasks and their results?', 'Yes, clear', { do: 'clear' });
+    if (action === 'clear') {
+      const finished = plural(finishedOf(queue.counts), 'finished task');
+      return this.ask(`Forget ${finished}, with all results?`, 'Yes, clear', clearOf(queue));
+    }
     if (action === 'retry-failed') return void this.send([{ do: 'retry-failed' }]);
     const taskids = [...this.options.chosen()].filter(taskid => isFor(action, queue, taskid)).sort((a, b) => a - b);
     if (taskids.length === 0) return;
@@ -158,9 +179,10 @@ export class Actions {
 
   private ask(text: string, yes: string, command: AnyCommand): void {
     const agree = make('button', { type: 'button', class: 'taskfc-button taskfc-mod-warn' }, yes);
+    const { identity } = this;
     agree.addEventListener('click', () => {
       this.answered();
-      void this.send([command]);
+      void this.send([command], identity);
     });
     this.pose(text, agree, this.no());
     agree.focus();
@@ -168,6 +190,7 @@ export class Actions {
 
   private askPriority(taskids: readonly number[]): void {
     const { queue } = this.options.store;
+    const { identity } = this;
     const label = `Priority of ${which(taskids)}`;
     const input = make('input', {
       type: 'number',
@@ -186,7 +209,7 @@ export class Actions {
       const priority = input.valueAsNumber;
       if (!Number.isInteger(priority) || !input.checkValidity()) return input.focus();
       this.answered();
-      void this.send([{ do: 'move', taskids, priority }]);
+      void this.send([{ do: 'move', taskids, priority }], identity);
     });
     this.pose(label, form);
     input.select();
@@ -206,15 +229,17 @@ export class Actions {
   }
 
   private answered(): void {
-    setHidden(this.question, true);
-    setHidden(this.choices, false);
-    this.question.replaceChildren();
+    this.withdraw();
     this.options.back();
   }
 
-  private async send(commands: readonly AnyCommand[]): Promise<void> {
+  /** The processes whose tasks are shown: what is asked about is theirs, also if others have their place by the answer. */
+  private get identity(): string {
+    return this.options.store.status?.identity ?? '';
+  }
+
+  private async send(commands: readonly AnyCommand[], identity = this.identity): Promise<void> {
     const { host, store, say } = this.options;
-    const identity = store.status?.identity ?? '';
     say('Working …');
     for (const command of commands.flatMap(inParts)) {
       try {

@@ -109,6 +109,7 @@ export class Drawer {
   open(taskid: number): void {
     setHidden(this.element, false);
     if (taskid === this.taskid) return;
+    this.actions.withdraw();
     this.outputsVersion = null;
     for (const part of [this.death, this.traceback, this.shown, this.log]) part.clear();
     this.facts.replaceChildren();
@@ -216,8 +217,10 @@ export class Drawer {
     const task = { farm: store.farm, taskid: this.taskid, name, label, owner };
     const isFound = await host.goToCell?.(task).catch(() => false);
     if (isFound) return;
-    const place = owner ? `in ${oneLine(owner)}. It may have been moved or cleared` : 'here';
-    say(`The card of task ${task.taskid} is not found ${place}; a task that was not made with %%task has none.`, true);
+    const place = owner ? `in ${oneLine(owner)}, nor in any notebook that is open` : 'in any notebook that is open';
+    const advice = 'If its notebook was renamed or moved, open it and try again';
+    const missing = `The card of task ${task.taskid} is not found ${place}.`;
+    say(`${missing} ${advice}; %task show ${task.taskid} makes a new card.`, true);
   }
 }
 

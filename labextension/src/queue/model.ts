@@ -20,6 +20,11 @@ export function isFinished(state: number): boolean {
   return state >= StateCode.SUCCEEDED;
 }
 
+/** Tasks that have ended and were not cleared. */
+export function finishedOf({ succeeded = 0, failed = 0, aborted = 0 }: Counts): number {
+  return succeeded + failed + aborted;
+}
+
 /**
  * The queue of one farm, as far as a page knows it.
  *

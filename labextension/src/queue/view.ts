@@ -11,9 +11,13 @@ import type { Host } from './host';
 import { LanesView } from './lanes-view';
 import { Listing } from './listing';
 import type { ViewMessage } from './messages';
+import { finishedOf } from './model';
 import { ALL, ownersOf } from './select';
 import { QueueStore } from './store';
 import { Table } from './table';
+
+// also true where there were some
+const NO_TASKS = 'There are no tasks: put %%task on a cell to make one. Cleared ones are forgotten.';
 
 const TICK_MS = 1000; // run times and the last minute go on by themselves
 
@@ -89,6 +93,7 @@ export class QueueView {
   show(farm: string): void {
     if (farm === this.farm) return;
     this.closeDrawer();
+    this.actions.withdraw();
     this.table.selection.clear();
     sayIn(this.said, '');
     this.store.show(farm);
@@ -232,8 +237,7 @@ export class QueueView {
     const passing = this.listing.ids.length;
     const isFiltered = passing < all && isFiltering(this.listing);
     const nSelected = this.table.selection.ids.size;
-    const ended = (counts.succeeded ?? 0) + (counts.failed ?? 0) + (counts.aborted ?? 0);
-    const total = ended + (counts.waiting ?? 0) + (counts.scheduled ?? 0) + (counts.running ?? 0);
+    const total = finishedOf(counts) + (counts.waiting ?? 0) + (counts.scheduled ?? 0) + (counts.running ?? 0);
     const listed = isFiltered ? `${formatCount(passing)} of ${plural(all, 'task')}` : plural(all, 'task');
     const older = total > all ? `, ${formatCount(total - all)} older ones not listed` : '';
     this.root.classList.toggle('taskfc-mod-many', nSelected > 1);
@@ -252,7 +256,7 @@ export class QueueView {
     if (!this.store.farm) return 'No farm is chosen.';
     if (!this.store.isKnown) return this.banner.isShown ? '' : 'Connecting …';
     if (this.listing.isWorking) return '';
-    return all === 0 ? 'No tasks yet: put %%task on a cell.' : 'No task passes the filter.';
+    return all === 0 ? NO_TASKS : 'No task passes the filter.';
   }
 
   private selected(): void {

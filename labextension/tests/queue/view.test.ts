@@ -86,7 +86,7 @@ describe('what is told', () => {
   test('an empty queue says what to do', async () => {
     shown = show({ queued: 0 });
     await settle();
-    expect(text('.taskfc-empty > span')).toBe('No tasks yet: put %%task on a cell.');
+    expect(text('.taskfc-empty > span')).toBe('There are no tasks: put %%task on a cell to make one. Cleared ones are forgotten.');
     shown.farm.submit(3);
     shown.view.receive(shown.farm.step(0.1));
     await settle();
@@ -218,6 +218,11 @@ describe('actions', () => {
     button('hold').click();
     await settle();
     expect(shown.host.commands).toEqual([{ do: 'hold', taskids: [7], identity: 'these' }]);
+    button('abort').click(); // of these, whoever is there when it is answered
+    shown.view.receive(farms({ identity: 'others' }));
+    (document.activeElement as HTMLElement).click();
+    await settle();
+    expect(shown.host.commands[1]).toEqual({ do: 'abort', taskids: [7], identity: 'these' });
   });
 
   test('hold and release have one place, and the keyboard stays in it', async () => {
@@ -249,14 +254,52 @@ describe('actions', () => {
     expect(shown.host.commands).toEqual([{ do: 'move', taskids: [7], priority: -5 }]);
   });
 
-  test('clear asks first; what finished is told', async () => {
-    shown = show({ queued: 50 }, farm => void farm.step(8));
+  test('clear asks first, and names what had finished when it asked', async () => {
+    shown = show({ queued: 50, rate: 2 }, farm => void farm.step(8));
     await settle();
+    const finished = (): number[] =>
+      shown.farm.tasks.flatMap(({ state }, taskid) => (state >= StateCode.SUCCEEDED ? [taskid] : []));
+    const taskids = finished();
+    expect(taskids.length).toBeGreaterThan(0);
     button('clear').click();
+    expect(text('.taskfc-question > span')).toBe(`Forget ${taskids.length} finished tasks, with all results?`);
+    shown.view.receive(shown.farm.step(4));
+    await settle();
+    expect(finished().length).toBeGreaterThan(taskids.length);
     expect(shown.host.commands).toEqual([]);
     (document.activeElement as HTMLElement).click();
     await settle();
+    expect(shown.host.commands).toEqual([{ do: 'clear', taskids }]);
+  });
+
+  test('clear means all where more have finished than are listed', async () => {
+    shown = show({ queued: 50 }, farm => void farm.step(8));
+    const snapshot = shown.farm.snapshot();
+    shown.view.receive({ ...snapshot, counts: { ...snapshot.counts, succeeded: 20_000 } });
+    await settle();
+    expect(text('.taskfc-shown')).toContain('older ones not listed');
+    button('clear').click();
+    (document.activeElement as HTMLElement).click();
+    await settle();
     expect(shown.host.commands).toEqual([{ do: 'clear' }]);
+  });
+
+  test('a question is withdrawn when another farm, or another task, is shown', async () => {
+    shown = show({ queued: 5 });
+    await settle();
+    shown.key('ArrowDown');
+    button('abort').click();
+    expect(shown.find('.taskfc-question').hidden).toBe(false);
+    shown.view.show('other');
+    expect(shown.find('.taskfc-question').hidden).toBe(true);
+    shown.view.show('default');
+    shown.view.receive(shown.farm.snapshot());
+    await settle();
+    shown.view.open(1);
+    shown.find('.taskfc-drawer [data-action=abort]').click();
+    expect(shown.find('.taskfc-drawer .taskfc-question').hidden).toBe(false);
+    shown.view.open(2);
+    expect(shown.find('.taskfc-drawer .taskfc-question').hidden).toBe(true);
   });
 
   test('a large selection goes in commands of the size that the wire takes', async () => {

@@ -1,0 +1,75 @@
+"""Blocking in a coroutine of the asynchronous client."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import linecache
+import sys
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from taskfc_ext.client.waiting import drive, wait
+
+
+class Striker:
+    """Presses Ctrl-C before the `step`-th line of `drive`."""
+
+    def __init__(self, step: int) -> None:
+        self.countdown = step
+
+    def __call__(self, frame: FrameType, event: str, _: object) -> Any:
+        if frame.f_code is not drive.__code__:
+            return None
+        # where only `try:` stands, Python looks at no signals, and exceptions are not where they seem
+        is_line = event == "line" and linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip() != "try:"
+        self.countdown -= is_line
+        if is_line and self.countdown == 0:
+            raise KeyboardInterrupt
+        return self
+
+
+def test_an_interrupt_at_any_line_lets_the_coroutine_clean_up() -> None:
+    done: concurrent.futures.Future[int] = concurrent.futures.Future()
+    done.set_result(20)
+    said: list[str] = []
+
+    async def add() -> int:
+        said.append("begun")
+        try:
+            return await wait(done) + await wait(done) + 2
+        finally:
+            said.append("cleaned up")
+
+    step = 1
+    while True:
+        step += 1  # the first line enters what cleans up
+        said.clear()
+        coroutine = add()
+        before = sys.gettrace()
+        sys.settrace(striker := Striker(step))
+        try:
+            result = drive(coroutine)
+        except KeyboardInterrupt:
+            assert said in ([], ["begun", "cleaned up"])
+        finally:
+            sys.settrace(before)
+            coroutine.close()
+        if striker.countdown > 0:  # there are no more lines
+            break
+    assert (result, said) == (42, ["begun", "cleaned up"])
+    assert step > 15
+
+
+def test_the_result_and_the_failure_come_through() -> None:
+    failed: concurrent.futures.Future[int] = concurrent.futures.Future()
+    failed.set_exception(ValueError("no"))
+
+    async def ask() -> int:
+        with pytest.raises(ValueError, match="no"):
+            await wait(failed)
+        return await wait(failed)
+
+    with pytest.raises(ValueError, match="no"):
+        drive(ask())
