@@ -2,7 +2,7 @@
 
 import { Dialog, InputDialog, showDialog } from '@jupyterlab/apputils';
 
-import { unfinishedOf } from './counts';
+import { queuedOf } from './counts';
 import { isManyWorkers, problemOfName, problemOfWorkers } from './limits';
 import { plural } from './queue/format';
 import type { FarmStatus } from './queue/messages';
@@ -10,9 +10,9 @@ import { finishedOf } from './queue/model';
 
 export async function askWhetherToStop(farm: FarmStatus): Promise<boolean> {
   const running = farm.counts?.running ?? 0;
-  const unfinished = farm.counts ? unfinishedOf(farm.counts) : 0;
-  const stopped = running > 0 ? `${plural(running, 'running task')} will be stopped and begin anew later. ` : '';
-  const kept = unfinished > 0 ? `${plural(unfinished, 'unfinished task')} will wait in the store until it is started.` : '';
+  const queued = farm.counts ? queuedOf(farm.counts) : 0;
+  const stopped = running > 0 ? `${plural(running, 'running task')} will be stopped, and begin anew when it is started. ` : '';
+  const kept = queued > 0 ? `${plural(queued, 'queued task')} will wait in the store.` : '';
   const result = await showDialog({
     title: `Stop ${farm.name}?`,
     body: stopped + kept || 'Nothing is left to do. Results are kept.',

@@ -254,11 +254,11 @@ async def _clear(taskids: Sequence[int] | None, ask: Ask) -> CommandAnswer:
 
 def _scaled(before: int, n: int) -> CommandAnswer:
     if before == n:
-        return CommandAnswer(ok=True, said=f"{plural(n, 'worker')}, as before.")
+        return CommandAnswer(ok=True, said=f"The farm has {plural(n, 'worker')} already.")
     busy = " Those that are too many end when they are idle." if n < before else ""
     return CommandAnswer(ok=True, said=f"{plural(n, 'worker')} from now on; there were {before:,}.{busy}")
 
 
 async def _stop(ask: Ask) -> CommandAnswer:
     await ask(said.Stop)
-    return CommandAnswer(ok=True, said="Stopping; unfinished work waits in the store.")
+    return CommandAnswer(ok=True, said="The farm stops; unfinished work waits in its store.")

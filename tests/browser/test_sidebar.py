@@ -95,7 +95,9 @@ def test_commands(lab: Lab, page: Page, tmp_path: Path) -> None:
     expect(failed.first).to_be_visible()
     mended.touch()
     sidebar.command("taskfc:retry-failed")
-    expect(sidebar.panel.locator('.taskfc-row[data-state="succeeded"]')).to_be_visible()
+    expect(sidebar.panel.locator('.taskfc-row[data-state="succeeded"]', has_text="retry of")).to_be_visible()
+    for state in ("scheduled", "running"):  # what ends later is not cleared: other tests have left failed tasks as well
+        expect(sidebar.queue.count(state)).to_have_text("0")
     sidebar.command("taskfc:clear-finished")
     sidebar.answer("Cancel")
     expect(failed.first).to_be_visible()
@@ -176,7 +178,7 @@ def test_it_shows_the_cell_of_a_task_whose_notebook_was_renamed(lab: Lab, page: 
     notebook = lab.open(page, "old", LOAD, "%%task renamed\n1", "0")
     sidebar = Sidebar(page).show()
     notebook.run(0, 1, 2)
-    sidebar.queue.shows("renamed", "succeeded")
+    expect(notebook.card(1)).to_contain_text("succeeded")  # nothing is left that would have to be saved later
     notebook.command("docmanager:save")
     page.evaluate("path => window.jupyterapp.serviceManager.contents.rename(path, 'new.ipynb')", notebook.path.name)
     tab = page.locator(".lm-DockPanel-tabBar .lm-TabBar-tabLabel")

@@ -3,6 +3,7 @@
 import { Actions } from './actions';
 import { make, setAttribute, setHidden, setText } from './dom';
 import {
+  baseName,
   formatCount,
   formatProgress,
   formatRunning,
@@ -217,7 +218,7 @@ export class Drawer {
     const task = { farm: store.farm, taskid: this.taskid, name, label, owner };
     const isFound = await host.goToCell?.(task).catch(() => false);
     if (isFound) return;
-    const place = owner ? `in ${oneLine(owner)}, nor in any notebook that is open` : 'in any notebook that is open';
+    const place = owner ? `in ${oneLine(baseName(owner))}, nor in any notebook that is open` : 'in any notebook that is open';
     const advice = 'If its notebook was renamed or moved, open it and try again';
     const missing = `The card of task ${task.taskid} is not found ${place}.`;
     say(`${missing} ${advice}; %task show ${task.taskid} makes a new card.`, true);

@@ -32,7 +32,7 @@ function typedFor(command: AnyCommand): string | null {
     case 'retry':
       return `${command.do} ${ranges(command.taskids)}`;
     case 'clear':
-      return command.taskids ? `clear ${ranges(command.taskids)}` : 'clear';
+      return `clear ${typable(command.taskids ?? [])}`.trim();
     case 'scale':
       return `scale ${command.n}`;
     case 'start':
@@ -41,6 +41,12 @@ function typedFor(command: AnyCommand): string | null {
     default:
       return null;
   }
+}
+
+/** Ids of finished tasks, where somebody can type them; nothing, which means all, where they are too many for that. */
+function typable(taskids: readonly number[]): string {
+  const shown = ranges(taskids);
+  return shown.endsWith('...') ? '' : shown;
 }
 
 /** Task ids as a terminal takes them: `3-7 12`. */

@@ -217,6 +217,8 @@ test.each([
   [{ do: 'abort', taskids: [1] }, 'default', 'taskfc abort 1'],
   [{ do: 'retry', taskids: [1, 2] }, 'gpu', 'if it was restarted, type in a terminal: taskfc retry 1-2 --name gpu'],
   [{ do: 'clear' }, 'default', 'taskfc clear'],
+  [{ do: 'clear', taskids: [3, 4, 9] }, 'gpu', 'taskfc clear 3-4 9 --name gpu'],
+  [{ do: 'clear', taskids: Array.from({ length: 100 }, (_, at) => at * 2) }, 'gpu', 'taskfc clear --name gpu'],
   [{ do: 'scale', n: 3 }, 'default', 'taskfc scale 3'],
   [{ do: 'hold', taskids: [1] }, 'default', 'It will when its cell has ended.']
 ] as const)('%j on %s ends in %j', (command, farm, end) => {
