@@ -89,8 +89,8 @@ class TaskShell(InteractiveShell):
                 raise TaskInterrupt
 
     def enable_gui(self, gui: str | None = None) -> None:
-        """Nothing to do for `%matplotlib inline`, and for all else there is no screen."""
-        if gui:
+        """Nothing to do for `%matplotlib inline`, a gui in itself before IPython 8.24; else there is no screen."""
+        if gui not in (None, "inline"):
             raise UsageError(f"a task has no screen for {gui}: use `%matplotlib inline`")
 
     def showtraceback(self, *args: object, **kwargs: object) -> None:

@@ -108,7 +108,7 @@ def test_a_cell_is_debugged_with_its_own_lines_and_names(
     capsys.readouterr()
     assert run("debug 0") is None
     assert capsys.readouterr().out == "replaying task 0 fit here, with its recorded inputs\n"
-    lines = "".join(fake.shown).splitlines()
+    lines = [line for line in "".join(fake.shown).splitlines() if line.strip(" ~^")]  # Pythons differ in the marks
     assert lines[:5] == [
         "Traceback (most recent call last):",
         '  File "<task 0>", line 6, in <module>',

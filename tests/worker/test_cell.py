@@ -185,6 +185,12 @@ def test_the_magic_for_figures_is_understood(bench: Any) -> None:
     assert bench.failure().message
 
 
+def test_the_gui_of_figures_in_a_notebook_needs_no_screen(bench: Any) -> None:
+    bench.source(Kind.CELL, "get_ipython().enable_gui('inline')", {}, [])  # as `%matplotlib inline` in IPython 8.20
+    ((outcome, _),) = bench.finished()
+    assert outcome == Outcome.OK
+
+
 @pytest.mark.parametrize(
     ("source", "printed"),
     [

@@ -148,6 +148,7 @@ class Striker:
         return self
 
 
+@pytest.mark.skipif(sys.version_info[:2] == (3, 12), reason="Python 3.12 does not trace all instructions")
 @pytest.mark.parametrize("function", [double, str.upper])  # the second one fails: it is given an int
 def test_an_interrupt_at_any_instruction_of_ours_is_attributed_or_dropped(bench: Any, function: Any) -> None:
     bench.call(double, 1)
