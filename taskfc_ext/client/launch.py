@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import selectors
 import signal
@@ -97,6 +98,7 @@ def launch(paths: FarmPaths, options: FarmOptions | None) -> bool:
     prepare(paths)
     process = _spawn(paths, options)
     _supervisors.append(process)
+    importlib.import_module("taskfc_ext.client.blocking")  # whoever starts a farm needs it next, and has time now
     status = _read_status(process, paths)
     if status.error:
         _let_end(process)

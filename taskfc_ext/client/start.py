@@ -1,4 +1,7 @@
-"""Starting farms and connecting to them: `start`, `attach`, `restart`, `TaskClient`."""
+"""Starting farms and connecting to them: `start`, `attach`, `restart`, `TaskClient`.
+
+The clients are imported when one is made, and not before a farm is started: see `launch`.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +15,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import msgspec
 
-from taskfc_ext.client.aio import FCTaskClient
-from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.client.farm import Condition
 from taskfc_ext.client.launch import LocalFarm, collect_children, launch, stored_options
 from taskfc_ext.client.owner import default_owner
-from taskfc_ext.client.remote import RemoteController
 from taskfc_ext.drivers.connection_file import ConnectionInfo, process_alive
 from taskfc_ext.drivers.cores import available_cores
 from taskfc_ext.drivers.paths import FarmPaths, prepare
@@ -29,6 +29,10 @@ from taskfc_ext.errors import ControllerUnavailable, StartFailed, VersionMismatc
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.text import encodable
 from taskfc_ext.version import __version__
+
+if TYPE_CHECKING:
+    from taskfc_ext.client.aio import FCTaskClient
+    from taskfc_ext.client.blocking import BlockingTaskClient
 
 STOP_WITHIN = 20.0
 """Seconds for a farm to end: what runs is interrupted, terminated and killed within 4."""
@@ -56,7 +60,7 @@ class Controller:
 
     def client(self, *, owner: str = "", label: str = "") -> BlockingTaskClient:
         """Return a new client."""
-        return BlockingTaskClient(_connect(self._farm, owner=owner or default_owner(), label=label))
+        return _blocking(self._farm, owner=owner or default_owner(), label=label)
 
     async def async_client(self, *, owner: str = "", label: str = "") -> FCTaskClient:
         """Return a new client for code that awaits."""
@@ -162,7 +166,7 @@ def attach(name: str = "default", *, owner: str = "", label: str = "") -> Blocki
     farm = _farm(name)
     if farm.connection() is None:
         raise ControllerUnavailable(f"controller {name!r} does not run", hint="TaskClient() or start() starts it")
-    return BlockingTaskClient(_connect(farm, owner=owner, label=label))
+    return _blocking(farm, owner=owner, label=label)
 
 
 def TaskClient(name: str = "default", *, owner: str = "", label: str = "") -> BlockingTaskClient:
@@ -179,7 +183,7 @@ def TaskClient(name: str = "default", *, owner: str = "", label: str = "") -> Bl
             farm.revive()
         case Condition.STOPPED:
             start(name=name)
-    return BlockingTaskClient(_connect(farm, owner=owner or default_owner(), label=label))
+    return _blocking(farm, owner=owner or default_owner(), label=label)
 
 
 def restart(name: str = "default", workers: int | None = None) -> Controller:
@@ -218,7 +222,7 @@ def _stop_running(farm: LocalFarm) -> None:
     if running is None:
         return
     try:
-        with BlockingTaskClient(_connect(farm, owner="", label="stop")) as client:
+        with _blocking(farm, owner="", label="stop") as client:
             client.stop()
     except VersionMismatch:  # whom it does not talk to it cannot be asked by; a signal is understood in all versions
         with suppress(ProcessLookupError):
@@ -303,7 +307,16 @@ def _check_workers(where: str, workers: object) -> None:
         raise ValueError(f"{where}: workers is from 0 to {MAX_WORKERS:,}, or None for one a core, not {workers}")
 
 
+def _blocking(farm: LocalFarm, *, owner: str, label: str) -> BlockingTaskClient:
+    from taskfc_ext.client.blocking import BlockingTaskClient
+
+    return BlockingTaskClient(_connect(farm, owner=owner, label=label))
+
+
 def _connect(farm: LocalFarm, *, owner: str, label: str) -> FCTaskClient:
+    from taskfc_ext.client.aio import FCTaskClient
+    from taskfc_ext.client.remote import RemoteController
+
     label = label or f"{os.path.basename(sys.argv[0]) if sys.argv else ''}:{os.getpid()}"
     owner, label = encodable(owner)[:1000], encodable(label)[:200]
     return FCTaskClient(RemoteController(farm, version=__version__, owner=owner, label=label))

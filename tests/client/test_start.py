@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,6 +54,21 @@ def controller(home: Path) -> Iterator[Controller]:
 def client(controller: Controller) -> Iterator[BlockingTaskClient]:
     with controller.client() as client:
         yield client
+
+
+def test_what_a_client_needs_is_imported_while_the_farm_starts(home: Path) -> None:
+    code = """
+        import sys
+        from taskfc_ext import start
+        heavy = {"asyncio", "zmq", "cloudpickle"}
+        print(heavy & set(sys.modules))
+        with start(1):
+            print(heavy - set(sys.modules))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=DEADLINE, check=True
+    )
+    assert done.stdout == "set()\nset()\n"
 
 
 def test_a_farm_runs_all_kinds_of_tasks(controller: Controller, client: BlockingTaskClient) -> None:
