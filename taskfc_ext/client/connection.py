@@ -176,6 +176,8 @@ class Connection:
         self._send(answers)
         if not self.asleep or state.outbox:
             self.drain()
+        if not state.is_owed:
+            self._insists = False  # a flush alone has no answer that would end it
 
     def _on_refused(self, message: Refused) -> None:
         if message.error is ErrorKind.SAY_HELLO:

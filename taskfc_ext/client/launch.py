@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import selectors
 import signal
@@ -98,7 +97,8 @@ def launch(paths: FarmPaths, options: FarmOptions | None) -> bool:
     prepare(paths)
     process = _spawn(paths, options)
     _supervisors.append(process)
-    importlib.import_module("taskfc_ext.client.blocking")  # whoever starts a farm needs it next, and has time now
+    from taskfc_ext.client import blocking  # noqa: F401 - whoever starts a farm needs it next, and has time now
+
     status = _read_status(process, paths)
     if status.error:
         _let_end(process)

@@ -51,7 +51,11 @@ def flush_all(farm: str) -> None:
 
     Whatever goes wrong is told by the futures.
     """
-    flushes = [connection.flush() for connection in list(_open) if connection.farm_name == farm]
+    flushes: list[concurrent.futures.Future[None]] = []
+    for connection in list(_open):
+        if connection.farm_name == farm:
+            with suppress(TaskFCError):  # another thread may close it just now
+                flushes.append(connection.flush())
     for flush in flushes:
         with suppress(TaskFCError):
             flush.result()

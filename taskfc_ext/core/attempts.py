@@ -188,10 +188,10 @@ def on_ask_again(farm: Farm, taskid: int, worker: int) -> None:
 
 
 def stop_clocks(farm: Farm) -> None:
-    """Forget since when tasks are refused that were to be asked again, and were not: their workers are not idle."""
+    """Forget since when tasks are refused that a live worker was to be asked about again, and was not: it is busy."""
     for taskid in farm.asked_again:
         task = farm.tasks.get(taskid)
-        if task is not None and not task.lease:
+        if task is not None and not task.lease and not farm.live_workers() <= task.past().refused.keys():
             task.past().unreachable_since = None
     farm.asked_again.clear()
 

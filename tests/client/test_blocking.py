@@ -17,6 +17,7 @@ import pytest
 from taskfc_ext.client.aio import FCTaskClient
 from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.client.farm import Condition
+from taskfc_ext.client.open_clients import closed, flush_all, opened
 from taskfc_ext.client.remote import RemoteController
 from taskfc_ext.errors import (
     ControllerStopped,
@@ -432,6 +433,19 @@ def test_a_stop_ends_open_waits_and_a_submission_starts_again(farm: FakeFarm, cl
     assert client.get_task_result(0, block=True) == 2
 
 
+def test_a_flush_alone_starts_no_farm_that_was_stopped(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    assert client.submit(double, 3).result(DEADLINE) == 6
+    for _ in range(2):  # by somebody else; the farm runs in between, and then nothing is asked of it
+        farm.state = Condition.STOPPED
+        farm.controller.say(Stopping())
+        with pytest.raises(ControllerStopped):
+            client.queue_status()
+        farm.controller.close()
+        farm.revive()
+        client.flush()
+    assert farm.revivals == 2
+
+
 def test_stopping_it_ourselves(farm: FakeFarm, client: BlockingTaskClient) -> None:
     client.stop()
     farm.controller.wait_for(Stop)
@@ -460,6 +474,29 @@ def test_a_closed_client_says_so(farm: FakeFarm, client: BlockingTaskClient) -> 
         with pytest.raises(ControllerUnavailable, match="closed"):
             call()
     assert len(farm.store.tasks) == 1
+
+
+class ClosedJustNow:
+    """A client that another thread closes as soon as it has been found to be open."""
+
+    farm_name = "fake"
+    n_unaccepted = 0
+
+    def flush(self) -> concurrent.futures.Future[None]:
+        raise ControllerUnavailable("this client is closed")
+
+    def close(self) -> None: ...
+
+    def disown(self) -> None: ...
+
+
+def test_all_are_flushed_though_one_of_them_is_closed_meanwhile(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    other = ClosedJustNow()
+    opened(other)
+    future = client.submit(double, 3)
+    flush_all("fake")
+    closed(other)
+    assert future.accepted
 
 
 def test_blocking_in_the_io_thread_is_refused(client: BlockingTaskClient) -> None:

@@ -76,9 +76,15 @@ MUTANTS = (
     ),
     Mutant(
         "attempts.py",
-        "        if task is not None and not task.lease:\n            task.past()",
-        "        if task is not None:\n            task.past()",
+        "        if task is not None and not task.lease and not farm",
+        "        if task is not None and not farm",
         "a task that says `not now` again and again is never unreachable",
+    ),
+    Mutant(
+        "attempts.py",
+        " and not farm.live_workers() <= task.past().refused.keys():\n",
+        ":\n",
+        "a task that all refuse is given twice the time, because one of them has died",
     ),
     Mutant(
         "attempts.py",

@@ -247,6 +247,25 @@ def test_a_worker_that_is_busy_when_it_could_be_asked_again_refuses_nothing():
     assert talk.now >= begin + 30
 
 
+@pytest.mark.parametrize("leave", ["dies", "retires"])
+def test_the_clock_does_not_stop_for_one_that_has_left_before_it_could_be_asked_again(leave):
+    talk = Conversation(workers=2)
+    talk.submit(1)
+    (first,) = [worker for worker in (0, 1) if talk.held(worker)]
+    talk.finish(first, outcome=Outcome.NOT_NOW)
+    talk.finish(1 - first, outcome=Outcome.REFUSED)
+    if leave == "dies":
+        talk.die(first)
+    else:
+        talk.ask(Scale, n=1)
+    talk.wait(0.2)
+    for worker in (0, 1):
+        if worker in talk.farm.workers and talk.held(worker):
+            talk.finish(worker, outcome=Outcome.REFUSED)
+    talk.wait(29.9)
+    assert talk.state(0) == "unreachable"
+
+
 @pytest.mark.parametrize("forgive", ["spin", "join", "properties"])
 def test_the_clock_starts_anew_when_somebody_is_asked_again(forgive):
     talk = refused_by_all(1)

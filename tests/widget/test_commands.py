@@ -81,6 +81,12 @@ def test_what_a_worker_has_is_not_said_to_be_aborted_yet(taskids, running, text)
     assert (answer.ok, answer.said) == (True, text)
 
 
+@pytest.mark.parametrize(("taskids", "text"), [((7,), "Told task 7 to stop."), ((1, 2), "Told 2 tasks to stop.")])
+def test_an_abort_that_was_accepted_is_told_also_where_nobody_answers_after_it(taskids, text):
+    answer, _ = done(Abort(taskids=taskids), lambda asked: LOST if isinstance(asked, said.ListTasks) else [])
+    assert (answer.ok, answer.said) == (True, text)
+
+
 def test_many_are_aborted_in_few_requests():
     answer, farm = done(Abort(taskids=tuple(range(10_000))), lambda _: [])
     assert answer.said == "Aborted 10,000 tasks."

@@ -58,7 +58,7 @@ export function offersFor(queue: Queue, taskids: Iterable<number>): ReadonlySet<
   const offers = new Set<Action>();
   let looked = 0;
   for (const taskid of taskids) {
-    for (const { action } of KINDS) if (!offers.has(action) && isFor(action, queue, taskid)) offers.add(action);
+    for (const { action } of KINDS) if (!OF_ALL.has(action) && isFor(action, queue, taskid)) offers.add(action);
     looked += 1;
     if (offers.size === KINDS.length - OF_ALL.size || looked === LOOKED_AT) break;
   }

@@ -220,7 +220,7 @@ export class Drawer {
     if (isFound) return;
     const place = owner ? `in ${oneLine(baseName(owner))}, nor in any notebook that is open` : 'in any notebook that is open';
     const advice = 'If its notebook was renamed or moved, open it and try again';
-    const missing = `The card of task ${task.taskid} is not found ${place}.`;
+    const missing = `The card of task ${task.taskid} is not found ${place}; a task that was not made with %%task has none.`;
     say(`${missing} ${advice}; %task show ${task.taskid} makes a new card.`, true);
   }
 }
