@@ -35,13 +35,14 @@ from taskfc_ext.errors import (
 )
 from taskfc_ext.protocol.ids import MAX_IDS
 from taskfc_ext.protocol.infos import TaskInfo
+from taskfc_ext.protocol.states import FINISHED, UNFINISHED
 from taskfc_ext.text import format_seconds, name_option, one_line, percent, plain_text, plural, table
 
 _MOST_ERRORS = 5
 """Errors that are told one by one, however long the range that was typed."""
 _WHICH = "ids (12), ranges of ids (3-7), or names: the newest task of that name"
 _SEE = "see them with: taskfc tasks"
-STATES = ("waiting", "scheduled", "running", "succeeded", "failed", "aborted")
+STATES = (*UNFINISHED, *FINISHED)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

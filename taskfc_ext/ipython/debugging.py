@@ -8,11 +8,12 @@ from typing import Any
 from IPython.core.error import StdinNotImplementedError
 
 from taskfc_ext.errors import ResultExpired
-from taskfc_ext.ipython.notebook import UNFINISHED, Notebook, is_one, said
+from taskfc_ext.ipython.notebook import Notebook, is_one, said
 from taskfc_ext.ipython.replaying import from_users_frame, loaded
 from taskfc_ext.ipython.requests import BadUsage, Debug
 from taskfc_ext.protocol.infos import SubmittedTask
 from taskfc_ext.protocol.spec import Kind
+from taskfc_ext.protocol.states import UNFINISHED
 from taskfc_ext.text import one_line
 
 _HINT = "`%debug` opens the debugger there"

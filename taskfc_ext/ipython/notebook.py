@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 MAX_SELECTED = 100_000
 """Tasks that one line may name: what one request may carry."""
 
-UNFINISHED = ("waiting", "scheduled", "running")
-FINISHED = ("succeeded", "failed", "aborted")
 MOST = 100_000
 """Tasks that a list is asked for where all are meant."""
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from taskfc_ext.ipython import rich
 from taskfc_ext.ipython.display import Bundle, Card, card_bundle
+from taskfc_ext.protocol.states import UNFINISHED
 
 NOTHING: Bundle = {"text/plain": "", "text/html": ""}
 """Takes the place of an output that is not there any more."""
@@ -23,7 +24,6 @@ NO_BROKEN_BUTTONS = (
 )
 """JupyterLab tells of a widget that it has lost with its kernel; under a card that is no news of the task."""
 
-MAY_ABORT = ("waiting", "scheduled", "running")
 MAY_RETRY = ("failed", "aborted")
 
 
@@ -56,7 +56,7 @@ def offers(card: Card) -> tuple[str, ...]:
     """Return the verbs that a card's task allows."""
     if card.taskid is None:
         return ()
-    return ("abort",) if card.state in MAY_ABORT else ("retry",) if card.state in MAY_RETRY else ()
+    return ("abort",) if card.state in UNFINISHED else ("retry",) if card.state in MAY_RETRY else ()
 
 
 class OnScreen:

@@ -12,12 +12,13 @@ from taskfc_ext.ipython import requests
 from taskfc_ext.ipython.arguments import cell_help, line_help, verb_help
 from taskfc_ext.ipython.display import Table, farm_caption, tasks_table
 from taskfc_ext.ipython.history import history
-from taskfc_ext.ipython.notebook import FINISHED, MOST, SEE_TASKS, Notebook, is_one, named, said, waiting
+from taskfc_ext.ipython.notebook import MOST, SEE_TASKS, Notebook, is_one, named, said, waiting
 from taskfc_ext.ipython.requests import BadUsage, Request, Selection
 from taskfc_ext.ipython.retrying import retry
 from taskfc_ext.ipython.submitting import bind_out, submit_expression
 from taskfc_ext.ipython.waits import wait
 from taskfc_ext.protocol.infos import TaskInfo
+from taskfc_ext.protocol.states import FINISHED
 from taskfc_ext.text import one_line, plain_text, plural
 
 NEWEST = 20

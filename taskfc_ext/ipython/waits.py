@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from taskfc_ext.errors import TaskFCError, TasksFailed
 from taskfc_ext.ipython.display import shortened
-from taskfc_ext.ipython.notebook import FINISHED, MOST, UNFINISHED, Notebook, WaitTimedOut, waiting
+from taskfc_ext.ipython.notebook import MOST, Notebook, WaitTimedOut, waiting
 from taskfc_ext.ipython.requests import Wait
 from taskfc_ext.protocol.infos import TaskInfo
+from taskfc_ext.protocol.states import FINISHED, UNFINISHED
 from taskfc_ext.text import one_line, plural
 
 if TYPE_CHECKING:

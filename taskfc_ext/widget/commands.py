@@ -14,6 +14,7 @@ from taskfc_ext.errors import ControllerUnavailable, TaskFCError, UnknownTask, U
 from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol.ids import MAX_BATCH, MAX_IDS
 from taskfc_ext.protocol.infos import TaskInfo
+from taskfc_ext.protocol.states import UNFINISHED
 from taskfc_ext.text import one_line, plural, sentence
 from taskfc_ext.widget.messages import (
     Abort,
@@ -31,8 +32,6 @@ from taskfc_ext.widget.messages import (
 
 Steered = Abort | Retry | Hold | Release | Move | Clear | RetryFailed | Scale | Stop
 """The commands that a controller carries out. Only `Start` is not among them: it needs one that is not there."""
-
-_UNFINISHED = ("waiting", "scheduled", "running")
 
 
 class Ask(Protocol):
@@ -126,7 +125,7 @@ async def _abort(taskids: Sequence[int], ask: Ask) -> CommandAnswer:
 async def _aborted(taskids: Sequence[int], ask: Ask) -> str:
     """Return what has become of tasks whose abort was accepted: those that a worker has are stopping, for a while."""
     try:
-        found = await ask(said.ListTasks, taskids=tuple(taskids), states=_UNFINISHED, limit=MAX_IDS)
+        found = await ask(said.ListTasks, taskids=tuple(taskids), states=UNFINISHED, limit=MAX_IDS)
     except TaskFCError:  # the aborts hold all the same
         return f"Told {_tasks(taskids)} to stop"
     stopping = [info.taskid for info in msgspec.convert(found, list[TaskInfo])]
