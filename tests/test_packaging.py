@@ -49,7 +49,8 @@ def unpacked(made: Path, tmp_path: Path) -> Path:
     """The sources as they are in the sdist."""
     (sdist,) = made.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path / "sdist", filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # since Python 3.11.4
+        archive.extractall(tmp_path / "sdist")
     (root,) = tmp_path.joinpath("sdist").iterdir()
     return root
 
