@@ -8,6 +8,7 @@
     │   ├── DependencyFailed       a task it comes after did not succeed
     │   ├── TaskAborted            somebody aborted it (also a concurrent.futures.CancelledError)
     │   ├── TasksFailed            of several that were waited for, some did not succeed
+    │   ├── LoadingFailed          its code or arguments could not be loaded on the worker
     │   ├── UnpicklableResult      it ran, but its result or exception cannot travel
     │   └── RemoteError            its own exception, when that cannot be rebuilt here
     ├── FarmError                  the environment
@@ -134,6 +135,13 @@ class TasksFailed(TaskError):
     def __init__(self, message: str = "", *, taskids: tuple[int, ...] = (), hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.taskids = taskids
+
+
+class LoadingFailed(TaskError):
+    """The task's code or its arguments could not be loaded on the worker: nothing of it has run, and no retry helps.
+
+    Its cause is what loading raised.
+    """
 
 
 class UnpicklableResult(TaskError, TypeError):

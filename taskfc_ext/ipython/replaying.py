@@ -5,12 +5,10 @@ import __future__
 
 import ast
 import asyncio
-import builtins
 import concurrent.futures
 import inspect
 import os
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import CodeType, ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
@@ -22,6 +20,7 @@ from taskfc_ext.text import one_line
 
 if TYPE_CHECKING:
     from taskfc_ext.protocol.infos import SubmittedTask
+    from taskfc_ext.serialize.scope import Host
 
 _OURS = os.path.dirname(os.path.abspath(taskfc_ext.__file__)) + os.sep
 _AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
@@ -38,21 +37,26 @@ def loaded(shell: Any, task: SubmittedTask) -> Callable[[], object]:
     Raises:
         BadUsage: what was sent with it cannot be unpickled here.
     """
-    from taskfc_ext.serialize import load_call, load_function, load_names  # `%load_ext` does not wait for cloudpickle
+    # `%load_ext` does not wait for cloudpickle
+    from taskfc_ext.serialize import load_call, load_function, load_names
+    from taskfc_ext.serialize.scope import Host, hosted, new_main
 
+    # a namespace and classes of the replay's own, as on a worker: nothing of the notebook's is written to
+    host = Host(new_main({"get_ipython": shell.get_ipython}))
     try:
         code, body, inputs = _bytes(task.code), _bytes(task.body), [_bytes(value) for value in task.inputs]
-        if task.spec.kind is Kind.FUNCTION:
-            function = load_function(code)
-            args, kwargs = load_call(body, inputs)
-            return lambda: _awaited(function(*args, **kwargs))
-        names, _ = load_names(body, inputs)
+        with hosted(host):
+            if task.spec.kind is Kind.FUNCTION:
+                function = load_function(bytearray(code))  # large arrays in it are writable views
+                args, kwargs = load_call(body, inputs)
+                return lambda: _called(shell, host, function, args, kwargs)
+            host.push(load_names(body, inputs)[0])
     except Exception as error:
         text = f"task {task.taskid} cannot be unpickled here: {type(error).__name__}: {error}"
         raise BadUsage(one_line(text)) from error
     wants_value = task.spec.kind is Kind.CELL
     source = code.decode("utf-8", "surrogatepass")
-    return lambda: _run_source(shell, source, names, f"<task {task.taskid}>", wants_value=wants_value)
+    return lambda: _run_source(shell, host, source, f"<task {task.taskid}>", wants_value=wants_value)
 
 
 def from_users_frame(traceback: TracebackType | None) -> TracebackType | None:
@@ -76,35 +80,41 @@ def _bytes(payload: object) -> bytes:
     return payload
 
 
-def _run_source(shell: Any, source: str, names: Mapping[str, object], filename: str, *, wants_value: bool) -> object:
+def _called(shell: Any, host: Host, function: Callable[..., Any], args: Any, kwargs: Any) -> object:
+    with _standing_in(shell, host):
+        return _awaited(function(*args, **kwargs))
+
+
+def _run_source(shell: Any, host: Host, source: str, filename: str, *, wants_value: bool) -> object:
     from taskfc_ext.serialize import remember_source
 
     text = shell.input_transformer_manager.transform_cell(source)
     # the lines as they were typed, unless IPython's translation has moved them
     shown = source if source.count("\n") == text.rstrip("\n").count("\n") else text
     remember_source(filename, shown.splitlines(keepends=True))
-    with _fresh_main(shell, names) as main:
+    with _standing_in(shell, host):
         tree = shell.transform_ast(compile(text, filename, "exec", ast.PyCF_ONLY_AST | _AWAIT, dont_inherit=True))
         last = tree.body.pop() if wants_value and tree.body and isinstance(tree.body[-1], ast.Expr) else None
         body = compile(tree, filename, "exec", _AWAIT, dont_inherit=True)
-        _evaluate(body, main)
+        _evaluate(body, host.main)
         if last is None:
             return None
         flags = _AWAIT | (body.co_flags & _FUTURES)
-        return _evaluate(compile(ast.Expression(last.value), filename, "eval", flags, dont_inherit=True), main)
+        return _evaluate(compile(ast.Expression(last.value), filename, "eval", flags, dont_inherit=True), host.main)
 
 
 @contextmanager
-def _fresh_main(shell: Any, names: Mapping[str, object]) -> Iterator[ModuleType]:
-    """Let the shell's magics, and what pickles by module, see a namespace of its own instead of the notebook's."""
-    main = ModuleType("__main__")
-    main.__dict__.update({"__builtins__": builtins, "get_ipython": shell.get_ipython}, **names)
-    before = shell.user_module, shell.user_ns, sys.modules["__main__"]
-    shell.user_module, shell.user_ns, sys.modules["__main__"] = main, main.__dict__, main
+def _standing_in(shell: Any, host: Host) -> Iterator[None]:
+    """Let the shell's magics, and what pickles by module, see the replay's namespace instead of the notebook's."""
+    from taskfc_ext.serialize.scope import hosted
+
+    before = shell.user_module, shell.user_ns
+    shell.user_module, shell.user_ns = host.main, host.main.__dict__
     try:
-        yield main
+        with hosted(host):
+            yield
     finally:
-        shell.user_module, shell.user_ns, sys.modules["__main__"] = before
+        shell.user_module, shell.user_ns = before
 
 
 def _evaluate(code: CodeType, main: ModuleType) -> object:

@@ -9,12 +9,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import cloudpickle
-
+from taskfc_ext.errors import UnpicklableArgument
 from taskfc_ext.ipython.arguments import did_you_mean
 from taskfc_ext.ipython.names import BUILTINS, IPYTHON_NAMES, MODULE_NAMES, used_names
 from taskfc_ext.ipython.requests import BadUsage
 from taskfc_ext.serialize.blame import complaint
+from taskfc_ext.serialize.pickler import Pickler
+from taskfc_ext.serialize.rebuilding import check_classes
 from taskfc_ext.text import one_line
 
 LARGE = 10**6
@@ -106,8 +107,12 @@ def _size(name: str, value: object) -> int:
             return True  # not contiguous: pickled in-band
         return False
 
+    pickler = Pickler(count, count_buffer)
     try:
-        cloudpickle.Pickler(count, protocol=5, buffer_callback=count_buffer).dump(value)
+        pickler.dump(value)
+        check_classes(pickler.made_classes, what=name)
+    except UnpicklableArgument as error:
+        raise BadUsage(one_line(f"{error.message}; {error.hint}")) from None
     except Exception as error:  # noqa: BLE001  the user's __reduce__
         raise BadUsage(one_line(complaint(name, value, error))) from None
     return count.size

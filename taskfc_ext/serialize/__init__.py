@@ -5,9 +5,9 @@ What `__main__` defines travels by value, everything else by reference. What can
 
 from __future__ import annotations
 
-from taskfc_ext.serialize.code_names import names_in_code
 from taskfc_ext.serialize.failures import RemoteTraceback, dump_exception, load_failure
 from taskfc_ext.serialize.functions import digest, dump_function, load_function, remember_source
+from taskfc_ext.serialize.pickler import names_in_code
 from taskfc_ext.serialize.values import (
     InputRef,
     SourceResult,
@@ -16,6 +16,7 @@ from taskfc_ext.serialize.values import (
     dump_value,
     load_call,
     load_names,
+    load_submitted,
     load_value,
 )
 
@@ -33,6 +34,7 @@ __all__ = [
     "load_failure",
     "load_function",
     "load_names",
+    "load_submitted",
     "load_value",
     "names_in_code",
     "remember_source",

@@ -6,7 +6,6 @@ equal now may be of another type, and a list may hold something else.
 
 from __future__ import annotations
 
-import functools
 import sys
 from operator import is_
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
@@ -14,6 +13,7 @@ from typing import NamedTuple
 
 import cloudpickle
 
+from taskfc_ext.serialize.pickler import global_names, hinted_names
 from taskfc_ext.serialize.values import ATOMS
 
 _ABSENT = object()
@@ -90,10 +90,11 @@ def capture(function: FunctionType) -> Captured | None:
 
 def _parts(function: FunctionType) -> _Parts:
     variables = function.__globals__
+    names = *global_names(function.__code__), *hinted_names(function.__annotations__)
     return _Parts(
         code=function.__code__,
         defaults=function.__defaults__,
-        variables=tuple((name, variables.get(name, _ABSENT)) for name in _global_names(function.__code__)),
+        variables=tuple((name, variables.get(name, _ABSENT)) for name in names),
         cells=tuple((cell, _contents(cell)) for cell in function.__closure__ or ()),
         extras=_extras(function),
     )
@@ -151,13 +152,3 @@ def is_importable(item: FunctionType | BuiltinFunctionType | type) -> bool:
 def _travels_by_value(module: str) -> bool:
     registered = cloudpickle.list_registry_pickle_by_value()
     return any(module == name or module.startswith(f"{name}.") for name in registered)
-
-
-@functools.lru_cache(maxsize=4096)
-def _global_names(code: CodeType) -> tuple[str, ...]:
-    """Return at least the global names that `code` and the functions within it use."""
-    names = dict.fromkeys(code.co_names)
-    for constant in code.co_consts:
-        if type(constant) is CodeType:
-            names.update(dict.fromkeys(_global_names(constant)))
-    return tuple(names)

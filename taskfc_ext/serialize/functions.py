@@ -8,15 +8,16 @@ import linecache
 import os
 import pickle
 from collections.abc import Callable, Iterable
-from types import BuiltinFunctionType, CodeType, FunctionType
+from types import BuiltinFunctionType, FunctionType
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from taskfc_ext.errors import UnpicklableArgument
 from taskfc_ext.serialize.blame import complaint, type_name_of
+from taskfc_ext.serialize.bodies import Buffers, opened
 from taskfc_ext.serialize.captured import Captured, capture, is_importable
-from taskfc_ext.serialize.code_names import NotingPickler
-from taskfc_ext.serialize.values import PICKLE_PROTOCOL
+from taskfc_ext.serialize.pickler import PICKLE_PROTOCOL, Pickler
+from taskfc_ext.serialize.rebuilding import check_classes
 
 MAX_SOURCE = 256 * 1024
 """Characters of one cell's source that travel with a function, for its tracebacks; longer ones stay at home."""
@@ -62,10 +63,14 @@ def _dump_other(function: Callable[..., object]) -> tuple[bytes, bytes]:
     return known
 
 
-def load_function(body: bytes) -> Callable[..., Any]:
-    """Return the callable in `body`, and make the source lines that came with it known to tracebacks."""
-    file = io.BytesIO(body)
-    function: Callable[..., Any] = pickle.load(file)
+def load_function(body: Any) -> Callable[..., Any]:
+    """Return the callable in `body`, and make the source lines that came with it known to tracebacks.
+
+    Args:
+        body: what `dump_function` returned, or a mapping of it; large arrays of the callable are views of this.
+    """
+    file, buffers = opened(body)
+    function: Callable[..., Any] = pickle.load(file, buffers=buffers)
     for name, lines in pickle.load(file).items():
         remember_source(name, lines)
     return function
@@ -89,27 +94,16 @@ _builtins: dict[BuiltinFunctionType, tuple[bytes, bytes]] = {}
 
 def _dump_function(function: Callable[..., object]) -> bytes:
     file = io.BytesIO()
-    pickler = _FunctionPickler(file)
+    buffers = Buffers()
+    pickler = Pickler(file, buffers.take)
+    name = getattr(function, "__qualname__", None) or type_name_of(type(function))
     try:
         pickler.dump(function)
     except Exception as error:
-        name = getattr(function, "__qualname__", None) or type_name_of(type(function))
         raise UnpicklableArgument(complaint(str(name), function, error)) from error
+    check_classes(pickler.made_classes, what=str(name))
     pickle.dump(_sources(pickler.filenames), file, PICKLE_PROTOCOL)
-    return file.getvalue()
-
-
-class _FunctionPickler(NotingPickler):
-    """Notes the files of all code that it pickles by value."""
-
-    def __init__(self, file: io.BytesIO) -> None:
-        super().__init__(file, PICKLE_PROTOCOL)
-        self.filenames: dict[str, None] = {}
-
-    def reducer_override(self, obj: object) -> object:
-        if type(obj) is CodeType:
-            self.filenames[obj.co_filename] = None
-        return super().reducer_override(obj)
+    return buffers.body(file.getvalue())
 
 
 def _sources(filenames: Iterable[str]) -> dict[str, list[str]]:

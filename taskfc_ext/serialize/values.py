@@ -13,9 +13,9 @@ from typing import Any
 
 from taskfc_ext.errors import UnpicklableArgument, UnpicklableResult
 from taskfc_ext.serialize.blame import complaint, first_complaint
-from taskfc_ext.serialize.code_names import NotingPickler
-
-PICKLE_PROTOCOL = 5
+from taskfc_ext.serialize.pickler import PICKLE_PROTOCOL, Pickler
+from taskfc_ext.serialize.rebuilding import check_classes
+from taskfc_ext.serialize.scope import load_as_guest
 
 ATOMS = frozenset({int, float, complex, str, bytes, bool, type(None)})
 """Types whose values have no parts and never change."""
@@ -55,7 +55,16 @@ def pickled(value: object) -> bytes:
     if type(value) in ATOMS:
         return _dumps(value, PICKLE_PROTOCOL)
     file = io.BytesIO()
-    NotingPickler(file, PICKLE_PROTOCOL).dump(value)
+    Pickler(file).dump(value)
+    return file.getvalue()
+
+
+def _sendable(value: object, *, what: str) -> bytes:
+    """Return `value` pickled for a worker, having seen that the classes in it can be made again there."""
+    file = io.BytesIO()
+    pickler = Pickler(file)
+    pickler.dump(value)
+    check_classes(pickler.made_classes, what=what)
     return file.getvalue()
 
 
@@ -81,7 +90,12 @@ def dump_value(value: object, *, what: str) -> bytes:
 
 
 def load_value(body: bytes) -> object:
-    """Return the value in `body`; raises whatever its own code raises."""
+    """Return the value in `body`, having changed nothing in this process; raises whatever its own code raises."""
+    return load_as_guest(_loads, body)
+
+
+def load_submitted(body: bytes) -> object:
+    """Return a value that came with a submission: what the notebook defines in it is that of the attempt."""
     return _loads(body)
 
 
@@ -103,7 +117,9 @@ def dump_call(args: tuple[object, ...], kwargs: Mapping[str, object], *, what: s
         else:
             return _dumps((args, None), PICKLE_PROTOCOL)
     try:
-        return pickled((args, dict(kwargs) or None))
+        return _sendable((args, dict(kwargs) or None), what=f"an argument of {what}")
+    except UnpicklableArgument:
+        raise
     except Exception as error:
         named = [(f"argument {i} of {what}", value) for i, value in enumerate(args, 1)]
         named += [(f"argument `{name}` of {what}", value) for name, value in kwargs.items()]
@@ -126,7 +142,9 @@ def dump_names(names: Mapping[str, object], out: Sequence[str], *, what: str) ->
         UnpicklableArgument: one of the values cannot be pickled; the message gives its name.
     """
     try:
-        return pickled((dict(names), tuple(out)))
+        return _sendable((dict(names), tuple(out)), what=what)
+    except UnpicklableArgument:
+        raise
     except Exception as error:
         named = [(f"the name `{name}` given to {what}", value) for name, value in names.items()]
         raise UnpicklableArgument(first_complaint(named, error)) from error

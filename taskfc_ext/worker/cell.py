@@ -5,29 +5,33 @@ import __future__
 
 import ast
 import asyncio
-import builtins
 import inspect
 import linecache
 import sys
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import CodeType, ModuleType
 from typing import Any
 
 from IPython.core.displayhook import DisplayHook
 
-from taskfc_ext.serialize import SourceResult, remember_source
+from taskfc_ext.serialize import SourceResult, remember_source, scope
+from taskfc_ext.serialize.scope import Host
 from taskfc_ext.worker.displays import Displays
 from taskfc_ext.worker.figures import show_figures
 from taskfc_ext.worker.interrupt import Guard
+from taskfc_ext.worker.namespaces import Namespaces
 from taskfc_ext.worker.shell import task_shell
 
 KEPT_SOURCES = 256
 """Cells whose source lines are kept for the tracebacks of functions that they left behind."""
 
 _FUTURES = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
-_ABSENT = object()
 _AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+
+
+Load = Callable[[], tuple[Mapping[str, Any], Sequence[str]]]
+"""Returns the names that go in and those that come back; called where the source is going to run."""
 
 
 class CellRunner:
@@ -36,95 +40,86 @@ class CellRunner:
     Args:
         guard: what the tasks are run under.
         displays: takes what they show.
+        namespaces: where they run.
     """
 
-    def __init__(self, guard: Guard, displays: Displays) -> None:
+    def __init__(self, guard: Guard, displays: Displays, namespaces: Namespaces) -> None:
         self._guard = guard
-        self._outer_main = sys.modules["__main__"]
+        self._namespaces = namespaces
+        outer = sys.modules["__main__"]
         self._shell: Any = task_shell(guard, displays)  # largely untyped
-        self._base = {"__builtins__": builtins, "get_ipython": self._shell.get_ipython}
-        self._kept = self._new_main()
+        sys.modules["__main__"] = outer
+        namespaces.add_everywhere({"get_ipython": self._shell.get_ipython})
         self._kept_flags = 0
-        self._broadcast: dict[str, object] = {}
         self._broadcast_flags = 0
         self._sources: deque[str] = deque()
-        sys.modules["__main__"] = self._outer_main
 
     def run(
         self,
         source: str,
-        names: Mapping[str, object],
-        out: Sequence[str],
+        load: Load,
         *,
         taskid: int,
         is_fresh: bool,
         wants_value: bool,
         clear_before: bool = False,
-        clear_after: bool = False,
     ) -> SourceResult:
-        """Run `source`, with `names` defined before; return the names in `out` and, if wanted, the last value.
+        """Run `source`, with names defined before; return those that come back and, if wanted, the last value.
+
+        The namespace that it ran in is `__main__` until the caller leaves it: results are pickled there.
 
         Raises:
-            NameError: a name in `out` is not defined afterwards.
-            BaseException: whatever the source raises.
+            NameError: a name that is to come back is not defined afterwards.
+            BaseException: whatever loading the names or the source raises.
         """
         if clear_before:
-            self._clear()
-        main = self._new_main() if is_fresh else self._kept
-        self._enter(main)
+            self.clear()
+        host = self._namespaces.fresh() if is_fresh else self._namespaces.kept
+        self._enter(host)
         try:
             try:
-                main.__dict__.update(names)
+                names, out = load()
+                host.push(names)
+                host.brings_back = frozenset(out)
                 try:
-                    value = self._execute(source, main, f"<task {taskid}>", wants_value=wants_value)
+                    value = self._execute(source, host.main, f"<task {taskid}>", wants_value=wants_value)
                 finally:
                     show_figures()  # before the value is pickled: one that is on show comes up again wherever it goes
-                return SourceResult(value, {name: _pulled(main, name) for name in out}, is_cell=wants_value)
+                return SourceResult(value, {name: _pulled(host.main, name) for name in out}, is_cell=wants_value)
             finally:
                 self._guard.disarm()
         finally:  # no interrupt strikes here: there is one at most, and it has struck or been kept out
-            self._enter(self._kept)
-            sys.modules["__main__"] = self._outer_main
-            if clear_after:
-                self._clear()
+            self._stand_in(self._namespaces.kept.main)
 
-    def set_up(self, source: str, names: Mapping[str, object], number: int) -> None:
+    def set_up(self, source: str, load: Load, number: int) -> None:
         """Run a broadcast in the persistent namespace. What it binds there outlives every clearing.
 
         Raises:
             BaseException: whatever the source raises; what it had bound by then stays.
         """
-        kept = self._kept.__dict__
-        before, flags = dict(kept), self._kept_flags
-        self._enter(self._kept)
-        try:
-            kept.update(names)
-            self._execute(source, self._kept, f"<broadcast {number}>", wants_value=False)
-        finally:
-            self._enter(self._kept)
-            sys.modules["__main__"] = self._outer_main
-            made = {name: value for name, value in kept.items() if before.get(name, _ABSENT) is not value}
-            earlier = {name: value for name, value in self._broadcast.items() if name in kept or name not in before}
-            self._broadcast = {**earlier, **made}
-            self._broadcast_flags |= self._kept_flags & ~flags
+        flags = self._kept_flags
+        with self._namespaces.broadcasting() as main:
+            self._enter(self._namespaces.kept)
+            try:
+                self._namespaces.kept.push(load()[0])
+                self._execute(source, main, f"<broadcast {number}>", wants_value=False)
+            finally:
+                self._stand_in(main)
+                self._broadcast_flags |= self._kept_flags & ~flags
 
     # namespaces
 
-    def _new_main(self) -> ModuleType:
-        main = ModuleType("__main__")
-        main.__dict__.update(self._base)
-        return main
+    def _enter(self, host: Host) -> None:
+        scope.enter(host)
+        self._stand_in(host.main)
 
-    def _enter(self, main: ModuleType) -> None:
+    def _stand_in(self, main: ModuleType) -> None:
         self._shell.user_module = main
         self._shell.user_ns = main.__dict__
-        sys.modules["__main__"] = main
 
-    def _clear(self) -> None:
-        names = self._kept.__dict__
-        names.clear()
-        names.update(self._new_main().__dict__)
-        names.update(self._broadcast)
+    def clear(self) -> None:
+        """Forget what tasks have left in the persistent namespace."""
+        self._namespaces.clear()
         self._kept_flags = self._broadcast_flags
 
     # running
@@ -132,7 +127,7 @@ class CellRunner:
     def _execute(self, source: str, main: ModuleType, filename: str, *, wants_value: bool) -> object:
         text = self._shell.transform_cell(source)
         self._remember(filename, source, text)
-        flags = self._kept_flags if main is self._kept else 0
+        flags = self._kept_flags if main is self._namespaces.kept.main else 0
         tree = compile(text, filename, "exec", ast.PyCF_ONLY_AST | _AWAIT | flags, dont_inherit=True)
         tree = self._shell.transform_ast(tree)
         last = tree.body.pop() if wants_value and tree.body and isinstance(tree.body[-1], ast.Expr) else None
@@ -140,7 +135,7 @@ class CellRunner:
             body = compile(tree, filename, "exec", _AWAIT | flags, dont_inherit=True)
             flags |= body.co_flags & _FUTURES
             _evaluate(body, main, runner)
-            if main is self._kept:
+            if main is self._namespaces.kept.main:
                 self._kept_flags = flags
             if last is None:
                 return None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from sys import modules
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from taskfc_ext.errors import TaskRejectError, UnpicklableResult
+from taskfc_ext.errors import LoadingFailed, TaskRejectError, UnpicklableResult
 from taskfc_ext.protocol.ids import MAX_FRAME
 from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure
 from taskfc_ext.protocol.spec import Kind, Spec
@@ -20,14 +20,18 @@ from taskfc_ext.serialize import (
     load_call,
     load_function,
     load_names,
-    load_value,
+    load_submitted,
 )
 from taskfc_ext.serialize.blame import shortened, text_of, type_name_of
+from taskfc_ext.serialize.bodies import Mapped, has_buffers
+from taskfc_ext.serialize.scope import MAIN, enter, leave
 from taskfc_ext.worker.displays import Displays
 from taskfc_ext.worker.figures import INLINE, show_figures
 from taskfc_ext.worker.forking import leave_if_child
 from taskfc_ext.worker.interrupt import Guard, TaskInterrupt
 from taskfc_ext.worker.modules import UserModules
+from taskfc_ext.worker.namespaces import Namespaces
+from taskfc_ext.worker.programs import Program, Programs
 from taskfc_ext.worker.property_dict import Properties
 from taskfc_ext.worker.surroundings import Surroundings
 from taskfc_ext.worker.tracebacks import user_traceback
@@ -71,8 +75,9 @@ class Executor:
         self.modules = UserModules()
         self.looks_at_modules = False
         self._went_elsewhere = False
-        self._bodies: dict[bytes, Payload] = {}
-        self._functions: dict[bytes, Callable[..., Any]] = {}
+        self._bodies: dict[bytes, Payload | Mapped] = {}
+        self._programs = Programs()
+        self._namespaces = Namespaces()
         self._cells: CellRunner | None = None
 
     def define(self, digest: bytes, body: Payload) -> None:
@@ -81,6 +86,7 @@ class Executor:
 
     def run(self, spec: Spec, taskid: int, body: Payload, inputs: Sequence[Payload]) -> Ended:
         """Make one attempt; raises nothing but a `TaskInterrupt`, and that only outside the user's code."""
+        outer = modules[MAIN]
         try:
             self._enter(spec.context, spec.modules)
             if spec.depend is not None:
@@ -88,17 +94,9 @@ class Executor:
                 if refusal:
                     return int(Outcome.REFUSED), _text(refusal)
             if spec.kind is _FUNCTION:
-                function = self._functions.get(spec.code) or self._load(spec.code)
-                args, kwargs = load_call(_bytes(body), _all_bytes(inputs) if inputs else ())
-                try:
-                    value = function(*args, **kwargs)
-                    if type(value) is CoroutineType:
-                        value = _awaited(value)
-                finally:
-                    if INLINE in modules:
-                        show_figures()
+                value = self._call(spec, body, inputs)
             else:
-                value = self._run_source(spec, taskid, _bytes(body), _all_bytes(inputs))
+                value = self._run_source(spec, taskid, body, inputs)
             leave_if_child()
             return _OK, _dump_result(value, spec.label)
         except BaseException as error:  # noqa: BLE001  SystemExit and KeyboardInterrupt of a task are its own errors
@@ -109,23 +107,46 @@ class Executor:
                 raise
             except BaseException as problem:  # noqa: BLE001  no memory, or an exception that fights back
                 return _indescribable(error, problem)
+        finally:
+            leave(None, outer)
+            if spec.clear_after and self._cells is not None:  # the result has been pickled: it may need what is there
+                self._cells.clear()
+
+    def _call(self, spec: Spec, body: Payload, inputs: Sequence[Payload]) -> object:
+        try:
+            program = self._programs.get(spec.code) or self._load(spec.code)
+            enter(program.host)
+            args, kwargs = load_call(_bytes(body), _all_bytes(inputs) if inputs else ())
+        except Exception as error:
+            raise _not_loaded(spec.label, error) from error
+        try:
+            value = program.function(*args, **kwargs)
+            return _awaited(value) if type(value) is CoroutineType else value
+        finally:
+            if INLINE in modules:
+                show_figures()
 
     def set_up(self, broadcast: Prepare) -> str:
         """Run a broadcast; return the exception's type and text, or "". Raises nothing.
 
         What it changes of the environment and the module path holds for all tasks that come.
         """
+        outer = modules[MAIN]
         try:
             self.looks_at_modules = True
             self._enter(broadcast.context, broadcast.modules)
+            body = _bytes(broadcast.body)
             if broadcast.kind is _FUNCTION:
-                args, kwargs = load_call(_bytes(broadcast.body))
-                value = load_function(_bytes(broadcast.code))(*args, **kwargs)
-                if type(value) is CoroutineType:
-                    _awaited(value)
+                with self._namespaces.broadcasting():
+                    enter(self._namespaces.kept)
+                    function = load_function(Mapped(_bytes(broadcast.code)).view())
+                    args, kwargs = load_call(body)
+                    value = function(*args, **kwargs)
+                    if type(value) is CoroutineType:
+                        _awaited(value)
             else:
-                names, _ = load_names(_bytes(broadcast.body))
-                self._runner().set_up(_bytes(broadcast.code).decode(), names, broadcast.number)
+                source = _bytes(broadcast.code).decode()
+                self._runner().set_up(source, lambda: load_names(body), broadcast.number)
             leave_if_child()
             self._surroundings.keep_changes()
             return ""
@@ -137,6 +158,8 @@ class Executor:
                 return shortened(problem, MAX_PROBLEM).encode(errors="replace").decode()
             except BaseException as problem:  # noqa: BLE001  an exception that fights back
                 return f"it failed, and so did the description of how ({type(problem).__name__})"
+        finally:
+            leave(None, outer)
 
     # functions
 
@@ -151,41 +174,47 @@ class Executor:
         modules.serve(digests, self._surroundings.folder, self._body)
         if self._went_elsewhere or modules.are_stale():
             modules.drop()
-            self._functions.clear()  # they stand for names in these modules
+            self._programs.clear()  # they stand for names in these modules
         self.looks_at_modules = self._went_elsewhere = False
 
-    def _load(self, digest: bytes) -> Callable[..., Any]:
-        function = load_function(self._body(digest))
-        self._functions[digest] = function  # its body stays: another context has to load it anew
-        return function
+    def _load(self, digest: bytes) -> Program:
+        body = self._bodies.get(digest)
+        if type(body) is bytes and has_buffers(body):
+            body = self._bodies[digest] = Mapped(body)
+        return self._programs.load(digest, body.view() if type(body) is Mapped else self._body(digest))
 
     def _body(self, digest: bytes) -> bytes:
-        if digest not in self._bodies:
+        body = self._bodies.get(digest)
+        if body is None:
             raise LookupError(f"code {digest.hex()} did not reach this worker")
-        return _bytes(self._bodies[digest])
+        return _bytes(body)
 
     # source
 
-    def _run_source(self, spec: Spec, taskid: int, body: bytes, inputs: Sequence[bytes]) -> SourceResult:
-        source = self._body(spec.code).decode()
-        names, out = load_names(body, inputs)
+    def _run_source(self, spec: Spec, taskid: int, body: Payload, inputs: Sequence[Payload]) -> SourceResult:
         is_cell = spec.kind is Kind.CELL
+        source = self._body(spec.code).decode()
+
+        def load() -> tuple[dict[str, Any], tuple[str, ...]]:
+            try:
+                return load_names(_bytes(body), _all_bytes(inputs))
+            except Exception as error:
+                raise _not_loaded(spec.label, error) from error
+
         return self._runner().run(
             source,
-            names,
-            out,
+            load,
             taskid=taskid,
             is_fresh=is_cell and not spec.keep,
             wants_value=is_cell,
             clear_before=spec.clear_before,
-            clear_after=spec.clear_after,
         )
 
     def _runner(self) -> CellRunner:
         if self._cells is None:
             from taskfc_ext.worker.cell import CellRunner  # IPython: 0.3 s, and never before the first function
 
-            self._cells = CellRunner(self._guard, self._displays)
+            self._cells = CellRunner(self._guard, self._displays, self._namespaces)
         return self._cells
 
     def offer_shell(self) -> None:
@@ -200,21 +229,26 @@ class Executor:
 
     def _refusal(self, depend: bytes) -> str:
         """Return why `depend` says no; empty when it says yes."""
+        outer = modules[MAIN]
         try:
-            allows = (self._functions.get(depend) or self._load(depend))(self._properties)
+            program = self._programs.get(depend) or self._load(depend)
+            enter(program.host)
+            allows = program.function(self._properties)
             leave_if_child()
             return "" if allows else "depend returned a false value"
         except Exception as error:  # noqa: BLE001  an exception in depend is a no
             leave_if_child(error)
             return f"depend raised {type_name_of(type(error))}: {text_of(error)}"
+        finally:
+            leave(None, outer)
 
     def _failed(self, spec: Spec, error: BaseException) -> Ended:
         if isinstance(error, TaskInterrupt):
             return interrupted(user_traceback(error))
         if isinstance(error, TaskRejectError):
             return int(Outcome.NOT_NOW), _text(text_of(error))
-        outcome = Outcome.ERROR
-        if spec.retry_on is not None:
+        outcome = Outcome.FINAL_ERROR if isinstance(error, LoadingFailed) else Outcome.ERROR
+        if outcome is Outcome.ERROR and spec.retry_on is not None:
             try:
                 if not isinstance(error, self._types(spec.retry_on)):
                     outcome = Outcome.FINAL_ERROR
@@ -224,8 +258,13 @@ class Executor:
         return int(outcome), encode_failure(failure)
 
     def _types(self, digest: bytes) -> tuple[type[BaseException], ...]:
-        types: Any = load_value(self._body(digest))
+        types: Any = load_submitted(self._body(digest))  # the notebook's own are those that the attempt has made
         return types if isinstance(types, tuple) else (types,)
+
+
+def _not_loaded(label: str, error: Exception) -> LoadingFailed:
+    text = f"loading {label} on the worker failed: {type_name_of(type(error))}: {text_of(error)}"
+    return LoadingFailed(text)
 
 
 def _awaited(coroutine: CoroutineType[Any, Any, Any]) -> object:
@@ -259,7 +298,7 @@ def _text(text: str) -> bytes:
     return shortened(text, MAX_REFUSAL).encode()
 
 
-def _bytes(payload: Payload) -> bytes:
+def _bytes(payload: object) -> bytes:
     if type(payload) is not bytes:
         raise LookupError(f"payloads in files are not understood by this worker: {payload!r}")
     return payload

@@ -142,10 +142,10 @@ class Bench:
         assert outcome == Outcome.OK, value
         return value
 
-    def failure(self) -> Failure:
+    def failure(self, expected: Outcome = Outcome.ERROR) -> Failure:
         """Run, and return the failure of the one task."""
         ((outcome, value),) = self.finished()
-        assert outcome == Outcome.ERROR
+        assert outcome == expected
         assert isinstance(value, Failure)
         return value
 

@@ -10,7 +10,7 @@ from taskfc_ext.errors import TaskRejectError
 from taskfc_ext.protocol.payloads import Failure, Outcome
 from taskfc_ext.protocol.spec import Kind, Spec
 from taskfc_ext.serialize import InputRef, dump_call, dump_value
-from taskfc_ext.worker import execute
+from taskfc_ext.worker import execute, programs
 
 
 def add(a: int, b: int = 1) -> int:
@@ -140,7 +140,9 @@ def test_a_result_over_the_limit_is_a_clear_failure(bench: Any, monkeypatch: pyt
 
 def test_an_argument_that_cannot_be_loaded_is_the_tasks_failure(bench: Any) -> None:
     bench.call(add, RaisesWhenLoaded())
-    assert bench.failure().message == "'while loading'"
+    failure = bench.failure(Outcome.FINAL_ERROR)  # loading it again would fail again
+    assert failure.type_name == "taskfc_ext.errors.LoadingFailed"
+    assert failure.message == "loading add on the worker failed: KeyError: 'while loading'"
 
 
 def test_a_traceback_shows_the_users_frames_only(bench: Any) -> None:
@@ -188,17 +190,27 @@ def test_a_task_may_reject_this_worker(bench: Any) -> None:
 
 def test_code_that_never_came_is_a_failure(bench: Any) -> None:
     bench.give(Spec(kind=Kind.FUNCTION, code=b"x" * 16, label="f"), dump_call((), {}, what="f"))
-    assert "did not reach this worker" in bench.failure().message
+    assert "did not reach this worker" in bench.failure(Outcome.FINAL_ERROR).message
 
 
-def test_a_function_is_loaded_once(bench: Any) -> None:
+def test_a_function_without_state_is_loaded_once(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    loads = []
+    load = programs.load_function
+    monkeypatch.setattr(programs, "load_function", lambda body: (loads.append(body), load(body))[1])
+    for _ in range(3):
+        bench.call(add, 1)
+        bench.result()
+    assert len(loads) == 1
+
+
+def test_a_function_with_state_is_loaded_for_each_attempt(bench: Any) -> None:
     def remember(seen: list[int] = []) -> int:  # noqa: B006
         seen.append(1)
         return len(seen)
 
     bench.call(remember)
     bench.call(remember)
-    assert [value for _, value in bench.finished()] == [1, 2]
+    assert [value for _, value in bench.finished()] == [1, 1]
 
 
 def test_a_failure_says_what_stopped_it(bench: Any) -> None:

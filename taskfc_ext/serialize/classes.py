@@ -1,0 +1,246 @@
+"""Classes that travel by value: made once in each attempt, without running again what ran when they were written.
+
+A class is an empty shell first, made by the C code that its metaclass stands on, and is then given its members one by
+one. So no `__init_subclass__`, `__set_name__`, metaclass or `Enum.__new__` runs a second time: what they did is in the
+members already. A class that is known where a pickle is loaded stays as it is there.
+"""
+
+from __future__ import annotations
+
+import abc
+import enum
+from collections.abc import Callable, Iterable, Mapping
+from types import BuiltinFunctionType, GetSetDescriptorType, MemberDescriptorType
+from typing import Any
+
+from cloudpickle import cloudpickle as _cloudpickle
+
+from taskfc_ext.serialize import scope
+
+_untyped: Any = _cloudpickle
+
+_AT_CREATION = ("__module__", "__qualname__", "__slots__", "__orig_bases__")
+"""Members that `type.__new__` and `Generic` look at."""
+
+_MADE_ELSEWHERE = frozenset(("__dict__", "__weakref__", "__annotate_func__", "__annotations_cache__", *_AT_CREATION))
+
+_ABC = frozenset(("_abc_impl", "_abc_cache", "_abc_registry", "_abc_negative_cache", "_abc_negative_cache_version"))
+
+_ENUM_MAPS = frozenset(("_member_map_", "_value2member_map_"))
+
+Attributes = dict[str, Any]
+
+
+def is_by_value(cls: type) -> bool:
+    """Say whether `cls` has no name by which another process could import it."""
+    if cls.__module__ == "builtins" or cls in _untyped._BUILTIN_TYPE_NAMES:
+        return False
+    return not _untyped._should_pickle_by_reference(cls)
+
+
+def is_member(value: object) -> bool:
+    """Say whether `value` is a named member of an enumeration that travels by value."""
+    cls: Any = type(value)
+    return isinstance(value, enum.Enum) and is_by_value(cls) and value._name_ in cls._member_map_
+
+
+# pickling
+
+
+class Early:
+    """Stands in the state of a class for what is done with `values` before the rest is loaded.
+
+    The rest may hold instances of the class, which need its methods, or members of the enumeration that it is.
+    """
+
+    def __init__(self, act: Callable[..., None], *values: object) -> None:
+        self.act = act
+        self.values = values
+
+
+class Complete:
+    """Stands at the end of the state of a class: from here on its instances are made as ever."""
+
+    def __init__(self, cls: type) -> None:
+        self.cls = cls
+
+
+def reduce_complete(complete: Complete) -> Any:
+    """Return what `pickle` needs where nothing is to be done."""
+    return type(None), ()
+
+
+def reduce_class(cls: Any, *, is_global: bool) -> Any:
+    """Return what `pickle` needs to make `cls` again, for `Pickler.reducer_override`."""
+    token = scope.token_of(cls)
+    at_creation = {name: cls.__dict__[name] for name in _AT_CREATION if name in cls.__dict__}
+    at_creation["__qualname__"] = cls.__qualname__
+    members = {name: value for name, value in cls.__dict__.items() if not _comes_by_itself(cls, name, value)}
+    first = {name: value for name, value in members.items() if _is_code(value) or name == "_member_type_"}
+    rest = {name: value for name, value in members.items() if name not in first and name not in _ENUM_MAPS}
+    early = [Early(_set_members, cls, first, token)]
+    if issubclass(cls, enum.Enum):
+        rows = [_member_row(cls, name, value) for name, value in _own_members(cls).items()]
+        early.append(Early(_make_members, cls, rows, _aliases(cls), token))
+    state = token, early, rest, _subclasses_by_register(cls), is_global, Complete(cls)
+    return _make_class, (token, type(cls), cls.__name__, cls.__bases__, at_creation), state, None, None, _fill_class
+
+
+def reduce_early(early: Early) -> Any:
+    """Return what `pickle` needs to do it."""
+    return early.act, early.values
+
+
+def reduce_member(member: Any) -> Any:
+    """Return what `pickle` needs to find a member of an enumeration."""
+    return _member, (type(member), member._name_)
+
+
+def _comes_by_itself(cls: type, name: str, value: object) -> bool:
+    if name in _MADE_ELSEWHERE or name in _ABC:
+        return True
+    own_slot = isinstance(value, MemberDescriptorType) and value.__objclass__ is cls
+    return own_slot or (isinstance(value, GetSetDescriptorType) and value.__objclass__ is cls)
+
+
+def _is_code(value: object) -> bool:
+    return (callable(value) and not isinstance(value, type)) or isinstance(value, (classmethod, staticmethod, property))
+
+
+def _subclasses_by_register(cls: type) -> list[type]:
+    if not isinstance(cls, abc.ABCMeta):
+        return []
+    registered = (reference() for reference in abc._get_dump(cls)[0])  # type: ignore[attr-defined]
+    return [each for each in registered if each is not None]
+
+
+# enumerations: their members are instances of the class, and are made with it
+
+
+def _own_members(cls: Any) -> dict[str, Any]:
+    return {name: cls._member_map_[name] for name in cls._member_map_ if cls._member_map_[name]._name_ == name}
+
+
+def _aliases(cls: Any) -> dict[str, str]:
+    return {name: member._name_ for name, member in cls._member_map_.items() if member._name_ != name}
+
+
+def _member_row(cls: Any, name: str, member: Any) -> tuple[str, Any, Attributes]:
+    """Return (name, what its built-in part is, its attributes) of a member."""
+    built_in = cls._member_type_
+    part = None if built_in is object else _built_in_part(built_in, member)
+    attributes = {key: value for key, value in vars(member).items() if key != "__objclass__"}
+    return name, part, attributes
+
+
+_CONVERSIONS: dict[type, Callable[[Any], Any]] = {
+    int: int.__index__,
+    str: str.__str__,
+    float: float.__float__,
+    bytes: bytes,
+    complex: complex,
+    tuple: tuple,
+    frozenset: frozenset,
+}
+"""Each gives the plain value in a member, past what the enumeration itself defines."""
+
+
+def _built_in_part(built_in: type, member: Any) -> Any:
+    for base in built_in.__mro__:
+        if base in _CONVERSIONS:
+            return _CONVERSIONS[base](member)
+    raise TypeError(f"members of an enumeration that are also {built_in.__qualname__} cannot be sent")
+
+
+def _make_members(
+    cls: Any, rows: Iterable[tuple[str, Any, Attributes]], aliases: Mapping[str, str], token: str
+) -> None:
+    if not scope.loader().may_fill(token):
+        return
+    by_name: dict[str, Any] = {}
+    by_value: dict[Any, Any] = {}
+    for order, (name, part, attributes) in enumerate(rows):
+        built_in = cls._member_type_
+        member = object.__new__(cls) if built_in is object else built_in.__new__(cls, part)
+        member.__dict__.update(attributes)
+        member.__objclass__ = cls
+        member.__dict__.setdefault("_sort_order_", order)
+        by_name[name] = member
+        try:
+            by_value.setdefault(member._value_, member)
+        except TypeError:  # cannot be hashed: `Enum` looks through all of them
+            continue
+    for alias, name in aliases.items():
+        by_name[alias] = by_name[name]
+    type.__setattr__(cls, "_member_map_", by_name)
+    type.__setattr__(cls, "_value2member_map_", by_value)
+
+
+def _member(cls: Any, name: str) -> Any:
+    return cls._member_map_[name]
+
+
+# loading
+
+
+def _make_class(token: str, metaclass: Any, name: str, bases: tuple[type, ...], at_creation: Attributes) -> type:
+    """Return the class of this name that is known here, else a shell to be filled."""
+    loader = scope.loader()
+    cls = loader.find(token)
+    if cls is None:
+        cls = _shell(metaclass, name, bases, at_creation)
+        loader.add(token, cls)
+    return cls
+
+
+def _shell(metaclass: Any, name: str, bases: tuple[type, ...], at_creation: Attributes) -> Any:
+    create = _creator(metaclass)
+    if not any(_is_hooked(base) for base in bases):
+        return create(metaclass, name, bases, dict(at_creation))
+    # `type.__new__` calls what the bases inherit as `__init_subclass__`, and that ran when the class was written
+    try:
+        cls = create(metaclass, name, tuple([_hollow(base) for base in bases]), dict(at_creation))
+        type.__setattr__(cls, "__bases__", bases)
+    except TypeError:  # a base whose instances are laid out in C
+        return create(metaclass, name, bases, dict(at_creation))
+    return cls
+
+
+def _creator(metaclass: Any) -> Any:
+    """Return the `__new__` of C code that classes of `metaclass` are made by."""
+    for each in metaclass.__mro__:
+        if each is abc.ABCMeta or isinstance(vars(each).get("__new__"), BuiltinFunctionType):
+            return each.__new__
+    return type.__new__
+
+
+def _is_hooked(base: type) -> bool:
+    return any("__init_subclass__" in vars(each) for each in base.__mro__ if each is not object)
+
+
+def _hollow(base: type) -> type:
+    """Return a class whose instances are laid out as those of `base`, and that has nothing else."""
+    if not _is_hooked(base):
+        return base
+    layout = {"__slots__": vars(base)["__slots__"]} if "__slots__" in vars(base) else {}
+    return type.__new__(type, base.__name__, tuple([_hollow(each) for each in base.__bases__]), layout)
+
+
+def _set_members(cls: Any, members: Attributes, token: str) -> None:
+    if scope.loader().may_fill(token):
+        for name, value in members.items():
+            type.__setattr__(cls, name, value)
+
+
+def _fill_class(cls: Any, state: tuple[Any, ...]) -> None:
+    token, _, rest, registered, is_global, _ = state
+    loader = scope.loader()
+    if loader.may_fill(token):
+        _set_members(cls, rest, token)
+        if "__firstlineno__" in rest:  # setting another one drops it
+            type.__setattr__(cls, "__firstlineno__", rest["__firstlineno__"])
+        loader.finish(token)
+        for each in registered:
+            cls.register(each)
+    if is_global and isinstance(loader, scope.Host):
+        loader.define(vars(loader.main), {cls.__qualname__: cls})

@@ -1,0 +1,83 @@
+"""Reducers for what the standard library wraps around functions and classes: caches, dispatchers, weak mappings."""
+
+from __future__ import annotations
+
+import copyreg
+import functools
+import weakref
+from collections.abc import Callable, Mapping
+from types import FunctionType
+from typing import Any
+
+from taskfc_ext.serialize import scope
+
+_untyped_singledispatch: Any = functools.singledispatch
+_DISPATCHER = _untyped_singledispatch(lambda: None).__code__
+_newobj: Any = copyreg.__newobj__  # type: ignore[attr-defined]  # what protocol 2 and later make instances by
+
+LruCache: Any = type(functools.lru_cache(lambda: None))
+
+
+def reduce_lru_cache(cached: Any) -> Any:
+    """Return what `pickle` needs to make a function with an empty cache again."""
+    return _make_lru_cache, (cached.__wrapped__, cached.cache_parameters()), dict(cached.__dict__)
+
+
+def _make_lru_cache(function: Callable[..., Any], parameters: Mapping[str, Any]) -> Any:
+    return functools.lru_cache(**parameters)(function)
+
+
+def reduce_cached_property(cached: Any) -> Any:
+    """Return what `pickle` needs; before Python 3.12 there is a lock in it."""
+    return _make_cached_property, (cached.func, cached.attrname)
+
+
+def _make_cached_property(function: Callable[..., Any], name: str | None) -> Any:
+    made: Any = functools.cached_property(function)
+    made.attrname = name
+    return made
+
+
+def is_dispatcher(function: FunctionType) -> bool:
+    """Say whether `functools.singledispatch` made `function`."""
+    return function.__code__ is _DISPATCHER
+
+
+def reduce_dispatcher(function: Any) -> Any:
+    """Return what `pickle` needs to dispatch again; the registry follows, as what is in it may call the function."""
+    registry = {cls: chosen for cls, chosen in function.registry.items() if cls is not object}
+    return _make_dispatcher, (function.registry[object],), registry, None, None, _register
+
+
+def _make_dispatcher(function: Callable[..., Any]) -> Any:
+    return functools.singledispatch(function)
+
+
+def _register(dispatcher: Any, registry: Mapping[type, Callable[..., Any]]) -> None:
+    for cls, chosen in registry.items():
+        dispatcher.register(cls, chosen)
+
+
+WEAK_MAPPINGS = frozenset((weakref.WeakKeyDictionary, weakref.WeakValueDictionary))
+
+
+def reduce_weak_mapping(mapping: Any) -> Any:
+    """Return what `pickle` needs; what nothing else holds where it is loaded is gone at once, as here."""
+    return type(mapping), (dict(mapping),)
+
+
+def bare_instance(value: Any) -> Any:
+    """Return what `pickle` needs to make an instance of a class that is not complete yet, past its own `__new__`."""
+    reduced = value.__reduce_ex__(4)
+    if isinstance(reduced, tuple) and reduced[0] is _newobj:
+        return _make_bare, *reduced[1:]
+    return reduced
+
+
+def _make_bare(cls: Any, *arguments: Any) -> Any:
+    if not scope.loader().may_fill(scope.token_of(cls)):
+        return cls.__new__(cls, *arguments)  # the class is known here: it decides, as for a singleton
+    for base in cls.__mro__:
+        if "__new__" in vars(base) and not isinstance(vars(base)["__new__"], staticmethod):
+            return vars(base)["__new__"](cls, *arguments)
+    return object.__new__(cls)

@@ -1,0 +1,322 @@
+"""The pickler of everything that travels by value: functions, their cells and namespaces, caches, modules, classes.
+
+cloudpickle serves what is common. What it would copy, and so tear apart, is made here: all functions of one namespace
+keep one namespace, functions that share a variable keep sharing it, a class is made once.
+"""
+
+from __future__ import annotations
+
+import dis
+import functools
+import re
+import sys
+from collections import ChainMap
+from collections.abc import Callable, Iterator, Mapping
+from types import CellType, CodeType, FunctionType, ModuleType
+from typing import Any
+
+import cloudpickle
+from cloudpickle import cloudpickle as _cloudpickle
+
+from taskfc_ext.serialize import classes, machinery, scope
+from taskfc_ext.serialize.scope import ABSENT, MAIN, Brought
+
+PICKLE_PROTOCOL = 5
+
+names_in_code: set[tuple[str, ...]] = set()
+"""`co_names` of all code that this process has pickled by value. It only grows."""
+
+_untyped: Any = _cloudpickle  # it has no types
+_inherited: Any = cloudpickle.Pickler.dispatch_table
+
+_FILENAME = 10
+"""Where `CodeType` takes the name of the file."""
+
+
+def _reduce_code(code: CodeType) -> Any:
+    names_in_code.add(code.co_names)
+    make, arguments = _inherited[CodeType](code)
+    # from 3.1.2 on, cloudpickle calls every file "<dynamic-code>", under which no traceback finds its lines
+    return make, (*arguments[:_FILENAME], code.co_filename, *arguments[_FILENAME + 1 :])
+
+
+class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+    """Pickles what the notebook defines by value; costs nothing where there is none.
+
+    Args:
+        file: takes the pickle.
+        buffer_callback: takes large buffers instead; see `pickle.Pickler`.
+
+    Attributes:
+        filenames: of the code in the pickle.
+        made_classes: the classes in it.
+    """
+
+    dispatch_table = ChainMap({CodeType: _reduce_code}, _inherited)
+
+    def __init__(self, file: Any, buffer_callback: Callable[[Any], Any] | None = None) -> None:
+        super().__init__(file, PICKLE_PROTOCOL, buffer_callback)
+        self.filenames: dict[str, None] = {}
+        self.made_classes: dict[type, None] = {}
+        self._spaces: dict[str, _Space] = {}
+        self._filled_cells: set[int] = set()
+        self._open_classes: set[type] = set()
+
+    def reducer_override(self, obj: Any) -> Any:
+        kind = type(obj)
+        if kind is FunctionType:
+            if not travels_as_name(obj):
+                return machinery.reduce_dispatcher(obj) if machinery.is_dispatcher(obj) else self._reduce_function(obj)
+        elif kind is CodeType:
+            self.filenames[obj.co_filename] = None
+        elif kind is CellType:
+            return self._reduce_cell(obj)
+        elif kind is _Space:
+            return _space, (obj.key, obj.name)
+        elif kind is machinery.LruCache:
+            if not is_found_by_name(obj):
+                return machinery.reduce_lru_cache(obj)
+        elif kind is functools.cached_property:
+            return machinery.reduce_cached_property(obj)
+        elif kind in machinery.WEAK_MAPPINGS:
+            return machinery.reduce_weak_mapping(obj)
+        elif kind is object:
+            return self._reduce_sentinel(obj)
+        elif kind is ModuleType:
+            if not _untyped._should_pickle_by_reference(obj):
+                return self._reduce_module(obj)
+        elif issubclass(kind, type):
+            if classes.is_by_value(obj):
+                self.made_classes[obj] = None
+                self._open_classes.add(obj)
+                return classes.reduce_class(obj, is_global=_is_global(obj))
+        elif kind is classes.Early:
+            return classes.reduce_early(obj)
+        elif kind is classes.Complete:
+            self._open_classes.discard(obj.cls)
+            return classes.reduce_complete(obj)
+        elif classes.is_member(obj):
+            return classes.reduce_member(obj)
+        elif kind in self._open_classes:
+            return machinery.bare_instance(obj)
+        return super().reducer_override(obj)
+
+    # functions
+
+    def _reduce_function(self, function: FunctionType) -> Any:
+        needs = dict(needed_names(function))
+        key, module = scope.key_of(function.__globals__)
+        private = self._private(key, needs)
+        if isinstance(function.__globals__, Brought) and _fits(function.__globals__, needs):
+            key = module = MAIN
+        cells = function.__closure__ or ()
+        self._filled_cells.update(map(id, cells))
+        arguments = (
+            function.__code__,
+            self._space(key, module),
+            function.__name__,
+            cells,
+            tuple(needs),
+            private,
+        )
+        state = (
+            function.__qualname__,
+            function.__module__,
+            function.__doc__,
+            function.__defaults__,
+            function.__kwdefaults__,
+            function.__annotations__,
+            dict(function.__dict__),
+            getattr(function, "__type_params__", ()),
+            tuple([_contents(cell) for cell in cells]),
+            needs,
+            private,
+            _is_global(function),
+            _submodules(function, needs),
+        )
+        return _make_function, arguments, state, None, None, _set_function
+
+    @staticmethod
+    def _private(key: str, needs: Mapping[str, Any]) -> tuple[str, ...]:
+        host = scope.host()
+        if host is None or key != MAIN:
+            return ()
+        return tuple([name for name, value in needs.items() if host.is_private(name, value)])
+
+    def _space(self, key: str, name: str) -> _Space:
+        return self._spaces.setdefault(key, _Space(key, name))
+
+    def _reduce_cell(self, cell: CellType) -> Any:
+        if id(cell) in self._filled_cells:
+            return _untyped._make_empty_cell, ()  # the functions that share it fill it, once all of them are there
+        return _inherited[CellType](cell)
+
+    # what is known by its identity or its names
+
+    def _reduce_sentinel(self, sentinel: object) -> Any:
+        for name, value in vars(sys.modules[MAIN]).items():
+            if value is sentinel:
+                return _sentinel, (name,)
+        return object, ()
+
+    def _reduce_module(self, module: ModuleType) -> Any:
+        key, name = scope.key_of(module.__dict__)
+        names = {name: value for name, value in vars(module).items() if name != "__builtins__"}
+        return _module, (key, name), names, None, None, _fill_module
+
+
+class _Space:
+    """Stands in a pickle for the namespace under a key."""
+
+    def __init__(self, key: str, name: str) -> None:
+        self.key = key
+        self.name = name
+
+
+# what a pickle calls when it is loaded
+
+
+def _space(key: str, name: str) -> tuple[str, str]:
+    return key, name
+
+
+def _make_function(
+    code: CodeType,
+    space: tuple[str, str],
+    name: str,
+    cells: tuple[CellType, ...],
+    needs: tuple[str, ...],
+    private: tuple[str, ...],
+) -> FunctionType:
+    return FunctionType(code, scope.loader().globals_for(*space, needs, private), name, None, cells or None)
+
+
+def _set_function(function: FunctionType, state: tuple[Any, ...]) -> None:
+    qualname, module, doc, defaults, kwdefaults, annotations, attributes, type_params, contents, *rest = state
+    needs, private, is_global, _ = rest
+    function.__qualname__ = qualname
+    function.__module__ = module
+    function.__doc__ = doc
+    function.__defaults__ = defaults
+    function.__kwdefaults__ = kwdefaults
+    if annotations:
+        function.__annotations__ = annotations
+    function.__dict__.update(attributes)
+    if type_params:
+        function.__type_params__ = type_params  # type: ignore[attr-defined]  # from Python 3.12 on
+    for cell, value in zip(function.__closure__ or (), contents, strict=True):
+        if value is not _EMPTY:
+            cell.cell_contents = value
+    loader = scope.loader()
+    loader.define(function.__globals__, needs, private)
+    if is_global and isinstance(loader, scope.Host):
+        loader.define(function.__globals__, {qualname: function})
+
+
+class _Empty:
+    def __reduce__(self) -> str:
+        return "_EMPTY"
+
+
+_EMPTY = _Empty()
+"""What a cell holds that was not assigned yet."""
+
+
+def _contents(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return _EMPTY
+
+
+def _sentinel(name: str) -> object:
+    return scope.loader().sentinel(name)
+
+
+def _module(key: str, name: str) -> ModuleType:
+    return scope.loader().space(key, name)
+
+
+def _fill_module(module: ModuleType, names: Mapping[str, Any]) -> None:
+    loader = scope.loader()
+    loader.define(vars(module), names)
+
+
+# what a function needs
+
+
+def travels_as_name(function: FunctionType) -> bool:
+    """Say whether another process finds `function` by its name in a module."""
+    return bool(_untyped._should_pickle_by_reference(function))
+
+
+def is_found_by_name(item: Any) -> bool:
+    """Say whether `item` is what its module has under its name, a module that other processes can import."""
+    return (
+        _untyped._lookup_module_and_qualname(item) is not None
+        and item.__module__ not in cloudpickle.list_registry_pickle_by_value()
+    )
+
+
+def _is_global(item: Any) -> bool:
+    """Say whether the notebook has `item` under its own name, so that it can be pickled by that in a task, too."""
+    return vars(sys.modules[MAIN]).get(item.__qualname__, ABSENT) is item
+
+
+def needed_names(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    """Yield (name, value) of the globals that `function` and the code within it use, as far as they are there."""
+    namespace = function.__globals__
+    for name in global_names(function.__code__):
+        try:
+            yield name, namespace[name]
+        except KeyError:  # a builtin, or not there yet
+            continue
+    for name in hinted_names(function.__annotations__):
+        value = namespace.get(name, ABSENT)
+        if isinstance(value, (type, ModuleType)):
+            yield name, value
+
+
+def _fits(brought: Brought, needs: Mapping[str, Any]) -> bool:
+    """Say whether the names that came back with a function contradict none of the notebook's."""
+    here = vars(sys.modules[MAIN])
+    return brought.below is here and all(here.get(name, value) is value for name, value in needs.items())
+
+
+_GLOBAL_OPERATIONS = frozenset(
+    name
+    for name in dis.opmap
+    # class bodies load their globals as plain names, or through what stands between them and a function
+    if name in ("LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS") or name.endswith("_GLOBAL")
+)
+
+
+@functools.lru_cache(maxsize=4096)
+def global_names(code: CodeType) -> tuple[str, ...]:
+    """Return the global names that `code` and the code within it read or write, in their order."""
+    names: dict[str, None] = {}
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in _GLOBAL_OPERATIONS:
+            names[instruction.argval] = None
+    for constant in code.co_consts:
+        if type(constant) is CodeType:
+            names.update(dict.fromkeys(global_names(constant)))
+    return tuple(names)
+
+
+_WORD = re.compile(r"[^\W\d]\w*")
+
+
+def hinted_names(annotations: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names in annotations that are texts: `typing.get_type_hints` looks them up in the globals."""
+    for hint in annotations.values():
+        if isinstance(hint, str):
+            yield from _WORD.findall(hint)
+
+
+def _submodules(function: FunctionType, needs: Mapping[str, Any]) -> Any:
+    """Return modules that the function reaches through their package: to be imported there, too."""
+    values = [*needs.values(), *map(_contents, function.__closure__ or ())]
+    if not any(type(value) is ModuleType for value in values):
+        return ()
+    return _untyped._find_imported_submodules(function.__code__, values)

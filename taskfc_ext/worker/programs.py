@@ -1,0 +1,71 @@
+"""Functions as a worker has loaded them: kept only where no attempt can leave anything in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import BuiltinFunctionType, FunctionType
+from typing import Any, NamedTuple
+
+from taskfc_ext.serialize import load_function
+from taskfc_ext.serialize.captured import Captured, capture, is_importable
+from taskfc_ext.serialize.scope import Host, enter, new_main
+
+
+class Program(NamedTuple):
+    """A function in a namespace of its own.
+
+    Attributes:
+        host: what loads the arguments, too.
+        n_names: in that namespace, right after loading.
+        captured: all that the function depends on; `None` where that may change within the same object.
+    """
+
+    function: Callable[..., Any]
+    host: Host
+    n_names: int
+    captured: Captured | None
+
+    def is_as_loaded(self) -> bool:
+        """Say whether no attempt has left anything behind."""
+        here = self.host
+        if len(here.main.__dict__) != self.n_names or here.classes:
+            return False
+        function: Any = self.function
+        return self.captured is not None and self.captured.is_still_true(function)
+
+
+class Programs:
+    """Those that hold no state, by the digests of their bodies."""
+
+    def __init__(self) -> None:
+        self._kept: dict[bytes, Program] = {}
+
+    def get(self, digest: bytes) -> Program | None:
+        """Return a program that is as it was submitted, if there is one."""
+        program = self._kept.get(digest)
+        if program is None or program.is_as_loaded():
+            return program
+        del self._kept[digest]
+        return None
+
+    def load(self, digest: bytes, body: Any) -> Program:
+        """Make a program from its body, or from a private mapping of it."""
+        here = Host(new_main())
+        enter(here)
+        function = load_function(body)
+        program = Program(function, here, len(here.main.__dict__), _captured(function))
+        if program.is_as_loaded():
+            self._kept[digest] = program
+        return program
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._kept.clear()
+
+
+def _captured(function: Callable[..., Any]) -> Captured | None:
+    if type(function) is FunctionType:
+        return capture(function)
+    if isinstance(function, (BuiltinFunctionType, type)) and is_importable(function):
+        return Captured(None, (), ())
+    return None
