@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from taskfc_ext.errors import ControllerUnavailable as ControllerUnavailable
     from taskfc_ext.errors import DependencyFailed as DependencyFailed
     from taskfc_ext.errors import FarmError as FarmError
+    from taskfc_ext.errors import LoadingFailed as LoadingFailed
     from taskfc_ext.errors import ProtocolError as ProtocolError
     from taskfc_ext.errors import RemoteError as RemoteError
     from taskfc_ext.errors import RequestRefused as RequestRefused
@@ -61,6 +62,7 @@ _HOMES = {
     "DependencyFailed": "errors",
     "FCTaskClient": "client.aio",
     "FarmError": "errors",
+    "LoadingFailed": "errors",
     "MapTask": "tasks",
     "ProtocolError": "errors",
     "RemoteError": "errors",

@@ -41,6 +41,10 @@ class Buffers:
         self._found.append(raw)
         return False
 
+    def clear(self) -> None:
+        """Forget all of them: the pickle is made again."""
+        self._found.clear()
+
     def body(self, pickled: bytes) -> bytes:
         """Return the body of `pickled`, whose buffers these are."""
         if not self._found:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import cloudpickle
 
-from taskfc_ext.serialize.pickler import global_names, hinted_names
+from taskfc_ext.serialize.pickler import global_names, hinted_names, reads_pickles
 from taskfc_ext.serialize.values import ATOMS
 
 _ABSENT = object()
@@ -79,6 +79,8 @@ def capture(function: FunctionType) -> Captured | None:
         elif isinstance(part, (FunctionType, type)) and is_importable(part):
             by_name.append(part)
         elif type(part) is FunctionType:
+            if reads_pickles(part.__code__):
+                return None  # all that the notebook defines goes with it
             if part not in by_value:
                 by_value[part] = parts = _parts(part)
                 pending += _values(part, parts)

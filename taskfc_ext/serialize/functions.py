@@ -16,7 +16,7 @@ from taskfc_ext.errors import UnpicklableArgument
 from taskfc_ext.serialize.blame import complaint, type_name_of
 from taskfc_ext.serialize.bodies import Buffers, opened
 from taskfc_ext.serialize.captured import Captured, capture, is_importable
-from taskfc_ext.serialize.pickler import PICKLE_PROTOCOL, Pickler
+from taskfc_ext.serialize.pickler import PICKLE_PROTOCOL, dump
 from taskfc_ext.serialize.rebuilding import check_classes
 
 MAX_SOURCE = 256 * 1024
@@ -95,10 +95,9 @@ _builtins: dict[BuiltinFunctionType, tuple[bytes, bytes]] = {}
 def _dump_function(function: Callable[..., object]) -> bytes:
     file = io.BytesIO()
     buffers = Buffers()
-    pickler = Pickler(file, buffers.take)
     name = getattr(function, "__qualname__", None) or type_name_of(type(function))
     try:
-        pickler.dump(function)
+        pickler = dump(function, file, buffers)
     except Exception as error:
         raise UnpicklableArgument(complaint(str(name), function, error)) from error
     check_classes(pickler.made_classes, what=str(name))

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import dis
 import functools
+import io
 import re
 import sys
 from collections import ChainMap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -19,6 +20,7 @@ import cloudpickle
 from cloudpickle import cloudpickle as _cloudpickle
 
 from taskfc_ext.serialize import classes, machinery, scope
+from taskfc_ext.serialize.bodies import Buffers
 from taskfc_ext.serialize.scope import ABSENT, MAIN, Brought
 
 PICKLE_PROTOCOL = 5
@@ -50,6 +52,8 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
     Attributes:
         filenames: of the code in the pickle.
         made_classes: the classes in it.
+        sends_definitions: whether code that reads pickles gets all classes and functions of the notebook.
+        has_definitions: whether any did.
     """
 
     dispatch_table = ChainMap({CodeType: _reduce_code}, _inherited)
@@ -58,6 +62,8 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         super().__init__(file, PICKLE_PROTOCOL, buffer_callback)
         self.filenames: dict[str, None] = {}
         self.made_classes: dict[type, None] = {}
+        self.sends_definitions = True
+        self.has_definitions = False
         self._spaces: dict[str, _Space] = {}
         self._filled_cells: set[int] = set()
         self._open_classes: set[type] = set()
@@ -105,6 +111,9 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
 
     def _reduce_function(self, function: FunctionType) -> Any:
         needs = dict(needed_names(function))
+        if self.sends_definitions and reads_pickles(function.__code__):
+            needs = {**definitions(), **needs}
+            self.has_definitions = True
         key, module = scope.key_of(function.__globals__)
         private = self._private(key, needs)
         if isinstance(function.__globals__, Brought) and _fits(function.__globals__, needs):
@@ -283,6 +292,35 @@ def _fits(brought: Brought, needs: Mapping[str, Any]) -> bool:
     return brought.below is here and all(here.get(name, value) is value for name, value in needs.items())
 
 
+def definitions() -> dict[str, Any]:
+    """Return the classes and functions that the notebook has under their own names: what its pickles refer to."""
+    return {
+        name: value
+        for name, value in list(vars(sys.modules[MAIN]).items())
+        if isinstance(value, (FunctionType, type)) and value.__module__ == MAIN and value.__qualname__ == name
+    }
+
+
+_READERS = frozenset(("load", "loads", "Unpickler", "read_pickle"))
+_PICKLE_MODULES = frozenset(("pickle", "_pickle", "cPickle", "joblib", "cloudpickle", "dill", "torch", "shelve"))
+
+
+def names_read_pickles(names: Collection[str]) -> bool:
+    """Say whether code that uses these names may load pickles, in which classes stand by name."""
+    return "read_pickle" in names or not (_READERS.isdisjoint(names) or _PICKLE_MODULES.isdisjoint(names))
+
+
+@functools.lru_cache(maxsize=4096)
+def reads_pickles(code: CodeType) -> bool:
+    """Say whether `code`, or code within it, may load pickles."""
+    pending, names = [code], set[str]()
+    while pending:
+        part = pending.pop()
+        names.update(part.co_names)
+        pending += [constant for constant in part.co_consts if type(constant) is CodeType]
+    return names_read_pickles(names)
+
+
 _GLOBAL_OPERATIONS = frozenset(
     name
     for name in dis.opmap
@@ -320,3 +358,28 @@ def _submodules(function: FunctionType, needs: Mapping[str, Any]) -> Any:
     if not any(type(value) is ModuleType for value in values):
         return ()
     return _untyped._find_imported_submodules(function.__code__, values)
+
+
+def dump(value: object, file: io.BytesIO, buffers: Buffers | None = None) -> Pickler:
+    """Pickle `value` to the end of `file`, large buffers into `buffers`, and return what did.
+
+    Raises:
+        Exception: whatever the value's own code raises.
+    """
+    start = file.tell()
+    take = buffers.take if buffers is not None else None
+    pickler = Pickler(file, take)
+    try:
+        pickler.dump(value)
+    except Exception:
+        if not pickler.has_definitions:
+            raise
+        # among what was only sent in case that a pickle refers to it is something that cannot be
+        file.seek(start)
+        file.truncate()
+        if buffers is not None:
+            buffers.clear()
+        pickler = Pickler(file, take)
+        pickler.sends_definitions = False
+        pickler.dump(value)
+    return pickler

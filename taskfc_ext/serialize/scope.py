@@ -55,17 +55,24 @@ def new_main(names: Mapping[str, Any] | None = None) -> ModuleType:
 
 
 class Brought(dict[str, Any]):
-    """The globals of a function that has come back with names of its own: these first, then the namespace here.
+    """The globals of a function that has come back: its task's own names, those here, then those that are missing here.
 
     A subclass of `dict` whose missing names are looked up elsewhere, which is how Python itself reads globals.
+
+    Args:
+        below: the namespace here.
+
+    Attributes:
+        missing: names that the function needs and that were not here when it came.
     """
 
     def __init__(self, below: Globals) -> None:
         super().__init__(__builtins__=builtins, __name__=MAIN)
         self.below = below
+        self.missing: Globals = {}
 
     def __missing__(self, name: str) -> Any:
-        return self.below[name]
+        return self.below[name] if name in self.below else self.missing[name]
 
 
 class Host:
@@ -192,8 +199,11 @@ class Guest:
     def define(self, namespace: Globals, names: Mapping[str, Any], private: Collection[str] = ()) -> None:
         """Give a function what is missing here, and what its task has bound itself."""
         if isinstance(namespace, Brought):
-            own = {name: value for name, value in names.items() if name in private or name not in self._main}
-            namespace.update(own)
+            for name, value in names.items():
+                if name in private:
+                    namespace[name] = value
+                elif name not in self._main:
+                    namespace.missing[name] = value
         elif any(module.__dict__ is namespace for module in self._spaces.values()):
             namespace.update(names)
 

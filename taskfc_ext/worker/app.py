@@ -20,6 +20,7 @@ from taskfc_ext.drivers.processes import FARM_PID, Page, die_with_parent
 from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.worker_messages import Ready
+from taskfc_ext.serialize.processes import serve_multiprocessing
 from taskfc_ext.worker import forking, progress
 from taskfc_ext.worker.capture import Capture, LogStream
 from taskfc_ext.worker.connection import LifePipe, WorkerDealer
@@ -69,6 +70,7 @@ def main() -> None:
     executor = Executor(worker.properties, guard, capture.displays)
     executor.modules.install()
     when_imported("IPython", executor.offer_shell)
+    when_imported("multiprocessing", serve_multiprocessing)
     refuse_breakpoints()
     loop = Loop(link, page, guard, executor, capture, LifePipe(life_fd), worker.properties)
     progress.begin_in_worker(lambda: loop.lease)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import BuiltinFunctionType, FunctionType
+from types import BuiltinFunctionType, CodeType, FunctionType
 from typing import Any, NamedTuple
 
 from taskfc_ext.serialize import load_function
@@ -18,12 +18,14 @@ class Program(NamedTuple):
         host: what loads the arguments, too.
         n_names: in that namespace, right after loading.
         captured: all that the function depends on; `None` where that may change within the same object.
+        is_fixed: whether the function has no way to change any of it.
     """
 
     function: Callable[..., Any]
     host: Host
     n_names: int
     captured: Captured | None
+    is_fixed: bool
 
     def is_as_loaded(self) -> bool:
         """Say whether no attempt has left anything behind."""
@@ -31,7 +33,7 @@ class Program(NamedTuple):
         if len(here.main.__dict__) != self.n_names or here.classes:
             return False
         function: Any = self.function
-        return self.captured is not None and self.captured.is_still_true(function)
+        return self.is_fixed or (self.captured is not None and self.captured.is_still_true(function))
 
 
 class Programs:
@@ -53,7 +55,8 @@ class Programs:
         here = Host(new_main())
         enter(here)
         function = load_function(body)
-        program = Program(function, here, len(here.main.__dict__), _captured(function))
+        captured = _captured(function)
+        program = Program(function, here, len(here.main.__dict__), captured, _is_fixed(function, captured))
         if program.is_as_loaded():
             self._kept[digest] = program
         return program
@@ -69,3 +72,14 @@ def _captured(function: Callable[..., Any]) -> Captured | None:
     if isinstance(function, (BuiltinFunctionType, type)) and is_importable(function):
         return Captured(None, (), ())
     return None
+
+
+def _is_fixed(function: Callable[..., Any], captured: Captured | None) -> bool:
+    """Say whether the function is one of a module, or uses no name through which it could reach itself or anything."""
+    if captured is None:
+        return False
+    if captured.own is None:
+        return True
+    untyped: Any = function
+    code = untyped.__code__
+    return not (code.co_names or code.co_freevars or any(type(part) is CodeType for part in code.co_consts))

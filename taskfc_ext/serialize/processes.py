@@ -1,0 +1,38 @@
+"""Child processes of a task: what its `__main__` defines goes to them by value.
+
+`multiprocessing` pickles by name, and a child that was not forked has another `__main__`.
+"""
+
+from __future__ import annotations
+
+import pickle
+from types import FunctionType
+from typing import Any
+
+from taskfc_ext.serialize import classes, machinery
+from taskfc_ext.serialize.pickler import is_found_by_name, travels_as_name
+from taskfc_ext.serialize.values import pickled
+
+
+def serve_multiprocessing() -> None:
+    """Let `multiprocessing`, which has to be imported by now, send what the notebook defines to any child."""
+    from multiprocessing.reduction import ForkingPickler
+
+    untyped: Any = ForkingPickler
+    untyped.reducer_override = _reduce
+
+
+def _reduce(pickler: object, item: Any) -> Any:
+    kind = type(item)
+    if kind is FunctionType:
+        by_value = not travels_as_name(item)
+    elif kind is machinery.LruCache:
+        by_value = not is_found_by_name(item)
+    else:
+        by_value = issubclass(kind, type) and classes.is_by_value(item)
+    return (_load, (pickled(item),)) if by_value else NotImplemented
+
+
+def _load(body: bytes) -> Any:
+    serve_multiprocessing()  # what comes back may be of a class that came this way
+    return pickle.loads(body)
