@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -18,6 +19,9 @@ from taskfc_ext.text import encodable
 
 MAX_BODY = MAX_FRAME - 2**16
 """Bytes of one task's arguments: a frame less what stands around them."""
+
+LARGE_LOAD = 4 * 10**6
+"""Bytes of code whose loading, some 20 ms for each task, is worth a warning."""
 
 _MAX_LABEL = 80
 _MAX_TEMPLATES = 1000  # specs kept per client view; more than this many functions in turn only cost a new message each
@@ -49,6 +53,7 @@ class Submitter:
         self._templates: dict[tuple[Spec, str | None], Template] = {}
         self._plain: dict[bytes, Template] = {}  # by digest, where the options name no other code
         self._context: context.Surroundings | None = None
+        self._said: dict[str, bool] = {}
         self._is_plain = options.recovery_task is None and options.depend is None
         self._after = tuple([self._parent(task) for task in options.after])
 
@@ -70,6 +75,7 @@ class Submitter:
         template = self._plain.get(digest)
         if template is None:
             template = self._template(Kind.FUNCTION, digest, body, label_of(function))
+            template.loads = self._worth_a_word(function, body)
             if self._is_plain:
                 self._plain[digest] = template
         return template
@@ -79,8 +85,26 @@ class Submitter:
         for argument in args:
             if type(argument) is TaskFuture:
                 return None
+        if template.loads:
+            self._count_loads(template)
         body = serialize.dump_call(args, _NO_KWARGS, what=template.label)
         return body if len(body) <= MAX_BODY else _bounded(body, template.label)
+
+    def _worth_a_word(self, function: Callable[..., Any], body: bytes) -> int:
+        size = serialize.loaded_each_time(function, body)
+        return size if size >= LARGE_LOAD else 0
+
+    def _count_loads(self, template: Template) -> None:
+        """Say once, at the second task, that each of them loads the same large objects again."""
+        if template.label not in self._said:
+            self._said[template.label] = False
+        elif not self._said[template.label]:
+            self._said[template.label] = True
+            warnings.warn(
+                f"each task of {template.label} loads {template.loads / 1e6:.0f} MB again, as what it refers to may "
+                "change within; keep that as an array or as bytes, or load it in a module beside the notebook",
+                stacklevel=4,
+            )
 
     def submit_string(self, task: StringTask) -> TaskFuture:
         """Queue code for the persistent namespace."""

@@ -45,9 +45,24 @@ class Template:
         after_any: come after them whatever they ended in.
         inputs: ids or futures of the tasks whose results their arguments refer to.
         retry_of: which task the one of a retry had been.
+
+    Attributes:
+        loads: bytes of code that each task loads again, where that is worth a word and nothing was said yet.
     """
 
-    __slots__ = ("after", "after_any", "decoding", "defines", "inputs", "label", "name", "owner", "retry_of", "spec")
+    __slots__ = (
+        "after",
+        "after_any",
+        "decoding",
+        "defines",
+        "inputs",
+        "label",
+        "loads",
+        "name",
+        "owner",
+        "retry_of",
+        "spec",
+    )
 
     def __init__(
         self,
@@ -71,6 +86,7 @@ class Template:
         self.after_any = after_any
         self.inputs = inputs
         self.retry_of = retry_of
+        self.loads = 0
         self.decoding = threading.RLock()  # one for all: a lock per future would double its size
 
     def with_inputs(self, inputs: tuple[Any, ...]) -> Template:

@@ -6,7 +6,7 @@ What `__main__` defines travels by value, everything else by reference. What can
 from __future__ import annotations
 
 from taskfc_ext.serialize.failures import RemoteTraceback, dump_exception, load_failure
-from taskfc_ext.serialize.functions import digest, dump_function, load_function, remember_source
+from taskfc_ext.serialize.functions import digest, dump_function, load_function, loaded_each_time, remember_source
 from taskfc_ext.serialize.pickler import names_in_code
 from taskfc_ext.serialize.values import (
     InputRef,
@@ -36,6 +36,7 @@ __all__ = [
     "load_names",
     "load_submitted",
     "load_value",
+    "loaded_each_time",
     "names_in_code",
     "remember_source",
 ]

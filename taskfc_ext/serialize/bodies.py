@@ -68,6 +68,14 @@ def has_buffers(body: bytes) -> bool:
     return body[:1] == _MARK
 
 
+def size_without_buffers(body: bytes) -> int:
+    """Return the bytes of the pickle in `body`."""
+    if not has_buffers(body):
+        return len(body)
+    size: int = _ROW.unpack_from(body, len(_MARK) + _COUNT.size)[1]
+    return size
+
+
 def opened(body: Any) -> tuple[io.BytesIO, list[memoryview]]:
     """Return (the pickle, its buffers) of a body, or of a mapping of one; the buffers are views of it."""
     view = memoryview(body)

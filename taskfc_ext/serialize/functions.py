@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from taskfc_ext.errors import UnpicklableArgument
 from taskfc_ext.serialize.blame import complaint, type_name_of
-from taskfc_ext.serialize.bodies import Buffers, opened
+from taskfc_ext.serialize.bodies import Buffers, opened, size_without_buffers
 from taskfc_ext.serialize.captured import Captured, capture, is_importable
 from taskfc_ext.serialize.pickler import PICKLE_PROTOCOL, dump
 from taskfc_ext.serialize.rebuilding import check_classes
@@ -49,6 +49,15 @@ def dump_function(function: Callable[..., object]) -> tuple[bytes, bytes]:
             _cache.clear()  # functions that capture each other would stay for ever
         _cache[function] = _Cached(captured, name, body)
     return name, body
+
+
+def loaded_each_time(function: Callable[..., object], body: bytes) -> int:
+    """Return how many bytes of a function just pickled each task loads again.
+
+    None of one that holds no state, as a worker keeps it loaded, nor of large arrays, as they are mapped.
+    """
+    is_kept = type(function) is BuiltinFunctionType or (type(function) is FunctionType and function in _cache)
+    return 0 if is_kept else size_without_buffers(body)
 
 
 def _dump_other(function: Callable[..., object]) -> tuple[bytes, bytes]:

@@ -494,3 +494,18 @@ def test_what_cannot_be_loaded_there_says_so_and_is_not_tried_again(notebook: No
     assert "loading" in str(error)
     assert "RuntimeError: no such device" in str(error)
     assert future.attempts == 1
+
+
+def test_a_large_array_is_sent_once_and_each_task_has_its_own(notebook: Notebook) -> None:
+    notebook.here(
+        "import numpy as np\nbig = np.arange(1_000_000.0)\ndef first(i):\n  big[0] += i\n  return float(big[0])"
+    )
+    assert notebook.here("client.map(first, range(20))") == [float(i) for i in range(20)]
+    assert notebook.here("big[0]") == 0.0
+
+
+def test_what_each_task_loads_again_is_said_once(notebook: Notebook) -> None:
+    notebook.here("table = {i: str(i) for i in range(400_000)}\ndef look(i): return table[i]")
+    with pytest.warns(UserWarning, match=r"each task of look loads \d+ MB again") as said:
+        assert notebook.here("client.map(look, range(4))") == ["0", "1", "2", "3"]
+    assert len(said) == 1

@@ -1,0 +1,56 @@
+"""Bodies with large buffers behind their pickle, and private mappings of them."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from taskfc_ext.serialize.bodies import MIN_BUFFER, Buffers, Mapped, has_buffers, opened, size_without_buffers
+
+BUFFERS = {
+    "none": [],
+    "a small one": [bytearray(b"x" * (MIN_BUFFER - 1))],
+    "a large one": [bytearray(b"y" * MIN_BUFFER)],
+    "several": [bytearray(bytes([i]) * (MIN_BUFFER + i)) for i in range(4)],
+    "read-only": [b"z" * MIN_BUFFER],
+}
+
+
+def body_of(values: list[bytes | bytearray]) -> bytes:
+    buffers = Buffers()
+    wrapped = [pickle.PickleBuffer(value) for value in values]
+    return buffers.body(pickle.dumps(wrapped, 5, buffer_callback=buffers.take))
+
+
+@pytest.mark.parametrize("values", BUFFERS.values(), ids=BUFFERS)
+def test_what_goes_in_comes_out(values: list[bytes | bytearray]) -> None:
+    body = body_of(values)
+    large = [value for value in values if len(value) >= MIN_BUFFER]
+    assert has_buffers(body) == bool(large)
+    assert size_without_buffers(body) < MIN_BUFFER + 2000
+    for source in (body, Mapped(body).view()):
+        file, buffers = opened(source)
+        assert [bytes(value) for value in pickle.load(file, buffers=buffers)] == [bytes(value) for value in values]
+        assert len(buffers) == len(large)
+
+
+def test_what_one_view_writes_no_other_sees() -> None:
+    mapped = Mapped(body_of([bytearray(b"a" * MIN_BUFFER)]))
+    (first,), (second,) = opened(mapped.view())[1], opened(mapped.view())[1]
+    first[0] = ord("b")
+    assert second[0] == opened(mapped.view())[1][0][0] == ord("a")
+    del mapped
+    assert first[:2].tobytes() == b"ba"
+
+
+def test_buffers_lie_where_vector_instructions_want_them() -> None:
+    body = body_of([bytearray(b"q" * (MIN_BUFFER + 3)), bytearray(b"r" * MIN_BUFFER)])
+    assert body.index(b"q" * MIN_BUFFER) % 64 == body.index(b"r" * MIN_BUFFER) % 64 == 0
+
+
+def test_buffers_of_a_pickle_that_failed_are_forgotten() -> None:
+    buffers = Buffers()
+    buffers.take(pickle.PickleBuffer(bytearray(MIN_BUFFER)))
+    buffers.clear()
+    assert buffers.body(b"\x80\x05N.") == b"\x80\x05N."
