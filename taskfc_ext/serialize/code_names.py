@@ -8,6 +8,8 @@ from typing import Any
 
 import cloudpickle
 
+from taskfc_ext.serialize.exceptions import Exceptions
+
 names_in_code: set[tuple[str, ...]] = set()
 """`co_names` of all code that this process has pickled by value. It only grows."""
 
@@ -26,6 +28,17 @@ def _reduce(code: CodeType) -> Any:
 
 
 class NotingPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
-    """Notes the names in all code that it pickles by value; costs nothing where there is none."""
+    """Notes the names in all code that it pickles by value; costs nothing where there is none.
+
+    Attributes:
+        exceptions: how exceptions are pickled.
+    """
 
     dispatch_table = ChainMap({CodeType: _reduce}, _inherited)
+
+    exceptions = Exceptions()
+
+    def reducer_override(self, obj: object) -> object:
+        if issubclass(type(obj), BaseException):
+            return self.exceptions.reduce(obj)  # type: ignore[arg-type]
+        return super().reducer_override(obj)

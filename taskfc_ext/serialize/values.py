@@ -14,6 +14,7 @@ from typing import Any
 from taskfc_ext.errors import UnpicklableArgument, UnpicklableResult
 from taskfc_ext.serialize.blame import complaint, first_complaint
 from taskfc_ext.serialize.code_names import NotingPickler
+from taskfc_ext.serialize.exceptions import Exceptions, WithChains
 
 PICKLE_PROTOCOL = 5
 
@@ -54,8 +55,21 @@ def pickled(value: object) -> bytes:
     """Return `value` pickled; raises whatever its own code raises."""
     if type(value) in ATOMS:
         return _dumps(value, PICKLE_PROTOCOL)
+    chains = WithChains()
+    try:
+        return pickled_with(value, chains)
+    except Exception:
+        if not chains.met_chains:
+            raise
+    return pickled_with(value, Exceptions())  # what an exception came of keeps nothing else from travelling
+
+
+def pickled_with(value: object, exceptions: Exceptions) -> bytes:
+    """Return `value` pickled, with the exceptions in it reduced like this; raises whatever its own code raises."""
     file = io.BytesIO()
-    NotingPickler(file, PICKLE_PROTOCOL).dump(value)
+    pickler = NotingPickler(file, PICKLE_PROTOCOL)
+    pickler.exceptions = exceptions
+    pickler.dump(value)
     return file.getvalue()
 
 
