@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from types import CodeType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import cloudpickle
 
+from taskfc_ext.serialize.by_value import register_homeless
 from taskfc_ext.serialize.exceptions import Exceptions
 
 names_in_code: set[tuple[str, ...]] = set()
@@ -39,6 +40,11 @@ class NotingPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle h
     exceptions = Exceptions()
 
     def reducer_override(self, obj: object) -> object:
-        if issubclass(type(obj), BaseException):
+        kind = type(obj)
+        if issubclass(kind, BaseException):
             return self.exceptions.reduce(obj)  # type: ignore[arg-type]
+        if kind is ModuleType:
+            register_homeless(obj)
+        elif kind is FunctionType or issubclass(kind, type):
+            register_homeless(getattr(obj, "__module__", None))
         return super().reducer_override(obj)

@@ -14,7 +14,8 @@ from weakref import WeakKeyDictionary
 
 from taskfc_ext.errors import UnpicklableArgument
 from taskfc_ext.serialize.blame import complaint, type_name_of
-from taskfc_ext.serialize.captured import Captured, capture, is_importable
+from taskfc_ext.serialize.by_value import is_importable
+from taskfc_ext.serialize.captured import Captured, capture
 from taskfc_ext.serialize.code_names import NotingPickler
 from taskfc_ext.serialize.values import PICKLE_PROTOCOL
 

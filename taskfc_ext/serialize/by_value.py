@@ -1,0 +1,101 @@
+"""Decides what travels as a name and what by value. No name is enough for what only this process has."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from importlib.machinery import all_suffixes
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
+
+import cloudpickle
+
+_SUFFIXES = tuple(all_suffixes())
+
+_homeless: dict[str, tuple[ModuleType, bool]] = {}
+"""What was found of the module of this name."""
+
+
+def is_importable(item: FunctionType | BuiltinFunctionType | type) -> bool:
+    """Say whether `item` travels as a name: its module has it under that name, and is not `__main__`."""
+    name = item.__module__
+    if name == "__main__":
+        return False
+    module = sys.modules.get(name)
+    if module is None or travels_by_value(module):
+        return False
+    found: object = module
+    for part in item.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is item
+
+
+def travels_by_value(module: ModuleType) -> bool:
+    """Whether a module is pickled with all that is in it: made at run time, or registered with cloudpickle for that."""
+    name = module.__name__
+    if name not in sys.modules:
+        return True
+    registered = registered_by_value()
+    if registered and any(name == known or name.startswith(f"{known}.") for known in registered):
+        return True
+    return is_homeless(module)
+
+
+def registered_by_value() -> set[str]:
+    """Return the names of the modules that are registered with cloudpickle to travel by value."""
+    registered: set[str] = cloudpickle.list_registry_pickle_by_value()
+    return registered
+
+
+def register_homeless(module: object) -> None:
+    """Have a module that only this process has travel by value.
+
+    Args:
+        module: it or its name.
+    """
+    found = sys.modules.get(module) if isinstance(module, str) else module
+    if type(found) is ModuleType and is_homeless(found) and found.__name__ not in registered_by_value():
+        cloudpickle.register_pickle_by_value(found)
+
+
+def is_homeless(module: ModuleType) -> bool:
+    """Whether a module is in `sys.modules`, but no import elsewhere can find it: code has put it there."""
+    name = module.__name__
+    known = _homeless.get(name)
+    if known is None or known[0] is not module:
+        known = _homeless[name] = module, type(module) is ModuleType and _has_no_home(module)
+    return known[1]
+
+
+def _has_no_home(module: ModuleType) -> bool:
+    name = module.__name__
+    if name == "__main__" or sys.modules.get(name) is not module:
+        return False
+    spec = module.__spec__
+    file = getattr(module, "__file__", None)
+    if isinstance(file, str):
+        return spec is not None and not file.endswith(_SUFFIXES)  # a notebook, say: its importer is here only
+    if spec is not None and spec.origin in ("built-in", "frozen"):
+        return False
+    if getattr(module, "__path__", None) is not None:
+        return False  # a namespace package
+    top = sys.modules.get(name.partition(".")[0])
+    if top is not module and top is not None:
+        return is_homeless(top)  # a package makes such modules when it is imported
+    return not any(_finds(finder, name) for finder in sys.meta_path)
+
+
+def _finds(finder: object, name: str) -> bool:
+    try:
+        return finder.find_spec(name, None) is not None  # type: ignore[attr-defined]
+    except Exception:  # noqa: BLE001  anybody's finder
+        return False
+
+
+@functools.lru_cache(maxsize=4096)
+def global_names(code: CodeType) -> tuple[str, ...]:
+    """Return at least the global names that `code` and the functions within it use."""
+    names = dict.fromkeys(code.co_names)
+    for constant in code.co_consts:
+        if type(constant) is CodeType:
+            names.update(dict.fromkeys(global_names(constant)))
+    return tuple(names)
