@@ -81,6 +81,8 @@ def _has_no_home(module: ModuleType) -> bool:
     top = sys.modules.get(name.partition(".")[0])
     if top is not module and top is not None:
         return is_homeless(top)  # a package makes such modules when it is imported
+    if "__builtins__" not in vars(module) and any(isinstance(value, type) for value in list(vars(module).values())):
+        return False  # no code of Python's was run in it: an extension's, as those of Cython
     return not any(_finds(finder, name) for finder in sys.meta_path)
 
 
