@@ -10,6 +10,7 @@ from taskfc_ext.serialize.code_names import NotingPickler
 from taskfc_ext.serialize.exceptions import Exceptions
 
 _PROTOCOL = 5
+_CHECK_EVERY = 64
 
 
 class LimitReached(Exception):
@@ -17,7 +18,7 @@ class LimitReached(Exception):
 
 
 class LimitedFile(io.RawIOBase):
-    """Counts the bytes that are written, and refuses more than so many, or when it has got too late.
+    """Takes so many bytes, for so long.
 
     Args:
         limit: in bytes.
@@ -26,14 +27,14 @@ class LimitedFile(io.RawIOBase):
     """
 
     def __init__(self, limit: int, deadline: float = float("inf"), body: io.BytesIO | None = None) -> None:
-        self.size = 0
+        self._size = 0
         self._limit = limit
         self._deadline = deadline
         self._body = body
 
     def write(self, data: Any) -> int:
         n = memoryview(data).nbytes
-        self.size += n
+        self._size += n
         self.check()
         if self._body is not None:
             self._body.write(data)
@@ -41,19 +42,27 @@ class LimitedFile(io.RawIOBase):
 
     def check(self) -> None:
         """Raise if there is no more room or time."""
-        if self.size > self._limit:
+        if self._size > self._limit:
             raise LimitReached(f"it is larger than {self._limit:,} bytes when pickled")
         if time.perf_counter() > self._deadline:
             raise LimitReached("it takes long to pickle")
 
 
 class _TrialPickler(NotingPickler):
-    def __init__(self, file: LimitedFile) -> None:
-        super().__init__(file, _PROTOCOL)
-        self._file = file
+    """Remembers which object it asked last how it is pickled."""
+
+    last: object = None
+    _n_asked = 0
+
+    def __init__(self, file: LimitedFile, **options: Any) -> None:
+        super().__init__(file, _PROTOCOL, **options)
+        self._limits = file
 
     def reducer_override(self, obj: object) -> object:
-        self._file.check()
+        self.last = obj
+        self._n_asked += 1
+        if self._n_asked % _CHECK_EVERY == 0:
+            self._limits.check()
         return super().reducer_override(obj)
 
 
@@ -67,3 +76,15 @@ def try_to_pickle(value: object, file: LimitedFile, exceptions: Exceptions) -> N
     pickler = _TrialPickler(file)
     pickler.exceptions = exceptions
     pickler.dump(value)
+
+
+def trial(value: object, seconds: float) -> tuple[object, Exception | None]:
+    """Pickle `value` into nowhere; return the object that was asked last how it is pickled, and what went wrong."""
+    file = LimitedFile(2**62, time.perf_counter() + seconds)
+    pickler = _TrialPickler(file, buffer_callback=lambda _: False)  # no byte of large arrays is touched
+    pickler.exceptions = Exceptions()
+    try:
+        pickler.dump(value)
+    except Exception as error:  # noqa: BLE001  the user's `__reduce__`
+        return pickler.last, error
+    return pickler.last, None

@@ -44,11 +44,12 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[st
     sys.modules.pop("registered", None)
 
 
-def elsewhere(body: bytes) -> str:
-    """Return the value of the function in `body`, called in a process that has none of these modules."""
-    code = "import pickle, sys; print(repr(pickle.load(sys.stdin.buffer)()))"
-    ran = subprocess.run([sys.executable, "-c", code], input=body, capture_output=True, check=True)
-    return ran.stdout.decode().strip()
+def elsewhere(*bodies: bytes) -> list[str]:
+    """Return the values of functions, called in a process that has none of these modules."""
+    code = f"import pickle, sys; file = sys.stdin.buffer\nfor _ in range({len(bodies)}):"
+    code += " print(repr(pickle.load(file)())); pickle.load(file)"  # the second one: its source lines
+    ran = subprocess.run([sys.executable, "-c", code], input=b"".join(bodies), capture_output=True, check=True)
+    return ran.stdout.decode().splitlines()
 
 
 WAYS: dict[str, str] = {
@@ -68,12 +69,10 @@ def test_a_function_sees_the_module_as_it_is_now(modules: dict[str, ModuleType],
     namespace: dict[str, Any] = {"__name__": "__main__", "m": module}
     exec(WAYS[way], namespace)
     use: Callable[[], object] = namespace["use"]
-    first = elsewhere(dump_function(use)[1])
-    assert first == repr(use())
+    first, value = dump_function(use)[1], repr(use())
     module.K = 7
-    second = elsewhere(dump_function(use)[1])
-    assert second == repr(use())
-    assert second != first
+    assert repr(use()) != value
+    assert elsewhere(first, dump_function(use)[1]) == [value, repr(use())]
 
 
 def test_a_module_that_is_registered_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +85,7 @@ def test_a_module_that_is_registered_later(tmp_path: Path, monkeypatch: pytest.M
     assert dump_function(namespace["use"])[1] is by_name
     cloudpickle.register_pickle_by_value(later)
     try:
-        assert elsewhere(dump_function(namespace["use"])[1]) == "1"
+        assert elsewhere(dump_function(namespace["use"])[1]) == ["1"]
     finally:
         cloudpickle.unregister_pickle_by_value(later)
         del sys.modules["later"]
