@@ -168,6 +168,45 @@ class RemoteError(TaskError):
         self.type_name = type_name
 
 
+class RemoteTraceback(Exception):
+    """The last cause of a task's exception: shows where it was raised, on the worker.
+
+    Attributes:
+        text: the traceback.
+        taskid: the task.
+    """
+
+    def __init__(self, text: str, taskid: int | None = None) -> None:
+        super().__init__(text, taskid)
+        self.text = text
+        self.taskid = taskid
+
+    def __str__(self) -> str:
+        task = "" if self.taskid is None else f"in task {self.taskid}:\n"
+        return f"\n{task}{self.text.rstrip()}"
+
+
+def remote_traceback_of(error: BaseException) -> RemoteTraceback | None:
+    """Return the traceback that a task's exception has brought, from the end of its causes."""
+    last = _causes(error)[-1]
+    return last if isinstance(last, RemoteTraceback) else None
+
+
+def attach_traceback(error: BaseException, traceback: RemoteTraceback) -> None:
+    """Make `traceback` the last cause of `error`, behind the causes that the task itself has given."""
+    causes = [each for each in _causes(error) if not isinstance(each, RemoteTraceback)]
+    # by descriptor: a class may refuse attributes, as frozen dataclasses do
+    vars(BaseException)["__cause__"].__set__(causes[-1], traceback)
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """Return `error`, its cause, the cause of that, and so on; each once."""
+    found = [error]
+    while (cause := found[-1].__cause__) is not None and all(cause is not each for each in found):
+        found.append(cause)
+    return found
+
+
 class TaskRejectError(Exception):
     """Raise it in a task to say "not here, not now": it is offered to other workers, and later to this one.
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from taskfc_ext.client import answers, context, maps
 from taskfc_ext.client.broadcasting import Broadcasting
 from taskfc_ext.client.future import TaskFuture
+from taskfc_ext.client.local import StaysHere
 from taskfc_ext.client.mapper import Mapper, ParallelFunction
 from taskfc_ext.client.options import Options, Task, TaskOptions, check_priority, check_wait
 from taskfc_ext.client.remote import RemoteController
@@ -42,7 +43,7 @@ FLUSH_AT_CLOSE = 10.0
 """Seconds that closing a client, and the interpreter's exit, wait for tasks to be accepted."""
 
 
-class FCTaskClient(Broadcasting):
+class FCTaskClient(StaysHere, Broadcasting):
     """The async client of a task controller. `TaskClient()` gives the blocking one.
 
     Every request carries the session and a number; a repeat gets the first answer, so that a lost answer does no harm.

@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar, Unpack
 from taskfc_ext.client.aio import FCTaskClient
 from taskfc_ext.client.answers import Answer
 from taskfc_ext.client.future import TaskFuture
+from taskfc_ext.client.local import StaysHere
 from taskfc_ext.client.mapper import Mapper, ParallelFunction
 from taskfc_ext.client.options import Task, TaskOptions
 from taskfc_ext.client.waiting import drive
@@ -30,7 +31,7 @@ def _documented_by_async_client(cls: C) -> C:
 
 
 @_documented_by_async_client
-class BlockingTaskClient:
+class BlockingTaskClient(StaysHere):
     """A client of a task controller whose methods block. `TaskClient()` connects one; a `with` closes it.
 
     Any thread may use it.

@@ -62,5 +62,5 @@ def _raise_first(failures: Sequence[tuple[int, Exception]], n_items: int) -> Non
     if others:
         shown = ", ".join(others[:_SHOWN]) + (", ..." if len(others) > _SHOWN else "")
         note = f"item {first} of {n_items} in a map; {len(failures)} failed, the others: {shown}"
-    error.add_note(note)
+    vars(error).setdefault("__notes__", []).append(note)  # not `add_note`, which a frozen class refuses
     raise error

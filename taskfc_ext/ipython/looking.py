@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.lib.pretty import pretty
 from IPython.utils.dir2 import get_real_method
 
-from taskfc_ext.errors import FarmError, TaskFCError, WorkerLost
+from taskfc_ext.errors import FarmError, TaskFCError, WorkerLost, remote_traceback_of
 from taskfc_ext.ipython import rich
 from taskfc_ext.ipython.display import ERROR_CHARS, RESULT_CHARS, Card, shortened, state_of, why_in_state
 from taskfc_ext.text import plain_text
@@ -140,12 +140,14 @@ def _form(value: object, formatter: Any) -> object:
 
 
 def _error_text(error: BaseException) -> str:
-    traceback = getattr(error.__cause__, "text", "") or getattr(error, "remote_traceback", "")
+    remote = remote_traceback_of(error)
+    traceback = getattr(error, "remote_traceback", "") if remote is None else remote.text
     note = f"\n{error.note}" if isinstance(error, WorkerLost) and error.note else ""
     return shortened(str(traceback) or f"{type(error).__name__}: {error}{note}", ERROR_CHARS)
 
 
 def remote_lines(error: BaseException) -> list[str]:
     """Return a task's error as lines for IPython: which task, and the worker's traceback."""
-    taskid = getattr(error.__cause__, "taskid", None)
-    return [*([] if taskid is None else [f"in task {taskid}:"]), plain_text(_error_text(error)).rstrip()]
+    remote = remote_traceback_of(error)
+    task = [] if remote is None or remote.taskid is None else [f"in task {remote.taskid}:"]
+    return [*task, plain_text(_error_text(error)).rstrip()]

@@ -14,7 +14,15 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, nee
 from traitlets import Bool, Integer, TraitError, Unicode, validate
 
 from taskfc_ext.client.owner import default_owner
-from taskfc_ext.errors import FarmError, ProtocolError, TaskError, UnknownTask, UnknownTasks, UnpicklableArgument
+from taskfc_ext.errors import (
+    FarmError,
+    ProtocolError,
+    TaskError,
+    UnknownTask,
+    UnknownTasks,
+    UnpicklableArgument,
+    remote_traceback_of,
+)
 from taskfc_ext.ipython.arguments import cell_help, line_help, parse_cell_line, parse_line
 from taskfc_ext.ipython.cards import CardBoard
 from taskfc_ext.ipython.display import Bundle
@@ -243,14 +251,14 @@ def _plainly(act: Callable[[], Any]) -> Any:
         shown = [f"{type(error).__name__}: {error}"]
         error._render_traceback_ = lambda: shown  # type: ignore[union-attr]
         raise
-    except Exception as error:
-        if isinstance(error, TaskError) or type(error.__cause__).__name__ == "RemoteTraceback":
+    except BaseException as error:  # a task may have raised one of these
+        if isinstance(error, TaskError) or remote_traceback_of(error) is not None:
             _show_once(error, remote_lines(error))
             raise error.with_traceback(None) from error.__cause__
         raise
 
 
-def _show_once(error: Exception, lines: list[str]) -> None:
+def _show_once(error: BaseException, lines: list[str]) -> None:
     """Let IPython show these lines for `error`: where it was raised here is of no interest, on the worker it is.
 
     Only this time: the same exception may be raised again from the user's own code, or be pickled.

@@ -1,25 +1,55 @@
-"""Saying which part of a value cannot be pickled, and why. Runs only after a failure, and may take its time."""
+"""Names the part of a value that cannot be pickled, and why. Runs only after a failure, and about as long as that.
+
+The value is pickled once more, on trial: the last object that was asked how it is pickled is the one to blame. Then a
+search through the parts of the value finds the way to it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from types import FunctionType
-
-import cloudpickle
+import pickle
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 from taskfc_ext.errors import TaskFCError
+from taskfc_ext.serialize.parts import ATOMS, Part, parts_of
+from taskfc_ext.serialize.pickler import Pickler
+from taskfc_ext.serialize.trial import LimitReached, trial
 from taskfc_ext.text import encodable
 
-_DEPTH = 8  # containers within containers that are looked into
+_TRIAL_SECONDS = 10.0
+"""A trial copies nothing and leaves large buffers alone: it takes less than the pickle that failed, and is cut here."""
+
+_SEARCH_SECONDS = 0.3
+_SEARCH_NODES = 200_000
+_MAX_STEPS = 12
+"""Steps of a path that are shown."""
+
+
+class _Found(NamedTuple):
+    """The part that is to blame.
+
+    Attributes:
+        path: how it is reached, in steps.
+        culprit: the part.
+        error: why it cannot be pickled.
+    """
+
+    path: tuple[str, ...]
+    culprit: object
+    error: Exception
 
 
 def first_complaint(named: Iterable[tuple[str, object]], error: Exception) -> str:
     """Return what is wrong with the first of these (name, value) that cannot be pickled; `error`: with all of them."""
-    for what, value in named:
-        own = _problem(value)
-        if own is not None:
-            return complaint(what, value, own)
-    return f"the arguments cannot be pickled: {text_of(error)}"
+    named = list(named)
+    values = [value for _, value in named]
+    found = _find(values, error, lambda: iter(named))
+    if not found.path:
+        return f"the arguments cannot be pickled: {text_of(error)}"
+    what, *path = found.path
+    return _sentence(what, found._replace(path=tuple(path)))
 
 
 def complaint(what: str, value: object, error: Exception) -> str:
@@ -30,9 +60,7 @@ def complaint(what: str, value: object, error: Exception) -> str:
         value: what could not be pickled.
         error: what pickling it raised.
     """
-    path, culprit, reason = _culprit(value, error, _DEPTH)
-    where = f"{what}: {path}" if path else what
-    return f"{where} ({_article(type_name_of(type(culprit)))}) cannot be pickled: {text_of(reason)}"
+    return _sentence(what, _find(value, error, lambda: parts_of(value)))
 
 
 def text_of(value: object) -> str:
@@ -58,47 +86,101 @@ def shortened(text: str, limit: int) -> str:
     return f"{text[:half]}\n... {len(text) - 2 * half:,} characters left out ...\n{text[-half:]}"
 
 
+def _sentence(what: str, found: _Found) -> str:
+    path = _joined(found.path)
+    name = type_name_of(type(found.culprit))
+    kind = "" if what.endswith(name) and not path else f" ({_article(name)})"
+    return f"{what}{': ' if path else ''}{path}{kind} cannot be pickled: {text_of(found.error)}"
+
+
+def _joined(path: tuple[str, ...]) -> str:
+    if len(path) > _MAX_STEPS:
+        path = (*path[: _MAX_STEPS // 2], " ... ", *path[-_MAX_STEPS // 2 :])
+    text = ""
+    for step in path:
+        text += f", {step}" if text and step.startswith("its ") else step
+    return encodable(text)
+
+
 def _article(name: str) -> str:
     return f"an {name}" if name[:1].lower() in "aeiou" else f"a {name}"
 
 
-def _problem(value: object) -> Exception | None:
+def _find(value: object, error: Exception, first_parts: Callable[[], Iterator[Part]]) -> _Found:
+    """Return the innermost part of `value` that is to blame; `value` itself where no other one is found."""
+    last, problem = trial(value, _TRIAL_SECONDS)
+    if problem is None or last is None or last is value:
+        return _Found((), value, problem or error)
+    alone = trial(last, _TRIAL_SECONDS)[1]
+    if alone is None:  # it was asked last, but is not the one
+        path = _search(first_parts, parts_of, _cannot_be_pickled)
+        return _Found(*path, problem) if path else _Found((), value, problem)
+    path = _search(first_parts, parts_of, lambda part: part is last)
+    if path is None:  # it is made anew by each pickle
+        path = _search(
+            first_parts, _parts_and_reduced, lambda part: type(part) is type(last) and _cannot_be_pickled(part)
+        )
+    return _Found(path[0] if path else (), last, alone)
+
+
+Path = tuple[tuple[str, ...], object]
+
+
+def _search(
+    first_parts: Callable[[], Iterator[Part]],
+    parts: Callable[[object], Iterator[Part]],
+    is_it: Callable[[object], bool],
+) -> Path | None:
+    """Return the shortest way to a part of which `is_it` is true, and that part."""
+    until = time.perf_counter() + _SEARCH_SECONDS
+    seen: set[int] = set()
+    nodes: list[tuple[int, str, object]] = []  # parent, step, part; held, so that no other one gets its id
+    pending: deque[int] = deque()
+
+    def look(parent: int, found: Iterator[Part]) -> int:
+        """Note the parts; return the node of the one that is it."""
+        for n, (step, part) in enumerate(found):
+            if type(part) in ATOMS or id(part) in seen:
+                continue
+            seen.add(id(part))
+            nodes.append((parent, step, part))
+            if is_it(part):
+                return len(nodes) - 1
+            pending.append(len(nodes) - 1)
+            if n % 100 == 0 and (time.perf_counter() > until or len(nodes) > _SEARCH_NODES):
+                pending.clear()
+                return -1
+        return -1
+
+    at = look(-1, first_parts())
+    while at < 0 and pending and time.perf_counter() <= until:
+        node = pending.popleft()
+        at = look(node, parts(nodes[node][2]))
+    if at < 0:
+        return None
+    part, path = nodes[at][2], []
+    while at >= 0:
+        at, step, _ = nodes[at]
+        path.append(step)
+    return tuple(reversed(path)), part
+
+
+def _cannot_be_pickled(part: object) -> bool:
+    problem = trial(part, _SEARCH_SECONDS)[1]
+    return problem is not None and not isinstance(problem, LimitReached)
+
+
+def _parts_and_reduced(value: object) -> Iterator[Part]:
+    yield from parts_of(value)
+    if isinstance(value, type) or type(value) in ATOMS:
+        return
     try:
-        cloudpickle.dumps(value)
-    except Exception as error:  # noqa: BLE001  the user's __reduce__
-        return error
-    return None
-
-
-def _culprit(value: object, error: Exception, depth: int) -> tuple[str, object, Exception]:
-    """Return (path, object, its error) of the innermost part of `value` that cannot be pickled."""
-    for path, part in _named_parts(value) if depth else ():
-        own = _problem(part)
-        if own is not None:
-            rest, culprit, reason = _culprit(part, own, depth - 1)
-            return f"{path}, {rest}" if rest.startswith("its ") else path + rest, culprit, reason
-    return "", value, error
-
-
-def _named_parts(value: object) -> Iterator[tuple[str, object]]:
-    if isinstance(value, dict):
-        yield from ((f"[{text_of(key) if type(key) is not str else repr(key)}]", value[key]) for key in list(value))
-    elif isinstance(value, (list, tuple, set, frozenset)):
-        yield from ((f"[{i}]", item) for i, item in enumerate(value))
-    elif isinstance(value, FunctionType):
-        yield from _named_parts_of_function(value)
-    else:
-        attributes = getattr(value, "__dict__", None)
-        if isinstance(attributes, dict):
-            yield from ((f".{name}", attributes[name]) for name in list(attributes))
-
-
-def _named_parts_of_function(function: FunctionType) -> Iterator[tuple[str, object]]:
-    variables = function.__globals__
-    yield from ((f"its global `{name}`", variables[name]) for name in function.__code__.co_names if name in variables)
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
-        try:
-            yield f"its closure variable `{name}`", cell.cell_contents
-        except ValueError:  # not assigned yet
-            continue
-    yield from ((f"its default value {i}", item) for i, item in enumerate(function.__defaults__ or (), 1))
+        reduce: Any = Pickler.dispatch_table.get(type(value))
+        reduced: Any = value.__reduce_ex__(pickle.DEFAULT_PROTOCOL) if reduce is None else reduce(value)
+    except Exception:  # noqa: BLE001  the user's code
+        return
+    if not isinstance(reduced, tuple):
+        return
+    names = ("the function", "the arguments", "the state", "the items", "the pairs", "the setter")
+    for name, part in zip(names, reduced, strict=False):
+        yield f"its `__reduce__`: {name}", part

@@ -6,14 +6,12 @@ equal now may be of another type, and a list may hold something else.
 
 from __future__ import annotations
 
-import sys
 from operator import is_
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
 from typing import NamedTuple
 
-import cloudpickle
-
-from taskfc_ext.serialize.pickler import global_names, hinted_names, reads_pickles
+from taskfc_ext.serialize.by_value import is_importable, registered_by_value, travels_by_value
+from taskfc_ext.serialize.needs import global_names, hinted_names, reads_pickles
 from taskfc_ext.serialize.values import ATOMS
 
 _ABSENT = object()
@@ -49,11 +47,13 @@ class Captured(NamedTuple):
         own: the function's own parts; `None` when it travels as a name.
         others: the functions that it uses and that travel with it.
         named: what travels as a name.
+        registered: the modules that travelled by value then; `None` if it uses no module.
     """
 
     own: _Parts | None
     others: tuple[tuple[FunctionType, _Parts], ...]
     named: tuple[FunctionType | type, ...]
+    registered: set[str] | None = None
 
     def is_still_true(self, function: FunctionType) -> bool:
         """Whether a new pickle of `function`, the one that this was made of, would say the same."""
@@ -62,6 +62,8 @@ class Captured(NamedTuple):
         for other, parts in self.others:
             if not parts.are_still(other):
                 return False
+        if self.registered is not None and self.registered != registered_by_value():
+            return False
         return all(map(is_importable, self.named)) if self.named else True
 
 
@@ -72,8 +74,10 @@ def capture(function: FunctionType) -> Captured | None:
     by_value: dict[FunctionType, _Parts] = {}
     by_name: list[FunctionType | type] = []
     pending: list[object] = [function]
+    uses_modules = False
     while pending:
         part = pending.pop()
+        uses_modules |= type(part) is ModuleType
         if type(part) is tuple:
             pending += part
         elif isinstance(part, (FunctionType, type)) and is_importable(part):
@@ -87,7 +91,8 @@ def capture(function: FunctionType) -> Captured | None:
         elif not _is_constant(part):
             return None
     own = by_value.pop(function)
-    return Captured(own, tuple(by_value.items()), tuple(by_name))
+    registered = registered_by_value() if uses_modules else None
+    return Captured(own, tuple(by_value.items()), tuple(by_name), registered)
 
 
 def _parts(function: FunctionType) -> _Parts:
@@ -132,25 +137,8 @@ def _contents(cell: CellType) -> object:
 
 def _is_constant(part: object) -> bool:
     kind = type(part)
-    if kind in ATOMS or kind is ModuleType or part is _ABSENT:
+    if kind in ATOMS or part is _ABSENT:
         return True
+    if kind is ModuleType:
+        return not travels_by_value(part)  # type: ignore[arg-type]
     return kind is BuiltinFunctionType and isinstance(part.__self__, ModuleType)  # type: ignore[attr-defined]
-
-
-def is_importable(item: FunctionType | BuiltinFunctionType | type) -> bool:
-    """Say whether `item` travels as a name: its module has it under that name, and is not `__main__`."""
-    name = item.__module__
-    if name == "__main__":
-        return False
-    module = sys.modules.get(name)
-    if module is None or _travels_by_value(name):
-        return False
-    found: object = module
-    for part in item.__qualname__.split("."):
-        found = getattr(found, part, None)
-    return found is item
-
-
-def _travels_by_value(module: str) -> bool:
-    registered = cloudpickle.list_registry_pickle_by_value()
-    return any(module == name or module.startswith(f"{name}.") for name in registered)

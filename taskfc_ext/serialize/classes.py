@@ -16,6 +16,7 @@ from typing import Any
 from cloudpickle import cloudpickle as _cloudpickle
 
 from taskfc_ext.serialize import scope
+from taskfc_ext.serialize.by_value import travels_as_name
 
 _untyped: Any = _cloudpickle
 
@@ -35,7 +36,7 @@ def is_by_value(cls: type) -> bool:
     """Say whether `cls` has no name by which another process could import it."""
     if cls.__module__ == "builtins" or cls in _untyped._BUILTIN_TYPE_NAMES:
         return False
-    return not _untyped._should_pickle_by_reference(cls)
+    return not travels_as_name(cls)
 
 
 def is_member(value: object) -> bool:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import io
+import sys
+from typing import Any
+
 from taskfc_ext.errors import (
     DependencyFailed,
     RemoteError,
+    RemoteTraceback,
     TaskAborted,
     TaskError,
     TaskTimeout,
     TaskUnreachable,
     WorkerLost,
+    attach_traceback,
 )
 from taskfc_ext.protocol.payloads import Failure, Reason, decode_failure
 from taskfc_ext.serialize.blame import complaint, shortened, text_of, type_name_of
-from taskfc_ext.serialize.values import load_value, pickled
+from taskfc_ext.serialize.exceptions import WithChains, is_same_text
+from taskfc_ext.serialize.piecewise import Piecewise
+from taskfc_ext.serialize.trial import LimitedFile, LimitReached, try_to_pickle
+from taskfc_ext.serialize.values import ATOMS, load_value
 from taskfc_ext.text import encodable
 
 MAX_TEXT = 20_000
@@ -23,33 +32,19 @@ MAX_TRACEBACK = 200_000
 """Characters of a traceback that are kept, half from either end."""
 
 MAX_EXCEPTION = 64 * 2**20
-"""Bytes of a pickled exception; a larger one travels as text only."""
+"""Bytes of a pickled exception; of a larger one, its large attributes stay behind."""
 
-
-class RemoteTraceback(Exception):
-    """The cause of a task's exception: shows where it was raised, on the worker.
-
-    Attributes:
-        text: the traceback.
-        taskid: the task.
-    """
-
-    def __init__(self, text: str, taskid: int | None = None) -> None:
-        super().__init__(text, taskid)
-        self.text = text
-        self.taskid = taskid
-
-    def __str__(self) -> str:
-        task = "" if self.taskid is None else f"in task {self.taskid}:\n"
-        return f"\n{task}{self.text.rstrip()}"
+_MAX_QUOTED = 300
+_NOT_RAISED_HERE = (SystemExit, KeyboardInterrupt, GeneratorExit, StopIteration)
 
 
 def dump_exception(error: BaseException, *, traceback: str, of_string: bool = False) -> Failure:
     """Return `error` as a `Failure` that can be read as text, and rebuilt where its own code allows it."""
-    body, note = _pickled_exception(error)
+    text = shortened(text_of(error), MAX_TEXT)
+    body, note = _pickled_exception(error, text)
     return Failure(
         reason=Reason.ERROR,
-        message=shortened(text_of(error), MAX_TEXT),
+        message=text,
         type_name=type_name_of(type(error)),
         traceback=shortened(encodable(traceback), MAX_TRACEBACK),
         note=note,
@@ -58,22 +53,66 @@ def dump_exception(error: BaseException, *, traceback: str, of_string: bool = Fa
     )
 
 
-def _pickled_exception(error: BaseException) -> tuple[bytes | None, str]:
+def _pickled_exception(error: BaseException, text: str) -> tuple[bytes | None, str]:
+    """Return the exception pickled, and why that cannot be if it cannot.
+
+    Whole, else without those of its parts that cannot travel; and only as what reads as it was raised, tried here.
+    """
+    if _ends_more_than_the_wait(error):
+        return None, ""
+    whole, problem = _attempt(error, text, WithChains())
+    if not problem:
+        return whole, ""
+    body, remains = _attempt(error, text, Piecewise())
+    return (None, problem) if remains else (body, "")
+
+
+def _attempt(error: BaseException, text: str, exceptions: WithChains) -> tuple[bytes, str]:
+    """Return the exception pickled, and what is wrong with that."""
+    file = io.BytesIO()
     try:
-        body = pickled(error)
+        try_to_pickle(error, LimitedFile(MAX_EXCEPTION, body=file), exceptions)
+    except LimitReached as problem:
+        return b"", f"the exception stayed on the worker: {problem}"
     except Exception as problem:  # noqa: BLE001  its own __reduce__ may raise anything
-        return None, complaint("the exception", error, problem)
-    if len(body) > MAX_EXCEPTION:
-        return None, f"the exception is {len(body):,} bytes pickled, over the limit of {MAX_EXCEPTION:,}"
-    return body, ""
+        return b"", complaint("the exception", error, problem)
+    body = file.getvalue()
+    return body, "" if _is_trivial(error) else _loaded(body, text)[1]
+
+
+def _ends_more_than_the_wait(error: BaseException) -> bool:
+    """Whether it means something to the interpreter, a generator or an event loop, whoever raises it."""
+    asyncio: Any = sys.modules.get("asyncio.exceptions")  # importing it takes a worker 20 ms
+    return isinstance(error, _NOT_RAISED_HERE) or (asyncio is not None and isinstance(error, asyncio.CancelledError))
+
+
+def _is_trivial(error: BaseException) -> bool:
+    """Whether nothing can go wrong when it is rebuilt: most exceptions."""
+    if type(error).__module__ != "builtins" or vars(error) or error.__cause__ or error.__context__:
+        return False
+    return all(type(each) in ATOMS for each in error.args)
+
+
+def _loaded(body: bytes, text: str) -> tuple[BaseException | None, str]:
+    """Return the exception in `body`, and what is wrong with it; it has to read as `text`."""
+    try:
+        error = load_value(body)
+    except (Exception, SystemExit) as reason:  # noqa: BLE001  the user's __setstate__ and __init__ run here
+        return None, f"it cannot be rebuilt here: {type(reason).__name__}: {text_of(reason)}"
+    if not isinstance(error, BaseException):
+        return None, f"it cannot be rebuilt here: it comes as a {type_name_of(type(error))}"
+    now = shortened(text_of(error), MAX_TEXT)
+    if not is_same_text(now, text):
+        return None, f"it cannot be rebuilt here: its text would be {shortened(repr(now), _MAX_QUOTED)}"
+    return error, ""
 
 
 def load_failure(payload: bytes, taskid: int | None) -> BaseException:
     """Return the exception that stands for a task's failure; never raises for what is wrong with the exception.
 
-    A task's own exception comes back in its own type with a `RemoteTraceback` as its cause. It comes as a
-    `RemoteError` where that is impossible, or where raising it would not end the wait but the waiting program
-    (SystemExit, KeyboardInterrupt) or its event loop's patience (StopIteration).
+    A task's own exception comes back in its own type, with a `RemoteTraceback` at the end of its causes. It comes as
+    a `RemoteError` where that is impossible, where it would read differently here, or where raising it would not end
+    the wait but the waiting program (SystemExit, KeyboardInterrupt), or be lost in an event loop (CancelledError).
     """
     failure = decode_failure(payload)
     message, traceback = failure.message, failure.traceback
@@ -93,14 +132,11 @@ def load_failure(payload: bytes, taskid: int | None) -> BaseException:
 
 
 def _own_exception(failure: Failure, taskid: int | None) -> BaseException:
-    error: object = None
+    error: BaseException | None = None
     problem = failure.note
     if failure.pickled is not None:
-        try:
-            error = load_value(failure.pickled)
-        except (Exception, SystemExit) as reason:  # noqa: BLE001  the user's __setstate__ and __init__ run here
-            problem = f"it cannot be rebuilt here: {type(reason).__name__}: {text_of(reason)}"
-    if not isinstance(error, Exception) or isinstance(error, StopIteration):
+        error, problem = _loaded(failure.pickled, failure.message)
+    if error is None or _ends_more_than_the_wait(error):
         text = f"{failure.type_name}: {failure.message}" if failure.message else failure.type_name
         error = RemoteError(
             text, type_name=failure.type_name, taskid=taskid, remote_traceback=failure.traceback, hint=problem
@@ -108,5 +144,6 @@ def _own_exception(failure: Failure, taskid: int | None) -> BaseException:
     elif isinstance(error, TaskError):
         error.taskid = taskid if error.taskid is None else error.taskid
         error.remote_traceback = error.remote_traceback or failure.traceback
-    error.__cause__ = RemoteTraceback(failure.traceback, taskid) if failure.traceback else error.__cause__
+    if failure.traceback:
+        attach_traceback(error, RemoteTraceback(failure.traceback, taskid))
     return error

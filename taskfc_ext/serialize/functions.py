@@ -15,7 +15,8 @@ from weakref import WeakKeyDictionary
 from taskfc_ext.errors import UnpicklableArgument
 from taskfc_ext.serialize.blame import complaint, type_name_of
 from taskfc_ext.serialize.bodies import Buffers, opened, size_without_buffers
-from taskfc_ext.serialize.captured import Captured, capture, is_importable
+from taskfc_ext.serialize.by_value import is_importable
+from taskfc_ext.serialize.captured import Captured, capture
 from taskfc_ext.serialize.pickler import PICKLE_PROTOCOL, dump
 from taskfc_ext.serialize.rebuilding import check_classes
 

@@ -6,13 +6,11 @@ keep one namespace, functions that share a variable keep sharing it, a class is 
 
 from __future__ import annotations
 
-import dis
 import functools
 import io
-import re
 import sys
 from collections import ChainMap
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -21,6 +19,9 @@ from cloudpickle import cloudpickle as _cloudpickle
 
 from taskfc_ext.serialize import classes, machinery, scope
 from taskfc_ext.serialize.bodies import Buffers
+from taskfc_ext.serialize.by_value import is_importable, travels_as_name, travels_by_value
+from taskfc_ext.serialize.exceptions import Exceptions
+from taskfc_ext.serialize.needs import definitions, needed_names, reads_pickles
 from taskfc_ext.serialize.scope import ABSENT, MAIN, Brought
 
 PICKLE_PROTOCOL = 5
@@ -52,6 +53,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
     Attributes:
         filenames: of the code in the pickle.
         made_classes: the classes in it.
+        exceptions: how exceptions are pickled.
         sends_definitions: whether code that reads pickles gets all classes and functions of the notebook.
         has_definitions: whether any did.
     """
@@ -62,6 +64,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         super().__init__(file, PICKLE_PROTOCOL, buffer_callback)
         self.filenames: dict[str, None] = {}
         self.made_classes: dict[type, None] = {}
+        self.exceptions = Exceptions()
         self.sends_definitions = True
         self.has_definitions = False
         self._spaces: dict[str, _Space] = {}
@@ -80,7 +83,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         elif kind is _Space:
             return _space, (obj.key, obj.name)
         elif kind is machinery.LruCache:
-            if not is_found_by_name(obj):
+            if not is_importable(obj):
                 return machinery.reduce_lru_cache(obj)
         elif kind is functools.cached_property:
             return machinery.reduce_cached_property(obj)
@@ -89,7 +92,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         elif kind is object:
             return self._reduce_sentinel(obj)
         elif kind is ModuleType:
-            if not _untyped._should_pickle_by_reference(obj):
+            if travels_by_value(obj):
                 return self._reduce_module(obj)
         elif issubclass(kind, type):
             if classes.is_by_value(obj):
@@ -101,6 +104,8 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         elif kind is classes.Complete:
             self._open_classes.discard(obj.cls)
             return classes.reduce_complete(obj)
+        elif issubclass(kind, BaseException):
+            return self.exceptions.reduce(obj)
         elif classes.is_member(obj):
             return classes.reduce_member(obj)
         elif kind in self._open_classes:
@@ -251,20 +256,7 @@ def _fill_module(module: ModuleType, names: Mapping[str, Any]) -> None:
     loader.define(vars(module), names)
 
 
-# what a function needs
-
-
-def travels_as_name(function: FunctionType) -> bool:
-    """Say whether another process finds `function` by its name in a module."""
-    return bool(_untyped._should_pickle_by_reference(function))
-
-
-def is_found_by_name(item: Any) -> bool:
-    """Say whether `item` is what its module has under its name, a module that other processes can import."""
-    return (
-        _untyped._lookup_module_and_qualname(item) is not None
-        and item.__module__ not in cloudpickle.list_registry_pickle_by_value()
-    )
+# what stands in the notebook under its own name
 
 
 def _is_global(item: Any) -> bool:
@@ -272,84 +264,10 @@ def _is_global(item: Any) -> bool:
     return vars(sys.modules[MAIN]).get(item.__qualname__, ABSENT) is item
 
 
-def needed_names(function: FunctionType) -> Iterator[tuple[str, Any]]:
-    """Yield (name, value) of the globals that `function` and the code within it use, as far as they are there."""
-    namespace = function.__globals__
-    for name in global_names(function.__code__):
-        try:
-            yield name, namespace[name]
-        except KeyError:  # a builtin, or not there yet
-            continue
-    for name in hinted_names(function.__annotations__):
-        value = namespace.get(name, ABSENT)
-        if isinstance(value, (type, ModuleType)):
-            yield name, value
-
-
 def _fits(brought: Brought, needs: Mapping[str, Any]) -> bool:
     """Say whether the names that came back with a function contradict none of the notebook's."""
     here = vars(sys.modules[MAIN])
     return brought.below is here and all(here.get(name, value) is value for name, value in needs.items())
-
-
-def definitions() -> dict[str, Any]:
-    """Return the classes and functions that the notebook has under their own names: what its pickles refer to."""
-    return {
-        name: value
-        for name, value in list(vars(sys.modules[MAIN]).items())
-        if isinstance(value, (FunctionType, type)) and value.__module__ == MAIN and value.__qualname__ == name
-    }
-
-
-_READERS = frozenset(("load", "loads", "Unpickler", "read_pickle"))
-_PICKLE_MODULES = frozenset(("pickle", "_pickle", "cPickle", "joblib", "cloudpickle", "dill", "torch", "shelve"))
-
-
-def names_read_pickles(names: Collection[str]) -> bool:
-    """Say whether code that uses these names may load pickles, in which classes stand by name."""
-    return "read_pickle" in names or not (_READERS.isdisjoint(names) or _PICKLE_MODULES.isdisjoint(names))
-
-
-@functools.lru_cache(maxsize=4096)
-def reads_pickles(code: CodeType) -> bool:
-    """Say whether `code`, or code within it, may load pickles."""
-    pending, names = [code], set[str]()
-    while pending:
-        part = pending.pop()
-        names.update(part.co_names)
-        pending += [constant for constant in part.co_consts if type(constant) is CodeType]
-    return names_read_pickles(names)
-
-
-_GLOBAL_OPERATIONS = frozenset(
-    name
-    for name in dis.opmap
-    # class bodies load their globals as plain names, or through what stands between them and a function
-    if name in ("LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS") or name.endswith("_GLOBAL")
-)
-
-
-@functools.lru_cache(maxsize=4096)
-def global_names(code: CodeType) -> tuple[str, ...]:
-    """Return the global names that `code` and the code within it read or write, in their order."""
-    names: dict[str, None] = {}
-    for instruction in dis.get_instructions(code):
-        if instruction.opname in _GLOBAL_OPERATIONS:
-            names[instruction.argval] = None
-    for constant in code.co_consts:
-        if type(constant) is CodeType:
-            names.update(dict.fromkeys(global_names(constant)))
-    return tuple(names)
-
-
-_WORD = re.compile(r"[^\W\d]\w*")
-
-
-def hinted_names(annotations: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the names in annotations that are texts: `typing.get_type_hints` looks them up in the globals."""
-    for hint in annotations.values():
-        if isinstance(hint, str):
-            yield from _WORD.findall(hint)
 
 
 def _submodules(function: FunctionType, needs: Mapping[str, Any]) -> Any:
@@ -360,26 +278,38 @@ def _submodules(function: FunctionType, needs: Mapping[str, Any]) -> Any:
     return _untyped._find_imported_submodules(function.__code__, values)
 
 
-def dump(value: object, file: io.BytesIO, buffers: Buffers | None = None) -> Pickler:
-    """Pickle `value` to the end of `file`, large buffers into `buffers`, and return what did.
+def dump(
+    value: object, file: io.BytesIO, buffers: Buffers | None = None, exceptions: Exceptions | None = None
+) -> Pickler:
+    """Pickle `value` to the end of `file`, and return what did.
+
+    Args:
+        value: anything.
+        file: at its end.
+        buffers: takes large buffers.
+        exceptions: how exceptions are pickled; by default without what they came of.
 
     Raises:
         Exception: whatever the value's own code raises.
     """
     start = file.tell()
-    take = buffers.take if buffers is not None else None
-    pickler = Pickler(file, take)
-    try:
-        pickler.dump(value)
-    except Exception:
-        if not pickler.has_definitions:
-            raise
+
+    def attempt(*, sends_definitions: bool) -> Pickler:
+        pickler = Pickler(file, buffers.take if buffers is not None else None)
+        pickler.exceptions = exceptions or pickler.exceptions
+        pickler.sends_definitions = sends_definitions
+        try:
+            pickler.dump(value)
+        except Exception:
+            if not pickler.has_definitions:
+                raise
+        else:
+            return pickler
         # among what was only sent in case that a pickle refers to it is something that cannot be
         file.seek(start)
         file.truncate()
         if buffers is not None:
             buffers.clear()
-        pickler = Pickler(file, take)
-        pickler.sends_definitions = False
-        pickler.dump(value)
-    return pickler
+        return attempt(sends_definitions=False)
+
+    return attempt(sends_definitions=True)

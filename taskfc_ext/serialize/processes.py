@@ -10,7 +10,7 @@ from types import FunctionType
 from typing import Any
 
 from taskfc_ext.serialize import classes, machinery
-from taskfc_ext.serialize.pickler import is_found_by_name, travels_as_name
+from taskfc_ext.serialize.by_value import is_importable, travels_as_name
 from taskfc_ext.serialize.values import pickled
 
 
@@ -27,7 +27,7 @@ def _reduce(pickler: object, item: Any) -> Any:
     if kind is FunctionType:
         by_value = not travels_as_name(item)
     elif kind is machinery.LruCache:
-        by_value = not is_found_by_name(item)
+        by_value = not is_importable(item)
     else:
         by_value = issubclass(kind, type) and classes.is_by_value(item)
     return (_load, (pickled(item),)) if by_value else NotImplemented

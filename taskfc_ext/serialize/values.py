@@ -13,7 +13,8 @@ from typing import Any
 
 from taskfc_ext.errors import UnpicklableArgument, UnpicklableResult
 from taskfc_ext.serialize.blame import complaint, first_complaint
-from taskfc_ext.serialize.pickler import PICKLE_PROTOCOL, dump
+from taskfc_ext.serialize.exceptions import WithChains
+from taskfc_ext.serialize.pickler import PICKLE_PROTOCOL, Pickler, dump
 from taskfc_ext.serialize.rebuilding import check_classes
 from taskfc_ext.serialize.scope import load_as_guest
 
@@ -57,17 +58,27 @@ def pickled(value: object) -> bytes:
     """Return `value` pickled; raises whatever its own code raises."""
     if type(value) in ATOMS:
         return _dumps(value, PICKLE_PROTOCOL)
+    return _pickled(value)[0]
+
+
+def _pickled(value: object) -> tuple[bytes, Pickler]:
+    chains = WithChains()
     file = io.BytesIO()
-    dump(value, file)
-    return file.getvalue()
+    try:
+        pickler = dump(value, file, exceptions=chains)
+    except Exception:
+        if not chains.met_chains:
+            raise
+        file = io.BytesIO()
+        pickler = dump(value, file)  # what an exception came of keeps nothing else from travelling
+    return file.getvalue(), pickler
 
 
 def _sendable(value: object, *, what: str) -> bytes:
     """Return `value` pickled for a worker, having seen that the classes in it can be made again there."""
-    file = io.BytesIO()
-    pickler = dump(value, file)
+    body, pickler = _pickled(value)
     check_classes(pickler.made_classes, what=what)
-    return file.getvalue()
+    return body
 
 
 RETURN_INSTEAD = "return what can be pickled instead: plain data, arrays, or the path of a file that the task writes"

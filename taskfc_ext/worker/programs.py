@@ -7,7 +7,8 @@ from types import BuiltinFunctionType, CodeType, FunctionType
 from typing import Any, NamedTuple
 
 from taskfc_ext.serialize import load_function
-from taskfc_ext.serialize.captured import Captured, capture, is_importable
+from taskfc_ext.serialize.by_value import is_importable
+from taskfc_ext.serialize.captured import Captured, capture
 from taskfc_ext.serialize.scope import Host, enter, new_main
 
 

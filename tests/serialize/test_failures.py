@@ -70,7 +70,6 @@ def unloadable() -> Unloadable:
 @pytest.mark.parametrize(
     ("error", "text"),
     [
-        (Custom(3, place="here"), "Custom: 3 at here"),
         (Unpicklable("one"), "Unpicklable: one"),
         (unloadable(), "Unloadable: x"),
         (KeyError(threading.Lock()), "KeyError: <"),

@@ -144,10 +144,24 @@ def test_in_a_terminal(
     assert usage.startswith(f"usage: taskfc {words.split()[0]} ") if code == 2 else not usage
 
 
+CLIENT = (
+    "(a taskfc_ext.client.blocking.BlockingTaskClient) cannot be pickled: "
+    "a client belongs to the process that connected it; connect with TaskClient() in the task"
+)
+
 PYTHON = [
     ("tc.run(3)", TypeError, "run takes a MapTask or a StringTask, not 3"),
     ("tc.submit(3)", TypeError, "3 cannot be called"),
     ("tc.submit(len, lock)", TypeError, "argument 1 of len (a _thread.lock) cannot be pickled"),
+    ("tc.submit(len, [tc])", TypeError, f"argument 1 of len: [0] {CLIENT}"),
+    ("tc.submit(lambda: tc)", TypeError, f"<lambda>: its global `tc` {CLIENT}"),
+    ("tc.submit(tc.submit, len, [1])", TypeError, f"BlockingTaskClient.submit: its `__self__` {CLIENT}"),
+    ("tc.submit(len, [tc.with_options(retries=1)])", TypeError, f"argument 1 of len: [0] {CLIENT}"),
+    (
+        "tc.submit(len, [tc.submit(abs, -1)])",
+        TypeError,
+        "argument 1 of len: [0] (a taskfc_ext.client.future.TaskFuture)",
+    ),
     ("tc.map(len)", TypeError, "map takes a function and at least one sequence"),
     ("tc.map(pow, [1, 2], [1])", ValueError, "the sequences are of different lengths: 2, 1"),
     ("tc.with_options(retires=3)", TypeError, "there is no option 'retires'; did you mean 'retries'?"),

@@ -1,0 +1,87 @@
+"""Names that code looks up in its globals, and so needs wherever it runs. Reads code and namespaces; runs nothing."""
+
+from __future__ import annotations
+
+import dis
+import functools
+import re
+import sys
+from collections.abc import Collection, Iterator, Mapping
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+from taskfc_ext.serialize.scope import ABSENT, MAIN
+
+
+def needed_names(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    """Yield (name, value) of the globals that `function` and the code within it use, as far as they are there."""
+    namespace = function.__globals__
+    for name in global_names(function.__code__):
+        try:
+            yield name, namespace[name]
+        except KeyError:  # a builtin, or not there yet
+            continue
+    for name in hinted_names(function.__annotations__):
+        value = namespace.get(name, ABSENT)
+        if isinstance(value, (type, ModuleType)):
+            yield name, value
+
+
+def definitions() -> dict[str, Any]:
+    """Return the classes and functions that the notebook has under their own names: what its pickles refer to."""
+    return {
+        name: value
+        for name, value in list(vars(sys.modules[MAIN]).items())
+        if isinstance(value, (FunctionType, type)) and value.__module__ == MAIN and value.__qualname__ == name
+    }
+
+
+_READERS = frozenset(("load", "loads", "Unpickler", "read_pickle"))
+_PICKLE_MODULES = frozenset(("pickle", "_pickle", "cPickle", "joblib", "cloudpickle", "dill", "torch", "shelve"))
+
+
+def names_read_pickles(names: Collection[str]) -> bool:
+    """Say whether code that uses these names may load pickles, in which classes stand by name."""
+    return "read_pickle" in names or not (_READERS.isdisjoint(names) or _PICKLE_MODULES.isdisjoint(names))
+
+
+@functools.lru_cache(maxsize=4096)
+def reads_pickles(code: CodeType) -> bool:
+    """Say whether `code`, or code within it, may load pickles."""
+    pending, names = [code], set[str]()
+    while pending:
+        part = pending.pop()
+        names.update(part.co_names)
+        pending += [constant for constant in part.co_consts if type(constant) is CodeType]
+    return names_read_pickles(names)
+
+
+_GLOBAL_OPERATIONS = frozenset(
+    name
+    for name in dis.opmap
+    # class bodies load their globals as plain names, or through what stands between them and a function
+    if name in ("LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS") or name.endswith("_GLOBAL")
+)
+
+
+@functools.lru_cache(maxsize=4096)
+def global_names(code: CodeType) -> tuple[str, ...]:
+    """Return the global names that `code` and the code within it read or write, in their order."""
+    names: dict[str, None] = {}
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in _GLOBAL_OPERATIONS:
+            names[instruction.argval] = None
+    for constant in code.co_consts:
+        if type(constant) is CodeType:
+            names.update(dict.fromkeys(global_names(constant)))
+    return tuple(names)
+
+
+_WORD = re.compile(r"[^\W\d]\w*")
+
+
+def hinted_names(annotations: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names in annotations that are texts: `typing.get_type_hints` looks them up in the globals."""
+    for hint in annotations.values():
+        if isinstance(hint, str):
+            yield from _WORD.findall(hint)

@@ -1,0 +1,102 @@
+"""Exceptions of which some part cannot travel: the rest does, and a note says what was left out."""
+
+from __future__ import annotations
+
+import io
+import pickle
+
+from taskfc_ext.errors import RemoteError
+from taskfc_ext.serialize.blame import text_of, type_name_of
+from taskfc_ext.serialize.exceptions import Exceptions, Named, Reduced, WithChains
+from taskfc_ext.serialize.trial import LimitedFile, try_to_pickle
+
+MAX_PART = 4 * 2**20
+"""Bytes of one attribute, pickled; of an exception that cannot travel as a whole, larger ones stay behind."""
+
+
+class Piecewise(WithChains):
+    """Reduces exceptions without those attributes that cannot be pickled, or not be loaded again.
+
+    A cause, a context or a member of a group that cannot travel at all is replaced by a `RemoteError` of its text.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept: dict[int, tuple[Named, Named]] = {}
+        self._stand_ins: dict[int, BaseException] = {}
+        self._held: list[BaseException] = []  # so that no other one gets its id
+
+    def kept(self, error: BaseException, fields: Named, attributes: Named) -> tuple[Named, Named]:
+        known = self._kept.get(id(error))
+        if known is None:
+            self._held.append(error)
+            gone: dict[str, str] = {}
+            fields, attributes = _without(fields, gone), _without(attributes, gone)
+            notes = attributes.get("__notes__")
+            if gone and isinstance(notes, (list, type(None))):
+                attributes["__notes__"] = [*(notes or ()), *map(_note, gone.items())]
+            known = self._kept[id(error)] = fields, attributes
+        return known
+
+    def members_of(self, group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+        return [self._or_stand_in(member) for member in super().members_of(group)]
+
+    def link(self, link: BaseException) -> BaseException:
+        return self._or_stand_in(link)
+
+    def _own_reduction(self, error: BaseException) -> Reduced | None:
+        reduction = super()._own_reduction(error)
+        if not isinstance(reduction, tuple) or not _why_not(reduction[1]):
+            return reduction
+        return None
+
+    def _or_stand_in(self, error: BaseException) -> BaseException:
+        known = self._stand_ins.get(id(error))
+        if known is None:
+            self._held.append(error)
+            self._stand_ins[id(error)] = error  # while it is tried: it may lead to itself
+            known = self._stand_ins[id(error)] = self._tried(error)
+        return known
+
+    def _tried(self, error: BaseException) -> BaseException:
+        try:
+            body = io.BytesIO()
+            try_to_pickle(error, LimitedFile(MAX_PART, body=body), self)
+            pickle.loads(body.getvalue())
+        except (Exception, SystemExit) as problem:  # noqa: BLE001  the user's code
+            name, text = type_name_of(type(error)), text_of(error)
+            return RemoteError(
+                f"{name}: {text}" if text else name, type_name=name, hint=f"it was left behind: {text_of(problem)}"
+            )
+        return error
+
+
+def _without(attributes: Named, gone: dict[str, str]) -> Named:
+    """Return those that can travel; the others go into `gone`, with the reason."""
+    kept = {}
+    for name, value in attributes.items():
+        reason = _why_not(value)
+        if reason:
+            gone[name] = reason
+        else:
+            kept[name] = value
+    return kept
+
+
+def _why_not(value: object) -> str:
+    """Return why a value cannot travel; empty if it can."""
+    body = io.BytesIO()
+    try:
+        try_to_pickle(value, LimitedFile(MAX_PART, body=body), Exceptions())
+    except Exception as problem:  # noqa: BLE001  the user's `__reduce__`
+        return text_of(problem)
+    try:
+        pickle.loads(body.getvalue())
+    except (Exception, SystemExit) as problem:  # noqa: BLE001  the user's `__setstate__`
+        return f"it cannot be loaded again: {type_name_of(type(problem))}: {text_of(problem)}"
+    return ""
+
+
+def _note(gone: tuple[str, str]) -> str:
+    name, reason = gone
+    return f"its attribute `{name}` stayed on the worker: {reason}"
