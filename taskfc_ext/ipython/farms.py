@@ -110,7 +110,8 @@ class Session:
         self.notices = Notices()
         self.told: set[tuple[str, int, float]] = set()
         self._clients: dict[str, BlockingTaskClient] = {}
-        self._everywhere: dict[str, set[str]] = {}
+        self._broadcast: dict[str, dict[str, object]] = {}
+        self._kept: dict[str, dict[str, object]] = {}
 
     @property
     def connected(self) -> BlockingTaskClient | None:
@@ -118,9 +119,22 @@ class Session:
         return self.client_of(self.name)
 
     @property
-    def everywhere(self) -> set[str]:
-        """The names that `--everywhere` cells of this kernel have put into its workers' persistent namespaces."""
-        return self._everywhere.setdefault(self.name, set())
+    def broadcast(self) -> dict[str, object]:
+        """The names that `--everywhere` cells of this kernel have put into the workers' persistent namespaces.
+
+        With each, the value that the notebook had under that name then.
+        """
+        return self._broadcast.setdefault(self.name, {})
+
+    @property
+    def kept(self) -> dict[str, object]:
+        """The same of `--keep` cells; they may have bound more than can be seen if there is anything in it."""
+        return self._kept.setdefault(self.name, {})
+
+    @property
+    def there(self) -> dict[str, object]:
+        """The names that a cell for the persistent namespace may find there."""
+        return {**self.broadcast, **self.kept}
 
     def client_of(self, name: str) -> BlockingTaskClient | None:
         """Return the client of a farm that was used here, if there is one; never connects."""
@@ -146,7 +160,8 @@ class Session:
     def forget(self, name: str) -> None:
         """Disconnect from a farm that has ended, or is about to."""
         client = self._clients.pop(name, None)
-        self._everywhere.pop(name, None)
+        self._broadcast.pop(name, None)
+        self._kept.pop(name, None)
         if client is not None:
             client.close()
 

@@ -142,7 +142,9 @@ def _form(value: object, formatter: Any) -> object:
 def _error_text(error: BaseException) -> str:
     traceback = getattr(error.__cause__, "text", "") or getattr(error, "remote_traceback", "")
     note = f"\n{error.note}" if isinstance(error, WorkerLost) and error.note else ""
-    return shortened(str(traceback) or f"{type(error).__name__}: {error}{note}", ERROR_CHARS)
+    text = str(traceback) or f"{type(error).__name__}: {error}{note}"
+    added = [line for line in getattr(error, "__notes__", ()) if isinstance(line, str) and line not in text]
+    return "\n".join([shortened(text.rstrip("\n") if added else text, ERROR_CHARS), *added])  # by us, here
 
 
 def remote_lines(error: BaseException) -> list[str]:

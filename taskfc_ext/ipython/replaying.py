@@ -38,7 +38,7 @@ def loaded(shell: Any, task: SubmittedTask) -> Callable[[], object]:
     Raises:
         BadUsage: what was sent with it cannot be unpickled here.
     """
-    from taskfc_ext.serialize import load_call, load_function, load_names  # `%load_ext` does not wait for cloudpickle
+    from taskfc_ext.serialize import load_call, load_cell, load_function  # `%load_ext` does not wait for cloudpickle
 
     try:
         code, body, inputs = _bytes(task.code), _bytes(task.body), [_bytes(value) for value in task.inputs]
@@ -46,13 +46,15 @@ def loaded(shell: Any, task: SubmittedTask) -> Callable[[], object]:
             function = load_function(code)
             args, kwargs = load_call(body, inputs)
             return lambda: _awaited(function(*args, **kwargs))
-        names, _ = load_names(body, inputs)
+        names, _, options = load_cell(body, inputs)
     except Exception as error:
         text = f"task {task.taskid} cannot be unpickled here: {type(error).__name__}: {error}"
         raise BadUsage(one_line(text)) from error
     wants_value = task.spec.kind is Kind.CELL
     source = code.decode("utf-8", "surrogatepass")
-    return lambda: _run_source(shell, source, names, f"<task {task.taskid}>", wants_value=wants_value)
+    return lambda: _run_source(
+        shell, source, names, f"<task {task.taskid}>", wants_value=wants_value, flags=options.get("flags", 0)
+    )
 
 
 def from_users_frame(traceback: TracebackType | None) -> TracebackType | None:
@@ -76,7 +78,9 @@ def _bytes(payload: object) -> bytes:
     return payload
 
 
-def _run_source(shell: Any, source: str, names: Mapping[str, object], filename: str, *, wants_value: bool) -> object:
+def _run_source(
+    shell: Any, source: str, names: Mapping[str, object], filename: str, *, wants_value: bool, flags: int = 0
+) -> object:
     from taskfc_ext.serialize import remember_source
 
     text = shell.input_transformer_manager.transform_cell(source)
@@ -84,13 +88,14 @@ def _run_source(shell: Any, source: str, names: Mapping[str, object], filename: 
     shown = source if source.count("\n") == text.rstrip("\n").count("\n") else text
     remember_source(filename, shown.splitlines(keepends=True))
     with _fresh_main(shell, names) as main:
-        tree = shell.transform_ast(compile(text, filename, "exec", ast.PyCF_ONLY_AST | _AWAIT, dont_inherit=True))
+        flags |= _AWAIT
+        tree = shell.transform_ast(compile(text, filename, "exec", ast.PyCF_ONLY_AST | flags, dont_inherit=True))
         last = tree.body.pop() if wants_value and tree.body and isinstance(tree.body[-1], ast.Expr) else None
-        body = compile(tree, filename, "exec", _AWAIT, dont_inherit=True)
+        body = compile(tree, filename, "exec", flags, dont_inherit=True)
         _evaluate(body, main)
         if last is None:
             return None
-        flags = _AWAIT | (body.co_flags & _FUTURES)
+        flags |= body.co_flags & _FUTURES
         return _evaluate(compile(ast.Expression(last.value), filename, "eval", flags, dont_inherit=True), main)
 
 

@@ -9,17 +9,22 @@ from taskfc_ext.serialize.code_names import names_in_code
 from taskfc_ext.serialize.failures import RemoteTraceback, dump_exception, load_failure
 from taskfc_ext.serialize.functions import digest, dump_function, load_function, remember_source
 from taskfc_ext.serialize.values import (
+    EVERYTHING,
+    CellOptions,
     InputRef,
     SourceResult,
     dump_call,
     dump_names,
     dump_value,
     load_call,
+    load_cell,
     load_names,
     load_value,
 )
 
 __all__ = [
+    "EVERYTHING",
+    "CellOptions",
     "InputRef",
     "RemoteTraceback",
     "SourceResult",
@@ -30,6 +35,7 @@ __all__ = [
     "dump_names",
     "dump_value",
     "load_call",
+    "load_cell",
     "load_failure",
     "load_function",
     "load_names",

@@ -16,17 +16,19 @@ from typing import Any
 
 from IPython.core.displayhook import DisplayHook
 
-from taskfc_ext.serialize import SourceResult, remember_source
+from taskfc_ext.serialize import EVERYTHING, CellOptions, SourceResult, remember_source
 from taskfc_ext.worker.displays import Displays
 from taskfc_ext.worker.figures import show_figures
+from taskfc_ext.worker.interactivity import LAST, divided
 from taskfc_ext.worker.interrupt import Guard
-from taskfc_ext.worker.shell import task_shell
+from taskfc_ext.worker.shell import notebook_settings, task_shell
 
 KEPT_SOURCES = 256
 """Cells whose source lines are kept for the tracebacks of functions that they left behind."""
 
 _FUTURES = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
 _ABSENT = object()
+_OF_THE_SHELL = frozenset(("_", "_exit_code", "get_ipython"))
 _AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
 
@@ -61,8 +63,13 @@ class CellRunner:
         wants_value: bool,
         clear_before: bool = False,
         clear_after: bool = False,
+        options: CellOptions | None = None,
     ) -> SourceResult:
         """Run `source`, with `names` defined before; return the names in `out` and, if wanted, the last value.
+
+        Args:
+            out: "*" among them stands for all that the source binds.
+            options: settings of the notebook.
 
         Raises:
             NameError: a name in `out` is not defined afterwards.
@@ -74,12 +81,21 @@ class CellRunner:
         self._enter(main)
         try:
             try:
-                main.__dict__.update(names)
+                given = options or {}
+                first = given.get("there_first", ())
+                main.__dict__.update(
+                    (name, value) for name, value in names.items() if name not in first or name not in main.__dict__
+                )
+                before = dict(main.__dict__) if EVERYTHING in out else {}
                 try:
-                    value = self._execute(source, main, f"<task {taskid}>", wants_value=wants_value)
+                    with notebook_settings(self._shell, given):
+                        value = self._execute(source, main, f"<task {taskid}>", wants_value=wants_value, options=given)
                 finally:
                     show_figures()  # before the value is pickled: one that is on show comes up again wherever it goes
-                return SourceResult(value, {name: _pulled(main, name) for name in out}, is_cell=wants_value)
+                if EVERYTHING in out:
+                    out = [*_bound_since(before, main), *given.get("changed", ()), *out]
+                pulled = {name: _pulled(main, name) for name in out if name != EVERYTHING}
+                return SourceResult(value, pulled, is_cell=wants_value)
             finally:
                 self._guard.disarm()
         finally:  # no interrupt strikes here: there is one at most, and it has struck or been kept out
@@ -88,7 +104,7 @@ class CellRunner:
             if clear_after:
                 self._clear()
 
-    def set_up(self, source: str, names: Mapping[str, object], number: int) -> None:
+    def set_up(self, source: str, names: Mapping[str, object], number: int, options: CellOptions | None = None) -> None:
         """Run a broadcast in the persistent namespace. What it binds there outlives every clearing.
 
         Raises:
@@ -99,7 +115,7 @@ class CellRunner:
         self._enter(self._kept)
         try:
             kept.update(names)
-            self._execute(source, self._kept, f"<broadcast {number}>", wants_value=False)
+            self._execute(source, self._kept, f"<broadcast {number}>", wants_value=False, options=options)
         finally:
             self._enter(self._kept)
             sys.modules["__main__"] = self._outer_main
@@ -129,22 +145,34 @@ class CellRunner:
 
     # running
 
-    def _execute(self, source: str, main: ModuleType, filename: str, *, wants_value: bool) -> object:
+    def _execute(
+        self,
+        source: str,
+        main: ModuleType,
+        filename: str,
+        *,
+        wants_value: bool,
+        options: CellOptions | None = None,
+    ) -> object:
+        options = options or {}
         text = self._shell.transform_cell(source)
         self._remember(filename, source, text)
-        flags = self._kept_flags if main is self._kept else 0
+        flags = (self._kept_flags if main is self._kept else 0) | options.get("flags", 0)
         tree = compile(text, filename, "exec", ast.PyCF_ONLY_AST | _AWAIT | flags, dont_inherit=True)
         tree = self._shell.transform_ast(tree)
-        last = tree.body.pop() if wants_value and tree.body and isinstance(tree.body[-1], ast.Expr) else None
+        interactivity = LAST if _is_silenced(text) else options.get("interactivity", LAST)
+        steps, last = divided(tree, interactivity, wants_value=wants_value)
         with asyncio.Runner() as runner:  # makes an event loop only if it is used; nothing of a task runs on after it
-            body = compile(tree, filename, "exec", _AWAIT | flags, dont_inherit=True)
-            flags |= body.co_flags & _FUTURES
-            _evaluate(body, main, runner)
+            for step in steps:
+                mode = "single" if isinstance(step, ast.Interactive) else "exec"
+                body = compile(step, filename, mode, _AWAIT | flags, dont_inherit=True)
+                flags |= body.co_flags & _FUTURES
+                _evaluate(body, main, runner)
             if main is self._kept:
                 self._kept_flags = flags
             if last is None:
                 return None
-            expression = compile(ast.Expression(last.value), filename, "eval", _AWAIT | flags, dont_inherit=True)
+            expression = compile(ast.Expression(last), filename, "eval", _AWAIT | flags, dont_inherit=True)
             value = _evaluate(expression, main, runner)
         return None if _is_silenced(text) else value
 
@@ -168,6 +196,15 @@ def _is_silenced(text: str) -> bool:
     """Whether the last expression ends in a semicolon, which in a notebook says that nobody wants to see it."""
     hook: Any = DisplayHook
     return ";" in text and bool(hook.semicolon_at_end_of_expression(text))
+
+
+def _bound_since(before: Mapping[str, object], main: ModuleType) -> list[str]:
+    """Return the names that were bound, or bound again, since the namespace was `before`; IPython's own are not."""
+    return [
+        name
+        for name, value in main.__dict__.items()
+        if before.get(name, _ABSENT) is not value and not name.startswith("__") and name not in _OF_THE_SHELL
+    ]
 
 
 def _pulled(main: ModuleType, name: str) -> object:

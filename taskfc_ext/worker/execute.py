@@ -18,8 +18,8 @@ from taskfc_ext.serialize import (
     dump_exception,
     dump_value,
     load_call,
+    load_cell,
     load_function,
-    load_names,
     load_value,
 )
 from taskfc_ext.serialize.blame import shortened, text_of, type_name_of
@@ -124,8 +124,8 @@ class Executor:
                 if type(value) is CoroutineType:
                     _awaited(value)
             else:
-                names, _ = load_names(_bytes(broadcast.body))
-                self._runner().set_up(_bytes(broadcast.code).decode(), names, broadcast.number)
+                names, _, options = load_cell(_bytes(broadcast.body))
+                self._runner().set_up(_bytes(broadcast.code).decode(), names, broadcast.number, options)
             leave_if_child()
             self._surroundings.keep_changes()
             return ""
@@ -168,7 +168,7 @@ class Executor:
 
     def _run_source(self, spec: Spec, taskid: int, body: bytes, inputs: Sequence[bytes]) -> SourceResult:
         source = self._body(spec.code).decode()
-        names, out = load_names(body, inputs)
+        names, out, options = load_cell(body, inputs)
         is_cell = spec.kind is Kind.CELL
         return self._runner().run(
             source,
@@ -179,6 +179,7 @@ class Executor:
             wants_value=is_cell,
             clear_before=spec.clear_before,
             clear_after=spec.clear_after,
+            options=options,
         )
 
     def _runner(self) -> CellRunner:
