@@ -15,7 +15,7 @@ _MISSING = tuple(
         r"module ['\"]__main__['\"] has no attribute ['\"](\w+)",
         r"cannot import name ['\"](\w+)['\"] from ['\"]__main__['\"]",
         r"can't get attribute ['\"](\w+)['\"] on <module ['\"]__main__['\"]",
-        r"\b(?:table|relation|view)\b(?: with name| named|:)? ['\"`]?(\w+)['\"`]? (?:does not exist|(?:was )?not found)",
+        r"\b(?:table|relation|view)\b(?: with name|:)? ['\"`]?(\w+)['\"`]? (?:does not exist|(?:was )?not found)",
         r"\bno such table: (\w+)",
         r"\b(?:unknown|undefined) (?:name|variable|identifier|symbol|table):? ['\"`]?(\w+)",
         r"\bcould not find (?:function|name|variable) ['\"`]?(\w+)",

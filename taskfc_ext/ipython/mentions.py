@@ -12,10 +12,14 @@ from dataclasses import dataclass
 
 from taskfc_ext.serialize.mentioned import EVALUATORS, NAMESPACES, NOTHING, SQL_CALLS, Mentions, names_in_text
 
-_PROSE = frozenset(
-    ("print", "display", "input", "log", "debug", "info", "warn", "warning", "error", "critical", "exception")
-    + ("title", "suptitle", "set_title", "xlabel", "ylabel", "set_xlabel", "set_ylabel", "set_label", "text")
-    + ("annotate", "Markdown", "HTML", "Exception", "ValueError", "TypeError", "RuntimeError", "AssertionError")
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_PROSE = _words(
+    """print display input log debug info warn warning error critical exception title suptitle set_title xlabel ylabel
+    set_xlabel set_ylabel set_label text annotate Markdown HTML Exception ValueError TypeError RuntimeError"""
 )
 """Calls whose strings people read."""
 

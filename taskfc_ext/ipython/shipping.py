@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
-import cloudpickle
-
 from taskfc_ext.ipython.arguments import did_you_mean
 from taskfc_ext.ipython.mentions import names_in_value
 from taskfc_ext.ipython.names import BUILTINS, IPYTHON_NAMES, MODULE_NAMES, NameUse, used_names
 from taskfc_ext.ipython.requests import BadUsage
 from taskfc_ext.serialize.blame import complaint
+from taskfc_ext.serialize.code_names import NotingPickler
 from taskfc_ext.serialize.mentioned import Mentions
 from taskfc_ext.text import one_line
 
@@ -204,7 +203,7 @@ def _pickled_size(value: object, limit: float) -> int:
             return True  # not contiguous: pickled in-band
         return False
 
-    cloudpickle.Pickler(count, protocol=5, buffer_callback=count_buffer).dump(value)
+    NotingPickler(count, protocol=5, buffer_callback=count_buffer).dump(value)
     return count.size
 
 

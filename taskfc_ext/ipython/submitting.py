@@ -156,7 +156,7 @@ def _packed(notebook: Notebook, submission: Submission, source: str) -> Shipment
             notebook.namespace,
             hidden=shell.user_ns_hidden,
             transform=shell.input_transformer_manager.transform_cell,
-            there=notebook.session.there if submission.keep or submission.everywhere else None,
+            there=_there(notebook, submission),
             lazy_hints=hints_are_lazy(shell),
         )
     except SyntaxError as error:
@@ -182,6 +182,13 @@ def _settings(
     if changed and "*" in submission.out:
         settings["changed"] = changed
     return {"settings": settings} if settings else {}
+
+
+def _there(notebook: Notebook, submission: Submission) -> dict[str, object] | None:
+    """Return what the cell may find in the namespace that it runs in; `None` where that is a fresh one."""
+    if submission.clear_before:
+        return notebook.session.broadcast
+    return notebook.session.there if submission.keep or submission.everywhere else None
 
 
 def _note_kept(notebook: Notebook, submission: Submission, shipment: Shipment) -> None:

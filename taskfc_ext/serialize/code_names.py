@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+import sys
 from collections import ChainMap
 from types import CodeType
 from typing import Any
@@ -18,6 +20,21 @@ _FILENAME = 10
 """Where `CodeType` takes the name of the file."""
 
 
+def _reduce_exit(exit_of_a_shell: object) -> Any:
+    return _exit, ()
+
+
+def _exit() -> object:
+    """Return `exit` of the process that loads it: that of IPython holds its whole shell."""
+    return getattr(builtins, "exit", None)
+
+
+def _exits_of_ipython() -> dict[type, Any]:
+    module = sys.modules.get("IPython.core.autocall")
+    kinds = [getattr(module, name, None) for name in ("ExitAutocall", "ZMQExitAutocall")]
+    return {kind: _reduce_exit for kind in kinds if kind is not None}
+
+
 def _reduce(code: CodeType) -> Any:
     names_in_code.add(code.co_names)
     make, arguments = _inherited[CodeType](code)
@@ -28,4 +45,4 @@ def _reduce(code: CodeType) -> Any:
 class NotingPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
     """Notes the names in all code that it pickles by value; costs nothing where there is none."""
 
-    dispatch_table = ChainMap({CodeType: _reduce}, _inherited)
+    dispatch_table = ChainMap({CodeType: _reduce, **_exits_of_ipython()}, _inherited)

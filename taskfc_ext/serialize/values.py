@@ -129,7 +129,7 @@ def _dump_the_rest(result: SourceResult, what: str, error: Exception) -> bytes:
     """
     lost = {name: _why_not(f"`{name}`", value) for name, value in result.ns.items()}
     lost = {name: why for name, why in lost.items() if why}
-    lost_value = _why_not(f"the value of {what}", result.value)
+    lost_value = _why_not(what, result.value)
     left = {name: value for name, value in result.ns.items() if name not in lost}
     rest = replace(
         result,

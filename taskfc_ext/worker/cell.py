@@ -84,7 +84,9 @@ class CellRunner:
                 given = options or {}
                 first = given.get("there_first", ())
                 main.__dict__.update(
-                    (name, value) for name, value in names.items() if name not in first or name not in main.__dict__
+                    (name, main if value is self._outer_main else value)
+                    for name, value in names.items()
+                    if name not in first or name not in main.__dict__
                 )
                 before = dict(main.__dict__) if EVERYTHING in out else {}
                 try:

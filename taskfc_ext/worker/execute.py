@@ -24,6 +24,7 @@ from taskfc_ext.serialize import (
 )
 from taskfc_ext.serialize.blame import shortened, text_of, type_name_of
 from taskfc_ext.worker.displays import Displays
+from taskfc_ext.worker.exits import ExitCalled, sentence_of
 from taskfc_ext.worker.figures import INLINE, show_figures
 from taskfc_ext.worker.forking import leave_if_child
 from taskfc_ext.worker.interrupt import Guard, TaskInterrupt
@@ -212,6 +213,8 @@ class Executor:
     def _failed(self, spec: Spec, error: BaseException) -> Ended:
         if isinstance(error, TaskInterrupt):
             return interrupted(user_traceback(error))
+        if isinstance(error, ExitCalled):
+            error = sentence_of(error)
         if isinstance(error, TaskRejectError):
             return int(Outcome.NOT_NOW), _text(text_of(error))
         outcome = Outcome.ERROR
