@@ -62,6 +62,8 @@ def text_use(tree: ast.AST) -> TextUse:
     for node in ast.walk(tree):
         if isinstance(node, ast.Name | ast.Attribute):
             looks_up |= (node.id if isinstance(node, ast.Name) else node.attr) in NAMESPACES
+        elif isinstance(node, ast.Call) and _name_of(node.func) in ("locals", "vars") and not node.args:
+            looks_up = True
         elif isinstance(node, ast.Call) and _name_of(node.func) in EVALUATORS:
             texts = [argument for argument in _arguments(node) if not isinstance(argument, ast.Constant)]
             variables.update(argument.id for argument in texts if isinstance(argument, ast.Name))

@@ -20,6 +20,9 @@ from taskfc_ext.serialize.code_names import NotingPickler
 from taskfc_ext.serialize.mentioned import Mentions
 from taskfc_ext.text import one_line
 
+MENTIONED = 200 * 10**6
+"""Bytes that a cell's names may have in all, up to which names that only a string mentions are added."""
+
 LARGE = 10**6
 """Bytes from which a name's size is shown: sending it takes a while that a user may want to save."""
 
@@ -91,14 +94,18 @@ def pack(
     soft = sorted(name for name in use.may_need if _is_the_users(name, namespace, hidden))
     values = {name: namespace[name] for name in (*names, *soft)}
     sizes = {name: _size(name, value) for name, value in values.items()}
-    _add_mentioned(
-        values, sizes, use, {name: v for name, v in namespace.items() if _is_the_users(name, namespace, hidden)}
-    )
+    _add_mentioned(values, sizes, use, lambda name: _is_the_users(name, namespace, hidden), namespace)
     there_first = tuple(name for name in values if there and there.get(name, ABSENT) is values[name])
     return Shipment(values, sizes, there_first, use)
 
 
-def _add_mentioned(values: dict[str, Any], sizes: dict[str, int], use: NameUse, users: Mapping[str, Any]) -> None:
+def _add_mentioned(
+    values: dict[str, Any],
+    sizes: dict[str, int],
+    use: NameUse,
+    is_the_users: Callable[[str], bool],
+    namespace: Mapping[str, Any],
+) -> None:
     """Add the names that strings of the cell, or strings that it gets, mention; what cannot travel is left out.
 
     Those that a string only seems to mention are added where they are small, and never wait for another task.
@@ -107,15 +114,14 @@ def _add_mentioned(values: dict[str, Any], sizes: dict[str, int], use: NameUse, 
     for name, value in values.items():
         if type(value) is str:
             found |= names_in_value(value, is_run=name in use.run)
-    for name in sorted(found.plain.intersection(users).difference(values)):
-        try:
-            size = _size(name, users[name])
-        except BadUsage:
-            continue
-        values[name], sizes[name] = users[name], size
-    for name in sorted(found.likely.intersection(users).difference(values)):
-        if not isinstance(users[name], concurrent.futures.Future) and _is_small(users[name]):
-            values[name], sizes[name] = users[name], _size(name, users[name])
+    for names, is_plain in ((found.plain, True), (found.likely, False)):
+        for name in sorted(names.difference(values)):
+            if not is_the_users(name) or (isinstance(namespace[name], concurrent.futures.Future) and not is_plain):
+                continue
+            limit = MENTIONED - sum(sizes.values()) if is_plain else LARGE
+            size = _size_up_to(limit, namespace[name])
+            if size is not None:
+                values[name], sizes[name] = namespace[name], size
 
 
 def _redefined(namespace: Mapping[str, Any], hidden: Mapping[str, Any]) -> set[str]:
@@ -184,13 +190,14 @@ def _size(name: str, value: object) -> int:
         raise BadUsage(one_line(complaint(name, value, error))) from None
 
 
-def _is_small(value: object) -> bool:
-    """Whether `value` can be pickled, into less than 1 MB; finds that out without pickling much more."""
+def _size_up_to(limit: int, value: object) -> int | None:
+    """Return how many bytes `value` is when pickled; `None` where that is over `limit`, or cannot be done."""
+    if isinstance(value, (*_ATOMS, concurrent.futures.Future)):
+        return 0
     try:
-        _pickled_size(value, LARGE)
+        return _pickled_size(value, limit)
     except Exception:  # noqa: BLE001  the user's __reduce__
-        return False
-    return True
+        return None
 
 
 def _pickled_size(value: object, limit: float) -> int:

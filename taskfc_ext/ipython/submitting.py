@@ -6,7 +6,8 @@ import ast
 import builtins
 import keyword
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from taskfc_ext.ipython.arguments import did_you_mean, near_verb, or_else
@@ -54,13 +55,13 @@ def submit(notebook: Notebook, submission: Submission, source: str) -> TaskFutur
         BadUsage: it cannot be sent; nothing was.
     """
     check_free(notebook, submission.name)
-    shipment = _packed(notebook, submission, source)
-    transform = notebook.shell.input_transformer_manager.transform_cell
+    transform = cache(notebook.shell.input_transformer_manager.transform_cell)
+    shipment = _packed(notebook, submission, source, transform)
     if submission.out and not submission.keep:  # the persistent namespace may have them from before
         check_out(source, submission.out, shipment.values, transform=transform)
     changed = () if submission.keep else changed_names(source, shipment.values, transform=transform)
     options = _options(notebook, submission)
-    settings = _settings(notebook, submission, shipment, source, changed)
+    settings = _settings(notebook, submission, shipment, transform(source), changed)
     if submission.dry_run:
         notebook.show(_dry_run(submission, shipment).bundle())
         _say_changed(notebook, submission, changed)
@@ -78,6 +79,7 @@ def submit(notebook: Notebook, submission: Submission, source: str) -> TaskFutur
     if future.done() and not future.accepted:
         future.result()  # raises why it was refused
     notebook.session.notices.add(future)
+    notebook.session.note_sent(future, shipment.values)
     _say_changed(notebook, submission, changed)
     if submission.wait:
         _wait(notebook, future, submission.out)
@@ -91,11 +93,12 @@ def run_everywhere(notebook: Notebook, submission: Submission, source: str) -> N
         BadUsage: it cannot be sent; nothing was.
         BroadcastFailed: it failed on a worker.
     """
-    shipment = _packed(notebook, submission, source)
+    transform = cache(notebook.shell.input_transformer_manager.transform_cell)
+    shipment = _packed(notebook, submission, source, transform)
     for name, value in shipment.values.items():
         if is_future(value):
             raise BadUsage(f"{name!r} holds a task's future, which --everywhere cannot send; bind its result() first")
-    settings = _settings(notebook, submission, shipment, source)
+    settings = _settings(notebook, submission, shipment, transform(source))
     if submission.dry_run:
         notebook.show(_dry_run(submission, shipment).bundle())
         return
@@ -145,7 +148,7 @@ def bind_out(notebook: Notebook, future: TaskFuture, out: tuple[str, ...] = ()) 
     return bound
 
 
-def _packed(notebook: Notebook, submission: Submission, source: str) -> Shipment:
+def _packed(notebook: Notebook, submission: Submission, source: str, transform: Callable[[str], str]) -> Shipment:
     from taskfc_ext.ipython.shipping import pack  # brings cloudpickle, which `%load_ext` does not wait for
 
     shell = notebook.shell
@@ -155,7 +158,7 @@ def _packed(notebook: Notebook, submission: Submission, source: str) -> Shipment
             submission.ship,
             notebook.namespace,
             hidden=shell.user_ns_hidden,
-            transform=shell.input_transformer_manager.transform_cell,
+            transform=transform,
             there=_there(notebook, submission),
             lazy_hints=hints_are_lazy(shell),
         )
@@ -165,7 +168,7 @@ def _packed(notebook: Notebook, submission: Submission, source: str) -> Shipment
 
 
 def _settings(
-    notebook: Notebook, submission: Submission, shipment: Shipment, source: str, changed: tuple[str, ...] = ()
+    notebook: Notebook, submission: Submission, shipment: Shipment, code: str, changed: tuple[str, ...] = ()
 ) -> dict[str, Any]:
     """Return the argument `settings` of what submits; nothing where all is as usual.
 
@@ -173,8 +176,7 @@ def _settings(
         BadUsage: the cell uses a magic that only the notebook has.
     """
     shell = notebook.shell
-    transform = shell.input_transformer_manager.transform_cell
-    uses = list(magics_in(ast.parse(transform(source)), transform))
+    uses = list(magics_in(ast.parse(code), shell.input_transformer_manager.transform_cell))
     check_magics(shell, uses, {*shipment.use.defines, *notebook.session.broadcast})
     settings: CellOptions = cell_settings(shell, uses)
     if shipment.there_first:

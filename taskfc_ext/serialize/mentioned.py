@@ -27,8 +27,8 @@ SQL_CALLS = frozenset(
 )
 """Functions and methods that take SQL; some libraries look its tables up among their caller's variables."""
 
-NAMESPACES = frozenset(("globals", "locals", "vars", "user_ns", "user_global_ns", "__main__"))
-"""Names by which code gets hold of its own namespace, and then takes names out of it by text."""
+NAMESPACES = frozenset(("globals", "user_ns", "user_global_ns", "__main__"))
+"""Names by which code gets hold of the namespace of its module, and then takes names out of it by text."""
 
 _MARKED = re.compile(r"(?<![\w.@])@([A-Za-z_]\w*)")
 _WORD = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
@@ -44,7 +44,6 @@ _TABLES = re.compile(
     r"((?:\"?[A-Za-z_]\w*\"?(?:\s+(?:as\s+)?[A-Za-z_]\w*)?\s*,\s*)*\"?[A-Za-z_]\w*)",
     re.IGNORECASE,
 )
-_FORMULA = re.compile(r"(?!~[/\w]*/)[^~\n]*~[^~]*[A-Za-z_(][^~]*")
 _PERCENT = re.compile(r"%\(([A-Za-z_]\w*)\)")
 _DOLLAR = re.compile(r"\$\{?([A-Za-z_]\w*)")
 _OPERATIONS = ast.BinOp | ast.Compare | ast.BoolOp | ast.UnaryOp | ast.Call | ast.Subscript
@@ -121,11 +120,17 @@ def names_in_text(
         plain |= _tables(text)
     elif _SHORT_SQL.match(text):
         likely |= _tables(text)
-    elif "~" in text and _FORMULA.fullmatch(text):
+    elif "~" in text and _is_formula(text):
         likely |= set(_WORD.findall(_QUOTED.sub(" ", text)))
     elif is_operand:
         likely |= _operands(text)
     return Mentions(frozenset(plain), frozenset(likely - plain)) if plain or likely else NOTHING
+
+
+def _is_formula(text: str) -> bool:
+    """Whether `text` is a formula as of patsy: `y ~ x`, `~ x`; `~/data` is a path."""
+    left, _, right = text.partition("~")
+    return "~" not in right and "\n" not in left and right[:1] != "/" and _WORD.search(right) is not None
 
 
 def _looked_up(text: str) -> set[str]:
