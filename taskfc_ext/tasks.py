@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NoReturn
 
+from taskfc_ext.errors import UnpicklableResult
+
 Depend = Callable[[dict[str, Any]], object]
 """Called on the worker with its properties; a false answer, or an exception, means "not here"."""
 
@@ -104,12 +106,19 @@ class StringTask(BaseTask):
 class Namespace:
     """Names and values of a finished task, as attributes (`ns.x`) and as items (`ns["x"]`).
 
-    Where the task failed, every access raises its exception.
+    Where the task failed, every access raises its exception. Access to a name that could not travel raises
+    `UnpicklableResult` with the reason.
     """
 
-    def __init__(self, values: Mapping[str, Any], failure: BaseException | None = None) -> None:
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        failure: BaseException | None = None,
+        lost: Mapping[str, str] | None = None,
+    ) -> None:
         self.__dict__["_values"] = dict(values)
         self.__dict__["_failure"] = failure
+        self.__dict__["_lost"] = dict(lost or {})
 
     def _get(self) -> dict[str, Any]:
         if self._failure is not None:
@@ -122,6 +131,7 @@ class Namespace:
             raise AttributeError(name)  # what front ends and copy probe for is never a failed task's exception
         values = self._get()
         if name not in values:
+            self._check_lost(name)
             raise AttributeError(f"there is no {name!r} here; there is: {', '.join(values) or 'nothing'}")
         return values[name]
 
@@ -129,7 +139,12 @@ class Namespace:
         raise AttributeError("the names of a finished task cannot be changed")
 
     def __getitem__(self, name: str) -> Any:
-        return self._get()[name]
+        values = self._get()
+        self._check_lost(name)
+        return values[name]
+
+    def _check_lost(self, name: str) -> None:
+        check_came_back(name, self.__dict__["_lost"])
 
     def __contains__(self, name: object) -> bool:
         return name in self._get()
@@ -146,10 +161,11 @@ class Namespace:
     def __repr__(self) -> str:
         if self._failure is not None:
             return f"<Namespace of a task that failed: {type(self._failure).__name__}>"
-        return f"<Namespace: {', '.join(self.__dict__['_values']) or 'empty'}>"
+        lost = f"; not brought back: {', '.join(self.__dict__['_lost'])}" if self.__dict__["_lost"] else ""
+        return f"<Namespace: {', '.join(self.__dict__['_values']) or 'empty'}{lost}>"
 
     def __reduce__(self) -> tuple[object, ...]:
-        return Namespace, (self.__dict__["_values"], self.__dict__["_failure"])
+        return Namespace, (self.__dict__["_values"], self.__dict__["_failure"], self.__dict__["_lost"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +176,7 @@ class TaskResult:
         taskid: its id.
         engineid: the worker that ran it last; -1 when none did.
         results: what was pulled, by name; empty after a failure.
+        lost: the names that were asked for and could not travel, with the reasons.
         failure: the task's exception, `None` after a success.
         submitted: when it was accepted; aware.
         completed: when it ended; aware.
@@ -170,6 +187,7 @@ class TaskResult:
     taskid: int
     engineid: int
     results: dict[str, Any] = field(default_factory=dict)
+    lost: dict[str, str] = field(default_factory=dict)
     failure: BaseException | None = None
     submitted: datetime
     completed: datetime
@@ -183,8 +201,9 @@ class TaskResult:
 
     @property
     def ns(self) -> Namespace:
-        """The pulled names as attributes and items; an access raises the failure."""
-        return Namespace(self.results, self.failure)
+        """The pulled names as attributes and items; of a failed task, reading it raises the failure."""
+        self.raise_exception()
+        return Namespace(self.results, lost=self.lost)
 
     def raise_exception(self) -> None:
         """Raise the failure, if there is one."""
@@ -193,7 +212,14 @@ class TaskResult:
 
     def __getitem__(self, name: str) -> Any:
         self.raise_exception()
+        check_came_back(name, self.lost)
         return self.results[name]
+
+
+def check_came_back(name: str, lost: Mapping[str, str]) -> None:
+    """Raise an `UnpicklableResult` with the reason if the name could not travel."""
+    if name in lost:
+        raise UnpicklableResult(f"{name!r} was not brought back: {lost[name]}")
 
 
 def check_flag(name: str, value: object) -> bool:

@@ -34,6 +34,7 @@ from taskfc_ext.protocol.client_messages import (
     Retry,
 )
 from taskfc_ext.protocol.ids import MAX_IDS
+from taskfc_ext.serialize import CellOptions
 from taskfc_ext.tasks import BaseTask, Depend, MapTask, StringTask, check_names
 
 if TYPE_CHECKING:
@@ -281,6 +282,7 @@ class FCTaskClient(StaysHere, Broadcasting):
         outs: str | Sequence[str] | None = None,
         *,
         keep: bool = False,
+        settings: CellOptions | None = None,
         **options: Unpack[TaskOptions],
     ) -> TaskFuture:
         """Queue code as a cell runs it: its value is that of its last expression.
@@ -288,8 +290,9 @@ class FCTaskClient(StaysHere, Broadcasting):
         Args:
             source: the code; IPython's syntax is understood.
             names: names and values that it starts with; a future stands for its result.
-            outs: names that come back, as `future.ns.x`.
+            outs: names that come back, as `future.ns.x`; `"*"`: all that the code binds.
             keep: run in the worker's persistent namespace instead of a fresh one.
+            settings: of the notebook, which the cell runs with; the magics fill it in.
             **options: those of `with_options`.
         """
         if not isinstance(source, str):
@@ -297,7 +300,7 @@ class FCTaskClient(StaysHere, Broadcasting):
         submitter = self.submitter
         if options:
             submitter = Submitter(self.remote_reference, submitter.options.with_changes({**options}))
-        return submitter.submit_cell(source, names or {}, check_names("outs", outs), keep=keep)
+        return submitter.submit_cell(source, names or {}, check_names("outs", outs), keep=keep, settings=settings)
 
     def with_options(self, **options: Unpack[TaskOptions]) -> FCTaskClient:
         """Return the same client, whose submissions have these options on top of its own.

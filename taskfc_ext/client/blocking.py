@@ -18,6 +18,7 @@ from taskfc_ext.client.mapper import Mapper, ParallelFunction
 from taskfc_ext.client.options import Task, TaskOptions
 from taskfc_ext.client.waiting import drive
 from taskfc_ext.protocol.infos import SubmittedTask, TaskInfo, WorkerInfo
+from taskfc_ext.serialize import CellOptions
 from taskfc_ext.tasks import BaseTask, Depend
 
 C = TypeVar("C", bound=type)
@@ -129,9 +130,10 @@ class BlockingTaskClient(StaysHere):
         outs: str | Sequence[str] | None = None,
         *,
         keep: bool = False,
+        settings: CellOptions | None = None,
         **options: Unpack[TaskOptions],
     ) -> TaskFuture:
-        return self._client.submit_cell(source, names, outs, keep=keep, **options)
+        return self._client.submit_cell(source, names, outs, keep=keep, settings=settings, **options)
 
     def with_options(self, **options: Unpack[TaskOptions]) -> BlockingTaskClient:
         return BlockingTaskClient(self._client.with_options(**options))
@@ -149,8 +151,10 @@ class BlockingTaskClient(StaysHere):
         code_or_function: str | Callable[[], object],
         names: Mapping[str, Any] | None = None,
         timeout: float | None = None,
+        *,
+        settings: CellOptions | None = None,
     ) -> int:
-        return drive(self._client.broadcast(code_or_function, names, timeout))
+        return drive(self._client.broadcast(code_or_function, names, timeout, settings=settings))
 
     def clear_broadcasts(self) -> int:
         return drive(self._client.clear_broadcasts())

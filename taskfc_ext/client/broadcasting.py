@@ -34,6 +34,8 @@ class Broadcasting(Steering):
         code_or_function: str | Callable[[], object],
         names: Mapping[str, Any] | None = None,
         timeout: float | None = None,
+        *,
+        settings: serialize.CellOptions | None = None,
     ) -> int:
         """Run something on every worker, now and on every one that joins later; return on how many it ran by now.
 
@@ -51,6 +53,7 @@ class Broadcasting(Steering):
             code_or_function: source text, in which IPython's syntax is understood, or what is called.
             names: names and values that are put in the namespace before the code runs.
             timeout: seconds to wait for the workers; 0 returns once it is in the store.
+            settings: of the notebook, which code runs with; the magics fill it in.
 
         Raises:
             BroadcastFailed: it raised on a worker, or killed three; the message says which and why.
@@ -59,7 +62,7 @@ class Broadcasting(Steering):
         """
         timeout = check_wait(timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
-        number = int(await self._ask(Broadcast, **_fields(code_or_function, names)))
+        number = int(await self._ask(Broadcast, **_fields(code_or_function, names, settings)))
         if timeout == 0:
             return 0
         waiting = Call(AwaitBroadcast, {"number": number})
@@ -82,12 +85,14 @@ class Broadcasting(Steering):
         return int(await self._ask(ClearBroadcasts))
 
 
-def _fields(code_or_function: object, names: Mapping[str, Any] | None) -> dict[str, Any]:
+def _fields(
+    code_or_function: object, names: Mapping[str, Any] | None, settings: serialize.CellOptions | None
+) -> dict[str, Any]:
     """Return the fields of the message."""
     if isinstance(code_or_function, str):
         label = encodable(next((line.strip() for line in code_or_function.splitlines() if line.strip()), "empty"))
         code = code_or_function.encode("utf-8", "surrogatepass")
-        kind, body = Kind.STRING, serialize.dump_names(names or {}, (), what="the broadcast")
+        kind, body = Kind.STRING, serialize.dump_names(names or {}, (), what="the broadcast", options=settings)
     elif callable(code_or_function):
         if names:
             raise TypeError("names are for code; a function brings its own")

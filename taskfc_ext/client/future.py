@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from taskfc_ext.client.callbacks import CallbackThread
-from taskfc_ext.client.outcome import Facts, FactsRow, Raised, load, names_of
+from taskfc_ext.client.outcome import Facts, FactsRow, Raised, load, lost_of, names_of, namespace_of
 from taskfc_ext.client.shown import outputs_of
 from taskfc_ext.client.template import Template
 from taskfc_ext.client.waiting import check_may_block
@@ -92,7 +92,8 @@ class TaskFuture(concurrent.futures.Future[Any]):
 
     # _place: None while unsent, the message it went out with until accepted, then the task id.
     # _payload: the body until it was sent, then None, then the result until it is decoded.
-    __slots__ = ("_facts", "_payload", "_place", "_state", "_template", "_value", "_watched")
+    _sent: tuple[str, ...]  # the names that a cell was sent with; unset on most
+    __slots__ = ("_facts", "_payload", "_place", "_sent", "_state", "_template", "_value", "_watched")
 
     def __init__(self, template: Template, body: Payload | None = None, taskid: int | None = None) -> None:
         self._template = template
@@ -150,7 +151,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
                 self = None  # type: ignore[assignment]
                 del outcome
         if isinstance(outcome, SourceResult):
-            return outcome.value if outcome.is_cell else self.task_result()
+            return outcome.checked_value(self.taskid) if outcome.is_cell else self.task_result()
         return outcome
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
@@ -295,10 +296,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
     @property
     def ns(self) -> Namespace:
         """The names that a cell or a `StringTask` brings back; waits for the end. An access raises the failure."""
-        outcome = self._outcome(None)
-        if isinstance(outcome, Raised):
-            return Namespace({}, outcome.error)
-        return Namespace(names_of(outcome))
+        return namespace_of(self._outcome(None))
 
     def abort(self) -> None:
         """Stop the task, running or not; its result then raises `TaskAborted`.
@@ -345,6 +343,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
             taskid=self.taskid if self.taskid is not None else -1,
             engineid=facts.worker,
             results={} if failure else names_of(outcome),
+            lost=lost_of(outcome),
             failure=failure,
             submitted=datetime.fromtimestamp(facts.submitted, UTC),
             completed=datetime.fromtimestamp(facts.completed, UTC),
@@ -407,7 +406,8 @@ class TaskFuture(concurrent.futures.Future[Any]):
         with self._template.decoding:
             payload, facts = self._payload, self._facts
             if payload is not None and facts is not None:
-                self._value = load(payload, facts[0], self.taskid if self.taskid is not None else -1)
+                taskid = self.taskid if self.taskid is not None else -1
+                self._value = load(payload, facts[0], taskid, getattr(self, "_sent", None))
                 self._payload = None
 
     def _settle(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from taskfc_ext import serialize
+from taskfc_ext.client.missing import note_of_missing
 from taskfc_ext.errors import ProtocolError, UnpicklableResult
 from taskfc_ext.protocol.payloads import Payload, decode_failure
 from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.serialize import SourceResult
+from taskfc_ext.tasks import Namespace
 
 
 class Facts(NamedTuple):
@@ -42,20 +46,39 @@ class Raised:
         self.is_held = is_held
 
 
-def load(payload: Payload, reason: str, taskid: int) -> object:
-    """Return the value in `payload`, or `Raised` when the task failed or its value cannot be rebuilt here."""
+def load(payload: Payload, reason: str, taskid: int, sent: Sequence[str] | None = None) -> object:
+    """Return the value in `payload`, or `Raised` when the task failed or its value cannot be rebuilt here.
+
+    Args:
+        sent: the names that a cell was sent with, where they are known: a failure says which one it missed.
+    """
     if not isinstance(payload, bytes):
         return Raised(ProtocolError(f"the result of task {taskid} stands in a file, which this version cannot open"))
     if reason:
-        return Raised(serialize.load_failure(payload, taskid), is_held=decode_failure(payload).of_string)
+        failure, error = decode_failure(payload), serialize.load_failure(payload, taskid)
+        if note := note_of_missing(failure, vars(sys.modules["__main__"]), sent):
+            error.add_note(note)
+        return Raised(error, is_held=failure.of_string)
     try:
         return serialize.load_value(payload)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - unpickling runs the user's code
-        failure = UnpicklableResult(f"the result of task {taskid} cannot be rebuilt here: {error!r}", taskid=taskid)
-        failure.__cause__ = error
-        return Raised(failure)
+        problem = UnpicklableResult(f"the result of task {taskid} cannot be rebuilt here: {error!r}", taskid=taskid)
+        problem.__cause__ = error
+        return Raised(problem)
 
 
 def names_of(loaded: object) -> dict[str, Any]:
     """Return the names that a cell or a `StringTask` brought back; a function brings none."""
     return dict(loaded.ns) if isinstance(loaded, SourceResult) else {}
+
+
+def lost_of(loaded: object) -> dict[str, str]:
+    """Return the names that were asked for and could not travel, with the reasons."""
+    return dict(loaded.lost) if isinstance(loaded, SourceResult) else {}
+
+
+def namespace_of(loaded: object) -> Namespace:
+    """Return what `future.ns` is."""
+    if isinstance(loaded, Raised):
+        return Namespace({}, loaded.error)
+    return Namespace(names_of(loaded), lost=lost_of(loaded))

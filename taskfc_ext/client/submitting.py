@@ -110,17 +110,34 @@ class Submitter:
         """Queue code for the persistent namespace."""
         return self._submit_source(Kind.STRING, task.expression, task.push, task.pull, keep=False)
 
-    def submit_cell(self, source: str, names: Mapping[str, Any], outs: Sequence[str], *, keep: bool) -> TaskFuture:
+    def submit_cell(
+        self,
+        source: str,
+        names: Mapping[str, Any],
+        outs: Sequence[str],
+        *,
+        keep: bool,
+        settings: serialize.CellOptions | None = None,
+    ) -> TaskFuture:
         """Queue a cell."""
-        return self._submit_source(Kind.CELL, source, names, outs, keep=keep)
+        future = self._submit_source(Kind.CELL, source, names, outs, keep=keep, settings=settings)
+        future._sent = tuple(names)
+        return future
 
     def _submit_source(
-        self, kind: Kind, source: str, names: Mapping[str, Any], outs: Sequence[str], *, keep: bool
+        self,
+        kind: Kind,
+        source: str,
+        names: Mapping[str, Any],
+        outs: Sequence[str],
+        *,
+        keep: bool,
+        settings: serialize.CellOptions | None = None,
     ) -> TaskFuture:
         code, label = source.encode("utf-8", "surrogatepass"), self._source_label(source)
         names, inputs = self._inputs(names)
         what = "the cell" if kind is Kind.CELL else "the task"
-        body = _bounded(serialize.dump_names(names, outs, what=what), label)
+        body = _bounded(serialize.dump_names(names, outs, what=what, options=settings), label)
         self._look_around(source)
         template = self._template(kind, serialize.digest(code), code, label, keep=keep)
         return self._sink.submit(template.with_inputs(inputs) if inputs else template, body)

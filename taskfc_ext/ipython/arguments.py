@@ -10,18 +10,19 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from taskfc_ext.ipython import requests
+from taskfc_ext.ipython.first_line import Expand, words_of
 from taskfc_ext.ipython.requests import BadUsage, Request, Run, Status, Submission
 from taskfc_ext.ipython.values import (
     dotted_names,
     expression,
     integer,
     names,
+    names_or_all,
     parse_selection,
     seconds,
     task_name,
@@ -108,7 +109,10 @@ VERBS: dict[str, Verb] = {
     "pull": Verb(
         requests.Pull,
         "wait for tasks and bind the -o names that came back",
-        (_tasks(True), _argument("-o", help="only these names", dest="out", metavar="NAMES", type=names, default=())),
+        (
+            _tasks(True),
+            _argument("-o", help="only these names", dest="out", metavar="NAMES", type=names_or_all, default=()),
+        ),
     ),
     "wait": Verb(
         requests.Wait, "wait until tasks have ended, raise if any failed", (_tasks(False), _ALL, _TIMEOUT), WAIT_MORE
@@ -170,7 +174,14 @@ SUBMISSION: tuple[Argument, ...] = (
     _argument(
         "-i", help="ship these names, instead of those that the cell uses", dest="ship", metavar="NAMES", type=names
     ),
-    _argument("-o", help="bring these names back", dest="out", metavar="NAMES", type=names, default=()),
+    _argument(
+        "-o",
+        help="bring these names back; '*': all that the cell binds or changes in place",
+        dest="out",
+        metavar="NAMES",
+        type=names_or_all,
+        default=(),
+    ),
     _argument(
         "--retries", help="run it again when it fails, up to N times", metavar="N", type=integer(0, 10**6), default=0
     ),
@@ -237,13 +248,17 @@ class _Parser(argparse.ArgumentParser):
         raise BadUsage(f"{self.prog}: {' '.join(message.split())}{more}")
 
 
-def parse_cell_line(line: str) -> Submission | requests.Help:
+def parse_cell_line(line: str, expand: Expand = str) -> Submission | requests.Help:
     """Return what the line after `%%task` asks for.
+
+    Args:
+        line: the text.
+        expand: fills values into a word of it, for `{x}` and `$x`.
 
     Raises:
         BadUsage: the line is not understood.
     """
-    submission: Submission | requests.Help = _parse("%%task", SUBMISSION, line, Submission, "%task")
+    submission: Submission | requests.Help = _parse("%%task", SUBMISSION, line, Submission, "%task", expand)
     if isinstance(submission, Submission):
         _check_together(submission)
     return submission
@@ -274,8 +289,12 @@ def _check_everywhere(submission: Submission) -> None:
             raise BadUsage(f"%%task: --everywhere makes no task, so {flag} means nothing; it takes -i and --dry-run")
 
 
-def parse_line(line: str) -> Request:
+def parse_line(line: str, expand: Expand = str) -> Request:
     """Return what the line after `%task` asks for.
+
+    Args:
+        line: the text.
+        expand: fills values into a word of a verb's arguments; an expression is the user's own code.
 
     Raises:
         BadUsage: the line is not understood.
@@ -290,7 +309,7 @@ def parse_line(line: str) -> Request:
     if word == "run":
         return _parse_run(rest)
     verb = VERBS[word]
-    request: Request = _parse(f"%task {word}", verb.arguments, rest.rstrip().rstrip(";"), verb.makes, word)
+    request: Request = _parse(f"%task {word}", verb.arguments, rest, verb.makes, word, expand)
     return request
 
 
@@ -315,9 +334,9 @@ def _parse_run(rest: str) -> Run:
 
 
 def _parse(
-    prog: str, arguments: Sequence[Argument], text: str, makes: Callable[..., Any], topic: str
+    prog: str, arguments: Sequence[Argument], text: str, makes: Callable[..., Any], topic: str, expand: Expand
 ) -> Any:  # the request that `makes` makes, or `Help`
-    words = _split(prog, text)
+    words = words_of(prog, text if prog == "%%task" else text.rstrip().rstrip(";"), expand)
     if "-h" in words or "--help" in words:
         return requests.Help(verb=None if topic == "%task" else topic)
     _check_options(prog, words, arguments)
@@ -340,20 +359,6 @@ def _why_unexpected(word: str, topic: str, arguments: Sequence[Argument]) -> str
     if topic in _OF_THE_FARM:
         return "; it means the farm of this notebook, which `%task use` changes"
     return "" if arguments else "; nothing comes after it"
-
-
-def _split(prog: str, text: str) -> list[str]:
-    try:
-        words = shlex.split(text)
-    except ValueError as error:
-        raise BadUsage(f"{prog}: {str(error).lower()}") from None
-    joined: list[str] = []
-    for word in words:  # `-o a, b` is one list
-        if joined and (joined[-1].endswith(",") or word.startswith(",")):
-            joined[-1] += word
-        else:
-            joined.append(word)
-    return joined
 
 
 def _check_options(prog: str, words: Sequence[str], arguments: Sequence[Argument]) -> None:

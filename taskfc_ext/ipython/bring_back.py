@@ -28,7 +28,12 @@ def check_out(
     """
     defines = used_names(source, transform=transform).defines
     for name in out:
-        if name in defines or name in shipped or any(_mentions(value, name) for value in shipped.values()):
+        if (
+            name == "*"
+            or name in defines
+            or name in shipped
+            or any(_mentions(value, name) for value in shipped.values())
+        ):
             continue
         if not _may_bind_unseen(ast.parse(transform(source))):
             near = did_you_mean(name, sorted({*defines, *shipped}))

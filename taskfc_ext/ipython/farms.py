@@ -12,7 +12,14 @@ from taskfc_ext.errors import FarmError
 from taskfc_ext.ipython.notices import Notices
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from taskfc_ext.client.blocking import BlockingTaskClient
+    from taskfc_ext.client.future import TaskFuture
+
+
+_MAX_SENT = 10_000
+"""Cells whose names are known for a message about one that was missing."""
 
 
 class Farms(Protocol):
@@ -110,7 +117,9 @@ class Session:
         self.notices = Notices()
         self.told: set[tuple[str, int, float]] = set()
         self._clients: dict[str, BlockingTaskClient] = {}
-        self._everywhere: dict[str, set[str]] = {}
+        self._broadcast: dict[str, dict[str, object]] = {}
+        self._kept: dict[str, dict[str, object]] = {}
+        self._sent: dict[tuple[str, int | None], tuple[str, ...]] = {}
 
     @property
     def connected(self) -> BlockingTaskClient | None:
@@ -118,9 +127,36 @@ class Session:
         return self.client_of(self.name)
 
     @property
-    def everywhere(self) -> set[str]:
-        """The names that `--everywhere` cells of this kernel have put into its workers' persistent namespaces."""
-        return self._everywhere.setdefault(self.name, set())
+    def broadcast(self) -> dict[str, object]:
+        """The names that `--everywhere` cells of this kernel have put into the workers' persistent namespaces.
+
+        With each, the value that the notebook had under that name then.
+        """
+        return self._broadcast.setdefault(self.name, {})
+
+    @property
+    def kept(self) -> dict[str, object]:
+        """The same of `--keep` cells; they may have bound more than can be seen if there is anything in it."""
+        return self._kept.setdefault(self.name, {})
+
+    @property
+    def there(self) -> dict[str, object]:
+        """The names that a cell for the persistent namespace may find there."""
+        return {**self.broadcast, **self.kept}
+
+    def note_sent(self, future: TaskFuture, names: Iterable[str]) -> None:
+        """Note with which names a cell was sent, for other futures of the same task."""
+        self._sent[future.farm, future.taskid] = tuple(names)
+        if len(self._sent) > _MAX_SENT:
+            del self._sent[next(iter(self._sent))]
+
+    def future(self, taskid: int) -> TaskFuture:
+        """Return a new future for a task."""
+        future = self.client().future(taskid)
+        sent = self._sent.get((self.name, taskid))
+        if sent is not None:
+            future._sent = sent
+        return future
 
     def client_of(self, name: str) -> BlockingTaskClient | None:
         """Return the client of a farm that was used here, if there is one; never connects."""
@@ -146,7 +182,9 @@ class Session:
     def forget(self, name: str) -> None:
         """Disconnect from a farm that has ended, or is about to."""
         client = self._clients.pop(name, None)
-        self._everywhere.pop(name, None)
+        self._sent = {key: names for key, names in self._sent.items() if key[0] != name}
+        self._broadcast.pop(name, None)
+        self._kept.pop(name, None)
         if client is not None:
             client.close()
 

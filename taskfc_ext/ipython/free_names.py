@@ -50,8 +50,12 @@ def _collect(table: symtable.SymbolTable, needs: set[str], binds: set[str]) -> N
 
 
 def _expanded(node: ast.Call) -> frozenset[str]:
+    """Return the names in a line of `!` or `%`, those of code that a magic runs included."""
     call = embedded(node, str)
-    return call.expanded if call else frozenset()
+    if call is None:
+        return frozenset()
+    code = (leaf for statement in call.code for leaf in ast.walk(statement))
+    return call.expanded | call.named | {leaf.id for leaf in code if isinstance(leaf, ast.Name)}
 
 
 class _WithoutHints(ast.NodeTransformer):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.lib.pretty import pretty
 from IPython.utils.dir2 import get_real_method
 
-from taskfc_ext.errors import FarmError, TaskFCError, WorkerLost, remote_traceback_of
+from taskfc_ext.errors import FarmError, TaskFCError, UnpicklableResult, WorkerLost, remote_traceback_of
 from taskfc_ext.ipython import rich
 from taskfc_ext.ipython.display import ERROR_CHARS, RESULT_CHARS, Card, shortened, state_of, why_in_state
 from taskfc_ext.text import plain_text
@@ -72,7 +72,8 @@ def _finished(future: TaskFuture, title: str, now: datetime, formatters: Formatt
     except TaskFCError as error:
         return Card(seen=now, taskid=future.taskid, title=title, state="failed", error=_error_text(error))
     failure = result.failure
-    text = _result_text(future) if failure is None else ""
+    lost_value = _lost_value(future) if failure is None else ""
+    text = _result_text(future) if failure is None and not lost_value else ""
     drawn = _drawn(future.result(), formatters) if text else {}
     outputs = future.outputs
     if text and (drawn or rich.beneath(rich.shown(outputs))):  # the result comes last, wherever that is
@@ -89,7 +90,17 @@ def _finished(future: TaskFuture, title: str, now: datetime, formatters: Formatt
         result=text,
         outputs=rich.shown(outputs),
         error="" if failure is None else _error_text(failure),
+        note="; ".join([*([lost_value] if lost_value else []), *result.lost.values()]),
     )
+
+
+def _lost_value(future: TaskFuture) -> str:
+    """Return why the value of a task that succeeded could not travel; empty where it did."""
+    try:
+        future.result()
+    except UnpicklableResult as error:
+        return error.message
+    return ""
 
 
 def _result_text(future: TaskFuture) -> str:
@@ -143,7 +154,9 @@ def _error_text(error: BaseException) -> str:
     remote = remote_traceback_of(error)
     traceback = getattr(error, "remote_traceback", "") if remote is None else remote.text
     note = f"\n{error.note}" if isinstance(error, WorkerLost) and error.note else ""
-    return shortened(str(traceback) or f"{type(error).__name__}: {error}{note}", ERROR_CHARS)
+    text = str(traceback) or f"{type(error).__name__}: {error}{note}"
+    added = [line for line in getattr(error, "__notes__", ()) if isinstance(line, str) and line not in text]
+    return "\n".join([shortened(text.rstrip("\n") if added else text, ERROR_CHARS), *added])  # by us, here
 
 
 def remote_lines(error: BaseException) -> list[str]:

@@ -26,7 +26,9 @@ from taskfc_ext.errors import (
 from taskfc_ext.ipython.arguments import cell_help, line_help, parse_cell_line, parse_line
 from taskfc_ext.ipython.cards import CardBoard
 from taskfc_ext.ipython.display import Bundle
+from taskfc_ext.ipython.expansion import expanded
 from taskfc_ext.ipython.farms import Farms, Session
+from taskfc_ext.ipython.first_line import joined_lines
 from taskfc_ext.ipython.looking import look, remote_lines
 from taskfc_ext.ipython.notebook import Notebook, said
 from taskfc_ext.ipython.on_screen import Buttons
@@ -152,7 +154,8 @@ class TaskMagics(Magics):
     @_documented(LINE_DOC)
     def task_line(self, line: str, local_ns: Mapping[str, Any] | None = None) -> Any:
         __tracebackhide__ = True
-        return _plainly(lambda: self._answer(parse_line(line), local_ns))
+        expand = partial(expanded, namespace=self.notebook(local_ns).namespace)
+        return _plainly(lambda: self._answer(parse_line(line, expand), local_ns))
 
     @no_var_expand
     @needs_local_scope
@@ -173,7 +176,8 @@ class TaskMagics(Magics):
     def _submit(self, line: str, cell: str, local_ns: Mapping[str, Any] | None) -> Any:
         from taskfc_ext.ipython.submitting import run_everywhere, submit
 
-        request = parse_cell_line(line)
+        line, cell = joined_lines(line, cell)
+        request = parse_cell_line(line, partial(expanded, namespace=self.notebook(local_ns).namespace))
         if isinstance(request, Help):
             return self._answer(request, local_ns)
         if not cell.strip():

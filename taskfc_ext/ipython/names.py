@@ -14,12 +14,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from taskfc_ext.ipython.free_names import FreeNames, free_names
+from taskfc_ext.ipython.mentions import TextUse, text_use
 from taskfc_ext.ipython.shell_syntax import Embedded, embedded
+from taskfc_ext.serialize.mentioned import names_in_text
 
 MODULE_NAMES = frozenset(
     ("__name__", "__doc__", "__file__", "__builtins__", "__annotations__", "__spec__", "__loader__")
 )
-IPYTHON_NAMES = frozenset(("get_ipython", "display"))
+IPYTHON_NAMES = frozenset(("get_ipython", "display", "exit", "quit"))
 
 BUILTINS = frozenset(dir(_python)) | MODULE_NAMES | IPYTHON_NAMES
 """Names that every worker has."""
@@ -33,12 +35,16 @@ class NameUse:
     """What a cell asks of the namespace that it runs in.
 
     `needs`: it fails without these. `may_need`: it uses them only on some paths, so they travel where they exist.
-    `defines`: what it may bind itself.
+    `defines`: what it may bind itself. `in_strings` and `likely`: what its strings mention, for certain and by their
+    shape; `run`: variables whose text it runs.
     """
 
     needs: frozenset[str]
     may_need: frozenset[str]
     defines: frozenset[str]
+    in_strings: frozenset[str] = frozenset()
+    likely: frozenset[str] = frozenset()
+    run: frozenset[str] = frozenset()
 
 
 def used_names(
@@ -46,12 +52,14 @@ def used_names(
     *,
     transform: Callable[[str], str] = str,
     builtins: Collection[str] = BUILTINS,
+    lazy_hints: bool = False,
 ) -> NameUse:
     """Return which names `source` uses and does not define.
 
     Args:
         source: a cell, in IPython's syntax if `transform` turns that into Python's.
         builtins: the names that need not travel.
+        lazy_hints: an earlier cell has imported `annotations` from `__future__`, which holds for all that follow.
 
     Raises:
         SyntaxError: the cell does not compile.
@@ -60,7 +68,7 @@ def used_names(
     tree = ast.parse(code, "<cell>")
     # what only the compiler refuses, such as a `return` outside a function
     compile(tree, "<cell>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-    flow = _Flow(transform, builtins, lazy_hints=_hints_are_lazy(tree))
+    flow = _Flow(transform, builtins, lazy_hints=lazy_hints or _hints_are_lazy(tree), text=text_use(tree))
     flow.run(tree.body)
     return flow.result()
 
@@ -78,10 +86,15 @@ def _hints_are_lazy(tree: ast.Module) -> bool:
 class _Flow(ast.NodeVisitor):
     """Walks statements in the order in which they run and keeps what is bound at each point."""
 
-    def __init__(self, transform: Callable[[str], str], builtins: Collection[str], *, lazy_hints: bool) -> None:
+    def __init__(
+        self, transform: Callable[[str], str], builtins: Collection[str], *, lazy_hints: bool, text: TextUse
+    ) -> None:
         self._transform = transform
         self._builtins = builtins
         self._lazy_hints = lazy_hints
+        self._text = text
+        self._in_strings: set[str] = set()
+        self._likely: set[str] = set()
         self._needs: set[str] = set()
         self._may_need: set[str] = set()
         self._through_code: set[str] = set()  # used by functions that something has mentioned
@@ -106,9 +119,27 @@ class _Flow(ast.NodeVisitor):
             (self._may_need if name in self._ever or self._anything else self._needs).add(name)
         needs = self._needs.difference(self._builtins)
         may_need = self._may_need.difference(self._builtins, needs)
-        return NameUse(frozenset(needs), frozenset(may_need), frozenset(self._ever))
+        in_strings = self._in_strings.difference(self._builtins, needs, may_need)
+        likely = self._likely.difference(self._builtins, needs, may_need, in_strings)
+        return NameUse(
+            frozenset(needs),
+            frozenset(may_need),
+            frozenset(self._ever),
+            frozenset(in_strings),
+            frozenset(likely),
+            self._text.variables,
+        )
 
     # reading and binding
+
+    def visit(self, node: ast.AST) -> None:
+        self._mention(node)
+        super().visit(node)
+
+    def _mention(self, node: ast.AST) -> None:
+        found = self._text.mentions(node)
+        self._in_strings |= found.plain - self._bound
+        self._likely |= found.likely - self._bound
 
     def _read(self, name: str, *, through_code: bool = False) -> None:
         if any(name in scope for scope in self._inner):
@@ -239,12 +270,16 @@ class _Flow(ast.NodeVisitor):
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
         self.visit(node.args)
+        for inner in ast.walk(node.body):
+            self._mention(inner)
         self._use(free_names(node, lazy_hints=self._lazy_hints))
 
     def visit_arguments(self, node: ast.arguments) -> None:
         self._visit_all([*node.defaults, *(default for default in node.kw_defaults if default)])
 
     def _define(self, name: str, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> None:
+        for inner in ast.walk(node):
+            self._mention(inner)
         code = free_names(node, lazy_hints=self._lazy_hints)
         for bound in code.binds:
             self._may_be_bound(bound)
@@ -298,7 +333,7 @@ class _Flow(ast.NodeVisitor):
         self._visit_all(orelse)
 
     def _bindings_of(self, body: Sequence[ast.AST]) -> set[str]:
-        probe = _Flow(self._transform, self._builtins, lazy_hints=self._lazy_hints)
+        probe = _Flow(self._transform, self._builtins, lazy_hints=self._lazy_hints, text=TextUse())
         probe._visit_all(body)
         return probe._ever
 
@@ -364,6 +399,10 @@ class _Flow(ast.NodeVisitor):
 
     def _run_embedded(self, call: Embedded) -> None:
         self._read_softly(call.expanded)
+        self._in_strings |= call.named - self._bound
+        for text in call.text:
+            found = names_in_text(text, takes_sql=True)
+            self._in_strings |= found.plain - self._bound
         self._anything |= call.defines_anything
         self.run(call.code)
         for name in call.binds:

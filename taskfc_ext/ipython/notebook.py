@@ -87,9 +87,8 @@ class Notebook:
 
     def futures(self, selection: Selection) -> list[TaskFuture]:
         """Return a future for each task that is named; of one that the end of its farm has ended, a new one."""
-        client = self.session.client()
         return [
-            task if is_future(task) and not self._outlived(task) else client.future(_id(task))
+            task if is_future(task) and not self._outlived(task) else self.session.future(_id(task))
             for task in self.tasks(selection)
         ]
 

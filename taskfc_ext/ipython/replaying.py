@@ -38,7 +38,7 @@ def loaded(shell: Any, task: SubmittedTask) -> Callable[[], object]:
         BadUsage: what was sent with it cannot be unpickled here.
     """
     # `%load_ext` does not wait for cloudpickle
-    from taskfc_ext.serialize import load_call, load_function, load_names
+    from taskfc_ext.serialize import load_call, load_cell, load_function
     from taskfc_ext.serialize.scope import Host, hosted, new_main
 
     # a namespace and classes of the replay's own, as on a worker: nothing of the notebook's is written to
@@ -50,13 +50,15 @@ def loaded(shell: Any, task: SubmittedTask) -> Callable[[], object]:
                 function = load_function(bytearray(code))  # large arrays in it are writable views
                 args, kwargs = load_call(body, inputs)
                 return lambda: _called(shell, host, function, args, kwargs)
-            host.push(load_names(body, inputs)[0])
+            names, _, options = load_cell(body, inputs)
+            host.push(names)
     except Exception as error:
         text = f"task {task.taskid} cannot be unpickled here: {type(error).__name__}: {error}"
         raise BadUsage(one_line(text)) from error
     wants_value = task.spec.kind is Kind.CELL
     source = code.decode("utf-8", "surrogatepass")
-    return lambda: _run_source(shell, host, source, f"<task {task.taskid}>", wants_value=wants_value)
+    flags = options.get("flags", 0)
+    return lambda: _run_source(shell, host, source, f"<task {task.taskid}>", wants_value=wants_value, flags=flags)
 
 
 def from_users_frame(traceback: TracebackType | None) -> TracebackType | None:
@@ -85,7 +87,7 @@ def _called(shell: Any, host: Host, function: Callable[..., Any], args: Any, kwa
         return _awaited(function(*args, **kwargs))
 
 
-def _run_source(shell: Any, host: Host, source: str, filename: str, *, wants_value: bool) -> object:
+def _run_source(shell: Any, host: Host, source: str, filename: str, *, wants_value: bool, flags: int = 0) -> object:
     from taskfc_ext.serialize import remember_source
 
     text = shell.input_transformer_manager.transform_cell(source)
@@ -93,13 +95,14 @@ def _run_source(shell: Any, host: Host, source: str, filename: str, *, wants_val
     shown = source if source.count("\n") == text.rstrip("\n").count("\n") else text
     remember_source(filename, shown.splitlines(keepends=True))
     with _standing_in(shell, host):
-        tree = shell.transform_ast(compile(text, filename, "exec", ast.PyCF_ONLY_AST | _AWAIT, dont_inherit=True))
+        flags |= _AWAIT
+        tree = shell.transform_ast(compile(text, filename, "exec", ast.PyCF_ONLY_AST | flags, dont_inherit=True))
         last = tree.body.pop() if wants_value and tree.body and isinstance(tree.body[-1], ast.Expr) else None
-        body = compile(tree, filename, "exec", _AWAIT, dont_inherit=True)
+        body = compile(tree, filename, "exec", flags, dont_inherit=True)
         _evaluate(body, host.main)
         if last is None:
             return None
-        flags = _AWAIT | (body.co_flags & _FUTURES)
+        flags |= body.co_flags & _FUTURES
         return _evaluate(compile(ast.Expression(last.value), filename, "eval", flags, dont_inherit=True), host.main)
 
 

@@ -14,7 +14,10 @@ class BadUsage(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """`%%task`: run a cell as a task, or on every worker. `ship` is `None` where the names are to be found in it."""
+    """`%%task`: run a cell as a task, or on every worker. `ship` is `None` where the names are to be found in it.
+
+    `is_cell` is false of an expression, which has no options.
+    """
 
     name: str | None = None
     ship: tuple[str, ...] | None = None
@@ -34,6 +37,7 @@ class Submission:
     wait: bool = False
     everywhere: bool = False
     dry_run: bool = False
+    is_cell: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,33 +4,53 @@ from __future__ import annotations
 
 import concurrent.futures
 import io
+import math
 import pickle
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
-from taskfc_ext.errors import UnpicklableArgument
 from taskfc_ext.ipython.arguments import did_you_mean
-from taskfc_ext.ipython.names import BUILTINS, IPYTHON_NAMES, MODULE_NAMES, used_names
+from taskfc_ext.ipython.mentions import names_in_value
+from taskfc_ext.ipython.names import BUILTINS, IPYTHON_NAMES, MODULE_NAMES, NameUse, used_names
 from taskfc_ext.ipython.requests import BadUsage
 from taskfc_ext.serialize.blame import complaint
+from taskfc_ext.serialize.mentioned import Mentions
 from taskfc_ext.serialize.pickler import Pickler
 from taskfc_ext.serialize.rebuilding import check_classes
 from taskfc_ext.text import one_line
+
+MENTIONED = 200 * 10**6
+"""Bytes that a cell's names may have in all, up to which names that only a string mentions are added."""
 
 LARGE = 10**6
 """Bytes from which a name's size is shown: sending it takes a while that a user may want to save."""
 
 _ATOMS = (type(None), bool, int, float, complex)
-_ABSENT = object()
+ABSENT = object()
+"""In place of the value of a name that the notebook did not have."""
+
+
+_SHELL_NAMES = frozenset(("In", "Out", "get_ipython", "exit", "quit", "open", "display"))
+"""Names that IPython itself puts into a namespace; others that it hides are of a profile's startup files."""
+
+_SHELL_MODULES = ("IPython", "ipykernel", "_sitebuiltins")
 
 
 @dataclass(frozen=True, slots=True)
 class Shipment:
-    """The names that a cell gets, and how many bytes each of them is when pickled."""
+    """The names that a cell gets, and how many bytes each of them is when pickled.
+
+    Attributes:
+        there_first: those for which a value that the worker's persistent namespace has by then goes before ours.
+        use: what the cell asks of its namespace.
+    """
 
     values: dict[str, Any]
     sizes: dict[str, int]
+    there_first: tuple[str, ...] = ()
+    use: NameUse = field(default=NameUse(frozenset(), frozenset(), frozenset()))
 
     def large(self) -> str:
         """Return the names over 1 MB with their sizes, as text; empty where there is none."""
@@ -44,77 +64,156 @@ def pack(
     *,
     hidden: Mapping[str, Any],
     transform: Callable[[str], str] = str,
-    elsewhere: Collection[str] = (),
+    there: Mapping[str, object] | None = None,
+    lazy_hints: bool = False,
 ) -> Shipment:
     """Return the names that `source` needs, with their values.
 
     Args:
         ship: exactly these names, instead of those that are found in `source`.
         namespace: where the values are.
-        hidden: what the shell itself has put there.
-        elsewhere: names that are on the workers already, and need not be here.
+        hidden: what the shell had hidden when it started: its own names, and those of startup files.
+        there: of a cell for the persistent namespace, the names that earlier ones have bound there, with what they
+            were here at that time (`ABSENT`: nothing); where there is one, unknown names may be there too.
+        lazy_hints: annotations are not evaluated, by a future import of an earlier cell.
 
     Raises:
         BadUsage: a name is unknown, or its value cannot be pickled.
         SyntaxError: the cell does not compile.
     """
-    use = used_names(source, transform=transform, builtins=BUILTINS - _redefined(namespace, hidden))
-    names = sorted(name for name in use.needs if name in namespace or name not in elsewhere) if ship is None else ship
+    builtins = BUILTINS - _redefined(namespace, hidden)
+    use = used_names(source, transform=transform, builtins=builtins, lazy_hints=lazy_hints)
+    names = sorted(name for name in use.needs if name in namespace or not there) if ship is None else ship
     for name in names:
         if name not in namespace:
             known = {word for word in namespace if _is_the_users(word, namespace, hidden)}
-            raise BadUsage(_unknown(name, known if ship else {*known, *use.defines, *BUILTINS}))
-    if ship is None:
-        names = [*names, *sorted(name for name in use.may_need if _is_the_users(name, namespace, hidden))]
-    values = {name: namespace[name] for name in names}
-    return Shipment(values, {name: _size(name, value) for name, value in values.items()})
+            hint = "; if an earlier --keep cell has made it: `-i ''`" if there is not None and ship is None else ""
+            raise BadUsage(f"{_unknown(name, known if ship else {*known, *use.defines, *BUILTINS})}{hint}")
+    if ship is not None:
+        values = {name: namespace[name] for name in names}
+        return Shipment(values, {name: _size(name, value) for name, value in values.items()}, use=use)
+    soft = sorted(name for name in use.may_need if _is_the_users(name, namespace, hidden))
+    values = {name: namespace[name] for name in (*names, *soft)}
+    sizes = {name: _size(name, value) for name, value in values.items()}
+    _add_mentioned(values, sizes, use, lambda name: _is_the_users(name, namespace, hidden), namespace)
+    there_first = tuple(name for name in values if there and there.get(name, ABSENT) is values[name])
+    return Shipment(values, sizes, there_first, use)
+
+
+def _add_mentioned(
+    values: dict[str, Any],
+    sizes: dict[str, int],
+    use: NameUse,
+    is_the_users: Callable[[str], bool],
+    namespace: Mapping[str, Any],
+) -> None:
+    """Add the names that strings of the cell, or strings that it gets, mention; what cannot travel is left out.
+
+    Those that a string only seems to mention are added where they are small, and never wait for another task.
+    """
+    found = Mentions(use.in_strings, use.likely)
+    for name, value in values.items():
+        if type(value) is str:
+            found |= names_in_value(value, is_run=name in use.run)
+    for names, is_plain in ((found.plain, True), (found.likely, False)):
+        for name in sorted(names.difference(values)):
+            if not is_the_users(name) or (isinstance(namespace[name], concurrent.futures.Future) and not is_plain):
+                continue
+            limit = MENTIONED - sum(sizes.values()) if is_plain else LARGE
+            size = _size_up_to(limit, namespace[name])
+            if size is not None:
+                values[name], sizes[name] = namespace[name], size
 
 
 def _redefined(namespace: Mapping[str, Any], hidden: Mapping[str, Any]) -> set[str]:
     """Return the builtins that the notebook has replaced by something of its own."""
-    return {name for name in BUILTINS - MODULE_NAMES - IPYTHON_NAMES if _is_the_users(name, namespace, hidden)}
+    return {
+        name
+        for name in BUILTINS - MODULE_NAMES
+        if _is_the_users(name, namespace, hidden) and not (name in IPYTHON_NAMES and _is_of_the_shell(namespace[name]))
+    }
+
+
+def _is_of_the_shell(value: object) -> bool:
+    """Whether `value` is what IPython itself calls `display`, `exit` or `get_ipython`."""
+    if isinstance(value, ModuleType):
+        return False
+    module = getattr(value, "__module__", "")
+    return isinstance(module, str) and module.partition(".")[0] in _SHELL_MODULES
 
 
 def _is_the_users(name: str, namespace: Mapping[str, Any], hidden: Mapping[str, Any]) -> bool:
-    return name in namespace and namespace[name] is not hidden.get(name, _ABSENT)
+    """Whether the notebook, or a startup file of its profile, has bound the name."""
+    if name not in namespace:
+        return False
+    if namespace[name] is not hidden.get(name, ABSENT):
+        return True
+    return name not in _SHELL_NAMES and not name.startswith("_")
 
 
 def _unknown(name: str, known: Iterable[str]) -> str:
     return f"unknown name {name!r}{did_you_mean(name, sorted(word for word in known if not word.startswith('_')))}"
 
 
+class _TooLarge(Exception):
+    """Ends the pickling of a value that is only wanted where it is small."""
+
+
 class _Count(io.RawIOBase):
     """A file that keeps the number of bytes, not the bytes."""
 
-    size = 0
+    def __init__(self, limit: float) -> None:
+        self.size = 0
+        self.limit = limit
 
     def write(self, data: Any) -> int:
         n = memoryview(data).nbytes
-        self.size += n
+        self.add(n)
         return n
+
+    def add(self, n: int) -> None:
+        self.size += n
+        if self.size > self.limit:
+            raise _TooLarge
 
 
 def _size(name: str, value: object) -> int:
-    """Return how many bytes `value` is when pickled, without copying its large buffers."""
+    """Return how many bytes `value` is when pickled, without copying its large buffers.
+
+    Raises:
+        BadUsage: it cannot be pickled; the message names the part that cannot.
+    """
     if isinstance(value, (*_ATOMS, concurrent.futures.Future)):
         return 0  # a future's result never passes through here
-    count = _Count()
+    try:
+        return _pickled_size(value, math.inf)
+    except Exception as error:  # noqa: BLE001  the user's __reduce__
+        raise BadUsage(one_line(complaint(name, value, error))) from None
+
+
+def _size_up_to(limit: int, value: object) -> int | None:
+    """Return how many bytes `value` is when pickled; `None` where that is over `limit`, or cannot be done."""
+    if isinstance(value, (*_ATOMS, concurrent.futures.Future)):
+        return 0
+    try:
+        return _pickled_size(value, limit)
+    except Exception:  # noqa: BLE001  the user's __reduce__
+        return None
+
+
+def _pickled_size(value: object, limit: float) -> int:
+    count = _Count(limit)
 
     def count_buffer(buffer: pickle.PickleBuffer) -> bool:
         try:
-            count.size += buffer.raw().nbytes
+            count.add(buffer.raw().nbytes)
         except BufferError:
             return True  # not contiguous: pickled in-band
         return False
 
     pickler = Pickler(count, count_buffer)
-    try:
-        pickler.dump(value)
-        check_classes(pickler.made_classes, what=name)
-    except UnpicklableArgument as error:
-        raise BadUsage(one_line(f"{error.message}; {error.hint}")) from None
-    except Exception as error:  # noqa: BLE001  the user's __reduce__
-        raise BadUsage(one_line(complaint(name, value, error))) from None
+    pickler.dump(value)
+    check_classes(pickler.made_classes, what="it")
     return count.size
 
 

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import keyword
 import re
+from collections.abc import Callable, Iterable
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from taskfc_ext.ipython.arguments import did_you_mean, near_verb, or_else
 from taskfc_ext.ipython.bring_back import check_out
+from taskfc_ext.ipython.cell_settings import cell_settings, check_magics, hints_are_lazy
+from taskfc_ext.ipython.changes import changed_names
+from taskfc_ext.ipython.changes import note as note_of_changes
 from taskfc_ext.ipython.display import Table
 from taskfc_ext.ipython.named_code import condition, recovery
-from taskfc_ext.ipython.names import used_names
 from taskfc_ext.ipython.notebook import Notebook, is_future, waiting
 from taskfc_ext.ipython.requests import BadUsage, Submission
+from taskfc_ext.ipython.shell_syntax import magics_in
 from taskfc_ext.text import one_line, plural
 
 if TYPE_CHECKING:
     from taskfc_ext.client.future import TaskFuture
     from taskfc_ext.ipython.shipping import Shipment
+    from taskfc_ext.serialize import CellOptions
 
 PATIENCE = 10.0
 """Seconds that `--everywhere` waits for the workers; one may be in a task that takes hours."""
@@ -36,7 +43,7 @@ def submit_expression(notebook: Notebook, expression: str) -> TaskFuture | None:
         name, value = match.groups()
         raise BadUsage(f"{name!r} would be bound on the worker only; write `{name} = %task {one_line(value)}`")
     try:
-        return submit(notebook, Submission(), expression)
+        return submit(notebook, Submission(is_cell=False), expression)
     except BadUsage as problem:
         raise BadUsage(or_else(str(problem), near_verb(expression))) from None
 
@@ -48,18 +55,23 @@ def submit(notebook: Notebook, submission: Submission, source: str) -> TaskFutur
         BadUsage: it cannot be sent; nothing was.
     """
     check_free(notebook, submission.name)
-    shipment = _packed(notebook, submission, source)
+    transform = cache(notebook.shell.input_transformer_manager.transform_cell)
+    shipment = _packed(notebook, submission, source, transform)
     if submission.out and not submission.keep:  # the persistent namespace may have them from before
-        transform = notebook.shell.input_transformer_manager.transform_cell
         check_out(source, submission.out, shipment.values, transform=transform)
+    changed = () if submission.keep else changed_names(source, shipment.values, transform=transform)
     options = _options(notebook, submission)
+    settings = _settings(notebook, submission, shipment, transform(source), changed)
     if submission.dry_run:
         notebook.show(_dry_run(submission, shipment).bundle())
+        _say_changed(notebook, submission, changed)
         return None
     if large := shipment.large():
         notebook.say(f"sending {large}")
     client = notebook.session.client().with_options(**options)
-    future = client.submit_cell(source, shipment.values, submission.out, keep=submission.keep)
+    future = client.submit_cell(source, shipment.values, submission.out, keep=submission.keep, **settings)
+    if submission.keep:
+        _note_kept(notebook, submission, shipment)
     if submission.name and submission.name.isidentifier() and not keyword.iskeyword(submission.name):
         notebook.bind(submission.name, future)
     with waiting():
@@ -67,6 +79,8 @@ def submit(notebook: Notebook, submission: Submission, source: str) -> TaskFutur
     if future.done() and not future.accepted:
         future.result()  # raises why it was refused
     notebook.session.notices.add(future)
+    notebook.session.note_sent(future, shipment.values)
+    _say_changed(notebook, submission, changed)
     if submission.wait:
         _wait(notebook, future, submission.out)
     return future
@@ -79,10 +93,12 @@ def run_everywhere(notebook: Notebook, submission: Submission, source: str) -> N
         BadUsage: it cannot be sent; nothing was.
         BroadcastFailed: it failed on a worker.
     """
-    shipment = _packed(notebook, submission, source)
+    transform = cache(notebook.shell.input_transformer_manager.transform_cell)
+    shipment = _packed(notebook, submission, source, transform)
     for name, value in shipment.values.items():
         if is_future(value):
             raise BadUsage(f"{name!r} holds a task's future, which --everywhere cannot send; bind its result() first")
+    settings = _settings(notebook, submission, shipment, transform(source))
     if submission.dry_run:
         notebook.show(_dry_run(submission, shipment).bundle())
         return
@@ -91,13 +107,12 @@ def run_everywhere(notebook: Notebook, submission: Submission, source: str) -> N
     client = notebook.session.client()
     try:
         with waiting():
-            n_workers = client.broadcast(source, shipment.values, timeout=PATIENCE)
+            n_workers = client.broadcast(source, shipment.values, timeout=PATIENCE, **settings)
     except TimeoutError:
         ran = f"not all workers have run it after {PATIENCE:.0f} s: those that are in a task run it before the next one"
     else:
         ran = f"ran on {plural(n_workers, 'worker')}" if n_workers else "there is no worker yet"
-    made = used_names(source, transform=notebook.shell.input_transformer_manager.transform_cell).defines
-    notebook.session.everywhere.update(made, shipment.values)
+    notebook.session.broadcast.update(_here(notebook, {*shipment.use.defines, *shipment.values}))
     notebook.say(f"{ran}; workers that join later run it too")
 
 
@@ -114,22 +129,26 @@ def check_free(notebook: Notebook, name: str | None) -> None:
 
 
 def bind_out(notebook: Notebook, future: TaskFuture, out: tuple[str, ...] = ()) -> list[str]:
-    """Bind the names that came back with a finished task, or those in `out`; return which.
+    """Bind the names that came back with a finished task, or those in `out`; say which could not, return which did.
 
     Raises:
         BadUsage: the task brought back no such name.
     """
-    names = future.ns
-    for name in out:
-        if name not in names:
+    result = future.task_result()
+    names, lost = result.results, result.lost
+    wanted = (*names, *lost) if not out or "*" in out else out
+    for name in wanted:
+        if name in lost:
+            notebook.say(f"task {future.taskid}: `{name}` did not come back: {one_line(lost[name])}")
+        elif name not in names:
             raise BadUsage(f"task {future.taskid} brought back no {name!r}{did_you_mean(name, list(names))}")
-    bound = list(out or names)
+    bound = [name for name in wanted if name in names]
     for name in bound:
         notebook.bind(name, names[name])
     return bound
 
 
-def _packed(notebook: Notebook, submission: Submission, source: str) -> Shipment:
+def _packed(notebook: Notebook, submission: Submission, source: str, transform: Callable[[str], str]) -> Shipment:
     from taskfc_ext.ipython.shipping import pack  # brings cloudpickle, which `%load_ext` does not wait for
 
     shell = notebook.shell
@@ -139,12 +158,59 @@ def _packed(notebook: Notebook, submission: Submission, source: str) -> Shipment
             submission.ship,
             notebook.namespace,
             hidden=shell.user_ns_hidden,
-            transform=shell.input_transformer_manager.transform_cell,
-            elsewhere=notebook.session.everywhere if submission.keep or submission.everywhere else (),
+            transform=transform,
+            there=_there(notebook, submission),
+            lazy_hints=hints_are_lazy(shell),
         )
     except SyntaxError as error:
         text = f": {error.text.strip()}" if error.text else ""
         raise BadUsage(one_line(f"this is not Python (line {error.lineno}): {error.msg}{text}")) from None
+
+
+def _settings(
+    notebook: Notebook, submission: Submission, shipment: Shipment, code: str, changed: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Return the argument `settings` of what submits; nothing where all is as usual.
+
+    Raises:
+        BadUsage: the cell uses a magic that only the notebook has.
+    """
+    shell = notebook.shell
+    uses = list(magics_in(ast.parse(code), shell.input_transformer_manager.transform_cell))
+    check_magics(shell, uses, {*shipment.use.defines, *notebook.session.broadcast})
+    settings: CellOptions = cell_settings(shell, uses)
+    if shipment.there_first:
+        settings["there_first"] = shipment.there_first
+    if changed and "*" in submission.out:
+        settings["changed"] = changed
+    return {"settings": settings} if settings else {}
+
+
+def _there(notebook: Notebook, submission: Submission) -> dict[str, object] | None:
+    """Return what the cell may find in the namespace that it runs in; `None` where that is a fresh one."""
+    if submission.clear_before:
+        return notebook.session.broadcast
+    return notebook.session.there if submission.keep or submission.everywhere else None
+
+
+def _note_kept(notebook: Notebook, submission: Submission, shipment: Shipment) -> None:
+    """Note what a cell leaves in the persistent namespace, for the cells that come after it."""
+    kept = notebook.session.kept
+    if submission.clear_before or submission.clear_after:
+        kept.clear()
+    if not submission.clear_after:
+        kept.update(_here(notebook, {"*", *shipment.use.defines}))
+
+
+def _here(notebook: Notebook, names: Iterable[str]) -> dict[str, object]:
+    from taskfc_ext.ipython.shipping import ABSENT
+
+    return {name: notebook.namespace.get(name, ABSENT) for name in names}
+
+
+def _say_changed(notebook: Notebook, submission: Submission, changed: tuple[str, ...]) -> None:
+    if line := note_of_changes(changed, submission.out, command="" if submission.is_cell else "%%task"):
+        notebook.say(line)
 
 
 def _options(notebook: Notebook, submission: Submission) -> dict[str, Any]:
@@ -202,8 +268,15 @@ def _wait(notebook: Notebook, future: TaskFuture, out: tuple[str, ...]) -> None:
     if notebook.board.is_live:
         notebook.board.show_early(future)
     with waiting():
-        future.result()
+        succeeded(future)
     bind_out(notebook, future, out)
+
+
+def succeeded(future: TaskFuture) -> None:
+    """Wait for a task, and raise its exception if it failed; a value that could not travel is no failure."""
+    __tracebackhide__ = True
+    if future.exception() is not None:
+        future.result()
 
 
 def _article(noun: str) -> str:

@@ -25,6 +25,13 @@ def names(text: str) -> tuple[str, ...]:
     return found
 
 
+def names_or_all(text: str) -> tuple[str, ...]:
+    """Return the names of variables in `text`; "*" among them stands for all that the cell binds or changes."""
+    parts = [part.strip() for part in text.split(",")]
+    found = names(",".join(part for part in parts if part != "*"))
+    return ("*", *found) if "*" in parts else found
+
+
 def variable(text: str) -> str:
     """Return the one name of a variable that `text` is."""
     found = names(text)

@@ -15,7 +15,7 @@ from taskfc_ext.ipython.history import history
 from taskfc_ext.ipython.notebook import MOST, SEE_TASKS, Notebook, is_one, named, said, waiting
 from taskfc_ext.ipython.requests import BadUsage, Request, Selection
 from taskfc_ext.ipython.retrying import retry
-from taskfc_ext.ipython.submitting import bind_out, submit_expression
+from taskfc_ext.ipython.submitting import bind_out, submit_expression, succeeded
 from taskfc_ext.ipython.waits import wait
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.states import FINISHED
@@ -160,7 +160,7 @@ def _seen(notebook: Notebook, futures: Iterable[Any]) -> None:
 def _pull(notebook: Notebook, request: requests.Pull) -> None:
     for future in notebook.futures(request.tasks):
         with waiting():
-            future.result()
+            succeeded(future)
         _seen(notebook, [future])
         bound = bind_out(notebook, future, request.out)
         notebook.say(f"task {future.taskid}: {', '.join(bound) or 'brought back no names'}")

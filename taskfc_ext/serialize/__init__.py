@@ -10,18 +10,23 @@ from taskfc_ext.serialize.failures import dump_exception, load_failure
 from taskfc_ext.serialize.functions import digest, dump_function, load_function, loaded_each_time, remember_source
 from taskfc_ext.serialize.pickler import names_in_code
 from taskfc_ext.serialize.values import (
+    EVERYTHING,
+    CellOptions,
     InputRef,
     SourceResult,
     dump_call,
     dump_names,
     dump_value,
     load_call,
+    load_cell,
     load_names,
     load_submitted,
     load_value,
 )
 
 __all__ = [
+    "EVERYTHING",
+    "CellOptions",
     "InputRef",
     "RemoteTraceback",
     "SourceResult",
@@ -32,6 +37,7 @@ __all__ = [
     "dump_names",
     "dump_value",
     "load_call",
+    "load_cell",
     "load_failure",
     "load_function",
     "load_names",

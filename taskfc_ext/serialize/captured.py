@@ -11,6 +11,7 @@ from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleT
 from typing import NamedTuple
 
 from taskfc_ext.serialize.by_value import is_importable, registered_by_value, travels_by_value
+from taskfc_ext.serialize.mentioned import names_in_strings
 from taskfc_ext.serialize.needs import global_names, hinted_names, reads_pickles
 from taskfc_ext.serialize.values import ATOMS
 
@@ -97,7 +98,12 @@ def capture(function: FunctionType) -> Captured | None:
 
 def _parts(function: FunctionType) -> _Parts:
     variables = function.__globals__
-    names = *global_names(function.__code__), *hinted_names(function.__annotations__)
+    named = (
+        global_names(function.__code__),
+        hinted_names(function.__annotations__),
+        *names_in_strings(function.__code__),
+    )
+    names = dict.fromkeys(name for some in named for name in some)
     return _Parts(
         code=function.__code__,
         defaults=function.__defaults__,

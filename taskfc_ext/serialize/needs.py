@@ -10,7 +10,11 @@ from collections.abc import Collection, Iterator, Mapping
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+from taskfc_ext.serialize.mentioned import names_in_strings
 from taskfc_ext.serialize.scope import ABSENT, MAIN
+
+_SMALL = 10**6
+"""Bytes up to which a value is sent that a string only seems to mention."""
 
 
 def needed_names(function: FunctionType) -> Iterator[tuple[str, Any]]:
@@ -75,6 +79,24 @@ def global_names(code: CodeType) -> tuple[str, ...]:
         if type(constant) is CodeType:
             names.update(dict.fromkeys(global_names(constant)))
     return tuple(names)
+
+
+def mentioned_names(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    """Yield (name, value) of the globals that strings of the function mention: queries, formulas, code as text.
+
+    Those that a string only seems to mention are yielded where they are small.
+    """
+    namespace = function.__globals__
+    plain, likely = names_in_strings(function.__code__)
+    for name in (*plain, *likely):
+        value = namespace.get(name, ABSENT)
+        if value is not ABSENT and not name.startswith("__") and (name in plain or _is_small(value)):
+            yield name, value
+
+
+def _is_small(value: object) -> bool:
+    size = getattr(value, "nbytes", None)  # of an array; of a table, one for each column
+    return sys.getsizeof(value, _SMALL) <= _SMALL and (not isinstance(size, int) or size <= _SMALL)
 
 
 _WORD = re.compile(r"[^\W\d]\w*")

@@ -6,6 +6,7 @@ keep one namespace, functions that share a variable keep sharing it, a class is 
 
 from __future__ import annotations
 
+import builtins
 import functools
 import io
 import sys
@@ -21,7 +22,7 @@ from taskfc_ext.serialize import classes, machinery, scope
 from taskfc_ext.serialize.bodies import Buffers
 from taskfc_ext.serialize.by_value import is_importable, travels_as_name, travels_by_value
 from taskfc_ext.serialize.exceptions import Exceptions
-from taskfc_ext.serialize.needs import definitions, needed_names, reads_pickles
+from taskfc_ext.serialize.needs import definitions, mentioned_names, needed_names, reads_pickles
 from taskfc_ext.serialize.scope import ABSENT, MAIN, Brought
 
 PICKLE_PROTOCOL = 5
@@ -43,6 +44,21 @@ def _reduce_code(code: CodeType) -> Any:
     return make, (*arguments[:_FILENAME], code.co_filename, *arguments[_FILENAME + 1 :])
 
 
+def _reduce_exit(exit_of_a_shell: object) -> Any:
+    return _exit, ()
+
+
+def _exit() -> object:
+    """Return `exit` of the process that loads it: that of IPython holds its whole shell."""
+    return getattr(builtins, "exit", None)
+
+
+def _exits_of_ipython() -> dict[type, Any]:
+    module = sys.modules.get("IPython.core.autocall")
+    kinds = [getattr(module, name, None) for name in ("ExitAutocall", "ZMQExitAutocall")]
+    return {kind: _reduce_exit for kind in kinds if kind is not None}
+
+
 class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
     """Pickles what the notebook defines by value; costs nothing where there is none.
 
@@ -54,19 +70,19 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         filenames: of the code in the pickle.
         made_classes: the classes in it.
         exceptions: how exceptions are pickled.
-        sends_definitions: whether code that reads pickles gets all classes and functions of the notebook.
-        has_definitions: whether any did.
+        sends_guesses: whether functions get what their strings mention, and what pickles that they read may refer to.
+        has_guesses: whether any did.
     """
 
-    dispatch_table = ChainMap({CodeType: _reduce_code}, _inherited)
+    dispatch_table = ChainMap({CodeType: _reduce_code, **_exits_of_ipython()}, _inherited)
 
     def __init__(self, file: Any, buffer_callback: Callable[[Any], Any] | None = None) -> None:
         super().__init__(file, PICKLE_PROTOCOL, buffer_callback)
         self.filenames: dict[str, None] = {}
         self.made_classes: dict[type, None] = {}
         self.exceptions = Exceptions()
-        self.sends_definitions = True
-        self.has_definitions = False
+        self.sends_guesses = True
+        self.has_guesses = False
         self._spaces: dict[str, _Space] = {}
         self._filled_cells: set[int] = set()
         self._open_classes: set[type] = set()
@@ -116,9 +132,13 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
 
     def _reduce_function(self, function: FunctionType) -> Any:
         needs = dict(needed_names(function))
-        if self.sends_definitions and reads_pickles(function.__code__):
-            needs = {**definitions(), **needs}
-            self.has_definitions = True
+        if self.sends_guesses:
+            guessed = dict(mentioned_names(function))
+            if reads_pickles(function.__code__):
+                guessed |= definitions()
+            if guessed:
+                needs = {**guessed, **needs}
+                self.has_guesses = True
         key, module = scope.key_of(function.__globals__)
         private = self._private(key, needs)
         if isinstance(function.__globals__, Brought) and _fits(function.__globals__, needs):
@@ -294,22 +314,22 @@ def dump(
     """
     start = file.tell()
 
-    def attempt(*, sends_definitions: bool) -> Pickler:
+    def attempt(*, sends_guesses: bool) -> Pickler:
         pickler = Pickler(file, buffers.take if buffers is not None else None)
         pickler.exceptions = exceptions or pickler.exceptions
-        pickler.sends_definitions = sends_definitions
+        pickler.sends_guesses = sends_guesses
         try:
             pickler.dump(value)
         except Exception:
-            if not pickler.has_definitions:
+            if not pickler.has_guesses:
                 raise
         else:
             return pickler
-        # among what was only sent in case that a pickle refers to it is something that cannot be
+        # among what was only sent in case that it is needed is something that cannot be
         file.seek(start)
         file.truncate()
         if buffers is not None:
             buffers.clear()
-        return attempt(sends_definitions=False)
+        return attempt(sends_guesses=False)
 
-    return attempt(sends_definitions=True)
+    return attempt(sends_guesses=True)

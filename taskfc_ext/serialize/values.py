@@ -8,8 +8,8 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypedDict
 
 from taskfc_ext.errors import UnpicklableArgument, UnpicklableResult
 from taskfc_ext.serialize.blame import complaint, first_complaint
@@ -42,16 +42,50 @@ class SourceResult:
     Attributes:
         value: of a cell's last expression; `None` for a string task.
         ns: the names that were asked back, in that order.
+        lost: those of them that could not be pickled, with the reason.
+        lost_value: why the value could not be pickled, where that keeps nothing else from coming; else empty.
     """
 
     value: object
     ns: dict[str, Any]
     is_cell: bool
+    lost: dict[str, str] = field(default_factory=dict)
+    lost_value: str = ""
 
     @property
     def as_input(self) -> object:
         """What another task gets that has this one's future as an argument: a cell's value, a string task's names."""
-        return self.value if self.is_cell else self.ns
+        return self.checked_value() if self.is_cell else self.ns
+
+    def checked_value(self, taskid: int | None = None) -> object:
+        """Return the value.
+
+        Raises:
+            UnpicklableResult: it could not be pickled.
+        """
+        if self.lost_value:
+            raise UnpicklableResult(self.lost_value, taskid=taskid, hint=END_WITH_SEMICOLON)
+        return self.value
+
+
+class CellOptions(TypedDict, total=False):
+    """Settings of the notebook that one cell runs with; it travels with the cell's names.
+
+    Attributes:
+        flags: of `__future__` imports of earlier cells, as `compile` takes them.
+        interactivity: IPython's `ast_node_interactivity`.
+        float_precision: of IPython's plain text formatter (`%precision`).
+        there_first: names whose value in the worker's persistent namespace, if there is one, goes before ours.
+        changed: names that the cell changes in place: they belong to "*", all that it binds.
+        extensions: those of IPython that bring magics which the cell uses.
+    """
+
+    flags: int
+    interactivity: str
+    float_precision: str
+    there_first: tuple[str, ...]
+    changed: tuple[str, ...]
+    extensions: tuple[str, ...]
 
 
 def pickled(value: object) -> bytes:
@@ -83,6 +117,11 @@ def _sendable(value: object, *, what: str) -> bytes:
 
 RETURN_INSTEAD = "return what can be pickled instead: plain data, arrays, or the path of a file that the task writes"
 
+END_WITH_SEMICOLON = f"end the cell with `;` where its last value is not needed, or {RETURN_INSTEAD}"
+
+EVERYTHING = "*"
+"""In place of a name to bring back: all that the code binds, as far as it can travel."""
+
 
 def dump_value(value: object, *, what: str) -> bytes:
     """Return `value` pickled, with what `__main__` defines in it by value.
@@ -99,7 +138,44 @@ def dump_value(value: object, *, what: str) -> bytes:
     try:
         return pickled(value)
     except Exception as error:
+        if type(value) is SourceResult:
+            return _dump_the_rest(value, what, error)
         raise UnpicklableResult(complaint(what, value, error), hint=RETURN_INSTEAD) from error
+
+
+def _dump_the_rest(result: SourceResult, what: str, error: Exception) -> bytes:
+    """Return what can travel of a result that cannot as a whole, with the reasons for what is left out.
+
+    Raises:
+        UnpicklableResult: nothing that was asked for can.
+    """
+    lost = {name: _why_not(f"`{name}`", value) for name, value in result.ns.items()}
+    lost = {name: why for name, why in lost.items() if why}
+    lost_value = _why_not(what, result.value)
+    left = {name: value for name, value in result.ns.items() if name not in lost}
+    rest = replace(
+        result,
+        value=None if lost_value else result.value,
+        ns=left,
+        lost={**result.lost, **lost},
+        lost_value=lost_value,
+    )
+    if not left and rest.value is None and not result.lost:
+        hint = END_WITH_SEMICOLON if lost_value else RETURN_INSTEAD
+        raise UnpicklableResult(complaint(what, result, error), hint=hint) from error
+    try:
+        return pickled(rest)
+    except Exception:  # noqa: BLE001  each part could be pickled, but not all of them together
+        raise UnpicklableResult(complaint(what, result, error), hint=RETURN_INSTEAD) from error
+
+
+def _why_not(what: str, value: object) -> str:
+    """Return why `value` cannot be pickled; empty where it can."""
+    try:
+        pickled(value)
+    except Exception as error:  # noqa: BLE001  the user's __reduce__
+        return complaint(what, value, error)
+    return ""
 
 
 def load_value(body: bytes) -> object:
@@ -148,14 +224,17 @@ def load_call(body: bytes, inputs: Sequence[bytes] = ()) -> tuple[tuple[Any, ...
     return args, kwargs or {}
 
 
-def dump_names(names: Mapping[str, object], out: Sequence[str], *, what: str) -> bytes:
+def dump_names(
+    names: Mapping[str, object], out: Sequence[str], *, what: str, options: CellOptions | None = None
+) -> bytes:
     """Return the body of a string task or a cell: values that go in, by name, and the names that come back.
 
     Raises:
         UnpicklableArgument: one of the values cannot be pickled; the message gives its name.
     """
     try:
-        return _sendable((dict(names), tuple(out)), what=what)
+        sent = (dict(names), tuple(out), dict(options)) if options else (dict(names), tuple(out))
+        return _sendable(sent, what=what)
     except UnpicklableArgument:
         raise
     except Exception as error:
@@ -165,8 +244,15 @@ def dump_names(names: Mapping[str, object], out: Sequence[str], *, what: str) ->
 
 def load_names(body: bytes, inputs: Sequence[bytes] = ()) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return (values that go in, names that come back); each `InputRef` becomes the value of that input."""
-    names, out = _loads(body)
-    return {name: _resolved(value, inputs) for name, value in names.items()}, tuple(out)
+    names, out, _ = load_cell(body, inputs)
+    return names, out
+
+
+def load_cell(body: bytes, inputs: Sequence[bytes] = ()) -> tuple[dict[str, Any], tuple[str, ...], CellOptions]:
+    """Return (values that go in, names that come back, settings of the notebook)."""
+    names, out, *options = _loads(body)
+    given: CellOptions = options[0] if options else {}
+    return {name: _resolved(value, inputs) for name, value in names.items()}, tuple(out), given
 
 
 def _resolved(value: object, inputs: Sequence[bytes]) -> object:

@@ -27,6 +27,7 @@ from taskfc_ext.worker.connection import LifePipe, WorkerDealer
 from taskfc_ext.worker.courier import Courier
 from taskfc_ext.worker.descriptors import divert_stdout, line_by_line, listen_to_stderr
 from taskfc_ext.worker.execute import Executor
+from taskfc_ext.worker.exits import offer_exits
 from taskfc_ext.worker.figures import choose_backend
 from taskfc_ext.worker.imports import when_imported
 from taskfc_ext.worker.interrupt import Guard
@@ -72,6 +73,7 @@ def main() -> None:
     when_imported("IPython", executor.offer_shell)
     when_imported("multiprocessing", serve_multiprocessing)
     refuse_breakpoints()
+    offer_exits()
     loop = Loop(link, page, guard, executor, capture, LifePipe(life_fd), worker.properties)
     progress.begin_in_worker(lambda: loop.lease)
     courier = Courier(loop, _preload)

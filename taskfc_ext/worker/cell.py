@@ -15,23 +15,27 @@ from typing import Any
 
 from IPython.core.displayhook import DisplayHook
 
-from taskfc_ext.serialize import SourceResult, remember_source, scope
-from taskfc_ext.serialize.scope import Host
+from taskfc_ext.serialize import EVERYTHING, CellOptions, SourceResult, remember_source, scope
+from taskfc_ext.serialize.scope import ABSENT, Host
 from taskfc_ext.worker.displays import Displays
 from taskfc_ext.worker.figures import show_figures
+from taskfc_ext.worker.interactivity import LAST, divided
 from taskfc_ext.worker.interrupt import Guard
 from taskfc_ext.worker.namespaces import Namespaces
-from taskfc_ext.worker.shell import task_shell
+from taskfc_ext.worker.shell import notebook_settings, task_shell
 
 KEPT_SOURCES = 256
 """Cells whose source lines are kept for the tracebacks of functions that they left behind."""
 
 _FUTURES = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
+_OF_THE_SHELL = frozenset(("_", "_exit_code", "get_ipython"))
 _AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
 
-Load = Callable[[], tuple[Mapping[str, Any], Sequence[str]]]
-"""Returns the names that go in and those that come back; called where the source is going to run."""
+Load = Callable[[], tuple[Mapping[str, Any], Sequence[str], CellOptions]]
+"""Returns the names that go in, those that come back ("*": all that the source binds), and the notebook's settings.
+
+Called where the source is going to run."""
 
 
 class CellRunner:
@@ -78,14 +82,24 @@ class CellRunner:
         self._enter(host)
         try:
             try:
-                names, out = load()
-                host.push(names)
+                names, out, options = load()
+                first = options.get("there_first", ())
+                main = host.main
+                host.push(
+                    {name: value for name, value in names.items() if name not in first or not hasattr(main, name)}
+                )
                 host.brings_back = frozenset(out)
+                before = dict(main.__dict__) if EVERYTHING in out else {}
                 try:
-                    value = self._execute(source, host.main, f"<task {taskid}>", wants_value=wants_value)
+                    with notebook_settings(self._shell, options):
+                        value = self._execute(source, main, f"<task {taskid}>", options, wants_value=wants_value)
                 finally:
                     show_figures()  # before the value is pickled: one that is on show comes up again wherever it goes
-                return SourceResult(value, {name: _pulled(host.main, name) for name in out}, is_cell=wants_value)
+                if EVERYTHING in out:
+                    out = [*_bound_since(before, main), *options.get("changed", ()), *out]
+                    host.brings_back = frozenset(out)
+                pulled = {name: _pulled(main, name) for name in out if name != EVERYTHING}
+                return SourceResult(value, pulled, is_cell=wants_value)
             finally:
                 self._guard.disarm()
         finally:  # no interrupt strikes here: there is one at most, and it has struck or been kept out
@@ -101,8 +115,9 @@ class CellRunner:
         with self._namespaces.broadcasting() as main:
             self._enter(self._namespaces.kept)
             try:
-                self._namespaces.kept.push(load()[0])
-                self._execute(source, main, f"<broadcast {number}>", wants_value=False)
+                names, _, options = load()
+                self._namespaces.kept.push(names)
+                self._execute(source, main, f"<broadcast {number}>", options, wants_value=False)
             finally:
                 self._stand_in(main)
                 self._broadcast_flags |= self._kept_flags & ~flags
@@ -124,22 +139,27 @@ class CellRunner:
 
     # running
 
-    def _execute(self, source: str, main: ModuleType, filename: str, *, wants_value: bool) -> object:
+    def _execute(
+        self, source: str, main: ModuleType, filename: str, options: CellOptions, *, wants_value: bool
+    ) -> object:
         text = self._shell.transform_cell(source)
         self._remember(filename, source, text)
-        flags = self._kept_flags if main is self._namespaces.kept.main else 0
+        flags = (self._kept_flags if main is self._namespaces.kept.main else 0) | options.get("flags", 0)
         tree = compile(text, filename, "exec", ast.PyCF_ONLY_AST | _AWAIT | flags, dont_inherit=True)
         tree = self._shell.transform_ast(tree)
-        last = tree.body.pop() if wants_value and tree.body and isinstance(tree.body[-1], ast.Expr) else None
+        interactivity = LAST if _is_silenced(text) else options.get("interactivity", LAST)
+        steps, last = divided(tree, interactivity, wants_value=wants_value)
         with asyncio.Runner() as runner:  # makes an event loop only if it is used; nothing of a task runs on after it
-            body = compile(tree, filename, "exec", _AWAIT | flags, dont_inherit=True)
-            flags |= body.co_flags & _FUTURES
-            _evaluate(body, main, runner)
+            for step in steps:
+                mode = "single" if isinstance(step, ast.Interactive) else "exec"
+                body = compile(step, filename, mode, _AWAIT | flags, dont_inherit=True)
+                flags |= body.co_flags & _FUTURES
+                _evaluate(body, main, runner)
             if main is self._namespaces.kept.main:
                 self._kept_flags = flags
             if last is None:
                 return None
-            expression = compile(ast.Expression(last.value), filename, "eval", _AWAIT | flags, dont_inherit=True)
+            expression = compile(ast.Expression(last), filename, "eval", _AWAIT | flags, dont_inherit=True)
             value = _evaluate(expression, main, runner)
         return None if _is_silenced(text) else value
 
@@ -163,6 +183,15 @@ def _is_silenced(text: str) -> bool:
     """Whether the last expression ends in a semicolon, which in a notebook says that nobody wants to see it."""
     hook: Any = DisplayHook
     return ";" in text and bool(hook.semicolon_at_end_of_expression(text))
+
+
+def _bound_since(before: Mapping[str, object], main: ModuleType) -> list[str]:
+    """Return the names that were bound, or bound again, since the namespace was `before`; IPython's own are not."""
+    return [
+        name
+        for name, value in main.__dict__.items()
+        if before.get(name, ABSENT) is not value and not name.startswith("__") and name not in _OF_THE_SHELL
+    ]
 
 
 def _pulled(main: ModuleType, name: str) -> object:

@@ -14,18 +14,20 @@ from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, enco
 from taskfc_ext.protocol.spec import Kind, Spec
 from taskfc_ext.protocol.worker_messages import MAX_PROBLEM, Prepare
 from taskfc_ext.serialize import (
+    CellOptions,
     SourceResult,
     dump_exception,
     dump_value,
     load_call,
+    load_cell,
     load_function,
-    load_names,
     load_submitted,
 )
 from taskfc_ext.serialize.blame import shortened, text_of, type_name_of
 from taskfc_ext.serialize.bodies import Mapped, has_buffers
 from taskfc_ext.serialize.scope import MAIN, enter, leave
 from taskfc_ext.worker.displays import Displays
+from taskfc_ext.worker.exits import ExitCalled, sentence_of
 from taskfc_ext.worker.figures import INLINE, show_figures
 from taskfc_ext.worker.forking import leave_if_child
 from taskfc_ext.worker.interrupt import Guard, TaskInterrupt
@@ -146,7 +148,7 @@ class Executor:
                         _awaited(value)
             else:
                 source = _bytes(broadcast.code).decode()
-                self._runner().set_up(source, lambda: load_names(body), broadcast.number)
+                self._runner().set_up(source, lambda: load_cell(body), broadcast.number)
             leave_if_child()
             self._surroundings.keep_changes()
             return ""
@@ -195,9 +197,9 @@ class Executor:
         is_cell = spec.kind is Kind.CELL
         source = self._body(spec.code).decode()
 
-        def load() -> tuple[dict[str, Any], tuple[str, ...]]:
+        def load() -> tuple[dict[str, Any], tuple[str, ...], CellOptions]:
             try:
-                return load_names(_bytes(body), _all_bytes(inputs))
+                return load_cell(_bytes(body), _all_bytes(inputs))
             except Exception as error:
                 raise _not_loaded(spec.label, error) from error
 
@@ -245,6 +247,8 @@ class Executor:
     def _failed(self, spec: Spec, error: BaseException) -> Ended:
         if isinstance(error, TaskInterrupt):
             return interrupted(user_traceback(error))
+        if isinstance(error, ExitCalled):
+            error = sentence_of(error)
         if isinstance(error, TaskRejectError):
             return int(Outcome.NOT_NOW), _text(text_of(error))
         outcome = Outcome.FINAL_ERROR if isinstance(error, LoadingFailed) else Outcome.ERROR

@@ -130,7 +130,14 @@ NEEDS = [
     ("%timeit -n 10 -r 3 fit(x)", "fit x"),
     ("%%time\ny = fit(x)\ny.z", "fit x"),
     ("%%capture out\nfit(x)", "fit x"),
-    ("%%timeit s = setup(n)\nfit(s)", "fit s"),
+    ("%%timeit s = setup(n)\nfit(s)", "setup n fit"),
+    ("%%timeit -n 1 -r 1 s = setup(n)\nfit(s)", "setup n fit"),
+    ("%prun -s cumulative -l 5 fit(x)", "fit x"),
+    ("%prun -q fit(x)", "fit x"),
+    ("%lprun -f fit fit(x)", "fit x"),
+    ("%memit -r 2 fit(x)", "fit x"),
+    ("!echo {x:.2f} {y!r:>8} {{z}}", "| x y"),
+    ("def f():\n    %time g(x)\nf()", "| g x"),
     ("%run helpers.py\nhelp_me(x)", "| help_me x"),
     ("%cd {folder}", "| folder"),
     ("x?", ""),
@@ -180,3 +187,68 @@ def test_a_redefined_builtin_is_a_name_like_any_other() -> None:
 def test_what_does_not_compile_is_a_syntax_error(source: str) -> None:
     with pytest.raises(SyntaxError):
         used_names(source)
+
+
+# names in text that the namespace is asked for; then, after "|", those that may be columns as well
+IN_STRINGS = [
+    ('df.query("a > @limit")', "limit"),
+    ('df.eval("c = a + @limit")', "limit a"),
+    ('q = "a > @limit"\ndf.query(q)', "limit"),
+    ('limit = 3\ndf.query("a > @limit")', ""),
+    ('df.query("a > @limit")\nlimit = 3', "limit"),
+    ('f"a > @limit and b < {x}"', "limit"),
+    ('mail("me@example.org")', ""),
+    ('pd.eval("limit * 2")', "limit"),
+    ('eval("limit + 1")', "limit"),
+    ('exec("y = limit")', "limit"),
+    ('timeit.timeit("work(10)", globals=globals())', "work"),
+    ('code = "limit + 1"\neval(code)', "limit"),
+    ('ne.evaluate("a * b")', "a b"),
+    ('"{limit:.2f} {x.y}".format(**globals())', "limit x"),
+    ('"{limit}".format(limit=3)', ""),
+    ('"{limit}".format_map(vars())', "limit"),
+    ('"%(limit)d" % globals()', "limit"),
+    ('Template("$limit ${other}").substitute(globals())', "limit other"),
+    ('globals()["limit"]', "limit"),
+    ('locals()["x"]', "x"),
+    ('"x" in globals() and globals().get("x")', "x"),
+    ("import __main__\n__main__.limit", "limit"),
+    ('import __main__\ngetattr(__main__, "limit")', "limit"),
+    ('import sys\nsys.modules["__main__"].limit', "limit"),
+    ("import sys\nsys.modules[__name__].limit", "limit"),
+    ("from __main__ import limit", "limit"),
+    ('get_ipython().user_ns["limit"]', "limit"),
+    ('smf.ols("y ~ centre(age)", data)', "| y centre age"),
+    ("smf.ols(formula='np.log(b) ~ C(a, \"Sum\")', data=df)", "| np b C a"),
+    ('duckdb.sql("select sum(b) from df")', "df"),
+    ('duckdb.sql("select * from df a, third t join other b on a.x = b.x")', "df other third"),
+    ('duckdb.sql("from df")', "df"),
+    ('con.execute(f"""\n  select a from df where a > {low}\n""")', "df"),
+    ("%sql select * from df", "df"),
+    ("%%sql\nselect * from df", "df"),
+    ("f?", "f"),
+    ("f??", "f"),
+    ("obj.method?", "obj"),
+    ("%lprun -f g work()", "g"),
+    ("%psource f", "f"),
+    ('lib.compute("a * b + 1")', "| a b"),
+    ('print("limit reached", "a * b + 1")', ""),
+    ('open("out/limit.txt")', ""),
+    ('df["limit"], d.get("limit")', ""),
+    ('plt.title("select the best from df")', ""),
+    ('def f():\n    return df.query("a > @limit")', "limit"),
+    ('df.assign(c=lambda d: d.eval("a + @limit"))', "limit a"),
+    ('class A:\n    def m(self):\n        return eval("limit")', "limit"),
+]
+
+
+@pytest.mark.parametrize(("source", "expected"), IN_STRINGS, ids=[source[:50] for source, _ in IN_STRINGS])
+def test_names_in_text(source: str, expected: str) -> None:
+    plain, _, likely = expected.partition("|")
+    use = used_names(source, transform=transform)
+    assert use.in_strings == set(plain.split())
+    assert use.likely == set(likely.split())
+
+
+def test_a_future_import_of_an_earlier_cell_holds() -> None:
+    assert used_names("x: Model = 1", lazy_hints=True).needs == set()

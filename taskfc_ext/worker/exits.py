@@ -1,0 +1,42 @@
+"""`exit()` and `quit()` in tasks: they end the task, never the worker, and the failure is one sentence."""
+
+from __future__ import annotations
+
+import builtins
+from typing import NoReturn
+
+
+class ExitCalled(SystemExit):
+    """Raised by `exit()` and `quit()` in a task."""
+
+
+class _Exit:
+    """Stands in the worker for the builtin of that name, which would close `sys.stdin`."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __call__(self, code: object = None) -> NoReturn:
+        raise ExitCalled(f"{self._name}()")
+
+    def __repr__(self) -> str:
+        return f"{self._name}() ends a task as failed"
+
+    def __reduce__(self) -> str:
+        return self._name
+
+
+def offer_exits() -> None:
+    """Let `exit` and `quit` be ours in all code of this process."""
+    for name in ("exit", "quit"):
+        made = _Exit(name)
+        made.__module__ = "builtins"
+        setattr(builtins, name, made)
+
+
+def sentence_of(error: ExitCalled) -> RuntimeError:
+    """Return the failure of a task that has called `exit()`: without a traceback, as the call is what was meant."""
+    return RuntimeError(
+        f"the task called {error}, which ends it as failed: a task ends by itself after its last line; "
+        "to end it earlier, use `if` or return from a function"
+    )

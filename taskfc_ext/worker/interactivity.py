@@ -1,0 +1,56 @@
+"""Division of a cell into what runs silently, what is displayed as it runs, and the last value. Pure."""
+
+from __future__ import annotations
+
+import ast
+from typing import NamedTuple
+
+LAST = "last_expr"
+"""How IPython shows values unless it is told otherwise: that of the last expression."""
+
+
+class Units(NamedTuple):
+    """A cell in the order in which it runs: `steps`, then `last`, whose value is the task's.
+
+    A step that is an `ast.Interactive` hands the values of its expressions to `sys.displayhook`.
+    """
+
+    steps: list[ast.Module | ast.Interactive]
+    last: ast.expr | None
+
+
+def divided(tree: ast.Module, interactivity: str, *, wants_value: bool) -> Units:
+    """Return the parts of a cell.
+
+    Args:
+        tree: the cell; it is taken apart.
+        interactivity: IPython's `ast_node_interactivity`: "all", "last", "last_expr_or_assign" or "none"; for "none"
+            the value of the last expression is still the task's, as no task is without one.
+        wants_value: of the last expression.
+    """
+    body = tree.body
+    if not wants_value:
+        return Units([tree], None)
+    if interactivity == "last_expr_or_assign" and body and (target := _assigned(body[-1])) is not None:
+        read = ast.copy_location(ast.Name(target.id, ast.Load()), target)
+        body.append(ast.copy_location(ast.Expr(read), target))
+    end = body.pop() if body and isinstance(body[-1], ast.Expr) else None
+    last = end.value if isinstance(end, ast.Expr) else None
+    if interactivity == "all":
+        return Units([ast.Interactive([statement]) for statement in body], last)
+    if interactivity == "last" and last is None and body:
+        shown = ast.Interactive([body.pop()])
+        return Units([tree, shown], None)
+    return Units([tree], last)
+
+
+def _assigned(statement: ast.stmt) -> ast.Name | None:
+    """Return the one name that the statement assigns to, `None` where it is none or several."""
+    match statement:
+        case ast.Assign(targets=[ast.Name() as target]):
+            return target
+        case ast.AugAssign(target=ast.Name() as target):
+            return target
+        case ast.AnnAssign(target=ast.Name() as target, value=ast.expr()):
+            return target
+    return None
