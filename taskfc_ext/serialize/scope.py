@@ -155,6 +155,12 @@ class Host:
         """Say whether a task has bound this name of `main` itself, and leaves it behind."""
         return self.shipped.get(name, ABSENT) is not value and name not in self.brings_back
 
+    def release(self) -> None:
+        """Let go of all that was loaded: an attempt is over, and the cycle of functions and their globals is large."""
+        for module in self._spaces.values():
+            module.__dict__.clear()
+        self.forget()
+
     def forget(self) -> None:
         """Forget the names and classes of earlier submissions: `main` was cleared."""
         self.shipped.clear()

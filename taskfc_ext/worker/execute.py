@@ -111,6 +111,7 @@ class Executor:
                 return _indescribable(error, problem)
         finally:
             leave(None, outer)
+            self._namespaces.end_attempt()
             if spec.clear_after and self._cells is not None:  # the result has been pickled: it may need what is there
                 self._cells.clear()
 
@@ -183,7 +184,10 @@ class Executor:
         body = self._bodies.get(digest)
         if type(body) is bytes and has_buffers(body):
             body = self._bodies[digest] = Mapped(body)
-        return self._programs.load(digest, body.view() if type(body) is Mapped else self._body(digest))
+        program = self._programs.load(digest, body.view() if type(body) is Mapped else self._body(digest))
+        if not program.is_kept:
+            self._namespaces.begin_attempt(program.host, len(body) if isinstance(body, (bytes, Mapped)) else 0)
+        return program
 
     def _body(self, digest: bytes) -> bytes:
         body = self._bodies.get(digest)

@@ -2,12 +2,40 @@
 
 from __future__ import annotations
 
+import gc
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
 from taskfc_ext.serialize.scope import ABSENT, Host, new_main
+
+MAX_UNCOLLECTED = 200 * 2**20
+"""Bytes that attempts may leave to the garbage collector in classes, which are cycles, before it is called."""
+
+
+class Attempt:
+    """What one attempt was loaded into, to be let go at its end.
+
+    A thread that the attempt has left behind still finds its names.
+
+    Args:
+        host: what it was loaded into.
+        size: of its body, in bytes.
+    """
+
+    def __init__(self, host: Host, size: int) -> None:
+        self.host = host
+        self._size = size
+        self._n_threads = threading.active_count()
+
+    def end(self) -> int:
+        """Let go of it; return how many bytes are left to the garbage collector."""
+        left = self._size if self.host.classes else 0
+        if threading.active_count() <= self._n_threads:
+            self.host.release()
+        return left
 
 
 class Namespaces:
@@ -20,6 +48,8 @@ class Namespaces:
     def __init__(self) -> None:
         self._base: dict[str, Any] = {}
         self._broadcast: dict[str, Any] = {}
+        self._attempt: Attempt | None = None
+        self._uncollected = 0
         self.kept = Host(new_main(), updates=True)
 
     def add_everywhere(self, names: Mapping[str, Any]) -> None:
@@ -28,8 +58,23 @@ class Namespaces:
         self.kept.main.__dict__.update(names)
 
     def fresh(self) -> Host:
-        """Return one for source that is to find nothing of earlier tasks."""
-        return Host(new_main(self._base))
+        """Return one for source that is to find nothing of earlier tasks; it lasts until `end_attempt`."""
+        host = Host(new_main(self._base))
+        self.begin_attempt(host, 0)
+        return host
+
+    def begin_attempt(self, host: Host, size: int) -> None:
+        """Have a namespace let go at the end of the attempt that it was made for."""
+        self._attempt = Attempt(host, size)
+
+    def end_attempt(self) -> None:
+        """Let go of what the attempt was loaded into, unless that is kept."""
+        if self._attempt is not None:
+            attempt, self._attempt = self._attempt, None
+            self._uncollected += attempt.end()
+            if self._uncollected > MAX_UNCOLLECTED:
+                self._uncollected = 0
+                gc.collect()
 
     def clear(self) -> None:
         """Forget what tasks have left in the persistent one; what broadcasts made stays."""

@@ -28,6 +28,11 @@ class Program(NamedTuple):
     captured: Captured | None
     is_fixed: bool
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether it may serve further attempts."""
+        return self.captured is not None
+
     def is_as_loaded(self) -> bool:
         """Say whether no attempt has left anything behind."""
         here = self.host
@@ -58,7 +63,7 @@ class Programs:
         function = load_function(body)
         captured = _captured(function)
         program = Program(function, here, len(here.main.__dict__), captured, _is_fixed(function, captured))
-        if program.is_as_loaded():
+        if program.is_kept:
             self._kept[digest] = program
         return program
 

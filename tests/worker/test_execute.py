@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 from typing import Any
@@ -11,6 +12,7 @@ from taskfc_ext.protocol.payloads import Failure, Outcome
 from taskfc_ext.protocol.spec import Kind, Spec
 from taskfc_ext.serialize import InputRef, dump_call, dump_value
 from taskfc_ext.worker import execute, programs
+from tests.processes import DEADLINE, until
 
 
 def add(a: int, b: int = 1) -> int:
@@ -218,3 +220,67 @@ def test_a_failure_says_what_stopped_it(bench: Any) -> None:
     failure = bench.failure()
     assert isinstance(failure, Failure)
     assert (failure.type_name, failure.message) == ("ValueError", "why")
+
+
+class Watched:
+    """An argument that tells when it is gone."""
+
+    alive = 0
+
+    def __init__(self) -> None:
+        self.__setstate__({})
+
+    def __setstate__(self, state: object) -> None:
+        Watched.alive += 1
+
+    def __getstate__(self) -> dict[str, object]:
+        return {}
+
+    def __del__(self) -> None:
+        Watched.alive -= 1
+
+
+def test_what_an_attempt_was_loaded_into_goes_with_it(bench: Any) -> None:
+    namespace: dict[str, Any] = {"__name__": "__main__", "held": [Watched()]}
+    exec("def f(): return len(held), f.__name__", namespace)
+    before = Watched.alive
+    gc.disable()  # a cycle of function and globals would wait for it
+    try:
+        for _ in range(3):
+            bench.call(namespace["f"])
+            assert bench.result() == (1, "f")
+        assert Watched.alive == before
+    finally:
+        gc.enable()
+
+
+def test_a_thread_that_is_left_behind_still_finds_its_names(bench: Any) -> None:
+    go_on, seen = threading.Event(), []
+
+    def tell() -> None:
+        go_on.wait(DEADLINE)
+        seen.append(1)
+
+    namespace: dict[str, Any] = {"__name__": "__main__", "tell": Teller(tell), "threading": threading}
+    exec("def work(): tell()\ndef f(): threading.Thread(target=work).start()", namespace)
+    HELD["teller"] = tell
+    bench.call(namespace["f"])
+    bench.result()
+    go_on.set()
+    until(lambda: seen == [1], "the thread has found what it calls")
+
+
+HELD: dict[str, Any] = {}
+
+
+class Teller:
+    """Calls what the test holds, though it was pickled."""
+
+    def __init__(self, tell: Any) -> None:
+        pass
+
+    def __call__(self) -> None:
+        HELD["teller"]()
+
+    def __reduce__(self) -> Any:
+        return Teller, (None,)
