@@ -26,7 +26,8 @@
         │   └── ResultExpired
         └── UnknownTasks           (KeyError)
 
-`TaskRejectError` stands apart: a *task* raises it, to say "not here, not now".
+`TaskRejectError` stands apart: a *task* raises it, to say "not here, not now". So does `RemoteTraceback`, the last cause
+of each exception that a task has raised.
 
 Facts are attributes (`error.taskid`, `error.hint`), so that nobody has to parse a message.
 """

@@ -20,6 +20,9 @@ _STANDARD = tuple(
     [os.path.join(place, "") for place in (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), _OURS)]
 )
 
+_HIDDEN = f"{os.sep}."
+"""In folders of such names tools keep what is theirs: `.vscode`, for one, its debugger, on the module path."""
+
 _unique = itertools.count(1)
 
 Stamp = tuple[int, int, int, int]
@@ -96,7 +99,7 @@ class UserCode:
         place = os.path.dirname(file)
         known = self._known.get(place)
         if known is None:
-            known = self._known[place] = not is_installed(place)
+            known = self._known[place] = not (is_installed(place) or _HIDDEN in place)
         return known
 
     def _is_users(self, entry: str) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copyreg
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from types import BuiltinFunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import Any, NamedTuple
 
@@ -105,7 +106,9 @@ class Exceptions:
         attributes: Any
         fields, attributes = self.kept(error, dict(_fields(error)), dict(_dict.__get__(error)))
         if defines_own(type(error), "__getstate__"):
-            attributes = error.__getstate__()  # type: ignore[attr-defined, unused-ignore]
+            own = error.__getstate__()  # type: ignore[attr-defined, unused-ignore]
+            if isinstance(own, dict) or defines_own(type(error), "__setstate__"):
+                attributes = own
         state = _State(args, attributes, fields, self.chain_of(error))
         return make_empty, (type(error), *new_args), state, None, None, restore
 
@@ -272,7 +275,8 @@ def restore(error: BaseException, state: _State) -> None:
     """Put its state into an exception."""
     _args.__set__(error, state.args)
     for name, value in state.fields.items():
-        _set_field(error, name, value)
+        with suppress(AttributeError, TypeError):  # C code may let it be read only
+            _set_field(error, name, value)
     _set_attributes(error, state.attributes)
     set_chain(error, state.chain)
 

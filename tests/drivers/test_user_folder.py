@@ -32,14 +32,14 @@ def test_what_is_installed_is_nobodys(tmp_path: Path, place: str) -> None:
 
 
 def test_code_is_also_what_the_module_path_leads_to(tmp_path: Path) -> None:
-    for name in ("book", "src/deep", "env", "target/x-1.dist-info", "src/site-packages"):
+    for name in ("book", "src/deep", "env", "target/x-1.dist-info", "src/site-packages", ".tool"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "env" / "pyvenv.cfg").touch()
-    path = [str(tmp_path / name) for name in ("src", "env", "target", "gone", "src/site-packages")]
+    path = [str(tmp_path / name) for name in ("src", "env", "target", "gone", "src/site-packages", ".tool")]
     code = UserCode(str(tmp_path / "book"), ["", "/", *path, sysconfig.get_path("stdlib")])
     for name in ("book/x.py", "book/deep/x.py", "src/x.py", "src/deep/x.py", "src/deep/"):
         assert code.holds(f"{tmp_path}/{name}"), name
-    for name in ("env/x.py", "target/x.py", "gone/x.py", "src/site-packages/x.py", "x.py"):
+    for name in ("env/x.py", "target/x.py", "gone/x.py", "src/site-packages/x.py", ".tool/x.py", "x.py"):
         assert not code.holds(f"{tmp_path}/{name}"), name
     assert not code.holds(os.path.join(sysconfig.get_path("stdlib"), "json", "__init__.py"))
     assert code.holds(str(tmp_path / "x.py"), beyond_path=True)
