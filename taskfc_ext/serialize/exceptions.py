@@ -310,16 +310,17 @@ def _set_attributes(error: BaseException, attributes: Any) -> None:
         if attributes:  # as pickle does
             error.__setstate__(attributes)
     elif isinstance(attributes, dict):
-        _dict.__get__(error).update(attributes)
+        named = _dict.__get__(error)
+        for name, value in attributes.items():  # a class that travels by value may have its slots at one end only
+            if _is_field(type(error), name):
+                _set_field(error, name, value)
+            else:
+                named[name] = value
 
 
 def _set_own_state(error: Any, state: Any) -> None:
     """Do what pickle does with a state that nobody else sets."""
     if isinstance(error, BaseException) and isinstance(state, dict):
-        state = dict(state)
-        if not defines_own(type(error), "__setstate__"):  # what the interpreter's own returns has fields in it
-            for name in [name for name in state if _is_field(type(error), name)]:
-                _set_field(error, name, state.pop(name))
         _set_attributes(error, state)
     elif hasattr(type(error), "__setstate__"):
         error.__setstate__(state)
@@ -342,3 +343,4 @@ def _set_field(error: BaseException, name: str, value: object) -> None:
         if type(field) in (MemberDescriptorType, GetSetDescriptorType):
             field.__set__(error, value)  # type: ignore[union-attr]
             return
+    _dict.__get__(error)[name] = value
