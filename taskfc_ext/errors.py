@@ -27,7 +27,8 @@
         │   └── ResultExpired
         └── UnknownTasks           (KeyError)
 
-`TaskRejectError` stands apart: a *task* raises it, to say "not here, not now".
+`TaskRejectError` stands apart: a *task* raises it, to say "not here, not now". So does `RemoteTraceback`, the
+last cause of each exception that a task has raised.
 
 Facts are attributes (`error.taskid`, `error.hint`), so that nobody has to parse a message.
 """
@@ -194,7 +195,7 @@ def remote_traceback_of(error: BaseException) -> RemoteTraceback | None:
 
 def attach_traceback(error: BaseException, traceback: RemoteTraceback) -> None:
     """Make `traceback` the last cause of `error`, behind the causes that the task itself has given."""
-    causes = [each for each in _causes(error) if not isinstance(each, RemoteTraceback)]
+    causes = [error, *(each for each in _causes(error)[1:] if not isinstance(each, RemoteTraceback))]
     # by descriptor: a class may refuse attributes, as frozen dataclasses do
     vars(BaseException)["__cause__"].__set__(causes[-1], traceback)
 

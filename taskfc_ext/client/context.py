@@ -114,7 +114,7 @@ def _place(cwd: str) -> tuple[Surroundings, Sources]:
     key = os.fsdecode(context.folder), tuple(map(os.fsdecode, context.sys_path))
     if len(_places) > 8:
         _places.clear()
-    return Surroundings(serialize.digest(body), body), _places.setdefault(key, Sources(*key))
+    return Surroundings(serialize.digest(body), body), _places.setdefault(key, Sources(*key, elsewhere=True))
 
 
 def _slow_cwd() -> bytes:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from taskfc_ext import serialize
 from taskfc_ext.client.imports import imported_names, with_parents
-from taskfc_ext.drivers.user_folder import Stamp, UserFolder, stamp_of
+from taskfc_ext.drivers.user_folder import Stamp, UserCode, stamp_of
 from taskfc_ext.protocol.context import Module, encode_modules
 from taskfc_ext.protocol.spec import MAX_PACKS
 
@@ -24,6 +24,11 @@ MAX_FILE = 2**20
 MAX_FILES = 2_000
 MAX_TOTAL = 20 * 2**20
 """Modules, and bytes of them; of a folder that holds more, tasks read all from disk."""
+
+MAX_FILES_ELSEWHERE = 500
+MAX_TOTAL_ELSEWHERE = 5 * 2**20
+"""The same for code outside of the folder: of more than that, tasks read all from disk, and what is beside the notebook
+travels all the same."""
 
 PATIENCE = 10
 """Looking at the files takes a tenth of the time at most: a few files are looked at nearly each time, many seldom."""
@@ -45,21 +50,38 @@ class _File(NamedTuple):
     imports: frozenset[str]
 
 
+class _Size:
+    """How much would travel."""
+
+    def __init__(self) -> None:
+        self._n_files = 0
+        self._total = 0
+
+    def add(self, source: bytes) -> None:
+        self._n_files += 1
+        self._total += len(source)
+
+    def exceeds(self, max_files: int, max_total: int) -> bool:
+        return self._n_files > max_files or self._total > max_total
+
+
 class Sources:
     """The user's modules in one place.
 
     Which ones: those that this process has imported, those that cells and the code that went with tasks name in an
     import, and what these import. A name that is only made at run time (`importlib.import_module`) is found by the
-    worker, on disk.
+    worker, on disk. Of the user's code outside of the folder, those that this process has imported.
 
     Args:
         folder: where the user's own modules lie.
         path: `sys.path`, each entry absolute.
+        elsewhere: whether code outside of the folder goes along.
     """
 
-    def __init__(self, folder: str, path: Sequence[str]) -> None:
+    def __init__(self, folder: str, path: Sequence[str], *, elsewhere: bool = False) -> None:
         self.packs: Packs = ()
-        self._folder = UserFolder(folder)
+        self._folder = UserCode(folder)
+        self._elsewhere = UserCode(folder, path) if elsewhere else None
         self._path = tuple(path)
         entries = dict.fromkeys(entry.rstrip("/") for entry in path)
         self._entries = [entry for entry in entries if self._folder.holds(os.path.join(entry, ""))]
@@ -133,7 +155,7 @@ class Sources:
         for name, module in list(sys.modules.items()):
             if name not in self._seen_modules:
                 file = getattr(module, "__file__", None)
-                if isinstance(file, str) and self._folder.holds(file) and name != "__main__":
+                if isinstance(file, str) and name != "__main__" and self._may_send(name, file):
                     self.want([name])
                     self._is_incomplete = True  # wherever it was found
                 self._seen_modules.add(name)
@@ -155,6 +177,12 @@ class Sources:
 
     # where
 
+    def _may_send(self, name: str, file: str) -> bool:
+        if self._folder.holds(file):
+            return True
+        elsewhere = self._elsewhere
+        return elsewhere is not None and name in sys.modules and elsewhere.holds(file, beyond_path=True)
+
     def _found(self) -> list[Module]:
         """Return all that is wanted and the user's own, and note what this depends on."""
         self._places = {entry: stamp_of(entry) for entry in self._entries}
@@ -164,7 +192,7 @@ class Sources:
         files, self._files = self._files, {}
         found: dict[str, Module | None] = {}
         names = list(self._wanted)
-        total = n_files = 0
+        beside, elsewhere = _Size(), _Size()
         while names:
             full = names.pop()
             for name in with_parents(full):
@@ -173,12 +201,15 @@ class Sources:
                 module = found[name] = self._module(name, found, files)
                 if module is None or module.source is None:
                     continue
-                total += len(module.source)
-                n_files += 1
-                if total > MAX_TOTAL or n_files > MAX_FILES:
+                path = os.fsdecode(module.path)
+                (beside if self._folder.holds(path) else elsewhere).add(module.source)
+                if elsewhere.exceeds(MAX_FILES_ELSEWHERE, MAX_TOTAL_ELSEWHERE):
+                    self._elsewhere, self._files = None, files
+                    return self._found()
+                if beside.exceeds(MAX_FILES, MAX_TOTAL):
                     self._files.clear()
                     return []
-                names += self._files[os.fsdecode(module.path)].imports
+                names += self._files[path].imports
         return [module for module in found.values() if module is not None]
 
     def _module(self, name: str, found: dict[str, Module | None], before: dict[str, _File]) -> Module | None:
@@ -192,10 +223,10 @@ class Sources:
                 _forget_listing(place)
         encoded = tuple(map(os.fsencode, locations))
         if spec.loader is None or not spec.has_location:
-            ours = locations and all(self._folder.holds(os.path.join(place, "")) for place in locations)
+            ours = locations and all(self._may_send(name, os.path.join(place, "")) for place in locations)
             return Module(name=name, locations=encoded) if ours else None
         path = spec.origin
-        if type(spec.loader) is not SourceFileLoader or path is None or not self._folder.holds(path):
+        if type(spec.loader) is not SourceFileLoader or path is None or not self._may_send(name, path):
             return None
         file = self._read(path, name if locations else name.rpartition(".")[0], before.get(path))
         if file is None:

@@ -1,4 +1,4 @@
-"""Which files are the user's own, beside the notebook or the script, and whether one has changed."""
+"""Which files are the user's own, beside the notebook or the script and elsewhere, and whether one has changed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import itertools
 import os
 import sysconfig
 import time
+from collections.abc import Sequence
 
 _GRAIN_NS = 50_000_000
 """A file may change again without another time on it for as long as the file system's clock stands: 4 ms, often."""
@@ -18,6 +19,9 @@ _ENVIRONMENTS = ("pyvenv.cfg", "conda-meta")
 _STANDARD = tuple(
     [os.path.join(place, "") for place in (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), _OURS)]
 )
+
+_HIDDEN = f"{os.sep}."
+"""In folders of such names tools keep what is theirs: `.vscode`, for one, its debugger, on the module path."""
 
 _unique = itertools.count(1)
 
@@ -58,6 +62,60 @@ class UserFolder:
         if known is None:
             known = self._known[place] = not is_installed(place)
         return known
+
+
+class UserCode:
+    """The user's own code: all in the folder of the notebook or the script, and what the module path leads to.
+
+    That is `../src`, say, and the projects of editable installs. What pip and conda install is not the user's own.
+
+    Args:
+        folder: an absolute path; "" for none.
+        path: the module path, absolute; empty for the folder alone.
+    """
+
+    def __init__(self, folder: str, path: Sequence[str] = ()) -> None:
+        self.folder = folder
+        self.path = tuple(path)
+        self._beside = UserFolder(folder)
+        entries = {os.path.join(entry, "") for entry in path if len(entry) > 1}
+        self._entries = sorted(entries, key=len, reverse=True)
+        self._are_users: dict[str, bool] = {}
+        self._known: dict[str, bool] = {}
+
+    def holds(self, file: str, *, beyond_path: bool = False) -> bool:
+        """Whether `file`, an absolute path, is the user's own; with a separator at its end: whether a folder is.
+
+        Args:
+            beyond_path: also if no entry of the module path leads to it: an editable install has finders of its own.
+        """
+        if self._beside.holds(file):
+            return True
+        if not self.path:
+            return False
+        entry = next((entry for entry in self._entries if file.startswith(entry)), "")
+        if not (self._is_users(entry) if entry else beyond_path and os.path.isabs(file)):
+            return False
+        place = os.path.dirname(file)
+        known = self._known.get(place)
+        if known is None:
+            known = self._known[place] = not (is_installed(place) or _HIDDEN in place)
+        return known
+
+    def _is_users(self, entry: str) -> bool:
+        known = self._are_users.get(entry)
+        if known is None:
+            known = self._are_users[entry] = not _is_filled_by_pip(entry)
+        return known
+
+
+def _is_filled_by_pip(entry: str) -> bool:
+    """Whether something was installed into an entry of the module path: `pip install --target`."""
+    try:
+        with os.scandir(entry) as found:
+            return any(item.name.endswith(".dist-info") for item in found)
+    except OSError:
+        return True
 
 
 def is_installed(place: str) -> bool:

@@ -108,10 +108,19 @@ def _article(name: str) -> str:
 
 def _find(value: object, error: Exception, first_parts: Callable[[], Iterator[Part]]) -> _Found:
     """Return the innermost part of `value` that is to blame; `value` itself where no other one is found."""
+    try:
+        return _located(value, error, first_parts)
+    except Exception:  # noqa: BLE001  anybody's classes: better no place than no error
+        return _Found((), value, error)
+
+
+def _located(value: object, error: Exception, first_parts: Callable[[], Iterator[Part]]) -> _Found:
     last, problem = trial(value, _TRIAL_SECONDS)
-    if problem is None or last is None or last is value:
-        return _Found((), value, problem or error)
+    if problem is None or isinstance(problem, LimitReached) or last is None or last is value:
+        return _Found((), value, error)
     alone = trial(last, _TRIAL_SECONDS)[1]
+    if isinstance(alone, LimitReached):
+        alone = problem
     if alone is None:  # it was asked last, but is not the one
         path = _search(first_parts, parts_of, _cannot_be_pickled)
         return _Found(*path, problem) if path else _Found((), value, problem)

@@ -7,11 +7,13 @@ by the C code beneath its class, and its state: `args`, attributes, slots, notes
 
 from __future__ import annotations
 
-import copyreg
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from types import BuiltinFunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import Any, NamedTuple
+
+from taskfc_ext.serialize.sentinels import by_name
 
 MAX_LINKS = 50
 """Causes and contexts that travel along, of all exceptions of one value together."""
@@ -104,18 +106,21 @@ class Exceptions:
             args = _with_members(args, dict(zip(map(id, _members(error)), members, strict=True)))
         attributes: Any
         fields, attributes = self.kept(error, dict(_fields(error)), dict(_dict.__get__(error)))
+        attributes = {name: by_name(value, type(error)) for name, value in attributes.items()}
         if defines_own(type(error), "__getstate__"):
-            attributes = error.__getstate__()  # type: ignore[attr-defined, unused-ignore]
+            own = error.__getstate__()  # type: ignore[attr-defined, unused-ignore]
+            if isinstance(own, dict) or defines_own(type(error), "__setstate__"):
+                attributes = own
         state = _State(args, attributes, fields, self.chain_of(error))
         return make_empty, (type(error), *new_args), state, None, None, restore
 
     def _own_reduction(self, error: BaseException) -> Reduced | None:
         """Return what its class wants to be pickled as; `None` if it has no wish, or what it wishes does not work."""
         kind = type(error)
-        registered = copyreg.dispatch_table.get(kind)
-        if registered is None and not (defines_own(kind, "__reduce__") or defines_own(kind, "__reduce_ex__")):
+        # not what is registered with copyreg: tblib registers one function there, for all exceptions there are
+        if not (defines_own(kind, "__reduce__") or defines_own(kind, "__reduce_ex__")):
             return None
-        reduction = registered(error) if registered is not None else error.__reduce_ex__(_PROTOCOL)
+        reduction = error.__reduce_ex__(_PROTOCOL)
         if isinstance(reduction, str):
             return reduction
         make, args, state, items, pairs, setter = [*reduction, None, None, None, None][:6]
@@ -272,7 +277,8 @@ def restore(error: BaseException, state: _State) -> None:
     """Put its state into an exception."""
     _args.__set__(error, state.args)
     for name, value in state.fields.items():
-        _set_field(error, name, value)
+        with suppress(AttributeError, TypeError):  # C code may let it be read only
+            _set_field(error, name, value)
     _set_attributes(error, state.attributes)
     set_chain(error, state.chain)
 
@@ -305,8 +311,10 @@ def _set_attributes(error: BaseException, attributes: Any) -> None:
             error.__setstate__(attributes)
     elif isinstance(attributes, dict):
         named = _dict.__get__(error)
-        for name, value in attributes.items():
-            if not _set_field(error, name, value):
+        for name, value in attributes.items():  # a class that travels by value may have its slots at one end only
+            if _is_field(type(error), name):
+                _set_field(error, name, value)
+            else:
                 named[name] = value
 
 
@@ -323,11 +331,16 @@ def _set_own_state(error: Any, state: Any) -> None:
             setattr(error, name, value)
 
 
-def _set_field(error: BaseException, name: str, value: object) -> bool:
-    """Set a slot or a field of C code; return whether there is one of this name."""
+def _is_field(kind: type, name: str) -> bool:
+    """Whether a slot or a field of C code has this name, and no attribute of a class hides it."""
+    field = next((vars(base)[name] for base in kind.__mro__ if name in vars(base)), None)
+    return type(field) in (MemberDescriptorType, GetSetDescriptorType)
+
+
+def _set_field(error: BaseException, name: str, value: object) -> None:
     for kind in type(error).__mro__:
         field = vars(kind).get(name)
         if type(field) in (MemberDescriptorType, GetSetDescriptorType):
             field.__set__(error, value)  # type: ignore[union-attr]
-            return True
-    return False
+            return
+    _dict.__get__(error)[name] = value

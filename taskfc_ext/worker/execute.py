@@ -174,7 +174,7 @@ class Executor:
 
     def _renew_modules(self, digests: tuple[bytes, ...]) -> None:
         modules = self.modules
-        modules.serve(digests, self._surroundings.folder, self._body)
+        modules.serve(digests, self._surroundings.folder, self._body, self._surroundings.path)
         if self._went_elsewhere or modules.are_stale():
             modules.drop()
             self._programs.clear()  # they stand for names in these modules

@@ -14,7 +14,7 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import CodeType, ModuleType
 from typing import Any
 
-from taskfc_ext.drivers.user_folder import Stamp, UserFolder, stamp_of
+from taskfc_ext.drivers.user_folder import Stamp, UserCode, stamp_of
 from taskfc_ext.protocol.context import Module, decode_modules
 from taskfc_ext.serialize import remember_source
 
@@ -92,8 +92,8 @@ class UserModules(MetaPathFinder):
     """Finds the modules that came with a submission, then those under its folder, and knows which version it found."""
 
     def __init__(self) -> None:
-        self._folder = UserFolder("")
-        self._folders: dict[str, UserFolder] = {}
+        self._code = UserCode("")
+        self._codes: dict[tuple[str, tuple[str, ...]], UserCode] = {}
         self._digests: tuple[bytes, ...] = ()
         self._sent: dict[str, Module] = {}
         self._decoded: dict[bytes, tuple[Module, ...]] = {}
@@ -105,10 +105,22 @@ class UserModules(MetaPathFinder):
         """Look for modules right before Python's own search of `sys.path`."""
         sys.meta_path.insert(sys.meta_path.index(PathFinder), self)
 
-    def serve(self, digests: tuple[bytes, ...], folder: str, body_of: Callable[[bytes], bytes]) -> None:
-        """From now on, find the modules in these bodies first."""
-        if folder != self._folder.folder:
-            self._folder = self._folders.setdefault(folder, UserFolder(folder))
+    def serve(
+        self, digests: tuple[bytes, ...], folder: str, body_of: Callable[[bytes], bytes], path: Sequence[str] = ()
+    ) -> None:
+        """From now on, find the modules in these bodies first.
+
+        Args:
+            digests: of the bodies.
+            folder: of the notebook or the script, whose modules are the user's own.
+            body_of: returns a body.
+            path: the module path: what it leads to may be the user's own too.
+        """
+        key = folder, tuple(path)
+        if key != (self._code.folder, self._code.path):
+            if len(self._codes) > _MAX_KNOWN:
+                self._codes.clear()
+            self._code = self._codes.get(key) or self._codes.setdefault(key, UserCode(*key))
         if digests == self._digests:
             return
         if len(self._decoded) > _MAX_KNOWN:
@@ -129,7 +141,7 @@ class UserModules(MetaPathFinder):
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is None:
             return None
-        if type(spec.loader) is SourceFileLoader and self._folder.holds(spec.loader.path):
+        if type(spec.loader) is SourceFileLoader and self._code.holds(spec.loader.path):
             file = spec.loader.path
             stamp = stamp_of(file)  # before it is read
             source = spec.loader.get_data(file)
@@ -154,7 +166,7 @@ class UserModules(MetaPathFinder):
         return spec
 
     def _are_ours(self, locations: Iterable[str]) -> bool:
-        return all(self._folder.holds(os.path.join(place, "")) for place in locations)
+        return all(self._code.holds(os.path.join(place, "")) for place in locations)
 
     def are_stale(self) -> bool:
         """Whether any is not what a task of now is to get: what was sent with it, else what is on disk."""

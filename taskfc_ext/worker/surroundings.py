@@ -43,6 +43,11 @@ class Surroundings:
         """Where the modules of whose attempt it is lie."""
         return self._place.folder
 
+    @property
+    def path(self) -> list[str]:
+        """The module path of whose attempt it is."""
+        return self._place.path
+
     def enter(self, digest: bytes | None, body_of: Callable[[bytes], bytes]) -> bool:
         """Go to the place of the context `digest`; return whether modules may mean something else there.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -130,6 +130,83 @@ def test_what_python_would_find_elsewhere_stays(folder: Path, tmp_path_factory: 
     sources = sources_in(folder, str(first))
     sources.want(["tf_a"])
     assert sent(sources) == {}
+
+
+# outside of the folder
+
+
+@pytest.fixture
+def outside(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
+    """A folder on the module path that is not the notebook's."""
+    place = tmp_path_factory.mktemp("src")
+    monkeypatch.syspath_prepend(str(place))
+    return place
+
+
+def sent_from(folder: Path) -> dict[str, Module]:
+    return sent(Sources(str(folder), list(sys.path), elsewhere=True))
+
+
+def test_what_is_imported_here_from_elsewhere_goes_along(folder: Path, outside: Path) -> None:
+    write(outside, tf_pack__inner="", tf_pack__unused="", tf_never="")
+    (outside / "tf_pack" / "__init__.py").write_text("from tf_pack import inner")
+    write(folder, tf_beside="import tf_pack, tf_never")
+    importlib.import_module("tf_beside")
+    sys.modules.pop("tf_never")
+    found = sent_from(folder)
+    assert {name for name in found if name.startswith("tf_")} == {"tf_beside", "tf_pack", "tf_pack.inner"}
+    assert found["tf_pack.inner"].path == bytes(outside / "tf_pack" / "inner.py")
+
+
+def test_an_edit_elsewhere_travels(folder: Path, outside: Path) -> None:
+    write(outside, tf_a="N = 1")
+    importlib.import_module("tf_a")
+    sources = Sources(str(folder), list(sys.path), elsewhere=True)
+    assert sent(sources)["tf_a"].source == b"N = 1"
+    write(outside, tf_a="N = 2")
+    assert sent(sources)["tf_a"].source == b"N = 2"
+
+
+class EditableFinder:
+    """Finds the modules of a project, as an editable install does."""
+
+    def __init__(self, project: Path) -> None:
+        self.project = project
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> Any:
+        file = self.project / f"{name}.py"
+        return importlib.util.spec_from_file_location(name, file) if file.exists() else None
+
+
+def test_the_project_of_an_editable_install_goes_along(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path_factory.mktemp("project")
+    write(project, tf_editable="N = 1")
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, EditableFinder(project)])
+    importlib.import_module("tf_editable")
+    assert sent_from(folder)["tf_editable"].source == b"N = 1"
+
+
+@pytest.mark.parametrize("sign", ["pyvenv.cfg", "thing-1.0.dist-info/RECORD"])
+def test_of_what_is_installed_elsewhere_nothing_travels(folder: Path, outside: Path, sign: str) -> None:
+    (outside / sign).parent.mkdir(exist_ok=True)
+    (outside / sign).touch()
+    write(outside, tf_installed="")
+    importlib.import_module("tf_installed")
+    assert "tf_installed" not in sent_from(folder)
+
+
+def test_of_too_much_elsewhere_nothing_travels_and_all_beside_the_notebook_does(
+    folder: Path, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(modules, "MAX_FILES_ELSEWHERE", 3)
+    write(folder, tf_beside="import tf_x0")
+    for i in range(5):
+        write(outside, **{f"tf_x{i}": ""})
+        importlib.import_module(f"tf_x{i}")
+    importlib.import_module("tf_beside")
+    assert set(sent_from(folder)) == {"tf_beside"}
 
 
 def test_what_is_too_large_is_left_to_the_disk(folder: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from taskfc_ext.drivers.user_folder import GONE, UserFolder, is_installed, stamp_of
+from taskfc_ext.drivers.user_folder import GONE, UserCode, UserFolder, is_installed, stamp_of
 from tests.processes import DEADLINE
 
 
@@ -29,6 +29,22 @@ def test_what_is_installed_is_nobodys(tmp_path: Path, place: str) -> None:
     (tmp_path / place).mkdir(parents=True, exist_ok=True)
     assert not UserFolder(str(tmp_path)).holds(str(tmp_path / place / "x.py"))
     assert is_installed(str(tmp_path / place))
+
+
+def test_code_is_also_what_the_module_path_leads_to(tmp_path: Path) -> None:
+    for name in ("book", "src/deep", "env", "target/x-1.dist-info", "src/site-packages", ".tool"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "env" / "pyvenv.cfg").touch()
+    path = [str(tmp_path / name) for name in ("src", "env", "target", "gone", "src/site-packages", ".tool")]
+    code = UserCode(str(tmp_path / "book"), ["", "/", *path, sysconfig.get_path("stdlib")])
+    for name in ("book/x.py", "book/deep/x.py", "src/x.py", "src/deep/x.py", "src/deep/"):
+        assert code.holds(f"{tmp_path}/{name}"), name
+    for name in ("env/x.py", "target/x.py", "gone/x.py", "src/site-packages/x.py", ".tool/x.py", "x.py"):
+        assert not code.holds(f"{tmp_path}/{name}"), name
+    assert not code.holds(os.path.join(sysconfig.get_path("stdlib"), "json", "__init__.py"))
+    assert code.holds(str(tmp_path / "x.py"), beyond_path=True)
+    assert not code.holds(str(tmp_path / "target" / "x.py"), beyond_path=True)
+    assert not UserCode(str(tmp_path / "book")).holds(str(tmp_path / "src" / "x.py"), beyond_path=True)
 
 
 def test_python_itself_is_installed_wherever_the_folder_is() -> None:

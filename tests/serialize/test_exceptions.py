@@ -13,6 +13,7 @@ import urllib.error
 from collections.abc import Callable
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pandas.errors
 import pytest
@@ -176,7 +177,47 @@ class Registered(Exception):
         self.pair = a, b
 
 
-copyreg.pickle(Registered, lambda error: (Registered, error.pair))  # type: ignore[arg-type, return-value]
+def _generic(error: BaseException) -> Any:
+    """Reduce as tools do that register something for every class of exceptions."""
+    return _call, (type(error), error.args)
+
+
+def _call(kind: Any, args: Any) -> Any:
+    return kind(*args)
+
+
+copyreg.pickle(Registered, _generic)
+
+
+class Wrapping(ImportError):
+    """Has a `__reduce__` that returns what the interpreter's own does."""
+
+    def __reduce__(self) -> Any:
+        return super().__reduce__()
+
+
+class Hiding(OSError):
+    errno = None
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number, "hidden")
+        self.errno = number
+
+
+class Unset:
+    pass
+
+
+UNSET, MISSING = Unset(), object()
+
+
+class WithSentinels(Exception):
+    def __init__(self, text: str, field: object = UNSET, other: object = MISSING) -> None:
+        super().__init__(text)
+        self.field, self.other = field, other
+
+    def __str__(self) -> str:
+        return f"{self.args[0]}{'' if self.field is UNSET and self.other is MISSING else ', in a field'}"
 
 
 class WithState(Exception):
@@ -270,6 +311,11 @@ RAISING: list[Callable[[], object]] = [
             Twice("m", "{", 0),
             Registered(1, 2),
             WithState(3),
+            Wrapping("no", name="n", path="p"),
+            Hiding(5),
+            WithSentinels("unset"),
+            WithSentinels("set", field=3),
+            jsonschema.ValidationError("mine"),
             Delegating("x"),
             subprocess.CalledProcessError(3, ["a"], b"o", b"e"),
             subprocess.TimeoutExpired(["a"], 2.5),
@@ -343,6 +389,8 @@ def test_what_was_raised_is_what_is_read(function: Callable[[], object], way: Ca
         (throwing(BlockingIOError(11, "busy", 5)), ["characters_written"]),
         (throwing(ImportError("no", name="n", path="p")), ["msg", "name", "path"]),
         (throwing(StopAsyncIteration(3)), ["args"]),
+        (throwing(Wrapping("no", name="n", path="p")), ["msg", "name", "path"]),
+        (throwing(Hiding(5)), ["errno", "strerror"]),
         (missing_name, ["name"]),
         (missing_attribute, ["name"]),
         (bad_syntax, ["msg", "filename", "lineno", "offset", "text", "end_lineno", "end_offset"]),

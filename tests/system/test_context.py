@@ -207,6 +207,34 @@ with attach() as client:
     assert done.stdout == "True\n" * 3, done.stderr
 
 
+@pytest.mark.parametrize("is_imported_here", [True, False], ids=["imported here", "only there"])
+def test_code_outside_of_the_folder_follows_edits(
+    shared_farm: Controller, tmp_path: Path, is_imported_here: bool
+) -> None:
+    for name in ("src/tf_pack", "notebook"):
+        (tmp_path / name).mkdir(parents=True)
+    text = f"""
+import importlib, sys
+sys.path.insert(0, str(Path("../src").resolve()))
+files = [Path("../src/tf_outside.py"), Path("../src/tf_pack/__init__.py"), Path("../src/tf_pack/deep.py")]
+seen = []
+def ask():
+    import tf_outside, tf_pack.deep
+    return tf_outside.N, tf_outside.f(), tf_pack.deep.N
+for n in range(4):
+    for file in files:
+        file.write_text(f"N = {{n}}\\ndef f(): return N\\n")
+    if {is_imported_here}:
+        import tf_outside, tf_pack.deep
+        if n == 2:
+            importlib.reload(tf_outside)
+    cell = client.submit_cell("import tf_outside, tf_pack.deep; (tf_outside.N, tf_outside.f(), tf_pack.deep.N)")
+    seen += [client.submit(ask).result(60), cell.result(60)]
+print(seen == [(n, n, n) for n in range(4) for _ in range(2)], seen)
+"""
+    assert run_script(tmp_path / "notebook", text).startswith("True")
+
+
 def test_tasks_before_and_after_an_edit_see_their_own_version(shared_farm: Controller, tmp_path: Path) -> None:
     text = """
 file = Path("tf_versions.py")

@@ -158,3 +158,21 @@ def test_a_source_that_cannot_be_decoded_is_a_syntax_error(submissions: Submissi
     submissions.enter(submissions.pack(bad))
     with pytest.raises(SyntaxError):
         importlib.import_module("tf_bad")
+
+
+def test_what_lies_elsewhere_on_the_module_path_follows_edits_on_disk(
+    modules: UserModules, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    src, installed = tmp_path_factory.mktemp("src"), tmp_path_factory.mktemp("installed")
+    (installed / "thing-1.0.dist-info").mkdir()
+    for place in src, installed:
+        monkeypatch.syspath_prepend(str(place))
+        write(place, f"tf_{place.name[:3]}.py", "N = 1")
+    modules.serve((), str(tmp_path), lambda digest: b"", list(sys.path))
+    found = [importlib.import_module(name) for name in ("tf_src", "tf_ins")]
+    for place in src, installed:
+        write(place, f"tf_{place.name[:3]}.py", "N = 22")
+    assert modules.are_stale()
+    modules.drop()
+    assert importlib.import_module("tf_src").N == 22
+    assert importlib.import_module("tf_ins") is found[1]
