@@ -19,6 +19,7 @@ from taskfc_ext.serialize.values import (
     load_call,
     load_cell,
     load_names,
+    load_the_rest,
     load_value,
 )
 
@@ -39,6 +40,7 @@ __all__ = [
     "load_failure",
     "load_function",
     "load_names",
+    "load_the_rest",
     "load_value",
     "names_in_code",
     "remember_source",
