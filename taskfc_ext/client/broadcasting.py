@@ -86,9 +86,7 @@ class Broadcasting(Steering):
         return int(await self._ask(ClearBroadcasts))
 
 
-def _fields(
-    code_or_function: object, names: Mapping[str, Any] | None, settings: CellOptions | None
-) -> dict[str, Any]:
+def _fields(code_or_function: object, names: Mapping[str, Any] | None, settings: CellOptions | None) -> dict[str, Any]:
     """Return the fields of the message."""
     if isinstance(code_or_function, str):
         label = encodable(next((line.strip() for line in code_or_function.splitlines() if line.strip()), "empty"))

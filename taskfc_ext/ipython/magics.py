@@ -56,8 +56,8 @@ CELL_DOC = f"""Run the cell as a task; the kernel stays free.
 
 The cell runs on a worker, in a fresh namespace. The names that it uses and does not define
 are found and sent with it, those in queries, formulas and the like too: modules as imports,
-futures as their tasks' results, everything else by value. The value of its last expression is the task's result. IPython's syntax
-(`!`, `%`, top-level `await`) works in it.
+futures as their tasks' results, everything else by value. The value of its last expression is
+the task's result. IPython's syntax (`!`, `%`, top-level `await`) works in it.
 
 The value of `%%task` is the task's future, shown as a card under the cell. `%%task NAME` binds it to
 NAME where that is an identifier. Names after `-o` come back as `NAME.ns.x`; `--wait` waits,
