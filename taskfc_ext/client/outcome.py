@@ -76,7 +76,7 @@ def names_of(loaded: object) -> dict[str, Any]:
 
 def lost_of(loaded: object) -> dict[str, str]:
     """Return the names that were asked for and could not travel, with the reasons."""
-    return dict(loaded.lost) if isinstance(loaded, SourceResult) else {}
+    return dict(getattr(loaded, "lost", {})) if isinstance(loaded, SourceResult) else {}  # not in older stores
 
 
 def namespace_of(loaded: object) -> Namespace:

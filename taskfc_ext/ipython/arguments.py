@@ -226,6 +226,8 @@ _OF_THE_FARM = frozenset(("stop", "restart", "scale", "workers"))
 
 # parsing
 
+_parsers: dict[str, _Parser] = {}
+
 
 class _Parser(argparse.ArgumentParser):
     """Speaks one line per error, and never exits."""
@@ -240,9 +242,6 @@ class _Parser(argparse.ArgumentParser):
         message = re.sub(r"^argument (?:-\w/)?", "", message)
         more = f"; see `%task help {self.prog.split()[-1]}`" if n_missing else ""
         raise BadUsage(f"{self.prog}: {' '.join(message.split())}{more}")
-
-
-_parsers: dict[str, _Parser] = {}
 
 
 def parse_cell_line(line: str, expand: Expand = str) -> Submission | requests.Help:

@@ -21,11 +21,11 @@ _FILENAME = 10
 
 
 def _reduce_exit(exit_of_a_shell: object) -> Any:
-    return _exit, ()
+    return exit_here, ()
 
 
-def _exit() -> object:
-    """Return `exit` of the process that loads it: that of IPython holds its whole shell."""
+def exit_here() -> object:
+    """Return `exit` of the process that loads it: that of IPython holds its whole shell, and hides the builtin."""
     return getattr(builtins, "exit", None)
 
 

@@ -18,6 +18,7 @@ from IPython.core.displayhook import DisplayHook
 
 from taskfc_ext.serialize import EVERYTHING, CellOptions, SourceResult, remember_source
 from taskfc_ext.worker.displays import Displays
+from taskfc_ext.worker.exits import EXITS
 from taskfc_ext.worker.figures import show_figures
 from taskfc_ext.worker.interactivity import LAST, divided
 from taskfc_ext.worker.interrupt import Guard
@@ -44,7 +45,8 @@ class CellRunner:
         self._guard = guard
         self._outer_main = sys.modules["__main__"]
         self._shell: Any = task_shell(guard, displays)  # largely untyped
-        self._base = {"__builtins__": builtins, "get_ipython": self._shell.get_ipython}
+        self._base = {"__builtins__": builtins, "get_ipython": self._shell.get_ipython, **EXITS}
+        self._shell.user_ns_hidden.update(EXITS)
         self._kept = self._new_main()
         self._kept_flags = 0
         self._broadcast: dict[str, object] = {}

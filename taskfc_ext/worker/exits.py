@@ -5,6 +5,8 @@ from __future__ import annotations
 import builtins
 from typing import NoReturn
 
+from taskfc_ext.serialize.code_names import exit_here
+
 
 class ExitCalled(SystemExit):
     """Raised by `exit()` and `quit()` in a task."""
@@ -22,15 +24,17 @@ class _Exit:
     def __repr__(self) -> str:
         return f"{self._name}() ends a task as failed"
 
-    def __reduce__(self) -> str:
-        return self._name
+    def __reduce__(self) -> tuple[object, ...]:
+        return exit_here, ()
+
+
+EXITS: dict[str, object] = {name: _Exit(name) for name in ("exit", "quit")}
+"""Also for the namespaces of cells: IPython hides the builtins while it runs a cell within a cell (`%%capture`)."""
 
 
 def offer_exits() -> None:
     """Let `exit` and `quit` be ours in all code of this process."""
-    for name in ("exit", "quit"):
-        made = _Exit(name)
-        made.__module__ = "builtins"
+    for name, made in EXITS.items():
         setattr(builtins, name, made)
 
 

@@ -37,6 +37,8 @@ TEXTS = [
     ("out/limit.txt", ""),
     ("limit-reached", ""),
     ("a sentence of words", ""),
+    (r"re.findall('\d+', limit)", ""),  # Python would warn
+    ("1if limit else(2)", ""),
     ("", ""),
     ("x" * (MAX_TEXT + 1), ""),
 ]

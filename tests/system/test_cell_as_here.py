@@ -124,7 +124,9 @@ def test_a_failure_names_what_the_notebook_has(
     assert error.__notes__[-1] in notebook.ip.display_pub.outputs[-1]["data"]["text/plain"]
 
 
-@pytest.mark.parametrize("cell", ["exit()", "quit()", "if True:\n    exit(3)", "def stop(): quit()\nstop()"])
+@pytest.mark.parametrize(
+    "cell", ["exit()", "quit()", "if 1:\n    exit(3)", "def f(): quit()\nf()", "%time exit()", "%%capture out\nquit()"]
+)
 def test_exit_ends_the_task_in_one_sentence(notebook: Session, cell: str, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     error = notebook.error(f"%%task --wait\n{cell}")
