@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import sys
 from collections import ChainMap
 from types import CodeType
 from typing import Any
@@ -29,10 +28,13 @@ def exit_here() -> object:
     return getattr(builtins, "exit", None)
 
 
-def _exits_of_ipython() -> dict[type, Any]:
-    module = sys.modules.get("IPython.core.autocall")
-    kinds = [getattr(module, name, None) for name in ("ExitAutocall", "ZMQExitAutocall")]
-    return {kind: _reduce_exit for kind in kinds if kind is not None}
+class _Reducers(dict[type, Any]):
+    """Reducers of ours; IPython's `exit` is known by the module of its type, as IPython may be imported later."""
+
+    def __missing__(self, kind: type) -> Any:
+        if kind.__module__ == "IPython.core.autocall":
+            return _reduce_exit
+        raise KeyError(kind)
 
 
 def _reduce(code: CodeType) -> Any:
@@ -45,4 +47,4 @@ def _reduce(code: CodeType) -> Any:
 class NotingPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
     """Notes the names in all code that it pickles by value; costs nothing where there is none."""
 
-    dispatch_table = ChainMap({CodeType: _reduce, **_exits_of_ipython()}, _inherited)
+    dispatch_table = ChainMap(_Reducers({CodeType: _reduce}), _inherited)

@@ -38,9 +38,9 @@ def offer_exits() -> None:
         setattr(builtins, name, made)
 
 
-def sentence_of(error: ExitCalled) -> RuntimeError:
+def sentence_of(error: ExitCalled) -> SystemExit:
     """Return the failure of a task that has called `exit()`: without a traceback, as the call is what was meant."""
-    return RuntimeError(
+    return SystemExit(
         f"the task called {error}, which ends it as failed: a task ends by itself after its last line; "
         "to end it earlier, use `if` or return from a function"
     )

@@ -130,7 +130,8 @@ def test_a_failure_names_what_the_notebook_has(
 def test_exit_ends_the_task_in_one_sentence(notebook: Session, cell: str, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     error = notebook.error(f"%%task --wait\n{cell}")
-    assert isinstance(error, RuntimeError)
+    assert isinstance(error, RemoteError)
+    assert error.type_name == "SystemExit"
     assert "which ends it as failed" in str(error)
     assert len(capsys.readouterr().out.strip().splitlines()) <= 2
     assert notebook.run("%%task --wait\nif len([]) > 1: quit()\n'done'").result(DEADLINE) == "done"
@@ -140,7 +141,7 @@ def test_exit_in_a_function_ends_its_task(session: Session) -> None:
     session.run("def stop(n):\n    if n: exit()\n    return 'went on'")
     with TaskClient() as client:
         assert client.submit(session.ip.user_ns["stop"], 0).result(DEADLINE) == "went on"
-        with pytest.raises(RuntimeError, match="which ends it as failed"):
+        with pytest.raises(RemoteError, match=r"^SystemExit: .*which ends it as failed"):
             client.submit(session.ip.user_ns["stop"], 1).result(DEADLINE)
 
 
