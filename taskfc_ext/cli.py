@@ -47,11 +47,11 @@ STATES = (*UNFINISHED, *FINISHED)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command, and return its exit code."""
-    arguments, unknown = make_parser().parse_known_args(argv)
-    if unknown:  # told by the command's own parser, whose usage says what it takes
-        arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}{_how_instead(unknown[0], arguments)}")
     _tolerate_any_text()
     try:
+        arguments, unknown = make_parser().parse_known_args(argv)
+        if unknown:  # told by the command's own parser, whose usage says what it takes
+            arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}{_how_instead(unknown[0], arguments)}")
         command: Callable[[argparse.Namespace], int] = arguments.command
         return command(arguments)
     except (TaskFCError, TimeoutError, OSError) as error:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from taskfc_ext.errors import UnpicklableResult
 from taskfc_ext.tasks import BaseTask, MapTask, Namespace, StringTask, TaskResult
 
 
@@ -65,6 +66,20 @@ def test_a_result() -> None:
     for access in (lambda: bad["a"], lambda: bad.ns.a, lambda: bad.ns["a"], bad.raise_exception):
         with pytest.raises(KeyError, match="x"):
             access()
+    with pytest.raises(KeyError, match="x"):
+        bad.ns  # noqa: B018
+
+
+def test_a_name_that_could_not_travel() -> None:
+    partly = result(results={"a": 1}, lost={"g": "it (a generator) cannot be pickled"})
+    assert partly.ns.a == 1
+    assert partly.keys == list(partly.ns) == ["a"]
+    assert repr(partly.ns) == "<Namespace: a; not brought back: g>"
+    for access in (lambda: partly["g"], lambda: partly.ns.g, lambda: partly.ns["g"]):
+        with pytest.raises(UnpicklableResult, match=r"^'g' was not brought back: it \(a generator\)"):
+            access()
+    with pytest.raises(UnpicklableResult):
+        pickle.loads(pickle.dumps(partly.ns)).g  # noqa: B018
 
 
 def test_a_namespace() -> None:

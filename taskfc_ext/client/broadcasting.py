@@ -19,6 +19,7 @@ from taskfc_ext.errors import BroadcastFailed, UnpicklableArgument
 from taskfc_ext.protocol.client_messages import AwaitBroadcast, Broadcast, ClearBroadcasts
 from taskfc_ext.protocol.infos import BroadcastReport
 from taskfc_ext.protocol.spec import Kind
+from taskfc_ext.serialize import CellOptions
 from taskfc_ext.text import encodable
 
 _MAX_LABEL = 80
@@ -35,7 +36,7 @@ class Broadcasting(Steering):
         names: Mapping[str, Any] | None = None,
         timeout: float | None = None,
         *,
-        settings: serialize.CellOptions | None = None,
+        settings: CellOptions | None = None,
     ) -> int:
         """Run something on every worker, now and on every one that joins later; return on how many it ran by now.
 
@@ -85,9 +86,7 @@ class Broadcasting(Steering):
         return int(await self._ask(ClearBroadcasts))
 
 
-def _fields(
-    code_or_function: object, names: Mapping[str, Any] | None, settings: serialize.CellOptions | None
-) -> dict[str, Any]:
+def _fields(code_or_function: object, names: Mapping[str, Any] | None, settings: CellOptions | None) -> dict[str, Any]:
     """Return the fields of the message."""
     if isinstance(code_or_function, str):
         label = encodable(next((line.strip() for line in code_or_function.splitlines() if line.strip()), "empty"))

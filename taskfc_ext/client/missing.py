@@ -23,6 +23,8 @@ _MISSING = tuple(
 )
 """Texts in which Python, pandas, patsy, DuckDB, SQLite, Polars and line_profiler name what they have not found."""
 
+_OF_IPYTHON = frozenset(("exit", "quit", "get_ipython", "display", "In", "Out"))
+
 _KEY = re.compile(r"['\"]([A-Za-z_]\w*)['\"]")
 
 _LOOKS_UP = re.compile(r"\b(?:globals|locals|vars)\(\)|\b(?:local|global)_dict\b|\buser_ns\b|\bf_(?:globals|locals)\b")
@@ -40,7 +42,7 @@ def note_of_missing(failure: Failure, here: Mapping[str, Any], sent: Sequence[st
     if failure.reason is not Reason.ERROR:
         return ""
     for name in _missing(failure):
-        if name in here and name not in (sent or ()) and not name.startswith("__"):
+        if name in here and name not in (sent or ()) and name not in _OF_IPYTHON and not name.startswith("__"):
             if sent is None:
                 way = "name it in the code, send it with `-i`, or pass it as an argument"
             else:

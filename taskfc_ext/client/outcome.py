@@ -62,6 +62,8 @@ def load(payload: Payload, reason: str, taskid: int, sent: Sequence[str] | None 
     try:
         return serialize.load_value(payload)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - unpickling runs the user's code
+        if (rest := serialize.load_the_rest(payload)) is not None:
+            return rest
         problem = UnpicklableResult(f"the result of task {taskid} cannot be rebuilt here: {error!r}", taskid=taskid)
         problem.__cause__ = error
         return Raised(problem)
@@ -74,7 +76,7 @@ def names_of(loaded: object) -> dict[str, Any]:
 
 def lost_of(loaded: object) -> dict[str, str]:
     """Return the names that were asked for and could not travel, with the reasons."""
-    return dict(loaded.lost) if isinstance(loaded, SourceResult) else {}
+    return dict(getattr(loaded, "lost", {})) if isinstance(loaded, SourceResult) else {}  # not in older stores
 
 
 def namespace_of(loaded: object) -> Namespace:

@@ -115,7 +115,11 @@ class FarmPaths:
         """Where clients look for a farm of this name when its store does not say."""
         from jupyter_core.paths import jupyter_runtime_dir  # slow; most uses of these paths do without it
 
-        return Path(jupyter_runtime_dir()) / f"taskfc-{self.name}.json"
+        try:
+            folder = Path(jupyter_runtime_dir())
+        except RuntimeError:  # no home folder; the store is where XDG_STATE_HOME says
+            folder = self.store.parent
+        return folder / f"taskfc-{self.name}.json"
 
 
 def farm_paths(name: str, *, environ: Mapping[str, str] = os.environ) -> FarmPaths:
@@ -123,6 +127,7 @@ def farm_paths(name: str, *, environ: Mapping[str, str] = os.environ) -> FarmPat
 
     Raises:
         ValueError: not a name for a farm.
+        StartFailed: there is no home folder, and no other place is set.
     """
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r} is no name for a farm: 1 to 64 of A-Z a-z 0-9 . _ - that do not begin with a dot")
@@ -140,7 +145,15 @@ def farm_paths(name: str, *, environ: Mapping[str, str] = os.environ) -> FarmPat
 def _state_folder(environ: Mapping[str, str]) -> Path:
     state = environ.get("XDG_STATE_HOME", "")
     # relative ones do not count, says the XDG Base Directory Specification: each process would find another folder
-    return Path(state) if os.path.isabs(state) else Path.home() / ".local" / "state"
+    if os.path.isabs(state):
+        return Path(state)
+    try:
+        return Path.home() / ".local" / "state"
+    except RuntimeError:
+        raise StartFailed(
+            f"there is no home folder for user {os.getuid()}, who is not in the passwd database: set HOME, or "
+            "XDG_STATE_HOME, to a folder of this user"
+        ) from None
 
 
 def _sockets(environ: Mapping[str, str]) -> Path:

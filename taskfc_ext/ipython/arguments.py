@@ -63,6 +63,7 @@ def _tasks(required: bool) -> Argument:
     return _argument("tasks", help=text, metavar="TASKS", type=parse_selection, **({} if required else _OPTIONAL))
 
 
+_OUT: dict[str, Any] = {"dest": "out", "metavar": "NAMES", "type": names_or_all, "default": ()}
 _OPTIONAL: dict[str, Any] = {"nargs": "?", "default": ()}
 _TIMEOUT = _argument("--timeout", help="give up waiting after S seconds", metavar="S", type=seconds)
 _ALL = _flag("--all", "everybody's tasks, not only this notebook's")
@@ -111,7 +112,7 @@ VERBS: dict[str, Verb] = {
         "wait for tasks and bind the -o names that came back",
         (
             _tasks(True),
-            _argument("-o", help="only these names", dest="out", metavar="NAMES", type=names_or_all, default=()),
+            _argument("-o", help="only these names", **_OUT),
         ),
     ),
     "wait": Verb(
@@ -174,14 +175,7 @@ SUBMISSION: tuple[Argument, ...] = (
     _argument(
         "-i", help="ship these names, instead of those that the cell uses", dest="ship", metavar="NAMES", type=names
     ),
-    _argument(
-        "-o",
-        help="bring these names back; '*': all that the cell binds or changes in place",
-        dest="out",
-        metavar="NAMES",
-        type=names_or_all,
-        default=(),
-    ),
+    _argument("-o", help="bring these names back; '*': all that the cell binds or changes in place", **_OUT),
     _argument(
         "--retries", help="run it again when it fails, up to N times", metavar="N", type=integer(0, 10**6), default=0
     ),
@@ -232,6 +226,8 @@ _OF_THE_FARM = frozenset(("stop", "restart", "scale", "workers"))
 
 # parsing
 
+_parsers: dict[str, _Parser] = {}
+
 
 class _Parser(argparse.ArgumentParser):
     """Speaks one line per error, and never exits."""
@@ -252,8 +248,7 @@ def parse_cell_line(line: str, expand: Expand = str) -> Submission | requests.He
     """Return what the line after `%%task` asks for.
 
     Args:
-        line: the text.
-        expand: fills values into a word of it, for `{x}` and `$x`.
+        expand: fills values into a word of the line, for `{x}` and `$x`.
 
     Raises:
         BadUsage: the line is not understood.
@@ -293,7 +288,6 @@ def parse_line(line: str, expand: Expand = str) -> Request:
     """Return what the line after `%task` asks for.
 
     Args:
-        line: the text.
         expand: fills values into a word of a verb's arguments; an expression is the user's own code.
 
     Raises:
@@ -340,10 +334,18 @@ def _parse(
     if "-h" in words or "--help" in words:
         return requests.Help(verb=None if topic == "%task" else topic)
     _check_options(prog, words, arguments)
-    values, unexpected = _Parser(prog, arguments).parse_known_args(words)
+    values, unexpected = _parser(prog, arguments).parse_known_args(words)
     if unexpected:
         raise BadUsage(f"{prog}: unexpected {unexpected[0]!r}{_why_unexpected(unexpected[0], topic, arguments)}")
     return makes(**vars(values))
+
+
+def _parser(prog: str, arguments: Sequence[Argument]) -> _Parser:
+    """Return the parser of a magic or a verb; making one takes longer than all that it parses."""
+    parser = _parsers.get(prog)
+    if parser is None:
+        parser = _parsers[prog] = _Parser(prog, arguments)
+    return parser
 
 
 def _why_unexpected(word: str, topic: str, arguments: Sequence[Argument]) -> str:

@@ -90,7 +90,7 @@ def _finished(future: TaskFuture, title: str, now: datetime, formatters: Formatt
         result=text,
         outputs=rich.shown(outputs),
         error="" if failure is None else _error_text(failure),
-        note="; ".join([*([lost_value] if lost_value else []), *result.lost.values()]),
+        note="; ".join(filter(None, [lost_value, *map(" did not come back: ".join, result.lost.items())])),
     )
 
 

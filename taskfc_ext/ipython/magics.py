@@ -63,13 +63,14 @@ task did not succeed, also one of this notebook that had failed before: a headle
 CELL_DOC = f"""Run the cell as a task; the kernel stays free.
 
 The cell runs on a worker, in a fresh namespace. The names that it uses and does not define
-are found and sent with it: modules as imports, futures as their tasks' results, everything
-else by value. The value of its last expression is the task's result. IPython's syntax
-(`!`, `%`, top-level `await`) works in it.
+are found and sent with it, those in queries, formulas and the like too: modules as imports,
+futures as their tasks' results, everything else by value. The value of its last expression is
+the task's result. IPython's syntax (`!`, `%`, top-level `await`) works in it.
 
 The value of `%%task` is the task's future, shown as a card under the cell. `%%task NAME` binds it to
 NAME where that is an identifier. Names after `-o` come back as `NAME.ns.x`; `--wait` waits,
-and binds them here.
+and binds them here. What the cell changes in place is changed there only, unless `-o` names it.
+On the first line `{{x}}` and `$x` fill in values, `\\` continues it, and ` # ...` is a comment.
 
 What is promised: once the cell has returned, the task is stored, survives the death of any
 process, and ends exactly once. It is executed AT LEAST ONCE: if a worker dies while it runs
@@ -78,6 +79,7 @@ and counts as failed instead. The death of a worker does not consume `--retries`
 
 With `--everywhere` the cell is no task: it runs on every worker, now and on every one that joins later,
 in the persistent namespace, where `--keep` cells find what it defines. This waits for them, up to 10 s.
+Of a name that is bound there and here, a `--keep` cell gets what was bound last.
 
 {cell_help()}
 """

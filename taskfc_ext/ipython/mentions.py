@@ -24,6 +24,9 @@ _PROSE = _words(
 """Calls whose strings people read."""
 
 
+_MENTIONING = frozenset((ast.Constant, ast.Attribute, ast.ImportFrom, ast.Call))
+
+
 @dataclass(frozen=True, slots=True)
 class TextUse:
     """Uses of text in one cell.
@@ -42,6 +45,8 @@ class TextUse:
 
     def mentions(self, node: ast.AST) -> Mentions:
         """Return the names that this one node takes by text; what is within it is asked for on its own."""
+        if type(node) not in _MENTIONING:
+            return NOTHING
         match node:
             case ast.Constant(value=str(text)) if id(node) not in self.prose:
                 return names_in_text(text, looks_up=self.looks_up, evaluates=self.evaluates, is_operand=False)
@@ -60,17 +65,24 @@ def text_use(tree: ast.AST) -> TextUse:
     variables: set[str] = set()
     prose: set[int] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Name | ast.Attribute):
-            looks_up |= (node.id if isinstance(node, ast.Name) else node.attr) in NAMESPACES
-        elif isinstance(node, ast.Call) and _name_of(node.func) in ("locals", "vars") and not node.args:
-            looks_up = True
-        elif isinstance(node, ast.Call) and _name_of(node.func) in EVALUATORS:
-            texts = [argument for argument in _arguments(node) if not isinstance(argument, ast.Constant)]
-            variables.update(argument.id for argument in texts if isinstance(argument, ast.Name))
-            evaluates |= bool(texts)
-        elif isinstance(node, ast.Call) and _name_of(node.func) in _PROSE:
-            prose.update(id(argument) for argument in _arguments(node))
-    return TextUse(looks_up or _is_main_used(tree), evaluates, frozenset(variables), frozenset(prose))
+        kind = type(node)
+        if kind is ast.Name:
+            looks_up |= node.id in NAMESPACES  # type: ignore[attr-defined]
+        elif kind is ast.Attribute:
+            looks_up |= node.attr in NAMESPACES  # type: ignore[attr-defined]
+        elif kind is ast.Subscript:
+            looks_up |= _is_main(node)  # type: ignore[arg-type]
+        elif isinstance(node, ast.Call):
+            name = _name_of(node.func)
+            if name in EVALUATORS:
+                texts = [argument for argument in _arguments(node) if not isinstance(argument, ast.Constant)]
+                variables.update(argument.id for argument in texts if isinstance(argument, ast.Name))
+                evaluates |= bool(texts)
+            elif name in _PROSE:
+                prose.update(map(id, _arguments(node)))
+            elif name in ("locals", "vars") and not node.args:
+                looks_up = True
+    return TextUse(looks_up, evaluates, frozenset(variables), frozenset(prose))
 
 
 def names_in_value(text: str, *, is_run: bool) -> Mentions:
@@ -118,7 +130,3 @@ def _is_main(node: ast.expr) -> bool:
         case ast.Subscript(value=ast.Attribute(attr="modules"), slice=ast.Name(id="__name__")):
             return True
     return False
-
-
-def _is_main_used(tree: ast.AST) -> bool:
-    return any(isinstance(node, ast.expr) and _is_main(node) for node in ast.walk(tree))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from taskfc_ext.ipython.free_names import FreeNames, free_names
 from taskfc_ext.ipython.mentions import TextUse, text_use
 from taskfc_ext.ipython.shell_syntax import Embedded, embedded
-from taskfc_ext.serialize.mentioned import names_in_text
+from taskfc_ext.serialize.mentioned import NOTHING, names_in_text
 
 MODULE_NAMES = frozenset(
     ("__name__", "__doc__", "__file__", "__builtins__", "__annotations__", "__spec__", "__loader__")
@@ -138,8 +138,9 @@ class _Flow(ast.NodeVisitor):
 
     def _mention(self, node: ast.AST) -> None:
         found = self._text.mentions(node)
-        self._in_strings |= found.plain - self._bound
-        self._likely |= found.likely - self._bound
+        if found is not NOTHING:
+            self._in_strings |= found.plain - self._bound
+            self._likely |= found.likely - self._bound
 
     def _read(self, name: str, *, through_code: bool = False) -> None:
         if any(name in scope for scope in self._inner):

@@ -176,7 +176,8 @@ def _settings(
         BadUsage: the cell uses a magic that only the notebook has.
     """
     shell = notebook.shell
-    uses = list(magics_in(ast.parse(code), shell.input_transformer_manager.transform_cell))
+    transform = shell.input_transformer_manager.transform_cell
+    uses = list(magics_in(ast.parse(code), transform)) if "get_ipython" in code else []
     check_magics(shell, uses, {*shipment.use.defines, *notebook.session.broadcast})
     settings: CellOptions = cell_settings(shell, uses)
     if shipment.there_first:

@@ -21,6 +21,7 @@ from taskfc_ext.serialize.values import (
     load_cell,
     load_names,
     load_submitted,
+    load_the_rest,
     load_value,
 )
 
@@ -42,6 +43,7 @@ __all__ = [
     "load_function",
     "load_names",
     "load_submitted",
+    "load_the_rest",
     "load_value",
     "loaded_each_time",
     "names_in_code",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import copyreg
 import functools
 import weakref
@@ -64,6 +65,16 @@ WEAK_MAPPINGS = frozenset((weakref.WeakKeyDictionary, weakref.WeakValueDictionar
 def reduce_weak_mapping(mapping: Any) -> Any:
     """Return what `pickle` needs; what nothing else holds where it is loaded is gone at once, as here."""
     return type(mapping), (dict(mapping),)
+
+
+def reduce_exit(exit_of_a_shell: object) -> Any:
+    """Return what `pickle` needs for IPython's `exit`, which holds its whole shell and hides the builtin."""
+    return exit_here, ()
+
+
+def exit_here() -> object:
+    """Return `exit` of this process."""
+    return getattr(builtins, "exit", None)
 
 
 def bare_instance(value: Any) -> Any:

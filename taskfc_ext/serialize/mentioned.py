@@ -46,6 +46,7 @@ _TABLES = re.compile(
 )
 _PERCENT = re.compile(r"%\(([A-Za-z_]\w*)\)")
 _DOLLAR = re.compile(r"\$\{?([A-Za-z_]\w*)")
+_WARNED_OF = re.compile(r"\\(?!\n)|[0-9](?:and|or|if|in|is|not|else|for)\b")
 _OPERATIONS = ast.BinOp | ast.Compare | ast.BoolOp | ast.UnaryOp | ast.Call | ast.Subscript
 
 
@@ -145,9 +146,8 @@ def _looked_up(text: str) -> set[str]:
 
 
 def _names_of_code(text: str) -> set[str]:
-    try:
-        tree = ast.parse(text.strip())
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = _parsed(text, "exec")
+    if tree is None:
         return set()
     return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
 
@@ -156,13 +156,20 @@ def _operands(text: str) -> set[str]:
     """Return the names of an expression that computes something; of a word, a path or a sentence none."""
     if not any(sign in text for sign in " (["):
         return set()
-    try:
-        tree = ast.parse(text.strip(), mode="eval")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return set()
-    if not isinstance(tree.body, _OPERATIONS):
+    tree = _parsed(text, "eval")
+    if not (isinstance(tree, ast.Expression) and isinstance(tree.body, _OPERATIONS)):
         return set()
     return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
+
+def _parsed(text: str, mode: str) -> ast.AST | None:
+    """Return the syntax tree of `text`; `None` where it has none, or where Python would warn of what it is."""
+    if _WARNED_OF.search(text):
+        return None
+    try:
+        return ast.parse(text.strip(), mode=mode)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
 
 
 def _tables(text: str) -> set[str]:

@@ -6,7 +6,6 @@ keep one namespace, functions that share a variable keep sharing it, a class is 
 
 from __future__ import annotations
 
-import builtins
 import functools
 import io
 import sys
@@ -44,19 +43,13 @@ def _reduce_code(code: CodeType) -> Any:
     return make, (*arguments[:_FILENAME], code.co_filename, *arguments[_FILENAME + 1 :])
 
 
-def _reduce_exit(exit_of_a_shell: object) -> Any:
-    return _exit, ()
+class _Reducers(dict[type, Any]):
+    """Reducers of ours; IPython's `exit` is known by the module of its type, as IPython may be imported later."""
 
-
-def _exit() -> object:
-    """Return `exit` of the process that loads it: that of IPython holds its whole shell."""
-    return getattr(builtins, "exit", None)
-
-
-def _exits_of_ipython() -> dict[type, Any]:
-    module = sys.modules.get("IPython.core.autocall")
-    kinds = [getattr(module, name, None) for name in ("ExitAutocall", "ZMQExitAutocall")]
-    return {kind: _reduce_exit for kind in kinds if kind is not None}
+    def __missing__(self, kind: type) -> Any:
+        if kind.__module__ == "IPython.core.autocall":
+            return machinery.reduce_exit
+        raise KeyError(kind)
 
 
 class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
@@ -74,7 +67,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         has_guesses: whether any did.
     """
 
-    dispatch_table = ChainMap({CodeType: _reduce_code, **_exits_of_ipython()}, _inherited)
+    dispatch_table = ChainMap(_Reducers({CodeType: _reduce_code}), _inherited)
 
     def __init__(self, file: Any, buffer_callback: Callable[[Any], Any] | None = None) -> None:
         super().__init__(file, PICKLE_PROTOCOL, buffer_callback)

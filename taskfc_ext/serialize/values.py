@@ -16,6 +16,7 @@ from taskfc_ext.serialize.blame import complaint, first_complaint
 from taskfc_ext.serialize.exceptions import WithChains
 from taskfc_ext.serialize.pickler import PICKLE_PROTOCOL, Pickler, dump
 from taskfc_ext.serialize.rebuilding import check_classes
+from taskfc_ext.serialize.salvage import CannotRebuild, salvaged
 from taskfc_ext.serialize.scope import load_as_guest
 
 ATOMS = frozenset({int, float, complex, str, bytes, bool, type(None)})
@@ -149,7 +150,7 @@ def _dump_the_rest(result: SourceResult, what: str, error: Exception) -> bytes:
     Raises:
         UnpicklableResult: nothing that was asked for can.
     """
-    lost = {name: _why_not(f"`{name}`", value) for name, value in result.ns.items()}
+    lost = {name: _why_not("it", value) for name, value in result.ns.items()}
     lost = {name: why for name, why in lost.items() if why}
     lost_value = _why_not(what, result.value)
     left = {name: value for name, value in result.ns.items() if name not in lost}
@@ -186,6 +187,37 @@ def load_value(body: bytes) -> object:
 def load_submitted(body: bytes) -> object:
     """Return a value that came with a submission: what the notebook defines in it is that of the attempt."""
     return _loads(body)
+
+
+def load_the_rest(body: bytes) -> SourceResult | None:
+    """Return what can be rebuilt of a result with names that cannot be as a whole, with the reasons for the others.
+
+    `None`: it has no names, or none of them can. May take its time: it runs after `load_value` has failed.
+    """
+    try:
+        result = load_as_guest(salvaged, body)
+    except (Exception, SystemExit):  # noqa: BLE001  unpickling runs the user's code
+        return None
+    if type(result) is not SourceResult:
+        return None
+    lost = {name: why for name, value in result.ns.items() if (why := _why_broken(value))}
+    left = {name: value for name, value in result.ns.items() if name not in lost}
+    lost_value = result.lost_value or _why_broken(result.value)
+    if not left:
+        return None
+    value = None if lost_value else result.value
+    return replace(result, value=value, ns=left, lost={**result.lost, **lost}, lost_value=lost_value)
+
+
+def _why_broken(value: object) -> str:
+    """Return why a part of `value` could not be rebuilt; empty where all could."""
+    try:
+        pickled(value)
+    except CannotRebuild as error:
+        return str(error)
+    except Exception:  # noqa: BLE001  it has been pickled before, by code that is not here
+        return ""
+    return ""
 
 
 def dump_call(args: tuple[object, ...], kwargs: Mapping[str, object], *, what: str) -> bytes:

@@ -18,6 +18,7 @@ from IPython.core.displayhook import DisplayHook
 from taskfc_ext.serialize import EVERYTHING, CellOptions, SourceResult, remember_source, scope
 from taskfc_ext.serialize.scope import ABSENT, Host
 from taskfc_ext.worker.displays import Displays
+from taskfc_ext.worker.exits import EXITS
 from taskfc_ext.worker.figures import show_figures
 from taskfc_ext.worker.interactivity import LAST, divided
 from taskfc_ext.worker.interrupt import Guard
@@ -53,7 +54,8 @@ class CellRunner:
         outer = sys.modules["__main__"]
         self._shell: Any = task_shell(guard, displays)  # largely untyped
         sys.modules["__main__"] = outer
-        namespaces.add_everywhere({"get_ipython": self._shell.get_ipython})
+        namespaces.add_everywhere({"get_ipython": self._shell.get_ipython, **EXITS})
+        self._shell.user_ns_hidden.update(EXITS)
         self._kept_flags = 0
         self._broadcast_flags = 0
         self._sources: deque[str] = deque()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import builtins
 from typing import NoReturn
 
+from taskfc_ext.serialize.machinery import exit_here
+
 
 class ExitCalled(SystemExit):
     """Raised by `exit()` and `quit()` in a task."""
@@ -22,21 +24,23 @@ class _Exit:
     def __repr__(self) -> str:
         return f"{self._name}() ends a task as failed"
 
-    def __reduce__(self) -> str:
-        return self._name
+    def __reduce__(self) -> tuple[object, ...]:
+        return exit_here, ()
+
+
+EXITS: dict[str, object] = {name: _Exit(name) for name in ("exit", "quit")}
+"""Also for the namespaces of cells: IPython hides the builtins while it runs a cell within a cell (`%%capture`)."""
 
 
 def offer_exits() -> None:
     """Let `exit` and `quit` be ours in all code of this process."""
-    for name in ("exit", "quit"):
-        made = _Exit(name)
-        made.__module__ = "builtins"
+    for name, made in EXITS.items():
         setattr(builtins, name, made)
 
 
-def sentence_of(error: ExitCalled) -> RuntimeError:
+def sentence_of(error: ExitCalled) -> SystemExit:
     """Return the failure of a task that has called `exit()`: without a traceback, as the call is what was meant."""
-    return RuntimeError(
+    return SystemExit(
         f"the task called {error}, which ends it as failed: a task ends by itself after its last line; "
         "to end it earlier, use `if` or return from a function"
     )

@@ -111,3 +111,15 @@ def test_network_file_systems_are_known_by_the_device(home, file_system, found):
 
 def test_a_device_that_is_not_listed_counts_as_local(home):
     assert network_file_system(home, mounts="") == ""
+
+
+def test_without_a_home_folder_it_says_what_to_set(home, monkeypatch):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    monkeypatch.setattr("jupyter_core.paths.jupyter_runtime_dir", no_home)
+    with pytest.raises(StartFailed, match=r"no home folder for user \d+.*: set HOME, or XDG_STATE_HOME, to a folder"):
+        farm_paths("default", environ={})
+    paths = paths_in(home)
+    assert paths.connection_file.parent == paths.store.parent

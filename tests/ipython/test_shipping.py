@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import threading
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from taskfc_ext.ipython.requests import BadUsage
-from taskfc_ext.ipython.shipping import Shipment, format_size, pack
+from taskfc_ext.ipython.shipping import ABSENT, Shipment, format_size, pack
 
 
 def packed(source: str, ship: tuple[str, ...] | None = None, **namespace: Any) -> Shipment:
@@ -69,3 +70,65 @@ def test_sizes_are_counted_without_copies() -> None:
 )
 def test_sizes_as_people_read_them(size: float, text: str) -> None:
     assert format_size(size) == text
+
+
+def test_names_of_startup_files_travel_like_the_notebooks_own() -> None:
+    namespace = {"tool": 1, "sum": 2, "In": [], "_i": "", "exit": 3, "data": 4}
+    source = "try:\n    data, tool, In, _i, sum, exit\nexcept NameError:\n    pass"
+    shipment = pack(source, None, namespace, hidden=dict(namespace, data=None))
+    assert shipment.values == {"data": 4, "tool": 1, "sum": 2}
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("f('a > @small')", "f small"),
+        ("f('a > @large')", "f large"),
+        ("f('small * 2')", "f small"),
+        ("f('large * 2')", "f"),
+        ("f('huge * 2')", "f"),
+        ("f('a > @huge')", "f"),
+        ("f('a > @lock')", "f"),
+        ("f('future + 1')", "f"),
+        ("eval('future + 1')", "future"),
+        ("f(query)", "f query small"),
+        ("eval(code)", "code small"),
+        ("f(code)", "f code"),
+        ("f('small ~ other')", "f small"),
+        ("print('small * 2')", ""),
+        ("globals()['small'], globals()['hidden_one']", "small"),
+    ],
+)
+def test_names_in_strings_travel_where_they_can(source: str, names: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("taskfc_ext.ipython.shipping.MENTIONED", 3_000_000)
+    namespace = {
+        "f": len,
+        "small": 1,
+        "large": b"x" * 2_000_000,
+        "huge": b"x" * 4_000_000,
+        "lock": threading.Lock(),
+        "future": concurrent.futures.Future[int](),
+        "query": "a > @small",
+        "code": "small + 1",
+    }
+    assert set(packed(source, **namespace).values) == set(names.split())
+    assert set(packed(source, ("f",), **namespace).values) == {"f"}
+
+
+def test_a_display_of_the_notebooks_own_travels() -> None:
+    import IPython.display
+
+    assert packed("display(1)", display=IPython.display.display).values == {}
+    assert packed("display.display(1)", display=IPython.display).values == {"display": IPython.display}
+    assert set(packed("display(1)", display=lambda x: x).values) == {"display"}
+    assert packed("exit(); quit()", exit="mine").values == {"exit": "mine"}
+
+
+def test_of_a_name_that_was_bound_there_the_last_binding_counts() -> None:
+    value = [1]
+    there = {"kept": value, "gone": ABSENT, "rebound": ABSENT}
+    shipment = pack("kept, gone, rebound, unseen", None, {"kept": value, "rebound": 2}, hidden={}, there=there)
+    assert shipment.values == {"kept": value, "rebound": 2}
+    assert shipment.there_first == ("kept",)
+    with pytest.raises(BadUsage, match=r"unknown name 'kept'; if an earlier --keep cell has made it: `-i ''`"):
+        pack("kept", None, {}, hidden={}, there={})
