@@ -42,22 +42,27 @@ def without_addresses(text: str) -> str:
     return _ADDRESS.sub("0x...", text)
 
 
+_UNSHARED = (type, types.ModuleType, tuple, frozenset, int, float, str, bytes)
+"""What is painted each time that it comes: nobody can tell whether it is shared."""
+
+
 class _Painter:
-    """Paints one value and what it holds; what comes twice is numbered, so that sharing is part of the portrait."""
+    """Paints one value and what it holds; what comes twice is painted once."""
 
     def __init__(self) -> None:
-        self._seen: dict[int, tuple[int, object]] = {}
+        self._seen: dict[int, object] = {}
         self._depth = 0
 
     def paint(self, value: Any) -> Any:
         kind = type(value)
         if value is None or kind in (bool, int, float, complex, str, bytes):
             return (kind.__name__, value)
-        if id(value) in self._seen and not isinstance(value, type | types.ModuleType):
-            return ("again", self._seen[id(value)][0])
+        if id(value) in self._seen:
+            return ("again", _name(kind))
         if self._depth > DEEPEST or len(self._seen) > MOST_PARTS:
             return ("...", _name(kind))
-        self._seen[id(value)] = (len(self._seen), value)  # kept alive, so that no id comes again
+        if not isinstance(value, _UNSHARED):
+            self._seen[id(value)] = value  # kept alive, so that no id comes again
         self._depth += 1
         try:
             for fits, paint in _KINDS:
@@ -185,14 +190,20 @@ def _function(painter: _Painter, value: Any) -> Any:
         "function",
         f"{value.__module__}.{value.__qualname__}",
         str(inspect.signature(value, follow_wrapped=False)) if not value.__defaults__ else code.co_varnames,
-        code.co_code,
-        code.co_names,
+        _code(painter, code),
         painter._all(value.__defaults__ or ()),
         painter._pairs((value.__kwdefaults__ or {}).items()),
         painter._all(cells),
         painter._pairs(value.__dict__.items()),
         str(value.__doc__),
     )
+
+
+def _code(painter: _Painter, code: types.CodeType) -> Any:
+    consts = (
+        _code(painter, each) if isinstance(each, types.CodeType) else painter.paint(each) for each in code.co_consts
+    )
+    return (code.co_code, code.co_names, *consts)
 
 
 def _is_filled(cell: types.CellType) -> bool:
