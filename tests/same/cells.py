@@ -16,17 +16,25 @@ import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 
 _BREAK = re.compile(r"^# %%(.*)$", re.MULTILINE)
+_CAPTURE = re.compile(r"%%capture +([a-z]\w*)")
+_AROUND = re.compile(r"%%(?:capture|prun|time)\b.*\n")
+_TIME = re.compile(r"^%time +", re.MULTILINE)
 _COMMENTED = re.compile(r"^# (?=[%!]\w)", re.MULTILINE)
 
 # fmt: off
 SETTINGS = frozenset((
-    "basicConfig", "filterwarnings", "getcontext", "options", "rc", "rcParams", "rcdefaults", "reset_option",
+    "basicConfig", "environ", "filterwarnings", "getcontext", "options", "rc", "rcParams", "rcdefaults", "reset_option",
     "resetwarnings", "seed", "set_config", "set_defaults", "set_option", "set_printoptions", "set_style",
     "set_theme", "setLevel", "seterr", "setlocale", "setrecursionlimit", "simplefilter", "style", "theme", "tzset",
     "use",
 ))
 # fmt: on
 """Attributes of modules that configure: a call of one, or a store into it, is a set-up line."""
+
+MAGICS = frozenset(
+    ("alias", "autoreload", "colors", "config", "load_ext", "matplotlib", "precision", "pylab", "reload_ext", "xmode")
+)
+"""Line magics that configure."""
 
 TOOLS = frozenset(("Path", "Random", "RandomState", "default_rng", "getLogger"))
 """What set-up cells make: they count as literals there."""
@@ -41,6 +49,8 @@ class Cell:
     is_set_up: bool
     binds: tuple[str, ...]
     uses: frozenset[str]
+    passing: frozenset[str] = frozenset()
+    """Of the names that it binds, those of `with` statements that no other cell uses: nobody brings them back."""
 
 
 def read_cells(path: Path) -> list[Cell]:
@@ -61,15 +71,30 @@ def _percent_cells(text: str) -> Iterator[str]:
 
 def sort_cells(sources: Iterable[str]) -> list[Cell]:
     """Return cells with what their syntax says; a name counts as a module from its first import on."""
+    sources = list(sources)
+    trees = [_tree(source) for source in sources]
+    uses = [frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name)) for tree in trees]
     cells: list[Cell] = []
     modules: set[str] = set()
-    for number, source in enumerate(sources, 1):
-        tree = _tree(source)
-        modules |= {name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in _imported(node)}
-        modules |= {name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for name in _imported(node)}
-        uses = frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
-        cells.append(Cell(number, source, _is_set_up(tree, modules), bound_names(tree), uses))
+    for place, (source, tree) in enumerate(zip(sources, trees, strict=True)):
+        imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+        modules |= {name for node in imports for name in _imported(node)}
+        others = [uses[other].difference(_of_with(trees[other])) for other in range(len(trees)) if other != place]
+        passing = frozenset(_of_with(tree)).difference(*others)
+        captured = _CAPTURE.match(source)
+        binds = (*bound_names(tree), *([captured[1]] if captured else []))
+        binds = tuple(name for name in binds if name not in passing)
+        is_set_up = _is_set_up(tree, modules) and not source.startswith("%%")
+        cells.append(Cell(place + 1, source, is_set_up, binds, uses[place], passing))
     return cells
+
+
+def _of_with(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.With | ast.AsyncWith):
+            for item in node.items:
+                if item.optional_vars is not None:
+                    yield from (leaf.id for leaf in ast.walk(item.optional_vars) if isinstance(leaf, ast.Name))
 
 
 def bound_names(tree: ast.Module) -> tuple[str, ...]:
@@ -105,6 +130,8 @@ def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
 
 
 def _tree(source: str) -> ast.Module:
+    """Return the syntax of a cell, and of the body of a cell magic that runs it here."""
+    source = _AROUND.sub("", source, count=1) if source.startswith("%%") else _TIME.sub("", source)
     flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     try:
         return compile(TransformerManager().transform_cell(source), "<cell>", "exec", flags, dont_inherit=True)
@@ -126,7 +153,9 @@ def _kind(statement: ast.stmt, modules: set[str]) -> str:
     if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
         chain = _chain(statement.value.func)
         if chain[:1] == ["get_ipython"]:
-            return "setting" if "run_line_magic" in chain else "other"
+            name = statement.value.args[0] if statement.value.args else None
+            is_setting = "run_line_magic" in chain and isinstance(name, ast.Constant) and name.value in MAGICS
+            return "setting" if is_setting else "other"
         return "setting" if chain and chain[0] in modules and SETTINGS & set(chain) else "other"
     if isinstance(statement, ast.Assign | ast.AugAssign):
         target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target

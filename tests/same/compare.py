@@ -20,8 +20,9 @@ PIXELS = 0.005
 """The share of a picture's pixels that may differ: letters are drawn on half pixels."""
 
 _NOISE = (
+    (re.compile(r"\b(CPU times|Wall time): .*"), r"\1"),
     (re.compile(r"\S*ipykernel_\d+/\d+\.py|<ipython-input-[^>]*>|<task \d+>"), "<cell>"),
-    (re.compile(r"\b\d+(?:\.\d+)? ?(?:[mµun]?s|min)\b(?: ± \S+ \S+)?"), "N s"),
+    (re.compile(r"\b\d+(?:\.\d+)? ?(?:[mµμun]?s|min)\b(?: ± \S+ \S+)?"), "N s"),
     (re.compile(r"\b\d\d:\d\d:\d\d\b"), "HH:MM:SS"),
     (re.compile(r"/tmp/same\w+"), "FOLDER"),
 )
@@ -122,7 +123,7 @@ def shown_difference(here: dict[str, Any], there: dict[str, Any]) -> str:
         if mime == "image/png":
             found = _pixels(_decoded(content), _decoded(other))
         elif isinstance(content, str) and isinstance(other, str):
-            found = text_difference(_stable(content), _stable(other))
+            found = text_difference(stable(content), stable(other))
         else:
             found = "" if isinstance(content, dict) else difference(content, other)
         if found:
@@ -130,9 +131,9 @@ def shown_difference(here: dict[str, Any], there: dict[str, Any]) -> str:
     return ""
 
 
-def _stable(text: str) -> str:
+def stable(text: str) -> str:
     """Return HTML without the ids that charts and tables make for each showing."""
-    return re.sub(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f-]{8,}|id-\d+|T_\w{5,}", "ID", text)
+    return re.sub(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f-]{8,}|\bid-\d+|\bT_\w{5,}", "ID", text)
 
 
 def _decoded(content: str) -> np.ndarray:

@@ -10,12 +10,14 @@ import enum
 import functools
 import inspect
 import io
+import json
 import logging
 import random
 import re
 import sys
 import types
 from collections.abc import Callable, Iterator
+from pathlib import PurePath
 from typing import Any
 
 DEEPEST = 14
@@ -321,6 +323,7 @@ _KINDS: list[tuple[Callable[[Any], bool], Callable[[_Painter, Any], Any]]] = [
         lambda p, v: ("defaultdict", p.paint(v.default_factory), *p._pairs(v.items())),
     ),
     (_from("patsy.eval", "EvalEnvironment"), lambda p, v: ("environment",)),  # the frame that built the model
+    (_isinstance(PurePath), lambda p, v: (_name(type(v)), str(v))),
     (_isinstance(random.Random), lambda p, v: ("random", p.paint(v.getstate()))),
     (_isinstance(re.Pattern), lambda p, v: ("pattern", v.pattern, v.flags)),
     (_isinstance(re.Match), lambda p, v: ("match", v.span(), p.paint(v.groups()))),
@@ -336,4 +339,10 @@ _KINDS: list[tuple[Callable[[Any], bool], Callable[[_Painter, Any], Any]]] = [
     (_from("matplotlib.figure", "Figure"), _figure),
     (_from("matplotlib.artist", "Artist"), _artist),
     (_from("networkx", "Graph"), _graph),
+    (
+        _from("plotly.basedatatypes", "BaseFigure"),
+        lambda p, v: ("chart", json.dumps(json.loads(v.to_json()), sort_keys=True)),
+    ),
+    (_from("altair", "TopLevelMixin"), lambda p, v: ("chart", json.dumps(v.to_dict(), sort_keys=True, default=str))),
+    (_from("IPython.core.magics.execution", "TimeitResult"), lambda p, v: ("duration", v.loops, v.repeat)),
 ]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.same.cells import Cell
-from tests.same.compare import difference, plain, shown_difference, text_difference
+from tests.same.compare import difference, plain, shown_difference, stable, text_difference
 from tests.same.runs import Seen
 
 LONGEST_ON_CARD = 2_000
@@ -49,9 +49,12 @@ def compare(notebook: str, cells: Sequence[Cell], here: Sequence[Seen], there: S
     """Return in what the cells of two runs differ; set-up cells count only where they differ."""
     differs: list[Differs] = []
     wrong: dict[str, int] = {}  # names that are not what they are here, and since which cell
+    passing: set[str] = set()
     before: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
     n_cells = 0
     for cell, one, other in zip(cells, here, there, strict=True):
+        passing = (passing | cell.passing).difference(cell.binds)
+        one, other = (_without(passing, each) for each in (one, other))
         found = _refusal(other) or _error(one, other) or _names(cell, one, other, before, wrong) or _outcome(one, other)
         before = (one.names, other.names)
         n_cells += bool(found) or not cell.is_set_up
@@ -67,6 +70,10 @@ def compare(notebook: str, cells: Sequence[Cell], here: Sequence[Seen], there: S
             else:
                 wrong.pop(name, None)
     return Compared(notebook, n_cells, tuple(differs), sum(cell.is_set_up for cell in cells))
+
+
+def _without(names: set[str], seen: Seen) -> Seen:
+    return replace(seen, names={name: value for name, value in seen.names.items() if name not in names})
 
 
 def _refusal(there: Seen) -> tuple[str, str] | None:
@@ -87,15 +94,17 @@ def _outcome(here: Seen, there: Seen) -> tuple[str, str] | None:
     """Return the first difference in what a cell returned, printed or showed."""
     if found := difference(here.value, there.value):
         return ("value", found)
-    for stream in ("stdout", "stderr"):
+    for stream in ("stdout", "stderr") if here.error == NOTHING else ("stdout",):  # there stand tracebacks of groups
         if found := text_difference(getattr(here, stream), getattr(there, stream)):
             return (stream, found)
+    is_task = there.shown is not None
+    if is_task and not here.result and here.value != NOTHING and len(here.displays) == len(there.displays) + 1:
+        here = replace(here, result=here.displays[-1], displays=here.displays[:-1])  # it showed itself
     if len(here.displays) != len(there.displays):
         return ("displays", f"{len(here.displays)} here, {len(there.displays)} there")
     for one, other in zip(here.displays, there.displays, strict=True):
         if found := shown_difference(one, other):
             return ("displays", found)
-    is_task = there.shown is not None
     found = on_card(here.result, there.shown) if is_task else shown_difference(here.result, there.result)
     return ("shown", found) if found else None
 
@@ -137,8 +146,9 @@ def on_card(result: dict[str, Any], shown: Sequence[dict[str, Any]]) -> str:
             if not found or all(found):
                 return f"the picture: {found[0] if found else 'none there'}"
         elif mime == "text/html":
-            if not any(not text_difference(content, str(output.get(mime, ""))) for output in shown):
-                return "its HTML is not there" if plain(content) not in plain(html.unescape(html_there)) else ""
+            wanted = plain(stable(content))
+            if not any(wanted in plain(stable(text)) for text in (html_there, html.unescape(html_there))):
+                return "its HTML is not there"
         elif mime != "text/plain" and not any(mime in output for output in shown):
             return f"its {mime} is not there"
     text = str(result.get("text/plain", ""))

@@ -1,7 +1,7 @@
 """One run of a notebook in a kernel of its own, and what was seen of every cell.
 
 `here` runs each cell plain. `tasks` runs each that is not set-up as a user would run it as a task: `%%task --wait`,
-with the names that it binds brought back. `calls` runs each plain, with the calls of its own functions as tasks.
+with its names brought back. `calls` runs each plain, with the calls of its own functions as tasks.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from tests.same.cells import Cell
 from tests.same.probe import PREFIX
 
 How = Literal["here", "tasks", "calls"]
-Bring = Literal["bound", "told", "all"]
-"""`-o` of the names that a cell binds; of those and the ones that `--dry-run` says are changed there only; `-o '*'`."""
+Bring = Literal["bound", "told", "all", "best"]
+"""`-o` of the names that a cell binds; of those and the ones that `--dry-run` says are changed there only; `-o '*'`;
+`best` is `all` where that is understood, else `told`."""
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT = 120  # s; a bound on hangs
@@ -52,14 +53,15 @@ class Seen:
     refused: str = ""
 
 
-def run(cells: Sequence[Cell], how: How, say: Callable[[str], None], bring: Bring = "told") -> list[Seen]:
+def run(cells: Sequence[Cell], how: How, say: Callable[[str], None], bring: Bring = "best") -> list[Seen]:
     """Run the cells of a notebook in a fresh kernel, with a farm of its own; return what was seen of each."""
     with _kernel(how) as (client, folder):
-        client.nb.cells.append(nbformat.v4.new_code_cell("%load_ext tests.same.probe"))
-        _execute(client)
+        _run(client, "%load_ext tests.same.probe")
         if how == "tasks":
-            client.nb.cells.append(nbformat.v4.new_code_cell("%load_ext taskfc_ext\n%task start -n 2"))
-            _execute(client)
+            _run(client, "%load_ext taskfc_ext\n%task start -n 2")
+            if bring == "best":
+                answers = map(_text, _run(client, "%%task --dry-run -o '*'\n1"))
+                bring = "told" if any("UsageError" in answer for answer in answers) else "all"
         seen = []
         for cell in cells:
             say(f"cell {cell.number} of {len(cells)}")
@@ -94,10 +96,6 @@ def _out(names: Sequence[str]) -> str:
 
 def _run(client: NotebookClient, source: str) -> list[Any]:
     client.nb.cells.append(nbformat.v4.new_code_cell(source))
-    return _execute(client)
-
-
-def _execute(client: NotebookClient) -> list[Any]:
     place = len(client.nb.cells) - 1
     client.execute_cell(client.nb.cells[place], place)
     return list(client.nb.cells[place].outputs)

@@ -35,6 +35,7 @@ def test_imports_magics_and_settings_are_set_up(source: str) -> None:
         "import matplotlib.pyplot as plt\nplt.plot([1])",
         "import pandas as pd\ndef f(): pass",
         "%%time\nx = 1",
+        "%timeit 1",
         "!ls",
         "rng = np.random.default_rng(0)",
     ],
@@ -53,7 +54,10 @@ def test_a_setting_is_one_of_a_module_that_was_imported_before() -> None:
     [
         ("a = b, c = 1, 2", ("a", "b", "c")),
         ("for i in range(3): x = i", ("i", "x")),
-        ("with open('f') as f: pass", ("f",)),
+        ("with open('f') as f: x = f.read()", ("x",)),
+        ("%%time\nx = 1", ("x",)),
+        ("%%capture printed\nx = 1", ("x", "printed")),
+        ("%%bash\nx = 1", ()),
         ("def f(y): z = 1\nclass C:\n    w = 1", ("f", "C")),
         ("if (n := 3) > 2: pass\nn += 1", ("n",)),
         ("import os.path, sys as system\nfrom a import b as c", ("os", "system", "c")),
@@ -69,6 +73,11 @@ def test_a_setting_is_one_of_a_module_that_was_imported_before() -> None:
 )
 def test_the_names_that_a_cell_binds(source: str, binds: tuple[str, ...]) -> None:
     assert sort_cells([source])[0].binds == binds
+
+
+def test_what_a_with_statement_binds_is_brought_back_where_it_is_used() -> None:
+    cells = sort_cells(["with a as b, c as d: pass", "d"])
+    assert (cells[0].binds, cells[0].passing) == (("d",), {"b"})
 
 
 def test_both_formats_give_the_same_cells(tmp_path: Path) -> None:

@@ -169,6 +169,14 @@ def test_a_result_is_looked_for_on_the_card() -> None:
     assert on_card({"text/html": "<table>1</table>"}, [card, {"text/html": "<table>1</table>"}]) == ""
 
 
+def test_a_result_that_shows_itself_is_looked_for_on_the_card() -> None:
+    chart = {"text/html": "<b>chart</b>", "application/x": {"a": 1}}
+    here = seen(value=1, displays=[chart])
+    for shown, kinds in (([chart], []), ([{"text/plain": "1"}], ["shown"])):
+        found = compare("n", sort_cells(["f()"]), [here], [seen(value=1, shown=shown)])
+        assert [each.kind for each in found.differs] == kinds
+
+
 def seen(**facts: Any) -> Seen:
     names = {name: portrait(value) for name, value in facts.pop("names", {}).items()}
     painted = {key: portrait(facts.pop(key)) for key in ("value", "error") if key in facts}
