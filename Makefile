@@ -17,7 +17,7 @@ SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo docs test lint format frontend bench chaos fuzz soak mutants clean chromium kernels
+.PHONY: help demo docs same test lint format frontend bench chaos fuzz soak mutants clean chromium kernels
 
 help: ## say what there is
 	@echo 'taskfc_ext: a task farm for notebooks'
@@ -36,6 +36,9 @@ test: lint frontend chromium kernels $(VENV)/.stamp-docs ## everything: lint, ty
 	$(NPM) run check
 	$(NPM) test
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
+
+same: $(VENV)/.stamp-test ## notebooks run plain and with their cells as tasks, compared cell by cell (2 minutes; ARGS=NOTEBOOK.ipynb: yours)
+	$(BIN)/python -m tests.same $(ARGS)
 
 lint: $(VENV)/.stamp-test ## style, types and layers only
 	$(BIN)/ruff check .

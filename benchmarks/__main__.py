@@ -12,8 +12,9 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.profile import profile
-from benchmarks.report import COLUMNS, NOTEBOOK_COLUMNS, QUEUE_COLUMNS, figures, notebook, queue, ratios
+from benchmarks.report import COLUMNS, NOTEBOOK_COLUMNS, QUEUE_COLUMNS, costs, figures, notebook, queue, ratios
 from benchmarks.rounds import Cell, run_rounds
+from benchmarks.same_cost import BEFORE, is_known, revision
 
 OURS = "taskfc_ext"
 PACKAGES = {"dask": "distributed", "dask LocalCluster": "distributed", "ipyparallel": "ipyparallel"}
@@ -46,10 +47,14 @@ QUEUE = [
     Cell(OURS, "cost", 10, "benchmarks.queue"),
     Cell(OURS, "watched", 50_000, "benchmarks.queue"),
 ]
+SAME = [Cell(OURS, "cost_of_same", 5, "benchmarks.same_cost")]
+"""This version beside an earlier one; its rounds are its own, within one run of it."""
+
 NEEDS = {
     "benchmarks.notebook": ("jupyter_client",),
     "benchmarks.page": ("jupyterlab", "playwright"),
     "benchmarks.queue": ("jupyterlab", "playwright"),
+    "benchmarks.same_cost": ("jupyter_client", "numpy"),
 }
 
 SMOKE = [
@@ -63,6 +68,7 @@ SMOKE = [
     Cell(OURS, "card", 1, "benchmarks.page"),
     Cell(OURS, "widget", 1, "benchmarks.queue"),
     Cell(OURS, "cost", 1, "benchmarks.queue"),
+    Cell(OURS, "cost_of_same", 1, "benchmarks.same_cost"),
 ]
 """Shows that the scripts run; its figures mean nothing."""
 
@@ -83,18 +89,25 @@ def main() -> int:
     parser.add_argument(
         "--measures",
         metavar="NAME,NAME",
-        help=f"of {', '.join(dict.fromkeys(c.measure for c in [*CELLS, *NOTEBOOK, *QUEUE]))}",
+        help=f"of {', '.join(dict.fromkeys(c.measure for c in [*CELLS, *NOTEBOOK, *QUEUE, *SAME]))}",
+    )
+    parser.add_argument(
+        "--before", metavar="REVISION", help=f"what `cost_of_same` compares with, a Git revision (default: {BEFORE})"
     )
     parser.add_argument("--profile", action="store_true", help="instead: where the controller's CPU time goes")
     parser.add_argument("--tasks", type=int, default=200_000, help="with --profile: how many (default: 200,000)")
     parser.add_argument("--smoke", action="store_true", help="instead: a few tasks each, to see that all of this runs")
     options = parser.parse_args()
+    if options.before:
+        os.environ["TASKFC_BEFORE"] = options.before
     print(_machine() + "\n", flush=True)
     if options.profile:
         with tempfile.TemporaryDirectory() as folder:
             print(profile(Path(folder), options.tasks))
         return 0
-    cells = [cell for cell in (SMOKE if options.smoke else [*CELLS, *NOTEBOOK, *QUEUE]) if _is_wanted(cell, options)]
+    cells = [
+        cell for cell in (SMOKE if options.smoke else [*CELLS, *NOTEBOOK, *QUEUE, *SAME]) if _is_wanted(cell, options)
+    ]
     absent = {cell: why for cell in cells if (why := _is_absent(cell))}
     for why in sorted(set(absent.values())):
         print(why)
@@ -110,6 +123,8 @@ def main() -> int:
         print("\n" + notebook(measured, OURS))
     if not options.smoke and measured.knows(OURS, QUEUE_COLUMNS):
         print("\n" + queue(measured, OURS))
+    if measured.knows(OURS, ["submit_ratio"]):
+        print(f"\n{costs(measured, OURS)}\n\nbefore: {revision()}; after: this folder")
     return 1 if measured.n_failed else 0
 
 
@@ -124,6 +139,8 @@ def _is_absent(cell: Cell) -> str:
     for package in (PACKAGES.get(cell.system), *NEEDS.get(cell.script, ())):
         if package is not None and importlib.util.find_spec(package) is None:
             return f"{package} is not installed, and what needs it is left out (pip install 'taskfc-ext[bench,test]')"
+    if cell.script == "benchmarks.same_cost" and not is_known(revision()):
+        return f"this clone has no revision {revision()}, and what is compared with it is left out (--before REVISION)"
     if cell.script in ("benchmarks.page", "benchmarks.queue"):
         from tests.browser.lab import chromium  # needs Playwright
 

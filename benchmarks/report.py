@@ -72,6 +72,20 @@ TARGETS = [
 ]
 
 
+COSTS = [
+    # what, measure, the most that after / before may be
+    ("submit of a constant function, µs", "submit", 1.05),
+    ("what a `%%task` cell of small inputs adds, µs", "cell", 1.1),
+    ("the same with `--wait`, µs", "waited", 1.1),
+    ("an item of `map` over a function with a global of 100 MB, µs", "map", 1.1),
+    ("worker's CPU: a constant function, µs", "cpu_constant", None),
+    ("worker's CPU: a function that uses another and a constant, µs", "cpu_uses", None),
+    ("worker's CPU: a function that changes a global list, µs", "cpu_list", None),
+    ("worker's CPU: a cell, µs", "cpu_cell", None),
+]
+"""Of an earlier version and this one; what has no bound is for whoever works on it."""
+
+
 def figures(measured: Measured, systems: list[str], title: str, columns: Mapping[str, tuple[str, str]]) -> str:
     """Return the table of medians, with the range of the rounds in brackets."""
     rows = [
@@ -122,6 +136,21 @@ def queue(measured: Measured, ours: str) -> str:
         met = found >= bound if more_is_better else found <= bound
         rows.append([what, promise, f"{found:.3g}", "met" if met else "MISSED"])
     return table(["the live queue", "promised", "measured", ""], rows)
+
+
+def costs(measured: Measured, system: str) -> str:
+    """Return the table of what the same answer as here costs."""
+    rows = []
+    for what, measure, bound in COSTS:
+        before, after, ratio, low, high = (
+            measured.median(system, f"{measure}_{of}") for of in ("before", "after", "ratio", "low", "high")
+        )
+        if before is None or after is None or ratio is None:
+            continue
+        verdict = "" if bound is None else "met" if ratio <= bound else "MISSED"
+        promise = "" if bound is None else f"≤ {bound:g}"
+        rows.append([what, f"{before:,.1f}", f"{after:,.1f}", promise, f"{ratio:.3f} [{low:.2f}-{high:.2f}]", verdict])
+    return table(["before and after", "before", "after", "promised", "ratio [half of the turns]", ""], rows)
 
 
 def table(headers: list[str], rows: list[list[str]]) -> str:

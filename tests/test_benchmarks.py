@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.notebook import EMPTY, System, load
-from benchmarks.report import notebook, queue, ratios, table
+from benchmarks.report import costs, notebook, queue, ratios, table
 from benchmarks.rounds import Measured
 
 SPAWN = "import subprocess; process = subprocess.Popen(['cat'], stdin=subprocess.PIPE, start_new_session=True)"
@@ -61,6 +61,16 @@ def test_a_promise_of_the_queue_is_met_missed_or_not_measured() -> None:
     measured.add("ours", {"watched": 0.97})
     verdicts = [line.split("|")[-2].strip() for line in queue(measured, "ours").splitlines()[2:]]
     assert verdicts == ["met", "MISSED", *["not measured"] * 8, "met"]
+
+
+def test_a_cost_is_met_missed_or_only_told() -> None:
+    measured = Measured()
+    for measure, ratio in (("submit", 1.05), ("map", 1.11), ("cpu_cell", 3.0)):
+        answer = {"before": 10.0, "after": 10 * ratio, "ratio": ratio, "low": 1.0, "high": 2.0}
+        measured.add("ours", {f"{measure}_{of}": value for of, value in answer.items()})
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in costs(measured, "ours").splitlines()[2:]]
+    assert [row[-1] for row in rows] == ["met", "MISSED", ""]
+    assert rows[0][1:5] == ["10.0", "10.5", "≤ 1.05", "1.050 [1.00-2.00]"]
 
 
 def test_tables_are_aligned() -> None:
