@@ -17,6 +17,7 @@ from typing import Any
 from IPython.core.displayhook import DisplayHook
 
 from taskfc_ext.serialize import SourceResult, remember_source
+from taskfc_ext.worker.cell_value import show_value
 from taskfc_ext.worker.displays import Displays
 from taskfc_ext.worker.figures import show_figures
 from taskfc_ext.worker.interrupt import Guard
@@ -41,6 +42,7 @@ class CellRunner:
     def __init__(self, guard: Guard, displays: Displays) -> None:
         self._guard = guard
         self._outer_main = sys.modules["__main__"]
+        self._displays = displays
         self._shell: Any = task_shell(guard, displays)  # largely untyped
         self._base = {"__builtins__": builtins, "get_ipython": self._shell.get_ipython}
         self._kept = self._new_main()
@@ -77,6 +79,7 @@ class CellRunner:
                 main.__dict__.update(names)
                 try:
                     value = self._execute(source, main, f"<task {taskid}>", wants_value=wants_value)
+                    show_value(self._shell, self._displays, value)
                 finally:
                     show_figures()  # before the value is pickled: one that is on show comes up again wherever it goes
                 return SourceResult(value, {name: _pulled(main, name) for name in out}, is_cell=wants_value)

@@ -280,10 +280,11 @@ def test_what_a_running_task_displays_is_on_its_card(board: CardBoard, farm: Any
     ]
     clock.now = 1
     board.update()
-    card, table = sent.bundles[-2:]
-    assert 'src="data:image/png;base64,AAAA"' in card["text/html"]
+    card, figure, table = sent.bundles[-3:]
+    assert "AAAA" not in card["text/html"]
     assert "<table>" not in card["text/html"]
-    assert card["text/plain"].endswith("    <Figure>")
+    assert "<Figure>" not in card["text/plain"]
+    assert figure == {"image/png": "AAAA", "text/plain": "<Figure>"}
     assert table == {"text/html": "<table>", "text/plain": "a table"}
 
 
@@ -301,8 +302,7 @@ class Table:
 def test_a_result_that_can_be_drawn_is(farm: Any) -> None:
     future = submitted(farm)
     farm.succeed(0, Table())
-    formatters = DisplayFormatter().formatters
-    card = look(future, datetime(2026, 1, 1), formatters)
+    card = look(future, datetime(2026, 1, 1), DisplayFormatter())
     assert card.result == ""
     assert card.outputs[-1]["data"] == {"text/plain": "a table", "text/html": "<table>"}
     assert look(future, datetime(2026, 1, 1)).result == "a table"
