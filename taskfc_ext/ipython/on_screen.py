@@ -20,7 +20,7 @@ NOTHING: Bundle = {"text/plain": "", "text/html": "<!-- -->", "text/latex": "", 
 
 EMPTY: dict[str, Any] = {"data": NOTHING, "metadata": {}}
 
-RESERVED = 8
+RESERVED = 16
 """Places beneath a card for outputs that come while another cell runs, where only updates are seen then (nbclient)."""
 
 TOO_MANY = "… and {} more outputs, which came after the cell had ended: `--wait` keeps them all"
