@@ -20,6 +20,9 @@ from taskfc_ext.ipython import rich
 PLAIN = (type(None), bool, int, float, complex, str, bytes, list, tuple, dict, set)
 """Types of values that have no other form than text, unless a formatter is registered for them."""
 
+_USUAL = ("IPython", "builtins", "matplotlib_inline", "taskfc_ext")
+"""Packages whose printers every worker has too."""
+
 Forms = dict[str, Any]
 """Contents by MIME type."""
 
@@ -46,6 +49,34 @@ def other_forms(value: object, formatter: Any) -> list[rich.Output]:
     return _displayed_by_itself(value, formatter)
 
 
+def has_own_printers(formatter: Any) -> bool:
+    """Tell whether the notebook or one of its libraries has registered printers for types of values."""
+    return any(map(_own_printers, formatter.formatters.values()))
+
+
+def own_forms(value: object, formatter: Any) -> Forms:
+    """Return `value` in the forms for which the notebook or one of its libraries has registered a printer."""
+    forms: Forms = {}
+    for mime, each in formatter.formatters.items():
+        own = _own_printers(each)
+        with _ignored():
+            if own and each.enabled and each.lookup(value) in own:
+                form = text_form(value, formatter) if mime == rich.TEXT else _form(value, each)
+                form = form[0] if isinstance(form, tuple) else form
+                forms.update({} if form is None else {mime: _encoded(form)})
+    return forms
+
+
+def _own_printers(formatter: Any) -> list[Any]:
+    tables = (formatter.type_printers, formatter.deferred_printers, formatter.singleton_printers)
+    printers = [printer for table in tables for printer in table.values()]
+    return [printer for printer in printers if _module_of(printer).partition(".")[0] not in _USUAL]
+
+
+def _module_of(printer: Any) -> str:
+    return getattr(printer, "__module__", None) or type(printer).__module__
+
+
 def _forms(value: object, formatter: Any) -> tuple[Forms, Forms]:
     data: Forms = {}
     metadata: Forms = {}
@@ -57,7 +88,7 @@ def _forms(value: object, formatter: Any) -> tuple[Forms, Forms]:
     if not data and hasattr(type(value), "_ipython_display_"):
         return {}, {}
     for mime, each in formatter.formatters.items():
-        if mime == rich.TEXT or mime in data or not each.enabled:
+        if mime == rich.TEXT or not each.enabled or (mime in data and not _is_registered(value, each)):
             continue
         with _ignored():
             form = _form(value, each)
@@ -65,10 +96,11 @@ def _forms(value: object, formatter: Any) -> tuple[Forms, Forms]:
             if isinstance(form, str | dict | list | bytes):
                 data[mime] = form
                 metadata.update({} if about is None else {mime: about})
-    encoded = {
-        mime: base64.b64encode(form).decode() if isinstance(form, bytes) else form for mime, form in data.items()
-    }
-    return encoded, metadata
+    return {mime: _encoded(form) for mime, form in data.items()}, metadata
+
+
+def _encoded(form: Any) -> Any:
+    return base64.b64encode(form).decode() if isinstance(form, bytes) else form
 
 
 def _form(value: object, formatter: Any, **options: Any) -> Any:
@@ -78,6 +110,13 @@ def _form(value: object, formatter: Any, **options: Any) -> Any:
         method = get_real_method(value, formatter.print_method)
         return None if method is None else method(**options)
     return draw(value, **options)
+
+
+def _is_registered(value: object, formatter: Any) -> bool:
+    try:
+        return formatter.lookup(value) is not None
+    except KeyError:
+        return False
 
 
 @contextmanager

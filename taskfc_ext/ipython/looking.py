@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import CancelledError
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from taskfc_ext.errors import FarmError, TaskFCError, WorkerLost
 from taskfc_ext.ipython import rich
 from taskfc_ext.ipython.display import ERROR_CHARS, RESULT_CHARS, Card, shortened, state_of, why_in_state
-from taskfc_ext.ipython.local_forms import other_forms, text_form
+from taskfc_ext.ipython.local_forms import has_own_printers, other_forms, own_forms, text_form
 from taskfc_ext.protocol.outputs import all_outputs_of, is_value
 from taskfc_ext.text import plain_text
 
@@ -54,7 +56,8 @@ def _looked(future: TaskFuture, now: datetime, formatter: Any) -> Card:
 def _finished(future: TaskFuture, title: str, now: datetime, formatter: Any) -> Card:
     facts, outputs = future._facts, _outputs(future)
     if facts is not None and not facts[0] and any(map(is_value, outputs)):  # a cell that has shown its value
-        return _ended(future, title, now, outputs)
+        _mark_read(future)
+        return _ended(future, title, now, [*map(partial(_in_own_forms, future, formatter), outputs)])
     try:
         failure = future.task_result().failure
     except CancelledError:
@@ -96,6 +99,24 @@ def _ended(
         result=result,
         error=error,
     )
+
+
+def _mark_read(future: TaskFuture) -> None:
+    """Note that the user has seen the outcome, as opening it would; cards that a thread updates are not looked at."""
+    if future._watched is not None and threading.current_thread() is threading.main_thread():
+        future._watched.is_read = True
+
+
+def _in_own_forms(future: TaskFuture, formatter: Any, output: rich.Output) -> rich.Output:
+    """Return a cell's value also in the forms that this notebook has registered; any other output as it is."""
+    if formatter is None or not is_value(output) or not output["data"] or not has_own_printers(formatter):
+        return output
+    from taskfc_ext.serialize import SourceResult  # brings cloudpickle
+
+    outcome = future._outcome(None)
+    if not isinstance(outcome, SourceResult):  # it cannot be rebuilt here
+        return output
+    return {**output, "data": {**output["data"], **own_forms(outcome.value, formatter)}}
 
 
 def _outputs(future: TaskFuture) -> list[rich.Output]:

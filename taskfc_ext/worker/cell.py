@@ -79,7 +79,7 @@ class CellRunner:
                 main.__dict__.update(names)
                 try:
                     value = self._execute(source, main, f"<task {taskid}>", wants_value=wants_value)
-                    show_value(self._shell, self._displays, value)
+                    value = show_value(self._shell, self._displays, value)
                 finally:
                     show_figures()  # before the value is pickled: one that is on show comes up again wherever it goes
                 return SourceResult(value, {name: _pulled(main, name) for name in out}, is_cell=wants_value)

@@ -12,7 +12,7 @@ from typing import Any
 from taskfc_ext.protocol.outputs import PLAIN_TEXT, VALUE
 from taskfc_ext.worker.displays import LARGEST, Displays, Forms
 from taskfc_ext.worker.tracebacks import user_traceback
-from taskfc_ext.worker.widgets import without_view
+from taskfc_ext.worker.widgets import is_widget, without_view
 
 PLAIN = frozenset((int, float, complex, str, bytes, list, tuple, dict, set))
 """Types without methods for forms; asking all formatters for one takes 0.2 ms, its text a tenth of that."""
@@ -21,19 +21,20 @@ _BEGINNING = 20_000
 """Characters of a text that is too long to be shown."""
 
 
-def show_value(shell: Any, displays: Displays, value: Any) -> None:
-    """Add `value` to the displays, unless it is `None`.
+def show_value(shell: Any, displays: Displays, value: Any) -> Any:
+    """Add `value` to the displays, unless it is `None`; return the value that travels.
 
-    A value that displays itself (`_ipython_display_`) does, and leaves an entry without contents.
+    A value that displays itself (`_ipython_display_`) does, and leaves an entry without contents. A widget does not
+    travel: what arrives would be one without a model.
 
     Raises:
         BaseException: an interrupt of the task, nothing else.
     """
     if value is None:
-        return
+        return None
     if type(value) in (str, bytes) and len(value) > LARGEST:
         displays.add({PLAIN_TEXT: f"{value[:_BEGINNING]!r}… ({len(value):,} long)"}, kind=VALUE)
-        return
+        return value
     data, metadata = _formatted(shell, value)
     try:
         data, at_the_end = without_view(data)
@@ -41,6 +42,7 @@ def show_value(shell: Any, displays: Displays, value: Any) -> None:
     except Exception as error:  # noqa: BLE001  contents of the user's own making, which JSON cannot say
         report(error)
         displays.add({PLAIN_TEXT: text_of(value)}, kind=VALUE)
+    return None if is_widget(value) else value
 
 
 def _formatted(shell: Any, value: object) -> tuple[Forms, dict[str, Any]]:

@@ -11,8 +11,8 @@ from typing import Any
 from taskfc_ext.protocol.outputs import DISPLAY, VALUE
 from taskfc_ext.protocol.worker_messages import MAX_DISPLAYS, Displayed
 
-LARGEST = 4 * 2**20
-"""Bytes of one display: a large figure. Of a larger one the largest formats are left out."""
+LARGEST = 7 * 2**20
+"""Bytes of one display: a chart with its data. Of a larger one the largest formats are left out."""
 
 KEPT = 8 * 2**20
 """Bytes of all displays of an attempt; they are in memory, in the store and in a frame with others' results."""

@@ -42,6 +42,12 @@ def without_view(data: Forms) -> tuple[Forms, AtTheEnd | None]:
     return {PLAIN_TEXT: _NOTE.format(name)}, None
 
 
+def is_widget(value: object) -> bool:
+    """Tell whether `value` is a widget."""
+    widget = getattr(sys.modules.get("ipywidgets.widgets.widget"), "Widget", None)
+    return widget is not None and isinstance(value, widget)
+
+
 def _widget_of(view: Any) -> Any:
     module: Any = sys.modules.get("ipywidgets.widgets.widget")
     widgets = getattr(module, "_instances", None)  # ipywidgets 8

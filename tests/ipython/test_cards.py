@@ -355,3 +355,31 @@ def test_a_value_that_has_displayed_itself_is_not_shown_again(farm: Any) -> None
     chart = shown("display_data", text_html="<b>1")
     card = seen(ended(farm, chart, shown("execute_result"), value=Table()))
     assert ([output["data"] for output in card.outputs], card.result) == ([chart["data"]], "")
+
+
+class Money:
+    def __init__(self, amount: int) -> None:
+        self.amount = amount
+
+
+def test_formatters_of_the_notebook_are_asked_too(farm: Any) -> None:
+    formatter = DisplayFormatter()
+    future = ended(farm, shown("execute_result", text_plain="<Money>"), value=Money(3))
+    assert look(future, datetime(2026, 1, 1), formatter).outputs[0]["data"] == {"text/plain": "<Money>"}
+    formatter.formatters["text/html"].for_type(Money, lambda money: f"<b>{money.amount}</b>")
+    formatter.formatters["text/plain"].for_type(Money, lambda money, p, cycle: p.text(f"{money.amount} $"))
+    (output,) = look(future, datetime(2026, 1, 1), formatter).outputs
+    assert output["data"] == {"text/plain": "3 $", "text/html": "<b>3</b>"}
+    broken = ended(farm, shown("execute_result", text_plain="a number"), value=NotHere())
+    assert look(broken, datetime(2026, 1, 1), formatter).outputs[0]["data"] == {"text/plain": "a number"}
+
+
+def test_a_card_that_shows_the_end_counts_as_seen_in_the_main_thread(farm: Any) -> None:
+    future = ended(farm, shown("execute_result", text_plain="3"), value=3)
+    future._watch()
+    thread = threading.Thread(target=seen, args=(future,))
+    thread.start()
+    thread.join()
+    assert not future._is_read
+    seen(future)
+    assert future._is_read

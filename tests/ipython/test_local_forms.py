@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Iterator
 from typing import Any
 
@@ -67,6 +68,7 @@ def shell() -> Iterator[Any]:
     if before is None:
         InteractiveShell.clear_instance()
         shell.atexit_operations()
+        atexit.unregister(shell.atexit_operations)
 
 
 def forms(value: object, shell: Any) -> list[Any]:

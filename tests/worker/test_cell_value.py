@@ -245,6 +245,10 @@ def test_of_a_widget_one_line_says_where_widgets_live(bench: Any, shown: str) ->
 
 def test_a_widget_as_the_value_is_that_line_too(bench: Any) -> None:
     assert Ran(bench, WIDGETS + "w.IntSlider(3)").forms == {TEXT: f"IntSlider(value=3) {NOTE}"}
+    bench.source(Kind.CELL, WIDGETS + "w.IntSlider(3)", {}, [])
+    assert bench.result().value is None
+    source = WIDGETS + "import threading\ns = w.IntSlider(3)\ns.observe(threading.Lock().__enter__)\ns"
+    assert Ran(bench, source).outcome == Outcome.OK
 
 
 def test_a_widget_with_another_form_keeps_that(bench: Any) -> None:
