@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
+
+from taskfc_ext.protocol.outputs import all_outputs_of, is_value
 
 KEPT = 64
 """Tasks whose outputs are kept; more cards than are looked at together."""
@@ -44,5 +45,5 @@ class Shown:
 
 
 def outputs_of(bodies: Iterable[bytes]) -> list[dict[str, Any]]:
-    """Return displays as they stand in a notebook's file, a list of one's own."""
-    return [json.loads(body) for body in bodies]
+    """Return displays as they stand in a notebook's file, a list of one's own. A cell's value is not among them."""
+    return [output for output in all_outputs_of(bodies) if not is_value(output)]

@@ -15,12 +15,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from taskfc_ext.ipython.display import Card
-from taskfc_ext.ipython.on_screen import MakeButtons, OnScreen, Publish
+from taskfc_ext.ipython.on_screen import RESERVED, MakeButtons, OnScreen, Publish
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,8 @@ class CardBoard:
         look: how to make a card.
         is_live: whether what was sent can be updated.
         make_buttons: what is shown beneath a card that is live.
+        context: returns the context of the running cell, in which new outputs land under it.
+        sees_updates_only: tells whether all that is seen of a card, once another cell runs, is updates.
         clock: monotonic seconds.
 
     Attributes:
@@ -65,6 +68,8 @@ class CardBoard:
         *,
         is_live: bool,
         make_buttons: MakeButtons = lambda act, future, verbs: None,
+        context: Callable[[], Context] = copy_context,
+        sees_updates_only: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.is_live = is_live
@@ -72,6 +77,8 @@ class CardBoard:
         self._publish = publish
         self._look = look
         self._make_buttons = make_buttons
+        self._context = context
+        self._sees_updates_only = sees_updates_only
         self._clock = clock
         self._changed = threading.Condition()
         self._publishing = threading.Lock()  # what is newer must not be overtaken by what is older
@@ -85,11 +92,20 @@ class CardBoard:
         """Show the card of `future` under the running cell."""
         if self._early is future:
             self._early = None
-            return
+        else:
+            self._show(future, may_outlast_cell=True)
+
+    def show_early(self, future: Any) -> None:
+        """Show the card of a future that the running cell is going to wait for, and will then return."""
+        self._show(future, may_outlast_cell=False)
+        self._early = future
+
+    def _show(self, future: Any, *, may_outlast_cell: bool) -> None:
         settled = future.done()  # before looking: a task may have ended whose result is still on its way here
-        entry = OnScreen(future, self._look(future, datetime.now()), self._publish)
+        entry = OnScreen(future, self._look(future, datetime.now()), self._publish, self._context())
         entry.begun = self._clock()
-        entry.show()
+        needs_places = may_outlast_cell and not settled and self.is_live and self._sees_updates_only()
+        entry.show(reserve=RESERVED if needs_places else 0)
         if self.is_live:
             if entry.show_buttons(self._make_buttons, lambda verb: self._act(entry, verb)):
                 if len(self._with_buttons) == MAX_BUTTONS:
@@ -97,11 +113,6 @@ class CardBoard:
                 self._with_buttons.append(entry)
             if not settled:
                 self._follow(entry)
-
-    def show_early(self, future: Any) -> None:
-        """Show the card of a future that the running cell is going to wait for, and will then return."""
-        self.show(future)
-        self._early = future
 
     def after_cell(self) -> None:
         """Publish what has changed, from the main thread; called when a cell has run."""

@@ -44,8 +44,6 @@ _MONOSPACE = "font-family: var(--jp-code-font-family, var(--vscode-editor-font-f
 _BLOCK = f"margin: 4px 0 0 0; white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere; {_MONOSPACE}"
 _SCROLLED = "; max-height: 24em; overflow: auto"
 _FROM_ITS_END = "; display: flex; flex-direction: column-reverse; max-height: 24em; overflow: auto"
-# figures have a background of their own, or are meant for a light one
-_IMAGE = "max-width: 100%; margin: 4px 0; background: #fff"
 # borders are drawn with a theme's colours also where backgrounds are not printed
 _TROUGH = "margin: 4px 0; max-width: 24em; border: 1px solid var(--jp-border-color1, #bdbdbd)"
 _FILLED = "height: 0; border-top: 6px solid var(--jp-brand-color1, #1976d2)"
@@ -104,7 +102,7 @@ def card_html(card: Card) -> str:
         f'<strong>{_escaped(_title(card))}</strong> · <span style="color: {colour}">{_escaped(state)}</span> '
         f'<span style="{_FAINT}">· {_escaped(" · ".join(facts))}</span>'
     )
-    displayed = "".join(_displayed_html(output) for output in rich.on_card(card.outputs))
+    displayed = "".join(_block(rich.text_of(output)) for output in rich.on_card(card.outputs))
     body = "".join(
         (
             _block(_tail(card.output), _PRINTED),
@@ -129,14 +127,6 @@ def _error_block(text: str) -> str:
     if not text:
         return ""
     return f'<pre style="{_BLOCK}{_FROM_ITS_END}"><span>{traceback_html(plain_text(text))}</span></pre>'
-
-
-def _displayed_html(output: rich.Output) -> str:
-    """Return an image, or a text."""
-    image = rich.image_of(output)
-    if image is not None:
-        return f'<div><img alt="{_escaped(image.alt)}" style="{_IMAGE}" src="{image.url}"></div>'
-    return _block(rich.text_of(output))
 
 
 def _progress_text(card: Card) -> str:

@@ -1,47 +1,39 @@
-"""Making the card of a future: where it is asked what is known of a task."""
+"""Makes the card of a future: asks what is known of its task."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Mapping
+import threading
 from concurrent.futures import CancelledError
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
-
-from IPython.lib.pretty import pretty
-from IPython.utils.dir2 import get_real_method
 
 from taskfc_ext.errors import FarmError, TaskFCError, UnpicklableResult, WorkerLost, remote_traceback_of
 from taskfc_ext.ipython import rich
 from taskfc_ext.ipython.display import ERROR_CHARS, RESULT_CHARS, Card, shortened, state_of, why_in_state
+from taskfc_ext.ipython.local_forms import has_own_printers, other_forms, own_forms, text_form
+from taskfc_ext.protocol.outputs import all_outputs_of, is_value
 from taskfc_ext.text import plain_text
 
 if TYPE_CHECKING:  # importing the client takes long, and `%load_ext` imports this
     from taskfc_ext.client.future import TaskFuture
 
 
-PLAIN = (type(None), bool, int, float, complex, str, bytes, list, tuple, dict, set)
-"""Types of results that have no other form than text."""
-
-Formatters = Mapping[str, Any]
-"""IPython's formatters by MIME type."""
-
-
-def look(future: TaskFuture, now: datetime, formatters: Formatters | None = None) -> Card:
+def look(future: TaskFuture, now: datetime, formatter: Any = None) -> Card:
     """Return the card of `future` as it is now. Asks the controller while the task is unfinished.
 
     Args:
-        formatters: what else than text the result may be shown as.
+        formatter: IPython's `DisplayFormatter`, for results that their task has not formatted.
     """
-    card = _looked(future, now, formatters or {})
+    card = _looked(future, now, formatter)
     return replace(card, farm=future.farm, retry_of=future._template.retry_of)
 
 
-def _looked(future: TaskFuture, now: datetime, formatters: Formatters) -> Card:
+def _looked(future: TaskFuture, now: datetime, formatter: Any) -> Card:
     title = future.name or future.label
     if future.done():
-        return _finished(future, title, now, formatters)
+        return _finished(future, title, now, formatter)
     if future.taskid is None:
         return Card(seen=now, title=title, state="scheduled", note="not yet accepted")
     # all of it at once: `state`, `attempts` and the rest would ask one by one
@@ -61,7 +53,12 @@ def _looked(future: TaskFuture, now: datetime, formatters: Formatters) -> Card:
     )
 
 
-def _finished(future: TaskFuture, title: str, now: datetime, formatters: Formatters) -> Card:
+def _finished(future: TaskFuture, title: str, now: datetime, formatter: Any) -> Card:
+    facts, outputs = future._facts, _outputs(future)
+    if facts is not None and not facts[0] and any(map(is_value, outputs)):  # a cell that has shown its value
+        _mark_read(future)
+        shown = [*map(partial(_in_own_forms, future, formatter), outputs)]
+        return _ended(future, title, now, shown, note=_lost_names(future))
     try:
         result = future.task_result()
     except CancelledError:
@@ -71,31 +68,28 @@ def _finished(future: TaskFuture, title: str, now: datetime, formatters: Formatt
         return Card(seen=now, taskid=future.taskid, title=title, state=state, error=str(error))
     except TaskFCError as error:
         return Card(seen=now, taskid=future.taskid, title=title, state="failed", error=_error_text(error))
-    failure = result.failure
-    lost_value = _lost_value(future) if failure is None else ""
-    text = _result_text(future) if failure is None and not lost_value else ""
-    drawn = _drawn(future.result(), formatters) if text else {}
-    outputs = future.outputs
-    if text and (drawn or rich.beneath(rich.shown(outputs))):  # the result comes last, wherever that is
-        outputs = [*outputs, {"data": {rich.TEXT: text, **drawn}}]
-        text = ""
-    return Card(
-        seen=now,
-        taskid=future.taskid,
-        title=title,
-        state=future.state,
-        attempts=result.attempts,
-        elapsed=result.duration,
-        output=future.log,
-        result=text,
-        outputs=rich.shown(outputs),
-        error="" if failure is None else _error_text(failure),
-        note="; ".join(filter(None, [lost_value, *map(" did not come back: ".join, result.lost.items())])),
-    )
+    if result.failure is not None:
+        return _ended(future, title, now, outputs, error=_error_text(result.failure))
+    note = "; ".join(filter(None, [_lost_value(future), *map(" did not come back: ".join, result.lost.items())]))
+    text = "" if _lost_value(future) else _result_text(future, formatter)
+    forms = other_forms(future.result(), formatter) if text and formatter is not None else []
+    if not text:
+        return _ended(future, title, now, outputs, note=note)
+    if not forms and not rich.beneath(rich.shown(outputs)):
+        return _ended(future, title, now, outputs, result=text, note=note)
+    # the result comes last, wherever that is
+    forms = [{**form, "data": {rich.TEXT: text, **form["data"]}} for form in forms or [{"data": {}}]]
+    return _ended(future, title, now, [*outputs, *forms], note=note)
+
+
+def _lost_names(future: TaskFuture) -> str:
+    """Return what did not come back of a cell, as far as its result was opened: for this alone nobody opens it."""
+    lost = getattr(future._value, "lost", {}) if future._payload is None else {}
+    return "; ".join(map(" did not come back: ".join, lost.items()))
 
 
 def _lost_value(future: TaskFuture) -> str:
-    """Return why the value of a task that succeeded could not travel; empty where it did."""
+    """Return why the value of a task that succeeded could not be sent; empty where it was."""
     try:
         future.result()
     except UnpicklableResult as error:
@@ -103,51 +97,65 @@ def _lost_value(future: TaskFuture) -> str:
     return ""
 
 
-def _result_text(future: TaskFuture) -> str:
+def _ended(
+    future: TaskFuture,
+    title: str,
+    now: datetime,
+    outputs: list[rich.Output],
+    *,
+    result: str = "",
+    error: str = "",
+    note: str = "",
+) -> Card:
+    from taskfc_ext.client.outcome import Facts
+
+    assert future._facts is not None
+    facts = Facts._make(future._facts)
+    return Card(
+        seen=now,
+        taskid=future.taskid,
+        title=title,
+        state=future.state,
+        attempts=facts.attempts,
+        elapsed=facts.seconds,
+        output=future.log,
+        outputs=rich.shown(outputs),
+        result=result,
+        error=error,
+        note=note,
+    )
+
+
+def _mark_read(future: TaskFuture) -> None:
+    """Note that the user has seen the outcome, as opening it would; cards that a thread updates are not looked at."""
+    if future._watched is not None and threading.current_thread() is threading.main_thread():
+        future._watched.is_read = True
+
+
+def _in_own_forms(future: TaskFuture, formatter: Any, output: rich.Output) -> rich.Output:
+    """Return a cell's value also in the forms that this notebook has registered; any other output as it is."""
+    if formatter is None or not is_value(output) or not output["data"] or not has_own_printers(formatter):
+        return output
+    from taskfc_ext.serialize import SourceResult  # brings cloudpickle
+
+    outcome = future._outcome(None)
+    if not isinstance(outcome, SourceResult):  # it cannot be rebuilt here
+        return output
+    return {**output, "data": {**output["data"], **own_forms(outcome.value, formatter)}}
+
+
+def _outputs(future: TaskFuture) -> list[rich.Output]:
+    """Return what a finished task has displayed, and a cell's value, in order."""
+    return [] if future._facts is None else [*all_outputs_of(future._facts[-1])]
+
+
+def _result_text(future: TaskFuture, formatter: Any = None) -> str:
     from taskfc_ext.tasks import TaskResult
 
     value = future.result()
     if isinstance(value, TaskResult):  # of a `StringTask`: the rest of it is on the card already
         value = value.results or None
-    if value is None:
-        return ""
-    try:
-        text = str(pretty(value, max_seq_length=200))  # type: ignore[no-untyped-call]
-    except Exception as error:  # noqa: BLE001 - the user's __repr__
-        text = f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
-    return shortened(text, RESULT_CHARS)
-
-
-def _drawn(value: object, formatters: Formatters) -> dict[str, Any]:
-    """Return the other forms of a result than text, as the notebook would show it.
-
-    Not through IPython's `format`: it prints what fails, here under whatever cell runs, and displays what displays
-    itself.
-    """
-    if type(value) in PLAIN or hasattr(type(value), "_ipython_display_"):
-        return {}
-    forms = {}
-    for mime, formatter in formatters.items():
-        try:
-            form = _form(value, formatter) if mime != rich.TEXT and formatter.enabled else None
-        except Exception:  # noqa: BLE001 - the user's code: that form is not to be had
-            continue
-        if isinstance(form, bytes):
-            form = base64.b64encode(form).decode()
-        if isinstance(form, str | dict):
-            forms[mime] = form
-    return forms
-
-
-def _form(value: object, formatter: Any) -> object:
-    try:
-        draw = formatter.lookup(value)
-    except KeyError:
-        method = get_real_method(value, formatter.print_method)
-        form = None if method is None else method()
-    else:
-        form = draw(value)
-    return form[0] if isinstance(form, tuple) else form  # with metadata of its own, which are left out
+    return "" if value is None else shortened(text_form(value, formatter), RESULT_CHARS)
 
 
 def _error_text(error: BaseException) -> str:

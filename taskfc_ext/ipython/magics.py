@@ -25,13 +25,13 @@ from taskfc_ext.errors import (
 )
 from taskfc_ext.ipython.arguments import cell_help, line_help, parse_cell_line, parse_line
 from taskfc_ext.ipython.cards import CardBoard
-from taskfc_ext.ipython.display import Bundle
 from taskfc_ext.ipython.expansion import expanded
 from taskfc_ext.ipython.farms import Farms, Session
 from taskfc_ext.ipython.first_line import joined_lines
 from taskfc_ext.ipython.looking import look, remote_lines
 from taskfc_ext.ipython.notebook import Notebook, said
 from taskfc_ext.ipython.on_screen import Buttons
+from taskfc_ext.ipython.publishing import context_of_cell, is_headless, publish
 from taskfc_ext.ipython.queues import Queues
 from taskfc_ext.ipython.requests import BadUsage, Help, Request
 from taskfc_ext.text import one_line
@@ -125,8 +125,15 @@ class TaskMagics(Magics):
         self._shell = shell
         self.undo: list[Callable[[], None]] = []  # what unloading does
         self.session = Session(farms, default_owner(namespace=shell.user_ns), self.farm, self.n_workers)
-        looking = partial(look, formatters=shell.display_formatter.formatters)
-        self.board = CardBoard(self._publish, looking, is_live=self._may_update(), make_buttons=self._make_buttons)
+        looking = partial(look, formatter=shell.display_formatter)
+        self.board = CardBoard(
+            partial(publish, shell),
+            looking,
+            is_live=self._may_update(),
+            make_buttons=self._make_buttons,
+            context=partial(context_of_cell, shell),
+            sees_updates_only=partial(is_headless, shell),
+        )
         self.queues = Queues(self.session, self.board)
         self.observe(self._configured, ["farm", "n_workers", "live_cards"])
 
@@ -223,12 +230,6 @@ class TaskMagics(Magics):
         self.queues.close()
         self.board.close()
         self.session.close()
-
-    def _publish(
-        self, bundle: Bundle, *, display_id: str, update: bool, metadata: dict[str, Any] | None = None
-    ) -> None:
-        publish = self._shell.display_pub.publish
-        publish(bundle, metadata=metadata, transient={"display_id": display_id}, update=update)
 
     def _make_buttons(self, act: Callable[[str], str], taskid: int, verbs: tuple[str, ...]) -> Buttons | None:
         from taskfc_ext.widget.buttons import TaskButtons  # ipywidgets, which `%load_ext` does not wait for

@@ -1,4 +1,4 @@
-"""One card on screen and what belongs to it: the card, what its task has displayed, and the buttons.
+"""One card on screen and its parts: the card, the outputs of its task beneath it, and the buttons.
 
 Each of the three is an output of its own under the cell. So the card can be drawn anew without the buttons losing the
 keyboard's focus, and a saved notebook has a card that needs neither a widget nor a kernel.
@@ -15,8 +15,15 @@ from taskfc_ext.ipython import rich
 from taskfc_ext.ipython.display import Bundle, Card, card_bundle
 from taskfc_ext.protocol.states import UNFINISHED
 
-NOTHING: Bundle = {"text/plain": "", "text/html": ""}
-"""Takes the place of an output that is not there any more."""
+NOTHING: Bundle = {"text/plain": "", "text/html": "<!-- -->", "text/latex": "", "text/markdown": ""}
+"""Takes the place of an output that is not there any more: nothing in any front end, nor in what nbconvert makes."""
+
+EMPTY: dict[str, Any] = {"data": NOTHING, "metadata": {}}
+
+RESERVED = 16
+"""Places beneath a card for outputs that come while another cell runs, where only updates are seen then (nbclient)."""
+
+TOO_MANY = "… and {} more outputs, which came after the cell had ended: `--wait` keeps them all"
 
 NO_BROKEN_BUTTONS = (
     "<style>.jp-OutputArea-child:has(.taskfc-card) ~ .jp-OutputArea-child:has(> .lm-Panel.jp-OutputArea-output)"
@@ -66,18 +73,20 @@ class OnScreen:
         future: whose card it is; a retry puts the new task's in its place.
         card: what it shows.
         publish: how to send.
+        context: that of its cell; by default the current one.
 
     Attributes:
-        context: that of its cell.
+        context: that of its cell, in which all new outputs are sent.
         due: when to look again.
         settled: whether it shows the end.
         unseen: whether it has changed since the main thread published it.
+        size: about how many bytes the last update had.
     """
 
-    def __init__(self, future: Any, card: Card, publish: Publish) -> None:
+    def __init__(self, future: Any, card: Card, publish: Publish, context: contextvars.Context | None = None) -> None:
         self.future = future
         self.card = card
-        self.context = contextvars.copy_context()
+        self.context = contextvars.copy_context() if context is None else context
         self.begun = self.due = 0.0
         self.settled = False
         self.unseen = False
@@ -85,11 +94,17 @@ class OnScreen:
         self._publish = publish
         self._id = uuid.uuid4().hex
         self._beneath: list[tuple[str, dict[str, Any]]] = []
+        self._n_reserved = 0
         self._buttons: Buttons | None = None
         self._buttons_id = uuid.uuid4().hex
 
-    def show(self) -> None:
-        """Publish the card, and beneath it what the task has displayed so far."""
+    def show(self, *, reserve: int = 0) -> None:
+        """Publish the card, and beneath it what the task has displayed so far.
+
+        Args:
+            reserve: so many places are published for what comes later, and no more will be.
+        """
+        self._n_reserved = reserve
         self._send_card(update=False)
         self._send_beneath()
 
@@ -127,22 +142,34 @@ class OnScreen:
     def _send_card(self, *, update: bool) -> None:
         bundle = card_bundle(self.card)
         bundle["text/html"] += NO_BROKEN_BUTTONS
-        self.size = len(bundle["text/html"])
+        self.size = _size(bundle)
         self._publish(bundle, display_id=self._id, update=update)
 
     def _send_beneath(self, *, again: bool = False) -> None:
-        wanted = rich.beneath(self.card.outputs)
-        empty = {"data": NOTHING, "metadata": {}}
-        wanted += [empty] * (len(self._beneath) - len(wanted))
+        """Publish what has changed beneath the card; `again`: also what has not."""
+        wanted = self._wanted()
         for place, output in enumerate(wanted):
-            is_new = place == len(self._beneath)
-            if is_new:
-                self._beneath.append((uuid.uuid4().hex, output))
-            elif self._beneath[place][1] == output and not again:
-                continue
-            display_id = self._beneath[place][0]
-            self._beneath[place] = display_id, output
-            self._publish(output["data"], display_id=display_id, update=not is_new, metadata=output["metadata"])
+            data, metadata = output["data"], output["metadata"]
+            if place < len(self._beneath):
+                display_id, shown = self._beneath[place]
+                if shown == output and not again:
+                    continue
+                self._beneath[place] = display_id, output
+                self._publish(data, display_id=display_id, update=True, metadata=metadata)
+            else:
+                display_id = uuid.uuid4().hex
+                self._beneath.append((display_id, output))
+                # a copy, as the thread that updates cards is in the context itself
+                new = self.context.copy()
+                new.run(self._publish, data, display_id=display_id, update=False, metadata=metadata)
+            self.size += _size(data)
+
+    def _wanted(self) -> list[dict[str, Any]]:
+        wanted = rich.beneath(self.card.outputs)
+        if self._n_reserved and len(wanted) > self._n_reserved:
+            n_left = len(wanted) - self._n_reserved + 1
+            wanted[self._n_reserved - 1 :] = [{"data": {rich.TEXT: TOO_MANY.format(n_left)}, "metadata": {}}]
+        return wanted + [EMPTY] * (max(len(self._beneath), self._n_reserved) - len(wanted))
 
     def _offer(self) -> None:
         buttons = self._buttons
@@ -155,3 +182,7 @@ class OnScreen:
             buttons.state = self.card.state
         if self.card.state == "succeeded":  # and they go, but from a page that was loaded anew: that hears of nothing
             self._publish(NOTHING, display_id=self._buttons_id, update=True)
+
+
+def _size(bundle: Bundle) -> int:
+    return sum(len(form) if isinstance(form, str) else len(repr(form)) for form in bundle.values())

@@ -1,67 +1,40 @@
 """What a task has displayed, sorted by where it is shown: on the card, or as outputs of its own beneath it. Pure.
 
-Text and images are inert, so the card has them in its own HTML: they are where the card is, in every front end and in
-a saved notebook. Everything else (HTML, Markdown, LaTeX, what extensions draw) goes to the front end as it came from
-the task, as an output beneath the card, and is shown under the front end's own rules of trust.
+Text stands on the card, in its own HTML. Everything else (figures, tables, HTML, Markdown, LaTeX, charts) goes to the
+front end as it came from the task, as an output beneath the card: whatever shows or converts a notebook treats it as
+the output of a cell, and it is shown under the front end's own rules of trust.
 """
 
 from __future__ import annotations
 
-import base64
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import dropwhile, takewhile
 from typing import Any
 
-Output = Mapping[str, Any]
-"""A `display_data` as notebooks keep it: `data` by MIME type, `metadata`."""
+from taskfc_ext.protocol.worker_messages import MAX_DISPLAYS
 
-RASTER = ("image/png", "image/jpeg", "image/gif", "image/webp")
-SVG = "image/svg+xml"
+Output = Mapping[str, Any]
+"""An output as notebooks keep it: `data` by MIME type, `metadata`."""
+
 TEXT = "text/plain"
 
-MOST = 20
-"""Outputs of a task that are shown, the newest; the future has them all."""
+MOST = MAX_DISPLAYS
+"""Outputs of a task that are shown, the newest: as many as are kept."""
 
-LARGEST_IMAGE = 4_000_000
-"""Characters of an image on a card; a larger one stands beneath it."""
-
-_BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """An image as an `img` element takes it."""
-
-    url: str
-    alt: str
+LONGEST = 20_000
+"""Characters of a text on a card, which is sent again with every update; a longer one stands beneath it."""
 
 
 def shown(outputs: Sequence[Output]) -> tuple[Output, ...]:
-    """Return those outputs that are shown."""
-    return tuple(outputs[-MOST:])
-
-
-def image_of(output: Output) -> Image | None:
-    """Return the image that an output is, if it is one."""
-    data = output.get("data", {})
-    alt = _text(data.get(TEXT)) or "an image"
-    for mime in RASTER:
-        body = _text(data.get(mime))
-        if body and len(body) <= LARGEST_IMAGE and _BASE64.fullmatch(body):
-            return Image(f"data:{mime};base64,{''.join(body.split())}", alt)
-    body = _text(data.get(SVG))
-    if body and len(body) <= LARGEST_IMAGE:  # as an image, an SVG runs no script and loads nothing
-        encoded = base64.b64encode(body.encode("utf-8", "replace")).decode()
-        return Image(f"data:{SVG};base64,{encoded}", alt)
-    return None
+    """Return the outputs that are shown; those without contents are not."""
+    return tuple([output for output in outputs if output.get("data")][-MOST:])
 
 
 def text_of(output: Output) -> str:
     """Return an output as plain text: its own, else what kind it is."""
     data = output.get("data", {})
-    return _text(data.get(TEXT)) or f"[{', '.join(map(str, data)) or 'nothing'}]"
+    text = data.get(TEXT)
+    return text if isinstance(text, str) else f"[{', '.join(map(str, data)) or 'nothing'}]"
 
 
 def is_text(output: Output) -> bool:
@@ -70,7 +43,7 @@ def is_text(output: Output) -> bool:
 
 
 def on_card(outputs: Sequence[Output]) -> list[Output]:
-    """Return what stands on the card: texts and images up to the first that is neither, so that order is kept."""
+    """Return what stands on the card: the texts before the first output that is none, so that order is kept."""
     return list(takewhile(_fits, outputs))
 
 
@@ -83,8 +56,4 @@ def beneath(outputs: Sequence[Output]) -> list[dict[str, Any]]:
 
 
 def _fits(output: Output) -> bool:
-    return is_text(output) or image_of(output) is not None
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    return is_text(output) and len(text_of(output)) <= LONGEST

@@ -6,10 +6,10 @@ import asyncio
 
 import msgspec
 
-from taskfc_ext.client.shown import outputs_of
 from taskfc_ext.errors import UnknownTask
 from taskfc_ext.protocol.client_messages import GetFailure, GetLog, GetOutputs, ListTasks
 from taskfc_ext.protocol.infos import TaskInfo
+from taskfc_ext.protocol.outputs import all_outputs_of
 from taskfc_ext.protocol.payloads import Failure
 from taskfc_ext.protocol.printed import log_of
 from taskfc_ext.text import plain_text
@@ -47,7 +47,7 @@ async def task_details(taskid: int, known: str, ask: Ask) -> TaskDetails:
         log=log[-MAX_LOG:],
         n_cut=len(whole) - len(end) + max(0, len(log) - MAX_LOG),
         version=shown["version"],
-        outputs=None if shown["outputs"] is None else tuple(outputs_of(shown["outputs"])),
+        outputs=None if shown["outputs"] is None else tuple(all_outputs_of(shown["outputs"])),
         traceback="" if failure is None else plain_text(failure.traceback),
         note="" if failure is None else plain_text(failure.note),
         exception="" if failure is None else failure.type_name,

@@ -17,6 +17,7 @@ from IPython.core.displayhook import DisplayHook
 
 from taskfc_ext.serialize import EVERYTHING, CellOptions, SourceResult, remember_source, scope
 from taskfc_ext.serialize.scope import ABSENT, Host
+from taskfc_ext.worker.cell_value import show_value
 from taskfc_ext.worker.displays import Displays
 from taskfc_ext.worker.exits import EXITS
 from taskfc_ext.worker.figures import show_figures
@@ -51,6 +52,7 @@ class CellRunner:
     def __init__(self, guard: Guard, displays: Displays, namespaces: Namespaces) -> None:
         self._guard = guard
         self._namespaces = namespaces
+        self._displays = displays
         outer = sys.modules["__main__"]
         self._shell: Any = task_shell(guard, displays)  # largely untyped
         sys.modules["__main__"] = outer
@@ -95,6 +97,7 @@ class CellRunner:
                 try:
                     with notebook_settings(self._shell, options):
                         value = self._execute(source, main, f"<task {taskid}>", options, wants_value=wants_value)
+                        value = show_value(self._shell, self._displays, value)
                 finally:
                     show_figures()  # before the value is pickled: one that is on show comes up again wherever it goes
                 if EVERYTHING in out:

@@ -1,17 +1,18 @@
-"""What tasks display: figures, tables, HTML. Kept per attempt, bounded, as a notebook would show them by now."""
+"""The displays of an attempt: figures, tables, HTML, a cell's value. Bounded, and in the state of the moment."""
 
 from __future__ import annotations
 
 import base64
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from taskfc_ext.protocol.outputs import DISPLAY, VALUE
 from taskfc_ext.protocol.worker_messages import MAX_DISPLAYS, Displayed
 
-LARGEST = 4 * 2**20
-"""Bytes of one display: a large figure. Of a larger one the largest formats are left out."""
+LARGEST = 7 * 2**20
+"""Bytes of one display: a chart with its data. Of a larger one the largest formats are left out."""
 
 KEPT = 8 * 2**20
 """Bytes of all displays of an attempt; they are in memory, in the store and in a frame with others' results."""
@@ -25,14 +26,22 @@ PACE = 8 * 2**20
 _KEPT_COUNT = MAX_DISPLAYS - 1  # one place is for the note that some are missing
 
 
-class _Display:
-    """One that is shown."""
+Forms = Mapping[str, Any]
+"""Contents by MIME type."""
 
-    __slots__ = ("body", "display_id")
+AtTheEnd = Callable[[], Forms | None]
+"""Makes the final contents of a display; `None` where nothing is to remain of it."""
+
+
+class _Display:
+    """One that is shown. With `at_the_end` it is shown when the attempt ends, and not before."""
+
+    __slots__ = ("at_the_end", "body", "display_id")
 
     def __init__(self, body: bytes, display_id: str | None) -> None:
         self.body = body
         self.display_id = display_id
+        self.at_the_end: AtTheEnd | None = None
 
 
 class Displays:
@@ -57,14 +66,25 @@ class Displays:
 
     def add(
         self,
-        data: Mapping[str, Any],
+        data: Forms,
         metadata: Mapping[str, Any] | None = None,
         *,
         display_id: str | None = None,
         update: bool = False,
+        kind: str = DISPLAY,
+        at_the_end: AtTheEnd | None = None,
     ) -> None:
-        """Show one more, or in place of those of the same id. An update of none that is shown has no effect."""
-        body = _bounded(data, metadata or {})
+        """Show one more, or in place of those of the same id. An update of none that is shown has no effect.
+
+        Args:
+            data: the contents by MIME type.
+            metadata: as in a notebook's file.
+            display_id: what updates name.
+            update: replace instead of adding.
+            kind: `VALUE` for the value of a cell.
+            at_the_end: the display is not shown before the attempt ends, and then has these contents.
+        """
+        body = _bounded(data, metadata or {}, kind)
         with self._lock:
             self.is_used = True
             if self._clear_first:
@@ -76,7 +96,7 @@ class Displays:
                 self._shown += targets
             for shown in targets:
                 self._size += len(body) - len(shown.body)
-                shown.body = body
+                shown.body, shown.at_the_end = body, at_the_end
             while len(self._shown) > _KEPT_COUNT or self._size > KEPT:
                 self._size -= len(self._shown.pop(0).body)
                 self._n_dropped += 1
@@ -100,12 +120,16 @@ class Displays:
     def now(self) -> tuple[bytes, ...]:
         """Return what is shown, each as JSON in the form of an output in a notebook's file."""
         with self._lock:
-            bodies = tuple([shown.body for shown in self._shown])
+            bodies = tuple([shown.body for shown in self._shown if shown.at_the_end is None])
             return (_note_of_dropped(self._n_dropped), *bodies) if self._n_dropped else bodies
 
     def end(self) -> tuple[bytes, ...]:
         """The attempt is over: return what it showed last, and forget it."""
         with self._lock:
+            for display in self._shown:
+                if display.at_the_end is not None:
+                    display.body, display.at_the_end = _final(display.at_the_end), None
+            self._shown = [display for display in self._shown if display.body]
             shown = self.now()
             self._begin()
             return shown
@@ -153,8 +177,17 @@ def _note_of_dropped(n: int) -> bytes:
     return _encoded({"text/plain": text}, {"taskfc_dropped": n})
 
 
-def _bounded(data: Mapping[str, Any], metadata: Mapping[str, Any]) -> bytes:
-    body = _encoded(data, metadata)
+def _final(make: AtTheEnd) -> bytes:
+    """Return the final body of a display; empty where nothing remains of it, or its objects no longer work."""
+    try:
+        data = make()
+        return b"" if data is None else _bounded(data, {})
+    except Exception:  # noqa: BLE001  objects of the user's, after the user's code
+        return b""
+
+
+def _bounded(data: Forms, metadata: Mapping[str, Any], kind: str = DISPLAY) -> bytes:
+    body = _encoded(data, metadata, kind)
     if len(body) <= LARGEST:
         return body
     left = dict(data)
@@ -164,14 +197,15 @@ def _bounded(data: Mapping[str, Any], metadata: Mapping[str, Any]) -> bytes:
         del left[mime]
         notes.append(f"{mime} of {sizes[mime]:,} bytes was left out: one output has at most {LARGEST:,}")
         text = "\n".join([*map(str, filter(None, [left.get("text/plain")])), *notes])
-        body = _encoded({**left, "text/plain": text}, {})
+        body = _encoded({**left, "text/plain": text}, {}, kind)
         if len(body) <= LARGEST:
             break
     return body
 
 
-def _encoded(data: Mapping[str, Any], metadata: Mapping[str, Any]) -> bytes:
-    return _json({"output_type": "display_data", "data": dict(data), "metadata": dict(metadata)})
+def _encoded(data: Forms, metadata: Mapping[str, Any], kind: str = DISPLAY) -> bytes:
+    number = {"execution_count": None} if kind == VALUE else {}  # a notebook's file wants one
+    return _json({"output_type": kind, "data": dict(data), "metadata": dict(metadata), **number})
 
 
 def _json(value: object) -> bytes:

@@ -14,9 +14,26 @@ INLINE = "matplotlib_inline.backend_inline"
 """There is nothing to show while this is not imported."""
 
 
+PLOTLY = "plotly_mimetype"
+"""The form in which plotly shows a figure in a kernel. Elsewhere it adds its own source, of 5 MB, to each."""
+
+_PLOTLY_KNOWS = (
+    "COLAB_NOTEBOOK_ID",
+    "AZURE_NOTEBOOKS_HOST",
+    "VSCODE_PID",
+    "NTERACT_EXE",
+    "COCALC_PROJECT_ID",
+    "DATABRICKS_RUNTIME_VERSION",
+)
+"""Variables by which plotly knows front ends that need another form; it looks for Kaggle's folder, too."""
+_KAGGLE = "/kaggle/input"
+
+
 def choose_backend(environ: MutableMapping[str, str] = os.environ) -> None:
-    """Let matplotlib, if it ever gets imported, work as in a notebook, unless the user has chosen otherwise."""
+    """Let matplotlib and plotly, if ever imported, draw as in a notebook, unless the user has chosen otherwise."""
     environ.setdefault("MPLBACKEND", BACKEND)
+    if not any(name in environ for name in _PLOTLY_KNOWS) and not os.path.exists(_KAGGLE):
+        environ.setdefault("PLOTLY_RENDERER", PLOTLY)
 
 
 def show_figures() -> None:

@@ -16,16 +16,31 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils import process
 from traitlets.config import Config
 
+from taskfc_ext.protocol.outputs import PLAIN_TEXT
 from taskfc_ext.serialize import CellOptions
+from taskfc_ext.worker.cell_value import report, text_of
 from taskfc_ext.worker.displays import Displays
 from taskfc_ext.worker.interrupt import Guard, TaskInterrupt
 from taskfc_ext.worker.subprocesses import Programs
+from taskfc_ext.worker.widgets import without_view
+
+FORMATTERS = "IPython.core.formatters"
 
 
 class TaskDisplays(DisplayPublisher):
     """Where `display` and its kin end up: they are kept for the task."""
 
     displays: Displays
+    _shows: object = None
+
+    @contextmanager
+    def showing(self, value: object) -> Iterator[None]:
+        """While `value` displays itself: its text is the text of a display that has none."""
+        before, self._shows = self._shows, value
+        try:
+            yield
+        finally:
+            self._shows = before
 
     def publish(
         self,
@@ -38,7 +53,10 @@ class TaskDisplays(DisplayPublisher):
     ) -> None:
         """As IPython's."""
         display_id = (transient or {}).get("display_id")
-        self.displays.add(data, metadata, display_id=display_id, update=update)
+        if self._shows is not None and PLAIN_TEXT not in data:
+            data = {**data, PLAIN_TEXT: text_of(self._shows)}
+        data, at_the_end = without_view(data)
+        self.displays.add(data, metadata, display_id=display_id, update=update, at_the_end=at_the_end)
 
     def clear_output(self, wait: bool = False) -> None:
         """As a notebook's, but of what is displayed only: what was printed is the task's log."""
@@ -49,9 +67,13 @@ class TaskShell(InteractiveShell):
     """IPython without a screen: what it would show of an error is raised, and so is the task's failure.
 
     Where it ends a subprocess upon an interrupt and goes on, the task is to end too.
+
+    Attributes:
+        n_failed_forms: errors of the code that formats what is displayed; the task goes on.
     """
 
     guard: Guard
+    n_failed_forms = 0
 
     def run_cell(self, *args: Any, **kwargs: Any) -> Any:
         """As IPython's, for the magics that run a cell within a cell; but an error in it is raised."""
@@ -96,7 +118,13 @@ class TaskShell(InteractiveShell):
             raise UsageError(f"a task has no screen for {gui}: use `%matplotlib inline`")
 
     def showtraceback(self, *args: object, **kwargs: object) -> None:
-        _raise_current()
+        """Raise the error; but print that of a formatter, as a notebook does: the other forms are shown."""
+        error = sys.exc_info()[1]
+        if error is not None and sys._getframe(1).f_globals.get("__name__") == FORMATTERS:
+            self.n_failed_forms += 1
+            report(error)
+        else:
+            _raise_current()
 
     def showsyntaxerror(self, *args: object, **kwargs: object) -> None:
         _raise_current()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import threading
 from contextvars import ContextVar
 from datetime import datetime
@@ -8,9 +9,12 @@ from typing import Any
 import pytest
 from IPython.core.formatters import DisplayFormatter
 
+from taskfc_ext import serialize
+from taskfc_ext.client.future import FINISHED
+from taskfc_ext.client.outcome import Facts
 from taskfc_ext.errors import ControllerStopped, ControllerUnavailable
 from taskfc_ext.ipython.cards import FASTEST, SLOWEST, SOON, CardBoard
-from taskfc_ext.ipython.display import Bundle, Card
+from taskfc_ext.ipython.display import Bundle, Card, card_text
 from taskfc_ext.ipython.looking import look
 from tests.processes import DEADLINE, until
 
@@ -280,10 +284,11 @@ def test_what_a_running_task_displays_is_on_its_card(board: CardBoard, farm: Any
     ]
     clock.now = 1
     board.update()
-    card, table = sent.bundles[-2:]
-    assert 'src="data:image/png;base64,AAAA"' in card["text/html"]
+    card, figure, table = sent.bundles[-3:]
+    assert "AAAA" not in card["text/html"]
     assert "<table>" not in card["text/html"]
-    assert card["text/plain"].endswith("    <Figure>")
+    assert "<Figure>" not in card["text/plain"]
+    assert figure == {"image/png": "AAAA", "text/plain": "<Figure>"}
     assert table == {"text/html": "<table>", "text/plain": "a table"}
 
 
@@ -301,8 +306,7 @@ class Table:
 def test_a_result_that_can_be_drawn_is(farm: Any) -> None:
     future = submitted(farm)
     farm.succeed(0, Table())
-    formatters = DisplayFormatter().formatters
-    card = look(future, datetime(2026, 1, 1), formatters)
+    card = look(future, datetime(2026, 1, 1), DisplayFormatter())
     assert card.result == ""
     assert card.outputs[-1]["data"] == {"text/plain": "a table", "text/html": "<table>"}
     assert look(future, datetime(2026, 1, 1)).result == "a table"
@@ -312,3 +316,70 @@ def test_a_large_result_is_cut(farm: Any) -> None:
     future = submitted(farm)
     farm.succeed(0, "x" * 10_000)
     assert len(seen(future).result) < 2_100
+
+
+def ended(farm: Any, *bodies: dict[str, Any], value: object = None) -> Any:
+    """Return the future of a cell whose worker has shown these outputs."""
+    future = submitted(farm)
+    payload = serialize.dump_value(serialize.SourceResult(value, {}, is_cell=True), what="the result")
+    displays = tuple(json.dumps(body).encode() for body in bodies)
+    future._settle(FINISHED, payload=payload, facts=Facts("", 0, 1, 0.0, 1.5, 2.0, ("printed",), displays))
+    return future
+
+
+def shown(output_type: str, **data: object) -> dict[str, Any]:
+    return {"output_type": output_type, "data": {k.replace("_", "/"): v for k, v in data.items()}, "metadata": {}}
+
+
+class NotHere:
+    def __reduce__(self) -> Any:
+        return (int, ("it is not to be unpickled",))
+
+
+def test_a_value_that_its_task_has_formatted_is_not_unpickled(farm: Any) -> None:
+    future = ended(farm, shown("execute_result", text_plain="0.333"), value=NotHere())
+    card = look(future, datetime(2026, 1, 1), DisplayFormatter())
+    assert (card.state, card.error, card.output, card.elapsed) == ("succeeded", "", "printed", 1.5)
+    assert card_text(card).splitlines()[1:] == ["    printed", "    0.333"]
+
+
+def test_displays_and_the_value_are_in_the_order_of_the_task(farm: Any) -> None:
+    first, last = shown("display_data", text_html="<b>1"), shown("display_data", image_png="AAAA")
+    value = shown("execute_result", text_html="<b>2", text_plain="two")
+    future = ended(farm, first, value, last, value=2)
+    assert [output["data"] for output in seen(future).outputs] == [first["data"], value["data"], last["data"]]
+    assert [output["data"] for output in future.outputs] == [first["data"], last["data"]]
+
+
+def test_a_value_that_has_displayed_itself_is_not_shown_again(farm: Any) -> None:
+    chart = shown("display_data", text_html="<b>1")
+    card = seen(ended(farm, chart, shown("execute_result"), value=Table()))
+    assert ([output["data"] for output in card.outputs], card.result) == ([chart["data"]], "")
+
+
+class Money:
+    def __init__(self, amount: int) -> None:
+        self.amount = amount
+
+
+def test_formatters_of_the_notebook_are_asked_too(farm: Any) -> None:
+    formatter = DisplayFormatter()
+    future = ended(farm, shown("execute_result", text_plain="<Money>"), value=Money(3))
+    assert look(future, datetime(2026, 1, 1), formatter).outputs[0]["data"] == {"text/plain": "<Money>"}
+    formatter.formatters["text/html"].for_type(Money, lambda money: f"<b>{money.amount}</b>")
+    formatter.formatters["text/plain"].for_type(Money, lambda money, p, cycle: p.text(f"{money.amount} $"))
+    (output,) = look(future, datetime(2026, 1, 1), formatter).outputs
+    assert output["data"] == {"text/plain": "3 $", "text/html": "<b>3</b>"}
+    broken = ended(farm, shown("execute_result", text_plain="a number"), value=NotHere())
+    assert look(broken, datetime(2026, 1, 1), formatter).outputs[0]["data"] == {"text/plain": "a number"}
+
+
+def test_a_card_that_shows_the_end_counts_as_seen_in_the_main_thread(farm: Any) -> None:
+    future = ended(farm, shown("execute_result", text_plain="3"), value=3)
+    future._watch()
+    thread = threading.Thread(target=seen, args=(future,))
+    thread.start()
+    thread.join()
+    assert not future._is_read
+    seen(future)
+    assert future._is_read

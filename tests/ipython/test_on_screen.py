@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from datetime import datetime
 from typing import Any
 
@@ -159,3 +160,54 @@ def test_what_has_succeeded_never_had_buttons(page: Page) -> None:
     entry = OnScreen(None, card("succeeded"), page)
     assert not entry.show_buttons(lambda act, taskid, verbs: pytest.fail("no buttons are wanted"), str)
     assert page.outputs == {}
+
+
+cell: ContextVar[str] = ContextVar("cell", default="none")
+
+
+def test_a_new_output_is_sent_in_the_context_of_its_cell_and_an_update_in_that_of_the_caller() -> None:
+    seen: list[tuple[str, str]] = []
+
+    def publish(bundle: Bundle, *, display_id: str, update: bool, metadata: dict[str, Any] | None = None) -> None:
+        if "as of" not in bundle.get("text/plain", ""):
+            seen.append((bundle["text/html"], cell.get()))
+
+    token = cell.set("its own")
+    entry = OnScreen(None, card("running", "<b>1"), publish)
+    entry.show()
+    cell.reset(token)
+    entry.card = card("running", "<b>changed", "<b>2")
+    entry.context.run(entry.update)  # as the thread does, in that context itself
+    entry.card = card("running", "<b>again", "<b>2", "<b>3")
+    entry.update()
+    assert seen == [
+        ("<b>1", "its own"),
+        ("<b>changed", "its own"),
+        ("<b>2", "its own"),
+        ("<b>again", "none"),
+        ("<b>3", "its own"),
+    ]
+
+
+def test_reserved_places_take_what_comes_later(page: Page) -> None:
+    entry = OnScreen(None, card("running"), page)
+    entry.show(reserve=3)
+    assert page.beneath == [NOTHING] * 3
+    entry.card = card("running", "<b>1", "<b>2")
+    entry.update()
+    assert page.beneath == [{"text/html": "<b>1"}, {"text/html": "<b>2"}, NOTHING]
+    entry.card = card("succeeded", *"12345")
+    entry.update(again=True)
+    texts = [bundle.get("text/html") or bundle["text/plain"] for bundle in page.beneath]
+    assert texts == ["1", "2", "… and 3 more outputs, which came after the cell had ended: `--wait` keeps them all"]
+
+
+def test_the_size_of_an_update_is_that_of_what_it_sends(page: Page) -> None:
+    entry = OnScreen(None, card("running"), page)
+    entry.show()
+    plain = entry.size
+    entry.card = card("running", "x" * 10_000)
+    entry.update()
+    assert plain + 10_000 <= entry.size < plain + 11_000
+    entry.update()
+    assert entry.size == plain

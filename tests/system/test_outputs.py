@@ -55,6 +55,30 @@ def test_a_figure_comes_out_of_a_function_without_being_asked_for(shared_farm: C
         assert output["data"]["image/png"].startswith("iVBORw0KGgo")
 
 
+def walks(n: int) -> int:
+    from tqdm.notebook import tqdm
+
+    return sum(tqdm(range(n), desc="walk"))
+
+
+def test_a_function_leaves_the_last_state_of_a_bar_of_a_notebook(shared_farm: Controller) -> None:
+    with shared_farm.client() as client:
+        future = client.submit(walks, 4)
+        assert future.result(DEADLINE) == 6
+        (output,) = future.outputs
+        assert list(output["data"]) == ["text/plain"]
+        assert output["data"]["text/plain"].startswith("walk: 100%|██████████| 4/4 [")
+
+
+def test_the_value_of_a_cell_is_not_among_what_it_displayed(shared_farm: Controller) -> None:
+    with shared_farm.client() as client:
+        future = client.submit_cell(
+            "from IPython.display import HTML\ndisplay(HTML('<b>shown</b>'))\nHTML('<b>value</b>')"
+        )
+        assert future.result(DEADLINE).data == "<b>value</b>"
+        assert html(future.outputs) == html(client.outputs(future.taskid)) == ["<b>shown</b>"]
+
+
 def redirect(path: str) -> None:
     with open(path, "w") as file:
         os.dup2(file.fileno(), 1)

@@ -93,12 +93,18 @@ def test_an_event_loop_serves_the_whole_cell(bench: Any) -> None:
     assert cell(bench, source).value == 4
 
 
-def ran(bench: Any, source: str) -> tuple[str, list[dict[str, Any]]]:
-    """Run a cell; return what it printed and what it displayed."""
+def shown_by(bench: Any, source: str) -> tuple[str, list[dict[str, Any]]]:
+    """Run a cell; return what it printed, and its displays with its value among them."""
     (lease,) = bench.source(Kind.CELL, source, {}, [])
     bench.turn()
     (finished,) = [message for message in bench.take_sent() if isinstance(message, Finished)]
     return log_of(finished.outputs.get(lease, ())), [json.loads(body) for body in finished.displays.get(lease, ())]
+
+
+def ran(bench: Any, source: str) -> tuple[str, list[dict[str, Any]]]:
+    """Run a cell; return what it printed and what it displayed."""
+    text, shown = shown_by(bench, source)
+    return text, [output for output in shown if output["output_type"] == "display_data"]
 
 
 def plain(displays: list[dict[str, Any]]) -> list[str]:

@@ -87,6 +87,20 @@ def test_what_json_cannot_say_is_said_otherwise(displays: Displays) -> None:
     assert shown["data"] == {"application/json": {"set": "{1}"}, "text/plain": "a?b"}
 
 
+def test_a_display_that_waits_for_the_end_is_shown_then(displays: Displays) -> None:
+    state = {"text/plain": "begun"}
+    displays.add(state, at_the_end=lambda: state)
+    displays.add({"text/plain": "gone"}, at_the_end=lambda: None)
+    displays.add({"text/plain": "broken"}, at_the_end=lambda: {}["x"])
+    add(displays, "other")
+    assert texts(displays.now()) == ["other"]
+    state["text/plain"] = "ended"
+    assert texts(displays.end()) == ["ended", "other"]
+    displays.add(state, display_id="x", at_the_end=lambda: state)
+    add(displays, "updated", display_id="x", update=True)
+    assert texts(displays.end()) == ["updated"]
+
+
 def test_only_what_is_new_is_told(displays: Displays) -> None:
     watch = Watch(displays)
     assert watch.news(5, 0.0) is None
