@@ -68,6 +68,7 @@ def main() -> None:
     choose_backend()  # before the executor notes what environment is the worker's own
     executor = Executor(worker.properties, guard, capture.displays)
     executor.modules.install()
+    executor.settings.watch_imports()
     when_imported("IPython", executor.offer_shell)
     refuse_breakpoints()
     loop = Loop(link, page, guard, executor, capture, LifePipe(life_fd), worker.properties)

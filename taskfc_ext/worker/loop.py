@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextvars import copy_context
 from itertools import count, repeat
 from time import perf_counter
 from typing import assert_never
@@ -175,12 +176,14 @@ class Loop:
         self._capture.begin()
         started = perf_counter()
         try:
-            outcome, value = self._guard.call(lease, self._executor.run, spec, taskid, body, run.inputs)
+            run_in = copy_context().run  # what an attempt sets of context variables ends with it
+            outcome, value = self._guard.call(lease, run_in, self._executor.run, spec, taskid, body, run.inputs)
         except TaskInterrupt:  # before the user's code, or just after it
             outcome, value = interrupted()
         ended = perf_counter()
         if ended - started > FLUSH_AFTER:
             self._capture.flush_c()
+        self._executor.leave(ended - started)
         self._life.check()  # before the end is noted: it is this attempt that is to blame
         words[_ENDED] = lease
         self.lease = 0

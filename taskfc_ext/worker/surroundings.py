@@ -22,6 +22,7 @@ class _Place(NamedTuple):
     path: list[str]
     environ: dict[bytes, bytes]
     folder: str
+    settings: bytes = b""
 
 
 class Surroundings:
@@ -42,6 +43,11 @@ class Surroundings:
     def folder(self) -> str:
         """Where the modules of whose attempt it is lie."""
         return self._place.folder
+
+    @property
+    def settings(self) -> bytes:
+        """What the context says of other settings; the same object for the same context."""
+        return self._place.settings
 
     def enter(self, digest: bytes | None, body_of: Callable[[bytes], bytes]) -> bool:
         """Go to the place of the context `digest`; return whether modules may mean something else there.
@@ -99,7 +105,7 @@ class Surroundings:
                 environ.pop(name, None)
             else:
                 environ[name] = value
-        return _Place(os.fsdecode(context.cwd), path, environ, os.fsdecode(context.folder))
+        return _Place(os.fsdecode(context.cwd), path, environ, os.fsdecode(context.folder), context.settings)
 
 
 def _cwd() -> str:
