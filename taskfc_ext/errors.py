@@ -26,7 +26,7 @@
         │   └── ResultExpired
         └── UnknownTasks           (KeyError)
 
-`TaskRejectError` stands apart: a *task* raises it, to say "not here, not now".
+`TaskRejectError` stands apart: a *task* raises it, to say "not here, not now". So does `RepeatedStreamWarning`.
 
 Facts are attributes (`error.taskid`, `error.hint`), so that nobody has to parse a message.
 """
@@ -262,3 +262,7 @@ class UnknownTasks(TaskFCError, KeyError):
         self.n_cleared = n_cleared
 
     __str__ = TaskFCError.__str__  # a KeyError would show the repr of its message
+
+
+class RepeatedStreamWarning(UserWarning):
+    """Two tasks begin with the same generator of random numbers in the same state, and so draw the same numbers."""

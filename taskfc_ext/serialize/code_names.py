@@ -8,6 +8,8 @@ from typing import Any
 
 import cloudpickle
 
+from taskfc_ext.serialize import chance
+
 names_in_code: set[tuple[str, ...]] = set()
 """`co_names` of all code that this process has pickled by value. It only grows."""
 
@@ -28,4 +30,8 @@ def _reduce(code: CodeType) -> Any:
 class NotingPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
     """Notes the names in all code that it pickles by value; costs nothing where there is none."""
 
-    dispatch_table = ChainMap({CodeType: _reduce}, _inherited)
+    dispatch_table = ChainMap({CodeType: _reduce}, chance.TABLE, _inherited)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        chance.learn_types()
+        super().__init__(*args, **kwargs)

@@ -13,7 +13,6 @@ import locale
 import logging
 import multiprocessing
 import os
-import random
 import resource
 import signal
 import socket
