@@ -225,6 +225,7 @@ def _spec(
         clear_before=options.clear_before,
         clear_after=options.clear_after,
         keep=keep,
+        seed=options.seed,
         recovery=recovery,
     )
     return spec, defines

@@ -26,6 +26,7 @@ class Submission:
     after: Selection = ()
     depend: str | None = None
     timeout: float | None = None
+    seed: int | None = None
     priority: int = 0
     on_lost: str = "retry"
     keep: bool = False

@@ -110,7 +110,10 @@ def _text(generator: Any) -> str:
         "Random": "`random.Random(seed)` made in the task, with a seed for each item",
     }.get(kind.__name__, "a generator made in the task, with a seed for each item")
     name = f"{kind.__module__.partition('._')[0]}.{kind.__name__}"
-    return f"two tasks begin with the same {name} in the same state, and draw the same numbers from it; for others in each give it a stream of its own: {how}"
+    return (
+        f"two tasks begin with the same {name} in the same state, and draw the same numbers from it; for others in "
+        f"each give it a stream of its own: {how}"
+    )
 
 
 def _level_of_caller() -> int:

@@ -93,6 +93,7 @@ class Executor:
         self._is_harmless = False
         try:
             self._enter(spec.context, spec.modules)
+            self.settings.seed(spec.seed)
             if spec.depend is not None:
                 refusal = self._refusal(spec.depend)
                 if refusal:
@@ -101,6 +102,7 @@ class Executor:
                 function = self._functions.get(spec.code) or self._load(spec.code)
                 args, kwargs = load_call(_bytes(body), _all_bytes(inputs) if inputs else ())
                 self._is_harmless = self._harmless[spec.code] and spec.depend is None and not kwargs and are_atoms(args)
+                self._is_harmless = self._is_harmless and spec.seed is None
                 try:
                     value = function(*args, **kwargs)
                     if type(value) is CoroutineType:

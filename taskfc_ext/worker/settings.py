@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from taskfc_ext.settings import TABLE, CannotRestore, Setting, Value
+from taskfc_ext.settings.seeds import SEEDED, seed_loaded
 from taskfc_ext.settings.standard import forget_shown_warnings
 from taskfc_ext.worker.import_watch import ImportWatch
 
@@ -58,6 +59,8 @@ class ProcessSettings:
         self._is_incomplete: set[str] = set()
         self._for_root: dict[str, _Kept] = {}
         self._is_ready = False
+        self._seed: int | None = None
+        self._unseeded: tuple[str, ...] = ()
         self.spent = ""
         self.are_modules_stale = False
 
@@ -69,6 +72,12 @@ class ProcessSettings:
     def has_pending(self) -> bool:
         """Whether `leave` has to be called even after an attempt that can have changed nothing."""
         return bool(self._for_root)
+
+    def seed(self, seed: int | None) -> None:
+        """Let the random numbers of the attempt that begins be those of `seed`, also of modules that it imports."""
+        self._seed = seed
+        if seed is not None:
+            self._unseeded = seed_loaded(seed, SEEDED)
 
     # around an attempt
 
@@ -242,6 +251,8 @@ class ProcessSettings:
         for name in self._packed:
             if (name in self._kept and name not in known) or self._can_complete(name):
                 self._apply(name)
+        if self._seed is not None and self._unseeded:
+            self._unseeded = seed_loaded(self._seed, self._unseeded)
 
     def user_module_ran(self, before: dict[str, Any]) -> None:
         """Note whether it has set something."""

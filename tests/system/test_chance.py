@@ -162,3 +162,40 @@ def test_one_cell_gives_what_it_gives_here(client: Any) -> None:
         warnings.simplefilter("error")
         there = client.submit_cell("float(rng.random())", {"rng": generator}).result(DEADLINE)
     assert there == generator.random()
+
+
+def seeded_here(seed: int) -> tuple[float, float]:
+    random_module.seed(seed)
+    np.random.seed(seed)
+    return random_module.random(), float(np.random.rand())
+
+
+def test_a_seed_gives_the_same_numbers_in_each_attempt(client: Any) -> None:
+    state, numpy_state = random_module.getstate(), np.random.get_state()
+    try:
+        expected = seeded_here(7)
+    finally:
+        random_module.setstate(state)
+        np.random.set_state(numpy_state)
+    seeded = client.with_options(seed=7)
+    assert {seeded.submit(seed_nothing).result(DEADLINE) for _ in range(N)} == {expected}
+    cell = "import random, numpy as np\n(random.random(), float(np.random.rand()))"
+    assert seeded.submit_cell(cell).result(DEADLINE) == expected
+    failing = "import random, builtins\nprint(random.random())\n1 / 0"
+    task = client.submit_cell(failing, seed=7, retries=1)
+    task.exception(DEADLINE)
+    assert set(task.stdout.split()) == {str(expected[0])}
+    assert client.submit(seed_nothing).result(DEADLINE) != client.submit(seed_nothing).result(DEADLINE)
+
+
+def test_a_module_that_a_seeded_task_imports_is_seeded_too(home: Any) -> None:
+    cell = "import sys\nwas_loaded = 'numpy' in sys.modules\nimport numpy as np\n(was_loaded, float(np.random.rand()))"
+    with start(1) as farm, farm.client() as client:
+        assert client.submit_cell(cell, seed=7).result(DEADLINE) == (False, float(np.random.RandomState(7).rand()))
+        assert client.submit_cell(cell).result(DEADLINE)[1] != float(np.random.RandomState(7).rand())
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.5, "x"])
+def test_a_seed_that_numpy_does_not_take_is_refused(client: Any, seed: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="seed"):
+        client.with_options(seed=seed)
