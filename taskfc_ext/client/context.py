@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import math
 import os
 import platform
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -76,19 +78,23 @@ def current(cell: str | None = None) -> Surroundings:
     Raises:
         FileNotFoundError: our working directory is gone.
     """
-    global _last, _is_as_before
+    global _last, _is_as_before, _asked
     last = _last
+    before, _asked = _asked, _clock()
+    pause = _asked - before
     if cell is None and last is not None and _is_as_before():
         here, sources = last.surroundings, last.sources
-        if not sources.is_due():
+        if pause < settings_here.pause and not sources.is_due():
             return here
         with _looking:
-            sources.look()
-        if sources.packs is here.modules and not settings_here.is_late():
+            settings = settings_here.look(pause) if pause >= settings_here.pause else last.settings
+            if sources.is_due():
+                sources.look()
+        if settings is last.settings and sources.packs is here.modules:
             return here
     cwd = _folder_now.value if _getcwd(_folder_now, _LONGEST) else _slow_cwd()
     with _looking:
-        settings = settings_here.look(is_certain=cell is not None)
+        settings = settings_here.look(pause if cell is None else math.inf)
         last = _last
         if last is not None and (cwd, sys.path, _raw, settings) == last[:4]:
             here, sources = last.surroundings, last.sources
@@ -130,6 +136,8 @@ def _never() -> bool:
 
 
 _is_as_before: Callable[[], bool] = _never
+_asked = 0.0
+_clock = time.perf_counter
 
 
 def fields(cell: str = "") -> dict[str, Any]:

@@ -8,6 +8,6 @@ from __future__ import annotations
 
 from taskfc_ext.settings.setting import CannotRestore, Entries, Items, Setting, Value
 from taskfc_ext.settings.table import TABLE
-from taskfc_ext.settings.travel import register
+from taskfc_ext.settings.travel import register, unregister
 
-__all__ = ["TABLE", "CannotRestore", "Entries", "Items", "Setting", "Value", "register"]
+__all__ = ["TABLE", "CannotRestore", "Entries", "Items", "Setting", "Value", "register", "unregister"]

@@ -18,8 +18,8 @@ from taskfc_ext.settings.table import TABLE
 MAX_SETTING = 2**16
 """Bytes of one setting; a larger one is data, and stays here."""
 
-PATIENCE = 50
-"""Looking at all settings takes a fiftieth of the time at most; after a pause they are always looked at."""
+PATIENCE = 4
+"""After a pause of this many times what a look takes, there is one: what was set meanwhile takes as long itself."""
 
 
 class _Registered(NamedTuple):
@@ -55,44 +55,54 @@ def register(
     here.look_again()
 
 
+def unregister(name: str) -> None:
+    """Let a registered setting travel no more."""
+    _registered.pop(name, None)
+    here.forget(name)
+
+
 class Travel:
     """The settings that travel, as they were at the last look.
 
     Attributes:
         body: all that differ from their libraries' defaults; the same object until one changes.
         have_changed: says of a few whether they have changed since; of the others only the next look tells.
+        pause: seconds between two submissions in which others may have been changed.
     """
 
     def __init__(self) -> None:
         self.body = b""
         self._settings = [setting for setting in TABLE if setting.pack is not None]
-        self._taken: dict[Any, Any] = {}
+        self._taken: dict[str, Any] = {}
         self._packed: dict[str, Any] = {}
-        self._next_full_look = 0.0
-        self._next_look = 0.0
-        self.have_changed: Callable[[], bool] = _always
+        self._is_stale = False
+        self._thorough_pause = 0.0
+        self.look_again()
 
     def look_again(self) -> None:
         """Let the next submission look at all of them."""
-        self._next_look = self._next_full_look = 0.0
-        self.have_changed = _always
+        self.pause = 0.0
+        self.have_changed: Callable[[], bool] = _always
 
-    def is_late(self) -> bool:
-        """Whether it is time to look at all of them."""
-        return time.perf_counter() >= self._next_look
+    def forget(self, name: str) -> None:
+        """Let a setting stay here from now on."""
+        self._packed[name] = None
+        self._taken.pop(name, None)
+        self._is_stale = True
+        self.look_again()
 
-    def look(self, *, is_certain: bool = False) -> bytes:
+    def look(self, pause: float) -> bytes:
         """Bring `body` up to date, and return it.
 
         Args:
-            is_certain: look also at what takes long to read, however often that is.
+            pause: seconds since the last submission; after a long one, what takes long to read is looked at as well.
         """
         began = time.perf_counter()
-        changed = False
-        is_thorough = is_certain or began >= self._next_full_look
+        changed, self._is_stale = self._is_stale, False
+        is_thorough = pause >= self._thorough_pause
         for setting in self._settings:
             if not setting.module or setting.module in sys.modules:
-                changed |= self._look_at(setting, setting.read_fully if is_thorough else None)
+                changed |= self._look_at(setting, is_thorough)
         for name, registered in _registered.items():
             if registered.module in sys.modules:
                 changed |= self._look_at_registered(name, registered)
@@ -101,26 +111,30 @@ class Travel:
             body = pickle.dumps(packed, 5) if packed else b""
             if body != self.body:
                 self.body = body
-        now = time.perf_counter()
-        if is_thorough:
-            self._next_full_look = now + PATIENCE * (now - began)
-        self._next_look = now + PATIENCE * (now - began)
+        else:
+            cost = PATIENCE * (time.perf_counter() - began)
+            if is_thorough:
+                self._thorough_pause = cost
+            self.pause = min(cost, self.pause or cost)
         self.have_changed = _change_noticed()
         return self.body
 
-    def _look_at(self, setting: Setting, read_fully: Callable[[], Any] | None) -> bool:
+    def _look_at(self, setting: Setting, is_thorough: bool) -> bool:
         """Pack a setting if it has changed; return whether that made a difference."""
-        read = read_fully or setting.read
-        key = setting.name, read_fully is None
+        name = setting.name
         try:
-            if key in self._taken and read() == self._taken[key]:
-                return False
-            self._taken[key] = setting.take() if read_fully is None else read_fully()
+            if name in self._taken:
+                seen, taken = self._taken[name]
+                if setting.read() == seen and not (
+                    is_thorough and setting.read_fully is not None and setting.read_fully() != taken
+                ):
+                    return False
+            self._taken[name] = setting.take(), setting.take_fully()
             assert setting.pack is not None
             body = _body(setting.pack())
         except Exception:  # noqa: BLE001  half imported, or another version of a library
             body = None
-        return self._keep(setting.name, body)
+        return self._keep(name, body)
 
     def _look_at_registered(self, name: str, registered: _Registered) -> bool:
         try:
