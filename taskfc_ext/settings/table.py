@@ -1,4 +1,4 @@
-"""`TABLE`: all settings that are put back after a task, or travel with it. `docs/same-answer.md` lists the same."""
+"""`TABLE`: all settings that are put back after a task, or travel with it. `docs/settings.md` lists the same."""
 
 from __future__ import annotations
 
