@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from taskfc_ext.errors import LoadingFailed as LoadingFailed
     from taskfc_ext.errors import ProtocolError as ProtocolError
     from taskfc_ext.errors import RemoteError as RemoteError
+    from taskfc_ext.errors import RepeatedStreamWarning as RepeatedStreamWarning
     from taskfc_ext.errors import RequestRefused as RequestRefused
     from taskfc_ext.errors import ResultExpired as ResultExpired
     from taskfc_ext.errors import StartFailed as StartFailed
@@ -66,6 +67,7 @@ _HOMES = {
     "MapTask": "tasks",
     "ProtocolError": "errors",
     "RemoteError": "errors",
+    "RepeatedStreamWarning": "errors",
     "RequestRefused": "errors",
     "ResultExpired": "errors",
     "StartFailed": "errors",

@@ -27,8 +27,8 @@
         │   └── ResultExpired
         └── UnknownTasks           (KeyError)
 
-`TaskRejectError` stands apart: a *task* raises it, to say "not here, not now". So does `RemoteTraceback`, the
-last cause of each exception that a task has raised.
+`TaskRejectError` stands apart: a *task* raises it, to say "not here, not now". So do `RepeatedStreamWarning`, and
+`RemoteTraceback`, the last cause of each exception that a task has raised.
 
 Facts are attributes (`error.taskid`, `error.hint`), so that nobody has to parse a message.
 """
@@ -310,3 +310,7 @@ class UnknownTasks(TaskFCError, KeyError):
         self.n_cleared = n_cleared
 
     __str__ = TaskFCError.__str__  # a KeyError would show the repr of its message
+
+
+class RepeatedStreamWarning(UserWarning):
+    """Two tasks begin with the same generator of random numbers in the same state, and so draw the same numbers."""

@@ -313,7 +313,8 @@ class FCTaskClient(StaysHere, Broadcasting):
                 `after`: futures or ids of tasks that have to succeed first (`after_any=True`: to end);
                 `on_lost`: `"retry"`, or `"fail"` for what must never run twice, when its worker dies;
                 `retry_on`: the exception types that are worth a retry;
-                `backoff`: seconds before the first retry, doubled for each further one.
+                `backoff`: seconds before the first retry, doubled for each further one;
+                `seed`: of the random numbers of `random`, numpy and torch, the same for each attempt of each task.
         """
         other = copy.copy(self)
         other.submitter = Submitter(self.remote_reference, self.submitter.options.with_changes({**options}))

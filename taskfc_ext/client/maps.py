@@ -8,6 +8,8 @@ from typing import Any
 from taskfc_ext.client.future import TaskFuture
 from taskfc_ext.client.submitting import Sink, Submitter
 from taskfc_ext.client.waiting import wait
+from taskfc_ext.serialize.chance import carried as carried_generators
+from taskfc_ext.serialize.chance import report_repeats
 
 _SHOWN = 10  # failing indices in the note: enough to see a pattern
 
@@ -28,6 +30,8 @@ def submit(
     if len(set(lengths)) > 1:
         raise ValueError(f"the sequences are of different lengths: {', '.join(map(str, lengths))}")
     template = submitter.function_template(func)
+    if carried_generators:
+        report_repeats(lengths[0])  # all items get the same of what the function holds
     futures = []
     for items in zip(*columns, strict=True):
         body = submitter.call_body(template, items)

@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 from taskfc_ext.client.future import TaskFuture
 from taskfc_ext.client.steering import checked_id
 from taskfc_ext.errors import TaskTimeout
-from taskfc_ext.protocol.spec import OnLost
+from taskfc_ext.protocol.spec import MAX_SEED, OnLost
 from taskfc_ext.tasks import BaseTask, Depend, check_count, check_depend, check_flag, check_recovery
 
 Task = TaskFuture | int
@@ -40,6 +40,7 @@ class TaskOptions(TypedDict, total=False):
     on_lost: str
     retry_on: type[BaseException] | tuple[type[BaseException], ...] | None
     backoff: float
+    seed: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,7 @@ class Options:
         on_lost: `"retry"` or `"fail"` when its worker dies; `"fail"` never runs it twice.
         retry_on: only these exceptions are worth a retry; `None`: all.
         backoff: seconds before the first retry, doubled for each further one.
+        seed: of the generators of `random`, numpy and torch, for each attempt; the same in all tasks.
     """
 
     clear_before: bool = False
@@ -75,6 +77,7 @@ class Options:
     on_lost: OnLost = OnLost.RETRY
     retry_on: tuple[type[BaseException], ...] | None = None
     backoff: float = 0.0
+    seed: int | None = None
 
     def with_changes(self, changes: dict[str, Any]) -> Options:
         """Return these options with `changes`, each of them checked.
@@ -192,6 +195,15 @@ def _check_retry_on(value: object) -> tuple[type[BaseException], ...] | None:
     return kinds
 
 
+def _check_seed(value: object) -> int | None:
+    if value is None:
+        return None
+    seed = check_count("seed", value)
+    if seed > MAX_SEED:
+        raise ValueError(f"seed is at most {MAX_SEED:,}, which is what numpy takes, not {seed:,}")
+    return seed
+
+
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "clear_before": lambda value: check_flag("clear_before", value),
     "clear_after": lambda value: check_flag("clear_after", value),
@@ -206,6 +218,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "on_lost": _check_on_lost,
     "retry_on": _check_retry_on,
     "backoff": lambda value: check_seconds("backoff", value),
+    "seed": _check_seed,
 }
 
 assert set(_CHECKS) == {field.name for field in fields(Options)} == set(TaskOptions.__annotations__)

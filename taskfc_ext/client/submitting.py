@@ -14,6 +14,8 @@ from taskfc_ext.client.template import Owner, Template
 from taskfc_ext.errors import UnpicklableArgument
 from taskfc_ext.protocol.ids import MAX_FRAME
 from taskfc_ext.protocol.spec import Kind, Recovery, Spec
+from taskfc_ext.serialize.chance import carried as carried_generators
+from taskfc_ext.serialize.chance import report_repeats
 from taskfc_ext.tasks import BaseTask, MapTask, StringTask
 from taskfc_ext.text import encodable
 
@@ -64,7 +66,10 @@ class Submitter:
             body = self.call_body(template, args)
             if body is not None:
                 return self._sink.submit(template, body)
-        return self._sink.submit(*self._call(template, args, kwargs))
+        template, body = self._call(template, args, kwargs)
+        if carried_generators:
+            report_repeats()
+        return self._sink.submit(template, body)
 
     def function_template(self, function: Callable[..., Any]) -> Template:
         """Return the template for calls of `function`."""
@@ -88,6 +93,8 @@ class Submitter:
         if template.loads:
             self._count_loads(template)
         body = serialize.dump_call(args, _NO_KWARGS, what=template.label)
+        if carried_generators:
+            report_repeats()
         return body if len(body) <= MAX_BODY else _bounded(body, template.label)
 
     def _worth_a_word(self, function: Callable[..., Any], body: bytes) -> int:
@@ -138,6 +145,8 @@ class Submitter:
         names, inputs = self._inputs(names)
         what = "the cell" if kind is Kind.CELL else "the task"
         body = _bounded(serialize.dump_names(names, outs, what=what, options=settings), label)
+        if carried_generators:
+            report_repeats()
         self._look_around(source)
         template = self._template(kind, serialize.digest(code), code, label, keep=keep)
         return self._sink.submit(template.with_inputs(inputs) if inputs else template, body)
@@ -257,6 +266,7 @@ def _spec(
         clear_before=options.clear_before,
         clear_after=options.clear_after,
         keep=keep,
+        seed=options.seed,
         recovery=recovery,
     )
     return spec, defines

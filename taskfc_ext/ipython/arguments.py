@@ -28,6 +28,7 @@ from taskfc_ext.ipython.values import (
     task_name,
     variable,
 )
+from taskfc_ext.protocol.spec import MAX_SEED
 
 _FIRST_WORD = re.compile(r"\s*([A-Za-z_]\w*)(?=\s|;|$)")
 _OPERATOR = re.compile(
@@ -200,6 +201,12 @@ SUBMISSION: tuple[Argument, ...] = (
         type=expression,
     ),
     _argument("--timeout", help="stop an attempt after S seconds; it counts as failed", metavar="S", type=seconds),
+    _argument(
+        "--seed",
+        help="draw the same random numbers each time: seeds random, numpy and torch",
+        metavar="N",
+        type=integer(0, MAX_SEED),
+    ),
     _with(_PRIORITY, default=0),
     _argument(
         "--on-lost",

@@ -29,6 +29,7 @@ class Submission:
     after: Selection = ()
     depend: str | None = None
     timeout: float | None = None
+    seed: int | None = None
     priority: int = 0
     on_lost: str = "retry"
     keep: bool = False

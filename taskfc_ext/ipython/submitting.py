@@ -230,6 +230,8 @@ def _options(notebook: Notebook, submission: Submission) -> dict[str, Any]:
         "retry_on": tuple(_exception(notebook, name) for name in submission.retry_on),
     }
     given = {name: value for name, value in options.items() if value}
+    if submission.seed is not None:
+        given["seed"] = submission.seed
     return given if submission.on_lost == "retry" else {**given, "on_lost": submission.on_lost}
 
 

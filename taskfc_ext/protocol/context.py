@@ -17,6 +17,7 @@ class Context(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `environ` is a difference: variables that were set since that process began, and `None` for those removed.
     `folder`: where the notebook or the script lies, whose modules are the user's own and are edited between tasks.
+    `settings`: of the interpreter and of libraries, pickled; only a worker reads them.
     """
 
     python_executable: OsText
@@ -25,6 +26,7 @@ class Context(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     folder: OsText
     sys_path: tuple[OsText, ...]
     environ: tuple[tuple[OsText, OsText | None], ...]
+    settings: Annotated[bytes, Meta(max_length=2**20)] = b""
 
 
 class Module(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

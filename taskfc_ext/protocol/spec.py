@@ -10,6 +10,11 @@ from msgspec import Meta, Struct
 from taskfc_ext.protocol.ids import Digest, Label, Priority, Seconds
 from taskfc_ext.protocol.payloads import Payload
 
+MAX_SEED = 2**32 - 1
+"""The largest seed that numpy's hidden generator takes."""
+
+Seed = Annotated[int, Meta(ge=0, le=MAX_SEED)]
+
 MAX_PACKS = 32
 """Bodies that the modules of one spec come in."""
 
@@ -42,7 +47,8 @@ class Spec(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown
     `code`, `depend`, `retry_on`, `context` and `modules` are digests of bodies sent before in a `Define`; without a
     `context` the code runs where the worker stands. `modules`: the user's own, in few bodies, so that an edit sends few
     of them again and a spec stays small. `timeout` and `backoff` are in seconds. `retry_timeouts` says whether
-    `retry_on` covers `TaskTimeout`, which only the controller sees. A higher `priority` goes first.
+    `retry_on` covers `TaskTimeout`, which only the controller sees. A higher `priority` goes first. Each attempt begins
+    with the generators of random numbers in the state that `seed` gives them.
     """
 
     kind: Kind
@@ -61,6 +67,7 @@ class Spec(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown
     clear_before: bool = False
     clear_after: bool = False
     keep: bool = False
+    seed: Seed | None = None
     recovery: Recovery | None = None
 
     @property

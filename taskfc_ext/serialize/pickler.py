@@ -17,7 +17,7 @@ from typing import Any
 import cloudpickle
 from cloudpickle import cloudpickle as _cloudpickle
 
-from taskfc_ext.serialize import classes, machinery, scope
+from taskfc_ext.serialize import chance, classes, machinery, scope
 from taskfc_ext.serialize.bodies import Buffers
 from taskfc_ext.serialize.by_value import is_importable, travels_as_name, travels_by_value
 from taskfc_ext.serialize.exceptions import Exceptions
@@ -67,9 +67,10 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         has_guesses: whether any did.
     """
 
-    dispatch_table = ChainMap(_Reducers({CodeType: _reduce_code}), _inherited)
+    dispatch_table = ChainMap(_Reducers({CodeType: _reduce_code}), chance.TABLE, _inherited)
 
     def __init__(self, file: Any, buffer_callback: Callable[[Any], Any] | None = None) -> None:
+        chance.learn_types()
         super().__init__(file, PICKLE_PROTOCOL, buffer_callback)
         self.filenames: dict[str, None] = {}
         self.made_classes: dict[type, None] = {}

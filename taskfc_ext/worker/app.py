@@ -70,6 +70,7 @@ def main() -> None:
     choose_backend()  # before the executor notes what environment is the worker's own
     executor = Executor(worker.properties, guard, capture.displays)
     executor.modules.install()
+    executor.settings.watch_imports()
     when_imported("IPython", executor.offer_shell)
     when_imported("multiprocessing", serve_multiprocessing)
     refuse_breakpoints()

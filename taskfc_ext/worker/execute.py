@@ -30,11 +30,13 @@ from taskfc_ext.worker.displays import Displays
 from taskfc_ext.worker.exits import ExitCalled, sentence_of
 from taskfc_ext.worker.figures import INLINE, show_figures
 from taskfc_ext.worker.forking import leave_if_child
+from taskfc_ext.worker.harmless import are_atoms
 from taskfc_ext.worker.interrupt import Guard, TaskInterrupt
 from taskfc_ext.worker.modules import UserModules
 from taskfc_ext.worker.namespaces import Namespaces
 from taskfc_ext.worker.programs import Program, Programs
 from taskfc_ext.worker.property_dict import Properties
+from taskfc_ext.worker.settings import ProcessSettings
 from taskfc_ext.worker.surroundings import Surroundings
 from taskfc_ext.worker.tracebacks import user_traceback
 
@@ -45,6 +47,9 @@ logger = logging.getLogger(__name__)
 
 MAX_VALUE = MAX_FRAME - 24 * 2**20
 """Bytes of one result: with its output, of up to 4 MiB, and its displays, of up to 8, it has to fit into one frame."""
+
+THOROUGH_AFTER = 0.001
+"""Seconds of an attempt after which settings that take long to read are looked at as well."""
 
 MAX_REFUSAL = 2_000
 """Characters of the text that says why a worker refused a task."""
@@ -66,6 +71,7 @@ class Executor:
 
     Attributes:
         modules: the user's own, which are edited between tasks.
+        settings: of the process; `leave` puts them back.
         looks_at_modules: before the next attempt, see whether these modules are those that it is to get.
     """
 
@@ -74,12 +80,14 @@ class Executor:
         self._guard = guard
         self._displays = displays
         self._surroundings = Surroundings()
+        self.settings = ProcessSettings()
         self.modules = UserModules()
         self.looks_at_modules = False
         self._went_elsewhere = False
         self._bodies: dict[bytes, Payload | Mapped] = {}
         self._programs = Programs()
         self._namespaces = Namespaces()
+        self._is_harmless = False
         self._cells: CellRunner | None = None
 
     def define(self, digest: bytes, body: Payload) -> None:
@@ -89,8 +97,10 @@ class Executor:
     def run(self, spec: Spec, taskid: int, body: Payload, inputs: Sequence[Payload]) -> Ended:
         """Make one attempt; raises nothing but a `TaskInterrupt`, and that only outside the user's code."""
         outer = modules[MAIN]
+        self._is_harmless = False
         try:
             self._enter(spec.context, spec.modules)
+            self.settings.seed(spec.seed)
             if spec.depend is not None:
                 refusal = self._refusal(spec.depend)
                 if refusal:
@@ -120,6 +130,8 @@ class Executor:
             program = self._programs.get(spec.code) or self._load(spec.code)
             enter(program.host)
             args, kwargs = load_call(_bytes(body), _all_bytes(inputs) if inputs else ())
+            if program.is_harmless and spec.depend is None and spec.seed is None and not kwargs:
+                self._is_harmless = are_atoms(args)
         except Exception as error:
             raise _not_loaded(spec.label, error) from error
         try:
@@ -152,6 +164,7 @@ class Executor:
                 self._runner().set_up(source, lambda: load_cell(body), broadcast.number)
             leave_if_child()
             self._surroundings.keep_changes()
+            self.settings.keep_changes()
             return ""
         except BaseException as error:  # noqa: BLE001  whatever it was, the worker goes on
             leave_if_child(error)
@@ -164,6 +177,21 @@ class Executor:
         finally:
             leave(None, outer)
 
+    def leave(self, seconds: float) -> None:
+        """Put back what the attempt that has ended has changed of the process. The caller's `contextvars` are not its.
+
+        Args:
+            seconds: how long the attempt took.
+        """
+        settings = self.settings
+        if self._is_harmless and not settings.has_pending:
+            return
+        settings.leave(fully=seconds > THOROUGH_AFTER)
+        if settings.are_modules_stale:
+            settings.are_modules_stale = False
+            self.modules.drop()
+            self._programs.clear()
+
     # functions
 
     def _enter(self, context: bytes | None, modules: tuple[bytes, ...]) -> None:
@@ -171,6 +199,7 @@ class Executor:
         self._went_elsewhere |= self._surroundings.enter(context, self._body)
         if self._went_elsewhere or self.looks_at_modules:
             self._renew_modules(modules)
+        self.settings.enter(self._surroundings.settings)
 
     def _renew_modules(self, digests: tuple[bytes, ...]) -> None:
         modules = self.modules
@@ -220,7 +249,9 @@ class Executor:
         if self._cells is None:
             from taskfc_ext.worker.cell import CellRunner  # IPython: 0.3 s, and never before the first function
 
+            before = self.settings.before_import()
             self._cells = CellRunner(self._guard, self._displays, self._namespaces)
+            self.settings.after_import(before)  # what IPython sets for all code, as `builtins.display`, is no task's
         return self._cells
 
     def offer_shell(self) -> None:

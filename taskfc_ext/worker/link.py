@@ -74,6 +74,11 @@ class Link:
         """Whether messages wait because the connection takes no more."""
         return bool(self._unsent)
 
+    @property
+    def owes(self) -> bool:
+        """Whether results were not committed yet."""
+        return bool(self._unacked)
+
     def reconnect(self) -> None:
         """Open a new connection, for a new controller: say what is held, and send again what was not committed."""
         self.connection.close()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextvars import copy_context
 from itertools import count, repeat
 from time import perf_counter
-from typing import assert_never
+from typing import NoReturn, assert_never
 
 from taskfc_ext.drivers.processes import Page
 from taskfc_ext.protocol.client_messages import Message
@@ -31,6 +34,8 @@ from taskfc_ext.worker.link import Link, Result
 from taskfc_ext.worker.progress import Sampler
 from taskfc_ext.worker.property_dict import Properties
 
+logger = logging.getLogger(__name__)
+
 HOLD_BACK = 0.002
 """Seconds for which a result may wait for those of the tasks behind it."""
 
@@ -39,6 +44,9 @@ PROGRESS_EVERY = 0.25
 
 FLUSH_AFTER = 0.001
 """Seconds after which a task may have used C code that prints, and has left half a line in its buffer."""
+
+RETIRE_MS = 20
+"""Longest wait between two looks whether the last results of a worker that ends are committed."""
 
 _STARTED = Page.STARTED
 _ENDED = Page.ENDED
@@ -175,12 +183,14 @@ class Loop:
         self._capture.begin()
         started = perf_counter()
         try:
-            outcome, value = self._guard.call(lease, self._executor.run, spec, taskid, body, run.inputs)
+            run_in = copy_context().run  # what an attempt sets of context variables ends with it
+            outcome, value = self._guard.call(lease, run_in, self._executor.run, spec, taskid, body, run.inputs)
         except TaskInterrupt:  # before the user's code, or just after it
             outcome, value = interrupted()
         ended = perf_counter()
         if ended - started > FLUSH_AFTER:
             self._capture.flush_c()
+        self._executor.leave(ended - started)
         self._life.check()  # before the end is noted: it is this attempt that is to blame
         words[_ENDED] = lease
         self.lease = 0
@@ -189,6 +199,22 @@ class Loop:
         displays = self._capture.displays
         shown = displays.end() if displays.is_used else ()
         self._results.append(Result(lease, outcome, value, ended - started, self._capture.end(), shown))
+        if self._executor.settings.spent:
+            self._retire(self._executor.settings.spent)
+
+    def _retire(self, why: str) -> NoReturn:
+        """End this process, in which no other task would find what it expects; another one takes its place.
+
+        Nothing is lost, and nobody is charged: every result is committed first, and what waits is given back.
+        """
+        logger.info("this worker ends, as a task has changed what cannot be put back: %s", why)
+        while True:
+            with self._link.lock:
+                self._exchange()
+                self._give_back()
+                if not self._link.owes:
+                    os._exit(0)
+            self._link.connection.wait(RETIRE_MS)
 
     def _set_up(self, broadcast: Prepare) -> None:
         """Run a broadcast; what it prints goes to the worker's log. If this kills us, no attempt is to blame."""

@@ -10,6 +10,7 @@ from taskfc_ext.serialize import load_function
 from taskfc_ext.serialize.by_value import is_importable
 from taskfc_ext.serialize.captured import Captured, capture
 from taskfc_ext.serialize.scope import Host, enter, new_main
+from taskfc_ext.worker.harmless import is_harmless
 
 
 class Program(NamedTuple):
@@ -20,6 +21,7 @@ class Program(NamedTuple):
         n_names: in that namespace, right after loading.
         captured: all that the function depends on; `None` where that may change within the same object.
         is_fixed: whether the function has no way to change any of it.
+        is_harmless: whether a call with atoms provably leaves its process as it was.
     """
 
     function: Callable[..., Any]
@@ -27,6 +29,7 @@ class Program(NamedTuple):
     n_names: int
     captured: Captured | None
     is_fixed: bool
+    is_harmless: bool
 
     @property
     def is_kept(self) -> bool:
@@ -47,6 +50,7 @@ class Programs:
 
     def __init__(self) -> None:
         self._kept: dict[bytes, Program] = {}
+        self._verdicts: dict[bytes, bool] = {}
 
     def get(self, digest: bytes) -> Program | None:
         """Return a program that is as it was submitted, if there is one."""
@@ -62,7 +66,10 @@ class Programs:
         enter(here)
         function = load_function(body)
         captured = _captured(function)
-        program = Program(function, here, len(here.main.__dict__), captured, _is_fixed(function, captured))
+        is_fixed = _is_fixed(function, captured)
+        if digest not in self._verdicts:  # on what is in the body, however often that is loaded
+            self._verdicts[digest] = is_harmless(function)
+        program = Program(function, here, len(here.main.__dict__), captured, is_fixed, self._verdicts[digest])
         if program.is_kept:
             self._kept[digest] = program
         return program

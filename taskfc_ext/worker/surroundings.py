@@ -22,6 +22,7 @@ class _Place(NamedTuple):
     path: list[str]
     environ: dict[bytes, bytes]
     folder: str
+    settings: bytes = b""
 
 
 class Surroundings:
@@ -47,6 +48,11 @@ class Surroundings:
     def path(self) -> list[str]:
         """The module path of whose attempt it is."""
         return self._place.path
+
+    @property
+    def settings(self) -> bytes:
+        """What the context says of other settings; the same object for the same context."""
+        return self._place.settings
 
     def enter(self, digest: bytes | None, body_of: Callable[[bytes], bytes]) -> bool:
         """Go to the place of the context `digest`; return whether modules may mean something else there.
@@ -104,7 +110,7 @@ class Surroundings:
                 environ.pop(name, None)
             else:
                 environ[name] = value
-        return _Place(os.fsdecode(context.cwd), path, environ, os.fsdecode(context.folder))
+        return _Place(os.fsdecode(context.cwd), path, environ, os.fsdecode(context.folder), context.settings)
 
 
 def _cwd() -> str:

@@ -26,13 +26,8 @@ class OnState:
         return {"x": 1}
 
 
-class TwoArguments(Exception):
-    def __init__(self, a: int, b: int) -> None:
-        super().__init__(a)
-
-
 SHARED = [1, 2]
-PARTS = [OnLoad(), [1, OnLoad()], {"k": (OnLoad(), 2)}, OnState(), TwoArguments(1, 2), {OnLoad(): 1}, [OnState(), 3]]
+PARTS = [OnLoad(), [1, OnLoad()], {"k": (OnLoad(), 2)}, OnState(), {OnLoad(): 1}, [OnState(), 3]]
 
 
 @pytest.mark.parametrize("bad", PARTS, ids=lambda bad: type(bad).__name__)

@@ -1,0 +1,216 @@
+"""The settings of this process as they travel with what it submits."""
+
+from __future__ import annotations
+
+import decimal
+import logging
+import pickle
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from taskfc_ext.serialize.values import pickled
+from taskfc_ext.settings.setting import ABSENT, Setting
+from taskfc_ext.settings.table import TABLE
+
+MAX_SETTING = 2**16
+"""Bytes of one setting; a larger one is data, and stays here."""
+
+PATIENCE = 4
+"""After a pause of this many times what a look takes, there is one: what was set meanwhile takes as long itself."""
+
+
+class _Registered(NamedTuple):
+    """A setting that a user has registered."""
+
+    module: str
+    read: Callable[[], Any]
+    write: Callable[[Any], object]
+    default: Any
+
+
+_registered: dict[str, _Registered] = {}
+
+
+def register(
+    name: str,
+    module: str,
+    read: Callable[[], Any],
+    write: Callable[[Any], object],
+    *,
+    default: object = ABSENT,
+) -> None:
+    """Let a setting of a library that we do not know travel with tasks, and end with them.
+
+    Args:
+        name: of the setting; a second one of this name takes its place.
+        module: it is written in the task as soon as this module is imported there.
+        read: returns the present value: small, of plain types, and equal as long as nothing has changed.
+        write: takes a value and makes it the present one. Both functions travel with the task.
+        default: the library's own value, which need not travel.
+    """
+    _registered[name] = _Registered(module, read, write, default)
+    here.look_again()
+
+
+def unregister(name: str) -> None:
+    """Let a registered setting travel no more."""
+    _registered.pop(name, None)
+    here.forget(name)
+
+
+class Travel:
+    """The settings that travel, as they were at the last look.
+
+    Attributes:
+        body: all that differ from their libraries' defaults; the same object until one changes.
+        have_changed: says of a few whether they have changed since; of the others only the next look tells.
+        pause: seconds between two submissions in which others may have been changed.
+    """
+
+    def __init__(self) -> None:
+        self.body = b""
+        self._settings = [setting for setting in TABLE if setting.pack is not None]
+        self._taken: dict[str, Any] = {}
+        self._packed: dict[str, Any] = {}
+        self._is_stale = False
+        self._thorough_pause = 0.0
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Let the next submission look at all of them."""
+        self.pause = 0.0
+        self.have_changed: Callable[[], bool] = _always
+
+    def forget(self, name: str) -> None:
+        """Let a setting stay here from now on."""
+        self._packed[name] = None
+        self._taken.pop(name, None)
+        self._is_stale = True
+        self.look_again()
+
+    def look(self, pause: float) -> bytes:
+        """Bring `body` up to date, and return it.
+
+        Args:
+            pause: seconds since the last submission; after a long one, what takes long to read is looked at as well.
+        """
+        began = time.perf_counter()
+        changed, self._is_stale = self._is_stale, False
+        is_thorough = pause >= self._thorough_pause
+        for setting in self._settings:
+            if not setting.module or setting.module in sys.modules:
+                changed |= self._look_at(setting, is_thorough)
+        for name, registered in _registered.items():
+            if registered.module in sys.modules:
+                changed |= self._look_at_registered(name, registered)
+        if changed:
+            packed = {name: body for name, body in self._packed.items() if body is not None}
+            body = pickle.dumps(packed, 5) if packed else b""
+            if body != self.body:
+                self.body = body
+        else:
+            cost = PATIENCE * (time.perf_counter() - began)
+            if is_thorough:
+                self._thorough_pause = cost
+            self.pause = min(cost, self.pause or cost)
+        self.have_changed = _change_noticed()
+        return self.body
+
+    def _look_at(self, setting: Setting, is_thorough: bool) -> bool:
+        """Pack a setting if it has changed; return whether that made a difference."""
+        name = setting.name
+        try:
+            if name in self._taken:
+                seen, taken = self._taken[name]
+                if setting.read() == seen and not (
+                    is_thorough and setting.read_fully is not None and setting.read_fully() != taken
+                ):
+                    return False
+            self._taken[name] = setting.take(), setting.take_fully()
+            assert setting.pack is not None
+            body = _body(setting.pack())
+        except Exception:  # noqa: BLE001  half imported, or another version of a library
+            body = None
+        return self._keep(name, body)
+
+    def _look_at_registered(self, name: str, registered: _Registered) -> bool:
+        try:
+            value = registered.read()
+            if name in self._taken and value == self._taken[name]:
+                return False
+            self._taken[name] = value
+            is_usual = registered.default is not ABSENT and value == registered.default
+            body = None if is_usual else _body((registered.read, registered.write, value))
+        except Exception:  # noqa: BLE001  the user's own functions
+            body = None
+        return self._keep(name, None if body is None else (registered.module, body))
+
+    def _keep(self, name: str, packed: Any) -> bool:
+        if self._packed.get(name) == packed:
+            return False
+        self._packed[name] = packed
+        return True
+
+
+def _change_noticed() -> Callable[[], bool]:
+    """Return what says at once whether any of those settings has changed that are changed in loops."""
+    limit, filters, precision = _getlimit(), list(warnings.filters), _getcontext().prec
+    numpy_errors = _getter("numpy._core.umath", "_extobj_contextvar")
+    numpy_printing = _getter("numpy._core.arrayprint", "format_options")
+    errors, printing = numpy_errors(), numpy_printing()
+    getcontext, root_cache, getlimit = _getcontext, _root_cache, _getlimit
+    root_cache[_MARK] = True
+
+    def have_changed() -> bool:  # 0.3 us: each submission pays for it
+        return (
+            getlimit() != limit
+            or warnings.filters != filters
+            or getcontext().prec != precision
+            or numpy_errors() is not errors
+            or numpy_printing() is not printing
+            or _MARK not in root_cache
+        )
+
+    return have_changed
+
+
+_MARK: Any = "taskfc_ext travel"
+"""A key in the root logger's cache, which each change of any level empties."""
+
+_getlimit = sys.getrecursionlimit
+_getcontext = decimal.getcontext
+_root_cache: dict[Any, bool] = vars(logging.root)["_cache"]
+
+
+def _getter(module: str, name: str) -> Callable[[], Any]:
+    variable = getattr(sys.modules.get(module), name, None)
+    return _nothing if variable is None else variable.get
+
+
+def _nothing() -> None:
+    pass
+
+
+def _body(value: Any) -> bytes | None:
+    """Return `value` pickled; without what cannot be, and `None` for nothing of it."""
+    if value is None:
+        return None
+    try:
+        body = pickled(value)
+        return body if len(body) <= MAX_SETTING else None
+    except Exception:  # noqa: BLE001  a lock, an open file
+        if not isinstance(value, dict):
+            return None
+    left = {name: part for name, part in value.items() if _body(part) is not None or part is None}
+    return _body(left) if left and len(left) < len(value) else None
+
+
+def _always() -> bool:
+    return True
+
+
+here = Travel()
+"""The settings of this process."""

@@ -1,0 +1,131 @@
+"""Functions that can have changed nothing of their process: after these nobody need look what they have changed."""
+
+from __future__ import annotations
+
+import dis
+import math
+import sys
+from collections.abc import Iterable
+from inspect import CO_COROUTINE
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
+from typing import Any
+
+from taskfc_ext.serialize.values import ATOMS
+
+_BUILTINS = frozenset(
+    [
+        "abs",
+        "all",
+        "any",
+        "ascii",
+        "bin",
+        "bool",
+        "bytearray",
+        "bytes",
+        "callable",
+        "chr",
+        "complex",
+        "dict",
+        "divmod",
+        "enumerate",
+        "filter",
+        "float",
+        "frozenset",
+        "hash",
+        "hex",
+        "id",
+        "int",
+        "isinstance",
+        "iter",
+        "len",
+        "list",
+        "map",
+        "max",
+        "min",
+        "next",
+        "oct",
+        "ord",
+        "pow",
+        "print",
+        "range",
+        "repr",
+        "reversed",
+        "round",
+        "set",
+        "slice",
+        "sorted",
+        "str",
+        "sum",
+        "tuple",
+        "zip",
+        "ArithmeticError",
+        "AssertionError",
+        "Exception",
+        "IndexError",
+        "KeyError",
+        "LookupError",
+        "OverflowError",
+        "RuntimeError",
+        "StopIteration",
+        "TypeError",
+        "ValueError",
+        "ZeroDivisionError",
+    ]
+)
+
+_atoms = ATOMS
+
+
+def are_atoms(values: Iterable[object]) -> bool:
+    """Whether all of `values` are of plain types, whose methods change nothing."""
+    for value in values:  # noqa: SIM110  a generator costs more than the rest of it
+        if type(value) not in _atoms:
+            return False
+    return True
+
+
+def is_harmless(function: Any) -> bool:
+    """Whether a call of `function` with atoms provably leaves its process as it was.
+
+    All that it can reach are atoms, builtin containers of these, and functions that are known.
+    """
+    if type(function) is BuiltinFunctionType:
+        return _is_known(function)
+    if type(function) is not FunctionType or function.__closure__ or function.__kwdefaults__ or function.__dict__:
+        return False
+    code = function.__code__
+    if code.co_flags & CO_COROUTINE or _is_of_a_module(function) or not are_atoms(function.__defaults__ or ()):
+        return False
+    return _is_code_harmless(code, function.__globals__)
+
+
+def _is_known(function: BuiltinFunctionType) -> bool:
+    home = getattr(function.__self__, "__name__", None) if type(function.__self__) is ModuleType else None
+    return home in ("math", "_operator") or (home == "builtins" and function.__name__ in _BUILTINS)
+
+
+def _is_of_a_module(function: FunctionType) -> bool:
+    """Whether others may change what its names mean."""
+    return getattr(sys.modules.get(function.__module__), "__dict__", None) is function.__globals__
+
+
+def _is_code_harmless(code: CodeType, variables: dict[str, Any]) -> bool:
+    for step in dis.get_instructions(code):
+        name = str(step.argval)
+        match step.opname:
+            case "LOAD_GLOBAL" | "LOAD_NAME":
+                if not _is_name_harmless(name, variables):
+                    return False
+            case "LOAD_ATTR" | "LOAD_METHOD":
+                if name.startswith("_"):  # the way from a value to its class, and from there to everything
+                    return False
+            case opname if opname.startswith(("IMPORT", "STORE_GLOBAL", "DELETE_GLOBAL", "LOAD_BUILD", "LOAD_SUPER")):
+                return False
+    return all(_is_code_harmless(part, variables) for part in code.co_consts if type(part) is CodeType)
+
+
+def _is_name_harmless(name: str, variables: dict[str, Any]) -> bool:
+    if name not in variables:
+        return name in _BUILTINS
+    value = variables[name]
+    return type(value) in _atoms or value is math

@@ -1,0 +1,310 @@
+"""Settings of this process: put back after each attempt, and those of the notebook in force during its tasks."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from taskfc_ext.settings import TABLE, CannotRestore, Setting, Value
+from taskfc_ext.settings.seeds import SEEDED, seed_loaded
+from taskfc_ext.settings.standard import forget_shown_warnings
+from taskfc_ext.worker.import_watch import ImportWatch
+
+logger = logging.getLogger(__name__)
+
+_Packed = bytes | tuple[str, bytes]
+
+
+class _Kept:
+    """A setting whose module is loaded.
+
+    Attributes:
+        own: the value in this process, without anybody's context.
+        expected: the value that an attempt in the present context begins with.
+        seen: what `read` returns while that is in force.
+    """
+
+    __slots__ = ("expected", "own", "seen", "setting")
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.own = self.expected = setting.take_fully()
+        self.seen = setting.take()
+
+    def expect_what_is(self) -> None:
+        """Let the value of now be that of the present context."""
+        self.expected = self.setting.take_fully()
+        self.seen = self.setting.take()
+
+
+class ProcessSettings:
+    """Keeps the settings in `table`. Main thread; what it learns of imports may come from another.
+
+    Attributes:
+        spent: why this process cannot run another task; "" if it can.
+        are_modules_stale: a module of the user's own has set something when it ran, and has to run again for a task
+            that imports it again.
+    """
+
+    def __init__(self, table: Sequence[Setting] = TABLE) -> None:
+        self._table = list(table)
+        self._kept: dict[str, _Kept] = {}
+        self._looks: list[tuple[Any, Any, _Kept]] = []
+        self._n_modules = -1
+        self._body: bytes | None = None
+        self._packed: dict[str, _Packed] = {}
+        self._is_incomplete: set[str] = set()
+        self._for_root: dict[str, _Kept] = {}
+        self._is_ready = False
+        self._seed: int | None = None
+        self._unseeded: tuple[str, ...] = ()
+        self.spent = ""
+        self.are_modules_stale = False
+
+    def watch_imports(self) -> None:
+        """Tell apart, from now on, what a library sets when it is imported from what a task sets."""
+        ImportWatch(self).install()
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether `leave` has to be called even after an attempt that can have changed nothing."""
+        return bool(self._for_root)
+
+    def seed(self, seed: int | None) -> None:
+        """Let the random numbers of the attempt that begins be those of `seed`, also of modules that it imports."""
+        self._seed = seed
+        if seed is not None:
+            self._unseeded = seed_loaded(seed, SEEDED)
+
+    # around an attempt
+
+    def enter(self, body: bytes) -> None:
+        """Let the settings in `body`, a context's, be in force, and no other context's.
+
+        Args:
+            body: as `travel` packs them; b"" for none.
+        """
+        if body is self._body:
+            return
+        if not self._is_ready:
+            self._is_ready = True
+            self._refresh()
+        if body != self._body:
+            self._body = None  # all of it again, should an interrupt strike
+            self._leave_context()
+            self._packed = _decoded(body)
+            self._add_registered()
+            self._refresh()
+            for name in self._packed:
+                self._apply(name)
+        self._body = body
+
+    def leave(self, *, fully: bool) -> None:
+        """Put back what the attempt that has ended has changed.
+
+        Args:
+            fully: look also at what takes longer to read.
+        """
+        if not self._is_ready:
+            return
+        for _ in range(3):
+            try:
+                self._put_all_back(fully)
+                return
+            except Exception as error:  # noqa: BLE001  a signal handler of the task's, before it was put back
+                logger.warning("settings could not be put back: %s: %s", type(error).__name__, error)
+        self.spent = "its settings could not be put back"
+
+    def keep_changes(self) -> None:
+        """Let what was set since `enter`, by a broadcast, hold for all tasks that come."""
+        if not self._is_ready:
+            return
+        self._write_in_root()
+        self._refresh()
+        for kept in self._kept.values():
+            now = kept.setting.take_fully()
+            if not _equal(now, kept.expected):
+                kept.own = kept.setting.merged(kept.own, kept.expected, now)
+                kept.expect_what_is()
+        self._order_looks()
+
+    def _put_all_back(self, fully: bool) -> None:
+        if self._for_root:
+            self._write_in_root()
+        if len(sys.modules) != self._n_modules:
+            self._refresh()
+        has_changed = False
+        for read, seen, kept in self._looks:
+            try:
+                if read() == seen:
+                    continue
+            except Exception:  # noqa: BLE001  deleted, or of a type that cannot be compared
+                pass
+            self._put_back(kept)
+            has_changed = True
+        if fully:
+            for kept in self._kept.values():
+                if kept.setting.read_fully is not None and not _equal(kept.setting.read_fully(), kept.expected):
+                    self._put_back(kept)
+                    has_changed = True
+        if has_changed:
+            self._order_looks()
+        forget_shown_warnings()
+
+    def _put_back(self, kept: _Kept) -> None:
+        try:
+            kept.setting.write(kept.expected)
+            kept.seen = kept.setting.take()
+        except CannotRestore as error:
+            self.spent = str(error)
+        except Exception as error:  # noqa: BLE001  whatever the task has done to it
+            self.spent = f"{kept.setting.name} cannot be put back: {type(error).__name__}: {error}"
+
+    def _write_in_root(self) -> None:
+        """Set what belongs to a `contextvars` context in that of all attempts, of which each has a copy."""
+        for kept in self._for_root.values():
+            kept.setting.write(kept.expected)
+            kept.seen = kept.setting.take()
+        self._for_root.clear()
+        self._order_looks()
+
+    # the settings of a context
+
+    def _leave_context(self) -> None:
+        for name in self._packed:
+            kept = self._kept.get(name)
+            if kept is not None:
+                kept.expected = kept.own
+                self._put_back(kept)
+                if kept.setting.is_in_context:
+                    self._for_root[name] = kept
+                if isinstance(kept.setting, _Registered):
+                    del self._kept[name]
+        self._table = [setting for setting in self._table if not isinstance(setting, _Registered)]
+        self._is_incomplete.clear()
+
+    def _add_registered(self) -> None:
+        for name, packed in self._packed.items():
+            if isinstance(packed, tuple):
+                self._table.append(_Registered.of(name, *packed))
+
+    def _apply(self, name: str) -> None:
+        kept = self._kept.get(name)
+        if kept is None or kept.setting.unpack is None:
+            return  # its module is not loaded; or it is one that this version does not know
+        packed = self._packed[name]
+        try:
+            value = None if isinstance(packed, tuple) else pickle.loads(packed)
+            is_whole = kept.setting.unpack(value)
+        except Exception as error:  # noqa: BLE001  another version of a library, a class that cannot be loaded
+            logger.warning("%s of the notebook cannot be set here: %s: %s", name, type(error).__name__, error)
+            is_whole = True
+        (self._is_incomplete.discard if is_whole else self._is_incomplete.add)(name)
+        kept.expect_what_is()
+        if kept.setting.is_in_context:
+            self._for_root[name] = kept
+        self._order_looks()
+
+    # which of them there are
+
+    def _refresh(self) -> None:
+        """Find the settings whose modules have been loaded."""
+        self._n_modules = len(sys.modules)
+        for setting in self._table:
+            if setting.name not in self._kept and (not setting.module or setting.module in sys.modules):
+                try:
+                    self._kept[setting.name] = _Kept(setting)
+                except Exception:  # noqa: BLE001  half imported, or another version of a library
+                    continue
+        self._order_looks()
+
+    def _order_looks(self) -> None:
+        found = [self._kept[setting.name] for setting in self._table if setting.name in self._kept]
+        self._looks = [(kept.setting.read, kept.seen, kept) for kept in found]
+
+    # imports
+
+    def before_import(self) -> Any:
+        """See `ImportWatch`."""
+        return {name: kept.setting.take_fully() for name, kept in self._kept.items()} if self._is_ready else {}
+
+    def after_import(self, before: dict[str, Any]) -> None:
+        """Let what the import has set stay, unless the notebook or the task has set it otherwise."""
+        if not self._is_ready:
+            return
+        for name, was in before.items():
+            kept = self._kept.get(name)
+            if kept is None or _equal(now := kept.setting.take_fully(), was):
+                continue
+            kept.own = kept.setting.merged(kept.own, was, now)
+            if name in self._packed:
+                kept.setting.write(kept.setting.kept(was, now))
+                now = kept.setting.take_fully()
+            kept.expected = kept.setting.merged(kept.expected, was, now)
+            # what it reads now may be the task's; the next look is to find a difference, and to put all back
+            kept.seen = kept.expected if kept.setting.read_fully is None else object()
+        known = set(self._kept)
+        self._refresh()  # in the order of the table, and with what was found above
+        for name in self._packed:
+            if (name in self._kept and name not in known) or self._can_complete(name):
+                self._apply(name)
+        if self._seed is not None and self._unseeded:
+            self._unseeded = seed_loaded(self._seed, self._unseeded)
+
+    def user_module_ran(self, before: dict[str, Any]) -> None:
+        """Note whether it has set something."""
+        for name, was in before.items():
+            kept = self._kept.get(name)
+            if kept is not None and not _equal(kept.setting.take_fully(), was):
+                self.are_modules_stale = True
+
+    def _can_complete(self, name: str) -> bool:
+        """Whether a setting was in force in part only, and is as we left it."""
+        return name in self._is_incomplete and _equal(self._kept[name].setting.take_fully(), self._kept[name].expected)
+
+
+class _Registered(Value):
+    """A setting that a user has registered, which came with its functions."""
+
+    @classmethod
+    def of(cls, name: str, module: str, body: bytes) -> _Registered:
+        loaded: list[Any] = []
+
+        def parts() -> Any:
+            if not loaded:
+                loaded.extend(pickle.loads(body))
+            return loaded
+
+        def unpack(_: None) -> bool:
+            _, write, value = parts()
+            write(value)
+            return True
+
+        return cls(
+            name=name,
+            module=module,
+            read=lambda: parts()[0](),
+            write=lambda value: parts()[1](value),
+            unpack=unpack,
+        )
+
+
+def _equal(one: Any, other: Any) -> bool:
+    try:
+        return bool(one == other)
+    except Exception:  # noqa: BLE001  values of libraries
+        return one is other
+
+
+def _decoded(body: bytes) -> dict[str, _Packed]:
+    if not body:
+        return {}
+    try:
+        found: dict[str, _Packed] = pickle.loads(body)
+        return found
+    except Exception as error:  # noqa: BLE001  another version's
+        logger.warning("the settings of a context cannot be read: %s: %s", type(error).__name__, error)
+        return {}

@@ -1,0 +1,68 @@
+"""The table of settings, and the page that lists it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from taskfc_ext.settings import TABLE, Entries, Items, Value
+
+PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
+
+
+def listed(heading: str) -> list[str]:
+    section = PAGE.read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
+    return re.findall(r"^- (.*)$", section, re.MULTILINE)
+
+
+def test_the_page_lists_what_ends_with_a_task() -> None:
+    assert listed("What ends with a task") == [setting.name for setting in TABLE]
+
+
+def test_the_page_lists_what_goes_along() -> None:
+    assert listed("What goes along with a task") == [setting.name for setting in TABLE if setting.pack is not None]
+
+
+def test_every_setting_that_is_packed_is_unpacked_and_names_are_unique() -> None:
+    assert all((setting.pack is None) == (setting.unpack is None) for setting in TABLE)
+    assert len({setting.name for setting in TABLE}) == len(TABLE)
+
+
+def nothing(*args: object) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("value", "before", "after", "expected"),
+    [
+        (["a", "b"], ["a", "b"], ["new", "a", "b"], ["new", "a", "b"]),
+        (["a", "b"], ["a", "b"], ["a", "b", "new"], ["a", "b", "new"]),
+        (["a", "b"], ["task's", "a", "b"], ["new", "task's", "a", "b"], ["new", "a", "b"]),
+        (["a", "b"], ["a", "b"], ["b"], ["b"]),
+        ([], [], ["new"], ["new"]),
+    ],
+)
+def test_entries_that_an_import_makes_are_taken_over_without_a_tasks(
+    value: list[str], before: list[str], after: list[str], expected: list[str]
+) -> None:
+    assert Entries(name="x", read=nothing, write=nothing).merged(value, before, after) == expected
+
+
+def test_entries_that_were_there_stay_where_they_were() -> None:
+    assert Entries(name="x", read=nothing, write=nothing).kept(["mine", "a"], ["new", "a", "mine"]) == [
+        "new",
+        "mine",
+        "a",
+    ]
+
+
+def test_items_that_an_import_makes_are_taken_over_without_a_tasks() -> None:
+    items = Items(name="x", read=nothing, write=nothing)
+    assert items.merged({"a": 1}, {"a": 1, "task": 2}, {"a": 3, "task": 2, "new": 4}) == {"a": 3, "new": 4}
+    assert items.merged({"a": 1, "b": 2}, {"a": 1, "b": 2}, {"a": 1}) == {"a": 1}
+
+
+def test_a_value_is_what_the_import_has_made_it() -> None:
+    assert Value(name="x", read=nothing, write=nothing).merged(1, 1, 2) == 2

@@ -1,0 +1,86 @@
+"""Which functions can have changed nothing: a wrong yes would leave settings as a task has made them."""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from taskfc_ext.worker.harmless import are_atoms, is_harmless
+
+LIMIT = 3
+
+
+def defined(source: str, **variables: Any) -> Callable[..., Any]:
+    """Return the function that `source` makes, as one that was sent."""
+    namespace: dict[str, Any] = {"__name__": "__main__", **variables}
+    exec(source, namespace)
+    found: Callable[..., Any] = namespace.pop("f")
+    return found
+
+
+HARMLESS = [
+    "def f(): pass",
+    "def f(x): return x",
+    "def f(x, y=2): return x ** y + 1",
+    "def f(n): return sum(i * i for i in range(n))",
+    "def f(x): return math.sqrt(abs(x)) if x > limit else 0.0",
+    "def f(x): return sorted(str(x).upper())[0]",
+    "def f(x): return [max(part, 3) for part in (x, 1)]",
+]
+
+HARMFUL = [
+    "def f(): import os; os.umask(0)",
+    "def f(): from sys import setrecursionlimit; setrecursionlimit(99)",
+    "def f(): return os.getpid()",
+    "def f(): print.__self__.open = None",
+    "def f(): return ().__class__.__base__",
+    "def f(): return getattr(math, 'x')",
+    "def f(): return eval('1')",
+    "def f(): return open('x')",
+    "def f(): global limit; limit = 4",
+    "def f():\n class A: pass",
+    "def f(): return unknown()",
+    "def f(): return other()",
+    "async def f(): return 1",
+    "def f(x=[]): return x",
+    "def f():\n def g(): return os.getpid()\n return g()",
+    "f = (lambda part: lambda: part())(print)",
+]
+
+
+@pytest.mark.parametrize("source", HARMLESS)
+def test_what_uses_only_plain_things_is_harmless(source: str) -> None:
+    assert is_harmless(defined(source, math=math, limit=3))
+
+
+@pytest.mark.parametrize("source", HARMFUL)
+def test_what_may_reach_more_is_not(source: str) -> None:
+    assert not is_harmless(defined(source, math=math, os=os, limit=3, other=os.getpid))
+
+
+def of_a_module(x: int) -> int:
+    return x + LIMIT
+
+
+@pytest.mark.parametrize("function", [len, abs, math.sqrt, operator.add])
+def test_builtin_functions_are_known_by_name(function: Any) -> None:
+    assert is_harmless(function)
+
+
+@pytest.mark.parametrize(
+    "function", [of_a_module, os.umask, sys.setrecursionlimit, open, eval, setattr, [].append, type]
+)
+def test_others_are_not(function: Any) -> None:
+    assert not is_harmless(function)
+
+
+def test_arguments_have_to_be_plain_too() -> None:
+    assert are_atoms((1, "x", None, 2.5, b""))
+    assert not are_atoms((1, [2]))
+    assert not are_atoms((os.umask,))
