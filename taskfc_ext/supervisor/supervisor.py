@@ -6,10 +6,18 @@ import os
 import selectors
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import assert_never
 
 from taskfc_ext.drivers.paths import FarmPaths
+from taskfc_ext.drivers.process_tree import (
+    Process,
+    become_subreaper,
+    children,
+    is_supervisor,
+    kill_descendants,
+    reap,
+)
 from taskfc_ext.drivers.processes import kill_tagged, python_command
 from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol.options import FarmOptions
@@ -32,6 +40,9 @@ from taskfc_ext.supervisor.workers import Commands, Workers
 
 STOP_TIMEOUT = 15.0
 """Seconds that a controller has to record the end of the farm, before it is killed. Its store survives that."""
+
+STRAYS_TIMEOUT = 0.5
+"""Seconds for killed processes of a task to go: the farm waits meanwhile."""
 
 HANG_UP_TIMEOUT = 2.0
 """Seconds that a controller may outlive its end of the socket pair."""
@@ -65,9 +76,11 @@ class Supervisor:
         self._start_at: float | None = 0.0  # when to start the next controller
         self._backoff = ControllerBackoff()
         self._stopping = False
+        self._has_strays = False  # children that are neither the controller nor workers, to be reaped when they end
 
     def run(self) -> None:
         """Run the farm; return when all of its processes have ended. In the main thread only."""
+        become_subreaper()
         with signal_pipe() as signals, selectors.DefaultSelector() as selector:
             selector.register(signals, selectors.EVENT_READ)
             while not self._is_over():
@@ -116,14 +129,36 @@ class Supervisor:
             self._listen(controller, now)
             controller.flush()
         downs = self._workers.reap(now)
+        self._end_strays(downs)  # before anybody hears that the attempt is over
         if downs and controller is not None:
             for down in downs:
                 controller.send([down])  # a frame each: the notes of many would not fit into one
         if controller is not None and ended:
             self._on_controller_end(controller, now)
-        if not self._stopping:  # the end of the farm has a sweep of its own
-            for down in downs:
-                kill_tagged(self._paths.tag, down.worker)
+
+    def _end_strays(self, downs: Sequence[WorkerDown]) -> None:
+        """End what dead workers have started, also daemons: what loses its parent becomes a child of this process."""
+        if downs:
+            left = kill_descendants(self._is_to_stay, timeout=STRAYS_TIMEOUT)
+            if left:
+                log(f"cannot kill {[process.pid for process in left]}, which a task has started")
+            if not self._stopping:  # the end of the farm has a sweep of its own
+                for down in downs:
+                    kill_tagged(self._paths.tag, down.worker)
+        if self._has_strays or downs:
+            reap(self._is_ours)
+            self._has_strays = not all(map(self._is_ours, children(os.getpid())))
+
+    def _is_ours(self, process: Process) -> bool:
+        """Whether this process has started its child `process`."""
+        controller = self._controller
+        return (controller is not None and process.pid == controller.pid) or any(
+            process.pid == worker.process.pid for worker in self._workers.alive.values()
+        )
+
+    def _is_to_stay(self, process: Process) -> bool:
+        """Whether no dead worker has started `process`, or else it is a farm, which outlives whoever has started it."""
+        return self._is_ours(process) or is_supervisor(process)
 
     # the controller
 

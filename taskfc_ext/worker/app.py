@@ -16,6 +16,7 @@ import msgspec
 
 from taskfc_ext import worker
 from taskfc_ext.drivers.paths import farm_paths
+from taskfc_ext.drivers.process_tree import become_subreaper
 from taskfc_ext.drivers.processes import FARM_PID, Page, die_with_parent
 from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.options import FarmOptions
@@ -29,6 +30,7 @@ from taskfc_ext.worker.execute import Executor
 from taskfc_ext.worker.figures import choose_backend
 from taskfc_ext.worker.imports import when_imported
 from taskfc_ext.worker.interrupt import Guard
+from taskfc_ext.worker.leftovers import Leftovers
 from taskfc_ext.worker.link import Link
 from taskfc_ext.worker.loop import Loop
 from taskfc_ext.worker.questions import refuse_breakpoints
@@ -45,6 +47,7 @@ STALLED_MS = 20
 def main() -> None:
     """Run tasks until the supervisor is gone or ends this process."""
     die_with_parent(int(os.environ[FARM_PID]))
+    become_subreaper()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a shell or nohup may have had it ignored
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     faulthandler.enable()
@@ -70,7 +73,8 @@ def main() -> None:
     executor.modules.install()
     when_imported("IPython", executor.offer_shell)
     refuse_breakpoints()
-    loop = Loop(link, page, guard, executor, capture, LifePipe(life_fd), worker.properties)
+    life = LifePipe(life_fd)
+    loop = Loop(link, page, guard, executor, capture, life, worker.properties, Leftovers())
     progress.begin_in_worker(lambda: loop.lease)
     courier = Courier(loop, _preload)
     courier.start()
