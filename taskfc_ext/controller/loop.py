@@ -96,20 +96,22 @@ class Controller:
         self._next_housekeeping = 0.0
         self._stop_requested = False
         self._ended = False
-        self._wakeup_fd = -1
+        self._signals_fd = -1
+        self._receive_signals: Callable[[], None] = _nothing
         self._chores: list[Callable[[], None]] = []
         self._poller = zmq.Poller()
         self._poller.register(clients.socket, zmq.POLLIN)
         self._poller.register(workers.socket, zmq.POLLIN)
         self._poller.register(supervisor.fileno(), zmq.POLLIN)
 
-    def watch(self, fd: int) -> None:
-        """Wake up when `fd`, a signal's non-blocking wake-up pipe, becomes readable."""
-        self._wakeup_fd = fd
+    def watch(self, fd: int, receive: Callable[[], None]) -> None:
+        """Call `receive` when `fd`, on which signals arrive, becomes readable."""
+        self._signals_fd = fd
+        self._receive_signals = receive
         self._poller.register(fd, zmq.POLLIN)
 
     def ask_to_stop(self) -> None:
-        """Stop the farm in the next turn; may be called from a signal handler."""
+        """Stop the farm, in this turn or the next."""
         self._stop_requested = True
 
     def add_chore(self, chore: Callable[[], None]) -> None:
@@ -151,8 +153,8 @@ class Controller:
         The clock is read after what is heard, so that nothing is dated before what it tells of.
         """
         ready = dict(self._poller.poll(self._timeout_ms()))
-        if self._wakeup_fd in ready:
-            os.read(self._wakeup_fd, 4096)
+        if self._signals_fd in ready:
+            self._receive_signals()
         if self._stop_requested:
             self._stop_requested = False
             self._take(self._scheduler.stop(_now()))
@@ -349,6 +351,10 @@ class Controller:
                 connection.heard_at = now.mono
                 self._to_clients.probe(connection.identity)
         self._take(self._scheduler.handle(Tick(), now))
+
+
+def _nothing() -> None:
+    pass
 
 
 def _now() -> Now:

@@ -113,6 +113,17 @@ def reap(spare: Callable[[Process], bool]) -> None:
                 continue  # another thread was faster
 
 
+def is_gone(pid: int) -> bool:
+    """Whether there is no process with this pid, not even a zombie."""
+    return _facts(pid) is None
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a signal has stopped the process, and it waits for SIGCONT."""
+    facts = _facts(pid)
+    return facts is not None and facts[0] in "Tt"
+
+
 def is_below(pid: int, root: int) -> bool:
     """Whether `pid` is `root` or one of its descendants; `False` when it is gone."""
     while pid > 1:

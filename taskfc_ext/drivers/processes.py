@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import signal
+import struct
 import sys
 import time
 from collections.abc import Mapping
@@ -54,30 +55,68 @@ class Page:
             raise
         return fd
 
-    @property
-    def started(self) -> int:
-        """The last lease that was started; 0: none."""
-        return self.words[self.STARTED]
-
-    @property
-    def running(self) -> bool:
-        """Whether that lease has not ended."""
-        return self.words[self.STARTED] != self.words[self.ENDED]
-
-    def is_running(self, lease: int) -> bool:
-        """Whether the user's code of `lease` may be running."""
-        return self.running and self.started == lease
-
-    @property
-    def ready(self) -> bool:
-        """Whether the worker has ever been able to work."""
-        return bool(self.words[self.READY] or self.words[self.STARTED])
-
     def close(self) -> None:
         """Unmap it. The words cannot be read afterwards."""
         self.words.release()
         self._bytes.release()
         self._map.close()
+
+
+class WatchedPage:
+    """A worker's page as others look at it: not mapped, as a task can truncate the file, and a look would end them.
+
+    Args:
+        fd: the page's file; may be closed afterwards.
+    """
+
+    UNKNOWN = -1
+    """For `started`: the page is destroyed."""
+
+    _WORDS = struct.Struct("=4Q")
+
+    def __init__(self, fd: int) -> None:
+        self._fd = os.dup(fd)
+
+    def _read(self) -> tuple[int, int, int, int] | None:
+        """Return the words; `None` when the page is destroyed."""
+        try:
+            return self._WORDS.unpack(os.pread(self._fd, self._WORDS.size, 0))
+        except (OSError, struct.error):
+            return None
+
+    @property
+    def started(self) -> int:
+        """The last lease that was started; 0: none."""
+        words = self._read()
+        return self.UNKNOWN if words is None else words[Page.STARTED]
+
+    @property
+    def running(self) -> bool:
+        """Whether that lease has not ended."""
+        words = self._read()
+        return words is None or words[Page.STARTED] != words[Page.ENDED]
+
+    def is_running(self, lease: int) -> bool:
+        """Whether the user's code of `lease` may be running."""
+        words = self._read()
+        return words is None or (words[Page.STARTED] == lease and words[Page.ENDED] != lease)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the worker has ever been able to work."""
+        words = self._read()
+        return words is None or bool(words[Page.READY] or words[Page.STARTED])
+
+    def interrupt(self, lease: int) -> None:
+        """Name the lease that is to be interrupted."""
+        try:
+            os.pwrite(self._fd, lease.to_bytes(8, sys.byteorder), 8 * Page.INTERRUPT)
+        except OSError:  # a full disk under a page that was truncated: the next step ends the worker
+            pass
+
+    def close(self) -> None:
+        """Close it."""
+        os.close(self._fd)
 
 
 # starting

@@ -8,9 +8,9 @@ import time
 
 import msgspec
 
-from taskfc_ext.drivers.connection_file import read_connection, remove_connection
+from taskfc_ext.drivers.connection_file import boot_id, last_connection, read_connection, remove_connection
 from taskfc_ext.drivers.paths import FarmPaths
-from taskfc_ext.drivers.processes import Page, sweep
+from taskfc_ext.drivers.processes import WatchedPage, sweep
 from taskfc_ext.errors import StartFailed
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.supervisor_messages import WorkerDown
@@ -83,7 +83,8 @@ def take_over(paths: FarmPaths, lock_fd: int) -> list[WorkerDown]:
     pages = _pages(paths)
     if pages or os.fstat(lock_fd).st_size:
         _sweep(paths)  # before the pages are read: they must not change any more
-    dead = [_last_words(paths, worker) for worker in pages]
+    to_blame = not _has_booted(paths)
+    dead = [_last_words(paths, worker, to_blame) for worker in pages]
     for worker in pages:
         remove_if_empty(paths.worker_log(worker))
     remove_files(paths)
@@ -117,15 +118,28 @@ def _pages(paths: FarmPaths) -> list[int]:
     return sorted(int(name) for name in names if name.isdecimal())
 
 
-def _last_words(paths: FarmPaths, worker: int) -> WorkerDown:
-    started, running = 0, False
+def _has_booted(paths: FarmPaths) -> bool:
+    """Whether the predecessor ran before the system was booted: then that has ended it, and none of its tasks has."""
+    info = last_connection(paths)
+    return info is not None and info.boot_id != boot_id()
+
+
+def _last_words(paths: FarmPaths, worker: int, to_blame: bool) -> WorkerDown:
     fd = os.open(paths.page(worker), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        if os.fstat(fd).st_size:  # else the supervisor was killed while it made the page
-            page = Page(fd)
+        started, running = 0, False
+        if os.fstat(fd).st_size or paths.worker_log(worker).exists():  # else it was killed while it made the page
+            page = WatchedPage(fd)
             started, running = page.started, page.running
             page.close()
     finally:
         os.close(fd)
-    note = "ended with its supervisor"
-    return WorkerDown(worker=worker, pid=0, started=started, running=running, note=note, planned=True)
+    return WorkerDown(
+        worker=worker,
+        pid=0,
+        started=started,
+        running=running,
+        note="ended with its supervisor, which was killed",
+        planned=True,
+        to_blame=to_blame and running,
+    )

@@ -19,6 +19,7 @@ from taskfc_ext.drivers.process_tree import (
     reap,
 )
 from taskfc_ext.drivers.processes import kill_tagged, python_command
+from taskfc_ext.drivers.signals import Signal, is_stray, signal_queue
 from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.supervisor_messages import (
@@ -34,9 +35,11 @@ from taskfc_ext.protocol.supervisor_messages import (
 from taskfc_ext.supervisor.backoff import ControllerBackoff
 from taskfc_ext.supervisor.controller_process import ControllerProcess, fit
 from taskfc_ext.supervisor.log import log
-from taskfc_ext.supervisor.signals import signal_pipe
 from taskfc_ext.supervisor.status import Status
 from taskfc_ext.supervisor.workers import Commands, Workers
+
+WATCHED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Signals of interest, or to be caught so that they have no effect."""
 
 STOP_TIMEOUT = 15.0
 """Seconds that a controller has to record the end of the farm, before it is killed. Its store survives that."""
@@ -81,13 +84,13 @@ class Supervisor:
     def run(self) -> None:
         """Run the farm; return when all of its processes have ended. In the main thread only."""
         become_subreaper()
-        with signal_pipe() as signals, selectors.DefaultSelector() as selector:
+        with signal_queue(WATCHED) as signals, selectors.DefaultSelector() as selector:
             selector.register(signals, selectors.EVENT_READ)
             while not self._is_over():
                 self._act_on_time(time.monotonic())
                 self._wait(selector)
-                if signal.SIGTERM in signals.receive():
-                    self._on_terminate(time.monotonic())
+                for received in signals.receive():
+                    self._on_signal(received, time.monotonic())
                 self._act_on_events(time.monotonic())
 
     def _is_over(self) -> bool:
@@ -234,6 +237,18 @@ class Supervisor:
             self._start_at = start_at
 
     # the end
+
+    def _on_signal(self, received: Signal, now: float) -> None:
+        """Take SIGTERM as a wish to stop the farm, unless a task has sent it; others, but SIGCHLD, mean nothing."""
+        if received.number == signal.SIGCHLD:
+            return  # what it tells is looked up in each turn
+        name = signal.strsignal(received.number) or str(received.number)
+        if received.number != signal.SIGTERM:
+            log(f"ignored a signal ({name}) from pid={received.sender}")
+        elif is_stray(received, os.getpid()):
+            log(f"ignored SIGTERM from pid={received.sender}, which a task has started or which is gone")
+        else:
+            self._on_terminate(now)
 
     def _on_terminate(self, now: float) -> None:
         """Stop the farm by way of the controller, which records that it was on purpose."""

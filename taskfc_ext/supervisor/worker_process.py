@@ -11,7 +11,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from taskfc_ext.drivers.paths import FarmPaths
-from taskfc_ext.drivers.processes import Page
+from taskfc_ext.drivers.processes import Page, WatchedPage
+from taskfc_ext.drivers.signals import unblock_signals
 from taskfc_ext.protocol.supervisor_messages import Step, WorkerDown, WorkerUp
 from taskfc_ext.supervisor.endings import describe_exit, has_ended, log_tail, signal_group
 from taskfc_ext.supervisor.files import remove_if_empty
@@ -50,7 +51,7 @@ class WorkerProcess:
             page_fd = Page.create(self.page_path)
             undo.callback(self.page_path.unlink)
             childs.callback(os.close, page_fd)
-            self.page = Page(page_fd)
+            self.page = WatchedPage(page_fd)
             undo.callback(self.page.close)
             life, self._life = os.pipe()
             childs.callback(os.close, life)
@@ -67,6 +68,7 @@ class WorkerProcess:
                 stderr=log_fd,
                 cwd=folder,
                 env=environ,
+                preexec_fn=unblock_signals,  # safe: this process has one thread
                 pass_fds=(page_fd, life),
                 start_new_session=True,
             )
@@ -106,7 +108,7 @@ class WorkerProcess:
         """Take one step towards the end of the attempt under `lease`; no other attempt is hit."""
         if step is Step.INTERRUPT:
             # written also before it starts: the worker looks at it then
-            self.page.words[Page.INTERRUPT] = lease
+            self.page.interrupt(lease)
         if not self.page.is_running(lease):
             return
         match step:
