@@ -22,6 +22,7 @@ from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.client.farm import Condition
 from taskfc_ext.client.launch import LocalFarm
 from taskfc_ext.client.start import Controller, restart, start, stop
+from taskfc_ext.client.stop import at_rest, check_answers
 from taskfc_ext.drivers.connection_file import read_connection
 from taskfc_ext.drivers.paths import farm_paths, known_farms
 from taskfc_ext.errors import (
@@ -259,7 +260,7 @@ def _log(arguments: argparse.Namespace) -> int:
 
 def _abort(arguments: argparse.Namespace) -> int:
     aborted, errors, unknown = [], [], []
-    with _attached(arguments.name) as client:
+    with _attached_or_at_rest(arguments.name) as client:
         for taskid in _taskids(client, arguments.tasks):
             try:
                 client.abort(taskid)
@@ -345,7 +346,19 @@ def _attached(name: str) -> Iterator[BlockingTaskClient]:
     if farm.connection() is None:
         hint = f"start it with: taskfc start{name_option(name)}"
         raise ControllerUnavailable(f"no farm {name!r} runs here", hint=hint)
+    check_answers(farm)
     with Controller(farm, attached=True).client(label="taskfc") as client:
+        yield client
+
+
+@contextmanager
+def _attached_or_at_rest(name: str) -> Iterator[BlockingTaskClient]:
+    """Connect to a farm; if it does not run, nothing of its queue does meanwhile."""
+    if _WatchedFarm(name).connection() is not None or name not in known_farms():
+        with _attached(name) as client:
+            yield client
+        return
+    with at_rest(LocalFarm(name)) as client:
         yield client
 
 

@@ -84,18 +84,19 @@ class LocalFarm:
         launch(self.paths, None)
 
 
-def launch(paths: FarmPaths, options: FarmOptions | None) -> bool:
+def launch(paths: FarmPaths, options: FarmOptions | None, *, at_rest: bool = False) -> bool:
     """Start a farm, and return when its controller answers; `False` if one runs already.
 
     Args:
         paths: its files.
         options: `None` for those in the store.
+        at_rest: without workers.
 
     Raises:
         StartFailed: with what the supervisor said.
     """
     prepare(paths)
-    process = _spawn(paths, options)
+    process = _spawn(paths, options, at_rest)
     _supervisors.append(process)
     from taskfc_ext.client import blocking  # noqa: F401 - whoever starts a farm needs it next, and has time now
 
@@ -107,13 +108,13 @@ def launch(paths: FarmPaths, options: FarmOptions | None) -> bool:
     return not status.running
 
 
-def _spawn(paths: FarmPaths, options: FarmOptions | None) -> subprocess.Popen[bytes]:
+def _spawn(paths: FarmPaths, options: FarmOptions | None, at_rest: bool) -> subprocess.Popen[bytes]:
     stored = stored_options(paths) if options is None else options
     n_workers = stored.n_workers if stored is not None else 1  # the supervisor will say what is wrong with them
     log = os.open(paths.supervisor_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         process = subprocess.Popen(
-            python_command("supervisor", paths.name, python=_interpreter(stored)),
+            python_command("supervisor", paths.name, *(["at-rest"] if at_rest else []), python=_interpreter(stored)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -6,6 +6,8 @@ import os
 import sys
 import traceback
 
+import msgspec
+
 from taskfc_ext.drivers.paths import FarmPaths, farm_paths, prepare
 from taskfc_ext.drivers.processes import python_command
 from taskfc_ext.errors import TaskFCError
@@ -18,7 +20,7 @@ from taskfc_ext.supervisor.workers import Commands
 
 
 def main(commands: Commands = python_command) -> None:
-    """Run the farm that `sys.argv[1]` names, until it is stopped.
+    """Run the farm that `sys.argv[1]` names, until it is stopped; without workers if `at-rest` comes behind it.
 
     Reads the options from stdin to its end, writes one line to stdout (see `Status`), and then belongs to no
     terminal, pipe or folder of the process that started it.
@@ -52,6 +54,8 @@ def _supervise(paths: FarmPaths, given: bytes, status: Status, commands: Command
         status.running()
         return
     options = settle_options(paths, given)
+    if sys.argv[2:] == ["at-rest"]:
+        options = msgspec.structs.replace(options, n_workers=0)  # for now: those that are kept stay as they are
     dead = take_over(paths, lock_fd)
     log(f"farm {paths.name} starts with {options.n_workers} workers, pid={os.getpid()} tag={paths.tag}")
     Supervisor(paths, options, lock_fd=lock_fd, status=status, dead=dead, commands=commands).run()
