@@ -122,12 +122,11 @@ class Connection:
         self._leave()
         self._phase = Phase.CONNECTING
         try:
-            path = self._farm.socket()
-        except FarmError as error:
+            path = self._path = self._farm.socket()
+            self._link = Link(self._loop, path, self._on_messages, self._on_lost)
+        except FarmError as error:  # also where the socket's folder has become another user's
             self._give_up(error)
             return
-        self._path = path
-        self._link = Link(self._loop, path, self._on_messages, self._on_lost)
         self._send([self._hello])
         self._timer = self._loop.call_later(_LOOK_EVERY, self._look)
 
@@ -202,7 +201,8 @@ class Connection:
         if self._phase is not Phase.CONNECTING:
             return
         condition = self._condition()
-        if condition is Condition.ALIVE and (self._link is None or self._farm.socket() != self._path):
+        link = self._link
+        if condition is Condition.ALIVE and (link is None or link.is_astray or self._farm.socket() != self._path):
             self.connect()
         elif condition is Condition.ALIVE:
             self._timer = self._loop.call_later(_LOOK_EVERY, self._look)

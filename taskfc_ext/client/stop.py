@@ -17,6 +17,7 @@ from taskfc_ext.client.farm import Condition
 from taskfc_ext.client.launch import LocalFarm, collect_children, launch
 from taskfc_ext.client.silence import ANSWER_WITHIN, end_controller, is_suspended, resume_suspended, silence_error
 from taskfc_ext.drivers.connection_file import ConnectionInfo, process_alive
+from taskfc_ext.drivers.socket_folder import FolderRefused
 from taskfc_ext.errors import ControllerStopped, VersionMismatch
 from taskfc_ext.protocol.client_messages import GetClientName
 
@@ -63,7 +64,7 @@ def _stop_running(farm: LocalFarm) -> None:
     try:
         with closing(connect(farm, owner="", label="stop")) as remote:
             _ask_to_stop(farm, remote)
-    except VersionMismatch:  # whom it does not talk to it cannot be asked by; a signal is understood in all versions
+    except (VersionMismatch, FolderRefused):  # it cannot be asked from here; a signal reaches it all the same
         with suppress(ProcessLookupError):
             os.kill(running.supervisor_pid, signal.SIGTERM)
     _wait_for_end(farm, running)

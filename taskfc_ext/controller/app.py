@@ -22,7 +22,7 @@ from taskfc_ext.drivers.connection_file import (
     remove_connection,
     write_connection,
 )
-from taskfc_ext.drivers.paths import FarmPaths, farm_paths
+from taskfc_ext.drivers.paths import FarmPaths, check_store, farm_paths
 from taskfc_ext.drivers.signals import SignalQueue, is_stray, signal_queue
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.drivers.transport import Router, finish
@@ -63,6 +63,7 @@ def serve(paths: FarmPaths, supervisor: socket.socket) -> None:
         SupervisorLost: the supervisor is gone.
         StoreError: the store cannot be used.
     """
+    check_store(paths)
     with signal_queue((signal.SIGTERM, signal.SIGINT)) as signals:
         _serve(paths, supervisor, signals)
 

@@ -43,7 +43,10 @@ FRAMES_A_TURN = 256
 """Frames taken from each socket in one turn, so that a flood from one side cannot starve the other."""
 
 HOUSEKEEPING = 5.0
-"""Seconds between looks at what no message tells: a socket file that vanished, clients that lag."""
+"""Seconds between looks at what no message tells, such as clients that lag."""
+
+LOOK_AT_SOCKETS = 1.0
+"""Seconds between looks at the socket files: while one has vanished, nobody can connect."""
 
 PROBE_AFTER = 60.0
 """Seconds of silence after which a client is probed: ZMQ tells that a peer is gone only to who sends to it."""
@@ -94,6 +97,7 @@ class Controller:
         self._effects: list[Effects] = []
         self._wake_at: float | None = None
         self._next_housekeeping = 0.0
+        self._next_look = 0.0
         self._stop_requested = False
         self._ended = False
         self._signals_fd = -1
@@ -167,6 +171,8 @@ class Controller:
         now = _now()
         if self._wake_at is not None and now.mono >= self._wake_at:
             self._take(self._scheduler.handle(Tick(), now))
+        if now.mono >= self._next_look:
+            self._look_at_sockets(now)
         if now.mono >= self._next_housekeeping:
             self._housekeeping(now)
         self._finish_turn()
@@ -332,16 +338,19 @@ class Controller:
         """Return how long to wait, in ms: at most until the next deadline, rounded up so as not to wake too early."""
         if self._effects:
             return 0
-        until = self._next_housekeeping
+        until = min(self._next_housekeeping, self._next_look)
         if self._wake_at is not None:
             until = min(until, self._wake_at)
         return max(0, int((until - time.monotonic()) * 1000) + 1)
 
-    def _housekeeping(self, now: Now) -> None:
-        self._next_housekeeping = now.mono + HOUSEKEEPING
+    def _look_at_sockets(self, now: Now) -> None:
+        self._next_look = now.mono + LOOK_AT_SOCKETS
         for router in (self._clients, self._workers):
             if router.rebind_if_vanished():
                 logger.warning("the socket %s had vanished and was bound again", router.path)
+
+    def _housekeeping(self, now: Now) -> None:
+        self._next_housekeeping = now.mono + HOUSEKEEPING
         for chore in self._chores:
             chore()
         self._to_workers.hurry()

@@ -15,7 +15,7 @@ from typing import NoReturn, TextIO, cast
 import msgspec
 
 from taskfc_ext import worker
-from taskfc_ext.drivers.paths import farm_paths
+from taskfc_ext.drivers.paths import check_store, farm_paths
 from taskfc_ext.drivers.process_tree import become_subreaper
 from taskfc_ext.drivers.processes import FARM_PID, Page, die_with_parent
 from taskfc_ext.protocol.ids import PROTOCOL
@@ -55,6 +55,7 @@ def main() -> None:
     name, worker_id, page_fd, life_fd = sys.argv[1], *map(int, sys.argv[2:5])
     sys.argv[1:] = []
     paths = farm_paths(name)
+    check_store(paths)  # its options say from where modules are imported
     options = msgspec.json.decode(paths.options.read_bytes(), type=FarmOptions)
     _settle_in(options)
     worker.properties.begin_with(options.properties)
@@ -83,6 +84,7 @@ def main() -> None:
         while True:
             if not loop.turn(courier.wake):
                 link.connection.wait(STALLED_MS if link.is_stalled else IDLE_MS)
+                link.reconnect_if_astray()
     except BaseException:  # noqa: BLE001  it is written down
         _die(worker_id)
 

@@ -46,6 +46,8 @@ class Connection(Protocol):
     def send(self, messages: Sequence[Message], /) -> bool: ...
     def receive(self) -> list[ToWorker]: ...
     def wait(self, timeout_ms: int, /) -> None: ...
+    @property
+    def is_astray(self) -> bool: ...
     def close(self) -> None: ...
 
 
@@ -73,6 +75,12 @@ class Link:
     def is_stalled(self) -> bool:
         """Whether messages wait because the connection takes no more."""
         return bool(self._unsent)
+
+    def reconnect_if_astray(self) -> None:
+        """Open a new connection where the old one can reach nobody. In the main thread, when it has nothing to do."""
+        if self.connection.is_astray:
+            with self.lock:
+                self.reconnect()
 
     def reconnect(self) -> None:
         """Open a new connection, for a new controller: say what is held, and send again what was not committed."""
