@@ -52,7 +52,8 @@ def stop_farm(farm: LocalFarm) -> None:
             case Condition.STOPPED:
                 return
             case Condition.DEAD:
-                _launch_at_rest(farm)
+                with suppress(ControllerStopped):  # by somebody else
+                    _launch_at_rest(farm)
         _stop_running(farm)
 
 

@@ -24,6 +24,7 @@ from taskfc_ext.drivers.connection_file import (
 )
 from taskfc_ext.drivers.paths import FarmPaths, check_store, farm_paths
 from taskfc_ext.drivers.signals import SignalQueue, is_stray, signal_queue
+from taskfc_ext.drivers.stops import note_stop
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.drivers.transport import Router, finish
 from taskfc_ext.errors import TaskFCError
@@ -79,6 +80,7 @@ def _serve(paths: FarmPaths, supervisor: socket.socket, signals: SignalQueue) ->
     )
     clients, workers = Router(paths.clients), Router(paths.workers)
     controller = Controller(paths.name, scheduler, store, clients, workers, supervisor)
+    controller.before_shutdown(lambda: note_stop(paths))
     controller.watch(signals.fileno(), lambda: _on_signals(signals, controller))
     _tame_collector()
     controller.begin()

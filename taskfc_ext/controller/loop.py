@@ -33,7 +33,7 @@ from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import Welcome
 from taskfc_ext.protocol.ids import PROTOCOL, Session, WorkerId
 from taskfc_ext.protocol.records import Record
-from taskfc_ext.protocol.supervisor_messages import FromSupervisor, WorkerDown
+from taskfc_ext.protocol.supervisor_messages import FromSupervisor, Shutdown, WorkerDown
 from taskfc_ext.protocol.worker_messages import Committed, Ready, WorkerMessage
 from taskfc_ext.version import __version__
 
@@ -102,6 +102,7 @@ class Controller:
         self._ended = False
         self._signals_fd = -1
         self._receive_signals: Callable[[], None] = _nothing
+        self._note_shutdown: Callable[[], None] = _nothing
         self._chores: list[Callable[[], None]] = []
         self._poller = zmq.Poller()
         self._poller.register(clients.socket, zmq.POLLIN)
@@ -113,6 +114,10 @@ class Controller:
         self._signals_fd = fd
         self._receive_signals = receive
         self._poller.register(fd, zmq.POLLIN)
+
+    def before_shutdown(self, note: Callable[[], None]) -> None:
+        """Call `note` when the farm is stopped, before anybody is told."""
+        self._note_shutdown = note
 
     def ask_to_stop(self) -> None:
         """Stop the farm, in this turn or the next."""
@@ -311,6 +316,8 @@ class Controller:
                     whole = self._answers.complete_for_worker(order) if isinstance(order, SendCode | SendRun) else order
                     self._to_workers.add(identity, whole)
             case SupervisorSend(message):
+                if isinstance(message, Shutdown):
+                    self._note_shutdown()
                 self._supervisor.send(codec.encode([message]))
             case Recall():
                 # what this leads to is committed in the next turn, which comes at once

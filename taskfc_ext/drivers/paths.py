@@ -80,6 +80,11 @@ class FarmPaths:
         return self.store / "options.json"
 
     @property
+    def stops(self) -> Path:
+        """How often the farm was stopped, as text."""
+        return self.store / "stops"
+
+    @property
     def next_worker(self) -> Path:
         """The id of the next worker, as text."""
         return self.store / "next_worker"

@@ -19,7 +19,7 @@ from taskfc_ext.protocol.supervisor_messages import WorkerDown
 from taskfc_ext.supervisor.files import remove_if_empty, replace_file
 from taskfc_ext.supervisor.log import log
 
-LOCK_TIMEOUT = 10.0
+LOCK_TIMEOUT = 25.0
 """Seconds for the controller of a dead supervisor to end, or for another supervisor's farm to answer."""
 
 _LOCK_RETRY = 0.02

@@ -20,6 +20,7 @@ from taskfc_ext.drivers.process_tree import (
 )
 from taskfc_ext.drivers.processes import kill_tagged, python_command
 from taskfc_ext.drivers.signals import Signal, is_stray, signal_queue
+from taskfc_ext.drivers.stops import note_stop
 from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.supervisor_messages import (
@@ -258,6 +259,7 @@ class Supervisor:
         self._stopping = True
         self._workers.start_no_more()
         if self._controller is None:
+            note_stop(self._paths)
             self._stop(now)
         else:
             self._controller.kill_at = now + STOP_TIMEOUT
