@@ -13,20 +13,18 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Container, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Sequence
 
 import msgspec
 
+from taskfc_ext.client.attached import attached, attached_or_at_rest
 from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.client.farm import Condition
 from taskfc_ext.client.launch import LocalFarm
-from taskfc_ext.client.start import Controller, restart, start, stop
-from taskfc_ext.client.stop import at_rest, check_answers
+from taskfc_ext.client.start import restart, start, stop
 from taskfc_ext.drivers.connection_file import read_connection
 from taskfc_ext.drivers.paths import farm_paths, known_farms
 from taskfc_ext.errors import (
-    ControllerLost,
     ControllerUnavailable,
     FarmError,
     RequestRefused,
@@ -37,7 +35,7 @@ from taskfc_ext.errors import (
 from taskfc_ext.protocol.ids import MAX_IDS
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.states import FINISHED, UNFINISHED
-from taskfc_ext.text import format_seconds, name_option, one_line, percent, plain_text, plural, table
+from taskfc_ext.text import format_seconds, one_line, percent, plain_text, plural, table
 
 _MOST_ERRORS = 5
 """Errors that are told one by one, however long the range that was typed."""
@@ -140,7 +138,7 @@ def _restart(arguments: argparse.Namespace) -> int:
 
 
 def _say_running(arguments: argparse.Namespace, what: str) -> int:
-    with _attached(arguments.name) as client:
+    with attached(arguments.name) as client:
         workers = client.workers()
         info = read_connection(arguments.name)
         pid = info.pid if info else None
@@ -164,7 +162,7 @@ def _stop(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    with _attached(arguments.name) as client:
+    with attached(arguments.name) as client:
         counts = client.queue_status()
         workers = client.workers()
     counts = {state: counts["pending" if state == "running" else state] for state in STATES}
@@ -212,7 +210,7 @@ def _facts(name: str) -> dict[str, object]:
 
 
 def _tasks(arguments: argparse.Namespace) -> int:
-    with _attached(arguments.name) as client:
+    with attached(arguments.name) as client:
         taskids = _taskids(client, arguments.tasks) if arguments.tasks else None
         tasks = client.list_tasks(taskids=taskids, states=arguments.state, limit=arguments.limit)
     if arguments.json:
@@ -247,7 +245,7 @@ def _task_row(task: TaskInfo) -> list[str]:
 
 
 def _log(arguments: argparse.Namespace) -> int:
-    with _attached(arguments.name) as client:
+    with attached(arguments.name) as client:
         (taskid,) = _taskids(client, [arguments.task], most=1)
         text = client.log(taskid)
     if arguments.json:
@@ -260,7 +258,7 @@ def _log(arguments: argparse.Namespace) -> int:
 
 def _abort(arguments: argparse.Namespace) -> int:
     aborted, errors, unknown = [], [], []
-    with _attached_or_at_rest(arguments.name) as client:
+    with attached_or_at_rest(arguments.name) as client:
         for taskid in _taskids(client, arguments.tasks):
             try:
                 client.abort(taskid)
@@ -287,7 +285,7 @@ def _abort(arguments: argparse.Namespace) -> int:
 def _retry(arguments: argparse.Namespace) -> int:
     new_ids: dict[int, int] = {}
     errors: list[TaskFCError] = []
-    with _attached(arguments.name) as client:
+    with attached(arguments.name) as client:
         for taskid in sorted(_taskids(client, arguments.tasks)):
             if taskid in new_ids:
                 continue  # it came along with what it depends on, whose id is smaller
@@ -308,7 +306,7 @@ def _retry(arguments: argparse.Namespace) -> int:
 
 
 def _clear(arguments: argparse.Namespace) -> int:
-    with _attached(arguments.name) as client:
+    with attached(arguments.name) as client:
         n_cleared = client.clear(_taskids(client, arguments.tasks) if arguments.tasks else None)
     if arguments.json:
         _print_json({"cleared": n_cleared})
@@ -318,7 +316,7 @@ def _clear(arguments: argparse.Namespace) -> int:
 
 
 def _scale(arguments: argparse.Namespace) -> int:
-    with _attached(arguments.name) as client:
+    with attached(arguments.name) as client:
         before = client.scale(arguments.workers)
     if arguments.json:
         _print_json({"workers": arguments.workers, "before": before})
@@ -328,38 +326,6 @@ def _scale(arguments: argparse.Namespace) -> int:
 
 
 # farms and tasks by name
-
-
-class _WatchedFarm(LocalFarm):
-    """A farm that is only looked at: nobody starts it again because a list was asked for."""
-
-    def revive(self) -> None:
-        raise ControllerLost(
-            f"farm {self.name!r} has died", hint=f"start it again with: taskfc start{name_option(self.name)}"
-        )
-
-
-@contextmanager
-def _attached(name: str) -> Iterator[BlockingTaskClient]:
-    """Connect to a farm that runs; never starts one."""
-    farm = _WatchedFarm(name)
-    if farm.connection() is None:
-        hint = f"start it with: taskfc start{name_option(name)}"
-        raise ControllerUnavailable(f"no farm {name!r} runs here", hint=hint)
-    check_answers(farm)
-    with Controller(farm, attached=True).client(label="taskfc") as client:
-        yield client
-
-
-@contextmanager
-def _attached_or_at_rest(name: str) -> Iterator[BlockingTaskClient]:
-    """Connect to a farm; if it does not run, nothing of its queue does meanwhile."""
-    if _WatchedFarm(name).connection() is not None or name not in known_farms():
-        with _attached(name) as client:
-            yield client
-        return
-    with at_rest(LocalFarm(name)) as client:
-        yield client
 
 
 def _must_be_known(name: str) -> None:
