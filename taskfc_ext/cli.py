@@ -17,7 +17,8 @@ from collections.abc import Callable, Container, Sequence
 
 import msgspec
 
-from taskfc_ext.client.attached import attached, attached_or_at_rest
+from taskfc_ext.client.attached import attached as _attached
+from taskfc_ext.client.attached import attached_or_at_rest
 from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.client.farm import Condition
 from taskfc_ext.client.launch import LocalFarm
@@ -138,7 +139,7 @@ def _restart(arguments: argparse.Namespace) -> int:
 
 
 def _say_running(arguments: argparse.Namespace, what: str) -> int:
-    with attached(arguments.name) as client:
+    with _attached(arguments.name) as client:
         workers = client.workers()
         info = read_connection(arguments.name)
         pid = info.pid if info else None
@@ -162,7 +163,7 @@ def _stop(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    with attached(arguments.name) as client:
+    with _attached(arguments.name) as client:
         counts = client.queue_status()
         workers = client.workers()
     counts = {state: counts["pending" if state == "running" else state] for state in STATES}
@@ -210,7 +211,7 @@ def _facts(name: str) -> dict[str, object]:
 
 
 def _tasks(arguments: argparse.Namespace) -> int:
-    with attached(arguments.name) as client:
+    with _attached(arguments.name) as client:
         taskids = _taskids(client, arguments.tasks) if arguments.tasks else None
         tasks = client.list_tasks(taskids=taskids, states=arguments.state, limit=arguments.limit)
     if arguments.json:
@@ -245,7 +246,7 @@ def _task_row(task: TaskInfo) -> list[str]:
 
 
 def _log(arguments: argparse.Namespace) -> int:
-    with attached(arguments.name) as client:
+    with _attached(arguments.name) as client:
         (taskid,) = _taskids(client, [arguments.task], most=1)
         text = client.log(taskid)
     if arguments.json:
@@ -285,7 +286,7 @@ def _abort(arguments: argparse.Namespace) -> int:
 def _retry(arguments: argparse.Namespace) -> int:
     new_ids: dict[int, int] = {}
     errors: list[TaskFCError] = []
-    with attached(arguments.name) as client:
+    with _attached(arguments.name) as client:
         for taskid in sorted(_taskids(client, arguments.tasks)):
             if taskid in new_ids:
                 continue  # it came along with what it depends on, whose id is smaller
@@ -306,7 +307,7 @@ def _retry(arguments: argparse.Namespace) -> int:
 
 
 def _clear(arguments: argparse.Namespace) -> int:
-    with attached(arguments.name) as client:
+    with _attached(arguments.name) as client:
         n_cleared = client.clear(_taskids(client, arguments.tasks) if arguments.tasks else None)
     if arguments.json:
         _print_json({"cleared": n_cleared})
@@ -316,7 +317,7 @@ def _clear(arguments: argparse.Namespace) -> int:
 
 
 def _scale(arguments: argparse.Namespace) -> int:
-    with attached(arguments.name) as client:
+    with _attached(arguments.name) as client:
         before = client.scale(arguments.workers)
     if arguments.json:
         _print_json({"workers": arguments.workers, "before": before})
