@@ -13,19 +13,19 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Container, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Sequence
 
 import msgspec
 
+from taskfc_ext.client.attached import attached as _attached
+from taskfc_ext.client.attached import attached_or_at_rest
 from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.client.farm import Condition
 from taskfc_ext.client.launch import LocalFarm
-from taskfc_ext.client.start import Controller, restart, start, stop
+from taskfc_ext.client.start import restart, start, stop
 from taskfc_ext.drivers.connection_file import read_connection
 from taskfc_ext.drivers.paths import farm_paths, known_farms
 from taskfc_ext.errors import (
-    ControllerLost,
     ControllerUnavailable,
     FarmError,
     RequestRefused,
@@ -36,7 +36,7 @@ from taskfc_ext.errors import (
 from taskfc_ext.protocol.ids import MAX_IDS
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.states import FINISHED, UNFINISHED
-from taskfc_ext.text import format_seconds, name_option, one_line, percent, plain_text, plural, table
+from taskfc_ext.text import format_seconds, one_line, percent, plain_text, plural, table
 
 _MOST_ERRORS = 5
 """Errors that are told one by one, however long the range that was typed."""
@@ -259,7 +259,7 @@ def _log(arguments: argparse.Namespace) -> int:
 
 def _abort(arguments: argparse.Namespace) -> int:
     aborted, errors, unknown = [], [], []
-    with _attached(arguments.name) as client:
+    with attached_or_at_rest(arguments.name) as client:
         for taskid in _taskids(client, arguments.tasks):
             try:
                 client.abort(taskid)
@@ -327,26 +327,6 @@ def _scale(arguments: argparse.Namespace) -> int:
 
 
 # farms and tasks by name
-
-
-class _WatchedFarm(LocalFarm):
-    """A farm that is only looked at: nobody starts it again because a list was asked for."""
-
-    def revive(self) -> None:
-        raise ControllerLost(
-            f"farm {self.name!r} has died", hint=f"start it again with: taskfc start{name_option(self.name)}"
-        )
-
-
-@contextmanager
-def _attached(name: str) -> Iterator[BlockingTaskClient]:
-    """Connect to a farm that runs; never starts one."""
-    farm = _WatchedFarm(name)
-    if farm.connection() is None:
-        hint = f"start it with: taskfc start{name_option(name)}"
-        raise ControllerUnavailable(f"no farm {name!r} runs here", hint=hint)
-    with Controller(farm, attached=True).client(label="taskfc") as client:
-        yield client
 
 
 def _must_be_known(name: str) -> None:

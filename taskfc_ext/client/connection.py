@@ -22,11 +22,12 @@ from pathlib import Path
 
 from taskfc_ext.client.answers import error_of
 from taskfc_ext.client.farm import Condition, Farm
+from taskfc_ext.client.launch import stopped_error
 from taskfc_ext.client.link import Link
 from taskfc_ext.client.requests import Call
 from taskfc_ext.client.state import ClientState
 from taskfc_ext.drivers.environment import EXECUTABLE, PREFIX
-from taskfc_ext.errors import ControllerStopped, ControllerUnavailable, FarmError, ProtocolError
+from taskfc_ext.errors import ControllerUnavailable, FarmError, ProtocolError
 from taskfc_ext.protocol.client_messages import (
     Changed,
     ControllerMessage,
@@ -85,6 +86,7 @@ class Connection:
         self._path: Path | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._insists = False  # there is work from after a stop, so that the same stop does not end it
+        self._stops = 0  # how many there had been when it came
 
     # what the client wants
 
@@ -122,12 +124,11 @@ class Connection:
         self._leave()
         self._phase = Phase.CONNECTING
         try:
-            path = self._farm.socket()
-        except FarmError as error:
+            path = self._path = self._farm.socket()
+            self._link = Link(self._loop, path, self._on_messages, self._on_lost)
+        except FarmError as error:  # also where the socket's folder has become another user's
             self._give_up(error)
             return
-        self._path = path
-        self._link = Link(self._loop, path, self._on_messages, self._on_lost)
         self._send([self._hello])
         self._timer = self._loop.call_later(_LOOK_EVERY, self._look)
 
@@ -135,13 +136,13 @@ class Connection:
         """Take note that the farm is being stopped on purpose."""
         if self._phase is Phase.CLOSED:
             return
-        if self._insists:
+        if self._insists and self._count_stops() == self._stops:
             # submitted after that stop: wait until the old processes are gone, then start anew
             self._phase = Phase.CONNECTING
             self._leave()
             self._timer = self._loop.call_later(_LOOK_EVERY, self._look)
             return
-        self._give_up(_stopped_error(self._farm.name))
+        self._give_up(stopped_error(self._farm.name))
 
     def close(self) -> None:
         """End it; whoever still waits is told."""
@@ -202,10 +203,13 @@ class Connection:
         if self._phase is not Phase.CONNECTING:
             return
         condition = self._condition()
-        if condition is Condition.ALIVE and (self._link is None or self._farm.socket() != self._path):
+        link = self._link
+        if condition is Condition.ALIVE and (link is None or link.is_astray or self._farm.socket() != self._path):
             self.connect()
         elif condition is Condition.ALIVE:
             self._timer = self._loop.call_later(_LOOK_EVERY, self._look)
+        elif condition is Condition.STOPPED and self._count_stops() != self._stops:
+            self._give_up(stopped_error(self._farm.name))
         elif self._insists or (condition is Condition.DEAD and self._state.is_owed):
             self._revive()
         elif condition is Condition.DEAD:
@@ -213,10 +217,11 @@ class Connection:
             self._phase = Phase.DOWN
             self.asleep = True
         elif condition is Condition.STOPPED:
-            self._give_up(_stopped_error(self._farm.name))
+            self._give_up(stopped_error(self._farm.name))
 
     def _rise(self) -> None:
         """Something new came up while the farm was down: that may start it again."""
+        self._stops = self._count_stops()
         condition = self._condition()
         if condition is Condition.ALIVE:
             self._insists = True
@@ -225,7 +230,7 @@ class Connection:
             self._insists = True
             self._revive()
         elif condition is Condition.STOPPED:
-            self._state.give_up(_stopped_error(self._farm.name))
+            self._state.give_up(stopped_error(self._farm.name))
 
     def _revive(self) -> None:
         self._leave()
@@ -253,6 +258,11 @@ class Connection:
             self.connect()
 
     # small things
+
+    def _count_stops(self) -> int:
+        """Return how often the farm was stopped, where that is told: a test's may be one that is never counted."""
+        count = getattr(self._farm, "stops", None)
+        return int(count()) if count is not None else 0
 
     def _condition(self) -> Condition | None:
         try:
@@ -308,11 +318,4 @@ def closed_error(name: str) -> ControllerUnavailable:
     return ControllerUnavailable(
         f"this client of controller {name!r} is closed",
         hint="its tasks go on; connect again with TaskClient(), and client.future(id) follows a task",
-    )
-
-
-def _stopped_error(name: str) -> ControllerStopped:
-    return ControllerStopped(
-        f"controller {name!r} was stopped",
-        hint="what it had accepted is in its store: start() carries on, and client.future(id) follows a task",
     )

@@ -7,6 +7,7 @@ import selectors
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,7 +17,8 @@ from taskfc_ext.drivers.connection_file import ConnectionInfo, read_connection
 from taskfc_ext.drivers.cores import thread_pool_environment
 from taskfc_ext.drivers.paths import FarmPaths, farm_paths, prepare
 from taskfc_ext.drivers.processes import environment_outside_farms, python_command
-from taskfc_ext.errors import StartFailed
+from taskfc_ext.drivers.stops import count_stops
+from taskfc_ext.errors import ControllerStopped, StartFailed
 from taskfc_ext.protocol.options import FarmOptions
 
 START_WITHIN = 30.0
@@ -37,8 +39,17 @@ class Status(msgspec.Struct, frozen=True):
 
     ready: int | None = None
     running: bool = False
+    stopped: bool = False
     error: str = ""
     hint: str = ""
+
+
+def stopped_error(name: str) -> ControllerStopped:
+    """Return the error of those who wait for a farm that was stopped on purpose."""
+    return ControllerStopped(
+        f"controller {name!r} was stopped",
+        hint="what it had accepted is in its store: start() carries on, and client.future(id) follows a task",
+    )
 
 
 class Killed(StartFailed):
@@ -73,8 +84,16 @@ class LocalFarm:
             return Condition.ALIVE
         return Condition.DEAD if _left_behind(self.paths) else Condition.STOPPED
 
+    def stops(self) -> int:
+        """Return how often it was stopped on purpose."""
+        return count_stops(self.paths)
+
     def revive(self) -> None:
-        """Start it again with the options in its store."""
+        """Start it again with the options in its store.
+
+        Raises:
+            ControllerStopped: it was stopped on purpose since this was called.
+        """
         for _ in range(REVIVALS - 1):
             try:
                 launch(self.paths, None)
@@ -84,18 +103,21 @@ class LocalFarm:
         launch(self.paths, None)
 
 
-def launch(paths: FarmPaths, options: FarmOptions | None) -> bool:
+def launch(paths: FarmPaths, options: FarmOptions | None, *, at_rest: bool = False) -> bool:
     """Start a farm, and return when its controller answers; `False` if one runs already.
 
     Args:
         paths: its files.
         options: `None` for those in the store.
+        at_rest: without workers.
 
     Raises:
         StartFailed: with what the supervisor said.
+        ControllerStopped: it was stopped on purpose since this was called.
     """
+    words = [f"stops={count_stops(paths)}", *(["at-rest"] if at_rest else [])]
     prepare(paths)
-    process = _spawn(paths, options)
+    process = _spawn(paths, options, words)
     _supervisors.append(process)
     from taskfc_ext.client import blocking  # noqa: F401 - whoever starts a farm needs it next, and has time now
 
@@ -104,16 +126,18 @@ def launch(paths: FarmPaths, options: FarmOptions | None) -> bool:
         _let_end(process)
         was_killed = process.returncode == -signal.SIGKILL
         raise (Killed if was_killed else StartFailed)(status.error, hint=status.hint)
+    if status.stopped:
+        raise stopped_error(paths.name)
     return not status.running
 
 
-def _spawn(paths: FarmPaths, options: FarmOptions | None) -> subprocess.Popen[bytes]:
+def _spawn(paths: FarmPaths, options: FarmOptions | None, words: Sequence[str]) -> subprocess.Popen[bytes]:
     stored = stored_options(paths) if options is None else options
     n_workers = stored.n_workers if stored is not None else 1  # the supervisor will say what is wrong with them
     log = os.open(paths.supervisor_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         process = subprocess.Popen(
-            python_command("supervisor", paths.name, python=_interpreter(stored)),
+            python_command("supervisor", paths.name, *words, python=_interpreter(stored)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

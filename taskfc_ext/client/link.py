@@ -50,6 +50,11 @@ class Link:
         loop.add_reader(self._fds[1], self._look_at_monitor)
         loop.call_soon(self._look_at_monitor)  # its descriptor only tells of what comes after the first look
 
+    @property
+    def is_astray(self) -> bool:
+        """Whether nobody has answered, nor can, where this was connected to."""
+        return self._dealer.is_astray
+
     def send(self, messages: Sequence[Message]) -> None:
         """Send `messages` in order."""
         self._unsent += frames(messages)

@@ -7,42 +7,29 @@ from __future__ import annotations
 
 import fcntl
 import os
-import signal
 import sys
-import threading
-import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import msgspec
 
+from taskfc_ext.client.connecting import async_client, blocking_client
 from taskfc_ext.client.farm import Condition
-from taskfc_ext.client.launch import LocalFarm, collect_children, launch, stored_options
+from taskfc_ext.client.launch import LocalFarm, launch, stored_options
 from taskfc_ext.client.owner import default_owner
-from taskfc_ext.drivers.connection_file import ConnectionInfo, process_alive
+from taskfc_ext.drivers.connection_file import ConnectionInfo
 from taskfc_ext.drivers.cores import available_cores
 from taskfc_ext.drivers.paths import FarmPaths, prepare
-from taskfc_ext.errors import ControllerUnavailable, StartFailed, VersionMismatch
+from taskfc_ext.errors import ControllerUnavailable, StartFailed
 from taskfc_ext.protocol.options import FarmOptions
-from taskfc_ext.text import encodable
-from taskfc_ext.version import __version__
 
 if TYPE_CHECKING:
     from taskfc_ext.client.aio import FCTaskClient
     from taskfc_ext.client.blocking import BlockingTaskClient
 
-STOP_WITHIN = 20.0
-"""Seconds for a farm to end: what runs is interrupted, terminated and killed within 4."""
-
-_LOOK_EVERY = 0.02
-
 MAX_WORKERS = 10_000
-
-_STOP_TRIES = 3
-"""Farms to stop, one after the other, if each is killed before it has stopped."""
 
 
 class Controller:
@@ -60,11 +47,11 @@ class Controller:
 
     def client(self, *, owner: str = "", label: str = "") -> BlockingTaskClient:
         """Return a new client."""
-        return _blocking(self._farm, owner=owner or default_owner(), label=label)
+        return blocking_client(self._farm, owner=owner or default_owner(), label=label)
 
     async def async_client(self, *, owner: str = "", label: str = "") -> FCTaskClient:
         """Return a new client for code that awaits."""
-        return _connect(self._farm, owner=owner or default_owner(), label=label)
+        return async_client(self._farm, owner=owner or default_owner(), label=label)
 
     def scale(self, n: int) -> int:
         """Set the number of workers; return the number before."""
@@ -166,7 +153,7 @@ def attach(name: str = "default", *, owner: str = "", label: str = "") -> Blocki
     farm = _farm(name)
     if farm.connection() is None:
         raise ControllerUnavailable(f"controller {name!r} does not run", hint="TaskClient() or start() starts it")
-    return _blocking(farm, owner=owner, label=label)
+    return blocking_client(farm, owner=owner, label=label)
 
 
 def TaskClient(name: str = "default", *, owner: str = "", label: str = "") -> BlockingTaskClient:
@@ -183,7 +170,7 @@ def TaskClient(name: str = "default", *, owner: str = "", label: str = "") -> Bl
             farm.revive()
         case Condition.STOPPED:
             start(name=name)
-    return _blocking(farm, owner=owner or default_owner(), label=label)
+    return blocking_client(farm, owner=owner or default_owner(), label=label)
 
 
 def restart(name: str = "default", workers: int | None = None) -> Controller:
@@ -200,40 +187,14 @@ def restart(name: str = "default", workers: int | None = None) -> Controller:
 
 
 def stop(farm: LocalFarm) -> None:
-    """Stop a farm, if it runs, and wait until its processes are gone.
-
-    One that was killed, perhaps while we stop it, is started once more for that: only the next farm can settle what a
-    killed one has left, since it finds out what had run and what had not.
+    """Stop a farm, if it runs, and wait until its processes are gone; see `client.stop`.
 
     Raises:
         TimeoutError: they were not, after 20 seconds.
     """
-    for _ in range(_STOP_TRIES):
-        match farm.condition():
-            case Condition.STOPPED:
-                return
-            case Condition.DEAD:
-                farm.revive()
-        _stop_running(farm)
+    from taskfc_ext.client.stop import stop_farm
 
-
-def _stop_running(farm: LocalFarm) -> None:
-    running = farm.connection()
-    if running is None:
-        return
-    try:
-        with _blocking(farm, owner="", label="stop") as client:
-            client.stop()
-    except VersionMismatch:  # whom it does not talk to it cannot be asked by; a signal is understood in all versions
-        with suppress(ProcessLookupError):
-            os.kill(running.supervisor_pid, signal.SIGTERM)
-    deadline = time.monotonic() + STOP_WITHIN
-    pause = threading.Event()
-    while process_alive(running.supervisor_pid, running.supervisor_started):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"controller {farm.name!r} has not ended; see {farm.paths.supervisor_log}")
-        pause.wait(_LOOK_EVERY)
-        collect_children()
+    stop_farm(farm)
 
 
 def farm_options(
@@ -305,18 +266,3 @@ def _check_workers(where: str, workers: object) -> None:
         raise TypeError(f"{where}: workers is an int, or None for one a core, not {workers!r}{more}")
     if not 0 <= workers <= MAX_WORKERS:
         raise ValueError(f"{where}: workers is from 0 to {MAX_WORKERS:,}, or None for one a core, not {workers}")
-
-
-def _blocking(farm: LocalFarm, *, owner: str, label: str) -> BlockingTaskClient:
-    from taskfc_ext.client.blocking import BlockingTaskClient
-
-    return BlockingTaskClient(_connect(farm, owner=owner, label=label))
-
-
-def _connect(farm: LocalFarm, *, owner: str, label: str) -> FCTaskClient:
-    from taskfc_ext.client.aio import FCTaskClient
-    from taskfc_ext.client.remote import RemoteController
-
-    label = label or f"{os.path.basename(sys.argv[0]) if sys.argv else ''}:{os.getpid()}"
-    owner, label = encodable(owner)[:1000], encodable(label)[:200]
-    return FCTaskClient(RemoteController(farm, version=__version__, owner=owner, label=label))

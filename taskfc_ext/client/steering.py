@@ -10,7 +10,7 @@ import msgspec
 from taskfc_ext.client import answers
 from taskfc_ext.client.answers import Answer
 from taskfc_ext.client.remote import RemoteController
-from taskfc_ext.client.waiting import wait
+from taskfc_ext.client.silence import answered
 from taskfc_ext.errors import ControllerStopped, UnknownTask
 from taskfc_ext.protocol.client_messages import (
     GetClientName,
@@ -134,12 +134,13 @@ class Steering:
     async def stop(self) -> None:
         """Stop the farm. Unfinished work stays in its store; all open waits raise `ControllerStopped`."""
         try:
-            answers.value_of(await wait(self.remote_reference.stop()))
+            answers.value_of(await answered(self.remote_reference.stop(), self.remote_reference.farm))
         except ControllerStopped:
             pass  # by somebody else: it is what was wanted
 
     async def _ask(self, kind: type[Request], *, ahead: bool = False, **fields: Any) -> Any:
-        return self.unpackage(await wait(self.remote_reference.call(kind, ahead=ahead, **fields)))
+        remote = self.remote_reference
+        return self.unpackage(await answered(remote.call(kind, ahead=ahead, **fields), remote.farm))
 
 
 def checked_id(taskid: object) -> int:

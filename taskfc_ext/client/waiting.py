@@ -49,9 +49,10 @@ def check_may_block() -> None:
 class _Wait(Generic[T]):
     """What a coroutine yields to `drive`."""
 
-    def __init__(self, future: concurrent.futures.Future[T], timeout: float | None) -> None:
+    def __init__(self, future: concurrent.futures.Future[T], timeout: float | None, keep: bool) -> None:
         self.future = future
         self.timeout = timeout
+        self.keep = keep
 
     def __await__(self) -> Generator[Any, Any, T]:
         if _driving.now:
@@ -63,17 +64,17 @@ class _Wait(Generic[T]):
         # a TaskFuture can be awaited, and shields its task; any other one is an answer that nobody else waits for
         waited: Any = self.future if hasattr(self.future, "__await__") else asyncio.wrap_future(self.future)
         async with asyncio.timeout(self.timeout):
-            result: T = await waited
+            result: T = await (asyncio.shield(waited) if self.keep else waited)
         return result
 
 
-async def wait(future: concurrent.futures.Future[T], timeout: float | None = None) -> T:
-    """Return the result of `future`.
+async def wait(future: concurrent.futures.Future[T], timeout: float | None = None, *, keep: bool = False) -> T:
+    """Return the result of `future`, which is cancelled with the wait under asyncio, unless it is to be kept.
 
     Raises:
         TimeoutError: it has none after `timeout` seconds.
     """
-    return await _Wait(future, timeout)
+    return await _Wait(future, timeout, keep)
 
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:

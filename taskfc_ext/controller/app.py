@@ -22,7 +22,9 @@ from taskfc_ext.drivers.connection_file import (
     remove_connection,
     write_connection,
 )
-from taskfc_ext.drivers.paths import FarmPaths, farm_paths
+from taskfc_ext.drivers.paths import FarmPaths, check_store, farm_paths
+from taskfc_ext.drivers.signals import SignalQueue, is_stray, signal_queue
+from taskfc_ext.drivers.stops import note_stop
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.drivers.transport import Router, finish
 from taskfc_ext.errors import TaskFCError
@@ -62,6 +64,12 @@ def serve(paths: FarmPaths, supervisor: socket.socket) -> None:
         SupervisorLost: the supervisor is gone.
         StoreError: the store cannot be used.
     """
+    check_store(paths)
+    with signal_queue((signal.SIGTERM, signal.SIGINT)) as signals:
+        _serve(paths, supervisor, signals)
+
+
+def _serve(paths: FarmPaths, supervisor: socket.socket, signals: SignalQueue) -> None:
     options = msgspec.json.decode(paths.options.read_bytes(), type=FarmOptions)
     store = Store(paths.journal)
     scheduler = Scheduler(
@@ -72,7 +80,8 @@ def serve(paths: FarmPaths, supervisor: socket.socket) -> None:
     )
     clients, workers = Router(paths.clients), Router(paths.workers)
     controller = Controller(paths.name, scheduler, store, clients, workers, supervisor)
-    _stop_on_terminate(controller)
+    controller.before_shutdown(lambda: note_stop(paths))
+    controller.watch(signals.fileno(), lambda: _on_signals(signals, controller))
     _tame_collector()
     controller.begin()
     controller.meet_supervisor()
@@ -98,15 +107,14 @@ def _publish_again_if_vanished(paths: FarmPaths, info: ConnectionInfo) -> None:
         write_connection(paths, info)
 
 
-def _stop_on_terminate(controller: Controller) -> None:
-    """Take SIGTERM as a wish to stop the farm; an interrupt is for a notebook, never for us."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    read, write = os.pipe()
-    os.set_blocking(read, False)
-    os.set_blocking(write, False)
-    signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-    signal.signal(signal.SIGTERM, lambda *_: controller.ask_to_stop())
-    controller.watch(read)
+def _on_signals(signals: SignalQueue, controller: Controller) -> None:
+    """Take SIGTERM as a wish to stop the farm, unless a task has sent it; all others mean nothing to a controller."""
+    supervisor = os.getppid()
+    for received in signals.receive():
+        if received.number == signal.SIGTERM and not is_stray(received, supervisor, trusted=supervisor):
+            controller.ask_to_stop()
+        else:
+            logger.warning("ignored signal %d from pid=%s", received.number, received.sender)
 
 
 def _tame_collector() -> None:

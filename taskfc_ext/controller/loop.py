@@ -33,7 +33,7 @@ from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import Welcome
 from taskfc_ext.protocol.ids import PROTOCOL, Session, WorkerId
 from taskfc_ext.protocol.records import Record
-from taskfc_ext.protocol.supervisor_messages import FromSupervisor, WorkerDown
+from taskfc_ext.protocol.supervisor_messages import FromSupervisor, Shutdown, WorkerDown
 from taskfc_ext.protocol.worker_messages import Committed, Ready, WorkerMessage
 from taskfc_ext.version import __version__
 
@@ -43,7 +43,10 @@ FRAMES_A_TURN = 256
 """Frames taken from each socket in one turn, so that a flood from one side cannot starve the other."""
 
 HOUSEKEEPING = 5.0
-"""Seconds between looks at what no message tells: a socket file that vanished, clients that lag."""
+"""Seconds between looks at what no message tells, such as clients that lag."""
+
+LOOK_AT_SOCKETS = 1.0
+"""Seconds between looks at the socket files: while one has vanished, nobody can connect."""
 
 PROBE_AFTER = 60.0
 """Seconds of silence after which a client is probed: ZMQ tells that a peer is gone only to who sends to it."""
@@ -94,22 +97,30 @@ class Controller:
         self._effects: list[Effects] = []
         self._wake_at: float | None = None
         self._next_housekeeping = 0.0
+        self._next_look = 0.0
         self._stop_requested = False
         self._ended = False
-        self._wakeup_fd = -1
+        self._signals_fd = -1
+        self._receive_signals: Callable[[], None] = _nothing
+        self._note_shutdown: Callable[[], None] = _nothing
         self._chores: list[Callable[[], None]] = []
         self._poller = zmq.Poller()
         self._poller.register(clients.socket, zmq.POLLIN)
         self._poller.register(workers.socket, zmq.POLLIN)
         self._poller.register(supervisor.fileno(), zmq.POLLIN)
 
-    def watch(self, fd: int) -> None:
-        """Wake up when `fd`, a signal's non-blocking wake-up pipe, becomes readable."""
-        self._wakeup_fd = fd
+    def watch(self, fd: int, receive: Callable[[], None]) -> None:
+        """Call `receive` when `fd`, on which signals arrive, becomes readable."""
+        self._signals_fd = fd
+        self._receive_signals = receive
         self._poller.register(fd, zmq.POLLIN)
 
+    def before_shutdown(self, note: Callable[[], None]) -> None:
+        """Call `note` when the farm is stopped, before anybody is told."""
+        self._note_shutdown = note
+
     def ask_to_stop(self) -> None:
-        """Stop the farm in the next turn; may be called from a signal handler."""
+        """Stop the farm, in this turn or the next."""
         self._stop_requested = True
 
     def add_chore(self, chore: Callable[[], None]) -> None:
@@ -151,8 +162,8 @@ class Controller:
         The clock is read after what is heard, so that nothing is dated before what it tells of.
         """
         ready = dict(self._poller.poll(self._timeout_ms()))
-        if self._wakeup_fd in ready:
-            os.read(self._wakeup_fd, 4096)
+        if self._signals_fd in ready:
+            self._receive_signals()
         if self._stop_requested:
             self._stop_requested = False
             self._take(self._scheduler.stop(_now()))
@@ -165,6 +176,8 @@ class Controller:
         now = _now()
         if self._wake_at is not None and now.mono >= self._wake_at:
             self._take(self._scheduler.handle(Tick(), now))
+        if now.mono >= self._next_look:
+            self._look_at_sockets(now)
         if now.mono >= self._next_housekeeping:
             self._housekeeping(now)
         self._finish_turn()
@@ -303,6 +316,8 @@ class Controller:
                     whole = self._answers.complete_for_worker(order) if isinstance(order, SendCode | SendRun) else order
                     self._to_workers.add(identity, whole)
             case SupervisorSend(message):
+                if isinstance(message, Shutdown):
+                    self._note_shutdown()
                 self._supervisor.send(codec.encode([message]))
             case Recall():
                 # what this leads to is committed in the next turn, which comes at once
@@ -330,16 +345,19 @@ class Controller:
         """Return how long to wait, in ms: at most until the next deadline, rounded up so as not to wake too early."""
         if self._effects:
             return 0
-        until = self._next_housekeeping
+        until = min(self._next_housekeeping, self._next_look)
         if self._wake_at is not None:
             until = min(until, self._wake_at)
         return max(0, int((until - time.monotonic()) * 1000) + 1)
 
-    def _housekeeping(self, now: Now) -> None:
-        self._next_housekeeping = now.mono + HOUSEKEEPING
+    def _look_at_sockets(self, now: Now) -> None:
+        self._next_look = now.mono + LOOK_AT_SOCKETS
         for router in (self._clients, self._workers):
             if router.rebind_if_vanished():
                 logger.warning("the socket %s had vanished and was bound again", router.path)
+
+    def _housekeeping(self, now: Now) -> None:
+        self._next_housekeeping = now.mono + HOUSEKEEPING
         for chore in self._chores:
             chore()
         self._to_workers.hurry()
@@ -349,6 +367,10 @@ class Controller:
                 connection.heard_at = now.mono
                 self._to_clients.probe(connection.identity)
         self._take(self._scheduler.handle(Tick(), now))
+
+
+def _nothing() -> None:
+    pass
 
 
 def _now() -> Now:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from taskfc_ext.core import broadcasts
 from taskfc_ext.core.attempts import ask_all_again, end_stopped, retire_surplus
 from taskfc_ext.core.effects import Step
@@ -15,6 +17,8 @@ from taskfc_ext.protocol.records import Why
 from taskfc_ext.protocol.spec import OnLost
 from taskfc_ext.protocol.supervisor_messages import Farm as FarmMessage
 from taskfc_ext.protocol.supervisor_messages import Noted, WorkerDown, WorkerUp
+
+_DESTROYED = -1  # in place of the last lease that was started
 
 _NO_PAGE = 2**62
 """Stands for the last lease that a worker started, when nothing tells it: every lease of its may have started."""
@@ -53,8 +57,9 @@ def on_worker_down(farm: Farm, step: Step, message: WorkerDown, now: Now) -> Non
     if worker is not None:
         worker.ready = False
         endings = Endings(farm, step, now)
+        blame = _blame(message, worker)
         for lease, taskid in worker.leases.items():
-            _lost(farm, endings, farm.tasks[taskid], lease, message)
+            _lost(farm, endings, farm.tasks[taskid], lease, blame)
         endings.settle()
         del farm.workers[message.worker]
         broadcasts.on_worker_down(farm, step, worker, message)
@@ -62,6 +67,15 @@ def on_worker_down(farm: Farm, step: Step, message: WorkerDown, now: Now) -> Non
             ask_all_again(farm)  # whoever comes next has refused nothing
         farm.to_check.update(taskid for group in farm.parked.values() for taskid in group)
     step.to_supervisor(Noted((message.worker,)))
+
+
+def _blame(message: WorkerDown, worker: Worker) -> WorkerDown:
+    """Return `message` as it counts for the attempts that `worker` held."""
+    if message.to_blame:
+        message = structs.replace(message, planned=False)
+    if message.started == _DESTROYED:  # they run in order, and what may run only once is held alone
+        message = structs.replace(message, started=min(worker.leases, default=0), running=True)
+    return message
 
 
 def _lost(farm: Farm, endings: Endings, task: Task, lease: int, message: WorkerDown) -> None:

@@ -18,6 +18,7 @@ __all__ = [
     "ConnectionInfo",
     "boot_id",
     "identity_of",
+    "last_connection",
     "process_alive",
     "process_started",
     "read_connection",
@@ -113,6 +114,14 @@ def read_connection(name: str) -> ConnectionInfo | None:
             hint=f"work with it there; if it is no more, remove {recorded or paths.connection_file}",
         )
     return None  # a dead farm's
+
+
+def last_connection(paths: FarmPaths) -> ConnectionInfo | None:
+    """Return what the farm has published last, whether it runs or not; `None` when that is not known."""
+    try:
+        return _read(_recorded(paths) or paths.connection_file)
+    except FarmError:
+        return None
 
 
 def remove_connection(paths: FarmPaths) -> None:

@@ -21,6 +21,8 @@ _CONNECTION_FILE = re.compile(r"taskfc-(.+)\.json")
 SOCKET_PATH_LIMIT = 103 if sys.platform == "darwin" else 107
 """Bytes that the kernel keeps for the path of a Unix socket, without the final zero."""
 
+_LONGEST = "01234567.c"  # a socket
+
 NETWORK_FILE_SYSTEMS = frozenset(
     (
         "9p",
@@ -76,6 +78,11 @@ class FarmPaths:
     def options(self) -> Path:
         """The `FarmOptions`, for a restart."""
         return self.store / "options.json"
+
+    @property
+    def stops(self) -> Path:
+        """How often the farm was stopped, as text."""
+        return self.store / "stops"
 
     @property
     def next_worker(self) -> Path:
@@ -139,7 +146,9 @@ def farm_paths(name: str, *, environ: Mapping[str, str] = os.environ) -> FarmPat
         root = local
     store = root / name
     tag = blake2b(os.fsencode(store) + b"\0%d" % os.getuid(), digest_size=4).hexdigest()
-    return FarmPaths(name=name, tag=tag, store=store, sockets=_sockets(environ), note=note)
+    # a folder in the user's own state is nobody else's to make again, as those in a shared temporary folder are
+    own = None if file_system else root / ".run"
+    return FarmPaths(name=name, tag=tag, store=store, sockets=_sockets(environ, own), note=note)
 
 
 def _state_folder(environ: Mapping[str, str]) -> Path:
@@ -156,10 +165,12 @@ def _state_folder(environ: Mapping[str, str]) -> Path:
         ) from None
 
 
-def _sockets(environ: Mapping[str, str]) -> Path:
+def _sockets(environ: Mapping[str, str], own: Path | None) -> Path:
     runtime = environ.get("XDG_RUNTIME_DIR", "")
     if os.path.isabs(runtime):
         return Path(runtime, "taskfc")
+    if own is not None and len(os.fsencode(own / _LONGEST)) <= SOCKET_PATH_LIMIT:
+        return own
     from tempfile import gettempdir  # slow, and seldom needed
 
     return Path(gettempdir(), f"taskfc-{os.getuid()}")
@@ -225,6 +236,24 @@ def prepare(paths: FarmPaths) -> None:
         (paths.sockets, "XDG_RUNTIME_DIR"),
     ):
         _private_folder(folder, variable)
+
+
+def check_store(paths: FarmPaths) -> None:
+    """Refuse a store that another user has made or could write to, since `prepare` has looked at it.
+
+    Raises:
+        StartFailed: with what to do about it.
+    """
+    for folder in (paths.store.parent, paths.store):
+        try:
+            found = folder.lstat()
+        except OSError as error:
+            raise StartFailed(f"the store is gone: {folder}: {error.strerror}") from error
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+            raise StartFailed(
+                f"{folder} is not a folder that only this user can write to",
+                hint="what is in it is not to be trusted: remove it, or set XDG_STATE_HOME to another folder",
+            )
 
 
 def _private_folder(folder: Path, variable: str) -> None:

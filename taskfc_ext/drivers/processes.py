@@ -5,10 +5,14 @@ from __future__ import annotations
 import mmap
 import os
 import signal
+import struct
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+
+from taskfc_ext.drivers.socket_folder import FolderRefused, opened, remove_below
 
 FARM = "TASKFC_FARM"
 """In the environment of workers and of all that they start: the farm's tag."""
@@ -22,7 +26,58 @@ FARM_WORKER = "TASKFC_FARM_WORKER"
 PAGE_SIZE = 4096
 
 
-class Page:
+def remove_page(path: Path) -> None:
+    """Remove a page's file, if it is there."""
+    with suppress(FolderRefused), opened(path.parent) as folder:
+        remove_below(folder, path.name)
+
+
+class _Words:
+    """What the words of a page say.
+
+    Attributes:
+        STARTED: the place of the last lease started.
+        ENDED: of the last lease ended.
+        INTERRUPT: of the lease to be interrupted.
+        READY: of 1, when the worker has got as far as asking for work.
+        UNKNOWN: for `started`, when the page is destroyed.
+    """
+
+    STARTED = 0
+    ENDED = 1
+    INTERRUPT = 2
+    READY = 3
+    UNKNOWN = -1
+
+    def _read(self) -> Sequence[int] | None:
+        """Return the words; `None` when the page is destroyed."""
+        raise NotImplementedError
+
+    @property
+    def started(self) -> int:
+        """The last lease that was started; 0: none."""
+        words = self._read()
+        return self.UNKNOWN if words is None else words[self.STARTED]
+
+    @property
+    def running(self) -> bool:
+        """Whether that lease has not ended."""
+        words = self._read()
+        return words is None or words[self.STARTED] != words[self.ENDED]
+
+    def is_running(self, lease: int) -> bool:
+        """Whether the user's code of `lease` may be running."""
+        words = self._read()
+        return words is None or (words[self.STARTED] == lease and words[self.ENDED] != lease)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the worker has ever been able to work."""
+        words = self._read()
+        return words is None or bool(words[self.READY] or words[self.STARTED])
+
+
+class Page(_Words):
     """What a worker is doing, in memory that it shares with the supervisor and that survives it.
 
     Words are unsigned 64-bit integers. A worker writes `STARTED` before the user's code and `ENDED` when the outcome
@@ -32,52 +87,63 @@ class Page:
         fd: the page's file; may be closed afterwards.
     """
 
-    STARTED = 0  # the last lease started
-    ENDED = 1  # the last lease ended
-    INTERRUPT = 2  # the lease to be interrupted
-    READY = 3  # 1 when the worker has got as far as asking for work
-
     def __init__(self, fd: int) -> None:
         self._map = mmap.mmap(fd, PAGE_SIZE)
         self._bytes = memoryview(self._map)
         self.words = self._bytes.cast("Q")
 
+    def _read(self) -> Sequence[int]:
+        return self.words
+
     @staticmethod
     def create(path: Path) -> int:
-        """Make a new page's file, all zeros, and return its descriptor."""
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            os.pwrite(fd, bytes(PAGE_SIZE), 0)  # a full disk is an error here, not a SIGBUS in the worker
-        except OSError:
-            os.close(fd)
-            path.unlink()
-            raise
-        return fd
-
-    @property
-    def started(self) -> int:
-        """The last lease that was started; 0: none."""
-        return self.words[self.STARTED]
-
-    @property
-    def running(self) -> bool:
-        """Whether that lease has not ended."""
-        return self.words[self.STARTED] != self.words[self.ENDED]
-
-    def is_running(self, lease: int) -> bool:
-        """Whether the user's code of `lease` may be running."""
-        return self.running and self.started == lease
-
-    @property
-    def ready(self) -> bool:
-        """Whether the worker has ever been able to work."""
-        return bool(self.words[self.READY] or self.words[self.STARTED])
+        """Make a new page's file, all zeros, and its folder if that is gone; return its descriptor."""
+        with opened(path.parent) as folder:
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            fd = os.open(path.name, flags, 0o600, dir_fd=folder)
+            try:
+                os.pwrite(fd, bytes(PAGE_SIZE), 0)  # a full disk is an error here, not a SIGBUS in the worker
+            except OSError:
+                os.close(fd)
+                remove_below(folder, path.name)
+                raise
+            return fd
 
     def close(self) -> None:
         """Unmap it. The words cannot be read afterwards."""
         self.words.release()
         self._bytes.release()
         self._map.close()
+
+
+class WatchedPage(_Words):
+    """A worker's page as others look at it: not mapped, as a task can truncate the file, and a look would end them.
+
+    Args:
+        fd: the page's file; may be closed afterwards.
+    """
+
+    _WORDS = struct.Struct("=4Q")
+
+    def __init__(self, fd: int) -> None:
+        self._fd = os.dup(fd)
+
+    def _read(self) -> Sequence[int] | None:
+        try:
+            return self._WORDS.unpack(os.pread(self._fd, self._WORDS.size, 0))
+        except (OSError, struct.error):
+            return None
+
+    def interrupt(self, lease: int) -> None:
+        """Name the lease that is to be interrupted."""
+        try:
+            os.pwrite(self._fd, lease.to_bytes(8, sys.byteorder), 8 * self.INTERRUPT)
+        except OSError:  # a full disk under a page that was truncated: the next step ends the worker
+            pass
+
+    def close(self) -> None:
+        """Close it."""
+        os.close(self._fd)
 
 
 # starting

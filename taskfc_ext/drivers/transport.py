@@ -6,17 +6,30 @@ stop all others. Flags are plain ints, since pyzmq's enums double the cost of a 
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import zmq
 
+from taskfc_ext.drivers.socket_folder import (
+    FolderRefused,
+    check_peer,
+    exists_below,
+    is_still,
+    open_folder,
+    path_below,
+    remove_below,
+)
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import Message
 from taskfc_ext.protocol.codec import FrameDecoder
 from taskfc_ext.protocol.ids import MAX_FRAME
+
+logger = logging.getLogger(__name__)
 
 M = TypeVar("M")
 
@@ -55,13 +68,29 @@ class Dealer(Generic[M]):
     Args:
         path: the controller's socket; need not exist yet.
         decoder: for what arrives.
+
+    Raises:
+        FolderRefused: the socket's folder, or who listens there, is another user's.
     """
 
     def __init__(self, path: Path, decoder: FrameDecoder[M]) -> None:
         self._decoder = decoder
-        self.socket = _socket(zmq.DEALER)
-        self.socket.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
-        self.socket.connect(f"ipc://{path}")
+        self._folder = path.parent
+        self._has_heard = False
+        self._folder_fd = open_folder(self._folder)  # ZMQ connects again by itself, and then below this, too
+        try:
+            check_peer(self._folder_fd, path)
+            self.socket = _socket(zmq.DEALER)
+            self.socket.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
+            self.socket.connect(f"ipc://{path_below(self._folder_fd, path)}")
+        except BaseException:
+            os.close(self._folder_fd)
+            raise
+
+    @property
+    def is_astray(self) -> bool:
+        """Whether nobody has answered by now, nor can: the folder was removed, and perhaps made again."""
+        return not self._has_heard and not is_still(self._folder_fd, self._folder)
 
     @property
     def fd(self) -> int:
@@ -86,11 +115,15 @@ class Dealer(Generic[M]):
         socket = self.socket
         while _is_readable(socket):
             messages += self._decoder.decode(socket.recv(_NOBLOCK))
+            self._has_heard = True
         return messages
 
     def close(self) -> None:
         """Close at once; what was not sent is dropped."""
         self.socket.close(0)
+        if self._folder_fd >= 0:
+            os.close(self._folder_fd)
+            self._folder_fd = -1
 
 
 class Router:
@@ -98,29 +131,55 @@ class Router:
 
     Args:
         path: where to bind; an old socket file there is replaced.
+
+    Raises:
+        FolderRefused: the socket's folder is another user's.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._folder_fd = -1
+        self._refusal = ""
         self.socket = _socket(zmq.ROUTER)
         self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME)  # of each frame; a peer that sends more is cut off
         self.socket.router_mandatory = True  # else ZMQ drops silently what is for a peer that is gone
-        self.bind()
+        if hasattr(zmq, "IPC_FILTER_UID") and sys.platform == "linux":
+            self.socket.setsockopt(zmq.IPC_FILTER_UID, os.geteuid())
+        try:
+            self.bind()
+        except BaseException:
+            self.socket.close(0)
+            raise
 
     def bind(self) -> None:
-        """Bind, also again when the socket file has vanished (temporary folders get cleaned)."""
+        """Bind, also again when the socket file or its folder has vanished (temporary folders get cleaned)."""
+        folder_fd = open_folder(self.path.parent)
         mask = os.umask(0o077)
         try:
-            self.path.unlink(missing_ok=True)
-            self.socket.bind(f"ipc://{self.path}")
+            remove_below(folder_fd, self.path.name)
+            self.socket.bind(f"ipc://{path_below(folder_fd, self.path)}")
+        except BaseException:
+            os.close(folder_fd)
+            raise
         finally:
             os.umask(mask)
+        self._folder_fd = folder_fd  # an earlier one stays open: ZMQ removes its file below it, in a thread of its own
 
     def rebind_if_vanished(self) -> bool:
-        """Bind again if the socket file is gone; connected peers are not disturbed. Return whether it was."""
-        if self.path.exists():
+        """Bind again if the socket file is gone; connected peers are not disturbed. Return whether it was.
+
+        Where another user has made its folder again, nothing is done until that is gone, and it is logged once.
+        """
+        if is_still(self._folder_fd, self.path.parent) and exists_below(self._folder_fd, self.path.name):
             return False
-        self.bind()  # without an `unbind`, which would cut off all peers and tell them nothing
+        try:
+            self.bind()  # without an `unbind`, which would cut off all peers and tell them nothing
+        except FolderRefused as error:
+            if str(error) != self._refusal:
+                logger.error("nobody can connect to %s: %s", self.path, error)
+            self._refusal = str(error)
+            return False
+        self._refusal = ""
         return True
 
     def receive(self, at_most: int) -> list[tuple[bytes, bytes]]:
@@ -160,7 +219,7 @@ class Router:
     def close(self) -> None:
         """Close, and remove the socket file; what was sent just now has `LAST_WORDS` to leave, in the background."""
         self.socket.close(int(LAST_WORDS * 1000))
-        self.path.unlink(missing_ok=True)
+        remove_below(self._folder_fd, self.path.name)
 
 
 def finish() -> None:

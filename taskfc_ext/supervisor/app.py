@@ -6,8 +6,11 @@ import os
 import sys
 import traceback
 
+import msgspec
+
 from taskfc_ext.drivers.paths import FarmPaths, farm_paths, prepare
 from taskfc_ext.drivers.processes import python_command
+from taskfc_ext.drivers.stops import count_stops
 from taskfc_ext.errors import TaskFCError
 from taskfc_ext.supervisor.claim import clear_away, settle_options, take_lock, take_over
 from taskfc_ext.supervisor.controller_process import open_log
@@ -18,7 +21,9 @@ from taskfc_ext.supervisor.workers import Commands
 
 
 def main(commands: Commands = python_command) -> None:
-    """Run the farm that `sys.argv[1]` names, until it is stopped.
+    """Run the farm that `sys.argv[1]` names, until it is stopped; with `at-rest` behind it without workers.
+
+    With `stops=N`, only if it was stopped so often: else somebody has stopped it since this start was asked for.
 
     Reads the options from stdin to its end, writes one line to stdout (see `Status`), and then belongs to no
     terminal, pipe or folder of the process that started it.
@@ -51,7 +56,13 @@ def _supervise(paths: FarmPaths, given: bytes, status: Status, commands: Command
     if lock_fd is None:
         status.running()
         return
+    if any(word.startswith("stops=") and word != f"stops={count_stops(paths)}" for word in sys.argv[2:]):
+        os.close(lock_fd)
+        status.stopped()
+        return
     options = settle_options(paths, given)
+    if "at-rest" in sys.argv[2:]:
+        options = msgspec.structs.replace(options, n_workers=0)  # for now: those that are kept stay as they are
     dead = take_over(paths, lock_fd)
     log(f"farm {paths.name} starts with {options.n_workers} workers, pid={os.getpid()} tag={paths.tag}")
     Supervisor(paths, options, lock_fd=lock_fd, status=status, dead=dead, commands=commands).run()

@@ -5,19 +5,21 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from contextlib import suppress
 
 import msgspec
 
-from taskfc_ext.drivers.connection_file import read_connection, remove_connection
+from taskfc_ext.drivers.connection_file import boot_id, last_connection, read_connection, remove_connection
 from taskfc_ext.drivers.paths import FarmPaths
-from taskfc_ext.drivers.processes import Page, sweep
+from taskfc_ext.drivers.processes import WatchedPage, sweep
+from taskfc_ext.drivers.socket_folder import FolderRefused, opened, remove_below
 from taskfc_ext.errors import StartFailed
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.supervisor_messages import WorkerDown
 from taskfc_ext.supervisor.files import remove_if_empty, replace_file
 from taskfc_ext.supervisor.log import log
 
-LOCK_TIMEOUT = 10.0
+LOCK_TIMEOUT = 25.0
 """Seconds for the controller of a dead supervisor to end, or for another supervisor's farm to answer."""
 
 _LOCK_RETRY = 0.02
@@ -80,10 +82,12 @@ def take_over(paths: FarmPaths, lock_fd: int) -> list[WorkerDown]:
 
     One that ended as it should has left an empty lock file and nothing else, so a usual start does not look further.
     """
-    pages = _pages(paths)
-    if pages or os.fstat(lock_fd).st_size:
-        _sweep(paths)  # before the pages are read: they must not change any more
-    dead = [_last_words(paths, worker) for worker in pages]
+    with opened(paths.sockets) as folder:
+        pages = _pages(folder, paths.tag)
+        if pages or os.fstat(lock_fd).st_size:
+            _sweep(paths)  # before the pages are read: they must not change any more
+        to_blame = not _has_booted(paths)
+        dead = [_last_words(folder, paths, worker, to_blame) for worker in pages]
     for worker in pages:
         remove_if_empty(paths.worker_log(worker))
     remove_files(paths)
@@ -99,8 +103,9 @@ def clear_away(paths: FarmPaths) -> None:
 
 def remove_files(paths: FarmPaths) -> None:
     """Remove sockets, pages and connection file."""
-    for file in (paths.clients, paths.workers, *map(paths.page, _pages(paths))):
-        file.unlink(missing_ok=True)
+    with suppress(FolderRefused), opened(paths.sockets) as folder:
+        for file in (paths.clients, paths.workers, *map(paths.page, _pages(folder, paths.tag))):
+            remove_below(folder, file.name)
     remove_connection(paths)
 
 
@@ -110,22 +115,35 @@ def _sweep(paths: FarmPaths) -> None:
         log(f"cannot kill {left}")
 
 
-def _pages(paths: FarmPaths) -> list[int]:
-    """Return the ids of the workers whose pages exist."""
-    prefix = f"{paths.tag}.p"
-    names = [name.removeprefix(prefix) for name in os.listdir(paths.sockets) if name.startswith(prefix)]
+def _pages(folder: int, tag: str) -> list[int]:
+    """Return the ids of the workers whose pages exist in the folder for sockets."""
+    prefix = f"{tag}.p"
+    names = [name.removeprefix(prefix) for name in os.listdir(folder) if name.startswith(prefix)]
     return sorted(int(name) for name in names if name.isdecimal())
 
 
-def _last_words(paths: FarmPaths, worker: int) -> WorkerDown:
-    started, running = 0, False
-    fd = os.open(paths.page(worker), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+def _has_booted(paths: FarmPaths) -> bool:
+    """Whether the predecessor ran before the system was booted: then that has ended it, and none of its tasks has."""
+    info = last_connection(paths)
+    return info is not None and info.boot_id != boot_id()
+
+
+def _last_words(folder: int, paths: FarmPaths, worker: int, to_blame: bool) -> WorkerDown:
+    fd = os.open(paths.page(worker).name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     try:
-        if os.fstat(fd).st_size:  # else the supervisor was killed while it made the page
-            page = Page(fd)
+        started, running = 0, False
+        if os.fstat(fd).st_size or paths.worker_log(worker).exists():  # else it was killed while it made the page
+            page = WatchedPage(fd)
             started, running = page.started, page.running
             page.close()
     finally:
         os.close(fd)
-    note = "ended with its supervisor"
-    return WorkerDown(worker=worker, pid=0, started=started, running=running, note=note, planned=True)
+    return WorkerDown(
+        worker=worker,
+        pid=0,
+        started=started,
+        running=running,
+        note="ended with its supervisor, which was killed",
+        planned=True,
+        to_blame=to_blame and running,
+    )

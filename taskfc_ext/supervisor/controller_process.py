@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from taskfc_ext.drivers.paths import FarmPaths
 from taskfc_ext.drivers.processes import environment_outside_farms
+from taskfc_ext.drivers.signals import unblock_signals
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import Message
 from taskfc_ext.protocol.supervisor_messages import Farm, ToSupervisor
@@ -56,6 +57,7 @@ class ControllerProcess:
                 stdout=log_fd,
                 stderr=log_fd,
                 env=environment_outside_farms(),
+                preexec_fn=unblock_signals,  # safe: this process has one thread
                 pass_fds=(theirs.fileno(), lock_fd),
             )
         except OSError:

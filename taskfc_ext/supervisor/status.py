@@ -25,6 +25,10 @@ class Status:
         """Another supervisor holds the farm."""
         self._say({"running": True})
 
+    def stopped(self) -> None:
+        """The farm was stopped since this start was asked for."""
+        self._say({"stopped": True})
+
     def error(self, message: str, hint: str = "") -> None:
         """The farm cannot be started."""
         self._say({"error": message, "hint": hint})

@@ -6,11 +6,21 @@ import os
 import selectors
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import assert_never
 
 from taskfc_ext.drivers.paths import FarmPaths
+from taskfc_ext.drivers.process_tree import (
+    Process,
+    become_subreaper,
+    children,
+    is_supervisor,
+    kill_descendants,
+    reap,
+)
 from taskfc_ext.drivers.processes import kill_tagged, python_command
+from taskfc_ext.drivers.signals import Signal, is_stray, signal_queue
+from taskfc_ext.drivers.stops import note_stop
 from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.supervisor_messages import (
@@ -26,12 +36,17 @@ from taskfc_ext.protocol.supervisor_messages import (
 from taskfc_ext.supervisor.backoff import ControllerBackoff
 from taskfc_ext.supervisor.controller_process import ControllerProcess, fit
 from taskfc_ext.supervisor.log import log
-from taskfc_ext.supervisor.signals import signal_pipe
 from taskfc_ext.supervisor.status import Status
 from taskfc_ext.supervisor.workers import Commands, Workers
 
+WATCHED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Signals of interest, or to be caught so that they have no effect."""
+
 STOP_TIMEOUT = 15.0
 """Seconds that a controller has to record the end of the farm, before it is killed. Its store survives that."""
+
+STRAYS_TIMEOUT = 0.5
+"""Seconds for killed processes of a task to go: the farm waits meanwhile."""
 
 HANG_UP_TIMEOUT = 2.0
 """Seconds that a controller may outlive its end of the socket pair."""
@@ -65,16 +80,18 @@ class Supervisor:
         self._start_at: float | None = 0.0  # when to start the next controller
         self._backoff = ControllerBackoff()
         self._stopping = False
+        self._has_strays = False  # children that are neither the controller nor workers, to be reaped when they end
 
     def run(self) -> None:
         """Run the farm; return when all of its processes have ended. In the main thread only."""
-        with signal_pipe() as signals, selectors.DefaultSelector() as selector:
+        become_subreaper()
+        with signal_queue(WATCHED) as signals, selectors.DefaultSelector() as selector:
             selector.register(signals, selectors.EVENT_READ)
             while not self._is_over():
                 self._act_on_time(time.monotonic())
                 self._wait(selector)
-                if signal.SIGTERM in signals.receive():
-                    self._on_terminate(time.monotonic())
+                for received in signals.receive():
+                    self._on_signal(received, time.monotonic())
                 self._act_on_events(time.monotonic())
 
     def _is_over(self) -> bool:
@@ -116,14 +133,36 @@ class Supervisor:
             self._listen(controller, now)
             controller.flush()
         downs = self._workers.reap(now)
+        self._end_strays(downs)  # before anybody hears that the attempt is over
         if downs and controller is not None:
             for down in downs:
                 controller.send([down])  # a frame each: the notes of many would not fit into one
         if controller is not None and ended:
             self._on_controller_end(controller, now)
-        if not self._stopping:  # the end of the farm has a sweep of its own
-            for down in downs:
-                kill_tagged(self._paths.tag, down.worker)
+
+    def _end_strays(self, downs: Sequence[WorkerDown]) -> None:
+        """End what dead workers have started, also daemons: what loses its parent becomes a child of this process."""
+        if downs:
+            left = kill_descendants(self._is_to_stay, timeout=STRAYS_TIMEOUT)
+            if left:
+                log(f"cannot kill {[process.pid for process in left]}, which a task has started")
+            if not self._stopping:  # the end of the farm has a sweep of its own
+                for down in downs:
+                    kill_tagged(self._paths.tag, down.worker)
+        if self._has_strays or downs:
+            reap(self._is_ours)
+            self._has_strays = not all(map(self._is_ours, children(os.getpid())))
+
+    def _is_ours(self, process: Process) -> bool:
+        """Whether this process has started its child `process`."""
+        controller = self._controller
+        return (controller is not None and process.pid == controller.pid) or any(
+            process.pid == worker.process.pid for worker in self._workers.alive.values()
+        )
+
+    def _is_to_stay(self, process: Process) -> bool:
+        """Whether no dead worker has started `process`, or else it is a farm, which outlives whoever has started it."""
+        return self._is_ours(process) or is_supervisor(process)
 
     # the controller
 
@@ -200,6 +239,18 @@ class Supervisor:
 
     # the end
 
+    def _on_signal(self, received: Signal, now: float) -> None:
+        """Take SIGTERM as a wish to stop the farm, unless a task has sent it; others, but SIGCHLD, mean nothing."""
+        if received.number == signal.SIGCHLD:
+            return  # what it tells is looked up in each turn
+        name = signal.strsignal(received.number) or str(received.number)
+        if received.number != signal.SIGTERM:
+            log(f"ignored a signal ({name}) from pid={received.sender}")
+        elif is_stray(received, os.getpid()):
+            log(f"ignored SIGTERM from pid={received.sender}, which a task has started or which is gone")
+        else:
+            self._on_terminate(now)
+
     def _on_terminate(self, now: float) -> None:
         """Stop the farm by way of the controller, which records that it was on purpose."""
         if self._stopping:
@@ -208,6 +259,7 @@ class Supervisor:
         self._stopping = True
         self._workers.start_no_more()
         if self._controller is None:
+            note_stop(self._paths)
             self._stop(now)
         else:
             self._controller.kill_at = now + STOP_TIMEOUT

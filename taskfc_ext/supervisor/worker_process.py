@@ -11,7 +11,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from taskfc_ext.drivers.paths import FarmPaths
-from taskfc_ext.drivers.processes import Page
+from taskfc_ext.drivers.processes import Page, WatchedPage, remove_page
+from taskfc_ext.drivers.signals import unblock_signals
 from taskfc_ext.protocol.supervisor_messages import Step, WorkerDown, WorkerUp
 from taskfc_ext.supervisor.endings import describe_exit, has_ended, log_tail, signal_group
 from taskfc_ext.supervisor.files import remove_if_empty
@@ -46,11 +47,10 @@ class WorkerProcess:
         self.kill_at: float | None = None
         self._stopped = False  # a step of StopAttempt that a process does not survive
         with ExitStack() as undo, ExitStack() as childs:
-            paths.sockets.mkdir(mode=0o700, exist_ok=True)  # temporary folders get cleaned
             page_fd = Page.create(self.page_path)
-            undo.callback(self.page_path.unlink)
+            undo.callback(remove_page, self.page_path)
             childs.callback(os.close, page_fd)
-            self.page = Page(page_fd)
+            self.page = WatchedPage(page_fd)
             undo.callback(self.page.close)
             life, self._life = os.pipe()
             childs.callback(os.close, life)
@@ -67,6 +67,7 @@ class WorkerProcess:
                 stderr=log_fd,
                 cwd=folder,
                 env=environ,
+                preexec_fn=unblock_signals,  # safe: this process has one thread
                 pass_fds=(page_fd, life),
                 start_new_session=True,
             )
@@ -106,7 +107,7 @@ class WorkerProcess:
         """Take one step towards the end of the attempt under `lease`; no other attempt is hit."""
         if step is Step.INTERRUPT:
             # written also before it starts: the worker looks at it then
-            self.page.words[Page.INTERRUPT] = lease
+            self.page.interrupt(lease)
         if not self.page.is_running(lease):
             return
         match step:
@@ -138,7 +139,7 @@ class WorkerProcess:
         )
         os.close(self._life)
         self.page.close()
-        self.page_path.unlink(missing_ok=True)
+        remove_page(self.page_path)
         if by_us:
             remove_if_empty(self.log_path)
         return down

@@ -15,7 +15,8 @@ from typing import NoReturn, TextIO, cast
 import msgspec
 
 from taskfc_ext import worker
-from taskfc_ext.drivers.paths import farm_paths
+from taskfc_ext.drivers.paths import check_store, farm_paths
+from taskfc_ext.drivers.process_tree import become_subreaper
 from taskfc_ext.drivers.processes import FARM_PID, Page, die_with_parent
 from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.options import FarmOptions
@@ -31,6 +32,7 @@ from taskfc_ext.worker.exits import offer_exits
 from taskfc_ext.worker.figures import choose_backend
 from taskfc_ext.worker.imports import when_imported
 from taskfc_ext.worker.interrupt import Guard
+from taskfc_ext.worker.leftovers import Leftovers
 from taskfc_ext.worker.link import Link
 from taskfc_ext.worker.loop import Loop
 from taskfc_ext.worker.questions import refuse_breakpoints
@@ -47,6 +49,7 @@ STALLED_MS = 20
 def main() -> None:
     """Run tasks until the supervisor is gone or ends this process."""
     die_with_parent(int(os.environ[FARM_PID]))
+    become_subreaper()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a shell or nohup may have had it ignored
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     faulthandler.enable()
@@ -54,6 +57,7 @@ def main() -> None:
     name, worker_id, page_fd, life_fd = sys.argv[1], *map(int, sys.argv[2:5])
     sys.argv[1:] = []
     paths = farm_paths(name)
+    check_store(paths)  # its options say from where modules are imported
     options = msgspec.json.decode(paths.options.read_bytes(), type=FarmOptions)
     _settle_in(options)
     worker.properties.begin_with(options.properties)
@@ -75,7 +79,8 @@ def main() -> None:
     when_imported("multiprocessing", serve_multiprocessing)
     refuse_breakpoints()
     offer_exits()
-    loop = Loop(link, page, guard, executor, capture, LifePipe(life_fd), worker.properties)
+    life = LifePipe(life_fd)
+    loop = Loop(link, page, guard, executor, capture, life, worker.properties, Leftovers())
     progress.begin_in_worker(lambda: loop.lease)
     courier = Courier(loop, _preload)
     courier.start()
@@ -84,6 +89,7 @@ def main() -> None:
         while True:
             if not loop.turn(courier.wake):
                 link.connection.wait(STALLED_MS if link.is_stalled else IDLE_MS)
+                link.reconnect_if_astray()
     except BaseException:  # noqa: BLE001  it is written down
         _die(worker_id)
 

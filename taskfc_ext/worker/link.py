@@ -46,6 +46,8 @@ class Connection(Protocol):
     def send(self, messages: Sequence[Message], /) -> bool: ...
     def receive(self) -> list[ToWorker]: ...
     def wait(self, timeout_ms: int, /) -> None: ...
+    @property
+    def is_astray(self) -> bool: ...
     def close(self) -> None: ...
 
 
@@ -78,6 +80,12 @@ class Link:
     def owes(self) -> bool:
         """Whether results were not committed yet."""
         return bool(self._unacked)
+
+    def reconnect_if_astray(self) -> None:
+        """Open a new connection where the old one can reach nobody. In the main thread, when it has nothing to do."""
+        if self.connection.is_astray:
+            with self.lock:
+                self.reconnect()
 
     def reconnect(self) -> None:
         """Open a new connection, for a new controller: say what is held, and send again what was not committed."""

@@ -30,6 +30,7 @@ from taskfc_ext.worker.connection import LifePipe
 from taskfc_ext.worker.displays import Watch
 from taskfc_ext.worker.execute import Executor, interrupted
 from taskfc_ext.worker.interrupt import Guard, TaskInterrupt
+from taskfc_ext.worker.leftovers import LEAST, Leftovers
 from taskfc_ext.worker.link import Link, Result
 from taskfc_ext.worker.progress import Sampler
 from taskfc_ext.worker.property_dict import Properties
@@ -67,6 +68,7 @@ class Loop:
         capture: takes what they print.
         life: says when to reconnect.
         properties: of whose changes the controller is told.
+        leftovers: ends what attempts leave behind.
 
     Attributes:
         lease: the attempt that is running, 0 when none is.
@@ -83,6 +85,7 @@ class Loop:
         capture: Capture,
         life: LifePipe,
         properties: Properties,
+        leftovers: Leftovers,
     ) -> None:
         self._link = link
         self._words = page.words
@@ -91,6 +94,7 @@ class Loop:
         self._capture = capture
         self._life = life
         self._properties = properties
+        self._leftovers = leftovers
         self._attempts: deque[_Attempt] = deque()
         self._results: deque[Result] = deque()
         self._oldest_result = 0.0
@@ -190,6 +194,8 @@ class Loop:
         ended = perf_counter()
         if ended - started > FLUSH_AFTER:
             self._capture.flush_c()
+        if ended - started > LEAST and (notice := self._leftovers.end()):
+            self._capture.stderr.write(f"{notice}\n")
         self._executor.leave(ended - started)
         self._life.check()  # before the end is noted: it is this attempt that is to blame
         words[_ENDED] = lease
@@ -221,6 +227,7 @@ class Loop:
         with self._link.lock:
             self._link.send_results(self._drained())
         problem = self._executor.set_up(broadcast)
+        self._leftovers.keep()
         self._capture.displays.end()  # nobody looks at them, least of all with the next task's
         self._life.check()
         with self._link.lock:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from taskfc_ext.drivers.paths import SOCKET_PATH_LIMIT, farm_paths, network_file_system, prepare
+from taskfc_ext.drivers.paths import SOCKET_PATH_LIMIT, check_store, farm_paths, network_file_system, prepare
 from taskfc_ext.errors import StartFailed
 
 
@@ -55,7 +55,19 @@ def test_sockets_and_pages_are_short_and_carry_the_tag(home):
 def test_relative_folders_in_the_environment_do_not_count():
     paths = farm_paths("default", environ={"XDG_STATE_HOME": "state", "XDG_RUNTIME_DIR": "run"})
     assert paths.store == Path.home() / ".local/state/taskfc/default"
-    assert paths.sockets == Path(tempfile.gettempdir(), f"taskfc-{os.getuid()}")
+    assert paths.sockets == Path.home() / ".local/state/taskfc/.run"
+
+
+def test_sockets_are_in_the_users_own_state_where_there_is_no_runtime_folder(home):
+    paths = farm_paths("default", environ={"XDG_STATE_HOME": f"{home}/state"})
+    assert paths.sockets == home / "state/taskfc/.run"
+
+
+def test_sockets_are_in_the_temporary_folder_where_the_path_would_be_too_long(home):
+    long = home / ("x" * (SOCKET_PATH_LIMIT - len(os.fsencode(home)) - len("//taskfc/.run/01234567.c")))
+    shared = Path(tempfile.gettempdir(), f"taskfc-{os.getuid()}")
+    assert farm_paths("default", environ={"XDG_STATE_HOME": str(long)}).sockets == long / "taskfc/.run"
+    assert farm_paths("default", environ={"XDG_STATE_HOME": f"{long}y"}).sockets == shared
 
 
 def test_prepare_makes_private_folders(home):
@@ -123,3 +135,16 @@ def test_without_a_home_folder_it_says_what_to_set(home, monkeypatch):
         farm_paths("default", environ={})
     paths = paths_in(home)
     assert paths.connection_file.parent == paths.store.parent
+
+
+@pytest.mark.parametrize("which", ["store", "parent"])
+def test_a_store_that_others_can_write_to_is_not_used(home, which):
+    paths = paths_in(home)
+    prepare(paths)
+    check_store(paths)
+    (paths.store if which == "store" else paths.store.parent).chmod(0o777)
+    with pytest.raises(StartFailed, match="not a folder that only this user can write to"):
+        check_store(paths)
+    shutil.rmtree(paths.store)
+    with pytest.raises(StartFailed, match=r"gone|only this user"):
+        check_store(paths)

@@ -28,10 +28,12 @@ from taskfc_ext.protocol.worker_messages import (
     Committed,
     Finished,
     Output,
+    Prepare,
     Progress,
     Ready,
     Returned,
     Run,
+    SetUp,
     Started,
 )
 from taskfc_ext.serialize import SourceResult, digest, dump_call, dump_function, dump_names, load_value
@@ -400,12 +402,14 @@ def test_last_words_of_c_code_are_in_the_log(farm: Farm) -> None:
     assert "Fatal Python error: Aborted" in farm.log
 
 
-def test_a_program_that_outlives_its_task_prints_to_the_log(farm: Farm) -> None:
+def test_a_program_of_a_broadcast_stays_and_prints_to_the_log(farm: Farm) -> None:
     path = farm.work / "go"
     source = f"while [ ! -e {path} ]; do sleep 0.01; done; echo late"
-    _, printed = farm.printed(
-        farm.call(in_main(f"def f():\n import subprocess\n subprocess.Popen({source!r}, shell=True); print('early')"))
-    )
+    begin = in_main(f"def f():\n import subprocess\n subprocess.Popen({source!r}, shell=True)")
+    body = dump_call((), {}, what="f")
+    farm.send(Prepare(number=1, kind=Kind.FUNCTION, code=dump_function(begin)[1], body=body))
+    farm.hear(SetUp)
+    _, printed = farm.printed(farm.call(in_main("def f():\n import time; time.sleep(0.01); print('early')")))
     assert printed == ("early\n",)
     path.touch()
     until(lambda: "late" in farm.log, "the program's words")
@@ -432,7 +436,9 @@ def test_threads_that_outlive_their_task_print_to_the_log(farm: Farm) -> None:
         f"{WAIT}\ndef f():\n import threading\n"
         f" threading.Thread(target=lambda: (wait({str(path)!r}), print('from the thread')), daemon=True).start()"
     )
-    assert farm.printed(farm.call(leave)) == (None, ())
+    result, printed = farm.printed(farm.call(leave))
+    assert result is None
+    assert stderr_of(printed).startswith("1 thread of this task still runs: Thread-")
     path.touch()
     until(lambda: "from the thread" in farm.log, "the thread's words")
 

@@ -1,0 +1,50 @@
+"""Clients for those who only look or steer: a farm is never started for them to run tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from taskfc_ext.client.connecting import blocking_client
+from taskfc_ext.client.launch import LocalFarm
+from taskfc_ext.client.owner import default_owner
+from taskfc_ext.client.stop import at_rest, check_answers
+from taskfc_ext.drivers.paths import known_farms
+from taskfc_ext.errors import ControllerLost, ControllerUnavailable
+from taskfc_ext.text import name_option
+
+if TYPE_CHECKING:
+    from taskfc_ext.client.blocking import BlockingTaskClient
+
+
+class WatchedFarm(LocalFarm):
+    """A farm that is only looked at: nobody starts it again because a list was asked for."""
+
+    def revive(self) -> None:
+        raise ControllerLost(
+            f"farm {self.name!r} has died", hint=f"start it again with: taskfc start{name_option(self.name)}"
+        )
+
+
+@contextmanager
+def attached(name: str) -> Iterator[BlockingTaskClient]:
+    """Connect to a farm that runs; never starts one."""
+    farm = WatchedFarm(name)
+    if farm.connection() is None:
+        hint = f"start it with: taskfc start{name_option(name)}"
+        raise ControllerUnavailable(f"no farm {name!r} runs here", hint=hint)
+    check_answers(farm)
+    with blocking_client(farm, owner=default_owner(), label="taskfc") as client:
+        yield client
+
+
+@contextmanager
+def attached_or_at_rest(name: str) -> Iterator[BlockingTaskClient]:
+    """Connect to a farm; if it does not run, nothing of its queue does meanwhile."""
+    if WatchedFarm(name).connection() is not None or name not in known_farms():
+        with attached(name) as client:
+            yield client
+        return
+    with at_rest(LocalFarm(name)) as client:
+        yield client

@@ -1,0 +1,39 @@
+"""Clients of a farm: imported late, as the processes of a farm are started first."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from taskfc_ext.client.launch import LocalFarm
+from taskfc_ext.text import encodable
+from taskfc_ext.version import __version__
+
+if TYPE_CHECKING:
+    from taskfc_ext.client.aio import FCTaskClient
+    from taskfc_ext.client.blocking import BlockingTaskClient
+    from taskfc_ext.client.remote import RemoteController
+
+
+def blocking_client(farm: LocalFarm, *, owner: str, label: str) -> BlockingTaskClient:
+    """Return a client whose methods block."""
+    from taskfc_ext.client.blocking import BlockingTaskClient
+
+    return BlockingTaskClient(async_client(farm, owner=owner, label=label))
+
+
+def async_client(farm: LocalFarm, *, owner: str, label: str) -> FCTaskClient:
+    """Return a client for code that awaits."""
+    from taskfc_ext.client.aio import FCTaskClient
+
+    return FCTaskClient(connect(farm, owner=owner, label=label))
+
+
+def connect(farm: LocalFarm, *, owner: str, label: str) -> RemoteController:
+    """Return the connected reference that a client's requests go through."""
+    from taskfc_ext.client.remote import RemoteController
+
+    label = label or f"{os.path.basename(sys.argv[0]) if sys.argv else ''}:{os.getpid()}"
+    owner, label = encodable(owner)[:1000], encodable(label)[:200]
+    return RemoteController(farm, version=__version__, owner=owner, label=label)

@@ -1,0 +1,93 @@
+"""Controllers that do not answer: what is to be seen of them from outside, and how they are ended."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import signal
+from contextlib import suppress
+from typing import Protocol, TypeVar
+
+from taskfc_ext.client.waiting import wait
+from taskfc_ext.drivers.connection_file import ConnectionInfo, process_alive
+from taskfc_ext.drivers.process_tree import is_stopped
+from taskfc_ext.errors import ControllerLost
+from taskfc_ext.text import name_option
+
+T = TypeVar("T")
+
+ANSWER_WITHIN = 3.0
+"""Seconds for a controller to answer those who want to know how it is. A turn of its loop takes milliseconds."""
+
+_LOOK_EVERY = 1.0
+
+
+class Visible(Protocol):
+    """A farm whose processes can be looked at."""
+
+    @property
+    def name(self) -> str: ...
+
+    def connection(self) -> ConnectionInfo | None: ...
+
+
+def silence_error(farm: Visible) -> ControllerLost:
+    """Return the error for a controller that has not answered, with what is to be seen of its processes."""
+    info = farm.connection()
+    if info is None:
+        message = f"controller {farm.name!r} has ended without an answer"
+        return ControllerLost(message, hint="what it had accepted is in its store")
+    who = f"controller {farm.name!r} (pid {info.pid}) does not answer"
+    if is_stopped(info.pid):
+        why = "a signal has suspended it (SIGSTOP)"
+    elif is_stopped(info.supervisor_pid):
+        why = f"a signal has suspended its supervisor, pid {info.supervisor_pid} (SIGSTOP)"
+    elif not process_alive(info.pid, info.pid_started):
+        why = "it has died, and its supervisor starts it again"
+    else:
+        why = f"it runs, and has been busy or stuck for {ANSWER_WITHIN:g} s"
+    hint = f"`taskfc stop{name_option(farm.name)}` ends it; what it had accepted is in its store"
+    return ControllerLost(f"{who}: {why}", hint=hint)
+
+
+def is_suspended(farm: Visible) -> bool:
+    """Whether a signal has suspended the controller or its supervisor."""
+    info = farm.connection()
+    return info is not None and (is_stopped(info.pid) or is_stopped(info.supervisor_pid))
+
+
+async def answered(future: concurrent.futures.Future[T], farm: object) -> T:
+    """Wait for an answer for as long as there is somebody to give it.
+
+    Raises:
+        ControllerLost: the controller is suspended.
+    """
+    connection = getattr(farm, "connection", None)
+    was_stopped = False
+    while connection is not None:
+        try:
+            return await wait(future, _LOOK_EVERY, keep=True)
+        except TimeoutError:
+            if future.done():
+                raise
+        stopped = is_suspended(farm)  # type: ignore[arg-type]
+        if stopped and was_stopped and not future.done():
+            future.cancel()
+            raise silence_error(farm)  # type: ignore[arg-type]
+        was_stopped = stopped
+    return await wait(future)
+
+
+def resume_suspended(info: ConnectionInfo) -> None:
+    """Let suspended processes of a farm go on, so that it can stop in order."""
+    for pid, started in ((info.supervisor_pid, info.supervisor_started), (info.pid, info.pid_started)):
+        if process_alive(pid, started) and is_stopped(pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+def end_controller(info: ConnectionInfo | None) -> None:
+    """Kill a controller that does not answer: its supervisor starts another one, which does."""
+    if info is not None and process_alive(info.pid, info.pid_started):
+        with suppress(ProcessLookupError):
+            os.kill(info.pid, signal.SIGKILL)

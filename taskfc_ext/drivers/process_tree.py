@@ -1,0 +1,192 @@
+"""The processes below this one, however they were started: found, killed and reaped.
+
+A process that makes itself a subreaper stays the ancestor of all that it starts: what loses its parent, as daemons do,
+becomes its child. Linux only; elsewhere nothing is found.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+_SUPERVISOR = b"taskfc_ext.supervisor.app"  # part of its command line, see `python_command`
+
+_PAUSE = 0.001
+"""Seconds between looks at processes that were killed and are still there."""
+
+
+class Process(NamedTuple):
+    """A process, told from a later one with its pid by its start time."""
+
+    pid: int
+    started: int
+
+
+def become_subreaper() -> None:
+    """Stay the ancestor of all processes that this one or its descendants start, also of daemons."""
+    if sys.platform == "linux":
+        import ctypes  # slow
+
+        pr_set_child_subreaper = 36
+        ctypes.CDLL(None, use_errno=True).prctl(pr_set_child_subreaper, 1, 0, 0, 0)
+
+
+def has_children() -> bool:
+    """Whether this process has children, zombies included; one system call. `True` where the system does not tell."""
+    if not hasattr(os, "waitid"):  # macOS before Python 3.13
+        return True
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def children(pid: int) -> list[Process]:
+    """Return the children of `pid`, zombies included."""
+    return [Process(child, facts[2]) for child in _child_pids(pid) if (facts := _facts(child)) is not None]
+
+
+def descendants(root: int, spare: Callable[[Process], bool]) -> list[Process]:
+    """Return the processes below `root` that still run, except those that `spare` accepts and all below these."""
+    found: list[Process] = []
+    pending = [root]
+    while pending:
+        for process in children(pending.pop()):
+            if not spare(process):
+                pending.append(process.pid)
+                if not is_zombie(process):
+                    found.append(process)
+    return found
+
+
+def is_zombie(process: Process) -> bool:
+    """Whether it has ended, reaped or not."""
+    facts = _facts(process.pid)
+    return facts is None or facts[0] in "ZX" or facts[2] != process.started
+
+
+def is_supervisor(process: Process) -> bool:
+    """Whether it is the supervisor of a farm: a farm that a task has started outlives the task."""
+    return _SUPERVISOR in command_line(process.pid)
+
+
+def command_line(pid: int) -> bytes:
+    """Return the command line of a process; empty when it has none."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+def kill_descendants(spare: Callable[[Process], bool], *, timeout: float) -> list[Process]:
+    """Kill the `descendants` of this process until there are none; return those that are left after `timeout` seconds.
+
+    What is killed is reaped by its parent, which `reap` does for the children of this process.
+    """
+    deadline = time.monotonic() + timeout
+    n_empty = 0
+    while n_empty < 2:  # what loses its parent while the tree is walked may be passed over, but not twice
+        found = descendants(os.getpid(), spare)
+        n_empty = 0 if found else n_empty + 1
+        for process in found:
+            _kill(process)
+        while not all(map(is_zombie, found)):
+            if time.monotonic() > deadline:
+                return [process for process in found if not is_zombie(process)]
+            time.sleep(_PAUSE)
+    return []
+
+
+def reap(spare: Callable[[Process], bool]) -> None:
+    """Reap the children of this process that have ended, except those that `spare` accepts."""
+    for process in children(os.getpid()):
+        if not spare(process):
+            try:
+                os.waitpid(process.pid, os.WNOHANG)
+            except ChildProcessError:
+                continue  # another thread was faster
+
+
+def is_gone(pid: int) -> bool:
+    """Whether there is no process with this pid, not even a zombie."""
+    return _facts(pid) is None
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a signal has stopped the process, and it waits for SIGCONT."""
+    facts = _facts(pid)
+    return facts is not None and facts[0] in "Tt"
+
+
+def is_below(pid: int, root: int) -> bool:
+    """Whether `pid` is `root` or one of its descendants; `False` when it is gone."""
+    while pid > 1:
+        if pid == root:
+            return True
+        facts = _facts(pid)
+        if facts is None:
+            return False
+        pid = facts[1]
+    return False
+
+
+def _kill(process: Process) -> None:
+    try:
+        fd = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return
+    try:
+        # looked at again through a handle on the process: the pid alone may by now be somebody else's
+        if not is_zombie(process):
+            signal.pidfd_send_signal(fd, signal.SIGKILL)
+    except OSError:  # it has ended, or has become another user's
+        pass
+    finally:
+        os.close(fd)
+
+
+def _child_pids(pid: int) -> list[int]:
+    """Return the pids of the children of all threads of `pid`."""
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return []
+    found: list[int] = []
+    for thread in threads:
+        try:
+            fd = os.open(f"/proc/{pid}/task/{thread}/children", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            if os.path.exists("/proc/self/task") and not os.path.exists(f"/proc/self/task/{os.getpid()}/children"):
+                return [child for child, parent in _parents() if parent == pid]  # a kernel without these files
+            continue  # the thread has ended
+        except OSError:
+            continue
+        with open(fd, "rb") as file:
+            try:
+                found += map(int, file.read().split())
+            except OSError:
+                continue
+    return found
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    for name in os.listdir("/proc"):
+        if name.isdecimal() and (facts := _facts(int(name))) is not None:
+            yield int(name), facts[1]
+
+
+def _facts(pid: int) -> tuple[str, int, int] | None:
+    """Return state, parent and start time of a process; `None` when there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read()
+    except OSError:
+        return None
+    fields = text[text.rindex(b")") + 2 :].split()  # the command before it may hold spaces and parentheses
+    return fields[0].decode(), int(fields[1]), int(fields[19])  # fields 3, 4 and 22 in proc(5)

@@ -1,0 +1,128 @@
+"""Signals as events, each with the process that has sent it, on a descriptor that a loop can wait for.
+
+A task can send any signal to the processes of its farm. So they take none in the usual way: all are blocked, and read
+from the descriptor, where the sender shows who means what. Real faults of a process end it all the same.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from taskfc_ext.drivers.process_tree import is_below, is_gone
+
+_INFO = struct.Struct("=IiiI112x")  # the number, two that are not of interest, the sender's pid; signalfd(2)
+_SIGSET_BYTES = 128
+
+
+class Signal(NamedTuple):
+    """A signal that came; `sender` is `None` where the system does not tell, 0 for the kernel or another container."""
+
+    number: int
+    sender: int | None
+
+
+class SignalQueue:
+    """The descriptor."""
+
+    def __init__(self, fd: int, *, has_senders: bool) -> None:
+        self._fd = fd
+        self._has_senders = has_senders
+
+    def fileno(self) -> int:
+        """For a selector."""
+        return self._fd
+
+    def receive(self) -> list[Signal]:
+        """Return the signals that came since the last call. Several of one number may have become one."""
+        size = _INFO.size if self._has_senders else 1
+        try:
+            data = os.read(self._fd, 64 * size)
+        except BlockingIOError:
+            return []
+        if not self._has_senders:
+            return [Signal(number, None) for number in set(data)]
+        return [Signal(number, sender) for number, _, _, sender in _INFO.iter_unpack(data)]
+
+
+def is_stray(received: Signal, root: int, *, trusted: int = 0) -> bool:
+    """Whether a signal was sent by a process below `root`, and not by `trusted`.
+
+    One whose sender is gone counts as one too: a program that a task has run may have sent it, and whoever else did so
+    can send it again.
+    """
+    sender = received.sender
+    if not sender or sender == trusted:
+        return False
+    return is_gone(sender) or is_below(sender, root)
+
+
+@contextmanager
+def signal_queue(watched: Iterable[int]) -> Iterator[SignalQueue]:
+    """Receive signals through a queue. In the main thread only, before there are others; undone at the end.
+
+    Args:
+        watched: those of interest, where the system cannot do it for all.
+    """
+    if sys.platform != "linux":
+        with _signal_pipe(watched) as fd:
+            yield SignalQueue(fd, has_senders=False)
+        return
+    numbers = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    fd = _signalfd(numbers)
+    try:
+        yield SignalQueue(fd, has_senders=True)
+    finally:
+        os.close(fd)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def unblock_signals() -> None:
+    """Undo what a child inherits: to be called in it before anything else."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _signalfd(numbers: Iterable[int]) -> int:
+    import ctypes
+
+    mask = sum(1 << (number - 1) for number in numbers)
+    bits = (ctypes.c_ulong * (_SIGSET_BYTES // ctypes.sizeof(ctypes.c_ulong)))()
+    width = 8 * ctypes.sizeof(ctypes.c_ulong)
+    for i in range(len(bits)):
+        bits[i] = (mask >> (i * width)) & (2**width - 1)
+    flags = os.O_NONBLOCK | os.O_CLOEXEC  # which is what SFD_NONBLOCK and SFD_CLOEXEC are
+    fd = ctypes.CDLL(None, use_errno=True).signalfd(-1, ctypes.byref(bits), flags)
+    if fd < 0:
+        raise OSError(ctypes.get_errno(), "signalfd")
+    return int(fd)
+
+
+@contextmanager
+def _signal_pipe(watched: Iterable[int]) -> Iterator[int]:
+    numbers = list(watched)
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    os.set_blocking(writer, False)
+    # caught, also those without effect: children would inherit that they are ignored
+    before = {number: signal.signal(number, _nothing) for number in numbers}
+    mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)  # a client's thread may have had them blocked
+    wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    try:
+        yield reader
+    finally:
+        signal.set_wakeup_fd(wakeup)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(reader)
+        os.close(writer)
+
+
+def _nothing(number: int, frame: object) -> None:
+    """The byte in the pipe is all that is wanted."""

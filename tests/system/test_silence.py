@@ -1,0 +1,112 @@
+"""Farms that do not answer, or do not run: `status`, `stop` and `abort` answer within seconds all the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from taskfc_ext import TaskClient, attach, start
+from taskfc_ext.cli import main
+from taskfc_ext.client.launch import LocalFarm
+from taskfc_ext.drivers.processes import process_alive
+from taskfc_ext.errors import ControllerLost, TaskAborted
+from tests.processes import DEADLINE, kill_and_wait, until
+
+WITHIN = 5.0
+"""Seconds; on a loaded machine an answer is late, but a hang would be one for ever."""
+
+
+def answer(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
+    """Run a command of the terminal, which has to answer within seconds."""
+    began = time.monotonic()
+    code = main(words)
+    assert time.monotonic() - began < 3 * WITHIN
+    printed = capsys.readouterr()
+    return code, printed.out + printed.err
+
+
+@pytest.mark.parametrize("who", ["controller", "supervisor", "both"])
+def test_a_suspended_farm_is_seen_and_stopped(home: Path, capsys: pytest.CaptureFixture[str], who: str) -> None:
+    farm = start(1)
+    pids = {"controller": farm.pid, "supervisor": farm.supervisor_pid}
+    suspended = list(pids.values()) if who == "both" else [pids[who]]
+    for pid in suspended:
+        os.kill(pid, signal.SIGSTOP)
+    if who != "supervisor":
+        code, said = answer(capsys, "status")
+        assert code == 1
+        assert f"controller 'default' (pid {pids['controller']}) does not answer: a signal has suspended it" in said
+        assert "`taskfc stop` ends it" in said
+        with attach() as client, pytest.raises(ControllerLost, match="has suspended it"):
+            client.queue_status()
+    code, said = answer(capsys, "stop")
+    assert (code, said) == (0, "default: stopped\n")
+    assert not any(process_alive(pid, None) for pid in pids.values())
+
+
+def test_a_controller_that_neither_answers_nor_goes_on_is_replaced_and_stops(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    farm = start(1)
+    with farm.client() as client:
+        taskid = client.submit(time.sleep, 600).taskid
+        client.flush()
+    pid = farm.pid
+    os.kill(pid, signal.SIGSTOP)  # resumed by `stop`, and suspended again before it can answer
+    stopper = os.fork()
+    if stopper == 0:
+        while process_alive(pid, None):
+            os.kill(pid, signal.SIGSTOP)
+        os._exit(0)
+    code, said = answer(capsys, "stop")
+    os.waitpid(stopper, 0)
+    assert (code, said) == (0, "default: stopped\n")
+    assert LocalFarm("default").connection() is None
+    assert taskid is None or taskid == 0
+
+
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+def test_a_task_of_a_farm_that_does_not_run_can_be_aborted(
+    home: Path, capsys: pytest.CaptureFixture[str], how: str
+) -> None:
+    log = home / "log"
+    farm = start(1)
+    with farm.client() as client:
+        running = client.submit(note_and_wait, str(log))
+        behind = client.submit(note_and_wait, str(log))
+        until(log.exists, "it runs")
+        ids = [running.taskid, behind.taskid]
+    if how == "stopped":
+        farm.stop()
+    else:
+        kill_and_wait(farm.supervisor_pid)
+    code, said = answer(capsys, "abort", *map(str, ids))
+    assert (code, said) == (0, "aborting: 0, 1\n")
+    assert LocalFarm("default").connection() is None
+    assert json.loads((LocalFarm("default").paths.options).read_bytes())["n_workers"] == 1
+    with TaskClient() as client:
+        for taskid in ids:
+            with pytest.raises(TaskAborted):
+                client.future(taskid).result(DEADLINE)
+        assert log.read_text() == "x"
+    start().stop()
+
+
+def note_and_wait(log: str) -> None:
+    with open(log, "a") as file:
+        file.write("x")
+    time.sleep(600)
+
+
+def test_what_cannot_be_aborted_is_said_of_a_farm_that_does_not_run(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with start(1) as farm, farm.client() as client:
+        client.submit(abs, -1).result(DEADLINE)
+    assert answer(capsys, "abort", "0") == (1, "taskfc: task 0 has ended already (succeeded)\n")
+    assert answer(capsys, "abort", "--name", "other", "0")[0] == 1
