@@ -120,7 +120,7 @@ class OnScreen:
         return True
 
     def update(self, *, again: bool = False) -> None:
-        """Publish the card and what else has changed; `again`: also what has not."""
+        """Publish the card and what else has changed; `again`: also what may have been missed."""
         self._send_card(update=True)
         self._send_beneath(again=again)
         self._offer()
@@ -146,22 +146,25 @@ class OnScreen:
         self._publish(bundle, display_id=self._id, update=update)
 
     def _send_beneath(self, *, again: bool = False) -> None:
-        """Publish what has changed beneath the card; `again`: also what has not."""
-        wanted = self._wanted()
-        for place, output in enumerate(wanted):
+        """Publish what has changed beneath the card; `again`: also what has not, where it may have been missed.
+
+        Elsewhere figures are sent once: a Jupyter server drops what exceeds a megabyte in a second.
+        """
+        again = again and self._n_reserved > 0
+        for place, output in enumerate(self._wanted()):
             data, metadata = output["data"], output["metadata"]
             if place < len(self._beneath):
                 display_id, shown = self._beneath[place]
                 if shown == output and not again:
                     continue
-                self._beneath[place] = display_id, output
                 self._publish(data, display_id=display_id, update=True, metadata=metadata)
+                self._beneath[place] = display_id, output
             else:
                 display_id = uuid.uuid4().hex
-                self._beneath.append((display_id, output))
                 # a copy, as the thread that updates cards is in the context itself
                 new = self.context.copy()
                 new.run(self._publish, data, display_id=display_id, update=False, metadata=metadata)
+                self._beneath.append((display_id, output))
             self.size += _size(data)
 
     def _wanted(self) -> list[dict[str, Any]]:

@@ -211,3 +211,28 @@ def test_the_size_of_an_update_is_that_of_what_it_sends(page: Page) -> None:
     assert plain + 10_000 <= entry.size < plain + 11_000
     entry.update()
     assert entry.size == plain
+
+
+@pytest.mark.parametrize(("reserve", "n_again"), [(0, 1), (3, 4)])
+def test_outputs_are_sent_again_only_where_they_may_have_been_missed(page: Page, reserve: int, n_again: int) -> None:
+    entry = OnScreen(None, card("succeeded", "<b>1"), page)
+    entry.show(reserve=reserve)
+    n_sent = page.n_sent
+    entry.update(again=True)
+    assert page.n_sent - n_sent == n_again
+
+
+def test_what_could_not_be_sent_is_sent_with_the_next_update(page: Page) -> None:
+    entry = OnScreen(None, card("running", "<b>1"), page)
+    entry.show()
+    entry.card = card("running", "<b>changed", "<b>2")
+    entry._publish = refuse
+    with pytest.raises(LookupError):
+        entry.update()
+    entry._publish = page
+    entry.update()
+    assert page.beneath == [{"text/html": "<b>changed"}, {"text/html": "<b>2"}]
+
+
+def refuse(bundle: Bundle, *, display_id: str, update: bool, metadata: dict[str, Any] | None = None) -> None:
+    raise LookupError("parent_header")
