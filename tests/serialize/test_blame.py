@@ -8,7 +8,6 @@ import contextvars
 import dataclasses
 import functools
 import queue
-import sqlite3
 import threading
 import time
 import types
@@ -124,7 +123,7 @@ VALUES: dict[str, tuple[Callable[[], object], str]] = {
     "reduce of its own": (OwnReduce, "its `__reduce__`: the arguments[0][0] (a _thread.lock)"),
     "refusal": (lambda: [1, {"a": Refuses()}], ": [1]['a'] (a "),
     "queue": (queue.Queue, ": .mutex (a _thread.lock)"),
-    "future": (lambda: [asyncio.Queue(), sqlite3.connect(":memory:")], ": [1] (a sqlite3.Connection)"),
+    "beside a queue": (lambda: [asyncio.Queue(), threading.RLock()], ": [1] (a _thread.RLock)"),
     "context variable": (lambda: {"var": contextvars.ContextVar("x")}, ": ['var'] (a _contextvars.ContextVar)"),
     "generator": (lambda: [(j for j in "ab")], ": [0] (a generator)"),
     "iterator": (lambda: iter([1, lock]), "(a _thread.lock)"),
