@@ -6,6 +6,7 @@ search through the parts of the value finds the way to it.
 
 from __future__ import annotations
 
+import gc
 import pickle
 import time
 from collections import deque
@@ -21,8 +22,15 @@ from taskfc_ext.text import encodable
 _TRIAL_SECONDS = 10.0
 """A trial copies nothing and leaves large buffers alone: it takes less than the pickle that failed, and is cut here."""
 
-_SEARCH_SECONDS = 0.3
+_SEARCH_SECONDS = 0.1
+_MORE_SECONDS = 0.2
+"""At least, for the search in a large value: else twice the time of the trial."""
+
 _SEARCH_NODES = 200_000
+_CHUNKS = 32
+"""Parts of a large container are tried in so many lots, then those of the bad lot: each about once."""
+
+_MAX_DEPTH = 100
 _MAX_STEPS = 12
 """Steps of a path that are shown."""
 
@@ -44,8 +52,9 @@ class _Found(NamedTuple):
 def first_complaint(named: Iterable[tuple[str, object]], error: Exception) -> str:
     """Return what is wrong with the first of these (name, value) that cannot be pickled; `error`: with all of them."""
     named = list(named)
-    values = [value for _, value in named]
-    found = _find(values, error, lambda: iter(named))
+    found = _find([value for _, value in named], error, lambda: iter(named))
+    if not found.path:
+        found = next((_Found((what,), value, error) for what, value in named if _cannot_be_pickled(value)), found)
     if not found.path:
         return f"the arguments cannot be pickled: {text_of(error)}"
     what, *path = found.path
@@ -108,39 +117,46 @@ def _article(name: str) -> str:
 
 def _find(value: object, error: Exception, first_parts: Callable[[], Iterator[Part]]) -> _Found:
     """Return the innermost part of `value` that is to blame; `value` itself where no other one is found."""
+    is_collecting = gc.isenabled()
+    gc.disable()  # the parts of a large value are many new tuples, which start one collection after the other
     try:
         return _located(value, error, first_parts)
     except Exception:  # noqa: BLE001  anybody's classes: better no place than no error
         return _Found((), value, error)
+    finally:
+        if is_collecting:
+            gc.enable()
 
 
 def _located(value: object, error: Exception, first_parts: Callable[[], Iterator[Part]]) -> _Found:
+    began = time.perf_counter()
     last, problem = trial(value, _TRIAL_SECONDS)
+    seconds = max(_MORE_SECONDS, 2 * (time.perf_counter() - began))
     if problem is None or isinstance(problem, LimitReached) or last is None or last is value:
         return _Found((), value, error)
-    alone = trial(last, _TRIAL_SECONDS)[1]
-    if isinstance(alone, LimitReached):
-        alone = problem
+    alone = trial(last, seconds)[1]
     if alone is None:  # it was asked last, but is not the one
-        path = _search(first_parts, parts_of, _cannot_be_pickled)
-        return _Found(*path, problem) if path else _Found((), value, problem)
-    path = _search(first_parts, parts_of, lambda part: part is last)
-    if path is None:  # it is made anew by each pickle
-        path = _search(
-            first_parts, _parts_and_reduced, lambda part: type(part) is type(last) and _cannot_be_pickled(part)
-        )
-    return _Found(path[0] if path else (), last, alone)
+        found = _search(first_parts, parts_of, _cannot_be_pickled)
+        return _Found(*found, problem) if found else _Found((), value, problem)
+    found = _search(first_parts, parts_of, lambda part: part is last)
+    if found is None:  # it is made anew by each pickle
+        kind = type(last)
+        found = _search(first_parts, _parts_and_reduced, lambda part: type(part) is kind and _cannot_be_pickled(part))
+    if found is None:  # it is far away
+        found = _divide(first_parts, last, seconds)
+    return _Found(found[0] if found else (), last, problem if isinstance(alone, LimitReached) else alone)
 
 
-Path = tuple[tuple[str, ...], object]
+Found = tuple[tuple[str, ...], object]
+"""The way to a part, in steps, and the part."""
 
 
 def _search(
     first_parts: Callable[[], Iterator[Part]],
     parts: Callable[[object], Iterator[Part]],
     is_it: Callable[[object], bool],
-) -> Path | None:
-    """Return the shortest way to a part of which `is_it` is true, and that part."""
+) -> Found | None:
+    """Return the shortest way to a part of which `is_it` is true."""
     until = time.perf_counter() + _SEARCH_SECONDS
     seen: set[int] = set()
     nodes: list[tuple[int, str, object]] = []  # parent, step, part; held, so that no other one gets its id
@@ -148,7 +164,7 @@ def _search(
 
     def look(parent: int, found: Iterator[Part]) -> int:
         """Note the parts; return the node of the one that is it."""
-        for n, (step, part) in enumerate(found):
+        for step, part in found:
             if type(part) in ATOMS or id(part) in seen:
                 continue
             seen.add(id(part))
@@ -156,7 +172,7 @@ def _search(
             if is_it(part):
                 return len(nodes) - 1
             pending.append(len(nodes) - 1)
-            if n % 100 == 0 and (time.perf_counter() > until or len(nodes) > _SEARCH_NODES):
+            if time.perf_counter() > until or len(nodes) > _SEARCH_NODES:
                 pending.clear()
                 return -1
         return -1
@@ -165,13 +181,50 @@ def _search(
     while at < 0 and pending and time.perf_counter() <= until:
         node = pending.popleft()
         at = look(node, parts(nodes[node][2]))
-    if at < 0:
-        return None
-    part, path = nodes[at][2], []
+    return None if at < 0 else (_way_to(at, nodes), nodes[at][2])
+
+
+def _way_to(at: int, nodes: list[tuple[int, str, object]]) -> tuple[str, ...]:
+    path = []
     while at >= 0:
         at, step, _ = nodes[at]
         path.append(step)
-    return tuple(reversed(path)), part
+    return tuple(reversed(path))
+
+
+def _divide(first_parts: Callable[[], Iterator[Part]], culprit: object, seconds: float) -> Found | None:
+    """Return the way to `culprit`, found by trying the parts at each level: each is pickled about once more."""
+    until = time.perf_counter() + seconds
+    path: list[str] = []
+    part: object = None
+    parts = list(first_parts())
+    while parts and len(path) < _MAX_DEPTH:
+        bad = _bad_one(parts, until)
+        if bad is None:
+            return None
+        path.append(bad[0])
+        part = bad[1]
+        if part is culprit:
+            return tuple(path), part
+        parts = list(parts_of(part))
+    return (tuple(path), part) if type(part) is type(culprit) else None
+
+
+def _bad_one(parts: list[Part], until: float) -> Part | None:
+    """Return the first of these that cannot be pickled, if it is the last one at the latest."""
+    while len(parts) > 1:
+        size = -(-len(parts) // _CHUNKS)
+        for i in range(0, len(parts), size):
+            chunk = parts[i : i + size]
+            if i + size >= len(parts):
+                break  # no trial is needed
+            problem = trial([part for _, part in chunk], until - time.perf_counter())[1]
+            if isinstance(problem, LimitReached):
+                return None
+            if problem is not None:
+                break
+        parts = chunk
+    return parts[0]
 
 
 def _cannot_be_pickled(part: object) -> bool:

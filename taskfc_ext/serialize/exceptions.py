@@ -31,6 +31,7 @@ _NO_STATE = {(AttributeError, "obj"), (BaseExceptionGroup, "message"), (BaseExce
 """Fields of C code that are no state: Python too leaves `obj` at home, and a group is made with the others."""
 
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+")
+_SET = re.compile(r"\{([^{}]*)\}")
 
 Named = dict[str, object]
 
@@ -184,9 +185,11 @@ def defines_own(kind: type, name: str) -> bool:
 
 def is_same_text(text: str, other: str) -> bool:
     """Whether two texts of one exception differ at most in addresses and in the order of sets."""
-    if text == other:
-        return True
-    return sorted(_ADDRESS.sub("", text)) == sorted(_ADDRESS.sub("", other))
+    return text == other or _comparable(text) == _comparable(other)
+
+
+def _comparable(text: str) -> str:
+    return _SET.sub(lambda match: ", ".join(sorted(match.group(1).split(", "))), _ADDRESS.sub("", text))
 
 
 def _members(group: BaseExceptionGroup[Any]) -> tuple[BaseException, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import time
 from collections.abc import Callable
 from typing import Any
@@ -80,11 +81,15 @@ def try_to_pickle(value: object, file: LimitedFile, exceptions: Exceptions) -> N
 
 def trial(value: object, seconds: float) -> tuple[object, Exception | None]:
     """Pickle `value` into nowhere; return the object that was asked last how it is pickled, and what went wrong."""
-    file = LimitedFile(2**62, time.perf_counter() + seconds)
-    pickler = _TrialPickler(file, buffer_callback=lambda _: False)  # no byte of large arrays is touched
+    pickler = _TrialPickler(LimitedFile(2**62, time.perf_counter() + seconds), buffer_callback=_leave_alone)
     pickler.exceptions = Exceptions()
     try:
         pickler.dump(value)
     except Exception as error:  # noqa: BLE001  the user's `__reduce__`
         return pickler.last, error
     return pickler.last, None
+
+
+def _leave_alone(buffer: pickle.PickleBuffer) -> bool:
+    """Touch no byte of large arrays."""
+    return False

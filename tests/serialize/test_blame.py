@@ -8,7 +8,6 @@ import contextvars
 import dataclasses
 import functools
 import queue
-import sqlite3
 import threading
 import time
 import types
@@ -124,7 +123,7 @@ VALUES: dict[str, tuple[Callable[[], object], str]] = {
     "reduce of its own": (OwnReduce, "its `__reduce__`: the arguments[0][0] (a _thread.lock)"),
     "refusal": (lambda: [1, {"a": Refuses()}], ": [1]['a'] (a "),
     "queue": (queue.Queue, ": .mutex (a _thread.lock)"),
-    "future": (lambda: [asyncio.Queue(), sqlite3.connect(":memory:")], ": [1] (a sqlite3.Connection)"),
+    "beside a queue": (lambda: [asyncio.Queue(), threading.RLock()], ": [1] (a _thread.RLock)"),
     "context variable": (lambda: {"var": contextvars.ContextVar("x")}, ": ['var'] (a _contextvars.ContextVar)"),
     "generator": (lambda: [(j for j in "ab")], ": [0] (a generator)"),
     "iterator": (lambda: iter([1, lock]), "(a _thread.lock)"),
@@ -245,6 +244,36 @@ def dump_without_blame(value: object) -> None:
     from taskfc_ext.serialize.values import pickled
 
     pickled(value)
+
+
+class RefusesLate:
+    """Is refused after its parts were pickled: not the last one that is asked."""
+
+    def __reduce__(self) -> Any:
+        return list, ([Counted()],), None, 5
+
+
+def endless() -> object:
+    value: list[object] = []
+    for _ in range(5_000):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ([{"a": [i]} for i in range(200_000)] + [{"b": lock}], "argument 2 of f: [200000]['b'] (a _thread.lock)"),
+        ([lock, *({"a": [i]} for i in range(200_000))], "argument 2 of f: [0] (a _thread.lock)"),
+        ([1, {"a": RefusesLate()}], "argument 2 of f: [1]['a'] (a tests.serialize.test_blame.RefusesLate)"),
+        (endless(), "argument 2 of f (a list) cannot be pickled: Could not pickle object as excessively deep"),
+    ],
+    ids=["last of many", "first of many", "refused late", "endless"],
+)
+def test_it_is_found_in_large_values_too(value: object, text: str) -> None:
+    with pytest.raises(UnpicklableArgument) as caught:
+        dump_call(([1], value), {}, what="f")
+    assert str(caught.value).startswith(text)
 
 
 def test_no_failure_of_the_search_hides_the_error() -> None:

@@ -618,6 +618,22 @@ def test_an_exception_that_would_read_differently_here_comes_as_text(monkeypatch
     assert "its text would be 'version 2'" in error.hint
 
 
+@pytest.mark.parametrize(
+    ("text", "other", "is_same"),
+    [
+        ("a", "a", True),
+        ("<C at 0x7f01> in <D at 0x02>", "<C at 0x8a10> in <D at 0x1>", True),
+        ("one of {'a', 'b', 'c'}", "one of {'c', 'a', 'b'}", True),
+        ("frozenset({1, 2}) and {3, 4}", "frozenset({2, 1}) and {4, 3}", True),
+        ("row 12", "row 21", False),
+        ("{1, 2}", "{1, 3}", False),
+        ("a, b", "b, a", False),
+    ],
+)
+def test_only_what_differs_in_each_process_may_differ(text: str, other: str, is_same: bool) -> None:
+    assert is_same_text(text, other) is is_same
+
+
 class Stop(BaseException):
     def __init__(self, code: int) -> None:
         super().__init__(f"stop {code}")

@@ -207,6 +207,39 @@ with attach() as client:
     assert done.stdout == "True\n" * 3, done.stderr
 
 
+def test_modules_that_travel_by_value_are_what_they_are_now(shared_farm: Controller, tmp_path: Path) -> None:
+    text = """
+import sys, types
+from functools import partial
+import cloudpickle
+source = "K = 1\\ndef f(*args): return K\\nclass C:\\n    def k(self): return K\\n"
+Path("tf_registered.py").write_text(source)
+import tf_registered as registered
+cloudpickle.register_pickle_by_value(registered)
+dynamic, homeless = types.ModuleType("tf_dynamic"), types.ModuleType("tf_homeless")
+sys.modules["tf_homeless"] = homeless
+for module in dynamic, homeless:
+    exec(source, vars(module))
+def use_registered(): return registered.K, registered.f(), registered.C().k()
+def use_dynamic(): return dynamic.K, dynamic.f(), dynamic.C().k()
+def use_homeless(): return homeless.K, homeless.f(), homeless.C().k()
+uses = [use_registered, use_dynamic, use_homeless]
+modules = [registered, dynamic, homeless]
+def through_another(i): return uses[i]()
+for n in range(1, 4):
+    for module in modules:
+        module.K = n
+    values = [client.submit(use) for use in uses] + [client.submit(through_another, i) for i in range(3)]
+    values += [client.submit_cell("m.K, m.f(), m.C().k()", {"m": module}) for module in modules]
+    numbers = [client.submit(module.f) for module in modules]
+    numbers += [client.submit(partial(module.f, 1)) for module in modules]
+    print({future.result(60) for future in values}, {future.result(60) for future in numbers})
+    print([client.map(module.f, [1, 2]) for module in modules])
+"""
+    expected = "".join(f"{{({n}, {n}, {n})}} {{{n}}}\n{[[n, n]] * 3}\n" for n in range(1, 4))
+    assert run_script(tmp_path, text) == expected
+
+
 @pytest.mark.parametrize("is_imported_here", [True, False], ids=["imported here", "only there"])
 def test_code_outside_of_the_folder_follows_edits(
     shared_farm: Controller, tmp_path: Path, is_imported_here: bool
