@@ -28,13 +28,13 @@ BEFORE = "4689a7f"
 WORK = {
     # measure: turns in a round, pieces of work in a turn
     "submit": (4, 4_000),
-    "cell": (2, 10),
-    "waited": (2, 10),
-    "map": (2, 1_000),
-    "cpu_constant": (1, 4_000),
-    "cpu_uses": (1, 2_000),
-    "cpu_list": (1, 2_000),
-    "cpu_cell": (1, 10),
+    "cell": (4, 10),
+    "waited": (4, 10),
+    "map": (3, 1_000),
+    "cpu_constant": (2, 4_000),
+    "cpu_uses": (2, 2_000),
+    "cpu_list": (2, 2_000),
+    "cpu_cell": (2, 10),
 }
 
 

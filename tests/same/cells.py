@@ -25,8 +25,8 @@ _COMMENTED = re.compile(r"^# (?=[%!]\w)", re.MULTILINE)
 SETTINGS = frozenset((
     "basicConfig", "environ", "filterwarnings", "getcontext", "options", "rc", "rcParams", "rcdefaults", "reset_option",
     "resetwarnings", "seed", "set_config", "set_defaults", "set_option", "set_printoptions", "set_style",
-    "set_theme", "setLevel", "seterr", "setlocale", "setrecursionlimit", "simplefilter", "style", "theme", "tzset",
-    "use",
+    "set_theme", "setLevel", "seterr", "setlocale", "setrecursionlimit", "simplefilter", "style", "templates", "theme",
+    "tzset", "use",
 ))
 # fmt: on
 """Attributes of modules that configure: a call of one, or a store into it, is a set-up line."""

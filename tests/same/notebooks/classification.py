@@ -58,7 +58,7 @@ model.coef_[0, :4].round(3)
 # %%
 pipeline = Pipeline([("scale", StandardScaler()), ("fit", LogisticRegression(max_iter=2000))])
 search = GridSearchCV(pipeline, {"fit__C": [0.1, 1, 10]}, cv=3)
-search.fit(X, y)
+search.fit(X, y);
 
 # %%
 search.best_params_, round(search.best_score_, 4)
