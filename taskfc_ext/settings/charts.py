@@ -170,6 +170,8 @@ def _pack_plotly() -> Any:
     template, renderer = _read_plotly()
     io = _modules["plotly.io"]
     own = [name for name in (template or "").split("+") if name and name not in _TEMPLATES and name in io.templates]
+    if _opens_a_window(renderer):
+        renderer = None
     return template, renderer, {name: io.templates[name].to_plotly_json() for name in own}
 
 
@@ -178,7 +180,14 @@ def _unpack_plotly(packed: Any) -> bool:
     io = _modules["plotly.io"]
     for name, body in own.items():
         io.templates[name] = body
-    return _write_plotly((template, renderer))
+    return _write_plotly((template, io.renderers.default if renderer is None else renderer))
+
+
+def _opens_a_window(renderer: str | None) -> bool:
+    """Say whether a renderer shows charts in a program of its own, a browser: there is no screen at a worker."""
+    known = _modules["plotly.io"].renderers
+    parts = [name for name in (renderer or "").split("+") if name in known]
+    return any(kind.__name__ == "ExternalRenderer" for name in parts for kind in type(known[name]).__mro__)
 
 
 def _read_express() -> Any:
