@@ -25,7 +25,8 @@ _METHODS = _words(
     # arrays
     "fill resize put itemset partition setflags setfield "
     # estimators, networks, graphs
-    "fit fit_transform fit_predict fit_resample partial_fit set_params train load_state_dict zero_grad step "
+    "fit fit_transform fit_predict fit_resample partial_fit fit_on_texts set_params compile train load_state_dict "
+    "zero_grad step "
     "add_node add_nodes_from add_edge add_edges_from add_weighted_edges_from remove_node remove_nodes_from remove_edge "
     "remove_edges_from add_module register_buffer insert_column drop_in_place replace_column "
     "__setitem__ __delitem__ __setattr__ __iadd__"

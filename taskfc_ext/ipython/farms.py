@@ -5,14 +5,15 @@ Everything slow is imported inside the functions: `%load_ext` imports this modul
 
 from __future__ import annotations
 
+import ast
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from taskfc_ext.errors import FarmError
 from taskfc_ext.ipython.notices import Notices
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from taskfc_ext.client.blocking import BlockingTaskClient
     from taskfc_ext.client.future import TaskFuture
@@ -20,6 +21,33 @@ if TYPE_CHECKING:
 
 _MAX_SENT = 10_000
 """Cells whose names are known for a message about one that was missing."""
+
+
+class Binding(NamedTuple):
+    """What the notebook had under a name when a cell bound that name in a persistent namespace.
+
+    Attributes:
+        value: of the name here.
+        n_inputs: how many cells the notebook had run by then.
+    """
+
+    value: object
+    n_inputs: int
+
+    def is_stale(self, name: str, inputs: Sequence[str]) -> bool:
+        """Whether a later cell of the notebook has bound the name, if only to an equal value."""
+        later = (text for text in inputs[self.n_inputs :] if name in text)
+        return any(_binds(text, name) for text in later)
+
+
+def _binds(code: str, name: str) -> bool:
+    try:
+        tree = ast.parse(code)
+    except SyntaxError:
+        return False
+    return any(
+        isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store) for node in ast.walk(tree)
+    )
 
 
 class Farms(Protocol):
@@ -117,8 +145,8 @@ class Session:
         self.notices = Notices()
         self.told: set[tuple[str, int, float]] = set()
         self._clients: dict[str, BlockingTaskClient] = {}
-        self._broadcast: dict[str, dict[str, object]] = {}
-        self._kept: dict[str, dict[str, object]] = {}
+        self._broadcast: dict[str, dict[str, Binding]] = {}
+        self._kept: dict[str, dict[str, Binding]] = {}
         self._sent: dict[tuple[str, int | None], tuple[str, ...]] = {}
 
     @property
@@ -127,20 +155,17 @@ class Session:
         return self.client_of(self.name)
 
     @property
-    def broadcast(self) -> dict[str, object]:
-        """The names that `--everywhere` cells of this kernel have put into the workers' persistent namespaces.
-
-        With each, the value that the notebook had under that name then.
-        """
+    def broadcast(self) -> dict[str, Binding]:
+        """The names that `--everywhere` cells of this kernel have put into the workers' persistent namespaces."""
         return self._broadcast.setdefault(self.name, {})
 
     @property
-    def kept(self) -> dict[str, object]:
-        """The same of `--keep` cells; they may have bound more than can be seen if there is anything in it."""
+    def kept(self) -> dict[str, Binding]:
+        """The same of `--keep` cells; "*" stands for what they may have bound unseen."""
         return self._kept.setdefault(self.name, {})
 
     @property
-    def there(self) -> dict[str, object]:
+    def there(self) -> dict[str, Binding]:
         """The names that a cell for the persistent namespace may find there."""
         return {**self.broadcast, **self.kept}
 

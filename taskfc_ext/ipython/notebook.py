@@ -75,6 +75,12 @@ class Notebook:
         self.shell.display_pub.publish(bundle)
 
     @property
+    def inputs(self) -> list[str]:
+        """The cells that were run so far, as Python; the running one is the last."""
+        history = self.shell.history_manager
+        return [] if history is None else list(history.input_hist_parsed)
+
+    @property
     def has_widgets(self) -> bool:
         """Whether a front end may show widgets: there is a kernel."""
         return getattr(self.shell, "kernel", None) is not None

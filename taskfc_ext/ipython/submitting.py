@@ -6,7 +6,7 @@ import ast
 import builtins
 import keyword
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -16,6 +16,7 @@ from taskfc_ext.ipython.cell_settings import cell_settings, check_magics, hints_
 from taskfc_ext.ipython.changes import changed_names
 from taskfc_ext.ipython.changes import note as note_of_changes
 from taskfc_ext.ipython.display import Table
+from taskfc_ext.ipython.farms import Binding
 from taskfc_ext.ipython.named_code import condition, recovery
 from taskfc_ext.ipython.notebook import Notebook, is_future, waiting
 from taskfc_ext.ipython.requests import BadUsage, Submission
@@ -112,7 +113,7 @@ def run_everywhere(notebook: Notebook, submission: Submission, source: str) -> N
         ran = f"not all workers have run it after {PATIENCE:.0f} s: those that are in a task run it before the next one"
     else:
         ran = f"ran on {plural(n_workers, 'worker')}" if n_workers else "there is no worker yet"
-    notebook.session.broadcast.update(_here(notebook, {*shipment.use.defines, *shipment.values}))
+    notebook.session.broadcast.update(_bindings(notebook, shipment))
     notebook.say(f"{ran}; workers that join later run it too")
 
 
@@ -188,10 +189,21 @@ def _settings(
 
 
 def _there(notebook: Notebook, submission: Submission) -> dict[str, object] | None:
-    """Return what the cell may find in the namespace that it runs in; `None` where that is a fresh one."""
+    """Return what the cell may find in the namespace that it runs in, with what the notebook had under each name.
+
+    `None`: a fresh namespace. A name that a cell of the notebook has bound since then counts as another value, even
+    where that is the same object.
+    """
     if submission.clear_before:
-        return notebook.session.broadcast
-    return notebook.session.there if submission.keep or submission.everywhere else None
+        bindings = notebook.session.broadcast
+    elif submission.keep or submission.everywhere:
+        bindings = notebook.session.there
+    else:
+        return None
+    return {
+        name: object() if binding.is_stale(name, notebook.inputs) else binding.value
+        for name, binding in bindings.items()
+    }
 
 
 def _note_kept(notebook: Notebook, submission: Submission, shipment: Shipment) -> None:
@@ -200,13 +212,16 @@ def _note_kept(notebook: Notebook, submission: Submission, shipment: Shipment) -
     if submission.clear_before or submission.clear_after:
         kept.clear()
     if not submission.clear_after:
-        kept.update(_here(notebook, {"*", *shipment.use.defines}))
+        kept.update(_bindings(notebook, shipment), **{"*": Binding(object(), 0)})
 
 
-def _here(notebook: Notebook, names: Iterable[str]) -> dict[str, object]:
+def _bindings(notebook: Notebook, shipment: Shipment) -> dict[str, Binding]:
+    """Return the names that a cell leaves where it runs; of those that it was only sent, ours always counts."""
     from taskfc_ext.ipython.shipping import ABSENT
 
-    return {name: notebook.namespace.get(name, ABSENT) for name in names}
+    sent = {name: Binding(object(), 0) for name in shipment.values}
+    n_inputs, namespace = len(notebook.inputs), notebook.namespace
+    return sent | {name: Binding(namespace.get(name, ABSENT), n_inputs) for name in shipment.use.defines}
 
 
 def _say_changed(notebook: Notebook, submission: Submission, changed: tuple[str, ...]) -> None:

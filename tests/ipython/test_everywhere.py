@@ -8,6 +8,7 @@ import pytest
 
 from taskfc_ext.errors import BroadcastFailed
 from taskfc_ext.ipython.arguments import parse_cell_line
+from taskfc_ext.ipython.farms import Binding
 from taskfc_ext.ipython.requests import Submission
 
 
@@ -69,6 +70,16 @@ def test_a_busy_worker_holds_no_cell_up(shell: Any, farm: Any, capsys: pytest.Ca
         "not all workers have run it after 10 s: those that are in a task run it before the next one; "
         "workers that join later run it too\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("later", "stale"),
+    [("kk = 3", True), ("for kk in x: pass", True), ("(kk := 3)", True), ("kk + 1", False), ("kkk = 3", False)]
+    + [("get_ipython().run_cell_magic('task', '--keep', 'kk = 3')", False), ("kk = = 3", False)],
+)  # fmt: skip
+def test_a_name_that_the_notebook_has_bound_again_is_the_notebooks(later: str, stale: bool) -> None:
+    assert Binding(3, 1).is_stale("kk", ["kk = 3", later]) is stale
+    assert not Binding(3, 2).is_stale("kk", ["kk = 3", later])
 
 
 def test_what_it_defines_is_known_to_cells_that_keep_and_to_no_others(
