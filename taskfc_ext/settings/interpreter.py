@@ -15,6 +15,9 @@ from taskfc_ext.settings.setting import Entries, Items, Setting, Value, put_item
 _OWNED_ELSEWHERE = frozenset({"stdin", "stdout", "stderr", "path"})
 """Names of `sys` that the worker looks after in another place, for every attempt."""
 
+_monitoring: Any = getattr(sys, "monitoring", None)
+_N_TOOLS = 6
+
 _builtins: dict[str, Any] = vars(builtins)
 _sys: dict[str, Any] = vars(sys)
 
@@ -41,11 +44,20 @@ def _write_sys(value: dict[str, Any]) -> None:
 
 
 def _read_hooks() -> tuple[object, ...]:
-    return sys.gettrace(), sys.getprofile(), threading.gettrace(), threading.getprofile()
+    return sys.gettrace(), sys.getprofile(), threading.gettrace(), threading.getprofile(), _read_tools()
+
+
+def _read_tools() -> tuple[str | None, ...]:
+    """Return who monitors, as profilers do from Python 3.12 on."""
+    return () if _monitoring is None else tuple(map(_monitoring.get_tool, range(_N_TOOLS)))
 
 
 def _write_hooks(value: tuple[Any, ...]) -> None:
-    trace, profile, thread_trace, thread_profile = value
+    trace, profile, thread_trace, thread_profile, tools = value
+    for number, (tool, now) in enumerate(zip(tools, _read_tools(), strict=True)):
+        if now is not None and now != tool:
+            _monitoring.set_events(number, 0)
+            _monitoring.free_tool_id(number)
     sys.settrace(trace)
     sys.setprofile(profile)
     threading.settrace(thread_trace)

@@ -17,6 +17,7 @@ from taskfc_ext.settings.setting import ABSENT, Entries, Setting, Value
 from taskfc_ext.settings.twister import Twister
 
 _warnings: Any = warnings
+_mutated: Callable[[], None] = getattr(warnings, "_filters_mutated", None) or _warnings._filters_mutated_lock_held
 _getcontext = decimal.getcontext
 
 
@@ -25,13 +26,13 @@ _getcontext = decimal.getcontext
 
 def forget_shown_warnings() -> None:
     """Let each warning be shown again where filters say "once" or "the first time"."""
-    _warnings._filters_mutated()
+    _mutated()
     _warnings.onceregistry.clear()
 
 
 def _write_filters(value: list[Any]) -> None:
     _warnings.filters[:] = value
-    _warnings._filters_mutated()
+    _mutated()
 
 
 def _pack_filters() -> list[Any]:
@@ -74,7 +75,7 @@ def _read_showing() -> tuple[object, ...]:
 
 def _write_showing(value: tuple[Any, ...]) -> None:
     _warnings.showwarning, _warnings.formatwarning, _warnings.defaultaction = value
-    _warnings._filters_mutated()
+    _mutated()
 
 
 # decimal

@@ -73,6 +73,16 @@ _BUILTINS = frozenset(
     ]
 )
 
+_NUMPY = frozenset(
+    [
+        *("all", "any", "arange", "argmax", "argmin", "argsort", "array", "asarray", "average", "clip", "concatenate"),
+        *("cov", "cumsum", "diff", "dot", "empty", "eye", "float32", "float64", "full", "hstack", "int32", "int64"),
+        *("linspace", "max", "mean", "median", "min", "ndarray", "ones", "percentile", "prod", "quantile", "round"),
+        *("sort", "stack", "std", "sum", "unique", "var", "vstack", "where", "zeros", "zeros_like", "ones_like"),
+    ]
+)
+"""Functions of numpy that only calculate, besides its ufuncs."""
+
 _atoms = ATOMS
 
 
@@ -110,17 +120,24 @@ def _is_of_a_module(function: FunctionType) -> bool:
 
 
 def _is_code_harmless(code: CodeType, variables: dict[str, Any]) -> bool:
+    names, attributes = set(), set()
     for step in dis.get_instructions(code):
-        name = str(step.argval)
         match step.opname:
-            case "LOAD_GLOBAL" | "LOAD_NAME":
-                if not _is_name_harmless(name, variables):
-                    return False
+            case "LOAD_GLOBAL" | "LOAD_NAME" | "LOAD_FROM_DICT_OR_GLOBALS":
+                names.add(str(step.argval))
             case "LOAD_ATTR" | "LOAD_METHOD":
-                if name.startswith("_"):  # the way from a value to its class, and from there to everything
-                    return False
+                attributes.add(str(step.argval))
             case opname if opname.startswith(("IMPORT", "STORE_GLOBAL", "DELETE_GLOBAL", "LOAD_BUILD", "LOAD_SUPER")):
                 return False
+    if any(name.startswith("_") for name in attributes):  # the way from a value to its class, and then to everything
+        return False
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and any(variables.get(name) is numpy for name in names):
+        if not all(_is_numpy_harmless(getattr(numpy, name, None), name, numpy) for name in attributes):
+            return False
+        names = {name for name in names if variables.get(name) is not numpy}
+    if not all(_is_name_harmless(name, variables) for name in names):
+        return False
     return all(_is_code_harmless(part, variables) for part in code.co_consts if type(part) is CodeType)
 
 
@@ -128,4 +145,14 @@ def _is_name_harmless(name: str, variables: dict[str, Any]) -> bool:
     if name not in variables:
         return name in _BUILTINS
     value = variables[name]
-    return type(value) in _atoms or value is math
+    return type(value) in _atoms or value is math or _is_array(value)
+
+
+def _is_numpy_harmless(found: Any, name: str, numpy: Any) -> bool:
+    """Whether an attribute of some value, which may be numpy itself, is one that only calculates."""
+    return found is None or type(found) is numpy.ufunc or type(found) in _atoms or name in _NUMPY
+
+
+def _is_array(value: Any) -> bool:
+    numpy: Any = sys.modules.get("numpy")
+    return numpy is not None and type(value) is numpy.ndarray and not value.dtype.hasobject

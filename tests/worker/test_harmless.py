@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from taskfc_ext.worker.harmless import are_atoms, is_harmless
@@ -32,6 +33,8 @@ HARMLESS = [
     "def f(x): return math.sqrt(abs(x)) if x > limit else 0.0",
     "def f(x): return sorted(str(x).upper())[0]",
     "def f(x): return [max(part, 3) for part in (x, 1)]",
+    "def f(x): return table[x].sum() + table.mean()",
+    "def f(x): return float(np.sqrt(np.pi * x)) + np.zeros(3).sum()",
 ]
 
 HARMFUL = [
@@ -47,6 +50,11 @@ HARMFUL = [
     "def f():\n class A: pass",
     "def f(): return unknown()",
     "def f(): return other()",
+    "def f(): np.seterr(all='raise')",
+    "def f(): return np.random.rand()",
+    "def f(): return np.vectorize(os.umask)(0)",
+    "def f(): np.set_printoptions(precision=1)",
+    "def f(): return objects[0].x",
     "async def f(): return 1",
     "def f(x=[]): return x",
     "def f():\n def g(): return os.getpid()\n return g()",
@@ -56,12 +64,12 @@ HARMFUL = [
 
 @pytest.mark.parametrize("source", HARMLESS)
 def test_what_uses_only_plain_things_is_harmless(source: str) -> None:
-    assert is_harmless(defined(source, math=math, limit=3))
+    assert is_harmless(defined(source, math=math, np=np, table=np.ones(4), limit=3))
 
 
 @pytest.mark.parametrize("source", HARMFUL)
 def test_what_may_reach_more_is_not(source: str) -> None:
-    assert not is_harmless(defined(source, math=math, os=os, limit=3, other=os.getpid))
+    assert not is_harmless(defined(source, math=math, np=np, os=os, limit=3, other=os.getpid, objects=np.array([os])))
 
 
 def of_a_module(x: int) -> int:
