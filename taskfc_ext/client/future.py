@@ -12,7 +12,7 @@ import asyncio
 import concurrent.futures
 import os
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import CancelledError
 from datetime import UTC, datetime
 from typing import Any, NoReturn
@@ -27,6 +27,7 @@ from taskfc_ext.protocol.infos import TaskProgress
 from taskfc_ext.protocol.payloads import Payload, Reason
 from taskfc_ext.protocol.printed import Printed, log_of, stderr_of, stdout_of
 from taskfc_ext.serialize import SourceResult
+from taskfc_ext.serialize.in_place import apply_change
 from taskfc_ext.tasks import Namespace, TaskResult
 
 PENDING = "PENDING"
@@ -350,6 +351,17 @@ class TaskFuture(concurrent.futures.Future[Any]):
             duration=facts.seconds,
             attempts=facts.attempts,
         )
+
+    def apply_class_changes(self, names: Iterable[str]) -> None:
+        """Do to classes of this process what the task has done to them, where it brought them back under these names.
+
+        Binding a name that came back does so; reading it does not.
+        """
+        outcome = self._outcome(None)
+        if isinstance(outcome, SourceResult):
+            for name in names:
+                if name in outcome.class_changes:
+                    apply_change(outcome.ns[name], outcome.class_changes[name])
 
     def __await__(self) -> Generator[Any, None, Any]:
         if self._state is PENDING:

@@ -135,6 +135,8 @@ def bind_out(notebook: Notebook, future: TaskFuture, out: tuple[str, ...] = ()) 
     Raises:
         BadUsage: the task brought back no such name.
     """
+    from taskfc_ext.serialize.in_place import updated_function
+
     result = future.task_result()
     names, lost = result.results, result.lost
     wanted = (*names, *lost) if not out or "*" in out else out
@@ -145,7 +147,9 @@ def bind_out(notebook: Notebook, future: TaskFuture, out: tuple[str, ...] = ()) 
             raise BadUsage(f"task {future.taskid} brought back no {name!r}{did_you_mean(name, list(names))}")
     bound = [name for name in wanted if name in names]
     for name in bound:
-        notebook.bind(name, names[name])
+        if not updated_function(notebook.namespace.get(name), names[name]):
+            notebook.bind(name, names[name])
+    future.apply_class_changes(bound)
     return bound
 
 

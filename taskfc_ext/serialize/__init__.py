@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from taskfc_ext.errors import RemoteTraceback
 from taskfc_ext.serialize.failures import dump_exception, load_failure
-from taskfc_ext.serialize.functions import digest, dump_function, load_function, loaded_each_time, remember_source
+from taskfc_ext.serialize.functions import digest, dump_function, load_function, loaded_each_time
 from taskfc_ext.serialize.pickler import names_in_code
+from taskfc_ext.serialize.sources import remember_source
 from taskfc_ext.serialize.values import (
     EVERYTHING,
     CellOptions,

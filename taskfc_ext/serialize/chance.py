@@ -17,6 +17,7 @@ from operator import attrgetter
 from typing import Any
 
 from taskfc_ext.errors import RepeatedStreamWarning
+from taskfc_ext.serialize import scope
 
 _HIDDEN = {
     "random": "_inst",
@@ -46,7 +47,8 @@ def _reduce(generator: Any) -> Any:
     for module, name in _HIDDEN.items():
         if generator is getattr(sys.modules.get(module), name, None):
             return _hidden, (module, name)
-    carried.append(generator)
+    if scope.host() is None:  # else it is a task's own, which goes back
+        carried.append(generator)
     return generator.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-import linecache
-import os
 import pickle
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -19,9 +17,7 @@ from taskfc_ext.serialize.by_value import is_importable
 from taskfc_ext.serialize.captured import Captured, capture
 from taskfc_ext.serialize.pickler import PICKLE_PROTOCOL, dump
 from taskfc_ext.serialize.rebuilding import check_classes
-
-MAX_SOURCE = 256 * 1024
-"""Characters of one cell's source that travel with a function, for its tracebacks; longer ones stay at home."""
+from taskfc_ext.serialize.sources import remember_sources, sources_of
 
 _CACHED_FUNCTIONS = 512
 
@@ -81,14 +77,8 @@ def load_function(body: Any) -> Callable[..., Any]:
     """
     file, buffers = opened(body)
     function: Callable[..., Any] = pickle.load(file, buffers=buffers)
-    for name, lines in pickle.load(file).items():
-        remember_source(name, lines)
+    remember_sources(pickle.load(file))
     return function
-
-
-def remember_source(filename: str, lines: list[str]) -> None:
-    """Let tracebacks show `lines` for code that was compiled under `filename`."""
-    linecache.cache[filename] = (sum(map(len, lines)), None, lines, filename)  # no mtime: never checked against a file
 
 
 class _Cached(NamedTuple):
@@ -111,18 +101,5 @@ def _dump_function(function: Callable[..., object]) -> bytes:
     except Exception as error:
         raise UnpicklableArgument(complaint(str(name), function, error)) from error
     check_classes(pickler.made_classes, what=str(name))
-    pickle.dump(_sources(pickler.filenames), file, PICKLE_PROTOCOL)
+    pickle.dump(sources_of(pickler.filenames), file, PICKLE_PROTOCOL)
     return buffers.body(file.getvalue())
-
-
-def _sources(filenames: Iterable[str]) -> dict[str, list[str]]:
-    """Return the lines of what is no file: cells, whose source only this process has."""
-    found = {}
-    for name in filenames:
-        entry = linecache.cache.get(name)
-        if entry is None or os.path.exists(name):
-            continue
-        lines = linecache.getlines(name)
-        if sum(map(len, lines)) <= MAX_SOURCE:
-            found[name] = lines
-    return found

@@ -125,14 +125,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
     # functions
 
     def _reduce_function(self, function: FunctionType) -> Any:
-        needs = dict(needed_names(function))
-        if self.sends_guesses:
-            guessed = dict(mentioned_names(function))
-            if reads_pickles(function.__code__):
-                guessed |= definitions()
-            if guessed:
-                needs = {**guessed, **needs}
-                self.has_guesses = True
+        needs = self.needs_of(function)
         key, module = scope.key_of(function.__globals__)
         private = self._private(key, needs)
         if isinstance(function.__globals__, Brought) and _fits(function.__globals__, needs):
@@ -163,6 +156,17 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
             _submodules(function, needs),
         )
         return _make_function, arguments, state, None, None, _set_function
+
+    def needs_of(self, function: FunctionType) -> dict[str, Any]:
+        """Return the globals that go with a function."""
+        needs = dict(needed_names(function))
+        if not self.sends_guesses:
+            return needs
+        guessed = dict(mentioned_names(function))
+        if reads_pickles(function.__code__):
+            guessed |= definitions()
+        self.has_guesses |= bool(guessed)
+        return {**guessed, **needs}
 
     @staticmethod
     def _private(key: str, needs: Mapping[str, Any]) -> tuple[str, ...]:

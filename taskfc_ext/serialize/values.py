@@ -18,6 +18,7 @@ from taskfc_ext.serialize.pickler import PICKLE_PROTOCOL, Pickler, dump
 from taskfc_ext.serialize.rebuilding import check_classes
 from taskfc_ext.serialize.salvage import CannotRebuild, salvaged
 from taskfc_ext.serialize.scope import load_as_guest
+from taskfc_ext.serialize.sources import remember_sources, sources_of
 
 ATOMS = frozenset({int, float, complex, str, bytes, bool, type(None)})
 """Types whose values have no parts and never change."""
@@ -45,6 +46,7 @@ class SourceResult:
         ns: the names that were asked back, in that order.
         lost: those of them that could not be pickled, with the reason.
         lost_value: why the value could not be pickled, where that keeps nothing else from coming; else empty.
+        class_changes: of classes among the names, which come back as those that are here.
     """
 
     value: object
@@ -52,6 +54,7 @@ class SourceResult:
     is_cell: bool
     lost: dict[str, str] = field(default_factory=dict)
     lost_value: str = ""
+    class_changes: dict[str, Any] = field(default_factory=dict)
 
     @property
     def as_input(self) -> object:
@@ -109,11 +112,11 @@ def _pickled(value: object) -> tuple[bytes, Pickler]:
     return file.getvalue(), pickler
 
 
-def _sendable(value: object, *, what: str) -> bytes:
-    """Return `value` pickled for a worker, having seen that the classes in it can be made again there."""
+def _sendable(value: object, *, what: str) -> tuple[bytes, Pickler]:
+    """Return `value` pickled for a worker, and what did it: the classes in it can be made again there."""
     body, pickler = _pickled(value)
     check_classes(pickler.made_classes, what=what)
-    return body
+    return body, pickler
 
 
 RETURN_INSTEAD = "return what can be pickled instead: plain data, arrays, or the path of a file that the task writes"
@@ -238,7 +241,7 @@ def dump_call(args: tuple[object, ...], kwargs: Mapping[str, object], *, what: s
         else:
             return _dumps((args, None), PICKLE_PROTOCOL)
     try:
-        return _sendable((args, dict(kwargs) or None), what=f"an argument of {what}")
+        return _sendable((args, dict(kwargs) or None), what=f"an argument of {what}")[0]
     except UnpicklableArgument:
         raise
     except Exception as error:
@@ -266,7 +269,9 @@ def dump_names(
     """
     try:
         sent = (dict(names), tuple(out), dict(options)) if options else (dict(names), tuple(out))
-        return _sendable(sent, what=what)
+        body, pickler = _sendable(sent, what=what)
+        sources = sources_of(pickler.filenames)
+        return body + _dumps(sources, PICKLE_PROTOCOL) if sources else body
     except UnpicklableArgument:
         raise
     except Exception as error:
@@ -282,7 +287,10 @@ def load_names(body: bytes, inputs: Sequence[bytes] = ()) -> tuple[dict[str, Any
 
 def load_cell(body: bytes, inputs: Sequence[bytes] = ()) -> tuple[dict[str, Any], tuple[str, ...], CellOptions]:
     """Return (values that go in, names that come back, settings of the notebook)."""
-    names, out, *options = _loads(body)
+    file = io.BytesIO(body)
+    names, out, *options = pickle.load(file)
+    if file.tell() < len(body):
+        remember_sources(pickle.load(file))
     given: CellOptions = options[0] if options else {}
     return {name: _resolved(value, inputs) for name, value in names.items()}, tuple(out), given
 

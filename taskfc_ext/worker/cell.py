@@ -16,6 +16,8 @@ from typing import Any
 from IPython.core.displayhook import DisplayHook
 
 from taskfc_ext.serialize import EVERYTHING, CellOptions, SourceResult, remember_source, scope
+from taskfc_ext.serialize.fingerprint import changed_names, fingerprints
+from taskfc_ext.serialize.in_place import ClassWatch
 from taskfc_ext.serialize.scope import ABSENT, Host
 from taskfc_ext.worker.cell_value import show_value
 from taskfc_ext.worker.displays import Displays
@@ -93,18 +95,23 @@ class CellRunner:
                     {name: value for name, value in names.items() if name not in first or not hasattr(main, name)}
                 )
                 host.brings_back = frozenset(out)
-                before = dict(main.__dict__) if EVERYTHING in out else {}
+                wants_all = EVERYTHING in out
+                before = dict(main.__dict__) if wants_all else {}
+                prints = fingerprints(host.shipped) if wants_all else {}
+                wanted = host.shipped if wants_all else {name: host.shipped.get(name) for name in out}
+                watch = ClassWatch(wanted)
                 try:
                     with notebook_settings(self._shell, options):
                         value = self._execute(source, main, f"<task {taskid}>", options, wants_value=wants_value)
                         value = show_value(self._shell, self._displays, value)
                 finally:
                     show_figures()  # before the value is pickled: one that is on show comes up again wherever it goes
-                if EVERYTHING in out:
-                    out = [*_bound_since(before, main), *options.get("changed", ()), *out]
+                if wants_all:
+                    within = [*options.get("changed", ()), *changed_names(prints, main.__dict__), *watch.changes()]
+                    out = list(dict.fromkeys([*_bound_since(before, main), *within, *out]))
                     host.brings_back = frozenset(out)
                 pulled = {name: _pulled(main, name) for name in out if name != EVERYTHING}
-                return SourceResult(value, pulled, is_cell=wants_value)
+                return SourceResult(value, pulled, is_cell=wants_value, class_changes=watch.changes())
             finally:
                 self._guard.disarm()
         finally:  # no interrupt strikes here: there is one at most, and it has struck or been kept out

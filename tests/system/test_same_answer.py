@@ -509,3 +509,41 @@ def test_what_each_task_loads_again_is_said_once(notebook: Notebook) -> None:
     with pytest.warns(UserWarning, match=r"each task of look loads \d+ MB again") as said:
         assert notebook.here("client.map(look, range(4))") == ["0", "1", "2", "3"]
     assert len(said) == 1
+
+
+CHANGED_WITHIN = {
+    "a generator of random numbers": (
+        "import numpy as np\nrng = np.random.default_rng(0)",
+        "rng.random()",
+        "rng.random()",
+    ),
+    "a list, by a function": ("seen = []\ndef see(): seen.append(1)", "see()", "seen"),
+    "a rebound global, by a function": ("n = 0\ndef count():\n  global n\n  n += 1", "count()", "n"),
+    "a closure that functions share": (FUNCTIONS, "step(); step()", "value(), step(), value()"),
+    "an attribute of a function": ("def f(): f.n += 1\nf.n = 0", "f()", "f.n"),
+    "a default argument": ("def f(x, into=[]):\n  into.append(x)\n  return into", "f(1)", "f(2)"),
+    "an attribute of a class": ("class K: rate = 1\nk = K()", "K.rate = 2; K.new = 'new'", "k.rate, k.new"),
+    "a list of a class": ("class K: all = []\n", "K.all.append(1)", "K.all"),
+    "a method": ("class K:\n  def f(self): return 1\nk = K()", "K.f = lambda self: 2", "k.f()"),
+    "a deleted attribute": ("class K: a = 1", "del K.a", "hasattr(K, 'a')"),
+    "an instance": ("class K: pass\nk = K()", "setattr(k, 'x', 5)", "k.x"),
+    "an array": ("import numpy as np\na = np.zeros(3)", "np.add.at(a, [0, 0], 1)", "a.tolist()"),
+}
+
+
+@pytest.mark.parametrize(("setup", "cell", "look"), CHANGED_WITHIN.values(), ids=CHANGED_WITHIN)
+def test_everything_that_was_changed_comes_back(notebook: Notebook, setup: str, cell: str, look: str) -> None:
+    notebook.here(setup)
+    notebook.here(f"%%task --wait -o '*'\n{cell}")
+    came_back = notebook.here(look)
+    notebook.here(setup)
+    notebook.here(cell)
+    assert came_back == notebook.here(look)
+
+
+def test_what_was_not_changed_stays_here(notebook: Notebook) -> None:
+    notebook.here(FUNCTIONS)
+    before = notebook.here("times, model, settings, log, Model")
+    assert notebook.here("%%task t --wait -o '*'\nscale = 3\ntimes(2)").ns.scale == 3
+    assert sorted(notebook.here("t.ns")) == ["scale"]
+    assert all(a is b for a, b in zip(notebook.here("times, model, settings, log, Model"), before, strict=True))
