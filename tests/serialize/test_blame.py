@@ -218,10 +218,10 @@ class Counted:
 
 
 def seconds(action: Callable[[], object]) -> float:
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(UnpicklableArgument):
         action()
-    return time.perf_counter() - began
+    return time.process_time() - began
 
 
 def test_large_siblings_are_pickled_at_most_once_more() -> None:
@@ -233,10 +233,10 @@ def test_large_siblings_are_pickled_at_most_once_more() -> None:
 
 def test_it_takes_no_longer_by_much_than_the_pickle_that_failed() -> None:
     values = [float(i) for i in range(1_000_000)], np.zeros(2_000_000), [{"a": i} for i in range(100_000)], lock
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(TypeError):
         dump_without_blame(values)
-    plain = time.perf_counter() - began
+    plain = time.process_time() - began
     assert seconds(lambda: dump_call((values,), {}, what="f")) < 6 * plain + 1
 
 
