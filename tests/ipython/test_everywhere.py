@@ -74,9 +74,16 @@ def test_a_busy_worker_holds_no_cell_up(shell: Any, farm: Any, capsys: pytest.Ca
 
 @pytest.mark.parametrize(
     ("later", "stale"),
-    [("kk = 3", True), ("for kk in x: pass", True), ("(kk := 3)", True), ("kk + 1", False), ("kkk = 3", False)]
-    + [("get_ipython().run_cell_magic('task', '--keep', 'kk = 3')", False), ("kk = = 3", False)],
-)  # fmt: skip
+    [
+        ("kk = 3", True),
+        ("for kk in x: pass", True),
+        ("(kk := 3)", True),
+        ("kk + 1", False),
+        ("kkk = 3", False),
+        ("get_ipython().run_cell_magic('task', '--keep', 'kk = 3')", False),
+        ("kk = = 3", False),
+    ],
+)
 def test_a_name_that_the_notebook_has_bound_again_is_the_notebooks(later: str, stale: bool) -> None:
     assert Binding(3, 1).is_stale("kk", ["kk = 3", later]) is stale
     assert not Binding(3, 2).is_stale("kk", ["kk = 3", later])
