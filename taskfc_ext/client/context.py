@@ -10,6 +10,7 @@ import platform
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from taskfc_ext.drivers.environment import AT_START
 from taskfc_ext.drivers.user_folder import is_installed
 from taskfc_ext.protocol.client_messages import Define
 from taskfc_ext.protocol.context import Context, encode_context
+from taskfc_ext.settings.travel import LOG_MARK, Marks, getcontext, getlimit, root_cache
 from taskfc_ext.settings.travel import here as settings_here
 
 _NEVER = ("TASKFC_", "JPY_")  # they say which process this is, or let one into the notebook's server
@@ -73,7 +75,7 @@ def current(cell: str | None = None) -> Surroundings:
 
     Args:
         cell: the source of a cell or a string task: its imports count, and the modules are looked at for certain. For
-            functions they are looked at whenever that takes no more than a tenth of the time: after a pause always.
+            functions they are looked at whenever that takes no more than a thirtieth of the time: after a pause always.
 
     Raises:
         FileNotFoundError: our working directory is gone.
@@ -84,11 +86,11 @@ def current(cell: str | None = None) -> Surroundings:
     pause = _asked - before
     if cell is None and last is not None and _is_as_before():
         here, sources = last.surroundings, last.sources
-        if pause < settings_here.pause and not sources.is_due():
+        if pause < settings_here.pause and not sources.is_due(_asked):
             return here
         with _looking:
             settings = settings_here.look(pause) if pause >= settings_here.pause else last.settings
-            if sources.is_due():
+            if sources.is_due(_asked):
                 sources.look()
         if settings is last.settings and sources.packs is here.modules:
             return here
@@ -102,7 +104,7 @@ def current(cell: str | None = None) -> Surroundings:
             here, sources = _place(os.fsdecode(cwd), settings)
         if cell is not None:
             sources.want(imported_names(cell))
-        if cell is not None or last is None or here is not last.surroundings:
+        if cell is not None or last is None or here is not last.surroundings or sources.is_due(_asked):
             sources.look(for_new=cell is not None)
         if last is None or here is not last.surroundings or sources.packs is not here.modules:
             here = Surroundings(here.digest, here.body, sources.packs)
@@ -110,23 +112,32 @@ def current(cell: str | None = None) -> Surroundings:
                 _known.clear()
             here = _known.setdefault((here.digest, tuple([digest for digest, _ in here.modules])), here)
             _last = last = _Last(cwd, list(sys.path), dict(_raw), settings, sources, here)
-        _is_as_before = _comparison(last, settings_here.have_changed)
+        _is_as_before = _comparison(last, settings_here.marks)
         return here
 
 
-def _comparison(last: _Last, have_settings_changed: Callable[[], bool]) -> Callable[[], bool]:
+def _comparison(last: _Last, marks: Marks) -> Callable[[], bool]:
     """Return what says whether this process stands where it did, with the settings that it had."""
     cwd, path, raw = last[:3]
-    buffer, longest, getcwd, raw_now = _folder_now, _LONGEST, _getcwd, _raw
+    limit, filters, precision, numpy_errors, errors, numpy_printing, printing = marks
+    buffer, longest, getcwd, raw_now = ctypes.byref(_folder_now), _LONGEST, _getcwd, _raw
+    folder, now_limit, now_context, now_cached, mark = _folder_now, getlimit, getcontext, root_cache, LOG_MARK
 
-    def is_as_before() -> bool:  # each submission pays for it: as few look-ups as can be
-        return bool(
+    def is_as_before() -> bool:  # each submission pays for it: no attributes, no further calls
+        if (  # noqa: SIM103  `bool()` would cost a tenth of it
             getcwd(buffer, longest)
-            and buffer.value == cwd
+            and folder.value == cwd
             and sys.path == path
             and raw_now == raw
-            and not have_settings_changed()
-        )
+            and now_limit() == limit
+            and warnings.filters == filters
+            and now_context().prec == precision
+            and numpy_errors() is errors
+            and numpy_printing() is printing
+            and mark in now_cached
+        ):
+            return True
+        return False
 
     return is_as_before
 

@@ -30,8 +30,8 @@ MAX_TOTAL_ELSEWHERE = 5 * 2**20
 """The same for code outside of the folder: of more than that, tasks read all from disk, and what is beside the notebook
 travels all the same."""
 
-PATIENCE = 10
-"""Looking at the files takes a tenth of the time at most: a few files are looked at nearly each time, many seldom."""
+PATIENCE = 30
+"""Looking at files takes a thirtieth of the time at most: a few files are looked at nearly each time, many seldom."""
 
 _QUICK = 3e-6
 """Seconds that a look at one file takes on a usual disk."""
@@ -99,9 +99,9 @@ class Sources:
         self._tops: set[str] = set()
         self._buckets: dict[int, tuple[list[Module], tuple[bytes, bytes]]] = {}
 
-    def is_due(self) -> bool:
-        """Whether it is time to look again."""
-        return len(serialize.names_in_code) != self._n_code or time.perf_counter() >= self._next_look
+    def is_due(self, now: float) -> bool:
+        """Whether it is time to look again; `now` as `time.perf_counter` counts it."""
+        return now >= self._next_look or len(serialize.names_in_code) != self._n_code
 
     def want(self, names: Iterable[str]) -> None:
         """Have modules of these full names go along, if there are such."""

@@ -66,7 +66,7 @@ class Travel:
 
     Attributes:
         body: all that differ from their libraries' defaults; the same object until one changes.
-        have_changed: says of a few whether they have changed since; of the others only the next look tells.
+        marks: tells of a few at once whether they have changed since; of the others only the next look tells.
         pause: seconds between two submissions in which others may have been changed.
     """
 
@@ -77,12 +77,12 @@ class Travel:
         self._packed: dict[str, Any] = {}
         self._is_stale = False
         self._thorough_pause = 0.0
+        self.marks = Marks.of_now()
         self.look_again()
 
     def look_again(self) -> None:
         """Let the next submission look at all of them."""
         self.pause = 0.0
-        self.have_changed: Callable[[], bool] = _always
 
     def forget(self, name: str) -> None:
         """Let a setting stay here from now on."""
@@ -116,7 +116,7 @@ class Travel:
             if is_thorough:
                 self._thorough_pause = cost
             self.pause = min(cost, self.pause or cost)
-        self.have_changed = _change_noticed()
+        self.marks = Marks.of_now()
         return self.body
 
     def _look_at(self, setting: Setting, is_thorough: bool) -> bool:
@@ -155,43 +155,38 @@ class Travel:
         return True
 
 
-def _change_noticed() -> Callable[[], bool]:
-    """Return what says at once whether any of those settings has changed that are changed in loops."""
-    limit, filters, precision = _getlimit(), list(warnings.filters), _getcontext().prec
-    numpy_errors = _getter("numpy._core.umath", "_extobj_contextvar")
-    numpy_printing = _getter("numpy._core.arrayprint", "format_options")
-    errors, printing = numpy_errors(), numpy_printing()
-    getcontext, root_cache, getlimit = _getcontext, _root_cache, _getlimit
-    root_cache[_MARK] = True
+class Marks(NamedTuple):
+    """What of a few settings can be compared at once, as they are changed in loops. None is known before a look."""
 
-    def have_changed() -> bool:  # 0.3 us: each submission pays for it
-        return (
-            getlimit() != limit
-            or warnings.filters != filters
-            or getcontext().prec != precision
-            or numpy_errors() is not errors
-            or numpy_printing() is not printing
-            or _MARK not in root_cache
-        )
+    limit: int
+    filters: list[Any]
+    precision: int
+    numpy_errors: Callable[[], Any]
+    errors: Any
+    numpy_printing: Callable[[], Any]
+    printing: Any
 
-    return have_changed
+    @classmethod
+    def of_now(cls) -> Marks:
+        """Return those of now; in the root logger's cache stands `LOG_MARK` until a level is changed."""
+        root_cache[LOG_MARK] = True
+        errors = _getter("numpy._core.umath", "_extobj_contextvar")
+        printing = _getter("numpy._core.arrayprint", "format_options")
+        now = getlimit(), list(warnings.filters), getcontext().prec
+        return cls(*now, errors, errors(), printing, printing())
 
 
-_MARK: Any = "taskfc_ext travel"
+LOG_MARK: Any = "taskfc_ext travel"
 """A key in the root logger's cache, which each change of any level empties."""
 
-_getlimit = sys.getrecursionlimit
-_getcontext = decimal.getcontext
-_root_cache: dict[Any, bool] = vars(logging.root)["_cache"]
+getlimit = sys.getrecursionlimit
+getcontext = decimal.getcontext
+root_cache: dict[Any, bool] = vars(logging.root)["_cache"]
 
 
 def _getter(module: str, name: str) -> Callable[[], Any]:
     variable = getattr(sys.modules.get(module), name, None)
-    return _nothing if variable is None else variable.get
-
-
-def _nothing() -> None:
-    pass
+    return tuple if variable is None else variable.get  # the quickest that returns the same each time
 
 
 def _body(value: Any) -> bytes | None:
@@ -206,10 +201,6 @@ def _body(value: Any) -> bytes | None:
             return None
     left = {name: part for name, part in value.items() if _body(part) is not None or part is None}
     return _body(left) if left and len(left) < len(value) else None
-
-
-def _always() -> bool:
-    return True
 
 
 here = Travel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,7 @@ def test_code_that_travels_by_value_names_its_modules(folder: Path) -> None:
     sources = sources_in(folder)
     assert sent(sources) == {}
     serialize.dump_call((space["f"],), {}, what="f")
-    assert sources.is_due()
+    assert sources.is_due(time.perf_counter())
     assert set(sent(sources)) == {"tf_named", "tf_pack", "tf_pack.deep"}
 
 
