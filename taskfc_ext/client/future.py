@@ -8,7 +8,6 @@ makes them and whoever settles the future see each other, so no waiter is missed
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures
 import os
 import threading
@@ -17,10 +16,11 @@ from concurrent.futures import CancelledError
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
-from taskfc_ext.client.callbacks import CallbackThread
+from taskfc_ext.client.callbacks import CallbackThread, show_failure
 from taskfc_ext.client.outcome import Facts, FactsRow, Raised, load, names_of
 from taskfc_ext.client.shown import outputs_of
 from taskfc_ext.client.template import Template
+from taskfc_ext.client.waiters import LoopCallback, LoopWaiter, loop_callback
 from taskfc_ext.client.waiting import check_may_block
 from taskfc_ext.errors import RequestRefused, TaskAborted, UnknownTask
 from taskfc_ext.protocol.infos import TaskProgress
@@ -62,31 +62,12 @@ class _Watched:
         self.callbacks: list[Callable[[Any], object]] = []
 
 
-class _LoopWaiter:
-    """Wakes a coroutine when the future ends; stands among the future's waiters."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.woken: asyncio.Future[None] = self._loop.create_future()
-
-    def add_result(self, future: object) -> None:
-        try:
-            self._loop.call_soon_threadsafe(self._wake)
-        except RuntimeError:
-            pass  # the loop was closed: nobody waits any more
-
-    add_exception = add_cancelled = add_result
-
-    def _wake(self) -> None:
-        if not self.woken.done():
-            self.woken.set_result(None)
-
-
 class TaskFuture(concurrent.futures.Future[Any]):
     """A task's result, now or later. Made by `submit`, `future` and the magics, never directly.
 
-    It works with `concurrent.futures.wait` and `as_completed` and with `asyncio.wrap_future`, and can be awaited:
-    an `await` that is cancelled or times out harms no task. Done-callbacks run on a thread of their own.
+    It works with `concurrent.futures.wait` and `as_completed`, can be awaited, and works with all of asyncio that takes
+    something to be awaited: `wait`, `as_completed`, `gather`, `wait_for`, `shield`, `ensure_future`, `wrap_future`. An
+    `await` that is cancelled or times out harms no task. Done-callbacks run on a thread of their own.
     Waits end with `ControllerStopped` when the farm is stopped; `client.future(id)` follows the task again.
     """
 
@@ -186,13 +167,35 @@ class TaskFuture(concurrent.futures.Future[Any]):
         return self._state is not PENDING
 
     def add_done_callback(self, fn: Callable[[TaskFuture], object]) -> None:
-        """Call `fn(self)` when it has ended, on a thread of its own; at once, and here, if it has ended already."""
+        """Call `fn(self)` when it has ended, on a thread of its own; at once, and here, if it has ended already.
+
+        An exception of `fn` is logged, as that of any `concurrent.futures.Future`'s callback, and harms no other
+        callback. Only what is no `Exception`, such as `SystemExit`, is raised here if `fn` is called here.
+        """
         watched = self._watch()
         with watched.condition:
             if self._state is PENDING:
-                watched.callbacks.append(fn)
+                in_loop = loop_callback(fn)
+                if in_loop is None:
+                    watched.callbacks.append(fn)
+                else:
+                    watched.waiters.append(in_loop)
                 return
-        fn(self)
+        try:
+            fn(self)
+        except Exception:  # noqa: BLE001 - as concurrent.futures
+            show_failure(self)
+
+    def remove_done_callback(self, fn: Callable[[TaskFuture], object]) -> int:
+        """Forget a callback that has not been called; return how often it was there. `asyncio.wait` needs this."""
+        watched = self._watch()
+        with watched.condition:
+            in_loop = [each for each in watched.waiters if isinstance(each, LoopCallback) and each.callback == fn]
+            for each in in_loop:
+                watched.waiters.remove(each)
+            n = len(watched.callbacks)
+            watched.callbacks = [each for each in watched.callbacks if each != fn]
+            return len(in_loop) + n - len(watched.callbacks)
 
     def set_running_or_notify_cancel(self) -> NoReturn:
         raise RuntimeError("the farm, not its user, sets what becomes of a task")
@@ -354,7 +357,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
 
     def __await__(self) -> Generator[Any, None, Any]:
         if self._state is PENDING:
-            waiter = _LoopWaiter()
+            waiter = LoopWaiter()
             watched = self._watch()
             with watched.condition:
                 if self._state is not PENDING:
