@@ -20,7 +20,7 @@ from taskfc_ext.client.callbacks import CallbackThread, show_failure
 from taskfc_ext.client.outcome import Facts, FactsRow, Raised, load, names_of
 from taskfc_ext.client.shown import outputs_of
 from taskfc_ext.client.template import Template
-from taskfc_ext.client.waiters import LoopCallback, LoopWaiter, loop_callback
+from taskfc_ext.client.waiters import LoopWaiter, Watched
 from taskfc_ext.client.waiting import check_may_block
 from taskfc_ext.errors import RequestRefused, TaskAborted, UnknownTask
 from taskfc_ext.protocol.infos import TaskProgress
@@ -50,18 +50,6 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-class _Watched:
-    """What only a future that is waited for has."""
-
-    __slots__ = ("callbacks", "condition", "is_read", "waiters")
-
-    def __init__(self) -> None:
-        self.is_read = False  # by the main thread: a user's code, not what shows cards
-        self.condition = threading.Condition()
-        self.waiters: list[Any] = []
-        self.callbacks: list[Callable[[Any], object]] = []
-
-
 class TaskFuture(concurrent.futures.Future[Any]):
     """A task's result, now or later. Made by `submit`, `future` and the magics, never directly.
 
@@ -80,19 +68,19 @@ class TaskFuture(concurrent.futures.Future[Any]):
         self._payload = body
         self._place: object = taskid
         self._state = PENDING
-        self._watched: _Watched | None = None
+        self._watched: Watched | None = None
         self._value: object = None
         self._facts: FactsRow | None = None
 
     # what concurrent.futures reaches for
 
-    def _watch(self) -> _Watched:
+    def _watch(self) -> Watched:
         watched = self._watched
         if watched is None:
             with _making:
                 watched = self._watched
                 if watched is None:
-                    watched = self._watched = _Watched()
+                    watched = self._watched = Watched(self, getattr(self._template.owner, "lending", None))
         return watched
 
     @property
@@ -175,11 +163,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
         watched = self._watch()
         with watched.condition:
             if self._state is PENDING:
-                in_loop = loop_callback(fn)
-                if in_loop is None:
-                    watched.callbacks.append(fn)
-                else:
-                    watched.waiters.append(in_loop)
+                watched.add(fn)
                 return
         try:
             fn(self)
@@ -188,14 +172,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
 
     def remove_done_callback(self, fn: Callable[[TaskFuture], object]) -> int:
         """Forget a callback that has not been called; return how often it was there. `asyncio.wait` needs this."""
-        watched = self._watch()
-        with watched.condition:
-            in_loop = [each for each in watched.waiters if isinstance(each, LoopCallback) and each.callback == fn]
-            for each in in_loop:
-                watched.waiters.remove(each)
-            n = len(watched.callbacks)
-            watched.callbacks = [each for each in watched.callbacks if each != fn]
-            return len(in_loop) + n - len(watched.callbacks)
+        return self._watch().remove(fn)
 
     def set_running_or_notify_cancel(self) -> NoReturn:
         raise RuntimeError("the farm, not its user, sets what becomes of a task")
@@ -401,9 +378,9 @@ class TaskFuture(concurrent.futures.Future[Any]):
     def _wait(self, timeout: float | None) -> None:
         check_may_block()
         self._template.owner.check_may_wait()
-        condition = self._condition
-        with condition:
-            if not condition.wait_for(self.done, timeout):
+        watched = self._watch()
+        with watched.lends(timeout), watched.condition:
+            if not watched.condition.wait_for(self.done, timeout):
                 raise TimeoutError(f"task {self.taskid} has not ended after {timeout} s")
 
     def _decode(self) -> None:

@@ -14,6 +14,7 @@ from taskfc_ext.client.connection import Connection, closed_error, hello
 from taskfc_ext.client.farm import Farm
 from taskfc_ext.client.future import TaskFuture
 from taskfc_ext.client.io_thread import IOThread
+from taskfc_ext.client.lending import TaskWaits
 from taskfc_ext.client.requests import Call, Flush
 from taskfc_ext.client.shown import Shown
 from taskfc_ext.client.state import ClientState
@@ -38,17 +39,23 @@ class RemoteController:
         version: our version, for the greeting.
         label: how the controller lists this client.
         owner: whose tasks these are: a notebook's path, a script's name.
+        worker: the worker of this farm that this process is on, or -1.
+
+    Attributes:
+        lending: is told what this process waits for; `None` where it is on no worker of this farm.
     """
 
-    def __init__(self, farm: Farm, *, version: str = "", label: str = "", owner: str = "") -> None:
+    def __init__(self, farm: Farm, *, version: str = "", label: str = "", owner: str = "", worker: int = -1) -> None:
         self.farm = farm
         self.owner = owner
         self.shown = Shown()
         self._unusable: ControllerUnavailable | None = None
         self._state = ClientState()
         self._thread = IOThread()
-        greeting = hello(self._state.session, version=version, label=label, owner=owner)
-        self._connection = Connection(self._thread.loop, farm, self._state, greeting)
+        greeting = hello(self._state.session, version=version, label=label, owner=owner, worker=worker)
+        loop = self._thread.loop
+        self._connection = Connection(loop, farm, self._state, greeting)
+        self.lending = TaskWaits(self._state, self._connection, loop) if worker >= 0 else None
         self._outbox = self._state.outbox
         open_clients.opened(self)
         self._in_loop(self._connection.connect)

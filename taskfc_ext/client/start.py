@@ -25,6 +25,7 @@ from taskfc_ext.client.owner import default_owner
 from taskfc_ext.drivers.connection_file import ConnectionInfo, process_alive
 from taskfc_ext.drivers.cores import available_cores
 from taskfc_ext.drivers.paths import FarmPaths, prepare
+from taskfc_ext.drivers.processes import worker_here
 from taskfc_ext.errors import ControllerUnavailable, StartFailed, VersionMismatch
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.text import encodable
@@ -319,4 +320,5 @@ def _connect(farm: LocalFarm, *, owner: str, label: str) -> FCTaskClient:
 
     label = label or f"{os.path.basename(sys.argv[0]) if sys.argv else ''}:{os.getpid()}"
     owner, label = encodable(owner)[:1000], encodable(label)[:200]
-    return FCTaskClient(RemoteController(farm, version=__version__, owner=owner, label=label))
+    worker = worker_here(farm.paths.tag)
+    return FCTaskClient(RemoteController(farm, version=__version__, owner=owner, label=label, worker=worker))

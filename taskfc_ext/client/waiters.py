@@ -1,9 +1,111 @@
-"""Entries among the waiters of a `TaskFuture`, beside those of `concurrent.futures`: what an event loop is to run."""
+"""What waits for a `TaskFuture`: threads, coroutines, callbacks, and the waiters of `concurrent.futures`."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+
+class Lending(Protocol):
+    """Lets the worker that this process is on lend its place while something here waits for a future."""
+
+    def begin(self, future: Any) -> None:
+        """Something waits for `future`, which has not ended."""
+        ...
+
+    def end(self, future: Any) -> None:
+        """It waits no more; `future` may have ended."""
+        ...
+
+
+class Watched:
+    """What only a future that is waited for has.
+
+    Attributes:
+        is_read: by the main thread: a user's code, not what shows cards.
+        condition: guards the others, and all else that changes when the future ends.
+        waiters: those of `concurrent.futures`, and ours.
+        callbacks: run on a thread of their own.
+
+    Args:
+        future: whose this is.
+        lending: is told of all that waits; `None` where this process is on no worker of the future's farm.
+    """
+
+    __slots__ = ("_future", "_lending", "callbacks", "condition", "is_read", "waiters")
+
+    def __init__(self, future: object, lending: Lending | None) -> None:
+        self.is_read = False
+        self.condition = threading.Condition()
+        self.waiters: list[Any] = [] if lending is None else LendingWaiters(future, lending)
+        self.callbacks: list[Callable[[Any], object]] = []
+        self._future = future if lending is not None else None
+        self._lending = lending
+
+    @contextmanager
+    def lends(self, timeout: float | None) -> Iterator[None]:
+        """Say that a thread waits, for longer than a look."""
+        lending = self._lending if timeout is None or timeout > 0 else None
+        if lending is not None:
+            lending.begin(self._future)
+        try:
+            yield
+        finally:
+            if lending is not None:
+                lending.end(self._future)
+
+    def add(self, callback: Callable[[Any], object]) -> None:
+        """Add a callback. The condition is held."""
+        in_loop = loop_callback(callback)
+        if in_loop is not None:
+            self.waiters.append(in_loop)
+            return
+        self.callbacks.append(callback)
+        if self._lending is not None:  # it may be what somebody waits for
+            self._lending.begin(self._future)
+
+    def remove(self, callback: Callable[[Any], object]) -> int:
+        """Remove a callback; return how often it was there."""
+        with self.condition:
+            in_loop = [each for each in self.waiters if isinstance(each, LoopCallback) and each.callback == callback]
+            for each in in_loop:
+                self.waiters.remove(each)
+            kept = [each for each in self.callbacks if each != callback]
+            n = len(self.callbacks) - len(kept)
+            self.callbacks = kept
+            if self._lending is not None:
+                for _ in range(n):
+                    self._lending.end(self._future)
+            return len(in_loop) + n
+
+
+class LendingWaiters(list[Any]):
+    """The waiters of a future in a task: its worker lends its place while there are any.
+
+    `concurrent.futures.wait` and `as_completed` append theirs, as an `await` here does, and remove them at their end.
+
+    Args:
+        future: whose they are.
+        lending: is told.
+    """
+
+    def __init__(self, future: object, lending: Lending) -> None:
+        super().__init__()
+        self._future = future
+        self._lending = lending
+
+    def append(self, waiter: Any) -> None:
+        """Add a waiter."""
+        super().append(waiter)
+        self._lending.begin(self._future)
+
+    def remove(self, waiter: Any) -> None:
+        """Remove a waiter."""
+        super().remove(waiter)
+        self._lending.end(self._future)
 
 
 class LoopWaiter:

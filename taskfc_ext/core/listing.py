@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from taskfc_ext.core import broadcasts
+from taskfc_ext.core import broadcasts, lending
 from taskfc_ext.core.effects import SendList
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.farm import Farm, Worker
@@ -62,6 +62,7 @@ def task_info(farm: Farm, task: Task, now: Now) -> TaskInfo:
         message = "refused by " + ", ".join(f"worker {worker}" for worker in sorted(past.refused))
     elif task.taskid not in farm.held and farm.is_queued(task.taskid) and not farm.live_workers():
         message = "there is no worker"
+    waits_for = lending.waits_of(farm, task)
     return TaskInfo(
         progress=progress_of(farm, task),
         taskid=task.taskid,
@@ -77,7 +78,8 @@ def task_info(farm: Farm, task: Task, now: Now) -> TaskInfo:
         submitted=task.batch.submitted,
         elapsed=max(0.0, now.wall - task.started) if task.state is State.RUNNING else None,
         owner=task.batch.owner,
-        message=message,
+        message=message or lending.waits_text(farm, task, waits_for),
+        waits_for=tuple(waits_for),
         retry_of=task.retry_of,
         not_before=None if left is None else now.wall + left,
     )
@@ -110,6 +112,8 @@ def worker_info(farm: Farm, worker: Worker) -> WorkerInfo:
         state = "retiring"
     elif worker.owes and not worker.leases:
         state = "setting up"
+    elif farm.waits is not None and worker.worker in farm.waits.lending:
+        state = "waiting"
     else:
         state = "busy" if worker.leases else "idle"
     return WorkerInfo(
@@ -119,4 +123,5 @@ def worker_info(farm: Farm, worker: Worker) -> WorkerInfo:
         running=running,
         held=len(worker.leases),
         problem=broadcasts.problem_of(farm, worker),
+        is_substitute=farm.waits is not None and worker.worker in lending.substitutes(farm),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from taskfc_ext.core.farm import CLEARED_CODE, LIVE_CODE, Farm
+from taskfc_ext.core.lending import MAX_SUBSTITUTES, is_valid
 from taskfc_ext.core.task_state import LIVE, State
 
 
@@ -30,6 +31,7 @@ def validate(farm: Farm) -> None:
     _check_retried(farm)
     _check_broadcasts(farm)
     _check_viewers(farm)
+    _check_waits(farm)
 
 
 def _check_tasks(farm: Farm) -> None:
@@ -72,7 +74,7 @@ def _check_queue(farm: Farm) -> None:
     }
     _check(not set(queued) & set(parked), "a task is queued and parked")
     for priority, taskid in places:
-        _check(priority == farm.priority_of(farm.tasks[taskid]), f"task {taskid} is queued under priority {priority}")
+        _check(priority == farm.rank_of(farm.tasks[taskid]), f"task {taskid} is queued under rank {priority}")
     for taskid in farm.tasks.keys() - farm.held:
         if farm.is_queued(taskid):
             known = taskid in queued or taskid in parked or taskid in backing_off
@@ -87,7 +89,7 @@ def _check_queue(farm: Farm) -> None:
             task = farm.tasks[taskid]
             _check(farm.is_queued(taskid), f"task {taskid} is parked but {task.state}")
             _check(frozenset(task.past().refused) == refused, f"task {taskid} is parked under the wrong refusals")
-            _check(-minus_priority == farm.priority_of(task), f"task {taskid} is parked under the wrong priority")
+            _check(-minus_priority == farm.rank_of(task), f"task {taskid} is parked under the wrong rank")
 
 
 def _check_steered(farm: Farm) -> None:
@@ -139,3 +141,20 @@ def _check_viewers(farm: Farm) -> None:
         _check(bool(farm.viewers.seqs), "what nobody watches is noted")
         for session in farm.viewers.seqs:
             _check(farm.sessions[session].connected, f"{session} watches and is not there")
+
+
+def _check_waits(farm: Farm) -> None:
+    waits = farm.waits
+    if waits is None or farm.stop_asked:
+        return
+    for key, barrier in waits.barriers.items():
+        _check(farm.barriers.get(key) is barrier, f"a task waits with the barrier {key}, which is not open")
+    for key, barrier in farm.barriers.items():
+        _check(barrier.worker < 0 or key in waits.barriers, f"nobody knows that worker {barrier.worker} waits")
+    waiting = {barrier.worker for barrier in waits.barriers.values() if is_valid(farm, barrier)}
+    _check(waits.lending == waiting, f"{waits.lending} lend their places, and {waiting} wait")
+    needed = min(len(waits.lending), MAX_SUBSTITUTES)
+    _check(waits.n_substitutes >= needed, f"{needed} wait, {waits.n_substitutes} stand in for them")
+    _check(waits.n_substitutes == needed or waits.reminded, "substitutes stay for ever")
+    _check(waits.tasks.keys() <= farm.tasks.keys(), "a task that has ended is urgent")
+    _check(waits.sessions.keys() <= farm.sessions.keys(), "a client that is forgotten is urgent")
