@@ -323,7 +323,7 @@ def _ask_again(farm: Farm, task: Task, worker: int, *, keep_clock: bool = False)
 def _askable(farm: Farm, task: Task) -> set[int]:
     """Return the workers that may be asked for a refused task, now or later: none whose own task waits for it."""
     live = farm.live_workers()
-    return live - farm.waits.blocked_by(task.taskid) if farm.waits is not None else live
+    return live - farm.waits.blocked_by(task.taskid, farm.workers) if farm.waits is not None else live
 
 
 def _choosy(farm: Farm) -> list[Task]:

@@ -19,7 +19,7 @@ from taskfc_ext.core.effects import Step
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.farm import ClientSession, Farm, TimerKind, Worker
 from taskfc_ext.core.task_state import State, Task
-from taskfc_ext.core.waits import Key, OpenBarrier, Waits
+from taskfc_ext.core.waits import Key, OpenBarrier, Waits, is_valid
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused, Reply
 
 MAX_SUBSTITUTES = 1000
@@ -53,7 +53,7 @@ def open_barrier(
         farm.waits.barriers[key] = barrier
         farm.waits.changed.add(worker.worker)
         farm.to_check.update(remaining & farm.choosy)  # this worker cannot take them now
-        if is_valid(farm, barrier):
+        if is_valid(farm.workers, barrier):
             _hurry(farm, farm.waits, client, worker, () if is_for_all else remaining)
     return barrier
 
@@ -65,12 +65,6 @@ def close_barrier(farm: Farm, key: Key) -> None:
         farm.waits.closed(key, barrier)
 
 
-def is_valid(farm: Farm, barrier: OpenBarrier) -> bool:
-    """Whether the task that waits still runs: a thread or a program that it has left may wait on."""
-    worker = farm.workers.get(barrier.worker)
-    return worker is not None and next(iter(worker.leases), barrier.until + 1) <= barrier.until
-
-
 # who lends
 
 
@@ -79,13 +73,13 @@ def settle(farm: Farm, step: Step, waits: Waits, now: Now) -> None:
     if farm.stop_asked:
         return
     _answer_those_for_themselves(farm, step, waits)
-    lending = {barrier.worker for barrier in waits.barriers.values() if is_valid(farm, barrier)}
+    lending = {barrier.worker for barrier in waits.barriers.values() if is_valid(farm.workers, barrier)}
     farm.mark(_running_on(farm, waits.changed | (lending ^ waits.lending)))
     waits.changed.clear()
     if lending != waits.lending:
         waits.lending = lending
         broadcasts.answer_waits(farm, step)  # those who wait in a task do not wait for others who wait
-    needed = min(len(lending), MAX_SUBSTITUTES)
+    needed = n_needed(farm, waits)
     waits.n_used = max(waits.n_used, needed)
     if needed > waits.n_substitutes:
         waits.n_substitutes = needed
@@ -99,13 +93,24 @@ def settle(farm: Farm, step: Step, waits: Waits, now: Now) -> None:
         retire_surplus(farm, step)
 
 
-def on_timer(farm: Farm, now: Now) -> None:
-    """Have no more substitutes than were needed in the last seconds; `settle` tells the supervisor."""
+def n_needed(farm: Farm, waits: Waits) -> int:
+    """Return how many substitutes it takes for all that can run now to run, `n_workers` at most at a time."""
+    n_active = sum(bool(worker.leases) and worker.worker not in waits.lending for worker in farm.workers.values())
+    n_queued = farm.queue.n_at_most(farm.n_workers) + sum(map(len, farm.parked.values()))
+    n_more = len(waits.lending) + min(farm.n_workers, n_active + n_queued) - farm.n_workers
+    return max(0, min(n_more, len(waits.lending), MAX_SUBSTITUTES))
+
+
+def on_timer(farm: Farm, step: Step) -> None:
+    """Have no more substitutes than were needed in the last seconds."""
     waits = farm.waits
-    if waits is not None:
-        waits.reminded = False
-        waits.n_substitutes = waits.n_used
-        waits.n_used = 0
+    if waits is None:
+        return
+    waits.reminded = False
+    before, waits.n_substitutes = waits.n_substitutes, waits.n_used
+    waits.n_used = 0
+    if waits.n_substitutes != before:
+        retire_surplus(farm, step)
 
 
 def _running_on(farm: Farm, workers: Iterable[int]) -> list[Task]:
@@ -125,7 +130,7 @@ def task_on(farm: Farm, worker: Worker) -> Task | None:
 def _answer_those_for_themselves(farm: Farm, step: Step, waits: Waits) -> None:
     """Refuse the wait of a task for itself; for one for all, what waits for this task in turn is left out."""
     for key, barrier in list(waits.barriers.items()):
-        task = task_on(farm, farm.workers[barrier.worker]) if is_valid(farm, barrier) else None
+        task = task_on(farm, farm.workers[barrier.worker]) if is_valid(farm.workers, barrier) else None
         if task is None:
             continue
         answer: Reply | Refused | None = None
@@ -150,7 +155,7 @@ def dependants_of(farm: Farm, taskid: int) -> set[int]:
         (task.taskid, barrier.remaining)
         for barrier in (farm.waits.barriers.values() if farm.waits is not None else ())
         for task in _running_on(farm, [barrier.worker])
-        if is_valid(farm, barrier)
+        if is_valid(farm.workers, barrier)
     ]
     while left:
         parent = left.pop()
@@ -168,7 +173,7 @@ def waits_of(farm: Farm, task: Task) -> list[int]:
         return []
     found: set[int] = set()
     for barrier in waits.barriers.values():
-        if barrier.worker == worker and is_valid(farm, barrier):
+        if barrier.worker == worker and is_valid(farm.workers, barrier):
             found |= barrier.remaining
     return sorted(found)[:_SHOWN]
 

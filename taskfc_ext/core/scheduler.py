@@ -218,4 +218,4 @@ class Scheduler:
             case TimerKind.VIEWERS:
                 watching.on_timer(farm)
             case TimerKind.SUBSTITUTES:
-                lending.on_timer(farm, now)
+                lending.on_timer(farm, step)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from taskfc_ext.core.farm import CLEARED_CODE, LIVE_CODE, Farm
-from taskfc_ext.core.lending import MAX_SUBSTITUTES, is_valid
+from taskfc_ext.core.lending import n_needed
 from taskfc_ext.core.task_state import LIVE, State
+from taskfc_ext.core.waits import is_valid
 
 
 class BrokenInvariant(AssertionError):
@@ -151,10 +152,11 @@ def _check_waits(farm: Farm) -> None:
         _check(farm.barriers.get(key) is barrier, f"a task waits with the barrier {key}, which is not open")
     for key, barrier in farm.barriers.items():
         _check(barrier.worker < 0 or key in waits.barriers, f"nobody knows that worker {barrier.worker} waits")
-    waiting = {barrier.worker for barrier in waits.barriers.values() if is_valid(farm, barrier)}
+    waiting = {barrier.worker for barrier in waits.barriers.values() if is_valid(farm.workers, barrier)}
     _check(waits.lending == waiting, f"{waits.lending} lend their places, and {waiting} wait")
-    needed = min(len(waits.lending), MAX_SUBSTITUTES)
-    _check(waits.n_substitutes >= needed, f"{needed} wait, {waits.n_substitutes} stand in for them")
-    _check(waits.n_substitutes == needed or waits.reminded, "substitutes stay for ever")
+    idle = sum(not worker.leases and not worker.retiring for worker in farm.workers.values())
+    needed = n_needed(farm, waits)
+    _check(waits.n_substitutes + idle >= needed, f"{needed} are needed, {waits.n_substitutes} stand in for them")
+    _check(waits.n_substitutes <= needed or waits.reminded, "substitutes stay for ever")
     _check(waits.tasks.keys() <= farm.tasks.keys(), "a task that has ended is urgent")
     _check(waits.sessions.keys() <= farm.sessions.keys(), "a client that is forgotten is urgent")

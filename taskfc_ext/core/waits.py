@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 
 from taskfc_ext.core.task_state import Task
+
+if TYPE_CHECKING:
+    from taskfc_ext.core.farm import Worker
 
 DEEPER = 4_000_000
 """What one wait of a task for another adds to a rank in the queue: more than all priorities span."""
@@ -25,6 +31,12 @@ class OpenBarrier(Struct):
     worker: int = -1
     until: int = 0
     is_for_all: bool = False
+
+
+def is_valid(workers: Mapping[int, Worker], barrier: OpenBarrier) -> bool:
+    """Whether the task that waits still runs: a thread or a program that it has left may wait on."""
+    worker = workers.get(barrier.worker)
+    return worker is not None and next(iter(worker.leases), barrier.until + 1) <= barrier.until
 
 
 Key = tuple[str, int]
@@ -59,9 +71,10 @@ class Waits(Struct):
         if self.barriers.pop(key, None) is not None:
             self.changed.add(barrier.worker)
 
-    def blocked_by(self, taskid: int) -> set[int]:
-        """Return the workers that cannot take this task, as theirs wait for it."""
-        return {barrier.worker for barrier in self.barriers.values() if taskid in barrier.remaining}
+    def blocked_by(self, taskid: int, workers: Mapping[int, Worker]) -> set[int]:
+        """Return those of `workers` that cannot take this task, as theirs wait for it."""
+        waiting = (barrier for barrier in self.barriers.values() if taskid in barrier.remaining)
+        return {barrier.worker for barrier in waiting if is_valid(workers, barrier)}
 
     def depth_of(self, task: Task) -> int:
         """Return under how many waits `task` stands; 0: no task waits for it."""
