@@ -216,9 +216,12 @@ def check_unreachable(farm: Farm, step: Step, task: Task, now: Now) -> None:
 
 
 def retire_surplus(farm: Farm, step: Step) -> None:
-    """Choose the workers that are too many, those that have least to do first; they end when they hold nothing."""
+    """Choose the workers that are too many, those that have least to do first; they end when they hold nothing.
+
+    Of those that have as much to do, the youngest: it may stand in for one whose task waits.
+    """
     staying = [worker for worker in farm.workers.values() if not worker.retiring]
-    staying.sort(key=lambda worker: (worker.ready, len(worker.leases)))
+    staying.sort(key=lambda worker: (worker.ready, len(worker.leases), -worker.worker))
     n_substitutes = farm.waits.n_substitutes if farm.waits is not None else 0
     surplus = staying[: max(0, len(staying) - farm.n_workers - n_substitutes)]
     for worker in surplus:

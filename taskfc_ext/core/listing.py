@@ -12,6 +12,9 @@ from taskfc_ext.core.task_state import State, Task
 from taskfc_ext.protocol.client_messages import ListTasks
 from taskfc_ext.protocol.infos import TaskInfo, TaskProgress, WorkerInfo
 
+_SHOWN = 5
+"""Tasks that a worker is shown to wait for."""
+
 
 def queue_status(farm: Farm, *, verbose: bool) -> dict[str, object]:
     """Return the seed's dict: counts, or lists of ids, by state; *running* tasks are `pending` in its words."""
@@ -108,12 +111,12 @@ def worker_info(farm: Farm, worker: Worker) -> WorkerInfo:
     running = first if first is not None and farm.tasks[first].state is State.RUNNING else None
     if not worker.ready:
         state = "starting"
+    elif farm.waits is not None and worker.worker in farm.waits.lending:
+        state = "waiting"
     elif worker.retiring:
         state = "retiring"
     elif worker.owes and not worker.leases:
         state = "setting up"
-    elif farm.waits is not None and worker.worker in farm.waits.lending:
-        state = "waiting"
     else:
         state = "busy" if worker.leases else "idle"
     return WorkerInfo(
@@ -123,5 +126,6 @@ def worker_info(farm: Farm, worker: Worker) -> WorkerInfo:
         running=running,
         held=len(worker.leases),
         problem=broadcasts.problem_of(farm, worker),
+        waits_for=tuple(lending.waits_of(farm, farm.tasks[running])[:_SHOWN]) if running is not None else (),
         is_substitute=farm.waits is not None and worker.worker in lending.substitutes(farm),
     )

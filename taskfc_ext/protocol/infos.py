@@ -73,7 +73,8 @@ class WorkerInfo(Struct, frozen=True, kw_only=True):
     """One worker as lists show it. `running` is a task id. `problem`: the broadcast that failed last on it, and why.
 
     `state`: starting, setting up, idle, busy, waiting (its task waits for other tasks, and it has lent its place), or
-    retiring. `is_substitute`: it is there because others wait, and ends when it is not needed any more.
+    retiring. `waits_for`: the first of the tasks that its task waits for. `is_substitute`: it is there because others
+    wait, and ends when it is not needed any more.
     """
 
     worker: int
@@ -82,4 +83,13 @@ class WorkerInfo(Struct, frozen=True, kw_only=True):
     running: int | None = None
     held: int = 0
     problem: str = ""
+    waits_for: tuple[int, ...] = ()
     is_substitute: bool = False
+
+    @property
+    def described(self) -> str:
+        """Its state, with what else is to be said of it: `waiting for task 12, 13`, `busy (substitute)`."""
+        text = self.state
+        if self.waits_for:
+            text += f" for task {', '.join(map(str, self.waits_for))}"
+        return f"{text} (substitute)" if self.is_substitute else text

@@ -54,9 +54,9 @@ def test_a_substitute_runs_what_a_task_waits_for_and_ends_when_nobody_needs_it(t
     assert to_supervisor(effects) == []  # it may be needed again soon
     talk.finish(0)
     assert talk.state(parent) == "succeeded"
-    assert to_supervisor(talk.wait(KEEP)) == [SetWorkers(1, (0,), 0)]  # the one is as good as the other
-    talk.die(0, planned=True)
-    assert worker_states(talk) == {1: ("idle", False)}
+    assert to_supervisor(talk.wait(KEEP)) == [SetWorkers(1, (1,), 0)]
+    talk.die(1, planned=True)
+    assert worker_states(talk) == {0: ("idle", False)}
 
 
 def test_nobody_is_started_where_somebody_is_idle():
@@ -324,6 +324,9 @@ def test_a_new_controller_learns_who_waits_from_the_clients(talk):
     assert to_supervisor(talk.client(NESTED[0], barrier)) == [SetWorkers(1, (), 1)]
     talk.ready(0, (lease,))
     assert talk.farm.waits.lending == {0}
+    talk.ready(1)
+    talk.start(0, lease)
+    assert worker_states(talk)[0] == ("waiting", False)
 
 
 def test_viewers_are_told(talk):

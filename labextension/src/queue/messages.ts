@@ -21,7 +21,8 @@ export interface Counts {
 /**
  * One worker as lists show it. `running` is a task id. `problem`: the broadcast that failed last on it, and why.
  * `state`: starting, setting up, idle, busy, waiting (its task waits for other tasks, and it has lent its place), or
- * retiring. `is_substitute`: it is there because others wait, and ends when it is not needed any more.
+ * retiring. `waits_for`: the first of the tasks that its task waits for. `is_substitute`: it is there because others
+ * wait, and ends when it is not needed any more.
  */
 export interface WorkerInfo {
   readonly worker: number;
@@ -30,6 +31,7 @@ export interface WorkerInfo {
   readonly running: number | null;
   readonly held: number;
   readonly problem: string;
+  readonly waits_for: readonly number[];
   readonly is_substitute: boolean;
 }
 
