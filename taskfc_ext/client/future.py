@@ -415,7 +415,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
             for waiter in watched.waiters:
                 getattr(waiter, tell)(self)
             watched.condition.notify_all()
-            callbacks, watched.callbacks = watched.callbacks, []
+            callbacks = watched.take_callbacks()
         if callbacks:
             _callbacks.run_later(callbacks, self)
         return True

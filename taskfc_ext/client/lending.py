@@ -19,8 +19,9 @@ from taskfc_ext.client.state import ClientState
 from taskfc_ext.protocol.client_messages import Barrier, ErrorKind, Refused, Unwait
 from taskfc_ext.protocol.ids import MAX_IDS
 
-_UNHEARD = 100
-"""Waits that have ended with their futures, of which there is nothing to tell, before they are forgotten here."""
+_PAUSE = 0.002
+"""Seconds for which waits are gathered: those of one `concurrent.futures.wait` go out together, and most of those for
+tasks that are as short as this need not go out at all."""
 
 
 class TaskWaits:
@@ -47,17 +48,16 @@ class TaskWaits:
         self._wake()
 
     def end(self, future: TaskFuture) -> None:
-        """It waits no more."""
+        """It waits no more. Also one that has ended is not to be kept here."""
         self._events.append((future, -1))
-        if not future.done() or len(self._events) > _UNHEARD:
-            self._wake()
+        self._wake()
 
     def _wake(self) -> None:
-        if self._is_woken:  # the waits of one `concurrent.futures.wait` go out together
+        if self._is_woken:
             return
         self._is_woken = True
         try:
-            self._loop.call_soon_threadsafe(self._take)
+            self._loop.call_soon_threadsafe(self._loop.call_later, _PAUSE, self._take)
         except RuntimeError:
             pass  # the client was closed: its waits have ended
 
@@ -70,15 +70,14 @@ class TaskWaits:
             future, n = self._events.popleft()
             seen[future] = None
             waiting[future] = waiting.get(future, 0) + n
-        left = set[_Barrier]()
         for future in seen:
             if waiting[future] <= 0:
                 del waiting[future]
-                if future in self._barrier_of:
-                    left.add(self._barrier_of.pop(future))
-        for barrier in left:
-            if not any(future in waiting and not future.done() for future in barrier.futures):
-                self._close(barrier)
+                barrier = self._barrier_of.pop(future, None)
+                if barrier is not None:
+                    barrier.n_waited_for -= 1
+                    if not barrier.n_waited_for:
+                        self._close(barrier)
         self._open_missing(seen)
 
     def _open_missing(self, futures: Iterable[TaskFuture]) -> None:
@@ -105,9 +104,8 @@ class TaskWaits:
         self._connection.ask(barrier.call)
 
     def _close(self, barrier: _Barrier) -> None:
-        """Nothing waits for any of it any more, or these have ended."""
-        self._forget(barrier)
-        if barrier.call.answer.cancel():
+        """Nothing waits for any of it any more. If all have ended, the answer is on its way."""
+        if not all(future.done() for future in barrier.futures) and barrier.call.answer.cancel():
             self._state.drop_call(barrier.call.seq)
             self._connection.ask(Call(Unwait, {"barrier": barrier.call.seq}, private=True))
 
@@ -134,8 +132,9 @@ class TaskWaits:
 
 
 class _Barrier:
-    """A request that is open until all of `futures` have ended."""
+    """A request that is open until all of `futures` have ended, or none of them is waited for any more."""
 
     def __init__(self, futures: list[TaskFuture]) -> None:
         self.futures = futures
+        self.n_waited_for = len(futures)
         self.call = Call(Barrier, {"taskids": tuple([future.taskid for future in futures])})

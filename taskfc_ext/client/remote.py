@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -57,6 +58,9 @@ class RemoteController:
         self._connection = Connection(loop, farm, self._state, greeting)
         self.lending = TaskWaits(self._state, self._connection, loop) if worker >= 0 else None
         self._outbox = self._state.outbox
+        # a task that leaves its client open would leave a thread in its worker
+        self._abandoned = weakref.finalize(self, _abandon, self._connection, self._thread)
+        self._abandoned.atexit = False  # `open_clients` sees to it
         open_clients.opened(self)
         self._in_loop(self._connection.connect)
 
@@ -176,6 +180,7 @@ class RemoteController:
         if self._unusable is None:
             self._unusable = closed_error(self.farm.name)
             open_clients.closed(self)
+            self._abandoned.detach()
             self._in_loop(self._connection.close)
             self._thread.stop()
 
@@ -185,6 +190,7 @@ class RemoteController:
             f"this client of controller {self.farm.name!r} belongs to the process that was forked",
             hint="connect with TaskClient() in the child",
         )
+        self._abandoned.detach()
         self._connection.asleep = True  # so that the next submission finds out
 
     # inside
@@ -263,3 +269,15 @@ class RemoteController:
             answer.cancel()
             message = f"controller {self.farm.name!r} has not answered for {ANSWER_WITHIN:.0f} s"
             raise ControllerLost(message, hint="what it had accepted is in its store") from None
+
+
+def _abandon(connection: Connection, thread: IOThread) -> None:
+    """Close the connection of a client that nobody has any more. Its unfinished tasks would hold it.
+
+    In whichever thread drops it, maybe the I/O thread, and under any lock: so this waits for nothing.
+    """
+    try:
+        thread.loop.call_soon_threadsafe(connection.close)
+        thread.loop.call_soon_threadsafe(thread.loop.stop)
+    except RuntimeError:
+        pass  # it has ended already

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -42,7 +43,7 @@ class Watched:
         self.condition = threading.Condition()
         self.waiters: list[Any] = [] if lending is None else LendingWaiters(future, lending)
         self.callbacks: list[Callable[[Any], object]] = []
-        self._future = future if lending is not None else None
+        self._future = weakref.ref(future)  # the future has this one: no cycle, which would keep results
         self._lending = lending
 
     @contextmanager
@@ -50,12 +51,12 @@ class Watched:
         """Say that a thread waits, for longer than a look."""
         lending = self._lending if timeout is None or timeout > 0 else None
         if lending is not None:
-            lending.begin(self._future)
+            lending.begin(self._future())
         try:
             yield
         finally:
             if lending is not None:
-                lending.end(self._future)
+                lending.end(self._future())
 
     def add(self, callback: Callable[[Any], object]) -> None:
         """Add a callback. The condition is held."""
@@ -65,7 +66,15 @@ class Watched:
             return
         self.callbacks.append(callback)
         if self._lending is not None:  # it may be what somebody waits for
-            self._lending.begin(self._future)
+            self._lending.begin(self._future())
+
+    def take_callbacks(self) -> list[Callable[[Any], object]]:
+        """Return the callbacks, which are to be called now, once. The condition is held."""
+        callbacks, self.callbacks = self.callbacks, []
+        if self._lending is not None:
+            for _ in callbacks:
+                self._lending.end(self._future())
+        return callbacks
 
     def remove(self, callback: Callable[[Any], object]) -> int:
         """Remove a callback; return how often it was there."""
@@ -78,7 +87,7 @@ class Watched:
             self.callbacks = kept
             if self._lending is not None:
                 for _ in range(n):
-                    self._lending.end(self._future)
+                    self._lending.end(self._future())
             return len(in_loop) + n
 
 
@@ -94,18 +103,18 @@ class LendingWaiters(list[Any]):
 
     def __init__(self, future: object, lending: Lending) -> None:
         super().__init__()
-        self._future = future
+        self._future = weakref.ref(future)
         self._lending = lending
 
     def append(self, waiter: Any) -> None:
         """Add a waiter."""
         super().append(waiter)
-        self._lending.begin(self._future)
+        self._lending.begin(self._future())
 
     def remove(self, waiter: Any) -> None:
         """Remove a waiter."""
         super().remove(waiter)
-        self._lending.end(self._future)
+        self._lending.end(self._future())
 
 
 class LoopWaiter:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import concurrent.futures
+import gc
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -167,3 +169,45 @@ def test_waits_after_the_client_was_closed_raise(farm: FakeFarm, on_worker: Bloc
 )
 def test_the_worker_is_known_from_the_environment(environ: dict[str, str], worker: int) -> None:
     assert worker_here("tag", environ) == worker
+
+
+def test_a_client_that_nobody_has_any_more_leaves_no_thread(farm: FakeFarm) -> None:
+    def threads() -> set[threading.Thread]:
+        return {thread for thread in threading.enumerate() if thread.name == "taskfc-io"}
+
+    before = threads()
+    client = BlockingTaskClient(FCTaskClient(RemoteController(farm, version="test", worker=7)))
+    assert client.map(abs, [-1, -2]) == [1, 2]
+    farm.controller.running = False
+    future = client.submit(abs, -3)
+    client.flush()
+    (left,) = threads() - before
+    del client
+    gc.collect()
+    assert threads() == {*before, left}  # its task is unfinished
+    farm.controller.run_tasks()
+    assert future.result(DEADLINE) == 3
+    del future
+    gc.collect()
+    left.join(DEADLINE)
+    assert not left.is_alive()
+
+
+def test_what_timed_out_is_no_wait_also_where_others_of_it_have_ended(
+    farm: FakeFarm, on_worker: BlockingTaskClient
+) -> None:
+    first = on_worker.submit(abs, -1)
+    on_worker.flush()
+    farm.controller.run_tasks()
+    assert first.result(DEADLINE) == 1
+    farm.controller.running = False
+    second, third = on_worker.submit(abs, -2), on_worker.submit(abs, -3)
+    on_worker.flush()
+    second.add_done_callback(lambda _: None)
+    assert concurrent.futures.wait([first, second, third], 0.05).not_done == {second, third}
+    farm.controller.run_tasks()
+    assert (second.result(DEADLINE), third.result(DEADLINE)) == (2, 3)
+    settled(on_worker)
+    lending = on_worker._client.remote_reference.lending
+    assert lending is not None
+    assert (lending._waiting, lending._barrier_of) == ({}, {})
