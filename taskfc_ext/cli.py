@@ -36,7 +36,7 @@ from taskfc_ext.errors import (
 from taskfc_ext.protocol.ids import MAX_IDS
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.states import FINISHED, UNFINISHED
-from taskfc_ext.text import format_seconds, one_line, percent, plain_text, plural, table
+from taskfc_ext.text import format_seconds, one_line, percent, plain_text, plural, table, workers_text
 
 _MOST_ERRORS = 5
 """Errors that are told one by one, however long the range that was typed."""
@@ -170,12 +170,12 @@ def _status(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json({"name": arguments.name, "state": "running", "tasks": counts, "workers": _plain_data(workers)})
         return 0
-    print(f"{arguments.name}: running, {plural(len(workers), 'worker')}\n")
+    print(f"{arguments.name}: running, {workers_text(workers)}\n")
     print(_shown([[str(count) for count in counts.values()]], list(counts), right=range(len(STATES))))
     if workers:
         rows = [
-            [str(worker.worker), str(worker.pid), worker.state, "" if worker.running is None else str(worker.running)]
-            for worker in workers
+            [str(each.worker), str(each.pid), each.described, "" if each.running is None else str(each.running)]
+            for each in workers
         ]
         print("\n" + _shown(rows, ["worker", "pid", "state", "task"], right=(0, 1, 3)))
     return 0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
+
+from taskfc_ext.protocol.infos import WorkerInfo
 
 _ESCAPE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours, cursor movements
@@ -21,6 +23,13 @@ _ASCII_CONTROL = dict.fromkeys(code for code in range(128) if _CONTROL.match(chr
 def plural(count: int, noun: str) -> str:
     """Return the count with its noun: `1 task`, `2 tasks`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def workers_text(workers: Iterable[WorkerInfo]) -> str:
+    """Return how many workers there are: `2 workers`, `2 workers and 1 substitute`."""
+    substitutes = [worker.is_substitute for worker in workers]
+    text = plural(substitutes.count(False), "worker")
+    return f"{text} and {plural(sum(substitutes), 'substitute')}" if any(substitutes) else text
 
 
 def plain_text(text: str) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from taskfc_ext.errors import FarmError
-from taskfc_ext.text import format_seconds, one_line, plain_text, plural, sentence, table
+from taskfc_ext.protocol.infos import WorkerInfo
+from taskfc_ext.text import format_seconds, one_line, plain_text, plural, sentence, table, workers_text
 
 
 @pytest.mark.parametrize(
@@ -83,3 +86,14 @@ def test_tables_are_cut_at_the_width_of_a_terminal() -> None:
 )
 def test_an_error_as_a_sentence(error, text):
     assert sentence(error) == text
+
+
+def test_workers_and_those_that_stand_in_for_them() -> None:
+    def worker(number: int, **facts: Any) -> WorkerInfo:
+        return WorkerInfo(worker=number, pid=1, state="busy", **facts)
+
+    workers = [worker(0, waits_for=(12, 13)), worker(1, is_substitute=True)]
+    assert workers_text(workers[:1]) == "1 worker"
+    assert workers_text(workers) == "1 worker and 1 substitute"
+    assert workers_text([*workers, workers[1]]) == "1 worker and 2 substitutes"
+    assert [each.described for each in workers] == ["busy for task 12, 13", "busy (substitute)"]

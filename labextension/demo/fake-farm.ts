@@ -173,7 +173,8 @@ export class FakeFarm {
         message: task.note?.message ?? '',
         progress: task.note?.progress ?? null,
         retry_of: null,
-        not_before: null
+        not_before: null,
+        waits_for: []
       },
       log: Array.from({ length: lines }, (_, at) => `epoch ${at}: loss ${(1 / (at + 1)).toFixed(4)}\n`).join(''),
       version: task.completed ? '2' : '1',
@@ -280,7 +281,9 @@ export class FakeFarm {
       state: running.has(worker) ? 'busy' : 'idle',
       running: running.get(worker) ?? null,
       held: 0,
-      problem: ''
+      problem: '',
+      waits_for: [],
+      is_substitute: false
     }));
   }
 

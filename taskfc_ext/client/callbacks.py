@@ -6,9 +6,11 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("concurrent.futures")
+"""Failures of callbacks are shown where those of any other executor's futures are."""
 
 Callback = Callable[[Any], object]
 
@@ -22,13 +24,21 @@ class CallbackThread:
         self._thread: threading.Thread | None = None
 
     def run_later(self, callbacks: Sequence[Callback], future: object) -> None:
-        """Queue `callbacks`, each to be called with `future`."""
+        """Queue `callbacks`, each to be called with `future`. Raises nothing: the caller settles other futures too."""
         self._queue.put((callbacks, future))
         if self._thread is None:
             with self._starting:
                 if self._thread is None:
-                    self._thread = threading.Thread(target=self._run, name="taskfc-callbacks", daemon=True)
-                    self._thread.start()
+                    self._start()
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._run, name="taskfc-callbacks", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads, or the interpreter exits; the next callback tries again
+            logger.exception("done-callbacks wait for a thread")
+        else:
+            self._thread = thread
 
     def _run(self) -> None:
         while True:
@@ -36,6 +46,12 @@ class CallbackThread:
             for callback in callbacks:
                 try:
                     callback(future)
-                except Exception:
-                    logger.exception("a done-callback failed for %r", future)
+                except BaseException:  # noqa: BLE001 - SystemExit, too: it would end this thread, and no callback after it ran
+                    show_failure(future)
             del callbacks, future  # an idle thread keeps no result alive
+
+
+def show_failure(future: object) -> None:
+    """Log the exception that a done-callback of `future` raised, as `concurrent.futures` does."""
+    with suppress(BaseException):  # a handler or a filter of the user's may fail as well
+        logger.exception("exception calling callback for %r", future)

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from taskfc_ext.client.launch import LocalFarm
+from taskfc_ext.drivers.processes import worker_here
 from taskfc_ext.text import encodable
 from taskfc_ext.version import __version__
 
@@ -36,4 +37,5 @@ def connect(farm: LocalFarm, *, owner: str, label: str) -> RemoteController:
 
     label = label or f"{os.path.basename(sys.argv[0]) if sys.argv else ''}:{os.getpid()}"
     owner, label = encodable(owner)[:1000], encodable(label)[:200]
-    return RemoteController(farm, version=__version__, owner=owner, label=label)
+    worker = worker_here(farm.paths.tag)
+    return RemoteController(farm, version=__version__, owner=owner, label=label, worker=worker)

@@ -298,7 +298,9 @@ class Connection:
 _ABOUT_US = (ErrorKind.SAY_HELLO, ErrorKind.VERSION)
 
 
-def hello(session: str = "", *, version: str, label: str = "", owner: str = "", viewer: bool = False) -> Hello:
+def hello(
+    session: str = "", *, version: str, label: str = "", owner: str = "", viewer: bool = False, worker: int = -1
+) -> Hello:
     """Return the greeting of a session; of a new one by default."""
     return Hello(
         protocol=PROTOCOL,
@@ -310,6 +312,7 @@ def hello(session: str = "", *, version: str, label: str = "", owner: str = "", 
         executable=EXECUTABLE,
         prefix=PREFIX,
         viewer=viewer,
+        worker=worker,
     )
 
 

@@ -8,7 +8,6 @@ makes them and whoever settles the future see each other, so no waiter is missed
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures
 import os
 import threading
@@ -17,10 +16,11 @@ from concurrent.futures import CancelledError
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
-from taskfc_ext.client.callbacks import CallbackThread
+from taskfc_ext.client.callbacks import CallbackThread, show_failure
 from taskfc_ext.client.outcome import Facts, FactsRow, Raised, load, lost_of, names_of, namespace_of
 from taskfc_ext.client.shown import outputs_of
 from taskfc_ext.client.template import Template
+from taskfc_ext.client.waiters import LoopWaiter, Watched
 from taskfc_ext.client.waiting import check_may_block
 from taskfc_ext.errors import RequestRefused, TaskAborted, UnknownTask
 from taskfc_ext.protocol.infos import TaskProgress
@@ -51,43 +51,12 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-class _Watched:
-    """What only a future that is waited for has."""
-
-    __slots__ = ("callbacks", "condition", "is_read", "waiters")
-
-    def __init__(self) -> None:
-        self.is_read = False  # by the main thread: a user's code, not what shows cards
-        self.condition = threading.Condition()
-        self.waiters: list[Any] = []
-        self.callbacks: list[Callable[[Any], object]] = []
-
-
-class _LoopWaiter:
-    """Wakes a coroutine when the future ends; stands among the future's waiters."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.woken: asyncio.Future[None] = self._loop.create_future()
-
-    def add_result(self, future: object) -> None:
-        try:
-            self._loop.call_soon_threadsafe(self._wake)
-        except RuntimeError:
-            pass  # the loop was closed: nobody waits any more
-
-    add_exception = add_cancelled = add_result
-
-    def _wake(self) -> None:
-        if not self.woken.done():
-            self.woken.set_result(None)
-
-
 class TaskFuture(concurrent.futures.Future[Any]):
     """A task's result, now or later. Made by `submit`, `future` and the magics, never directly.
 
-    It works with `concurrent.futures.wait` and `as_completed` and with `asyncio.wrap_future`, and can be awaited:
-    an `await` that is cancelled or times out harms no task. Done-callbacks run on a thread of their own.
+    It works with `concurrent.futures.wait` and `as_completed`, can be awaited, and works with all of asyncio that takes
+    something to be awaited: `wait`, `as_completed`, `gather`, `wait_for`, `shield`, `ensure_future`, `wrap_future`. An
+    `await` that is cancelled or times out harms no task. Done-callbacks run on a thread of their own.
     Waits end with `ControllerStopped` when the farm is stopped; `client.future(id)` follows the task again.
     """
 
@@ -101,19 +70,19 @@ class TaskFuture(concurrent.futures.Future[Any]):
         self._payload = body
         self._place: object = taskid
         self._state = PENDING
-        self._watched: _Watched | None = None
+        self._watched: Watched | None = None
         self._value: object = None
         self._facts: FactsRow | None = None
 
     # what concurrent.futures reaches for
 
-    def _watch(self) -> _Watched:
+    def _watch(self) -> Watched:
         watched = self._watched
         if watched is None:
             with _making:
                 watched = self._watched
                 if watched is None:
-                    watched = self._watched = _Watched()
+                    watched = self._watched = Watched(self, getattr(self._template.owner, "lending", None))
         return watched
 
     @property
@@ -188,13 +157,24 @@ class TaskFuture(concurrent.futures.Future[Any]):
         return self._state is not PENDING
 
     def add_done_callback(self, fn: Callable[[TaskFuture], object]) -> None:
-        """Call `fn(self)` when it has ended, on a thread of its own; at once, and here, if it has ended already."""
+        """Call `fn(self)` when it has ended, on a thread of its own; at once, and here, if it has ended already.
+
+        An exception of `fn` is logged, as that of any `concurrent.futures.Future`'s callback, and harms no other
+        callback. Only what is no `Exception`, such as `SystemExit`, is raised here if `fn` is called here.
+        """
         watched = self._watch()
         with watched.condition:
             if self._state is PENDING:
-                watched.callbacks.append(fn)
+                watched.add(fn)
                 return
-        fn(self)
+        try:
+            fn(self)
+        except Exception:  # noqa: BLE001 - as concurrent.futures
+            show_failure(self)
+
+    def remove_done_callback(self, fn: Callable[[TaskFuture], object]) -> int:
+        """Forget a callback that has not been called; return how often it was there. `asyncio.wait` needs this."""
+        return self._watch().remove(fn)
 
     def set_running_or_notify_cancel(self) -> NoReturn:
         raise RuntimeError("the farm, not its user, sets what becomes of a task")
@@ -365,7 +345,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
 
     def __await__(self) -> Generator[Any, None, Any]:
         if self._state is PENDING:
-            waiter = _LoopWaiter()
+            waiter = LoopWaiter()
             watched = self._watch()
             with watched.condition:
                 if self._state is not PENDING:
@@ -409,9 +389,9 @@ class TaskFuture(concurrent.futures.Future[Any]):
     def _wait(self, timeout: float | None) -> None:
         check_may_block()
         self._template.owner.check_may_wait()
-        condition = self._condition
-        with condition:
-            if not condition.wait_for(self.done, timeout):
+        watched = self._watch()
+        with watched.lends(timeout), watched.condition:
+            if not watched.condition.wait_for(self.done, timeout):
                 raise TimeoutError(f"task {self.taskid} has not ended after {timeout} s")
 
     def _decode(self) -> None:
@@ -447,7 +427,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
             for waiter in watched.waiters:
                 getattr(waiter, tell)(self)
             watched.condition.notify_all()
-            callbacks, watched.callbacks = watched.callbacks, []
+            callbacks = watched.take_callbacks()
         if callbacks:
             _callbacks.run_later(callbacks, self)
         return True

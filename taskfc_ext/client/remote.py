@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from taskfc_ext.client.connection import Connection, closed_error, hello
 from taskfc_ext.client.farm import Farm
 from taskfc_ext.client.future import TaskFuture
 from taskfc_ext.client.io_thread import IOThread
+from taskfc_ext.client.lending import TaskWaits
 from taskfc_ext.client.requests import Call, Flush
 from taskfc_ext.client.shown import Shown
 from taskfc_ext.client.state import ClientState
@@ -38,18 +40,27 @@ class RemoteController:
         version: our version, for the greeting.
         label: how the controller lists this client.
         owner: whose tasks these are: a notebook's path, a script's name.
+        worker: the worker of this farm that this process is on, or -1.
+
+    Attributes:
+        lending: is told what this process waits for; `None` where it is on no worker of this farm.
     """
 
-    def __init__(self, farm: Farm, *, version: str = "", label: str = "", owner: str = "") -> None:
+    def __init__(self, farm: Farm, *, version: str = "", label: str = "", owner: str = "", worker: int = -1) -> None:
         self.farm = farm
         self.owner = owner
         self.shown = Shown()
         self._unusable: ControllerUnavailable | None = None
         self._state = ClientState()
         self._thread = IOThread()
-        greeting = hello(self._state.session, version=version, label=label, owner=owner)
-        self._connection = Connection(self._thread.loop, farm, self._state, greeting)
+        greeting = hello(self._state.session, version=version, label=label, owner=owner, worker=worker)
+        loop = self._thread.loop
+        self._connection = Connection(loop, farm, self._state, greeting)
+        self.lending = TaskWaits(self._state, self._connection, loop) if worker >= 0 else None
         self._outbox = self._state.outbox
+        # a task that leaves its client open would leave a thread in its worker
+        self._abandoned = weakref.finalize(self, _abandon, self._connection, self._thread)
+        self._abandoned.atexit = False  # `open_clients` sees to it
         open_clients.opened(self)
         self._in_loop(self._connection.connect)
 
@@ -169,6 +180,7 @@ class RemoteController:
         if self._unusable is None:
             self._unusable = closed_error(self.farm.name)
             open_clients.closed(self)
+            self._abandoned.detach()
             self._in_loop(self._connection.close)
             self._thread.stop()
 
@@ -178,6 +190,7 @@ class RemoteController:
             f"this client of controller {self.farm.name!r} belongs to the process that was forked",
             hint="connect with TaskClient() in the child",
         )
+        self._abandoned.detach()
         self._connection.asleep = True  # so that the next submission finds out
 
     # inside
@@ -256,3 +269,15 @@ class RemoteController:
             answer.cancel()
             message = f"controller {self.farm.name!r} has not answered for {ANSWER_WITHIN:.0f} s"
             raise ControllerLost(message, hint="what it had accepted is in its store") from None
+
+
+def _abandon(connection: Connection, thread: IOThread) -> None:
+    """Close the connection of a client that nobody has any more. Its unfinished tasks would hold it.
+
+    In whichever thread drops it, maybe the I/O thread, and under any lock: so this waits for nothing.
+    """
+    try:
+        thread.loop.call_soon_threadsafe(connection.close)
+        thread.loop.call_soon_threadsafe(thread.loop.stop)
+    except RuntimeError:
+        pass  # it has ended already

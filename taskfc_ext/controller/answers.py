@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import operator
+from bisect import bisect
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import assert_never
 
 import msgspec
@@ -166,33 +168,33 @@ class Answers:
         return code
 
     def _list(self, message: SendList) -> list[TaskInfo]:
-        finished: list[TaskInfo] = []
+        """Return the newest `limit` tasks that pass, by id: a task that ends late is not newer than its successors."""
+        live = [info.taskid for info in message.live]  # ascending
+        known, finished = set(live), list[TaskInfo]()
         only_live = message.states is not None and set(message.states) <= {state.value for state in LIVE}
-        if not only_live:
-            room = message.limit - len(message.live)
-            for record, row in self._candidates(message):
-                if len(finished) >= room:
-                    break
-                info = self._finished_info(record, row)
-                if _passes(info, message):
-                    finished.append(info)
-        return sorted((*finished, *message.live), key=operator.attrgetter("taskid"))
+        for record, row in () if only_live else self._candidates(message):
+            taskid = record.ids[row]
+            n_newer = len(finished) + len(live) - bisect(live, taskid)
+            if n_newer >= message.limit and message.taskids is None:
+                break  # those that follow are older still
+            if taskid in known:
+                continue  # it ended in this very turn, after the question
+            info = self._finished_info(record, row)
+            if _passes(info, message):
+                finished.append(info)
+        return sorted((*finished, *message.live), key=operator.attrgetter("taskid"))[-message.limit :]
 
     def _candidates(self, message: SendList) -> Iterator[tuple[Ended, int]]:
+        """Yield ends of known tasks: of those that are named, in any order, else of the newest by id, these first."""
         if message.taskids is not None:
             for record, rows in self._store.ended(message.taskids):
                 for row in rows:
                     if self._is_known(record.ids[row]):
                         yield record, row
             return
-        n = 0
-        for record in self._store.newest_ended():
-            for row in reversed(range(len(record.ids))):
-                if self._is_known(record.ids[row]):  # a cleared one stands there for as long as others share its record
-                    yield record, row
-            n += len(record.ids)
-            if n > LOOK_BACK:
-                return
+        for record, row in islice(self._store.ended_by_id(), LOOK_BACK):
+            if self._is_known(record.ids[row]):  # a cleared one stands there for as long as others share its record
+                yield record, row
 
     def _newest(self) -> Iterator[tuple[Ended, int]]:
         """Yield the newest finished tasks for a snapshot, fewer where these are spread wide or have large results."""

@@ -191,7 +191,7 @@ def stop_clocks(farm: Farm) -> None:
     """Forget since when tasks are refused that a live worker was to be asked about again, and was not: it is busy."""
     for taskid in farm.asked_again:
         task = farm.tasks.get(taskid)
-        if task is not None and not task.lease and not farm.live_workers() <= task.past().refused.keys():
+        if task is not None and not task.lease and not _askable(farm, task) <= task.past().refused.keys():
             task.past().unreachable_since = None
     farm.asked_again.clear()
 
@@ -201,7 +201,7 @@ def check_unreachable(farm: Farm, step: Step, task: Task, now: Now) -> None:
     past = task.past()
     if task.taskid in farm.held:
         return  # nobody is to take it
-    live = farm.live_workers()
+    live = _askable(farm, task)
     if not live or not live <= past.refused.keys():
         return
     if past.unreachable_since is None:
@@ -216,20 +216,30 @@ def check_unreachable(farm: Farm, step: Step, task: Task, now: Now) -> None:
 
 
 def retire_surplus(farm: Farm, step: Step) -> None:
-    """Choose the workers that are too many, those that have least to do first; they end when they hold nothing."""
+    """Choose the workers that are too many, those that have least to do first; they end when they hold nothing.
+
+    Of those that have as much to do, the youngest: it may stand in for one whose task waits.
+    """
     staying = [worker for worker in farm.workers.values() if not worker.retiring]
-    staying.sort(key=lambda worker: (worker.ready, len(worker.leases)))
-    surplus = staying[: max(0, len(staying) - farm.n_workers)]
+    staying.sort(key=lambda worker: (worker.ready, len(worker.leases), -worker.worker))
+    n_substitutes = farm.waits.n_substitutes if farm.waits is not None else 0
+    surplus = staying[: max(0, len(staying) - farm.n_workers - n_substitutes)]
     for worker in surplus:
         worker.retiring = True
-    step.to_supervisor(SetWorkers(farm.n_workers, tuple(worker.worker for worker in surplus if not worker.leases)))
+    set_workers(farm, step, tuple(worker.worker for worker in surplus if not worker.leases))
     farm.to_check.update(taskid for group in farm.parked.values() for taskid in group)  # fewer are left to ask
+
+
+def set_workers(farm: Farm, step: Step, retire: tuple[int, ...] = ()) -> None:
+    """Tell the supervisor how many workers there should be, and which are to end."""
+    n_substitutes = farm.waits.n_substitutes if farm.waits is not None else 0
+    step.to_supervisor(SetWorkers(farm.n_workers, retire, n_substitutes))
 
 
 def retire_if_done(farm: Farm, step: Step, worker: Worker) -> None:
     """Let a worker that is to go end, once it holds nothing."""
     if worker.retiring and not worker.leases:
-        step.to_supervisor(SetWorkers(farm.n_workers, (worker.worker,)))
+        set_workers(farm, step, (worker.worker,))
 
 
 def _attempt_ended(
@@ -311,6 +321,12 @@ def _ask_again(farm: Farm, task: Task, worker: int, *, keep_clock: bool = False)
         past.unreachable_since = None
     if parked:
         farm.offer(task)
+
+
+def _askable(farm: Farm, task: Task) -> set[int]:
+    """Return the workers that may be asked for a refused task, now or later: none whose own task waits for it."""
+    live = farm.live_workers()
+    return live - farm.waits.blocked_by(task.taskid, farm.workers) if farm.waits is not None else live
 
 
 def _choosy(farm: Farm) -> list[Task]:

@@ -6,7 +6,7 @@ in one is noted, and the worker goes on. One that `max_deaths` workers have died
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from taskfc_ext.core.dispatch import send_code
 from taskfc_ext.core.effects import Step
@@ -48,7 +48,7 @@ def on_broadcast(farm: Farm, step: Step, client: ClientSession, message: Broadca
 
 def on_await(farm: Farm, client: ClientSession, message: AwaitBroadcast) -> Answer | None:
     """Answer when no worker there is has the broadcast before it."""
-    if not _is_open(farm, message.number):
+    if not _is_open(farm, message.number, _waiting(farm, client)):
         return Reply(message.seq, report(farm, message.number))
     farm.broadcast_waits[client.session, message.seq] = message.number
     return None
@@ -108,7 +108,7 @@ def problem_of(farm: Farm, worker: Worker) -> str:
 def answer_waits(farm: Farm, step: Step) -> None:
     """Answer those who wait for broadcasts that nobody has before them any more."""
     for (session, seq), number in list(farm.broadcast_waits.items()):
-        if not _is_open(farm, number):
+        if not _is_open(farm, number, _waiting(farm, farm.session(session))):
             del farm.broadcast_waits[session, seq]
             answer = Reply(seq, report(farm, number))
             farm.session(session).remember(answer)
@@ -141,13 +141,20 @@ def _skipped(kept: KeptBroadcast) -> str:
     return f"{kept.deaths} workers died in it ({kept.record.label}), so it is run no more"
 
 
-def _is_open(farm: Farm, number: int) -> bool:
-    """Whether a worker has the broadcast before it, or may have when it is there.
+def _waiting(farm: Farm, client: ClientSession) -> set[int]:
+    """Return the workers that a client on a worker cannot wait for: its own, and those whose tasks wait as well."""
+    if client.worker not in farm.workers:
+        return set()
+    return {client.worker, *(farm.waits.lending if farm.waits is not None else ())}
+
+
+def _is_open(farm: Farm, number: int, apart: Container[int] = ()) -> bool:
+    """Whether a worker, `apart` from these, has the broadcast before it, or may have when it is there.
 
     Where it has killed some, their replacements count as well; and after the controller's restart the workers have yet
     to come back and say what they have run.
     """
-    if any(number in worker.owes for worker in farm.workers.values()):
+    if any(number in worker.owes and worker.worker not in apart for worker in farm.workers.values()):
         return True
     kept = farm.broadcasts.get(number)
     if kept is None or _is_skipped(farm, kept):

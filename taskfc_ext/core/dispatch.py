@@ -13,6 +13,7 @@ from taskfc_ext.core.effects import SendCode, SendRun, Step
 from taskfc_ext.core.endings import commit
 from taskfc_ext.core.farm import Farm, Worker
 from taskfc_ext.core.task_state import Task
+from taskfc_ext.core.waits import Waits
 from taskfc_ext.protocol.records import Leased
 from taskfc_ext.protocol.spec import Kind, OnLost, Spec
 from taskfc_ext.protocol.worker_messages import Run
@@ -60,6 +61,8 @@ def dispatch(farm: Farm, step: Step) -> None:
         (w for w in farm.workers.values() if w.ready and not w.retiring and not w.busy and not w.owes),
         key=lambda worker: len(worker.leases),
     )
+    if farm.waits is not None:
+        free = _within_capacity(farm, farm.waits, free)
     _give_parked(farm, step, free)
     waiting = list(free)
     while waiting and farm.queue:
@@ -72,6 +75,16 @@ def dispatch(farm: Farm, step: Step) -> None:
             if not _give_from_queue(farm, step, worker, share - len(worker.leases) + before):
                 break
     _give_parked(farm, step, free)  # what stood behind a queue of a higher priority
+
+
+def _within_capacity(farm: Farm, waits: Waits, free: list[Worker]) -> list[Worker]:
+    """Return those of `free` that may get something: no more than were asked for are to run tasks that do not wait."""
+    active = sum(
+        bool(worker.leases) and not worker.retiring and worker.worker not in waits.lending
+        for worker in farm.workers.values()
+    )
+    idle = [worker for worker in free if not worker.leases][: max(0, farm.n_workers - active)]
+    return idle + [worker for worker in free if worker.leases and worker.worker not in waits.lending]
 
 
 def _give_from_queue(farm: Farm, step: Step, worker: Worker, share: int) -> bool:

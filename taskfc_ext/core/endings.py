@@ -171,9 +171,14 @@ class Endings:
     def _answer_barriers(self, taskids: Iterable[int]) -> None:
         farm = self._farm
         for key, barrier in list(farm.barriers.items()):
+            n_before = len(barrier.remaining)
             barrier.remaining.difference_update(taskids)
+            if farm.waits is not None and barrier.worker >= 0 and len(barrier.remaining) < n_before:
+                farm.waits.changed.add(barrier.worker)
             if not barrier.remaining:
                 del farm.barriers[key]
+                if farm.waits is not None:
+                    farm.waits.closed(key, barrier)
                 answer = Reply(barrier.seq, None)
                 farm.session(barrier.session).remember(answer)
                 self._step.to_client(barrier.session, answer)

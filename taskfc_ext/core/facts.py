@@ -14,6 +14,7 @@ import msgspec
 from taskfc_ext.core import task_state
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.farm import Farm
+from taskfc_ext.core.lending import waits_of, waits_text
 from taskfc_ext.core.listing import back_off_left, progress_of, worker_info
 from taskfc_ext.core.task_state import State, Task, end_state
 from taskfc_ext.core.viewers import Facts
@@ -101,6 +102,8 @@ def _note_of(farm: Farm, task: Task, now: Now) -> Note | None:
         message = f"retry {past.retries} of {task.spec.retries}"
     elif past is not None and past.refused:
         message = "refused by " + ", ".join(f"worker {worker}" for worker in sorted(past.refused))
+    elif farm.waits is not None:
+        message = waits_text(farm, task, waits_of(farm, task))
     note = Note(
         message=message[:MESSAGE_CHARS],
         progress=progress_of(farm, task),

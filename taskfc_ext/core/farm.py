@@ -13,6 +13,7 @@ from msgspec import Struct, field
 from taskfc_ext.core.queue import ReadyQueue
 from taskfc_ext.core.task_state import LIVE, TRANSITIONS, Cause, IllegalTransition, State, Task, end_state
 from taskfc_ext.core.viewers import Viewers
+from taskfc_ext.core.waits import DEEPER, OpenBarrier, Waits
 from taskfc_ext.protocol.client_messages import Accepted, ErrorKind, Refused, Reply
 from taskfc_ext.protocol.payloads import Reason
 from taskfc_ext.protocol.records import Broadcasted
@@ -66,6 +67,7 @@ class ClientSession(Struct):
     Attributes:
         answers: seq -> the answer given, for repeats.
         done_below: the client has the answers to all requests below this one.
+        worker: the one that the client is on, or -1.
     """
 
     session: str
@@ -75,6 +77,7 @@ class ClientSession(Struct):
     answers: OrderedDict[int, Answer] = field(default_factory=OrderedDict)
     done_below: int = 0
     last_seen: float = 0.0
+    worker: int = -1
 
     def remember(self, answer: Answer) -> None:
         """Keep the first answer to a request."""
@@ -87,14 +90,6 @@ class ClientSession(Struct):
         self.done_below = max(self.done_below, seq)
         while self.answers and next(iter(self.answers)) < seq:
             self.answers.popitem(last=False)
-
-
-class OpenBarrier(Struct):
-    """A `Barrier` that is not answered yet."""
-
-    session: str
-    seq: int
-    remaining: set[int]
 
 
 class KeptBroadcast(Struct):
@@ -121,6 +116,7 @@ class TimerKind(StrEnum):
     DEADLINE = "deadline"  # a lease has run for its timeout
     LADDER = "ladder"  # a lease takes the next step down
     VIEWERS = "viewers"  # those who watch may be told something again
+    SUBSTITUTES = "substitutes"  # some may not be needed any more
 
 
 _CROWDED = 10_000
@@ -153,6 +149,7 @@ class Farm:
         broadcast_waits: open `AwaitBroadcast`s, (session, seq) -> number.
         mean_seconds: code digest -> smoothed run time of its attempts; absent until measured.
         stale: reports of superseded attempts, which had no effect.
+        waits: what tasks wait for; `None` before any has.
         n_ended: tasks that have ended since the controller started.
         viewers: those who watch, and what they have not been told yet; `None` while nobody does.
     """
@@ -183,6 +180,7 @@ class Farm:
         self.sessions: dict[str, ClientSession] = {}
         self.watchers: dict[int, set[str]] = {}
         self.barriers: dict[tuple[str, int], OpenBarrier] = {}
+        self.waits: Waits | None = None
         self.broadcasts: dict[int, KeptBroadcast] = {}
         self.next_broadcast = 1
         self.broadcast_waits: dict[tuple[str, int], int] = {}
@@ -242,7 +240,7 @@ class Farm:
     def finish(self, taskids: Iterable[int], reasons: Iterable[str]) -> None:
         """Let go of tasks that have ended, and of their leases."""
         by_state: dict[State, list[Task]] = {}
-        steered = bool(self.held or self.moved)
+        steered = bool(self.held or self.moved or self.waits)
         for taskid, reason in zip(taskids, reasons, strict=True):
             task = self.tasks.pop(taskid)
             by_state.setdefault(end_state(reason), []).append(task)
@@ -253,6 +251,8 @@ class Farm:
             if steered:
                 self.held.discard(taskid)
                 self.moved.pop(taskid, None)
+                if self.waits is not None:
+                    self.waits.tasks.pop(taskid, None)
         for state, tasks in by_state.items():
             self.move(tasks, state)
             self.n_ended += len(tasks)
@@ -370,18 +370,27 @@ class Farm:
 
     def _lines(self, tasks: Iterable[Task]) -> dict[tuple[int, str], list[int]]:
         """Return the tasks that are not held by the line of the queue that they belong to."""
-        held, moved = self.held, self.moved
+        held, ranked = self.held, bool(self.moved or self.waits)
         lines: dict[tuple[int, str], list[int]] = {}
         for task in tasks:
             if held and task.taskid in held:
                 continue
-            priority = self.priority_of(task) if moved else task.batch.spec.priority
-            lines.setdefault((priority, task.batch.session), []).append(task.taskid)
+            rank = self.rank_of(task) if ranked else task.batch.spec.priority
+            lines.setdefault((rank, task.batch.session), []).append(task.taskid)
         return lines
 
     def priority_of(self, task: Task) -> int:
         """Return the priority of `task` now."""
         return self.moved.get(task.taskid, task.batch.spec.priority)
+
+    def rank_of(self, task: Task) -> int:
+        """Return what the queue orders `task` by: its priority, and before that how deep it is waited for.
+
+        Those that tasks wait for go first, the deepest first: else each of them would have to wait until all tasks that
+        wait as well have begun, each with a worker of its own.
+        """
+        depth = self.waits.depth_of(task) if self.waits is not None else 0
+        return self.priority_of(task) + DEEPER * depth
 
     def offer(self, task: Task) -> None:
         """Let `task`, which has waited already, be given out: to anyone, or to those that have not refused it."""
@@ -394,14 +403,14 @@ class Farm:
 
     def park(self, task: Task) -> None:
         """Set `task` aside for the workers that have not refused it."""
-        key = (-self.priority_of(task), frozenset(task.past().refused))
+        key = (-self.rank_of(task), frozenset(task.past().refused))
         self.parked.setdefault(key, OrderedDict())[task.taskid] = None
 
     def unpark(self, task: Task) -> bool:
         """Take `task` out of those set aside; return whether it was there."""
         if task.history is None:
             return False
-        key = (-self.priority_of(task), frozenset(task.history.refused))
+        key = (-self.rank_of(task), frozenset(task.history.refused))
         group = self.parked.get(key)
         if group is None or task.taskid not in group:
             return False

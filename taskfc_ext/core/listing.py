@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 
-from taskfc_ext.core import broadcasts
+from taskfc_ext.core import broadcasts, lending
 from taskfc_ext.core.effects import SendList
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.farm import Farm, Worker
 from taskfc_ext.core.task_state import State, Task
 from taskfc_ext.protocol.client_messages import ListTasks
 from taskfc_ext.protocol.infos import TaskInfo, TaskProgress, WorkerInfo
+
+_SHOWN = 5
+"""Tasks that a worker is shown to wait for."""
 
 
 def queue_status(farm: Farm, *, verbose: bool) -> dict[str, object]:
@@ -62,6 +65,7 @@ def task_info(farm: Farm, task: Task, now: Now) -> TaskInfo:
         message = "refused by " + ", ".join(f"worker {worker}" for worker in sorted(past.refused))
     elif task.taskid not in farm.held and farm.is_queued(task.taskid) and not farm.live_workers():
         message = "there is no worker"
+    waits_for = lending.waits_of(farm, task)
     return TaskInfo(
         progress=progress_of(farm, task),
         taskid=task.taskid,
@@ -77,7 +81,8 @@ def task_info(farm: Farm, task: Task, now: Now) -> TaskInfo:
         submitted=task.batch.submitted,
         elapsed=max(0.0, now.wall - task.started) if task.state is State.RUNNING else None,
         owner=task.batch.owner,
-        message=message,
+        message=message or lending.waits_text(farm, task, waits_for),
+        waits_for=tuple(waits_for),
         retry_of=task.retry_of,
         not_before=None if left is None else now.wall + left,
     )
@@ -106,6 +111,8 @@ def worker_info(farm: Farm, worker: Worker) -> WorkerInfo:
     running = first if first is not None and farm.tasks[first].state is State.RUNNING else None
     if not worker.ready:
         state = "starting"
+    elif farm.waits is not None and worker.worker in farm.waits.lending:
+        state = "waiting"
     elif worker.retiring:
         state = "retiring"
     elif worker.owes and not worker.leases:
@@ -119,4 +126,6 @@ def worker_info(farm: Farm, worker: Worker) -> WorkerInfo:
         running=running,
         held=len(worker.leases),
         problem=broadcasts.problem_of(farm, worker),
+        waits_for=tuple(lending.waits_of(farm, farm.tasks[running])[:_SHOWN]) if running is not None else (),
+        is_substitute=farm.waits is not None and worker.worker in lending.substitutes(farm),
     )

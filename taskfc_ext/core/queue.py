@@ -61,6 +61,11 @@ class ReadyQueue:
             line.clear()
             line.extend(kept)
 
+    def take_client(self, client: str) -> list[int]:
+        """Take all that this client has out of the queue; return it."""
+        lines = [clients.pop(client) for clients in self._levels.values() if client in clients]
+        return [taskid for line in lines for taskid in line]
+
     def peek(self) -> tuple[int, int] | None:
         """Return (priority, id) of what comes next."""
         while self._order:

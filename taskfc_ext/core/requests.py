@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from taskfc_ext.core import broadcasts, watching
+from taskfc_ext.core import broadcasts, lending, watching
 from taskfc_ext.core.attempts import ask_all_again, retire_surplus
 from taskfc_ext.core.effects import SendEnded, SendFailure, SendLog, SendOutputs, SendSubmission, Step
 from taskfc_ext.core.endings import Endings, commit, fail_if_doomed
 from taskfc_ext.core.events import Now
-from taskfc_ext.core.farm import Answer, ClientSession, Farm, OpenBarrier
+from taskfc_ext.core.farm import Answer, ClientSession, Farm
 from taskfc_ext.core.listing import list_tasks, queue_status, worker_info
 from taskfc_ext.core.resubmit import on_retry
 from taskfc_ext.core.stopping import stop_attempt
@@ -95,7 +95,7 @@ def _answer(farm: Farm, step: Step, client: ClientSession, message: Request, now
         case Barrier():
             return _barrier(farm, client, message)
         case Unwait():
-            farm.barriers.pop((client.session, message.barrier), None)
+            lending.close_barrier(farm, (client.session, message.barrier))
             farm.broadcast_waits.pop((client.session, message.barrier), None)
             return Reply(seq)
         case Spin():
@@ -290,8 +290,8 @@ def _barrier(farm: Farm, client: ClientSession, message: Barrier) -> Answer | No
     remaining = {taskid for taskid in taskids if taskid in farm.tasks}
     if not remaining:
         return Reply(message.seq)
-    key = (client.session, message.seq)
-    farm.barriers.setdefault(key, OpenBarrier(client.session, message.seq, remaining))
+    if (client.session, message.seq) not in farm.barriers:
+        lending.open_barrier(farm, client, message.seq, remaining, is_for_all=message.taskids is None)
     return None
 
 

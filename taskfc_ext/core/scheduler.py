@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 
-from taskfc_ext.core import attempts, broadcasts, requests, resubmit, stopping, watching, workers
+from taskfc_ext.core import attempts, broadcasts, lending, requests, resubmit, stopping, watching, workers
 from taskfc_ext.core.dispatch import dispatch
 from taskfc_ext.core.effects import Effects, Step
 from taskfc_ext.core.endings import commit
@@ -86,6 +86,8 @@ class Scheduler:
             task = self.farm.tasks.get(self.farm.to_check.pop())
             if task is not None and not task.lease:
                 attempts.check_unreachable(self.farm, step, task, now)
+        if self.farm.waits is not None:
+            lending.settle(self.farm, step, self.farm.waits, now)
         dispatch(self.farm, step)
         attempts.stop_clocks(self.farm)
         if self.farm.viewers is not None:
@@ -112,7 +114,7 @@ class Scheduler:
         if isinstance(message, Hello):
             watching.stop(farm, session)  # it watched on another connection
             client = farm.session(session)
-            client.label, client.owner = message.label, message.owner
+            client.label, client.owner, client.worker = message.label, message.owner, message.worker
             client.connected = True
             client.last_seen = now.mono
             if farm.stop_asked:
@@ -173,7 +175,7 @@ class Scheduler:
             farm.sessions[session].connected = False
         watching.stop(farm, session)
         for key in [key for key in farm.barriers if key[0] == session]:
-            del farm.barriers[key]
+            lending.close_barrier(farm, key)
         for key in [key for key in farm.broadcast_waits if key[0] == session]:
             del farm.broadcast_waits[key]
         for taskid in [taskid for taskid, sessions in farm.watchers.items() if session in sessions]:
@@ -192,6 +194,8 @@ class Scheduler:
         ]
         for name in gone:
             del farm.sessions[name]
+            if farm.waits is not None:
+                farm.waits.sessions.pop(name, None)
 
     def _on_timer(self, step: Step, timer: Timer, now: Now) -> None:
         farm = self.farm
@@ -213,3 +217,5 @@ class Scheduler:
                 stopping.on_ladder(farm, step, key, now)
             case TimerKind.VIEWERS:
                 watching.on_timer(farm)
+            case TimerKind.SUBSTITUTES:
+                lending.on_timer(farm, step)

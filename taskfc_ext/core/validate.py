@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from taskfc_ext.core.farm import CLEARED_CODE, LIVE_CODE, Farm
+from taskfc_ext.core.lending import n_needed
 from taskfc_ext.core.task_state import LIVE, State
+from taskfc_ext.core.waits import is_valid
 
 
 class BrokenInvariant(AssertionError):
@@ -30,6 +32,7 @@ def validate(farm: Farm) -> None:
     _check_retried(farm)
     _check_broadcasts(farm)
     _check_viewers(farm)
+    _check_waits(farm)
 
 
 def _check_tasks(farm: Farm) -> None:
@@ -72,7 +75,7 @@ def _check_queue(farm: Farm) -> None:
     }
     _check(not set(queued) & set(parked), "a task is queued and parked")
     for priority, taskid in places:
-        _check(priority == farm.priority_of(farm.tasks[taskid]), f"task {taskid} is queued under priority {priority}")
+        _check(priority == farm.rank_of(farm.tasks[taskid]), f"task {taskid} is queued under rank {priority}")
     for taskid in farm.tasks.keys() - farm.held:
         if farm.is_queued(taskid):
             known = taskid in queued or taskid in parked or taskid in backing_off
@@ -87,7 +90,7 @@ def _check_queue(farm: Farm) -> None:
             task = farm.tasks[taskid]
             _check(farm.is_queued(taskid), f"task {taskid} is parked but {task.state}")
             _check(frozenset(task.past().refused) == refused, f"task {taskid} is parked under the wrong refusals")
-            _check(-minus_priority == farm.priority_of(task), f"task {taskid} is parked under the wrong priority")
+            _check(-minus_priority == farm.rank_of(task), f"task {taskid} is parked under the wrong rank")
 
 
 def _check_steered(farm: Farm) -> None:
@@ -139,3 +142,21 @@ def _check_viewers(farm: Farm) -> None:
         _check(bool(farm.viewers.seqs), "what nobody watches is noted")
         for session in farm.viewers.seqs:
             _check(farm.sessions[session].connected, f"{session} watches and is not there")
+
+
+def _check_waits(farm: Farm) -> None:
+    waits = farm.waits
+    if waits is None or farm.stop_asked:
+        return
+    for key, barrier in waits.barriers.items():
+        _check(farm.barriers.get(key) is barrier, f"a task waits with the barrier {key}, which is not open")
+    for key, barrier in farm.barriers.items():
+        _check(barrier.worker < 0 or key in waits.barriers, f"nobody knows that worker {barrier.worker} waits")
+    waiting = {barrier.worker for barrier in waits.barriers.values() if is_valid(farm.workers, barrier)}
+    _check(waits.lending == waiting, f"{waits.lending} lend their places, and {waiting} wait")
+    idle = sum(not worker.leases and not worker.retiring for worker in farm.workers.values())
+    needed = n_needed(farm, waits)
+    _check(waits.n_substitutes + idle >= needed, f"{needed} are needed, {waits.n_substitutes} stand in for them")
+    _check(waits.n_substitutes <= needed or waits.reminded, "substitutes stay for ever")
+    _check(waits.tasks.keys() <= farm.tasks.keys(), "a task that has ended is urgent")
+    _check(waits.sessions.keys() <= farm.sessions.keys(), "a client that is forgotten is urgent")

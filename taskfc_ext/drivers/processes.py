@@ -171,6 +171,12 @@ def environment_outside_farms(environ: Mapping[str, str] = os.environ) -> dict[s
     return {name: value for name, value in environ.items() if name not in (FARM, FARM_PID, FARM_WORKER)}
 
 
+def worker_here(tag: str, environ: Mapping[str, str] = os.environ) -> int:
+    """Return the worker of the farm `tag` that this process is, or was started by; -1 where it is on none."""
+    worker = environ.get(FARM_WORKER, "")
+    return int(worker) if environ.get(FARM) == tag and worker.isdecimal() and len(worker) < 16 else -1
+
+
 def die_with_parent(parent: int) -> None:
     """End this process, now or later, when `parent` is gone. For the main thread, before anything else.
 

@@ -7,6 +7,7 @@ elsewhere, since they can take 20 ms.
 
 from __future__ import annotations
 
+import heapq
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
@@ -232,6 +233,35 @@ class Store:
             record = decode_record(body)
             assert isinstance(record, Ended)
             yield record
+
+    def ended_by_id(self) -> Iterator[tuple[Ended, int]]:
+        """Yield the ends of tasks, each as a record and a row in it, the largest task id first.
+
+        A record is read when the first of its tasks is due: results may be large.
+        """
+        block = 2**62
+        while (block := self._block_before(block)) >= 0:
+            query = (
+                "SELECT j.seq, j.last FROM ended e JOIN journal j ON j.seq = e.seq WHERE e.block = ? "
+                "ORDER BY j.last DESC"
+            )
+            due: list[tuple[int, int, int, Ended]] = []  # a heap, by -task id
+            for seq, last in self._db.execute(query, (block,)).fetchall():
+                while due and -due[0][0] > last:  # nothing that is still to be read can be newer
+                    _, _, row, record = heapq.heappop(due)
+                    yield record, row
+                record = self._ended(seq)
+                for row, taskid in enumerate(record.ids):
+                    if taskid >> _BLOCK == block:
+                        heapq.heappush(due, (-taskid, seq, row, record))
+            while due:
+                _, _, row, record = heapq.heappop(due)
+                yield record, row
+
+    def _block_before(self, block: int) -> int:
+        """Return the last block of ids below `block` in which tasks have ended, or -1."""
+        (found,) = self._db.execute("SELECT max(block) FROM ended WHERE block < ?", (block,)).fetchone()
+        return -1 if found is None else int(found)
 
     def batch_of(self, taskid: int) -> Submitted:
         """Return the submission that `taskid` was part of.

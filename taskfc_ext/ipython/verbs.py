@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
+from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.errors import UnknownTask, UnknownTasks
 from taskfc_ext.ipython import requests
 from taskfc_ext.ipython.arguments import cell_help, line_help, verb_help
@@ -19,7 +20,7 @@ from taskfc_ext.ipython.submitting import bind_out, submit_expression, succeeded
 from taskfc_ext.ipython.waits import wait
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.states import FINISHED
-from taskfc_ext.text import one_line, plain_text, plural
+from taskfc_ext.text import one_line, plain_text, plural, workers_text
 
 NEWEST = 20
 """Tasks that a status shows: the running ones, then the newest."""
@@ -116,7 +117,7 @@ def _status(notebook: Notebook, request: requests.Status) -> None:
     else:
         owner = None if request.all else notebook.session.owner
         rows = _running_and_newest(client, owner)
-    caption = farm_caption(notebook.session.name, client.queue_status(), len(client.workers()))
+    caption = farm_caption(notebook.session.name, client.queue_status(), _n_workers(client))
     if not request.tasks and not request.all:
         caption += "; this notebook's running and newest tasks" if rows else "; none of this notebook"
     notebook.show(tasks_table(caption, rows).bundle())
@@ -128,7 +129,7 @@ def _widget(notebook: Notebook) -> None:
     rows = _running_and_newest(client, None) if client is not None else []
     caption = _no_farm(notebook)
     if client is not None:
-        caption = farm_caption(notebook.session.name, client.queue_status(), len(client.workers()))
+        caption = farm_caption(notebook.session.name, client.queue_status(), _n_workers(client))
         caption += f"; as of {datetime.now():%Y-%m-%d %H:%M:%S}"
     table = tasks_table(caption, rows).bundle()
     notebook.show(notebook.queues.bundle(table) if notebook.has_widgets else table)
@@ -250,17 +251,22 @@ def _running(notebook: Notebook) -> Any:
     return client
 
 
+def _n_workers(client: BlockingTaskClient) -> int:
+    """Return how many workers there are, without those that stand in for others."""
+    return sum(not worker.is_substitute for worker in client.workers())
+
+
 def _workers(notebook: Notebook) -> None:
     workers = _running(notebook).workers()
     rows: list[tuple[str, ...]] = [
-        (str(worker.worker), str(worker.pid), worker.state, "" if worker.running is None else str(worker.running))
+        (str(worker.worker), str(worker.pid), worker.described, "" if worker.running is None else str(worker.running))
         for worker in workers
     ]
     headers: tuple[str, ...] = ("worker", "pid", "state", "task")
     if any(worker.problem for worker in workers):
         headers += ("problem",)
         rows = [(*row, one_line(worker.problem)) for row, worker in zip(rows, workers, strict=True)]
-    caption = f"{notebook.session.name} · {plural(len(rows), 'worker')}"
+    caption = f"{notebook.session.name} · {workers_text(workers)}"
     notebook.show(Table(caption, headers, rows, frozenset((0, 1, 3))).bundle())
 
 

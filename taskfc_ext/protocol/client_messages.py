@@ -49,8 +49,9 @@ class Hello(Message, frozen=True, forbid_unknown_fields=False):
     `owner` says whose tasks these are (a notebook's path, a script's name): "this notebook's tasks" means
     the tasks of the same owner, across kernels. `label` is how the client is called in lists. `executable` is the
     client's interpreter, `prefix` the environment that this belongs to. A `viewer` looks and steers and sends no code,
-    so its Python does not matter. Fields of later versions are read over: a controller that does not know them has
-    to say which version it speaks.
+    so its Python does not matter. A client in a task, or in a program that a task has started, names the `worker` of
+    this farm that it is on: what it waits for, the task there waits for. Fields of later versions are read over: a
+    controller that does not know them has to say which version it speaks.
     """
 
     protocol: int
@@ -62,6 +63,7 @@ class Hello(Message, frozen=True, forbid_unknown_fields=False):
     executable: OsText = b""
     prefix: OsText = b""
     viewer: bool = False
+    worker: Annotated[int, Meta(ge=-1, le=2**53)] = -1
 
 
 class Define(Message, frozen=True):
@@ -151,7 +153,11 @@ class GetResults(Request, frozen=True, kw_only=True):
 
 
 class Barrier(Request, frozen=True, kw_only=True):
-    """Answered by `Reply(None)` when all of them (`None`: all unfinished now) have ended, whatever they ended in."""
+    """Answered by `Reply(None)` when all of them (`None`: all unfinished now) have ended, whatever they ended in.
+
+    While it is open, the worker that a client is on lends its place to another one. A task that waits for itself is
+    refused; with `None` a task does not wait for itself, nor for those that wait for it.
+    """
 
     taskids: Ids | None = None
 

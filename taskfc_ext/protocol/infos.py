@@ -21,7 +21,8 @@ class TaskInfo(Struct, frozen=True, kw_only=True):
 
     `priority` is that of an unfinished task now; of a finished one, that under which it was submitted.
     `progress`: of an attempt that runs and has reported it. `retry_of`: the task that this one was a retry of.
-    `not_before`: wall-clock time until which a failed task waits for its next attempt.
+    `not_before`: wall-clock time until which a failed task waits for its next attempt. `waits_for`: unfinished tasks
+    that it waits for while it runs, at most 100; its worker has lent its place to another one meanwhile.
     """
 
     taskid: int
@@ -43,6 +44,7 @@ class TaskInfo(Struct, frozen=True, kw_only=True):
     progress: TaskProgress | None = None
     retry_of: int | None = None
     not_before: float | None = None
+    waits_for: tuple[int, ...] = ()
 
 
 class SubmittedTask(Struct, frozen=True, kw_only=True):
@@ -68,7 +70,12 @@ class BroadcastReport(Struct, frozen=True):
 
 
 class WorkerInfo(Struct, frozen=True, kw_only=True):
-    """One worker as lists show it. `running` is a task id. `problem`: the broadcast that failed last on it, and why."""
+    """One worker as lists show it. `running` is a task id. `problem`: the broadcast that failed last on it, and why.
+
+    `state`: starting, setting up, idle, busy, waiting (its task waits for other tasks, and it has lent its place), or
+    retiring. `waits_for`: the first of the tasks that its task waits for. `is_substitute`: it is there because others
+    wait, and ends when it is not needed any more.
+    """
 
     worker: int
     pid: int
@@ -76,3 +83,13 @@ class WorkerInfo(Struct, frozen=True, kw_only=True):
     running: int | None = None
     held: int = 0
     problem: str = ""
+    waits_for: tuple[int, ...] = ()
+    is_substitute: bool = False
+
+    @property
+    def described(self) -> str:
+        """Its state, with what else is to be said of it: `waiting for task 12, 13`, `busy (substitute)`."""
+        text = self.state
+        if self.waits_for:
+            text += f" for task {', '.join(map(str, self.waits_for))}"
+        return f"{text} (substitute)" if self.is_substitute else text

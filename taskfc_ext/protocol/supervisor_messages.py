@@ -75,10 +75,14 @@ class Noted(Message, frozen=True):
 
 
 class SetWorkers(Message, frozen=True):
-    """Keep `n` workers; end `retire` (idle ones), and start what is missing."""
+    """Keep `n` workers; end `retire` (idle ones), and start what is missing.
+
+    `substitutes`: so many more, for those whose tasks wait for other tasks. They are not kept for a restart.
+    """
 
     n: int
     retire: tuple[int, ...] = ()
+    substitutes: int = 0
 
 
 class Shutdown(Message, frozen=True):

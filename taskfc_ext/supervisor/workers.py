@@ -51,6 +51,7 @@ class Workers:
         self._backoff = WorkerBackoff()
         self._kept_logs = _logs(paths)
         self._closed = False
+        self._n_substitutes = 0
         self.alive: dict[int, WorkerProcess] = {}
         self.dead = {down.worker: down for down in dead}
 
@@ -61,7 +62,8 @@ class Workers:
 
     @property
     def _missing(self) -> int:
-        return 0 if self._closed else self.n - sum(not process.ending for process in self.alive.values())
+        wanted = self.n + self._n_substitutes
+        return 0 if self._closed else wanted - sum(not process.ending for process in self.alive.values())
 
     def fill(self, now: float) -> list[WorkerUp]:
         """Start those that are missing, `AT_ONCE` at most and none when that failed just now; return them."""
@@ -126,8 +128,9 @@ class Workers:
             self.dead.pop(worker, None)
 
     def resize(self, message: SetWorkers, now: float) -> None:
-        """End those to be retired, and remember how many are wanted, also for a restart."""
+        """End those to be retired, and remember how many are wanted, also for a restart (without substitutes)."""
         self.end(message.retire, now)
+        self._n_substitutes = message.substitutes
         if message.n != self.n:
             self._options = msgspec.structs.replace(self._options, n_workers=message.n)
             try:
@@ -163,7 +166,8 @@ class Workers:
             process.stop_attempt(message.lease, message.step)
 
     def say_reconnect(self) -> None:
-        """Tell all that there is a new controller."""
+        """Tell all that there is a new controller, which is to find out anew how many substitutes it takes."""
+        self._n_substitutes = 0
         for process in self.alive.values():
             process.say_reconnect()
 

@@ -190,6 +190,29 @@ def test_lists_show_finished_and_live_tasks_in_order_and_no_cleared_ones(farm):
     assert listed(farm, taskids=(0, 1)) == [1]
 
 
+def test_the_newest_tasks_are_those_of_the_largest_ids_whenever_they_ended(farm):
+    farm.alice.submit(b"long", name="fit")
+    farm.bob.submit(b"a", name="fit")
+    farm.bob.submit(b"b")
+    farm.pump()
+    assert (listed(farm, limit=1), listed(farm, limit=2)) == ([2], [1, 2])  # an old task that runs is no newer for it
+    assert listed(farm, name="fit", limit=1) == [1]
+    farm.workers[0].end(Outcome.OK, b"late")
+    farm.pump()
+    assert (listed(farm, limit=1), listed(farm, limit=2)) == ([2], [1, 2])
+    assert listed(farm, name="fit", limit=1) == [1]
+    assert listed(farm, taskids=(0, 1, 2), limit=2) == [1, 2]
+
+
+def test_a_task_that_ends_in_the_turn_of_the_question_is_listed_once(farm):
+    farm.alice.submit(b"long", b"long", b"queued")
+    farm.pump()
+    seq = farm.alice.ask(ListTasks)
+    farm.alice.ask(said.AbortTasks, taskids=(2,))
+    farm.pump()
+    assert [info["taskid"] for info in farm.alice.answers[seq].value] == [0, 1, 2]
+
+
 def test_a_failed_task_is_listed_with_its_reason(farm):
     farm.alice.submit(b"fail", priority=3)
     farm.pump()

@@ -85,8 +85,9 @@ class Conversation:
 
     # clients
 
-    def hello(self, session: str = ALICE) -> Effects:
-        return self.tell(FromClient(Session(session), said.Hello(PROTOCOL, "0", "3.11", session, owner=session[0])))
+    def hello(self, session: str = ALICE, worker: int = -1) -> Effects:
+        hello = said.Hello(PROTOCOL, "0", "3.11", session, owner=session[0], worker=worker)
+        return self.tell(FromClient(Session(session), hello))
 
     def client(self, session: str, message: said.ClientMessage) -> Effects:
         return self.tell(FromClient(Session(session), message))

@@ -237,6 +237,48 @@ class SchedulerMachine(RuleBasedStateMachine):
         answer = world.ask(client, said.Barrier, taskids=tuple(live) if ids is None else ids)
         assert (answer is None) == bool(waited)
 
+    def waiter(self, n):
+        """Return a worker whose task may wait, as it has said that it runs, and the client there."""
+        long = [w for w in self.world.workers.values() if w.connected and w.running and w.long]
+        worker = self.one_of(long, n)
+        return (worker, self.world.client_on(worker)) if worker is not None else (None, None)
+
+    @rule(n=pick, spec=specs, n_tasks=st.integers(1, 3))
+    def submit_in_a_task(self, n, spec, n_tasks):
+        worker, client = self.waiter(n)
+        if worker is not None:
+            first = self.world.scheduler.farm.next_id
+            ids = range(first, first + n_tasks)
+            self.world.model.submit(ids, client.session, spec, (), False, ())
+            client.mine.update(ids)
+            self.world.ask(client, said.Submit, spec=spec, bodies=(b"body",) * n_tasks)
+
+    @rule(n=pick, picks=st.lists(pick, min_size=1, max_size=3), own=st.booleans())
+    def wait_in_a_task(self, n, picks, own):
+        world = self.world
+        worker, client = self.waiter(n)
+        if worker is None:
+            return
+        itself = world.task_of[worker.running]
+        live = [task.taskid for task in world.model.live() if task.taskid != itself]
+        mine = [taskid for taskid in live if taskid in client.mine]
+        waited = {self.one_of(mine if own and mine else live, p) for p in picks} - {None}
+        if not waited:
+            return
+        client.barriers[client.seq + 1] = waited
+        held = [task.lease for task in world.model.held_by(worker.worker)]
+        client.until[client.seq + 1] = max(held, default=0)
+        world.ask(client, said.Barrier, taskids=tuple(waited))
+
+    @rule(n=pick, which=pick)
+    def wait_no_more(self, n, which):
+        clients = [client for client in self.world.clients.values() if client.connected and client.worker >= 0]
+        client = self.one_of([client for client in clients if client.barriers], n)
+        if client is not None:
+            seq = self.one_of(client.barriers, which)
+            del client.barriers[seq]
+            self.world.ask(client, said.Unwait, barrier=seq)
+
     @rule(name=clients, picks=st.none() | st.lists(pick, max_size=4), stranger=st.booleans())
     def clear(self, name, picks, stranger):
         world = self.world

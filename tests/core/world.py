@@ -79,6 +79,8 @@ class Client:
     mine: set = field(default_factory=set)
     ends: set = field(default_factory=set)
     barriers: dict = field(default_factory=dict)
+    worker: int = -1
+    until: dict = field(default_factory=dict)  # of its barriers: the last lease that its worker held then
 
 
 class World:
@@ -91,7 +93,7 @@ class World:
         self.workers: dict[int, PhysicalWorker] = {}
         self.dead: dict[int, PhysicalWorker] = {}
         self.downs: list[WorkerDown] = []
-        self.n_workers = 0
+        self.n_workers = 2
         self.next_worker = 0
         self.clients = {name: Client(name) for name in ("a" * 16, "b" * 16)}
         self.follower, self.passer_by = Onlooker(), Onlooker()
@@ -119,7 +121,8 @@ class World:
         self.observe(self.scheduler.begin(self.time))
         self.tell(FromParent(Farm(supervisor_pid=1, n_workers=self.n_workers, alive=alive, dead=dead)))
         for client in self.clients.values():
-            self.hello(client)
+            if client.worker < 0 or client.worker in self.workers:
+                self.hello(client)
         for session in self.onlookers:
             self.look(session)
 
@@ -171,15 +174,29 @@ class World:
         assert worker not in task.refuses(self.now), f"worker {worker} was asked again for task {taskid}"
         assert not self.workers[worker].unreported, f"task {taskid} overtakes a broadcast on worker {worker}"
         self._check_its_turn(task)
+        self._check_capacity(taskid, worker)
         self.task_of[lease] = taskid
         self.model.given(taskid, lease, worker)
 
+    def _check_capacity(self, taskid: int, worker: int) -> None:
+        """Check that no more run than were asked for, beside those that wait for others."""
+        if self.scheduler.farm.waits is not None:
+            assert worker not in self.lending(), f"task {taskid} was given to worker {worker}, whose task waits"
+            idle = not self.model.held_by(worker)
+            assert not idle or self.n_active() < self.n_workers, f"task {taskid} runs as one too many"
+
+    def _depth(self, task: Expected) -> int:
+        waits = self.scheduler.farm.waits
+        return waits.depth_of(self.scheduler.farm.tasks[task.taskid]) if waits is not None else 0
+
     def _check_its_turn(self, task: Expected) -> None:
         """Check that nothing of a higher priority, which any worker would take, was left behind."""
+        depth = self._depth(task)
         before = [
             other
             for other in self.model.runnable(self.now)
             if other.priority > task.priority and not other.refused and not other.fresh_starts and not other.deaths
+            if other.taskid in self.scheduler.farm.tasks and self._depth(other) >= depth
         ]
         assert not before, f"task {task.taskid} went before task {before[0].taskid}, which is more urgent"
 
@@ -187,8 +204,8 @@ class World:
         for taskid, reason in zip(record.ids, record.reasons, strict=True):
             task = self.model.tasks[taskid]
             if reason == "unreachable" and task.end is None:
-                assert self.live_workers(), f"task {taskid} is unreachable although there is no worker"
-                assert self.live_workers() <= task.refuses(self.now)
+                assert self.askable(task), f"task {taskid} is unreachable although there is no worker"
+                assert self.askable(task) <= task.refuses(self.now)
                 assert task.clock is not None
                 assert self.now - task.clock >= UNREACHABLE_AFTER
                 self.model.unreachable(task)
@@ -222,11 +239,45 @@ class World:
         farm = self.scheduler.farm
         return {worker for worker, state in farm.workers.items() if state.ready and not state.retiring}
 
+    def waiting_with(self, worker: int) -> list[set[int]]:
+        """Return the sets that the task on `worker` waits for, for as long as it runs, as far as is known."""
+        leases = [task.lease for task in self.model.held_by(worker)]
+        return [
+            waited
+            for client in self.clients.values()
+            if client.worker == worker and client.connected
+            for seq, waited in client.barriers.items()
+            if leases and min(leases) <= client.until[seq]
+        ]
+
+    def lending(self) -> set[int]:
+        return {worker for worker in self.workers if self.waiting_with(worker)}
+
+    def n_active(self) -> int:
+        """Return how many workers that stay have something to run, and do not wait."""
+        live = self.live_workers() - self.lending()
+        return sum(bool(self.model.held_by(worker)) for worker in live)
+
+    def askable(self, task: Expected) -> set[int]:
+        """Return the workers that may be asked for a task, now or later."""
+        blocked = {w for w in self.workers if any(task.taskid in waited for waited in self.waiting_with(w))}
+        return self.live_workers() - blocked
+
     # clients
+
+    def client_on(self, worker: PhysicalWorker) -> Client:
+        """Return the client of the task that runs on `worker`."""
+        session = f"e{worker.worker:015x}"
+        client = self.clients.setdefault(session, Client(session, worker=worker.worker))
+        if not client.connected:
+            self.hello(client)
+        return client
 
     def hello(self, client: Client) -> None:
         client.connected = True
-        hello = said.Hello(PROTOCOL, "0", "3.11", client.session)
+        for seq in client.barriers:
+            client.until[seq] = max((task.lease for task in self.model.held_by(client.worker)), default=0)
+        hello = said.Hello(PROTOCOL, "0", "3.11", client.session, worker=client.worker)
         self.tell(FromClient(Session(client.session), hello))
         for digest in (CODE, RECOVERY_CODE, DEPEND):
             self.tell(FromClient(Session(client.session), said.Define(digest, b"code")))
@@ -370,6 +421,10 @@ class World:
     def bury(self, worker: PhysicalWorker) -> None:
         del self.workers[worker.worker]
         self.dead[worker.worker] = worker
+        for client in self.clients.values():
+            if client.worker == worker.worker:  # it died with it, which nobody is told
+                client.connected = False
+                client.barriers.clear()
 
     # looking
 
@@ -390,6 +445,10 @@ class World:
         self.now += seconds
         self.tell(Tick())
 
+    def _check_waits(self) -> None:
+        waits = self.scheduler.farm.waits
+        assert (waits.lending if waits is not None else set()) == self.lending()
+
     def check(self) -> None:
         """Check everything that has to be true between two events."""
         farm = self.scheduler.farm
@@ -400,6 +459,7 @@ class World:
         self._check_clients()
         self._check_clocks()
         self._check_broadcasts()
+        self._check_waits()
         self._check_onlookers()
 
     def _check_model(self) -> None:
@@ -455,6 +515,8 @@ class World:
         assert (told.whole, told.workers) == (fresh.whole, fresh.workers)
 
     def _check_nobody_idles(self) -> None:
+        if self.scheduler.farm.waits is not None and self.n_active() >= self.n_workers:
+            return
         for worker in self.live_workers():
             if not self.model.held_by(worker) and not self.workers[worker].unreported:
                 idle_for = [task for task in self.model.runnable(self.now) if worker not in task.refuses(self.now)]
@@ -470,8 +532,8 @@ class World:
                     assert not over, f"the barrier {seq} of {client.session} never falls"
 
     def _check_clocks(self) -> None:
-        live = self.live_workers()
         for task in self.model.runnable(self.now):
+            live = self.askable(task)
             if live:
                 idle_and_unwilling = live <= task.refuses(self.now)
                 task.clock = (self.now if task.clock is None else task.clock) if idle_and_unwilling else None

@@ -189,6 +189,31 @@ def test_the_newest_ends_come_first(store):
     assert [record.ids for record in store.newest_ended()] == [(7,), (1,), (5,)]
 
 
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [(5,), (1,), (7,)],
+        [(1, 9), (5,)],
+        [(5,), (9, 1)],
+        [(1, 5, 9), (2, 6), (7, 3)],
+        [(0, 3000), (1023, 1024), (1500,)],
+        [tuple(range(1000, 3000)), (5000, 999)],
+    ],
+)
+def test_the_ends_of_the_largest_ids_come_first(store, ids):
+    store.commit([ended(*each) for each in ids])
+    found = [record.ids[row] for record, row in store.ended_by_id()]
+    assert found == sorted((taskid for each in ids for taskid in each), reverse=True)
+
+
+def test_only_records_that_are_due_are_read(store):
+    read = []
+    store.commit([ended(taskid) for taskid in (3, 1, 2)])
+    store._db.set_trace_callback(lambda query: read.append(query) if "body" in query else None)
+    record, _ = next(store.ended_by_id())
+    assert (record.ids, len(read)) == ((3,), 1)
+
+
 def test_the_batch_of_a_task(store):
     store.commit([submitted(0, 3, name="a"), submitted(3, 1, name="b"), submitted(4, 100, name="c")])
     assert [store.batch_of(taskid).name for taskid in (0, 2, 3, 4, 103)] == ["a", "a", "b", "c", "c"]

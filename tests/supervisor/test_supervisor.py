@@ -309,6 +309,23 @@ def test_workers_are_added_and_the_number_is_kept(farm, kill):
     assert farm.controller()[1].n_workers == 3
 
 
+def test_substitutes_are_started_and_not_kept_for_a_restart(farm, kill):
+    _, controller, _ = farm.up()
+    controller.send(SetWorkers(1, substitutes=2))
+    assert [controller.next().worker, controller.next().worker] == [1, 2]
+    assert json.loads(farm.paths.options.read_bytes())["n_workers"] == 1
+    controller.send(SetWorkers(1, (2,), 1))
+    assert controller.next().worker == 2
+    kill(controller.pid)
+    controller, told = farm.controller()
+    assert (told.n_workers, len(told.alive)) == (1, 2)
+    controller.send(SetWorkers(1, (1,)))  # the new controller wants none
+    down = controller.next()
+    assert (down.worker, down.planned) == (1, True)
+    controller.send(SetWorkers(1, substitutes=1))
+    assert controller.next().worker == 3
+
+
 def test_the_retired_go_and_are_not_replaced(farm):
     _, controller, [_, second] = farm.up(n=2)
     controller.send(SetWorkers(1, (1, 99)))

@@ -49,6 +49,31 @@ def test_the_task_and_its_dependants_run_again(face: BlockingFace | AsyncFace, t
         face.retry(10**6)
 
 
+def wait_for(path: str) -> str:
+    """Wait for a file that the test makes."""
+    import time
+
+    while not Path(path).exists():
+        time.sleep(0.01)
+    return path
+
+
+def test_the_newest_of_a_name_is_the_one_submitted_last_also_when_it_ended_first(
+    face: BlockingFace | AsyncFace, tmp_path: Path
+) -> None:
+    late = face.with_options(name="late").submit(wait_for, str(tmp_path / "go"))
+    newest = face.with_options(name="late").submit(abs, -1)
+    try:
+        assert face.result(newest) == 1
+        assert face.future("late").taskid == newest.taskid  # an older one that still runs is not newer
+        assert [task.taskid for task in face.list_tasks(limit=1)] == [newest.taskid]
+    finally:
+        (tmp_path / "go").touch()
+    face.result(late)
+    assert face.future("late").taskid == newest.taskid
+    assert [task.taskid for task in face.list_tasks(limit=1)] == [newest.taskid]
+
+
 def test_a_task_of_another_client_runs_again_after_the_controller_was_killed(home: Path) -> None:
     missing = home / "number"
     with start(1) as controller:

@@ -1,7 +1,7 @@
 // How things are written for people. Pure; what a task has said is made safe to show as text.
 
 import { StateCode } from './messages';
-import type { TaskProgress } from './messages';
+import type { TaskProgress, WorkerInfo } from './messages';
 
 export const STATE_NAMES: Readonly<Record<StateCode, string>> = {
   [StateCode.WAITING]: 'waiting',
@@ -146,4 +146,11 @@ export function formatRate(perSecond: number): string {
 /** The last part of a path: what a notebook is called. */
 export function baseName(path: string): string {
   return path.slice(Math.max(path.lastIndexOf('/'), path.lastIndexOf('\\')) + 1);
+}
+
+/** What the task of a worker waits for, if it does: `task 12`, `tasks 12, 13`. */
+export function waitsText(worker: WorkerInfo | undefined): string {
+  const taskids = worker?.waits_for ?? [];
+  if (taskids.length === 0) return '';
+  return `${taskids.length === 1 ? 'task' : 'tasks'} ${taskids.join(', ')}`;
 }

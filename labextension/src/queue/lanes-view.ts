@@ -1,7 +1,7 @@
 // A timeline of the last minute: a line for each worker.
 
 import { make, makeSvg, setAttribute, setHidden, setText } from './dom';
-import { formatCount, formatSeconds, plural } from './format';
+import { formatCount, formatSeconds, plural, waitsText } from './format';
 import { makeIcon, setIcon } from './icons';
 import { LANE_SECONDS } from './lanes';
 import type { Lane, Outcome, Segment } from './lanes';
@@ -81,10 +81,13 @@ export class LanesView {
     const { store } = this;
     this.wall = store.wall;
     const lanes = this.isOpen ? store.lanes.read(this.wall) : [];
-    const there = store.queue.workers.length;
+    const substitutes = store.queue.workers.filter(worker => worker.is_substitute).length;
+    const there = store.queue.workers.length - substitutes;
     const missing = store.queue.nWorkers - there;
     const farm = this.saysFarm ? `${store.farm} · ` : '';
-    setText(this.title, farm + plural(there, 'worker') + (missing > 0 ? ` (${formatCount(missing)} to come)` : ''));
+    const coming = missing > 0 ? ` (${formatCount(missing)} to come)` : '';
+    const more = substitutes > 0 ? ` and ${plural(substitutes, 'substitute')}` : '';
+    setText(this.title, farm + plural(there, 'worker') + coming + more);
     setText(this.hint, this.isOpen && lanes.length > 0 ? 'last minute' : '');
     setHidden(this.element, !store.isKnown);
     setHidden(this.list, lanes.length === 0);
@@ -145,11 +148,15 @@ export class LanesView {
 
   private describe(lane: Lane): string {
     const last = lane.segments[lane.segments.length - 1];
-    const now = last?.outcome === 'running' ? `runs task ${last.taskid}` : lane.isThere ? 'idle' : 'gone';
+    const worker = this.store.queue.workers.find(each => each.worker === lane.worker);
+    const waits = waitsText(worker);
+    const runs = `runs task ${last?.taskid ?? ''}${waits && `, which waits for ${waits}`}`;
+    const now = last?.outcome === 'running' ? runs : lane.isThere ? 'idle' : 'gone';
     const failed = count(lane.segments, 'failed');
     const ended = count(lane.segments, 'succeeded') + failed + count(lane.segments, 'aborted');
     const said = failed > 0 ? `, ${formatCount(failed)} failed` : '';
-    return `Worker ${lane.worker}: ${now}; ${plural(ended, 'task')} ended in the last minute${said}`;
+    const name = worker?.is_substitute ? 'Substitute' : 'Worker';
+    return `${name} ${lane.worker}: ${now}; ${plural(ended, 'task')} ended in the last minute${said}`;
   }
 
   private segmentAt(line: Line, event: MouseEvent): Segment | undefined {

@@ -18,7 +18,12 @@ export interface Counts {
   readonly n_ended?: number;
 }
 
-/** One worker as lists show it. `running` is a task id. `problem`: the broadcast that failed last on it, and why. */
+/**
+ * One worker as lists show it. `running` is a task id. `problem`: the broadcast that failed last on it, and why.
+ * `state`: starting, setting up, idle, busy, waiting (its task waits for other tasks, and it has lent its place), or
+ * retiring. `waits_for`: the first of the tasks that its task waits for. `is_substitute`: it is there because others
+ * wait, and ends when it is not needed any more.
+ */
 export interface WorkerInfo {
   readonly worker: number;
   readonly pid: number;
@@ -26,6 +31,8 @@ export interface WorkerInfo {
   readonly running: number | null;
   readonly held: number;
   readonly problem: string;
+  readonly waits_for: readonly number[];
+  readonly is_substitute: boolean;
 }
 
 /**
@@ -282,7 +289,8 @@ export interface CommandAnswer {
  * One task as lists show it. `elapsed` is the run time of the attempt that runs, or of the last one, in seconds.
  * `priority` is that of an unfinished task now; of a finished one, that under which it was submitted. `progress`: of
  * an attempt that runs and has reported it. `retry_of`: the task that this one was a retry of. `not_before`:
- * wall-clock time until which a failed task waits for its next attempt.
+ * wall-clock time until which a failed task waits for its next attempt. `waits_for`: unfinished tasks that it waits
+ * for while it runs, at most 100; its worker has lent its place to another one meanwhile.
  */
 export interface TaskInfo {
   readonly taskid: number;
@@ -304,6 +312,7 @@ export interface TaskInfo {
   readonly progress: TaskProgress | null;
   readonly retry_of: number | null;
   readonly not_before: number | null;
+  readonly waits_for: readonly number[];
 }
 
 /** Everything that a drawer shows of one task. */

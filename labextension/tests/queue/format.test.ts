@@ -64,6 +64,14 @@ test('one line is one line, however long the text', () => {
   expect(format.oneLine(null)).toBe('');
 });
 
+test('what a worker waits for', () => {
+  const worker = { worker: 0, pid: 1, state: 'waiting', running: 3, held: 1, problem: '', is_substitute: false };
+  expect(format.waitsText(undefined)).toBe('');
+  expect(format.waitsText({ ...worker, waits_for: [] })).toBe('');
+  expect(format.waitsText({ ...worker, waits_for: [12] })).toBe('task 12');
+  expect(format.waitsText({ ...worker, waits_for: [12, 13] })).toBe('tasks 12, 13');
+});
+
 test('rates, plurals and paths', () => {
   expect([0, 0.42, 12.3].map(format.formatRate)).toEqual(['', '0.4 /s', '12 /s']);
   expect([format.plural(1, 'task'), format.plural(1200, 'task')]).toEqual(['1 task', '1,200 tasks']);

@@ -62,7 +62,9 @@ test.each(HOSTILE.map((text, at) => [at, text] as const))(
       wall: farm.wall,
       counts: { running: 1 },
       n_workers: 1,
-      workers: [{ worker: 0, pid: 1, state: hostile, running: 0, held: 0, problem: hostile }],
+      workers: [
+        { worker: 0, pid: 1, state: hostile, running: 0, held: 0, problem: hostile, waits_for: [], is_substitute: false }
+      ],
       batches: [{ ...at, label: hostile, name: hostile, owner: hostile }],
       rows
     });

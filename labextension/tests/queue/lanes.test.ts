@@ -6,7 +6,8 @@ import type { QueueDelta, QueueSnapshot, Rows } from '../../src/queue/messages';
 import { RATE_SECONDS, Rates } from '../../src/queue/rates';
 
 function delta(wall: number, rows: Rows = {}, nEnded = 0, workers: number[] | null = null): QueueDelta {
-  const told = workers?.map(worker => ({ worker, pid: 1, state: 'idle', running: null, held: 0, problem: '' }));
+  const idle = { pid: 1, state: 'idle', running: null, held: 0, problem: '', waits_for: [], is_substitute: false };
+  const told = workers?.map(worker => ({ worker, ...idle }));
   const counts = { n_ended: nEnded };
   return { type: 'delta', seq: 1, farm: 'f', wall, counts, n_workers: 1, rows, workers: told ?? null };
 }

@@ -1,0 +1,179 @@
+"""What waits for a `TaskFuture`: threads, coroutines, callbacks, and the waiters of `concurrent.futures`."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+
+class Lending(Protocol):
+    """Lets the worker that this process is on lend its place while something here waits for a future."""
+
+    def begin(self, future: Any) -> None:
+        """Something waits for `future`, which has not ended."""
+        ...
+
+    def end(self, future: Any) -> None:
+        """It waits no more; `future` may have ended."""
+        ...
+
+
+class Watched:
+    """What only a future that is waited for has.
+
+    Attributes:
+        is_read: by the main thread: a user's code, not what shows cards.
+        condition: guards the others, and all else that changes when the future ends.
+        waiters: those of `concurrent.futures`, and ours.
+        callbacks: run on a thread of their own.
+
+    Args:
+        future: whose this is.
+        lending: is told of all that waits; `None` where this process is on no worker of the future's farm.
+    """
+
+    __slots__ = ("_future", "_lending", "callbacks", "condition", "is_read", "waiters")
+
+    def __init__(self, future: object, lending: Lending | None) -> None:
+        self.is_read = False
+        self.condition = threading.Condition()
+        self.waiters: list[Any] = [] if lending is None else LendingWaiters(future, lending)
+        self.callbacks: list[Callable[[Any], object]] = []
+        self._future = weakref.ref(future)  # the future has this one: no cycle, which would keep results
+        self._lending = lending
+
+    @contextmanager
+    def lends(self, timeout: float | None) -> Iterator[None]:
+        """Say that a thread waits, for longer than a look."""
+        lending = self._lending if timeout is None or timeout > 0 else None
+        if lending is not None:
+            lending.begin(self._future())
+        try:
+            yield
+        finally:
+            if lending is not None:
+                lending.end(self._future())
+
+    def add(self, callback: Callable[[Any], object]) -> None:
+        """Add a callback. The condition is held."""
+        in_loop = loop_callback(callback)
+        if in_loop is not None:
+            self.waiters.append(in_loop)
+            return
+        self.callbacks.append(callback)
+        if self._lending is not None:  # it may be what somebody waits for
+            self._lending.begin(self._future())
+
+    def take_callbacks(self) -> list[Callable[[Any], object]]:
+        """Return the callbacks, which are to be called now, once. The condition is held."""
+        callbacks, self.callbacks = self.callbacks, []
+        if self._lending is not None:
+            for _ in callbacks:
+                self._lending.end(self._future())
+        return callbacks
+
+    def remove(self, callback: Callable[[Any], object]) -> int:
+        """Remove a callback; return how often it was there."""
+        with self.condition:
+            in_loop = [each for each in self.waiters if isinstance(each, LoopCallback) and each.callback == callback]
+            for each in in_loop:
+                self.waiters.remove(each)
+            kept = [each for each in self.callbacks if each != callback]
+            n = len(self.callbacks) - len(kept)
+            self.callbacks = kept
+            if self._lending is not None:
+                for _ in range(n):
+                    self._lending.end(self._future())
+            return len(in_loop) + n
+
+
+class LendingWaiters(list[Any]):
+    """The waiters of a future in a task: its worker lends its place while there are any.
+
+    `concurrent.futures.wait` and `as_completed` append theirs, as an `await` here does, and remove them at their end.
+
+    Args:
+        future: whose they are.
+        lending: is told.
+    """
+
+    def __init__(self, future: object, lending: Lending) -> None:
+        super().__init__()
+        self._future = weakref.ref(future)
+        self._lending = lending
+
+    def append(self, waiter: Any) -> None:
+        """Add a waiter."""
+        super().append(waiter)
+        self._lending.begin(self._future())
+
+    def remove(self, waiter: Any) -> None:
+        """Remove a waiter."""
+        super().remove(waiter)
+        self._lending.end(self._future())
+
+
+class LoopWaiter:
+    """Wakes a coroutine when the future ends.
+
+    Attributes:
+        woken: to be awaited.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.woken: asyncio.Future[None] = self._loop.create_future()
+
+    def add_result(self, future: object) -> None:
+        """Wake it; in the thread that ends the future."""
+        _call_in(self._loop, self._wake)
+
+    add_exception = add_cancelled = add_result
+
+    def _wake(self) -> None:
+        if not self.woken.done():
+            self.woken.set_result(None)
+
+
+class LoopCallback:
+    """Calls a callback of asyncio's own in the loop that it was added in, when the future ends.
+
+    Args:
+        callback: is called with the future.
+        loop: runs it.
+    """
+
+    def __init__(self, callback: Callable[..., object], loop: asyncio.AbstractEventLoop) -> None:
+        self.callback = callback
+        self._loop = loop
+
+    def add_result(self, future: object) -> None:
+        """Have it called; in the thread that ends the future."""
+        _call_in(self._loop, self.callback, future)
+
+    add_exception = add_cancelled = add_result
+
+
+def loop_callback(callback: Callable[..., object]) -> LoopCallback | None:
+    """Return how `callback` has to be called if it is one of asyncio's own, which work in their loop only.
+
+    `asyncio.wait` adds such a one to whatever it is given. On any other thread it would change the loop's futures, and
+    never wake the loop up. Callbacks of users never run in a loop: that of a notebook is busy while a cell runs.
+    """
+    if getattr(callback, "__module__", None) != "asyncio.tasks":
+        return None
+    try:
+        return LoopCallback(callback, asyncio.get_running_loop())
+    except RuntimeError:
+        return None
+
+
+def _call_in(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: object) -> None:
+    try:
+        loop.call_soon_threadsafe(function, *args)
+    except RuntimeError:
+        pass  # the loop was closed: nobody waits any more

@@ -1,0 +1,242 @@
+"""Tasks that wait for tasks: their workers lend their places, so that what they wait for can run, at any depth.
+
+A client on a worker says so in its `Hello`, and each of its waits is an open `Barrier`. While one is open, the task
+that runs on that worker waits, and one more worker than was asked for may run tasks: an idle one, or a *substitute*,
+which is started for it. When the wait is over the task goes on at once, so that for a moment one too many runs, and no
+idle worker gets anything before it is one less. Substitutes that were not needed for `KEEP` seconds end.
+
+What tasks wait for goes before everything else, the deepest first. So the waits of a recursion form a stack for each
+worker, and not a tree, and the number of substitutes is bounded by its depth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from taskfc_ext.core import broadcasts
+from taskfc_ext.core.attempts import retire_surplus, set_workers
+from taskfc_ext.core.effects import Step
+from taskfc_ext.core.events import Now
+from taskfc_ext.core.farm import ClientSession, Farm, TimerKind, Worker
+from taskfc_ext.core.task_state import State, Task
+from taskfc_ext.core.waits import Key, OpenBarrier, Waits, is_valid
+from taskfc_ext.protocol.client_messages import ErrorKind, Refused, Reply
+
+MAX_SUBSTITUTES = 1000
+"""Workers that stand in for others, at most: each is a process of some 40 MB."""
+
+KEEP = 5.0
+"""Seconds for which substitutes are kept that nobody needs: a task that waits often waits again soon."""
+
+_LOOK_UP = 10_000
+"""Dependencies of what a task waits for that are followed, so that one barrier cannot hold up the farm."""
+
+_SHOWN = 100
+"""Tasks that one is shown to wait for."""
+
+
+# barriers
+
+
+def open_barrier(
+    farm: Farm, client: ClientSession, seq: int, remaining: set[int], *, is_for_all: bool = False
+) -> OpenBarrier:
+    """Note a barrier that is to be answered when all of `remaining` have ended."""
+    key = client.session, seq
+    worker = farm.workers.get(client.worker)
+    barrier = OpenBarrier(client.session, seq, remaining, is_for_all=is_for_all)
+    farm.barriers[key] = barrier
+    if worker is not None:
+        barrier.worker = worker.worker
+        barrier.until = max(worker.leases, default=0)
+        farm.waits = farm.waits or Waits()
+        farm.waits.barriers[key] = barrier
+        farm.waits.changed.add(worker.worker)
+        farm.to_check.update(remaining & farm.choosy)  # this worker cannot take them now
+        if is_valid(farm.workers, barrier):
+            _hurry(farm, farm.waits, client, worker, () if is_for_all else remaining)
+    return barrier
+
+
+def close_barrier(farm: Farm, key: Key) -> None:
+    """Forget a barrier, if it is open."""
+    barrier = farm.barriers.pop(key, None)
+    if barrier is not None and farm.waits is not None:
+        farm.waits.closed(key, barrier)
+
+
+# who lends
+
+
+def settle(farm: Farm, step: Step, waits: Waits, now: Now) -> None:
+    """Find out whose tasks wait now, after an event, and have as many substitutes as that takes."""
+    if farm.stop_asked:
+        return
+    _answer_those_for_themselves(farm, step, waits)
+    lending = {barrier.worker for barrier in waits.barriers.values() if is_valid(farm.workers, barrier)}
+    farm.mark(_running_on(farm, waits.changed | (lending ^ waits.lending)))
+    waits.changed.clear()
+    if lending != waits.lending:
+        waits.lending = lending
+        broadcasts.answer_waits(farm, step)  # those who wait in a task do not wait for others who wait
+    needed = n_needed(farm, waits)
+    waits.n_used = max(waits.n_used, needed)
+    if needed > waits.n_substitutes:
+        waits.n_substitutes = needed
+        set_workers(farm, step)
+    elif needed < waits.n_substitutes and not waits.reminded:
+        waits.reminded = True
+        waits.n_used = needed
+        farm.set_timer(now.mono + KEEP, TimerKind.SUBSTITUTES, 0)
+    n_wanted = farm.n_workers + waits.n_substitutes
+    if len(farm.workers) > n_wanted and sum(not worker.retiring for worker in farm.workers.values()) > n_wanted:
+        retire_surplus(farm, step)
+
+
+def n_needed(farm: Farm, waits: Waits) -> int:
+    """Return how many substitutes it takes for all that can run now to run, `n_workers` at most at a time."""
+    n_active = sum(bool(worker.leases) and worker.worker not in waits.lending for worker in farm.workers.values())
+    n_queued = farm.queue.n_at_most(farm.n_workers) + sum(map(len, farm.parked.values()))
+    n_more = len(waits.lending) + min(farm.n_workers, n_active + n_queued) - farm.n_workers
+    return max(0, min(n_more, len(waits.lending), MAX_SUBSTITUTES))
+
+
+def on_timer(farm: Farm, step: Step) -> None:
+    """Have no more substitutes than were needed in the last seconds."""
+    waits = farm.waits
+    if waits is None:
+        return
+    waits.reminded = False
+    before, waits.n_substitutes = waits.n_substitutes, waits.n_used
+    waits.n_used = 0
+    if waits.n_substitutes != before:
+        retire_surplus(farm, step)
+
+
+def _running_on(farm: Farm, workers: Iterable[int]) -> list[Task]:
+    found = (farm.workers.get(worker) for worker in workers)
+    return [task for worker in found if worker is not None and (task := task_on(farm, worker)) is not None]
+
+
+def task_on(farm: Farm, worker: Worker) -> Task | None:
+    """Return the task that runs on a worker, if it said so."""
+    first = next(iter(worker.leases.values()), None)
+    return farm.tasks[first] if first is not None and farm.tasks[first].state is State.RUNNING else None
+
+
+# what cannot be waited for
+
+
+def _answer_those_for_themselves(farm: Farm, step: Step, waits: Waits) -> None:
+    """Refuse the wait of a task for itself; for one for all, what waits for this task in turn is left out."""
+    for key, barrier in list(waits.barriers.items()):
+        task = task_on(farm, farm.workers[barrier.worker]) if is_valid(farm.workers, barrier) else None
+        if task is None:
+            continue
+        answer: Reply | Refused | None = None
+        if barrier.is_for_all:
+            barrier.is_for_all = False
+            barrier.remaining -= dependants_of(farm, task.taskid)
+            if not barrier.remaining:
+                answer = Reply(barrier.seq, None)
+        elif task.taskid in barrier.remaining:
+            text = f"{task.title} would wait for its own end, and so for ever"
+            answer = Refused(barrier.seq, ErrorKind.NOT_ALLOWED, text, "leave it out", {"taskids": [task.taskid]})
+        if answer is not None:
+            close_barrier(farm, key)
+            farm.session(barrier.session).remember(answer)
+            step.to_client(barrier.session, answer)
+
+
+def dependants_of(farm: Farm, taskid: int) -> set[int]:
+    """Return `taskid` and the unfinished tasks that cannot end before it: that come after it, or wait for it."""
+    found, left = {taskid}, [taskid]
+    waiting = [
+        (task.taskid, barrier.remaining)
+        for barrier in (farm.waits.barriers.values() if farm.waits is not None else ())
+        for task in _running_on(farm, [barrier.worker])
+        if is_valid(farm.workers, barrier)
+    ]
+    while left:
+        parent = left.pop()
+        after = {child for batch in farm.children.get(parent, ()) for child in batch if child in farm.tasks}
+        after.update(task for task, remaining in waiting if parent in remaining)
+        left += after - found
+        found |= after
+    return found
+
+
+def waits_of(farm: Farm, task: Task) -> list[int]:
+    """Return what a running task waits for, in ascending order, at most `_SHOWN`."""
+    waits, worker = farm.waits, farm.worker_of(task)
+    if waits is None or worker not in waits.lending or task_on(farm, farm.workers[worker]) is not task:
+        return []
+    found: set[int] = set()
+    for barrier in waits.barriers.values():
+        if barrier.worker == worker and is_valid(farm.workers, barrier):
+            found |= barrier.remaining
+    return sorted(found)[:_SHOWN]
+
+
+def waits_text(farm: Farm, task: Task, taskids: list[int]) -> str:
+    """Return what lists say of a task that waits for `taskids`."""
+    if not taskids:
+        return ""
+    shown = ", ".join(str(taskid) for taskid in taskids[:5]) + (", ..." if len(taskids) > 5 else "")
+    first = farm.tasks[taskids[0]]
+    what = "task" if len(taskids) == 1 else "tasks"
+    text = f"waiting for {what} {shown} ({first.batch.name or first.batch.spec.label})"
+    in_turn = sorted(dependants_of(farm, task.taskid).intersection(taskids))
+    if in_turn:
+        text += f"; task {in_turn[0]} cannot end before this one: abort one of them"
+    return text
+
+
+def substitutes(farm: Farm) -> list[int]:
+    """Return the workers that are there because others wait: the youngest of more than were asked for."""
+    staying = sorted(worker.worker for worker in farm.workers.values() if not worker.retiring)
+    return staying[farm.n_workers :]
+
+
+# what is waited for goes first
+
+
+def _hurry(farm: Farm, waits: Waits, client: ClientSession, worker: Worker, taskids: Iterable[int]) -> None:
+    """Let what `client` has submitted, and all else that it waits for, go before what nobody waits for."""
+    held = [farm.tasks[taskid] for taskid in worker.leases.values()]
+    depth = 1 + max((waits.depth_of(task) for task in held[:1]), default=0)
+    _hurry_session(farm, waits, client.session, depth)
+    others = _not_finished_before(farm, waits, taskids, depth)
+    if others:
+        queued = [task for task in others if farm.is_queued(task.taskid)]
+        farm.withdraw(queued)
+        waits.tasks.update((task.taskid, depth) for task in others)
+        farm.reinsert(queued)
+
+
+def _hurry_session(farm: Farm, waits: Waits, session: str, depth: int) -> None:
+    if waits.sessions.get(session) == depth:
+        return
+    queued = [farm.tasks[taskid] for taskid in farm.queue.take_client(session) if farm.is_queued(taskid)]
+    refused = [farm.tasks[taskid] for taskid in farm.choosy if farm.tasks[taskid].batch.session == session]
+    queued += [task for task in refused if farm.unpark(task)]
+    waits.sessions[session] = depth
+    farm.reinsert(queued)
+
+
+def _not_finished_before(farm: Farm, waits: Waits, taskids: Iterable[int], depth: int) -> list[Task]:
+    """Return those of `taskids`, and of what they come after, that are not as urgent as `depth` by now."""
+    seen: set[int] = set()
+    left = list(taskids)[:_LOOK_UP]
+    found = []
+    while left and len(seen) < _LOOK_UP:
+        taskid = left.pop()
+        task = farm.tasks.get(taskid)
+        if task is None or taskid in seen:
+            continue
+        seen.add(taskid)
+        if waits.depth_of(task) < depth:
+            found.append(task)
+        if task.history is not None:
+            left += task.history.unmet - seen
+    return found
