@@ -16,6 +16,7 @@ from taskfc_ext.client.imports import imported_names
 from taskfc_ext.client.modules import Packs, Sources
 from taskfc_ext.drivers.environment import AT_START
 from taskfc_ext.drivers.user_folder import is_installed
+from taskfc_ext.lru import ByteLRU
 from taskfc_ext.protocol.client_messages import Define
 from taskfc_ext.protocol.context import Context, encode_context
 
@@ -55,7 +56,9 @@ class _Last(NamedTuple):
 
 
 _last: _Last | None = None
-_known: dict[tuple[bytes, tuple[bytes, ...]], Surroundings] = {}
+_known: ByteLRU[tuple[bytes, tuple[bytes, ...]], Surroundings] = ByteLRU(16 * 2**20, n_entries=100)
+"""Only so that an old one is found as the same object."""
+
 _places: dict[tuple[str, tuple[str, ...]], Sources] = {}
 _looking = threading.Lock()
 
@@ -90,9 +93,12 @@ def current(cell: str | None = None) -> Surroundings:
         if last is not None and here is last.surroundings and sources.packs is here.modules:
             return here
         here = Surroundings(here.digest, here.body, sources.packs)
-        if len(_known) > 100:  # only so that an old one is found as the same object
-            _known.clear()
-        here = _known.setdefault((here.digest, tuple([digest for digest, _ in here.modules])), here)
+        key = here.digest, tuple([digest for digest, _ in here.modules])
+        known = _known.get(key)
+        if known is None:
+            _known.put(key, here, sum(len(body) for _, body in here.defines))
+        else:
+            here = known
         _last = _Last(cwd, list(sys.path), dict(_raw), sources, here)
         return here
 

@@ -18,6 +18,7 @@ from taskfc_ext.client.requests import Call, Flush
 from taskfc_ext.client.shown import Shown
 from taskfc_ext.client.state import ClientState
 from taskfc_ext.client.template import Template
+from taskfc_ext.client.template_cache import forget_code
 from taskfc_ext.client.waiting import check_may_block
 from taskfc_ext.client.withdraw import Withdrawal
 from taskfc_ext.errors import ControllerLost, ControllerUnavailable, UnknownTask
@@ -50,6 +51,7 @@ class RemoteController:
         greeting = hello(self._state.session, version=version, label=label, owner=owner)
         self._connection = Connection(self._thread.loop, farm, self._state, greeting)
         self._outbox = self._state.outbox
+        self._state.on_release = lambda: forget_code(self)
         open_clients.opened(self)
         self._in_loop(self._connection.connect)
 

@@ -22,6 +22,7 @@ from taskfc_ext.drivers.connection_file import (
     remove_connection,
     write_connection,
 )
+from taskfc_ext.drivers.memory import keep_little_memory
 from taskfc_ext.drivers.paths import FarmPaths, farm_paths
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.drivers.transport import Router, finish
@@ -62,6 +63,7 @@ def serve(paths: FarmPaths, supervisor: socket.socket) -> None:
         SupervisorLost: the supervisor is gone.
         StoreError: the store cannot be used.
     """
+    keep_little_memory()
     options = msgspec.json.decode(paths.options.read_bytes(), type=FarmOptions)
     store = Store(paths.journal)
     scheduler = Scheduler(

@@ -22,6 +22,7 @@ MAX_SOURCE = 256 * 1024
 """Characters of one cell's source that travel with a function, for its tracebacks; longer ones stay at home."""
 
 _CACHED_FUNCTIONS = 512
+_CACHED_BYTES = 64 * 2**20
 
 
 def digest(body: bytes) -> bytes:
@@ -44,7 +45,8 @@ def dump_function(function: Callable[..., object]) -> tuple[bytes, bytes]:
     name = digest(body)
     captured = capture(function)
     if captured is not None:
-        if len(_cache) >= _CACHED_FUNCTIONS:
+        n_bytes = sum(len(each.body) for each in _cache.values())
+        if len(_cache) >= _CACHED_FUNCTIONS or n_bytes + len(body) > _CACHED_BYTES:
             _cache.clear()  # functions that capture each other would stay for ever
         _cache[function] = _Cached(captured, name, body)
     return name, body

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from sys import modules
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
+from taskfc_ext.drivers.memory import MUCH, give_back_memory
 from taskfc_ext.errors import TaskRejectError, UnpicklableResult
 from taskfc_ext.protocol.ids import MAX_FRAME
-from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure
+from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure, size_of
 from taskfc_ext.protocol.spec import Kind, Spec
 from taskfc_ext.protocol.worker_messages import MAX_PROBLEM, Prepare
 from taskfc_ext.serialize import (
@@ -78,6 +79,20 @@ class Executor:
     def define(self, digest: bytes, body: Payload) -> None:
         """Keep code for the attempts that name it. Any thread."""
         self._bodies[digest] = body
+
+    def forget(self, digests: Iterable[bytes]) -> None:
+        """Let go of code that no attempt here names before it is defined again. Any thread."""
+        n_bytes = 0
+        for digest in digests:
+            n_bytes += size_of(self._bodies.pop(digest, b""))
+            self._functions.pop(digest, None)
+        if n_bytes >= MUCH:
+            give_back_memory()
+
+    @property
+    def codes(self) -> tuple[bytes, ...]:
+        """The digests of all code that is kept. Any thread."""
+        return tuple(self._bodies)
 
     def run(self, spec: Spec, taskid: int, body: Payload, inputs: Sequence[Payload]) -> Ended:
         """Make one attempt; raises nothing but a `TaskInterrupt`, and that only outside the user's code."""

@@ -14,6 +14,7 @@ from taskfc_ext.protocol.payloads import Payload
 from taskfc_ext.protocol.worker_messages import (
     Code,
     Committed,
+    ForgetCode,
     Output,
     Prepare,
     Progress,
@@ -225,6 +226,8 @@ class Loop:
                 self._attempts.append((_NO_LEASE, number, body, message))
             case Code(digest=digest, body=body):
                 self._executor.define(digest, body)
+            case ForgetCode(digests=digests):
+                self._executor.forget(digests)
             case Committed():
                 pass  # the link has seen it
             case _:

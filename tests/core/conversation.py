@@ -47,7 +47,6 @@ class Conversation:
         self.tell(FromParent(Farm(supervisor_pid=1, n_workers=workers, alive=(), dead=())))
         for session in (ALICE, BOB):
             self.hello(session)
-        self.client(ALICE, said.Define(CODE, b"code of f"))
         for worker in range(workers):
             self.join(worker)
 
@@ -86,7 +85,10 @@ class Conversation:
     # clients
 
     def hello(self, session: str = ALICE) -> Effects:
-        return self.tell(FromClient(Session(session), said.Hello(PROTOCOL, "0", "3.11", session, owner=session[0])))
+        """Open a connection, and define the code that is named on it."""
+        effects = self.tell(FromClient(Session(session), said.Hello(PROTOCOL, "0", "3.11", session, owner=session[0])))
+        self.client(session, said.Define(CODE, b"code of f"))
+        return effects
 
     def client(self, session: str, message: said.ClientMessage) -> Effects:
         return self.tell(FromClient(Session(session), message))
