@@ -28,6 +28,7 @@ from taskfc_ext.protocol.client_messages import (
     Hold,
     Move,
     Refused,
+    Released,
     Reply,
     Retry,
     Stop,
@@ -165,6 +166,8 @@ class FakeController:
             case Define(digest, body):
                 assert isinstance(body, bytes)
                 self.store.code[digest] = body
+                return []
+            case Released():
                 return []
             case Submit():
                 return [self._accept(self._sessions[peer], message)]

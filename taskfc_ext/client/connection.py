@@ -35,6 +35,7 @@ from taskfc_ext.protocol.client_messages import (
     Hello,
     Message,
     Refused,
+    Release,
     Resync,
     Stopping,
     Watching,
@@ -169,6 +170,8 @@ class Connection:
                     answers += state.resume(same_connection=True)
                 case Refused() if message.error in _ABOUT_US or message.seq == 0:
                     self._on_refused(message)
+                case Release(digests):
+                    answers += state.release(digests)
                 case Watching() | Changed():
                     pass  # what a viewer asks for; a client does not
                 case _:

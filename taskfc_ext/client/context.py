@@ -19,6 +19,7 @@ from taskfc_ext.client.imports import imported_names
 from taskfc_ext.client.modules import Packs, Sources
 from taskfc_ext.drivers.environment import AT_START
 from taskfc_ext.drivers.user_folder import is_installed
+from taskfc_ext.lru import ByteLRU
 from taskfc_ext.protocol.client_messages import Define
 from taskfc_ext.protocol.context import Context, encode_context
 from taskfc_ext.settings.travel import LOG_MARK, Marks, getcontext, getlimit, root_cache
@@ -62,7 +63,9 @@ class _Last(NamedTuple):
 
 
 _last: _Last | None = None
-_known: dict[tuple[bytes, tuple[bytes, ...]], Surroundings] = {}
+_known: ByteLRU[tuple[bytes, tuple[bytes, ...]], Surroundings] = ByteLRU(16 * 2**20, n_entries=100)
+"""Only so that an old one is found as the same object."""
+
 _places: dict[tuple[str, tuple[str, ...]], Sources] = {}
 _looking = threading.Lock()
 
@@ -107,13 +110,19 @@ def current(cell: str | None = None) -> Surroundings:
         if cell is not None or last is None or here is not last.surroundings or sources.is_due(_asked):
             sources.look(for_new=cell is not None)
         if last is None or here is not last.surroundings or sources.packs is not here.modules:
-            here = Surroundings(here.digest, here.body, sources.packs)
-            if len(_known) > 100:  # only so that an old one is found as the same object
-                _known.clear()
-            here = _known.setdefault((here.digest, tuple([digest for digest, _ in here.modules])), here)
+            here = _as_known(Surroundings(here.digest, here.body, sources.packs))
             _last = last = _Last(cwd, list(sys.path), dict(_raw), settings, sources, here)
         _is_as_before = _comparison(last, settings_here.marks)
         return here
+
+
+def _as_known(here: Surroundings) -> Surroundings:
+    """Return the same context as the object that it was before, if it is remembered."""
+    key = here.digest, tuple([digest for digest, _ in here.modules])
+    known = _known.get(key)
+    if known is None:
+        _known.put(key, here, sum(len(body) for _, body in here.defines))
+    return here if known is None else known
 
 
 def _comparison(last: _Last, marks: Marks) -> Callable[[], bool]:

@@ -20,6 +20,7 @@ from taskfc_ext.client.requests import Call, Flush
 from taskfc_ext.client.shown import Shown
 from taskfc_ext.client.state import ClientState
 from taskfc_ext.client.template import Template
+from taskfc_ext.client.template_cache import forget_code
 from taskfc_ext.client.waiting import check_may_block
 from taskfc_ext.client.withdraw import Withdrawal
 from taskfc_ext.errors import ControllerLost, ControllerUnavailable, UnknownTask
@@ -58,6 +59,7 @@ class RemoteController:
         self._connection = Connection(loop, farm, self._state, greeting)
         self.lending = TaskWaits(self._state, self._connection, loop) if worker >= 0 else None
         self._outbox = self._state.outbox
+        self._state.on_release = lambda: forget_code(self)
         # a task that leaves its client open would leave a thread in its worker
         self._abandoned = weakref.finalize(self, _abandon, self._connection, self._thread)
         self._abandoned.atexit = False  # `open_clients` sees to it

@@ -16,7 +16,7 @@ from taskfc_ext.protocol.payloads import Payload
 class Submission:
     """Tasks on their way in one `Submit`; each future's place until it is accepted."""
 
-    __slots__ = ("_positions", "bodies", "futures", "resent", "seq", "template")
+    __slots__ = ("_positions", "bodies", "futures", "n_bytes", "resent", "seq", "template")
 
     def __init__(self, seq: int, template: Template) -> None:
         self.seq = seq
@@ -24,6 +24,7 @@ class Submission:
         self.futures: list[TaskFuture] = []
         self.bodies: list[Payload] = []
         self.resent = False
+        self.n_bytes = 0
         self._positions: dict[int, int] | None = None
 
     def position(self, future: TaskFuture) -> int:

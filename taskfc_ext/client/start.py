@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -249,6 +250,7 @@ def empty_store(paths: FarmPaths) -> None:
         for file in paths.store.iterdir():
             if file != paths.lock and file.is_file():
                 file.unlink(missing_ok=True)
+        shutil.rmtree(paths.payloads, ignore_errors=True)
 
 
 def _farm(name: object) -> LocalFarm:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
 
 from taskfc_ext.client.answers import Answer, error_of
@@ -20,12 +20,25 @@ from taskfc_ext.client.outcome import FactsRow
 from taskfc_ext.client.requests import Call, Flush, Submission
 from taskfc_ext.client.template import Template
 from taskfc_ext.errors import DependencyFailed, UnknownTask
-from taskfc_ext.protocol.client_messages import Accepted, Define, Ended, GetResults, Message, Refused, Reply, TaskRef
+from taskfc_ext.protocol.client_messages import (
+    Accepted,
+    Define,
+    Ended,
+    GetResults,
+    Message,
+    Refused,
+    Released,
+    Reply,
+    TaskRef,
+)
 from taskfc_ext.protocol.ids import MAX_BATCH, MAX_IDS
 from taskfc_ext.protocol.payloads import Payload, Reason
 
 MAX_UNACCEPTED = 64
 """Submits on their way. Enough to keep the controller busy, and it bounds what a reconnect sends again."""
+
+MAX_UNACCEPTED_BYTES = 64 * 2**20
+"""Bodies on their way: bounds what stands in the queues between us and the controller."""
 
 MAX_SUBMIT_BYTES = 8 * 2**20
 """Bodies in one Submit that has more than one: keeps a turn of the controller short."""
@@ -38,6 +51,7 @@ class ClientState:
         session: its name on the wire.
         outbox: what has not been sent: futures to submit, calls, flushes.
         unfinished: the future of every accepted task that has not ended.
+        on_release: called when the controller asks us to release code.
         cancelling: tasks whose abort means "cancelled" here, since `cancel` asked for it.
     """
 
@@ -46,11 +60,13 @@ class ClientState:
         self.outbox: deque[TaskFuture | Call | Flush] = deque()
         self.unfinished: dict[int, TaskFuture] = {}
         self.cancelling: set[int] = set()
+        self.on_release: Callable[[], None] = lambda: None
         self._submissions: dict[int, Submission] = {}  # by seq, ascending
         self._calls: dict[int, Call] = {}  # by seq, ascending
         self._flushes: deque[Flush] = deque()
         self._peeks: dict[int, TaskFuture] = {}
         self._defined: set[bytes] = set()
+        self._n_bytes = 0  # of the bodies on their way
         self._next_seq = 1
 
     # what there is
@@ -74,7 +90,7 @@ class ClientState:
     @property
     def is_full(self) -> bool:
         """Whether the next message has to wait until a submission was answered."""
-        return len(self._submissions) >= MAX_UNACCEPTED
+        return len(self._submissions) >= MAX_UNACCEPTED or self._n_bytes >= MAX_UNACCEPTED_BYTES
 
     # what to say
 
@@ -150,6 +166,8 @@ class ClientState:
             return []
         self._new_seq()
         self._submissions[submission.seq] = submission
+        submission.n_bytes = size
+        self._n_bytes += size
         return self._messages_of(submission)
 
     def _messages_of(self, submission: Submission) -> list[Message]:
@@ -159,7 +177,7 @@ class ClientState:
             after = tuple([_reference(parent) for parent in template.after])
             inputs = tuple([_reference(parent) for parent in template.inputs])
         except DependencyFailed as error:
-            del self._submissions[submission.seq]
+            self._answered(submission.seq)
             for future in submission.futures:
                 future._settle_with(error)
             self._end_flushes()
@@ -176,10 +194,13 @@ class ClientState:
 
     def resume(self, *, same_connection: bool = False) -> list[Message]:
         """Return all that is unanswered, and the question for all that is unfinished: for a new connection."""
-        if not same_connection:
+        messages: list[Message] = []
+        if same_connection:  # a `Release` may be among what did not arrive
+            named = {digest for each in self._submissions.values() for digest, _ in each.template.defines}
+            messages += self.release(tuple(self._defined - named))
+        else:
             self._defined.clear()  # a Define has no answer, so it may be lost
         self._calls = {seq: call for seq, call in self._calls.items() if not call.private}
-        messages: list[Message] = []
         for seq in sorted((*self._submissions, *self._calls)):
             submission = self._submissions.get(seq)
             if submission is not None:
@@ -188,6 +209,12 @@ class ClientState:
             else:
                 messages.append(self._calls[seq].message(self._acked()))
         return messages + self._watch(self.unfinished)
+
+    def release(self, digests: tuple[bytes, ...]) -> list[Message]:
+        """Define this code again before it is named; the controller may drop it now."""
+        self._defined.difference_update(digests)
+        self.on_release()
+        return [Released(digests[i : i + MAX_IDS]) for i in range(0, len(digests), MAX_IDS)]
 
     def _watch(self, taskids: Iterable[int]) -> list[Message]:
         ids = tuple(taskids)
@@ -232,6 +259,7 @@ class ClientState:
             call.settle(error)
         for flush in self._flushes:
             flush.settle(error)
+        self._n_bytes = 0
         for owed in (self._submissions, self.unfinished, self._peeks, self._calls, self._flushes, self.cancelling):
             owed.clear()
 
@@ -249,12 +277,14 @@ class ClientState:
                 return self._on_answer(message)
 
     def _on_accepted(self, message: Accepted) -> list[Message]:
-        submission = self._submissions.pop(message.seq, None)
+        submission = self._answered(message.seq)
         if submission is None:
             return []  # the answer to a message that was sent twice
         ids = range(message.first, message.first + len(submission.futures))
+        sent = submission.template.sent()
         for taskid, future in zip(ids, submission.futures, strict=True):
             future._place = taskid
+            future._template = sent  # who keeps futures is not to keep their code
             self.unfinished[taskid] = future
         self._end_flushes()
         # what ended between the first copy of the message and this answer was told to a connection that is gone
@@ -292,8 +322,15 @@ class ClientState:
             else:
                 waiting._settle(FINISHED, payload, facts)
 
+    def _answered(self, seq: int) -> Submission | None:
+        """Return the submission that was sent under `seq`, which is not on its way any more."""
+        submission = self._submissions.pop(seq, None)
+        if submission is not None:
+            self._n_bytes -= submission.n_bytes
+        return submission
+
     def _on_answer(self, answer: Reply | Refused) -> list[Message]:
-        submission = self._submissions.pop(answer.seq, None)
+        submission = self._answered(answer.seq)
         if submission is not None:
             error = error_of(answer) if isinstance(answer, Refused) else TypeError(f"not an answer: {answer}")
             for future in submission.futures:

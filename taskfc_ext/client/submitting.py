@@ -11,6 +11,7 @@ from taskfc_ext.client import context
 from taskfc_ext.client.future import TaskFuture
 from taskfc_ext.client.options import Options, Task
 from taskfc_ext.client.template import Owner, Template
+from taskfc_ext.client.template_cache import TemplateCache
 from taskfc_ext.errors import UnpicklableArgument
 from taskfc_ext.protocol.ids import MAX_FRAME
 from taskfc_ext.protocol.spec import Kind, Recovery, Spec
@@ -26,8 +27,6 @@ LARGE_LOAD = 4 * 10**6
 """Bytes of code whose loading, some 20 ms for each task, is worth a warning."""
 
 _MAX_LABEL = 80
-_MAX_TEMPLATES = 1000  # specs kept per client view; more than this many functions in turn only cost a new message each
-
 _NO_KWARGS: dict[str, object] = {}
 
 Defines = list[tuple[bytes, bytes]]
@@ -52,8 +51,7 @@ class Submitter:
     def __init__(self, sink: Sink, options: Options) -> None:
         self.options = options
         self._sink = sink
-        self._templates: dict[tuple[Spec, str | None], Template] = {}
-        self._plain: dict[bytes, Template] = {}  # by digest, where the options name no other code
+        self._cache = TemplateCache(sink)
         self._context: context.Surroundings | None = None
         self._said: dict[str, bool] = {}
         self._is_plain = options.recovery_task is None and options.depend is None
@@ -77,12 +75,12 @@ class Submitter:
             raise TypeError(f"{function!r} cannot be called")
         digest, body = serialize.dump_function(function)
         self._look_around()  # after that, as the function's code names modules
-        template = self._plain.get(digest)
+        template = self._cache.plain.get(digest)
         if template is None:
             template = self._template(Kind.FUNCTION, digest, body, label_of(function))
             template.loads = self._worth_a_word(function, body)
             if self._is_plain:
-                self._plain[digest] = template
+                self._cache.plain[digest] = template
         return template
 
     def call_body(self, template: Template, args: tuple[Any, ...]) -> bytes | None:
@@ -158,18 +156,15 @@ class Submitter:
         now = context.current(cell)
         if now is not self._context:
             self._context = now
-            self._plain.clear()
+            self._cache.plain.clear()
 
     def _template(self, kind: Kind, digest: bytes, code: bytes, label: str, *, keep: bool = False) -> Template:
         assert self._context is not None
         spec, defines = _spec(kind, digest, code, label, self.options, self._context, keep=keep)
         key = spec, self.options.name
-        template = self._templates.get(key)
+        template = self._cache.get(key)
         if template is None:
-            if len(self._templates) >= _MAX_TEMPLATES:
-                self._templates.clear()
-                self._plain.clear()
-            template = self._templates[key] = Template(
+            template = Template(
                 self._sink,
                 spec,
                 label=label,
@@ -178,6 +173,7 @@ class Submitter:
                 after=self._after,
                 after_any=self.options.after_any,
             )
+            self._cache.put(key, template)
         return template
 
     def _source_label(self, source: str) -> str:

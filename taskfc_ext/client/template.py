@@ -48,20 +48,12 @@ class Template:
 
     Attributes:
         loads: bytes of code that each task loads again, where that is worth a word and nothing was said yet.
+        size: bytes of the code.
     """
 
     __slots__ = (
-        "after",
-        "after_any",
-        "decoding",
-        "defines",
-        "inputs",
-        "label",
-        "loads",
-        "name",
-        "owner",
-        "retry_of",
-        "spec",
+        *("_sent", "after", "after_any", "decoding", "defines", "inputs", "label", "loads", "name", "owner"),
+        *("retry_of", "size", "spec"),
     )
 
     def __init__(
@@ -88,6 +80,24 @@ class Template:
         self.retry_of = retry_of
         self.loads = 0
         self.decoding = threading.RLock()  # one for all: a lock per future would double its size
+        self.size = sum(len(body) for _, body in self.defines)
+        self._sent: Template | None = None
+
+    def sent(self) -> Template:
+        """Return the same for tasks that the controller has: it does not hold their code any more."""
+        if self._sent is None:
+            self._sent = Template(
+                self.owner,
+                self.spec,
+                label=self.label,
+                name=self.name,
+                after=self.after,
+                after_any=self.after_any,
+                inputs=self.inputs,
+                retry_of=self.retry_of,
+            )
+            self._sent.decoding = self.decoding
+        return self._sent
 
     def with_inputs(self, inputs: tuple[Any, ...]) -> Template:
         """Return the same for one task whose arguments refer to the results of `inputs`."""

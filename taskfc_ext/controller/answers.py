@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import operator
 from bisect import bisect
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import assert_never
 
@@ -31,20 +30,19 @@ from taskfc_ext.core.requests import outputs_answer
 from taskfc_ext.core.resubmit import dependants_of
 from taskfc_ext.core.task_state import LIVE, end_state
 from taskfc_ext.drivers.store import Store
+from taskfc_ext.lru import ByteLRU
 from taskfc_ext.protocol.client_messages import Changed, Ended, ErrorKind, Refused, Reply, Watching
 from taskfc_ext.protocol.ids import MAX_FRAME
 from taskfc_ext.protocol.infos import SubmittedTask, TaskInfo
-from taskfc_ext.protocol.payloads import Failure, Payload, decode_failure
+from taskfc_ext.protocol.payloads import Failure, Payload, decode_failure, size_of
 from taskfc_ext.protocol.records import Submitted
 from taskfc_ext.protocol.worker_messages import Code, Run
 
 LOOK_BACK = 20_000
 """Finished tasks that a filtered list looks through, newest first, so that one question cannot stop the farm."""
 
-_SMALL = 2**20
-"""Bytes of a code that is kept in memory, for the next worker that needs it."""
-
-_N_SMALL = 64
+_CODE_BYTES = 16 * 2**20
+"""Bytes of code that is kept in memory, for the next worker that needs it."""
 
 _FINAL = "final"  # the version of what a finished task shows
 
@@ -67,7 +65,7 @@ class Answers:
     def __init__(self, store: Store, is_known: Callable[[int], bool]) -> None:
         self._store = store
         self._is_known = is_known
-        self._small_code: OrderedDict[bytes, Payload] = OrderedDict()
+        self._recent_code: ByteLRU[bytes, bytes] = ByteLRU(_CODE_BYTES, n_kept=0)
 
     def complete_for_worker(self, message: SendCode | SendRun) -> Code | Run:
         """Return `message` with its code or its inputs."""
@@ -77,7 +75,8 @@ class Answers:
             case SendRun(run, inputs):
                 values = self._values(inputs)
                 # One is missing only if the task has ended and it was cleared in this very turn: nobody runs this.
-                return msgspec.structs.replace(run, inputs=tuple(values.get(taskid, b"") for taskid in inputs))
+                whole = tuple(values.get(taskid, b"") for taskid in inputs)
+                return msgspec.structs.replace(run, bodies=self._whole(run.bodies), inputs=whole)
             case _:
                 assert_never(message)
 
@@ -85,7 +84,7 @@ class Answers:
         """Return the messages that `message` stands for."""
         match message:
             case SendEnded(ids):
-                return [rows_of(record, rows) for record, rows in self._store.ended(ids)]
+                return [self.whole(rows_of(record, rows)) for record, rows in self._store.ended(ids)]
             case SendList():
                 return [Reply(message.seq, self._list(message))]
             case SendLog(seq, taskid):
@@ -99,37 +98,53 @@ class Answers:
                 shown = (record.displays.get(taskid, ()) for record, _ in self._store.ended([taskid]))
                 return [Reply(seq, outputs_answer(next(shown, ()), _FINAL, known))]
             case SendSnapshot(seq, snapshot, more):
-                whole = with_finished(snapshot, more, self._newest(), self._store.batch_of)
+                whole = with_finished(snapshot, more, self._newest(), self._store.facts_of)
                 return [Watching(seq, whole), *(Changed(delta) for delta in more)]
             case _:
                 assert_never(message)
+
+    def whole(self, record: Ended) -> Ended:
+        """Return `record` with the values that stand in files."""
+        return msgspec.structs.replace(record, values=self._whole(record.values))
+
+    def _whole(self, payloads: Iterable[Payload]) -> tuple[bytes, ...]:
+        return tuple(map(self._store.payload, payloads))
 
     def recalled(self, recall: Recall) -> Recalled:
         """Return what the store holds of the task that is to run again, and of those that failed because of it."""
         failed_with: dict[int, int] = {}
         for record, rows in self._store.ended(recall.dependants):
             for row in rows:
-                value = record.values[row]
-                parent = decode_failure(value).parent if isinstance(value, bytes) and value else None
+                value = self._store.payload(record.values[row])
+                parent = decode_failure(value).parent if value else None
                 if parent is not None:  # else it was cleared in this very turn
                     failed_with[record.ids[row]] = parent
         batches: dict[int, tuple[Submitted, list[int]]] = {}
         for taskid in (recall.request.taskid, *dependants_of(recall.roots, failed_with)):
-            batch = self._store.batch_of(taskid)
-            batches.setdefault(batch.first, (batch, []))[1].append(taskid)
+            if self._is_known(taskid):  # else it was cleared in this very turn
+                batch = self._store.batch_of(taskid)
+                batches.setdefault(batch.first, (batch, []))[1].append(taskid)
+        for first, (batch, taskids) in batches.items():
+            again = {taskid - first for taskid in taskids}
+            bodies = tuple(body if at in again else b"" for at, body in enumerate(batch.bodies))
+            bodies = self._store.stage_again(bodies)
+            batches[first] = msgspec.structs.replace(batch, bodies=bodies), taskids
         return Recalled(
             recall.session, recall.request, tuple((batch, tuple(taskids)) for batch, taskids in batches.values())
         )
 
     def _failure(self, taskid: int) -> Failure | None:
         for record, (row,) in self._store.ended([taskid]):
-            value = record.values[row]
-            if record.reasons[row] and isinstance(value, bytes) and value:
+            value = self._store.payload(record.values[row])
+            if record.reasons[row] and value:
                 return msgspec.structs.replace(decode_failure(value), pickled=None)
         return None
 
     def _submission(self, message: SendSubmission) -> Reply | Refused:
         taskid = message.taskid
+        if not self._is_known(taskid):
+            text = f"task {taskid} was cleared just now"
+            return Refused(message.seq, ErrorKind.UNKNOWN_TASK, text, value={"taskids": [taskid]})
         batch = self._store.batch_of(taskid)
         inputs: dict[int, Payload] = {}
         for record, rows in self._store.ended(batch.inputs):
@@ -147,24 +162,25 @@ class Answers:
             body=batch.bodies[taskid - batch.first],
             inputs=tuple(inputs[parent] for parent in batch.inputs),
         )
-        payloads = (submission.code, submission.body, *submission.inputs)
-        size = sum(len(payload) for payload in payloads if isinstance(payload, bytes))
+        size = sum(map(size_of, (submission.code, submission.body, *submission.inputs)))
         if size > _MOST_AT_ONCE:
             text = f"task {taskid} was submitted with {size:,} bytes; {_MOST_AT_ONCE:,} can be sent at once"
             return Refused(message.seq, ErrorKind.TOO_MUCH, text)
-        return Reply(message.seq, submission)
+        body, inputs_whole = self._store.payload(submission.body), self._whole(submission.inputs)
+        return Reply(message.seq, msgspec.structs.replace(submission, body=body, inputs=inputs_whole))
 
     def _values(self, taskids: tuple[int, ...]) -> dict[int, Payload]:
-        return {record.ids[row]: record.values[row] for record, rows in self._store.ended(taskids) for row in rows}
+        found = self._store.ended(taskids)
+        return {record.ids[row]: self._store.payload(record.values[row]) for record, rows in found for row in rows}
 
-    def _code(self, digest: bytes) -> Payload:
-        code = self._small_code.get(digest)
+    def _code(self, digest: bytes) -> bytes:
+        code = self._recent_code.get(digest)
         if code is None:
-            code = self._store.code(digest)
-            if isinstance(code, bytes) and len(code) <= _SMALL:
-                self._small_code[digest] = code
-                if len(self._small_code) > _N_SMALL:
-                    self._small_code.popitem(last=False)
+            try:
+                code = self._store.code(digest)
+            except KeyError:  # it was dropped in this very turn: who was to run it has ended
+                return b""
+            self._recent_code.put(digest, code, len(code))
         return code
 
     def _list(self, message: SendList) -> list[TaskInfo]:
@@ -209,10 +225,10 @@ class Answers:
                 return
 
     def _finished_info(self, record: Ended, row: int) -> TaskInfo:
-        batch = self._store.batch_of(record.ids[row])
+        batch = self._store.facts_of(record.ids[row])
         reason = record.reasons[row]
-        value = record.values[row]
-        message = decode_failure(value).message if reason and isinstance(value, bytes) and value else ""
+        value = self._store.payload(record.values[row]) if reason else b""
+        message = decode_failure(value).message if value else ""
         return TaskInfo(
             taskid=record.ids[row],
             name=batch.name,

@@ -22,6 +22,7 @@ from taskfc_ext.drivers.connection_file import (
     remove_connection,
     write_connection,
 )
+from taskfc_ext.drivers.memory import keep_little_memory
 from taskfc_ext.drivers.paths import FarmPaths, check_store, farm_paths
 from taskfc_ext.drivers.signals import SignalQueue, is_stray, signal_queue
 from taskfc_ext.drivers.stops import note_stop
@@ -70,6 +71,7 @@ def serve(paths: FarmPaths, supervisor: socket.socket) -> None:
 
 
 def _serve(paths: FarmPaths, supervisor: socket.socket, signals: SignalQueue) -> None:
+    keep_little_memory()
     options = msgspec.json.decode(paths.options.read_bytes(), type=FarmOptions)
     store = Store(paths.journal)
     scheduler = Scheduler(

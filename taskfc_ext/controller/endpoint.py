@@ -7,10 +7,13 @@ import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import IntEnum
 
+import msgspec
+
 from taskfc_ext.controller.interface import TaskController
 from taskfc_ext.core.effects import Effects
 from taskfc_ext.core.events import FromClient, Now
 from taskfc_ext.drivers.environment import EXECUTABLE, PREFIX
+from taskfc_ext.drivers.payload_files import LARGE
 from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol import codec
@@ -38,6 +41,7 @@ _OWN_FARM = "start a farm of this Python under another name: start(name=...); or
 MESSAGES: dict[type[said.Message], tuple[Role, str]] = {
     said.Hello: (Role.VIEWER, "remote_hello"),
     said.Define: (Role.CLIENT, "remote_define"),
+    said.Released: (Role.CLIENT, "remote_released"),
     said.Submit: (Role.CLIENT, "remote_run"),
     said.Abort: (Role.CLIENT, "remote_abort"),
     said.AbortTasks: (Role.CLIENT, "remote_abort_tasks"),
@@ -101,10 +105,14 @@ class FCTaskControllerFromTaskController:
 
     Args:
         taskController: decides what happens; the scheduler.
+        stage: puts large arguments into files; returns what stands for them.
     """
 
-    def __init__(self, taskController: TaskController) -> None:
+    def __init__(
+        self, taskController: TaskController, *, stage: Callable[[tuple[Payload, ...]], tuple[Payload, ...]] = tuple
+    ) -> None:
         self._task_controller = taskController
+        self._stage = stage
         self._methods: dict[type, tuple[Role, Callable[[Session, said.Message, Now], Effects]]] = {
             message: (role, getattr(self, method)) for message, (role, method) in MESSAGES.items()
         }
@@ -128,6 +136,8 @@ class FCTaskControllerFromTaskController:
             if connection.strikes >= MAX_STRIKES or connection.session is None:
                 break  # one refusal says it for all that follows
             if refusal is None:
+                if len(frame) >= LARGE and isinstance(message, said.Submit):
+                    message = msgspec.structs.replace(message, bodies=self._stage(message.bodies))
                 effects.append(self._methods[type(message)][1](connection.session, message, now))
         return effects, refusals
 
@@ -221,6 +231,7 @@ class FCTaskControllerFromTaskController:
     remote_get_client_name = _hand_over
     remote_hello = _hand_over
     remote_define = _hand_over
+    remote_released = _hand_over
     remote_abort_tasks = _hand_over
     remote_hold = _hand_over
     remote_move = _hand_over

@@ -65,6 +65,10 @@ class IFCTaskController(Protocol):
         """Keep code under its digest."""
         ...
 
+    def remote_released(self, session: Session, message: said.Released, now: Now) -> Effects:
+        """Drop code that this client, and nobody else, might have named."""
+        ...
+
     def remote_abort_tasks(self, session: Session, message: said.AbortTasks, now: Now) -> Effects:
         """Abort those of many tasks that have not ended."""
         ...

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable
 
+import msgspec
 import zmq
 
 from taskfc_ext.controller.answers import Answers
@@ -26,15 +27,16 @@ from taskfc_ext.core.effects import (
 )
 from taskfc_ext.core.events import FromParent, FromWorker, Now, PeerLost, Tick
 from taskfc_ext.core.scheduler import Scheduler
+from taskfc_ext.drivers.payload_files import LARGE
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.drivers.transport import Router
 from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol import codec
-from taskfc_ext.protocol.client_messages import Welcome
+from taskfc_ext.protocol.client_messages import Ended, Welcome
 from taskfc_ext.protocol.ids import PROTOCOL, Session, WorkerId
 from taskfc_ext.protocol.records import Record
 from taskfc_ext.protocol.supervisor_messages import FromSupervisor, Shutdown, WorkerDown
-from taskfc_ext.protocol.worker_messages import Committed, Ready, WorkerMessage
+from taskfc_ext.protocol.worker_messages import Committed, Finished, Ready, WorkerMessage
 from taskfc_ext.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -81,8 +83,10 @@ class Controller:
     ) -> None:
         self._name = name
         self._scheduler = scheduler
-        self._endpoint = FCTaskControllerFromTaskController(scheduler)
+        self._endpoint = FCTaskControllerFromTaskController(scheduler, stage=store.stage)
         self._store = store
+        store.ask(scheduler.farm.knows)
+        self._large_values = False  # results of this turn that stand in files
         self._answers = Answers(store, scheduler.farm.knows)
         self._clients = clients
         self._workers = workers
@@ -219,6 +223,8 @@ class Controller:
                     self._meet_worker(identity, message)
                 worker = self._worker_of.get(identity)
                 if worker is not None:
+                    if len(frame) >= LARGE and isinstance(message, Finished):
+                        message = self._staged(message)
                     self._hear_worker(worker, message, now)
 
     def _hear_worker(self, worker: WorkerId, message: WorkerMessage, now: Now) -> None:
@@ -226,6 +232,14 @@ class Controller:
             self._take(self._scheduler.handle(FromWorker(worker, message), now))
         except ProtocolError as error:
             logger.warning("a worker's report contradicts itself: worker=%d %s", worker, error)
+
+    def _staged(self, message: Finished) -> Finished:
+        """Return `message` with its large values in files."""
+        values = self._store.stage(message.values)
+        if values != message.values:
+            self._large_values = True
+            message = msgspec.structs.replace(message, values=values)
+        return message
 
     def _meet_worker(self, identity: bytes, message: Ready) -> None:
         if message.protocol != PROTOCOL:
@@ -286,6 +300,8 @@ class Controller:
         records, self._records = self._records, []
         if records:
             self._store.commit(records)
+        else:
+            self._store.unstage()
         for effect in effects:
             self._wake_at = effect.wake_at
             self._ended = effect.exit
@@ -293,6 +309,8 @@ class Controller:
                 self._send(send)
         self._to_workers.flush()
         self._to_clients.flush()
+        self._large_values = False
+        self._store.end_turn()
         self._drop_workers()
         if self._to_clients.gone:
             self._drop_clients(_now())
@@ -306,6 +324,8 @@ class Controller:
                 if isinstance(message, ToComplete):
                     for completed in self._answers.complete_for_client(message):
                         self._to_clients.add(client, completed)
+                elif self._large_values and isinstance(message, Ended):
+                    self._to_clients.add(client, self._answers.whole(message))
                 else:
                     self._to_clients.add(client, message)
             case WorkerSend(worker, order):

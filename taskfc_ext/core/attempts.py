@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from taskfc_ext.core.broadcasts import resume
-from taskfc_ext.core.dispatch import note_seconds
+from taskfc_ext.core.dispatch import let_go_of_dropped, note_seconds
 from taskfc_ext.core.effects import Step
 from taskfc_ext.core.endings import Endings
 from taskfc_ext.core.events import Now
@@ -43,7 +43,8 @@ def on_ready(farm: Farm, step: Step, worker: Worker, message: Ready, now: Now) -
     rejoined = worker.ready
     worker.ready = True
     worker.busy = False
-    worker.known = set()
+    sizes = farm.codes.sizes
+    worker.known = {digest: sizes.get(digest, 0) for digest in message.codes}
     held = set(message.leases)
     endings = Endings(farm, step, now)
     for lease, taskid in list(worker.leases.items()):
@@ -51,6 +52,7 @@ def on_ready(farm: Farm, step: Step, worker: Worker, message: Ready, now: Now) -
             _give_back(farm, endings, farm.tasks[taskid])
     endings.settle()
     resume(farm, step, worker, message.broadcasts)
+    let_go_of_dropped(farm, step, worker)
     if not rejoined:
         ask_all_again(farm)
     retire_if_done(farm, step, worker)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 
-from taskfc_ext.core.dispatch import send_code
+from taskfc_ext.core.codes import code_of
+from taskfc_ext.core.dispatch import let_go_of_dropped, send_code
 from taskfc_ext.core.effects import Step
 from taskfc_ext.core.endings import commit, commit_code
 from taskfc_ext.core.farm import Answer, ClientSession, Farm, KeptBroadcast, Worker
@@ -77,6 +78,7 @@ def on_set_up(farm: Farm, step: Step, worker: Worker, message: SetUp) -> None:
         return  # its word came on a new connection already
     worker.owes.remove(message.number)
     worker.set_up[message.number] = message.problem
+    let_go_of_dropped(farm, step, worker)
     answer_waits(farm, step)
 
 
@@ -121,7 +123,7 @@ def _send(farm: Farm, step: Step, worker: Worker, number: int) -> None:
         return
     record = kept.record
     worker.owes.append(number)
-    send_code(step, worker, record.modules if record.context is None else (*record.modules, record.context))
+    send_code(farm, step, worker, code_of(record))
     prepare = Prepare(
         number=number,
         kind=record.kind,

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from taskfc_ext.core.codes import gone_for, make_room
 from taskfc_ext.core.effects import SendCode, SendRun, Step
 from taskfc_ext.core.endings import commit
 from taskfc_ext.core.farm import Farm, Worker
 from taskfc_ext.core.task_state import Task
 from taskfc_ext.core.waits import Waits
-from taskfc_ext.protocol.records import Leased
+from taskfc_ext.protocol.client_messages import Release
+from taskfc_ext.protocol.ids import MAX_IDS
+from taskfc_ext.protocol.records import Dropped, Leased
 from taskfc_ext.protocol.spec import Kind, OnLost, Spec
-from taskfc_ext.protocol.worker_messages import Run
+from taskfc_ext.protocol.worker_messages import ForgetCode, Run
 
 AHEAD = 0.004
 """Seconds of work that a worker holds: a few round trips, and little enough to be given back without loss."""
@@ -25,6 +28,8 @@ MAX_CREDIT = 128
 """Tasks that a worker holds at most: past it throughput gains nothing, and a death costs more repeats."""
 
 _SMOOTHING = 0.5
+
+_ONLY_BYTES = {bytes}
 
 
 def note_seconds(farm: Farm, code: bytes, seconds: float, n: int) -> None:
@@ -158,12 +163,54 @@ def _parked_for(farm: Farm, worker: Worker) -> Task | None:
     return None
 
 
-def send_code(step: Step, worker: Worker, digests: Iterable[bytes]) -> None:
-    """Send a worker the code that it was not sent before."""
+def send_code(farm: Farm, step: Step, worker: Worker, digests: tuple[bytes, ...]) -> None:
+    """Send a worker the code that it does not have, and have it forget what it used longest ago, to make room."""
+    known = worker.known
+    missing = []
     for digest in digests:
-        if digest not in worker.known:
-            worker.known.add(digest)
-            step.to_worker(worker.worker, SendCode(digest))
+        if digest in known:
+            known[digest] = known.pop(digest)  # it is the latest now
+        elif digest not in missing:
+            missing.append(digest)
+    if not missing:
+        return
+    _forget(step, worker, make_room(farm, worker, digests))
+    for digest in missing:
+        known[digest] = farm.codes.sizes.get(digest, 0)
+        step.to_worker(worker.worker, SendCode(digest))
+
+
+def let_go_of_dropped(farm: Farm, step: Step, worker: Worker) -> None:
+    """Have a worker forget what is in the store no more."""
+    _forget(step, worker, gone_for(farm, worker))
+
+
+def _forget(step: Step, worker: Worker, digests: tuple[bytes, ...]) -> None:
+    if digests:
+        step.to_worker(worker.worker, ForgetCode(digests))
+
+
+def settle_code(farm: Farm, step: Step) -> None:
+    """Drop code that nothing needs any more; what clients may still name, they are asked to release first."""
+    codes = farm.codes
+    unneeded = sorted(digest for digest in codes.idle if digest in codes and not codes.is_needed(digest))
+    codes.idle.clear()
+    asked: dict[str, list[bytes]] = {}
+    dropped = []
+    for digest in unneeded:
+        holders = [session for session, client in farm.sessions.items() if digest in client.defined]
+        for session in holders:
+            asked.setdefault(session, []).append(digest)
+        if not holders:
+            dropped.append(digest)
+    for session, digests in asked.items():
+        for i in range(0, len(digests), MAX_IDS):
+            step.to_client(session, Release(tuple(digests[i : i + MAX_IDS])))
+    if dropped:
+        commit(farm, step, Dropped(tuple(dropped)))
+        for worker in farm.workers.values():
+            if worker.ready:
+                let_go_of_dropped(farm, step, worker)
 
 
 def give(farm: Farm, step: Step, worker: Worker, tasks: list[Task]) -> None:
@@ -173,6 +220,8 @@ def give(farm: Farm, step: Step, worker: Worker, tasks: list[Task]) -> None:
     first_lease = farm.next_lease
     ids = tuple([task.taskid for task in tasks])
     commit(farm, step, Leased(first_lease, ids, worker.worker))
-    send_code(step, worker, spec.bodies)
-    run = Run(spec=spec, first_lease=first_lease, ids=ids, bodies=tuple([task.current_body for task in tasks]))
-    step.to_worker(worker.worker, SendRun(run, first.batch.inputs) if first.batch.inputs else run)
+    send_code(farm, step, worker, spec.bodies)
+    bodies = tuple([task.current_body for task in tasks])
+    run = Run(spec=spec, first_lease=first_lease, ids=ids, bodies=bodies)
+    is_whole = not first.batch.inputs and set(map(type, bodies)) == _ONLY_BYTES
+    step.to_worker(worker.worker, run if is_whole else SendRun(run, first.batch.inputs))

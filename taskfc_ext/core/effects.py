@@ -81,7 +81,7 @@ class SendCode(NamedTuple):
 
 
 class SendRun(NamedTuple):
-    """`run`, with the results of these tasks as its inputs."""
+    """`run`, with those bodies that stand in files, and with the results of these tasks as its inputs."""
 
     run: Run
     inputs: tuple[int, ...]

@@ -10,12 +10,13 @@ from itertools import count
 
 from msgspec import Struct, field
 
+from taskfc_ext.core.codes import Codes
 from taskfc_ext.core.queue import ReadyQueue
 from taskfc_ext.core.task_state import LIVE, TRANSITIONS, Cause, IllegalTransition, State, Task, end_state
 from taskfc_ext.core.viewers import Viewers
 from taskfc_ext.core.waits import DEEPER, OpenBarrier, Waits
 from taskfc_ext.protocol.client_messages import Accepted, ErrorKind, Refused, Reply
-from taskfc_ext.protocol.payloads import Reason
+from taskfc_ext.protocol.payloads import Reason, size_of
 from taskfc_ext.protocol.records import Broadcasted
 from taskfc_ext.protocol.spec import Spec
 from taskfc_ext.protocol.supervisor_messages import Step as StopStep
@@ -40,7 +41,7 @@ class Worker(Struct):
         ready: it said so on this connection; before that nothing is sent to it.
         leases: what it holds, lease -> task id, in the order in which it runs them.
         busy: it said that its first lease runs long; it gets nothing more until that has ended.
-        known: digests of the code that it was sent.
+        known: the code that it has, digest -> bytes, what it used last at the end.
         finished_seq: its last `Finished` that was handled.
         retiring: it gets nothing more, and ends when it has nothing left.
         owes: broadcasts that it was sent and has not run yet, in order; it gets no tasks before.
@@ -53,7 +54,7 @@ class Worker(Struct):
     ready: bool = False
     leases: dict[int, int] = {}
     busy: bool = False
-    known: set[bytes] = set()
+    known: dict[bytes, int] = {}
     finished_seq: int = 0
     retiring: bool = False
     owes: list[int] = []
@@ -68,6 +69,7 @@ class ClientSession(Struct):
         answers: seq -> the answer given, for repeats.
         done_below: the client has the answers to all requests below this one.
         worker: the one that the client is on, or -1.
+        defined: code that the client may name, as it was defined on this connection.
     """
 
     session: str
@@ -78,6 +80,7 @@ class ClientSession(Struct):
     done_below: int = 0
     last_seen: float = 0.0
     worker: int = -1
+    defined: set[bytes] = set()
 
     def remember(self, answer: Answer) -> None:
         """Keep the first answer to a request."""
@@ -125,6 +128,8 @@ _CROWDED = 10_000
 _SPECS = 1000
 """Specs remembered: more than a session uses at a time."""
 
+_MUCH = 4096
+
 Timer = tuple[float, int, TimerKind, int, int]
 
 
@@ -147,6 +152,8 @@ class Farm:
         asked_again: tasks whose back-off of a "not now" has just ended.
         broadcasts: by number, in order.
         broadcast_waits: open `AwaitBroadcast`s, (session, seq) -> number.
+        codes: what is in the store, and what needs it.
+        n_records: records since the last `Baseline`.
         mean_seconds: code digest -> smoothed run time of its attempts; absent until measured.
         stale: reports of superseded attempts, which had no effect.
         waits: what tasks wait for; `None` before any has.
@@ -184,7 +191,8 @@ class Farm:
         self.broadcasts: dict[int, KeptBroadcast] = {}
         self.next_broadcast = 1
         self.broadcast_waits: dict[tuple[str, int], int] = {}
-        self.codes: set[bytes] = set()
+        self.codes = Codes()
+        self.n_records = 0
         self._specs: dict[Spec, Spec] = {}
         self.mean_seconds: dict[bytes, float] = {}
         self.timers: list[Timer] = []
@@ -309,8 +317,11 @@ class Farm:
     def same_spec(self, spec: Spec) -> Spec:
         """Return the one object that stands for all specs equal to `spec`.
 
-        So tasks of several submissions can be compared, and travel in one `Run`.
+        So tasks of several submissions can be compared, and travel in one `Run`. What has much to recover with is not
+        kept: it travels alone.
         """
+        if spec.recovery is not None and size_of(spec.recovery.body) > _MUCH:
+            return spec
         if len(self._specs) >= _SPECS:
             self._specs.clear()  # those in use stay alive with their tasks
         return self._specs.setdefault(spec, spec)

@@ -9,16 +9,21 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import assert_never
 
+from taskfc_ext.core import baseline
+from taskfc_ext.core.codes import code_of
 from taskfc_ext.core.farm import Farm, KeptBroadcast, Worker
 from taskfc_ext.core.task_state import Batch, State, Task
 from taskfc_ext.protocol.client_messages import Accepted, Define, Ended, ErrorKind, Refused, Reply
+from taskfc_ext.protocol.payloads import size_of
 from taskfc_ext.protocol.records import (
     AbortAsked,
+    Baseline,
     Began,
     BroadcastDeath,
     Broadcasted,
     BroadcastsCleared,
     Cleared,
+    Dropped,
     Held,
     Leased,
     Moved,
@@ -33,6 +38,7 @@ from taskfc_ext.protocol.records import (
 
 def apply(farm: Farm, record: Record) -> list[Task]:
     """Change `farm` as `record` says; return the tasks that became ready to be given out by it."""
+    farm.n_records += 1
     match record:
         case Submitted():
             return _submitted(farm, record)
@@ -56,6 +62,7 @@ def apply(farm: Farm, record: Record) -> list[Task]:
             farm.session(record.session).remember(Reply(record.seq, [list(pair) for pair in record.pairs]))
         case Broadcasted():
             farm.broadcasts[record.number] = KeptBroadcast(record)
+            farm.codes.hold(code_of(record))
             farm.next_broadcast = record.number + 1
             farm.session(record.session).remember(Reply(record.seq, record.number))
         case BroadcastDeath():
@@ -63,9 +70,17 @@ def apply(farm: Farm, record: Record) -> list[Task]:
                 farm.broadcasts[record.number].deaths += 1
         case BroadcastsCleared():
             farm.session(record.session).remember(Reply(record.seq, len(farm.broadcasts)))
+            for kept in farm.broadcasts.values():
+                farm.codes.let_go(code_of(kept.record))
             farm.broadcasts.clear()
         case Define():
-            farm.codes.add(record.digest)
+            farm.codes.sizes[record.digest] = size_of(record.body)
+        case Dropped():
+            farm.codes.drop(record.digests)
+            for digest in record.digests:
+                farm.mean_seconds.pop(digest, None)
+        case Baseline():
+            baseline.apply(farm, record)
         case Began():
             farm.incarnation = record.incarnation
             farm.stop_asked = False
@@ -82,6 +97,7 @@ def restore(farm: Farm, records: Iterable[Record]) -> None:
         apply(farm, record)
     farm.n_ended = 0
     farm.doomed.clear()  # their ends were in the store as well
+    farm.codes.release_idle(farm.codes.sizes)  # nobody is connected
     # the queue's order is not stored: whoever was accepted first goes first
     farm.enqueue(task for task in farm.tasks.values() if farm.is_queued(task.taskid))
 
@@ -109,6 +125,7 @@ def _submitted(farm: Farm, record: Submitted) -> list[Task]:
             task.past().unmet = unmet  # shared, and each parent knows the batch: n x m of each would fill the memory
     for parent in unmet:
         farm.children.setdefault(parent, []).append(range(record.first, record.first + len(tasks)))
+    farm.codes.add_tasks(record.first, len(tasks), record.spec)
     if record.name is not None:
         farm.names[record.name] = tasks[-1].taskid
     # what a retry is answered with follows, in its `Retried`
@@ -148,7 +165,9 @@ def _cleared(farm: Farm, record: Cleared) -> None:
     """Forget the tasks of `record`; which of its ids are unknown is known by what came before it."""
     unknown = [taskid for taskid in record.ids if not farm.knows(taskid)]
     n_cleared = len(record.ids) - len(unknown)
-    farm.forget(taskid for taskid in record.ids if farm.knows(taskid))
+    known = [taskid for taskid in record.ids if farm.knows(taskid)]
+    farm.forget(known)
+    farm.codes.clear_tasks(known)
     answer: Reply | Refused = Reply(record.seq, n_cleared)
     if unknown:
         shown = ", ".join(str(taskid) for taskid in unknown[:10]) + (", ..." if len(unknown) > 10 else "")

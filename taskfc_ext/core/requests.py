@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from taskfc_ext.core import broadcasts, lending, watching
 from taskfc_ext.core.attempts import ask_all_again, retire_surplus
+from taskfc_ext.core.codes import all_bodies
 from taskfc_ext.core.effects import SendEnded, SendFailure, SendLog, SendOutputs, SendSubmission, Step
 from taskfc_ext.core.endings import Endings, commit, fail_if_doomed
 from taskfc_ext.core.events import Now
@@ -49,7 +50,6 @@ from taskfc_ext.protocol.client_messages import (
     Watch,
 )
 from taskfc_ext.protocol.records import AbortAsked, Cleared, Held, Moved, StopAsked, Submitted
-from taskfc_ext.protocol.spec import Spec
 from taskfc_ext.protocol.supervisor_messages import Shutdown
 
 _READS = (
@@ -156,20 +156,12 @@ def _answer(farm: Farm, step: Step, client: ClientSession, message: Request, now
 
 
 def _submit(farm: Farm, step: Step, client: ClientSession, message: Submit, now: Now) -> Answer | None:
-    missing = _missing_code(farm, message.spec)
-    if missing is not None:
-        text = f"the code {missing.hex()} of {message.spec.label} was not defined before"
-        return Refused(message.seq, ErrorKind.PROTOCOL, text)
     after = _resolve(farm, client, message.after)
     inputs = _resolve(farm, client, message.inputs)
-    unknown = [ref for ref in (*after, *inputs) if ref is None or not farm.knows(ref)]
-    if unknown:
-        named = [ref for ref in unknown if ref is not None]
-        return (
-            farm.unknown(message.seq, named)
-            if named
-            else Refused(message.seq, ErrorKind.PROTOCOL, "a dependency that was not accepted")
-        )
+    refusal = _refusal(farm, message, (*after, *inputs))
+    if refusal is not None:
+        farm.codes.release_idle(all_bodies(message.spec))  # it may have been defined for this only
+        return refusal
     record = Submitted(
         first=farm.next_id,
         session=client.session,
@@ -190,11 +182,18 @@ def _submit(farm: Farm, step: Step, client: ClientSession, message: Submit, now:
     return None
 
 
-def _missing_code(farm: Farm, spec: Spec) -> bytes | None:
-    for code in spec.bodies:
-        if code not in farm.codes:
-            return code
-    return _missing_code(farm, spec.recovery.spec) if spec.recovery is not None else None
+def _refusal(farm: Farm, message: Submit, parents: tuple[int | None, ...]) -> Refused | None:
+    """Return why these tasks cannot be taken: their code, or a task that they come after, is not there."""
+    missing = next((code for code in all_bodies(message.spec) if code not in farm.codes), None)
+    if missing is not None:
+        text = f"the code {missing.hex()} of {message.spec.label} was not defined before"
+        return Refused(message.seq, ErrorKind.PROTOCOL, text)
+    named = [ref for ref in parents if ref is not None and not farm.knows(ref)]
+    if named:
+        return farm.unknown(message.seq, named)
+    if None in parents:
+        return Refused(message.seq, ErrorKind.PROTOCOL, "a dependency that was not accepted")
+    return None
 
 
 def _resolve(farm: Farm, client: ClientSession, refs: tuple[TaskRef, ...]) -> list[int | None]:
@@ -350,6 +349,8 @@ def stop_farm(farm: Farm, step: Step, now: Now) -> None:
         return
     commit(farm, step, StopAsked(now.wall))
     for session in farm.sessions.values():
+        session.defined = set()  # for the next start it says hello again
         if session.connected:
             step.to_client(session.session, Stopping())
+    farm.codes.release_idle(farm.codes.sizes)
     step.to_supervisor(Shutdown())

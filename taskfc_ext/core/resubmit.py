@@ -14,7 +14,7 @@ from taskfc_ext.core.effects import Recall, Step
 from taskfc_ext.core.endings import commit, commit_code, fail_if_doomed
 from taskfc_ext.core.events import Now, Recalled
 from taskfc_ext.core.farm import Answer, ClientSession, Farm
-from taskfc_ext.protocol.client_messages import ErrorKind, Refused, Retry
+from taskfc_ext.protocol.client_messages import Define, ErrorKind, Refused, Retry
 from taskfc_ext.protocol.ids import Session
 from taskfc_ext.protocol.payloads import Reason
 from taskfc_ext.protocol.records import Retried
@@ -84,12 +84,12 @@ def _resubmit(farm: Farm, step: Step, client: ClientSession, event: Recalled, no
     new_id: dict[int, int] = {}
     instead: dict[int, int] = {}  # what a dependency is replaced by
     records = []
-    if event.request.context is not None:
-        commit_code(farm, step, (*event.request.modules, event.request.context))
+    commit_code(farm, step, _defines(event.request))
     for old, taskids in event.batches:
         inputs = tuple(_parent_now(farm, parent, instead) for parent in old.inputs)
         lacking = [parent for parent in inputs if not farm.knows(parent)]
         if lacking and asked in taskids:
+            farm.codes.release_idle(define.digest for define in _defines(event.request))
             step.to_client(client.session, _lacks_input(client, seq, asked, lacking[0]))
             return
         # without it they could not run, and neither could what fails with them
@@ -120,6 +120,11 @@ def _resubmit(farm: Farm, step: Step, client: ClientSession, event: Recalled, no
     step.to_client(client.session, client.answers[seq])
     for record in records:
         fail_if_doomed(farm, step, record, now)
+
+
+def _defines(request: Retry) -> tuple[Define, ...]:
+    """Return the code that came with `request`."""
+    return () if request.context is None else (*request.modules, request.context)
 
 
 def _spec_here(spec: Spec, request: Retry) -> Spec:

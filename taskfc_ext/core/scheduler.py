@@ -9,14 +9,23 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 
-from taskfc_ext.core import attempts, broadcasts, lending, requests, resubmit, stopping, watching, workers
-from taskfc_ext.core.dispatch import dispatch
+from taskfc_ext.core import attempts, baseline, broadcasts, lending, requests, resubmit, stopping, watching, workers
+from taskfc_ext.core.dispatch import dispatch, settle_code
 from taskfc_ext.core.effects import Effects, Step
 from taskfc_ext.core.endings import commit
 from taskfc_ext.core.events import Event, FromClient, FromParent, FromWorker, Now, PeerLost, Recalled, Tick
-from taskfc_ext.core.farm import Farm, Timer, TimerKind
+from taskfc_ext.core.farm import ClientSession, Farm, Timer, TimerKind
 from taskfc_ext.core.replay import restore
-from taskfc_ext.protocol.client_messages import ClientMessage, Define, ErrorKind, Hello, Refused, Request, Stopping
+from taskfc_ext.protocol.client_messages import (
+    ClientMessage,
+    Define,
+    ErrorKind,
+    Hello,
+    Refused,
+    Released,
+    Request,
+    Stopping,
+)
 from taskfc_ext.protocol.records import Began, Record
 from taskfc_ext.protocol.supervisor_messages import Farm as FarmMessage
 from taskfc_ext.protocol.supervisor_messages import FromSupervisor, WorkerDown, WorkerUp
@@ -62,6 +71,7 @@ class Scheduler:
         """Return the effects of having been started on this store."""
         step = Step()
         commit(self.farm, step, Began(self.farm.incarnation + 1, now.wall))
+        self._tidy(step)
         for session in self.farm.sessions.values():
             session.last_seen = now.mono
         return self._effects(step)
@@ -90,6 +100,7 @@ class Scheduler:
             lending.settle(self.farm, step, self.farm.waits, now)
         dispatch(self.farm, step)
         attempts.stop_clocks(self.farm)
+        self._tidy(step)
         if self.farm.viewers is not None:
             watching.tell(self.farm, step, now)
         return self._effects(step)
@@ -98,7 +109,15 @@ class Scheduler:
         """Stop the farm on purpose, as a `Stop` request does."""
         step = Step()
         requests.stop_farm(self.farm, step, now)
+        self._tidy(step)
         return self._effects(step)
+
+    def _tidy(self, step: Step) -> None:
+        """Drop what nothing needs any more; let the store do so with records."""
+        if self.farm.codes.idle:
+            settle_code(self.farm, step)
+        if baseline.is_due(self.farm, step):
+            commit(self.farm, step, baseline.take(self.farm))
 
     def _effects(self, step: Step) -> Effects:
         farm = self.farm
@@ -117,6 +136,7 @@ class Scheduler:
             client.label, client.owner, client.worker = message.label, message.owner, message.worker
             client.connected = True
             client.last_seen = now.mono
+            _names_no_code(farm, client)  # it defines again what it names on this connection
             if farm.stop_asked:
                 step.to_client(session, Stopping())
             return
@@ -130,8 +150,12 @@ class Scheduler:
         if farm.stop_asked:
             return  # unanswered, so the client keeps it for the next start
         if isinstance(message, Define):
+            known.defined.add(message.digest)
             if message.digest not in farm.codes:
                 commit(farm, step, message)
+        elif isinstance(message, Released):
+            known.defined.difference_update(message.digests)
+            farm.codes.release_idle(message.digests)
         else:
             requests.on_request(farm, step, known, message, now)
 
@@ -171,8 +195,10 @@ class Scheduler:
 
     def _client_lost(self, session: str) -> None:
         farm = self.farm
-        if session in farm.sessions:
-            farm.sessions[session].connected = False
+        client = farm.sessions.get(session)
+        if client is not None:
+            client.connected = False
+            _names_no_code(farm, client)
         watching.stop(farm, session)
         for key in [key for key in farm.barriers if key[0] == session]:
             lending.close_barrier(farm, key)
@@ -219,3 +245,9 @@ class Scheduler:
                 watching.on_timer(farm)
             case TimerKind.SUBSTITUTES:
                 lending.on_timer(farm, step)
+
+
+def _names_no_code(farm: Farm, client: ClientSession) -> None:
+    """Note that `client` defines code before it names it again."""
+    defined, client.defined = client.defined, set()
+    farm.codes.release_idle(defined)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections import Counter
+
+from taskfc_ext.core.codes import all_bodies, code_of
 from taskfc_ext.core.farm import CLEARED_CODE, LIVE_CODE, Farm
 from taskfc_ext.core.lending import n_needed
 from taskfc_ext.core.task_state import LIVE, State
@@ -33,6 +37,27 @@ def validate(farm: Farm) -> None:
     _check_broadcasts(farm)
     _check_viewers(farm)
     _check_waits(farm)
+    _check_codes(farm)
+
+
+def _check_codes(farm: Farm) -> None:
+    codes = farm.codes
+    expected = Counter(digest for kept in farm.broadcasts.values() for digest in code_of(kept.record))
+    spans = codes.spans()
+    for span in spans:
+        n = sum(farm.knows(taskid) for taskid in range(span.first, span.last + 1))
+        _check(n == span.n > 0, f"{span.n} tasks from {span.first} on are counted as needing code, {n} do")
+        expected.update(span.digests)
+    _check(codes.needs() == expected, "the code that is needed is counted wrongly")
+    _check(codes.needs().keys() <= codes.sizes.keys(), "code was dropped that is needed")
+    n_spanned, n_known = sum(span.n for span in spans), sum(map(farm.knows, range(farm.next_id)))
+    _check(n_spanned == n_known, f"{n_known} tasks are there, and {n_spanned} have code")
+    for taskid, task in farm.tasks.items():
+        span = spans[bisect_right(spans, taskid, key=lambda span: span.first) - 1]
+        _check(set(all_bodies(task.batch.spec)) == set(span.digests), f"task {taskid} needs other code than is counted")
+    for session in farm.sessions.values():
+        _check(session.defined <= codes.sizes.keys(), f"{session.session} may name code that was dropped")
+        _check(session.connected or not session.defined, f"{session.session} is gone and keeps code from being dropped")
 
 
 def _check_tasks(farm: Farm) -> None:

@@ -70,6 +70,11 @@ class FarmPaths:
         return self.store / "journal.sqlite"
 
     @property
+    def payloads(self) -> Path:
+        """Folder of the journal's large payloads."""
+        return payloads_of(self.journal)
+
+    @property
     def lock(self) -> Path:
         """Held by the supervisor and its controller while either lives; never removed, as locks are on the inode."""
         return self.store / "lock"
@@ -127,6 +132,11 @@ class FarmPaths:
         except RuntimeError:  # no home folder; the store is where XDG_STATE_HOME says
             folder = self.store.parent
         return folder / f"taskfc-{self.name}.json"
+
+
+def payloads_of(journal: Path) -> Path:
+    """Return the folder of the large payloads of `journal`."""
+    return journal.with_name(journal.name + "-payloads")
 
 
 def farm_paths(name: str, *, environ: Mapping[str, str] = os.environ) -> FarmPaths:

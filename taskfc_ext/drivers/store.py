@@ -1,32 +1,47 @@
 """The store: an SQLite journal of records, committed before anything that depends on them is said.
 
 A row holds one record, that is one batch, so a commit costs the same for one task and for a thousand. Records are
-written in the controller's own thread (a writer thread gained nothing); only checkpoints of the write-ahead log run
-elsewhere, since they can take 20 ms.
+written in the controller's own thread (a writer thread gained nothing); only the upkeep of the file runs elsewhere.
+Large payloads are files: `stage` writes them before the records that speak of them. A `Cleared` takes what it names out
+of the store at once, and a `Baseline` all that the records before it left; of what others share, the rest stays.
 """
 
 from __future__ import annotations
 
 import heapq
 import sqlite3
-import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from taskfc_ext.drivers.clearing import (
+    BASELINE,
+    BLOCK_BITS,
+    BROADCASTED,
+    CLEARING,
+    ENDED,
+    SUBMITTED,
+    Clearing,
+    without_bodies,
+)
+from taskfc_ext.drivers.paths import payloads_of
+from taskfc_ext.drivers.payload_files import LARGE, PayloadFiles, number_of
+from taskfc_ext.drivers.upkeep import CHECKPOINT_BYTES, Upkeep
 from taskfc_ext.errors import StoreError
 from taskfc_ext.protocol.client_messages import Define, Ended
-from taskfc_ext.protocol.payloads import Payload
+from taskfc_ext.protocol.payloads import Payload, PayloadRef, size_of
 from taskfc_ext.protocol.records import (
     AbortAsked,
+    Baseline,
     Began,
     BroadcastDeath,
     Broadcasted,
     BroadcastsCleared,
     Cleared,
+    Dropped,
     Held,
     Leased,
     Moved,
@@ -39,16 +54,14 @@ from taskfc_ext.protocol.records import (
     encode_record,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
-_BLOCK = 10
-"""Results are indexed by blocks of 2**10 task ids: a row for each task would cost four times the controller's work."""
-
-_CHECKPOINT_BYTES = 16 * 2**20
+_PATIENCE = 60.0
+"""Seconds that a commit waits at most for the upkeep of the file."""
 
 _KINDS: Final[dict[type, int]] = {
-    Submitted: 1,
-    Ended: 2,
+    Submitted: SUBMITTED,
+    Ended: ENDED,
     Leased: 3,
     Requeued: 4,
     AbortAsked: 5,
@@ -59,26 +72,32 @@ _KINDS: Final[dict[type, int]] = {
     Held: 10,
     Moved: 11,
     Retried: 12,
-    Broadcasted: 13,
+    Broadcasted: BROADCASTED,
     BroadcastDeath: 14,
     BroadcastsCleared: 15,
+    Dropped: 16,
+    Baseline: BASELINE,
 }
-_SUBMITTED, _ENDED, _DEFINE = _KINDS[Submitted], _KINDS[Ended], _KINDS[Define]
+_DEFINE = _KINDS[Define]
 
 _SCHEMA = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value);
 CREATE TABLE journal(seq INTEGER PRIMARY KEY, kind INTEGER NOT NULL, first INTEGER, last INTEGER, body BLOB NOT NULL);
-CREATE INDEX submitted ON journal(first) WHERE kind = 1;
+CREATE INDEX submitted ON journal(first) WHERE kind = 1 AND first IS NOT NULL;
+CREATE INDEX hollow ON journal(seq) WHERE first IS NULL;
 CREATE TABLE ended(block INTEGER, seq INTEGER, PRIMARY KEY(block, seq)) WITHOUT ROWID;
-CREATE TABLE code(digest BLOB PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE code(digest BLOB PRIMARY KEY, body BLOB, file INTEGER, size INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE files(number INTEGER PRIMARY KEY, taskid INTEGER);
+CREATE INDEX files_of ON files(taskid) WHERE taskid IS NOT NULL;
 """
+# A row of the journal whose `first` is NULL says nothing that is read of any task: the next baseline replaces it.
 
 
 class Store:
     """The journal of one farm. One process, the one that holds the farm's lock, writes it.
 
     Args:
-        path: the database file; made when it does not exist.
+        path: the database file; made when it does not exist. Large payloads are in a folder beside it.
 
     Raises:
         StoreError: it is another version's, damaged, or cannot be opened.
@@ -87,24 +106,34 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._db = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:
             raise _unusable(path, error) from error
         try:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.execute("PRAGMA wal_autocheckpoint=0")
+            self._db.execute(f"PRAGMA journal_size_limit={CHECKPOINT_BYTES}")
+            self._db.execute("PRAGMA secure_delete=FAST")  # what is in free pages goes with the next compaction
             self._prepare()
-            row = self._db.execute("SELECT max(seq) FROM journal").fetchone()
+            self._next_seq = self._one("SELECT max(seq) FROM journal", 0) + 1
+            base = self._one(f"SELECT max(seq) FROM journal WHERE first IS NULL AND kind = {BASELINE}", 0)
+            files = {number for (number,) in self._db.execute("SELECT number FROM files")}
+            is_untidy = self._one("PRAGMA freelist_count", 0) > 0
         except sqlite3.Error as error:
             self._db.close()
             raise _unusable(path, error) from error
         except StoreError:
             self._db.close()
             raise
-        self._next_seq = (row[0] or 0) + 1
-        self._checkpoints = _Checkpoints(path)
-        self._batch_of = lru_cache(maxsize=256)(self._read_submitted)
+        self._files = PayloadFiles(payloads_of(path))
+        self._files.begin(files)
+        self._clearing = Clearing(self._db, base)
+        self._written = 0
+        self._upkeep = Upkeep(path)
+        self._facts_of = lru_cache(maxsize=256)(self._read_facts)
+        if is_untidy:
+            self._upkeep.after_commit(0, cleared=True)
 
     def _prepare(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
@@ -113,10 +142,34 @@ class Store:
         elif version != SCHEMA_VERSION:
             raise StoreError(
                 f"the store {self.path} has schema version {version}; this taskfc_ext has {SCHEMA_VERSION}",
-                hint="use the taskfc_ext that wrote it, or start another name",
+                hint="use the taskfc_ext that wrote it, start another name, or drop it with `taskfc start --fresh`",
             )
 
+    def ask(self, knows: Callable[[int], bool]) -> None:
+        """Ask `knows` whether there is a task that was not cleared, as who has replayed the records can tell."""
+        self._clearing.knows = knows
+
+    def _one(self, query: str, default: int) -> int:
+        row = self._db.execute(query).fetchone()
+        return default if row is None or row[0] is None else int(row[0])
+
     # writing
+
+    def stage(self, payloads: Sequence[Payload]) -> tuple[Payload, ...]:
+        """Return `payloads` with a reference in place of each large one, to be committed in a record or else lost.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        if all(len(body) < LARGE for body in payloads if isinstance(body, bytes)):
+            return tuple(payloads)
+        return tuple(
+            self._files.write(body) if isinstance(body, bytes) and len(body) >= LARGE else body for body in payloads
+        )
+
+    def stage_again(self, payloads: Sequence[Payload]) -> tuple[Payload, ...]:
+        """Return `payloads`, of a record, for another record: what stands in a file gets one more."""
+        return tuple(self._files.again(body) if isinstance(body, PayloadRef) else body for body in payloads)
 
     def commit(self, records: Iterable[Record]) -> None:
         """Append `records` in one transaction; they survive the death of any process when this returns.
@@ -124,17 +177,37 @@ class Store:
         Raises:
             sqlite3.Error: nothing was written.
         """
+        records = list(records)
         execute = self._db.execute
+        is_clearing = False
         execute("BEGIN IMMEDIATE")
         try:
-            for record in records:
+            for at, record in enumerate(records):
                 self._append(record)
+                if isinstance(record, CLEARING):
+                    is_clearing = True
+                    self._clearing.apply(record, records[at + 1 :], self._next_seq - 1)
             execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:  # a full disk may have ended it already
                 execute("ROLLBACK")
+            self._clearing.gone.clear()
             raise
-        self._checkpoints.consider()
+        gone = self._clearing.gone
+        if gone or self._files.staged:
+            self._files.remove([*gone, *self._files.staged])
+            gone.clear()
+        self._upkeep.after_commit(self._written, cleared=is_clearing)
+        self._written = 0
+
+    def unstage(self) -> None:
+        """Remove what was staged for records that will not come."""
+        if self._files.staged:
+            self._files.remove(list(self._files.staged))
+
+    def end_turn(self) -> None:
+        """Let go of what is kept in memory for messages that go out right after a commit."""
+        self._files.forget_fresh()
 
     def _append(self, record: Record) -> None:
         seq = self._next_seq
@@ -142,76 +215,81 @@ class Store:
         kind = _KINDS[type(record)]
         execute = self._db.execute
         if isinstance(record, Define):
-            execute("INSERT OR IGNORE INTO code VALUES (?, ?)", (record.digest, record.body))
+            self._keep_code(record)
             execute("INSERT INTO journal VALUES (?, ?, NULL, NULL, ?)", (seq, kind, record.digest))
             return
         first, last = _span(record)
-        execute("INSERT INTO journal VALUES (?, ?, ?, ?, ?)", (seq, kind, first, last, encode_record(record)))
+        body = encode_record(record)
+        self._written += len(body)
+        execute("INSERT INTO journal VALUES (?, ?, ?, ?, ?)", (seq, kind, first, last, body))
         if isinstance(record, Ended):
-            blocks = {taskid >> _BLOCK for taskid in record.ids}
+            blocks = {taskid >> BLOCK_BITS for taskid in record.ids}
             self._db.executemany("INSERT INTO ended VALUES (?, ?)", [(block, seq) for block in blocks])
-        elif isinstance(record, Cleared):
-            self._forget(record)
+            if self._files.staged:
+                self._keep_files(record.ids, record.values)
+        elif isinstance(record, Submitted) and self._files.staged:
+            self._keep_files(range(record.first, record.first + len(record.bodies)), record.bodies)
 
-    def _forget(self, record: Cleared) -> None:
-        """Empty the rows that speak of cleared tasks only; those shared with others stay as they are."""
-        cleared = set(record.ids)
-        for block in {taskid >> _BLOCK for taskid in cleared}:
-            rows = self._db.execute(
-                "SELECT j.seq, j.first, j.last FROM ended e JOIN journal j ON j.seq = e.seq WHERE e.block = ?", (block,)
-            ).fetchall()
-            for seq, first, last in rows:
-                # Any `first` that is not cleared settles it without a look at the body, as it does for most of them.
-                if first in cleared and last in cleared and cleared.issuperset(self._ended(seq).ids):
-                    self._hollow(seq)
+    def _keep_code(self, record: Define) -> None:
+        body: Payload | None = record.body
+        size, number = size_of(record.body), None
+        known = self._db.execute("SELECT 1 FROM code WHERE digest = ?", (record.digest,)).fetchone()
+        if known is not None:
+            return
+        if isinstance(body, bytes) and size >= LARGE:
+            number, body = number_of(self._files.write(body)), None
+            self._keep_file(number, None)
+        self._db.execute("INSERT INTO code VALUES (?, ?, ?, ?)", (record.digest, body, number, size))
+        self._written += size
 
-    def _ended(self, seq: int) -> Ended:
-        (body,) = self._db.execute("SELECT body FROM journal WHERE seq = ?", (seq,)).fetchone()
-        record = decode_record(body)
-        assert isinstance(record, Ended)
-        return record
+    def _keep_files(self, taskids: Iterable[int], payloads: Iterable[Payload]) -> None:
+        for taskid, payload in zip(taskids, payloads, strict=True):
+            if isinstance(payload, PayloadRef) and number_of(payload) in self._files.staged:
+                self._keep_file(number_of(payload), taskid)
 
-    def _hollow(self, seq: int) -> None:
-        """Take values and outputs, which are the bulk, out of the `Ended` in row `seq`; the replay needs the rest."""
-        record = self._ended(seq)
-        hollow = msgspec.structs.replace(record, values=(b"",) * len(record.ids), outputs={}, displays={})
-        self._db.execute("UPDATE journal SET body = ? WHERE seq = ?", (encode_record(hollow), seq))
-        blocks = {taskid >> _BLOCK for taskid in record.ids}
-        self._db.executemany("DELETE FROM ended WHERE block = ? AND seq = ?", [(block, seq) for block in blocks])
+    def _keep_file(self, number: int, taskid: int | None) -> None:
+        self._db.execute("INSERT INTO files VALUES (?, ?)", (number, taskid))
+        self._files.staged.discard(number)
 
     # reading
 
     def records(self) -> Iterator[Record]:
-        """Yield everything in the order in which it was committed.
+        """Yield everything since the last baseline, that first, in the order in which it was committed.
 
         Raises:
             StoreError: a record is damaged.
         """
         last = 0
+        sizes = dict(self._db.execute("SELECT digest, size FROM code"))
         try:
-            for seq, kind, body in self._db.execute("SELECT seq, kind, body FROM journal ORDER BY seq"):
-                yield Define(body, b"") if kind == _DEFINE else decode_record(body)
+            query = "SELECT seq, kind, body FROM journal WHERE seq >= ? ORDER BY seq"
+            for seq, kind, body in self._db.execute(query, (self._clearing.base,)):
+                yield Define(body, _stands_for(body, sizes)) if kind == _DEFINE else decode_record(body)
                 last = seq
         except (ValueError, sqlite3.Error) as error:
             raise StoreError(f"the store {self.path} is damaged after record {last}: {error}") from error
 
-    def code(self, digest: bytes) -> Payload:
+    def code(self, digest: bytes) -> bytes:
         """Return the code body under `digest`.
 
         Raises:
             KeyError: there is none.
         """
-        row = self._db.execute("SELECT body FROM code WHERE digest = ?", (digest,)).fetchone()
+        row = self._db.execute("SELECT body, file, size FROM code WHERE digest = ?", (digest,)).fetchone()
         if row is None:
             raise KeyError(digest.hex())
-        body: bytes = row[0]
-        return body
+        body, number, size = row
+        return self.payload(PayloadRef(f"{number:x}", size)) if body is None else bytes(body)
+
+    def payload(self, payload: Payload) -> bytes:
+        """Return what `payload`, of a record, stands for."""
+        return payload if isinstance(payload, bytes) else self._files.read(payload)
 
     def ended(self, taskids: Iterable[int]) -> Iterator[tuple[Ended, list[int]]]:
         """Yield records with the rows in them that hold the ends of `taskids`, each task once."""
         missing: dict[int, set[int]] = {}
         for taskid in taskids:
-            missing.setdefault(taskid >> _BLOCK, set()).add(taskid)
+            missing.setdefault(taskid >> BLOCK_BITS, set()).add(taskid)
         for block, wanted in missing.items():
             query = (
                 "SELECT j.body FROM ended e JOIN journal j ON j.seq = e.seq "
@@ -229,7 +307,7 @@ class Store:
 
     def newest_ended(self) -> Iterator[Ended]:
         """Yield the records of ends, the newest first."""
-        for (body,) in self._db.execute("SELECT body FROM journal WHERE kind = ? ORDER BY seq DESC", (_ENDED,)):
+        for (body,) in self._db.execute("SELECT body FROM journal WHERE kind = ? ORDER BY seq DESC", (ENDED,)):
             record = decode_record(body)
             assert isinstance(record, Ended)
             yield record
@@ -250,13 +328,19 @@ class Store:
                 while due and -due[0][0] > last:  # nothing that is still to be read can be newer
                     _, _, row, record = heapq.heappop(due)
                     yield record, row
-                record = self._ended(seq)
+                record = self._record_of_ends(seq)
                 for row, taskid in enumerate(record.ids):
-                    if taskid >> _BLOCK == block:
+                    if taskid >> BLOCK_BITS == block:
                         heapq.heappush(due, (-taskid, seq, row, record))
             while due:
                 _, _, row, record = heapq.heappop(due)
                 yield record, row
+
+    def _record_of_ends(self, seq: int) -> Ended:
+        (body,) = self._db.execute("SELECT body FROM journal WHERE seq = ?", (seq,)).fetchone()
+        record = decode_record(body)
+        assert isinstance(record, Ended)
+        return record
 
     def _block_before(self, block: int) -> int:
         """Return the last block of ids below `block` in which tasks have ended, or -1."""
@@ -264,17 +348,32 @@ class Store:
         return -1 if found is None else int(found)
 
     def batch_of(self, taskid: int) -> Submitted:
-        """Return the submission that `taskid` was part of.
+        """Return the submission that `taskid`, which is not cleared, was part of.
 
         Raises:
             KeyError: there is none.
         """
-        row = self._db.execute(
-            "SELECT seq FROM journal WHERE kind = 1 AND first <= ? ORDER BY first DESC LIMIT 1", (taskid,)
-        ).fetchone()
-        if row is None:
+        return self._read_submitted(self._seq_of(taskid))
+
+    def facts_of(self, taskid: int) -> Submitted:
+        """Return the same without its arguments: empty ones stand there.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return self._facts_of(self._seq_of(taskid))
+
+    def _seq_of(self, taskid: int) -> int:
+        query = "SELECT seq, last FROM journal WHERE kind = 1 AND first IS NOT NULL AND first <= ? "
+        row = self._db.execute(query + "ORDER BY first DESC LIMIT 1", (taskid,)).fetchone()
+        if row is None or row[1] < taskid:
             raise KeyError(taskid)
-        return self._batch_of(row[0])
+        return int(row[0])
+
+    def _read_facts(self, seq: int) -> Submitted:
+        record = self._read_submitted(seq)
+        bodies = (b"",) * len(record.bodies)
+        return msgspec.structs.replace(record, spec=without_bodies(record.spec), bodies=bodies)
 
     def _read_submitted(self, seq: int) -> Submitted:
         (body,) = self._db.execute("SELECT body FROM journal WHERE seq = ?", (seq,)).fetchone()
@@ -284,42 +383,14 @@ class Store:
 
     def close(self) -> None:
         """Close the store; everything committed is in the file."""
-        self._checkpoints.close()
+        self._upkeep.close()
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._db.close()
 
 
-class _Checkpoints:
-    """Moves the write-ahead log into the database, in a thread and with a connection of its own."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._wal = path.with_name(path.name + "-wal")
-        self._thread: threading.Thread | None = None
-        self._commits = 0
-
-    def consider(self) -> None:
-        """Begin a checkpoint when the log has grown large; looks at its size now and then only."""
-        self._commits += 1
-        if self._commits % 256 or (self._thread is not None and self._thread.is_alive()):
-            return
-        if self._wal.stat().st_size > _CHECKPOINT_BYTES:
-            self._thread = threading.Thread(target=self._run, name="taskfc-checkpoint", daemon=True)
-            self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            db = sqlite3.connect(self._path, timeout=1.0)
-            try:
-                db.execute("PRAGMA wal_checkpoint(PASSIVE)")
-            finally:
-                db.close()
-        except sqlite3.Error:
-            pass  # the log stays long until the next one succeeds: slower to open, never wrong
-
-    def close(self) -> None:
-        if self._thread is not None:
-            self._thread.join()
+def _stands_for(digest: bytes, sizes: Mapping[bytes, int]) -> PayloadRef:
+    """Return what stands in a replay for a code body: its size is all that is needed."""
+    return PayloadRef(digest.hex(), sizes.get(digest, 0))
 
 
 def _span(record: Record) -> tuple[int | None, int | None]:

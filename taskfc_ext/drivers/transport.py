@@ -43,6 +43,9 @@ _RECONNECT_MS = 10  # a Unix connect to an absent peer costs microseconds, and a
 LAST_WORDS = 0.5
 """Seconds that a closing controller has for what its peers have not read yet."""
 
+_BYTES_AT_ONCE = 32 * 2**20
+"""Bytes of frames that are received before what they say is dealt with."""
+
 SEND_QUEUE = 1000
 """Frames that ZMQ holds for one peer; past it the sender is told, and decides."""
 
@@ -183,19 +186,20 @@ class Router:
         return True
 
     def receive(self, at_most: int) -> list[tuple[bytes, bytes]]:
-        """Return up to `at_most` (routing id, frame) that have arrived; never blocks.
+        """Return up to `at_most` (routing id, frame) that have arrived, fewer where they are large; never blocks.
 
         A message of several frames is no message of ours: it comes back as (routing id, b"").
         """
         received: list[tuple[bytes, bytes]] = []
-        socket = self.socket
-        while len(received) < at_most and _is_readable(socket):
+        socket, n_bytes = self.socket, 0
+        while len(received) < at_most and n_bytes < _BYTES_AT_ONCE and _is_readable(socket):
             identity = socket.recv(_NOBLOCK)
             frame = socket.recv(_NOBLOCK) if socket.getsockopt(_RCVMORE) else b""
             while socket.getsockopt(_RCVMORE):
                 frame = b""
                 socket.recv(_NOBLOCK)
             received.append((identity, frame))
+            n_bytes += len(frame)
         return received
 
     def send(self, identity: bytes, frame: bytes) -> bool:

@@ -73,6 +73,12 @@ class Define(Message, frozen=True):
     body: Payload
 
 
+class Released(Message, frozen=True):
+    """Answers `Release`: this client defines these again before it names them. Has no answer."""
+
+    digests: Annotated[tuple[Digest, ...], Meta(max_length=MAX_IDS)]
+
+
 class Request(Message, frozen=True):
     """Base of the messages that are answered."""
 
@@ -290,6 +296,7 @@ class Ping(Request, frozen=True):
 ClientMessage = (
     Hello
     | Define
+    | Released
     | Submit
     | Abort
     | AbortTasks
@@ -397,6 +404,12 @@ class Ended(Message, frozen=True, kw_only=True):
     displays: dict[int, tuple[bytes, ...]] = {}
 
 
+class Release(Message, frozen=True):
+    """No task needs this code any more. Answered by `Released`; it is dropped then, so no task that names it fails."""
+
+    digests: tuple[bytes, ...]
+
+
 class Watching(Message, frozen=True):
     """Answers `Watch`."""
 
@@ -418,4 +431,4 @@ class Stopping(Message, frozen=True):
     """The farm was told to stop: open waits end with `ControllerStopped`."""
 
 
-ControllerMessage = Welcome | Accepted | Reply | Refused | Ended | Watching | Changed | Resync | Stopping
+ControllerMessage = Welcome | Accepted | Reply | Refused | Ended | Release | Watching | Changed | Resync | Stopping

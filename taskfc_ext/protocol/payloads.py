@@ -12,7 +12,7 @@ from taskfc_ext.protocol.ids import Count
 
 
 class PayloadRef(Struct, frozen=True, tag="ref", array_like=True, forbid_unknown_fields=True):
-    """A payload that stands in a file of the store instead of in the message."""
+    """A payload that stands in a file of the store instead of in the message; only the controller writes them."""
 
     file: Annotated[str, Meta(pattern=r"\A[0-9a-f]{1,64}\Z")]
     size: Count
@@ -20,6 +20,11 @@ class PayloadRef(Struct, frozen=True, tag="ref", array_like=True, forbid_unknown
 
 Payload = bytes | PayloadRef
 """Pickled by a client or a worker; controller and store never look inside."""
+
+
+def size_of(payload: Payload) -> int:
+    """Return the bytes of `payload`, wherever it stands."""
+    return len(payload) if isinstance(payload, bytes) else payload.size
 
 
 class Outcome(IntEnum):

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from msgspec.msgpack import Decoder, Encoder
 
-from taskfc_ext.protocol.client_messages import Define, Ended, Message
+from taskfc_ext.protocol.client_messages import Accepted, Define, Ended, Message, Refused, Reply
 from taskfc_ext.protocol.payloads import Payload
 from taskfc_ext.protocol.spec import Kind, Spec
 
@@ -136,6 +136,54 @@ class BroadcastsCleared(Message, frozen=True):
     seq: int
 
 
+class Dropped(Message, frozen=True):
+    """This code is in the store no more: no task or broadcast needs it, and no client names it without a `Define`."""
+
+    digests: tuple[bytes, ...]
+
+
+class CodeSpan(Message, frozen=True):
+    """`n` tasks among those from `first` to `last` are not cleared, and need this code."""
+
+    first: int
+    last: int
+    n: int
+    digests: tuple[bytes, ...]
+
+
+class KnownSession(Message, frozen=True):
+    """A client's session: its latest answers, for repeats. It has those to all requests below `done_below`."""
+
+    session: str
+    done_below: int
+    answers: tuple[Accepted | Reply | Refused, ...]
+
+
+class Baseline(Message, frozen=True, kw_only=True):
+    """All that the records before this one amount to, at a moment at which no task was unfinished.
+
+    A replay begins here; what was before stays only as far as results and submissions are read from it.
+
+    Attributes:
+        ended: the reason of each task's end as one byte, compressed.
+        codes: the size of each code body in the store.
+        deaths: workers that have died in each of the `broadcasts`.
+    """
+
+    incarnation: int
+    stop_asked: bool
+    ended: bytes
+    next_lease: int
+    next_broadcast: int
+    names: dict[str, int]
+    retried: dict[int, int]
+    codes: dict[bytes, int]
+    spans: tuple[CodeSpan, ...]
+    broadcasts: tuple[Broadcasted, ...]
+    deaths: tuple[int, ...]
+    sessions: tuple[KnownSession, ...]
+
+
 class StopAsked(Message, frozen=True):
     """The farm was stopped on purpose."""
 
@@ -158,6 +206,8 @@ Record = (
     | BroadcastsCleared
     | StopAsked
     | Define
+    | Dropped
+    | Baseline
 )
 
 _encoder = Encoder()

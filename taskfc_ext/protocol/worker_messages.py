@@ -43,6 +43,7 @@ class Ready(Message, frozen=True, kw_only=True):
     """Opens every connection. `leases`: all that this worker holds or has finished but not seen committed.
 
     `broadcasts`: those that it was sent, by number, with what went wrong (""); `None` where it has not run it yet.
+    `codes`: digests of the code that it has.
     """
 
     protocol: int
@@ -51,6 +52,7 @@ class Ready(Message, frozen=True, kw_only=True):
     python: Label
     leases: Annotated[tuple[Count, ...], Meta(max_length=1_000_000)] = ()
     broadcasts: Annotated[dict[Count, Problem | None], Meta(max_length=100 * MAX_BROADCASTS)] = {}
+    codes: Annotated[tuple[Digest, ...], Meta(max_length=1_000_000)] = ()
 
 
 class Started(Message, frozen=True):
@@ -137,10 +139,16 @@ WorkerMessage = Ready | Started | Finished | Returned | Output | Displayed | Pro
 
 
 class Code(Message, frozen=True):
-    """Code under its digest, sent to a worker once, before the first `Run` that names it."""
+    """Code under its digest, sent to a worker before the first `Run` that names it, and again after a `ForgetCode`."""
 
     digest: Digest
     body: Payload
+
+
+class ForgetCode(Message, frozen=True):
+    """Let go of this code: no attempt that this worker holds needs it."""
+
+    digests: tuple[Digest, ...]
 
 
 class Run(Message, frozen=True, kw_only=True):
@@ -173,4 +181,4 @@ class Committed(Message, frozen=True):
     seq: int
 
 
-ToWorker = Code | Run | Prepare | Committed
+ToWorker = Code | ForgetCode | Run | Prepare | Committed

@@ -20,6 +20,7 @@ from taskfc_ext.serialize.rebuilding import check_classes
 from taskfc_ext.serialize.sources import remember_sources, sources_of
 
 _CACHED_FUNCTIONS = 512
+_CACHED_BYTES = 64 * 2**20
 
 
 def digest(body: bytes) -> bytes:
@@ -42,7 +43,8 @@ def dump_function(function: Callable[..., object]) -> tuple[bytes, bytes]:
     name = digest(body)
     captured = capture(function)
     if captured is not None:
-        if len(_cache) >= _CACHED_FUNCTIONS:
+        n_bytes = sum(len(each.body) for each in _cache.values())
+        if len(_cache) >= _CACHED_FUNCTIONS or n_bytes + len(body) > _CACHED_BYTES:
             _cache.clear()  # functions that capture each other would stay for ever
         _cache[function] = _Cached(captured, name, body)
     return name, body

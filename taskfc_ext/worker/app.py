@@ -73,6 +73,7 @@ def main() -> None:
     forking.prepare(guard.disarm, capture.let_go)
     choose_backend()  # before the executor notes what environment is the worker's own
     executor = Executor(worker.properties, guard, capture.displays)
+    link.tell_codes(lambda: executor.codes)
     executor.modules.install()
     executor.settings.watch_imports()
     when_imported("IPython", executor.offer_shell)

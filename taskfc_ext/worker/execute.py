@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from sys import modules
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
+from taskfc_ext.drivers.memory import MUCH, give_back_memory
 from taskfc_ext.errors import LoadingFailed, TaskRejectError, UnpicklableResult
 from taskfc_ext.protocol.ids import MAX_FRAME
-from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure
+from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure, size_of
 from taskfc_ext.protocol.spec import Kind, Spec
 from taskfc_ext.protocol.worker_messages import MAX_PROBLEM, Prepare
 from taskfc_ext.serialize import (
@@ -93,6 +94,20 @@ class Executor:
     def define(self, digest: bytes, body: Payload) -> None:
         """Keep code for the attempts that name it. Any thread."""
         self._bodies[digest] = body
+
+    def forget(self, digests: Iterable[bytes]) -> None:
+        """Let go of code that no attempt here names before it is defined again. Any thread."""
+        n_bytes = 0
+        for digest in digests:
+            n_bytes += _size_of(self._bodies.pop(digest, b""))
+            self._programs.forget(digest)
+        if n_bytes >= MUCH:
+            give_back_memory()
+
+    @property
+    def codes(self) -> tuple[bytes, ...]:
+        """The digests of all code that is kept. Any thread."""
+        return tuple(self._bodies)
 
     def run(self, spec: Spec, taskid: int, body: Payload, inputs: Sequence[Payload]) -> Ended:
         """Make one attempt; raises nothing but a `TaskInterrupt`, and that only outside the user's code."""
@@ -215,7 +230,7 @@ class Executor:
             body = self._bodies[digest] = Mapped(body)
         program = self._programs.load(digest, body.view() if type(body) is Mapped else self._body(digest))
         if not program.is_kept:
-            self._namespaces.begin_attempt(program.host, len(body) if isinstance(body, (bytes, Mapped)) else 0)
+            self._namespaces.begin_attempt(program.host, _size_of(body or b""))
         return program
 
     def _body(self, digest: bytes) -> bytes:
@@ -331,6 +346,10 @@ def _dump_result(value: object, label: str) -> bytes:
         text = f"the result of {label} (of type {kind}) is {len(body):,} bytes pickled, over the limit of {MAX_VALUE:,}"
         raise UnpicklableResult(text, hint="write it to a file in the task, and return the file's path")
     return body
+
+
+def _size_of(body: Payload | Mapped) -> int:
+    return len(body) if isinstance(body, Mapped) else size_of(body)
 
 
 def _text(text: str) -> bytes:

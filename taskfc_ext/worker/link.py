@@ -60,6 +60,7 @@ class Link:
     """
 
     def __init__(self, connect: Callable[[], Connection], ready: Callable[[tuple[int, ...]], Ready]) -> None:
+        self._codes: Callable[[], tuple[bytes, ...]] = tuple
         self.lock = threading.Lock()
         self._connect = connect
         self._ready = ready
@@ -87,13 +88,17 @@ class Link:
             with self.lock:
                 self.reconnect()
 
+    def tell_codes(self, codes: Callable[[], tuple[bytes, ...]]) -> None:
+        """Tell controllers to come what `codes` returns: the digests of the code that this worker has."""
+        self._codes = codes
+
     def reconnect(self) -> None:
         """Open a new connection, for a new controller: say what is held, and send again what was not committed."""
         self.connection.close()
         self._unsent.clear()
         self.connection = self._connect()
         ready = self._ready(tuple(sorted(self._held)))
-        self.send([msgspec.structs.replace(ready, broadcasts=dict(self._broadcasts))])
+        self.send([msgspec.structs.replace(ready, broadcasts=dict(self._broadcasts), codes=self._codes())])
         for finished in self._unacked:
             self.send([finished])
 

@@ -17,6 +17,7 @@ from taskfc_ext.protocol.payloads import Payload
 from taskfc_ext.protocol.worker_messages import (
     Code,
     Committed,
+    ForgetCode,
     Output,
     Prepare,
     Progress,
@@ -258,6 +259,8 @@ class Loop:
                 self._attempts.append((_NO_LEASE, number, body, message))
             case Code(digest=digest, body=body):
                 self._executor.define(digest, body)
+            case ForgetCode(digests=digests):
+                self._executor.forget(digests)
             case Committed():
                 pass  # the link has seen it
             case _:

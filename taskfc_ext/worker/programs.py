@@ -74,6 +74,11 @@ class Programs:
             self._kept[digest] = program
         return program
 
+    def forget(self, digest: bytes) -> None:
+        """Forget one."""
+        self._kept.pop(digest, None)
+        self._verdicts.pop(digest, None)
+
     def clear(self) -> None:
         """Forget all of them."""
         self._kept.clear()

@@ -10,7 +10,7 @@ from taskfc_ext.client import state as state_module
 from taskfc_ext.client.future import CANCELLED, TaskFuture
 from taskfc_ext.client.link import frames
 from taskfc_ext.client.requests import Call, Flush
-from taskfc_ext.client.state import MAX_SUBMIT_BYTES, MAX_UNACCEPTED, ClientState
+from taskfc_ext.client.state import MAX_SUBMIT_BYTES, MAX_UNACCEPTED, MAX_UNACCEPTED_BYTES, ClientState
 from taskfc_ext.client.template import Template
 from taskfc_ext.errors import DependencyFailed, RequestRefused, UnknownTask
 from taskfc_ext.protocol.client_messages import (
@@ -23,6 +23,7 @@ from taskfc_ext.protocol.client_messages import (
     Message,
     QueueStatus,
     Refused,
+    Released,
     Reply,
     Submit,
 )
@@ -177,6 +178,62 @@ def test_a_resync_does_not_send_code_again() -> None:
     submit(state, template(), b"1")
     state.take()
     assert [type(each) for each in state.resume(same_connection=True)] == [Submit]
+
+
+def test_what_is_released_is_defined_again_before_it_is_named() -> None:
+    state, f, released = ClientState(), template(), []
+    state.on_release = lambda: released.append(True)
+    submit(state, f, b"1")
+    state.take()
+    assert state.release((CODE,)) == [Released((CODE,))]
+    assert released == [True]
+    submit(state, f, b"2")
+    assert [type(each) for each in state.take()] == [Define, Submit]
+
+
+def test_what_is_released_and_on_its_way_is_sent_again_with_its_code() -> None:
+    state, f = ClientState(), template()
+    submit(state, f, b"1")
+    sent = state.take()
+    state.release((CODE,))
+    assert state.resume() == sent
+
+
+def test_a_resync_releases_what_nothing_on_its_way_names() -> None:
+    state = ClientState()
+    submit(state, template(), b"1")
+    state.take()
+    state.receive(Accepted(1, 0))
+    assert Released((CODE,)) in state.resume(same_connection=True)
+    submit(state, template(), b"2")
+    assert [type(each) for each in state.take()] == [Define, Submit]
+
+
+def test_a_future_that_was_accepted_keeps_no_code() -> None:
+    state, f = ClientState(), template(name="fit", after=(7,))
+    futures = submit(state, f, b"1", b"2")
+    state.take()
+    state.receive(Accepted(1, 0))
+    assert [future._template.defines for future in futures] == [(), ()]
+    assert futures[0]._template is futures[1]._template
+    assert (futures[0].name, futures[0]._template.label, futures[0]._template.after) == ("fit", "f", (7,))
+    assert futures[0]._template.decoding is f.decoding
+    submit(state, f, b"3")
+    assert [type(each) for each in state.take()] == [Submit], "its template still has it"
+
+
+def test_what_is_on_its_way_is_bounded_in_bytes() -> None:
+    state, f = ClientState(), template()
+    n = MAX_UNACCEPTED_BYTES // MAX_SUBMIT_BYTES
+    submit(state, f, *[b"x" * MAX_SUBMIT_BYTES] * (n + 3))
+    assert sum(isinstance(each, Submit) for each in state.take()) == n
+    assert state.is_full
+    state.receive(Accepted(1, 0))
+    assert sum(isinstance(each, Submit) for each in state.take()) == 1
+    state.receive(Refused(2, ErrorKind.TYPE, "no"))
+    assert sum(isinstance(each, Submit) for each in state.take()) == 1
+    state.give_up(RequestRefused("over"))
+    assert not state.is_full
 
 
 def test_questions_about_many_tasks_come_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:

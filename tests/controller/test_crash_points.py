@@ -9,10 +9,15 @@ from typing import NamedTuple
 
 import pytest
 
+from taskfc_ext.core import baseline
+from taskfc_ext.drivers.paths import payloads_of
+from taskfc_ext.drivers.payload_files import LARGE
 from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol.client_messages import Ended, Reply
 from taskfc_ext.protocol.spec import Kind, OnLost, Recovery, Spec
 from tests.controller.wire import CODE, WireFarm
+
+OTHER, THIRD = b"o" * 16, b"t" * 16
 
 WHEN = ("before the commit", "before the send", "after the send", "after the send, and all of it is lost")
 
@@ -59,6 +64,34 @@ def was_cleared(farm: WireFarm) -> None:
     assert answer.value == {"taskids": [99], "n_cleared": 2}
     assert not farm.scheduler.farm.knows(0)
     assert list(farm.store.ended([0, 1])) == []
+
+
+def ask_clear_all(farm: WireFarm) -> None:
+    farm.cleared = farm.alice.ask(said.Clear)
+
+
+def large(name: bytes) -> bytes:
+    """Return a body that has a file of its own."""
+    return name + bytes(LARGE)
+
+
+def nothing_is_left(farm: WireFarm) -> None:
+    """Check that what was cleared is gone: rows, code, payloads."""
+    assert farm.alice.answers[farm.cleared] == Reply(farm.cleared, 4)
+    known = farm.scheduler.farm
+    assert not any(map(known.knows, range(4)))
+    assert known.codes.sizes.keys() == {CODE}
+    folder = payloads_of(farm.path)
+    assert not folder.exists() or list(folder.iterdir()) == []
+
+
+def both_are_left(farm: WireFarm) -> None:
+    """Check that of a batch those arguments and results stay that are not cleared, and no others."""
+    assert farm.scheduler.farm.knows(1)
+    record, (row,) = next(farm.store.ended([1]))
+    assert farm.store.payload(record.values[row]) == b"value of " + large(b"b")
+    assert farm.store.payload(farm.store.batch_of(1).bodies[1]) == large(b"b")
+    assert len(list(payloads_of(farm.path).iterdir())) == 2
 
 
 def ask_hold(farm: WireFarm) -> None:
@@ -174,6 +207,33 @@ SCRIPTS = {
         {0: value(b"a"), 1: "error", 2: value(b"c")},
         check=was_cleared,
     ),
+    "clear of all there is, code and large arguments too": Script(
+        [
+            lambda farm: (farm.alice.submit(large(b"a"), b"fail"), farm.bob.submit(b"c", code=OTHER)),
+            lambda farm: farm.alice.submit(large(b"d"), code=THIRD, inputs=(0,)),
+            ask_clear_all,
+            lambda farm: farm.bob.submit(b"e"),
+        ],
+        {0: value(large(b"a")), 1: "error", 2: value(b"c"), 3: value(large(b"d")), 4: value(b"e")},
+        check=nothing_is_left,
+    ),
+    "clear of one of two": Script(
+        [
+            lambda farm: farm.alice.submit(large(b"a"), large(b"b")),
+            lambda farm: farm.alice.ask(said.Clear, taskids=(0,)),
+        ],
+        {0: value(large(b"a")), 1: value(large(b"b"))},
+        check=both_are_left,
+    ),
+    "clear, and the same code again": Script(
+        [
+            lambda farm: farm.alice.submit(b"a", code=OTHER),
+            lambda farm: farm.alice.ask(said.Clear),
+            lambda farm: farm.alice.submit(b"b", code=OTHER),
+            lambda farm: (farm.bob.ask(said.Clear), farm.alice.submit(b"c", code=OTHER)),
+        ],
+        {0: value(b"a"), 1: value(b"b"), 2: value(b"c")},
+    ),
     "hold and release": Script(
         [
             lambda farm: farm.alice.submit(b"long", b"long", b"a", b"b", b"c"),
@@ -255,6 +315,12 @@ SCRIPTS = {
 }  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def baselines(monkeypatch):
+    """Let baselines be written in short scripts, too."""
+    monkeypatch.setattr(baseline, "AFTER_CLEAR", 3)
+
+
 def play(script: Script, path: Path, *crashes: tuple[int, str]) -> WireFarm:
     """Play `script` to its end, with these crashes, and check what must be true however often it was killed."""
     farm = WireFarm(path, crashes=crashes)
@@ -271,7 +337,7 @@ def play(script: Script, path: Path, *crashes: tuple[int, str]) -> WireFarm:
 
 def check(script: Script, farm: WireFarm) -> None:
     told = {**farm.alice.ends, **farm.bob.ends}
-    ended = [taskid for record in farm.store.records() if isinstance(record, Ended) for taskid in record.ids]
+    ended = [taskid for record in farm.committed if isinstance(record, Ended) for taskid in record.ids]
     assert sorted(ended) == sorted(script.ends), "every task ends exactly once"
     for taskid, end in script.ends.items():
         assert (told[taskid] if isinstance(end, tuple) else told[taskid][0]) == end

@@ -35,6 +35,7 @@ FILE = PayloadRef("abc", 5)
 EXAMPLES: dict[type, said.Message] = {
     said.Hello: said.Hello(PROTOCOL, "0", PYTHON, SESSION),
     said.Define: said.Define(CODE, b"code"),
+    said.Released: said.Released((CODE,)),
     said.Submit: said.Submit(seq=1, spec=Spec(kind=Kind.FUNCTION, code=CODE, label="f"), bodies=(b"x",)),
     said.Abort: said.Abort(seq=1, taskid=0),
     said.AbortTasks: said.AbortTasks(seq=1, taskids=(0, 1)),

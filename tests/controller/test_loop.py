@@ -300,15 +300,15 @@ def test_inputs_that_are_cleared_when_their_task_has_ended_in_the_same_turn_brea
 
 def test_only_small_code_is_kept_in_memory(farm):
     answers = farm.controller._answers
-    big = b"b" * (2**20 + 1)
+    big = b"b" * (17 * 2**20)
     digests = [b"%016d" % i for i in range(70)]
     farm.alice.say(*[said.Define(digest, b"small") for digest in digests], said.Define(b"B" * 16, big))
     farm.pump()
     for digest in digests:
         assert answers._code(digest) == b"small"
     assert answers._code(b"B" * 16) == big
-    assert len(answers._small_code) == 64
-    assert b"B" * 16 not in answers._small_code
+    assert answers._recent_code.n_bytes <= 16 * 2**20
+    assert b"B" * 16 not in answers._recent_code._entries
     assert answers._code(CODE) == b"code"
 
 

@@ -24,7 +24,18 @@ from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.payloads import Failure, Outcome, Reason, encode_failure
 from taskfc_ext.protocol.spec import Kind, Spec
 from taskfc_ext.protocol.supervisor_messages import Farm, Noted, SetWorkers, Shutdown, StopAttempt, WorkerDown, WorkerUp
-from taskfc_ext.protocol.worker_messages import Committed, Finished, Prepare, Ready, Returned, Run, SetUp, Started
+from taskfc_ext.protocol.worker_messages import (
+    Code,
+    Committed,
+    Finished,
+    ForgetCode,
+    Prepare,
+    Ready,
+    Returned,
+    Run,
+    SetUp,
+    Started,
+)
 
 CODE = b"c" * 16
 PYTHON = ".".join(platform.python_version_tuple()[:2])
@@ -41,6 +52,7 @@ class CrashingStore(Store):
     def __init__(self, path: Path, crash_at: int = 0, when: str = "") -> None:
         super().__init__(path)
         self.n_commits = 0
+        self.committed: list = []
         self.crashes = False
         self.crash_at = crash_at
         self.when = when
@@ -51,6 +63,7 @@ class CrashingStore(Store):
         if self.crashes and self.when == "before the commit":
             raise Crash
         super().commit(records)
+        self.committed += records
         if self.crashes and self.when == "before the send":
             raise Crash
 
@@ -109,6 +122,7 @@ class WireWorker:
         self.unacked: list[Finished] = []
         self.n_finished = 0
         self.broadcasts: dict[int, str | None] = {}
+        self.codes: dict[bytes, bytes] = {}
         self.connect()
 
     def connect(self) -> None:
@@ -117,7 +131,7 @@ class WireWorker:
         held += [self.running[0]] if self.running else []
         ready = Ready(
             protocol=PROTOCOL, worker=self.worker, pid=1, python="3.11", leases=tuple(sorted(held)),
-            broadcasts=dict(self.broadcasts),
+            broadcasts=dict(self.broadcasts), codes=tuple(self.codes),
         )  # fmt: skip
         self.say(ready, *self.unacked)
         if self.running:
@@ -130,9 +144,16 @@ class WireWorker:
         """Read what came and run what can be run; return whether anything was done."""
         messages = self.farm.workers_end.take(self.identity, codec.to_worker)
         for message in messages:
-            if isinstance(message, Run):
+            if isinstance(message, Code):
+                assert message.digest not in self.codes, "it has this code"
+                self.codes[message.digest] = message.body
+            elif isinstance(message, ForgetCode):
+                for digest in message.digests:
+                    del self.codes[digest]
+            elif isinstance(message, Run):
                 leases = range(message.first_lease, message.first_lease + len(message.ids))
-                self.queue.extend(zip(leases, message.ids, message.bodies, strict=True))
+                codes = [message.spec.code] * len(leases)
+                self.queue.extend(zip(leases, message.ids, message.bodies, codes, strict=True))
                 self.farm.inputs.update(dict.fromkeys(message.ids, message.inputs))
             elif isinstance(message, Prepare):
                 assert message.number not in self.broadcasts, "a broadcast came twice"
@@ -149,7 +170,8 @@ class WireWorker:
         self._run(*self.queue.popleft())
         return True
 
-    def _run(self, lease: int, taskid: int, body: bytes) -> None:
+    def _run(self, lease: int, taskid: int, body: bytes, code: bytes) -> None:
+        assert self.codes[code], f"the code of task {taskid} did not reach worker {self.worker}"
         self.started = lease
         self.running = (lease, taskid, body)
         n = self.farm.starts[taskid] = self.farm.starts.get(taskid, 0) + 1
@@ -197,7 +219,13 @@ class WireClient:
     def connect(self) -> None:
         self.identity = self.farm.fresh_identity()
         hello = said.Hello(PROTOCOL, "0", PYTHON, self.session)
-        self.say(hello, said.Define(CODE, b"code"), *(self.unanswered[seq] for seq in sorted(self.unanswered)))
+        named = {CODE, *(each.spec.code for each in self.unanswered.values() if isinstance(each, said.Submit))}
+        self.defined = set(named)
+        self.say(
+            hello,
+            *(said.Define(code, b"code") for code in sorted(named)),
+            *(self.unanswered[seq] for seq in sorted(self.unanswered)),
+        )
         if self.mine - self.ends.keys():
             self.ask(said.GetResults, taskids=tuple(sorted(self.mine - self.ends.keys())), watch=True)
 
@@ -212,6 +240,9 @@ class WireClient:
 
     def submit(self, *bodies: bytes, name=None, after=(), inputs=(), after_any=False, **options) -> int:
         spec = Spec(**{"kind": Kind.FUNCTION, "code": CODE, "label": "f", **options})
+        if spec.code not in self.defined:
+            self.defined.add(spec.code)
+            self.say(said.Define(spec.code, b"code"))
         fields = {"name": name, "after": after, "inputs": inputs, "after_any": after_any}
         return self.ask(said.Submit, spec=spec, bodies=bodies, **fields)
 
@@ -232,6 +263,9 @@ class WireClient:
                     self.news.append(message)
                 case said.Changed():
                     self.news.append(message)
+                case said.Release(digests):
+                    self.defined -= set(digests)
+                    self.say(said.Released(digests))
                 case said.Stopping():
                     self.stopped = True
         self.farm.resubscribe(self, messages)
@@ -259,6 +293,7 @@ class WireFarm:
         self.n_identities = 0
         self.n_crashes = 0
         self.n_commits = 0
+        self.committed: list = []
         self.next_worker = n_workers
         self.n_wanted = n_workers
         self.plan: tuple[int, str] | None = None
@@ -285,6 +320,7 @@ class WireFarm:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.supervisor, self._controllers_end = ours, theirs
         self.store = CrashingStore(self.path, crash_at, when)
+        self.store.committed = self.committed
         self.scheduler = Scheduler(self.store.records(), name="t")
         self.controller = Controller("t", self.scheduler, self.store, self.clients_end, self.workers_end, theirs)
         alive = tuple(WorkerUp(worker, 100) for worker in sorted(self.alive))
@@ -307,7 +343,7 @@ class WireFarm:
         self.plan = None if self.store.crashes else (crash_at - self.store.n_commits, when)
         self.n_crashes += self.store.crashes
         self.n_commits += self.store.n_commits
-        self.store._checkpoints.close()
+        self.store._upkeep.close()
         self.store._db.close()
         for end in (self.clients_end, self.workers_end, self.supervisor, self._controllers_end):
             end.close()

@@ -47,7 +47,6 @@ class Conversation:
         self.tell(FromParent(Farm(supervisor_pid=1, n_workers=workers, alive=(), dead=())))
         for session in (ALICE, BOB):
             self.hello(session)
-        self.client(ALICE, said.Define(CODE, b"code of f"))
         for worker in range(workers):
             self.join(worker)
 
@@ -86,8 +85,11 @@ class Conversation:
     # clients
 
     def hello(self, session: str = ALICE, worker: int = -1) -> Effects:
+        """Open a connection, and define the code that is named on it."""
         hello = said.Hello(PROTOCOL, "0", "3.11", session, owner=session[0], worker=worker)
-        return self.tell(FromClient(Session(session), hello))
+        effects = self.tell(FromClient(Session(session), hello))
+        self.client(session, said.Define(CODE, b"code of f"))
+        return effects
 
     def client(self, session: str, message: said.ClientMessage) -> Effects:
         return self.tell(FromClient(Session(session), message))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from taskfc_ext.core.effects import SendRun
-from taskfc_ext.protocol.client_messages import Abort, Accepted, Clear, Ended, ErrorKind, Refused, Submit
+from taskfc_ext.protocol.client_messages import Abort, Accepted, Clear, Ended, ErrorKind, Refused, Release, Submit
 from taskfc_ext.protocol.payloads import Outcome, Reason, decode_failure
 from taskfc_ext.protocol.spec import Recovery
 from tests.core.conversation import ALICE, BOB, CODE, Conversation, given, messages_to, orders_to, runs_to, spec
@@ -241,8 +241,9 @@ def test_unknown_dependencies_are_refused_and_nothing_is_submitted(refs):
 
 def test_a_task_cannot_come_after_itself():
     talk = Conversation()
-    (refusal,) = messages_to(talk.ask(Submit, spec=spec(), bodies=(b"x",), after=((1, 0),)))
+    refusal, release = messages_to(talk.ask(Submit, spec=spec(), bodies=(b"x",), after=((1, 0),)))
     assert isinstance(refusal, Refused)
+    assert release == Release((CODE,)), "it was defined for nothing else"
 
 
 def test_code_that_was_not_defined_is_refused_wherever_it_is_named():
@@ -252,7 +253,9 @@ def test_code_that_was_not_defined_is_refused_wherever_it_is_named():
                 spec(modules=(CODE, missing)),
                 spec(recovery=Recovery(spec(code=missing), b""))):  # fmt: skip
         effects = talk.ask(Submit, spec=bad, bodies=(b"x",))
-        assert [message.error for message in messages_to(effects)] == [ErrorKind.PROTOCOL]
+        refusal, *others = messages_to(effects)
+        assert refusal.error == ErrorKind.PROTOCOL
+        assert others in ([], [Release((CODE,))])
         assert missing.hex() in messages_to(effects)[0].message
         assert effects.records == ()
 
@@ -266,4 +269,4 @@ def test_results_that_unfinished_tasks_need_are_not_cleared():
     assert [talk.farm.knows(taskid) for taskid in (0, 1)] == [False, True]
     assert messages_to(talk.ask(Clear, taskids=(1,))) == [talk.reply(0)]
     talk.finish(0), talk.finish(0)
-    assert messages_to(talk.ask(Clear)) == [talk.reply(3)]
+    assert messages_to(talk.ask(Clear)) == [talk.reply(3), Release((CODE,))]

@@ -22,11 +22,11 @@ from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused, Reply, Stopping
 from taskfc_ext.protocol.infos import TaskInfo, TaskProgress, WorkerInfo
 from taskfc_ext.protocol.payloads import Outcome
-from taskfc_ext.protocol.records import AbortAsked, Cleared, Requeued, StopAsked, Why
+from taskfc_ext.protocol.records import AbortAsked, Cleared, Dropped, Requeued, StopAsked, Why
 from taskfc_ext.protocol.spec import OnLost
 from taskfc_ext.protocol.supervisor_messages import Shutdown
 from taskfc_ext.protocol.worker_messages import MAX_DISPLAYS, Displayed, Finished, Output, Progress
-from tests.core.conversation import ALICE, BOB, ERROR, Conversation, given, messages_to, spec, to_supervisor
+from tests.core.conversation import ALICE, BOB, CODE, ERROR, Conversation, given, messages_to, spec, to_supervisor
 
 
 def finished(n: int = 1, outcome: Outcome = Outcome.OK) -> Conversation:
@@ -573,6 +573,7 @@ def test_the_same_code_is_stored_once():
     define = said.Define(b"n" * 16, b"code")
     assert talk.client(ALICE, define).records == (define,)
     assert talk.client(BOB, define) == Effects()
+    talk.submit(code=b"n" * 16)
     talk.restart()
     assert talk.client(ALICE, define) == Effects()
 
@@ -585,7 +586,7 @@ def test_stop_is_answered_recorded_and_told_to_everyone_connected():
     talk.lose_client(BOB)
     effects = talk.ask(said.Stop)
     assert effects == Effects(
-        records=(StopAsked(talk.time.wall),),
+        records=(StopAsked(talk.time.wall), Dropped((CODE,))),
         sends=(ClientSend(ALICE, Reply(1)), ClientSend(ALICE, Stopping()), SupervisorSend(Shutdown())),
         exit=False,
     )

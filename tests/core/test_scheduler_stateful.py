@@ -16,7 +16,7 @@ from taskfc_ext.protocol.spec import Kind, OnLost, Recovery, Spec
 from taskfc_ext.protocol.supervisor_messages import WorkerDown, WorkerUp
 from taskfc_ext.protocol.worker_messages import Finished, Progress, PropertiesChanged
 from tests.core.conversation import CODE
-from tests.core.world import DEPEND, RECOVERY_CODE, World
+from tests.core.world import CONTEXT, DEPEND, OTHER_CODE, RECOVERY_CODE, World
 
 EXAMPLES = {"dev": 100, "ci": 600, "nightly": 20_000}
 """By profile; 600 take 25 s of one core. `TASKFC_HYPOTHESIS` says another number."""
@@ -39,7 +39,7 @@ recoveries = st.none() | st.builds(
 specs = st.builds(
     Spec,
     kind=st.just(Kind.FUNCTION),
-    code=st.just(CODE),
+    code=st.sampled_from([CODE, CODE, OTHER_CODE]),
     label=st.just("f"),
     retries=st.integers(0, 2),
     timeout=st.sampled_from([None, None, 5.0]),
@@ -63,6 +63,9 @@ class SchedulerMachine(RuleBasedStateMachine):
         for _ in range(2):
             self.world.join()
             self.world.connect(self.world.workers[self.world.next_worker - 1])
+
+    def teardown(self) -> None:
+        self.world.end()
 
     def one_of(self, things, n):
         things = list(things)
@@ -90,6 +93,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         world.model.submit(ids, name, spec, after, after_any, needed)
         client.mine.update(ids)
         bodies = (b"body",) * n
+        world.define(client, spec)
         answer = world.ask(
             client, said.Submit, spec=spec, bodies=bodies, after=refs, after_any=after_any, inputs=needed
         )
@@ -103,6 +107,16 @@ class SchedulerMachine(RuleBasedStateMachine):
                 if 0 <= index < len(client.asked[seq].bodies):
                     return (seq, index)
         return taskid
+
+    @rule(name=clients)
+    def release(self, name):
+        if self.world.clients[name].connected:
+            self.world.release(self.world.clients[name])
+
+    @rule(name=clients)
+    def define_for_nothing(self, name):
+        """Code may be defined, and the client ask for something else first."""
+        self.world.define(self.client(name), Spec(kind=Kind.FUNCTION, code=OTHER_CODE, label="f"), names_it=False)
 
     @rule(name=clients, n=pick)
     def resend(self, name, n):
@@ -304,12 +318,13 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.world.model.forgive()
         self.world.ask(client, said.Spin)
 
-    @rule(name=clients)
-    def broadcast(self, name):
+    @rule(name=clients, context=st.none() | st.just(said.Define(CONTEXT, b"context")))
+    def broadcast(self, name, context):
         client = self.client(name)
         number = self.world.scheduler.farm.next_broadcast
         self.world.broadcasts[number] = 0
-        answer = self.world.ask(client, said.Broadcast, code_kind=Kind.STRING, label="b", code=b"x", body=b"names")
+        fields = {"code_kind": Kind.STRING, "label": "b", "code": b"x", "body": b"names", "context": context}
+        answer = self.world.ask(client, said.Broadcast, **fields)
         assert answer == said.Reply(client.seq, number)
 
     @rule(name=clients)

@@ -9,7 +9,17 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from taskfc_ext.core.effects import ClientSend, Effects, Recall, SendEnded, SendRun, SupervisorSend, WorkerSend
+from taskfc_ext.core import baseline, codes
+from taskfc_ext.core.effects import (
+    ClientSend,
+    Effects,
+    Recall,
+    SendCode,
+    SendEnded,
+    SendRun,
+    SupervisorSend,
+    WorkerSend,
+)
 from taskfc_ext.core.events import FromClient, FromParent, FromWorker, Now, PeerLost, Tick
 from taskfc_ext.core.facts import CODES
 from taskfc_ext.core.scheduler import Scheduler
@@ -18,15 +28,17 @@ from taskfc_ext.core.validate import validate
 from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol.ids import PROTOCOL, Session, WorkerId
 from taskfc_ext.protocol.payloads import Outcome, decode_failure
-from taskfc_ext.protocol.records import Leased, decode_record, encode_record
-from taskfc_ext.protocol.spec import OnLost
+from taskfc_ext.protocol.records import Baseline, Leased, decode_record, encode_record
+from taskfc_ext.protocol.spec import OnLost, Spec
 from taskfc_ext.protocol.supervisor_messages import Farm, SetWorkers, StopAttempt, WorkerDown, WorkerUp
-from taskfc_ext.protocol.worker_messages import Finished, Prepare, Ready, Returned, Run, SetUp, Started
-from tests.core.conversation import CODE, ERROR, recalled
+from taskfc_ext.protocol.worker_messages import Finished, ForgetCode, Prepare, Ready, Returned, Run, SetUp, Started
+from tests.core.conversation import ERROR, recalled
 from tests.core.model import UNREACHABLE_AFTER, Expected, Model
 from tests.core.onlooker import Onlooker
 
-RECOVERY_CODE, DEPEND = b"r" * 16, b"d" * 16
+RECOVERY_CODE, DEPEND, OTHER_CODE, CONTEXT = b"r" * 16, b"d" * 16, b"o" * 16, b"x" * 16
+SMALL = ((codes, "WORKER_CODES", 3), (baseline, "AFTER_CLEAR", 2), (baseline, "AFTER_RECORDS", 10))
+"""Bounds that are to matter in a short story, too."""
 VALUES = {Outcome.OK: b"value", Outcome.REFUSED: b"no gpu", Outcome.NOT_NOW: b"busy"}
 
 
@@ -48,12 +60,22 @@ class PhysicalWorker:
     retired: bool = False
     unreported: list = field(default_factory=list)
     broadcasts: dict = field(default_factory=dict)
+    codes: set = field(default_factory=set)
+    contexts: dict = field(default_factory=dict)
 
     def read(self) -> None:
         for message in self.inbox:
             run = message.run if isinstance(message, SendRun) else message
-            if isinstance(run, Prepare):
+            if isinstance(run, SendCode):
+                assert run.digest not in self.codes, "a worker was sent code that it has"
+                self.codes.add(run.digest)
+            elif isinstance(run, ForgetCode):
+                assert self.codes.issuperset(run.digests), "a worker is to forget what it does not have"
+                self.codes.difference_update(run.digests)
+            elif isinstance(run, Prepare):
+                assert run.context is None or run.context in self.codes, "a broadcast came before its context"
                 self.broadcasts[run.number] = None
+                self.contexts[run.number] = run.context
             elif isinstance(run, Run):
                 self.queue.extend(range(run.first_lease, run.first_lease + len(run.ids)))
             elif isinstance(run, said.Message):
@@ -78,6 +100,9 @@ class Client:
     answered_by: dict = field(default_factory=dict)
     mine: set = field(default_factory=set)
     ends: set = field(default_factory=set)
+    defined: set = field(default_factory=set)
+    to_release: list = field(default_factory=list)
+    unnamed: set = field(default_factory=set)
     barriers: dict = field(default_factory=dict)
     worker: int = -1
     until: dict = field(default_factory=dict)  # of its barriers: the last lease that its worker held then
@@ -87,9 +112,13 @@ class World:
     """Everything there is."""
 
     def __init__(self) -> None:
+        self.bounds = [(module, name, getattr(module, name)) for module, name, _ in SMALL]
+        for module, name, value in SMALL:
+            setattr(module, name, value)
         self.now = 1000.0
         self.model = Model()
         self.records: list = []
+        self.journal: list = []  # of these, what a store replays
         self.workers: dict[int, PhysicalWorker] = {}
         self.dead: dict[int, PhysicalWorker] = {}
         self.downs: list[WorkerDown] = []
@@ -106,9 +135,14 @@ class World:
 
     # talking
 
+    def end(self) -> None:
+        """Let the bounds be what they were."""
+        for module, name, value in self.bounds:
+            setattr(module, name, value)
+
     def begin(self, alive, dead) -> None:
         """Start a controller on the records."""
-        self.scheduler = Scheduler(self.records, unreachable_after=UNREACHABLE_AFTER)
+        self.scheduler = Scheduler(self.journal, unreachable_after=UNREACHABLE_AFTER)
         self.stops.clear()
         for client in self.clients.values():
             client.connected = False
@@ -137,7 +171,11 @@ class World:
         return effects
 
     def observe(self, effects: Effects) -> None:
-        self.records += [decode_record(encode_record(record)) for record in effects.records]
+        for record in map(decode_record, map(encode_record, effects.records)):
+            if isinstance(record, Baseline):
+                self.journal.clear()
+            self.journal.append(record)
+            self.records.append(record)
         for record in effects.records:
             if isinstance(record, said.Ended):
                 self._note_unreachable(record)
@@ -227,6 +265,9 @@ class World:
                 for taskid in ids:
                     assert self.model.tasks[taskid].end is not None, f"task {taskid} was told ended and is not"
                 client.ends.update(ids)
+            case said.Release(digests):
+                assert client.defined.issuperset(digests), "a client is to release what it does not name"
+                client.to_release.append(digests)
             case said.Accepted() | said.Reply() | said.Refused():
                 first = client.answers.setdefault(message.seq, message)
                 client.answered_by.setdefault(message.seq, self.scheduler.farm.incarnation)
@@ -279,8 +320,9 @@ class World:
             client.until[seq] = max((task.lease for task in self.model.held_by(client.worker)), default=0)
         hello = said.Hello(PROTOCOL, "0", "3.11", client.session, worker=client.worker)
         self.tell(FromClient(Session(client.session), hello))
-        for digest in (CODE, RECOVERY_CODE, DEPEND):
-            self.tell(FromClient(Session(client.session), said.Define(digest, b"code")))
+        client.defined.clear()
+        client.to_release.clear()
+        client.unnamed.clear()
         for seq in sorted(client.barriers):
             self.tell(FromClient(Session(client.session), client.asked[seq]))
         missing = tuple(sorted(client.mine - client.ends - self.model.cleared))
@@ -292,6 +334,24 @@ class World:
         message = client.asked[client.seq] = kind(seq=client.seq, acked=client.acked, **fields)
         self.tell(FromClient(Session(client.session), message))
         return client.answers.get(client.seq)
+
+    def define(self, client: Client, spec: Spec, *, names_it: bool = True) -> None:
+        """Define what `spec` names, where this client has not done so on its connection."""
+        for digest in codes.all_bodies(spec):
+            if names_it:
+                client.unnamed.discard(digest)
+            elif digest not in client.defined:
+                client.unnamed.add(digest)
+            if digest not in client.defined:
+                client.defined.add(digest)
+                self.tell(FromClient(Session(client.session), said.Define(digest, b"code")))
+
+    def release(self, client: Client) -> None:
+        """Answer the requests to release code that have come until now."""
+        while client.to_release:
+            digests = client.to_release.pop(0)
+            client.defined.difference_update(digests)
+            self.tell(FromClient(Session(client.session), said.Released(digests)))
 
     def is_settled(self, client: Client, seq: int) -> bool:
         """Whether a repeat of this request must get the very answer that it got."""
@@ -334,7 +394,7 @@ class World:
         worker.unreported = sorted(number for number, problem in worker.broadcasts.items() if problem is None)
         ready = Ready(
             protocol=PROTOCOL, worker=worker.worker, pid=1, python="3.11", leases=tuple(sorted(held)),
-            broadcasts=dict(worker.broadcasts),
+            broadcasts=dict(worker.broadcasts), codes=tuple(sorted(worker.codes)),
         )  # fmt: skip
         self.tell(FromWorker(WorkerId(worker.worker), ready))
         for report in list(worker.unacked):
@@ -349,6 +409,8 @@ class World:
         worker.started_at = self.now
         worker.long = False
         task = self.model.tasks[self.task_of[lease]]
+        if task.lease == lease:
+            assert worker.codes.issuperset(task.spec.bodies), f"the code of task {task.taskid} did not reach its worker"
         self.starts[task.taskid] = self.starts.get(task.taskid, 0) + 1
         if task.spec.on_lost is OnLost.FAIL:
             again = self.starts[task.taskid] - 1
@@ -413,6 +475,8 @@ class World:
 
     def set_up(self, worker: PhysicalWorker, problem: str) -> None:
         number = min(number for number, problem in worker.broadcasts.items() if problem is None)
+        context = worker.contexts[number]
+        assert context is None or context in worker.codes, "the context of a broadcast did not reach its worker"
         worker.broadcasts[number] = problem
         if worker.connected:
             worker.unreported.remove(number)
@@ -460,6 +524,7 @@ class World:
         self._check_clocks()
         self._check_broadcasts()
         self._check_waits()
+        self._check_code()
         self._check_onlookers()
 
     def _check_model(self) -> None:
@@ -485,7 +550,28 @@ class World:
         assert live.attempts <= 2 * (task.main.retries + 1 + 3) + 4, "attempts have no bound"
 
     def _check_restorable(self) -> None:
-        assert durable(Scheduler(self.records)) == durable(self.scheduler), "the records tell another story"
+        now = durable(self.scheduler)
+        assert durable(Scheduler(self.records)) == now, "the records tell another story"
+        assert durable(Scheduler(self.journal)) == now, "the records since the baseline tell another story"
+
+    def _check_code(self) -> None:
+        """Check that what is needed is there, and that what nobody needs or names is gone."""
+        needed = {
+            digest
+            for task in self.model.tasks.values()
+            if task.taskid not in self.model.cleared
+            for digest in codes.all_bodies(task.main)
+        }
+        needed |= {CONTEXT for kept in self.scheduler.farm.broadcasts.values() if kept.record.context}
+        named = {digest for client in self.clients.values() if client.connected for digest in client.defined}
+        there = self.scheduler.farm.codes.sizes.keys()
+        assert needed <= there <= needed | named, f"there is {there}, needed {needed}, and named {named}"
+        asked = {digest for client in self.clients.values() for digests in client.to_release for digest in digests}
+        asked |= {digest for client in self.clients.values() if client.connected for digest in client.unnamed}
+        assert there - needed <= asked, "nobody was asked to release code that nothing needs"
+        for worker in self.scheduler.farm.workers.values():
+            if worker.ready and not worker.owes:
+                assert worker.known.keys() <= there, f"worker {worker.worker} keeps code that was dropped"
 
     def _check_broadcasts(self) -> None:
         kept = self.scheduler.farm.broadcasts
@@ -557,4 +643,5 @@ def durable(scheduler: Scheduler) -> object:
         for past in [task.history or task.past()]
     }
     steered = farm.held, farm.moved, farm.retried, farm.broadcasts, farm.next_broadcast
-    return tasks, steered, farm.leases, bytes(farm.ended), farm.next_lease, farm.codes, farm.names, farm.incarnation
+    code = farm.codes.sizes, farm.codes.needs(), farm.codes.spans()
+    return tasks, steered, farm.leases, bytes(farm.ended), farm.next_lease, code, farm.names, farm.incarnation

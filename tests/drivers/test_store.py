@@ -9,20 +9,27 @@ import subprocess
 import sys
 import time
 
+import msgspec
 import pytest
 
-from taskfc_ext.drivers import store as module
+from taskfc_ext.drivers import upkeep
+from taskfc_ext.drivers.paths import payloads_of
+from taskfc_ext.drivers.payload_files import LARGE
 from taskfc_ext.drivers.store import SCHEMA_VERSION, Store
+from taskfc_ext.drivers.upkeep import Upkeep
 from taskfc_ext.errors import StoreError
 from taskfc_ext.protocol.client_messages import Define, Ended
 from taskfc_ext.protocol.payloads import PayloadRef
 from taskfc_ext.protocol.records import (
     AbortAsked,
+    Baseline,
     Began,
     BroadcastDeath,
     Broadcasted,
     BroadcastsCleared,
     Cleared,
+    CodeSpan,
+    Dropped,
     Held,
     Leased,
     Moved,
@@ -31,7 +38,7 @@ from taskfc_ext.protocol.records import (
     Submitted,
     Why,
 )
-from taskfc_ext.protocol.spec import Kind, Spec
+from taskfc_ext.protocol.spec import Kind, Recovery, Spec
 
 SPEC = Spec(kind=Kind.FUNCTION, code=b"c" * 16, label="f")
 
@@ -99,7 +106,9 @@ def test_records_come_back_in_order_after_a_reopen(path):
     assert [type(record) for record in replayed] == [type(record) for record in records]
     assert replayed[:4] == records[:4]
     assert replayed[4].values == (b"",), "cleared since"
-    assert replayed[5:] == records[5:]
+    assert replayed[5:9] == records[5:9]
+    assert (replayed[9].number, replayed[9].code, replayed[9].body) == (1, b"", b""), "forgotten since"
+    assert replayed[10:] == records[10:]
 
 
 def test_an_empty_commit_is_one(store):
@@ -153,7 +162,8 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_code_is_kept_under_its_digest_and_not_replayed(store):
     store.commit([Define(b"d" * 16, b"body"), Define(b"d" * 16, b"body")])
     assert store.code(b"d" * 16) == b"body"
-    assert list(store.records()) == [Define(b"d" * 16, b"")] * 2
+    in_its_place = PayloadRef((b"d" * 16).hex(), 4)
+    assert list(store.records()) == [Define(b"d" * 16, in_its_place)] * 2, "its size is all that a replay needs"
     with pytest.raises(KeyError):
         store.code(b"x" * 16)
 
@@ -265,6 +275,256 @@ def test_clear_of_very_many_takes_little_time(store):
     assert found(store, range(n)) == {}
 
 
+def test_arguments_of_cleared_tasks_are_gone_with_the_last_of_their_batch(store):
+    recovery = Recovery(SPEC, b"secret plan b")
+    spec = msgspec.structs.replace(SPEC, label="secret = 1", recovery=recovery)
+    store.ask(lambda taskid: taskid not in gone)
+    gone: set[int] = set()
+    store.commit([submitted(0), submitted(1, 3, bodies=(b"secret",) * 3, spec=spec), submitted(4)])
+    for taskid in (2, 1):
+        gone.add(taskid)
+        cleared(store, taskid)
+        assert store.batch_of(3).bodies == (b"secret",) * 3
+    gone.add(3)
+    cleared(store, 3)
+    hollow = list(store.records())[1]
+    assert (hollow.first, hollow.bodies, hollow.spec.label, hollow.spec.recovery.body) == (1, (b"",) * 3, "", b"")
+    assert [store.batch_of(taskid).first for taskid in (0, 4)] == [0, 4]
+    with pytest.raises(KeyError):
+        store.batch_of(3)
+
+
+def test_results_are_gone_with_the_last_of_their_record_however_they_are_cleared(store):
+    gone: set[int] = set()
+    store.ask(lambda taskid: taskid not in gone)
+    store.commit([ended(0, 5000, 2, value=b"secret")])
+    for taskid in (5000, 0, 2):
+        assert found(store, [0, 2, 5000])
+        gone.add(taskid)
+        cleared(store, taskid)
+    assert found(store, [0, 2, 5000]) == {}
+    assert next(store.records()).values == (b"",) * 3
+
+
+def test_code_is_gone_once_it_is_dropped(store):
+    large = os.urandom(LARGE)
+    store.commit([Define(b"d" * 16, b"body"), Define(b"l" * 16, large)])
+    assert (store.code(b"d" * 16), store.code(b"l" * 16)) == (b"body", large)
+    store.commit([Dropped((b"d" * 16, b"l" * 16, b"x" * 16))])
+    for digest in (b"d" * 16, b"l" * 16):
+        with pytest.raises(KeyError):
+            store.code(digest)
+    assert files(store) == []
+    store.commit([Define(b"l" * 16, large)])
+    assert store.code(b"l" * 16) == large
+
+
+def test_code_that_is_dropped_and_defined_in_one_commit_is_there(store):
+    large = os.urandom(LARGE)
+    store.commit([Define(b"l" * 16, large)])
+    store.commit([Dropped((b"l" * 16,)), Define(b"l" * 16, large)])
+    assert store.code(b"l" * 16) == large
+
+
+def test_broadcasts_that_are_forgotten_are_gone(store, path):
+    store.commit(
+        [Broadcasted(number=1, session="a", seq=6, kind=Kind.STRING, label="x", code=b"secret", body=b"names")]
+    )
+    store.commit([BroadcastsCleared("a" * 16, 7)])
+    assert next(store.records()).code == b""
+    assert traces(store, b"secret") == []
+
+
+# baselines
+
+
+def baseline(*, spans: tuple = (), **fields) -> Baseline:
+    values = {
+        "incarnation": 1, "stop_asked": False, "ended": b"", "next_lease": 1, "next_broadcast": 1, "names": {},
+        "retried": {}, "codes": {}, "broadcasts": (), "deaths": (), "sessions": (),
+    }  # fmt: skip
+    return Baseline(spans=spans, **{**values, **fields})
+
+
+def test_a_replay_begins_at_the_last_baseline(path):
+    store = Store(path)
+    store.commit([submitted(0), ended(0), baseline(), Began(2, 0.0)])
+    store.commit([submitted(1), Leased(1, (1,), 0), ended(1), baseline(next_lease=2), submitted(2)])
+    expected = [baseline(next_lease=2), submitted(2)]
+    assert list(store.records()) == expected
+    store.close()
+    assert read_all(path) == expected
+
+
+def test_of_tasks_that_are_not_cleared_a_baseline_keeps_arguments_and_results(store):
+    store.commit([submitted(0), submitted(1, 2), Leased(1, (0, 1, 2), 0), ended(0), ended(1, 2)])
+    store.commit([Cleared((0,), "a" * 16, 1), baseline(spans=(CodeSpan(1, 2, 2, (b"c" * 16,)),))])
+    assert list(store.records()) == [baseline(spans=(CodeSpan(1, 2, 2, (b"c" * 16,)),))]
+    assert found(store, range(3)) == {1: b"value 1", 2: b"value 2"}
+    assert store.batch_of(2) == submitted(1, 2)
+    with pytest.raises(KeyError):
+        store.batch_of(0)
+    store.commit([Cleared((1, 2), "a" * 16, 1), baseline()])
+    assert rows(store) == {"journal": 1, "ended": 0, "files": 0}
+
+
+def test_hollow_rows_go_with_the_next_baseline(store):
+    store.commit([submitted(0), submitted(1), Leased(1, (0,), 0), ended(0)])
+    cleared(store, 0)
+    store.commit([submitted(2), baseline(spans=(CodeSpan(1, 2, 2, (b"c" * 16,)),))])
+    assert rows(store)["journal"] == 3
+
+
+def rows(store: Store) -> dict[str, int]:
+    tables = ("journal", "ended", "files")
+    return {table: store._db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables}
+
+
+# large payloads
+
+
+def files(store: Store) -> list:
+    folder = payloads_of(store.path)
+    return sorted(folder.iterdir()) if folder.exists() else []
+
+
+def traces(store: Store, what: bytes) -> list:
+    """Return the files in which `what` stands once the upkeep has had its turn."""
+    store._upkeep.join()
+    return [path for path in store.path.parent.rglob("*") if path.is_file() and what in path.read_bytes()]
+
+
+def test_large_payloads_are_files_and_come_back(path):
+    body, value = os.urandom(LARGE), os.urandom(3 * LARGE)
+    store = Store(path)
+    bodies = store.stage((b"small", body))
+    values = store.stage((value,))
+    assert bodies[0] == b"small"
+    assert [type(payload) for payload in (bodies[1], values[0])] == [PayloadRef] * 2
+    store.commit([submitted(0, 2, bodies=bodies), msgspec.structs.replace(ended(1), values=values)])
+    store.end_turn()
+    store.close()
+    store = Store(path)
+    assert [store.payload(payload) for payload in store.batch_of(1).bodies] == [b"small", body]
+    ((record, (row,)),) = store.ended([1])
+    assert store.payload(record.values[row]) == value
+    assert len(files(store)) == 2
+    assert path.stat().st_size < LARGE
+    store.close()
+
+
+def test_small_payloads_are_left_alone(store):
+    payloads = (b"a", b"b" * (LARGE - 1))
+    assert store.stage(payloads) == payloads
+    assert files(store) == []
+
+
+def test_what_is_staged_and_not_committed_is_gone(path):
+    store = Store(path)
+    store.stage((os.urandom(LARGE),))
+    assert len(files(store)) == 1
+    store.commit([submitted(0)])
+    assert files(store) == []
+    store.stage((os.urandom(LARGE),))
+    store._db.close()  # as in a crash
+    store = Store(path)
+    assert files(store) == []
+    store.close()
+
+
+def test_a_clear_removes_the_large_payloads_of_its_tasks_and_no_others(store):
+    bodies = store.stage(tuple(os.urandom(LARGE) for _ in range(4)))
+    store.commit([submitted(0, 4, bodies=bodies)])
+    cleared(store, 0, 2, 77, -3)
+    kept = [store.payload(body) for body in store.batch_of(1).bodies]
+    assert [len(body) for body in kept] == [0, LARGE, 0, LARGE]
+    assert len(files(store)) == 2
+
+
+def test_what_a_retry_takes_again_outlives_the_first_task(store):
+    body = os.urandom(LARGE)
+    store.commit([submitted(0, bodies=store.stage((body,)))])
+    again = store.stage_again(store.batch_of(0).bodies)
+    store.commit([submitted(1, bodies=again)])
+    cleared(store, 0)
+    store.end_turn()
+    assert [store.payload(body) for body in store.batch_of(1).bodies] == [body]
+    cleared(store, 1)
+    assert files(store) == []
+
+
+def test_a_commit_that_fails_removes_no_payload(store):
+    body = os.urandom(LARGE)
+    store.commit([submitted(0, bodies=store.stage((body,)))])
+    with pytest.raises(sqlite3.Error):
+        store.commit([Cleared((0,), "a" * 16, 1), Define(b"d" * 16, PayloadRef("abc", 1))])
+    store.commit([submitted(1)])
+    store.end_turn()
+    assert store.payload(store.batch_of(0).bodies[0]) == body
+
+
+@pytest.mark.parametrize("damage", ["gone", "short"])
+def test_a_payload_that_a_power_cut_took_is_empty(store, damage):
+    (ref,) = store.stage((os.urandom(LARGE),))
+    store.commit([submitted(0, bodies=(ref,))])
+    store.end_turn()
+    (file,) = files(store)
+    file.unlink() if damage == "gone" else file.write_bytes(b"x")
+    assert store.payload(ref) == b""
+
+
+# compaction
+
+
+def test_after_a_clear_nothing_of_it_stands_in_any_file(store):
+    secrets = [b"sesame %d" % i for i in range(4)]
+    large = secrets[3] + os.urandom(LARGE)
+    store.commit([submitted(taskid, owner="x" * 500) for taskid in range(1, 300)])
+    store.commit([submitted(0, 2, bodies=(secrets[0], *store.stage((large,)))), Define(b"d" * 16, secrets[1])])
+    store.commit([ended(0, 1, value=secrets[2])])
+    assert all(traces(store, secret) for secret in secrets)
+    cleared(store, 0, 1)
+    store.commit([Dropped((b"d" * 16,))])
+    assert [traces(store, secret) for secret in secrets] == [[]] * 4
+
+
+def test_the_file_is_small_again_while_it_is_in_use(store, path):
+    n = 200
+    store.commit([submitted(taskid, bodies=(b"x" * (LARGE - 1),)) for taskid in range(n)])
+    store.commit([ended(taskid) for taskid in range(n)])
+    store._upkeep.join()
+    cleared(store, *range(n - 1))
+    store._upkeep.join()
+    total = sum(file.stat().st_size for file in path.parent.iterdir() if file.is_file())
+    assert total < 600_000, "of 13 MB"
+    store.commit([submitted(n)])
+    assert [store.batch_of(taskid).first for taskid in (n - 1, n)] == [n - 1, n]
+
+
+def test_what_a_killed_process_left_untidy_is_tidied_at_the_next_start(path, monkeypatch):
+    monkeypatch.setattr(Upkeep, "after_commit", lambda *args, **kwargs: None)
+    store = Store(path)
+    store.commit([submitted(taskid, bodies=(b"x" * (LARGE - 1),)) for taskid in range(100)])
+    cleared(store, *range(100))
+    store._db.close()
+    monkeypatch.undo()
+    store = Store(path)
+    store._upkeep.join()
+    assert path.stat().st_size < 600_000
+    assert len(list(store.records())) == 101
+    store.close()
+
+
+def test_commits_go_on_while_the_file_is_compacted(store, monkeypatch):
+    monkeypatch.setattr(upkeep, "TIDY_EVERY", 0.0)
+    for taskid in range(300):
+        store.commit([submitted(taskid, bodies=(b"x" * 20_000,)), ended(taskid)])
+        if taskid % 10 == 9:
+            cleared(store, *range(taskid - 9, taskid + 1))
+    store._upkeep.join()
+    assert [record.first for record in store.records() if isinstance(record, Submitted)] == list(range(300))
+
+
 # what cannot be used
 
 
@@ -328,14 +588,14 @@ def test_a_full_disk_undoes_the_commit_and_the_store_goes_on(store):
 
 
 def test_a_long_log_is_moved_into_the_database_beside_the_loop(path, monkeypatch):
-    monkeypatch.setattr(module, "_CHECKPOINT_BYTES", 100_000)
+    monkeypatch.setattr(upkeep, "CHECKPOINT_BYTES", 100_000)
     store = Store(path)
     for i in range(600):
         store.commit([submitted(i, owner="x" * 900)])
-        if store._checkpoints._thread is not None:
+        if store._upkeep._thread is not None:
             break
-    assert store._checkpoints._thread is not None
-    store._checkpoints._thread.join()
+    assert store._upkeep._thread is not None
+    store._upkeep.join()
     assert path.stat().st_size > 100_000
     assert len(list(store.records())) == i + 1
     store.close()

@@ -14,6 +14,7 @@ from taskfc_ext.protocol.payloads import Outcome
 from taskfc_ext.protocol.worker_messages import (
     Committed,
     Finished,
+    ForgetCode,
     Output,
     Progress,
     PropertiesChanged,
@@ -305,6 +306,28 @@ def test_a_reconnect_says_what_is_held_and_sends_again_what_is_not_committed(ben
     os.write(bench.order, b"r")
     bench.turn()
     assert bench.sent == [Ready(protocol=PROTOCOL, worker=3, pid=os.getpid(), python="3")]
+
+
+def test_code_is_kept_until_the_controller_lets_it_go(bench: Any) -> None:
+    executor = bench.loop._executor
+    bench.link.tell_codes(lambda: executor.codes)
+    spec = bench.spec(double)
+    bench.give(spec, dump_call((1,), {}, what="f"))
+    bench.turn()
+    os.write(bench.order, b"r")
+    bench.turn()
+    assert bench.sent[0].codes == (spec.code,), "a new controller need not send it again"
+    bench.connection.inbox.append(ForgetCode((spec.code, b"x" * 16)))
+    bench.turn()
+    assert executor.codes == ()
+    bench.give(spec, dump_call((1,), {}, what="f"))
+    bench.turn()
+    (failure,) = [m for m in bench.sent if isinstance(m, Finished)][-1:]
+    assert failure.outcomes == (Outcome.ERROR,), "neither its body nor what was loaded of it is left"
+    assert bench.spec(double).code == spec.code
+    bench.give(spec, dump_call((1,), {}, what="f"))
+    bench.turn()
+    assert bench.sent[-1].outcomes == (Outcome.OK,)
 
 
 def reconnect(lease: int) -> None:

@@ -1,0 +1,68 @@
+"""The templates that submissions are made with again, bounded by the bytes of their code."""
+
+from __future__ import annotations
+
+import threading
+from weakref import WeakSet
+
+from taskfc_ext.client.template import Template
+from taskfc_ext.drivers.memory import MUCH, give_back_memory
+from taskfc_ext.lru import ByteLRU
+from taskfc_ext.protocol.spec import Spec
+
+MAX_TEMPLATES = 1000
+"""Templates kept for one set of options; more functions than that in turn only cost a new message each."""
+
+TEMPLATE_BYTES = 64 * 2**20
+"""Bytes of code kept with them; what is used again after that is pickled and defined again."""
+
+Key = tuple[Spec, str | None]
+
+
+class TemplateCache:
+    """The templates of one set of options.
+
+    Args:
+        sink: the connection that they are for.
+
+    Attributes:
+        plain: some of them by the digest of their code, where the options name no other code.
+    """
+
+    def __init__(self, sink: object) -> None:
+        self.sink = sink
+        self.plain: dict[bytes, Template] = {}
+        self._by_key: ByteLRU[Key, Template] = _empty()
+        with _adding:
+            _caches.add(self)
+
+    def get(self, key: Key) -> Template | None:
+        """Return the template with this spec and name."""
+        return self._by_key.get(key)
+
+    def put(self, key: Key, template: Template) -> None:
+        """Keep `template` in place of what was used longest ago."""
+        if self._by_key.put(key, template, template.size):
+            self.plain.clear()  # it may have what was dropped
+
+    def forget(self) -> int:
+        """Keep nothing; return how many bytes that was. Any thread: who is at it goes on with the old tables."""
+        by_key, self._by_key = self._by_key, _empty()
+        self.plain = {}
+        return by_key.n_bytes
+
+
+_caches: WeakSet[TemplateCache] = WeakSet()
+_adding = threading.Lock()
+
+
+def forget_code(sink: object) -> None:
+    """Keep no code for `sink`: no task there needs it any more, and what is used again is made again."""
+    with _adding:
+        caches = [cache for cache in _caches if cache.sink is sink]
+    if sum(cache.forget() for cache in caches) >= MUCH:
+        give_back_memory()
+
+
+def _empty() -> ByteLRU[Key, Template]:
+    return ByteLRU(TEMPLATE_BYTES, n_entries=MAX_TEMPLATES)

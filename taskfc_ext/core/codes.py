@@ -1,0 +1,177 @@
+"""Code in the store: who needs it, who may still name it, and which workers hold it.
+
+Tasks that were not cleared and broadcasts need code; both are known from the records alone. A client names code that it
+has defined on its connection, so before code is dropped that nothing needs, each such client is asked to release it.
+What a worker holds is bounded by bytes: the controller, which knows what the worker has still to run, says what goes.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from taskfc_ext.protocol.records import Broadcasted, CodeSpan
+from taskfc_ext.protocol.spec import Spec
+
+if TYPE_CHECKING:
+    from taskfc_ext.core.farm import Farm, Worker
+
+WORKER_BYTES = 64 * 2**20
+"""Bytes of code that a worker holds, unless what it has to run needs more."""
+
+WORKER_CODES = 4096
+"""Code bodies that a worker holds, however small."""
+
+
+class _Span(Struct):
+    """A run of tasks that need the same code; `n` of them are not cleared."""
+
+    first: int
+    last: int
+    n: int
+    digests: tuple[bytes, ...]
+
+
+class Codes:
+    """The code in the store, with a count of what needs it.
+
+    Attributes:
+        sizes: digest -> bytes of the body.
+        idle: code that has lost its last need, or somebody who could name it: it may be dropped.
+    """
+
+    def __init__(self) -> None:
+        self.sizes: dict[bytes, int] = {}
+        self.idle: set[bytes] = set()
+        self._needs: Counter[bytes] = Counter()
+        self._spans: list[_Span] = []
+        self._firsts: list[int] = []  # of the spans: for each batch one would be too much
+
+    def __contains__(self, digest: bytes) -> bool:
+        return digest in self.sizes
+
+    def is_needed(self, digest: bytes) -> bool:
+        """Whether a task or a broadcast needs it."""
+        return digest in self._needs
+
+    def needs(self) -> dict[bytes, int]:
+        """Return how much needs each code: runs of tasks, and broadcasts."""
+        return dict(self._needs)
+
+    def hold(self, digests: Iterable[bytes]) -> None:
+        """Count something more that needs `digests`."""
+        self._needs.update(digests)
+
+    def let_go(self, digests: Iterable[bytes]) -> None:
+        """Count something less that needs `digests`."""
+        for digest in digests:
+            if self._needs[digest] > 1:
+                self._needs[digest] -= 1
+            else:
+                del self._needs[digest]
+                self.idle.add(digest)
+
+    def release_idle(self, digests: Iterable[bytes]) -> None:
+        """Note that somebody does not name `digests` any more."""
+        self.idle.update(digest for digest in digests if digest in self.sizes and digest not in self._needs)
+
+    def drop(self, digests: Iterable[bytes]) -> None:
+        """Forget code that is gone from the store."""
+        for digest in digests:
+            self.sizes.pop(digest, None)
+
+    # tasks
+
+    def add_tasks(self, first: int, n: int, spec: Spec) -> None:
+        """Take in tasks from `first` on, which run `spec`."""
+        digests = tuple(dict.fromkeys(all_bodies(spec)))
+        last = first + n - 1
+        newest = self._spans[-1] if self._spans else None
+        if newest is not None and newest.digests == digests:
+            newest.last = last
+            newest.n += n
+            return
+        self._append(_Span(first, last, n, digests))
+
+    def clear_tasks(self, taskids: Iterable[int]) -> None:
+        """Let go of what these tasks needed, each of which was there."""
+        span, at = None, -1
+        for taskid in taskids:
+            if span is None or not span.first <= taskid <= span.last:
+                at = bisect_right(self._firsts, taskid) - 1
+                span = self._spans[at]
+            span.n -= 1
+            if not span.n:
+                del self._spans[at], self._firsts[at]
+                self.let_go(span.digests)
+                span = None
+
+    def _append(self, span: _Span) -> None:
+        self._spans.append(span)
+        self._firsts.append(span.first)
+        self.hold(span.digests)
+
+    def spans(self) -> tuple[CodeSpan, ...]:
+        """Return the runs of tasks that need code, as a record has them."""
+        return tuple(CodeSpan(span.first, span.last, span.n, span.digests) for span in self._spans)
+
+    @classmethod
+    def of(cls, sizes: dict[bytes, int], spans: Iterable[CodeSpan]) -> Codes:
+        """Return what a record says."""
+        codes = cls()
+        codes.sizes = dict(sizes)
+        for span in spans:
+            codes._append(_Span(span.first, span.last, span.n, span.digests))
+        return codes
+
+
+def all_bodies(spec: Spec) -> Iterator[bytes]:
+    """Yield the digests of all that the tasks of `spec` may need, those of recoveries included."""
+    yield from spec.bodies
+    if spec.recovery is not None:
+        yield from all_bodies(spec.recovery.spec)
+
+
+def code_of(broadcast: Broadcasted) -> tuple[bytes, ...]:
+    """Return the digests of the code in the store that `broadcast` needs; its own travels within."""
+    return broadcast.modules if broadcast.context is None else (*broadcast.modules, broadcast.context)
+
+
+def make_room(farm: Farm, worker: Worker, wanted: Iterable[bytes]) -> tuple[bytes, ...]:
+    """Let `worker` forget what it used longest ago, so that what it lacks of `wanted` has room; return what goes.
+
+    What it has still to run stays: so do all things while it has a broadcast before it, which may be forgotten here.
+    """
+    sizes = farm.codes.sizes
+    coming = {digest for digest in wanted if digest not in worker.known}
+    n_bytes = sum(worker.known.values()) + sum(sizes.get(digest, 0) for digest in coming)
+    n_codes = len(worker.known) + len(coming)
+    if (n_bytes <= WORKER_BYTES and n_codes <= WORKER_CODES) or worker.owes:
+        return ()
+    needed = {digest for taskid in worker.leases.values() for digest in farm.tasks[taskid].spec.bodies}
+    needed.update(wanted)
+    going = []
+    for digest, size in worker.known.items():
+        if n_bytes <= WORKER_BYTES // 2 and n_codes <= WORKER_CODES // 2:
+            break  # half of it at a time, so that this need not be looked at for each task
+        if digest not in needed:
+            going.append(digest)
+            n_bytes -= size
+            n_codes -= 1
+    for digest in going:
+        del worker.known[digest]
+    return tuple(going)
+
+
+def gone_for(farm: Farm, worker: Worker) -> tuple[bytes, ...]:
+    """Let `worker` forget what is in the store no more, once no broadcast that it has before it may need it."""
+    if worker.owes:
+        return ()
+    going = tuple(digest for digest in worker.known if digest not in farm.codes)
+    for digest in going:
+        del worker.known[digest]
+    return going

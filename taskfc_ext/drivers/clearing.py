@@ -1,0 +1,216 @@
+"""Taking out of a store what was cleared: rows are emptied or removed, and files named that may go.
+
+A row that will be replayed has to stand there, without its bulk; the next baseline removes it. A row that several tasks
+share stays until the last of them is cleared; a large payload has a file of its own and does not wait for the others.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from msgspec.structs import replace
+
+from taskfc_ext.protocol.client_messages import Ended
+from taskfc_ext.protocol.records import (
+    Baseline,
+    Broadcasted,
+    BroadcastsCleared,
+    Cleared,
+    Dropped,
+    Record,
+    Submitted,
+    decode_record,
+    encode_record,
+)
+from taskfc_ext.protocol.spec import Recovery, Spec
+
+CLEARING = (Cleared, Dropped, Baseline, BroadcastsCleared)
+"""Records with which something goes out of the store."""
+
+BLOCK_BITS = 10
+"""Results are indexed by blocks of 2**10 task ids: a row for each task would cost four times the controller's work."""
+
+SUBMITTED, ENDED, BROADCASTED, BASELINE = 1, 2, 13, 17
+"""Kinds of rows. The first two are read for as long as their tasks are not cleared."""
+
+
+class Clearing:
+    """Takes things out of the store `db`, within its transactions.
+
+    Args:
+        db: the store's connection.
+        base: the row in which its last baseline stands.
+
+    Attributes:
+        gone: numbers of files to remove once the transaction is committed.
+        base: as above.
+        knows: whether there is such a task, and it was not cleared.
+    """
+
+    def __init__(self, db: sqlite3.Connection, base: int) -> None:
+        self._db = db
+        self.base = base
+        self.gone: list[int] = []
+        self.knows: Callable[[int], bool] = lambda taskid: True
+
+    def apply(self, record: Record, following: Sequence[Record], seq: int) -> None:
+        """Take out of the store what `record`, in row `seq`, says.
+
+        Args:
+            record: one of `CLEARING`.
+            following: the records behind it in this transaction.
+            seq: its row, which is the last one.
+        """
+        match record:
+            case Cleared():
+                baseline = next((later for later in following if isinstance(later, Baseline)), None)
+                if baseline is None or baseline.spans:  # else everything goes at once
+                    self._forget(record, replayed=baseline is None)
+            case Dropped():
+                self._drop_code(record.digests)
+            case BroadcastsCleared():
+                self._forget_broadcasts()
+            case Baseline():
+                self._begin_anew(record, seq)
+
+    def _drop_code(self, digests: Iterable[bytes]) -> None:
+        self._db.execute(
+            "PRAGMA secure_delete=ON"
+        )  # the environment that a notebook had set, with what is secret in it
+        for digest in digests:
+            row = self._db.execute("SELECT file FROM code WHERE digest = ?", (digest,)).fetchone()
+            if row is not None and row[0] is not None:
+                self._db.execute("DELETE FROM files WHERE number = ?", (row[0],))
+                self.gone.append(row[0])
+            self._db.execute("DELETE FROM code WHERE digest = ?", (digest,))
+        self._db.execute("PRAGMA secure_delete=FAST")
+
+    def _begin_anew(self, record: Baseline, base: int) -> None:
+        """Remove the rows before `record`, the last one, but for those that are read of tasks that are not cleared."""
+        execute = self._db.execute
+        if record.spans:
+            execute("DELETE FROM journal WHERE first IS NULL AND seq < ?", (base,))
+            execute(
+                "DELETE FROM journal WHERE seq > ? AND seq < ? AND kind NOT IN (?, ?)",
+                (self.base, base, SUBMITTED, ENDED),
+            )
+        else:
+            self.gone += [row[0] for row in execute("SELECT number FROM files WHERE taskid IS NOT NULL")]
+            execute("DELETE FROM files WHERE taskid IS NOT NULL")
+            execute("DELETE FROM ended")
+            execute("DELETE FROM journal WHERE seq < ?", (base,))
+        self.base = base
+
+    def _forget_broadcasts(self) -> None:
+        """Take code and names out of all broadcasts; a replay needs the rest."""
+        kinds = BROADCASTED, BASELINE
+        query = "SELECT seq, body FROM journal WHERE first IS NULL AND kind IN (?, ?)"
+        for seq, body in self._db.execute(query, kinds).fetchall():
+            record = decode_record(body)
+            if isinstance(record, Baseline):
+                hollow: Record = replace(record, broadcasts=tuple(map(_hollow_broadcast, record.broadcasts)))
+            else:
+                assert isinstance(record, Broadcasted)
+                hollow = _hollow_broadcast(record)
+            self._db.execute("UPDATE journal SET body = ? WHERE seq = ?", (encode_record(hollow), seq))
+
+    def _forget(self, record: Cleared, *, replayed: bool) -> None:
+        """Empty what speaks of cleared tasks only; rows shared with others stay, but for the large payloads.
+
+        Args:
+            replayed: whether the rows will be replayed, so that they have to stand there.
+        """
+        cleared = set(record.ids)
+
+        def is_cleared(taskid: int) -> bool:
+            return taskid in cleared or not self.knows(taskid)
+
+        for first, last in _runs(sorted(cleared)):
+            self._forget_files(first, last)
+            self._forget_submitted(first, last, is_cleared, replayed=replayed)
+        for block in {taskid >> BLOCK_BITS for taskid in cleared}:
+            rows = self._db.execute(
+                "SELECT j.seq, j.first, j.last FROM ended e JOIN journal j ON j.seq = e.seq WHERE e.block = ?", (block,)
+            ).fetchall()
+            for seq, first, last in rows:
+                # Any `first` that is not cleared settles it without a look at the body, as it does for most of them.
+                if is_cleared(first) and is_cleared(last):
+                    record_of_row = self._ended(seq)
+                    if all(map(is_cleared, record_of_row.ids)):
+                        self._hollow_ended(seq, record_of_row, replayed=replayed)
+
+    def _forget_files(self, first: int, last: int) -> None:
+        span = first, last
+        rows = self._db.execute("SELECT number FROM files WHERE taskid BETWEEN ? AND ?", span).fetchall()
+        if rows:
+            self.gone += [number for (number,) in rows]
+            self._db.execute("DELETE FROM files WHERE taskid BETWEEN ? AND ?", span)
+
+    def _forget_submitted(self, first: int, last: int, is_cleared: Callable[[int], bool], *, replayed: bool) -> None:
+        rows = self._db.execute(
+            "SELECT seq, first, last FROM journal WHERE kind = 1 AND first IS NOT NULL AND first <= ? AND first >= "
+            "coalesce((SELECT max(first) FROM journal WHERE kind = 1 AND first IS NOT NULL AND first <= ?), ?)",
+            (last, first, first),
+        ).fetchall()
+        for seq, its_first, its_last in rows:
+            if is_cleared(its_last) and all(map(is_cleared, range(its_first, its_last + 1))):
+                self._hollow_submitted(seq, replayed=replayed)
+
+    def _hollow_submitted(self, seq: int, *, replayed: bool) -> None:
+        """Take the arguments out of the `Submitted` in row `seq`; a replay needs the rest, but for a recovery's."""
+        if not replayed:
+            self._db.execute("DELETE FROM journal WHERE seq = ?", (seq,))
+            return
+        (body,) = self._db.execute("SELECT body FROM journal WHERE seq = ?", (seq,)).fetchone()
+        record = decode_record(body)
+        assert isinstance(record, Submitted)
+        spec = without_bodies(record.spec, keeps_label=False)
+        hollow = replace(record, spec=spec, bodies=(b"",) * len(record.bodies))
+        update = "UPDATE journal SET body = ?, first = NULL, last = NULL WHERE seq = ?"
+        self._db.execute(update, (encode_record(hollow), seq))
+
+    def _ended(self, seq: int) -> Ended:
+        (body,) = self._db.execute("SELECT body FROM journal WHERE seq = ?", (seq,)).fetchone()
+        record = decode_record(body)
+        assert isinstance(record, Ended)
+        return record
+
+    def _hollow_ended(self, seq: int, record: Ended, *, replayed: bool) -> None:
+        """Take values and outputs, which are the bulk, out of the `Ended` in row `seq`; a replay needs the rest."""
+        if replayed:
+            hollow = replace(record, values=(b"",) * len(record.ids), outputs={}, displays={})
+            update = "UPDATE journal SET body = ?, first = NULL, last = NULL WHERE seq = ?"
+            self._db.execute(update, (encode_record(hollow), seq))
+        else:
+            self._db.execute("DELETE FROM journal WHERE seq = ?", (seq,))
+        blocks = {taskid >> BLOCK_BITS for taskid in record.ids}
+        self._db.executemany("DELETE FROM ended WHERE block = ? AND seq = ?", [(block, seq) for block in blocks])
+
+
+def _runs(taskids: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last of each run of ids without a gap."""
+    first = last = None
+    for taskid in taskids:
+        if first is None or last is None:
+            first = last = taskid
+        elif taskid == last + 1:
+            last = taskid
+        else:
+            yield first, last
+            first = last = taskid
+    if first is not None and last is not None:
+        yield first, last
+
+
+def without_bodies(spec: Spec, *, keeps_label: bool = True) -> Spec:
+    """Return `spec` without the arguments of its recovery; the code that it needs is still named."""
+    if not keeps_label:  # the first line of a cell
+        spec = replace(spec, label="")
+    if spec.recovery is None:
+        return spec
+    return replace(spec, recovery=Recovery(without_bodies(spec.recovery.spec, keeps_label=keeps_label), b""))
+
+
+def _hollow_broadcast(record: Broadcasted) -> Broadcasted:
+    return replace(record, label="", code=b"", body=b"")

@@ -1,0 +1,128 @@
+"""Upkeep of a store's file, in a thread and with a connection of its own: checkpoints, and compaction after a clear.
+
+Nothing here changes what the store holds, and each step is a transaction: a process may die in any of them.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from pathlib import Path
+
+from taskfc_ext.drivers.memory import MUCH, give_back_memory, resident
+
+CHECKPOINT_BYTES = 16 * 2**20
+"""Bytes of the write-ahead log from which it is moved into the database; it keeps this size."""
+
+_LOOK_AFTER_BYTES = 4 * 2**20
+_LOOK_AFTER_COMMITS = 256
+
+TIDY_EVERY = 0.3
+"""Seconds before each compaction: clears come in rows, and commits wait while one runs."""
+
+MESSAGES_GONE_AFTER = 1.5
+"""Seconds after which the messages that were on their way when something was cleared have left our memory, too."""
+
+_MOVED_ALWAYS = 16 * 2**20
+"""Bytes in use up to which a compaction, which writes them anew, is never felt (50 ms)."""
+
+_MOVED_AT_MOST = 256 * 2**20
+"""Bytes in use up to which it is worth its time (a second) if it frees as much; past it, free pages are used again."""
+
+
+class Upkeep:
+    """Looks after the database at `path`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._wal = path.with_name(path.name + "-wal")
+        self._thread: threading.Thread | None = None
+        self._closing = threading.Event()
+        self._lock = threading.Lock()
+        self._commits = 0
+        self._bytes = 0
+        self._resident = resident()
+        self._is_due = False
+        self._is_untidy = False
+        self._wake = threading.Event()
+
+    def after_commit(self, n_bytes: int, *, cleared: bool = False) -> None:
+        """Note a commit of about `n_bytes`; `cleared`: it let go of something, whose traces are to go."""
+        self._commits += 1
+        self._bytes += n_bytes
+        if cleared:
+            self._begin(untidy=True)
+        elif self._bytes > _LOOK_AFTER_BYTES or self._commits % _LOOK_AFTER_COMMITS == 0:
+            self._bytes = 0
+            if self._wal.stat().st_size > CHECKPOINT_BYTES:
+                self._begin(untidy=False)
+
+    def join(self) -> None:
+        """Wait until all that is due has been done."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def close(self) -> None:
+        """End the thread, and do what it has left."""
+        self._closing.set()
+        self._wake.set()
+        self.join()
+
+    def _begin(self, *, untidy: bool) -> None:
+        with self._lock:
+            self._is_untidy |= untidy
+            self._is_due = True
+            self._wake.set()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="taskfc-upkeep", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            if self._is_untidy:
+                self._closing.wait(TIDY_EVERY)
+            with self._lock:
+                tidy = self._is_untidy
+                self._is_untidy = self._is_due = False
+                self._wake.clear()
+            self._look_after(tidy=tidy)
+            if tidy and not self._closing.is_set() and self._has_grown():
+                give_back_memory()
+                self._wake.wait(MESSAGES_GONE_AFTER)
+                give_back_memory()
+            with self._lock:
+                if not self._is_due:
+                    self._thread = None
+                    return
+
+    def _has_grown(self) -> bool:
+        """Say whether this process holds much more than when the store was opened; less is soon used again."""
+        return resident() - self._resident > 2 * MUCH
+
+    def _look_after(self, *, tidy: bool) -> None:
+        try:
+            db = sqlite3.connect(self._path, timeout=1.0, isolation_level=None)
+            try:
+                _checkpoint(db, tidy=tidy)
+            finally:
+                db.close()
+        except sqlite3.Error:
+            pass  # the file stays long until the next time: slower to open, never wrong
+
+
+def _checkpoint(db: sqlite3.Connection, *, tidy: bool) -> None:
+    db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    if not tidy:
+        return
+    if _is_worth_moving(db):
+        db.execute("VACUUM")
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the log holds what the pages were before
+
+
+def _is_worth_moving(db: sqlite3.Connection) -> bool:
+    free, pages, page_size = (
+        db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_count", "page_size")
+    )
+    used = (pages - free) * page_size
+    # also where no page is free: within a page, something of what was there may be left
+    return bool(used <= _MOVED_ALWAYS or (used <= _MOVED_AT_MOST and free * page_size >= used))
