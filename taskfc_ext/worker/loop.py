@@ -69,7 +69,7 @@ class Loop:
         capture: takes what they print.
         life: says when to reconnect.
         properties: of whose changes the controller is told.
-        leftovers: ends what attempts leave behind.
+        leftovers: ends what attempts leave behind; what runs now stays.
 
     Attributes:
         lease: the attempt that is running, 0 when none is.
@@ -86,7 +86,7 @@ class Loop:
         capture: Capture,
         life: LifePipe,
         properties: Properties,
-        leftovers: Leftovers,
+        leftovers: Leftovers | None = None,
     ) -> None:
         self._link = link
         self._words = page.words
@@ -95,7 +95,7 @@ class Loop:
         self._capture = capture
         self._life = life
         self._properties = properties
-        self._leftovers = leftovers
+        self._leftovers = leftovers or Leftovers()
         self._attempts: deque[_Attempt] = deque()
         self._results: deque[Result] = deque()
         self._oldest_result = 0.0

@@ -22,7 +22,6 @@ from taskfc_ext.worker.capture import Capture
 from taskfc_ext.worker.connection import LifePipe
 from taskfc_ext.worker.execute import Executor
 from taskfc_ext.worker.interrupt import Guard
-from taskfc_ext.worker.leftovers import Leftovers
 from taskfc_ext.worker.link import Link
 from taskfc_ext.worker.loop import Loop
 from taskfc_ext.worker.property_dict import Properties
@@ -71,9 +70,7 @@ class Bench:
         self.guard = Guard(self.page)
         self.link = Link(self.connect, ready)
         executor = Executor(self.properties, self.guard, self.capture.displays)
-        life = LifePipe(self.life)
-        leftovers = Leftovers()
-        self.loop = Loop(self.link, self.page, self.guard, executor, self.capture, life, self.properties, leftovers)
+        self.loop = Loop(self.link, self.page, self.guard, executor, self.capture, LifePipe(self.life), self.properties)
         self.next_lease = 1
 
     def connect(self) -> FakeConnection:
