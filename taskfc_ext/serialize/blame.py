@@ -99,7 +99,8 @@ def _sentence(what: str, found: _Found) -> str:
     path = _joined(found.path)
     name = type_name_of(type(found.culprit))
     kind = "" if what.endswith(name) and not path else f" ({_article(name)})"
-    return f"{what}{': ' if path else ''}{path}{kind} cannot be pickled: {text_of(found.error)}"
+    reason = text_of(found.error) or type_name_of(type(found.error))
+    return f"{what}{': ' if path else ''}{path}{kind} cannot be pickled: {reason}"
 
 
 def _joined(path: tuple[str, ...]) -> str:

@@ -77,12 +77,14 @@ def reduce_class(cls: Any, *, is_global: bool) -> Any:
     at_creation = {name: cls.__dict__[name] for name in _AT_CREATION if name in cls.__dict__}
     at_creation["__qualname__"] = cls.__qualname__
     members = {name: value for name, value in cls.__dict__.items() if not _comes_by_itself(cls, name, value)}
-    first = {name: value for name, value in members.items() if _is_code(value) or name == "_member_type_"}
-    rest = {name: value for name, value in members.items() if name not in first and name not in _ENUM_MAPS}
-    early = [Early(_set_members, cls, first, token)]
+    code = {name: value for name, value in members.items() if _is_code(value)}
+    rest = {name: value for name, value in members.items() if name not in code and name not in _ENUM_MAPS}
+    early = [Early(_set_members, cls, code, token)]
     if issubclass(cls, enum.Enum):
+        kind = {"_member_type_": rest.pop("_member_type_", object)}
         rows = [_member_row(cls, name, value) for name, value in _own_members(cls).items()]
-        early.append(Early(_make_members, cls, rows, _aliases(cls), token))
+        # before the methods: what these use may hold members
+        early = [Early(_set_members, cls, kind, token), Early(_make_members, cls, rows, _aliases(cls), token), *early]
     state = token, early, rest, _subclasses_by_register(cls), is_global, Complete(cls)
     return _make_class, (token, type(cls), cls.__name__, cls.__bases__, at_creation), state, None, None, _fill_class
 

@@ -89,7 +89,7 @@ def _why_not(value: object) -> str:
     try:
         try_to_pickle(value, LimitedFile(MAX_PART, body=body), Exceptions())
     except Exception as problem:  # noqa: BLE001  the user's `__reduce__`
-        return text_of(problem)
+        return text_of(problem) or type_name_of(type(problem))
     try:
         pickle.loads(body.getvalue())
     except (Exception, SystemExit) as problem:  # noqa: BLE001  the user's `__setstate__`

@@ -13,7 +13,7 @@ import threading
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -262,9 +262,18 @@ def load_as_guest(load: Callable[[bytes], Any], body: bytes) -> Any:
     if here.host is not None:
         here.guest = Guest(here.host)
     try:
-        return load(body)
+        return load_within(vars(sys.modules[MAIN]), load, body)
     finally:
         here.guest = before
+
+
+def load_within(namespace: Globals, load: Callable[..., Any], *args: Any) -> Any:
+    """Return `load(*args)`, called from `namespace`: formulas that are loaded look up names in their caller."""
+    return FunctionType(_call.__code__, namespace)(load, *args)
+
+
+def _call(load: Callable[..., Any], *args: Any) -> Any:
+    return load(*args)
 
 
 def host() -> Host | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypedDict
@@ -17,7 +18,7 @@ from taskfc_ext.serialize.exceptions import WithChains
 from taskfc_ext.serialize.pickler import PICKLE_PROTOCOL, Pickler, dump
 from taskfc_ext.serialize.rebuilding import check_classes
 from taskfc_ext.serialize.salvage import CannotRebuild, salvaged
-from taskfc_ext.serialize.scope import load_as_guest
+from taskfc_ext.serialize.scope import load_as_guest, load_within
 from taskfc_ext.serialize.sources import remember_sources, sources_of
 
 ATOMS = frozenset({int, float, complex, str, bytes, bool, type(None)})
@@ -252,7 +253,7 @@ def dump_call(args: tuple[object, ...], kwargs: Mapping[str, object], *, what: s
 
 def load_call(body: bytes, inputs: Sequence[bytes] = ()) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return (args, kwargs); each `InputRef` among them becomes the value of that input."""
-    args, kwargs = _loads(body)
+    args, kwargs = _loads(body) if len(body) < _NO_CODE else load_within(vars(sys.modules["__main__"]), _loads, body)
     if inputs:
         args = tuple([_resolved(value, inputs) for value in args])
         kwargs = kwargs and {name: _resolved(value, inputs) for name, value in kwargs.items()}
@@ -288,7 +289,7 @@ def load_names(body: bytes, inputs: Sequence[bytes] = ()) -> tuple[dict[str, Any
 def load_cell(body: bytes, inputs: Sequence[bytes] = ()) -> tuple[dict[str, Any], tuple[str, ...], CellOptions]:
     """Return (values that go in, names that come back, settings of the notebook)."""
     file = io.BytesIO(body)
-    names, out, *options = pickle.load(file)
+    names, out, *options = load_within(vars(sys.modules["__main__"]), pickle.load, file)
     if file.tell() < len(body):
         remember_sources(pickle.load(file))
     given: CellOptions = options[0] if options else {}

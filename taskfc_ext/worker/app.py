@@ -29,7 +29,7 @@ from taskfc_ext.worker.courier import Courier
 from taskfc_ext.worker.descriptors import divert_stdout, line_by_line, listen_to_stderr
 from taskfc_ext.worker.execute import Executor
 from taskfc_ext.worker.exits import offer_exits
-from taskfc_ext.worker.figures import choose_backend
+from taskfc_ext.worker.figures import choose_backend, draw_as_in_a_notebook
 from taskfc_ext.worker.imports import when_imported
 from taskfc_ext.worker.interrupt import Guard
 from taskfc_ext.worker.leftovers import Leftovers
@@ -78,6 +78,7 @@ def main() -> None:
     executor.settings.watch_imports()
     when_imported("IPython", executor.offer_shell)
     when_imported("multiprocessing", serve_multiprocessing)
+    when_imported("matplotlib", draw_as_in_a_notebook)
     refuse_breakpoints()
     offer_exits()
     life = LifePipe(life_fd)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 
 BACKEND = "module://matplotlib_inline.backend_inline"
 """What notebooks use: figures become displays, and no screen is needed."""
@@ -34,6 +34,15 @@ def choose_backend(environ: MutableMapping[str, str] = os.environ) -> None:
     environ.setdefault("MPLBACKEND", BACKEND)
     if not any(name in environ for name in _PLOTLY_KNOWS) and not os.path.exists(_KAGGLE):
         environ.setdefault("PLOTLY_RENDERER", PLOTLY)
+
+
+def draw_as_in_a_notebook(environ: Mapping[str, str] = os.environ) -> None:
+    """Let matplotlib, which was just imported, note what is drawn, as its inline backend does once that is loaded.
+
+    So it is the worker's own setting, to which each task comes back, and no change of the task that loads the backend.
+    """
+    if environ.get("MPLBACKEND") == BACKEND:
+        sys.modules["matplotlib"].interactive(True)
 
 
 def show_figures() -> None:

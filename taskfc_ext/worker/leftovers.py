@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from types import FrameType
+from typing import Any
 
 from taskfc_ext.drivers.process_tree import (
     Process,
@@ -134,9 +135,18 @@ def _can_act(thread: threading.Thread, frame: FrameType | None) -> bool:
         return False
     made_by = thread if type(thread) is not threading.Thread else getattr(thread, "_target", None)
     module = made_by.__class__.__module__ if made_by is thread else getattr(made_by, "__module__", None)
-    if str(module).partition(".")[0] in _HARMLESS:
+    if str(module).partition(".")[0] in _HARMLESS or _is_loop_without_tasks(made_by):
         return False
     return frame is None or not _is_idle(frame)
+
+
+def _is_loop_without_tasks(made_by: object) -> bool:
+    """Whether a thread runs an event loop that has nothing to do, as IPython keeps one for `%%bash`."""
+    loop: Any = getattr(made_by, "__self__", None)
+    asyncio: Any = sys.modules.get("asyncio")
+    if asyncio is None or not isinstance(loop, asyncio.AbstractEventLoop):
+        return False
+    return not (asyncio.all_tasks(loop) or getattr(loop, "_scheduled", ()) or getattr(loop, "_ready", ()))
 
 
 def _is_idle(frame: FrameType) -> bool:

@@ -115,7 +115,12 @@ def text_difference(here: str, there: str) -> str:
 
 
 def shown_difference(here: dict[str, Any], there: dict[str, Any]) -> str:
-    """Return in what two outputs, contents by MIME type, differ as they are shown."""
+    """Return in what two outputs, contents by MIME type, differ as they are shown.
+
+    A text beside richer forms, which front ends show only where they know none of these, may be there alone.
+    """
+    if here and "text/plain" not in here:
+        there = {mime: content for mime, content in there.items() if mime != "text/plain"}
     if set(here) != set(there):
         return f"{', '.join(sorted(here))} here, {', '.join(sorted(there)) or 'nothing'} there"
     for mime, content in here.items():
