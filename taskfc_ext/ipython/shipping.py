@@ -6,6 +6,7 @@ import concurrent.futures
 import io
 import math
 import pickle
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -17,6 +18,7 @@ from taskfc_ext.ipython.names import BUILTINS, IPYTHON_NAMES, MODULE_NAMES, Name
 from taskfc_ext.ipython.requests import BadUsage
 from taskfc_ext.serialize.blame import complaint
 from taskfc_ext.serialize.mentioned import Mentions
+from taskfc_ext.serialize.needs import definitions, names_read_pickles
 from taskfc_ext.serialize.pickler import Pickler
 from taskfc_ext.serialize.rebuilding import check_classes
 from taskfc_ext.text import one_line
@@ -31,6 +33,8 @@ _ATOMS = (type(None), bool, int, float, complex)
 ABSENT = object()
 """In place of the value of a name that the notebook did not have."""
 
+
+_WORD = re.compile(r"\w+")
 
 _SHELL_NAMES = frozenset(("In", "Out", "get_ipython", "exit", "quit", "open", "display"))
 """Names that IPython itself puts into a namespace; others that it hides are of a profile's startup files."""
@@ -96,6 +100,8 @@ def pack(
     values = {name: namespace[name] for name in (*names, *soft)}
     sizes = {name: _size(name, value) for name, value in values.items()}
     _add_mentioned(values, sizes, use, lambda name: _is_the_users(name, namespace, hidden), namespace)
+    if names_read_pickles(_WORD.findall(source)):
+        _add_definitions(values, sizes, namespace)
     there_first = tuple(name for name in values if there and there.get(name, ABSENT) is values[name])
     return Shipment(values, sizes, there_first, use)
 
@@ -123,6 +129,14 @@ def _add_mentioned(
             size = _size_up_to(limit, namespace[name])
             if size is not None:
                 values[name], sizes[name] = namespace[name], size
+
+
+def _add_definitions(values: dict[str, Any], sizes: dict[str, int], namespace: Mapping[str, Any]) -> None:
+    """Add the classes and functions of the notebook that can be sent: pickles that the cell reads refer to them."""
+    for name, value in definitions(namespace).items():
+        size = None if name in values else _size_up_to(LARGE, value)
+        if size is not None:
+            values[name], sizes[name] = value, size
 
 
 def _redefined(namespace: Mapping[str, Any], hidden: Mapping[str, Any]) -> set[str]:

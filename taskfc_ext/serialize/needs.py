@@ -6,7 +6,7 @@ import dis
 import functools
 import re
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -31,11 +31,11 @@ def needed_names(function: FunctionType) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
-def definitions() -> dict[str, Any]:
+def definitions(namespace: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the classes and functions that the notebook has under their own names: what its pickles refer to."""
     return {
         name: value
-        for name, value in list(vars(sys.modules[MAIN]).items())
+        for name, value in list((vars(sys.modules[MAIN]) if namespace is None else namespace).items())
         if isinstance(value, (FunctionType, type)) and value.__module__ == MAIN and value.__qualname__ == name
     }
 
@@ -44,8 +44,9 @@ _READERS = frozenset(("load", "loads", "Unpickler", "read_pickle"))
 _PICKLE_MODULES = frozenset(("pickle", "_pickle", "cPickle", "joblib", "cloudpickle", "dill", "torch", "shelve"))
 
 
-def names_read_pickles(names: Collection[str]) -> bool:
+def names_read_pickles(names: Iterable[str]) -> bool:
     """Say whether code that uses these names may load pickles, in which classes stand by name."""
+    names = set(names)
     return "read_pickle" in names or not (_READERS.isdisjoint(names) or _PICKLE_MODULES.isdisjoint(names))
 
 

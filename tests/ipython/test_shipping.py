@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import os
+import pickle
 import threading
 from typing import Any
 
@@ -132,3 +133,12 @@ def test_of_a_name_that_was_bound_there_the_last_binding_counts() -> None:
     assert shipment.there_first == ("kept",)
     with pytest.raises(BadUsage, match=r"unknown name 'kept'; if an earlier --keep cell has made it: `-i ''`"):
         pack("kept", None, {}, hidden={}, there={})
+
+
+def test_a_cell_that_reads_pickles_gets_the_classes_that_these_refer_to() -> None:
+    namespace: dict[str, Any] = {"__name__": "__main__", "lock": threading.Lock()}
+    exec("class Model: pass\ndef helper(): pass\ndef locked(): return lock", namespace)
+    namespace["pickle"] = pickle
+    reads = pack("pickle.load(open('m.pkl', 'rb'))", None, namespace, hidden={})
+    assert sorted(reads.values) == ["Model", "helper", "pickle"], "what cannot be sent is left out"
+    assert sorted(pack("pickle.dumps(1)", None, namespace, hidden={}).values) == ["pickle"]
