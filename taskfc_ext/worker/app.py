@@ -75,7 +75,6 @@ def main() -> None:
     executor = Executor(worker.properties, guard, capture.displays)
     link.tell_codes(lambda: executor.codes)
     executor.modules.install()
-    executor.settings.watch_imports()
     when_imported("IPython", executor.offer_shell)
     when_imported("multiprocessing", serve_multiprocessing)
     when_imported("matplotlib", draw_as_in_a_notebook)
@@ -84,6 +83,7 @@ def main() -> None:
     life = LifePipe(life_fd)
     loop = Loop(link, page, guard, executor, capture, life, worker.properties, Leftovers())
     progress.begin_in_worker(lambda: loop.lease)
+    executor.settings.watch_imports()  # last, to be asked first: what is done at the end of an import is part of it
     courier = Courier(loop, _preload)
     courier.start()
     guard.install()

@@ -15,11 +15,11 @@ from pathlib import Path
 import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 
-_BREAK = re.compile(r"^# %%(.*)$", re.MULTILINE)
+_BREAK = re.compile(r"^# %%(?: (.*))?$", re.MULTILINE)  # "# %%bash" is a cell magic
 _CAPTURE = re.compile(r"%%capture +([a-z]\w*)")
 _AROUND = re.compile(r"%%(?:capture|prun|time)\b.*\n")
 _TIME = re.compile(r"^%time +", re.MULTILINE)
-_COMMENTED = re.compile(r"^# (?=[%!]\w)", re.MULTILINE)
+_COMMENTED = re.compile(r"^# (?=(?:%{1,2}|!)\w)", re.MULTILINE)
 
 # fmt: off
 SETTINGS = frozenset((
@@ -65,7 +65,7 @@ def read_cells(path: Path) -> list[Cell]:
 def _percent_cells(text: str) -> Iterator[str]:
     _, *parts = _BREAK.split(text)
     for kind, body in zip(parts[::2], parts[1::2], strict=True):
-        if "[markdown]" not in kind:
+        if "[markdown]" not in (kind or ""):
             yield _COMMENTED.sub("", body.strip("\n"))
 
 

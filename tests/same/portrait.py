@@ -185,9 +185,14 @@ def _index(painter: _Painter, value: Any) -> Any:
     return (_name(type(value)), str(value.dtype), painter._all(value.names), painter._all(value.tolist()))
 
 
+_CACHES = frozenset(("dispatch_cache", "cache_token"))
+"""Variables of `functools.singledispatch` that hold what it has looked up."""
+
+
 def _function(painter: _Painter, value: Any) -> Any:
     code = value.__code__
-    cells = [cell.cell_contents if _is_filled(cell) else "(empty)" for cell in value.__closure__ or ()]
+    named = zip(code.co_freevars, value.__closure__ or (), strict=True)
+    cells = [cell.cell_contents if _is_filled(cell) else "(empty)" for name, cell in named if name not in _CACHES]
     return (
         "function",
         f"{value.__module__}.{value.__qualname__}",

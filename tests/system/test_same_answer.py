@@ -547,3 +547,10 @@ def test_what_was_not_changed_stays_here(notebook: Notebook) -> None:
     assert notebook.here("%%task t --wait -o '*'\nscale = 3\ntimes(2)").ns.scale == 3
     assert sorted(notebook.here("t.ns")) == ["scale"]
     assert all(a is b for a, b in zip(notebook.here("times, model, settings, log, Model"), before, strict=True))
+
+
+def test_figures_of_each_task_are_shown(notebook: Notebook) -> None:
+    notebook.here("import matplotlib.pyplot as plt\nplt.style.use('ggplot')")
+    for _ in range(4):  # a worker's first task loads the backend
+        drawn = notebook.here("%%task drawn --wait\nfig, axes = plt.subplots()\naxes.plot([1, 2]);")
+        assert [sorted(output["data"]) for output in drawn.outputs] == [["image/png", "text/plain"]]
