@@ -1,4 +1,4 @@
-"""What a failed task may have missed: a name that this process has, and that was not sent. Pure."""
+"""Search for the name that a failed task missed: one that this process has, and that was not sent. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What waits for a `TaskFuture`: threads, coroutines, callbacks, and the waiters of `concurrent.futures`."""
+"""Waiters of a `TaskFuture`: threads, coroutines, callbacks, and those of `concurrent.futures`."""
 
 from __future__ import annotations
 

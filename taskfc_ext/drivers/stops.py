@@ -1,4 +1,4 @@
-"""How often a farm was stopped on purpose: what tells a wish from before a stop from one that came after it.
+"""Count of the stops of a farm on purpose: it tells a wish from before a stop from one that came after it.
 
 A client that brings a farm back may have to wait, for a farm that starts slowly or one that ends. If it was stopped
 meanwhile, that stop holds: whoever waited is told, and only a new start or a new submission starts it again.

@@ -1,4 +1,4 @@
-"""What an attempt leaves behind in its worker: processes, which are ended, and threads, which are named."""
+"""Leftovers of an attempt in its worker: processes, which are ended, and threads, which are named."""
 
 from __future__ import annotations
 

@@ -185,7 +185,7 @@ def _index(painter: _Painter, value: Any) -> Any:
     return (_name(type(value)), str(value.dtype), painter._all(value.names), painter._all(value.tolist()))
 
 
-_CACHES = frozenset(("dispatch_cache", "cache_token"))
+_CACHES = frozenset(("dispatch_cache", "cache_token", "_clear_cache"))
 """Variables of `functools.singledispatch` that hold what it has looked up."""
 
 
@@ -201,7 +201,7 @@ def _function(painter: _Painter, value: Any) -> Any:
         painter._all(value.__defaults__ or ()),
         painter._pairs((value.__kwdefaults__ or {}).items()),
         painter._all(cells),
-        painter._pairs(value.__dict__.items()),
+        painter._pairs((name, each) for name, each in value.__dict__.items() if name not in _CACHES),
         str(value.__doc__),
     )
 
