@@ -269,6 +269,8 @@ def load_as_guest(load: Callable[[bytes], Any], body: bytes) -> Any:
 
 def load_within(namespace: Globals, load: Callable[..., Any], *args: Any) -> Any:
     """Return `load(*args)`, called from `namespace`: formulas that are loaded look up names in their caller."""
+    if "__builtins__" not in namespace:  # no code was run in it; C code that imports something would miss them
+        return load(*args)
     return FunctionType(_call.__code__, namespace)(load, *args)
 
 

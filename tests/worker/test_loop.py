@@ -323,7 +323,7 @@ def test_code_is_kept_until_the_controller_lets_it_go(bench: Any) -> None:
     bench.give(spec, dump_call((1,), {}, what="f"))
     bench.turn()
     (failure,) = [m for m in bench.sent if isinstance(m, Finished)][-1:]
-    assert failure.outcomes == (Outcome.ERROR,), "neither its body nor what was loaded of it is left"
+    assert failure.outcomes == (Outcome.FINAL_ERROR,), "neither its body nor what was loaded of it is left"
     assert bench.spec(double).code == spec.code
     bench.give(spec, dump_call((1,), {}, what="f"))
     bench.turn()
