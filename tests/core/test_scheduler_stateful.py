@@ -261,6 +261,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     def submit_in_a_task(self, n, spec, n_tasks):
         worker, client = self.waiter(n)
         if worker is not None:
+            self.world.define(client, spec)
             first = self.world.scheduler.farm.next_id
             ids = range(first, first + n_tasks)
             self.world.model.submit(ids, client.session, spec, (), False, ())
