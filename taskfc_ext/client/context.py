@@ -89,11 +89,11 @@ def current(cell: str | None = None) -> Surroundings:
     pause = _asked - before
     if cell is None and last is not None and _is_as_before():
         here, sources = last.surroundings, last.sources
-        if pause < settings_here.pause and not sources.is_due(_asked):
+        if pause < settings_here.pause and not sources.is_due(_asked, pause):
             return here
         with _looking:
             settings = settings_here.look(pause) if pause >= settings_here.pause else last.settings
-            if sources.is_due(_asked):
+            if sources.is_due(_asked, pause):
                 sources.look()
         if settings is last.settings and sources.packs is here.modules:
             return here
@@ -107,7 +107,7 @@ def current(cell: str | None = None) -> Surroundings:
             here, sources = _place(os.fsdecode(cwd), settings)
         if cell is not None:
             sources.want(imported_names(cell))
-        if cell is not None or last is None or here is not last.surroundings or sources.is_due(_asked):
+        if cell is not None or last is None or here is not last.surroundings or sources.is_due(_asked, pause):
             sources.look(for_new=cell is not None)
         if last is None or here is not last.surroundings or sources.packs is not here.modules:
             here = _as_known(Surroundings(here.digest, here.body, sources.packs))

@@ -33,6 +33,9 @@ travels all the same."""
 PATIENCE = 30
 """Looking at files takes a thirtieth of the time at most: a few files are looked at nearly each time, many seldom."""
 
+LOOP = 100e-6
+"""Seconds between two submissions of a loop: after a longer pause files are looked at in any case."""
+
 _QUICK = 3e-6
 """Seconds that a look at one file takes on a usual disk."""
 
@@ -99,9 +102,14 @@ class Sources:
         self._tops: set[str] = set()
         self._buckets: dict[int, tuple[list[Module], tuple[bytes, bytes]]] = {}
 
-    def is_due(self, now: float) -> bool:
-        """Whether it is time to look again; `now` as `time.perf_counter` counts it."""
-        return now >= self._next_look or len(serialize.names_in_code) != self._n_code
+    def is_due(self, now: float, pause: float) -> bool:
+        """Whether it is time to look again.
+
+        Args:
+            now: as `time.perf_counter` counts it.
+            pause: seconds since somebody asked: in less than `LOOP` nobody edits a file.
+        """
+        return now >= self._next_look or pause >= LOOP or len(serialize.names_in_code) != self._n_code
 
     def want(self, names: Iterable[str]) -> None:
         """Have modules of these full names go along, if there are such."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from taskfc_ext.ipython import requests
+from taskfc_ext.ipython.argument import Argument, argument, changed, flag
 from taskfc_ext.ipython.first_line import Expand, words_of
 from taskfc_ext.ipython.requests import BadUsage, Request, Run, Status, Submission
 from taskfc_ext.ipython.values import (
@@ -39,39 +40,19 @@ _OPERATOR = re.compile(
 # the tables
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
-    """One argument of a magic, as `argparse` takes it."""
-
-    flags: tuple[str, ...]
-    settings: dict[str, Any]
-
-
-def _argument(*flags: str, help: str, **settings: Any) -> Argument:
-    return Argument(flags, {"help": help, **settings})
-
-
-def _flag(name: str, help: str) -> Argument:
-    return _argument(name, help=help, action="store_true")
-
-
-def _with(argument: Argument, **settings: Any) -> Argument:
-    return Argument(argument.flags, {**argument.settings, **settings})
-
-
 def _tasks(required: bool) -> Argument:
     text = "ids, ranges (3-7), variables that hold a future, or names of tasks, separated by commas"
-    return _argument("tasks", help=text, metavar="TASKS", type=parse_selection, **({} if required else _OPTIONAL))
+    return argument("tasks", help=text, metavar="TASKS", type=parse_selection, **({} if required else _OPTIONAL))
 
 
 _OUT: dict[str, Any] = {"dest": "out", "metavar": "NAMES", "type": names_or_all, "default": ()}
 _OPTIONAL: dict[str, Any] = {"nargs": "?", "default": ()}
-_TIMEOUT = _argument("--timeout", help="give up waiting after S seconds", metavar="S", type=seconds)
-_ALL = _flag("--all", "everybody's tasks, not only this notebook's")
+_TIMEOUT = argument("--timeout", help="give up waiting after S seconds", metavar="S", type=seconds)
+_ALL = flag("--all", "everybody's tasks, not only this notebook's")
 _WORKERS = integer(0, 10_000)
 _LIMIT = integer(1, 100_000)
-_PRIORITY = _argument("--priority", help="higher goes first", metavar="N", type=integer(-(10**6), 10**6))
-_N_WORKERS = _argument("-n", help="how many workers", metavar="N", type=_WORKERS)
+_PRIORITY = argument("--priority", help="higher goes first", metavar="N", type=integer(-(10**6), 10**6))
+_N_WORKERS = argument("-n", help="how many workers", metavar="N", type=_WORKERS)
 
 
 WAIT_MORE = (
@@ -113,7 +94,7 @@ VERBS: dict[str, Verb] = {
         "wait for tasks and bind the -o names that came back",
         (
             _tasks(True),
-            _argument("-o", help="only these names", **_OUT),
+            argument("-o", help="only these names", **_OUT),
         ),
     ),
     "wait": Verb(
@@ -126,7 +107,7 @@ VERBS: dict[str, Verb] = {
     "debug": Verb(
         requests.Debug,
         "run a task again here, and enter the debugger where it raises",
-        (_tasks(True), _flag("--no-debugger", "only show the traceback; `%%debug` then opens the debugger")),
+        (_tasks(True), flag("--no-debugger", "only show the traceback; `%%debug` then opens the debugger")),
         DEBUG_MORE,
     ),
     "hold": Verb(requests.Hold, "keep queued tasks from the workers until they are released", (_tasks(True),)),
@@ -134,7 +115,7 @@ VERBS: dict[str, Verb] = {
     "move": Verb(
         requests.Move,
         "give unfinished tasks another priority",
-        (_tasks(True), _with(_PRIORITY, required=True)),
+        (_tasks(True), changed(_PRIORITY, required=True)),
     ),
     "clear": Verb(requests.Clear, "forget finished tasks and their results", (_tasks(False), _ALL)),
     "spin": Verb(requests.Spin, "look again at what can run now"),
@@ -142,7 +123,7 @@ VERBS: dict[str, Verb] = {
     "history": Verb(
         requests.History,
         "what ran; `h = %task history` has .rows and .to_frame()",
-        (_tasks(False), _ALL, _argument("--limit", help="the newest N (100)", metavar="N", type=_LIMIT, default=100)),
+        (_tasks(False), _ALL, argument("--limit", help="the newest N (100)", metavar="N", type=_LIMIT, default=100)),
     ),
     "workers": Verb(requests.Workers, "list the workers"),
     "start": Verb(
@@ -150,76 +131,76 @@ VERBS: dict[str, Verb] = {
         "start a farm, or attach to the one that runs",
         (
             _N_WORKERS,
-            _argument("--name", help="the farm's name", metavar="NAME"),
-            _flag("--fresh", "begin with an empty store"),
+            argument("--name", help="the farm's name", metavar="NAME"),
+            flag("--fresh", "begin with an empty store"),
         ),
     ),
     "scale": Verb(
-        requests.Scale, "set the number of workers", (_argument("n", help="how many", metavar="N", type=_WORKERS),)
+        requests.Scale, "set the number of workers", (argument("n", help="how many", metavar="N", type=_WORKERS),)
     ),
     "stop": Verb(requests.Stop, "stop the farm; unfinished tasks stay in its store"),
     "restart": Verb(requests.Restart, "stop the farm and start it again; it carries on", (_N_WORKERS,)),
     "list": Verb(requests.List, "list your farms"),
-    "use": Verb(requests.Use, "use another farm from now on", (_argument("name", help="its name", metavar="NAME"),)),
+    "use": Verb(requests.Use, "use another farm from now on", (argument("name", help="its name", metavar="NAME"),)),
     "widget": Verb(requests.Widget, "show the live queue, with buttons; where there are no widgets, as a table"),
-    "help": Verb(requests.Help, "explain all this, or one verb", (_argument("verb", help="which", nargs="?"),)),
+    "help": Verb(requests.Help, "explain all this, or one verb", (argument("verb", help="which", nargs="?"),)),
 }
 
 SUBMISSION: tuple[Argument, ...] = (
-    _argument(
+    argument(
         "name",
         help="the task's name; its future is bound to it where it is an identifier",
         metavar="NAME",
         nargs="?",
         type=task_name,
     ),
-    _argument(
+    argument(
         "-i", help="ship these names, instead of those that the cell uses", dest="ship", metavar="NAMES", type=names
     ),
-    _argument("-o", help="bring these names back; '*': all that the cell binds or changes in place", **_OUT),
-    _argument(
+    argument("-o", help="bring these names back; '*': all that the cell binds or changes in place", **_OUT),
+    argument(
         "--retries", help="run it again when it fails, up to N times", metavar="N", type=integer(0, 10**6), default=0
     ),
-    _argument(
+    argument(
         "--retry-on",
         help="spend retries on these exceptions only",
         metavar="E",
         type=dotted_names,
         default=(),
     ),
-    _argument(
+    argument(
         "--backoff", help="wait S seconds before the first retry, twice as long each time", metavar="S", type=seconds
     ),
-    _argument(
+    argument(
         "--recover", help="call this function, without arguments, when it has failed", metavar="NAME", type=variable
     ),
-    _argument("--after", help="start when these have succeeded", metavar="TASKS", type=parse_selection, default=()),
-    _argument(
+    argument("--after", help="start when these have succeeded", metavar="TASKS", type=parse_selection, default=()),
+    argument(
         "--depend",
         help="run only where this is true of the worker's properties: \"properties.get('gpu')\"",
         metavar="EXPR",
         type=expression,
     ),
-    _argument("--timeout", help="stop an attempt after S seconds; it counts as failed", metavar="S", type=seconds),
-    _argument(
+    argument("--timeout", help="stop an attempt after S seconds; it counts as failed", metavar="S", type=seconds),
+    argument(
         "--seed",
         help="draw the same random numbers each time: seeds random, numpy and torch",
         metavar="N",
         type=integer(0, MAX_SEED),
     ),
-    _with(_PRIORITY, default=0),
-    _argument(
+    changed(_PRIORITY, default=0),
+    argument(
         "--on-lost",
         help="what to do when its worker dies: retry (at least once) or fail (at most once)",
         choices=("retry", "fail"),
         default="retry",
     ),
-    _flag("--keep", "run in the worker's persistent namespace instead of a fresh one"),
-    _flag("--clear-before", "with --keep: clear that namespace first"),
-    _flag("--clear-after", "with --keep: clear it afterwards, also after a failure"),
-    _flag("--wait", "wait here, and bind the -o names"),
-    _flag("--everywhere", "no task: run it on every worker, those that join later included"),
-    _flag("--dry-run", "show what would be sent, and send nothing"),
+    flag("--keep", "run in the worker's persistent namespace instead of a fresh one"),
+    flag("--clear-before", "with --keep: clear that namespace first"),
+    flag("--clear-after", "with --keep: clear it afterwards, also after a failure"),
+    flag("--wait", "wait here, and bind the -o names"),
+    flag("--everywhere", "no task: run it on every worker, those that join later included"),
+    flag("--dry-run", "show what would be sent, and send nothing"),
 )
 
 
@@ -241,8 +222,8 @@ class _Parser(argparse.ArgumentParser):
 
     def __init__(self, prog: str, arguments: Sequence[Argument], description: str = "") -> None:
         super().__init__(prog=prog, add_help=False, allow_abbrev=False, description=description)
-        for argument in arguments:
-            self.add_argument(*argument.flags, **argument.settings)
+        for each in arguments:
+            self.add_argument(*each.flags, **each.settings)
 
     def error(self, message: str) -> NoReturn:
         message, n_missing = re.subn("^the following arguments are required: ", "needs ", message)
@@ -284,11 +265,11 @@ def _check_everywhere(submission: Submission) -> None:
     if submission.name is not None:
         raise BadUsage(f"%%task: --everywhere makes no task that could be called {submission.name!r}")
     usual = Submission()
-    for argument in SUBMISSION:
-        flag = argument.flags[0]
-        name = argument.settings.get("dest") or flag.lstrip("-").replace("-", "_")
-        if flag not in EVERYWHERE and getattr(submission, name) != getattr(usual, name):
-            raise BadUsage(f"%%task: --everywhere makes no task, so {flag} means nothing; it takes -i and --dry-run")
+    for each in SUBMISSION:
+        option = each.flags[0]
+        name = each.settings.get("dest") or option.lstrip("-").replace("-", "_")
+        if option not in EVERYWHERE and getattr(submission, name) != getattr(usual, name):
+            raise BadUsage(f"%%task: --everywhere makes no task, so {option} means nothing; it takes -i and --dry-run")
 
 
 def parse_line(line: str, expand: Expand = str) -> Request:

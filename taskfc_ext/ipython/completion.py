@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from taskfc_ext.ipython.arguments import SUBMISSION, VERBS, Argument, split_verb
+from taskfc_ext.ipython.argument import Argument
+from taskfc_ext.ipython.arguments import SUBMISSION, VERBS, split_verb
 
 _TAKE_TASKS = frozenset(name for name, verb in VERBS.items() if any(a.flags == ("tasks",) for a in verb.arguments))
 

@@ -147,6 +147,8 @@ class Executor:
             args, kwargs = load_call(_bytes(body), _all_bytes(inputs) if inputs else ())
             if program.is_harmless and spec.depend is None and spec.seed is None and not kwargs:
                 self._is_harmless = are_atoms(args)
+        except UnpicklableResult:
+            raise  # of an input: what is wrong with that task says more
         except Exception as error:
             raise _not_loaded(spec.label, error) from error
         try:
@@ -248,6 +250,8 @@ class Executor:
         def load() -> tuple[dict[str, Any], tuple[str, ...], CellOptions]:
             try:
                 return load_cell(_bytes(body), _all_bytes(inputs))
+            except UnpicklableResult:
+                raise
             except Exception as error:
                 raise _not_loaded(spec.label, error) from error
 

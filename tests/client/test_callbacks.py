@@ -42,6 +42,12 @@ RAISED = [
 harmful = pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
 
 
+@pytest.fixture(autouse=True)
+def failures_are_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undo what a library under test has done to all loggers: its configuration disables those that are there."""
+    monkeypatch.setattr(logging.getLogger("concurrent.futures"), "disabled", False)
+
+
 def raising(error: BaseException):
     def callback(future: object) -> None:
         raise error

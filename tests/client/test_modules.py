@@ -84,7 +84,7 @@ def test_code_that_travels_by_value_names_its_modules(folder: Path) -> None:
     sources = sources_in(folder)
     assert sent(sources) == {}
     serialize.dump_call((space["f"],), {}, what="f")
-    assert sources.is_due(time.perf_counter())
+    assert sources.is_due(time.perf_counter(), 0.0)
     assert set(sent(sources)) == {"tf_named", "tf_pack", "tf_pack.deep"}
 
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
@@ -226,7 +227,9 @@ def name(way: Callable[..., object]) -> str:
 
 @pytest.mark.parametrize("way", WAYS, ids=name)
 def test_it_is_gone_when_the_task_has_returned(client: BlockingTaskClient, way: Any, tag: str) -> None:
-    future = client.submit(return_from, way, tag)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # as Python does unless told otherwise; filters go along
+        future = client.submit(return_from, way, tag)
     assert future.result(DEADLINE) == "done"
     assert sleeping(tag) == []
     assert future.attempts == 1

@@ -145,7 +145,10 @@ def test_updates_and_clearings_take_effect(bench: Any) -> None:
     assert plain(displays) == ["1"], "it is to wait for what comes next, and nothing came"
 
 
-PLOT = f"import matplotlib\nmatplotlib.use({BACKEND!r})\nfrom matplotlib import pyplot as plt\n"
+PLOT = (  # interactive as in a worker, whatever the tests before have made of it
+    f"import matplotlib\nmatplotlib.use({BACKEND!r})\nmatplotlib.interactive(True)\n"
+    "from matplotlib import pyplot as plt\n"
+)
 
 
 @pytest.mark.parametrize("end", ["", "\nplt.show()", "\n1 / 0", "\nplt.show();plt.show()"])

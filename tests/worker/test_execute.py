@@ -246,10 +246,10 @@ def test_what_an_attempt_was_loaded_into_goes_with_it(bench: Any) -> None:
     before = Watched.alive
     gc.disable()  # a cycle of function and globals would wait for it
     try:
-        for _ in range(3):
+        for _ in range(5):
             bench.call(namespace["f"])
             assert bench.result() == (1, "f")
-        assert Watched.alive == before
+        assert Watched.alive <= before + 1, "of the last one something may be held until the next begins"
     finally:
         gc.enable()
 

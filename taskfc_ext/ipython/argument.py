@@ -1,0 +1,29 @@
+"""One argument of a magic, as `argparse` takes it: the parts of the tables in `arguments`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """Flags, and what `add_argument` takes beside them."""
+
+    flags: tuple[str, ...]
+    settings: dict[str, Any]
+
+
+def argument(*flags: str, help: str, **settings: Any) -> Argument:
+    """Return an argument with a line of help."""
+    return Argument(flags, {"help": help, **settings})
+
+
+def flag(name: str, help: str) -> Argument:
+    """Return an option without a value."""
+    return argument(name, help=help, action="store_true")
+
+
+def changed(one: Argument, **settings: Any) -> Argument:
+    """Return `one` with other settings."""
+    return Argument(one.flags, {**one.settings, **settings})
