@@ -456,6 +456,114 @@ def test_what_came_from_here_comes_back_as_itself(notebook: Notebook, value: str
     assert notebook.here(f"client.submit(lambda x: x, {value}).result({DEADLINE}) is {value}")
 
 
+INSTANCES = {
+    "a number whose __new__ converts": (
+        "class Celsius(float):\n  def __new__(cls, f): return super().__new__(cls, (f - 32) / 1.8)\nx = Celsius(212)",
+        "float(x), type(x) is Celsius",
+    ),
+    "a text whose __new__ adds to it": (
+        "class Tag(str):\n  def __new__(cls, s): return super().__new__(cls, f'<{s}>')\nx = Tag('b')",
+        "str(x), Tag('b') == x",
+    ),
+    "a tuple whose __new__ takes items": (
+        "class Path(tuple):\n  def __new__(cls, *steps): return super().__new__(cls, steps)\n"
+        "x = Path(1, 2); x.cost = 3",
+        "x, x.cost",
+    ),
+    "a named tuple with fewer arguments": (
+        "import collections\nclass Pair(collections.namedtuple('Pair', 'a b')):\n"
+        "  def __new__(cls, a): return super().__new__(cls, a, 2 * a)\nx = Pair(3)",
+        "tuple(x), x.b",
+    ),
+    "a frozen set whose __new__ takes items": (
+        "class Team(frozenset):\n  def __new__(cls, *who): return super().__new__(cls, who)\nx = Team('a', 'b')",
+        "sorted(x)",
+    ),
+    "a pool of texts": (
+        "class Symbol(str):\n  pool = {}\n"
+        "  def __new__(cls, s): return cls.pool.setdefault(s, super().__new__(cls, s))\nx = Symbol('a')",
+        "Symbol('a') is x",
+    ),
+    "a dictionary that stores something else": (
+        "class Doubling(dict):\n  def __setitem__(self, k, v): super().__setitem__(k, 2 * v)\n"
+        "x = Doubling()\nx['a'] = 1",
+        "dict(x)",
+    ),
+    "a dictionary that checks": (
+        "class Locked(dict):\n  def __init__(self, *a):\n    super().__init__(*a)\n    self.locked = True\n"
+        "  def __setitem__(self, k, v):\n    if self.locked: raise KeyError(k)\n    super().__setitem__(k, v)\n"
+        "x = Locked({'a': 1})",
+        "dict(x), x.locked",
+    ),
+    "a list that appends something else": (
+        "class Log(list):\n  def __init__(self, name): self.name = name\n"
+        "  def append(self, v): super().append((self.name, v))\n  def extend(self, vs): raise TypeError\n"
+        "x = Log('n')\nx.append(1)",
+        "list(x), x.name",
+    ),
+    "a set with a name": (
+        "class Named(set):\n  def __init__(self, name, items=()):\n    super().__init__(items)\n    self.name = name\n"
+        "x = Named('n', 'ab')",
+        "sorted(x), x.name",
+    ),
+    "a counter, an ordered dictionary and a queue with arguments of their own": (
+        "import collections\nclass Votes(collections.Counter):\n  def __init__(self, place, votes): "
+        "super().__init__(votes); self.place = place\n"
+        "class Cache(collections.OrderedDict):\n  def __init__(self, size): super().__init__(); self.size = size\n"
+        "class Last(collections.deque):\n  def __init__(self, n): super().__init__(maxlen=n)\n"
+        "v, c, q = Votes('p', 'aab'), Cache(3), Last(2)\nc['x'] = 1; c['y'] = 2; c.move_to_end('x'); q += [1, 2, 3]",
+        "dict(v), v.place, list(c.items()), c.size, list(q), q.maxlen",
+    ),
+    "a dictionary that makes what is missing": (
+        "import collections\nclass Groups(collections.defaultdict):\n"
+        "  def __init__(self): super().__init__(list)\nx = Groups(); x['a'].append(1)",
+        "x['b'], dict(x)",
+    ),
+    "arguments that only __new__ had": (
+        "class Unit:\n  def __new__(cls, name):\n    made = super().__new__(cls)\n    made.name = name\n"
+        "    return made\nx = Unit('m')",
+        "x.name",
+    ),
+    "attributes by delegation": (
+        "class Proxy:\n  def __init__(self, of): self.of = of\n"
+        "  def __getattr__(self, name): return getattr(self.of, name)\nx = Proxy('text')",
+        "x.upper()",
+    ),
+    "slots that cannot be set": (
+        "class Fixed:\n  __slots__ = ('a', '__b')\n  def __init__(self, a):\n    object.__setattr__(self, 'a', a)\n"
+        "    object.__setattr__(self, '_Fixed__b', a + 1)\n"
+        "  def __setattr__(self, name, value): raise AttributeError(name)\n  def b(self): return self.__b\n"
+        "x = Fixed(1)",
+        "x.a, x.b()",
+    ),
+    "an array with attributes": (
+        "import numpy as np\nclass Signal(np.ndarray):\n  def __array_finalize__(self, of): "
+        "self.rate = getattr(of, 'rate', None)\nx = np.arange(3).view(Signal); x.rate = 44",
+        "x.rate, (x * 2).rate, x.tolist()",
+    ),
+    "one in its own class": (
+        "class Degree(int):\n  def __new__(cls, n): return super().__new__(cls, n % 360 + 1)\n"
+        "Degree.FULL = Degree(360)",
+        "int(Degree.FULL), int(Degree(361))",
+    ),
+}
+
+
+@pytest.mark.parametrize(("setup", "expression"), INSTANCES.values(), ids=INSTANCES)
+def test_instances_are_there_what_they_are_here(notebook: Notebook, setup: str, expression: str) -> None:
+    notebook.here(setup)
+    there = notebook.task(expression)
+    assert there == notebook.here(expression)
+
+
+@pytest.mark.parametrize("setup", [setup for setup, _ in INSTANCES.values() if "\nx = " in setup])
+def test_instances_come_back_as_they_were_made(notebook: Notebook, setup: str) -> None:
+    notebook.here(setup)
+    parts = "type({0}), getattr({0}, '__dict__', 0), sorted({0}) if hasattr(type({0}), '__iter__') else str({0})[:9]"
+    back = notebook.here(f"back = client.submit(lambda: x).result({DEADLINE})\n{parts.format('back')}")
+    assert back == notebook.here(parts.format("x"))
+
+
 @pytest.mark.parametrize(
     ("setup", "value"),
     [
