@@ -150,7 +150,7 @@ def bare_instance(value: Any) -> Any:
 
 
 def _make(cls: Any, *arguments: Any) -> Any:
-    if not scope.loader().may_fill(scope.token_of(cls)):  # the class is known here: it decides, as for a singleton
+    if scope.is_complete(cls):  # the class is known here: it decides, as for a singleton
         try:
             return cls.__new__(cls, *arguments)
         except TypeError:  # it wants what the instance was made from

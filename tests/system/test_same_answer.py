@@ -564,6 +564,35 @@ def test_instances_come_back_as_they_were_made(notebook: Notebook, setup: str) -
     assert back == notebook.here(parts.format("x"))
 
 
+RESULTS_OF_OTHERS = {
+    "an instance": ("made", "lambda p: p.up()", "make(3).up()"),
+    "a class": ("lambda: Point", "lambda c: c(4).up()", "make(4).up()"),
+    "a function": ("lambda: make", "lambda f: f(5).up()", "make(5).up()"),
+    "a closure": ("lambda: (lambda y: make(y).up())", "lambda f: f(6)", "make(6).up()"),
+    "a list of instances": ("lambda: [make(7)]", "lambda ps: [p.up() for p in ps]", "[make(7).up()]"),
+    "a subclass that the task has defined": (
+        "lambda: type('Own', (Point,), {'more': lambda self: self.up()})(8)",
+        "lambda p: p.more()",
+        "make(8).up()",
+    ),
+}
+
+
+@pytest.mark.parametrize(("first", "second", "expected"), RESULTS_OF_OTHERS.values(), ids=RESULTS_OF_OTHERS)
+def test_results_are_what_they_are_in_the_tasks_that_take_them(
+    notebook: Notebook, first: str, second: str, expected: str
+) -> None:
+    notebook.here(
+        "step = 1\nclass Point:\n  def __init__(self, x): self.x = x\n"
+        "  def up(self): return Point(self.x + step)\n"
+        "  def __eq__(self, other): return type(self) is type(other) and self.x == other.x\n"
+        "def make(x): return Point(x)\ndef made(): return make(3)"
+    )
+    notebook.here(f"first = client.submit({first})\nboth = [client.submit({second}, first) for _ in range(4)]")
+    values = notebook.here(f"[future.result({DEADLINE}) for future in both]")
+    assert values == [notebook.here(expected)] * 4
+
+
 @pytest.mark.parametrize(
     ("setup", "value"),
     [
