@@ -64,6 +64,22 @@ def add(x):
 def forget():
     global total
     del total
+def start():
+    global born
+    born = scale + 1
+def born_here(): return born
+class Opened:
+    def __enter__(self):
+        global opened_at
+        opened_at = scale
+        return self
+    def __exit__(self, *error): pass
+    def at(self): return opened_at
+def bind(**names): globals().update(names)
+def nested():
+    class Inner:
+        global within
+        within = scale
 def helper(x): return ("old", x)
 def outer(x): return helper(x)
 def read(): return settings["lr"]
@@ -116,6 +132,10 @@ BINDINGS = {
     "with": "import contextlib\nwith contextlib.nullcontext(7) as scale: pass\ntimes(2)",
     "walrus": "[(scale := 5), times(2)]",
     "global in a function": "add(5); add(6)\ntotal",
+    "global in a function, of a new name": "start()\nborn, born_here()",
+    "global in a method, of a new name": "with Opened() as opened: pass\nopened_at, opened.at()",
+    "globals() in a function, of a new name": "bind(newest=4)\nnewest",
+    "global in a class body": "nested()\nwithin",
     "del": "forget()\n'total' in globals()",
     "a container changed": "settings['lr'] = 9\nread()",
     "a container replaced": "settings = {'lr': 7}\nread()",
