@@ -12,6 +12,7 @@ import copyreg
 import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Mapping
+from types import BuiltinFunctionType
 from typing import Any
 
 from taskfc_ext.serialize import scope
@@ -65,7 +66,7 @@ _PICKLING = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__g
 _MAKING = ("__new__", "__getattr__", "__getattribute__")
 _FILLING = ("__init__", "__setitem__", "__iter__", "items", "append", "extend")
 
-_state: Plain = object.__getstate__  # from Python 3.11 on
+state_of: Plain = object.__getstate__  # from Python 3.11 on
 
 _HEAP_TYPE = 1 << 9
 """`Py_TPFLAGS_HEAPTYPE`: set for every class that a `class` statement has made."""
@@ -124,13 +125,13 @@ def _reduce_plain(value: Any) -> Any:
     cls = type(value)
     part = PLAIN_PARTS[built_in_of(cls)](value)
     arguments = (part,) if isinstance(value, frozenset) else value.__getnewargs__()
-    return _make_plain, (cls, arguments, part), (_state(value), None), None, None, _fill
+    return _make_plain, (cls, arguments, part), (state_of(value), None), None, None, _fill
 
 
 def _reduce_container(value: Any) -> Any:
     cls = type(value)
     take, _ = _CONTAINERS[built_in_of(cls)]
-    return _make, (cls,), (_state(value), take(value)), None, None, _fill
+    return _make, (cls,), (state_of(value), take(value)), None, None, _fill
 
 
 def _reduce_array(value: Any) -> Any:
@@ -154,8 +155,8 @@ def _make(cls: Any, *arguments: Any) -> Any:
         try:
             return cls.__new__(cls, *arguments)
         except TypeError:  # it wants what the instance was made from
-            return _bare(cls, *arguments)
-    return _bare(cls, *arguments)
+            return bare(cls, *arguments)
+    return bare(cls, *arguments)
 
 
 def _make_plain(cls: Any, arguments: tuple[Any, ...], part: Any) -> Any:
@@ -166,25 +167,29 @@ def _make_plain(cls: Any, arguments: tuple[Any, ...], part: Any) -> Any:
             return made
     except Exception:  # noqa: BLE001  the class's own `__new__`, which was not made for these arguments
         pass
-    return _bare(cls, part)
+    return bare(cls, part)
 
 
-def _bare(cls: Any, *arguments: Any) -> Any:
+def bare(cls: Any, *arguments: Any) -> Any:
     """Return an instance that no code of Python's has made."""
     for base in cls.__mro__:
         make = vars(base).get("__new__")
-        if make is not None and not isinstance(make, staticmethod):
+        if isinstance(make, BuiltinFunctionType):
             return object.__new__(cls) if base is object else make(cls, *arguments)
     return object.__new__(cls)
 
 
-def _fill(made: Any, content: tuple[Any, Any]) -> None:
-    state, items = content
-    attributes, slots = state if type(state) is tuple else (state, None)
+def set_state(made: Any, attributes: Mapping[str, Any] | None, slots: Mapping[str, Any] | None) -> None:
+    """Set attributes past what the class does when one is set."""
     if attributes:
         object.__getattribute__(made, "__dict__").update(attributes)
     for name, value in (slots or {}).items():
         object.__setattr__(made, name, value)
+
+
+def _fill(made: Any, content: tuple[Any, Any]) -> None:
+    state, items = content
+    set_state(made, *(state if type(state) is tuple else (state, None)))
     if items is not None:
         _, fill = _CONTAINERS[built_in_of(type(made))]
         fill(made, items)

@@ -561,6 +561,25 @@ INSTANCES = {
         "self.rate = getattr(of, 'rate', None)\nx = np.arange(3).view(Signal); x.rate = 44",
         "x.rate, (x * 2).rate, x.tolist()",
     ),
+    "an enumeration of data": (
+        "import dataclasses, enum\n@dataclasses.dataclass(frozen=True)\nclass Data:\n  a: int\n  b: str = 'b'\n"
+        "class Kind(Data, enum.Enum):\n  P = 1, 'x'\n  Q = 2",
+        "Kind.P.a, Kind.Q.b, Kind['Q'].value == Data(2) or Kind.Q.value == 2, [*Kind]",
+    ),
+    "an enumeration of data with slots": (
+        "import dataclasses, enum\n@dataclasses.dataclass(slots=True)\nclass Data:\n  a: int\n"
+        "class Kind(Data, enum.Enum):\n  P = 1",
+        "Kind.P.a",
+    ),
+    "an enumeration of dates": (
+        "import datetime, enum\nclass Day(datetime.date, enum.Enum):\n  NEW = 2020, 1, 1",
+        "Day.NEW.year, Day.NEW.isoformat()",
+    ),
+    "an enumeration of numbers that convert": (
+        "import enum\nclass More(int):\n  def __new__(cls, n): return super().__new__(cls, n + 1)\n"
+        "class Level(More, enum.Enum):\n  LOW = 4",
+        "int(Level.LOW), Level.LOW.value",
+    ),
     "one in its own class": (
         "class Degree(int):\n  def __new__(cls, n): return super().__new__(cls, n % 360 + 1)\n"
         "Degree.FULL = Degree(360)",
