@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import concurrent.futures
 import types
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from taskfc_ext.ipython.shell_syntax import embedded
@@ -54,6 +55,8 @@ _FIRST_ARGUMENT = _words(
 _UNBOUND = frozenset(("list", "dict", "set", "deque", "object", "OrderedDict", "Counter"))
 """Types through which a method is called as a function: `list.append(x, 1)`."""
 
+_CONTAINERS = (list, dict, set, deque)
+
 _UFUNC_METHODS = frozenset(("at",))
 
 _UNCHANGING = (type(None), bool, int, float, complex, str, bytes, tuple, frozenset, range, types.ModuleType)
@@ -88,6 +91,7 @@ class _Search(ast.NodeVisitor):
         self._sent = sent
         self._transform = transform
         self._aliases: dict[str, tuple[str, bool]] = {}  # (the name, whether it is a part of it)
+        self._parts: set[str] = set()  # aliases of what can be changed in place, for certain
         self.bound: set[str] = set()
         self.changed: list[str] = []
 
@@ -101,6 +105,7 @@ class _Search(ast.NodeVisitor):
         if not isinstance(node.ctx, ast.Load):
             self.bound.add(node.id)
             self._aliases.pop(node.id, None)
+            self._parts.discard(node.id)
 
     def visit_Import(self, node: ast.Import | ast.ImportFrom) -> None:
         self.bound.update(alias.asname or alias.name.partition(".")[0] for alias in node.names)
@@ -150,6 +155,25 @@ class _Search(ast.NodeVisitor):
         self.look_at(node.targets)
         if isinstance(node.value, ast.Name) and self._is_sent(node.value.id):
             self._alias(node.targets, node.value.id, is_part=False)
+        elif (whole := self._part_of(node.value)) is not None:
+            self._alias(node.targets, whole, is_part=True)
+            self._parts.update(target.id for target in node.targets if isinstance(target, ast.Name))
+
+    def _part_of(self, node: ast.expr) -> str | None:
+        """Return the variable that `node` surely is a part of, not a copy: a view, an item, an attribute."""
+        steps: list[ast.Attribute | ast.Subscript] = []
+        root = node
+        while isinstance(root, ast.Attribute | ast.Subscript):
+            steps.append(root)
+            root = root.value
+        if not (steps and isinstance(root, ast.Name) and self._is_sent(root.id)):
+            return None
+        value = self._sent[root.id]
+        for step in reversed(steps):
+            if isinstance(step, ast.Subscript) and hasattr(value, "__array_interface__"):
+                return root.id if _is_view(step.slice, getattr(value, "ndim", 0)) else None
+            value = _item(value, step)
+        return None if isinstance(value, _UNCHANGING) else root.id
 
     def _alias(self, targets: Iterable[ast.AST], name: str, *, is_part: bool) -> None:
         for target in targets:
@@ -161,7 +185,7 @@ class _Search(ast.NodeVisitor):
         self.visit(node.value)
         if not isinstance(node.target, ast.Name):
             self.visit(node.target)
-        elif self._is_sent(node.target.id) and not isinstance(self._sent[node.target.id], _UNCHANGING):
+        elif self._may_change(node.target.id):
             self._note(node.target)
         else:
             self.bound.add(node.target.id)
@@ -184,6 +208,9 @@ class _Search(ast.NodeVisitor):
         if not isinstance(node.ctx, ast.Load):
             self._note(node)
 
+        elif isinstance(node, ast.Attribute) and node.attr in _METHODS and self._is_container(node.value):
+            self._note(node.value)  # `add = items.append`
+
     visit_Subscript = visit_Attribute
 
     def visit_Call(self, node: ast.Call) -> None:
@@ -202,7 +229,8 @@ class _Search(ast.NodeVisitor):
     def _method_call(self, node: ast.Call, function: ast.Attribute) -> None:
         method, subject = function.attr, function.value
         is_unbound = method in _METHODS and isinstance(subject, ast.Name) and subject.id in _UNBOUND
-        if method in _FIRST_ARGUMENT or is_unbound:
+        is_of_module = isinstance(subject, ast.Name) and isinstance(self._sent.get(subject.id), types.ModuleType)
+        if method in _FIRST_ARGUMENT or is_unbound or (is_of_module and method == "put"):
             self._note_first(node)
         elif method in _UFUNC_METHODS and isinstance(subject, ast.Attribute) and len(node.args) > 1:
             self._note_first(node)  # np.add.at(x, i, 1)
@@ -235,6 +263,13 @@ class _Search(ast.NodeVisitor):
             return
         self.changed.append(name)
 
+    def _may_change(self, name: str) -> bool:
+        is_sent = self._is_sent(name) and not isinstance(self._sent[name], _UNCHANGING)
+        return is_sent or name in self._parts
+
+    def _is_container(self, node: ast.expr) -> bool:
+        return isinstance(node, ast.Name) and type(self._sent.get(node.id)) in _CONTAINERS
+
     def _is_sent(self, name: str) -> bool:
         return name in self._sent and name not in self.bound
 
@@ -244,6 +279,25 @@ def _called(node: ast.Call) -> str:
     if isinstance(function, ast.Name):
         return function.id
     return function.attr if isinstance(function, ast.Attribute) else ""
+
+
+def _item(value: object, step: ast.Attribute | ast.Subscript) -> object:
+    """Return what stands in `value`, looked up without running anybody's code; `None` where that does not say."""
+    try:
+        if isinstance(step, ast.Attribute):
+            return vars(value).get(step.attr)
+        index = ast.literal_eval(step.slice)
+        return value[index] if type(value) in (list, tuple, dict) else None  # type: ignore[index]
+    except (TypeError, ValueError, LookupError):
+        return None
+
+
+def _is_view(index: ast.expr, n_dimensions: int) -> bool:
+    """Say whether an index of an array gives a view of it: of slices, and of fewer numbers than it has dimensions."""
+    parts = index.elts if isinstance(index, ast.Tuple) else [index]
+    numbers = [part for part in parts if isinstance(part, ast.Constant) and type(part.value) is int]
+    slices = [part for part in parts if isinstance(part, ast.Slice)]
+    return len(numbers) + len(slices) == len(parts) and len(numbers) < n_dimensions
 
 
 def _is_true(node: ast.expr) -> bool:

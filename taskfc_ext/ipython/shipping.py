@@ -18,7 +18,7 @@ from taskfc_ext.ipython.names import BUILTINS, IPYTHON_NAMES, MODULE_NAMES, Name
 from taskfc_ext.ipython.requests import BadUsage
 from taskfc_ext.serialize.blame import complaint
 from taskfc_ext.serialize.mentioned import Mentions
-from taskfc_ext.serialize.needs import definitions, names_read_pickles
+from taskfc_ext.serialize.needs import code_may_bind, definitions, names_read_pickles
 from taskfc_ext.serialize.pickler import Pickler
 from taskfc_ext.serialize.rebuilding import check_classes
 from taskfc_ext.text import one_line
@@ -87,7 +87,8 @@ def pack(
     """
     builtins = BUILTINS - _redefined(namespace, hidden)
     use = used_names(source, transform=transform, builtins=builtins, lazy_hints=lazy_hints)
-    names = sorted(name for name in use.needs if name in namespace or not there) if ship is None else ship
+    found = [name for name in use.needs if name in namespace or not (there or code_may_bind(name, namespace))]
+    names = sorted(found) if ship is None else ship
     for name in names:
         if name not in namespace:
             known = {word for word in namespace if _is_the_users(word, namespace, hidden)}

@@ -15,7 +15,7 @@ from typing import Any
 
 from cloudpickle import cloudpickle as _cloudpickle
 
-from taskfc_ext.serialize import scope
+from taskfc_ext.serialize import instances, scope
 from taskfc_ext.serialize.by_value import travels_as_name
 
 _untyped: Any = _cloudpickle
@@ -128,44 +128,37 @@ def _aliases(cls: Any) -> dict[str, str]:
     return {name: member._name_ for name, member in cls._member_map_.items() if member._name_ != name}
 
 
-def _member_row(cls: Any, name: str, member: Any) -> tuple[str, Any, Attributes]:
-    """Return (name, what its built-in part is, its attributes) of a member."""
-    built_in = cls._member_type_
-    part = None if built_in is object else _built_in_part(built_in, member)
-    attributes = {key: value for key, value in vars(member).items() if key != "__objclass__"}
-    return name, part, attributes
+def _member_row(cls: Any, name: str, member: Any) -> tuple[str, tuple[Any, ...], Attributes, Attributes]:
+    """Return (name, what its built-in part is made from, its attributes, what its slots hold) of a member."""
+    state = instances.state_of(member)
+    attributes, slots = state if type(state) is tuple else (state, {})
+    attributes = {key: value for key, value in (attributes or {}).items() if key != "__objclass__"}
+    return name, _built_in_part(cls, member), attributes, slots
 
 
-_CONVERSIONS: dict[type, Callable[[Any], Any]] = {
-    int: int.__index__,
-    str: str.__str__,
-    float: float.__float__,
-    bytes: bytes,
-    complex: complex,
-    tuple: tuple,
-    frozenset: frozenset,
-}
-"""Each gives the plain value in a member, past what the enumeration itself defines."""
-
-
-def _built_in_part(built_in: type, member: Any) -> Any:
-    for base in built_in.__mro__:
-        if base in _CONVERSIONS:
-            return _CONVERSIONS[base](member)
-    raise TypeError(f"members of an enumeration that are also {built_in.__qualname__} cannot be sent")
+def _built_in_part(cls: Any, member: Any) -> tuple[Any, ...]:
+    plain = instances.PLAIN_PARTS.get(instances.built_in_of(cls))
+    if plain is not None:
+        return (plain(member),)
+    made_by: Any = next(each for each in cls.__mro__ if isinstance(vars(each).get("__new__"), BuiltinFunctionType))
+    if made_by is object:
+        return ()
+    reduced = made_by.__reduce__(member)
+    if isinstance(reduced, tuple) and reduced[0] is cls:  # a date, a decimal number
+        return tuple(reduced[1])
+    raise TypeError(f"members of an enumeration that are also {made_by.__qualname__} cannot be sent")
 
 
 def _make_members(
-    cls: Any, rows: Iterable[tuple[str, Any, Attributes]], aliases: Mapping[str, str], token: str
+    cls: Any, rows: Iterable[tuple[str, Any, Attributes, Attributes]], aliases: Mapping[str, str], token: str
 ) -> None:
     if not scope.loader().may_fill(token):
         return
     by_name: dict[str, Any] = {}
     by_value: dict[Any, Any] = {}
-    for order, (name, part, attributes) in enumerate(rows):
-        built_in = cls._member_type_
-        member = object.__new__(cls) if built_in is object else built_in.__new__(cls, part)
-        member.__dict__.update(attributes)
+    for order, (name, part, attributes, slots) in enumerate(rows):
+        member = instances.bare(cls, *part)
+        instances.set_state(member, attributes, slots)
         member.__objclass__ = cls
         member.__dict__.setdefault("_sort_order_", order)
         by_name[name] = member

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import builtins
-import copyreg
 import functools
 import weakref
 from collections.abc import Callable, Mapping
 from types import FunctionType
 from typing import Any
 
-from taskfc_ext.serialize import scope
-
 _untyped_singledispatch: Any = functools.singledispatch
 _DISPATCHER = _untyped_singledispatch(lambda: None).__code__
-_newobj: Any = copyreg.__newobj__  # type: ignore[attr-defined]  # what protocol 2 and later make instances by
 
 LruCache: Any = type(functools.lru_cache(lambda: None))
 
@@ -75,20 +71,3 @@ def reduce_exit(exit_of_a_shell: object) -> Any:
 def exit_here() -> object:
     """Return `exit` of this process."""
     return getattr(builtins, "exit", None)
-
-
-def bare_instance(value: Any) -> Any:
-    """Return what `pickle` needs to make an instance of a class that is not complete yet, past its own `__new__`."""
-    reduced = value.__reduce_ex__(4)
-    if isinstance(reduced, tuple) and reduced[0] is _newobj:
-        return _make_bare, *reduced[1:]
-    return reduced
-
-
-def _make_bare(cls: Any, *arguments: Any) -> Any:
-    if not scope.loader().may_fill(scope.token_of(cls)):
-        return cls.__new__(cls, *arguments)  # the class is known here: it decides, as for a singleton
-    for base in cls.__mro__:
-        if "__new__" in vars(base) and not isinstance(vars(base)["__new__"], staticmethod):
-            return vars(base)["__new__"](cls, *arguments)
-    return object.__new__(cls)

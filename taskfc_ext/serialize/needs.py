@@ -7,11 +7,14 @@ import functools
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from types import CodeType, FunctionType, ModuleType
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from taskfc_ext.serialize.mentioned import names_in_strings
 from taskfc_ext.serialize.scope import ABSENT, MAIN
+
+_EMPTY_CELL = CellType()
+_LruCache: Any = type(functools.lru_cache(lambda: None))
 
 _SMALL = 10**6
 """Bytes up to which a value is sent that a string only seems to mention."""
@@ -38,6 +41,49 @@ def definitions(namespace: Mapping[str, Any] | None = None) -> dict[str, Any]:
         for name, value in list((vars(sys.modules[MAIN]) if namespace is None else namespace).items())
         if isinstance(value, (FunctionType, type)) and value.__module__ == MAIN and value.__qualname__ == name
     }
+
+
+_BIND_ANYTHING = frozenset(("exec", "globals"))
+
+
+def code_may_bind(name: str, namespace: Mapping[str, Any]) -> bool:
+    """Say whether a function or a class of the notebook would bind `name` there when it runs: `global x; x = 1`."""
+    return any(_may_bind(code, name) for code in _codes(namespace))
+
+
+def _may_bind(code: CodeType, name: str) -> bool:
+    if not _BIND_ANYTHING.isdisjoint(code.co_names):
+        return True
+    if name in code.co_names:
+        stored = (each.argval for each in dis.get_instructions(code) if each.opname == "STORE_GLOBAL")
+        if name in stored:
+            return True
+    return any(_may_bind(part, name) for part in code.co_consts if type(part) is CodeType)
+
+
+def _codes(namespace: Mapping[str, Any]) -> Iterator[CodeType]:
+    """Yield the code of the notebook's functions: also of those in its classes, and behind decorators."""
+    pending, seen = list(namespace.values()), set[int]()
+    while pending:
+        value = pending.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if type(value) is FunctionType:
+            if value.__globals__ is namespace or value.__module__ == MAIN:
+                yield value.__code__
+                pending += [cell.cell_contents for cell in value.__closure__ or () if cell != _EMPTY_CELL]
+        elif isinstance(value, type):
+            if value.__module__ == MAIN:
+                pending += vars(value).values()
+        elif isinstance(value, (classmethod, staticmethod, MethodType)):
+            pending.append(value.__func__)
+        elif isinstance(value, property):
+            pending += [value.fget, value.fset, value.fdel]
+        elif type(value) is _LruCache:
+            pending.append(value.__wrapped__)
+        elif isinstance(value, functools.partial):
+            pending.append(value.func)
 
 
 _READERS = frozenset(("load", "loads", "Unpickler", "read_pickle"))

@@ -17,7 +17,7 @@ from typing import Any
 import cloudpickle
 from cloudpickle import cloudpickle as _cloudpickle
 
-from taskfc_ext.serialize import chance, classes, machinery, scope
+from taskfc_ext.serialize import chance, classes, instances, machinery, scope
 from taskfc_ext.serialize.bodies import Buffers
 from taskfc_ext.serialize.by_value import is_importable, travels_as_name, travels_by_value
 from taskfc_ext.serialize.exceptions import Exceptions
@@ -80,6 +80,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         self._spaces: dict[str, _Space] = {}
         self._filled_cells: set[int] = set()
         self._open_classes: set[type] = set()
+        self._reducers: dict[type, Callable[[Any], Any] | None] = {}
 
     def reducer_override(self, obj: Any) -> Any:
         kind = type(obj)
@@ -118,9 +119,18 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
             return self.exceptions.reduce(obj)
         elif classes.is_member(obj):
             return classes.reduce_member(obj)
+        elif (reduce := self._reducer_of(kind)) is not None:
+            return reduce(obj)
         elif kind in self._open_classes:
-            return machinery.bare_instance(obj)
+            return instances.bare_instance(obj)
         return super().reducer_override(obj)
+
+    def _reducer_of(self, kind: type) -> Callable[[Any], Any] | None:
+        try:
+            return self._reducers[kind]
+        except KeyError:
+            reduce = self._reducers[kind] = instances.reducer_of(kind)
+            return reduce
 
     # functions
 

@@ -36,13 +36,29 @@ def token_of(cls: type) -> str:
         if token is None:
             token = _tokens[cls] = uuid.uuid4().hex
             _classes[token] = cls
+            if _here.host is not None:
+                _here.host.classes[token] = cls  # the attempt has defined it, and takes it along when it ends
         return token
+
+
+def is_complete(cls: type) -> bool:
+    """Say whether `cls` has all its members: it is not being loaded now."""
+    token = _tokens.get(cls)
+    return token is None or not loader().may_fill(token)
 
 
 def _note(token: str, cls: type) -> None:
     with _naming:
         _tokens[cls] = token
         _classes.setdefault(token, cls)  # a trial or a replay here does not take the place of the notebook's own
+
+
+def _forget(classes: Mapping[str, type]) -> None:
+    """Let nobody find classes of an attempt that has ended: garbage holds them until it is collected."""
+    with _naming:
+        for token, cls in classes.items():
+            if _classes.get(token) is cls:
+                del _classes[token]
 
 
 def new_main(names: Mapping[str, Any] | None = None) -> ModuleType:
@@ -159,6 +175,7 @@ class Host:
         """Let go of all that was loaded: an attempt is over, and the cycle of functions and their globals is large."""
         for module in self._spaces.values():
             module.__dict__.clear()
+        _forget(self.classes)
         self.forget()
 
     def forget(self) -> None:

@@ -7,6 +7,7 @@ import ast
 import asyncio
 import inspect
 import linecache
+import os
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +33,7 @@ KEPT_SOURCES = 256
 """Cells whose source lines are kept for the tracebacks of functions that they left behind."""
 
 _FUTURES = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
-_OF_THE_SHELL = frozenset(("_", "_exit_code", "get_ipython"))
+_OF_THE_SHELL = frozenset(("_", "_dh", "_exit_code", "get_ipython"))
 _AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
 
@@ -138,6 +139,7 @@ class CellRunner:
 
     def _enter(self, host: Host) -> None:
         scope.enter(host)
+        host.main.__dict__.setdefault("_dh", [os.getcwd()])  # `%cd` and `%dhist` look there
         self._stand_in(host.main)
 
     def _stand_in(self, main: ModuleType) -> None:

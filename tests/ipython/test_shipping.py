@@ -28,6 +28,14 @@ def test_modules_and_functions_travel() -> None:
     assert packed("f(os)", f=f, os=os).values == {"f": f, "os": os}
 
 
+def test_a_name_that_code_of_the_notebook_binds_is_known() -> None:
+    here: dict[str, Any] = {"__name__": "__main__"}
+    exec("def load():\n    global data\n    data = 1\nclass Other: pass", here)
+    assert packed("load()\ndata", **here).values == {"load": here["load"]}
+    with pytest.raises(BadUsage, match="unknown name 'dta'"):
+        packed("load()\ndta", **here)
+
+
 def test_a_builtin_travels_only_if_it_was_replaced() -> None:
     assert packed("sum(open, len)", sum=1, open="the shell's").values == {"sum": 1}
 

@@ -307,6 +307,9 @@ def test_magics_find_their_names(notebook: Session) -> None:
         "%pinfo work",
         "for i in range(2):\n    %time work(i)",
         "%%capture out\nprint(limit)",
+        "%cd /\nhere = %pwd\nassert here == '/'",
+        "%cd /\n%cd -",
+        "%dhist",
     ):
         task = notebook.run(f"%%task --wait\n{cell}")
         assert task.exception(DEADLINE) is None, cell

@@ -64,6 +64,22 @@ def add(x):
 def forget():
     global total
     del total
+def start():
+    global born
+    born = scale + 1
+def born_here(): return born
+class Opened:
+    def __enter__(self):
+        global opened_at
+        opened_at = scale
+        return self
+    def __exit__(self, *error): pass
+    def at(self): return opened_at
+def bind(**names): globals().update(names)
+def nested():
+    class Inner:
+        global within
+        within = scale
 def helper(x): return ("old", x)
 def outer(x): return helper(x)
 def read(): return settings["lr"]
@@ -116,6 +132,10 @@ BINDINGS = {
     "with": "import contextlib\nwith contextlib.nullcontext(7) as scale: pass\ntimes(2)",
     "walrus": "[(scale := 5), times(2)]",
     "global in a function": "add(5); add(6)\ntotal",
+    "global in a function, of a new name": "start()\nborn, born_here()",
+    "global in a method, of a new name": "with Opened() as opened: pass\nopened_at, opened.at()",
+    "globals() in a function, of a new name": "bind(newest=4)\nnewest",
+    "global in a class body": "nested()\nwithin",
     "del": "forget()\n'total' in globals()",
     "a container changed": "settings['lr'] = 9\nread()",
     "a container replaced": "settings = {'lr': 7}\nread()",
@@ -454,6 +474,162 @@ def test_what_travels_by_value_is_there_what_it_is_here(notebook: Notebook, expr
 def test_what_came_from_here_comes_back_as_itself(notebook: Notebook, value: str) -> None:
     notebook.here(MACHINERY)
     assert notebook.here(f"client.submit(lambda x: x, {value}).result({DEADLINE}) is {value}")
+
+
+INSTANCES = {
+    "a number whose __new__ converts": (
+        "class Celsius(float):\n  def __new__(cls, f): return super().__new__(cls, (f - 32) / 1.8)\nx = Celsius(212)",
+        "float(x), type(x) is Celsius",
+    ),
+    "a text whose __new__ adds to it": (
+        "class Tag(str):\n  def __new__(cls, s): return super().__new__(cls, f'<{s}>')\nx = Tag('b')",
+        "str(x), Tag('b') == x",
+    ),
+    "a tuple whose __new__ takes items": (
+        "class Path(tuple):\n  def __new__(cls, *steps): return super().__new__(cls, steps)\n"
+        "x = Path(1, 2); x.cost = 3",
+        "x, x.cost",
+    ),
+    "a named tuple with fewer arguments": (
+        "import collections\nclass Pair(collections.namedtuple('Pair', 'a b')):\n"
+        "  def __new__(cls, a): return super().__new__(cls, a, 2 * a)\nx = Pair(3)",
+        "tuple(x), x.b",
+    ),
+    "a frozen set whose __new__ takes items": (
+        "class Team(frozenset):\n  def __new__(cls, *who): return super().__new__(cls, who)\nx = Team('a', 'b')",
+        "sorted(x)",
+    ),
+    "a pool of texts": (
+        "class Symbol(str):\n  pool = {}\n"
+        "  def __new__(cls, s): return cls.pool.setdefault(s, super().__new__(cls, s))\nx = Symbol('a')",
+        "Symbol('a') is x",
+    ),
+    "a dictionary that stores something else": (
+        "class Doubling(dict):\n  def __setitem__(self, k, v): super().__setitem__(k, 2 * v)\n"
+        "x = Doubling()\nx['a'] = 1",
+        "dict(x)",
+    ),
+    "a dictionary that checks": (
+        "class Locked(dict):\n  def __init__(self, *a):\n    super().__init__(*a)\n    self.locked = True\n"
+        "  def __setitem__(self, k, v):\n    if self.locked: raise KeyError(k)\n    super().__setitem__(k, v)\n"
+        "x = Locked({'a': 1})",
+        "dict(x), x.locked",
+    ),
+    "a list that appends something else": (
+        "class Log(list):\n  def __init__(self, name): self.name = name\n"
+        "  def append(self, v): super().append((self.name, v))\n  def extend(self, vs): raise TypeError\n"
+        "x = Log('n')\nx.append(1)",
+        "list(x), x.name",
+    ),
+    "a set with a name": (
+        "class Named(set):\n  def __init__(self, name, items=()):\n    super().__init__(items)\n    self.name = name\n"
+        "x = Named('n', 'ab')",
+        "sorted(x), x.name",
+    ),
+    "a counter, an ordered dictionary and a queue with arguments of their own": (
+        "import collections\nclass Votes(collections.Counter):\n  def __init__(self, place, votes): "
+        "super().__init__(votes); self.place = place\n"
+        "class Cache(collections.OrderedDict):\n  def __init__(self, size): super().__init__(); self.size = size\n"
+        "class Last(collections.deque):\n  def __init__(self, n): super().__init__(maxlen=n)\n"
+        "v, c, q = Votes('p', 'aab'), Cache(3), Last(2)\nc['x'] = 1; c['y'] = 2; c.move_to_end('x'); q += [1, 2, 3]",
+        "dict(v), v.place, list(c.items()), c.size, list(q), q.maxlen",
+    ),
+    "a dictionary that makes what is missing": (
+        "import collections\nclass Groups(collections.defaultdict):\n"
+        "  def __init__(self): super().__init__(list)\nx = Groups(); x['a'].append(1)",
+        "x['b'], dict(x)",
+    ),
+    "arguments that only __new__ had": (
+        "class Unit:\n  def __new__(cls, name):\n    made = super().__new__(cls)\n    made.name = name\n"
+        "    return made\nx = Unit('m')",
+        "x.name",
+    ),
+    "attributes by delegation": (
+        "class Proxy:\n  def __init__(self, of): self.of = of\n"
+        "  def __getattr__(self, name): return getattr(self.of, name)\nx = Proxy('text')",
+        "x.upper()",
+    ),
+    "slots that cannot be set": (
+        "class Fixed:\n  __slots__ = ('a', '__b')\n  def __init__(self, a):\n    object.__setattr__(self, 'a', a)\n"
+        "    object.__setattr__(self, '_Fixed__b', a + 1)\n"
+        "  def __setattr__(self, name, value): raise AttributeError(name)\n  def b(self): return self.__b\n"
+        "x = Fixed(1)",
+        "x.a, x.b()",
+    ),
+    "an array with attributes": (
+        "import numpy as np\nclass Signal(np.ndarray):\n  def __array_finalize__(self, of): "
+        "self.rate = getattr(of, 'rate', None)\nx = np.arange(3).view(Signal); x.rate = 44",
+        "x.rate, (x * 2).rate, x.tolist()",
+    ),
+    "an enumeration of data": (
+        "import dataclasses, enum\n@dataclasses.dataclass(frozen=True)\nclass Data:\n  a: int\n  b: str = 'b'\n"
+        "class Kind(Data, enum.Enum):\n  P = 1, 'x'\n  Q = 2",
+        "Kind.P.a, Kind.Q.b, Kind['Q'].value == Data(2) or Kind.Q.value == 2, [*Kind]",
+    ),
+    "an enumeration of data with slots": (
+        "import dataclasses, enum\n@dataclasses.dataclass(slots=True)\nclass Data:\n  a: int\n"
+        "class Kind(Data, enum.Enum):\n  P = 1",
+        "Kind.P.a",
+    ),
+    "an enumeration of dates": (
+        "import datetime, enum\nclass Day(datetime.date, enum.Enum):\n  NEW = 2020, 1, 1",
+        "Day.NEW.year, Day.NEW.isoformat()",
+    ),
+    "an enumeration of numbers that convert": (
+        "import enum\nclass More(int):\n  def __new__(cls, n): return super().__new__(cls, n + 1)\n"
+        "class Level(More, enum.Enum):\n  LOW = 4",
+        "int(Level.LOW), Level.LOW.value",
+    ),
+    "one in its own class": (
+        "class Degree(int):\n  def __new__(cls, n): return super().__new__(cls, n % 360 + 1)\n"
+        "Degree.FULL = Degree(360)",
+        "int(Degree.FULL), int(Degree(361))",
+    ),
+}
+
+
+@pytest.mark.parametrize(("setup", "expression"), INSTANCES.values(), ids=INSTANCES)
+def test_instances_are_there_what_they_are_here(notebook: Notebook, setup: str, expression: str) -> None:
+    notebook.here(setup)
+    there = notebook.task(expression)
+    assert there == notebook.here(expression)
+
+
+@pytest.mark.parametrize("setup", [setup for setup, _ in INSTANCES.values() if "\nx = " in setup])
+def test_instances_come_back_as_they_were_made(notebook: Notebook, setup: str) -> None:
+    notebook.here(setup)
+    parts = "type({0}), getattr({0}, '__dict__', 0), sorted({0}) if hasattr(type({0}), '__iter__') else str({0})[:9]"
+    back = notebook.here(f"back = client.submit(lambda: x).result({DEADLINE})\n{parts.format('back')}")
+    assert back == notebook.here(parts.format("x"))
+
+
+RESULTS_OF_OTHERS = {
+    "an instance": ("made", "lambda p: p.up()", "make(3).up()"),
+    "a class": ("lambda: Point", "lambda c: c(4).up()", "make(4).up()"),
+    "a function": ("lambda: make", "lambda f: f(5).up()", "make(5).up()"),
+    "a closure": ("lambda: (lambda y: make(y).up())", "lambda f: f(6)", "make(6).up()"),
+    "a list of instances": ("lambda: [make(7)]", "lambda ps: [p.up() for p in ps]", "[make(7).up()]"),
+    "a subclass that the task has defined": (
+        "lambda: type('Own', (Point,), {'more': lambda self: self.up()})(8)",
+        "lambda p: p.more()",
+        "make(8).up()",
+    ),
+}
+
+
+@pytest.mark.parametrize(("first", "second", "expected"), RESULTS_OF_OTHERS.values(), ids=RESULTS_OF_OTHERS)
+def test_results_are_what_they_are_in_the_tasks_that_take_them(
+    notebook: Notebook, first: str, second: str, expected: str
+) -> None:
+    notebook.here(
+        "step = 1\nclass Point:\n  def __init__(self, x): self.x = x\n"
+        "  def up(self): return Point(self.x + step)\n"
+        "  def __eq__(self, other): return type(self) is type(other) and self.x == other.x\n"
+        "def make(x): return Point(x)\ndef made(): return make(3)"
+    )
+    notebook.here(f"first = client.submit({first})\nboth = [client.submit({second}, first) for _ in range(4)]")
+    values = notebook.here(f"[future.result({DEADLINE}) for future in both]")
+    assert values == [notebook.here(expected)] * 4
 
 
 @pytest.mark.parametrize(
