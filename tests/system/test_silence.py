@@ -44,8 +44,15 @@ def test_a_suspended_farm_is_seen_and_stopped(home: Path, capsys: pytest.Capture
         assert "`taskfc stop` ends it" in said
         with attach() as client, pytest.raises(ControllerLost, match="has suspended it"):
             client.queue_status()
+    else:
+        code, said = answer(capsys, "status")
+        assert code == 0
+        assert f"a signal has suspended its supervisor (SIGSTOP); `kill -CONT {pids['supervisor']}`" in said
+    seen = "supervisor" if who == "supervisor" else "controller"
+    assert f"a signal has suspended its {seen}" in answer(capsys, "list")[1]
     code, said = answer(capsys, "stop")
     assert (code, said) == (0, "default: stopped\n")
+    assert "suspended" not in answer(capsys, "list")[1]
     assert not any(process_alive(pid, None) for pid in pids.values())
 
 
