@@ -10,13 +10,14 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from taskfc_ext.ipython.arguments import did_you_mean, near_verb, or_else
+from taskfc_ext.ipython.arguments import near_verb
 from taskfc_ext.ipython.bring_back import check_out
 from taskfc_ext.ipython.cell_settings import cell_settings, check_magics, hints_are_lazy
 from taskfc_ext.ipython.changes import changed_names
 from taskfc_ext.ipython.changes import note as note_of_changes
 from taskfc_ext.ipython.display import Table
 from taskfc_ext.ipython.farms import Binding
+from taskfc_ext.ipython.hints import did_you_mean, or_else
 from taskfc_ext.ipython.named_code import condition, recovery
 from taskfc_ext.ipython.notebook import Notebook, is_future, waiting
 from taskfc_ext.ipython.requests import BadUsage, Submission
