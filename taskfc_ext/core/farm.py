@@ -8,24 +8,20 @@ from collections.abc import Iterable
 from enum import StrEnum
 from itertools import count
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from taskfc_ext.core.codes import Codes
 from taskfc_ext.core.queue import ReadyQueue
+from taskfc_ext.core.sessions import ClientSession
 from taskfc_ext.core.task_state import LIVE, TRANSITIONS, Cause, IllegalTransition, State, Task, end_state
 from taskfc_ext.core.viewers import Viewers
 from taskfc_ext.core.waits import DEEPER, OpenBarrier, Waits
-from taskfc_ext.protocol.client_messages import Accepted, ErrorKind, Refused, Reply
+from taskfc_ext.protocol.client_messages import ErrorKind, Refused
 from taskfc_ext.protocol.payloads import Reason, size_of
 from taskfc_ext.protocol.records import Broadcasted
 from taskfc_ext.protocol.spec import Spec
 from taskfc_ext.protocol.supervisor_messages import Step as StopStep
 from taskfc_ext.protocol.worker_messages import Progress
-
-Answer = Accepted | Reply | Refused
-
-MAX_ANSWERS = 4096
-"""Answers remembered for a session: more than a client may have open, so a resend always finds its first answer."""
 
 # One byte for each task id that was ever given out: all that is kept in memory of a finished task.
 LIVE_CODE = 0
@@ -60,39 +56,6 @@ class Worker(Struct):
     owes: list[int] = []
     set_up: dict[int, str] = {}
     progress: Progress | None = None
-
-
-class ClientSession(Struct):
-    """One client across its connections.
-
-    Attributes:
-        answers: seq -> the answer given, for repeats.
-        done_below: the client has the answers to all requests below this one.
-        worker: the one that the client is on, or -1.
-        defined: code that the client may name, as it was defined on this connection.
-    """
-
-    session: str
-    label: str = ""
-    owner: str = ""
-    connected: bool = False
-    answers: OrderedDict[int, Answer] = field(default_factory=OrderedDict)
-    done_below: int = 0
-    last_seen: float = 0.0
-    worker: int = -1
-    defined: set[bytes] = set()
-
-    def remember(self, answer: Answer) -> None:
-        """Keep the first answer to a request."""
-        self.answers[answer.seq] = answer
-        while len(self.answers) > MAX_ANSWERS:
-            self.answers.popitem(last=False)
-
-    def forget_below(self, seq: int) -> None:
-        """Drop the answers that the client has."""
-        self.done_below = max(self.done_below, seq)
-        while self.answers and next(iter(self.answers)) < seq:
-            self.answers.popitem(last=False)
 
 
 class KeptBroadcast(Struct):

@@ -17,7 +17,8 @@ from taskfc_ext.core import broadcasts
 from taskfc_ext.core.attempts import retire_surplus, set_workers
 from taskfc_ext.core.effects import Step
 from taskfc_ext.core.events import Now
-from taskfc_ext.core.farm import ClientSession, Farm, TimerKind, Worker
+from taskfc_ext.core.farm import Farm, TimerKind, Worker
+from taskfc_ext.core.sessions import ClientSession
 from taskfc_ext.core.task_state import State, Task
 from taskfc_ext.core.waits import Key, OpenBarrier, Waits, is_valid
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused, Reply

@@ -8,9 +8,10 @@ from taskfc_ext.core.codes import all_bodies
 from taskfc_ext.core.effects import SendEnded, SendFailure, SendLog, SendOutputs, SendSubmission, Step
 from taskfc_ext.core.endings import Endings, commit, fail_if_doomed
 from taskfc_ext.core.events import Now
-from taskfc_ext.core.farm import Answer, ClientSession, Farm
+from taskfc_ext.core.farm import Farm
 from taskfc_ext.core.listing import list_tasks, queue_status, worker_info
 from taskfc_ext.core.resubmit import on_retry
+from taskfc_ext.core.sessions import Answer, ClientSession
 from taskfc_ext.core.stopping import stop_attempt
 from taskfc_ext.core.task_state import Cause, end_state
 from taskfc_ext.protocol.client_messages import (

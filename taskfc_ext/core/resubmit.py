@@ -13,7 +13,8 @@ import msgspec
 from taskfc_ext.core.effects import Recall, Step
 from taskfc_ext.core.endings import commit, commit_code, fail_if_doomed
 from taskfc_ext.core.events import Now, Recalled
-from taskfc_ext.core.farm import Answer, ClientSession, Farm
+from taskfc_ext.core.farm import Farm
+from taskfc_ext.core.sessions import Answer, ClientSession
 from taskfc_ext.protocol.client_messages import Define, ErrorKind, Refused, Retry
 from taskfc_ext.protocol.ids import Session
 from taskfc_ext.protocol.payloads import Reason

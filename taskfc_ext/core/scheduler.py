@@ -14,8 +14,9 @@ from taskfc_ext.core.dispatch import dispatch, settle_code
 from taskfc_ext.core.effects import Effects, Step
 from taskfc_ext.core.endings import commit
 from taskfc_ext.core.events import Event, FromClient, FromParent, FromWorker, Now, PeerLost, Recalled, Tick
-from taskfc_ext.core.farm import ClientSession, Farm, Timer, TimerKind
+from taskfc_ext.core.farm import Farm, Timer, TimerKind
 from taskfc_ext.core.replay import restore
+from taskfc_ext.core.sessions import ClientSession
 from taskfc_ext.protocol.client_messages import (
     ClientMessage,
     Define,

@@ -27,7 +27,8 @@ from taskfc_ext.core.facts import (
     runs_of,
     spans_of,
 )
-from taskfc_ext.core.farm import ClientSession, Farm, TimerKind
+from taskfc_ext.core.farm import Farm, TimerKind
+from taskfc_ext.core.sessions import ClientSession
 from taskfc_ext.core.task_state import State, Task
 from taskfc_ext.core.viewers import Facts, Viewers
 from taskfc_ext.protocol.client_messages import Changed, Ended, Watch

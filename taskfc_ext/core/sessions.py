@@ -1,0 +1,47 @@
+"""Clients across their connections, with the answers that were given to them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from msgspec import Struct, field
+
+from taskfc_ext.protocol.client_messages import Accepted, Refused, Reply
+
+Answer = Accepted | Reply | Refused
+
+MAX_ANSWERS = 4096
+"""Answers remembered for a session: more than a client may have open, so a resend always finds its first answer."""
+
+
+class ClientSession(Struct):
+    """One client across its connections.
+
+    Attributes:
+        answers: seq -> the answer given, for repeats.
+        done_below: the client has the answers to all requests below this one.
+        worker: the one that the client is on, or -1.
+        defined: code that the client may name, as it was defined on this connection.
+    """
+
+    session: str
+    label: str = ""
+    owner: str = ""
+    connected: bool = False
+    answers: OrderedDict[int, Answer] = field(default_factory=OrderedDict)
+    done_below: int = 0
+    last_seen: float = 0.0
+    worker: int = -1
+    defined: set[bytes] = set()
+
+    def remember(self, answer: Answer) -> None:
+        """Keep the first answer to a request."""
+        self.answers[answer.seq] = answer
+        while len(self.answers) > MAX_ANSWERS:
+            self.answers.popitem(last=False)
+
+    def forget_below(self, seq: int) -> None:
+        """Drop the answers that the client has."""
+        self.done_below = max(self.done_below, seq)
+        while self.answers and next(iter(self.answers)) < seq:
+            self.answers.popitem(last=False)
