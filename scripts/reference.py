@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from taskfc_ext.cli import make_parser
-from taskfc_ext.ipython.arguments import ELSEWHERE, SUBMISSION, VERBS, Argument, cell_help, line_help, verb_help
+from taskfc_ext.ipython.arguments import SUBMISSION, VERBS, Argument, cell_help, line_help, verb_help
+from taskfc_ext.ipython.hints import ELSEWHERE
 from taskfc_ext.ipython.magics import CELL_DOC, LINE_DOC, TaskMagics
 
 WIDTH = 80

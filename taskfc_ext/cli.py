@@ -22,6 +22,7 @@ from taskfc_ext.client.attached import attached_or_at_rest
 from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.client.farm import Condition
 from taskfc_ext.client.launch import LocalFarm
+from taskfc_ext.client.silence import suspension
 from taskfc_ext.client.start import restart, start, stop
 from taskfc_ext.drivers.connection_file import read_connection
 from taskfc_ext.drivers.paths import farm_paths, known_farms
@@ -178,6 +179,8 @@ def _status(arguments: argparse.Namespace) -> int:
             for each in workers
         ]
         print("\n" + _shown(rows, ["worker", "pid", "state", "task"], right=(0, 1, 3)))
+    if note := suspension(LocalFarm(arguments.name)):
+        print(f"\n{note}; until then nothing that dies or hangs is replaced or stopped")
     return 0
 
 
@@ -207,7 +210,7 @@ def _facts(name: str) -> dict[str, object]:
         facts["state"] = "running" if info else "dead" if farm.condition() is Condition.DEAD else "stopped"
     except FarmError as error:  # what is wrong with one farm must not hide the others
         return {**facts, "note": error.message}
-    return {**facts, "pid": info.pid if info else None}
+    return {**facts, "pid": info.pid if info else None, "note": suspension(farm)}
 
 
 def _tasks(arguments: argparse.Namespace) -> int:

@@ -50,6 +50,17 @@ def silence_error(farm: Visible) -> ControllerLost:
     return ControllerLost(f"{who}: {why}", hint=hint)
 
 
+def suspension(farm: Visible) -> str:
+    """Return which process of a running farm a signal has suspended, and how it goes on; empty where none is."""
+    info = farm.connection()
+    if info is None:
+        return ""
+    for who, pid in (("controller", info.pid), ("supervisor", info.supervisor_pid)):
+        if is_stopped(pid):
+            return f"a signal has suspended its {who} (SIGSTOP); `kill -CONT {pid}` resumes it"
+    return ""
+
+
 def is_suspended(farm: Visible) -> bool:
     """Whether a signal has suspended the controller or its supervisor."""
     info = farm.connection()

@@ -8,7 +8,6 @@ an option.
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Any, NoReturn
 from taskfc_ext.ipython import requests
 from taskfc_ext.ipython.argument import Argument, argument, changed, flag
 from taskfc_ext.ipython.first_line import Expand, words_of
+from taskfc_ext.ipython.hints import ELSEWHERE, MEANT, did_you_mean, nearest
 from taskfc_ext.ipython.requests import BadUsage, Request, Run, Status, Submission
 from taskfc_ext.ipython.values import (
     dotted_names,
@@ -363,53 +363,14 @@ def _check_options(prog: str, words: Sequence[str], arguments: Sequence[Argument
 
 # hints and help
 
-_MEANT = "; did you mean "
-
-
-def did_you_mean(word: str, known: Sequence[str]) -> str:
-    """Return "; did you mean ...?" where one of `known` is close to `word`, else nothing."""
-    near = _nearest(word, known)
-    return f"{_MEANT}{near}?" if near else ""
-
-
-def or_else(problem: str, also: str) -> str:
-    """Return `problem` with one more "; did you mean ...?", as one question where it asks already."""
-    if also and _MEANT in problem and problem.endswith("?"):
-        return f"{problem[:-1]}, or {also.removeprefix(_MEANT)}"
-    return f"{problem}{also}"
-
-
-def _nearest(word: str, known: Sequence[str]) -> str:
-    """Return what `word` most likely was to be, empty where nothing is near: what it begins goes before all else."""
-    begun = [each for each in known if each.startswith(word)] if len(word) > 2 else []
-    near = begun if len(begun) == 1 else difflib.get_close_matches(word, known, n=1, cutoff=0.7)
-    return near[0] if near else ""
-
-
-ELSEWHERE = {
-    "cancel": "abort",
-    "kill": "abort",
-    "delete": "clear",
-    "remove": "clear",
-    "rm": "clear",
-    "ls": "status",
-    "ps": "status",
-    "logs": "log",
-    "rerun": "retry",
-    "resubmit": "retry",
-    "resume": "release",
-    "pause": "hold",
-}
-"""What other tools call a verb of ours."""
-
 
 def near_verb(line: str) -> str:
     """Return "; did you mean `%task verb`?" where the first word of `line` looks like a verb."""
     words = line.split(maxsplit=1)
     if words and words[0].lower() in ELSEWHERE:
-        return f"{_MEANT}`%task {ELSEWHERE[words[0].lower()]}`?"
-    near = _nearest(words[0], list(VERBS)) if words else ""
-    return f"{_MEANT}`%task {near}`?" if near else ""
+        return f"{MEANT}`%task {ELSEWHERE[words[0].lower()]}`?"
+    near = nearest(words[0], list(VERBS)) if words else ""
+    return f"{MEANT}`%task {near}`?" if near else ""
 
 
 def verb_help(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Collection, Mapping
 
-from taskfc_ext.ipython.arguments import did_you_mean
+from taskfc_ext.ipython.hints import did_you_mean
 from taskfc_ext.ipython.names import used_names
 from taskfc_ext.ipython.requests import BadUsage
 

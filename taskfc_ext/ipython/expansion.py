@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from taskfc_ext.ipython.arguments import did_you_mean
+from taskfc_ext.ipython.hints import did_you_mean
 from taskfc_ext.ipython.requests import BadUsage
 from taskfc_ext.text import one_line
 

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from taskfc_ext.ipython.arguments import did_you_mean
+from taskfc_ext.ipython.hints import did_you_mean
 from taskfc_ext.ipython.names import used_names
 from taskfc_ext.ipython.requests import BadUsage
 from taskfc_ext.ipython.values import as_lambda

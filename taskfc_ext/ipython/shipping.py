@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
-from taskfc_ext.ipython.arguments import did_you_mean
+from taskfc_ext.ipython.hints import did_you_mean
 from taskfc_ext.ipython.mentions import names_in_value
 from taskfc_ext.ipython.names import BUILTINS, IPYTHON_NAMES, MODULE_NAMES, NameUse, used_names
 from taskfc_ext.ipython.requests import BadUsage

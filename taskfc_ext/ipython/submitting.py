@@ -10,13 +10,14 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from taskfc_ext.ipython.arguments import did_you_mean, near_verb, or_else
+from taskfc_ext.ipython.arguments import near_verb
 from taskfc_ext.ipython.bring_back import check_out
 from taskfc_ext.ipython.cell_settings import cell_settings, check_magics, hints_are_lazy
 from taskfc_ext.ipython.changes import changed_names
 from taskfc_ext.ipython.changes import note as note_of_changes
 from taskfc_ext.ipython.display import Table
 from taskfc_ext.ipython.farms import Binding
+from taskfc_ext.ipython.hints import did_you_mean, or_else
 from taskfc_ext.ipython.named_code import condition, recovery
 from taskfc_ext.ipython.notebook import Notebook, is_future, waiting
 from taskfc_ext.ipython.requests import BadUsage, Submission
@@ -71,14 +72,14 @@ def submit(notebook: Notebook, submission: Submission, source: str) -> TaskFutur
         notebook.say(f"sending {large}")
     client = notebook.session.client().with_options(**options)
     future = client.submit_cell(source, shipment.values, submission.out, keep=submission.keep, **settings)
-    if submission.keep:
-        _note_kept(notebook, submission, shipment)
-    if submission.name and submission.name.isidentifier() and not keyword.iskeyword(submission.name):
-        notebook.bind(submission.name, future)
-    with waiting():
-        client.flush()
-    if future.done() and not future.accepted:
-        future.result()  # raises why it was refused
+    try:
+        with waiting():
+            client.flush()
+    finally:  # an interrupt ends only the wait
+        if not (refused := future.done() and not future.accepted):
+            _note_sent(notebook, submission, shipment, future)
+    if refused:
+        future.result()  # raises why
     notebook.session.notices.add(future)
     notebook.session.note_sent(future, shipment.values)
     _say_changed(notebook, submission, changed)
@@ -208,6 +209,14 @@ def _there(notebook: Notebook, submission: Submission) -> dict[str, object] | No
         name: object() if binding.is_stale(name, notebook.inputs) else binding.value
         for name, binding in bindings.items()
     }
+
+
+def _note_sent(notebook: Notebook, submission: Submission, shipment: Shipment, future: TaskFuture) -> None:
+    """Bind the future to its task's name, and note what the task keeps."""
+    if submission.keep:
+        _note_kept(notebook, submission, shipment)
+    if submission.name and submission.name.isidentifier() and not keyword.iskeyword(submission.name):
+        notebook.bind(submission.name, future)
 
 
 def _note_kept(notebook: Notebook, submission: Submission, shipment: Shipment) -> None:

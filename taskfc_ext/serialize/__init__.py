@@ -10,6 +10,7 @@ from taskfc_ext.serialize.failures import dump_exception, load_failure
 from taskfc_ext.serialize.functions import digest, dump_function, load_function, loaded_each_time
 from taskfc_ext.serialize.pickler import names_in_code
 from taskfc_ext.serialize.sources import remember_source
+from taskfc_ext.serialize.too_large import dump_within
 from taskfc_ext.serialize.values import (
     EVERYTHING,
     CellOptions,
@@ -38,6 +39,7 @@ __all__ = [
     "dump_function",
     "dump_names",
     "dump_value",
+    "dump_within",
     "load_call",
     "load_cell",
     "load_failure",

@@ -113,8 +113,8 @@ def _text(generator: Any) -> str:
     }.get(kind.__name__, "a generator made in the task, with a seed for each item")
     name = f"{kind.__module__.partition('._')[0]}.{kind.__name__}"
     return (
-        f"two tasks begin with the same {name} in the same state, and draw the same numbers from it; for others in "
-        f"each give it a stream of its own: {how}"
+        f"two tasks begin with the same {name} in the same state, and draw the same numbers from it; to draw "
+        f"others in each, give it a stream of its own: {how}"
     )
 
 

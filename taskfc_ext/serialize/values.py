@@ -166,8 +166,9 @@ def _dump_the_rest(result: SourceResult, what: str, error: Exception) -> bytes:
         lost_value=lost_value,
     )
     if not left and rest.value is None and not result.lost:
-        hint = END_WITH_SEMICOLON if lost_value else RETURN_INSTEAD
-        raise UnpicklableResult(complaint(what, result, error), hint=hint) from error
+        if lost_value:
+            raise UnpicklableResult(lost_value, hint=END_WITH_SEMICOLON) from error
+        raise UnpicklableResult(complaint(what, result, error), hint=RETURN_INSTEAD) from error
     try:
         return pickled(rest)
     except Exception:  # noqa: BLE001  each part could be pickled, but not all of them together

@@ -18,7 +18,7 @@ from taskfc_ext.serialize import (
     CellOptions,
     SourceResult,
     dump_exception,
-    dump_value,
+    dump_within,
     load_call,
     load_cell,
     load_function,
@@ -125,7 +125,7 @@ class Executor:
             else:
                 value = self._run_source(spec, taskid, body, inputs)
             leave_if_child()
-            return _OK, _dump_result(value, spec.label)
+            return _OK, dump_within(value, MAX_VALUE, what="the result of " + spec.label)
         except BaseException as error:  # noqa: BLE001  SystemExit and KeyboardInterrupt of a task are its own errors
             leave_if_child(error)
             try:
@@ -341,15 +341,6 @@ def _indescribable(error: BaseException, problem: BaseException) -> Ended:
     text = f"it failed, and so did the description of how ({type(problem).__name__})"
     failure = Failure(reason=Reason.ERROR, message=text, type_name=type_name_of(type(error)))
     return int(Outcome.ERROR), encode_failure(failure)
-
-
-def _dump_result(value: object, label: str) -> bytes:
-    body = dump_value(value, what="the result of " + label)
-    if len(body) > MAX_VALUE:
-        kind = type_name_of(type(value))
-        text = f"the result of {label} (of type {kind}) is {len(body):,} bytes pickled, over the limit of {MAX_VALUE:,}"
-        raise UnpicklableResult(text, hint="write it to a file in the task, and return the file's path")
-    return body
 
 
 def _size_of(body: Payload | Mapped) -> int:

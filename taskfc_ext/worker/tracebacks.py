@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from itertools import takewhile
 from types import TracebackType
+
+import cloudpickle
 
 from taskfc_ext.serialize.blame import text_of, type_name_of
 
@@ -16,6 +19,7 @@ def user_traceback(error: BaseException) -> str:
     """Return the traceback of `error` as text, from the first frame of the user's on."""
     try:
         shown = traceback.TracebackException(type(error), error, _from_users_frame(error.__traceback__), compact=True)
+        _start_chain_at_users_frames(shown)
         return "".join(shown.format())
     except Exception:  # noqa: BLE001  the user's __str__, or no memory left: better a short text than none
         return f"{type_name_of(type(error))}: {text_of(error)}\n"
@@ -25,6 +29,19 @@ def _from_users_frame(tb: TracebackType | None) -> TracebackType | None:
     while tb is not None and _is_machinery(tb.tb_frame.f_code.co_filename):
         tb = tb.tb_next
     return tb
+
+
+def _start_chain_at_users_frames(shown: traceback.TracebackException) -> None:
+    """Take our frames from the start of what `shown` came of: those between a value and its `__reduce__`, say."""
+    came_of = shown.__cause__ or shown.__context__
+    while came_of is not None:
+        n_ours = sum(1 for _ in takewhile(lambda frame: _pickles(frame.filename), came_of.stack))
+        del came_of.stack[:n_ours]
+        came_of = came_of.__cause__ or came_of.__context__
+
+
+def _pickles(filename: str) -> bool:
+    return filename.startswith((_OURS + os.sep, os.path.dirname(cloudpickle.__file__) + os.sep))
 
 
 def _is_machinery(filename: str) -> bool:

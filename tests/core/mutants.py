@@ -19,7 +19,7 @@ class Mutant(NamedTuple):
 
 MUTANTS = (
     Mutant(
-        "farm.py",
+        "sessions.py",
         "answers: OrderedDict[int, Answer] = field(default_factory=OrderedDict)",
         "answers: OrderedDict[int, Answer] = OrderedDict()",
         "all sessions share one table of answers",

@@ -66,6 +66,11 @@ class FakeFarm:
         facts = Facts(failure.reason.value, 0, 1, 0.0, 1.5, 2.0, ())
         self.futures[taskid]._settle(FINISHED, payload=encode_failure(failure), facts=facts)
 
+    def refuse(self, error: Exception) -> None:
+        """Refuse the newest task, as a controller does that was just asked."""
+        self.futures[-1]._place = None
+        self.futures[-1]._settle_with(error)
+
     # the client
 
     def with_options(self, **options: Any) -> FakeSubmitter:

@@ -11,8 +11,9 @@ import pytest
 from IPython.core.error import UsageError
 
 from taskfc_ext.client.future import TaskFuture
-from taskfc_ext.errors import ControllerStopped
+from taskfc_ext.errors import ControllerStopped, UnknownTask
 from taskfc_ext.ipython.looking import _result_text
+from taskfc_ext.ipython.notebook import WaitInterrupted
 from taskfc_ext.tasks import TaskResult
 
 
@@ -119,6 +120,25 @@ def test_submitting_again_rebinds_the_name(shell: Any, farm: Any) -> None:
     shell.run("%%task fit\n1")
     shell.run("%%task fit\n2")
     assert shell.ns["fit"] is farm.futures[1]
+
+
+def test_a_refused_task_leaves_all_names_as_they_were(shell: Any, farm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell.run("%%task fit\n1")
+    monkeypatch.setattr(farm, "flush", lambda: farm.refuse(UnknownTask("there is no task 99", taskid=99)))
+    assert "there is no task 99" in str(error_of(shell, "%%task fit --after 0\n2"))
+    assert "there is no task 99" in str(error_of(shell, "%%task other --keep\nkept = 2"))
+    assert shell.ns["fit"] is farm.futures[0]
+    assert "other" not in shell.ns
+    assert "unknown name 'kept'" in str(error_of(shell, "%%task --keep\nkept + 1"))
+
+
+def test_an_interrupted_submission_binds_the_name(shell: Any, farm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(farm, "flush", interrupted)
+    assert type(error_of(shell, "%%task fit\n1")) is WaitInterrupted
+    assert shell.ns["fit"] is farm.futures[0]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -19,6 +21,18 @@ from tests.processes import DEADLINE, kill_and_wait, until
 
 WITHIN = 5.0
 """Seconds; on a loaded machine an answer is late, but a hang would be one for ever."""
+
+SUSPEND = """
+import os, signal, sys
+
+os.write(1, b"b")  # it begins
+try:
+    while True:
+        os.kill(int(sys.argv[1]), signal.SIGSTOP)
+except ProcessLookupError:
+    pass
+"""
+"""Suspends a process again and again until it has ended. A fork of this process, which has threads, may hang."""
 
 
 def answer(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
@@ -44,8 +58,15 @@ def test_a_suspended_farm_is_seen_and_stopped(home: Path, capsys: pytest.Capture
         assert "`taskfc stop` ends it" in said
         with attach() as client, pytest.raises(ControllerLost, match="has suspended it"):
             client.queue_status()
+    else:
+        code, said = answer(capsys, "status")
+        assert code == 0
+        assert f"a signal has suspended its supervisor (SIGSTOP); `kill -CONT {pids['supervisor']}`" in said
+    seen = "supervisor" if who == "supervisor" else "controller"
+    assert f"a signal has suspended its {seen}" in answer(capsys, "list")[1]
     code, said = answer(capsys, "stop")
     assert (code, said) == (0, "default: stopped\n")
+    assert "suspended" not in answer(capsys, "list")[1]
     assert not any(process_alive(pid, None) for pid in pids.values())
 
 
@@ -58,13 +79,11 @@ def test_a_controller_that_neither_answers_nor_goes_on_is_replaced_and_stops(
         client.flush()
     pid = farm.pid
     os.kill(pid, signal.SIGSTOP)  # resumed by `stop`, and suspended again before it can answer
-    stopper = os.fork()
-    if stopper == 0:
-        while process_alive(pid, None):
-            os.kill(pid, signal.SIGSTOP)
-        os._exit(0)
-    code, said = answer(capsys, "stop")
-    os.waitpid(stopper, 0)
+    with subprocess.Popen([sys.executable, "-c", SUSPEND, str(pid)], stdout=subprocess.PIPE) as stopper:
+        assert stopper.stdout is not None
+        assert stopper.stdout.read(1) == b"b"
+        code, said = answer(capsys, "stop")
+    assert stopper.returncode == 0
     assert (code, said) == (0, "default: stopped\n")
     assert LocalFarm("default").connection() is None
     assert taskid is None or taskid == 0

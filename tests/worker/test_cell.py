@@ -12,6 +12,7 @@ from taskfc_ext.protocol.printed import log_of
 from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.protocol.worker_messages import Finished
 from taskfc_ext.serialize import SourceResult
+from taskfc_ext.worker import execute
 from taskfc_ext.worker.figures import BACKEND
 
 
@@ -288,3 +289,47 @@ def test_the_workers_main_module_is_left_alone(bench: Any) -> None:
 def test_an_unpicklable_value_is_named(bench: Any) -> None:
     bench.source(Kind.CELL, "import threading\nlock = threading.Lock()", {}, ["lock"])
     assert ".ns['lock'] (a _thread.lock) cannot be pickled" in bench.failure().message
+
+
+def test_an_unpicklable_last_value_is_named_by_what_it_is(bench: Any) -> None:
+    bench.source(Kind.CELL, "import threading\n{'lock': threading.Lock()}", {}, [])
+    message = bench.failure().message
+    assert message.partition(" cannot")[0].endswith(": ['lock'] (a _thread.lock)")
+
+
+@pytest.mark.parametrize(
+    ("source", "come", "lost"),
+    [
+        ("small, large = b'1', bytes(2000)", {"small"}, {"large"}),
+        ("small, large = b'1', bytes(2000); 5", {"small"}, {"large"}),
+        ("small, large = bytes(400), bytes(900)", {"small"}, {"large"}),
+        ("small, large = b'1', b'2'; bytes(2000)", {"small", "large"}, {""}),
+        ("small, large = bytes(600), bytes(2000); bytes(3000)", {"small"}, {"large", ""}),
+        ("small, large = [lambda: 0], bytes(2000); 5", {"small"}, {"large"}),
+    ],
+)
+def test_what_is_too_large_keeps_nothing_else_from_coming(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, source: str, come: set[str], lost: set[str]
+) -> None:
+    monkeypatch.setattr(execute, "MAX_VALUE", 1200)
+    bench.source(Kind.CELL, source, {}, ["small", "large"])
+    result = bench.result()
+    assert set(result.ns) == come
+    assert {*result.lost, *([""] if result.lost_value else [])} == lost
+    for reason in (*result.lost.values(), *([result.lost_value] if result.lost_value else [])):
+        assert "bytes pickled, over the limit of 1,200" in reason
+
+
+@pytest.mark.parametrize(
+    ("source", "outs", "message"),
+    [
+        ("bytes(2000)", [], "the result of cell (of type bytes) is 2,0"),
+        ("large = bytes(2000)", ["large"], "the result of cell: `large` (of type bytes) is 2,0"),
+    ],
+)
+def test_a_result_of_which_nothing_is_small_enough_is_a_failure(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, source: str, outs: list[str], message: str
+) -> None:
+    monkeypatch.setattr(execute, "MAX_VALUE", 1200)
+    bench.source(Kind.CELL, source, {}, outs)
+    assert bench.failure().message.startswith(message)

@@ -1,0 +1,69 @@
+"""Results that are too large for one message: the names and the value of a cell that fit come, the others are named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from taskfc_ext.errors import UnpicklableResult
+from taskfc_ext.serialize.blame import type_name_of
+from taskfc_ext.serialize.values import SourceResult, dump_value, pickled
+
+_WRITE_A_FILE = "write it to a file in the task, and bring back the file's path"
+
+
+def dump_within(value: object, limit: int, *, what: str) -> bytes:
+    """Return `value` pickled, in at most `limit` bytes.
+
+    Args:
+        value: anything; of what a cell has brought, the largest parts are left out where it is too large.
+        limit: how many bytes there may be.
+        what: how messages call it, as in "the result of fit".
+
+    Raises:
+        UnpicklableResult: it cannot be pickled, or it is too large and nothing that was asked for is left of it.
+    """
+    body = dump_value(value, what=what)
+    if len(body) > limit and type(value) is SourceResult:
+        value = _smaller(value, limit, what)
+        body = dump_value(value, what=what)
+    if len(body) > limit:
+        raise _too_large(what, value, len(body), limit)
+    return body
+
+
+def _smaller(result: SourceResult, limit: int, what: str) -> SourceResult:
+    """Return what fits of a result, the smallest parts first, with the reasons for the others."""
+    sizes = sorted((_size(value), name) for name, value in {**result.ns, "": result.value}.items())
+    left, lost = 0, {}
+    for size, name in sizes:
+        left += size
+        if left > limit:
+            lost[name] = size
+    rest = {name: value for name, value in result.ns.items() if name not in lost}
+    if not rest and ("" in lost or result.value is None):
+        size, name = sizes[-1]
+        subject, value = (f"{what}: `{name}`", result.ns[name]) if name else (what, result.value)
+        raise _too_large(subject, value, size, limit)
+    lost_value = _too_large(what, result.value, lost.pop(""), limit).message if "" in lost else ""
+    end = f"over the limit of {limit:,} for all that comes back; {_WRITE_A_FILE}"
+    reasons = {name: f"it is {size:,} bytes pickled, {end}" for name, size in lost.items()}
+    return replace(
+        result,
+        value=None if lost_value else result.value,
+        ns=rest,
+        lost={**result.lost, **reasons},
+        lost_value=lost_value,
+    )
+
+
+def _size(value: object) -> int:
+    try:
+        return len(pickled(value))
+    except Exception:  # noqa: BLE001  the user's __reduce__; it is left out as what cannot be pickled
+        return 0
+
+
+def _too_large(what: str, value: object, size: int, limit: int) -> UnpicklableResult:
+    kind = type_name_of(type(value))
+    text = f"{what} (of type {kind}) is {size:,} bytes pickled, over the limit of {limit:,}"
+    return UnpicklableResult(text, hint=_WRITE_A_FILE)
