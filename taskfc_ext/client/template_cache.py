@@ -13,7 +13,7 @@ from taskfc_ext.protocol.spec import Spec
 MAX_TEMPLATES = 1000
 """Templates kept for one set of options; more functions than that in turn only cost a new message each."""
 
-TEMPLATE_BYTES = 64 * 2**20
+TEMPLATE_BYTES = 32 * 2**20
 """Bytes of code kept with them; what is used again after that is pickled and defined again."""
 
 Key = tuple[Spec, str | None]
@@ -33,6 +33,7 @@ class TemplateCache:
         self.sink = sink
         self.plain: dict[bytes, Template] = {}
         self._by_key: ByteLRU[Key, Template] = _empty()
+        self._n_put = 0
         with _adding:
             _caches.add(self)
 
@@ -44,6 +45,10 @@ class TemplateCache:
         """Keep `template` in place of what was used longest ago."""
         if self._by_key.put(key, template, template.size):
             self.plain.clear()  # it may have what was dropped
+        self._n_put += template.size
+        if self._n_put >= MUCH:  # as much was copied on its way here, and the C library would keep the room
+            self._n_put = 0
+            give_back_memory()
 
     def forget(self) -> int:
         """Keep nothing; return how many bytes that was. Any thread: who is at it goes on with the old tables."""

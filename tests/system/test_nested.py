@@ -258,7 +258,8 @@ def test_many_parents_take_few_workers_and_leave_none(client: BlockingTaskClient
 def test_a_recursion_takes_as_many_workers_as_it_is_deep(client: BlockingTaskClient) -> None:
     before = max(worker.worker for worker in client.workers())
     assert client.submit(fibonacci, 6).result(DEADLINE) == 8  # 25 tasks, 12 of which wait
-    assert max(worker.worker for worker in client.workers()) <= before + 7
+    # one a level, and a few on a loaded machine, where a wait is heard of after the next task was given out
+    assert max(worker.worker for worker in client.workers()) <= before + 10
 
 
 def wait_for_file(path: str) -> str:
