@@ -91,7 +91,31 @@ class Brought(dict[str, Any]):
         return self.below[name] if name in self.below else self.missing[name]
 
 
-class Host:
+class _Loader:
+    """The namespaces and classes that one load makes."""
+
+    def __init__(self) -> None:
+        self._spaces: dict[str, ModuleType] = {}
+        self._unfinished: set[str] = set()
+
+    def space(self, key: str, name: str) -> ModuleType:
+        """Return the module whose dict is the namespace `key`; made empty, under `name`, where there is none."""
+        module = self._spaces.get(key)
+        if module is None:
+            module = self._spaces[key] = ModuleType(name)
+            module.__dict__["__builtins__"] = builtins
+        return module
+
+    def may_fill(self, token: str) -> bool:
+        """Say whether the class is new here; one that is known keeps what it has."""
+        return token in self._unfinished
+
+    def finish(self, token: str) -> None:
+        """Note that a class has all its members."""
+        self._unfinished.discard(token)
+
+
+class Host(_Loader):
     """Loads one submission: its code, arguments and inputs share one namespace and one copy of each class.
 
     Args:
@@ -105,22 +129,14 @@ class Host:
     """
 
     def __init__(self, main: ModuleType, *, updates: bool = False) -> None:
+        super().__init__()
         self.main = main
         self.shipped: Globals = {}
         self.brings_back: frozenset[str] = frozenset()
         self.classes: dict[str, type] = {}
         self._updates = updates
-        self._spaces: dict[str, ModuleType] = {MAIN: main}
+        self._spaces[MAIN] = main
         self._sentinels: dict[str, object] = {}
-        self._unfinished: set[str] = set()
-
-    def space(self, key: str, name: str) -> ModuleType:
-        """Return the module whose dict is the namespace `key`; made empty, under `name`, where there is none."""
-        module = self._spaces.get(key)
-        if module is None:
-            module = self._spaces[key] = ModuleType(name)
-            module.__dict__["__builtins__"] = builtins
-        return module
 
     def globals_for(self, key: str, name: str, needs: Collection[str], private: Collection[str]) -> Globals:
         """Return the globals of a function of the namespace `key`."""
@@ -159,14 +175,6 @@ class Host:
         self._unfinished.add(token)
         _note(token, cls)
 
-    def may_fill(self, token: str) -> bool:
-        """Say whether the class is new here; one that is known keeps what it has."""
-        return token in self._unfinished
-
-    def finish(self, token: str) -> None:
-        """Note that a class has all its members."""
-        self._unfinished.discard(token)
-
     def is_private(self, name: str, value: object) -> bool:
         """Say whether a task has bound this name of `main` itself, and leaves it behind."""
         return self.shipped.get(name, ABSENT) is not value and name not in self.brings_back
@@ -185,7 +193,7 @@ class Host:
         self._unfinished.clear()
 
 
-class Guest:
+class Guest(_Loader):
     """Loads one result where it is read; changes nothing there.
 
     Args:
@@ -193,21 +201,15 @@ class Guest:
     """
 
     def __init__(self, host: Host | None) -> None:
+        super().__init__()
         self._host = host
         self._main: Globals = (host.main if host else sys.modules[MAIN]).__dict__
         self._brought: Brought | None = None
-        self._spaces: dict[str, ModuleType] = {}
-        self._unfinished: set[str] = set()
 
     def space(self, key: str, name: str) -> ModuleType:
         """Return the module of that name which is here, else one of this result's own."""
-        module = sys.modules.get(name) if key == name else None
-        if module is None:
-            module = self._spaces.get(key)
-        if module is None:
-            module = self._spaces[key] = ModuleType(name)
-            module.__dict__["__builtins__"] = builtins
-        return module
+        here = sys.modules.get(name) if key == name else None
+        return super().space(key, name) if here is None else here
 
     def globals_for(self, key: str, name: str, needs: Collection[str], private: Collection[str]) -> Globals:
         """Return the namespace here, unless the function needs names that only its task had."""
@@ -246,14 +248,6 @@ class Guest:
         if self._host:
             self._host.classes[token] = cls
         _note(token, cls)
-
-    def may_fill(self, token: str) -> bool:
-        """Say whether the class is new here."""
-        return token in self._unfinished
-
-    def finish(self, token: str) -> None:
-        """Note that a class has all its members."""
-        self._unfinished.discard(token)
 
 
 class _Here(threading.local):
