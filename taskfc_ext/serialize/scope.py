@@ -24,21 +24,21 @@ ABSENT = object()
 
 Globals = dict[str, Any]
 
+# No lock guards these two: a task that is aborted is interrupted at any instruction, also within a `with`, and would
+# leave it held for good. Each step below is one operation of a dict, and two threads may take them in any order.
 _tokens: WeakKeyDictionary[type, str] = WeakKeyDictionary()
 _classes: WeakValueDictionary[str, type] = WeakValueDictionary()
-_naming = threading.Lock()
 
 
 def token_of(cls: type) -> str:
     """Return the name under which every process knows this class."""
-    with _naming:
-        token = _tokens.get(cls)
-        if token is None:
-            token = _tokens[cls] = uuid.uuid4().hex
-            _classes[token] = cls
-            if _here.host is not None:
-                _here.host.classes[token] = cls  # the attempt has defined it, and takes it along when it ends
-        return token
+    token = _tokens.get(cls)
+    if token is None:
+        token = _tokens.setdefault(cls, uuid.uuid4().hex)
+        _classes.setdefault(token, cls)
+        if _here.host is not None:
+            _here.host.classes[token] = cls  # the attempt has defined it, and takes it along when it ends
+    return token
 
 
 def is_complete(cls: type) -> bool:
@@ -48,17 +48,15 @@ def is_complete(cls: type) -> bool:
 
 
 def _note(token: str, cls: type) -> None:
-    with _naming:
-        _tokens[cls] = token
-        _classes.setdefault(token, cls)  # a trial or a replay here does not take the place of the notebook's own
+    _tokens[cls] = token
+    _classes.setdefault(token, cls)  # a trial or a replay here does not take the place of the notebook's own
 
 
 def _forget(classes: Mapping[str, type]) -> None:
     """Let nobody find classes of an attempt that has ended: garbage holds them until it is collected."""
-    with _naming:
-        for token, cls in classes.items():
-            if _classes.get(token) is cls:
-                del _classes[token]
+    for token, cls in list(classes.items()):
+        if _classes.get(token) is cls:
+            _classes.pop(token, None)
 
 
 def new_main(names: Mapping[str, Any] | None = None) -> ModuleType:

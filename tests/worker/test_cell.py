@@ -13,7 +13,6 @@ from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.protocol.worker_messages import Finished
 from taskfc_ext.serialize import SourceResult
 from taskfc_ext.worker import execute
-from taskfc_ext.worker.figures import BACKEND
 
 
 def cell(
@@ -146,10 +145,7 @@ def test_updates_and_clearings_take_effect(bench: Any) -> None:
     assert plain(displays) == ["1"], "it is to wait for what comes next, and nothing came"
 
 
-PLOT = (  # interactive as in a worker, whatever the tests before have made of it
-    f"import matplotlib\nmatplotlib.use({BACKEND!r})\nmatplotlib.interactive(True)\n"
-    "from matplotlib import pyplot as plt\n"
-)
+PLOT = "%matplotlib inline\nfrom matplotlib import pyplot as plt\n"  # as in a worker, whatever tests have chosen
 
 
 @pytest.mark.parametrize("end", ["", "\nplt.show()", "\n1 / 0", "\nplt.show();plt.show()"])

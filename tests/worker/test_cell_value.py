@@ -140,7 +140,7 @@ def test_a_string_task_has_no_value(bench: Any) -> None:
 
 
 def test_the_value_comes_after_displays_and_before_figures_that_nobody_asked_for(bench: Any) -> None:
-    plot = f"import matplotlib\nmatplotlib.use({BACKEND!r})\nfrom matplotlib import pyplot as plt\n"
+    plot = "%matplotlib inline\nfrom matplotlib import pyplot as plt\n"
     ran = Ran(bench, plot + "plt.plot([1, 2])\nplt.show()\ndisplay(1)\nplt.plot([2, 1])\n5")
     assert [sorted(output["data"])[0] for output in ran.shown] == ["image/png", TEXT, TEXT, "image/png"]
     assert ran.shown[2]["data"] == {TEXT: "5"}
