@@ -268,8 +268,7 @@ def load_as_guest(load: Callable[[bytes], Any], body: bytes) -> Any:
     """Return what `load` makes of the result `body`, which finds this process as it is and leaves it so."""
     here = _here
     before = here.guest
-    if here.host is not None:
-        here.guest = Guest(here.host)
+    here.guest = None if here.host is None else Guest(here.host)  # not what a load by `pickle` alone has left here
     try:
         return load_within(vars(sys.modules[MAIN]), load, body)
     finally:
@@ -305,7 +304,7 @@ def hosted(by: Host) -> Iterator[None]:
 
 def enter(by: Host) -> None:
     """Begin an attempt in this thread. What `hosted` does, for the path where its 1 µs counts."""
-    _here.host = by
+    _here.host, _here.guest = by, None
     sys.modules[MAIN] = by.main
 
 
@@ -318,11 +317,12 @@ def leave(before: Host | None, main: ModuleType) -> None:
 @contextmanager
 def trial() -> Iterator[None]:
     """Load a submission in this thread only to see whether that can be done."""
-    before, _here.host = _here.host, Host(new_main())
+    before = _here.host, _here.guest
+    _here.host, _here.guest = Host(new_main()), None
     try:
         yield
     finally:
-        _here.host = before
+        _here.host, _here.guest = before
 
 
 def key_of(namespace: Globals) -> tuple[str, str]:

@@ -1,0 +1,18 @@
+"""Which namespace and classes a load gets."""
+
+from __future__ import annotations
+
+from taskfc_ext.serialize import scope
+
+
+def test_a_guest_that_plain_pickle_has_left_takes_no_part_in_later_loads() -> None:
+    left = scope.loader()  # as when a user loads a file with `pickle.load`
+    try:
+        assert scope.load_as_guest(lambda _: scope.loader(), b"") is not left
+        with scope.trial():
+            assert isinstance(scope.loader(), scope.Host)
+        host = scope.Host(scope.new_main())
+        with scope.hosted(host):
+            assert scope.loader() is host
+    finally:
+        scope._here.guest = None
