@@ -113,27 +113,26 @@ def reap(spare: Callable[[Process], bool]) -> None:
                 continue  # another thread was faster
 
 
-def is_gone(pid: int) -> bool:
-    """Whether there is no process with this pid, not even a zombie."""
-    return _facts(pid) is None
-
-
 def is_stopped(pid: int) -> bool:
     """Whether a signal has stopped the process, and it waits for SIGCONT."""
     facts = _facts(pid)
     return facts is not None and facts[0] in "Tt"
 
 
-def is_below(pid: int, root: int) -> bool:
-    """Whether `pid` is `root` or one of its descendants; `False` when it is gone."""
-    while pid > 1:
-        if pid == root:
-            return True
-        facts = _facts(pid)
-        if facts is None:
+def runs_outside(pid: int, root: int) -> bool:
+    """Whether `pid` is there, be it as a zombie, and is neither `root` nor one of its descendants."""
+    at = pid
+    while at > 1:
+        if at == root:
             return False
-        pid = facts[1]
-    return False
+        facts = _facts(at)
+        if facts is not None:
+            at = facts[1]
+        elif at == pid:
+            return False
+        else:
+            at = pid  # an ancestor has just ended: what was below it has another parent by now
+    return True
 
 
 def _kill(process: Process) -> None:

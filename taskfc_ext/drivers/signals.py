@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from taskfc_ext.drivers.process_tree import is_below, is_gone
+from taskfc_ext.drivers.process_tree import runs_outside
 
 _INFO = struct.Struct("=IiiI112x")  # the number, two that are not of interest, the sender's pid; signalfd(2)
 _SIGSET_BYTES = 128
@@ -59,7 +59,7 @@ def is_stray(received: Signal, root: int, *, trusted: int = 0) -> bool:
     sender = received.sender
     if not sender or sender == trusted:
         return False
-    return is_gone(sender) or is_below(sender, root)
+    return not runs_outside(sender, root)
 
 
 @contextmanager
