@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Container, Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from taskfc_ext.protocol.infos import WorkerInfo
+if TYPE_CHECKING:
+    from taskfc_ext.protocol.infos import WorkerInfo
 
 _ESCAPE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours, cursor movements

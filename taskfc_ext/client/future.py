@@ -377,14 +377,17 @@ class TaskFuture(concurrent.futures.Future[Any]):
     def _outcome(self, timeout: float | None) -> object:
         if self._state is PENDING:
             self._wait(timeout)
-        watched = self._watched
-        if watched is not None and threading.current_thread() is threading.main_thread():
-            watched.is_read = True
+        self._mark_read()
         if self._state == CANCELLED:
             raise CancelledError
         if self._payload is not None:
             self._decode()
         return self._value
+
+    def _mark_read(self) -> None:
+        """Note that the user has seen the outcome; what a thread reads, for a card or a callback, nobody has seen."""
+        if self._watched is not None and threading.current_thread() is threading.main_thread():
+            self._watched.is_read = True
 
     def _wait(self, timeout: float | None) -> None:
         check_may_block()

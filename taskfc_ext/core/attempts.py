@@ -11,13 +11,13 @@ from taskfc_ext.core.farm import Farm, TimerKind, Worker
 from taskfc_ext.core.stopping import stop_attempt, timeout_failure
 from taskfc_ext.core.task_state import Cause, State, Task
 from taskfc_ext.errors import ProtocolError
+from taskfc_ext.protocol.outputs import MAX_DISPLAYS
 from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure
 from taskfc_ext.protocol.printed import begins_with, joined, tail, whole_lines
 from taskfc_ext.protocol.records import Why
 from taskfc_ext.protocol.spec import OnLost
 from taskfc_ext.protocol.supervisor_messages import SetWorkers
 from taskfc_ext.protocol.worker_messages import (
-    MAX_DISPLAYS,
     Committed,
     Displayed,
     Finished,

@@ -121,18 +121,18 @@ def is_stopped(pid: int) -> bool:
 
 def runs_outside(pid: int, root: int) -> bool:
     """Whether `pid` is there, be it as a zombie, and is neither `root` nor one of its descendants."""
-    at = pid
-    while at > 1:
-        if at == root:
-            return False
+    at, lost = pid, 0
+    while at > 1 and at != root:
         facts = _facts(at)
         if facts is not None:
             at = facts[1]
         elif at == pid:
             return False
+        elif at == lost:
+            return True  # not ended but hidden, as `hidepid` does with those of others: ours are not
         else:
-            at = pid  # an ancestor has just ended: what was below it has another parent by now
-    return True
+            at, lost = pid, at  # an ancestor has just ended: what was below it has another parent by now
+    return at != root
 
 
 def _kill(process: Process) -> None:
@@ -188,4 +188,6 @@ def _facts(pid: int) -> tuple[str, int, int] | None:
     except OSError:
         return None
     fields = text[text.rindex(b")") + 2 :].split()  # the command before it may hold spaces and parentheses
+    if fields[2] == b"-1":  # of no process group: it is being reaped, and its parent is not told any more
+        return None
     return fields[0].decode(), int(fields[1]), int(fields[19])  # fields 3, 4 and 22 in proc(5)

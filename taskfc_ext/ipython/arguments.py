@@ -318,7 +318,7 @@ def _parse_run(rest: str) -> Run:
 def _parse(
     prog: str, arguments: Sequence[Argument], text: str, makes: Callable[..., Any], topic: str, expand: Expand
 ) -> Any:  # the request that `makes` makes, or `Help`
-    words = words_of(prog, text if prog == "%%task" else text.rstrip().rstrip(";"), expand)
+    words = words_of(prog, text, expand)
     if "-h" in words or "--help" in words:
         return requests.Help(verb=None if topic == "%task" else topic)
     _check_options(prog, words, arguments)
@@ -396,4 +396,4 @@ def line_help() -> str:
 
 def cell_help() -> str:
     """Return the usage of `%%task`."""
-    return _Parser("%%task", SUBMISSION).format_help().rstrip()
+    return _parser("%%task", SUBMISSION).format_help().rstrip()

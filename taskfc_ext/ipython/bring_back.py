@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 
 from taskfc_ext.ipython.hints import did_you_mean
-from taskfc_ext.ipython.names import used_names
 from taskfc_ext.ipython.requests import BadUsage
 
 _BIND_UNSEEN = frozenset(
@@ -18,15 +17,18 @@ _MODULES = frozenset(("sys", "importlib", "__main__", "builtins", "inspect", "ru
 """Modules by which it can reach its own namespace."""
 
 
-def check_out(
-    source: str, out: Collection[str], shipped: Mapping[str, object], *, transform: Callable[[str], str] = str
-) -> None:
+def check_out(out: Collection[str], defines: Collection[str], shipped: Mapping[str, object], code: str) -> None:
     """Refuse names to bring back that the cell neither binds nor gets; where that cannot be known, refuse nothing.
+
+    Args:
+        out: the names that are asked for.
+        defines: those that the cell binds.
+        shipped: those that it gets, with their values.
+        code: the cell, in Python's syntax.
 
     Raises:
         BadUsage: names the first of them, with the near miss.
     """
-    defines = used_names(source, transform=transform).defines
     for name in out:
         if (
             name == "*"
@@ -35,7 +37,7 @@ def check_out(
             or any(_mentions(value, name) for value in shipped.values())
         ):
             continue
-        if not _may_bind_unseen(ast.parse(transform(source))):
+        if not _may_bind_unseen(ast.parse(code)):
             near = did_you_mean(name, sorted({*defines, *shipped}))
             raise BadUsage(f"-o: the cell never assigns {name!r}{near}")
 

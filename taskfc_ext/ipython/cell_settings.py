@@ -15,7 +15,8 @@ from taskfc_ext.ipython.shell_syntax import MagicUse
 if TYPE_CHECKING:
     from taskfc_ext.serialize import CellOptions
 
-_FUTURES = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
+FUTURES = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
+"""Flags of all `from __future__ import`."""
 
 _USUAL_INTERACTIVITY = "last_expr"
 
@@ -28,7 +29,7 @@ _OURS = "taskfc_ext"
 def cell_settings(shell: Any, uses: Iterable[MagicUse] = ()) -> CellOptions:
     """Return the settings of `shell` that differ from the usual ones, for a cell that uses these magics."""
     settings: CellOptions = {}
-    if flags := shell.compile.flags & _FUTURES:
+    if flags := shell.compile.flags & FUTURES:
         settings["flags"] = flags
     if shell.ast_node_interactivity != _USUAL_INTERACTIVITY:
         settings["interactivity"] = shell.ast_node_interactivity

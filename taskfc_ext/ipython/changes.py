@@ -12,14 +12,9 @@ import types
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from taskfc_ext.ipython.shell_syntax import embedded
+from taskfc_ext.ipython.shell_syntax import called_name, embedded, words
 
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_METHODS = _words(
+_METHODS = words(
     # list, dict, set, deque, Counter, OrderedDict
     "append extend insert remove pop clear sort reverse update setdefault popitem add discard difference_update "
     "intersection_update symmetric_difference_update appendleft extendleft popleft rotate subtract move_to_end "
@@ -35,18 +30,18 @@ _METHODS = _words(
 """Methods that change what they are called on, where nothing is known of its type."""
 
 _METHODS_OF = {
-    "pandas": _words("insert pop update __setitem__ __delitem__"),
-    "polars": _words("insert_column drop_in_place replace_column extend __setitem__"),
-    "torch": _words("train load_state_dict zero_grad step add_module register_buffer __setitem__"),
-    "dask": _words("__setitem__"),
-    "jaxlib": _words(""),
+    "pandas": words("insert pop update __setitem__ __delitem__"),
+    "polars": words("insert_column drop_in_place replace_column extend __setitem__"),
+    "torch": words("train load_state_dict zero_grad step add_module register_buffer __setitem__"),
+    "dask": words("__setitem__"),
+    "jaxlib": words(""),
 }
 """By the package of a type whose other methods return a new value: `df.add(1)`."""
 
 _PARTS = frozenset(("items", "values", "enumerate", "reversed"))
 """Calls whose result a loop takes the parts of a variable from."""
 
-_FIRST_ARGUMENT = _words(
+_FIRST_ARGUMENT = words(
     "setattr delattr shuffle heappush heappop heapify heapreplace heappushpop insort insort_left insort_right copyto "
     "place putmask put_along_axis fill_diagonal setitem delitem iadd isub imul iconcat"
 )
@@ -170,7 +165,7 @@ class _Search(ast.NodeVisitor):
             return None
         value = self._sent[root.id]
         for step in reversed(steps):
-            if isinstance(step, ast.Subscript) and hasattr(value, "__array_interface__"):
+            if isinstance(step, ast.Subscript) and hasattr(type(value), "__array_interface__"):
                 return root.id if _is_view(step.slice, getattr(value, "ndim", 0)) else None
             value = _item(value, step)
         return None if isinstance(value, _UNCHANGING) else root.id
@@ -194,7 +189,7 @@ class _Search(ast.NodeVisitor):
         self.visit(node.iter)
         self.visit(node.target)
         source = node.iter
-        if isinstance(source, ast.Call) and _called(source) in _PARTS:
+        if isinstance(source, ast.Call) and called_name(source) in _PARTS:
             function = source.func
             source = function.value if isinstance(function, ast.Attribute) else next(iter(source.args), source)
         if isinstance(source, ast.Name) and self._is_sent(source.id):
@@ -274,21 +269,14 @@ class _Search(ast.NodeVisitor):
         return name in self._sent and name not in self.bound
 
 
-def _called(node: ast.Call) -> str:
-    function = node.func
-    if isinstance(function, ast.Name):
-        return function.id
-    return function.attr if isinstance(function, ast.Attribute) else ""
-
-
 def _item(value: object, step: ast.Attribute | ast.Subscript) -> object:
-    """Return what stands in `value`, looked up without running anybody's code; `None` where that does not say."""
+    """Return what stands in `value`, without its own `__getattr__` or `__getitem__`; `None` where that does not say."""
     try:
         if isinstance(step, ast.Attribute):
             return vars(value).get(step.attr)
         index = ast.literal_eval(step.slice)
         return value[index] if type(value) in (list, tuple, dict) else None  # type: ignore[index]
-    except (TypeError, ValueError, LookupError):
+    except Exception:  # noqa: BLE001  the `__dict__` of a proxy may be anything
         return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import builtins
 import re
 from collections.abc import Mapping
@@ -25,16 +24,18 @@ def expanded(word: str, namespace: Mapping[str, Any]) -> str:
 
 
 def _text_of(expression: str, typed: str, namespace: Mapping[str, Any]) -> str:
+    from taskfc_ext.ipython.names import used_names  # `%load_ext` does not wait for it
+
     try:
-        tree = ast.parse(expression.strip(), mode="eval")
-    except SyntaxError:
-        raise BadUsage(f"%%task: {typed} is no expression; write the value itself") from None
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and node.id not in namespace and not hasattr(builtins, node.id):
-            near = did_you_mean(node.id, sorted(name for name in namespace if not name.startswith("_")))
-            raise BadUsage(f"%%task: {typed}: unknown name {node.id!r}{near}")
+        code = compile(expression.strip(), "<%%task>", "eval")
+    except (SyntaxError, ValueError):
+        raise BadUsage(f"{typed} is no expression; write the value itself") from None
+    for name in sorted(used_names(expression.strip()).needs):
+        if name not in namespace:
+            near = did_you_mean(name, sorted(known for known in namespace if not known.startswith("_")))
+            raise BadUsage(f"{typed}: unknown name {name!r}{near}")
     try:
-        value = eval(compile(tree, "<%%task>", "eval"), {"__builtins__": builtins}, dict(namespace))
+        value = eval(code, {**namespace, "__builtins__": builtins})
         return ",".join(map(str, value)) if isinstance(value, list | tuple | set | frozenset) else str(value)
     except Exception as error:  # noqa: BLE001  the user's expression
-        raise BadUsage(one_line(f"%%task: {typed}: {type(error).__name__}: {error}")) from None
+        raise BadUsage(one_line(f"{typed}: {type(error).__name__}: {error}")) from None

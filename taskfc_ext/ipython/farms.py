@@ -5,8 +5,8 @@ Everything slow is imported inside the functions: `%load_ext` imports this modul
 
 from __future__ import annotations
 
-import ast
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from taskfc_ext.errors import FarmError
@@ -27,7 +27,7 @@ class Binding(NamedTuple):
     """What the notebook had under a name when a cell bound that name in a persistent namespace.
 
     Attributes:
-        value: of the name here.
+        value: of the name here; of a name that was only sent an object like no other, so that ours counts.
         n_inputs: how many cells the notebook had run by then.
     """
 
@@ -37,17 +37,17 @@ class Binding(NamedTuple):
     def is_stale(self, name: str, inputs: Sequence[str]) -> bool:
         """Whether a later cell of the notebook has bound the name, if only to an equal value."""
         later = (text for text in inputs[self.n_inputs :] if name in text)
-        return any(_binds(text, name) for text in later)
+        return any(name in _bound_by(text) for text in later)
 
 
-def _binds(code: str, name: str) -> bool:
+@lru_cache(maxsize=1000)
+def _bound_by(code: str) -> frozenset[str]:
+    from taskfc_ext.ipython.names import used_names
+
     try:
-        tree = ast.parse(code)
-    except SyntaxError:
-        return False
-    return any(
-        isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store) for node in ast.walk(tree)
-    )
+        return used_names(code).defines
+    except (SyntaxError, ValueError):
+        return frozenset()
 
 
 class Farms(Protocol):

@@ -12,7 +12,7 @@ Expand = Callable[[str], str]
 
 
 def words_of(prog: str, text: str, expand: Expand = str) -> list[str]:
-    """Return the words of `text`, without a comment at its end.
+    """Return the words of `text`, without a comment at its end; a `;` at the end of a line of `%task` is IPython's.
 
     Args:
         prog: what messages call the magic.
@@ -20,10 +20,14 @@ def words_of(prog: str, text: str, expand: Expand = str) -> list[str]:
         expand: fills values into each word, except the code of `--depend`, whose braces are its own.
 
     Raises:
-        BadUsage: a quote is not closed.
+        BadUsage: a quote is not closed, or a value cannot be filled in.
     """
-    words = _split(prog, without_comment(text))
-    return [word if is_code else expand(word) for word, is_code in _marked(words)]
+    text = without_comment(text)
+    words = _split(prog, text if prog == "%%task" else text.rstrip().rstrip(";"))
+    try:
+        return [word if is_code else expand(word) for word, is_code in _marked(words)]
+    except BadUsage as problem:
+        raise BadUsage(f"{prog}: {problem}") from None
 
 
 def _split(prog: str, text: str) -> list[str]:

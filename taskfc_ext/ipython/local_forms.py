@@ -1,4 +1,4 @@
-"""The forms of a value that is formatted here: the result of a function, whose task formats nothing.
+"""The forms of a value that are made here: all for a function's result, the notebook's own for a cell's value.
 
 IPython's `DisplayFormatter.format` prints what fails, and displays what displays itself, under whatever cell runs at
 that moment. Here both are kept from the user's page: a form that fails is left out.
@@ -18,10 +18,13 @@ from IPython.utils.dir2 import get_real_method
 from taskfc_ext.ipython import rich
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, list, tuple, dict, set)
-"""Types of values that have no other form than text, unless a formatter is registered for them."""
+"""Types of values that have no other form than text, where they are the result of a function."""
 
 _USUAL = ("IPython", "builtins", "matplotlib_inline", "taskfc_ext")
 """Packages whose printers every worker has too."""
+
+_FIGURE_OPTIONS = {"fmt": "png", "base64": True, "bbox_inches": "tight"}
+"""How matplotlib's inline backend draws figures, unless the notebook wants SVG, twice the pixels and the like."""
 
 Forms = dict[str, Any]
 """Contents by MIME type."""
@@ -70,7 +73,12 @@ def own_forms(value: object, formatter: Any) -> Forms:
 def _own_printers(formatter: Any) -> list[Any]:
     tables = (formatter.type_printers, formatter.deferred_printers, formatter.singleton_printers)
     printers = [printer for table in tables for printer in table.values()]
-    return [printer for printer in printers if _module_of(printer).partition(".")[0] not in _USUAL]
+    return [printer for printer in printers if not _is_usual(printer)]
+
+
+def _is_usual(printer: Any) -> bool:
+    options = getattr(printer, "keywords", _FIGURE_OPTIONS)  # of a `partial`, as IPython makes for figures
+    return options == _FIGURE_OPTIONS and _module_of(getattr(printer, "func", printer)).partition(".")[0] in _USUAL
 
 
 def _module_of(printer: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import CancelledError
 from dataclasses import replace
 from datetime import datetime
@@ -56,7 +55,7 @@ def _looked(future: TaskFuture, now: datetime, formatter: Any) -> Card:
 def _finished(future: TaskFuture, title: str, now: datetime, formatter: Any) -> Card:
     facts, outputs = future._facts, _outputs(future)
     if facts is not None and not facts[0] and any(map(is_value, outputs)):  # a cell that has shown its value
-        _mark_read(future)
+        future._mark_read()  # as opening it would
         shown = [*map(partial(_in_own_forms, future, formatter), outputs)]
         return _ended(future, title, now, shown, note=_lost_names(future))
     try:
@@ -70,8 +69,9 @@ def _finished(future: TaskFuture, title: str, now: datetime, formatter: Any) -> 
         return Card(seen=now, taskid=future.taskid, title=title, state="failed", error=_error_text(error))
     if result.failure is not None:
         return _ended(future, title, now, outputs, error=_error_text(result.failure))
-    note = "; ".join(filter(None, [_lost_value(future), *map(" did not come back: ".join, result.lost.items())]))
-    text = "" if _lost_value(future) else _result_text(future, formatter)
+    lost = _lost_value(future)
+    note = "; ".join(filter(None, [lost, *map(" did not come back: ".join, result.lost.items())]))
+    text = "" if lost else _result_text(future, formatter)
     forms = other_forms(future.result(), formatter) if text and formatter is not None else []
     if not text:
         return _ended(future, title, now, outputs, note=note)
@@ -84,8 +84,9 @@ def _finished(future: TaskFuture, title: str, now: datetime, formatter: Any) -> 
 
 def _lost_names(future: TaskFuture) -> str:
     """Return what did not come back of a cell, as far as its result was opened: for this alone nobody opens it."""
-    lost = getattr(future._value, "lost", {}) if future._payload is None else {}
-    return "; ".join(map(" did not come back: ".join, lost.items()))
+    from taskfc_ext.client.outcome import lost_of
+
+    return "; ".join(map(" did not come back: ".join, lost_of(future._value).items()))
 
 
 def _lost_value(future: TaskFuture) -> str:
@@ -126,12 +127,6 @@ def _ended(
     )
 
 
-def _mark_read(future: TaskFuture) -> None:
-    """Note that the user has seen the outcome, as opening it would; cards that a thread updates are not looked at."""
-    if future._watched is not None and threading.current_thread() is threading.main_thread():
-        future._watched.is_read = True
-
-
 def _in_own_forms(future: TaskFuture, formatter: Any, output: rich.Output) -> rich.Output:
     """Return a cell's value also in the forms that this notebook has registered; any other output as it is."""
     if formatter is None or not is_value(output) or not output["data"] or not has_own_printers(formatter):
@@ -149,7 +144,7 @@ def _outputs(future: TaskFuture) -> list[rich.Output]:
     return [] if future._facts is None else [*all_outputs_of(future._facts[-1])]
 
 
-def _result_text(future: TaskFuture, formatter: Any = None) -> str:
+def _result_text(future: TaskFuture, formatter: Any) -> str:
     from taskfc_ext.tasks import TaskResult
 
     value = future.result()

@@ -163,8 +163,9 @@ class TaskMagics(Magics):
     @_documented(LINE_DOC)
     def task_line(self, line: str, local_ns: Mapping[str, Any] | None = None) -> Any:
         __tracebackhide__ = True
-        expand = partial(expanded, namespace=self.notebook(local_ns).namespace)
-        return _plainly(lambda: self._answer(parse_line(line, expand), local_ns))
+        notebook = self.notebook(local_ns)
+        expand = partial(expanded, namespace=notebook.namespace)
+        return _plainly(lambda: self._answer(notebook, parse_line(line, expand)))
 
     @no_var_expand
     @needs_local_scope
@@ -172,29 +173,30 @@ class TaskMagics(Magics):
     @_documented(CELL_DOC)
     def task_cell(self, line: str, cell: str, local_ns: Mapping[str, Any] | None = None) -> Any:
         __tracebackhide__ = True
-        return _plainly(lambda: self._submit(line, cell, local_ns))
+        notebook = self.notebook(local_ns)
+        return _plainly(lambda: self._submit(notebook, line, cell))
 
-    def _answer(self, request: Request, local_ns: Mapping[str, Any] | None) -> Any:
+    def _answer(self, notebook: Notebook, request: Request) -> Any:
         from taskfc_ext.ipython.verbs import answer
 
         try:
-            return answer(self.notebook(local_ns), request)
+            return answer(notebook, request)
         finally:
             self.farm = self.session.name  # a verb may have changed it
 
-    def _submit(self, line: str, cell: str, local_ns: Mapping[str, Any] | None) -> Any:
+    def _submit(self, notebook: Notebook, line: str, cell: str) -> Any:
         from taskfc_ext.ipython.submitting import run_everywhere, submit
 
         line, cell = joined_lines(line, cell)
-        request = parse_cell_line(line, partial(expanded, namespace=self.notebook(local_ns).namespace))
+        request = parse_cell_line(line, partial(expanded, namespace=notebook.namespace))
         if isinstance(request, Help):
-            return self._answer(request, local_ns)
+            return self._answer(notebook, request)
         if not cell.strip():
             raise BadUsage("%%task: the cell is empty")
         if request.everywhere:
-            run_everywhere(self.notebook(local_ns), request, cell)
+            run_everywhere(notebook, request, cell)
             return None
-        return submit(self.notebook(local_ns), request, cell)
+        return submit(notebook, request, cell)
 
     def notebook(self, local_ns: Mapping[str, Any] | None = None) -> Notebook:
         """Return what the verbs work with, for a line whose caller has these locals."""

@@ -10,14 +10,10 @@ import ast
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from taskfc_ext.ipython.shell_syntax import called_name, words
 from taskfc_ext.serialize.mentioned import EVALUATORS, NAMESPACES, NOTHING, SQL_CALLS, Mentions, names_in_text
 
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_PROSE = _words(
+_PROSE = words(
     """print display input log debug info warn warning error critical exception title suptitle set_title xlabel ylabel
     set_xlabel set_ylabel set_label text annotate Markdown HTML Exception ValueError TypeError RuntimeError"""
 )
@@ -73,7 +69,7 @@ def text_use(tree: ast.AST) -> TextUse:
         elif kind is ast.Subscript:
             looks_up |= _is_main(node)  # type: ignore[arg-type]
         elif isinstance(node, ast.Call):
-            name = _name_of(node.func)
+            name = called_name(node)
             if name in EVALUATORS:
                 texts = [argument for argument in _arguments(node) if not isinstance(argument, ast.Constant)]
                 variables.update(argument.id for argument in texts if isinstance(argument, ast.Name))
@@ -91,7 +87,7 @@ def names_in_value(text: str, *, is_run: bool) -> Mentions:
 
 
 def _mentioned_by_call(node: ast.Call) -> Mentions:
-    name = _name_of(node.func)
+    name = called_name(node)
     if name in _PROSE:
         return NOTHING
     found = NOTHING
@@ -112,12 +108,6 @@ def _texts(node: ast.expr) -> Iterable[str]:
     elif isinstance(node, ast.List | ast.Tuple):
         for element in node.elts:
             yield from _texts(element)
-
-
-def _name_of(function: ast.expr) -> str:
-    if isinstance(function, ast.Name):
-        return function.id
-    return function.attr if isinstance(function, ast.Attribute) else ""
 
 
 def _is_main(node: ast.expr) -> bool:

@@ -1,7 +1,6 @@
 """Running a recorded task in this process: what a worker does with it, without what a worker does around it."""
 
 from __future__ import annotations
-import __future__
 
 import ast
 import asyncio
@@ -14,6 +13,7 @@ from types import CodeType, ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 import taskfc_ext
+from taskfc_ext.ipython.cell_settings import FUTURES
 from taskfc_ext.ipython.requests import BadUsage
 from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.text import one_line
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _OURS = os.path.dirname(os.path.abspath(taskfc_ext.__file__)) + os.sep
 _AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-_FUTURES = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
 
 
 def loaded(shell: Any, task: SubmittedTask) -> Callable[[], object]:
@@ -102,7 +101,7 @@ def _run_source(shell: Any, host: Host, source: str, filename: str, *, wants_val
         _evaluate(body, host.main)
         if last is None:
             return None
-        flags |= body.co_flags & _FUTURES
+        flags |= body.co_flags & FUTURES
         return _evaluate(compile(ast.Expression(last.value), filename, "eval", flags, dont_inherit=True), host.main)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from itertools import dropwhile, takewhile
 from typing import Any
 
-from taskfc_ext.protocol.worker_messages import MAX_DISPLAYS
+from taskfc_ext.protocol.outputs import MAX_DISPLAYS
 
 Output = Mapping[str, Any]
 """An output as notebooks keep it: `data` by MIME type, `metadata`."""

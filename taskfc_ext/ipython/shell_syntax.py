@@ -162,6 +162,19 @@ def _option_names(name: str, option: str, value: str) -> list[str]:
     return _NAME.findall(value) if option in _NAMED_IN_OPTIONS.get(name, "") else []
 
 
+def called_name(node: ast.Call) -> str:
+    """Return the name of the function or method that is called; empty where it has none."""
+    function = node.func
+    if isinstance(function, ast.Name):
+        return function.id
+    return function.attr if isinstance(function, ast.Attribute) else ""
+
+
+def words(text: str) -> frozenset[str]:
+    """Return the words of a table that is written as text."""
+    return frozenset(text.split())
+
+
 def expanded_names(text: str) -> frozenset[str]:
     """Return the names in `$name` and `{expression}`; the shell's own `$HOME` and `{a,b}` look the same."""
     names = set(_DOLLAR.findall(text))

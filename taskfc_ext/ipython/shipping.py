@@ -8,7 +8,7 @@ import math
 import pickle
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -21,6 +21,7 @@ from taskfc_ext.serialize.mentioned import Mentions
 from taskfc_ext.serialize.needs import code_may_bind, definitions, names_read_pickles
 from taskfc_ext.serialize.pickler import Pickler
 from taskfc_ext.serialize.rebuilding import check_classes
+from taskfc_ext.serialize.scope import ABSENT
 from taskfc_ext.text import one_line
 
 MENTIONED = 200 * 10**6
@@ -30,9 +31,6 @@ LARGE = 10**6
 """Bytes from which a name's size is shown: sending it takes a while that a user may want to save."""
 
 _ATOMS = (type(None), bool, int, float, complex)
-ABSENT = object()
-"""In place of the value of a name that the notebook did not have."""
-
 
 _WORD = re.compile(r"\w+")
 
@@ -53,8 +51,8 @@ class Shipment:
 
     values: dict[str, Any]
     sizes: dict[str, int]
-    there_first: tuple[str, ...] = ()
-    use: NameUse = field(default=NameUse(frozenset(), frozenset(), frozenset()))
+    there_first: tuple[str, ...]
+    use: NameUse
 
     def large(self) -> str:
         """Return the names over 1 MB with their sizes, as text; empty where there is none."""
@@ -96,7 +94,7 @@ def pack(
             raise BadUsage(f"{_unknown(name, known if ship else {*known, *use.defines, *BUILTINS})}{hint}")
     if ship is not None:
         values = {name: namespace[name] for name in names}
-        return Shipment(values, {name: _size(name, value) for name, value in values.items()}, use=use)
+        return Shipment(values, {name: _size(name, value) for name, value in values.items()}, (), use)
     soft = sorted(name for name in use.may_need if _is_the_users(name, namespace, hidden))
     values = {name: namespace[name] for name in (*names, *soft)}
     sizes = {name: _size(name, value) for name, value in values.items()}
@@ -198,8 +196,6 @@ def _size(name: str, value: object) -> int:
     Raises:
         BadUsage: it cannot be pickled; the message names the part that cannot.
     """
-    if isinstance(value, (*_ATOMS, concurrent.futures.Future)):
-        return 0  # a future's result never passes through here
     try:
         return _pickled_size(value, math.inf)
     except Exception as error:  # noqa: BLE001  the user's __reduce__
@@ -208,8 +204,6 @@ def _size(name: str, value: object) -> int:
 
 def _size_up_to(limit: int, value: object) -> int | None:
     """Return how many bytes `value` is when pickled; `None` where that is over `limit`, or cannot be done."""
-    if isinstance(value, (*_ATOMS, concurrent.futures.Future)):
-        return 0
     try:
         return _pickled_size(value, limit)
     except Exception:  # noqa: BLE001  the user's __reduce__
@@ -217,6 +211,8 @@ def _size_up_to(limit: int, value: object) -> int | None:
 
 
 def _pickled_size(value: object, limit: float) -> int:
+    if isinstance(value, (*_ATOMS, concurrent.futures.Future)):
+        return 0  # a future's result never passes through here
     count = _Count(limit)
 
     def count_buffer(buffer: pickle.PickleBuffer) -> bool:

@@ -6,7 +6,7 @@ import ast
 import builtins
 import keyword
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -22,11 +22,12 @@ from taskfc_ext.ipython.named_code import condition, recovery
 from taskfc_ext.ipython.notebook import Notebook, is_future, waiting
 from taskfc_ext.ipython.requests import BadUsage, Submission
 from taskfc_ext.ipython.shell_syntax import magics_in
+from taskfc_ext.ipython.shipping import Shipment, format_size, pack
+from taskfc_ext.serialize.scope import ABSENT
 from taskfc_ext.text import one_line, plural
 
 if TYPE_CHECKING:
     from taskfc_ext.client.future import TaskFuture
-    from taskfc_ext.ipython.shipping import Shipment
     from taskfc_ext.serialize import CellOptions
 
 PATIENCE = 10.0
@@ -60,10 +61,10 @@ def submit(notebook: Notebook, submission: Submission, source: str) -> TaskFutur
     transform = cache(notebook.shell.input_transformer_manager.transform_cell)
     shipment = _packed(notebook, submission, source, transform)
     if submission.out and not submission.keep:  # the persistent namespace may have them from before
-        check_out(source, submission.out, shipment.values, transform=transform)
+        check_out(submission.out, shipment.use.defines, shipment.values, transform(source))
     changed = () if submission.keep else changed_names(source, shipment.values, transform=transform)
     options = _options(notebook, submission)
-    settings = _settings(notebook, submission, shipment, transform(source), changed)
+    settings = _settings(notebook, submission, shipment, source, transform, changed)
     if submission.dry_run:
         notebook.show(_dry_run(submission, shipment).bundle())
         _say_changed(notebook, submission, changed)
@@ -100,7 +101,7 @@ def run_everywhere(notebook: Notebook, submission: Submission, source: str) -> N
     for name, value in shipment.values.items():
         if is_future(value):
             raise BadUsage(f"{name!r} holds a task's future, which --everywhere cannot send; bind its result() first")
-    settings = _settings(notebook, submission, shipment, transform(source))
+    settings = _settings(notebook, submission, shipment, source, transform)
     if submission.dry_run:
         notebook.show(_dry_run(submission, shipment).bundle())
         return
@@ -155,8 +156,6 @@ def bind_out(notebook: Notebook, future: TaskFuture, out: tuple[str, ...] = ()) 
 
 
 def _packed(notebook: Notebook, submission: Submission, source: str, transform: Callable[[str], str]) -> Shipment:
-    from taskfc_ext.ipython.shipping import pack  # brings cloudpickle, which `%load_ext` does not wait for
-
     shell = notebook.shell
     try:
         return pack(
@@ -174,7 +173,12 @@ def _packed(notebook: Notebook, submission: Submission, source: str, transform: 
 
 
 def _settings(
-    notebook: Notebook, submission: Submission, shipment: Shipment, code: str, changed: tuple[str, ...] = ()
+    notebook: Notebook,
+    submission: Submission,
+    shipment: Shipment,
+    source: str,
+    transform: Callable[[str], str],
+    changed: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Return the argument `settings` of what submits; nothing where all is as usual.
 
@@ -182,7 +186,7 @@ def _settings(
         BadUsage: the cell uses a magic that only the notebook has.
     """
     shell = notebook.shell
-    transform = shell.input_transformer_manager.transform_cell
+    code = transform(source)
     uses = list(magics_in(ast.parse(code), transform)) if "get_ipython" in code else []
     check_magics(shell, uses, {*shipment.use.defines, *notebook.session.broadcast})
     settings: CellOptions = cell_settings(shell, uses)
@@ -205,10 +209,14 @@ def _there(notebook: Notebook, submission: Submission) -> dict[str, object] | No
         bindings = notebook.session.there
     else:
         return None
-    return {
-        name: object() if binding.is_stale(name, notebook.inputs) else binding.value
-        for name, binding in bindings.items()
-    }
+    inputs, here = notebook.inputs, notebook.namespace
+    return {name: _value_there(name, binding, here.get(name, ABSENT), inputs) for name, binding in bindings.items()}
+
+
+def _value_there(name: str, binding: Binding, here: object, inputs: Sequence[str]) -> object:
+    if here is binding.value and binding.is_stale(name, inputs):  # looked up only where it decides
+        return object()
+    return binding.value
 
 
 def _note_sent(notebook: Notebook, submission: Submission, shipment: Shipment, future: TaskFuture) -> None:
@@ -230,8 +238,6 @@ def _note_kept(notebook: Notebook, submission: Submission, shipment: Shipment) -
 
 def _bindings(notebook: Notebook, shipment: Shipment) -> dict[str, Binding]:
     """Return the names that a cell leaves where it runs; of those that it was only sent, ours always counts."""
-    from taskfc_ext.ipython.shipping import ABSENT
-
     sent = {name: Binding(object(), 0) for name in shipment.values}
     n_inputs, namespace = len(notebook.inputs), notebook.namespace
     return sent | {name: Binding(namespace.get(name, ABSENT), n_inputs) for name in shipment.use.defines}
@@ -279,20 +285,15 @@ def _is_exception(value: object) -> TypeGuard[type[BaseException]]:
 
 
 def _dry_run(submission: Submission, shipment: Shipment) -> Table:
-    from taskfc_ext.ipython.shipping import format_size
-
-    rows = [
-        (name, type(value).__name__, _way(value, shipment.sizes[name], format_size))
-        for name, value in shipment.values.items()
-    ]
+    rows = [(name, type(value).__name__, _way(value, shipment.sizes[name])) for name, value in shipment.values.items()]
     back = f"; -o: {', '.join(submission.out)}" if submission.out else ""
     return Table(
         f"would be sent with {len(rows)} of this notebook's names{back}; nothing was", ("name", "type", "size"), rows
     )
 
 
-def _way(value: object, size: int, format_size: Any) -> str:
-    return "its task's result, on the worker" if is_future(value) else str(format_size(size))
+def _way(value: object, size: int) -> str:
+    return "its task's result, on the worker" if is_future(value) else format_size(size)
 
 
 def _wait(notebook: Notebook, future: TaskFuture, out: tuple[str, ...]) -> None:

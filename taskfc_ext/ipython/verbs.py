@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.errors import UnknownTask, UnknownTasks
 from taskfc_ext.ipython import requests
 from taskfc_ext.ipython.arguments import cell_help, line_help, verb_help
@@ -21,6 +20,9 @@ from taskfc_ext.ipython.waits import wait
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.states import FINISHED
 from taskfc_ext.text import one_line, plain_text, plural, workers_text
+
+if TYPE_CHECKING:
+    from taskfc_ext.client.blocking import BlockingTaskClient
 
 NEWEST = 20
 """Tasks that a status shows: the running ones, then the newest."""
@@ -279,7 +281,7 @@ def _start(notebook: Notebook, request: requests.Start) -> None:
         session.forget(name)  # what its client knows is of a farm that has ended
     session.farms.start(name, session.n_workers if request.n is None else request.n, fresh=request.fresh)
     session.use(name)
-    n_workers = len(session.client().workers())
+    n_workers = _n_workers(session.client())
     hint = f"; `%task scale {request.n}` changes that" if was_running and request.n not in (None, n_workers) else ""
     notebook.say(f"{name}: {'runs already' if was_running else 'started'}, {plural(n_workers, 'worker')}{hint}")
 
@@ -307,7 +309,7 @@ def _restart(notebook: Notebook, request: requests.Restart) -> None:
     session = notebook.session
     session.forget(session.name)
     session.farms.restart(session.name, request.n)
-    notebook.say(f"{session.name}: restarted, {plural(len(session.client().workers()), 'worker')}")
+    notebook.say(f"{session.name}: restarted, {plural(_n_workers(session.client()), 'worker')}")
 
 
 def _help(verb: str | None) -> str:

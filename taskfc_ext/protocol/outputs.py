@@ -6,6 +6,9 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+MAX_DISPLAYS = 200
+"""Displays of one attempt: figures, tables. Beyond that the oldest are dropped."""
+
 DISPLAY = "display_data"
 """The `output_type` of what a task displays."""
 

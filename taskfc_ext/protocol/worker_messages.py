@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from taskfc_ext.protocol.client_messages import Message
 from taskfc_ext.protocol.ids import MAX_BATCH, MAX_BROADCASTS, Count, Digest, Label, Seconds
+from taskfc_ext.protocol.outputs import MAX_DISPLAYS
 from taskfc_ext.protocol.payloads import Payload
 from taskfc_ext.protocol.spec import Kind, Spec
 
@@ -21,8 +22,6 @@ MAX_AMOUNT = 1e18
 MAX_DESCRIPTION = 200
 """Characters of what a task calls its progress."""
 
-MAX_DISPLAYS = 200
-"""Displays of one attempt: figures, tables. Beyond that the oldest are dropped."""
 MAX_PROBLEM = 2_000
 """Characters of the text that says why a broadcast failed on a worker."""
 

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from taskfc_ext.protocol.outputs import DISPLAY, VALUE
-from taskfc_ext.protocol.worker_messages import MAX_DISPLAYS, Displayed
+from taskfc_ext.protocol.outputs import DISPLAY, MAX_DISPLAYS, VALUE
+from taskfc_ext.protocol.worker_messages import Displayed
 
 LARGEST = 7 * 2**20
 """Bytes of one display: a chart with its data. Of a larger one the largest formats are left out."""

@@ -21,11 +21,12 @@ from taskfc_ext.core.sessions import MAX_ANSWERS, ClientSession
 from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused, Reply, Stopping
 from taskfc_ext.protocol.infos import TaskInfo, TaskProgress, WorkerInfo
+from taskfc_ext.protocol.outputs import MAX_DISPLAYS
 from taskfc_ext.protocol.payloads import Outcome
 from taskfc_ext.protocol.records import AbortAsked, Cleared, Dropped, Requeued, StopAsked, Why
 from taskfc_ext.protocol.spec import OnLost
 from taskfc_ext.protocol.supervisor_messages import Shutdown
-from taskfc_ext.protocol.worker_messages import MAX_DISPLAYS, Displayed, Finished, Output, Progress
+from taskfc_ext.protocol.worker_messages import Displayed, Finished, Output, Progress
 from tests.core.conversation import ALICE, BOB, CODE, ERROR, Conversation, given, messages_to, spec, to_supervisor
 
 

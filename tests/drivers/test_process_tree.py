@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
 
 import pytest
 
@@ -16,7 +15,7 @@ Parents = dict[int, int]
 
 
 @pytest.fixture
-def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Parents]]:
+def table(monkeypatch: pytest.MonkeyPatch) -> list[Parents]:
     """The parent of each process, as it is at the first look, the second and so on; the last stays."""
     moments: list[Parents] = []
 
@@ -25,7 +24,7 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Parents]]:
         return ("R", now[pid], 0) if pid in now else None
 
     monkeypatch.setattr(process_tree, "_facts", facts)
-    yield moments
+    return moments
 
 
 @pytest.mark.parametrize(
@@ -41,6 +40,7 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Parents]]:
         ([{SENDER: PARENT, PARENT: ROOT}, {SENDER: ROOT}], False),
         ([{SENDER: PARENT, PARENT: ROOT}, {}], False),
         ([{SENDER: SHELL, SHELL: 1}, {SENDER: 1}], True),
+        ([{SENDER: SHELL}], True),
     ],
     ids=[
         "a child",
@@ -53,6 +53,7 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Parents]]:
         "its parent has gone while it is looked up",
         "both have gone while it is looked up",
         "elsewhere, and its parent has gone while it is looked up",
+        "elsewhere, below a process that is hidden from us",
     ],
 )
 def test_who_runs_outside(table: list[Parents], moments: list[Parents], outside: bool) -> None:

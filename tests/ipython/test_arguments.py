@@ -12,6 +12,7 @@ LINES = [
     ("   ", Status()),
     ("status", Status()),
     ("status ;", Status()),
+    ("status;  # all", Status()),
     ("status --all", Status(all=True)),
     ("status 1,fit,3-4", Status(tasks=(range(1, 2), "fit", range(3, 5)))),
     ("wait", requests.Wait()),

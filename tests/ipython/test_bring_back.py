@@ -4,9 +4,15 @@ import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
 from taskfc_ext.ipython.bring_back import check_out
+from taskfc_ext.ipython.names import used_names
 from taskfc_ext.ipython.requests import BadUsage
 
 transform = TransformerManager().transform_cell
+
+
+def check(source: str, out: tuple[str, ...], shipped: dict[str, object]) -> None:
+    check_out(out, used_names(source, transform=transform).defines, shipped, transform(source))
+
 
 BINDS_Y = [
     "y = 1",
@@ -44,26 +50,26 @@ UNKNOWABLE = [
 
 @pytest.mark.parametrize("source", BINDS_Y + UNKNOWABLE)
 def test_what_may_be_there_is_not_refused(source: str) -> None:
-    check_out(source, ("y",), {}, transform=transform)
+    check(source, ("y",), {})
 
 
 def test_what_is_shipped_comes_back() -> None:
-    check_out("y.append(1)", ("y",), {"y": []})
+    check("y.append(1)", ("y",), {"y": []})
 
     def bind() -> None:
         global y
         y = 1
 
-    check_out("bind()", ("y",), {"bind": bind})
+    check("bind()", ("y",), {"bind": bind})
 
 
 @pytest.mark.parametrize("source", ["1", "x = 1", "def f():\n    y = 1\nf()", "[y for y in x]", "y: int", "a.y = 1"])
 def test_what_cannot_be_there_is_refused(source: str) -> None:
     with pytest.raises(BadUsage, match="-o: the cell never assigns 'y'"):
-        check_out(source, ("y",), {})
+        check(source, ("y",), {})
 
 
 def test_the_near_miss_is_named() -> None:
     with pytest.raises(BadUsage) as caught:
-        check_out("totl = data", ("data", "total"), {"data": 1})
+        check("totl = data", ("data", "total"), {"data": 1})
     assert str(caught.value) == "-o: the cell never assigns 'total'; did you mean totl?"

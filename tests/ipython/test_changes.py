@@ -125,6 +125,21 @@ CHANGES = [
 ]
 
 
+class _Options(dict[str, Any]):
+    __getattr__ = dict.__getitem__  # raises KeyError where an attribute is looked for
+
+
+class _Proxy:
+    @property
+    def __dict__(self) -> Any:
+        raise RuntimeError("not connected")
+
+
+@pytest.mark.parametrize("source", ["rate = options['rate']", "rate = proxy.rate.of", "rate = proxy.rate[0]"])
+def test_objects_with_answers_of_their_own_are_left_alone(source: str) -> None:
+    assert changed_names(source, {"options": _Options(rate=1), "proxy": _Proxy()}) == ()
+
+
 @pytest.mark.parametrize(("source", "expected"), CHANGES, ids=[source[:50] for source, _ in CHANGES])
 def test_what_a_cell_changes_in_place(source: str, expected: str) -> None:
     assert changed_names(source, SENT, transform=transform) == tuple(expected.split())

@@ -33,6 +33,8 @@ def expand(word: str) -> str:
         ("--priority \"{d['k']}\"", ["--priority", "4"]),
         ("--depend \"properties.get('g', {}) == {'a'}\"", ["--depend", "properties.get('g', {}) == {'a'}"]),
         ("--depend={'a':1}", ["--depend={a:1}"]),
+        ("--timeout {max(T*k for k in d.values())}", ["--timeout", "120"]),
+        ("--timeout {(lambda:T)()}", ["--timeout", "30"]),
     ],
 )
 def test_words(line: str, words: list[str]) -> None:
@@ -51,8 +53,11 @@ def test_words(line: str, words: list[str]) -> None:
 )
 def test_what_cannot_be_filled_in(word: str, message: str) -> None:
     with pytest.raises(BadUsage) as caught:
-        expand(word)
+        words_of("%%task", word, expand)
     assert str(caught.value) == message
+    with pytest.raises(BadUsage) as caught:
+        words_of("%task wait", word, expand)
+    assert str(caught.value) == message.replace("%%task", "%task wait")
 
 
 @pytest.mark.parametrize(

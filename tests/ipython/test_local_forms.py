@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.pylabtools import select_figure_formats
 from IPython.display import HTML, JSON, GeoJSON, Image, display
 from traitlets.config import Config
 
-from taskfc_ext.ipython.local_forms import other_forms, text_form
+from taskfc_ext.ipython.local_forms import has_own_printers, other_forms, text_form
 
 
 class OnlyBundle:
@@ -130,3 +131,21 @@ def test_the_text_has_the_precision_of_the_notebook(shell: Any) -> None:
         assert text_form([1 / 3], shell.display_formatter) == "[0.333]"
     finally:
         plain.float_precision = ""
+
+
+@pytest.mark.parametrize(
+    ("formats", "options", "own"),
+    [
+        ({"png"}, {"bbox_inches": "tight"}, False),
+        ({"png"}, {"bbox_inches": None}, True),
+        ({"png"}, {"dpi": 200}, True),
+        ({"svg"}, {"bbox_inches": "tight"}, True),
+        ({"retina"}, {"bbox_inches": "tight"}, True),
+    ],
+)
+def test_figures_are_drawn_here_only_where_the_notebook_wants_them_otherwise(
+    shell: Any, formats: set[str], options: dict[str, Any], own: bool
+) -> None:
+    assert not has_own_printers(shell.display_formatter)
+    select_figure_formats(shell, formats, **options)
+    assert has_own_printers(shell.display_formatter) is own

@@ -449,9 +449,9 @@ def test_a_string_tasks_card_shows_what_was_pulled() -> None:
     now = datetime(2026, 1, 1)
     result = TaskResult(taskid=0, engineid=1, results={"y": 49}, submitted=now, completed=now, duration=1, attempts=1)
     future = SimpleNamespace(result=lambda: result)
-    assert _result_text(cast(TaskFuture, future)) == "{'y': 49}"
+    assert _result_text(cast(TaskFuture, future), None) == "{'y': 49}"
     result.results.clear()
-    assert _result_text(cast(TaskFuture, future)) == ""
+    assert _result_text(cast(TaskFuture, future), None) == ""
 
 
 def test_looking_starts_nothing(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from taskfc_ext.protocol.worker_messages import MAX_DISPLAYS, Displayed
+from taskfc_ext.protocol.outputs import MAX_DISPLAYS
+from taskfc_ext.protocol.worker_messages import Displayed
 from taskfc_ext.worker import displays as module
 from taskfc_ext.worker.displays import DISPLAY_EVERY, LARGEST, PACE, Displays, Watch
 
