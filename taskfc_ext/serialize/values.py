@@ -57,6 +57,22 @@ class SourceResult:
     lost_value: str = ""
     class_changes: dict[str, Any] = field(default_factory=dict)
 
+    def without(self, lost: Mapping[str, str], lost_value: str = "") -> SourceResult:
+        """Return this without some names, and without the value where there is a reason for that.
+
+        Args:
+            lost: the names, with the reasons.
+            lost_value: why the value is left out; empty where it stays.
+        """
+        return replace(
+            self,
+            value=None if lost_value else self.value,
+            ns={name: value for name, value in self.ns.items() if name not in lost},
+            lost={**self.lost, **lost},
+            lost_value=lost_value or self.lost_value,
+            class_changes={name: change for name, change in self.class_changes.items() if name not in lost},
+        )
+
     @property
     def as_input(self) -> object:
         """What another task gets that has this one's future as an argument: a cell's value, a string task's names."""
@@ -155,17 +171,11 @@ def _dump_the_rest(result: SourceResult, what: str, error: Exception) -> bytes:
         UnpicklableResult: nothing that was asked for can.
     """
     lost = {name: _why_not("it", value) for name, value in result.ns.items()}
-    lost = {name: why for name, why in lost.items() if why}
+    for name, change in result.class_changes.items():
+        lost[name] = lost.get(name) or _why_not("what the task has set in it", change.values)
     lost_value = _why_not(what, result.value)
-    left = {name: value for name, value in result.ns.items() if name not in lost}
-    rest = replace(
-        result,
-        value=None if lost_value else result.value,
-        ns=left,
-        lost={**result.lost, **lost},
-        lost_value=lost_value,
-    )
-    if not left and rest.value is None and not result.lost:
+    rest = result.without({name: why for name, why in lost.items() if why}, lost_value)
+    if not rest.ns and rest.value is None and not result.lost:
         if lost_value:
             raise UnpicklableResult(lost_value, hint=END_WITH_SEMICOLON) from error
         raise UnpicklableResult(complaint(what, result, error), hint=RETURN_INSTEAD) from error
@@ -205,13 +215,10 @@ def load_the_rest(body: bytes) -> SourceResult | None:
         return None
     if type(result) is not SourceResult:
         return None
-    lost = {name: why for name, value in result.ns.items() if (why := _why_broken(value))}
-    left = {name: value for name, value in result.ns.items() if name not in lost}
-    lost_value = result.lost_value or _why_broken(result.value)
-    if not left:
-        return None
-    value = None if lost_value else result.value
-    return replace(result, value=value, ns=left, lost={**result.lost, **lost}, lost_value=lost_value)
+    changes = result.class_changes
+    reasons = {name: _why_broken(value) or _why_broken(changes.get(name)) for name, value in result.ns.items()}
+    rest = result.without({name: why for name, why in reasons.items() if why}, _why_broken(result.value))
+    return rest if rest.ns else None
 
 
 def _why_broken(value: object) -> str:
