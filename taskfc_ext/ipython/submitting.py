@@ -149,7 +149,8 @@ def bind_out(notebook: Notebook, future: TaskFuture, out: tuple[str, ...] = ()) 
             raise BadUsage(f"task {future.taskid} brought back no {name!r}{did_you_mean(name, list(names))}")
     bound = [name for name in wanted if name in names]
     for name in bound:
-        if not updated_function(notebook.namespace.get(name), names[name]):
+        is_same = future.brings_same_function(name)
+        if not (is_same and updated_function(notebook.namespace.get(name), names[name])):
             notebook.bind(name, names[name])
     future.apply_class_changes(bound)
     return bound

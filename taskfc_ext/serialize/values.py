@@ -48,6 +48,7 @@ class SourceResult:
         lost: those of them that could not be pickled, with the reason.
         lost_value: why the value could not be pickled, where that keeps nothing else from coming; else empty.
         class_changes: of classes among the names, which come back as those that are here.
+        sent_functions: names whose value is still the function that the task was sent; of results in older stores none.
     """
 
     value: object
@@ -56,6 +57,7 @@ class SourceResult:
     lost: dict[str, str] = field(default_factory=dict)
     lost_value: str = ""
     class_changes: dict[str, Any] = field(default_factory=dict)
+    sent_functions: tuple[str, ...] = ()
 
     def without(self, lost: Mapping[str, str], lost_value: str = "") -> SourceResult:
         """Return this without some names, and without the value where there is a reason for that.
