@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from taskfc_ext.errors import TaskFCError
+from taskfc_ext.serialize.limited import LimitReached
 from taskfc_ext.serialize.parts import ATOMS, Part, parts_of
 from taskfc_ext.serialize.pickler import Pickler
-from taskfc_ext.serialize.trial import LimitReached, trial
+from taskfc_ext.serialize.trial import trial
 from taskfc_ext.text import encodable
 
 _TRIAL_SECONDS = 10.0

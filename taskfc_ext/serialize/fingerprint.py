@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import pickle
 from collections.abc import Mapping
 from types import FunctionType, ModuleType
 from typing import Any
 
 from taskfc_ext.serialize import classes, scope
+from taskfc_ext.serialize.limited import LimitedFile
 from taskfc_ext.serialize.pickler import Pickler
 from taskfc_ext.serialize.values import ATOMS
 
@@ -41,38 +40,22 @@ def changed_names(before: Mapping[str, bytes], values: Mapping[str, Any]) -> lis
     return [name for name, print_ in before.items() if name in now and now[name] != print_]
 
 
-class _TooMuch(Exception):
-    """The limit is reached."""
-
-
-class _HashingFile(io.RawIOBase):
-    """A file that keeps a hash of what is written to it.
+class _HashingFile(LimitedFile):
+    """Keeps a hash of what is written to it.
 
     Args:
         limit: bytes that it takes.
     """
 
-    def __init__(self, limit: int) -> None:
-        self.size = 0
-        self._limit = limit
+    def __init__(self, limit: float) -> None:
+        super().__init__(limit)
         self._hash = hashlib.blake2b(digest_size=16)
 
     def write(self, data: Any) -> int:
         """Take `data`."""
-        n = memoryview(data).nbytes
-        self.size += n
-        if self.size > self._limit:
-            raise _TooMuch
+        n = super().write(data)
         self._hash.update(data)
         return n
-
-    def take(self, buffer: pickle.PickleBuffer) -> bool:
-        """Take a large buffer past the pickle, where it would be copied."""
-        try:
-            self.write(buffer.raw())
-        except BufferError:  # not contiguous
-            return True
-        return False
 
     def digest(self) -> bytes:
         """Return the hash."""

@@ -21,6 +21,7 @@ from taskfc_ext.serialize import chance, classes, instances, machinery, scope
 from taskfc_ext.serialize.bodies import Buffers
 from taskfc_ext.serialize.by_value import is_importable, travels_as_name, travels_by_value
 from taskfc_ext.serialize.exceptions import Exceptions
+from taskfc_ext.serialize.limited import LimitReached
 from taskfc_ext.serialize.needs import definitions, mentioned_names, needed_names, reads_pickles
 from taskfc_ext.serialize.scope import ABSENT, MAIN, Brought
 
@@ -322,22 +323,42 @@ def dump(
     """
     start = file.tell()
 
-    def attempt(*, sends_guesses: bool) -> Pickler:
-        pickler = Pickler(file, buffers.take if buffers is not None else None)
-        pickler.exceptions = exceptions or pickler.exceptions
-        pickler.sends_guesses = sends_guesses
-        try:
-            pickler.dump(value)
-        except Exception:
-            if not pickler.has_guesses:
-                raise
-        else:
-            return pickler
-        # among what was only sent in case that it is needed is something that cannot be
+    def make() -> Pickler:
         file.seek(start)
         file.truncate()
         if buffers is not None:
             buffers.clear()
-        return attempt(sends_guesses=False)
+        pickler = Pickler(file, buffers.take if buffers is not None else None)
+        pickler.exceptions = exceptions or pickler.exceptions
+        return pickler
 
-    return attempt(sends_guesses=True)
+    return dump_by(make, value)
+
+
+def dump_by(make: Callable[[], Pickler], value: object) -> Pickler:
+    """Pickle `value`, and return what did.
+
+    Where that fails, it is done once more without what is only sent in case that it is needed.
+
+    Args:
+        make: makes a pickler whose file is empty.
+        value: anything.
+
+    Raises:
+        LimitReached: the file takes no more.
+        Exception: whatever the value's own code raises.
+    """
+    pickler = make()
+    try:
+        pickler.dump(value)
+    except LimitReached:
+        raise
+    except Exception:
+        if not pickler.has_guesses:
+            raise
+    else:
+        return pickler
+    pickler = make()
+    pickler.sends_guesses = False
+    pickler.dump(value)
+    return pickler
