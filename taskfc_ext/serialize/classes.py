@@ -140,7 +140,7 @@ def _built_in_part(cls: Any, member: Any) -> tuple[Any, ...]:
     plain = instances.PLAIN_PARTS.get(instances.built_in_of(cls))
     if plain is not None:
         return (plain(member),)
-    made_by: Any = next(each for each in cls.__mro__ if isinstance(vars(each).get("__new__"), BuiltinFunctionType))
+    made_by = instances.maker_of(cls)
     if made_by is object:
         return ()
     reduced = made_by.__reduce__(member)

@@ -8,16 +8,17 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from taskfc_ext.serialize import classes, scope
+from taskfc_ext.serialize.atoms import ATOMS
 from taskfc_ext.serialize.limited import LimitedFile
 from taskfc_ext.serialize.pickler import Pickler
-from taskfc_ext.serialize.values import ATOMS
 
 MAX_READ = 200 * 10**6
-"""Bytes of all values together that are read; what comes after is not looked into. A fifth of a second."""
+"""Bytes of all values together that get a fingerprint: a fifth of a second. One that is larger than what is left of
+them is read up to there, and left out; it takes nothing from those after it."""
 
 
 def fingerprints(values: Mapping[str, Any]) -> dict[str, bytes]:
-    """Return a fingerprint of each value that can change within and can be pickled, smaller ones for certain."""
+    """Return a fingerprint of each value that can change within, can be pickled, and is not too large."""
     found: dict[str, bytes] = {}
     left = MAX_READ
     for name, value in values.items():
@@ -68,7 +69,6 @@ class _OwnPartsPickler(Pickler):
     def __init__(self, file: _HashingFile, value: object) -> None:
         super().__init__(file, file.take)
         self._value = value
-        self.sends_guesses = False
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, type) and obj is not self._value and classes.is_by_value(obj):

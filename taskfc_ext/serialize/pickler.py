@@ -54,7 +54,7 @@ class _Reducers(dict[type, Any]):
 
 
 class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
-    """Pickles what the notebook defines by value; costs nothing where there is none.
+    """Pickles what the notebook defines by value, and what would not come back as it is.
 
     Args:
         file: takes the pickle.

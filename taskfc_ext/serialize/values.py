@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypedDict
 
 from taskfc_ext.errors import UnpicklableArgument, UnpicklableResult
+from taskfc_ext.serialize.atoms import ATOMS
 from taskfc_ext.serialize.blame import complaint, first_complaint
 from taskfc_ext.serialize.exceptions import WithChains
 from taskfc_ext.serialize.pickler import PICKLE_PROTOCOL, Pickler, dump
@@ -20,9 +21,6 @@ from taskfc_ext.serialize.rebuilding import check_classes
 from taskfc_ext.serialize.salvage import CannotRebuild, salvaged
 from taskfc_ext.serialize.scope import load_as_guest, load_within
 from taskfc_ext.serialize.sources import remember_sources, sources_of
-
-ATOMS = frozenset({int, float, complex, str, bytes, bool, type(None)})
-"""Types whose values have no parts and never change."""
 
 _NO_CODE = 48
 """Bytes in which nothing stands that travels by value: the name of what would load it is longer."""
@@ -290,14 +288,11 @@ def dump_names(
         raise UnpicklableArgument(first_complaint(named, error)) from error
 
 
-def load_names(body: bytes, inputs: Sequence[bytes] = ()) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return (values that go in, names that come back); each `InputRef` becomes the value of that input."""
-    names, out, _ = load_cell(body, inputs)
-    return names, out
-
-
 def load_cell(body: bytes, inputs: Sequence[bytes] = ()) -> tuple[dict[str, Any], tuple[str, ...], CellOptions]:
-    """Return (values that go in, names that come back, settings of the notebook)."""
+    """Return (values that go in, names that come back, settings of the notebook).
+
+    Each `InputRef` among the values becomes the value of that input.
+    """
     file = io.BytesIO(body)
     names, out, *options = load_within(vars(sys.modules["__main__"]), pickle.load, file)
     if file.tell() < len(body):

@@ -8,7 +8,7 @@ import pytest
 from taskfc_ext.errors import UnpicklableResult
 from taskfc_ext.serialize import SourceResult, dump_value, dump_within, load_the_rest, load_value
 from taskfc_ext.serialize.in_place import ClassChange
-from taskfc_ext.serialize.values import InputRef, dump_names, load_names
+from taskfc_ext.serialize.values import InputRef, dump_names, load_cell
 
 
 def explode(*_: object) -> Any:
@@ -190,4 +190,4 @@ def test_a_class_whose_change_is_too_large_keeps_nothing_else_from_coming() -> N
 def test_an_input_that_could_not_travel_is_a_clear_failure() -> None:
     body = dump_value(SourceResult(GENERATOR, {"a": 1}, True), what="the result of fit")
     with pytest.raises(UnpicklableResult, match="the result of fit"):
-        load_names(dump_names({"x": InputRef(0)}, (), what="the cell"), [body])
+        load_cell(dump_names({"x": InputRef(0)}, (), what="the cell"), [body])
