@@ -39,10 +39,10 @@ def is_by_value(cls: type) -> bool:
     return not travels_as_name(cls)
 
 
-def is_member(value: object) -> bool:
+def is_member(value: Any) -> bool:
     """Say whether `value` is a named member of an enumeration that travels by value."""
     cls: Any = type(value)
-    return isinstance(value, enum.Enum) and is_by_value(cls) and value._name_ in cls._member_map_
+    return issubclass(cls, enum.Enum) and is_by_value(cls) and value._name_ in cls._member_map_
 
 
 # pickling

@@ -179,7 +179,7 @@ def bare(cls: Any, *arguments: Any) -> Any:
 def maker_of(cls: Any) -> Any:
     """Return the class whose `__new__` is the C code that lays out instances of `cls`."""
     while not isinstance(vars(cls).get("__new__"), BuiltinFunctionType):
-        cls = cls.__base__  # not the next of its `__mro__`: of two built-in bases, Python takes the first for one only
+        cls = cls.__base__  # not the next of its `__mro__`: of two built-in bases, one lays out the instance
     return cls
 
 

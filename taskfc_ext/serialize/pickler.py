@@ -44,6 +44,28 @@ def _reduce_code(code: CodeType) -> Any:
     return make, (*arguments[:_FILENAME], code.co_filename, *arguments[_FILENAME + 1 :])
 
 
+# of one type exactly, whatever the pickler has met before
+
+
+def _reduce_sentinel(sentinel: object) -> Any:
+    for name, value in vars(sys.modules[MAIN]).items():
+        if value is sentinel:
+            return _sentinel, (name,)
+    return object, ()
+
+
+def _reduce_module(module: ModuleType) -> Any:
+    if not travels_by_value(module):
+        return _inherited[ModuleType](module)
+    key, name = scope.key_of(module.__dict__)
+    names = {name: value for name, value in vars(module).items() if name != "__builtins__"}
+    return _module, (key, name), names, None, None, _fill_module
+
+
+def _reduce_lru_cache(cached: Any) -> Any:
+    return cached.__reduce__() if is_importable(cached) else machinery.reduce_lru_cache(cached)
+
+
 class _Reducers(dict[type, Any]):
     """Reducers of ours; IPython's `exit` is known by the module of its type, as IPython may be imported later."""
 
@@ -51,6 +73,16 @@ class _Reducers(dict[type, Any]):
         if kind.__module__ == "IPython.core.autocall":
             return machinery.reduce_exit
         raise KeyError(kind)
+
+
+_BY_TYPE = {
+    CodeType: _reduce_code,
+    ModuleType: _reduce_module,
+    object: _reduce_sentinel,
+    functools.cached_property: machinery.reduce_cached_property,
+    machinery.LruCache: _reduce_lru_cache,
+    **dict.fromkeys(machinery.WEAK_MAPPINGS, machinery.reduce_weak_mapping),
+}
 
 
 class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
@@ -68,7 +100,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         has_guesses: whether any did.
     """
 
-    dispatch_table = ChainMap(_Reducers({CodeType: _reduce_code}), chance.TABLE, _inherited)
+    dispatch_table = ChainMap(_Reducers(_BY_TYPE), chance.TABLE, _inherited)
 
     def __init__(self, file: Any, buffer_callback: Callable[[Any], Any] | None = None) -> None:
         chance.learn_types()
@@ -94,18 +126,6 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
             return self._reduce_cell(obj)
         elif kind is _Space:
             return _space, (obj.key, obj.name)
-        elif kind is machinery.LruCache:
-            if not is_importable(obj):
-                return machinery.reduce_lru_cache(obj)
-        elif kind is functools.cached_property:
-            return machinery.reduce_cached_property(obj)
-        elif kind in machinery.WEAK_MAPPINGS:
-            return machinery.reduce_weak_mapping(obj)
-        elif kind is object:
-            return self._reduce_sentinel(obj)
-        elif kind is ModuleType:
-            if travels_by_value(obj):
-                return self._reduce_module(obj)
         elif issubclass(kind, type):
             if classes.is_by_value(obj):
                 self.made_classes[obj] = None
@@ -193,19 +213,6 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         if id(cell) in self._filled_cells:
             return _untyped._make_empty_cell, ()  # the functions that share it fill it, once all of them are there
         return _inherited[CellType](cell)
-
-    # what is known by its identity or its names
-
-    def _reduce_sentinel(self, sentinel: object) -> Any:
-        for name, value in vars(sys.modules[MAIN]).items():
-            if value is sentinel:
-                return _sentinel, (name,)
-        return object, ()
-
-    def _reduce_module(self, module: ModuleType) -> Any:
-        key, name = scope.key_of(module.__dict__)
-        names = {name: value for name, value in vars(module).items() if name != "__builtins__"}
-        return _module, (key, name), names, None, None, _fill_module
 
 
 class _Space:
