@@ -343,6 +343,11 @@ class TaskFuture(concurrent.futures.Future[Any]):
                 if name in outcome.class_changes:
                     apply_change(outcome.ns[name], outcome.class_changes[name])
 
+    def brings_same_function(self, name: str) -> bool:
+        """Say whether the function of this name is the one that the task was sent, not another one of the same code."""
+        outcome = self._outcome(None)
+        return isinstance(outcome, SourceResult) and name in outcome.sent_functions
+
     def __await__(self) -> Generator[Any, None, Any]:
         if self._state is PENDING:
             waiter = LoopWaiter()

@@ -73,6 +73,7 @@ class Submitter:
         """Return the template for calls of `function`."""
         if not callable(function):
             raise TypeError(f"{function!r} cannot be called")
+        carried_generators.clear()  # of a submission that failed, or was only shown
         digest, body = serialize.dump_function(function)
         self._look_around()  # after that, as the function's code names modules
         template = self._cache.plain.get(digest)
@@ -139,6 +140,7 @@ class Submitter:
         keep: bool,
         settings: serialize.CellOptions | None = None,
     ) -> TaskFuture:
+        carried_generators.clear()  # as for functions
         code, label = source.encode("utf-8", "surrogatepass"), self._source_label(source)
         names, inputs = self._inputs(names)
         what = "the cell" if kind is Kind.CELL else "the task"

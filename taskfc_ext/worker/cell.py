@@ -11,7 +11,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from types import CodeType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from IPython.core.displayhook import DisplayHook
@@ -107,12 +107,19 @@ class CellRunner:
                         value = show_value(self._shell, self._displays, value)
                 finally:
                     show_figures()  # before the value is pickled: one that is on show comes up again wherever it goes
+                changes = watch.changes()
                 if wants_all:
-                    within = [*options.get("changed", ()), *changed_names(prints, main.__dict__), *watch.changes()]
+                    within = [*options.get("changed", ()), *changed_names(prints, main.__dict__), *changes]
                     out = list(dict.fromkeys([*_bound_since(before, main), *within, *out]))
                     host.brings_back = frozenset(out)
                 pulled = {name: _pulled(main, name) for name in out if name != EVERYTHING}
-                return SourceResult(value, pulled, is_cell=wants_value, class_changes=watch.changes())
+                return SourceResult(
+                    value,
+                    pulled,
+                    is_cell=wants_value,
+                    class_changes=changes,
+                    sent_functions=_functions_in_both(pulled, host.shipped),
+                )
             finally:
                 self._guard.disarm()
         finally:  # no interrupt strikes here: there is one at most, and it has struck or been kept out
@@ -206,6 +213,11 @@ def _bound_since(before: Mapping[str, object], main: ModuleType) -> list[str]:
         for name, value in main.__dict__.items()
         if before.get(name, ABSENT) is not value and not name.startswith("__") and name not in _OF_THE_SHELL
     ]
+
+
+def _functions_in_both(pulled: Mapping[str, object], shipped: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the names under which the same function came and goes back."""
+    return tuple([name for name, value in pulled.items() if type(value) is FunctionType and shipped.get(name) is value])
 
 
 def _pulled(main: ModuleType, name: str) -> object:

@@ -10,7 +10,7 @@ from inspect import CO_COROUTINE
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 
-from taskfc_ext.serialize.values import ATOMS
+from taskfc_ext.serialize.atoms import ATOMS
 
 _BUILTINS = frozenset(
     [
