@@ -80,6 +80,7 @@ class Supervisor:
         self._start_at: float | None = 0.0  # when to start the next controller
         self._backoff = ControllerBackoff()
         self._stopping = False
+        self._has_uncounted_stop = False  # the controller is to count it, and has not said yet that it has
         self._has_strays = False  # children that are neither the controller nor workers, to be reaped when they end
 
     def run(self) -> None:
@@ -210,6 +211,7 @@ class Supervisor:
                     self._workers.resize(message, now)
             case Shutdown():
                 log("stopping")
+                self._has_uncounted_stop = False
                 self._stop(now)
             case _:
                 assert_never(message)
@@ -217,6 +219,8 @@ class Supervisor:
     def _on_controller_end(self, controller: ControllerProcess, now: float) -> None:
         returncode = controller.reap()
         self._controller = None
+        if self._has_uncounted_stop:
+            note_stop(self._paths)
         if self._stopping or returncode == 0:
             self._stop(now)
         else:
@@ -262,6 +266,7 @@ class Supervisor:
             note_stop(self._paths)
             self._stop(now)
         else:
+            self._has_uncounted_stop = True
             self._controller.kill_at = now + STOP_TIMEOUT
             self._controller.terminate()
 
