@@ -10,13 +10,13 @@ from contextlib import suppress
 import msgspec
 
 from taskfc_ext.drivers.connection_file import boot_id, last_connection, read_connection, remove_connection
+from taskfc_ext.drivers.files import remove_if_empty, replace_file
 from taskfc_ext.drivers.paths import FarmPaths
 from taskfc_ext.drivers.processes import WatchedPage, sweep
 from taskfc_ext.drivers.socket_folder import FolderRefused, opened, remove_below
 from taskfc_ext.errors import StartFailed
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.supervisor_messages import WorkerDown
-from taskfc_ext.supervisor.files import remove_if_empty, replace_file
 from taskfc_ext.supervisor.log import log
 
 LOCK_TIMEOUT = 25.0
