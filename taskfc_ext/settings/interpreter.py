@@ -106,7 +106,11 @@ def _write_tracing(is_tracing: bool) -> None:
 
 def _write_list(name: str) -> Any:
     def write(value: list[Any]) -> None:
-        _sys[name][:] = value
+        live = _sys.get(name)
+        if isinstance(live, list):
+            live[:] = value
+        else:  # deleted, or replaced by a tuple
+            _sys[name] = list(value)
 
     return write
 

@@ -116,12 +116,15 @@ def _unpack_decimal(packed: Any) -> bool:
 
 # the time zone
 
-_variables: dict[Any, str | None] = {}
-"""Under which `TZ` each zone was in force."""
-
 
 def _read_zone() -> tuple[object, ...]:
     return time.tzname, time.timezone, time.altzone
+
+
+_AT_START = _read_zone()
+
+_variables: dict[Any, str | None] = {_AT_START: os.environ.get("TZ")}
+"""The `TZ` under which each zone was in force. That of the start is noted before any context sets another one."""
 
 
 class _Zone(Value):
@@ -145,9 +148,6 @@ def _set_variable(zone: str | None) -> None:
         os.environ.pop("TZ", None)
     else:
         os.environ["TZ"] = zone
-
-
-_AT_START = _read_zone()
 
 
 def _pack_zone() -> bool | None:

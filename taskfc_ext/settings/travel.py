@@ -58,7 +58,12 @@ def register(
 def unregister(name: str) -> None:
     """Let a registered setting travel no more."""
     _registered.pop(name, None)
-    here.forget(name)
+    here.forget(_key(name))
+
+
+def _key(name: str) -> str:
+    """Return the key of a registered setting, which may have the name of one in `TABLE`."""
+    return f"{name} (registered)"
 
 
 class Travel:
@@ -105,7 +110,7 @@ class Travel:
                 changed |= self._look_at(setting, is_thorough)
         for name, registered in _registered.items():
             if registered.module in sys.modules:
-                changed |= self._look_at_registered(name, registered)
+                changed |= self._look_at_registered(_key(name), registered)
         if changed:
             packed = {name: body for name, body in self._packed.items() if body is not None}
             body = pickle.dumps(packed, 5) if packed else b""
