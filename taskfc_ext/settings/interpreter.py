@@ -115,11 +115,6 @@ def _write_list(name: str) -> Any:
     return write
 
 
-def _unpack_limit(limit: int) -> bool:
-    sys.setrecursionlimit(limit)
-    return True
-
-
 INTERPRETER: tuple[Setting, ...] = (
     Items(
         name="`builtins`",
@@ -142,7 +137,7 @@ INTERPRETER: tuple[Setting, ...] = (
         read=sys.getrecursionlimit,
         write=sys.setrecursionlimit,
         pack=sys.getrecursionlimit,
-        unpack=_unpack_limit,
+        unpack=sys.setrecursionlimit,
     ),
     Value(
         name="switch interval, length of integers as text, stack size of threads",

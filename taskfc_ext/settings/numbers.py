@@ -50,11 +50,6 @@ def _pack_errors() -> Any:
     return None if found == _ERRORS else found
 
 
-def _unpack_errors(packed: Any) -> bool:
-    _modules["numpy"].seterr(**packed)
-    return True
-
-
 def _read_printing() -> Any:
     variable = _print_variable()
     return variable.get() if variable is not None else _modules["numpy"].get_printoptions()
@@ -88,11 +83,6 @@ def _pack_printing() -> Any:
     found = _modules["numpy"].get_printoptions()
     usual = contextvars.Context().run(_modules["numpy"].get_printoptions) if _print_variable() else _PRINTING
     return {name: value for name, value in found.items() if usual.get(name, ABSENT) != value} or None
-
-
-def _unpack_printing(packed: Any) -> bool:
-    _modules["numpy"].set_printoptions(**packed)
-    return True
 
 
 _twisters: dict[int, Twister] = {}
@@ -174,11 +164,6 @@ def _pack_pandas() -> Any:
     return found or None
 
 
-def _unpack_pandas(packed: Any) -> bool:
-    _set_pandas(packed)
-    return True
-
-
 # scikit-learn
 
 
@@ -192,9 +177,8 @@ def _pack_sklearn() -> Any:
     return found or None
 
 
-def _unpack_sklearn(packed: Any) -> bool:
-    _modules["sklearn"].set_config(**packed)
-    return True
+def _write_sklearn(value: Any) -> None:
+    _modules["sklearn"].set_config(**value)
 
 
 # torch
@@ -205,11 +189,10 @@ def _read_torch() -> Any:
     return torch.get_default_dtype(), torch.is_grad_enabled()
 
 
-def _write_torch(value: Any) -> bool:
+def _write_torch(value: Any) -> None:
     torch = _modules["torch"]
     torch.set_default_dtype(value[0])
     torch.set_grad_enabled(value[1])
-    return True
 
 
 def _pack_torch() -> Any:
@@ -224,7 +207,7 @@ NUMBERS: tuple[Setting, ...] = (
         read=_read_errors,
         write=_write_errors,
         pack=_pack_errors,
-        unpack=_unpack_errors,
+        unpack=lambda packed: _modules["numpy"].seterr(**packed),
         is_in_context=True,
     ),
     Value(
@@ -233,7 +216,7 @@ NUMBERS: tuple[Setting, ...] = (
         read=_read_printing,
         write=_write_printing,
         pack=_pack_printing,
-        unpack=_unpack_printing,
+        unpack=lambda packed: _modules["numpy"].set_printoptions(**packed),
         is_in_context=True,
     ),
     Value(
@@ -248,15 +231,15 @@ NUMBERS: tuple[Setting, ...] = (
         read=_read_pandas,
         write=_write_pandas,
         pack=_pack_pandas,
-        unpack=_unpack_pandas,
+        unpack=_set_pandas,
     ),
     Value(
         name="scikit-learn's `set_config`",
         module="sklearn",
         read=lambda: _modules["sklearn"].get_config(),
-        write=lambda value: _modules["sklearn"].set_config(**value),
+        write=_write_sklearn,
         pack=_pack_sklearn,
-        unpack=_unpack_sklearn,
+        unpack=_write_sklearn,
     ),
     Value(
         name="torch's default type, and gradients on or off",

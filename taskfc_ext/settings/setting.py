@@ -28,10 +28,8 @@ class Setting:
         write: makes a value that was taken the current one. Main thread.
         pack: returns a small value of plain types for a task's process, `None` for the library's own default; without
             it the setting does not travel.
-        unpack: makes a packed value the current one; returns whether all of it is in force, `False` for one part that
-            needs a module which is not loaded yet.
-        read_fully: does so for more than `read` can see in a microsecond, after attempts that ran for a millisecond and
-            after all cells.
+        unpack: makes a packed value the current one; returns `False` if a part needs a module that is not loaded yet.
+        read_fully: reads more than `read` can in a microsecond; called after attempts that ran for a millisecond.
         is_in_context: the value is that of the current `contextvars` context.
     """
 
@@ -40,7 +38,7 @@ class Setting:
     write: Write
     module: str = ""
     pack: Read | None = None
-    unpack: Callable[[Any], bool] | None = None
+    unpack: Write | None = None
     read_fully: Read | None = None
     is_in_context: bool = False
 

@@ -109,11 +109,6 @@ def _pack_decimal() -> Any:
     return None if packed == _USUAL else packed
 
 
-def _unpack_decimal(packed: Any) -> bool:
-    decimal.setcontext(decimal.Context(*packed))
-    return True
-
-
 # the time zone
 
 
@@ -155,11 +150,6 @@ def _pack_zone() -> bool | None:
     return True if _read_zone() != _AT_START else None
 
 
-def _unpack_zone(packed: bool) -> bool:
-    time.tzset()
-    return True
-
-
 # the others
 
 
@@ -193,7 +183,7 @@ def _write_loops(value: tuple[Any, ...]) -> None:
 _twister = Twister.of_module_random()
 
 STANDARD: tuple[Setting, ...] = (
-    _Zone(name="time zone", read=_read_zone, write=_write_zone, pack=_pack_zone, unpack=_unpack_zone),
+    _Zone(name="time zone", read=_read_zone, write=_write_zone, pack=_pack_zone, unpack=lambda packed: time.tzset()),
     Entries(
         name="warning filters",
         read=lambda: warnings.filters,
@@ -208,7 +198,7 @@ STANDARD: tuple[Setting, ...] = (
         read_fully=_read_all_decimals,
         write=_write_decimal,
         pack=_pack_decimal,
-        unpack=_unpack_decimal,
+        unpack=lambda packed: decimal.setcontext(decimal.Context(*packed)),
         is_in_context=True,
     ),
     Value(

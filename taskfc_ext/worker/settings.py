@@ -12,7 +12,7 @@ from typing import Any
 from taskfc_ext.serialize.scope import trial
 from taskfc_ext.settings import TABLE, CannotRestore, Setting, Value
 from taskfc_ext.settings.seeds import SEEDED, seed_loaded
-from taskfc_ext.settings.setting import ABSENT
+from taskfc_ext.settings.setting import ABSENT, Read
 from taskfc_ext.settings.standard import forget_shown_warnings
 from taskfc_ext.worker.import_watch import ImportWatch
 
@@ -34,8 +34,8 @@ class _Kept:
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
-        self.own = self.expected = setting.take_fully()
-        self.seen = setting.take()
+        self.expect_what_is()
+        self.own = self.expected
 
     def expect_what_is(self) -> None:
         """Let the value of now be that of the present context."""
@@ -55,7 +55,7 @@ class ProcessSettings:
     def __init__(self, table: Sequence[Setting] = TABLE) -> None:
         self._table = list(table)
         self._kept: dict[str, _Kept] = {}
-        self._looks: list[tuple[Any, Any, _Kept]] = []
+        self._looks: list[tuple[Read, _Kept]] = []
         self._n_modules = -1
         self._body: bytes | None = None
         self._packed: dict[str, _Packed] = {}
@@ -132,7 +132,6 @@ class ProcessSettings:
             if not _equal(now, kept.expected):
                 kept.own = kept.setting.merged(kept.own, kept.expected, now)
                 kept.expect_what_is()
-        self._order_looks()
         self.are_modules_stale = False
 
     def _put_all_back(self, fully: bool) -> None:
@@ -140,22 +139,17 @@ class ProcessSettings:
             self._write_in_root()
         if len(sys.modules) != self._n_modules:
             self._refresh()
-        has_changed = False
-        for read, seen, kept in self._looks:
+        for read, kept in self._looks:
             try:
-                if read() == seen:
+                if read() == kept.seen:
                     continue
             except Exception:  # noqa: BLE001  deleted, or of a type that cannot be compared
                 pass
             self._put_back(kept)
-            has_changed = True
         if fully:
             for kept in list(self._kept.values()):
                 if kept.setting.read_fully is not None and not _equal(kept.setting.read_fully(), kept.expected):
                     self._put_back(kept)
-                    has_changed = True
-        if has_changed:
-            self._order_looks()
         forget_shown_warnings()
         faulthandler.cancel_dump_traceback_later()  # a timer that nothing can read
 
@@ -174,7 +168,6 @@ class ProcessSettings:
             kept.setting.write(kept.expected)
             kept.seen = kept.setting.take()
         self._for_root.clear()
-        self._order_looks()
 
     # the settings of a context
 
@@ -203,7 +196,7 @@ class ProcessSettings:
         packed = self._packed[name]
         try:
             value = None if isinstance(packed, tuple) else pickle.loads(packed)
-            is_whole = kept.setting.unpack(value)
+            is_whole = kept.setting.unpack(value) is not False
         except Exception as error:  # noqa: BLE001  another version of a library, a class that cannot be loaded
             logger.warning("%s of the notebook cannot be set here: %s: %s", name, type(error).__name__, error)
             is_whole = True
@@ -211,7 +204,6 @@ class ProcessSettings:
         kept.expect_what_is()
         if kept.setting.is_in_context:
             self._for_root[name] = kept
-        self._order_looks()
 
     # which of them there are
 
@@ -224,11 +216,8 @@ class ProcessSettings:
                     self._kept[setting.name] = _Kept(setting)
                 except Exception:  # noqa: BLE001  half imported, or another version of a library
                     continue
-        self._order_looks()
-
-    def _order_looks(self) -> None:
         found = [self._kept[setting.name] for setting in self._table if setting.name in self._kept]
-        self._looks = [(kept.setting.read, kept.seen, kept) for kept in found]
+        self._looks = [(kept.setting.read, kept) for kept in found]
 
     # imports
 
@@ -299,10 +288,9 @@ class _Registered(Value):
                     loaded.extend(pickle.loads(body))
             return loaded
 
-        def unpack(_: None) -> bool:
+        def unpack(_: None) -> None:
             _, write, value = parts()
             write(value)
-            return True
 
         return cls(
             name=name,
