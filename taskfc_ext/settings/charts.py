@@ -6,7 +6,8 @@ import functools
 import sys
 from typing import Any
 
-from taskfc_ext.settings.setting import ABSENT, Items, Setting, Value
+from taskfc_ext.serialize.scope import ABSENT
+from taskfc_ext.settings.setting import Items, Setting, Value
 
 _modules: dict[str, Any] = sys.modules  # for attributes of modules that may not be installed
 

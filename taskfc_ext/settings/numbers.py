@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextvars
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from taskfc_ext.settings.setting import ABSENT, Setting, Value
-from taskfc_ext.settings.twister import Twister
+from taskfc_ext.serialize.scope import ABSENT
+from taskfc_ext.settings.setting import Setting, Value
+from taskfc_ext.settings.twister import quick_read
 
 _modules: dict[str, Any] = sys.modules  # for attributes of modules that may not be installed
 
@@ -19,25 +20,26 @@ _ERRORS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn
 
 
 def _variable(module: str, name: str) -> Any:
-    """Return a context variable of numpy; `None` where it has none."""
     return getattr(_modules.get(module), name, None)
 
 
-def _error_variable() -> Any:
+def error_variable() -> Any:
+    """Return the context variable of the error state; `None` where numpy has none, or is not loaded."""
     return _variable("numpy._core.umath", "_extobj_contextvar")
 
 
-def _print_variable() -> Any:
+def print_variable() -> Any:
+    """Return the context variable of the print options; `None` where numpy has none, or is not loaded."""
     return _variable("numpy._core.arrayprint", "format_options")
 
 
 def _read_errors() -> Any:
-    variable = _error_variable()
+    variable = error_variable()
     return variable.get() if variable is not None else (_modules["numpy"].geterr(), _modules["numpy"].geterrcall())
 
 
 def _write_errors(value: Any) -> None:
-    variable = _error_variable()
+    variable = error_variable()
     if variable is not None:
         variable.set(value)
     else:
@@ -51,12 +53,12 @@ def _pack_errors() -> Any:
 
 
 def _read_printing() -> Any:
-    variable = _print_variable()
+    variable = print_variable()
     return variable.get() if variable is not None else _modules["numpy"].get_printoptions()
 
 
 def _write_printing(value: Any) -> None:
-    variable = _print_variable()
+    variable = print_variable()
     if variable is not None:
         variable.set(value)
     else:
@@ -81,29 +83,30 @@ _PRINTING = {
 
 def _pack_printing() -> Any:
     found = _modules["numpy"].get_printoptions()
-    usual = contextvars.Context().run(_modules["numpy"].get_printoptions) if _print_variable() else _PRINTING
+    usual = contextvars.Context().run(_modules["numpy"].get_printoptions) if print_variable() else _PRINTING
     return {name: value for name, value in found.items() if usual.get(name, ABSENT) != value} or None
 
 
-_twisters: dict[int, Twister] = {}
+_reads: dict[int, Callable[[], Any]] = {}
+"""Of the generator that was there last, by its id."""
 
 
 def _read_numpy_chance() -> Any:
     generator = _modules["numpy.random.mtrand"]._rand._bit_generator
-    twister = _twisters.get(id(generator))
-    if twister is None:
-        _twisters.clear()
-        twister = _twisters[id(generator)] = _twister_of(generator)
-    return generator, twister.read()
+    read = _reads.get(id(generator))
+    if read is None:
+        _reads.clear()
+        read = _reads[id(generator)] = _read_of(generator)
+    return generator, read()
 
 
-def _twister_of(generator: Any) -> Twister:
+def _read_of(generator: Any) -> Callable[[], Any]:
     def words() -> Any:
         state = generator.state
         return tuple(map(int, state["state"]["key"][2:4])) if state["bit_generator"] == "MT19937" else repr(state)
 
     address = generator.ctypes.state_address
-    return Twister(address + 8 if type(generator).__name__ == "MT19937" else 0, words)
+    return quick_read(address + 8 if type(generator).__name__ == "MT19937" else 0, words)
 
 
 def _write_numpy_chance(value: Any) -> None:

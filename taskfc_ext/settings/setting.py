@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from taskfc_ext.serialize.scope import ABSENT
+
 Read = Callable[[], Any]
 Write = Callable[[Any], object]
-
-ABSENT: Any = object()
-"""Stands for a value that is not there."""
 
 
 class CannotRestore(Exception):
@@ -94,6 +94,18 @@ def _with_new(value: list[Any], before: list[Any], after: list[Any]) -> list[Any
     last = max((i for i, entry in enumerate(after) if entry in before), default=-1)
     appended = [entry for entry in after[last + 1 :] if entry in new] if last >= 0 else []
     return [*[entry for entry in new if entry not in appended], *value, *appended]
+
+
+def attribute(module: str, name: str) -> Value:
+    """Return the setting that is an attribute of a module."""
+
+    def read() -> object:
+        return getattr(sys.modules[module], name, ABSENT)
+
+    def write(value: object) -> None:
+        setattr(sys.modules[module], name, value)
+
+    return Value(name=f"`{module}.{name}`", module=module, read=read, write=write)
 
 
 def no_quick_read() -> None:

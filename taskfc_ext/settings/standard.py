@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 from taskfc_ext.settings import log
-from taskfc_ext.settings.setting import ABSENT, Entries, Setting, Value
-from taskfc_ext.settings.twister import Twister
+from taskfc_ext.settings.setting import Entries, Setting, Value, attribute
+from taskfc_ext.settings.twister import quick_read_of_random
 
 _warnings: Any = warnings
 _mutated: Callable[[], None] = getattr(warnings, "_filters_mutated", None) or _warnings._filters_mutated_lock_held
@@ -153,16 +153,6 @@ def _pack_zone() -> bool | None:
 # the others
 
 
-def _attribute(module: str, name: str) -> dict[str, Any]:
-    def read() -> object:
-        return getattr(sys.modules[module], name, ABSENT)
-
-    def write(value: object) -> None:
-        setattr(sys.modules[module], name, value)
-
-    return {"name": f"`{module}.{name}`", "module": module, "read": read, "write": write}
-
-
 def _read_locale() -> str:
     return _locale.setlocale(_locale.LC_ALL)
 
@@ -179,8 +169,6 @@ def _write_loops(value: tuple[Any, ...]) -> None:
         policy._local = type(policy._local)()
     vars(sys.modules["asyncio.events"])["_event_loop_policy"] = policy
 
-
-_twister = Twister.of_module_random()
 
 STANDARD: tuple[Setting, ...] = (
     _Zone(name="time zone", read=_read_zone, write=_write_zone, pack=_pack_zone, unpack=lambda packed: time.tzset()),
@@ -209,7 +197,7 @@ STANDARD: tuple[Setting, ...] = (
         pack=log.pack,
         unpack=log.unpack,
     ),
-    Value(name="random state of `random`", read=_twister.read, write=lambda value: random.seed()),
+    Value(name="random state of `random`", read=quick_read_of_random(), write=lambda value: random.seed()),
     Value(name="locale", read=_read_locale, write=lambda value: _locale.setlocale(_locale.LC_ALL, value)),
     Value(
         name="default time-out of sockets",
@@ -230,7 +218,7 @@ STANDARD: tuple[Setting, ...] = (
         read=lambda: sys.modules["multiprocessing.context"]._default_context._actual_context,
         write=lambda value: setattr(sys.modules["multiprocessing.context"]._default_context, "_actual_context", value),
     ),
-    Value(**_attribute("tempfile", "tempdir")),
-    Value(**_attribute("ssl", "_create_default_https_context")),
-    Value(**_attribute("urllib.request", "_opener")),
+    attribute("tempfile", "tempdir"),
+    attribute("ssl", "_create_default_https_context"),
+    attribute("urllib.request", "_opener"),
 )

@@ -11,8 +11,10 @@ import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from taskfc_ext.serialize.scope import ABSENT
 from taskfc_ext.serialize.values import pickled
-from taskfc_ext.settings.setting import ABSENT, Setting
+from taskfc_ext.settings.numbers import error_variable, print_variable
+from taskfc_ext.settings.setting import Setting
 from taskfc_ext.settings.table import TABLE
 
 MAX_SETTING = 2**16
@@ -70,7 +72,7 @@ class Travel:
     """The settings that travel, as they were at the last look.
 
     Attributes:
-        body: all that differ from their libraries' defaults; the same object until one changes.
+        body: those that have to travel, pickled; the same object until one changes.
         marks: tells of a few at once whether they have changed since; of the others only the next look tells.
         pause: seconds between two submissions in which others may have been changed.
     """
@@ -175,8 +177,7 @@ class Marks(NamedTuple):
     def of_now(cls) -> Marks:
         """Return those of now; in the root logger's cache stands `LOG_MARK` until a level is changed."""
         root_cache[LOG_MARK] = True
-        errors = _getter("numpy._core.umath", "_extobj_contextvar")
-        printing = _getter("numpy._core.arrayprint", "format_options")
+        errors, printing = _getter(error_variable()), _getter(print_variable())
         now = getlimit(), list(warnings.filters), getcontext().prec
         return cls(*now, errors, errors(), printing, printing())
 
@@ -189,8 +190,7 @@ getcontext = decimal.getcontext
 root_cache: dict[Any, bool] = vars(logging.root)["_cache"]
 
 
-def _getter(module: str, name: str) -> Callable[[], Any]:
-    variable = getattr(sys.modules.get(module), name, None)
+def _getter(variable: Any) -> Callable[[], Any]:
     return tuple if variable is None else variable.get  # the quickest that returns the same each time
 
 

@@ -10,6 +10,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Protocol
 
+from taskfc_ext.worker.imports import StandIn
 from taskfc_ext.worker.modules import UserLoader
 
 
@@ -78,23 +79,13 @@ class ImportWatch(MetaPathFinder):
                 self._listener.after_import(before)
 
 
-class _Watched(Loader):
-    """Loads as the loader whose place it takes until the module runs."""
+class _Watched(StandIn):
+    """Has a watch run the module."""
 
     def __init__(self, loader: Loader, watch: ImportWatch) -> None:
-        self._loader = loader
+        super().__init__(loader)
         self._watch = watch
 
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self._loader.create_module(spec)
-
     def exec_module(self, module: ModuleType) -> None:
-        module.__loader__ = self._loader
-        if module.__spec__ is not None:
-            module.__spec__.loader = self._loader
-        self._watch.run(self._loader, module)
-
-    def __getattr__(self, name: str) -> Any:  # `is_package`, `get_source`, ... before it runs
-        if name == "_loader":
-            raise AttributeError(name)
-        return getattr(self._loader, name)
+        self.give_place(module)
+        self._watch.run(self.loader, module)

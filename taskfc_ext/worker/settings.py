@@ -9,10 +9,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from taskfc_ext.serialize.scope import trial
+from taskfc_ext.serialize.scope import ABSENT, trial
 from taskfc_ext.settings import TABLE, CannotRestore, Setting, Value
 from taskfc_ext.settings.seeds import SEEDED, seed_loaded
-from taskfc_ext.settings.setting import ABSENT, Read
+from taskfc_ext.settings.setting import Read
 from taskfc_ext.settings.standard import forget_shown_warnings
 from taskfc_ext.worker.import_watch import ImportWatch
 
