@@ -83,7 +83,7 @@ class Travel:
         self._taken: dict[str, Any] = {}
         self._packed: dict[str, Any] = {}
         self._is_stale = False
-        self._thorough_pause = 0.0
+        self._quick_pause = self._thorough_pause = 0.0
         self.marks = Marks.of_now()
         self.look_again()
 
@@ -119,10 +119,11 @@ class Travel:
             if body != self.body:
                 self.body = body
         else:
+            # the least of all: a look that the machine has held up tells nothing of the next one
             cost = PATIENCE * (time.perf_counter() - began)
             if is_thorough:
-                self._thorough_pause = cost
-            self.pause = min(cost, self.pause or cost)
+                self._thorough_pause = min(cost, self._thorough_pause or cost)
+            self.pause = self._quick_pause = min(cost, self._quick_pause or cost)
         self.marks = Marks.of_now()
         return self.body
 
