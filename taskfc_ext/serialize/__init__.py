@@ -13,6 +13,7 @@ from taskfc_ext.serialize.sources import remember_source
 from taskfc_ext.serialize.too_large import dump_within
 from taskfc_ext.serialize.values import (
     EVERYTHING,
+    FUTURES,
     CellOptions,
     InputRef,
     SourceResult,
@@ -28,6 +29,7 @@ from taskfc_ext.serialize.values import (
 
 __all__ = [
     "EVERYTHING",
+    "FUTURES",
     "CellOptions",
     "InputRef",
     "RemoteTraceback",

@@ -1,7 +1,6 @@
 """Source text as a task: run as IPython would run it in a notebook, but silently, and with a value at its end."""
 
 from __future__ import annotations
-import __future__
 
 import ast
 import asyncio
@@ -16,7 +15,7 @@ from typing import Any
 
 from IPython.core.displayhook import DisplayHook
 
-from taskfc_ext.serialize import EVERYTHING, CellOptions, SourceResult, remember_source, scope
+from taskfc_ext.serialize import EVERYTHING, FUTURES, CellOptions, SourceResult, remember_source, scope
 from taskfc_ext.serialize.fingerprint import changed_names, fingerprints
 from taskfc_ext.serialize.in_place import ClassWatch
 from taskfc_ext.serialize.scope import ABSENT, Host
@@ -32,7 +31,6 @@ from taskfc_ext.worker.shell import notebook_settings, task_shell
 KEPT_SOURCES = 256
 """Cells whose source lines are kept for the tracebacks of functions that they left behind."""
 
-_FUTURES = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
 _OF_THE_SHELL = frozenset(("_", "_dh", "_exit_code", "get_ipython"))
 _AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
@@ -168,13 +166,14 @@ class CellRunner:
         flags = (self._kept_flags if main is self._namespaces.kept.main else 0) | options.get("flags", 0)
         tree = compile(text, filename, "exec", ast.PyCF_ONLY_AST | _AWAIT | flags, dont_inherit=True)
         tree = self._shell.transform_ast(tree)
-        interactivity = LAST if _is_silenced(text) else options.get("interactivity", LAST)
+        is_silenced = _is_silenced(text)
+        interactivity = LAST if is_silenced else options.get("interactivity", LAST)
         steps, last = divided(tree, interactivity, wants_value=wants_value)
         with asyncio.Runner() as runner:  # makes an event loop only if it is used; nothing of a task runs on after it
             for step in steps:
                 mode = "single" if isinstance(step, ast.Interactive) else "exec"
                 body = compile(step, filename, mode, _AWAIT | flags, dont_inherit=True)
-                flags |= body.co_flags & _FUTURES
+                flags |= body.co_flags & FUTURES
                 _evaluate(body, main, runner)
             if main is self._namespaces.kept.main:
                 self._kept_flags = flags
@@ -182,7 +181,7 @@ class CellRunner:
                 return None
             expression = compile(ast.Expression(last), filename, "eval", _AWAIT | flags, dont_inherit=True)
             value = _evaluate(expression, main, runner)
-        return None if _is_silenced(text) else value
+        return None if is_silenced else value
 
     def _remember(self, filename: str, source: str, text: str) -> None:
         # the lines as they were typed, unless IPython's translation has moved them
