@@ -225,6 +225,14 @@ def _hurry_session(farm: Farm, waits: Waits, session: str, depth: int) -> None:
     farm.reinsert(queued)
 
 
+def forget_session(farm: Farm, session: str) -> None:
+    """Let what a client that is forgotten has submitted go no longer before the tasks of others."""
+    waits = farm.waits
+    if waits is not None and session in waits.sessions:
+        _hurry_session(farm, waits, session, 0)  # its tasks stand in the queue under the rank that this takes away
+        del waits.sessions[session]
+
+
 def _not_finished_before(farm: Farm, waits: Waits, taskids: Iterable[int], depth: int) -> list[Task]:
     """Return those of `taskids`, and of what they come after, that are not as urgent as `depth` by now."""
     seen: set[int] = set()
