@@ -38,6 +38,7 @@ from taskfc_ext.protocol.client_messages import (
     Release,
     Resync,
     Stopping,
+    Unwait,
     Watching,
     Welcome,
 )
@@ -119,6 +120,12 @@ class Connection:
         else:
             self._state.outbox.append(call)
             self.drain()
+
+    def unwait(self, barrier: Call) -> None:
+        """Let the controller forget an open barrier; one that was not sent yet will not be."""
+        if barrier.answer.cancel() and barrier.seq:
+            self._state.drop_call(barrier.seq)
+            self.ask(Call(Unwait, {"barrier": barrier.seq}, private=True))
 
     def connect(self) -> None:
         """Open a new link and greet."""

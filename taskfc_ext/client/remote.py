@@ -25,7 +25,7 @@ from taskfc_ext.client.waiting import check_may_block
 from taskfc_ext.client.withdraw import Withdrawal
 from taskfc_ext.errors import ControllerLost, ControllerUnavailable, UnknownTask
 from taskfc_ext.protocol import codec
-from taskfc_ext.protocol.client_messages import GetLog, GetOutputs, ListTasks, Request, Retry, Stop, Unwait
+from taskfc_ext.protocol.client_messages import GetLog, GetOutputs, ListTasks, Request, Retry, Stop
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.printed import Printed
 
@@ -110,7 +110,7 @@ class RemoteController:
 
     def unwait(self, barrier: Call) -> None:
         """Let the controller forget an open barrier."""
-        self._in_loop(self._unwait, barrier)
+        self._in_loop(self._connection.unwait, barrier)
 
     def stop(self) -> concurrent.futures.Future[Answer]:
         """Stop the farm. Done when it begins to stop; all other waits have ended by then."""
@@ -218,12 +218,6 @@ class RemoteController:
             self._thread.loop.call_soon_threadsafe(function, *args)
         except RuntimeError:
             raise closed_error(self.farm.name) from None
-
-    def _unwait(self, barrier: Call) -> None:
-        barrier.answer.cancel()
-        if barrier.seq:
-            self._state.drop_call(barrier.seq)
-            self._connection.ask(Call(Unwait, {"barrier": barrier.seq}, private=True))
 
     def _ask_for(
         self, template: Template, taskid: int, register: Callable[[TaskFuture, int], Call]

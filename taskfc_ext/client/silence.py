@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import os
 import signal
@@ -80,7 +81,10 @@ async def answered(future: concurrent.futures.Future[T], farm: object) -> T:
             return await wait(future, _LOOK_EVERY, keep=True)
         except TimeoutError:
             if future.done():
-                raise
+                break  # the answer came, or failed with this, while the caller's loop was busy
+        except asyncio.CancelledError:
+            future.cancel()  # the wait was shielded, and what nobody waits for is not to be sent
+            raise
         stopped = is_suspended(farm)  # type: ignore[arg-type]
         if stopped and was_stopped and not future.done():
             future.cancel()

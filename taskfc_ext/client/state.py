@@ -32,7 +32,7 @@ from taskfc_ext.protocol.client_messages import (
     TaskRef,
 )
 from taskfc_ext.protocol.ids import MAX_BATCH, MAX_IDS
-from taskfc_ext.protocol.payloads import Payload, Reason
+from taskfc_ext.protocol.payloads import Payload, Reason, size_of
 
 MAX_UNACCEPTED = 64
 """Submits on their way. Enough to keep the controller busy, and it bounds what a reconnect sends again."""
@@ -154,9 +154,10 @@ class ClientState:
                 break
             body = future._payload
             if future._state is PENDING and body is not None:  # else it was cancelled before it was sent
-                size += len(body) if isinstance(body, bytes) else 0
-                if futures and size > MAX_SUBMIT_BYTES:
+                larger = size + size_of(body)
+                if futures and larger > MAX_SUBMIT_BYTES:
                     break
+                size = larger
                 future._place = submission
                 future._payload = None
                 futures.append(future)
