@@ -193,10 +193,10 @@ def waits_text(farm: Farm, task: Task, taskids: list[int]) -> str:
     return text
 
 
-def substitutes(farm: Farm) -> list[int]:
+def substitutes(farm: Farm) -> frozenset[int]:
     """Return the workers that are there because others wait: the youngest of more than were asked for."""
     staying = sorted(worker.worker for worker in farm.workers.values() if not worker.retiring)
-    return staying[farm.n_workers :]
+    return frozenset(staying[farm.n_workers :])
 
 
 # what is waited for goes first
