@@ -26,6 +26,7 @@ FACTS = ("", 4, 2, 100.0, 0.25, 101.0, ("out", "err"), (b'{"data": {"text/plain"
 
 
 class Owner:
+    lending = None
     farm_name = "test"
 
     def check_may_wait(self) -> None: ...
