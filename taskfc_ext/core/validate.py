@@ -99,8 +99,8 @@ def _check_queue(farm: Farm) -> None:
         if task.history is not None and task.history.not_before is not None and farm.is_queued(taskid)
     }
     _check(not set(queued) & set(parked), "a task is queued and parked")
-    for priority, taskid in places:
-        _check(priority == farm.rank_of(farm.tasks[taskid]), f"task {taskid} is queued under rank {priority}")
+    for rank, taskid in places:
+        _check(rank == farm.rank_of(farm.tasks[taskid]), f"task {taskid} is queued under rank {rank}")
     for taskid in farm.tasks.keys() - farm.held:
         if farm.is_queued(taskid):
             known = taskid in queued or taskid in parked or taskid in backing_off
