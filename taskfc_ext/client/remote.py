@@ -60,7 +60,7 @@ class RemoteController:
         self.lending = TaskWaits(self._state, self._connection, loop) if worker >= 0 else None
         self._outbox = self._state.outbox
         itself = weakref.ref(self)  # the connection lives as long as its thread, and must not keep its client
-        self._state.on_release = lambda: _forget_code_of(itself())
+        self._state.on_release = lambda: forget_code(itself())
         # a task that leaves its client open would leave a thread in its worker
         self._abandoned = weakref.finalize(self, _abandon, self._connection, self._thread)
         self._abandoned.atexit = False  # `open_clients` sees to it
@@ -278,8 +278,3 @@ def _abandon(connection: Connection, thread: IOThread) -> None:
         thread.loop.call_soon_threadsafe(thread.loop.stop)
     except RuntimeError:
         pass  # it has ended already
-
-
-def _forget_code_of(client: RemoteController | None) -> None:
-    if client is not None:
-        forget_code(client)

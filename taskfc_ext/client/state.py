@@ -51,7 +51,8 @@ class ClientState:
         session: its name on the wire.
         outbox: what has not been sent: futures to submit, calls, flushes.
         unfinished: the future of every accepted task that has not ended.
-        on_release: called when the controller asks us to release code.
+        on_release: called when the controller drops code that was defined here, or may have asked for that: whoever
+            keeps a copy, to name it in the next submission, need not.
         cancelling: tasks whose abort means "cancelled" here, since `cancel` asked for it.
     """
 

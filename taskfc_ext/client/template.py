@@ -51,7 +51,7 @@ class Template:
         retry_of: which task the one of a retry had been.
 
     Attributes:
-        loads: bytes of code that each task loads again, where that is worth a word and nothing was said yet.
+        loads: bytes of the function that each task loads again, if they are many enough for a warning; else 0.
     """
 
     __slots__ = (
