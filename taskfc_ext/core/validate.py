@@ -173,11 +173,7 @@ def _check_waits(farm: Farm) -> None:
     waits = farm.waits
     if waits is None or farm.stop_asked:
         return
-    for key, barrier in waits.barriers.items():
-        _check(farm.barriers.get(key) is barrier, f"a task waits with the barrier {key}, which is not open")
-    for key, barrier in farm.barriers.items():
-        _check(barrier.worker < 0 or key in waits.barriers, f"nobody knows that worker {barrier.worker} waits")
-    waiting = {barrier.worker for barrier in waits.barriers.values() if is_valid(farm.workers, barrier)}
+    waiting = {barrier.worker for barrier in farm.barriers.values() if is_valid(farm.workers, barrier)}
     _check(waits.lending == waiting, f"{waits.lending} lend their places, and {waiting} wait")
     idle = sum(not worker.leases and not worker.retiring for worker in farm.workers.values())
     needed = n_needed(farm, waits)
