@@ -82,7 +82,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
             with _making:
                 watched = self._watched
                 if watched is None:
-                    watched = self._watched = Watched(self, getattr(self._template.owner, "lending", None))
+                    watched = self._watched = Watched(self, self._template.owner.lending)
         return watched
 
     @property

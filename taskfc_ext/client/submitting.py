@@ -16,7 +16,7 @@ from taskfc_ext.errors import UnpicklableArgument
 from taskfc_ext.protocol.ids import MAX_FRAME
 from taskfc_ext.protocol.spec import Kind, Recovery, Spec
 from taskfc_ext.serialize.chance import carried as carried_generators
-from taskfc_ext.serialize.chance import report_repeats
+from taskfc_ext.serialize.chance import level_of_caller, report_repeats
 from taskfc_ext.tasks import BaseTask, MapTask, StringTask
 from taskfc_ext.text import encodable
 
@@ -109,7 +109,7 @@ class Submitter:
             warnings.warn(
                 f"each task of {template.label} loads {template.loads / 1e6:.0f} MB again, as what it refers to may "
                 "change within; keep that as an array or as bytes, or load it in a module beside the notebook",
-                stacklevel=4,
+                stacklevel=level_of_caller(),
             )
 
     def submit_string(self, task: StringTask) -> TaskFuture:

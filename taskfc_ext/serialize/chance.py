@@ -88,7 +88,7 @@ def report_repeats(n_tasks: int = 1) -> None:
         _known[id(generator)] = generator, state, was_said or is_repeated
         if is_repeated and not was_said:
             carried.clear()
-            warnings.warn(_text(generator), RepeatedStreamWarning, stacklevel=_level_of_caller())
+            warnings.warn(_text(generator), RepeatedStreamWarning, stacklevel=level_of_caller())
     carried.clear()
 
 
@@ -118,9 +118,9 @@ def _text(generator: Any) -> str:
     )
 
 
-def _level_of_caller() -> int:
-    """Return the `stacklevel` of the first frame that is not ours."""
-    level, frame = 1, sys._getframe(1)  # that of `report_repeats`
+def level_of_caller() -> int:
+    """Return the `stacklevel`, for a warning of the function that calls this, of the first frame that is not ours."""
+    level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "taskfc_ext":
         level, frame = level + 1, frame.f_back
     return level
