@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from taskfc_ext import serialize
 from taskfc_ext.client.imports import imported_names, with_parents
-from taskfc_ext.drivers.user_folder import Stamp, UserCode, UserFolder, stamp_of
+from taskfc_ext.drivers.user_folder import Stamp, UserCode, stamp_of
 from taskfc_ext.protocol.context import Module, encode_modules
 from taskfc_ext.protocol.spec import MAX_PACKS
 
@@ -83,7 +83,7 @@ class Sources:
 
     def __init__(self, folder: str, path: Sequence[str], *, elsewhere: bool = False) -> None:
         self.packs: Packs = ()
-        self._folder = UserFolder(folder)
+        self._folder = UserCode(folder)
         self._elsewhere = UserCode(folder, path) if elsewhere else None
         self._path = tuple(path)
         entries = dict.fromkeys(entry.rstrip("/") for entry in path)
