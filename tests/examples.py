@@ -16,7 +16,6 @@ A block that raises has to be followed by an `output` that ends in the exception
 from __future__ import annotations
 
 import ast
-import atexit
 import doctest
 import io
 import re
@@ -28,12 +27,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from IPython.core.displaypub import CapturingDisplayPublisher
-from IPython.core.interactiveshell import InteractiveShell
-from traitlets.config import Config
-
 from taskfc_ext.cli import main
 from taskfc_ext.client.blocking import BlockingTaskClient
+from tests.shells import end_shell, new_shell
 
 LANGUAGES = frozenset(("python", "ipython", "output", "console", "text"))
 
@@ -82,10 +78,7 @@ class Shell:
     """IPython as in a notebook, of which everything that it shows is kept."""
 
     def __init__(self) -> None:
-        config = Config()
-        config.HistoryManager.enabled = False
-        self.ip: Any = InteractiveShell(config=config)
-        self.ip.display_pub = CapturingDisplayPublisher()
+        self.ip = new_shell()
         self._hook = self.ip.display_trap.hook = _DisplayHook(self.ip)
         self.ip._showtraceback = lambda *_: None  # the caller is told instead
 
@@ -107,8 +100,7 @@ class Shell:
                 value.close()
         if "taskfc_ext" in self.ip.extension_manager.loaded:
             self.ip.run_line_magic("unload_ext", "taskfc_ext")
-        self.ip.atexit_operations()
-        atexit.unregister(self.ip.atexit_operations)
+        end_shell(self.ip)
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +14,13 @@ from taskfc_ext.client.aio import FCTaskClient
 from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.client.remote import RemoteController
 from taskfc_ext.testing import FakeFarm
+
+
+@pytest.fixture(autouse=True)
+def failures_are_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undo what a library under test has done to all loggers: its configuration disables those that are there."""
+    for name in ("concurrent.futures", "asyncio"):
+        monkeypatch.setattr(logging.getLogger(name), "disabled", False)
 
 
 @pytest.fixture

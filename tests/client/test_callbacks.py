@@ -7,6 +7,8 @@ import concurrent.futures
 import logging
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -42,10 +44,15 @@ RAISED = [
 harmful = pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
 
 
-@pytest.fixture(autouse=True)
-def failures_are_logged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Undo what a library under test has done to all loggers: its configuration disables those that are there."""
-    monkeypatch.setattr(logging.getLogger("concurrent.futures"), "disabled", False)
+@contextmanager
+def handled_by(handler: logging.Handler) -> Iterator[None]:
+    """Let a handler have what the logger of failed callbacks says."""
+    logger = logging.getLogger("concurrent.futures")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def raising(error: BaseException):
@@ -76,13 +83,9 @@ def test_a_callback_that_calls_exit_is_shown_as_its_failure(capsys: pytest.Captu
     future, called = pending(), threading.Event()
     future.add_done_callback(lambda _: sys.exit("a task failed"))
     future.add_done_callback(lambda _: called.set())
-    handler = logging.StreamHandler(sys.stderr)
-    logging.getLogger("concurrent.futures").addHandler(handler)
-    try:
+    with handled_by(logging.StreamHandler(sys.stderr)):
         succeed(future)
         assert called.wait(DEADLINE)
-    finally:
-        logging.getLogger("concurrent.futures").removeHandler(handler)
     shown = capsys.readouterr().err
     assert shown.count("SystemExit: a task failed") == 1
     assert "exception calling callback for <TaskFuture 3 fit succeeded>" in shown
@@ -116,15 +119,12 @@ def test_a_handler_that_fails_stops_no_callback() -> None:
         def handle(self, record: logging.LogRecord) -> bool:
             raise SystemExit
 
-    future, called, handler = pending(), threading.Event(), Failing()
+    future, called = pending(), threading.Event()
     future.add_done_callback(raising(ValueError()))
     future.add_done_callback(lambda _: called.set())
-    logging.getLogger("concurrent.futures").addHandler(handler)
-    try:
+    with handled_by(Failing()):
         succeed(future)
         assert called.wait(DEADLINE)
-    finally:
-        logging.getLogger("concurrent.futures").removeHandler(handler)
 
 
 def test_callbacks_that_found_no_thread_run_with_the_next_one(

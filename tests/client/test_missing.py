@@ -6,7 +6,6 @@ from taskfc_ext.client.missing import note_of_missing
 from taskfc_ext.protocol.payloads import Failure, Reason
 
 HERE = {"get_ipython": None, "limit": 1, "df": 2, "__name__": "__main__"}
-LOOKED_UP = 'File "<task 1>", line 1, in <module>\n    globals()["limit"]\n'
 
 
 def note(message: str, kind: str = "NameError", traceback: str = "", sent: tuple[str, ...] | None = ("a", "b")) -> str:

@@ -94,6 +94,15 @@ def connect(folder: Path) -> None:
     Dealer(folder / "c", from_controller)
 
 
+def connected(folder: Path) -> tuple[Router, Dealer[ControllerMessage], object]:
+    """Return a router, a dealer from which something has arrived there, and who that is to the router."""
+    router = Router(folder / "c")
+    dealer: Dealer[ControllerMessage] = Dealer(router.path, from_controller)
+    dealer.send([QueueStatus(seq=1)])
+    ((peer, _),) = until(lambda: router.receive(1), "something arrives")
+    return router, dealer, peer
+
+
 def page(folder: Path) -> None:
     Page.create(folder / "p")
 
@@ -116,10 +125,7 @@ def test_a_missing_folder_is_made_for_its_owner_alone(folder: Path) -> None:
 
 
 def test_a_folder_that_has_vanished_is_made_again_and_all_go_on(folder: Path) -> None:
-    router = Router(folder / "c")
-    old: Dealer[ControllerMessage] = Dealer(router.path, from_controller)
-    old.send([QueueStatus(seq=1)])
-    ((peer, _),) = until(lambda: router.receive(1), "something arrives")
+    router, old, peer = connected(folder)
     for _ in range(2):
         shutil.rmtree(folder)
         early: Dealer[ControllerMessage] = Dealer(router.path, from_controller)  # it makes the folder
@@ -142,10 +148,7 @@ def test_a_folder_that_has_vanished_is_made_again_and_all_go_on(folder: Path) ->
 
 @needs_root
 def test_a_folder_that_another_user_has_made_again_is_used_by_nobody(folder: Path) -> None:
-    router = Router(folder / "c")
-    old: Dealer[ControllerMessage] = Dealer(router.path, from_controller)
-    old.send([QueueStatus(seq=1)])
-    ((peer, _),) = until(lambda: router.receive(1), "something arrives")
+    router, old, peer = connected(folder)
     shutil.rmtree(folder)
     made_by_nobody(folder)
     assert not router.rebind_if_vanished()
@@ -163,10 +166,7 @@ def test_a_folder_that_another_user_has_made_again_is_used_by_nobody(folder: Pat
 @needs_root
 def test_a_connection_that_breaks_is_not_made_again_in_another_users_folder(folder: Path) -> None:
     """ZMQ connects again by itself; it must not find what stands at the old path by then."""
-    router = Router(folder / "c")
-    dealer: Dealer[ControllerMessage] = Dealer(router.path, from_controller)
-    dealer.send([QueueStatus(seq=1)])
-    until(lambda: router.receive(1), "something arrives")
+    router, dealer, _ = connected(folder)
     router.close()
     shutil.rmtree(folder)
     made_by_nobody(folder)

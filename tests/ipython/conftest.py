@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from typing import Any
 
 import pytest
-from IPython.core.displaypub import CapturingDisplayPublisher
-from IPython.core.interactiveshell import InteractiveShell
-from traitlets.config import Config
 
 from taskfc_ext import serialize
 from taskfc_ext.client.future import FINISHED, TaskFuture
@@ -23,6 +19,7 @@ from taskfc_ext.ipython import extension
 from taskfc_ext.protocol.infos import SubmittedTask, TaskInfo, WorkerInfo
 from taskfc_ext.protocol.payloads import Failure, Reason, encode_failure
 from taskfc_ext.protocol.spec import Kind, Spec
+from tests.shells import end_shell, new_shell
 
 
 class FakeFarm:
@@ -297,10 +294,7 @@ class Shell:
     """A shell without a kernel, and what it has displayed."""
 
     def __init__(self, farm: FakeFarm, *, live: bool = False) -> None:
-        config = Config()
-        config.HistoryManager.enabled = False
-        self.ip = InteractiveShell(config=config)
-        self.ip.display_pub = CapturingDisplayPublisher()
+        self.ip = new_shell()
         if live:
             self.ip.kernel = object()
         self.farm = farm
@@ -327,8 +321,7 @@ class Shell:
 
     def close(self) -> None:
         extension.unload(self.ip)
-        self.ip.atexit_operations()
-        atexit.unregister(self.ip.atexit_operations)
+        end_shell(self.ip)
 
 
 @pytest.fixture

@@ -1,16 +1,15 @@
 from __future__ import annotations
 
-import atexit
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets import TraitError
-from traitlets.config import Config
 
 from taskfc_ext.ipython import extension
 from tests.ipython.conftest import FakeFarms
+from tests.shells import end_shell, new_shell
 
 
 @pytest.fixture
@@ -19,17 +18,13 @@ def profile() -> Iterator[Callable[..., InteractiveShell]]:
     made: list[InteractiveShell] = []
 
     def make(**traits: Any) -> InteractiveShell:
-        config = Config()
-        config.HistoryManager.enabled = False
-        config.TaskMagics.update(traits)
-        made.append(InteractiveShell(config=config))
+        made.append(new_shell(**traits))
         return made[-1]
 
     yield make
-    for shell in made:
+    for shell in reversed(made):
         extension.unload(shell)
-        shell.atexit_operations()
-        atexit.unregister(shell.atexit_operations)
+        end_shell(shell)
 
 
 def test_a_profile_configures_what_is_loaded_later(profile: Any, farm: Any) -> None:

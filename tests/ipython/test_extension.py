@@ -1,16 +1,15 @@
 from __future__ import annotations
 
-import atexit
 import subprocess
 import sys
 from typing import Any
 
 from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
-from traitlets.config import Config
 
 from taskfc_ext.ipython import extension
 from tests.processes import DEADLINE
+from tests.shells import end_shell, new_shell
 
 FUTURE = ".".join(extension.FUTURE)
 
@@ -158,13 +157,10 @@ assert threading.active_count() == 1
 
 
 def test_two_shells_have_their_own(shell: Any) -> None:
-    config = Config()
-    config.HistoryManager.enabled = False
-    other = InteractiveShell(config=config)
+    other = new_shell()
     try:
         extension.load(other)
         extension.unload(other)
         assert shell.ip.find_line_magic("task") is not None
     finally:
-        other.atexit_operations()
-        atexit.unregister(other.atexit_operations)
+        end_shell(other)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import atexit
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.pylabtools import select_figure_formats
 from IPython.display import HTML, JSON, GeoJSON, Image, display
-from traitlets.config import Config
 
 from taskfc_ext.ipython.local_forms import has_own_printers, other_forms, text_form
+from tests.shells import end_shell, new_shell
 
 
 class OnlyBundle:
@@ -59,17 +57,9 @@ class Registered:
 
 @pytest.fixture
 def shell() -> Iterator[Any]:
-    config = Config()
-    config.HistoryManager.enabled = False
-    before = InteractiveShell._instance
-    shell = InteractiveShell.instance(config=config) if before is None else before
-    publisher, shell.display_pub = shell.display_pub, CapturingDisplayPublisher()
+    shell = new_shell(InteractiveShell.instance)
     yield shell
-    shell.display_pub = publisher
-    if before is None:
-        InteractiveShell.clear_instance()
-        shell.atexit_operations()
-        atexit.unregister(shell.atexit_operations)
+    end_shell(shell)
 
 
 def forms(value: object, shell: Any) -> list[Any]:

@@ -24,10 +24,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--as", dest="how", choices=HOWS, default="cells", help="what runs as tasks (default: cells)")
     parser.add_argument(
         "--bring",
-        choices=("bound", "told", "all", "best"),
-        default="best",
-        help="-o of the names that a cell binds; of those and what --dry-run says is changed there only; '*'; "
-        "'*' where that is understood, else what is told (default)",
+        choices=("bound", "told", "all"),
+        default="all",
+        help="-o of the names that a cell binds; of those and what --dry-run says is changed there only; '*' (default)",
     )
     options = parser.parse_args(arguments)
     paths = [Path(name) for name in options.notebooks] or sorted(NOTEBOOKS.glob("*.py"))

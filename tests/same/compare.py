@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import math
 import re
 from itertools import zip_longest
@@ -21,7 +22,7 @@ PIXELS = 0.005
 
 _NOISE = (
     (re.compile(r"\b(CPU times|Wall time): .*"), r"\1"),
-    (re.compile(r"\S*ipykernel_\d+/\d+\.py|<ipython-input-[^>]*>|<task \d+>"), "<cell>"),
+    (re.compile(r"\S*ipykernel_\d+/\d+\.py|<ipython-input-[^>]*>|\S*<task \d+>"), "<cell>"),
     (re.compile(r"\b\d+(?:\.\d+)? ?(?:[mµμun]?s|min)\b(?: ± \S+ \S+)?"), "N s"),
     (re.compile(r"\b\d\d:\d\d:\d\d\b"), "HH:MM:SS"),
     (re.compile(r"/tmp/same\w+"), "FOLDER"),
@@ -129,11 +130,17 @@ def shown_difference(here: dict[str, Any], there: dict[str, Any]) -> str:
             found = _pixels(_decoded(content), _decoded(other))
         elif isinstance(content, str) and isinstance(other, str):
             found = text_difference(stable(content), stable(other))
+        elif isinstance(content, dict) and isinstance(other, dict):
+            found = text_difference(stable(_json(content)), stable(_json(other)))
         else:
-            found = "" if isinstance(content, dict) else difference(content, other)
+            found = difference(content, other)
         if found:
             return f"{mime}: {found}"
     return ""
+
+
+def _json(content: dict[str, Any]) -> str:
+    return json.dumps(content, sort_keys=True, indent=0)  # a value a line, so that a difference names it
 
 
 def stable(text: str) -> str:

@@ -221,19 +221,6 @@ def _is_filled(cell: types.CellType) -> bool:
     return True
 
 
-_NOT_OF_CLASSES = frozenset(
-    (
-        "__annotations_cache__",
-        "__dict__",
-        "__firstlineno__",
-        "__slotnames__",
-        "__static_attributes__",
-        "__weakref__",
-        "_abc_impl",
-    )
-)
-
-
 def _class(painter: _Painter, value: Any) -> Any:
     if value.__module__ != "__main__":
         return ("class", _name(value))

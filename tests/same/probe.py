@@ -41,11 +41,15 @@ def load_ipython_extension(ip: Any) -> None:
 
 def _write(ip: Any, folder: Path, result: Any) -> None:
     now = folder / "now"
-    if not now.exists():
+    if not now.exists() or not result.info.store_history:  # run by a magic inside a cell
         return
     number = int(now.read_text())
     now.unlink()
-    record: dict[str, Any] = {"value": portrait(result.result), "error": portrait(_error(result))}
+    record: dict[str, Any] = {
+        "value": portrait(result.result),
+        "error": portrait(_error(result)),
+        "paged": _paged(ip),
+    }
     task = ip.user_ns.get(f"{PREFIX}{number}")
     if task is not None:
         record |= _of_task(ip, task)
@@ -57,6 +61,12 @@ def _write(ip: Any, folder: Path, result: Any) -> None:
         if not name.startswith(("_", PREFIX)) and name not in _IPYTHONS
     }
     folder.joinpath(f"{number}.pickle").write_bytes(pickle.dumps(record))
+
+
+def _paged(ip: Any) -> str:
+    """Return what `f?` has shown here: a kernel sends it to a pager in its reply, and not as an output."""
+    payloads = ip.payload_manager.read_payload()
+    return "".join(payload["data"].get("text/plain", "") for payload in payloads if payload["source"] == "page")
 
 
 def _error(result: Any) -> BaseException | None:

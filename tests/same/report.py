@@ -38,7 +38,6 @@ class Compared:
     notebook: str
     n_cells: int
     differs: tuple[Differs, ...]
-    n_set_up: int = 0
 
     @property
     def n_equal(self) -> int:
@@ -69,7 +68,7 @@ def compare(notebook: str, cells: Sequence[Cell], here: Sequence[Seen], there: S
                 wrong.setdefault(name, cell.number)
             else:
                 wrong.pop(name, None)
-    return Compared(notebook, n_cells, tuple(differs), sum(cell.is_set_up for cell in cells))
+    return Compared(notebook, n_cells, tuple(differs))
 
 
 def _without(names: set[str], seen: Seen) -> Seen:
@@ -149,8 +148,10 @@ def on_card(result: dict[str, Any], shown: Sequence[dict[str, Any]]) -> str:
             wanted = plain(stable(content))
             if not any(wanted in plain(stable(text)) for text in (html_there, html.unescape(html_there))):
                 return "its HTML is not there"
-        elif mime != "text/plain" and not any(mime in output for output in shown):
-            return f"its {mime} is not there"
+        elif mime != "text/plain":
+            found = [shown_difference({mime: content}, {mime: output[mime]}) for output in shown if mime in output]
+            if not found or all(found):
+                return found[0] if found else f"its {mime} is not there"
     text = str(result.get("text/plain", ""))
     if set(result) == {"text/plain"} and len(text) <= LONGEST_ON_CARD:
         lines = {line.strip() for line in plain(text_there).splitlines()}

@@ -24,9 +24,8 @@ from tests.same.cells import Cell
 from tests.same.probe import PREFIX
 
 How = Literal["here", "tasks", "calls"]
-Bring = Literal["bound", "told", "all", "best"]
-"""`-o` of the names that a cell binds; of those and the ones that `--dry-run` says are changed there only; `-o '*'`;
-`best` is `all` where that is understood, else `told`."""
+Bring = Literal["bound", "told", "all"]
+"""`-o` of the names that a cell binds; of those and the ones that `--dry-run` says are changed there only; `-o '*'`."""
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT = 120  # s; a bound on hangs
@@ -53,15 +52,12 @@ class Seen:
     refused: str = ""
 
 
-def run(cells: Sequence[Cell], how: How, say: Callable[[str], None], bring: Bring = "best") -> list[Seen]:
+def run(cells: Sequence[Cell], how: How, say: Callable[[str], None], bring: Bring = "all") -> list[Seen]:
     """Run the cells of a notebook in a fresh kernel, with a farm of its own; return what was seen of each."""
     with _kernel(how) as (client, folder):
         _run(client, "%load_ext tests.same.probe")
         if how == "tasks":
             _run(client, "%load_ext taskfc_ext\n%task start -n 2")
-            if bring == "best":
-                answers = map(_text, _run(client, "%%task --dry-run -o '*'\n1"))
-                bring = "told" if any("UsageError" in answer for answer in answers) else "all"
         seen = []
         for cell in cells:
             say(f"cell {cell.number} of {len(cells)}")
@@ -77,7 +73,9 @@ def _run_cell(client: NotebookClient, folder: Path, cell: Cell, how: How, bring:
     if not written.exists():
         return Seen(refused="the kernel did not run it")
     record = pickle.loads(written.read_bytes())
-    return Seen(**{**_in_notebook(outputs), **record})
+    paged = record.pop("paged")
+    facts = {**_in_notebook(outputs), **record}
+    return Seen(**{**facts, "stdout": facts["stdout"] + paged})
 
 
 def _as_task(client: NotebookClient, cell: Cell, bring: Bring) -> str:

@@ -46,6 +46,17 @@ def test_a_cell_that_differs_is_named_and_fails_the_run(home: Path, tmp_path: Pa
     assert [what.split(":")[0] for _, what in differ] == ["name", "follows"]
 
 
+def test_what_is_captured_and_what_a_pager_shows_is_compared(home: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        '# %%\ndef double(x):\n    """Return twice."""\n    return 2 * x\n\n'
+        '# %%\n# %%capture out\nprint("kept", double(2))\n\n# %%\nout.stdout\n\n# %%\ndouble?\n'
+    )
+    code, lines = run_same(path)
+    assert (code, lines[-1]) == (0, "100.0% of the cells give the same; promised are 95%")
+    assert "all       4      4  100.0%" in lines
+
+
 def test_calls_of_its_functions_give_the_same_as_tasks(home: Path, tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     cells = (

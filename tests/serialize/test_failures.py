@@ -21,11 +21,6 @@ from taskfc_ext.protocol.payloads import Failure, Reason, encode_failure
 from taskfc_ext.serialize import dump_exception, load_failure, scope
 
 
-class Custom(Exception):
-    def __init__(self, code: int, *, place: str) -> None:
-        super().__init__(f"{code} at {place}")
-
-
 class Speechless(Exception):
     def __str__(self) -> str:
         raise ValueError("no text")

@@ -140,6 +140,6 @@ def test_names_in_the_code_of_functions(function: Callable[[], Any], plain: str,
     ids=lambda text: text[:12],
 )
 def test_no_text_takes_long(text: str) -> None:
-    begun = time.monotonic()
+    begun = time.process_time()  # what else the machine does is not its text's
     names_in_text(text, looks_up=True, evaluates=True, takes_sql=True)
-    assert time.monotonic() - begun < 1
+    assert time.process_time() - begun < 1

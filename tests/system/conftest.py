@@ -8,15 +8,18 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 from taskfc_ext import start
 from taskfc_ext.client.start import Controller
 from tests.processes import DEADLINE
+from tests.shells import end_shell, new_shell
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +81,42 @@ def face(request: pytest.FixtureRequest, shared_farm: Controller) -> Iterator[Bl
     face = request.param(shared_farm)
     yield face
     face.close()
+
+
+class Session:
+    """A shell with the extension, as after `%load_ext`."""
+
+    def __init__(self, make: Callable[..., InteractiveShell] = InteractiveShell) -> None:
+        self.ip = new_shell(make)
+        self.run("%load_ext taskfc_ext")
+
+    def run(self, cell: str) -> Any:
+        """Run a cell and return its value; an error is only printed."""
+        return self.ip.run_cell(cell).result
+
+    def error(self, cell: str) -> BaseException:
+        """Run a cell and return what it raises."""
+        outcome = self.ip.run_cell(cell)
+        error = outcome.error_in_exec or outcome.error_before_exec
+        assert isinstance(error, BaseException)
+        return error
+
+    def close(self) -> None:
+        self.run("%unload_ext taskfc_ext")
+        end_shell(self.ip)
+
+
+@pytest.fixture
+def notebook_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a test's shells another owner of tasks than any other test's."""
+    monkeypatch.setenv("JPY_SESSION_NAME", f"{os.getpid()}-{time.monotonic()}.ipynb")
+
+
+@pytest.fixture
+def session(shared_farm: Controller, notebook_of_its_own: None) -> Iterator[Session]:
+    made = Session()
+    yield made
+    made.close()
 
 
 def kill(pid: int) -> None:

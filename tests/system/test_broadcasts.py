@@ -11,11 +11,8 @@ from taskfc_ext import BroadcastFailed, StringTask, start
 from taskfc_ext.client.start import Controller, restart
 from tests.processes import DEADLINE, until
 
-from .conftest import AsyncFace, BlockingFace, kill, run_script
-from .test_magics import Session, session
+from .conftest import AsyncFace, BlockingFace, Session, kill, run_script
 from .test_seed_interface import wait_for_file
-
-__all__ = ["session"]
 
 
 def remember() -> None:

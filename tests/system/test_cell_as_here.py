@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +11,7 @@ from IPython.core.error import UsageError
 from taskfc_ext import RemoteError, TaskClient, UnpicklableResult
 from taskfc_ext.client.start import Controller
 from tests.processes import DEADLINE
-from tests.system.test_magics import Session
+from tests.system.conftest import Session
 
 SETUP = """
 import numpy as np, pandas as pd, sqlite3, string, timeit, sys
@@ -38,12 +36,9 @@ def notebook(shared_farm: Controller) -> Iterator[Session]:
 
 
 @pytest.fixture
-def session(shared_farm: Controller, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
-    monkeypatch.setenv("JPY_SESSION_NAME", f"{os.getpid()}-{time.monotonic()}.ipynb")
-    made = Session()
-    made.run("%config TaskMagics.notify = False")
-    yield made
-    made.close()
+def session(session: Session) -> Session:
+    session.run("%config TaskMagics.notify = False")
+    return session
 
 
 SAME = [
@@ -77,7 +72,7 @@ SAME = [
     "[eval('limit') for _ in range(2)]",
     "%time limit",
     "names = ['limit', 'work']\n[n in globals() for n in names]",
-    "x = !echo {limit:>3} $limit\nx",
+    "x = !echo {limit + 1} $limit\nx",
 ]
 
 

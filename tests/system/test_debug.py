@@ -14,9 +14,7 @@ from taskfc_ext import TaskClient
 from taskfc_ext.client.start import Controller
 from tests.processes import DEADLINE
 
-from .test_magics import Session, session
-
-__all__ = ["session"]
+from .conftest import Session
 
 
 def ipython(typed: str, folder: Path) -> str:

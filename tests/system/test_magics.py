@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import signal
 import sys
 import threading
-import time
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import pytest
-from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.error import UsageError
-from IPython.core.interactiveshell import InteractiveShell
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
-from traitlets.config import Config
 
 from taskfc_ext import TaskAborted, TaskClient, TaskFuture
 from taskfc_ext.client.blocking import BlockingTaskClient
@@ -28,38 +21,7 @@ from taskfc_ext.client.launch import LocalFarm
 from taskfc_ext.client.start import Controller, stop
 from tests.processes import DEADLINE, until
 
-
-class Session:
-    """A shell with the extension, as after `%load_ext`."""
-
-    def __init__(self) -> None:
-        config = Config()
-        config.HistoryManager.enabled = False
-        self.ip = InteractiveShell(config=config)
-        self.ip.display_pub = CapturingDisplayPublisher()
-        self.run("%load_ext taskfc_ext")
-
-    def run(self, cell: str) -> Any:
-        return self.ip.run_cell(cell).result
-
-    def error(self, cell: str) -> BaseException:
-        outcome = self.ip.run_cell(cell)
-        error = outcome.error_in_exec or outcome.error_before_exec
-        assert error is not None
-        return error
-
-    def close(self) -> None:
-        self.run("%unload_ext taskfc_ext")
-        self.ip.atexit_operations()
-        atexit.unregister(self.ip.atexit_operations)
-
-
-@pytest.fixture
-def session(shared_farm: Controller, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
-    monkeypatch.setenv("JPY_SESSION_NAME", f"{os.getpid()}-{time.monotonic()}.ipynb")
-    made = Session()
-    yield made
-    made.close()
+from .conftest import Session
 
 
 def test_a_cell_runs_elsewhere_and_its_names_come_back(session: Session) -> None:

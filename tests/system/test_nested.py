@@ -20,10 +20,7 @@ from taskfc_ext.client.start import Controller
 from taskfc_ext.errors import RequestRefused
 from tests.processes import DEADLINE, until
 
-from .conftest import kill
-from .test_magics import Session, session
-
-__all__ = ["session"]
+from .conftest import Session, kill
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,7 @@ import pytest
 from taskfc_ext import TaskTimeout
 from tests.processes import DEADLINE
 
-from .conftest import AsyncFace, BlockingFace
-from .test_magics import Session, session
-
-__all__ = ["session"]
+from .conftest import AsyncFace, BlockingFace, Session
 
 
 def fail(log: str, kind: type[Exception], times: int = 10**6) -> int:

@@ -10,10 +10,7 @@ from taskfc_ext import DependencyFailed, start
 from taskfc_ext.errors import UnknownTask
 from tests.processes import DEADLINE, until
 
-from .conftest import AsyncFace, BlockingFace, kill
-from .test_magics import Session, session
-
-__all__ = ["session"]
+from .conftest import AsyncFace, BlockingFace, Session, kill
 
 
 def read_number(path: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import re
 import subprocess
 import sys
@@ -13,14 +12,13 @@ from typing import Any
 import nbformat
 import pytest
 from IPython.core.displayhook import CapturingDisplayHook
-from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from nbclient import NotebookClient
-from traitlets.config import Config
 
 from taskfc_ext.client.launch import LocalFarm
 from taskfc_ext.client.start import Controller, stop
 from tests.processes import DEADLINE
+from tests.system.conftest import Session
 
 MIME = """
 class Bundle:
@@ -78,16 +76,13 @@ CELLS = [
 ]
 
 
-class Session:
-    """A shell with the extension, that takes what it shows."""
+class Showing(Session):
+    """A session that takes what it shows."""
 
     def __init__(self) -> None:
-        config = Config()
-        config.HistoryManager.enabled = False
-        self.ip = InteractiveShell.instance(config=config)
-        self.ip.display_pub = CapturingDisplayPublisher()
+        super().__init__(InteractiveShell.instance)
         self.ip.display_trap.hook = CapturingDisplayHook(self.ip, self.ip.display_pub.outputs)
-        self.ip.run_cell("%load_ext taskfc_ext\n%config TaskMagics.notify = False")
+        self.run("%config TaskMagics.notify = False")
 
     def shown_by(self, cell: str) -> list[tuple[Any, Any]]:
         """Run a cell; return what it displays and its value, as contents and metadata."""
@@ -100,16 +95,10 @@ class Session:
             shown.append((output["data"], output["metadata"] or {}))
         return [(data, metadata) for data, metadata in shown if data]
 
-    def close(self) -> None:
-        self.ip.run_cell("%unload_ext taskfc_ext")
-        self.ip.atexit_operations()
-        atexit.unregister(self.ip.atexit_operations)
-        InteractiveShell.clear_instance()
-
 
 @pytest.fixture(scope="module")
-def session(shared_farm: Controller) -> Iterator[Session]:
-    made = Session()
+def session(shared_farm: Controller) -> Iterator[Showing]:
+    made = Showing()
     made.ip.run_cell("import plotly.io\nplotly.io.renderers.default = 'plotly_mimetype'").raise_error()
     yield made
     made.close()
@@ -117,7 +106,7 @@ def session(shared_farm: Controller) -> Iterator[Session]:
 
 @pytest.mark.filterwarnings("default")  # of the libraries that draw
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.splitlines()[-1][:40])
-def test_a_task_shows_what_the_cell_shows(session: Session, cell: str) -> None:
+def test_a_task_shows_what_the_cell_shows(session: Showing, cell: str) -> None:
     here = session.shown_by(cell)
     card, *there = session.shown_by(f"%%task --wait\n{cell}")
     lines = card[0]["text/plain"].splitlines()
@@ -138,7 +127,7 @@ def plain(data: Any, metadata: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", ["MIME Bundle", "ALONE Alone", "FORMS Forms"])
-def test_a_function_shows_its_result_as_the_notebook_does(session: Session, kind: str) -> None:
+def test_a_function_shows_its_result_as_the_notebook_does(session: Showing, kind: str) -> None:
     source, name = kind.split()
     here = session.shown_by(f"{globals()[source]}{name}()")
     session.ip.run_cell("from taskfc_ext import TaskClient\nclient = TaskClient()").raise_error()

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import atexit
-import os
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from IPython.core.displaypub import CapturingDisplayPublisher
-from IPython.core.interactiveshell import InteractiveShell
-from traitlets.config import Config
 
 from taskfc_ext import LoadingFailed, TaskFuture, UnpicklableArgument
 from taskfc_ext.client.start import Controller
 from tests.processes import DEADLINE
+from tests.system.conftest import Session
 
 
-class Notebook:
-    """A shell with the extension, whose namespace is `__main__` as in any notebook."""
+class Notebook(Session):
+    """A shell with the extension and a client, whose namespace is `__main__` as in any notebook."""
 
     def __init__(self) -> None:
-        config = Config()
-        config.HistoryManager.enabled = False
-        self.ip = InteractiveShell(config=config)
-        self.ip.display_pub = CapturingDisplayPublisher()
-        self.here("%load_ext taskfc_ext\nfrom taskfc_ext import TaskClient\nclient = TaskClient()")
+        super().__init__()
+        self.here("from taskfc_ext import TaskClient\nclient = TaskClient()")
 
     def here(self, cell: str) -> Any:
         """Run a cell here; return its value."""
@@ -41,14 +33,12 @@ class Notebook:
         return future.result(DEADLINE)
 
     def close(self) -> None:
-        self.here("client.close()\n%unload_ext taskfc_ext")
-        self.ip.atexit_operations()
-        atexit.unregister(self.ip.atexit_operations)
+        self.here("client.close()")
+        super().close()
 
 
 @pytest.fixture
-def notebook(shared_farm: Controller, monkeypatch: pytest.MonkeyPatch) -> Iterator[Notebook]:
-    monkeypatch.setenv("JPY_SESSION_NAME", f"{os.getpid()}-{time.monotonic()}.ipynb")
+def notebook(shared_farm: Controller, notebook_of_its_own: None) -> Iterator[Notebook]:
     made = Notebook()
     yield made
     made.close()
@@ -304,9 +294,7 @@ def test_reading_a_result_changes_nothing_here(notebook: Notebook, watched: str,
     value_here = notebook.here("back.result()")
     assert notebook.here(watched) == before
     assert notebook.here("Account.currency") == "USD"
-    kind = notebook.here(f"type({value.partition('(')[0] if value[:1] != '(' else 'Account(1)'})")
-    assert value_here is not None
-    assert kind is not None
+    assert type(value_here) is type(notebook.here(value))
 
 
 def test_a_replay_for_the_debugger_changes_nothing_either(notebook: Notebook) -> None:

@@ -9,11 +9,8 @@ import pytest
 from taskfc_ext import start
 from tests.processes import DEADLINE, until
 
-from .conftest import AsyncFace, BlockingFace, kill
-from .test_magics import Session, session
+from .conftest import AsyncFace, BlockingFace, Session, kill
 from .test_seed_interface import wait_for_file
-
-__all__ = ["session"]
 
 
 def note(name: str, path: str) -> None:

@@ -15,7 +15,7 @@ from taskfc_ext import MapTask, StringTask, TaskClient, start
 from taskfc_ext.cli import main
 from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.client.start import Controller
-from tests.system.test_magics import Session
+from tests.system.conftest import Session
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -15,6 +16,7 @@ from taskfc_ext.drivers.processes import Page
 from taskfc_ext.protocol.client_messages import Message
 from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.payloads import Failure, Outcome, decode_failure
+from taskfc_ext.protocol.printed import log_of
 from taskfc_ext.protocol.spec import Kind, Spec
 from taskfc_ext.protocol.worker_messages import Code, Finished, Ready, Run, ToWorker
 from taskfc_ext.serialize import digest, dump_call, dump_function, dump_names, load_value
@@ -148,6 +150,28 @@ class Bench:
         assert outcome == expected
         assert isinstance(value, Failure)
         return value
+
+
+class Ran:
+    """A cell that has run: its outcome, what it printed, what it shows."""
+
+    def __init__(self, bench: Any, source: str) -> None:
+        (lease,) = bench.source(Kind.CELL, source, {}, [])
+        bench.turn()
+        (finished,) = [message for message in bench.take_sent() if isinstance(message, Finished)]
+        self.outcome = finished.outcomes[0]
+        self.log = log_of(finished.outputs.get(lease, ()))
+        self.shown = [json.loads(body) for body in finished.displays.get(lease, ())]
+
+    @property
+    def values(self) -> list[dict[str, Any]]:
+        return [output for output in self.shown if output["output_type"] == "execute_result"]
+
+    @property
+    def forms(self) -> dict[str, Any]:
+        """Of all that has contents, which is one output."""
+        (output,) = [output for output in self.shown if output["data"]]
+        return dict(output["data"])
 
 
 def opened(outcome: int, value: Any) -> object:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -8,11 +7,11 @@ from typing import Any
 import pytest
 
 from taskfc_ext.protocol.payloads import Outcome
-from taskfc_ext.protocol.printed import log_of
 from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.protocol.worker_messages import Finished
 from taskfc_ext.serialize import SourceResult
 from taskfc_ext.worker import execute
+from tests.worker.conftest import Ran
 
 
 def cell(
@@ -99,18 +98,10 @@ def test_an_event_loop_serves_the_whole_cell(bench: Any) -> None:
     assert cell(bench, source).value == 4
 
 
-def shown_by(bench: Any, source: str) -> tuple[str, list[dict[str, Any]]]:
-    """Run a cell; return what it printed, and its displays with its value among them."""
-    (lease,) = bench.source(Kind.CELL, source, {}, [])
-    bench.turn()
-    (finished,) = [message for message in bench.take_sent() if isinstance(message, Finished)]
-    return log_of(finished.outputs.get(lease, ())), [json.loads(body) for body in finished.displays.get(lease, ())]
-
-
 def ran(bench: Any, source: str) -> tuple[str, list[dict[str, Any]]]:
     """Run a cell; return what it printed and what it displayed."""
-    text, shown = shown_by(bench, source)
-    return text, [output for output in shown if output["output_type"] == "display_data"]
+    done = Ran(bench, source)
+    return done.log, [output for output in done.shown if output["output_type"] == "display_data"]
 
 
 def plain(displays: list[dict[str, Any]]) -> list[str]:

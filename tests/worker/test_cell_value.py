@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
 from taskfc_ext.protocol.payloads import Outcome
-from taskfc_ext.protocol.printed import log_of
 from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.protocol.worker_messages import Finished
 from taskfc_ext.worker.displays import LARGEST
 from taskfc_ext.worker.figures import BACKEND, PLOTLY, choose_backend
-
-
-class Ran:
-    """A cell that has run: its outcome, what it printed, what it shows."""
-
-    def __init__(self, bench: Any, source: str) -> None:
-        (lease,) = bench.source(Kind.CELL, source, {}, [])
-        bench.turn()
-        (finished,) = [message for message in bench.take_sent() if isinstance(message, Finished)]
-        self.outcome = finished.outcomes[0]
-        self.log = log_of(finished.outputs.get(lease, ()))
-        self.shown = [json.loads(body) for body in finished.displays.get(lease, ())]
-
-    @property
-    def values(self) -> list[dict[str, Any]]:
-        return [output for output in self.shown if output["output_type"] == "execute_result"]
-
-    @property
-    def forms(self) -> dict[str, Any]:
-        """Of all that has contents, which is one output."""
-        (output,) = [output for output in self.shown if output["data"]]
-        return dict(output["data"])
-
+from tests.worker.conftest import Ran
 
 ONLY_BUNDLE = """
 class OnlyBundle:
