@@ -12,28 +12,46 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from taskfc_ext.client import answers, context, maps
-from taskfc_ext.client.broadcasting import Broadcasting
+import msgspec
+
+from taskfc_ext.client import answers, context
+from taskfc_ext.client.answers import Answer
+from taskfc_ext.client.broadcast import broadcast_fields, workers_that_ran
 from taskfc_ext.client.future import TaskFuture
 from taskfc_ext.client.local import StaysHere
-from taskfc_ext.client.mapper import Mapper, ParallelFunction
-from taskfc_ext.client.options import Options, Task, TaskOptions, check_priority, check_wait
+from taskfc_ext.client.mapper import Mapper, ParallelFunction, results_of, submit_items
+from taskfc_ext.client.options import Options, Task, TaskOptions, check_priority, check_wait, checked_id
 from taskfc_ext.client.remote import RemoteController
 from taskfc_ext.client.requests import Call
-from taskfc_ext.client.steering import checked_id
+from taskfc_ext.client.silence import answered
 from taskfc_ext.client.submitting import Submitter
 from taskfc_ext.client.template import Template
 from taskfc_ext.client.waiting import wait
-from taskfc_ext.errors import TaskFCError, UnknownTask
+from taskfc_ext.errors import ControllerStopped, TaskFCError, UnknownTask
 from taskfc_ext.protocol.client_messages import (
     Abort,
+    AwaitBroadcast,
     Barrier,
+    Broadcast,
     Clear,
+    ClearBroadcasts,
+    GetClientName,
+    GetLog,
+    GetOutputs,
+    GetSubmission,
+    GetWorkers,
     Hold,
+    ListTasks,
     Move,
+    QueueStatus,
+    Request,
     Retry,
+    Scale,
+    Spin,
 )
 from taskfc_ext.protocol.ids import MAX_IDS
+from taskfc_ext.protocol.infos import BroadcastReport, SubmittedTask, TaskInfo, WorkerInfo
+from taskfc_ext.protocol.printed import log_of
 from taskfc_ext.serialize import CellOptions
 from taskfc_ext.tasks import BaseTask, Depend, MapTask, StringTask, check_names
 
@@ -43,8 +61,10 @@ if TYPE_CHECKING:
 FLUSH_AT_CLOSE = 10.0
 """Seconds that closing a client, and the interpreter's exit, wait for tasks to be accepted."""
 
+_MAX_WORKERS = 10_000
 
-class FCTaskClient(StaysHere, Broadcasting):
+
+class FCTaskClient(StaysHere):
     """The async client of a task controller. `TaskClient()` gives the blocking one.
 
     Every request carries the session and a number; a repeat gets the first answer, so that a lost answer does no harm.
@@ -57,7 +77,7 @@ class FCTaskClient(StaysHere, Broadcasting):
     """
 
     def __init__(self, remote_reference: RemoteController) -> None:
-        super().__init__(remote_reference)
+        self.remote_reference = remote_reference
         self.submitter = Submitter(remote_reference, Options())
 
     # the seed's interface
@@ -214,7 +234,7 @@ class FCTaskClient(StaysHere, Broadcasting):
         Raises:
             ValueError: the sequences are of different lengths.
         """
-        return await maps.results(maps.submit(self.remote_reference, self.submitter, func, sequences))
+        return await results_of(submit_items(self.remote_reference, self.submitter, func, sequences))
 
     def mapper(
         self,
@@ -239,9 +259,9 @@ class FCTaskClient(StaysHere, Broadcasting):
         submitter = Submitter(self.remote_reference, self.submitter.options.of_task(options))
 
         async def run(func: Callable[..., Any], sequences: tuple[Iterable[Any], ...]) -> list[Any]:
-            futures = maps.submit(self.remote_reference, submitter, func, sequences)
+            futures = submit_items(self.remote_reference, submitter, func, sequences)
             if block:
-                return await maps.results(futures)
+                return await results_of(futures)
             await self.flush()
             for future in futures:
                 _raise_if_refused(future)
@@ -354,6 +374,162 @@ class FCTaskClient(StaysHere, Broadcasting):
         template = self._foreign_template(found[-1].label, found[-1].name, found[-1].retry_of)
         return await wait(self.remote_reference.follow(template, found[-1].taskid))
 
+    # every worker
+
+    async def broadcast(
+        self,
+        code_or_function: str | Callable[[], object],
+        names: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        *,
+        settings: CellOptions | None = None,
+    ) -> int:
+        """Run something on every worker, now and on every one that joins later; return on how many it ran by now.
+
+        It is part of the store: replacements of dead workers, workers that `scale` adds and those of a restarted farm
+        run it too, before their first task. A worker runs it before every task that is submitted after this call.
+        Code runs in the worker's persistent namespace, where string tasks and `--keep` cells find what it defines,
+        also after that namespace was cleared. A function is called without arguments, once in each worker.
+
+        Waits until all workers that are there have run it; one that is in a task runs it after that. If it fails on
+        one, that worker goes on without. A worker that is killed by it is replaced; after three such deaths nobody
+        runs it any more, as the workers' list says. A broadcast cannot be aborted: one that hangs keeps its workers
+        from working (`setting up` in their list) until the farm is restarted.
+
+        Args:
+            code_or_function: source text, in which IPython's syntax is understood, or what is called.
+            names: names and values that are put in the namespace before the code runs.
+            timeout: seconds to wait for the workers; 0 returns once it is in the store.
+            settings: of the notebook, which code runs with; the magics fill it in.
+
+        Raises:
+            BroadcastFailed: it raised on a worker, or killed three; the message says which and why.
+            TimeoutError: some workers have not run it yet; they will.
+            UnpicklableArgument: the function or a value cannot travel; the message says which and why.
+        """
+        timeout = check_wait(timeout)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        number = int(await self._ask(Broadcast, **broadcast_fields(code_or_function, names, settings)))
+        if timeout == 0:
+            return 0
+        waiting = Call(AwaitBroadcast, {"number": number})
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        try:
+            self.remote_reference.open_barrier(waiting)
+            answer = answers.value_of(await wait(waiting.answer, left))
+        except TimeoutError:
+            raise TimeoutError(f"broadcast {number} has not run on all workers after {timeout} s; it will") from None
+        finally:
+            if not waiting.answer.done() or waiting.answer.cancelled():
+                self.remote_reference.unwait(waiting)
+        return workers_that_ran(number, msgspec.convert(answer, BroadcastReport, strict=False))
+
+    async def clear_broadcasts(self) -> int:
+        """Forget all broadcasts: workers that join later run none of them. Return how many there were.
+
+        What they made in the workers there are stays.
+        """
+        return int(await self._ask(ClearBroadcasts))
+
+    # looking at a controller and steering it
+
+    async def spin(self) -> None:
+        """Look again at what can run now; workers that refused a task are asked again."""
+        await self._ask(Spin)
+
+    async def queue_status(self, verbose: bool = False) -> dict[str, Any]:
+        """Return how many tasks are waiting, scheduled, pending (that is: running), succeeded, failed and aborted.
+
+        Args:
+            verbose: return lists of their ids instead.
+        """
+        status: dict[str, Any] = await self._ask(QueueStatus, verbose=bool(verbose))
+        return status
+
+    async def get_client_name(self) -> str:
+        """Return the name under which the controller knows this client."""
+        return str(await self._ask(GetClientName))
+
+    def unpackage(self, reply: Answer) -> Any:
+        """Return the plain data of a controller's answer, or raise the error that it stands for."""
+        return answers.value_of(reply)
+
+    async def list_tasks(
+        self,
+        taskids: Iterable[int] | None = None,
+        states: Iterable[str] | None = None,
+        name: str | None = None,
+        owner: str | None = None,
+        limit: int = 1000,
+    ) -> list[TaskInfo]:
+        """Return what is known of tasks, newest last: those that pass every filter that is given.
+
+        Args:
+            taskids: these.
+            states: in one of these states.
+            name: of this name.
+            owner: of this notebook or script.
+            limit: at most so many, the newest.
+        """
+        found = await self._ask(
+            ListTasks,
+            taskids=None if taskids is None else tuple(taskids),
+            states=None if states is None else tuple(states),
+            name=name,
+            owner=owner,
+            limit=limit,
+        )
+        return msgspec.convert(found, list[TaskInfo])
+
+    async def log(self, taskid: int) -> str:
+        """Return what a task has printed so far, to stdout and to stderr, in order.
+
+        Raises:
+            UnknownTask: there is no such task.
+        """
+        return log_of(tuple(await self._ask(GetLog, ahead=True, taskid=checked_id(taskid))))
+
+    async def outputs(self, taskid: int) -> list[dict[str, Any]]:
+        """Return what a task has displayed so far: figures, tables, HTML, in the form of outputs in a notebook's file.
+
+        Updates and clearings that the task made have taken effect.
+
+        Raises:
+            UnknownTask: there is no such task.
+        """
+        shown = self.remote_reference.shown
+        before = shown.of(checked_id(taskid))
+        answer = await self._ask(GetOutputs, ahead=True, taskid=taskid, known=before.version)
+        return shown.learn(taskid, before, answer)
+
+    async def submission(self, taskid: int) -> SubmittedTask:
+        """Return what a task was submitted as: its options, and code, arguments and inputs pickled.
+
+        Raises:
+            UnknownTask: there is no such task.
+            ResultExpired: a result that it takes is not there: it was cleared, or its task did not succeed.
+        """
+        return msgspec.convert(await self._ask(GetSubmission, ahead=True, taskid=checked_id(taskid)), SubmittedTask)
+
+    async def workers(self) -> list[WorkerInfo]:
+        """Return the workers and what they do."""
+        return msgspec.convert(await self._ask(GetWorkers), list[WorkerInfo])
+
+    async def scale(self, n: int) -> int:
+        """Set the number of workers; those that are too many end when they are idle. Return the number before."""
+        if not isinstance(n, int) or isinstance(n, bool):
+            raise TypeError(f"n is an int, not {n!r}")
+        if not 0 <= n <= _MAX_WORKERS:
+            raise ValueError(f"n is from 0 to {_MAX_WORKERS:,}, not {n}")
+        return int(await self._ask(Scale, n=n))
+
+    async def stop(self) -> None:
+        """Stop the farm. Unfinished work stays in its store; all open waits raise `ControllerStopped`."""
+        try:
+            answers.value_of(await answered(self.remote_reference.stop(), self.remote_reference.farm))
+        except ControllerStopped:
+            pass  # by somebody else: it is what was wanted
+
     # the end
 
     async def close(self) -> None:
@@ -387,6 +563,10 @@ class FCTaskClient(StaysHere, Broadcasting):
         return f"<{type(self).__name__} of controller {self.remote_reference.farm_name!r}>"
 
     # inside
+
+    async def _ask(self, kind: type[Request], *, ahead: bool = False, **fields: Any) -> Any:
+        remote = self.remote_reference
+        return self.unpackage(await answered(remote.call(kind, ahead=ahead, **fields), remote.farm))
 
     def _submit_task(self, task: BaseTask) -> TaskFuture:
         if not isinstance(task, MapTask | StringTask):

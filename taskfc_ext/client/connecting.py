@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from taskfc_ext.client.remote import RemoteController
 
 
+def load_clients() -> None:
+    """Import the clients: for the time in which a farm starts, since its starter needs one next."""
+    from taskfc_ext.client import blocking  # noqa: F401
+
+
 def blocking_client(farm: LocalFarm, *, owner: str, label: str) -> BlockingTaskClient:
     """Return a client whose methods block."""
     from taskfc_ext.client.blocking import BlockingTaskClient

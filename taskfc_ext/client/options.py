@@ -10,8 +10,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, TypedDict
 
 from taskfc_ext.client.future import TaskFuture
-from taskfc_ext.client.steering import checked_id
-from taskfc_ext.errors import TaskTimeout
+from taskfc_ext.errors import TaskTimeout, UnknownTask
+from taskfc_ext.protocol.ids import MAX_ID
 from taskfc_ext.protocol.spec import MAX_SEED, OnLost
 from taskfc_ext.tasks import BaseTask, Depend, check_count, check_depend, check_flag, check_recovery
 
@@ -222,3 +222,17 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
 }
 
 assert set(_CHECKS) == {field.name for field in fields(Options)} == set(TaskOptions.__annotations__)
+
+
+def checked_id(taskid: object) -> int:
+    """Return `taskid` if it can be one.
+
+    Raises:
+        TypeError: not an int.
+        UnknownTask: larger than what can be asked for.
+    """
+    if not isinstance(taskid, int) or isinstance(taskid, bool):
+        raise TypeError(f"a taskid is an int, not {taskid!r}")
+    if abs(taskid) > MAX_ID:
+        raise UnknownTask("there is no task of so large a number", taskid=taskid, hint="ids count up from 0")
+    return taskid

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import msgspec
 
-from taskfc_ext.client.connecting import async_client, blocking_client
+from taskfc_ext.client.connecting import async_client, blocking_client, load_clients
 from taskfc_ext.client.farm import Condition
 from taskfc_ext.client.launch import LocalFarm, launch, stored_options
 from taskfc_ext.client.owner import default_owner
@@ -141,7 +141,7 @@ def start(
             raise StartFailed(f"controller {name!r} runs, so its store is in use", hint="stop it first")
         prepare(farm.paths)
         empty_store(farm.paths)
-    started = not running and launch(farm.paths, options)
+    started = not running and launch(farm.paths, options, meanwhile=load_clients)
     return Controller(farm, attached=not started)
 
 
@@ -184,7 +184,7 @@ def restart(name: str = "default", workers: int | None = None) -> Controller:
     if workers is not None:
         kept = stored_options(farm.paths)
         options = farm_options(workers) if kept is None else msgspec.structs.replace(kept, n_workers=workers)
-    return Controller(farm, attached=not launch(farm.paths, options))
+    return Controller(farm, attached=not launch(farm.paths, options, meanwhile=load_clients))
 
 
 def stop(farm: LocalFarm) -> None:

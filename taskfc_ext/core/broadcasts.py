@@ -12,7 +12,7 @@ from taskfc_ext.core.codes import code_of
 from taskfc_ext.core.dispatch import let_go_of_dropped, send_code
 from taskfc_ext.core.effects import Step
 from taskfc_ext.core.endings import commit, commit_code
-from taskfc_ext.core.farm import Farm, KeptBroadcast, Worker
+from taskfc_ext.core.farm import Farm, Worker
 from taskfc_ext.core.sessions import Answer, ClientSession
 from taskfc_ext.protocol.client_messages import AwaitBroadcast, Broadcast, ClearBroadcasts, ErrorKind, Refused, Reply
 from taskfc_ext.protocol.ids import MAX_BROADCASTS
@@ -98,17 +98,8 @@ def report(farm: Farm, number: int) -> BroadcastReport:
     said = {worker.worker: worker.set_up[number] for worker in farm.workers.values() if number in worker.set_up}
     failed = {worker: problem for worker, problem in said.items() if problem}
     kept = farm.broadcasts.get(number)
-    skipped = _skipped(kept) if kept is not None and _is_skipped(farm, kept) else ""
+    skipped = kept.why_skipped(farm.max_deaths) if kept is not None else ""
     return BroadcastReport(len(said) - len(failed), failed, skipped)
-
-
-def problem_of(farm: Farm, worker: Worker) -> str:
-    """Return what went wrong last in the broadcasts of a worker; those that it was spared are among them."""
-    for number, problem in reversed(worker.set_up.items()):
-        if problem:
-            return f"broadcast {number}: {problem}"
-    spared = [kept for kept in farm.broadcasts.values() if _is_skipped(farm, kept)]
-    return f"broadcast {spared[-1].record.number}: {_skipped(spared[-1])}" if spared else ""
 
 
 def answer_waits(farm: Farm, step: Step) -> None:
@@ -123,7 +114,7 @@ def answer_waits(farm: Farm, step: Step) -> None:
 
 def _send(farm: Farm, step: Step, worker: Worker, number: int) -> None:
     kept = farm.broadcasts[number]
-    if _is_skipped(farm, kept):
+    if kept.why_skipped(farm.max_deaths):
         return
     record = kept.record
     worker.owes.append(number)
@@ -137,14 +128,6 @@ def _send(farm: Farm, step: Step, worker: Worker, number: int) -> None:
         modules=record.modules,
     )
     step.to_worker(worker.worker, prepare)
-
-
-def _is_skipped(farm: Farm, kept: KeptBroadcast) -> bool:
-    return kept.deaths >= farm.max_deaths
-
-
-def _skipped(kept: KeptBroadcast) -> str:
-    return f"{kept.deaths} workers died in it ({kept.record.label}), so it is run no more"
 
 
 def _waiting(farm: Farm, client: ClientSession) -> set[int]:
@@ -163,7 +146,7 @@ def _is_open(farm: Farm, number: int, apart: Container[int]) -> bool:
     if any(number in worker.owes and worker.worker not in apart for worker in farm.workers.values()):
         return True
     kept = farm.broadcasts.get(number)
-    if kept is None or _is_skipped(farm, kept):
+    if kept is None or kept.why_skipped(farm.max_deaths):
         return False
     if any(not worker.ready for worker in farm.workers.values()) or (farm.n_workers and not farm.workers):
         return True

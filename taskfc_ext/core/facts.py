@@ -14,7 +14,7 @@ import msgspec
 from taskfc_ext.core import task_state
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.farm import Farm
-from taskfc_ext.core.lending import waits_of, waits_text
+from taskfc_ext.core.lending_state import waits_of, waits_text
 from taskfc_ext.core.listing import back_off_left, progress_of, workers_info
 from taskfc_ext.core.task_state import State, Task, end_state
 from taskfc_ext.core.viewers import Facts

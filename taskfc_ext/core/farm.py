@@ -64,6 +64,12 @@ class KeptBroadcast(Struct):
     record: Broadcasted
     deaths: int = 0
 
+    def why_skipped(self, max_deaths: int) -> str:
+        """Return why no worker runs it any more; empty while they do."""
+        if self.deaths < max_deaths:
+            return ""
+        return f"{self.deaths} workers died in it ({self.record.label}), so it is run no more"
+
 
 class Stopping(Struct):
     """An attempt on its way down the ladder; `step` was the last one taken."""

@@ -18,23 +18,17 @@ from taskfc_ext.core.attempts import retire_surplus, set_workers
 from taskfc_ext.core.effects import Step
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.farm import Farm, TimerKind, Worker
+from taskfc_ext.core.lending_state import dependants_of, n_needed, running_on, task_on
 from taskfc_ext.core.sessions import ClientSession
-from taskfc_ext.core.task_state import State, Task
+from taskfc_ext.core.task_state import Task
 from taskfc_ext.core.waits import Key, OpenBarrier, Waits, is_valid
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused, Reply
-
-MAX_SUBSTITUTES = 1000
-"""Workers that stand in for others, at most: each is a process of some 40 MB."""
 
 KEEP = 5.0
 """Seconds for which substitutes are kept that nobody needs: a task that waits often waits again soon."""
 
 _LOOK_UP = 10_000
 """Dependencies of what a task waits for that are followed, so that one barrier cannot hold up the farm."""
-
-_SHOWN = 100
-"""Tasks that one is shown to wait for."""
-
 
 # barriers
 
@@ -74,7 +68,7 @@ def settle(farm: Farm, step: Step, waits: Waits, now: Now) -> None:
         return
     _answer_those_for_themselves(farm, step)
     lending = {barrier.worker for barrier in farm.barriers.values() if is_valid(farm.workers, barrier)}
-    farm.mark(_running_on(farm, waits.changed | (lending ^ waits.lending)))
+    farm.mark(running_on(farm, waits.changed | (lending ^ waits.lending)))
     waits.changed.clear()
     if lending != waits.lending:
         waits.lending = lending
@@ -93,14 +87,6 @@ def settle(farm: Farm, step: Step, waits: Waits, now: Now) -> None:
         retire_surplus(farm, step)
 
 
-def n_needed(farm: Farm, waits: Waits) -> int:
-    """Return how many substitutes it takes for all that can run now to run, `n_workers` at most at a time."""
-    n_active = sum(bool(worker.leases) and worker.worker not in waits.lending for worker in farm.workers.values())
-    n_queued = farm.queue.n_at_most(farm.n_workers) + sum(map(len, farm.parked.values()))
-    n_more = len(waits.lending) + min(farm.n_workers, n_active + n_queued) - farm.n_workers
-    return max(0, min(n_more, len(waits.lending), MAX_SUBSTITUTES))
-
-
 def on_timer(farm: Farm, step: Step) -> None:
     """Have no more substitutes than were needed in the last seconds."""
     waits = farm.waits
@@ -113,18 +99,7 @@ def on_timer(farm: Farm, step: Step) -> None:
         retire_surplus(farm, step)
 
 
-def _running_on(farm: Farm, workers: Iterable[int]) -> list[Task]:
-    found = (farm.workers.get(worker) for worker in workers)
-    return [task for worker in found if worker is not None and (task := task_on(farm, worker)) is not None]
-
-
-def task_on(farm: Farm, worker: Worker) -> Task | None:
-    """Return the task that runs on a worker, if it said so."""
-    first = next(iter(worker.leases.values()), None)
-    return farm.tasks[first] if first is not None and farm.tasks[first].state is State.RUNNING else None
-
-
-# what cannot be waited for
+# impossible waits
 
 
 def _answer_those_for_themselves(farm: Farm, step: Step) -> None:
@@ -146,56 +121,6 @@ def _answer_those_for_themselves(farm: Farm, step: Step) -> None:
             close_barrier(farm, key)
             farm.session(barrier.session).remember(answer)
             step.to_client(barrier.session, answer)
-
-
-def dependants_of(farm: Farm, taskid: int) -> set[int]:
-    """Return `taskid` and the unfinished tasks that cannot end before it: that come after it, or wait for it."""
-    found, left = {taskid}, [taskid]
-    waiting = [
-        (task.taskid, barrier.remaining)
-        for barrier in farm.barriers.values()
-        for task in _running_on(farm, [barrier.worker])
-        if is_valid(farm.workers, barrier)
-    ]
-    while left:
-        parent = left.pop()
-        after = {child for batch in farm.children.get(parent, ()) for child in batch if child in farm.tasks}
-        after.update(task for task, remaining in waiting if parent in remaining)
-        left += after - found
-        found |= after
-    return found
-
-
-def waits_of(farm: Farm, task: Task) -> list[int]:
-    """Return what a running task waits for, in ascending order, at most `_SHOWN`."""
-    waits, worker = farm.waits, farm.worker_of(task)
-    if waits is None or worker not in waits.lending or task_on(farm, farm.workers[worker]) is not task:
-        return []
-    found: set[int] = set()
-    for barrier in farm.barriers.values():
-        if barrier.worker == worker and is_valid(farm.workers, barrier):
-            found |= barrier.remaining
-    return sorted(found)[:_SHOWN]
-
-
-def waits_text(farm: Farm, task: Task, taskids: list[int]) -> str:
-    """Return what lists say of a task that waits for `taskids`."""
-    if not taskids:
-        return ""
-    shown = ", ".join(str(taskid) for taskid in taskids[:5]) + (", ..." if len(taskids) > 5 else "")
-    first = farm.tasks[taskids[0]]
-    what = "task" if len(taskids) == 1 else "tasks"
-    text = f"waiting for {what} {shown} ({first.batch.name or first.batch.spec.label})"
-    in_turn = sorted(dependants_of(farm, task.taskid).intersection(taskids))
-    if in_turn:
-        text += f"; task {in_turn[0]} cannot end before this one: abort one of them"
-    return text
-
-
-def substitutes(farm: Farm) -> frozenset[int]:
-    """Return the workers that are there because others wait: the youngest of more than were asked for."""
-    staying = sorted(worker.worker for worker in farm.workers.values() if not worker.retiring)
-    return frozenset(staying[farm.n_workers :])
 
 
 # what is waited for goes first

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from taskfc_ext.core import broadcasts, lending
 from taskfc_ext.core.effects import SendList
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.farm import Farm, Worker
+from taskfc_ext.core.lending_state import substitutes, task_on, waits_of, waits_text
 from taskfc_ext.core.task_state import State, Task
 from taskfc_ext.protocol.client_messages import ListTasks
 from taskfc_ext.protocol.infos import TaskInfo, TaskProgress, WorkerInfo
@@ -65,7 +65,7 @@ def task_info(farm: Farm, task: Task, now: Now) -> TaskInfo:
         message = "refused by " + ", ".join(f"worker {worker}" for worker in sorted(past.refused))
     elif task.taskid not in farm.held and farm.is_queued(task.taskid) and not farm.live_workers():
         message = "there is no worker"
-    waits_for = lending.waits_of(farm, task)
+    waits_for = waits_of(farm, task)
     return TaskInfo(
         progress=progress_of(farm, task),
         taskid=task.taskid,
@@ -81,7 +81,7 @@ def task_info(farm: Farm, task: Task, now: Now) -> TaskInfo:
         submitted=task.batch.submitted,
         elapsed=max(0.0, now.wall - task.started) if task.state is State.RUNNING else None,
         owner=task.batch.owner,
-        message=message or lending.waits_text(farm, task, waits_for),
+        message=message or waits_text(farm, task, waits_for),
         waits_for=tuple(waits_for),
         retry_of=task.retry_of,
         not_before=None if left is None else now.wall + left,
@@ -107,12 +107,12 @@ def progress_of(farm: Farm, task: Task) -> TaskProgress | None:
 
 def workers_info(farm: Farm) -> list[WorkerInfo]:
     """Return all workers, as lists show them."""
-    substitutes = lending.substitutes(farm) if farm.waits is not None else frozenset()
-    return [_worker_info(farm, worker, is_substitute=worker.worker in substitutes) for worker in farm.workers.values()]
+    standing_in = substitutes(farm) if farm.waits is not None else frozenset()
+    return [_worker_info(farm, worker, is_substitute=worker.worker in standing_in) for worker in farm.workers.values()]
 
 
 def _worker_info(farm: Farm, worker: Worker, *, is_substitute: bool) -> WorkerInfo:
-    task = lending.task_on(farm, worker)
+    task = task_on(farm, worker)
     if not worker.ready:
         state = "starting"
     elif farm.waits is not None and worker.worker in farm.waits.lending:
@@ -129,7 +129,19 @@ def _worker_info(farm: Farm, worker: Worker, *, is_substitute: bool) -> WorkerIn
         state=state,
         running=task.taskid if task is not None else None,
         held=len(worker.leases),
-        problem=broadcasts.problem_of(farm, worker),
-        waits_for=tuple(lending.waits_of(farm, task)[:_SHOWN]) if task is not None else (),
+        problem=_problem_of(farm, worker),
+        waits_for=tuple(waits_of(farm, task)[:_SHOWN]) if task is not None else (),
         is_substitute=is_substitute,
     )
+
+
+def _problem_of(farm: Farm, worker: Worker) -> str:
+    """Return what went wrong last in the broadcasts of a worker; those that it was spared are among them."""
+    for number, problem in reversed(worker.set_up.items()):
+        if problem:
+            return f"broadcast {number}: {problem}"
+    for kept in reversed(farm.broadcasts.values()):
+        why = kept.why_skipped(farm.max_deaths)
+        if why:
+            return f"broadcast {kept.record.number}: {why}"
+    return ""

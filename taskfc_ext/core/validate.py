@@ -7,7 +7,7 @@ from collections import Counter
 
 from taskfc_ext.core.codes import all_bodies, code_of
 from taskfc_ext.core.farm import CLEARED_CODE, LIVE_CODE, Farm
-from taskfc_ext.core.lending import n_needed
+from taskfc_ext.core.lending_state import n_needed
 from taskfc_ext.core.task_state import LIVE, State
 from taskfc_ext.core.waits import is_valid
 

@@ -725,12 +725,12 @@ MUTANTS = (
     ),
     Mutant(
         "lending.py",
-        "        retire_surplus(farm, step)\n\n\ndef _running_on",
-        "        pass\n\n\ndef _running_on",
+        "    if waits.n_substitutes != before:\n        retire_surplus(farm, step)\n",
+        "",
         "nobody is told of the workers that are not needed any more",
     ),
     Mutant(
-        "lending.py",
+        "lending_state.py",
         "    n_more = len(waits.lending) + min(farm.n_workers, n_active + n_queued) - farm.n_workers\n",
         "    n_more = len(waits.lending)\n",
         "a worker is started where one is idle",

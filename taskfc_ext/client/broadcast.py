@@ -1,0 +1,57 @@
+"""The fields of a broadcast's message, and the meaning of its report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from taskfc_ext import serialize
+from taskfc_ext.client import context
+from taskfc_ext.client.submitting import MAX_BODY, label_of
+from taskfc_ext.errors import BroadcastFailed, UnpicklableArgument
+from taskfc_ext.protocol.infos import BroadcastReport
+from taskfc_ext.protocol.spec import Kind
+from taskfc_ext.serialize import CellOptions
+from taskfc_ext.text import encodable
+
+_MAX_LABEL = 80
+_SHOWN = 3
+"""Workers whose failure a message tells; the error has them all."""
+
+
+def broadcast_fields(
+    code_or_function: object, names: Mapping[str, Any] | None, settings: CellOptions | None
+) -> dict[str, Any]:
+    """Return the fields of the message."""
+    if isinstance(code_or_function, str):
+        label = encodable(next((line.strip() for line in code_or_function.splitlines() if line.strip()), "empty"))
+        code = code_or_function.encode("utf-8", "surrogatepass")
+        kind, body = Kind.STRING, serialize.dump_names(names or {}, (), what="the broadcast", options=settings)
+    elif callable(code_or_function):
+        if names:
+            raise TypeError("names are for code; a function brings its own")
+        label = label_of(code_or_function)
+        kind, body = Kind.FUNCTION, serialize.dump_call((), {}, what=label)
+        code = serialize.dump_function(code_or_function)[1]
+    else:
+        raise TypeError(f"broadcast takes source text or a function, not {code_or_function!r}")
+    if len(code) + len(body) > MAX_BODY:
+        raise UnpicklableArgument(
+            f"the broadcast {label} is {len(code) + len(body):,} bytes pickled, over the limit of {MAX_BODY:,}",
+            hint="write the data to a file, and let the broadcast read it",
+        )
+    source = code_or_function if isinstance(code_or_function, str) else ""
+    return {"code_kind": kind, "label": label[:_MAX_LABEL], "code": code, "body": body, **context.fields(source)}
+
+
+def workers_that_ran(number: int, report: BroadcastReport) -> int:
+    """Return on how many workers it ran, or raise what went wrong."""
+    if report.failed:
+        told = [f"worker {worker}: {problem}" for worker, problem in sorted(report.failed.items())]
+        more = f"; and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
+        where = f"on {len(told)} of {report.ran + len(told)} workers"
+        text = f"broadcast {number} failed {where}: {'; '.join(told[:_SHOWN])}{more}"
+        raise BroadcastFailed(text, number=number, workers=dict(report.failed))
+    if report.skipped:
+        raise BroadcastFailed(f"broadcast {number}: {report.skipped}", number=number)
+    return report.ran
