@@ -11,7 +11,7 @@ import sys
 from html import escape
 from pathlib import Path
 
-from taskfc_ext.core.task_state import LIVE, TERMINAL, TRANSITIONS, State
+from taskfc_ext.core.state.task import LIVE, TERMINAL, TRANSITIONS, State
 
 FILE = Path(__file__).resolve().parent.parent / "docs" / "states.svg"
 

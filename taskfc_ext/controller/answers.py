@@ -23,12 +23,12 @@ from taskfc_ext.core.effects import (
     SendSubmission,
     ToComplete,
 )
-from taskfc_ext.core.endings import rows_of
 from taskfc_ext.core.events import Recalled
-from taskfc_ext.core.facts import N_FINISHED, with_finished
-from taskfc_ext.core.requests import outputs_answer
-from taskfc_ext.core.resubmit import dependants_of
-from taskfc_ext.core.task_state import LIVE, end_state
+from taskfc_ext.core.handlers.requests import outputs_answer
+from taskfc_ext.core.handlers.retry_request import dependants_of
+from taskfc_ext.core.journal.endings import rows_of
+from taskfc_ext.core.state.task import LIVE, end_state
+from taskfc_ext.core.views.rows import N_FINISHED, with_finished
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.lru import ByteLRU
 from taskfc_ext.protocol.client_messages import Changed, Ended, ErrorKind, Refused, Reply, Watching

@@ -9,14 +9,16 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 
-from taskfc_ext.core import attempts, baseline, broadcasts, lending, requests, resubmit, stopping, watching, workers
-from taskfc_ext.core.dispatch import dispatch, settle_code
 from taskfc_ext.core.effects import Effects, Step
-from taskfc_ext.core.endings import commit
 from taskfc_ext.core.events import Event, FromClient, FromParent, FromWorker, Now, PeerLost, Recalled, Tick
-from taskfc_ext.core.farm import Farm, Timer, TimerKind
-from taskfc_ext.core.replay import restore
-from taskfc_ext.core.sessions import ClientSession
+from taskfc_ext.core.handlers import attempts, broadcasts, lending, requests, retry_request, stopping, workers
+from taskfc_ext.core.handlers.dispatch import dispatch, settle_code
+from taskfc_ext.core.journal import baseline
+from taskfc_ext.core.journal.apply import restore
+from taskfc_ext.core.journal.endings import commit
+from taskfc_ext.core.state.farm import Farm, Timer, TimerKind
+from taskfc_ext.core.state.sessions import ClientSession
+from taskfc_ext.core.views import subscriptions
 from taskfc_ext.protocol.client_messages import (
     ClientMessage,
     Define,
@@ -90,7 +92,7 @@ class Scheduler:
             case PeerLost(session):
                 self._client_lost(session)
             case Recalled():
-                resubmit.on_recalled(self.farm, step, event, now)
+                retry_request.on_recalled(self.farm, step, event, now)
             case Tick():
                 self._tick(step, now)
         while self.farm.to_check:
@@ -103,7 +105,7 @@ class Scheduler:
         attempts.stop_clocks(self.farm)
         self._tidy(step)
         if self.farm.viewers is not None:
-            watching.tell(self.farm, step, now)
+            subscriptions.tell(self.farm, step, now)
         return self._effects(step)
 
     def stop(self, now: Now) -> Effects:
@@ -132,7 +134,7 @@ class Scheduler:
     def _from_client(self, step: Step, session: str, message: ClientMessage, now: Now) -> None:
         farm = self.farm
         if isinstance(message, Hello):
-            watching.stop(farm, session)  # it watched on another connection
+            subscriptions.stop(farm, session)  # it watched on another connection
             client = farm.session(session)
             client.label, client.owner, client.worker = message.label, message.owner, message.worker
             client.connected = True
@@ -200,7 +202,7 @@ class Scheduler:
         if client is not None:
             client.connected = False
             _names_no_code(farm, client)
-        watching.stop(farm, session)
+        subscriptions.stop(farm, session)
         for key in [key for key in farm.barriers if key[0] == session]:
             lending.close_barrier(farm, key)
         for key in [key for key in farm.broadcast_waits if key[0] == session]:
@@ -242,7 +244,7 @@ class Scheduler:
             case TimerKind.LADDER:
                 stopping.on_ladder(farm, step, key, now)
             case TimerKind.VIEWERS:
-                watching.on_timer(farm)
+                subscriptions.on_timer(farm)
             case TimerKind.SUBSTITUTES:
                 lending.on_timer(farm, step)
 

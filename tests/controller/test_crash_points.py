@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from taskfc_ext.core import baseline
+from taskfc_ext.core.journal import baseline
 from taskfc_ext.drivers.paths import payloads_of
 from taskfc_ext.drivers.payload_files import LARGE
 from taskfc_ext.protocol import client_messages as said

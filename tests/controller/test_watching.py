@@ -6,7 +6,7 @@ import pytest
 
 from taskfc_ext.controller.answers import Answers
 from taskfc_ext.core.effects import SendSnapshot
-from taskfc_ext.core.facts import N_FINISHED
+from taskfc_ext.core.views.rows import N_FINISHED
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.protocol.client_messages import Abort, Changed, Clear, Ended, Unwatch, Watch, Watching
 from taskfc_ext.protocol.payloads import Failure, Outcome, Reason, encode_failure

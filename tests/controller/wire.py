@@ -16,7 +16,7 @@ from pathlib import Path
 
 from taskfc_ext.controller.loop import Controller
 from taskfc_ext.core.scheduler import Scheduler
-from taskfc_ext.core.validate import validate
+from taskfc_ext.core.state.validate import validate
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol import codec

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 
 from taskfc_ext.core.effects import ClientSend, Effects, Recall, SendRun, SupervisorSend, WorkerSend
 from taskfc_ext.core.events import FromClient, FromParent, FromWorker, Now, PeerLost, Recalled, Tick
-from taskfc_ext.core.resubmit import dependants_of
+from taskfc_ext.core.handlers.retry_request import dependants_of
 from taskfc_ext.core.scheduler import Scheduler
-from taskfc_ext.core.validate import validate
+from taskfc_ext.core.state.validate import validate
 from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol.ids import PROTOCOL, Session, WorkerId
 from taskfc_ext.protocol.payloads import Failure, Outcome, Reason, decode_failure, encode_failure

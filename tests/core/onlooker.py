@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from taskfc_ext.core.effects import SendSnapshot
-from taskfc_ext.core.facts import with_finished
-from taskfc_ext.core.farm import Farm
+from taskfc_ext.core.state.farm import Farm
+from taskfc_ext.core.views.rows import with_finished
 from taskfc_ext.protocol.client_messages import Changed, Ended
 from taskfc_ext.protocol.records import Record, Submitted
 from taskfc_ext.protocol.snapshots import Batch, Note, QueueDelta, QueueSnapshot, StateCode

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from taskfc_ext.core.effects import ClientSend, Effects, SupervisorSend
-from taskfc_ext.core.farm import TimerKind
+from taskfc_ext.core.state.farm import TimerKind
 from taskfc_ext.protocol.client_messages import Abort, AbortTasks, Clear, Ended, ErrorKind, ListTasks, Reply
 from taskfc_ext.protocol.payloads import Outcome, Reason, decode_failure
 from taskfc_ext.protocol.records import AbortAsked, Requeued, Why

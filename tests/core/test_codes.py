@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from taskfc_ext.core import baseline, codes
 from taskfc_ext.core.effects import ClientSend, Effects, SendCode, WorkerSend
+from taskfc_ext.core.journal import baseline
+from taskfc_ext.core.state import codes
 from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol.client_messages import Define, Release, Released, Reply
 from taskfc_ext.protocol.ids import PROTOCOL

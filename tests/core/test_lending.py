@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from taskfc_ext.core.lending import KEEP
+from taskfc_ext.core.handlers.lending import KEEP
 from taskfc_ext.core.scheduler import FORGET_SESSION_AFTER
 from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol.payloads import Outcome

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from taskfc_ext.core.dispatch import MAX_CREDIT
 from taskfc_ext.core.effects import ClientSend, Effects, SendCode, WorkerSend
-from taskfc_ext.core.queue import ReadyQueue
+from taskfc_ext.core.handlers.dispatch import MAX_CREDIT
+from taskfc_ext.core.state.queue import ReadyQueue
 from taskfc_ext.protocol.client_messages import Accepted, Define, Submit
 from taskfc_ext.protocol.payloads import Outcome
 from taskfc_ext.protocol.records import Leased, Submitted

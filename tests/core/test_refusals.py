@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from taskfc_ext.core.attempts import ASK_AGAIN_AFTER, LONGEST_ASK_AGAIN
 from taskfc_ext.core.effects import Effects, WorkerSend
+from taskfc_ext.core.handlers.attempts import ASK_AGAIN_AFTER, LONGEST_ASK_AGAIN
 from taskfc_ext.protocol.client_messages import ListTasks, Scale, Spin
 from taskfc_ext.protocol.payloads import Outcome, decode_failure
 from taskfc_ext.protocol.records import Requeued, Why

@@ -17,7 +17,7 @@ from taskfc_ext.core.effects import (
 )
 from taskfc_ext.core.events import FromClient, Now
 from taskfc_ext.core.scheduler import FORGET_SESSION_AFTER
-from taskfc_ext.core.sessions import MAX_ANSWERS, ClientSession
+from taskfc_ext.core.state.sessions import MAX_ANSWERS, ClientSession
 from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused, Reply, Stopping
 from taskfc_ext.protocol.infos import TaskInfo, TaskProgress, WorkerInfo

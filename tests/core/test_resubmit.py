@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from taskfc_ext.core.effects import ClientSend, Effects, Recall, SendRun, WorkerSend
-from taskfc_ext.core.resubmit import dependants_of
+from taskfc_ext.core.handlers.retry_request import dependants_of
 from taskfc_ext.protocol.client_messages import (
     Abort,
     Accepted,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from taskfc_ext.core.effects import ClientSend, Effects, WorkerSend
-from taskfc_ext.core.retry import LONGEST_BACKOFF, Verdict, after_failure, backoff_before
-from taskfc_ext.core.task_state import Batch, History, Task
+from taskfc_ext.core.journal.retry_policy import LONGEST_BACKOFF, Verdict, after_failure, backoff_before
+from taskfc_ext.core.state.task import Batch, History, Task
 from taskfc_ext.protocol.client_messages import Ended, ListTasks
 from taskfc_ext.protocol.payloads import Outcome, Reason, decode_failure
 from taskfc_ext.protocol.records import Leased, Requeued, Why

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from taskfc_ext.core.farm import Farm, OpenBarrier
-from taskfc_ext.core.stopping import Stopping
-from taskfc_ext.core.task_state import (
+from taskfc_ext.core.handlers.stopping import Stopping
+from taskfc_ext.core.state.farm import Farm, OpenBarrier
+from taskfc_ext.core.state.task import (
     LIVE,
     TERMINAL,
     TRANSITIONS,
@@ -17,7 +17,7 @@ from taskfc_ext.core.task_state import (
     Task,
     end_state,
 )
-from taskfc_ext.core.validate import BrokenInvariant, validate
+from taskfc_ext.core.state.validate import BrokenInvariant, validate
 from taskfc_ext.protocol.payloads import Outcome, Reason
 from taskfc_ext.protocol.supervisor_messages import Step
 from tests.core.conversation import CODE, Conversation, spec

@@ -8,8 +8,8 @@ import pytest
 
 from taskfc_ext.core.effects import ClientSend, Effects, SendSnapshot
 from taskfc_ext.core.events import Tick
-from taskfc_ext.core.facts import N_FINISHED
-from taskfc_ext.core.watching import PAUSE
+from taskfc_ext.core.views.rows import N_FINISHED
+from taskfc_ext.core.views.subscriptions import PAUSE
 from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol.client_messages import (
     Abort,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from taskfc_ext.core.effects import Effects, SupervisorSend, WorkerSend
-from taskfc_ext.core.task_state import State
+from taskfc_ext.core.state.task import State
 from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol.client_messages import Abort, Ended, Scale, Submit
 from taskfc_ext.protocol.payloads import Outcome, Reason, decode_failure

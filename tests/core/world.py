@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from taskfc_ext.core import baseline, codes
 from taskfc_ext.core.effects import (
     ClientSend,
     Effects,
@@ -21,10 +20,12 @@ from taskfc_ext.core.effects import (
     WorkerSend,
 )
 from taskfc_ext.core.events import FromClient, FromParent, FromWorker, Now, PeerLost, Tick
-from taskfc_ext.core.facts import CODES
+from taskfc_ext.core.journal import baseline
 from taskfc_ext.core.scheduler import Scheduler
-from taskfc_ext.core.task_state import State
-from taskfc_ext.core.validate import validate
+from taskfc_ext.core.state import codes
+from taskfc_ext.core.state.task import State
+from taskfc_ext.core.state.validate import validate
+from taskfc_ext.core.views.rows import CODES
 from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol.ids import PROTOCOL, Session, WorkerId
 from taskfc_ext.protocol.payloads import Outcome, decode_failure

@@ -11,13 +11,13 @@ from itertools import pairwise
 
 import msgspec
 
-from taskfc_ext.core import task_state
 from taskfc_ext.core.events import Now
-from taskfc_ext.core.farm import Farm
-from taskfc_ext.core.lending_state import waits_of, waits_text
-from taskfc_ext.core.listing import back_off_left, progress_of, workers_info
-from taskfc_ext.core.task_state import State, Task, end_state
-from taskfc_ext.core.viewers import Facts
+from taskfc_ext.core.state.farm import Farm
+from taskfc_ext.core.state.lending import waits_of, waits_text
+from taskfc_ext.core.state.subscribers import Facts
+from taskfc_ext.core.state.task import Batch as TaskBatch
+from taskfc_ext.core.state.task import State, Task, end_state
+from taskfc_ext.core.views.listing import back_off_left, progress_of, workers_info
 from taskfc_ext.protocol.client_messages import Ended
 from taskfc_ext.protocol.payloads import decode_failure
 from taskfc_ext.protocol.records import Submitted
@@ -119,7 +119,7 @@ def _note_of(farm: Farm, task: Task, now: Now) -> Note | None:
 _NOTHING = Note()
 
 
-def batch_of_tasks(batch: task_state.Batch) -> Batch:
+def batch_of_tasks(batch: TaskBatch) -> Batch:
     """Return what viewers are told of a batch."""
     return _batch(batch, batch.n, batch.submitted)
 
@@ -129,7 +129,7 @@ def batch_of_record(record: Submitted) -> Batch:
     return _batch(record, len(record.bodies), record.wall)
 
 
-def _batch(source: task_state.Batch | Submitted, n: int, submitted: float) -> Batch:
+def _batch(source: TaskBatch | Submitted, n: int, submitted: float) -> Batch:
     return Batch(
         first=source.first,
         n=n,

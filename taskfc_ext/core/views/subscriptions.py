@@ -15,7 +15,11 @@ import msgspec
 
 from taskfc_ext.core.effects import SendSnapshot, Step
 from taskfc_ext.core.events import Now
-from taskfc_ext.core.facts import (
+from taskfc_ext.core.state.farm import Farm, TimerKind
+from taskfc_ext.core.state.sessions import ClientSession
+from taskfc_ext.core.state.subscribers import Facts, Viewers
+from taskfc_ext.core.state.task import State, Task
+from taskfc_ext.core.views.rows import (
     CODES,
     N_FINISHED,
     batch_of_record,
@@ -27,10 +31,6 @@ from taskfc_ext.core.facts import (
     runs_of,
     spans_of,
 )
-from taskfc_ext.core.farm import Farm, TimerKind
-from taskfc_ext.core.sessions import ClientSession
-from taskfc_ext.core.task_state import State, Task
-from taskfc_ext.core.viewers import Facts, Viewers
 from taskfc_ext.protocol.client_messages import Changed, Ended, Watch
 from taskfc_ext.protocol.payloads import Payload
 from taskfc_ext.protocol.records import Cleared, Held, Moved, Record, Requeued, Submitted

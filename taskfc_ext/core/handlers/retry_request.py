@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from taskfc_ext.core.effects import Recall, Step
-from taskfc_ext.core.endings import commit, commit_code, fail_if_doomed
 from taskfc_ext.core.events import Now, Recalled
-from taskfc_ext.core.farm import Farm
-from taskfc_ext.core.sessions import Answer, ClientSession
+from taskfc_ext.core.journal.endings import commit, commit_code, fail_if_doomed
+from taskfc_ext.core.state.farm import Farm
+from taskfc_ext.core.state.sessions import Answer, ClientSession
 from taskfc_ext.protocol.client_messages import Define, ErrorKind, Refused, Retry
 from taskfc_ext.protocol.ids import Session
 from taskfc_ext.protocol.payloads import Reason

@@ -13,15 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from taskfc_ext.core import broadcasts
-from taskfc_ext.core.attempts import retire_surplus, set_workers
 from taskfc_ext.core.effects import Step
 from taskfc_ext.core.events import Now
-from taskfc_ext.core.farm import Farm, TimerKind, Worker
-from taskfc_ext.core.lending_state import dependants_of, n_needed, running_on, task_on
-from taskfc_ext.core.sessions import ClientSession
-from taskfc_ext.core.task_state import Task
-from taskfc_ext.core.waits import Key, OpenBarrier, Waits, is_valid
+from taskfc_ext.core.handlers import broadcasts
+from taskfc_ext.core.handlers.attempts import retire_surplus, set_workers
+from taskfc_ext.core.state.farm import Farm, TimerKind, Worker
+from taskfc_ext.core.state.lending import dependants_of, n_needed, running_on, task_on
+from taskfc_ext.core.state.sessions import ClientSession
+from taskfc_ext.core.state.task import Task
+from taskfc_ext.core.state.waits import Key, OpenBarrier, Waits, is_valid
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused, Reply
 
 KEEP = 5.0

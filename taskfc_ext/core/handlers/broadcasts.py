@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 
-from taskfc_ext.core.codes import code_of
-from taskfc_ext.core.dispatch import let_go_of_dropped, send_code
 from taskfc_ext.core.effects import Step
-from taskfc_ext.core.endings import commit, commit_code
-from taskfc_ext.core.farm import Farm, Worker
-from taskfc_ext.core.sessions import Answer, ClientSession
+from taskfc_ext.core.handlers.dispatch import let_go_of_dropped, send_code
+from taskfc_ext.core.journal.endings import commit, commit_code
+from taskfc_ext.core.state.codes import code_of
+from taskfc_ext.core.state.farm import Farm, Worker
+from taskfc_ext.core.state.sessions import Answer, ClientSession
 from taskfc_ext.protocol.client_messages import AwaitBroadcast, Broadcast, ClearBroadcasts, ErrorKind, Refused, Reply
 from taskfc_ext.protocol.ids import MAX_BROADCASTS
 from taskfc_ext.protocol.infos import BroadcastReport

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from taskfc_ext.core.codes import gone_for, make_room
 from taskfc_ext.core.effects import SendCode, SendRun, Step
-from taskfc_ext.core.endings import commit
-from taskfc_ext.core.farm import Farm, Worker
-from taskfc_ext.core.task_state import Task
-from taskfc_ext.core.waits import Waits
+from taskfc_ext.core.journal.endings import commit
+from taskfc_ext.core.state.codes import gone_for, make_room
+from taskfc_ext.core.state.farm import Farm, Worker
+from taskfc_ext.core.state.task import Task
+from taskfc_ext.core.state.waits import Waits
 from taskfc_ext.protocol.client_messages import Release
 from taskfc_ext.protocol.ids import MAX_IDS
 from taskfc_ext.protocol.records import Dropped, Leased

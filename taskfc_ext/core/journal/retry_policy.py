@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from taskfc_ext.core.task_state import History, Task
+from taskfc_ext.core.state.task import History, Task
 from taskfc_ext.protocol.payloads import Reason
 from taskfc_ext.protocol.spec import Spec
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from taskfc_ext.core.effects import Step
 from taskfc_ext.core.events import Now
-from taskfc_ext.core.farm import Farm, Stopping, TimerKind
-from taskfc_ext.core.task_state import Cause, Task
+from taskfc_ext.core.state.farm import Farm, Stopping, TimerKind
+from taskfc_ext.core.state.task import Cause, Task
 from taskfc_ext.protocol.payloads import Failure, Reason, encode_failure
 from taskfc_ext.protocol.supervisor_messages import Step as StopStep
 from taskfc_ext.protocol.supervisor_messages import StopAttempt

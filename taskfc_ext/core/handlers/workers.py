@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from taskfc_ext.core import broadcasts
-from taskfc_ext.core.attempts import ask_all_again, end_stopped, retire_surplus
 from taskfc_ext.core.effects import Step
-from taskfc_ext.core.endings import Endings
 from taskfc_ext.core.events import Now
-from taskfc_ext.core.farm import Farm, Worker
-from taskfc_ext.core.stopping import stop_attempt
-from taskfc_ext.core.task_state import Cause, Task
+from taskfc_ext.core.handlers import broadcasts
+from taskfc_ext.core.handlers.attempts import ask_all_again, end_stopped, retire_surplus
+from taskfc_ext.core.handlers.stopping import stop_attempt
+from taskfc_ext.core.journal.endings import Endings
+from taskfc_ext.core.state.farm import Farm, Worker
+from taskfc_ext.core.state.task import Cause, Task
 from taskfc_ext.protocol.ids import UNKNOWN_LEASE
 from taskfc_ext.protocol.payloads import Failure, Reason, encode_failure
 from taskfc_ext.protocol.records import Why

@@ -10,12 +10,12 @@ from itertools import count
 
 from msgspec import Struct
 
-from taskfc_ext.core.codes import Codes
-from taskfc_ext.core.queue import ReadyQueue
-from taskfc_ext.core.sessions import ClientSession
-from taskfc_ext.core.task_state import LIVE, TRANSITIONS, Cause, IllegalTransition, State, Task, end_state
-from taskfc_ext.core.viewers import Viewers
-from taskfc_ext.core.waits import DEEPER, OpenBarrier, Waits
+from taskfc_ext.core.state.codes import Codes
+from taskfc_ext.core.state.queue import ReadyQueue
+from taskfc_ext.core.state.sessions import ClientSession
+from taskfc_ext.core.state.subscribers import Viewers
+from taskfc_ext.core.state.task import LIVE, TRANSITIONS, Cause, IllegalTransition, State, Task, end_state
+from taskfc_ext.core.state.waits import DEEPER, OpenBarrier, Waits
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused
 from taskfc_ext.protocol.payloads import Reason, size_of
 from taskfc_ext.protocol.records import Broadcasted

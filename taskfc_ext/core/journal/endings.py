@@ -9,10 +9,10 @@ from collections.abc import Iterable
 
 from taskfc_ext.core.effects import Step
 from taskfc_ext.core.events import Now
-from taskfc_ext.core.farm import Farm, TimerKind
-from taskfc_ext.core.replay import apply
-from taskfc_ext.core.retry import Verdict, after_failure, backoff_before
-from taskfc_ext.core.task_state import Task
+from taskfc_ext.core.journal.apply import apply
+from taskfc_ext.core.journal.retry_policy import Verdict, after_failure, backoff_before
+from taskfc_ext.core.state.farm import Farm, TimerKind
+from taskfc_ext.core.state.task import Task
 from taskfc_ext.protocol.client_messages import Define, Ended, Reply
 from taskfc_ext.protocol.payloads import Failure, Payload, Reason, encode_failure
 from taskfc_ext.protocol.printed import Printed

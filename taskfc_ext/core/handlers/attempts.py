@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from taskfc_ext.core.broadcasts import resume
-from taskfc_ext.core.dispatch import let_go_of_dropped, note_seconds
 from taskfc_ext.core.effects import Step
-from taskfc_ext.core.endings import Endings
 from taskfc_ext.core.events import Now
-from taskfc_ext.core.farm import Farm, TimerKind, Worker
-from taskfc_ext.core.stopping import stop_attempt, timeout_failure
-from taskfc_ext.core.task_state import Cause, State, Task
-from taskfc_ext.core.waits import is_valid
+from taskfc_ext.core.handlers.broadcasts import resume
+from taskfc_ext.core.handlers.dispatch import let_go_of_dropped, note_seconds
+from taskfc_ext.core.handlers.stopping import stop_attempt, timeout_failure
+from taskfc_ext.core.journal.endings import Endings
+from taskfc_ext.core.state.farm import Farm, TimerKind, Worker
+from taskfc_ext.core.state.task import Cause, State, Task
+from taskfc_ext.core.state.waits import is_valid
 from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol.outputs import MAX_DISPLAYS
 from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure

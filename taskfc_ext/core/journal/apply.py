@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import assert_never
 
-from taskfc_ext.core import baseline
-from taskfc_ext.core.codes import code_of
-from taskfc_ext.core.farm import Farm, KeptBroadcast, Worker
-from taskfc_ext.core.task_state import Batch, State, Task
+from taskfc_ext.core.journal import baseline
+from taskfc_ext.core.state.codes import code_of
+from taskfc_ext.core.state.farm import Farm, KeptBroadcast, Worker
+from taskfc_ext.core.state.task import Batch, State, Task
 from taskfc_ext.protocol.client_messages import Accepted, Define, Ended, ErrorKind, Refused, Reply
 from taskfc_ext.protocol.payloads import size_of
 from taskfc_ext.protocol.records import (

@@ -19,7 +19,7 @@ from taskfc_ext.protocol.records import Broadcasted, CodeSpan
 from taskfc_ext.protocol.spec import Spec
 
 if TYPE_CHECKING:
-    from taskfc_ext.core.farm import Farm, Worker
+    from taskfc_ext.core.state.farm import Farm, Worker
 
 WORKER_BYTES = 64 * 2**20
 """Bytes of code that a worker holds, unless what it has to run needs more."""

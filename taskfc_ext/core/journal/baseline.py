@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import zlib
 
-from taskfc_ext.core.codes import Codes, code_of
 from taskfc_ext.core.effects import Step
-from taskfc_ext.core.farm import Farm, KeptBroadcast
-from taskfc_ext.core.task_state import TERMINAL
+from taskfc_ext.core.state.codes import Codes, code_of
+from taskfc_ext.core.state.farm import Farm, KeptBroadcast
+from taskfc_ext.core.state.task import TERMINAL
 from taskfc_ext.protocol.records import Baseline, Began, BroadcastsCleared, Cleared, KnownSession, StopAsked
 
 AFTER_RECORDS = 10_000

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from taskfc_ext.core.task_state import Task
+from taskfc_ext.core.state.task import Task
 
 if TYPE_CHECKING:
-    from taskfc_ext.core.farm import Worker
+    from taskfc_ext.core.state.farm import Worker
 
 DEEPER = 4_000_000
 """What one wait of a task for another adds to a rank in the queue: more than all priorities span."""

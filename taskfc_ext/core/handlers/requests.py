@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from taskfc_ext.core import broadcasts, lending, watching
-from taskfc_ext.core.attempts import ask_all_again, retire_surplus
-from taskfc_ext.core.codes import all_bodies
 from taskfc_ext.core.effects import SendEnded, SendFailure, SendLog, SendOutputs, SendSubmission, Step
-from taskfc_ext.core.endings import Endings, commit, fail_if_doomed
 from taskfc_ext.core.events import Now
-from taskfc_ext.core.farm import Farm
-from taskfc_ext.core.listing import list_tasks, queue_status, workers_info
-from taskfc_ext.core.resubmit import on_retry
-from taskfc_ext.core.sessions import Answer, ClientSession
-from taskfc_ext.core.stopping import stop_attempt
-from taskfc_ext.core.task_state import Cause, end_state
+from taskfc_ext.core.handlers import broadcasts, lending
+from taskfc_ext.core.handlers.attempts import ask_all_again, retire_surplus
+from taskfc_ext.core.handlers.retry_request import on_retry
+from taskfc_ext.core.handlers.stopping import stop_attempt
+from taskfc_ext.core.journal.endings import Endings, commit, fail_if_doomed
+from taskfc_ext.core.state.codes import all_bodies
+from taskfc_ext.core.state.farm import Farm
+from taskfc_ext.core.state.sessions import Answer, ClientSession
+from taskfc_ext.core.state.task import Cause, end_state
+from taskfc_ext.core.views import subscriptions
+from taskfc_ext.core.views.listing import list_tasks, queue_status, workers_info
 from taskfc_ext.protocol.client_messages import (
     Abort,
     AbortTasks,
@@ -130,10 +131,10 @@ def _answer(farm: Farm, step: Step, client: ClientSession, message: Request, now
         case GetWorkers():
             return Reply(seq, workers_info(farm))
         case Watch():
-            watching.on_watch(farm, step, client, message, now)
+            subscriptions.on_watch(farm, step, client, message, now)
             return None
         case Unwatch():
-            watching.stop(farm, client.session)
+            subscriptions.stop(farm, client.session)
             return Reply(seq)
         case Broadcast():
             return broadcasts.on_broadcast(farm, step, client, message)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 
-from taskfc_ext.core.codes import all_bodies, code_of
-from taskfc_ext.core.farm import CLEARED_CODE, LIVE_CODE, Farm
-from taskfc_ext.core.lending_state import n_needed
-from taskfc_ext.core.task_state import LIVE, State
-from taskfc_ext.core.waits import is_valid
+from taskfc_ext.core.state.codes import all_bodies, code_of
+from taskfc_ext.core.state.farm import CLEARED_CODE, LIVE_CODE, Farm
+from taskfc_ext.core.state.lending import n_needed
+from taskfc_ext.core.state.task import LIVE, State
+from taskfc_ext.core.state.waits import is_valid
 
 
 class BrokenInvariant(AssertionError):

@@ -1,0 +1,1 @@
+"""Handlers of messages: they decide, and commit the records of their decisions."""

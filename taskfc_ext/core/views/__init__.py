@@ -1,0 +1,1 @@
+"""Views of the state: lists, and what subscribers of the queue receive."""
