@@ -1,7 +1,9 @@
 """The terminal: `taskfc` starts, stops, shows and steers farms.
 
-Only `start` and `restart` ever start anything; all other commands look at a farm that runs. Answers go to stdout, as
-aligned tables or, with `--json`, as one JSON document. An error is one line on stderr and exit code 1; bad usage is 2.
+Only `start` and `restart` start a farm so that tasks run. `stop` starts one that was killed once more, without workers,
+to settle what it has left; `abort` does so with one that does not run. All other commands but `list` need one that
+runs. Answers go to stdout, as aligned tables or, with `--json`, as one JSON document. An error is one line on stderr
+and exit code 1; bad usage is 2.
 """
 
 from __future__ import annotations

@@ -200,6 +200,11 @@ def attach_traceback(error: BaseException, traceback: RemoteTraceback) -> None:
     vars(BaseException)["__cause__"].__set__(causes[-1], traceback)
 
 
+def attach_note(error: BaseException, note: str) -> None:
+    """Add `note` to `error`, as `add_note` does, also where a class refuses attributes."""
+    vars(error).setdefault("__notes__", []).append(note)
+
+
 def _causes(error: BaseException) -> list[BaseException]:
     """Return `error`, its cause, the cause of that, and so on; each once."""
     found = [error]

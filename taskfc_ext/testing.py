@@ -342,6 +342,10 @@ class FakeFarm:
         """Return what the test has set."""
         return self.state
 
+    def stops(self) -> int:
+        """Return that nobody has stopped it: a test's is killed."""
+        return 0
+
     def connection(self) -> ConnectionInfo | None:
         """Return where it is, if it is; every revival is another farm to whoever looks at processes.
 

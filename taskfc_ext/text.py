@@ -27,6 +27,11 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def with_article(noun: str) -> str:
+    """Return the noun with its article: `a list`, `an int`."""
+    return f"an {noun}" if noun[:1].lower() in "aeiou" else f"a {noun}"
+
+
 def workers_text(workers: Iterable[WorkerInfo]) -> str:
     """Return how many workers there are: `2 workers`, `2 workers and 1 substitute`."""
     substitutes = [worker.is_substitute for worker in workers]

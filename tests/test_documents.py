@@ -59,8 +59,7 @@ def test_the_examples_of_a_page_show_what_it_says(path: Path, shell: Shell) -> N
 @pytest.mark.parametrize("path", [README, *PAGES], ids=shown)
 def test_every_block_says_what_it_is(path: Path) -> None:
     for block in blocks(read(path)):
-        is_session = block.language == "" and block.source.startswith("In [1]: ")  # its magics are looked at below
-        assert block.language in LANGUAGES or is_session, block
+        assert block.language in LANGUAGES, block
 
 
 @pytest.mark.parametrize(
@@ -90,9 +89,11 @@ def test_news_of_tasks_that_have_ended_come_when_they_come(shell: Shell) -> None
     assert check(page + "```output\n6 of 9\n```\n", shell, "a page").outputs == 1
 
 
-def test_the_magics_in_the_session_of_the_readme_are_understood() -> None:
-    found = re.findall(r"^In \[\d+\]: %(%?)task(.*)", read(README), re.MULTILINE)
-    assert len(found) > 1
+def test_the_readme_begins_with_a_cell_as_a_task_that_brings_a_name_back() -> None:
+    cells = [block.source for block in blocks(read(README)) if block.language == "ipython"]
+    assert cells[0] == "%load_ext taskfc_ext\n"
+    found = re.findall(r"^%(%?)task(.*)", "\n".join(cells), re.MULTILINE)
+    assert any(cell and " -o " in line for cell, line in found)
     for cell, line in found:
         (parse_cell_line if cell else parse_line)(line)
 

@@ -48,7 +48,9 @@ class FCTaskClient(StaysHere, Broadcasting):
     """The async client of a task controller. `TaskClient()` gives the blocking one.
 
     Every request carries the session and a number; a repeat gets the first answer, so that a lost answer does no harm.
-    All requests raise `ControllerStopped` when the farm was stopped, and wait while a dead one comes back.
+    Requests wait while a farm that has died comes back, and raise `ControllerStopped` when it was stopped on purpose;
+    only what is submitted after that starts it again. Most of those that are answered at once raise `ControllerLost`
+    while a signal has suspended the controller.
 
     Args:
         remote_reference: the connected controller.
@@ -97,12 +99,14 @@ class FCTaskClient(StaysHere, Broadcasting):
         """Wait until tasks have ended, whatever they ended in.
 
         Args:
-            taskids: one or several; `None`: all that are unfinished now, other clients' too.
+            taskids: one or several; `None`: all that are unfinished now, other clients' too. In a task that leaves out
+                the task itself, and all that can end only after it.
             timeout: seconds.
 
         Raises:
             TimeoutError: they have not ended by then; nothing happens to the tasks.
             UnknownTask: there never was such a task; one that was cleared has ended.
+            RequestRefused: in a task: it would wait for its own end.
         """
         timeout = check_wait(timeout)
         ids = None if taskids is None else await self._ids(taskids)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from taskfc_ext.client.connecting import blocking_client
+from taskfc_ext.client.connecting import async_client
 from taskfc_ext.client.launch import LocalFarm
 from taskfc_ext.client.owner import default_owner
 from taskfc_ext.client.stop import at_rest, check_answers
@@ -34,9 +34,10 @@ def attached(name: str) -> Iterator[BlockingTaskClient]:
     if farm.connection() is None:
         hint = f"start it with: taskfc start{name_option(name)}"
         raise ControllerUnavailable(f"no farm {name!r} runs here", hint=hint)
-    check_answers(farm)
-    with blocking_client(farm, owner=default_owner(), label="taskfc") as client:
-        yield client
+    client = async_client(farm, owner=default_owner(), label="taskfc")
+    with client.adapt_to_blocking_client() as blocking:
+        check_answers(farm, client.remote_reference)
+        yield blocking
 
 
 @contextmanager

@@ -38,6 +38,7 @@ from taskfc_ext.protocol.client_messages import (
     Release,
     Resync,
     Stopping,
+    Unwait,
     Watching,
     Welcome,
 )
@@ -120,6 +121,12 @@ class Connection:
             self._state.outbox.append(call)
             self.drain()
 
+    def unwait(self, barrier: Call) -> None:
+        """Let the controller forget an open barrier; one that was not sent yet will not be."""
+        if barrier.answer.cancel() and barrier.seq:
+            self._state.drop_call(barrier.seq)
+            self.ask(Call(Unwait, {"barrier": barrier.seq}, private=True))
+
     def connect(self) -> None:
         """Open a new link and greet."""
         self._leave()
@@ -137,7 +144,7 @@ class Connection:
         """Take note that the farm is being stopped on purpose."""
         if self._phase is Phase.CLOSED:
             return
-        if self._insists and self._count_stops() == self._stops:
+        if self._insists and self._farm.stops() == self._stops:
             # submitted after that stop: wait until the old processes are gone, then start anew
             self._phase = Phase.CONNECTING
             self._leave()
@@ -211,7 +218,7 @@ class Connection:
             self.connect()
         elif condition is Condition.ALIVE:
             self._timer = self._loop.call_later(_LOOK_EVERY, self._look)
-        elif condition is Condition.STOPPED and self._count_stops() != self._stops:
+        elif condition is Condition.STOPPED and self._farm.stops() != self._stops:
             self._give_up(stopped_error(self._farm.name))
         elif self._insists or (condition is Condition.DEAD and self._state.is_owed):
             self._revive()
@@ -224,7 +231,7 @@ class Connection:
 
     def _rise(self) -> None:
         """Something new came up while the farm was down: that may start it again."""
-        self._stops = self._count_stops()
+        self._stops = self._farm.stops()
         condition = self._condition()
         if condition is Condition.ALIVE:
             self._insists = True
@@ -261,11 +268,6 @@ class Connection:
             self.connect()
 
     # small things
-
-    def _count_stops(self) -> int:
-        """Return how often the farm was stopped, where that is told: a test's may be one that is never counted."""
-        count = getattr(self._farm, "stops", None)
-        return int(count()) if count is not None else 0
 
     def _condition(self) -> Condition | None:
         try:

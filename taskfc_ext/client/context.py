@@ -84,23 +84,20 @@ def current(cell: str | None = None) -> Surroundings:
         FileNotFoundError: our working directory is gone.
     """
     global _last, _is_as_before, _asked
-    last = _last
+    last, is_same = _last, False
     before, _asked = _asked, _clock()
     pause = _asked - before
     if cell is None and last is not None and _is_as_before():
-        here, sources = last.surroundings, last.sources
-        if pause < settings_here.pause and not sources.is_due(_asked, pause):
-            return here
-        with _looking:
-            settings = settings_here.look(pause) if pause >= settings_here.pause else last.settings
-            if sources.is_due(_asked, pause):
-                sources.look()
-        if settings is last.settings and sources.packs is here.modules:
-            return here
+        is_same = True
+        if pause < settings_here.pause and not last.sources.is_due(_asked, pause):
+            return last.surroundings
     cwd = _folder_now.value if _getcwd(_folder_now, _LONGEST) else _slow_cwd()
     with _looking:
-        settings = settings_here.look(pause if cell is None else math.inf)
         last = _last
+        if is_same and last is not None and pause < settings_here.pause:
+            settings = last.settings
+        else:
+            settings = settings_here.look(pause if cell is None else math.inf)
         if last is not None and (cwd, sys.path, _raw, settings) == last[:4]:
             here, sources = last.surroundings, last.sources
         else:
@@ -112,7 +109,9 @@ def current(cell: str | None = None) -> Surroundings:
         if last is None or here is not last.surroundings or sources.packs is not here.modules:
             here = _as_known(Surroundings(here.digest, here.body, sources.packs))
             _last = last = _Last(cwd, list(sys.path), dict(_raw), settings, sources, here)
-        _is_as_before = _comparison(last, settings_here.marks)
+            is_same = False
+        if not is_same:
+            _is_as_before = _comparison(last, settings_here.marks)
         return here
 
 
@@ -175,9 +174,12 @@ def _place(cwd: str, settings: bytes) -> tuple[Surroundings, Sources]:
     context = _context(cwd, list(sys.path), os.environ, settings)
     body = encode_context(context)
     key = os.fsdecode(context.folder), tuple(map(os.fsdecode, context.sys_path))
-    if len(_places) > 8:
-        _places.clear()
-    return Surroundings(serialize.digest(body), body), _places.setdefault(key, Sources(*key, elsewhere=True))
+    sources = _places.get(key)
+    if sources is None:
+        if len(_places) > 8:
+            _places.clear()
+        sources = _places[key] = Sources(*key, elsewhere=True)
+    return Surroundings(serialize.digest(body), body), sources
 
 
 def _slow_cwd() -> bytes:

@@ -6,6 +6,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
+from taskfc_ext.drivers.connection_file import ConnectionInfo
+
 
 class Condition(Enum):
     """How the farm is."""
@@ -23,12 +25,24 @@ class Farm(Protocol):
         """Its name, for messages."""
         ...
 
+    def connection(self) -> ConnectionInfo | None:
+        """Return where it is; `None` when it does not run.
+
+        Raises:
+            FarmError: it runs on another host, or its file is not to be trusted or understood.
+        """
+        ...
+
     def socket(self) -> Path:
         """Return the controller's socket for clients."""
         ...
 
     def condition(self) -> Condition:
         """Look at the processes."""
+        ...
+
+    def stops(self) -> int:
+        """Return how often it was stopped on purpose."""
         ...
 
     def revive(self) -> None:

@@ -82,7 +82,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
             with _making:
                 watched = self._watched
                 if watched is None:
-                    watched = self._watched = Watched(self, getattr(self._template.owner, "lending", None))
+                    watched = self._watched = Watched(self, self._template.owner.lending)
         return watched
 
     @property
@@ -342,6 +342,11 @@ class TaskFuture(concurrent.futures.Future[Any]):
             for name in names:
                 if name in outcome.class_changes:
                     apply_change(outcome.ns[name], outcome.class_changes[name])
+
+    def brings_same_function(self, name: str) -> bool:
+        """Say whether the function of this name is the one that the task was sent, not another one of the same code."""
+        outcome = self._outcome(None)
+        return isinstance(outcome, SourceResult) and name in outcome.sent_functions
 
     def __await__(self) -> Generator[Any, None, Any]:
         if self._state is PENDING:

@@ -94,28 +94,30 @@ class LocalFarm:
         Raises:
             ControllerStopped: it was stopped on purpose since this was called.
         """
+        n_stops = self.stops()  # before the first try: a stop between two of them holds
         for _ in range(REVIVALS - 1):
             try:
-                launch(self.paths, None)
+                launch(self.paths, None, n_stops=n_stops)
             except Killed:
                 continue  # whoever killed the farm has met its next supervisor too
             return
-        launch(self.paths, None)
+        launch(self.paths, None, n_stops=n_stops)
 
 
-def launch(paths: FarmPaths, options: FarmOptions | None, *, at_rest: bool = False) -> bool:
+def launch(paths: FarmPaths, options: FarmOptions | None, *, at_rest: bool = False, n_stops: int | None = None) -> bool:
     """Start a farm, and return when its controller answers; `False` if one runs already.
 
     Args:
         paths: its files.
         options: `None` for those in the store.
         at_rest: without workers.
+        n_stops: how often it had been stopped on purpose when somebody asked for this start; `None`: they ask now.
 
     Raises:
         StartFailed: with what the supervisor said.
-        ControllerStopped: it was stopped on purpose since this was called.
+        ControllerStopped: it was stopped on purpose since somebody asked for this start.
     """
-    words = [f"stops={count_stops(paths)}", *(["at-rest"] if at_rest else [])]
+    words = [f"stops={count_stops(paths) if n_stops is None else n_stops}", *(["at-rest"] if at_rest else [])]
     prepare(paths)
     process = _spawn(paths, options, words)
     _supervisors.append(process)

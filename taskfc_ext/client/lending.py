@@ -16,7 +16,7 @@ from taskfc_ext.client.connection import Connection
 from taskfc_ext.client.future import TaskFuture
 from taskfc_ext.client.requests import Call, Flush
 from taskfc_ext.client.state import ClientState
-from taskfc_ext.protocol.client_messages import Barrier, ErrorKind, Refused, Unwait
+from taskfc_ext.protocol.client_messages import Barrier, ErrorKind, Refused
 from taskfc_ext.protocol.ids import MAX_IDS
 
 _PAUSE = 0.002
@@ -105,9 +105,8 @@ class TaskWaits:
 
     def _close(self, barrier: _Barrier) -> None:
         """Nothing waits for any of it any more. If all have ended, the answer is on its way."""
-        if not all(future.done() for future in barrier.futures) and barrier.call.answer.cancel():
-            self._state.drop_call(barrier.call.seq)
-            self._connection.ask(Call(Unwait, {"barrier": barrier.call.seq}, private=True))
+        if not all(future.done() for future in barrier.futures):
+            self._connection.unwait(barrier.call)
 
     def _forget(self, barrier: _Barrier) -> None:
         for future in barrier.futures:

@@ -8,6 +8,7 @@ from typing import Any
 from taskfc_ext.client.future import TaskFuture
 from taskfc_ext.client.submitting import Sink, Submitter
 from taskfc_ext.client.waiting import wait
+from taskfc_ext.errors import attach_note
 from taskfc_ext.serialize.chance import carried as carried_generators
 from taskfc_ext.serialize.chance import report_repeats
 
@@ -66,5 +67,5 @@ def _raise_first(failures: Sequence[tuple[int, Exception]], n_items: int) -> Non
     if others:
         shown = ", ".join(others[:_SHOWN]) + (", ..." if len(others) > _SHOWN else "")
         note = f"item {first} of {n_items} in a map; {len(failures)} failed, the others: {shown}"
-    vars(error).setdefault("__notes__", []).append(note)  # not `add_note`, which a frozen class refuses
+    attach_note(error, note)
     raise error

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from taskfc_ext import serialize
 from taskfc_ext.client.missing import note_of_missing
-from taskfc_ext.errors import ProtocolError, UnpicklableResult
+from taskfc_ext.errors import ProtocolError, UnpicklableResult, attach_note
 from taskfc_ext.protocol.payloads import Payload, decode_failure
 from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.serialize import SourceResult
@@ -57,7 +57,7 @@ def load(payload: Payload, reason: str, taskid: int, sent: Sequence[str] | None 
     if reason:
         failure, error = decode_failure(payload), serialize.load_failure(payload, taskid)
         if note := note_of_missing(failure, vars(sys.modules["__main__"]), sent):
-            error.add_note(note)
+            attach_note(error, note)
         return Raised(error, is_held=failure.of_string)
     try:
         return serialize.load_value(payload)

@@ -25,7 +25,7 @@ from taskfc_ext.client.waiting import check_may_block
 from taskfc_ext.client.withdraw import Withdrawal
 from taskfc_ext.errors import ControllerLost, ControllerUnavailable, UnknownTask
 from taskfc_ext.protocol import codec
-from taskfc_ext.protocol.client_messages import GetLog, GetOutputs, ListTasks, Request, Retry, Stop, Unwait
+from taskfc_ext.protocol.client_messages import GetLog, GetOutputs, ListTasks, Request, Retry, Stop
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.printed import Printed
 
@@ -60,7 +60,7 @@ class RemoteController:
         self.lending = TaskWaits(self._state, self._connection, loop) if worker >= 0 else None
         self._outbox = self._state.outbox
         itself = weakref.ref(self)  # the connection lives as long as its thread, and must not keep its client
-        self._state.on_release = lambda: _forget_code_of(itself())
+        self._state.on_release = lambda: forget_code(itself())
         # a task that leaves its client open would leave a thread in its worker
         self._abandoned = weakref.finalize(self, _abandon, self._connection, self._thread)
         self._abandoned.atexit = False  # `open_clients` sees to it
@@ -110,7 +110,7 @@ class RemoteController:
 
     def unwait(self, barrier: Call) -> None:
         """Let the controller forget an open barrier."""
-        self._in_loop(self._unwait, barrier)
+        self._in_loop(self._connection.unwait, barrier)
 
     def stop(self) -> concurrent.futures.Future[Answer]:
         """Stop the farm. Done when it begins to stop; all other waits have ended by then."""
@@ -219,12 +219,6 @@ class RemoteController:
         except RuntimeError:
             raise closed_error(self.farm.name) from None
 
-    def _unwait(self, barrier: Call) -> None:
-        barrier.answer.cancel()
-        if barrier.seq:
-            self._state.drop_call(barrier.seq)
-            self._connection.ask(Call(Unwait, {"barrier": barrier.seq}, private=True))
-
     def _ask_for(
         self, template: Template, taskid: int, register: Callable[[TaskFuture, int], Call]
     ) -> concurrent.futures.Future[TaskFuture]:
@@ -284,8 +278,3 @@ def _abandon(connection: Connection, thread: IOThread) -> None:
         thread.loop.call_soon_threadsafe(thread.loop.stop)
     except RuntimeError:
         pass  # it has ended already
-
-
-def _forget_code_of(client: RemoteController | None) -> None:
-    if client is not None:
-        forget_code(client)

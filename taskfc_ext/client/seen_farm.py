@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from taskfc_ext.client.farm import Condition, Farm
 from taskfc_ext.drivers.connection_file import ConnectionInfo, identity_of
 from taskfc_ext.errors import FarmError
@@ -13,19 +11,7 @@ from taskfc_ext.text import name_option, sentence
 from taskfc_ext.version import __version__
 
 
-class SeenFarm(Farm, Protocol):
-    """A farm that tells which processes it is made of."""
-
-    def connection(self) -> ConnectionInfo | None:
-        """Return where it is; `None` when it does not run.
-
-        Raises:
-            FarmError: it runs on another host, or its file is not to be trusted or understood.
-        """
-        ...
-
-
-def look_at(farm: SeenFarm) -> tuple[ConnectionInfo | None, FarmStatus]:
+def look_at(farm: Farm) -> tuple[ConnectionInfo | None, FarmStatus]:
     """Return where a farm is, `None` when it cannot be reached, and how it is. Reads a small file or two.
 
     One whose processes live is `CONNECTING` here: whether it answers is found out by connecting.

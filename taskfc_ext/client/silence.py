@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import os
 import signal
 from contextlib import suppress
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
+from taskfc_ext.client.farm import Farm
 from taskfc_ext.client.waiting import wait
 from taskfc_ext.drivers.connection_file import ConnectionInfo, process_alive
 from taskfc_ext.drivers.process_tree import is_stopped
@@ -22,16 +24,7 @@ ANSWER_WITHIN = 3.0
 _LOOK_EVERY = 1.0
 
 
-class Visible(Protocol):
-    """A farm whose processes can be looked at."""
-
-    @property
-    def name(self) -> str: ...
-
-    def connection(self) -> ConnectionInfo | None: ...
-
-
-def silence_error(farm: Visible) -> ControllerLost:
+def silence_error(farm: Farm) -> ControllerLost:
     """Return the error for a controller that has not answered, with what is to be seen of its processes."""
     info = farm.connection()
     if info is None:
@@ -50,7 +43,7 @@ def silence_error(farm: Visible) -> ControllerLost:
     return ControllerLost(f"{who}: {why}", hint=hint)
 
 
-def suspension(farm: Visible) -> str:
+def suspension(farm: Farm) -> str:
     """Return which process of a running farm a signal has suspended, and how it goes on; empty where none is."""
     info = farm.connection()
     if info is None:
@@ -61,31 +54,27 @@ def suspension(farm: Visible) -> str:
     return ""
 
 
-def is_suspended(farm: Visible) -> bool:
-    """Whether a signal has suspended the controller or its supervisor."""
-    info = farm.connection()
-    return info is not None and (is_stopped(info.pid) or is_stopped(info.supervisor_pid))
-
-
-async def answered(future: concurrent.futures.Future[T], farm: object) -> T:
+async def answered(future: concurrent.futures.Future[T], farm: Farm) -> T:
     """Wait for an answer for as long as there is somebody to give it.
 
     Raises:
         ControllerLost: the controller is suspended.
     """
-    connection = getattr(farm, "connection", None)
-    was_stopped = False
-    while connection is not None:
+    was_suspended = False
+    while True:
         try:
             return await wait(future, _LOOK_EVERY, keep=True)
         except TimeoutError:
             if future.done():
-                raise
-        stopped = is_suspended(farm)  # type: ignore[arg-type]
-        if stopped and was_stopped and not future.done():
+                break  # the answer came, or failed with this, while the caller's loop was busy
+        except asyncio.CancelledError:
+            future.cancel()  # the wait was shielded, and what nobody waits for is not to be sent
+            raise
+        is_suspended = bool(suspension(farm))
+        if is_suspended and was_suspended and not future.done():
             future.cancel()
-            raise silence_error(farm)  # type: ignore[arg-type]
-        was_stopped = stopped
+            raise silence_error(farm)
+        was_suspended = is_suspended
     return await wait(future)
 
 

@@ -32,7 +32,7 @@ from taskfc_ext.protocol.client_messages import (
     TaskRef,
 )
 from taskfc_ext.protocol.ids import MAX_BATCH, MAX_IDS
-from taskfc_ext.protocol.payloads import Payload, Reason
+from taskfc_ext.protocol.payloads import Payload, Reason, size_of
 
 MAX_UNACCEPTED = 64
 """Submits on their way. Enough to keep the controller busy, and it bounds what a reconnect sends again."""
@@ -51,7 +51,8 @@ class ClientState:
         session: its name on the wire.
         outbox: what has not been sent: futures to submit, calls, flushes.
         unfinished: the future of every accepted task that has not ended.
-        on_release: called when the controller asks us to release code.
+        on_release: called when the controller drops code that was defined here, or may have asked for that: whoever
+            keeps a copy, to name it in the next submission, need not.
         cancelling: tasks whose abort means "cancelled" here, since `cancel` asked for it.
     """
 
@@ -154,9 +155,10 @@ class ClientState:
                 break
             body = future._payload
             if future._state is PENDING and body is not None:  # else it was cancelled before it was sent
-                size += len(body) if isinstance(body, bytes) else 0
-                if futures and size > MAX_SUBMIT_BYTES:
+                larger = size + size_of(body)
+                if futures and larger > MAX_SUBMIT_BYTES:
                     break
+                size = larger
                 future._place = submission
                 future._payload = None
                 futures.append(future)

@@ -15,7 +15,7 @@ from taskfc_ext.client.answers import value_of
 from taskfc_ext.client.connecting import blocking_client, connect
 from taskfc_ext.client.farm import Condition
 from taskfc_ext.client.launch import LocalFarm, collect_children, launch
-from taskfc_ext.client.silence import ANSWER_WITHIN, end_controller, is_suspended, resume_suspended, silence_error
+from taskfc_ext.client.silence import ANSWER_WITHIN, end_controller, resume_suspended, silence_error, suspension
 from taskfc_ext.drivers.connection_file import ConnectionInfo, process_alive
 from taskfc_ext.drivers.socket_folder import FolderRefused
 from taskfc_ext.errors import ControllerStopped, VersionMismatch
@@ -53,7 +53,7 @@ def stop_farm(farm: LocalFarm) -> None:
                 return
             case Condition.DEAD:
                 with suppress(ControllerStopped):  # by somebody else
-                    _launch_at_rest(farm)
+                    launch(farm.paths, None, at_rest=True)
         _stop_running(farm)
 
 
@@ -96,23 +96,22 @@ def _wait_for_end(farm: LocalFarm, running: ConnectionInfo) -> None:
         collect_children()
 
 
-def check_answers(farm: LocalFarm) -> None:
-    """Return when the controller answers.
+def check_answers(farm: LocalFarm, remote: RemoteController) -> None:
+    """Return when the controller answers over this connection.
 
     Raises:
         ControllerLost: it does not within seconds; says what is to be seen of it.
     """
-    with closing(connect(farm, owner="", label="look")) as remote:
-        answer = remote.call(GetClientName, ahead=True)
-        deadline = time.monotonic() + ANSWER_WITHIN
-        while time.monotonic() < deadline:
-            wait((answer,), _ANSWER_EVERY)
-            if answer.done() or is_suspended(farm):
-                break
-        if not answer.done():
-            answer.cancel()
-            raise silence_error(farm)
-        value_of(answer.result())
+    answer = remote.call(GetClientName, ahead=True)
+    deadline = time.monotonic() + ANSWER_WITHIN
+    while time.monotonic() < deadline:
+        wait((answer,), _ANSWER_EVERY)
+        if answer.done() or suspension(farm):
+            break
+    if not answer.done():
+        answer.cancel()
+        raise silence_error(farm)
+    value_of(answer.result())
 
 
 @contextmanager
@@ -122,14 +121,10 @@ def at_rest(farm: LocalFarm) -> Iterator[BlockingTaskClient]:
     Raises:
         StartFailed: with what to do about it.
     """
-    started = _launch_at_rest(farm)
+    started = launch(farm.paths, None, at_rest=True)
     try:
         with blocking_client(farm, owner="", label="taskfc") as client:
             yield client
     finally:
         if started:
             stop_farm(farm)
-
-
-def _launch_at_rest(farm: LocalFarm) -> bool:
-    return launch(farm.paths, None, at_rest=True)

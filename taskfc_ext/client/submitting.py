@@ -16,7 +16,7 @@ from taskfc_ext.errors import UnpicklableArgument
 from taskfc_ext.protocol.ids import MAX_FRAME
 from taskfc_ext.protocol.spec import Kind, Recovery, Spec
 from taskfc_ext.serialize.chance import carried as carried_generators
-from taskfc_ext.serialize.chance import report_repeats
+from taskfc_ext.serialize.chance import level_of_caller, report_repeats
 from taskfc_ext.tasks import BaseTask, MapTask, StringTask
 from taskfc_ext.text import encodable
 
@@ -73,6 +73,7 @@ class Submitter:
         """Return the template for calls of `function`."""
         if not callable(function):
             raise TypeError(f"{function!r} cannot be called")
+        carried_generators.clear()  # of a submission that failed, or was only shown
         digest, body = serialize.dump_function(function)
         self._look_around()  # after that, as the function's code names modules
         template = self._cache.plain.get(digest)
@@ -108,7 +109,7 @@ class Submitter:
             warnings.warn(
                 f"each task of {template.label} loads {template.loads / 1e6:.0f} MB again, as what it refers to may "
                 "change within; keep that as an array or as bytes, or load it in a module beside the notebook",
-                stacklevel=4,
+                stacklevel=level_of_caller(),
             )
 
     def submit_string(self, task: StringTask) -> TaskFuture:
@@ -139,6 +140,7 @@ class Submitter:
         keep: bool,
         settings: serialize.CellOptions | None = None,
     ) -> TaskFuture:
+        carried_generators.clear()  # as for functions
         code, label = source.encode("utf-8", "surrogatepass"), self._source_label(source)
         names, inputs = self._inputs(names)
         what = "the cell" if kind is Kind.CELL else "the task"

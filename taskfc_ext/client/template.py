@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from taskfc_ext.client.waiters import Lending
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.protocol.spec import Spec
@@ -16,6 +17,9 @@ class Owner(Protocol):
 
     @property
     def farm_name(self) -> str: ...
+
+    @property
+    def lending(self) -> Lending | None: ...
 
     def check_may_wait(self) -> None: ...
 
@@ -47,13 +51,12 @@ class Template:
         retry_of: which task the one of a retry had been.
 
     Attributes:
-        loads: bytes of code that each task loads again, where that is worth a word and nothing was said yet.
-        size: bytes of the code.
+        loads: bytes of the function that each task loads again, if they are many enough for a warning; else 0.
     """
 
     __slots__ = (
         *("_sent", "after", "after_any", "decoding", "defines", "inputs", "label", "loads", "name", "owner"),
-        *("retry_of", "size", "spec"),
+        *("retry_of", "spec"),
     )
 
     def __init__(
@@ -80,34 +83,28 @@ class Template:
         self.retry_of = retry_of
         self.loads = 0
         self.decoding = threading.RLock()  # one for all: a lock per future would double its size
-        self.size = sum(len(body) for _, body in self.defines)
         self._sent: Template | None = None
 
     def sent(self) -> Template:
         """Return the same for tasks that the controller has: it does not hold their code any more."""
         if self._sent is None:
-            self._sent = Template(
-                self.owner,
-                self.spec,
-                label=self.label,
-                name=self.name,
-                after=self.after,
-                after_any=self.after_any,
-                inputs=self.inputs,
-                retry_of=self.retry_of,
-            )
+            self._sent = self._copy((), self.inputs)
             self._sent.decoding = self.decoding
         return self._sent
 
     def with_inputs(self, inputs: tuple[Any, ...]) -> Template:
         """Return the same for one task whose arguments refer to the results of `inputs`."""
+        return self._copy(self.defines, inputs)
+
+    def _copy(self, defines: Sequence[tuple[bytes, bytes]], inputs: tuple[Any, ...]) -> Template:
         return Template(
             self.owner,
             self.spec,
             label=self.label,
             name=self.name,
-            defines=self.defines,
+            defines=defines,
             after=self.after,
             after_any=self.after_any,
             inputs=inputs,
+            retry_of=self.retry_of,
         )

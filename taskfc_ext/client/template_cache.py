@@ -43,9 +43,10 @@ class TemplateCache:
 
     def put(self, key: Key, template: Template) -> None:
         """Keep `template` in place of what was used longest ago."""
-        if self._by_key.put(key, template, template.size):
+        size = sum(len(body) for _, body in template.defines)
+        if self._by_key.put(key, template, size):
             self.plain.clear()  # it may have what was dropped
-        self._n_put += template.size
+        self._n_put += size
         if self._n_put >= MUCH:  # as much was copied on its way here, and the C library would keep the room
             self._n_put = 0
             give_back_memory()

@@ -20,8 +20,9 @@ import msgspec
 
 from taskfc_ext.client.answers import error_of, value_of
 from taskfc_ext.client.connection import hello
+from taskfc_ext.client.farm import Farm
 from taskfc_ext.client.link import Link
-from taskfc_ext.client.seen_farm import SeenFarm, look_at, why_absent
+from taskfc_ext.client.seen_farm import look_at, why_absent
 from taskfc_ext.drivers.connection_file import ConnectionInfo, identity_of
 from taskfc_ext.errors import ControllerLost, ControllerUnavailable, ProtocolError
 from taskfc_ext.protocol import codec
@@ -85,7 +86,7 @@ class Viewer:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        farm: SeenFarm,
+        farm: Farm,
         on_news: Callable[[News], None],
         *,
         version: str,

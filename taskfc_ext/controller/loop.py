@@ -102,7 +102,6 @@ class Controller:
         self._wake_at: float | None = None
         self._next_housekeeping = 0.0
         self._next_look = 0.0
-        self._stop_requested = False
         self._ended = False
         self._signals_fd = -1
         self._receive_signals: Callable[[], None] = _nothing
@@ -124,8 +123,8 @@ class Controller:
         self._note_shutdown = note
 
     def ask_to_stop(self) -> None:
-        """Stop the farm, in this turn or the next."""
-        self._stop_requested = True
+        """Stop the farm, as a `Stop` request does; what that takes is committed and sent at the end of the turn."""
+        self._take(self._scheduler.stop(_now()))
 
     def add_chore(self, chore: Callable[[], None]) -> None:
         """Have `chore` done with the housekeeping, every few seconds; it must be quick."""
@@ -168,9 +167,6 @@ class Controller:
         ready = dict(self._poller.poll(self._timeout_ms()))
         if self._signals_fd in ready:
             self._receive_signals()
-        if self._stop_requested:
-            self._stop_requested = False
-            self._take(self._scheduler.stop(_now()))
         if self._supervisor.fileno() in ready:
             self._receive_from_supervisor()
         if self._workers.socket in ready:

@@ -10,6 +10,7 @@ from taskfc_ext.core.events import Now
 from taskfc_ext.core.farm import Farm, TimerKind, Worker
 from taskfc_ext.core.stopping import stop_attempt, timeout_failure
 from taskfc_ext.core.task_state import Cause, State, Task
+from taskfc_ext.core.waits import is_valid
 from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol.outputs import MAX_DISPLAYS
 from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure
@@ -328,7 +329,8 @@ def _ask_again(farm: Farm, task: Task, worker: int, *, keep_clock: bool = False)
 def _askable(farm: Farm, task: Task) -> set[int]:
     """Return the workers that may be asked for a refused task, now or later: none whose own task waits for it."""
     live = farm.live_workers()
-    return live - farm.waits.blocked_by(task.taskid, farm.workers) if farm.waits is not None else live
+    waiting = (barrier for barrier in farm.barriers.values() if task.taskid in barrier.remaining)
+    return live - {barrier.worker for barrier in waiting if is_valid(farm.workers, barrier)}
 
 
 def _choosy(farm: Farm) -> list[Task]:

@@ -49,7 +49,10 @@ def on_broadcast(farm: Farm, step: Step, client: ClientSession, message: Broadca
 
 
 def on_await(farm: Farm, client: ClientSession, message: AwaitBroadcast) -> Answer | None:
-    """Answer when no worker there is has the broadcast before it."""
+    """Answer if no worker has the broadcast before it any more; else note the wait, for `answer_waits`.
+
+    A client on a worker waits neither for that one nor for those whose tasks wait as well.
+    """
     if not _is_open(farm, message.number, _waiting(farm, client)):
         return Reply(message.seq, report(farm, message.number))
     farm.broadcast_waits[client.session, message.seq] = message.number
@@ -109,7 +112,7 @@ def problem_of(farm: Farm, worker: Worker) -> str:
 
 
 def answer_waits(farm: Farm, step: Step) -> None:
-    """Answer those who wait for broadcasts that nobody has before them any more."""
+    """Answer the noted waits for broadcasts that none of the workers they are for has before it any more."""
     for (session, seq), number in list(farm.broadcast_waits.items()):
         if not _is_open(farm, number, _waiting(farm, farm.session(session))):
             del farm.broadcast_waits[session, seq]
@@ -151,7 +154,7 @@ def _waiting(farm: Farm, client: ClientSession) -> set[int]:
     return {client.worker, *(farm.waits.lending if farm.waits is not None else ())}
 
 
-def _is_open(farm: Farm, number: int, apart: Container[int] = ()) -> bool:
+def _is_open(farm: Farm, number: int, apart: Container[int]) -> bool:
     """Whether a worker, `apart` from these, has the broadcast before it, or may have when it is there.
 
     Where it has killed some, their replacements count as well; and after the controller's restart the workers have yet

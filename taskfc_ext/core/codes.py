@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -28,12 +29,15 @@ WORKER_CODES = 4096
 
 
 class _Span(Struct):
-    """A run of tasks that need the same code; `n` of them are not cleared."""
+    """A run of tasks that need the same code, of one batch or of several; `n` of them are not cleared."""
 
     first: int
     last: int
     n: int
     digests: tuple[bytes, ...]
+
+
+_first = attrgetter("first")
 
 
 class Codes:
@@ -48,8 +52,7 @@ class Codes:
         self.sizes: dict[bytes, int] = {}
         self.idle: set[bytes] = set()
         self._needs: Counter[bytes] = Counter()
-        self._spans: list[_Span] = []
-        self._firsts: list[int] = []  # of the spans: for each batch one would be too much
+        self._spans: list[_Span] = []  # by their first task, ascending
 
     def __contains__(self, digest: bytes) -> bool:
         return digest in self.sizes
@@ -102,17 +105,16 @@ class Codes:
         span, at = None, -1
         for taskid in taskids:
             if span is None or not span.first <= taskid <= span.last:
-                at = bisect_right(self._firsts, taskid) - 1
+                at = bisect_right(self._spans, taskid, key=_first) - 1
                 span = self._spans[at]
             span.n -= 1
             if not span.n:
-                del self._spans[at], self._firsts[at]
+                del self._spans[at]
                 self.let_go(span.digests)
                 span = None
 
     def _append(self, span: _Span) -> None:
         self._spans.append(span)
-        self._firsts.append(span.first)
         self.hold(span.digests)
 
     def spans(self) -> tuple[CodeSpan, ...]:

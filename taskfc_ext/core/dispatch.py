@@ -155,8 +155,8 @@ def _parked_for(farm: Farm, worker: Worker) -> Task | None:
     """Return the task that `worker` has not refused, unless one in the queue goes before it."""
     head = farm.queue.peek()
     for key in sorted(farm.parked, key=lambda key: key[0]):
-        priority, refused = -key[0], key[1]
-        if head is not None and head[0] > priority:
+        rank, refused = -key[0], key[1]
+        if head is not None and head[0] > rank:
             return None
         if worker.worker not in refused:
             return farm.tasks[next(iter(farm.parked[key]))]

@@ -177,8 +177,6 @@ class Endings:
                 farm.waits.changed.add(barrier.worker)
             if not barrier.remaining:
                 del farm.barriers[key]
-                if farm.waits is not None:
-                    farm.waits.closed(key, barrier)
                 answer = Reply(barrier.seq, None)
                 farm.session(barrier.session).remember(answer)
                 self._step.to_client(barrier.session, answer)

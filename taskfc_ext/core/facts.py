@@ -15,7 +15,7 @@ from taskfc_ext.core import task_state
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.farm import Farm
 from taskfc_ext.core.lending import waits_of, waits_text
-from taskfc_ext.core.listing import back_off_left, progress_of, worker_info
+from taskfc_ext.core.listing import back_off_left, progress_of, workers_info
 from taskfc_ext.core.task_state import State, Task, end_state
 from taskfc_ext.core.viewers import Facts
 from taskfc_ext.protocol.client_messages import Ended
@@ -156,7 +156,7 @@ def facts_of(farm: Farm) -> Facts:
             n_ended=farm.n_ended,
         ),
         n_workers=farm.n_workers,
-        workers=tuple([worker_info(farm, worker) for worker in farm.workers.values()]),
+        workers=tuple(workers_info(farm)),
     )
 
 

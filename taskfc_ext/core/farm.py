@@ -106,7 +106,7 @@ class Farm:
         children: task id -> the batches that wait for it.
         doomed: (task, parent): the parent did not succeed, so the task must be ended before anything else happens.
         names: name -> the newest task of that name.
-        parked: tasks that some workers refused, by (-priority, who refused), in order.
+        parked: tasks that some workers refused, by (-rank, who refused), in order.
         held: tasks that are kept from the workers until they are released; they stand in no queue.
         moved: task id -> its priority, where that is not the one of its submission.
         retried: task id -> the task that it was last submitted again as.
@@ -318,16 +318,16 @@ class Farm:
 
     def enqueue(self, tasks: Iterable[Task], *, front: bool = False) -> None:
         """Queue tasks that may be given out now; those that are held are kept back."""
-        for (priority, client), taskids in self._lines(tasks).items():
+        for (rank, client), taskids in self._lines(tasks).items():
             if front:
-                self.queue.push_front(priority, client, taskids)
+                self.queue.push_front(rank, client, taskids)
             else:
-                self.queue.push(priority, client, taskids)
+                self.queue.push(rank, client, taskids)
 
     def withdraw(self, tasks: Iterable[Task]) -> None:
         """Take tasks that nobody has out of the queue: they are about to be held, released or moved."""
-        for (priority, client), taskids in self._lines(task for task in tasks if not self.unpark(task)).items():
-            self.queue.remove(priority, client, set(taskids))
+        for (rank, client), taskids in self._lines(task for task in tasks if not self.unpark(task)).items():
+            self.queue.remove(rank, client, set(taskids))
 
     def reinsert(self, tasks: Iterable[Task]) -> None:
         """Put tasks that were withdrawn where they belong now: those that are held nowhere."""
@@ -339,8 +339,8 @@ class Farm:
             elif past.not_before is None:  # else its back-off goes on, and then offers it
                 self.offer(task)
                 self.to_check.add(task.taskid)
-        for (priority, client), taskids in self._lines(fresh).items():
-            self.queue.insert(priority, client, taskids)
+        for (rank, client), taskids in self._lines(fresh).items():
+            self.queue.insert(rank, client, taskids)
 
     def _lines(self, tasks: Iterable[Task]) -> dict[tuple[int, str], list[int]]:
         """Return the tasks that are not held by the line of the queue that they belong to."""

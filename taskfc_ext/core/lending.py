@@ -51,7 +51,6 @@ def open_barrier(
         barrier.worker = worker.worker
         barrier.until = max(worker.leases, default=0)
         farm.waits = farm.waits or Waits()
-        farm.waits.barriers[key] = barrier
         farm.waits.changed.add(worker.worker)
         farm.to_check.update(remaining & farm.choosy)  # this worker cannot take them now
         if is_valid(farm.workers, barrier):
@@ -62,8 +61,8 @@ def open_barrier(
 def close_barrier(farm: Farm, key: Key) -> None:
     """Forget a barrier, if it is open."""
     barrier = farm.barriers.pop(key, None)
-    if barrier is not None and farm.waits is not None:
-        farm.waits.closed(key, barrier)
+    if barrier is not None and farm.waits is not None and barrier.worker >= 0:
+        farm.waits.changed.add(barrier.worker)
 
 
 # who lends
@@ -73,8 +72,8 @@ def settle(farm: Farm, step: Step, waits: Waits, now: Now) -> None:
     """Find out whose tasks wait now, after an event, and have as many substitutes as that takes."""
     if farm.stop_asked:
         return
-    _answer_those_for_themselves(farm, step, waits)
-    lending = {barrier.worker for barrier in waits.barriers.values() if is_valid(farm.workers, barrier)}
+    _answer_those_for_themselves(farm, step)
+    lending = {barrier.worker for barrier in farm.barriers.values() if is_valid(farm.workers, barrier)}
     farm.mark(_running_on(farm, waits.changed | (lending ^ waits.lending)))
     waits.changed.clear()
     if lending != waits.lending:
@@ -128,9 +127,9 @@ def task_on(farm: Farm, worker: Worker) -> Task | None:
 # what cannot be waited for
 
 
-def _answer_those_for_themselves(farm: Farm, step: Step, waits: Waits) -> None:
+def _answer_those_for_themselves(farm: Farm, step: Step) -> None:
     """Refuse the wait of a task for itself; for one for all, what waits for this task in turn is left out."""
-    for key, barrier in list(waits.barriers.items()):
+    for key, barrier in list(farm.barriers.items()):
         task = task_on(farm, farm.workers[barrier.worker]) if is_valid(farm.workers, barrier) else None
         if task is None:
             continue
@@ -154,7 +153,7 @@ def dependants_of(farm: Farm, taskid: int) -> set[int]:
     found, left = {taskid}, [taskid]
     waiting = [
         (task.taskid, barrier.remaining)
-        for barrier in (farm.waits.barriers.values() if farm.waits is not None else ())
+        for barrier in farm.barriers.values()
         for task in _running_on(farm, [barrier.worker])
         if is_valid(farm.workers, barrier)
     ]
@@ -173,7 +172,7 @@ def waits_of(farm: Farm, task: Task) -> list[int]:
     if waits is None or worker not in waits.lending or task_on(farm, farm.workers[worker]) is not task:
         return []
     found: set[int] = set()
-    for barrier in waits.barriers.values():
+    for barrier in farm.barriers.values():
         if barrier.worker == worker and is_valid(farm.workers, barrier):
             found |= barrier.remaining
     return sorted(found)[:_SHOWN]
@@ -193,10 +192,10 @@ def waits_text(farm: Farm, task: Task, taskids: list[int]) -> str:
     return text
 
 
-def substitutes(farm: Farm) -> list[int]:
+def substitutes(farm: Farm) -> frozenset[int]:
     """Return the workers that are there because others wait: the youngest of more than were asked for."""
     staying = sorted(worker.worker for worker in farm.workers.values() if not worker.retiring)
-    return staying[farm.n_workers :]
+    return frozenset(staying[farm.n_workers :])
 
 
 # what is waited for goes first
@@ -223,6 +222,14 @@ def _hurry_session(farm: Farm, waits: Waits, session: str, depth: int) -> None:
     queued += [task for task in refused if farm.unpark(task)]
     waits.sessions[session] = depth
     farm.reinsert(queued)
+
+
+def forget_session(farm: Farm, session: str) -> None:
+    """Let what a client that is forgotten has submitted go no longer before the tasks of others."""
+    waits = farm.waits
+    if waits is not None and session in waits.sessions:
+        _hurry_session(farm, waits, session, 0)  # its tasks stand in the queue under the rank that this takes away
+        del waits.sessions[session]
 
 
 def _not_finished_before(farm: Farm, waits: Waits, taskids: Iterable[int], depth: int) -> list[Task]:

@@ -105,10 +105,14 @@ def progress_of(farm: Farm, task: Task) -> TaskProgress | None:
     return TaskProgress(said.done, said.total, said.description)
 
 
-def worker_info(farm: Farm, worker: Worker) -> WorkerInfo:
-    """Return a worker as lists show it."""
-    first = next(iter(worker.leases.values()), None)
-    running = first if first is not None and farm.tasks[first].state is State.RUNNING else None
+def workers_info(farm: Farm) -> list[WorkerInfo]:
+    """Return all workers, as lists show them."""
+    substitutes = lending.substitutes(farm) if farm.waits is not None else frozenset()
+    return [_worker_info(farm, worker, is_substitute=worker.worker in substitutes) for worker in farm.workers.values()]
+
+
+def _worker_info(farm: Farm, worker: Worker, *, is_substitute: bool) -> WorkerInfo:
+    task = lending.task_on(farm, worker)
     if not worker.ready:
         state = "starting"
     elif farm.waits is not None and worker.worker in farm.waits.lending:
@@ -123,9 +127,9 @@ def worker_info(farm: Farm, worker: Worker) -> WorkerInfo:
         worker=worker.worker,
         pid=worker.pid,
         state=state,
-        running=running,
+        running=task.taskid if task is not None else None,
         held=len(worker.leases),
         problem=broadcasts.problem_of(farm, worker),
-        waits_for=tuple(lending.waits_of(farm, farm.tasks[running])[:_SHOWN]) if running is not None else (),
-        is_substitute=farm.waits is not None and worker.worker in lending.substitutes(farm),
+        waits_for=tuple(lending.waits_of(farm, task)[:_SHOWN]) if task is not None else (),
+        is_substitute=is_substitute,
     )

@@ -13,6 +13,8 @@ _LOOK = 256
 class ReadyQueue:
     """Task ids that may be given out.
 
+    The highest rank goes first: that is the priority, and above all priorities how deep a task is waited for.
+
     Entries are not searched for and removed: an id whose task has ended, or was given out, is skipped when it
     comes up (`is_ready` says so). An id must not be pushed while a live entry of it is in the queue.
 
@@ -22,19 +24,19 @@ class ReadyQueue:
 
     def __init__(self, is_ready: Callable[[int], bool]) -> None:
         self._is_ready = is_ready
-        self._levels: dict[int, dict[str, deque[int]]] = {}  # priority -> client -> ids
-        self._order: list[int] = []  # priorities, highest first
+        self._levels: dict[int, dict[str, deque[int]]] = {}  # rank -> client -> ids
+        self._order: list[int] = []  # ranks, highest first
 
-    def push(self, priority: int, client: str, taskids: Iterable[int]) -> None:
+    def push(self, rank: int, client: str, taskids: Iterable[int]) -> None:
         """Append `taskids` behind this client's others."""
-        self._line(priority, client).extend(taskids)
+        self._line(rank, client).extend(taskids)
 
-    def push_front(self, priority: int, client: str, taskids: Iterable[int]) -> None:
+    def push_front(self, rank: int, client: str, taskids: Iterable[int]) -> None:
         """Put `taskids` back before this client's others: they have waited already.
 
         Where others came back just before, the one that was submitted first goes first.
         """
-        line = self._line(priority, client)
+        line = self._line(rank, client)
         back = sorted(taskids)
         newest = back[-1] if back else -1
         for _ in range(_LOOK):
@@ -43,9 +45,9 @@ class ReadyQueue:
             back.append(line.popleft())
         line.extendleft(sorted(back, reverse=True))
 
-    def insert(self, priority: int, client: str, taskids: Iterable[int]) -> None:
+    def insert(self, rank: int, client: str, taskids: Iterable[int]) -> None:
         """Put `taskids` where they stand by their age: each before the first of this client's that is newer."""
-        line = self._line(priority, client)
+        line = self._line(rank, client)
         older: list[int] = []
         for taskid in sorted(taskids):
             while line and line[0] < taskid:
@@ -53,9 +55,9 @@ class ReadyQueue:
             older.append(taskid)
         line.extendleft(reversed(older))
 
-    def remove(self, priority: int, client: str, taskids: set[int]) -> None:
+    def remove(self, rank: int, client: str, taskids: set[int]) -> None:
         """Take `taskids` out of this client's line; costs a look at all of it."""
-        line = self._levels.get(priority, {}).get(client)
+        line = self._levels.get(rank, {}).get(client)
         if line:
             kept = [taskid for taskid in line if taskid not in taskids]
             line.clear()
@@ -67,19 +69,19 @@ class ReadyQueue:
         return [taskid for line in lines for taskid in line]
 
     def peek(self) -> tuple[int, int] | None:
-        """Return (priority, id) of what comes next."""
+        """Return (rank, id) of what comes next."""
         while self._order:
-            priority = self._order[0]
-            clients = self._levels[priority]
+            rank = self._order[0]
+            clients = self._levels[rank]
             while clients:
                 client = next(iter(clients))
                 line = clients[client]
                 while line:
                     if self._is_ready(line[0]):
-                        return priority, line[0]
+                        return rank, line[0]
                     line.popleft()
                 del clients[client]
-            del self._levels[priority]
+            del self._levels[rank]
             del self._order[0]
         return None
 
@@ -119,22 +121,22 @@ class ReadyQueue:
         return n
 
     def ids(self) -> list[int]:
-        """Return the ids of the queue, each client's in order, highest priority first."""
+        """Return the ids of the queue, each client's in order, highest rank first."""
         return [taskid for _, taskid in self.places()]
 
     def places(self) -> list[tuple[int, int]]:
-        """Return (priority, id) of the queue, in the order of `ids`."""
+        """Return (rank, id) of the queue, in the order of `ids`."""
         return [
-            (priority, taskid)
-            for priority in self._order
-            for line in self._levels[priority].values()
+            (rank, taskid)
+            for rank in self._order
+            for line in self._levels[rank].values()
             for taskid in islice(line, len(line))
             if self._is_ready(taskid)
         ]
 
-    def _line(self, priority: int, client: str) -> deque[int]:
-        if priority not in self._levels:
-            self._levels[priority] = {}
-            self._order.append(priority)
+    def _line(self, rank: int, client: str) -> deque[int]:
+        if rank not in self._levels:
+            self._levels[rank] = {}
+            self._order.append(rank)
             self._order.sort(reverse=True)
-        return self._levels[priority].setdefault(client, deque())
+        return self._levels[rank].setdefault(client, deque())

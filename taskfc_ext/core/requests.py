@@ -9,7 +9,7 @@ from taskfc_ext.core.effects import SendEnded, SendFailure, SendLog, SendOutputs
 from taskfc_ext.core.endings import Endings, commit, fail_if_doomed
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.farm import Farm
-from taskfc_ext.core.listing import list_tasks, queue_status, worker_info
+from taskfc_ext.core.listing import list_tasks, queue_status, workers_info
 from taskfc_ext.core.resubmit import on_retry
 from taskfc_ext.core.sessions import Answer, ClientSession
 from taskfc_ext.core.stopping import stop_attempt
@@ -128,7 +128,7 @@ def _answer(farm: Farm, step: Step, client: ClientSession, message: Request, now
         case GetClientName():
             return Reply(seq, client.label or client.session)
         case GetWorkers():
-            return Reply(seq, [worker_info(farm, worker) for worker in farm.workers.values()])
+            return Reply(seq, workers_info(farm))
         case Watch():
             watching.on_watch(farm, step, client, message, now)
             return None

@@ -221,8 +221,7 @@ class Scheduler:
         ]
         for name in gone:
             del farm.sessions[name]
-            if farm.waits is not None:
-                farm.waits.sessions.pop(name, None)
+            lending.forget_session(farm, name)
 
     def _on_timer(self, step: Step, timer: Timer, now: Now) -> None:
         farm = self.farm

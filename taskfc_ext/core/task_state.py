@@ -1,6 +1,6 @@
-"""A task's states and what may follow what.
+"""States of a task, and the record of one that has not ended.
 
-Rule 1: everything that decides about a task's state stands in `TRANSITIONS`. Rule 2: only `Farm.move` changes one.
+`TRANSITIONS` permits and does not decide: handlers decide, and only `Farm.move` changes a state.
 """
 
 from __future__ import annotations
@@ -25,17 +25,29 @@ class State(StrEnum):
     ABORTED = "aborted"
 
 
-TRANSITIONS: dict[State, frozenset[State]] = {
-    # its dependencies ended | one of them failed | somebody aborted it
-    State.WAITING: frozenset({State.SCHEDULED, State.FAILED, State.ABORTED}),
-    # a worker said so | it ended before the worker said so, or nobody took it | somebody aborted it
-    State.SCHEDULED: frozenset({State.RUNNING, State.SUCCEEDED, State.FAILED, State.ABORTED}),
-    # retry, recovery or its worker's death | ...
-    State.RUNNING: frozenset({State.SCHEDULED, State.SUCCEEDED, State.FAILED, State.ABORTED}),
-    State.SUCCEEDED: frozenset(),
-    State.FAILED: frozenset(),
-    State.ABORTED: frozenset(),
+TRANSITIONS: dict[State, dict[State, str]] = {
+    State.WAITING: {
+        State.SCHEDULED: "all its dependencies have ended",
+        State.FAILED: "a dependency failed",
+        State.ABORTED: "a user aborts it",
+    },
+    State.SCHEDULED: {
+        State.RUNNING: "its worker reports the start",
+        State.SUCCEEDED: "it ended before its worker reported the start",
+        State.FAILED: "all workers refuse it, or workers die of it",
+        State.ABORTED: "a user aborts it",
+    },
+    State.RUNNING: {
+        State.SCHEDULED: "a retry, its recovery task, or a worker that died",
+        State.SUCCEEDED: "it returned a value",
+        State.FAILED: "it failed, and no retry is left",
+        State.ABORTED: "a user aborts it",
+    },
+    State.SUCCEEDED: {},
+    State.FAILED: {},
+    State.ABORTED: {},
 }
+"""The states that may follow each state, each with its usual cause. `docs/states.svg` is drawn from this table."""
 
 LIVE = (State.WAITING, State.SCHEDULED, State.RUNNING)
 TERMINAL = (State.SUCCEEDED, State.FAILED, State.ABORTED)

@@ -99,8 +99,8 @@ def _check_queue(farm: Farm) -> None:
         if task.history is not None and task.history.not_before is not None and farm.is_queued(taskid)
     }
     _check(not set(queued) & set(parked), "a task is queued and parked")
-    for priority, taskid in places:
-        _check(priority == farm.rank_of(farm.tasks[taskid]), f"task {taskid} is queued under rank {priority}")
+    for rank, taskid in places:
+        _check(rank == farm.rank_of(farm.tasks[taskid]), f"task {taskid} is queued under rank {rank}")
     for taskid in farm.tasks.keys() - farm.held:
         if farm.is_queued(taskid):
             known = taskid in queued or taskid in parked or taskid in backing_off
@@ -173,11 +173,7 @@ def _check_waits(farm: Farm) -> None:
     waits = farm.waits
     if waits is None or farm.stop_asked:
         return
-    for key, barrier in waits.barriers.items():
-        _check(farm.barriers.get(key) is barrier, f"a task waits with the barrier {key}, which is not open")
-    for key, barrier in farm.barriers.items():
-        _check(barrier.worker < 0 or key in waits.barriers, f"nobody knows that worker {barrier.worker} waits")
-    waiting = {barrier.worker for barrier in waits.barriers.values() if is_valid(farm.workers, barrier)}
+    waiting = {barrier.worker for barrier in farm.barriers.values() if is_valid(farm.workers, barrier)}
     _check(waits.lending == waiting, f"{waits.lending} lend their places, and {waiting} wait")
     idle = sum(not worker.leases and not worker.retiring for worker in farm.workers.values())
     needed = n_needed(farm, waits)

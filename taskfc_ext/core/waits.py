@@ -47,7 +47,6 @@ class Waits(Struct):
     """What tasks wait for. There is one as soon as a task has waited.
 
     Attributes:
-        barriers: the open ones of clients on workers.
         changed: workers whose task waits for something else than viewers were told.
         lending: workers whose task waits.
         n_substitutes: workers that there should be beside those that were asked for.
@@ -57,7 +56,6 @@ class Waits(Struct):
         tasks: tasks of others that tasks wait for -> how deep.
     """
 
-    barriers: dict[Key, OpenBarrier] = {}
     changed: set[int] = set()
     lending: set[int] = set()
     n_substitutes: int = 0
@@ -65,16 +63,6 @@ class Waits(Struct):
     reminded: bool = False
     sessions: dict[str, int] = {}
     tasks: dict[int, int] = {}
-
-    def closed(self, key: Key, barrier: OpenBarrier) -> None:
-        """A barrier was answered or is not wanted any more."""
-        if self.barriers.pop(key, None) is not None:
-            self.changed.add(barrier.worker)
-
-    def blocked_by(self, taskid: int, workers: Mapping[int, Worker]) -> set[int]:
-        """Return those of `workers` that cannot take this task, as theirs wait for it."""
-        waiting = (barrier for barrier in self.barriers.values() if taskid in barrier.remaining)
-        return {barrier.worker for barrier in waiting if is_valid(workers, barrier)}
 
     def depth_of(self, task: Task) -> int:
         """Return under how many waits `task` stands; 0: no task waits for it."""

@@ -12,13 +12,12 @@ from taskfc_ext.core.events import Now
 from taskfc_ext.core.farm import Farm, Worker
 from taskfc_ext.core.stopping import stop_attempt
 from taskfc_ext.core.task_state import Cause, Task
+from taskfc_ext.protocol.ids import UNKNOWN_LEASE
 from taskfc_ext.protocol.payloads import Failure, Reason, encode_failure
 from taskfc_ext.protocol.records import Why
 from taskfc_ext.protocol.spec import OnLost
 from taskfc_ext.protocol.supervisor_messages import Farm as FarmMessage
 from taskfc_ext.protocol.supervisor_messages import Noted, WorkerDown, WorkerUp
-
-_DESTROYED = -1  # in place of the last lease that was started
 
 _NO_PAGE = 2**62
 """Stands for the last lease that a worker started, when nothing tells it: every lease of its may have started."""
@@ -73,7 +72,7 @@ def _blame(message: WorkerDown, worker: Worker) -> WorkerDown:
     """Return `message` as it counts for the attempts that `worker` held."""
     if message.to_blame:
         message = structs.replace(message, planned=False)
-    if message.started == _DESTROYED:  # they run in order, and what may run only once is held alone
+    if message.started == UNKNOWN_LEASE:  # they run in order, and what may run only once is held alone
         message = structs.replace(message, started=min(worker.leases, default=0), running=True)
     return message
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -24,6 +25,8 @@ from taskfc_ext.protocol.records import (
     encode_record,
 )
 from taskfc_ext.protocol.spec import Recovery, Spec
+
+R = TypeVar("R", Submitted, Ended)
 
 CLEARING = (Cleared, Dropped, Baseline, BroadcastsCleared)
 """Records with which something goes out of the store."""
@@ -136,7 +139,7 @@ class Clearing:
             for seq, first, last in rows:
                 # Any `first` that is not cleared settles it without a look at the body, as it does for most of them.
                 if is_cleared(first) and is_cleared(last):
-                    record_of_row = self._ended(seq)
+                    record_of_row = record_at(self._db, seq, Ended)
                     if all(map(is_cleared, record_of_row.ids)):
                         self._hollow_ended(seq, record_of_row, replayed=replayed)
 
@@ -162,19 +165,11 @@ class Clearing:
         if not replayed:
             self._db.execute("DELETE FROM journal WHERE seq = ?", (seq,))
             return
-        (body,) = self._db.execute("SELECT body FROM journal WHERE seq = ?", (seq,)).fetchone()
-        record = decode_record(body)
-        assert isinstance(record, Submitted)
+        record = record_at(self._db, seq, Submitted)
         spec = without_bodies(record.spec, keeps_label=False)
         hollow = replace(record, spec=spec, bodies=(b"",) * len(record.bodies))
         update = "UPDATE journal SET body = ?, first = NULL, last = NULL WHERE seq = ?"
         self._db.execute(update, (encode_record(hollow), seq))
-
-    def _ended(self, seq: int) -> Ended:
-        (body,) = self._db.execute("SELECT body FROM journal WHERE seq = ?", (seq,)).fetchone()
-        record = decode_record(body)
-        assert isinstance(record, Ended)
-        return record
 
     def _hollow_ended(self, seq: int, record: Ended, *, replayed: bool) -> None:
         """Take values and outputs, which are the bulk, out of the `Ended` in row `seq`; a replay needs the rest."""
@@ -186,6 +181,14 @@ class Clearing:
             self._db.execute("DELETE FROM journal WHERE seq = ?", (seq,))
         blocks = {taskid >> BLOCK_BITS for taskid in record.ids}
         self._db.executemany("DELETE FROM ended WHERE block = ? AND seq = ?", [(block, seq) for block in blocks])
+
+
+def record_at(db: sqlite3.Connection, seq: int, kind: type[R]) -> R:
+    """Return the record in row `seq` of the journal, which is one of `kind`."""
+    (body,) = db.execute("SELECT body FROM journal WHERE seq = ?", (seq,)).fetchone()
+    record = decode_record(body)
+    assert isinstance(record, kind)
+    return record
 
 
 def _runs(taskids: Sequence[int]) -> Iterator[tuple[int, int]]:

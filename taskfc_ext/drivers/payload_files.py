@@ -74,14 +74,14 @@ class PayloadFiles:
         """Return a second file with what `ref` stands for, as the two are forgotten at different times."""
         number = self._new()
         try:
-            os.link(self._path(int(ref.file, 16)), self._path(number))
+            os.link(self._path(number_of(ref)), self._path(number))
         except OSError:  # a file system without hard links
             return self.write(self.read(ref))
         return self._staged_ref(number, ref.size)
 
     def read(self, ref: PayloadRef) -> bytes:
         """Return the payload; empty if its file is damaged or gone, which only a power cut or a stranger can bring."""
-        number = int(ref.file, 16)
+        number = number_of(ref)
         body = self._fresh.get(number)
         if body is None:
             try:

@@ -11,9 +11,13 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 _SUPERVISOR = b"taskfc_ext.supervisor.app"  # part of its command line, see `python_command`
+
+STATE, _PARENT, _GROUP, STARTED = 0, 1, 2, 19
+"""Places in `stat_fields`."""
 
 _PAUSE = 0.001
 """Seconds between looks at processes that were killed and are still there."""
@@ -136,13 +140,19 @@ def runs_outside(pid: int, root: int) -> bool:
 
 
 def _kill(process: Process) -> None:
+    with suppress(ProcessLookupError):
+        kill_checked(process.pid, lambda: not is_zombie(process))
+
+
+def kill_checked(pid: int, is_meant: Callable[[], bool]) -> None:
+    """Kill the process `pid`, if `is_meant` says so once there is a handle on it: a pid alone may be used again.
+
+    Raises:
+        OSError: there is no handle, for the lack of such a process or of descriptors.
+    """
+    fd = os.pidfd_open(pid)
     try:
-        fd = os.pidfd_open(process.pid)
-    except ProcessLookupError:
-        return
-    try:
-        # looked at again through a handle on the process: the pid alone may by now be somebody else's
-        if not is_zombie(process):
+        if is_meant():
             signal.pidfd_send_signal(fd, signal.SIGKILL)
     except OSError:  # it has ended, or has become another user's
         pass
@@ -183,11 +193,20 @@ def _parents() -> Iterator[tuple[int, int]]:
 def _facts(pid: int) -> tuple[str, int, int] | None:
     """Return state, parent and start time of a process; `None` when there is none."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            text = file.read()
+        fields = stat_fields(pid)
     except OSError:
         return None
-    fields = text[text.rindex(b")") + 2 :].split()  # the command before it may hold spaces and parentheses
-    if fields[2] == b"-1":  # of no process group: it is being reaped, and its parent is not told any more
+    if fields[_GROUP] == b"-1":  # it is being reaped, and its parent is not told any more
         return None
-    return fields[0].decode(), int(fields[1]), int(fields[19])  # fields 3, 4 and 22 in proc(5)
+    return fields[STATE].decode(), int(fields[_PARENT]), int(fields[STARTED])
+
+
+def stat_fields(pid: int) -> list[bytes]:
+    """Return what the system tells of a process, from its state on, which is field 3 in proc(5).
+
+    Raises:
+        OSError: there is no such process, or no descriptor to read it with.
+    """
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        text = file.read()
+    return text[text.rindex(b")") + 2 :].split()  # the command before it may hold spaces and parentheses

@@ -10,9 +10,12 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
+from taskfc_ext.drivers.process_tree import STARTED, STATE, kill_checked, stat_fields
 from taskfc_ext.drivers.socket_folder import FolderRefused, opened, remove_below
+from taskfc_ext.protocol.ids import UNKNOWN_LEASE
 
 FARM = "TASKFC_FARM"
 """In the environment of workers and of all that they start: the farm's tag."""
@@ -40,14 +43,12 @@ class _Words:
         ENDED: of the last lease ended.
         INTERRUPT: of the lease to be interrupted.
         READY: of 1, when the worker has got as far as asking for work.
-        UNKNOWN: for `started`, when the page is destroyed.
     """
 
     STARTED = 0
     ENDED = 1
     INTERRUPT = 2
     READY = 3
-    UNKNOWN = -1
 
     def _read(self) -> Sequence[int] | None:
         """Return the words; `None` when the page is destroyed."""
@@ -55,9 +56,9 @@ class _Words:
 
     @property
     def started(self) -> int:
-        """The last lease that was started; 0: none."""
+        """The last lease that was started; 0: none. `UNKNOWN_LEASE`: not known."""
         words = self._read()
-        return self.UNKNOWN if words is None else words[self.STARTED]
+        return UNKNOWN_LEASE if words is None else words[self.STARTED]
 
     @property
     def running(self) -> bool:
@@ -202,13 +203,10 @@ def process_started(pid: int) -> int | None:
     if sys.platform != "linux":
         return _started_by_ps(pid)
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            text = file.read()
+        fields = stat_fields(pid)
     except (FileNotFoundError, ProcessLookupError):
         return None
-    fields = text[text.rindex(b")") + 2 :].split()  # the command before it may hold spaces and parentheses
-    state, started = fields[0], int(fields[19])  # fields 3 and 22 in proc(5)
-    return None if state in (b"Z", b"X") else started
+    return None if fields[STATE] in (b"Z", b"X") else int(fields[STARTED])
 
 
 def _started_by_ps(pid: int) -> int | None:
@@ -261,18 +259,8 @@ def kill_tagged(tag: str, worker: int | None = None) -> list[int]:
     """Kill the `tagged_processes`; return those that were found."""
     found = tagged_processes(tag, worker)
     for pid in found:
-        try:
-            fd = os.pidfd_open(pid)
-        except OSError:
-            continue
-        try:
-            # looked at again through a handle on the process: the pid alone may by now be somebody else's
-            if _is_tagged(pid, tag, worker):
-                signal.pidfd_send_signal(fd, signal.SIGKILL)
-        except OSError:
-            pass
-        finally:
-            os.close(fd)
+        with suppress(OSError):
+            kill_checked(pid, partial(_is_tagged, pid, tag, worker))
     return found
 
 
@@ -280,5 +268,5 @@ def sweep(tag: str, *, timeout: float = 2.0) -> list[int]:
     """Kill all `tagged_processes` until there are none; return those that are left after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while (found := kill_tagged(tag)) and time.monotonic() < deadline:
-        time.sleep(0.005)  # they are somebody else's children: nothing tells us of their end
+        time.sleep(0.005)  # they need not be children of this process, so it is not notified of their end
     return found

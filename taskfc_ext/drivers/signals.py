@@ -84,7 +84,7 @@ def signal_queue(watched: Iterable[int]) -> Iterator[SignalQueue]:
 
 
 def unblock_signals() -> None:
-    """Undo what a child inherits: to be called in it before anything else."""
+    """Undo what a child inherits: to be called in it before anything else, unless it has a `signal_queue` too."""
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 

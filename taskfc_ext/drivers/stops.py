@@ -6,8 +6,9 @@ meanwhile, that stop holds: whoever waited is told, and only a new start or a ne
 
 from __future__ import annotations
 
-import os
+from contextlib import suppress
 
+from taskfc_ext.drivers.files import replace_file
 from taskfc_ext.drivers.paths import FarmPaths
 
 
@@ -21,11 +22,5 @@ def count_stops(paths: FarmPaths) -> int:
 
 def note_stop(paths: FarmPaths) -> None:
     """Count one more. Before anybody is told of it."""
-    temporary = paths.stops.with_name(f".{paths.stops.name}.{os.getpid()}")
-    try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with open(fd, "w") as stream:
-            stream.write(str(count_stops(paths) + 1))
-        temporary.rename(paths.stops)
-    except OSError:  # a full disk, or no store any more: it must stop all the same
-        pass
+    with suppress(OSError):  # a full disk, or no store any more: it must stop all the same
+        replace_file(paths.stops, str(count_stops(paths) + 1).encode())

@@ -25,6 +25,7 @@ from taskfc_ext.drivers.clearing import (
     ENDED,
     SUBMITTED,
     Clearing,
+    record_at,
     without_bodies,
 )
 from taskfc_ext.drivers.paths import payloads_of
@@ -116,10 +117,10 @@ class Store:
             self._db.execute(f"PRAGMA journal_size_limit={CHECKPOINT_BYTES}")
             self._db.execute("PRAGMA secure_delete=FAST")  # what is in free pages goes with the next compaction
             self._prepare()
-            self._next_seq = self._one("SELECT max(seq) FROM journal", 0) + 1
-            base = self._one(f"SELECT max(seq) FROM journal WHERE first IS NULL AND kind = {BASELINE}", 0)
+            self._next_seq = self._one("SELECT max(seq) FROM journal") + 1
+            base = self._one(f"SELECT max(seq) FROM journal WHERE first IS NULL AND kind = {BASELINE}")
             files = {number for (number,) in self._db.execute("SELECT number FROM files")}
-            is_untidy = self._one("PRAGMA freelist_count", 0) > 0
+            is_untidy = self._one("PRAGMA freelist_count") > 0
         except sqlite3.Error as error:
             self._db.close()
             raise _unusable(path, error) from error
@@ -149,9 +150,10 @@ class Store:
         """Ask `knows` whether there is a task that was not cleared, as who has replayed the records can tell."""
         self._clearing.knows = knows
 
-    def _one(self, query: str, default: int) -> int:
+    def _one(self, query: str) -> int:
+        """Return the number that `query` gives; 0 for none."""
         row = self._db.execute(query).fetchone()
-        return default if row is None or row[0] is None else int(row[0])
+        return 0 if row is None or row[0] is None else int(row[0])
 
     # writing
 
@@ -328,19 +330,13 @@ class Store:
                 while due and -due[0][0] > last:  # nothing that is still to be read can be newer
                     _, _, row, record = heapq.heappop(due)
                     yield record, row
-                record = self._record_of_ends(seq)
+                record = record_at(self._db, seq, Ended)
                 for row, taskid in enumerate(record.ids):
                     if taskid >> BLOCK_BITS == block:
                         heapq.heappush(due, (-taskid, seq, row, record))
             while due:
                 _, _, row, record = heapq.heappop(due)
                 yield record, row
-
-    def _record_of_ends(self, seq: int) -> Ended:
-        (body,) = self._db.execute("SELECT body FROM journal WHERE seq = ?", (seq,)).fetchone()
-        record = decode_record(body)
-        assert isinstance(record, Ended)
-        return record
 
     def _block_before(self, block: int) -> int:
         """Return the last block of ids below `block` in which tasks have ended, or -1."""
@@ -353,7 +349,7 @@ class Store:
         Raises:
             KeyError: there is none.
         """
-        return self._read_submitted(self._seq_of(taskid))
+        return record_at(self._db, self._seq_of(taskid), Submitted)
 
     def facts_of(self, taskid: int) -> Submitted:
         """Return the same without its arguments: empty ones stand there.
@@ -371,15 +367,9 @@ class Store:
         return int(row[0])
 
     def _read_facts(self, seq: int) -> Submitted:
-        record = self._read_submitted(seq)
+        record = record_at(self._db, seq, Submitted)
         bodies = (b"",) * len(record.bodies)
         return msgspec.structs.replace(record, spec=without_bodies(record.spec), bodies=bodies)
-
-    def _read_submitted(self, seq: int) -> Submitted:
-        (body,) = self._db.execute("SELECT body FROM journal WHERE seq = ?", (seq,)).fetchone()
-        record = decode_record(body)
-        assert isinstance(record, Submitted)
-        return record
 
     def close(self) -> None:
         """Close the store; everything committed is in the file."""

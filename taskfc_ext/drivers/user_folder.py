@@ -41,29 +41,6 @@ def stamp_of(path: str) -> Stamp:
     return found.st_mtime_ns, found.st_size, found.st_ino, next(_unique) if is_young else 0
 
 
-class UserFolder:
-    """The folder of the notebook or the script. What is installed in it is not the user's own.
-
-    Args:
-        folder: an absolute path; "" for none, which holds nothing.
-    """
-
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
-        self._inside = os.path.join(folder, "") if folder else ""
-        self._known: dict[str, bool] = {}
-
-    def holds(self, file: str) -> bool:
-        """Whether `file`, an absolute path, is the user's own; with a separator at its end: whether a folder is."""
-        if not self._inside or not file.startswith(self._inside):
-            return False
-        place = os.path.dirname(file)
-        known = self._known.get(place)
-        if known is None:
-            known = self._known[place] = not is_installed(place)
-        return known
-
-
 class UserCode:
     """The user's own code: all in the folder of the notebook or the script, and what the module path leads to.
 
@@ -77,11 +54,11 @@ class UserCode:
     def __init__(self, folder: str, path: Sequence[str] = ()) -> None:
         self.folder = folder
         self.path = tuple(path)
-        self._beside = UserFolder(folder)
+        self._inside = os.path.join(folder, "") if folder else ""
         entries = {os.path.join(entry, "") for entry in path if len(entry) > 1}
         self._entries = sorted(entries, key=len, reverse=True)
         self._are_users: dict[str, bool] = {}
-        self._known: dict[str, bool] = {}
+        self._are_installed: dict[str, bool] = {}
 
     def holds(self, file: str, *, beyond_path: bool = False) -> bool:
         """Whether `file`, an absolute path, is the user's own; with a separator at its end: whether a folder is.
@@ -89,7 +66,7 @@ class UserCode:
         Args:
             beyond_path: also if no entry of the module path leads to it: an editable install has finders of its own.
         """
-        if self._beside.holds(file):
+        if self._inside and file.startswith(self._inside) and not self._is_installed(os.path.dirname(file)):
             return True
         if not self.path:
             return False
@@ -97,9 +74,12 @@ class UserCode:
         if not (self._is_users(entry) if entry else beyond_path and os.path.isabs(file)):
             return False
         place = os.path.dirname(file)
-        known = self._known.get(place)
+        return not (_HIDDEN in place or self._is_installed(place))
+
+    def _is_installed(self, place: str) -> bool:
+        known = self._are_installed.get(place)
         if known is None:
-            known = self._known[place] = not (is_installed(place) or _HIDDEN in place)
+            known = self._are_installed[place] = is_installed(place)
         return known
 
     def _is_users(self, entry: str) -> bool:

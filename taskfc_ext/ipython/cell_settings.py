@@ -11,12 +11,10 @@ from IPython.core.magic import MagicAlias, Magics
 
 from taskfc_ext.ipython.requests import BadUsage
 from taskfc_ext.ipython.shell_syntax import MagicUse
+from taskfc_ext.serialize import FUTURES
 
 if TYPE_CHECKING:
     from taskfc_ext.serialize import CellOptions
-
-FUTURES = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
-"""Flags of all `from __future__ import`."""
 
 _USUAL_INTERACTIVITY = "last_expr"
 

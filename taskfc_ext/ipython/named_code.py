@@ -11,6 +11,7 @@ from taskfc_ext.ipython.hints import did_you_mean
 from taskfc_ext.ipython.names import used_names
 from taskfc_ext.ipython.requests import BadUsage
 from taskfc_ext.ipython.values import as_lambda
+from taskfc_ext.text import with_article
 
 if TYPE_CHECKING:
     from taskfc_ext.tasks import MapTask
@@ -46,9 +47,8 @@ def recovery(name: str, namespace: Mapping[str, Any]) -> MapTask:
         raise BadUsage(f"--recover: unknown name {name!r}{did_you_mean(name, _own(namespace))}")
     value = namespace[name]
     if not callable(value):
-        kind = type(value).__name__
-        article = "an" if kind[:1].lower() in "aeiou" else "a"
-        raise BadUsage(f"--recover: {name!r} holds {article} {kind}, not a function that takes no arguments")
+        kind = with_article(type(value).__name__)
+        raise BadUsage(f"--recover: {name!r} holds {kind}, not a function that takes no arguments")
     try:
         inspect.signature(value).bind()
     except TypeError as error:

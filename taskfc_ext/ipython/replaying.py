@@ -13,7 +13,6 @@ from types import CodeType, ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 import taskfc_ext
-from taskfc_ext.ipython.cell_settings import FUTURES
 from taskfc_ext.ipython.requests import BadUsage
 from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.text import one_line
@@ -87,7 +86,7 @@ def _called(shell: Any, host: Host, function: Callable[..., Any], args: Any, kwa
 
 
 def _run_source(shell: Any, host: Host, source: str, filename: str, *, wants_value: bool, flags: int = 0) -> object:
-    from taskfc_ext.serialize import remember_source
+    from taskfc_ext.serialize import FUTURES, remember_source
 
     text = shell.input_transformer_manager.transform_cell(source)
     # the lines as they were typed, unless IPython's translation has moved them

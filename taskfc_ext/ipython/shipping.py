@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
-import io
 import math
-import pickle
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -17,9 +15,10 @@ from taskfc_ext.ipython.mentions import names_in_value
 from taskfc_ext.ipython.names import BUILTINS, IPYTHON_NAMES, MODULE_NAMES, NameUse, used_names
 from taskfc_ext.ipython.requests import BadUsage
 from taskfc_ext.serialize.blame import complaint
+from taskfc_ext.serialize.limited import LimitedFile
 from taskfc_ext.serialize.mentioned import Mentions
 from taskfc_ext.serialize.needs import code_may_bind, definitions, names_read_pickles
-from taskfc_ext.serialize.pickler import Pickler
+from taskfc_ext.serialize.pickler import Pickler, dump_by
 from taskfc_ext.serialize.rebuilding import check_classes
 from taskfc_ext.serialize.scope import ABSENT
 from taskfc_ext.text import one_line
@@ -168,28 +167,6 @@ def _unknown(name: str, known: Iterable[str]) -> str:
     return f"unknown name {name!r}{did_you_mean(name, sorted(word for word in known if not word.startswith('_')))}"
 
 
-class _TooLarge(Exception):
-    """Ends the pickling of a value that is only wanted where it is small."""
-
-
-class _Count(io.RawIOBase):
-    """A file that keeps the number of bytes, not the bytes."""
-
-    def __init__(self, limit: float) -> None:
-        self.size = 0
-        self.limit = limit
-
-    def write(self, data: Any) -> int:
-        n = memoryview(data).nbytes
-        self.add(n)
-        return n
-
-    def add(self, n: int) -> None:
-        self.size += n
-        if self.size > self.limit:
-            raise _TooLarge
-
-
 def _size(name: str, value: object) -> int:
     """Return how many bytes `value` is when pickled, without copying its large buffers.
 
@@ -213,19 +190,15 @@ def _size_up_to(limit: int, value: object) -> int | None:
 def _pickled_size(value: object, limit: float) -> int:
     if isinstance(value, (*_ATOMS, concurrent.futures.Future)):
         return 0  # a future's result never passes through here
-    count = _Count(limit)
+    file = LimitedFile(limit)
 
-    def count_buffer(buffer: pickle.PickleBuffer) -> bool:
-        try:
-            count.add(buffer.raw().nbytes)
-        except BufferError:
-            return True  # not contiguous: pickled in-band
-        return False
+    def make() -> Pickler:
+        file.clear()
+        return Pickler(file, file.take)
 
-    pickler = Pickler(count, count_buffer)
-    pickler.dump(value)
+    pickler = dump_by(make, value)
     check_classes(pickler.made_classes, what="it")
-    return count.size
+    return file.size
 
 
 def format_size(size: float) -> str:

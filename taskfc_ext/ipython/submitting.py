@@ -24,7 +24,7 @@ from taskfc_ext.ipython.requests import BadUsage, Submission
 from taskfc_ext.ipython.shell_syntax import magics_in
 from taskfc_ext.ipython.shipping import Shipment, format_size, pack
 from taskfc_ext.serialize.scope import ABSENT
-from taskfc_ext.text import one_line, plural
+from taskfc_ext.text import one_line, plural, with_article
 
 if TYPE_CHECKING:
     from taskfc_ext.client.future import TaskFuture
@@ -125,8 +125,8 @@ def check_free(notebook: Notebook, name: str | None) -> None:
         return
     namespace = notebook.shell.user_ns
     if name in namespace and not is_future(namespace[name]):
-        kind = type(namespace[name]).__name__
-        raise BadUsage(f"{name!r} holds {_article(kind)} here, not a task's future; take another name, or `del {name}`")
+        kind = with_article(type(namespace[name]).__name__)
+        raise BadUsage(f"{name!r} holds {kind} here, not a task's future; take another name, or `del {name}`")
     if name not in namespace and hasattr(builtins, name):
         raise BadUsage(f"{name!r} is a builtin, which the task's future would hide; take another name")
 
@@ -149,7 +149,8 @@ def bind_out(notebook: Notebook, future: TaskFuture, out: tuple[str, ...] = ()) 
             raise BadUsage(f"task {future.taskid} brought back no {name!r}{did_you_mean(name, list(names))}")
     bound = [name for name in wanted if name in names]
     for name in bound:
-        if not updated_function(notebook.namespace.get(name), names[name]):
+        is_same = future.brings_same_function(name)
+        if not (is_same and updated_function(notebook.namespace.get(name), names[name])):
             notebook.bind(name, names[name])
     future.apply_class_changes(bound)
     return bound
@@ -309,7 +310,3 @@ def succeeded(future: TaskFuture) -> None:
     __tracebackhide__ = True
     if future.exception() is not None:
         future.result()
-
-
-def _article(noun: str) -> str:
-    return f"an {noun}" if noun[:1].lower() in "aeiou" else f"a {noun}"

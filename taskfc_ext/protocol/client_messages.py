@@ -67,7 +67,11 @@ class Hello(Message, frozen=True, forbid_unknown_fields=False):
 
 
 class Define(Message, frozen=True):
-    """Code, or a context, under its digest, before the first message that names it. Has no answer."""
+    """Code, modules or a context, under its digest.
+
+    Sent before the first `Submit` on a connection that names it, and after a `Released` again. Has no answer.
+    `Broadcast` and `Retry` have theirs as fields.
+    """
 
     digest: Digest
     body: Payload

@@ -18,6 +18,9 @@ WorkerId = NewType("WorkerId", int)
 Lease = NewType("Lease", int)
 """One hand-over of one attempt to one worker. Counts up from 1 in a store; grows along a worker's queue."""
 
+UNKNOWN_LEASE = -1
+"""Stands for the last lease that a worker started, when its page is destroyed and does not tell."""
+
 Session = NewType("Session", str)
 """One client's lifetime, across reconnects: 16 random hex digits."""
 

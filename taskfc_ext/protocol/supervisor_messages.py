@@ -20,9 +20,9 @@ class WorkerDown(Message, frozen=True, kw_only=True):
     """A worker process has ended, and what its page says of its last moments.
 
     `started` is the last lease that it started (0: none), `running` says whether that one had not ended.
-    -1 for the former: its page is destroyed, and nobody knows. `note` tells how it died, with the last lines of its
-    stderr; `planned`: we ended it on purpose, or the supervisor before this one died, so no attempt is to blame, except
-    with `to_blame`: that supervisor was killed amidst the attempt, which may have done it.
+    `UNKNOWN_LEASE` for the former: its page is destroyed. `note` tells how it died, with the last lines of its stderr;
+    `planned`: we ended it on purpose, or the supervisor before this one died, so no attempt is to blame, except with
+    `to_blame`: that supervisor was killed amidst the attempt, which may have done it.
     """
 
     worker: int

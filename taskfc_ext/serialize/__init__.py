@@ -13,6 +13,7 @@ from taskfc_ext.serialize.sources import remember_source
 from taskfc_ext.serialize.too_large import dump_within
 from taskfc_ext.serialize.values import (
     EVERYTHING,
+    FUTURES,
     CellOptions,
     InputRef,
     SourceResult,
@@ -21,7 +22,6 @@ from taskfc_ext.serialize.values import (
     dump_value,
     load_call,
     load_cell,
-    load_names,
     load_submitted,
     load_the_rest,
     load_value,
@@ -29,6 +29,7 @@ from taskfc_ext.serialize.values import (
 
 __all__ = [
     "EVERYTHING",
+    "FUTURES",
     "CellOptions",
     "InputRef",
     "RemoteTraceback",
@@ -44,7 +45,6 @@ __all__ = [
     "load_cell",
     "load_failure",
     "load_function",
-    "load_names",
     "load_submitted",
     "load_the_rest",
     "load_value",

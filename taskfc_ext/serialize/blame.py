@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from taskfc_ext.errors import TaskFCError
+from taskfc_ext.serialize.limited import LimitReached
 from taskfc_ext.serialize.parts import ATOMS, Part, parts_of
 from taskfc_ext.serialize.pickler import Pickler
-from taskfc_ext.serialize.trial import LimitReached, trial
-from taskfc_ext.text import encodable
+from taskfc_ext.serialize.trial import trial
+from taskfc_ext.text import encodable, with_article
 
 _TRIAL_SECONDS = 10.0
 """A trial copies nothing and leaves large buffers alone: it takes less than the pickle that failed, and is cut here."""
@@ -98,7 +99,7 @@ def shortened(text: str, limit: int) -> str:
 def _sentence(what: str, found: _Found) -> str:
     path = _joined(found.path)
     name = type_name_of(type(found.culprit))
-    kind = "" if what.endswith(name) and not path else f" ({_article(name)})"
+    kind = "" if what.endswith(name) and not path else f" ({with_article(name)})"
     reason = text_of(found.error) or type_name_of(type(found.error))
     return f"{what}{': ' if path else ''}{path}{kind} cannot be pickled: {reason}"
 
@@ -110,10 +111,6 @@ def _joined(path: tuple[str, ...]) -> str:
     for step in path:
         text += f", {step}" if text and step.startswith("its ") else step
     return encodable(text)
-
-
-def _article(name: str) -> str:
-    return f"an {name}" if name[:1].lower() in "aeiou" else f"a {name}"
 
 
 def _find(value: object, error: Exception, first_parts: Callable[[], Iterator[Part]]) -> _Found:
@@ -143,9 +140,8 @@ def _located(value: object, error: Exception, first_parts: Callable[[], Iterator
     if found is None:  # it is made anew by each pickle
         kind = type(last)
         found = _search(first_parts, _parts_and_reduced, lambda part: type(part) is kind and _cannot_be_pickled(part))
-    if found is None:  # it is far away
-        found = _divide(first_parts, last, seconds)
-    return _Found(found[0] if found else (), last, problem if isinstance(alone, LimitReached) else alone)
+    path = _divide(first_parts, last, seconds) if found is None else found[0]  # `None`: it is far away
+    return _Found(path, last, problem if isinstance(alone, LimitReached) else alone)
 
 
 Found = tuple[tuple[str, ...], object]
@@ -193,8 +189,11 @@ def _way_to(at: int, nodes: list[tuple[int, str, object]]) -> tuple[str, ...]:
     return tuple(reversed(path))
 
 
-def _divide(first_parts: Callable[[], Iterator[Part]], culprit: object, seconds: float) -> Found | None:
-    """Return the way to `culprit`, found by trying the parts at each level: each is pickled about once more."""
+def _divide(first_parts: Callable[[], Iterator[Part]], culprit: object, seconds: float) -> tuple[str, ...]:
+    """Return the way to `culprit`, found by trying the parts at each level: each is pickled about once more.
+
+    It is empty where there is no way, or no time for one.
+    """
     until = time.perf_counter() + seconds
     path: list[str] = []
     part: object = None
@@ -202,13 +201,13 @@ def _divide(first_parts: Callable[[], Iterator[Part]], culprit: object, seconds:
     while parts and len(path) < _MAX_DEPTH:
         bad = _bad_one(parts, until)
         if bad is None:
-            return None
+            return ()
         path.append(bad[0])
         part = bad[1]
         if part is culprit:
-            return tuple(path), part
+            return tuple(path)
         parts = list(parts_of(part))
-    return (tuple(path), part) if type(part) is type(culprit) else None
+    return tuple(path) if type(part) is type(culprit) else ()
 
 
 def _bad_one(parts: list[Part], until: float) -> Part | None:

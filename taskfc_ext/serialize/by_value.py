@@ -21,13 +21,14 @@ _homeless: dict[str, tuple[ModuleType, bool]] = {}
 def is_importable(item: FunctionType | BuiltinFunctionType | type) -> bool:
     """Say whether `item` travels as a name: its module has it under that name, and is not `__main__`."""
     name = item.__module__
-    if name == "__main__":
+    qualname = getattr(item, "__qualname__", None)  # of a cache of a callable object there is none
+    if name == "__main__" or not isinstance(qualname, str):
         return False
     module = sys.modules.get(name)
     if module is None or travels_by_value(module):
         return False
     found: object = module
-    for part in item.__qualname__.split("."):
+    for part in qualname.split("."):
         found = getattr(found, part, None)
     return found is item
 

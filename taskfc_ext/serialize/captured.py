@@ -10,12 +10,11 @@ from operator import is_
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
 from typing import NamedTuple
 
+from taskfc_ext.serialize.atoms import ATOMS
 from taskfc_ext.serialize.by_value import is_importable, registered_by_value, travels_by_value
 from taskfc_ext.serialize.mentioned import names_in_strings
 from taskfc_ext.serialize.needs import global_names, hinted_names, reads_pickles
-from taskfc_ext.serialize.values import ATOMS
-
-_ABSENT = object()
+from taskfc_ext.serialize.scope import ABSENT
 
 
 class _Parts(NamedTuple):
@@ -32,7 +31,7 @@ class _Parts(NamedTuple):
             return False
         variables = function.__globals__
         for name, value in self.variables:
-            if variables.get(name, _ABSENT) is not value:
+            if variables.get(name, ABSENT) is not value:
                 return False
         for cell, value in self.cells:
             if _contents(cell) is not value:
@@ -42,7 +41,7 @@ class _Parts(NamedTuple):
 
 
 class Captured(NamedTuple):
-    """All that the pickle of one function depends on.
+    """What the pickle of one function depends on, but for the submodules that are imported.
 
     Attributes:
         own: the function's own parts; `None` when it travels as a name.
@@ -57,7 +56,7 @@ class Captured(NamedTuple):
     registered: set[str] | None = None
 
     def is_still_true(self, function: FunctionType) -> bool:
-        """Whether a new pickle of `function`, the one that this was made of, would say the same."""
+        """Whether everything that `function`, the one that this was made of, captures is the same object as then."""
         if not (is_importable(function) if self.own is None else self.own.are_still(function)):
             return False
         for other, parts in self.others:
@@ -107,7 +106,7 @@ def _parts(function: FunctionType) -> _Parts:
     return _Parts(
         code=function.__code__,
         defaults=function.__defaults__,
-        variables=tuple((name, variables.get(name, _ABSENT)) for name in names),
+        variables=tuple((name, variables.get(name, ABSENT)) for name in names),
         cells=tuple((cell, _contents(cell)) for cell in function.__closure__ or ()),
         extras=_extras(function),
     )
@@ -138,12 +137,12 @@ def _contents(cell: CellType) -> object:
     try:
         return cell.cell_contents
     except ValueError:  # not assigned yet
-        return _ABSENT
+        return ABSENT
 
 
 def _is_constant(part: object) -> bool:
     kind = type(part)
-    if kind in ATOMS or part is _ABSENT:
+    if kind in ATOMS or part is ABSENT:
         return True
     if kind is ModuleType:
         return not travels_by_value(part)  # type: ignore[arg-type]

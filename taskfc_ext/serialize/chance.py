@@ -36,7 +36,7 @@ _MAX_KNOWN = 256
 """Generators that are remembered."""
 
 carried: list[Any] = []
-"""Generators that were pickled with their state since `report_repeats` was last called."""
+"""Generators that were pickled with their state since a submission began, or since `report_repeats` was called."""
 
 _known: dict[int, tuple[Any, int | None, bool]] = {}
 """By id: a generator, held so that the id is no other's; the state that a task began with; whether it was said."""
@@ -74,10 +74,10 @@ def learn_types() -> None:
 
 
 def report_repeats(n_tasks: int = 1) -> None:
-    """Warn, once for each generator, when a second task begins with it in the same state.
+    """Warn, once for each generator, when a second task begins with it in the same state as the last one.
 
     Args:
-        n_tasks: how many tasks get what was pickled since the last call.
+        n_tasks: how many tasks get the generators in `carried`, which is empty afterwards.
     """
     for generator in {id(generator): generator for generator in carried}.values():
         state = hash(pickle.dumps(_state(generator), pickle.HIGHEST_PROTOCOL))
@@ -88,7 +88,7 @@ def report_repeats(n_tasks: int = 1) -> None:
         _known[id(generator)] = generator, state, was_said or is_repeated
         if is_repeated and not was_said:
             carried.clear()
-            warnings.warn(_text(generator), RepeatedStreamWarning, stacklevel=_level_of_caller())
+            warnings.warn(_text(generator), RepeatedStreamWarning, stacklevel=level_of_caller())
     carried.clear()
 
 
@@ -118,9 +118,9 @@ def _text(generator: Any) -> str:
     )
 
 
-def _level_of_caller() -> int:
-    """Return the `stacklevel` of the first frame that is not ours."""
-    level, frame = 1, sys._getframe(1)  # that of `report_repeats`
+def level_of_caller() -> int:
+    """Return the `stacklevel`, for a warning of the function that calls this, of the first frame that is not ours."""
+    level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "taskfc_ext":
         level, frame = level + 1, frame.f_back
     return level

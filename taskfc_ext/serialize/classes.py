@@ -39,10 +39,10 @@ def is_by_value(cls: type) -> bool:
     return not travels_as_name(cls)
 
 
-def is_member(value: object) -> bool:
+def is_member(value: Any) -> bool:
     """Say whether `value` is a named member of an enumeration that travels by value."""
     cls: Any = type(value)
-    return isinstance(value, enum.Enum) and is_by_value(cls) and value._name_ in cls._member_map_
+    return issubclass(cls, enum.Enum) and is_by_value(cls) and value._name_ in cls._member_map_
 
 
 # pickling
@@ -140,7 +140,7 @@ def _built_in_part(cls: Any, member: Any) -> tuple[Any, ...]:
     plain = instances.PLAIN_PARTS.get(instances.built_in_of(cls))
     if plain is not None:
         return (plain(member),)
-    made_by: Any = next(each for each in cls.__mro__ if isinstance(vars(each).get("__new__"), BuiltinFunctionType))
+    made_by = instances.maker_of(cls)
     if made_by is object:
         return ()
     reduced = made_by.__reduce__(member)

@@ -10,18 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from types import BuiltinFunctionType, GetSetDescriptorType, MemberDescriptorType
+from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Any, NamedTuple
 
+from taskfc_ext.serialize.atoms import ATOMS
+from taskfc_ext.serialize.instances import HEAP_TYPE, maker_of
 from taskfc_ext.serialize.sentinels import by_name
 
 MAX_LINKS = 50
 """Causes and contexts that travel along, of all exceptions of one value together."""
 
 _PROTOCOL = 5
-_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: not one of the interpreter's own classes
 _PLAIN_ITEMS = 1000
-_ATOMS = (int, float, complex, str, bytes, bool, type(None))
 
 _untyped: Any = vars(BaseException)
 _args, _dict = _untyped["args"], _untyped["__dict__"]
@@ -179,7 +179,7 @@ def defines_own(kind: type, name: str) -> bool:
     """Whether this method of a class is other code than the interpreter's."""
     for base in kind.__mro__:
         if name in vars(base):
-            return bool(base.__flags__ & _HEAP_TYPE)
+            return bool(base.__flags__ & HEAP_TYPE)
     return False
 
 
@@ -213,7 +213,7 @@ def _fields(error: BaseException) -> Iterator[tuple[str, object]]:
     for kind in type(error).__mro__:
         if kind is BaseException or kind is object:
             continue
-        is_slot = bool(kind.__flags__ & _HEAP_TYPE)
+        is_slot = bool(kind.__flags__ & HEAP_TYPE)
         for name, field in vars(kind).items():
             is_field = type(field) is MemberDescriptorType or (not is_slot and type(field) is GetSetDescriptorType)
             if not is_field or (kind, name) in _NO_STATE:
@@ -253,7 +253,7 @@ def _text(error: BaseException) -> str:
 
 def _is_plain(value: object, depth: int = 3) -> bool:
     """Whether a value can be pickled for certain, and is small."""
-    if type(value) in _ATOMS:
+    if type(value) in ATOMS:
         return True
     if not depth or type(value) not in (list, tuple, set, dict):
         return False
@@ -269,10 +269,7 @@ def _is_plain(value: object, depth: int = 3) -> bool:
 
 def make_empty(kind: type[BaseException], *args: object) -> BaseException:
     """Return an instance of `kind`; of all that makes one, only the C code is called."""
-    base: Any = kind
-    while not isinstance(vars(base).get("__new__"), BuiltinFunctionType):
-        base = base.__base__
-    made: BaseException = base.__new__(kind, *args)
+    made: BaseException = maker_of(kind).__new__(kind, *args)
     return made
 
 

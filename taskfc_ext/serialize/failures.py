@@ -18,11 +18,13 @@ from taskfc_ext.errors import (
     attach_traceback,
 )
 from taskfc_ext.protocol.payloads import Failure, Reason, decode_failure
+from taskfc_ext.serialize.atoms import ATOMS
 from taskfc_ext.serialize.blame import complaint, shortened, text_of, type_name_of
 from taskfc_ext.serialize.exceptions import WithChains, is_same_text
+from taskfc_ext.serialize.limited import LimitedFile, LimitReached
 from taskfc_ext.serialize.piecewise import Piecewise
-from taskfc_ext.serialize.trial import LimitedFile, LimitReached, try_to_pickle
-from taskfc_ext.serialize.values import ATOMS, load_value
+from taskfc_ext.serialize.trial import try_to_pickle
+from taskfc_ext.serialize.values import load_value
 from taskfc_ext.text import encodable
 
 MAX_TEXT = 20_000

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import pickle
 from collections.abc import Mapping
 from types import FunctionType, ModuleType
 from typing import Any
 
 from taskfc_ext.serialize import classes, scope
+from taskfc_ext.serialize.atoms import ATOMS
+from taskfc_ext.serialize.limited import LimitedFile
 from taskfc_ext.serialize.pickler import Pickler
-from taskfc_ext.serialize.values import ATOMS
 
 MAX_READ = 200 * 10**6
-"""Bytes of all values together that are read; what comes after is not looked into. A fifth of a second."""
+"""Bytes of all values together that get a fingerprint: a fifth of a second. One that is larger than what is left of
+them is read up to there, and left out; it takes nothing from those after it."""
 
 
 def fingerprints(values: Mapping[str, Any]) -> dict[str, bytes]:
-    """Return a fingerprint of each value that can change within and can be pickled, smaller ones for certain."""
+    """Return a fingerprint of each value that can change within, can be pickled, and is not too large."""
     found: dict[str, bytes] = {}
     left = MAX_READ
     for name, value in values.items():
@@ -41,38 +41,22 @@ def changed_names(before: Mapping[str, bytes], values: Mapping[str, Any]) -> lis
     return [name for name, print_ in before.items() if name in now and now[name] != print_]
 
 
-class _TooMuch(Exception):
-    """The limit is reached."""
-
-
-class _HashingFile(io.RawIOBase):
-    """A file that keeps a hash of what is written to it.
+class _HashingFile(LimitedFile):
+    """Keeps a hash of what is written to it.
 
     Args:
         limit: bytes that it takes.
     """
 
-    def __init__(self, limit: int) -> None:
-        self.size = 0
-        self._limit = limit
+    def __init__(self, limit: float) -> None:
+        super().__init__(limit)
         self._hash = hashlib.blake2b(digest_size=16)
 
     def write(self, data: Any) -> int:
         """Take `data`."""
-        n = memoryview(data).nbytes
-        self.size += n
-        if self.size > self._limit:
-            raise _TooMuch
+        n = super().write(data)
         self._hash.update(data)
         return n
-
-    def take(self, buffer: pickle.PickleBuffer) -> bool:
-        """Take a large buffer past the pickle, where it would be copied."""
-        try:
-            self.write(buffer.raw())
-        except BufferError:  # not contiguous
-            return True
-        return False
 
     def digest(self) -> bytes:
         """Return the hash."""
@@ -85,7 +69,6 @@ class _OwnPartsPickler(Pickler):
     def __init__(self, file: _HashingFile, value: object) -> None:
         super().__init__(file, file.take)
         self._value = value
-        self.sends_guesses = False
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, type) and obj is not self._value and classes.is_by_value(obj):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
+import sys
 from collections.abc import Callable
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, NamedTuple
@@ -37,8 +38,9 @@ def dump_function(function: Callable[..., object]) -> tuple[bytes, bytes]:
     if type(function) is not FunctionType:
         return _dump_other(function)
     cached = _cache.get(function)
-    if cached is not None and cached.captured.is_still_true(function):
+    if cached is not None and cached.is_still_true(function):
         return cached.digest, cached.body
+    n_modules = len(sys.modules)
     body = _dump_function(function)
     name = digest(body)
     captured = capture(function)
@@ -46,7 +48,7 @@ def dump_function(function: Callable[..., object]) -> tuple[bytes, bytes]:
         n_bytes = sum(len(each.body) for each in _cache.values())
         if len(_cache) >= _CACHED_FUNCTIONS or n_bytes + len(body) > _CACHED_BYTES:
             _cache.clear()  # functions that capture each other would stay for ever
-        _cache[function] = _Cached(captured, name, body)
+        _cache[function] = _Cached(captured, name, body, n_modules)
     return name, body
 
 
@@ -84,9 +86,26 @@ def load_function(body: Any) -> Callable[..., Any]:
 
 
 class _Cached(NamedTuple):
+    """A pickled function.
+
+    Attributes:
+        captured: what the pickle depends on.
+        digest: of the body.
+        body: the pickle, with source lines.
+        n_modules: how many modules were imported by then.
+    """
+
     captured: Captured
     digest: bytes
     body: bytes
+    n_modules: int
+
+    def is_still_true(self, function: FunctionType) -> bool:
+        """Say whether `function` would be pickled the same again."""
+        # modules of a package that the function uses go with it as soon as they are imported here
+        if self.captured.registered is not None and self.n_modules != len(sys.modules):
+            return False
+        return self.captured.is_still_true(function)
 
 
 _cache: WeakKeyDictionary[FunctionType, _Cached] = WeakKeyDictionary()

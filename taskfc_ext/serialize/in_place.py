@@ -60,12 +60,15 @@ def apply_change(cls: type, change: ClassChange) -> None:
 
 
 def updated_function(here: object, came: object) -> bool:
-    """Give the function that is here what the same function was given in a task; return whether it is the same.
+    """Give the function that is here what its copy was given in a task; return whether `came` is such a copy.
 
-    So functions that share a variable with it see that, too.
+    So functions that share a variable with it see that, too. A copy is known by its code: that it was made of the
+    function that is here, and not of another one with the same code, only the worker can tell.
     """
     if not (type(here) is FunctionType and type(came) is FunctionType and here.__code__ == came.__code__):
         return False
+    if here is came:  # it came back by name
+        return True
     here.__defaults__, here.__kwdefaults__ = came.__defaults__, came.__kwdefaults__
     here.__dict__.clear()
     here.__dict__.update(came.__dict__)

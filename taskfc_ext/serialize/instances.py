@@ -68,13 +68,13 @@ _FILLING = ("__init__", "__setitem__", "__iter__", "items", "append", "extend")
 
 state_of: Plain = object.__getstate__  # from Python 3.11 on
 
-_HEAP_TYPE = 1 << 9
+HEAP_TYPE = 1 << 9
 """`Py_TPFLAGS_HEAPTYPE`: set for every class that a `class` statement has made."""
 
 
 def reducer_of(kind: type) -> Callable[[Any], Any] | None:
     """Return the reducer of ours for instances of `kind`; `None` where `pickle` makes them as they were."""
-    if not kind.__flags__ & _HEAP_TYPE:
+    if not kind.__flags__ & HEAP_TYPE:
         return None
     built_in = built_in_of(kind)
     own = kind.__mro__[: kind.__mro__.index(built_in)]
@@ -172,11 +172,15 @@ def _make_plain(cls: Any, arguments: tuple[Any, ...], part: Any) -> Any:
 
 def bare(cls: Any, *arguments: Any) -> Any:
     """Return an instance that no code of Python's has made."""
-    for base in cls.__mro__:
-        make = vars(base).get("__new__")
-        if isinstance(make, BuiltinFunctionType):
-            return object.__new__(cls) if base is object else make(cls, *arguments)
-    return object.__new__(cls)
+    maker = maker_of(cls)
+    return object.__new__(cls) if maker is object else maker.__new__(cls, *arguments)
+
+
+def maker_of(cls: Any) -> Any:
+    """Return the class whose `__new__` is the C code that lays out instances of `cls`."""
+    while not isinstance(vars(cls).get("__new__"), BuiltinFunctionType):
+        cls = cls.__base__  # not the next of its `__mro__`: of two built-in bases, one lays out the instance
+    return cls
 
 
 def set_state(made: Any, attributes: Mapping[str, Any] | None, slots: Mapping[str, Any] | None) -> None:

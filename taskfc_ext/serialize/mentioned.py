@@ -69,13 +69,9 @@ class Mentions(NamedTuple):
 NOTHING = Mentions()
 
 
+@functools.lru_cache(maxsize=4096)
 def names_in_strings(code: CodeType) -> Mentions:
     """Return the names in the string constants of `code` and of the functions within it."""
-    return _names_in_strings(code)
-
-
-@functools.lru_cache(maxsize=4096)
-def _names_in_strings(code: CodeType) -> Mentions:
     names = frozenset(code.co_names)
     looks_up, evaluates, takes_sql = bool(names & NAMESPACES), bool(names & EVALUATORS), bool(names & SQL_CALLS)
     found = NOTHING
@@ -85,7 +81,7 @@ def _names_in_strings(code: CodeType) -> Mentions:
         found |= Mentions(names - {"__main__"})  # among them the attributes that it reads there
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            found |= _names_in_strings(constant)
+            found |= names_in_strings(constant)
     return found
 
 

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
+from taskfc_ext.serialize.machinery import LruCache
 from taskfc_ext.serialize.mentioned import names_in_strings
 from taskfc_ext.serialize.scope import ABSENT, MAIN
 
 _EMPTY_CELL = CellType()
-_LruCache: Any = type(functools.lru_cache(lambda: None))
 
 _SMALL = 10**6
 """Bytes up to which a value is sent that a string only seems to mention."""
@@ -80,7 +80,7 @@ def _codes(namespace: Mapping[str, Any]) -> Iterator[CodeType]:
             pending.append(value.__func__)
         elif isinstance(value, property):
             pending += [value.fget, value.fset, value.fdel]
-        elif type(value) is _LruCache:
+        elif type(value) is LruCache:
             pending.append(value.__wrapped__)
         elif isinstance(value, functools.partial):
             pending.append(value.func)

@@ -21,6 +21,7 @@ from taskfc_ext.serialize import chance, classes, instances, machinery, scope
 from taskfc_ext.serialize.bodies import Buffers
 from taskfc_ext.serialize.by_value import is_importable, travels_as_name, travels_by_value
 from taskfc_ext.serialize.exceptions import Exceptions
+from taskfc_ext.serialize.limited import LimitReached
 from taskfc_ext.serialize.needs import definitions, mentioned_names, needed_names, reads_pickles
 from taskfc_ext.serialize.scope import ABSENT, MAIN, Brought
 
@@ -43,6 +44,28 @@ def _reduce_code(code: CodeType) -> Any:
     return make, (*arguments[:_FILENAME], code.co_filename, *arguments[_FILENAME + 1 :])
 
 
+# of one type exactly, whatever the pickler has met before
+
+
+def _reduce_sentinel(sentinel: object) -> Any:
+    for name, value in vars(sys.modules[MAIN]).items():
+        if value is sentinel:
+            return _sentinel, (name,)
+    return object, ()
+
+
+def _reduce_module(module: ModuleType) -> Any:
+    if not travels_by_value(module):
+        return _inherited[ModuleType](module)
+    key, name = scope.key_of(module.__dict__)
+    names = {name: value for name, value in vars(module).items() if name != "__builtins__"}
+    return _module, (key, name), names, None, None, _fill_module
+
+
+def _reduce_lru_cache(cached: Any) -> Any:
+    return cached.__reduce__() if is_importable(cached) else machinery.reduce_lru_cache(cached)
+
+
 class _Reducers(dict[type, Any]):
     """Reducers of ours; IPython's `exit` is known by the module of its type, as IPython may be imported later."""
 
@@ -52,8 +75,18 @@ class _Reducers(dict[type, Any]):
         raise KeyError(kind)
 
 
+_BY_TYPE = {
+    CodeType: _reduce_code,
+    ModuleType: _reduce_module,
+    object: _reduce_sentinel,
+    functools.cached_property: machinery.reduce_cached_property,
+    machinery.LruCache: _reduce_lru_cache,
+    **dict.fromkeys(machinery.WEAK_MAPPINGS, machinery.reduce_weak_mapping),
+}
+
+
 class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
-    """Pickles what the notebook defines by value; costs nothing where there is none.
+    """Pickles what the notebook defines by value, and what would not come back as it is.
 
     Args:
         file: takes the pickle.
@@ -67,7 +100,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         has_guesses: whether any did.
     """
 
-    dispatch_table = ChainMap(_Reducers({CodeType: _reduce_code}), chance.TABLE, _inherited)
+    dispatch_table = ChainMap(_Reducers(_BY_TYPE), chance.TABLE, _inherited)
 
     def __init__(self, file: Any, buffer_callback: Callable[[Any], Any] | None = None) -> None:
         chance.learn_types()
@@ -93,18 +126,6 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
             return self._reduce_cell(obj)
         elif kind is _Space:
             return _space, (obj.key, obj.name)
-        elif kind is machinery.LruCache:
-            if not is_importable(obj):
-                return machinery.reduce_lru_cache(obj)
-        elif kind is functools.cached_property:
-            return machinery.reduce_cached_property(obj)
-        elif kind in machinery.WEAK_MAPPINGS:
-            return machinery.reduce_weak_mapping(obj)
-        elif kind is object:
-            return self._reduce_sentinel(obj)
-        elif kind is ModuleType:
-            if travels_by_value(obj):
-                return self._reduce_module(obj)
         elif issubclass(kind, type):
             if classes.is_by_value(obj):
                 self.made_classes[obj] = None
@@ -192,19 +213,6 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         if id(cell) in self._filled_cells:
             return _untyped._make_empty_cell, ()  # the functions that share it fill it, once all of them are there
         return _inherited[CellType](cell)
-
-    # what is known by its identity or its names
-
-    def _reduce_sentinel(self, sentinel: object) -> Any:
-        for name, value in vars(sys.modules[MAIN]).items():
-            if value is sentinel:
-                return _sentinel, (name,)
-        return object, ()
-
-    def _reduce_module(self, module: ModuleType) -> Any:
-        key, name = scope.key_of(module.__dict__)
-        names = {name: value for name, value in vars(module).items() if name != "__builtins__"}
-        return _module, (key, name), names, None, None, _fill_module
 
 
 class _Space:
@@ -322,22 +330,42 @@ def dump(
     """
     start = file.tell()
 
-    def attempt(*, sends_guesses: bool) -> Pickler:
-        pickler = Pickler(file, buffers.take if buffers is not None else None)
-        pickler.exceptions = exceptions or pickler.exceptions
-        pickler.sends_guesses = sends_guesses
-        try:
-            pickler.dump(value)
-        except Exception:
-            if not pickler.has_guesses:
-                raise
-        else:
-            return pickler
-        # among what was only sent in case that it is needed is something that cannot be
+    def make() -> Pickler:
         file.seek(start)
         file.truncate()
         if buffers is not None:
             buffers.clear()
-        return attempt(sends_guesses=False)
+        pickler = Pickler(file, buffers.take if buffers is not None else None)
+        pickler.exceptions = exceptions or pickler.exceptions
+        return pickler
 
-    return attempt(sends_guesses=True)
+    return dump_by(make, value)
+
+
+def dump_by(make: Callable[[], Pickler], value: object) -> Pickler:
+    """Pickle `value`, and return what did.
+
+    Where that fails, it is done once more without what is only sent in case that it is needed.
+
+    Args:
+        make: makes a pickler whose file is empty.
+        value: anything.
+
+    Raises:
+        LimitReached: the file takes no more.
+        Exception: whatever the value's own code raises.
+    """
+    pickler = make()
+    try:
+        pickler.dump(value)
+    except LimitReached:
+        raise
+    except Exception:
+        if not pickler.has_guesses:
+            raise
+    else:
+        return pickler
+    pickler = make()
+    pickler.sends_guesses = False
+    pickler.dump(value)
+    return pickler

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-import pickle
 
 from taskfc_ext.errors import RemoteError
 from taskfc_ext.serialize.blame import text_of, type_name_of
 from taskfc_ext.serialize.exceptions import Exceptions, Named, Reduced, WithChains
-from taskfc_ext.serialize.trial import LimitedFile, try_to_pickle
+from taskfc_ext.serialize.limited import LimitedFile
+from taskfc_ext.serialize.trial import try_to_pickle
+from taskfc_ext.serialize.values import load_value
 
 MAX_PART = 4 * 2**20
 """Bytes of one attribute, pickled; of an exception that cannot travel as a whole, larger ones stay behind."""
@@ -46,7 +47,7 @@ class Piecewise(WithChains):
 
     def _own_reduction(self, error: BaseException) -> Reduced | None:
         reduction = super()._own_reduction(error)
-        if not isinstance(reduction, tuple) or not _why_not(reduction[1]):
+        if not isinstance(reduction, tuple) or not _why_not(reduction[1], Exceptions()):
             return reduction
         return None
 
@@ -59,23 +60,18 @@ class Piecewise(WithChains):
         return known
 
     def _tried(self, error: BaseException) -> BaseException:
-        try:
-            body = io.BytesIO()
-            try_to_pickle(error, LimitedFile(MAX_PART, body=body), self)
-            pickle.loads(body.getvalue())
-        except (Exception, SystemExit) as problem:  # noqa: BLE001  the user's code
-            name, text = type_name_of(type(error)), text_of(error)
-            return RemoteError(
-                f"{name}: {text}" if text else name, type_name=name, hint=f"it was left behind: {text_of(problem)}"
-            )
-        return error
+        reason = _why_not(error, self)
+        if not reason:
+            return error
+        name, text = type_name_of(type(error)), text_of(error)
+        return RemoteError(f"{name}: {text}" if text else name, type_name=name, hint=f"it was left behind: {reason}")
 
 
 def _without(attributes: Named, gone: dict[str, str]) -> Named:
     """Return those that can travel; the others go into `gone`, with the reason."""
     kept = {}
     for name, value in attributes.items():
-        reason = _why_not(value)
+        reason = _why_not(value, Exceptions())
         if reason:
             gone[name] = reason
         else:
@@ -83,15 +79,15 @@ def _without(attributes: Named, gone: dict[str, str]) -> Named:
     return kept
 
 
-def _why_not(value: object) -> str:
+def _why_not(value: object, exceptions: Exceptions) -> str:
     """Return why a value cannot travel; empty if it can."""
     body = io.BytesIO()
     try:
-        try_to_pickle(value, LimitedFile(MAX_PART, body=body), Exceptions())
-    except Exception as problem:  # noqa: BLE001  the user's `__reduce__`
+        try_to_pickle(value, LimitedFile(MAX_PART, body=body), exceptions)
+    except (Exception, SystemExit) as problem:  # noqa: BLE001  the user's `__reduce__`
         return text_of(problem) or type_name_of(type(problem))
     try:
-        pickle.loads(body.getvalue())
+        load_value(body.getvalue())  # as a guest: an attempt would take the copies for its own
     except (Exception, SystemExit) as problem:  # noqa: BLE001  the user's `__setstate__`
         return f"it cannot be loaded again: {type_name_of(type(problem))}: {text_of(problem)}"
     return ""

@@ -10,7 +10,7 @@ from weakref import WeakSet
 from taskfc_ext.errors import UnpicklableArgument
 from taskfc_ext.serialize import scope
 from taskfc_ext.serialize.blame import text_of, type_name_of
-from taskfc_ext.serialize.pickler import Pickler
+from taskfc_ext.serialize.pickler import dump
 
 _can_be_made: WeakSet[type] = WeakSet()
 
@@ -35,7 +35,7 @@ def check_classes(classes: Iterable[type], *, what: str) -> None:
 
 def _try(cls: type, what: str) -> None:
     file = io.BytesIO()
-    Pickler(file).dump(cls)
+    dump(cls, file)
     try:
         with scope.trial():
             pickle.loads(file.getvalue())

@@ -48,6 +48,29 @@ class _Salvager(_Unpickler):  # type: ignore[misc]  # a private class, without t
     """Puts a `Broken` wherever code of the pickle's own raises."""
 
     dispatch = dict(_Unpickler.dispatch)
+    failed_call: tuple[Broken, object] | None = None
+    """What stands for the last call that has raised, and that call's first argument."""
+
+    def replace_half_built(self, value: object, broken: Broken) -> None:
+        """Let what the pickle has made, but could not fill, be broken wherever it is used from here on."""
+        for place, known in list(self.memo.items()):
+            if known is value:
+                self.memo[place] = broken
+
+    def load_pop(self) -> None:
+        """Drop the last value. Where that is what a failed setter of an object's state returned, the object is broken.
+
+        A pickle calls such a setter with the object that lies beneath, and drops what it returns.
+        """
+        top = self.stack[-2:]
+        _Unpickler.dispatch[pickle.POP[0]](self)
+        if len(top) == 2 and self.failed_call is not None:
+            broken, first = self.failed_call
+            if top[1] is broken and top[0] is first:
+                self.stack[-1] = broken
+                self.replace_half_built(first, broken)
+
+    dispatch[pickle.POP[0]] = load_pop
 
 
 def _guard(opcode: bytes, n_arguments: int) -> None:
@@ -64,9 +87,11 @@ def _guard(opcode: bytes, n_arguments: int) -> None:
             broken = Broken(f"it cannot be rebuilt here: {type_name_of(type(error))}: {text_of(error)}")
             kept = len(before) - n_arguments
             self.stack[:] = [*before[:kept], broken]
-            for place, value in list(self.memo.items()):
-                if value is before[kept]:  # half built
-                    self.memo[place] = broken
+            if opcode == pickle.BUILD:
+                self.replace_half_built(before[kept], broken)
+            elif opcode == pickle.REDUCE:  # what is called is used again, with other arguments
+                arguments = before[-1]
+                self.failed_call = broken, arguments[0] if type(arguments) is tuple and arguments else None
 
     _Salvager.dispatch[opcode[0]] = load
 
@@ -83,6 +108,8 @@ for _opcode, _n_arguments in (
 
 def salvaged(body: bytes) -> object:
     """Return the value in `body`, with a `Broken` in place of each part that cannot be rebuilt.
+
+    Of a part that failed when it was filled, what had taken it in before holds the half-built object still.
 
     Raises:
         Exception: not even that is possible.

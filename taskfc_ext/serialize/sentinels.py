@@ -7,8 +7,7 @@ import sys
 from typing import Any
 
 from taskfc_ext.serialize.by_value import travels_by_value
-
-_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE
+from taskfc_ext.serialize.instances import HEAP_TYPE
 
 
 class _Named:
@@ -38,7 +37,7 @@ def by_name(value: object, kind: type) -> object:
         module = sys.modules.get(getattr(base, "__module__", ""))
         if (
             module is None
-            or not base.__flags__ & _HEAP_TYPE
+            or not base.__flags__ & HEAP_TYPE
             or base.__module__ == "__main__"
             or travels_by_value(module)
         ):
@@ -53,7 +52,7 @@ def _is_stateless(value: object) -> bool:
     kind = type(value)
     if kind is object:
         return True
-    if not kind.__flags__ & _HEAP_TYPE or isinstance(value, (type, BaseException)):
+    if not kind.__flags__ & HEAP_TYPE or isinstance(value, (type, BaseException)):
         return False
     is_plain = kind.__reduce_ex__ is object.__reduce_ex__ and kind.__reduce__ is object.__reduce__
     return is_plain and kind.__basicsize__ <= _EMPTY and not getattr(value, "__dict__", None)

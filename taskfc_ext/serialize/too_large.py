@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from taskfc_ext.errors import UnpicklableResult
 from taskfc_ext.serialize.blame import type_name_of
 from taskfc_ext.serialize.values import SourceResult, dump_value, pickled
@@ -33,27 +31,22 @@ def dump_within(value: object, limit: int, *, what: str) -> bytes:
 
 def _smaller(result: SourceResult, limit: int, what: str) -> SourceResult:
     """Return what fits of a result, the smallest parts first, with the reasons for the others."""
-    sizes = sorted((_size(value), name) for name, value in {**result.ns, "": result.value}.items())
+    changes = result.class_changes
+    parts = {name: (value, changes[name]) if name in changes else value for name, value in result.ns.items()}
+    sizes = sorted((_size(part), name) for name, part in {**parts, "": result.value}.items())
     left, lost = 0, {}
     for size, name in sizes:
         left += size
         if left > limit:
             lost[name] = size
-    rest = {name: value for name, value in result.ns.items() if name not in lost}
-    if not rest and ("" in lost or result.value is None):
+    if lost.keys() >= result.ns.keys() and ("" in lost or result.value is None):
         size, name = sizes[-1]
         subject, value = (f"{what}: `{name}`", result.ns[name]) if name else (what, result.value)
         raise _too_large(subject, value, size, limit)
     lost_value = _too_large(what, result.value, lost.pop(""), limit).message if "" in lost else ""
     end = f"over the limit of {limit:,} for all that comes back; {_WRITE_A_FILE}"
     reasons = {name: f"it is {size:,} bytes pickled, {end}" for name, size in lost.items()}
-    return replace(
-        result,
-        value=None if lost_value else result.value,
-        ns=rest,
-        lost={**result.lost, **reasons},
-        lost_value=lost_value,
-    )
+    return result.without(reasons, lost_value)
 
 
 def _size(value: object) -> int:

@@ -2,51 +2,17 @@
 
 from __future__ import annotations
 
-import io
+import math
 import pickle
 import time
 from collections.abc import Callable
 from typing import Any
 
 from taskfc_ext.serialize.exceptions import Exceptions
-from taskfc_ext.serialize.pickler import Pickler
+from taskfc_ext.serialize.limited import LimitedFile
+from taskfc_ext.serialize.pickler import Pickler, dump_by
 
 _CHECK_EVERY = 64
-
-
-class LimitReached(Exception):
-    """The trial was given up: it is not known whether the value can be pickled."""
-
-
-class LimitedFile(io.RawIOBase):
-    """Takes so many bytes, for so long.
-
-    Args:
-        limit: in bytes.
-        deadline: on the clock of `time.perf_counter`.
-        body: what they are kept in; nothing for a trial.
-    """
-
-    def __init__(self, limit: int, deadline: float = float("inf"), body: io.BytesIO | None = None) -> None:
-        self._size = 0
-        self._limit = limit
-        self._deadline = deadline
-        self._body = body
-
-    def write(self, data: Any) -> int:
-        n = memoryview(data).nbytes
-        self._size += n
-        self.check()
-        if self._body is not None:
-            self._body.write(data)
-        return n
-
-    def check(self) -> None:
-        """Raise if there is no more room or time."""
-        if self._size > self._limit:
-            raise LimitReached(f"it is larger than {self._limit:,} bytes when pickled")
-        if time.perf_counter() > self._deadline:
-            raise LimitReached("it takes long to pickle")
 
 
 class _TrialPickler(Pickler):
@@ -74,15 +40,23 @@ def try_to_pickle(value: object, file: LimitedFile, exceptions: Exceptions) -> N
         LimitReached: it is too large for the file, or takes too long.
         Exception: it cannot be pickled.
     """
-    pickler = _TrialPickler(file)
-    pickler.exceptions = exceptions
-    pickler.dump(value)
+
+    def make() -> _TrialPickler:
+        file.clear()
+        pickler = _TrialPickler(file)
+        pickler.exceptions = exceptions
+        return pickler
+
+    dump_by(make, value)
 
 
 def trial(value: object, seconds: float) -> tuple[object, Exception | None]:
-    """Pickle `value` into nowhere; return the object that was asked last how it is pickled, and what went wrong."""
-    pickler = _TrialPickler(LimitedFile(2**62, time.perf_counter() + seconds), buffer_callback=_leave_alone)
-    pickler.exceptions = Exceptions()
+    """Pickle `value` into nowhere; return the object that was asked last how it is pickled, and what went wrong.
+
+    What is only sent in case that it is needed is to blame for nothing: without it the value was tried again.
+    """
+    pickler = _TrialPickler(LimitedFile(math.inf, time.perf_counter() + seconds), buffer_callback=_leave_alone)
+    pickler.sends_guesses = False
     try:
         pickler.dump(value)
     except Exception as error:  # noqa: BLE001  the user's `__reduce__`

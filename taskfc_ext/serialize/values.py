@@ -4,6 +4,7 @@ Plain pickle serves where it cannot differ from cloudpickle: it costs 0.3 us a c
 """
 
 from __future__ import annotations
+import __future__
 
 import io
 import pickle
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypedDict
 
 from taskfc_ext.errors import UnpicklableArgument, UnpicklableResult
+from taskfc_ext.serialize.atoms import ATOMS
 from taskfc_ext.serialize.blame import complaint, first_complaint
 from taskfc_ext.serialize.exceptions import WithChains
 from taskfc_ext.serialize.pickler import PICKLE_PROTOCOL, Pickler, dump
@@ -20,9 +22,6 @@ from taskfc_ext.serialize.rebuilding import check_classes
 from taskfc_ext.serialize.salvage import CannotRebuild, salvaged
 from taskfc_ext.serialize.scope import load_as_guest, load_within
 from taskfc_ext.serialize.sources import remember_sources, sources_of
-
-ATOMS = frozenset({int, float, complex, str, bytes, bool, type(None)})
-"""Types whose values have no parts and never change."""
 
 _NO_CODE = 48
 """Bytes in which nothing stands that travels by value: the name of what would load it is longer."""
@@ -48,6 +47,7 @@ class SourceResult:
         lost: those of them that could not be pickled, with the reason.
         lost_value: why the value could not be pickled, where that keeps nothing else from coming; else empty.
         class_changes: of classes among the names, which come back as those that are here.
+        sent_functions: names whose value is still the function that the task was sent; of results in older stores none.
     """
 
     value: object
@@ -56,6 +56,23 @@ class SourceResult:
     lost: dict[str, str] = field(default_factory=dict)
     lost_value: str = ""
     class_changes: dict[str, Any] = field(default_factory=dict)
+    sent_functions: tuple[str, ...] = ()
+
+    def without(self, lost: Mapping[str, str], lost_value: str = "") -> SourceResult:
+        """Return this without some names, and without the value where there is a reason for that.
+
+        Args:
+            lost: the names, with the reasons.
+            lost_value: why the value is left out; empty where it stays.
+        """
+        return replace(
+            self,
+            value=None if lost_value else self.value,
+            ns={name: value for name, value in self.ns.items() if name not in lost},
+            lost={**self.lost, **lost},
+            lost_value=lost_value or self.lost_value,
+            class_changes={name: change for name, change in self.class_changes.items() if name not in lost},
+        )
 
     @property
     def as_input(self) -> object:
@@ -71,6 +88,10 @@ class SourceResult:
         if self.lost_value:
             raise UnpicklableResult(self.lost_value, taskid=taskid, hint=END_WITH_SEMICOLON)
         return self.value
+
+
+FUTURES = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
+"""Flags of all `from __future__ import`, of which `CellOptions` has those of earlier cells."""
 
 
 class CellOptions(TypedDict, total=False):
@@ -155,17 +176,11 @@ def _dump_the_rest(result: SourceResult, what: str, error: Exception) -> bytes:
         UnpicklableResult: nothing that was asked for can.
     """
     lost = {name: _why_not("it", value) for name, value in result.ns.items()}
-    lost = {name: why for name, why in lost.items() if why}
+    for name, change in result.class_changes.items():
+        lost[name] = lost.get(name) or _why_not("what the task has set in it", change.values)
     lost_value = _why_not(what, result.value)
-    left = {name: value for name, value in result.ns.items() if name not in lost}
-    rest = replace(
-        result,
-        value=None if lost_value else result.value,
-        ns=left,
-        lost={**result.lost, **lost},
-        lost_value=lost_value,
-    )
-    if not left and rest.value is None and not result.lost:
+    rest = result.without({name: why for name, why in lost.items() if why}, lost_value)
+    if not rest.ns and rest.value is None and not result.lost:
         if lost_value:
             raise UnpicklableResult(lost_value, hint=END_WITH_SEMICOLON) from error
         raise UnpicklableResult(complaint(what, result, error), hint=RETURN_INSTEAD) from error
@@ -205,13 +220,10 @@ def load_the_rest(body: bytes) -> SourceResult | None:
         return None
     if type(result) is not SourceResult:
         return None
-    lost = {name: why for name, value in result.ns.items() if (why := _why_broken(value))}
-    left = {name: value for name, value in result.ns.items() if name not in lost}
-    lost_value = result.lost_value or _why_broken(result.value)
-    if not left:
-        return None
-    value = None if lost_value else result.value
-    return replace(result, value=value, ns=left, lost={**result.lost, **lost}, lost_value=lost_value)
+    changes = result.class_changes
+    reasons = {name: _why_broken(value) or _why_broken(changes.get(name)) for name, value in result.ns.items()}
+    rest = result.without({name: why for name, why in reasons.items() if why}, _why_broken(result.value))
+    return rest if rest.ns else None
 
 
 def _why_broken(value: object) -> str:
@@ -281,14 +293,11 @@ def dump_names(
         raise UnpicklableArgument(first_complaint(named, error)) from error
 
 
-def load_names(body: bytes, inputs: Sequence[bytes] = ()) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return (values that go in, names that come back); each `InputRef` becomes the value of that input."""
-    names, out, _ = load_cell(body, inputs)
-    return names, out
-
-
 def load_cell(body: bytes, inputs: Sequence[bytes] = ()) -> tuple[dict[str, Any], tuple[str, ...], CellOptions]:
-    """Return (values that go in, names that come back, settings of the notebook)."""
+    """Return (values that go in, names that come back, settings of the notebook).
+
+    Each `InputRef` among the values becomes the value of that input.
+    """
     file = io.BytesIO(body)
     names, out, *options = load_within(vars(sys.modules["__main__"]), pickle.load, file)
     if file.tell() < len(body):

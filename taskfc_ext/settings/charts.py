@@ -6,7 +6,8 @@ import functools
 import sys
 from typing import Any
 
-from taskfc_ext.settings.setting import ABSENT, Items, Setting, Value
+from taskfc_ext.serialize.scope import ABSENT
+from taskfc_ext.settings.setting import Items, Setting, Value
 
 _modules: dict[str, Any] = sys.modules  # for attributes of modules that may not be installed
 
@@ -51,18 +52,13 @@ def _set_params(params: Any) -> None:
 
 
 def _pack_params() -> Any:
-    usual = dict(dict.items(_modules["matplotlib"].rcParamsDefault))
+    usual = _modules["matplotlib"].rcParamsDefault
     found = {
         name: param
         for name, param in _params().items()
-        if not name.startswith(_SCREEN) and usual.get(name, ABSENT) != param
+        if not name.startswith(_SCREEN) and dict.get(usual, name, ABSENT) != param
     }
     return found or None
-
-
-def _unpack_params(packed: Any) -> bool:
-    _set_params(packed)
-    return True
 
 
 def _close_figures(value: object) -> None:
@@ -71,9 +67,6 @@ def _close_figures(value: object) -> None:
 
 
 # altair
-
-
-_Chosen = tuple[str, dict[str, Any]]
 
 
 def _registries() -> list[tuple[str, Any]]:
@@ -113,14 +106,13 @@ def _pack_altair() -> Any:
     return found or None
 
 
-def _unpack_altair(packed: Any) -> bool:
+def _unpack_altair(packed: Any) -> None:
     for kind, registry in _registries():
         if kind in packed:
             active, options, plugin = packed[kind]
             if plugin is not None:
                 registry.register(active, plugin) if kind != "theme" else _register_theme(registry, active, plugin)
             registry.enable(active, **options)
-    return True
 
 
 def _register_theme(registry: Any, name: str, theme: Any) -> None:
@@ -160,10 +152,9 @@ def _read_plotly() -> Any:
     return templates.default, renderers.default
 
 
-def _write_plotly(value: Any) -> bool:
+def _write_plotly(value: Any) -> None:
     io = _modules["plotly.io"]
     io.templates.default, io.renderers.default = value
-    return True
 
 
 def _pack_plotly() -> Any:
@@ -175,12 +166,12 @@ def _pack_plotly() -> Any:
     return template, renderer, {name: io.templates[name].to_plotly_json() for name in own}
 
 
-def _unpack_plotly(packed: Any) -> bool:
+def _unpack_plotly(packed: Any) -> None:
     template, renderer, own = packed
     io = _modules["plotly.io"]
     for name, body in own.items():
         io.templates[name] = body
-    return _write_plotly((template, io.renderers.default if renderer is None else renderer))
+    _write_plotly((template, io.renderers.default if renderer is None else renderer))
 
 
 def _opens_a_window(renderer: str | None) -> bool:
@@ -196,10 +187,9 @@ def _read_express() -> Any:
     return {name: getattr(defaults, name) for name in names}
 
 
-def _write_express(value: Any) -> bool:
+def _write_express(value: Any) -> None:
     for name, default in value.items():
         setattr(_modules["plotly.express"].defaults, name, default)
-    return True
 
 
 # bokeh
@@ -218,9 +208,8 @@ def _pack_bokeh() -> Any:
     return None if theme is _modules["bokeh.themes"].default else theme._json
 
 
-def _unpack_bokeh(packed: Any) -> bool:
+def _unpack_bokeh(packed: Any) -> None:
     _set_theme(_modules["bokeh.themes"].Theme(json=packed))
-    return True
 
 
 CHARTS: tuple[Setting, ...] = (
@@ -230,7 +219,7 @@ CHARTS: tuple[Setting, ...] = (
         read=lambda: _live_params,
         write=_write_params,
         pack=_pack_params,
-        unpack=_unpack_params,
+        unpack=_set_params,
     ),
     Value(
         name="open figures of matplotlib",

@@ -10,7 +10,7 @@ import threading
 import tracemalloc
 from typing import Any
 
-from taskfc_ext.settings.setting import Entries, Items, Setting, Value, put_items
+from taskfc_ext.settings.setting import Entries, Items, Setting, Value, attribute, put_items
 
 _OWNED_ELSEWHERE = frozenset({"stdin", "stdout", "stderr", "path"})
 """Names of `sys` that the worker looks after in another place, for every attempt."""
@@ -106,14 +106,13 @@ def _write_tracing(is_tracing: bool) -> None:
 
 def _write_list(name: str) -> Any:
     def write(value: list[Any]) -> None:
-        _sys[name][:] = value
+        live = _sys.get(name)
+        if isinstance(live, list):
+            live[:] = value
+        else:  # deleted, or replaced by a tuple
+            _sys[name] = list(value)
 
     return write
-
-
-def _unpack_limit(limit: int) -> bool:
-    sys.setrecursionlimit(limit)
-    return True
 
 
 INTERPRETER: tuple[Setting, ...] = (
@@ -138,7 +137,7 @@ INTERPRETER: tuple[Setting, ...] = (
         read=sys.getrecursionlimit,
         write=sys.setrecursionlimit,
         pack=sys.getrecursionlimit,
-        unpack=_unpack_limit,
+        unpack=sys.setrecursionlimit,
     ),
     Value(
         name="switch interval, length of integers as text, stack size of threads",
@@ -146,11 +145,7 @@ INTERPRETER: tuple[Setting, ...] = (
         write=_write_numbers,
     ),
     Value(name="garbage collector: on or off, thresholds", read=_read_collector, write=_write_collector),
-    Value(name="`threading.excepthook`", read=lambda: threading.excepthook, write=lambda hook: _set_hook(hook)),
+    attribute("threading", "excepthook"),
     Value(name="`faulthandler`", read=faulthandler.is_enabled, write=_write_faulthandler),
     Value(name="`tracemalloc`", read=tracemalloc.is_tracing, write=_write_tracing),
 )
-
-
-def _set_hook(hook: Any) -> None:
-    threading.excepthook = hook

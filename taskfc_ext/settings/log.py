@@ -102,7 +102,7 @@ def pack() -> _Packed | None:
     return (state.disabled, found) if found or state.disabled else None
 
 
-def unpack(packed: _Packed) -> bool:
+def unpack(packed: _Packed) -> None:
     """Set levels, and add handlers that write to the task's output."""
     disabled, loggers = packed
     _root.manager.disable = disabled
@@ -113,7 +113,6 @@ def unpack(packed: _Packed) -> bool:
             logger.addHandler(_unpack_handler(screen))
         logger.setLevel(level)
     _root.manager._clear_cache()
-    return True
 
 
 def _pack_handler(handler: logging.Handler) -> tuple[Any, ...] | None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextvars
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from taskfc_ext.settings.setting import ABSENT, Setting, Value
-from taskfc_ext.settings.twister import Twister
+from taskfc_ext.serialize.scope import ABSENT
+from taskfc_ext.settings.setting import Setting, Value
+from taskfc_ext.settings.twister import quick_read
 
 _modules: dict[str, Any] = sys.modules  # for attributes of modules that may not be installed
 
@@ -19,25 +20,26 @@ _ERRORS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn
 
 
 def _variable(module: str, name: str) -> Any:
-    """Return a context variable of numpy; `None` where it has none."""
     return getattr(_modules.get(module), name, None)
 
 
-def _error_variable() -> Any:
+def error_variable() -> Any:
+    """Return the context variable of the error state; `None` where numpy has none, or is not loaded."""
     return _variable("numpy._core.umath", "_extobj_contextvar")
 
 
-def _print_variable() -> Any:
+def print_variable() -> Any:
+    """Return the context variable of the print options; `None` where numpy has none, or is not loaded."""
     return _variable("numpy._core.arrayprint", "format_options")
 
 
 def _read_errors() -> Any:
-    variable = _error_variable()
+    variable = error_variable()
     return variable.get() if variable is not None else (_modules["numpy"].geterr(), _modules["numpy"].geterrcall())
 
 
 def _write_errors(value: Any) -> None:
-    variable = _error_variable()
+    variable = error_variable()
     if variable is not None:
         variable.set(value)
     else:
@@ -50,18 +52,13 @@ def _pack_errors() -> Any:
     return None if found == _ERRORS else found
 
 
-def _unpack_errors(packed: Any) -> bool:
-    _modules["numpy"].seterr(**packed)
-    return True
-
-
 def _read_printing() -> Any:
-    variable = _print_variable()
+    variable = print_variable()
     return variable.get() if variable is not None else _modules["numpy"].get_printoptions()
 
 
 def _write_printing(value: Any) -> None:
-    variable = _print_variable()
+    variable = print_variable()
     if variable is not None:
         variable.set(value)
     else:
@@ -86,34 +83,30 @@ _PRINTING = {
 
 def _pack_printing() -> Any:
     found = _modules["numpy"].get_printoptions()
-    usual = contextvars.Context().run(_modules["numpy"].get_printoptions) if _print_variable() else _PRINTING
+    usual = contextvars.Context().run(_modules["numpy"].get_printoptions) if print_variable() else _PRINTING
     return {name: value for name, value in found.items() if usual.get(name, ABSENT) != value} or None
 
 
-def _unpack_printing(packed: Any) -> bool:
-    _modules["numpy"].set_printoptions(**packed)
-    return True
-
-
-_twisters: dict[int, Twister] = {}
+_reads: dict[int, Callable[[], Any]] = {}
+"""Of the generator that was there last, by its id."""
 
 
 def _read_numpy_chance() -> Any:
     generator = _modules["numpy.random.mtrand"]._rand._bit_generator
-    twister = _twisters.get(id(generator))
-    if twister is None:
-        _twisters.clear()
-        twister = _twisters[id(generator)] = _twister_of(generator)
-    return generator, twister.read()
+    read = _reads.get(id(generator))
+    if read is None:
+        _reads.clear()
+        read = _reads[id(generator)] = _read_of(generator)
+    return generator, read()
 
 
-def _twister_of(generator: Any) -> Twister:
+def _read_of(generator: Any) -> Callable[[], Any]:
     def words() -> Any:
         state = generator.state
         return tuple(map(int, state["state"]["key"][2:4])) if state["bit_generator"] == "MT19937" else repr(state)
 
     address = generator.ctypes.state_address
-    return Twister(address + 8 if type(generator).__name__ == "MT19937" else 0, words)
+    return quick_read(address + 8 if type(generator).__name__ == "MT19937" else 0, words)
 
 
 def _write_numpy_chance(value: Any) -> None:
@@ -174,11 +167,6 @@ def _pack_pandas() -> Any:
     return found or None
 
 
-def _unpack_pandas(packed: Any) -> bool:
-    _set_pandas(packed)
-    return True
-
-
 # scikit-learn
 
 
@@ -192,9 +180,8 @@ def _pack_sklearn() -> Any:
     return found or None
 
 
-def _unpack_sklearn(packed: Any) -> bool:
-    _modules["sklearn"].set_config(**packed)
-    return True
+def _write_sklearn(value: Any) -> None:
+    _modules["sklearn"].set_config(**value)
 
 
 # torch
@@ -205,11 +192,10 @@ def _read_torch() -> Any:
     return torch.get_default_dtype(), torch.is_grad_enabled()
 
 
-def _write_torch(value: Any) -> bool:
+def _write_torch(value: Any) -> None:
     torch = _modules["torch"]
     torch.set_default_dtype(value[0])
     torch.set_grad_enabled(value[1])
-    return True
 
 
 def _pack_torch() -> Any:
@@ -224,7 +210,7 @@ NUMBERS: tuple[Setting, ...] = (
         read=_read_errors,
         write=_write_errors,
         pack=_pack_errors,
-        unpack=_unpack_errors,
+        unpack=lambda packed: _modules["numpy"].seterr(**packed),
         is_in_context=True,
     ),
     Value(
@@ -233,7 +219,7 @@ NUMBERS: tuple[Setting, ...] = (
         read=_read_printing,
         write=_write_printing,
         pack=_pack_printing,
-        unpack=_unpack_printing,
+        unpack=lambda packed: _modules["numpy"].set_printoptions(**packed),
         is_in_context=True,
     ),
     Value(
@@ -248,15 +234,15 @@ NUMBERS: tuple[Setting, ...] = (
         read=_read_pandas,
         write=_write_pandas,
         pack=_pack_pandas,
-        unpack=_unpack_pandas,
+        unpack=_set_pandas,
     ),
     Value(
         name="scikit-learn's `set_config`",
         module="sklearn",
         read=lambda: _modules["sklearn"].get_config(),
-        write=lambda value: _modules["sklearn"].set_config(**value),
+        write=_write_sklearn,
         pack=_pack_sklearn,
-        unpack=_unpack_sklearn,
+        unpack=_write_sklearn,
     ),
     Value(
         name="torch's default type, and gradients on or off",

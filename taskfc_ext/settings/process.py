@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import faulthandler
 import os
 import resource
 import signal
@@ -25,11 +24,9 @@ def _read_timers() -> list[tuple[float, float]]:
     return list(map(_getitimer, _timers))
 
 
-def stop_timers() -> None:
-    """Let no timer of the attempt that has ended strike any more."""
+def _stop_timers(value: object) -> None:
     for timer in _timers:
         _setitimer(timer, 0)
-    faulthandler.cancel_dump_traceback_later()
 
 
 def _read_handlers() -> list[Any]:
@@ -120,7 +117,7 @@ def _write_place(value: tuple[Any, ...]) -> None:
 
 
 PROCESS: tuple[Setting, ...] = (
-    Value(name="timers (`signal.setitimer`, `signal.alarm`)", read=_read_timers, write=lambda value: stop_timers()),
+    Value(name="timers (`signal.setitimer`, `signal.alarm`)", read=_read_timers, write=_stop_timers),
     Value(name="signal handlers", read=_read_handlers, write=_write_handlers),
     Value(
         name="blocked signals",

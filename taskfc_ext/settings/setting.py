@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from taskfc_ext.serialize.scope import ABSENT
+
 Read = Callable[[], Any]
 Write = Callable[[Any], object]
-
-ABSENT: Any = object()
-"""Stands for a value that is not there."""
 
 
 class CannotRestore(Exception):
@@ -28,10 +28,8 @@ class Setting:
         write: makes a value that was taken the current one. Main thread.
         pack: returns a small value of plain types for a task's process, `None` for the library's own default; without
             it the setting does not travel.
-        unpack: makes a packed value the current one; returns whether all of it is in force, `False` for one part that
-            needs a module which is not loaded yet.
-        read_fully: does so for more than `read` can see in a microsecond, after attempts that ran for a millisecond and
-            after all cells.
+        unpack: makes a packed value the current one; returns `False` if a part needs a module that is not loaded yet.
+        read_fully: reads more than `read` can in a microsecond; called after attempts that ran for a millisecond.
         is_in_context: the value is that of the current `contextvars` context.
     """
 
@@ -40,7 +38,7 @@ class Setting:
     write: Write
     module: str = ""
     pack: Read | None = None
-    unpack: Callable[[Any], bool] | None = None
+    unpack: Write | None = None
     read_fully: Read | None = None
     is_in_context: bool = False
 
@@ -96,6 +94,18 @@ def _with_new(value: list[Any], before: list[Any], after: list[Any]) -> list[Any
     last = max((i for i, entry in enumerate(after) if entry in before), default=-1)
     appended = [entry for entry in after[last + 1 :] if entry in new] if last >= 0 else []
     return [*[entry for entry in new if entry not in appended], *value, *appended]
+
+
+def attribute(module: str, name: str) -> Value:
+    """Return the setting that is an attribute of a module."""
+
+    def read() -> object:
+        return getattr(sys.modules[module], name, ABSENT)
+
+    def write(value: object) -> None:
+        setattr(sys.modules[module], name, value)
+
+    return Value(name=f"`{module}.{name}`", module=module, read=read, write=write)
 
 
 def no_quick_read() -> None:

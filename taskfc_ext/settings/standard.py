@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 from taskfc_ext.settings import log
-from taskfc_ext.settings.setting import ABSENT, Entries, Setting, Value
-from taskfc_ext.settings.twister import Twister
+from taskfc_ext.settings.setting import Entries, Setting, Value, attribute
+from taskfc_ext.settings.twister import quick_read_of_random
 
 _warnings: Any = warnings
 _mutated: Callable[[], None] = getattr(warnings, "_filters_mutated", None) or _warnings._filters_mutated_lock_held
@@ -109,19 +109,17 @@ def _pack_decimal() -> Any:
     return None if packed == _USUAL else packed
 
 
-def _unpack_decimal(packed: Any) -> bool:
-    decimal.setcontext(decimal.Context(*packed))
-    return True
-
-
 # the time zone
-
-_variables: dict[Any, str | None] = {}
-"""Under which `TZ` each zone was in force."""
 
 
 def _read_zone() -> tuple[object, ...]:
     return time.tzname, time.timezone, time.altzone
+
+
+_AT_START = _read_zone()
+
+_variables: dict[Any, str | None] = {_AT_START: os.environ.get("TZ")}
+"""The `TZ` under which each zone was in force. That of the start is noted before any context sets another one."""
 
 
 class _Zone(Value):
@@ -147,30 +145,12 @@ def _set_variable(zone: str | None) -> None:
         os.environ["TZ"] = zone
 
 
-_AT_START = _read_zone()
-
-
 def _pack_zone() -> bool | None:
     """Return that `time.tzset` was called after the environment, which travels by itself, had changed."""
     return True if _read_zone() != _AT_START else None
 
 
-def _unpack_zone(packed: bool) -> bool:
-    time.tzset()
-    return True
-
-
 # the others
-
-
-def _attribute(module: str, name: str) -> dict[str, Any]:
-    def read() -> object:
-        return getattr(sys.modules[module], name, ABSENT)
-
-    def write(value: object) -> None:
-        setattr(sys.modules[module], name, value)
-
-    return {"name": f"`{module}.{name}`", "module": module, "read": read, "write": write}
 
 
 def _read_locale() -> str:
@@ -190,10 +170,8 @@ def _write_loops(value: tuple[Any, ...]) -> None:
     vars(sys.modules["asyncio.events"])["_event_loop_policy"] = policy
 
 
-_twister = Twister.of_module_random()
-
 STANDARD: tuple[Setting, ...] = (
-    _Zone(name="time zone", read=_read_zone, write=_write_zone, pack=_pack_zone, unpack=_unpack_zone),
+    _Zone(name="time zone", read=_read_zone, write=_write_zone, pack=_pack_zone, unpack=lambda packed: time.tzset()),
     Entries(
         name="warning filters",
         read=lambda: warnings.filters,
@@ -208,7 +186,7 @@ STANDARD: tuple[Setting, ...] = (
         read_fully=_read_all_decimals,
         write=_write_decimal,
         pack=_pack_decimal,
-        unpack=_unpack_decimal,
+        unpack=lambda packed: decimal.setcontext(decimal.Context(*packed)),
         is_in_context=True,
     ),
     Value(
@@ -219,7 +197,7 @@ STANDARD: tuple[Setting, ...] = (
         pack=log.pack,
         unpack=log.unpack,
     ),
-    Value(name="random state of `random`", read=_twister.read, write=lambda value: random.seed()),
+    Value(name="random state of `random`", read=quick_read_of_random(), write=lambda value: random.seed()),
     Value(name="locale", read=_read_locale, write=lambda value: _locale.setlocale(_locale.LC_ALL, value)),
     Value(
         name="default time-out of sockets",
@@ -240,7 +218,7 @@ STANDARD: tuple[Setting, ...] = (
         read=lambda: sys.modules["multiprocessing.context"]._default_context._actual_context,
         write=lambda value: setattr(sys.modules["multiprocessing.context"]._default_context, "_actual_context", value),
     ),
-    Value(**_attribute("tempfile", "tempdir")),
-    Value(**_attribute("ssl", "_create_default_https_context")),
-    Value(**_attribute("urllib.request", "_opener")),
+    attribute("tempfile", "tempdir"),
+    attribute("ssl", "_create_default_https_context"),
+    attribute("urllib.request", "_opener"),
 )

@@ -11,8 +11,10 @@ import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from taskfc_ext.serialize.scope import ABSENT
 from taskfc_ext.serialize.values import pickled
-from taskfc_ext.settings.setting import ABSENT, Setting
+from taskfc_ext.settings.numbers import error_variable, print_variable
+from taskfc_ext.settings.setting import Setting
 from taskfc_ext.settings.table import TABLE
 
 MAX_SETTING = 2**16
@@ -58,14 +60,19 @@ def register(
 def unregister(name: str) -> None:
     """Let a registered setting travel no more."""
     _registered.pop(name, None)
-    here.forget(name)
+    here.forget(_key(name))
+
+
+def _key(name: str) -> str:
+    """Return the key of a registered setting, which may have the name of one in `TABLE`."""
+    return f"{name} (registered)"
 
 
 class Travel:
     """The settings that travel, as they were at the last look.
 
     Attributes:
-        body: all that differ from their libraries' defaults; the same object until one changes.
+        body: those that have to travel, pickled; the same object until one changes.
         marks: tells of a few at once whether they have changed since; of the others only the next look tells.
         pause: seconds between two submissions in which others may have been changed.
     """
@@ -76,7 +83,7 @@ class Travel:
         self._taken: dict[str, Any] = {}
         self._packed: dict[str, Any] = {}
         self._is_stale = False
-        self._thorough_pause = 0.0
+        self._quick_pause = self._thorough_pause = 0.0
         self.marks = Marks.of_now()
         self.look_again()
 
@@ -105,17 +112,18 @@ class Travel:
                 changed |= self._look_at(setting, is_thorough)
         for name, registered in _registered.items():
             if registered.module in sys.modules:
-                changed |= self._look_at_registered(name, registered)
+                changed |= self._look_at_registered(_key(name), registered)
         if changed:
             packed = {name: body for name, body in self._packed.items() if body is not None}
             body = pickle.dumps(packed, 5) if packed else b""
             if body != self.body:
                 self.body = body
         else:
+            # the least of all: a look that the machine has held up tells nothing of the next one
             cost = PATIENCE * (time.perf_counter() - began)
             if is_thorough:
-                self._thorough_pause = cost
-            self.pause = min(cost, self.pause or cost)
+                self._thorough_pause = min(cost, self._thorough_pause or cost)
+            self.pause = self._quick_pause = min(cost, self._quick_pause or cost)
         self.marks = Marks.of_now()
         return self.body
 
@@ -170,8 +178,7 @@ class Marks(NamedTuple):
     def of_now(cls) -> Marks:
         """Return those of now; in the root logger's cache stands `LOG_MARK` until a level is changed."""
         root_cache[LOG_MARK] = True
-        errors = _getter("numpy._core.umath", "_extobj_contextvar")
-        printing = _getter("numpy._core.arrayprint", "format_options")
+        errors, printing = _getter(error_variable()), _getter(print_variable())
         now = getlimit(), list(warnings.filters), getcontext().prec
         return cls(*now, errors, errors(), printing, printing())
 
@@ -184,8 +191,7 @@ getcontext = decimal.getcontext
 root_cache: dict[Any, bool] = vars(logging.root)["_cache"]
 
 
-def _getter(module: str, name: str) -> Callable[[], Any]:
-    variable = getattr(sys.modules.get(module), name, None)
+def _getter(variable: Any) -> Callable[[], Any]:
     return tuple if variable is None else variable.get  # the quickest that returns the same each time
 
 

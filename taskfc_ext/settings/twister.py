@@ -11,29 +11,24 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-_Words = Callable[[], Any]
 
-
-class Twister:
-    """Two words of a generator's state.
+def quick_read(address: int, words: Callable[[], Any]) -> Callable[[], Any]:
+    """Return a function that reads two words of a generator's state.
 
     Args:
         address: of its second word; 0 where that is not known.
         words: returns the second and the third by way of the public interface.
     """
+    if address:
+        raw = ctypes.c_uint64.from_address(address)
+        if (raw.value & 0xFFFFFFFF, raw.value >> 32) == tuple(words()):
+            return lambda: raw.value
+    return words
 
-    def __init__(self, address: int, words: _Words) -> None:
-        self.read: _Words = words
-        if address:
-            raw = ctypes.c_uint64.from_address(address)
-            found = raw.value
-            if (found & 0xFFFFFFFF, found >> 32) == tuple(words()):
-                self.read = lambda: raw.value
 
-    @classmethod
-    def of_module_random(cls) -> Twister:
-        """Return that of the generator behind `random.random`."""
-        hidden: Any = vars(random)["_inst"]
-        # after the head of an object come an int and the words
-        address = id(hidden) + object.__basicsize__ + 8
-        return cls(address, lambda: hidden.getstate()[1][1:3])
+def quick_read_of_random() -> Callable[[], Any]:
+    """Return `quick_read` of the generator behind `random.random`."""
+    hidden: Any = vars(random)["_inst"]
+    # after the head of an object come an int and the words
+    address = id(hidden) + object.__basicsize__ + 8
+    return quick_read(address, lambda: hidden.getstate()[1][1:3])

@@ -10,13 +10,13 @@ from contextlib import suppress
 import msgspec
 
 from taskfc_ext.drivers.connection_file import boot_id, last_connection, read_connection, remove_connection
+from taskfc_ext.drivers.files import remove_if_empty, replace_file
 from taskfc_ext.drivers.paths import FarmPaths
 from taskfc_ext.drivers.processes import WatchedPage, sweep
 from taskfc_ext.drivers.socket_folder import FolderRefused, opened, remove_below
 from taskfc_ext.errors import StartFailed
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.supervisor_messages import WorkerDown
-from taskfc_ext.supervisor.files import remove_if_empty, replace_file
 from taskfc_ext.supervisor.log import log
 
 LOCK_TIMEOUT = 25.0
@@ -78,15 +78,15 @@ def settle_options(paths: FarmPaths, given: bytes) -> FarmOptions:
 
 
 def take_over(paths: FarmPaths, lock_fd: int) -> list[WorkerDown]:
-    """Clear away what a predecessor that was killed has left, and return how its workers ended.
+    """Remove what a killed predecessor has left, and return how its workers ended.
 
-    One that ended as it should has left an empty lock file and nothing else, so a usual start does not look further.
+    After a regular end there is an empty lock file and nothing else, so a usual start searches no further.
     """
     with opened(paths.sockets) as folder:
         pages = _pages(folder, paths.tag)
         if pages or os.fstat(lock_fd).st_size:
             _sweep(paths)  # before the pages are read: they must not change any more
-        to_blame = not _has_booted(paths)
+        to_blame = bool(pages) and not _has_booted(paths)
         dead = [_last_words(folder, paths, worker, to_blame) for worker in pages]
     for worker in pages:
         remove_if_empty(paths.worker_log(worker))
@@ -96,7 +96,7 @@ def take_over(paths: FarmPaths, lock_fd: int) -> list[WorkerDown]:
 
 
 def clear_away(paths: FarmPaths) -> None:
-    """Leave nothing but the store. When all of our children have ended."""
+    """Remove all but the store. To be called when all child processes have ended."""
     _sweep(paths)
     remove_files(paths)
 

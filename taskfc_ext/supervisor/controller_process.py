@@ -14,7 +14,6 @@ from msgspec.structs import replace
 
 from taskfc_ext.drivers.paths import FarmPaths
 from taskfc_ext.drivers.processes import environment_outside_farms
-from taskfc_ext.drivers.signals import unblock_signals
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import Message
 from taskfc_ext.protocol.supervisor_messages import Farm, ToSupervisor
@@ -51,13 +50,13 @@ class ControllerProcess:
             for end in (self.socket, theirs):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
             self.socket.setblocking(False)
+            # Signals stay blocked in it, as they are here: one that comes while it starts waits for its `signal_queue`.
             self.process = subprocess.Popen(
                 [*command, str(theirs.fileno()), str(lock_fd)],
                 stdin=subprocess.DEVNULL,
                 stdout=log_fd,
                 stderr=log_fd,
                 env=environment_outside_farms(),
-                preexec_fn=unblock_signals,  # safe: this process has one thread
                 pass_fds=(theirs.fileno(), lock_fd),
             )
         except OSError:

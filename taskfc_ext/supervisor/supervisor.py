@@ -80,6 +80,7 @@ class Supervisor:
         self._start_at: float | None = 0.0  # when to start the next controller
         self._backoff = ControllerBackoff()
         self._stopping = False
+        self._has_uncounted_stop = False  # the controller is to count it, and has not said yet that it has
         self._has_strays = False  # children that are neither the controller nor workers, to be reaped when they end
 
     def run(self) -> None:
@@ -133,36 +134,35 @@ class Supervisor:
             self._listen(controller, now)
             controller.flush()
         downs = self._workers.reap(now)
-        self._end_strays(downs)  # before anybody hears that the attempt is over
-        if downs and controller is not None:
+        if self._has_strays or downs:
+            self._end_strays(downs)  # before anybody hears that the attempt is over
+        if controller is not None:
             for down in downs:
                 controller.send([down])  # a frame each: the notes of many would not fit into one
+        if not self._stopping:  # the end of the farm has a sweep of its own
+            for down in downs:
+                kill_tagged(self._paths.tag, down.worker)  # not before: it reads the environment of every process
         if controller is not None and ended:
             self._on_controller_end(controller, now)
 
     def _end_strays(self, downs: Sequence[WorkerDown]) -> None:
         """End what dead workers have started, also daemons: what loses its parent becomes a child of this process."""
+        own = {worker.process.pid for worker in self._workers.alive.values()}
+        if self._controller is not None:
+            own.add(self._controller.pid)
+
+        def is_own(process: Process) -> bool:
+            return process.pid in own
+
+        def is_to_stay(process: Process) -> bool:
+            return is_own(process) or is_supervisor(process)  # a farm outlives whoever has started it
+
         if downs:
-            left = kill_descendants(self._is_to_stay, timeout=STRAYS_TIMEOUT)
+            left = kill_descendants(is_to_stay, timeout=STRAYS_TIMEOUT)
             if left:
                 log(f"cannot kill {[process.pid for process in left]}, which a task has started")
-            if not self._stopping:  # the end of the farm has a sweep of its own
-                for down in downs:
-                    kill_tagged(self._paths.tag, down.worker)
-        if self._has_strays or downs:
-            reap(self._is_ours)
-            self._has_strays = not all(map(self._is_ours, children(os.getpid())))
-
-    def _is_ours(self, process: Process) -> bool:
-        """Whether this process has started its child `process`."""
-        controller = self._controller
-        return (controller is not None and process.pid == controller.pid) or any(
-            process.pid == worker.process.pid for worker in self._workers.alive.values()
-        )
-
-    def _is_to_stay(self, process: Process) -> bool:
-        """Whether no dead worker has started `process`, or else it is a farm, which outlives whoever has started it."""
-        return self._is_ours(process) or is_supervisor(process)
+        reap(is_own)
+        self._has_strays = not all(map(is_own, children(os.getpid())))
 
     # the controller
 
@@ -210,6 +210,7 @@ class Supervisor:
                     self._workers.resize(message, now)
             case Shutdown():
                 log("stopping")
+                self._has_uncounted_stop = False
                 self._stop(now)
             case _:
                 assert_never(message)
@@ -217,6 +218,8 @@ class Supervisor:
     def _on_controller_end(self, controller: ControllerProcess, now: float) -> None:
         returncode = controller.reap()
         self._controller = None
+        if self._has_uncounted_stop:
+            note_stop(self._paths)
         if self._stopping or returncode == 0:
             self._stop(now)
         else:
@@ -262,6 +265,7 @@ class Supervisor:
             note_stop(self._paths)
             self._stop(now)
         else:
+            self._has_uncounted_stop = True
             self._controller.kill_at = now + STOP_TIMEOUT
             self._controller.terminate()
 

@@ -12,12 +12,12 @@ from typing import Protocol
 import msgspec
 
 from taskfc_ext.drivers.cores import thread_pool_environment
+from taskfc_ext.drivers.files import replace_file
 from taskfc_ext.drivers.paths import FarmPaths
 from taskfc_ext.drivers.processes import FARM, FARM_PID, FARM_WORKER
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.supervisor_messages import SetWorkers, StopAttempt, WorkerDown, WorkerUp
 from taskfc_ext.supervisor.backoff import EARLY, WorkerBackoff
-from taskfc_ext.supervisor.files import replace_file
 from taskfc_ext.supervisor.log import log
 from taskfc_ext.supervisor.worker_process import WorkerProcess
 

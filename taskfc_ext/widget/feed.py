@@ -15,8 +15,8 @@ from typing import Any
 
 import msgspec
 
+from taskfc_ext.client.farm import Farm
 from taskfc_ext.client.io_thread import IOThread
-from taskfc_ext.client.seen_farm import SeenFarm
 from taskfc_ext.client.viewer import News, Viewer
 from taskfc_ext.errors import TaskFCError
 from taskfc_ext.protocol.snapshots import FarmState, FarmStatus, QueueDelta
@@ -77,7 +77,7 @@ class Feed:
 
     def __init__(
         self,
-        farm: SeenFarm,
+        farm: Farm,
         send: Callable[[dict[str, Any]], None],
         carry_out: CarryOut,
         *,

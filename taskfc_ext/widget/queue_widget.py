@@ -6,7 +6,7 @@ from typing import Any
 
 from traitlets import Unicode
 
-from taskfc_ext.client.seen_farm import SeenFarm
+from taskfc_ext.client.farm import Farm
 from taskfc_ext.widget.built import script, style
 from taskfc_ext.widget.feed import CarryOut, Feed
 from taskfc_ext.widget.heard import HeardWidget
@@ -30,7 +30,7 @@ class QueueWidget(HeardWidget):
     identity = Unicode().tag(sync=True)
     _feed: Feed | None = None  # a widget is closed even where making it has failed
 
-    def __init__(self, farm: SeenFarm, carry_out: CarryOut) -> None:
+    def __init__(self, farm: Farm, carry_out: CarryOut) -> None:
         super().__init__(farm=farm.name)
         feed = Feed(farm, self.send, carry_out, on_identity=lambda name: self.set_trait("identity", name))
         self._feed = feed

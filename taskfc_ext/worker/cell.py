@@ -1,7 +1,6 @@
 """Source text as a task: run as IPython would run it in a notebook, but silently, and with a value at its end."""
 
 from __future__ import annotations
-import __future__
 
 import ast
 import asyncio
@@ -11,12 +10,12 @@ import os
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from types import CodeType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from IPython.core.displayhook import DisplayHook
 
-from taskfc_ext.serialize import EVERYTHING, CellOptions, SourceResult, remember_source, scope
+from taskfc_ext.serialize import EVERYTHING, FUTURES, CellOptions, SourceResult, remember_source, scope
 from taskfc_ext.serialize.fingerprint import changed_names, fingerprints
 from taskfc_ext.serialize.in_place import ClassWatch
 from taskfc_ext.serialize.scope import ABSENT, Host
@@ -32,7 +31,6 @@ from taskfc_ext.worker.shell import notebook_settings, task_shell
 KEPT_SOURCES = 256
 """Cells whose source lines are kept for the tracebacks of functions that they left behind."""
 
-_FUTURES = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
 _OF_THE_SHELL = frozenset(("_", "_dh", "_exit_code", "get_ipython"))
 _AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
@@ -107,12 +105,19 @@ class CellRunner:
                         value = show_value(self._shell, self._displays, value)
                 finally:
                     show_figures()  # before the value is pickled: one that is on show comes up again wherever it goes
+                changes = watch.changes()
                 if wants_all:
-                    within = [*options.get("changed", ()), *changed_names(prints, main.__dict__), *watch.changes()]
+                    within = [*options.get("changed", ()), *changed_names(prints, main.__dict__), *changes]
                     out = list(dict.fromkeys([*_bound_since(before, main), *within, *out]))
                     host.brings_back = frozenset(out)
                 pulled = {name: _pulled(main, name) for name in out if name != EVERYTHING}
-                return SourceResult(value, pulled, is_cell=wants_value, class_changes=watch.changes())
+                return SourceResult(
+                    value,
+                    pulled,
+                    is_cell=wants_value,
+                    class_changes=changes,
+                    sent_functions=_functions_in_both(pulled, host.shipped),
+                )
             finally:
                 self._guard.disarm()
         finally:  # no interrupt strikes here: there is one at most, and it has struck or been kept out
@@ -161,13 +166,14 @@ class CellRunner:
         flags = (self._kept_flags if main is self._namespaces.kept.main else 0) | options.get("flags", 0)
         tree = compile(text, filename, "exec", ast.PyCF_ONLY_AST | _AWAIT | flags, dont_inherit=True)
         tree = self._shell.transform_ast(tree)
-        interactivity = LAST if _is_silenced(text) else options.get("interactivity", LAST)
+        is_silenced = _is_silenced(text)
+        interactivity = LAST if is_silenced else options.get("interactivity", LAST)
         steps, last = divided(tree, interactivity, wants_value=wants_value)
         with asyncio.Runner() as runner:  # makes an event loop only if it is used; nothing of a task runs on after it
             for step in steps:
                 mode = "single" if isinstance(step, ast.Interactive) else "exec"
                 body = compile(step, filename, mode, _AWAIT | flags, dont_inherit=True)
-                flags |= body.co_flags & _FUTURES
+                flags |= body.co_flags & FUTURES
                 _evaluate(body, main, runner)
             if main is self._namespaces.kept.main:
                 self._kept_flags = flags
@@ -175,7 +181,7 @@ class CellRunner:
                 return None
             expression = compile(ast.Expression(last), filename, "eval", _AWAIT | flags, dont_inherit=True)
             value = _evaluate(expression, main, runner)
-        return None if _is_silenced(text) else value
+        return None if is_silenced else value
 
     def _remember(self, filename: str, source: str, text: str) -> None:
         # the lines as they were typed, unless IPython's translation has moved them
@@ -206,6 +212,11 @@ def _bound_since(before: Mapping[str, object], main: ModuleType) -> list[str]:
         for name, value in main.__dict__.items()
         if before.get(name, ABSENT) is not value and not name.startswith("__") and name not in _OF_THE_SHELL
     ]
+
+
+def _functions_in_both(pulled: Mapping[str, object], shipped: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the names under which the same function came and goes back."""
+    return tuple([name for name, value in pulled.items() if type(value) is FunctionType and shipped.get(name) is value])
 
 
 def _pulled(main: ModuleType, name: str) -> object:

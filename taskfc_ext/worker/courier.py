@@ -1,4 +1,4 @@
-"""The helper thread: speaks for the main thread while that is in the user's code for long."""
+"""The helper thread: speaks for the main thread while that is in the user's code for long, and tidies up after it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable
 from time import sleep
 from typing import Protocol
+
+from taskfc_ext.drivers.memory import MUCH, give_back_memory, resident
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +55,7 @@ class Courier:
         self._has_worked = False
         self._woken = threading.Event()
         self._loading = threading.Lock()
+        self._resident = resident()
 
     def start(self) -> None:
         """Start the thread; it ends with the process."""
@@ -94,6 +97,7 @@ class Courier:
     def _park(self) -> None:
         self._is_parked = True
         if not self._work.is_busy:  # it says so before it looks whether we are parked
+            self._give_back()
             if self._preload and self._has_worked and not self._woken.wait(PRELOAD_AFTER):
                 with self._loading:
                     if not self._woken.is_set():
@@ -103,3 +107,12 @@ class Courier:
         self._is_parked = False
         self._woken.clear()
         self._n_quiet = 0
+
+    def _give_back(self) -> None:
+        """Let the system have what the allocator keeps of arguments and results that have gone through."""
+        now = resident()
+        if now - self._resident > MUCH:
+            give_back_memory()
+            self._resident = resident()  # what the user's own objects hold is not asked for again
+        else:
+            self._resident = min(self._resident, now)

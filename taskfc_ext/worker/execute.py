@@ -161,12 +161,13 @@ class Executor:
     def set_up(self, broadcast: Prepare) -> str:
         """Run a broadcast; return the exception's type and text, or "". Raises nothing.
 
-        What it changes of the environment and the module path holds for all tasks that come.
+        If it succeeds, what it changes of the environment, the module path and the settings holds for all later tasks.
         """
         outer = modules[MAIN]
         try:
             self.looks_at_modules = True
             self._enter(broadcast.context, broadcast.modules)
+            self.settings.seed(None)
             body = _bytes(broadcast.body)
             if broadcast.kind is _FUNCTION:
                 with self._namespaces.broadcasting():
@@ -185,6 +186,7 @@ class Executor:
             return ""
         except BaseException as error:  # noqa: BLE001  whatever it was, the worker goes on
             leave_if_child(error)
+            self._put_back(fully=True)
             try:
                 logger.warning("broadcast=%d failed:\n%s", broadcast.number, user_traceback(error))
                 problem = f"{type_name_of(type(error))}: {text_of(error)}"
@@ -200,10 +202,12 @@ class Executor:
         Args:
             seconds: how long the attempt took.
         """
+        if not self._is_harmless or self.settings.has_pending:
+            self._put_back(fully=seconds > THOROUGH_AFTER)
+
+    def _put_back(self, *, fully: bool) -> None:
         settings = self.settings
-        if self._is_harmless and not settings.has_pending:
-            return
-        settings.leave(fully=seconds > THOROUGH_AFTER)
+        settings.leave(fully=fully)
         if settings.are_modules_stale:
             settings.are_modules_stale = False
             self.modules.drop()

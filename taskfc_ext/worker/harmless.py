@@ -10,7 +10,7 @@ from inspect import CO_COROUTINE
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 
-from taskfc_ext.serialize.values import ATOMS
+from taskfc_ext.serialize.atoms import ATOMS
 
 _BUILTINS = frozenset(
     [
@@ -83,13 +83,11 @@ _NUMPY = frozenset(
 )
 """Functions of numpy that only calculate, besides its ufuncs."""
 
-_atoms = ATOMS
-
 
 def are_atoms(values: Iterable[object]) -> bool:
     """Whether all of `values` are of plain types, whose methods change nothing."""
     for value in values:  # noqa: SIM110  a generator costs more than the rest of it
-        if type(value) not in _atoms:
+        if type(value) not in ATOMS:
             return False
     return True
 
@@ -145,12 +143,12 @@ def _is_name_harmless(name: str, variables: dict[str, Any]) -> bool:
     if name not in variables:
         return name in _BUILTINS
     value = variables[name]
-    return type(value) in _atoms or value is math or _is_array(value)
+    return type(value) in ATOMS or value is math or _is_array(value)
 
 
 def _is_numpy_harmless(found: Any, name: str, numpy: Any) -> bool:
     """Whether an attribute of some value, which may be numpy itself, is one that only calculates."""
-    return found is None or type(found) is numpy.ufunc or type(found) in _atoms or name in _NUMPY
+    return found is None or type(found) is numpy.ufunc or type(found) in ATOMS or name in _NUMPY
 
 
 def _is_array(value: Any) -> bool:

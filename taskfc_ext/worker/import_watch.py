@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Sequence
@@ -11,32 +10,32 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Protocol
 
-from taskfc_ext.drivers.user_folder import is_installed
+from taskfc_ext.worker.imports import StandIn
+from taskfc_ext.worker.modules import UserLoader
 
 
 class Listener(Protocol):
-    """Hears of imports, in the thread that makes them."""
+    """Is notified of imports, in the thread that makes them."""
 
     def before_import(self) -> Any:
-        """A module that is installed is about to run; return anything."""
+        """Take note that a module is about to run; what is returned is passed on when it has run."""
         ...
 
     def after_import(self, before: Any) -> None:
-        """It has run, or raised."""
+        """Take note that a module of a library has run, or raised."""
         ...
 
     def user_module_ran(self, before: Any) -> None:
-        """A module that is the user's own has run."""
+        """Take note that a module of the user's own has run, or raised: one that `UserModules` loads and drops."""
         ...
 
 
 class ImportWatch(MetaPathFinder):
-    """Finds nothing by itself; tells a listener when a module runs that no other module imports."""
+    """Finds nothing by itself; notifies a listener of each module that runs, unless a library's import runs it."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._state = threading.local()
-        self._installed: dict[str, bool] = {}
 
     def install(self) -> None:
         """Watch all imports from now on."""
@@ -51,7 +50,7 @@ class ImportWatch(MetaPathFinder):
         spec = self._found(fullname, path, target)
         loader = None if spec is None else spec.loader
         if spec is not None and loader is not None and hasattr(loader, "exec_module"):
-            spec.loader = _Watched(loader, self, self._is_installed(spec))
+            spec.loader = _Watched(loader, self)
         return spec
 
     def _found(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
@@ -65,47 +64,28 @@ class ImportWatch(MetaPathFinder):
         finally:
             self._state.is_inside = False
 
-    def _is_installed(self, spec: ModuleSpec) -> bool:
-        if not spec.has_location or spec.origin is None:
-            return True
-        folder = os.path.dirname(spec.origin)
-        known = self._installed.get(folder)
-        if known is None:
-            known = self._installed[folder] = is_installed(folder)
-        return known
-
-    def run(self, loader: Loader, module: ModuleType, is_ours: bool) -> None:
-        """Let `loader` run `module`, and tell the listener."""
+    def run(self, loader: Loader, module: ModuleType) -> None:
+        """Let `loader` run `module`, and notify the listener."""
+        is_users = isinstance(loader, UserLoader)
         before = self._listener.before_import()
-        self._state.is_inside = is_ours
+        self._state.is_inside = not is_users  # the imports of a library are part of its own
         try:
             loader.exec_module(module)
         finally:
             self._state.is_inside = False
-            if is_ours:
-                self._listener.after_import(before)
-            else:
+            if is_users:
                 self._listener.user_module_ran(before)
+            else:
+                self._listener.after_import(before)
 
 
-class _Watched(Loader):
-    """Loads as the loader whose place it takes until the module runs."""
+class _Watched(StandIn):
+    """Has a watch run the module."""
 
-    def __init__(self, loader: Loader, watch: ImportWatch, is_installed: bool) -> None:
-        self._loader = loader
+    def __init__(self, loader: Loader, watch: ImportWatch) -> None:
+        super().__init__(loader)
         self._watch = watch
-        self._is_installed = is_installed
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__loader__ = self._loader
-        if module.__spec__ is not None:
-            module.__spec__.loader = self._loader
-        self._watch.run(self._loader, module, self._is_installed)
-
-    def __getattr__(self, name: str) -> Any:  # `is_package`, `get_source`, ... before it runs
-        if name == "_loader":
-            raise AttributeError(name)
-        return getattr(self._loader, name)
+        self.give_place(module)
+        self._watch.run(self.loader, module)

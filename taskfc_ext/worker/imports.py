@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
+from typing import Any
 
 
 def when_imported(name: str, then: Callable[[], None]) -> None:
@@ -35,22 +36,42 @@ class _Finder(MetaPathFinder):
         return spec
 
 
-class _Announcing(Loader):
-    """Loads as the loader it stands in for, which takes its place again."""
+class StandIn(Loader):
+    """Takes the place of a loader until the module runs.
+
+    Attributes:
+        loader: the one that loads the module.
+    """
+
+    def __init__(self, loader: Loader) -> None:
+        self.loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self.loader.create_module(spec)
+
+    def give_place(self, module: ModuleType) -> None:
+        """Make the loader that of the module, which is about to run."""
+        module.__loader__ = self.loader
+        if module.__spec__ is not None:
+            module.__spec__.loader = self.loader
+
+    def __getattr__(self, name: str) -> Any:  # `is_package`, `get_source`, ... before it runs
+        if name == "loader":  # this object is not complete: it is being copied
+            raise AttributeError(name)
+        return getattr(self.loader, name)
+
+
+class _Announcing(StandIn):
+    """Notifies a finder's owner when the module has run."""
 
     def __init__(self, loader: Loader, finder: _Finder, then: Callable[[], None]) -> None:
-        self._loader = loader
+        super().__init__(loader)
         self._finder = finder
         self._then = then
 
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self._loader.create_module(spec)
-
     def exec_module(self, module: ModuleType) -> None:
-        module.__loader__ = self._loader
-        if module.__spec__ is not None:
-            module.__spec__.loader = self._loader
-        self._loader.exec_module(module)
+        self.give_place(module)
+        self.loader.exec_module(module)
         if self._finder in sys.meta_path:
             sys.meta_path.remove(self._finder)
             self._then()

@@ -76,6 +76,7 @@ class Leftovers:
             return ""
 
     def _end_processes(self) -> None:
+        os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))  # or raise: without descriptors none would be found
         if self._kept:
             self._adopt()
         trackers = pools.tracker_pids()

@@ -50,7 +50,7 @@ class _Imported:
         return True
 
 
-class _Loader(SourceFileLoader):
+class UserLoader(SourceFileLoader):
     """Makes a module from a source that it is given; all else is read from beside its file, as ever.
 
     Args:
@@ -146,7 +146,7 @@ class UserModules(MetaPathFinder):
             stamp = stamp_of(file)  # before it is read
             source = spec.loader.get_data(file)
             self._imported[fullname] = _Imported(file, source, stamp)
-            spec.loader = _Loader(fullname, file, source, self._compiled)
+            spec.loader = UserLoader(fullname, file, source, self._compiled)
         elif spec.loader is None and self._are_ours(spec.submodule_search_locations or ()):
             self._namespaces.add(fullname)
         return spec
@@ -158,7 +158,7 @@ class UserModules(MetaPathFinder):
             spec = ModuleSpec(sent.name, None, is_package=True)
         else:
             self._imported[sent.name] = _Imported(path, sent.source)
-            loader = _Loader(sent.name, path, sent.source, self._compiled)
+            loader = UserLoader(sent.name, path, sent.source, self._compiled)
             spec = ModuleSpec(sent.name, loader, origin=path, is_package=bool(sent.locations))
             spec.has_location = True
         if spec.submodule_search_locations is not None:

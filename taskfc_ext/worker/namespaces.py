@@ -48,7 +48,7 @@ class Namespaces:
     def __init__(self) -> None:
         self._base: dict[str, Any] = {}
         self._broadcast: dict[str, Any] = {}
-        self._attempt: Attempt | None = None
+        self._attempts: list[Attempt] = []
         self._uncollected = 0
         self.kept = Host(new_main(), updates=True)
 
@@ -64,17 +64,16 @@ class Namespaces:
         return host
 
     def begin_attempt(self, host: Host, size: int) -> None:
-        """Have a namespace let go at the end of the attempt that it was made for."""
-        self._attempt = Attempt(host, size)
+        """Have a namespace released at the end of the attempt. An attempt has two if its `depend` needs its own."""
+        self._attempts.append(Attempt(host, size))
 
     def end_attempt(self) -> None:
         """Let go of what the attempt was loaded into, unless that is kept."""
-        if self._attempt is not None:
-            attempt, self._attempt = self._attempt, None
-            self._uncollected += attempt.end()
-            if self._uncollected > MAX_UNCOLLECTED:
-                self._uncollected = 0
-                gc.collect()
+        while self._attempts:
+            self._uncollected += self._attempts.pop().end()
+        if self._uncollected > MAX_UNCOLLECTED:
+            self._uncollected = 0
+            gc.collect()
 
     def clear(self) -> None:
         """Forget what tasks have left in the persistent one; what broadcasts made stays."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import pickle
 import sys
 from collections.abc import Sequence
 from typing import Any
 
+from taskfc_ext.serialize.scope import ABSENT, trial
 from taskfc_ext.settings import TABLE, CannotRestore, Setting, Value
 from taskfc_ext.settings.seeds import SEEDED, seed_loaded
+from taskfc_ext.settings.setting import Read
 from taskfc_ext.settings.standard import forget_shown_warnings
 from taskfc_ext.worker.import_watch import ImportWatch
 
@@ -31,8 +34,8 @@ class _Kept:
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
-        self.own = self.expected = setting.take_fully()
-        self.seen = setting.take()
+        self.expect_what_is()
+        self.own = self.expected
 
     def expect_what_is(self) -> None:
         """Let the value of now be that of the present context."""
@@ -52,7 +55,7 @@ class ProcessSettings:
     def __init__(self, table: Sequence[Setting] = TABLE) -> None:
         self._table = list(table)
         self._kept: dict[str, _Kept] = {}
-        self._looks: list[tuple[Any, Any, _Kept]] = []
+        self._looks: list[tuple[Read, _Kept]] = []
         self._n_modules = -1
         self._body: bytes | None = None
         self._packed: dict[str, _Packed] = {}
@@ -124,35 +127,31 @@ class ProcessSettings:
             return
         self._write_in_root()
         self._refresh()
-        for kept in self._kept.values():
+        for kept in list(self._kept.values()):
             now = kept.setting.take_fully()
             if not _equal(now, kept.expected):
                 kept.own = kept.setting.merged(kept.own, kept.expected, now)
                 kept.expect_what_is()
-        self._order_looks()
+        self.are_modules_stale = False
 
     def _put_all_back(self, fully: bool) -> None:
         if self._for_root:
             self._write_in_root()
         if len(sys.modules) != self._n_modules:
             self._refresh()
-        has_changed = False
-        for read, seen, kept in self._looks:
+        for read, kept in self._looks:
             try:
-                if read() == seen:
+                if read() == kept.seen:
                     continue
             except Exception:  # noqa: BLE001  deleted, or of a type that cannot be compared
                 pass
             self._put_back(kept)
-            has_changed = True
         if fully:
-            for kept in self._kept.values():
+            for kept in list(self._kept.values()):
                 if kept.setting.read_fully is not None and not _equal(kept.setting.read_fully(), kept.expected):
                     self._put_back(kept)
-                    has_changed = True
-        if has_changed:
-            self._order_looks()
         forget_shown_warnings()
+        faulthandler.cancel_dump_traceback_later()  # a timer that nothing can read
 
     def _put_back(self, kept: _Kept) -> None:
         try:
@@ -165,11 +164,10 @@ class ProcessSettings:
 
     def _write_in_root(self) -> None:
         """Set what belongs to a `contextvars` context in that of all attempts, of which each has a copy."""
-        for kept in self._for_root.values():
+        for kept in list(self._for_root.values()):
             kept.setting.write(kept.expected)
             kept.seen = kept.setting.take()
         self._for_root.clear()
-        self._order_looks()
 
     # the settings of a context
 
@@ -198,7 +196,7 @@ class ProcessSettings:
         packed = self._packed[name]
         try:
             value = None if isinstance(packed, tuple) else pickle.loads(packed)
-            is_whole = kept.setting.unpack(value)
+            is_whole = kept.setting.unpack(value) is not False
         except Exception as error:  # noqa: BLE001  another version of a library, a class that cannot be loaded
             logger.warning("%s of the notebook cannot be set here: %s: %s", name, type(error).__name__, error)
             is_whole = True
@@ -206,7 +204,6 @@ class ProcessSettings:
         kept.expect_what_is()
         if kept.setting.is_in_context:
             self._for_root[name] = kept
-        self._order_looks()
 
     # which of them there are
 
@@ -219,17 +216,16 @@ class ProcessSettings:
                     self._kept[setting.name] = _Kept(setting)
                 except Exception:  # noqa: BLE001  half imported, or another version of a library
                     continue
-        self._order_looks()
-
-    def _order_looks(self) -> None:
         found = [self._kept[setting.name] for setting in self._table if setting.name in self._kept]
-        self._looks = [(kept.setting.read, kept.seen, kept) for kept in found]
+        self._looks = [(kept.setting.read, kept) for kept in found]
 
     # imports
 
+    # They run within the user's imports, in any thread: no exception of ours may escape into these.
+
     def before_import(self) -> Any:
         """See `ImportWatch`."""
-        return {name: kept.setting.take_fully() for name, kept in self._kept.items()} if self._is_ready else {}
+        return {name: _read_all(kept.setting) for name, kept in list(self._kept.items())} if self._is_ready else {}
 
     def after_import(self, before: dict[str, Any]) -> None:
         """Let what the import has set stay, unless the notebook or the task has set it otherwise."""
@@ -237,20 +233,19 @@ class ProcessSettings:
             return
         for name, was in before.items():
             kept = self._kept.get(name)
-            if kept is None or _equal(now := kept.setting.take_fully(), was):
-                continue
-            kept.own = kept.setting.merged(kept.own, was, now)
-            if name in self._packed:
-                kept.setting.write(kept.setting.kept(was, now))
-                now = kept.setting.take_fully()
-            kept.expected = kept.setting.merged(kept.expected, was, now)
-            # what it reads now may be the task's; the next look is to find a difference, and to put all back
-            kept.seen = kept.expected if kept.setting.read_fully is None else object()
+            if kept is not None:
+                try:
+                    self._take_over(kept, was, is_packed=name in self._packed)
+                except Exception as error:  # noqa: BLE001  a module that was deleted, or is half imported
+                    _warn_of_import(name, error)
         known = set(self._kept)
         self._refresh()  # in the order of the table, and with what was found above
         for name in self._packed:
             if (name in self._kept and name not in known) or self._can_complete(name):
-                self._apply(name)
+                try:
+                    self._apply(name)
+                except Exception as error:  # noqa: BLE001  as above
+                    _warn_of_import(name, error)
         if self._seed is not None and self._unseeded:
             self._unseeded = seed_loaded(self._seed, self._unseeded)
 
@@ -258,8 +253,22 @@ class ProcessSettings:
         """Note whether it has set something."""
         for name, was in before.items():
             kept = self._kept.get(name)
-            if kept is not None and not _equal(kept.setting.take_fully(), was):
+            if kept is not None and _is_changed(was, _read_all(kept.setting)):
                 self.are_modules_stale = True
+
+    def _take_over(self, kept: _Kept, was: Any, *, is_packed: bool) -> None:
+        """Let the change of a setting since it was `was` be that of a library."""
+        setting = kept.setting
+        now = _read_all(setting)
+        if not _is_changed(was, now):
+            return
+        kept.own = setting.merged(kept.own, was, now)
+        if is_packed:
+            setting.write(setting.kept(was, now))
+            now = setting.take_fully()
+        kept.expected = setting.merged(kept.expected, was, now)
+        # what it reads now may be the task's; the next look is to find a difference, and to put all back
+        kept.seen = kept.expected if setting.read_fully is None else object()
 
     def _can_complete(self, name: str) -> bool:
         """Whether a setting was in force in part only, and is as we left it."""
@@ -275,13 +284,13 @@ class _Registered(Value):
 
         def parts() -> Any:
             if not loaded:
-                loaded.extend(pickle.loads(body))
+                with trial():  # not in the namespace of the attempt that imports the module, which ends before us
+                    loaded.extend(pickle.loads(body))
             return loaded
 
-        def unpack(_: None) -> bool:
+        def unpack(_: None) -> None:
             _, write, value = parts()
             write(value)
-            return True
 
         return cls(
             name=name,
@@ -290,6 +299,22 @@ class _Registered(Value):
             write=lambda value: parts()[1](value),
             unpack=unpack,
         )
+
+
+def _read_all(setting: Setting) -> Any:
+    """Return the value of a setting, `ABSENT` for one that cannot be read now: its module is only half imported."""
+    try:
+        return setting.take_fully()
+    except Exception:  # noqa: BLE001  whatever a library raises
+        return ABSENT
+
+
+def _is_changed(was: Any, now: Any) -> bool:
+    return was is not ABSENT and now is not ABSENT and not _equal(was, now)
+
+
+def _warn_of_import(name: str, error: Exception) -> None:
+    logger.warning("%s cannot be set after an import: %s: %s", name, type(error).__name__, error)
 
 
 def _equal(one: Any, other: Any) -> bool:

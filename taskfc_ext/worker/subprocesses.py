@@ -35,7 +35,7 @@ class Programs:
 
 
 def _moment() -> int:
-    """Return the present as `process_started` counts it; 0 where that is not known."""
+    """Return the present as `Process.started` counts it; 0 where that is not known."""
     if not hasattr(time, "CLOCK_BOOTTIME"):
         return 0
     return int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))

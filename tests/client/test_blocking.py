@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from taskfc_ext.client import submitting
 from taskfc_ext.client.aio import FCTaskClient
 from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.client.farm import Condition
@@ -169,6 +170,25 @@ def test_map_refuses_unequal_lengths(client: BlockingTaskClient) -> None:
         client.map(pow, [1, 2], [1, 2, 3])
     with pytest.raises(TypeError, match="at least one sequence"):
         client.map(double)
+
+
+def submit_twice(client: BlockingTaskClient, function: Callable[..., Any]) -> None:
+    for _ in range(2):
+        client.submit(function, 1)
+
+
+def map_twice(client: BlockingTaskClient, function: Callable[..., Any]) -> None:
+    client.map(function, range(2))
+
+
+@pytest.mark.parametrize("call", [submit_twice, map_twice])
+def test_a_warning_about_large_objects_points_at_the_line_that_submits(
+    client: BlockingTaskClient, monkeypatch: pytest.MonkeyPatch, call: Callable[..., None]
+) -> None:
+    monkeypatch.setattr(submitting, "LARGE_LOAD", 1)
+    with pytest.warns(UserWarning, match="each task of range loads") as found:
+        call(client, range)
+    assert [warning.filename for warning in found] == [__file__]
 
 
 def test_mapper_and_parallel(client: BlockingTaskClient) -> None:

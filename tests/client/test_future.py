@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import copy
+import dataclasses
 import gc
 import pickle
+import sys
 import threading
 import tracemalloc
 from typing import Any
@@ -24,6 +26,7 @@ FACTS = ("", 4, 2, 100.0, 0.25, 101.0, ("out", "err"), (b'{"data": {"text/plain"
 
 
 class Owner:
+    lending = None
     farm_name = "test"
 
     def check_may_wait(self) -> None: ...
@@ -76,6 +79,24 @@ def test_result_and_exception() -> None:
     assert "there" in str(caught.value.__cause__)
     assert (good.state, bad.state) == ("succeeded", "failed")
     assert (good.attempts, good.stdout) == (2, "out")
+
+
+@dataclasses.dataclass(frozen=True)
+class Missed(NameError):
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def test_a_frozen_exception_can_have_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["__main__"], "limit", 1, raising=False)
+    future = pending()
+    fail(future, Missed("name 'limit' is not defined"))
+    with pytest.raises(Missed) as caught:
+        future.result()
+    (note,) = caught.value.__notes__
+    assert note.startswith("`limit` exists")
 
 
 def test_a_result_is_decoded_once() -> None:

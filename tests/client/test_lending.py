@@ -11,12 +11,14 @@ import pytest
 
 from taskfc_ext.client.aio import FCTaskClient
 from taskfc_ext.client.blocking import BlockingTaskClient
+from taskfc_ext.client.connection import Phase
+from taskfc_ext.client.farm import Condition
 from taskfc_ext.client.remote import RemoteController
 from taskfc_ext.drivers.processes import FARM, FARM_WORKER, worker_here
 from taskfc_ext.errors import RequestRefused
 from taskfc_ext.protocol.client_messages import Barrier, ErrorKind, Hello, Refused, Unwait
 from taskfc_ext.testing import FakeFarm
-from tests.processes import DEADLINE
+from tests.processes import DEADLINE, until
 
 LONG_ENOUGH = 1.0
 """Seconds in which the controller hears of a wait, also on a loaded machine."""
@@ -70,6 +72,22 @@ def test_a_wait_begins_before_the_task_is_accepted(farm: FakeFarm, on_worker: Bl
         assert waiting.result(DEADLINE) == 3
     settled(on_worker)
     assert not [message for message in farm.controller.received if isinstance(message, Unwait)]
+
+
+def test_a_wait_that_ends_before_it_is_sent_is_not_sent(farm: FakeFarm, on_worker: BlockingTaskClient) -> None:
+    future = on_worker.submit(abs, -3)
+    on_worker.flush()
+    connection = on_worker._client.remote_reference._connection
+    farm.kill(then=Condition.ALIVE)
+    until(lambda: connection._phase is Phase.CONNECTING, "it has noticed")
+    with pytest.raises(TimeoutError):
+        future.result(0.05)
+    until(lambda: not on_worker._client.remote_reference.lending._waiting, "the wait has ended")
+    farm.revive()
+    settled(on_worker)
+    assert not [message for message in farm.controller.received if isinstance(message, Barrier | Unwait)]
+    farm.controller.run_tasks()
+    assert future.result(DEADLINE) == 3
 
 
 def test_many_waits_at_once_are_few_messages(farm: FakeFarm, on_worker: BlockingTaskClient) -> None:

@@ -24,6 +24,7 @@ from taskfc_ext.client.farm import Condition
 from taskfc_ext.client.launch import LocalFarm
 from taskfc_ext.client.start import Controller, farm_options, stop
 from taskfc_ext.drivers.connection_file import process_alive, read_connection
+from taskfc_ext.drivers.stops import note_stop
 from taskfc_ext.errors import ControllerStopped, ControllerUnavailable, StartFailed, VersionMismatch
 from taskfc_ext.protocol.ids import PROTOCOL
 from tests.processes import DEADLINE, kill_and_wait
@@ -323,6 +324,27 @@ def test_a_supervisor_killed_while_it_revives_a_farm_is_not_the_end(
         (home / "gate").touch()
         assert future.result(DEADLINE) == "seen"
         assert len(spawned) == 2
+
+
+def test_a_stop_between_two_tries_to_revive_a_farm_holds(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spawned = []
+
+    def spawn_and_kill(*args: Any) -> subprocess.Popen[bytes]:
+        process = spawn(*args)
+        spawned.append(process.pid)
+        if len(spawned) == 1:
+            process.kill()
+            note_stop(farm.paths)  # by somebody else
+        return process
+
+    start(1).stop()
+    farm = LocalFarm("default")
+    spawn = launch._spawn
+    monkeypatch.setattr(launch, "_spawn", spawn_and_kill)
+    with pytest.raises(ControllerStopped):
+        farm.revive()
+    assert len(spawned) == 2
+    assert farm.connection() is None
 
 
 def test_a_store_that_is_broken_can_be_replaced_at_once(home: Path) -> None:

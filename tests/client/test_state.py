@@ -236,6 +236,15 @@ def test_what_is_on_its_way_is_bounded_in_bytes() -> None:
     assert not state.is_full
 
 
+def test_a_body_that_is_left_for_the_next_message_does_not_count_in_this_one() -> None:
+    state, f = ClientState(), template()
+    size = MAX_SUBMIT_BYTES * 5 // 8
+    n = -(-MAX_UNACCEPTED_BYTES // size)
+    submit(state, f, *[b"x" * size] * (n + 3))
+    assert sum(isinstance(each, Submit) for each in state.take()) == n
+    assert state.is_full
+
+
 def test_questions_about_many_tasks_come_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state_module, "MAX_IDS", 2)
     state = ClientState()

@@ -767,9 +767,9 @@ MUTANTS = (
     ),
     Mutant(
         "endings.py",
-        "                if farm.waits is not None:\n                    farm.waits.closed(key, barrier)\n",
-        "",
-        "a wait that has ended lends a place for ever",
+        "                farm.waits.changed.add(barrier.worker)\n",
+        "                pass\n",
+        "a task is shown to wait for what has ended",
     ),
     Mutant(
         "broadcasts.py",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from taskfc_ext.core.lending import KEEP
+from taskfc_ext.core.scheduler import FORGET_SESSION_AFTER
 from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol.payloads import Outcome
 from taskfc_ext.protocol.spec import Kind
@@ -394,3 +395,36 @@ def test_a_task_that_was_refused_before_it_is_waited_for_is_unreachable():
     wait_for(talk, 0, child)
     talk.wait(30.0)
     assert talk.state(child) == "unreachable"
+
+
+def test_tasks_of_a_forgotten_client_go_no_longer_before_others(talk):
+    parent_on(talk, 0)
+    (other,) = talk.submit(1, BOB)
+    held, child = talk.submit(2, NESTED[0])
+    wait_for(talk, 0, held, child)
+    assert talk.farm.queue.ids() == [held, child, other]
+    talk.lose_client(NESTED[0])
+    talk.wait(FORGET_SESSION_AFTER + 10.0)
+    assert NESTED[0] not in talk.farm.sessions
+    talk.ask(said.Hold, taskids=(held,))
+    assert talk.farm.queue.ids() == [other, child]
+    assert given(talk.finish(0)) == [(0, other)]
+    assert given(talk.finish(0)) == [(0, child)]
+    assert given(talk.finish(0)) == []
+    assert given(talk.ask(said.Hold, taskids=(held,), held=False)) == [(0, held)]
+
+
+def test_a_refused_task_of_a_forgotten_client_can_be_aborted(talk):
+    parent_on(talk, 0)
+    (child,) = talk.submit(1, NESTED[0])
+    wait_for(talk, 0, child)
+    assert given(talk.join(1)) == [(1, child)]
+    talk.finish(1, outcome=Outcome.REFUSED)
+    assert talk.farm.parked
+    talk.lose_client(NESTED[0])
+    talk.wait(FORGET_SESSION_AFTER + 10.0)
+    assert NESTED[0] not in talk.farm.sessions
+    assert talk.farm.parked
+    talk.ask(said.Abort, taskid=child)
+    assert talk.state(child) == "aborted"
+    assert not talk.farm.parked

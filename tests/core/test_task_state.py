@@ -32,8 +32,14 @@ def test_nothing_follows_an_end_and_every_live_state_has_one():
     for state in TERMINAL:
         assert not TRANSITIONS[state]
     for state in LIVE:
-        assert TRANSITIONS[state] >= {State.FAILED, State.ABORTED}
+        assert set(TRANSITIONS[state]) >= {State.FAILED, State.ABORTED}
     assert State.RUNNING not in TRANSITIONS[State.WAITING]
+
+
+def test_each_transition_has_a_cause_for_the_picture():
+    causes = [cause for following in TRANSITIONS.values() for cause in following.values()]
+    assert len(causes) == 11
+    assert all(causes)
 
 
 @pytest.mark.parametrize("reason", ["", *Reason])

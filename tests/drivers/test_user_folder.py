@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from taskfc_ext.drivers.user_folder import GONE, UserCode, UserFolder, is_installed, stamp_of
+from taskfc_ext.drivers.user_folder import GONE, UserCode, is_installed, stamp_of
 from tests.processes import DEADLINE
 
 
 def test_it_holds_what_is_in_it(tmp_path: Path) -> None:
-    folder = UserFolder(str(tmp_path / "a"))
+    folder = UserCode(str(tmp_path / "a"))
     assert folder.holds(str(tmp_path / "a" / "x.py"))
     assert folder.holds(str(tmp_path / "a" / "deep" / "x.py"))
     assert not folder.holds(str(tmp_path / "ab" / "x.py"))
-    assert not UserFolder("").holds("/x.py")
+    assert not UserCode("").holds("/x.py")
 
 
 @pytest.mark.parametrize("place", ["site-packages", "deep/dist-packages/x", "env", "env/lib", "conda"])
@@ -27,7 +27,7 @@ def test_what_is_installed_is_nobodys(tmp_path: Path, place: str) -> None:
         (tmp_path / sign).parent.mkdir(parents=True)
         (tmp_path / sign).touch()
     (tmp_path / place).mkdir(parents=True, exist_ok=True)
-    assert not UserFolder(str(tmp_path)).holds(str(tmp_path / place / "x.py"))
+    assert not UserCode(str(tmp_path)).holds(str(tmp_path / place / "x.py"))
     assert is_installed(str(tmp_path / place))
 
 
@@ -48,7 +48,7 @@ def test_code_is_also_what_the_module_path_leads_to(tmp_path: Path) -> None:
 
 
 def test_python_itself_is_installed_wherever_the_folder_is() -> None:
-    assert not UserFolder("/").holds(os.path.join(sysconfig.get_path("stdlib"), "json", "__init__.py"))
+    assert not UserCode("/").holds(os.path.join(sysconfig.get_path("stdlib"), "json", "__init__.py"))
 
 
 def test_a_stamp_tells_a_change_also_within_a_tick_of_the_clock(tmp_path: Path) -> None:

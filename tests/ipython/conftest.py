@@ -28,6 +28,7 @@ class FakeFarm:
     def __init__(self) -> None:
         self.name = "default"
         self.owner = ""
+        self.lending = None
         self.runs = False
         self.starts: list[tuple[str, int | None, bool]] = []
         self.asked: list[tuple[Any, ...]] = []

@@ -21,7 +21,8 @@ import pytest
 from taskfc_ext.errors import RemoteError, RemoteTraceback, remote_traceback_of
 from taskfc_ext.protocol.payloads import encode_failure
 from taskfc_ext.serialize import dump_exception, dump_value, load_failure, load_value
-from taskfc_ext.serialize.exceptions import MAX_LINKS, is_same_text
+from taskfc_ext.serialize.exceptions import MAX_LINKS, is_same_text, make_empty
+from taskfc_ext.serialize.instances import bare
 
 
 class Coded(Exception):
@@ -671,3 +672,12 @@ def test_what_an_exception_came_of_keeps_no_result_from_travelling() -> None:
 def test_what_the_other_end_calls_is_found_by_name() -> None:
     assert b"make_empty" in dump_value(Coded(3), what="the result")
     assert pickle.loads(dump_value(Coded(3), what="the result")).code == 3
+
+
+class OfTwoBuiltIns(KeyError, OSError):
+    pass
+
+
+def test_an_instance_is_made_by_the_base_that_lays_it_out() -> None:
+    assert type(bare(OfTwoBuiltIns)) is OfTwoBuiltIns
+    assert type(make_empty(OfTwoBuiltIns)) is OfTwoBuiltIns

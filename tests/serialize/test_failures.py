@@ -18,7 +18,7 @@ from taskfc_ext.errors import (
     WorkerLost,
 )
 from taskfc_ext.protocol.payloads import Failure, Reason, encode_failure
-from taskfc_ext.serialize import dump_exception, load_failure
+from taskfc_ext.serialize import dump_exception, load_failure, scope
 
 
 class Speechless(Exception):
@@ -141,3 +141,18 @@ def test_text_that_no_frame_can_carry_is_escaped() -> None:
     failure = dump_exception(ValueError("a\udc80"), traceback="b\udc80")
     assert (failure.message, failure.traceback) == ("a\\udc80", "b\\udc80")
     assert encode_failure(failure)
+
+
+def test_an_exception_is_tried_without_a_change_of_the_attempt() -> None:
+    host = scope.Host(scope.new_main())
+    with scope.hosted(host):
+        names = vars(host.main)
+        host.push({"data": [1]})
+        exec("def read(): return data\nalias = data", names)
+        error: Any = ValueError("bad")
+        error.read, error.lock = names["read"], threading.Lock()
+        error.__cause__ = failed = KeyError("key")
+        failed.read = names["read"]  # type: ignore[attr-defined]
+        failure = dump_exception(error, traceback="")
+        assert names["alias"] is names["data"]
+    assert failure.pickled is not None

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import functools
 import gc
+import importlib
 import linecache
 import math
+import sys
 import threading
 import traceback
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,7 +33,10 @@ def test_a_function_of_main_travels_by_value() -> None:
     assert load_function(body)(4) == 7
 
 
-@pytest.mark.parametrize("function", [math.sqrt, abs, functools.partial(pow, 2), str.upper, int])
+POWERS = functools.partial(pow, 2)
+
+
+@pytest.mark.parametrize("function", [math.sqrt, abs, POWERS, functools.lru_cache(POWERS), str.upper, int])
 def test_other_callables_travel_too(function: Callable[..., object]) -> None:
     argument = "9" if function in (str.upper, int) else 9
     assert load_function(dump_function(function)[1])(argument) == function(argument)
@@ -50,6 +56,23 @@ def test_other_callables_travel_too(function: Callable[..., object]) -> None:
 def test_a_function_that_captures_only_constants_is_pickled_once(source: str, variables: dict[str, object]) -> None:
     f = defined(source, "f", **variables)
     assert dump_function(f)[1] is dump_function(f)[1]
+
+
+def test_a_submodule_may_be_imported_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    package = tmp_path / "package_of_two"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "part.py").write_text("value = 3")
+    f = defined("import package_of_two\ndef f(): return package_of_two.part.value")
+    try:
+        assert b"package_of_two.part" not in dump_function(f)[1]
+        importlib.import_module("package_of_two.part")
+        body = dump_function(f)[1]
+    finally:
+        for name in "package_of_two", "package_of_two.part":
+            sys.modules.pop(name, None)
+    assert load_function(body)() == 3
 
 
 def test_what_a_function_captures_may_change() -> None:

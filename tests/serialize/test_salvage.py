@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
 
 from taskfc_ext.errors import UnpicklableResult
-from taskfc_ext.serialize import SourceResult, dump_value, load_the_rest, load_value
-from taskfc_ext.serialize.values import InputRef, dump_names, load_names
+from taskfc_ext.serialize import SourceResult, dump_value, dump_within, load_the_rest, load_value
+from taskfc_ext.serialize.in_place import ClassChange
+from taskfc_ext.serialize.values import InputRef, dump_names, load_cell
 
 
 def explode(*_: object) -> Any:
@@ -42,6 +44,72 @@ def test_names_beside_one_that_cannot_be_rebuilt(bad: object) -> None:
     assert rest.value == 5
     assert list(rest.lost) == ["bad"]
     assert rest.lost["bad"].startswith("it cannot be rebuilt here: ")
+
+
+class Made:
+    """Made by a call of its class, which fails for one argument."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def __reduce__(self) -> Any:
+        return Made.checked, (self.n,)
+
+    @staticmethod
+    def checked(n: int) -> Made:
+        if n == 1:
+            raise ValueError("not this one")
+        return Made(n)
+
+
+class New:
+    """Made by its class's `__new__`, which fails for one argument."""
+
+    n: int
+
+    def __new__(cls, n: int = 0) -> New:
+        if n == 3:
+            raise ValueError("not this one")
+        made = super().__new__(cls)
+        made.n = n
+        return made
+
+    def __getnewargs__(self) -> tuple[int]:
+        return (self.n + 2,)
+
+
+def test_what_is_made_by_the_same_call_is_not_lost() -> None:
+    names = {"a": Made(1), "b": Made(2), "c": New(1), "d": New(2), "e": Made.checked, "f": 3}
+    rest = load_the_rest(dump_value(SourceResult(None, names, is_cell=True), what="it"))
+    assert rest is not None
+    assert list(rest.lost) == ["a", "c"]
+    assert (rest.ns["b"].n, rest.ns["d"].n, rest.ns["e"], rest.ns["f"]) == (2, 2, Made.checked, 3)
+
+
+class Stateful(Exception):
+    def __setstate__(self, state: object) -> None:
+        raise KeyError("old state")
+
+
+def test_what_a_setter_could_not_fill_is_lost() -> None:
+    error = Stateful("text")
+    error.place = "attribute"  # type: ignore[attr-defined]
+    names = {"e": error, "again": [error], "others": [Exception("one"), 3]}
+    rest = load_the_rest(dump_value(SourceResult(None, names, is_cell=True), what="it"))
+    assert rest is not None
+    assert list(rest.lost) == ["e", "again"]
+    assert rest.ns["others"][0].args == ("one",)
+
+
+def test_what_a_failed_call_was_given_is_not_lost() -> None:
+    class Given:
+        def __reduce__(self) -> Any:
+            return explode, (SHARED,)
+
+    body = dump_value(SourceResult(None, {"a": [SHARED, [SHARED], SHARED], "bad": [SHARED, Given()]}, True), what="it")
+    rest = load_the_rest(body)
+    assert rest is not None
+    assert rest.ns == {"a": [[1, 2], [[1, 2]], [1, 2]]}
 
 
 def test_a_value_that_cannot_be_rebuilt_beside_names() -> None:
@@ -93,7 +161,33 @@ def test_a_result_of_which_nothing_can_travel_is_refused(value: object, ns: dict
         dump_value(SourceResult(value, ns, True), what="it")
 
 
+class Changed:
+    n = 1
+
+
+def result_with_change(change: object) -> SourceResult:
+    return SourceResult(None, {"x": 1, "C": Changed}, True, class_changes={"C": ClassChange({"n": change}, ())})
+
+
+def test_a_class_whose_change_cannot_be_pickled_keeps_nothing_else_from_coming() -> None:
+    rest: Any = load_value(dump_value(result_with_change(threading.Lock()), what="it"))
+    assert (rest.ns, rest.class_changes) == ({"x": 1}, {})
+    assert rest.lost["C"].startswith("what the task has set in it: ['n'] (a _thread.lock) cannot be pickled")
+
+
+def test_a_class_whose_change_cannot_be_rebuilt_is_not_changed() -> None:
+    rest = load_the_rest(dump_value(result_with_change(OnLoad()), what="it"))
+    assert rest is not None
+    assert (rest.ns, rest.class_changes) == ({"x": 1}, {})
+    assert rest.lost["C"].startswith("it cannot be rebuilt here: ValueError")
+
+
+def test_a_class_whose_change_is_too_large_keeps_nothing_else_from_coming() -> None:
+    rest: Any = load_value(dump_within(result_with_change(bytes(3000)), 2000, what="it"))
+    assert (rest.ns, rest.class_changes, list(rest.lost)) == ({"x": 1}, {}, ["C"])
+
+
 def test_an_input_that_could_not_travel_is_a_clear_failure() -> None:
     body = dump_value(SourceResult(GENERATOR, {"a": 1}, True), what="the result of fit")
     with pytest.raises(UnpicklableResult, match="the result of fit"):
-        load_names(dump_names({"x": InputRef(0)}, (), what="the cell"), [body])
+        load_cell(dump_names({"x": InputRef(0)}, (), what="the cell"), [body])

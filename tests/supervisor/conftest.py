@@ -71,6 +71,10 @@ class StubController(Stub):
     def _receive(self, packet):
         self.inbox += codec.from_supervisor.decode(packet[1:]) if packet[:1] == b"F" else [packet.decode()]
 
+    def go_on(self):
+        """End the start of one that is stuck in it."""
+        self.connection.send(b"G")
+
     def exit(self, code):
         self.connection.send(b"X%d" % code)
 
@@ -95,21 +99,28 @@ class StubFarm:
         values = {"n_workers": 1, "python": sys.executable, "cwd": str(self.home), "sys_path": ()}
         return FarmOptions(**(values | changes))
 
-    def start(self, *, broken="", **options):
+    def start(self, *, broken="", stuck=False, stop_timeout=None, **options):
         """Start a supervisor; without options it has to find those in the store."""
+        environ = {"STUB_BROKEN": broken, "STUB_STUCK": "1" if stuck else ""}
+        if stop_timeout is not None:
+            environ["STUB_STOP_TIMEOUT"] = str(stop_timeout)
         given = msgspec.json.encode(self.options(**options)) if options else b""
         process = subprocess.Popen(
             [sys.executable, STUBS, "supervisor", "default"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=self.environ | {"STUB_BROKEN": broken},
+            env=self.environ | environ,
             start_new_session=True,
         )
         process.stdin.write(given)
         process.stdin.close()
         self.supervisors.append(process)
         return process
+
+    def stuck_controller(self):
+        """Return the next controller that was started, before it receives anything."""
+        return self._accept("controller", 0)
 
     def controller(self, *, serving=True):
         """Return the next controller that was started, and its `Farm`."""

@@ -13,8 +13,15 @@ import subprocess
 import sys
 
 from taskfc_ext.drivers.processes import FARM_PID, Page, die_with_parent
+from taskfc_ext.drivers.signals import unblock_signals
 
 SOCKET = "STUB_SOCKET"
+
+STUCK = "STUB_STUCK"
+"""Set for a controller that does not get as far as receiving signals, until the test sends it anything."""
+
+STOP_TIMEOUT = "STUB_STOP_TIMEOUT"
+"""Seconds that the supervisor gives a controller to stop, where that is set."""
 
 
 def stub_command(role, *args):
@@ -35,7 +42,10 @@ def controller(name, supervisor_fd, lock_fd):
     os.fstat(int(lock_fd))
     supervisor = socket.socket(fileno=int(supervisor_fd))
     test = to_test("controller", 0, os.getpid())
+    if os.environ.get(STUCK):
+        test.recv(1)
     signal.signal(signal.SIGTERM, lambda *_: test.send(b"T"))
+    unblock_signals()
     with selectors.DefaultSelector() as selector:
         selector.register(supervisor, selectors.EVENT_READ)
         selector.register(test, selectors.EVENT_READ)
@@ -115,8 +125,10 @@ def obey(test, page, line):
 if __name__ == "__main__":
     role = sys.argv.pop(1)
     if role == "supervisor":
+        from taskfc_ext.supervisor import supervisor
         from taskfc_ext.supervisor.app import main
 
+        supervisor.STOP_TIMEOUT = float(os.environ.get(STOP_TIMEOUT, supervisor.STOP_TIMEOUT))
         main(stub_command)
     else:
         {"controller": controller, "worker": worker}[role](*sys.argv[1:])

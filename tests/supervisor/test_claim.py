@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import msgspec
 import pytest
@@ -48,6 +50,22 @@ def test_options_that_are_not_understood_do_not_replace_those_that_are(paths):
 def test_a_first_start_finds_nothing(paths, lock_fd):
     assert take_over(paths, lock_fd) == []
     assert paths.lock.read_bytes() == b"{}"
+
+
+TAKE_OVER = """
+import sys
+from taskfc_ext.drivers.paths import farm_paths
+from taskfc_ext.supervisor.claim import take_lock, take_over
+paths = farm_paths("default")
+take_over(paths, take_lock(paths))
+print(*sorted(name for name in sys.modules if name.startswith("jupyter_core")))
+"""
+
+
+def test_a_usual_start_does_not_look_for_what_its_predecessor_published(farm):
+    command = [sys.executable, "-c", TAKE_OVER]
+    modules = subprocess.run(command, env=farm.environ, stdout=subprocess.PIPE, check=True, text=True).stdout
+    assert modules == "\n"  # which is slow to import, and only tells where that would be
 
 
 def test_pages_of_a_killed_predecessor_are_read_and_removed(paths, lock_fd):

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from taskfc_ext.drivers.processes import tagged_processes
+from taskfc_ext.drivers.stops import count_stops
 from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.supervisor_messages import (
@@ -367,6 +368,44 @@ def test_sigterm_goes_to_the_controller_which_stops_the_farm(farm):
     assert controller.next() == "T"
     farm.stop(supervisor, controller)
     assert leftovers(farm) == ([], [])
+
+
+def test_sigterm_does_not_end_a_controller_that_starts_and_reaches_it_later(farm, kill):
+    farm.start(n_workers=1, stuck=True)
+    controller = farm.stuck_controller()
+    kill(controller.pid, signal.SIGTERM)
+    controller.go_on()
+    assert "T" in [controller.next() for _ in range(3)]  # beside what it is told of the farm and of its worker
+
+
+def test_a_controller_that_is_stuck_at_its_start_does_not_keep_the_farm_from_stopping(farm, has_ended):
+    supervisor = farm.start(n_workers=1, stuck=True, stop_timeout=0.2)
+    controller = farm.stuck_controller()
+    supervisor.terminate()
+    assert supervisor.wait(DEADLINE) == 0
+    assert has_ended(controller.pid)
+    assert "does not end; it is killed" in farm.log()
+    assert leftovers(farm) == ([], [])
+    assert count_stops(farm.paths) == 1
+
+
+def test_a_stop_is_counted_also_if_the_controller_dies_of_it(farm, kill):
+    supervisor, controller, _ = farm.up()
+    supervisor.terminate()
+    assert controller.next() == "T"
+    kill(controller.pid)
+    assert supervisor.wait(DEADLINE) == 0
+    assert count_stops(farm.paths) == 1
+
+
+def test_a_stop_that_the_controller_has_counted_is_not_counted_again(farm, kill):
+    supervisor, controller, _ = farm.up()
+    supervisor.terminate()
+    assert controller.next() == "T"
+    controller.send(Shutdown())  # which a controller counts before it says so
+    kill(controller.pid)
+    assert supervisor.wait(DEADLINE) == 0
+    assert count_stops(farm.paths) == 0
 
 
 def test_workers_that_die_while_it_stops_are_not_replaced(farm, kill):

@@ -7,6 +7,7 @@ import random as random_module
 import warnings
 from collections.abc import Callable
 from random import choice, gauss, getrandbits, random, randrange, shuffle, uniform
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from numpy.random import normal, permutation, rand, randint
 
 from taskfc_ext import RepeatedStreamWarning, start
+from taskfc_ext.errors import UnpicklableArgument
 from tests.processes import DEADLINE
 
 N = 6
@@ -127,6 +129,21 @@ def test_a_generator_that_travels_twice_in_one_state_is_named_once(client: Any, 
     assert len(found) == 1
     assert found[0].filename == __file__
     assert first.result(DEADLINE) == second.result(DEADLINE)
+
+
+def test_one_of_a_submission_that_was_refused_is_in_no_task(client: Any) -> None:
+    generator = np.random.default_rng()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UnpicklableArgument):
+            client.submit(draw, generator, Lock())
+        client.submit(seed_nothing)
+        client.submit(draw, generator).result(DEADLINE)
+        generator.random()
+        with pytest.raises(UnpicklableArgument):
+            client.submit_cell("pass", {"generator": generator, "lock": Lock()})
+        client.submit_cell("pass", {})
+        client.submit_cell("pass", {"generator": generator}).result(DEADLINE)
 
 
 def test_one_that_has_moved_on_is_another_stream(client: Any) -> None:

@@ -15,7 +15,9 @@ import pytest
 from taskfc_ext import start
 from taskfc_ext.client.launch import LocalFarm
 from taskfc_ext.client.start import Controller
+from taskfc_ext.drivers.process_tree import children, command_line
 from taskfc_ext.drivers.processes import process_alive
+from taskfc_ext.drivers.stops import count_stops
 from taskfc_ext.errors import WorkerLost
 from tests.processes import DEADLINE, kill_and_wait, until
 
@@ -96,6 +98,41 @@ def test_a_termination_from_elsewhere_stops_the_farm(home: Path) -> None:
     os.kill(pid, signal.SIGTERM)
     until(lambda: not process_alive(pid, None), "the farm has ended")
     assert LocalFarm("default").condition().value == "stopped"
+
+
+def kill_and_find_next(supervisor: int, controller: int) -> int:
+    """Kill the controller; return the pid of the next one as soon as it is a process with a program of its own."""
+    os.kill(controller, signal.SIGKILL)
+
+    def started() -> int | None:
+        pids = [child.pid for child in children(supervisor) if b"controller.app" in command_line(child.pid)]
+        return next((pid for pid in pids if pid != controller), None)
+
+    return int(until(started, "the next controller starts"))
+
+
+def test_a_termination_while_the_controller_starts_stops_the_farm_and_counts(home: Path) -> None:
+    farm = start(1)
+    pid = farm.supervisor_pid
+    kill_and_find_next(pid, farm.pid)
+    os.kill(pid, signal.SIGTERM)
+    until(lambda: not process_alive(pid, None), "the farm has ended")
+    assert LocalFarm("default").condition().value == "stopped"
+    assert count_stops(LocalFarm("default").paths) == 1
+
+
+def terminate_starting(supervisor: int, controller: int) -> int:
+    pid = kill_and_find_next(supervisor, controller)
+    os.kill(pid, signal.SIGTERM)
+    return pid
+
+
+def test_a_controller_that_starts_does_not_notice_what_a_task_sends_it(home: Path) -> None:
+    with start(1) as farm, farm.client() as client:
+        supervisor = farm.supervisor_pid
+        pid = client.submit(terminate_starting, supervisor, farm.pid).result(DEADLINE)
+        assert client.submit(abs, -1).result(DEADLINE) == 1
+        assert (farm.supervisor_pid, farm.pid) == (supervisor, pid)
 
 
 def truncate_pages(size: int) -> None:

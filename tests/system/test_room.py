@@ -131,9 +131,18 @@ def test_clear_gives_back_what_large_things_took(farm: Any, work: Callable[..., 
     assert store_bytes() > 5 * MB
     assert client.clear() > 0
     until(lambda: store_bytes() < MB, "the file is small again, with no stop")
-    for pid in (farm.pid, worker):
-        until(lambda pid=pid: resident(pid) - before[pid] < N * SIZE // 2, "memory is given back")
+    for pid, whose in ((farm.pid, "controller"), (worker, "worker")):
+        until(lambda pid=pid: resident(pid) - before[pid] < N * SIZE // 2, f"memory of the {whose} is given back")
     assert client.submit(abs, -7).result(DEADLINE) == 7
+
+
+def test_a_worker_that_rests_keeps_no_room_of_arguments_that_went_through(farm: Any) -> None:
+    farm, client = farm
+    (worker,) = farm.worker_pids
+    before = resident(worker)
+    for _ in range(3):
+        arguments(client, lambda i: bytes([i]) + os.urandom(SIZE - 1))
+        until(lambda: resident(worker) - before < 5 * SIZE, "the worker's memory is given back, with nothing cleared")
 
 
 def test_memory_is_bounded_while_closures_come_and_go(farm: Any) -> None:

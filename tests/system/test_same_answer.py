@@ -181,6 +181,16 @@ def test_what_comes_back_lives_in_the_notebook(notebook: Notebook) -> None:
     assert notebook.task("shout(2.5), Shape().area()") == ("2!6", -12)
 
 
+def test_a_function_of_the_same_code_is_another_one(notebook: Notebook) -> None:
+    notebook.here("def make(n, k=[]):\n  def value(): return n, value.note\n  value.note = k\n  return value")
+    notebook.here("a = make(1); b = a")
+    notebook.here("%%task --wait -o a\na = make(2)")
+    assert notebook.here("a(), b(), a is b") == ((2, []), (1, []), False)
+    notebook.here("b = a")
+    notebook.here("%%task --wait -o a\na.note = 'set'")
+    assert notebook.here("b(), a is b") == ((2, "set"), True)
+
+
 STATE = {
     "a callable object": (
         "class Counter:\n  n = 0\n  def __call__(self):\n    self.n += 1\n    return self.n",

@@ -171,6 +171,10 @@ def set_timers_without_handler() -> None:
     faulthandler.dump_traceback_later(0.5, exit=True)
 
 
+def dump_stacks_later() -> None:
+    faulthandler.dump_traceback_later(0.5, exit=True)
+
+
 def draw() -> None:
     import matplotlib.pyplot as plt
 
@@ -200,6 +204,8 @@ CHANGES: dict[str, Callable[[], object]] = {
     "hooks": set_hooks,
     "an exception hook of none": lambda: setattr(sys, "excepthook", None),
     "names of sys": set_names,
+    "arguments that are a tuple": lambda: setattr(sys, "argv", ("a", "b")),
+    "arguments that are deleted": lambda: delattr(sys, "argv"),
     "builtins": set_builtin,
     "a builtin that is deleted": lambda: delattr(builtins, "ascii"),
     "warnings are errors": lambda: warnings.simplefilter("error"),
@@ -223,6 +229,7 @@ CHANGES: dict[str, Callable[[], object]] = {
     "blocked signals": lambda: signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGUSR1}),
     "a timer": set_timer,
     "timers without a handler": set_timers_without_handler,
+    "a timer that nothing can read": dump_stacks_later,
     "limits": set_limits,
     "time zone": set_zone,
     "logging": log_to_somewhere,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import decimal
 import logging
 import os
@@ -196,16 +197,16 @@ def test_values_that_cannot_travel_are_left_out_and_the_others_come(client: Any)
     assert client.submit(pd.get_option, "display.precision").result(DEADLINE) == 3
 
 
+def first_day() -> int:
+    return calendar.firstweekday()
+
+
+def set_first_day(day: int) -> None:
+    calendar.setfirstweekday(day)
+
+
 def test_a_setting_that_is_registered_travels_and_ends(client: Any) -> None:
-    import calendar
-
-    def read() -> int:
-        return calendar.firstweekday()
-
-    def write(day: int) -> None:
-        calendar.setfirstweekday(day)
-
-    settings.register("first day of the week", "calendar", read, write, default=0)
+    settings.register("first day of the week", "calendar", first_day, set_first_day, default=0)
     try:
         calendar.setfirstweekday(6)
         assert client.submit(calendar.firstweekday).result(DEADLINE) == 6
@@ -221,10 +222,48 @@ def test_a_setting_that_is_registered_travels_and_ends(client: Any) -> None:
 def test_settings_that_are_kept_are_those_of_before_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
-    before = [look(name) for name in SETTINGS]
+    before = pio.renderers.default, [look(name) for name in SETTINGS]
     with settings_kept("plotly.io"):
         for change, _ in SETTINGS.values():
             change()
         monkeypatch.setenv("TZ", "America/Lima")
         pio.renderers.default = "plotly_mimetype"
-    assert [look(name) for name in SETTINGS] == before
+    assert (pio.renderers.default, [look(name) for name in SETTINGS]) == before
+
+
+def test_a_registered_setting_may_have_the_name_of_another_one(client: Any) -> None:
+    settings.register("locale", "calendar", first_day, set_first_day)
+    try:
+        set_first_day(5)
+        assert client.submit(first_day).result(DEADLINE) == 5
+        settings.unregister("locale")
+        assert client.submit(first_day).result(DEADLINE) == 0
+    finally:
+        set_first_day(0)
+        settings.unregister("locale")
+
+
+def test_functions_of_a_registered_setting_outlive_the_task_that_imports_its_module(client: Any) -> None:
+    import tabnanny
+
+    namespace: dict[str, Any] = {"__name__": "__main__", "tabnanny": tabnanny}
+    exec("def read(): return tabnanny.verbose\ndef write(value): tabnanny.verbose = value", namespace)
+    pid = client.submit(os.getpid).result(DEADLINE)
+    settings.register("how much tabnanny prints", "tabnanny", namespace["read"], namespace["write"])
+    tabnanny.verbose = 4
+    try:
+        cell = "import os, tabnanny; (tabnanny.verbose, os.getpid())"
+        assert [client.submit_cell(cell).result(DEADLINE) for _ in range(2)] == [(4, pid), (4, pid)]
+    finally:
+        tabnanny.verbose = 0
+        settings.unregister("how much tabnanny prints")
+
+
+def test_the_zone_of_the_first_task_is_not_that_of_the_next(home: Any) -> None:
+    with start(1) as farm, farm.client() as client:
+        here = look("time zone")
+        set_zone()
+        assert client.submit(look, "time zone").result(DEADLINE) == look("time zone")
+        os.environ.pop("TZ")
+        time.tzset()
+        assert client.submit(look, "time zone").result(DEADLINE) == here

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,6 +55,22 @@ def broadcast(bench: Any, number: int, what: Any, **names: object) -> None:
 def reports(bench: Any) -> list[SetUp]:
     bench.turn()
     return [message for message in bench.take_sent() if isinstance(message, SetUp)]
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A bench whose worker watches imports, as in a process of its own, and a folder on the module path."""
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    before, interval = set(sys.modules), sys.getswitchinterval()
+    bench = request.getfixturevalue("bench")
+    bench.loop._executor.modules.install()
+    bench.loop._executor.settings.watch_imports()
+    yield bench
+    sys.setswitchinterval(interval)
+    for name in set(sys.modules) - before:
+        if name.startswith("tf_"):
+            del sys.modules[name]
 
 
 @pytest.mark.parametrize("function", [note, note_later])
@@ -138,3 +157,31 @@ def test_a_new_controller_hears_what_has_run_and_what_has_not(bench: Any) -> Non
     assert isinstance(opening, Ready)
     assert opening.broadcasts == {1: "ValueError: no data", 2: "", 3: None}
     assert [message for message in bench.sent if isinstance(message, SetUp)] == [SetUp(3)]
+
+
+def test_what_a_failed_one_has_set_is_put_back(watched: Any) -> None:
+    interval = sys.getswitchinterval()
+    broadcast(watched, 1, "import sys; sys.setswitchinterval(0.5); raise ValueError")
+    reports(watched)
+    watched.call(sys.getswitchinterval)
+    assert watched.result() == interval
+
+
+def test_a_module_that_has_set_something_in_it_stays(watched: Any, tmp_path: Path) -> None:
+    (tmp_path / "tf_state.py").write_text("import sys\nsys.setswitchinterval(0.02)\nSTATE = None\n")
+    broadcast(watched, 1, "import tf_state; tf_state.STATE = 'a model'")
+    reports(watched)
+    for _ in range(2):
+        watched.source(Kind.STRING, "import tf_state; found = tf_state.STATE", {}, ["found"])
+        assert watched.result().ns == {"found": "a model"}
+
+
+def test_it_is_not_seeded_as_the_task_before_it(watched: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("taskfc_ext.worker.settings.SEEDED", ("tf_random",))
+    (tmp_path / "tf_random.py").write_text("SEEDS = []\ndef seed(seed): SEEDS.append(seed)\n")
+    (tmp_path / "tf_random-1.dist-info").mkdir()
+    watched.call(os.getpid, seed=3)
+    watched.result()
+    broadcast(watched, 1, "import tf_random")
+    reports(watched)
+    assert sys.modules["tf_random"].SEEDS == []

@@ -56,6 +56,12 @@ def test_a_cell_has_a_namespace_of_its_own(bench: Any) -> None:
     assert bench.failure().type_name == "NameError"
 
 
+def test_the_worker_says_which_functions_are_those_that_were_sent(bench: Any) -> None:
+    source = "def make(n):\n    return lambda: n\nb = make(2)\na.note = d = 3"
+    made: list[Any] = [lambda: 1, lambda: 1]
+    assert cell(bench, source, ["*"], names={"a": made[0], "b": made[1], "c": [1]}).sent_functions == ("a",)
+
+
 def test_keep_is_the_persistent_namespace(bench: Any) -> None:
     cell(bench, "kept = 5", keep=True)
     assert cell(bench, "kept", keep=True).value == 5

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from taskfc_ext.drivers.memory import MUCH
 from taskfc_ext.worker.courier import OUTPUT_EVERY, Courier
 from tests.processes import DEADLINE
 
@@ -80,3 +81,17 @@ def test_no_task_begins_while_something_is_loaded(work: Work) -> None:
     may_end.set()
     assert woken.wait(DEADLINE)
     work.is_busy = False
+
+
+def test_memory_is_given_back_where_much_has_come(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = [100 * MUCH]
+    given_back: list[int] = []
+    monkeypatch.setattr("taskfc_ext.worker.courier.resident", lambda: held[-1])
+    monkeypatch.setattr("taskfc_ext.worker.courier.give_back_memory", lambda: given_back.append(held[-1]))
+    courier = Courier(work, lambda: None)
+    seen = []
+    for now in (101 * MUCH, 101 * MUCH + 1, 102 * MUCH, 99 * MUCH, 101 * MUCH):
+        held.append(now)
+        courier._give_back()
+        seen.append(len(given_back))
+    assert seen == [0, 1, 1, 1, 2], "what stays is not asked for again, and a creep is noticed"

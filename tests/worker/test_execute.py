@@ -254,6 +254,20 @@ def test_what_an_attempt_was_loaded_into_goes_with_it(bench: Any) -> None:
         gc.enable()
 
 
+def test_what_its_depend_was_loaded_into_goes_too(bench: Any) -> None:
+    namespace: dict[str, Any] = {"__name__": "__main__", "held": [Watched()]}
+    exec("def depend(properties): return depend.__name__, held\ndef f(): return f.__name__, len(held)", namespace)
+    before = Watched.alive
+    gc.disable()
+    try:
+        for _ in range(5):
+            bench.call(namespace["f"], depend=namespace["depend"])
+            assert bench.result() == ("f", 1)
+        assert Watched.alive <= before + 2, "of the last one something may be held until the next begins"
+    finally:
+        gc.enable()
+
+
 def test_a_thread_that_is_left_behind_still_finds_its_names(bench: Any) -> None:
     go_on, seen = threading.Event(), []
 

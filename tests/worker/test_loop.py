@@ -196,7 +196,8 @@ def test_streams_that_a_task_left_behind_are_replaced(bench: Any) -> None:
     bench.call(setattr, sys, "stdout", None)
     bench.call(print, "heard")
     bench.turn()
-    assert [m.outputs for m in bench.sent if isinstance(m, Finished)] == [{2: ("heard\n",)}]
+    told = [m.outputs for m in bench.sent if isinstance(m, Finished) and m.outputs]  # one report or two, by the load
+    assert told == [{2: ("heard\n",)}]
 
 
 def test_a_task_with_a_timeout_says_when_it_starts(bench: Any) -> None:

@@ -1,4 +1,4 @@
-"""Small files that are replaced as a whole, and logs that say nothing."""
+"""Small files: replaced as a whole, or removed when empty."""
 
 from __future__ import annotations
 

@@ -1,0 +1,40 @@
+"""Waits for answers of a controller that may never come."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+
+import pytest
+
+from taskfc_ext.client import silence
+from taskfc_ext.client.silence import answered
+from taskfc_ext.testing import FakeFarm
+
+
+def test_an_answer_that_is_there_when_the_loop_gets_to_it_is_returned(
+    farm: FakeFarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(silence, "_LOOK_EVERY", 0.0)  # over before the answer is passed on, as after a busy moment
+    answer: concurrent.futures.Future[int] = concurrent.futures.Future()
+    answer.set_result(3)
+    assert asyncio.run(answered(answer, farm)) == 3
+
+
+def test_a_failed_answer_is_raised(farm: FakeFarm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(silence, "_LOOK_EVERY", 0.0)
+    answer: concurrent.futures.Future[int] = concurrent.futures.Future()
+    answer.set_exception(TimeoutError("of the controller"))
+    with pytest.raises(TimeoutError, match="of the controller"):
+        asyncio.run(answered(answer, farm))
+
+
+def test_a_wait_that_is_cancelled_takes_the_request_back(farm: FakeFarm) -> None:
+    answer: concurrent.futures.Future[int] = concurrent.futures.Future()
+
+    async def give_up() -> None:
+        await asyncio.wait_for(answered(answer, farm), 0.01)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(give_up())
+    assert answer.cancelled()
