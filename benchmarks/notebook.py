@@ -104,7 +104,7 @@ class Kernel:
 def fresh_kernel() -> Iterator[Kernel]:
     """Yield a kernel that has run one empty cell."""
     manager = KernelManager()
-    manager.start_kernel()
+    manager.start_kernel(extra_arguments=["--log-level=ERROR"])  # it warns of TCP without encryption
     client = manager.blocking_client()
     client.start_channels()
     try:

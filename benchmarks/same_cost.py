@@ -103,7 +103,7 @@ def _side(version: Path) -> Iterator[subprocess.Popen[str]]:
     """Start a version, with folders of its own for what runs of it."""
     folder = tempfile.mkdtemp(prefix="tfcs-")
     homes = ("TMPDIR", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
-    environment = {**os.environ, **dict.fromkeys(homes, folder), "PYTHONPATH": str(version)}
+    environment = {**os.environ, **dict.fromkeys(homes, folder), "PYTHONPATH": f"{version}{os.pathsep}{ROOT}"}
     command = [sys.executable, "-P", str(ROOT / "benchmarks" / "same_side.py")]  # -P: not the modules beside it
     process = subprocess.Popen(
         command, cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

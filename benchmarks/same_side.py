@@ -1,7 +1,8 @@
 """One version of the project, measured on request: a farm of two workers and a kernel that uses it.
 
-Started by `same_cost` as a file, with the version's folder in front of `PYTHONPATH`. A line on stdin is a measure and
-how often; the answer is a line of JSON: seconds, or seconds of the workers' CPU, for one piece of work.
+Started by `same_cost` as a file, with the version's folder first on `PYTHONPATH` and this clone behind it. A line on
+stdin is a measure and how often; the answer is a line of JSON: seconds, or seconds of the workers' CPU, for one piece
+of work.
 """
 
 from __future__ import annotations
@@ -18,13 +19,10 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from jupyter_client.manager import KernelManager
 
 import taskfc_ext
+from benchmarks.notebook import EMPTY, INPUTS, Kernel, fresh_kernel
 
-TIMEOUT = 60  # s; a bound on hangs
-INPUTS = "a, b = 3, [1, 2, 3]"
-EMPTY = ""
 CELL = "%%task\nsum(b) + a"
 WAITED = "%%task --wait\nsum(b) + a"
 
@@ -62,7 +60,7 @@ def looked_up(item: int) -> float:
 class Side:
     """The farm, its client, and the kernel."""
 
-    def __init__(self, controller: Any, client: Any, kernel: Any) -> None:
+    def __init__(self, controller: Any, client: Any, kernel: Kernel) -> None:
         self._controller = controller
         self._client = client
         self._kernel = kernel
@@ -92,7 +90,7 @@ class Side:
 
     def _cells(self, source: str, n: int) -> float:
         """Return what a cell adds to an empty one."""
-        pairs = [(self.run(EMPTY), self.run(source)) for _ in range(n)]
+        pairs = [(self._kernel.run(EMPTY), self._kernel.run(source)) for _ in range(n)]
         empty, added = zip(*pairs, strict=True)
         return median(added) - median(empty)
 
@@ -100,19 +98,6 @@ class Side:
         before = sum(map(_cpu_seconds, self._controller.worker_pids))
         act()
         return (sum(map(_cpu_seconds, self._controller.worker_pids)) - before) / n
-
-    def run(self, source: str) -> float:
-        """Run a cell; return the seconds until its front end knows that it has run."""
-        begun = time.perf_counter()
-        asked = self._kernel.execute(source)
-        while True:
-            message = self._kernel.get_iopub_msg(timeout=TIMEOUT)
-            if message["parent_header"].get("msg_id") != asked:
-                continue  # an earlier cell's card
-            if message["msg_type"] == "error":
-                raise RuntimeError(f"{source!r} raised {message['content']['evalue']}")
-            if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
-                return time.perf_counter() - begun
 
 
 def _cpu_seconds(pid: int) -> float:
@@ -123,22 +108,13 @@ def _cpu_seconds(pid: int) -> float:
 @contextmanager
 def side() -> Iterator[Side]:
     """Start the farm and the kernel; both are warm when they are yielded."""
-    manager = KernelManager()
-    with taskfc_ext.start(2) as controller, controller.client() as client:
-        manager.start_kernel(extra_arguments=["--log-level=ERROR"])
-        kernel = manager.blocking_client()
-        kernel.start_channels()
-        try:
-            kernel.wait_for_ready(timeout=TIMEOUT)
-            made = Side(controller, client, kernel)
-            for source in ("%load_ext taskfc_ext\n%config TaskMagics.notify = False", INPUTS):
-                made.run(source)
-            for measure in made.measures.values():
-                measure(10)
-            yield made
-        finally:
-            kernel.stop_channels()
-            manager.shutdown_kernel()
+    with taskfc_ext.start(2) as controller, controller.client() as client, fresh_kernel() as kernel:
+        made = Side(controller, client, kernel)
+        for source in ("%load_ext taskfc_ext\n%config TaskMagics.notify = False", INPUTS):
+            kernel.run(source)
+        for measure in made.measures.values():
+            measure(10)
+        yield made
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import inspect
 import os
 import signal
@@ -10,14 +11,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from taskfc_ext import start
+from taskfc_ext import BlockingTaskClient, start
 from taskfc_ext.client.start import Controller
+from taskfc_ext.settings import TABLE
+from taskfc_ext.settings.travel import here
 from tests.processes import DEADLINE
 from tests.shells import end_shell, new_shell
 
@@ -27,6 +31,45 @@ def shared_farm(module_home: Path) -> Iterator[Controller]:
     """A farm of two workers for all tests of a module; they leave it as they found it."""
     with start(2) as controller:
         yield controller
+
+
+@pytest.fixture(scope="module")
+def lone_farm(module_home: Path) -> Iterator[Controller]:
+    """A farm of one worker: each task finds what the one before has left, and one that waits holds up all others."""
+    with start(1) as controller:
+        yield controller
+
+
+@pytest.fixture
+def client(shared_farm: Controller) -> Iterator[BlockingTaskClient]:
+    with shared_farm.client() as client:
+        yield client
+
+
+@contextmanager
+def settings_kept(*modules: str) -> Iterator[Callable[[], None]]:
+    """Yield what puts back the settings of this process, and do so at the end.
+
+    `modules` are imported first: of a library that is imported later, nobody knows what it had set.
+    """
+    for module in modules:
+        importlib.import_module(module)
+    zone = os.environ.get("TZ")
+    loaded = [setting for setting in TABLE if setting.pack and (not setting.module or setting.module in sys.modules)]
+    kept = [(setting, setting.take_fully()) for setting in loaded]
+
+    def put_back() -> None:
+        os.environ.pop("TZ", None)
+        if zone is not None:
+            os.environ["TZ"] = zone
+        for setting, value in kept:
+            setting.write(value)
+        here.look_again()
+
+    try:
+        yield put_back
+    finally:
+        put_back()
 
 
 class BlockingFace:

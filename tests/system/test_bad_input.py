@@ -30,12 +30,6 @@ PYTHON = f"{os.sys.version_info[0]}.{os.sys.version_info[1]}"
 
 
 @pytest.fixture
-def client(shared_farm: Controller) -> Iterator[BlockingTaskClient]:
-    with shared_farm.client() as client:
-        yield client
-
-
-@pytest.fixture
 def stranger(shared_farm: Controller) -> Iterator[Dealer]:
     """A peer on the controller's socket that says what it likes."""
     dealer = Dealer(farm_paths(shared_farm.name).clients, codec.from_controller)

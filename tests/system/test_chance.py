@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import random as random_module
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from random import choice, gauss, getrandbits, random, randrange, shuffle, uniform
 from threading import Lock
 from typing import Any
@@ -19,12 +19,6 @@ from taskfc_ext.errors import UnpicklableArgument
 from tests.processes import DEADLINE
 
 N = 6
-
-
-@pytest.fixture(scope="module")
-def client(module_home: Any) -> Iterator[Any]:
-    with start(2) as farm, farm.client() as client:
-        yield client
 
 
 def by_value(function: Callable[..., Any]) -> Callable[..., Any]:

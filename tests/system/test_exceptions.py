@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ import pandas.errors
 import pytest
 
 from taskfc_ext import BlockingTaskClient
-from taskfc_ext.client.start import Controller
 from taskfc_ext.errors import RemoteError, RemoteTraceback, remote_traceback_of
 from tests.processes import DEADLINE
 
@@ -102,12 +101,6 @@ def notebook() -> dict[str, Any]:
     namespace: dict[str, Any] = {"__name__": "__main__"}
     exec(NOTEBOOK, namespace)
     return namespace
-
-
-@pytest.fixture
-def client(shared_farm: Controller) -> Iterator[BlockingTaskClient]:
-    with shared_farm.client() as client:
-        yield client
 
 
 def raised(client: BlockingTaskClient, function: Callable[..., object], *args: object, **kwargs: object) -> Any:

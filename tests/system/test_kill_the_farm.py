@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,6 @@ from taskfc_ext.drivers.processes import process_alive
 from taskfc_ext.drivers.stops import count_stops
 from taskfc_ext.errors import WorkerLost
 from tests.processes import DEADLINE, kill_and_wait, until
-
-
-@pytest.fixture(scope="module")
-def farm(module_home: Path) -> Iterator[Controller]:
-    with start(2) as controller:
-        yield controller
 
 
 def by_kill(pid: int, number: int) -> None:
@@ -88,15 +81,15 @@ STRAYS = [
 @pytest.mark.parametrize(
     ("way", "number"), [*((by_kill, number) for number in STRAYS), *((way, signal.SIGTERM) for way in WAYS)], ids=name
 )
-def test_the_farm_does_not_notice_what_a_task_sends_it(farm: Controller, way: Any, number: int) -> None:
-    supervisor, controller = farm.supervisor_pid, farm.pid
-    with farm.client() as client:
+def test_the_farm_does_not_notice_what_a_task_sends_it(shared_farm: Controller, way: Any, number: int) -> None:
+    supervisor, controller = shared_farm.supervisor_pid, shared_farm.pid
+    with shared_farm.client() as client:
         future = client.submit(signal_parent, way, number)
         assert future.result(DEADLINE) == "done"
         assert client.submit(signal_controller, way, number, controller).result(DEADLINE) == "done"
         assert client.map(abs, range(-20, 0)) == list(range(20, 0, -1))
         assert future.attempts == 1
-    assert (farm.supervisor_pid, farm.pid) == (supervisor, controller)
+    assert (shared_farm.supervisor_pid, shared_farm.pid) == (supervisor, controller)
 
 
 def test_a_termination_from_elsewhere_stops_the_farm(home: Path) -> None:

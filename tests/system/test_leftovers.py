@@ -31,15 +31,9 @@ joblib = pytest.importorskip("joblib")
 _kept: list[object] = []  # what a task's objects are kept alive by, so that no destructor ends anything
 
 
-@pytest.fixture(scope="module")
-def farm(module_home: Path) -> Iterator[Controller]:
-    with start(1) as controller:
-        yield controller
-
-
 @pytest.fixture
-def client(farm: Controller) -> Iterator[BlockingTaskClient]:
-    with farm.client() as client:
+def client(lone_farm: Controller) -> Iterator[BlockingTaskClient]:
+    with lone_farm.client() as client:
         yield client
 
 
@@ -244,15 +238,17 @@ def test_it_is_gone_when_the_task_has_raised(client: BlockingTaskClient, way: An
 
 
 @pytest.mark.parametrize("way", WAYS, ids=name)
-def test_it_is_gone_when_the_task_was_aborted(farm: Controller, client: BlockingTaskClient, way: Any, tag: str) -> None:
-    (worker,) = farm.worker_pids
+def test_it_is_gone_when_the_task_was_aborted(
+    lone_farm: Controller, client: BlockingTaskClient, way: Any, tag: str
+) -> None:
+    (worker,) = lone_farm.worker_pids
     future = client.submit(stay_in, way, tag)
     until(lambda: sleeping(tag), "the program runs")
     future.abort()
     with pytest.raises(TaskAborted):
         future.result(DEADLINE)
     assert sleeping(tag) == []
-    assert farm.worker_pids == [worker]  # the interrupt sufficed
+    assert lone_farm.worker_pids == [worker]  # the interrupt sufficed
 
 
 @pytest.mark.parametrize("way", [by_popen, as_a_daemon, by_multiprocessing_spawn, by_a_pool, by_loky], ids=name)

@@ -23,13 +23,6 @@ from tests.processes import DEADLINE, until
 from .conftest import Session, kill
 
 
-@pytest.fixture(scope="module")
-def lone_farm(module_home: Path) -> Iterator[Controller]:
-    """A farm of one worker: a task that waits, and lends nothing, waits for ever."""
-    with start(1) as controller:
-        yield controller
-
-
 @pytest.fixture
 def client(lone_farm: Controller) -> Iterator[BlockingTaskClient]:
     with lone_farm.client() as client:

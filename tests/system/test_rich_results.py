@@ -18,7 +18,7 @@ from nbclient import NotebookClient
 from taskfc_ext.client.launch import LocalFarm
 from taskfc_ext.client.start import Controller, stop
 from tests.processes import DEADLINE
-from tests.system.conftest import Session
+from tests.system.conftest import Session, settings_kept
 
 MIME = """
 class Bundle:
@@ -98,10 +98,11 @@ class Showing(Session):
 
 @pytest.fixture(scope="module")
 def session(shared_farm: Controller) -> Iterator[Showing]:
-    made = Showing()
-    made.ip.run_cell("import plotly.io\nplotly.io.renderers.default = 'plotly_mimetype'").raise_error()
-    yield made
-    made.close()
+    with settings_kept("altair", "matplotlib.pyplot", "plotly.io"):
+        made = Showing()
+        made.ip.run_cell("import plotly.io\nplotly.io.renderers.default = 'plotly_mimetype'").raise_error()
+        yield made
+        made.close()
 
 
 @pytest.mark.filterwarnings("default")  # of the libraries that draw

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from taskfc_ext import MapTask, StringTask, start
+from taskfc_ext import MapTask, StringTask
+from taskfc_ext.client.start import Controller
 from taskfc_ext.drivers.paths import farm_paths
 from tests.processes import DEADLINE, until
 
@@ -51,10 +52,10 @@ def traces(text: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def farm(module_home: Path) -> Iterator[Any]:
-    with start(1) as farm, farm.client() as client:
+def farm(lone_farm: Controller) -> Iterator[Any]:
+    with lone_farm.client() as client:
         client.submit(abs, -1).result(DEADLINE)
-        yield farm, client
+        yield lone_farm, client
 
 
 def closures(client: Any, large: Callable[[int], bytes]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from taskfc_ext import LoadingFailed, TaskFuture, UnpicklableArgument
 from taskfc_ext.client.start import Controller
 from tests.processes import DEADLINE
-from tests.system.conftest import Session
+from tests.system.conftest import Session, settings_kept
 
 
 class Notebook(Session):
@@ -724,7 +724,8 @@ def test_what_was_not_changed_stays_here(notebook: Notebook) -> None:
 
 
 def test_figures_of_each_task_are_shown(notebook: Notebook) -> None:
-    notebook.here("import matplotlib.pyplot as plt\nplt.style.use('ggplot')")
-    for _ in range(4):  # a worker's first task loads the backend
-        drawn = notebook.here("%%task drawn --wait\nfig, axes = plt.subplots()\naxes.plot([1, 2]);")
-        assert [sorted(output["data"]) for output in drawn.outputs] == [["image/png", "text/plain"]]
+    with settings_kept("matplotlib.pyplot"):
+        notebook.here("import matplotlib.pyplot as plt\nplt.style.use('ggplot')")
+        for _ in range(4):  # a worker's first task loads the backend
+            drawn = notebook.here("%%task drawn --wait\nfig, axes = plt.subplots()\naxes.plot([1, 2]);")
+            assert [sorted(output["data"]) for output in drawn.outputs] == [["image/png", "text/plain"]]

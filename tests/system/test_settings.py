@@ -34,14 +34,15 @@ import pytest
 import sklearn
 
 from taskfc_ext import start
+from taskfc_ext.client.start import Controller
 from tests.processes import DEADLINE
 
 variable: contextvars.ContextVar[int] = contextvars.ContextVar("variable", default=0)
 
 
 @pytest.fixture(scope="module")
-def client(module_home: Any) -> Iterator[Any]:
-    with start(1) as farm, farm.client() as client:
+def client(lone_farm: Controller) -> Iterator[Any]:
+    with lone_farm.client() as client:
         client.submit_cell("%matplotlib inline\nimport matplotlib.pyplot").result(DEADLINE)  # what imports set stays
         yield client
 

@@ -25,31 +25,22 @@ import sklearn
 from sklearn.exceptions import ConvergenceWarning
 
 from taskfc_ext import settings, start
-from taskfc_ext.settings import TABLE
-from taskfc_ext.settings.travel import here
+from taskfc_ext.client.start import Controller
 from tests.processes import DEADLINE
+from tests.system.conftest import settings_kept
 
 
 @pytest.fixture(scope="module")
-def client(module_home: Any) -> Iterator[Any]:
-    with start(1) as farm, farm.client() as client:
+def client(lone_farm: Controller) -> Iterator[Any]:
+    with lone_farm.client() as client:
         yield client
 
 
 @pytest.fixture(autouse=True)
 def settings_of_before() -> Iterator[Callable[[], None]]:
     """Put back what this process had set, at the latest when the test is over."""
-    loaded = [setting for setting in TABLE if setting.pack and (not setting.module or setting.module in sys.modules)]
-    kept = [(setting, setting.take_fully()) for setting in loaded]
-
-    def put_back() -> None:
-        os.environ.pop("TZ", None)
-        for setting, value in kept:
-            setting.write(value)
-        here.look_again()
-
-    yield put_back
-    put_back()
+    with settings_kept() as put_back:
+        yield put_back
 
 
 def set_zone() -> None:
@@ -226,6 +217,18 @@ def test_a_setting_that_is_registered_travels_and_ends(client: Any) -> None:
     finally:
         calendar.setfirstweekday(0)
         settings.unregister("first day of the week")
+
+
+def test_settings_that_are_kept_are_those_of_before_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    before = pio.renderers.default, [look(name) for name in SETTINGS]
+    with settings_kept("plotly.io"):
+        for change, _ in SETTINGS.values():
+            change()
+        monkeypatch.setenv("TZ", "America/Lima")
+        pio.renderers.default = "plotly_mimetype"
+    assert (pio.renderers.default, [look(name) for name in SETTINGS]) == before
 
 
 def test_a_registered_setting_may_have_the_name_of_another_one(client: Any) -> None:
