@@ -11,7 +11,7 @@ from taskfc_ext.version import __version__
 if TYPE_CHECKING:
     from taskfc_ext.client.aio import FCTaskClient as FCTaskClient
     from taskfc_ext.client.blocking import BlockingTaskClient as BlockingTaskClient
-    from taskfc_ext.client.future import TaskFuture as TaskFuture
+    from taskfc_ext.client.future.future import TaskFuture as TaskFuture
     from taskfc_ext.client.start import Controller as Controller
     from taskfc_ext.client.start import TaskClient as TaskClient
     from taskfc_ext.client.start import attach as attach
@@ -77,7 +77,7 @@ _HOMES = {
     "TaskClient": "client.start",
     "TaskError": "errors",
     "TaskFCError": "errors",
-    "TaskFuture": "client.future",
+    "TaskFuture": "client.future.future",
     "TaskInfo": "protocol.infos",
     "TaskRejectError": "errors",
     "TaskResult": "tasks",

@@ -19,12 +19,12 @@ from collections.abc import Callable, Container, Sequence
 
 import msgspec
 
-from taskfc_ext.client.attached import attached as _attached
-from taskfc_ext.client.attached import attached_or_at_rest
+from taskfc_ext.client.attach import attached as _attached
+from taskfc_ext.client.attach import attached_or_at_rest
 from taskfc_ext.client.blocking import BlockingTaskClient
-from taskfc_ext.client.farm import Condition
-from taskfc_ext.client.launch import LocalFarm
-from taskfc_ext.client.silence import suspension
+from taskfc_ext.client.farm.interface import Condition
+from taskfc_ext.client.farm.launch import LocalFarm
+from taskfc_ext.client.farm.silence import suspension
 from taskfc_ext.client.start import restart, start, stop
 from taskfc_ext.drivers.connection_file import read_connection
 from taskfc_ext.drivers.paths import farm_paths, known_farms

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from taskfc_ext import serialize
-from taskfc_ext.client.farm import Condition
+from taskfc_ext.client.farm.interface import Condition
 from taskfc_ext.drivers.connection_file import ConnectionInfo, host_name
 from taskfc_ext.drivers.transport import Router
 from taskfc_ext.errors import FarmError, StartFailed
@@ -308,7 +308,7 @@ class FakeController:
 
 
 class FakeFarm:
-    """A farm whose only process is a `FakeController` in a thread; see `taskfc_ext.client.farm.Farm`.
+    """A farm whose only process is a `FakeController` in a thread; see `taskfc_ext.client.farm.interface.Farm`.
 
     Args:
         folder: for the socket.

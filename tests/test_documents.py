@@ -16,7 +16,7 @@ import nbformat
 import pytest
 
 from taskfc_ext.cli import main, make_parser
-from taskfc_ext.client.launch import LocalFarm
+from taskfc_ext.client.farm.launch import LocalFarm
 from taskfc_ext.client.start import stop
 from taskfc_ext.drivers.paths import known_farms
 from taskfc_ext.ipython.arguments import SUBMISSION, VERBS, parse_cell_line, parse_line

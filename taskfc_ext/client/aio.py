@@ -14,19 +14,20 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import msgspec
 
-from taskfc_ext.client import answers, context
-from taskfc_ext.client.answers import Answer
-from taskfc_ext.client.broadcast import broadcast_fields, workers_that_ran
-from taskfc_ext.client.future import TaskFuture
+from taskfc_ext.client.context import context
+from taskfc_ext.client.farm.silence import answered
+from taskfc_ext.client.future.future import TaskFuture
+from taskfc_ext.client.future.template import Template
+from taskfc_ext.client.future.waiting import wait
 from taskfc_ext.client.local import StaysHere
 from taskfc_ext.client.mapper import Mapper, ParallelFunction, results_of, submit_items
-from taskfc_ext.client.options import Options, Task, TaskOptions, check_priority, check_wait, checked_id
-from taskfc_ext.client.remote import RemoteController
-from taskfc_ext.client.requests import Call
-from taskfc_ext.client.silence import answered
-from taskfc_ext.client.submitting import Submitter
-from taskfc_ext.client.template import Template
-from taskfc_ext.client.waiting import wait
+from taskfc_ext.client.session import replies
+from taskfc_ext.client.session.controller import RemoteController
+from taskfc_ext.client.session.pending import Call
+from taskfc_ext.client.session.replies import Answer
+from taskfc_ext.client.submit.broadcast import broadcast_fields, workers_that_ran
+from taskfc_ext.client.submit.options import Options, Task, TaskOptions, check_priority, check_wait, checked_id
+from taskfc_ext.client.submit.submitter import Submitter
 from taskfc_ext.errors import ControllerStopped, TaskFCError, UnknownTask
 from taskfc_ext.protocol.client_messages import (
     Abort,
@@ -136,7 +137,7 @@ class FCTaskClient(StaysHere):
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             try:
                 self.remote_reference.open_barrier(barrier)
-                answers.value_of(await wait(barrier.answer, left))
+                replies.value_of(await wait(barrier.answer, left))
             except TimeoutError:
                 what = "the unfinished tasks" if ids is None else f"tasks {_shown(ids)}"
                 raise TimeoutError(f"{what} have not all ended after {timeout} s") from None
@@ -416,7 +417,7 @@ class FCTaskClient(StaysHere):
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         try:
             self.remote_reference.open_barrier(waiting)
-            answer = answers.value_of(await wait(waiting.answer, left))
+            answer = replies.value_of(await wait(waiting.answer, left))
         except TimeoutError:
             raise TimeoutError(f"broadcast {number} has not run on all workers after {timeout} s; it will") from None
         finally:
@@ -452,7 +453,7 @@ class FCTaskClient(StaysHere):
 
     def unpackage(self, reply: Answer) -> Any:
         """Return the plain data of a controller's answer, or raise the error that it stands for."""
-        return answers.value_of(reply)
+        return replies.value_of(reply)
 
     async def list_tasks(
         self,
@@ -526,7 +527,7 @@ class FCTaskClient(StaysHere):
     async def stop(self) -> None:
         """Stop the farm. Unfinished work stays in its store; all open waits raise `ControllerStopped`."""
         try:
-            answers.value_of(await answered(self.remote_reference.stop(), self.remote_reference.farm))
+            replies.value_of(await answered(self.remote_reference.stop(), self.remote_reference.farm))
         except ControllerStopped:
             pass  # by somebody else: it is what was wanted
 

@@ -11,12 +11,12 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 from taskfc_ext.client.aio import FCTaskClient
-from taskfc_ext.client.answers import Answer
-from taskfc_ext.client.future import TaskFuture
+from taskfc_ext.client.future.future import TaskFuture
+from taskfc_ext.client.future.waiting import drive
 from taskfc_ext.client.local import StaysHere
 from taskfc_ext.client.mapper import Mapper, ParallelFunction
-from taskfc_ext.client.options import Task, TaskOptions
-from taskfc_ext.client.waiting import drive
+from taskfc_ext.client.session.replies import Answer
+from taskfc_ext.client.submit.options import Task, TaskOptions
 from taskfc_ext.protocol.infos import SubmittedTask, TaskInfo, WorkerInfo
 from taskfc_ext.serialize import CellOptions
 from taskfc_ext.tasks import BaseTask, Depend

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
-from taskfc_ext.client.future import TaskFuture
-from taskfc_ext.client.submitting import Sink, Submitter
-from taskfc_ext.client.waiting import wait
+from taskfc_ext.client.future.future import TaskFuture
+from taskfc_ext.client.future.waiting import wait
+from taskfc_ext.client.submit.submitter import Sink, Submitter
 from taskfc_ext.errors import attach_note
 from taskfc_ext.serialize.chance import carried as carried_generators
 from taskfc_ext.serialize.chance import report_repeats

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import msgspec
 
-from taskfc_ext.client.connecting import async_client, blocking_client, load_clients
-from taskfc_ext.client.farm import Condition
-from taskfc_ext.client.launch import LocalFarm, launch, stored_options
-from taskfc_ext.client.owner import default_owner
+from taskfc_ext.client.connect import async_client, blocking_client, load_clients
+from taskfc_ext.client.context.owner import default_owner
+from taskfc_ext.client.farm.interface import Condition
+from taskfc_ext.client.farm.launch import LocalFarm, launch, stored_options
 from taskfc_ext.drivers.connection_file import ConnectionInfo
 from taskfc_ext.drivers.cores import available_cores
 from taskfc_ext.drivers.paths import FarmPaths, prepare

@@ -11,11 +11,11 @@ from concurrent.futures import wait
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from taskfc_ext.client.answers import value_of
-from taskfc_ext.client.connecting import blocking_client, connect
-from taskfc_ext.client.farm import Condition
-from taskfc_ext.client.launch import LocalFarm, collect_children, launch
-from taskfc_ext.client.silence import ANSWER_WITHIN, end_controller, resume_suspended, silence_error, suspension
+from taskfc_ext.client.connect import blocking_client, connect
+from taskfc_ext.client.farm.interface import Condition
+from taskfc_ext.client.farm.launch import LocalFarm, collect_children, launch
+from taskfc_ext.client.farm.silence import ANSWER_WITHIN, end_controller, resume_suspended, silence_error, suspension
+from taskfc_ext.client.session.replies import value_of
 from taskfc_ext.drivers.connection_file import ConnectionInfo, process_alive
 from taskfc_ext.drivers.socket_folder import FolderRefused
 from taskfc_ext.errors import ControllerStopped, VersionMismatch
@@ -23,7 +23,7 @@ from taskfc_ext.protocol.client_messages import GetClientName
 
 if TYPE_CHECKING:
     from taskfc_ext.client.blocking import BlockingTaskClient
-    from taskfc_ext.client.remote import RemoteController
+    from taskfc_ext.client.session.controller import RemoteController
 
 STOP_WITHIN = 20.0
 """Seconds for a farm to end: what runs is interrupted, terminated and killed within 4."""

@@ -16,7 +16,7 @@ from taskfc_ext.ipython.completion import complete
 from taskfc_ext.ipython.farms import Farms, LocalFarms
 from taskfc_ext.ipython.magics import TaskMagics
 
-FUTURE = ("taskfc_ext.client.future", "TaskFuture")
+FUTURE = ("taskfc_ext.client.future.future", "TaskFuture")
 """The type whose display is the card; by name, so that loading does not import it."""
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from taskfc_ext.client.blocking import BlockingTaskClient
-    from taskfc_ext.client.future import TaskFuture
+    from taskfc_ext.client.future.future import TaskFuture
 
 
 _MAX_SENT = 10_000
@@ -106,7 +106,7 @@ class LocalFarms:
         start(n_workers, name=name, fresh=fresh)
 
     def stop(self, name: str) -> None:
-        from taskfc_ext.client.launch import LocalFarm
+        from taskfc_ext.client.farm.launch import LocalFarm
         from taskfc_ext.client.start import stop
 
         stop(LocalFarm(name))

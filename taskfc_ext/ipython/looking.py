@@ -16,7 +16,7 @@ from taskfc_ext.protocol.outputs import all_outputs_of, is_value
 from taskfc_ext.text import plain_text
 
 if TYPE_CHECKING:  # importing the client takes long, and `%load_ext` imports this
-    from taskfc_ext.client.future import TaskFuture
+    from taskfc_ext.client.future.future import TaskFuture
 
 
 def look(future: TaskFuture, now: datetime, formatter: Any = None) -> Card:
@@ -84,7 +84,7 @@ def _finished(future: TaskFuture, title: str, now: datetime, formatter: Any) -> 
 
 def _lost_names(future: TaskFuture) -> str:
     """Return what did not come back of a cell, as far as its result was opened: for this alone nobody opens it."""
-    from taskfc_ext.client.outcome import lost_of
+    from taskfc_ext.client.future.outcome import lost_of
 
     return "; ".join(map(" did not come back: ".join, lost_of(future._value).items()))
 
@@ -108,7 +108,7 @@ def _ended(
     error: str = "",
     note: str = "",
 ) -> Card:
-    from taskfc_ext.client.outcome import Facts
+    from taskfc_ext.client.future.outcome import Facts
 
     assert future._facts is not None
     facts = Facts._make(future._facts)

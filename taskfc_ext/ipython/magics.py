@@ -13,7 +13,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, needs_local_scope, no_var_expand
 from traitlets import Bool, Integer, TraitError, Unicode, validate
 
-from taskfc_ext.client.owner import default_owner
+from taskfc_ext.client.context.owner import default_owner
 from taskfc_ext.errors import (
     FarmError,
     ProtocolError,

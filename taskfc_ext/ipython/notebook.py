@@ -18,7 +18,7 @@ from taskfc_ext.ipython.requests import BadUsage, Selection
 from taskfc_ext.text import one_line, plural
 
 if TYPE_CHECKING:
-    from taskfc_ext.client.future import TaskFuture
+    from taskfc_ext.client.future.future import TaskFuture
     from taskfc_ext.protocol.infos import TaskInfo
 
 MAX_SELECTED = 100_000
@@ -148,7 +148,7 @@ class Notebook:
 
     def _flush(self) -> None:
         """Let all be accepted that is on its way, by whichever client of this process."""
-        from taskfc_ext.client.open_clients import flush_all  # which `%load_ext` does without
+        from taskfc_ext.client.session.registry import flush_all  # which `%load_ext` does without
 
         flush_all(self.session.name)
 

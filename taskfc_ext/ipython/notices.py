@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from taskfc_ext.text import one_line, plural
 
 if TYPE_CHECKING:
-    from taskfc_ext.client.future import TaskFuture
+    from taskfc_ext.client.future.future import TaskFuture
 
 _NAMED = 3
 """Failures that a notice tells; it is one line."""

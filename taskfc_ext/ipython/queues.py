@@ -31,7 +31,7 @@ class Queues:
 
     def bundle(self, otherwise: Bundle) -> Bundle:
         """Return what shows the queue of the farm in use, and `otherwise` to whoever has no widgets or no kernel."""
-        from taskfc_ext.client.launch import LocalFarm
+        from taskfc_ext.client.farm.launch import LocalFarm
         from taskfc_ext.widget.queue_widget import QueueWidget  # ipywidgets, which `%load_ext` does not wait for
 
         name = self._session.name

@@ -11,7 +11,7 @@ from taskfc_ext.ipython.requests import BadUsage, Retry
 from taskfc_ext.text import plural
 
 if TYPE_CHECKING:
-    from taskfc_ext.client.future import TaskFuture
+    from taskfc_ext.client.future.future import TaskFuture
 
 _MOST_LINES = 10
 """Lines that are said, however long the range that was typed."""

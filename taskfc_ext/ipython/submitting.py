@@ -27,7 +27,7 @@ from taskfc_ext.serialize.scope import ABSENT
 from taskfc_ext.text import one_line, plural, with_article
 
 if TYPE_CHECKING:
-    from taskfc_ext.client.future import TaskFuture
+    from taskfc_ext.client.future.future import TaskFuture
     from taskfc_ext.serialize import CellOptions
 
 PATIENCE = 10.0

@@ -20,8 +20,8 @@ from msgspec import Struct
 from tornado import web
 from tornado.websocket import WebSocketHandler
 
-from taskfc_ext.client.launch import LocalFarm
-from taskfc_ext.client.viewer import News, Viewer
+from taskfc_ext.client.farm.launch import LocalFarm
+from taskfc_ext.client.session.subscriber import News, Viewer
 from taskfc_ext.drivers.paths import farm_paths
 from taskfc_ext.errors import ControllerLost, TaskFCError
 from taskfc_ext.protocol.ids import MAX_ID

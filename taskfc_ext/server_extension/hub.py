@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from taskfc_ext.client.viewer import News
+from taskfc_ext.client.session.subscriber import News
 from taskfc_ext.protocol.client_messages import Request
 from taskfc_ext.protocol.snapshots import FarmState, FarmStatus, QueueDelta, QueueSnapshot
 from taskfc_ext.server_extension.browser import Browser

@@ -7,8 +7,8 @@ import time
 from collections.abc import Container
 from typing import NamedTuple
 
-from taskfc_ext.client.launch import LocalFarm
-from taskfc_ext.client.seen_farm import look_at
+from taskfc_ext.client.farm.launch import LocalFarm
+from taskfc_ext.client.farm.status import look_at
 from taskfc_ext.drivers.paths import known_farms
 from taskfc_ext.protocol.snapshots import FarmState, FarmStatus
 

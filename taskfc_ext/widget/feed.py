@@ -15,9 +15,9 @@ from typing import Any
 
 import msgspec
 
-from taskfc_ext.client.farm import Farm
-from taskfc_ext.client.io_thread import IOThread
-from taskfc_ext.client.viewer import News, Viewer
+from taskfc_ext.client.farm.interface import Farm
+from taskfc_ext.client.session.io_thread import IOThread
+from taskfc_ext.client.session.subscriber import News, Viewer
 from taskfc_ext.errors import TaskFCError
 from taskfc_ext.protocol.snapshots import FarmState, FarmStatus, QueueDelta
 from taskfc_ext.text import one_line

@@ -6,7 +6,7 @@ from typing import Any
 
 from traitlets import Unicode
 
-from taskfc_ext.client.farm import Farm
+from taskfc_ext.client.farm.interface import Farm
 from taskfc_ext.widget.built import script, style
 from taskfc_ext.widget.feed import CarryOut, Feed
 from taskfc_ext.widget.heard import HeardWidget

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from taskfc_ext.client.launch import LocalFarm
+from taskfc_ext.client.farm.launch import LocalFarm
 from taskfc_ext.client.start import stop
 from tests.browser.lab import DEADLINE_MS, Lab, OpenNotebook
 from tests.browser.queues import QueueOnPage, violations

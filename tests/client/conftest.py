@@ -12,7 +12,7 @@ import pytest
 
 from taskfc_ext.client.aio import FCTaskClient
 from taskfc_ext.client.blocking import BlockingTaskClient
-from taskfc_ext.client.remote import RemoteController
+from taskfc_ext.client.session.controller import RemoteController
 from taskfc_ext.testing import FakeFarm
 
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from taskfc_ext.client import submitting
 from taskfc_ext.client.aio import FCTaskClient
 from taskfc_ext.client.blocking import BlockingTaskClient
-from taskfc_ext.client.farm import Condition
-from taskfc_ext.client.open_clients import closed, flush_all, opened
-from taskfc_ext.client.remote import RemoteController
+from taskfc_ext.client.farm.interface import Condition
+from taskfc_ext.client.session.controller import RemoteController
+from taskfc_ext.client.session.registry import closed, flush_all, opened
+from taskfc_ext.client.submit import submitter
 from taskfc_ext.errors import (
     ControllerStopped,
     ControllerUnavailable,
@@ -185,7 +185,7 @@ def map_twice(client: BlockingTaskClient, function: Callable[..., Any]) -> None:
 def test_a_warning_about_large_objects_points_at_the_line_that_submits(
     client: BlockingTaskClient, monkeypatch: pytest.MonkeyPatch, call: Callable[..., None]
 ) -> None:
-    monkeypatch.setattr(submitting, "LARGE_LOAD", 1)
+    monkeypatch.setattr(submitter, "LARGE_LOAD", 1)
     with pytest.warns(UserWarning, match="each task of range loads") as found:
         call(client, range)
     assert [warning.filename for warning in found] == [__file__]

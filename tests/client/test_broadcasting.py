@@ -9,7 +9,7 @@ import pytest
 
 from taskfc_ext.client.aio import FCTaskClient
 from taskfc_ext.client.blocking import BlockingTaskClient
-from taskfc_ext.client.remote import RemoteController
+from taskfc_ext.client.session.controller import RemoteController
 from taskfc_ext.errors import BroadcastFailed, UnpicklableArgument
 from taskfc_ext.protocol.client_messages import AwaitBroadcast, Broadcast, ClearBroadcasts, Reply, Submit, Unwait
 from taskfc_ext.protocol.infos import BroadcastReport

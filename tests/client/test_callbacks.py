@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from taskfc_ext.client.callbacks import CallbackThread
+from taskfc_ext.client.future.callbacks import CallbackThread
 from tests.client.test_future import pending, succeed
 from tests.processes import DEADLINE
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from taskfc_ext.client import context
+from taskfc_ext.client.context import context
 from taskfc_ext.protocol.context import Context, decode_context
 
 

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from taskfc_ext import serialize
-from taskfc_ext.client.future import CANCELLED, FINISHED, TaskFuture
-from taskfc_ext.client.template import Template
+from taskfc_ext.client.future.future import CANCELLED, FINISHED, TaskFuture
+from taskfc_ext.client.future.template import Template
 from taskfc_ext.errors import UnpicklableResult
 from taskfc_ext.protocol.payloads import encode_failure
 from tests.processes import DEADLINE

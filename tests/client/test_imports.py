@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from taskfc_ext.client.imports import imported_names, with_parents
+from taskfc_ext.client.context.imports import imported_names, with_parents
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ import pytest
 
 from taskfc_ext.client.aio import FCTaskClient
 from taskfc_ext.client.blocking import BlockingTaskClient
-from taskfc_ext.client.connection import Phase
-from taskfc_ext.client.farm import Condition
-from taskfc_ext.client.remote import RemoteController
+from taskfc_ext.client.farm.interface import Condition
+from taskfc_ext.client.session.connection import Phase
+from taskfc_ext.client.session.controller import RemoteController
 from taskfc_ext.drivers.processes import FARM, FARM_WORKER, worker_here
 from taskfc_ext.errors import RequestRefused
 from taskfc_ext.protocol.client_messages import Barrier, ErrorKind, Hello, Refused, Unwait

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from taskfc_ext.client.missing import note_of_missing
+from taskfc_ext.client.future.missing import note_of_missing
 from taskfc_ext.protocol.payloads import Failure, Reason
 
 HERE = {"get_ipython": None, "limit": 1, "df": 2, "__name__": "__main__"}

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from taskfc_ext import serialize
-from taskfc_ext.client import modules
-from taskfc_ext.client.modules import Sources
+from taskfc_ext.client.context import modules
+from taskfc_ext.client.context.modules import Sources
 from taskfc_ext.protocol.context import Module, decode_modules
 
 

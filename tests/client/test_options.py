@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from taskfc_ext.client.future import TaskFuture
-from taskfc_ext.client.options import Options
-from taskfc_ext.client.submitting import Submitter, label_of
-from taskfc_ext.client.template import Template
+from taskfc_ext.client.future.future import TaskFuture
+from taskfc_ext.client.future.template import Template
+from taskfc_ext.client.submit.options import Options
+from taskfc_ext.client.submit.submitter import Submitter, label_of
 from taskfc_ext.errors import TaskTimeout
 from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.tasks import MapTask, StringTask

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from taskfc_ext.client.owner import default_owner
+from taskfc_ext.client.context.owner import default_owner
 
 
 def test_jupyter_goes_before_the_editor_and_the_editor_before_the_program() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from taskfc_ext.client.shown import KEPT, Seen, Shown
+from taskfc_ext.client.future.output_cache import KEPT, Seen, Shown
 
 
 def test_what_is_known_is_not_needed_again() -> None:

@@ -7,8 +7,8 @@ import concurrent.futures
 
 import pytest
 
-from taskfc_ext.client import silence
-from taskfc_ext.client.silence import answered
+from taskfc_ext.client.farm import silence
+from taskfc_ext.client.farm.silence import answered
 from taskfc_ext.testing import FakeFarm
 
 

@@ -18,10 +18,10 @@ import pytest
 
 import taskfc_ext
 from taskfc_ext import MapTask, StringTask, TaskClient, attach, restart, start
-from taskfc_ext.client import launch
 from taskfc_ext.client.blocking import BlockingTaskClient
-from taskfc_ext.client.farm import Condition
-from taskfc_ext.client.launch import LocalFarm
+from taskfc_ext.client.farm import launch
+from taskfc_ext.client.farm.interface import Condition
+from taskfc_ext.client.farm.launch import LocalFarm
 from taskfc_ext.client.start import Controller, farm_options, stop
 from taskfc_ext.drivers.connection_file import process_alive, read_connection
 from taskfc_ext.drivers.stops import note_stop

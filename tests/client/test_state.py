@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from taskfc_ext.client import state as state_module
-from taskfc_ext.client.future import CANCELLED, TaskFuture
-from taskfc_ext.client.link import frames
-from taskfc_ext.client.requests import Call, Flush
-from taskfc_ext.client.state import MAX_SUBMIT_BYTES, MAX_UNACCEPTED, MAX_UNACCEPTED_BYTES, ClientState
-from taskfc_ext.client.template import Template
+from taskfc_ext.client.future.future import CANCELLED, TaskFuture
+from taskfc_ext.client.future.template import Template
+from taskfc_ext.client.session import bookkeeping as state_module
+from taskfc_ext.client.session.bookkeeping import MAX_SUBMIT_BYTES, MAX_UNACCEPTED, MAX_UNACCEPTED_BYTES, ClientState
+from taskfc_ext.client.session.link import frames
+from taskfc_ext.client.session.pending import Call, Flush
 from taskfc_ext.errors import DependencyFailed, RequestRefused, UnknownTask
 from taskfc_ext.protocol.client_messages import (
     Abort,

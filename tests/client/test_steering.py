@@ -9,7 +9,7 @@ import pytest
 
 from taskfc_ext.client.aio import FCTaskClient
 from taskfc_ext.client.blocking import BlockingTaskClient
-from taskfc_ext.client.remote import RemoteController
+from taskfc_ext.client.session.controller import RemoteController
 from taskfc_ext.errors import UnknownTasks
 from taskfc_ext.protocol.client_messages import Hold, Move, Reply
 from taskfc_ext.testing import FakeFarm

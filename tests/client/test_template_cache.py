@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from taskfc_ext.client import template_cache
-from taskfc_ext.client.template import Template
-from taskfc_ext.client.template_cache import TemplateCache, forget_code
+from taskfc_ext.client.future import template_cache
+from taskfc_ext.client.future.template import Template
+from taskfc_ext.client.future.template_cache import TemplateCache, forget_code
 from taskfc_ext.protocol.spec import Kind, Spec
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from taskfc_ext.client.farm import Condition
-from taskfc_ext.client.io_thread import IOThread
-from taskfc_ext.client.viewer import Viewer
+from taskfc_ext.client.farm.interface import Condition
+from taskfc_ext.client.session.io_thread import IOThread
+from taskfc_ext.client.session.subscriber import Viewer
 from taskfc_ext.errors import ControllerUnavailable, UnknownTask
 from taskfc_ext.protocol.client_messages import (
     Abort,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from taskfc_ext.client.future import CANCELLED, TaskFuture
+from taskfc_ext.client.future.future import CANCELLED, TaskFuture
 from tests.client.test_future import fail, later, pending, succeed
 from tests.processes import DEADLINE
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from taskfc_ext.client import waiting
-from taskfc_ext.client.waiting import drive, wait
+from taskfc_ext.client.future import waiting
+from taskfc_ext.client.future.waiting import drive, wait
 
 
 class Striker:

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from taskfc_ext import serialize
-from taskfc_ext.client.future import FINISHED, TaskFuture
-from taskfc_ext.client.options import Options
-from taskfc_ext.client.outcome import Facts
-from taskfc_ext.client.template import Template
+from taskfc_ext.client.future.future import FINISHED, TaskFuture
+from taskfc_ext.client.future.outcome import Facts
+from taskfc_ext.client.future.template import Template
+from taskfc_ext.client.submit.options import Options
 from taskfc_ext.errors import RequestRefused, UnknownTask, UnknownTasks
 from taskfc_ext.ipython import extension
 from taskfc_ext.protocol.infos import SubmittedTask, TaskInfo, WorkerInfo

@@ -10,8 +10,8 @@ import pytest
 from IPython.core.formatters import DisplayFormatter
 
 from taskfc_ext import serialize
-from taskfc_ext.client.future import FINISHED
-from taskfc_ext.client.outcome import Facts
+from taskfc_ext.client.future.future import FINISHED
+from taskfc_ext.client.future.outcome import Facts
 from taskfc_ext.errors import ControllerStopped, ControllerUnavailable
 from taskfc_ext.ipython.cards import FASTEST, SLOWEST, SOON, CardBoard
 from taskfc_ext.ipython.display import Bundle, Card, card_text

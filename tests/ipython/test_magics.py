@@ -10,7 +10,7 @@ import cloudpickle
 import pytest
 from IPython.core.error import UsageError
 
-from taskfc_ext.client.future import TaskFuture
+from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.errors import ControllerStopped, UnknownTask
 from taskfc_ext.ipython.looking import _result_text
 from taskfc_ext.ipython.notebook import WaitInterrupted

@@ -14,7 +14,7 @@ import pytest
 import websocket
 
 from taskfc_ext import start
-from taskfc_ext.client.launch import LocalFarm
+from taskfc_ext.client.farm.launch import LocalFarm
 from taskfc_ext.client.start import stop
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.snapshots import QueueDelta, QueueSnapshot, StateCode

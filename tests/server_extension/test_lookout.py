@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from taskfc_ext.client.launch import LocalFarm
+from taskfc_ext.client.farm.launch import LocalFarm
 from taskfc_ext.drivers.connection_file import (
     ConnectionInfo,
     boot_id,

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from taskfc_ext import start
-from taskfc_ext.client.launch import LocalFarm
+from taskfc_ext.client.farm.launch import LocalFarm
 from taskfc_ext.client.start import Controller
 from taskfc_ext.drivers.process_tree import children, command_line
 from taskfc_ext.drivers.processes import process_alive

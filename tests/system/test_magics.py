@@ -17,7 +17,7 @@ from nbclient.exceptions import CellExecutionError
 
 from taskfc_ext import TaskAborted, TaskClient, TaskFuture
 from taskfc_ext.client.blocking import BlockingTaskClient
-from taskfc_ext.client.launch import LocalFarm
+from taskfc_ext.client.farm.launch import LocalFarm
 from taskfc_ext.client.start import Controller, stop
 from tests.processes import DEADLINE, until
 

@@ -15,7 +15,7 @@ from IPython.core.displayhook import CapturingDisplayHook
 from IPython.core.interactiveshell import InteractiveShell
 from nbclient import NotebookClient
 
-from taskfc_ext.client.launch import LocalFarm
+from taskfc_ext.client.farm.launch import LocalFarm
 from taskfc_ext.client.start import Controller, stop
 from tests.processes import DEADLINE
 from tests.system.conftest import Session, settings_kept

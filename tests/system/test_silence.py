@@ -14,7 +14,7 @@ import pytest
 
 from taskfc_ext import TaskClient, attach, start
 from taskfc_ext.cli import main
-from taskfc_ext.client.launch import LocalFarm
+from taskfc_ext.client.farm.launch import LocalFarm
 from taskfc_ext.drivers.processes import process_alive
 from taskfc_ext.errors import ControllerLost, TaskAborted
 from tests.processes import DEADLINE, kill_and_wait, until

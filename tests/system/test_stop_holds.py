@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from taskfc_ext import TaskClient, start
-from taskfc_ext.client.farm import Condition
-from taskfc_ext.client.launch import LocalFarm, launch
+from taskfc_ext.client.farm.interface import Condition
+from taskfc_ext.client.farm.launch import LocalFarm, launch
 from taskfc_ext.client.start import farm_options
 from taskfc_ext.drivers.stops import count_stops, note_stop
 from taskfc_ext.errors import ControllerStopped

@@ -160,7 +160,7 @@ PYTHON = [
     (
         "tc.submit(len, [tc.submit(abs, -1)])",
         TypeError,
-        "argument 1 of len: [0] (a taskfc_ext.client.future.TaskFuture)",
+        "argument 1 of len: [0] (a taskfc_ext.client.future.future.TaskFuture)",
     ),
     ("tc.map(len)", TypeError, "map takes a function and at least one sequence"),
     ("tc.map(pow, [1, 2], [1])", ValueError, "the sequences are of different lengths: 2, 1"),

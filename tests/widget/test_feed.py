@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from taskfc_ext.client.farm import Condition
+from taskfc_ext.client.farm.interface import Condition
 from taskfc_ext.errors import FarmError
 from taskfc_ext.protocol.client_messages import (
     Changed,

@@ -16,12 +16,12 @@ from concurrent.futures import CancelledError
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
-from taskfc_ext.client.callbacks import CallbackThread, show_failure
-from taskfc_ext.client.outcome import Facts, FactsRow, Raised, load, lost_of, names_of, namespace_of
-from taskfc_ext.client.shown import outputs_of
-from taskfc_ext.client.template import Template
-from taskfc_ext.client.waiters import LoopWaiter, Watched
-from taskfc_ext.client.waiting import check_may_block
+from taskfc_ext.client.future.callbacks import CallbackThread, show_failure
+from taskfc_ext.client.future.outcome import Facts, FactsRow, Raised, load, lost_of, names_of, namespace_of
+from taskfc_ext.client.future.output_cache import outputs_of
+from taskfc_ext.client.future.template import Template
+from taskfc_ext.client.future.waiters import LoopWaiter, Watched
+from taskfc_ext.client.future.waiting import check_may_block
 from taskfc_ext.errors import RequestRefused, TaskAborted, UnknownTask
 from taskfc_ext.protocol.infos import TaskProgress
 from taskfc_ext.protocol.payloads import Payload, Reason

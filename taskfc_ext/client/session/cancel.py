@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import concurrent.futures
 
-from taskfc_ext.client.answers import Answer, value_of
-from taskfc_ext.client.connection import Connection
-from taskfc_ext.client.future import CANCELLED, TaskFuture
-from taskfc_ext.client.requests import Call, Flush
-from taskfc_ext.client.state import ClientState
+from taskfc_ext.client.future.future import CANCELLED, TaskFuture
+from taskfc_ext.client.session.bookkeeping import ClientState
+from taskfc_ext.client.session.connection import Connection
+from taskfc_ext.client.session.pending import Call, Flush
+from taskfc_ext.client.session.replies import Answer, value_of
 from taskfc_ext.errors import TaskAborted, UnknownTask
 from taskfc_ext.protocol.client_messages import Abort
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from taskfc_ext.client.farm import Condition, Farm
+from taskfc_ext.client.farm.interface import Condition, Farm
 from taskfc_ext.drivers.connection_file import ConnectionInfo, identity_of
 from taskfc_ext.errors import FarmError
 from taskfc_ext.protocol.ids import PROTOCOL

@@ -18,11 +18,11 @@ from typing import Any
 
 import msgspec
 
-from taskfc_ext.client.answers import error_of, value_of
-from taskfc_ext.client.connection import hello
-from taskfc_ext.client.farm import Farm
-from taskfc_ext.client.link import Link
-from taskfc_ext.client.seen_farm import look_at, why_absent
+from taskfc_ext.client.farm.interface import Farm
+from taskfc_ext.client.farm.status import look_at, why_absent
+from taskfc_ext.client.session.connection import hello
+from taskfc_ext.client.session.link import Link
+from taskfc_ext.client.session.replies import error_of, value_of
 from taskfc_ext.drivers.connection_file import ConnectionInfo, identity_of
 from taskfc_ext.errors import ControllerLost, ControllerUnavailable, ProtocolError
 from taskfc_ext.protocol import codec

@@ -11,11 +11,11 @@ import concurrent.futures
 from collections import deque
 from collections.abc import Iterable
 
-from taskfc_ext.client.answers import Answer, error_of
-from taskfc_ext.client.connection import Connection
-from taskfc_ext.client.future import TaskFuture
-from taskfc_ext.client.requests import Call, Flush
-from taskfc_ext.client.state import ClientState
+from taskfc_ext.client.future.future import TaskFuture
+from taskfc_ext.client.session.bookkeeping import ClientState
+from taskfc_ext.client.session.connection import Connection
+from taskfc_ext.client.session.pending import Call, Flush
+from taskfc_ext.client.session.replies import Answer, error_of
 from taskfc_ext.protocol.client_messages import Barrier, ErrorKind, Refused
 from taskfc_ext.protocol.ids import MAX_IDS
 

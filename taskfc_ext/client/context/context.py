@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from taskfc_ext import serialize
-from taskfc_ext.client.imports import imported_names
-from taskfc_ext.client.modules import Packs, Sources
+from taskfc_ext.client.context.imports import imported_names
+from taskfc_ext.client.context.modules import Packs, Sources
 from taskfc_ext.drivers.environment import AT_START
 from taskfc_ext.drivers.user_folder import is_installed
 from taskfc_ext.lru import ByteLRU

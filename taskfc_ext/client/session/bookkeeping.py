@@ -14,11 +14,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
 
-from taskfc_ext.client.answers import Answer, error_of
-from taskfc_ext.client.future import CANCELLED, FINISHED, PENDING, TaskFuture
-from taskfc_ext.client.outcome import FactsRow
-from taskfc_ext.client.requests import Call, Flush, Submission
-from taskfc_ext.client.template import Template
+from taskfc_ext.client.future.future import CANCELLED, FINISHED, PENDING, TaskFuture
+from taskfc_ext.client.future.outcome import FactsRow
+from taskfc_ext.client.future.template import Template
+from taskfc_ext.client.session.pending import Call, Flush, Submission
+from taskfc_ext.client.session.replies import Answer, error_of
 from taskfc_ext.errors import DependencyFailed, UnknownTask
 from taskfc_ext.protocol.client_messages import (
     Accepted,

@@ -13,7 +13,7 @@ from importlib.util import decode_source
 from typing import NamedTuple
 
 from taskfc_ext import serialize
-from taskfc_ext.client.imports import imported_names, with_parents
+from taskfc_ext.client.context.imports import imported_names, with_parents
 from taskfc_ext.drivers.user_folder import Stamp, UserCode, stamp_of
 from taskfc_ext.protocol.context import Module, encode_modules
 from taskfc_ext.protocol.spec import MAX_PACKS

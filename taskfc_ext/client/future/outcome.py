@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from taskfc_ext import serialize
-from taskfc_ext.client.missing import note_of_missing
+from taskfc_ext.client.future.missing import note_of_missing
 from taskfc_ext.errors import ProtocolError, UnpicklableResult, attach_note
 from taskfc_ext.protocol.payloads import Payload, decode_failure
 from taskfc_ext.protocol.printed import Printed

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from taskfc_ext.client.farm import Condition
+from taskfc_ext.client.farm.interface import Condition
 from taskfc_ext.drivers.connection_file import ConnectionInfo, read_connection
 from taskfc_ext.drivers.cores import thread_pool_environment
 from taskfc_ext.drivers.paths import FarmPaths, farm_paths, prepare
@@ -57,7 +57,7 @@ class Killed(StartFailed):
 
 
 class LocalFarm:
-    """A farm of this user on this machine; see `client.farm.Farm`."""
+    """A farm of this user on this machine; see `client.farm.interface.Farm`."""
 
     def __init__(self, name: str) -> None:
         self.paths = farm_paths(name)

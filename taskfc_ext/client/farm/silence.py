@@ -9,8 +9,8 @@ import signal
 from contextlib import suppress
 from typing import TypeVar
 
-from taskfc_ext.client.farm import Farm
-from taskfc_ext.client.waiting import wait
+from taskfc_ext.client.farm.interface import Farm
+from taskfc_ext.client.future.waiting import wait
 from taskfc_ext.drivers.connection_file import ConnectionInfo, process_alive
 from taskfc_ext.drivers.process_tree import is_stopped
 from taskfc_ext.errors import ControllerLost

@@ -6,9 +6,9 @@ import concurrent.futures
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from taskfc_ext.client.answers import Answer
-from taskfc_ext.client.future import TaskFuture
-from taskfc_ext.client.template import Template
+from taskfc_ext.client.future.future import TaskFuture
+from taskfc_ext.client.future.template import Template
+from taskfc_ext.client.session.replies import Answer
 from taskfc_ext.protocol.client_messages import Request, Submit, TaskRef
 from taskfc_ext.protocol.payloads import Payload
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from taskfc_ext import serialize
-from taskfc_ext.client import context
-from taskfc_ext.client.future import TaskFuture
-from taskfc_ext.client.options import Options, Task
-from taskfc_ext.client.template import Owner, Template
-from taskfc_ext.client.template_cache import TemplateCache
+from taskfc_ext.client.context import context
+from taskfc_ext.client.future.future import TaskFuture
+from taskfc_ext.client.future.template import Owner, Template
+from taskfc_ext.client.future.template_cache import TemplateCache
+from taskfc_ext.client.submit.options import Options, Task
 from taskfc_ext.errors import UnpicklableArgument
 from taskfc_ext.protocol.ids import MAX_FRAME
 from taskfc_ext.protocol.spec import Kind, Recovery, Spec

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from taskfc_ext.client.launch import LocalFarm
+from taskfc_ext.client.farm.launch import LocalFarm
 from taskfc_ext.drivers.processes import worker_here
 from taskfc_ext.text import encodable
 from taskfc_ext.version import __version__
@@ -14,7 +14,7 @@ from taskfc_ext.version import __version__
 if TYPE_CHECKING:
     from taskfc_ext.client.aio import FCTaskClient
     from taskfc_ext.client.blocking import BlockingTaskClient
-    from taskfc_ext.client.remote import RemoteController
+    from taskfc_ext.client.session.controller import RemoteController
 
 
 def load_clients() -> None:
@@ -38,7 +38,7 @@ def async_client(farm: LocalFarm, *, owner: str, label: str) -> FCTaskClient:
 
 def connect(farm: LocalFarm, *, owner: str, label: str) -> RemoteController:
     """Return the connected reference that a client's requests go through."""
-    from taskfc_ext.client.remote import RemoteController
+    from taskfc_ext.client.session.controller import RemoteController
 
     label = label or f"{os.path.basename(sys.argv[0]) if sys.argv else ''}:{os.getpid()}"
     owner, label = encodable(owner)[:1000], encodable(label)[:200]

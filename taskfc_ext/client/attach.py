@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from taskfc_ext.client.connecting import async_client
-from taskfc_ext.client.launch import LocalFarm
-from taskfc_ext.client.owner import default_owner
+from taskfc_ext.client.connect import async_client
+from taskfc_ext.client.context.owner import default_owner
+from taskfc_ext.client.farm.launch import LocalFarm
 from taskfc_ext.client.stop import at_rest, check_answers
 from taskfc_ext.drivers.paths import known_farms
 from taskfc_ext.errors import ControllerLost, ControllerUnavailable

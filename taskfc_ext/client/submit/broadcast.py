@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from taskfc_ext import serialize
-from taskfc_ext.client import context
-from taskfc_ext.client.submitting import MAX_BODY, label_of
+from taskfc_ext.client.context import context
+from taskfc_ext.client.submit.submitter import MAX_BODY, label_of
 from taskfc_ext.errors import BroadcastFailed, UnpicklableArgument
 from taskfc_ext.protocol.infos import BroadcastReport
 from taskfc_ext.protocol.spec import Kind

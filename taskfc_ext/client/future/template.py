@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from taskfc_ext.client.waiters import Lending
+from taskfc_ext.client.future.waiters import Lending
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.protocol.spec import Spec

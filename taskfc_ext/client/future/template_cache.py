@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from weakref import WeakSet
 
-from taskfc_ext.client.template import Template
+from taskfc_ext.client.future.template import Template
 from taskfc_ext.drivers.memory import MUCH, give_back_memory
 from taskfc_ext.lru import ByteLRU
 from taskfc_ext.protocol.spec import Spec

@@ -9,20 +9,21 @@ from typing import Any
 
 import msgspec
 
-from taskfc_ext.client import context, open_clients
-from taskfc_ext.client.answers import Answer, value_of
-from taskfc_ext.client.connection import Connection, closed_error, hello
-from taskfc_ext.client.farm import Farm
-from taskfc_ext.client.future import TaskFuture
-from taskfc_ext.client.io_thread import IOThread
-from taskfc_ext.client.lending import TaskWaits
-from taskfc_ext.client.requests import Call, Flush
-from taskfc_ext.client.shown import Shown
-from taskfc_ext.client.state import ClientState
-from taskfc_ext.client.template import Template
-from taskfc_ext.client.template_cache import forget_code
-from taskfc_ext.client.waiting import check_may_block
-from taskfc_ext.client.withdraw import Withdrawal
+from taskfc_ext.client.context import context
+from taskfc_ext.client.farm.interface import Farm
+from taskfc_ext.client.future.future import TaskFuture
+from taskfc_ext.client.future.output_cache import Shown
+from taskfc_ext.client.future.template import Template
+from taskfc_ext.client.future.template_cache import forget_code
+from taskfc_ext.client.future.waiting import check_may_block
+from taskfc_ext.client.session import registry
+from taskfc_ext.client.session.bookkeeping import ClientState
+from taskfc_ext.client.session.cancel import Withdrawal
+from taskfc_ext.client.session.connection import Connection, closed_error, hello
+from taskfc_ext.client.session.io_thread import IOThread
+from taskfc_ext.client.session.lending import TaskWaits
+from taskfc_ext.client.session.pending import Call, Flush
+from taskfc_ext.client.session.replies import Answer, value_of
 from taskfc_ext.errors import ControllerLost, ControllerUnavailable, UnknownTask
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import GetLog, GetOutputs, ListTasks, Request, Retry, Stop
@@ -64,7 +65,7 @@ class RemoteController:
         # a task that leaves its client open would leave a thread in its worker
         self._abandoned = weakref.finalize(self, _abandon, self._connection, self._thread)
         self._abandoned.atexit = False  # `open_clients` sees to it
-        open_clients.opened(self)
+        registry.opened(self)
         self._in_loop(self._connection.connect)
 
     @property
@@ -182,7 +183,7 @@ class RemoteController:
         """Close at once; what was not sent is lost, and open waits end."""
         if self._unusable is None:
             self._unusable = closed_error(self.farm.name)
-            open_clients.closed(self)
+            registry.closed(self)
             self._abandoned.detach()
             self._in_loop(self._connection.close)
             self._thread.stop()

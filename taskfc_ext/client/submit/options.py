@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypedDict
 
-from taskfc_ext.client.future import TaskFuture
+from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.errors import TaskTimeout, UnknownTask
 from taskfc_ext.protocol.ids import MAX_ID
 from taskfc_ext.protocol.spec import MAX_SEED, OnLost

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from taskfc_ext.client.waiting import mark_io_thread, unmark_io_thread
+from taskfc_ext.client.future.waiting import mark_io_thread, unmark_io_thread
 
 
 class IOThread:

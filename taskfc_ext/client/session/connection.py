@@ -20,12 +20,12 @@ from collections.abc import Sequence
 from enum import Enum, auto
 from pathlib import Path
 
-from taskfc_ext.client.answers import error_of
-from taskfc_ext.client.farm import Condition, Farm
-from taskfc_ext.client.launch import stopped_error
-from taskfc_ext.client.link import Link
-from taskfc_ext.client.requests import Call
-from taskfc_ext.client.state import ClientState
+from taskfc_ext.client.farm.interface import Condition, Farm
+from taskfc_ext.client.farm.launch import stopped_error
+from taskfc_ext.client.session.bookkeeping import ClientState
+from taskfc_ext.client.session.link import Link
+from taskfc_ext.client.session.pending import Call
+from taskfc_ext.client.session.replies import error_of
 from taskfc_ext.drivers.environment import EXECUTABLE, PREFIX
 from taskfc_ext.errors import ControllerUnavailable, FarmError, ProtocolError
 from taskfc_ext.protocol.client_messages import (

@@ -1,0 +1,1 @@
+"""Futures of tasks: waiting for them, decoding their outcomes, and calling back."""

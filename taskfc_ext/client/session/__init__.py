@@ -1,0 +1,1 @@
+"""Session of a client with a controller: its connection, its unanswered requests, and its I/O thread."""

@@ -1,0 +1,1 @@
+"""Submissions: a function or a cell and its options become a template and a body."""
