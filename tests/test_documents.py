@@ -19,8 +19,8 @@ from taskfc_ext.cli import main, make_parser
 from taskfc_ext.client.farm.launch import LocalFarm
 from taskfc_ext.client.start import stop
 from taskfc_ext.drivers.paths import known_farms
-from taskfc_ext.ipython.arguments import SUBMISSION, VERBS, parse_cell_line, parse_line
 from taskfc_ext.ipython.magics import TaskMagics
+from taskfc_ext.ipython.parse.arguments import SUBMISSION, VERBS, parse_cell_line, parse_line
 
 from .examples import LANGUAGES, Shell, blocks, check, read
 

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 from taskfc_ext.errors import TaskFCError
-from taskfc_ext.ipython.completion import complete
-from taskfc_ext.ipython.farms import Farms, LocalFarms
 from taskfc_ext.ipython.magics import TaskMagics
+from taskfc_ext.ipython.parse.completion import complete
+from taskfc_ext.ipython.sessions import Farms, LocalFarms
 
 FUTURE = ("taskfc_ext.client.future.future", "TaskFuture")
 """The type whose display is the card; by name, so that loading does not import it."""

@@ -23,17 +23,17 @@ from taskfc_ext.errors import (
     UnpicklableArgument,
     remote_traceback_of,
 )
-from taskfc_ext.ipython.arguments import cell_help, line_help, parse_cell_line, parse_line
-from taskfc_ext.ipython.cards import CardBoard
-from taskfc_ext.ipython.expansion import expanded
-from taskfc_ext.ipython.farms import Farms, Session
-from taskfc_ext.ipython.first_line import joined_lines
-from taskfc_ext.ipython.looking import look, remote_lines
+from taskfc_ext.ipython.cards.board import CardBoard
+from taskfc_ext.ipython.cards.live_card import Buttons
+from taskfc_ext.ipython.cards.publishing import context_of_cell, is_headless, publish
+from taskfc_ext.ipython.cards.queue_widgets import Queues
+from taskfc_ext.ipython.cards.snapshot import look, remote_lines
+from taskfc_ext.ipython.cell.expansion import expanded
 from taskfc_ext.ipython.notebook import Notebook, said
-from taskfc_ext.ipython.on_screen import Buttons
-from taskfc_ext.ipython.publishing import context_of_cell, is_headless, publish
-from taskfc_ext.ipython.queues import Queues
-from taskfc_ext.ipython.requests import BadUsage, Help, Request
+from taskfc_ext.ipython.parse.arguments import cell_help, line_help, parse_cell_line, parse_line
+from taskfc_ext.ipython.parse.first_line import joined_lines
+from taskfc_ext.ipython.parse.requests import BadUsage, Help, Request
+from taskfc_ext.ipython.sessions import Farms, Session
 from taskfc_ext.text import one_line
 
 logger = logging.getLogger(__name__)
@@ -177,7 +177,7 @@ class TaskMagics(Magics):
         return _plainly(lambda: self._submit(notebook, line, cell))
 
     def _answer(self, notebook: Notebook, request: Request) -> Any:
-        from taskfc_ext.ipython.verbs import answer
+        from taskfc_ext.ipython.verbs.dispatch import answer
 
         try:
             return answer(notebook, request)
@@ -185,7 +185,7 @@ class TaskMagics(Magics):
             self.farm = self.session.name  # a verb may have changed it
 
     def _submit(self, notebook: Notebook, line: str, cell: str) -> Any:
-        from taskfc_ext.ipython.submitting import run_everywhere, submit
+        from taskfc_ext.ipython.verbs.submit import run_everywhere, submit
 
         line, cell = joined_lines(line, cell)
         request = parse_cell_line(line, partial(expanded, namespace=notebook.namespace))
@@ -218,7 +218,7 @@ class TaskMagics(Magics):
             logger.debug("the end of tasks could not be told", exc_info=True)
         self.board.after_cell()
         if self.board.retried:
-            from taskfc_ext.ipython.retrying import rebind
+            from taskfc_ext.ipython.verbs.retry import rebind
 
             new, farm = {}, ""
             while self.board.retried:

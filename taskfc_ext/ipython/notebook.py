@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from taskfc_ext.errors import ControllerUnavailable, ResultExpired, TaskFCError, UnknownTask, UnknownTasks
-from taskfc_ext.ipython.cards import CardBoard
-from taskfc_ext.ipython.display import Bundle
-from taskfc_ext.ipython.farms import Session
+from taskfc_ext.ipython.cards.board import CardBoard
+from taskfc_ext.ipython.cards.queue_widgets import Queues
+from taskfc_ext.ipython.cards.render import Bundle
 from taskfc_ext.ipython.hints import did_you_mean
-from taskfc_ext.ipython.queues import Queues
-from taskfc_ext.ipython.requests import BadUsage, Selection
+from taskfc_ext.ipython.parse.requests import BadUsage, Selection
+from taskfc_ext.ipython.sessions import Session
 from taskfc_ext.text import one_line, plural
 
 if TYPE_CHECKING:

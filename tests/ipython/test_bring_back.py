@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
-from taskfc_ext.ipython.bring_back import check_out
-from taskfc_ext.ipython.names import used_names
-from taskfc_ext.ipython.requests import BadUsage
+from taskfc_ext.ipython.cell.names import used_names
+from taskfc_ext.ipython.cell.outputs import check_out
+from taskfc_ext.ipython.parse.requests import BadUsage
 
 transform = TransformerManager().transform_cell
 

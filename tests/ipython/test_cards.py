@@ -13,9 +13,9 @@ from taskfc_ext import serialize
 from taskfc_ext.client.future.future import FINISHED
 from taskfc_ext.client.future.outcome import Facts
 from taskfc_ext.errors import ControllerStopped, ControllerUnavailable
-from taskfc_ext.ipython.cards import FASTEST, SLOWEST, SOON, CardBoard
-from taskfc_ext.ipython.display import Bundle, Card, card_text
-from taskfc_ext.ipython.looking import look
+from taskfc_ext.ipython.cards.board import FASTEST, SLOWEST, SOON, CardBoard
+from taskfc_ext.ipython.cards.render import Bundle, Card, card_text
+from taskfc_ext.ipython.cards.snapshot import look
 from tests.processes import DEADLINE, until
 
 cell: ContextVar[str] = ContextVar("cell", default="none")

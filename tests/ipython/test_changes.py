@@ -10,7 +10,7 @@ import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 from sklearn.linear_model import LinearRegression
 
-from taskfc_ext.ipython.changes import changed_names, note
+from taskfc_ext.ipython.cell.changes import changed_names, note
 
 transform = TransformerManager().transform_cell
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from taskfc_ext.ipython.completion import complete
+from taskfc_ext.ipython.parse.completion import complete
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from taskfc_ext.ipython.display import (
+from taskfc_ext.ipython.cards.render import (
     ICONS,
     Card,
     Table,

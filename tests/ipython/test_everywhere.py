@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from taskfc_ext.errors import BroadcastFailed
-from taskfc_ext.ipython.arguments import parse_cell_line
-from taskfc_ext.ipython.farms import Binding
-from taskfc_ext.ipython.requests import Submission
+from taskfc_ext.ipython.parse.arguments import parse_cell_line
+from taskfc_ext.ipython.parse.requests import Submission
+from taskfc_ext.ipython.sessions import Binding
 
 
 def test_it_takes_names_and_a_dry_run() -> None:

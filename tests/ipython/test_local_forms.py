@@ -10,7 +10,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.pylabtools import select_figure_formats
 from IPython.display import HTML, JSON, GeoJSON, Image, display
 
-from taskfc_ext.ipython.local_forms import has_own_printers, other_forms, text_form
+from taskfc_ext.ipython.cards.local_forms import has_own_printers, other_forms, text_form
 from tests.shells import end_shell, new_shell
 
 

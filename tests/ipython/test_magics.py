@@ -12,7 +12,7 @@ from IPython.core.error import UsageError
 
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.errors import ControllerStopped, UnknownTask
-from taskfc_ext.ipython.looking import _result_text
+from taskfc_ext.ipython.cards.snapshot import _result_text
 from taskfc_ext.ipython.notebook import WaitInterrupted
 from taskfc_ext.tasks import TaskResult
 

@@ -5,7 +5,7 @@ import sys
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
-from taskfc_ext.ipython.names import BUILTINS, used_names
+from taskfc_ext.ipython.cell.names import BUILTINS, used_names
 
 transform = TransformerManager().transform_cell
 

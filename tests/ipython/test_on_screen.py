@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from taskfc_ext.ipython.display import Bundle, Card
-from taskfc_ext.ipython.on_screen import NOTHING, OnScreen, offers
+from taskfc_ext.ipython.cards.live_card import NOTHING, OnScreen, offers
+from taskfc_ext.ipython.cards.render import Bundle, Card
 
 SEEN = datetime(2026, 1, 1)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from taskfc_ext.ipython.publishing import context_of_cell, is_headless, publish
+from taskfc_ext.ipython.cards.publishing import context_of_cell, is_headless, publish
 
 
 class KernelsPublisher:

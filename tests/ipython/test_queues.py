@@ -10,7 +10,7 @@ from typing import Any
 import ipywidgets
 import pytest
 
-from taskfc_ext.ipython.queues import Queues
+from taskfc_ext.ipython.cards.queue_widgets import Queues
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 

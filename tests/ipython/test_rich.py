@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import base64
 
-from taskfc_ext.ipython import rich
+from taskfc_ext.ipython.cards import rich
 
 PNG = base64.b64encode(b"\x89PNG and so on").decode()
 

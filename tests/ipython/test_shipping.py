@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from taskfc_ext.ipython.requests import BadUsage
-from taskfc_ext.ipython.shipping import ABSENT, Shipment, format_size, pack
+from taskfc_ext.ipython.cell.shipping import ABSENT, Shipment, format_size, pack
+from taskfc_ext.ipython.parse.requests import BadUsage
 
 
 def packed(source: str, ship: tuple[str, ...] | None = None, **namespace: Any) -> Shipment:
@@ -109,7 +109,7 @@ def test_names_of_startup_files_travel_like_the_notebooks_own() -> None:
     ],
 )
 def test_names_in_strings_travel_where_they_can(source: str, names: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("taskfc_ext.ipython.shipping.MENTIONED", 3_000_000)
+    monkeypatch.setattr("taskfc_ext.ipython.cell.shipping.MENTIONED", 3_000_000)
     namespace = {
         "f": len,
         "small": 1,

@@ -5,7 +5,7 @@ from html import unescape
 
 import pytest
 
-from taskfc_ext.ipython.traceback_html import traceback_html
+from taskfc_ext.ipython.cards.traceback_html import traceback_html
 
 TRACEBACK = """Traceback (most recent call last):
   File "<task 3>", line 2, in halve

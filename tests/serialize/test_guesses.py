@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from taskfc_ext.errors import UnpicklableArgument
-from taskfc_ext.ipython.shipping import pack
+from taskfc_ext.ipython.cell.shipping import pack
 from taskfc_ext.protocol.payloads import encode_failure
 from taskfc_ext.serialize import dump_call, dump_exception, dump_function, dump_names, load_failure
 from taskfc_ext.serialize.scope import new_main

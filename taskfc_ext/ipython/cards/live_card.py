@@ -1,0 +1,191 @@
+"""One card on screen and its parts: the card, the outputs of its task beneath it, and the buttons.
+
+Each of the three is an output of its own under the cell. So the card can be drawn anew without the buttons losing the
+keyboard's focus, and a saved notebook has a card that needs neither a widget nor a kernel.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import uuid
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from taskfc_ext.ipython.cards import rich
+from taskfc_ext.ipython.cards.render import Bundle, Card, card_bundle
+from taskfc_ext.protocol.states import UNFINISHED
+
+NOTHING: Bundle = {"text/plain": "", "text/html": "<!-- -->", "text/latex": "", "text/markdown": ""}
+"""Takes the place of an output that is not there any more: nothing in any front end, nor in what nbconvert makes."""
+
+EMPTY: dict[str, Any] = {"data": NOTHING, "metadata": {}}
+
+RESERVED = 16
+"""Places beneath a card for outputs that come while another cell runs, where only updates are seen then (nbclient)."""
+
+TOO_MANY = "… and {} more outputs, which came after the cell had ended: `--wait` keeps them all"
+
+NO_BROKEN_BUTTONS = (
+    "<style>.jp-OutputArea-child:has(.taskfc-card) ~ .jp-OutputArea-child:has(> .lm-Panel.jp-OutputArea-output)"
+    ":not(:has(.taskfc-buttons)) { display: none }</style>"
+)
+"""JupyterLab tells of a widget that it has lost with its kernel; under a card that is no news of the task."""
+
+MAY_RETRY = ("failed", "aborted")
+
+
+class Publish(Protocol):
+    """Sends a bundle to the front end, new or in place of the one with that id."""
+
+    def __call__(
+        self, bundle: Bundle, *, display_id: str, update: bool, metadata: dict[str, Any] | None = None
+    ) -> None: ...
+
+
+class Buttons(Protocol):
+    """The buttons of one task, in whatever way the front end shows them."""
+
+    offers: list[str]
+    state: str
+
+    def bundle(self) -> Bundle: ...
+
+    def belong_to(self, taskid: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+MakeButtons = Callable[[Callable[[str], str], int, tuple[str, ...]], Buttons | None]
+"""Makes the buttons of a task: what a click does, the task's id, the verbs that are offered. `None`: there are none."""
+
+
+def offers(card: Card) -> tuple[str, ...]:
+    """Return the verbs that a card's task allows."""
+    if card.taskid is None:
+        return ()
+    return ("abort",) if card.state in UNFINISHED else ("retry",) if card.state in MAY_RETRY else ()
+
+
+class OnScreen:
+    """A card that stands under a cell.
+
+    Args:
+        future: whose card it is; a retry puts the new task's in its place.
+        card: what it shows.
+        publish: how to send.
+        context: that of its cell; by default the current one.
+
+    Attributes:
+        context: that of its cell, in which all new outputs are sent.
+        due: when to look again.
+        settled: whether it shows the end.
+        unseen: whether it has changed since the main thread published it.
+        size: about how many bytes the last update had.
+    """
+
+    def __init__(self, future: Any, card: Card, publish: Publish, context: contextvars.Context | None = None) -> None:
+        self.future = future
+        self.card = card
+        self.context = contextvars.copy_context() if context is None else context
+        self.begun = self.due = 0.0
+        self.settled = False
+        self.unseen = False
+        self.size = 0
+        self._publish = publish
+        self._id = uuid.uuid4().hex
+        self._beneath: list[tuple[str, dict[str, Any]]] = []
+        self._n_reserved = 0
+        self._buttons: Buttons | None = None
+        self._buttons_id = uuid.uuid4().hex
+
+    def show(self, *, reserve: int = 0) -> None:
+        """Publish the card, and beneath it what the task has displayed so far.
+
+        Args:
+            reserve: so many places are published for what comes later, and no more will be.
+        """
+        self._n_reserved = reserve
+        self._send_card(update=False)
+        self._send_beneath()
+
+    def show_buttons(self, make: MakeButtons, act: Callable[[str], str]) -> bool:
+        """Publish the buttons of whoever may need them; return whether there are any."""
+        verbs = offers(self.card)
+        if not verbs or self.card.taskid is None:
+            return False
+        self._buttons = make(act, self.card.taskid, verbs)
+        if self._buttons is None:
+            return False
+        self._publish(self._buttons.bundle(), display_id=self._buttons_id, update=False)
+        return True
+
+    def update(self, *, again: bool = False) -> None:
+        """Publish the card and what else has changed; `again`: also what may have been missed."""
+        self._send_card(update=True)
+        self._send_beneath(again=again)
+        self._offer()
+
+    def become(self, future: Any, card: Card) -> None:
+        """Be the card of another task from now on."""
+        self.future, self.card = future, card
+        self.settled, self.unseen = False, True
+        if self._buttons is not None and card.taskid is not None:
+            self._buttons.belong_to(card.taskid)
+
+    def retire(self) -> None:
+        """Take the buttons away, for good: a front end shows an error where it finds a widget without its kernel."""
+        buttons, self._buttons = self._buttons, None
+        if buttons is not None:
+            self._publish(NOTHING, display_id=self._buttons_id, update=True)
+            buttons.close()
+
+    def _send_card(self, *, update: bool) -> None:
+        bundle = card_bundle(self.card)
+        bundle["text/html"] += NO_BROKEN_BUTTONS
+        self.size = _size(bundle)
+        self._publish(bundle, display_id=self._id, update=update)
+
+    def _send_beneath(self, *, again: bool = False) -> None:
+        """Publish what has changed beneath the card; `again`: also what has not, where it may have been missed.
+
+        Elsewhere figures are sent once: a Jupyter server drops what exceeds a megabyte in a second.
+        """
+        again = again and self._n_reserved > 0
+        for place, output in enumerate(self._wanted()):
+            data, metadata = output["data"], output["metadata"]
+            if place < len(self._beneath):
+                display_id, shown = self._beneath[place]
+                if shown == output and not again:
+                    continue
+                self._publish(data, display_id=display_id, update=True, metadata=metadata)
+                self._beneath[place] = display_id, output
+            else:
+                display_id = uuid.uuid4().hex
+                # a copy, as the thread that updates cards is in the context itself
+                new = self.context.copy()
+                new.run(self._publish, data, display_id=display_id, update=False, metadata=metadata)
+                self._beneath.append((display_id, output))
+            self.size += _size(data)
+
+    def _wanted(self) -> list[dict[str, Any]]:
+        wanted = rich.beneath(self.card.outputs)
+        if self._n_reserved and len(wanted) > self._n_reserved:
+            n_left = len(wanted) - self._n_reserved + 1
+            wanted[self._n_reserved - 1 :] = [{"data": {rich.TEXT: TOO_MANY.format(n_left)}, "metadata": {}}]
+        return wanted + [EMPTY] * (max(len(self._beneath), self._n_reserved) - len(wanted))
+
+    def _offer(self) -> None:
+        buttons = self._buttons
+        if buttons is None:
+            return
+        verbs = list(offers(self.card))
+        if verbs != buttons.offers:
+            buttons.offers = verbs
+        if self.card.state != buttons.state:
+            buttons.state = self.card.state
+        if self.card.state == "succeeded":  # and they go, but from a page that was loaded anew: that hears of nothing
+            self._publish(NOTHING, display_id=self._buttons_id, update=True)
+
+
+def _size(bundle: Bundle) -> int:
+    return sum(len(form) if isinstance(form, str) else len(repr(form)) for form in bundle.values())

@@ -1,0 +1,59 @@
+"""Publishes outputs under the cell that they belong to, in whatever kernel or terminal.
+
+A kernel names a cell by the header of the message that ran it. ipykernel 7 keeps that header for each context,
+ipykernel 6 only that of the newest message: a new output of another thread would stand under whatever cell ran last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import Context, ContextVar, copy_context
+from typing import Any
+
+from taskfc_ext.ipython.cards import rich
+from taskfc_ext.ipython.cards.render import Bundle
+from taskfc_ext.text import plain_text
+
+_parent: ContextVar[Mapping[str, Any] | None] = ContextVar("taskfc_parent", default=None)
+"""The header of the message that ran the cell to which an output belongs."""
+
+
+def context_of_cell(shell: Any) -> Context:
+    """Return a context in which `publish` sends new outputs to the cell that is running now."""
+    context = copy_context()
+    context.run(_parent.set, getattr(shell.display_pub, "parent_header", None))
+    return context
+
+
+def is_headless(shell: Any) -> bool:
+    """Tell whether nobody is there who could be asked for input: nbclient, papermill, Voila."""
+    return not getattr(getattr(shell, "kernel", None), "_allow_stdin", True)
+
+
+def publish(
+    shell: Any, bundle: Bundle, *, display_id: str, update: bool, metadata: dict[str, Any] | None = None
+) -> None:
+    """Send a bundle, new or in place of the one with that id."""
+    if getattr(shell, "kernel", None) is None:  # a terminal prints the text as it is, and nothing where there is none
+        bundle = {**bundle, rich.TEXT: plain_text(rich.text_of({"data": bundle}))}
+    publisher = shell.display_pub
+    with _named_parent(publisher, None if update else _parent.get()):
+        publisher.publish(bundle, metadata=metadata, transient={"display_id": display_id}, update=update)
+
+
+@contextmanager
+def _named_parent(publisher: Any, parent: Mapping[str, Any] | None) -> Iterator[None]:
+    """While this thread publishes: name this parent."""
+    if not parent or not hasattr(publisher, "register_hook"):
+        yield
+        return
+
+    def name_parent(message: dict[str, Any]) -> dict[str, Any]:
+        return {**message, "parent_header": parent}
+
+    publisher.register_hook(name_parent)
+    try:
+        yield
+    finally:
+        publisher.unregister_hook(name_parent)

@@ -1,0 +1,90 @@
+"""`%task widget`: the live queues of one shell, one for each farm however often it is shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from taskfc_ext.errors import TaskFCError
+from taskfc_ext.ipython.cards.board import CardBoard
+from taskfc_ext.ipython.cards.render import Bundle
+from taskfc_ext.ipython.sessions import Session
+
+if TYPE_CHECKING:
+    from taskfc_ext.client.blocking import BlockingTaskClient
+    from taskfc_ext.widget.commands import Ask
+    from taskfc_ext.widget.messages import AnyCommand, CommandAnswer
+    from taskfc_ext.widget.queue_widget import QueueWidget
+
+
+class Queues:
+    """Makes a widget when a queue is first shown, and shows the same one again after that.
+
+    Args:
+        session: the farms of this notebook.
+        board: the cards, which learn what was run again.
+    """
+
+    def __init__(self, session: Session, board: CardBoard) -> None:
+        self._session = session
+        self._board = board
+        self._widgets: dict[str, QueueWidget] = {}
+
+    def bundle(self, otherwise: Bundle) -> Bundle:
+        """Return what shows the queue of the farm in use, and `otherwise` to whoever has no widgets or no kernel."""
+        from taskfc_ext.client.farm.launch import LocalFarm
+        from taskfc_ext.widget.queue_widget import QueueWidget  # ipywidgets, which `%load_ext` does not wait for
+
+        name = self._session.name
+        widget = self._widgets.get(name)
+        if widget is None or widget.is_closed:  # a notebook may close all its widgets
+
+            async def carry_out(command: AnyCommand, ask: Ask) -> CommandAnswer:
+                return await self._carry_out(name, command, ask)
+
+            widget = self._widgets[name] = QueueWidget(LocalFarm(name), carry_out)
+        return widget.bundle(otherwise)
+
+    def close(self) -> None:
+        """End the widgets; their last pictures stay."""
+        while self._widgets:
+            self._widgets.popitem()[1].close()
+
+    async def _carry_out(self, name: str, command: AnyCommand, ask: Ask) -> CommandAnswer:
+        """Do it as the magics do: what is run again from here runs with the modules of now, and names follow it."""
+        import asyncio
+
+        from taskfc_ext.widget.commands import carry_out
+        from taskfc_ext.widget.messages import CommandAnswer, Retry, RetryFailed, Start
+
+        if isinstance(command, Start):
+            try:
+                await asyncio.to_thread(self._session.farms.start, name, command.n, fresh=False)
+            except (TaskFCError, OSError) as error:
+                return CommandAnswer(ok=False, said=f"{name} could not be started: {error}")
+            return CommandAnswer(ok=True, said=f"Started {name}.")
+        client = self._session.client_of(name)
+        if client is None or not isinstance(command, Retry | RetryFailed):
+            return await carry_out(command, ask)
+        answer = await carry_out(command, _in_this_context(client, ask))
+        if answer.retried:
+            await asyncio.to_thread(self._tell_of, client, answer.retried)
+        return answer
+
+    def _tell_of(self, client: BlockingTaskClient, retried: tuple[tuple[int, int], ...]) -> None:
+        """Let the names of the notebook follow the tasks; the main thread does it when a cell has run."""
+        for old, new in retried:
+            self._board.retried.append((old, client.future(new)))
+
+
+def _in_this_context(client: BlockingTaskClient, ask: Ask) -> Ask:
+    """Return what has the notebook's own client retry, so that its tasks run with the modules of now."""
+    import asyncio
+
+    from taskfc_ext.protocol import client_messages as said
+
+    async def ask_here(kind: type[said.Request], **fields: Any) -> Any:
+        if kind is not said.Retry:
+            return await ask(kind, **fields)
+        return (await asyncio.to_thread(client.resubmit, fields["taskid"])).items()
+
+    return ask_here

@@ -1,0 +1,295 @@
+"""How a task and a queue look: values in, text and HTML out. Pure: no clock, no client, no front end.
+
+Names, outputs, results and messages are hostile: text is stripped of what steers a terminal, HTML shows it as text.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from taskfc_ext.ipython.cards import rich
+from taskfc_ext.ipython.cards.traceback_html import traceback_html
+from taskfc_ext.protocol.infos import TaskInfo, TaskProgress
+from taskfc_ext.text import format_progress, format_seconds, one_line, percent, plain_text, plural, table
+
+ICONS = {
+    "waiting": "◌",
+    "scheduled": "○",
+    "running": "▶",
+    "stopping": "◼",
+    "succeeded": "✔",
+    "failed": "✘",
+    "aborted": "⊘",
+}
+"""Beside the word, never instead of it: a state is not told by a picture or a colour alone."""
+
+OUTPUT_LINES = 10
+RESULT_CHARS = 2_000
+ERROR_CHARS = 20_000
+
+_COLOURS = {
+    "running": "var(--jp-brand-color1, #1976d2)",
+    "succeeded": "var(--jp-success-color1, #388e3c)",
+    "failed": "var(--jp-error-color1, #d32f2f)",
+    "aborted": "var(--jp-warn-color1, #f57c00)",
+    "stopping": "var(--jp-warn-color1, #f57c00)",
+}
+_FAINT = "color: var(--jp-ui-font-color2, var(--vscode-descriptionForeground, #757575))"
+# exported notebooks have no font of their own for what is preformatted here
+_MONOSPACE = "font-family: var(--jp-code-font-family, var(--vscode-editor-font-family, monospace))"
+_BLOCK = f"margin: 4px 0 0 0; white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere; {_MONOSPACE}"
+_SCROLLED = "; max-height: 24em; overflow: auto"
+_FROM_ITS_END = "; display: flex; flex-direction: column-reverse; max-height: 24em; overflow: auto"
+# borders are drawn with a theme's colours also where backgrounds are not printed
+_TROUGH = "margin: 4px 0; max-width: 24em; border: 1px solid var(--jp-border-color1, #bdbdbd)"
+_FILLED = "height: 0; border-top: 6px solid var(--jp-brand-color1, #1976d2)"
+_PRINTED = "; padding-left: 8px; border-left: 2px solid var(--jp-border-color1, #bdbdbd)"
+
+# front ends typeset what looks like TeX in HTML, and a hostile name could make a link of it
+_NO_MATH = "mathjax_ignore tex2jax_ignore"
+
+# by its first class a page knows what a widget has left for whoever cannot show it
+_PLAIN = f"taskfc-plain {_NO_MATH}"
+
+Bundle = dict[str, Any]
+"""Contents by MIME type, as front ends take them; all but those of widgets and the like are texts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """All that the card of one task shows, as it was at `seen`. With `farm` and `taskid` a page finds it again."""
+
+    seen: datetime
+    state: str
+    taskid: int | None = None
+    farm: str = ""
+    title: str = ""
+    reason: str = ""
+    attempts: int = 0
+    elapsed: float | None = None
+    output: str = ""
+    result: str = ""
+    error: str = ""
+    note: str = ""
+    retry_of: int | None = None
+    progress: TaskProgress | None = None
+    outputs: tuple[rich.Output, ...] = ()
+
+
+def card_bundle(card: Card) -> Bundle:
+    """Return the card in every form that is published."""
+    return {"text/plain": card_text(card), "text/html": card_html(card)}
+
+
+def card_text(card: Card) -> str:
+    """Return the card as lines of text."""
+    head = " · ".join((f"{icon(card.state)} {_title(card)}", *_facts(card)))
+    displayed = [rich.text_of(output) for output in rich.on_card(card.outputs)]
+    blocks = (_progress_text(card), _tail(card.output), *displayed, card.result, card.error)
+    return "\n".join([head, *(_indented(text) for text in blocks if text)])
+
+
+def card_html(card: Card) -> str:
+    """Return the card as static HTML: no script, and colours of the front end's theme."""
+    colour = _COLOURS.get(card.state, "inherit")
+    state, *facts = _facts(card)
+    head = (
+        f'<span style="color: {colour}" aria-hidden="true">{icon(card.state)}</span> '
+        f'<strong>{_escaped(_title(card))}</strong> · <span style="color: {colour}">{_escaped(state)}</span> '
+        f'<span style="{_FAINT}">· {_escaped(" · ".join(facts))}</span>'
+    )
+    displayed = "".join(_block(rich.text_of(output)) for output in rich.on_card(card.outputs))
+    body = "".join(
+        (
+            _block(_tail(card.output), _PRINTED),
+            displayed,
+            _block(card.result),
+            _error_block(card.error),
+        )
+    )
+    inside = head + _progress_html(card) + body
+    about = f'role="group" aria-label="{_escaped(_title(card))}" data-state="{_escaped(card.state)}"'
+    if card.farm and card.taskid is not None:
+        about += f' data-farm="{_escaped(card.farm)}" data-task="{card.taskid}"'
+    return f'<div class="taskfc-card {_NO_MATH}" {about}>{inside}</div>'
+
+
+def _block(text: str, style: str = "") -> str:
+    return f'<pre style="{_BLOCK}{_SCROLLED}{style}">{_escaped(text)}</pre>' if text else ""
+
+
+def _error_block(text: str) -> str:
+    """Return a traceback, scrolled to its end: there stands what has happened."""
+    if not text:
+        return ""
+    return f'<pre style="{_BLOCK}{_FROM_ITS_END}"><span>{traceback_html(plain_text(text))}</span></pre>'
+
+
+def _progress_text(card: Card) -> str:
+    """Return how far the task is and how long the rest may take; empty where it does not say, or has ended."""
+    progress = card.progress
+    if progress is None or card.state not in ("running", "stopping"):
+        return ""
+    text = format_progress(progress.done, progress.total, progress.description)
+    if progress.total and card.elapsed and 0 < progress.done < progress.total:
+        left = card.elapsed * (progress.total - progress.done) / progress.done
+        text += f" · about {format_seconds(left)} left" if left < 1e6 else ""
+    return text
+
+
+def _progress_html(card: Card) -> str:
+    text, progress = _progress_text(card), card.progress
+    if not text or progress is None:
+        return ""
+    bar = ""
+    values = ""
+    if progress.total:
+        part = percent(progress.done, progress.total)
+        values = f' aria-valuenow="{part}" aria-valuemin="0" aria-valuemax="100"'
+        bar = f'<div style="{_FILLED}; width: {part}%"></div>'
+    label = _escaped(one_line(progress.description) or "progress")
+    return (
+        f'<div role="progressbar" aria-label="{label}" aria-valuetext="{_escaped(text)}"{values} style="{_TROUGH}">'
+        f'{bar}</div><div style="{_FAINT}">{_escaped(text)}</div>'
+    )
+
+
+def icon(state: str) -> str:
+    """Return the picture that goes with a state."""
+    return ICONS.get(state, "?")
+
+
+def _title(card: Card) -> str:
+    taskid = "task" if card.taskid is None else f"task {card.taskid}"
+    return f"{taskid} {one_line(card.title)}".rstrip()
+
+
+def _facts(card: Card) -> list[str]:
+    facts = [f"{card.state} ({one_line(card.reason)})" if card.reason else card.state]
+    if card.elapsed is not None:
+        facts.append(format_seconds(card.elapsed))
+    if card.attempts > 1:
+        facts.append(f"attempt {card.attempts}")
+    if card.retry_of is not None:
+        facts.append(f"retry of {card.retry_of}")
+    if card.note:
+        facts.append(one_line(card.note))
+    return [*facts, f"as of {card.seen:%Y-%m-%d %H:%M:%S}"]
+
+
+def _tail(output: str) -> str:
+    lines = plain_text(output).rstrip().split("\n")
+    if len(lines) <= OUTPUT_LINES:
+        return "\n".join(lines)
+    return "\n".join([f"… {plural(len(lines) - OUTPUT_LINES, 'line')} before", *lines[-OUTPUT_LINES:]])
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}".rstrip() for line in plain_text(text).rstrip().split("\n"))
+
+
+def _escaped(text: str) -> str:
+    return html.escape(plain_text(text), quote=True)
+
+
+def shortened(text: str, limit: int) -> str:
+    """Return the beginning of `text`, and say so if that is not all."""
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text):,} characters)"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of text under headers, with a line above them."""
+
+    caption: str
+    headers: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    right: frozenset[int] = field(default=frozenset())  # columns of numbers
+    whole: frozenset[int] = field(default=frozenset())  # columns that are not broken into lines
+
+    def bundle(self) -> Bundle:
+        """Return the table in every form that is published."""
+        return {"text/plain": self.text(), "text/html": self.html()}
+
+    def text(self) -> str:
+        """Return aligned lines."""
+        if not self.rows:
+            return one_line(self.caption)
+        rows = [[one_line(cell) for cell in row] for row in self.rows]
+        return f"{one_line(self.caption)}\n{table(rows, self.headers, right=self.right)}"
+
+    def html(self) -> str:
+        """Return a plain HTML table."""
+        caption = f"<div>{_escaped(self.caption)}</div>"
+        if not self.rows:
+            return f'<div class="{_PLAIN}">{caption}</div>'
+        head = "".join(f'<th scope="col"{self._align(column)}>{name}</th>' for column, name in enumerate(self.headers))
+        body = "".join(f"<tr>{self._cells(row)}</tr>" for row in self.rows)
+        whole = f"{caption}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return f'<div class="{_PLAIN}">{whole}</div>'
+
+    def _cells(self, row: Sequence[str]) -> str:
+        return "".join(f"<td{self._align(column)}>{_escaped(one_line(cell))}</td>" for column, cell in enumerate(row))
+
+    def _align(self, column: int) -> str:
+        wrap = "; white-space: nowrap" if column in self.whole else ""
+        return f' style="text-align: {"right" if column in self.right else "left"}{wrap}"'
+
+
+def tasks_table(caption: str, tasks: Sequence[TaskInfo]) -> Table:
+    """Return tasks as a table, in their order."""
+    headers = ("id", "name", "state", "time", "attempts", "worker", "")
+    return Table(caption, headers, [_task_row(task) for task in tasks], frozenset((0, 3, 4, 5)), frozenset((2, 3)))
+
+
+def _task_row(task: TaskInfo) -> tuple[str, ...]:
+    state = state_of(task)
+    return (
+        str(task.taskid),
+        task.name or task.label,
+        f"{icon(state)} {state}{_suffix(task)}",
+        "" if task.elapsed is None else format_seconds(task.elapsed),
+        str(task.attempts) if task.attempts > 1 else "",
+        str(task.worker) if task.worker >= 0 else "",
+        shortened(one_line("; ".join(filter(None, (retried(task), task.message)))), 80),
+    )
+
+
+def _suffix(task: TaskInfo) -> str:
+    if task.progress is not None and task.progress.total:
+        return f" {percent(task.progress.done, task.progress.total)} %"
+    why = why_in_state(task)
+    return f" ({why})" if why else ""
+
+
+def retried(task: TaskInfo) -> str:
+    """Return which task this one is a retry of, in words; nothing for most."""
+    return "" if task.retry_of is None else f"retry of {task.retry_of}"
+
+
+def state_of(task: TaskInfo) -> str:
+    """Return a task's state as it is shown: one that an abort works on is *stopping*."""
+    return "stopping" if task.stopping and task.state == "running" else task.state
+
+
+def why_in_state(task: TaskInfo) -> str:
+    """Return what is said in brackets after the state: why a task ended as it did, or that it is held."""
+    if task.held:
+        return "held"
+    return "" if task.reason in ("error", task.state) else task.reason
+
+
+def farm_caption(name: str, counts: dict[str, int], n_workers: int) -> str:
+    """Return a line about a farm.
+
+    Args:
+        counts: tasks by state; `queue_status` calls the running ones pending.
+    """
+    words = {"waiting": "waiting", "scheduled": "scheduled", "pending": "running"}
+    words |= {"succeeded": "succeeded", "failed": "failed", "aborted": "aborted"}
+    shown = ", ".join(f"{counts[key]:,} {word}" for key, word in words.items() if counts.get(key))
+    return f"{name} · {plural(n_workers, 'worker')} · {shown or 'no tasks'}"

@@ -1,0 +1,1 @@
+"""Analysis of a cell: its names, what is shipped with it, and what comes back."""

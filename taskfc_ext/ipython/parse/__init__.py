@@ -1,0 +1,1 @@
+"""Language of the magics: lines become requests. Needs no IPython."""

@@ -1,0 +1,219 @@
+"""The farms as the notebook sees them: the one it uses, connected on first use, and the others of this user.
+
+Everything slow is imported inside the functions: `%load_ext` imports this module.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from taskfc_ext.errors import FarmError
+from taskfc_ext.ipython.notices import Notices
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from taskfc_ext.client.blocking import BlockingTaskClient
+    from taskfc_ext.client.future.future import TaskFuture
+
+
+_MAX_SENT = 10_000
+"""Cells whose names are known for a message about one that was missing."""
+
+
+class Binding(NamedTuple):
+    """What the notebook had under a name when a cell bound that name in a persistent namespace.
+
+    Attributes:
+        value: of the name here; of a name that was only sent an object like no other, so that ours counts.
+        n_inputs: how many cells the notebook had run by then.
+    """
+
+    value: object
+    n_inputs: int
+
+    def is_stale(self, name: str, inputs: Sequence[str]) -> bool:
+        """Whether a later cell of the notebook has bound the name, if only to an equal value."""
+        later = (text for text in inputs[self.n_inputs :] if name in text)
+        return any(name in _bound_by(text) for text in later)
+
+
+@lru_cache(maxsize=1000)
+def _bound_by(code: str) -> frozenset[str]:
+    from taskfc_ext.ipython.cell.names import used_names
+
+    try:
+        return used_names(code).defines
+    except (SyntaxError, ValueError):
+        return frozenset()
+
+
+class Farms(Protocol):
+    """Finds, starts and connects to farms."""
+
+    def names(self) -> list[str]:
+        """Return the farms that run."""
+
+    def runs(self, name: str) -> bool:
+        """Tell whether the farm runs."""
+
+    def identity(self, name: str) -> str:
+        """Return what names the processes of a farm; nothing where it does not run."""
+
+    def start(self, name: str, n_workers: int | None, *, fresh: bool) -> None:
+        """Start a farm, or do nothing if it runs."""
+
+    def stop(self, name: str) -> None:
+        """Stop a farm and wait until it is gone; what is unfinished stays in its store."""
+
+    def restart(self, name: str, n_workers: int | None) -> None:
+        """Stop a farm if it runs, and start it as it was started."""
+
+    def connect(self, name: str, *, owner: str) -> BlockingTaskClient:
+        """Connect to a farm; it is started if it does not run."""
+
+
+class LocalFarms:
+    """The farms of this user on this machine."""
+
+    def names(self) -> list[str]:
+        from taskfc_ext.drivers.paths import known_farms
+
+        return [name for name in known_farms() if self._runs_here(name)]
+
+    def _runs_here(self, name: str) -> bool:
+        try:
+            return self.runs(name)
+        except (ValueError, FarmError):  # somebody else's file, or another host's farm
+            return False
+
+    def runs(self, name: str) -> bool:
+        from taskfc_ext.drivers.connection_file import read_connection
+
+        return read_connection(name) is not None
+
+    def identity(self, name: str) -> str:
+        from taskfc_ext.drivers.connection_file import identity_of, read_connection
+
+        connection = read_connection(name)
+        return "" if connection is None else identity_of(connection)
+
+    def start(self, name: str, n_workers: int | None, *, fresh: bool) -> None:
+        from taskfc_ext.client.start import start
+
+        start(n_workers, name=name, fresh=fresh)
+
+    def stop(self, name: str) -> None:
+        from taskfc_ext.client.farm.launch import LocalFarm
+        from taskfc_ext.client.start import stop
+
+        stop(LocalFarm(name))
+
+    def restart(self, name: str, n_workers: int | None) -> None:
+        from taskfc_ext.client.start import restart
+
+        restart(name, n_workers)
+
+    def connect(self, name: str, *, owner: str) -> BlockingTaskClient:
+        from taskfc_ext.client.start import TaskClient
+
+        return TaskClient(name, owner=owner)
+
+
+class Session:
+    """The farm that this notebook uses, and those that it used before: their futures go on.
+
+    Args:
+        owner: whose tasks are "this notebook's".
+        name: the farm's.
+        n_workers: how many it gets if it is started here; `None`: as many as is usual.
+
+    Attributes:
+        since: when it began, as the controller tells times; what had ended before is no news to this kernel.
+        notices: the tasks of whose end the user is to be told.
+        told: failures that a wait has raised already, by farm, id and time of submission (a fresh store counts from 0).
+    """
+
+    def __init__(self, farms: Farms, owner: str, name: str = "default", n_workers: int | None = None) -> None:
+        self.farms = farms
+        self.owner = owner
+        self.name = name
+        self.n_workers = n_workers
+        self.since = time.time()
+        self.notices = Notices()
+        self.told: set[tuple[str, int, float]] = set()
+        self._clients: dict[str, BlockingTaskClient] = {}
+        self._broadcast: dict[str, dict[str, Binding]] = {}
+        self._kept: dict[str, dict[str, Binding]] = {}
+        self._sent: dict[tuple[str, int | None], tuple[str, ...]] = {}
+
+    @property
+    def connected(self) -> BlockingTaskClient | None:
+        """The client of the farm in use, if there is one; never connects."""
+        return self.client_of(self.name)
+
+    @property
+    def broadcast(self) -> dict[str, Binding]:
+        """The names that `--everywhere` cells of this kernel have put into the workers' persistent namespaces."""
+        return self._broadcast.setdefault(self.name, {})
+
+    @property
+    def kept(self) -> dict[str, Binding]:
+        """The same of `--keep` cells; "*" stands for what they may have bound unseen."""
+        return self._kept.setdefault(self.name, {})
+
+    @property
+    def there(self) -> dict[str, Binding]:
+        """The names that a cell for the persistent namespace may find there."""
+        return {**self.broadcast, **self.kept}
+
+    def note_sent(self, future: TaskFuture, names: Iterable[str]) -> None:
+        """Note with which names a cell was sent, for other futures of the same task."""
+        self._sent[future.farm, future.taskid] = tuple(names)
+        if len(self._sent) > _MAX_SENT:
+            del self._sent[next(iter(self._sent))]
+
+    def future(self, taskid: int) -> TaskFuture:
+        """Return a new future for a task."""
+        future = self.client().future(taskid)
+        sent = self._sent.get((self.name, taskid))
+        if sent is not None:
+            future._sent = sent
+        return future
+
+    def client_of(self, name: str) -> BlockingTaskClient | None:
+        """Return the client of a farm that was used here, if there is one; never connects."""
+        return self._clients.get(name)
+
+    def client(self) -> BlockingTaskClient:
+        """Return the client; the first call connects, and starts the farm if it does not run."""
+        client = self._clients.get(self.name)
+        if client is None:
+            if self.n_workers is not None and not self.farms.runs(self.name):
+                self.farms.start(self.name, self.n_workers, fresh=False)
+            client = self._clients[self.name] = self.farms.connect(self.name, owner=self.owner)
+        return client
+
+    def client_if_running(self) -> BlockingTaskClient | None:
+        """Return the client, or `None` where no farm runs: looking at a farm never starts it."""
+        return self.client() if self.farms.runs(self.name) else None
+
+    def use(self, name: str) -> None:
+        """Use the farm `name` from the next call on. The client of the one before stays, for its open futures."""
+        self.name = name
+
+    def forget(self, name: str) -> None:
+        """Disconnect from a farm that has ended, or is about to."""
+        client = self._clients.pop(name, None)
+        self._sent = {key: names for key, names in self._sent.items() if key[0] != name}
+        self._broadcast.pop(name, None)
+        self._kept.pop(name, None)
+        if client is not None:
+            client.close()
+
+    def close(self) -> None:
+        """Disconnect from all; the farms go on."""
+        for name in list(self._clients):
+            self.forget(name)

@@ -1,0 +1,81 @@
+"""`%task debug`: run a task again here, in the notebook's process, and look at where it fails."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from IPython.core.error import StdinNotImplementedError
+
+from taskfc_ext.errors import ResultExpired
+from taskfc_ext.ipython.notebook import Notebook, is_one, said
+from taskfc_ext.ipython.parse.requests import BadUsage, Debug
+from taskfc_ext.ipython.verbs.replay import from_users_frame, loaded
+from taskfc_ext.protocol.infos import SubmittedTask
+from taskfc_ext.protocol.spec import Kind
+from taskfc_ext.protocol.states import UNFINISHED
+from taskfc_ext.text import one_line
+
+_HINT = "`%debug` opens the debugger there"
+
+
+def debug(notebook: Notebook, request: Debug) -> object:
+    """Run the task here; return its value, or enter the debugger where it raises.
+
+    Raises:
+        BadUsage: it cannot be run here, or several are named.
+    """
+    task = _submitted(notebook, request)
+    title = one_line(f"task {task.taskid} {task.name or task.spec.label}")
+    run = loaded(notebook.shell, task)
+    keeps = task.spec.kind is Kind.STRING or task.spec.keep
+    without = ", but without what its worker's namespace held" if keeps else ""
+    notebook.say(f"replaying {title} here, with its recorded inputs{without}")
+    try:
+        value = run()
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - it is the task's
+        _show(notebook.shell, error.with_traceback(from_users_frame(error.__traceback__)))
+    else:
+        notebook.say(f"{title} does not raise here")
+        return value
+    if request.no_debugger or not _enter(notebook.shell):
+        notebook.say(f"{title} raises here; {_HINT}")
+    return None
+
+
+def _submitted(notebook: Notebook, request: Debug) -> SubmittedTask:
+    taskids = notebook.taskids(request.tasks) if is_one(request.tasks) else []
+    if len(taskids) != 1:
+        raise BadUsage("%task debug: one task at a time")
+    client = notebook.session.client()
+    for task in client.list_tasks(taskids=taskids):
+        if task.state in UNFINISHED:
+            raise BadUsage(
+                f"task {task.taskid} has not ended ({task.state}), so it would run twice; wait, or abort it first"
+            )
+        if task.state == "succeeded":
+            raise BadUsage(f"task {task.taskid} succeeded: there is nothing to debug")
+    try:
+        return client.submission(taskids[0])
+    except ResultExpired as error:
+        hint = f"; `%task debug {error.taskid}` may tell more" if "cleared" not in error.message else ""
+        raise BadUsage(f"{said(error)}{hint}") from None
+
+
+def _show(shell: Any, failure: BaseException) -> None:
+    """Show the traceback, and leave it where `%debug` looks."""
+    sys.last_type, sys.last_value, sys.last_traceback = type(failure), failure, failure.__traceback__
+    sys.last_exc = failure  # type: ignore[attr-defined]  # from Python 3.12 on
+    shell.showtraceback((type(failure), failure, failure.__traceback__), tb_offset=0)
+
+
+def _enter(shell: Any) -> bool:
+    """Enter the debugger; return whether there is anybody who could type into it."""
+    kernel = getattr(shell, "kernel", None)
+    if sys.stdin is None or not getattr(kernel, "_allow_stdin", True):
+        return False
+    try:
+        shell.debugger(force=True)
+    except StdinNotImplementedError:
+        return False
+    return True

@@ -1,0 +1,318 @@
+"""What each verb of `%task` does. A function per request; the value it returns is the value of the line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from taskfc_ext.errors import UnknownTask, UnknownTasks
+from taskfc_ext.ipython.cards.render import Table, farm_caption, tasks_table
+from taskfc_ext.ipython.notebook import MOST, SEE_TASKS, Notebook, is_one, named, said, waiting
+from taskfc_ext.ipython.parse import requests
+from taskfc_ext.ipython.parse.arguments import cell_help, line_help, verb_help
+from taskfc_ext.ipython.parse.requests import BadUsage, Request, Selection
+from taskfc_ext.ipython.verbs.history import history
+from taskfc_ext.ipython.verbs.retry import retry
+from taskfc_ext.ipython.verbs.submit import bind_out, submit_expression, succeeded
+from taskfc_ext.ipython.verbs.wait import wait
+from taskfc_ext.protocol.infos import TaskInfo
+from taskfc_ext.protocol.states import FINISHED
+from taskfc_ext.text import one_line, plain_text, plural, workers_text
+
+if TYPE_CHECKING:
+    from taskfc_ext.client.blocking import BlockingTaskClient
+
+NEWEST = 20
+"""Tasks that a status shows: the running ones, then the newest."""
+
+
+def answer(notebook: Notebook, request: Request) -> Any:
+    """Do what a line asks for and return its value."""
+    match request:
+        case requests.Run(expression):
+            return submit_expression(notebook, expression)
+        case requests.Result():
+            return _result(notebook, request)
+        case requests.History():
+            return history(notebook, request)
+        case requests.Status():
+            _status(notebook, request)
+        case requests.Widget():
+            _widget(notebook)
+        case requests.Show(tasks=tasks):
+            for future in notebook.futures(tasks):
+                if future.done():
+                    _seen(notebook, [future])
+                notebook.board.show(future)
+        case requests.Pull():
+            _pull(notebook, request)
+        case requests.Wait():
+            wait(notebook, request)
+        case requests.Abort(tasks=tasks):
+            _abort(notebook, tasks)
+        case requests.Retry():
+            return retry(notebook, request)
+        case requests.Debug():
+            from taskfc_ext.ipython.verbs.debug import debug  # what it needs is needed by nothing else
+
+            return debug(notebook, request)
+        case requests.Hold(tasks=tasks):
+            _hold(notebook, tasks)
+        case requests.Release(tasks=tasks):
+            _steer(notebook, tasks, notebook.session.client().release, "released {}")
+        case requests.Move(tasks=tasks, priority=priority):
+            client = notebook.session.client()
+            _steer(
+                notebook, tasks, lambda taskids: client.move(taskids, priority), f"moved {{}} to priority {priority}"
+            )
+        case requests.Clear():
+            _clear(notebook, request)
+        case requests.Log(tasks=tasks):
+            _log(notebook, tasks)
+        case requests.Spin():
+            notebook.session.client().spin()
+        case requests.Help(verb=verb):
+            notebook.say(_help(verb))
+        case _:
+            _about_farms(notebook, request)
+    return None
+
+
+def _about_farms(notebook: Notebook, request: Request) -> None:
+    session = notebook.session
+    match request:
+        case requests.Workers():
+            _workers(notebook)
+        case requests.Start():
+            _start(notebook, request)
+        case requests.Scale(n=n):
+            before = _running(notebook).scale(n)
+            notebook.say(f"{session.name}: {plural(n, 'worker')} (before: {before})")
+        case requests.Stop():
+            _stop(notebook)
+        case requests.Restart():
+            _restart(notebook, request)
+        case requests.List():
+            rows = [(name, "this notebook's" if name == session.name else "") for name in session.farms.names()]
+            notebook.show(Table(plural(len(rows), "farm") + " running", ("name", ""), rows).bundle())
+        case requests.Use(name=name):
+            _check_farm_name(name)
+            session.use(name)
+            runs = "" if session.farms.runs(name) else "; it does not run yet: the first task starts it"
+            notebook.say(f"this notebook uses the farm {name}{runs}")
+        case _:
+            raise AssertionError(request)
+
+
+# tasks
+
+
+def _status(notebook: Notebook, request: requests.Status) -> None:
+    client = notebook.session.client_if_running()
+    if client is None:
+        notebook.say(_no_farm(notebook))
+        return
+    if request.tasks:
+        rows = client.list_tasks(taskids=notebook.taskids(request.tasks), limit=MOST)
+    else:
+        owner = None if request.all else notebook.session.owner
+        rows = _running_and_newest(client, owner)
+    caption = farm_caption(notebook.session.name, client.queue_status(), _n_workers(client))
+    if not request.tasks and not request.all:
+        caption += "; this notebook's running and newest tasks" if rows else "; none of this notebook"
+    notebook.show(tasks_table(caption, rows).bundle())
+
+
+def _widget(notebook: Notebook) -> None:
+    """Show the queue of all notebooks: live where there are widgets, and as it is now in what is saved."""
+    client = notebook.session.client_if_running()
+    rows = _running_and_newest(client, None) if client is not None else []
+    caption = _no_farm(notebook)
+    if client is not None:
+        caption = farm_caption(notebook.session.name, client.queue_status(), _n_workers(client))
+        caption += f"; as of {datetime.now():%Y-%m-%d %H:%M:%S}"
+    table = tasks_table(caption, rows).bundle()
+    notebook.show(notebook.queues.bundle(table) if notebook.has_widgets else table)
+
+
+def _running_and_newest(client: Any, owner: str | None) -> list[TaskInfo]:
+    """Return what runs, however long the queue behind it, and the newest of the others."""
+    running = client.list_tasks(owner=owner, states=("running",), limit=NEWEST)
+    shown = {task.taskid: task for task in (*running, *client.list_tasks(owner=owner, limit=NEWEST))}
+    newest = sorted(shown, key=lambda taskid: (shown[taskid].state == "running", taskid))[-NEWEST:]
+    return [shown[taskid] for taskid in sorted(newest)]
+
+
+def _result(notebook: Notebook, request: requests.Result) -> Any:
+    deadline = None if request.timeout is None else time.monotonic() + request.timeout
+    futures = notebook.futures(request.tasks)
+    with waiting():
+        values = [
+            future.result(None if deadline is None else max(0.0, deadline - time.monotonic())) for future in futures
+        ]
+    _seen(notebook, futures)
+    return values[0] if len(values) == 1 and is_one(request.tasks) else values
+
+
+def _seen(notebook: Notebook, futures: Iterable[Any]) -> None:
+    notebook.session.notices.seen((future.taskid for future in futures), notebook.session.name)
+
+
+def _pull(notebook: Notebook, request: requests.Pull) -> None:
+    for future in notebook.futures(request.tasks):
+        with waiting():
+            succeeded(future)
+        _seen(notebook, [future])
+        bound = bind_out(notebook, future, request.out)
+        notebook.say(f"task {future.taskid}: {', '.join(bound) or 'brought back no names'}")
+
+
+def _clear(notebook: Notebook, request: requests.Clear) -> None:
+    if request.tasks:
+        taskids = notebook.taskids(request.tasks)
+    else:
+        taskids = [task.taskid for task in notebook.owned(FINISHED, everybodys=request.all)]
+    n_cleared = notebook.session.client().clear(taskids) if taskids else 0
+    notebook.say(f"{plural(n_cleared, 'finished task')} forgotten")
+
+
+def _abort(notebook: Notebook, tasks: Selection) -> None:
+    client = notebook.session.client()
+    for taskid in notebook.taskids(tasks):
+        try:
+            client.abort(taskid)
+        except UnknownTask as error:
+            notebook.say(said(error) if error.hint else one_line(error.message))  # no hint: it has ended already
+        else:
+            notebook.say(f"aborting task {taskid}")
+        notebook.session.notices.seen([taskid], notebook.session.name)
+
+
+def _hold(notebook: Notebook, tasks: Selection) -> None:
+    given: list[int] = []
+
+    def hold(taskids: list[int]) -> list[int]:
+        given[:] = notebook.session.client().hold(taskids)
+        return given
+
+    _steer(notebook, tasks, hold, "held {}")
+    if given:
+        one = len(given) == 1
+        are, they, them = ("is", "it", "it") if one else ("are", "they", "them")
+        notebook.say(f"{named(given)} {are} already with a worker: {they} cannot be held; abort {them} instead")
+
+
+def _steer(notebook: Notebook, tasks: Selection, steer: Callable[[list[int]], Iterable[int] | None], done: str) -> None:
+    """Call `steer` with the tasks that are unfinished; it returns those for which it could not be done.
+
+    Says for which it was `done`, and which are none.
+    """
+    taskids = list(dict.fromkeys(notebook.taskids(tasks)))
+    gone: list[int] = []
+    left: Iterable[int] | None = ()
+    while taskids:
+        try:
+            left = steer(taskids)
+            break
+        except UnknownTasks as error:  # it was done for the others, and asking again tells what became of them
+            wrong = set(error.taskids).intersection(taskids)
+            if not wrong:
+                raise
+            gone += [taskid for taskid in taskids if taskid in wrong]
+            taskids = [taskid for taskid in taskids if taskid not in wrong]
+    left_alone = set(left or ())
+    steered = [taskid for taskid in taskids if taskid not in left_alone]
+    if steered:
+        notebook.say(done.format(named(steered)))
+    if gone:
+        notebook.say(f"{named(gone)}: ended already, or never was; {SEE_TASKS}")
+
+
+def _log(notebook: Notebook, tasks: Selection) -> None:
+    taskids = notebook.taskids(tasks)
+    for taskid in taskids:
+        if len(taskids) > 1:
+            notebook.say(f"--- task {taskid}")
+        text = plain_text(notebook.session.client().log(taskid)).rstrip("\n")
+        notebook.say(text or f"task {taskid} has printed nothing")
+
+
+# farms
+
+
+def _no_farm(notebook: Notebook) -> str:
+    return f"no farm {notebook.session.name!r} runs; the first task starts it, or `%task start`"
+
+
+def _running(notebook: Notebook) -> Any:
+    client = notebook.session.client_if_running()
+    if client is None:
+        raise BadUsage(_no_farm(notebook))
+    return client
+
+
+def _n_workers(client: BlockingTaskClient) -> int:
+    """Return how many workers there are, without those that stand in for others."""
+    return sum(not worker.is_substitute for worker in client.workers())
+
+
+def _workers(notebook: Notebook) -> None:
+    workers = _running(notebook).workers()
+    rows: list[tuple[str, ...]] = [
+        (str(worker.worker), str(worker.pid), worker.described, "" if worker.running is None else str(worker.running))
+        for worker in workers
+    ]
+    headers: tuple[str, ...] = ("worker", "pid", "state", "task")
+    if any(worker.problem for worker in workers):
+        headers += ("problem",)
+        rows = [(*row, one_line(worker.problem)) for row, worker in zip(rows, workers, strict=True)]
+    caption = f"{notebook.session.name} · {workers_text(workers)}"
+    notebook.show(Table(caption, headers, rows, frozenset((0, 1, 3))).bundle())
+
+
+def _start(notebook: Notebook, request: requests.Start) -> None:
+    session = notebook.session
+    name = request.name or session.name
+    _check_farm_name(name)
+    was_running = session.farms.runs(name)
+    if not was_running:
+        session.forget(name)  # what its client knows is of a farm that has ended
+    session.farms.start(name, session.n_workers if request.n is None else request.n, fresh=request.fresh)
+    session.use(name)
+    n_workers = _n_workers(session.client())
+    hint = f"; `%task scale {request.n}` changes that" if was_running and request.n not in (None, n_workers) else ""
+    notebook.say(f"{name}: {'runs already' if was_running else 'started'}, {plural(n_workers, 'worker')}{hint}")
+
+
+def _check_farm_name(name: str) -> None:
+    from taskfc_ext.drivers.paths import farm_paths
+
+    try:
+        farm_paths(name)
+    except ValueError as error:
+        raise BadUsage(one_line(error)) from None
+
+
+def _stop(notebook: Notebook) -> None:
+    session = notebook.session
+    if not session.farms.runs(session.name):
+        notebook.say(f"{session.name}: does not run")
+        return
+    session.farms.stop(session.name)
+    session.forget(session.name)
+    notebook.say(f"{session.name}: stopped; what is unfinished stays in its store")
+
+
+def _restart(notebook: Notebook, request: requests.Restart) -> None:
+    session = notebook.session
+    session.forget(session.name)
+    session.farms.restart(session.name, request.n)
+    notebook.say(f"{session.name}: restarted, {plural(_n_workers(session.client()), 'worker')}")
+
+
+def _help(verb: str | None) -> str:
+    if verb is not None:
+        return verb_help(verb)
+    return f"%task EXPR | VERB ...\n\n{line_help()}\n\n{cell_help()}\n\nmore: %task help VERB, %task?, %%task?"

@@ -1,0 +1,108 @@
+"""`%task history`: what ran, as a table to look at and as data to go on with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from taskfc_ext.ipython.cards.render import Bundle, Table, icon, shortened, state_of
+from taskfc_ext.ipython.notebook import Notebook
+from taskfc_ext.ipython.parse.requests import History as Request
+from taskfc_ext.protocol.infos import TaskInfo
+from taskfc_ext.text import format_seconds, one_line, plural
+
+COLUMNS = ("id", "name", "state", "reason", "submitted", "duration", "attempts", "worker", "message")
+
+STARTED = ("running", "succeeded", "failed", "aborted")
+"""States of what ran; what still waits is the queue's, which `%task status` shows."""
+
+
+class History:
+    """Tasks as they were when this was made, oldest first; showing it shows a table.
+
+    Attributes:
+        rows: a dict for each task. `submitted` is aware, `duration` is seconds of the last attempt, `worker` is `None`
+            where no worker had it.
+    """
+
+    def __init__(self, rows: Sequence[dict[str, Any]], caption: str) -> None:
+        self.rows = list(rows)
+        self._caption = caption
+
+    def to_frame(self) -> Any:
+        """Return the rows as a pandas DataFrame.
+
+        Raises:
+            ModuleNotFoundError: pandas is not installed.
+        """
+        try:
+            import pandas  # type: ignore[import-not-found,import-untyped,unused-ignore]  # slow, and seldom wanted
+        except ImportError as problem:
+            raise PandasMissing(f"to_frame() needs pandas ({problem}); `%pip install pandas`, or use .rows") from None
+        return pandas.DataFrame(self.rows, columns=list(COLUMNS))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __repr__(self) -> str:
+        return self._table().text()
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Bundle:
+        return self._table().bundle()
+
+    def _table(self) -> Table:
+        headers = tuple(column for column in COLUMNS if column not in ("reason", "message"))
+        rows = [_cells(row) for row in self.rows]
+        return Table(self._caption, (*headers, ""), rows, frozenset((0, 4, 5, 6)), frozenset((2, 3, 4)))
+
+
+class PandasMissing(ModuleNotFoundError):
+    """pandas is wanted and not there; shown in one line, as our frames say nothing about that."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"ModuleNotFoundError: {self}"]
+
+
+def history(notebook: Notebook, request: Request) -> History:
+    """Return what ran: the tasks that are named, or the newest of this notebook or of everybody."""
+    session = notebook.session
+    client = session.client_if_running()
+    if client is None:
+        return History([], f"no farm {session.name!r} runs")
+    if request.tasks:
+        found = client.list_tasks(taskids=notebook.taskids(request.tasks), limit=request.limit)
+    else:
+        owner = None if request.all else session.owner
+        found = client.list_tasks(owner=owner, states=STARTED, limit=request.limit)
+    whose = "" if request.tasks or request.all else " of this notebook"
+    return History([_row(task) for task in found], f"{session.name} · {plural(len(found), 'task')}{whose}")
+
+
+def _row(task: TaskInfo) -> dict[str, Any]:
+    values = (
+        task.taskid,
+        task.name or task.label,
+        state_of(task),
+        task.reason,
+        datetime.fromtimestamp(task.submitted, UTC),
+        task.elapsed,
+        task.attempts,
+        task.worker if task.worker >= 0 else None,
+        task.message,
+    )
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    reason = f" ({row['reason']})" if row["reason"] not in ("", "error", row["state"]) else ""
+    return (
+        str(row["id"]),
+        row["name"],
+        f"{icon(row['state'])} {row['state']}{reason}",
+        f"{row['submitted'].astimezone():%Y-%m-%d %H:%M:%S}",
+        "" if row["duration"] is None else format_seconds(row["duration"]),
+        str(row["attempts"]),
+        "" if row["worker"] is None else str(row["worker"]),
+        shortened(one_line(row["message"]), 80),
+    )

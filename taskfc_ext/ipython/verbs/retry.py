@@ -1,0 +1,71 @@
+"""`%task retry`: run finished tasks again, and let names of this notebook that held the old ones hold the new ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from taskfc_ext.errors import RequestRefused, UnknownTask
+from taskfc_ext.ipython.notebook import Notebook, is_future, is_one, named, said
+from taskfc_ext.ipython.parse.requests import BadUsage, Retry
+from taskfc_ext.text import plural
+
+if TYPE_CHECKING:
+    from taskfc_ext.client.future.future import TaskFuture
+
+_MOST_LINES = 10
+"""Lines that are said, however long the range that was typed."""
+
+
+def retry(notebook: Notebook, request: Retry) -> TaskFuture | list[TaskFuture]:
+    """Run tasks again; return the new one's future, or a list of them where several were named.
+
+    Raises:
+        BadUsage: the one task that was named cannot run again. Of several, it is said which cannot.
+    """
+    client = notebook.session.client()
+    taskids = list(dict.fromkeys(notebook.taskids(request.tasks)))
+    new_ids: dict[int, int] = {}
+    told: list[str] = []
+    for taskid in sorted(taskids):
+        if taskid in new_ids:
+            continue  # it came along with what it depends on, whose id is smaller
+        try:
+            pairs = client.resubmit(taskid)
+        except (RequestRefused, UnknownTask) as error:
+            if len(taskids) == 1:
+                raise BadUsage(said(error)) from None
+            told.append(said(error))
+        else:
+            new_ids.update(pairs)
+            told.append(_told(taskid, pairs))
+    for line in told[:_MOST_LINES]:
+        notebook.say(line)
+    if len(told) > _MOST_LINES:
+        notebook.say(f"... {plural(len(told) - _MOST_LINES, 'line')} more; {plural(len(new_ids), 'task')} run again")
+    farm = notebook.session.name
+    rebind(notebook.shell.user_ns, farm, lambda old: client.future(new_ids[old]) if old in new_ids else None)
+    futures = [client.future(new_ids[taskid]) for taskid in taskids if taskid in new_ids]
+    for future in futures:
+        notebook.session.notices.add(future)
+    return futures[0] if len(futures) == 1 and is_one(request.tasks) else futures
+
+
+def _told(taskid: int, pairs: dict[int, int]) -> str:
+    text = f"task {taskid} runs again as task {pairs[taskid]}"
+    old = [dependant for dependant in pairs if dependant != taskid]
+    if not old:
+        return text
+    if len(old) > _MOST_LINES:
+        return f"{text} (with its {len(old):,} dependants)"
+    new = ", ".join(str(pairs[dependant]) for dependant in old)
+    return f"{text} (with its {named(old, 'dependant')} as {new})"
+
+
+def rebind(user_ns: dict[str, Any], farm: str, new: Callable[[int], TaskFuture | None]) -> None:
+    """Let a variable that holds an old task's future, and is called like the task, hold that of the `new` one."""
+    for name, value in list(user_ns.items()):
+        if is_future(value) and value.name == name and value.farm == farm and value.taskid is not None:
+            future = new(value.taskid)
+            if future is not None:
+                user_ns[name] = future

@@ -1,0 +1,312 @@
+"""Turning a cell or an expression into a task: check, say what is large, send, bind."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import keyword
+import re
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from taskfc_ext.ipython.cards.render import Table
+from taskfc_ext.ipython.cell.changes import changed_names
+from taskfc_ext.ipython.cell.changes import note as note_of_changes
+from taskfc_ext.ipython.cell.option_code import condition, recovery
+from taskfc_ext.ipython.cell.outputs import check_out
+from taskfc_ext.ipython.cell.settings import cell_settings, check_magics, hints_are_lazy
+from taskfc_ext.ipython.cell.shell_syntax import magics_in
+from taskfc_ext.ipython.cell.shipping import Shipment, format_size, pack
+from taskfc_ext.ipython.hints import did_you_mean, or_else
+from taskfc_ext.ipython.notebook import Notebook, is_future, waiting
+from taskfc_ext.ipython.parse.arguments import near_verb
+from taskfc_ext.ipython.parse.requests import BadUsage, Submission
+from taskfc_ext.ipython.sessions import Binding
+from taskfc_ext.serialize.scope import ABSENT
+from taskfc_ext.text import one_line, plural, with_article
+
+if TYPE_CHECKING:
+    from taskfc_ext.client.future.future import TaskFuture
+    from taskfc_ext.serialize import CellOptions
+
+PATIENCE = 10.0
+"""Seconds that `--everywhere` waits for the workers; one may be in a task that takes hours."""
+
+_ASSIGNMENT = re.compile(r"\s*([A-Za-z_]\w*)\s*=(?!=)\s*(\S.*)", re.DOTALL)
+
+
+def submit_expression(notebook: Notebook, expression: str) -> TaskFuture | None:
+    """Run an expression as a task.
+
+    Raises:
+        BadUsage: it cannot be sent; the text says why, and names the verb that may have been meant.
+    """
+    if match := _ASSIGNMENT.fullmatch(expression):
+        name, value = match.groups()
+        raise BadUsage(f"{name!r} would be bound on the worker only; write `{name} = %task {one_line(value)}`")
+    try:
+        return submit(notebook, Submission(is_cell=False), expression)
+    except BadUsage as problem:
+        raise BadUsage(or_else(str(problem), near_verb(expression))) from None
+
+
+def submit(notebook: Notebook, submission: Submission, source: str) -> TaskFuture | None:
+    """Run `source` as a task, and return its future once the task is accepted; `None` after a dry run.
+
+    Raises:
+        BadUsage: it cannot be sent; nothing was.
+    """
+    check_free(notebook, submission.name)
+    transform = cache(notebook.shell.input_transformer_manager.transform_cell)
+    shipment = _packed(notebook, submission, source, transform)
+    if submission.out and not submission.keep:  # the persistent namespace may have them from before
+        check_out(submission.out, shipment.use.defines, shipment.values, transform(source))
+    changed = () if submission.keep else changed_names(source, shipment.values, transform=transform)
+    options = _options(notebook, submission)
+    settings = _settings(notebook, submission, shipment, source, transform, changed)
+    if submission.dry_run:
+        notebook.show(_dry_run(submission, shipment).bundle())
+        _say_changed(notebook, submission, changed)
+        return None
+    if large := shipment.large():
+        notebook.say(f"sending {large}")
+    client = notebook.session.client().with_options(**options)
+    future = client.submit_cell(source, shipment.values, submission.out, keep=submission.keep, **settings)
+    try:
+        with waiting():
+            client.flush()
+    finally:  # an interrupt ends only the wait
+        if not (refused := future.done() and not future.accepted):
+            _note_sent(notebook, submission, shipment, future)
+    if refused:
+        future.result()  # raises why
+    notebook.session.notices.add(future)
+    notebook.session.note_sent(future, shipment.values)
+    _say_changed(notebook, submission, changed)
+    if submission.wait:
+        _wait(notebook, future, submission.out)
+    return future
+
+
+def run_everywhere(notebook: Notebook, submission: Submission, source: str) -> None:
+    """Run `source` on every worker, now and whenever one joins, and say on how many it has run.
+
+    Raises:
+        BadUsage: it cannot be sent; nothing was.
+        BroadcastFailed: it failed on a worker.
+    """
+    transform = cache(notebook.shell.input_transformer_manager.transform_cell)
+    shipment = _packed(notebook, submission, source, transform)
+    for name, value in shipment.values.items():
+        if is_future(value):
+            raise BadUsage(f"{name!r} holds a task's future, which --everywhere cannot send; bind its result() first")
+    settings = _settings(notebook, submission, shipment, source, transform)
+    if submission.dry_run:
+        notebook.show(_dry_run(submission, shipment).bundle())
+        return
+    if large := shipment.large():
+        notebook.say(f"sending {large} to every worker")
+    client = notebook.session.client()
+    try:
+        with waiting():
+            n_workers = client.broadcast(source, shipment.values, timeout=PATIENCE, **settings)
+    except TimeoutError:
+        ran = f"not all workers have run it after {PATIENCE:.0f} s: those that are in a task run it before the next one"
+    else:
+        ran = f"ran on {plural(n_workers, 'worker')}" if n_workers else "there is no worker yet"
+    notebook.session.broadcast.update(_bindings(notebook, shipment))
+    notebook.say(f"{ran}; workers that join later run it too")
+
+
+def check_free(notebook: Notebook, name: str | None) -> None:
+    """Refuse to bind a future to a name that holds something else."""
+    if name is None or not name.isidentifier():
+        return
+    namespace = notebook.shell.user_ns
+    if name in namespace and not is_future(namespace[name]):
+        kind = with_article(type(namespace[name]).__name__)
+        raise BadUsage(f"{name!r} holds {kind} here, not a task's future; take another name, or `del {name}`")
+    if name not in namespace and hasattr(builtins, name):
+        raise BadUsage(f"{name!r} is a builtin, which the task's future would hide; take another name")
+
+
+def bind_out(notebook: Notebook, future: TaskFuture, out: tuple[str, ...] = ()) -> list[str]:
+    """Bind the names that came back with a finished task, or those in `out`; say which could not, return which did.
+
+    Raises:
+        BadUsage: the task brought back no such name.
+    """
+    from taskfc_ext.serialize.in_place import updated_function
+
+    result = future.task_result()
+    names, lost = result.results, result.lost
+    wanted = (*names, *lost) if not out or "*" in out else out
+    for name in wanted:
+        if name in lost:
+            notebook.say(f"task {future.taskid}: `{name}` did not come back: {one_line(lost[name])}")
+        elif name not in names:
+            raise BadUsage(f"task {future.taskid} brought back no {name!r}{did_you_mean(name, list(names))}")
+    bound = [name for name in wanted if name in names]
+    for name in bound:
+        is_same = future.brings_same_function(name)
+        if not (is_same and updated_function(notebook.namespace.get(name), names[name])):
+            notebook.bind(name, names[name])
+    future.apply_class_changes(bound)
+    return bound
+
+
+def _packed(notebook: Notebook, submission: Submission, source: str, transform: Callable[[str], str]) -> Shipment:
+    shell = notebook.shell
+    try:
+        return pack(
+            source,
+            submission.ship,
+            notebook.namespace,
+            hidden=shell.user_ns_hidden,
+            transform=transform,
+            there=_there(notebook, submission),
+            lazy_hints=hints_are_lazy(shell),
+        )
+    except SyntaxError as error:
+        text = f": {error.text.strip()}" if error.text else ""
+        raise BadUsage(one_line(f"this is not Python (line {error.lineno}): {error.msg}{text}")) from None
+
+
+def _settings(
+    notebook: Notebook,
+    submission: Submission,
+    shipment: Shipment,
+    source: str,
+    transform: Callable[[str], str],
+    changed: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """Return the argument `settings` of what submits; nothing where all is as usual.
+
+    Raises:
+        BadUsage: the cell uses a magic that only the notebook has.
+    """
+    shell = notebook.shell
+    code = transform(source)
+    uses = list(magics_in(ast.parse(code), transform)) if "get_ipython" in code else []
+    check_magics(shell, uses, {*shipment.use.defines, *notebook.session.broadcast})
+    settings: CellOptions = cell_settings(shell, uses)
+    if shipment.there_first:
+        settings["there_first"] = shipment.there_first
+    if changed and "*" in submission.out:
+        settings["changed"] = changed
+    return {"settings": settings} if settings else {}
+
+
+def _there(notebook: Notebook, submission: Submission) -> dict[str, object] | None:
+    """Return what the cell may find in the namespace that it runs in, with what the notebook had under each name.
+
+    `None`: a fresh namespace. A name that a cell of the notebook has bound since then counts as another value, even
+    where that is the same object.
+    """
+    if submission.clear_before:
+        bindings = notebook.session.broadcast
+    elif submission.keep or submission.everywhere:
+        bindings = notebook.session.there
+    else:
+        return None
+    inputs, here = notebook.inputs, notebook.namespace
+    return {name: _value_there(name, binding, here.get(name, ABSENT), inputs) for name, binding in bindings.items()}
+
+
+def _value_there(name: str, binding: Binding, here: object, inputs: Sequence[str]) -> object:
+    if here is binding.value and binding.is_stale(name, inputs):  # looked up only where it decides
+        return object()
+    return binding.value
+
+
+def _note_sent(notebook: Notebook, submission: Submission, shipment: Shipment, future: TaskFuture) -> None:
+    """Bind the future to its task's name, and note what the task keeps."""
+    if submission.keep:
+        _note_kept(notebook, submission, shipment)
+    if submission.name and submission.name.isidentifier() and not keyword.iskeyword(submission.name):
+        notebook.bind(submission.name, future)
+
+
+def _note_kept(notebook: Notebook, submission: Submission, shipment: Shipment) -> None:
+    """Note what a cell leaves in the persistent namespace, for the cells that come after it."""
+    kept = notebook.session.kept
+    if submission.clear_before or submission.clear_after:
+        kept.clear()
+    if not submission.clear_after:
+        kept.update(_bindings(notebook, shipment), **{"*": Binding(object(), 0)})
+
+
+def _bindings(notebook: Notebook, shipment: Shipment) -> dict[str, Binding]:
+    """Return the names that a cell leaves where it runs; of those that it was only sent, ours always counts."""
+    sent = {name: Binding(object(), 0) for name in shipment.values}
+    n_inputs, namespace = len(notebook.inputs), notebook.namespace
+    return sent | {name: Binding(namespace.get(name, ABSENT), n_inputs) for name in shipment.use.defines}
+
+
+def _say_changed(notebook: Notebook, submission: Submission, changed: tuple[str, ...]) -> None:
+    if line := note_of_changes(changed, submission.out, command="" if submission.is_cell else "%%task"):
+        notebook.say(line)
+
+
+def _options(notebook: Notebook, submission: Submission) -> dict[str, Any]:
+    """Return what `with_options` takes, without what is as it always is."""
+    options: dict[str, Any] = {
+        "name": submission.name,
+        "retries": submission.retries,
+        "timeout": submission.timeout,
+        "priority": submission.priority,
+        "clear_before": submission.clear_before,
+        "clear_after": submission.clear_after,
+        "after": notebook.tasks(submission.after),
+        "backoff": submission.backoff,
+        "depend": condition(submission.depend, notebook.namespace) if submission.depend else None,
+        "recovery_task": recovery(submission.recover, notebook.namespace) if submission.recover else None,
+        "retry_on": tuple(_exception(notebook, name) for name in submission.retry_on),
+    }
+    given = {name: value for name, value in options.items() if value}
+    if submission.seed is not None:
+        given["seed"] = submission.seed
+    return given if submission.on_lost == "retry" else {**given, "on_lost": submission.on_lost}
+
+
+def _exception(notebook: Notebook, name: str) -> type[BaseException]:
+    first, *attributes = name.split(".")
+    found: object = notebook.namespace.get(first, getattr(builtins, first, None))
+    for attribute in attributes:
+        found = getattr(found, attribute, None)
+    if not _is_exception(found):
+        near = did_you_mean(name, [name for name, value in vars(builtins).items() if _is_exception(value)])
+        raise BadUsage(f"--retry-on: {name!r} is no exception type here{near}")
+    return found
+
+
+def _is_exception(value: object) -> TypeGuard[type[BaseException]]:
+    return isinstance(value, type) and issubclass(value, BaseException)
+
+
+def _dry_run(submission: Submission, shipment: Shipment) -> Table:
+    rows = [(name, type(value).__name__, _way(value, shipment.sizes[name])) for name, value in shipment.values.items()]
+    back = f"; -o: {', '.join(submission.out)}" if submission.out else ""
+    return Table(
+        f"would be sent with {len(rows)} of this notebook's names{back}; nothing was", ("name", "type", "size"), rows
+    )
+
+
+def _way(value: object, size: int) -> str:
+    return "its task's result, on the worker" if is_future(value) else format_size(size)
+
+
+def _wait(notebook: Notebook, future: TaskFuture, out: tuple[str, ...]) -> None:
+    if notebook.board.is_live:
+        notebook.board.show_early(future)
+    with waiting():
+        succeeded(future)
+    bind_out(notebook, future, out)
+
+
+def succeeded(future: TaskFuture) -> None:
+    """Wait for a task, and raise its exception if it failed; a value that could not travel is no failure."""
+    __tracebackhide__ = True
+    if future.exception() is not None:
+        future.result()

@@ -1,0 +1,114 @@
+"""`%task wait`: it ends when the tasks have ended, and raises unless all have succeeded, so that a headless run fails.
+
+Without TASKS it also raises for what had failed before, as long as that is news: a task of this notebook, submitted
+since the extension was loaded, that no wait has raised for and that was not retried. A failure of last week does
+not stop today's run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import CancelledError
+from typing import TYPE_CHECKING
+
+from taskfc_ext.errors import TaskFCError, TasksFailed
+from taskfc_ext.ipython.cards.render import shortened
+from taskfc_ext.ipython.notebook import MOST, Notebook, WaitTimedOut, waiting
+from taskfc_ext.ipython.parse.requests import Wait
+from taskfc_ext.protocol.infos import TaskInfo
+from taskfc_ext.protocol.states import FINISHED, UNFINISHED
+from taskfc_ext.text import one_line, plural
+
+if TYPE_CHECKING:
+    from taskfc_ext.client.blocking import BlockingTaskClient
+
+UNSUCCESSFUL = ("failed", "aborted")
+
+_NAMED = 5
+"""Tasks that a message names; it is one line."""
+_WHY = 120
+"""Characters of a task's own message in it."""
+_FETCH_WITHIN = 5.0
+"""Seconds to get an exception that is there: only its type is wanted."""
+
+
+def wait(notebook: Notebook, request: Wait) -> None:
+    """Wait until tasks have ended.
+
+    Raises:
+        TasksFailed: one of them did not succeed.
+        WaitTimedOut: one of them is unfinished after `request.timeout` seconds.
+    """
+    if request.tasks:
+        taskids = list(dict.fromkeys(notebook.taskids(request.tasks)))
+    else:
+        # in this order: what ends between the two is in both
+        unfinished = [task.taskid for task in notebook.owned(UNFINISHED, everybodys=request.all)]
+        before = [task.taskid for task in notebook.owned(UNSUCCESSFUL, everybodys=False) if _is_news(notebook, task)]
+        taskids = sorted({*unfinished, *before} - (_retried(notebook) if before else set()))
+    if not taskids:
+        notebook.session.notices.seen_all(notebook.session.name)
+        return
+    client = notebook.session.client()
+    try:
+        with waiting():
+            client.barrier(taskids, timeout=request.timeout)
+    except TimeoutError:
+        left = client.list_tasks(taskids=taskids, states=UNFINISHED, limit=MOST)
+        raise WaitTimedOut(
+            f"{_of(left, taskids)} not ended after {request.timeout:g} s: {_named(left, [task.state for task in left])}"
+        ) from None
+    notices = notebook.session.notices
+    notices.seen(taskids, notebook.session.name)
+    if not request.tasks:
+        notices.seen_all(notebook.session.name)  # the wait was for these too, though it had not to wait
+    failed = client.list_tasks(taskids=taskids, states=UNSUCCESSFUL, limit=MOST)
+    notebook.session.told.update(_key(notebook, task) for task in failed)
+    if failed:
+        ends = [_end(client, task) for task in failed[:_NAMED]]
+        raise TasksFailed(
+            f"{_of(failed, taskids)} did not succeed: {_named(failed, ends)}",
+            taskids=tuple(task.taskid for task in failed),
+        )
+
+
+def _is_news(notebook: Notebook, task: TaskInfo) -> bool:
+    return task.submitted >= notebook.session.since and _key(notebook, task) not in notebook.session.told
+
+
+def _retried(notebook: Notebook) -> set[int]:
+    """Return the tasks that have run again, or do so now: how that ends is what counts."""
+    tasks = notebook.owned((*UNFINISHED, *FINISHED), everybodys=True)
+    return {task.retry_of for task in tasks if task.retry_of is not None}
+
+
+def _key(notebook: Notebook, task: TaskInfo) -> tuple[str, int, float]:
+    return notebook.session.name, task.taskid, task.submitted
+
+
+def _of(some: Sequence[TaskInfo], taskids: Sequence[int]) -> str:
+    return f"{len(some):,} of {plural(len(taskids), 'task')}"
+
+
+def _end(client: BlockingTaskClient, task: TaskInfo) -> str:
+    message = shortened(one_line(task.message), _WHY)
+    if task.state != "failed" or not message:
+        return task.state
+    kind = _exception_type(client, task.taskid) if task.reason == "error" else ""
+    return f"{task.state}: {kind}{message}"
+
+
+def _exception_type(client: BlockingTaskClient, taskid: int) -> str:
+    """Return the type of a task's exception with a colon; lists do not tell it."""
+    try:
+        error = client.future(taskid).exception(_FETCH_WITHIN)
+    except (TaskFCError, TimeoutError, CancelledError):  # cleared by now, or the farm has stopped
+        return ""
+    return f"{getattr(error, 'type_name', '') or type(error).__name__}: "
+
+
+def _named(tasks: Sequence[TaskInfo], states: Sequence[str]) -> str:
+    titles = [one_line(f"task {task.taskid} {task.name or ''}") for task in tasks[:_NAMED]]
+    named = [f"{title} ({state})" for title, state in zip(titles, states, strict=False)]
+    more = len(tasks) - _NAMED
+    return ", ".join(named + ([f"and {more:,} more"] if more > 0 else []))
