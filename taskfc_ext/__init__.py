@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from taskfc_ext.tasks import MapTask as MapTask
     from taskfc_ext.tasks import StringTask as StringTask
     from taskfc_ext.tasks import TaskResult as TaskResult
-    from taskfc_ext.worker.progress import track as track
+    from taskfc_ext.worker.output.progress import track as track
 
 _HOMES = {
     "BaseTask": "tasks",
@@ -94,7 +94,7 @@ _HOMES = {
     "attach": "client.start",
     "restart": "client.start",
     "start": "client.start",
-    "track": "worker.progress",
+    "track": "worker.output.progress",
 }
 """Where each public name lives. They are imported on first use: a worker needs none of them, and starts with this."""
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from taskfc_ext.drivers.process_tree import STARTED, STATE, kill_checked, stat_fields
 from taskfc_ext.drivers.socket_folder import FolderRefused, opened, remove_below
+from taskfc_ext.location import SOURCES
 from taskfc_ext.protocol.ids import UNKNOWN_LEASE
 
 FARM = "TASKFC_FARM"
@@ -158,9 +159,8 @@ def python_command(role: str, *args: object, python: str = sys.executable) -> li
     start = f"from taskfc_ext.{role}.app import main; main()"
     if python != sys.executable:  # of another environment, in which this package is installed too
         return [python, "-P", "-c", start, *map(str, args)]
-    source = str(Path(__file__).resolve().parents[2])
     # in front only when it is not installed: site-packages before the standard library would shadow that
-    code = f"import sys; p = {source!r}; p in sys.path or sys.path.insert(0, p); {start}"
+    code = f"import sys; p = {SOURCES!r}; p in sys.path or sys.path.insert(0, p); {start}"
     return [python, "-P", "-c", code, *map(str, args)]
 
 

@@ -8,16 +8,17 @@ import sysconfig
 import time
 from collections.abc import Sequence
 
+from taskfc_ext.location import FOLDER
+
 _GRAIN_NS = 50_000_000
 """A file may change again without another time on it for as long as the file system's clock stands: 4 ms, often."""
 
-_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _INSTALLED = ("site-packages", "dist-packages")
 _ENVIRONMENTS = ("pyvenv.cfg", "conda-meta")
 
 # not the prefix itself, which may be /usr, and /usr/src/app somebody's; other environments have signs
 _STANDARD = tuple(
-    [os.path.join(place, "") for place in (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), _OURS)]
+    [os.path.join(place, "") for place in (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), FOLDER)]
 )
 
 _HIDDEN = f"{os.sep}."

@@ -18,24 +18,26 @@ from taskfc_ext import worker
 from taskfc_ext.drivers.paths import check_store, farm_paths
 from taskfc_ext.drivers.process_tree import become_subreaper
 from taskfc_ext.drivers.processes import FARM_PID, Page, die_with_parent
+from taskfc_ext.location import SOURCES
 from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.worker_messages import Ready
 from taskfc_ext.serialize.processes import serve_multiprocessing
-from taskfc_ext.worker import forking, progress
-from taskfc_ext.worker.capture import Capture, LogStream
 from taskfc_ext.worker.connection import LifePipe, WorkerDealer
-from taskfc_ext.worker.courier import Courier
-from taskfc_ext.worker.descriptors import divert_stdout, line_by_line, listen_to_stderr
-from taskfc_ext.worker.execute import Executor
-from taskfc_ext.worker.exits import offer_exits
-from taskfc_ext.worker.figures import choose_backend, draw_as_in_a_notebook
-from taskfc_ext.worker.imports import when_imported
-from taskfc_ext.worker.interrupt import Guard
-from taskfc_ext.worker.leftovers import Leftovers
+from taskfc_ext.worker.context.import_hook import when_imported
+from taskfc_ext.worker.context.leftovers import Leftovers
+from taskfc_ext.worker.helper_thread import Courier
 from taskfc_ext.worker.link import Link
 from taskfc_ext.worker.loop import Loop
-from taskfc_ext.worker.questions import refuse_breakpoints
+from taskfc_ext.worker.output import progress
+from taskfc_ext.worker.output.capture import Capture, LogStream
+from taskfc_ext.worker.output.descriptors import divert_stdout, line_by_line, listen_to_stderr
+from taskfc_ext.worker.output.figures import choose_backend, draw_as_in_a_notebook
+from taskfc_ext.worker.output.stdin import refuse_breakpoints
+from taskfc_ext.worker.run import forking
+from taskfc_ext.worker.run.execute import Executor
+from taskfc_ext.worker.run.exits import offer_exits
+from taskfc_ext.worker.run.interrupt import Guard
 
 logger = logging.getLogger(__name__)
 
@@ -134,10 +136,9 @@ def _settle_in(options: FarmOptions) -> None:
         home = os.path.expanduser("~")
         logger.warning("cannot work in %s (%s): using %s", options.cwd, error, home)
         os.chdir(home)
-    ours = str(Path(__file__).resolve().parents[2])
     sys.path[:] = options.sys_path
-    if ours not in sys.path:
-        sys.path.append(ours)  # last: it serves when this package is not installed
+    if SOURCES not in sys.path:
+        sys.path.append(SOURCES)  # last: it serves when this package is not installed
 
 
 def _ready(worker_id: int) -> Callable[[tuple[int, ...]], Ready]:
@@ -148,4 +149,4 @@ def _ready(worker_id: int) -> Callable[[tuple[int, ...]], Ready]:
 
 def _preload() -> None:
     """Import what the first cell needs."""
-    import taskfc_ext.worker.cell  # noqa: F401
+    import taskfc_ext.worker.run.cell  # noqa: F401

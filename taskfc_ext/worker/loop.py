@@ -26,15 +26,15 @@ from taskfc_ext.protocol.worker_messages import (
     Started,
     ToWorker,
 )
-from taskfc_ext.worker.capture import Capture
 from taskfc_ext.worker.connection import LifePipe
-from taskfc_ext.worker.displays import Watch
-from taskfc_ext.worker.execute import Executor, interrupted
-from taskfc_ext.worker.interrupt import Guard, TaskInterrupt
-from taskfc_ext.worker.leftovers import LEAST, Leftovers
+from taskfc_ext.worker.context.leftovers import LEAST, Leftovers
 from taskfc_ext.worker.link import Link, Result
-from taskfc_ext.worker.progress import Sampler
+from taskfc_ext.worker.output.capture import Capture
+from taskfc_ext.worker.output.displays import Watch
+from taskfc_ext.worker.output.progress import Sampler
 from taskfc_ext.worker.property_dict import Properties
+from taskfc_ext.worker.run.execute import Executor, interrupted
+from taskfc_ext.worker.run.interrupt import Guard, TaskInterrupt
 
 logger = logging.getLogger(__name__)
 

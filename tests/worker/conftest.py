@@ -20,13 +20,13 @@ from taskfc_ext.protocol.printed import log_of
 from taskfc_ext.protocol.spec import Kind, Spec
 from taskfc_ext.protocol.worker_messages import Code, Finished, Ready, Run, ToWorker
 from taskfc_ext.serialize import digest, dump_call, dump_function, dump_names, load_value
-from taskfc_ext.worker.capture import Capture
 from taskfc_ext.worker.connection import LifePipe
-from taskfc_ext.worker.execute import Executor
-from taskfc_ext.worker.interrupt import Guard
 from taskfc_ext.worker.link import Link
 from taskfc_ext.worker.loop import Loop
+from taskfc_ext.worker.output.capture import Capture
 from taskfc_ext.worker.property_dict import Properties
+from taskfc_ext.worker.run.execute import Executor
+from taskfc_ext.worker.run.interrupt import Guard
 
 
 class FakeConnection:

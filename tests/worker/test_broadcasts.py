@@ -177,7 +177,7 @@ def test_a_module_that_has_set_something_in_it_stays(watched: Any, tmp_path: Pat
 
 
 def test_it_is_not_seeded_as_the_task_before_it(watched: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("taskfc_ext.worker.settings.SEEDED", ("tf_random",))
+    monkeypatch.setattr("taskfc_ext.worker.context.settings.SEEDED", ("tf_random",))
     (tmp_path / "tf_random.py").write_text("SEEDS = []\ndef seed(seed): SEEDS.append(seed)\n")
     (tmp_path / "tf_random-1.dist-info").mkdir()
     watched.call(os.getpid, seed=3)

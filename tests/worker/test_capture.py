@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from taskfc_ext.protocol.printed import log_of, stderr_of
-from taskfc_ext.worker.capture import KEPT, STDERR, STDOUT, BoundedText, Capture, LogStream
-from taskfc_ext.worker.descriptors import Tap
+from taskfc_ext.worker.output.capture import KEPT, STDERR, STDOUT, BoundedText, Capture, LogStream
+from taskfc_ext.worker.output.descriptors import Tap
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from taskfc_ext.protocol.payloads import Outcome
 from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.protocol.worker_messages import Finished
 from taskfc_ext.serialize import SourceResult
-from taskfc_ext.worker import execute
+from taskfc_ext.worker.run import execute
 from tests.worker.conftest import Ran
 
 

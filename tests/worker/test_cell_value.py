@@ -9,8 +9,8 @@ import pytest
 from taskfc_ext.protocol.payloads import Outcome
 from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.protocol.worker_messages import Finished
-from taskfc_ext.worker.displays import LARGEST
-from taskfc_ext.worker.figures import BACKEND, PLOTLY, choose_backend
+from taskfc_ext.worker.output.displays import LARGEST
+from taskfc_ext.worker.output.figures import BACKEND, PLOTLY, choose_backend
 from tests.worker.conftest import Ran
 
 ONLY_BUNDLE = """

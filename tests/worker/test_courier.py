@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from taskfc_ext.drivers.memory import MUCH
-from taskfc_ext.worker.courier import OUTPUT_EVERY, Courier
+from taskfc_ext.worker.helper_thread import OUTPUT_EVERY, Courier
 from tests.processes import DEADLINE
 
 
@@ -86,8 +86,8 @@ def test_no_task_begins_while_something_is_loaded(work: Work) -> None:
 def test_memory_is_given_back_where_much_has_come(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     held = [100 * MUCH]
     given_back: list[int] = []
-    monkeypatch.setattr("taskfc_ext.worker.courier.resident", lambda: held[-1])
-    monkeypatch.setattr("taskfc_ext.worker.courier.give_back_memory", lambda: given_back.append(held[-1]))
+    monkeypatch.setattr("taskfc_ext.worker.helper_thread.resident", lambda: held[-1])
+    monkeypatch.setattr("taskfc_ext.worker.helper_thread.give_back_memory", lambda: given_back.append(held[-1]))
     courier = Courier(work, lambda: None)
     seen = []
     for now in (101 * MUCH, 101 * MUCH + 1, 102 * MUCH, 99 * MUCH, 101 * MUCH):

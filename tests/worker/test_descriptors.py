@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from taskfc_ext.worker import descriptors
-from taskfc_ext.worker.descriptors import Tap, listen_to_stderr
+from taskfc_ext.worker.output import descriptors
+from taskfc_ext.worker.output.descriptors import Tap, listen_to_stderr
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 
 from taskfc_ext.protocol.outputs import MAX_DISPLAYS
 from taskfc_ext.protocol.worker_messages import Displayed
-from taskfc_ext.worker import displays as module
-from taskfc_ext.worker.displays import DISPLAY_EVERY, LARGEST, PACE, Displays, Watch
+from taskfc_ext.worker.output import displays as module
+from taskfc_ext.worker.output.displays import DISPLAY_EVERY, LARGEST, PACE, Displays, Watch
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from taskfc_ext.errors import TaskRejectError
 from taskfc_ext.protocol.payloads import Failure, Outcome
 from taskfc_ext.protocol.spec import Kind, Spec
 from taskfc_ext.serialize import InputRef, dump_call, dump_value
-from taskfc_ext.worker import execute, programs
+from taskfc_ext.worker.load import programs
+from taskfc_ext.worker.run import execute
 from tests.processes import DEADLINE, until
 
 

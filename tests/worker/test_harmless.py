@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from taskfc_ext.worker.harmless import are_atoms, is_harmless
+from taskfc_ext.worker.load.harmless import are_atoms, is_harmless
 
 LIMIT = 3
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from taskfc_ext.worker.import_watch import ImportWatch
-from taskfc_ext.worker.modules import UserModules
+from taskfc_ext.worker.context.import_watch import ImportWatch
+from taskfc_ext.worker.context.modules import UserModules
 
 
 class Notes:

@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from taskfc_ext.worker.interactivity import divided
+from taskfc_ext.worker.run.interactivity import divided
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from taskfc_ext.worker.leftovers import Leftovers
+from taskfc_ext.worker.context.leftovers import Leftovers
 
 
 @contextmanager

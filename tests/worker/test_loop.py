@@ -23,8 +23,9 @@ from taskfc_ext.protocol.worker_messages import (
     Started,
 )
 from taskfc_ext.serialize import dump_call
-from taskfc_ext.worker import loop, progress
-from taskfc_ext.worker.progress import track
+from taskfc_ext.worker import loop
+from taskfc_ext.worker.output import progress
+from taskfc_ext.worker.output.progress import track
 from tests.processes import DEADLINE
 
 NOW: list[Any] = []  # what runs inside a task, in this process: the bench of the test

@@ -12,7 +12,7 @@ import pytest
 
 from taskfc_ext.protocol.context import Module, encode_modules
 from taskfc_ext.serialize import digest
-from taskfc_ext.worker.modules import UserModules, with_children
+from taskfc_ext.worker.context.modules import UserModules, with_children
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import tqdm
 
 import taskfc_ext
 from taskfc_ext.protocol.worker_messages import MAX_DESCRIPTION, Progress
-from taskfc_ext.worker import progress
-from taskfc_ext.worker.progress import Sampler, track
+from taskfc_ext.worker.output import progress
+from taskfc_ext.worker.output.progress import Sampler, track
 
 LONG = 1e6  # seconds that the attempt has run
 

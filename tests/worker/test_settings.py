@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from taskfc_ext.settings import Value
-from taskfc_ext.worker.settings import ProcessSettings
+from taskfc_ext.worker.context.settings import ProcessSettings
 
 
 def get_level() -> Any:

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 from taskfc_ext.drivers.processes import process_started
-from taskfc_ext.worker.subprocesses import Programs
+from taskfc_ext.worker.run.subprocesses import Programs
 from tests.processes import until
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from taskfc_ext.errors import UnpicklableResult
 from taskfc_ext.serialize import dump_value
-from taskfc_ext.worker.tracebacks import user_traceback
+from taskfc_ext.worker.run.tracebacks import user_traceback
 
 
 class Stubborn:

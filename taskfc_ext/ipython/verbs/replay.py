@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from types import CodeType, ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
-import taskfc_ext
 from taskfc_ext.ipython.parse.requests import BadUsage
+from taskfc_ext.location import FOLDER
 from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.text import one_line
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from taskfc_ext.protocol.infos import SubmittedTask
     from taskfc_ext.serialize.scope import Host
 
-_OURS = os.path.dirname(os.path.abspath(taskfc_ext.__file__)) + os.sep
 _AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
 
@@ -71,7 +70,7 @@ def from_users_frame(traceback: TracebackType | None) -> TracebackType | None:
 
 def _is_machinery(filename: str) -> bool:
     between = os.path.dirname(asyncio.__file__), os.path.dirname(concurrent.futures.__file__)
-    return filename.startswith((_OURS, *(place + os.sep for place in between)))
+    return filename.startswith(tuple(place + os.sep for place in (FOLDER, *between)))
 
 
 def _bytes(payload: object) -> bytes:

@@ -18,11 +18,11 @@ from traitlets.config import Config
 
 from taskfc_ext.protocol.outputs import PLAIN_TEXT
 from taskfc_ext.serialize import CellOptions
-from taskfc_ext.worker.cell_value import report, text_of
-from taskfc_ext.worker.displays import Displays
-from taskfc_ext.worker.interrupt import Guard, TaskInterrupt
-from taskfc_ext.worker.subprocesses import Programs
-from taskfc_ext.worker.widgets import without_view
+from taskfc_ext.worker.output.displays import Displays
+from taskfc_ext.worker.output.widgets import without_view
+from taskfc_ext.worker.run.cell_value import report, text_of
+from taskfc_ext.worker.run.interrupt import Guard, TaskInterrupt
+from taskfc_ext.worker.run.subprocesses import Programs
 
 FORMATTERS = "IPython.core.formatters"
 

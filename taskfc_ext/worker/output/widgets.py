@@ -13,7 +13,7 @@ from typing import Any
 
 from taskfc_ext.protocol.outputs import PLAIN_TEXT, WIDGET_VIEW
 from taskfc_ext.text import one_line
-from taskfc_ext.worker.displays import AtTheEnd, Forms
+from taskfc_ext.worker.output.displays import AtTheEnd, Forms
 
 _NOTE = "{} is a widget, and widgets live in the notebook: return its data from the task, and make the widget there"
 

@@ -14,7 +14,7 @@ from taskfc_ext.settings import TABLE, CannotRestore, Setting, Value
 from taskfc_ext.settings.seeds import SEEDED, seed_loaded
 from taskfc_ext.settings.setting import Read
 from taskfc_ext.settings.standard import forget_shown_warnings
-from taskfc_ext.worker.import_watch import ImportWatch
+from taskfc_ext.worker.context.import_watch import ImportWatch
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from taskfc_ext.protocol.worker_messages import MAX_AMOUNT, MAX_DESCRIPTION, Progress
 from taskfc_ext.text import encodable
-from taskfc_ext.worker.bars import Bars
+from taskfc_ext.worker.output.tqdm_bars import Bars
 
 T = TypeVar("T")
 

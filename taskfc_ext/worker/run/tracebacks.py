@@ -10,9 +10,8 @@ from types import TracebackType
 
 import cloudpickle
 
+from taskfc_ext.location import FOLDER
 from taskfc_ext.serialize.blame import text_of, type_name_of
-
-_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def user_traceback(error: BaseException) -> str:
@@ -41,7 +40,7 @@ def _start_chain_at_users_frames(shown: traceback.TracebackException) -> None:
 
 
 def _pickles(filename: str) -> bool:
-    return filename.startswith((_OURS + os.sep, os.path.dirname(cloudpickle.__file__) + os.sep))
+    return filename.startswith((FOLDER + os.sep, os.path.dirname(cloudpickle.__file__) + os.sep))
 
 
 def _is_machinery(filename: str) -> bool:
@@ -49,4 +48,4 @@ def _is_machinery(filename: str) -> bool:
     if filename.startswith("<frozen "):
         return True
     others = [sys.modules[name].__path__[0] for name in ("asyncio", "IPython") if name in sys.modules]
-    return any(filename.startswith(place + os.sep) for place in (_OURS, *others))
+    return any(filename.startswith(place + os.sep) for place in (FOLDER, *others))

@@ -10,9 +10,9 @@ import sys
 from typing import Any
 
 from taskfc_ext.protocol.outputs import PLAIN_TEXT, VALUE
-from taskfc_ext.worker.displays import LARGEST, Displays, Forms
-from taskfc_ext.worker.tracebacks import user_traceback
-from taskfc_ext.worker.widgets import is_widget, without_view
+from taskfc_ext.worker.output.displays import LARGEST, Displays, Forms
+from taskfc_ext.worker.output.widgets import is_widget, without_view
+from taskfc_ext.worker.run.tracebacks import user_traceback
 
 PLAIN = frozenset((int, float, complex, str, bytes, list, tuple, dict, set))
 """Types without methods for forms; asking all formatters for one takes 0.2 ms, its text a tenth of that."""

@@ -20,7 +20,7 @@ from taskfc_ext.drivers.process_tree import (
     reap,
 )
 from taskfc_ext.text import one_line, plural
-from taskfc_ext.worker import pools
+from taskfc_ext.worker.context import pools
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Protocol
 
-from taskfc_ext.worker.imports import StandIn
-from taskfc_ext.worker.modules import UserLoader
+from taskfc_ext.worker.context.import_hook import StandIn
+from taskfc_ext.worker.context.modules import UserLoader
 
 
 class Listener(Protocol):

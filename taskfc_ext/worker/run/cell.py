@@ -19,14 +19,14 @@ from taskfc_ext.serialize import EVERYTHING, FUTURES, CellOptions, SourceResult,
 from taskfc_ext.serialize.fingerprint import changed_names, fingerprints
 from taskfc_ext.serialize.in_place import ClassWatch
 from taskfc_ext.serialize.scope import ABSENT, Host
-from taskfc_ext.worker.cell_value import show_value
-from taskfc_ext.worker.displays import Displays
-from taskfc_ext.worker.exits import EXITS
-from taskfc_ext.worker.figures import show_figures
-from taskfc_ext.worker.interactivity import LAST, divided
-from taskfc_ext.worker.interrupt import Guard
-from taskfc_ext.worker.namespaces import Namespaces
-from taskfc_ext.worker.shell import notebook_settings, task_shell
+from taskfc_ext.worker.load.namespaces import Namespaces
+from taskfc_ext.worker.output.displays import Displays
+from taskfc_ext.worker.output.figures import show_figures
+from taskfc_ext.worker.run.cell_value import show_value
+from taskfc_ext.worker.run.exits import EXITS
+from taskfc_ext.worker.run.interactivity import LAST, divided
+from taskfc_ext.worker.run.interrupt import Guard
+from taskfc_ext.worker.run.shell import notebook_settings, task_shell
 
 KEPT_SOURCES = 256
 """Cells whose source lines are kept for the tracebacks of functions that they left behind."""

@@ -10,7 +10,7 @@ from taskfc_ext.serialize import load_function
 from taskfc_ext.serialize.by_value import is_importable
 from taskfc_ext.serialize.captured import Captured, capture
 from taskfc_ext.serialize.scope import Host, enter, new_main
-from taskfc_ext.worker.harmless import is_harmless
+from taskfc_ext.worker.load.harmless import is_harmless
 
 
 class Program(NamedTuple):

@@ -27,22 +27,22 @@ from taskfc_ext.serialize import (
 from taskfc_ext.serialize.blame import shortened, text_of, type_name_of
 from taskfc_ext.serialize.bodies import Mapped, has_buffers
 from taskfc_ext.serialize.scope import MAIN, enter, leave
-from taskfc_ext.worker.displays import Displays
-from taskfc_ext.worker.exits import ExitCalled, sentence_of
-from taskfc_ext.worker.figures import INLINE, show_figures
-from taskfc_ext.worker.forking import leave_if_child
-from taskfc_ext.worker.harmless import are_atoms
-from taskfc_ext.worker.interrupt import Guard, TaskInterrupt
-from taskfc_ext.worker.modules import UserModules
-from taskfc_ext.worker.namespaces import Namespaces
-from taskfc_ext.worker.programs import Program, Programs
+from taskfc_ext.worker.context.context import Surroundings
+from taskfc_ext.worker.context.modules import UserModules
+from taskfc_ext.worker.context.settings import ProcessSettings
+from taskfc_ext.worker.load.harmless import are_atoms
+from taskfc_ext.worker.load.namespaces import Namespaces
+from taskfc_ext.worker.load.programs import Program, Programs
+from taskfc_ext.worker.output.displays import Displays
+from taskfc_ext.worker.output.figures import INLINE, show_figures
 from taskfc_ext.worker.property_dict import Properties
-from taskfc_ext.worker.settings import ProcessSettings
-from taskfc_ext.worker.surroundings import Surroundings
-from taskfc_ext.worker.tracebacks import user_traceback
+from taskfc_ext.worker.run.exits import ExitCalled, sentence_of
+from taskfc_ext.worker.run.forking import leave_if_child
+from taskfc_ext.worker.run.interrupt import Guard, TaskInterrupt
+from taskfc_ext.worker.run.tracebacks import user_traceback
 
 if TYPE_CHECKING:  # it imports IPython, which most workers never need
-    from taskfc_ext.worker.cell import CellRunner
+    from taskfc_ext.worker.run.cell import CellRunner
 
 logger = logging.getLogger(__name__)
 
@@ -270,7 +270,7 @@ class Executor:
 
     def _runner(self) -> CellRunner:
         if self._cells is None:
-            from taskfc_ext.worker.cell import CellRunner  # IPython: 0.3 s, and never before the first function
+            from taskfc_ext.worker.run.cell import CellRunner  # IPython: 0.3 s, and never before the first function
 
             before = self.settings.before_import()
             self._cells = CellRunner(self._guard, self._displays, self._namespaces)
@@ -280,7 +280,7 @@ class Executor:
     def offer_shell(self) -> None:
         """IPython was imported: functions that display something are to find our shell. Made when they do."""
         try:
-            from taskfc_ext.worker.shell import offer_shell
+            from taskfc_ext.worker.run.shell import offer_shell
         except ImportError:  # something else of that name
             return
         offer_shell(self._runner)

@@ -6,12 +6,10 @@ import errno
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from taskfc_ext.location import SOURCES
 from taskfc_ext.protocol.context import decode_context
-
-_OURS = str(Path(__file__).resolve().parents[2])
 
 _untyped_environ: Any = os.environ
 _raw: dict[bytes, bytes] = _untyped_environ._data
@@ -101,8 +99,8 @@ class Surroundings:
     def _made(self, body: bytes) -> _Place:
         context = decode_context(body)
         path = [os.fsdecode(entry) for entry in context.sys_path]
-        if _OURS not in path:
-            path.append(_OURS)  # last: it serves when this package is not installed
+        if SOURCES not in path:
+            path.append(SOURCES)  # last: it serves when this package is not installed
         path += [entry for entry in self._added if entry not in path]
         environ = dict(self._own.environ)
         for name, value in context.environ:

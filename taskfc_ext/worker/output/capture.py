@@ -15,9 +15,9 @@ from typing import Any, TextIO
 
 from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.text import encodable
-from taskfc_ext.worker.descriptors import Tap, take_back
-from taskfc_ext.worker.displays import Displays
-from taskfc_ext.worker.questions import NobodyThere
+from taskfc_ext.worker.output.descriptors import Tap, take_back
+from taskfc_ext.worker.output.displays import Displays
+from taskfc_ext.worker.output.stdin import NobodyThere
 
 KEPT = 2**20
 """Characters of a task's output that are kept, half from either end: enough to see how it began and how it ended."""

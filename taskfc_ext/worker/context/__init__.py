@@ -1,0 +1,1 @@
+"""Context of an attempt: folder, modules and settings; and its leftovers, which end with it."""

@@ -1,0 +1,1 @@
+"""Output of attempts: text, displays, figures and progress."""

@@ -1,0 +1,1 @@
+"""Running of an attempt: the user's code, its interruption, and its outcome."""
