@@ -21,13 +21,13 @@ from pathlib import Path
 import msgspec.inspect as shapes
 
 from taskfc_ext.protocol import ids, snapshots
-from taskfc_ext.widget import messages
+from taskfc_ext.view import messages
 
 FILE = Path(__file__).resolve().parent.parent / "labextension" / "src" / "queue" / "messages.ts"
 
 HEAD = """\
 // What a view of queues is told, and what it asks. Written by scripts/write_messages.py from what
-// taskfc_ext/widget/messages.py and taskfc_ext/protocol/ say: change it there, and run the script.
+// taskfc_ext/view/messages.py and taskfc_ext/protocol/ say: change it there, and run the script.
 """
 
 CONSTANTS = {

@@ -31,9 +31,9 @@ from taskfc_ext.server_extension.lookout import Lookout
 from taskfc_ext.server_extension.starting import start_farm
 from taskfc_ext.text import plain_text, sentence
 from taskfc_ext.version import __version__
-from taskfc_ext.widget.commands import carry_out, why_not_meant
-from taskfc_ext.widget.details import task_details
-from taskfc_ext.widget.messages import AnyCommand, CommandAnswer, Retry, RetryFailed, Start, ViewQuestion
+from taskfc_ext.view.commands import carry_out, why_not_meant
+from taskfc_ext.view.details import task_details
+from taskfc_ext.view.messages import AnyCommand, CommandAnswer, Retry, RetryFailed, Start, ViewQuestion
 
 RESOURCE = "taskfc"
 """What an authorizer is asked about."""

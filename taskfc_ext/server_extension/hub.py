@@ -21,9 +21,9 @@ from taskfc_ext.protocol.snapshots import FarmState, FarmStatus, QueueDelta, Que
 from taskfc_ext.server_extension.browser import Browser
 from taskfc_ext.server_extension.lookout import Lookout
 from taskfc_ext.version import __version__
-from taskfc_ext.widget.commands import Ask
-from taskfc_ext.widget.messages import Farms, Unwatch, ViewQuestion, Watch
-from taskfc_ext.widget.view_model import QueueModel
+from taskfc_ext.view.commands import Ask
+from taskfc_ext.view.messages import Farms, Unwatch, ViewQuestion, Watch
+from taskfc_ext.view.view_model import QueueModel
 
 LOOK_EVERY = 1.0
 """Seconds between looks for farms that come and go."""

@@ -11,7 +11,7 @@ from taskfc_ext.client.start import farm_options
 from taskfc_ext.errors import TaskFCError
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.text import plural, sentence
-from taskfc_ext.widget.messages import CommandAnswer
+from taskfc_ext.view.messages import CommandAnswer
 
 
 def start_farm(name: str, n: int | None, folder: str) -> CommandAnswer:

@@ -18,7 +18,7 @@ from traitlets import Int, List, Unicode
 from taskfc_ext.errors import TaskFCError
 from taskfc_ext.text import name_option, one_line
 from taskfc_ext.widget.built import script, style
-from taskfc_ext.widget.heard import HeardWidget
+from taskfc_ext.widget.subshell_widget import HeardWidget
 
 logger = logging.getLogger(__name__)
 

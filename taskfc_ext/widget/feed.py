@@ -22,10 +22,10 @@ from taskfc_ext.errors import TaskFCError
 from taskfc_ext.protocol.snapshots import FarmState, FarmStatus, QueueDelta
 from taskfc_ext.text import one_line
 from taskfc_ext.version import __version__
-from taskfc_ext.widget.commands import Ask, why_not_meant
-from taskfc_ext.widget.details import task_details
-from taskfc_ext.widget.messages import AnyCommand, CommandAnswer, Farms, ViewQuestion, Watch
-from taskfc_ext.widget.view_model import QueueModel, merged
+from taskfc_ext.view.commands import Ask, why_not_meant
+from taskfc_ext.view.details import task_details
+from taskfc_ext.view.messages import AnyCommand, CommandAnswer, Farms, ViewQuestion, Watch
+from taskfc_ext.view.view_model import QueueModel, merged
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from traitlets import Unicode
 from taskfc_ext.client.farm.interface import Farm
 from taskfc_ext.widget.built import script, style
 from taskfc_ext.widget.feed import CarryOut, Feed
-from taskfc_ext.widget.heard import HeardWidget
+from taskfc_ext.widget.subshell_widget import HeardWidget
 
 
 class QueueWidget(HeardWidget):

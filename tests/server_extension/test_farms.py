@@ -18,8 +18,8 @@ from taskfc_ext.client.farm.launch import LocalFarm
 from taskfc_ext.client.start import stop
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.snapshots import QueueDelta, QueueSnapshot, StateCode
-from taskfc_ext.widget.messages import MAX_LOG, TaskDetails
-from taskfc_ext.widget.view_model import QueueModel
+from taskfc_ext.view.messages import MAX_LOG, TaskDetails
+from taskfc_ext.view.view_model import QueueModel
 from tests.conftest import farm_home
 from tests.processes import DEADLINE, until
 from tests.server_extension.conftest import Page, Server, farm_of

@@ -12,7 +12,7 @@ import pytest
 from taskfc_ext.protocol.snapshots import Counts, FarmState, FarmStatus, QueueDelta, QueueSnapshot
 from taskfc_ext.server_extension.browser import MAX_WAITING, MAX_WAITING_BYTES, TOO_SLOW, Browser
 from taskfc_ext.server_extension.hub import COUNTS_EVERY, MAX_WATCHED, Hub
-from taskfc_ext.widget.messages import Unwatch, Watch
+from taskfc_ext.view.messages import Unwatch, Watch
 from tests.processes import DEADLINE
 
 

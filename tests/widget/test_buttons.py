@@ -12,7 +12,7 @@ from ipykernel.comm.comm import BaseComm
 
 from taskfc_ext.errors import UnknownTask
 from taskfc_ext.widget.buttons import TaskButtons
-from taskfc_ext.widget.heard import keep_subshell
+from taskfc_ext.widget.subshell_widget import keep_subshell
 from tests.processes import DEADLINE
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from taskfc_ext.errors import UnknownTask
 from taskfc_ext.protocol.client_messages import GetFailure, GetLog, GetOutputs, ListTasks
-from taskfc_ext.widget.details import task_details
-from taskfc_ext.widget.messages import MAX_LOG
+from taskfc_ext.view.details import task_details
+from taskfc_ext.view.messages import MAX_LOG
 
 INFO = {"taskid": 3, "name": "fit", "label": "f", "state": "failed", "reason": "error"}
 ANSWERS = {

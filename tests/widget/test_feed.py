@@ -28,9 +28,9 @@ from taskfc_ext.protocol.client_messages import (
 )
 from taskfc_ext.protocol.snapshots import Batch, Counts, QueueDelta, QueueSnapshot, Run, StateCode
 from taskfc_ext.testing import FakeFarm
-from taskfc_ext.widget.commands import Ask
+from taskfc_ext.view.commands import Ask
+from taskfc_ext.view.messages import Abort, AnyCommand, CommandAnswer, Scale
 from taskfc_ext.widget.feed import QUIET_AFTER, QUIET_PACE, Feed
-from taskfc_ext.widget.messages import Abort, AnyCommand, CommandAnswer, Scale
 from tests.processes import DEADLINE
 
 INFO = {"taskid": 1, "name": None, "label": "f", "state": "running"}

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from taskfc_ext.testing import FakeFarm
-from taskfc_ext.widget.commands import Ask, carry_out
-from taskfc_ext.widget.messages import AnyCommand, CommandAnswer, Start
+from taskfc_ext.view.commands import Ask, carry_out
+from taskfc_ext.view.messages import AnyCommand, CommandAnswer, Start
 from taskfc_ext.widget.queue_widget import QueueWidget
 from tests.processes import DEADLINE
 

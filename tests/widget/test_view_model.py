@@ -20,7 +20,7 @@ from taskfc_ext.protocol.snapshots import (
     Run,
     StateCode,
 )
-from taskfc_ext.widget.view_model import ENDS, KEPT, QueueModel, merged
+from taskfc_ext.view.view_model import ENDS, KEPT, QueueModel, merged
 
 
 def snapshot(seq: int = 1, **fields: object) -> QueueSnapshot:

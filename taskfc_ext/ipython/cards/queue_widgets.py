@@ -11,8 +11,8 @@ from taskfc_ext.ipython.sessions import Session
 
 if TYPE_CHECKING:
     from taskfc_ext.client.blocking import BlockingTaskClient
-    from taskfc_ext.widget.commands import Ask
-    from taskfc_ext.widget.messages import AnyCommand, CommandAnswer
+    from taskfc_ext.view.commands import Ask
+    from taskfc_ext.view.messages import AnyCommand, CommandAnswer
     from taskfc_ext.widget.queue_widget import QueueWidget
 
 
@@ -53,8 +53,8 @@ class Queues:
         """Do it as the magics do: what is run again from here runs with the modules of now, and names follow it."""
         import asyncio
 
-        from taskfc_ext.widget.commands import carry_out
-        from taskfc_ext.widget.messages import CommandAnswer, Retry, RetryFailed, Start
+        from taskfc_ext.view.commands import carry_out
+        from taskfc_ext.view.messages import CommandAnswer, Retry, RetryFailed, Start
 
         if isinstance(command, Start):
             try:

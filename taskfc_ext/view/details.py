@@ -13,8 +13,8 @@ from taskfc_ext.protocol.outputs import all_outputs_of
 from taskfc_ext.protocol.payloads import Failure
 from taskfc_ext.protocol.printed import log_of
 from taskfc_ext.text import plain_text
-from taskfc_ext.widget.commands import Ask
-from taskfc_ext.widget.messages import MAX_LOG, TaskDetails
+from taskfc_ext.view.commands import Ask
+from taskfc_ext.view.messages import MAX_LOG, TaskDetails
 
 
 async def task_details(taskid: int, known: str, ask: Ask) -> TaskDetails:

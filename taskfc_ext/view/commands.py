@@ -16,7 +16,7 @@ from taskfc_ext.protocol.ids import MAX_BATCH, MAX_IDS
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.states import UNFINISHED
 from taskfc_ext.text import one_line, plural, sentence
-from taskfc_ext.widget.messages import (
+from taskfc_ext.view.messages import (
     Abort,
     AnyCommand,
     Clear,
