@@ -6,13 +6,18 @@ import math
 import operator
 import os
 import sys
+import types
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 
+from taskfc_ext.serialize import dump_function
+from taskfc_ext.serialize.scope import leave
 from taskfc_ext.worker.load.harmless import are_atoms, is_harmless
+from taskfc_ext.worker.load.programs import Programs
 
 LIMIT = 3
 
@@ -92,3 +97,28 @@ def test_arguments_have_to_be_plain_too() -> None:
     assert are_atoms((1, "x", None, 2.5, b""))
     assert not are_atoms((1, [2]))
     assert not are_atoms((os.umask,))
+
+
+CALLS = """
+import os
+factor = 3
+def times(x): return x * factor
+def scaled(x): return times(x) + even(x)
+def even(x): return x == 0 or odd(abs(x) - 1)
+def odd(x): return x != 0 and even(abs(x) - 1)
+def leave(x): return os.umask(x)
+def hidden(x): return leave(x)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("times", True), ("scaled", True), ("even", True), ("leave", False), ("hidden", False)]
+)
+def test_what_a_notebook_defines_is_judged_where_it_is_loaded(name: str, expected: bool) -> None:
+    main = types.ModuleType("__main__")
+    exec(CALLS, vars(main))
+    with mock.patch.dict(sys.modules, {"__main__": main}):
+        digest, body = dump_function(getattr(main, name))
+        program = Programs().load(digest, body)
+        leave(None, main)
+    assert program.is_harmless is expected

@@ -11,6 +11,7 @@ from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 
 from taskfc_ext.serialize.atoms import ATOMS
+from taskfc_ext.serialize.scope import MAIN
 
 _BUILTINS = frozenset(
     [
@@ -95,8 +96,12 @@ def are_atoms(values: Iterable[object]) -> bool:
 def is_harmless(function: Any) -> bool:
     """Whether a call of `function` with atoms provably leaves its process as it was.
 
-    All that it can reach are atoms, builtin containers of these, and functions that are known.
+    All that it can reach are atoms, builtin containers of these, and functions that are known, or harmless themselves.
     """
+    return _is_harmless(function, set())
+
+
+def _is_harmless(function: Any, seen: set[CodeType]) -> bool:
     if type(function) is BuiltinFunctionType:
         return _is_known(function)
     if type(function) is not FunctionType or function.__closure__ or function.__kwdefaults__ or function.__dict__:
@@ -104,7 +109,10 @@ def is_harmless(function: Any) -> bool:
     code = function.__code__
     if code.co_flags & CO_COROUTINE or _is_of_a_module(function) or not are_atoms(function.__defaults__ or ()):
         return False
-    return _is_code_harmless(code, function.__globals__)
+    if code in seen:  # it calls itself, directly or through others
+        return True
+    seen.add(code)
+    return _is_code_harmless(code, function.__globals__, seen)
 
 
 def _is_known(function: BuiltinFunctionType) -> bool:
@@ -113,11 +121,13 @@ def _is_known(function: BuiltinFunctionType) -> bool:
 
 
 def _is_of_a_module(function: FunctionType) -> bool:
-    """Whether others may change what its names mean."""
+    """Whether others may change what its names mean. A `__main__` here belongs to the function alone."""
+    if function.__module__ == MAIN:
+        return False
     return getattr(sys.modules.get(function.__module__), "__dict__", None) is function.__globals__
 
 
-def _is_code_harmless(code: CodeType, variables: dict[str, Any]) -> bool:
+def _is_code_harmless(code: CodeType, variables: dict[str, Any], seen: set[CodeType]) -> bool:
     names, attributes = set(), set()
     for step in dis.get_instructions(code):
         match step.opname:
@@ -134,15 +144,17 @@ def _is_code_harmless(code: CodeType, variables: dict[str, Any]) -> bool:
         if not all(_is_numpy_harmless(getattr(numpy, name, None), name, numpy) for name in attributes):
             return False
         names = {name for name in names if variables.get(name) is not numpy}
-    if not all(_is_name_harmless(name, variables) for name in names):
+    if not all(_is_name_harmless(name, variables, seen) for name in names):
         return False
-    return all(_is_code_harmless(part, variables) for part in code.co_consts if type(part) is CodeType)
+    return all(_is_code_harmless(part, variables, seen) for part in code.co_consts if type(part) is CodeType)
 
 
-def _is_name_harmless(name: str, variables: dict[str, Any]) -> bool:
+def _is_name_harmless(name: str, variables: dict[str, Any], seen: set[CodeType]) -> bool:
     if name not in variables:
         return name in _BUILTINS
     value = variables[name]
+    if type(value) is FunctionType:
+        return _is_harmless(value, seen)
     return type(value) in ATOMS or value is math or _is_array(value)
 
 
