@@ -5,6 +5,7 @@ import sys
 import threading
 from typing import Any
 
+import numpy as np
 import pytest
 
 from taskfc_ext.errors import TaskRejectError
@@ -204,6 +205,28 @@ def test_a_function_without_state_is_loaded_once(bench: Any, monkeypatch: pytest
         bench.call(add, 1)
         bench.result()
     assert len(loads) == 1
+
+
+class Writes:
+    """An argument that writes into what it meets."""
+
+    def __array_ufunc__(self, ufunc: Any, method: str, table: Any, *others: Any) -> list[float]:
+        table[0] = 7.0
+        return [0.0]
+
+
+def test_an_array_that_is_only_read_stays_loaded_until_an_argument_could_write(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads = []
+    load = programs.load_function
+    monkeypatch.setattr(programs, "load_function", lambda body: (loads.append(body), load(body))[1])
+    namespace = {"__name__": "__main__", "table": np.ones(100_000)}
+    exec("def first(x): return float((table + x)[0] if x is not None else table[0])", namespace)
+    for argument, n_loads in ((None, 1), (None, 1), (2, 1), (Writes, 1), (None, 2), (None, 2)):
+        bench.call(namespace["first"], argument() if argument is Writes else argument)
+        value = bench.result()
+        assert (len(loads), argument is Writes or value == 1.0 + (argument or 0)) == (n_loads, True)
 
 
 def test_a_function_with_state_is_loaded_for_each_attempt(bench: Any) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from taskfc_ext.serialize import dump_function
 from taskfc_ext.serialize.scope import leave
-from taskfc_ext.worker.load.harmless import are_atoms, is_harmless
+from taskfc_ext.worker.load.harmless import are_atoms, is_harmless, only_reads
 from taskfc_ext.worker.load.programs import Programs
 
 LIMIT = 3
@@ -122,3 +122,25 @@ def test_what_a_notebook_defines_is_judged_where_it_is_loaded(name: str, expecte
         program = Programs().load(digest, body)
         leave(None, main)
     assert program.is_harmless is expected
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("def f(x): return float(table[x])", True),
+        ("def f(x): return x * table[1:][0] + len(table) + table.shape[0]", True),
+        ("def f(x): return sum(row for row in table) + g(x)", True),
+        ("def f(x): table[x] = 1.0", False),
+        ("def f(x): table[x] += 1.0", False),
+        ("def f(x):\n  t = table\n  t *= x", False),
+        ("def f(x): del table[x]", False),
+        ("def f(x): table.shape = 2, 2", False),
+        ("def f(x): return table.fill(x)", False),
+        ("def f(x): return np.add(table, x, table).size", False),
+        ("def f(x): return (lambda t: t.sort())(table)", False),
+        ("def f(x): return h(x)", False),
+    ],
+)
+def test_which_functions_only_read_their_arrays(source: str, expected: bool) -> None:
+    helpers = "def g(x): return table[x]\ndef h(x): table[x] = 0\n"
+    assert only_reads(defined(helpers + source, np=np, table=np.ones(4))) is expected

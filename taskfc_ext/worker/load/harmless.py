@@ -84,6 +84,10 @@ _NUMPY = frozenset(
 )
 """Functions of numpy that only calculate, besides its ufuncs."""
 
+_WRITES = frozenset(["STORE_SUBSCR", "DELETE_SUBSCR", "STORE_SLICE", "STORE_ATTR", "DELETE_ATTR"])
+_SIZES = frozenset(["dtype", "nbytes", "ndim", "shape", "size"])
+"""Attributes of an array that are read without a call."""
+
 
 def are_atoms(values: Iterable[object]) -> bool:
     """Whether all of `values` are of plain types, whose methods change nothing."""
@@ -113,6 +117,39 @@ def _is_harmless(function: Any, seen: set[CodeType]) -> bool:
         return True
     seen.add(code)
     return _is_code_harmless(code, function.__globals__, seen)
+
+
+def only_reads(function: Any) -> bool:
+    """Whether a harmless function leaves the arrays that it uses as they are, when it is called with atoms.
+
+    It assigns to no item and calls no method and no function of numpy: these take `out`.
+    """
+    return type(function) is FunctionType and all(map(_is_reading, _codes_of(function, set())))
+
+
+def _codes_of(function: FunctionType, seen: set[CodeType]) -> set[CodeType]:
+    """Return the code of `function` and of all functions that it names, with the code within these."""
+    pending, names = [function.__code__], set[str]()
+    while pending:
+        code = pending.pop()
+        if code not in seen:
+            seen.add(code)
+            names.update(code.co_names)
+            pending += [part for part in code.co_consts if type(part) is CodeType]
+    for name in names:
+        value = function.__globals__.get(name)
+        if type(value) is FunctionType and value.__code__ not in seen:
+            _codes_of(value, seen)
+    return seen
+
+
+def _is_reading(code: CodeType) -> bool:
+    for step in dis.get_instructions(code):
+        if step.opname in _WRITES or (step.opname == "BINARY_OP" and step.argrepr.endswith("=")):
+            return False
+        if step.opname in ("LOAD_ATTR", "LOAD_METHOD") and step.argval not in _SIZES:
+            return False
+    return True
 
 
 def _is_known(function: BuiltinFunctionType) -> bool:

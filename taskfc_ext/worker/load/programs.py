@@ -10,7 +10,7 @@ from taskfc_ext.serialize import load_function
 from taskfc_ext.serialize.by_value import is_importable
 from taskfc_ext.serialize.captured import Captured, capture
 from taskfc_ext.serialize.scope import Host, enter, new_main
-from taskfc_ext.worker.load.harmless import is_harmless
+from taskfc_ext.worker.load.harmless import is_harmless, only_reads
 
 
 class Program(NamedTuple):
@@ -22,6 +22,8 @@ class Program(NamedTuple):
         captured: all that the function depends on; `None` where that may change within the same object.
         is_fixed: whether the function has no way to change any of it.
         is_harmless: whether a call with atoms provably leaves its process as it was.
+        is_kept: whether it may serve further attempts.
+        needs_atoms: whether it may only if it is called with atoms: it reads arrays, into which others could write.
     """
 
     function: Callable[..., Any]
@@ -30,11 +32,8 @@ class Program(NamedTuple):
     captured: Captured | None
     is_fixed: bool
     is_harmless: bool
-
-    @property
-    def is_kept(self) -> bool:
-        """Whether it may serve further attempts."""
-        return self.captured is not None
+    is_kept: bool
+    needs_atoms: bool
 
     def is_as_loaded(self) -> bool:
         """Say whether no attempt has left anything behind."""
@@ -50,7 +49,7 @@ class Programs:
 
     def __init__(self) -> None:
         self._kept: dict[bytes, Program] = {}
-        self._verdicts: dict[bytes, bool] = {}
+        self._verdicts: dict[bytes, tuple[bool, bool]] = {}  # is harmless, only reads
 
     def get(self, digest: bytes) -> Program | None:
         """Return a program that is as it was submitted, if there is one."""
@@ -68,14 +67,29 @@ class Programs:
         captured = _captured(function)
         is_fixed = _is_fixed(function, captured)
         if digest not in self._verdicts:  # on what is in the body, however often that is loaded
-            self._verdicts[digest] = is_harmless(function)
-        program = Program(function, here, len(here.main.__dict__), captured, is_fixed, self._verdicts[digest])
+            verdict = is_harmless(function)
+            self._verdicts[digest] = verdict, verdict and captured is None and only_reads(function)
+        harmless, reads = self._verdicts[digest]
+        program = Program(
+            function=function,
+            host=here,
+            n_names=len(here.main.__dict__),
+            captured=captured,
+            is_fixed=is_fixed or reads,
+            is_harmless=harmless,
+            is_kept=captured is not None or reads,
+            needs_atoms=reads,
+        )
         if program.is_kept:
             self._kept[digest] = program
         return program
 
+    def drop(self, digest: bytes) -> None:
+        """Keep a program no longer; it is loaded again when it is needed."""
+        self._kept.pop(digest, None)
+
     def forget(self, digest: bytes) -> None:
-        """Forget one."""
+        """Forget one, and what is known of its code."""
         self._kept.pop(digest, None)
         self._verdicts.pop(digest, None)
 

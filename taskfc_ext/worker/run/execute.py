@@ -145,8 +145,12 @@ class Executor:
             program = self._programs.get(spec.code) or self._load(spec.code)
             enter(program.host)
             args, kwargs = load_call(_bytes(body), _all_bytes(inputs) if inputs else ())
-            if program.is_harmless and spec.depend is None and spec.seed is None and not kwargs:
-                self._is_harmless = are_atoms(args)
+            if program.is_harmless:
+                is_plain = not kwargs and are_atoms(args)
+                self._is_harmless = is_plain and spec.depend is None and spec.seed is None
+                if program.needs_atoms and not is_plain:
+                    self._programs.drop(spec.code)
+                    self._namespaces.begin_attempt(program.host, _size_of(self._bodies.get(spec.code, b"")))
         except UnpicklableResult:
             raise  # of an input: what is wrong with that task says more
         except Exception as error:
