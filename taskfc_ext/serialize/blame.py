@@ -88,7 +88,7 @@ def type_name_of(kind: type) -> str:
     return encodable(kind.__qualname__ if known else f"{module}.{kind.__qualname__}")
 
 
-def shortened(text: str, limit: int) -> str:
+def shorten(text: str, limit: int) -> str:
     """Return `text` with its middle left out if it is longer than `limit` characters."""
     if len(text) <= limit:
         return text
@@ -97,14 +97,14 @@ def shortened(text: str, limit: int) -> str:
 
 
 def _sentence(what: str, found: _Found) -> str:
-    path = _joined(found.path)
+    path = _join(found.path)
     name = type_name_of(type(found.culprit))
     kind = "" if what.endswith(name) and not path else f" ({with_article(name)})"
     reason = text_of(found.error) or type_name_of(type(found.error))
     return f"{what}{': ' if path else ''}{path}{kind} cannot be pickled: {reason}"
 
 
-def _joined(path: tuple[str, ...]) -> str:
+def _join(path: tuple[str, ...]) -> str:
     if len(path) > _MAX_STEPS:
         path = (*path[: _MAX_STEPS // 2], " ... ", *path[-_MAX_STEPS // 2 :])
     text = ""
@@ -118,7 +118,7 @@ def _find(value: object, error: Exception, first_parts: Callable[[], Iterator[Pa
     is_collecting = gc.isenabled()
     gc.disable()  # the parts of a large value are many new tuples, which start one collection after the other
     try:
-        return _located(value, error, first_parts)
+        return _locate(value, error, first_parts)
     except Exception:  # noqa: BLE001  anybody's classes: better no place than no error
         return _Found((), value, error)
     finally:
@@ -126,7 +126,7 @@ def _find(value: object, error: Exception, first_parts: Callable[[], Iterator[Pa
             gc.enable()
 
 
-def _located(value: object, error: Exception, first_parts: Callable[[], Iterator[Part]]) -> _Found:
+def _locate(value: object, error: Exception, first_parts: Callable[[], Iterator[Part]]) -> _Found:
     began = time.perf_counter()
     last, problem = trial(value, _TRIAL_SECONDS)
     seconds = max(_MORE_SECONDS, 2 * (time.perf_counter() - began))

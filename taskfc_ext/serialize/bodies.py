@@ -76,7 +76,7 @@ def size_without_buffers(body: bytes) -> int:
     return size
 
 
-def opened(body: Any) -> tuple[io.BytesIO, list[memoryview]]:
+def split_body(body: Any) -> tuple[io.BytesIO, list[memoryview]]:
     """Return (the pickle, its buffers) of a body, or of a mapping of one; the buffers are views of it."""
     view = memoryview(body)
     if view[:1] != _MARK:

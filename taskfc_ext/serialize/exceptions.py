@@ -90,7 +90,7 @@ class Exceptions:
         """Return what travels of the chain of `error`."""
         return Chain(None, None, _suppress.__get__(error))
 
-    def kept(self, error: BaseException, fields: Named, attributes: Named) -> tuple[Named, Named]:
+    def select(self, error: BaseException, fields: Named, attributes: Named) -> tuple[Named, Named]:
         """Return those of its slots and fields, and of its other attributes, that travel."""
         return fields, attributes
 
@@ -106,7 +106,7 @@ class Exceptions:
             new_args = vars(BaseExceptionGroup)["message"].__get__(error), members
             args = _with_members(args, dict(zip(map(id, _members(error)), members, strict=True)))
         attributes: Any
-        fields, attributes = self.kept(error, dict(_fields(error)), dict(_dict.__get__(error)))
+        fields, attributes = self.select(error, dict(_fields(error)), dict(_dict.__get__(error)))
         attributes = {name: by_name(value, type(error)) for name, value in attributes.items()}
         if defines_own(type(error), "__getstate__"):
             own = error.__getstate__()  # type: ignore[attr-defined, unused-ignore]
@@ -152,7 +152,7 @@ class WithChains(Exceptions):
 
     def chain_of(self, error: BaseException) -> Chain:
         cause, context = _cause.__get__(error), _context.__get__(error)
-        return Chain(self._linked(error, cause), self._linked(error, context), _suppress.__get__(error))
+        return Chain(self._link(error, cause), self._link(error, context), _suppress.__get__(error))
 
     def members_of(self, group: BaseExceptionGroup[Any]) -> list[BaseException]:
         around = self._around.get(id(group), frozenset()) | {id(group)}
@@ -160,7 +160,7 @@ class WithChains(Exceptions):
             self._around[id(member)] = self._around.get(id(member), frozenset()) | around
         return super().members_of(group)
 
-    def _linked(self, error: BaseException, link: BaseException | None) -> BaseException | None:
+    def _link(self, error: BaseException, link: BaseException | None) -> BaseException | None:
         around = self._around.get(id(error), frozenset())
         if link is None or id(link) in around:
             return None  # a group cannot be part of its members: it is made after them

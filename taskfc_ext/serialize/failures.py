@@ -19,7 +19,7 @@ from taskfc_ext.errors import (
 )
 from taskfc_ext.protocol.payloads import Failure, Reason, decode_failure
 from taskfc_ext.serialize.atoms import ATOMS
-from taskfc_ext.serialize.blame import complaint, shortened, text_of, type_name_of
+from taskfc_ext.serialize.blame import complaint, shorten, text_of, type_name_of
 from taskfc_ext.serialize.exceptions import WithChains, is_same_text
 from taskfc_ext.serialize.limited import LimitedFile, LimitReached
 from taskfc_ext.serialize.piecewise import Piecewise
@@ -42,13 +42,13 @@ _NOT_RAISED_HERE = (SystemExit, KeyboardInterrupt, GeneratorExit, StopIteration)
 
 def dump_exception(error: BaseException, *, traceback: str, of_string: bool = False) -> Failure:
     """Return `error` as a `Failure` that can be read as text, and rebuilt where its own code allows it."""
-    text = shortened(text_of(error), MAX_TEXT)
+    text = shorten(text_of(error), MAX_TEXT)
     body, note = _pickled_exception(error, text)
     return Failure(
         reason=Reason.ERROR,
         message=text,
         type_name=type_name_of(type(error)),
-        traceback=shortened(encodable(traceback), MAX_TRACEBACK),
+        traceback=shorten(encodable(traceback), MAX_TRACEBACK),
         note=note,
         pickled=body,
         of_string=of_string,
@@ -79,7 +79,7 @@ def _attempt(error: BaseException, text: str, exceptions: WithChains) -> tuple[b
     except Exception as problem:  # noqa: BLE001  its own __reduce__ may raise anything
         return b"", complaint("the exception", error, problem)
     body = file.getvalue()
-    return body, "" if _is_trivial(error) else _loaded(body, text)[1]
+    return body, "" if _is_trivial(error) else _load(body, text)[1]
 
 
 def _ends_more_than_the_wait(error: BaseException) -> bool:
@@ -95,7 +95,7 @@ def _is_trivial(error: BaseException) -> bool:
     return all(type(each) in ATOMS for each in error.args)
 
 
-def _loaded(body: bytes, text: str) -> tuple[BaseException | None, str]:
+def _load(body: bytes, text: str) -> tuple[BaseException | None, str]:
     """Return the exception in `body`, and what is wrong with it; it has to read as `text`."""
     try:
         error = load_value(body)
@@ -103,9 +103,9 @@ def _loaded(body: bytes, text: str) -> tuple[BaseException | None, str]:
         return None, f"it cannot be rebuilt here: {type(reason).__name__}: {text_of(reason)}"
     if not isinstance(error, BaseException):
         return None, f"it cannot be rebuilt here: it comes as a {type_name_of(type(error))}"
-    now = shortened(text_of(error), MAX_TEXT)
+    now = shorten(text_of(error), MAX_TEXT)
     if not is_same_text(now, text):
-        return None, f"it cannot be rebuilt here: its text would be {shortened(repr(now), _MAX_QUOTED)}"
+        return None, f"it cannot be rebuilt here: its text would be {shorten(repr(now), _MAX_QUOTED)}"
     return error, ""
 
 
@@ -137,7 +137,7 @@ def _own_exception(failure: Failure, taskid: int | None) -> BaseException:
     error: BaseException | None = None
     problem = failure.note
     if failure.pickled is not None:
-        error, problem = _loaded(failure.pickled, failure.message)
+        error, problem = _load(failure.pickled, failure.message)
     if error is None or _ends_more_than_the_wait(error):
         text = f"{failure.type_name}: {failure.message}" if failure.message else failure.type_name
         error = RemoteError(

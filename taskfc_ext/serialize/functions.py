@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from taskfc_ext.errors import UnpicklableArgument
 from taskfc_ext.serialize.blame import complaint, type_name_of
-from taskfc_ext.serialize.bodies import Buffers, opened, size_without_buffers
+from taskfc_ext.serialize.bodies import Buffers, size_without_buffers, split_body
 from taskfc_ext.serialize.by_value import is_importable
 from taskfc_ext.serialize.captured import Captured, capture
 from taskfc_ext.serialize.pickler import PICKLE_PROTOCOL, dump
@@ -79,7 +79,7 @@ def load_function(body: Any) -> Callable[..., Any]:
     Args:
         body: what `dump_function` returned, or a mapping of it; large arrays of the callable are views of this.
     """
-    file, buffers = opened(body)
+    file, buffers = split_body(body)
     function: Callable[..., Any] = pickle.load(file, buffers=buffers)
     remember_sources(pickle.load(file))
     return function

@@ -142,7 +142,7 @@ def _looked_up(text: str) -> set[str]:
 
 
 def _names_of_code(text: str) -> set[str]:
-    tree = _parsed(text, "exec")
+    tree = _parse(text, "exec")
     if tree is None:
         return set()
     return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
@@ -152,13 +152,13 @@ def _operands(text: str) -> set[str]:
     """Return the names of an expression that computes something; of a word, a path or a sentence none."""
     if not any(sign in text for sign in " (["):
         return set()
-    tree = _parsed(text, "eval")
+    tree = _parse(text, "eval")
     if not (isinstance(tree, ast.Expression) and isinstance(tree.body, _OPERATIONS)):
         return set()
     return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 
 
-def _parsed(text: str, mode: str) -> ast.AST | None:
+def _parse(text: str, mode: str) -> ast.AST | None:
     """Return the syntax tree of `text`; `None` where it has none, or where Python would warn of what it is."""
     if _WARNED_OF.search(text):
         return None

@@ -71,12 +71,12 @@ def _items_of_proxy(value: MappingProxyType[Any, Any]) -> Iterator[Part]:
 
 def _items(value: Any) -> Iterator[Part]:
     names = getattr(type(value), "_fields", ())
-    for i, item in enumerate(_iterated(value)):
+    for i, item in enumerate(_iterate(value)):
         if type(item) not in ATOMS:
             yield (f".{names[i]}" if i < len(names) else f"[{i}]"), item
 
 
-def _iterated(value: Any) -> Iterator[object]:
+def _iterate(value: Any) -> Iterator[object]:
     """Iterate as the builtin type does: a subclass may do something else."""
     kind: Any = next(kind for kind in (list, tuple, set, frozenset, deque) if isinstance(value, kind))
     items: Iterator[object] = kind.__iter__(value)
@@ -84,7 +84,7 @@ def _iterated(value: Any) -> Iterator[object]:
 
 
 def _items_of_set(value: Any) -> Iterator[Part]:
-    yield from ((f"its item {text_of_key(item)}", item) for item in _iterated(value) if type(item) not in ATOMS)
+    yield from ((f"its item {text_of_key(item)}", item) for item in _iterate(value) if type(item) not in ATOMS)
 
 
 def _parts_of_function(function: FunctionType) -> Iterator[Part]:

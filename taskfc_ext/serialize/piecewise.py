@@ -27,7 +27,7 @@ class Piecewise(WithChains):
         self._stand_ins: dict[int, BaseException] = {}
         self._held: list[BaseException] = []  # so that no other one gets its id
 
-    def kept(self, error: BaseException, fields: Named, attributes: Named) -> tuple[Named, Named]:
+    def select(self, error: BaseException, fields: Named, attributes: Named) -> tuple[Named, Named]:
         known = self._kept.get(id(error))
         if known is None:
             self._held.append(error)
@@ -56,10 +56,10 @@ class Piecewise(WithChains):
         if known is None:
             self._held.append(error)
             self._stand_ins[id(error)] = error  # while it is tried: it may lead to itself
-            known = self._stand_ins[id(error)] = self._tried(error)
+            known = self._stand_ins[id(error)] = self._make_stand_in(error)
         return known
 
-    def _tried(self, error: BaseException) -> BaseException:
+    def _make_stand_in(self, error: BaseException) -> BaseException:
         reason = _why_not(error, self)
         if not reason:
             return error

@@ -11,7 +11,7 @@ from typing import Any
 
 from taskfc_ext.serialize import classes, machinery
 from taskfc_ext.serialize.by_value import is_importable, travels_as_name
-from taskfc_ext.serialize.values import pickled
+from taskfc_ext.serialize.values import pickle_alone
 
 
 def serve_multiprocessing() -> None:
@@ -30,7 +30,7 @@ def _reduce(pickler: object, item: Any) -> Any:
         by_value = not is_importable(item)
     else:
         by_value = issubclass(kind, type) and classes.is_by_value(item)
-    return (_load, (pickled(item),)) if by_value else NotImplemented
+    return (_load, (pickle_alone(item),)) if by_value else NotImplemented
 
 
 def _load(body: bytes) -> Any:

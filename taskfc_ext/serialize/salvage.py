@@ -106,7 +106,7 @@ for _opcode, _n_arguments in (
     _guard(_opcode, _n_arguments)
 
 
-def salvaged(body: bytes) -> object:
+def salvage_value(body: bytes) -> object:
     """Return the value in `body`, with a `Broken` in place of each part that cannot be rebuilt.
 
     Of a part that failed when it was filled, what had taken it in before holds the half-built object still.

@@ -292,7 +292,7 @@ def host() -> Host | None:
 
 
 @contextmanager
-def hosted(by: Host) -> Iterator[None]:
+def in_host(by: Host) -> Iterator[None]:
     """Load, run and pickle what belongs to one attempt, in this thread; its `main` is `__main__` meanwhile."""
     before, main_before = _here.host, sys.modules[MAIN]
     enter(by)

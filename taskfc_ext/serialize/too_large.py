@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from taskfc_ext.errors import UnpicklableResult
 from taskfc_ext.serialize.blame import type_name_of
-from taskfc_ext.serialize.values import SourceResult, dump_value, pickled
+from taskfc_ext.serialize.values import SourceResult, dump_value, pickle_alone
 
 _WRITE_A_FILE = "write it to a file in the task, and bring back the file's path"
 
@@ -51,7 +51,7 @@ def _smaller(result: SourceResult, limit: int, what: str) -> SourceResult:
 
 def _size(value: object) -> int:
     try:
-        return len(pickled(value))
+        return len(pickle_alone(value))
     except Exception:  # noqa: BLE001  the user's __reduce__; it is left out as what cannot be pickled
         return 0
 

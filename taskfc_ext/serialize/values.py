@@ -19,7 +19,7 @@ from taskfc_ext.serialize.blame import complaint, first_complaint
 from taskfc_ext.serialize.exceptions import WithChains
 from taskfc_ext.serialize.pickler import PICKLE_PROTOCOL, Pickler, dump
 from taskfc_ext.serialize.rebuilding import check_classes
-from taskfc_ext.serialize.salvage import CannotRebuild, salvaged
+from taskfc_ext.serialize.salvage import CannotRebuild, salvage_value
 from taskfc_ext.serialize.scope import load_as_guest, load_within
 from taskfc_ext.serialize.sources import remember_sources, sources_of
 
@@ -114,14 +114,14 @@ class CellOptions(TypedDict, total=False):
     extensions: tuple[str, ...]
 
 
-def pickled(value: object) -> bytes:
+def pickle_alone(value: object) -> bytes:
     """Return `value` pickled; raises whatever its own code raises."""
     if type(value) in ATOMS:
         return _dumps(value, PICKLE_PROTOCOL)
-    return _pickled(value)[0]
+    return _pickle(value)[0]
 
 
-def _pickled(value: object) -> tuple[bytes, Pickler]:
+def _pickle(value: object) -> tuple[bytes, Pickler]:
     chains = WithChains()
     file = io.BytesIO()
     try:
@@ -136,7 +136,7 @@ def _pickled(value: object) -> tuple[bytes, Pickler]:
 
 def _sendable(value: object, *, what: str) -> tuple[bytes, Pickler]:
     """Return `value` pickled for a worker, and what did it: the classes in it can be made again there."""
-    body, pickler = _pickled(value)
+    body, pickler = _pickle(value)
     check_classes(pickler.made_classes, what=what)
     return body, pickler
 
@@ -162,7 +162,7 @@ def dump_value(value: object, *, what: str) -> bytes:
     if type(value) in ATOMS:
         return _dumps(value, PICKLE_PROTOCOL)
     try:
-        return pickled(value)
+        return pickle_alone(value)
     except Exception as error:
         if type(value) is SourceResult:
             return _dump_the_rest(value, what, error)
@@ -185,7 +185,7 @@ def _dump_the_rest(result: SourceResult, what: str, error: Exception) -> bytes:
             raise UnpicklableResult(lost_value, hint=END_WITH_SEMICOLON) from error
         raise UnpicklableResult(complaint(what, result, error), hint=RETURN_INSTEAD) from error
     try:
-        return pickled(rest)
+        return pickle_alone(rest)
     except Exception:  # noqa: BLE001  each part could be pickled, but not all of them together
         raise UnpicklableResult(complaint(what, result, error), hint=RETURN_INSTEAD) from error
 
@@ -193,7 +193,7 @@ def _dump_the_rest(result: SourceResult, what: str, error: Exception) -> bytes:
 def _why_not(what: str, value: object) -> str:
     """Return why `value` cannot be pickled; empty where it can."""
     try:
-        pickled(value)
+        pickle_alone(value)
     except Exception as error:  # noqa: BLE001  the user's __reduce__
         return complaint(what, value, error)
     return ""
@@ -215,7 +215,7 @@ def load_the_rest(body: bytes) -> SourceResult | None:
     `None`: it has no names, or none of them can. May take its time: it runs after `load_value` has failed.
     """
     try:
-        result = load_as_guest(salvaged, body)
+        result = load_as_guest(salvage_value, body)
     except (Exception, SystemExit):  # noqa: BLE001  unpickling runs the user's code
         return None
     if type(result) is not SourceResult:
@@ -229,7 +229,7 @@ def load_the_rest(body: bytes) -> SourceResult | None:
 def _why_broken(value: object) -> str:
     """Return why a part of `value` could not be rebuilt; empty where all could."""
     try:
-        pickled(value)
+        pickle_alone(value)
     except CannotRebuild as error:
         return str(error)
     except Exception:  # noqa: BLE001  it has been pickled before, by code that is not here
@@ -268,8 +268,8 @@ def load_call(body: bytes, inputs: Sequence[bytes] = ()) -> tuple[tuple[Any, ...
     """Return (args, kwargs); each `InputRef` among them becomes the value of that input."""
     args, kwargs = _loads(body) if len(body) < _NO_CODE else load_within(vars(sys.modules["__main__"]), _loads, body)
     if inputs:
-        args = tuple([_resolved(value, inputs) for value in args])
-        kwargs = kwargs and {name: _resolved(value, inputs) for name, value in kwargs.items()}
+        args = tuple([_resolve(value, inputs) for value in args])
+        kwargs = kwargs and {name: _resolve(value, inputs) for name, value in kwargs.items()}
     return args, kwargs or {}
 
 
@@ -303,10 +303,10 @@ def load_cell(body: bytes, inputs: Sequence[bytes] = ()) -> tuple[dict[str, Any]
     if file.tell() < len(body):
         remember_sources(pickle.load(file))
     given: CellOptions = options[0] if options else {}
-    return {name: _resolved(value, inputs) for name, value in names.items()}, tuple(out), given
+    return {name: _resolve(value, inputs) for name, value in names.items()}, tuple(out), given
 
 
-def _resolved(value: object, inputs: Sequence[bytes]) -> object:
+def _resolve(value: object, inputs: Sequence[bytes]) -> object:
     if type(value) is not InputRef:
         return value
     result = load_value(inputs[value.index])

@@ -127,11 +127,11 @@ class _Nested(Value):
     """A dict of dicts."""
 
     def take(self) -> Any:
-        return _copied(self.read())
+        return _copy_nested(self.read())
 
 
-def _copied(nested: Any) -> Any:
-    return {name: _copied(part) for name, part in nested.items()} if isinstance(nested, dict) else nested
+def _copy_nested(nested: Any) -> Any:
+    return {name: _copy_nested(part) for name, part in nested.items()} if isinstance(nested, dict) else nested
 
 
 def _flat(nested: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:

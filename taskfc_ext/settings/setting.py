@@ -50,11 +50,11 @@ class Setting:
         """Return all that `write` needs."""
         return self.take() if self.read_fully is None else self.read_fully()
 
-    def merged(self, value: Any, before: Any, after: Any) -> Any:
+    def merge(self, value: Any, before: Any, after: Any) -> Any:
         """Return `value` with the change from `before` to `after` made in it too."""
         return after
 
-    def kept(self, before: Any, after: Any) -> Any:
+    def keep(self, before: Any, after: Any) -> Any:
         """Return `after`, of an import, without what it changed of `before`."""
         return before
 
@@ -66,11 +66,11 @@ class Value(Setting):
 class Items(Setting):
     """A setting of many parts by name: what `write` takes is a mapping."""
 
-    def merged(self, value: Any, before: Any, after: Any) -> Any:
+    def merge(self, value: Any, before: Any, after: Any) -> Any:
         changed = {key: item for key, item in after.items() if before.get(key, ABSENT) is not item}
         return {key: item for key, item in (value | changed).items() if key in after or key not in before}
 
-    def kept(self, before: Any, after: Any) -> Any:
+    def keep(self, before: Any, after: Any) -> Any:
         return {**after, **before}
 
 
@@ -80,11 +80,11 @@ class Entries(Setting):
     def take(self) -> list[Any]:
         return list(self.read())
 
-    def merged(self, value: Any, before: Any, after: Any) -> Any:
+    def merge(self, value: Any, before: Any, after: Any) -> Any:
         gone = [entry for entry in before if entry not in after]
         return _with_new([entry for entry in value if entry not in gone], before, after)
 
-    def kept(self, before: Any, after: Any) -> Any:
+    def keep(self, before: Any, after: Any) -> Any:
         return _with_new(before, before, after)
 
 

@@ -58,12 +58,12 @@ def _unpack_filters(packed: list[Any]) -> bool:
         if category is None:
             is_whole = False
         else:
-            found.append((action, _compiled(message), category, _compiled(where), line))
+            found.append((action, _compile(message), category, _compile(where), line))
     _write_filters(found)
     return is_whole
 
 
-def _compiled(pattern: Any) -> Any:
+def _compile(pattern: Any) -> Any:
     import re
 
     return re.compile(*pattern) if isinstance(pattern, tuple) else pattern

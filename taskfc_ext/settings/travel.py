@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from taskfc_ext.serialize.scope import ABSENT
-from taskfc_ext.serialize.values import pickled
+from taskfc_ext.serialize.values import pickle_alone
 from taskfc_ext.settings.numbers import error_variable, print_variable
 from taskfc_ext.settings.setting import Setting
 from taskfc_ext.settings.table import TABLE
@@ -200,7 +200,7 @@ def _body(value: Any) -> bytes | None:
     if value is None:
         return None
     try:
-        body = pickled(value)
+        body = pickle_alone(value)
         return body if len(body) <= MAX_SETTING else None
     except Exception:  # noqa: BLE001  a lock, an open file
         if not isinstance(value, dict):

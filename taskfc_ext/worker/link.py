@@ -114,7 +114,7 @@ class Link:
 
     def send_results(self, results: Iterable[Result], then: Sequence[Message] = ()) -> None:
         """Send results, to be kept until they are committed, and `then` after them."""
-        frames: list[list[Message]] = [[self._finished(batch)] for batch in _batches(results)]
+        frames: list[list[Message]] = [[self._finished_message(batch)] for batch in _batches(results)]
         if then:
             if not frames:
                 frames.append([])
@@ -145,7 +145,7 @@ class Link:
                 self._broadcasts[message.number] = None
         return messages
 
-    def _finished(self, batch: list[Result]) -> Finished:
+    def _finished_message(self, batch: list[Result]) -> Finished:
         self._n_finished += 1
         leases, outcomes, values, seconds, outputs, displays = zip(*batch, strict=True)
         finished = Finished(

@@ -143,7 +143,7 @@ class Loop:
         with self._link.lock:
             if self.lease != lease:
                 return
-            results = list(self._drained())
+            results = list(self._drain())
             has_ended = any(result.lease == lease for result in results)
             then: list[Message] = []
             if not has_ended and self._announced != lease:
@@ -184,7 +184,7 @@ class Loop:
         if spec.timeout is not None:  # its clock runs in the controller
             self._announced = lease
             with self._link.lock:
-                self._link.send_results(self._drained(), [Started(lease)])
+                self._link.send_results(self._drain(), [Started(lease)])
         self._capture.begin()
         started = perf_counter()
         try:
@@ -226,7 +226,7 @@ class Loop:
     def _set_up(self, broadcast: Prepare) -> None:
         """Run a broadcast; what it prints goes to the worker's log. If this kills us, no attempt is to blame."""
         with self._link.lock:
-            self._link.send_results(self._drained())
+            self._link.send_results(self._drain())
         problem = self._executor.set_up(broadcast)
         self._leftovers.keep()
         self._capture.displays.end()  # nobody looks at them, least of all with the next task's
@@ -243,7 +243,7 @@ class Loop:
             self._announced = 0  # the new controller does not know what runs
             self._progress = None  # nor how far it is
             self._watch.forget()
-        self._link.send_results(self._drained())
+        self._link.send_results(self._drain())
         if self._properties.changed:
             self._properties.changed = False
             self._link.send([PropertiesChanged()])
@@ -266,7 +266,7 @@ class Loop:
             case _:
                 assert_never(message)
 
-    def _drained(self) -> Iterator[Result]:
+    def _drain(self) -> Iterator[Result]:
         results = self._results
         while results:
             yield results.popleft()

@@ -241,9 +241,9 @@ def test_it_takes_no_longer_by_much_than_the_pickle_that_failed() -> None:
 
 
 def dump_without_blame(value: object) -> None:
-    from taskfc_ext.serialize.values import pickled
+    from taskfc_ext.serialize.values import pickle_alone
 
-    pickled(value)
+    pickle_alone(value)
 
 
 class RefusesLate:

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from taskfc_ext.serialize.bodies import MIN_BUFFER, Buffers, Mapped, has_buffers, opened, size_without_buffers
+from taskfc_ext.serialize.bodies import MIN_BUFFER, Buffers, Mapped, has_buffers, size_without_buffers, split_body
 
 BUFFERS = {
     "none": [],
@@ -30,16 +30,16 @@ def test_what_goes_in_comes_out(values: list[bytes | bytearray]) -> None:
     assert has_buffers(body) == bool(large)
     assert size_without_buffers(body) < MIN_BUFFER + 2000
     for source in (body, Mapped(body).view()):
-        file, buffers = opened(source)
+        file, buffers = split_body(source)
         assert [bytes(value) for value in pickle.load(file, buffers=buffers)] == [bytes(value) for value in values]
         assert len(buffers) == len(large)
 
 
 def test_what_one_view_writes_no_other_sees() -> None:
     mapped = Mapped(body_of([bytearray(b"a" * MIN_BUFFER)]))
-    (first,), (second,) = opened(mapped.view())[1], opened(mapped.view())[1]
+    (first,), (second,) = split_body(mapped.view())[1], split_body(mapped.view())[1]
     first[0] = ord("b")
-    assert second[0] == opened(mapped.view())[1][0][0] == ord("a")
+    assert second[0] == split_body(mapped.view())[1][0][0] == ord("a")
     del mapped
     assert first[:2].tobytes() == b"ba"
 

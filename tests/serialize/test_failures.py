@@ -145,7 +145,7 @@ def test_text_that_no_frame_can_carry_is_escaped() -> None:
 
 def test_an_exception_is_tried_without_a_change_of_the_attempt() -> None:
     host = scope.Host(scope.new_main())
-    with scope.hosted(host):
+    with scope.in_host(host):
         names = vars(host.main)
         host.push({"data": [1]})
         exec("def read(): return data\nalias = data", names)

@@ -12,7 +12,7 @@ def test_a_guest_that_plain_pickle_has_left_takes_no_part_in_later_loads() -> No
         with scope.trial():
             assert isinstance(scope.loader(), scope.Host)
         host = scope.Host(scope.new_main())
-        with scope.hosted(host):
+        with scope.in_host(host):
             assert scope.loader() is host
     finally:
         scope._here.guest = None

@@ -47,11 +47,11 @@ def nothing(*args: object) -> None:
 def test_entries_that_an_import_makes_are_taken_over_without_a_tasks(
     value: list[str], before: list[str], after: list[str], expected: list[str]
 ) -> None:
-    assert Entries(name="x", read=nothing, write=nothing).merged(value, before, after) == expected
+    assert Entries(name="x", read=nothing, write=nothing).merge(value, before, after) == expected
 
 
 def test_entries_that_were_there_stay_where_they_were() -> None:
-    assert Entries(name="x", read=nothing, write=nothing).kept(["mine", "a"], ["new", "a", "mine"]) == [
+    assert Entries(name="x", read=nothing, write=nothing).keep(["mine", "a"], ["new", "a", "mine"]) == [
         "new",
         "mine",
         "a",
@@ -60,9 +60,9 @@ def test_entries_that_were_there_stay_where_they_were() -> None:
 
 def test_items_that_an_import_makes_are_taken_over_without_a_tasks() -> None:
     items = Items(name="x", read=nothing, write=nothing)
-    assert items.merged({"a": 1}, {"a": 1, "task": 2}, {"a": 3, "task": 2, "new": 4}) == {"a": 3, "new": 4}
-    assert items.merged({"a": 1, "b": 2}, {"a": 1, "b": 2}, {"a": 1}) == {"a": 1}
+    assert items.merge({"a": 1}, {"a": 1, "task": 2}, {"a": 3, "task": 2, "new": 4}) == {"a": 3, "new": 4}
+    assert items.merge({"a": 1, "b": 2}, {"a": 1, "b": 2}, {"a": 1}) == {"a": 1}
 
 
 def test_a_value_is_what_the_import_has_made_it() -> None:
-    assert Value(name="x", read=nothing, write=nothing).merged(1, 1, 2) == 2
+    assert Value(name="x", read=nothing, write=nothing).merge(1, 1, 2) == 2

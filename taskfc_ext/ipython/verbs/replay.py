@@ -36,13 +36,13 @@ def loaded(shell: Any, task: SubmittedTask) -> Callable[[], object]:
     """
     # `%load_ext` does not wait for cloudpickle
     from taskfc_ext.serialize import load_call, load_cell, load_function
-    from taskfc_ext.serialize.scope import Host, hosted, new_main
+    from taskfc_ext.serialize.scope import Host, in_host, new_main
 
     # a namespace and classes of the replay's own, as on a worker: nothing of the notebook's is written to
     host = Host(new_main({"get_ipython": shell.get_ipython}))
     try:
         code, body, inputs = _bytes(task.code), _bytes(task.body), [_bytes(value) for value in task.inputs]
-        with hosted(host):
+        with in_host(host):
             if task.spec.kind is Kind.FUNCTION:
                 function = load_function(bytearray(code))  # large arrays in it are writable views
                 args, kwargs = load_call(body, inputs)
@@ -106,12 +106,12 @@ def _run_source(shell: Any, host: Host, source: str, filename: str, *, wants_val
 @contextmanager
 def _standing_in(shell: Any, host: Host) -> Iterator[None]:
     """Let the shell's magics, and what pickles by module, see the replay's namespace instead of the notebook's."""
-    from taskfc_ext.serialize.scope import hosted
+    from taskfc_ext.serialize.scope import in_host
 
     before = shell.user_module, shell.user_ns
     shell.user_module, shell.user_ns = host.main, host.main.__dict__
     try:
-        with hosted(host):
+        with in_host(host):
             yield
     finally:
         shell.user_module, shell.user_ns = before

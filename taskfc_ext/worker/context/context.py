@@ -93,10 +93,10 @@ class Surroundings:
             assert digest is not None
             if len(self._places) > 100:
                 self._places = {None: self._own}
-            place = self._places[digest] = self._made(body_of(digest))
+            place = self._places[digest] = self._place_of(body_of(digest))
         return place
 
-    def _made(self, body: bytes) -> _Place:
+    def _place_of(self, body: bytes) -> _Place:
         context = decode_context(body)
         path = [os.fsdecode(entry) for entry in context.sys_path]
         if SOURCES not in path:

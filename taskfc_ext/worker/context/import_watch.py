@@ -47,13 +47,13 @@ class ImportWatch(MetaPathFinder):
         """Return what the other finders find, to be run under our eyes."""
         if getattr(self._state, "is_inside", False):
             return None
-        spec = self._found(fullname, path, target)
+        spec = self._find(fullname, path, target)
         loader = None if spec is None else spec.loader
         if spec is not None and loader is not None and hasattr(loader, "exec_module"):
             spec.loader = _Watched(loader, self)
         return spec
 
-    def _found(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
+    def _find(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
         self._state.is_inside = True  # some finders import something to find something
         try:
             for finder in list(sys.meta_path):

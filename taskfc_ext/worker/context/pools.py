@@ -36,7 +36,7 @@ def tracker_pids() -> set[int]:
     They run no code of the user's, idle, and remove semaphores and shared memory when this process ends. A library
     whose tracker was killed says so in the next task, and what was tracked is never removed.
     """
-    pids = (getattr(getattr(module, "_resource_tracker", None), "_pid", None) for module in _loaded(_TRACKERS))
+    pids = (getattr(getattr(module, "_resource_tracker", None), "_pid", None) for module in _loaded_modules(_TRACKERS))
     return {pid for pid in pids if isinstance(pid, int) and b"resource_tracker" in command_line(pid)}
 
 
@@ -46,10 +46,10 @@ def give_up_pools(is_kept: Callable[[int], bool]) -> None:
     Args:
         is_kept: whether the process with a pid stays.
     """
-    for module in _loaded(_POOLS):
+    for module in _loaded_modules(_POOLS):
         with suppress(Exception):
             _give_up_pools_of(module, is_kept)
-    for module in _loaded(_REUSABLE):
+    for module in _loaded_modules(_REUSABLE):
         with suppress(Exception):
             executor = module._executor
             if executor is not None and not any(map(is_kept, list(executor._processes or ()))):
@@ -59,17 +59,17 @@ def give_up_pools(is_kept: Callable[[int], bool]) -> None:
 
 def note_deaths(is_kept: Callable[[int], bool], kept_threads: dict[int, threading.Thread]) -> None:
     """Let the libraries see which of their processes are gone, before anybody else reaps these."""
-    for module in _loaded(_FORKSERVERS):
+    for module in _loaded_modules(_FORKSERVERS):
         with suppress(Exception):
             server = module._forkserver
             if server._forkserver_pid is not None and not is_kept(server._forkserver_pid):
                 server._stop()
     deadline = time.monotonic() + _JOIN_WITHIN
-    for module in _loaded(_EXECUTORS):
+    for module in _loaded_modules(_EXECUTORS):
         for thread in list(getattr(module, "_threads_wakeups", ())):
             if id(thread) not in kept_threads:
                 thread.join(max(0.0, deadline - time.monotonic()))
-    for module in _loaded(_PROCESSES):
+    for module in _loaded_modules(_PROCESSES):
         with suppress(Exception):
             module.active_children()
     with suppress(Exception):
@@ -94,7 +94,7 @@ def _give_up_pools_of(module: Any, is_kept: Callable[[int], bool]) -> None:
         finalizer.cancel()
 
 
-def _loaded(names: tuple[str, ...]) -> Iterator[Any]:
+def _loaded_modules(names: tuple[str, ...]) -> Iterator[Any]:
     for name in names:
         module = sys.modules.get(name)
         if module is not None:

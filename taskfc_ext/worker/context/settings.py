@@ -98,7 +98,7 @@ class ProcessSettings:
         if body != self._body:
             self._body = None  # all of it again, should an interrupt strike
             self._leave_context()
-            self._packed = _decoded(body)
+            self._packed = _decode(body)
             self._add_registered()
             self._refresh()
             for name in self._packed:
@@ -130,7 +130,7 @@ class ProcessSettings:
         for kept in list(self._kept.values()):
             now = kept.setting.take_fully()
             if not _equal(now, kept.expected):
-                kept.own = kept.setting.merged(kept.own, kept.expected, now)
+                kept.own = kept.setting.merge(kept.own, kept.expected, now)
                 kept.expect_what_is()
         self.are_modules_stale = False
 
@@ -262,11 +262,11 @@ class ProcessSettings:
         now = _read_all(setting)
         if not _is_changed(was, now):
             return
-        kept.own = setting.merged(kept.own, was, now)
+        kept.own = setting.merge(kept.own, was, now)
         if is_packed:
-            setting.write(setting.kept(was, now))
+            setting.write(setting.keep(was, now))
             now = setting.take_fully()
-        kept.expected = setting.merged(kept.expected, was, now)
+        kept.expected = setting.merge(kept.expected, was, now)
         # what it reads now may be the task's; the next look is to find a difference, and to put all back
         kept.seen = kept.expected if setting.read_fully is None else object()
 
@@ -324,7 +324,7 @@ def _equal(one: Any, other: Any) -> bool:
         return one is other
 
 
-def _decoded(body: bytes) -> dict[str, _Packed]:
+def _decode(body: bytes) -> dict[str, _Packed]:
     if not body:
         return {}
     try:

@@ -58,10 +58,10 @@ class BoundedText:
     def append(self, text: str, stream: int = STDOUT) -> None:
         """Add `text` at the end."""
         if self._unfinished or "\r" in text:
-            text = self._settled(text, stream)
+            text = self._take_settled(text, stream)
         self._add(text, stream)
 
-    def _settled(self, text: str, stream: int) -> str:
+    def _take_settled(self, text: str, stream: int) -> str:
         """Return what of the text can change no more, and keep back what can."""
         if self._unfinished and self._stream != stream:
             self._add(self._unfinished, self._stream)

@@ -84,7 +84,7 @@ class Displays:
             kind: `VALUE` for the value of a cell.
             at_the_end: the display is not shown before the attempt ends, and then has these contents.
         """
-        body = _bounded(data, metadata or {}, kind)
+        body = _encode_within_limit(data, metadata or {}, kind)
         with self._lock:
             self.is_used = True
             if self._clear_first:
@@ -174,20 +174,20 @@ class Watch:
 
 def _note_of_dropped(n: int) -> bytes:
     text = f"... {n:,} earlier {'output was' if n == 1 else 'outputs were'} dropped ..."
-    return _encoded({"text/plain": text}, {"taskfc_dropped": n})
+    return _encode({"text/plain": text}, {"taskfc_dropped": n})
 
 
 def _final(make: AtTheEnd) -> bytes:
     """Return the final body of a display; empty where nothing remains of it, or its objects no longer work."""
     try:
         data = make()
-        return b"" if data is None else _bounded(data, {})
+        return b"" if data is None else _encode_within_limit(data, {})
     except Exception:  # noqa: BLE001  objects of the user's, after the user's code
         return b""
 
 
-def _bounded(data: Forms, metadata: Mapping[str, Any], kind: str = DISPLAY) -> bytes:
-    body = _encoded(data, metadata, kind)
+def _encode_within_limit(data: Forms, metadata: Mapping[str, Any], kind: str = DISPLAY) -> bytes:
+    body = _encode(data, metadata, kind)
     if len(body) <= LARGEST:
         return body
     left = dict(data)
@@ -197,13 +197,13 @@ def _bounded(data: Forms, metadata: Mapping[str, Any], kind: str = DISPLAY) -> b
         del left[mime]
         notes.append(f"{mime} of {sizes[mime]:,} bytes was left out: one output has at most {LARGEST:,}")
         text = "\n".join([*map(str, filter(None, [left.get("text/plain")])), *notes])
-        body = _encoded({**left, "text/plain": text}, {}, kind)
+        body = _encode({**left, "text/plain": text}, {}, kind)
         if len(body) <= LARGEST:
             break
     return body
 
 
-def _encoded(data: Forms, metadata: Mapping[str, Any], kind: str = DISPLAY) -> bytes:
+def _encode(data: Forms, metadata: Mapping[str, Any], kind: str = DISPLAY) -> bytes:
     number = {"execution_count": None} if kind == VALUE else {}  # a notebook's file wants one
     return _json({"output_type": kind, "data": dict(data), "metadata": dict(metadata), **number})
 

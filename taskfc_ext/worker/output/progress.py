@@ -63,10 +63,10 @@ def track(iterable: Iterable[T], total: float | None = None, description: str = 
         raise TypeError(f"track() needs something to iterate over, not {type(iterable).__name__}") from None
     if total is not None and not isinstance(total, int | float):
         raise TypeError(f"track() needs a number as its total, not {type(total).__name__}")
-    return _tracked(iterator, _length(iterable) if total is None else total, str(description))
+    return _track(iterator, _length(iterable) if total is None else total, str(description))
 
 
-def _tracked(iterator: Iterator[T], total: float | None, description: str) -> Iterator[T]:
+def _track(iterator: Iterator[T], total: float | None, description: str) -> Iterator[T]:
     global _outermost
     lease = _running()
     before = _outermost

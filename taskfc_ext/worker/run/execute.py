@@ -24,7 +24,7 @@ from taskfc_ext.serialize import (
     load_function,
     load_submitted,
 )
-from taskfc_ext.serialize.blame import shortened, text_of, type_name_of
+from taskfc_ext.serialize.blame import shorten, text_of, type_name_of
 from taskfc_ext.serialize.bodies import Mapped, has_buffers
 from taskfc_ext.serialize.scope import MAIN, enter, leave
 from taskfc_ext.worker.context.context import Surroundings
@@ -194,7 +194,7 @@ class Executor:
             try:
                 logger.warning("broadcast=%d failed:\n%s", broadcast.number, user_traceback(error))
                 problem = f"{type_name_of(type(error))}: {text_of(error)}"
-                return shortened(problem, MAX_PROBLEM).encode(errors="replace").decode()
+                return shorten(problem, MAX_PROBLEM).encode(errors="replace").decode()
             except BaseException as problem:  # noqa: BLE001  an exception that fights back
                 return f"it failed, and so did the description of how ({type(problem).__name__})"
         finally:
@@ -356,7 +356,7 @@ def _size_of(body: Payload | Mapped) -> int:
 
 
 def _text(text: str) -> bytes:
-    return shortened(text, MAX_REFUSAL).encode()
+    return shorten(text, MAX_REFUSAL).encode()
 
 
 def _bytes(payload: object) -> bytes:
