@@ -129,14 +129,6 @@ export function formatProgress(progress: TaskProgress): string {
   return `${text} ${oneLine(progress.description)}`.trim();
 }
 
-export function formatBytes(bytes: number): string {
-  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
-  let value = bytes;
-  let at = 0;
-  for (; value >= 999.5 && at < units.length - 1; at++) value /= 1000;
-  return `${at === 0 || value >= 99.5 ? Math.round(value) : value.toFixed(1)} ${units[at]}`;
-}
-
 /** Tasks a second: `12 /s`, `0.4 /s`; empty for none. */
 export function formatRate(perSecond: number): string {
   if (perSecond <= 0) return '';

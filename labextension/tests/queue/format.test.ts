@@ -37,12 +37,6 @@ test.each([
   [{ done: 3, total: 0, description: '' }, '3 done']
 ])('progress %j is %j', (progress, text) => expect(format.formatProgress(progress)).toBe(text));
 
-test.each([
-  [0, '0 B'],
-  [1500, '1.5 kB'],
-  [123_456_789, '123 MB']
-])('%d bytes are %j', (bytes, text) => expect(format.formatBytes(bytes)).toBe(text));
-
 test('a time of another day has its date', () => {
   const noon = new Date(2026, 1, 3, 12, 5, 9).getTime() / 1000;
   expect(format.formatTime(noon, noon + 60)).toBe('12:05:09');
