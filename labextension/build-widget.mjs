@@ -5,7 +5,7 @@ import * as esbuild from 'esbuild';
 const options = {
   entryPoints: [
     { in: 'src/widget.ts', out: 'queue' },
-    { in: 'style/queue.css', out: 'queue' },
+    { in: 'style/queue/index.css', out: 'queue' },
     { in: 'src/buttons.ts', out: 'buttons' },
     { in: 'style/buttons.css', out: 'buttons' }
   ],
