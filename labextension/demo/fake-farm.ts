@@ -1,6 +1,6 @@
 // A farm that is not there: plays a busy queue, for the demo page and for tests. Deterministic; time is an argument.
 
-import { StateCode } from '../src/queue/messages';
+import { StateCode } from '../src/link/messages';
 import type {
   AnyCommand,
   Batch,
@@ -13,7 +13,7 @@ import type {
   Run,
   TaskDetails,
   WorkerInfo
-} from '../src/queue/messages';
+} from '../src/link/messages';
 
 interface FakeTask {
   state: StateCode;

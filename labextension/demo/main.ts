@@ -1,8 +1,8 @@
 // The queue with a farm that is not there: npm run demo, then open demo/index.html. `?host=widget&width=900&queued=50`.
 
-import type { Host } from '../src/queue/host';
-import { FarmState, VIEW_PROTOCOL } from '../src/queue/messages';
-import type { FarmStatus } from '../src/queue/messages';
+import type { Host } from '../src/link/host';
+import { FarmState, VIEW_PROTOCOL } from '../src/link/messages';
+import type { FarmStatus } from '../src/link/messages';
 import { QueueView } from '../src/queue/view';
 import { FakeFarm } from './fake-farm';
 

@@ -4,8 +4,8 @@
 // it was restarted. A retry is the kernel's: only there is the folder that the task is from, with its modules as they
 // are now. A kernel that runs a cell may not hear: after a while the user is told what to type instead.
 
-import { serverPathOfPage } from './queue/commands';
-import type { CommandAnswer } from './queue/messages';
+import { serverPathOfPage } from './link/command-path';
+import type { CommandAnswer } from './link/messages';
 
 const UNHEARD_AFTER_MS = 1500;
 const STALE_AFTER_MS = 1000; // the card above is drawn anew in far less, where it can be

@@ -1,14 +1,14 @@
 // The widget: what anywidget calls for each view of a model.
 
-import { CommandPath, serverPathOfPage } from './queue/commands';
-import type { Host } from './queue/host';
-import { KernelPath } from './queue/kernel-path';
-import { carrierOf, serverOfPage } from './queue/server';
-import { QueueStore } from './queue/store';
-import { isNumbered } from './queue/transport';
-import type { FromKernel, ToKernel } from './queue/transport';
+import { CommandPath, serverPathOfPage } from './link/command-path';
+import type { Host } from './link/host';
+import { KernelPath } from './link/kernel-path';
+import { carrierOf, serverOfPage } from './link/server';
+import { Source } from './link/source';
+import { QueueStore } from './link/store';
+import { isNumbered } from './link/transport';
+import type { FromKernel, ToKernel } from './link/transport';
 import { QueueView } from './queue/view';
-import { Source } from './source';
 
 /** What anywidget passes of a model. */
 export interface Model {

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { FakeFarm } from '../demo/fake-farm';
 import { fakeTimers } from './queue/fixtures';
-import type { ToKernel } from '../src/queue/transport';
+import type { ToKernel } from '../src/link/transport';
 import widget from '../src/widget';
 import type { Model } from '../src/widget';
 

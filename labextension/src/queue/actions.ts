@@ -1,14 +1,14 @@
 // What can be done with tasks: buttons that ask first where something is lost, and say what came of it.
 
+import type { Host } from '../link/host';
+import { MAX_IDS, StateCode } from '../link/messages';
+import type { AnyCommand, Clear, CommandAnswer } from '../link/messages';
+import { finishedOf, isFinished } from '../link/model';
+import type { Queue } from '../link/model';
+import type { QueueStore } from '../link/store';
 import { make, setAttribute, setHidden, setText } from './dom';
 import { oneLine, plural } from './format';
-import type { Host } from './host';
 import { makeIcon } from './icons';
-import { MAX_IDS, StateCode } from './messages';
-import type { AnyCommand, Clear, CommandAnswer } from './messages';
-import { finishedOf, isFinished } from './model';
-import type { Queue } from './model';
-import type { QueueStore } from './store';
 
 export type Action = 'abort' | 'retry' | 'hold' | 'release' | 'move' | 'clear' | 'retry-failed';
 

@@ -1,10 +1,10 @@
 // What is the case where the numbers are not those of now, and what to do.
 
+import { FarmState } from '../link/messages';
+import type { QueueStore } from '../link/store';
 import { make, setHidden, setText } from './dom';
 import { formatTime, oneLine } from './format';
 import { makeIcon } from './icons';
-import { FarmState } from './messages';
-import type { QueueStore } from './store';
 
 const USUAL: Readonly<Record<FarmState, string>> = {
   [FarmState.CONNECTING]: 'The farm does not answer yet.',

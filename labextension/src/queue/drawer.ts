@@ -1,5 +1,11 @@
 // Everything about one task, beside or beneath the table.
 
+import type { Host } from '../link/host';
+import { StateCode } from '../link/messages';
+import type { TaskDetails, TaskProgress } from '../link/messages';
+import { isFinished } from '../link/model';
+import { Poll } from '../link/poll';
+import type { QueueStore } from '../link/store';
 import { Actions } from './actions';
 import { make, setAttribute, setHidden, setText } from './dom';
 import {
@@ -13,16 +19,10 @@ import {
   percentOf,
   plainText
 } from './format';
-import type { Host } from './host';
 import { iconOf, makeIcon, setIcon } from './icons';
-import { StateCode } from './messages';
-import type { TaskDetails, TaskProgress } from './messages';
-import { isFinished } from './model';
 import { outputElements } from './outputs';
-import { Poll } from './poll';
 import { stateText } from './row';
 import { nameOf } from './select';
-import type { QueueStore } from './store';
 
 // a log is at its end, as far as a reader is concerned
 const NEAR_END = 24;

@@ -1,7 +1,7 @@
 // How things are written for people. Pure; what a task has said is made safe to show as text.
 
-import { StateCode } from './messages';
-import type { TaskProgress, WorkerInfo } from './messages';
+import { StateCode } from '../link/messages';
+import type { TaskProgress, WorkerInfo } from '../link/messages';
 
 export const STATE_NAMES: Readonly<Record<StateCode, string>> = {
   [StateCode.WAITING]: 'waiting',

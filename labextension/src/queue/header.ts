@@ -1,12 +1,12 @@
 // The head: how many tasks are in each state, which are buttons that filter, and how many end a second.
 
+import { StateCode } from '../link/messages';
+import type { Counts } from '../link/messages';
+import { RATE_SECONDS } from '../link/rates';
+import type { QueueStore } from '../link/store';
 import { make, makeSvg, setAttribute, setText } from './dom';
 import { formatCount, formatRate, shortCount, STATE_NAMES } from './format';
 import { makeIcon } from './icons';
-import { StateCode } from './messages';
-import type { Counts } from './messages';
-import { RATE_SECONDS } from './rates';
-import type { QueueStore } from './store';
 
 const SHOWN: readonly StateCode[] = [
   StateCode.RUNNING,

@@ -1,8 +1,8 @@
 // The pictures, drawn on 16 by 16. Each stands beside a word, or has one for whoever does not see it.
 
+import type { StateCode } from '../link/messages';
 import { makeSvg } from './dom';
 import { STATE_NAMES } from './format';
-import type { StateCode } from './messages';
 
 const STROKED: Readonly<Record<string, string>> = {
   waiting: 'M5 2.5h6M5 13.5h6M5.5 2.5v2.2L8 8l2.5-3.3V2.5M5.5 13.5v-2.2L8 8l2.5 3.3v2.2',

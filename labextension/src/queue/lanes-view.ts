@@ -1,12 +1,12 @@
 // A timeline of the last minute: a line for each worker.
 
+import { LANE_SECONDS } from '../link/lanes';
+import type { Lane, Outcome, Segment } from '../link/lanes';
+import type { QueueStore } from '../link/store';
 import { make, makeSvg, setAttribute, setHidden, setText } from './dom';
 import { formatCount, formatSeconds, plural, waitsText } from './format';
 import { makeIcon, setIcon } from './icons';
-import { LANE_SECONDS } from './lanes';
-import type { Lane, Outcome, Segment } from './lanes';
 import { nameOf } from './select';
-import type { QueueStore } from './store';
 
 /** Lanes in the page. */
 const MAX_LANES = 64;

@@ -1,8 +1,8 @@
 // The tasks that a table shows, worked out in slices, so that a page of a hundred thousand stays responsive.
 
+import type { QueueStore } from '../link/store';
 import { ALL, select } from './select';
 import type { Criteria } from './select';
-import type { QueueStore } from './store';
 
 const SLICE_MS = 8;
 

@@ -1,12 +1,12 @@
 // One row of the table: an element that is filled in again for each task that it shows.
 
+import { StateCode } from '../link/messages';
+import type { Note } from '../link/messages';
+import { isFinished } from '../link/model';
+import type { Queue } from '../link/model';
 import { make, setAttribute, setHidden, setText } from './dom';
 import { formatAgo, formatRunning, formatSeconds, formatTime, oneLine, percentOf, STATE_NAMES } from './format';
 import { iconOf, makeIcon, setIcon } from './icons';
-import { StateCode } from './messages';
-import type { Note } from './messages';
-import { isFinished } from './model';
-import type { Queue } from './model';
 import { nameOf } from './select';
 import type { SortKey } from './select';
 

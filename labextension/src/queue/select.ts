@@ -1,9 +1,9 @@
 // Which tasks a table shows, in which order. Pure, in slices: a page does something else between two of them.
 
+import { StateCode } from '../link/messages';
+import type { Batch } from '../link/messages';
+import type { Queue } from '../link/model';
 import { oneLine, plainText } from './format';
-import { StateCode } from './messages';
-import type { Batch } from './messages';
-import type { Queue } from './model';
 
 export type SortKey = 'id' | 'state' | 'name' | 'worker' | 'attempts' | 'elapsed' | 'submitted' | 'priority';
 

@@ -1,12 +1,12 @@
 // The table: a window on the list of tasks, with at most a hundred rows in the page, whatever is queued.
 
+import type { QueueStore } from '../link/store';
 import { make, newId, setAttribute } from './dom';
 import { makeIcon, setIcon } from './icons';
+import type { Listing } from './listing';
 import { COLUMNS, Row } from './row';
 import type { SortKey } from './select';
-import type { Listing } from './listing';
 import { Selection } from './selection';
-import type { QueueStore } from './store';
 
 export const ROW_HEIGHT = 24; // as in JupyterLab's lists
 

@@ -1,5 +1,9 @@
 // The live queue of one farm: counts, throughput, worker lanes, and a table with a drawer.
 
+import type { Host } from '../link/host';
+import type { ViewMessage } from '../link/messages';
+import { finishedOf } from '../link/model';
+import { QueueStore } from '../link/store';
 import { Actions, sayIn } from './actions';
 import { Banner } from './banner';
 import { make, newId, setAttribute, setHidden, setText } from './dom';
@@ -7,13 +11,9 @@ import { Drawer } from './drawer';
 import { FilterBar } from './filter-bar';
 import { formatCount, plural } from './format';
 import { Header } from './header';
-import type { Host } from './host';
 import { LanesView } from './lanes-view';
 import { Listing } from './listing';
-import type { ViewMessage } from './messages';
-import { finishedOf } from './model';
 import { ALL, ownersOf } from './select';
-import { QueueStore } from './store';
 import { Table } from './table';
 
 // also true where there were some

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { clearOf, offersFor } from '../../src/queue/actions';
-import { StateCode } from '../../src/queue/messages';
-import type { Counts, Run } from '../../src/queue/messages';
-import { Queue } from '../../src/queue/model';
+import { StateCode } from '../../src/link/messages';
+import type { Counts, Run } from '../../src/link/messages';
+import { Queue } from '../../src/link/model';
 
 function queueOf(runs: readonly Run[], counts: Counts = {}): Queue {
   const queue = new Queue('default');

@@ -3,8 +3,8 @@
 import { vi } from 'vitest';
 import { FakeFarm } from '../../demo/fake-farm';
 import type { FakeOptions } from '../../demo/fake-farm';
-import type { Host } from '../../src/queue/host';
-import type { AnyCommand, CommandAnswer, TaskDetails, ViewQuestion } from '../../src/queue/messages';
+import type { Host } from '../../src/link/host';
+import type { AnyCommand, CommandAnswer, TaskDetails, ViewQuestion } from '../../src/link/messages';
 import { QueueView } from '../../src/queue/view';
 
 export class NotingHost implements Host {

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { StateCode } from '../../src/queue/messages';
-import type { TaskDetails } from '../../src/queue/messages';
+import { StateCode } from '../../src/link/messages';
+import type { TaskDetails } from '../../src/link/messages';
 import { outputElements } from '../../src/queue/outputs';
 import { fakeTimers, show } from './fixtures';
 import type { Shown } from './fixtures';

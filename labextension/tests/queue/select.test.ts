@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { FakeFarm } from '../../demo/fake-farm';
-import { StateCode } from '../../src/queue/messages';
-import { Queue } from '../../src/queue/model';
+import { StateCode } from '../../src/link/messages';
+import { Queue } from '../../src/link/model';
 import { ALL, ownersOf, select, selectNow } from '../../src/queue/select';
 import type { Criteria } from '../../src/queue/select';
 

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { FarmState, StateCode, VIEW_PROTOCOL } from '../../src/queue/messages';
-import type { FarmStatus, ViewMessage } from '../../src/queue/messages';
+import { FarmState, StateCode, VIEW_PROTOCOL } from '../../src/link/messages';
+import type { FarmStatus, ViewMessage } from '../../src/link/messages';
 import { QueueView } from '../../src/queue/view';
 import { fakeTimers, NotingHost, show } from './fixtures';
 import type { Shown } from './fixtures';
