@@ -6,8 +6,7 @@ import type { Criteria } from './select';
 
 const SLICE_MS = 8;
 
-// however often the queue changes; a list that takes long to make is made less often still
-const REST_MS = 250;
+// at most a seventh of the page's time goes into lists: one that takes long to make is made less often
 const REST_FACTOR = 6;
 
 export class Listing {
@@ -30,9 +29,14 @@ export class Listing {
     this.channel.port1.onmessage = () => this.work();
   }
 
-  /** It is being made, and `ids` are those of before. */
+  /** Whether a new list is in the making, while `ids` still has the old one. */
   get isWorking(): boolean {
     return this.slices !== null;
+  }
+
+  /** Whether `ids` has the order of the queue as it is now. */
+  get isCurrent(): boolean {
+    return this.slices === null && !this.isStale;
   }
 
   /** Make it anew with other criteria, at once. */
@@ -91,13 +95,10 @@ export class Listing {
     const ids = new Float64Array(places.length);
     for (let row = 0; row < places.length; row++) ids[row] = known[places[row]!]!;
     this.ids = ids;
-    this.timer = setTimeout(
-      () => {
-        this.timer = undefined;
-        if (this.isStale && !this.isDisposed) this.begin();
-      },
-      Math.max(REST_MS, this.spentMs * REST_FACTOR)
-    );
+    this.timer = setTimeout(() => {
+      this.timer = undefined;
+      if (this.isStale && !this.isDisposed) this.begin();
+    }, this.spentMs * REST_FACTOR);
     this.onDone();
   }
 }

@@ -194,7 +194,7 @@ export class QueueView {
       this.naming = store.queue.naming;
       this.filter.offerOwners(ownersOf(store.queue));
     }
-    this.table.fill();
+    this.fillRows();
     this.actions.update();
     this.drawer.update();
     this.sayShown();
@@ -204,8 +204,13 @@ export class QueueView {
     if (this.host.kind === 'widget') this.store.doubtSilence();
     this.header.tick();
     this.lanes.update();
-    this.table.fill();
+    this.fillRows();
     this.drawer.update();
+  }
+
+  /** Update the rows, unless their order is about to change: a task that has ended would stand among running ones. */
+  private fillRows(): void {
+    if (this.listing.isCurrent) this.table.fill();
   }
 
   private choose(criteria: Parameters<Listing['choose']>[0]): void {

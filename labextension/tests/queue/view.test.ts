@@ -10,6 +10,7 @@ let shown: Shown;
 beforeEach(() => fakeTimers(Date.UTC(2026, 9, 1)));
 
 afterEach(() => {
+  vi.restoreAllMocks();
   shown.view.dispose();
   vi.useRealTimers();
 });
@@ -91,6 +92,33 @@ describe('what is told', () => {
     shown.view.receive(shown.farm.step(0.1));
     await settle();
     expect([shown.find('.taskfc-empty').hidden, shown.rows().length]).toEqual([true, 3]);
+  });
+});
+
+describe('sorted by state', () => {
+  const ORDER = ['running', 'failed', 'aborted', 'scheduled', 'waiting', 'succeeded'];
+
+  const ranks = (): number[] =>
+    [...shown.node.querySelectorAll<HTMLElement>('.taskfc-row')].map(row => ORDER.indexOf(row.dataset.state!));
+
+  test.each([
+    ['costs nothing', 0],
+    ['costs a millisecond a slice', 1]
+  ])('no row stands among those of another state, where a list %s', async (_, cost) => {
+    shown = show({ queued: 40, workers: 4, rate: 20 });
+    await settle();
+    let clock = performance.now();
+    vi.spyOn(performance, 'now').mockImplementation(() => (clock += cost));
+    const before = shown.farm.nEnded;
+    for (let at = 0; at < 60; at++) {
+      shown.view.receive(shown.farm.step(0.02));
+      await settle(20);
+      expect(ranks()).toEqual(ranks().sort((a, b) => a - b));
+    }
+    expect(shown.farm.nEnded).toBeGreaterThan(before + 10);
+    await settle();
+    expect(ranks()).toEqual(ranks().sort((a, b) => a - b));
+    expect(shown.node.querySelectorAll('.taskfc-row[data-state=succeeded]').length).toBeGreaterThan(0);
   });
 });
 
