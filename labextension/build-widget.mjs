@@ -1,5 +1,5 @@
-// Makes the files of the widgets, which anywidget reads: one module and one style sheet for each. `--watch`: whenever
-// a source changes. `--demo`: the page in demo/ instead.
+// Build of the widgets' files, which anywidget reads: one module and one style sheet for each widget. `--watch` builds
+// again with each change of a source; `--demo` builds the page in demo/ instead.
 import * as esbuild from 'esbuild';
 
 const options = {

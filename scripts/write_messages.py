@@ -26,8 +26,8 @@ from taskfc_ext.widget import messages
 FILE = Path(__file__).resolve().parent.parent / "labextension" / "src" / "link" / "messages.ts"
 
 HEAD = """\
-// What a view of queues is told, and what it asks. Written by scripts/write_messages.py from what
-// taskfc_ext/widget/messages.py and taskfc_ext/protocol/ say: change it there, and run the script.
+// Messages between Python and a view of queues. Written by scripts/write_messages.py from the structs of
+// taskfc_ext/widget/messages.py and taskfc_ext/protocol/: change them there, and run the script.
 """
 
 CONSTANTS = {

@@ -1,3 +1,5 @@
+// The plugins of JupyterLab, registered.
+
 import { commands } from './lab/commands';
 import { notifications } from './lab/notifications';
 import { running } from './lab/running';

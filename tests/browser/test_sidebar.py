@@ -190,7 +190,7 @@ def test_it_shows_the_cell_of_a_task_whose_notebook_was_renamed(lab: Lab, page: 
     notebook.command("application:close")
     expect(tab).to_have_text("Launcher")
     sidebar.button("Go to the cell").click()
-    sidebar.queue.says("not found in old-lab-python3.ipynb, nor in any notebook that is open")
+    sidebar.queue.says("not found in old-lab-python3.ipynb or in any open notebook")
     sidebar.queue.says("If its notebook was renamed or moved, open it and try again")
 
 

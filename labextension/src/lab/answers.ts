@@ -1,10 +1,10 @@
-// What came of a command, where nothing beside it says of which farm. Pure.
+// Results of commands, with the name of the farm where nothing else shows it. Pure.
 
 const THE_FARM = /^The farm\b/;
 
-/** Return the sentence `said` with its farm: where that is the only one, or is in it already, as it is. */
-export function ofFarm(farm: string, said: string, isOnly: boolean): string {
-  const isNamed = said.split(/[^\w.-]/).includes(farm);
-  if (isOnly || isNamed) return said;
-  return THE_FARM.test(said) ? said.replace(THE_FARM, `Farm ${farm}`) : `Farm ${farm}: ${said}`;
+/** Add the farm's name to a text, unless the farm is the only one or the text has its name. */
+export function addFarm(farm: string, text: string, isOnly: boolean): string {
+  const isNamed = text.split(/[^\w.-]/).includes(farm);
+  if (isOnly || isNamed) return text;
+  return THE_FARM.test(text) ? text.replace(THE_FARM, `Farm ${farm}`) : `Farm ${farm}: ${text}`;
 }

@@ -1,11 +1,11 @@
-// When a batch has finished, and what is said of it. Pure: the clock is an argument.
+// Detection of finished batches, and the text of their notification. Pure: the clock is an argument.
 
 import { FarmState } from '../link/messages';
 import type { Counts, FarmStatus } from '../link/messages';
 import { formatCount, formatSeconds, plural } from '../queue/format';
 import { unfinishedOf } from './counts';
 
-/** A batch: what a farm had to do from the moment that it had anything to do until nothing was left. */
+/** A batch: everything that a farm ran from an empty queue to the next empty queue. */
 export interface Batch {
   readonly farm: string;
   readonly succeeded: number;
@@ -14,48 +14,48 @@ export interface Batch {
   readonly seconds: number;
 }
 
-interface Begun {
+interface StartedBatch {
   readonly at: number;
   readonly counts: Counts;
 }
 
-/** Notices what has finished, by the counts of each farm. */
+/** Detector of finished batches, by the counts of each farm. */
 export class Batches {
-  private readonly begun = new Map<string, Begun>();
+  private readonly started = new Map<string, StartedBatch>();
   private readonly idle = new Map<string, Counts>();
   private listed: ReadonlySet<string> | null = null;
 
-  /** Take in how the farms are at `now`, in seconds; return the batches that have finished since the last time. */
-  take(farms: readonly FarmStatus[], now: number): Batch[] {
-    // one that nobody had heard of before has done nothing before
+  /** Apply the farms' status at `now`, in seconds; return the batches that have finished since the last call. */
+  apply(farms: readonly FarmStatus[], now: number): Batch[] {
+    // a new farm has run nothing before
     const isNew = (name: string): boolean => this.listed !== null && !this.listed.has(name);
     for (const { name } of farms) if (isNew(name)) this.idle.set(name, {});
-    const finished = farms.map(farm => this.takeOne(farm, now)).filter(batch => batch !== null);
+    const finished = farms.map(farm => this.applyOne(farm, now)).filter(batch => batch !== null);
     const names = new Set(farms.map(farm => farm.name));
     this.listed = names;
-    for (const known of [this.begun, this.idle]) {
+    for (const known of [this.started, this.idle]) {
       for (const name of known.keys()) if (!names.has(name)) known.delete(name);
     }
     return finished;
   }
 
-  private takeOne({ name, state, counts }: FarmStatus, now: number): Batch | null {
-    // while it does not answer it may have done anything; it says so when it does
+  private applyOne({ name, state, counts }: FarmStatus, now: number): Batch | null {
+    // a farm that does not answer may still run: wait for its next counts
     if (state !== FarmState.LIVE || !counts) return null;
-    const batch = this.begun.get(name);
+    const batch = this.started.get(name);
     const before = batch?.counts ?? this.idle.get(name);
     if (unfinishedOf(counts) > 0) {
-      // a batch goes on where its controller was started anew
-      if (batch === undefined) this.begun.set(name, { at: now, counts: before ?? counts });
+      // a batch continues after a restart of the controller
+      if (batch === undefined) this.started.set(name, { at: now, counts: before ?? counts });
       return null;
     }
     this.idle.set(name, counts);
-    this.begun.delete(name);
+    this.started.delete(name);
     if (before === undefined) return null;
     const ended = {
-      succeeded: since(before.succeeded, counts.succeeded),
-      failed: since(before.failed, counts.failed),
-      aborted: since(before.aborted, counts.aborted)
+      succeeded: countSince(before.succeeded, counts.succeeded),
+      failed: countSince(before.failed, counts.failed),
+      aborted: countSince(before.aborted, counts.aborted)
     };
     if (ended.succeeded + ended.failed + ended.aborted === 0) return null;
     return { farm: name, ...ended, seconds: now - (batch?.at ?? now) };
@@ -63,26 +63,26 @@ export class Batches {
 }
 
 // finished tasks may have been cleared meanwhile
-function since(before = 0, now = 0): number {
+function countSince(before = 0, now = 0): number {
   return Math.max(0, now - before);
 }
 
-/** `12 tasks have ended: 10 succeeded, 2 failed, in 1:05 min`. The farm is named where it is not the only one. */
+/** Write `12 tasks ended: 10 succeeded, 2 failed, in 1:05 min`, with the farm's name unless it is the only one. */
 export function batchText(batch: Batch, isOnly: boolean): string {
   const { farm, succeeded, failed, aborted, seconds } = batch;
   const n = succeeded + failed + aborted;
-  const what = `${plural(n, 'task')}${isOnly ? '' : ` of ${farm}`}`;
+  const subject = `${plural(n, 'task')}${isOnly ? '' : ` of ${farm}`}`;
   const time = seconds >= 1 ? `, in ${formatSeconds(seconds)}` : '';
-  if (succeeded === n) return `${what} succeeded${time}`;
-  if (failed === n) return `${what} failed${time}`;
+  if (succeeded === n) return `${subject} succeeded${time}`;
+  if (failed === n) return `${subject} failed${time}`;
   const parts = [];
   if (succeeded > 0) parts.push(`${formatCount(succeeded)} succeeded`);
   if (failed > 0) parts.push(`${formatCount(failed)} failed`);
   if (aborted > 0) parts.push(`${formatCount(aborted)} aborted`);
-  return n === aborted ? `${what} aborted${time}` : `${what} ended: ${parts.join(', ')}${time}`;
+  return n === aborted ? `${subject} aborted${time}` : `${subject} ended: ${parts.join(', ')}${time}`;
 }
 
-/** Whether anybody wants to be told: of what went wrong, and of what took long. Aborts are nobody's news. */
-export function isNews(batch: Batch, longerThan: number): boolean {
+/** Whether users want a notification: of failures and of long batches, but not of their own aborts. */
+export function isNotable(batch: Batch, longerThan: number): boolean {
   return batch.failed > 0 || (batch.succeeded > 0 && batch.seconds >= longerThan);
 }

@@ -1,13 +1,13 @@
-// Cells as tasks: the magic on top of a cell, and a kernel that knows it.
+// Submission of cells as tasks: puts the magic on top of them and loads it into the kernel.
 
 import { Dialog, showDialog } from '@jupyterlab/apputils';
 import { NotebookActions } from '@jupyterlab/notebook';
 import type { NotebookPanel } from '@jupyterlab/notebook';
 import type { Kernel, KernelMessage } from '@jupyterlab/services';
 
-import { asTask } from './cell-magic';
+import { addMagic } from './cell-magic';
 
-// a second load says so in the output of a cell: this one has none
+// if it is loaded already, it prints so; this request has no output
 const LOAD = '%load_ext taskfc_ext';
 
 /** Put `%%task` on top of the selected code cells, unless it is there, and run them. */
@@ -21,10 +21,10 @@ export async function submitCells(panel: NotebookPanel): Promise<void> {
     return refuse('Only Python cells can be tasks, and the kernel of this notebook runs another language.');
   }
   for (const { model } of cells) {
-    const source = asTask(model.sharedModel.getSource());
+    const source = addMagic(model.sharedModel.getSource());
     if (source !== model.sharedModel.getSource()) model.sharedModel.setSource(source);
   }
-  // in the same queue as the cells: a kernel that is busy gets to both in time
+  // sent before the cells without waiting, so that a busy kernel handles both in this order
   const loading = load(kernel);
   void NotebookActions.runCells(notebook, cells, sessionContext);
   const problem = await loading;
@@ -36,7 +36,7 @@ async function isPython(kernel: Kernel.IKernelConnection): Promise<boolean> {
   return info.language_info.name === 'python';
 }
 
-/** Load the magics; return a sentence where that is not possible. */
+/** Load the magics; return a message for users if that fails. */
 async function load(kernel: Kernel.IKernelConnection): Promise<string> {
   const request = { code: LOAD, silent: true, store_history: false, stop_on_error: false };
   const reply: KernelMessage.IExecuteReplyMsg | undefined = await kernel.requestExecute(request).done;

@@ -1,4 +1,4 @@
-// What can be done with tasks from the palette, a menu, a cell's context menu, and the keyboard.
+// Commands for tasks, in the palette, the menus, a cell's context menu and the keyboard.
 
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
@@ -10,11 +10,11 @@ import { FarmState, StateCode } from '../link/messages';
 import type { AnyCommand, FarmStatus } from '../link/messages';
 import { finishedOf, isFinished } from '../link/model';
 import type { QueueStore } from '../link/store';
-import { clearOf } from '../queue/actions';
+import { clearCommand } from '../queue/actions';
 import { STATE_NAMES } from '../queue/format';
 import { nameOf } from '../queue/select';
 import { submitCells } from './cells';
-import { askWhich, askWhetherToClear } from './dialogs';
+import { askWhich, confirmClear } from './dialogs';
 import { tasksIcon } from './icon';
 import { ITaskFarms } from './tokens';
 
@@ -22,7 +22,7 @@ const ID = 'taskfc-ext:commands';
 
 const CATEGORY = 'Tasks';
 
-// a list to pick one of; for more there is the sidebar
+// of the list in the dialog; the sidebar has all
 const MOST = 500;
 
 /** The commands, in the order of the palette. The menus and the keys are in `schema/commands.json`. */
@@ -60,7 +60,7 @@ export const commands: JupyterFrontEndPlugin<void> = {
     const refresh = (): void => Object.values(CommandIds).forEach(id => commands.hasCommand(id) && commands.notifyCommandChanged(id));
     farms.link.onChange(refresh);
     notebooks?.currentChanged.connect(refresh);
-    // menus and keys come with the settings
+    // the settings have the menus and keys
     void registry?.load(ID).catch(() => undefined);
   }
 };
@@ -70,7 +70,7 @@ type Add = (command: string, options: CommandRegistry.ICommandOptions) => void;
 function addCellCommand(add: Add, notebooks: INotebookTracker): void {
   add(CommandIds.submitCell, {
     label: 'Submit Cell as Task',
-    caption: 'Put %%task on top of the selected cells, and run them: the kernel stays free',
+    caption: 'Put %%task on top of the selected cells and run them: the kernel stays free',
     icon: tasksIcon,
     isEnabled: () => notebooks.currentWidget !== null,
     execute: async () => {
@@ -87,35 +87,35 @@ function addQueueCommands(add: Add, farms: ITaskFarms): void {
   });
   add(CommandIds.abort, {
     label: 'Abort Task…',
-    isEnabled: () => (shown(farms)?.counts?.running ?? 0) + (shown(farms)?.counts?.scheduled ?? 0) > 0,
+    isEnabled: () => (shownFarm(farms)?.counts?.running ?? 0) + (shownFarm(farms)?.counts?.scheduled ?? 0) > 0,
     execute: () => abortOne(farms)
   });
   add(CommandIds.retryFailed, {
-    // no number: those that were retried are failed still, and are left alone; the others say in a dialog whose they are
-    label: () => `Retry Failed Tasks${farms.link.farms.length > 1 ? of(farms) : ''}`,
-    isEnabled: () => (shown(farms)?.counts?.failed ?? 0) > 0,
+    // without a number: the count of failed tasks includes retried ones, which this leaves alone
+    label: () => `Retry Failed Tasks${farms.link.farms.length > 1 ? nameSuffix(farms) : ''}`,
+    isEnabled: () => (shownFarm(farms)?.counts?.failed ?? 0) > 0,
     execute: () => runIn(farms, identity => ({ do: 'retry-failed', identity }))
   });
   add(CommandIds.clearFinished, {
     label: 'Clear Finished Tasks…',
-    isEnabled: () => finishedOf(shown(farms)?.counts ?? {}) > 0,
+    isEnabled: () => finishedOf(shownFarm(farms)?.counts ?? {}) > 0,
     execute: async () => {
-      const farm = shown(farms);
-      const command = clearOf(farms.store.queue);
-      if (farm !== undefined && (await askWhetherToClear(farm))) await runIn(farms, identity => ({ ...command, identity }));
+      const farm = shownFarm(farms);
+      const command = clearCommand(farms.store.queue);
+      if (farm !== undefined && (await confirmClear(farm))) await runIn(farms, identity => ({ ...command, identity }));
     }
   });
 }
 
 function addFarmCommands(add: Add, farms: ITaskFarms): void {
-  const isIn = (...states: FarmState[]): boolean => states.includes(shown(farms)?.state ?? FarmState.STOPPED);
+  const isIn = (...states: FarmState[]): boolean => states.includes(shownFarm(farms)?.state ?? FarmState.STOPPED);
   add(CommandIds.start, {
     label: () => (farms.farm ? `Start Farm ${farms.farm}` : 'Start a Farm…'),
     isEnabled: () => farms.link.state === 'live' && isIn(FarmState.STOPPED, FarmState.DEAD),
     execute: () => (farms.farm ? farms.start(farms.farm) : farms.startNew())
   });
   add(CommandIds.scale, {
-    label: () => `Set Number of Workers${of(farms)}…`,
+    label: () => `Set Number of Workers${nameSuffix(farms)}…`,
     isEnabled: () => isIn(FarmState.LIVE),
     execute: () => farms.scale(farms.farm)
   });
@@ -126,21 +126,21 @@ function addFarmCommands(add: Add, farms: ITaskFarms): void {
   });
 }
 
-function shown(farms: ITaskFarms): FarmStatus | undefined {
+function shownFarm(farms: ITaskFarms): FarmStatus | undefined {
   return farms.link.state === 'live' ? farms.link.status(farms.farm) : undefined;
 }
 
-function of(farms: ITaskFarms): string {
+function nameSuffix(farms: ITaskFarms): string {
   return farms.farm ? ` of ${farms.farm}` : '';
 }
 
 async function runIn(farms: ITaskFarms, command: (identity: string) => AnyCommand): Promise<void> {
-  await farms.run(farms.farm, command(shown(farms)?.identity ?? ''));
+  await farms.run(farms.farm, command(shownFarm(farms)?.identity ?? ''));
 }
 
-/** Have one picked among those that run and those that will be next. */
+/** Abort a task that the user picks among the running and the next ones. */
 async function abortOne(farms: ITaskFarms): Promise<void> {
-  const taskids = unfinished(farms.store);
+  const taskids = listUnfinished(farms.store);
   const labels = taskids.map(taskid => {
     const place = farms.store.queue.placeOf(taskid);
     return `${taskid} ${nameOf(farms.store.queue.batchAt(place))}, ${STATE_NAMES[farms.store.queue.stateAt(place)]}`;
@@ -150,7 +150,7 @@ async function abortOne(farms: ITaskFarms): Promise<void> {
   if (taskid !== undefined) await runIn(farms, identity => ({ do: 'abort', taskids: [taskid], identity }));
 }
 
-function unfinished({ queue }: QueueStore): number[] {
+function listUnfinished({ queue }: QueueStore): number[] {
   const running = [];
   const queued = [];
   for (let place = 0; place < queue.n && queued.length < MOST; place++) {

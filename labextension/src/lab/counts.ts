@@ -1,31 +1,31 @@
-// What the status bar says, and which failures are news. Pure.
+// Counts for the status bar: totals of all farms, and failures that the user has not seen. Pure.
 
 import { FarmState } from '../link/messages';
 import type { Counts, FarmStatus } from '../link/messages';
 import { formatCount } from '../queue/format';
 
-/** Failed tasks of each farm at the time that somebody looked last. */
+/** Failed tasks of each farm when the user last looked at the queue. */
 export type Seen = Readonly<Record<string, number>>;
 
-/** Tasks of a farm that are waiting for something, or for a worker. */
+/** Return the number of tasks that wait for others or for a worker. */
 export function queuedOf(counts: Counts): number {
   return (counts.waiting ?? 0) + (counts.scheduled ?? 0);
 }
 
-/** Tasks of a farm that have not ended. */
+/** Return the number of tasks that have not ended. */
 export function unfinishedOf(counts: Counts): number {
   return queuedOf(counts) + (counts.running ?? 0);
 }
 
-/** What all farms that answer have together. */
+/** Totals of all live farms. */
 export interface Totals {
   readonly running: number;
   readonly queued: number;
-  /** Failed since somebody looked last. */
+  /** Failed since the user last looked. */
   readonly failed: number;
 }
 
-export function totalsOf(farms: readonly FarmStatus[], seen: Seen): Totals {
+export function sumCounts(farms: readonly FarmStatus[], seen: Seen): Totals {
   let running = 0;
   let queued = 0;
   let failed = 0;
@@ -38,20 +38,20 @@ export function totalsOf(farms: readonly FarmStatus[], seen: Seen): Totals {
   return { running, queued, failed };
 }
 
-/** Return what is seen by somebody who looks now. Of farms that do not answer, what was seen before. */
-export function seenNow(farms: readonly FarmStatus[], before: Seen): Seen {
+/** Mark all failures as seen. For farms without counts, the former number stays. */
+export function markSeen(farms: readonly FarmStatus[], before: Seen): Seen {
   const seen: Record<string, number> = {};
   for (const { name, counts } of farms) seen[name] = counts ? (counts.failed ?? 0) : (before[name] ?? 0);
   return seen;
 }
 
-/** Return the same after failed tasks were cleared: those that fail from now on are news. */
-export function seenAtMost(farms: readonly FarmStatus[], before: Seen): Seen {
-  const now = seenNow(farms, before);
+/** Lower the seen failures to the present ones: after a clear, new failures count as unseen. */
+export function lowerSeen(farms: readonly FarmStatus[], before: Seen): Seen {
+  const now = markSeen(farms, before);
   return Object.fromEntries(Object.entries(now).map(([name, failed]) => [name, Math.min(failed, before[name] ?? 0)]));
 }
 
-/** `3 running · 12 queued`; empty when there is nothing to say. */
+/** Write `3 running · 12 queued`; empty if all are zero. */
 export function statusText({ running, queued, failed }: Totals): string {
   const parts = [];
   if (running > 0) parts.push(`${formatCount(running)} running`);

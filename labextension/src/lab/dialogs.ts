@@ -1,4 +1,4 @@
-// What people are asked before something is done, in JupyterLab's dialogs.
+// Questions to the user before an action, in JupyterLab's dialogs.
 
 import { Dialog, InputDialog, showDialog } from '@jupyterlab/apputils';
 
@@ -6,32 +6,33 @@ import type { FarmStatus } from '../link/messages';
 import { finishedOf } from '../link/model';
 import { plural } from '../queue/format';
 import { queuedOf } from './counts';
-import { isManyWorkers, problemOfName, problemOfWorkers } from './limits';
+import { checkName, checkWorkers, isManyWorkers } from './limits';
 
-export async function askWhetherToStop(farm: FarmStatus): Promise<boolean> {
+export async function confirmStop(farm: FarmStatus): Promise<boolean> {
   const running = farm.counts?.running ?? 0;
   const queued = farm.counts ? queuedOf(farm.counts) : 0;
-  const stopped = running > 0 ? `${plural(running, 'running task')} will be stopped, and begin anew when it is started. ` : '';
-  const kept = queued > 0 ? `${plural(queued, 'queued task')} will wait in the store.` : '';
+  const restart = 'will be stopped, and run again from the beginning after the next start. ';
+  const stopped = running > 0 ? `${plural(running, 'running task')} ${restart}` : '';
+  const kept = queued > 0 ? `${plural(queued, 'queued task')} will be kept.` : '';
   const result = await showDialog({
     title: `Stop ${farm.name}?`,
-    body: stopped + kept || 'Nothing is left to do. Results are kept.',
+    body: stopped + kept || 'There are no unfinished tasks. Results are kept.',
     buttons: [Dialog.cancelButton(), Dialog.warnButton({ label: 'Stop' })]
   });
   return result.button.accept;
 }
 
-export async function askWhetherToClear(farm: FarmStatus): Promise<boolean> {
+export async function confirmClear(farm: FarmStatus): Promise<boolean> {
   const finished = plural(finishedOf(farm.counts ?? {}), 'finished task');
   const result = await showDialog({
     title: `Clear the finished tasks of ${farm.name}?`,
-    body: `${finished}, of all notebooks, will be forgotten, with all results.`,
+    body: `This deletes ${finished} of all notebooks, with their results.`,
     buttons: [Dialog.cancelButton(), Dialog.warnButton({ label: 'Clear' })]
   });
   return result.button.accept;
 }
 
-/** Return a number of workers; `null`: never mind. */
+/** Ask for a number of workers; `null`: cancelled. */
 export async function askHowManyWorkers(farm: FarmStatus): Promise<number | null> {
   const now = farm.n_workers ?? 0;
   let label = `Workers of ${farm.name}`;
@@ -39,22 +40,22 @@ export async function askHowManyWorkers(farm: FarmStatus): Promise<number | null
   for (;;) {
     const { value } = await InputDialog.getNumber({ title: 'Scale', label, value: typed, okLabel: 'Scale' });
     if (value === null) return null;
-    label = problemOfWorkers(value);
-    if (label === '') return !isManyWorkers(value, now) || (await askWhetherSoMany(farm, value)) ? value : null;
+    label = checkWorkers(value);
+    if (label === '') return !isManyWorkers(value, now) || (await confirmManyWorkers(farm, value)) ? value : null;
     typed = Number.isFinite(value) ? value : now;
   }
 }
 
-async function askWhetherSoMany(farm: FarmStatus, n: number): Promise<boolean> {
+async function confirmManyWorkers(farm: FarmStatus, n: number): Promise<boolean> {
   const result = await showDialog({
     title: `Give ${farm.name} ${plural(n, 'worker')}?`,
-    body: 'Each worker is a process with memory of its own.',
+    body: 'Each worker is a process with its own memory.',
     buttons: [Dialog.cancelButton(), Dialog.warnButton({ label: 'Scale' })]
   });
   return result.button.accept;
 }
 
-/** Return a name for a new farm; `null`: never mind. */
+/** Ask for the name of a new farm; `null`: cancelled. */
 export async function askForName(taken: readonly string[]): Promise<string | null> {
   let label = 'Name';
   let text = '';
@@ -64,12 +65,12 @@ export async function askForName(taken: readonly string[]): Promise<string | nul
     if (value === null) return null;
     text = value.trim();
     const name = text || 'default';
-    label = taken.includes(name) ? '' : problemOfName(name);
+    label = taken.includes(name) ? '' : checkName(name);
     if (label === '') return name;
   }
 }
 
-/** Return one of `labels` by its index; `null`: never mind. */
+/** Ask for one of `labels` and return its index; `null`: cancelled. */
 export async function askWhich(title: string, label: string, labels: readonly string[]): Promise<number | null> {
   const { value } = await InputDialog.getItem({ title, label, items: [...labels], okLabel: title });
   const at = value === null ? -1 : labels.indexOf(value);

@@ -1,6 +1,8 @@
+// The icon of tasks in JupyterLab.
+
 import { LabIcon } from '@jupyterlab/ui-components';
 
-/** Tasks in a queue, the first of which runs. */
+/** A queue of tasks, the first of which runs. */
 export const tasksIcon = new LabIcon({
   name: 'taskfc-ext:tasks',
   svgstr: `<svg xmlns="http://www.w3.org/2000/svg" width="16" viewBox="0 0 24 24">

@@ -1,4 +1,4 @@
-// The Jupyter server of this page, as the connection to the farms needs it.
+// The connection to the Jupyter server through JupyterLab's own.
 
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
@@ -6,7 +6,7 @@ import { ServerConnection } from '@jupyterlab/services';
 import { API } from '../link/server';
 import type { Server } from '../link/server';
 
-/** Return what carries requests with this page's credentials, also where the server has a base URL. */
+/** Make a connection that uses this page's credentials and base URL. */
 export function jupyterServer(settings = ServerConnection.makeSettings()): Server {
   return {
     request(path: string, body?: string): Promise<Response> {

@@ -1,10 +1,10 @@
-// A notification for each batch that has finished.
+// Notifications about finished batches.
 
 import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { Notification } from '@jupyterlab/apputils';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 
-import { Batches, batchText, isNews } from './batches';
+import { Batches, batchText, isNotable } from './batches';
 import type { Batch } from './batches';
 import { ITaskFarms } from './tokens';
 
@@ -15,7 +15,7 @@ const SHOWN_FOR = 10_000;
 
 export const notifications: JupyterFrontEndPlugin<void> = {
   id: ID,
-  description: 'Notifies of batches of tasks that have finished.',
+  description: 'Shows a notification when a batch of tasks has finished.',
   autoStart: true,
   requires: [ITaskFarms],
   optional: [ISettingRegistry],
@@ -26,17 +26,17 @@ export const notifications: JupyterFrontEndPlugin<void> = {
     const batches = new Batches();
     farms.link.onChange(() => {
       if (!farms.link.isKnown) return;
-      const finished = batches.take(farms.link.farms, Date.now() / 1000);
+      const finished = batches.apply(farms.link.farms, Date.now() / 1000);
       if (setting('notify') === false) return;
       const longerThan = Number(setting('longerThan') ?? LONG);
-      for (const batch of finished) if (isNews(batch, longerThan)) notify(farms, batch);
+      for (const batch of finished) if (isNotable(batch, longerThan)) notify(farms, batch);
     });
   }
 };
 
 function notify(farms: ITaskFarms, batch: Batch): void {
   const show = { label: 'Show', caption: 'Show the queue', callback: () => farms.show(batch.farm) };
-  // what failed stays until somebody has seen it
+  // failures stay until the user closes them
   const options = { actions: [show], autoClose: batch.failed > 0 ? (false as const) : SHOWN_FOR };
   Notification.emit(batchText(batch, farms.link.farms.length === 1), batch.failed > 0 ? 'error' : 'success', options);
 }

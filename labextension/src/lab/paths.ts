@@ -1,21 +1,21 @@
-// Where a task is from, as JupyterLab finds it. Pure.
+// Paths of tasks' notebooks, as JupyterLab finds them, and marks of cards. Pure.
 
 /**
- * Return the paths, below the server's folder, that the notebook `owner` may have there, the likeliest first.
+ * Return the possible paths of the notebook `owner` below the server's folder, the likeliest first.
  *
- * @param owner what a task says: a path in the file system, or something that is none.
- * @param root the server's folder; `~/...` where it is below the home, whose path no page knows.
+ * @param owner owner of a task: a path in the file system, or another name.
+ * @param root the server's folder; `~/...` if it is below the home folder, whose path the page does not know.
  */
 export function notebookPaths(owner: string, root: string): string[] {
   if (!owner.startsWith('/') || !owner.endsWith('.ipynb')) return [];
   const folder = root.replace(/\/+$/, '');
-  if (folder === '~') return below(owner, '');
-  if (folder.startsWith('~/')) return below(owner, folder.slice(1));
+  if (folder === '~') return findBelow(owner, '');
+  if (folder.startsWith('~/')) return findBelow(owner, folder.slice(1));
   return owner.startsWith(`${folder}/`) ? [owner.slice(folder.length + 1)] : [];
 }
 
-/** Return what follows `middle` and a slash, for each place where `middle` ends a folder's path. */
-function below(owner: string, middle: string): string[] {
+/** Return the rest of the path after `middle` and a slash, for each place where it occurs. */
+function findBelow(owner: string, middle: string): string[] {
   const found = [];
   for (let at = owner.indexOf(`${middle}/`, 1); at > 0; at = owner.indexOf(`${middle}/`, at + 1)) {
     found.push(owner.slice(at + middle.length + 1));
@@ -23,7 +23,7 @@ function below(owner: string, middle: string): string[] {
   return found;
 }
 
-/** Whether a card's HTML is that of a task. */
+/** Whether this is the HTML of a task's card. */
 export function isCardOf(html: string, farm: string, taskid: number): boolean {
   const [head = ''] = /<div class="taskfc-card[^>]*>/.exec(html) ?? [];
   return head.includes(`data-task="${taskid}"`) && head.includes(`data-farm="${farm}"`);

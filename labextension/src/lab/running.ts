@@ -1,11 +1,11 @@
-// Tasks that run, in JupyterLab's panel of what runs.
+// Running tasks in JupyterLab's panel of running sessions.
 
 import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { IRunningSessionManagers } from '@jupyterlab/running';
 import type { IRunningSessions } from '@jupyterlab/running';
 import { Signal } from '@lumino/signaling';
 
-import type { Follower } from '../link/farms';
+import type { Subscriber } from '../link/farms';
 import { FarmState, StateCode } from '../link/messages';
 import { QueueStore } from '../link/store';
 import { formatProgress, percentOf, plural } from '../queue/format';
@@ -13,15 +13,15 @@ import { nameOf } from '../queue/select';
 import { tasksIcon } from './icon';
 import { ITaskFarms } from './tokens';
 
-// more than any farm of one machine runs at once; a list of thousands would be of no use
+// more tasks than a farm on one machine runs at once; a list of thousands would be of no use
 const MOST = 200;
 
-// the panel draws all its items anew each time
+// each time, the panel draws all its items again
 const REDRAWN_EVERY = 1000;
 
 export const running: JupyterFrontEndPlugin<void> = {
   id: 'taskfc-ext:running',
-  description: 'Lists the tasks that run among what runs.',
+  description: 'Lists running tasks in the panel of running sessions.',
   autoStart: true,
   requires: [ITaskFarms],
   optional: [IRunningSessionManagers],
@@ -30,10 +30,10 @@ export const running: JupyterFrontEndPlugin<void> = {
   }
 };
 
-/** A queue that is followed for what runs in it. */
-interface Followed {
+/** A subscription to the queue of one farm. */
+interface Subscription {
   readonly store: QueueStore;
-  readonly follower: Follower;
+  readonly subscriber: Subscriber;
 }
 
 class RunningTasks implements IRunningSessions.IManager {
@@ -42,67 +42,67 @@ class RunningTasks implements IRunningSessions.IManager {
   readonly shutdownAllLabel = 'Abort All';
   readonly runningChanged = new Signal<this, void>(this);
 
-  private readonly followed = new Map<string, Followed>();
+  private readonly subscriptions = new Map<string, Subscription>();
   private timer: ReturnType<typeof setTimeout> | undefined;
-  private told = '';
+  private shown = '';
 
   constructor(private readonly farms: ITaskFarms) {
-    farms.link.onChange(() => this.followAll());
-    this.followAll();
+    farms.link.onChange(() => this.subscribeToAll());
+    this.subscribeToAll();
   }
 
   readonly shutdownAllConfirmationText = (): string =>
-    `Abort ${plural(this.all().length, 'running task')}? What they have done so far is lost.`;
+    `Abort ${plural(this.listRunning().length, 'running task')}? Their work so far is lost.`;
 
   running(): IRunningSessions.IRunningItem[] {
-    return this.all().map(({ farm, taskid }) => this.item(farm, taskid));
+    return this.listRunning().map(({ farm, taskid }) => this.makeItem(farm, taskid));
   }
 
   refreshRunning(): void {
-    for (const { store } of this.followed.values()) store.reconnected();
+    for (const { store } of this.subscriptions.values()) store.resubscribe();
     void this.farms.link.connect();
   }
 
   shutdownAll(): void {
     const byFarm = new Map<string, number[]>();
-    for (const { farm, taskid } of this.all()) byFarm.set(farm, [...(byFarm.get(farm) ?? []), taskid]);
+    for (const { farm, taskid } of this.listRunning()) byFarm.set(farm, [...(byFarm.get(farm) ?? []), taskid]);
     for (const [farm, taskids] of byFarm) this.abort(farm, taskids);
   }
 
-  /** Follow the farms that answer. Of the others nothing is known, and so nothing is listed. */
-  private followAll(): void {
+  /** Subscribe to all live farms. Of the others nothing is known, so their tasks are not listed. */
+  private subscribeToAll(): void {
     const live = this.farms.link.farms.filter(farm => farm.state === FarmState.LIVE).map(farm => farm.name);
-    for (const [name, { follower }] of this.followed) {
+    for (const [name, { subscriber }] of this.subscriptions) {
       if (live.includes(name)) continue;
-      follower.dispose();
-      this.followed.delete(name);
+      subscriber.dispose();
+      this.subscriptions.delete(name);
       this.redraw();
     }
-    for (const name of live) if (!this.followed.has(name)) this.follow(name);
+    for (const name of live) if (!this.subscriptions.has(name)) this.subscribe(name);
   }
 
-  private follow(name: string): void {
-    const follower = this.farms.link.follow(message => store.receive(message));
-    const store = new QueueStore(question => follower.ask(question));
+  private subscribe(name: string): void {
+    const subscriber = this.farms.link.subscribe(message => store.receive(message));
+    const store = new QueueStore(question => subscriber.ask(question));
     store.onChange(() => this.redraw());
-    this.followed.set(name, { store, follower });
+    this.subscriptions.set(name, { store, subscriber });
     store.show(name);
   }
 
   private redraw(): void {
     this.timer ??= setTimeout(() => {
       this.timer = undefined;
-      // a list that is drawn anew loses the keyboard's focus: only if it is another one
+      // drawing the list takes the keyboard's focus away: only if it has changed
       const now = JSON.stringify(this.running().map(item => [item.label(), item.detail?.(), item.labelTitle?.()]));
-      if (now === this.told) return;
-      this.told = now;
+      if (now === this.shown) return;
+      this.shown = now;
       this.runningChanged.emit();
     }, REDRAWN_EVERY);
   }
 
-  private all(): { farm: string; taskid: number }[] {
+  private listRunning(): { farm: string; taskid: number }[] {
     const found = [];
-    for (const [farm, { store }] of this.followed) {
+    for (const [farm, { store }] of this.subscriptions) {
       const { n, columns } = store.queue;
       for (let place = 0; place < n && found.length < MOST; place++) {
         if (columns.states[place] === StateCode.RUNNING) found.push({ farm, taskid: columns.ids[place]! });
@@ -111,8 +111,8 @@ class RunningTasks implements IRunningSessions.IManager {
     return found;
   }
 
-  private item(farm: string, taskid: number): IRunningSessions.IRunningItem {
-    const queue = this.followed.get(farm)!.store.queue;
+  private makeItem(farm: string, taskid: number): IRunningSessions.IRunningItem {
+    const queue = this.subscriptions.get(farm)!.store.queue;
     const place = queue.placeOf(taskid);
     const batch = queue.batchAt(place);
     const note = queue.noteAt(place);

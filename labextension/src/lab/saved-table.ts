@@ -1,4 +1,4 @@
-// The table that a queue's widget has left in a notebook, in place of the widget where its kernel is gone.
+// The saved table of a queue widget, shown in place of the widget when its kernel is gone.
 
 import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
 import type { CodeCell } from '@jupyterlab/cells';
@@ -6,22 +6,22 @@ import { INotebookTracker } from '@jupyterlab/notebook';
 import type { Notebook, NotebookPanel } from '@jupyterlab/notebook';
 import { Panel } from '@lumino/widgets';
 
-// what the widgets of a page are marked with, those as well that could not be shown
+// class of all widgets of a page, including those that could not be shown
 const WIDGET = '.jupyter-widgets';
 
 export const keptTables: JupyterFrontEndPlugin<void> = {
   id: 'taskfc-ext:kept-tables',
-  description: 'Shows the table that the widget of a queue has left, where its kernel is gone.',
+  description: 'Shows the saved table of a queue widget when its kernel is gone.',
   autoStart: true,
   requires: [INotebookTracker],
   activate: (_app, notebooks: INotebookTracker) => {
-    notebooks.widgetAdded.connect((_, panel) => follow(panel));
-    notebooks.forEach(follow);
+    notebooks.widgetAdded.connect((_, panel) => observe(panel));
+    notebooks.forEach(observe);
   }
 };
 
-/** Look again whenever a widget may have come, or have failed to. */
-function follow(panel: NotebookPanel): void {
+/** Check the outputs whenever a widget may have been added or have failed. */
+function observe(panel: NotebookPanel): void {
   const observer = new MutationObserver(changes => {
     if (changes.some(hasWidget)) showTables(panel);
   });
@@ -53,12 +53,12 @@ function showTablesOf({ outputArea }: CodeCell, rendermime: Notebook['rendermime
   });
 }
 
-/** Whether an element says that there is no such widget: it has no child then, and no other mark. */
+/** Whether an element is the message about a missing widget, which has no child and no mark of its own. */
 export function isLost(node: Element): boolean {
   return node.childElementCount === 0 && (node.textContent ?? '').startsWith('Error displaying widget');
 }
 
-/** Whether an output has a table of ours for whoever cannot show its widget. */
+/** Whether an output has the saved table of a queue. */
 export function hasTable(data: Readonly<Record<string, unknown>> | undefined): boolean {
   const html = data?.['text/html'];
   return (Array.isArray(html) ? html.join('') : String(html ?? '')).startsWith('<div class="taskfc-plain ');

@@ -1,4 +1,4 @@
-// The farms of this page, and the sidebar that shows them.
+// The sidebar plugin: the connection to the farms, the actions on them, and the panel that shows them.
 
 import { ILayoutRestorer } from '@jupyterlab/application';
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
@@ -12,19 +12,19 @@ import { FarmsLink } from '../link/farms';
 import { FarmState } from '../link/messages';
 import type { AnyCommand, CommandAnswer } from '../link/messages';
 import type { QueueStore } from '../link/store';
-import { ofFarm } from './answers';
-import { askForName, askHowManyWorkers, askWhetherToStop } from './dialogs';
+import { addFarm } from './answers';
+import { askForName, askHowManyWorkers, confirmStop } from './dialogs';
 import { goToCell } from './go-to-cell';
 import { jupyterServer } from './jupyter-server';
 import { QueuePanel } from './panel';
-import type { Steering } from './picker';
+import type { FarmActions } from './picker';
 import { ITaskFarms } from './tokens';
 
 const KEPT = 'taskfc-ext:farm';
 
-// what went well is told in passing
-const SAID_FOR = 4000;
-const REFUSED_FOR = 15_000;
+// milliseconds; a failure has to be read
+const RESULT_SHOWN_FOR = 4000;
+const FAILURE_SHOWN_FOR = 15_000;
 
 export const sidebar: JupyterFrontEndPlugin<ITaskFarms> = {
   id: 'taskfc-ext:sidebar',
@@ -42,12 +42,12 @@ export const sidebar: JupyterFrontEndPlugin<ITaskFarms> = {
     const farms = new TaskFarms(app, documents, notebooks, state);
     app.shell.add(farms.panel, 'left', { rank: 350, type: 'Tasks' });
     restorer?.add(farms.panel, 'taskfc-queue');
-    void farms.begin();
+    void farms.connect();
     return farms;
   }
 };
 
-class TaskFarms implements ITaskFarms, Steering {
+class TaskFarms implements ITaskFarms, FarmActions {
   readonly link = new FarmsLink(jupyterServer());
   readonly panel: QueuePanel;
   farm = '';
@@ -63,7 +63,7 @@ class TaskFarms implements ITaskFarms, Steering {
   ) {
     this.panel = new QueuePanel({
       link: this.link,
-      steering: this,
+      actions: this,
       goToCell: documents && notebooks ? task => goToCell(documents, notebooks, task) : undefined
     });
     this.link.onChange(() => this.update());
@@ -71,7 +71,7 @@ class TaskFarms implements ITaskFarms, Steering {
   }
 
   /** Connect, and show the farm that was shown last. */
-  async begin(): Promise<void> {
+  async connect(): Promise<void> {
     this.chosen ||= String((await this.state?.fetch(KEPT).catch(() => '')) ?? '');
     this.update();
     await this.link.connect();
@@ -81,12 +81,12 @@ class TaskFarms implements ITaskFarms, Steering {
     return this.panel.store;
   }
 
-  get isSeen(): boolean {
+  get isQueueVisible(): boolean {
     return this.panel.isVisible && !document.hidden;
   }
 
-  get seenChanged(): ISignal<ITaskFarms, void> {
-    return this.panel.seenChanged as unknown as ISignal<ITaskFarms, void>;
+  get visibilityChanged(): ISignal<ITaskFarms, void> {
+    return this.panel.visibilityChanged as unknown as ISignal<ITaskFarms, void>;
   }
 
   show(farm?: string, taskid?: number): void {
@@ -106,10 +106,10 @@ class TaskFarms implements ITaskFarms, Steering {
     }
   }
 
-  /** Tell in passing what came of a command: no picker stands above that, which says of which farm. */
-  private notify(farm: string, said: string, isDone: boolean): void {
-    const text = ofFarm(farm, said, this.link.farms.length <= 1);
-    Notification.emit(text, isDone ? 'info' : 'error', { autoClose: isDone ? SAID_FOR : REFUSED_FOR });
+  /** Show the result of a command in a notification, with the farm's name if there are several. */
+  private notify(farm: string, result: string, isDone: boolean): void {
+    const text = addFarm(farm, result, this.link.farms.length <= 1);
+    Notification.emit(text, isDone ? 'info' : 'error', { autoClose: isDone ? RESULT_SHOWN_FOR : FAILURE_SHOWN_FOR });
   }
 
   pick(farm: string): void {
@@ -135,7 +135,7 @@ class TaskFarms implements ITaskFarms, Steering {
 
   async stop(farm: string): Promise<void> {
     const status = this.link.status(farm);
-    if (status === undefined || !(await askWhetherToStop(status))) return;
+    if (status === undefined || !(await confirmStop(status))) return;
     await this.run(farm, { do: 'stop', identity: status.identity ?? '' });
   }
 
@@ -151,6 +151,6 @@ class TaskFarms implements ITaskFarms, Steering {
     const live = farms.find(farm => farm.state === FarmState.LIVE)?.name;
     const likely = names.includes('default') ? 'default' : names[0];
     this.farm = names.includes(this.chosen) ? this.chosen : (live ?? likely ?? '');
-    this.panel.tell(this.farm, this.starting.has(this.farm));
+    this.panel.showFarm(this.farm, this.starting.has(this.farm));
   }
 }

@@ -1,4 +1,4 @@
-// The status bar: how much runs and waits, and whether anything has failed since somebody looked.
+// The item of the status bar: counts of running and queued tasks, and of failures that the user has not seen.
 
 import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { IStateDB } from '@jupyterlab/statedb';
@@ -7,7 +7,7 @@ import type { Message } from '@lumino/messaging';
 import { Signal } from '@lumino/signaling';
 import { Widget } from '@lumino/widgets';
 
-import { seenAtMost, seenNow, statusText, totalsOf } from './counts';
+import { lowerSeen, markSeen, statusText, sumCounts } from './counts';
 import type { Seen, Totals } from './counts';
 import { tasksIcon } from './icon';
 import { ITaskFarms } from './tokens';
@@ -16,7 +16,7 @@ const KEPT = 'taskfc-ext:seen';
 
 export const statusBar: JupyterFrontEndPlugin<void> = {
   id: 'taskfc-ext:status-bar',
-  description: 'Shows in the status bar how many tasks run and wait.',
+  description: 'Shows the counts of running and queued tasks in the status bar.',
   autoStart: true,
   requires: [ITaskFarms],
   optional: [IStatusBar, IStateDB],
@@ -36,16 +36,16 @@ export const statusBar: JupyterFrontEndPlugin<void> = {
       const isLive = farms.link.state === 'live' && farms.link.isKnown && isLoaded;
       const all = farms.link.farms;
       if (isLive) {
-        // whoever comes for the first time has not missed anything
-        const now = farms.isSeen || seen === undefined ? seenNow(all, seen ?? {}) : seenAtMost(all, seen);
+        // without a saved number, all failures count as seen
+        const now = farms.isQueueVisible || seen === undefined ? markSeen(all, seen ?? {}) : lowerSeen(all, seen);
         if (JSON.stringify(now) !== JSON.stringify(seen)) void state?.save(KEPT, now);
         seen = now;
       }
-      item.tell(isLive ? totalsOf(all, seen ?? {}) : { running: 0, queued: 0, failed: 0 });
+      item.showTotals(isLive ? sumCounts(all, seen ?? {}) : { running: 0, queued: 0, failed: 0 });
     };
     farms.link.onChange(update);
-    farms.seenChanged.connect(update);
-    // JupyterLab answers this only when all plugins are there: none may wait for it
+    farms.visibilityChanged.connect(update);
+    // JupyterLab answers only after all plugins are activated: no plugin may wait for it
     void state
       ?.fetch(KEPT)
       .catch(() => undefined)
@@ -63,7 +63,7 @@ class StatusItem extends Widget {
   text = '';
 
   private readonly button = document.createElement('button');
-  private readonly words = document.createElement('span');
+  private readonly label = document.createElement('span');
 
   constructor(private readonly onClick: () => void) {
     super();
@@ -71,7 +71,7 @@ class StatusItem extends Widget {
     this.button.type = 'button';
     this.button.title = 'Show the queue of tasks';
     tasksIcon.element({ container: this.button, tag: 'span', stylesheet: 'statusBar' });
-    this.button.append(this.words);
+    this.button.append(this.label);
     this.node.append(this.button);
   }
 
@@ -79,13 +79,13 @@ class StatusItem extends Widget {
     this.onClick();
   }
 
-  /** Show what there is; nothing at all where there is nothing. */
-  tell(totals: Totals): void {
+  /** Show these totals; the item is hidden if all are zero. */
+  showTotals(totals: Totals): void {
     const text = statusText(totals);
     if (text === this.text) return;
     const wasActive = this.text !== '';
     this.text = text;
-    this.words.textContent = text;
+    this.label.textContent = text;
     this.toggleClass('taskfc-mod-warning', totals.failed > 0);
     if ((text !== '') !== wasActive) this.activeChanged.emit();
   }

@@ -1,3 +1,5 @@
+// The token of the task farms, through which the plugins share the connection and the sidebar.
+
 import { Token } from '@lumino/coreutils';
 import type { ISignal } from '@lumino/signaling';
 
@@ -5,31 +7,31 @@ import type { FarmsLink } from '../link/farms';
 import type { AnyCommand, CommandAnswer } from '../link/messages';
 import type { QueueStore } from '../link/store';
 
-/** The task farms as this page has them: what the sidebar, the status bar, commands and the rest share. */
+/** The task farms of this page, as shared by the sidebar, the status bar, the commands and the other plugins. */
 export interface ITaskFarms {
   readonly link: FarmsLink;
 
-  /** The farm that is shown in the sidebar, and that commands are about; empty while there is none. */
+  /** The farm that the sidebar shows and commands act on; empty while there is none. */
   readonly farm: string;
 
-  /** What is known of its queue. */
+  /** The state of that farm's queue. */
   readonly store: QueueStore;
 
-  /** Show a farm in the sidebar, and a task of it; the sidebar is opened. */
+  /** Open the sidebar and show a farm, and a task of it. */
   show(farm?: string, taskid?: number): void;
 
-  /** Whether somebody can see the sidebar's queue now, and when that has changed. */
-  readonly isSeen: boolean;
-  readonly seenChanged: ISignal<ITaskFarms, void>;
+  /** Whether the sidebar's queue is visible, and the signal that this has changed. */
+  readonly isQueueVisible: boolean;
+  readonly visibilityChanged: ISignal<ITaskFarms, void>;
 
   /**
-   * Have something done, and tell in a notification what came of it.
+   * Send a command and show its result in a notification.
    *
-   * @returns the answer; `null` when there was none.
+   * @returns the answer; `null` if there was none.
    */
   run(farm: string, command: AnyCommand): Promise<CommandAnswer | null>;
 
-  /** The same of a farm as a whole, after a question where there is one. */
+  /** Run these commands of a farm; those that need an input or a confirmation ask for it. */
   start(farm: string): Promise<void>;
   startNew(): Promise<void>;
   stop(farm: string): Promise<void>;

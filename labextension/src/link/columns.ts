@@ -9,7 +9,7 @@ export class Columns {
   readonly started: Float64Array;
   readonly completed: Float64Array;
   readonly seconds: Float32Array;
-  /** Place of its batch in `Queue.batches`; -1: not told yet. */
+  /** Place of its batch in `Queue.batches`; -1: not received yet. */
   readonly batches: Int32Array;
 
   constructor(readonly capacity: number) {
@@ -35,7 +35,7 @@ export class Columns {
     this.batches.set(other.batches.subarray(from, end), at);
   }
 
-  /** Say that places `from` up to `end` are in this state, and nothing more. */
+  /** Set places `from` up to `end` to this state, and all other facts to none. */
   reset(from: number, end: number, state: number): void {
     this.states.fill(state, from, end);
     this.workers.fill(-1, from, end);

@@ -1,18 +1,18 @@
-// How commands reach a farm: through the server extension where it is there, else through the kernel.
+// The path of a view's commands: through the server extension if the server has it, else through the kernel.
 
 import type { Host } from './host';
 import { KernelPath, terminalFor } from './kernel-path';
 import type { AnyCommand, CommandAnswer, Farms, TaskDetails } from './messages';
-import { carrierOf, farmPath, serverOfPage, taskPath } from './server';
+import { addressOfPage, farmPath, serverAt, taskPath } from './server';
 import type { Server } from './server';
 
-// a farm that was started since the list was made, a server that is back; one without the extension is not asked again
+// the list may lack a farm that was started since; a server without the extension is not asked again
 const LIST_AGAIN_AFTER_MS = 10_000;
 
-const NO_ANSWER = 'The Jupyter server has not answered: look whether it is done before doing it again.';
+const NO_ANSWER = 'The Jupyter server did not answer. Check whether the command took effect before you repeat it.';
 
-/** The server cannot be asked about this, but perhaps the kernel. */
-class NotHere extends Error {
+/** The server cannot handle the request; the kernel may be able to. */
+class NotAvailable extends Error {
   constructor(
     message: string,
     readonly status = 0
@@ -31,9 +31,9 @@ export class ServerPath {
     private readonly now: () => number = () => performance.now()
   ) {}
 
-  /** It is there, and this farm of it is the one that is meant. */
+  /** Whether the server has the extension and knows exactly these processes of the farm. */
   async has(farm: string, identity: string): Promise<boolean> {
-    // who does not say which processes are meant could mean those of another machine
+    // without an identity, a farm of this name on another machine could be meant
     if (!identity) return false;
     const isOld = this.farms !== null && this.now() - this.listedAt > LIST_AGAIN_AFTER_MS;
     const listed = await this.list(false);
@@ -51,11 +51,11 @@ export class ServerPath {
     return this.ask(taskPath(farm, taskid, known));
   }
 
-  private list(isAnew: boolean): Promise<Farms | null> {
-    if (this.farms === null || isAnew) {
+  private list(isForced: boolean): Promise<Farms | null> {
+    if (this.farms === null || isForced) {
       this.listedAt = this.now();
       this.farms = this.ask<Farms>('farms').catch((error: unknown) => {
-        this.isAbsent = error instanceof NotHere && error.status === 404;
+        this.isAbsent = error instanceof NotAvailable && error.status === 404;
         return null;
       });
     }
@@ -67,53 +67,54 @@ export class ServerPath {
     try {
       response = await this.server.request(path, body);
     } catch (error) {
-      // a command may have been heard before the connection broke, and a retry of it would run tasks twice
+      // the command may have arrived before the connection broke; a second one would run tasks twice
       if (body !== undefined) throw new Error(NO_ANSWER);
-      throw new NotHere(String(error));
+      throw new NotAvailable(String(error));
     }
-    if ([403, 404, 409].includes(response.status)) throw new NotHere(response.statusText, response.status);
+    if ([403, 404, 409].includes(response.status)) throw new NotAvailable(response.statusText, response.status);
     if (!response.ok) throw new Error(await reasonOf(response));
     return (await response.json()) as Answer;
   }
 }
 
 async function reasonOf(response: Response): Promise<string> {
-  const told: unknown = await response.json().catch(() => null);
-  const message = typeof told === 'object' && told !== null && 'message' in told ? String(told.message) : '';
+  const answer: unknown = await response.json().catch(() => null);
+  const message = typeof answer === 'object' && answer !== null && 'message' in answer ? String(answer.message) : '';
   return message || `the Jupyter server answered ${response.status} ${response.statusText}`.trim();
 }
 
-// a page asks once whether its server has the extension, however many views it has
+// shared by all views of a page, so that the server is asked once whether it has the extension
 let ofPage: ServerPath | null | undefined;
 
-/** The way through the server of this page; `null`: it has none. */
+/** Return the path through the server of this page; `null` if it has no server. */
 export function serverPathOfPage(): ServerPath | null {
   if (ofPage === undefined) {
-    const server = serverOfPage();
-    ofPage = server && new ServerPath(carrierOf(server));
+    const address = addressOfPage();
+    ofPage = address && new ServerPath(serverAt(address));
   }
   return ofPage;
 }
 
-/** The notebook does more than the farm: it sends its modules as they are now, and its names follow the new tasks. */
-function isOfNotebook(command: AnyCommand): boolean {
+/** Whether the kernel does more than the farm: a retry sends the modules as they are now, and updates names. */
+function needsKernel(command: AnyCommand): boolean {
   return command.do === 'retry' || command.do === 'retry-failed';
 }
 
-/** The one path of a view: whatever can be asked is asked here. */
+/** The path of all commands and questions of a view. */
 export class CommandPath implements Pick<Host, 'command' | 'details'> {
-  /** @param identityOf the processes of a farm that the view shows; empty while unknown. */
+  /** @param identityOf returns the identity of the farm's processes that the view shows; empty if unknown. */
   constructor(
     private readonly server: ServerPath | null,
     private readonly kernel: KernelPath,
     private readonly identityOf: (farm: string) => string
   ) {}
 
-  command(farm: string, command: AnyCommand, say?: (text: string) => void): Promise<CommandAnswer> {
-    const meant = { ...command, identity: command.identity || this.identityOf(farm) };
-    const askKernel = (): Promise<CommandAnswer> => this.kernel.command(meant, () => say?.(terminalFor(farm, command)));
-    if (isOfNotebook(command) && this.kernel.isThere()) return askKernel();
-    return this.through(farm, server => server.command(farm, meant), askKernel);
+  command(farm: string, command: AnyCommand, notify?: (text: string) => void): Promise<CommandAnswer> {
+    const identified = { ...command, identity: command.identity || this.identityOf(farm) };
+    const advise = (): void => notify?.(terminalFor(farm, command));
+    const askKernel = (): Promise<CommandAnswer> => this.kernel.command(identified, advise);
+    if (needsKernel(command) && this.kernel.isAlive()) return askKernel();
+    return this.through(farm, server => server.command(farm, identified), askKernel);
   }
 
   details(farm: string, taskid: number, known?: string): Promise<TaskDetails> {
@@ -133,7 +134,7 @@ export class CommandPath implements Pick<Host, 'command' | 'details'> {
       try {
         return await ask(this.server);
       } catch (error) {
-        if (!(error instanceof NotHere)) throw error;
+        if (!(error instanceof NotAvailable)) throw error;
       }
     }
     return askKernel();

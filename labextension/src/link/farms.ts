@@ -1,4 +1,4 @@
-// The page's one connection to the farms of this user: a WebSocket that comes back, and commands over HTTP.
+// The page's one connection to the farms of this user: a WebSocket that reconnects, and commands over HTTP.
 
 import { FarmState, VIEW_PROTOCOL } from './messages';
 import type { AnyCommand, CommandAnswer, Farms, FarmStatus, TaskDetails, ViewMessage, ViewQuestion } from './messages';
@@ -7,39 +7,39 @@ import type { Server } from './server';
 import { OTHER_VERSION } from './store';
 
 /**
- * How the connection is. `absent` and `foreign` are final until somebody tries again: the server has no such
- * extension, or one of another version; `refused`: this user may not.
+ * State of the connection. `absent`: the server does not have the extension; `foreign`: it has another version of it;
+ * `refused`: this user has no permission. These three are final until a user tries again.
  */
 export type LinkState = 'connecting' | 'live' | 'lost' | 'absent' | 'foreign' | 'refused';
 
-const SENTENCES: Readonly<Record<LinkState, string>> = {
+const MESSAGES: Readonly<Record<LinkState, string>> = {
   connecting: '',
   live: '',
-  lost: 'The Jupyter server does not answer. What is shown is of the last moment that it did; it is asked again.',
+  lost: 'The Jupyter server does not answer. This is the last state received; the page keeps trying to reconnect.',
   absent:
     'This Jupyter server does not know of task farms. ' +
-    'Install taskfc-ext into the environment that the server runs in, and restart the server; ' +
-    'if it is installed there, the log of the server says what is wrong.',
+    "Install taskfc-ext into the server's environment, and restart the server; " +
+    "if it is installed there, see the server's log.",
   foreign: OTHER_VERSION,
-  refused: 'You are not allowed to see task farms on this server. Sign in again, or ask who runs it.'
+  refused: 'You are not allowed to see task farms on this server. Sign in again, or ask its administrator.'
 };
 
-const FIRST_WAIT = 500;
-const LONGEST_WAIT = 30_000;
+const FIRST_DELAY = 500;
+const LONGEST_DELAY = 30_000;
 
-// one that was open for less has not helped: a server that closes all at once is not to be asked all the time
-const GOOD_AFTER = 10_000;
+// a shorter connection does not reset the delay: a server that closes each connection at once must not be flooded
+const STABLE_AFTER = 10_000;
 
-// a page that is glanced away from for a moment goes on; one in the background asks for no queue
-const STILL_AFTER = 20_000;
+// a page in the background needs no queue; a short look at another page is not worth a new snapshot
+const PAUSE_AFTER = 20_000;
 
-/** Milliseconds before the `n`th try to connect; `random`: 0 to 1, so that all pages of a server do not come at once. */
-export function waitBefore(n: number, random: number): number {
-  return Math.min(FIRST_WAIT * 2 ** Math.min(n, 10), LONGEST_WAIT) * (0.5 + random / 2);
+/** Return the milliseconds before the `n`th try. `random`, 0 to 1, spreads the pages of a server that restarts. */
+export function delayBefore(n: number, random: number): number {
+  return Math.min(FIRST_DELAY * 2 ** Math.min(n, 10), LONGEST_DELAY) * (0.5 + random / 2);
 }
 
-/** Somebody in this page who follows queues: a view, or a list of what runs. */
-export class Follower {
+/** One subscriber in this page: a view of a queue, or the list of running tasks. */
+export class Subscriber {
   readonly watched = new Set<string>();
 
   constructor(
@@ -48,29 +48,29 @@ export class Follower {
   ) {}
 
   ask(question: ViewQuestion): void {
-    this.farms.hear(this, question);
+    this.farms.handle(this, question);
   }
 
   dispose(): void {
     for (const farm of [...this.watched]) this.ask({ ask: 'unwatch', farm });
-    this.farms.leave(this);
+    this.farms.remove(this);
   }
 }
 
 export class FarmsLink {
-  /** All farms, by name, as they were last told. */
+  /** All farms, by name, as last received. */
   farms: readonly FarmStatus[] = [];
   state: LinkState = 'connecting';
 
-  private readonly followers = new Set<Follower>();
+  private readonly subscribers = new Set<Subscriber>();
   private readonly listeners = new Set<() => void>();
   private socket: WebSocket | null = null;
   private last: Farms | null = null;
   private tries = 0;
   private openedAt = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
-  private stillTimer: ReturnType<typeof setTimeout> | undefined;
-  private isStill = false;
+  private pauseTimer: ReturnType<typeof setTimeout> | undefined;
+  private isPaused = false;
   private isDisposed = false;
 
   constructor(
@@ -80,196 +80,196 @@ export class FarmsLink {
     page.addEventListener('visibilitychange', this.onVisibility);
   }
 
-  /** A sentence for people where there is no connection: what is the case and what to do. */
+  /** A message for users while there is no connection: the problem, and advice. */
   get message(): string {
-    return SENTENCES[this.state];
+    return MESSAGES[this.state];
   }
 
-  /** Somebody has said which farms there are: before that, none is no news. */
+  /** Whether a list of farms was received; before that, an empty `farms` means nothing. */
   get isKnown(): boolean {
     return this.last !== null;
   }
 
-  /** How a farm is; `undefined`: there is none of this name. */
+  /** Return the status of a farm; `undefined` if there is no farm of this name. */
   status(name: string): FarmStatus | undefined {
     return this.farms.find(farm => farm.name === name);
   }
 
-  /** Call back when farms or the connection have changed; returns what ends that. */
+  /** Call `listener` when the farms or the connection change. Returns a function that ends this. */
   onChange(listener: () => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
   }
 
-  /** Be told of farms, and of the queues that one asks to watch. */
-  follow(receive: (message: ViewMessage) => void): Follower {
-    const follower = new Follower(this, receive);
-    this.followers.add(follower);
-    this.remind(follower);
-    return follower;
+  /** Send `receive` the list of farms, and the queues that the subscriber asks to watch. */
+  subscribe(receive: (message: ViewMessage) => void): Subscriber {
+    const subscriber = new Subscriber(this, receive);
+    this.subscribers.add(subscriber);
+    this.sendFarms(subscriber);
+    return subscriber;
   }
 
-  /** Connect, now. Called again: a new try at once. */
+  /** Connect now, without waiting for the next try. */
   async connect(): Promise<void> {
     if (this.isDisposed || this.socket !== null) return;
     clearTimeout(this.timer);
-    const socket = (this.socket = await this.opened());
+    const socket = (this.socket = await this.openSocket());
     if (socket === null) return;
     socket.onopen = () => this.onOpen();
-    socket.onmessage = (event: MessageEvent<string>) => this.take(JSON.parse(event.data) as ViewMessage);
+    socket.onmessage = (event: MessageEvent<string>) => this.receive(JSON.parse(event.data) as ViewMessage);
     socket.onclose = () => this.onClose(socket);
   }
 
-  /** Have something done. Rejects with an `Error` whose message is a sentence for people. */
+  /** Send a command. Rejects with an `Error` whose message is for users. */
   async command(farm: string, command: AnyCommand): Promise<CommandAnswer> {
-    return (await this.answered(farmPath(farm), JSON.stringify(command))) as CommandAnswer;
+    return (await this.request(farmPath(farm), JSON.stringify(command))) as CommandAnswer;
   }
 
   async details(farm: string, taskid: number, known?: string): Promise<TaskDetails> {
-    return (await this.answered(taskPath(farm, taskid, known))) as TaskDetails;
+    return (await this.request(taskPath(farm, taskid, known))) as TaskDetails;
   }
 
   dispose(): void {
     this.isDisposed = true;
     this.page.removeEventListener('visibilitychange', this.onVisibility);
     clearTimeout(this.timer);
-    clearTimeout(this.stillTimer);
+    clearTimeout(this.pauseTimer);
     this.socket?.close();
   }
 
-  /** For `Follower`. A queue is unwatched when its last follower has left it. */
-  hear(follower: Follower, { ask, farm }: ViewQuestion): void {
+  /** Handle a question of a subscriber. The server is asked to unwatch a queue when its last subscriber does. */
+  handle(subscriber: Subscriber, { ask, farm }: ViewQuestion): void {
     if (ask === 'watch') {
-      follower.watched.add(farm);
+      subscriber.watched.add(farm);
       this.send({ ask, farm });
-      // it may have forgotten what it was told of the farms
-      this.remind(follower);
-    } else if (follower.watched.delete(farm) && !this.watched().has(farm)) {
+      // a store that shows another farm has no status of it yet
+      this.sendFarms(subscriber);
+    } else if (subscriber.watched.delete(farm) && !this.collectWatched().has(farm)) {
       this.send({ ask, farm });
     }
   }
 
-  leave(follower: Follower): void {
-    this.followers.delete(follower);
+  remove(subscriber: Subscriber): void {
+    this.subscribers.delete(subscriber);
   }
 
-  /** Tell a follower of the farms, soon: whoever has just asked may not be ready to be told. */
-  private remind(follower: Follower): void {
+  /** Send the list of farms to a subscriber, after the current task: its constructor may still be running. */
+  private sendFarms(subscriber: Subscriber): void {
     queueMicrotask(() => {
-      if (this.last !== null && this.followers.has(follower)) follower.receive(this.last);
+      if (this.last !== null && this.subscribers.has(subscriber)) subscriber.receive(this.last);
     });
   }
 
-  private watched(): Set<string> {
-    return new Set([...this.followers].flatMap(follower => [...follower.watched]));
+  private collectWatched(): Set<string> {
+    return new Set([...this.subscribers].flatMap(subscriber => [...subscriber.watched]));
   }
 
   private send(question: ViewQuestion): void {
-    if (this.state === 'live' && !this.isStill) this.socket?.send(JSON.stringify(question));
+    if (this.state === 'live' && !this.isPaused) this.socket?.send(JSON.stringify(question));
   }
 
-  /** Return a socket; or `null`, and then the state says why there is none, and a timer runs if that may pass. */
-  private async opened(): Promise<WebSocket | null> {
+  /** Open a socket. On failure, return `null`, set the state, and start a timer if the cause is temporary. */
+  private async openSocket(): Promise<WebSocket | null> {
     let status: number;
     try {
-      // a WebSocket that is refused does not tell why
+      // a WebSocket that is refused does not publish why
       status = (await this.server.request('farms')).status;
     } catch {
       status = 0;
     }
     if (this.isDisposed || this.socket !== null) return this.socket;
     if (status === 200) return this.server.socket();
-    if (status === 404) this.cutOff('absent');
-    else if (status === 401 || status === 403) this.cutOff('refused');
-    else this.lose();
+    if (status === 404) this.disconnect('absent');
+    else if (status === 401 || status === 403) this.disconnect('refused');
+    else this.retryLater();
     return null;
   }
 
   private onOpen(): void {
     this.openedAt = Date.now();
-    this.become('live');
-    if (!this.isStill) for (const farm of this.watched()) this.send({ ask: 'watch', farm });
+    this.setState('live');
+    if (!this.isPaused) for (const farm of this.collectWatched()) this.send({ ask: 'watch', farm });
   }
 
   private onClose(socket: WebSocket): void {
     if (this.socket !== socket) return;
     this.socket = null;
-    if (this.state === 'live' && Date.now() - this.openedAt > GOOD_AFTER) this.tries = 0;
-    if (!this.isDisposed && this.state !== 'foreign') this.lose();
+    if (this.state === 'live' && Date.now() - this.openedAt > STABLE_AFTER) this.tries = 0;
+    if (!this.isDisposed && this.state !== 'foreign') this.retryLater();
   }
 
-  private lose(): void {
-    this.cutOff('lost');
-    // one in the background connects when it is looked at
-    if (!this.page.hidden) this.timer = setTimeout(() => void this.connect(), waitBefore(this.tries, Math.random()));
+  private retryLater(): void {
+    this.disconnect('lost');
+    // a page in the background connects when it is visible again
+    if (!this.page.hidden) this.timer = setTimeout(() => void this.connect(), delayBefore(this.tries, Math.random()));
     this.tries += 1;
   }
 
-  /** Nothing is known any more of farms that were live. */
-  private cutOff(state: LinkState): void {
-    this.become(state);
+  /** Set the state, and report all farms as connecting: nothing more is known of them. */
+  private disconnect(state: LinkState): void {
+    this.setState(state);
     if (this.last === null) return;
     const farms = this.farms.map(farm => ({ ...farm, state: FarmState.CONNECTING, message: this.message }));
-    this.tell({ ...this.last, farms });
+    this.publish({ ...this.last, farms });
   }
 
-  private take(message: ViewMessage): void {
+  private receive(message: ViewMessage): void {
     if (message.type === 'farms') {
       this.farms = message.farms;
       this.last = message;
       if (message.protocol !== VIEW_PROTOCOL) {
-        this.become('foreign');
+        this.setState('foreign');
         this.socket?.close();
       }
     }
-    this.tell(message);
-    if (message.type === 'farms') this.announce();
+    this.publish(message);
+    if (message.type === 'farms') this.notifyListeners();
   }
 
-  private tell(message: ViewMessage): void {
-    for (const follower of this.followers) {
-      if (message.type === 'farms' || follower.watched.has(message.farm)) follower.receive(message);
+  private publish(message: ViewMessage): void {
+    for (const subscriber of this.subscribers) {
+      if (message.type === 'farms' || subscriber.watched.has(message.farm)) subscriber.receive(message);
     }
   }
 
-  private become(state: LinkState): void {
+  private setState(state: LinkState): void {
     if (this.state === state) return;
     this.state = state;
-    this.announce();
+    this.notifyListeners();
   }
 
-  private announce(): void {
+  private notifyListeners(): void {
     for (const listener of this.listeners) listener();
   }
 
   private readonly onVisibility = (): void => {
-    clearTimeout(this.stillTimer);
+    clearTimeout(this.pauseTimer);
     if (this.page.hidden) {
-      this.stillTimer = setTimeout(() => this.keepStill(), STILL_AFTER);
+      this.pauseTimer = setTimeout(() => this.pause(), PAUSE_AFTER);
       return;
     }
-    const wasStill = this.isStill;
-    this.isStill = false;
+    const wasPaused = this.isPaused;
+    this.isPaused = false;
     if (this.state === 'lost') void this.connect();
-    else if (wasStill) for (const farm of this.watched()) this.send({ ask: 'watch', farm });
+    else if (wasPaused) for (const farm of this.collectWatched()) this.send({ ask: 'watch', farm });
   };
 
-  /** Ask for no queue any more. The list of farms still comes: it is what a finished batch is noticed by. */
-  private keepStill(): void {
-    for (const farm of this.watched()) this.send({ ask: 'unwatch', farm });
-    this.isStill = true;
+  /** Unwatch all queues. The list of farms still comes: notifications about finished batches need it. */
+  private pause(): void {
+    for (const farm of this.collectWatched()) this.send({ ask: 'unwatch', farm });
+    this.isPaused = true;
   }
 
-  private async answered(path: string, body?: string): Promise<unknown> {
+  private async request(path: string, body?: string): Promise<unknown> {
     let response: Response;
     try {
       response = await this.server.request(path, body);
     } catch {
-      throw new Error('The Jupyter server does not answer. Try again when it does.');
+      throw new Error('The Jupyter server does not answer. Try again later.');
     }
     const answer = (await response.json().catch(() => ({}))) as { message?: string };
     if (response.ok) return answer;
-    if (response.status === 404 && !answer.message) throw new Error(SENTENCES.absent);
-    throw new Error(answer.message || `The Jupyter server refuses that (HTTP ${response.status}).`);
+    if (response.status === 404 && !answer.message) throw new Error(MESSAGES.absent);
+    throw new Error(answer.message || `The Jupyter server refused the request (HTTP ${response.status}).`);
   }
 }

@@ -1,38 +1,38 @@
-// Commands by numbered messages to the kernel, which may not hear them while it runs a cell.
+// Commands as numbered messages to the kernel, which may not receive them while it runs a cell.
 
 import type { AnyCommand, CommandAnswer, TaskDetails } from './messages';
 import type { Numbered, ToKernel } from './transport';
 
-const UNHEARD_AFTER_MS = 1500;
+const SLOW_AFTER_MS = 1500;
 
-const MOST_RANGES = 8; // of ids, in a line that somebody is to type
+const MOST_RANGES = 8; // of ids, in a line that a user has to type
 
-const BUSY = 'The kernel is busy, or was restarted, and does not hear this.';
+const BUSY = 'The kernel is busy or was restarted, and has not received this.';
 
-const LATER = 'It will when its cell has ended';
+const LATER = 'It will receive it when its cell ends';
 
-/** The line that says what to do about a command that the kernel does not hear. */
+/** Return advice for a command that the kernel has not received. */
 export function terminalFor(farm: string, command: AnyCommand): string {
   const option = nameOption(farm);
-  const typed = typedFor(command);
+  const typed = terminalCommand(command);
   if (typed === null) return `${BUSY} ${LATER}.`;
-  // what is typed beside the click that is heard later would run the tasks twice
+  // the click arrives later: the same command in a terminal would run the tasks twice
   if (command.do === 'retry') return `${BUSY} ${LATER}; if it was restarted, type in a terminal: taskfc ${typed}${option}`;
   return `${BUSY} Type in a terminal: taskfc ${typed}${option}`;
 }
 
-/** What a command in a terminal takes to mean this farm. */
+/** Return the option that selects this farm in a terminal. */
 function nameOption(farm: string): string {
   return farm === 'default' ? '' : ` --name ${farm}`;
 }
 
-function typedFor(command: AnyCommand): string | null {
+function terminalCommand(command: AnyCommand): string | null {
   switch (command.do) {
     case 'abort':
     case 'retry':
-      return `${command.do} ${ranges(command.taskids)}`;
+      return `${command.do} ${formatRanges(command.taskids)}`;
     case 'clear':
-      return `clear ${typable(command.taskids ?? [])}`.trim();
+      return `clear ${rangesToType(command.taskids ?? [])}`.trim();
     case 'scale':
       return `scale ${command.n}`;
     case 'start':
@@ -43,14 +43,14 @@ function typedFor(command: AnyCommand): string | null {
   }
 }
 
-/** Ids of finished tasks, where somebody can type them; nothing, which means all, where they are too many for that. */
-function typable(taskids: readonly number[]): string {
-  const shown = ranges(taskids);
+/** Return the ranges of finished tasks; an empty text, which means all, if they are too many to type. */
+function rangesToType(taskids: readonly number[]): string {
+  const shown = formatRanges(taskids);
   return shown.endsWith('...') ? '' : shown;
 }
 
-/** Task ids as a terminal takes them: `3-7 12`. */
-export function ranges(taskids: readonly number[]): string {
+/** Write task ids as the terminal command takes them: `3-7 12`. */
+export function formatRanges(taskids: readonly number[]): string {
   const found: [number, number][] = [];
   for (const taskid of [...taskids].sort((a, b) => a - b)) {
     const last = found[found.length - 1];
@@ -68,27 +68,27 @@ interface Waiting {
 }
 
 export class KernelPath {
-  // what the kernel says goes to all pages that show the widget: each has its own numbers
+  // the kernel's messages go to all pages that show the widget: each page has its own numbers
   private number = Math.floor(Math.random() * 2 ** 40);
   private readonly waiting = new Map<number, Waiting>();
-  // an answer that is still to come is waited for: a busy kernel is not asked the same again and again
+  // questions without an answer yet: a busy kernel must not get the same question again
   private readonly asked = new Map<number, Promise<TaskDetails>>();
 
   /**
-   * @param send throws an `Error` with a sentence for people where there is no kernel.
-   * @param isThere the kernel may hear.
+   * @param send throws an `Error` with a message for users if there is no kernel.
+   * @param isAlive returns whether the kernel still runs.
    */
   constructor(
     private readonly send: (message: ToKernel) => void,
-    readonly isThere: () => boolean = () => true
+    readonly isAlive: () => boolean = () => true
   ) {}
 
-  /** Have something done. `onUnheard` is called when the kernel seems not to hear it; the answer may still come. */
-  command(command: AnyCommand, onUnheard: () => void): Promise<CommandAnswer> {
-    return this.ask(number => ({ number, command }), onUnheard);
+  /** Send a command. `onSlow` is called if the kernel does not acknowledge it soon; the answer may still come. */
+  command(command: AnyCommand, onSlow: () => void): Promise<CommandAnswer> {
+    return this.ask(number => ({ number, command }), onSlow);
   }
 
-  /** Rejects when the kernel does not hear; its answer to that question is the answer to the next one. */
+  /** Get the details of a task. Rejects if the kernel is slow; its late answer then answers the next call. */
   details(farm: string, taskid: number, known?: string): Promise<TaskDetails> {
     let answer = this.asked.get(taskid);
     if (answer === undefined) {
@@ -98,14 +98,15 @@ export class KernelPath {
       this.asked.set(taskid, answer);
     }
     let timer: ReturnType<typeof setTimeout>;
-    const unheard = new Promise<never>((_, reject) => {
-      const busy = new Error(`${BUSY} What the task printed: taskfc log ${taskid}${nameOption(farm)}`);
-      timer = setTimeout(() => reject(busy), UNHEARD_AFTER_MS * 2);
+    const timeout = new Promise<never>((_, reject) => {
+      const advice = `To read its log, type in a terminal: taskfc log ${taskid}${nameOption(farm)}`;
+      const busy = new Error(`${BUSY} ${advice}`);
+      timer = setTimeout(() => reject(busy), SLOW_AFTER_MS * 2);
     });
-    return Promise.race([answer, unheard]).finally(() => clearTimeout(timer));
+    return Promise.race([answer, timeout]).finally(() => clearTimeout(timer));
   }
 
-  /** Take in what the kernel says to one of the questions. Numbers of another page's do nothing. */
+  /** Handle a reply of the kernel. Replies to other pages' numbers are ignored. */
   receive(message: Numbered): void {
     const waiting = this.waiting.get(message.number);
     if (waiting === undefined) return;
@@ -124,11 +125,11 @@ export class KernelPath {
     this.waiting.clear();
   }
 
-  private ask<Answer>(message: (number: number) => ToKernel, onUnheard: () => void = ignore): Promise<Answer> {
+  private ask<Answer>(message: (number: number) => ToKernel, onSlow: () => void = ignore): Promise<Answer> {
     const number = ++this.number;
     return new Promise((resolve, reject) => {
-      this.send(message(number)); // what it throws is the answer
-      const timer = setTimeout(onUnheard, UNHEARD_AFTER_MS);
+      this.send(message(number)); // an error rejects the promise
+      const timer = setTimeout(onSlow, SLOW_AFTER_MS);
       this.waiting.set(number, { resolve, reject, timer });
     });
   }

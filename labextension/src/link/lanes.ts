@@ -1,38 +1,38 @@
-// What each worker has done in the last minute: one lane of segments each. Pure: the clock is an argument.
+// The last minute of each worker as a lane of segments. Pure: the clock is an argument.
 
 import { StateCode } from './messages';
 import type { QueueDelta, QueueSnapshot, Rows, WorkerInfo } from './messages';
 import { isFinished } from './model';
 
-/** Seconds that lanes show. */
+/** Number of seconds that a lane shows. */
 export const LANE_SECONDS = 60;
 
-// what is shorter is drawn as one with what is beside it: a lane has no more than 240 segments
+// shorter segments are merged with their neighbours: a lane has at most about 240
 const SHORTEST = LANE_SECONDS / 240;
 
-/** `again`: the attempt came to nothing, and the task has another one. */
+/** Outcome of an attempt. `again`: it was lost, and the task gets another one. */
 export type Outcome = 'running' | 'succeeded' | 'failed' | 'aborted' | 'again';
 
 export interface Segment {
   readonly from: number;
   readonly to: number;
   readonly outcome: Outcome;
-  /** Of the task, or of the last of them. */
+  /** Id of the task, or of the last one. */
   readonly taskid: number;
-  /** Tasks that are drawn as one. */
+  /** Number of tasks in this segment. */
   readonly n: number;
 }
 
 export interface Lane {
   readonly worker: number;
   readonly segments: readonly Segment[];
-  /** It is there now. */
-  readonly isThere: boolean;
+  /** Whether the worker still exists. */
+  readonly isPresent: boolean;
 }
 
-interface Kept {
+interface LaneState {
   segments: Segment[];
-  /** Until when it is known what the worker did. */
+  /** End of the last segment. */
   until: number;
   running: { taskid: number; started: number } | null;
 }
@@ -48,37 +48,38 @@ const OUTCOMES: Readonly<Partial<Record<number, Outcome>>> = {
   [StateCode.ABORTED]: 'aborted'
 };
 
-// of several outcomes in one place, the one that is seen
+// of merged segments, the outcome with the largest weight is drawn
 const WEIGHT: Readonly<Record<Outcome, number>> = { running: 0, succeeded: 1, again: 2, aborted: 3, failed: 4 };
 
 export class Lanes {
-  private readonly kept = new Map<number, Kept>();
-  private there: readonly WorkerInfo[] = [];
+  private readonly lanes = new Map<number, LaneState>();
+  private workers: readonly WorkerInfo[] = [];
 
-  take(message: QueueSnapshot | QueueDelta): void {
-    if (message.type === 'snapshot') for (const lane of this.kept.values()) lane.running = null;
-    this.there = message.workers ?? this.there;
+  /** Apply a message. */
+  apply(message: QueueSnapshot | QueueDelta): void {
+    if (message.type === 'snapshot') for (const lane of this.lanes.values()) lane.running = null;
+    this.workers = message.workers ?? this.workers;
     const rows = message.rows ?? {};
-    const ends = endsOf(rows, this.kept, message.wall).sort((a, b) => a.segment.to - b.segment.to);
+    const ends = endsOf(rows, this.lanes, message.wall).sort((a, b) => a.segment.to - b.segment.to);
     for (const { worker, segment } of ends) {
-      if (segment.to > message.wall - LANE_SECONDS) add(this.lane(worker), segment);
+      if (segment.to > message.wall - LANE_SECONDS) append(this.lane(worker), segment);
     }
-    this.takeRunning(rows);
-    this.forget(message.wall);
+    this.applyRunning(rows);
+    this.removeOld(message.wall);
   }
 
-  /** The lanes of the workers that are there, and below them of those that were there in the last minute. */
+  /** Return the lanes of the present workers, and below them those of workers that left in the last minute. */
   read(wall: number): readonly Lane[] {
-    const there = new Set(this.there.map(worker => worker.worker));
-    const isGone = (worker: number): number => (there.has(worker) ? 0 : 1);
-    const all = [...new Set([...there, ...this.kept.keys()])].sort((a, b) => isGone(a) - isGone(b) || a - b);
+    const present = new Set(this.workers.map(worker => worker.worker));
+    const isGone = (worker: number): number => (present.has(worker) ? 0 : 1);
+    const all = [...new Set([...present, ...this.lanes.keys()])].sort((a, b) => isGone(a) - isGone(b) || a - b);
     return all
-      .map(worker => ({ worker, isThere: there.has(worker), segments: this.segments(worker, wall) }))
-      .filter(lane => lane.isThere || lane.segments.length > 0);
+      .map(worker => ({ worker, isPresent: present.has(worker), segments: this.segments(worker, wall) }))
+      .filter(lane => lane.isPresent || lane.segments.length > 0);
   }
 
   private segments(worker: number, wall: number): Segment[] {
-    const lane = this.kept.get(worker);
+    const lane = this.lanes.get(worker);
     if (lane === undefined) return [];
     const shown = lane.segments.filter(segment => segment.to > wall - LANE_SECONDS);
     const running = lane.running;
@@ -88,7 +89,7 @@ export class Lanes {
     return shown;
   }
 
-  private takeRunning(rows: Rows): void {
+  private applyRunning(rows: Rows): void {
     const ids = rows.ids ?? [];
     for (let row = 0; row < ids.length; row++) {
       const worker = rows.workers?.[row] ?? -1;
@@ -100,25 +101,25 @@ export class Lanes {
     }
   }
 
-  private lane(worker: number): Kept {
-    let lane = this.kept.get(worker);
-    if (lane === undefined) this.kept.set(worker, (lane = { segments: [], until: 0, running: null }));
+  private lane(worker: number): LaneState {
+    let lane = this.lanes.get(worker);
+    if (lane === undefined) this.lanes.set(worker, (lane = { segments: [], until: 0, running: null }));
     return lane;
   }
 
-  private forget(wall: number): void {
-    const there = new Set(this.there.map(worker => worker.worker));
-    for (const [worker, lane] of this.kept) {
+  private removeOld(wall: number): void {
+    const present = new Set(this.workers.map(worker => worker.worker));
+    for (const [worker, lane] of this.lanes) {
       const first = lane.segments.findIndex(segment => segment.to > wall - LANE_SECONDS);
       if (first !== 0) lane.segments.splice(0, first < 0 ? lane.segments.length : first);
-      if (!there.has(worker)) lane.running = null;
-      if (lane.segments.length === 0 && !there.has(worker)) this.kept.delete(worker);
+      if (!present.has(worker)) lane.running = null;
+      if (lane.segments.length === 0 && !present.has(worker)) this.lanes.delete(worker);
     }
   }
 }
 
-/** The attempts that these rows say have ended. */
-function endsOf(rows: Rows, kept: ReadonlyMap<number, Kept>, wall: number): End[] {
+/** Return the attempts that end with these rows. */
+function endsOf(rows: Rows, lanes: ReadonlyMap<number, LaneState>, wall: number): End[] {
   const ends: End[] = [];
   const ids = rows.ids ?? [];
   for (let row = 0; row < ids.length; row++) {
@@ -126,7 +127,7 @@ function endsOf(rows: Rows, kept: ReadonlyMap<number, Kept>, wall: number): End[
     const state = rows.states?.[row] ?? 0;
     if (worker < 0 || state === StateCode.RUNNING) continue;
     const taskid = ids[row]!;
-    const running = kept.get(worker)?.running;
+    const running = lanes.get(worker)?.running;
     const began = running?.taskid === taskid ? running.started : undefined;
     const to = isFinished(state) ? (rows.completed?.[row] ?? 0) : wall;
     const seconds = rows.seconds?.[row] ?? 0;
@@ -137,8 +138,8 @@ function endsOf(rows: Rows, kept: ReadonlyMap<number, Kept>, wall: number): End[
   return ends;
 }
 
-/** Add what a worker has done after all that is known of it. What is told again is known already. */
-function add(lane: Kept, segment: Segment): void {
+/** Append a segment to a lane; one that is not newer than the last was received before. */
+function append(lane: LaneState, segment: Segment): void {
   if (segment.to <= lane.until) return;
   lane.until = segment.to;
   const last = lane.segments[lane.segments.length - 1];
@@ -147,12 +148,12 @@ function add(lane: Kept, segment: Segment): void {
     lane.segments.push(segment);
     return;
   }
-  const seen = WEIGHT[segment.outcome] >= WEIGHT[last.outcome] ? segment : last;
+  const shown = WEIGHT[segment.outcome] >= WEIGHT[last.outcome] ? segment : last;
   lane.segments[lane.segments.length - 1] = {
     from: last.from,
     to: segment.to,
-    outcome: seen.outcome,
-    taskid: seen.taskid,
+    outcome: shown.outcome,
+    taskid: shown.taskid,
     n: last.n + segment.n
   };
 }

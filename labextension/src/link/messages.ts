@@ -1,5 +1,5 @@
-// What a view of queues is told, and what it asks. Written by scripts/write_messages.py from what
-// taskfc_ext/widget/messages.py and taskfc_ext/protocol/ say: change it there, and run the script.
+// Messages between Python and a view of queues. Written by scripts/write_messages.py from the structs of
+// taskfc_ext/widget/messages.py and taskfc_ext/protocol/: change them there, and run the script.
 
 export const VIEW_PROTOCOL = 1;
 export const MAX_LOG = 200000;

@@ -1,26 +1,26 @@
-// What is known of one farm's queue: columns, a place for each task, by ascending id. Pure: the clock is an argument.
+// The tasks of one farm's queue in columns, a place for each task, by ascending id. Pure: the clock is an argument.
 
 import { Columns } from './columns';
 import { StateCode } from './messages';
 import type { Batch, Counts, Note, QueueDelta, QueueSnapshot, Rows, Run, WorkerInfo } from './messages';
 
-/** Finished tasks that are kept: what a person scrolls through. The controller knows them all. */
+/** Finished tasks that are kept: as many as a user scrolls through. The controller has them all. */
 export const MAX_FINISHED = 10_000;
 
-// so that a queue that ends a thousand tasks a second does not move its columns at every message
+// a margin, so that a queue that ends a thousand tasks a second does not move its columns with every message
 const FINISHED_SLACK = 1_000;
 
-// one for all of whom nothing more is told
+// one object for all held tasks without any other note
 const HELD: Note = { held: true };
 
-/** What came of a message: `gap`: one before it is missing, so a snapshot is needed; `foreign`: of another farm. */
-export type Taken = 'taken' | 'gap' | 'foreign';
+/** Result of a message. `gap`: an earlier one is missing, a snapshot is needed; `foreign`: it is of another farm. */
+export type Applied = 'applied' | 'gap' | 'foreign';
 
 export function isFinished(state: number): boolean {
   return state >= StateCode.SUCCEEDED;
 }
 
-/** Tasks that have ended and were not cleared. */
+/** Return the number of tasks that have ended and were not cleared. */
 export function finishedOf({ succeeded = 0, failed = 0, aborted = 0 }: Counts): number {
   return succeeded + failed + aborted;
 }
@@ -28,11 +28,11 @@ export function finishedOf({ succeeded = 0, failed = 0, aborted = 0 }: Counts): 
 /**
  * The queue of one farm, as far as a page knows it.
  *
- * Messages say how things are, so that taking one in twice does no harm. A place is good until `shape` grows: until
- * then tasks keep theirs.
+ * Messages have states, not changes, so that applying one twice does no harm. A task keeps its place until `shape`
+ * grows.
  */
 export class Queue {
-  /** Tasks that are known here. */
+  /** Number of tasks. */
   n = 0;
   columns = new Columns(0);
   batches: Batch[] = [];
@@ -54,22 +54,22 @@ export class Queue {
   /** Grows whenever there are other batches. */
   naming = 0;
 
-  // ids of finished tasks by when they were seen to end: the first are forgotten first
+  // ids of finished tasks in the order of their ends: the first are removed first
   private finished: number[] = [];
 
   constructor(readonly farm: string) {}
 
-  /** Take in a message. `now`: this page's clock, in seconds. */
-  take(message: QueueSnapshot | QueueDelta, now: number): Taken {
+  /** Apply a message. `now`: this page's clock, in seconds. */
+  apply(message: QueueSnapshot | QueueDelta, now: number): Applied {
     if (message.farm !== this.farm) return 'foreign';
     if (message.type === 'snapshot') {
-      this.forgetAll();
+      this.removeAll();
       this.incarnation = message.incarnation;
     } else if (this.seq < 0 || message.seq > this.seq + 1) {
       return 'gap';
     }
-    // an older delta says what was so before the snapshot: that is no news, and may be untrue by now
-    else if (message.seq <= this.seq) return 'taken';
+    // a delta from before the snapshot may be outdated
+    else if (message.seq <= this.seq) return 'applied';
     this.seq = message.seq;
     this.wall = message.wall;
     this.ahead = message.wall - now;
@@ -78,15 +78,15 @@ export class Queue {
     this.workers = message.workers ?? this.workers;
     this.addBatches(message.batches ?? []);
     this.makePlaces(message.runs ?? [], message.rows?.ids ?? []);
-    this.takeRuns(message.runs ?? []);
-    this.takeRows(message.rows ?? {});
+    this.applyRuns(message.runs ?? []);
+    this.applyRows(message.rows ?? {});
     this.clear(message.type === 'delta' ? (message.cleared ?? []) : []);
-    this.forgetOldest(message.type === 'snapshot');
+    this.removeOldest(message.type === 'snapshot');
     this.version += 1;
-    return 'taken';
+    return 'applied';
   }
 
-  /** Where a task is; -1: it is not known. */
+  /** Return the place of a task; -1: unknown. */
   placeOf(taskid: number): number {
     const place = this.firstFrom(taskid);
     return place < this.n && this.columns.ids[place] === taskid ? place : -1;
@@ -104,7 +104,7 @@ export class Queue {
     return this.batches[this.columns.batches[place] ?? -1];
   }
 
-  /** The task that the one at a place is again. */
+  /** Return the task that the one at this place retries. */
   retryOfAt(place: number): number | undefined {
     const batch = this.batchAt(place);
     return batch?.retry_of?.[this.columns.ids[place]! - batch.first];
@@ -118,14 +118,14 @@ export class Queue {
     return this.noteAt(place)?.priority ?? this.batchAt(place)?.priority ?? 0;
   }
 
-  /** Run time of the attempt that runs, or of the last one, in seconds; NaN: unknown. `wall`: the controller's clock. */
+  /** Return the run time of the current or last attempt, in seconds; NaN: unknown. `wall`: the controller's clock. */
   elapsedAt(place: number, wall: number): number {
     const { started, seconds, completed, states } = this.columns;
     if (states[place] === StateCode.RUNNING && started[place]) return Math.max(0, wall - started[place]!);
     return completed[place] && seconds[place] ? seconds[place]! : NaN;
   }
 
-  /** The first place whose task has this id or a larger one. */
+  /** Return the first place whose task has this id or a larger one. */
   private firstFrom(taskid: number): number {
     const ids = this.columns.ids;
     let low = 0;
@@ -138,7 +138,7 @@ export class Queue {
     return low;
   }
 
-  private forgetAll(): void {
+  private removeAll(): void {
     this.n = 0;
     this.columns = new Columns(0);
     this.batches = [];
@@ -148,32 +148,32 @@ export class Queue {
     this.naming += 1;
   }
 
-  private addBatches(told: readonly Batch[]): void {
+  private addBatches(added: readonly Batch[]): void {
     const known = this.batches;
     const last = known[known.length - 1];
-    if (told.length === 0) return;
+    if (added.length === 0) return;
     this.naming += 1;
-    const isAscending = told.every((batch, at) => batch.first > (told[at - 1] ?? last ?? { first: -1 }).first);
+    const isAscending = added.every((batch, at) => batch.first > (added[at - 1] ?? last ?? { first: -1 }).first);
     if (isAscending) {
-      told.forEach(batch => known.push(batch));
+      added.forEach(batch => known.push(batch));
     } else {
-      const byFirst = new Map([...known, ...told].map(batch => [batch.first, batch]));
+      const byFirst = new Map([...known, ...added].map(batch => [batch.first, batch]));
       this.batches = [...byFirst.values()].sort((a, b) => a.first - b.first);
     }
     if (!isAscending) {
-      this.nameAll();
+      this.assignBatches();
       this.shape += 1;
-    } else for (let at = known.length - told.length; at < known.length; at++) this.nameTasksOf(at);
+    } else for (let at = known.length - added.length; at < known.length; at++) this.assignBatch(at);
   }
 
-  /** Say of the tasks of a batch that they are of it: they may have been told before it. */
-  private nameTasksOf(at: number): void {
+  /** Set the batch of its tasks, which may have been received before it. */
+  private assignBatch(at: number): void {
     const { first, n } = this.batches[at]!;
     if (this.n === 0 || this.columns.ids[this.n - 1]! < first) return;
     this.columns.batches.fill(at, this.firstFrom(first), this.firstFrom(first + n));
   }
 
-  private nameAll(): void {
+  private assignBatches(): void {
     let at = 0;
     for (let place = 0; place < this.n; place++) {
       const id = this.columns.ids[place]!;
@@ -183,16 +183,16 @@ export class Queue {
     }
   }
 
-  /** Make places for the tasks that are not known yet. */
+  /** Make places for new tasks. */
   private makePlaces(runs: readonly Run[], ids: readonly number[]): void {
-    const added = union(ascending(this.unknownOfRuns(runs)), ascending(ids.filter(id => this.placeOf(id) < 0)));
+    const added = merge(sort(this.newTasksOf(runs)), sort(ids.filter(id => this.placeOf(id) < 0)));
     if (added.length === 0) return;
     const last = this.n === 0 ? -1 : this.columns.ids[this.n - 1]!;
     if (added[0]! > last) this.append(added);
     else this.merge(added);
   }
 
-  private unknownOfRuns(runs: readonly Run[]): Float64Array {
+  private newTasksOf(runs: readonly Run[]): Float64Array {
     const unknown = new Float64Array(runs.reduce((sum, [, n]) => sum + n, 0));
     let n = 0;
     for (const [first, many] of runs) {
@@ -214,11 +214,11 @@ export class Queue {
     }
     this.columns.ids.set(added, this.n);
     this.columns.reset(this.n, end, StateCode.WAITING);
-    this.nameFrom(this.n, end);
+    this.assignBatchesFrom(this.n, end);
     this.n = end;
   }
 
-  private nameFrom(from: number, end: number): void {
+  private assignBatchesFrom(from: number, end: number): void {
     let at = firstAfter(this.batches, this.columns.ids[from]!) - 1;
     for (let place = from; place < end; place++) {
       const id = this.columns.ids[place]!;
@@ -246,11 +246,11 @@ export class Queue {
     merged.copy(before, from, this.n, at);
     this.n = at + this.n - from;
     this.columns = merged;
-    this.nameAll();
+    this.assignBatches();
     this.shape += 1;
   }
 
-  private takeRuns(runs: readonly Run[]): void {
+  private applyRuns(runs: readonly Run[]): void {
     for (const [first, n, state, held] of runs) {
       const from = this.firstFrom(first);
       const end = this.firstFrom(first + n);
@@ -261,7 +261,7 @@ export class Queue {
     }
   }
 
-  private takeRows(rows: Rows): void {
+  private applyRows(rows: Rows): void {
     const columns = this.columns;
     const notes = rows.notes ?? {};
     const ids = rows.ids ?? [];
@@ -294,24 +294,24 @@ export class Queue {
       this.columns.states.fill(0, from, end);
       n += end - from;
     }
-    if (n > 0) this.closeGaps();
+    if (n > 0) this.compact();
   }
 
-  private forgetOldest(isSnapshot: boolean): void {
+  private removeOldest(isSnapshot: boolean): void {
     if (isSnapshot) {
       const ended = (id: number): number => this.columns.completed[this.placeOf(id)]!;
-      // places are looked up once, not at each comparison
+      // each place is looked up once, not with each comparison
       const order = this.finished.map(id => [ended(id), id] as const).sort((a, b) => a[0] - b[0] || a[1] - b[1]);
       this.finished = order.map(([, id]) => id);
     }
     if (this.finished.length <= MAX_FINISHED + (isSnapshot ? 0 : FINISHED_SLACK)) return;
-    const forgotten = this.finished.splice(0, this.finished.length - MAX_FINISHED);
-    for (const id of forgotten) this.columns.states[this.placeOf(id)] = 0;
-    this.closeGaps();
+    const removed = this.finished.splice(0, this.finished.length - MAX_FINISHED);
+    for (const id of removed) this.columns.states[this.placeOf(id)] = 0;
+    this.compact();
   }
 
-  /** Take out the tasks whose state is 0, and the batches that have no task any more. */
-  private closeGaps(): void {
+  /** Remove the tasks whose state is 0, and the batches without tasks. */
+  private compact(): void {
     const before = this.columns;
     const after = new Columns(before.capacity);
     const batches: Batch[] = [];
@@ -337,13 +337,13 @@ export class Queue {
     this.n = at;
     this.batches = batches;
     this.finished = this.finished.filter(id => this.placeOf(id) >= 0);
-    this.nameAll();
+    this.assignBatches();
     this.shape += 1;
     this.naming += 1;
   }
 }
 
-/** The first place whose batch begins after this id. */
+/** Return the first index whose batch begins after this id. */
 function firstAfter(batches: readonly Batch[], taskid: number): number {
   let low = 0;
   let high = batches.length;
@@ -355,15 +355,15 @@ function firstAfter(batches: readonly Batch[], taskid: number): number {
   return low;
 }
 
-/** These ids in order; messages have them so already. */
-function ascending(ids: ArrayLike<number>): Float64Array {
+/** Return these ids in order; messages usually have them so already. */
+function sort(ids: ArrayLike<number>): Float64Array {
   const ordered = ids instanceof Float64Array ? ids : Float64Array.from(ids);
   for (let at = 1; at < ordered.length; at++) if (ordered[at - 1]! > ordered[at]!) return ordered.sort();
   return ordered;
 }
 
-/** What is in one of two lists in order, or in both, once each. */
-function union(a: Float64Array, b: Float64Array): Float64Array {
+/** Merge two sorted lists without duplicates. */
+function merge(a: Float64Array, b: Float64Array): Float64Array {
   const all = new Float64Array(a.length + b.length);
   let n = 0;
   for (let inA = 0, inB = 0; inA < a.length || inB < b.length;) {

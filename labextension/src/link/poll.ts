@@ -1,4 +1,4 @@
-// Asks for the details of one task again and again: at most once a second, and only while somebody sees them.
+// Polling of one task's details: at most once a second, and only while they are visible.
 
 import type { Host } from './host';
 import type { TaskDetails } from './messages';
@@ -7,9 +7,9 @@ const EVERY_MS = 1000;
 const AFTER_PROBLEM_MS = [2000, 4000, 8000, 15_000] as const;
 
 export interface PollEvents {
-  /** Here they are. `outputs` is `null` where they are as before. */
-  told(details: TaskDetails): void;
-  failed(problem: string): void;
+  /** Called with each answer. `outputs` is `null` if they have not changed. */
+  onDetails(details: TaskDetails): void;
+  onProblem(problem: string): void;
 }
 
 export class Poll {
@@ -17,17 +17,17 @@ export class Poll {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private known: string | undefined;
   private nProblems = 0;
-  // so that an answer about a task that is no longer shown does nothing
+  // changes with the task, so that an answer about the one before is ignored
   private number = 0;
 
-  /** @param isSeen nothing is asked while it says no. */
+  /** @param isSeen returns whether the page is visible; nothing is asked while it is not. */
   constructor(
     private readonly host: Host,
     private readonly isSeen: () => boolean,
     private readonly events: PollEvents
   ) {}
 
-  /** Ask about this task from now on; -1: about none. */
+  /** Poll this task from now on; -1: none. */
   begin(farm: string, taskid: number): void {
     this.stop();
     this.taskid = taskid;
@@ -43,7 +43,7 @@ export class Poll {
   }
 
   private async ask(farm: string): Promise<void> {
-    if (!this.isSeen()) return this.later(farm, EVERY_MS);
+    if (!this.isSeen()) return this.askLater(farm, EVERY_MS);
     const number = this.number;
     let isEnded = false;
     try {
@@ -52,17 +52,17 @@ export class Poll {
       this.nProblems = 0;
       this.known = details.version ?? this.known;
       isEnded = ['succeeded', 'failed', 'aborted'].includes(details.task.state);
-      this.events.told(details);
+      this.events.onDetails(details);
     } catch (error) {
       if (number !== this.number) return;
-      this.events.failed(error instanceof Error ? error.message : String(error));
+      this.events.onProblem(error instanceof Error ? error.message : String(error));
       this.nProblems += 1;
     }
     const problem = AFTER_PROBLEM_MS[Math.min(this.nProblems, AFTER_PROBLEM_MS.length) - 1];
-    if (!isEnded) this.later(farm, problem ?? EVERY_MS);
+    if (!isEnded) this.askLater(farm, problem ?? EVERY_MS);
   }
 
-  private later(farm: string, ms: number): void {
+  private askLater(farm: string, ms: number): void {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => void this.ask(farm), ms);
   }

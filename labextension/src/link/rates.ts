@@ -1,29 +1,29 @@
-// How many tasks ended in each of the last seconds, from counts that only grow. Pure: the clock is an argument.
+// Counts of task ends in each of the last seconds, from totals that only grow. Pure: the clock is an argument.
 
 import type { QueueDelta, QueueSnapshot } from './messages';
 
-/** Seconds that are shown. */
+/** Number of seconds shown. */
 export const RATE_SECONDS = 60;
 
 export class Rates {
   // one for each second, by its number modulo the length
   private readonly ends = new Float64Array(RATE_SECONDS + 1);
-  /** Number of the second that is counted now. */
+  /** The second that is counted now, by its number. */
   private second = 0;
   private nEnded = -1;
   private incarnation = -1;
 
-  /** Take in a message, and what it says about ends until now. */
-  take(message: QueueSnapshot | QueueDelta): void {
+  /** Apply a message. */
+  apply(message: QueueSnapshot | QueueDelta): void {
     const second = Math.floor(message.wall);
     const nEnded = message.counts.n_ended ?? 0;
     if (message.type === 'snapshot') this.begin(message, second, nEnded);
-    this.forwardTo(second);
+    this.advanceTo(second);
     if (this.nEnded >= 0 && nEnded > this.nEnded) this.add(second, nEnded - this.nEnded);
     this.nEnded = nEnded;
   }
 
-  /** Ends in each of the last `RATE_SECONDS` whole seconds, oldest first. `wall`: the controller's clock. */
+  /** Return the ends in each of the last `RATE_SECONDS` whole seconds, oldest first. `wall`: the controller's clock. */
   read(wall: number): readonly number[] {
     const last = Math.floor(wall) - 1;
     const read: number[] = [];
@@ -31,25 +31,25 @@ export class Rates {
     return read;
   }
 
-  /** Ends a second, over the last `seconds` whole ones. */
+  /** Return the ends per second, over the last `seconds` whole ones. */
   mean(wall: number, seconds = 10): number {
     const last = this.read(wall).slice(-seconds);
     return last.reduce((sum, ends) => sum + ends, 0) / seconds;
   }
 
   private begin(snapshot: QueueSnapshot, second: number, nEnded: number): void {
-    const goesOn = snapshot.incarnation === this.incarnation && nEnded >= this.nEnded;
+    const isContinued = snapshot.incarnation === this.incarnation && nEnded >= this.nEnded;
     this.incarnation = snapshot.incarnation;
-    if (snapshot.ends.length === 0 && goesOn) return;
+    if (snapshot.ends.length === 0 && isContinued) return;
     this.ends.fill(0);
     this.second = second;
-    // the last of them is of the second that is not over yet
-    const told = snapshot.ends.slice(-RATE_SECONDS - 1);
-    told.forEach((ends, at) => this.add(second - told.length + 1 + at, ends));
+    // the last number is of the current second
+    const counted = snapshot.ends.slice(-RATE_SECONDS - 1);
+    counted.forEach((ends, at) => this.add(second - counted.length + 1 + at, ends));
     this.nEnded = nEnded;
   }
 
-  private forwardTo(second: number): void {
+  private advanceTo(second: number): void {
     const from = Math.max(this.second + 1, second - RATE_SECONDS);
     for (let each = from; each <= second; each++) this.ends[each % this.ends.length] = 0;
     this.second = Math.max(this.second, second);

@@ -1,37 +1,38 @@
-// The Jupyter server's part, as those in a page ask it: what carries requests to it, and where things are there.
+// Requests to the Jupyter server: its addresses, and a connection that has the page's credentials.
 
-/** Where it is, below the base URL. */
+/** Path of the extension, below the base URL. */
 export const API = 'taskfc/api/';
 
-const ANSWER_WITHIN_MS = 15_000; // a little longer than the server waits for a controller, which then says so
+// a little longer than the server's own time-out for a controller, so that its message arrives
+const ANSWER_WITHIN_MS = 15_000;
 
-/** What carries it: a page's own `fetch`, JupyterLab's connection, a stand-in under test. */
+/** A connection to the server: the page's own `fetch`, JupyterLab's, or a fake in tests. */
 export interface Server {
-  /** Ask `taskfc/api/PATH`; with a body, have something done. Rejects when there is no answer at all. */
+  /** Send a GET to `taskfc/api/PATH`, or a POST if there is a body. Rejects if there is no answer at all. */
   request(path: string, body?: string): Promise<Response>;
   /** Open the WebSocket `taskfc/api/watch`. */
   socket(): WebSocket;
 }
 
-/** The server of a page, as far as the page says where it is. */
-export interface PageServer {
+/** The address of a page's server. */
+export interface ServerAddress {
   readonly baseUrl: string;
   readonly token: string;
 }
 
-/** Where commands to a farm go. */
+/** Return the path for commands to a farm. */
 export function farmPath(farm: string): string {
   return `farms/${encodeURIComponent(farm)}`;
 }
 
-/** Where everything about a task is. `known`: the version of its outputs that the page has. */
+/** Return the path for the details of a task. `known`: the version of its outputs that the page has. */
 export function taskPath(farm: string, taskid: number, known = ''): string {
   const query = known ? `?known=${encodeURIComponent(known)}` : '';
   return `${farmPath(farm)}/tasks/${taskid}${query}`;
 }
 
-/** Return the Jupyter server that this page is from; `null`: it is from something else. */
-export function serverOfPage(page: Document = document): PageServer | null {
+/** Return the address of the Jupyter server that served this page; `null` if another server did. */
+export function addressOfPage(page: Document = document): ServerAddress | null {
   try {
     const config: unknown = JSON.parse(page.getElementById('jupyter-config-data')?.textContent ?? '');
     if (typeof config !== 'object' || config === null || !('baseUrl' in config)) return null;
@@ -42,8 +43,8 @@ export function serverOfPage(page: Document = document): PageServer | null {
   }
 }
 
-/** Return what carries requests and a WebSocket with the credentials of the page. */
-export function carrierOf({ baseUrl, token }: PageServer, cookies: () => string = () => document.cookie): Server {
+/** Return a connection that sends the credentials of the page. */
+export function serverAt({ baseUrl, token }: ServerAddress, cookies: () => string = () => document.cookie): Server {
   const headersOf = (isCommand: boolean): Record<string, string> => {
     const cookie = isCommand ? /(?:^|; )_xsrf=([^;]*)/.exec(cookies())?.[1] : undefined;
     return {

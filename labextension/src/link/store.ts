@@ -1,4 +1,4 @@
-// What a page knows of one farm. Several views may show it: they look at the same numbers.
+// The page's copy of one farm's state. Several views may share it.
 
 import { Lanes } from './lanes';
 import { FarmState, VIEW_PROTOCOL } from './messages';
@@ -6,17 +6,17 @@ import type { FarmStatus, QueueDelta, QueueSnapshot, ViewMessage, ViewQuestion }
 import { Queue } from './model';
 import { Rates } from './rates';
 
-// a question that nobody answered is asked again at the next message, but not at each
+// an unanswered question is repeated, but not with each message that comes meanwhile
 const ASK_AGAIN_AFTER = 5;
 
-// another page may have told the kernel to send no more: a queue at work is not silent for so long
+// a busy queue sends more often: after this long, another page may have made the kernel stop sending
 const SILENT_AFTER = 60;
 
-/** What a page is told that speaks otherwise than the other end. */
+/** Message for a page whose protocol is not that of the other end. */
 export const OTHER_VERSION =
   'This page was loaded from another version of taskfc_ext. Save your notebooks, and reload the page.';
 
-/** Whether no process of a farm is there. */
+/** Whether the farm has no running process. */
 export function isAbsent(state: FarmState): boolean {
   return state === FarmState.STOPPED || state === FarmState.DEAD;
 }
@@ -25,21 +25,21 @@ export class QueueStore {
   queue = new Queue('');
   rates = new Rates();
   lanes = new Lanes();
-  /** How the farm is; `null`: nobody has said so. */
+  /** Status of the farm; `null`: unknown. */
   status: FarmStatus | null = null;
-  /** A sentence for people where this page cannot follow what it is told. */
+  /** A message for users if this page cannot follow the farm; else empty. */
   problem = '';
 
   private readonly listeners = new Set<() => void>();
-  // those of the last list; `null`: there was none
+  // from the last list; `null`: none was received
   private farms: readonly FarmStatus[] | null = null;
   private askedAt = -Infinity;
-  private heardAt = -Infinity;
-  // the controller's clock when somebody saw its farm end: a quiet one had said nothing for long
+  private receivedAt = -Infinity;
+  // the controller's clock when this page saw the farm end: its last message may be much older
   private endedAt = -Infinity;
 
   /**
-   * @param ask sends a question to whoever knows.
+   * @param ask sends a question to the kernel or the server.
    * @param now this page's clock, in seconds.
    */
   constructor(
@@ -52,35 +52,35 @@ export class QueueStore {
     return this.queue.farm;
   }
 
-  /** There are numbers to show. */
+  /** Whether a snapshot was received. */
   get isKnown(): boolean {
     return this.queue.seq >= 0;
   }
 
-  /** Somebody has said which farms there are. */
+  /** Whether a list of farms was received. */
   get isListed(): boolean {
     return this.farms !== null;
   }
 
-  /** The numbers are those of now. A kernel says nothing of the farm's state while all is well. */
+  /** Whether the numbers are up to date. A kernel sends no list of farms while all is well. */
   get isLive(): boolean {
     if (!this.isKnown || this.problem) return false;
     return this.status === null ? this.farms === null : this.status.state === FarmState.LIVE;
   }
 
-  /** The controller's clock, in seconds; where the farm is not live, that of when it was known to be. */
+  /** The controller's clock, in seconds; if the farm is not live, the time at which it last was. */
   get wall(): number {
     return this.isLive ? this.now() + this.queue.ahead : Math.max(this.queue.wall, this.endedAt);
   }
 
-  /** Call back after each change; returns what ends that. */
+  /** Call `listener` after each change. Returns a function that ends this. */
   onChange(listener: () => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
   }
 
   receive(message: ViewMessage): void {
-    this.heardAt = this.now();
+    this.receivedAt = this.now();
     if (message.type === 'farms') {
       const before = this.status;
       const wall = this.isLive ? this.wall : -Infinity;
@@ -90,14 +90,14 @@ export class QueueStore {
         this.endedAt = Math.max(this.endedAt, wall);
       }
       this.problem = message.protocol === VIEW_PROTOCOL ? '' : OTHER_VERSION;
-      // other processes have other numbers; their deltas would not follow ours
+      // new processes number their messages from the start: their deltas do not continue ours
       if (before?.identity && this.status?.identity && before.identity !== this.status.identity) this.watch();
     } else if (message.farm !== this.farm) {
       return;
     } else {
-      this.take(message);
+      this.apply(message);
     }
-    this.tell();
+    this.notify();
   }
 
   /** Follow this farm instead of the one before. */
@@ -110,23 +110,23 @@ export class QueueStore {
     this.endedAt = -Infinity;
     this.status = this.statusOf(farm);
     if (farm) this.watch();
-    this.tell();
+    this.notify();
   }
 
-  /** Nobody tells of the farm any more. `problem`: a sentence for people, until somebody says how farms are. */
-  lose(problem: string): void {
+  /** Note that no messages come any more. `problem`: a message for users, shown until the next list of farms. */
+  disconnect(problem: string): void {
     this.problem = problem;
-    this.tell();
+    this.notify();
   }
 
-  /** The connection was lost and is there again. */
-  reconnected(): void {
+  /** Watch the farm again after a loss of the connection. */
+  resubscribe(): void {
     if (this.farm) this.watch();
   }
 
-  /** Ask anew if nothing was said for long although tasks run. */
-  doubtSilence(): void {
-    const quietSince = Math.max(this.heardAt, this.askedAt);
+  /** Watch the farm again if no message came for long although tasks run. */
+  checkSilence(): void {
+    const quietSince = Math.max(this.receivedAt, this.askedAt);
     if (this.isLive && (this.queue.counts.running ?? 0) > 0 && this.now() - quietSince > SILENT_AFTER) this.watch();
   }
 
@@ -134,14 +134,14 @@ export class QueueStore {
     return this.farms?.find(farm => farm.name === name) ?? null;
   }
 
-  private take(message: QueueSnapshot | QueueDelta): void {
+  private apply(message: QueueSnapshot | QueueDelta): void {
     const before = this.queue.seq;
-    const taken = this.queue.take(message, this.now());
-    if (taken === 'gap' && this.now() - this.askedAt > ASK_AGAIN_AFTER) this.watch();
-    if (taken !== 'taken' || (message.type === 'delta' && message.seq <= before)) return;
-    if (message.type === 'snapshot') this.askedAt = -Infinity; // the next gap is another one
-    this.rates.take(message);
-    this.lanes.take(message);
+    const result = this.queue.apply(message, this.now());
+    if (result === 'gap' && this.now() - this.askedAt > ASK_AGAIN_AFTER) this.watch();
+    if (result !== 'applied' || (message.type === 'delta' && message.seq <= before)) return;
+    if (message.type === 'snapshot') this.askedAt = -Infinity; // the next gap is a new one
+    this.rates.apply(message);
+    this.lanes.apply(message);
   }
 
   private watch(): void {
@@ -149,7 +149,7 @@ export class QueueStore {
     this.ask({ ask: 'watch', farm: this.farm });
   }
 
-  private tell(): void {
+  private notify(): void {
     for (const listener of this.listeners) listener();
   }
 }

@@ -1,49 +1,49 @@
-// What the widget and its kernel say to each other, as the contents of custom messages.
+// Messages between the widget and its kernel, as the contents of custom messages.
 
 import type { AnyCommand, CommandAnswer, TaskDetails, ViewMessage, ViewQuestion } from './messages';
 
-/** A question that gets an answer with its number. */
-export interface NumberedCommand {
+/** A command; the reply has its number. */
+export interface CommandRequest {
   readonly number: number;
   readonly command: AnyCommand;
 }
 
-export interface NumberedDetails {
+export interface DetailsRequest {
   readonly number: number;
   /** `known`: the `version` of the outputs that the page has. */
   readonly details: { readonly taskid: number; readonly known?: string };
 }
 
-/** There is a view in a page. */
-export interface Looking {
+/** A sign that a page still shows the widget. */
+export interface KeepAlive {
   readonly looking: true;
 }
 
-export type ToKernel = ViewQuestion | NumberedCommand | NumberedDetails | Looking;
+export type ToKernel = ViewQuestion | CommandRequest | DetailsRequest | KeepAlive;
 
-/** The kernel has the question, and will answer. */
-export interface Heard {
+/** The kernel has received the message and will answer. */
+export interface Acknowledgement {
   readonly number: number;
   readonly heard: true;
 }
 
-export interface Answered {
+export interface CommandReply {
   readonly number: number;
   readonly answer: CommandAnswer;
 }
 
-export interface Detailed {
+export interface DetailsReply {
   readonly number: number;
   readonly details: TaskDetails;
 }
 
-/** There is no answer; a sentence for people says why. */
-export interface Refused {
+/** There is no answer; `problem` is a message for users. */
+export interface Refusal {
   readonly number: number;
   readonly problem: string;
 }
 
-export type Numbered = Heard | Answered | Detailed | Refused;
+export type Numbered = Acknowledgement | CommandReply | DetailsReply | Refusal;
 
 export type FromKernel = ViewMessage | Numbered;
 

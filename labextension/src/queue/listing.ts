@@ -1,4 +1,4 @@
-// The tasks that a table shows, worked out in slices, so that a page of a hundred thousand stays responsive.
+// The list of tasks that a table shows, made in slices, so that a page with a hundred thousand tasks stays responsive.
 
 import type { QueueStore } from '../link/store';
 import { ALL, select } from './select';
@@ -21,7 +21,7 @@ export class Listing {
   private readonly channel = new MessageChannel();
   private isDisposed = false;
 
-  /** @param onDone is called whenever `ids` are others. */
+  /** @param onDone is called with each new list. */
   constructor(
     private readonly store: QueueStore,
     private readonly onDone: () => void
@@ -39,17 +39,17 @@ export class Listing {
     return this.slices === null && !this.isStale;
   }
 
-  /** Make it anew with other criteria, at once. */
+  /** Make the list with other criteria, at once. */
   choose(criteria: Partial<Criteria>): void {
     this.criteria = { ...this.criteria, ...criteria };
     this.begin();
   }
 
-  /** The queue has changed: make it anew when it is time. */
+  /** Make the list again after a change of the queue, now or when its rest is over. */
   refresh(): void {
     this.isStale = true;
     if (this.slices !== null) return;
-    // the first tasks are not waited for
+    // the first tasks appear at once
     if (this.timer === undefined || this.ids.length === 0) this.begin();
   }
 
@@ -66,7 +66,7 @@ export class Listing {
     this.isStale = false;
     this.spentMs = 0;
     this.slices = select(this.store.queue, this.criteria, this.store.wall);
-    // the first slice at once: a short list is there before the next frame
+    // the first slice at once: a short list is complete before the next frame
     this.work();
   }
 

@@ -1,8 +1,8 @@
-// What came of a command, where there are several farms.
+// Results of commands, with one farm and with several.
 
 import { expect, test } from 'vitest';
 
-import { ofFarm } from '../../src/lab/answers';
+import { addFarm } from '../../src/lab/answers';
 
 test.each([
   ['Cleared 3 finished tasks.', true, 'Cleared 3 finished tasks.'],
@@ -13,5 +13,5 @@ test.each([
   ["Controller 'night.a' has not answered for 10 s.", false, "Controller 'night.a' has not answered for 10 s."],
   ['Tonight.ab is another word.', false, 'Farm night.a: Tonight.ab is another word.']
 ])('%s, isOnly: %s', (said, isOnly, text) => {
-  expect(ofFarm('night.a', said, isOnly)).toBe(text);
+  expect(addFarm('night.a', said, isOnly)).toBe(text);
 });

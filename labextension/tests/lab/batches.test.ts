@@ -1,18 +1,20 @@
+// Batches: their detection by counts, and their notifications.
+
 import { describe, expect, test } from 'vitest';
 
-import { Batches, batchText, isNews } from '../../src/lab/batches';
+import { Batches, batchText, isNotable } from '../../src/lab/batches';
 import type { Counts, FarmStatus } from '../../src/link/messages';
 
 const farm = (counts?: Counts, state: FarmStatus['state'] = 'live', name = 'default'): FarmStatus => ({ name, state, counts });
 
-/** Take these in one after the other, a second each; return what finished at the last. */
-function afterAll(...states: FarmStatus[]): ReturnType<Batches['take']> {
+/** Apply these one after the other, a second each; return the batches that finished with the last. */
+function afterAll(...states: FarmStatus[]): ReturnType<Batches['apply']> {
   const batches = new Batches();
-  return states.map((state, second) => batches.take([state], second)).pop() ?? [];
+  return states.map((state, second) => batches.apply([state], second)).pop() ?? [];
 }
 
 describe('a batch', () => {
-  test('is what ended between something to do and nothing', () => {
+  test('has the ends between a busy and an empty queue', () => {
     const finished = afterAll(
       farm({ succeeded: 5, failed: 1 }),
       farm({ succeeded: 5, failed: 1, running: 2, scheduled: 1 }),
@@ -22,47 +24,47 @@ describe('a batch', () => {
     expect(finished).toEqual([{ farm: 'default', succeeded: 2, failed: 1, aborted: 0, seconds: 2 }]);
   });
 
-  test('is told once', () => {
+  test('is reported once', () => {
     const batches = new Batches();
-    batches.take([farm({ running: 1 })], 0);
-    expect(batches.take([farm({ succeeded: 1 })], 1)).toHaveLength(1);
-    expect(batches.take([farm({ succeeded: 1 })], 2)).toEqual([]);
+    batches.apply([farm({ running: 1 })], 0);
+    expect(batches.apply([farm({ succeeded: 1 })], 1)).toHaveLength(1);
+    expect(batches.apply([farm({ succeeded: 1 })], 2)).toEqual([]);
   });
 
-  test('of before the page is not told', () => {
+  test('before the page was loaded is not reported', () => {
     expect(afterAll(farm({ succeeded: 9, failed: 3 }))).toEqual([]);
   });
 
-  test('that was over before anybody noticed is told', () => {
+  test('between two lists of farms is reported', () => {
     expect(afterAll(farm({}), farm({ failed: 1 }))).toMatchObject([{ failed: 1, seconds: 0 }]);
   });
 
-  test('of a farm that is there for the first time is told, even if it is over', () => {
+  test('of a new farm is reported, also if it has ended', () => {
     const batches = new Batches();
-    batches.take([], 0);
-    expect(batches.take([farm({ failed: 1 })], 1)).toMatchObject([{ failed: 1 }]);
-    expect(batches.take([farm({ failed: 1 }), farm(undefined, 'connecting', 'new')], 2)).toEqual([]);
-    expect(batches.take([farm({ failed: 1 }), farm({ succeeded: 3 }, 'live', 'new')], 3)).toMatchObject([{ succeeded: 3 }]);
+    batches.apply([], 0);
+    expect(batches.apply([farm({ failed: 1 })], 1)).toMatchObject([{ failed: 1 }]);
+    expect(batches.apply([farm({ failed: 1 }), farm(undefined, 'connecting', 'new')], 2)).toEqual([]);
+    expect(batches.apply([farm({ failed: 1 }), farm({ succeeded: 3 }, 'live', 'new')], 3)).toMatchObject([{ succeeded: 3 }]);
   });
 
-  test('goes on while its controller does not answer', () => {
+  test('continues while its controller does not answer', () => {
     expect(afterAll(farm({ running: 2 }), farm({}, 'connecting'))).toEqual([]);
     expect(afterAll(farm({ running: 2 }), farm(undefined, 'dead'), farm({ succeeded: 2 }))).toHaveLength(1);
   });
 
-  test('that was only cleared is none', () => {
+  test('of cleared tasks only is not reported', () => {
     expect(afterAll(farm({ succeeded: 5 }), farm({}))).toEqual([]);
   });
 
-  test('is of one farm', () => {
+  test('belongs to one farm', () => {
     const batches = new Batches();
-    batches.take([farm({ running: 1 }, 'live', 'a'), farm({ running: 1 }, 'live', 'b')], 0);
-    const finished = batches.take([farm({ running: 1 }, 'live', 'a'), farm({ aborted: 1 }, 'live', 'b')], 1);
+    batches.apply([farm({ running: 1 }, 'live', 'a'), farm({ running: 1 }, 'live', 'b')], 0);
+    const finished = batches.apply([farm({ running: 1 }, 'live', 'a'), farm({ aborted: 1 }, 'live', 'b')], 1);
     expect(finished.map(batch => batch.farm)).toEqual(['b']);
   });
 });
 
-describe('what is said of it', () => {
+describe('its notification', () => {
   const batch = { farm: 'night', succeeded: 0, failed: 0, aborted: 0, seconds: 65 };
 
   test.each([
@@ -74,14 +76,14 @@ describe('what is said of it', () => {
     expect(batchText({ ...batch, ...ended }, true)).toBe(text);
   });
 
-  test('names the farm where there are others', () => {
+  test('names the farm if there are others', () => {
     expect(batchText({ ...batch, failed: 1 }, false)).toBe('1 task of night failed, in 1:05 min');
   });
 
-  test('is news if it took long or went wrong', () => {
-    expect(isNews({ ...batch, succeeded: 1, seconds: 4 }, 5)).toBe(false);
-    expect(isNews({ ...batch, succeeded: 1, seconds: 6 }, 5)).toBe(true);
-    expect(isNews({ ...batch, failed: 1, seconds: 0 }, 5)).toBe(true);
-    expect(isNews({ ...batch, aborted: 9 }, 5)).toBe(false);
+  test('is shown if it took long or failed', () => {
+    expect(isNotable({ ...batch, succeeded: 1, seconds: 4 }, 5)).toBe(false);
+    expect(isNotable({ ...batch, succeeded: 1, seconds: 6 }, 5)).toBe(true);
+    expect(isNotable({ ...batch, failed: 1, seconds: 0 }, 5)).toBe(true);
+    expect(isNotable({ ...batch, aborted: 9 }, 5)).toBe(false);
   });
 });

@@ -1,6 +1,8 @@
+// The magic on top of a cell.
+
 import { expect, test } from 'vitest';
 
-import { asTask } from '../../src/lab/cell-magic';
+import { addMagic } from '../../src/lab/cell-magic';
 
 test.each([
   ['1 / 0', '%%task\n1 / 0'],
@@ -10,6 +12,6 @@ test.each([
   ['%%tasks\n1', '%%task\n%%tasks\n1'],
   ['# %%task', '%%task\n# %%task']
 ])('%j is submitted as %j', (source, submitted) => {
-  expect(asTask(source)).toBe(submitted);
-  expect(asTask(submitted)).toBe(submitted);
+  expect(addMagic(source)).toBe(submitted);
+  expect(addMagic(submitted)).toBe(submitted);
 });

@@ -1,6 +1,8 @@
+// Counts of the status bar.
+
 import { describe, expect, test } from 'vitest';
 
-import { seenAtMost, seenNow, statusText, totalsOf } from '../../src/lab/counts';
+import { lowerSeen, markSeen, statusText, sumCounts } from '../../src/lab/counts';
 import type { Counts, FarmStatus } from '../../src/link/messages';
 
 const farm = (name: string, counts?: Counts, state: FarmStatus['state'] = 'live'): FarmStatus => ({ name, state, counts });
@@ -11,27 +13,27 @@ describe('the status bar', () => {
     [{ running: 0, queued: 12_345, failed: 0 }, '12,345 queued'],
     [{ running: 0, queued: 0, failed: 2 }, '2 failed'],
     [{ running: 0, queued: 0, failed: 0 }, '']
-  ])('says of %j: %s', (totals, text) => {
+  ])('shows for %j: %s', (totals, text) => {
     expect(statusText(totals)).toBe(text);
   });
 
-  test('counts all farms that answer', () => {
+  test('counts all live farms', () => {
     const farms = [farm('a', { running: 1, waiting: 2 }), farm('b', { running: 4, scheduled: 3, failed: 9 })];
-    expect(totalsOf([...farms, farm('c', { running: 7 }, 'dead'), farm('d')], { b: 7 })).toEqual({
+    expect(sumCounts([...farms, farm('c', { running: 7 }, 'dead'), farm('d')], { b: 7 })).toEqual({
       running: 5,
       queued: 5,
       failed: 2
     });
   });
 
-  test('forgets failures when somebody looks', () => {
-    const seen = seenNow([farm('a', { failed: 3 }), farm('b')], { b: 1, gone: 5 });
+  test('resets failures when the user looks', () => {
+    const seen = markSeen([farm('a', { failed: 3 }), farm('b')], { b: 1, gone: 5 });
     expect(seen).toEqual({ a: 3, b: 1 });
-    expect(totalsOf([farm('a', { failed: 4 })], seen).failed).toBe(1);
+    expect(sumCounts([farm('a', { failed: 4 })], seen).failed).toBe(1);
   });
 
-  test('takes failures after a clear for news, also while fewer than before', () => {
-    const cleared = seenAtMost([farm('a', {})], { a: 3 });
-    expect(totalsOf([farm('a', { failed: 1 })], cleared).failed).toBe(1);
+  test('counts failures after a clear, also while fewer than before', () => {
+    const cleared = lowerSeen([farm('a', {})], { a: 3 });
+    expect(sumCounts([farm('a', { failed: 1 })], cleared).failed).toBe(1);
   });
 });

@@ -1,3 +1,5 @@
+// Paths of notebooks, and marks of cards.
+
 import { describe, expect, test } from 'vitest';
 
 import { isCardOf, notebookPaths } from '../../src/lab/paths';

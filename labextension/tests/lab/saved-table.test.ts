@@ -1,8 +1,10 @@
+// Outputs of widgets that are missing, and saved tables.
+
 import { describe, expect, test, vi } from 'vitest';
 
 import { hasTable, isLost } from '../../src/lab/saved-table';
 
-// the plugin's token: the whole of JupyterLab is not needed to look at an output
+// the tests need no JupyterLab, only the two functions
 vi.mock('@jupyterlab/notebook', () => ({ INotebookTracker: {} }));
 vi.mock('@lumino/widgets', () => ({ Panel: class {} }));
 
@@ -17,9 +19,9 @@ describe('the output of a widget', () => {
     ['Error displaying widget: model not found', true],
     ['Error displaying widget', true],
     ['Loading widget...', false],
-    ['<p>Error displaying widget: is what this one shows</p>', false],
+    ['<p>Error displaying widget: is the content of this one</p>', false],
     ['', false]
-  ])('%j is that of a lost one: %j', (html, expected) => {
+  ])('%j, is the widget missing: %j', (html, expected) => {
     expect(isLost(nodeOf(html))).toBe(expected);
   });
 
@@ -30,7 +32,7 @@ describe('the output of a widget', () => {
     [{ 'text/html': '' }, false],
     [{ 'text/plain': 'taskfc-plain' }, false],
     [undefined, false]
-  ])('%j has a table of ours: %j', (data, expected) => {
+  ])('%j, has it a saved table: %j', (data, expected) => {
     expect(hasTable(data)).toBe(expected);
   });
 });

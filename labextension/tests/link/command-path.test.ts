@@ -1,8 +1,10 @@
+// The path of commands, through the server or the kernel.
+
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { CommandPath, ServerPath } from '../../src/link/command-path';
-import { KernelPath, ranges, terminalFor } from '../../src/link/kernel-path';
+import { formatRanges, KernelPath, terminalFor } from '../../src/link/kernel-path';
 import type { AnyCommand } from '../../src/link/messages';
-import { carrierOf, serverOfPage } from '../../src/link/server';
+import { addressOfPage, serverAt } from '../../src/link/server';
 import type { ToKernel } from '../../src/link/transport';
 
 const ABORT: AnyCommand = { do: 'abort', taskids: [12] };
@@ -63,7 +65,7 @@ afterEach(() => {
 function path(
   identity = 'one',
   server = new ServerPath(
-    carrierOf({ baseUrl: '/user/me/', token: '' }, () => 'a=1; _xsrf=2%7Cx; b=2'),
+    serverAt({ baseUrl: '/user/me/', token: '' }, () => 'a=1; _xsrf=2%7Cx; b=2'),
     () => Date.now()
   )
 ): CommandPath {
@@ -71,7 +73,7 @@ function path(
 }
 
 describe('through the server', () => {
-  test('with the XSRF header and the processes that are meant, asked once whether it is there', async () => {
+  test('with the XSRF header and the identity; it is asked for its farms once', async () => {
     const ours = path();
     expect(await ours.command('default', ABORT)).toEqual(SAID);
     expect(await ours.command('default', ABORT)).toEqual(SAID);
@@ -84,13 +86,13 @@ describe('through the server', () => {
     expect(sent).toEqual([]);
   });
 
-  test('details say which outputs are known', async () => {
+  test('a request for details has the known version of the outputs', async () => {
     answers['GET farms/default/tasks/12?known=a%26b'] = () => json({ task: {} });
     await path().details('default', 12, 'a&b');
     expect(requests.at(-1)?.path).toBe('farms/default/tasks/12?known=a%26b');
   });
 
-  test('what is wrong with the command itself is told, not sent to the kernel as well', async () => {
+  test('an error in the command is reported, and the command is not sent to the kernel as well', async () => {
     answers['POST farms/default'] = () => json({ message: 'there is no priority like that' }, 400);
     await expect(path().command('default', ABORT)).rejects.toThrow('there is no priority like that');
     expect(sent).toEqual([]);
@@ -98,19 +100,19 @@ describe('through the server', () => {
 });
 
 describe('through the kernel', () => {
-  test.each([403, 404, 409])('where the server answers %d', async status => {
+  test.each([403, 404, 409])('if the server answers %d', async status => {
     answers['POST farms/default'] = () => json({}, status);
     expect(await path().command('default', ABORT)).toEqual({ ok: true, said: 'by the kernel' });
     expect(sent).toMatchObject([{ command: { ...ABORT, identity: 'one' } }]);
   });
 
-  test('not where a command may have been heard before the connection broke', async () => {
+  test('not if the command may have arrived before the connection broke', async () => {
     delete answers['POST farms/default'];
-    await expect(path().command('default', ABORT)).rejects.toThrow('look whether it is done');
+    await expect(path().command('default', ABORT)).rejects.toThrow('Check whether the command took effect');
     expect(sent).toEqual([]);
   });
 
-  test('where there is no extension, which is asked about once', async () => {
+  test('if there is no extension; the server is asked once', async () => {
     answers['GET farms'] = () => json({}, 404);
     const ours = path();
     for (let at = 0; at < 5; at++) {
@@ -120,7 +122,7 @@ describe('through the kernel', () => {
     expect([requests.length, sent.length]).toEqual([1, 5]);
   });
 
-  test('until a server is back that did not answer', async () => {
+  test('until the server answers again', async () => {
     const ours = path();
     const list = answers['GET farms']!;
     delete answers['GET farms'];
@@ -133,14 +135,14 @@ describe('through the kernel', () => {
     expect(sent).toHaveLength(2);
   });
 
-  test('where the server has another farm of that name, or nobody knows which is meant', async () => {
+  test('if the server has another farm of that name, or the identity is unknown', async () => {
     await path('another').command('default', ABORT);
     await path('').command('default', ABORT);
     expect(requests.map(request => request.path)).toEqual(['farms']);
     expect(sent).toHaveLength(2);
   });
 
-  test('until the server lists a farm that was started since', async () => {
+  test('until the server lists a farm that was started later', async () => {
     const ours = path('two');
     await ours.command('default', ABORT);
     answers['GET farms'] = () => json({ ...FARMS, farms: [{ name: 'default', state: 'live', identity: 'two' }] });
@@ -150,31 +152,31 @@ describe('through the kernel', () => {
     expect(await ours.command('default', ABORT)).toEqual(SAID);
   });
 
-  test('where the page is of no server', () => {
-    expect(serverOfPage(document)).toBeNull();
+  test('if the page is not from a Jupyter server', () => {
+    expect(addressOfPage(document)).toBeNull();
     const config = document.createElement('script');
     config.type = 'application/json';
     config.id = 'jupyter-config-data';
     config.textContent = '{"baseUrl": "/user/me", "token": "t"}';
     document.body.append(config);
-    expect(serverOfPage(document)).toEqual({ baseUrl: '/user/me/', token: 't' });
+    expect(addressOfPage(document)).toEqual({ baseUrl: '/user/me/', token: 't' });
     config.remove();
   });
 });
 
-describe('a kernel that does not hear', () => {
+describe('a kernel that does not reply', () => {
   beforeEach(() => {
     kernel = new KernelPath(message => void sent.push(message));
   });
 
-  test('makes known what to type, and may answer yet', async () => {
+  test('leads to advice about the terminal, and may still answer', async () => {
     const notes: string[] = [];
     const answer = path('').command('default', { do: 'abort', taskids: [12, 3, 4, 5] }, note => notes.push(note));
     await vi.advanceTimersByTimeAsync(1400);
     expect(notes).toEqual([]);
     await vi.advanceTimersByTimeAsync(200);
     expect(notes).toEqual([
-      'The kernel is busy, or was restarted, and does not hear this. Type in a terminal: taskfc abort 3-5 12'
+      'The kernel is busy or was restarted, and has not received this. Type in a terminal: taskfc abort 3-5 12'
     ]);
     const { number } = sent[0] as { number: number };
     kernel.receive({ number: number + 1, answer: { ok: true, said: 'of another page' } });
@@ -183,7 +185,7 @@ describe('a kernel that does not hear', () => {
     expect(await answer).toEqual(SAID);
   });
 
-  test('one that hears is waited for', async () => {
+  test('gets no advice after its acknowledgement', async () => {
     const notes: string[] = [];
     void path('').command('default', ABORT, note => notes.push(note));
     await vi.advanceTimersByTimeAsync(100);
@@ -192,7 +194,7 @@ describe('a kernel that does not hear', () => {
     expect(notes).toEqual([]);
   });
 
-  test('is asked for details once, however often they are wanted', async () => {
+  test('gets one question for several requests of the same details', async () => {
     const first = path('').details('default', 12);
     first.catch(() => undefined);
     await vi.advanceTimersByTimeAsync(4000);
@@ -205,7 +207,7 @@ describe('a kernel that does not hear', () => {
     expect(await second).toEqual(details);
   });
 
-  test('a refusal is an error with its reason', async () => {
+  test('may refuse, which is an error with its reason', async () => {
     const asked = path('').details('default', 12);
     await vi.advanceTimersByTimeAsync(0);
     kernel.receive({ number: (sent[0] as { number: number }).number, problem: 'there is no task 12' });
@@ -220,12 +222,12 @@ test.each([
   [{ do: 'clear', taskids: [3, 4, 9] }, 'gpu', 'taskfc clear 3-4 9 --name gpu'],
   [{ do: 'clear', taskids: Array.from({ length: 100 }, (_, at) => at * 2) }, 'gpu', 'taskfc clear --name gpu'],
   [{ do: 'scale', n: 3 }, 'default', 'taskfc scale 3'],
-  [{ do: 'hold', taskids: [1] }, 'default', 'It will when its cell has ended.']
+  [{ do: 'hold', taskids: [1] }, 'default', 'It will receive it when its cell ends.']
 ] as const)('%j on %s ends in %j', (command, farm, end) => {
   expect(terminalFor(farm, command).endsWith(end)).toBe(true);
 });
 
-test('ids are typed as ranges', () => {
-  expect(ranges([5, 1, 2, 3, 9])).toBe('1-3 5 9');
-  expect(ranges(Array.from({ length: 100 }, (_, at) => at * 2))).toMatch(/ 14 \.\.\.$/);
+test('ids are written as ranges', () => {
+  expect(formatRanges([5, 1, 2, 3, 9])).toBe('1-3 5 9');
+  expect(formatRanges(Array.from({ length: 100 }, (_, at) => at * 2))).toMatch(/ 14 \.\.\.$/);
 });

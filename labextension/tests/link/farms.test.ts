@@ -1,6 +1,8 @@
+// The page's connection to the farms.
+
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 
-import { FarmsLink, waitBefore } from '../../src/link/farms';
+import { FarmsLink, delayBefore } from '../../src/link/farms';
 import type { Farms, ViewMessage } from '../../src/link/messages';
 import { VIEW_PROTOCOL } from '../../src/link/messages';
 
@@ -18,12 +20,12 @@ class Socket {
     this.onclose();
   }
 
-  says(message: ViewMessage): void {
+  deliver(message: ViewMessage): void {
     this.onmessage({ data: JSON.stringify(message) });
   }
 }
 
-/** A Jupyter server, as a page sees it: how it answers, and what it was asked. */
+/** A fake Jupyter server: its answers, and the requests that it got. */
 class Server {
   status = 200;
   body: unknown = {};
@@ -78,12 +80,12 @@ afterEach(() => {
 async function connected(): Promise<Socket> {
   await link.connect();
   server.last.onopen();
-  server.last.says(FARMS);
+  server.last.deliver(FARMS);
   return server.last;
 }
 
 describe('a page', () => {
-  test('has one socket, and knows the farms', async () => {
+  test('has one socket and the list of farms', async () => {
     await connected();
     await link.connect();
     expect(server.sockets).toHaveLength(1);
@@ -92,7 +94,7 @@ describe('a page', () => {
     expect(link.status('default')?.state).toBe('live');
   });
 
-  test('asks a server without the extension once, and says what to do', async () => {
+  test('asks a server without the extension once and shows what to do', async () => {
     server.status = 404;
     await link.connect();
     await vi.advanceTimersByTimeAsync(LATER);
@@ -100,12 +102,12 @@ describe('a page', () => {
     expect(server.sockets).toEqual([]);
     expect(link.state).toBe('absent');
     expect(link.message).toContain('Install taskfc-ext');
-    server.status = 200; // it was installed, and somebody tries again
+    server.status = 200; // it was installed, and the user tries again
     await connected();
     expect(link.state).toBe('live');
   });
 
-  test('does not ask again where it may not', async () => {
+  test('does not ask again without permission', async () => {
     server.status = 403;
     await link.connect();
     await vi.advanceTimersByTimeAsync(LATER);
@@ -113,19 +115,19 @@ describe('a page', () => {
     expect(link.state).toBe('refused');
   });
 
-  test('of another version says so and asks no more', async () => {
+  test('of another version shows that and asks no more', async () => {
     await link.connect();
     server.last.onopen();
-    server.last.says({ ...FARMS, protocol: VIEW_PROTOCOL + 1 });
+    server.last.deliver({ ...FARMS, protocol: VIEW_PROTOCOL + 1 });
     await vi.advanceTimersByTimeAsync(LATER);
     expect(link.state).toBe('foreign');
     expect(link.message).toContain('reload the page');
     expect(server.asked).toHaveLength(1);
   });
 
-  test('comes back after a loss, and watches what it did', async () => {
-    const follower = link.follow(() => undefined);
-    follower.ask({ ask: 'watch', farm: 'default' });
+  test('reconnects after a loss and watches the same farms', async () => {
+    const subscriber = link.subscribe(() => undefined);
+    subscriber.ask({ ask: 'watch', farm: 'default' });
     const first = await connected();
     expect(first.sent).toEqual([{ ask: 'watch', farm: 'default' }]);
     first.close();
@@ -137,7 +139,7 @@ describe('a page', () => {
     expect(link.state).toBe('live');
   });
 
-  test('asks a server that is down more and more seldom', async () => {
+  test('asks a server that is down at growing intervals', async () => {
     server.status = 0;
     await link.connect();
     await vi.advanceTimersByTimeAsync(LATER);
@@ -145,7 +147,7 @@ describe('a page', () => {
     expect(server.asked.length).toBeLessThan(60);
   });
 
-  test('is not fooled by a server that closes at once', async () => {
+  test('waits longer and longer for a server that closes at once', async () => {
     await link.connect();
     for (let round = 0; round < 20; round++) {
       server.last.onopen();
@@ -155,22 +157,22 @@ describe('a page', () => {
     expect(server.sockets.length).toBeLessThan(8);
   });
 
-  test('says of all farms that they are not live while it is cut off', async () => {
-    const told: ViewMessage[] = [];
-    link.follow(message => told.push(message));
+  test('reports all farms as connecting while it is disconnected', async () => {
+    const received: ViewMessage[] = [];
+    link.subscribe(message => received.push(message));
     (await connected()).close();
-    expect(told.at(-1)).toMatchObject({ farms: [{ name: 'default', state: 'connecting' }] });
+    expect(received.at(-1)).toMatchObject({ farms: [{ name: 'default', state: 'connecting' }] });
   });
 });
 
 describe('in the background', () => {
-  test('it watches nothing, and catches up when it is looked at', async () => {
-    const follower = link.follow(() => undefined);
-    follower.ask({ ask: 'watch', farm: 'default' });
+  test('it watches nothing, and watches again when it is visible', async () => {
+    const subscriber = link.subscribe(() => undefined);
+    subscriber.ask({ ask: 'watch', farm: 'default' });
     const socket = await connected();
     page.hide(true);
     await vi.advanceTimersByTimeAsync(LATER);
-    follower.ask({ ask: 'watch', farm: 'night' });
+    subscriber.ask({ ask: 'watch', farm: 'night' });
     expect(socket.sent.slice(1)).toEqual([{ ask: 'unwatch', farm: 'default' }]);
     page.hide(false);
     expect(socket.sent.slice(2)).toEqual([
@@ -191,8 +193,8 @@ describe('in the background', () => {
   });
 
   test('a glance elsewhere changes nothing', async () => {
-    const follower = link.follow(() => undefined);
-    follower.ask({ ask: 'watch', farm: 'default' });
+    const subscriber = link.subscribe(() => undefined);
+    subscriber.ask({ ask: 'watch', farm: 'default' });
     const socket = await connected();
     page.hide(true);
     await vi.advanceTimersByTimeAsync(5000);
@@ -205,33 +207,33 @@ describe('in the background', () => {
 describe('two followers', () => {
   const delta = { type: 'delta', seq: 2, farm: 'default', wall: 0, counts: {}, n_workers: 1 } as const;
 
-  test('are told what they watch, until the last has left', async () => {
+  test('get the farms that they watch, until the last one unwatches', async () => {
     const socket = await connected();
-    const told: string[] = [];
-    const one = link.follow(message => message.type === 'delta' && told.push('one'));
-    const two = link.follow(message => message.type === 'delta' && told.push('two'));
+    const received: string[] = [];
+    const one = link.subscribe(message => message.type === 'delta' && received.push('one'));
+    const two = link.subscribe(message => message.type === 'delta' && received.push('two'));
     one.ask({ ask: 'watch', farm: 'default' });
     two.ask({ ask: 'watch', farm: 'default' });
-    socket.says(delta);
+    socket.deliver(delta);
     one.ask({ ask: 'unwatch', farm: 'default' });
-    socket.says(delta);
-    expect(told).toEqual(['one', 'two', 'two']);
+    socket.deliver(delta);
+    expect(received).toEqual(['one', 'two', 'two']);
     expect(socket.sent).not.toContainEqual({ ask: 'unwatch', farm: 'default' });
     two.dispose();
     expect(socket.sent).toContainEqual({ ask: 'unwatch', farm: 'default' });
   });
 
-  test('whoever comes late is told of the farms', async () => {
+  test('get the list of farms also if they subscribe late', async () => {
     await connected();
-    const told: string[] = [];
-    link.follow(message => told.push(message.type));
+    const received: string[] = [];
+    link.subscribe(message => received.push(message.type));
     await vi.advanceTimersByTimeAsync(0);
-    expect(told).toEqual(['farms']);
+    expect(received).toEqual(['farms']);
   });
 });
 
 describe('a command', () => {
-  test('is answered', async () => {
+  test('returns its answer', async () => {
     server.body = { ok: true, said: 'aborted task 3' };
     const answer = await link.command('my.farm', { do: 'abort', taskids: [3], identity: 'x' });
     expect(answer.said).toBe('aborted task 3');
@@ -239,25 +241,25 @@ describe('a command', () => {
   });
 
   test.each([
-    [409, { message: 'It was started anew.' }, 'It was started anew.'],
+    [409, { message: 'It was restarted.' }, 'It was restarted.'],
     [404, {}, 'Install taskfc-ext'],
     [500, {}, 'HTTP 500'],
     [0, {}, 'does not answer']
-  ])('that is refused with %i is a sentence', async (status, body, sentence) => {
+  ])('that is refused with %i rejects with a message', async (status, body, sentence) => {
     server.status = status;
     server.body = body;
     await expect(link.command('default', { do: 'stop' })).rejects.toThrow(sentence);
   });
 
-  test('details are asked for with what is known', async () => {
+  test('a request for details has the known version', async () => {
     await link.details('default', 7, 'a b');
     expect(server.asked).toEqual(['farms/default/tasks/7?known=a%20b']);
   });
 });
 
-test('waits grow to a bound, and differ', () => {
-  expect(waitBefore(0, 0)).toBe(250);
-  expect(waitBefore(0, 1)).toBe(500);
-  expect(waitBefore(3, 1)).toBe(4000);
-  expect(waitBefore(99, 1)).toBe(30_000);
+test('delays grow to a bound, and differ', () => {
+  expect(delayBefore(0, 0)).toBe(250);
+  expect(delayBefore(0, 1)).toBe(500);
+  expect(delayBefore(3, 1)).toBe(4000);
+  expect(delayBefore(99, 1)).toBe(30_000);
 });

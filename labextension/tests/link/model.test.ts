@@ -1,3 +1,5 @@
+// The copy of a queue from snapshots and deltas.
+
 import { describe, expect, test } from 'vitest';
 import { FakeFarm } from '../../demo/fake-farm';
 import { StateCode } from '../../src/link/messages';
@@ -25,11 +27,11 @@ function delta(seq: number, more: Partial<QueueDelta> = {}): QueueDelta {
 
 function queueOf(...messages: (QueueSnapshot | QueueDelta)[]): Queue {
   const queue = new Queue('default');
-  for (const message of messages) expect(queue.take(message, 0)).toBe('taken');
+  for (const message of messages) expect(queue.apply(message, 0)).toBe('applied');
   return queue;
 }
 
-/** All that a queue knows of its tasks. */
+/** All facts of a queue's tasks. */
 function tasksOf(queue: Queue): unknown[] {
   return Array.from({ length: queue.n }, (_, place) => ({
     id: queue.idAt(place),
@@ -45,7 +47,7 @@ function tasksOf(queue: Queue): unknown[] {
 }
 
 describe('a snapshot and deltas', () => {
-  test('are the same as a later snapshot', () => {
+  test('give the same as a later snapshot', () => {
     const farm = new FakeFarm({ queued: 300, workers: 4, rate: 50 });
     const followed = queueOf(farm.snapshot());
     for (let at = 0; at < 40; at++) {
@@ -53,7 +55,7 @@ describe('a snapshot and deltas', () => {
       if (at === 20) farm.command({ do: 'hold', taskids: [280, 290] });
       if (at === 25) farm.command({ do: 'abort', taskids: [250, 251] });
       if (at === 30) farm.command({ do: 'clear' });
-      expect(followed.take(farm.step(0.2), 0)).toBe('taken');
+      expect(followed.apply(farm.step(0.2), 0)).toBe('applied');
     }
     const asked = queueOf(farm.snapshot());
     expect(farm.nEnded).toBeGreaterThan(200);
@@ -63,7 +65,7 @@ describe('a snapshot and deltas', () => {
     expect(followed.counts).toEqual(asked.counts);
   });
 
-  test('that say the same again change nothing', () => {
+  test('that repeat themselves change nothing', () => {
     const batches = [{ first: 0, n: 3, label: 'f' }];
     const rows = {
       ids: [1],
@@ -76,34 +78,34 @@ describe('a snapshot and deltas', () => {
     };
     const queue = queueOf({ ...empty, batches, runs: [[0, 3, StateCode.SCHEDULED]] }, delta(1, { rows }));
     const before = tasksOf(queue);
-    queue.take(delta(2, { rows, batches }), 0);
+    queue.apply(delta(2, { rows, batches }), 0);
     expect(tasksOf(queue)).toEqual(before);
     expect(queue.batches).toHaveLength(1);
   });
 
-  test('a delta that is missing is noticed, and changes nothing', () => {
+  test('with a missing delta are a gap, and change nothing', () => {
     const queue = queueOf({ ...empty, batches: [{ first: 0, n: 1, label: 'f' }], runs: [[0, 1, StateCode.WAITING]] });
-    expect(queue.take(delta(2, { runs: [[0, 1, StateCode.RUNNING]] }), 0)).toBe('gap');
+    expect(queue.apply(delta(2, { runs: [[0, 1, StateCode.RUNNING]] }), 0)).toBe('gap');
     expect(queue.stateAt(0)).toBe(StateCode.WAITING);
-    expect(queue.take({ ...empty, seq: 2, runs: [[0, 1, StateCode.RUNNING]] }, 0)).toBe('taken');
-    expect(queue.take(delta(3), 0)).toBe('taken');
+    expect(queue.apply({ ...empty, seq: 2, runs: [[0, 1, StateCode.RUNNING]] }, 0)).toBe('applied');
+    expect(queue.apply(delta(3), 0)).toBe('applied');
     expect(queue.stateAt(0)).toBe(StateCode.RUNNING);
   });
 
-  test('a delta of before the snapshot is no news', () => {
+  test('of which a delta is older than the snapshot ignore it', () => {
     const queue = queueOf({ ...empty, seq: 5, runs: [[0, 1, StateCode.RUNNING]] });
-    expect(queue.take(delta(5, { runs: [[0, 1, StateCode.WAITING]] }), 0)).toBe('taken');
+    expect(queue.apply(delta(5, { runs: [[0, 1, StateCode.WAITING]] }), 0)).toBe('applied');
     expect(queue.stateAt(0)).toBe(StateCode.RUNNING);
   });
 
-  test('a delta before any snapshot, and messages of other farms, are not taken in', () => {
+  test('without a snapshot, or of another farm, are not applied', () => {
     const queue = new Queue('default');
-    expect(queue.take(delta(0), 0)).toBe('gap');
-    expect(queue.take({ ...empty, farm: 'other' }, 0)).toBe('foreign');
+    expect(queue.apply(delta(0), 0)).toBe('gap');
+    expect(queue.apply({ ...empty, farm: 'other' }, 0)).toBe('foreign');
     expect(queue.seq).toBe(-1);
   });
 
-  test('a row without a note takes the note away, and so does a run', () => {
+  test('remove a note with a row or a run that has none', () => {
     const rows = { ids: [0, 1], states: [2, 2], notes: { 0: { held: true }, 1: { held: true } } };
     const queue = queueOf(
       { ...empty, rows },
@@ -114,7 +116,7 @@ describe('a snapshot and deltas', () => {
 });
 
 describe('batches', () => {
-  test('say which task one is again', () => {
+  test('have the task that each one retries', () => {
     const batches = [
       { first: 0, n: 2, label: 'f' },
       { first: 2, n: 2, label: 'f', retry_of: [1, 0] }
@@ -123,38 +125,38 @@ describe('batches', () => {
     expect([0, 1, 2, 3].map(id => queue.retryOfAt(queue.placeOf(id)))).toEqual([undefined, undefined, 1, 0]);
   });
 
-  test('that come after their tasks name them', () => {
+  test('that come after their tasks are assigned to them', () => {
     const queue = queueOf({ ...empty, runs: [[10, 4, StateCode.WAITING]] });
     expect(queue.batchAt(0)).toBeUndefined();
-    queue.take(delta(1, { batches: [{ first: 12, n: 2, label: 'late' }] }), 0);
-    queue.take(delta(2, { batches: [{ first: 10, n: 2, label: 'later' }] }), 0);
+    queue.apply(delta(1, { batches: [{ first: 12, n: 2, label: 'late' }] }), 0);
+    queue.apply(delta(2, { batches: [{ first: 10, n: 2, label: 'later' }] }), 0);
     expect([0, 1, 2, 3].map(place => queue.batchAt(place)?.label)).toEqual(['later', 'later', 'late', 'late']);
   });
 
-  test('of any number it is told that they are held, until they are not', () => {
+  test('of any size can be held and released', () => {
     const held: QueueSnapshot = { ...empty, runs: [[0, 4, StateCode.SCHEDULED, true]] };
     const queue = queueOf(held, delta(1, { runs: [[1, 2, StateCode.SCHEDULED, false]] }));
     expect([0, 1, 2, 3].map(place => queue.noteAt(place)?.held ?? false)).toEqual([true, false, false, true]);
   });
 
-  test('are forgotten with their last task', () => {
+  test('are removed with their last task', () => {
     const batches = [
       { first: 0, n: 2, label: 'a' },
       { first: 2, n: 2, label: 'b' }
     ];
     const queue = queueOf({ ...empty, batches, runs: [[0, 4, StateCode.SUCCEEDED]] });
-    queue.take(delta(1, { cleared: [[0, 3]] }), 0);
+    queue.apply(delta(1, { cleared: [[0, 3]] }), 0);
     expect(tasksOf(queue)).toMatchObject([{ id: 3, label: 'b' }]);
     expect(queue.batches.map(batch => batch.label)).toEqual(['b']);
-    queue.take(delta(2, { cleared: [[3, 1]] }), 0);
+    queue.apply(delta(2, { cleared: [[3, 1]] }), 0);
     expect([queue.n, queue.batches.length]).toEqual([0, 0]);
   });
 });
 
 describe('places', () => {
-  test('are by id, also when older tasks are told later', () => {
+  test('are in the order of ids, also if older tasks come later', () => {
     const queue = queueOf({ ...empty, runs: [[5, 2, StateCode.WAITING]] });
-    queue.take(
+    queue.apply(
       delta(1, {
         runs: [
           [0, 2, StateCode.RUNNING],
@@ -171,7 +173,7 @@ describe('places', () => {
     expect(queue.stateAt(2)).toBe(StateCode.FAILED);
   });
 
-  test('a task that is in a run and in a row has one', () => {
+  test('hold a task once that is in a run and in a row', () => {
     const queue = queueOf({
       ...empty,
       runs: [[0, 2, StateCode.SCHEDULED]],
@@ -182,7 +184,7 @@ describe('places', () => {
 });
 
 describe('bounds', () => {
-  test('of finished tasks the newest are kept', () => {
+  test('keep the newest finished tasks', () => {
     const queue = queueOf({
       ...empty,
       batches: [{ first: 0, n: 40_000, label: 'f' }],
@@ -192,7 +194,7 @@ describe('bounds', () => {
       const ids = Array.from({ length: 2000 }, (_, at) => (seq - 1) * 2000 + at);
       const same = (value: number): number[] => ids.map(() => value);
       const rows = { ids, states: same(StateCode.SUCCEEDED), completed: same(1000 + seq), seconds: same(1) };
-      queue.take(delta(seq, { rows }), 0);
+      queue.apply(delta(seq, { rows }), 0);
     }
     const finished = tasksOf(queue).filter(task => (task as { state: number }).state === StateCode.SUCCEEDED).length;
     expect(finished).toBeGreaterThanOrEqual(MAX_FINISHED);
@@ -202,7 +204,7 @@ describe('bounds', () => {
     expect(queue.n - finished).toBe(10_000);
   });
 
-  test('of a snapshot the latest ends are kept, whatever their ids', () => {
+  test('keep the latest ends of a snapshot, in any order of ids', () => {
     const ids = Array.from({ length: MAX_FINISHED + 50 }, (_, at) => at);
     const completed = ids.map(id => 100_000 - id);
     const queue = queueOf({ ...empty, rows: { ids, states: ids.map(() => 4), completed } });
@@ -211,7 +213,7 @@ describe('bounds', () => {
     expect(queue.placeOf(MAX_FINISHED + 49)).toBe(-1);
   });
 
-  test('a hundred thousand queued tasks take a few megabytes', () => {
+  test('hold a hundred thousand queued tasks in a few megabytes', () => {
     const queue = queueOf(new FakeFarm().snapshot());
     expect(queue.n).toBe(100_000);
     const columns = Object.values(queue.columns).filter(column => ArrayBuffer.isView(column));
@@ -220,7 +222,7 @@ describe('bounds', () => {
   });
 });
 
-test('run time: of a running attempt by the controller’s clock, of an ended one as it was told', () => {
+test('run time: of a running attempt by the controller’s clock, of an ended one as received', () => {
   const rows = {
     ids: [0, 1, 2],
     states: [StateCode.RUNNING, StateCode.SUCCEEDED, StateCode.ABORTED],

@@ -1,3 +1,5 @@
+// Formatting of values and clean-up of texts.
+
 import { expect, test } from 'vitest';
 import * as format from '../../src/queue/format';
 
@@ -19,7 +21,7 @@ test.each([
   [12_340, '12.3k'],
   [100_000, '100k'],
   [1_250_000, '1.3M']
-])('%d is %j where there is little room', (count, text) => expect(format.shortCount(count)).toBe(text));
+])('%d is %j in narrow places', (count, text) => expect(format.shortCount(count)).toBe(text));
 
 test.each([
   [0.2, 'now'],
@@ -58,7 +60,7 @@ test('one line is one line, however long the text', () => {
   expect(format.oneLine(null)).toBe('');
 });
 
-test('what a worker waits for', () => {
+test('the tasks that a worker waits for', () => {
   const worker = { worker: 0, pid: 1, state: 'waiting', running: 3, held: 1, problem: '', is_substitute: false };
   expect(format.waitsText(undefined)).toBe('');
   expect(format.waitsText({ ...worker, waits_for: [] })).toBe('');
