@@ -22,7 +22,8 @@ from tests.browser.test_hostile_text import SCRIPTS
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 pytestmark = pytest.mark.skipif(
-    not ROOT.joinpath("taskfc_ext", "labextension").is_dir(), reason="the browser's half is not built: `make frontend`"
+    not ROOT.joinpath("taskfc_ext", "labextension").is_dir(),
+    reason="the browser's files are not built: `make frontend`",
 )
 
 
