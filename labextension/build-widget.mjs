@@ -1,11 +1,11 @@
-// Makes the files of the widgets, which anywidget reads: one module and one style sheet for each. `--watch`: whenever
-// a source changes. `--demo`: the page in demo/ instead.
+// Build of the widgets' files, which anywidget reads: one module and one style sheet for each widget. `--watch` builds
+// again with each change of a source; `--demo` builds the page in demo/ instead.
 import * as esbuild from 'esbuild';
 
 const options = {
   entryPoints: [
     { in: 'src/widget.ts', out: 'queue' },
-    { in: 'style/queue.css', out: 'queue' },
+    { in: 'style/queue/index.css', out: 'queue' },
     { in: 'src/buttons.ts', out: 'buttons' },
     { in: 'style/buttons.css', out: 'buttons' }
   ],

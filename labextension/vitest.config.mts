@@ -1,3 +1,5 @@
+// Configuration of the unit tests.
+
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({

@@ -1,6 +1,6 @@
 """Write the messages of queue views as TypeScript, from the structs that Python has of them.
 
-    python scripts/write_messages.py            writes labextension/src/queue/messages.ts
+    python scripts/write_messages.py            writes labextension/src/link/messages.ts
     python scripts/write_messages.py --check    says whether that file is what would be written
 
 A page reads what Python has encoded as JSON, so that a field may be absent where its struct leaves out defaults; what a
@@ -23,11 +23,11 @@ import msgspec.inspect as shapes
 from taskfc_ext.protocol import ids, snapshots
 from taskfc_ext.view import messages
 
-FILE = Path(__file__).resolve().parent.parent / "labextension" / "src" / "queue" / "messages.ts"
+FILE = Path(__file__).resolve().parent.parent / "labextension" / "src" / "link" / "messages.ts"
 
 HEAD = """\
-// What a view of queues is told, and what it asks. Written by scripts/write_messages.py from what
-// taskfc_ext/view/messages.py and taskfc_ext/protocol/ say: change it there, and run the script.
+// Messages between Python and a view of queues. Written by scripts/write_messages.py from the structs of
+// taskfc_ext/view/messages.py and taskfc_ext/protocol/: change them there, and run the script.
 """
 
 CONSTANTS = {

@@ -1,4 +1,4 @@
-"""What is installed: the browser's half is in the wheel and in the sdist, and whoever installs them needs no Node."""
+"""Installation from wheel and sdist: both contain the browser's files, so that it needs no Node."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LABEXTENSION = "share/jupyter/labextensions/taskfc-ext"
 ENABLED = "etc/jupyter/jupyter_server_config.d/taskfc_ext.json"
 WIDGET = [f"taskfc_ext/widget/static/{name}.{kind}" for name in ("queue", "buttons") for kind in ("js", "css")]
 
-pytestmark = pytest.mark.skipif(not BUILT.is_dir(), reason="the browser's half is not built: `make frontend`")
+pytestmark = pytest.mark.skipif(not BUILT.is_dir(), reason="the browser's files are not built: `make frontend`")
 
 
 @pytest.fixture(scope="module")
@@ -120,4 +120,4 @@ def test_sources_that_were_changed_are_not_packed_as_they_were_built(unpacked: P
         command, cwd=unpacked, env=nowhere, capture_output=True, text=True, timeout=DEADLINE, check=False
     )
     assert done.returncode != 0
-    assert "The browser's half is not built. That takes npm, and Node.js" in done.stderr
+    assert "The browser's files are not built. Install npm, and Node.js" in done.stderr

@@ -1,6 +1,6 @@
-// A farm that is not there: plays a busy queue, for the demo page and for tests. Deterministic; time is an argument.
+// A fake farm with a busy queue, for the demo page and for tests. Deterministic; time is an argument.
 
-import { StateCode } from '../src/queue/messages';
+import { StateCode } from '../src/link/messages';
 import type {
   AnyCommand,
   Batch,
@@ -13,7 +13,7 @@ import type {
   Run,
   TaskDetails,
   WorkerInfo
-} from '../src/queue/messages';
+} from '../src/link/messages';
 
 interface FakeTask {
   state: StateCode;
@@ -31,7 +31,7 @@ export interface FakeOptions {
   readonly name?: string;
   readonly queued?: number;
   readonly workers?: number;
-  /** Task ends a second. */
+  /** Task ends per second. */
   readonly rate?: number;
   readonly wall?: number;
 }
@@ -50,7 +50,7 @@ export class FakeFarm {
   nEnded = 0;
   private readonly nWorkers: number;
   private readonly rate: number;
-  private readonly forgotten = new Set<number>();
+  private readonly removed = new Set<number>();
   private readonly changed = new Set<number>();
   private newBatches: Batch[] = [];
   private cleared: [number, number][] = [];
@@ -95,7 +95,7 @@ export class FakeFarm {
     }
   }
 
-  /** Let time pass; returns what is different. */
+  /** Advance the time; return the delta. */
   step(seconds: number): QueueDelta {
     const until = this.wall + seconds;
     for (;;) {
@@ -115,7 +115,7 @@ export class FakeFarm {
     const rows: number[] = [];
     const runs: Run[] = [];
     this.tasks.forEach((task, id) => {
-      if (this.forgotten.has(id)) return;
+      if (this.removed.has(id)) return;
       const isPlain = task.attempts === 0 && task.note === null && task.completed === 0;
       if (!isPlain) rows.push(id);
       else addTo(runs, id, task.state);
@@ -138,9 +138,9 @@ export class FakeFarm {
 
   command(command: AnyCommand): CommandAnswer {
     if (command.do === 'clear') {
-      const before = this.forgotten.size;
+      const before = this.removed.size;
       this.tasks.forEach((task, id) => task.state >= StateCode.SUCCEEDED && this.clear(id));
-      return { ok: true, said: `${this.forgotten.size - before} finished tasks forgotten` };
+      return { ok: true, said: `${this.removed.size - before} finished tasks cleared` };
     }
     if (!('taskids' in command) || !command.taskids) return { ok: false, said: `this farm cannot ${command.do}` };
     for (const id of command.taskids) this.act(command, id);
@@ -195,8 +195,8 @@ export class FakeFarm {
   }
 
   private clear(id: number): void {
-    if (this.forgotten.has(id)) return;
-    this.forgotten.add(id);
+    if (this.removed.has(id)) return;
+    this.removed.add(id);
     const last = this.cleared[this.cleared.length - 1];
     if (last !== undefined && last[0] + last[1] === id) last[1] += 1;
     else this.cleared.push([id, 1]);
@@ -262,13 +262,13 @@ export class FakeFarm {
   }
 
   private hasTasks(batch: Batch): boolean {
-    for (let id = batch.first; id < batch.first + batch.n; id++) if (!this.forgotten.has(id)) return true;
+    for (let id = batch.first; id < batch.first + batch.n; id++) if (!this.removed.has(id)) return true;
     return false;
   }
 
   private counts(): Counts {
     const counts = [0, 0, 0, 0, 0, 0, 0];
-    this.tasks.forEach((task, id) => this.forgotten.has(id) || counts[task.state]!++);
+    this.tasks.forEach((task, id) => this.removed.has(id) || counts[task.state]!++);
     const [, waiting, scheduled, running, succeeded, failed, aborted] = counts;
     return { waiting, scheduled, running, succeeded, failed, aborted, n_ended: this.nEnded };
   }
@@ -303,7 +303,7 @@ export class FakeFarm {
   }
 
   private delta(): QueueDelta {
-    const changed = [...this.changed].filter(id => !this.forgotten.has(id)).sort((a, b) => a - b);
+    const changed = [...this.changed].filter(id => !this.removed.has(id)).sort((a, b) => a - b);
     const delta: QueueDelta = {
       type: 'delta',
       seq: this.seq + 1,

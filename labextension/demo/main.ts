@@ -1,8 +1,8 @@
-// The queue with a farm that is not there: npm run demo, then open demo/index.html. `?host=widget&width=900&queued=50`.
+// The queue view with a fake farm: npm run demo, then open demo/index.html. `?host=widget&width=900&queued=50`.
 
-import type { Host } from '../src/queue/host';
-import { FarmState, VIEW_PROTOCOL } from '../src/queue/messages';
-import type { FarmStatus } from '../src/queue/messages';
+import type { Host } from '../src/link/host';
+import { FarmState, VIEW_PROTOCOL } from '../src/link/messages';
+import type { FarmStatus } from '../src/link/messages';
 import { QueueView } from '../src/queue/view';
 import { FakeFarm } from './fake-farm';
 
@@ -31,17 +31,17 @@ const host: Host = {
 
 const view = new QueueView(node, host);
 
-function say(state: FarmState, message = ''): void {
+function setState(state: FarmState, message = ''): void {
   const status: FarmStatus = { name: farm.name, state, message, identity: 'demo' };
   view.receive({ type: 'farms', farms: [status], protocol: VIEW_PROTOCOL, version: '0' });
 }
 
-say(FarmState.LIVE);
+setState(FarmState.LIVE);
 view.show(farm.name);
 setTimeout(() => {
-  // a minute has passed by the time that somebody looks
+  // begin with a full minute of history
   for (let at = 0; at < 350 && queued > 0; at++) view.receive(farm.step(0.2));
   setInterval(() => view.receive(farm.step(0.2)), 200);
 }, 100);
 
-Object.assign(window, { farm, view, say });
+Object.assign(window, { farm, view, setState });

@@ -1,20 +1,20 @@
-// The buttons of one task, under its card: what anywidget calls for each view of a model. A click asks first.
+// The buttons under the card of one task. Their `render` is called by anywidget for each view of a model.
 //
-// An abort goes through the Jupyter server where that knows the farm, so it works while the kernel is blocked and after
-// it was restarted. A retry is the kernel's: only there is the folder that the task is from, with its modules as they
-// are now. A kernel that runs a cell may not hear: after a while the user is told what to type instead.
+// An abort goes through the Jupyter server if that knows the farm, so that it works while the kernel is blocked and after
+// the kernel was restarted. A retry needs the kernel, which has the notebook's modules as they are now. A kernel that runs
+// a cell may not receive the message: after a while the row shows a command for the terminal.
 
-import { serverPathOfPage } from './queue/commands';
-import type { CommandAnswer } from './queue/messages';
+import { serverPathOfPage } from './link/command-path';
+import type { CommandAnswer } from './link/messages';
 
-const UNHEARD_AFTER_MS = 1500;
-const STALE_AFTER_MS = 1000; // the card above is drawn anew in far less, where it can be
+const SLOW_AFTER_MS = 1500;
+const STALE_AFTER_MS = 1000; // a card that can be redrawn is redrawn much sooner
 
 type Verb = 'abort' | 'retry';
 
 const LABELS: Record<Verb, string> = { abort: 'Abort', retry: 'Retry' };
 
-/** What anywidget passes of a model. */
+/** The part of anywidget's model that is used here. */
 interface Model {
   get(name: 'what' | 'instead' | 'state' | 'farm' | 'identity'): string;
   get(name: 'offers'): Verb[];
@@ -30,8 +30,8 @@ class Buttons {
   private readonly status = document.createElement('span');
   private readonly stale = document.createElement('span');
   private number = 0; // of the last click
-  private unheard: ReturnType<typeof setTimeout> | undefined;
-  private looking: ReturnType<typeof setTimeout> | undefined;
+  private slowTimer: ReturnType<typeof setTimeout> | undefined;
+  private checkTimer: ReturnType<typeof setTimeout> | undefined;
   private isAsking = false;
 
   constructor(
@@ -40,141 +40,140 @@ class Buttons {
   ) {
     this.row.className = 'taskfc-buttons';
     this.row.setAttribute('role', 'group');
-    // what is typed here is meant for these buttons: the front end takes Enter and Escape for its own shortcuts
+    // keys must not reach the front end, which has shortcuts on Enter and Escape
     this.row.addEventListener('keydown', event => this.onKey(event));
     this.status.className = 'taskfc-buttons-status';
     this.status.setAttribute('role', 'status');
     this.stale.setAttribute('role', 'status');
     this.row.append(this.stale, this.choices, this.status);
     el.append(this.row);
-    model.on('change:state', this.look);
-    model.on('change:offers', this.change);
-    model.on('change:what', this.change);
-    model.on('msg:custom', this.hear);
-    this.offer();
-    this.look();
+    model.on('change:state', this.checkCard);
+    model.on('change:offers', this.onChange);
+    model.on('change:what', this.onChange);
+    model.on('msg:custom', this.onMessage);
+    this.showChoices();
+    this.checkCard();
   }
 
   dispose(): void {
-    clearTimeout(this.unheard);
-    clearTimeout(this.looking);
-    this.model.off('change:state', this.look);
-    this.model.off('change:offers', this.change);
-    this.model.off('change:what', this.change);
-    this.model.off('msg:custom', this.hear);
+    clearTimeout(this.slowTimer);
+    clearTimeout(this.checkTimer);
+    this.model.off('change:state', this.checkCard);
+    this.model.off('change:offers', this.onChange);
+    this.model.off('change:what', this.onChange);
+    this.model.off('msg:custom', this.onMessage);
     this.row.remove();
   }
 
-  private offer(): void {
+  private showChoices(): void {
     this.isAsking = false;
     this.row.setAttribute('aria-label', this.model.get('what'));
-    this.choices.replaceChildren(...this.model.get('offers').map(verb => button(LABELS[verb], () => this.ask(verb))));
+    const verbs = this.model.get('offers');
+    this.choices.replaceChildren(...verbs.map(verb => makeButton(LABELS[verb], () => this.ask(verb))));
   }
 
   private ask(verb: Verb): void {
-    this.say('');
+    this.showStatus('');
     this.isAsking = true;
-    const yes = button(`Yes, ${verb}`, () => this.act(verb));
+    const yes = makeButton(`Yes, ${verb}`, () => this.run(verb));
     this.choices.replaceChildren(
       `${LABELS[verb]} ${this.model.get('what')}?`,
       yes,
-      button('No', () => this.back())
+      makeButton('No', () => this.closeQuestion())
     );
     yes.focus();
   }
 
-  private back(): void {
-    this.offer();
+  private closeQuestion(): void {
+    this.showChoices();
     this.choices.querySelector('button')?.focus();
   }
 
   private onKey(event: KeyboardEvent): void {
     event.stopPropagation();
-    if (event.key === 'Escape' && this.isAsking) this.back();
+    if (event.key === 'Escape' && this.isAsking) this.closeQuestion();
   }
 
-  private act(verb: Verb): void {
-    this.back();
+  private run(verb: Verb): void {
+    this.closeQuestion();
     this.number += 1;
-    this.say('…');
+    this.showStatus('…');
     if (verb === 'abort') void this.abort(this.number);
-    else this.tellKernel(verb);
+    else this.sendToKernel(verb);
   }
 
   private async abort(number: number): Promise<void> {
     const [farm, identity, taskid] = [this.model.get('farm'), this.model.get('identity'), this.model.get('taskid')];
-    const answer = await throughServer(farm, identity, taskid);
+    const answer = await abortThroughServer(farm, identity, taskid);
     if (number !== this.number) return; // there was another click meanwhile
-    if (answer === null) this.tellKernel('abort');
-    else this.say(answer.said);
+    if (answer === null) this.sendToKernel('abort');
+    else this.showStatus(answer.said);
   }
 
-  private tellKernel(verb: Verb): void {
-    clearTimeout(this.unheard);
+  private sendToKernel(verb: Verb): void {
+    clearTimeout(this.slowTimer);
     const command = this.model.get('instead').replace('{verb}', verb);
-    // what is typed beside a retry that is heard later would run the task twice
-    const then = verb === 'retry' ? 'It will when its cell has ended; if it was restarted, type' : 'Type';
-    this.unheard = setTimeout(
-      () => this.say(`The kernel is busy, or was restarted, and does not hear this. ${then} in a terminal:`, command),
-      UNHEARD_AFTER_MS
-    );
+    // the retry arrives later: the same command in a terminal would run the task twice
+    const then = verb === 'retry' ? 'It will receive it when its cell ends; if it was restarted, type' : 'Type';
+    const advice = `The kernel is busy or was restarted, and has not received this. ${then} in a terminal:`;
+    this.slowTimer = setTimeout(() => this.showStatus(advice, command), SLOW_AFTER_MS);
     this.model.send({ do: verb, number: this.number });
   }
 
-  private say(text: string, command = ''): void {
+  private showStatus(text: string, command = ''): void {
     this.status.replaceChildren(text);
-    if (command) this.status.append(' ', code(command));
+    if (command) this.status.append(' ', makeCode(command));
   }
 
-  private readonly hear = (message: unknown): void => {
+  private readonly onMessage = (message: unknown): void => {
     if (typeof message !== 'object' || message === null || !('number' in message)) return;
     if (message.number !== this.number) return;
-    clearTimeout(this.unheard);
-    if ('said' in message) this.say(String(message.said));
+    clearTimeout(this.slowTimer);
+    if ('said' in message) this.showStatus(String(message.said));
   };
 
-  // a page that was loaded anew keeps the card that was saved: nobody can draw that one again
-  private readonly look = (): void => {
-    clearTimeout(this.looking);
-    this.looking = setTimeout(() => {
+  // after a reload, the page has the saved card, which cannot be redrawn
+  private readonly checkCard = (): void => {
+    clearTimeout(this.checkTimer);
+    this.checkTimer = setTimeout(() => {
       const card = this.el.closest('.jp-OutputArea')?.querySelector<HTMLElement>('.taskfc-card[data-state]');
       const state = this.model.get('state');
       this.stale.replaceChildren();
       if (!card || !state || card.dataset.state === state) return;
       const show = `%task show ${this.model.get('what').replace('task ', '')}`;
-      this.stale.append(`Now ${state}; the card above is of before this page was loaded.`, ' ', code(show));
+      this.stale.append(`Now ${state}; the card above is from before this page was loaded.`, ' ', makeCode(show));
     }, STALE_AFTER_MS);
   };
 
-  private readonly change = (): void => {
-    // a question stays, so that nothing moves under the pointer; the answer says so if it comes too late
+  private readonly onChange = (): void => {
+    // an open question stays, so that nothing moves under the pointer; the answer reports if it is too late
     if (this.isAsking && this.model.get('offers').length > 0) return;
-    this.say(''); // of a state that has passed
-    this.offer();
+    this.showStatus(''); // the message was about the former state
+    this.showChoices();
   };
 }
 
-/** Abort through the Jupyter server; `null`: it cannot, since it does not know these processes, or has no such part. */
-async function throughServer(farm: string, identity: string, taskid: number): Promise<CommandAnswer | null> {
+/** Abort through the Jupyter server; `null` if that has no extension or does not know these processes. */
+async function abortThroughServer(farm: string, identity: string, taskid: number): Promise<CommandAnswer | null> {
   const server = serverPathOfPage();
   try {
     if (server === null || !(await server.has(farm, identity))) return null;
     return await server.command(farm, { do: 'abort', taskids: [taskid], identity });
   } catch {
-    return null; // the kernel tells what is wrong, if it can do no more either
+    return null; // the kernel is asked next, and reports the problem if it fails as well
   }
 }
 
-function button(text: string, act: () => void): HTMLButtonElement {
+function makeButton(text: string, run: () => void): HTMLButtonElement {
   const made = document.createElement('button');
   made.type = 'button';
   made.className = 'taskfc-button';
   made.textContent = text;
-  made.addEventListener('click', act);
+  made.addEventListener('click', run);
   return made;
 }
 
-function code(text: string): HTMLElement {
+function makeCode(text: string): HTMLElement {
   const made = document.createElement('code');
   made.textContent = text;
   return made;

@@ -1,8 +1,10 @@
-import { commands } from './commands';
-import { keptTables } from './kept';
-import { notifications } from './notify';
-import { running } from './running';
-import { sidebar } from './sidebar';
-import { statusBar } from './status';
+// The plugins of JupyterLab, registered.
+
+import { commands } from './lab/commands';
+import { notifications } from './lab/notifications';
+import { running } from './lab/running';
+import { keptTables } from './lab/saved-table';
+import { sidebar } from './lab/sidebar';
+import { statusBar } from './lab/status-bar';
 
 export default [sidebar, commands, statusBar, running, notifications, keptTables];

@@ -1,16 +1,16 @@
-// The widget: what anywidget calls for each view of a model.
+// The queue widget: its `render` is called by anywidget for each view of a model.
 
-import { CommandPath, serverPathOfPage } from './queue/commands';
-import type { Host } from './queue/host';
-import { KernelPath } from './queue/kernel-path';
-import { carrierOf, serverOfPage } from './queue/server';
-import { QueueStore } from './queue/store';
-import { isNumbered } from './queue/transport';
-import type { FromKernel, ToKernel } from './queue/transport';
+import { CommandPath, serverPathOfPage } from './link/command-path';
+import type { Host } from './link/host';
+import { KernelPath } from './link/kernel-path';
+import { addressOfPage, serverAt } from './link/server';
+import { Source } from './link/source';
+import { QueueStore } from './link/store';
+import { isNumbered } from './link/transport';
+import type { FromKernel, ToKernel } from './link/transport';
 import { QueueView } from './queue/view';
-import { Source } from './source';
 
-/** What anywidget passes of a model. */
+/** The part of anywidget's model that is used here. */
 export interface Model {
   get(name: string): unknown;
   send(content: ToKernel): void;
@@ -18,29 +18,29 @@ export interface Model {
   off(event: string, listener: (content: unknown) => void): void;
 }
 
-/** What the views of one model share. */
+/** The parts that all views of one model share. */
 interface Shared {
   readonly store: QueueStore;
   readonly host: Host;
   readonly source: Source;
-  n: number;
+  nViews: number;
   readonly end: () => void;
 }
 
 const shared = new WeakMap<Model, Shared>();
 
 function share(model: Model): Shared {
-  const server = serverOfPage();
-  const source: Source = new Source(message => model.send(message), () => store, server && carrierOf(server));
+  const server = addressOfPage();
+  const source: Source = new Source(message => model.send(message), () => store, server && serverAt(server));
   const { ask } = source;
   const store = new QueueStore(ask);
-  const kernel = new KernelPath(source.say, source.isThere);
+  const kernel = new KernelPath(source.send, source.isAlive);
   const identityOf = (farm: string): string => (store.farm === farm ? (store.status?.identity ?? '') : '');
   const path = new CommandPath(serverPathOfPage(), kernel, identityOf);
   const host: Host = {
     kind: 'widget',
     ask,
-    command: (farm, command, say) => path.command(farm, command, say),
+    command: (farm, command, notify) => path.command(farm, command, notify),
     details: (farm, taskid, known) => path.details(farm, taskid, known)
   };
   const receive = (content: unknown): void => {
@@ -49,37 +49,37 @@ function share(model: Model): Shared {
     if (isNumbered(message)) kernel.receive(message);
     else store.receive(message);
   };
-  const follow = (): void => store.show(String(model.get('farm') ?? ''));
+  const showFarm = (): void => store.show(String(model.get('farm') ?? ''));
   model.on('msg:custom', receive);
-  model.on('change:farm', follow);
+  model.on('change:farm', showFarm);
   const end = (): void => {
     model.off('msg:custom', receive);
-    model.off('change:farm', follow);
+    model.off('change:farm', showFarm);
     kernel.dispose();
     if (store.farm) ask({ ask: 'unwatch', farm: store.farm });
     source.dispose();
   };
-  follow();
-  return { store, host, source, n: 0, end };
+  showFarm();
+  return { store, host, source, nViews: 0, end };
 }
 
 function render({ model, el }: { model: Model; el: HTMLElement }): () => void {
-  let ours = shared.get(model);
-  if (ours === undefined) shared.set(model, (ours = share(model)));
-  const { store, host, source, end } = ours;
-  ours.n += 1;
+  let parts = shared.get(model);
+  if (parts === undefined) shared.set(model, (parts = share(model)));
+  const { store, host, source, end } = parts;
+  parts.nViews += 1;
   const view = new QueueView(el, host, store);
-  // a model is made with its connection, so that this event can only mean that it has lost it
-  const onLost = (): void => source.lost();
+  // a model starts with a connection, so this event means that it was lost
+  const onLost = (): void => source.switchToServer();
   model.on('comm_live_update', onLost);
-  let isThere = true;
+  let isDisposed = false;
   return () => {
-    if (!isThere) return;
-    isThere = false;
+    if (isDisposed) return;
+    isDisposed = true;
     model.off('comm_live_update', onLost);
     view.dispose();
-    ours.n -= 1;
-    if (ours.n > 0) return;
+    parts.nViews -= 1;
+    if (parts.nViews > 0) return;
     shared.delete(model);
     end();
   };

@@ -1,7 +1,7 @@
 """What a view of queues, in a browser, is told, and what it asks.
 
 The view is the same in the widget and in JupyterLab's sidebar; what carries these messages differs. TypeScript has
-them from `scripts/write_messages.py`, as `labextension/src/queue/messages.ts`. A command has the name of the request
+them from `scripts/write_messages.py`, as `labextension/src/link/messages.ts`. A command has the name of the request
 to the controller that it becomes: where both are at hand, that one is `said.Abort`.
 """
 

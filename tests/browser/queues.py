@@ -1,10 +1,10 @@
-"""The live queue in a page, as tests look at it and use it.
+"""Page object for the view of a queue.
 
 view = QueueOnPage(notebook.output(2).locator(".taskfc-queue"))
-view.find("slow")                 # let the table have only the tasks with this in their names
+view.find("slow")                 # filter the table by name
 view.row("slow")                  # a Playwright locator, for `expect`
 view.count("running")             # the number at the top
-view.do("Abort", "Yes, abort")    # buttons, for what was chosen before: view.choose("slow")
+view.do("Abort", "Yes, abort")    # buttons for the selection: view.choose("slow")
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class QueueOnPage:
         self.filter = root.locator("input[type=search]")
 
     def is_there(self) -> None:
-        """Wait until it has tasks to show."""
+        """Wait until the view shows tasks."""
         expect(self.rows.first).to_be_visible()
 
     def find(self, text: str) -> None:
-        """Let the table have only what has `text` in its name."""
+        """Filter the table by `text`."""
         self.filter.fill(text)
 
     def row(self, text: str) -> Locator:
@@ -46,7 +46,7 @@ class QueueOnPage:
         return self.rows.filter(has_text=text)
 
     def shows(self, text: str, state: str) -> None:
-        """Wait until the row that has `text` says that its task is in this state."""
+        """Wait until the row with `text` shows this state."""
         expect(self.row(text).locator(".taskfc-cell-state")).to_contain_text(state)
 
     def count(self, state: str) -> Locator:
@@ -63,7 +63,7 @@ class QueueOnPage:
         expect(self.drawer).to_be_visible()
 
     def do(self, *names: str) -> None:
-        """Click the buttons of these names, of the table, or of the drawer where that has taken their place."""
+        """Click these buttons of the table, or of the drawer if that has replaced them."""
         buttons = self.root.locator(".taskfc-actions:visible").first
         for name in names:
             button = buttons.get_by_role("button", name=name, exact=True)
@@ -76,12 +76,12 @@ class QueueOnPage:
         self.do("Abort", "Yes, abort")
 
     def says(self, text: str) -> None:
-        """Wait until it has said what came of a click."""
+        """Wait until the view shows this result of a click."""
         expect(self.said).to_contain_text(text)
 
 
 def violations(page: Page, selector: str) -> list[str]:
-    """Return what axe-core holds to be serious or critical within the elements of `selector`."""
+    """Return the serious and critical findings of axe-core within the elements of `selector`."""
     if page.evaluate("() => typeof window.axe") == "undefined":
         page.add_script_tag(content=AXE.read_text())
     found: list[dict[str, Any]] = page.evaluate("selector => axe.run(selector).then(all => all.violations)", selector)

@@ -1,4 +1,4 @@
-"""What JupyterLab has of task farms, as the tests find it in the page."""
+"""Page object for the parts of task farms in JupyterLab: the sidebar and the status bar's item."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.browser.queues import QueueOnPage
 
 
 class Sidebar:
-    """The sidebar, and what else of task farms is in the page around notebooks.
+    """The sidebar and the item of the status bar.
 
     Args:
         page: a JupyterLab, or a Notebook 7.
@@ -28,18 +28,18 @@ class Sidebar:
         self.status = page.locator(".taskfc-status")
 
     def show(self) -> Sidebar:
-        """Open it."""
+        """Open the sidebar."""
         self.command("taskfc:show-queue")
         expect(self.panel).to_be_visible()
         return self
 
     def hide(self) -> None:
-        """Close the area that it is in."""
+        """Close the left area, which has the sidebar."""
         self.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
         expect(self.panel).to_be_hidden()
 
     def command(self, name: str) -> None:
-        """Run a command, and go on: some ask first."""
+        """Run a command without waiting for its end, as some commands ask first."""
         self.page.evaluate("name => void window.jupyterapp.commands.execute(name)", name)
 
     def button(self, name: str) -> Locator:
@@ -47,7 +47,7 @@ class Sidebar:
         return self.panel.get_by_role("button", name=name, exact=True)
 
     def has_farm(self, option: str) -> None:
-        """Wait until the picker lists a farm like that."""
+        """Wait until the picker has this option."""
         options = self.panel.get_by_role("combobox", name="Farm").locator("option")
         expect(options.filter(has_text=re.compile(f"^{re.escape(option)}$"))).to_have_count(1)
 

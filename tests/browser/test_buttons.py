@@ -12,10 +12,10 @@ from tests.browser.lab import LATEST, Lab, Place
 from tests.browser.test_cards import BLOCKING, LOAD, WAITING, shows
 
 HEAR = (LATEST, "ipykernel-7.3")
-"""Kernels with subshells, in which a click is heard while a cell runs, also where the server knows no farms."""
+"""Kernels with subshells, which receive a click while a cell runs, also without the server extension."""
 
 TOLD = re.compile(r"Told task \d+ to stop|Aborted task \d+")
-"""What is said of a running task that was aborted: it may have ended by then."""
+"""Result of aborting a running task, which may have ended by then."""
 
 
 def buttons(output: Locator) -> Locator:
@@ -35,7 +35,7 @@ def test_abort_while_the_kernel_is_blocked(lab: Lab, page: Page, place: Place, t
     notebook.start(2)
     expect(notebook.prompt(2)).to_have_text("[*]:")
     press(notebook.output(1), "Abort")
-    press(notebook.output(1), "No")  # nothing is done without a yes
+    press(notebook.output(1), "No")  # "No" does nothing
     press(notebook.output(1), "Abort")
     press(notebook.output(1), "Yes, abort")
     shows(notebook.card(1), "aborted")
@@ -60,7 +60,7 @@ def test_abort_after_the_kernel_was_restarted(lab: Lab, page: Page, tmp_path: Pa
 
 
 @pytest.mark.parametrize("kernel", [LATEST, "ipykernel-6.31"])
-def test_where_the_server_knows_no_farms_the_kernel_hears_or_it_says_what_to_type(
+def test_without_the_server_extension_the_kernel_gets_the_abort_or_advice_is_shown(
     plain_lab: Lab, page: Page, tmp_path: Path, kernel: str
 ) -> None:
     if lacks := Place(kernel=kernel).lacks:
@@ -83,10 +83,10 @@ def test_where_the_server_knows_no_farms_the_kernel_hears_or_it_says_what_to_typ
         shows(notebook.card(1), "running")
     unblocked.touch()
     notebook.ended(2)
-    shows(notebook.card(1), "aborted")  # in the end it is heard everywhere
+    shows(notebook.card(1), "aborted")  # at the end of the cell, every kernel receives it
 
 
-def test_buttons_outlive_a_reload_and_are_gone_with_their_kernel(lab: Lab, page: Page) -> None:
+def test_buttons_survive_a_reload_but_not_their_kernel(lab: Lab, page: Page) -> None:
     notebook = lab.open(page, "gone", LOAD, "%%task wrong\nprint('tried')\n1 / 0")
     notebook.run(0, 1)
     shows(notebook.card(1), "ZeroDivisionError")
@@ -105,7 +105,7 @@ def test_buttons_outlive_a_reload_and_are_gone_with_their_kernel(lab: Lab, page:
     assert "widget" not in notebook.output(1).inner_text()  # what can be seen; JupyterLab would tell of a lost one
 
 
-def test_the_keyboard_is_enough(lab: Lab, page: Page, tmp_path: Path) -> None:
+def test_everything_works_with_the_keyboard(lab: Lab, page: Page, tmp_path: Path) -> None:
     task = WAITING.format(name="keys", said="begun", gate=tmp_path / "never")
     notebook = lab.open(page, "keys", LOAD, task)
     notebook.run(0, 1)
@@ -116,7 +116,7 @@ def test_the_keyboard_is_enough(lab: Lab, page: Page, tmp_path: Path) -> None:
     page.keyboard.press("Escape")
     expect(abort).to_be_focused()
     page.keyboard.press("Enter")
-    page.keyboard.press("Enter")  # the yes has the focus
+    page.keyboard.press("Enter")  # "Yes" has the focus
     shows(notebook.card(1), "aborted")
 
 
@@ -138,7 +138,7 @@ def test_retry_runs_it_again_under_the_same_cell(lab: Lab, page: Page, tmp_path:
     notebook.says(2, "'succeeded')")
 
 
-def test_after_a_reload_the_buttons_tell_what_the_card_cannot(lab: Lab, page: Page, tmp_path: Path) -> None:
+def test_after_a_reload_the_buttons_show_the_new_state(lab: Lab, page: Page, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     notebook = lab.open(page, "reload", LOAD, WAITING.format(name="slow", said="begun", gate=gate))
     notebook.run(0, 1)

@@ -1,4 +1,4 @@
-"""What a page shows in the queue's view, and how it is used: by eye, by keyboard, aloud, and with hostile tasks."""
+"""The queue view in a page: keyboard, accessibility, narrow widths, and hostile tasks."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def shown(browser: Browser, lab: Lab) -> Iterator[OpenNotebook]:
     context.close()
 
 
-def test_the_keyboard_is_enough(shown: OpenNotebook) -> None:
+def test_everything_works_with_the_keyboard(shown: OpenNotebook) -> None:
     view, press = queue_under(shown, 4), shown.page.keyboard.press
     view.filter.click()
     for _ in range(20):
@@ -79,7 +79,7 @@ def test_the_keyboard_is_enough(shown: OpenNotebook) -> None:
     expect(shown.page.locator(".jp-Notebook .jp-CodeCell")).to_have_count(5)  # no key was a command of the notebook's
 
 
-def test_a_narrow_one_has_its_table_and_several_tasks_have_actions_beside_a_drawer(shown: OpenNotebook) -> None:
+def test_a_narrow_view_shows_its_table_and_the_actions_of_several_tasks(shown: OpenNotebook) -> None:
     view = queue_under(shown, 4)
     shown.page.set_viewport_size({"width": 620, "height": 900})
     try:
@@ -103,7 +103,7 @@ def colours(view: QueueOnPage) -> list[str]:
     ]
 
 
-def test_it_can_be_read_aloud_and_in_the_dark(shown: OpenNotebook) -> None:
+def test_view_is_accessible_in_light_and_dark_themes(shown: OpenNotebook) -> None:
     view = queue_under(shown, 4)
     view.open("wrong")
     expect(view.drawer.locator("pre").first).to_contain_text("ZeroDivisionError")
@@ -120,7 +120,7 @@ def test_it_can_be_read_aloud_and_in_the_dark(shown: OpenNotebook) -> None:
         view.drawer.get_by_role("button", name="Close").click()
 
 
-def test_a_saved_notebook_has_the_table(shown: OpenNotebook) -> None:
+def test_a_saved_notebook_contains_the_table(shown: OpenNotebook) -> None:
     shown.command("docmanager:save")
     page_of_it = as_html(shown.path)
     assert re.search(r"<td[^>]*>[^<]*\bslow\b", page_of_it)
@@ -128,7 +128,7 @@ def test_a_saved_notebook_has_the_table(shown: OpenNotebook) -> None:
     assert "taskfc-queue" not in page_of_it
 
 
-def test_a_retry_runs_with_the_module_as_it_is_now_and_the_name_follows(lab: Lab, page: Page) -> None:
+def test_a_retry_uses_the_edited_module_and_updates_the_name(lab: Lab, page: Page) -> None:
     module = lab.folder / "fragile_module.py"
     module.write_text("def value():\n    raise ValueError('not mended')\n")
     cells = [f"{LOAD}\nimport fragile_module", "%%task again\nfragile_module.value()", WIDGET]
@@ -164,7 +164,7 @@ tc.submit(rich).result()
 STRUCK = "() => [window.struck ?? null, document.title.includes('title')]"
 
 
-def test_hostile_tasks_are_text_in_all_of_it(lab: Lab, page: Page) -> None:
+def test_hostile_tasks_are_text_in_the_whole_view(lab: Lab, page: Page) -> None:
     alerts: list[str] = []
     page.on("dialog", lambda dialog: alerts.append(dialog.message) or dialog.dismiss())
     loads = "%load_ext taskfc_ext\n%task start --name hostile -n 2"
@@ -204,7 +204,9 @@ def test_a_hundred_thousand_queued_tasks_are_a_hundred_rows(lab: Lab, page: Page
         view.root.locator(".taskfc-table").evaluate("(e, share) => { e.scrollTop = share * e.scrollHeight; }", share)
         expect(view.rows.first).to_be_visible()
         most = max(most, view.rows.count())
-    expect(view.rows.last.locator(".taskfc-cell-id")).to_have_text("99999")  # those that are next are the first
+    expect(view.rows.last.locator(".taskfc-cell-id")).to_have_text(
+        "99999"
+    )  # queued tasks stand in the order in which they start
     view.find("4242")
     expect(view.row("4242").first).to_be_visible()
     assert 0 < max(most, view.rows.count()) <= 100

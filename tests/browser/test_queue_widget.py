@@ -1,4 +1,4 @@
-"""`%task widget` in a real JupyterLab and Notebook 7: while kernels block, restart, and several look on."""
+"""`%task widget` in a real JupyterLab and Notebook 7: with blocked and restarted kernels, and several views."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ def queue_under(notebook: OpenNotebook, index: int) -> QueueOnPage:
     return view
 
 
-def test_it_is_live_and_aborts_while_the_kernel_is_blocked(lab: Lab, page: Page, place: Place, tmp_path: Path) -> None:
+def test_widget_is_live_and_aborts_while_the_kernel_is_blocked(
+    lab: Lab, page: Page, place: Place, tmp_path: Path
+) -> None:
     ended, unblocked = tmp_path / "ended", tmp_path / "unblocked"
     name = f"blocked_{place.app}_{place.kernel[-3:].replace('.', '_')}"
     tasks = [WAITING.format(name=f"{name}_{each}", said="", gate=tmp_path / each) for each in ("ended", "never")]
@@ -48,7 +50,7 @@ def test_it_is_live_and_aborts_while_the_kernel_is_blocked(lab: Lab, page: Page,
 
 
 @pytest.mark.parametrize("place", [Place(), Place(kernel="ipykernel-7.3"), Place(kernel="ipykernel-6.31")], ids=str)
-def test_without_the_server_extension_the_kernel_hears_it_if_it_can(
+def test_without_the_server_extension_the_kernel_gets_the_command(
     plain_lab: Lab, page: Page, place: Place, tmp_path: Path
 ) -> None:
     if place.lacks:
@@ -73,7 +75,7 @@ def test_without_the_server_extension_the_kernel_hears_it_if_it_can(
         view.shows(name, "running")
     unblocked.touch()
     notebook.ended(3)
-    view.shows(name, "aborted")  # in the end it is heard everywhere
+    view.shows(name, "aborted")  # at the end of the cell, every kernel receives it
 
 
 def test_two_cells_and_two_browsers_show_the_same(lab: Lab, page: Page, browser: Browser, tmp_path: Path) -> None:
@@ -98,7 +100,7 @@ def test_two_cells_and_two_browsers_show_the_same(lab: Lab, page: Page, browser:
         context.close()
 
 
-def test_after_a_kernel_restart_it_goes_on_through_the_server(lab: Lab, page: Page, tmp_path: Path) -> None:
+def test_after_a_kernel_restart_the_widget_uses_the_server(lab: Lab, page: Page, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     tasks = [WAITING.format(name=f"outlives_{each}", said="", gate=tmp_path / each) for each in ("gate", "never")]
     notebook = lab.open(page, "restarted", LOAD, *tasks, WIDGET)
@@ -115,7 +117,7 @@ def test_after_a_kernel_restart_it_goes_on_through_the_server(lab: Lab, page: Pa
     expect(view.banner).to_be_hidden()
 
 
-def test_after_a_kernel_restart_without_the_server_extension_it_says_what_to_do(
+def test_after_a_kernel_restart_without_the_server_extension_the_widget_shows_advice(
     plain_lab: Lab, page: Page, tmp_path: Path
 ) -> None:
     task = WAITING.format(name="left_behind", said="", gate=tmp_path / "never")
@@ -135,7 +137,7 @@ def test_after_a_kernel_restart_without_the_server_extension_it_says_what_to_do(
     expect(view.banner).to_be_hidden()
 
 
-def test_it_is_back_after_a_reload_when_the_kernel_can_speak(lab: Lab, page: Page, tmp_path: Path) -> None:
+def test_widget_returns_after_a_reload_when_the_kernel_is_free(lab: Lab, page: Page, tmp_path: Path) -> None:
     gate, unblocked = tmp_path / "gate", tmp_path / "unblocked"
     task = WAITING.format(name="reloaded", said="", gate=gate)
     notebook = lab.open(page, "reloaded", LOAD, task, WIDGET, BLOCKING.format(gate=unblocked))
@@ -152,13 +154,13 @@ def test_it_is_back_after_a_reload_when_the_kernel_can_speak(lab: Lab, page: Pag
     page.reload()
     notebook.says(2, "Loading widget")
     gate.touch()
-    unblocked.touch()  # only now does the kernel tell of its widgets
+    unblocked.touch()  # only now does the kernel answer about its widgets
     view = queue_under(notebook, 2)
     view.find("reloaded")
     view.shows("reloaded", "succeeded")
 
 
-def test_a_notebook_that_is_opened_with_another_kernel_has_the_table(lab: Lab, page: Page, tmp_path: Path) -> None:
+def test_a_notebook_opened_with_another_kernel_shows_the_table(lab: Lab, page: Page, tmp_path: Path) -> None:
     task = WAITING.format(name="left_a_table", said="", gate=tmp_path / "gate")
     notebook = lab.open(page, "reopened", LOAD, task, WIDGET)
     notebook.run(0, 1, 2)

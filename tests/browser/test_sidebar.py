@@ -1,4 +1,4 @@
-"""The live queue around notebooks: in the sidebar, the status bar, among what runs, and by command."""
+"""The sidebar, the status bar, the panel of running sessions, and the commands."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from tests.browser.test_hostile_text import SCRIPTS
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 pytestmark = pytest.mark.skipif(
-    not ROOT.joinpath("taskfc_ext", "labextension").is_dir(), reason="the browser's half is not built: `make frontend`"
+    not ROOT.joinpath("taskfc_ext", "labextension").is_dir(),
+    reason="the browser's files are not built: `make frontend`",
 )
 
 
@@ -30,7 +31,7 @@ def waiting(name: str, gate: Path) -> str:
     return WAITING.format(name=name, said="begun", gate=gate)
 
 
-def test_it_is_live_while_the_kernel_is_blocked_also_after_a_reload(lab: Lab, page: Page, tmp_path: Path) -> None:
+def test_sidebar_is_live_while_the_kernel_is_blocked_also_after_a_reload(lab: Lab, page: Page, tmp_path: Path) -> None:
     gate, unblocked = tmp_path / "gate", tmp_path / "unblocked"
     cells = (LOAD, waiting("endless", tmp_path / "never"), waiting("short", gate), BLOCKING.format(gate=unblocked))
     notebook = lab.open(page, "blocked", *cells)
@@ -55,7 +56,7 @@ def test_status_bar_and_running_panel(lab: Lab, page: Page, tmp_path: Path) -> N
     sidebar = Sidebar(page)
     sidebar.show()
     sidebar.hide()
-    expect(sidebar.status).to_be_hidden()  # there is nothing to say
+    expect(sidebar.status).to_be_hidden()  # all counts are zero
     notebook.run(0, 1)
     expect(sidebar.status).to_have_text("1 running")
     notebook.run(2)
@@ -63,7 +64,7 @@ def test_status_bar_and_running_panel(lab: Lab, page: Page, tmp_path: Path) -> N
     expect(sidebar.status).to_have_class(re.compile("taskfc-mod-warning"))
     sidebar.status.get_by_role("button").click()
     expect(sidebar.panel).to_be_visible()
-    expect(sidebar.status).to_have_text("1 running")  # somebody has looked
+    expect(sidebar.status).to_have_text("1 running")  # the failure was seen
     expect(sidebar.status).not_to_have_class(re.compile("taskfc-mod-warning"))
     page.evaluate("() => window.jupyterapp.shell.activateById('jp-running-sessions')")
     item = running_item(page, "first")
@@ -124,14 +125,14 @@ def two_farms(lab: Lab) -> Iterator[None]:
         stop(LocalFarm(name))
 
 
-def test_two_controllers_one_of_which_is_killed_and_comes_back(lab: Lab, page: Page, two_farms: None) -> None:
+def test_a_killed_farm_is_shown_and_started_again_beside_another_one(lab: Lab, page: Page, two_farms: None) -> None:
     lab.open(page, "two", "0")
     sidebar = Sidebar(page).show()
     sidebar.has_farm("east")
     sidebar.has_farm("west")
     sidebar.pick("west")
     expect(sidebar.button("1 worker")).to_be_visible()
-    supervisor = start(name="west").supervisor_pid  # it runs: this looks
+    supervisor = start(name="west").supervisor_pid  # it runs already: this returns its status
     assert supervisor
     os.kill(supervisor, signal.SIGKILL)
     sidebar.has_farm("west (has died)")
@@ -141,7 +142,7 @@ def test_two_controllers_one_of_which_is_killed_and_comes_back(lab: Lab, page: P
     expect(sidebar.button("1 worker")).to_be_visible()
 
 
-def test_a_batch_that_has_failed_is_told_with_a_way_to_it(lab: Lab, page: Page) -> None:
+def test_a_failed_batch_shows_a_notification_with_a_link(lab: Lab, page: Page) -> None:
     name = "apputils-extension/notification"
     lab.set(name, '{"fetchNews": "false", "checkForUpdates": false}')
     try:
@@ -159,7 +160,7 @@ def test_a_batch_that_has_failed_is_told_with_a_way_to_it(lab: Lab, page: Page) 
     expect(sidebar.panel).to_be_visible()
 
 
-def test_it_shows_the_cell_of_a_task(lab: Lab, page: Page, tmp_path: Path) -> None:
+def test_go_to_cell(lab: Lab, page: Page, tmp_path: Path) -> None:
     cells = (LOAD, waiting("sought", tmp_path / "never"), *["0"] * 40)
     notebook = lab.open(page, "sought", *cells)
     sidebar = Sidebar(page).show()
@@ -174,7 +175,7 @@ def test_it_shows_the_cell_of_a_task(lab: Lab, page: Page, tmp_path: Path) -> No
     sidebar.queue.shows("sought", "aborted")
 
 
-def test_it_shows_the_cell_of_a_task_whose_notebook_was_renamed(lab: Lab, page: Page) -> None:
+def test_go_to_cell_in_a_renamed_notebook(lab: Lab, page: Page) -> None:
     notebook = lab.open(page, "old", LOAD, "%%task renamed\n1", "0")
     sidebar = Sidebar(page).show()
     notebook.run(0, 1, 2)
@@ -190,7 +191,7 @@ def test_it_shows_the_cell_of_a_task_whose_notebook_was_renamed(lab: Lab, page: 
     notebook.command("application:close")
     expect(tab).to_have_text("Launcher")
     sidebar.button("Go to the cell").click()
-    sidebar.queue.says("not found in old-lab-python3.ipynb, nor in any notebook that is open")
+    sidebar.queue.says("not found in old-lab-python3.ipynb or in any open notebook")
     sidebar.queue.says("If its notebook was renamed or moved, open it and try again")
 
 
@@ -206,7 +207,7 @@ def test_notebook_7_has_the_sidebar_and_no_status_bar(lab: Lab, page: Page, tmp_
 
 
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
-def test_anybody_can_use_it(lab: Lab, page: Page, tmp_path: Path, theme: str) -> None:
+def test_sidebar_is_accessible(lab: Lab, page: Page, tmp_path: Path, theme: str) -> None:
     if not AXE.is_file():
         pytest.skip("axe-core is not installed: `make frontend`")
     lab.set("apputils-extension/themes", f'{{"theme": "JupyterLab {theme}"}}')
@@ -245,7 +246,7 @@ futures = [TaskClient().submit(called(text)) for text in {texts!r}]
 """
 
 
-def test_hostile_names_are_text_wherever_they_are_listed(lab: Lab, page: Page, tmp_path: Path) -> None:
+def test_hostile_names_are_text_in_all_lists(lab: Lab, page: Page, tmp_path: Path) -> None:
     texts = SCRIPTS[:2]
     gate = tmp_path / "gate"
     notebook = lab.open(page, "hostile", LOAD, HOSTILE.format(texts=texts, gate=str(gate)))

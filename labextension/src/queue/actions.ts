@@ -1,14 +1,14 @@
-// What can be done with tasks: buttons that ask first where something is lost, and say what came of it.
+// Buttons for actions on tasks. Destructive actions ask first and then report the result.
 
+import type { Host } from '../link/host';
+import { MAX_IDS, StateCode } from '../link/messages';
+import type { AnyCommand, Clear, CommandAnswer } from '../link/messages';
+import { finishedOf, isFinished } from '../link/model';
+import type { Queue } from '../link/model';
+import type { QueueStore } from '../link/store';
 import { make, setAttribute, setHidden, setText } from './dom';
 import { oneLine, plural } from './format';
-import type { Host } from './host';
 import { makeIcon } from './icons';
-import { MAX_IDS, StateCode } from './messages';
-import type { AnyCommand, Clear, CommandAnswer } from './messages';
-import { finishedOf, isFinished } from './model';
-import type { Queue } from './model';
-import type { QueueStore } from './store';
 
 export type Action = 'abort' | 'retry' | 'hold' | 'release' | 'move' | 'clear' | 'retry-failed';
 
@@ -22,26 +22,26 @@ interface Kind {
 const KINDS: readonly Kind[] = [
   { action: 'abort', icon: 'abort', title: 'Abort', about: 'Abort the selected tasks, queued or running' },
   { action: 'retry', icon: 'retry', title: 'Retry', about: 'Run the selected tasks again' },
-  { action: 'hold', icon: 'hold', title: 'Hold', about: 'Keep the selected tasks from the workers' },
-  { action: 'release', icon: 'release', title: 'Release', about: 'Let the selected tasks be given out again' },
-  { action: 'move', icon: 'priority', title: 'Priority', about: 'Give the selected tasks another priority' },
+  { action: 'hold', icon: 'hold', title: 'Hold', about: 'Keep the selected tasks from starting' },
+  { action: 'release', icon: 'release', title: 'Release', about: 'Allow the selected tasks to start' },
+  { action: 'move', icon: 'priority', title: 'Priority', about: 'Change the priority of the selected tasks' },
   {
     action: 'retry-failed',
     icon: 'retryFailed',
     title: 'Retry failed',
-    about: 'Run all failed tasks again that were not retried yet'
+    about: 'Run again all failed tasks that were not retried yet'
   },
-  { action: 'clear', icon: 'clear', title: 'Clear finished', about: 'Forget all finished tasks and their results' }
+  { action: 'clear', icon: 'clear', title: 'Clear finished', about: 'Delete all finished tasks and their results' }
 ];
 
-/** Buttons of the queue, not of what is selected. */
-const OF_ALL: ReadonlySet<Action> = new Set<Action>(['clear', 'retry-failed']);
+/** Actions on the whole queue, not on the selection. */
+const ON_ALL: ReadonlySet<Action> = new Set<Action>(['clear', 'retry-failed']);
 
-// of a large selection, so many tasks are looked at to tell what can be done
-const LOOKED_AT = 2000;
+// of a large selection, only this many tasks are examined for possible actions
+const MOST_EXAMINED = 2000;
 
-/** Which of these tasks an action is for. */
-export function isFor(action: Action, queue: Queue, taskid: number): boolean {
+/** Whether an action applies to a task. */
+export function appliesTo(action: Action, queue: Queue, taskid: number): boolean {
   const place = queue.placeOf(taskid);
   if (place < 0) return false;
   const state = queue.stateAt(place);
@@ -53,23 +53,23 @@ export function isFor(action: Action, queue: Queue, taskid: number): boolean {
   return action === 'abort' && !isFinished(state);
 }
 
-/** The actions that do something with at least one of these tasks. */
-export function offersFor(queue: Queue, taskids: Iterable<number>): ReadonlySet<Action> {
+/** Return the actions that apply to at least one of these tasks. */
+export function findOffers(queue: Queue, taskids: Iterable<number>): ReadonlySet<Action> {
   const offers = new Set<Action>();
-  let looked = 0;
+  let nExamined = 0;
   for (const taskid of taskids) {
-    for (const { action } of KINDS) if (!OF_ALL.has(action) && isFor(action, queue, taskid)) offers.add(action);
-    looked += 1;
-    if (offers.size === KINDS.length - OF_ALL.size || looked === LOOKED_AT) break;
+    for (const { action } of KINDS) if (!ON_ALL.has(action) && appliesTo(action, queue, taskid)) offers.add(action);
+    nExamined += 1;
+    if (offers.size === KINDS.length - ON_ALL.size || nExamined === MOST_EXAMINED) break;
   }
   return offers;
 }
 
 /**
- * Forget the finished tasks that are listed now: not those that end while somebody is asked, or a kernel does not hear.
- * Where more have finished than are listed, all.
+ * Make the command that clears the tasks that are listed as finished now, not those that end before it arrives. If more
+ * have finished than are listed, it clears all.
  */
-export function clearOf(queue: Queue): Clear {
+export function clearCommand(queue: Queue): Clear {
   const taskids: number[] = [];
   for (let place = 0; place < queue.n; place++) if (isFinished(queue.stateAt(place))) taskids.push(queue.idAt(place));
   const isWhole = taskids.length > 0 && taskids.length >= finishedOf(queue.counts);
@@ -79,14 +79,14 @@ export function clearOf(queue: Queue): Clear {
 export interface ActionsOptions {
   readonly store: QueueStore;
   readonly host: Host;
-  /** The tasks that the buttons are for. */
-  readonly chosen: () => Iterable<number>;
-  /** Say a line, and what to type instead. */
-  readonly say: (text: string, isProblem?: boolean) => void;
-  /** Also the buttons for the whole queue. */
-  readonly hasOfAll: boolean;
-  /** Where the keyboard goes when a question is answered and its button is gone. */
-  readonly back: () => void;
+  /** Returns the tasks that the buttons act on. */
+  readonly getTaskids: () => Iterable<number>;
+  /** Show a message. */
+  readonly report: (text: string, isProblem?: boolean) => void;
+  /** Whether there are buttons for the whole queue as well. */
+  readonly hasQueueButtons: boolean;
+  /** Move the keyboard's focus after a question, as its buttons are gone. */
+  readonly restoreFocus: () => void;
 }
 
 export class Actions {
@@ -100,7 +100,7 @@ export class Actions {
   private readonly buttons = new Map<Action, HTMLButtonElement>();
 
   constructor(private readonly options: ActionsOptions) {
-    const kinds = KINDS.filter(kind => options.hasOfAll || !OF_ALL.has(kind.action));
+    const kinds = KINDS.filter(kind => options.hasQueueButtons || !ON_ALL.has(kind.action));
     for (const kind of kinds) {
       const button = this.button(kind);
       this.buttons.set(kind.action, button);
@@ -109,71 +109,72 @@ export class Actions {
     this.question.addEventListener('keydown', event => {
       if (event.key !== 'Escape') return;
       event.stopPropagation();
-      this.answered();
+      this.closeQuestion();
     });
     this.element = make('div', { class: 'taskfc-actions' }, this.choices, this.question);
   }
 
-  /** Ask no more: what was asked about is not shown any more. */
+  /** Remove an open question. */
   withdraw(): void {
     setHidden(this.question, true);
     setHidden(this.choices, false);
     this.question.replaceChildren();
   }
 
-  /** Offer what can be done now. A question that is being asked stays. */
+  /** Enable the buttons that can do something now. An open question stays. */
   update(): void {
     const { store } = this.options;
-    const offers = offersFor(store.queue, this.options.chosen());
+    const offers = findOffers(store.queue, this.options.getTaskids());
     const { counts } = store.queue;
     for (const [action, button] of this.buttons) {
       const isOffered =
         (action === 'clear' && finishedOf(counts) > 0) ||
         (action === 'retry-failed' && (counts.failed ?? 0) > 0) ||
         offers.has(action);
-      // not `disabled`: that would take the focus from whoever has it there
+      // not `disabled`: that would take the keyboard's focus away
       setAttribute(button, 'aria-disabled', isOffered && store.isLive ? null : 'true');
     }
-    this.takeTurns(offers.has('hold'), offers.has('release'));
+    this.swapHoldAndRelease(offers.has('hold'), offers.has('release'));
   }
 
-  /** Hold and release have one place where only one of them is of use: what is right of them stays where it is. */
-  private takeTurns(canHold: boolean, canRelease: boolean): void {
+  /** Show hold and release in one place if only one of them can be used, so that other buttons do not move. */
+  private swapHoldAndRelease(canHold: boolean, canRelease: boolean): void {
     const hold = this.buttons.get('hold')!;
     const release = this.buttons.get('release')!;
-    const had = document.activeElement;
+    const focused = document.activeElement;
     setHidden(release, !canRelease);
     setHidden(hold, canRelease && !canHold);
-    if (had === hold && hold.hidden) release.focus();
-    if (had === release && release.hidden) hold.focus();
+    if (focused === hold && hold.hidden) release.focus();
+    if (focused === release && release.hidden) hold.focus();
   }
 
   private button({ action, icon, title, about }: Kind): HTMLButtonElement {
     const attributes = {
       type: 'button',
       class: 'taskfc-button',
-      title: this.options.hasOfAll ? about : about.replace('the selected tasks', 'this task'),
+      title: this.options.hasQueueButtons ? about : about.replace('the selected tasks', 'this task'),
       'aria-label': title,
       'data-action': action
     };
     const button = make('button', attributes, makeIcon(icon), make('span', { class: 'taskfc-word' }, title));
     button.addEventListener('click', () => {
-      if (button.getAttribute('aria-disabled') !== 'true') this.begin(action);
+      if (button.getAttribute('aria-disabled') !== 'true') this.start(action);
     });
     return button;
   }
 
-  private begin(action: Action): void {
+  private start(action: Action): void {
     const { queue } = this.options.store;
     if (action === 'clear') {
       const finished = plural(finishedOf(queue.counts), 'finished task');
-      return this.ask(`Forget ${finished}, with all results?`, 'Yes, clear', clearOf(queue));
+      return this.ask(`Delete ${finished} and their results?`, 'Yes, clear', clearCommand(queue));
     }
     if (action === 'retry-failed') return void this.send([{ do: 'retry-failed' }]);
-    const taskids = [...this.options.chosen()].filter(taskid => isFor(action, queue, taskid)).sort((a, b) => a - b);
+    const applicable = [...this.options.getTaskids()].filter(taskid => appliesTo(action, queue, taskid));
+    const taskids = applicable.sort((a, b) => a - b);
     if (taskids.length === 0) return;
     if (action === 'move') return this.askPriority(taskids);
-    if (action === 'abort') return this.ask(`Abort ${which(taskids)}?`, 'Yes, abort', { do: 'abort', taskids });
+    if (action === 'abort') return this.ask(`Abort ${nameTasks(taskids)}?`, 'Yes, abort', { do: 'abort', taskids });
     void this.send([{ do: action, taskids }]);
   }
 
@@ -181,17 +182,17 @@ export class Actions {
     const agree = make('button', { type: 'button', class: 'taskfc-button taskfc-mod-warn' }, yes);
     const { identity } = this;
     agree.addEventListener('click', () => {
-      this.answered();
+      this.closeQuestion();
       void this.send([command], identity);
     });
-    this.pose(text, agree, this.no());
+    this.showQuestion(text, agree, this.makeNoButton());
     agree.focus();
   }
 
   private askPriority(taskids: readonly number[]): void {
     const { queue } = this.options.store;
     const { identity } = this;
-    const label = `Priority of ${which(taskids)}`;
+    const label = `Priority of ${nameTasks(taskids)}`;
     const input = make('input', {
       type: 'number',
       step: 1,
@@ -203,67 +204,67 @@ export class Actions {
     input.max = '1000000';
     input.value = String(queue.priorityAt(queue.placeOf(taskids[0]!)));
     const set = make('button', { type: 'submit', class: 'taskfc-button' }, 'Set');
-    const form = make('form', { class: 'taskfc-form' }, input, set, this.no('Cancel'));
+    const form = make('form', { class: 'taskfc-form' }, input, set, this.makeNoButton('Cancel'));
     form.addEventListener('submit', event => {
       event.preventDefault();
       const priority = input.valueAsNumber;
       if (!Number.isInteger(priority) || !input.checkValidity()) return input.focus();
-      this.answered();
+      this.closeQuestion();
       void this.send([{ do: 'move', taskids, priority }], identity);
     });
-    this.pose(label, form);
+    this.showQuestion(label, form);
     input.select();
   }
 
-  private no(text = 'No'): HTMLButtonElement {
+  private makeNoButton(text = 'No'): HTMLButtonElement {
     const no = make('button', { type: 'button', class: 'taskfc-button' }, text);
-    no.addEventListener('click', () => this.answered());
+    no.addEventListener('click', () => this.closeQuestion());
     return no;
   }
 
-  private pose(text: string, ...answers: HTMLElement[]): void {
+  private showQuestion(text: string, ...answers: HTMLElement[]): void {
     this.question.replaceChildren(make('span', {}, text), ...answers);
     setAttribute(this.question, 'aria-label', text);
     setHidden(this.question, false);
     setHidden(this.choices, true);
   }
 
-  private answered(): void {
+  private closeQuestion(): void {
     this.withdraw();
-    this.options.back();
+    this.options.restoreFocus();
   }
 
-  /** The processes whose tasks are shown: what is asked about is theirs, also if others have their place by the answer. */
+  /** The identity of the farm that is shown now: a question is about its tasks, even if the farm restarts meanwhile. */
   private get identity(): string {
     return this.options.store.status?.identity ?? '';
   }
 
   private async send(commands: readonly AnyCommand[], identity = this.identity): Promise<void> {
-    const { host, store, say } = this.options;
-    say('Working …');
-    for (const command of commands.flatMap(inParts)) {
+    const { host, store, report } = this.options;
+    report('Working …');
+    for (const command of commands.flatMap(splitCommand)) {
       try {
-        const answer = await host.command(store.farm, { ...command, ...(identity && { identity }) }, say);
-        say(saidOf(answer), !answer.ok);
+        const answer = await host.command(store.farm, { ...command, ...(identity && { identity }) }, report);
+        report(messageOf(answer), !answer.ok);
         if (!answer.ok) return;
       } catch (error) {
-        say(error instanceof Error ? error.message : String(error), true);
+        report(error instanceof Error ? error.message : String(error), true);
         return;
       }
     }
   }
 }
 
-function saidOf(answer: CommandAnswer): string {
-  return answer.said || (answer.ok ? 'done' : 'that was refused');
+function messageOf(answer: CommandAnswer): string {
+  return answer.said || (answer.ok ? 'done' : 'refused');
 }
 
-function which(taskids: readonly number[]): string {
+function nameTasks(taskids: readonly number[]): string {
   return taskids.length === 1 ? `task ${taskids[0]}` : plural(taskids.length, 'task');
 }
 
-/** One command has at most `MAX_IDS` tasks. */
-function inParts(command: AnyCommand): AnyCommand[] {
+/** Split a command into several with at most `MAX_IDS` tasks each. */
+function splitCommand(command: AnyCommand): AnyCommand[] {
   if (!('taskids' in command) || !command.taskids || command.taskids.length <= MAX_IDS) return [command];
   const parts: AnyCommand[] = [];
   for (let from = 0; from < command.taskids.length; from += MAX_IDS) {
@@ -272,8 +273,8 @@ function inParts(command: AnyCommand): AnyCommand[] {
   return parts;
 }
 
-/** Show in an `aria-live` element what was said last. */
-export function sayIn(element: HTMLElement, text: string, isProblem = false): void {
+/** Show the latest message in an `aria-live` element. */
+export function showMessage(element: HTMLElement, text: string, isProblem = false): void {
   element.classList.toggle('taskfc-mod-problem', isProblem);
   setText(element, oneLine(text, 500));
 }

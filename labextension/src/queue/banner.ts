@@ -1,17 +1,17 @@
-// What is the case where the numbers are not those of now, and what to do.
+// The banner above a queue that is not live: the problem, and advice.
 
+import { FarmState } from '../link/messages';
+import type { QueueStore } from '../link/store';
 import { make, setHidden, setText } from './dom';
 import { formatTime, oneLine } from './format';
 import { makeIcon } from './icons';
-import { FarmState } from './messages';
-import type { QueueStore } from './store';
 
-const USUAL: Readonly<Record<FarmState, string>> = {
+const DEFAULTS: Readonly<Record<FarmState, string>> = {
   [FarmState.CONNECTING]: 'The farm does not answer yet.',
   [FarmState.LIVE]: '',
   [FarmState.DEAD]: 'The farm has died. Start it again with: taskfc start',
   [FarmState.STOPPED]: 'The farm is stopped. Start it with: taskfc start',
-  [FarmState.REFUSED]: 'The farm cannot be followed from here.'
+  [FarmState.REFUSED]: 'This page cannot follow the farm.'
 };
 
 export class Banner {
@@ -33,15 +33,15 @@ export class Banner {
     const status = store.status;
     const state = status?.state ?? FarmState.LIVE;
     const isConnecting = state === FarmState.CONNECTING && !store.isKnown && !status?.message;
-    const message = oneLine(status?.message) || USUAL[state];
-    const text = store.problem || (isConnecting ? '' : state === FarmState.LIVE ? this.unknown() : message);
+    const message = oneLine(status?.message) || DEFAULTS[state];
+    const text = store.problem || (isConnecting ? '' : state === FarmState.LIVE ? this.missingFarmText() : message);
     setText(this.text, text);
     const at = store.wall - store.queue.ahead;
     setText(this.asOf, text && store.isKnown && !store.isLive ? `As of ${formatTime(at, store.now())}.` : '');
     setHidden(this.element, !text);
   }
 
-  private unknown(): string {
+  private missingFarmText(): string {
     const { store } = this;
     if (store.status !== null || !store.isListed || !store.farm) return '';
     return `There is no farm ${oneLine(store.farm, 60)}. Start it with: taskfc start --name ${oneLine(store.farm, 60)}`;

@@ -1,10 +1,10 @@
-// Elements from plain values. Whatever a task says becomes text: nothing here, or built on it, reads HTML.
+// DOM elements from plain values. All strings become text: nothing here, or built on it, parses HTML.
 
 const SVG = 'http://www.w3.org/2000/svg';
 
 export type Child = Node | string | null;
 
-/** Make an element. `attributes`: those that are `undefined` or `false` are left out; `true` is the empty text. */
+/** Make an element. Attributes that are `undefined` or `false` are left out; `true` becomes the empty text. */
 export function make<Tag extends keyof HTMLElementTagNameMap>(
   tag: Tag,
   attributes: Readonly<Record<string, string | number | boolean | undefined>> = {},
@@ -24,7 +24,7 @@ export function makeSvg(tag: string, attributes: Readonly<Record<string, string 
   return element;
 }
 
-/** Say what an element says, unless it says that already: what a screen reader or a selection is at stays. */
+/** Set the text of an element if it differs: a write would disturb screen readers and selections. */
 export function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -38,10 +38,10 @@ export function setHidden(element: HTMLElement, isHidden: boolean): void {
   if (element.hidden !== isHidden) element.hidden = isHidden;
 }
 
-let made = 0;
+let nIds = 0;
 
-/** An id that no other element of the page has. */
+/** Make an id that is unique in the page. */
 export function newId(): string {
-  made += 1;
-  return `taskfc-${made}-${Math.random().toString(36).slice(2, 8)}`;
+  nIds += 1;
+  return `taskfc-${nIds}-${Math.random().toString(36).slice(2, 8)}`;
 }

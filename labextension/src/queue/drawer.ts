@@ -1,5 +1,11 @@
-// Everything about one task, beside or beneath the table.
+// The drawer: the details of one task, beside or below the table.
 
+import type { Host } from '../link/host';
+import { StateCode } from '../link/messages';
+import type { TaskDetails, TaskProgress } from '../link/messages';
+import { isFinished } from '../link/model';
+import { Poll } from '../link/poll';
+import type { QueueStore } from '../link/store';
 import { Actions } from './actions';
 import { make, setAttribute, setHidden, setText } from './dom';
 import {
@@ -13,27 +19,21 @@ import {
   percentOf,
   plainText
 } from './format';
-import type { Host } from './host';
 import { iconOf, makeIcon, setIcon } from './icons';
-import { StateCode } from './messages';
-import type { TaskDetails, TaskProgress } from './messages';
-import { isFinished } from './model';
-import { outputElements } from './outputs';
-import { Poll } from './poll';
+import { makeOutputElements } from './outputs';
 import { stateText } from './row';
 import { nameOf } from './select';
-import type { QueueStore } from './store';
 
-// a log is at its end, as far as a reader is concerned
+// pixels from its end within which a log is scrolled along
 const NEAR_END = 24;
 
 export interface DrawerOptions {
   readonly store: QueueStore;
   readonly host: Host;
-  readonly say: (text: string, isProblem?: boolean) => void;
-  /** Somebody sees the page. */
+  readonly report: (text: string, isProblem?: boolean) => void;
+  /** Whether the page is visible. */
   readonly isSeen: () => boolean;
-  readonly closed: () => void;
+  readonly onClose: () => void;
 }
 
 export class Drawer {
@@ -50,10 +50,10 @@ export class Drawer {
   });
   private readonly filled = make('span');
   private readonly problem = make('p', { class: 'taskfc-problem', hidden: true });
-  private readonly death = section('What is known of its end');
-  private readonly traceback = section('Traceback', true);
-  private readonly shown = section('Output');
-  private readonly log = section('Printed');
+  private readonly death = makeSection('Death of its worker');
+  private readonly traceback = makeSection('Traceback', true);
+  private readonly shown = makeSection('Output');
+  private readonly log = makeSection('Printed');
   private readonly cut = make('p', { class: 'taskfc-faint' });
   private readonly actions: Actions;
   private readonly poll: Poll;
@@ -61,7 +61,7 @@ export class Drawer {
   private outputsVersion: string | null = null;
 
   constructor(private readonly options: DrawerOptions) {
-    const { store, host, say } = options;
+    const { store, host, report } = options;
     const close = make('button', {
       type: 'button',
       class: 'taskfc-button taskfc-mod-plain',
@@ -69,7 +69,7 @@ export class Drawer {
       'aria-label': 'Close'
     });
     close.append(makeIcon('close'));
-    close.addEventListener('click', () => options.closed());
+    close.addEventListener('click', () => options.onClose());
     this.cell = make('button', { type: 'button', class: 'taskfc-button taskfc-mod-plain', hidden: !host.goToCell });
     this.cell.append(makeIcon('cell'));
     setAttribute(this.cell, 'title', 'Go to the cell');
@@ -77,9 +77,9 @@ export class Drawer {
     this.cell.addEventListener('click', () => void this.goToCell());
     const head = make('div', { class: 'taskfc-drawer-head' }, this.icon, make('h3', {}, this.title), this.cell, close);
     this.bar.append(this.filled);
-    const chosen = (): number[] => (this.taskid < 0 ? [] : [this.taskid]);
-    const back = (): void => this.element.focus({ preventScroll: true });
-    this.actions = new Actions({ store, host, chosen, say, hasOfAll: false, back });
+    const getTaskids = (): number[] => (this.taskid < 0 ? [] : [this.taskid]);
+    const restoreFocus = (): void => this.element.focus({ preventScroll: true });
+    this.actions = new Actions({ store, host, getTaskids, report, hasQueueButtons: false, restoreFocus });
     this.log.body.before(this.cut);
     const parts = [this.problem, this.death, this.traceback, this.shown, this.log];
     const body = make('div', { class: 'taskfc-drawer-body', tabindex: 0, role: 'group', 'aria-label': 'Details' });
@@ -94,15 +94,15 @@ export class Drawer {
     this.element.addEventListener('keydown', event => {
       if (event.key !== 'Escape') return;
       event.stopPropagation();
-      options.closed();
+      options.onClose();
     });
     this.poll = new Poll(host, options.isSeen, {
-      told: details => this.tell(details),
-      failed: problem => this.fail(problem)
+      onDetails: details => this.showDetails(details),
+      onProblem: problem => this.showProblem(problem)
     });
   }
 
-  /** The task that is shown; -1: it is closed. */
+  /** The task that is shown; -1: the drawer is closed. */
   get taskid(): number {
     return this.poll?.taskid ?? -1;
   }
@@ -126,7 +126,7 @@ export class Drawer {
     setHidden(this.element, true);
   }
 
-  /** Say anew what the queue knows. */
+  /** Show the task's facts in the queue as they are now. */
   update(): void {
     if (this.taskid < 0) return;
     const { queue, wall } = this.options.store;
@@ -142,37 +142,37 @@ export class Drawer {
     setAttribute(this.element, 'data-state', this.icon.getAttribute('data-icon'));
     setText(this.title, `${this.taskid} · ${name}`);
     setAttribute(this.element, 'aria-label', `Task ${this.taskid}, ${name}`);
-    this.say('State', text);
-    this.say('Message', oneLine(note?.message));
-    if (batch?.name) this.say('Code', oneLine(batch.label));
+    this.setFact('State', text);
+    this.setFact('Message', oneLine(note?.message));
+    if (batch?.name) this.setFact('Code', oneLine(batch.label));
     const elapsed = queue.elapsedAt(place, wall);
-    this.say('Run time', state === StateCode.RUNNING ? formatRunning(elapsed) : formatSeconds(elapsed));
+    this.setFact('Run time', state === StateCode.RUNNING ? formatRunning(elapsed) : formatSeconds(elapsed));
     const worker = queue.columns.workers[place]!;
-    this.say('Worker', worker < 0 ? '' : String(worker));
-    this.say('Attempts', formatCount(queue.columns.attempts[place]!) + deaths(note?.deaths ?? 0));
+    this.setFact('Worker', worker < 0 ? '' : String(worker));
+    this.setFact('Attempts', formatCount(queue.columns.attempts[place]!) + deathsText(note?.deaths ?? 0));
     const retryOf = queue.retryOfAt(place);
-    this.sayTimes(batch?.submitted ?? 0, queue.columns.started[place]!, queue.columns.completed[place]!);
-    this.say('Priority', String(queue.priorityAt(place) || ''));
-    this.say('Retry of', retryOf === undefined ? '' : `task ${retryOf}`);
-    this.say('From', oneLine(batch?.owner));
-    this.sayProgress(state === StateCode.RUNNING ? (note?.progress ?? null) : null);
+    this.setTimes(batch?.submitted ?? 0, queue.columns.started[place]!, queue.columns.completed[place]!);
+    this.setFact('Priority', String(queue.priorityAt(place) || ''));
+    this.setFact('Retry of', retryOf === undefined ? '' : `task ${retryOf}`);
+    this.setFact('From', oneLine(batch?.owner));
+    this.setProgress(state === StateCode.RUNNING ? (note?.progress ?? null) : null);
   }
 
   dispose(): void {
     this.poll.stop();
   }
 
-  private sayTimes(submitted: number, started: number, completed: number): void {
+  private setTimes(submitted: number, started: number, completed: number): void {
     const { queue, now } = this.options.store;
-    const here = (at: number): string => (at ? formatTime(at - queue.ahead, now()) : '');
-    this.say('Submitted', here(submitted));
-    this.say('Started', here(started));
-    this.say('Ended', here(completed));
+    const format = (at: number): string => (at ? formatTime(at - queue.ahead, now()) : '');
+    this.setFact('Submitted', format(submitted));
+    this.setFact('Started', format(started));
+    this.setFact('Ended', format(completed));
   }
 
-  private sayProgress(progress: TaskProgress | null): void {
+  private setProgress(progress: TaskProgress | null): void {
     const percent = progress && percentOf(progress);
-    this.say('Progress', progress ? formatProgress(progress) : '');
+    this.setFact('Progress', progress ? formatProgress(progress) : '');
     setHidden(this.bar, percent === null);
     if (percent === null || !progress) return;
     this.filled.style.width = `${percent}%`;
@@ -181,7 +181,7 @@ export class Drawer {
     setAttribute(this.bar, 'aria-label', `Progress of task ${this.taskid}`);
   }
 
-  private say(name: string, text: string): void {
+  private setFact(name: string, text: string): void {
     let value = this.fact.get(name);
     if (value === undefined) {
       if (!text) return;
@@ -193,54 +193,54 @@ export class Drawer {
     setHidden(value.parentElement!, !text);
   }
 
-  private tell(details: TaskDetails): void {
+  private showDetails(details: TaskDetails): void {
     setHidden(this.problem, true);
-    this.death.text(plainText(details.note ?? ''));
-    this.traceback.text(plainText(details.traceback ?? ''));
-    this.log.text(plainText(details.log ?? ''), true);
+    this.death.setText(plainText(details.note ?? ''));
+    this.traceback.setText(plainText(details.traceback ?? ''));
+    this.log.setText(plainText(details.log ?? ''), true);
     const nCut = details.n_cut ?? 0;
     setText(this.cut, nCut > 0 ? `${formatCount(nCut)} characters before this are not shown` : '');
     if (details.outputs != null && (details.version ?? '') !== this.outputsVersion) {
       this.outputsVersion = details.version ?? '';
-      this.shown.show(outputElements(details.outputs));
+      this.shown.show(makeOutputElements(details.outputs));
     }
   }
 
-  private fail(problem: string): void {
+  private showProblem(problem: string): void {
     setText(this.problem, oneLine(problem));
     setHidden(this.problem, false);
   }
 
   private async goToCell(): Promise<void> {
-    const { store, host, say } = this.options;
+    const { store, host, report } = this.options;
     const batch = store.queue.batchAt(store.queue.placeOf(this.taskid));
     const { name = null, label = '', owner = '' } = batch ?? {};
     const task = { farm: store.farm, taskid: this.taskid, name, label, owner };
     const isFound = await host.goToCell?.(task).catch(() => false);
     if (isFound) return;
-    const place = owner ? `in ${oneLine(baseName(owner))}, nor in any notebook that is open` : 'in any notebook that is open';
+    const place = owner ? `in ${oneLine(baseName(owner))} or in any open notebook` : 'in any open notebook';
     const advice = 'If its notebook was renamed or moved, open it and try again';
-    const missing = `The card of task ${task.taskid} is not found ${place}; a task that was not made with %%task has none.`;
-    say(`${missing} ${advice}; %task show ${task.taskid} makes a new card.`, true);
+    const missing = `The card of task ${task.taskid} was not found ${place}; only tasks made with %%task have one.`;
+    report(`${missing} ${advice}; %task show ${task.taskid} shows a new card.`, true);
   }
 }
 
-function deaths(n: number): string {
+function deathsText(n: number): string {
   if (n === 0) return '';
-  return `, of which ${n === 1 ? 'one' : formatCount(n)} ended with the death of ${n === 1 ? 'its worker' : 'their workers'}`;
+  return `, ${formatCount(n)} ended by the death of ${n === 1 ? 'its worker' : 'their workers'}`;
 }
 
 interface Section {
   readonly element: HTMLElement;
   readonly body: HTMLElement;
-  /** Say this; nothing: it is not there. `isFollowed`: a reader who is at the end stays there. */
-  text(text: string, isFollowed?: boolean): void;
+  /** Show this text, or hide the section if it is empty. `isFollowed`: scroll along if the end is in view. */
+  setText(text: string, isFollowed?: boolean): void;
   show(elements: readonly HTMLElement[]): void;
   clear(): void;
 }
 
-/** @param isCode its lines are not wrapped. */
-function section(title: string, isCode = false): Section {
+/** Make a section. `isCode`: lines are not wrapped. */
+function makeSection(title: string, isCode = false): Section {
   const body = make('div', { class: 'taskfc-section-body' });
   const kind = isCode ? 'taskfc-text taskfc-mod-code' : 'taskfc-text';
   const pre = make('pre', { class: kind, tabindex: 0, 'aria-label': title, role: 'group' });
@@ -257,7 +257,7 @@ function section(title: string, isCode = false): Section {
       setText(pre, '');
       show([]);
     },
-    text(text, isFollowed = false) {
+    setText(text, isFollowed = false) {
       if (pre.parentElement === body && pre.textContent === text) return;
       const isNew = pre.parentElement !== body;
       const isAtEnd = isNew || pre.scrollTop + pre.clientHeight > pre.scrollHeight - NEAR_END;
@@ -268,7 +268,7 @@ function section(title: string, isCode = false): Section {
   };
 }
 
-/** Say `text`; where it goes on from what is said, only add the rest: a selection stays. */
+/** Set the text; if it only grows, append the rest, which keeps a selection. */
 function append(pre: HTMLElement, text: string): void {
   const last = pre.lastChild;
   if (last instanceof Text && pre.childNodes.length === 1 && text.startsWith(last.data)) {

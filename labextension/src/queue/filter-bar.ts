@@ -1,4 +1,4 @@
-// What tasks are filtered by, besides their states; and where headers have no room, what they are sorted by.
+// The filter bar: text and notebook to filter by, and in narrow views the column to sort by.
 
 import { make, setHidden } from './dom';
 import { baseName, oneLine } from './format';
@@ -7,9 +7,9 @@ import { COLUMNS } from './row';
 import { ALL } from './select';
 import type { Criteria, SortKey } from './select';
 
-const TYPED_MS = 120; // somebody who types is waited for
+const TYPED_MS = 120; // the pause in typing after which the filter is applied
 
-// owners in the list; more are found by the text
+// of the list; others can be found by the text
 const MOST_OWNERS = 200;
 
 export class FilterBar {
@@ -52,7 +52,7 @@ export class FilterBar {
     this.offerOwners([]);
   }
 
-  /** Offer the notebooks and scripts that tasks are from. A choice stays. */
+  /** Offer these notebooks and scripts. The current choice stays. */
   offerOwners(owners: readonly string[]): void {
     const before = this.owner;
     const all = before === null || owners.includes(before) ? owners : [...owners, before];
@@ -60,13 +60,13 @@ export class FilterBar {
     const options = this.offered.map((owner, at) =>
       make('option', { value: at, title: oneLine(owner) }, oneLine(baseName(owner), 60))
     );
-    const every = make('option', { value: '' }, 'all notebooks');
-    this.owners.replaceChildren(every, ...options);
+    const allOwners = make('option', { value: '' }, 'all notebooks');
+    this.owners.replaceChildren(allOwners, ...options);
     this.owners.value = before === null ? '' : String(this.offered.indexOf(before));
     setHidden(this.owners, all.length < 2);
   }
 
-  /** Filter nothing; whoever calls this chooses the criteria itself. */
+  /** Clear the controls, without a call of `onChoose`. */
   reset(): void {
     clearTimeout(this.timer);
     this.text.value = '';

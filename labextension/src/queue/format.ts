@@ -1,7 +1,7 @@
-// How things are written for people. Pure; what a task has said is made safe to show as text.
+// Formatting of values for users, and clean-up of tasks' texts for display. Pure.
 
-import { StateCode } from './messages';
-import type { TaskProgress, WorkerInfo } from './messages';
+import { StateCode } from '../link/messages';
+import type { TaskProgress, WorkerInfo } from '../link/messages';
 
 export const STATE_NAMES: Readonly<Record<StateCode, string>> = {
   [StateCode.WAITING]: 'waiting',
@@ -21,25 +21,25 @@ const ESCAPE = new RegExp(
   ].join('|'),
   'g'
 );
-// control characters, and those that turn the direction of text
+// control characters, and characters that change the direction of text
 // eslint-disable-next-line no-control-regex
 const CONTROL = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
 
 /**
- * Text that is safe to show: no escape sequences, no control or text-direction characters. Of a line that was
- * rewritten with carriage returns, as progress bars do, the last writing remains.
+ * Return text that is safe to show, without escape sequences and without control and text-direction characters. Of a
+ * line that was overwritten after carriage returns, as progress bars do, only the last version remains.
  */
 export function plainText(text: string): string {
-  const lines = text.includes('\r') ? text.split('\n').map(lastWriting).join('\n') : text;
+  const lines = text.includes('\r') ? text.split('\n').map(lastVersion).join('\n') : text;
   return lines.replace(ESCAPE, '').replace(CONTROL, '');
 }
 
-function lastWriting(line: string): string {
+function lastVersion(line: string): string {
   const end = line.replace(/\r+$/, '');
   return end.slice(end.lastIndexOf('\r') + 1);
 }
 
-/** The same in one line. `most`: characters that are kept; a cell of a table shows no more. */
+/** Return the same in one line of at most `most` characters. */
 export function oneLine(text: string | null | undefined, most = 300): string {
   if (!text) return '';
   const line = plainText(text.slice(0, most * 4))
@@ -48,7 +48,7 @@ export function oneLine(text: string | null | undefined, most = 300): string {
   return line.length > most || text.length > most * 4 ? `${line.slice(0, most)}…` : line;
 }
 
-// made once: a page writes a hundred of them a second
+// shared: to make one is slow, and a page formats a hundred numbers a second
 const WHOLE = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
 const AMOUNT = new Intl.NumberFormat('en-US', { maximumFractionDigits: 2 });
 
@@ -56,7 +56,7 @@ export function formatCount(count: number): string {
   return WHOLE.format(count);
 }
 
-/** `12.3k`: a count where there is little room. */
+/** Format a count for narrow places: `12.3k`. */
 export function shortCount(count: number): string {
   if (count < 10_000) return formatCount(count);
   if (count < 999_500) return `${short(count / 1000)}k`;
@@ -71,27 +71,27 @@ export function plural(count: number, noun: string): string {
   return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`;
 }
 
-/** A run time: `0.25 s`, `12.3 s`, `2:05 min`, `1:02:03 h`; empty where it is unknown. */
+/** Format a run time: `0.25 s`, `12.3 s`, `2:05 min`, `1:02:03 h`; empty if unknown. */
 export function formatSeconds(seconds: number): string {
   if (!Number.isFinite(seconds)) return '';
   if (seconds < 9.995) return `${seconds.toFixed(2)} s`;
   if (seconds < 59.95) return `${seconds.toFixed(1)} s`;
   const minutes = Math.floor(Math.round(seconds) / 60);
-  const rest = String(Math.round(seconds) % 60).padStart(2, '0');
-  if (minutes < 60) return `${minutes}:${rest} min`;
+  const restText = String(Math.round(seconds) % 60).padStart(2, '0');
+  if (minutes < 60) return `${minutes}:${restText} min`;
   const hours = Math.floor(minutes / 60);
-  const beside = String(minutes % 60).padStart(2, '0');
-  if (hours < 100) return `${hours}:${beside}:${rest} h`;
+  const minutesText = String(minutes % 60).padStart(2, '0');
+  if (hours < 100) return `${hours}:${minutesText}:${restText} h`;
   return `${formatCount(hours / 24)} days`;
 }
 
-/** The same of an attempt that runs: whole seconds, so that a column of them does not flicker. */
+/** Format the run time of a running attempt: in whole seconds, so that a column of them does not flicker. */
 export function formatRunning(seconds: number): string {
   if (!Number.isFinite(seconds)) return '';
   return seconds < 59.5 ? `${Math.floor(seconds)} s` : formatSeconds(seconds);
 }
 
-/** A time of day, with the date where that is another one; empty for 0. `seconds`: wall-clock. */
+/** Format a time of day, with the date if it is not today; empty for 0. `seconds`: wall-clock. */
 export function formatTime(seconds: number | null | undefined, now: number): string {
   if (!seconds) return '';
   const at = new Date(seconds * 1000);
@@ -104,7 +104,7 @@ function twoDigits(value: number): string {
   return String(value).padStart(2, '0');
 }
 
-/** How long ago: `now`, `12 s ago`, `5 min ago`, `3 h ago`, `2 days ago`. */
+/** Format an age: `now`, `12 s ago`, `5 min ago`, `3 h ago`, `2 days ago`. */
 export function formatAgo(seconds: number): string {
   if (!Number.isFinite(seconds)) return '';
   if (seconds < 1) return 'now';
@@ -114,14 +114,14 @@ export function formatAgo(seconds: number): string {
   return `${plural(Math.floor(seconds / 86_400), 'day')} ago`;
 }
 
-/** Percent of what is to be done, 100 only when it is all; `null` where that is not known. */
+/** Return the progress in percent, 100 only when all is done; `null` if the total is unknown. */
 export function percentOf(progress: TaskProgress): number | null {
   const { done, total } = progress;
   if (!total || !(total > 0) || !Number.isFinite(done)) return null;
   return Math.max(0, Math.min(100, Math.floor((100 * done) / total)));
 }
 
-/** `42 % (42 of 100) fit`, or `42 done` where there is no telling. */
+/** Format progress: `42 % (42 of 100) fit`, or `42 done` if the total is unknown. */
 export function formatProgress(progress: TaskProgress): string {
   const percent = percentOf(progress);
   const done = AMOUNT.format(progress.done);
@@ -129,26 +129,18 @@ export function formatProgress(progress: TaskProgress): string {
   return `${text} ${oneLine(progress.description)}`.trim();
 }
 
-export function formatBytes(bytes: number): string {
-  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
-  let value = bytes;
-  let at = 0;
-  for (; value >= 999.5 && at < units.length - 1; at++) value /= 1000;
-  return `${at === 0 || value >= 99.5 ? Math.round(value) : value.toFixed(1)} ${units[at]}`;
-}
-
-/** Tasks a second: `12 /s`, `0.4 /s`; empty for none. */
+/** Format tasks per second: `12 /s`, `0.4 /s`; empty for none. */
 export function formatRate(perSecond: number): string {
   if (perSecond <= 0) return '';
   return `${perSecond < 9.95 ? perSecond.toFixed(1) : formatCount(perSecond)} /s`;
 }
 
-/** The last part of a path: what a notebook is called. */
+/** Return the last part of a path. */
 export function baseName(path: string): string {
   return path.slice(Math.max(path.lastIndexOf('/'), path.lastIndexOf('\\')) + 1);
 }
 
-/** What the task of a worker waits for, if it does: `task 12`, `tasks 12, 13`. */
+/** Name the tasks that a worker's task waits for: `task 12`, `tasks 12, 13`; empty for none. */
 export function waitsText(worker: WorkerInfo | undefined): string {
   const taskids = worker?.waits_for ?? [];
   if (taskids.length === 0) return '';

@@ -1,12 +1,12 @@
-// The head: how many tasks are in each state, which are buttons that filter, and how many end a second.
+// The header: a count for each state, which is a button that filters, and the rate of task ends.
 
+import { StateCode } from '../link/messages';
+import type { Counts } from '../link/messages';
+import { RATE_SECONDS } from '../link/rates';
+import type { QueueStore } from '../link/store';
 import { make, makeSvg, setAttribute, setText } from './dom';
 import { formatCount, formatRate, shortCount, STATE_NAMES } from './format';
 import { makeIcon } from './icons';
-import { StateCode } from './messages';
-import type { Counts } from './messages';
-import { RATE_SECONDS } from './rates';
-import type { QueueStore } from './store';
 
 const SHOWN: readonly StateCode[] = [
   StateCode.RUNNING,
@@ -18,15 +18,15 @@ const SHOWN: readonly StateCode[] = [
 ];
 
 const ABOUT: Readonly<Record<StateCode, string>> = {
-  [StateCode.RUNNING]: 'a worker is at it',
-  [StateCode.SCHEDULED]: 'next in line for a worker',
+  [StateCode.RUNNING]: 'on a worker now',
+  [StateCode.SCHEDULED]: 'in line for a worker',
   [StateCode.WAITING]: 'for other tasks to end',
-  [StateCode.SUCCEEDED]: 'have ended well',
-  [StateCode.FAILED]: 'have ended with an error',
-  [StateCode.ABORTED]: 'were stopped by somebody'
+  [StateCode.SUCCEEDED]: 'ended without an error',
+  [StateCode.FAILED]: 'ended with an error',
+  [StateCode.ABORTED]: 'ended on request'
 };
 
-/** How many tasks are in a state. */
+/** Return the number of tasks in a state. */
 export function countOf(counts: Counts, state: StateCode): number {
   return counts[STATE_NAMES[state] as keyof Counts] ?? 0;
 }
@@ -38,22 +38,22 @@ export class Header {
   private readonly bars = makeSvg('path', { class: 'taskfc-spark-bars' });
   private readonly spark: SVGElement;
 
-  /** @param onFilter is called with the states that are chosen. */
+  /** @param onFilter is called with the chosen states. */
   constructor(
     private readonly store: QueueStore,
     private readonly onFilter: (states: ReadonlySet<StateCode>) => void
   ) {
     const chips = make('div', { class: 'taskfc-chips', role: 'group', 'aria-label': 'Show only tasks that are' });
-    for (const state of SHOWN) chips.append(this.chip(state));
+    for (const state of SHOWN) chips.append(this.makeChip(state));
     const viewBox = `0 0 ${RATE_SECONDS} 20`;
     this.spark = makeSvg('svg', { viewBox, preserveAspectRatio: 'none', class: 'taskfc-spark', role: 'img' });
     this.spark.append(this.bars);
-    const rates = make('div', { class: 'taskfc-rates', title: 'Tasks that ended, in each second of the last minute' });
+    const rates = make('div', { class: 'taskfc-rates', title: 'Tasks that ended in each second of the last minute' });
     rates.append(this.spark, this.rate);
     this.element = make('div', { class: 'taskfc-header-line' }, chips, rates);
   }
 
-  /** Say how it is now. */
+  /** Show the current numbers. */
   update(): void {
     const { queue, isKnown } = this.store;
     for (const [state, { button, count }] of this.chips) {
@@ -65,24 +65,24 @@ export class Header {
     this.tick();
   }
 
-  /** Move the last minute on. */
+  /** Move the last minute to the current time. */
   tick(): void {
     const wall = this.store.wall;
     const ends = this.store.rates.read(wall);
     const most = Math.max(1, ...ends);
-    const path = ends.map((n, at) => (n > 0 ? bar(at, n / most) : '')).join('');
+    const path = ends.map((n, at) => (n > 0 ? barPath(at, n / most) : '')).join('');
     setAttribute(this.bars, 'd', path);
     const mean = this.store.rates.mean(wall);
     setText(this.rate, formatRate(mean) || (this.store.isKnown ? '0 /s' : ''));
     setAttribute(this.spark, 'aria-label', `${formatRate(mean) || 'no tasks'} ended, in the last 10 seconds`);
   }
 
-  /** Show that these states are chosen. */
+  /** Show these states as chosen. */
   choose(states: ReadonlySet<StateCode>): void {
     for (const [state, { button }] of this.chips) setAttribute(button, 'aria-pressed', String(states.has(state)));
   }
 
-  private chip(state: StateCode): HTMLElement {
+  private makeChip(state: StateCode): HTMLElement {
     const count = make('span', { class: 'taskfc-count' });
     const name = make('span', { class: 'taskfc-word' }, STATE_NAMES[state]);
     const icon = makeIcon(STATE_NAMES[state]);
@@ -109,7 +109,7 @@ export class Header {
   }
 }
 
-function bar(at: number, share: number): string {
+function barPath(at: number, share: number): string {
   const height = Math.max(1, 20 * share);
   return `M${at + 0.1} 20v${-height.toFixed(1)}h0.8V20z`;
 }

@@ -1,8 +1,8 @@
-// The pictures, drawn on 16 by 16. Each stands beside a word, or has one for whoever does not see it.
+// Icons, on a grid of 16 by 16. Each has a word beside it or a label for screen readers.
 
+import type { StateCode } from '../link/messages';
 import { makeSvg } from './dom';
 import { STATE_NAMES } from './format';
-import type { StateCode } from './messages';
 
 const STROKED: Readonly<Record<string, string>> = {
   waiting: 'M5 2.5h6M5 13.5h6M5.5 2.5v2.2L8 8l2.5-3.3V2.5M5.5 13.5v-2.2L8 8l2.5 3.3v2.2',
@@ -43,7 +43,7 @@ export function makeIcon(name: string): SVGElement {
   return icon;
 }
 
-/** Show another picture in the same place. */
+/** Change the picture of an icon. */
 export function setIcon(icon: SVGElement, name: string): void {
   if (icon.getAttribute('data-icon') === name) return;
   icon.setAttribute('data-icon', name);
@@ -55,7 +55,7 @@ export function setIcon(icon: SVGElement, name: string): void {
   path.setAttribute('stroke', isFilled ? 'none' : 'currentColor');
 }
 
-/** The picture of a task's state, which is also the name of its colour. */
+/** Return the icon of a task's state; the style sheet colours it by this name. */
 export function iconOf(state: StateCode, isHeld: boolean, isStopping: boolean): string {
   return isStopping ? 'stopping' : isHeld ? 'held' : STATE_NAMES[state];
 }

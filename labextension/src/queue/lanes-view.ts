@@ -1,20 +1,20 @@
-// A timeline of the last minute: a line for each worker.
+// The timeline of the last minute, with a lane for each worker.
 
+import { LANE_SECONDS } from '../link/lanes';
+import type { Lane, Outcome, Segment } from '../link/lanes';
+import type { QueueStore } from '../link/store';
 import { make, makeSvg, setAttribute, setHidden, setText } from './dom';
 import { formatCount, formatSeconds, plural, waitsText } from './format';
 import { makeIcon, setIcon } from './icons';
-import { LANE_SECONDS } from './lanes';
-import type { Lane, Outcome, Segment } from './lanes';
 import { nameOf } from './select';
-import type { QueueStore } from './store';
 
-/** Lanes in the page. */
+/** Most lanes in the page. */
 const MAX_LANES = 64;
 
-const WIDTH = 600; // of the drawing; it is stretched to that of the page
+const WIDTH = 600; // of the drawing, which is stretched to the width of the page
 const OUTCOMES: readonly Outcome[] = ['succeeded', 'running', 'again', 'aborted', 'failed'];
 
-// top and height, of 12: an outcome is told by its shape as well as by its colour
+// top and height, of 12: outcomes differ in shape as well as in colour
 const SHAPES: Readonly<Record<Outcome, readonly [number, number]>> = {
   succeeded: [4, 6],
   running: [2, 8],
@@ -23,10 +23,10 @@ const SHAPES: Readonly<Record<Outcome, readonly [number, number]>> = {
   failed: [0, 12]
 };
 
-const SAYS: Readonly<Record<Outcome, string>> = {
+const TEXTS: Readonly<Record<Outcome, string>> = {
   succeeded: 'succeeded',
   running: 'is running',
-  again: 'will be tried again',
+  again: 'will be retried',
   aborted: 'was aborted',
   failed: 'failed'
 };
@@ -51,13 +51,13 @@ export class LanesView {
   private wall = 0;
 
   /**
-   * @param onOpen is called with the task whose part of a lane was clicked.
-   * @param saysFarm whether nothing else on the page says which farm this is.
+   * @param onOpen is called with the task of a segment that was clicked.
+   * @param showsFarm whether to name the farm, as nothing else on the page does.
    */
   constructor(
     private readonly store: QueueStore,
     private readonly onOpen: (taskid: number) => void,
-    private readonly saysFarm = false
+    private readonly showsFarm = false
   ) {
     const icon = makeIcon('open');
     this.toggle = make(
@@ -76,7 +76,7 @@ export class LanesView {
     this.element = make('div', { class: 'taskfc-workers' }, this.toggle, this.list, this.more);
   }
 
-  /** Draw the last minute, up to now. */
+  /** Draw the last minute. */
   update(): void {
     const { store } = this;
     this.wall = store.wall;
@@ -84,8 +84,8 @@ export class LanesView {
     const substitutes = store.queue.workers.filter(worker => worker.is_substitute).length;
     const there = store.queue.workers.length - substitutes;
     const missing = store.queue.nWorkers - there;
-    const farm = this.saysFarm ? `${store.farm} · ` : '';
-    const coming = missing > 0 ? ` (${formatCount(missing)} to come)` : '';
+    const farm = this.showsFarm ? `${store.farm} · ` : '';
+    const coming = missing > 0 ? ` (${formatCount(missing)} starting)` : '';
     const more = substitutes > 0 ? ` and ${plural(substitutes, 'substitute')}` : '';
     setText(this.title, farm + plural(there, 'worker') + coming + more);
     setText(this.hint, this.isOpen && lanes.length > 0 ? 'last minute' : '');
@@ -114,7 +114,7 @@ export class LanesView {
     for (const outcome of OUTCOMES) drawing.append(paths[outcome]);
     const element = make('div', { class: 'taskfc-lane-line', role: 'listitem' }, label, drawing);
     const line: Line = { element, label, drawing, paths, lane: null };
-    drawing.addEventListener('mousemove', event => setAttribute(element, 'title', this.tell(line, event)));
+    drawing.addEventListener('mousemove', event => setAttribute(element, 'title', this.tooltipAt(line, event)));
     drawing.addEventListener('click', event => {
       const segment = this.segmentAt(line, event);
       if (segment) this.onOpen(segment.taskid);
@@ -129,18 +129,18 @@ export class LanesView {
     if (lane === null) return;
     setText(line.label, String(lane.worker));
     setAttribute(line.element, 'aria-label', this.describe(lane));
-    line.element.classList.toggle('taskfc-mod-gone', !lane.isThere);
+    line.element.classList.toggle('taskfc-mod-gone', !lane.isPresent);
     for (const outcome of OUTCOMES) {
       const parts = lane.segments.filter(segment => segment.outcome === outcome);
-      setAttribute(line.paths[outcome], 'd', parts.map(segment => this.part(segment)).join(''));
+      setAttribute(line.paths[outcome], 'd', parts.map(segment => this.pathOf(segment)).join(''));
     }
   }
 
-  private part(segment: Segment): string {
+  private pathOf(segment: Segment): string {
     const begin = this.wall - LANE_SECONDS;
     const from = Math.max(0, ((segment.from - begin) / LANE_SECONDS) * WIDTH);
     const to = Math.min(WIDTH, ((segment.to - begin) / LANE_SECONDS) * WIDTH);
-    // a gap between neighbours, so that they are told apart; what is short is still seen
+    // a gap separates neighbours; a short segment keeps a visible width
     const width = Math.max(1.5, to - from - 1);
     const [top, height] = SHAPES[segment.outcome];
     return `M${from.toFixed(1)} ${top}h${width.toFixed(1)}v${height}h${(-width).toFixed(1)}z`;
@@ -151,32 +151,32 @@ export class LanesView {
     const worker = this.store.queue.workers.find(each => each.worker === lane.worker);
     const waits = waitsText(worker);
     const runs = `runs task ${last?.taskid ?? ''}${waits && `, which waits for ${waits}`}`;
-    const now = last?.outcome === 'running' ? runs : lane.isThere ? 'idle' : 'gone';
+    const now = last?.outcome === 'running' ? runs : lane.isPresent ? 'idle' : 'gone';
     const failed = count(lane.segments, 'failed');
     const ended = count(lane.segments, 'succeeded') + failed + count(lane.segments, 'aborted');
-    const said = failed > 0 ? `, ${formatCount(failed)} failed` : '';
+    const failures = failed > 0 ? `, ${formatCount(failed)} failed` : '';
     const name = worker?.is_substitute ? 'Substitute' : 'Worker';
-    return `${name} ${lane.worker}: ${now}; ${plural(ended, 'task')} ended in the last minute${said}`;
+    return `${name} ${lane.worker}: ${now}; ${plural(ended, 'task')} ended in the last minute${failures}`;
   }
 
   private segmentAt(line: Line, event: MouseEvent): Segment | undefined {
     const box = line.drawing.getBoundingClientRect();
     const second = LANE_SECONDS / (box.width || WIDTH);
     const at = this.wall - LANE_SECONDS + (event.clientX - box.left) * second;
-    const reach = 2 * second; // a pointer is not that exact
+    const reach = 2 * second; // as a pointer is not exact
     const newestFirst = [...(line.lane?.segments ?? [])].reverse();
     return newestFirst.find(segment => segment.from - reach <= at && at <= segment.to + reach);
   }
 
-  private tell(line: Line, event: MouseEvent): string {
+  private tooltipAt(line: Line, event: MouseEvent): string {
     const segment = this.segmentAt(line, event);
     if (segment === undefined || line.lane === null) return `worker ${line.lane?.worker ?? ''}`;
     const worker = `worker ${line.lane.worker}`;
-    if (segment.n > 1) return `${worker}: ${plural(segment.n, 'task')}, the last of them ${segment.taskid}`;
+    if (segment.n > 1) return `${worker}: ${plural(segment.n, 'task')}, the last one ${segment.taskid}`;
     const queue = this.store.queue;
     const name = nameOf(queue.batchAt(queue.placeOf(segment.taskid)));
     const took = formatSeconds(segment.to - segment.from);
-    return `${worker}: task ${segment.taskid} ${name} ${SAYS[segment.outcome]}, ${took}`;
+    return `${worker}: task ${segment.taskid} ${name} ${TEXTS[segment.outcome]}, ${took}`;
   }
 }
 

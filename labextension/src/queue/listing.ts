@@ -1,13 +1,12 @@
-// The tasks that a table shows, worked out in slices, so that a page of a hundred thousand stays responsive.
+// The list of tasks that a table shows, made in slices, so that a page with a hundred thousand tasks stays responsive.
 
+import type { QueueStore } from '../link/store';
 import { ALL, select } from './select';
 import type { Criteria } from './select';
-import type { QueueStore } from './store';
 
 const SLICE_MS = 8;
 
-// however often the queue changes; a list that takes long to make is made less often still
-const REST_MS = 250;
+// at most a seventh of the page's time goes into lists: one that takes long to make is made less often
 const REST_FACTOR = 6;
 
 export class Listing {
@@ -22,7 +21,7 @@ export class Listing {
   private readonly channel = new MessageChannel();
   private isDisposed = false;
 
-  /** @param onDone is called whenever `ids` are others. */
+  /** @param onDone is called with each new list. */
   constructor(
     private readonly store: QueueStore,
     private readonly onDone: () => void
@@ -30,22 +29,27 @@ export class Listing {
     this.channel.port1.onmessage = () => this.work();
   }
 
-  /** It is being made, and `ids` are those of before. */
+  /** Whether a new list is in the making, while `ids` still has the old one. */
   get isWorking(): boolean {
     return this.slices !== null;
   }
 
-  /** Make it anew with other criteria, at once. */
+  /** Whether `ids` has the order of the queue as it is now. */
+  get isCurrent(): boolean {
+    return this.slices === null && !this.isStale;
+  }
+
+  /** Make the list with other criteria, at once. */
   choose(criteria: Partial<Criteria>): void {
     this.criteria = { ...this.criteria, ...criteria };
     this.begin();
   }
 
-  /** The queue has changed: make it anew when it is time. */
+  /** Make the list again after a change of the queue, now or when its rest is over. */
   refresh(): void {
     this.isStale = true;
     if (this.slices !== null) return;
-    // the first tasks are not waited for
+    // the first tasks appear at once
     if (this.timer === undefined || this.ids.length === 0) this.begin();
   }
 
@@ -62,7 +66,7 @@ export class Listing {
     this.isStale = false;
     this.spentMs = 0;
     this.slices = select(this.store.queue, this.criteria, this.store.wall);
-    // the first slice at once: a short list is there before the next frame
+    // the first slice at once: a short list is complete before the next frame
     this.work();
   }
 
@@ -91,13 +95,10 @@ export class Listing {
     const ids = new Float64Array(places.length);
     for (let row = 0; row < places.length; row++) ids[row] = known[places[row]!]!;
     this.ids = ids;
-    this.timer = setTimeout(
-      () => {
-        this.timer = undefined;
-        if (this.isStale && !this.isDisposed) this.begin();
-      },
-      Math.max(REST_MS, this.spentMs * REST_FACTOR)
-    );
+    this.timer = setTimeout(() => {
+      this.timer = undefined;
+      if (this.isStale && !this.isDisposed) this.begin();
+    }, this.spentMs * REST_FACTOR);
     this.onDone();
   }
 }

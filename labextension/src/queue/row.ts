@@ -1,34 +1,34 @@
-// One row of the table: an element that is filled in again for each task that it shows.
+// One row of the table: an element that is reused for other tasks.
 
+import { StateCode } from '../link/messages';
+import type { Note } from '../link/messages';
+import { isFinished } from '../link/model';
+import type { Queue } from '../link/model';
 import { make, setAttribute, setHidden, setText } from './dom';
 import { formatAgo, formatRunning, formatSeconds, formatTime, oneLine, percentOf, STATE_NAMES } from './format';
 import { iconOf, makeIcon, setIcon } from './icons';
-import { StateCode } from './messages';
-import type { Note } from './messages';
-import { isFinished } from './model';
-import type { Queue } from './model';
 import { nameOf } from './select';
 import type { SortKey } from './select';
 
 export interface Column {
   readonly key: SortKey;
   readonly title: string;
-  /** What a header says where it has the room. */
+  /** Tooltip of the header. */
   readonly about: string;
 }
 
 export const COLUMNS: readonly Column[] = [
-  { key: 'id', title: 'Id', about: 'Id: tasks are numbered as they are submitted' },
-  { key: 'state', title: 'State', about: 'State: running ones first, then what went wrong' },
-  { key: 'name', title: 'Task', about: 'Name, or what its code is called' },
-  { key: 'worker', title: 'Worker', about: 'Worker that runs it, or ran it last' },
-  { key: 'attempts', title: 'Attempts', about: 'Attempts that have begun' },
-  { key: 'elapsed', title: 'Time', about: 'Run time of the attempt that runs, or of the last one' },
-  { key: 'submitted', title: 'Submitted', about: 'When it was submitted' },
-  { key: 'priority', title: 'Priority', about: 'Priority: larger ones are given out first' }
+  { key: 'id', title: 'Id', about: 'Id: tasks are numbered in the order of submission' },
+  { key: 'state', title: 'State', about: 'State: running tasks first, then failed and aborted ones' },
+  { key: 'name', title: 'Task', about: 'Name of the task, or of its code' },
+  { key: 'worker', title: 'Worker', about: 'Worker that runs it or ran it last' },
+  { key: 'attempts', title: 'Attempts', about: 'Attempts started' },
+  { key: 'elapsed', title: 'Time', about: 'Run time of the current or last attempt' },
+  { key: 'submitted', title: 'Submitted', about: 'Time since it was submitted' },
+  { key: 'priority', title: 'Priority', about: 'Priority: tasks with larger numbers start first' }
 ];
 
-/** What a state is called, with what else is to be said of it: `waiting · held`, `failed · timeout`. */
+/** Name a state, with its reason: `waiting · held`, `failed · timeout`. */
 export function stateText(state: StateCode, note: Note | undefined, wall: number): string {
   const name = STATE_NAMES[state];
   if (note === undefined) return name;
@@ -72,15 +72,15 @@ export class Row {
     this.taskid = taskid;
     if (this.top !== top) this.element.style.transform = `translateY(${top}px)`;
     this.top = top;
-    setAttribute(this.element, 'aria-rowindex', String(row + 2)); // the first is that of the headers
+    setAttribute(this.element, 'aria-rowindex', String(row + 2)); // the first row has the headers
     setAttribute(this.element, 'aria-selected', String(isSelected));
     this.element.classList.toggle('taskfc-mod-focus', isFocused);
   }
 
-  /** Say how the task is. `wall`: the controller's clock; `now`: this page's. */
+  /** Update the texts of the task. `wall`: the controller's clock; `now`: this page's. */
   fill(queue: Queue, wall: number, now: number): void {
     const place = queue.placeOf(this.taskid);
-    if (place < 0) return; // it was forgotten; the next list is without it
+    if (place < 0) return; // it was cleared; the next list is without it
     const state = queue.stateAt(place);
     const note = queue.noteAt(place);
     const batch = queue.batchAt(place);
@@ -114,12 +114,12 @@ export class Row {
     setAttribute(this.cells.state, 'title', text);
   }
 
-  private fillNote(state: StateCode, note: Note | undefined, again: number | undefined): void {
+  private fillNote(state: StateCode, note: Note | undefined, retryOf: number | undefined): void {
     const progress = state === StateCode.RUNNING ? (note?.progress ?? null) : null;
     const percent = progress && percentOf(progress);
-    const retryOf = again === undefined ? '' : `retry of ${again}`;
+    const retryText = retryOf === undefined ? '' : `retry of ${retryOf}`;
     const described = oneLine(progress?.description);
-    setText(this.message, [retryOf, described, oneLine(note?.message)].filter(Boolean).join(' · '));
+    setText(this.message, [retryText, described, oneLine(note?.message)].filter(Boolean).join(' · '));
     setText(this.percent, percent === null ? '' : `${percent} %`);
     setHidden(this.bar, percent === null);
     if (percent !== null) this.bar.style.width = `${percent}%`;

@@ -1,14 +1,14 @@
-// Which tasks a table shows, in which order. Pure, in slices: a page does something else between two of them.
+// Filtering and sorting of tasks for a table. Pure, in slices, between which the page can do other work.
 
+import { StateCode } from '../link/messages';
+import type { Batch } from '../link/messages';
+import type { Queue } from '../link/model';
 import { oneLine, plainText } from './format';
-import { StateCode } from './messages';
-import type { Batch } from './messages';
-import type { Queue } from './model';
 
 export type SortKey = 'id' | 'state' | 'name' | 'worker' | 'attempts' | 'elapsed' | 'submitted' | 'priority';
 
 export interface Criteria {
-  /** Words; each must be found in the name, the label, the owner or the message, or begin the id. */
+  /** Words, each of which must occur in the name, label, owner or message, or begin the id. */
   readonly text: string;
   /** Empty: all. */
   readonly states: ReadonlySet<StateCode>;
@@ -20,10 +20,10 @@ export interface Criteria {
 
 export const ALL: Criteria = { text: '', states: new Set(), owner: null, sort: 'state', isDescending: false };
 
-// rows between two breaths; about 1 ms
+// rows of one slice; they take about 1 ms
 const SLICE = 8192;
 
-// states in the order of interest: what runs first, then what went wrong
+// states in the order of interest: running tasks first, then failures
 const STATE_ORDER: Readonly<Record<StateCode, number>> = {
   [StateCode.RUNNING]: 0,
   [StateCode.FAILED]: 1,
@@ -33,32 +33,32 @@ const STATE_ORDER: Readonly<Record<StateCode, number>> = {
   [StateCode.SUCCEEDED]: 5
 };
 
-// of what is queued, who is next is of interest; of all else, what is newest
+// queued tasks stand in the order in which they start, all others with the newest first
 const NEXT_FIRST: ReadonlySet<StateCode> = new Set([StateCode.SCHEDULED, StateCode.WAITING]);
 
-/** What a task is called: its own name, or that of its code. */
+/** Return the name of a batch's tasks: their own, or that of their code. */
 export function nameOf(batch: Batch | undefined): string {
   return oneLine(batch?.name ?? batch?.label) || 'unnamed';
 }
 
-/** The owners of all tasks, by name. */
+/** Return the owners of all tasks, sorted. */
 export function ownersOf(queue: Queue): string[] {
   const owners = new Set<string>();
   for (const batch of queue.batches) if (batch.owner) owners.add(batch.owner);
   return [...owners].sort();
 }
 
-/** Return the places of the tasks that pass, in order. Yields between slices; starts anew if tasks move meanwhile. */
+/** Return the places of the matching tasks, in order. Yields between slices; starts again if tasks move meanwhile. */
 export function* select(queue: Queue, criteria: Criteria, wall: number): Generator<void, Int32Array> {
   for (;;) {
     const shape = queue.shape;
-    const places = yield* passing(queue, criteria, shape);
-    const sorted = places && (yield* ordered(queue, places, criteria, wall, shape));
+    const places = yield* filterPlaces(queue, criteria, shape);
+    const sorted = places && (yield* sortPlaces(queue, places, criteria, wall, shape));
     if (sorted) return sorted;
   }
 }
 
-/** The same at once. */
+/** Return the same without slices. */
 export function selectNow(queue: Queue, criteria: Criteria, wall: number): Int32Array {
   const slices = select(queue, criteria, wall);
   for (;;) {
@@ -67,13 +67,13 @@ export function selectNow(queue: Queue, criteria: Criteria, wall: number): Int32
   }
 }
 
-function* passing(queue: Queue, criteria: Criteria, shape: number): Generator<void, Int32Array | null> {
-  const test = yield* textTest(queue, criteria);
+function* filterPlaces(queue: Queue, criteria: Criteria, shape: number): Generator<void, Int32Array | null> {
+  const test = yield* makeTextTest(queue, criteria);
   if (queue.shape !== shape) return null;
   const { states, batches, ids } = queue.columns;
-  const last = queue.n; // tasks that are added meanwhile are for the next time
+  const last = queue.n; // tasks that are added meanwhile belong to the next list
   const found = new Int32Array(last);
-  const passes = stateTest(criteria.states);
+  const passes = makeStateTest(criteria.states);
   let n = 0;
   for (let from = 0; from < last; from += SLICE) {
     const end = Math.min(from + SLICE, last);
@@ -87,7 +87,7 @@ function* passing(queue: Queue, criteria: Criteria, shape: number): Generator<vo
   return found.subarray(0, n);
 }
 
-function stateTest(states: ReadonlySet<StateCode>): Uint8Array {
+function makeStateTest(states: ReadonlySet<StateCode>): Uint8Array {
   const passes = new Uint8Array(256);
   for (const state of Object.values(StateCode)) passes[state] = states.size === 0 || states.has(state) ? 1 : 0;
   return passes;
@@ -95,22 +95,22 @@ function stateTest(states: ReadonlySet<StateCode>): Uint8Array {
 
 type Test = (batch: number, taskid: number) => boolean;
 
-/** What text and owner ask for, or `null` if that is nothing. Batches are looked through here, once each. */
-function* textTest(queue: Queue, criteria: Criteria): Generator<void, Test | null> {
+/** Return the test for text and owner, or `null` if there is none. Each batch is searched once, here. */
+function* makeTextTest(queue: Queue, criteria: Criteria): Generator<void, Test | null> {
   const words = plainText(criteria.text).toLowerCase().split(/\s+/).filter(Boolean);
   const owner = criteria.owner;
   if (words.length === 0 && owner === null) return null;
-  // bit i: word i is found in the batch; bit 31: its owner is the wrong one
+  // bit i: the batch has word i; bit 31: it has another owner
   const found = new Uint32Array(queue.batches.length);
-  const asked = words.slice(0, 30);
+  const searched = words.slice(0, 30);
   for (let at = 0; at < found.length; at++) {
     const batch = queue.batches[at];
     if (batch === undefined) break;
-    found[at] = wordsIn(textOf(batch), asked) | (owner !== null && (batch.owner ?? '') !== owner ? 1 << 31 : 0);
+    found[at] = findWords(textOf(batch), searched) | (owner !== null && (batch.owner ?? '') !== owner ? 1 << 31 : 0);
     if (at % 1024 === 1023) yield;
   }
-  const all = 2 ** asked.length - 1;
-  const digits = asked.map(word => (/^\d+$/.test(word) ? word : null));
+  const all = 2 ** searched.length - 1;
+  const digits = searched.map(word => (/^\d+$/.test(word) ? word : null));
   const hasDigits = digits.some(Boolean);
   return (batch, taskid) => {
     let bits = batch < 0 ? (owner === null ? 0 : 1 << 31) : found[batch]!;
@@ -122,11 +122,11 @@ function* textTest(queue: Queue, criteria: Criteria): Generator<void, Test | nul
     }
     if (bits === all) return true;
     const message = queue.notes.get(taskid)?.message;
-    return message !== undefined && (bits | wordsIn(message.toLowerCase(), asked)) === all;
+    return message !== undefined && (bits | findWords(message.toLowerCase(), searched)) === all;
   };
 }
 
-function wordsIn(text: string, words: readonly string[]): number {
+function findWords(text: string, words: readonly string[]): number {
   return words.reduce((bits, word, at) => (text.includes(word) ? bits | (1 << at) : bits), 0);
 }
 
@@ -141,7 +141,7 @@ function textOf(batch: Batch): string {
   return text;
 }
 
-function* ordered(
+function* sortPlaces(
   queue: Queue,
   places: Int32Array,
   criteria: Criteria,
@@ -149,10 +149,10 @@ function* ordered(
   shape: number
 ): Generator<void, Int32Array | null> {
   if (criteria.sort === 'id') return criteria.isDescending ? places.slice().reverse() : places.slice();
-  if (criteria.sort === 'state') return byState(queue, places, criteria.isDescending);
-  const keyOf = yield* keys(queue, criteria.sort, wall);
+  if (criteria.sort === 'state') return sortByState(queue, places, criteria.isDescending);
+  const keyOf = yield* makeKey(queue, criteria.sort, wall);
   if (queue.shape !== shape) return null;
-  // a key and its row in one number: numbers are sorted in native code, and the row keeps equals in order
+  // a key and its row in one number: numbers are sorted in native code, and the row keeps the order of equal keys
   const bits = 2 ** Math.ceil(Math.log2(Math.max(2, places.length)));
   const highest = 2 ** 52 / bits;
   const packed = new Float64Array(places.length);
@@ -160,8 +160,8 @@ function* ordered(
     const end = Math.min(from + SLICE, places.length);
     for (let row = from; row < end; row++) {
       const key = keyOf(places[row]!);
-      // what is unknown comes last, whichever the direction; equals: the newest first
-      const inOrder = Number.isNaN(key) ? highest - 1 : clamped(criteria.isDescending ? -key : key, highest);
+      // unknown keys come last in both directions; of equal keys, the newest comes first
+      const inOrder = Number.isNaN(key) ? highest - 1 : clamp(criteria.isDescending ? -key : key, highest);
       packed[row] = (inOrder + highest) * bits + (places.length - 1 - row);
     }
     yield;
@@ -175,8 +175,8 @@ function* ordered(
   return sorted;
 }
 
-/** By state, the newest first among equals: counted, not compared, as this is what tables show first. */
-function byState(queue: Queue, places: Int32Array, isDescending: boolean): Int32Array {
+/** Sort by state, with a counting sort: this is the default order, and it has to be fast. */
+function sortByState(queue: Queue, places: Int32Array, isDescending: boolean): Int32Array {
   const { states } = queue.columns;
   const order = Object.values(StateCode).sort((a, b) => STATE_ORDER[a] - STATE_ORDER[b]);
   if (isDescending) order.reverse();
@@ -197,12 +197,12 @@ function byState(queue: Queue, places: Int32Array, isDescending: boolean): Int32
   return sorted;
 }
 
-function clamped(key: number, highest: number): number {
+function clamp(key: number, highest: number): number {
   return Math.max(-highest, Math.min(highest - 2, Math.round(key)));
 }
 
-/** Return what tasks are sorted by, as whole numbers; NaN: unknown. */
-function* keys(queue: Queue, sort: SortKey, wall: number): Generator<void, (place: number) => number> {
+/** Return the function that gives the sort key of a place, a whole number; NaN: unknown. */
+function* makeKey(queue: Queue, sort: SortKey, wall: number): Generator<void, (place: number) => number> {
   const { workers, attempts, batches } = queue.columns;
   const unknown = (value: number, isKnown: boolean): number => (isKnown ? value : NaN);
   switch (sort) {
@@ -235,7 +235,7 @@ function compareText(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** Return the rank of each batch; equal values have the same one. A merge sort, so that it can pause. */
+/** Return the rank of each batch; equal values have equal ranks. A merge sort, so that it can pause. */
 function* ranksBy<Value>(
   batches: readonly Batch[],
   valueOf: (batch: Batch) => Value,
@@ -251,7 +251,7 @@ function* ranksBy<Value>(
     yield;
   }
   while (runs.length > 1) {
-    runs.push(yield* merged(runs.shift()!, runs.shift()!, (a, b) => compare(values[a]!, values[b]!)));
+    runs.push(yield* mergeRuns(runs.shift()!, runs.shift()!, (a, b) => compare(values[a]!, values[b]!)));
   }
   const ranks = new Int32Array(batches.length);
   let rank = 0;
@@ -262,7 +262,11 @@ function* ranksBy<Value>(
   return ranks;
 }
 
-function* merged(a: Int32Array, b: Int32Array, compare: (a: number, b: number) => number): Generator<void, Int32Array> {
+function* mergeRuns(
+  a: Int32Array,
+  b: Int32Array,
+  compare: (a: number, b: number) => number
+): Generator<void, Int32Array> {
   const all = new Int32Array(a.length + b.length);
   let inA = 0;
   let inB = 0;

@@ -1,31 +1,31 @@
-// Which tasks are selected, and at which one the keyboard is. Pure.
+// The selected tasks, and the task that has the keyboard's focus. Pure.
 
 export class Selection {
   readonly ids = new Set<number>();
-  /** The task that the keyboard is at; -1: none. */
+  /** The task with the keyboard's focus; -1: none. */
   focus = -1;
-  // where a range with Shift begins
+  // the task where a range with Shift begins
   private anchor = -1;
 
-  /** Go to a task, and select it alone. */
+  /** Focus a task and select only it. */
   choose(taskid: number): void {
     this.ids.clear();
     this.ids.add(taskid);
     this.focus = this.anchor = taskid;
   }
 
-  /** Go to a task without selecting it. */
+  /** Focus a task without selecting it. */
   visit(taskid: number): void {
     this.focus = this.anchor = taskid;
   }
 
-  /** Select a task as well, or no more. */
+  /** Select one more task, or deselect it. */
   toggle(taskid: number): void {
     if (!this.ids.delete(taskid)) this.ids.add(taskid);
     this.focus = this.anchor = taskid;
   }
 
-  /** Select all from where the range began to this task, and nothing else. */
+  /** Select exactly the tasks from the beginning of the range to this one. */
   extend(taskid: number, order: Float64Array): void {
     const to = order.indexOf(taskid);
     const from = order.indexOf(this.anchor);
@@ -36,7 +36,7 @@ export class Selection {
     this.focus = taskid;
   }
 
-  all(order: Float64Array): void {
+  selectAll(order: Float64Array): void {
     this.ids.clear();
     order.forEach(taskid => this.ids.add(taskid));
   }
@@ -45,13 +45,13 @@ export class Selection {
     this.ids.clear();
   }
 
-  /** Keep those alone that are in `order`; return whether there were others. */
+  /** Deselect the tasks that are not in `order`; return whether there were any. */
   keep(order: Float64Array): boolean {
     const before = this.ids.size;
     if (before === 0) return false;
     const kept = order.filter(taskid => this.ids.has(taskid));
     if (kept.length === before) return false;
-    this.all(kept);
+    this.selectAll(kept);
     return true;
   }
 }

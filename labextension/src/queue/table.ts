@@ -1,30 +1,30 @@
-// The table: a window on the list of tasks, with at most a hundred rows in the page, whatever is queued.
+// The table: a window on the list of tasks, with at most a hundred rows in the page for any length of the queue.
 
+import type { QueueStore } from '../link/store';
 import { make, newId, setAttribute } from './dom';
 import { makeIcon, setIcon } from './icons';
+import type { Listing } from './listing';
 import { COLUMNS, Row } from './row';
 import type { SortKey } from './select';
-import type { Listing } from './listing';
 import { Selection } from './selection';
-import type { QueueStore } from './store';
 
 export const ROW_HEIGHT = 24; // as in JupyterLab's lists
 
-/** Rows in the page. */
+/** Most rows in the page. */
 export const MAX_DOM_ROWS = 100;
 
-const BEYOND = 6; // rows above and below those that are seen, so that scrolling finds them
+const BEYOND = 6; // extra rows above and below the visible ones, for scrolling
 
-// where nothing has a size (a hidden panel): enough to begin with
-const USUAL_HEIGHT = 320;
+// assumed while the table has no size, as in a hidden panel
+const DEFAULT_HEIGHT = 320;
 
 export interface TableEvents {
-  /** Other tasks are selected, or the keyboard is at another one. */
-  selected(): void;
-  /** Show the details of this task. */
-  opened(taskid: number): void;
-  /** Escape was pressed. */
-  escaped(): void;
+  /** Called when the selection or the focus has changed. */
+  onSelect(): void;
+  /** Called to show the details of a task. */
+  onOpen(taskid: number): void;
+  /** Called when Escape was pressed. */
+  onEscape(): void;
 }
 
 export class Table {
@@ -35,8 +35,8 @@ export class Table {
   private readonly rows = new Map<number, Row>();
   private readonly spare: Row[] = [];
   private readonly idBase = newId();
-  private made = 0;
-  // the row of the task that the keyboard is at, when the list last had it
+  private nRows = 0;
+  // the row of the focused task when the list last had it
   private focusedAt = 0;
   private lastHeight = 0;
   private readonly resized: ResizeObserver | null;
@@ -47,7 +47,7 @@ export class Table {
     private readonly events: TableEvents
   ) {
     this.head = make('div', { role: 'row', class: 'taskfc-head', 'aria-rowindex': 1 });
-    for (const column of COLUMNS) this.head.append(this.header(column.key, column.title, column.about));
+    for (const column of COLUMNS) this.head.append(this.makeHeader(column.key, column.title, column.about));
     this.space = make('div', { class: 'taskfc-space', role: 'rowgroup' });
     const grid = { role: 'grid', tabindex: 0, 'aria-label': 'Tasks', 'aria-multiselectable': 'true' };
     const headGroup = make('div', { role: 'rowgroup', class: 'taskfc-head-group' }, this.head);
@@ -68,7 +68,7 @@ export class Table {
     this.element.focus({ preventScroll: true });
   }
 
-  /** The list is another one: what was looked at stays where it is, as far as the list allows. */
+  /** Show a new list. Sorted by id, the rows in view keep their place. */
   relist(before: Float64Array): void {
     const first = Math.floor(this.element.scrollTop / ROW_HEIGHT);
     const anchor = before[first];
@@ -83,34 +83,34 @@ export class Table {
     this.element.scrollTop = 0;
   }
 
-  /** Go to this task, where the list has it. */
+  /** Select this task and scroll to it; return whether the list has it. */
   reveal(taskid: number): boolean {
     const row = this.listing.ids.indexOf(taskid);
     if (row < 0) return false;
     this.selection.choose(taskid);
     this.scrollTo(row);
     this.render();
-    this.events.selected();
+    this.events.onSelect();
     return true;
   }
 
-  /** Draw the rows that are seen. */
+  /** Draw the visible rows. */
   render(): void {
     const { ids } = this.listing;
-    const height = this.seenHeight;
+    const height = this.visibleHeight;
     const first = Math.max(0, Math.floor(this.element.scrollTop / ROW_HEIGHT) - BEYOND);
     const many = Math.min(MAX_DOM_ROWS, Math.ceil(height / ROW_HEIGHT) + 2 * BEYOND);
     const last = Math.min(ids.length, first + many);
     this.space.style.height = `${ids.length * ROW_HEIGHT}px`;
     setAttribute(this.element, 'aria-rowcount', String(ids.length + 1));
-    const seen = ids.subarray(first, last);
-    const free = this.release(new Set(seen));
+    const visible = ids.subarray(first, last);
+    const free = this.release(new Set(visible));
     const { ids: selected, focus } = this.selection;
     let next = this.space.firstElementChild;
-    seen.forEach((taskid, at) => {
+    visible.forEach((taskid, at) => {
       const row = this.rowOf(taskid, free);
       row.show(taskid, first + at, (first + at) * ROW_HEIGHT, selected.has(taskid), taskid === focus);
-      // in the page they have the order of the list, as whoever reads it aloud goes through it
+      // elements keep the order of the list, for screen readers
       if (row.element === next) next = next.nextElementSibling;
       else this.space.insertBefore(row.element, next);
     });
@@ -123,37 +123,37 @@ export class Table {
     this.markSorted();
   }
 
-  /** Say anew how the tasks are that are seen. */
+  /** Update the texts of the rows. */
   fill(): void {
     const wall = this.store.wall;
     const now = this.store.now();
     for (const row of this.rows.values()) row.fill(this.store.queue, wall, now);
   }
 
-  /** The height of the rows that are seen: the headers stay on top of them. */
-  private get seenHeight(): number {
-    return (this.element.clientHeight || USUAL_HEIGHT) - ROW_HEIGHT;
+  /** The height that is left for rows below the headers. */
+  private get visibleHeight(): number {
+    return (this.element.clientHeight || DEFAULT_HEIGHT) - ROW_HEIGHT;
   }
 
   private rowOf(taskid: number, free: Row[]): Row {
     let row = this.rows.get(taskid);
     if (row === undefined) {
-      row = free.shift() ?? this.spare.pop() ?? new Row(`${this.idBase}-${this.made++}`);
+      row = free.shift() ?? this.spare.pop() ?? new Row(`${this.idBase}-${this.nRows++}`);
       this.rows.set(taskid, row);
     }
     return row;
   }
 
-  /** Take the rows from tasks that are not seen. They stay in the page: others are about to be shown in them. */
-  private release(seen: ReadonlySet<number>): Row[] {
-    const free = [...this.rows.values()].filter(row => !seen.has(row.taskid));
+  /** Return the rows of tasks that are not visible any more. They stay in the page, to be reused at once. */
+  private release(visible: ReadonlySet<number>): Row[] {
+    const free = [...this.rows.values()].filter(row => !visible.has(row.taskid));
     for (const row of free) this.rows.delete(row.taskid);
     return free;
   }
 
   // headers
 
-  private header(key: SortKey, title: string, about: string): HTMLElement {
+  private makeHeader(key: SortKey, title: string, about: string): HTMLElement {
     const button = make('button', { type: 'button', class: 'taskfc-header', title: about }, title);
     button.append(makeIcon('down'));
     button.addEventListener('click', () => this.sortBy(key));
@@ -162,7 +162,7 @@ export class Table {
 
   private sortBy(key: SortKey): void {
     const { sort, isDescending } = this.listing.criteria;
-    // what is large or new comes first; names and workers begin with the first
+    // numbers and times begin with the largest; names, workers and states with the first
     const startsDescending = key !== 'name' && key !== 'worker' && key !== 'state';
     this.listing.choose({ sort: key, isDescending: key === sort ? !isDescending : startsDescending });
     this.scrollToTop();
@@ -193,12 +193,12 @@ export class Table {
     else if (event.ctrlKey || event.metaKey) this.selection.toggle(taskid);
     else this.selection.choose(taskid);
     this.focus();
-    this.changed();
+    this.onSelectionChange();
   }
 
   private onDoubleClick(event: MouseEvent): void {
     const taskid = this.taskAt(event);
-    if (taskid >= 0) this.events.opened(taskid);
+    if (taskid >= 0) this.events.onOpen(taskid);
   }
 
   // keyboard
@@ -213,20 +213,20 @@ export class Table {
 
   private onControlKey(event: KeyboardEvent): boolean {
     if (event.key.toLowerCase() !== 'a') return false;
-    this.selection.all(this.listing.ids);
-    this.changed();
+    this.selection.selectAll(this.listing.ids);
+    this.onSelectionChange();
     return true;
   }
 
   private onPlainKey(event: KeyboardEvent): boolean {
     const { focus } = this.selection;
     if (event.key === 'Escape') {
-      this.events.escaped();
+      this.events.onEscape();
     } else if (event.key === 'Enter') {
-      if (focus >= 0) this.events.opened(focus);
+      if (focus >= 0) this.events.onOpen(focus);
     } else if (event.key === ' ') {
       if (focus >= 0) this.selection.toggle(focus);
-      this.changed();
+      this.onSelectionChange();
     } else {
       const row = this.rowFor(event.key);
       if (row === null) return false;
@@ -235,11 +235,11 @@ export class Table {
     return true;
   }
 
-  /** The row that a key leads to; `null`: it leads nowhere. */
+  /** Return the row that a key goes to; `null`: the key does not move the focus. */
   private rowFor(key: string): number | null {
     const last = this.listing.ids.length - 1;
     const at = this.focusedRow();
-    const page = Math.max(1, Math.floor(this.seenHeight / ROW_HEIGHT) - 1);
+    const page = Math.max(1, Math.floor(this.visibleHeight / ROW_HEIGHT) - 1);
     switch (key) {
       case 'ArrowDown':
         return Math.min(last, at + 1);
@@ -258,7 +258,7 @@ export class Table {
     }
   }
 
-  /** Where the keyboard is; a task that the list has lost leaves it where it was seen last. */
+  /** Return the row with the focus; if the list has lost its task, the row where that was. */
   private focusedRow(): number {
     const row = this.listing.ids.indexOf(this.selection.focus);
     return row >= 0 || this.selection.focus < 0 ? row : Math.min(this.focusedAt, this.listing.ids.length) - 1;
@@ -270,27 +270,27 @@ export class Table {
     if (isRange) this.selection.extend(taskid, this.listing.ids);
     else this.selection.choose(taskid);
     this.scrollTo(row);
-    this.changed();
+    this.onSelectionChange();
   }
 
   private scrollTo(row: number): void {
     const top = row * ROW_HEIGHT;
-    const height = this.seenHeight;
+    const height = this.visibleHeight;
     if (top < this.element.scrollTop) this.element.scrollTop = top;
     else if (top + ROW_HEIGHT > this.element.scrollTop + height) this.element.scrollTop = top + ROW_HEIGHT - height;
   }
 
-  /** What has the keyboard stays in sight when the drawer takes half of the place. */
+  /** Keep the focused row in view when the drawer takes half of the room. */
   private onResize(): void {
     const row = this.focusedRow();
     const top = row * ROW_HEIGHT - this.element.scrollTop;
     if (row >= 0 && top >= 0 && top < this.lastHeight) this.scrollTo(row);
-    this.lastHeight = this.seenHeight;
+    this.lastHeight = this.visibleHeight;
     this.render();
   }
 
-  private changed(): void {
+  private onSelectionChange(): void {
     this.render();
-    this.events.selected();
+    this.events.onSelect();
   }
 }

@@ -1,25 +1,25 @@
-// The live queue of one farm: counts, throughput, worker lanes, and a table with a drawer.
+// The view of one farm's live queue: counts, rate, lanes of workers, and a table with a drawer.
 
-import { Actions, sayIn } from './actions';
+import type { Host } from '../link/host';
+import type { ViewMessage } from '../link/messages';
+import { finishedOf } from '../link/model';
+import { QueueStore } from '../link/store';
+import { Actions, showMessage } from './actions';
 import { Banner } from './banner';
 import { make, newId, setAttribute, setHidden, setText } from './dom';
 import { Drawer } from './drawer';
 import { FilterBar } from './filter-bar';
 import { formatCount, plural } from './format';
 import { Header } from './header';
-import type { Host } from './host';
 import { LanesView } from './lanes-view';
 import { Listing } from './listing';
-import type { ViewMessage } from './messages';
-import { finishedOf } from './model';
 import { ALL, ownersOf } from './select';
-import { QueueStore } from './store';
 import { Table } from './table';
 
-// also true where there were some
-const NO_TASKS = 'There are no tasks: put %%task on a cell to make one. Cleared ones are forgotten.';
+// also shown after all tasks were cleared
+const NO_TASKS = 'There are no tasks. Put %%task on top of a cell to submit one. Cleared tasks are not listed.';
 
-const TICK_MS = 1000; // run times and the last minute go on by themselves
+const TICK_MS = 1000; // run times and the last minute go on without messages
 
 export class QueueView {
   private readonly store: QueueStore;
@@ -32,23 +32,27 @@ export class QueueView {
   private readonly listing: Listing;
   private readonly table: Table;
   private readonly drawer: Drawer;
-  private readonly emptySays = make('span');
-  private readonly everything = make('button', { type: 'button', class: 'taskfc-button', hidden: true }, 'Show all tasks');
-  private readonly empty = make('div', { class: 'taskfc-empty', hidden: true }, this.emptySays, this.everything);
+  private readonly emptyText = make('span');
+  private readonly showAllButton = make(
+    'button',
+    { type: 'button', class: 'taskfc-button', hidden: true },
+    'Show all tasks'
+  );
+  private readonly empty = make('div', { class: 'taskfc-empty', hidden: true }, this.emptyText, this.showAllButton);
   private readonly shown = make('span', { class: 'taskfc-shown' });
-  private readonly said = make('span', { class: 'taskfc-said', role: 'status', 'aria-live': 'polite' });
-  private readonly ends: (() => void)[] = [];
+  private readonly message = make('span', { class: 'taskfc-said', role: 'status', 'aria-live': 'polite' });
+  private readonly cleanups: (() => void)[] = [];
   private frame = 0;
   private isOnScreen = true;
   private naming = -1;
-  // a task to go to in the list that is being made; -1: none
+  // the task to select when the next list is complete; -1: none
   private toReveal = -1;
   private before = new Float64Array(0);
 
   /**
-   * @param node where it goes; what is in it stays.
-   * @param host where the node lives.
-   * @param store what has been told; several views may share one. A view that has been given none makes its own.
+   * @param node parent element; its other children stay.
+   * @param host the host of the node.
+   * @param store state of the farm, which several views may share; by default a new one.
    */
   constructor(
     readonly node: HTMLElement,
@@ -56,22 +60,22 @@ export class QueueView {
     store?: QueueStore
   ) {
     this.store = store ?? new QueueStore(question => host.ask(question));
-    const say = (text: string, isProblem = false): void => sayIn(this.said, text, isProblem);
+    const report = (text: string, isProblem = false): void => showMessage(this.message, text, isProblem);
     this.listing = new Listing(this.store, () => this.relist());
     this.banner = new Banner(this.store);
     this.header = new Header(this.store, states => this.choose({ states }));
     this.lanes = new LanesView(this.store, taskid => this.open(taskid), host.kind === 'widget');
     this.filter = new FilterBar(criteria => this.choose(criteria));
     this.table = new Table(this.store, this.listing, {
-      selected: () => this.selected(),
-      opened: taskid => this.openDrawer(taskid),
-      escaped: () => this.escape()
+      onSelect: () => this.onSelect(),
+      onOpen: taskid => this.openDrawer(taskid),
+      onEscape: () => this.onEscape()
     });
-    const chosen = (): Iterable<number> => this.table.selection.ids;
-    const back = (): void => this.table.focus();
-    this.actions = new Actions({ store: this.store, host, chosen, say, hasOfAll: true, back });
+    const getTaskids = (): Iterable<number> => this.table.selection.ids;
+    const restoreFocus = (): void => this.table.focus();
+    this.actions = new Actions({ store: this.store, host, getTaskids, report, hasQueueButtons: true, restoreFocus });
     const isSeen = (): boolean => this.isSeen;
-    this.drawer = new Drawer({ store: this.store, host, say, isSeen, closed: () => this.closeDrawer() });
+    this.drawer = new Drawer({ store: this.store, host, report, isSeen, onClose: () => this.closeDrawer() });
     this.root = this.assemble();
     node.append(this.root);
     this.listen();
@@ -84,28 +88,28 @@ export class QueueView {
     return this.store.farm;
   }
 
-  /** Take in what the host was told. Messages about other farms do nothing. */
+  /** Handle a message from the host. Messages about other farms are ignored. */
   receive(message: ViewMessage): void {
     this.store.receive(message);
   }
 
-  /** Show this farm from now on: unwatches the one before, and asks to watch this one. */
+  /** Show this farm: unwatch the one before and watch this one. */
   show(farm: string): void {
     if (farm === this.farm) return;
     this.closeDrawer();
     this.actions.withdraw();
     this.table.selection.clear();
-    sayIn(this.said, '');
+    showMessage(this.message, '');
     this.store.show(farm);
     this.listing.choose({});
   }
 
-  /** The connection was lost and is there again: ask anew for what is shown. */
-  reconnected(): void {
-    this.store.reconnected();
+  /** Watch the farm again after a loss of the connection. */
+  resubscribe(): void {
+    this.store.resubscribe();
   }
 
-  /** Open the drawer of a task, and scroll to it, also when a filter hides it. */
+  /** Open the drawer of a task and scroll to it. If a filter hides it, the filter is cleared. */
   open(taskid: number): void {
     if (!this.table.reveal(taskid)) {
       this.table.selection.choose(taskid);
@@ -120,10 +124,10 @@ export class QueueView {
     this.table.focus();
   }
 
-  /** Take it off the page, and stop everything that it has begun. The host's other views stay. */
+  /** Remove the view from the page and end its timers and listeners. */
   dispose(): void {
     cancelAnimationFrame(this.frame);
-    for (const end of this.ends) end();
+    for (const cleanUp of this.cleanups) cleanUp();
     this.listing.dispose();
     this.table.dispose();
     this.drawer.dispose();
@@ -135,7 +139,7 @@ export class QueueView {
   }
 
   private assemble(): HTMLElement {
-    const foot = make('div', { class: 'taskfc-foot' }, this.shown, this.said);
+    const foot = make('div', { class: 'taskfc-foot' }, this.shown, this.message);
     const left = make('div', { class: 'taskfc-list' }, this.table.element, this.empty);
     const body = make('div', { class: 'taskfc-body' }, left, this.drawer.element);
     const parts = [this.header, this.lanes, this.filter, this.actions].map(part => part.element);
@@ -146,7 +150,7 @@ export class QueueView {
       { class: 'taskfc-queue', 'data-host': this.host.kind, 'aria-label': 'Task queue' },
       inside
     );
-    // in a notebook, letters and arrows are shortcuts of its command mode: what is typed here is meant for the queue
+    // keys in the view must not reach the notebook, where letters and arrows are shortcuts
     if (this.host.kind === 'widget') {
       root.setAttribute('data-lm-suppress-shortcuts', 'true');
       root.addEventListener('keydown', event => event.stopPropagation());
@@ -155,26 +159,26 @@ export class QueueView {
   }
 
   private listen(): void {
-    this.ends.push(this.store.onChange(() => this.changed()));
-    this.everything.addEventListener('click', () => {
+    this.cleanups.push(this.store.onChange(() => this.onChange()));
+    this.showAllButton.addEventListener('click', () => {
       this.showAll();
       this.filter.focus();
     });
     const tick = setInterval(() => this.isSeen && this.tick(), TICK_MS);
-    this.ends.push(() => clearInterval(tick));
-    const onVisible = (): void => this.changed();
+    this.cleanups.push(() => clearInterval(tick));
+    const onVisible = (): void => this.onChange();
     document.addEventListener('visibilitychange', onVisible);
-    this.ends.push(() => document.removeEventListener('visibilitychange', onVisible));
+    this.cleanups.push(() => document.removeEventListener('visibilitychange', onVisible));
     if (typeof IntersectionObserver === 'undefined') return;
     const observer = new IntersectionObserver(entries => {
       this.isOnScreen = entries.some(entry => entry.isIntersecting);
-      if (this.isOnScreen) this.changed();
+      if (this.isOnScreen) this.onChange();
     });
     observer.observe(this.root);
-    this.ends.push(() => observer.disconnect());
+    this.cleanups.push(() => observer.disconnect());
   }
 
-  private changed(): void {
+  private onChange(): void {
     this.listing.refresh();
     if (this.frame !== 0 || !this.isSeen) return;
     this.frame = requestAnimationFrame(() => {
@@ -194,18 +198,23 @@ export class QueueView {
       this.naming = store.queue.naming;
       this.filter.offerOwners(ownersOf(store.queue));
     }
-    this.table.fill();
+    this.fillRows();
     this.actions.update();
     this.drawer.update();
-    this.sayShown();
+    this.updateFoot();
   }
 
   private tick(): void {
-    if (this.host.kind === 'widget') this.store.doubtSilence();
+    if (this.host.kind === 'widget') this.store.checkSilence();
     this.header.tick();
     this.lanes.update();
-    this.table.fill();
+    this.fillRows();
     this.drawer.update();
+  }
+
+  /** Update the rows, unless their order is about to change: a task that has ended would stand among running ones. */
+  private fillRows(): void {
+    if (this.listing.isCurrent) this.table.fill();
   }
 
   private choose(criteria: Parameters<Listing['choose']>[0]): void {
@@ -220,48 +229,48 @@ export class QueueView {
   }
 
   private relist(): void {
-    // an action is for what is seen, never for what a filter hides
+    // actions affect visible tasks only
     if (this.table.selection.keep(this.listing.ids)) this.actions.update();
     this.table.relist(this.before);
     this.before = this.listing.ids;
     const taskid = this.toReveal;
     this.toReveal = -1;
     if (taskid >= 0) this.table.reveal(taskid);
-    this.sayShown();
+    this.updateFoot();
   }
 
-  private sayShown(): void {
+  private updateFoot(): void {
     const { queue, isKnown } = this.store;
     const { counts } = queue;
     const all = queue.n;
-    const passing = this.listing.ids.length;
-    const isFiltered = passing < all && isFiltering(this.listing);
+    const nListed = this.listing.ids.length;
+    const isFiltered = nListed < all && isFiltering(this.listing);
     const nSelected = this.table.selection.ids.size;
     const total = finishedOf(counts) + (counts.waiting ?? 0) + (counts.scheduled ?? 0) + (counts.running ?? 0);
-    const listed = isFiltered ? `${formatCount(passing)} of ${plural(all, 'task')}` : plural(all, 'task');
+    const listed = isFiltered ? `${formatCount(nListed)} of ${plural(all, 'task')}` : plural(all, 'task');
     const older = total > all ? `, ${formatCount(total - all)} older ones not listed` : '';
     this.root.classList.toggle('taskfc-mod-many', nSelected > 1);
     const selected = nSelected > 0 ? ` · ${formatCount(nSelected)} selected` : '';
     setText(this.shown, isKnown ? listed + older + selected : '');
-    setText(this.emptySays, passing > 0 ? '' : this.sayEmpty(all));
-    setHidden(this.everything, !isFiltered || this.listing.isWorking);
-    setHidden(this.empty, passing > 0);
-    setHidden(this.table.element, passing === 0);
+    setText(this.emptyText, nListed > 0 ? '' : this.textIfEmpty(all));
+    setHidden(this.showAllButton, !isFiltered || this.listing.isWorking);
+    setHidden(this.empty, nListed > 0);
+    setHidden(this.table.element, nListed === 0);
     const hasNone = !isKnown || (total === 0 && all === 0);
     setHidden(this.filter.element, hasNone);
     setHidden(this.actions.element, hasNone);
   }
 
-  private sayEmpty(all: number): string {
+  private textIfEmpty(all: number): string {
     if (!this.store.farm) return 'No farm is chosen.';
     if (!this.store.isKnown) return this.banner.isShown ? '' : 'Connecting …';
     if (this.listing.isWorking) return '';
-    return all === 0 ? NO_TASKS : 'No task passes the filter.';
+    return all === 0 ? NO_TASKS : 'No task matches the filter.';
   }
 
-  private selected(): void {
+  private onSelect(): void {
     this.actions.update();
-    this.sayShown();
+    this.updateFoot();
     const { focus } = this.table.selection;
     if (!this.drawer.element.hidden && focus >= 0) this.openDrawer(focus);
   }
@@ -278,11 +287,11 @@ export class QueueView {
     this.table.focus();
   }
 
-  private escape(): void {
+  private onEscape(): void {
     if (!this.drawer.element.hidden) return this.closeDrawer();
     this.table.selection.clear();
     this.table.render();
-    this.selected();
+    this.onSelect();
   }
 }
 

@@ -1,13 +1,13 @@
-// A view in a page, with a farm that is not there and a host that notes what it is asked.
+// A view in a page, with a fake farm and a host that records its calls.
 
 import { vi } from 'vitest';
 import { FakeFarm } from '../../demo/fake-farm';
 import type { FakeOptions } from '../../demo/fake-farm';
-import type { Host } from '../../src/queue/host';
-import type { AnyCommand, CommandAnswer, TaskDetails, ViewQuestion } from '../../src/queue/messages';
+import type { Host } from '../../src/link/host';
+import type { AnyCommand, CommandAnswer, TaskDetails, ViewQuestion } from '../../src/link/messages';
 import { QueueView } from '../../src/queue/view';
 
-export class NotingHost implements Host {
+export class RecordingHost implements Host {
   readonly kind: 'sidebar' | 'widget' = 'sidebar';
   readonly asked: ViewQuestion[] = [];
   readonly commands: AnyCommand[] = [];
@@ -33,10 +33,10 @@ export class NotingHost implements Host {
 
 export interface Shown {
   readonly farm: FakeFarm;
-  readonly host: NotingHost;
+  readonly host: RecordingHost;
   readonly view: QueueView;
   readonly node: HTMLElement;
-  /** The element that this selector finds. */
+  /** Find the element of this selector. */
   find<Kind extends HTMLElement = HTMLElement>(selector: string): Kind;
   key(key: string, options?: KeyboardEventInit): void;
   /** Ids of the rows that are in the page, from top to bottom. */
@@ -54,8 +54,8 @@ const TIMERS = [
   'cancelAnimationFrame'
 ] as const;
 
-/** Let timers pass only when a test says so; with `now`, the clocks as well, and it is that moment. */
-export function fakeTimers(now?: number): void {
+/** Use fake timers; with `now`, fake clocks as well, which start at that time. */
+export function useFakeTimers(now?: number): void {
   if (now === undefined) vi.useFakeTimers({ toFake: [...TIMERS] });
   else vi.useFakeTimers({ toFake: [...TIMERS, 'performance', 'Date'], now });
 }
@@ -64,7 +64,7 @@ export function fakeTimers(now?: number): void {
 export function show(options: FakeOptions = {}, prepare: (farm: FakeFarm) => void = () => undefined): Shown {
   const farm = new FakeFarm({ queued: 50, workers: 2, rate: 1, wall: Date.now() / 1000, ...options });
   prepare(farm);
-  const host = new NotingHost(farm);
+  const host = new RecordingHost(farm);
   const node = document.body.appendChild(document.createElement('div'));
   const view = new QueueView(node, host);
   view.show(farm.name);

@@ -1,3 +1,5 @@
+// Formatting of values and clean-up of texts.
+
 import { expect, test } from 'vitest';
 import * as format from '../../src/queue/format';
 
@@ -19,7 +21,7 @@ test.each([
   [12_340, '12.3k'],
   [100_000, '100k'],
   [1_250_000, '1.3M']
-])('%d is %j where there is little room', (count, text) => expect(format.shortCount(count)).toBe(text));
+])('%d is %j in narrow places', (count, text) => expect(format.shortCount(count)).toBe(text));
 
 test.each([
   [0.2, 'now'],
@@ -36,12 +38,6 @@ test.each([
   [{ done: 1234, total: null, description: '' }, '1,234 done'],
   [{ done: 3, total: 0, description: '' }, '3 done']
 ])('progress %j is %j', (progress, text) => expect(format.formatProgress(progress)).toBe(text));
-
-test.each([
-  [0, '0 B'],
-  [1500, '1.5 kB'],
-  [123_456_789, '123 MB']
-])('%d bytes are %j', (bytes, text) => expect(format.formatBytes(bytes)).toBe(text));
 
 test('a time of another day has its date', () => {
   const noon = new Date(2026, 1, 3, 12, 5, 9).getTime() / 1000;
@@ -64,7 +60,7 @@ test('one line is one line, however long the text', () => {
   expect(format.oneLine(null)).toBe('');
 });
 
-test('what a worker waits for', () => {
+test('the tasks that a worker waits for', () => {
   const worker = { worker: 0, pid: 1, state: 'waiting', running: 3, held: 1, problem: '', is_substitute: false };
   expect(format.waitsText(undefined)).toBe('');
   expect(format.waitsText({ ...worker, waits_for: [] })).toBe('');

@@ -1,8 +1,10 @@
+// Hostile texts and outputs of tasks.
+
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { StateCode } from '../../src/queue/messages';
-import type { TaskDetails } from '../../src/queue/messages';
-import { outputElements } from '../../src/queue/outputs';
-import { fakeTimers, show } from './fixtures';
+import { StateCode } from '../../src/link/messages';
+import type { TaskDetails } from '../../src/link/messages';
+import { makeOutputElements } from '../../src/queue/outputs';
+import { useFakeTimers, show } from './fixtures';
 import type { Shown } from './fixtures';
 
 const HOSTILE = [
@@ -21,15 +23,15 @@ const BIDI_OR_CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u2
 
 let shown: Shown;
 
-beforeEach(() => fakeTimers());
+beforeEach(() => useFakeTimers());
 
 afterEach(() => {
   shown?.view.dispose();
   vi.useRealTimers();
 });
 
-/** Elements that no view makes, and attributes that run something. */
-function hurtful(node: Element): string[] {
+/** Find elements that no view makes, and attributes that run code. */
+function findHarmful(node: Element): string[] {
   const elements = [...node.querySelectorAll('*')];
   const tags = elements.filter(element =>
     /^(script|iframe|object|embed|link|style|a|foreignobject)$/i.test(element.tagName)
@@ -40,7 +42,7 @@ function hurtful(node: Element): string[] {
 }
 
 test.each(HOSTILE.map((text, at) => [at, text] as const))(
-  'whatever a task says is text: number %i',
+  'all texts of a task stay text: number %i',
   async (_, hostile) => {
     shown = show({ queued: 0 });
     const { farm, view, node, host } = shown;
@@ -98,7 +100,7 @@ test.each(HOSTILE.map((text, at) => [at, text] as const))(
     (document.activeElement as HTMLElement).click();
     await vi.advanceTimersByTimeAsync(100);
     expect(shown.host.commands).toHaveLength(1);
-    expect(hurtful(node)).toEqual([]);
+    expect(findHarmful(node)).toEqual([]);
     expect('hurt' in window).toBe(false);
     expect(node.textContent).not.toMatch(BIDI_OR_CONTROL);
     const attributes = [...node.querySelectorAll('*')].flatMap(element => [...element.attributes]);
@@ -109,9 +111,9 @@ test.each(HOSTILE.map((text, at) => [at, text] as const))(
   }
 );
 
-test('pictures are pictures only where they are what they say', () => {
+test('outputs are pictures only if their data are', () => {
   const png = 'iVBORw0KGgo=';
-  const made = outputElements([
+  const made = makeOutputElements([
     { output_type: 'display_data', data: { 'image/png': [png, '\n'], 'text/plain': '<Figure>' } },
     { output_type: 'display_data', data: { 'image/png': `${png}" onerror="hurt()`, 'text/plain': 'fig' } },
     { output_type: 'display_data', data: { 'text/html': '<table>' } },

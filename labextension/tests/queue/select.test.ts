@@ -1,12 +1,14 @@
+// Filtering and sorting of tasks.
+
 import { expect, test } from 'vitest';
 import { FakeFarm } from '../../demo/fake-farm';
-import { StateCode } from '../../src/queue/messages';
-import { Queue } from '../../src/queue/model';
+import { StateCode } from '../../src/link/messages';
+import { Queue } from '../../src/link/model';
 import { ALL, ownersOf, select, selectNow } from '../../src/queue/select';
 import type { Criteria } from '../../src/queue/select';
 
 const queue = new Queue('default');
-queue.take(
+queue.apply(
   {
     type: 'snapshot',
     seq: 0,
@@ -59,7 +61,7 @@ test.each([
   expect(ids({ text })).toEqual(found);
 });
 
-test('states and owner narrow what is shown', () => {
+test('states and owner restrict the list', () => {
   expect(ids({ states: new Set([StateCode.FAILED, StateCode.RUNNING]) })).toEqual([1, 2]);
   expect(ids({ owner: 'a.ipynb' })).toEqual([0, 1]);
   expect(ids({ owner: 'a.ipynb', states: new Set([StateCode.RUNNING]), text: 'zeta' })).toEqual([1]);
@@ -85,17 +87,17 @@ test.each([
   expect(ids({ sort, isDescending })).toEqual(order);
 });
 
-test('a large queue is looked through in many slices, and tasks that move meanwhile are found where they are', () => {
+test('a large queue takes many slices, and tasks that move meanwhile are found', () => {
   const farm = new FakeFarm({ queued: 50_000, rate: 100 });
   const large = new Queue('default');
-  large.take(farm.snapshot(), 0);
-  for (let at = 0; at < 10; at++) large.take(farm.step(0.2), 0);
+  large.apply(farm.snapshot(), 0);
+  for (let at = 0; at < 10; at++) large.apply(farm.step(0.2), 0);
   const criteria: Criteria = { ...ALL, text: 'fit', sort: 'name' };
   const slices = select(large, criteria, 0);
   let n = 1;
   for (; n < 5; n++) expect(slices.next().done).toBe(false);
   farm.command({ do: 'clear' });
-  large.take(farm.step(0.2), 0);
+  large.apply(farm.step(0.2), 0);
   let slice = slices.next();
   for (; !slice.done; n++) slice = slices.next();
   expect(n).toBeGreaterThan(12);
@@ -103,7 +105,7 @@ test('a large queue is looked through in many slices, and tasks that move meanwh
   expect(slice.value.length).toBeGreaterThan(1000);
 });
 
-test('by state, what is queued stands in the order in which it is given out, all else the newest first', () => {
+test('by state, queued tasks stand in the order in which they start, all others with the newest first', () => {
   const farm = new Queue('default');
   const counts = { type: 'snapshot', seq: 0, farm: 'default', incarnation: 1, wall: 0, counts: {}, n_workers: 0 } as const;
   const runs = [
@@ -112,7 +114,7 @@ test('by state, what is queued stands in the order in which it is given out, all
     [4, 2, StateCode.RUNNING],
     [6, 2, StateCode.WAITING]
   ] as [number, number, StateCode][];
-  farm.take({ ...counts, workers: [], batches: [], runs, rows: {}, ends: [] }, 0);
+  farm.apply({ ...counts, workers: [], batches: [], runs, rows: {}, ends: [] }, 0);
   const shown = (isDescending: boolean): number[] =>
     [...selectNow(farm, { ...ALL, isDescending }, 0)].map(place => farm.idAt(place));
   expect(shown(false)).toEqual([5, 4, 2, 3, 6, 7, 1, 0]);

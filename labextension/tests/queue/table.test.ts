@@ -1,11 +1,13 @@
+// The table: keyboard, pointer, rows and headers.
+
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { MAX_DOM_ROWS } from '../../src/queue/table';
-import { fakeTimers, show } from './fixtures';
+import { useFakeTimers, show } from './fixtures';
 import type { Shown } from './fixtures';
 
 let shown: Shown;
 
-async function begins(taskid: number): Promise<void> {
+async function waitForFirst(taskid: number): Promise<void> {
   await vi.waitFor(() => expect(shown.rows()[0]).toBe(taskid), { timeout: 20_000 });
 }
 
@@ -13,10 +15,10 @@ async function showSorted(options: Parameters<typeof show>[0] = {}): Promise<voi
   shown = show({ queued: 50, ...options });
   shown.find('[data-key=id] button').click(); // newest first
   shown.find('[data-key=id] button').click(); // oldest first
-  await begins(0);
+  await waitForFirst(0);
 }
 
-beforeEach(() => fakeTimers());
+beforeEach(() => useFakeTimers());
 
 afterEach(() => {
   shown.view.dispose();
@@ -27,7 +29,7 @@ afterEach(() => {
 describe('the keyboard', () => {
   beforeEach(async () => showSorted());
 
-  test('arrows go from row to row, and stop at the ends', () => {
+  test('arrows move from row to row and stop at the ends', () => {
     shown.key('ArrowDown');
     expect([shown.focused(), shown.selected()]).toEqual([0, [0]]);
     shown.key('ArrowDown');
@@ -48,7 +50,7 @@ describe('the keyboard', () => {
     expect(shown.focused()).toBe(0);
   });
 
-  test('Shift makes a range from where it began', () => {
+  test('Shift selects a range', () => {
     for (const key of ['ArrowDown', 'ArrowDown', 'ArrowDown']) shown.key(key);
     shown.key('ArrowDown', { shiftKey: true });
     shown.key('ArrowDown', { shiftKey: true });
@@ -57,7 +59,7 @@ describe('the keyboard', () => {
     expect(shown.selected()).toEqual([1, 2]);
   });
 
-  test('Space selects one more, and one less', () => {
+  test('Space selects and deselects a task', () => {
     shown.key('ArrowDown');
     shown.key(' ');
     expect(shown.selected()).toEqual([]);
@@ -66,7 +68,7 @@ describe('the keyboard', () => {
   });
 
   test.each([{ ctrlKey: true }, { metaKey: true }])(
-    '%j and A select all that pass the filter, in the page or not',
+    '%j and A select all matching tasks, in the page or not',
     keys => {
       shown.key('a', keys);
       expect(shown.find('.taskfc-shown').textContent).toBe('50 tasks · 50 selected');
@@ -92,7 +94,7 @@ describe('the keyboard', () => {
     expect(shown.selected()).toEqual([1]);
   });
 
-  test('keys that it knows are not for the page, others are', () => {
+  test('handled keys do not reach the page, others do', () => {
     const send = (key: string): boolean =>
       shown.find('.taskfc-table').dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true }));
     expect(['ArrowDown', 'End', ' ', 'Enter', 'Escape'].map(send)).toEqual([false, false, false, false, false]);
@@ -101,18 +103,18 @@ describe('the keyboard', () => {
 
   test('the focus stays with its task when rows change', async () => {
     shown.find('[data-key=id] button').click(); // newest first
-    await begins(49);
+    await waitForFirst(49);
     shown.key('ArrowDown');
     shown.key('ArrowDown');
     expect(shown.focused()).toBe(48);
     shown.farm.submit(3);
     shown.view.receive(shown.farm.step(0.2));
     await vi.advanceTimersByTimeAsync(2000);
-    await begins(52);
+    await waitForFirst(52);
     expect([shown.focused(), shown.selected()]).toEqual([48, [48]]);
   });
 
-  test('a task that is forgotten leaves the keyboard where it was', async () => {
+  test('the focus keeps its row when its task is cleared', async () => {
     shown.view.receive(shown.farm.step(20));
     await vi.advanceTimersByTimeAsync(2000);
     for (let at = 0; at < 3; at++) shown.key('ArrowDown');
@@ -128,7 +130,7 @@ describe('the keyboard', () => {
   });
 });
 
-test('the pointer: a click chooses, Ctrl adds, Shift extends, a double click opens', async () => {
+test('the pointer: a click selects, Ctrl adds, Shift extends, a double click opens', async () => {
   await showSorted();
   const click = (row: number, more: MouseEventInit = {}): void =>
     void shown.node
@@ -145,7 +147,7 @@ test('the pointer: a click chooses, Ctrl adds, Shift extends, a double click ope
   expect(shown.find('.taskfc-drawer').hidden).toBe(false);
 });
 
-test('of a hundred thousand tasks at most a hundred are in the page, and the grid says how many there are', async () => {
+test('of a hundred thousand tasks at most a hundred are in the page, and the grid has the true row count', async () => {
   await showSorted({ queued: 100_000 });
   const scroller = shown.find('.taskfc-table');
   Object.defineProperty(scroller, 'clientHeight', { value: 5000 });
@@ -160,15 +162,15 @@ test('of a hundred thousand tasks at most a hundred are in the page, and the gri
   expect([last.getAttribute('aria-rowindex'), last.firstElementChild!.textContent]).toEqual(['100001', '99999']);
 });
 
-test('headers sort, and say so', async () => {
+test('headers sort, and show the order', async () => {
   shown = show({ queued: 10 });
   const header = shown.find('[role=columnheader][data-key=id]');
   expect(header.getAttribute('aria-sort')).toBeNull();
   shown.find('[data-key=id] button').click();
-  await begins(9);
+  await waitForFirst(9);
   expect(header.getAttribute('aria-sort')).toBe('descending');
   shown.find('[data-key=id] button').click();
-  await begins(0);
+  await waitForFirst(0);
   expect(header.getAttribute('aria-sort')).toBe('ascending');
   expect(shown.node.querySelectorAll('[aria-sort]')).toHaveLength(1);
 });

@@ -1,15 +1,18 @@
+// The view of a queue as a whole.
+
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { FarmState, StateCode, VIEW_PROTOCOL } from '../../src/queue/messages';
-import type { FarmStatus, ViewMessage } from '../../src/queue/messages';
+import { FarmState, StateCode, VIEW_PROTOCOL } from '../../src/link/messages';
+import type { FarmStatus, ViewMessage } from '../../src/link/messages';
 import { QueueView } from '../../src/queue/view';
-import { fakeTimers, NotingHost, show } from './fixtures';
+import { useFakeTimers, RecordingHost, show } from './fixtures';
 import type { Shown } from './fixtures';
 
 let shown: Shown;
 
-beforeEach(() => fakeTimers(Date.UTC(2026, 9, 1)));
+beforeEach(() => useFakeTimers(Date.UTC(2026, 9, 1)));
 
 afterEach(() => {
+  vi.restoreAllMocks();
   shown.view.dispose();
   vi.useRealTimers();
 });
@@ -28,8 +31,8 @@ function text(selector: string): string {
   return shown.find(selector).textContent ?? '';
 }
 
-describe('what is told', () => {
-  test('is counted, and changes as it goes on', async () => {
+describe('the queue', () => {
+  test('is counted, and changes with its messages', async () => {
     shown = show({ queued: 50, rate: 10 });
     await settle();
     const count = (state: string): string => text(`.taskfc-chip[data-state=${state}] .taskfc-count`);
@@ -42,7 +45,7 @@ describe('what is told', () => {
     expect(shown.node.querySelectorAll('.taskfc-lane-line:not([hidden])')).toHaveLength(2);
   });
 
-  test('a gap is asked about once', () => {
+  test('asks once for a snapshot after a gap', () => {
     shown = show();
     expect(shown.host.asked).toEqual([{ ask: 'watch', farm: 'default' }]);
     shown.farm.step(0.2);
@@ -55,7 +58,7 @@ describe('what is told', () => {
     expect(shown.host.asked).toHaveLength(3);
   });
 
-  test('another farm is another queue', async () => {
+  test('changes with the farm', async () => {
     shown = show();
     shown.view.show('other');
     await settle();
@@ -69,11 +72,11 @@ describe('what is told', () => {
     expect(text('.taskfc-empty > span')).toBe('Connecting …');
   });
 
-  test('under a cell, where nothing else does, it says which farm it is', async () => {
+  test('names its farm under a cell, where nothing else does', async () => {
     shown = show();
     const title = (node: HTMLElement): string => node.querySelector('.taskfc-section > span')!.textContent;
     expect(title(shown.node)).not.toContain('default');
-    const host = Object.assign(new NotingHost(shown.farm), { kind: 'widget' as const });
+    const host = Object.assign(new RecordingHost(shown.farm), { kind: 'widget' as const });
     const node = document.createElement('div');
     const view = new QueueView(node, host);
     view.show('default');
@@ -83,10 +86,10 @@ describe('what is told', () => {
     view.dispose();
   });
 
-  test('an empty queue says what to do', async () => {
+  test('shows what to do if it is empty', async () => {
     shown = show({ queued: 0 });
     await settle();
-    expect(text('.taskfc-empty > span')).toBe('There are no tasks: put %%task on a cell to make one. Cleared ones are forgotten.');
+    expect(text('.taskfc-empty > span')).toBe('There are no tasks. Put %%task on top of a cell to submit one. Cleared tasks are not listed.');
     shown.farm.submit(3);
     shown.view.receive(shown.farm.step(0.1));
     await settle();
@@ -94,8 +97,35 @@ describe('what is told', () => {
   });
 });
 
+describe('sorted by state', () => {
+  const ORDER = ['running', 'failed', 'aborted', 'scheduled', 'waiting', 'succeeded'];
+
+  const ranks = (): number[] =>
+    [...shown.node.querySelectorAll<HTMLElement>('.taskfc-row')].map(row => ORDER.indexOf(row.dataset.state!));
+
+  test.each([
+    ['costs nothing', 0],
+    ['costs a millisecond a slice', 1]
+  ])('no row stands among those of another state, where a list %s', async (_, cost) => {
+    shown = show({ queued: 40, workers: 4, rate: 20 });
+    await settle();
+    let clock = performance.now();
+    vi.spyOn(performance, 'now').mockImplementation(() => (clock += cost));
+    const before = shown.farm.nEnded;
+    for (let at = 0; at < 60; at++) {
+      shown.view.receive(shown.farm.step(0.02));
+      await settle(20);
+      expect(ranks()).toEqual(ranks().sort((a, b) => a - b));
+    }
+    expect(shown.farm.nEnded).toBeGreaterThan(before + 10);
+    await settle();
+    expect(ranks()).toEqual(ranks().sort((a, b) => a - b));
+    expect(shown.node.querySelectorAll('.taskfc-row[data-state=succeeded]').length).toBeGreaterThan(0);
+  });
+});
+
 describe('filters', () => {
-  test('a chip shows the tasks in that state, and text those with it', async () => {
+  test('a chip shows the tasks in its state, and a text those that have it', async () => {
     shown = show({ queued: 9000 }, farm => void farm.step(10));
     const state = (): (string | undefined)[] =>
       [...shown.node.querySelectorAll<HTMLElement>('.taskfc-row')].map(row => row.dataset.state);
@@ -109,7 +139,7 @@ describe('filters', () => {
     input.dispatchEvent(new Event('input'));
     await settle();
     const empty = (): string[] => [text('.taskfc-empty > span'), text('.taskfc-shown')];
-    expect(empty()).toEqual(['No task passes the filter.', '0 of 9,000 tasks']);
+    expect(empty()).toEqual(['No task matches the filter.', '0 of 9,000 tasks']);
     shown.find('.taskfc-empty > button').click();
     await settle();
     expect([...empty(), input.value, document.activeElement]).toEqual(['', '9,000 tasks', '', input]);
@@ -121,7 +151,7 @@ describe('filters', () => {
     await vi.waitFor(() => expect(shown.selected()).toEqual([8999]));
   });
 
-  test('what a filter hides is selected no more', async () => {
+  test('tasks hidden by a filter are deselected', async () => {
     shown = show({ queued: 50 }, farm => void farm.step(8));
     await settle();
     shown.key('a', { ctrlKey: true });
@@ -139,7 +169,7 @@ describe('filters', () => {
     expect(shown.find('.taskfc-inside > .taskfc-actions [data-action=retry]').getAttribute('aria-disabled')).toBe('true');
   });
 
-  test('notebooks are offered where there are several', async () => {
+  test('notebooks are listed if there are several', async () => {
     shown = show({ queued: 9000 });
     await settle();
     const owners = shown.find<HTMLSelectElement>('.taskfc-owners');
@@ -165,7 +195,7 @@ describe('actions', () => {
     shown.find('[aria-label=Close]').click();
   };
 
-  test('only what can be done is offered', async () => {
+  test('only applicable ones are enabled', async () => {
     shown = show({ queued: 50 }, farm => void farm.step(8));
     await settle();
     const actions = ['abort', 'retry', 'hold', 'move'];
@@ -179,7 +209,7 @@ describe('actions', () => {
     expect(actions.map(isOffered)).toEqual([false, true, false, false]);
   });
 
-  test('with an open drawer, several tasks have their actions, and one has those of the drawer', async () => {
+  test('with an open drawer, several tasks have their own buttons, and one has those of the drawer', async () => {
     shown = show({ queued: 50 });
     await settle();
     const isOfMany = (): boolean => shown.find('.taskfc-queue').classList.contains('taskfc-mod-many');
@@ -193,7 +223,7 @@ describe('actions', () => {
     expect([isOfMany(), button('abort').title]).toEqual([true, 'Abort the selected tasks, queued or running']);
   });
 
-  test('abort asks first; Escape is no, and Yes says what came of it', async () => {
+  test('abort asks first; Escape cancels, Yes reports the result', async () => {
     shown = show();
     choose(3);
     button('abort').click();
@@ -211,21 +241,21 @@ describe('actions', () => {
     expect([said.textContent, said.getAttribute('aria-live')]).toEqual(['task 3 has ended already', 'polite']);
   });
 
-  test('commands say which processes are meant', async () => {
+  test('commands have the identity of the farm', async () => {
     shown = show();
     shown.view.receive(farms({ identity: 'these' }));
     choose(7);
     button('hold').click();
     await settle();
     expect(shown.host.commands).toEqual([{ do: 'hold', taskids: [7], identity: 'these' }]);
-    button('abort').click(); // of these, whoever is there when it is answered
+    button('abort').click(); // the identity is that of the question, not of the answer
     shown.view.receive(farms({ identity: 'others' }));
     (document.activeElement as HTMLElement).click();
     await settle();
     expect(shown.host.commands[1]).toEqual({ do: 'abort', taskids: [7], identity: 'these' });
   });
 
-  test('hold and release have one place, and the keyboard stays in it', async () => {
+  test('hold and release share one place, which keeps the focus', async () => {
     shown = show();
     choose(7);
     const shownOf = (): boolean[] => [button('hold').hidden, button('release').hidden];
@@ -237,7 +267,7 @@ describe('actions', () => {
     expect([...shownOf(), document.activeElement]).toEqual([true, false, button('release')]);
   });
 
-  test('a priority is asked for, and has to be one', async () => {
+  test('a new priority is asked for and validated', async () => {
     shown = show();
     choose(7);
     button('move').click();
@@ -254,7 +284,7 @@ describe('actions', () => {
     expect(shown.host.commands).toEqual([{ do: 'move', taskids: [7], priority: -5 }]);
   });
 
-  test('clear asks first, and names what had finished when it asked', async () => {
+  test('clear asks first, and names the tasks that had finished by then', async () => {
     shown = show({ queued: 50, rate: 2 }, farm => void farm.step(8));
     await settle();
     const finished = (): number[] =>
@@ -262,7 +292,7 @@ describe('actions', () => {
     const taskids = finished();
     expect(taskids.length).toBeGreaterThan(0);
     button('clear').click();
-    expect(text('.taskfc-question > span')).toBe(`Forget ${taskids.length} finished tasks, with all results?`);
+    expect(text('.taskfc-question > span')).toBe(`Delete ${taskids.length} finished tasks and their results?`);
     shown.view.receive(shown.farm.step(4));
     await settle();
     expect(finished().length).toBeGreaterThan(taskids.length);
@@ -272,7 +302,7 @@ describe('actions', () => {
     expect(shown.host.commands).toEqual([{ do: 'clear', taskids }]);
   });
 
-  test('clear means all where more have finished than are listed', async () => {
+  test('clear is for all if more have finished than are listed', async () => {
     shown = show({ queued: 50 }, farm => void farm.step(8));
     const snapshot = shown.farm.snapshot();
     shown.view.receive({ ...snapshot, counts: { ...snapshot.counts, succeeded: 20_000 } });
@@ -284,7 +314,7 @@ describe('actions', () => {
     expect(shown.host.commands).toEqual([{ do: 'clear' }]);
   });
 
-  test('a question is withdrawn when another farm, or another task, is shown', async () => {
+  test('a question is closed when another farm or another task is shown', async () => {
     shown = show({ queued: 5 });
     await settle();
     shown.key('ArrowDown');
@@ -302,7 +332,7 @@ describe('actions', () => {
     expect(shown.find('.taskfc-drawer .taskfc-question').hidden).toBe(true);
   });
 
-  test('a large selection goes in commands of the size that the wire takes', async () => {
+  test('a large selection is split into commands of the permitted size', async () => {
     shown = show({ queued: 100_001 });
     await vi.waitFor(() => expect(shown.rows().length).toBeGreaterThan(0));
     shown.key('a', { ctrlKey: true });
@@ -313,7 +343,7 @@ describe('actions', () => {
 });
 
 describe('the drawer', () => {
-  test('asks once a second while the task lives and somebody looks, and once more at its end', async () => {
+  test('polls once a second while the task is unfinished and the page visible, and once more at its end', async () => {
     shown = show({ queued: 4, rate: 0.1 }, farm => void farm.step(1));
     await settle(0);
     shown.view.open(0);
@@ -346,7 +376,7 @@ describe('the drawer', () => {
     expect(shown.find('.taskfc-drawer').querySelector('svg polyline')).toBeNull();
   });
 
-  test('says what is the matter, and closes', async () => {
+  test('shows a problem, and closes', async () => {
     shown = show();
     shown.host.details = () => Promise.reject(new Error('The kernel is busy.'));
     shown.view.open(1);
@@ -362,7 +392,7 @@ describe('a farm that is not live', () => {
     [{ state: FarmState.DEAD, message: 'it died of this' }, 'it died of this'],
     [{ state: FarmState.STOPPED }, 'The farm is stopped. Start it with: taskfc start'],
     [null, 'There is no farm default. Start it with: taskfc start --name default']
-  ])('%j is said, and of when the numbers are', async (status, said) => {
+  ])('%j is shown, with the time of the numbers', async (status, said) => {
     shown = show({ queued: 50, rate: 10 }, farm => void farm.step(1));
     shown.view.receive(farms({}));
     await settle();
@@ -378,7 +408,7 @@ describe('a farm that is not live', () => {
     expect(shown.find('.taskfc-drawer [data-action=abort]').getAttribute('aria-disabled')).toBe('true');
   });
 
-  test('a quiet farm that is seen to stop was alive until then', async () => {
+  test('a farm without messages counts as live until it stops', async () => {
     shown = show({ queued: 50, rate: 10 }, farm => void farm.step(1));
     shown.view.receive(farms({}));
     await settle(90_000);
@@ -390,14 +420,14 @@ describe('a farm that is not live', () => {
     expect(text('.taskfc-as-of')).toMatch(/:01:3\d\.$/);
   });
 
-  test('a page of another version says so', async () => {
+  test('a page of another version shows that', async () => {
     shown = show();
     shown.view.receive(farms({}, VIEW_PROTOCOL + 1));
     await settle();
     expect(text('.taskfc-banner')).toContain('reload the page');
   });
 
-  test('other processes under the same name are asked for their queue', () => {
+  test('a restarted farm is watched again', () => {
     shown = show();
     shown.view.receive(farms({ identity: 'one' }));
     shown.view.receive(farms({ identity: 'two' }));

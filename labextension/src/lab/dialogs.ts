@@ -1,0 +1,78 @@
+// Questions to the user before an action, in JupyterLab's dialogs.
+
+import { Dialog, InputDialog, showDialog } from '@jupyterlab/apputils';
+
+import type { FarmStatus } from '../link/messages';
+import { finishedOf } from '../link/model';
+import { plural } from '../queue/format';
+import { queuedOf } from './counts';
+import { checkName, checkWorkers, isManyWorkers } from './limits';
+
+export async function confirmStop(farm: FarmStatus): Promise<boolean> {
+  const running = farm.counts?.running ?? 0;
+  const queued = farm.counts ? queuedOf(farm.counts) : 0;
+  const restart = 'will be stopped, and run again from the beginning after the next start. ';
+  const stopped = running > 0 ? `${plural(running, 'running task')} ${restart}` : '';
+  const kept = queued > 0 ? `${plural(queued, 'queued task')} will be kept.` : '';
+  const result = await showDialog({
+    title: `Stop ${farm.name}?`,
+    body: stopped + kept || 'There are no unfinished tasks. Results are kept.',
+    buttons: [Dialog.cancelButton(), Dialog.warnButton({ label: 'Stop' })]
+  });
+  return result.button.accept;
+}
+
+export async function confirmClear(farm: FarmStatus): Promise<boolean> {
+  const finished = plural(finishedOf(farm.counts ?? {}), 'finished task');
+  const result = await showDialog({
+    title: `Clear the finished tasks of ${farm.name}?`,
+    body: `This deletes ${finished} of all notebooks, with their results.`,
+    buttons: [Dialog.cancelButton(), Dialog.warnButton({ label: 'Clear' })]
+  });
+  return result.button.accept;
+}
+
+/** Ask for a number of workers; `null`: cancelled. */
+export async function askHowManyWorkers(farm: FarmStatus): Promise<number | null> {
+  const now = farm.n_workers ?? 0;
+  let label = `Workers of ${farm.name}`;
+  let typed = now;
+  for (;;) {
+    const { value } = await InputDialog.getNumber({ title: 'Scale', label, value: typed, okLabel: 'Scale' });
+    if (value === null) return null;
+    label = checkWorkers(value);
+    if (label === '') return !isManyWorkers(value, now) || (await confirmManyWorkers(farm, value)) ? value : null;
+    typed = Number.isFinite(value) ? value : now;
+  }
+}
+
+async function confirmManyWorkers(farm: FarmStatus, n: number): Promise<boolean> {
+  const result = await showDialog({
+    title: `Give ${farm.name} ${plural(n, 'worker')}?`,
+    body: 'Each worker is a process with its own memory.',
+    buttons: [Dialog.cancelButton(), Dialog.warnButton({ label: 'Scale' })]
+  });
+  return result.button.accept;
+}
+
+/** Ask for the name of a new farm; `null`: cancelled. */
+export async function askForName(taken: readonly string[]): Promise<string | null> {
+  let label = 'Name';
+  let text = '';
+  for (;;) {
+    const options = { title: 'Start a farm', label, text, okLabel: 'Start', placeholder: 'default' };
+    const { value } = await InputDialog.getText(options);
+    if (value === null) return null;
+    text = value.trim();
+    const name = text || 'default';
+    label = taken.includes(name) ? '' : checkName(name);
+    if (label === '') return name;
+  }
+}
+
+/** Ask for one of `labels` and return its index; `null`: cancelled. */
+export async function askWhich(title: string, label: string, labels: readonly string[]): Promise<number | null> {
+  const { value } = await InputDialog.getItem({ title, label, items: [...labels], okLabel: title });
+  const at = value === null ? -1 : labels.indexOf(value);
+  return at < 0 ? null : at;
+}

@@ -1,0 +1,142 @@
+// The path of a view's commands: through the server extension if the server has it, else through the kernel.
+
+import type { Host } from './host';
+import { KernelPath, terminalFor } from './kernel-path';
+import type { AnyCommand, CommandAnswer, Farms, TaskDetails } from './messages';
+import { addressOfPage, farmPath, serverAt, taskPath } from './server';
+import type { Server } from './server';
+
+// the list may lack a farm that was started since; a server without the extension is not asked again
+const LIST_AGAIN_AFTER_MS = 10_000;
+
+const NO_ANSWER = 'The Jupyter server did not answer. Check whether the command took effect before you repeat it.';
+
+/** The server cannot handle the request; the kernel may be able to. */
+class NotAvailable extends Error {
+  constructor(
+    message: string,
+    readonly status = 0
+  ) {
+    super(message);
+  }
+}
+
+export class ServerPath {
+  private farms: Promise<Farms | null> | null = null;
+  private listedAt = 0;
+  private isAbsent = false;
+
+  constructor(
+    private readonly server: Server,
+    private readonly now: () => number = () => performance.now()
+  ) {}
+
+  /** Whether the server has the extension and knows exactly these processes of the farm. */
+  async has(farm: string, identity: string): Promise<boolean> {
+    // without an identity, a farm of this name on another machine could be meant
+    if (!identity) return false;
+    const isOld = this.farms !== null && this.now() - this.listedAt > LIST_AGAIN_AFTER_MS;
+    const listed = await this.list(false);
+    const isIt = (list: Farms | null): boolean =>
+      list?.farms.some(status => status.name === farm && status.identity === identity) ?? false;
+    if (isIt(listed) || this.isAbsent || !isOld) return isIt(listed);
+    return isIt(await this.list(true));
+  }
+
+  command(farm: string, command: AnyCommand): Promise<CommandAnswer> {
+    return this.ask(farmPath(farm), JSON.stringify(command));
+  }
+
+  details(farm: string, taskid: number, known?: string): Promise<TaskDetails> {
+    return this.ask(taskPath(farm, taskid, known));
+  }
+
+  private list(isForced: boolean): Promise<Farms | null> {
+    if (this.farms === null || isForced) {
+      this.listedAt = this.now();
+      this.farms = this.ask<Farms>('farms').catch((error: unknown) => {
+        this.isAbsent = error instanceof NotAvailable && error.status === 404;
+        return null;
+      });
+    }
+    return this.farms;
+  }
+
+  private async ask<Answer>(path: string, body?: string): Promise<Answer> {
+    let response: Response;
+    try {
+      response = await this.server.request(path, body);
+    } catch (error) {
+      // the command may have arrived before the connection broke; a second one would run tasks twice
+      if (body !== undefined) throw new Error(NO_ANSWER);
+      throw new NotAvailable(String(error));
+    }
+    if ([403, 404, 409].includes(response.status)) throw new NotAvailable(response.statusText, response.status);
+    if (!response.ok) throw new Error(await reasonOf(response));
+    return (await response.json()) as Answer;
+  }
+}
+
+async function reasonOf(response: Response): Promise<string> {
+  const answer: unknown = await response.json().catch(() => null);
+  const message = typeof answer === 'object' && answer !== null && 'message' in answer ? String(answer.message) : '';
+  return message || `the Jupyter server answered ${response.status} ${response.statusText}`.trim();
+}
+
+// shared by all views of a page, so that the server is asked once whether it has the extension
+let ofPage: ServerPath | null | undefined;
+
+/** Return the path through the server of this page; `null` if it has no server. */
+export function serverPathOfPage(): ServerPath | null {
+  if (ofPage === undefined) {
+    const address = addressOfPage();
+    ofPage = address && new ServerPath(serverAt(address));
+  }
+  return ofPage;
+}
+
+/** Whether the kernel does more than the farm: a retry sends the modules as they are now, and updates names. */
+function needsKernel(command: AnyCommand): boolean {
+  return command.do === 'retry' || command.do === 'retry-failed';
+}
+
+/** The path of all commands and questions of a view. */
+export class CommandPath implements Pick<Host, 'command' | 'details'> {
+  /** @param identityOf returns the identity of the farm's processes that the view shows; empty if unknown. */
+  constructor(
+    private readonly server: ServerPath | null,
+    private readonly kernel: KernelPath,
+    private readonly identityOf: (farm: string) => string
+  ) {}
+
+  command(farm: string, command: AnyCommand, notify?: (text: string) => void): Promise<CommandAnswer> {
+    const identified = { ...command, identity: command.identity || this.identityOf(farm) };
+    const advise = (): void => notify?.(terminalFor(farm, command));
+    const askKernel = (): Promise<CommandAnswer> => this.kernel.command(identified, advise);
+    if (needsKernel(command) && this.kernel.isAlive()) return askKernel();
+    return this.through(farm, server => server.command(farm, identified), askKernel);
+  }
+
+  details(farm: string, taskid: number, known?: string): Promise<TaskDetails> {
+    return this.through(
+      farm,
+      server => server.details(farm, taskid, known),
+      () => this.kernel.details(farm, taskid, known)
+    );
+  }
+
+  private async through<Answer>(
+    farm: string,
+    ask: (server: ServerPath) => Promise<Answer>,
+    askKernel: () => Promise<Answer>
+  ): Promise<Answer> {
+    if (this.server !== null && (await this.server.has(farm, this.identityOf(farm)))) {
+      try {
+        return await ask(this.server);
+      } catch (error) {
+        if (!(error instanceof NotAvailable)) throw error;
+      }
+    }
+    return askKernel();
+  }
+}

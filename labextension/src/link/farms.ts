@@ -1,0 +1,275 @@
+// The page's one connection to the farms of this user: a WebSocket that reconnects, and commands over HTTP.
+
+import { FarmState, VIEW_PROTOCOL } from './messages';
+import type { AnyCommand, CommandAnswer, Farms, FarmStatus, TaskDetails, ViewMessage, ViewQuestion } from './messages';
+import { farmPath, taskPath } from './server';
+import type { Server } from './server';
+import { OTHER_VERSION } from './store';
+
+/**
+ * State of the connection. `absent`: the server does not have the extension; `foreign`: it has another version of it;
+ * `refused`: this user has no permission. These three are final until a user tries again.
+ */
+export type LinkState = 'connecting' | 'live' | 'lost' | 'absent' | 'foreign' | 'refused';
+
+const MESSAGES: Readonly<Record<LinkState, string>> = {
+  connecting: '',
+  live: '',
+  lost: 'The Jupyter server does not answer. This is the last state received; the page keeps trying to reconnect.',
+  absent:
+    'This Jupyter server does not know of task farms. ' +
+    "Install taskfc-ext into the server's environment, and restart the server; " +
+    "if it is installed there, see the server's log.",
+  foreign: OTHER_VERSION,
+  refused: 'You are not allowed to see task farms on this server. Sign in again, or ask its administrator.'
+};
+
+const FIRST_DELAY = 500;
+const LONGEST_DELAY = 30_000;
+
+// a shorter connection does not reset the delay: a server that closes each connection at once must not be flooded
+const STABLE_AFTER = 10_000;
+
+// a page in the background needs no queue; a short look at another page is not worth a new snapshot
+const PAUSE_AFTER = 20_000;
+
+/** Return the milliseconds before the `n`th try. `random`, 0 to 1, spreads the pages of a server that restarts. */
+export function delayBefore(n: number, random: number): number {
+  return Math.min(FIRST_DELAY * 2 ** Math.min(n, 10), LONGEST_DELAY) * (0.5 + random / 2);
+}
+
+/** One subscriber in this page: a view of a queue, or the list of running tasks. */
+export class Subscriber {
+  readonly watched = new Set<string>();
+
+  constructor(
+    private readonly farms: FarmsLink,
+    readonly receive: (message: ViewMessage) => void
+  ) {}
+
+  ask(question: ViewQuestion): void {
+    this.farms.handle(this, question);
+  }
+
+  dispose(): void {
+    for (const farm of [...this.watched]) this.ask({ ask: 'unwatch', farm });
+    this.farms.remove(this);
+  }
+}
+
+export class FarmsLink {
+  /** All farms, by name, as last received. */
+  farms: readonly FarmStatus[] = [];
+  state: LinkState = 'connecting';
+
+  private readonly subscribers = new Set<Subscriber>();
+  private readonly listeners = new Set<() => void>();
+  private socket: WebSocket | null = null;
+  private last: Farms | null = null;
+  private tries = 0;
+  private openedAt = 0;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private pauseTimer: ReturnType<typeof setTimeout> | undefined;
+  private isPaused = false;
+  private isDisposed = false;
+
+  constructor(
+    private readonly server: Server,
+    private readonly page: Document = document
+  ) {
+    page.addEventListener('visibilitychange', this.onVisibility);
+  }
+
+  /** A message for users while there is no connection: the problem, and advice. */
+  get message(): string {
+    return MESSAGES[this.state];
+  }
+
+  /** Whether a list of farms was received; before that, an empty `farms` means nothing. */
+  get isKnown(): boolean {
+    return this.last !== null;
+  }
+
+  /** Return the status of a farm; `undefined` if there is no farm of this name. */
+  status(name: string): FarmStatus | undefined {
+    return this.farms.find(farm => farm.name === name);
+  }
+
+  /** Call `listener` when the farms or the connection change. Returns a function that ends this. */
+  onChange(listener: () => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  /** Send `receive` the list of farms, and the queues that the subscriber asks to watch. */
+  subscribe(receive: (message: ViewMessage) => void): Subscriber {
+    const subscriber = new Subscriber(this, receive);
+    this.subscribers.add(subscriber);
+    this.sendFarms(subscriber);
+    return subscriber;
+  }
+
+  /** Connect now, without waiting for the next try. */
+  async connect(): Promise<void> {
+    if (this.isDisposed || this.socket !== null) return;
+    clearTimeout(this.timer);
+    const socket = (this.socket = await this.openSocket());
+    if (socket === null) return;
+    socket.onopen = () => this.onOpen();
+    socket.onmessage = (event: MessageEvent<string>) => this.receive(JSON.parse(event.data) as ViewMessage);
+    socket.onclose = () => this.onClose(socket);
+  }
+
+  /** Send a command. Rejects with an `Error` whose message is for users. */
+  async command(farm: string, command: AnyCommand): Promise<CommandAnswer> {
+    return (await this.request(farmPath(farm), JSON.stringify(command))) as CommandAnswer;
+  }
+
+  async details(farm: string, taskid: number, known?: string): Promise<TaskDetails> {
+    return (await this.request(taskPath(farm, taskid, known))) as TaskDetails;
+  }
+
+  dispose(): void {
+    this.isDisposed = true;
+    this.page.removeEventListener('visibilitychange', this.onVisibility);
+    clearTimeout(this.timer);
+    clearTimeout(this.pauseTimer);
+    this.socket?.close();
+  }
+
+  /** Handle a question of a subscriber. The server is asked to unwatch a queue when its last subscriber does. */
+  handle(subscriber: Subscriber, { ask, farm }: ViewQuestion): void {
+    if (ask === 'watch') {
+      subscriber.watched.add(farm);
+      this.send({ ask, farm });
+      // a store that shows another farm has no status of it yet
+      this.sendFarms(subscriber);
+    } else if (subscriber.watched.delete(farm) && !this.collectWatched().has(farm)) {
+      this.send({ ask, farm });
+    }
+  }
+
+  remove(subscriber: Subscriber): void {
+    this.subscribers.delete(subscriber);
+  }
+
+  /** Send the list of farms to a subscriber, after the current task: its constructor may still be running. */
+  private sendFarms(subscriber: Subscriber): void {
+    queueMicrotask(() => {
+      if (this.last !== null && this.subscribers.has(subscriber)) subscriber.receive(this.last);
+    });
+  }
+
+  private collectWatched(): Set<string> {
+    return new Set([...this.subscribers].flatMap(subscriber => [...subscriber.watched]));
+  }
+
+  private send(question: ViewQuestion): void {
+    if (this.state === 'live' && !this.isPaused) this.socket?.send(JSON.stringify(question));
+  }
+
+  /** Open a socket. On failure, return `null`, set the state, and start a timer if the cause is temporary. */
+  private async openSocket(): Promise<WebSocket | null> {
+    let status: number;
+    try {
+      // a WebSocket that is refused does not publish why
+      status = (await this.server.request('farms')).status;
+    } catch {
+      status = 0;
+    }
+    if (this.isDisposed || this.socket !== null) return this.socket;
+    if (status === 200) return this.server.socket();
+    if (status === 404) this.disconnect('absent');
+    else if (status === 401 || status === 403) this.disconnect('refused');
+    else this.retryLater();
+    return null;
+  }
+
+  private onOpen(): void {
+    this.openedAt = Date.now();
+    this.setState('live');
+    if (!this.isPaused) for (const farm of this.collectWatched()) this.send({ ask: 'watch', farm });
+  }
+
+  private onClose(socket: WebSocket): void {
+    if (this.socket !== socket) return;
+    this.socket = null;
+    if (this.state === 'live' && Date.now() - this.openedAt > STABLE_AFTER) this.tries = 0;
+    if (!this.isDisposed && this.state !== 'foreign') this.retryLater();
+  }
+
+  private retryLater(): void {
+    this.disconnect('lost');
+    // a page in the background connects when it is visible again
+    if (!this.page.hidden) this.timer = setTimeout(() => void this.connect(), delayBefore(this.tries, Math.random()));
+    this.tries += 1;
+  }
+
+  /** Set the state, and report all farms as connecting: nothing more is known of them. */
+  private disconnect(state: LinkState): void {
+    this.setState(state);
+    if (this.last === null) return;
+    const farms = this.farms.map(farm => ({ ...farm, state: FarmState.CONNECTING, message: this.message }));
+    this.publish({ ...this.last, farms });
+  }
+
+  private receive(message: ViewMessage): void {
+    if (message.type === 'farms') {
+      this.farms = message.farms;
+      this.last = message;
+      if (message.protocol !== VIEW_PROTOCOL) {
+        this.setState('foreign');
+        this.socket?.close();
+      }
+    }
+    this.publish(message);
+    if (message.type === 'farms') this.notifyListeners();
+  }
+
+  private publish(message: ViewMessage): void {
+    for (const subscriber of this.subscribers) {
+      if (message.type === 'farms' || subscriber.watched.has(message.farm)) subscriber.receive(message);
+    }
+  }
+
+  private setState(state: LinkState): void {
+    if (this.state === state) return;
+    this.state = state;
+    this.notifyListeners();
+  }
+
+  private notifyListeners(): void {
+    for (const listener of this.listeners) listener();
+  }
+
+  private readonly onVisibility = (): void => {
+    clearTimeout(this.pauseTimer);
+    if (this.page.hidden) {
+      this.pauseTimer = setTimeout(() => this.pause(), PAUSE_AFTER);
+      return;
+    }
+    const wasPaused = this.isPaused;
+    this.isPaused = false;
+    if (this.state === 'lost') void this.connect();
+    else if (wasPaused) for (const farm of this.collectWatched()) this.send({ ask: 'watch', farm });
+  };
+
+  /** Unwatch all queues. The list of farms still comes: notifications about finished batches need it. */
+  private pause(): void {
+    for (const farm of this.collectWatched()) this.send({ ask: 'unwatch', farm });
+    this.isPaused = true;
+  }
+
+  private async request(path: string, body?: string): Promise<unknown> {
+    let response: Response;
+    try {
+      response = await this.server.request(path, body);
+    } catch {
+      throw new Error('The Jupyter server does not answer. Try again later.');
+    }
+    const answer = (await response.json().catch(() => ({}))) as { message?: string };
+    if (response.ok) return answer;
+    if (response.status === 404 && !answer.message) throw new Error(MESSAGES.absent);
+    throw new Error(answer.message || `The Jupyter server refused the request (HTTP ${response.status}).`);
+  }
+}

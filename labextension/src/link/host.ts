@@ -1,0 +1,32 @@
+// The interface between a view of a queue and its host: JupyterLab's sidebar, or the output of a cell.
+
+import type { AnyCommand, CommandAnswer, TaskDetails, ViewQuestion } from './messages';
+
+/** The facts of a task that are needed to find its cell. */
+export interface ShownTask {
+  readonly farm: string;
+  readonly taskid: number;
+  readonly name: string | null;
+  readonly label: string;
+  /** The notebook or script of its batch. */
+  readonly owner: string;
+}
+
+export interface Host {
+  readonly kind: 'sidebar' | 'widget';
+
+  /** Send a question; the replies go to `QueueView.receive`. */
+  ask(question: ViewQuestion): void;
+
+  /**
+   * Send a command. Rejects with an `Error` whose message is for users. `notify` is called with advice if the answer
+   * may take long; a host that has none to give leaves it out.
+   */
+  command(farm: string, command: AnyCommand, notify?: (text: string) => void): Promise<CommandAnswer>;
+
+  /** Get all facts of one task. `known`: the `version` of the outputs that the caller has. */
+  details(farm: string, taskid: number, known?: string): Promise<TaskDetails>;
+
+  /** Show the cell of a task; returns `false` if it is not found. Absent in hosts that cannot show cells. */
+  goToCell?(task: ShownTask): Promise<boolean>;
+}

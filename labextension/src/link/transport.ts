@@ -1,0 +1,52 @@
+// Messages between the widget and its kernel, as the contents of custom messages.
+
+import type { AnyCommand, CommandAnswer, TaskDetails, ViewMessage, ViewQuestion } from './messages';
+
+/** A command; the reply has its number. */
+export interface CommandRequest {
+  readonly number: number;
+  readonly command: AnyCommand;
+}
+
+export interface DetailsRequest {
+  readonly number: number;
+  /** `known`: the `version` of the outputs that the page has. */
+  readonly details: { readonly taskid: number; readonly known?: string };
+}
+
+/** A sign that a page still shows the widget. */
+export interface KeepAlive {
+  readonly looking: true;
+}
+
+export type ToKernel = ViewQuestion | CommandRequest | DetailsRequest | KeepAlive;
+
+/** The kernel has received the message and will answer. */
+export interface Acknowledgement {
+  readonly number: number;
+  readonly heard: true;
+}
+
+export interface CommandReply {
+  readonly number: number;
+  readonly answer: CommandAnswer;
+}
+
+export interface DetailsReply {
+  readonly number: number;
+  readonly details: TaskDetails;
+}
+
+/** There is no answer; `problem` is a message for users. */
+export interface Refusal {
+  readonly number: number;
+  readonly problem: string;
+}
+
+export type Numbered = Acknowledgement | CommandReply | DetailsReply | Refusal;
+
+export type FromKernel = ViewMessage | Numbered;
+
+export function isNumbered(message: FromKernel): message is Numbered {
+  return 'number' in message;
+}
