@@ -18,11 +18,11 @@ def listed(heading: str) -> list[str]:
 
 
 def test_the_page_lists_what_ends_with_a_task() -> None:
-    assert listed("What ends with a task") == [setting.name for setting in TABLE]
+    assert listed("Settings that end with a task") == [setting.name for setting in TABLE]
 
 
 def test_the_page_lists_what_goes_along() -> None:
-    assert listed("What goes along with a task") == [setting.name for setting in TABLE if setting.pack is not None]
+    assert listed("Settings that travel with a task") == [setting.name for setting in TABLE if setting.pack is not None]
 
 
 def test_every_setting_that_is_packed_is_unpacked_and_names_are_unique() -> None:
