@@ -218,6 +218,19 @@ def test_the_number_of_workers_can_change(client: BlockingTaskClient) -> None:
     assert client.submit(add, 1).result(DEADLINE) == 2
 
 
+FARMS: list[FakeFarm] = []
+
+
+def sum_below(n: int) -> int:
+    with FARMS[-1].client() as client:
+        return n + client.submit(sum_below, n - 1).result(DEADLINE) if n else 0
+
+
+def test_a_task_that_waits_for_tasks_lends_its_worker(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    FARMS.append(farm)
+    assert client.submit(sum_below, 3).result(DEADLINE) == 6
+
+
 # held back
 
 

@@ -18,6 +18,7 @@ from taskfc_ext.drivers.connection_file import ConnectionInfo, host_name
 from taskfc_ext.errors import FarmError, StartFailed
 from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.testing.controller import ControllerThread, Rule
+from taskfc_ext.testing.runner import current_worker
 from taskfc_ext.version import __version__
 
 
@@ -87,8 +88,14 @@ class FakeFarm:
         self._is_running = running
         self.controller.running = running
 
-    def client(self, *, owner: str = "", label: str = "") -> BlockingTaskClient:
-        """Return a new client; it is closed with the farm."""
+    def client(self, name: str = "", *, owner: str = "", label: str = "") -> BlockingTaskClient:
+        """Return a new client; it is closed with the farm. A test can put this method in the place of `TaskClient`.
+
+        Args:
+            name: of a farm; this one whatever it is.
+            owner: whose tasks these are.
+            label: how lists show this client.
+        """
         return BlockingTaskClient(FCTaskClient(self._connect(owner, label)))
 
     def async_client(self, *, owner: str = "", label: str = "") -> FCTaskClient:
@@ -96,7 +103,7 @@ class FakeFarm:
         return FCTaskClient(self._connect(owner, label))
 
     def _connect(self, owner: str, label: str) -> RemoteController:
-        remote = RemoteController(self, version=__version__, owner=owner, label=label)
+        remote = RemoteController(self, version=__version__, owner=owner, label=label, worker=current_worker())
         self._clients.append(remote)
         return remote
 

@@ -17,6 +17,18 @@ from taskfc_ext.testing.capture import begin_capture, end_capture, take_output
 Work = Attempt | Prepare
 
 
+class _Here(threading.local):
+    worker = -1
+
+
+_here = _Here()
+
+
+def current_worker() -> int:
+    """Return the id of the worker whose task runs in this thread, or -1."""
+    return _here.worker
+
+
 class Running(NamedTuple):
     """The attempt that runs now, and the monotonic time of its start."""
 
@@ -47,11 +59,13 @@ class Runner:
     is abandoned, and a new one runs the next attempts.
 
     Args:
+        worker: the id of its worker.
         executor: makes the attempts.
         on_result: called in the runner's thread when there is something to `take`.
     """
 
-    def __init__(self, executor: Executor, on_result: Callable[[], None]) -> None:
+    def __init__(self, worker: int, executor: Executor, on_result: Callable[[], None]) -> None:
+        self._worker = worker
         self._executor = executor
         self._on_result = on_result
         self._queue: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
@@ -142,6 +156,7 @@ class Runner:
     # in the thread
 
     def _run(self) -> None:
+        _here.worker = self._worker
         try:
             while (work := self._queue.get()) is not None:
                 if not self._run_one(work):

@@ -67,7 +67,7 @@ class WorkerThread:
         self._poller = zmq.Poller()
         self._poller.register(self._dealer.socket, _POLLIN)
         self._poller.register(self._reading, _POLLIN)
-        self._runner = Runner(Executor(self._codes, properties), self._wake)
+        self._runner = Runner(worker, Executor(self._codes, properties), self._wake)
         self._thread = threading.Thread(target=self._serve, name=f"taskfc-test-worker-{worker}", daemon=True)
         self._thread.start()
 
