@@ -154,10 +154,21 @@ def test_short_tasks_do_not_wait_behind_a_long_one() -> None:
         long.abort()
 
 
-def test_depend_is_given_the_properties(client: BlockingTaskClient) -> None:
+def test_depend_is_given_the_properties() -> None:
     with FakeFarm(properties={"gpu": True}) as farm:
         task = farm.client().with_options(depend=lambda properties: properties["gpu"]).submit(add, 1)
         assert task.result(DEADLINE) == 2
+
+
+def test_an_exception_in_depend_refuses_the_worker(client: BlockingTaskClient) -> None:
+    def depend(properties: dict[str, object]) -> bool:
+        CALLS.append(0)
+        return bool(properties["gpu"])
+
+    future = client.with_options(depend=depend).submit(add, 1)
+    until(lambda: bool(CALLS), "it was asked")
+    assert not future.done()
+    future.abort()
 
 
 def test_a_task_may_reject_a_worker(client: BlockingTaskClient) -> None:

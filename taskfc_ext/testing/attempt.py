@@ -13,7 +13,7 @@ from taskfc_ext.errors import LoadingFailed, TaskRejectError, UnpicklableResult
 from taskfc_ext.protocol.ids import MAX_FRAME
 from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure
 from taskfc_ext.protocol.spec import Kind, Spec
-from taskfc_ext.protocol.worker_messages import Prepare
+from taskfc_ext.protocol.worker_messages import MAX_PROBLEM, Prepare
 from taskfc_ext.serialize import (
     EVERYTHING,
     SourceResult,
@@ -71,14 +71,14 @@ class Executor:
         """Make one attempt. Raises only `Interrupted`."""
         spec = attempt.spec
         try:
-            if spec.depend is not None and not self._load(spec.depend)(dict(self._properties)):
-                return Outcome.REFUSED, b"depend returned a false value"
+            if spec.depend is not None and (refusal := self._refusal(spec.depend)):
+                return Outcome.REFUSED, refusal.encode()
             value = self._value(attempt)
             return Outcome.OK, dump_within(value, MAX_VALUE, what="the result of " + spec.label)
         except Interrupted:
             raise
         except TaskRejectError as error:
-            return Outcome.NOT_NOW, str(error).encode()
+            return Outcome.NOT_NOW, _shorten(str(error)).encode()
         except BaseException as error:  # noqa: BLE001  also SystemExit and KeyboardInterrupt are the task's own errors
             return self._describe_failure(spec, error)
 
@@ -97,7 +97,14 @@ class Executor:
         except Interrupted:
             raise
         except BaseException as error:  # noqa: BLE001  reported to the client
-            return f"{type(error).__name__}: {error}"
+            return _shorten(f"{type(error).__name__}: {error}")
+
+    def _refusal(self, depend: bytes) -> str:
+        """Return why `depend` refuses this worker; empty when it does not."""
+        try:
+            return "" if self._load(depend)(dict(self._properties)) else "depend returned a false value"
+        except Exception as error:  # noqa: BLE001  an exception in depend is a no
+            return _shorten(f"depend raised {type(error).__name__}: {error}")
 
     def _load(self, digest: bytes) -> Callable[..., Any]:
         function: Callable[..., Any] = load_as_guest(load_function, self._codes[digest])
@@ -133,9 +140,12 @@ class Executor:
     def _describe_failure(self, spec: Spec, error: BaseException) -> AttemptEnd:
         outcome = Outcome.FINAL_ERROR if isinstance(error, LoadingFailed) else Outcome.ERROR
         if spec.retry_on is not None:
-            types: Any = load_submitted(self._codes[spec.retry_on])
-            if not isinstance(error, types):
-                outcome = Outcome.FINAL_ERROR
+            try:
+                types: Any = load_submitted(self._codes[spec.retry_on])
+                if not isinstance(error, types):
+                    outcome = Outcome.FINAL_ERROR
+            except Exception as problem:  # noqa: BLE001  types that cannot be loaded
+                error = problem
         failure = dump_exception(error, traceback=user_traceback(error), of_string=spec.kind is Kind.STRING)
         return outcome, encode_failure(failure)
 
@@ -177,6 +187,11 @@ def _bring_back(main: ModuleType, before: Mapping[str, object], out: Sequence[st
     if missing:
         raise NameError(f"name {missing[0]!r} is not defined after the task's code", name=missing[0])
     return {name: vars(main)[name] for name in names}
+
+
+def _shorten(text: str) -> str:
+    """Return as much of `text` as a message can carry."""
+    return text[:MAX_PROBLEM].encode(errors="replace").decode()
 
 
 def _require_bytes(payload: Payload) -> bytes:

@@ -246,6 +246,7 @@ def test_a_task_of_another_client(farm: FakeFarm, client: BlockingTaskClient) ->
 def test_barrier(farm: FakeFarm, client: BlockingTaskClient) -> None:
     farm.controller.running = False
     future = client.submit(double, 1)
+    client.flush()  # so that only the barrier is unanswered
     barriers: list[Barrier] = []
     timeout = 0.01
     while not barriers:  # on a loaded machine the time may be over before the controller is asked

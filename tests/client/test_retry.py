@@ -42,6 +42,7 @@ def test_both_clients_ask_for_any_task(remote: RemoteController) -> None:
 
     assert asyncio.run(retry()) == [1, 6, {0: 2}]
     blocking = client.adapt_to_blocking_client()
+    assert blocking.get_task_result(2, block=True) == 6
     assert blocking.resubmit(2) == {2: 3}
 
 
