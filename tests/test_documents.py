@@ -136,6 +136,15 @@ def test_papermill_fails_where_a_task_has_failed(nightly: Callable[[str], tuple[
     assert not outputs["%task stop"]
 
 
+def test_the_tests_on_the_page_about_tests_pass(tmp_path: Path) -> None:
+    source = [block.source for block in blocks(read(ROOT / "docs/howto/testing.md")) if block.language == "python"]
+    test = tmp_path / "test_page.py"
+    test.write_text("from taskfc_ext.testing import FakeFarm\n" + source[1])
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(test)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
+
+
 # links
 
 

@@ -35,6 +35,7 @@ from taskfc_ext.protocol.client_messages import (
     Accepted,
     Barrier,
     Define,
+    Ended,
     ErrorKind,
     GetResults,
     Hello,
@@ -45,12 +46,18 @@ from taskfc_ext.protocol.client_messages import (
     Submit,
     Unwait,
 )
+from taskfc_ext.serialize import dump_value
 from taskfc_ext.tasks import MapTask
 from taskfc_ext.testing import FakeFarm
 from tests.processes import DEADLINE
 
 
 def double(x: int) -> int:
+    return 2 * x
+
+
+def print_and_double(x: int) -> int:
+    print("printed")
     return 2 * x
 
 
@@ -76,7 +83,7 @@ def in_thread(function: Callable[[], Any]) -> concurrent.futures.Future[Any]:
 
 
 def test_a_submission_comes_back(client: BlockingTaskClient) -> None:
-    future = client.submit(double, 21)
+    future = client.submit(print_and_double, 21)
     assert future.result(DEADLINE) == 42
     assert future.taskid == 0
     assert future.accepted
@@ -239,6 +246,7 @@ def test_a_task_of_another_client(farm: FakeFarm, client: BlockingTaskClient) ->
 def test_barrier(farm: FakeFarm, client: BlockingTaskClient) -> None:
     farm.controller.running = False
     future = client.submit(double, 1)
+    client.flush()  # so that only the barrier is unanswered
     barriers: list[Barrier] = []
     timeout = 0.01
     while not barriers:  # on a loaded machine the time may be over before the controller is asked
@@ -350,14 +358,8 @@ def test_a_dead_controller_comes_back(farm: FakeFarm, client: BlockingTaskClient
 
 
 def test_a_lost_answer_does_not_double_the_task(farm: FakeFarm, client: BlockingTaskClient) -> None:
-    def lose_answers(message: Any) -> Any:
-        if isinstance(message, Submit):
-            farm.controller._accept(client._client.remote_reference.session, message)
-            return []
-        return None
-
     client.flush()
-    farm.controller.rule, farm.controller.running = lose_answers, False
+    farm.running, farm.controller.lost = False, (Accepted,)
     future = client.submit(double, 1)
     farm.controller.wait_for(Submit)
     farm.kill(then=Condition.ALIVE)
@@ -365,31 +367,32 @@ def test_a_lost_answer_does_not_double_the_task(farm: FakeFarm, client: Blocking
     farm.controller.run_tasks()
     assert future.result(DEADLINE) == 2
     assert future.taskid == 0
-    assert len(farm.store.tasks) == 1
+    assert farm.controller.n_accepted == 1
 
 
 def test_what_ended_meanwhile_is_delivered(farm: FakeFarm, client: BlockingTaskClient) -> None:
-    farm.controller.running = False
-    future = client.submit(double, 1)
+    farm.running, farm.controller.lost = False, (Ended,)
+    future = client.submit(double, 7)
     client.flush()
+    farm.controller.run_tasks()
+    client.barrier([future])
+    assert not future.done()
     farm.kill(then=Condition.ALIVE)
-    farm.controller._end(0, future_value(14))
     farm.revive()
     assert future.result(DEADLINE) == 14
-
-
-def future_value(value: object) -> bytes:
-    from taskfc_ext import serialize
-
-    return serialize.dump_value(value, what="it")
+    assert farm.controller.n_accepted == 1
 
 
 def test_a_cleared_task_ends_its_future(farm: FakeFarm, client: BlockingTaskClient) -> None:
     farm.controller.running = False
     gone, there = client.submit(double, 1), client.submit(double, 2)
     client.flush()
-    del farm.store.tasks[0]
-    farm.controller.say(Resync())
+    farm.controller.lost = (Ended,)
+    with farm.client() as other:
+        other.abort(0)
+        other.clear([0])
+    farm.controller.lost = ()
+    farm.controller.send(Resync())
     with pytest.raises(UnknownTask):
         gone.result(DEADLINE)
     farm.controller.run_tasks()
@@ -414,8 +417,8 @@ def test_a_dead_farm_is_restarted_by_whoever_waits(farm: FakeFarm, client: Block
     farm.controller.running = False
     future = client.submit(double, 1)
     client.flush()
-    farm.running = True
     farm.kill(then=Condition.DEAD)
+    farm.running = True
     again = client.submit(double, 2)
     assert again.result(DEADLINE) == 4
     assert farm.revivals == 1
@@ -438,7 +441,7 @@ def test_a_stop_ends_open_waits_and_a_submission_starts_again(farm: FakeFarm, cl
     waiting = in_thread(client.barrier)
     farm.controller.wait_for(Barrier)
     farm.state = Condition.STOPPED
-    farm.controller.say(Stopping())
+    farm.controller.send(Stopping())
     with pytest.raises(ControllerStopped):
         future.result(DEADLINE)
     with pytest.raises(ControllerStopped):
@@ -457,7 +460,7 @@ def test_a_flush_alone_starts_no_farm_that_was_stopped(farm: FakeFarm, client: B
     assert client.submit(double, 3).result(DEADLINE) == 6
     for _ in range(2):  # by somebody else; the farm runs in between, and then nothing is asked of it
         farm.state = Condition.STOPPED
-        farm.controller.say(Stopping())
+        farm.controller.send(Stopping())
         with pytest.raises(ControllerStopped):
             client.queue_status()
         farm.controller.close()
@@ -493,7 +496,7 @@ def test_a_closed_client_says_so(farm: FakeFarm, client: BlockingTaskClient) -> 
     for call in (lambda: client.submit(double, 1), client.queue_status, lambda: future.result(DEADLINE)):
         with pytest.raises(ControllerUnavailable, match="closed"):
             call()
-    assert len(farm.store.tasks) == 1
+    assert farm.controller.n_accepted == 1
 
 
 class ClosedJustNow:
@@ -597,5 +600,9 @@ def test_both_faces_agree(name: str) -> None:
 def test_accepted_twice_is_no_harm(farm: FakeFarm, client: BlockingTaskClient) -> None:
     future = client.submit(double, 1)
     assert future.result(DEADLINE) == 2
-    farm.controller.say(Accepted(1, 0), farm.store.ended[0])
+    ended = Ended(
+        ids=(0,), reasons=("",), values=(dump_value(2, what="it"),), workers=(0,), attempts=(1,), submitted=(1.0,),
+        completed=2.0, seconds=(0.5,),
+    )  # fmt: skip
+    farm.controller.send(Accepted(1, 0), ended)
     assert client.submit(double, 2).result(DEADLINE) == 4

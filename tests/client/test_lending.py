@@ -46,7 +46,8 @@ def test_it_says_where_it_is(farm: FakeFarm, on_worker: BlockingTaskClient, clie
     for each in (on_worker, client):
         each.get_client_name()
     hellos = [message for message in farm.controller.received if isinstance(message, Hello)]
-    assert [hello.worker for hello in hellos] == [7, -1]
+    there, here = (each._client.remote_reference.session for each in (on_worker, client))
+    assert sorted((hello.session, hello.worker) for hello in hellos) == sorted([(there, 7), (here, -1)])
 
 
 def test_a_wait_is_a_barrier_until_it_ends(farm: FakeFarm, on_worker: BlockingTaskClient) -> None:
