@@ -36,6 +36,9 @@ class FakeShell:
     def get_ipython(self) -> FakeShell:
         return self
 
+    def transform_cell(self, source: str) -> str:
+        return self.input_transformer_manager.transform_cell(source)
+
     def transform_ast(self, tree: Any) -> Any:
         return tree
 

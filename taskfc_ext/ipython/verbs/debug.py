@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import TracebackType
 from typing import Any
 
 from IPython.core.error import StdinNotImplementedError
@@ -10,7 +11,7 @@ from IPython.core.error import StdinNotImplementedError
 from taskfc_ext.errors import ResultExpired
 from taskfc_ext.ipython.notebook import Notebook, is_one, said
 from taskfc_ext.ipython.parse.requests import BadUsage, Debug
-from taskfc_ext.ipython.verbs.replay import from_users_frame, loaded
+from taskfc_ext.ipython.verbs.replay import Replay
 from taskfc_ext.protocol.infos import SubmittedTask
 from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.protocol.states import UNFINISHED
@@ -27,14 +28,14 @@ def debug(notebook: Notebook, request: Debug) -> object:
     """
     task = _submitted(notebook, request)
     title = one_line(f"task {task.taskid} {task.name or task.spec.label}")
-    run = loaded(notebook.shell, task)
+    replay = Replay(notebook.shell, task)
     keeps = task.spec.kind is Kind.STRING or task.spec.keep
     without = ", but without what its worker's namespace held" if keeps else ""
     notebook.say(f"replaying {title} here, with its recorded inputs{without}")
     try:
-        value = run()
+        value = replay.run()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - it is the task's
-        _show(notebook.shell, error.with_traceback(from_users_frame(error.__traceback__)))
+        _show(notebook.shell, error.with_traceback(_shown_part(error.__traceback__)))
     else:
         notebook.say(f"{title} does not raise here")
         return value
@@ -60,6 +61,19 @@ def _submitted(notebook: Notebook, request: Debug) -> SubmittedTask:
     except ResultExpired as error:
         hint = f"; `%task debug {error.taskid}` may tell more" if "cleared" not in error.message else ""
         raise BadUsage(f"{said(error)}{hint}") from None
+
+
+def _shown_part(traceback: TracebackType | None) -> TracebackType | None:
+    """Return the frames of the user's; where C code was called and there are none, the frame that called it."""
+    from taskfc_ext.worker.run.tracebacks import from_users_frame
+
+    return from_users_frame(traceback) or _last_of(traceback)
+
+
+def _last_of(traceback: TracebackType | None) -> TracebackType | None:
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback
 
 
 def _show(shell: Any, failure: BaseException) -> None:

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, NoReturn
 
-from IPython.core.display_functions import display
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
@@ -17,7 +16,6 @@ from IPython.utils import process
 from traitlets.config import Config
 
 from taskfc_ext.protocol.outputs import PLAIN_TEXT
-from taskfc_ext.serialize import CellOptions
 from taskfc_ext.worker.output.displays import Displays
 from taskfc_ext.worker.output.widgets import without_view
 from taskfc_ext.worker.run.cell_value import report, text_of
@@ -128,32 +126,6 @@ class TaskShell(InteractiveShell):
 
     def showsyntaxerror(self, *args: object, **kwargs: object) -> None:
         _raise_current()
-
-
-@contextmanager
-def notebook_settings(shell: Any, options: CellOptions) -> Iterator[None]:
-    """Let the shell be set as the notebook's is, while a cell runs; without options nothing is touched."""
-    if not options:
-        yield
-        return
-    for extension in options.get("extensions", ()):
-        if extension not in shell.extension_manager.loaded:
-            shell.extension_manager.load_extension(extension)
-    plain = shell.display_formatter.formatters["text/plain"]
-    before = shell.ast_node_interactivity, plain.float_precision, sys.displayhook
-    shell.ast_node_interactivity = options.get("interactivity", before[0])
-    plain.float_precision = options.get("float_precision", before[1])
-    sys.displayhook = _display
-    try:
-        yield
-    finally:
-        shell.ast_node_interactivity, plain.float_precision, sys.displayhook = before
-
-
-def _display(value: object) -> None:
-    """Show the value of an expression that is not the last one, where the notebook shows all of them."""
-    if value is not None:
-        display(value)  # type: ignore[no-untyped-call]
 
 
 def _inherited(shell: TaskShell) -> Any:
