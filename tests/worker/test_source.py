@@ -58,8 +58,7 @@ def replayed(shell: Any, source: str, options: CellOptions) -> Ended:
     try:
         value = replay.run()
     except Exception as error:
-        assert error.__traceback__ is not None
-        begins = from_users_frame(error.__traceback__.tb_next)  # without the frame of this test
+        begins = from_users_frame(error.__traceback__ and error.__traceback__.tb_next)  # without this test's frame
         shown = traceback.TracebackException(type(error), error, begins)
         return Ended(None, {}, frames_of("".join(shown.format())))
     names = {name: made for name, made in replay.namespace.items() if before.get(name) is not made}

@@ -17,7 +17,7 @@ from taskfc_ext.ipython.cell.option_code import condition, recovery
 from taskfc_ext.ipython.cell.outputs import check_out
 from taskfc_ext.ipython.cell.settings import cell_settings, check_magics, hints_are_lazy
 from taskfc_ext.ipython.cell.shell_syntax import magics_in
-from taskfc_ext.ipython.cell.shipping import Shipment, format_size, pack
+from taskfc_ext.ipython.cell.shipping import Shipment, choose, format_size, pack, settle
 from taskfc_ext.ipython.hints import did_you_mean, or_else
 from taskfc_ext.ipython.notebook import Notebook, is_future, waiting
 from taskfc_ext.ipython.parse.arguments import near_verb
@@ -59,12 +59,14 @@ def submit(notebook: Notebook, submission: Submission, source: str) -> TaskFutur
     """
     check_free(notebook, submission.name)
     transform = cache(notebook.shell.input_transformer_manager.transform_cell)
-    shipment = _packed(notebook, submission, source, transform)
+    shipment = _shipment(notebook, submission, source, transform)
+    changed = () if submission.keep else changed_names(source, shipment.values, transform=transform)
+    settings = _settings(notebook, submission, shipment, source, transform, changed)
+    shipment = settle(shipment) if submission.dry_run else pack(shipment, submission.out, settings)
+    changed = tuple(name for name in changed if name in shipment.values)
     if submission.out and not submission.keep:  # the persistent namespace may have them from before
         check_out(submission.out, shipment.use.defines, shipment.values, transform(source))
-    changed = () if submission.keep else changed_names(source, shipment.values, transform=transform)
     options = _options(notebook, submission)
-    settings = _settings(notebook, submission, shipment, source, transform, changed)
     if submission.dry_run:
         notebook.show(_dry_run(submission, shipment).bundle())
         _say_changed(notebook, submission, changed)
@@ -72,7 +74,8 @@ def submit(notebook: Notebook, submission: Submission, source: str) -> TaskFutur
     if large := shipment.large():
         notebook.say(f"sending {large}")
     client = notebook.session.client().with_options(**options)
-    future = client.submit_cell(source, shipment.values, submission.out, keep=submission.keep, **settings)
+    given: dict[str, Any] = {"settings": settings} if settings else {}
+    future = client.submit_cell(source, shipment.values, submission.out, keep=submission.keep, **given)
     try:
         with waiting():
             client.flush()
@@ -97,20 +100,22 @@ def run_everywhere(notebook: Notebook, submission: Submission, source: str) -> N
         BroadcastFailed: it failed on a worker.
     """
     transform = cache(notebook.shell.input_transformer_manager.transform_cell)
-    shipment = _packed(notebook, submission, source, transform)
+    shipment = _shipment(notebook, submission, source, transform)
     for name, value in shipment.values.items():
         if is_future(value):
             raise BadUsage(f"{name!r} holds a task's future, which --everywhere cannot send; bind its result() first")
     settings = _settings(notebook, submission, shipment, source, transform)
+    shipment = settle(shipment) if submission.dry_run else pack(shipment, (), settings, what="the broadcast")
     if submission.dry_run:
         notebook.show(_dry_run(submission, shipment).bundle())
         return
     if large := shipment.large():
         notebook.say(f"sending {large} to every worker")
     client = notebook.session.client()
+    given: dict[str, Any] = {"settings": settings} if settings else {}
     try:
         with waiting():
-            n_workers = client.broadcast(source, shipment.values, timeout=PATIENCE, **settings)
+            n_workers = client.broadcast(source, shipment.values, timeout=PATIENCE, **given)
     except TimeoutError:
         ran = f"not all workers have run it after {PATIENCE:.0f} s: those that are in a task run it before the next one"
     else:
@@ -156,10 +161,10 @@ def bind_out(notebook: Notebook, future: TaskFuture, out: tuple[str, ...] = ()) 
     return bound
 
 
-def _packed(notebook: Notebook, submission: Submission, source: str, transform: Callable[[str], str]) -> Shipment:
+def _shipment(notebook: Notebook, submission: Submission, source: str, transform: Callable[[str], str]) -> Shipment:
     shell = notebook.shell
     try:
-        return pack(
+        return choose(
             source,
             submission.ship,
             notebook.namespace,
@@ -180,8 +185,8 @@ def _settings(
     source: str,
     transform: Callable[[str], str],
     changed: tuple[str, ...] = (),
-) -> dict[str, Any]:
-    """Return the argument `settings` of what submits; nothing where all is as usual.
+) -> CellOptions:
+    """Return the settings that the cell runs with; empty where all is as usual.
 
     Raises:
         BadUsage: the cell uses a magic that only the notebook has.
@@ -195,7 +200,7 @@ def _settings(
         settings["there_first"] = shipment.there_first
     if changed and "*" in submission.out:
         settings["changed"] = changed
-    return {"settings": settings} if settings else {}
+    return settings
 
 
 def _there(notebook: Notebook, submission: Submission) -> dict[str, object] | None:
