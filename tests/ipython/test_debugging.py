@@ -15,7 +15,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from taskfc_ext import serialize
 from taskfc_ext.errors import ResultExpired
 from taskfc_ext.ipython.notebook import Notebook
-from taskfc_ext.ipython.parse.arguments import parse_line
+from taskfc_ext.ipython.parse.grammar import parse_line
 from taskfc_ext.ipython.verbs.dispatch import answer
 from taskfc_ext.protocol.infos import SubmittedTask
 from taskfc_ext.protocol.spec import Kind, Spec

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from taskfc_ext.errors import BroadcastFailed
-from taskfc_ext.ipython.parse.arguments import parse_cell_line
+from taskfc_ext.ipython.parse.grammar import parse_cell_line
 from taskfc_ext.ipython.parse.requests import Submission
 from taskfc_ext.ipython.sessions import Binding
 

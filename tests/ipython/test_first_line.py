@@ -4,16 +4,16 @@ from typing import Any
 
 import pytest
 
-from taskfc_ext.ipython.cell.expansion import expanded
-from taskfc_ext.ipython.parse.arguments import parse_cell_line, parse_line
+from taskfc_ext.ipython.cell.expansion import expand_values
 from taskfc_ext.ipython.parse.first_line import joined_lines, without_comment, words_of
+from taskfc_ext.ipython.parse.grammar import parse_cell_line, parse_line
 from taskfc_ext.ipython.parse.requests import BadUsage, Scale, Submission
 
 NAMES: dict[str, Any] = {"T": 30, "n": 2, "names": ["a", "b"], "s": "fit", "d": {"k": 4}}
 
 
 def expand(word: str) -> str:
-    return expanded(word, NAMES)
+    return expand_values(word, NAMES)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import types
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from taskfc_ext.ipython.cell.shell_syntax import called_name, embedded, words
+from taskfc_ext.ipython.cell.shell_syntax import called_name, read_shell_call, words
 
 _METHODS = words(
     # list, dict, set, deque, Counter, OrderedDict
@@ -210,7 +210,7 @@ class _Search(ast.NodeVisitor):
 
     def visit_Call(self, node: ast.Call) -> None:
         self.generic_visit(node)
-        if (hidden := embedded(node, self._transform)) is not None:
+        if (hidden := read_shell_call(node, self._transform)) is not None:
             self.look_at(hidden.code)
         function = node.func
         if isinstance(function, ast.Attribute):

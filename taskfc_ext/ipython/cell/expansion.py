@@ -14,7 +14,7 @@ from taskfc_ext.text import one_line
 _VALUE = re.compile(r"\{([^{}]+)\}|\$([A-Za-z_]\w*)")
 
 
-def expanded(word: str, namespace: Mapping[str, Any]) -> str:
+def expand_values(word: str, namespace: Mapping[str, Any]) -> str:
     """Return `word` with values in place of `{expression}` and `$name`; those of a list are separated by commas.
 
     Raises:

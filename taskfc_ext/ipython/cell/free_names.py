@@ -7,7 +7,7 @@ import copy
 import symtable
 from dataclasses import dataclass
 
-from taskfc_ext.ipython.cell.shell_syntax import embedded
+from taskfc_ext.ipython.cell.shell_syntax import read_shell_call
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def free_names(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, *, laz
     for inner in table.get_children():
         _collect(inner, needs, binds)
     needs.discard("__class__")  # a method's own: its class is not written out with it
-    shell = {name for leaf in ast.walk(node) if isinstance(leaf, ast.Call) for name in _expanded(leaf)}
+    shell = {name for leaf in ast.walk(node) if isinstance(leaf, ast.Call) for name in _shell_names(leaf)}
     return FreeNames(frozenset(needs), frozenset(shell), frozenset(binds))
 
 
@@ -49,9 +49,9 @@ def _collect(table: symtable.SymbolTable, needs: set[str], binds: set[str]) -> N
         _collect(inner, needs, binds)
 
 
-def _expanded(node: ast.Call) -> frozenset[str]:
+def _shell_names(node: ast.Call) -> frozenset[str]:
     """Return the names in a line of `!` or `%`, those of code that a magic runs included."""
-    call = embedded(node, str)
+    call = read_shell_call(node, str)
     if call is None:
         return frozenset()
     code = (leaf for statement in call.code for leaf in ast.walk(statement))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from taskfc_ext.ipython.cell.free_names import FreeNames, free_names
 from taskfc_ext.ipython.cell.mentions import TextUse, text_use
-from taskfc_ext.ipython.cell.shell_syntax import Embedded, embedded
+from taskfc_ext.ipython.cell.shell_syntax import Embedded, read_shell_call
 from taskfc_ext.serialize.mentioned import NOTHING, names_in_text
 
 MODULE_NAMES = frozenset(
@@ -392,7 +392,7 @@ class _Flow(ast.NodeVisitor):
     # IPython's own syntax, after its transformation
 
     def visit_Call(self, node: ast.Call) -> None:
-        call = embedded(node, self._transform)
+        call = read_shell_call(node, self._transform)
         if call is None:
             self._visit_all([*node.args, *node.keywords, node.func])  # so that `exec(code)` still needs `code`
             return

@@ -71,7 +71,7 @@ class MagicUse:
     name: str
 
 
-def embedded(node: ast.Call, transform: Callable[[str], str]) -> Embedded | None:
+def read_shell_call(node: ast.Call, transform: Callable[[str], str]) -> Embedded | None:
     """Return what a call made of `!` or `%` holds; `None` for any other call."""
     match _shell_call(node):
         case ("system" | "getoutput" | "getoutput_with_output", [text]):
@@ -90,7 +90,7 @@ def magics_in(tree: ast.AST, transform: Callable[[str], str] = str) -> Iterator[
             method, texts = _shell_call(node)
             if method in ("run_line_magic", "run_cell_magic") and texts:
                 yield MagicUse("cell" if method == "run_cell_magic" else "line", texts[0])
-                call = embedded(node, transform)
+                call = read_shell_call(node, transform)
                 for statement in call.code if call else ():
                     yield from magics_in(statement, transform)
 

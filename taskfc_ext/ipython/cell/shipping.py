@@ -91,7 +91,7 @@ def choose(
         BadUsage: a name is unknown.
         SyntaxError: the cell does not compile.
     """
-    builtins = BUILTINS - _redefined(namespace, hidden)
+    builtins = BUILTINS - _redefined_builtins(namespace, hidden)
     use = used_names(source, transform=transform, builtins=builtins, lazy_hints=lazy_hints)
     found = [name for name in use.needs if name in namespace or not (there or code_may_bind(name, namespace))]
     names = sorted(found) if ship is None else ship
@@ -199,7 +199,7 @@ def settle(shipment: Shipment) -> Shipment:
     return replace(shipment, values=values, sizes=sizes, there_first=there_first, limits={})
 
 
-def _redefined(namespace: Mapping[str, Any], hidden: Mapping[str, Any]) -> set[str]:
+def _redefined_builtins(namespace: Mapping[str, Any], hidden: Mapping[str, Any]) -> set[str]:
     """Return the builtins that the notebook has replaced by something of its own."""
     return {
         name

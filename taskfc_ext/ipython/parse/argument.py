@@ -24,6 +24,6 @@ def flag(name: str, help: str) -> Argument:
     return argument(name, help=help, action="store_true")
 
 
-def changed(one: Argument, **settings: Any) -> Argument:
+def with_settings(one: Argument, **settings: Any) -> Argument:
     """Return `one` with other settings."""
     return Argument(one.flags, {**one.settings, **settings})

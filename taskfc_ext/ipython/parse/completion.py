@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 
 from taskfc_ext.ipython.parse.argument import Argument
-from taskfc_ext.ipython.parse.arguments import SUBMISSION, VERBS, split_verb
+from taskfc_ext.ipython.parse.grammar import split_verb
+from taskfc_ext.ipython.parse.tables import SUBMISSION, VERBS
 
 _TAKE_TASKS = frozenset(name for name, verb in VERBS.items() if any(a.flags == ("tasks",) for a in verb.arguments))
 

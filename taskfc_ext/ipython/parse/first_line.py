@@ -25,7 +25,7 @@ def words_of(prog: str, text: str, expand: Expand = str) -> list[str]:
     text = without_comment(text)
     words = _split(prog, text if prog == "%%task" else text.rstrip().rstrip(";"))
     try:
-        return [word if is_code else expand(word) for word, is_code in _marked(words)]
+        return [word if is_code else expand(word) for word, is_code in _mark_code(words)]
     except BadUsage as problem:
         raise BadUsage(f"{prog}: {problem}") from None
 
@@ -50,7 +50,7 @@ def _is_open(word: str) -> bool:
     return word.count("{") > word.count("}") and " " not in word.partition("{")[0]
 
 
-def _marked(words: Iterable[str]) -> Iterator[tuple[str, bool]]:
+def _mark_code(words: Iterable[str]) -> Iterator[tuple[str, bool]]:
     """Yield the words, each with whether it is code: that of `--depend`, whose braces are its own."""
     is_code = False
     for word in words:

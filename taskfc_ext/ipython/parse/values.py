@@ -70,10 +70,10 @@ def parse_selection(text: str) -> Selection:
     Raises:
         argparse.ArgumentTypeError: a part of it is none of these.
     """
-    return tuple(_selected(part.strip()) for part in text.split(",") if part.strip())
+    return tuple(_parse_part(part.strip()) for part in text.split(",") if part.strip())
 
 
-def _selected(part: str) -> range | str:
+def _parse_part(part: str) -> range | str:
     if match := re.fullmatch(r"(\d{1,15})(?:-(\d{1,15}))?", part, re.ASCII):
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:

@@ -26,7 +26,7 @@ def debug(notebook: Notebook, request: Debug) -> object:
     Raises:
         BadUsage: it cannot be run here, or several are named.
     """
-    task = _submitted(notebook, request)
+    task = _get_submission(notebook, request)
     title = one_line(f"task {task.taskid} {task.name or task.spec.label}")
     replay = Replay(notebook.shell, task)
     keeps = task.spec.kind is Kind.STRING or task.spec.keep
@@ -44,7 +44,7 @@ def debug(notebook: Notebook, request: Debug) -> object:
     return None
 
 
-def _submitted(notebook: Notebook, request: Debug) -> SubmittedTask:
+def _get_submission(notebook: Notebook, request: Debug) -> SubmittedTask:
     taskids = notebook.taskids(request.tasks) if is_one(request.tasks) else []
     if len(taskids) != 1:
         raise BadUsage("%task debug: one task at a time")

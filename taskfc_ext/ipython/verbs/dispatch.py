@@ -11,11 +11,11 @@ from taskfc_ext.errors import UnknownTask, UnknownTasks
 from taskfc_ext.ipython.cards.render import Table, farm_caption, tasks_table
 from taskfc_ext.ipython.notebook import MOST, SEE_TASKS, Notebook, is_one, named, said, waiting
 from taskfc_ext.ipython.parse import requests
-from taskfc_ext.ipython.parse.arguments import cell_help, line_help, verb_help
+from taskfc_ext.ipython.parse.grammar import cell_help, line_help, verb_help
 from taskfc_ext.ipython.parse.requests import BadUsage, Request, Selection
 from taskfc_ext.ipython.verbs.history import history
 from taskfc_ext.ipython.verbs.retry import retry
-from taskfc_ext.ipython.verbs.submit import bind_out, submit_expression, succeeded
+from taskfc_ext.ipython.verbs.submit import bind_out, submit_expression, wait_for_success
 from taskfc_ext.ipython.verbs.wait import wait
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.states import FINISHED
@@ -44,7 +44,7 @@ def answer(notebook: Notebook, request: Request) -> Any:
         case requests.Show(tasks=tasks):
             for future in notebook.futures(tasks):
                 if future.done():
-                    _seen(notebook, [future])
+                    _note_seen(notebook, [future])
                 notebook.board.show(future)
         case requests.Pull():
             _pull(notebook, request)
@@ -152,19 +152,19 @@ def _result(notebook: Notebook, request: requests.Result) -> Any:
         values = [
             future.result(None if deadline is None else max(0.0, deadline - time.monotonic())) for future in futures
         ]
-    _seen(notebook, futures)
+    _note_seen(notebook, futures)
     return values[0] if len(values) == 1 and is_one(request.tasks) else values
 
 
-def _seen(notebook: Notebook, futures: Iterable[Any]) -> None:
+def _note_seen(notebook: Notebook, futures: Iterable[Any]) -> None:
     notebook.session.notices.seen((future.taskid for future in futures), notebook.session.name)
 
 
 def _pull(notebook: Notebook, request: requests.Pull) -> None:
     for future in notebook.futures(request.tasks):
         with waiting():
-            succeeded(future)
-        _seen(notebook, [future])
+            wait_for_success(future)
+        _note_seen(notebook, [future])
         bound = bind_out(notebook, future, request.out)
         notebook.say(f"task {future.taskid}: {', '.join(bound) or 'brought back no names'}")
 

@@ -38,7 +38,7 @@ def retry(notebook: Notebook, request: Retry) -> TaskFuture | list[TaskFuture]:
             told.append(said(error))
         else:
             new_ids.update(pairs)
-            told.append(_told(taskid, pairs))
+            told.append(_describe_retry(taskid, pairs))
     for line in told[:_MOST_LINES]:
         notebook.say(line)
     if len(told) > _MOST_LINES:
@@ -51,7 +51,7 @@ def retry(notebook: Notebook, request: Retry) -> TaskFuture | list[TaskFuture]:
     return futures[0] if len(futures) == 1 and is_one(request.tasks) else futures
 
 
-def _told(taskid: int, pairs: dict[int, int]) -> str:
+def _describe_retry(taskid: int, pairs: dict[int, int]) -> str:
     text = f"task {taskid} runs again as task {pairs[taskid]}"
     old = [dependant for dependant in pairs if dependant != taskid]
     if not old:

@@ -20,7 +20,7 @@ from taskfc_ext.ipython.cell.shell_syntax import magics_in
 from taskfc_ext.ipython.cell.shipping import Shipment, choose, format_size, pack, settle
 from taskfc_ext.ipython.hints import did_you_mean, or_else
 from taskfc_ext.ipython.notebook import Notebook, is_future, waiting
-from taskfc_ext.ipython.parse.arguments import near_verb
+from taskfc_ext.ipython.parse.grammar import near_verb
 from taskfc_ext.ipython.parse.requests import BadUsage, Submission
 from taskfc_ext.ipython.sessions import Binding
 from taskfc_ext.serialize.scope import ABSENT
@@ -59,7 +59,7 @@ def submit(notebook: Notebook, submission: Submission, source: str) -> TaskFutur
     """
     check_free(notebook, submission.name)
     transform = cache(notebook.shell.input_transformer_manager.transform_cell)
-    shipment = _shipment(notebook, submission, source, transform)
+    shipment = _choose_names(notebook, submission, source, transform)
     changed = () if submission.keep else changed_names(source, shipment.values, transform=transform)
     settings = _settings(notebook, submission, shipment, source, transform, changed)
     shipment = settle(shipment) if submission.dry_run else pack(shipment, submission.out, settings)
@@ -100,7 +100,7 @@ def run_everywhere(notebook: Notebook, submission: Submission, source: str) -> N
         BroadcastFailed: it failed on a worker.
     """
     transform = cache(notebook.shell.input_transformer_manager.transform_cell)
-    shipment = _shipment(notebook, submission, source, transform)
+    shipment = _choose_names(notebook, submission, source, transform)
     for name, value in shipment.values.items():
         if is_future(value):
             raise BadUsage(f"{name!r} holds a task's future, which --everywhere cannot send; bind its result() first")
@@ -161,7 +161,7 @@ def bind_out(notebook: Notebook, future: TaskFuture, out: tuple[str, ...] = ()) 
     return bound
 
 
-def _shipment(notebook: Notebook, submission: Submission, source: str, transform: Callable[[str], str]) -> Shipment:
+def _choose_names(notebook: Notebook, submission: Submission, source: str, transform: Callable[[str], str]) -> Shipment:
     shell = notebook.shell
     try:
         return choose(
@@ -306,11 +306,11 @@ def _wait(notebook: Notebook, future: TaskFuture, out: tuple[str, ...]) -> None:
     if notebook.board.is_live:
         notebook.board.show_early(future)
     with waiting():
-        succeeded(future)
+        wait_for_success(future)
     bind_out(notebook, future, out)
 
 
-def succeeded(future: TaskFuture) -> None:
+def wait_for_success(future: TaskFuture) -> None:
     """Wait for a task, and raise its exception if it failed; a value that could not travel is no failure."""
     __tracebackhide__ = True
     if future.exception() is not None:

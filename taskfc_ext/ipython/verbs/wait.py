@@ -45,7 +45,7 @@ def wait(notebook: Notebook, request: Wait) -> None:
         # in this order: what ends between the two is in both
         unfinished = [task.taskid for task in notebook.owned(UNFINISHED, everybodys=request.all)]
         before = [task.taskid for task in notebook.owned(UNSUCCESSFUL, everybodys=False) if _is_news(notebook, task)]
-        taskids = sorted({*unfinished, *before} - (_retried(notebook) if before else set()))
+        taskids = sorted({*unfinished, *before} - (_find_retried(notebook) if before else set()))
     if not taskids:
         notebook.session.notices.seen_all(notebook.session.name)
         return
@@ -55,8 +55,9 @@ def wait(notebook: Notebook, request: Wait) -> None:
             client.barrier(taskids, timeout=request.timeout)
     except TimeoutError:
         left = client.list_tasks(taskids=taskids, states=UNFINISHED, limit=MOST)
+        states = [task.state for task in left]
         raise WaitTimedOut(
-            f"{_of(left, taskids)} not ended after {request.timeout:g} s: {_named(left, [task.state for task in left])}"
+            f"{_of(left, taskids)} not ended after {request.timeout:g} s: {_name_tasks(left, states)}"
         ) from None
     notices = notebook.session.notices
     notices.seen(taskids, notebook.session.name)
@@ -67,7 +68,7 @@ def wait(notebook: Notebook, request: Wait) -> None:
     if failed:
         ends = [_end(client, task) for task in failed[:_NAMED]]
         raise TasksFailed(
-            f"{_of(failed, taskids)} did not succeed: {_named(failed, ends)}",
+            f"{_of(failed, taskids)} did not succeed: {_name_tasks(failed, ends)}",
             taskids=tuple(task.taskid for task in failed),
         )
 
@@ -76,7 +77,7 @@ def _is_news(notebook: Notebook, task: TaskInfo) -> bool:
     return task.submitted >= notebook.session.since and _key(notebook, task) not in notebook.session.told
 
 
-def _retried(notebook: Notebook) -> set[int]:
+def _find_retried(notebook: Notebook) -> set[int]:
     """Return the tasks that have run again, or do so now: how that ends is what counts."""
     tasks = notebook.owned((*UNFINISHED, *FINISHED), everybodys=True)
     return {task.retry_of for task in tasks if task.retry_of is not None}
@@ -107,7 +108,7 @@ def _exception_type(client: BlockingTaskClient, taskid: int) -> str:
     return f"{getattr(error, 'type_name', '') or type(error).__name__}: "
 
 
-def _named(tasks: Sequence[TaskInfo], states: Sequence[str]) -> str:
+def _name_tasks(tasks: Sequence[TaskInfo], states: Sequence[str]) -> str:
     titles = [one_line(f"task {task.taskid} {task.name or ''}") for task in tasks[:_NAMED]]
     named = [f"{title} ({state})" for title, state in zip(titles, states, strict=False)]
     more = len(tasks) - _NAMED

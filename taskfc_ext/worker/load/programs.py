@@ -64,7 +64,7 @@ class Programs:
         here = Host(new_main())
         enter(here)
         function = load_function(body)
-        captured = _captured(function)
+        captured = _capture(function)
         is_fixed = _is_fixed(function, captured)
         if digest not in self._verdicts:  # on what is in the body, however often that is loaded
             verdict = is_harmless(function)
@@ -98,7 +98,7 @@ class Programs:
         self._kept.clear()
 
 
-def _captured(function: Callable[..., Any]) -> Captured | None:
+def _capture(function: Callable[..., Any]) -> Captured | None:
     if type(function) is FunctionType:
         return capture(function)
     if isinstance(function, (BuiltinFunctionType, type)) and is_importable(function):

@@ -102,7 +102,7 @@ class CellRunner:
                     within = [*options.get("changed", ()), *changed_names(prints, main.__dict__), *changes]
                     out = list(dict.fromkeys([*_bound_since(before, main), *within, *out]))
                     host.brings_back = frozenset(out)
-                pulled = {name: _pulled(main, name) for name in out if name != EVERYTHING}
+                pulled = {name: _pull(main, name) for name in out if name != EVERYTHING}
                 return SourceResult(
                     value,
                     pulled,
@@ -176,7 +176,7 @@ def _functions_in_both(pulled: Mapping[str, object], shipped: Mapping[str, objec
     return tuple([name for name, value in pulled.items() if type(value) is FunctionType and shipped.get(name) is value])
 
 
-def _pulled(main: ModuleType, name: str) -> object:
+def _pull(main: ModuleType, name: str) -> object:
     try:
         return main.__dict__[name]
     except KeyError:

@@ -35,7 +35,7 @@ def show_value(shell: Any, displays: Displays, value: Any) -> Any:
     if type(value) in (str, bytes) and len(value) > LARGEST:
         displays.add({PLAIN_TEXT: f"{value[:_BEGINNING]!r}… ({len(value):,} long)"}, kind=VALUE)
         return value
-    data, metadata = _formatted(shell, value)
+    data, metadata = _format(shell, value)
     try:
         data, at_the_end = without_view(data)
         displays.add(data, metadata, kind=VALUE, at_the_end=at_the_end)
@@ -45,7 +45,7 @@ def show_value(shell: Any, displays: Displays, value: Any) -> Any:
     return None if is_widget(value) else value
 
 
-def _formatted(shell: Any, value: object) -> tuple[Forms, dict[str, Any]]:
+def _format(shell: Any, value: object) -> tuple[Forms, dict[str, Any]]:
     n_failed = shell.n_failed_forms
     formatter = shell.display_formatter
     try:

@@ -129,7 +129,7 @@ class Executor:
         except BaseException as error:  # noqa: BLE001  SystemExit and KeyboardInterrupt of a task are its own errors
             leave_if_child(error)
             try:
-                return self._failed(spec, error)
+                return self._end_failed(spec, error)
             except TaskInterrupt:
                 raise
             except BaseException as problem:  # noqa: BLE001  no memory, or an exception that fights back
@@ -157,7 +157,7 @@ class Executor:
             raise _not_loaded(spec.label, error) from error
         try:
             value = program.function(*args, **kwargs)
-            return _awaited(value) if type(value) is CoroutineType else value
+            return _run_coroutine(value) if type(value) is CoroutineType else value
         finally:
             if INLINE in modules:
                 show_figures()
@@ -180,7 +180,7 @@ class Executor:
                     args, kwargs = load_call(body)
                     value = function(*args, **kwargs)
                     if type(value) is CoroutineType:
-                        _awaited(value)
+                        _run_coroutine(value)
             else:
                 source = _bytes(broadcast.code).decode()
                 self._runner().set_up(source, lambda: load_cell(body), broadcast.number)
@@ -306,9 +306,9 @@ class Executor:
         finally:
             leave(None, outer)
 
-    def _failed(self, spec: Spec, error: BaseException) -> Ended:
+    def _end_failed(self, spec: Spec, error: BaseException) -> Ended:
         if isinstance(error, TaskInterrupt):
-            return interrupted(user_traceback(error))
+            return end_interrupted(user_traceback(error))
         if isinstance(error, ExitCalled):
             error = sentence_of(error)
         if isinstance(error, TaskRejectError):
@@ -333,13 +333,13 @@ def _not_loaded(label: str, error: Exception) -> LoadingFailed:
     return LoadingFailed(text)
 
 
-def _awaited(coroutine: CoroutineType[Any, Any, Any]) -> object:
+def _run_coroutine(coroutine: CoroutineType[Any, Any, Any]) -> object:
     import asyncio  # 20 ms that a worker's start does without
 
     return asyncio.run(coroutine)
 
 
-def interrupted(traceback: str = "") -> Ended:
+def end_interrupted(traceback: str = "") -> Ended:
     """Return how an attempt ended that its interrupt has stopped."""
     failure = Failure(reason=Reason.ABORTED, message="interrupted", type_name="KeyboardInterrupt", traceback=traceback)
     return int(Outcome.INTERRUPTED), encode_failure(failure)

@@ -19,7 +19,7 @@ class Units(NamedTuple):
     last: ast.expr | None
 
 
-def divided(tree: ast.Module, interactivity: str, *, wants_value: bool) -> Units:
+def divide(tree: ast.Module, interactivity: str, *, wants_value: bool) -> Units:
     """Return the parts of a cell.
 
     Args:
@@ -31,7 +31,7 @@ def divided(tree: ast.Module, interactivity: str, *, wants_value: bool) -> Units
     body = tree.body
     if not wants_value:
         return Units([tree], None)
-    if interactivity == "last_expr_or_assign" and body and (target := _assigned(body[-1])) is not None:
+    if interactivity == "last_expr_or_assign" and body and (target := _assigned_name(body[-1])) is not None:
         read = ast.copy_location(ast.Name(target.id, ast.Load()), target)
         body.append(ast.copy_location(ast.Expr(read), target))
     end = body.pop() if body and isinstance(body[-1], ast.Expr) else None
@@ -44,7 +44,7 @@ def divided(tree: ast.Module, interactivity: str, *, wants_value: bool) -> Units
     return Units([tree], last)
 
 
-def _assigned(statement: ast.stmt) -> ast.Name | None:
+def _assigned_name(statement: ast.stmt) -> ast.Name | None:
     """Return the one name that the statement assigns to, `None` where it is none or several."""
     match statement:
         case ast.Assign(targets=[ast.Name() as target]):

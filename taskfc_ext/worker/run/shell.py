@@ -75,19 +75,19 @@ class TaskShell(InteractiveShell):
 
     def run_cell(self, *args: Any, **kwargs: Any) -> Any:
         """As IPython's, for the magics that run a cell within a cell; but an error in it is raised."""
-        result = _inherited(self).run_cell(*args, **kwargs)
+        result = _superclass(self).run_cell(*args, **kwargs)
         result.raise_error()
         return result
 
     def run_cell_magic(self, magic_name: str, line: str, cell: str) -> Any:
         """As IPython's."""
         with self._interruptible():
-            return _inherited(self).run_cell_magic(magic_name, line, cell)
+            return _superclass(self).run_cell_magic(magic_name, line, cell)
 
     def getoutput(self, cmd: str, split: bool = True, depth: int = 0) -> Any:
         """As IPython's: `x = !cmd`."""
         with self._interruptible():
-            return _inherited(self).getoutput(cmd, split, depth + 1)
+            return _superclass(self).getoutput(cmd, split, depth + 1)
 
     def system(self, cmd: str) -> None:
         """As IPython's `system_piped`, which cannot be called as it looks for variables in its caller: `!cmd`."""
@@ -95,7 +95,7 @@ class TaskShell(InteractiveShell):
             raise OSError("Background processes not supported.")
         untyped: Any = process
         with self._interruptible():
-            self.user_ns["_exit_code"] = untyped.system(_inherited(self).var_expand(cmd, depth=1))
+            self.user_ns["_exit_code"] = untyped.system(_superclass(self).var_expand(cmd, depth=1))
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
@@ -128,7 +128,7 @@ class TaskShell(InteractiveShell):
         _raise_current()
 
 
-def _inherited(shell: TaskShell) -> Any:
+def _superclass(shell: TaskShell) -> Any:
     return super(TaskShell, shell)  # whose methods are untyped
 
 

@@ -18,7 +18,7 @@ from IPython.core.display_functions import display
 from IPython.core.displayhook import DisplayHook
 
 from taskfc_ext.serialize import FUTURES, CellOptions, remember_source
-from taskfc_ext.worker.run.interactivity import LAST, divided
+from taskfc_ext.worker.run.interactivity import LAST, divide
 
 _AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
@@ -64,7 +64,7 @@ def run_source(
     tree = shell.transform_ast(tree)
     is_silenced = _is_silenced(text)
     interactivity = LAST if is_silenced else options.get("interactivity", LAST)
-    steps, last = divided(tree, interactivity, wants_value=wants_value)
+    steps, last = divide(tree, interactivity, wants_value=wants_value)
     with event_loop() as run:
         for step in steps:
             mode = "single" if isinstance(step, ast.Interactive) else "exec"

@@ -4,8 +4,9 @@ import pytest
 
 from taskfc_ext.ipython.hints import or_else
 from taskfc_ext.ipython.parse import requests
-from taskfc_ext.ipython.parse.arguments import VERBS, near_verb, parse_cell_line, parse_line, split_verb, verb_help
+from taskfc_ext.ipython.parse.grammar import near_verb, parse_cell_line, parse_line, split_verb, verb_help
 from taskfc_ext.ipython.parse.requests import BadUsage, Run, Status, Submission
+from taskfc_ext.ipython.parse.tables import VERBS
 
 LINES = [
     ("", Status()),
