@@ -146,7 +146,7 @@ def test_what_a_cell_changes_in_place(source: str, expected: str) -> None:
 
 
 def test_the_line_says_what_brings_them_back() -> None:
-    assert note(["X"]) == "changed `X` there only; `-o X` brings it back"
-    assert note(["X", "d"], ("y",)) == "changed `X`, `d` there only; `-o y,X,d` brings them back"
-    assert note(["X"], command="%%task") == "changed `X` there only; `%%task -o X` brings it back"
+    assert note(["X"]) == "changed `X` on the worker only; `-o X` brings it back"
+    assert note(["X", "d"], ("y",)) == "changed `X`, `d` on the worker only; `-o y,X,d` brings them back"
+    assert note(["X"], command="%%task") == "changed `X` on the worker only; `%%task -o X` brings it back"
     assert note(["X"], ("X",)) == note(["X"], ("*",)) == note([]) == ""

@@ -183,7 +183,7 @@ def test_what_the_worker_had_is_missing_and_said(
     record(cell("1 + 1", **options))
     capsys.readouterr()
     assert run("debug 0") == (2 if "keep" in options else None)
-    assert "inputs, but without what its worker's namespace held\n" in capsys.readouterr().out
+    assert "inputs, but without the names of its worker's namespace\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("how", ["asked", "no stdin", "front end", "kernel"])

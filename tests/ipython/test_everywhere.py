@@ -67,7 +67,7 @@ def test_a_busy_worker_holds_no_cell_up(shell: Any, farm: Any, capsys: pytest.Ca
     capsys.readouterr()
     shell.run("%%task --everywhere\nx = 1")
     assert capsys.readouterr().out == (
-        "not all workers have run it after 10 s: those that are in a task run it before the next one; "
+        "some workers have not run it after 10 s; they run it before their next task; "
         "workers that join later run it too\n"
     )
 

@@ -47,7 +47,7 @@ def test_words(line: str, words: list[str]) -> None:
         ("{TT}", "%%task: {TT}: unknown name 'TT'"),
         ("$TT", "%%task: $TT: unknown name 'TT'"),
         ("{nmes}", "%%task: {nmes}: unknown name 'nmes'; did you mean names?"),
-        ("{T +}", "%%task: {T +} is no expression; write the value itself"),
+        ("{T +}", "%%task: {T +} is not an expression; write the value itself"),
         ("{T / 0}", "%%task: {T / 0}: ZeroDivisionError: division by zero"),
     ],
 )
@@ -84,5 +84,5 @@ def test_both_magics_understand_them() -> None:
 
 def test_the_star_is_for_names_that_come_back() -> None:
     assert parse_cell_line("-o *") == Submission(out=("*",))
-    with pytest.raises(BadUsage, match="is no name"):
+    with pytest.raises(BadUsage, match="is not a variable name"):
         parse_cell_line("-i '*'")

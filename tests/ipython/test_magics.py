@@ -153,15 +153,15 @@ def test_an_interrupted_submission_binds_the_name(shell: Any, farm: Any, monkeyp
         ("%%task\nreturn 1", "this is not Python (line 1): 'return' outside function"),
         ("%%task\nx = = 1", "this is not Python (line 1): invalid syntax: x = = 1"),
         ("%%task\n\n  \n", "%%task: the cell is empty"),
-        ("%%task --retires 3\n1", "%%task: no option --retires; did you mean --retries?"),
+        ("%%task --retires 3\n1", "%%task: unknown option --retires; did you mean --retries?"),
         ("%%task --clear-after\n1", "%%task: --clear-after needs --keep"),
         (
             "%%task --everywhere --wait\n1",
-            "%%task: --everywhere makes no task, so --wait means nothing; it takes -i and --dry-run",
+            "%%task: --everywhere takes only -i and --dry-run, not --wait",
         ),
         ("%%task --after gone\n1", "no task and no future named 'gone'"),
-        ("%%task --retries 1 --retry-on data\n1", "--retry-on: 'data' is no exception type here"),
-        ("%task widget 3", "%task widget: unexpected '3'; nothing comes after it"),
+        ("%%task --retries 1 --retry-on data\n1", "--retry-on: 'data' is not an exception type"),
+        ("%task widget 3", "%task widget: unexpected '3'; it takes no arguments"),
         ("%task debug 3-4", "%task debug: one task at a time"),
         ("%task debug 99", "there is no task 99; `%task status --all` lists the newest"),
         ("%task retry 99", "there is no task 99; `%task status --all` lists the newest"),
@@ -171,7 +171,7 @@ def test_an_interrupted_submission_binds_the_name(shell: Any, farm: Any, monkeyp
         ("%task result 99", "there is no task 99; `%task status --all` lists the newest"),
         ("%task log nothing", "no task and no future named 'nothing'; `%task status --all` lists the newest"),
         ("%task run x = 1 + 1", "'x' would be bound on the worker only; write `x = %task 1 + 1`"),
-        ("%task help bogus", "%task help: no verb 'bogus'; `%task help` lists them"),
+        ("%task help bogus", "%task help: unknown verb 'bogus'; `%task help` lists them"),
         ("%task use ../x", ""),
         ("%task scale 3", "no farm 'default' runs; the first task starts it, or `%task start`"),
     ],
@@ -195,7 +195,7 @@ def test_a_dry_run_shows_and_sends_nothing(shell: Any, farm: Any) -> None:
     shell.run("data = 'x' * 2000")
     shell.run("%%task fit -o y --dry-run\ny = len(data) + t")
     (text,) = shell.texts()
-    assert "would be sent with 2 of this notebook's names; -o: y; nothing was" in text
+    assert "nothing was sent; this notebook's names for the cell: 2; -o: y" in text
     assert "data  str         2.0" in text.replace("2.01", "2.0").replace("2.02", "2.0")
     assert "its task's result, on the worker" in text
     assert len(farm.submitted) == 1
@@ -268,7 +268,7 @@ def test_pull_binds_the_names(shell: Any, farm: Any, capsys: pytest.CaptureFixtu
     assert shell.ns["y"] == 2
     shell.run("%task pull a")
     assert shell.ns["x"] == 1
-    assert usage_error(shell, "%task pull a -o z", capsys) == "task 0 brought back no 'z'"
+    assert usage_error(shell, "%task pull a -o z", capsys) == "task 0 has no -o name 'z'"
 
 
 def test_wait_and_clear_mean_this_notebooks_tasks(shell: Any, farm: Any) -> None:

@@ -305,4 +305,4 @@ def note(changed: Collection[str], out: Sequence[str] = (), *, command: str = ""
     named = ", ".join(f"`{name}`" for name in left)
     them = "it" if len(left) == 1 else "them"
     option = f"{command} -o {','.join([*out, *left])}".strip()
-    return f"changed {named} there only; `{option}` brings {them} back"
+    return f"changed {named} on the worker only; `{option}` brings {them} back"

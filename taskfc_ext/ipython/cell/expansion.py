@@ -29,7 +29,7 @@ def _text_of(expression: str, typed: str, namespace: Mapping[str, Any]) -> str:
     try:
         code = compile(expression.strip(), "<%%task>", "eval")
     except (SyntaxError, ValueError):
-        raise BadUsage(f"{typed} is no expression; write the value itself") from None
+        raise BadUsage(f"{typed} is not an expression; write the value itself") from None
     for name in sorted(used_names(expression.strip()).needs):
         if name not in namespace:
             near = did_you_mean(name, sorted(known for known in namespace if not known.startswith("_")))

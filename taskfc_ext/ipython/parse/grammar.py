@@ -76,13 +76,13 @@ def _check_together(submission: Submission) -> None:
 
 def _check_everywhere(submission: Submission) -> None:
     if submission.name is not None:
-        raise BadUsage(f"%%task: --everywhere makes no task that could be called {submission.name!r}")
+        raise BadUsage(f"%%task: --everywhere makes no task, so it takes no name: {submission.name!r}")
     usual = Submission()
     for each in SUBMISSION:
         option = each.flags[0]
         name = each.settings.get("dest") or option.lstrip("-").replace("-", "_")
         if option not in EVERYWHERE and getattr(submission, name) != getattr(usual, name):
-            raise BadUsage(f"%%task: --everywhere makes no task, so {option} means nothing; it takes -i and --dry-run")
+            raise BadUsage(f"%%task: --everywhere takes only -i and --dry-run, not {option}")
 
 
 def parse_line(line: str, expand: Expand = str) -> Request:
@@ -160,8 +160,8 @@ def _why_unexpected(word: str, topic: str, arguments: Sequence[Argument]) -> str
     if "--name" in flags:
         return f"; the farm's name is given as --name {word}"
     if topic in OF_THE_FARM:
-        return "; it means the farm of this notebook, which `%task use` changes"
-    return "" if arguments else "; nothing comes after it"
+        return "; it applies to the farm of this notebook, which `%task use` changes"
+    return "" if arguments else "; it takes no arguments"
 
 
 def _check_options(prog: str, words: Sequence[str], arguments: Sequence[Argument]) -> None:
@@ -171,7 +171,7 @@ def _check_options(prog: str, words: Sequence[str], arguments: Sequence[Argument
         flag = word.partition("=")[0]
         if not re.match(r"--?[A-Za-z]", flag) or flag in flags or flag[:2] in flags:
             continue
-        raise BadUsage(f"{prog}: no option {flag}{did_you_mean(flag, flags)}")
+        raise BadUsage(f"{prog}: unknown option {flag}{did_you_mean(flag, flags)}")
 
 
 # hints and help
@@ -194,7 +194,7 @@ def verb_help(name: str) -> str:
     """
     if name not in VERBS:
         near = did_you_mean(name, list(VERBS))
-        raise BadUsage(f"%task help: no verb {name!r}{near or '; `%task help` lists them'}")
+        raise BadUsage(f"%task help: unknown verb {name!r}{near or '; `%task help` lists them'}")
     verb = VERBS[name]
     if name == "run":
         return f"usage: %task run EXPR\n\n{verb.summary}"

@@ -39,27 +39,27 @@ _N_WORKERS = argument("-n", help="how many workers", metavar="N", type=_WORKERS)
 
 
 WAIT_MORE = (
-    "Raises TasksFailed if a task that was waited for did not succeed, so that a headless run fails too. Without "
-    "TASKS, that includes tasks of this notebook that had failed before, since the extension was loaded; each failure "
-    "is raised once. An interrupt or a timeout ends the wait and harms no task."
+    "Raises TasksFailed if a task did not succeed, so that a headless run fails too. Without TASKS it also raises for "
+    "tasks of this notebook that failed earlier, since the extension was loaded; each failure is raised once. An "
+    "interrupt or a timeout ends the wait; the tasks go on."
 )
 
 
 RETRY_MORE = (
-    "Each runs again as a new task, with the code, arguments and options of the old one, whatever that ended in; its "
-    "name then means the new one, also the variable of that name here. The value is the new future, or a list of them."
+    "Each task runs again as a new task with the same code, arguments and options. Its name, and the variable of that "
+    "name here, then mean the new task. The value is the new future, or a list of them."
 )
 
 
 DEBUG_MORE = (
-    "The task runs in this process, with the arguments, names and inputs that were recorded when it was submitted; its "
-    "time limit and its conditions on workers do not apply. Where it does not raise here, the value is its result."
+    "The task runs in this process, with the arguments, names and inputs that were recorded when it was submitted. Its "
+    "time limit and its conditions on workers do not apply. If it does not raise, the value is its result."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """One verb: what it makes, what it says of itself, what it takes, and what else its help tells."""
+    """One verb: the request that it makes, its summary, its arguments, and more help."""
 
     makes: Callable[..., Request]
     summary: str
@@ -68,7 +68,7 @@ class Verb:
 
 
 VERBS: dict[str, Verb] = {
-    "status": Verb(requests.Status, "the queue and the newest tasks (also: no verb at all)", (_tasks(False), _ALL)),
+    "status": Verb(requests.Status, "show the queue and the newest tasks (also without a verb)", (_tasks(False), _ALL)),
     "run": Verb(requests.Run, "run an expression as a task, whatever its first word is"),
     "result": Verb(requests.Result, "wait for tasks and return their values", (_tasks(True), _TIMEOUT)),
     "show": Verb(requests.Show, "show the cards of tasks, with what they printed", (_tasks(True),)),
@@ -93,19 +93,19 @@ VERBS: dict[str, Verb] = {
         (_tasks(True), flag("--no-debugger", "only show the traceback; `%%debug` then opens the debugger")),
         DEBUG_MORE,
     ),
-    "hold": Verb(requests.Hold, "keep queued tasks from the workers until they are released", (_tasks(True),)),
-    "release": Verb(requests.Release, "let held tasks go on", (_tasks(True),)),
+    "hold": Verb(requests.Hold, "hold queued tasks back until they are released", (_tasks(True),)),
+    "release": Verb(requests.Release, "release held tasks", (_tasks(True),)),
     "move": Verb(
         requests.Move,
         "give unfinished tasks another priority",
         (_tasks(True), with_settings(_PRIORITY, required=True)),
     ),
-    "clear": Verb(requests.Clear, "forget finished tasks and their results", (_tasks(False), _ALL)),
-    "spin": Verb(requests.Spin, "look again at what can run now"),
+    "clear": Verb(requests.Clear, "delete finished tasks and their results", (_tasks(False), _ALL)),
+    "spin": Verb(requests.Spin, "check again which tasks can run now"),
     "log": Verb(requests.Log, "print what tasks have printed", (_tasks(True),)),
     "history": Verb(
         requests.History,
-        "what ran; `h = %task history` has .rows and .to_frame()",
+        "list tasks that have run; `h = %task history` has .rows and .to_frame()",
         (_tasks(False), _ALL, argument("--limit", help="the newest N (100)", metavar="N", type=_LIMIT, default=100)),
     ),
     "workers": Verb(requests.Workers, "list the workers"),
@@ -122,11 +122,11 @@ VERBS: dict[str, Verb] = {
         requests.Scale, "set the number of workers", (argument("n", help="how many", metavar="N", type=_WORKERS),)
     ),
     "stop": Verb(requests.Stop, "stop the farm; unfinished tasks stay in its store"),
-    "restart": Verb(requests.Restart, "stop the farm and start it again; it carries on", (_N_WORKERS,)),
+    "restart": Verb(requests.Restart, "stop the farm and start it again; its tasks stay", (_N_WORKERS,)),
     "list": Verb(requests.List, "list your farms"),
     "use": Verb(requests.Use, "use another farm from now on", (argument("name", help="its name", metavar="NAME"),)),
     "widget": Verb(requests.Widget, "show the live queue, with buttons; where there are no widgets, as a table"),
-    "help": Verb(requests.Help, "explain all this, or one verb", (argument("verb", help="which", nargs="?"),)),
+    "help": Verb(requests.Help, "explain the magics, or one verb", (argument("verb", help="which", nargs="?"),)),
 }
 
 SUBMISSION: tuple[Argument, ...] = (
@@ -138,11 +138,11 @@ SUBMISSION: tuple[Argument, ...] = (
         type=task_name,
     ),
     argument(
-        "-i", help="ship these names, instead of those that the cell uses", dest="ship", metavar="NAMES", type=names
+        "-i", help="send these names instead of the names that the cell uses", dest="ship", metavar="NAMES", type=names
     ),
-    argument("-o", help="bring these names back; '*': all that the cell binds or changes in place", **_OUT),
+    argument("-o", help="bring these names back; '*': every name that the cell binds or changes in place", **_OUT),
     argument(
-        "--retries", help="run it again when it fails, up to N times", metavar="N", type=integer(0, 10**6), default=0
+        "--retries", help="run it again when it fails, at most N times", metavar="N", type=integer(0, 10**6), default=0
     ),
     argument(
         "--retry-on",
@@ -155,12 +155,12 @@ SUBMISSION: tuple[Argument, ...] = (
         "--backoff", help="wait S seconds before the first retry, twice as long each time", metavar="S", type=seconds
     ),
     argument(
-        "--recover", help="call this function, without arguments, when it has failed", metavar="NAME", type=variable
+        "--recover", help="call this function without arguments when the task has failed", metavar="NAME", type=variable
     ),
     argument("--after", help="start when these have succeeded", metavar="TASKS", type=parse_selection, default=()),
     argument(
         "--depend",
-        help="run only where this is true of the worker's properties: \"properties.get('gpu')\"",
+        help="run only on workers for whose properties this is true: \"properties.get('gpu')\"",
         metavar="EXPR",
         type=expression,
     ),
@@ -181,15 +181,15 @@ SUBMISSION: tuple[Argument, ...] = (
     flag("--keep", "run in the worker's persistent namespace instead of a fresh one"),
     flag("--clear-before", "with --keep: clear that namespace first"),
     flag("--clear-after", "with --keep: clear it afterwards, also after a failure"),
-    flag("--wait", "wait here, and bind the -o names"),
-    flag("--everywhere", "no task: run it on every worker, those that join later included"),
-    flag("--dry-run", "show what would be sent, and send nothing"),
+    flag("--wait", "wait for the task, and bind the -o names"),
+    flag("--everywhere", "run it on every worker instead of as a task, also on workers that join later"),
+    flag("--dry-run", "show the names that would be sent, and send nothing"),
 )
 
 
 EVERYWHERE = frozenset(("-i", "--everywhere", "--dry-run"))
-"""The options that say something of a cell that runs on every worker."""
+"""The options that apply to a cell that runs on every worker."""
 
 
 OF_THE_FARM = frozenset(("stop", "restart", "scale", "workers"))
-"""The verbs after which a farm's name would be no wonder."""
+"""The verbs that people expect to take a farm's name."""

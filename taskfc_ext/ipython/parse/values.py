@@ -21,7 +21,7 @@ def names(text: str) -> tuple[str, ...]:
     found = tuple(part.strip() for part in text.split(",") if part.strip())
     for name in found:
         if not name.isidentifier() or keyword.iskeyword(name):
-            raise argparse.ArgumentTypeError(f"{name!r} is no name of a variable")
+            raise argparse.ArgumentTypeError(f"{name!r} is not a variable name")
     return found
 
 
@@ -36,7 +36,7 @@ def variable(text: str) -> str:
     """Return the one name of a variable that `text` is."""
     found = names(text)
     if len(found) != 1:
-        raise argparse.ArgumentTypeError(f"one name, not {text!r}")
+        raise argparse.ArgumentTypeError(f"takes one name, not {text!r}")
     return found[0]
 
 
@@ -47,7 +47,7 @@ def expression(text: str) -> str:
         compile(as_lambda(text), "<--depend>", "eval")
     except (SyntaxError, ValueError) as error:
         why = error.msg if isinstance(error, SyntaxError) else str(error)
-        raise argparse.ArgumentTypeError(f"{text!r} is no Python expression: {why}") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a Python expression: {why}") from None
     return text
 
 
@@ -81,14 +81,14 @@ def _parse_part(part: str) -> range | str:
         return range(first, last + 1)
     if TASK_NAME.fullmatch(part) or part.isidentifier():
         return part
-    raise argparse.ArgumentTypeError(f"{part!r} is no task's id, range or name")
+    raise argparse.ArgumentTypeError(f"{part!r} is not a task id, range or name")
 
 
 def task_name(text: str) -> str:
     """Return `text` if a task can be called so."""
     if not TASK_NAME.fullmatch(text):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no name: a letter or _, then letters, digits, . _ - (100 at most)"
+            f"{text!r} is not a task name; use a letter or _, then letters, digits, . _ - (at most 100)"
         )
     return text
 
@@ -100,7 +100,7 @@ def seconds(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 < value <= 1e9:
-        raise argparse.ArgumentTypeError(f"a number of seconds above 0, not {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, not {text!r}")
     return value
 
 
@@ -113,7 +113,7 @@ def integer(least: int, most: int) -> Callable[[str], int]:
         except ValueError:
             value = least - 1
         if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"a whole number from {least} to {most}, not {text!r}")
+            raise argparse.ArgumentTypeError(f"must be a whole number from {least} to {most}, not {text!r}")
         return value
 
     return parse

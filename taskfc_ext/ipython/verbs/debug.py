@@ -30,7 +30,7 @@ def debug(notebook: Notebook, request: Debug) -> object:
     title = one_line(f"task {task.taskid} {task.name or task.spec.label}")
     replay = Replay(notebook.shell, task)
     keeps = task.spec.kind is Kind.STRING or task.spec.keep
-    without = ", but without what its worker's namespace held" if keeps else ""
+    without = ", but without the names of its worker's namespace" if keeps else ""
     notebook.say(f"replaying {title} here, with its recorded inputs{without}")
     try:
         value = replay.run()

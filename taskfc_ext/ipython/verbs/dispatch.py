@@ -166,7 +166,8 @@ def _pull(notebook: Notebook, request: requests.Pull) -> None:
             wait_for_success(future)
         _note_seen(notebook, [future])
         bound = bind_out(notebook, future, request.out)
-        notebook.say(f"task {future.taskid}: {', '.join(bound) or 'brought back no names'}")
+        names = f": {', '.join(bound)}" if bound else " has no -o names"
+        notebook.say(f"task {future.taskid}{names}")
 
 
 def _clear(notebook: Notebook, request: requests.Clear) -> None:

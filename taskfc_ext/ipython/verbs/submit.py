@@ -117,7 +117,7 @@ def run_everywhere(notebook: Notebook, submission: Submission, source: str) -> N
         with waiting():
             n_workers = client.broadcast(source, shipment.values, timeout=PATIENCE, **given)
     except TimeoutError:
-        ran = f"not all workers have run it after {PATIENCE:.0f} s: those that are in a task run it before the next one"
+        ran = f"some workers have not run it after {PATIENCE:.0f} s; they run it before their next task"
     else:
         ran = f"ran on {plural(n_workers, 'worker')}" if n_workers else "there is no worker yet"
     notebook.session.broadcast.update(_bindings(notebook, shipment))
@@ -140,7 +140,7 @@ def bind_out(notebook: Notebook, future: TaskFuture, out: tuple[str, ...] = ()) 
     """Bind the names that came back with a finished task, or those in `out`; say which could not, return which did.
 
     Raises:
-        BadUsage: the task brought back no such name.
+        BadUsage: the task has no such -o name.
     """
     from taskfc_ext.serialize.in_place import updated_function
 
@@ -151,7 +151,7 @@ def bind_out(notebook: Notebook, future: TaskFuture, out: tuple[str, ...] = ()) 
         if name in lost:
             notebook.say(f"task {future.taskid}: `{name}` did not come back: {one_line(lost[name])}")
         elif name not in names:
-            raise BadUsage(f"task {future.taskid} brought back no {name!r}{did_you_mean(name, list(names))}")
+            raise BadUsage(f"task {future.taskid} has no -o name {name!r}{did_you_mean(name, list(names))}")
     bound = [name for name in wanted if name in names]
     for name in bound:
         is_same = future.brings_same_function(name)
@@ -282,7 +282,7 @@ def _exception(notebook: Notebook, name: str) -> type[BaseException]:
         found = getattr(found, attribute, None)
     if not _is_exception(found):
         near = did_you_mean(name, [name for name, value in vars(builtins).items() if _is_exception(value)])
-        raise BadUsage(f"--retry-on: {name!r} is no exception type here{near}")
+        raise BadUsage(f"--retry-on: {name!r} is not an exception type{near}")
     return found
 
 
@@ -294,7 +294,7 @@ def _dry_run(submission: Submission, shipment: Shipment) -> Table:
     rows = [(name, type(value).__name__, _way(value, shipment.sizes[name])) for name, value in shipment.values.items()]
     back = f"; -o: {', '.join(submission.out)}" if submission.out else ""
     return Table(
-        f"would be sent with {len(rows)} of this notebook's names{back}; nothing was", ("name", "type", "size"), rows
+        f"nothing was sent; this notebook's names for the cell: {len(rows)}{back}", ("name", "type", "size"), rows
     )
 
 

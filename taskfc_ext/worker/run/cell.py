@@ -181,5 +181,5 @@ def _pull(main: ModuleType, name: str) -> object:
         return main.__dict__[name]
     except KeyError:
         raise NameError(
-            f"name {name!r} is not defined after the task's code, and cannot be pulled", name=name
+            f"name {name!r} is not defined after the task's code, so it cannot come back", name=name
         ) from None

@@ -196,7 +196,7 @@ class Executor:
                 problem = f"{type_name_of(type(error))}: {text_of(error)}"
                 return shortened(problem, MAX_PROBLEM).encode(errors="replace").decode()
             except BaseException as problem:  # noqa: BLE001  an exception that fights back
-                return f"it failed, and so did the description of how ({type(problem).__name__})"
+                return f"it failed, and describing the failure failed too ({type(problem).__name__})"
         finally:
             leave(None, outer)
 
@@ -346,7 +346,7 @@ def end_interrupted(traceback: str = "") -> Ended:
 
 
 def _indescribable(error: BaseException, problem: BaseException) -> Ended:
-    text = f"it failed, and so did the description of how ({type(problem).__name__})"
+    text = f"it failed, and describing the failure failed too ({type(problem).__name__})"
     failure = Failure(reason=Reason.ERROR, message=text, type_name=type_name_of(type(error)))
     return int(Outcome.ERROR), encode_failure(failure)
 
