@@ -1,4 +1,4 @@
-"""The magics `%task` and `%%task`: thin. The grammar is in `arguments`, what is done in `verbs` and `submitting`."""
+"""The magics `%task` and `%%task`: thin. The grammar is in `parse`, the work in `verbs`."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def test_words(line: str, words: list[str]) -> None:
         ("{T / 0}", "%%task: {T / 0}: ZeroDivisionError: division by zero"),
     ],
 )
-def test_what_cannot_be_filled_in(word: str, message: str) -> None:
+def test_values_that_cannot_be_filled_in(word: str, message: str) -> None:
     with pytest.raises(BadUsage) as caught:
         words_of("%%task", word, expand)
     assert str(caught.value) == message
@@ -82,7 +82,7 @@ def test_both_magics_understand_them() -> None:
     assert without_comment("a 'b # c' # d") == "a 'b # c' "
 
 
-def test_the_star_is_for_names_that_come_back() -> None:
+def test_the_star_means_names_that_come_back() -> None:
     assert parse_cell_line("-o *") == Submission(out=("*",))
     with pytest.raises(BadUsage, match="is not a variable name"):
         parse_cell_line("-i '*'")

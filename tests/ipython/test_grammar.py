@@ -215,13 +215,13 @@ def test_every_verb_explains_itself(verb: str) -> None:
 @pytest.mark.parametrize(
     ("word", "verb"), [("stat", "status"), ("hist", "history"), ("worker", "workers"), ("strat", "start")]
 )
-def test_the_verb_that_a_word_begins_is_meant(word: str, verb: str) -> None:
+def test_the_beginning_of_a_verb_suggests_it(word: str, verb: str) -> None:
     with pytest.raises(BadUsage, match=f"did you mean {verb}\\?$"):
         verb_help(word)
     assert near_verb(f"{word} 3") == f"; did you mean `%task {verb}`?"
 
 
-def test_two_guesses_are_one_question() -> None:
+def test_two_suggestions_are_one_question() -> None:
     also = near_verb("stat")
     assert or_else("unknown name 'stat'; did you mean state?", also) == (
         "unknown name 'stat'; did you mean state, or `%task status`?"

@@ -98,19 +98,19 @@ def test_given_names_override_what_is_found(shell: Any, farm: Any) -> None:
     assert farm.submitted[0]["names"] == {"b": 2}
 
 
-def test_a_builtin_that_the_notebook_has_replaced_travels(shell: Any, farm: Any) -> None:
+def test_a_builtin_that_the_notebook_has_replaced_is_sent(shell: Any, farm: Any) -> None:
     shell.run("sum = 3")
     shell.run("%task sum + len([open])")
     assert farm.submitted[0]["names"] == {"sum": 3}
 
 
-def test_futures_travel_as_futures(shell: Any, farm: Any) -> None:
+def test_futures_are_sent_as_futures(shell: Any, farm: Any) -> None:
     shell.run("%%task a\n1")
     shell.run("%%task b\na + 1")
     assert farm.submitted[1]["names"] == {"a": farm.futures[0]}
 
 
-def test_a_name_that_is_no_identifier_is_not_bound(shell: Any, farm: Any) -> None:
+def test_a_name_that_is_not_an_identifier_is_not_bound(shell: Any, farm: Any) -> None:
     shell.run("%%task run-1.fit\n1")
     assert farm.futures[0].name == "run-1.fit"
     assert not any("run-1" in name for name in shell.ns)
@@ -292,7 +292,7 @@ def test_wait_and_clear_mean_this_notebooks_tasks(shell: Any, farm: Any) -> None
     ]
 
 
-def test_an_interrupted_wait_says_so_in_one_line(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_interrupted_wait_is_one_line(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:
     shell.run("t = %task 1")
     farm.interrupt_waits = True
     for cell in ("%task wait", "%task result t"):
@@ -360,7 +360,7 @@ def test_retry_runs_tasks_again_and_names_mean_the_new_ones(
     assert shell.ns["fit"].taskid == 6
 
 
-def test_the_one_task_that_cannot_run_again_is_told_as_bad_usage(shell: Any, farm: Any) -> None:
+def test_the_only_task_that_cannot_run_again_is_bad_usage(shell: Any, farm: Any) -> None:
     shell.run("%%task fit\n1")
     error = error_of(shell, "%task retry fit")
     assert (type(error), str(error)) == (UsageError, "task 0 has not ended; abort it first")
@@ -445,7 +445,7 @@ def test_a_tasks_error_is_shown_without_our_frames(shell: Any, farm: Any, capsys
     assert not hasattr(error, "_render_traceback_")  # raised again by the user's own code, it is shown as any other
 
 
-def test_a_string_tasks_card_shows_what_was_pulled() -> None:
+def test_a_string_tasks_card_shows_the_names_that_came_back() -> None:
     now = datetime(2026, 1, 1)
     result = TaskResult(taskid=0, engineid=1, results={"y": 49}, submitted=now, completed=now, duration=1, attempts=1)
     future = SimpleNamespace(result=lambda: result)
@@ -486,7 +486,7 @@ def test_start_scale_restart_use_and_stop(shell: Any, farm: Any, capsys: pytest.
         "other: runs already, 5 workers",
         "other: runs already, 5 workers; `%task scale 2` changes that",
         "other: restarted, 7 workers",
-        "other: stopped; what is unfinished stays in its store",
+        "other: stopped; unfinished tasks stay in its store",
         "this notebook uses the farm default; it does not run yet: the first task starts it",
     ]
 
@@ -527,7 +527,7 @@ def test_the_docstrings_tell_the_delivery_semantics(shell: Any) -> None:
 # conditions and recovery
 
 
-def test_a_condition_is_a_function_that_travels_by_value(shell: Any, farm: Any) -> None:
+def test_a_condition_is_a_function_that_is_sent_by_value(shell: Any, farm: Any) -> None:
     shell.run("least = 2")
     shell.run("%%task --depend \"properties.get('gpu', 0) >= least  # enough\"\n1")
     depend = farm.submitted[0]["options"]["depend"]
@@ -558,7 +558,7 @@ def test_a_function_recovers(shell: Any, farm: Any, capsys: pytest.CaptureFixtur
     assert len(farm.submitted) == 1
 
 
-def test_a_future_of_another_farm_is_not_taken_for_a_task_of_this_one(
+def test_a_future_of_another_farm_is_not_a_task_of_this_one(
     shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shell.run("mine = %task 1")
@@ -572,7 +572,7 @@ def test_a_future_of_another_farm_is_not_taken_for_a_task_of_this_one(
 
 
 @pytest.mark.parametrize(("word", "verb"), [("cancel mine", "abort"), ("logs 3", "log"), ("ps", "status")])
-def test_what_other_tools_call_a_verb_is_understood(
+def test_names_of_verbs_in_other_tools_are_understood(
     shell: Any, capsys: pytest.CaptureFixture[str], word: str, verb: str
 ) -> None:
     shell.ip.run_cell(f"%task {word}")

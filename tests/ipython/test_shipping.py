@@ -20,12 +20,12 @@ def packed(source: str, ship: tuple[str, ...] | None = None, **namespace: Any) -
     return pack(choose(source, ship, namespace, hidden=hidden))
 
 
-def test_what_is_needed_and_what_may_be_needed_where_it_exists() -> None:
+def test_needed_names_are_sent_and_possible_ones_if_they_exist() -> None:
     assert packed("if a:\n    b = 1\nb", a=1, b=2, c=3).values == {"a": 1, "b": 2}
     assert packed("if a:\n    b = 1\nb", a=1).values == {"a": 1}
 
 
-def test_modules_and_functions_travel() -> None:
+def test_modules_and_functions_are_sent() -> None:
     def f() -> None: ...
 
     assert packed("f(os)", f=f, os=os).values == {"f": f, "os": os}
@@ -39,7 +39,7 @@ def test_a_name_that_code_of_the_notebook_binds_is_known() -> None:
         packed("load()\ndta", **here)
 
 
-def test_a_builtin_travels_only_if_it_was_replaced() -> None:
+def test_a_builtin_is_sent_only_if_it_was_replaced() -> None:
     assert packed("sum(open, len)", sum=1, open="the shell's").values == {"sum": 1}
 
 
@@ -53,13 +53,13 @@ def test_a_builtin_travels_only_if_it_was_replaced() -> None:
         ("_x", {"_xy": 1}, "unknown name '_x'"),
     ],
 )
-def test_an_unknown_name_and_its_near_miss(source: str, namespace: dict[str, Any], message: str) -> None:
+def test_an_unknown_name_and_the_suggestion(source: str, namespace: dict[str, Any], message: str) -> None:
     with pytest.raises(BadUsage) as caught:
         packed(source, **namespace)
     assert str(caught.value) == message
 
 
-def test_what_cannot_be_pickled_is_named_down_to_its_part() -> None:
+def test_the_part_that_cannot_be_pickled_is_named() -> None:
     with pytest.raises(BadUsage, match=r"^settings: .*lock.* \(a _thread.lock\) cannot be pickled: "):
         packed("settings", settings={"lock": threading.Lock()})
 
@@ -114,7 +114,7 @@ def test_a_name_that_is_left_out_costs_one_more_try() -> None:
     assert load_cell(shipment.values.body)[2] == {"there_first": ("used",), "changed": ("used",)}
 
 
-def test_what_two_names_share_is_sent_once_and_stays_shared() -> None:
+def test_a_value_that_two_names_share_is_sent_once_and_stays_shared() -> None:
     items = list(range(100_000))
     shipment = pack(choose("a, b, c", None, {"a": 1, "b": items, "c": {"items": items}}, hidden={}))
     assert isinstance(shipment.values, PackedNames)
@@ -130,7 +130,7 @@ def test_sizes_as_people_read_them(size: float, text: str) -> None:
     assert format_size(size) == text
 
 
-def test_names_of_startup_files_travel_like_the_notebooks_own() -> None:
+def test_names_of_startup_files_are_sent_like_the_notebooks_own() -> None:
     namespace = {"tool": 1, "sum": 2, "In": [], "_i": "", "exit": 3, "data": 4}
     source = "try:\n    data, tool, In, _i, sum, exit\nexcept NameError:\n    pass"
     shipment = pack(choose(source, None, namespace, hidden=dict(namespace, data=None)))
@@ -157,7 +157,7 @@ def test_names_of_startup_files_travel_like_the_notebooks_own() -> None:
         ("globals()['small'], globals()['hidden_one']", "small"),
     ],
 )
-def test_names_in_strings_travel_where_they_can(source: str, names: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_in_strings_are_sent_where_they_can_be(source: str, names: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("taskfc_ext.ipython.cell.shipping.MENTIONED", 3_000_000)
     namespace = {
         "f": len,
@@ -173,7 +173,7 @@ def test_names_in_strings_travel_where_they_can(source: str, names: str, monkeyp
     assert set(packed(source, ("f",), **namespace).values) == {"f"}
 
 
-def test_a_display_of_the_notebooks_own_travels() -> None:
+def test_a_display_of_the_notebooks_own_is_sent() -> None:
     import IPython.display
 
     assert packed("display(1)", display=IPython.display.display).values == {}
@@ -182,7 +182,7 @@ def test_a_display_of_the_notebooks_own_travels() -> None:
     assert packed("exit(); quit()", exit="mine").values == {"exit": "mine"}
 
 
-def test_of_a_name_that_was_bound_there_the_last_binding_counts() -> None:
+def test_the_last_binding_of_a_kept_name_counts() -> None:
     value = [1]
     there = {"kept": value, "gone": ABSENT, "rebound": ABSENT}
     shipment = pack(choose("kept, gone, rebound, unseen", None, {"kept": value, "rebound": 2}, hidden={}, there=there))
@@ -192,7 +192,7 @@ def test_of_a_name_that_was_bound_there_the_last_binding_counts() -> None:
         choose("kept", None, {}, hidden={}, there={})
 
 
-def test_a_cell_that_reads_pickles_gets_the_classes_that_these_refer_to() -> None:
+def test_a_cell_that_reads_pickles_gets_the_classes_in_them() -> None:
     namespace: dict[str, Any] = {"__name__": "__main__", "lock": threading.Lock()}
     exec("class Model: pass\ndef helper(): pass\ndef locked(): return lock", namespace)
     namespace["pickle"] = pickle

@@ -1,4 +1,4 @@
-"""Values of the notebook in a line of options: `--timeout {T}`, `--retries $n`. Pure: a namespace goes in."""
+"""Values of the notebook in a line of options: `--timeout {T}`, `--retries $n`. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _VALUE = re.compile(r"\{([^{}]+)\}|\$([A-Za-z_]\w*)")
 
 
 def expand_values(word: str, namespace: Mapping[str, Any]) -> str:
-    """Return `word` with values in place of `{expression}` and `$name`; those of a list are separated by commas.
+    """Return `word` with values in place of `{expression}` and `$name`; items of a list are separated by commas.
 
     Raises:
         BadUsage: an expression has an unknown name, or cannot be evaluated.

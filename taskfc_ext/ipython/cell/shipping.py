@@ -1,4 +1,4 @@
-"""What travels with a cell: its names, checked before anything is sent. No client, no shell: a namespace goes in."""
+"""Names that are sent with a cell: chosen, checked and pickled before anything is sent. Needs no client, no shell."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from taskfc_ext.serialize.values import CellOptions
 from taskfc_ext.text import one_line
 
 MENTIONED = 200 * 10**6
-"""Bytes that a cell's names may have in all, up to which names that only a string mentions are added."""
+"""Bytes of all names of a cell, up to which names that only a string mentions are added."""
 
 LARGE = 10**6
-"""Bytes from which a name's size is shown: sending it takes a while that a user may want to save."""
+"""Bytes from which the size of a name is shown, as sending it takes time."""
 
 _ATOMS = (type(None), bool, int, float, complex)
 
 _WORD = re.compile(r"\w+")
 
 _SHELL_NAMES = frozenset(("In", "Out", "get_ipython", "exit", "quit", "open", "display"))
-"""Names that IPython itself puts into a namespace; others that it hides are of a profile's startup files."""
+"""Names that IPython itself puts into a namespace; other names that it hides come from startup files."""
 
 _SHELL_MODULES = ("IPython", "ipykernel", "_sitebuiltins")
 
@@ -48,8 +48,8 @@ class Shipment:
 
     Attributes:
         values: by name; pickled already after `pack`.
-        there_first: names for which a value that the worker's persistent namespace has by then goes before ours.
-        use: what the cell asks of its namespace.
+        there_first: names whose value in the worker's persistent namespace, if there is one, is used instead of ours.
+        use: the names that the cell uses and defines.
         limits: of names that are left out where they are too large or cannot be pickled; empty after `pack`, `settle`.
         sizes: bytes of each name when pickled; empty before `pack` and `settle`.
     """
@@ -61,7 +61,7 @@ class Shipment:
     sizes: Mapping[str, int] = field(default_factory=dict)
 
     def large(self) -> str:
-        """Return the names over 1 MB with their sizes, as text; empty where there is none."""
+        """Return the names over 1 MB with their sizes, as text; empty if there are none."""
         return ", ".join(f"{name} ({format_size(size)})" for name, size in self.sizes.items() if size >= LARGE)
 
 
@@ -79,13 +79,13 @@ def choose(
 
     Args:
         source: the cell.
-        ship: exactly these names, instead of those that are found in `source`.
+        ship: exactly these names, instead of the names that `source` uses.
         namespace: where the values are.
-        hidden: what the shell had hidden when it started: its own names, and those of startup files.
+        hidden: names that the shell had hidden when it started: its own, and those of startup files.
         transform: turns IPython's syntax into Python's.
-        there: of a cell for the persistent namespace, the names that earlier ones have bound there, with what they
-            were here at that time (`ABSENT`: nothing); where there is one, unknown names may be there too.
-        lazy_hints: annotations are not evaluated, by a future import of an earlier cell.
+        there: for a cell in the persistent namespace, the names that earlier cells have bound there, with their values
+            here at that time (`ABSENT`: none); unknown names may then be there too.
+        lazy_hints: annotations are not evaluated, because of a future import in an earlier cell.
 
     Raises:
         BadUsage: a name is unknown.
@@ -123,7 +123,7 @@ def _add_mentioned(
 ) -> None:
     """Add the names that strings of the cell, or strings that it gets, mention.
 
-    Names that a string only seems to mention are added where they are small, and never wait for another task.
+    A name that a string only seems to mention is added if it is small and not a future.
     """
     found = Mentions(use.in_strings, use.likely)
     for name, value in values.items():
@@ -147,12 +147,12 @@ def _each_up_to_large(n_before: int) -> int:
 def pack(
     shipment: Shipment, out: Sequence[str] = (), options: CellOptions | None = None, *, what: str = "the cell"
 ) -> Shipment:
-    """Pickle the names, all of them once; leave out those that their limits and their values' own code forbid.
+    """Pickle all names together, once. Names with a limit are left out if they are too large or cannot be pickled.
 
     Args:
-        shipment: what `choose` has returned.
+        shipment: as `choose` has returned it.
         out: the names that come back.
-        options: settings of the notebook; those that name a name which is left out do so no longer.
+        options: settings of the notebook; names that are left out are taken from them.
         what: how messages call the cell.
 
     Raises:
@@ -162,7 +162,7 @@ def pack(
     try:
         packed = pack_names(shipment.values, out, what=what, options=options, limits=shipment.limits)
     except Exception as error:  # noqa: BLE001  the user's __reduce__
-        settled = settle(shipment)  # says which name it is, unless that may be left out
+        settled = settle(shipment)  # raises with the name, unless that may be left out
         if not shipment.limits:
             raise BadUsage(one_line(text_of(error))) from None
         return pack(settled, out, _without_missing(options, settled.values), what=what)
@@ -181,7 +181,7 @@ def _without_missing(options: CellOptions | None, values: Mapping[str, object]) 
 
 
 def settle(shipment: Shipment) -> Shipment:
-    """Pickle each name on its own, only for its size; leave out those that are over their limits or cannot be pickled.
+    """Measure each name on its own. Names with a limit are left out if they are too large or cannot be pickled.
 
     Raises:
         BadUsage: a name without a limit cannot be pickled; the message names the part that cannot.
@@ -200,7 +200,7 @@ def settle(shipment: Shipment) -> Shipment:
 
 
 def _redefined_builtins(namespace: Mapping[str, Any], hidden: Mapping[str, Any]) -> set[str]:
-    """Return the builtins that the notebook has replaced by something of its own."""
+    """Return the builtins that the notebook has replaced by values of its own."""
     return {
         name
         for name in BUILTINS - MODULE_NAMES
@@ -209,7 +209,7 @@ def _redefined_builtins(namespace: Mapping[str, Any], hidden: Mapping[str, Any])
 
 
 def _is_of_the_shell(value: object) -> bool:
-    """Whether `value` is what IPython itself calls `display`, `exit` or `get_ipython`."""
+    """Tell whether `value` is IPython's own `display`, `exit` or `get_ipython`."""
     if isinstance(value, ModuleType):
         return False
     module = getattr(value, "__module__", "")
@@ -217,7 +217,7 @@ def _is_of_the_shell(value: object) -> bool:
 
 
 def _is_the_users(name: str, namespace: Mapping[str, Any], hidden: Mapping[str, Any]) -> bool:
-    """Whether the notebook, or a startup file of its profile, has bound the name."""
+    """Tell whether the notebook, or a startup file of its profile, has bound the name."""
     if name not in namespace:
         return False
     if namespace[name] is not hidden.get(name, ABSENT):
@@ -242,7 +242,7 @@ def _size(name: str, value: object) -> int:
 
 
 def _size_up_to(limit: float, value: object) -> int | None:
-    """Return how many bytes `value` is when pickled; `None` where that is over `limit`, or cannot be done."""
+    """Return how many bytes `value` is when pickled; `None` if that is over `limit`, or fails."""
     try:
         return _pickled_size(value, limit)
     except Exception:  # noqa: BLE001  the user's __reduce__
@@ -251,7 +251,7 @@ def _size_up_to(limit: float, value: object) -> int | None:
 
 def _pickled_size(value: object, limit: float) -> int:
     if isinstance(value, (*_ATOMS, concurrent.futures.Future)):
-        return 0  # a future's result never passes through here
+        return 0  # the result of a future goes from worker to worker
     file = LimitedFile(limit)
 
     def make() -> Pickler:

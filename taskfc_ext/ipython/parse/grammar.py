@@ -1,7 +1,7 @@
 """Grammar of `%task` and `%%task`: a line of text becomes a request. Pure: no IPython, no namespace, no client.
 
-A first word is a verb only if it is exactly one and no operator follows: `%task status` shows the queue, while
-`%task status(3)`, `%task status + 1` and `%task status.code` run an expression. `-x` or `--xyz` after a space starts
+The first word is a verb if it is exactly the name of one and no operator follows: `%task status` shows the queue, while
+`%task status(3)`, `%task status + 1` and `%task status.code` run an expression. `-x` or `--xyz` after a space begins
 an option.
 """
 
@@ -31,7 +31,7 @@ _parsers: dict[str, _Parser] = {}
 
 
 class _Parser(argparse.ArgumentParser):
-    """Speaks one line per error, and never exits."""
+    """Raises each error as one line, and never exits."""
 
     def __init__(self, prog: str, arguments: Sequence[Argument], description: str = "") -> None:
         super().__init__(prog=prog, add_help=False, allow_abbrev=False, description=description)
@@ -46,7 +46,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse_cell_line(line: str, expand: Expand = str) -> Submission | requests.Help:
-    """Return what the line after `%%task` asks for.
+    """Return the request of a line after `%%task`.
 
     Args:
         expand: fills values into a word of the line, for `{x}` and `$x`.
@@ -61,7 +61,7 @@ def parse_cell_line(line: str, expand: Expand = str) -> Submission | requests.He
 
 
 def _check_together(submission: Submission) -> None:
-    """Refuse options that make no sense together."""
+    """Refuse options that contradict each other."""
     if submission.everywhere:
         _check_everywhere(submission)
     if not submission.keep:
@@ -86,10 +86,10 @@ def _check_everywhere(submission: Submission) -> None:
 
 
 def parse_line(line: str, expand: Expand = str) -> Request:
-    """Return what the line after `%task` asks for.
+    """Return the request of a line after `%task`.
 
     Args:
-        expand: fills values into a word of a verb's arguments; an expression is the user's own code.
+        expand: fills values into a word of a verb's arguments, but not into an expression, which is code.
 
     Raises:
         BadUsage: the line is not understood.
@@ -109,7 +109,7 @@ def parse_line(line: str, expand: Expand = str) -> Request:
 
 
 def split_verb(line: str) -> tuple[str | None, str]:
-    """Return the verb that `line` starts with and what follows; `None` where it is an expression."""
+    """Return the verb at the start of `line`, and the rest; `None` if the line is an expression."""
     match = _FIRST_WORD.match(line)
     if match is None or match[1] not in VERBS:
         return None, line
@@ -130,7 +130,7 @@ def _parse_run(rest: str) -> Run:
 
 def _parse(
     prog: str, arguments: Sequence[Argument], text: str, makes: Callable[..., Any], topic: str, expand: Expand
-) -> Any:  # the request that `makes` makes, or `Help`
+) -> Any:  # the request from `makes`, or `Help`
     words = words_of(prog, text, expand)
     if "-h" in words or "--help" in words:
         return requests.Help(verb=None if topic == "%task" else topic)
@@ -142,7 +142,7 @@ def _parse(
 
 
 def _parser(prog: str, arguments: Sequence[Argument]) -> _Parser:
-    """Return the parser of a magic or a verb; making one takes longer than all that it parses."""
+    """Return the parser of a magic or a verb. It is kept, as making one takes longer than a parse."""
     parser = _parsers.get(prog)
     if parser is None:
         parser = _parsers[prog] = _Parser(prog, arguments)
@@ -165,7 +165,7 @@ def _why_unexpected(word: str, topic: str, arguments: Sequence[Argument]) -> str
 
 
 def _check_options(prog: str, words: Sequence[str], arguments: Sequence[Argument]) -> None:
-    """Refuse unknown options first: what `argparse` says of the words around them would only mislead."""
+    """Refuse unknown options first: the messages of `argparse` about the words around them would mislead."""
     flags = [flag for argument in arguments for flag in argument.flags if flag.startswith("-")]
     for word in words:
         flag = word.partition("=")[0]
@@ -178,7 +178,7 @@ def _check_options(prog: str, words: Sequence[str], arguments: Sequence[Argument
 
 
 def near_verb(line: str) -> str:
-    """Return "; did you mean `%task verb`?" where the first word of `line` looks like a verb."""
+    """Return "; did you mean `%task verb`?" if the first word of `line` looks like a verb."""
     words = line.split(maxsplit=1)
     if words and words[0].lower() in ELSEWHERE:
         return f"{MEANT}`%task {ELSEWHERE[words[0].lower()]}`?"

@@ -1,4 +1,4 @@
-"""`%task debug`: run a task again here, in the notebook's process, and look at where it fails."""
+"""`%task debug`: run a task again in the notebook's process, and enter the debugger where it fails."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def debug(notebook: Notebook, request: Debug) -> object:
     """Run the task here; return its value, or enter the debugger where it raises.
 
     Raises:
-        BadUsage: it cannot be run here, or several are named.
+        BadUsage: the task cannot run here, or several are named.
     """
     task = _get_submission(notebook, request)
     title = one_line(f"task {task.taskid} {task.name or task.spec.label}")
@@ -77,14 +77,14 @@ def _last_of(traceback: TracebackType | None) -> TracebackType | None:
 
 
 def _show(shell: Any, failure: BaseException) -> None:
-    """Show the traceback, and leave it where `%debug` looks."""
+    """Show the traceback, and leave it for `%debug`."""
     sys.last_type, sys.last_value, sys.last_traceback = type(failure), failure, failure.__traceback__
     sys.last_exc = failure  # type: ignore[attr-defined]  # from Python 3.12 on
     shell.showtraceback((type(failure), failure, failure.__traceback__), tb_offset=0)
 
 
 def _enter(shell: Any) -> bool:
-    """Enter the debugger; return whether there is anybody who could type into it."""
+    """Enter the debugger; return false if nobody can type into it."""
     kernel = getattr(shell, "kernel", None)
     if sys.stdin is None or not getattr(kernel, "_allow_stdin", True):
         return False

@@ -1,4 +1,4 @@
-"""What each verb of `%task` does. A function per request; the value it returns is the value of the line."""
+"""Dispatch of `%task`: a function for each request; its value is the value of the line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NEWEST = 20
 
 
 def answer(notebook: Notebook, request: Request) -> Any:
-    """Do what a line asks for and return its value."""
+    """Carry out the request of a line and return its value."""
     match request:
         case requests.Run(expression):
             return submit_expression(notebook, expression)
@@ -55,7 +55,7 @@ def answer(notebook: Notebook, request: Request) -> Any:
         case requests.Retry():
             return retry(notebook, request)
         case requests.Debug():
-            from taskfc_ext.ipython.verbs.debug import debug  # what it needs is needed by nothing else
+            from taskfc_ext.ipython.verbs.debug import debug  # its imports are needed by nothing else
 
             return debug(notebook, request)
         case requests.Hold(tasks=tasks):
@@ -126,7 +126,7 @@ def _status(notebook: Notebook, request: requests.Status) -> None:
 
 
 def _widget(notebook: Notebook) -> None:
-    """Show the queue of all notebooks: live where there are widgets, and as it is now in what is saved."""
+    """Show the queue of all notebooks: live if there are widgets, else and in the saved notebook as a table."""
     client = notebook.session.client_if_running()
     rows = _running_and_newest(client, None) if client is not None else []
     caption = _no_farm(notebook)
@@ -255,7 +255,7 @@ def _running(notebook: Notebook) -> Any:
 
 
 def _n_workers(client: BlockingTaskClient) -> int:
-    """Return how many workers there are, without those that stand in for others."""
+    """Return the number of workers, without substitutes."""
     return sum(not worker.is_substitute for worker in client.workers())
 
 
@@ -303,7 +303,7 @@ def _stop(notebook: Notebook) -> None:
         return
     session.farms.stop(session.name)
     session.forget(session.name)
-    notebook.say(f"{session.name}: stopped; what is unfinished stays in its store")
+    notebook.say(f"{session.name}: stopped; unfinished tasks stay in its store")
 
 
 def _restart(notebook: Notebook, request: requests.Restart) -> None:

@@ -1,4 +1,4 @@
-"""Turning a cell or an expression into a task: check, say what is large, send, bind."""
+"""Submission of a cell or an expression: check, report large names, send, bind the future."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def submit_expression(notebook: Notebook, expression: str) -> TaskFuture | None:
     """Run an expression as a task.
 
     Raises:
-        BadUsage: it cannot be sent; the text says why, and names the verb that may have been meant.
+        BadUsage: it cannot be sent; the text gives the reason, and the verb that may have been meant.
     """
     if match := _ASSIGNMENT.fullmatch(expression):
         name, value = match.groups()
@@ -55,7 +55,7 @@ def submit(notebook: Notebook, submission: Submission, source: str) -> TaskFutur
     """Run `source` as a task, and return its future once the task is accepted; `None` after a dry run.
 
     Raises:
-        BadUsage: it cannot be sent; nothing was.
+        BadUsage: it cannot be sent; nothing was sent.
     """
     check_free(notebook, submission.name)
     transform = cache(notebook.shell.input_transformer_manager.transform_cell)
@@ -93,11 +93,11 @@ def submit(notebook: Notebook, submission: Submission, source: str) -> TaskFutur
 
 
 def run_everywhere(notebook: Notebook, submission: Submission, source: str) -> None:
-    """Run `source` on every worker, now and whenever one joins, and say on how many it has run.
+    """Run `source` on every worker, now and when one joins, and report on how many it has run.
 
     Raises:
-        BadUsage: it cannot be sent; nothing was.
-        BroadcastFailed: it failed on a worker.
+        BadUsage: it cannot be sent; nothing was sent.
+        BroadcastFailed: it raised on a worker.
     """
     transform = cache(notebook.shell.input_transformer_manager.transform_cell)
     shipment = _choose_names(notebook, submission, source, transform)
@@ -125,7 +125,7 @@ def run_everywhere(notebook: Notebook, submission: Submission, source: str) -> N
 
 
 def check_free(notebook: Notebook, name: str | None) -> None:
-    """Refuse to bind a future to a name that holds something else."""
+    """Refuse to bind a future to a name that has another value."""
     if name is None or not name.isidentifier():
         return
     namespace = notebook.shell.user_ns
@@ -137,7 +137,7 @@ def check_free(notebook: Notebook, name: str | None) -> None:
 
 
 def bind_out(notebook: Notebook, future: TaskFuture, out: tuple[str, ...] = ()) -> list[str]:
-    """Bind the names that came back with a finished task, or those in `out`; say which could not, return which did.
+    """Bind the names that came back with a finished task, or only `out`; report names that are lost, return the others.
 
     Raises:
         BadUsage: the task has no such -o name.
@@ -186,7 +186,7 @@ def _settings(
     transform: Callable[[str], str],
     changed: tuple[str, ...] = (),
 ) -> CellOptions:
-    """Return the settings that the cell runs with; empty where all is as usual.
+    """Return the settings with which the cell runs; empty if all are the usual ones.
 
     Raises:
         BadUsage: the cell uses a magic that only the notebook has.
@@ -204,10 +204,10 @@ def _settings(
 
 
 def _there(notebook: Notebook, submission: Submission) -> dict[str, object] | None:
-    """Return what the cell may find in the namespace that it runs in, with what the notebook had under each name.
+    """Return the names that the cell may find in its namespace, with the values that the notebook had under them.
 
-    `None`: a fresh namespace. A name that a cell of the notebook has bound since then counts as another value, even
-    where that is the same object.
+    `None`: a fresh namespace. A name that a cell of the notebook has bound since then counts as another value, even if
+    it is the same object.
     """
     if submission.clear_before:
         bindings = notebook.session.broadcast
@@ -220,13 +220,13 @@ def _there(notebook: Notebook, submission: Submission) -> dict[str, object] | No
 
 
 def _value_there(name: str, binding: Binding, here: object, inputs: Sequence[str]) -> object:
-    if here is binding.value and binding.is_stale(name, inputs):  # looked up only where it decides
+    if here is binding.value and binding.is_stale(name, inputs):  # slow, so it is asked last
         return object()
     return binding.value
 
 
 def _note_sent(notebook: Notebook, submission: Submission, shipment: Shipment, future: TaskFuture) -> None:
-    """Bind the future to its task's name, and note what the task keeps."""
+    """Bind the future to the name of its task, and note the names that the task keeps."""
     if submission.keep:
         _note_kept(notebook, submission, shipment)
     if submission.name and submission.name.isidentifier() and not keyword.iskeyword(submission.name):
@@ -234,7 +234,7 @@ def _note_sent(notebook: Notebook, submission: Submission, shipment: Shipment, f
 
 
 def _note_kept(notebook: Notebook, submission: Submission, shipment: Shipment) -> None:
-    """Note what a cell leaves in the persistent namespace, for the cells that come after it."""
+    """Note the names that a cell leaves in the persistent namespace, for later cells."""
     kept = notebook.session.kept
     if submission.clear_before or submission.clear_after:
         kept.clear()
@@ -243,7 +243,7 @@ def _note_kept(notebook: Notebook, submission: Submission, shipment: Shipment) -
 
 
 def _bindings(notebook: Notebook, shipment: Shipment) -> dict[str, Binding]:
-    """Return the names that a cell leaves where it runs; of those that it was only sent, ours always counts."""
+    """Return the names that a cell leaves in its namespace; for names that it only got, our value always counts."""
     sent = {name: Binding(object(), 0) for name in shipment.values}
     n_inputs, namespace = len(notebook.inputs), notebook.namespace
     return sent | {name: Binding(namespace.get(name, ABSENT), n_inputs) for name in shipment.use.defines}
@@ -255,7 +255,7 @@ def _say_changed(notebook: Notebook, submission: Submission, changed: tuple[str,
 
 
 def _options(notebook: Notebook, submission: Submission) -> dict[str, Any]:
-    """Return what `with_options` takes, without what is as it always is."""
+    """Return the arguments of `with_options` that differ from their defaults."""
     options: dict[str, Any] = {
         "name": submission.name,
         "retries": submission.retries,
@@ -311,7 +311,7 @@ def _wait(notebook: Notebook, future: TaskFuture, out: tuple[str, ...]) -> None:
 
 
 def wait_for_success(future: TaskFuture) -> None:
-    """Wait for a task, and raise its exception if it failed; a value that could not travel is no failure."""
+    """Wait for a task, and raise its exception if it failed; a value that could not be sent back is not a failure."""
     __tracebackhide__ = True
     if future.exception() is not None:
         future.result()

@@ -1,8 +1,7 @@
-"""`%task wait`: it ends when the tasks have ended, and raises unless all have succeeded, so that a headless run fails.
+"""`%task wait`: wait until tasks have ended, and raise unless all have succeeded, so that a headless run fails.
 
-Without TASKS it also raises for what had failed before, as long as that is news: a task of this notebook, submitted
-since the extension was loaded, that no wait has raised for and that was not retried. A failure of last week does
-not stop today's run.
+Without TASKS it also raises for earlier failures that are news: tasks of this notebook, submitted since the extension
+was loaded, for which no wait has raised and which were not retried. A failure of last week does not stop today's run.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ if TYPE_CHECKING:
 UNSUCCESSFUL = ("failed", "aborted")
 
 _NAMED = 5
-"""Tasks that a message names; it is one line."""
+"""Tasks that a message names, as it is one line."""
 _WHY = 120
-"""Characters of a task's own message in it."""
+"""Characters of each task's own message in it."""
 _FETCH_WITHIN = 5.0
-"""Seconds to get an exception that is there: only its type is wanted."""
+"""Seconds to fetch the exception of a task that has ended, of which only the type is shown."""
 
 
 def wait(notebook: Notebook, request: Wait) -> None:
@@ -42,7 +41,7 @@ def wait(notebook: Notebook, request: Wait) -> None:
     if request.tasks:
         taskids = list(dict.fromkeys(notebook.taskids(request.tasks)))
     else:
-        # in this order: what ends between the two is in both
+        # in this order, so that a task which ends between the two requests is in both
         unfinished = [task.taskid for task in notebook.owned(UNFINISHED, everybodys=request.all)]
         before = [task.taskid for task in notebook.owned(UNSUCCESSFUL, everybodys=False) if _is_news(notebook, task)]
         taskids = sorted({*unfinished, *before} - (_find_retried(notebook) if before else set()))
@@ -62,7 +61,7 @@ def wait(notebook: Notebook, request: Wait) -> None:
     notices = notebook.session.notices
     notices.seen(taskids, notebook.session.name)
     if not request.tasks:
-        notices.seen_all(notebook.session.name)  # the wait was for these too, though it had not to wait
+        notices.seen_all(notebook.session.name)  # it would have waited for these too
     failed = client.list_tasks(taskids=taskids, states=UNSUCCESSFUL, limit=MOST)
     notebook.session.told.update(_key(notebook, task) for task in failed)
     if failed:
@@ -78,7 +77,7 @@ def _is_news(notebook: Notebook, task: TaskInfo) -> bool:
 
 
 def _find_retried(notebook: Notebook) -> set[int]:
-    """Return the tasks that have run again, or do so now: how that ends is what counts."""
+    """Return the tasks that were retried: the end of the retry counts."""
     tasks = notebook.owned((*UNFINISHED, *FINISHED), everybodys=True)
     return {task.retry_of for task in tasks if task.retry_of is not None}
 
@@ -100,7 +99,7 @@ def _end(client: BlockingTaskClient, task: TaskInfo) -> str:
 
 
 def _exception_type(client: BlockingTaskClient, taskid: int) -> str:
-    """Return the type of a task's exception with a colon; lists do not tell it."""
+    """Return the type of a task's exception with a colon; lists of tasks do not contain it."""
     try:
         error = client.future(taskid).exception(_FETCH_WITHIN)
     except (TaskFCError, TimeoutError, CancelledError):  # cleared by now, or the farm has stopped

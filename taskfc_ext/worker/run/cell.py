@@ -1,4 +1,4 @@
-"""Source text as a task: run as IPython would run it in a notebook, but silently, and with a value at its end."""
+"""Source text as a task: its namespace, the names that come back, and its value."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from taskfc_ext.worker.run.shell import task_shell
 from taskfc_ext.worker.run.source import FutureImports, notebook_settings, prepare, run_source, stand_in
 
 KEPT_SOURCES = 256
-"""Cells whose source lines are kept for the tracebacks of functions that they left behind."""
+"""Cells whose source lines are kept, for the tracebacks of functions that they have left."""
 
 _OF_THE_SHELL = frozenset(("_", "_dh", "_exit_code", "get_ipython"))
 
 Load = Callable[[], tuple[Mapping[str, Any], Sequence[str], CellOptions]]
-"""Returns the names that go in, those that come back ("*": all that the source binds), and the notebook's settings.
+"""Returns the names that go in, the names that come back ("*": every name that the source binds), and the settings.
 
-Called where the source is going to run."""
+Called in the namespace of the source."""
 
 
 class CellRunner:
     """Runs source in the worker's persistent namespace, or in a fresh one.
 
     Args:
-        guard: what the tasks are run under.
-        displays: takes what they show.
-        namespaces: where they run.
+        guard: interrupts the tasks.
+        displays: takes their displays.
+        namespaces: their namespaces.
     """
 
     def __init__(self, guard: Guard, displays: Displays, namespaces: Namespaces) -> None:
@@ -65,12 +65,12 @@ class CellRunner:
         wants_value: bool,
         clear_before: bool = False,
     ) -> SourceResult:
-        """Run `source`, with names defined before; return those that come back and, if wanted, the last value.
+        """Run `source` with its names; return the names to bring back and, if wanted, the last value.
 
-        The namespace that it ran in is `__main__` until the caller leaves it: results are pickled there.
+        Its namespace is `__main__` until the caller leaves it, as results are pickled in it.
 
         Raises:
-            NameError: a name that is to come back is not defined afterwards.
+            NameError: a name to bring back is not defined afterwards.
             BaseException: whatever loading the names or the source raises.
         """
         if clear_before:
@@ -96,7 +96,7 @@ class CellRunner:
                         value = self._execute(source, main, f"<task {taskid}>", options, wants_value=wants_value)
                         value = show_value(self._shell, self._displays, value)
                 finally:
-                    show_figures()  # before the value is pickled: one that is on show comes up again wherever it goes
+                    show_figures()  # before the value is pickled: an open figure is shown again where it is unpickled
                 changes = watch.changes()
                 if wants_all:
                     within = [*options.get("changed", ()), *changed_names(prints, main.__dict__), *changes]
@@ -112,14 +112,14 @@ class CellRunner:
                 )
             finally:
                 self._guard.disarm()
-        finally:  # no interrupt strikes here: there is one at most, and it has struck or been kept out
+        finally:  # no interrupt is raised here: there is one at most, and it was raised or is disarmed
             stand_in(self._shell, self._namespaces.kept.main)
 
     def set_up(self, source: str, load: Load, number: int) -> None:
-        """Run a broadcast in the persistent namespace. What it binds there outlives every clearing.
+        """Run a broadcast in the persistent namespace. The names that it binds there survive every clearing.
 
         Raises:
-            BaseException: whatever the source raises; what it had bound by then stays.
+            BaseException: whatever the source raises; names that it had bound by then stay.
         """
         flags = self._kept_imports.flags
         with self._namespaces.broadcasting() as main:
@@ -140,7 +140,7 @@ class CellRunner:
         stand_in(self._shell, host.main)
 
     def clear(self) -> None:
-        """Forget what tasks have left in the persistent namespace."""
+        """Remove the names that tasks have left in the persistent namespace."""
         self._namespaces.clear()
         self._kept_imports.flags = self._broadcast_flags
 
@@ -163,7 +163,7 @@ class CellRunner:
 
 
 def _bound_since(before: Mapping[str, object], main: ModuleType) -> list[str]:
-    """Return the names that were bound, or bound again, since the namespace was `before`; IPython's own are not."""
+    """Return the names that were bound or rebound since `before`, without IPython's own."""
     return [
         name
         for name, value in main.__dict__.items()
@@ -172,7 +172,7 @@ def _bound_since(before: Mapping[str, object], main: ModuleType) -> list[str]:
 
 
 def _functions_in_both(pulled: Mapping[str, object], shipped: Mapping[str, object]) -> tuple[str, ...]:
-    """Return the names under which the same function came and goes back."""
+    """Return the names of functions that were sent and come back as the same object."""
     return tuple([name for name, value in pulled.items() if type(value) is FunctionType and shipped.get(name) is value])
 
 

@@ -1,4 +1,4 @@
-"""Division of a cell into what runs silently, what is displayed as it runs, and the last value. Pure."""
+"""Division of a cell into silent steps, steps whose values are displayed, and the last value. Pure."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import ast
 from typing import NamedTuple
 
 LAST = "last_expr"
-"""How IPython shows values unless it is told otherwise: that of the last expression."""
+"""IPython's usual setting: show the value of the last expression."""
 
 
 class Units(NamedTuple):
-    """A cell in the order in which it runs: `steps`, then `last`, whose value is the task's.
+    """A cell in the order in which it runs: `steps`, then `last`, whose value is the value of the task.
 
-    A step that is an `ast.Interactive` hands the values of its expressions to `sys.displayhook`.
+    An `ast.Interactive` passes the values of its expressions to `sys.displayhook`.
     """
 
     steps: list[ast.Module | ast.Interactive]
@@ -23,9 +23,9 @@ def divide(tree: ast.Module, interactivity: str, *, wants_value: bool) -> Units:
     """Return the parts of a cell.
 
     Args:
-        tree: the cell; it is taken apart.
-        interactivity: IPython's `ast_node_interactivity`: "all", "last", "last_expr_or_assign" or "none"; for "none"
-            the value of the last expression is still the task's, as no task is without one.
+        tree: the cell; it is changed.
+        interactivity: IPython's `ast_node_interactivity`: "all", "last", "last_expr_or_assign" or "none"; also for
+            "none" the value of the last expression is the value of the task.
         wants_value: of the last expression.
     """
     body = tree.body
@@ -45,7 +45,7 @@ def divide(tree: ast.Module, interactivity: str, *, wants_value: bool) -> Units:
 
 
 def _assigned_name(statement: ast.stmt) -> ast.Name | None:
-    """Return the one name that the statement assigns to, `None` where it is none or several."""
+    """Return the name to which the statement assigns; `None` if there are none or several."""
     match statement:
         case ast.Assign(targets=[ast.Name() as target]):
             return target

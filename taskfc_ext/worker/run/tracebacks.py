@@ -1,4 +1,4 @@
-"""Tracebacks as the user wants to see them: their frames, with their lines, and none of ours."""
+"""Tracebacks for users: with the frames of their code, without ours."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def user_traceback(error: BaseException) -> str:
         shown = traceback.TracebackException(type(error), error, from_users_frame(error.__traceback__), compact=True)
         _start_chain_at_users_frames(shown)
         return "".join(shown.format())
-    except Exception:  # noqa: BLE001  the user's __str__, or no memory left: better a short text than none
+    except Exception:  # noqa: BLE001  the user's __str__, or no memory left
         return f"{type_name_of(type(error))}: {text_of(error)}\n"
 
 
@@ -35,7 +35,7 @@ def from_users_frame(tb: TracebackType | None) -> TracebackType | None:
 
 
 def _start_chain_at_users_frames(shown: traceback.TracebackException) -> None:
-    """Take our frames from the start of what `shown` came of: those between a value and its `__reduce__`, say."""
+    """Remove our frames from the start of the causes of `shown`, for example between a value and its `__reduce__`."""
     came_of = shown.__cause__ or shown.__context__
     while came_of is not None:
         n_ours = sum(1 for _ in takewhile(lambda frame: _pickles(frame.filename), came_of.stack))
@@ -48,7 +48,7 @@ def _pickles(filename: str) -> bool:
 
 
 def _is_machinery(filename: str) -> bool:
-    """Tell whether the code stands between our loop and the user's: this package, an event loop, or IPython."""
+    """Tell whether the code is between our loop and the user's code: this package, an event loop, IPython."""
     if filename.startswith("<frozen "):
         return True
     others = [sys.modules[name].__path__[0] for name in _BETWEEN if name in sys.modules]
