@@ -7,6 +7,7 @@ import builtins
 import keyword
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -76,6 +77,7 @@ def submit(notebook: Notebook, submission: Submission, source: str) -> TaskFutur
     client = notebook.session.client().with_options(**options)
     given: dict[str, Any] = {"settings": settings} if settings else {}
     future = client.submit_cell(source, shipment.values, submission.out, keep=submission.keep, **given)
+    shipment = replace(shipment, values=dict(shipment.values))  # without the body, which may be large, during a wait
     try:
         with waiting():
             client.flush()
