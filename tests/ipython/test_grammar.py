@@ -128,7 +128,7 @@ def test_cell_lines(line: str, submission: Submission) -> None:
         ("history --limit 0", "%task history: --limit: must be a whole number from 1 to 100000, not '0'"),
         ("scale many", "%task scale: N: must be a whole number from 0 to 10000, not 'many'"),
         ("log 'a b", "%task log: no closing quotation"),
-        ("log a/b", "%task log: TASKS: 'a/b' is not a task id, range or name"),
+        ("log a/b", "%task log: TASKS: 'a/b' is not a task id, a range or a name"),
         ("run", "%task run: needs an expression"),
         ("run -x", "%task run takes no options; write `%task run -- -x` for the expression, or use %%task"),
         ("widget 3", "%task widget: unexpected '3'; it takes no arguments"),

@@ -12,7 +12,7 @@ from tests.ipython.test_magics import error_of
 
 @pytest.fixture
 def ran(shell: Any, farm: Any) -> Any:
-    """A shell whose tasks have ended, failed, run, and not started."""
+    """A shell with a finished, a failed, a running and a queued task."""
     for cell in ("%%task fit\n1", "%task 2", "%task 3", "%task 4", "%task 5"):
         shell.run(cell)
     farm.set(0, state="succeeded", attempts=2, worker=1, elapsed=1.5, submitted=0.0)

@@ -81,7 +81,7 @@ def _parse_part(part: str) -> range | str:
         return range(first, last + 1)
     if TASK_NAME.fullmatch(part) or part.isidentifier():
         return part
-    raise argparse.ArgumentTypeError(f"{part!r} is not a task id, range or name")
+    raise argparse.ArgumentTypeError(f"{part!r} is not a task id, a range or a name")
 
 
 def task_name(text: str) -> str:

@@ -74,7 +74,7 @@ class Replay:
     def _call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> object:
         from taskfc_ext.worker.run.source import event_loop
 
-        with self._standing_in():
+        with self._own_namespace():
             value = function(*args, **kwargs)
             if not inspect.iscoroutine(value):
                 return value
@@ -86,19 +86,19 @@ class Replay:
 
         main, filename, imports = self._host.main, f"<task {self._task.taskid}>", FutureImports()
         wants_value = self._task.spec.kind is Kind.CELL
-        with self._standing_in(), notebook_settings(self._shell, options):
+        with self._own_namespace(), notebook_settings(self._shell, options):
             return run_source(self._shell, source, main, filename, options, wants_value=wants_value, imports=imports)
 
     @contextmanager
-    def _standing_in(self) -> Iterator[None]:
+    def _own_namespace(self) -> Iterator[None]:
         """Give the replay's namespace to the shell's magics, and to pickles by module, in place of the notebook's."""
         from taskfc_ext.serialize.scope import hosted
-        from taskfc_ext.worker.run.source import prepare, stand_in
+        from taskfc_ext.worker.run.source import add_shell_names, set_namespace
 
         shell = self._shell
         before = shell.user_module, shell.user_ns
-        prepare(self._host.main)
-        stand_in(shell, self._host.main)
+        add_shell_names(self._host.main)
+        set_namespace(shell, self._host.main)
         try:
             with hosted(self._host):
                 yield

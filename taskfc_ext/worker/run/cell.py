@@ -20,7 +20,7 @@ from taskfc_ext.worker.run.cell_value import show_value
 from taskfc_ext.worker.run.exits import EXITS
 from taskfc_ext.worker.run.interrupt import Guard
 from taskfc_ext.worker.run.shell import task_shell
-from taskfc_ext.worker.run.source import FutureImports, notebook_settings, prepare, run_source, stand_in
+from taskfc_ext.worker.run.source import FutureImports, add_shell_names, notebook_settings, run_source, set_namespace
 
 KEPT_SOURCES = 256
 """Cells whose source lines are kept, for the tracebacks of functions that they have left."""
@@ -113,7 +113,7 @@ class CellRunner:
             finally:
                 self._guard.disarm()
         finally:  # no interrupt is raised here: there is one at most, and it was raised or is disarmed
-            stand_in(self._shell, self._namespaces.kept.main)
+            set_namespace(self._shell, self._namespaces.kept.main)
 
     def set_up(self, source: str, load: Load, number: int) -> None:
         """Run a broadcast in the persistent namespace. The names that it binds there survive every clearing.
@@ -129,15 +129,15 @@ class CellRunner:
                 self._namespaces.kept.push(names)
                 self._execute(source, main, f"<broadcast {number}>", options, wants_value=False)
             finally:
-                stand_in(self._shell, main)
+                set_namespace(self._shell, main)
                 self._broadcast_flags |= self._kept_imports.flags & ~flags
 
     # namespaces
 
     def _enter(self, host: Host) -> None:
         scope.enter(host)
-        prepare(host.main)
-        stand_in(self._shell, host.main)
+        add_shell_names(host.main)
+        set_namespace(self._shell, host.main)
 
     def clear(self) -> None:
         """Remove the names that tasks have left in the persistent namespace."""

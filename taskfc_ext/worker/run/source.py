@@ -48,7 +48,7 @@ def run_source(
     Args:
         shell: IPython's; translates its syntax.
         source: the text, as it was typed.
-        main: the namespace, which `stand_in` has given to the shell.
+        main: the namespace, which `set_namespace` has given to the shell.
         filename: the name of the source in tracebacks.
         options: settings of the notebook, which `notebook_settings` has given to the shell.
         wants_value: of the last expression.
@@ -98,13 +98,13 @@ def event_loop() -> Iterator[Await]:
             thread.submit(runner.close).result()
 
 
-def stand_in(shell: Any, main: ModuleType) -> None:
+def set_namespace(shell: Any, main: ModuleType) -> None:
     """Make `main` the namespace that the shell and its magics see."""
     shell.user_module = main
     shell.user_ns = main.__dict__
 
 
-def prepare(main: ModuleType) -> None:
+def add_shell_names(main: ModuleType) -> None:
     """Put into `main` the names that IPython's magics expect in a namespace."""
     main.__dict__.setdefault("_dh", [os.getcwd()])  # `%cd` and `%dhist` look there
 
