@@ -20,7 +20,8 @@ from taskfc_ext.client.farm.launch import LocalFarm
 from taskfc_ext.client.start import stop
 from taskfc_ext.drivers.paths import known_farms
 from taskfc_ext.ipython.magics import TaskMagics
-from taskfc_ext.ipython.parse.arguments import SUBMISSION, VERBS, parse_cell_line, parse_line
+from taskfc_ext.ipython.parse.grammar import parse_cell_line, parse_line
+from taskfc_ext.ipython.parse.tables import SUBMISSION, VERBS
 
 from .examples import LANGUAGES, Shell, blocks, check, read
 

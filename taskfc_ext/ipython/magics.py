@@ -1,4 +1,4 @@
-"""The magics `%task` and `%%task`: thin. The grammar is in `arguments`, what is done in `verbs` and `submitting`."""
+"""The magics `%task` and `%%task`: thin. The grammar is in `parse`, the work in `verbs`."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from taskfc_ext.ipython.cards.live_card import Buttons
 from taskfc_ext.ipython.cards.publishing import context_of_cell, is_headless, publish
 from taskfc_ext.ipython.cards.queue_widgets import Queues
 from taskfc_ext.ipython.cards.snapshot import look, remote_lines
-from taskfc_ext.ipython.cell.expansion import expanded
+from taskfc_ext.ipython.cell.expansion import expand_values
 from taskfc_ext.ipython.notebook import Notebook, said
-from taskfc_ext.ipython.parse.arguments import cell_help, line_help, parse_cell_line, parse_line
 from taskfc_ext.ipython.parse.first_line import joined_lines
+from taskfc_ext.ipython.parse.grammar import cell_help, line_help, parse_cell_line, parse_line
 from taskfc_ext.ipython.parse.requests import BadUsage, Help, Request
 from taskfc_ext.ipython.sessions import Farms, Session
 from taskfc_ext.text import one_line
@@ -164,7 +164,7 @@ class TaskMagics(Magics):
     def task_line(self, line: str, local_ns: Mapping[str, Any] | None = None) -> Any:
         __tracebackhide__ = True
         notebook = self.notebook(local_ns)
-        expand = partial(expanded, namespace=notebook.namespace)
+        expand = partial(expand_values, namespace=notebook.namespace)
         return _plainly(lambda: self._answer(notebook, parse_line(line, expand)))
 
     @no_var_expand
@@ -188,7 +188,7 @@ class TaskMagics(Magics):
         from taskfc_ext.ipython.verbs.submit import run_everywhere, submit
 
         line, cell = joined_lines(line, cell)
-        request = parse_cell_line(line, partial(expanded, namespace=notebook.namespace))
+        request = parse_cell_line(line, partial(expand_values, namespace=notebook.namespace))
         if isinstance(request, Help):
             return self._answer(notebook, request)
         if not cell.strip():

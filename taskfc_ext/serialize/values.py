@@ -9,7 +9,7 @@ import __future__
 import io
 import pickle
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypedDict
 
@@ -121,22 +121,22 @@ def pickle_alone(value: object) -> bytes:
     return _pickle(value)[0]
 
 
-def _pickle(value: object) -> tuple[bytes, Pickler]:
+def _pickle(value: object, make_file: Callable[[], io.BytesIO] = io.BytesIO) -> tuple[bytes, Pickler]:
     chains = WithChains()
-    file = io.BytesIO()
+    file = make_file()
     try:
         pickler = dump(value, file, exceptions=chains)
     except Exception:
         if not chains.met_chains:
             raise
-        file = io.BytesIO()
+        file = make_file()
         pickler = dump(value, file)  # what an exception came of keeps nothing else from travelling
     return file.getvalue(), pickler
 
 
-def _sendable(value: object, *, what: str) -> tuple[bytes, Pickler]:
-    """Return `value` pickled for a worker, and what did it: the classes in it can be made again there."""
-    body, pickler = _pickle(value)
+def _sendable(value: object, *, what: str, make_file: Callable[[], io.BytesIO] = io.BytesIO) -> tuple[bytes, Pickler]:
+    """Return `value` pickled for a worker, and its pickler: the classes in it can be made again there."""
+    body, pickler = _pickle(value, make_file)
     check_classes(pickler.made_classes, what=what)
     return body, pickler
 
@@ -282,15 +282,35 @@ def dump_names(
         UnpicklableArgument: one of the values cannot be pickled; the message gives its name.
     """
     try:
-        sent = (dict(names), tuple(out), dict(options)) if options else (dict(names), tuple(out))
-        body, pickler = _sendable(sent, what=what)
-        sources = sources_of(pickler.filenames)
-        return body + _dumps(sources, PICKLE_PROTOCOL) if sources else body
+        return names_body(dict(names), out, what=what, options=options)
     except UnpicklableArgument:
         raise
     except Exception as error:
         named = [(f"the name `{name}` given to {what}", value) for name, value in names.items()]
         raise UnpicklableArgument(first_complaint(named, error)) from error
+
+
+def names_body(
+    names: object,
+    out: Sequence[str],
+    *,
+    what: str,
+    options: CellOptions | None,
+    make_file: Callable[[], io.BytesIO] = io.BytesIO,
+) -> bytes:
+    """Return the body for `names`, a dict or an object that is pickled as one; raises whatever its own code raises.
+
+    Args:
+        names: values that go in, by name.
+        out: the names that come back.
+        what: how messages call the cell.
+        options: settings of the notebook.
+        make_file: makes an empty file for each try to pickle.
+    """
+    sent = (names, tuple(out), dict(options)) if options else (names, tuple(out))
+    body, pickler = _sendable(sent, what=what, make_file=make_file)
+    sources = sources_of(pickler.filenames)
+    return body + _dumps(sources, PICKLE_PROTOCOL) if sources else body
 
 
 def load_cell(body: bytes, inputs: Sequence[bytes] = ()) -> tuple[dict[str, Any], tuple[str, ...], CellOptions]:

@@ -33,7 +33,7 @@ from taskfc_ext.worker.output.capture import Capture
 from taskfc_ext.worker.output.displays import Watch
 from taskfc_ext.worker.output.progress import Sampler
 from taskfc_ext.worker.property_dict import Properties
-from taskfc_ext.worker.run.execute import Executor, interrupted
+from taskfc_ext.worker.run.execute import Executor, end_interrupted
 from taskfc_ext.worker.run.interrupt import Guard, TaskInterrupt
 
 logger = logging.getLogger(__name__)
@@ -191,7 +191,7 @@ class Loop:
             run_in = copy_context().run  # what an attempt sets of context variables ends with it
             outcome, value = self._guard.call(lease, run_in, self._executor.run, spec, taskid, body, run.inputs)
         except TaskInterrupt:  # before the user's code, or just after it
-            outcome, value = interrupted()
+            outcome, value = end_interrupted()
         ended = perf_counter()
         if ended - started > FLUSH_AFTER:
             self._capture.flush_c()

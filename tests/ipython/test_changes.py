@@ -94,7 +94,7 @@ CHANGES = [
     ("add = items.append\nadd(1)", "items"),
     ("list(map(s.add, [1]))", "s"),
     ("np.put(X, 0, 1)", "X"),
-    # no change, or none of a name that was sent
+    # no change of a name that was sent
     ("X + 1", ""),
     ("X = X + 1\nX[0] = 1", ""),
     ("Z = X.copy()\nZ[0] = 1", ""),
@@ -141,12 +141,12 @@ def test_objects_with_answers_of_their_own_are_left_alone(source: str) -> None:
 
 
 @pytest.mark.parametrize(("source", "expected"), CHANGES, ids=[source[:50] for source, _ in CHANGES])
-def test_what_a_cell_changes_in_place(source: str, expected: str) -> None:
+def test_names_that_a_cell_changes_in_place(source: str, expected: str) -> None:
     assert changed_names(source, SENT, transform=transform) == tuple(expected.split())
 
 
-def test_the_line_says_what_brings_them_back() -> None:
-    assert note(["X"]) == "changed `X` there only; `-o X` brings it back"
-    assert note(["X", "d"], ("y",)) == "changed `X`, `d` there only; `-o y,X,d` brings them back"
-    assert note(["X"], command="%%task") == "changed `X` there only; `%%task -o X` brings it back"
+def test_the_note_names_the_option_that_brings_them_back() -> None:
+    assert note(["X"]) == "changed `X` on the worker only; `-o X` brings it back"
+    assert note(["X", "d"], ("y",)) == "changed `X`, `d` on the worker only; `-o y,X,d` brings them back"
+    assert note(["X"], command="%%task") == "changed `X` on the worker only; `%%task -o X` brings it back"
     assert note(["X"], ("X",)) == note(["X"], ("*",)) == note([]) == ""

@@ -28,17 +28,17 @@ from taskfc_ext.ipython.parse.completion import complete
         ("x = 1", []),
     ],
 )
-def test_what_is_offered(text: str, offered: list[str]) -> None:
+def test_completions(text: str, offered: list[str]) -> None:
     found = complete(text, lambda: ["3", "fit"])
     assert [word for word in found if word.startswith("--on") or not text.startswith("%%task --on")] == offered
 
 
-def test_every_verb_is_offered() -> None:
+def test_every_verb_is_a_completion() -> None:
     assert {"status", "run", "wait", "help"} <= set(complete("%task ", list))
     assert "abort" in complete("%task help ", list)
 
 
-def test_tasks_are_asked_for_only_where_they_may_stand() -> None:
+def test_tasks_are_requested_only_where_they_fit() -> None:
     def never() -> list[str]:
         raise AssertionError
 

@@ -1,4 +1,4 @@
-"""`%task debug`: a recorded task is run here, and the debugger is entered where it raises."""
+"""`%task debug`: a recorded task runs here, and the debugger is entered where it raises."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from taskfc_ext import serialize
 from taskfc_ext.errors import ResultExpired
 from taskfc_ext.ipython.notebook import Notebook
-from taskfc_ext.ipython.parse.arguments import parse_line
+from taskfc_ext.ipython.parse.grammar import parse_line
 from taskfc_ext.ipython.verbs.dispatch import answer
 from taskfc_ext.protocol.infos import SubmittedTask
 from taskfc_ext.protocol.spec import Kind, Spec
@@ -23,7 +23,7 @@ from tests.ipython.test_magics import error_of
 
 
 class FakeShell:
-    """What of IPython's shell is used here: remembers what it was to show, and how often it was to debug."""
+    """The part of IPython's shell that is used here: records tracebacks and calls of the debugger."""
 
     def __init__(self) -> None:
         self.input_transformer_manager = TransformerManager()
@@ -35,6 +35,9 @@ class FakeShell:
 
     def get_ipython(self) -> FakeShell:
         return self
+
+    def transform_cell(self, source: str) -> str:
+        return self.input_transformer_manager.transform_cell(source)
 
     def transform_ast(self, tree: Any) -> Any:
         return tree
@@ -125,7 +128,7 @@ def test_a_cell_is_debugged_with_its_own_lines_and_names(
     assert sys.modules["__main__"].__dict__ is not namespace
 
 
-def test_what_does_not_raise_here_says_so_and_returns_its_value(
+def test_a_task_that_does_not_raise_here_returns_its_value(
     fake: FakeShell, run: Any, record: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = "async def later():\n    return 22\ny = %magic x\nawait later() + y"
@@ -146,7 +149,7 @@ def test_a_function_is_called_as_it_was(fake: FakeShell, run: Any, record: Any, 
     assert sys.last_traceback.tb_frame.f_locals == {"x": 6, "y": 0}
 
 
-def test_of_c_code_the_call_is_shown(fake: FakeShell, run: Any, record: Any) -> None:
+def test_a_traceback_of_c_code_shows_its_call(fake: FakeShell, run: Any, record: Any) -> None:
     record(call(int, "x"))
     run("debug 0")
     assert sys.last_traceback.tb_frame.f_locals["args"] == ("x",)
@@ -174,17 +177,17 @@ def test_exit_is_an_error_and_an_interrupt_goes_through(fake: FakeShell, run: An
 
 
 @pytest.mark.parametrize("options", [{"keep": True}, {"kind": Kind.STRING}])
-def test_what_the_worker_had_is_missing_and_said(
+def test_missing_names_of_the_workers_namespace_are_reported(
     run: Any, record: Any, options: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     record(cell("1 + 1", **options))
     capsys.readouterr()
     assert run("debug 0") == (2 if "keep" in options else None)
-    assert "inputs, but without what its worker's namespace held\n" in capsys.readouterr().out
+    assert "inputs, but without the names of its worker's namespace\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("how", ["asked", "no stdin", "front end", "kernel"])
-def test_without_somebody_who_types_the_debugger_is_named(
+def test_without_a_prompt_the_debugger_is_only_named(
     fake: FakeShell,
     run: Any,
     record: Any,
@@ -209,7 +212,7 @@ def test_without_somebody_who_types_the_debugger_is_named(
     assert isinstance(sys.last_value, ZeroDivisionError)
 
 
-def test_what_cannot_be_replayed_is_told_in_one_line(shell: Any, farm: Any, record: Any) -> None:
+def test_a_task_that_cannot_be_replayed_is_refused_in_one_line(shell: Any, farm: Any, record: Any) -> None:
     record(SubmittedTask(taskid=0, name=None, spec=cell("1").spec, code=b"1", body=b"cnowhere\nf\n."))
     error = error_of(shell, "%task debug 0")
     text = "task 0 cannot be unpickled here: ModuleNotFoundError: No module named 'nowhere'"
@@ -230,7 +233,7 @@ def test_what_cannot_be_replayed_is_told_in_one_line(shell: Any, farm: Any, reco
         ("succeeded", "task 0 succeeded: there is nothing to debug"),
     ],
 )
-def test_only_what_has_failed_is_debugged(
+def test_only_failed_tasks_are_debugged(
     shell: Any, farm: Any, capsys: pytest.CaptureFixture[str], state: str, told: str
 ) -> None:
     shell.run("t = %task 1")

@@ -1,4 +1,4 @@
-"""`%%task --everywhere`: a cell for every worker, with the names that it uses."""
+"""`%%task --everywhere`: a cell runs on every worker, with the names that it uses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from taskfc_ext.errors import BroadcastFailed
-from taskfc_ext.ipython.parse.arguments import parse_cell_line
+from taskfc_ext.ipython.parse.grammar import parse_cell_line
 from taskfc_ext.ipython.parse.requests import Submission
 from taskfc_ext.ipython.sessions import Binding
 
@@ -45,7 +45,7 @@ def test_a_dry_run_shows_the_names_and_starts_nothing(shell: Any, farm: Any) -> 
     assert (farm.runs, farm.asked) == (False, [])
 
 
-def test_a_future_is_no_name_for_it(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_future_is_refused(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:
     shell.run("%%task fit\n1")
     capsys.readouterr()
     shell.run("%%task --everywhere\nx = fit")
@@ -62,12 +62,12 @@ def test_a_failure_is_one_line(shell: Any, farm: Any, capsys: pytest.CaptureFixt
     assert capsys.readouterr().out.strip() == f"BroadcastFailed: {text}"
 
 
-def test_a_busy_worker_holds_no_cell_up(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_busy_worker_does_not_delay_the_cell(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:
     farm.broadcast_error = TimeoutError("broadcast 1 has not run on all workers")
     capsys.readouterr()
     shell.run("%%task --everywhere\nx = 1")
     assert capsys.readouterr().out == (
-        "not all workers have run it after 10 s: those that are in a task run it before the next one; "
+        "some workers have not run it after 10 s; they run it before their next task; "
         "workers that join later run it too\n"
     )
 
@@ -89,14 +89,12 @@ def test_a_busy_worker_holds_no_cell_up(shell: Any, farm: Any, capsys: pytest.Ca
         ("kk = = 3", False),
     ],
 )
-def test_a_name_that_the_notebook_has_bound_again_is_the_notebooks(later: str, stale: bool) -> None:
+def test_a_name_that_the_notebook_has_rebound_is_sent(later: str, stale: bool) -> None:
     assert Binding(3, 1).is_stale("kk", ["kk = 3", later]) is stale
     assert not Binding(3, 2).is_stale("kk", ["kk = 3", later])
 
 
-def test_what_it_defines_is_known_to_cells_that_keep_and_to_no_others(
-    shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_its_names_are_known_only_to_cells_that_keep(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:
     shell.run("%%task --everywhere\nimport math\ndef area(r): return math.pi * r * r")
     shell.run("%%task --everywhere\nlarge = area(9)")
     shell.run("%%task --keep\narea(3) + large")

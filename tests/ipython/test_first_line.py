@@ -4,16 +4,16 @@ from typing import Any
 
 import pytest
 
-from taskfc_ext.ipython.cell.expansion import expanded
-from taskfc_ext.ipython.parse.arguments import parse_cell_line, parse_line
+from taskfc_ext.ipython.cell.expansion import expand_values
 from taskfc_ext.ipython.parse.first_line import joined_lines, without_comment, words_of
+from taskfc_ext.ipython.parse.grammar import parse_cell_line, parse_line
 from taskfc_ext.ipython.parse.requests import BadUsage, Scale, Submission
 
 NAMES: dict[str, Any] = {"T": 30, "n": 2, "names": ["a", "b"], "s": "fit", "d": {"k": 4}}
 
 
 def expand(word: str) -> str:
-    return expanded(word, NAMES)
+    return expand_values(word, NAMES)
 
 
 @pytest.mark.parametrize(
@@ -47,11 +47,11 @@ def test_words(line: str, words: list[str]) -> None:
         ("{TT}", "%%task: {TT}: unknown name 'TT'"),
         ("$TT", "%%task: $TT: unknown name 'TT'"),
         ("{nmes}", "%%task: {nmes}: unknown name 'nmes'; did you mean names?"),
-        ("{T +}", "%%task: {T +} is no expression; write the value itself"),
+        ("{T +}", "%%task: {T +} is not an expression; write the value itself"),
         ("{T / 0}", "%%task: {T / 0}: ZeroDivisionError: division by zero"),
     ],
 )
-def test_what_cannot_be_filled_in(word: str, message: str) -> None:
+def test_values_that_cannot_be_filled_in(word: str, message: str) -> None:
     with pytest.raises(BadUsage) as caught:
         words_of("%%task", word, expand)
     assert str(caught.value) == message
@@ -82,7 +82,7 @@ def test_both_magics_understand_them() -> None:
     assert without_comment("a 'b # c' # d") == "a 'b # c' "
 
 
-def test_the_star_is_for_names_that_come_back() -> None:
+def test_the_star_means_names_that_come_back() -> None:
     assert parse_cell_line("-o *") == Submission(out=("*",))
-    with pytest.raises(BadUsage, match="is no name"):
+    with pytest.raises(BadUsage, match="is not a variable name"):
         parse_cell_line("-i '*'")

@@ -12,7 +12,7 @@ from tests.ipython.test_magics import error_of
 
 @pytest.fixture
 def ran(shell: Any, farm: Any) -> Any:
-    """A shell whose tasks have ended, failed, run, and not started."""
+    """A shell with a finished, a failed, a running and a queued task."""
     for cell in ("%%task fit\n1", "%task 2", "%task 3", "%task 4", "%task 5"):
         shell.run(cell)
     farm.set(0, state="succeeded", attempts=2, worker=1, elapsed=1.5, submitted=0.0)
@@ -42,7 +42,7 @@ def test_the_rows_are_data(ran: Any) -> None:
     assert [row["id"] for row in ran.run("%task history 3,fit").rows] == [0, 3]
 
 
-def test_it_is_shown_once_as_a_value_is(ran: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_is_displayed_once_as_a_value(ran: Any, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     ran.run("h = %task history")
     assert not ran.shown
@@ -80,7 +80,7 @@ def test_pandas_is_imported_when_a_frame_is_wanted(ran: Any, monkeypatch: pytest
     assert made == [(ran.ns["h"].rows, list(ran.ns["h"].rows[0]))]
 
 
-def test_without_pandas_it_says_so_in_one_line(
+def test_without_pandas_the_error_is_one_line(
     ran: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)

@@ -98,19 +98,19 @@ def test_given_names_override_what_is_found(shell: Any, farm: Any) -> None:
     assert farm.submitted[0]["names"] == {"b": 2}
 
 
-def test_a_builtin_that_the_notebook_has_replaced_travels(shell: Any, farm: Any) -> None:
+def test_a_builtin_that_the_notebook_has_replaced_is_sent(shell: Any, farm: Any) -> None:
     shell.run("sum = 3")
     shell.run("%task sum + len([open])")
     assert farm.submitted[0]["names"] == {"sum": 3}
 
 
-def test_futures_travel_as_futures(shell: Any, farm: Any) -> None:
+def test_futures_are_sent_as_futures(shell: Any, farm: Any) -> None:
     shell.run("%%task a\n1")
     shell.run("%%task b\na + 1")
     assert farm.submitted[1]["names"] == {"a": farm.futures[0]}
 
 
-def test_a_name_that_is_no_identifier_is_not_bound(shell: Any, farm: Any) -> None:
+def test_a_name_that_is_not_an_identifier_is_not_bound(shell: Any, farm: Any) -> None:
     shell.run("%%task run-1.fit\n1")
     assert farm.futures[0].name == "run-1.fit"
     assert not any("run-1" in name for name in shell.ns)
@@ -153,15 +153,15 @@ def test_an_interrupted_submission_binds_the_name(shell: Any, farm: Any, monkeyp
         ("%%task\nreturn 1", "this is not Python (line 1): 'return' outside function"),
         ("%%task\nx = = 1", "this is not Python (line 1): invalid syntax: x = = 1"),
         ("%%task\n\n  \n", "%%task: the cell is empty"),
-        ("%%task --retires 3\n1", "%%task: no option --retires; did you mean --retries?"),
+        ("%%task --retires 3\n1", "%%task: unknown option --retires; did you mean --retries?"),
         ("%%task --clear-after\n1", "%%task: --clear-after needs --keep"),
         (
             "%%task --everywhere --wait\n1",
-            "%%task: --everywhere makes no task, so --wait means nothing; it takes -i and --dry-run",
+            "%%task: --everywhere takes only -i and --dry-run, not --wait",
         ),
         ("%%task --after gone\n1", "no task and no future named 'gone'"),
-        ("%%task --retries 1 --retry-on data\n1", "--retry-on: 'data' is no exception type here"),
-        ("%task widget 3", "%task widget: unexpected '3'; nothing comes after it"),
+        ("%%task --retries 1 --retry-on data\n1", "--retry-on: 'data' is not an exception type"),
+        ("%task widget 3", "%task widget: unexpected '3'; it takes no arguments"),
         ("%task debug 3-4", "%task debug: one task at a time"),
         ("%task debug 99", "there is no task 99; `%task status --all` lists the newest"),
         ("%task retry 99", "there is no task 99; `%task status --all` lists the newest"),
@@ -171,7 +171,7 @@ def test_an_interrupted_submission_binds_the_name(shell: Any, farm: Any, monkeyp
         ("%task result 99", "there is no task 99; `%task status --all` lists the newest"),
         ("%task log nothing", "no task and no future named 'nothing'; `%task status --all` lists the newest"),
         ("%task run x = 1 + 1", "'x' would be bound on the worker only; write `x = %task 1 + 1`"),
-        ("%task help bogus", "%task help: no verb 'bogus'; `%task help` lists them"),
+        ("%task help bogus", "%task help: unknown verb 'bogus'; `%task help` lists them"),
         ("%task use ../x", ""),
         ("%task scale 3", "no farm 'default' runs; the first task starts it, or `%task start`"),
     ],
@@ -195,7 +195,7 @@ def test_a_dry_run_shows_and_sends_nothing(shell: Any, farm: Any) -> None:
     shell.run("data = 'x' * 2000")
     shell.run("%%task fit -o y --dry-run\ny = len(data) + t")
     (text,) = shell.texts()
-    assert "would be sent with 2 of this notebook's names; -o: y; nothing was" in text
+    assert "nothing was sent; this notebook's names for the cell: 2; -o: y" in text
     assert "data  str         2.0" in text.replace("2.01", "2.0").replace("2.02", "2.0")
     assert "its task's result, on the worker" in text
     assert len(farm.submitted) == 1
@@ -268,7 +268,7 @@ def test_pull_binds_the_names(shell: Any, farm: Any, capsys: pytest.CaptureFixtu
     assert shell.ns["y"] == 2
     shell.run("%task pull a")
     assert shell.ns["x"] == 1
-    assert usage_error(shell, "%task pull a -o z", capsys) == "task 0 brought back no 'z'"
+    assert usage_error(shell, "%task pull a -o z", capsys) == "task 0 has no -o name 'z'"
 
 
 def test_wait_and_clear_mean_this_notebooks_tasks(shell: Any, farm: Any) -> None:
@@ -292,7 +292,7 @@ def test_wait_and_clear_mean_this_notebooks_tasks(shell: Any, farm: Any) -> None
     ]
 
 
-def test_an_interrupted_wait_says_so_in_one_line(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_interrupted_wait_is_one_line(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:
     shell.run("t = %task 1")
     farm.interrupt_waits = True
     for cell in ("%task wait", "%task result t"):
@@ -360,7 +360,7 @@ def test_retry_runs_tasks_again_and_names_mean_the_new_ones(
     assert shell.ns["fit"].taskid == 6
 
 
-def test_the_one_task_that_cannot_run_again_is_told_as_bad_usage(shell: Any, farm: Any) -> None:
+def test_the_only_task_that_cannot_run_again_is_bad_usage(shell: Any, farm: Any) -> None:
     shell.run("%%task fit\n1")
     error = error_of(shell, "%task retry fit")
     assert (type(error), str(error)) == (UsageError, "task 0 has not ended; abort it first")
@@ -445,7 +445,7 @@ def test_a_tasks_error_is_shown_without_our_frames(shell: Any, farm: Any, capsys
     assert not hasattr(error, "_render_traceback_")  # raised again by the user's own code, it is shown as any other
 
 
-def test_a_string_tasks_card_shows_what_was_pulled() -> None:
+def test_a_string_tasks_card_shows_the_names_that_came_back() -> None:
     now = datetime(2026, 1, 1)
     result = TaskResult(taskid=0, engineid=1, results={"y": 49}, submitted=now, completed=now, duration=1, attempts=1)
     future = SimpleNamespace(result=lambda: result)
@@ -486,7 +486,7 @@ def test_start_scale_restart_use_and_stop(shell: Any, farm: Any, capsys: pytest.
         "other: runs already, 5 workers",
         "other: runs already, 5 workers; `%task scale 2` changes that",
         "other: restarted, 7 workers",
-        "other: stopped; what is unfinished stays in its store",
+        "other: stopped; unfinished tasks stay in its store",
         "this notebook uses the farm default; it does not run yet: the first task starts it",
     ]
 
@@ -527,7 +527,7 @@ def test_the_docstrings_tell_the_delivery_semantics(shell: Any) -> None:
 # conditions and recovery
 
 
-def test_a_condition_is_a_function_that_travels_by_value(shell: Any, farm: Any) -> None:
+def test_a_condition_is_a_function_that_is_sent_by_value(shell: Any, farm: Any) -> None:
     shell.run("least = 2")
     shell.run("%%task --depend \"properties.get('gpu', 0) >= least  # enough\"\n1")
     depend = farm.submitted[0]["options"]["depend"]
@@ -558,7 +558,7 @@ def test_a_function_recovers(shell: Any, farm: Any, capsys: pytest.CaptureFixtur
     assert len(farm.submitted) == 1
 
 
-def test_a_future_of_another_farm_is_not_taken_for_a_task_of_this_one(
+def test_a_future_of_another_farm_is_not_a_task_of_this_one(
     shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shell.run("mine = %task 1")
@@ -572,7 +572,7 @@ def test_a_future_of_another_farm_is_not_taken_for_a_task_of_this_one(
 
 
 @pytest.mark.parametrize(("word", "verb"), [("cancel mine", "abort"), ("logs 3", "log"), ("ps", "status")])
-def test_what_other_tools_call_a_verb_is_understood(
+def test_names_of_verbs_in_other_tools_are_understood(
     shell: Any, capsys: pytest.CaptureFixture[str], word: str, verb: str
 ) -> None:
     shell.ip.run_cell(f"%task {word}")

@@ -9,7 +9,7 @@ from taskfc_ext.ipython.cell.names import BUILTINS, used_names
 
 transform = TransformerManager().transform_cell
 
-# what a cell needs; then, after "|", what it may need
+# names that a cell needs; after "|", names that it may need
 NEEDS = [
     ("", ""),
     ("1 + 1", ""),
@@ -148,7 +148,7 @@ NEEDS = [
 
 
 @pytest.mark.parametrize(("source", "expected"), NEEDS, ids=[source.replace("\n", "⏎")[:50] for source, _ in NEEDS])
-def test_what_a_cell_needs(source: str, expected: str) -> None:
+def test_names_that_a_cell_needs(source: str, expected: str) -> None:
     needs, _, may_need = expected.partition("|")
     use = used_names(source, transform=transform)
     assert (set(use.needs), set(use.may_need)) == (set(needs.split()), set(may_need.split()))
@@ -175,21 +175,21 @@ def test_type_parameters(source: str, expected: str) -> None:
         ("def f():\n    global g\n    g = 1", "f g"),
     ],
 )
-def test_what_a_cell_defines(source: str, defines: str) -> None:
+def test_names_that_a_cell_defines(source: str, defines: str) -> None:
     assert set(used_names(source, transform=transform).defines) == set(defines.split())
 
 
-def test_a_redefined_builtin_is_a_name_like_any_other() -> None:
+def test_a_redefined_builtin_is_an_ordinary_name() -> None:
     assert used_names("sum(x)", builtins=BUILTINS - {"sum"}).needs == {"sum", "x"}
 
 
 @pytest.mark.parametrize("source", ["x =", "return 1", "def f(:\n    pass", "for", "'", "break"])
-def test_what_does_not_compile_is_a_syntax_error(source: str) -> None:
+def test_a_cell_that_does_not_compile_is_a_syntax_error(source: str) -> None:
     with pytest.raises(SyntaxError):
         used_names(source)
 
 
-# names in text that the namespace is asked for; then, after "|", those that may be columns as well
+# names that text looks up in the namespace; after "|", names that may be columns as well
 IN_STRINGS = [
     ('df.query("a > @limit")', "limit"),
     ('df.eval("c = a + @limit")', "limit a"),

@@ -8,21 +8,24 @@ from typing import Any
 
 import pytest
 
-from taskfc_ext.ipython.cell.shipping import ABSENT, Shipment, format_size, pack
+from taskfc_ext.ipython.cell.names import used_names
+from taskfc_ext.ipython.cell.shipping import ABSENT, Shipment, choose, format_size, pack
 from taskfc_ext.ipython.parse.requests import BadUsage
+from taskfc_ext.serialize import CellOptions, dump_value, load_cell
+from taskfc_ext.serialize.packed_names import PackedNames
 
 
 def packed(source: str, ship: tuple[str, ...] | None = None, **namespace: Any) -> Shipment:
     hidden = {"open": namespace["open"]} if namespace.get("open") == "the shell's" else {}
-    return pack(source, ship, namespace, hidden=hidden)
+    return pack(choose(source, ship, namespace, hidden=hidden))
 
 
-def test_what_is_needed_and_what_may_be_needed_where_it_exists() -> None:
+def test_needed_names_are_sent_and_possible_ones_if_they_exist() -> None:
     assert packed("if a:\n    b = 1\nb", a=1, b=2, c=3).values == {"a": 1, "b": 2}
     assert packed("if a:\n    b = 1\nb", a=1).values == {"a": 1}
 
 
-def test_modules_and_functions_travel() -> None:
+def test_modules_and_functions_are_sent() -> None:
     def f() -> None: ...
 
     assert packed("f(os)", f=f, os=os).values == {"f": f, "os": os}
@@ -36,7 +39,7 @@ def test_a_name_that_code_of_the_notebook_binds_is_known() -> None:
         packed("load()\ndta", **here)
 
 
-def test_a_builtin_travels_only_if_it_was_replaced() -> None:
+def test_a_builtin_is_sent_only_if_it_was_replaced() -> None:
     assert packed("sum(open, len)", sum=1, open="the shell's").values == {"sum": 1}
 
 
@@ -50,13 +53,13 @@ def test_a_builtin_travels_only_if_it_was_replaced() -> None:
         ("_x", {"_xy": 1}, "unknown name '_x'"),
     ],
 )
-def test_an_unknown_name_and_its_near_miss(source: str, namespace: dict[str, Any], message: str) -> None:
+def test_an_unknown_name_and_the_suggestion(source: str, namespace: dict[str, Any], message: str) -> None:
     with pytest.raises(BadUsage) as caught:
         packed(source, **namespace)
     assert str(caught.value) == message
 
 
-def test_what_cannot_be_pickled_is_named_down_to_its_part() -> None:
+def test_the_part_that_cannot_be_pickled_is_named() -> None:
     with pytest.raises(BadUsage, match=r"^settings: .*lock.* \(a _thread.lock\) cannot be pickled: "):
         packed("settings", settings={"lock": threading.Lock()})
 
@@ -74,6 +77,52 @@ def test_sizes_are_counted_without_copies() -> None:
     assert shipment.large() == "a (3 MB), b (1.5 MB)"
 
 
+class Counted:
+    """Counts how often it is pickled."""
+
+    def __init__(self) -> None:
+        self.n_pickles = 0
+
+    def __reduce__(self) -> tuple[object, ...]:
+        self.n_pickles += 1
+        return int, (7,)
+
+
+@pytest.mark.parametrize(
+    "source", ["used", "globals()['used']", "f('a > @used')", "if x:\n    used", "pickle.load(used)", "used, future"]
+)
+def test_each_value_is_pickled_once(source: str) -> None:
+    used, future = Counted(), concurrent.futures.Future[int]()
+    here = {"used": used, "f": len, "x": 1, "pickle": pickle, "future": future}
+    shipment = pack(choose(source, None, here, hidden={}), ["y"], {"flags": 1})
+    assert used.n_pickles == 1
+    assert isinstance(shipment.values, PackedNames)
+    names, out, options = load_cell(shipment.values.body, [dump_value(5, what="x")])
+    expected = {**shipment.values, "used": 7} | ({"future": 5} if "future" in source else {})
+    assert (names, out, options) == (expected, ("y",), {"flags": 1})
+
+
+def test_a_name_that_is_left_out_costs_one_more_try() -> None:
+    used, lock = Counted(), threading.Lock()
+    options: CellOptions = {"there_first": ("lock", "used"), "changed": ("used", "lock")}
+    shipment = pack(
+        choose("f(used, 'a > @lock')", None, {"used": used, "f": len, "lock": lock}, hidden={}), (), options
+    )
+    assert set(shipment.values) == {"f", "used"}
+    assert used.n_pickles == 3  # in the body with the lock, for its size, in the body without
+    assert isinstance(shipment.values, PackedNames)
+    assert load_cell(shipment.values.body)[2] == {"there_first": ("used",), "changed": ("used",)}
+
+
+def test_a_value_that_two_names_share_is_sent_once_and_stays_shared() -> None:
+    items = list(range(100_000))
+    shipment = pack(choose("a, b, c", None, {"a": 1, "b": items, "c": {"items": items}}, hidden={}))
+    assert isinstance(shipment.values, PackedNames)
+    names, _, _ = load_cell(shipment.values.body)
+    assert names["b"] is names["c"]["items"]
+    assert shipment.sizes["b"] + 2**16 > len(shipment.values.body) > shipment.sizes["b"] > shipment.sizes["c"]
+
+
 @pytest.mark.parametrize(
     ("size", "text"), [(0, "0 bytes"), (999, "999 bytes"), (1500, "1.5 kB"), (2_500_000, "2.5 MB"), (4e9, "4 GB")]
 )
@@ -81,10 +130,10 @@ def test_sizes_as_people_read_them(size: float, text: str) -> None:
     assert format_size(size) == text
 
 
-def test_names_of_startup_files_travel_like_the_notebooks_own() -> None:
+def test_names_of_startup_files_are_sent_like_the_notebooks_own() -> None:
     namespace = {"tool": 1, "sum": 2, "In": [], "_i": "", "exit": 3, "data": 4}
     source = "try:\n    data, tool, In, _i, sum, exit\nexcept NameError:\n    pass"
-    shipment = pack(source, None, namespace, hidden=dict(namespace, data=None))
+    shipment = pack(choose(source, None, namespace, hidden=dict(namespace, data=None)))
     assert shipment.values == {"data": 4, "tool": 1, "sum": 2}
 
 
@@ -108,7 +157,7 @@ def test_names_of_startup_files_travel_like_the_notebooks_own() -> None:
         ("globals()['small'], globals()['hidden_one']", "small"),
     ],
 )
-def test_names_in_strings_travel_where_they_can(source: str, names: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_in_strings_are_sent_where_they_can_be(source: str, names: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("taskfc_ext.ipython.cell.shipping.MENTIONED", 3_000_000)
     namespace = {
         "f": len,
@@ -124,7 +173,7 @@ def test_names_in_strings_travel_where_they_can(source: str, names: str, monkeyp
     assert set(packed(source, ("f",), **namespace).values) == {"f"}
 
 
-def test_a_display_of_the_notebooks_own_travels() -> None:
+def test_a_display_of_the_notebooks_own_is_sent() -> None:
     import IPython.display
 
     assert packed("display(1)", display=IPython.display.display).values == {}
@@ -133,20 +182,36 @@ def test_a_display_of_the_notebooks_own_travels() -> None:
     assert packed("exit(); quit()", exit="mine").values == {"exit": "mine"}
 
 
-def test_of_a_name_that_was_bound_there_the_last_binding_counts() -> None:
+def test_the_last_binding_of_a_kept_name_counts() -> None:
     value = [1]
     there = {"kept": value, "gone": ABSENT, "rebound": ABSENT}
-    shipment = pack("kept, gone, rebound, unseen", None, {"kept": value, "rebound": 2}, hidden={}, there=there)
+    shipment = pack(choose("kept, gone, rebound, unseen", None, {"kept": value, "rebound": 2}, hidden={}, there=there))
     assert shipment.values == {"kept": value, "rebound": 2}
     assert shipment.there_first == ("kept",)
     with pytest.raises(BadUsage, match=r"unknown name 'kept'; if an earlier --keep cell has made it: `-i ''`"):
-        pack("kept", None, {}, hidden={}, there={})
+        choose("kept", None, {}, hidden={}, there={})
 
 
-def test_a_cell_that_reads_pickles_gets_the_classes_that_these_refer_to() -> None:
+def test_a_cell_that_reads_pickles_gets_the_classes_in_them() -> None:
     namespace: dict[str, Any] = {"__name__": "__main__", "lock": threading.Lock()}
     exec("class Model: pass\ndef helper(): pass\ndef locked(): return lock", namespace)
     namespace["pickle"] = pickle
-    reads = pack("pickle.load(open('m.pkl', 'rb'))", None, namespace, hidden={})
+    reads = pack(choose("pickle.load(open('m.pkl', 'rb'))", None, namespace, hidden={}))
     assert sorted(reads.values) == ["Model", "helper", "pickle"], "what cannot be sent is left out"
-    assert sorted(pack("pickle.dumps(1)", None, namespace, hidden={}).values) == ["pickle"]
+    assert sorted(pack(choose("pickle.dumps(1)", None, namespace, hidden={})).values) == ["pickle"]
+
+
+@pytest.mark.parametrize("line", ["", "-o y", "--keep -o y", "--everywhere", "--dry-run"])
+def test_a_cell_is_analysed_and_its_values_pickled_once(
+    shell: Any, farm: Any, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    analysed: list[str] = []
+
+    def count(source: str, **options: Any) -> Any:
+        analysed.append(source)
+        return used_names(source, **options)
+
+    monkeypatch.setattr("taskfc_ext.ipython.cell.shipping.used_names", count)
+    shell.ns["value"] = value = Counted()
+    shell.run(f"%%task {line}\ny = value")
+    assert (len(analysed), value.n_pickles) == (1, 1)

@@ -14,7 +14,7 @@ def failing(farm: Any, *taskids: int) -> None:
         farm.set(taskid, message="no\n")
 
 
-def test_a_wait_raises_for_what_did_not_succeed(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wait_raises_for_unsuccessful_tasks(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:
     for cell in ("%task 1", "%%task fit\n1", "%task 2"):
         shell.run(cell)
 
@@ -32,7 +32,7 @@ def test_a_wait_raises_for_what_did_not_succeed(shell: Any, farm: Any, capsys: p
     assert capsys.readouterr().out == f"TasksFailed: {text}\n"  # none of our frames
 
 
-def test_a_bare_wait_raises_once_for_what_had_failed_before(shell: Any, farm: Any) -> None:
+def test_a_bare_wait_raises_once_for_earlier_failures(shell: Any, farm: Any) -> None:
     shell.run("%task 1")
     shell.run("%task 2")
     failing(farm, 0)
@@ -44,7 +44,7 @@ def test_a_bare_wait_raises_once_for_what_had_failed_before(shell: Any, farm: An
     assert isinstance(error_of(shell, "%task wait 0,1"), TasksFailed)  # asked for, it is told again
 
 
-def test_what_runs_again_counts_and_not_what_had_failed(shell: Any, farm: Any) -> None:
+def test_a_retry_counts_and_not_the_failure_before(shell: Any, farm: Any) -> None:
     shell.run("%task 1")
     failing(farm, 0)
     shell.run("%task retry 0")
@@ -55,7 +55,7 @@ def test_what_runs_again_counts_and_not_what_had_failed(shell: Any, farm: Any) -
     assert str(error_of(shell, "%task wait")).startswith("1 of 1 task did not succeed: task 2 ")
 
 
-def test_older_kernels_and_other_notebooks_failures_are_no_news(shell: Any, farm: Any) -> None:
+def test_failures_of_older_kernels_and_other_notebooks_are_not_news(shell: Any, farm: Any) -> None:
     shell.run("%task 1")
     shell.run("%task 2")
     failing(farm, 0, 1)
@@ -80,7 +80,7 @@ def test_a_long_list_is_cut(shell: Any, farm: Any) -> None:
     assert str(error_of(shell, "%task wait 0-7")).endswith("task 4 (failed: ValueError: no), and 3 more")
 
 
-def test_a_timeout_names_what_is_unfinished(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_timeout_names_the_unfinished_tasks(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:
     shell.run("%%task fit\n1")
     shell.run("%task 2")
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from taskfc_ext.errors import UnpicklableArgument
-from taskfc_ext.ipython.cell.shipping import pack
+from taskfc_ext.ipython.cell.shipping import choose, pack
 from taskfc_ext.protocol.payloads import encode_failure
 from taskfc_ext.serialize import dump_call, dump_exception, dump_function, dump_names, load_failure
 from taskfc_ext.serialize.scope import new_main
@@ -47,7 +47,7 @@ def test_what_reads_pickles_travels_without_what_those_cannot_need(here: dict[st
 
 def test_a_cell_may_use_what_reads_pickles(here: dict[str, Any]) -> None:
     values = {"load": here["load"], "Loader": here["Loader"]}
-    assert set(pack("load, Loader", None, values, hidden={}).sizes) == {"load", "Loader"}
+    assert set(pack(choose("load, Loader", None, values, hidden={})).sizes) == {"load", "Loader"}
 
 
 def test_an_exception_may_hold_what_reads_pickles(here: dict[str, Any]) -> None:

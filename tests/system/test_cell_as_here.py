@@ -147,7 +147,7 @@ def test_what_is_changed_in_place_is_said_and_comes_back(session: Session, capsy
     session.run("X, d = [1], {}")
     capsys.readouterr()
     session.run("%%task --wait\nX.append(2)\nd['k'] = 1")
-    assert capsys.readouterr().out.startswith("changed `X`, `d` there only; `-o X,d` brings them back\n")
+    assert capsys.readouterr().out.startswith("changed `X`, `d` on the worker only; `-o X,d` brings them back\n")
     assert session.ip.user_ns["X"] == [1]
     session.run("%%task --wait -o '*'\nX.append(2)\nd['k'] = 1\nimport json\ny = 3\ndef f(): return y")
     assert "changed" not in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Broadcasts on a worker: between attempts, reported, and there again after the namespace was cleared."""
+"""Broadcasts on a worker: they run between attempts, are reported, and survive a clearing of the namespace."""
 
 from __future__ import annotations
 
@@ -86,20 +86,20 @@ def test_a_function_is_called_once(bench: Any, function: Any) -> None:
     [(boom, "ValueError: no data"), (leave, "SystemExit: 3"), ("1 / 0", "ZeroDivisionError: division by zero"),
      ("x =", "SyntaxError: invalid syntax (<broadcast 1>, line 1)")],
 )  # fmt: skip
-def test_what_goes_wrong_is_told_and_the_worker_goes_on(bench: Any, what: Any, problem: str) -> None:
+def test_an_error_is_reported_and_the_worker_goes_on(bench: Any, what: Any, problem: str) -> None:
     broadcast(bench, 1, what)
     assert reports(bench) == [SetUp(1, problem)]
     bench.call(os.getpid)
     assert bench.result() == os.getpid()
 
 
-def test_an_exception_that_cannot_be_described_is_told_all_the_same(bench: Any) -> None:
+def test_an_exception_that_cannot_be_described_is_reported(bench: Any) -> None:
     broadcast(bench, 1, fight)
     (report,) = reports(bench)
     assert report.problem
 
 
-def test_what_code_defines_is_there_for_string_tasks_and_cells_that_keep(bench: Any) -> None:
+def test_names_of_code_are_known_to_string_tasks_and_cells_that_keep(bench: Any) -> None:
     broadcast(bench, 1, "import math\ntwice = 2 * base", base=21)
     bench.source(Kind.STRING, "y = twice + base", {}, ["y"])
     assert bench.result().ns == {"y": 63}
@@ -131,7 +131,7 @@ def test_it_runs_between_the_attempts_that_came_before_and_after_it(bench: Any) 
     assert [type(message) for message in sent] == [Finished, SetUp, Finished], "what had ended is told before it"
 
 
-def test_it_stays_when_what_waits_is_given_back(bench: Any) -> None:
+def test_it_stays_when_waiting_tasks_are_returned(bench: Any) -> None:
     bench.source(Kind.STRING, "loop.speak_for(loop.lease, wants_output=False)", {"loop": None}, [])
     run = bench.connection.inbox.pop()
     bench.connection.inbox.append(run)
@@ -144,7 +144,7 @@ def test_it_stays_when_what_waits_is_given_back(bench: Any) -> None:
     assert reports(bench) == [SetUp(1)]
 
 
-def test_a_new_controller_hears_what_has_run_and_what_has_not(bench: Any) -> None:
+def test_a_new_controller_learns_which_broadcasts_have_run(bench: Any) -> None:
     broadcast(bench, 1, boom)
     broadcast(bench, 2, "x = 1")
     bench.turn()
@@ -159,7 +159,7 @@ def test_a_new_controller_hears_what_has_run_and_what_has_not(bench: Any) -> Non
     assert [message for message in bench.sent if isinstance(message, SetUp)] == [SetUp(3)]
 
 
-def test_what_a_failed_one_has_set_is_put_back(watched: Any) -> None:
+def test_settings_of_a_failed_one_are_restored(watched: Any) -> None:
     interval = sys.getswitchinterval()
     broadcast(watched, 1, "import sys; sys.setswitchinterval(0.5); raise ValueError")
     reports(watched)

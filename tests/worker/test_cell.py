@@ -56,7 +56,7 @@ def test_a_cell_has_a_namespace_of_its_own(bench: Any) -> None:
     assert bench.failure().type_name == "NameError"
 
 
-def test_the_worker_says_which_functions_are_those_that_were_sent(bench: Any) -> None:
+def test_the_worker_names_the_functions_that_were_sent(bench: Any) -> None:
     source = "def make(n):\n    return lambda: n\nb = make(2)\na.note = d = 3"
     made: list[Any] = [lambda: 1, lambda: 1]
     assert cell(bench, source, ["*"], names={"a": made[0], "b": made[1], "c": [1]}).sent_functions == ("a",)
@@ -99,7 +99,7 @@ def test_an_event_loop_serves_the_whole_cell(bench: Any) -> None:
 
 
 def ran(bench: Any, source: str) -> tuple[str, list[dict[str, Any]]]:
-    """Run a cell; return what it printed and what it displayed."""
+    """Run a cell; return its printed text and its displays."""
     done = Ran(bench, source)
     return done.log, [output for output in done.shown if output["output_type"] == "display_data"]
 
@@ -108,7 +108,7 @@ def plain(displays: list[dict[str, Any]]) -> list[str]:
     return [shown["data"]["text/plain"] for shown in displays]
 
 
-def test_what_is_printed_and_what_is_displayed_are_kept_apart(bench: Any) -> None:
+def test_prints_and_displays_are_kept_apart(bench: Any) -> None:
     text, displays = ran(bench, "!echo from the shell\ndisplay(3)\nprint('printed')")
     assert text.split() == ["from", "the", "shell", "printed"]
     assert displays == [{"output_type": "display_data", "data": {"text/plain": "3"}, "metadata": {}}]
@@ -146,19 +146,19 @@ PLOT = "%matplotlib inline\nfrom matplotlib import pyplot as plt\n"  # as in a w
 
 
 @pytest.mark.parametrize("end", ["", "\nplt.show()", "\n1 / 0", "\nplt.show();plt.show()"])
-def test_a_figure_is_shown_once_whether_or_not_it_is_asked_for(bench: Any, end: str) -> None:
+def test_a_figure_is_shown_once_with_or_without_show(bench: Any, end: str) -> None:
     _, displays = ran(bench, PLOT + "plt.plot([1, 2])" + end)
     assert [sorted(shown["data"]) for shown in displays] == [["image/png", "text/plain"]]
     _, displays = ran(bench, "display('no figure is left for the next cell')")
     assert len(displays) == 1
 
 
-def test_a_figure_as_the_value_is_no_figure_on_show(bench: Any) -> None:
+def test_a_figure_as_the_value_is_not_an_open_figure(bench: Any) -> None:
     value = cell(bench, PLOT + "plt.figure()").value
     assert value.number not in sys.modules["matplotlib.pyplot"].get_fignums()
 
 
-def test_a_figure_that_cannot_be_drawn_costs_no_result(bench: Any) -> None:
+def test_the_result_survives_a_figure_that_cannot_be_drawn(bench: Any) -> None:
     bench.source(Kind.CELL, PLOT + "plt.title('$\\\\nonsense{$')\n5", {}, [])
     bench.turn()
     (finished,) = [message for message in bench.sent if isinstance(message, Finished)]
@@ -170,14 +170,14 @@ ASK_FOR_PASSWORD = "import getpass, warnings\nwarnings.simplefilter('ignore')\ng
 
 
 @pytest.mark.parametrize("source", ["input('name? ')", ASK_FOR_PASSWORD, "import sys; sys.stdin.readline()"])
-def test_a_question_is_refused_with_the_reason(bench: Any, source: str) -> None:
+def test_reading_a_line_from_stdin_is_refused(bench: Any, source: str) -> None:
     bench.source(Kind.CELL, source, {}, [])
     failure = bench.failure()
     assert failure.type_name == "EOFError"
-    assert "a task cannot ask for input" in failure.message
+    assert "a task has no stdin" in failure.message
 
 
-def test_what_reads_to_the_end_finds_it(bench: Any) -> None:
+def test_reading_stdin_to_the_end_gives_nothing(bench: Any) -> None:
     assert cell(bench, "import sys\n(sys.stdin.read(), sys.stdin.isatty())").value == ("", False)
 
 
@@ -188,7 +188,7 @@ def test_the_magic_for_figures_is_understood(bench: Any) -> None:
     assert bench.failure().message
 
 
-def test_the_gui_of_figures_in_a_notebook_needs_no_screen(bench: Any) -> None:
+def test_inline_figures_need_no_screen(bench: Any) -> None:
     bench.source(Kind.CELL, "get_ipython().enable_gui('inline')", {}, [])  # as `%matplotlib inline` in IPython 8.20
     ((outcome, _),) = bench.finished()
     assert outcome == Outcome.OK
@@ -205,7 +205,7 @@ def test_the_gui_of_figures_in_a_notebook_needs_no_screen(bench: Any) -> None:
         ("%%capture\nprint('nobody sees it')\ndisplay(1)", ""),
     ],
 )
-def test_what_magics_print_is_the_tasks(bench: Any, source: str, printed: str) -> None:
+def test_prints_of_magics_are_the_tasks(bench: Any, source: str, printed: str) -> None:
     text, displays = ran(bench, source)
     text = text.replace("\r\n", "\n")
     assert text.startswith(printed) or (printed == "loop" and "loop" in text)
@@ -284,7 +284,7 @@ def test_an_unpicklable_value_is_named(bench: Any) -> None:
     assert ".ns['lock'] (a _thread.lock) cannot be pickled" in bench.failure().message
 
 
-def test_an_unpicklable_last_value_is_named_by_what_it_is(bench: Any) -> None:
+def test_an_unpicklable_last_value_is_named_by_its_type(bench: Any) -> None:
     bench.source(Kind.CELL, "import threading\n{'lock': threading.Lock()}", {}, [])
     message = bench.failure().message
     assert message.partition(" cannot")[0].endswith(": ['lock'] (a _thread.lock)")
@@ -301,7 +301,7 @@ def test_an_unpicklable_last_value_is_named_by_what_it_is(bench: Any) -> None:
         ("small, large = [lambda: 0], bytes(2000); 5", {"small"}, {"large"}),
     ],
 )
-def test_what_is_too_large_keeps_nothing_else_from_coming(
+def test_other_names_come_back_beside_one_that_is_too_large(
     bench: Any, monkeypatch: pytest.MonkeyPatch, source: str, come: set[str], lost: set[str]
 ) -> None:
     monkeypatch.setattr(execute, "MAX_VALUE", 1200)
@@ -320,7 +320,7 @@ def test_what_is_too_large_keeps_nothing_else_from_coming(
         ("large = bytes(2000)", ["large"], "the result of cell: `large` (of type bytes) is 2,0"),
     ],
 )
-def test_a_result_of_which_nothing_is_small_enough_is_a_failure(
+def test_a_result_without_a_part_that_is_small_enough_is_a_failure(
     bench: Any, monkeypatch: pytest.MonkeyPatch, source: str, outs: list[str], message: str
 ) -> None:
     monkeypatch.setattr(execute, "MAX_VALUE", 1200)

@@ -1,4 +1,4 @@
-"""The value of a cell as it is formatted where it was made."""
+"""The value of a cell, formatted on the worker."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_a_value_has_the_forms_that_a_notebook_gives_it(bench: Any, source: str,
 
 
 @pytest.mark.parametrize("source", ["None", "a = 1", "42;", "", "import sys", "def f(): pass", "print(1)"])
-def test_what_a_notebook_does_not_show_is_not_shown(bench: Any, source: str) -> None:
+def test_values_that_a_notebook_hides_are_hidden(bench: Any, source: str) -> None:
     assert Ran(bench, source).shown == []
 
 
@@ -115,7 +115,7 @@ def test_a_string_task_has_no_value(bench: Any) -> None:
     assert finished.displays == {}
 
 
-def test_the_value_comes_after_displays_and_before_figures_that_nobody_asked_for(bench: Any) -> None:
+def test_the_value_comes_after_displays_and_before_open_figures(bench: Any) -> None:
     plot = "%matplotlib inline\nfrom matplotlib import pyplot as plt\n"
     ran = Ran(bench, plot + "plt.plot([1, 2])\nplt.show()\ndisplay(1)\nplt.plot([2, 1])\n5")
     assert [sorted(output["data"])[0] for output in ran.shown] == ["image/png", TEXT, TEXT, "image/png"]
@@ -129,7 +129,7 @@ RAISES = "class T:\n    def {name}(self, *a, **k): raise {error}\n{end}"
     "name", ["_repr_html_", "_repr_png_", "_repr_mimebundle_", "_ipython_display_", "_repr_pretty_", "__repr__"]
 )
 @pytest.mark.parametrize("end", ["T()", "display(T())\n1"])
-def test_a_form_that_fails_costs_no_result(bench: Any, name: str, end: str) -> None:
+def test_the_result_survives_a_form_that_fails(bench: Any, name: str, end: str) -> None:
     ran = Ran(bench, RAISES.format(name=name, error="ValueError('of the form')", end=end))
     assert ran.outcome == Outcome.OK
     assert "ValueError: of the form" in ran.log
@@ -139,13 +139,13 @@ def test_a_form_that_fails_costs_no_result(bench: Any, name: str, end: str) -> N
 
 
 @pytest.mark.parametrize("name", ["_repr_html_", "_repr_mimebundle_", "_ipython_display_", "__repr__"])
-def test_an_exit_from_a_form_costs_no_result(bench: Any, name: str) -> None:
+def test_the_result_survives_an_exit_from_a_form(bench: Any, name: str) -> None:
     ran = Ran(bench, RAISES.format(name=name, error="SystemExit(3)", end="T()"))
     assert ran.outcome == Outcome.OK
     assert "T" in ran.forms[TEXT]
 
 
-def test_a_form_that_is_not_implemented_is_passed_over_in_silence(bench: Any) -> None:
+def test_a_form_that_is_not_implemented_is_ignored(bench: Any) -> None:
     ran = Ran(bench, RAISES.format(name="_repr_html_", error="NotImplementedError", end="T()"))
     assert (ran.log, list(ran.forms)) == ("", [TEXT])
 
@@ -164,7 +164,7 @@ BUNDLE = "class T:\n    def _repr_mimebundle_(self, **k):\n        {body}\n    d
         ("return None", "a T"),
     ],
 )
-def test_odd_bundles_are_shown_as_far_as_that_goes(bench: Any, body: str, text: str) -> None:
+def test_odd_bundles_are_shown_in_part(bench: Any, body: str, text: str) -> None:
     ran = Ran(bench, BUNDLE.format(body=body))
     assert (ran.outcome, ran.forms[TEXT]) == (Outcome.OK, text)
 
@@ -178,7 +178,7 @@ def test_a_value_is_bounded_as_displays_are(bench: Any) -> None:
     assert len(text) < 30_000
 
 
-def test_a_value_that_cannot_travel_is_shown_all_the_same(bench: Any) -> None:
+def test_a_value_that_cannot_be_sent_is_shown(bench: Any) -> None:
     ran = Ran(bench, "import threading\nthreading.Lock()")
     assert ran.outcome == Outcome.ERROR
     assert "lock" in ran.forms[TEXT]
@@ -207,7 +207,7 @@ NOTE = "is a widget, and widgets live in the notebook: return its data from the 
         "h = display(1, display_id=True); h.update(w.Dropdown(options=['a']))",
     ],
 )
-def test_of_a_widget_one_line_says_where_widgets_live(bench: Any, shown: str) -> None:
+def test_a_widget_is_replaced_by_a_line(bench: Any, shown: str) -> None:
     ran = Ran(bench, WIDGETS + shown)
     assert ran.outcome == Outcome.OK
     if shown.endswith("None"):
@@ -219,7 +219,7 @@ def test_of_a_widget_one_line_says_where_widgets_live(bench: Any, shown: str) ->
     assert len(ran.forms[TEXT]) < 200
 
 
-def test_a_widget_as_the_value_is_that_line_too(bench: Any) -> None:
+def test_a_widget_as_the_value_is_replaced_too(bench: Any) -> None:
     assert Ran(bench, WIDGETS + "w.IntSlider(3)").forms == {TEXT: f"IntSlider(value=3) {NOTE}"}
     bench.source(Kind.CELL, WIDGETS + "w.IntSlider(3)", {}, [])
     assert bench.result().value is None
@@ -258,7 +258,7 @@ def test_a_bar_of_a_notebook_leaves_its_last_state(bench: Any, source: str, begi
         assert output["data"][TEXT].startswith(begin.strip())
 
 
-def test_a_bar_of_a_task_that_fails_shows_how_far_it_was(bench: Any) -> None:
+def test_a_bar_of_a_failed_task_keeps_its_position(bench: Any) -> None:
     ran = Ran(bench, BARS + "for n in tqdm(range(4)):\n    1 / (2 - n)")
     assert ran.outcome == Outcome.ERROR
     assert ran.forms[TEXT].startswith("50%|█████     | 2/4 [")

@@ -104,7 +104,7 @@ def test_whatever_a_task_raises_is_its_own_error(bench: Any, error: BaseExceptio
     assert value == 2
 
 
-def test_an_exception_that_cannot_be_pickled_travels_as_text(bench: Any) -> None:
+def test_an_exception_that_cannot_be_pickled_is_sent_as_text(bench: Any) -> None:
     def raise_it() -> None:
         raise NoPickle("here")
 
@@ -116,7 +116,7 @@ def test_an_exception_that_cannot_be_pickled_travels_as_text(bench: Any) -> None
 
 
 @pytest.mark.parametrize("kind", [Leaves, Interrupts])
-def test_an_exception_whose_own_code_ends_programs_does_not_end_the_worker(bench: Any, kind: type[Exception]) -> None:
+def test_an_exception_whose_own_code_exits_does_not_end_the_worker(bench: Any, kind: type[Exception]) -> None:
     def raise_it() -> None:
         raise kind
 
@@ -157,13 +157,13 @@ def test_a_traceback_shows_the_users_frames_only(bench: Any) -> None:
     assert text.endswith("ValueError: x\n")
 
 
-def test_retry_on_names_what_may_be_tried_again(bench: Any) -> None:
+def test_retry_on_names_the_errors_that_are_retried(bench: Any) -> None:
     for error in (OSError("again"), ValueError("never")):
         bench.call(fail, error, retry_on=OSError)
     assert [outcome for outcome, _ in bench.finished()] == [Outcome.ERROR, Outcome.FINAL_ERROR]
 
 
-def test_depend_may_say_no(bench: Any) -> None:
+def test_depend_may_refuse(bench: Any) -> None:
     bench.properties["gpu"] = True
     bench.call(add, 1, depend=has_gpu)
     bench.call(add, 1, depend=has_more)
@@ -192,7 +192,7 @@ def test_a_task_may_reject_this_worker(bench: Any) -> None:
     assert bench.finished() == [(Outcome.NOT_NOW, "not here")]
 
 
-def test_code_that_never_came_is_a_failure(bench: Any) -> None:
+def test_missing_code_is_a_failure(bench: Any) -> None:
     bench.give(Spec(kind=Kind.FUNCTION, code=b"x" * 16, label="f"), dump_call((), {}, what="f"))
     assert "did not reach this worker" in bench.failure(Outcome.FINAL_ERROR).message
 
@@ -208,7 +208,7 @@ def test_a_function_without_state_is_loaded_once(bench: Any, monkeypatch: pytest
 
 
 class Writes:
-    """An argument that writes into what it meets."""
+    """An argument that writes into the arrays that it meets."""
 
     def __array_ufunc__(self, ufunc: Any, method: str, table: Any, *others: Any) -> list[float]:
         table[0] = 7.0
@@ -239,7 +239,7 @@ def test_a_function_with_state_is_loaded_for_each_attempt(bench: Any) -> None:
     assert [value for _, value in bench.finished()] == [1, 1]
 
 
-def test_a_failure_says_what_stopped_it(bench: Any) -> None:
+def test_a_failure_names_its_cause(bench: Any) -> None:
     bench.call(fail, ValueError("why"))
     failure = bench.failure()
     assert isinstance(failure, Failure)
@@ -247,7 +247,7 @@ def test_a_failure_says_what_stopped_it(bench: Any) -> None:
 
 
 class Watched:
-    """An argument that tells when it is gone."""
+    """An argument that reports its own end."""
 
     alive = 0
 
@@ -264,7 +264,7 @@ class Watched:
         Watched.alive -= 1
 
 
-def test_what_an_attempt_was_loaded_into_goes_with_it(bench: Any) -> None:
+def test_the_namespace_of_an_attempt_is_released(bench: Any) -> None:
     namespace: dict[str, Any] = {"__name__": "__main__", "held": [Watched()]}
     exec("def f(): return len(held), f.__name__", namespace)
     before = Watched.alive
@@ -278,7 +278,7 @@ def test_what_an_attempt_was_loaded_into_goes_with_it(bench: Any) -> None:
         gc.enable()
 
 
-def test_what_its_depend_was_loaded_into_goes_too(bench: Any) -> None:
+def test_the_namespace_of_its_depend_is_released_too(bench: Any) -> None:
     namespace: dict[str, Any] = {"__name__": "__main__", "held": [Watched()]}
     exec("def depend(properties): return depend.__name__, held\ndef f(): return f.__name__, len(held)", namespace)
     before = Watched.alive
@@ -312,7 +312,7 @@ HELD: dict[str, Any] = {}
 
 
 class Teller:
-    """Calls what the test holds, though it was pickled."""
+    """Calls a function of the test, though it was pickled."""
 
     def __init__(self, tell: Any) -> None:
         pass

@@ -1,4 +1,4 @@
-"""Which functions can have changed nothing: a wrong yes would leave settings as a task has made them."""
+"""Harmless functions: a wrong verdict would leave the settings of a task in its process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LIMIT = 3
 
 
 def defined(source: str, **variables: Any) -> Callable[..., Any]:
-    """Return the function that `source` makes, as one that was sent."""
+    """Return the function that `source` makes, as if it was sent."""
     namespace: dict[str, Any] = {"__name__": "__main__", **variables}
     exec(source, namespace)
     found: Callable[..., Any] = namespace.pop("f")
@@ -68,12 +68,12 @@ HARMFUL = [
 
 
 @pytest.mark.parametrize("source", HARMLESS)
-def test_what_uses_only_plain_things_is_harmless(source: str) -> None:
+def test_functions_that_use_only_plain_things_are_harmless(source: str) -> None:
     assert is_harmless(defined(source, math=math, np=np, table=np.ones(4), limit=3))
 
 
 @pytest.mark.parametrize("source", HARMFUL)
-def test_what_may_reach_more_is_not(source: str) -> None:
+def test_functions_that_may_reach_more_are_not(source: str) -> None:
     assert not is_harmless(defined(source, math=math, np=np, os=os, limit=3, other=os.getpid, objects=np.array([os])))
 
 
@@ -114,7 +114,7 @@ def hidden(x): return leave(x)
 @pytest.mark.parametrize(
     ("name", "expected"), [("times", True), ("scaled", True), ("even", True), ("leave", False), ("hidden", False)]
 )
-def test_what_a_notebook_defines_is_judged_where_it_is_loaded(name: str, expected: bool) -> None:
+def test_functions_of_a_notebook_are_judged_where_they_are_loaded(name: str, expected: bool) -> None:
     main = types.ModuleType("__main__")
     exec(CALLS, vars(main))
     with mock.patch.dict(sys.modules, {"__main__": main}):
@@ -141,6 +141,6 @@ def test_what_a_notebook_defines_is_judged_where_it_is_loaded(name: str, expecte
         ("def f(x): return h(x)", False),
     ],
 )
-def test_which_functions_only_read_their_arrays(source: str, expected: bool) -> None:
+def test_functions_that_only_read_their_arrays(source: str, expected: bool) -> None:
     helpers = "def g(x): return table[x]\ndef h(x): table[x] = 0\n"
     assert only_reads(defined(helpers + source, np=np, table=np.ones(4))) is expected

@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from taskfc_ext.worker.run.interactivity import divided
+from taskfc_ext.worker.run.interactivity import divide
 
 
 @pytest.mark.parametrize(
@@ -28,11 +28,11 @@ from taskfc_ext.worker.run.interactivity import divided
     ],
 )
 def test_the_parts_of_a_cell(interactivity: str, source: str, steps: list[str], last: str | None) -> None:
-    units = divided(ast.parse(source), interactivity, wants_value=True)
+    units = divide(ast.parse(source), interactivity, wants_value=True)
     assert [f"{type(step).__name__[0]} {ast.unparse(step)}" for step in units.steps] == steps
     assert (units.last and ast.unparse(units.last)) == last
 
 
 def test_code_without_a_value_is_one_step() -> None:
-    units = divided(ast.parse("1\n2"), "all", wants_value=False)
+    units = divide(ast.parse("1\n2"), "all", wants_value=False)
     assert ([ast.unparse(step) for step in units.steps], units.last) == (["1\n2"], None)

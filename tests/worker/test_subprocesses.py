@@ -1,4 +1,4 @@
-"""What a cell has started ends with it, also when the shell between them is gone first."""
+"""Programs of a cell end with it, also if the shell between them ends first."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_program_ends_although_its_shell_was_killed_before() -> None:
     until(lambda: process_started(program) is None, "the program has ended")
 
 
-def test_what_ran_before_is_left_alone() -> None:
+def test_earlier_programs_are_left_alone() -> None:
     shell, program = shell_with_a_program()
     try:
         time.sleep(2 / os.sysconf("SC_CLK_TCK"))  # processes' beginnings are known to a tick

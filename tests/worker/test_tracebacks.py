@@ -1,4 +1,4 @@
-"""Tracebacks start where the user's code does, also those of what an exception came of."""
+"""Tracebacks begin at the user's code, also those of an exception's causes."""
 
 from __future__ import annotations
 

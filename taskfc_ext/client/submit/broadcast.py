@@ -12,6 +12,7 @@ from taskfc_ext.errors import BroadcastFailed, UnpicklableArgument
 from taskfc_ext.protocol.infos import BroadcastReport
 from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.serialize import CellOptions
+from taskfc_ext.serialize.packed_names import PackedNames
 from taskfc_ext.text import encodable
 
 _MAX_LABEL = 80
@@ -26,7 +27,11 @@ def broadcast_fields(
     if isinstance(code_or_function, str):
         label = encodable(next((line.strip() for line in code_or_function.splitlines() if line.strip()), "empty"))
         code = code_or_function.encode("utf-8", "surrogatepass")
-        kind, body = Kind.STRING, serialize.dump_names(names or {}, (), what="the broadcast", options=settings)
+        kind = Kind.STRING
+        if isinstance(names, PackedNames):
+            body = names.body
+        else:
+            body = serialize.dump_names(names or {}, (), what="the broadcast", options=settings)
     elif callable(code_or_function):
         if names:
             raise TypeError("names are for code; a function brings its own")

@@ -17,6 +17,7 @@ from taskfc_ext.protocol.ids import MAX_FRAME
 from taskfc_ext.protocol.spec import Kind, Recovery, Spec
 from taskfc_ext.serialize.chance import carried as carried_generators
 from taskfc_ext.serialize.chance import level_of_caller, report_repeats
+from taskfc_ext.serialize.packed_names import PackedNames
 from taskfc_ext.tasks import BaseTask, MapTask, StringTask
 from taskfc_ext.text import encodable
 
@@ -140,16 +141,25 @@ class Submitter:
         keep: bool,
         settings: serialize.CellOptions | None = None,
     ) -> TaskFuture:
-        carried_generators.clear()  # as for functions
         code, label = source.encode("utf-8", "surrogatepass"), self._source_label(source)
-        names, inputs = self._inputs(names)
-        what = "the cell" if kind is Kind.CELL else "the task"
-        body = _bounded(serialize.dump_names(names, outs, what=what, options=settings), label)
+        body, inputs = self._source_body(kind, names, outs, settings)
+        _bounded(body, label)
         if carried_generators:
             report_repeats()
         self._look_around(source)
         template = self._template(kind, serialize.digest(code), code, label, keep=keep)
         return self._sink.submit(template.with_inputs(inputs) if inputs else template, body)
+
+    def _source_body(
+        self, kind: Kind, names: Mapping[str, Any], outs: Sequence[str], settings: serialize.CellOptions | None
+    ) -> tuple[bytes, tuple[Task, ...]]:
+        """Return the body of source, and the inputs that the references in it mean."""
+        if isinstance(names, PackedNames) and (inputs := self._packed_inputs(names)) is not None:
+            return names.body, inputs
+        carried_generators.clear()  # as for functions
+        sent, inputs = self._inputs(names)
+        what = "the cell" if kind is Kind.CELL else "the task"
+        return serialize.dump_names(sent, outs, what=what, options=settings), inputs
 
     # templates
 
@@ -205,6 +215,12 @@ class Submitter:
                 value = serialize.InputRef(inputs.index(parent))
             replaced[name] = value
         return replaced, tuple(inputs)
+
+    def _packed_inputs(self, names: PackedNames) -> tuple[Task, ...] | None:
+        """Return what the references in a body mean; `None` where it cannot be sent as it is."""
+        futures = [future for future in names.futures if isinstance(future, TaskFuture)]
+        inputs = tuple([self._parent(future) for future in futures])
+        return inputs if len(set(inputs)) == len(names.futures) else None
 
     def _parent(self, task: Task) -> Task:
         """Return what the wire can name: ids of tasks elsewhere, futures of our own."""

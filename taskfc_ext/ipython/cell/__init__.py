@@ -1,1 +1,1 @@
-"""Analysis of a cell: its names, what is shipped with it, and what comes back."""
+"""Analysis of a cell: its names, the names that are sent with it, and the names that come back."""

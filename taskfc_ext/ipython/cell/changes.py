@@ -1,7 +1,6 @@
 """Names that a cell changes in place without binding them: `X[0] = 1`, `model.fit(X)`, `items.append(y)`. Pure.
 
-Such a change happens to the worker's copy. Only what stands in the cell counts: a function that changes its argument is
-not looked into.
+Such a change happens to the worker's copy only. Functions that the cell calls are not searched.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import types
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from taskfc_ext.ipython.cell.shell_syntax import called_name, embedded, words
+from taskfc_ext.ipython.cell.shell_syntax import called_name, read_shell_call, words
 
 _METHODS = words(
     # list, dict, set, deque, Counter, OrderedDict
@@ -27,7 +26,7 @@ _METHODS = words(
     "remove_edges_from add_module register_buffer insert_column drop_in_place replace_column "
     "__setitem__ __delitem__ __setattr__ __iadd__"
 )
-"""Methods that change what they are called on, where nothing is known of its type."""
+"""Methods that change their object, where nothing is known of its type."""
 
 _METHODS_OF = {
     "pandas": words("insert pop update __setitem__ __delitem__"),
@@ -36,10 +35,10 @@ _METHODS_OF = {
     "dask": words("__setitem__"),
     "jaxlib": words(""),
 }
-"""By the package of a type whose other methods return a new value: `df.add(1)`."""
+"""The same by the package of a type whose other methods return a new value: `df.add(1)`."""
 
 _PARTS = frozenset(("items", "values", "enumerate", "reversed"))
-"""Calls whose result a loop takes the parts of a variable from."""
+"""Calls whose items are the parts of a variable, in a loop."""
 
 _FIRST_ARGUMENT = words(
     "setattr delattr shuffle heappush heappop heapify heapreplace heappushpop insort insort_left insort_right copyto "
@@ -67,7 +66,7 @@ def changed_names(
 
     Args:
         source: a cell, in IPython's syntax if `transform` turns that into Python's.
-        sent: the names that it gets, with their values, whose types tell what a method or `+=` does.
+        sent: the names that it gets, with their values; the type of a value decides what a method or `+=` does.
     """
     search = _Search(sent, transform)
     search.look_at(ast.parse(transform(source)).body)
@@ -75,18 +74,18 @@ def changed_names(
 
 
 class _Search(ast.NodeVisitor):
-    """Looks at the code of one scope.
+    """Searches the code of one scope.
 
     Attributes:
-        bound: names that the cell binds; `+=` of what can be changed in place is no binding.
+        bound: names that the cell binds; `+=` of a value that can be changed in place does not bind.
         changed: names that it changes.
     """
 
     def __init__(self, sent: Mapping[str, object], transform: Callable[[str], str]) -> None:
         self._sent = sent
         self._transform = transform
-        self._aliases: dict[str, tuple[str, bool]] = {}  # (the name, whether it is a part of it)
-        self._parts: set[str] = set()  # aliases of what can be changed in place, for certain
+        self._aliases: dict[str, tuple[str, bool]] = {}  # alias -> (the name, whether it is a part of its value)
+        self._parts: set[str] = set()  # aliases of values that certainly can be changed in place
         self.bound: set[str] = set()
         self.changed: list[str] = []
 
@@ -94,7 +93,7 @@ class _Search(ast.NodeVisitor):
         for node in body:
             self.visit(node)
 
-    # what binds
+    # bindings
 
     def visit_Name(self, node: ast.Name) -> None:
         if not isinstance(node.ctx, ast.Load):
@@ -122,7 +121,7 @@ class _Search(ast.NodeVisitor):
         self._look_into([node.body], node.args)
 
     def _look_into(self, body: Sequence[ast.AST], arguments: ast.arguments) -> None:
-        """Take over what a function changes of the names around it."""
+        """Add the names around a function that its body changes."""
         inner = _Search(self._sent, self._transform)
         own = {argument.arg for argument in ast.walk(arguments) if isinstance(argument, ast.arg)}
         inner.bound |= own
@@ -139,11 +138,11 @@ class _Search(ast.NodeVisitor):
     def _comprehension(self, node: ast.AST) -> None:
         before = set(self.bound)
         self.generic_visit(node)
-        self.bound = before  # its names are its own
+        self.bound = before  # a comprehension has a scope of its own
 
     visit_ListComp = visit_SetComp = visit_GeneratorExp = visit_DictComp = _comprehension
 
-    # what changes
+    # changes
 
     def visit_Assign(self, node: ast.Assign) -> None:
         self.visit(node.value)
@@ -155,7 +154,7 @@ class _Search(ast.NodeVisitor):
             self._parts.update(target.id for target in node.targets if isinstance(target, ast.Name))
 
     def _part_of(self, node: ast.expr) -> str | None:
-        """Return the variable that `node` surely is a part of, not a copy: a view, an item, an attribute."""
+        """Return the variable of which `node` certainly is a part (a view, an item, an attribute) and not a copy."""
         steps: list[ast.Attribute | ast.Subscript] = []
         root = node
         while isinstance(root, ast.Attribute | ast.Subscript):
@@ -202,7 +201,6 @@ class _Search(ast.NodeVisitor):
         self.generic_visit(node)
         if not isinstance(node.ctx, ast.Load):
             self._note(node)
-
         elif isinstance(node, ast.Attribute) and node.attr in _METHODS and self._is_container(node.value):
             self._note(node.value)  # `add = items.append`
 
@@ -210,7 +208,7 @@ class _Search(ast.NodeVisitor):
 
     def visit_Call(self, node: ast.Call) -> None:
         self.generic_visit(node)
-        if (hidden := embedded(node, self._transform)) is not None:
+        if (hidden := read_shell_call(node, self._transform)) is not None:
             self.look_at(hidden.code)
         function = node.func
         if isinstance(function, ast.Attribute):
@@ -239,7 +237,7 @@ class _Search(ast.NodeVisitor):
             self._note(node.args[0])
 
     def _note(self, node: ast.expr, method: str = "") -> None:
-        """Note the variable that `node` is a part of as changed, unless its type says that it is not."""
+        """Note the variable of which `node` is a part as changed, unless its type excludes that."""
         root, is_whole = node, True
         while isinstance(root, ast.Attribute | ast.Subscript | ast.Starred):
             root, is_whole = root.value, False
@@ -270,7 +268,7 @@ class _Search(ast.NodeVisitor):
 
 
 def _item(value: object, step: ast.Attribute | ast.Subscript) -> object:
-    """Return what stands in `value`, without its own `__getattr__` or `__getitem__`; `None` where that does not say."""
+    """Return the part of `value` without its own `__getattr__` and `__getitem__`; `None` where that is unknown."""
     try:
         if isinstance(step, ast.Attribute):
             return vars(value).get(step.attr)
@@ -281,7 +279,7 @@ def _item(value: object, step: ast.Attribute | ast.Subscript) -> object:
 
 
 def _is_view(index: ast.expr, n_dimensions: int) -> bool:
-    """Say whether an index of an array gives a view of it: of slices, and of fewer numbers than it has dimensions."""
+    """Tell whether an index of an array gives a view: slices, and fewer numbers than the array has dimensions."""
     parts = index.elts if isinstance(index, ast.Tuple) else [index]
     numbers = [part for part in parts if isinstance(part, ast.Constant) and type(part.value) is int]
     slices = [part for part in parts if isinstance(part, ast.Slice)]
@@ -296,8 +294,8 @@ def note(changed: Collection[str], out: Sequence[str] = (), *, command: str = ""
     """Return the line about names that were changed; empty where there are none.
 
     Args:
-        out: what comes back anyway.
-        command: what has the option `-o`, where that is not the line that was typed.
+        out: the names that come back.
+        command: the magic with the option `-o`, if another one was typed.
     """
     left = [name for name in changed if name not in out]
     if not left or "*" in out:
@@ -305,4 +303,4 @@ def note(changed: Collection[str], out: Sequence[str] = (), *, command: str = ""
     named = ", ".join(f"`{name}`" for name in left)
     them = "it" if len(left) == 1 else "them"
     option = f"{command} -o {','.join([*out, *left])}".strip()
-    return f"changed {named} there only; `{option}` brings {them} back"
+    return f"changed {named} on the worker only; `{option}` brings {them} back"

@@ -1,4 +1,4 @@
-"""Values of the notebook in a line of options: `--timeout {T}`, `--retries $n`. Pure: a namespace goes in."""
+"""Values of the notebook in a line of options: `--timeout {T}`, `--retries $n`. Pure."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from taskfc_ext.text import one_line
 _VALUE = re.compile(r"\{([^{}]+)\}|\$([A-Za-z_]\w*)")
 
 
-def expanded(word: str, namespace: Mapping[str, Any]) -> str:
-    """Return `word` with values in place of `{expression}` and `$name`; those of a list are separated by commas.
+def expand_values(word: str, namespace: Mapping[str, Any]) -> str:
+    """Return `word` with values in place of `{expression}` and `$name`; items of a list are separated by commas.
 
     Raises:
         BadUsage: an expression has an unknown name, or cannot be evaluated.
@@ -29,7 +29,7 @@ def _text_of(expression: str, typed: str, namespace: Mapping[str, Any]) -> str:
     try:
         code = compile(expression.strip(), "<%%task>", "eval")
     except (SyntaxError, ValueError):
-        raise BadUsage(f"{typed} is no expression; write the value itself") from None
+        raise BadUsage(f"{typed} is not an expression; write the value itself") from None
     for name in sorted(used_names(expression.strip()).needs):
         if name not in namespace:
             near = did_you_mean(name, sorted(known for known in namespace if not known.startswith("_")))

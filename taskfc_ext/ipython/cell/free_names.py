@@ -1,4 +1,4 @@
-"""The global names that a function will use when it is called. Pure."""
+"""Global names that a function will use when it is called. Pure."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import copy
 import symtable
 from dataclasses import dataclass
 
-from taskfc_ext.ipython.cell.shell_syntax import embedded
+from taskfc_ext.ipython.cell.shell_syntax import read_shell_call
 
 
 @dataclass(frozen=True, slots=True)
 class FreeNames:
-    """What code asks of the namespace around it, and what it binds there (through `global`)."""
+    """Names that code needs or may need from the namespace around it, and names that it binds there (`global`)."""
 
     needs: frozenset[str] = frozenset()
     may_need: frozenset[str] = frozenset()
@@ -23,9 +23,9 @@ class FreeNames:
 
 
 def free_names(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, *, lazy_hints: bool) -> FreeNames:
-    """Return the names that the body of `node` looks up outside it. Defaults, decorators and hints are not part of it.
+    """Return the names that the body of `node` looks up outside it, without its defaults, decorators and hints.
 
-    Python's own symbol tables decide about scopes; they are made from source text, so the node is written out again.
+    Python's own symbol tables decide about scopes. They are made from source text, so the node is unparsed.
     """
     bare = _WithoutHints(lazy_hints).strip(node)
     table = symtable.symtable(ast.unparse(ast.fix_missing_locations(bare)), "<function>", "exec")
@@ -33,8 +33,8 @@ def free_names(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, *, laz
     binds: set[str] = set()
     for inner in table.get_children():
         _collect(inner, needs, binds)
-    needs.discard("__class__")  # a method's own: its class is not written out with it
-    shell = {name for leaf in ast.walk(node) if isinstance(leaf, ast.Call) for name in _expanded(leaf)}
+    needs.discard("__class__")  # of a method, whose class is not unparsed with it
+    shell = {name for leaf in ast.walk(node) if isinstance(leaf, ast.Call) for name in _shell_names(leaf)}
     return FreeNames(frozenset(needs), frozenset(shell), frozenset(binds))
 
 
@@ -49,9 +49,9 @@ def _collect(table: symtable.SymbolTable, needs: set[str], binds: set[str]) -> N
         _collect(inner, needs, binds)
 
 
-def _expanded(node: ast.Call) -> frozenset[str]:
-    """Return the names in a line of `!` or `%`, those of code that a magic runs included."""
-    call = embedded(node, str)
+def _shell_names(node: ast.Call) -> frozenset[str]:
+    """Return the names in a line of `!` or `%`, also in code that a magic runs."""
+    call = read_shell_call(node, str)
     if call is None:
         return frozenset()
     code = (leaf for statement in call.code for leaf in ast.walk(statement))
@@ -59,7 +59,7 @@ def _expanded(node: ast.Call) -> frozenset[str]:
 
 
 class _WithoutHints(ast.NodeTransformer):
-    """Drops what is never evaluated, and rewrites f-strings, which `ast.unparse` cannot always write before 3.12."""
+    """Drops hints that are never evaluated, and f-strings, which `ast.unparse` cannot always write before 3.12."""
 
     def __init__(self, lazy_hints: bool) -> None:
         self._lazy_hints = lazy_hints

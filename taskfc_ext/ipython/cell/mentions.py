@@ -1,7 +1,7 @@
 """Names that a cell takes from its namespace by text: `df.query("a > @x")`, `globals()["x"]`. Pure.
 
-What a string mentions is decided in `serialize.mentioned`, for the code of functions too; this adds what the syntax
-tree of a cell tells of the place where the string stands.
+`serialize.mentioned` decides which names a string mentions, for the code of functions too; this module adds the place
+of the string in the syntax tree of a cell.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _PROSE = words(
     """print display input log debug info warn warning error critical exception title suptitle set_title xlabel ylabel
     set_xlabel set_ylabel set_label text annotate Markdown HTML Exception ValueError TypeError RuntimeError"""
 )
-"""Calls whose strings people read."""
+"""Calls whose strings are text for people."""
 
 
 _MENTIONING = frozenset((ast.Constant, ast.Attribute, ast.ImportFrom, ast.Call))
@@ -28,10 +28,10 @@ class TextUse:
     """Uses of text in one cell.
 
     Attributes:
-        looks_up: it reads its namespace by text somewhere: any word in it may be a name.
-        evaluates: it runs text that is not written where it is run: any string in it may be code.
-        variables: those whose text is run.
-        prose: strings that people read, by `id` of their node.
+        looks_up: the cell reads its namespace by text, so any word in its strings may be a name.
+        evaluates: the cell runs text that is not written at that place, so any of its strings may be code.
+        variables: the variables whose text is run.
+        prose: strings for people, by `id` of their node.
     """
 
     looks_up: bool = False
@@ -40,7 +40,7 @@ class TextUse:
     prose: frozenset[int] = frozenset()
 
     def mentions(self, node: ast.AST) -> Mentions:
-        """Return the names that this one node takes by text; what is within it is asked for on its own."""
+        """Return the names that this node alone takes by text, without the nodes in it."""
         if type(node) not in _MENTIONING:
             return NOTHING
         match node:
@@ -82,7 +82,7 @@ def text_use(tree: ast.AST) -> TextUse:
 
 
 def names_in_value(text: str, *, is_run: bool) -> Mentions:
-    """Return the names in the text that a variable holds: a formula or a query that an earlier cell has written."""
+    """Return the names in the text of a variable: a formula or a query that an earlier cell has written."""
     return names_in_text(text, evaluates=is_run, is_operand=False)
 
 
@@ -111,7 +111,7 @@ def _texts(node: ast.expr) -> Iterable[str]:
 
 
 def _is_main(node: ast.expr) -> bool:
-    """Whether `node` stands for the cell's own module: `__main__`, `sys.modules["__main__"]`."""
+    """Tell whether `node` is the cell's own module: `__main__`, `sys.modules["__main__"]`."""
     match node:
         case ast.Name(id="__main__"):
             return True

@@ -1,7 +1,7 @@
-"""Which names a cell uses and does not define. Pure: source text in, sets of names out.
+"""Names that a cell uses and does not define. Pure: source text becomes sets of names.
 
-What runs at once (the cell's own statements and class bodies) is followed in order, with its branches and loops; what
-runs later (functions, methods, lambdas) counts when something mentions it, as that may be a call.
+Statements and class bodies run at once: they are followed in order, with branches and loops. The body of a function,
+method or lambda runs later: it counts once something mentions it, as that may be a call.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from taskfc_ext.ipython.cell.free_names import FreeNames, free_names
 from taskfc_ext.ipython.cell.mentions import TextUse, text_use
-from taskfc_ext.ipython.cell.shell_syntax import Embedded, embedded
+from taskfc_ext.ipython.cell.shell_syntax import Embedded, read_shell_call
 from taskfc_ext.serialize.mentioned import NOTHING, names_in_text
 
 MODULE_NAMES = frozenset(
@@ -27,16 +27,20 @@ BUILTINS = frozenset(dir(_python)) | MODULE_NAMES | IPYTHON_NAMES
 """Names that every worker has."""
 
 _DEFINE_ANYTHING = frozenset(("exec", "globals"))
-"""Builtins after which a name may exist that no syntax tree shows."""
+"""Builtins that may define names which the syntax tree does not show."""
 
 
 @dataclass(frozen=True, slots=True)
 class NameUse:
-    """What a cell asks of the namespace that it runs in.
+    """Names that a cell uses and defines.
 
-    `needs`: it fails without these. `may_need`: it uses them only on some paths, so they travel where they exist.
-    `defines`: what it may bind itself. `in_strings` and `likely`: what its strings mention, for certain and by their
-    shape; `run`: variables whose text it runs.
+    Attributes:
+        needs: the cell fails without them.
+        may_need: the cell uses them only on some paths, so they are sent if they exist.
+        defines: the cell may bind them.
+        in_strings: its strings mention them for certain.
+        likely: its strings seem to mention them.
+        run: variables whose text it runs.
     """
 
     needs: frozenset[str]
@@ -54,11 +58,11 @@ def used_names(
     builtins: Collection[str] = BUILTINS,
     lazy_hints: bool = False,
 ) -> NameUse:
-    """Return which names `source` uses and does not define.
+    """Return the names that `source` uses and defines.
 
     Args:
         source: a cell, in IPython's syntax if `transform` turns that into Python's.
-        builtins: the names that need not travel.
+        builtins: names that are not sent.
         lazy_hints: an earlier cell has imported `annotations` from `__future__`, which holds for all that follow.
 
     Raises:
@@ -66,7 +70,7 @@ def used_names(
     """
     code = transform(source)
     tree = ast.parse(code, "<cell>")
-    # what only the compiler refuses, such as a `return` outside a function
+    # only the compiler refuses a `return` outside a function, for example
     compile(tree, "<cell>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
     flow = _Flow(transform, builtins, lazy_hints=lazy_hints or _hints_are_lazy(tree), text=text_use(tree))
     flow.run(tree.body)
@@ -74,7 +78,7 @@ def used_names(
 
 
 def _hints_are_lazy(tree: ast.Module) -> bool:
-    """Whether annotations of this cell are not evaluated where they stand."""
+    """Tell whether annotations of this cell are not evaluated at their place."""
     return sys.version_info >= (3, 14) or any(
         isinstance(node, ast.ImportFrom)
         and node.module == "__future__"
@@ -84,7 +88,7 @@ def _hints_are_lazy(tree: ast.Module) -> bool:
 
 
 class _Flow(ast.NodeVisitor):
-    """Walks statements in the order in which they run and keeps what is bound at each point."""
+    """Walks statements in the order in which they run, and keeps the names that are bound at each point."""
 
     def __init__(
         self, transform: Callable[[str], str], builtins: Collection[str], *, lazy_hints: bool, text: TextUse
@@ -104,15 +108,15 @@ class _Flow(ast.NodeVisitor):
         self._deferred: dict[str, FreeNames] = {}  # function or class -> what its code will use
         self._inner: list[set[str]] = []  # names of the comprehensions and class bodies around this point
         self._classes: list[tuple[str, set[str]]] = []
-        self._soft = 0  # > 0: a missing name is foreseen here
-        self._anything = False  # something may have defined names that cannot be seen
+        self._soft = 0  # > 0: the code expects that a name may be missing
+        self._anything = False  # something may have defined names that the syntax tree does not show
 
     def run(self, body: Iterable[ast.stmt]) -> None:
         for statement in body:
             self.visit(statement)
 
     def result(self) -> NameUse:
-        for code in list(self._deferred.values()):  # never mentioned here, but somebody may take it from the namespace
+        for code in list(self._deferred.values()):  # not mentioned here, but other code may take it from the namespace
             self._through_code |= {name for name in code.needs if name not in self._ever}
             self._may_need |= code.may_need - self._ever
         for name in self._through_code:
@@ -155,7 +159,7 @@ class _Flow(ast.NodeVisitor):
         if name in _DEFINE_ANYTHING and name not in self._ever:
             self._anything = True
         if code := self._deferred.pop(name, None):
-            inner, self._inner = self._inner, []  # it does not see the scopes that it is mentioned in
+            inner, self._inner = self._inner, []  # a function does not see the scopes in which it is mentioned
             self._use(code)
             self._inner = inner
 
@@ -237,9 +241,7 @@ class _Flow(ast.NodeVisitor):
             else:
                 self._bind(alias.asname or alias.name)
 
-    def visit_TypeAlias(
-        self, node: ast.AST
-    ) -> None:  # `type X = ...`, from Python 3.12: evaluated when it is asked for
+    def visit_TypeAlias(self, node: ast.AST) -> None:  # `type X = ...`, from Python 3.12: evaluated when it is used
         name: ast.Name = node.name  # type: ignore[attr-defined]
         self._bind(name.id)
         with self._softly():
@@ -329,7 +331,7 @@ class _Flow(ast.NodeVisitor):
 
     def _loop(self, body: Sequence[ast.AST], orelse: Sequence[ast.stmt]) -> None:
         for name in self._bindings_of(body):
-            self._may_be_bound(name)  # by the turn before
+            self._may_be_bound(name)  # in the previous iteration
         self._join([body, ()])
         self._visit_all(orelse)
 
@@ -380,7 +382,7 @@ class _Flow(ast.NodeVisitor):
             self._bound.discard(node.name)
 
     def _join(self, branches: Iterable[Sequence[ast.AST]], *other_ends: set[str]) -> None:
-        """Visit each branch from the same start; bound afterwards is what every branch binds that gets there."""
+        """Visit each branch from the same start; a name is bound afterwards if all branches that end here bind it."""
         before, ends = self._bound, list(other_ends)
         for branch in branches:
             self._bound = set(before)
@@ -392,7 +394,7 @@ class _Flow(ast.NodeVisitor):
     # IPython's own syntax, after its transformation
 
     def visit_Call(self, node: ast.Call) -> None:
-        call = embedded(node, self._transform)
+        call = read_shell_call(node, self._transform)
         if call is None:
             self._visit_all([*node.args, *node.keywords, node.func])  # so that `exec(code)` still needs `code`
             return
@@ -419,7 +421,7 @@ class _Flow(ast.NodeVisitor):
 
 
 def _leaves(branch: Sequence[ast.AST]) -> bool:
-    """Whether what follows the branch is not reached through it."""
+    """Tell whether the code after the branch is not reached through it."""
     last = branch[-1] if branch else None
     if isinstance(last, ast.ExceptHandler):
         return _leaves(last.body)

@@ -1,4 +1,4 @@
-"""Code that an option of `%%task` names: a condition on workers, a function that recovers."""
+"""Code of options of `%%task`: the condition of `--depend`, the function of `--recover`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def condition(expression: str, namespace: Mapping[str, Any]) -> Callable[[dict[str, Any]], object]:
-    """Return the function of a worker's properties that `expression` stands for, with the names that it uses.
+    """Return `expression` as a function of a worker's properties, with the names that it uses.
 
     Raises:
         BadUsage: it uses an unknown name.
@@ -29,7 +29,7 @@ def condition(expression: str, namespace: Mapping[str, Any]) -> Callable[[dict[s
         if name not in namespace:
             near = did_you_mean(name, ["properties", *_own(namespace)])
             raise BadUsage(f"--depend: unknown name {name!r}{near}")
-    # of `__main__`, so that it is pickled by value, together with these
+    # in `__main__`, so that it is pickled by value, together with its names
     names = {"__name__": "__main__", "__builtins__": builtins} | {name: namespace[name] for name in needs}
     made: Callable[[dict[str, Any]], object] = eval(compile(source, "<--depend>", "eval"), names)
     return made
@@ -39,7 +39,7 @@ def recovery(name: str, namespace: Mapping[str, Any]) -> MapTask:
     """Return the recovery task that calls the function of that name.
 
     Raises:
-        BadUsage: there is none that can be called without arguments.
+        BadUsage: there is no such function, or it needs arguments.
     """
     from taskfc_ext.tasks import MapTask
 
@@ -54,7 +54,7 @@ def recovery(name: str, namespace: Mapping[str, Any]) -> MapTask:
     except TypeError as error:
         raise BadUsage(f"--recover: {name!r} is called without arguments, but: {error}") from None
     except ValueError:
-        pass  # a builtin that does not tell
+        pass  # a builtin without a signature
     return MapTask(value)
 
 

@@ -1,4 +1,4 @@
-"""Refusing `-o` names that a cell cannot have at its end: told before it runs for an hour. Pure."""
+"""Check of `-o` names that a cell cannot have at its end, before it runs for an hour. Pure."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from taskfc_ext.ipython.parse.requests import BadUsage
 _BIND_UNSEEN = frozenset(
     ("exec", "eval", "compile", "globals", "locals", "vars", "setattr", "get_ipython", "__import__", "__builtins__")
 )
-"""Names by which a cell can bind others that its syntax tree does not show; every `%` and `!` uses `get_ipython`."""
+"""Names through which a cell can bind names that its syntax tree does not show; `%` and `!` use `get_ipython`."""
 
 _MODULES = frozenset(("sys", "importlib", "__main__", "builtins", "inspect", "runpy"))
-"""Modules by which it can reach its own namespace."""
+"""Modules through which a cell can reach its own namespace."""
 
 
 def check_out(out: Collection[str], defines: Collection[str], shipped: Mapping[str, object], code: str) -> None:
-    """Refuse names to bring back that the cell neither binds nor gets; where that cannot be known, refuse nothing.
+    """Refuse names to bring back that the cell neither binds nor gets; refuse nothing where that cannot be known.
 
     Args:
-        out: the names that are asked for.
-        defines: those that the cell binds.
-        shipped: those that it gets, with their values.
+        out: the names to bring back.
+        defines: the names that the cell binds.
+        shipped: the names that it gets, with their values.
         code: the cell, in Python's syntax.
 
     Raises:
-        BadUsage: names the first of them, with the near miss.
+        BadUsage: names the first of them, and a similar name.
     """
     for name in out:
         if (
@@ -43,7 +43,7 @@ def check_out(out: Collection[str], defines: Collection[str], shipped: Mapping[s
 
 
 def _mentions(value: object, name: str) -> bool:
-    """Whether `value` is a function of the notebook that uses this global, and so may bind it."""
+    """Tell whether `value` is a function of the notebook that uses this global, and so may bind it."""
     return name in getattr(getattr(value, "__code__", None), "co_names", ())
 
 

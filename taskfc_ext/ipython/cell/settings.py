@@ -1,4 +1,4 @@
-"""Settings of the notebook's shell that a cell runs with, and the magics that it needs there."""
+"""Settings of the notebook's shell with which a cell runs, and the magics that it needs on the worker."""
 
 from __future__ import annotations
 import __future__
@@ -42,7 +42,7 @@ def cell_settings(shell: Any, uses: Iterable[MagicUse] = ()) -> CellOptions:
 
 
 def hints_are_lazy(shell: Any) -> bool:
-    """Whether a cell has imported `annotations` from `__future__`, which then holds for all later cells."""
+    """Tell whether a cell has imported `annotations` from `__future__`, which then holds for all later cells."""
     return bool(shell.compile.flags & __future__.annotations.compiler_flag)
 
 
@@ -51,7 +51,7 @@ def check_magics(shell: Any, uses: Iterable[MagicUse], known: Set[str]) -> None:
 
     Args:
         uses: the magics of a cell.
-        known: names that the cell, or one that every worker has run, defines: of magics, of functions and classes.
+        known: names of magics, functions and classes that the cell defines, or one that every worker has run.
 
     Raises:
         BadUsage: names the first of them.
@@ -89,7 +89,7 @@ def _module_of(magic: object) -> str:
 
 
 def _extension_of(shell: Any, use: MagicUse) -> str:
-    """Return the loaded extension that has brought a magic; empty where IPython itself has, or ours."""
+    """Return the loaded extension that defines a magic; empty for IPython's own magics, and for ours."""
     module = _module_of(shell.magics_manager.magics[use.kind].get(use.name))
     package = module.partition(".")[0]
     if module.startswith(("IPython.core.", "ipykernel.")) or package in ("", "__main__", _OURS):

@@ -1,6 +1,6 @@
-"""Names and code that a line of `!` or `%` holds as text: expanded names, code of magics that run code. Pure.
+"""Names and code in the text of a line of `!` or `%`. Pure.
 
-IPython turns such lines into calls on `get_ipython()` whose arguments are strings; this reads them.
+IPython turns such lines into calls of methods of `get_ipython()` with strings as arguments, which are read here.
 """
 
 from __future__ import annotations
@@ -47,12 +47,15 @@ _DOLLAR = re.compile(r"(?<!\$)\$([A-Za-z_]\w*)")
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """Names and code of one such call.
+    """Names and code of one call.
 
-    `expanded`: names that IPython fills into the text where they exist (`$name`, `{expression}`).
-    `named`: names that the magic looks up itself: in its options (`%lprun -f f`), or as its subject (`f?`).
-    `code`: statements that run in the cell's namespace. `binds`: names that the magic itself binds.
-    `text`: what a magic that is not known to run code is given; some take SQL.
+    Attributes:
+        expanded: names that IPython fills into the text if they exist (`$name`, `{expression}`).
+        named: names that the magic looks up itself: in its options (`%lprun -f f`), or as its subject (`f?`).
+        code: statements that run in the cell's namespace.
+        binds: names that the magic itself binds.
+        defines_anything: the magic may bind names that its text does not show.
+        text: arguments of a magic that is not known to run code; some take SQL.
     """
 
     expanded: frozenset[str] = frozenset()
@@ -71,8 +74,8 @@ class MagicUse:
     name: str
 
 
-def embedded(node: ast.Call, transform: Callable[[str], str]) -> Embedded | None:
-    """Return what a call made of `!` or `%` holds; `None` for any other call."""
+def read_shell_call(node: ast.Call, transform: Callable[[str], str]) -> Embedded | None:
+    """Return the names and the code of a call that was made from `!` or `%`; `None` for any other call."""
     match _shell_call(node):
         case ("system" | "getoutput" | "getoutput_with_output", [text]):
             return Embedded(expanded_names(text))
@@ -84,19 +87,19 @@ def embedded(node: ast.Call, transform: Callable[[str], str]) -> Embedded | None
 
 
 def magics_in(tree: ast.AST, transform: Callable[[str], str] = str) -> Iterator[MagicUse]:
-    """Yield the magics that the code in `tree` calls, those within cells of cell magics included."""
+    """Yield the magics that the code in `tree` calls, also within cells of cell magics."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             method, texts = _shell_call(node)
             if method in ("run_line_magic", "run_cell_magic") and texts:
                 yield MagicUse("cell" if method == "run_cell_magic" else "line", texts[0])
-                call = embedded(node, transform)
+                call = read_shell_call(node, transform)
                 for statement in call.code if call else ():
                     yield from magics_in(statement, transform)
 
 
 def _shell_call(node: ast.Call) -> tuple[str, list[str]]:
-    """Return the method of `get_ipython()` that is called, with its texts; of any other call nothing."""
+    """Return the method of `get_ipython()` that is called, and its texts; nothing for any other call."""
     function = node.func
     if not (
         isinstance(function, ast.Attribute)
@@ -130,7 +133,7 @@ def _magic(name: str, line: str, body: str | None, transform: Callable[[str], st
 
 
 def _code_of(name: str, rest: str, body: str | None, transform: Callable[[str], str]) -> list[ast.stmt] | None:
-    """Return the statements that the magic runs; `None` where they are not Python."""
+    """Return the statements that the magic runs; `None` if they are not Python."""
     if body is None:
         parts = [rest]
     elif name in _SET_UP_FIRST:
@@ -144,7 +147,7 @@ def _code_of(name: str, rest: str, body: str | None, transform: Callable[[str], 
 
 
 def _split_options(name: str, line: str) -> tuple[list[tuple[str, str]], str]:
-    """Return the options at the start of a magic's line, with their values, and what follows."""
+    """Return the options at the start of a magic's line, with their values, and the rest of the line."""
     with_value = _RUN_CODE.get(name, "") + _NAMED_IN_OPTIONS.get(name, "")
     found: list[tuple[str, str]] = []
     rest = line
@@ -163,7 +166,7 @@ def _option_names(name: str, option: str, value: str) -> list[str]:
 
 
 def called_name(node: ast.Call) -> str:
-    """Return the name of the function or method that is called; empty where it has none."""
+    """Return the name of the function or method that is called; empty if it has none."""
     function = node.func
     if isinstance(function, ast.Name):
         return function.id

@@ -1,12 +1,12 @@
-"""What travels with a cell: its names, checked before anything is sent. No client, no shell: a namespace goes in."""
+"""Names that are sent with a cell: chosen, checked and pickled before anything is sent. Needs no client, no shell."""
 
 from __future__ import annotations
 
 import concurrent.futures
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any
 
@@ -14,51 +14,58 @@ from taskfc_ext.ipython.cell.mentions import names_in_value
 from taskfc_ext.ipython.cell.names import BUILTINS, IPYTHON_NAMES, MODULE_NAMES, NameUse, used_names
 from taskfc_ext.ipython.hints import did_you_mean
 from taskfc_ext.ipython.parse.requests import BadUsage
-from taskfc_ext.serialize.blame import complaint
+from taskfc_ext.serialize.blame import complaint, text_of
+from taskfc_ext.serialize.chance import carried
 from taskfc_ext.serialize.limited import LimitedFile
 from taskfc_ext.serialize.mentioned import Mentions
 from taskfc_ext.serialize.needs import code_may_bind, definitions, names_read_pickles
+from taskfc_ext.serialize.packed_names import Limit, pack_names
 from taskfc_ext.serialize.pickler import Pickler, dump_by
 from taskfc_ext.serialize.rebuilding import check_classes
 from taskfc_ext.serialize.scope import ABSENT
+from taskfc_ext.serialize.values import CellOptions
 from taskfc_ext.text import one_line
 
 MENTIONED = 200 * 10**6
-"""Bytes that a cell's names may have in all, up to which names that only a string mentions are added."""
+"""Bytes of all names of a cell, up to which names that only a string mentions are added."""
 
 LARGE = 10**6
-"""Bytes from which a name's size is shown: sending it takes a while that a user may want to save."""
+"""Bytes from which the size of a name is shown, as sending it takes time."""
 
 _ATOMS = (type(None), bool, int, float, complex)
 
 _WORD = re.compile(r"\w+")
 
 _SHELL_NAMES = frozenset(("In", "Out", "get_ipython", "exit", "quit", "open", "display"))
-"""Names that IPython itself puts into a namespace; others that it hides are of a profile's startup files."""
+"""Names that IPython itself puts into a namespace; other names that it hides come from startup files."""
 
 _SHELL_MODULES = ("IPython", "ipykernel", "_sitebuiltins")
 
 
 @dataclass(frozen=True, slots=True)
 class Shipment:
-    """The names that a cell gets, and how many bytes each of them is when pickled.
+    """The names that a cell gets.
 
     Attributes:
-        there_first: those for which a value that the worker's persistent namespace has by then goes before ours.
-        use: what the cell asks of its namespace.
+        values: by name; pickled already after `pack`.
+        there_first: names whose value in the worker's persistent namespace, if there is one, is used instead of ours.
+        use: the names that the cell uses and defines.
+        limits: of names that are left out where they are too large or cannot be pickled; empty after `pack`, `settle`.
+        sizes: bytes of each name when pickled; empty before `pack` and `settle`.
     """
 
     values: dict[str, Any]
-    sizes: dict[str, int]
     there_first: tuple[str, ...]
     use: NameUse
+    limits: dict[str, Limit] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     def large(self) -> str:
-        """Return the names over 1 MB with their sizes, as text; empty where there is none."""
+        """Return the names over 1 MB with their sizes, as text; empty if there are none."""
         return ", ".join(f"{name} ({format_size(size)})" for name, size in self.sizes.items() if size >= LARGE)
 
 
-def pack(
+def choose(
     source: str,
     ship: tuple[str, ...] | None,
     namespace: Mapping[str, Any],
@@ -68,21 +75,23 @@ def pack(
     there: Mapping[str, object] | None = None,
     lazy_hints: bool = False,
 ) -> Shipment:
-    """Return the names that `source` needs, with their values.
+    """Return the names that `source` needs or mentions, with their values.
 
     Args:
-        ship: exactly these names, instead of those that are found in `source`.
+        source: the cell.
+        ship: exactly these names, instead of the names that `source` uses.
         namespace: where the values are.
-        hidden: what the shell had hidden when it started: its own names, and those of startup files.
-        there: of a cell for the persistent namespace, the names that earlier ones have bound there, with what they
-            were here at that time (`ABSENT`: nothing); where there is one, unknown names may be there too.
-        lazy_hints: annotations are not evaluated, by a future import of an earlier cell.
+        hidden: names that the shell had hidden when it started: its own, and those of startup files.
+        transform: turns IPython's syntax into Python's.
+        there: for a cell in the persistent namespace, the names that earlier cells have bound there, with their values
+            here at that time (`ABSENT`: none); unknown names may then be there too.
+        lazy_hints: annotations are not evaluated, because of a future import in an earlier cell.
 
     Raises:
-        BadUsage: a name is unknown, or its value cannot be pickled.
+        BadUsage: a name is unknown.
         SyntaxError: the cell does not compile.
     """
-    builtins = BUILTINS - _redefined(namespace, hidden)
+    builtins = BUILTINS - _redefined_builtins(namespace, hidden)
     use = used_names(source, transform=transform, builtins=builtins, lazy_hints=lazy_hints)
     found = [name for name in use.needs if name in namespace or not (there or code_may_bind(name, namespace))]
     names = sorted(found) if ship is None else ship
@@ -92,28 +101,29 @@ def pack(
             hint = "; if an earlier --keep cell has made it: `-i ''`" if there is not None and ship is None else ""
             raise BadUsage(f"{_unknown(name, known if ship else {*known, *use.defines, *BUILTINS})}{hint}")
     if ship is not None:
-        values = {name: namespace[name] for name in names}
-        return Shipment(values, {name: _size(name, value) for name, value in values.items()}, (), use)
+        return Shipment({name: namespace[name] for name in names}, (), use)
     soft = sorted(name for name in use.may_need if _is_the_users(name, namespace, hidden))
     values = {name: namespace[name] for name in (*names, *soft)}
-    sizes = {name: _size(name, value) for name, value in values.items()}
-    _add_mentioned(values, sizes, use, lambda name: _is_the_users(name, namespace, hidden), namespace)
-    if names_read_pickles(_WORD.findall(source)):
-        _add_definitions(values, sizes, namespace)
+    limits: dict[str, Limit] = {}
+    _add_mentioned(values, limits, use, lambda name: _is_the_users(name, namespace, hidden), namespace)
+    if names_read_pickles(_WORD.findall(source)):  # the pickles refer to classes and functions of the notebook
+        for name, value in definitions(namespace).items():
+            if name not in values:
+                values[name], limits[name] = value, _each_up_to_large
     there_first = tuple(name for name in values if there and there.get(name, ABSENT) is values[name])
-    return Shipment(values, sizes, there_first, use)
+    return Shipment(values, there_first, use, limits)
 
 
 def _add_mentioned(
     values: dict[str, Any],
-    sizes: dict[str, int],
+    limits: dict[str, Limit],
     use: NameUse,
     is_the_users: Callable[[str], bool],
     namespace: Mapping[str, Any],
 ) -> None:
-    """Add the names that strings of the cell, or strings that it gets, mention; what cannot travel is left out.
+    """Add the names that strings of the cell, or strings that it gets, mention.
 
-    Those that a string only seems to mention are added where they are small, and never wait for another task.
+    A name that a string only seems to mention is added if it is small and not a future.
     """
     found = Mentions(use.in_strings, use.likely)
     for name, value in values.items():
@@ -121,24 +131,76 @@ def _add_mentioned(
             found |= names_in_value(value, is_run=name in use.run)
     for names, is_plain in ((found.plain, True), (found.likely, False)):
         for name in sorted(names.difference(values)):
-            if not is_the_users(name) or (isinstance(namespace[name], concurrent.futures.Future) and not is_plain):
-                continue
-            limit = MENTIONED - sum(sizes.values()) if is_plain else LARGE
-            size = _size_up_to(limit, namespace[name])
-            if size is not None:
-                values[name], sizes[name] = namespace[name], size
+            if is_the_users(name) and (is_plain or not isinstance(namespace[name], concurrent.futures.Future)):
+                values[name] = namespace[name]
+                limits[name] = _all_up_to_mentioned if is_plain else _each_up_to_large
 
 
-def _add_definitions(values: dict[str, Any], sizes: dict[str, int], namespace: Mapping[str, Any]) -> None:
-    """Add the classes and functions of the notebook that can be sent: pickles that the cell reads refer to them."""
-    for name, value in definitions(namespace).items():
-        size = None if name in values else _size_up_to(LARGE, value)
-        if size is not None:
-            values[name], sizes[name] = value, size
+def _all_up_to_mentioned(n_before: int) -> int:
+    return MENTIONED
 
 
-def _redefined(namespace: Mapping[str, Any], hidden: Mapping[str, Any]) -> set[str]:
-    """Return the builtins that the notebook has replaced by something of its own."""
+def _each_up_to_large(n_before: int) -> int:
+    return n_before + LARGE
+
+
+def pack(
+    shipment: Shipment, out: Sequence[str] = (), options: CellOptions | None = None, *, what: str = "the cell"
+) -> Shipment:
+    """Pickle all names together, once. Names with a limit are left out if they are too large or cannot be pickled.
+
+    Args:
+        shipment: as `choose` has returned it.
+        out: the names that come back.
+        options: settings of the notebook; names that are left out are taken from them.
+        what: how messages call the cell.
+
+    Raises:
+        BadUsage: a name cannot be pickled; the message names the part that cannot.
+    """
+    carried.clear()  # generators of a submission that failed, or was only shown
+    try:
+        packed = pack_names(shipment.values, out, what=what, options=options, limits=shipment.limits)
+    except Exception as error:  # noqa: BLE001  the user's __reduce__
+        settled = settle(shipment)  # raises with the name, unless that may be left out
+        if not shipment.limits:
+            raise BadUsage(one_line(text_of(error))) from None
+        return pack(settled, out, _without_missing(options, settled.values), what=what)
+    return replace(shipment, values=packed, sizes=packed.sizes, limits={})
+
+
+def _without_missing(options: CellOptions | None, values: Mapping[str, object]) -> CellOptions | None:
+    if options is None:
+        return None
+    left = options.copy()
+    if "there_first" in options:
+        left["there_first"] = tuple(name for name in options["there_first"] if name in values)
+    if "changed" in options:
+        left["changed"] = tuple(name for name in options["changed"] if name in values)
+    return left
+
+
+def settle(shipment: Shipment) -> Shipment:
+    """Measure each name on its own. Names with a limit are left out if they are too large or cannot be pickled.
+
+    Raises:
+        BadUsage: a name without a limit cannot be pickled; the message names the part that cannot.
+    """
+    values, sizes = dict(shipment.values), dict[str, int]()
+    for name, value in shipment.values.items():
+        limit = shipment.limits.get(name)
+        n_before = sum(sizes.values())
+        size = _size(name, value) if limit is None else _size_up_to(limit(n_before) - n_before, value)
+        if size is None:
+            del values[name]
+        else:
+            sizes[name] = size
+    there_first = tuple(name for name in shipment.there_first if name in values)
+    return replace(shipment, values=values, sizes=sizes, there_first=there_first, limits={})
+
+
+def _redefined_builtins(namespace: Mapping[str, Any], hidden: Mapping[str, Any]) -> set[str]:
+    """Return the builtins that the notebook has replaced by values of its own."""
     return {
         name
         for name in BUILTINS - MODULE_NAMES
@@ -147,7 +209,7 @@ def _redefined(namespace: Mapping[str, Any], hidden: Mapping[str, Any]) -> set[s
 
 
 def _is_of_the_shell(value: object) -> bool:
-    """Whether `value` is what IPython itself calls `display`, `exit` or `get_ipython`."""
+    """Tell whether `value` is IPython's own `display`, `exit` or `get_ipython`."""
     if isinstance(value, ModuleType):
         return False
     module = getattr(value, "__module__", "")
@@ -155,7 +217,7 @@ def _is_of_the_shell(value: object) -> bool:
 
 
 def _is_the_users(name: str, namespace: Mapping[str, Any], hidden: Mapping[str, Any]) -> bool:
-    """Whether the notebook, or a startup file of its profile, has bound the name."""
+    """Tell whether the notebook, or a startup file of its profile, has bound the name."""
     if name not in namespace:
         return False
     if namespace[name] is not hidden.get(name, ABSENT):
@@ -179,8 +241,8 @@ def _size(name: str, value: object) -> int:
         raise BadUsage(one_line(complaint(name, value, error))) from None
 
 
-def _size_up_to(limit: int, value: object) -> int | None:
-    """Return how many bytes `value` is when pickled; `None` where that is over `limit`, or cannot be done."""
+def _size_up_to(limit: float, value: object) -> int | None:
+    """Return how many bytes `value` is when pickled; `None` if that is over `limit`, or fails."""
     try:
         return _pickled_size(value, limit)
     except Exception:  # noqa: BLE001  the user's __reduce__
@@ -189,7 +251,7 @@ def _size_up_to(limit: int, value: object) -> int | None:
 
 def _pickled_size(value: object, limit: float) -> int:
     if isinstance(value, (*_ATOMS, concurrent.futures.Future)):
-        return 0  # a future's result never passes through here
+        return 0  # the result of a future goes from worker to worker
     file = LimitedFile(limit)
 
     def make() -> Pickler:

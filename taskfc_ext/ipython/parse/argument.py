@@ -1,4 +1,4 @@
-"""One argument of a magic, as `argparse` takes it: the parts of the tables in `arguments`."""
+"""One argument of a magic, for `argparse`: an entry of the tables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """Flags, and what `add_argument` takes beside them."""
+    """Flags and settings, as `add_argument` takes them."""
 
     flags: tuple[str, ...]
     settings: dict[str, Any]
@@ -24,6 +24,6 @@ def flag(name: str, help: str) -> Argument:
     return argument(name, help=help, action="store_true")
 
 
-def changed(one: Argument, **settings: Any) -> Argument:
+def with_settings(one: Argument, **settings: Any) -> Argument:
     """Return `one` with other settings."""
     return Argument(one.flags, {**one.settings, **settings})

@@ -1,4 +1,4 @@
-"""What Tab offers after `%task` and `%%task`. Pure: the text before the cursor in, words out."""
+"""Completions after `%task` and `%%task`. Pure: the text before the cursor becomes words."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import re
 from collections.abc import Callable, Sequence
 
 from taskfc_ext.ipython.parse.argument import Argument
-from taskfc_ext.ipython.parse.arguments import SUBMISSION, VERBS, split_verb
+from taskfc_ext.ipython.parse.grammar import split_verb
+from taskfc_ext.ipython.parse.tables import SUBMISSION, VERBS
 
 _TAKE_TASKS = frozenset(name for name, verb in VERBS.items() if any(a.flags == ("tasks",) for a in verb.arguments))
 
 
 def complete(text: str, task_names: Callable[[], Sequence[str]]) -> list[str]:
-    """Return what may stand where `text` ends; nothing inside an expression.
+    """Return the words that may end `text`; none inside an expression.
 
     Args:
         text: the line up to the cursor.
-        task_names: asks for ids and names of tasks; called only where these may stand.
+        task_names: returns ids and names of tasks; called only where they fit.
     """
     match = re.match(r"\s*(?:.*=\s*)?(%%?)task\s+(.*)", text, re.DOTALL)
     if match is None:

@@ -1,4 +1,4 @@
-"""The words of a line of options: continued lines, comments, lists with spaces, values filled in. Pure."""
+"""Words of a line of options: continued lines, comments, lists with spaces, values filled in. Pure."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Expand = Callable[[str], str]
 
 
 def words_of(prog: str, text: str, expand: Expand = str) -> list[str]:
-    """Return the words of `text`, without a comment at its end; a `;` at the end of a line of `%task` is IPython's.
+    """Return the words of `text`, without a comment, and without IPython's `;` at the end of a line of `%task`.
 
     Args:
-        prog: what messages call the magic.
-        text: the line after it.
-        expand: fills values into each word, except the code of `--depend`, whose braces are its own.
+        prog: the name of the magic in messages.
+        text: the line after the magic.
+        expand: fills values into each word, except the code of `--depend`, whose braces are Python's.
 
     Raises:
         BadUsage: a quote is not closed, or a value cannot be filled in.
@@ -25,7 +25,7 @@ def words_of(prog: str, text: str, expand: Expand = str) -> list[str]:
     text = without_comment(text)
     words = _split(prog, text if prog == "%%task" else text.rstrip().rstrip(";"))
     try:
-        return [word if is_code else expand(word) for word, is_code in _marked(words)]
+        return [word if is_code else expand(word) for word, is_code in _mark_code(words)]
     except BadUsage as problem:
         raise BadUsage(f"{prog}: {problem}") from None
 
@@ -50,8 +50,8 @@ def _is_open(word: str) -> bool:
     return word.count("{") > word.count("}") and " " not in word.partition("{")[0]
 
 
-def _marked(words: Iterable[str]) -> Iterator[tuple[str, bool]]:
-    """Yield the words, each with whether it is code: that of `--depend`, whose braces are its own."""
+def _mark_code(words: Iterable[str]) -> Iterator[tuple[str, bool]]:
+    """Yield each word, and whether it is the code of `--depend`."""
     is_code = False
     for word in words:
         yield word, is_code or word.startswith("--depend=")
@@ -59,7 +59,7 @@ def _marked(words: Iterable[str]) -> Iterator[tuple[str, bool]]:
 
 
 def without_comment(text: str) -> str:
-    """Return `text` up to a `#` that a space precedes and no quotes surround."""
+    """Return `text` up to a `#` after a space and outside quotes."""
     quote = ""
     for i, sign in enumerate(text):
         if quote:
@@ -72,7 +72,7 @@ def without_comment(text: str) -> str:
 
 
 def joined_lines(line: str, cell: str) -> tuple[str, str]:
-    """Return the first line of a cell, with the lines that a `\\` at its end continues, and the rest."""
+    """Return the first line of a cell, joined with the lines that a `\\` continues, and the rest."""
     while line.rstrip().endswith("\\") and without_comment(line) == line:
         following, _, cell = cell.partition("\n")
         line = f"{line.rstrip()[:-1]} {following.strip()}"

@@ -1,22 +1,24 @@
-"""What a line of `%task` or `%%task` asks for, as values. Pure."""
+"""Requests: lines of `%task` and `%%task` as values. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 Selection = tuple[range | str, ...]
-"""Tasks as they were typed: ids as ranges (`3` is `range(3, 4)`), names as text."""
+"""Tasks as typed: ids as ranges (`3` is `range(3, 4)`), names as text."""
 
 
 class BadUsage(ValueError):
-    """A line that is not understood; the text is one line and says what to type instead."""
+    """A line that cannot be understood or carried out. The text is one line and names the remedy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """`%%task`: run a cell as a task, or on every worker. `ship` is `None` where the names are to be found in it.
+    """`%%task`: run a cell as a task, or on every worker.
 
-    `is_cell` is false of an expression, which has no options.
+    Attributes:
+        ship: exactly these names are sent; `None`: the names that the cell uses.
+        is_cell: false for an expression, which has no options.
     """
 
     name: str | None = None
@@ -50,7 +52,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """Show the queue and its newest tasks: this notebook's, or all."""
+    """Show the queue and the newest tasks of this notebook, or of everybody."""
 
     tasks: Selection = ()
     all: bool = False
@@ -78,7 +80,7 @@ class Show:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pull:
-    """Wait for tasks and bind the names that came back with them; `out`: only these."""
+    """Wait for tasks and bind the names that came back; if `out` is not empty, only these."""
 
     tasks: Selection
     out: tuple[str, ...] = ()
@@ -86,7 +88,7 @@ class Pull:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
-    """Wait until tasks have ended: these, or all unfinished ones of this notebook, or of everybody."""
+    """Wait until these tasks have ended, or all unfinished tasks of this notebook, or of everybody."""
 
     tasks: Selection = ()
     all: bool = False
@@ -117,14 +119,14 @@ class Debug:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """Keep tasks from being given to workers."""
+    """Hold queued tasks back from the workers."""
 
     tasks: Selection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """Let held tasks be given to workers again."""
+    """Release held tasks."""
 
     tasks: Selection
 
@@ -139,7 +141,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clear:
-    """Forget finished tasks: these, or all of this notebook, or of everybody."""
+    """Delete these finished tasks, or all of this notebook, or of everybody."""
 
     tasks: Selection = ()
     all: bool = False
@@ -147,7 +149,7 @@ class Clear:
 
 @dataclass(frozen=True, slots=True)
 class Spin:
-    """Look again at what can run now."""
+    """Check again which tasks can run now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +161,7 @@ class Log:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """Return what ran: these, or the newest of this notebook, or of everybody."""
+    """Return these tasks, or the newest of this notebook, or of everybody, as a table."""
 
     tasks: Selection = ()
     all: bool = False
@@ -173,7 +175,7 @@ class Workers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """Start a farm, or attach to the one that runs under that name."""
+    """Start a farm, or attach to the running farm of that name."""
 
     n: int | None = None
     name: str | None = None
@@ -194,7 +196,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restart:
-    """Stop the farm and start it again; it carries on."""
+    """Stop the farm and start it again; its tasks stay."""
 
     n: int | None = None
 
@@ -206,14 +208,14 @@ class List:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
-    """Let this notebook use the farm of that name from now on."""
+    """Use another farm from now on."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Help:
-    """Explain `%task`, or one verb of it."""
+    """Explain `%task`, or one verb."""
 
     verb: str | None = None
 

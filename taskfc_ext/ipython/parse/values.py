@@ -1,6 +1,6 @@
-"""The values that arguments of `%task` and `%%task` take, read from text. Pure.
+"""Parsers of the values that arguments of `%task` and `%%task` take. Pure.
 
-Each raises an `argparse.ArgumentTypeError` for a text that it does not understand; its message is the answer.
+Each raises an `argparse.ArgumentTypeError` for a text that it does not understand; its message is shown.
 """
 
 from __future__ import annotations
@@ -17,47 +17,47 @@ TASK_NAME = re.compile(r"[A-Za-z_][\w.-]{0,99}")
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Return the names of variables in `text`, which commas separate."""
+    """Return the names of variables in `text`, separated by commas."""
     found = tuple(part.strip() for part in text.split(",") if part.strip())
     for name in found:
         if not name.isidentifier() or keyword.iskeyword(name):
-            raise argparse.ArgumentTypeError(f"{name!r} is no name of a variable")
+            raise argparse.ArgumentTypeError(f"{name!r} is not a variable name")
     return found
 
 
 def names_or_all(text: str) -> tuple[str, ...]:
-    """Return the names of variables in `text`; "*" among them stands for all that the cell binds or changes."""
+    """Return the names of variables in `text`; "*" stands for every name that the cell binds or changes."""
     parts = [part.strip() for part in text.split(",")]
     found = names(",".join(part for part in parts if part != "*"))
     return ("*", *found) if "*" in parts else found
 
 
 def variable(text: str) -> str:
-    """Return the one name of a variable that `text` is."""
+    """Return `text` if it is the name of one variable."""
     found = names(text)
     if len(found) != 1:
-        raise argparse.ArgumentTypeError(f"one name, not {text!r}")
+        raise argparse.ArgumentTypeError(f"takes one name, not {text!r}")
     return found[0]
 
 
 def expression(text: str) -> str:
-    """Return `text` if it is an expression that a lambda of `properties` may have."""
+    """Return `text` if it can be the body of a lambda of `properties`."""
     try:
         ast.parse(text.strip(), mode="eval")
         compile(as_lambda(text), "<--depend>", "eval")
     except (SyntaxError, ValueError) as error:
         why = error.msg if isinstance(error, SyntaxError) else str(error)
-        raise argparse.ArgumentTypeError(f"{text!r} is no Python expression: {why}") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a Python expression: {why}") from None
     return text
 
 
 def as_lambda(text: str) -> str:
-    """Return the source of the function of a worker's `properties` that an expression stands for."""
-    return f"lambda properties: (\n{text.strip()}\n)"  # on lines of its own: it may end in a comment
+    """Return the source of an expression as a function of a worker's `properties`."""
+    return f"lambda properties: (\n{text.strip()}\n)"  # on a line of its own, as it may end in a comment
 
 
 def dotted_names(text: str) -> tuple[str, ...]:
-    """Return the names, with their modules where they have one, in `text`, which commas separate."""
+    """Return the names in `text`, separated by commas, which may have modules before them."""
     found = tuple(part.strip() for part in text.split(",") if part.strip())
     for name in found:
         names(name.replace(".", ","))
@@ -65,15 +65,15 @@ def dotted_names(text: str) -> tuple[str, ...]:
 
 
 def parse_selection(text: str) -> Selection:
-    """Return the tasks that `text` names: ids, ranges and names, separated by commas.
+    """Return the tasks in `text`: ids, ranges and names, separated by commas.
 
     Raises:
-        argparse.ArgumentTypeError: a part of it is none of these.
+        argparse.ArgumentTypeError: a part is not one of these.
     """
-    return tuple(_selected(part.strip()) for part in text.split(",") if part.strip())
+    return tuple(_parse_part(part.strip()) for part in text.split(",") if part.strip())
 
 
-def _selected(part: str) -> range | str:
+def _parse_part(part: str) -> range | str:
     if match := re.fullmatch(r"(\d{1,15})(?:-(\d{1,15}))?", part, re.ASCII):
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
@@ -81,14 +81,14 @@ def _selected(part: str) -> range | str:
         return range(first, last + 1)
     if TASK_NAME.fullmatch(part) or part.isidentifier():
         return part
-    raise argparse.ArgumentTypeError(f"{part!r} is no task's id, range or name")
+    raise argparse.ArgumentTypeError(f"{part!r} is not a task id, a range or a name")
 
 
 def task_name(text: str) -> str:
-    """Return `text` if a task can be called so."""
+    """Return `text` if it can be the name of a task."""
     if not TASK_NAME.fullmatch(text):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no name: a letter or _, then letters, digits, . _ - (100 at most)"
+            f"{text!r} is not a task name; use a letter or _, then letters, digits, . _ - (at most 100)"
         )
     return text
 
@@ -100,12 +100,12 @@ def seconds(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 < value <= 1e9:
-        raise argparse.ArgumentTypeError(f"a number of seconds above 0, not {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, not {text!r}")
     return value
 
 
 def integer(least: int, most: int) -> Callable[[str], int]:
-    """Return what reads a whole number from `least` to `most`."""
+    """Return a parser of whole numbers from `least` to `most`."""
 
     def parse(text: str) -> int:
         try:
@@ -113,7 +113,7 @@ def integer(least: int, most: int) -> Callable[[str], int]:
         except ValueError:
             value = least - 1
         if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"a whole number from {least} to {most}, not {text!r}")
+            raise argparse.ArgumentTypeError(f"must be a whole number from {least} to {most}, not {text!r}")
         return value
 
     return parse

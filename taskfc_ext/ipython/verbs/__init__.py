@@ -1,1 +1,1 @@
-"""Verbs of `%task` and `%%task`: a module or a function carries out each request."""
+"""Verbs of `%task` and `%%task`: a module or a function for each request."""

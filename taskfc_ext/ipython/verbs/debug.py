@@ -1,8 +1,9 @@
-"""`%task debug`: run a task again here, in the notebook's process, and look at where it fails."""
+"""`%task debug`: run a task again in the notebook's process, and enter the debugger where it fails."""
 
 from __future__ import annotations
 
 import sys
+from types import TracebackType
 from typing import Any
 
 from IPython.core.error import StdinNotImplementedError
@@ -10,7 +11,7 @@ from IPython.core.error import StdinNotImplementedError
 from taskfc_ext.errors import ResultExpired
 from taskfc_ext.ipython.notebook import Notebook, is_one, said
 from taskfc_ext.ipython.parse.requests import BadUsage, Debug
-from taskfc_ext.ipython.verbs.replay import from_users_frame, loaded
+from taskfc_ext.ipython.verbs.replay import Replay
 from taskfc_ext.protocol.infos import SubmittedTask
 from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.protocol.states import UNFINISHED
@@ -23,18 +24,18 @@ def debug(notebook: Notebook, request: Debug) -> object:
     """Run the task here; return its value, or enter the debugger where it raises.
 
     Raises:
-        BadUsage: it cannot be run here, or several are named.
+        BadUsage: the task cannot run here, or several are named.
     """
-    task = _submitted(notebook, request)
+    task = _get_submission(notebook, request)
     title = one_line(f"task {task.taskid} {task.name or task.spec.label}")
-    run = loaded(notebook.shell, task)
+    replay = Replay(notebook.shell, task)
     keeps = task.spec.kind is Kind.STRING or task.spec.keep
-    without = ", but without what its worker's namespace held" if keeps else ""
+    without = ", but without the names of its worker's namespace" if keeps else ""
     notebook.say(f"replaying {title} here, with its recorded inputs{without}")
     try:
-        value = run()
+        value = replay.run()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - it is the task's
-        _show(notebook.shell, error.with_traceback(from_users_frame(error.__traceback__)))
+        _show(notebook.shell, error.with_traceback(_shown_part(error.__traceback__)))
     else:
         notebook.say(f"{title} does not raise here")
         return value
@@ -43,7 +44,7 @@ def debug(notebook: Notebook, request: Debug) -> object:
     return None
 
 
-def _submitted(notebook: Notebook, request: Debug) -> SubmittedTask:
+def _get_submission(notebook: Notebook, request: Debug) -> SubmittedTask:
     taskids = notebook.taskids(request.tasks) if is_one(request.tasks) else []
     if len(taskids) != 1:
         raise BadUsage("%task debug: one task at a time")
@@ -62,15 +63,28 @@ def _submitted(notebook: Notebook, request: Debug) -> SubmittedTask:
         raise BadUsage(f"{said(error)}{hint}") from None
 
 
+def _shown_part(traceback: TracebackType | None) -> TracebackType | None:
+    """Return the frames of the user's; where C code was called and there are none, the frame that called it."""
+    from taskfc_ext.worker.run.tracebacks import from_users_frame
+
+    return from_users_frame(traceback) or _last_of(traceback)
+
+
+def _last_of(traceback: TracebackType | None) -> TracebackType | None:
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback
+
+
 def _show(shell: Any, failure: BaseException) -> None:
-    """Show the traceback, and leave it where `%debug` looks."""
+    """Show the traceback, and leave it for `%debug`."""
     sys.last_type, sys.last_value, sys.last_traceback = type(failure), failure, failure.__traceback__
     sys.last_exc = failure  # type: ignore[attr-defined]  # from Python 3.12 on
     shell.showtraceback((type(failure), failure, failure.__traceback__), tb_offset=0)
 
 
 def _enter(shell: Any) -> bool:
-    """Enter the debugger; return whether there is anybody who could type into it."""
+    """Enter the debugger; return false if nobody can type into it."""
     kernel = getattr(shell, "kernel", None)
     if sys.stdin is None or not getattr(kernel, "_allow_stdin", True):
         return False

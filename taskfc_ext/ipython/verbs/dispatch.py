@@ -1,4 +1,4 @@
-"""What each verb of `%task` does. A function per request; the value it returns is the value of the line."""
+"""Dispatch of `%task`: a function for each request; its value is the value of the line."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from taskfc_ext.errors import UnknownTask, UnknownTasks
 from taskfc_ext.ipython.cards.render import Table, farm_caption, tasks_table
 from taskfc_ext.ipython.notebook import MOST, SEE_TASKS, Notebook, is_one, named, said, waiting
 from taskfc_ext.ipython.parse import requests
-from taskfc_ext.ipython.parse.arguments import cell_help, line_help, verb_help
+from taskfc_ext.ipython.parse.grammar import cell_help, line_help, verb_help
 from taskfc_ext.ipython.parse.requests import BadUsage, Request, Selection
 from taskfc_ext.ipython.verbs.history import history
 from taskfc_ext.ipython.verbs.retry import retry
-from taskfc_ext.ipython.verbs.submit import bind_out, submit_expression, succeeded
+from taskfc_ext.ipython.verbs.submit import bind_out, submit_expression, wait_for_success
 from taskfc_ext.ipython.verbs.wait import wait
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.states import FINISHED
@@ -29,7 +29,7 @@ NEWEST = 20
 
 
 def answer(notebook: Notebook, request: Request) -> Any:
-    """Do what a line asks for and return its value."""
+    """Carry out the request of a line and return its value."""
     match request:
         case requests.Run(expression):
             return submit_expression(notebook, expression)
@@ -44,7 +44,7 @@ def answer(notebook: Notebook, request: Request) -> Any:
         case requests.Show(tasks=tasks):
             for future in notebook.futures(tasks):
                 if future.done():
-                    _seen(notebook, [future])
+                    _note_seen(notebook, [future])
                 notebook.board.show(future)
         case requests.Pull():
             _pull(notebook, request)
@@ -55,7 +55,7 @@ def answer(notebook: Notebook, request: Request) -> Any:
         case requests.Retry():
             return retry(notebook, request)
         case requests.Debug():
-            from taskfc_ext.ipython.verbs.debug import debug  # what it needs is needed by nothing else
+            from taskfc_ext.ipython.verbs.debug import debug  # its imports are needed by nothing else
 
             return debug(notebook, request)
         case requests.Hold(tasks=tasks):
@@ -126,7 +126,7 @@ def _status(notebook: Notebook, request: requests.Status) -> None:
 
 
 def _widget(notebook: Notebook) -> None:
-    """Show the queue of all notebooks: live where there are widgets, and as it is now in what is saved."""
+    """Show the queue of all notebooks: live if there are widgets, else and in the saved notebook as a table."""
     client = notebook.session.client_if_running()
     rows = _running_and_newest(client, None) if client is not None else []
     caption = _no_farm(notebook)
@@ -152,21 +152,22 @@ def _result(notebook: Notebook, request: requests.Result) -> Any:
         values = [
             future.result(None if deadline is None else max(0.0, deadline - time.monotonic())) for future in futures
         ]
-    _seen(notebook, futures)
+    _note_seen(notebook, futures)
     return values[0] if len(values) == 1 and is_one(request.tasks) else values
 
 
-def _seen(notebook: Notebook, futures: Iterable[Any]) -> None:
+def _note_seen(notebook: Notebook, futures: Iterable[Any]) -> None:
     notebook.session.notices.seen((future.taskid for future in futures), notebook.session.name)
 
 
 def _pull(notebook: Notebook, request: requests.Pull) -> None:
     for future in notebook.futures(request.tasks):
         with waiting():
-            succeeded(future)
-        _seen(notebook, [future])
+            wait_for_success(future)
+        _note_seen(notebook, [future])
         bound = bind_out(notebook, future, request.out)
-        notebook.say(f"task {future.taskid}: {', '.join(bound) or 'brought back no names'}")
+        names = f": {', '.join(bound)}" if bound else " has no -o names"
+        notebook.say(f"task {future.taskid}{names}")
 
 
 def _clear(notebook: Notebook, request: requests.Clear) -> None:
@@ -254,7 +255,7 @@ def _running(notebook: Notebook) -> Any:
 
 
 def _n_workers(client: BlockingTaskClient) -> int:
-    """Return how many workers there are, without those that stand in for others."""
+    """Return the number of workers, without substitutes."""
     return sum(not worker.is_substitute for worker in client.workers())
 
 
@@ -302,7 +303,7 @@ def _stop(notebook: Notebook) -> None:
         return
     session.farms.stop(session.name)
     session.forget(session.name)
-    notebook.say(f"{session.name}: stopped; what is unfinished stays in its store")
+    notebook.say(f"{session.name}: stopped; unfinished tasks stay in its store")
 
 
 def _restart(notebook: Notebook, request: requests.Restart) -> None:

@@ -1,4 +1,4 @@
-"""`%task history`: what ran, as a table to look at and as data to go on with."""
+"""`%task history`: tasks that have run, as a table and as data."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from taskfc_ext.text import format_seconds, one_line, plural
 COLUMNS = ("id", "name", "state", "reason", "submitted", "duration", "attempts", "worker", "message")
 
 STARTED = ("running", "succeeded", "failed", "aborted")
-"""States of what ran; what still waits is the queue's, which `%task status` shows."""
+"""States of tasks that have run; `%task status` shows those that wait."""
 
 
 class History:
-    """Tasks as they were when this was made, oldest first; showing it shows a table.
+    """Tasks at the time of the call, oldest first; shown as a table.
 
     Attributes:
         rows: a dict for each task. `submitted` is aware, `duration` is seconds of the last attempt, `worker` is `None`
@@ -58,14 +58,14 @@ class History:
 
 
 class PandasMissing(ModuleNotFoundError):
-    """pandas is wanted and not there; shown in one line, as our frames say nothing about that."""
+    """pandas is missing; shown in one line, as our frames would not help."""
 
     def _render_traceback_(self) -> list[str]:
         return [f"ModuleNotFoundError: {self}"]
 
 
 def history(notebook: Notebook, request: Request) -> History:
-    """Return what ran: the tasks that are named, or the newest of this notebook or of everybody."""
+    """Return tasks that have run: the named ones, or the newest of this notebook or of everybody."""
     session = notebook.session
     client = session.client_if_running()
     if client is None:

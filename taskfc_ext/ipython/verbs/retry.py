@@ -1,4 +1,4 @@
-"""`%task retry`: run finished tasks again, and let names of this notebook that held the old ones hold the new ones."""
+"""`%task retry`: run finished tasks again, and rebind names of this notebook from the old tasks to the new."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from taskfc_ext.client.future.future import TaskFuture
 
 _MOST_LINES = 10
-"""Lines that are said, however long the range that was typed."""
+"""Lines that are printed, however many tasks were named."""
 
 
 def retry(notebook: Notebook, request: Retry) -> TaskFuture | list[TaskFuture]:
     """Run tasks again; return the new one's future, or a list of them where several were named.
 
     Raises:
-        BadUsage: the one task that was named cannot run again. Of several, it is said which cannot.
+        BadUsage: the only named task cannot run again. Of several, a line is printed for each that cannot.
     """
     client = notebook.session.client()
     taskids = list(dict.fromkeys(notebook.taskids(request.tasks)))
@@ -29,7 +29,7 @@ def retry(notebook: Notebook, request: Retry) -> TaskFuture | list[TaskFuture]:
     told: list[str] = []
     for taskid in sorted(taskids):
         if taskid in new_ids:
-            continue  # it came along with what it depends on, whose id is smaller
+            continue  # it was retried with the task that it depends on, whose id is smaller
         try:
             pairs = client.resubmit(taskid)
         except (RequestRefused, UnknownTask) as error:
@@ -38,7 +38,7 @@ def retry(notebook: Notebook, request: Retry) -> TaskFuture | list[TaskFuture]:
             told.append(said(error))
         else:
             new_ids.update(pairs)
-            told.append(_told(taskid, pairs))
+            told.append(_describe_retry(taskid, pairs))
     for line in told[:_MOST_LINES]:
         notebook.say(line)
     if len(told) > _MOST_LINES:
@@ -51,7 +51,7 @@ def retry(notebook: Notebook, request: Retry) -> TaskFuture | list[TaskFuture]:
     return futures[0] if len(futures) == 1 and is_one(request.tasks) else futures
 
 
-def _told(taskid: int, pairs: dict[int, int]) -> str:
+def _describe_retry(taskid: int, pairs: dict[int, int]) -> str:
     text = f"task {taskid} runs again as task {pairs[taskid]}"
     old = [dependant for dependant in pairs if dependant != taskid]
     if not old:
@@ -63,7 +63,7 @@ def _told(taskid: int, pairs: dict[int, int]) -> str:
 
 
 def rebind(user_ns: dict[str, Any], farm: str, new: Callable[[int], TaskFuture | None]) -> None:
-    """Let a variable that holds an old task's future, and is called like the task, hold that of the `new` one."""
+    """Rebind each variable that holds an old task's future, and has the task's name, to the future of the `new` one."""
     for name, value in list(user_ns.items()):
         if is_future(value) and value.name == name and value.farm == farm and value.taskid is not None:
             future = new(value.taskid)

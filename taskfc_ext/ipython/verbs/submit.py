@@ -1,4 +1,4 @@
-"""Turning a cell or an expression into a task: check, say what is large, send, bind."""
+"""Submission of a cell or an expression: check, report large names, send, bind the future."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import builtins
 import keyword
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -17,10 +18,10 @@ from taskfc_ext.ipython.cell.option_code import condition, recovery
 from taskfc_ext.ipython.cell.outputs import check_out
 from taskfc_ext.ipython.cell.settings import cell_settings, check_magics, hints_are_lazy
 from taskfc_ext.ipython.cell.shell_syntax import magics_in
-from taskfc_ext.ipython.cell.shipping import Shipment, format_size, pack
+from taskfc_ext.ipython.cell.shipping import Shipment, choose, format_size, pack, settle
 from taskfc_ext.ipython.hints import did_you_mean, or_else
 from taskfc_ext.ipython.notebook import Notebook, is_future, waiting
-from taskfc_ext.ipython.parse.arguments import near_verb
+from taskfc_ext.ipython.parse.grammar import near_verb
 from taskfc_ext.ipython.parse.requests import BadUsage, Submission
 from taskfc_ext.ipython.sessions import Binding
 from taskfc_ext.serialize.scope import ABSENT
@@ -40,7 +41,7 @@ def submit_expression(notebook: Notebook, expression: str) -> TaskFuture | None:
     """Run an expression as a task.
 
     Raises:
-        BadUsage: it cannot be sent; the text says why, and names the verb that may have been meant.
+        BadUsage: it cannot be sent; the text gives the reason, and the verb that may have been meant.
     """
     if match := _ASSIGNMENT.fullmatch(expression):
         name, value = match.groups()
@@ -55,16 +56,18 @@ def submit(notebook: Notebook, submission: Submission, source: str) -> TaskFutur
     """Run `source` as a task, and return its future once the task is accepted; `None` after a dry run.
 
     Raises:
-        BadUsage: it cannot be sent; nothing was.
+        BadUsage: it cannot be sent; nothing was sent.
     """
     check_free(notebook, submission.name)
     transform = cache(notebook.shell.input_transformer_manager.transform_cell)
-    shipment = _packed(notebook, submission, source, transform)
+    shipment = _choose_names(notebook, submission, source, transform)
+    changed = () if submission.keep else changed_names(source, shipment.values, transform=transform)
+    settings = _settings(notebook, submission, shipment, source, transform, changed)
+    shipment = settle(shipment) if submission.dry_run else pack(shipment, submission.out, settings)
+    changed = tuple(name for name in changed if name in shipment.values)
     if submission.out and not submission.keep:  # the persistent namespace may have them from before
         check_out(submission.out, shipment.use.defines, shipment.values, transform(source))
-    changed = () if submission.keep else changed_names(source, shipment.values, transform=transform)
     options = _options(notebook, submission)
-    settings = _settings(notebook, submission, shipment, source, transform, changed)
     if submission.dry_run:
         notebook.show(_dry_run(submission, shipment).bundle())
         _say_changed(notebook, submission, changed)
@@ -72,7 +75,9 @@ def submit(notebook: Notebook, submission: Submission, source: str) -> TaskFutur
     if large := shipment.large():
         notebook.say(f"sending {large}")
     client = notebook.session.client().with_options(**options)
-    future = client.submit_cell(source, shipment.values, submission.out, keep=submission.keep, **settings)
+    given: dict[str, Any] = {"settings": settings} if settings else {}
+    future = client.submit_cell(source, shipment.values, submission.out, keep=submission.keep, **given)
+    shipment = replace(shipment, values=dict(shipment.values))  # without the body, which may be large, during a wait
     try:
         with waiting():
             client.flush()
@@ -90,29 +95,31 @@ def submit(notebook: Notebook, submission: Submission, source: str) -> TaskFutur
 
 
 def run_everywhere(notebook: Notebook, submission: Submission, source: str) -> None:
-    """Run `source` on every worker, now and whenever one joins, and say on how many it has run.
+    """Run `source` on every worker, now and when one joins, and report on how many it has run.
 
     Raises:
-        BadUsage: it cannot be sent; nothing was.
-        BroadcastFailed: it failed on a worker.
+        BadUsage: it cannot be sent; nothing was sent.
+        BroadcastFailed: it raised on a worker.
     """
     transform = cache(notebook.shell.input_transformer_manager.transform_cell)
-    shipment = _packed(notebook, submission, source, transform)
+    shipment = _choose_names(notebook, submission, source, transform)
     for name, value in shipment.values.items():
         if is_future(value):
             raise BadUsage(f"{name!r} holds a task's future, which --everywhere cannot send; bind its result() first")
     settings = _settings(notebook, submission, shipment, source, transform)
+    shipment = settle(shipment) if submission.dry_run else pack(shipment, (), settings, what="the broadcast")
     if submission.dry_run:
         notebook.show(_dry_run(submission, shipment).bundle())
         return
     if large := shipment.large():
         notebook.say(f"sending {large} to every worker")
     client = notebook.session.client()
+    given: dict[str, Any] = {"settings": settings} if settings else {}
     try:
         with waiting():
-            n_workers = client.broadcast(source, shipment.values, timeout=PATIENCE, **settings)
+            n_workers = client.broadcast(source, shipment.values, timeout=PATIENCE, **given)
     except TimeoutError:
-        ran = f"not all workers have run it after {PATIENCE:.0f} s: those that are in a task run it before the next one"
+        ran = f"some workers have not run it after {PATIENCE:.0f} s; they run it before their next task"
     else:
         ran = f"ran on {plural(n_workers, 'worker')}" if n_workers else "there is no worker yet"
     notebook.session.broadcast.update(_bindings(notebook, shipment))
@@ -120,7 +127,7 @@ def run_everywhere(notebook: Notebook, submission: Submission, source: str) -> N
 
 
 def check_free(notebook: Notebook, name: str | None) -> None:
-    """Refuse to bind a future to a name that holds something else."""
+    """Refuse to bind a future to a name that has another value."""
     if name is None or not name.isidentifier():
         return
     namespace = notebook.shell.user_ns
@@ -132,10 +139,10 @@ def check_free(notebook: Notebook, name: str | None) -> None:
 
 
 def bind_out(notebook: Notebook, future: TaskFuture, out: tuple[str, ...] = ()) -> list[str]:
-    """Bind the names that came back with a finished task, or those in `out`; say which could not, return which did.
+    """Bind the names that came back with a finished task, or only `out`; report names that are lost, return the others.
 
     Raises:
-        BadUsage: the task brought back no such name.
+        BadUsage: the task has no such -o name.
     """
     from taskfc_ext.serialize.in_place import updated_function
 
@@ -146,7 +153,7 @@ def bind_out(notebook: Notebook, future: TaskFuture, out: tuple[str, ...] = ()) 
         if name in lost:
             notebook.say(f"task {future.taskid}: `{name}` did not come back: {one_line(lost[name])}")
         elif name not in names:
-            raise BadUsage(f"task {future.taskid} brought back no {name!r}{did_you_mean(name, list(names))}")
+            raise BadUsage(f"task {future.taskid} has no -o name {name!r}{did_you_mean(name, list(names))}")
     bound = [name for name in wanted if name in names]
     for name in bound:
         is_same = future.brings_same_function(name)
@@ -156,10 +163,10 @@ def bind_out(notebook: Notebook, future: TaskFuture, out: tuple[str, ...] = ()) 
     return bound
 
 
-def _packed(notebook: Notebook, submission: Submission, source: str, transform: Callable[[str], str]) -> Shipment:
+def _choose_names(notebook: Notebook, submission: Submission, source: str, transform: Callable[[str], str]) -> Shipment:
     shell = notebook.shell
     try:
-        return pack(
+        return choose(
             source,
             submission.ship,
             notebook.namespace,
@@ -180,8 +187,8 @@ def _settings(
     source: str,
     transform: Callable[[str], str],
     changed: tuple[str, ...] = (),
-) -> dict[str, Any]:
-    """Return the argument `settings` of what submits; nothing where all is as usual.
+) -> CellOptions:
+    """Return the settings with which the cell runs; empty if all are the usual ones.
 
     Raises:
         BadUsage: the cell uses a magic that only the notebook has.
@@ -195,14 +202,14 @@ def _settings(
         settings["there_first"] = shipment.there_first
     if changed and "*" in submission.out:
         settings["changed"] = changed
-    return {"settings": settings} if settings else {}
+    return settings
 
 
 def _there(notebook: Notebook, submission: Submission) -> dict[str, object] | None:
-    """Return what the cell may find in the namespace that it runs in, with what the notebook had under each name.
+    """Return the names that the cell may find in its namespace, with the values that the notebook had under them.
 
-    `None`: a fresh namespace. A name that a cell of the notebook has bound since then counts as another value, even
-    where that is the same object.
+    `None`: a fresh namespace. A name that a cell of the notebook has bound since then counts as another value, even if
+    it is the same object.
     """
     if submission.clear_before:
         bindings = notebook.session.broadcast
@@ -215,13 +222,13 @@ def _there(notebook: Notebook, submission: Submission) -> dict[str, object] | No
 
 
 def _value_there(name: str, binding: Binding, here: object, inputs: Sequence[str]) -> object:
-    if here is binding.value and binding.is_stale(name, inputs):  # looked up only where it decides
+    if here is binding.value and binding.is_stale(name, inputs):  # slow, so it is asked last
         return object()
     return binding.value
 
 
 def _note_sent(notebook: Notebook, submission: Submission, shipment: Shipment, future: TaskFuture) -> None:
-    """Bind the future to its task's name, and note what the task keeps."""
+    """Bind the future to the name of its task, and note the names that the task keeps."""
     if submission.keep:
         _note_kept(notebook, submission, shipment)
     if submission.name and submission.name.isidentifier() and not keyword.iskeyword(submission.name):
@@ -229,7 +236,7 @@ def _note_sent(notebook: Notebook, submission: Submission, shipment: Shipment, f
 
 
 def _note_kept(notebook: Notebook, submission: Submission, shipment: Shipment) -> None:
-    """Note what a cell leaves in the persistent namespace, for the cells that come after it."""
+    """Note the names that a cell leaves in the persistent namespace, for later cells."""
     kept = notebook.session.kept
     if submission.clear_before or submission.clear_after:
         kept.clear()
@@ -238,7 +245,7 @@ def _note_kept(notebook: Notebook, submission: Submission, shipment: Shipment) -
 
 
 def _bindings(notebook: Notebook, shipment: Shipment) -> dict[str, Binding]:
-    """Return the names that a cell leaves where it runs; of those that it was only sent, ours always counts."""
+    """Return the names that a cell leaves in its namespace; for names that it only got, our value always counts."""
     sent = {name: Binding(object(), 0) for name in shipment.values}
     n_inputs, namespace = len(notebook.inputs), notebook.namespace
     return sent | {name: Binding(namespace.get(name, ABSENT), n_inputs) for name in shipment.use.defines}
@@ -250,7 +257,7 @@ def _say_changed(notebook: Notebook, submission: Submission, changed: tuple[str,
 
 
 def _options(notebook: Notebook, submission: Submission) -> dict[str, Any]:
-    """Return what `with_options` takes, without what is as it always is."""
+    """Return the arguments of `with_options` that differ from their defaults."""
     options: dict[str, Any] = {
         "name": submission.name,
         "retries": submission.retries,
@@ -277,7 +284,7 @@ def _exception(notebook: Notebook, name: str) -> type[BaseException]:
         found = getattr(found, attribute, None)
     if not _is_exception(found):
         near = did_you_mean(name, [name for name, value in vars(builtins).items() if _is_exception(value)])
-        raise BadUsage(f"--retry-on: {name!r} is no exception type here{near}")
+        raise BadUsage(f"--retry-on: {name!r} is not an exception type{near}")
     return found
 
 
@@ -289,7 +296,7 @@ def _dry_run(submission: Submission, shipment: Shipment) -> Table:
     rows = [(name, type(value).__name__, _way(value, shipment.sizes[name])) for name, value in shipment.values.items()]
     back = f"; -o: {', '.join(submission.out)}" if submission.out else ""
     return Table(
-        f"would be sent with {len(rows)} of this notebook's names{back}; nothing was", ("name", "type", "size"), rows
+        f"nothing was sent; this notebook's names for the cell: {len(rows)}{back}", ("name", "type", "size"), rows
     )
 
 
@@ -301,12 +308,12 @@ def _wait(notebook: Notebook, future: TaskFuture, out: tuple[str, ...]) -> None:
     if notebook.board.is_live:
         notebook.board.show_early(future)
     with waiting():
-        succeeded(future)
+        wait_for_success(future)
     bind_out(notebook, future, out)
 
 
-def succeeded(future: TaskFuture) -> None:
-    """Wait for a task, and raise its exception if it failed; a value that could not travel is no failure."""
+def wait_for_success(future: TaskFuture) -> None:
+    """Wait for a task, and raise its exception if it failed; a value that could not be sent back is not a failure."""
     __tracebackhide__ = True
     if future.exception() is not None:
         future.result()

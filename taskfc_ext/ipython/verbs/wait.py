@@ -1,8 +1,7 @@
-"""`%task wait`: it ends when the tasks have ended, and raises unless all have succeeded, so that a headless run fails.
+"""`%task wait`: wait until tasks have ended, and raise unless all have succeeded, so that a headless run fails.
 
-Without TASKS it also raises for what had failed before, as long as that is news: a task of this notebook, submitted
-since the extension was loaded, that no wait has raised for and that was not retried. A failure of last week does
-not stop today's run.
+Without TASKS it also raises for earlier failures that are news: tasks of this notebook, submitted since the extension
+was loaded, for which no wait has raised and which were not retried. A failure of last week does not stop today's run.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ if TYPE_CHECKING:
 UNSUCCESSFUL = ("failed", "aborted")
 
 _NAMED = 5
-"""Tasks that a message names; it is one line."""
+"""Tasks that a message names, as it is one line."""
 _WHY = 120
-"""Characters of a task's own message in it."""
+"""Characters of each task's own message in it."""
 _FETCH_WITHIN = 5.0
-"""Seconds to get an exception that is there: only its type is wanted."""
+"""Seconds to fetch the exception of a task that has ended, of which only the type is shown."""
 
 
 def wait(notebook: Notebook, request: Wait) -> None:
@@ -42,10 +41,10 @@ def wait(notebook: Notebook, request: Wait) -> None:
     if request.tasks:
         taskids = list(dict.fromkeys(notebook.taskids(request.tasks)))
     else:
-        # in this order: what ends between the two is in both
+        # in this order, so that a task which ends between the two requests is in both
         unfinished = [task.taskid for task in notebook.owned(UNFINISHED, everybodys=request.all)]
         before = [task.taskid for task in notebook.owned(UNSUCCESSFUL, everybodys=False) if _is_news(notebook, task)]
-        taskids = sorted({*unfinished, *before} - (_retried(notebook) if before else set()))
+        taskids = sorted({*unfinished, *before} - (_find_retried(notebook) if before else set()))
     if not taskids:
         notebook.session.notices.seen_all(notebook.session.name)
         return
@@ -55,19 +54,20 @@ def wait(notebook: Notebook, request: Wait) -> None:
             client.barrier(taskids, timeout=request.timeout)
     except TimeoutError:
         left = client.list_tasks(taskids=taskids, states=UNFINISHED, limit=MOST)
+        states = [task.state for task in left]
         raise WaitTimedOut(
-            f"{_of(left, taskids)} not ended after {request.timeout:g} s: {_named(left, [task.state for task in left])}"
+            f"{_of(left, taskids)} not ended after {request.timeout:g} s: {_name_tasks(left, states)}"
         ) from None
     notices = notebook.session.notices
     notices.seen(taskids, notebook.session.name)
     if not request.tasks:
-        notices.seen_all(notebook.session.name)  # the wait was for these too, though it had not to wait
+        notices.seen_all(notebook.session.name)  # it would have waited for these too
     failed = client.list_tasks(taskids=taskids, states=UNSUCCESSFUL, limit=MOST)
     notebook.session.told.update(_key(notebook, task) for task in failed)
     if failed:
         ends = [_end(client, task) for task in failed[:_NAMED]]
         raise TasksFailed(
-            f"{_of(failed, taskids)} did not succeed: {_named(failed, ends)}",
+            f"{_of(failed, taskids)} did not succeed: {_name_tasks(failed, ends)}",
             taskids=tuple(task.taskid for task in failed),
         )
 
@@ -76,8 +76,8 @@ def _is_news(notebook: Notebook, task: TaskInfo) -> bool:
     return task.submitted >= notebook.session.since and _key(notebook, task) not in notebook.session.told
 
 
-def _retried(notebook: Notebook) -> set[int]:
-    """Return the tasks that have run again, or do so now: how that ends is what counts."""
+def _find_retried(notebook: Notebook) -> set[int]:
+    """Return the tasks that were retried: the end of the retry counts."""
     tasks = notebook.owned((*UNFINISHED, *FINISHED), everybodys=True)
     return {task.retry_of for task in tasks if task.retry_of is not None}
 
@@ -99,7 +99,7 @@ def _end(client: BlockingTaskClient, task: TaskInfo) -> str:
 
 
 def _exception_type(client: BlockingTaskClient, taskid: int) -> str:
-    """Return the type of a task's exception with a colon; lists do not tell it."""
+    """Return the type of a task's exception with a colon; lists of tasks do not contain it."""
     try:
         error = client.future(taskid).exception(_FETCH_WITHIN)
     except (TaskFCError, TimeoutError, CancelledError):  # cleared by now, or the farm has stopped
@@ -107,7 +107,7 @@ def _exception_type(client: BlockingTaskClient, taskid: int) -> str:
     return f"{getattr(error, 'type_name', '') or type(error).__name__}: "
 
 
-def _named(tasks: Sequence[TaskInfo], states: Sequence[str]) -> str:
+def _name_tasks(tasks: Sequence[TaskInfo], states: Sequence[str]) -> str:
     titles = [one_line(f"task {task.taskid} {task.name or ''}") for task in tasks[:_NAMED]]
     named = [f"{title} ({state})" for title, state in zip(titles, states, strict=False)]
     more = len(tasks) - _NAMED

@@ -1,1 +1,1 @@
-"""Loaded code of a worker, and the namespaces that it runs in."""
+"""Loaded code of a worker, and its namespaces."""

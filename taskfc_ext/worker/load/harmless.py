@@ -1,4 +1,4 @@
-"""Functions that can have changed nothing of their process: after these nobody need look what they have changed."""
+"""Harmless functions: after a call of one, the worker need not check its process for changes."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ _NUMPY = frozenset(
         *("sort", "stack", "std", "sum", "unique", "var", "vstack", "where", "zeros", "zeros_like", "ones_like"),
     ]
 )
-"""Functions of numpy that only calculate, besides its ufuncs."""
+"""Functions of numpy that only calculate, in addition to its ufuncs."""
 
 _WRITES = frozenset(["STORE_SUBSCR", "DELETE_SUBSCR", "STORE_SLICE", "STORE_ATTR", "DELETE_ATTR"])
 _SIZES = frozenset(["dtype", "nbytes", "ndim", "shape", "size"])
@@ -90,7 +90,7 @@ _SIZES = frozenset(["dtype", "nbytes", "ndim", "shape", "size"])
 
 
 def are_atoms(values: Iterable[object]) -> bool:
-    """Whether all of `values` are of plain types, whose methods change nothing."""
+    """Tell whether all values are of plain types, whose methods change nothing."""
     for value in values:  # noqa: SIM110  a generator costs more than the rest of it
         if type(value) not in ATOMS:
             return False
@@ -98,9 +98,9 @@ def are_atoms(values: Iterable[object]) -> bool:
 
 
 def is_harmless(function: Any) -> bool:
-    """Whether a call of `function` with atoms provably leaves its process as it was.
+    """Tell whether a call of `function` with atoms provably does not change its process.
 
-    All that it can reach are atoms, builtin containers of these, and functions that are known, or harmless themselves.
+    It can reach only atoms, builtin containers of atoms, and functions that are known or harmless.
     """
     return _is_harmless(function, set())
 
@@ -120,15 +120,15 @@ def _is_harmless(function: Any, seen: set[CodeType]) -> bool:
 
 
 def only_reads(function: Any) -> bool:
-    """Whether a harmless function leaves the arrays that it uses as they are, when it is called with atoms.
+    """Tell whether a harmless function does not change the arrays that it uses, if it is called with atoms.
 
-    It assigns to no item and calls no method and no function of numpy: these take `out`.
+    It must not assign to items, or call methods or functions of numpy, as these take `out`.
     """
     return type(function) is FunctionType and all(map(_is_reading, _codes_of(function, set())))
 
 
 def _codes_of(function: FunctionType, seen: set[CodeType]) -> set[CodeType]:
-    """Return the code of `function` and of all functions that it names, with the code within these."""
+    """Return the code of `function` and of all functions that it names, with nested code."""
     pending, names = [function.__code__], set[str]()
     while pending:
         code = pending.pop()
@@ -158,7 +158,7 @@ def _is_known(function: BuiltinFunctionType) -> bool:
 
 
 def _is_of_a_module(function: FunctionType) -> bool:
-    """Whether others may change what its names mean. A `__main__` here belongs to the function alone."""
+    """Tell whether other code may rebind its globals. A `__main__` here belongs to the function alone."""
     if function.__module__ == MAIN:
         return False
     return getattr(sys.modules.get(function.__module__), "__dict__", None) is function.__globals__
@@ -174,7 +174,7 @@ def _is_code_harmless(code: CodeType, variables: dict[str, Any], seen: set[CodeT
                 attributes.add(str(step.argval))
             case opname if opname.startswith(("IMPORT", "STORE_GLOBAL", "DELETE_GLOBAL", "LOAD_BUILD", "LOAD_SUPER")):
                 return False
-    if any(name.startswith("_") for name in attributes):  # the way from a value to its class, and then to everything
+    if any(name.startswith("_") for name in attributes):  # the way from a value to its class, and to everything
         return False
     numpy = sys.modules.get("numpy")
     if numpy is not None and any(variables.get(name) is numpy for name in names):
@@ -196,7 +196,7 @@ def _is_name_harmless(name: str, variables: dict[str, Any], seen: set[CodeType])
 
 
 def _is_numpy_harmless(found: Any, name: str, numpy: Any) -> bool:
-    """Whether an attribute of some value, which may be numpy itself, is one that only calculates."""
+    """Tell whether an attribute of some value, which may be numpy itself, only calculates."""
     return found is None or type(found) is numpy.ufunc or type(found) in ATOMS or name in _NUMPY
 
 

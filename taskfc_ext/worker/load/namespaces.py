@@ -1,4 +1,4 @@
-"""The `__main__`s of a worker: a fresh one for each attempt, and one that outlives them."""
+"""Namespaces of a worker: a fresh `__main__` for each attempt, and a persistent one."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Any
 from taskfc_ext.serialize.scope import ABSENT, Host, new_main
 
 MAX_UNCOLLECTED = 200 * 2**20
-"""Bytes that attempts may leave to the garbage collector in classes, which are cycles, before it is called."""
+"""Bytes that classes of attempts, which are cycles, may leave to the garbage collector before it is called."""
 
 
 class Attempt:
-    """What one attempt was loaded into, to be let go at its end.
+    """The namespace of one attempt, released at its end.
 
-    A thread that the attempt has left behind still finds its names.
+    It is kept while a thread of the attempt still runs, which needs the names.
 
     Args:
-        host: what it was loaded into.
-        size: of its body, in bytes.
+        host: the namespace.
+        size: of the attempt's body, in bytes.
     """
 
     def __init__(self, host: Host, size: int) -> None:
@@ -31,7 +31,7 @@ class Attempt:
         self._n_threads = threading.active_count()
 
     def end(self) -> int:
-        """Let go of it; return how many bytes are left to the garbage collector."""
+        """Release the namespace; return the bytes that are left to the garbage collector."""
         left = self._size if self.host.classes else 0
         if threading.active_count() <= self._n_threads:
             self.host.release()
@@ -39,10 +39,10 @@ class Attempt:
 
 
 class Namespaces:
-    """Makes and keeps them.
+    """The namespaces of a worker.
 
     Attributes:
-        kept: the persistent one.
+        kept: the persistent namespace.
     """
 
     def __init__(self) -> None:
@@ -53,22 +53,22 @@ class Namespaces:
         self.kept = Host(new_main(), updates=True)
 
     def add_everywhere(self, names: Mapping[str, Any]) -> None:
-        """Have names in each namespace of source from now on, and in the persistent one at once."""
+        """Add names to each namespace of source from now on, and to the persistent one at once."""
         self._base.update(names)
         self.kept.main.__dict__.update(names)
 
     def fresh(self) -> Host:
-        """Return one for source that is to find nothing of earlier tasks; it lasts until `end_attempt`."""
+        """Return a namespace without names of earlier tasks; it lasts until `end_attempt`."""
         host = Host(new_main(self._base))
         self.begin_attempt(host, 0)
         return host
 
     def begin_attempt(self, host: Host, size: int) -> None:
-        """Have a namespace released at the end of the attempt. An attempt has two if its `depend` needs its own."""
+        """Register a namespace for release at the end of the attempt. There are two if `depend` needs its own."""
         self._attempts.append(Attempt(host, size))
 
     def end_attempt(self) -> None:
-        """Let go of what the attempt was loaded into, unless that is kept."""
+        """Release the namespaces of the attempt."""
         while self._attempts:
             self._uncollected += self._attempts.pop().end()
         if self._uncollected > MAX_UNCOLLECTED:
@@ -76,7 +76,7 @@ class Namespaces:
             gc.collect()
 
     def clear(self) -> None:
-        """Forget what tasks have left in the persistent one; what broadcasts made stays."""
+        """Remove the names that tasks have left in the persistent namespace; names of broadcasts stay."""
         names = self.kept.main.__dict__
         names.clear()
         names.update(new_main(self._base).__dict__)
@@ -85,7 +85,7 @@ class Namespaces:
 
     @contextmanager
     def broadcasting(self) -> Iterator[ModuleType]:
-        """Let what is bound in the persistent one meanwhile outlive every clearing."""
+        """Let names that are bound in the persistent namespace meanwhile survive every clearing."""
         names = self.kept.main.__dict__
         before = dict(names)
         try:

@@ -1,4 +1,4 @@
-"""Functions as a worker has loaded them: kept only where no attempt can leave anything in them."""
+"""Functions that a worker has loaded: kept only if no attempt can leave anything in them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class Program(NamedTuple):
     """A function in a namespace of its own.
 
     Attributes:
-        host: what loads the arguments, too.
-        n_names: in that namespace, right after loading.
-        captured: all that the function depends on; `None` where that may change within the same object.
-        is_fixed: whether the function has no way to change any of it.
-        is_harmless: whether a call with atoms provably leaves its process as it was.
-        is_kept: whether it may serve further attempts.
-        needs_atoms: whether it may only if it is called with atoms: it reads arrays, into which others could write.
+        host: the namespace; it loads the arguments too.
+        n_names: number of names in the namespace right after loading.
+        captured: the values on which the function depends; `None` if these may change without being rebound.
+        is_fixed: the function cannot change any of these.
+        is_harmless: a call with atoms provably does not change its process.
+        is_kept: the program may serve further attempts.
+        needs_atoms: only while it is called with atoms: it reads arrays, into which other code could write.
     """
 
     function: Callable[..., Any]
@@ -36,7 +36,7 @@ class Program(NamedTuple):
     needs_atoms: bool
 
     def is_as_loaded(self) -> bool:
-        """Say whether no attempt has left anything behind."""
+        """Tell whether no attempt has left anything behind."""
         here = self.host
         if len(here.main.__dict__) != self.n_names or here.classes:
             return False
@@ -45,14 +45,14 @@ class Program(NamedTuple):
 
 
 class Programs:
-    """Those that hold no state, by the digests of their bodies."""
+    """Loaded programs that hold no state, by the digests of their bodies."""
 
     def __init__(self) -> None:
         self._kept: dict[bytes, Program] = {}
         self._verdicts: dict[bytes, tuple[bool, bool]] = {}  # is harmless, only reads
 
     def get(self, digest: bytes) -> Program | None:
-        """Return a program that is as it was submitted, if there is one."""
+        """Return the program if it is loaded and unchanged."""
         program = self._kept.get(digest)
         if program is None or program.is_as_loaded():
             return program
@@ -64,9 +64,9 @@ class Programs:
         here = Host(new_main())
         enter(here)
         function = load_function(body)
-        captured = _captured(function)
+        captured = _capture(function)
         is_fixed = _is_fixed(function, captured)
-        if digest not in self._verdicts:  # on what is in the body, however often that is loaded
+        if digest not in self._verdicts:  # of the body, so it holds for every load
             verdict = is_harmless(function)
             self._verdicts[digest] = verdict, verdict and captured is None and only_reads(function)
         harmless, reads = self._verdicts[digest]
@@ -85,20 +85,20 @@ class Programs:
         return program
 
     def drop(self, digest: bytes) -> None:
-        """Keep a program no longer; it is loaded again when it is needed."""
+        """Drop a program; it is loaded again when it is needed."""
         self._kept.pop(digest, None)
 
     def forget(self, digest: bytes) -> None:
-        """Forget one, and what is known of its code."""
+        """Drop a program, and the verdict on its code."""
         self._kept.pop(digest, None)
         self._verdicts.pop(digest, None)
 
     def clear(self) -> None:
-        """Forget all of them."""
+        """Drop all programs."""
         self._kept.clear()
 
 
-def _captured(function: Callable[..., Any]) -> Captured | None:
+def _capture(function: Callable[..., Any]) -> Captured | None:
     if type(function) is FunctionType:
         return capture(function)
     if isinstance(function, (BuiltinFunctionType, type)) and is_importable(function):
@@ -107,7 +107,7 @@ def _captured(function: Callable[..., Any]) -> Captured | None:
 
 
 def _is_fixed(function: Callable[..., Any], captured: Captured | None) -> bool:
-    """Say whether the function is one of a module, or uses no name through which it could reach itself or anything."""
+    """Tell whether the function is from a module, or uses no name through which it could reach anything."""
     if captured is None:
         return False
     if captured.own is None:

@@ -14,10 +14,7 @@ class NobodyThere(io.TextIOBase):
 
     def readline(self, size: int | None = -1, /) -> str:  # type: ignore[override]
         """Raise: `input`, `getpass` and debuggers read lines."""
-        text = (
-            "a task cannot ask for input, as nobody is there to answer: give it what it needs as a name or an argument"
-        )
-        raise EOFError(text)
+        raise EOFError("a task has no stdin; pass the value as a variable or an argument")
 
     def read(self, size: int | None = -1, /) -> str:
         """Return that there is nothing."""

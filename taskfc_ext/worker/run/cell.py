@@ -1,21 +1,15 @@
-"""Source text as a task: run as IPython would run it in a notebook, but silently, and with a value at its end."""
+"""Source text as a task: its namespace, the names that come back, and its value."""
 
 from __future__ import annotations
 
-import ast
-import asyncio
-import inspect
 import linecache
-import os
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from types import CodeType, FunctionType, ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
-from IPython.core.displayhook import DisplayHook
-
-from taskfc_ext.serialize import EVERYTHING, FUTURES, CellOptions, SourceResult, remember_source, scope
+from taskfc_ext.serialize import EVERYTHING, CellOptions, SourceResult, scope
 from taskfc_ext.serialize.fingerprint import changed_names, fingerprints
 from taskfc_ext.serialize.in_place import ClassWatch
 from taskfc_ext.serialize.scope import ABSENT, Host
@@ -24,30 +18,28 @@ from taskfc_ext.worker.output.displays import Displays
 from taskfc_ext.worker.output.figures import show_figures
 from taskfc_ext.worker.run.cell_value import show_value
 from taskfc_ext.worker.run.exits import EXITS
-from taskfc_ext.worker.run.interactivity import LAST, divided
 from taskfc_ext.worker.run.interrupt import Guard
-from taskfc_ext.worker.run.shell import notebook_settings, task_shell
+from taskfc_ext.worker.run.shell import task_shell
+from taskfc_ext.worker.run.source import FutureImports, add_shell_names, notebook_settings, run_source, set_namespace
 
 KEPT_SOURCES = 256
-"""Cells whose source lines are kept for the tracebacks of functions that they left behind."""
+"""Cells whose source lines are kept, for the tracebacks of functions that they have left."""
 
 _OF_THE_SHELL = frozenset(("_", "_dh", "_exit_code", "get_ipython"))
-_AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-
 
 Load = Callable[[], tuple[Mapping[str, Any], Sequence[str], CellOptions]]
-"""Returns the names that go in, those that come back ("*": all that the source binds), and the notebook's settings.
+"""Returns the names that go in, the names that come back ("*": every name that the source binds), and the settings.
 
-Called where the source is going to run."""
+Called in the namespace of the source."""
 
 
 class CellRunner:
     """Runs source in the worker's persistent namespace, or in a fresh one.
 
     Args:
-        guard: what the tasks are run under.
-        displays: takes what they show.
-        namespaces: where they run.
+        guard: interrupts the tasks.
+        displays: takes their displays.
+        namespaces: their namespaces.
     """
 
     def __init__(self, guard: Guard, displays: Displays, namespaces: Namespaces) -> None:
@@ -59,7 +51,7 @@ class CellRunner:
         sys.modules["__main__"] = outer
         namespaces.add_everywhere({"get_ipython": self._shell.get_ipython, **EXITS})
         self._shell.user_ns_hidden.update(EXITS)
-        self._kept_flags = 0
+        self._kept_imports = FutureImports()
         self._broadcast_flags = 0
         self._sources: deque[str] = deque()
 
@@ -73,12 +65,12 @@ class CellRunner:
         wants_value: bool,
         clear_before: bool = False,
     ) -> SourceResult:
-        """Run `source`, with names defined before; return those that come back and, if wanted, the last value.
+        """Run `source` with its names; return the names to bring back and, if wanted, the last value.
 
-        The namespace that it ran in is `__main__` until the caller leaves it: results are pickled there.
+        Its namespace is `__main__` until the caller leaves it, as results are pickled in it.
 
         Raises:
-            NameError: a name that is to come back is not defined afterwards.
+            NameError: a name to bring back is not defined afterwards.
             BaseException: whatever loading the names or the source raises.
         """
         if clear_before:
@@ -104,13 +96,13 @@ class CellRunner:
                         value = self._execute(source, main, f"<task {taskid}>", options, wants_value=wants_value)
                         value = show_value(self._shell, self._displays, value)
                 finally:
-                    show_figures()  # before the value is pickled: one that is on show comes up again wherever it goes
+                    show_figures()  # before the value is pickled: an open figure is shown again where it is unpickled
                 changes = watch.changes()
                 if wants_all:
                     within = [*options.get("changed", ()), *changed_names(prints, main.__dict__), *changes]
                     out = list(dict.fromkeys([*_bound_since(before, main), *within, *out]))
                     host.brings_back = frozenset(out)
-                pulled = {name: _pulled(main, name) for name in out if name != EVERYTHING}
+                pulled = {name: _pull(main, name) for name in out if name != EVERYTHING}
                 return SourceResult(
                     value,
                     pulled,
@@ -120,16 +112,16 @@ class CellRunner:
                 )
             finally:
                 self._guard.disarm()
-        finally:  # no interrupt strikes here: there is one at most, and it has struck or been kept out
-            self._stand_in(self._namespaces.kept.main)
+        finally:  # no interrupt is raised here: there is one at most, and it was raised or is disarmed
+            set_namespace(self._shell, self._namespaces.kept.main)
 
     def set_up(self, source: str, load: Load, number: int) -> None:
-        """Run a broadcast in the persistent namespace. What it binds there outlives every clearing.
+        """Run a broadcast in the persistent namespace. The names that it binds there survive every clearing.
 
         Raises:
-            BaseException: whatever the source raises; what it had bound by then stays.
+            BaseException: whatever the source raises; names that it had bound by then stay.
         """
-        flags = self._kept_flags
+        flags = self._kept_imports.flags
         with self._namespaces.broadcasting() as main:
             self._enter(self._namespaces.kept)
             try:
@@ -137,56 +129,32 @@ class CellRunner:
                 self._namespaces.kept.push(names)
                 self._execute(source, main, f"<broadcast {number}>", options, wants_value=False)
             finally:
-                self._stand_in(main)
-                self._broadcast_flags |= self._kept_flags & ~flags
+                set_namespace(self._shell, main)
+                self._broadcast_flags |= self._kept_imports.flags & ~flags
 
     # namespaces
 
     def _enter(self, host: Host) -> None:
         scope.enter(host)
-        host.main.__dict__.setdefault("_dh", [os.getcwd()])  # `%cd` and `%dhist` look there
-        self._stand_in(host.main)
-
-    def _stand_in(self, main: ModuleType) -> None:
-        self._shell.user_module = main
-        self._shell.user_ns = main.__dict__
+        add_shell_names(host.main)
+        set_namespace(self._shell, host.main)
 
     def clear(self) -> None:
-        """Forget what tasks have left in the persistent namespace."""
+        """Remove the names that tasks have left in the persistent namespace."""
         self._namespaces.clear()
-        self._kept_flags = self._broadcast_flags
+        self._kept_imports.flags = self._broadcast_flags
 
     # running
 
     def _execute(
         self, source: str, main: ModuleType, filename: str, options: CellOptions, *, wants_value: bool
     ) -> object:
-        text = self._shell.transform_cell(source)
-        self._remember(filename, source, text)
-        flags = (self._kept_flags if main is self._namespaces.kept.main else 0) | options.get("flags", 0)
-        tree = compile(text, filename, "exec", ast.PyCF_ONLY_AST | _AWAIT | flags, dont_inherit=True)
-        tree = self._shell.transform_ast(tree)
-        is_silenced = _is_silenced(text)
-        interactivity = LAST if is_silenced else options.get("interactivity", LAST)
-        steps, last = divided(tree, interactivity, wants_value=wants_value)
-        with asyncio.Runner() as runner:  # makes an event loop only if it is used; nothing of a task runs on after it
-            for step in steps:
-                mode = "single" if isinstance(step, ast.Interactive) else "exec"
-                body = compile(step, filename, mode, _AWAIT | flags, dont_inherit=True)
-                flags |= body.co_flags & FUTURES
-                _evaluate(body, main, runner)
-            if main is self._namespaces.kept.main:
-                self._kept_flags = flags
-            if last is None:
-                return None
-            expression = compile(ast.Expression(last), filename, "eval", _AWAIT | flags, dont_inherit=True)
-            value = _evaluate(expression, main, runner)
-        return None if is_silenced else value
+        self._note_source(filename)
+        is_kept = main is self._namespaces.kept.main
+        imports = self._kept_imports if is_kept else FutureImports()
+        return run_source(self._shell, source, main, filename, options, wants_value=wants_value, imports=imports)
 
-    def _remember(self, filename: str, source: str, text: str) -> None:
-        # the lines as they were typed, unless IPython's translation has moved them
-        shown = source if source.count("\n") == text.rstrip("\n").count("\n") else text
-        remember_source(filename, shown.splitlines(keepends=True))
+    def _note_source(self, filename: str) -> None:
         self._sources.append(filename)
         if len(self._sources) > KEPT_SOURCES:
             oldest = self._sources.popleft()
@@ -194,19 +162,8 @@ class CellRunner:
                 linecache.cache.pop(oldest, None)
 
 
-def _evaluate(code: CodeType, main: ModuleType, runner: asyncio.Runner) -> object:
-    result = eval(code, main.__dict__)
-    return runner.run(result) if code.co_flags & inspect.CO_COROUTINE else result
-
-
-def _is_silenced(text: str) -> bool:
-    """Whether the last expression ends in a semicolon, which in a notebook says that nobody wants to see it."""
-    hook: Any = DisplayHook
-    return ";" in text and bool(hook.semicolon_at_end_of_expression(text))
-
-
 def _bound_since(before: Mapping[str, object], main: ModuleType) -> list[str]:
-    """Return the names that were bound, or bound again, since the namespace was `before`; IPython's own are not."""
+    """Return the names that were bound or rebound since `before`, without IPython's own."""
     return [
         name
         for name, value in main.__dict__.items()
@@ -215,14 +172,14 @@ def _bound_since(before: Mapping[str, object], main: ModuleType) -> list[str]:
 
 
 def _functions_in_both(pulled: Mapping[str, object], shipped: Mapping[str, object]) -> tuple[str, ...]:
-    """Return the names under which the same function came and goes back."""
+    """Return the names of functions that were sent and come back as the same object."""
     return tuple([name for name, value in pulled.items() if type(value) is FunctionType and shipped.get(name) is value])
 
 
-def _pulled(main: ModuleType, name: str) -> object:
+def _pull(main: ModuleType, name: str) -> object:
     try:
         return main.__dict__[name]
     except KeyError:
         raise NameError(
-            f"name {name!r} is not defined after the task's code, and cannot be pulled", name=name
+            f"name {name!r} is not defined after the task's code, so it cannot come back", name=name
         ) from None

@@ -1,7 +1,7 @@
-"""The value of a cell, shown among its displays as a notebook shows it: by IPython's own formatters.
+"""The value of a cell among its displays, as a notebook shows it: by IPython's formatters.
 
-It is formatted where it was made, so whoever shows it needs neither the value nor its libraries. What goes wrong is
-printed, as in a notebook, and costs no result.
+The worker formats it, so that the notebook needs neither the value nor its libraries. An error of a formatter is
+printed, as in a notebook; the result is not lost.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from taskfc_ext.worker.output.widgets import is_widget, without_view
 from taskfc_ext.worker.run.tracebacks import user_traceback
 
 PLAIN = frozenset((int, float, complex, str, bytes, list, tuple, dict, set))
-"""Types without methods for forms; asking all formatters for one takes 0.2 ms, its text a tenth of that."""
+"""Types without display methods. To call all formatters takes 0.2 ms, to make the text alone a tenth of that."""
 
 _BEGINNING = 20_000
-"""Characters of a text that is too long to be shown."""
+"""Characters that are shown of a text that is too long."""
 
 
 def show_value(shell: Any, displays: Displays, value: Any) -> Any:
-    """Add `value` to the displays, unless it is `None`; return the value that travels.
+    """Add `value` to the displays, unless it is `None`; return the value to send.
 
-    A value that displays itself (`_ipython_display_`) does, and leaves an entry without contents. A widget does not
-    travel: what arrives would be one without a model.
+    A value that displays itself (`_ipython_display_`) does so, and leaves an entry without contents. A widget is not
+    sent: it would arrive without its model.
 
     Raises:
         BaseException: an interrupt of the task, nothing else.
@@ -35,17 +35,17 @@ def show_value(shell: Any, displays: Displays, value: Any) -> Any:
     if type(value) in (str, bytes) and len(value) > LARGEST:
         displays.add({PLAIN_TEXT: f"{value[:_BEGINNING]!r}… ({len(value):,} long)"}, kind=VALUE)
         return value
-    data, metadata = _formatted(shell, value)
+    data, metadata = _format(shell, value)
     try:
         data, at_the_end = without_view(data)
         displays.add(data, metadata, kind=VALUE, at_the_end=at_the_end)
-    except Exception as error:  # noqa: BLE001  contents of the user's own making, which JSON cannot say
+    except Exception as error:  # noqa: BLE001  the user's contents may not fit into JSON
         report(error)
         displays.add({PLAIN_TEXT: text_of(value)}, kind=VALUE)
     return None if is_widget(value) else value
 
 
-def _formatted(shell: Any, value: object) -> tuple[Forms, dict[str, Any]]:
+def _format(shell: Any, value: object) -> tuple[Forms, dict[str, Any]]:
     n_failed = shell.n_failed_forms
     formatter = shell.display_formatter
     try:
@@ -62,7 +62,7 @@ def _formatted(shell: Any, value: object) -> tuple[Forms, dict[str, Any]]:
 
 
 def _has_text_only(kind: type, formatter: Any) -> bool:
-    """Tell whether nobody has registered another form than text for a type without methods for forms."""
+    """Tell whether text is the only form that is registered for a type without display methods."""
     others = [each for mime, each in formatter.formatters.items() if mime != PLAIN_TEXT]
     return not any(
         each.deferred_printers or kind in each.type_printers or object in each.type_printers
@@ -71,7 +71,7 @@ def _has_text_only(kind: type, formatter: Any) -> bool:
 
 
 def text_of(value: object) -> str:
-    """Return `value` as text where IPython has none: its `repr`, or that there is none."""
+    """Return `value` as text where IPython has none: its `repr`, or the type of the error that this raises."""
     try:
         return repr(value)
     except (Exception, SystemExit) as error:  # noqa: BLE001  the user's __repr__
@@ -79,5 +79,5 @@ def text_of(value: object) -> str:
 
 
 def report(error: BaseException) -> None:
-    """Print the traceback of what went wrong while something was formatted."""
+    """Print the traceback of an error in a formatter."""
     print(user_traceback(error), end="", file=sys.stderr)  # noqa: T201  the task's own output

@@ -1,4 +1,4 @@
-"""One attempt: code and body in, outcome and payload out. Whatever the user's code raises ends up in a payload."""
+"""Execution of one attempt: code and body become an outcome and a payload, also if the user's code raises."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ if TYPE_CHECKING:  # it imports IPython, which most workers never need
 logger = logging.getLogger(__name__)
 
 MAX_VALUE = MAX_FRAME - 24 * 2**20
-"""Bytes of one result: with its output, of up to 4 MiB, and its displays, of up to 8, it has to fit into one frame."""
+"""Bytes of one result. It must fit into one frame, with up to 4 MiB of output and 8 MiB of displays."""
 
 THOROUGH_AFTER = 0.001
-"""Seconds of an attempt after which settings that take long to read are looked at as well."""
+"""Seconds of an attempt after which settings that take long to read are checked as well."""
 
 MAX_REFUSAL = 2_000
-"""Characters of the text that says why a worker refused a task."""
+"""Characters of the reason why a worker refused a task."""
 
 Ended = tuple[int, bytes]
 """(outcome, payload)"""
@@ -63,17 +63,17 @@ _FUNCTION = Kind.FUNCTION
 
 
 class Executor:
-    """Runs attempts in the calling thread, which has to be the main one.
+    """Runs attempts in the calling thread, which must be the main thread.
 
     Args:
-        properties: what `depend` functions are given.
-        guard: what the attempts are run under.
-        displays: takes what they show.
+        properties: the argument of `depend` functions.
+        guard: interrupts the attempts.
+        displays: takes their displays.
 
     Attributes:
         modules: the user's own, which are edited between tasks.
-        settings: of the process; `leave` puts them back.
-        looks_at_modules: before the next attempt, see whether these modules are those that it is to get.
+        settings: of the process; `leave` restores them.
+        looks_at_modules: check before the next attempt whether it gets the right modules.
     """
 
     def __init__(self, properties: Properties, guard: Guard, displays: Displays) -> None:
@@ -92,11 +92,11 @@ class Executor:
         self._cells: CellRunner | None = None
 
     def define(self, digest: bytes, body: Payload) -> None:
-        """Keep code for the attempts that name it. Any thread."""
+        """Keep code for attempts that refer to it. Any thread."""
         self._bodies[digest] = body
 
     def forget(self, digests: Iterable[bytes]) -> None:
-        """Let go of code that no attempt here names before it is defined again. Any thread."""
+        """Drop code that no attempt here refers to before it is defined again. Any thread."""
         n_bytes = 0
         for digest in digests:
             n_bytes += _size_of(self._bodies.pop(digest, b""))
@@ -106,11 +106,11 @@ class Executor:
 
     @property
     def codes(self) -> tuple[bytes, ...]:
-        """The digests of all code that is kept. Any thread."""
+        """Digests of all code that is kept. Any thread."""
         return tuple(self._bodies)
 
     def run(self, spec: Spec, taskid: int, body: Payload, inputs: Sequence[Payload]) -> Ended:
-        """Make one attempt; raises nothing but a `TaskInterrupt`, and that only outside the user's code."""
+        """Make one attempt. Raises only `TaskInterrupt`, and only outside the user's code."""
         outer = modules[MAIN]
         self._is_harmless = False
         try:
@@ -126,18 +126,18 @@ class Executor:
                 value = self._run_source(spec, taskid, body, inputs)
             leave_if_child()
             return _OK, dump_within(value, MAX_VALUE, what="the result of " + spec.label)
-        except BaseException as error:  # noqa: BLE001  SystemExit and KeyboardInterrupt of a task are its own errors
+        except BaseException as error:  # noqa: BLE001  SystemExit and KeyboardInterrupt are errors of the task
             leave_if_child(error)
             try:
-                return self._failed(spec, error)
+                return self._end_failed(spec, error)
             except TaskInterrupt:
                 raise
-            except BaseException as problem:  # noqa: BLE001  no memory, or an exception that fights back
+            except BaseException as problem:  # noqa: BLE001  no memory, or an exception whose own code raises
                 return _indescribable(error, problem)
         finally:
             leave(None, outer)
             self._namespaces.end_attempt()
-            if spec.clear_after and self._cells is not None:  # the result has been pickled: it may need what is there
+            if spec.clear_after and self._cells is not None:  # after the result was pickled, which may need these names
                 self._cells.clear()
 
     def _call(self, spec: Spec, body: Payload, inputs: Sequence[Payload]) -> object:
@@ -152,12 +152,12 @@ class Executor:
                     self._programs.drop(spec.code)
                     self._namespaces.begin_attempt(program.host, _size_of(self._bodies.get(spec.code, b"")))
         except UnpicklableResult:
-            raise  # of an input: what is wrong with that task says more
+            raise  # of an input: its own message says more
         except Exception as error:
             raise _not_loaded(spec.label, error) from error
         try:
             value = program.function(*args, **kwargs)
-            return _awaited(value) if type(value) is CoroutineType else value
+            return _run_coroutine(value) if type(value) is CoroutineType else value
         finally:
             if INLINE in modules:
                 show_figures()
@@ -165,7 +165,7 @@ class Executor:
     def set_up(self, broadcast: Prepare) -> str:
         """Run a broadcast; return the exception's type and text, or "". Raises nothing.
 
-        If it succeeds, what it changes of the environment, the module path and the settings holds for all later tasks.
+        If it succeeds, its changes of the environment, the module path and the settings hold for all later tasks.
         """
         outer = modules[MAIN]
         try:
@@ -180,7 +180,7 @@ class Executor:
                     args, kwargs = load_call(body)
                     value = function(*args, **kwargs)
                     if type(value) is CoroutineType:
-                        _awaited(value)
+                        _run_coroutine(value)
             else:
                 source = _bytes(broadcast.code).decode()
                 self._runner().set_up(source, lambda: load_cell(body), broadcast.number)
@@ -188,20 +188,20 @@ class Executor:
             self._surroundings.keep_changes()
             self.settings.keep_changes()
             return ""
-        except BaseException as error:  # noqa: BLE001  whatever it was, the worker goes on
+        except BaseException as error:  # noqa: BLE001  the worker goes on after any error
             leave_if_child(error)
             self._put_back(fully=True)
             try:
                 logger.warning("broadcast=%d failed:\n%s", broadcast.number, user_traceback(error))
                 problem = f"{type_name_of(type(error))}: {text_of(error)}"
                 return shorten(problem, MAX_PROBLEM).encode(errors="replace").decode()
-            except BaseException as problem:  # noqa: BLE001  an exception that fights back
-                return f"it failed, and so did the description of how ({type(problem).__name__})"
+            except BaseException as problem:  # noqa: BLE001  an exception whose own code raises
+                return f"it failed, and describing the failure failed too ({type(problem).__name__})"
         finally:
             leave(None, outer)
 
     def leave(self, seconds: float) -> None:
-        """Put back what the attempt that has ended has changed of the process. The caller's `contextvars` are not its.
+        """Restore the settings of the process after an attempt. The caller keeps its own `contextvars`.
 
         Args:
             seconds: how long the attempt took.
@@ -220,7 +220,7 @@ class Executor:
     # functions
 
     def _enter(self, context: bytes | None, modules: tuple[bytes, ...]) -> None:
-        """Go where the next code is to run, and have the modules there that it is to find."""
+        """Enter the context of the next code, with its modules."""
         self._went_elsewhere |= self._surroundings.enter(context, self._body)
         if self._went_elsewhere or self.looks_at_modules:
             self._renew_modules(modules)
@@ -231,7 +231,7 @@ class Executor:
         modules.serve(digests, self._surroundings.folder, self._body, self._surroundings.path)
         if self._went_elsewhere or modules.are_stale():
             modules.drop()
-            self._programs.clear()  # they stand for names in these modules
+            self._programs.clear()  # they refer to names in these modules
         self.looks_at_modules = self._went_elsewhere = False
 
     def _load(self, digest: bytes) -> Program:
@@ -274,25 +274,25 @@ class Executor:
 
     def _runner(self) -> CellRunner:
         if self._cells is None:
-            from taskfc_ext.worker.run.cell import CellRunner  # IPython: 0.3 s, and never before the first function
+            from taskfc_ext.worker.run.cell import CellRunner  # IPython takes 0.3 s, which functions need not wait for
 
             before = self.settings.before_import()
             self._cells = CellRunner(self._guard, self._displays, self._namespaces)
-            self.settings.after_import(before)  # what IPython sets for all code, as `builtins.display`, is no task's
+            self.settings.after_import(before)  # IPython sets `builtins.display`, for example, for all code
         return self._cells
 
     def offer_shell(self) -> None:
-        """IPython was imported: functions that display something are to find our shell. Made when they do."""
+        """Let functions that display something find our shell, once IPython is imported. The first of them makes it."""
         try:
             from taskfc_ext.worker.run.shell import offer_shell
-        except ImportError:  # something else of that name
+        except ImportError:  # another module of that name
             return
         offer_shell(self._runner)
 
-    # what did not end well
+    # failures
 
     def _refusal(self, depend: bytes) -> str:
-        """Return why `depend` says no; empty when it says yes."""
+        """Return why `depend` refuses; empty if it allows the task."""
         outer = modules[MAIN]
         try:
             program = self._programs.get(depend) or self._load(depend)
@@ -300,15 +300,15 @@ class Executor:
             allows = program.function(self._properties)
             leave_if_child()
             return "" if allows else "depend returned a false value"
-        except Exception as error:  # noqa: BLE001  an exception in depend is a no
+        except Exception as error:  # noqa: BLE001  an exception in depend refuses the task
             leave_if_child(error)
             return f"depend raised {type_name_of(type(error))}: {text_of(error)}"
         finally:
             leave(None, outer)
 
-    def _failed(self, spec: Spec, error: BaseException) -> Ended:
+    def _end_failed(self, spec: Spec, error: BaseException) -> Ended:
         if isinstance(error, TaskInterrupt):
-            return interrupted(user_traceback(error))
+            return end_interrupted(user_traceback(error))
         if isinstance(error, ExitCalled):
             error = sentence_of(error)
         if isinstance(error, TaskRejectError):
@@ -318,13 +318,13 @@ class Executor:
             try:
                 if not isinstance(error, self._types(spec.retry_on)):
                     outcome = Outcome.FINAL_ERROR
-            except Exception as problem:  # noqa: BLE001  types that cannot be loaded, or are none
+            except Exception as problem:  # noqa: BLE001  types that cannot be loaded, or are not types
                 error = problem
         failure = dump_exception(error, traceback=user_traceback(error), of_string=spec.kind is Kind.STRING)
         return int(outcome), encode_failure(failure)
 
     def _types(self, digest: bytes) -> tuple[type[BaseException], ...]:
-        types: Any = load_submitted(self._body(digest))  # the notebook's own are those that the attempt has made
+        types: Any = load_submitted(self._body(digest))  # types of the notebook are the classes of this attempt
         return types if isinstance(types, tuple) else (types,)
 
 
@@ -333,20 +333,20 @@ def _not_loaded(label: str, error: Exception) -> LoadingFailed:
     return LoadingFailed(text)
 
 
-def _awaited(coroutine: CoroutineType[Any, Any, Any]) -> object:
-    import asyncio  # 20 ms that a worker's start does without
+def _run_coroutine(coroutine: CoroutineType[Any, Any, Any]) -> object:
+    import asyncio  # it takes 20 ms, which the start of a worker need not wait for
 
     return asyncio.run(coroutine)
 
 
-def interrupted(traceback: str = "") -> Ended:
-    """Return how an attempt ended that its interrupt has stopped."""
+def end_interrupted(traceback: str = "") -> Ended:
+    """Return the outcome and the payload of an interrupted attempt."""
     failure = Failure(reason=Reason.ABORTED, message="interrupted", type_name="KeyboardInterrupt", traceback=traceback)
     return int(Outcome.INTERRUPTED), encode_failure(failure)
 
 
 def _indescribable(error: BaseException, problem: BaseException) -> Ended:
-    text = f"it failed, and so did the description of how ({type(problem).__name__})"
+    text = f"it failed, and describing the failure failed too ({type(problem).__name__})"
     failure = Failure(reason=Reason.ERROR, message=text, type_name=type_name_of(type(error)))
     return int(Outcome.ERROR), encode_failure(failure)
 

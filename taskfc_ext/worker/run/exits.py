@@ -1,4 +1,4 @@
-"""`exit()` and `quit()` in tasks: they end the task, never the worker, and the failure is one sentence."""
+"""`exit()` and `quit()` in tasks: they end the task and not the worker; the failure is one sentence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class ExitCalled(SystemExit):
 
 
 class _Exit:
-    """Stands in the worker for the builtin of that name, which would close `sys.stdin`."""
+    """Replaces the builtin of that name, which would close `sys.stdin`."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -33,13 +33,13 @@ EXITS: dict[str, object] = {name: _Exit(name) for name in ("exit", "quit")}
 
 
 def offer_exits() -> None:
-    """Let `exit` and `quit` be ours in all code of this process."""
+    """Replace `exit` and `quit` for all code of this process."""
     for name, made in EXITS.items():
         setattr(builtins, name, made)
 
 
 def sentence_of(error: ExitCalled) -> SystemExit:
-    """Return the failure of a task that has called `exit()`: without a traceback, as the call is what was meant."""
+    """Return the failure of a task that has called `exit()`: without a traceback, as the call was deliberate."""
     return SystemExit(
         f"the task called {error}, which ends it as failed: a task ends by itself after its last line; "
         "to end it earlier, use `if` or return from a function"

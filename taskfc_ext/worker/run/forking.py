@@ -1,4 +1,4 @@
-"""User code that forks: the child shares our sockets and our page, and must touch neither."""
+"""Forks by user code: the child shares our sockets and our page, and must not use them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _is_child = False
 
 
 def prepare(*in_child: Callable[[], None]) -> None:
-    """From now on a forked child knows that it is one, and calls each of `in_child` first."""
+    """Mark forked children as such from now on; each calls `in_child` first."""
 
     def after_in_child() -> None:
         global _is_child
@@ -24,7 +24,7 @@ def prepare(*in_child: Callable[[], None]) -> None:
 
 
 def leave_if_child(error: BaseException | None = None) -> None:
-    """Call it when the user's code has ended: in a forked child this is the end, as of a script that ended so."""
+    """End this process, as a script ends, if it is a forked child. To be called when the user's code has ended."""
     if _is_child:
         _leave(error)
 

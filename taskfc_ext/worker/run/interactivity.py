@@ -1,4 +1,4 @@
-"""Division of a cell into what runs silently, what is displayed as it runs, and the last value. Pure."""
+"""Division of a cell into silent steps, steps whose values are displayed, and the last value. Pure."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ import ast
 from typing import NamedTuple
 
 LAST = "last_expr"
-"""How IPython shows values unless it is told otherwise: that of the last expression."""
+"""IPython's usual setting: show the value of the last expression."""
 
 
 class Units(NamedTuple):
-    """A cell in the order in which it runs: `steps`, then `last`, whose value is the task's.
+    """A cell in the order in which it runs: `steps`, then `last`, whose value is the value of the task.
 
-    A step that is an `ast.Interactive` hands the values of its expressions to `sys.displayhook`.
+    An `ast.Interactive` passes the values of its expressions to `sys.displayhook`.
     """
 
     steps: list[ast.Module | ast.Interactive]
     last: ast.expr | None
 
 
-def divided(tree: ast.Module, interactivity: str, *, wants_value: bool) -> Units:
+def divide(tree: ast.Module, interactivity: str, *, wants_value: bool) -> Units:
     """Return the parts of a cell.
 
     Args:
-        tree: the cell; it is taken apart.
-        interactivity: IPython's `ast_node_interactivity`: "all", "last", "last_expr_or_assign" or "none"; for "none"
-            the value of the last expression is still the task's, as no task is without one.
+        tree: the cell; it is changed.
+        interactivity: IPython's `ast_node_interactivity`: "all", "last", "last_expr_or_assign" or "none"; also for
+            "none" the value of the last expression is the value of the task.
         wants_value: of the last expression.
     """
     body = tree.body
     if not wants_value:
         return Units([tree], None)
-    if interactivity == "last_expr_or_assign" and body and (target := _assigned(body[-1])) is not None:
+    if interactivity == "last_expr_or_assign" and body and (target := _assigned_name(body[-1])) is not None:
         read = ast.copy_location(ast.Name(target.id, ast.Load()), target)
         body.append(ast.copy_location(ast.Expr(read), target))
     end = body.pop() if body and isinstance(body[-1], ast.Expr) else None
@@ -44,8 +44,8 @@ def divided(tree: ast.Module, interactivity: str, *, wants_value: bool) -> Units
     return Units([tree], last)
 
 
-def _assigned(statement: ast.stmt) -> ast.Name | None:
-    """Return the one name that the statement assigns to, `None` where it is none or several."""
+def _assigned_name(statement: ast.stmt) -> ast.Name | None:
+    """Return the name to which the statement assigns; `None` if there are none or several."""
     match statement:
         case ast.Assign(targets=[ast.Name() as target]):
             return target

@@ -1,4 +1,4 @@
-"""IPython as tasks see it: without a screen, but with what is displayed going where it belongs."""
+"""IPython's shell for tasks: without a screen; displays are kept for the task."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, NoReturn
 
-from IPython.core.display_functions import display
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
@@ -17,7 +16,6 @@ from IPython.utils import process
 from traitlets.config import Config
 
 from taskfc_ext.protocol.outputs import PLAIN_TEXT
-from taskfc_ext.serialize import CellOptions
 from taskfc_ext.worker.output.displays import Displays
 from taskfc_ext.worker.output.widgets import without_view
 from taskfc_ext.worker.run.cell_value import report, text_of
@@ -28,14 +26,14 @@ FORMATTERS = "IPython.core.formatters"
 
 
 class TaskDisplays(DisplayPublisher):
-    """Where `display` and its kin end up: they are kept for the task."""
+    """Publisher of `display` and similar functions: keeps the displays for the task."""
 
     displays: Displays
     _shows: object = None
 
     @contextmanager
     def showing(self, value: object) -> Iterator[None]:
-        """While `value` displays itself: its text is the text of a display that has none."""
+        """While `value` displays itself, use its text for a display that has none."""
         before, self._shows = self._shows, value
         try:
             yield
@@ -51,7 +49,7 @@ class TaskDisplays(DisplayPublisher):
         update: bool = False,
         **kwargs: object,
     ) -> None:
-        """As IPython's."""
+        """Keep a display. Same arguments as IPython's."""
         display_id = (transient or {}).get("display_id")
         if self._shows is not None and PLAIN_TEXT not in data:
             data = {**data, PLAIN_TEXT: text_of(self._shows)}
@@ -59,49 +57,49 @@ class TaskDisplays(DisplayPublisher):
         self.displays.add(data, metadata, display_id=display_id, update=update, at_the_end=at_the_end)
 
     def clear_output(self, wait: bool = False) -> None:
-        """As a notebook's, but of what is displayed only: what was printed is the task's log."""
+        """Clear the displays, and not the printed text, which is the task's log."""
         self.displays.clear(wait=wait)
 
 
 class TaskShell(InteractiveShell):
-    """IPython without a screen: what it would show of an error is raised, and so is the task's failure.
+    """IPython without a screen: errors that it would show are raised instead, and fail the task.
 
-    Where it ends a subprocess upon an interrupt and goes on, the task is to end too.
+    On an interrupt IPython ends a subprocess and goes on; this shell ends the task too.
 
     Attributes:
-        n_failed_forms: errors of the code that formats what is displayed; the task goes on.
+        n_failed_forms: errors of formatters; the task goes on.
     """
 
     guard: Guard
     n_failed_forms = 0
 
     def run_cell(self, *args: Any, **kwargs: Any) -> Any:
-        """As IPython's, for the magics that run a cell within a cell; but an error in it is raised."""
-        result = _inherited(self).run_cell(*args, **kwargs)
+        """Run a cell within a cell, for magics; an error in it is raised."""
+        result = _superclass(self).run_cell(*args, **kwargs)
         result.raise_error()
         return result
 
     def run_cell_magic(self, magic_name: str, line: str, cell: str) -> Any:
-        """As IPython's."""
+        """Run a cell magic, which an interrupt ends with its subprocesses."""
         with self._interruptible():
-            return _inherited(self).run_cell_magic(magic_name, line, cell)
+            return _superclass(self).run_cell_magic(magic_name, line, cell)
 
     def getoutput(self, cmd: str, split: bool = True, depth: int = 0) -> Any:
-        """As IPython's: `x = !cmd`."""
+        """Run `x = !cmd`, which an interrupt ends with its subprocesses."""
         with self._interruptible():
-            return _inherited(self).getoutput(cmd, split, depth + 1)
+            return _superclass(self).getoutput(cmd, split, depth + 1)
 
     def system(self, cmd: str) -> None:
-        """As IPython's `system_piped`, which cannot be called as it looks for variables in its caller: `!cmd`."""
+        """Run `!cmd`. IPython's `system_piped` cannot be called here, as it takes variables from its caller."""
         if cmd.rstrip().endswith("&"):
             raise OSError("Background processes not supported.")
         untyped: Any = process
         with self._interruptible():
-            self.user_ns["_exit_code"] = untyped.system(_inherited(self).var_expand(cmd, depth=1))
+            self.user_ns["_exit_code"] = untyped.system(_superclass(self).var_expand(cmd, depth=1))
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
-        """When an interrupt strikes within, end what was started within, and the task, whatever IPython made of it."""
+        """On an interrupt within, end the processes that were started within, and the task, though IPython goes on."""
         programs, was_struck = Programs(), self.guard.has_struck
         before, self.guard.on_strike = self.guard.on_strike, programs.note
         try:
@@ -113,12 +111,12 @@ class TaskShell(InteractiveShell):
                 raise TaskInterrupt
 
     def enable_gui(self, gui: str | None = None) -> None:
-        """Nothing to do for `%matplotlib inline`, a gui in itself before IPython 8.24; else there is no screen."""
+        """Refuse every gui but `inline`, which `%matplotlib inline` enables before IPython 8.24."""
         if gui not in (None, "inline"):
             raise UsageError(f"a task has no screen for {gui}: use `%matplotlib inline`")
 
     def showtraceback(self, *args: object, **kwargs: object) -> None:
-        """Raise the error; but print that of a formatter, as a notebook does: the other forms are shown."""
+        """Raise the error; print that of a formatter, as a notebook does, which shows the other forms."""
         error = sys.exc_info()[1]
         if error is not None and sys._getframe(1).f_globals.get("__name__") == FORMATTERS:
             self.n_failed_forms += 1
@@ -130,34 +128,8 @@ class TaskShell(InteractiveShell):
         _raise_current()
 
 
-@contextmanager
-def notebook_settings(shell: Any, options: CellOptions) -> Iterator[None]:
-    """Let the shell be set as the notebook's is, while a cell runs; without options nothing is touched."""
-    if not options:
-        yield
-        return
-    for extension in options.get("extensions", ()):
-        if extension not in shell.extension_manager.loaded:
-            shell.extension_manager.load_extension(extension)
-    plain = shell.display_formatter.formatters["text/plain"]
-    before = shell.ast_node_interactivity, plain.float_precision, sys.displayhook
-    shell.ast_node_interactivity = options.get("interactivity", before[0])
-    plain.float_precision = options.get("float_precision", before[1])
-    sys.displayhook = _display
-    try:
-        yield
-    finally:
-        shell.ast_node_interactivity, plain.float_precision, sys.displayhook = before
-
-
-def _display(value: object) -> None:
-    """Show the value of an expression that is not the last one, where the notebook shows all of them."""
-    if value is not None:
-        display(value)  # type: ignore[no-untyped-call]
-
-
-def _inherited(shell: TaskShell) -> Any:
-    return super(TaskShell, shell)  # whose methods are untyped
+def _superclass(shell: TaskShell) -> Any:
+    return super(TaskShell, shell)  # its methods are untyped
 
 
 def _raise_current() -> NoReturn:
@@ -166,7 +138,7 @@ def _raise_current() -> NoReturn:
 
 
 def task_shell(guard: Guard, displays: Displays) -> Any:
-    """Return IPython's one shell, for tasks under `guard` that show what they show in `displays`."""
+    """Return IPython's only shell, for tasks that `guard` interrupts and whose displays `displays` takes."""
     config = Config()
     config.HistoryManager.enabled = False
     untyped: Any = TaskShell
@@ -177,7 +149,7 @@ def task_shell(guard: Guard, displays: Displays) -> Any:
 
 
 class OnDemand:
-    """Stands where IPython keeps its shell until somebody asks for it: `display`, matplotlib, a progress bar."""
+    """Placeholder for IPython's shell, made when `display`, matplotlib or a progress bar first needs it."""
 
     def __init__(self, make: Callable[[], object]) -> None:
         self._make = make
@@ -187,7 +159,7 @@ class OnDemand:
     def __get__(self, instance: object, owner: Any) -> object:
         with self._lock:
             if self._is_making or owner.__dict__.get("_instance", self) is not self:
-                return None  # as it is looked for while it is made
+                return None  # asked for while it is made
             self._is_making = True
             try:
                 self._make()
@@ -197,7 +169,7 @@ class OnDemand:
 
 
 def offer_shell(make: Callable[[], object]) -> None:
-    """From now on whoever asks IPython for its shell finds the one that `make` makes then."""
+    """Let code that asks IPython for its shell get the one that `make` makes at that time."""
     shells: Any = InteractiveShell
     if shells._instance is None:
         shells._instance = OnDemand(make)

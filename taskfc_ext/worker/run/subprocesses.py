@@ -1,4 +1,4 @@
-"""Programs that a cell has started through IPython, and that are to end with it when it is interrupted."""
+"""Programs that a cell has started through IPython, which end with it on an interrupt."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from taskfc_ext.drivers.process_tree import Process, descendants, is_zombie
 
 
 class Programs:
-    """The programs below this process that begin from now on.
+    """Programs below this process that begin from now on.
 
-    An interrupt that IPython passes on reaches a shell, and not what the shell runs. So whoever is interrupted calls
-    `note` while the shell is still there to be seen, and `terminate` when IPython has done what it does.
+    An interrupt that IPython passes on reaches a shell, and not the programs that the shell runs. So call `note` at the
+    interrupt, while the shell is still there, and `terminate` when IPython has ended it.
     """
 
     def __init__(self) -> None:
@@ -22,11 +22,11 @@ class Programs:
         self._noted: set[Process] = set()
 
     def note(self) -> None:
-        """Remember those that run: a process is nobody's descendant any more once its parent is gone."""
+        """Remember the running programs, as a process cannot be found once its parent has ended."""
         self._noted.update(descendants(os.getpid(), lambda process: process.started < self._since))
 
     def terminate(self) -> None:
-        """Ask all that were noted, and those that run now, to end."""
+        """Send SIGTERM to all programs that were noted or run now."""
         self.note()
         for process in self._noted:
             with suppress(ProcessLookupError):
@@ -35,7 +35,7 @@ class Programs:
 
 
 def _moment() -> int:
-    """Return the present as `Process.started` counts it; 0 where that is not known."""
+    """Return the time in the units of `Process.started`; 0 where that is unknown."""
     if not hasattr(time, "CLOCK_BOOTTIME"):
         return 0
     return int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))

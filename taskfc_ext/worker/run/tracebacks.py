@@ -1,4 +1,4 @@
-"""Tracebacks as the user wants to see them: their frames, with their lines, and none of ours."""
+"""Tracebacks for users: with the frames of their code, without ours."""
 
 from __future__ import annotations
 
@@ -13,25 +13,29 @@ import cloudpickle
 from taskfc_ext.location import FOLDER
 from taskfc_ext.serialize.blame import text_of, type_name_of
 
+_BETWEEN = ("asyncio", "concurrent.futures", "IPython")
+"""Packages whose frames may stand between ours and the user's."""
+
 
 def user_traceback(error: BaseException) -> str:
     """Return the traceback of `error` as text, from the first frame of the user's on."""
     try:
-        shown = traceback.TracebackException(type(error), error, _from_users_frame(error.__traceback__), compact=True)
+        shown = traceback.TracebackException(type(error), error, from_users_frame(error.__traceback__), compact=True)
         _start_chain_at_users_frames(shown)
         return "".join(shown.format())
-    except Exception:  # noqa: BLE001  the user's __str__, or no memory left: better a short text than none
+    except Exception:  # noqa: BLE001  the user's __str__, or no memory left
         return f"{type_name_of(type(error))}: {text_of(error)}\n"
 
 
-def _from_users_frame(tb: TracebackType | None) -> TracebackType | None:
+def from_users_frame(tb: TracebackType | None) -> TracebackType | None:
+    """Return the part of `tb` that begins with the first frame of the user's; `None` where it has none."""
     while tb is not None and _is_machinery(tb.tb_frame.f_code.co_filename):
         tb = tb.tb_next
     return tb
 
 
 def _start_chain_at_users_frames(shown: traceback.TracebackException) -> None:
-    """Take our frames from the start of what `shown` came of: those between a value and its `__reduce__`, say."""
+    """Remove our frames from the start of the causes of `shown`, for example between a value and its `__reduce__`."""
     came_of = shown.__cause__ or shown.__context__
     while came_of is not None:
         n_ours = sum(1 for _ in takewhile(lambda frame: _pickles(frame.filename), came_of.stack))
@@ -44,8 +48,8 @@ def _pickles(filename: str) -> bool:
 
 
 def _is_machinery(filename: str) -> bool:
-    """Whether the code stands between our loop and the user's: this package, an event loop, or IPython."""
+    """Tell whether the code is between our loop and the user's code: this package, an event loop, IPython."""
     if filename.startswith("<frozen "):
         return True
-    others = [sys.modules[name].__path__[0] for name in ("asyncio", "IPython") if name in sys.modules]
+    others = [sys.modules[name].__path__[0] for name in _BETWEEN if name in sys.modules]
     return any(filename.startswith(place + os.sep) for place in (FOLDER, *others))

@@ -49,11 +49,11 @@ UNKNOWABLE = [
 
 
 @pytest.mark.parametrize("source", BINDS_Y + UNKNOWABLE)
-def test_what_may_be_there_is_not_refused(source: str) -> None:
+def test_names_that_may_be_bound_are_not_refused(source: str) -> None:
     check(source, ("y",), {})
 
 
-def test_what_is_shipped_comes_back() -> None:
+def test_sent_names_come_back() -> None:
     check("y.append(1)", ("y",), {"y": []})
 
     def bind() -> None:
@@ -64,12 +64,12 @@ def test_what_is_shipped_comes_back() -> None:
 
 
 @pytest.mark.parametrize("source", ["1", "x = 1", "def f():\n    y = 1\nf()", "[y for y in x]", "y: int", "a.y = 1"])
-def test_what_cannot_be_there_is_refused(source: str) -> None:
+def test_names_that_cannot_be_bound_are_refused(source: str) -> None:
     with pytest.raises(BadUsage, match="-o: the cell never assigns 'y'"):
         check(source, ("y",), {})
 
 
-def test_the_near_miss_is_named() -> None:
+def test_a_similar_name_is_suggested() -> None:
     with pytest.raises(BadUsage) as caught:
         check("totl = data", ("data", "total"), {"data": 1})
     assert str(caught.value) == "-o: the cell never assigns 'total'; did you mean totl?"

@@ -4,8 +4,9 @@ import pytest
 
 from taskfc_ext.ipython.hints import or_else
 from taskfc_ext.ipython.parse import requests
-from taskfc_ext.ipython.parse.arguments import VERBS, near_verb, parse_cell_line, parse_line, split_verb, verb_help
+from taskfc_ext.ipython.parse.grammar import near_verb, parse_cell_line, parse_line, split_verb, verb_help
 from taskfc_ext.ipython.parse.requests import BadUsage, Run, Status, Submission
+from taskfc_ext.ipython.parse.tables import VERBS
 
 LINES = [
     ("", Status()),
@@ -114,23 +115,23 @@ def test_cell_lines(line: str, submission: Submission) -> None:
         ("scale", "%task scale: needs N; see `%task help scale`"),
         (
             "stop now",
-            "%task stop: unexpected 'now'; it means the farm of this notebook, which `%task use` changes",
+            "%task stop: unexpected 'now'; it applies to the farm of this notebook, which `%task use` changes",
         ),
         ("start fb", "%task start: unexpected 'fb'; the farm's name is given as --name fb"),
         ("start 4", "%task start: unexpected '4'; the number of workers is given as -n 4"),
         ("restart 4", "%task restart: unexpected '4'; the number of workers is given as -n 4"),
         ("abort 3 4", "%task abort: unexpected '4'; lists are separated by commas"),
         ("abort 7-3", "%task abort: TASKS: the range 7-3 runs backwards"),
-        ("wait --al", "%task wait: no option --al; did you mean --all?"),
-        ("wait --timeout 0", "%task wait: --timeout: a number of seconds above 0, not '0'"),
-        ("wait --timeout nan", "%task wait: --timeout: a number of seconds above 0, not 'nan'"),
-        ("history --limit 0", "%task history: --limit: a whole number from 1 to 100000, not '0'"),
-        ("scale many", "%task scale: N: a whole number from 0 to 10000, not 'many'"),
+        ("wait --al", "%task wait: unknown option --al; did you mean --all?"),
+        ("wait --timeout 0", "%task wait: --timeout: must be a number of seconds above 0, not '0'"),
+        ("wait --timeout nan", "%task wait: --timeout: must be a number of seconds above 0, not 'nan'"),
+        ("history --limit 0", "%task history: --limit: must be a whole number from 1 to 100000, not '0'"),
+        ("scale many", "%task scale: N: must be a whole number from 0 to 10000, not 'many'"),
         ("log 'a b", "%task log: no closing quotation"),
-        ("log a/b", "%task log: TASKS: 'a/b' is no task's id, range or name"),
+        ("log a/b", "%task log: TASKS: 'a/b' is not a task id, a range or a name"),
         ("run", "%task run: needs an expression"),
         ("run -x", "%task run takes no options; write `%task run -- -x` for the expression, or use %%task"),
-        ("widget 3", "%task widget: unexpected '3'; nothing comes after it"),
+        ("widget 3", "%task widget: unexpected '3'; it takes no arguments"),
         ("debug", "%task debug: needs TASKS; see `%task help debug`"),
         ("retry", "%task retry: needs TASKS; see `%task help retry`"),
         ("retry 3 4", "%task retry: unexpected '4'; lists are separated by commas"),
@@ -138,9 +139,15 @@ def test_cell_lines(line: str, submission: Submission) -> None:
         ("release 3 4", "%task release: unexpected '4'; lists are separated by commas"),
         ("move", "%task move: needs TASKS, --priority; see `%task help move`"),
         ("move 3", "%task move: needs --priority; see `%task help move`"),
-        ("move 3 --priority high", "%task move: --priority: a whole number from -1000000 to 1000000, not 'high'"),
-        ("move 3 --priority 1000001", "%task move: --priority: a whole number from -1000000 to 1000000, not '1000001'"),
-        ("hold 3 --priority 1", "%task hold: no option --priority"),
+        (
+            "move 3 --priority high",
+            "%task move: --priority: must be a whole number from -1000000 to 1000000, not 'high'",
+        ),
+        (
+            "move 3 --priority 1000001",
+            "%task move: --priority: must be a whole number from -1000000 to 1000000, not '1000001'",
+        ),
+        ("hold 3 --priority 1", "%task hold: unknown option --priority"),
     ],
 )
 def test_bad_lines(line: str, message: str) -> None:
@@ -152,13 +159,13 @@ def test_bad_lines(line: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("--retires 3", "%%task: no option --retires; did you mean --retries?"),
-        ("--retries -1", "%%task: --retries: a whole number from 0 to 1000000, not '-1'"),
-        ("fit --everywhere", "%%task: --everywhere makes no task that could be called 'fit'"),
+        ("--retires 3", "%%task: unknown option --retires; did you mean --retries?"),
+        ("--retries -1", "%%task: --retries: must be a whole number from 0 to 1000000, not '-1'"),
+        ("fit --everywhere", "%%task: --everywhere makes no task, so it takes no name: 'fit'"),
         *(
             (
                 f"--everywhere {option} {value}",
-                f"%%task: --everywhere makes no task, so {option} means nothing; it takes -i and --dry-run",
+                f"%%task: --everywhere takes only -i and --dry-run, not {option}",
             )
             for option, value in [
                 ("-o", "x"),
@@ -177,18 +184,18 @@ def test_bad_lines(line: str, message: str) -> None:
                 ("--wait", ""),
             ]
         ),
-        ("--recover 3f", "%%task: --recover: '3f' is no name of a variable"),
-        ("--recover f,g", "%%task: --recover: one name, not 'f,g'"),
+        ("--recover 3f", "%%task: --recover: '3f' is not a variable name"),
+        ("--recover f,g", "%%task: --recover: takes one name, not 'f,g'"),
         ("--retry-on OSError", "%%task: --retry-on needs --retries; without it nothing is run again"),
         ("--backoff 2", "%%task: --backoff needs --retries; without it nothing is run again"),
-        ("--depend 'x = 3'", "%%task: --depend: 'x = 3' is no Python expression: invalid syntax"),
-        ("--depend 'f('", "%%task: --depend: 'f(' is no Python expression: '(' was never closed"),
-        ("--depend '1) or (2'", "%%task: --depend: '1) or (2' is no Python expression: unmatched ')'"),
+        ("--depend 'x = 3'", "%%task: --depend: 'x = 3' is not a Python expression: invalid syntax"),
+        ("--depend 'f('", "%%task: --depend: 'f(' is not a Python expression: '(' was never closed"),
+        ("--depend '1) or (2'", "%%task: --depend: '1) or (2' is not a Python expression: unmatched ')'"),
         ("--clear-before", "%%task: --clear-before needs --keep; without it every cell has a fresh namespace"),
-        ("3a", "%%task: NAME: '3a' is no name: a letter or _, then letters, digits, . _ - (100 at most)"),
+        ("3a", "%%task: NAME: '3a' is not a task name; use a letter or _, then letters, digits, . _ - (at most 100)"),
         ("a b", "%%task: unexpected 'b'; a task has one name, and lists are separated by commas"),
-        ("-o a-b", "%%task: -o: 'a-b' is no name of a variable"),
-        ("-o class", "%%task: -o: 'class' is no name of a variable"),
+        ("-o a-b", "%%task: -o: 'a-b' is not a variable name"),
+        ("-o class", "%%task: -o: 'class' is not a variable name"),
         ("-o", "%%task: -o: expected one argument"),
         ("'\n'", None),
     ],
@@ -208,13 +215,13 @@ def test_every_verb_explains_itself(verb: str) -> None:
 @pytest.mark.parametrize(
     ("word", "verb"), [("stat", "status"), ("hist", "history"), ("worker", "workers"), ("strat", "start")]
 )
-def test_the_verb_that_a_word_begins_is_meant(word: str, verb: str) -> None:
+def test_the_beginning_of_a_verb_suggests_it(word: str, verb: str) -> None:
     with pytest.raises(BadUsage, match=f"did you mean {verb}\\?$"):
         verb_help(word)
     assert near_verb(f"{word} 3") == f"; did you mean `%task {verb}`?"
 
 
-def test_two_guesses_are_one_question() -> None:
+def test_two_suggestions_are_one_question() -> None:
     also = near_verb("stat")
     assert or_else("unknown name 'stat'; did you mean state?", also) == (
         "unknown name 'stat'; did you mean state, or `%task status`?"

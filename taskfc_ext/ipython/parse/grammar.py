@@ -1,0 +1,212 @@
+"""Grammar of `%task` and `%%task`: a line of text becomes a request. Pure: no IPython, no namespace, no client.
+
+The first word is a verb if it is exactly the name of one and no operator follows: `%task status` shows the queue, while
+`%task status(3)`, `%task status + 1` and `%task status.code` run an expression. `-x` or `--xyz` after a space begins
+an option.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from taskfc_ext.ipython.hints import ELSEWHERE, MEANT, did_you_mean, nearest
+from taskfc_ext.ipython.parse import requests
+from taskfc_ext.ipython.parse.argument import Argument
+from taskfc_ext.ipython.parse.first_line import Expand, words_of
+from taskfc_ext.ipython.parse.requests import BadUsage, Request, Run, Status, Submission
+from taskfc_ext.ipython.parse.tables import EVERYWHERE, OF_THE_FARM, SUBMISSION, VERBS
+
+_FIRST_WORD = re.compile(r"\s*([A-Za-z_]\w*)(?=\s|;|$)")
+_OPERATOR = re.compile(
+    r"\s*(?!-[A-Za-z]|--(?:[A-Za-z\s]|$))(?:[(.\[=+\-*/%@<>&|^!,:]|(?:if|in|is|and|or|not\s+in|for)\b)"
+)
+
+
+# parsing
+
+_parsers: dict[str, _Parser] = {}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises each error as one line, and never exits."""
+
+    def __init__(self, prog: str, arguments: Sequence[Argument], description: str = "") -> None:
+        super().__init__(prog=prog, add_help=False, allow_abbrev=False, description=description)
+        for each in arguments:
+            self.add_argument(*each.flags, **each.settings)
+
+    def error(self, message: str) -> NoReturn:
+        message, n_missing = re.subn("^the following arguments are required: ", "needs ", message)
+        message = re.sub(r"^argument (?:-\w/)?", "", message)
+        more = f"; see `%task help {self.prog.split()[-1]}`" if n_missing else ""
+        raise BadUsage(f"{self.prog}: {' '.join(message.split())}{more}")
+
+
+def parse_cell_line(line: str, expand: Expand = str) -> Submission | requests.Help:
+    """Return the request of a line after `%%task`.
+
+    Args:
+        expand: fills values into a word of the line, for `{x}` and `$x`.
+
+    Raises:
+        BadUsage: the line is not understood.
+    """
+    submission: Submission | requests.Help = _parse("%%task", SUBMISSION, line, Submission, "%task", expand)
+    if isinstance(submission, Submission):
+        _check_together(submission)
+    return submission
+
+
+def _check_together(submission: Submission) -> None:
+    """Refuse options that contradict each other."""
+    if submission.everywhere:
+        _check_everywhere(submission)
+    if not submission.keep:
+        for flag, given in (("--clear-before", submission.clear_before), ("--clear-after", submission.clear_after)):
+            if given:
+                raise BadUsage(f"%%task: {flag} needs --keep; without it every cell has a fresh namespace")
+    if not submission.retries:
+        for flag, needs in (("--backoff", submission.backoff), ("--retry-on", submission.retry_on)):
+            if needs:
+                raise BadUsage(f"%%task: {flag} needs --retries; without it nothing is run again")
+
+
+def _check_everywhere(submission: Submission) -> None:
+    if submission.name is not None:
+        raise BadUsage(f"%%task: --everywhere makes no task, so it takes no name: {submission.name!r}")
+    usual = Submission()
+    for each in SUBMISSION:
+        option = each.flags[0]
+        name = each.settings.get("dest") or option.lstrip("-").replace("-", "_")
+        if option not in EVERYWHERE and getattr(submission, name) != getattr(usual, name):
+            raise BadUsage(f"%%task: --everywhere takes only -i and --dry-run, not {option}")
+
+
+def parse_line(line: str, expand: Expand = str) -> Request:
+    """Return the request of a line after `%task`.
+
+    Args:
+        expand: fills values into a word of a verb's arguments, but not into an expression, which is code.
+
+    Raises:
+        BadUsage: the line is not understood.
+    """
+    if not line.strip():
+        return Status()
+    if line.strip() in ("-h", "--help"):
+        return requests.Help()
+    word, rest = split_verb(line)
+    if word is None:
+        return Run(line.strip())
+    if word == "run":
+        return _parse_run(rest)
+    verb = VERBS[word]
+    request: Request = _parse(f"%task {word}", verb.arguments, rest, verb.makes, word, expand)
+    return request
+
+
+def split_verb(line: str) -> tuple[str | None, str]:
+    """Return the verb at the start of `line`, and the rest; `None` if the line is an expression."""
+    match = _FIRST_WORD.match(line)
+    if match is None or match[1] not in VERBS:
+        return None, line
+    rest = line[match.end() :]
+    return (None, line) if _OPERATOR.match(rest) else (match[1], rest)
+
+
+def _parse_run(rest: str) -> Run:
+    text = rest.strip()
+    if text == "--" or text.startswith("-- "):
+        text = text[2:].strip()
+    elif re.match(r"--?[A-Za-z]", text):
+        raise BadUsage(f"%task run takes no options; write `%task run -- {text}` for the expression, or use %%task")
+    if not text:
+        raise BadUsage("%task run: needs an expression")
+    return Run(text)
+
+
+def _parse(
+    prog: str, arguments: Sequence[Argument], text: str, makes: Callable[..., Any], topic: str, expand: Expand
+) -> Any:  # the request from `makes`, or `Help`
+    words = words_of(prog, text, expand)
+    if "-h" in words or "--help" in words:
+        return requests.Help(verb=None if topic == "%task" else topic)
+    _check_options(prog, words, arguments)
+    values, unexpected = _parser(prog, arguments).parse_known_args(words)
+    if unexpected:
+        raise BadUsage(f"{prog}: unexpected {unexpected[0]!r}{_why_unexpected(unexpected[0], topic, arguments)}")
+    return makes(**vars(values))
+
+
+def _parser(prog: str, arguments: Sequence[Argument]) -> _Parser:
+    """Return the parser of a magic or a verb. It is kept, as making one takes longer than a parse."""
+    parser = _parsers.get(prog)
+    if parser is None:
+        parser = _parsers[prog] = _Parser(prog, arguments)
+    return parser
+
+
+def _why_unexpected(word: str, topic: str, arguments: Sequence[Argument]) -> str:
+    flags = {argument.flags[0] for argument in arguments}
+    if "-i" in flags:
+        return "; a task has one name, and lists are separated by commas"
+    if "tasks" in flags:
+        return "; lists are separated by commas"
+    if "-n" in flags and word.isdecimal():
+        return f"; the number of workers is given as -n {word}"
+    if "--name" in flags:
+        return f"; the farm's name is given as --name {word}"
+    if topic in OF_THE_FARM:
+        return "; it applies to the farm of this notebook, which `%task use` changes"
+    return "" if arguments else "; it takes no arguments"
+
+
+def _check_options(prog: str, words: Sequence[str], arguments: Sequence[Argument]) -> None:
+    """Refuse unknown options first: the messages of `argparse` about the words around them would mislead."""
+    flags = [flag for argument in arguments for flag in argument.flags if flag.startswith("-")]
+    for word in words:
+        flag = word.partition("=")[0]
+        if not re.match(r"--?[A-Za-z]", flag) or flag in flags or flag[:2] in flags:
+            continue
+        raise BadUsage(f"{prog}: unknown option {flag}{did_you_mean(flag, flags)}")
+
+
+# hints and help
+
+
+def near_verb(line: str) -> str:
+    """Return "; did you mean `%task verb`?" if the first word of `line` looks like a verb."""
+    words = line.split(maxsplit=1)
+    if words and words[0].lower() in ELSEWHERE:
+        return f"{MEANT}`%task {ELSEWHERE[words[0].lower()]}`?"
+    near = nearest(words[0], list(VERBS)) if words else ""
+    return f"{MEANT}`%task {near}`?" if near else ""
+
+
+def verb_help(name: str) -> str:
+    """Return the usage of one verb.
+
+    Raises:
+        BadUsage: there is no such verb.
+    """
+    if name not in VERBS:
+        near = did_you_mean(name, list(VERBS))
+        raise BadUsage(f"%task help: unknown verb {name!r}{near or '; `%task help` lists them'}")
+    verb = VERBS[name]
+    if name == "run":
+        return f"usage: %task run EXPR\n\n{verb.summary}"
+    about = ". ".join(filter(None, (verb.summary, verb.more)))
+    return _Parser(f"%task {name}", verb.arguments, about).format_help().rstrip()
+
+
+def line_help() -> str:
+    """Return the list of verbs."""
+    return "\n".join(f"    {name:<8} {verb.summary}" for name, verb in VERBS.items())
+
+
+def cell_help() -> str:
+    """Return the usage of `%%task`."""
+    return _parser("%%task", SUBMISSION).format_help().rstrip()

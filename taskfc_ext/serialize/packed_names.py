@@ -1,0 +1,112 @@
+"""Names of a cell, pickled once: the body that is sent, and how many bytes each name takes in it."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import io
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from taskfc_ext.serialize.limited import LimitReached
+from taskfc_ext.serialize.values import CellOptions, InputRef, names_body
+
+Limit = Callable[[int], float]
+"""Takes the bytes that are in the body before a name, and returns the most that may be in it with that name."""
+
+
+class PackedNames(dict[str, object]):
+    """Names and values of a cell, with the body in which they are pickled.
+
+    Attributes:
+        body: the pickle, as `load_cell` reads it.
+        futures: the futures among the values; the body has an `InputRef` in place of each, by its index here.
+        sizes: bytes of each name in the body, to about 64 kB. What several names share counts for the first of them.
+    """
+
+    body: bytes = b""
+    futures: tuple[object, ...] = ()
+    sizes: Mapping[str, int]
+
+
+def pack_names(
+    names: Mapping[str, object],
+    out: Sequence[str],
+    *,
+    what: str,
+    options: CellOptions | None = None,
+    limits: Mapping[str, Limit] | None = None,
+) -> PackedNames:
+    """Pickle the names of a cell, as `dump_names` does.
+
+    Args:
+        names: names and values; a future stands for its result.
+        out: the names that come back.
+        what: how messages call the cell.
+        options: settings of the notebook.
+        limits: of names that may be too large, each to about 64 kB.
+
+    Raises:
+        LimitReached: a name is over its limit.
+        Exception: whatever the values' own code raises.
+    """
+    futures: list[object] = []
+    measured = _MeasuredNames({name: _sent(value, futures) for name, value in names.items()}, limits or {})
+    packed = PackedNames(names)
+    packed.body = names_body(measured, out, what=what, options=options, make_file=measured.new_file)
+    packed.futures = tuple(futures)
+    packed.sizes = measured.sizes
+    return packed
+
+
+def _sent(value: object, futures: list[object]) -> object:
+    """Return `value` as it is sent: of a future, the reference to its place in `futures`."""
+    if not isinstance(value, concurrent.futures.Future):
+        return value
+    if value not in futures:
+        futures.append(value)
+    return InputRef(futures.index(value))
+
+
+class _File(io.BytesIO):
+    """A file in memory that takes no more than `limit` bytes."""
+
+    limit = math.inf
+
+    def write(self, data: Any) -> int:
+        if self.tell() + memoryview(data).nbytes > self.limit:
+            raise LimitReached(f"it is larger than {self.limit:,} bytes when pickled")
+        return super().write(data)
+
+
+class _MeasuredNames:
+    """Pickled as a dict; measures its items on the way.
+
+    Attributes:
+        sizes: bytes that each name has taken.
+    """
+
+    def __init__(self, names: Mapping[str, object], limits: Mapping[str, Limit]) -> None:
+        self.sizes: dict[str, int] = {}
+        self._names = names
+        self._limits = limits
+        self._file = _File()
+
+    def new_file(self) -> _File:
+        """Return the file for the next try."""
+        self._file = _File()
+        return self._file
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return dict, (), None, None, self._items()
+
+    def _items(self) -> Iterator[tuple[str, object]]:
+        file = self._file
+        for i, (name, value) in enumerate(self._names.items()):
+            start = file.tell()
+            limit = self._limits.get(name)
+            file.limit = math.inf if limit is None else limit(start)
+            yield name, value
+            if i == 0:  # `pickle` asks for a second item before it writes the first; the same again takes few bytes
+                yield name, value
+            self.sizes[name] = file.tell() - start
