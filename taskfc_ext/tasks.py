@@ -131,7 +131,7 @@ class Namespace:
             raise AttributeError(name)  # what front ends and copy probe for is never a failed task's exception
         values = self._get()
         if name not in values:
-            self._check_lost(name)
+            self._check_returned(name)
             raise AttributeError(f"there is no {name!r} here; there is: {', '.join(values) or 'nothing'}")
         return values[name]
 
@@ -140,11 +140,11 @@ class Namespace:
 
     def __getitem__(self, name: str) -> Any:
         values = self._get()
-        self._check_lost(name)
+        self._check_returned(name)
         return values[name]
 
-    def _check_lost(self, name: str) -> None:
-        check_came_back(name, self.__dict__["_lost"])
+    def _check_returned(self, name: str) -> None:
+        check_returned(name, self.__dict__["_lost"])
 
     def __contains__(self, name: object) -> bool:
         return name in self._get()
@@ -212,11 +212,11 @@ class TaskResult:
 
     def __getitem__(self, name: str) -> Any:
         self.raise_exception()
-        check_came_back(name, self.lost)
+        check_returned(name, self.lost)
         return self.results[name]
 
 
-def check_came_back(name: str, lost: Mapping[str, str]) -> None:
+def check_returned(name: str, lost: Mapping[str, str]) -> None:
     """Raise an `UnpicklableResult` with the reason if the name could not travel."""
     if name in lost:
         raise UnpicklableResult(f"{name!r} was not brought back: {lost[name]}")

@@ -50,7 +50,7 @@ class _Found(NamedTuple):
     error: Exception
 
 
-def first_complaint(named: Iterable[tuple[str, object]], error: Exception) -> str:
+def describe_first_failure(named: Iterable[tuple[str, object]], error: Exception) -> str:
     """Return what is wrong with the first of these (name, value) that cannot be pickled; `error`: with all of them."""
     named = list(named)
     found = _find([value for _, value in named], error, lambda: iter(named))
@@ -62,7 +62,7 @@ def first_complaint(named: Iterable[tuple[str, object]], error: Exception) -> st
     return _sentence(what, found._replace(path=tuple(path)))
 
 
-def complaint(what: str, value: object, error: Exception) -> str:
+def describe_failure(what: str, value: object, error: Exception) -> str:
     """Return a sentence that names the innermost part of `value` that cannot be pickled.
 
     Args:
@@ -199,7 +199,7 @@ def _divide(first_parts: Callable[[], Iterator[Part]], culprit: object, seconds:
     part: object = None
     parts = list(first_parts())
     while parts and len(path) < _MAX_DEPTH:
-        bad = _bad_one(parts, until)
+        bad = _find_bad(parts, until)
         if bad is None:
             return ()
         path.append(bad[0])
@@ -210,7 +210,7 @@ def _divide(first_parts: Callable[[], Iterator[Part]], culprit: object, seconds:
     return tuple(path) if type(part) is type(culprit) else ()
 
 
-def _bad_one(parts: list[Part], until: float) -> Part | None:
+def _find_bad(parts: list[Part], until: float) -> Part | None:
     """Return the first of these that cannot be pickled, if it is the last one at the latest."""
     while len(parts) > 1:
         size = -(-len(parts) // _CHUNKS)

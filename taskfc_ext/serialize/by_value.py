@@ -14,7 +14,7 @@ _untyped: Any = _cloudpickle  # it has no types
 
 _SUFFIXES = tuple(all_suffixes())
 
-_homeless: dict[str, tuple[ModuleType, bool]] = {}
+_unimportable: dict[str, tuple[ModuleType, bool]] = {}
 """What was found of the module of this name."""
 
 
@@ -38,7 +38,7 @@ def travels_as_name(item: Any) -> bool:
     if not _untyped._should_pickle_by_reference(item):
         return False
     module = sys.modules.get(item.__module__)
-    return module is None or not is_homeless(module)
+    return module is None or not is_unimportable(module)
 
 
 def travels_by_value(module: ModuleType) -> bool:
@@ -49,7 +49,7 @@ def travels_by_value(module: ModuleType) -> bool:
     registered = registered_by_value()
     if registered and any(name == known or name.startswith(f"{known}.") for known in registered):
         return True
-    return is_homeless(module)
+    return is_unimportable(module)
 
 
 def registered_by_value() -> set[str]:
@@ -58,16 +58,16 @@ def registered_by_value() -> set[str]:
     return registered
 
 
-def is_homeless(module: ModuleType) -> bool:
+def is_unimportable(module: ModuleType) -> bool:
     """Whether a module is in `sys.modules`, but no import elsewhere can find it: code has put it there."""
     name = module.__name__
-    known = _homeless.get(name)
+    known = _unimportable.get(name)
     if known is None or known[0] is not module:
-        known = _homeless[name] = module, type(module) is ModuleType and _has_no_home(module)
+        known = _unimportable[name] = module, type(module) is ModuleType and _has_no_importer(module)
     return known[1]
 
 
-def _has_no_home(module: ModuleType) -> bool:
+def _has_no_importer(module: ModuleType) -> bool:
     name = module.__name__
     if name == "__main__" or sys.modules.get(name) is not module:
         return False
@@ -81,7 +81,7 @@ def _has_no_home(module: ModuleType) -> bool:
         return False  # a namespace package
     top = sys.modules.get(name.partition(".")[0])
     if top is not module and top is not None:
-        return is_homeless(top)  # a package makes such modules when it is imported
+        return is_unimportable(top)  # a package makes such modules when it is imported
     if "__builtins__" not in vars(module) and any(isinstance(value, type) for value in list(vars(module).values())):
         return False  # no code of Python's was run in it: an extension's, as those of Cython
     return not any(_finds(finder, name) for finder in sys.meta_path)

@@ -26,7 +26,7 @@ class _Parts(NamedTuple):
     cells: tuple[tuple[CellType, object], ...]
     extras: list[object]
 
-    def are_still(self, function: FunctionType) -> bool:
+    def are_unchanged(self, function: FunctionType) -> bool:
         if function.__code__ is not self.code or function.__defaults__ is not self.defaults:
             return False
         variables = function.__globals__
@@ -55,12 +55,12 @@ class Captured(NamedTuple):
     named: tuple[FunctionType | type, ...]
     registered: set[str] | None = None
 
-    def is_still_true(self, function: FunctionType) -> bool:
+    def is_unchanged(self, function: FunctionType) -> bool:
         """Whether everything that `function`, the one that this was made of, captures is the same object as then."""
-        if not (is_importable(function) if self.own is None else self.own.are_still(function)):
+        if not (is_importable(function) if self.own is None else self.own.are_unchanged(function)):
             return False
         for other, parts in self.others:
-            if not parts.are_still(other):
+            if not parts.are_unchanged(other):
                 return False
         if self.registered is not None and self.registered != registered_by_value():
             return False

@@ -81,12 +81,12 @@ def report_repeats(n_tasks: int = 1) -> None:
     """
     for generator in {id(generator): generator for generator in carried}.values():
         state = hash(pickle.dumps(_state(generator), pickle.HIGHEST_PROTOCOL))
-        _, before, was_said = _known.get(id(generator), (generator, None, False))
+        _, before, was_reported = _known.get(id(generator), (generator, None, False))
         is_repeated = n_tasks > 1 or before == state
         if len(_known) >= _MAX_KNOWN:
             _known.clear()
-        _known[id(generator)] = generator, state, was_said or is_repeated
-        if is_repeated and not was_said:
+        _known[id(generator)] = generator, state, was_reported or is_repeated
+        if is_repeated and not was_reported:
             carried.clear()
             warnings.warn(_text(generator), RepeatedStreamWarning, stacklevel=level_of_caller())
     carried.clear()

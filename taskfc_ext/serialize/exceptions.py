@@ -146,7 +146,7 @@ class WithChains(Exceptions):
         self._around: dict[int, frozenset[int]] = {}
 
     @property
-    def met_chains(self) -> bool:
+    def has_chains(self) -> bool:
         """Whether any of it was part of a chain."""
         return bool(self._links)
 
@@ -200,12 +200,12 @@ def _members(group: BaseExceptionGroup[Any]) -> tuple[BaseException, ...]:
 def _with_members(args: tuple[object, ...], members: dict[int, BaseException]) -> tuple[object, ...]:
     """Return the `args` of a group with what travels for its members."""
 
-    def replaced(item: object) -> object:
+    def replace_members(item: object) -> object:
         if type(item) in (list, tuple):
             return type(item)(members.get(id(each), each) for each in item)  # type: ignore[call-arg, attr-defined]
         return item
 
-    return tuple(map(replaced, args))
+    return tuple(map(replace_members, args))
 
 
 def _fields(error: BaseException) -> Iterator[tuple[str, object]]:

@@ -19,7 +19,7 @@ from taskfc_ext.errors import (
 )
 from taskfc_ext.protocol.payloads import Failure, Reason, decode_failure
 from taskfc_ext.serialize.atoms import ATOMS
-from taskfc_ext.serialize.blame import complaint, shorten, text_of, type_name_of
+from taskfc_ext.serialize.blame import describe_failure, shorten, text_of, type_name_of
 from taskfc_ext.serialize.exceptions import WithChains, is_same_text
 from taskfc_ext.serialize.limited import LimitedFile, LimitReached
 from taskfc_ext.serialize.piecewise import Piecewise
@@ -77,7 +77,7 @@ def _attempt(error: BaseException, text: str, exceptions: WithChains) -> tuple[b
     except LimitReached as problem:
         return b"", f"the exception stayed on the worker: {problem}"
     except Exception as problem:  # noqa: BLE001  its own __reduce__ may raise anything
-        return b"", complaint("the exception", error, problem)
+        return b"", describe_failure("the exception", error, problem)
     body = file.getvalue()
     return body, "" if _is_trivial(error) else _load(body, text)[1]
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from taskfc_ext.errors import UnpicklableArgument
-from taskfc_ext.serialize.blame import complaint, type_name_of
+from taskfc_ext.serialize.blame import describe_failure, type_name_of
 from taskfc_ext.serialize.bodies import Buffers, size_without_buffers, split_body
 from taskfc_ext.serialize.by_value import is_importable
 from taskfc_ext.serialize.captured import Captured, capture
@@ -38,7 +38,7 @@ def dump_function(function: Callable[..., object]) -> tuple[bytes, bytes]:
     if type(function) is not FunctionType:
         return _dump_other(function)
     cached = _cache.get(function)
-    if cached is not None and cached.is_still_true(function):
+    if cached is not None and cached.is_unchanged(function):
         return cached.digest, cached.body
     n_modules = len(sys.modules)
     body = _dump_function(function)
@@ -52,7 +52,7 @@ def dump_function(function: Callable[..., object]) -> tuple[bytes, bytes]:
     return name, body
 
 
-def loaded_each_time(function: Callable[..., object], body: bytes) -> int:
+def bytes_loaded_per_task(function: Callable[..., object], body: bytes) -> int:
     """Return how many bytes of a function just pickled each task loads again.
 
     None of one that holds no state, as a worker keeps it loaded, nor of large arrays, as they are mapped.
@@ -100,12 +100,12 @@ class _Cached(NamedTuple):
     body: bytes
     n_modules: int
 
-    def is_still_true(self, function: FunctionType) -> bool:
+    def is_unchanged(self, function: FunctionType) -> bool:
         """Say whether `function` would be pickled the same again."""
         # modules of a package that the function uses go with it as soon as they are imported here
         if self.captured.registered is not None and self.n_modules != len(sys.modules):
             return False
-        return self.captured.is_still_true(function)
+        return self.captured.is_unchanged(function)
 
 
 _cache: WeakKeyDictionary[FunctionType, _Cached] = WeakKeyDictionary()
@@ -120,7 +120,7 @@ def _dump_function(function: Callable[..., object]) -> bytes:
     try:
         pickler = dump(function, file, buffers)
     except Exception as error:
-        raise UnpicklableArgument(complaint(str(name), function, error)) from error
+        raise UnpicklableArgument(describe_failure(str(name), function, error)) from error
     check_classes(pickler.made_classes, what=str(name))
     pickle.dump(sources_of(pickler.filenames), file, PICKLE_PROTOCOL)
     return buffers.body(file.getvalue())

@@ -59,7 +59,7 @@ def apply_change(cls: type, change: ClassChange) -> None:
         setattr(cls, name, value)
 
 
-def updated_function(here: object, came: object) -> bool:
+def update_function(here: object, came: object) -> bool:
     """Give the function that is here what its copy was given in a task; return whether `came` is such a copy.
 
     So functions that share a variable with it see that, too. A copy is known by its code: that it was made of the

@@ -22,14 +22,14 @@ def dump_within(value: object, limit: int, *, what: str) -> bytes:
     """
     body = dump_value(value, what=what)
     if len(body) > limit and type(value) is SourceResult:
-        value = _smaller(value, limit, what)
+        value = _shrink(value, limit, what)
         body = dump_value(value, what=what)
     if len(body) > limit:
         raise _too_large(what, value, len(body), limit)
     return body
 
 
-def _smaller(result: SourceResult, limit: int, what: str) -> SourceResult:
+def _shrink(result: SourceResult, limit: int, what: str) -> SourceResult:
     """Return what fits of a result, the smallest parts first, with the reasons for the others."""
     changes = result.class_changes
     parts = {name: (value, changes[name]) if name in changes else value for name, value in result.ns.items()}

@@ -15,7 +15,7 @@ from typing import Any, TypedDict
 
 from taskfc_ext.errors import UnpicklableArgument, UnpicklableResult
 from taskfc_ext.serialize.atoms import ATOMS
-from taskfc_ext.serialize.blame import complaint, first_complaint
+from taskfc_ext.serialize.blame import describe_failure, describe_first_failure
 from taskfc_ext.serialize.exceptions import WithChains
 from taskfc_ext.serialize.pickler import PICKLE_PROTOCOL, Pickler, dump
 from taskfc_ext.serialize.rebuilding import check_classes
@@ -127,14 +127,14 @@ def _pickle(value: object) -> tuple[bytes, Pickler]:
     try:
         pickler = dump(value, file, exceptions=chains)
     except Exception:
-        if not chains.met_chains:
+        if not chains.has_chains:
             raise
         file = io.BytesIO()
         pickler = dump(value, file)  # what an exception came of keeps nothing else from travelling
     return file.getvalue(), pickler
 
 
-def _sendable(value: object, *, what: str) -> tuple[bytes, Pickler]:
+def _pickle_to_send(value: object, *, what: str) -> tuple[bytes, Pickler]:
     """Return `value` pickled for a worker, and what did it: the classes in it can be made again there."""
     body, pickler = _pickle(value)
     check_classes(pickler.made_classes, what=what)
@@ -165,11 +165,11 @@ def dump_value(value: object, *, what: str) -> bytes:
         return pickle_alone(value)
     except Exception as error:
         if type(value) is SourceResult:
-            return _dump_the_rest(value, what, error)
-        raise UnpicklableResult(complaint(what, value, error), hint=RETURN_INSTEAD) from error
+            return _dump_partially(value, what, error)
+        raise UnpicklableResult(describe_failure(what, value, error), hint=RETURN_INSTEAD) from error
 
 
-def _dump_the_rest(result: SourceResult, what: str, error: Exception) -> bytes:
+def _dump_partially(result: SourceResult, what: str, error: Exception) -> bytes:
     """Return what can travel of a result that cannot as a whole, with the reasons for what is left out.
 
     Raises:
@@ -183,11 +183,11 @@ def _dump_the_rest(result: SourceResult, what: str, error: Exception) -> bytes:
     if not rest.ns and rest.value is None and not result.lost:
         if lost_value:
             raise UnpicklableResult(lost_value, hint=END_WITH_SEMICOLON) from error
-        raise UnpicklableResult(complaint(what, result, error), hint=RETURN_INSTEAD) from error
+        raise UnpicklableResult(describe_failure(what, result, error), hint=RETURN_INSTEAD) from error
     try:
         return pickle_alone(rest)
     except Exception:  # noqa: BLE001  each part could be pickled, but not all of them together
-        raise UnpicklableResult(complaint(what, result, error), hint=RETURN_INSTEAD) from error
+        raise UnpicklableResult(describe_failure(what, result, error), hint=RETURN_INSTEAD) from error
 
 
 def _why_not(what: str, value: object) -> str:
@@ -195,7 +195,7 @@ def _why_not(what: str, value: object) -> str:
     try:
         pickle_alone(value)
     except Exception as error:  # noqa: BLE001  the user's __reduce__
-        return complaint(what, value, error)
+        return describe_failure(what, value, error)
     return ""
 
 
@@ -209,7 +209,7 @@ def load_submitted(body: bytes) -> object:
     return _loads(body)
 
 
-def load_the_rest(body: bytes) -> SourceResult | None:
+def salvage_result(body: bytes) -> SourceResult | None:
     """Return what can be rebuilt of a result with names that cannot be as a whole, with the reasons for the others.
 
     `None`: it has no names, or none of them can. May take its time: it runs after `load_value` has failed.
@@ -255,13 +255,13 @@ def dump_call(args: tuple[object, ...], kwargs: Mapping[str, object], *, what: s
         else:
             return _dumps((args, None), PICKLE_PROTOCOL)
     try:
-        return _sendable((args, dict(kwargs) or None), what=f"an argument of {what}")[0]
+        return _pickle_to_send((args, dict(kwargs) or None), what=f"an argument of {what}")[0]
     except UnpicklableArgument:
         raise
     except Exception as error:
         named = [(f"argument {i} of {what}", value) for i, value in enumerate(args, 1)]
         named += [(f"argument `{name}` of {what}", value) for name, value in kwargs.items()]
-        raise UnpicklableArgument(first_complaint(named, error)) from error
+        raise UnpicklableArgument(describe_first_failure(named, error)) from error
 
 
 def load_call(body: bytes, inputs: Sequence[bytes] = ()) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -283,14 +283,14 @@ def dump_names(
     """
     try:
         sent = (dict(names), tuple(out), dict(options)) if options else (dict(names), tuple(out))
-        body, pickler = _sendable(sent, what=what)
+        body, pickler = _pickle_to_send(sent, what=what)
         sources = sources_of(pickler.filenames)
         return body + _dumps(sources, PICKLE_PROTOCOL) if sources else body
     except UnpicklableArgument:
         raise
     except Exception as error:
         named = [(f"the name `{name}` given to {what}", value) for name, value in names.items()]
-        raise UnpicklableArgument(first_complaint(named, error)) from error
+        raise UnpicklableArgument(describe_first_failure(named, error)) from error
 
 
 def load_cell(body: bytes, inputs: Sequence[bytes] = ()) -> tuple[dict[str, Any], tuple[str, ...], CellOptions]:

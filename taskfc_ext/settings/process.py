@@ -10,7 +10,7 @@ import sys
 from importlib import import_module
 from typing import Any
 
-from taskfc_ext.settings.setting import CannotRestore, Setting, Value, no_quick_read
+from taskfc_ext.settings.setting import CannotRestore, Setting, Value, read_nothing
 
 # the functions of `_signal` are those of `signal` without its enums, which cost ten times as much
 _raw: Any = import_module("_signal")
@@ -127,5 +127,5 @@ PROCESS: tuple[Setting, ...] = (
     Value(name="umask", read=read_umask, write=_write_umask),
     Value(name="resource limits", read=_read_some_limits, read_fully=_read_limits, write=_write_limits),
     Value(name="priority, user and group of the process", read=_read_standing, write=_write_standing),
-    Value(name="cores and root folder", read=no_quick_read, read_fully=_read_place, write=_write_place),
+    Value(name="cores and root folder", read=read_nothing, read_fully=_read_place, write=_write_place),
 )

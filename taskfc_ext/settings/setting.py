@@ -108,7 +108,7 @@ def attribute(module: str, name: str) -> Value:
     return Value(name=f"`{module}.{name}`", module=module, read=read, write=write)
 
 
-def no_quick_read() -> None:
+def read_nothing() -> None:
     """Stand in for a read that only long attempts can afford."""
 
 

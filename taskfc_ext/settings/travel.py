@@ -20,7 +20,7 @@ from taskfc_ext.settings.table import TABLE
 MAX_SETTING = 2**16
 """Bytes of one setting; a larger one is data, and stays here."""
 
-PATIENCE = 4
+PAUSE_RATIO = 4
 """After a pause of this many times what a look takes, there is one: what was set meanwhile takes as long itself."""
 
 
@@ -54,7 +54,7 @@ def register(
         default: the library's own value, which need not travel.
     """
     _registered[name] = _Registered(module, read, write, default)
-    here.look_again()
+    here.invalidate()
 
 
 def unregister(name: str) -> None:
@@ -85,9 +85,9 @@ class Travel:
         self._is_stale = False
         self._quick_pause = self._thorough_pause = 0.0
         self.marks = Marks.of_now()
-        self.look_again()
+        self.invalidate()
 
-    def look_again(self) -> None:
+    def invalidate(self) -> None:
         """Let the next submission look at all of them."""
         self.pause = 0.0
 
@@ -96,9 +96,9 @@ class Travel:
         self._packed[name] = None
         self._taken.pop(name, None)
         self._is_stale = True
-        self.look_again()
+        self.invalidate()
 
-    def look(self, pause: float) -> bytes:
+    def update(self, pause: float) -> bytes:
         """Bring `body` up to date, and return it.
 
         Args:
@@ -109,10 +109,10 @@ class Travel:
         is_thorough = pause >= self._thorough_pause
         for setting in self._settings:
             if not setting.module or setting.module in sys.modules:
-                changed |= self._look_at(setting, is_thorough)
+                changed |= self._read(setting, is_thorough)
         for name, registered in _registered.items():
             if registered.module in sys.modules:
-                changed |= self._look_at_registered(_key(name), registered)
+                changed |= self._read_registered(_key(name), registered)
         if changed:
             packed = {name: body for name, body in self._packed.items() if body is not None}
             body = pickle.dumps(packed, 5) if packed else b""
@@ -120,14 +120,14 @@ class Travel:
                 self.body = body
         else:
             # the least of all: a look that the machine has held up tells nothing of the next one
-            cost = PATIENCE * (time.perf_counter() - began)
+            cost = PAUSE_RATIO * (time.perf_counter() - began)
             if is_thorough:
                 self._thorough_pause = min(cost, self._thorough_pause or cost)
             self.pause = self._quick_pause = min(cost, self._quick_pause or cost)
         self.marks = Marks.of_now()
         return self.body
 
-    def _look_at(self, setting: Setting, is_thorough: bool) -> bool:
+    def _read(self, setting: Setting, is_thorough: bool) -> bool:
         """Pack a setting if it has changed; return whether that made a difference."""
         name = setting.name
         try:
@@ -144,7 +144,7 @@ class Travel:
             body = None
         return self._keep(name, body)
 
-    def _look_at_registered(self, name: str, registered: _Registered) -> bool:
+    def _read_registered(self, name: str, registered: _Registered) -> bool:
         try:
             value = registered.read()
             if name in self._taken and value == self._taken[name]:

@@ -26,12 +26,12 @@ from taskfc_ext.serialize.processes import serve_multiprocessing
 from taskfc_ext.worker.connection import LifePipe, WorkerDealer
 from taskfc_ext.worker.context.import_hook import when_imported
 from taskfc_ext.worker.context.leftovers import Leftovers
-from taskfc_ext.worker.helper_thread import Courier
+from taskfc_ext.worker.helper_thread import HelperThread
 from taskfc_ext.worker.link import Link
 from taskfc_ext.worker.loop import Loop
 from taskfc_ext.worker.output import progress
 from taskfc_ext.worker.output.capture import Capture, LogStream
-from taskfc_ext.worker.output.descriptors import divert_stdout, line_by_line, listen_to_stderr
+from taskfc_ext.worker.output.descriptors import divert_stdout, set_line_buffering, tap_stderr
 from taskfc_ext.worker.output.figures import choose_backend, draw_as_in_a_notebook
 from taskfc_ext.worker.output.stdin import refuse_breakpoints
 from taskfc_ext.worker.run import forking
@@ -55,27 +55,27 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a shell or nohup may have had it ignored
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     faulthandler.enable()
-    log_handler = _begin_log()
+    log_handler = _set_up_log()
     name, worker_id, page_fd, life_fd = sys.argv[1], *map(int, sys.argv[2:5])
     sys.argv[1:] = []
     paths = farm_paths(name)
     check_store(paths)  # its options say from where modules are imported
     options = msgspec.json.decode(paths.options.read_bytes(), type=FarmOptions)
-    _settle_in(options)
-    worker.properties.begin_with(options.properties)
+    _apply_start_options(options)
+    worker.properties.initialize(options.properties)
     page = Page(page_fd)
     os.close(page_fd)
 
-    link = Link(lambda: WorkerDealer(paths.workers, life_fd), _ready(worker_id))
+    link = Link(lambda: WorkerDealer(paths.workers, life_fd), _make_ready(worker_id))
     page.words[Page.READY] = 1
     guard = Guard(page)
-    capture = _capture(paths.worker_log(worker_id))
+    capture = _make_capture(paths.worker_log(worker_id))
     capture.install()
     log_handler.setStream(cast(TextIO, LogStream(capture)))
-    forking.prepare(guard.disarm, capture.let_go)
+    forking.prepare(guard.disarm, capture.detach)
     choose_backend()  # before the executor notes what environment is the worker's own
     executor = Executor(worker.properties, guard, capture.displays)
-    link.tell_codes(lambda: executor.codes)
+    link.report_codes(lambda: executor.codes)
     executor.modules.install()
     when_imported("IPython", executor.offer_shell)
     when_imported("multiprocessing", serve_multiprocessing)
@@ -84,21 +84,21 @@ def main() -> None:
     offer_exits()
     life = LifePipe(life_fd)
     loop = Loop(link, page, guard, executor, capture, life, worker.properties, Leftovers())
-    progress.begin_in_worker(lambda: loop.lease)
+    progress.enable_in_worker(lambda: loop.lease)
     executor.settings.watch_imports()  # last, to be asked first: what is done at the end of an import is part of it
-    courier = Courier(loop, _preload)
-    courier.start()
+    helper = HelperThread(loop, _preload)
+    helper.start()
     guard.install()
     try:
         while True:
-            if not loop.turn(courier.wake):
+            if not loop.turn(helper.wake):
                 link.connection.wait(STALLED_MS if link.is_stalled else IDLE_MS)
                 link.reconnect_if_astray()
     except BaseException:  # noqa: BLE001  it is written down
         _die(worker_id)
 
 
-def _begin_log() -> logging.StreamHandler[TextIO]:
+def _set_up_log() -> logging.StreamHandler[TextIO]:
     """Let our own lines go to the log. The root logger is the tasks': its warnings are part of their output."""
     handler: logging.StreamHandler[TextIO] = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
@@ -109,16 +109,16 @@ def _begin_log() -> logging.StreamHandler[TextIO]:
     return handler
 
 
-def _capture(log: Path) -> Capture:
+def _make_capture(log: Path) -> Capture:
     """Return what takes the tasks' output, also that of C code and of other programs."""
     log_out = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="backslashreplace")
-    flush_c = line_by_line()
+    flush_c = set_line_buffering()
     try:
         tap_out = divert_stdout()
     except OSError as error:
         logger.warning("what C code and programs print goes to the log: no temporary file (%s)", error)
         return Capture(log_out, sys.stderr)
-    return Capture(log_out, sys.stderr, tap_out=tap_out, tap_err=listen_to_stderr(log), flush_c=flush_c)
+    return Capture(log_out, sys.stderr, tap_out=tap_out, tap_err=tap_stderr(log), flush_c=flush_c)
 
 
 def _die(worker_id: int) -> NoReturn:
@@ -128,7 +128,7 @@ def _die(worker_id: int) -> NoReturn:
         os._exit(1)
 
 
-def _settle_in(options: FarmOptions) -> None:
+def _apply_start_options(options: FarmOptions) -> None:
     """Stand where the starting client stood: its folder, its module path."""
     try:
         os.chdir(options.cwd)
@@ -141,7 +141,7 @@ def _settle_in(options: FarmOptions) -> None:
         sys.path.append(SOURCES)  # last: it serves when this package is not installed
 
 
-def _ready(worker_id: int) -> Callable[[tuple[int, ...]], Ready]:
+def _make_ready(worker_id: int) -> Callable[[tuple[int, ...]], Ready]:
     return lambda leases: Ready(
         protocol=PROTOCOL, worker=worker_id, pid=os.getpid(), python=platform.python_version(), leases=leases
     )

@@ -13,7 +13,7 @@ from taskfc_ext.drivers.memory import MUCH, give_back_memory, resident
 
 logger = logging.getLogger(__name__)
 
-LOOK_EVERY = 0.02
+CHECK_EVERY = 0.02
 """Seconds between looks: how long a task may run before the work queued behind it is given back."""
 
 OUTPUT_EVERY = 5
@@ -28,15 +28,15 @@ PRELOAD_AFTER = 0.3
 
 
 class Work(Protocol):
-    """What the courier watches: the loop, or a test."""
+    """What the helper thread watches: the loop, or a test."""
 
     is_busy: bool
     lease: int
 
-    def speak_for(self, lease: int, *, wants_output: bool) -> None: ...
+    def act_for(self, lease: int, *, wants_output: bool) -> None: ...
 
 
-class Courier:
+class HelperThread:
     """Looks every 20 ms whether the main thread is still in the attempt it was in at the last look.
 
     Args:
@@ -48,8 +48,8 @@ class Courier:
     def __init__(self, work: Work, preload: Callable[[], None]) -> None:
         self._work = work
         self._preload: Callable[[], None] | None = preload
-        self._last_seen = 0
-        self._n_looks = 0
+        self._last_lease = 0
+        self._n_checks = 0
         self._n_quiet = 0
         self._is_parked = False
         self._has_worked = False
@@ -59,12 +59,12 @@ class Courier:
 
     def start(self) -> None:
         """Start the thread; it ends with the process."""
-        threading.Thread(target=self._run, name="taskfc-courier", daemon=True).start()
+        threading.Thread(target=self._run, name="taskfc-helper", daemon=True).start()
 
     def wake(self) -> None:
         """Say that there is something to watch, and wait until nothing is being loaded.
 
-        Main thread, which is busy by now; free while the courier is awake.
+        Main thread, which is busy by now; free while the helper thread is awake.
         """
         self._has_worked = True
         if self._is_parked:
@@ -72,26 +72,26 @@ class Courier:
             with self._loading:
                 pass
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Look once; speak for the main thread if it is where it was the last time."""
         lease = self._work.lease
-        if lease and lease == self._last_seen:
-            self._work.speak_for(lease, wants_output=self._n_looks % OUTPUT_EVERY == 0)
-            self._n_looks += 1
+        if lease and lease == self._last_lease:
+            self._work.act_for(lease, wants_output=self._n_checks % OUTPUT_EVERY == 0)
+            self._n_checks += 1
         else:
-            self._n_looks = 0
-        self._last_seen = lease
+            self._n_checks = 0
+        self._last_lease = lease
         self._n_quiet = 0 if self._work.is_busy else self._n_quiet + 1
 
     def _run(self) -> None:
         try:
             while True:
-                sleep(LOOK_EVERY)
-                self.look()
+                sleep(CHECK_EVERY)
+                self.check()
                 if self._n_quiet >= PARK_AFTER:
                     self._park()
         except BaseException:
-            logger.exception("the courier failed: a worker without one would keep others' work to itself")
+            logger.exception("the helper thread failed: a worker without one would keep others' work to itself")
             os._exit(1)
 
     def _park(self) -> None:

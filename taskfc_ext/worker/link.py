@@ -1,4 +1,4 @@
-"""The worker's connection to the controller, and what it still owes it: every result until it is committed."""
+"""The worker's connection to the controller, and the results that are not committed yet."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Connection(Protocol):
 
 
 class Link:
-    """Sends and receives for the main thread and for the courier; whoever does so holds `lock`.
+    """Sends and receives for the main thread and for the helper thread; whoever does so holds `lock`.
 
     Args:
         connect: makes a new connection.
@@ -78,7 +78,7 @@ class Link:
         return bool(self._unsent)
 
     @property
-    def owes(self) -> bool:
+    def has_uncommitted(self) -> bool:
         """Whether results were not committed yet."""
         return bool(self._unacked)
 
@@ -88,7 +88,7 @@ class Link:
             with self.lock:
                 self.reconnect()
 
-    def tell_codes(self, codes: Callable[[], tuple[bytes, ...]]) -> None:
+    def report_codes(self, codes: Callable[[], tuple[bytes, ...]]) -> None:
         """Tell controllers to come what `codes` returns: the digests of the code that this worker has."""
         self._codes = codes
 
@@ -154,8 +154,8 @@ class Link:
             outcomes=outcomes,
             values=values,
             seconds=seconds,
-            outputs=_of_those_that_have(leases, outputs),
-            displays=_of_those_that_have(leases, displays),
+            outputs=_by_lease(leases, outputs),
+            displays=_by_lease(leases, displays),
         )
         self._unacked.append(finished)
         return finished
@@ -165,7 +165,7 @@ class Link:
             self._held.difference_update(self._unacked.popleft().leases)
 
 
-def _of_those_that_have(leases: Iterable[int], things: Iterable[T]) -> dict[int, T]:
+def _by_lease(leases: Iterable[int], things: Iterable[T]) -> dict[int, T]:
     if not any(things):  # as of nearly all tasks
         return {}
     return {lease: thing for lease, thing in zip(leases, things, strict=True) if thing}

@@ -30,7 +30,7 @@ from taskfc_ext.worker.connection import LifePipe
 from taskfc_ext.worker.context.leftovers import LEAST, Leftovers
 from taskfc_ext.worker.link import Link, Result
 from taskfc_ext.worker.output.capture import Capture
-from taskfc_ext.worker.output.displays import Watch
+from taskfc_ext.worker.output.displays import DisplayReporter
 from taskfc_ext.worker.output.progress import Sampler
 from taskfc_ext.worker.property_dict import Properties
 from taskfc_ext.worker.run.execute import Executor, interrupted
@@ -103,43 +103,43 @@ class Loop:
         self._last_run: Run | None = None
         self._began = 0.0
         self._sampler = Sampler()
-        self._watch = Watch(capture.displays)
+        self._display_reporter = DisplayReporter(capture.displays)
         self._progress: Progress | None = None
         self._progress_sent = float("-inf")
         self.lease = 0
         self.is_busy = False
 
-    def turn(self, wake_courier: Callable[[], None]) -> bool:
+    def turn(self, wake_helper: Callable[[], None]) -> bool:
         """Send and receive, then run all that there is to run; return whether there was anything."""
         with self._link.lock:
             self._exchange()
             self.is_busy = bool(self._attempts)
-        self._capture.settle()
+        self._capture.drain_to_log()
         if not self.is_busy:
             return False
-        wake_courier()
+        wake_helper()
         self._guard.install()
-        self._capture.take_back()
+        self._capture.restore_descriptors()
         while self._attempts:
             if self._results and perf_counter() - self._oldest_result > HOLD_BACK:
                 with self._link.lock:
                     self._exchange()
             try:
                 attempt = self._attempts.popleft()
-            except IndexError:  # the courier has just given it back
+            except IndexError:  # the helper thread has just given it back
                 break
             self._run(attempt)
         return True
 
-    def speak_for(self, lease: int, *, wants_output: bool) -> None:
-        """Do what the main thread cannot, as it has been in the attempt under `lease` for long. The courier's thread.
+    def act_for(self, lease: int, *, wants_output: bool) -> None:
+        """Do what the main thread cannot, as it has been in the attempt under `lease` for long. Helper thread.
 
         Tells that it has started and what it prints, sends what ended before it, and gives back what waits behind it.
         """
         progress = None
         if wants_output:
             self._guard.remind()  # no oftener: each signal breaks off a system call, and not all code begins it again
-            progress = self._news_of(lease)
+            progress = self._sample_progress(lease)
         with self._link.lock:
             if self.lease != lease:
                 return
@@ -151,7 +151,7 @@ class Loop:
                 then.append(Started(lease, perf_counter() - self._began))
             if not has_ended and wants_output and (printed := self._capture.take_fresh()):
                 then.append(Output(lease, printed))
-            if not has_ended and wants_output and (displayed := self._watch.news(lease, perf_counter())):
+            if not has_ended and wants_output and (displayed := self._display_reporter.report(lease, perf_counter())):
                 then.append(displayed)
             if not has_ended and progress is not None:
                 self._progress, self._progress_sent = progress, perf_counter()
@@ -161,7 +161,7 @@ class Loop:
             if self.lease == lease:  # else the main thread is free by now to run what has just arrived
                 self._give_back()
 
-    def _news_of(self, lease: int) -> Progress | None:
+    def _sample_progress(self, lease: int) -> Progress | None:
         """Return how far `lease` is, if that is new. Takes no lock: it looks at objects of the user's."""
         now = perf_counter()
         progress = self._sampler.sample(lease, now - self._began)
@@ -206,8 +206,8 @@ class Loop:
         displays = self._capture.displays
         shown = displays.end() if displays.is_used else ()
         self._results.append(Result(lease, outcome, value, ended - started, self._capture.end(), shown))
-        if self._executor.settings.spent:
-            self._retire(self._executor.settings.spent)
+        if self._executor.settings.why_unusable:
+            self._retire(self._executor.settings.why_unusable)
 
     def _retire(self, why: str) -> NoReturn:
         """End this process, in which no other task would find what it expects; another one takes its place.
@@ -219,7 +219,7 @@ class Loop:
             with self._link.lock:
                 self._exchange()
                 self._give_back()
-                if not self._link.owes:
+                if not self._link.has_uncommitted:
                     os._exit(0)
             self._link.connection.wait(RETIRE_MS)
 
@@ -242,7 +242,7 @@ class Loop:
             self._link.reconnect()
             self._announced = 0  # the new controller does not know what runs
             self._progress = None  # nor how far it is
-            self._watch.forget()
+            self._display_reporter.forget()
         self._link.send_results(self._drain())
         if self._properties.changed:
             self._properties.changed = False

@@ -26,7 +26,7 @@ class Properties(UserDict[str, Any]):
         super().__delitem__(name)
         self.changed = True
 
-    def begin_with(self, initial: Mapping[str, Any]) -> None:
+    def initialize(self, initial: Mapping[str, Any]) -> None:
         """Set what a new worker has: nothing was refused yet, so nobody needs to be told."""
         self.data = dict(initial)
         self.changed = False

@@ -14,7 +14,7 @@ import cloudpickle
 import pytest
 
 from taskfc_ext.serialize import dump_function
-from taskfc_ext.serialize.by_value import is_homeless, is_importable, travels_by_value
+from taskfc_ext.serialize.by_value import is_importable, is_unimportable, travels_by_value
 
 SOURCE = "K = 1\ndef f(): return K\nclass C:\n    def k(self): return K\n"
 
@@ -94,9 +94,9 @@ def test_a_module_that_is_registered_later(tmp_path: Path, monkeypatch: pytest.M
 def test_modules_that_an_import_finds_are_not_homeless() -> None:
     for name, module in list(sys.modules.items()):
         if type(module) is ModuleType and not name.startswith("_") and module.__name__ == name and name != "__main__":
-            assert not is_homeless(module) or getattr(module, "__file__", None) is None, name
+            assert not is_unimportable(module) or getattr(module, "__file__", None) is None, name
     for name in "os", "posixpath", "sys", "time", "importlib", "numpy", "numpy.random", "taskfc_ext", "json.decoder":
         module = importlib.import_module(name)
-        assert not is_homeless(module)
+        assert not is_unimportable(module)
         assert not travels_by_value(module)
     assert is_importable(importlib.import_module("json").dumps)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from taskfc_ext.errors import UnpicklableResult
-from taskfc_ext.serialize import SourceResult, dump_value, dump_within, load_the_rest, load_value
+from taskfc_ext.serialize import SourceResult, dump_value, dump_within, load_value, salvage_result
 from taskfc_ext.serialize.in_place import ClassChange
 from taskfc_ext.serialize.values import InputRef, dump_names, load_cell
 
@@ -37,7 +37,7 @@ def test_names_beside_one_that_cannot_be_rebuilt(bad: object) -> None:
     body = dump_value(SourceResult(5, {"a": SHARED, "bad": bad, "b": [SHARED]}, is_cell=True), what="it")
     with pytest.raises((ValueError, KeyError, TypeError)):
         load_value(body)
-    rest = load_the_rest(body)
+    rest = salvage_result(body)
     assert rest is not None
     assert rest.ns == {"a": [1, 2], "b": [[1, 2]]}
     assert rest.ns["b"][0] is rest.ns["a"]
@@ -80,7 +80,7 @@ class New:
 
 def test_what_is_made_by_the_same_call_is_not_lost() -> None:
     names = {"a": Made(1), "b": Made(2), "c": New(1), "d": New(2), "e": Made.checked, "f": 3}
-    rest = load_the_rest(dump_value(SourceResult(None, names, is_cell=True), what="it"))
+    rest = salvage_result(dump_value(SourceResult(None, names, is_cell=True), what="it"))
     assert rest is not None
     assert list(rest.lost) == ["a", "c"]
     assert (rest.ns["b"].n, rest.ns["d"].n, rest.ns["e"], rest.ns["f"]) == (2, 2, Made.checked, 3)
@@ -95,7 +95,7 @@ def test_what_a_setter_could_not_fill_is_lost() -> None:
     error = Stateful("text")
     error.place = "attribute"  # type: ignore[attr-defined]
     names = {"e": error, "again": [error], "others": [Exception("one"), 3]}
-    rest = load_the_rest(dump_value(SourceResult(None, names, is_cell=True), what="it"))
+    rest = salvage_result(dump_value(SourceResult(None, names, is_cell=True), what="it"))
     assert rest is not None
     assert list(rest.lost) == ["e", "again"]
     assert rest.ns["others"][0].args == ("one",)
@@ -107,13 +107,13 @@ def test_what_a_failed_call_was_given_is_not_lost() -> None:
             return explode, (SHARED,)
 
     body = dump_value(SourceResult(None, {"a": [SHARED, [SHARED], SHARED], "bad": [SHARED, Given()]}, True), what="it")
-    rest = load_the_rest(body)
+    rest = salvage_result(body)
     assert rest is not None
     assert rest.ns == {"a": [[1, 2], [[1, 2]], [1, 2]]}
 
 
 def test_a_value_that_cannot_be_rebuilt_beside_names() -> None:
-    rest = load_the_rest(dump_value(SourceResult(OnLoad(), {"a": 1}, is_cell=True), what="it"))
+    rest = salvage_result(dump_value(SourceResult(OnLoad(), {"a": 1}, is_cell=True), what="it"))
     assert rest is not None
     assert rest.ns == {"a": 1}
     with pytest.raises(UnpicklableResult, match="ValueError: not here"):
@@ -130,8 +130,8 @@ def test_a_value_that_cannot_be_rebuilt_beside_names() -> None:
     ],
 )
 def test_where_nothing_is_left_it_stays_a_failure(result: object) -> None:
-    assert load_the_rest(dump_value(result, what="it")) is None
-    assert load_the_rest(b"no pickle") is None
+    assert salvage_result(dump_value(result, what="it")) is None
+    assert salvage_result(b"no pickle") is None
 
 
 GENERATOR = (i for i in ())
@@ -176,7 +176,7 @@ def test_a_class_whose_change_cannot_be_pickled_keeps_nothing_else_from_coming()
 
 
 def test_a_class_whose_change_cannot_be_rebuilt_is_not_changed() -> None:
-    rest = load_the_rest(dump_value(result_with_change(OnLoad()), what="it"))
+    rest = salvage_result(dump_value(result_with_change(OnLoad()), what="it"))
     assert rest is not None
     assert (rest.ns, rest.class_changes) == ({"x": 1}, {})
     assert rest.lost["C"].startswith("it cannot be rebuilt here: ValueError")

@@ -12,17 +12,17 @@ from taskfc_ext.settings import TABLE, Entries, Items, Value
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 
 
-def listed(heading: str) -> list[str]:
+def names_under(heading: str) -> list[str]:
     section = PAGE.read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
     return re.findall(r"^- (.*)$", section, re.MULTILINE)
 
 
 def test_the_page_lists_what_ends_with_a_task() -> None:
-    assert listed("What ends with a task") == [setting.name for setting in TABLE]
+    assert names_under("What ends with a task") == [setting.name for setting in TABLE]
 
 
 def test_the_page_lists_what_goes_along() -> None:
-    assert listed("What goes along with a task") == [setting.name for setting in TABLE if setting.pack is not None]
+    assert names_under("What goes along with a task") == [setting.name for setting in TABLE if setting.pack is not None]
 
 
 def test_every_setting_that_is_packed_is_unpacked_and_names_are_unique() -> None:

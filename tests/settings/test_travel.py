@@ -25,12 +25,12 @@ def test_one_slow_look_does_not_put_off_those_that_follow(monkeypatch: pytest.Mo
         name="level", read=lambda: 1, read_fully=lambda: level[0], write=bool, pack=lambda: level[0], unpack=bool
     )
     here._settings = [setting]
-    here.look(1.0)
-    here.look(1.0)
+    here.update(1.0)
+    here.update(1.0)
     cost = 0.1  # the machine is busy
-    here.look_again()
-    here.look(1.0)
+    here.invalidate()
+    here.update(1.0)
     assert here.pause <= 0.004 + 1e-9
     level[0] = "set"
     before = here.body
-    assert here.look(0.01) != before
+    assert here.update(0.01) != before

@@ -132,7 +132,7 @@ def test_it_runs_between_the_attempts_that_came_before_and_after_it(bench: Any) 
 
 
 def test_it_stays_when_what_waits_is_given_back(bench: Any) -> None:
-    bench.source(Kind.STRING, "loop.speak_for(loop.lease, wants_output=False)", {"loop": None}, [])
+    bench.source(Kind.STRING, "loop.act_for(loop.lease, wants_output=False)", {"loop": None}, [])
     run = bench.connection.inbox.pop()
     bench.connection.inbox.append(run)
     broadcast(bench, 1, "x = 2")

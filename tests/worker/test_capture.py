@@ -122,7 +122,7 @@ def test_what_is_written_between_tasks_belongs_to_the_log(tapped: tuple[Capture,
     os.write(fd, b"the task's")
     assert capture.end() == ("the task's",)
     os.write(fd, b"nobody's")
-    capture.settle()
+    capture.drain_to_log()
     capture._is_open = True
     assert capture.end() == ()
     assert log.getvalue() == "nobody's"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from taskfc_ext.worker.output import descriptors
-from taskfc_ext.worker.output.descriptors import Tap, listen_to_stderr
+from taskfc_ext.worker.output.descriptors import Tap, tap_stderr
 
 
 @pytest.fixture
@@ -62,8 +62,8 @@ def test_only_a_file_of_ours_begins_anew(file: int, is_ours: bool, monkeypatch: 
 
 def test_a_log_that_stderr_does_not_write_to_is_not_listened_to(tmp_path: Path) -> None:
     (tmp_path / "log").touch()
-    assert listen_to_stderr(tmp_path / "log") is None
-    assert listen_to_stderr(tmp_path / "missing") is None
+    assert tap_stderr(tmp_path / "log") is None
+    assert tap_stderr(tmp_path / "missing") is None
 
 
 def test_the_log_is_listened_to_from_now_on() -> None:
@@ -72,7 +72,7 @@ def test_the_log_is_listened_to_from_now_on() -> None:
         log.write(b"before")
         os.dup2(log.fileno(), 2)
         try:
-            tap = listen_to_stderr(Path(log.name))
+            tap = tap_stderr(Path(log.name))
             assert tap is not None
             os.write(2, b"after")
             assert list(tap.read()) == ["after"]

@@ -10,7 +10,7 @@ import pytest
 from taskfc_ext.protocol.outputs import MAX_DISPLAYS
 from taskfc_ext.protocol.worker_messages import Displayed
 from taskfc_ext.worker.output import displays as module
-from taskfc_ext.worker.output.displays import DISPLAY_EVERY, LARGEST, PACE, Displays, Watch
+from taskfc_ext.worker.output.displays import DISPLAY_EVERY, LARGEST, PACE, DisplayReporter, Displays
 
 
 @pytest.fixture
@@ -103,37 +103,37 @@ def test_a_display_that_waits_for_the_end_is_shown_then(displays: Displays) -> N
 
 
 def test_only_what_is_new_is_told(displays: Displays) -> None:
-    watch = Watch(displays)
-    assert watch.news(5, 0.0) is None
+    reporter = DisplayReporter(displays)
+    assert reporter.report(5, 0.0) is None
     add(displays, "1", display_id="x")
     add(displays, "2")
     one, two = displays.now()
-    assert watch.news(5, 0.0) == Displayed(5, 2, 0, (one, two))
+    assert reporter.report(5, 0.0) == Displayed(5, 2, 0, (one, two))
     add(displays, "3")
-    assert watch.news(5, 0.1) is None, "too soon"
-    assert watch.news(5, 1.0) == Displayed(5, 3, 2, displays.now()[2:])
-    assert watch.news(5, 9.0) is None
+    assert reporter.report(5, 0.1) is None, "too soon"
+    assert reporter.report(5, 1.0) == Displayed(5, 3, 2, displays.now()[2:])
+    assert reporter.report(5, 9.0) is None
     add(displays, "2'", display_id="x", update=True)
-    assert watch.news(5, 9.0) == Displayed(5, 4, 0, displays.now())
+    assert reporter.report(5, 9.0) == Displayed(5, 4, 0, displays.now())
     displays.clear()
-    assert watch.news(5, 19.0) == Displayed(5, 5, 0, ())
+    assert reporter.report(5, 19.0) == Displayed(5, 5, 0, ())
 
 
 def test_a_new_controller_and_a_new_attempt_are_told_everything(displays: Displays) -> None:
-    watch = Watch(displays)
+    reporter = DisplayReporter(displays)
     add(displays, "1")
-    watch.news(5, 0.0)
-    watch.forget()
-    assert watch.news(5, 0.0) == Displayed(5, 1, 0, displays.now())
+    reporter.report(5, 0.0)
+    reporter.forget()
+    assert reporter.report(5, 0.0) == Displayed(5, 1, 0, displays.now())
     displays.end()
     add(displays, "2")
-    assert watch.news(6, 10.0) == Displayed(6, 1, 0, displays.now())
+    assert reporter.report(6, 10.0) == Displayed(6, 1, 0, displays.now())
 
 
 def test_much_news_leaves_time_for_others(displays: Displays) -> None:
-    watch = Watch(displays)
+    reporter = DisplayReporter(displays)
     add(displays, "x" * (LARGEST - 1000))
-    assert watch.news(5, 0.0) is not None
+    assert reporter.report(5, 0.0) is not None
     add(displays, "y")
-    assert watch.news(5, DISPLAY_EVERY + 0.9 * LARGEST / PACE) is None
-    assert watch.news(5, DISPLAY_EVERY + LARGEST / PACE) is not None
+    assert reporter.report(5, DISPLAY_EVERY + 0.9 * LARGEST / PACE) is None
+    assert reporter.report(5, DISPLAY_EVERY + LARGEST / PACE) is not None

@@ -26,7 +26,7 @@ class Notes:
     def after_import(self, before: None) -> None:
         self.found.append("library")
 
-    def user_module_ran(self, before: None) -> None:
+    def after_user_import(self, before: None) -> None:
         self.found.append("user's")
 
 

@@ -58,9 +58,9 @@ def interrupt_and_swallow(lease: int) -> str:
 
 
 def speak(lease: int, text: str) -> str:
-    """The courier finds the main thread here."""
+    """The helper thread finds the main thread here."""
     print(text)
-    NOW[0].loop.speak_for(lease, wants_output=True)
+    NOW[0].loop.act_for(lease, wants_output=True)
     return text
 
 
@@ -211,7 +211,7 @@ def test_a_task_with_a_timeout_says_when_it_starts(bench: Any) -> None:
     assert bench.sent[2].lease == 2
 
 
-def test_the_courier_speaks_for_a_long_task(bench: Any) -> None:
+def test_the_helper_thread_reports_a_long_task(bench: Any) -> None:
     bench.call(double, 1)
     bench.call(speak, 2, "hello")
     bench.call(double, 3)
@@ -226,16 +226,16 @@ def test_the_courier_speaks_for_a_long_task(bench: Any) -> None:
 
 
 def speak_and_receive(lease: int) -> None:
-    NOW[0].loop.speak_for(lease, wants_output=True)
+    NOW[0].loop.act_for(lease, wants_output=True)
     NOW[0].call(double, 5)
-    NOW[0].loop.speak_for(lease, wants_output=True)
+    NOW[0].loop.act_for(lease, wants_output=True)
 
 
 def step_and_speak(lease: int) -> None:
     for _ in track(range(3)):
-        NOW[0].loop.speak_for(lease, wants_output=False)
-        NOW[0].loop.speak_for(lease, wants_output=True)
-        NOW[0].loop.speak_for(lease, wants_output=True)
+        NOW[0].loop.act_for(lease, wants_output=False)
+        NOW[0].loop.act_for(lease, wants_output=True)
+        NOW[0].loop.act_for(lease, wants_output=True)
 
 
 @pytest.mark.parametrize(("every", "heard"), [(0.0, [0, 1, 2]), (600.0, [0])])
@@ -259,7 +259,7 @@ def test_what_arrives_during_a_long_task_goes_back_too(bench: Any) -> None:
 
 
 def end_and_answer(lease: int) -> None:
-    """Let the attempt end while the courier speaks for it, and the controller answer with the next one."""
+    """Let the attempt end while the helper thread acts for it, and the controller answer with the next one."""
     bench = NOW[0]
     connection = bench.connection
     receive = connection.receive
@@ -271,7 +271,7 @@ def end_and_answer(lease: int) -> None:
         return receive()
 
     connection.receive = receive_when_it_has_ended
-    bench.loop.speak_for(lease, wants_output=False)
+    bench.loop.act_for(lease, wants_output=False)
 
 
 def test_what_arrives_when_the_task_has_just_ended_stays(bench: Any) -> None:
@@ -281,11 +281,11 @@ def test_what_arrives_when_the_task_has_just_ended_stays(bench: Any) -> None:
     assert [said.leases for said in bench.sent if isinstance(said, Finished)][-1][-1] == 2
 
 
-def test_the_courier_is_silent_about_a_lease_that_has_ended(bench: Any) -> None:
+def test_the_helper_thread_reports_nothing_of_a_lease_that_has_ended(bench: Any) -> None:
     bench.call(double, 1)
     bench.turn()
     before = list(bench.sent)
-    bench.loop.speak_for(1, wants_output=True)
+    bench.loop.act_for(1, wants_output=True)
     assert bench.sent == before
 
 
@@ -312,7 +312,7 @@ def test_a_reconnect_says_what_is_held_and_sends_again_what_is_not_committed(ben
 
 def test_code_is_kept_until_the_controller_lets_it_go(bench: Any) -> None:
     executor = bench.loop._executor
-    bench.link.tell_codes(lambda: executor.codes)
+    bench.link.report_codes(lambda: executor.codes)
     spec = bench.spec(double)
     bench.give(spec, dump_call((1,), {}, what="f"))
     bench.turn()
@@ -334,7 +334,7 @@ def test_code_is_kept_until_the_controller_lets_it_go(bench: Any) -> None:
 
 def reconnect(lease: int) -> None:
     os.write(NOW[0].order, b"r")
-    NOW[0].loop.speak_for(lease, wants_output=False)
+    NOW[0].loop.act_for(lease, wants_output=False)
 
 
 def test_a_reconnect_while_user_code_runs(bench: Any) -> None:

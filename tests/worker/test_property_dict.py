@@ -5,7 +5,7 @@ from taskfc_ext.worker import Properties
 
 def test_a_change_is_remembered() -> None:
     properties = Properties()
-    properties.begin_with({"gpu": 1})
+    properties.initialize({"gpu": 1})
     assert not properties.changed
     assert properties["gpu"] == 1
     for change in (
@@ -21,6 +21,6 @@ def test_a_change_is_remembered() -> None:
 
 def test_reading_is_no_change() -> None:
     properties = Properties()
-    properties.begin_with({"gpu": 1})
+    properties.initialize({"gpu": 1})
     assert (properties.get("a"), dict(properties), "gpu" in properties) == (None, {"gpu": 1}, True)
     assert not properties.changed

@@ -50,12 +50,12 @@ def test_no_import_fails_because_a_module_cannot_be_read(
     monkeypatch.setitem(sys.modules, "tf_library", ModuleType("tf_library"))  # imported again, and half ready
     half = settings.before_import()
     settings.after_import(before)
-    settings.user_module_ran(before)
+    settings.after_user_import(before)
     set_level(3)
     settings.after_import(half)
-    settings.user_module_ran(half)
+    settings.after_user_import(half)
     settings.leave(fully=True)
-    assert (settings.spent, settings.are_modules_stale) == ("", False)
+    assert (settings.why_unusable, settings.are_modules_stale) == ("", False)
     assert get_level() == packed.get("level", 1)
 
 

@@ -23,7 +23,7 @@ class _Place(NamedTuple):
     settings: bytes = b""
 
 
-class Surroundings:
+class ExecutionContext:
     """Moves this process to where an attempt is to run, and back to the worker's own place for one that says nothing.
 
     What a task changes of its place (`os.chdir`, `sys.path`, `os.environ`) ends with its attempt, also in

@@ -32,11 +32,11 @@ class _Finder(MetaPathFinder):
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Announcing(spec.loader, self, self._then)
+            spec.loader = _NotifyingLoader(spec.loader, self, self._then)
         return spec
 
 
-class StandIn(Loader):
+class LoaderProxy(Loader):
     """Takes the place of a loader until the module runs.
 
     Attributes:
@@ -49,7 +49,7 @@ class StandIn(Loader):
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return self.loader.create_module(spec)
 
-    def give_place(self, module: ModuleType) -> None:
+    def restore_loader(self, module: ModuleType) -> None:
         """Make the loader that of the module, which is about to run."""
         module.__loader__ = self.loader
         if module.__spec__ is not None:
@@ -61,7 +61,7 @@ class StandIn(Loader):
         return getattr(self.loader, name)
 
 
-class _Announcing(StandIn):
+class _NotifyingLoader(LoaderProxy):
     """Notifies a finder's owner when the module has run."""
 
     def __init__(self, loader: Loader, finder: _Finder, then: Callable[[], None]) -> None:
@@ -70,7 +70,7 @@ class _Announcing(StandIn):
         self._then = then
 
     def exec_module(self, module: ModuleType) -> None:
-        self.give_place(module)
+        self.restore_loader(module)
         self.loader.exec_module(module)
         if self._finder in sys.meta_path:
             sys.meta_path.remove(self._finder)

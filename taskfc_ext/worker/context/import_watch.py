@@ -10,7 +10,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Protocol
 
-from taskfc_ext.worker.context.import_hook import StandIn
+from taskfc_ext.worker.context.import_hook import LoaderProxy
 from taskfc_ext.worker.context.modules import UserLoader
 
 
@@ -25,7 +25,7 @@ class Listener(Protocol):
         """Take note that a module of a library has run, or raised."""
         ...
 
-    def user_module_ran(self, before: Any) -> None:
+    def after_user_import(self, before: Any) -> None:
         """Take note that a module of the user's own has run, or raised: one that `UserModules` loads and drops."""
         ...
 
@@ -50,7 +50,7 @@ class ImportWatch(MetaPathFinder):
         spec = self._find(fullname, path, target)
         loader = None if spec is None else spec.loader
         if spec is not None and loader is not None and hasattr(loader, "exec_module"):
-            spec.loader = _Watched(loader, self)
+            spec.loader = _WatchedLoader(loader, self)
         return spec
 
     def _find(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
@@ -74,12 +74,12 @@ class ImportWatch(MetaPathFinder):
         finally:
             self._state.is_inside = False
             if is_users:
-                self._listener.user_module_ran(before)
+                self._listener.after_user_import(before)
             else:
                 self._listener.after_import(before)
 
 
-class _Watched(StandIn):
+class _WatchedLoader(LoaderProxy):
     """Has a watch run the module."""
 
     def __init__(self, loader: Loader, watch: ImportWatch) -> None:
@@ -87,5 +87,5 @@ class _Watched(StandIn):
         self._watch = watch
 
     def exec_module(self, module: ModuleType) -> None:
-        self.give_place(module)
+        self.restore_loader(module)
         self._watch.run(self.loader, module)

@@ -27,27 +27,27 @@ class _Kept:
     Attributes:
         own: the value in this process, without anybody's context.
         expected: the value that an attempt in the present context begins with.
-        seen: what `read` returns while that is in force.
+        quick: what `read` returns while that is in force.
     """
 
-    __slots__ = ("expected", "own", "seen", "setting")
+    __slots__ = ("expected", "own", "quick", "setting")
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
-        self.expect_what_is()
+        self.expect_current()
         self.own = self.expected
 
-    def expect_what_is(self) -> None:
+    def expect_current(self) -> None:
         """Let the value of now be that of the present context."""
         self.expected = self.setting.take_fully()
-        self.seen = self.setting.take()
+        self.quick = self.setting.take()
 
 
 class ProcessSettings:
     """Keeps the settings in `table`. Main thread; what it learns of imports may come from another.
 
     Attributes:
-        spent: why this process cannot run another task; "" if it can.
+        why_unusable: why this process cannot run another task; "" if it can.
         are_modules_stale: a module of the user's own has set something when it ran, and has to run again for a task
             that imports it again.
     """
@@ -55,16 +55,16 @@ class ProcessSettings:
     def __init__(self, table: Sequence[Setting] = TABLE) -> None:
         self._table = list(table)
         self._kept: dict[str, _Kept] = {}
-        self._looks: list[tuple[Read, _Kept]] = []
+        self._quick_reads: list[tuple[Read, _Kept]] = []
         self._n_modules = -1
         self._body: bytes | None = None
         self._packed: dict[str, _Packed] = {}
-        self._is_incomplete: set[str] = set()
+        self._incomplete: set[str] = set()
         self._for_root: dict[str, _Kept] = {}
         self._is_ready = False
         self._seed: int | None = None
         self._unseeded: tuple[str, ...] = ()
-        self.spent = ""
+        self.why_unusable = ""
         self.are_modules_stale = False
 
     def watch_imports(self) -> None:
@@ -119,7 +119,7 @@ class ProcessSettings:
                 return
             except Exception as error:  # noqa: BLE001  a signal handler of the task's, before it was put back
                 logger.warning("settings could not be put back: %s: %s", type(error).__name__, error)
-        self.spent = "its settings could not be put back"
+        self.why_unusable = "its settings could not be put back"
 
     def keep_changes(self) -> None:
         """Let what was set since `enter`, by a broadcast, hold for all tasks that come."""
@@ -131,7 +131,7 @@ class ProcessSettings:
             now = kept.setting.take_fully()
             if not _equal(now, kept.expected):
                 kept.own = kept.setting.merge(kept.own, kept.expected, now)
-                kept.expect_what_is()
+                kept.expect_current()
         self.are_modules_stale = False
 
     def _put_all_back(self, fully: bool) -> None:
@@ -139,9 +139,9 @@ class ProcessSettings:
             self._write_in_root()
         if len(sys.modules) != self._n_modules:
             self._refresh()
-        for read, kept in self._looks:
+        for read, kept in self._quick_reads:
             try:
-                if read() == kept.seen:
+                if read() == kept.quick:
                     continue
             except Exception:  # noqa: BLE001  deleted, or of a type that cannot be compared
                 pass
@@ -156,17 +156,17 @@ class ProcessSettings:
     def _put_back(self, kept: _Kept) -> None:
         try:
             kept.setting.write(kept.expected)
-            kept.seen = kept.setting.take()
+            kept.quick = kept.setting.take()
         except CannotRestore as error:
-            self.spent = str(error)
+            self.why_unusable = str(error)
         except Exception as error:  # noqa: BLE001  whatever the task has done to it
-            self.spent = f"{kept.setting.name} cannot be put back: {type(error).__name__}: {error}"
+            self.why_unusable = f"{kept.setting.name} cannot be put back: {type(error).__name__}: {error}"
 
     def _write_in_root(self) -> None:
         """Set what belongs to a `contextvars` context in that of all attempts, of which each has a copy."""
         for kept in list(self._for_root.values()):
             kept.setting.write(kept.expected)
-            kept.seen = kept.setting.take()
+            kept.quick = kept.setting.take()
         self._for_root.clear()
 
     # the settings of a context
@@ -182,7 +182,7 @@ class ProcessSettings:
                 if isinstance(kept.setting, _Registered):
                     del self._kept[name]
         self._table = [setting for setting in self._table if not isinstance(setting, _Registered)]
-        self._is_incomplete.clear()
+        self._incomplete.clear()
 
     def _add_registered(self) -> None:
         for name, packed in self._packed.items():
@@ -200,8 +200,8 @@ class ProcessSettings:
         except Exception as error:  # noqa: BLE001  another version of a library, a class that cannot be loaded
             logger.warning("%s of the notebook cannot be set here: %s: %s", name, type(error).__name__, error)
             is_whole = True
-        (self._is_incomplete.discard if is_whole else self._is_incomplete.add)(name)
-        kept.expect_what_is()
+        (self._incomplete.discard if is_whole else self._incomplete.add)(name)
+        kept.expect_current()
         if kept.setting.is_in_context:
             self._for_root[name] = kept
 
@@ -217,7 +217,7 @@ class ProcessSettings:
                 except Exception:  # noqa: BLE001  half imported, or another version of a library
                     continue
         found = [self._kept[setting.name] for setting in self._table if setting.name in self._kept]
-        self._looks = [(kept.setting.read, kept) for kept in found]
+        self._quick_reads = [(kept.setting.read, kept) for kept in found]
 
     # imports
 
@@ -249,7 +249,7 @@ class ProcessSettings:
         if self._seed is not None and self._unseeded:
             self._unseeded = seed_loaded(self._seed, self._unseeded)
 
-    def user_module_ran(self, before: dict[str, Any]) -> None:
+    def after_user_import(self, before: dict[str, Any]) -> None:
         """Note whether it has set something."""
         for name, was in before.items():
             kept = self._kept.get(name)
@@ -268,11 +268,11 @@ class ProcessSettings:
             now = setting.take_fully()
         kept.expected = setting.merge(kept.expected, was, now)
         # what it reads now may be the task's; the next look is to find a difference, and to put all back
-        kept.seen = kept.expected if setting.read_fully is None else object()
+        kept.quick = kept.expected if setting.read_fully is None else object()
 
     def _can_complete(self, name: str) -> bool:
         """Whether a setting was in force in part only, and is as we left it."""
-        return name in self._is_incomplete and _equal(self._kept[name].setting.take_fully(), self._kept[name].expected)
+        return name in self._incomplete and _equal(self._kept[name].setting.take_fully(), self._kept[name].expected)
 
 
 class _Registered(Value):

@@ -15,9 +15,9 @@ from typing import Any, TextIO
 
 from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.text import encodable
-from taskfc_ext.worker.output.descriptors import Tap, take_back
+from taskfc_ext.worker.output.descriptors import Tap, restore_descriptor
 from taskfc_ext.worker.output.displays import Displays
-from taskfc_ext.worker.output.stdin import NobodyThere
+from taskfc_ext.worker.output.stdin import NoStdin
 
 KEPT = 2**20
 """Characters of a task's output that are kept, half from either end: enough to see how it began and how it ended."""
@@ -150,7 +150,7 @@ class Capture:
         self.displays = Displays()
         self.stdout = TaskStream(self, log_out, STDOUT)
         self.stderr = TaskStream(self, log_err, STDERR)
-        self._stdin = NobodyThere()
+        self._stdin = NoStdin()
 
     def install(self) -> None:
         """Become `sys.stdout` and `sys.stderr`, and let nobody wait for an answer from `sys.stdin`."""
@@ -158,10 +158,10 @@ class Capture:
         sys.stdout = self.stdout
         sys.stderr = self.stderr
 
-    def take_back(self) -> None:
+    def restore_descriptors(self) -> None:
         """Let descriptors 1 and 2 write to where they did, whatever a task has made of them."""
         for tap, stream in self._taps:
-            take_back(tap, stream + 1, self._log_out.fileno() if stream == STDERR else tap.fd)
+            restore_descriptor(tap, stream + 1, self._log_out.fileno() if stream == STDERR else tap.fd)
 
     def begin(self) -> None:
         """From now on a task is running, and finds our streams, whatever the last one has left there."""
@@ -172,7 +172,7 @@ class Capture:
     def end(self) -> Printed:
         """No task is running any more; return all that was kept of its output."""
         for tap, _ in self._taps:
-            if lseek(tap.fd, 0, SEEK_END) != tap.seen:
+            if lseek(tap.fd, 0, SEEK_END) != tap.position:
                 self._drain()
                 break
         self._is_open = False
@@ -185,7 +185,7 @@ class Capture:
             self._fresh.clear()
             return self._kept.take()
 
-    def settle(self) -> None:
+    def drain_to_log(self) -> None:
         """No task is running: what was written past Python since the last one belongs to the log."""
         self._drain()
 
@@ -202,14 +202,14 @@ class Capture:
         with self._lock:
             return self._fresh.take()
 
-    def let_go(self) -> None:
+    def detach(self) -> None:
         """Hand everything on to the descriptors from now on: in a forked child, whose memory nobody reads."""
         self._lock = threading.RLock()  # the old one may be held by a thread that the child does not have
         self._is_open = False
         if self._taps:  # its parent reads there, and gives it to the task
             self._taps = []
             self.stdout.log = os.fdopen(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
-        self.displays.let_go()
+        self.displays.detach()
 
     def write(self, text: str, stream: int, log: TextIO) -> None:
         """Add `text` to the running task's output, else to `log`. Any thread."""
@@ -220,7 +220,7 @@ class Capture:
                 return
         _write(text, log)
 
-    def note(self, text: str) -> None:
+    def write_to_log(self, text: str) -> None:
         """Write to the log what is ours and no task's, though one may be running. Any thread."""
         with self._lock:
             self._drain()
@@ -232,7 +232,7 @@ class Capture:
     def _drain(self) -> None:
         """Take what was written past Python. Next to nothing where nothing was."""
         for tap, _ in self._taps:
-            if lseek(tap.fd, 0, SEEK_END) != tap.seen:
+            if lseek(tap.fd, 0, SEEK_END) != tap.position:
                 break
         else:
             return
@@ -266,7 +266,7 @@ class LogStream(io.TextIOBase):
         self._capture = capture
 
     def write(self, text: str, /) -> int:
-        self._capture.note(text)
+        self._capture.write_to_log(text)
         return len(text)
 
 

@@ -38,41 +38,41 @@ class Tap:
 
     def __init__(self, fd: int, *, is_ours: bool) -> None:
         self.fd = fd
-        self.seen = os.lseek(fd, 0, os.SEEK_END)
+        self.position = os.lseek(fd, 0, os.SEEK_END)
         self._is_ours = is_ours
         self._decode = _decoder("backslashreplace")
 
     def read(self) -> Iterator[str]:
         """Yield what is new, in parts, as text of UTF-8; what is not is shown escaped."""
         end = os.lseek(self.fd, 0, os.SEEK_END)
-        if end < self.seen:  # somebody has opened it by its name and so emptied it: `echo > /dev/stdout`
-            self.seen = 0
-        if end - self.seen > LARGEST_FILE:  # of so much only the two ends are kept: a file may be told to be vast
-            yield from self._until(self.seen + LARGEST_FILE // 2)
-            self.seen = end - LARGEST_FILE // 2
+        if end < self.position:  # somebody has opened it by its name and so emptied it: `echo > /dev/stdout`
+            self.position = 0
+        if end - self.position > LARGEST_FILE:  # of so much only the two ends are kept: a file may be told to be vast
+            yield from self._until(self.position + LARGEST_FILE // 2)
+            self.position = end - LARGEST_FILE // 2
         yield from self._until(end)
-        if self._is_ours and self.seen >= LARGEST_FILE:
+        if self._is_ours and self.position >= LARGEST_FILE:
             os.ftruncate(self.fd, 0)
-            self.seen = 0
+            self.position = 0
 
     def _until(self, end: int) -> Iterator[str]:
-        while self.seen < end:
-            data = os.pread(self.fd, min(_CHUNK, end - self.seen), self.seen)
+        while self.position < end:
+            data = os.pread(self.fd, min(_CHUNK, end - self.position), self.position)
             if not data:
                 break
-            self.seen += len(data)
+            self.position += len(data)
             yield self._decode.decode(data)
 
     def skip(self) -> None:
         """Take everything up to now for read."""
-        self.seen = os.lseek(self.fd, 0, os.SEEK_END)
+        self.position = os.lseek(self.fd, 0, os.SEEK_END)
 
     def rest(self) -> str:
         """Return what is left of a character whose end never came; the next one that writes begins anew."""
         return self._decode.decode(b"", final=True)
 
 
-def take_back(tap: Tap, fd: int, source: int) -> None:
+def restore_descriptor(tap: Tap, fd: int, source: int) -> None:
     """Let `fd` write to where it did, if a task has closed it or let it write elsewhere.
 
     Args:
@@ -96,7 +96,7 @@ def divert_stdout() -> Tap:
     return Tap(fd, is_ours=True)
 
 
-def listen_to_stderr(log: Path) -> Tap | None:
+def tap_stderr(log: Path) -> Tap | None:
     """Return what reads the log that descriptor 2 writes to; `None` when that is not so.
 
     It goes on to write there: the last words of a process that dies have to be where others find them.
@@ -111,7 +111,7 @@ def listen_to_stderr(log: Path) -> Tap | None:
     return Tap(fd, is_ours=False)
 
 
-def line_by_line() -> Callable[[], object]:
+def set_line_buffering() -> Callable[[], object]:
     """Let C's and Python's own stdout write every line at once, as on a terminal; return what flushes the first."""
     own: Any = sys.__stdout__
     if own is not None:

@@ -134,13 +134,13 @@ class Displays:
             self._begin()
             return shown
 
-    def let_go(self) -> None:
+    def detach(self) -> None:
         """Be usable in a forked child, whose displays nobody sees."""
         self._lock = threading.RLock()  # the old one may be held by a thread that the child does not have
 
 
-class Watch:
-    """What the controller has been told of the displays of the running attempt. The courier's thread."""
+class DisplayReporter:
+    """What the controller has been told of the displays of the running attempt. Runs in the helper thread."""
 
     def __init__(self, displays: Displays) -> None:
         self._displays = displays
@@ -149,27 +149,27 @@ class Watch:
     def forget(self) -> None:
         """The controller is a new one, which was told nothing."""
         self._lease = 0
-        self._told: tuple[bytes, ...] = ()
+        self._sent: tuple[bytes, ...] = ()
         self._revision = 0
         self._due = float("-inf")
 
-    def news(self, lease: int, now: float) -> Displayed | None:
+    def report(self, lease: int, now: float) -> Displayed | None:
         """Return what has changed in the attempt under `lease`, unless it is too soon for that."""
         if lease != self._lease:
-            self._lease, self._told, self._revision = lease, (), 0
+            self._lease, self._sent, self._revision = lease, (), 0
         revision = self._displays.n_changes
         if revision == self._revision or now < self._due:
             return None
         shown = self._displays.now()
         kept = 0
-        for old, new in zip(self._told, shown, strict=False):
+        for old, new in zip(self._sent, shown, strict=False):
             if old is not new:
                 break
             kept += 1
-        news = Displayed(lease, revision, kept, shown[kept:])
-        self._told, self._revision = shown, revision
-        self._due = now + DISPLAY_EVERY + sum(map(len, news.then)) / PACE
-        return news
+        report = Displayed(lease, revision, kept, shown[kept:])
+        self._sent, self._revision = shown, revision
+        self._due = now + DISPLAY_EVERY + sum(map(len, report.then)) / PACE
+        return report
 
 
 def _note_of_dropped(n: int) -> bytes:

@@ -1,6 +1,6 @@
-"""How far a task is: `track`, and what the courier reads of it and of the task's `tqdm` bars.
+"""How far a task is: `track`, and what the helper thread reads of it and of the task's `tqdm` bars.
 
-The user's code writes a number where the courier finds it, a few times a second; nothing is sent per item.
+The user's code writes a number where the helper thread finds it, a few times a second; nothing is sent per item.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _running: Callable[[], int] = _no_lease
 _outermost: _Mark | None = None
 
 
-def begin_in_worker(running: Callable[[], int]) -> None:
+def enable_in_worker(running: Callable[[], int]) -> None:
     """From now on `track` reports; `running` says under which lease (0: no task runs)."""
     global _running
     _running = running
@@ -93,7 +93,7 @@ def _length(iterable: object) -> int | None:
 
 
 class Sampler:
-    """Reads how far the running task is. The courier's thread."""
+    """Reads how far the running task is. Runs in the helper thread."""
 
     def __init__(self) -> None:
         self._bars = Bars()
@@ -111,7 +111,7 @@ class Sampler:
         is_ours = mark is not None and mark.lease == lease
         if mark is not None and is_ours and not mark.is_over:
             self._shows_bar = False
-        elif self._bars.look(elapsed):
+        elif self._bars.find_open(elapsed):
             self._shows_bar = True
         source = self._bars.outermost if self._shows_bar else mark if is_ours else None
         return (

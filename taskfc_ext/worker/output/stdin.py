@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 
-class NobodyThere(io.TextIOBase):
+class NoStdin(io.TextIOBase):
     """What user code sees as `sys.stdin`: empty to who reads a file, an error with a reason to who asks a question."""
 
     def readline(self, size: int | None = -1, /) -> str:  # type: ignore[override]

@@ -11,7 +11,7 @@ _OURS = 3
 
 
 class Bars:
-    """Reads the bars of the running attempt. The courier's thread.
+    """Reads the bars of the running attempt. Runs in the helper thread.
 
     A bar that dies with our reference would draw its end from this thread, under a lock of tqdm's that an interrupted
     task may never have released. So bars are kept until they are closed, or until nobody else has them.
@@ -24,7 +24,7 @@ class Bars:
         self.outermost: Any = None
         self._kept: list[Any] = []
 
-    def look(self, elapsed: float) -> bool:
+    def find_open(self, elapsed: float) -> bool:
         """Look for the outermost open bar that was begun in the last `elapsed` seconds; return whether there is one."""
         instances = getattr(getattr(sys.modules.get("tqdm.std"), "tqdm", None), "_instances", None)
         if instances is None and not self._kept:
@@ -32,7 +32,7 @@ class Bars:
         since = time.time() - elapsed  # what an earlier cell has left open is not this one's
         best = None
         try:
-            self._let_go()
+            self._drop_forgotten()
             for bar in list(instances or ()):
                 # one that is being made has no position yet, and one that is closed is none any more
                 if not getattr(bar, "disable", True) and not any(bar is kept for kept in self._kept):
@@ -46,7 +46,7 @@ class Bars:
             self.outermost = best
         return best is not None
 
-    def _let_go(self) -> None:
+    def _drop_forgotten(self) -> None:
         kept = []
         while self._kept:
             bar = self._kept.pop()
