@@ -89,7 +89,7 @@ def test_a_namespace() -> None:
     assert "a" in names
     assert repr(names) == "<Namespace: a>"
     assert copy.copy(names).a == pickle.loads(pickle.dumps(names)).a == 1
-    with pytest.raises(AttributeError, match="there is: a"):
+    with pytest.raises(AttributeError, match="it has: a"):
         names.b  # noqa: B018
     with pytest.raises(AttributeError):
         names.a = 2
