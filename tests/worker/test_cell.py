@@ -174,7 +174,7 @@ def test_a_question_is_refused_with_the_reason(bench: Any, source: str) -> None:
     bench.source(Kind.CELL, source, {}, [])
     failure = bench.failure()
     assert failure.type_name == "EOFError"
-    assert "a task cannot ask for input" in failure.message
+    assert "a task has no stdin" in failure.message
 
 
 def test_what_reads_to_the_end_finds_it(bench: Any) -> None:

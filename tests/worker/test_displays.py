@@ -78,7 +78,8 @@ def test_one_that_is_too_large_keeps_its_smaller_formats(displays: Displays) -> 
     first, second = shown["data"]["text/plain"].splitlines()
     assert first == "figure"
     assert (
-        second == f"image/png of {(LARGEST + 2) // 3 * 4 + 2:,} bytes was left out: one output has at most {LARGEST:,}"
+        second
+        == f"image/png of {(LARGEST + 2) // 3 * 4 + 2:,} bytes was left out: the limit of an output is {LARGEST:,}"
     )
 
 

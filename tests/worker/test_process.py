@@ -419,7 +419,7 @@ def test_a_task_that_would_stop_fails(farm: Farm) -> None:
     failure = farm.result(farm.call(in_main("def f():\n breakpoint()")))
     assert failure.message.startswith("a task cannot stop at a breakpoint")
     failure = farm.result(farm.call(in_main("def f():\n input()")))
-    assert failure.message.startswith("a task cannot ask for input")
+    assert failure.message.startswith("a task has no stdin")
 
 
 def test_a_task_may_use_processes_of_its_own(farm: Farm) -> None:

@@ -1,4 +1,4 @@
-"""Being told that a module was imported for the first time, whoever did it."""
+"""Import hook: a call at the first import of a module."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def when_imported(name: str, then: Callable[[], None]) -> None:
-    """Call `then` when the top-level module `name` has been imported, in the thread that did; now if it was before."""
+    """Call `then` after the first import of the top-level module `name`, in that thread; now if it is loaded."""
     if name in sys.modules:
         then()
     else:
@@ -19,7 +19,7 @@ def when_imported(name: str, then: Callable[[], None]) -> None:
 
 
 class _Finder(MetaPathFinder):
-    """Finds one module, once."""
+    """Finder of one module, used once."""
 
     def __init__(self, name: str, then: Callable[[], None]) -> None:
         self._name = name
@@ -37,10 +37,10 @@ class _Finder(MetaPathFinder):
 
 
 class LoaderProxy(Loader):
-    """Takes the place of a loader until the module runs.
+    """Loader that stands for another one until the module runs.
 
     Attributes:
-        loader: the one that loads the module.
+        loader: the real loader.
     """
 
     def __init__(self, loader: Loader) -> None:
@@ -50,19 +50,19 @@ class LoaderProxy(Loader):
         return self.loader.create_module(spec)
 
     def restore_loader(self, module: ModuleType) -> None:
-        """Make the loader that of the module, which is about to run."""
+        """Set the real loader as the module's loader, just before the module runs."""
         module.__loader__ = self.loader
         if module.__spec__ is not None:
             module.__spec__.loader = self.loader
 
     def __getattr__(self, name: str) -> Any:  # `is_package`, `get_source`, ... before it runs
-        if name == "loader":  # this object is not complete: it is being copied
+        if name == "loader":  # this object is incomplete: it is being copied
             raise AttributeError(name)
         return getattr(self.loader, name)
 
 
 class _NotifyingLoader(LoaderProxy):
-    """Notifies a finder's owner when the module has run."""
+    """Loader that makes the call after the module has run."""
 
     def __init__(self, loader: Loader, finder: _Finder, then: Callable[[], None]) -> None:
         super().__init__(loader)
