@@ -14,7 +14,7 @@ from taskfc_ext.settings.twister import quick_read
 
 _modules: dict[str, Any] = sys.modules  # for attributes of modules that may not be installed
 
-# numpy: from 2.0 on its error state, from 2.2 on its print options too are in a context variable
+# numpy: its error state is in a context variable from 2.0 on, its print options from 2.2 on
 
 _ERRORS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
 
@@ -88,7 +88,7 @@ def _pack_printing() -> Any:
 
 
 _reads: dict[int, Callable[[], Any]] = {}
-"""Of the generator that was there last, by its id."""
+"""The read function of the latest generator, by its id."""
 
 
 def _read_numpy_random() -> Any:

@@ -1,4 +1,4 @@
-"""When the settings of this process are looked at again."""
+"""Times at which the settings of this process are read again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from taskfc_ext.settings import travel
 
 
-def test_one_slow_look_does_not_put_off_those_that_follow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_slow_read_does_not_delay_the_next_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     cost = 0.001
 
