@@ -1,6 +1,6 @@
-"""Turning functions, arguments, results and exceptions into bytes and back. Used by clients and workers only.
+"""Pickling of functions, arguments, results and exceptions. Used by clients and workers only.
 
-What `__main__` defines travels by value, everything else by reference. What cannot travel is named.
+Objects defined in `__main__` are pickled by value, others by reference. Errors name the part that cannot be pickled.
 """
 
 from __future__ import annotations
