@@ -1,4 +1,4 @@
-"""Functions of the notebook that come back from a task."""
+"""Functions of the notebook that a task returns."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import functools
 from taskfc_ext.serialize.in_place import update_function
 
 
-def test_a_function_that_came_back_by_name_keeps_its_attributes() -> None:
+def test_a_function_returned_by_name_keeps_its_attributes() -> None:
     def plain() -> None: ...
 
     plain.note = "attribute"  # type: ignore[attr-defined]
@@ -17,7 +17,7 @@ def test_a_function_that_came_back_by_name_keeps_its_attributes() -> None:
     assert vars(dispatcher) == attributes
 
 
-def test_a_copy_gives_its_state_to_the_function_that_is_here() -> None:
+def test_the_state_of_a_copy_is_applied_to_the_function() -> None:
     def make(n: int, default: int) -> object:
         def value(k: int = default) -> int:
             return n + k
@@ -29,7 +29,7 @@ def test_a_copy_gives_its_state_to_the_function_that_is_here() -> None:
     assert here() == 7  # type: ignore[operator]
 
 
-def test_what_is_not_a_function_is_to_be_bound() -> None:
+def test_other_values_are_not_updated_in_place() -> None:
     value = [1]
     assert not update_function(value, value)
     assert not update_function(lambda: 1, lambda: 2)

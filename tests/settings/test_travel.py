@@ -27,7 +27,7 @@ def test_one_slow_read_does_not_delay_the_next_ones(monkeypatch: pytest.MonkeyPa
     here._settings = [setting]
     here.update(1.0)
     here.update(1.0)
-    cost = 0.1  # the machine is busy
+    cost = 0.1  # other load on the machine
     here.invalidate()
     here.update(1.0)
     assert here.pause <= 0.004 + 1e-9

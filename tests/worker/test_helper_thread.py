@@ -42,7 +42,7 @@ def test_output_is_wanted_at_every_fifth_check(work: Work) -> None:
     assert [i for i, (_, wants) in enumerate(work.calls) if wants] == [0, OUTPUT_EVERY, 2 * OUTPUT_EVERY]
 
 
-def test_it_wakes_up_and_preloads_only_after_work(work: Work) -> None:
+def test_it_wakes_and_preloads_only_after_work(work: Work) -> None:
     preloaded = threading.Event()
     helper = HelperThread(work, preloaded.set)
     helper.start()
@@ -60,7 +60,7 @@ def test_it_wakes_up_and_preloads_only_after_work(work: Work) -> None:
     work.is_busy, work.lease = False, 0
 
 
-def test_no_task_begins_while_something_is_loaded(work: Work) -> None:
+def test_no_task_starts_during_the_preload(work: Work) -> None:
     begun, may_end, woken = threading.Event(), threading.Event(), threading.Event()
 
     def preload() -> None:
@@ -73,7 +73,7 @@ def test_no_task_begins_while_something_is_loaded(work: Work) -> None:
 
     helper = HelperThread(work, preload)
     helper.start()
-    helper.wake()  # it has worked, and is done
+    helper.wake()  # there was a task, and it has ended
     assert begun.wait(DEADLINE)
     work.is_busy = True
     threading.Thread(target=wake, daemon=True).start()
@@ -83,7 +83,7 @@ def test_no_task_begins_while_something_is_loaded(work: Work) -> None:
     work.is_busy = False
 
 
-def test_memory_is_given_back_where_much_has_come(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_returned_after_large_growth(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     held = [100 * MUCH]
     given_back: list[int] = []
     monkeypatch.setattr("taskfc_ext.worker.helper_thread.resident", lambda: held[-1])
@@ -94,4 +94,4 @@ def test_memory_is_given_back_where_much_has_come(work: Work, monkeypatch: pytes
         held.append(now)
         helper._give_back()
         seen.append(len(given_back))
-    assert seen == [0, 1, 1, 1, 2], "what stays is not asked for again, and a creep is noticed"
+    assert seen == [0, 1, 1, 1, 2], "memory in use is not counted again, and slow growth is noticed"

@@ -3,7 +3,7 @@ from __future__ import annotations
 from taskfc_ext.worker import Properties
 
 
-def test_a_change_is_remembered() -> None:
+def test_a_change_is_noted() -> None:
     properties = Properties()
     properties.initialize({"gpu": 1})
     assert not properties.changed
@@ -19,7 +19,7 @@ def test_a_change_is_remembered() -> None:
         assert properties.changed
 
 
-def test_reading_is_no_change() -> None:
+def test_reading_is_not_a_change() -> None:
     properties = Properties()
     properties.initialize({"gpu": 1})
     assert (properties.get("a"), dict(properties), "gpu" in properties) == (None, {"gpu": 1}, True)
