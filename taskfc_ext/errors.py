@@ -260,7 +260,7 @@ class StartFailed(FarmError):
 
 
 class StoreError(FarmError):
-    """The store cannot be used: another version's schema, damaged, or not ours."""
+    """The store cannot be used: it has another version's schema, is damaged, or belongs to another user."""
 
 
 # the peer

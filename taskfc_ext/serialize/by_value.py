@@ -25,7 +25,7 @@ def is_importable(item: FunctionType | BuiltinFunctionType | type) -> bool:
     if name == "__main__" or not isinstance(qualname, str):
         return False
     module = sys.modules.get(name)
-    if module is None or travels_by_value(module):
+    if module is None or is_pickled_by_value(module):
         return False
     found: object = module
     for part in qualname.split("."):
@@ -33,7 +33,7 @@ def is_importable(item: FunctionType | BuiltinFunctionType | type) -> bool:
     return found is item
 
 
-def travels_as_name(item: Any) -> bool:
+def is_pickled_by_reference(item: Any) -> bool:
     """Return whether another process can find a function or a class by its module and name."""
     if not _untyped._should_pickle_by_reference(item):
         return False
@@ -41,7 +41,7 @@ def travels_as_name(item: Any) -> bool:
     return module is None or not is_unimportable(module)
 
 
-def travels_by_value(module: ModuleType) -> bool:
+def is_pickled_by_value(module: ModuleType) -> bool:
     """Return whether a module is pickled by value: made at run time, or registered with cloudpickle for that."""
     name = module.__name__
     if name not in sys.modules:

@@ -11,7 +11,7 @@ from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleT
 from typing import NamedTuple
 
 from taskfc_ext.serialize.atoms import ATOMS
-from taskfc_ext.serialize.by_value import is_importable, registered_by_value, travels_by_value
+from taskfc_ext.serialize.by_value import is_importable, is_pickled_by_value, registered_by_value
 from taskfc_ext.serialize.mentioned import names_in_strings
 from taskfc_ext.serialize.needs import global_names, hinted_names, reads_pickles
 from taskfc_ext.serialize.scope import ABSENT
@@ -145,5 +145,5 @@ def _is_constant(part: object) -> bool:
     if kind in ATOMS or part is ABSENT:
         return True
     if kind is ModuleType:
-        return not travels_by_value(part)  # type: ignore[arg-type]
+        return not is_pickled_by_value(part)  # type: ignore[arg-type]
     return kind is BuiltinFunctionType and isinstance(part.__self__, ModuleType)  # type: ignore[attr-defined]

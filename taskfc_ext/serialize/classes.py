@@ -16,7 +16,7 @@ from typing import Any
 from cloudpickle import cloudpickle as _cloudpickle
 
 from taskfc_ext.serialize import instances, scope
-from taskfc_ext.serialize.by_value import travels_as_name
+from taskfc_ext.serialize.by_value import is_pickled_by_reference
 
 _untyped: Any = _cloudpickle
 
@@ -36,7 +36,7 @@ def is_by_value(cls: type) -> bool:
     """Return whether another process cannot import `cls` by its name."""
     if cls.__module__ == "builtins" or cls in _untyped._BUILTIN_TYPE_NAMES:
         return False
-    return not travels_as_name(cls)
+    return not is_pickled_by_reference(cls)
 
 
 def is_member(value: Any) -> bool:

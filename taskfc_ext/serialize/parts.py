@@ -18,7 +18,7 @@ from types import (
 )
 from typing import Any
 
-from taskfc_ext.serialize.by_value import is_importable, travels_by_value
+from taskfc_ext.serialize.by_value import is_importable, is_pickled_by_value
 from taskfc_ext.serialize.needs import global_names
 
 ATOMS = (int, float, complex, str, bytes, bool, bytearray, type(None), type(Ellipsis))
@@ -33,7 +33,7 @@ Part = tuple[str, object]
 def parts_of(value: object) -> Iterator[Part]:
     """Yield the parts that are pickled with `value`; none for an object that is pickled by reference."""
     kind = type(value)
-    if kind in ATOMS or _travels_as_a_name(value):
+    if kind in ATOMS or _is_pickled_by_reference(value):
         return
     for known, yield_parts in _BY_TYPE:
         if isinstance(value, known):
@@ -42,14 +42,14 @@ def parts_of(value: object) -> Iterator[Part]:
     yield from _parts_of_library(value)
     if not isinstance(value, (FunctionType, type, ModuleType)):
         yield from _attributes(value)
-        if not _travels_as_a_name(kind):
+        if not _is_pickled_by_reference(kind):
             yield f"its class `{kind.__qualname__}`", kind
 
 
-def _travels_as_a_name(value: object) -> bool:
+def _is_pickled_by_reference(value: object) -> bool:
     try:
         if isinstance(value, ModuleType):
-            return not travels_by_value(value)
+            return not is_pickled_by_value(value)
         return isinstance(value, (FunctionType, type)) and is_importable(value)
     except Exception:  # noqa: BLE001  raised by a metaclass
         return False

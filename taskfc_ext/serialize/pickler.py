@@ -19,7 +19,7 @@ from cloudpickle import cloudpickle as _cloudpickle
 
 from taskfc_ext.serialize import chance, classes, instances, machinery, scope
 from taskfc_ext.serialize.bodies import Buffers
-from taskfc_ext.serialize.by_value import is_importable, travels_as_name, travels_by_value
+from taskfc_ext.serialize.by_value import is_importable, is_pickled_by_reference, is_pickled_by_value
 from taskfc_ext.serialize.exceptions import Exceptions
 from taskfc_ext.serialize.limited import LimitReached
 from taskfc_ext.serialize.needs import definitions, mentioned_names, needed_names, reads_pickles
@@ -55,7 +55,7 @@ def _reduce_sentinel(sentinel: object) -> Any:
 
 
 def _reduce_module(module: ModuleType) -> Any:
-    if not travels_by_value(module):
+    if not is_pickled_by_value(module):
         return _inherited[ModuleType](module)
     key, name = scope.key_of(module.__dict__)
     names = {name: value for name, value in vars(module).items() if name != "__builtins__"}
@@ -119,7 +119,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
     def reducer_override(self, obj: Any) -> Any:
         kind = type(obj)
         if kind is FunctionType:
-            if not travels_as_name(obj):
+            if not is_pickled_by_reference(obj):
                 return machinery.reduce_dispatcher(obj) if machinery.is_dispatcher(obj) else self._reduce_function(obj)
         elif kind is CodeType:
             self.filenames[obj.co_filename] = None

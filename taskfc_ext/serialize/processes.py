@@ -10,7 +10,7 @@ from types import FunctionType
 from typing import Any
 
 from taskfc_ext.serialize import classes, machinery
-from taskfc_ext.serialize.by_value import is_importable, travels_as_name
+from taskfc_ext.serialize.by_value import is_importable, is_pickled_by_reference
 from taskfc_ext.serialize.values import pickle_alone
 
 
@@ -25,7 +25,7 @@ def serve_multiprocessing() -> None:
 def _reduce(pickler: object, item: Any) -> Any:
     kind = type(item)
     if kind is FunctionType:
-        by_value = not travels_as_name(item)
+        by_value = not is_pickled_by_reference(item)
     elif kind is machinery.LruCache:
         by_value = not is_importable(item)
     else:

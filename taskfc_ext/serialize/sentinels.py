@@ -6,7 +6,7 @@ import importlib
 import sys
 from typing import Any
 
-from taskfc_ext.serialize.by_value import travels_by_value
+from taskfc_ext.serialize.by_value import is_pickled_by_value
 from taskfc_ext.serialize.instances import HEAP_TYPE
 
 
@@ -39,7 +39,7 @@ def by_name(value: object, kind: type) -> object:
             module is None
             or not base.__flags__ & HEAP_TYPE
             or base.__module__ == "__main__"
-            or travels_by_value(module)
+            or is_pickled_by_value(module)
         ):
             continue
         for name, item in list(vars(module).items()):

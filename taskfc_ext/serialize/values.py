@@ -177,7 +177,7 @@ def _dump_partially(result: SourceResult, what: str, error: Exception) -> bytes:
     """
     lost = {name: _why_not("it", value) for name, value in result.ns.items()}
     for name, change in result.class_changes.items():
-        lost[name] = lost.get(name) or _why_not("what the task has set in it", change.values)
+        lost[name] = lost.get(name) or _why_not("the task's change of it", change.values)
     lost_value = _why_not(what, result.value)
     rest = result.without({name: why for name, why in lost.items() if why}, lost_value)
     if not rest.ns and rest.value is None and not result.lost:

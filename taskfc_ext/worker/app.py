@@ -102,10 +102,10 @@ def _set_up_log() -> logging.StreamHandler[TextIO]:
     """Send the package's own records to the worker's log. The root logger is left to the tasks: they see its output."""
     handler: logging.StreamHandler[TextIO] = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    ours = logging.getLogger("taskfc_ext")
-    ours.setLevel(logging.INFO)
-    ours.addHandler(handler)
-    ours.propagate = False
+    package_logger = logging.getLogger("taskfc_ext")
+    package_logger.setLevel(logging.INFO)
+    package_logger.addHandler(handler)
+    package_logger.propagate = False
     return handler
 
 

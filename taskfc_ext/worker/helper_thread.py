@@ -97,7 +97,7 @@ class HelperThread:
     def _park(self) -> None:
         self._is_parked = True
         if not self._work.is_busy:  # the main thread sets this before it checks whether we are parked
-            self._give_back()
+            self._free_memory()
             if self._preload and self._has_worked and not self._woken.wait(PRELOAD_AFTER):
                 with self._loading:
                     if not self._woken.is_set():
@@ -108,7 +108,7 @@ class HelperThread:
         self._woken.clear()
         self._n_quiet = 0
 
-    def _give_back(self) -> None:
+    def _free_memory(self) -> None:
         """Return memory of past arguments and results from the allocator to the system."""
         now = resident()
         if now - self._resident > MUCH:

@@ -27,7 +27,7 @@ from taskfc_ext.protocol.worker_messages import (
     ToWorker,
 )
 from taskfc_ext.worker.connection import LifePipe
-from taskfc_ext.worker.context.leftovers import LEAST, Leftovers
+from taskfc_ext.worker.context.leftovers import SHORTEST_RUN, Leftovers
 from taskfc_ext.worker.link import Link, Result
 from taskfc_ext.worker.output.capture import Capture
 from taskfc_ext.worker.output.displays import DisplayReporter
@@ -159,7 +159,7 @@ class Loop:
             self._link.send_results(results, then)
             self._exchange()
             if self.lease == lease:  # else the main thread is free and runs the new attempts itself
-                self._give_back()
+                self._return_leases()
 
     def _sample_progress(self, lease: int) -> Progress | None:
         """Return the progress of `lease` if it is due and has changed. Takes no lock: it reads the user's objects."""
@@ -195,7 +195,7 @@ class Loop:
         ended = perf_counter()
         if ended - started > FLUSH_AFTER:
             self._capture.flush_c()
-        if ended - started > LEAST and (notice := self._leftovers.end()):
+        if ended - started > SHORTEST_RUN and (notice := self._leftovers.end()):
             self._capture.stderr.write(f"{notice}\n")
         self._executor.leave(ended - started)
         self._life.check()  # before the end is recorded: this attempt is at fault
@@ -218,7 +218,7 @@ class Loop:
         while True:
             with self._link.lock:
                 self._exchange()
-                self._give_back()
+                self._return_leases()
                 if not self._link.has_uncommitted:
                     os._exit(0)
             self._link.connection.wait(RETIRE_MS)
@@ -271,7 +271,7 @@ class Loop:
         while results:
             yield results.popleft()
 
-    def _give_back(self) -> None:
+    def _return_leases(self) -> None:
         """Return the queued leases. Takes from the end of the queue, as the main thread takes from its front."""
         leases: list[int] = []
         broadcasts: list[_Attempt] = []

@@ -14,7 +14,7 @@ import cloudpickle
 import pytest
 
 from taskfc_ext.serialize import dump_function
-from taskfc_ext.serialize.by_value import is_importable, is_unimportable, travels_by_value
+from taskfc_ext.serialize.by_value import is_importable, is_pickled_by_value, is_unimportable
 
 SOURCE = "K = 1\ndef f(): return K\nclass C:\n    def k(self): return K\n"
 
@@ -98,5 +98,5 @@ def test_modules_found_by_an_import_are_importable() -> None:
     for name in "os", "posixpath", "sys", "time", "importlib", "numpy", "numpy.random", "taskfc_ext", "json.decoder":
         module = importlib.import_module(name)
         assert not is_unimportable(module)
-        assert not travels_by_value(module)
+        assert not is_pickled_by_value(module)
     assert is_importable(importlib.import_module("json").dumps)

@@ -172,7 +172,7 @@ def result_with_change(change: object) -> SourceResult:
 def test_other_names_survive_a_class_change_that_cannot_be_pickled() -> None:
     rest: Any = load_value(dump_value(result_with_change(threading.Lock()), what="it"))
     assert (rest.ns, rest.class_changes) == ({"x": 1}, {})
-    assert rest.lost["C"].startswith("what the task has set in it: ['n'] (a _thread.lock) cannot be pickled")
+    assert rest.lost["C"].startswith("the task's change of it: ['n'] (a _thread.lock) cannot be pickled")
 
 
 def test_a_class_whose_change_cannot_be_rebuilt_is_not_changed() -> None:

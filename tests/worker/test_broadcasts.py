@@ -139,7 +139,7 @@ def test_it_stays_when_queued_leases_are_returned(bench: Any) -> None:
     (last,) = bench.call(os.getpid)
     with bench.link.lock:
         bench.loop._exchange()
-        bench.loop._give_back()
+        bench.loop._return_leases()
     assert Returned((1, last)) in bench.sent
     assert reports(bench) == [SetUp(1)]
 

@@ -92,6 +92,6 @@ def test_memory_is_returned_after_large_growth(work: Work, monkeypatch: pytest.M
     seen = []
     for now in (101 * MUCH, 101 * MUCH + 1, 102 * MUCH, 99 * MUCH, 101 * MUCH):
         held.append(now)
-        helper._give_back()
+        helper._free_memory()
         seen.append(len(given_back))
     assert seen == [0, 1, 1, 1, 2], "memory in use is not counted again, and slow growth is noticed"

@@ -24,7 +24,7 @@ from taskfc_ext.worker.context import pools
 
 logger = logging.getLogger(__name__)
 
-LEAST = 30e-6
+SHORTEST_RUN = 30e-6
 """Seconds: a shorter attempt cannot have started a process or a thread."""
 
 END_WITHIN = 2.0
