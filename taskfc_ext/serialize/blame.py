@@ -183,10 +183,10 @@ def _search(
     while at < 0 and pending and time.perf_counter() <= until:
         node = pending.popleft()
         at = add(node, parts(nodes[node][2]))
-    return None if at < 0 else (_way_to(at, nodes), nodes[at][2])
+    return None if at < 0 else (_path_to(at, nodes), nodes[at][2])
 
 
-def _way_to(at: int, nodes: list[tuple[int, str, object]]) -> tuple[str, ...]:
+def _path_to(at: int, nodes: list[tuple[int, str, object]]) -> tuple[str, ...]:
     path = []
     while at >= 0:
         at, step, _ = nodes[at]

@@ -76,7 +76,7 @@ def reduce_class(cls: Any, *, is_global: bool) -> Any:
     token = scope.token_of(cls)
     at_creation = {name: cls.__dict__[name] for name in _AT_CREATION if name in cls.__dict__}
     at_creation["__qualname__"] = cls.__qualname__
-    members = {name: value for name, value in cls.__dict__.items() if not _comes_by_itself(cls, name, value)}
+    members = {name: value for name, value in cls.__dict__.items() if not _is_made_by_type(cls, name, value)}
     code = {name: value for name, value in members.items() if _is_code(value)}
     rest = {name: value for name, value in members.items() if name not in code and name not in _ENUM_MAPS}
     early = [Early(_set_members, cls, code, token)]
@@ -99,7 +99,7 @@ def reduce_member(member: Any) -> Any:
     return _member, (type(member), member._name_)
 
 
-def _comes_by_itself(cls: type, name: str, value: object) -> bool:
+def _is_made_by_type(cls: type, name: str, value: object) -> bool:
     if name in _MADE_ELSEWHERE or name in _ABC:
         return True
     own_slot = isinstance(value, MemberDescriptorType) and value.__objclass__ is cls

@@ -43,7 +43,7 @@ _NOT_RAISED_HERE = (SystemExit, KeyboardInterrupt, GeneratorExit, StopIteration)
 def dump_exception(error: BaseException, *, traceback: str, of_string: bool = False) -> Failure:
     """Return `error` as a `Failure`: its text, and its pickle if it can be rebuilt."""
     text = shorten(text_of(error), MAX_TEXT)
-    body, note = _pickled_exception(error, text)
+    body, note = _pickle_exception(error, text)
     return Failure(
         reason=Reason.ERROR,
         message=text,
@@ -55,22 +55,22 @@ def dump_exception(error: BaseException, *, traceback: str, of_string: bool = Fa
     )
 
 
-def _pickled_exception(error: BaseException, text: str) -> tuple[bytes | None, str]:
+def _pickle_exception(error: BaseException, text: str) -> tuple[bytes | None, str]:
     """Return the exception pickled, or `None` and the reason.
 
     It is pickled whole, or else without the parts that cannot be pickled. It is rebuilt here on trial; its text must be
     the same.
     """
-    if _ends_more_than_the_wait(error):
+    if _is_control_flow(error):
         return None, ""
-    whole, problem = _attempt(error, text, WithChains())
+    whole, problem = _pickle_on_trial(error, text, WithChains())
     if not problem:
         return whole, ""
-    body, remains = _attempt(error, text, Piecewise())
+    body, remains = _pickle_on_trial(error, text, Piecewise())
     return (None, problem) if remains else (body, "")
 
 
-def _attempt(error: BaseException, text: str, exceptions: WithChains) -> tuple[bytes, str]:
+def _pickle_on_trial(error: BaseException, text: str, exceptions: WithChains) -> tuple[bytes, str]:
     """Return the exception pickled, and the problem with it, if any."""
     file = io.BytesIO()
     try:
@@ -83,7 +83,7 @@ def _attempt(error: BaseException, text: str, exceptions: WithChains) -> tuple[b
     return body, "" if _is_trivial(error) else _load(body, text)[1]
 
 
-def _ends_more_than_the_wait(error: BaseException) -> bool:
+def _is_control_flow(error: BaseException) -> bool:
     """Return whether raising `error` would also affect the interpreter, a generator or an event loop."""
     asyncio: Any = sys.modules.get("asyncio.exceptions")  # importing it takes a worker 20 ms
     return isinstance(error, _NOT_RAISED_HERE) or (asyncio is not None and isinstance(error, asyncio.CancelledError))
@@ -139,7 +139,7 @@ def _own_exception(failure: Failure, taskid: int | None) -> BaseException:
     problem = failure.note
     if failure.pickled is not None:
         error, problem = _load(failure.pickled, failure.message)
-    if error is None or _ends_more_than_the_wait(error):
+    if error is None or _is_control_flow(error):
         text = f"{failure.type_name}: {failure.message}" if failure.message else failure.type_name
         error = RemoteError(
             text, type_name=failure.type_name, taskid=taskid, remote_traceback=failure.traceback, hint=problem

@@ -46,7 +46,7 @@ _TABLES = re.compile(
 )
 _PERCENT = re.compile(r"%\(([A-Za-z_]\w*)\)")
 _DOLLAR = re.compile(r"\$\{?([A-Za-z_]\w*)")
-_WARNED_OF = re.compile(r"\\(?!\n)|[0-9](?:and|or|if|in|is|not|else|for)\b")
+_CAUSES_WARNING = re.compile(r"\\(?!\n)|[0-9](?:and|or|if|in|is|not|else|for)\b")
 _OPERATIONS = ast.BinOp | ast.Compare | ast.BoolOp | ast.UnaryOp | ast.Call | ast.Subscript
 
 
@@ -110,7 +110,7 @@ def names_in_text(
     plain = set(_MARKED.findall(text)) if "@" in text else set()
     likely: set[str] = set()
     if looks_up:
-        plain |= _looked_up(text)
+        plain |= _names_to_look_up(text)
     if evaluates:
         plain |= _names_of_code(text.replace("@", ""))
     if _SQL.match(text) or (takes_sql and _SHORT_SQL.match(text)):
@@ -130,7 +130,7 @@ def _is_formula(text: str) -> bool:
     return "~" not in right and "\n" not in left and right[:1] != "/" and _WORD.search(right) is not None
 
 
-def _looked_up(text: str) -> set[str]:
+def _names_to_look_up(text: str) -> set[str]:
     if text.isidentifier():
         return set() if text.startswith("__") else {text}
     found = {*_PERCENT.findall(text), *_DOLLAR.findall(text)}
@@ -160,7 +160,7 @@ def _operands(text: str) -> set[str]:
 
 def _parse(text: str, mode: str) -> ast.AST | None:
     """Return the syntax tree of `text`; `None` if it has none, or if Python would warn about the text."""
-    if _WARNED_OF.search(text):
+    if _CAUSES_WARNING.search(text):
         return None
     try:
         return ast.parse(text.strip(), mode=mode)

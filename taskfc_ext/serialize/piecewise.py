@@ -24,7 +24,7 @@ class Piecewise(WithChains):
     def __init__(self) -> None:
         super().__init__()
         self._kept: dict[int, tuple[Named, Named]] = {}
-        self._stand_ins: dict[int, BaseException] = {}
+        self._replacements: dict[int, BaseException] = {}
         self._held: list[BaseException] = []  # holds them, so that their ids stay unique
 
     def select(self, error: BaseException, fields: Named, attributes: Named) -> tuple[Named, Named]:
@@ -40,10 +40,10 @@ class Piecewise(WithChains):
         return known
 
     def members_of(self, group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-        return [self._or_stand_in(member) for member in super().members_of(group)]
+        return [self._replace_unpicklable(member) for member in super().members_of(group)]
 
     def link(self, link: BaseException) -> BaseException:
-        return self._or_stand_in(link)
+        return self._replace_unpicklable(link)
 
     def _own_reduction(self, error: BaseException) -> Reduced | None:
         reduction = super()._own_reduction(error)
@@ -51,15 +51,15 @@ class Piecewise(WithChains):
             return reduction
         return None
 
-    def _or_stand_in(self, error: BaseException) -> BaseException:
-        known = self._stand_ins.get(id(error))
+    def _replace_unpicklable(self, error: BaseException) -> BaseException:
+        known = self._replacements.get(id(error))
         if known is None:
             self._held.append(error)
-            self._stand_ins[id(error)] = error  # during the trial: it may refer to itself
-            known = self._stand_ins[id(error)] = self._make_stand_in(error)
+            self._replacements[id(error)] = error  # during the trial: it may refer to itself
+            known = self._replacements[id(error)] = self._make_replacement(error)
         return known
 
-    def _make_stand_in(self, error: BaseException) -> BaseException:
+    def _make_replacement(self, error: BaseException) -> BaseException:
         reason = _why_not(error, self)
         if not reason:
             return error

@@ -195,7 +195,7 @@ def _write_express(value: Any) -> None:
 # bokeh
 
 
-def _theme_now() -> Any:
+def _read_theme() -> Any:
     return _modules["bokeh.io"].curdoc().theme
 
 
@@ -204,7 +204,7 @@ def _set_theme(theme: Any) -> None:
 
 
 def _pack_bokeh() -> Any:
-    theme = _theme_now()
+    theme = _read_theme()
     return None if theme is _modules["bokeh.themes"].default else theme._json
 
 
@@ -255,7 +255,7 @@ CHARTS: tuple[Setting, ...] = (
     Value(
         name="bokeh's theme",
         module="bokeh.io",
-        read=_theme_now,
+        read=_read_theme,
         write=_set_theme,
         pack=_pack_bokeh,
         unpack=_unpack_bokeh,

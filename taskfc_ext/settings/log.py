@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 _MARK: Any = "taskfc_ext"
 """A key in the root logger's cache, which every change of a level and `logging.disable` clear."""
 
-_OURS = "taskfc_ext"
+_OWN_LOGGER = "taskfc_ext"
 _STYLES = "%{$"
 _PLAIN: tuple[Any, ...] = (logging.NOTSET, True, False, (), ())
 
@@ -94,7 +94,7 @@ def pack() -> _Packed | None:
     found: dict[str, tuple[Any, ...]] = {}
     state = read()
     for name, (level, propagate, disabled, handlers, _) in state.loggers.items():
-        if name.partition(".")[0] != _OURS:
+        if name.partition(".")[0] != _OWN_LOGGER:
             screens = tuple([packed for handler in handlers if (packed := _pack_handler(handler))])
             plain = logging.WARNING if not name else logging.NOTSET
             if (level, propagate, disabled, screens) != (plain, True, False, ()):

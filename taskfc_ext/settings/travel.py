@@ -68,7 +68,7 @@ def _key(name: str) -> str:
     return f"{name} (registered)"
 
 
-class Travel:
+class SentSettings:
     """The settings to send, as last read.
 
     Attributes:
@@ -84,7 +84,7 @@ class Travel:
         self._packed: dict[str, Any] = {}
         self._is_stale = False
         self._quick_pause = self._thorough_pause = 0.0
-        self.marks = Marks.of_now()
+        self.marks = Marks.current()
         self.invalidate()
 
     def invalidate(self) -> None:
@@ -124,7 +124,7 @@ class Travel:
             if is_thorough:
                 self._thorough_pause = min(cost, self._thorough_pause or cost)
             self.pause = self._quick_pause = min(cost, self._quick_pause or cost)
-        self.marks = Marks.of_now()
+        self.marks = Marks.current()
         return self.body
 
     def _read(self, setting: Setting, is_thorough: bool) -> bool:
@@ -175,7 +175,7 @@ class Marks(NamedTuple):
     printing: Any
 
     @classmethod
-    def of_now(cls) -> Marks:
+    def current(cls) -> Marks:
         """Return the current values, and put `LOG_MARK` into the root logger's cache until a level changes."""
         root_cache[LOG_MARK] = True
         errors, printing = _getter(error_variable()), _getter(print_variable())
@@ -209,5 +209,5 @@ def _body(value: Any) -> bytes | None:
     return _body(left) if left and len(left) < len(value) else None
 
 
-here = Travel()
+here = SentSettings()
 """The settings of this process."""

@@ -18,7 +18,7 @@ def test_one_slow_read_does_not_delay_the_next_ones(monkeypatch: pytest.MonkeyPa
         now += cost
         return now
 
-    here = travel.Travel()
+    here = travel.SentSettings()
     monkeypatch.setattr(travel, "time", type("Clock", (), {"perf_counter": staticmethod(tick)}))
     level: list[Any] = ["usual"]
     setting = travel.Setting(

@@ -30,10 +30,10 @@ SHORTEST_RUN = 30e-6
 END_WITHIN = 2.0
 """Seconds for killed processes to end. One that hangs in the kernel or became another user's is logged and left."""
 
-_LET_REAP = 0.02
+_REAP_GRACE = 0.02
 """Seconds for threads that wait for a process, as asyncio's do, to read its exit status before it is reaped here."""
 
-_LET_END = 0.01
+_END_GRACE = 0.01
 """Seconds for threads to end by themselves."""
 
 _NAMED = 5
@@ -91,7 +91,7 @@ class Leftovers:
             logger.warning("processes of a task cannot be ended: %s", ", ".join(str(process.pid) for process in left))
         pools.note_deaths(stay.__contains__, self._kept_threads)
         if threading.active_count() > len(self._threads):
-            deadline = time.monotonic() + _LET_REAP
+            deadline = time.monotonic() + _REAP_GRACE
             while not all(map(spare, children(os.getpid()))) and time.monotonic() < deadline:
                 time.sleep(0.001)
         reap(spare)
@@ -112,7 +112,7 @@ class Leftovers:
         new = [thread for thread in _running_threads() if id(thread) not in self._threads]
         if not new and len(self._threads) == len(_running_threads()):
             return ""
-        deadline = time.monotonic() + _LET_END
+        deadline = time.monotonic() + _END_GRACE
         for thread in new:
             if not isinstance(thread, threading._DummyThread) and thread is not threading.current_thread():
                 threading.Thread.join(thread, max(0.0, deadline - time.monotonic()))

@@ -147,7 +147,7 @@ class UserModules(MetaPathFinder):
             source = spec.loader.get_data(file)
             self._imported[fullname] = _Imported(file, source, stamp)
             spec.loader = UserLoader(fullname, file, source, self._compiled)
-        elif spec.loader is None and self._are_ours(spec.submodule_search_locations or ()):
+        elif spec.loader is None and self._are_users(spec.submodule_search_locations or ()):
             self._namespaces.add(fullname)
         return spec
 
@@ -165,7 +165,7 @@ class UserModules(MetaPathFinder):
             spec.submodule_search_locations += map(os.fsdecode, sent.locations)
         return spec
 
-    def _are_ours(self, locations: Iterable[str]) -> bool:
+    def _are_users(self, locations: Iterable[str]) -> bool:
         return all(self._code.holds(os.path.join(place, "")) for place in locations)
 
     def are_stale(self) -> bool:

@@ -115,7 +115,7 @@ class ProcessSettings:
             return
         for _ in range(3):
             try:
-                self._put_all_back(fully)
+                self._restore_all(fully)
                 return
             except Exception as error:  # noqa: BLE001  raised by a signal handler of the task, not yet removed
                 logger.warning("settings could not be restored: %s: %s", type(error).__name__, error)
@@ -134,7 +134,7 @@ class ProcessSettings:
                 kept.expect_current()
         self.are_modules_stale = False
 
-    def _put_all_back(self, fully: bool) -> None:
+    def _restore_all(self, fully: bool) -> None:
         if self._for_root:
             self._write_in_root()
         if len(sys.modules) != self._n_modules:
@@ -145,15 +145,15 @@ class ProcessSettings:
                     continue
             except Exception:  # noqa: BLE001  deleted, or not comparable
                 pass
-            self._put_back(kept)
+            self._restore(kept)
         if fully:
             for kept in list(self._kept.values()):
                 if kept.setting.read_fully is not None and not _equal(kept.setting.read_fully(), kept.expected):
-                    self._put_back(kept)
+                    self._restore(kept)
         forget_shown_warnings()
         faulthandler.cancel_dump_traceback_later()  # this timer cannot be read, so it is always cancelled
 
-    def _put_back(self, kept: _Kept) -> None:
+    def _restore(self, kept: _Kept) -> None:
         try:
             kept.setting.write(kept.expected)
             kept.quick = kept.setting.take()
@@ -176,7 +176,7 @@ class ProcessSettings:
             kept = self._kept.get(name)
             if kept is not None:
                 kept.expected = kept.own
-                self._put_back(kept)
+                self._restore(kept)
                 if kept.setting.is_in_context:
                     self._for_root[name] = kept
                 if isinstance(kept.setting, _Registered):

@@ -96,10 +96,10 @@ class BoundedText:
             text, stream = end[0]  # it holds the whole surplus, or it would have been dropped
             end[0] = (text[surplus:], stream)
             head = [*head, (f"\n... {n_dropped:,} characters were dropped ...\n", stream)]
-        return _in_turns([*head, *end])
+        return _to_printed([*head, *end])
 
 
-def _in_turns(pieces: Iterable[_Piece]) -> Printed:
+def _to_printed(pieces: Iterable[_Piece]) -> Printed:
     """Return `pieces` as a `Printed`, in which the streams alternate."""
     turns: list[str] = []
     for stream, group in groupby((piece for piece in pieces if piece[0]), key=itemgetter(1)):

@@ -17,7 +17,7 @@ INLINE = "matplotlib_inline.backend_inline"
 PLOTLY = "plotly_mimetype"
 """plotly's renderer for kernels. Other renderers add plotly's source, 5 MB, to each figure."""
 
-_PLOTLY_KNOWS = (
+_PLOTLY_FRONT_ENDS = (
     "COLAB_NOTEBOOK_ID",
     "AZURE_NOTEBOOKS_HOST",
     "VSCODE_PID",
@@ -32,7 +32,7 @@ _KAGGLE = "/kaggle/input"
 def choose_backend(environ: MutableMapping[str, str] = os.environ) -> None:
     """Select the notebook's backends of matplotlib and plotly, unless the user has selected others."""
     environ.setdefault("MPLBACKEND", BACKEND)
-    if not any(name in environ for name in _PLOTLY_KNOWS) and not os.path.exists(_KAGGLE):
+    if not any(name in environ for name in _PLOTLY_FRONT_ENDS) and not os.path.exists(_KAGGLE):
         environ.setdefault("PLOTLY_RENDERER", PLOTLY)
 
 

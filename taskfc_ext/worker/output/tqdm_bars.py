@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any
 
-_OURS = 3
+_OWN_REFERENCES = 3
 """`sys.getrefcount` of a bar that is referred to only by our list, our variable and that call."""
 
 
@@ -51,7 +51,7 @@ class Bars:
         while self._kept:
             bar = self._kept.pop()
             kept.append(bar)
-            if sys.getrefcount(bar) <= _OURS + (bar is self.outermost):
+            if sys.getrefcount(bar) <= _OWN_REFERENCES + (bar is self.outermost):
                 bar.disable = True  # dropped by its task: it must not be drawn any more
             if getattr(bar, "disable", True):
                 kept.pop()
