@@ -136,7 +136,7 @@ class Farm:
             return load_value(finished.values[i])
         return decode_failure(finished.values[i])
 
-    def printed(self, lease: int) -> tuple[Any, Printed]:
+    def output_of(self, lease: int) -> tuple[Any, Printed]:
         """Return the value of `lease` and its output."""
         finished = self.receive(Finished, lambda message: lease in message.leases)
         self.received.insert(0, finished)
@@ -334,7 +334,7 @@ def test_a_forked_child_ends_where_the_users_code_ends(farm: Farm) -> None:
         " return how\n"
     )
     for how, code in ("return", 0), ("raise", 1), ("exit", 7):
-        value, printed = farm.printed(farm.call(fork, how))
+        value, printed = farm.output_of(farm.call(fork, how))
         assert value == code
         assert stdout_of(printed) == "from the child\n"
         assert ("ValueError: in the child" in stderr_of(printed)) == (how == "raise")
@@ -354,15 +354,15 @@ PAST_PYTHON = {
 @pytest.mark.parametrize("way", PAST_PYTHON)
 def test_output_printed_past_python_is_the_tasks(farm: Farm, way: str) -> None:
     body = PAST_PYTHON[way].replace("\n", "\n ")
-    value, printed = farm.printed(farm.call(in_main(f"def f():\n {body}\n return 'done'")))
+    value, printed = farm.output_of(farm.call(in_main(f"def f():\n {body}\n return 'done'")))
     assert value == "done"
     assert (stdout_of(printed), stderr_of(printed)) == ("out\n", "err\n")
-    assert farm.printed(farm.call(abs, -1)) == (1, ())
+    assert farm.output_of(farm.call(abs, -1)) == (1, ())
 
 
 def test_prints_and_programs_keep_their_order(farm: Farm) -> None:
     source = "print('1')\nimport os\n_ = os.system('echo 2')\nprint('3')\n!echo 4\nos.write(1, b'5\\n')\nprint('6')"
-    _, printed = farm.printed(farm.cell(source))
+    _, printed = farm.output_of(farm.cell(source))
     assert log_of(printed).split() == ["1", "2", "3", "4", "5", "6"]
 
 
@@ -370,7 +370,7 @@ def test_prints_and_programs_keep_their_order(farm: Farm) -> None:
 @pytest.mark.parametrize("text", ["a line\\n", "half a line"])
 def test_output_of_c_code_is_the_tasks(farm: Farm, text: str) -> None:
     source = f"def f():\n import ctypes, time\n ctypes.CDLL(None).printf(b'{text}')\n time.sleep(0.002)"
-    _, printed = farm.printed(farm.call(in_main(source)))
+    _, printed = farm.output_of(farm.call(in_main(source)))
     assert stdout_of(printed) == text.replace("\\n", "\n")
 
 
@@ -379,7 +379,7 @@ def test_a_flood_written_while_the_gil_is_held_does_not_block(farm: Farm) -> Non
         "def f():\n import ctypes\n libc = ctypes.PyDLL(None)\n"  # PyDLL keeps the GIL
         " for fd in (1, 2):\n  for _ in range(40):\n   libc.write(fd, b'x' * 100_000, 100_000)"
     )
-    _, printed = farm.printed(farm.call(in_main(source)))
+    _, printed = farm.output_of(farm.call(in_main(source)))
     assert 1_000_000 < len(log_of(printed)) < 1_100_000
     assert "characters were dropped" in log_of(printed)
     assert stdout_of(printed).startswith("xxx")
@@ -409,7 +409,7 @@ def test_a_program_of_a_broadcast_stays_and_prints_to_the_log(farm: Farm) -> Non
     body = dump_call((), {}, what="f")
     farm.send(Prepare(number=1, kind=Kind.FUNCTION, code=dump_function(begin)[1], body=body))
     farm.receive(SetUp)
-    _, printed = farm.printed(farm.call(in_main("def f():\n import time; time.sleep(0.01); print('early')")))
+    _, printed = farm.output_of(farm.call(in_main("def f():\n import time; time.sleep(0.01); print('early')")))
     assert printed == ("early\n",)
     path.touch()
     until(lambda: "late" in farm.log, "the program's words")
@@ -436,7 +436,7 @@ def test_threads_that_outlive_their_task_print_to_the_log(farm: Farm) -> None:
         f"{WAIT}\ndef f():\n import threading\n"
         f" threading.Thread(target=lambda: (wait({str(path)!r}), print('from the thread')), daemon=True).start()"
     )
-    result, printed = farm.printed(farm.call(leave))
+    result, printed = farm.output_of(farm.call(leave))
     assert result is None
     assert stderr_of(printed).startswith("1 thread of this task still runs: Thread-")
     path.touch()
