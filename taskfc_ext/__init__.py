@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-import taskfc_ext.drivers.environment  # noqa: F401  as it is now, before the user's code changes it
+import taskfc_ext.drivers.environment  # noqa: F401  first: it notes the environment before user code changes it
 from taskfc_ext.version import __version__
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ _HOMES = {
     "start": "client.start",
     "track": "worker.output.progress",
 }
-"""Where each public name lives. They are imported on first use: a worker needs none of them, and starts with this."""
+"""The module of each public name. Imported on first use: a worker imports this package and needs none of them."""
 
 __all__ = [*sorted(_HOMES), "__version__"]
 
@@ -114,14 +114,14 @@ def __dir__() -> list[str]:
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """Register the magics: what `%load_ext taskfc_ext` calls. Starts nothing."""
+    """Register the magics; called by `%load_ext taskfc_ext`. Starts no farm."""
     from taskfc_ext.ipython.extension import load  # IPython is slow to import
 
     load(shell)
 
 
 def unload_ipython_extension(shell: Any) -> None:
-    """Take the magics away again: what `%unload_ext taskfc_ext` calls. Farms go on."""
+    """Remove the magics; called by `%unload_ext taskfc_ext`. Farms keep running."""
     from taskfc_ext.ipython.extension import unload  # IPython is slow to import
 
     unload(shell)

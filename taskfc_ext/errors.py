@@ -1,36 +1,36 @@
-"""Every error of the package, in one tree, by whose fault it is.
+"""Exceptions of the package in one tree, by cause: the task, the farm, the peer, the caller's arguments.
 
     TaskFCError
     ├── TaskError                  the user's task ended without a value
     │   ├── TaskTimeout            it ran longer than its `timeout` (also a TimeoutError)
     │   │   └── TaskUnreachable    no worker accepted it
     │   ├── WorkerLost             its worker died, once or too often
-    │   ├── DependencyFailed       a task it comes after did not succeed
-    │   ├── TaskAborted            somebody aborted it (also a concurrent.futures.CancelledError)
-    │   ├── TasksFailed            of several that were waited for, some did not succeed
+    │   ├── DependencyFailed       a task that it depends on did not succeed
+    │   ├── TaskAborted            it was aborted (also a concurrent.futures.CancelledError)
+    │   ├── TasksFailed            some of the tasks of one wait did not succeed
     │   ├── LoadingFailed          its code or arguments could not be loaded on the worker
-    │   ├── UnpicklableResult      it ran, but its result or exception cannot travel
-    │   └── RemoteError            its own exception, when that cannot be rebuilt here
+    │   ├── UnpicklableResult      it ran, but its result cannot be pickled
+    │   └── RemoteError            its own exception, which cannot be rebuilt here
     ├── FarmError                  the environment
     │   ├── ControllerUnavailable  no controller answers
-    │   │   ├── ControllerLost     one did, and is gone
-    │   │   └── ControllerStopped  it was stopped on purpose
+    │   │   ├── ControllerLost     the controller died
+    │   │   └── ControllerStopped  the controller was stopped on purpose
     │   ├── BroadcastFailed        a worker could not run a broadcast
     │   ├── StartFailed            a controller could not be started
     │   └── StoreError             the store cannot be used
-    ├── ProtocolError              the peer broke the rules
-    │   ├── VersionMismatch        it speaks another version
+    ├── ProtocolError              the peer broke the protocol
+    │   ├── VersionMismatch        the peer has another protocol version
     │   └── RequestRefused         the controller refused a request
-    └── caller's arguments         each is also the builtin that such a fault usually is
+    └── caller's arguments         each is also the usual builtin exception
         ├── UnpicklableArgument    (TypeError)
         ├── UnknownTask            (IndexError)
         │   └── ResultExpired
         └── UnknownTasks           (KeyError)
 
-`TaskRejectError` stands apart: a *task* raises it, to say "not here, not now". So do `RepeatedStreamWarning`, and
-`RemoteTraceback`, the last cause of each exception that a task has raised.
+Outside the tree: `TaskRejectError`, which a *task* raises to be offered to other workers; `RepeatedStreamWarning`;
+`RemoteTraceback`, the last cause of each exception that a task raised.
 
-Facts are attributes (`error.taskid`, `error.hint`), so that nobody has to parse a message.
+Facts are attributes (`error.taskid`, `error.hint`), so that no program has to parse a message.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ import concurrent.futures
 
 
 class TaskFCError(Exception):
-    """The root of this package's errors.
+    """The base class of this package's errors.
 
     Attributes:
-        hint: what the reader can do about it; empty where nothing can be done.
+        hint: advice to the user; empty where there is none.
     """
 
     def __init__(self, message: str = "", *, hint: str = "") -> None:
@@ -71,7 +71,7 @@ class TaskError(TaskFCError):
     """A task ended without a value.
 
     Attributes:
-        taskid: which one; `None` where it is not known.
+        taskid: the task's id; `None` where it is not known.
         remote_traceback: the traceback on the worker, as text; empty where there was none.
     """
 
@@ -89,11 +89,11 @@ class TaskError(TaskFCError):
 
 
 class TaskTimeout(TaskError, TimeoutError):
-    """The attempt ran longer than the task's `timeout` and was stopped."""
+    """An attempt ran longer than the task's `timeout` and was stopped."""
 
 
 class TaskUnreachable(TaskTimeout):
-    """Every live worker refused the task for as long as the controller's `unreachable_after`."""
+    """Every live worker rejected the task for as long as the controller's `unreachable_after`."""
 
 
 class WorkerLost(TaskError):
@@ -109,7 +109,7 @@ class WorkerLost(TaskError):
 
 
 class DependencyFailed(TaskError):
-    """A task that this one comes after did not succeed.
+    """A task that this one depends on did not succeed.
 
     Attributes:
         parent: the id of that task.
@@ -123,14 +123,14 @@ class DependencyFailed(TaskError):
 
 
 class TaskAborted(TaskError, concurrent.futures.CancelledError):
-    """Somebody aborted the task."""
+    """The task was aborted."""
 
 
 class TasksFailed(TaskError):
-    """Of the tasks that were waited for, some did not succeed; the message names them.
+    """Some of the tasks of one wait did not succeed; the message names them.
 
     Attributes:
-        taskids: which ones.
+        taskids: the ids of those tasks.
     """
 
     def __init__(self, message: str = "", *, taskids: tuple[int, ...] = (), hint: str = "") -> None:
@@ -139,18 +139,18 @@ class TasksFailed(TaskError):
 
 
 class LoadingFailed(TaskError):
-    """The task's code or its arguments could not be loaded on the worker: nothing of it has run, and no retry helps.
+    """The task's code or its arguments could not be loaded on the worker. No code of it ran, and no retry helps.
 
-    Its cause is what loading raised.
+    Its cause is the exception that loading raised.
     """
 
 
 class UnpicklableResult(TaskError, TypeError):
-    """The task ran, but its result cannot be pickled; the message names the object."""
+    """The task ran, but its result cannot be pickled; the message names the object at fault."""
 
 
 class RemoteError(TaskError):
-    """The task's own exception, when it cannot be rebuilt in this process.
+    """Stand-in for a task's own exception that cannot be rebuilt in this process.
 
     Attributes:
         type_name: the exception's type on the worker.
@@ -170,11 +170,11 @@ class RemoteError(TaskError):
 
 
 class RemoteTraceback(Exception):
-    """The last cause of a task's exception: shows where it was raised, on the worker.
+    """The last cause of a task's exception: the traceback on the worker.
 
     Attributes:
         text: the traceback.
-        taskid: the task.
+        taskid: the task's id.
     """
 
     def __init__(self, text: str, taskid: int | None = None) -> None:
@@ -188,25 +188,25 @@ class RemoteTraceback(Exception):
 
 
 def remote_traceback_of(error: BaseException) -> RemoteTraceback | None:
-    """Return the traceback that a task's exception has brought, from the end of its causes."""
+    """Return the worker's traceback, the last cause of a task's exception; `None` where there is none."""
     last = _causes(error)[-1]
     return last if isinstance(last, RemoteTraceback) else None
 
 
 def attach_traceback(error: BaseException, traceback: RemoteTraceback) -> None:
-    """Make `traceback` the last cause of `error`, behind the causes that the task itself has given."""
+    """Make `traceback` the last cause of `error`, after the causes that the task itself set."""
     causes = [error, *(each for each in _causes(error)[1:] if not isinstance(each, RemoteTraceback))]
-    # by descriptor: a class may refuse attributes, as frozen dataclasses do
+    # by descriptor: a class may reject attributes, as frozen dataclasses do
     vars(BaseException)["__cause__"].__set__(causes[-1], traceback)
 
 
 def attach_note(error: BaseException, note: str) -> None:
-    """Add `note` to `error`, as `add_note` does, also where a class refuses attributes."""
+    """Add `note` to `error` as `add_note` does, also where a class rejects attributes."""
     vars(error).setdefault("__notes__", []).append(note)
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    """Return `error`, its cause, the cause of that, and so on; each once."""
+    """Return `error`, its cause, the cause's cause and so on, each once."""
     found = [error]
     while (cause := found[-1].__cause__) is not None and all(cause is not each for each in found):
         found.append(cause)
@@ -214,9 +214,9 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 
 class TaskRejectError(Exception):
-    """Raise it in a task to say "not here, not now": it is offered to other workers, and later to this one.
+    """Raised by a task that cannot run on this worker now: it is offered to other workers, and later to this one again.
 
-    No retry is spent. (`IPython.kernel.error.TaskRejectError` of the system this one succeeds.)
+    No retry is used up. (`IPython.kernel.error.TaskRejectError` of the older system.)
     """
 
 
@@ -224,7 +224,7 @@ class TaskRejectError(Exception):
 
 
 class FarmError(TaskFCError):
-    """Something around the tasks is not as it has to be."""
+    """The farm or its environment does not work."""
 
 
 class ControllerUnavailable(FarmError):
@@ -232,11 +232,11 @@ class ControllerUnavailable(FarmError):
 
 
 class ControllerLost(ControllerUnavailable):
-    """A controller did answer, and is gone; what it accepted is in its store."""
+    """The controller answered before and is gone. Accepted tasks are in its store."""
 
 
 class ControllerStopped(ControllerUnavailable):
-    """The controller was stopped on purpose; an explicit start or a new submit carries on."""
+    """The controller was stopped on purpose. An explicit start or a new submission starts it again."""
 
 
 class BroadcastFailed(FarmError):
@@ -256,40 +256,40 @@ class BroadcastFailed(FarmError):
 
 
 class StartFailed(FarmError):
-    """A controller could not be started; the message carries what it said."""
+    """A controller could not be started; the message has the reason."""
 
 
 class StoreError(FarmError):
-    """The store cannot be used: another version's schema, damaged, or not ours."""
+    """The store cannot be used: it has another version's schema, is damaged, or belongs to another user."""
 
 
 # the peer
 
 
 class ProtocolError(TaskFCError):
-    """A peer broke the rules of the protocol."""
+    """A peer broke the protocol."""
 
 
 class VersionMismatch(ProtocolError):
-    """The peer speaks another protocol version or runs another Python; both are named."""
+    """The peer has another protocol version or another Python version; the message names both."""
 
 
 class RequestRefused(ProtocolError):
-    """The controller refused a request, and says why."""
+    """The controller refused a request; the message has the reason."""
 
 
 # the caller's arguments
 
 
 class UnpicklableArgument(TaskFCError, TypeError):
-    """A function or an argument cannot be pickled; the message names it and says why."""
+    """A function or an argument cannot be pickled; the message has the object and the reason."""
 
 
 class UnknownTask(TaskFCError, IndexError):
-    """There is no such task, or it was cleared.
+    """The task does not exist, or it was cleared.
 
     Attributes:
-        taskid: the id that was asked for.
+        taskid: the requested id.
     """
 
     def __init__(self, message: str = "", *, taskid: int | None = None, hint: str = "") -> None:
@@ -298,15 +298,15 @@ class UnknownTask(TaskFCError, IndexError):
 
 
 class ResultExpired(UnknownTask):
-    """The task is known, but its result was dropped by retention."""
+    """The task is known, but retention dropped its result."""
 
 
 class UnknownTasks(TaskFCError, KeyError):
-    """Some ids given to `clear`, `hold`, `release` or `move` are of no such task; it was done for the others.
+    """Some of the ids given to `clear`, `hold`, `release` or `move` are unknown. The action was done for the others.
 
     Attributes:
-        taskids: these ids.
-        n_cleared: how many finished tasks were cleared all the same.
+        taskids: the unknown ids.
+        n_cleared: the number of finished tasks that were cleared.
     """
 
     def __init__(self, message: str = "", *, taskids: tuple[int, ...] = (), n_cleared: int = 0, hint: str = "") -> None:
@@ -318,4 +318,4 @@ class UnknownTasks(TaskFCError, KeyError):
 
 
 class RepeatedStreamWarning(UserWarning):
-    """Two tasks begin with the same generator of random numbers in the same state, and so draw the same numbers."""
+    """Two tasks start with the same random generator in the same state, so they draw the same numbers."""

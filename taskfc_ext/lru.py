@@ -1,4 +1,4 @@
-"""`ByteLRU`: a cache that is bounded by the bytes of what it holds."""
+"""`ByteLRU`: a cache bounded by the bytes of its values."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ V = TypeVar("V")
 
 
 class ByteLRU(Generic[K, V]):
-    """Keeps what was used last. Not thread-safe.
+    """Least-recently-used cache. Not thread-safe.
 
     Args:
-        n_bytes: so many at most, by the sizes that `put` is told.
-        n_kept: the latest entries, which stay however large they are: without them nothing large would ever be found.
-        n_entries: so many at most, however small.
+        n_bytes: the limit, in the sizes given to `put`.
+        n_kept: the number of latest entries that stay whatever their size; without them no large value would be found.
+        n_entries: the largest number of entries.
     """
 
     def __init__(self, n_bytes: int, *, n_kept: int = 2, n_entries: int = 1000) -> None:
@@ -29,7 +29,7 @@ class ByteLRU(Generic[K, V]):
         return len(self._entries)
 
     def get(self, key: K) -> V | None:
-        """Return what is kept under `key`, which is the latest then."""
+        """Return the value under `key` and make it the latest; `None` if there is none."""
         entry = self._entries.pop(key, None)
         if entry is None:
             return None
@@ -37,7 +37,7 @@ class ByteLRU(Generic[K, V]):
         return entry[0]
 
     def put(self, key: K, value: V, size: int) -> bool:
-        """Keep `value`, of `size` bytes, in place of what was used longest ago; return whether something had to go."""
+        """Store `value` of `size` bytes and drop the oldest entries over a limit; return whether any was dropped."""
         self.drop(key)
         self._entries[key] = value, size
         self.n_bytes += size
@@ -47,13 +47,13 @@ class ByteLRU(Generic[K, V]):
         return len(self._entries) < n
 
     def drop(self, key: K) -> None:
-        """Keep nothing under `key`."""
+        """Remove the entry under `key`, if any."""
         entry = self._entries.pop(key, None)
         if entry is not None:
             self.n_bytes -= entry[1]
 
     def clear(self) -> None:
-        """Keep nothing."""
+        """Remove all entries."""
         self._entries.clear()
         self.n_bytes = 0
 

@@ -1,7 +1,7 @@
-"""The three classes of `IPython.kernel.taskfc` under their names; every request takes this way.
+"""The three classes of `IPython.kernel.taskfc` under their names; every request goes through them.
 
-`IFCTaskController` says what a controller offers over the wire, `FCTaskControllerFromTaskController` is the
-controller's end of it, `FCTaskClient` the client's.
+`IFCTaskController` lists the requests of the protocol, `FCTaskControllerFromTaskController` is the controller's end of
+it, `FCTaskClient` the client's end.
 """
 
 from __future__ import annotations

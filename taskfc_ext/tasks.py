@@ -1,4 +1,4 @@
-"""What a user builds and gets: `MapTask`, `StringTask`, and the `TaskResult` of one."""
+"""Tasks and results of the class API: `MapTask`, `StringTask`, `TaskResult`."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any, NoReturn
 from taskfc_ext.errors import UnpicklableResult
 
 Depend = Callable[[dict[str, Any]], object]
-"""Called on the worker with its properties; a false answer, or an exception, means "not here"."""
+"""Called on the worker with its properties; the worker rejects the task on a false return value or an exception."""
 
 
 class BaseTask:
-    """The options that every task has.
+    """Options common to all tasks.
 
     Args:
         clear_before: clear the worker's persistent namespace before the task runs.
-        clear_after: clear it after the task, also when it failed.
-        retries: how often to run the task again when it fails; on another idle worker if there is one.
+        clear_after: clear it after the task, also when the task failed.
+        retries: the number of further attempts when the task fails; on another idle worker if there is one.
         recovery_task: runs under the same taskid when the task has failed for good.
-        depend: called on the worker with its properties; the task runs only where the answer is true.
+        depend: called on the worker with its properties; the task runs only where this returns true.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class MapTask(BaseTask):
     """Call `function(*args, **kwargs)` on a worker; its return value is the task's result.
 
     Raises:
-        TypeError: `function` cannot be called, `args` is no list or tuple, or `kwargs` no dict.
+        TypeError: `function` cannot be called, `args` is not a list or tuple, or `kwargs` is not a dict.
     """
 
     def __init__(
@@ -75,11 +75,11 @@ class StringTask(BaseTask):
 
     Args:
         expression: the code, as text.
-        pull: the name, or the names, to bring back from the namespace afterwards.
+        pull: the name or names to bring back from the namespace afterwards.
         push: names and values to put into the namespace first.
 
     Raises:
-        TypeError: an argument is of another type.
+        TypeError: an argument has the wrong type.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class StringTask(BaseTask):
 class Namespace:
     """Names and values of a finished task, as attributes (`ns.x`) and as items (`ns["x"]`).
 
-    Where the task failed, every access raises its exception. Access to a name that could not travel raises
+    If the task failed, every access raises its exception. Access to a name that could not be pickled raises
     `UnpicklableResult` with the reason.
     """
 
@@ -128,11 +128,11 @@ class Namespace:
 
     def __getattr__(self, name: str) -> Any:
         if re.fullmatch(r"__\w+__|_ipython_\w+_|_repr_\w+_", name):
-            raise AttributeError(name)  # what front ends and copy probe for is never a failed task's exception
+            raise AttributeError(name)  # front ends and `copy` probe for these: they must not get the task's exception
         values = self._get()
         if name not in values:
-            self._check_lost(name)
-            raise AttributeError(f"there is no {name!r} here; there is: {', '.join(values) or 'nothing'}")
+            self._check_returned(name)
+            raise AttributeError(f"the task has no name {name!r}; it has: {', '.join(values) or 'none'}")
         return values[name]
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
@@ -140,11 +140,11 @@ class Namespace:
 
     def __getitem__(self, name: str) -> Any:
         values = self._get()
-        self._check_lost(name)
+        self._check_returned(name)
         return values[name]
 
-    def _check_lost(self, name: str) -> None:
-        check_came_back(name, self.__dict__["_lost"])
+    def _check_returned(self, name: str) -> None:
+        check_returned(name, self.__dict__["_lost"])
 
     def __contains__(self, name: object) -> bool:
         return name in self._get()
@@ -170,18 +170,18 @@ class Namespace:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskResult:
-    """How a task ended.
+    """The end of a task: its values or its failure, and its times.
 
     Attributes:
-        taskid: its id.
-        engineid: the worker that ran it last; -1 when none did.
-        results: what was pulled, by name; empty after a failure.
-        lost: the names that were asked for and could not travel, with the reasons.
-        failure: the task's exception, `None` after a success.
-        submitted: when it was accepted; aware.
-        completed: when it ended; aware.
+        taskid: the task's id.
+        engineid: the worker of the last attempt; -1 if there was none.
+        results: the pulled values by name; empty after a failure.
+        lost: the requested names that could not be pickled, with the reasons.
+        failure: the task's exception; `None` after a success.
+        submitted: time of acceptance, with time zone.
+        completed: time of the end, with time zone.
         duration: run time of the last attempt in seconds.
-        attempts: how many attempts were made.
+        attempts: the number of attempts.
     """
 
     taskid: int
@@ -196,41 +196,41 @@ class TaskResult:
 
     @property
     def keys(self) -> list[str]:
-        """The pulled names, in the order they were asked for."""
+        """The pulled names, in the order of the request."""
         return list(self.results)
 
     @property
     def ns(self) -> Namespace:
-        """The pulled names as attributes and items; of a failed task, reading it raises the failure."""
+        """The pulled names as attributes and items. Raises the failure if the task failed."""
         self.raise_exception()
         return Namespace(self.results, lost=self.lost)
 
     def raise_exception(self) -> None:
-        """Raise the failure, if there is one."""
+        """Raise the failure, if any."""
         if self.failure is not None:
             raise self.failure
 
     def __getitem__(self, name: str) -> Any:
         self.raise_exception()
-        check_came_back(name, self.lost)
+        check_returned(name, self.lost)
         return self.results[name]
 
 
-def check_came_back(name: str, lost: Mapping[str, str]) -> None:
-    """Raise an `UnpicklableResult` with the reason if the name could not travel."""
+def check_returned(name: str, lost: Mapping[str, str]) -> None:
+    """Raise an `UnpicklableResult` with the reason if `name` could not be pickled."""
     if name in lost:
         raise UnpicklableResult(f"{name!r} was not brought back: {lost[name]}")
 
 
 def check_flag(name: str, value: object) -> bool:
-    """Return `value` if it is a bool, else raise a `TypeError` that shows it."""
+    """Return `value` if it is a bool, else raise a `TypeError`."""
     if not isinstance(value, bool):
         raise TypeError(f"{name} is True or False, not {value!r}")
     return value
 
 
 def check_count(name: str, value: object) -> int:
-    """Return `value` if it is an int of at least 0, else raise a `TypeError` or a `ValueError` that shows it."""
+    """Return `value` if it is an int of at least 0, else raise a `TypeError` or a `ValueError`."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{name} is an int, not {value!r}")
     if value < 0:
@@ -239,21 +239,21 @@ def check_count(name: str, value: object) -> int:
 
 
 def check_recovery(task: object) -> BaseTask | None:
-    """Return `task` if it is one, or `None`, else raise a `TypeError` that shows it."""
+    """Return `task` if it is a task or `None`, else raise a `TypeError`."""
     if task is not None and not isinstance(task, BaseTask):
         raise TypeError(f"recovery_task is a MapTask or a StringTask, not {task!r}")
     return task
 
 
 def check_depend(depend: Depend | None) -> Depend | None:
-    """Return `depend` if it can be called, or is `None`, else raise a `TypeError` that shows it."""
+    """Return `depend` if it can be called or is `None`, else raise a `TypeError`."""
     if depend is not None and not callable(depend):
         raise TypeError(f"depend is a function of a worker's properties, not {depend!r}")
     return depend
 
 
 def check_names(argument: str, names: object) -> tuple[str, ...]:
-    """Return one name, several or none as a tuple, else raise a `TypeError` that shows them."""
+    """Return one name, several names or `None` as a tuple, else raise a `TypeError`."""
     if names is None:
         return ()
     if isinstance(names, str):

@@ -1,3 +1,3 @@
-"""The version of this package, where everything that greets a peer can read it."""
+"""The version of this package."""
 
 __version__ = "0.1.0"

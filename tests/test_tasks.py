@@ -1,4 +1,4 @@
-"""What a user builds is checked where it is built."""
+"""Tasks and results of the class API; wrong arguments raise in the constructor."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_result() -> None:
         bad.ns  # noqa: B018
 
 
-def test_a_name_that_could_not_travel() -> None:
+def test_a_name_that_could_not_be_pickled() -> None:
     partly = result(results={"a": 1}, lost={"g": "it (a generator) cannot be pickled"})
     assert partly.ns.a == 1
     assert partly.keys == list(partly.ns) == ["a"]
@@ -89,7 +89,7 @@ def test_a_namespace() -> None:
     assert "a" in names
     assert repr(names) == "<Namespace: a>"
     assert copy.copy(names).a == pickle.loads(pickle.dumps(names)).a == 1
-    with pytest.raises(AttributeError, match="there is: a"):
+    with pytest.raises(AttributeError, match="it has: a"):
         names.b  # noqa: B018
     with pytest.raises(AttributeError):
         names.a = 2

@@ -1,13 +1,13 @@
-"""Turning functions, arguments, results and exceptions into bytes and back. Used by clients and workers only.
+"""Pickling of functions, arguments, results and exceptions. Used by clients and workers only.
 
-What `__main__` defines travels by value, everything else by reference. What cannot travel is named.
+Objects defined in `__main__` are pickled by value, others by reference. Errors name the part that cannot be pickled.
 """
 
 from __future__ import annotations
 
 from taskfc_ext.errors import RemoteTraceback
 from taskfc_ext.serialize.failures import dump_exception, load_failure
-from taskfc_ext.serialize.functions import digest, dump_function, load_function, loaded_each_time
+from taskfc_ext.serialize.functions import bytes_loaded_per_task, digest, dump_function, load_function
 from taskfc_ext.serialize.pickler import names_in_code
 from taskfc_ext.serialize.sources import remember_source
 from taskfc_ext.serialize.too_large import dump_within
@@ -23,8 +23,8 @@ from taskfc_ext.serialize.values import (
     load_call,
     load_cell,
     load_submitted,
-    load_the_rest,
     load_value,
+    salvage_result,
 )
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "InputRef",
     "RemoteTraceback",
     "SourceResult",
+    "bytes_loaded_per_task",
     "digest",
     "dump_call",
     "dump_exception",
@@ -46,9 +47,8 @@ __all__ = [
     "load_failure",
     "load_function",
     "load_submitted",
-    "load_the_rest",
     "load_value",
-    "loaded_each_time",
     "names_in_code",
     "remember_source",
+    "salvage_result",
 ]

@@ -1,7 +1,7 @@
-"""Names the part of a value that cannot be pickled, and why. Runs only after a failure, and about as long as that.
+"""Pickle errors: search for the part of a value that cannot be pickled. Runs only after a failure, about as long as it.
 
-The value is pickled once more, on trial: the last object that was asked how it is pickled is the one to blame. Then a
-search through the parts of the value finds the way to it.
+The value is pickled once more, on trial: usually the object reduced last is at fault. A search through the parts of
+the value then finds the path to it.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from taskfc_ext.serialize.trial import trial
 from taskfc_ext.text import encodable, with_article
 
 _TRIAL_SECONDS = 10.0
-"""A trial copies nothing and leaves large buffers alone: it takes less than the pickle that failed, and is cut here."""
+"""Time limit of the trial. It copies nothing and skips large buffers, so it is faster than the failed pickle."""
 
 _SEARCH_SECONDS = 0.1
 _MORE_SECONDS = 0.2
-"""At least, for the search in a large value: else twice the time of the trial."""
+"""Time limit of the search in a large value: this, or twice the time of the trial if that is longer."""
 
 _SEARCH_NODES = 200_000
 _CHUNKS = 32
-"""Parts of a large container are tried in so many lots, then those of the bad lot: each about once."""
+"""The parts of a large container are tried in this many chunks, then the parts of the bad chunk: each about once."""
 
 _MAX_DEPTH = 100
 _MAX_STEPS = 12
-"""Steps of a path that are shown."""
+"""Largest number of shown steps of a path."""
 
 
 class _Found(NamedTuple):
-    """The part that is to blame.
+    """The part at fault.
 
     Attributes:
-        path: how it is reached, in steps.
+        path: the steps that lead to it.
         culprit: the part.
-        error: why it cannot be pickled.
+        error: the reason why it cannot be pickled.
     """
 
     path: tuple[str, ...]
@@ -50,8 +50,13 @@ class _Found(NamedTuple):
     error: Exception
 
 
-def first_complaint(named: Iterable[tuple[str, object]], error: Exception) -> str:
-    """Return what is wrong with the first of these (name, value) that cannot be pickled; `error`: with all of them."""
+def describe_first_failure(named: Iterable[tuple[str, object]], error: Exception) -> str:
+    """Return the message about the first of these (name, value) pairs that cannot be pickled.
+
+    Args:
+        named: names and values.
+        error: the exception from pickling all of them together.
+    """
     named = list(named)
     found = _find([value for _, value in named], error, lambda: iter(named))
     if not found.path:
@@ -62,19 +67,19 @@ def first_complaint(named: Iterable[tuple[str, object]], error: Exception) -> st
     return _sentence(what, found._replace(path=tuple(path)))
 
 
-def complaint(what: str, value: object, error: Exception) -> str:
-    """Return a sentence that names the innermost part of `value` that cannot be pickled.
+def describe_failure(what: str, value: object, error: Exception) -> str:
+    """Return the message about the innermost part of `value` that cannot be pickled.
 
     Args:
-        what: how it calls the value.
-        value: what could not be pickled.
-        error: what pickling it raised.
+        what: the name of the value in the message.
+        value: the value.
+        error: the exception from pickling it.
     """
     return _sentence(what, _find(value, error, lambda: parts_of(value)))
 
 
 def text_of(value: object) -> str:
-    """Return `str(value)`, whatever the value's own code does."""
+    """Return `str(value)`, or a substitute if the value's own code raises."""
     try:
         return encodable(value.message if isinstance(value, TaskFCError) else str(value))
     except Exception:  # noqa: BLE001  the user's __str__
@@ -82,14 +87,14 @@ def text_of(value: object) -> str:
 
 
 def type_name_of(kind: type) -> str:
-    """Return the name of a type as messages show it: with its module unless that says nothing."""
+    """Return the name of a type for messages: with its module, unless that is `builtins` or `__main__`."""
     module = getattr(kind, "__module__", "")
     known = module in ("builtins", "__main__") or not isinstance(module, str)
     return encodable(kind.__qualname__ if known else f"{module}.{kind.__qualname__}")
 
 
 def shorten(text: str, limit: int) -> str:
-    """Return `text` with its middle left out if it is longer than `limit` characters."""
+    """Return `text` without its middle if it is longer than `limit` characters."""
     if len(text) <= limit:
         return text
     half = limit // 2
@@ -114,12 +119,12 @@ def _join(path: tuple[str, ...]) -> str:
 
 
 def _find(value: object, error: Exception, first_parts: Callable[[], Iterator[Part]]) -> _Found:
-    """Return the innermost part of `value` that is to blame; `value` itself where no other one is found."""
+    """Return the innermost part of `value` at fault; `value` itself if no other is found."""
     is_collecting = gc.isenabled()
-    gc.disable()  # the parts of a large value are many new tuples, which start one collection after the other
+    gc.disable()  # the parts of a large value are many new tuples, which would trigger many collections
     try:
         return _locate(value, error, first_parts)
-    except Exception:  # noqa: BLE001  anybody's classes: better no place than no error
+    except Exception:  # noqa: BLE001  raised by a class in the value: a message without a path is better than none
         return _Found((), value, error)
     finally:
         if is_collecting:
@@ -133,19 +138,19 @@ def _locate(value: object, error: Exception, first_parts: Callable[[], Iterator[
     if problem is None or isinstance(problem, LimitReached) or last is None or last is value:
         return _Found((), value, error)
     alone = trial(last, seconds)[1]
-    if alone is None:  # it was asked last, but is not the one
+    if alone is None:  # it was reduced last, but is not at fault
         found = _search(first_parts, parts_of, _cannot_be_pickled)
         return _Found(*found, problem) if found else _Found((), value, problem)
     found = _search(first_parts, parts_of, lambda part: part is last)
-    if found is None:  # it is made anew by each pickle
+    if found is None:  # each pickle creates it again
         kind = type(last)
         found = _search(first_parts, _parts_and_reduced, lambda part: type(part) is kind and _cannot_be_pickled(part))
-    path = _divide(first_parts, last, seconds) if found is None else found[0]  # `None`: it is far away
+    path = _divide(first_parts, last, seconds) if found is None else found[0]  # `None`: too far for the search
     return _Found(path, last, problem if isinstance(alone, LimitReached) else alone)
 
 
 Found = tuple[tuple[str, ...], object]
-"""The way to a part, in steps, and the part."""
+"""The path to a part, and the part."""
 
 
 def _search(
@@ -153,14 +158,14 @@ def _search(
     parts: Callable[[object], Iterator[Part]],
     is_it: Callable[[object], bool],
 ) -> Found | None:
-    """Return the shortest way to a part of which `is_it` is true."""
+    """Return the shortest path to a part for which `is_it` is true."""
     until = time.perf_counter() + _SEARCH_SECONDS
     seen: set[int] = set()
-    nodes: list[tuple[int, str, object]] = []  # parent, step, part; held, so that no other one gets its id
+    nodes: list[tuple[int, str, object]] = []  # parent, step, part; holds the parts, so that their ids stay unique
     pending: deque[int] = deque()
 
-    def look(parent: int, found: Iterator[Part]) -> int:
-        """Note the parts; return the node of the one that is it."""
+    def add(parent: int, found: Iterator[Part]) -> int:
+        """Add the parts as nodes; return the node of the searched part, -1 if it is not among them."""
         for step, part in found:
             if type(part) in ATOMS or id(part) in seen:
                 continue
@@ -174,14 +179,14 @@ def _search(
                 return -1
         return -1
 
-    at = look(-1, first_parts())
+    at = add(-1, first_parts())
     while at < 0 and pending and time.perf_counter() <= until:
         node = pending.popleft()
-        at = look(node, parts(nodes[node][2]))
-    return None if at < 0 else (_way_to(at, nodes), nodes[at][2])
+        at = add(node, parts(nodes[node][2]))
+    return None if at < 0 else (_path_to(at, nodes), nodes[at][2])
 
 
-def _way_to(at: int, nodes: list[tuple[int, str, object]]) -> tuple[str, ...]:
+def _path_to(at: int, nodes: list[tuple[int, str, object]]) -> tuple[str, ...]:
     path = []
     while at >= 0:
         at, step, _ = nodes[at]
@@ -190,16 +195,16 @@ def _way_to(at: int, nodes: list[tuple[int, str, object]]) -> tuple[str, ...]:
 
 
 def _divide(first_parts: Callable[[], Iterator[Part]], culprit: object, seconds: float) -> tuple[str, ...]:
-    """Return the way to `culprit`, found by trying the parts at each level: each is pickled about once more.
+    """Return the path to `culprit`, found by trials of the parts at each level: each is pickled about once more.
 
-    It is empty where there is no way, or no time for one.
+    Empty if there is no path or no time left.
     """
     until = time.perf_counter() + seconds
     path: list[str] = []
     part: object = None
     parts = list(first_parts())
     while parts and len(path) < _MAX_DEPTH:
-        bad = _bad_one(parts, until)
+        bad = _find_bad(parts, until)
         if bad is None:
             return ()
         path.append(bad[0])
@@ -210,8 +215,8 @@ def _divide(first_parts: Callable[[], Iterator[Part]], culprit: object, seconds:
     return tuple(path) if type(part) is type(culprit) else ()
 
 
-def _bad_one(parts: list[Part], until: float) -> Part | None:
-    """Return the first of these that cannot be pickled, if it is the last one at the latest."""
+def _find_bad(parts: list[Part], until: float) -> Part | None:
+    """Return the first part that cannot be pickled, the last one without a trial; `None` if there is no time left."""
     while len(parts) > 1:
         size = -(-len(parts) // _CHUNKS)
         for i in range(0, len(parts), size):

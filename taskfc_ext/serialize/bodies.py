@@ -1,7 +1,7 @@
-"""The bodies that code travels in: a pickle, the source lines of its cells, and large buffers behind it.
+"""Bodies of code in messages: a pickle, the source lines of its cells, and large buffers behind it.
 
-A body without large buffers is the pickle itself. One with them begins with `_MARK` and a table of where they lie, so
-that a worker maps a body once and gives each attempt a private view of it, in which only what is written is copied.
+A body without large buffers is the pickle itself. A body with large buffers begins with `_MARK` and a table of their
+positions. A worker maps it once and gives each attempt a private view, in which only written pages are copied.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from collections.abc import Callable
 from typing import Any
 
 MIN_BUFFER = 64 * 1024
-"""Bytes from which a buffer is kept out of the pickle: a mapping of its own costs more than a copy of less."""
+"""Smallest buffer in bytes that is kept out of the pickle: to copy a smaller one costs less than to map it."""
 
 _MARK = b"B"  # a pickle begins with b"\x80"
 _COUNT = struct.Struct("<I")
 _ROW = struct.Struct("<QQ")
 _ALIGNMENT = 64
-"""Bytes: what vector instructions want, and arrays are made with."""
+"""Bytes: the alignment that vector instructions need and arrays have."""
 
 
 class Buffers:
-    """Collects the large buffers of one pickle; `take` is a pickler's `buffer_callback`."""
+    """The large buffers of one pickle; `take` is a pickler's `buffer_callback`."""
 
     def __init__(self) -> None:
         self._found: list[memoryview] = []
 
     def take(self, buffer: pickle.PickleBuffer) -> bool:
-        """Keep `buffer`, or return true where it is to stay in the pickle."""
+        """Take `buffer` and return false; return true if it stays in the pickle."""
         try:
             raw = buffer.raw()
         except BufferError:  # not contiguous
@@ -42,11 +42,11 @@ class Buffers:
         return False
 
     def clear(self) -> None:
-        """Forget all of them: the pickle is made again."""
+        """Remove all buffers: the pickle is made again."""
         self._found.clear()
 
     def body(self, pickled: bytes) -> bytes:
-        """Return the body of `pickled`, whose buffers these are."""
+        """Return the body of `pickled` and these buffers."""
         if not self._found:
             return pickled
         head = len(_MARK) + _COUNT.size + _ROW.size * (len(self._found) + 1)
@@ -64,12 +64,12 @@ class Buffers:
 
 
 def has_buffers(body: bytes) -> bool:
-    """Say whether large buffers lie behind the pickle in `body`."""
+    """Return whether `body` has large buffers."""
     return body[:1] == _MARK
 
 
 def size_without_buffers(body: bytes) -> int:
-    """Return the bytes of the pickle in `body`."""
+    """Return the size in bytes of the pickle in `body`."""
     if not has_buffers(body):
         return len(body)
     size: int = _ROW.unpack_from(body, len(_MARK) + _COUNT.size)[1]
@@ -77,7 +77,7 @@ def size_without_buffers(body: bytes) -> int:
 
 
 def split_body(body: Any) -> tuple[io.BytesIO, list[memoryview]]:
-    """Return (the pickle, its buffers) of a body, or of a mapping of one; the buffers are views of it."""
+    """Return (pickle, buffers) of a body or of a mapping of one. The buffers are views of it."""
     view = memoryview(body)
     if view[:1] != _MARK:
         return io.BytesIO(view), []
@@ -89,13 +89,13 @@ def split_body(body: Any) -> tuple[io.BytesIO, list[memoryview]]:
 
 
 class Mapped:
-    """A body in memory that each attempt maps for itself: what one writes into it no other sees.
+    """A body in memory that each attempt maps privately: no attempt sees what another one writes.
 
     Args:
         body: the body.
 
     Raises:
-        OSError: there is no memory for it.
+        OSError: not enough memory.
     """
 
     def __init__(self, body: bytes) -> None:
@@ -112,13 +112,13 @@ class Mapped:
         return self._size
 
     def view(self) -> mmap.mmap:
-        """Return a new private mapping; it is let go with the last array in it."""
+        """Return a new private mapping; it lasts as long as the arrays in it."""
         return mmap.mmap(self._fd, self._size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
 
     def __del__(self, close: Callable[[int], None] = os.close) -> None:
         try:
             close(self._fd)
-        except (AttributeError, OSError):  # it was never opened, or a task has closed what is not its own
+        except (AttributeError, OSError):  # never opened, or closed by a task
             pass
 
 

@@ -1,7 +1,7 @@
-"""Whether a function still captures what it did when it was pickled.
+"""Check whether a function still captures the same objects as when it was pickled.
 
-A pickle may be used again only if everything in it is the same object as before and can never change within: what is
-equal now may be of another type, and a list may hold something else.
+A pickle is used again only if it holds the same objects as before, and none of them can change inside. Equality is not
+enough: an equal object may be of another type, and a list may have other items.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleT
 from typing import NamedTuple
 
 from taskfc_ext.serialize.atoms import ATOMS
-from taskfc_ext.serialize.by_value import is_importable, registered_by_value, travels_by_value
+from taskfc_ext.serialize.by_value import is_importable, is_pickled_by_value, registered_by_value
 from taskfc_ext.serialize.mentioned import names_in_strings
 from taskfc_ext.serialize.needs import global_names, hinted_names, reads_pickles
 from taskfc_ext.serialize.scope import ABSENT
 
 
 class _Parts(NamedTuple):
-    """What one function that travels by value refers to."""
+    """References of one function that is pickled by value."""
 
     code: CodeType
     defaults: tuple[object, ...] | None
@@ -26,7 +26,7 @@ class _Parts(NamedTuple):
     cells: tuple[tuple[CellType, object], ...]
     extras: list[object]
 
-    def are_still(self, function: FunctionType) -> bool:
+    def are_unchanged(self, function: FunctionType) -> bool:
         if function.__code__ is not self.code or function.__defaults__ is not self.defaults:
             return False
         variables = function.__globals__
@@ -41,13 +41,13 @@ class _Parts(NamedTuple):
 
 
 class Captured(NamedTuple):
-    """What the pickle of one function depends on, but for the submodules that are imported.
+    """Dependencies of one function's pickle, except for imported submodules.
 
     Attributes:
-        own: the function's own parts; `None` when it travels as a name.
-        others: the functions that it uses and that travel with it.
-        named: what travels as a name.
-        registered: the modules that travelled by value then; `None` if it uses no module.
+        own: the function's own parts; `None` if it is pickled by reference.
+        others: functions that it uses and that are pickled by value with it.
+        named: functions and classes that it uses and that are pickled by reference.
+        registered: the modules that were pickled by value then; `None` if it uses no module.
     """
 
     own: _Parts | None
@@ -55,12 +55,12 @@ class Captured(NamedTuple):
     named: tuple[FunctionType | type, ...]
     registered: set[str] | None = None
 
-    def is_still_true(self, function: FunctionType) -> bool:
-        """Whether everything that `function`, the one that this was made of, captures is the same object as then."""
-        if not (is_importable(function) if self.own is None else self.own.are_still(function)):
+    def is_unchanged(self, function: FunctionType) -> bool:
+        """Return whether `function`, from which this was made, still captures the same objects."""
+        if not (is_importable(function) if self.own is None else self.own.are_unchanged(function)):
             return False
         for other, parts in self.others:
-            if not parts.are_still(other):
+            if not parts.are_unchanged(other):
                 return False
         if self.registered is not None and self.registered != registered_by_value():
             return False
@@ -68,7 +68,7 @@ class Captured(NamedTuple):
 
 
 def capture(function: FunctionType) -> Captured | None:
-    """Return what `function` captures, or `None` if any of it may change within the same object."""
+    """Return the objects that `function` captures; `None` if one of them can change inside."""
     if is_importable(function):
         return Captured(None, (), ())
     by_value: dict[FunctionType, _Parts] = {}
@@ -84,7 +84,7 @@ def capture(function: FunctionType) -> Captured | None:
             by_name.append(part)
         elif type(part) is FunctionType:
             if reads_pickles(part.__code__):
-                return None  # all that the notebook defines goes with it
+                return None  # all definitions of the notebook are sent with it
             if part not in by_value:
                 by_value[part] = parts = _parts(part)
                 pending += _values(part, parts)
@@ -113,7 +113,7 @@ def _parts(function: FunctionType) -> _Parts:
 
 
 def _values(function: FunctionType, parts: _Parts) -> list[object]:
-    """Return what has to be constant; annotations need not: no function's work depends on what is within them."""
+    """Return the objects that must be constant. Annotations need not be: no function depends on their insides."""
     values: list[object] = [value for _, value in parts.variables]
     values += (value for _, value in parts.cells)
     values += (parts.defaults, *(function.__kwdefaults__ or {}).values(), *function.__dict__.values())
@@ -121,7 +121,7 @@ def _values(function: FunctionType, parts: _Parts) -> list[object]:
 
 
 def _extras(function: FunctionType) -> list[object]:
-    """Return the contents of the dicts that most functions leave empty."""
+    """Return the contents of the dicts that are empty for most functions."""
     found: list[object] = []
     if function.__annotations__:
         found += function.__annotations__.values()
@@ -145,5 +145,5 @@ def _is_constant(part: object) -> bool:
     if kind in ATOMS or part is ABSENT:
         return True
     if kind is ModuleType:
-        return not travels_by_value(part)  # type: ignore[arg-type]
+        return not is_pickled_by_value(part)  # type: ignore[arg-type]
     return kind is BuiltinFunctionType and isinstance(part.__self__, ModuleType)  # type: ignore[attr-defined]

@@ -1,8 +1,8 @@
-"""Classes that travel by value: made once in each attempt, without running again what ran when they were written.
+"""Pickling of classes by value: made once in each attempt, without running the code of their definition again.
 
-A class is an empty shell first, made by the C code that its metaclass stands on, and is then given its members one by
-one. So no `__init_subclass__`, `__set_name__`, metaclass or `Enum.__new__` runs a second time: what they did is in the
-members already. A class that is known where a pickle is loaded stays as it is there.
+A class is first an empty shell, made by the C code beneath its metaclass, and then gets its members one by one. So no
+`__init_subclass__`, `__set_name__`, metaclass or `Enum.__new__` runs a second time: their effects are in the members
+already. A class that is known at the loading end stays as it is there.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any
 from cloudpickle import cloudpickle as _cloudpickle
 
 from taskfc_ext.serialize import instances, scope
-from taskfc_ext.serialize.by_value import travels_as_name
+from taskfc_ext.serialize.by_value import is_pickled_by_reference
 
 _untyped: Any = _cloudpickle
 
 _AT_CREATION = ("__module__", "__qualname__", "__slots__", "__orig_bases__")
-"""Members that `type.__new__` and `Generic` look at."""
+"""Members that `type.__new__` and `Generic` read."""
 
 _MADE_ELSEWHERE = frozenset(("__dict__", "__weakref__", "__annotate_func__", "__annotations_cache__", *_AT_CREATION))
 
@@ -33,14 +33,14 @@ Attributes = dict[str, Any]
 
 
 def is_by_value(cls: type) -> bool:
-    """Say whether `cls` has no name by which another process could import it."""
+    """Return whether another process cannot import `cls` by its name."""
     if cls.__module__ == "builtins" or cls in _untyped._BUILTIN_TYPE_NAMES:
         return False
-    return not travels_as_name(cls)
+    return not is_pickled_by_reference(cls)
 
 
 def is_member(value: Any) -> bool:
-    """Say whether `value` is a named member of an enumeration that travels by value."""
+    """Return whether `value` is a named member of an enumeration that is pickled by value."""
     cls: Any = type(value)
     return issubclass(cls, enum.Enum) and is_by_value(cls) and value._name_ in cls._member_map_
 
@@ -49,9 +49,9 @@ def is_member(value: Any) -> bool:
 
 
 class Early:
-    """Stands in the state of a class for what is done with `values` before the rest is loaded.
+    """A call in the state of a class that is made before the rest of the state is loaded.
 
-    The rest may hold instances of the class, which need its methods, or members of the enumeration that it is.
+    The rest may hold instances of the class, which need its methods, or members of the enumeration.
     """
 
     def __init__(self, act: Callable[..., None], *values: object) -> None:
@@ -60,46 +60,46 @@ class Early:
 
 
 class Complete:
-    """Stands at the end of the state of a class: from here on its instances are made as ever."""
+    """The end of the state of a class: from here on, its instances are reduced as usual."""
 
     def __init__(self, cls: type) -> None:
         self.cls = cls
 
 
 def reduce_complete(complete: Complete) -> Any:
-    """Return what `pickle` needs where nothing is to be done."""
+    """Reduce the mark to nothing."""
     return type(None), ()
 
 
 def reduce_class(cls: Any, *, is_global: bool) -> Any:
-    """Return what `pickle` needs to make `cls` again, for `Pickler.reducer_override`."""
+    """Reduce `cls` to its parts, for `Pickler.reducer_override`."""
     token = scope.token_of(cls)
     at_creation = {name: cls.__dict__[name] for name in _AT_CREATION if name in cls.__dict__}
     at_creation["__qualname__"] = cls.__qualname__
-    members = {name: value for name, value in cls.__dict__.items() if not _comes_by_itself(cls, name, value)}
+    members = {name: value for name, value in cls.__dict__.items() if not _is_made_by_type(cls, name, value)}
     code = {name: value for name, value in members.items() if _is_code(value)}
     rest = {name: value for name, value in members.items() if name not in code and name not in _ENUM_MAPS}
     early = [Early(_set_members, cls, code, token)]
     if issubclass(cls, enum.Enum):
         kind = {"_member_type_": rest.pop("_member_type_", object)}
         rows = [_member_row(cls, name, value) for name, value in _own_members(cls).items()]
-        # before the methods: what these use may hold members
+        # before the methods: their globals may hold members
         early = [Early(_set_members, cls, kind, token), Early(_make_members, cls, rows, _aliases(cls), token), *early]
     state = token, early, rest, _subclasses_by_register(cls), is_global, Complete(cls)
     return _make_class, (token, type(cls), cls.__name__, cls.__bases__, at_creation), state, None, None, _fill_class
 
 
 def reduce_early(early: Early) -> Any:
-    """Return what `pickle` needs to do it."""
+    """Reduce to the call."""
     return early.act, early.values
 
 
 def reduce_member(member: Any) -> Any:
-    """Return what `pickle` needs to find a member of an enumeration."""
+    """Reduce a member of an enumeration to its class and name."""
     return _member, (type(member), member._name_)
 
 
-def _comes_by_itself(cls: type, name: str, value: object) -> bool:
+def _is_made_by_type(cls: type, name: str, value: object) -> bool:
     if name in _MADE_ELSEWHERE or name in _ABC:
         return True
     own_slot = isinstance(value, MemberDescriptorType) and value.__objclass__ is cls
@@ -117,7 +117,7 @@ def _subclasses_by_register(cls: type) -> list[type]:
     return [each for each in registered if each is not None]
 
 
-# enumerations: their members are instances of the class, and are made with it
+# enumerations: their members are instances of the class and are made with it
 
 
 def _own_members(cls: Any) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def _aliases(cls: Any) -> dict[str, str]:
 
 
 def _member_row(cls: Any, name: str, member: Any) -> tuple[str, tuple[Any, ...], Attributes, Attributes]:
-    """Return (name, what its built-in part is made from, its attributes, what its slots hold) of a member."""
+    """Return (name, arguments of its built-in part, attributes, slots) of a member."""
     state = instances.state_of(member)
     attributes, slots = state if type(state) is tuple else (state, {})
     attributes = {key: value for key, value in (attributes or {}).items() if key != "__objclass__"}
@@ -164,7 +164,7 @@ def _make_members(
         by_name[name] = member
         try:
             by_value.setdefault(member._value_, member)
-        except TypeError:  # cannot be hashed: `Enum` looks through all of them
+        except TypeError:  # not hashable: `Enum` searches all members then
             continue
     for alias, name in aliases.items():
         by_name[alias] = by_name[name]
@@ -180,7 +180,7 @@ def _member(cls: Any, name: str) -> Any:
 
 
 def _make_class(token: str, metaclass: Any, name: str, bases: tuple[type, ...], at_creation: Attributes) -> type:
-    """Return the class of this name that is known here, else a shell to be filled."""
+    """Return the class of this token that is known here, else a shell to fill."""
     loader = scope.loader()
     cls = loader.find(token)
     if cls is None:
@@ -193,17 +193,17 @@ def _shell(metaclass: Any, name: str, bases: tuple[type, ...], at_creation: Attr
     create = _creator(metaclass)
     if not any(_is_hooked(base) for base in bases):
         return create(metaclass, name, bases, dict(at_creation))
-    # `type.__new__` calls what the bases inherit as `__init_subclass__`, and that ran when the class was written
+    # `type.__new__` would call the bases' `__init_subclass__`, which already ran at the definition of the class
     try:
         cls = create(metaclass, name, tuple([_hollow(base) for base in bases]), dict(at_creation))
         type.__setattr__(cls, "__bases__", bases)
-    except TypeError:  # a base whose instances are laid out in C
+    except TypeError:  # a base with a C layout
         return create(metaclass, name, bases, dict(at_creation))
     return cls
 
 
 def _creator(metaclass: Any) -> Any:
-    """Return the `__new__` of C code that classes of `metaclass` are made by."""
+    """Return the C function `__new__` that makes classes of `metaclass`."""
     for each in metaclass.__mro__:
         if each is abc.ABCMeta or isinstance(vars(each).get("__new__"), BuiltinFunctionType):
             return each.__new__
@@ -215,7 +215,7 @@ def _is_hooked(base: type) -> bool:
 
 
 def _hollow(base: type) -> type:
-    """Return a class whose instances are laid out as those of `base`, and that has nothing else."""
+    """Return an otherwise empty class whose instances have the same layout as those of `base`."""
     if not _is_hooked(base):
         return base
     layout = {"__slots__": vars(base)["__slots__"]} if "__slots__" in vars(base) else {}
@@ -233,7 +233,7 @@ def _fill_class(cls: Any, state: tuple[Any, ...]) -> None:
     loader = scope.loader()
     if loader.may_fill(token):
         _set_members(cls, rest, token)
-        if "__firstlineno__" in rest:  # setting another one drops it
+        if "__firstlineno__" in rest:  # setting `__module__` drops it
             type.__setattr__(cls, "__firstlineno__", rest["__firstlineno__"])
         loader.finish(token)
         for each in registered:

@@ -1,8 +1,8 @@
-"""Exceptions taken apart and put together again, without a call of their constructors.
+"""Pickling of exceptions without calls of their constructors.
 
-By default an exception pickles as a call of its class with `args`. These are what it gave to `super().__init__`, not
-what it was made with: the call fails, or formats the text a second time. Here an exception is an empty instance, made
-by the C code beneath its class, and its state: `args`, attributes, slots, notes and chain.
+By default an exception is pickled as a call of its class with `args`. These are the arguments of `super().__init__`,
+not those of the constructor, so the call may fail or format the text a second time. Here an exception is reduced to an
+empty instance, made by the C code beneath its class, and its state: `args`, attributes, slots, notes and chain.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from taskfc_ext.serialize.instances import HEAP_TYPE, maker_of
 from taskfc_ext.serialize.sentinels import by_name
 
 MAX_LINKS = 50
-"""Causes and contexts that travel along, of all exceptions of one value together."""
+"""Largest number of causes and contexts that are pickled for all exceptions of one value."""
 
 _PROTOCOL = 5
 _PLAIN_ITEMS = 1000
@@ -28,7 +28,7 @@ _args, _dict = _untyped["args"], _untyped["__dict__"]
 _cause, _context, _suppress = _untyped["__cause__"], _untyped["__context__"], _untyped["__suppress_context__"]
 
 _NO_STATE = {(AttributeError, "obj"), (BaseExceptionGroup, "message"), (BaseExceptionGroup, "exceptions")}
-"""Fields of C code that are no state: Python too leaves `obj` at home, and a group is made with the others."""
+"""Fields of C code that are not state: Python does not pickle `obj` either, and a group is made with the others."""
 
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+")
 _SET = re.compile(r"\{([^{}]*)\}")
@@ -36,11 +36,11 @@ _SET = re.compile(r"\{([^{}]*)\}")
 Named = dict[str, object]
 
 Reduced = tuple[Any, ...] | str
-"""As `__reduce__` returns it."""
+"""A return value of `__reduce__`."""
 
 
 class Chain(NamedTuple):
-    """The exceptions that another one came of."""
+    """Cause and context of an exception."""
 
     cause: BaseException | None
     context: BaseException | None
@@ -48,11 +48,11 @@ class Chain(NamedTuple):
 
 
 class _State(NamedTuple):
-    """All of an exception but its class.
+    """State of an exception.
 
     Attributes:
         args: its `args`.
-        attributes: its `__dict__`, or what its own `__getstate__` returned.
+        attributes: its `__dict__`, or the result of its own `__getstate__`.
         fields: its slots and the fields of C code, by name.
         chain: its cause and context.
     """
@@ -64,12 +64,12 @@ class _State(NamedTuple):
 
 
 class _OwnState(NamedTuple):
-    """The state of an exception that has a `__reduce__` of its own.
+    """State of an exception with its own `__reduce__`.
 
     Attributes:
-        state: the third item of what that returned.
-        setter: the sixth.
-        forgotten: attributes that it leaves out, notes among them.
+        state: the third item of the result of `__reduce__`.
+        setter: the sixth item.
+        forgotten: attributes that `__reduce__` leaves out, including notes.
         chain: its cause and context.
     """
 
@@ -80,22 +80,22 @@ class _OwnState(NamedTuple):
 
 
 class Exceptions:
-    """Reduces exceptions, without their chains: what functions and arguments hold was never raised as one."""
+    """Reducer of exceptions without their chains, for exceptions that functions and arguments hold."""
 
     def reduce(self, error: BaseException) -> Reduced:
-        """Return what pickle needs to make `error` again."""
+        """Reduce `error`."""
         return self._own_reduction(error) or self._reduction(error)
 
     def chain_of(self, error: BaseException) -> Chain:
-        """Return what travels of the chain of `error`."""
+        """Return the chain of `error` to pickle."""
         return Chain(None, None, _suppress.__get__(error))
 
     def select(self, error: BaseException, fields: Named, attributes: Named) -> tuple[Named, Named]:
-        """Return those of its slots and fields, and of its other attributes, that travel."""
+        """Return the fields (slots and C fields) and attributes of `error` to pickle."""
         return fields, attributes
 
     def members_of(self, group: BaseExceptionGroup[Any]) -> list[BaseException]:
-        """Return what travels for the exceptions in a group."""
+        """Return the exceptions to pickle in place of those in a group."""
         return list(_members(group))
 
     def _reduction(self, error: BaseException) -> Reduced:
@@ -116,9 +116,9 @@ class Exceptions:
         return make_empty, (type(error), *new_args), state, None, None, restore
 
     def _own_reduction(self, error: BaseException) -> Reduced | None:
-        """Return what its class wants to be pickled as; `None` if it has no wish, or what it wishes does not work."""
+        """Return the result of the class's own `__reduce__`; `None` if it has none, or if the result does not work."""
         kind = type(error)
-        # not what is registered with copyreg: tblib registers one function there, for all exceptions there are
+        # reducers registered with copyreg are ignored: tblib registers one for all exceptions
         if not (defines_own(kind, "__reduce__") or defines_own(kind, "__reduce_ex__")):
             return None
         reduction = error.__reduce_ex__(_PROTOCOL)
@@ -139,15 +139,15 @@ class Exceptions:
 
 
 class WithChains(Exceptions):
-    """Reduces the exceptions of one value, with the chains that they were raised with. One for each pickle."""
+    """Reducer of the exceptions of one value with their chains. One for each pickle."""
 
     def __init__(self) -> None:
-        self._links: dict[int, BaseException] = {}  # held, so that no other one gets its id
+        self._links: dict[int, BaseException] = {}  # holds them, so that their ids stay unique
         self._around: dict[int, frozenset[int]] = {}
 
     @property
-    def met_chains(self) -> bool:
-        """Whether any of it was part of a chain."""
+    def has_chains(self) -> bool:
+        """Whether any reduced exception has a cause or a context."""
         return bool(self._links)
 
     def chain_of(self, error: BaseException) -> Chain:
@@ -163,7 +163,7 @@ class WithChains(Exceptions):
     def _link(self, error: BaseException, link: BaseException | None) -> BaseException | None:
         around = self._around.get(id(error), frozenset())
         if link is None or id(link) in around:
-            return None  # a group cannot be part of its members: it is made after them
+            return None  # a group cannot be in the chain of its members: it is made after them
         if id(link) not in self._links and len(self._links) >= MAX_LINKS:
             return None
         self._links[id(link)] = link
@@ -171,12 +171,12 @@ class WithChains(Exceptions):
         return self.link(link)
 
     def link(self, link: BaseException) -> BaseException | None:
-        """Return what travels for a cause or a context."""
+        """Return the exception to pickle in place of a cause or a context."""
         return link
 
 
 def defines_own(kind: type, name: str) -> bool:
-    """Whether this method of a class is other code than the interpreter's."""
+    """Return whether a class overrides this method of the interpreter's."""
     for base in kind.__mro__:
         if name in vars(base):
             return bool(base.__flags__ & HEAP_TYPE)
@@ -184,7 +184,7 @@ def defines_own(kind: type, name: str) -> bool:
 
 
 def is_same_text(text: str, other: str) -> bool:
-    """Whether two texts of one exception differ at most in addresses and in the order of sets."""
+    """Return whether two texts of an exception are equal except for addresses and the order of sets."""
     return text == other or _comparable(text) == _comparable(other)
 
 
@@ -198,18 +198,18 @@ def _members(group: BaseExceptionGroup[Any]) -> tuple[BaseException, ...]:
 
 
 def _with_members(args: tuple[object, ...], members: dict[int, BaseException]) -> tuple[object, ...]:
-    """Return the `args` of a group with what travels for its members."""
+    """Return the `args` of a group with its members replaced."""
 
-    def replaced(item: object) -> object:
+    def replace_members(item: object) -> object:
         if type(item) in (list, tuple):
             return type(item)(members.get(id(each), each) for each in item)  # type: ignore[call-arg, attr-defined]
         return item
 
-    return tuple(map(replaced, args))
+    return tuple(map(replace_members, args))
 
 
 def _fields(error: BaseException) -> Iterator[tuple[str, object]]:
-    """Yield what an exception holds outside of its `__dict__`."""
+    """Yield name and value of an exception's slots and C fields."""
     for kind in type(error).__mro__:
         if kind is BaseException or kind is object:
             continue
@@ -222,14 +222,14 @@ def _fields(error: BaseException) -> Iterator[tuple[str, object]]:
                 value = field.__get__(error)
             except AttributeError:  # not set
                 continue
-            if value is not None or is_slot:  # C code shows what is not set as None
+            if value is not None or is_slot:  # an unset C field reads as None
                 yield name, value
 
 
 def _probe(error: BaseException, make: type, args: Any, state: Any, setter: Any) -> BaseException | None:
-    """Return what the class's own wish makes of `error`; `None` if that fails or reads differently.
+    """Return the exception that the class's own `__reduce__` rebuilds; `None` if that fails or its text differs.
 
-    Such a wish is often inherited, and calls a constructor that wants something else.
+    Such a `__reduce__` is often inherited and calls a constructor with the wrong arguments.
     """
     try:
         probe = make(*args)
@@ -239,7 +239,7 @@ def _probe(error: BaseException, make: type, args: Any, state: Any, setter: Any)
         return error
     try:
         restore_own(probe, _OwnState(state, setter, {}, Chain(None, None, False)))
-    except Exception:  # noqa: BLE001  the user's `__setstate__`: it refuses
+    except Exception:  # noqa: BLE001  raised by the user's `__setstate__`
         return error
     return probe if type(probe) is not type(error) or is_same_text(_text(probe), _text(error)) else None
 
@@ -252,7 +252,7 @@ def _text(error: BaseException) -> str:
 
 
 def _is_plain(value: object, depth: int = 3) -> bool:
-    """Whether a value can be pickled for certain, and is small."""
+    """Return whether a value is small and certainly picklable."""
     if type(value) in ATOMS:
         return True
     if not depth or type(value) not in (list, tuple, set, dict):
@@ -264,27 +264,27 @@ def _is_plain(value: object, depth: int = 3) -> bool:
     return all(_is_plain(part, depth - 1) for part in parts)
 
 
-# the other end
+# loading
 
 
 def make_empty(kind: type[BaseException], *args: object) -> BaseException:
-    """Return an instance of `kind`; of all that makes one, only the C code is called."""
+    """Return an instance of `kind` made by C code only."""
     made: BaseException = maker_of(kind).__new__(kind, *args)
     return made
 
 
 def restore(error: BaseException, state: _State) -> None:
-    """Put its state into an exception."""
+    """Set the state of an exception."""
     _args.__set__(error, state.args)
     for name, value in state.fields.items():
-        with suppress(AttributeError, TypeError):  # C code may let it be read only
+        with suppress(AttributeError, TypeError):  # a C field may be read-only
             _set_field(error, name, value)
     _set_attributes(error, state.attributes)
     set_chain(error, state.chain)
 
 
 def restore_own(error: object, own: _OwnState) -> None:
-    """Put its state into what the exception's own code has made, and what that code leaves out."""
+    """Set the state of an exception made by its own code, and the attributes that this code leaves out."""
     if own.setter is not None:
         own.setter(error, own.state)
     elif own.state is not None:
@@ -297,7 +297,7 @@ def restore_own(error: object, own: _OwnState) -> None:
 
 
 def set_chain(error: BaseException, chain: Chain) -> None:
-    """Set what an exception came of, also where its class refuses attributes."""
+    """Set the chain of an exception, also where its class rejects attributes."""
     if chain.cause is not None:
         _cause.__set__(error, chain.cause)
     if chain.context is not None:
@@ -307,11 +307,11 @@ def set_chain(error: BaseException, chain: Chain) -> None:
 
 def _set_attributes(error: BaseException, attributes: Any) -> None:
     if defines_own(type(error), "__setstate__"):
-        if attributes:  # as pickle does
+        if attributes:  # as in pickle
             error.__setstate__(attributes)
     elif isinstance(attributes, dict):
         named = _dict.__get__(error)
-        for name, value in attributes.items():  # a class that travels by value may have its slots at one end only
+        for name, value in attributes.items():  # a class pickled by value may have its slots at one end only
             if _is_field(type(error), name):
                 _set_field(error, name, value)
             else:
@@ -319,7 +319,7 @@ def _set_attributes(error: BaseException, attributes: Any) -> None:
 
 
 def _set_own_state(error: Any, state: Any) -> None:
-    """Do what pickle does with a state that nobody else sets."""
+    """Set the state as pickle does by default."""
     if isinstance(error, BaseException) and isinstance(state, dict):
         _set_attributes(error, state)
     elif hasattr(type(error), "__setstate__"):
@@ -332,7 +332,7 @@ def _set_own_state(error: Any, state: Any) -> None:
 
 
 def _is_field(kind: type, name: str) -> bool:
-    """Whether a slot or a field of C code has this name, and no attribute of a class hides it."""
+    """Return whether a slot or a C field has this name and is not hidden by a class attribute."""
     field = next((vars(base)[name] for base in kind.__mro__ if name in vars(base)), None)
     return type(field) in (MemberDescriptorType, GetSetDescriptorType)
 

@@ -1,4 +1,4 @@
-"""Fingerprints of values: whether a value has changed within, while it stayed the same object."""
+"""Fingerprints of values, to find values that have changed inside while they stayed the same object."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from taskfc_ext.serialize.limited import LimitedFile
 from taskfc_ext.serialize.pickler import Pickler
 
 MAX_READ = 200 * 10**6
-"""Bytes of all values together that get a fingerprint: a fifth of a second. One that is larger than what is left of
-them is read up to there, and left out; it takes nothing from those after it."""
+"""Largest total in bytes of all values that get a fingerprint, which takes a fifth of a second. A value larger than the
+rest of it is left out and does not count."""
 
 
 def fingerprints(values: Mapping[str, Any]) -> dict[str, bytes]:
-    """Return a fingerprint of each value that can change within, can be pickled, and is not too large."""
+    """Return a fingerprint of each value that can change inside, can be pickled, and is not too large."""
     found: dict[str, bytes] = {}
     left = MAX_READ
     for name, value in values.items():
@@ -28,7 +28,7 @@ def fingerprints(values: Mapping[str, Any]) -> dict[str, bytes]:
         pickler = _OwnPartsPickler(file, value)
         try:
             pickler.dump(value)
-        except Exception:  # noqa: BLE001  it is too large, or the user's `__reduce__` raises
+        except Exception:  # noqa: BLE001  too large, or raised by the user's `__reduce__`
             continue
         left -= file.size
         found[name] = file.digest()
@@ -36,16 +36,16 @@ def fingerprints(values: Mapping[str, Any]) -> dict[str, bytes]:
 
 
 def changed_names(before: Mapping[str, bytes], values: Mapping[str, Any]) -> list[str]:
-    """Return the names in `before` whose values have other fingerprints now."""
+    """Return the names in `before` whose values have a different fingerprint now."""
     now = fingerprints({name: values[name] for name in before if name in values})
     return [name for name, print_ in before.items() if name in now and now[name] != print_]
 
 
 class _HashingFile(LimitedFile):
-    """Keeps a hash of what is written to it.
+    """File that keeps only a hash of its content.
 
     Args:
-        limit: bytes that it takes.
+        limit: the largest size in bytes.
     """
 
     def __init__(self, limit: float) -> None:
@@ -53,7 +53,7 @@ class _HashingFile(LimitedFile):
         self._hash = hashlib.blake2b(digest_size=16)
 
     def write(self, data: Any) -> int:
-        """Take `data`."""
+        """Add `data` to the hash."""
         n = super().write(data)
         self._hash.update(data)
         return n
@@ -64,7 +64,7 @@ class _HashingFile(LimitedFile):
 
 
 class _OwnPartsPickler(Pickler):
-    """Pickles what belongs to a value alone: not the globals of its functions, nor the classes of its parts."""
+    """Pickler of a value's own parts, without the globals of its functions and the classes of its parts."""
 
     def __init__(self, file: _HashingFile, value: object) -> None:
         super().__init__(file, file.take)
@@ -76,5 +76,5 @@ class _OwnPartsPickler(Pickler):
         return super().reducer_override(obj)
 
     def needs_of(self, function: FunctionType) -> dict[str, Any]:
-        """Return nothing: globals have names of their own."""
+        """Return no names: globals have their own fingerprints."""
         return {}

@@ -1,4 +1,4 @@
-"""Functions: pickled once, with their source lines, and again when something that they capture may have changed."""
+"""Pickling of functions with their source lines. Pickles are cached until a captured object may have changed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from taskfc_ext.errors import UnpicklableArgument
-from taskfc_ext.serialize.blame import complaint, type_name_of
+from taskfc_ext.serialize.blame import describe_failure, type_name_of
 from taskfc_ext.serialize.bodies import Buffers, size_without_buffers, split_body
 from taskfc_ext.serialize.by_value import is_importable
 from taskfc_ext.serialize.captured import Captured, capture
@@ -25,20 +25,20 @@ _CACHED_BYTES = 64 * 2**20
 
 
 def digest(body: bytes) -> bytes:
-    """Return the 16 bytes that `body` is known by."""
+    """Return the digest of `body`, 16 bytes."""
     return hashlib.blake2b(body, digest_size=16).digest()
 
 
 def dump_function(function: Callable[..., object]) -> tuple[bytes, bytes]:
-    """Return (digest, body) of a callable; what `__main__` defines travels by value, with its source lines.
+    """Return (digest, body) of a callable. Definitions in `__main__` are pickled by value, with their source lines.
 
     Raises:
-        UnpicklableArgument: it captures what cannot be pickled; the message names that.
+        UnpicklableArgument: it captures an object that cannot be pickled; the message names the object.
     """
     if type(function) is not FunctionType:
         return _dump_other(function)
     cached = _cache.get(function)
-    if cached is not None and cached.is_still_true(function):
+    if cached is not None and cached.is_unchanged(function):
         return cached.digest, cached.body
     n_modules = len(sys.modules)
     body = _dump_function(function)
@@ -47,15 +47,15 @@ def dump_function(function: Callable[..., object]) -> tuple[bytes, bytes]:
     if captured is not None:
         n_bytes = sum(len(each.body) for each in _cache.values())
         if len(_cache) >= _CACHED_FUNCTIONS or n_bytes + len(body) > _CACHED_BYTES:
-            _cache.clear()  # functions that capture each other would stay for ever
+            _cache.clear()  # functions that capture each other would never be dropped
         _cache[function] = _Cached(captured, name, body, n_modules)
     return name, body
 
 
-def loaded_each_time(function: Callable[..., object], body: bytes) -> int:
-    """Return how many bytes of a function just pickled each task loads again.
+def bytes_loaded_per_task(function: Callable[..., object], body: bytes) -> int:
+    """Return the number of bytes of a function just pickled that each task loads again.
 
-    None of one that holds no state, as a worker keeps it loaded, nor of large arrays, as they are mapped.
+    0 for a function without state, which a worker keeps loaded. Large arrays do not count: they are mapped.
     """
     is_kept = type(function) is BuiltinFunctionType or (type(function) is FunctionType and function in _cache)
     return 0 if is_kept else size_without_buffers(body)
@@ -74,10 +74,10 @@ def _dump_other(function: Callable[..., object]) -> tuple[bytes, bytes]:
 
 
 def load_function(body: Any) -> Callable[..., Any]:
-    """Return the callable in `body`, and make the source lines that came with it known to tracebacks.
+    """Return the callable in `body`, and register its source lines for tracebacks.
 
     Args:
-        body: what `dump_function` returned, or a mapping of it; large arrays of the callable are views of this.
+        body: a body from `dump_function`, or a mapping of it. Large arrays of the callable are views of it.
     """
     file, buffers = split_body(body)
     function: Callable[..., Any] = pickle.load(file, buffers=buffers)
@@ -89,10 +89,10 @@ class _Cached(NamedTuple):
     """A pickled function.
 
     Attributes:
-        captured: what the pickle depends on.
-        digest: of the body.
+        captured: the dependencies of the pickle.
+        digest: the digest of the body.
         body: the pickle, with source lines.
-        n_modules: how many modules were imported by then.
+        n_modules: the number of imported modules then.
     """
 
     captured: Captured
@@ -100,17 +100,17 @@ class _Cached(NamedTuple):
     body: bytes
     n_modules: int
 
-    def is_still_true(self, function: FunctionType) -> bool:
-        """Say whether `function` would be pickled the same again."""
-        # modules of a package that the function uses go with it as soon as they are imported here
+    def is_unchanged(self, function: FunctionType) -> bool:
+        """Return whether `function` would give the same pickle now."""
+        # once imported here, submodules of a package that the function uses are part of its pickle
         if self.captured.registered is not None and self.n_modules != len(sys.modules):
             return False
-        return self.captured.is_still_true(function)
+        return self.captured.is_unchanged(function)
 
 
 _cache: WeakKeyDictionary[FunctionType, _Cached] = WeakKeyDictionary()
 _builtins: dict[BuiltinFunctionType, tuple[bytes, bytes]] = {}
-"""Of modules: they live as long as those, and their pickle is their name."""
+"""Pickles of modules' functions: they live as long as the modules, and their pickle is a name."""
 
 
 def _dump_function(function: Callable[..., object]) -> bytes:
@@ -120,7 +120,7 @@ def _dump_function(function: Callable[..., object]) -> bytes:
     try:
         pickler = dump(function, file, buffers)
     except Exception as error:
-        raise UnpicklableArgument(complaint(str(name), function, error)) from error
+        raise UnpicklableArgument(describe_failure(str(name), function, error)) from error
     check_classes(pickler.made_classes, what=str(name))
     pickle.dump(sources_of(pickler.filenames), file, PICKLE_PROTOCOL)
     return buffers.body(file.getvalue())

@@ -1,7 +1,7 @@
-"""Changes that a task has made to classes and functions of the notebook, made here, too.
+"""Changes by a task to classes and functions of the notebook, applied to the notebook's own objects.
 
-Reading a result changes nothing here. Bringing back a class or a function by its name does, as in the notebook: it
-stays the same object, and gets the attributes, defaults and variables that the task has set.
+Reading a result changes no object. Bringing back a class or a function by its name does: it stays the same object and
+gets the attributes, defaults and variables that the task has set.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ _KEPT = frozenset(("__dict__", "__weakref__", "__module__", "__qualname__", "__s
 
 
 class ClassChange(NamedTuple):
-    """Attributes of a class that were set, and those that were deleted."""
+    """The set and the deleted attributes of a class."""
 
     values: dict[str, Any]
     removed: tuple[str, ...]
 
 
 class ClassWatch:
-    """Remembers the classes among `values` as they are now."""
+    """Record of the state of the classes among `values`."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         found = {
@@ -34,7 +34,7 @@ class ClassWatch:
         self._before = {name: (cls, dict(vars(cls)), fingerprints(vars(cls))) for name, cls in found.items()}
 
     def changes(self) -> dict[str, ClassChange]:
-        """Return what has changed since, by the names of the classes."""
+        """Return the changes since, by the names of the classes."""
         found = {}
         for name, (cls, members, prints) in self._before.items():
             now = dict(vars(cls))
@@ -51,7 +51,7 @@ class ClassWatch:
 
 
 def apply_change(cls: type, change: ClassChange) -> None:
-    """Do to `cls` what was done to it in the task."""
+    """Apply a task's change to `cls`."""
     for name in change.removed:
         if name in vars(cls):
             delattr(cls, name)
@@ -59,11 +59,11 @@ def apply_change(cls: type, change: ClassChange) -> None:
         setattr(cls, name, value)
 
 
-def updated_function(here: object, came: object) -> bool:
-    """Give the function that is here what its copy was given in a task; return whether `came` is such a copy.
+def update_function(here: object, came: object) -> bool:
+    """Apply a task's changes of a function's copy to the function; return whether `came` is a copy of `here`.
 
-    So functions that share a variable with it see that, too. A copy is known by its code: that it was made of the
-    function that is here, and not of another one with the same code, only the worker can tell.
+    Functions that share a variable with it get the change too. A copy is recognized by its code. Only the worker knows
+    whether it was made from this function or from another one with the same code.
     """
     if not (type(here) is FunctionType and type(came) is FunctionType and here.__code__ == came.__code__):
         return False

@@ -1,9 +1,9 @@
-"""Reducers for instances that do not come back from a pickle as they were.
+"""Reducers for instances that `pickle` would not restore correctly.
 
-`pickle` makes an instance by its class's own methods: it calls `__new__` with what is in the instance, not with what it
-was made from, puts items in by the class's own `__setitem__` or `append`, and asks `__getattr__` before there is any
-attribute. A number that `__new__` has converted would be converted again, a set whose `__init__` takes a name would be
-empty. Classes that say themselves how they are pickled are left to that.
+`pickle` makes an instance by its class's own methods. It calls `__new__` with the content of the instance, not with the
+original arguments. It adds items by the class's own `__setitem__` or `append`, and calls `__getattr__` before any
+attribute is set. So a number that `__new__` has converted would be converted again, and a set whose `__init__` takes a
+name would be empty. Classes with their own pickling methods are left alone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from taskfc_ext.serialize import scope
 Plain = Callable[[Any], Any]
 Fill = Callable[[Any, Any], object]
 
-_newobj: Any = copyreg.__newobj__  # type: ignore[attr-defined]  # what protocol 2 and later make instances by
+_newobj: Any = copyreg.__newobj__  # type: ignore[attr-defined]  # makes instances in protocol 2 and later
 
 PLAIN_PARTS: Mapping[type, Plain] = {
     int: int.__index__,
@@ -31,7 +31,7 @@ PLAIN_PARTS: Mapping[type, Plain] = {
     tuple: lambda value: tuple(tuple.__iter__(value)),
     frozenset: lambda value: frozenset(frozenset.__iter__(value)),
 }
-"""Each gives what is in an instance of an immutable type, past what its class defines."""
+"""By immutable type: the function that returns the content of an instance, without the class's own methods."""
 
 
 def _fill_ordered(made: Any, items: list[tuple[Any, Any]]) -> None:
@@ -60,7 +60,7 @@ _CONTAINERS: Mapping[type, tuple[Plain, Fill]] = {
         lambda made, content: deque.__init__(made, *content),
     ),
 }
-"""(what is in an instance, what puts it back) of the types that are filled after they are made."""
+"""By mutable type: the functions that return the content of an instance, and that fill an instance with it."""
 
 _PICKLING = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__getnewargs_ex__")
 _MAKING = ("__new__", "__getattr__", "__getattribute__")
@@ -69,11 +69,11 @@ _FILLING = ("__init__", "__setitem__", "__iter__", "items", "append", "extend")
 state_of: Plain = object.__getstate__  # from Python 3.11 on
 
 HEAP_TYPE = 1 << 9
-"""`Py_TPFLAGS_HEAPTYPE`: set for every class that a `class` statement has made."""
+"""`Py_TPFLAGS_HEAPTYPE`: set for every class made by a `class` statement."""
 
 
 def reducer_of(kind: type) -> Callable[[Any], Any] | None:
-    """Return the reducer of ours for instances of `kind`; `None` where `pickle` makes them as they were."""
+    """Return the reducer for instances of `kind`; `None` if `pickle` restores them correctly."""
     if not kind.__flags__ & HEAP_TYPE:
         return None
     built_in = built_in_of(kind)
@@ -90,7 +90,7 @@ def reducer_of(kind: type) -> Callable[[Any], Any] | None:
 
 
 def built_in_of(kind: type) -> type:
-    """Return the type among the bases of `kind` that says what is in an instance besides its attributes."""
+    """Return the base of `kind` that defines the content of an instance besides its attributes."""
     array = getattr(sys.modules.get("numpy"), "ndarray", None)
     return next((each for each in kind.__mro__ if each in PLAIN_PARTS or each in _CONTAINERS or each is array), object)
 
@@ -100,7 +100,7 @@ def _defines(classes: tuple[type, ...], names: tuple[str, ...]) -> bool:
 
 
 def _gives_arguments(classes: tuple[type, ...]) -> bool:
-    """Say whether a class says what its `__new__` is to be given; what a named tuple says is meant for its own."""
+    """Return whether a class defines the arguments of its `__new__`. A named tuple's are for its own `__new__`."""
     for each in classes:
         if "__getnewargs__" in vars(each):
             return True
@@ -110,14 +110,14 @@ def _gives_arguments(classes: tuple[type, ...]) -> bool:
 
 
 def _slots(kind: type) -> list[str]:
-    return copyreg._slotnames(kind)  # type: ignore[attr-defined,no-any-return]  # what `pickle` itself asks
+    return copyreg._slotnames(kind)  # type: ignore[attr-defined,no-any-return]  # used by `pickle` itself
 
 
 # pickling
 
 
 def _reduce_object(value: Any) -> Any:
-    reduced = value.__reduce_ex__(4)  # raises where there is more in it than attributes
+    reduced = value.__reduce_ex__(4)  # raises if the instance holds more than attributes
     return _make, reduced[1], (reduced[2], None), None, None, _fill
 
 
@@ -140,7 +140,7 @@ def _reduce_array(value: Any) -> Any:
 
 
 def bare_instance(value: Any) -> Any:
-    """Return what `pickle` needs to make an instance of a class that is not complete yet, past its own `__new__`."""
+    """Reduce an instance of a class that is not complete yet, without a call of the class's own `__new__`."""
     reduced = value.__reduce_ex__(4)
     if isinstance(reduced, tuple) and reduced[0] is _newobj:
         return _make, *reduced[1:]
@@ -151,10 +151,10 @@ def bare_instance(value: Any) -> Any:
 
 
 def _make(cls: Any, *arguments: Any) -> Any:
-    if scope.is_complete(cls):  # the class is known here: it decides, as for a singleton
+    if scope.is_complete(cls):  # the class is known here: its `__new__` may return a singleton
         try:
             return cls.__new__(cls, *arguments)
-        except TypeError:  # it wants what the instance was made from
+        except TypeError:  # it needs the original arguments
             return bare(cls, *arguments)
     return bare(cls, *arguments)
 
@@ -165,13 +165,13 @@ def _make_plain(cls: Any, arguments: tuple[Any, ...], part: Any) -> Any:
         made = _make(cls, *arguments)
         if type(made) is cls and plain(made) == part:
             return made
-    except Exception:  # noqa: BLE001  the class's own `__new__`, which was not made for these arguments
+    except Exception:  # noqa: BLE001  raised by the class's own `__new__`, which expects other arguments
         pass
     return bare(cls, part)
 
 
 def bare(cls: Any, *arguments: Any) -> Any:
-    """Return an instance that no code of Python's has made."""
+    """Return an instance made by C code only."""
     maker = maker_of(cls)
     return object.__new__(cls) if maker is object else maker.__new__(cls, *arguments)
 
@@ -179,12 +179,12 @@ def bare(cls: Any, *arguments: Any) -> Any:
 def maker_of(cls: Any) -> Any:
     """Return the class whose `__new__` is the C code that lays out instances of `cls`."""
     while not isinstance(vars(cls).get("__new__"), BuiltinFunctionType):
-        cls = cls.__base__  # not the next of its `__mro__`: of two built-in bases, one lays out the instance
+        cls = cls.__base__  # not the next in `__mro__`: of two built-in bases, one defines the layout
     return cls
 
 
 def set_state(made: Any, attributes: Mapping[str, Any] | None, slots: Mapping[str, Any] | None) -> None:
-    """Set attributes past what the class does when one is set."""
+    """Set attributes and slots without a call of the class's own `__setattr__`."""
     if attributes:
         object.__getattribute__(made, "__dict__").update(attributes)
     for name, value in (slots or {}).items():

@@ -1,4 +1,4 @@
-"""A file that takes so many bytes, for so long."""
+"""`LimitedFile`: a file with limits of size and time, for pickling."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 
 
 class LimitReached(Exception):
-    """Pickling was given up: it is not known whether the value can be pickled."""
+    """Pickling was stopped at a limit: it is not known whether the value can be pickled."""
 
 
 class LimitedFile(io.RawIOBase):
-    """Takes so many bytes, for so long.
+    """File with limits of size and time.
 
     Args:
-        limit: in bytes; infinity for none.
-        deadline: on the clock of `time.perf_counter`.
-        body: what they are kept in; nothing where only their number is wanted.
+        limit: the largest size in bytes; infinity for none.
+        deadline: the end of the time, on the clock of `time.perf_counter`.
+        body: holds the content; `None` if only the size is needed.
 
     Attributes:
-        size: how many bytes came.
+        size: the number of bytes written.
     """
 
     def __init__(self, limit: float, deadline: float = float("inf"), body: io.BytesIO | None = None) -> None:
@@ -39,7 +39,7 @@ class LimitedFile(io.RawIOBase):
         return n
 
     def take(self, buffer: pickle.PickleBuffer) -> bool:
-        """Take a large buffer past the pickle, where it would be copied; return true where it is to stay in that."""
+        """Take a large buffer without a copy and return false; return true if it stays in the pickle."""
         try:
             raw = buffer.raw()
         except BufferError:  # not contiguous
@@ -48,14 +48,14 @@ class LimitedFile(io.RawIOBase):
         return False
 
     def check(self) -> None:
-        """Raise if there is no more room or time."""
+        """Raise `LimitReached` if a limit is exceeded."""
         if self.size > self._limit:
             raise LimitReached(f"it is larger than {self._limit:,} bytes when pickled")
         if time.perf_counter() > self._deadline:
-            raise LimitReached("it takes long to pickle")
+            raise LimitReached("it takes too long to pickle")
 
     def clear(self) -> None:
-        """Forget all bytes: the pickle is made again."""
+        """Remove the content: the pickle is made again."""
         self.size = 0
         if self._body is not None:
             self._body.seek(0)

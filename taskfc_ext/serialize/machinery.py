@@ -1,4 +1,4 @@
-"""Reducers for what the standard library wraps around functions and classes: caches, dispatchers, weak mappings."""
+"""Reducers for objects of the standard library that refer to functions: caches, dispatchers, weak mappings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LruCache: Any = type(functools.lru_cache(lambda: None))
 
 
 def reduce_lru_cache(cached: Any) -> Any:
-    """Return what `pickle` needs to make a function with an empty cache again."""
+    """Reduce a cached function to one with an empty cache."""
     return _make_lru_cache, (cached.__wrapped__, cached.cache_parameters()), dict(cached.__dict__)
 
 
@@ -25,7 +25,7 @@ def _make_lru_cache(function: Callable[..., Any], parameters: Mapping[str, Any])
 
 
 def reduce_cached_property(cached: Any) -> Any:
-    """Return what `pickle` needs; before Python 3.12 there is a lock in it."""
+    """Reduce a cached property, which holds a lock before Python 3.12."""
     return _make_cached_property, (cached.func, cached.attrname)
 
 
@@ -36,12 +36,12 @@ def _make_cached_property(function: Callable[..., Any], name: str | None) -> Any
 
 
 def is_dispatcher(function: FunctionType) -> bool:
-    """Say whether `functools.singledispatch` made `function`."""
+    """Return whether `functools.singledispatch` made `function`."""
     return function.__code__ is _DISPATCHER
 
 
 def reduce_dispatcher(function: Any) -> Any:
-    """Return what `pickle` needs to dispatch again; the registry follows, as what is in it may call the function."""
+    """Reduce a dispatcher; its registry is filled afterwards, as registered functions may refer to the dispatcher."""
     registry = {cls: chosen for cls, chosen in function.registry.items() if cls is not object}
     return _make_dispatcher, (function.registry[object],), registry, None, None, _register
 
@@ -59,15 +59,15 @@ WEAK_MAPPINGS = frozenset((weakref.WeakKeyDictionary, weakref.WeakValueDictionar
 
 
 def reduce_weak_mapping(mapping: Any) -> Any:
-    """Return what `pickle` needs; what nothing else holds where it is loaded is gone at once, as here."""
+    """Reduce a weak mapping. After loading, items that nothing else holds are dropped, as here."""
     return type(mapping), (dict(mapping),)
 
 
 def reduce_exit(exit_of_a_shell: object) -> Any:
-    """Return what `pickle` needs for IPython's `exit`, which holds its whole shell and hides the builtin."""
+    """Reduce IPython's `exit`, which holds its whole shell, to the builtin `exit`."""
     return exit_here, ()
 
 
 def exit_here() -> object:
-    """Return `exit` of this process."""
+    """Return the builtin `exit` of this process."""
     return getattr(builtins, "exit", None)

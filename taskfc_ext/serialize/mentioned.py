@@ -1,7 +1,7 @@
 """Names of variables in string constants: queries, formulas, SQL over a data frame, formats, code as text. Pure.
 
-Such names are in no syntax tree and in no `co_names`, but the code takes them from its namespace all the same. They are
-only candidates: whoever asks keeps those that its namespace has.
+Such names are neither in a syntax tree nor in `co_names`, but the code reads them from its namespace. They are only
+candidates: the caller keeps the names that exist in its namespace.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from types import CodeType
 from typing import NamedTuple
 
 MAX_TEXT = 20_000
-"""Characters of a constant that are read: longer ones are data."""
+"""Longest constant in characters that is searched: a longer one is data."""
 
 EVALUATORS = frozenset(
     ("eval", "exec", "evaluate", "re_evaluate", "timeit", "repeat", "Timer", "run", "runctx", "runcall", "ev", "ex")
 )
-"""Functions and methods that run a string as Python, with the names of their caller."""
+"""Functions and methods that run a string as Python in the namespace of their caller."""
 
 SQL_CALLS = frozenset(
     ("sql", "execute", "query", "sqldf", "read_sql", "read_sql_query", "query_df", "from_query", "sql_query")
 )
-"""Functions and methods that take SQL; some libraries look its tables up among their caller's variables."""
+"""Functions and methods that take SQL. Some libraries look up tables among their caller's variables."""
 
 NAMESPACES = frozenset(("globals", "user_ns", "user_global_ns", "__main__"))
-"""Names by which code gets hold of the namespace of its module, and then takes names out of it by text."""
+"""Names by which code gets the namespace of its module, in which it then looks up names by text."""
 
 _MARKED = re.compile(r"(?<![\w.@])@([A-Za-z_]\w*)")
 _WORD = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
@@ -46,7 +46,7 @@ _TABLES = re.compile(
 )
 _PERCENT = re.compile(r"%\(([A-Za-z_]\w*)\)")
 _DOLLAR = re.compile(r"\$\{?([A-Za-z_]\w*)")
-_WARNED_OF = re.compile(r"\\(?!\n)|[0-9](?:and|or|if|in|is|not|else|for)\b")
+_CAUSES_WARNING = re.compile(r"\\(?!\n)|[0-9](?:and|or|if|in|is|not|else|for)\b")
 _OPERATIONS = ast.BinOp | ast.Compare | ast.BoolOp | ast.UnaryOp | ast.Call | ast.Subscript
 
 
@@ -54,8 +54,8 @@ class Mentions(NamedTuple):
     """Names in text.
 
     Attributes:
-        plain: marked as variables, or in code that is run: the text means the variable.
-        likely: the text looks like an expression or a formula of them; they may be columns as well.
+        plain: names that certainly mean a variable: marked as one, or in code that is run.
+        likely: names in a text that looks like an expression or a formula; they may be columns instead.
     """
 
     plain: frozenset[str] = frozenset()
@@ -71,14 +71,14 @@ NOTHING = Mentions()
 
 @functools.lru_cache(maxsize=4096)
 def names_in_strings(code: CodeType) -> Mentions:
-    """Return the names in the string constants of `code` and of the functions within it."""
+    """Return the names in the string constants of `code` and of the functions in it."""
     names = frozenset(code.co_names)
     looks_up, evaluates, takes_sql = bool(names & NAMESPACES), bool(names & EVALUATORS), bool(names & SQL_CALLS)
     found = NOTHING
     for text in _texts(code.co_consts):
         found |= names_in_text(text, looks_up=looks_up, evaluates=evaluates, takes_sql=takes_sql)
     if "__main__" in names:
-        found |= Mentions(names - {"__main__"})  # among them the attributes that it reads there
+        found |= Mentions(names - {"__main__"})  # they include the attributes that it reads of `__main__`
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             found |= names_in_strings(constant)
@@ -96,21 +96,21 @@ def _texts(constants: Iterable[object]) -> Iterable[str]:
 def names_in_text(
     text: str, *, looks_up: bool = False, evaluates: bool = False, takes_sql: bool = False, is_operand: bool = True
 ) -> Mentions:
-    """Return the names that one string mentions.
+    """Return the names in one string.
 
     Args:
         text: the string.
-        looks_up: it stands in code that reads its own namespace by text, so a word, or a field of a format, is a name.
-        evaluates: it stands in code that runs strings as Python.
-        takes_sql: it stands in code that runs SQL.
-        is_operand: it is the argument of a call, so it may be an expression for some library to evaluate.
+        looks_up: its code reads its own namespace by text, so a word or a field of a format is a name.
+        evaluates: its code runs strings as Python.
+        takes_sql: its code runs SQL.
+        is_operand: it is the argument of a call, so a library may evaluate it as an expression.
     """
     if not text or len(text) > MAX_TEXT:
         return NOTHING
     plain = set(_MARKED.findall(text)) if "@" in text else set()
     likely: set[str] = set()
     if looks_up:
-        plain |= _looked_up(text)
+        plain |= _names_to_look_up(text)
     if evaluates:
         plain |= _names_of_code(text.replace("@", ""))
     if _SQL.match(text) or (takes_sql and _SHORT_SQL.match(text)):
@@ -125,12 +125,12 @@ def names_in_text(
 
 
 def _is_formula(text: str) -> bool:
-    """Whether `text` is a formula as of patsy: `y ~ x`, `~ x`; `~/data` is a path."""
+    """Return whether `text` is a formula as in patsy: `y ~ x`, `~ x`; `~/data` is a path."""
     left, _, right = text.partition("~")
     return "~" not in right and "\n" not in left and right[:1] != "/" and _WORD.search(right) is not None
 
 
-def _looked_up(text: str) -> set[str]:
+def _names_to_look_up(text: str) -> set[str]:
     if text.isidentifier():
         return set() if text.startswith("__") else {text}
     found = {*_PERCENT.findall(text), *_DOLLAR.findall(text)}
@@ -149,7 +149,7 @@ def _names_of_code(text: str) -> set[str]:
 
 
 def _operands(text: str) -> set[str]:
-    """Return the names of an expression that computes something; of a word, a path or a sentence none."""
+    """Return the names of an expression that computes something; none for a word, a path or a sentence."""
     if not any(sign in text for sign in " (["):
         return set()
     tree = _parse(text, "eval")
@@ -159,8 +159,8 @@ def _operands(text: str) -> set[str]:
 
 
 def _parse(text: str, mode: str) -> ast.AST | None:
-    """Return the syntax tree of `text`; `None` where it has none, or where Python would warn of what it is."""
-    if _WARNED_OF.search(text):
+    """Return the syntax tree of `text`; `None` if it has none, or if Python would warn about the text."""
+    if _CAUSES_WARNING.search(text):
         return None
     try:
         return ast.parse(text.strip(), mode=mode)

@@ -1,4 +1,4 @@
-"""Names that code looks up in its globals, and so needs wherever it runs. Reads code and namespaces; runs nothing."""
+"""Global names that code needs wherever it runs, found in code and namespaces without running any code."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from taskfc_ext.serialize.scope import ABSENT, MAIN
 _EMPTY_CELL = CellType()
 
 _SMALL = 10**6
-"""Bytes up to which a value is sent that a string only seems to mention."""
+"""Largest value in bytes that is sent for a name that a string only seems to mention."""
 
 
 def needed_names(function: FunctionType) -> Iterator[tuple[str, Any]]:
-    """Yield (name, value) of the globals that `function` and the code within it use, as far as they are there."""
+    """Yield (name, value) of the existing globals that `function` and the code in it use."""
     namespace = function.__globals__
     for name in global_names(function.__code__):
         try:
             yield name, namespace[name]
-        except KeyError:  # a builtin, or not there yet
+        except KeyError:  # a builtin, or not defined yet
             continue
     for name in hinted_names(function.__annotations__):
         value = namespace.get(name, ABSENT)
@@ -35,7 +35,7 @@ def needed_names(function: FunctionType) -> Iterator[tuple[str, Any]]:
 
 
 def definitions(namespace: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the classes and functions that the notebook has under their own names: what its pickles refer to."""
+    """Return the classes and functions that the notebook has under their own names; pickle files refer to them."""
     return {
         name: value
         for name, value in list((vars(sys.modules[MAIN]) if namespace is None else namespace).items())
@@ -47,7 +47,7 @@ _BIND_ANYTHING = frozenset(("exec", "globals"))
 
 
 def code_may_bind(name: str, namespace: Mapping[str, Any]) -> bool:
-    """Say whether a function or a class of the notebook would bind `name` there when it runs: `global x; x = 1`."""
+    """Return whether a function or a class of the notebook would bind `name` when it runs, as by `global x; x = 1`."""
     return any(_may_bind(code, name) for code in _codes(namespace))
 
 
@@ -62,7 +62,7 @@ def _may_bind(code: CodeType, name: str) -> bool:
 
 
 def _codes(namespace: Mapping[str, Any]) -> Iterator[CodeType]:
-    """Yield the code of the notebook's functions: also of those in its classes, and behind decorators."""
+    """Yield the code of the notebook's functions, including methods and decorated functions."""
     pending, seen = list(namespace.values()), set[int]()
     while pending:
         value = pending.pop()
@@ -91,14 +91,14 @@ _PICKLE_MODULES = frozenset(("pickle", "_pickle", "cPickle", "joblib", "cloudpic
 
 
 def names_read_pickles(names: Iterable[str]) -> bool:
-    """Say whether code that uses these names may load pickles, in which classes stand by name."""
+    """Return whether code that uses these names may load pickles, which refer to classes by name."""
     names = set(names)
     return "read_pickle" in names or not (_READERS.isdisjoint(names) or _PICKLE_MODULES.isdisjoint(names))
 
 
 @functools.lru_cache(maxsize=4096)
 def reads_pickles(code: CodeType) -> bool:
-    """Say whether `code`, or code within it, may load pickles."""
+    """Return whether `code`, or code in it, may load pickles."""
     pending, names = [code], set[str]()
     while pending:
         part = pending.pop()
@@ -110,14 +110,14 @@ def reads_pickles(code: CodeType) -> bool:
 _GLOBAL_OPERATIONS = frozenset(
     name
     for name in dis.opmap
-    # class bodies load their globals as plain names, or through what stands between them and a function
+    # class bodies load globals as plain names; a scope between a class body and a function, by FROM_DICT_OR_GLOBALS
     if name in ("LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS") or name.endswith("_GLOBAL")
 )
 
 
 @functools.lru_cache(maxsize=4096)
 def global_names(code: CodeType) -> tuple[str, ...]:
-    """Return the global names that `code` and the code within it read or write, in their order."""
+    """Return the global names that `code` and the code in it read or write, in order."""
     names: dict[str, None] = {}
     for instruction in dis.get_instructions(code):
         if instruction.opname in _GLOBAL_OPERATIONS:
@@ -131,7 +131,7 @@ def global_names(code: CodeType) -> tuple[str, ...]:
 def mentioned_names(function: FunctionType) -> Iterator[tuple[str, Any]]:
     """Yield (name, value) of the globals that strings of the function mention: queries, formulas, code as text.
 
-    Those that a string only seems to mention are yielded where they are small.
+    A global that a string only seems to mention is yielded if it is small.
     """
     namespace = function.__globals__
     plain, likely = names_in_strings(function.__code__)
@@ -142,7 +142,7 @@ def mentioned_names(function: FunctionType) -> Iterator[tuple[str, Any]]:
 
 
 def _is_small(value: object) -> bool:
-    size = getattr(value, "nbytes", None)  # of an array; of a table, one for each column
+    size = getattr(value, "nbytes", None)  # an int for an array; for a table, one for each column
     return sys.getsizeof(value, _SMALL) <= _SMALL and (not isinstance(size, int) or size <= _SMALL)
 
 
@@ -150,7 +150,7 @@ _WORD = re.compile(r"[^\W\d]\w*")
 
 
 def hinted_names(annotations: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the names in annotations that are texts: `typing.get_type_hints` looks them up in the globals."""
+    """Yield the names in annotations given as text: `typing.get_type_hints` looks them up in the globals."""
     for hint in annotations.values():
         if isinstance(hint, str):
             yield from _WORD.findall(hint)

@@ -1,4 +1,4 @@
-"""The parts of an object that are pickled with it, with names that its user knows. No property is evaluated."""
+"""Parts of an object that are pickled with it, with names for messages. No property is evaluated."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from types import (
 )
 from typing import Any
 
-from taskfc_ext.serialize.by_value import is_importable, travels_by_value
+from taskfc_ext.serialize.by_value import is_importable, is_pickled_by_value
 from taskfc_ext.serialize.needs import global_names
 
 ATOMS = (int, float, complex, str, bytes, bool, bytearray, type(None), type(Ellipsis))
@@ -27,13 +27,13 @@ _MAX_KEY = 60
 _PYTHONS_OWN = ("__module__", "__dict__", "__weakref__", "__doc__", "__qualname__", "__slots__", "__abstractmethods__")
 
 Part = tuple[str, object]
-"""How it is reached: `.name`, `[key]`, or words that begin with "its "; and what it is."""
+"""The step that leads to a part (`.name`, `[key]`, or words that begin with "its "), and the part."""
 
 
 def parts_of(value: object) -> Iterator[Part]:
-    """Yield what travels with `value`; nothing for what has no parts or travels as a name."""
+    """Yield the parts that are pickled with `value`; none for an object that is pickled by reference."""
     kind = type(value)
-    if kind in ATOMS or _travels_as_a_name(value):
+    if kind in ATOMS or _is_pickled_by_reference(value):
         return
     for known, yield_parts in _BY_TYPE:
         if isinstance(value, known):
@@ -42,16 +42,16 @@ def parts_of(value: object) -> Iterator[Part]:
     yield from _parts_of_library(value)
     if not isinstance(value, (FunctionType, type, ModuleType)):
         yield from _attributes(value)
-        if not _travels_as_a_name(kind):
+        if not _is_pickled_by_reference(kind):
             yield f"its class `{kind.__qualname__}`", kind
 
 
-def _travels_as_a_name(value: object) -> bool:
+def _is_pickled_by_reference(value: object) -> bool:
     try:
         if isinstance(value, ModuleType):
-            return not travels_by_value(value)
+            return not is_pickled_by_value(value)
         return isinstance(value, (FunctionType, type)) and is_importable(value)
-    except Exception:  # noqa: BLE001  anybody's metaclass
+    except Exception:  # noqa: BLE001  raised by a metaclass
         return False
 
 
@@ -77,7 +77,7 @@ def _items(value: Any) -> Iterator[Part]:
 
 
 def _iterate(value: Any) -> Iterator[object]:
-    """Iterate as the builtin type does: a subclass may do something else."""
+    """Iterate by the builtin type's own method, which a subclass may override."""
     kind: Any = next(kind for kind in (list, tuple, set, frozenset, deque) if isinstance(value, kind))
     items: Iterator[object] = kind.__iter__(value)
     return items
@@ -176,10 +176,10 @@ _BY_TYPE: tuple[tuple[Any, Any], ...] = (
 
 
 def _attributes(value: object) -> Iterator[Part]:
-    """Yield the instance's own attributes and slots."""
+    """Yield the attributes and slots of an instance."""
     try:
         named = object.__getattribute__(value, "__dict__")
-    except Exception:  # noqa: BLE001  it has none
+    except Exception:  # noqa: BLE001  it has no `__dict__`
         named = None
     if isinstance(named, dict):
         yield from ((f".{name}", named[name]) for name in list(named))
@@ -193,7 +193,7 @@ def _attributes(value: object) -> Iterator[Part]:
 
 
 def _parts_of_library(value: object) -> Iterator[Part]:
-    """Yield the items of arrays and tables of objects, by index, column and row."""
+    """Yield the items of numpy arrays and pandas tables of objects, by index, column and row."""
     numpy: Any = sys.modules.get("numpy")
     pandas: Any = sys.modules.get("pandas")
     try:
@@ -209,7 +209,7 @@ def _parts_of_library(value: object) -> Iterator[Part]:
             yield from _rows("", value)
             if isinstance(value, pandas.Series):
                 yield from _rows("its index", value.index)
-    except Exception:  # noqa: BLE001  a subclass of theirs, or half a module
+    except Exception:  # noqa: BLE001  raised by a subclass, or the module is partly imported
         return
 
 
@@ -219,7 +219,7 @@ def _rows(name: str, column: Any) -> Iterator[Part]:
 
 
 def text_of_key(key: object) -> str:
-    """Return how a key is written, shortened."""
+    """Return the `repr` of a key, shortened."""
     try:
         text = repr(key)
     except Exception:  # noqa: BLE001  the user's __repr__

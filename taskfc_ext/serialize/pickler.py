@@ -1,7 +1,7 @@
-"""The pickler of everything that travels by value: functions, their cells and namespaces, caches, modules, classes.
+"""Pickler of objects that go by value: functions, their cells and namespaces, caches, modules, classes.
 
-cloudpickle serves what is common. What it would copy, and so tear apart, is made here: all functions of one namespace
-keep one namespace, functions that share a variable keep sharing it, a class is made once.
+Based on cloudpickle, which would copy shared objects. Here all functions of one namespace keep one namespace, functions
+that share a variable keep sharing it, and a class is made once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cloudpickle import cloudpickle as _cloudpickle
 
 from taskfc_ext.serialize import chance, classes, instances, machinery, scope
 from taskfc_ext.serialize.bodies import Buffers
-from taskfc_ext.serialize.by_value import is_importable, travels_as_name, travels_by_value
+from taskfc_ext.serialize.by_value import is_importable, is_pickled_by_reference, is_pickled_by_value
 from taskfc_ext.serialize.exceptions import Exceptions
 from taskfc_ext.serialize.limited import LimitReached
 from taskfc_ext.serialize.needs import definitions, mentioned_names, needed_names, reads_pickles
@@ -34,17 +34,17 @@ _untyped: Any = _cloudpickle  # it has no types
 _inherited: Any = cloudpickle.Pickler.dispatch_table
 
 _FILENAME = 10
-"""Where `CodeType` takes the name of the file."""
+"""Position of the file name in the arguments of `CodeType`."""
 
 
 def _reduce_code(code: CodeType) -> Any:
     names_in_code.add(code.co_names)
     make, arguments = _inherited[CodeType](code)
-    # from 3.1.2 on, cloudpickle calls every file "<dynamic-code>", under which no traceback finds its lines
+    # from 3.1.2 on, cloudpickle names every file "<dynamic-code>", and tracebacks would not find the source lines
     return make, (*arguments[:_FILENAME], code.co_filename, *arguments[_FILENAME + 1 :])
 
 
-# of one type exactly, whatever the pickler has met before
+# reducers for exact types
 
 
 def _reduce_sentinel(sentinel: object) -> Any:
@@ -55,7 +55,7 @@ def _reduce_sentinel(sentinel: object) -> Any:
 
 
 def _reduce_module(module: ModuleType) -> Any:
-    if not travels_by_value(module):
+    if not is_pickled_by_value(module):
         return _inherited[ModuleType](module)
     key, name = scope.key_of(module.__dict__)
     names = {name: value for name, value in vars(module).items() if name != "__builtins__"}
@@ -67,7 +67,7 @@ def _reduce_lru_cache(cached: Any) -> Any:
 
 
 class _Reducers(dict[type, Any]):
-    """Reducers of ours; IPython's `exit` is known by the module of its type, as IPython may be imported later."""
+    """The reducers by type. IPython's `exit` is found by the module of its type, as IPython may be imported later."""
 
     def __missing__(self, kind: type) -> Any:
         if kind.__module__ == "IPython.core.autocall":
@@ -86,18 +86,19 @@ _BY_TYPE = {
 
 
 class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
-    """Pickles what the notebook defines by value, and what would not come back as it is.
+    """Pickler with reducers for the notebook's definitions, and for objects that pickle and cloudpickle do not restore.
 
     Args:
-        file: takes the pickle.
-        buffer_callback: takes large buffers instead; see `pickle.Pickler`.
+        file: receives the pickle.
+        buffer_callback: receives large buffers instead; see `pickle.Pickler`.
 
     Attributes:
-        filenames: of the code in the pickle.
-        made_classes: the classes in it.
-        exceptions: how exceptions are pickled.
-        sends_guesses: whether functions get what their strings mention, and what pickles that they read may refer to.
-        has_guesses: whether any did.
+        filenames: the file names of the code in the pickle.
+        made_classes: the classes in the pickle that are made again.
+        exceptions: the reducer of exceptions.
+        sends_guesses: whether functions get globals that they may need: the names in their strings, and the names in
+            pickles that they read.
+        has_guesses: whether the pickle holds such a global.
     """
 
     dispatch_table = ChainMap(_Reducers(_BY_TYPE), chance.TABLE, _inherited)
@@ -118,7 +119,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
     def reducer_override(self, obj: Any) -> Any:
         kind = type(obj)
         if kind is FunctionType:
-            if not travels_as_name(obj):
+            if not is_pickled_by_reference(obj):
                 return machinery.reduce_dispatcher(obj) if machinery.is_dispatcher(obj) else self._reduce_function(obj)
         elif kind is CodeType:
             self.filenames[obj.co_filename] = None
@@ -189,7 +190,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         return _make_function, arguments, state, None, None, _set_function
 
     def needs_of(self, function: FunctionType) -> dict[str, Any]:
-        """Return the globals that go with a function."""
+        """Return the globals that are pickled with a function."""
         needs = dict(needed_names(function))
         if not self.sends_guesses:
             return needs
@@ -211,19 +212,19 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
 
     def _reduce_cell(self, cell: CellType) -> Any:
         if id(cell) in self._filled_cells:
-            return _untyped._make_empty_cell, ()  # the functions that share it fill it, once all of them are there
+            return _untyped._make_empty_cell, ()  # filled by the functions that share it, once all of them exist
         return _inherited[CellType](cell)
 
 
 class _Space:
-    """Stands in a pickle for the namespace under a key."""
+    """Placeholder in a pickle for the namespace under a key."""
 
     def __init__(self, key: str, name: str) -> None:
         self.key = key
         self.name = name
 
 
-# what a pickle calls when it is loaded
+# called by pickles when they are loaded
 
 
 def _space(key: str, name: str) -> tuple[str, str]:
@@ -269,7 +270,7 @@ class _Empty:
 
 
 _EMPTY = _Empty()
-"""What a cell holds that was not assigned yet."""
+"""The content of a cell that was not assigned yet."""
 
 
 def _contents(cell: CellType) -> Any:
@@ -292,22 +293,22 @@ def _fill_module(module: ModuleType, names: Mapping[str, Any]) -> None:
     loader.define(vars(module), names)
 
 
-# what stands in the notebook under its own name
+# names of the notebook
 
 
 def _is_global(item: Any) -> bool:
-    """Say whether the notebook has `item` under its own name, so that it can be pickled by that in a task, too."""
+    """Return whether the notebook has `item` under its own name, so that a task can also pickle it by reference."""
     return vars(sys.modules[MAIN]).get(item.__qualname__, ABSENT) is item
 
 
 def _fits(brought: Brought, needs: Mapping[str, Any]) -> bool:
-    """Say whether the names that came back with a function contradict none of the notebook's."""
+    """Return whether the names that came back with a function agree with the notebook's."""
     here = vars(sys.modules[MAIN])
     return brought.below is here and all(here.get(name, value) is value for name, value in needs.items())
 
 
 def _submodules(function: FunctionType, needs: Mapping[str, Any]) -> Any:
-    """Return modules that the function reaches through their package: to be imported there, too."""
+    """Return the submodules that the function uses through their package: the loading end has to import them."""
     values = [*needs.values(), *map(_contents, function.__closure__ or ())]
     if not any(type(value) is ModuleType for value in values):
         return ()
@@ -317,16 +318,16 @@ def _submodules(function: FunctionType, needs: Mapping[str, Any]) -> Any:
 def dump(
     value: object, file: io.BytesIO, buffers: Buffers | None = None, exceptions: Exceptions | None = None
 ) -> Pickler:
-    """Pickle `value` to the end of `file`, and return what did.
+    """Pickle `value` to the end of `file`; return the pickler.
 
     Args:
         value: anything.
-        file: at its end.
-        buffers: takes large buffers.
-        exceptions: how exceptions are pickled; by default without what they came of.
+        file: a file, positioned at its end.
+        buffers: receives large buffers.
+        exceptions: the reducer of exceptions; by default they are pickled without their chains.
 
     Raises:
-        Exception: whatever the value's own code raises.
+        Exception: raised by the value's own code.
     """
     start = file.tell()
 
@@ -343,17 +344,15 @@ def dump(
 
 
 def dump_by(make: Callable[[], Pickler], value: object) -> Pickler:
-    """Pickle `value`, and return what did.
-
-    Where that fails, it is done once more without what is only sent in case that it is needed.
+    """Pickle `value`; return the pickler. After a failure, try once more without guesses.
 
     Args:
         make: makes a pickler whose file is empty.
         value: anything.
 
     Raises:
-        LimitReached: the file takes no more.
-        Exception: whatever the value's own code raises.
+        LimitReached: the file has reached a limit.
+        Exception: raised by the value's own code.
     """
     pickler = make()
     try:

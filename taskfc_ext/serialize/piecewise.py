@@ -1,4 +1,4 @@
-"""Exceptions of which some part cannot travel: the rest does, and a note says what was left out."""
+"""Pickling of exceptions without the parts that cannot be pickled; a note lists these."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from taskfc_ext.serialize.trial import try_to_pickle
 from taskfc_ext.serialize.values import load_value
 
 MAX_PART = 4 * 2**20
-"""Bytes of one attribute, pickled; of an exception that cannot travel as a whole, larger ones stay behind."""
+"""Largest pickled attribute in bytes; larger ones are left out of an exception that cannot be pickled whole."""
 
 
 class Piecewise(WithChains):
-    """Reduces exceptions without those attributes that cannot be pickled, or not be loaded again.
+    """Reducer of exceptions that leaves out attributes that cannot be pickled or loaded again.
 
-    A cause, a context or a member of a group that cannot travel at all is replaced by a `RemoteError` of its text.
+    A cause, a context or a member of a group that cannot be pickled at all becomes a `RemoteError` with its text.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._kept: dict[int, tuple[Named, Named]] = {}
-        self._stand_ins: dict[int, BaseException] = {}
-        self._held: list[BaseException] = []  # so that no other one gets its id
+        self._replacements: dict[int, BaseException] = {}
+        self._held: list[BaseException] = []  # holds them, so that their ids stay unique
 
     def select(self, error: BaseException, fields: Named, attributes: Named) -> tuple[Named, Named]:
         known = self._kept.get(id(error))
@@ -40,10 +40,10 @@ class Piecewise(WithChains):
         return known
 
     def members_of(self, group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-        return [self._or_stand_in(member) for member in super().members_of(group)]
+        return [self._replace_unpicklable(member) for member in super().members_of(group)]
 
     def link(self, link: BaseException) -> BaseException:
-        return self._or_stand_in(link)
+        return self._replace_unpicklable(link)
 
     def _own_reduction(self, error: BaseException) -> Reduced | None:
         reduction = super()._own_reduction(error)
@@ -51,15 +51,15 @@ class Piecewise(WithChains):
             return reduction
         return None
 
-    def _or_stand_in(self, error: BaseException) -> BaseException:
-        known = self._stand_ins.get(id(error))
+    def _replace_unpicklable(self, error: BaseException) -> BaseException:
+        known = self._replacements.get(id(error))
         if known is None:
             self._held.append(error)
-            self._stand_ins[id(error)] = error  # while it is tried: it may lead to itself
-            known = self._stand_ins[id(error)] = self._make_stand_in(error)
+            self._replacements[id(error)] = error  # during the trial: it may refer to itself
+            known = self._replacements[id(error)] = self._make_replacement(error)
         return known
 
-    def _make_stand_in(self, error: BaseException) -> BaseException:
+    def _make_replacement(self, error: BaseException) -> BaseException:
         reason = _why_not(error, self)
         if not reason:
             return error
@@ -68,7 +68,7 @@ class Piecewise(WithChains):
 
 
 def _without(attributes: Named, gone: dict[str, str]) -> Named:
-    """Return those that can travel; the others go into `gone`, with the reason."""
+    """Return the attributes that can be pickled; add the others to `gone`, with the reason."""
     kept = {}
     for name, value in attributes.items():
         reason = _why_not(value, Exceptions())
@@ -80,14 +80,14 @@ def _without(attributes: Named, gone: dict[str, str]) -> Named:
 
 
 def _why_not(value: object, exceptions: Exceptions) -> str:
-    """Return why a value cannot travel; empty if it can."""
+    """Return the reason why a value cannot be pickled or loaded again; empty if it can."""
     body = io.BytesIO()
     try:
         try_to_pickle(value, LimitedFile(MAX_PART, body=body), exceptions)
     except (Exception, SystemExit) as problem:  # noqa: BLE001  the user's `__reduce__`
         return text_of(problem) or type_name_of(type(problem))
     try:
-        load_value(body.getvalue())  # as a guest: an attempt would take the copies for its own
+        load_value(body.getvalue())  # as a guest: a host would take the copies for the attempt's own
     except (Exception, SystemExit) as problem:  # noqa: BLE001  the user's `__setstate__`
         return f"it cannot be loaded again: {type_name_of(type(problem))}: {text_of(problem)}"
     return ""

@@ -1,6 +1,6 @@
-"""Child processes of a task: what its `__main__` defines goes to them by value.
+"""Pickling for child processes of a task: definitions in its `__main__` go by value.
 
-`multiprocessing` pickles by name, and a child that was not forked has another `__main__`.
+`multiprocessing` pickles by reference, and a child that was not forked has another `__main__`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from types import FunctionType
 from typing import Any
 
 from taskfc_ext.serialize import classes, machinery
-from taskfc_ext.serialize.by_value import is_importable, travels_as_name
+from taskfc_ext.serialize.by_value import is_importable, is_pickled_by_reference
 from taskfc_ext.serialize.values import pickle_alone
 
 
 def serve_multiprocessing() -> None:
-    """Let `multiprocessing`, which has to be imported by now, send what the notebook defines to any child."""
+    """Make `multiprocessing`, which must be imported, send the notebook's definitions to children by value."""
     from multiprocessing.reduction import ForkingPickler
 
     untyped: Any = ForkingPickler
@@ -25,7 +25,7 @@ def serve_multiprocessing() -> None:
 def _reduce(pickler: object, item: Any) -> Any:
     kind = type(item)
     if kind is FunctionType:
-        by_value = not travels_as_name(item)
+        by_value = not is_pickled_by_reference(item)
     elif kind is machinery.LruCache:
         by_value = not is_importable(item)
     else:
@@ -34,5 +34,5 @@ def _reduce(pickler: object, item: Any) -> Any:
 
 
 def _load(body: bytes) -> Any:
-    serve_multiprocessing()  # what comes back may be of a class that came this way
+    serve_multiprocessing()  # results of the child may be of a class that was sent by value
     return pickle.loads(body)

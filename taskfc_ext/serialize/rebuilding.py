@@ -1,4 +1,4 @@
-"""Trial of classes before they are sent: can a worker make them again?"""
+"""Trial of classes before they are sent, to find those that a worker cannot make again."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _can_be_made: WeakSet[type] = WeakSet()
 
 
 def check_classes(classes: Iterable[type], *, what: str) -> None:
-    """Refuse classes of the notebook that a worker could not make again; each is tried once in this process.
+    """Reject classes of the notebook that a worker could not make again. Each is tried once in this process.
 
     Args:
-        classes: those in a pickle that is to be sent.
-        what: how messages call what they are part of.
+        classes: the classes in a pickle to be sent.
+        what: the name of the pickled object in messages.
 
     Raises:
-        UnpicklableArgument: names the class, and the reason.
+        UnpicklableArgument: a class cannot be made again; the message has the class and the reason.
     """
     if scope.host() is not None:
-        return  # of an attempt: where it came from they were tried
+        return  # in an attempt: they were tried where it was submitted
     for cls in classes:
         if cls not in _can_be_made:
             _try(cls, what)

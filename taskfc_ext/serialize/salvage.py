@@ -1,7 +1,7 @@
-"""Rebuilding what can be rebuilt of a pickle of which a part cannot. Slow: it runs only after a failure.
+"""Partial loading of a pickle of which some parts cannot be rebuilt. Slow: it runs only after a failure.
 
-Python's own unpickler is used, written in Python: where a part raises, a stand-in with the reason takes its place, and
-what was to go into that part goes nowhere.
+It uses Python's own unpickler, which is written in Python. A part that raises is replaced by a stand-in that holds the
+reason, and the content of that part is dropped.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _Unpickler: Any = _pickle._Unpickler
 
 
 class Broken:
-    """Stands for what could not be rebuilt; whatever is built of it is broken too."""
+    """Stand-in for a part that could not be rebuilt; a part built from it is broken too."""
 
     def __init__(self, reason: str) -> None:
         self.__dict__["_reason"] = reason
@@ -41,26 +41,26 @@ class Broken:
 
 
 class CannotRebuild(Exception):
-    """Says what a part that could not be rebuilt has raised."""
+    """Raised for a broken part, with the reason."""
 
 
 class _Salvager(_Unpickler):  # type: ignore[misc]  # a private class, without types
-    """Puts a `Broken` wherever code of the pickle's own raises."""
+    """Unpickler that puts a `Broken` wherever code called by the pickle raises."""
 
     dispatch = dict(_Unpickler.dispatch)
     failed_call: tuple[Broken, object] | None = None
-    """What stands for the last call that has raised, and that call's first argument."""
+    """The stand-in for the last call that raised, and the first argument of that call."""
 
     def replace_half_built(self, value: object, broken: Broken) -> None:
-        """Let what the pickle has made, but could not fill, be broken wherever it is used from here on."""
+        """Replace an object that could not be filled by `broken` in the rest of the pickle."""
         for place, known in list(self.memo.items()):
             if known is value:
                 self.memo[place] = broken
 
     def load_pop(self) -> None:
-        """Drop the last value. Where that is what a failed setter of an object's state returned, the object is broken.
+        """Drop the last value. If it is the result of a failed setter of an object's state, the object is broken.
 
-        A pickle calls such a setter with the object that lies beneath, and drops what it returns.
+        A pickle calls such a setter with the object below on the stack, and drops the result.
         """
         top = self.stack[-2:]
         _Unpickler.dispatch[pickle.POP[0]](self)
@@ -74,7 +74,7 @@ class _Salvager(_Unpickler):  # type: ignore[misc]  # a private class, without t
 
 
 def _guard(opcode: bytes, n_arguments: int) -> None:
-    """Let the values that an opcode takes from the stack become one `Broken` where it raises."""
+    """Make an opcode that raises replace the values that it takes from the stack by one `Broken`."""
     inherited = _Unpickler.dispatch[opcode[0]]
 
     def load(self: Any) -> None:
@@ -89,7 +89,7 @@ def _guard(opcode: bytes, n_arguments: int) -> None:
             self.stack[:] = [*before[:kept], broken]
             if opcode == pickle.BUILD:
                 self.replace_half_built(before[kept], broken)
-            elif opcode == pickle.REDUCE:  # what is called is used again, with other arguments
+            elif opcode == pickle.REDUCE:  # the called function itself is not broken
                 arguments = before[-1]
                 self.failed_call = broken, arguments[0] if type(arguments) is tuple and arguments else None
 
@@ -109,9 +109,9 @@ for _opcode, _n_arguments in (
 def salvage_value(body: bytes) -> object:
     """Return the value in `body`, with a `Broken` in place of each part that cannot be rebuilt.
 
-    Of a part that failed when it was filled, what had taken it in before holds the half-built object still.
+    Objects that took in a part before it failed to be filled still hold the half-built part.
 
     Raises:
-        Exception: not even that is possible.
+        Exception: the pickle cannot be loaded even in this way.
     """
     return _Salvager(io.BytesIO(body)).load()

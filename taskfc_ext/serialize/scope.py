@@ -1,8 +1,8 @@
-"""The namespaces and classes of code that travels by value.
+"""Namespaces and classes of code that is pickled by value.
 
-A submission is loaded by a *host*: a fresh `__main__`, which is the globals of every function of the notebook in that
-attempt, and classes made for this attempt alone. A result is loaded by a *guest*: it lives in the namespace that is
-already there and takes the classes that are already there; it writes to neither.
+A submission is loaded by a *host*: a fresh `__main__`, which holds the globals of all functions of the notebook in that
+attempt, and classes made for this attempt alone. A result is loaded by a *guest*, which uses the namespace and classes
+of the loading process and changes neither.
 """
 
 from __future__ import annotations
@@ -18,42 +18,42 @@ from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 MAIN = "__main__"
-"""The key of the notebook's namespace; those of others are given by `key_of`."""
+"""The key of the notebook's namespace; `key_of` returns the keys of others."""
 
 ABSENT = object()
 
 Globals = dict[str, Any]
 
-# No lock guards these two: a task that is aborted is interrupted at any instruction, also within a `with`, and would
-# leave it held for good. Each step below is one operation of a dict, and two threads may take them in any order.
+# No lock guards these two: an aborted task is interrupted at any instruction, even inside a `with`, and would never
+# release the lock. Each step below is one operation of a dict, and threads may take them in any order.
 _tokens: WeakKeyDictionary[type, str] = WeakKeyDictionary()
 _classes: WeakValueDictionary[str, type] = WeakValueDictionary()
 
 
 def token_of(cls: type) -> str:
-    """Return the name under which every process knows this class."""
+    """Return the token by which all processes identify this class."""
     token = _tokens.get(cls)
     if token is None:
         token = _tokens.setdefault(cls, uuid.uuid4().hex)
         _classes.setdefault(token, cls)
         if _here.host is not None:
-            _here.host.classes[token] = cls  # the attempt has defined it, and takes it along when it ends
+            _here.host.classes[token] = cls  # defined by the attempt, and dropped with it
     return token
 
 
 def is_complete(cls: type) -> bool:
-    """Say whether `cls` has all its members: it is not being loaded now."""
+    """Return whether `cls` has all its members, that is, it is not being loaded now."""
     token = _tokens.get(cls)
     return token is None or not loader().may_fill(token)
 
 
 def _note(token: str, cls: type) -> None:
     _tokens[cls] = token
-    _classes.setdefault(token, cls)  # a trial or a replay here does not take the place of the notebook's own
+    _classes.setdefault(token, cls)  # a trial or a replay here must not replace the notebook's own class
 
 
 def _forget(classes: Mapping[str, type]) -> None:
-    """Let nobody find classes of an attempt that has ended: garbage holds them until it is collected."""
+    """Make the classes of an ended attempt unfindable: garbage may hold them until it is collected."""
     for token, cls in list(classes.items()):
         if _classes.get(token) is cls:
             _classes.pop(token, None)
@@ -69,15 +69,15 @@ def new_main(names: Mapping[str, Any] | None = None) -> ModuleType:
 
 
 class Brought(dict[str, Any]):
-    """The globals of a function that has come back: its task's own names, those here, then those that are missing here.
+    """Globals of a function that came back with a result.
 
-    A subclass of `dict` whose missing names are looked up elsewhere, which is how Python itself reads globals.
+    Names are looked up among the task's own names, in the namespace of this process, then in `missing`.
 
     Args:
-        below: the namespace here.
+        below: the namespace of this process.
 
     Attributes:
-        missing: names that the function needs and that were not here when it came.
+        missing: names that the function needs and that this process did not have when it was loaded.
     """
 
     def __init__(self, below: Globals) -> None:
@@ -90,14 +90,14 @@ class Brought(dict[str, Any]):
 
 
 class _Loader:
-    """The namespaces and classes that one load makes."""
+    """Namespaces and classes made by one load."""
 
     def __init__(self) -> None:
         self._spaces: dict[str, ModuleType] = {}
         self._unfinished: set[str] = set()
 
     def space(self, key: str, name: str) -> ModuleType:
-        """Return the module whose dict is the namespace `key`; made empty, under `name`, where there is none."""
+        """Return the module whose dict is the namespace `key`; a new empty one, called `name`, if there is none."""
         module = self._spaces.get(key)
         if module is None:
             module = self._spaces[key] = ModuleType(name)
@@ -105,7 +105,7 @@ class _Loader:
         return module
 
     def may_fill(self, token: str) -> bool:
-        """Say whether the class is new here; one that is known keeps what it has."""
+        """Return whether a class is new here. A known class keeps its members."""
         return token in self._unfinished
 
     def finish(self, token: str) -> None:
@@ -114,16 +114,16 @@ class _Loader:
 
 
 class Host(_Loader):
-    """Loads one submission: its code, arguments and inputs share one namespace and one copy of each class.
+    """Loader of one submission: its code, arguments and inputs share one namespace and one copy of each class.
 
     Args:
-        main: becomes the namespace of what the notebook defines.
-        updates: bring classes that an earlier submission made here up to date; for a namespace that outlives tasks.
+        main: the namespace for the notebook's definitions.
+        updates: whether to update classes made by an earlier submission; for a namespace that outlives tasks.
 
     Attributes:
-        shipped: names that a submission has put into `main`, and what it put there.
-        brings_back: names of `main` that are bound in the notebook at the end, too.
-        classes: those that were made here, by token.
+        shipped: names and values that a submission has put into `main`.
+        brings_back: names of `main` that are bound in the notebook at the end.
+        classes: the classes made here, by token.
     """
 
     def __init__(self, main: ModuleType, *, updates: bool = False) -> None:
@@ -141,7 +141,7 @@ class Host(_Loader):
         return self.space(key, name).__dict__
 
     def define(self, namespace: Globals, names: Mapping[str, Any], private: Collection[str] = ()) -> None:
-        """Put into `namespace` what a function needs; what a task has bound there itself stays."""
+        """Put the names that a function needs into `namespace`, except for names that the task itself has bound."""
         if namespace is not self.main.__dict__:
             namespace.update(names)
             return
@@ -152,50 +152,50 @@ class Host(_Loader):
                 namespace[name] = shipped[name] = value
 
     def push(self, names: Mapping[str, Any]) -> None:
-        """Put names into `main` that the submission itself gives."""
+        """Put names given by the submission into `main`."""
         self.main.__dict__.update(names)
         self.shipped.update(names)
 
     def sentinel(self, name: str) -> object:
-        """Return the attempt's one copy of the bare `object` that the notebook has under `name`."""
+        """Return the attempt's single copy of the bare `object` that the notebook has under `name`."""
         return self._sentinels.setdefault(name, object())
 
     def find(self, token: str) -> type | None:
-        """Return the class of this name that was made here, if there is one."""
+        """Return the class of this token made here, if any."""
         cls = self.classes.get(token)
         if cls is not None and self._updates:
             self._unfinished.add(token)
         return cls
 
     def add(self, token: str, cls: type) -> None:
-        """Note a class that was just made and is to be filled."""
+        """Note a new class that is not filled yet."""
         self.classes[token] = cls
         self._unfinished.add(token)
         _note(token, cls)
 
     def is_private(self, name: str, value: object) -> bool:
-        """Say whether a task has bound this name of `main` itself, and leaves it behind."""
+        """Return whether the task itself has bound this name of `main`, and the name is not brought back."""
         return self.shipped.get(name, ABSENT) is not value and name not in self.brings_back
 
     def release(self) -> None:
-        """Let go of all that was loaded: an attempt is over, and the cycle of functions and their globals is large."""
+        """Clear all namespaces at the end of an attempt: the cycles of functions and their globals may be large."""
         for module in self._spaces.values():
             module.__dict__.clear()
         _forget(self.classes)
         self.forget()
 
     def forget(self) -> None:
-        """Forget the names and classes of earlier submissions: `main` was cleared."""
+        """Forget the names and classes of earlier submissions, after `main` was cleared."""
         self.shipped.clear()
         self.classes.clear()
         self._unfinished.clear()
 
 
 class Guest(_Loader):
-    """Loads one result where it is read; changes nothing there.
+    """Loader of one result, which changes nothing in its process.
 
     Args:
-        host: of the attempt that reads it; `None` in a process that runs no attempt.
+        host: the host of the attempt that reads the result; `None` outside an attempt.
     """
 
     def __init__(self, host: Host | None) -> None:
@@ -205,12 +205,12 @@ class Guest(_Loader):
         self._brought: Brought | None = None
 
     def space(self, key: str, name: str) -> ModuleType:
-        """Return the module of that name which is here, else one of this result's own."""
+        """Return the module of that name in this process, else one of the result's own."""
         here = sys.modules.get(name) if key == name else None
         return super().space(key, name) if here is None else here
 
     def globals_for(self, key: str, name: str, needs: Collection[str], private: Collection[str]) -> Globals:
-        """Return the namespace here, unless the function needs names that only its task had."""
+        """Return the namespace of this process, or a `Brought` if the function needs names that only its task had."""
         if key != MAIN:
             return self.space(key, name).__dict__
         if not private and all(name in self._main for name in needs):
@@ -220,7 +220,7 @@ class Guest(_Loader):
         return self._brought
 
     def define(self, namespace: Globals, names: Mapping[str, Any], private: Collection[str] = ()) -> None:
-        """Give a function what is missing here, and what its task has bound itself."""
+        """Give a function the names that are missing here, and the names that its task itself has bound."""
         if isinstance(namespace, Brought):
             for name, value in names.items():
                 if name in private:
@@ -231,12 +231,12 @@ class Guest(_Loader):
             namespace.update(names)
 
     def sentinel(self, name: str) -> object:
-        """Return the bare `object` that is here under `name`."""
+        """Return the bare `object` under `name` in this process."""
         there = self._main.get(name)
         return there if type(there) is object else object()
 
     def find(self, token: str) -> type | None:
-        """Return the class of this name, if this process has it."""
+        """Return the class of this token, if this process has it."""
         cls = self._host.classes.get(token) if self._host else None
         return _classes.get(token) if cls is None else cls
 
@@ -257,7 +257,7 @@ _here = _Here()
 
 
 def loader() -> Host | Guest:
-    """Return what loads in this thread now."""
+    """Return the loader of this thread."""
     here = _here
     if here.guest is None and here.host is None:
         here.guest = Guest(None)  # until the end of this load
@@ -265,10 +265,10 @@ def loader() -> Host | Guest:
 
 
 def load_as_guest(load: Callable[[bytes], Any], body: bytes) -> Any:
-    """Return what `load` makes of the result `body`, which finds this process as it is and leaves it so."""
+    """Return `load(body)` for a result; it changes nothing in this process."""
     here = _here
     before = here.guest
-    here.guest = None if here.host is None else Guest(here.host)  # not what a load by `pickle` alone has left here
+    here.guest = None if here.host is None else Guest(here.host)  # not the guest left by a plain `pickle.loads`
     try:
         return load_within(vars(sys.modules[MAIN]), load, body)
     finally:
@@ -276,8 +276,8 @@ def load_as_guest(load: Callable[[bytes], Any], body: bytes) -> Any:
 
 
 def load_within(namespace: Globals, load: Callable[..., Any], *args: Any) -> Any:
-    """Return `load(*args)`, called from `namespace`: formulas that are loaded look up names in their caller."""
-    if "__builtins__" not in namespace:  # no code was run in it; C code that imports something would miss them
+    """Return `load(*args)`, called with `namespace` as globals: loaded formulas look up names in their caller."""
+    if "__builtins__" not in namespace:  # no code has run in it; C code that imports would need `__builtins__`
         return load(*args)
     return FunctionType(_call.__code__, namespace)(load, *args)
 
@@ -287,13 +287,13 @@ def _call(load: Callable[..., Any], *args: Any) -> Any:
 
 
 def host() -> Host | None:
-    """Return what the attempt of this thread was loaded by; `None` outside an attempt."""
+    """Return the host of this thread's attempt; `None` outside an attempt."""
     return _here.host
 
 
 @contextmanager
 def in_host(by: Host) -> Iterator[None]:
-    """Load, run and pickle what belongs to one attempt, in this thread; its `main` is `__main__` meanwhile."""
+    """Run a block of one attempt in this thread: `by` loads and pickles, and its `main` is `__main__`."""
     before, main_before = _here.host, sys.modules[MAIN]
     enter(by)
     try:
@@ -303,7 +303,7 @@ def in_host(by: Host) -> Iterator[None]:
 
 
 def enter(by: Host) -> None:
-    """Begin an attempt in this thread. What `hosted` does, for the path where its 1 µs counts."""
+    """Begin an attempt in this thread, as `in_host` does, without the 1 µs of a context manager."""
     _here.host, _here.guest = by, None
     sys.modules[MAIN] = by.main
 
@@ -316,7 +316,7 @@ def leave(before: Host | None, main: ModuleType) -> None:
 
 @contextmanager
 def trial() -> Iterator[None]:
-    """Load a submission in this thread only to see whether that can be done."""
+    """Load a submission in this thread only to check that it can be loaded."""
     before = _here.host, _here.guest
     _here.host, _here.guest = Host(new_main()), None
     try:

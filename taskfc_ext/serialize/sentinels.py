@@ -1,4 +1,4 @@
-"""Objects that mean something by being that one object: an exception's code asks `is UNSET` of its attributes."""
+"""Pickling of sentinels by reference: code compares them by identity, such as `is UNSET` in an exception."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import importlib
 import sys
 from typing import Any
 
-from taskfc_ext.serialize.by_value import travels_by_value
+from taskfc_ext.serialize.by_value import is_pickled_by_value
 from taskfc_ext.serialize.instances import HEAP_TYPE
 
 
 class _Named:
-    """Stands for a global of a module, while it is pickled."""
+    """Stand-in for a global of a module in a pickle."""
 
     def __init__(self, module: str, name: str) -> None:
         self._place = module, name
@@ -27,9 +27,9 @@ def find_named(module: str, name: str) -> object:
 
 
 def by_name(value: object, kind: type) -> object:
-    """Return what is pickled for `value`, an attribute of an instance of `kind`: its name if it is a sentinel.
+    """Return `value`, an attribute of an instance of `kind`, or a stand-in that is pickled by name if it is a sentinel.
 
-    It is one if it has no state, and a module in which `kind` or a base of it was made has it as a global.
+    A sentinel has no state, and is a global of a module that defines `kind` or one of its bases.
     """
     if not _is_stateless(value):
         return value
@@ -39,7 +39,7 @@ def by_name(value: object, kind: type) -> object:
             module is None
             or not base.__flags__ & HEAP_TYPE
             or base.__module__ == "__main__"
-            or travels_by_value(module)
+            or is_pickled_by_value(module)
         ):
             continue
         for name, item in list(vars(module).items()):
@@ -63,4 +63,4 @@ class _Empty:
 
 
 _EMPTY = _Empty.__basicsize__
-"""Bytes of an instance without slots and without data of C code."""
+"""Size in bytes of an instance without slots and C data."""

@@ -1,4 +1,4 @@
-"""Source lines of cells, which only the notebook's process has: they travel with the code, for its tracebacks."""
+"""Source lines of cells, which only the notebook's process has: sent with the code, for tracebacks."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import os
 from collections.abc import Iterable, Mapping
 
 MAX_SOURCE = 256 * 1024
-"""Characters of one cell's source that travel; longer ones stay at home."""
+"""Longest source of a cell in characters that is sent."""
 
 
 def remember_source(filename: str, lines: list[str]) -> None:
-    """Let tracebacks show `lines` for code that was compiled under `filename`."""
+    """Make tracebacks show `lines` for code that was compiled under `filename`."""
     linecache.cache[filename] = (sum(map(len, lines)), None, lines, filename)  # no mtime: never checked against a file
 
 
 def remember_sources(sources: Mapping[str, list[str]]) -> None:
-    """Do so for the lines of several, by their file names."""
+    """Do the same for several sources, by file name."""
     for name, lines in sources.items():
         remember_source(name, lines)
 
 
 def sources_of(filenames: Iterable[str]) -> dict[str, list[str]]:
-    """Return the lines of those that are no files: cells, whose source only this process has."""
+    """Return the lines by name of the sources that are not files: cells, which only this process has."""
     found = {}
     for name in filenames:
         entry = linecache.cache.get(name)

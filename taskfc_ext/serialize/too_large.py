@@ -1,4 +1,4 @@
-"""Results that are too large for one message: the names and the value of a cell that fit come, the others are named."""
+"""Limit of a result's size: of a cell, the largest parts are left out, and the message names them."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ def dump_within(value: object, limit: int, *, what: str) -> bytes:
     """Return `value` pickled, in at most `limit` bytes.
 
     Args:
-        value: anything; of what a cell has brought, the largest parts are left out where it is too large.
-        limit: how many bytes there may be.
-        what: how messages call it, as in "the result of fit".
+        value: anything; the largest parts of a cell's result are left out if it is too large.
+        limit: the largest size in bytes.
+        what: the name of the value in messages, such as "the result of fit".
 
     Raises:
-        UnpicklableResult: it cannot be pickled, or it is too large and nothing that was asked for is left of it.
+        UnpicklableResult: it cannot be pickled, or it is too large and no requested part fits.
     """
     body = dump_value(value, what=what)
     if len(body) > limit and type(value) is SourceResult:
-        value = _smaller(value, limit, what)
+        value = _shrink(value, limit, what)
         body = dump_value(value, what=what)
     if len(body) > limit:
         raise _too_large(what, value, len(body), limit)
     return body
 
 
-def _smaller(result: SourceResult, limit: int, what: str) -> SourceResult:
-    """Return what fits of a result, the smallest parts first, with the reasons for the others."""
+def _shrink(result: SourceResult, limit: int, what: str) -> SourceResult:
+    """Return the parts of a result that fit, the smallest first, with the reasons for the others."""
     changes = result.class_changes
     parts = {name: (value, changes[name]) if name in changes else value for name, value in result.ns.items()}
     sizes = sorted((_size(part), name) for name, part in {**parts, "": result.value}.items())
@@ -52,7 +52,7 @@ def _smaller(result: SourceResult, limit: int, what: str) -> SourceResult:
 def _size(value: object) -> int:
     try:
         return len(pickle_alone(value))
-    except Exception:  # noqa: BLE001  the user's __reduce__; it is left out as what cannot be pickled
+    except Exception:  # noqa: BLE001  the user's __reduce__: it is left out later, as not picklable
         return 0
 
 

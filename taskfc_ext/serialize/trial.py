@@ -1,4 +1,4 @@
-"""Pickling on trial: whether a value can be pickled, without keeping what comes of it, within a limit."""
+"""Trial pickling: a check whether a value can be pickled, within limits of size and time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CHECK_EVERY = 64
 
 
 class _TrialPickler(Pickler):
-    """Remembers which object it asked last how it is pickled."""
+    """Pickler that remembers the object that it reduced last."""
 
     last: object = None
     _n_asked = 0
@@ -38,7 +38,7 @@ def try_to_pickle(value: object, file: LimitedFile, exceptions: Exceptions) -> N
 
     Raises:
         LimitReached: it is too large for the file, or takes too long.
-        Exception: it cannot be pickled.
+        Exception: it cannot be pickled; raised by its own code or by pickle.
     """
 
     def make() -> _TrialPickler:
@@ -51,9 +51,9 @@ def try_to_pickle(value: object, file: LimitedFile, exceptions: Exceptions) -> N
 
 
 def trial(value: object, seconds: float) -> tuple[object, Exception | None]:
-    """Pickle `value` into nowhere; return the object that was asked last how it is pickled, and what went wrong.
+    """Pickle `value` without keeping the result; return the object reduced last, and the error, if any.
 
-    What is only sent in case that it is needed is to blame for nothing: without it the value was tried again.
+    Guesses are left out: they cannot be at fault, as the failed pickle was tried without them too.
     """
     pickler = _TrialPickler(LimitedFile(math.inf, time.perf_counter() + seconds), buffer_callback=_leave_alone)
     pickler.sends_guesses = False
@@ -65,5 +65,5 @@ def trial(value: object, seconds: float) -> tuple[object, Exception | None]:
 
 
 def _leave_alone(buffer: pickle.PickleBuffer) -> bool:
-    """Touch no byte of large arrays."""
+    """Take a large buffer without reading it."""
     return False

@@ -1,6 +1,6 @@
-"""Arguments, named values and results.
+"""Pickling of arguments, named values and results.
 
-Plain pickle serves where it cannot differ from cloudpickle: it costs 0.3 us a call, cloudpickle 13.
+Plain pickle is used where it gives the same result as cloudpickle: it costs 0.3 us a call, cloudpickle 13.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, TypedDict
 
 from taskfc_ext.errors import UnpicklableArgument, UnpicklableResult
 from taskfc_ext.serialize.atoms import ATOMS
-from taskfc_ext.serialize.blame import complaint, first_complaint
+from taskfc_ext.serialize.blame import describe_failure, describe_first_failure
 from taskfc_ext.serialize.exceptions import WithChains
 from taskfc_ext.serialize.pickler import PICKLE_PROTOCOL, Pickler, dump
 from taskfc_ext.serialize.rebuilding import check_classes
@@ -24,7 +24,7 @@ from taskfc_ext.serialize.scope import load_as_guest, load_within
 from taskfc_ext.serialize.sources import remember_sources, sources_of
 
 _NO_CODE = 48
-"""Bytes in which nothing stands that travels by value: the name of what would load it is longer."""
+"""A pickle shorter than this many bytes holds no object by value: the name of the loading function is longer."""
 
 _dumps = pickle.dumps
 _loads = pickle.loads
@@ -32,22 +32,22 @@ _loads = pickle.loads
 
 @dataclass(frozen=True, slots=True)
 class InputRef:
-    """Stands for the result of the `index`-th input task, as a whole argument."""
+    """Placeholder argument for the result of the `index`-th input task."""
 
     index: int
 
 
 @dataclass(frozen=True)
 class SourceResult:
-    """What a string task or a cell has brought: it tells itself apart from the value of a function.
+    """Result of a string task or a cell.
 
     Attributes:
-        value: of a cell's last expression; `None` for a string task.
-        ns: the names that were asked back, in that order.
-        lost: those of them that could not be pickled, with the reason.
-        lost_value: why the value could not be pickled, where that keeps nothing else from coming; else empty.
-        class_changes: of classes among the names, which come back as those that are here.
-        sent_functions: names whose value is still the function that the task was sent; of results in older stores none.
+        value: the value of a cell's last expression; `None` for a string task.
+        ns: the requested names with their values, in the order of the request.
+        lost: the requested names that could not be pickled, with the reasons.
+        lost_value: the reason why the value could not be pickled; empty if it could.
+        class_changes: changes of classes among the names, to be applied to the notebook's own classes.
+        sent_functions: names whose value is still the function sent with the task; empty in results of older stores.
     """
 
     value: object
@@ -59,11 +59,11 @@ class SourceResult:
     sent_functions: tuple[str, ...] = ()
 
     def without(self, lost: Mapping[str, str], lost_value: str = "") -> SourceResult:
-        """Return this without some names, and without the value where there is a reason for that.
+        """Return a copy without some names, and without the value if a reason for that is given.
 
         Args:
             lost: the names, with the reasons.
-            lost_value: why the value is left out; empty where it stays.
+            lost_value: the reason why the value is left out; empty if it stays.
         """
         return replace(
             self,
@@ -76,7 +76,7 @@ class SourceResult:
 
     @property
     def as_input(self) -> object:
-        """What another task gets that has this one's future as an argument: a cell's value, a string task's names."""
+        """The value for a task that has this one's future as an argument: a cell's value, or a string task's names."""
         return self.checked_value() if self.is_cell else self.ns
 
     def checked_value(self, taskid: int | None = None) -> object:
@@ -91,19 +91,19 @@ class SourceResult:
 
 
 FUTURES = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
-"""Flags of all `from __future__ import`, of which `CellOptions` has those of earlier cells."""
+"""Flags of all `from __future__ import` features; `CellOptions` has the flags of earlier cells."""
 
 
 class CellOptions(TypedDict, total=False):
-    """Settings of the notebook that one cell runs with; it travels with the cell's names.
+    """Settings of the notebook for one cell, sent with the cell's names.
 
     Attributes:
-        flags: of `__future__` imports of earlier cells, as `compile` takes them.
+        flags: flags of the `__future__` imports of earlier cells, for `compile`.
         interactivity: IPython's `ast_node_interactivity`.
-        float_precision: of IPython's plain text formatter (`%precision`).
-        there_first: names whose value in the worker's persistent namespace, if there is one, goes before ours.
-        changed: names that the cell changes in place: they belong to "*", all that it binds.
-        extensions: those of IPython that bring magics which the cell uses.
+        float_precision: precision of IPython's plain text formatter (`%precision`).
+        there_first: names for which a value in the worker's persistent namespace takes precedence over the sent one.
+        changed: names that the cell changes in place: they are part of "*".
+        extensions: IPython extensions with magics that the cell uses.
     """
 
     flags: int
@@ -115,7 +115,7 @@ class CellOptions(TypedDict, total=False):
 
 
 def pickle_alone(value: object) -> bytes:
-    """Return `value` pickled; raises whatever its own code raises."""
+    """Return `value` pickled; raises the exceptions of its own code."""
     if type(value) in ATOMS:
         return _dumps(value, PICKLE_PROTOCOL)
     return _pickle(value)[0]
@@ -127,14 +127,16 @@ def _pickle(value: object, make_file: Callable[[], io.BytesIO] = io.BytesIO) -> 
     try:
         pickler = dump(value, file, exceptions=chains)
     except Exception:
-        if not chains.met_chains:
+        if not chains.has_chains:
             raise
         file = make_file()
-        pickler = dump(value, file)  # what an exception came of keeps nothing else from travelling
+        pickler = dump(value, file)  # without chains: they must not make the rest unpicklable
     return file.getvalue(), pickler
 
 
-def _sendable(value: object, *, what: str, make_file: Callable[[], io.BytesIO] = io.BytesIO) -> tuple[bytes, Pickler]:
+def _pickle_to_send(
+    value: object, *, what: str, make_file: Callable[[], io.BytesIO] = io.BytesIO
+) -> tuple[bytes, Pickler]:
     """Return `value` pickled for a worker, and its pickler: the classes in it can be made again there."""
     body, pickler = _pickle(value, make_file)
     check_classes(pickler.made_classes, what=what)
@@ -146,18 +148,18 @@ RETURN_INSTEAD = "return what can be pickled instead: plain data, arrays, or the
 END_WITH_SEMICOLON = f"end the cell with `;` where its last value is not needed, or {RETURN_INSTEAD}"
 
 EVERYTHING = "*"
-"""In place of a name to bring back: all that the code binds, as far as it can travel."""
+"""In place of a name to bring back: all names that the code binds, as far as they can be pickled."""
 
 
 def dump_value(value: object, *, what: str) -> bytes:
-    """Return `value` pickled, with what `__main__` defines in it by value.
+    """Return `value` pickled, with definitions in `__main__` by value.
 
     Args:
         value: anything.
-        what: how messages call it, as in "the result of fit".
+        what: the name of the value in messages, such as "the result of fit".
 
     Raises:
-        UnpicklableResult: it cannot be pickled; the message names the part that cannot.
+        UnpicklableResult: it cannot be pickled; the message names the part at fault.
     """
     if type(value) in ATOMS:
         return _dumps(value, PICKLE_PROTOCOL)
@@ -165,54 +167,54 @@ def dump_value(value: object, *, what: str) -> bytes:
         return pickle_alone(value)
     except Exception as error:
         if type(value) is SourceResult:
-            return _dump_the_rest(value, what, error)
-        raise UnpicklableResult(complaint(what, value, error), hint=RETURN_INSTEAD) from error
+            return _dump_partially(value, what, error)
+        raise UnpicklableResult(describe_failure(what, value, error), hint=RETURN_INSTEAD) from error
 
 
-def _dump_the_rest(result: SourceResult, what: str, error: Exception) -> bytes:
-    """Return what can travel of a result that cannot as a whole, with the reasons for what is left out.
+def _dump_partially(result: SourceResult, what: str, error: Exception) -> bytes:
+    """Return the parts of a result that can be pickled, with the reasons for the others.
 
     Raises:
-        UnpicklableResult: nothing that was asked for can.
+        UnpicklableResult: no requested part can be pickled.
     """
     lost = {name: _why_not("it", value) for name, value in result.ns.items()}
     for name, change in result.class_changes.items():
-        lost[name] = lost.get(name) or _why_not("what the task has set in it", change.values)
+        lost[name] = lost.get(name) or _why_not("the task's change of it", change.values)
     lost_value = _why_not(what, result.value)
     rest = result.without({name: why for name, why in lost.items() if why}, lost_value)
     if not rest.ns and rest.value is None and not result.lost:
         if lost_value:
             raise UnpicklableResult(lost_value, hint=END_WITH_SEMICOLON) from error
-        raise UnpicklableResult(complaint(what, result, error), hint=RETURN_INSTEAD) from error
+        raise UnpicklableResult(describe_failure(what, result, error), hint=RETURN_INSTEAD) from error
     try:
         return pickle_alone(rest)
-    except Exception:  # noqa: BLE001  each part could be pickled, but not all of them together
-        raise UnpicklableResult(complaint(what, result, error), hint=RETURN_INSTEAD) from error
+    except Exception:  # noqa: BLE001  each part can be pickled, but not all of them together
+        raise UnpicklableResult(describe_failure(what, result, error), hint=RETURN_INSTEAD) from error
 
 
 def _why_not(what: str, value: object) -> str:
-    """Return why `value` cannot be pickled; empty where it can."""
+    """Return the reason why `value` cannot be pickled; empty if it can."""
     try:
         pickle_alone(value)
     except Exception as error:  # noqa: BLE001  the user's __reduce__
-        return complaint(what, value, error)
+        return describe_failure(what, value, error)
     return ""
 
 
 def load_value(body: bytes) -> object:
-    """Return the value in `body`, having changed nothing in this process; raises whatever its own code raises."""
+    """Return the value in `body`; changes nothing in this process. Raises the exceptions of the value's own code."""
     return _loads(body) if len(body) < _NO_CODE else load_as_guest(_loads, body)
 
 
 def load_submitted(body: bytes) -> object:
-    """Return a value that came with a submission: what the notebook defines in it is that of the attempt."""
+    """Return a value sent with a submission; the notebook's definitions in it become the attempt's."""
     return _loads(body)
 
 
-def load_the_rest(body: bytes) -> SourceResult | None:
-    """Return what can be rebuilt of a result with names that cannot be as a whole, with the reasons for the others.
+def salvage_result(body: bytes) -> SourceResult | None:
+    """Return the parts of a result that can be rebuilt, with the reasons for the others.
 
-    `None`: it has no names, or none of them can. May take its time: it runs after `load_value` has failed.
+    `None` if the result has no names, or none of them can be rebuilt. Slow: for use after `load_value` has failed.
     """
     try:
         result = load_as_guest(salvage_value, body)
@@ -227,26 +229,26 @@ def load_the_rest(body: bytes) -> SourceResult | None:
 
 
 def _why_broken(value: object) -> str:
-    """Return why a part of `value` could not be rebuilt; empty where all could."""
+    """Return the reason why a part of `value` could not be rebuilt; empty if all parts could."""
     try:
         pickle_alone(value)
     except CannotRebuild as error:
         return str(error)
-    except Exception:  # noqa: BLE001  it has been pickled before, by code that is not here
+    except Exception:  # noqa: BLE001  it was pickled before, by code that this process does not have
         return ""
     return ""
 
 
 def dump_call(args: tuple[object, ...], kwargs: Mapping[str, object], *, what: str) -> bytes:
-    """Return the arguments of one call pickled; a result of another task is an `InputRef` in place of an argument.
+    """Return the pickled arguments of one call. Results of other tasks are `InputRef`s in place of arguments.
 
     Args:
         args: the positional arguments.
-        kwargs: the named ones.
-        what: how messages call the function.
+        kwargs: the keyword arguments.
+        what: the name of the function in messages.
 
     Raises:
-        UnpicklableArgument: one of them cannot be pickled; the message names it.
+        UnpicklableArgument: an argument cannot be pickled; the message names it.
     """
     if not kwargs:
         for argument in args:
@@ -255,17 +257,17 @@ def dump_call(args: tuple[object, ...], kwargs: Mapping[str, object], *, what: s
         else:
             return _dumps((args, None), PICKLE_PROTOCOL)
     try:
-        return _sendable((args, dict(kwargs) or None), what=f"an argument of {what}")[0]
+        return _pickle_to_send((args, dict(kwargs) or None), what=f"an argument of {what}")[0]
     except UnpicklableArgument:
         raise
     except Exception as error:
         named = [(f"argument {i} of {what}", value) for i, value in enumerate(args, 1)]
         named += [(f"argument `{name}` of {what}", value) for name, value in kwargs.items()]
-        raise UnpicklableArgument(first_complaint(named, error)) from error
+        raise UnpicklableArgument(describe_first_failure(named, error)) from error
 
 
 def load_call(body: bytes, inputs: Sequence[bytes] = ()) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return (args, kwargs); each `InputRef` among them becomes the value of that input."""
+    """Return (args, kwargs), with each `InputRef` replaced by the value of that input."""
     args, kwargs = _loads(body) if len(body) < _NO_CODE else load_within(vars(sys.modules["__main__"]), _loads, body)
     if inputs:
         args = tuple([_resolve(value, inputs) for value in args])
@@ -276,10 +278,10 @@ def load_call(body: bytes, inputs: Sequence[bytes] = ()) -> tuple[tuple[Any, ...
 def dump_names(
     names: Mapping[str, object], out: Sequence[str], *, what: str, options: CellOptions | None = None
 ) -> bytes:
-    """Return the body of a string task or a cell: values that go in, by name, and the names that come back.
+    """Return the body of a string task or a cell: the values sent, by name, and the names to bring back.
 
     Raises:
-        UnpicklableArgument: one of the values cannot be pickled; the message gives its name.
+        UnpicklableArgument: a value cannot be pickled; the message has its name.
     """
     try:
         return names_body(dict(names), out, what=what, options=options)
@@ -287,7 +289,7 @@ def dump_names(
         raise
     except Exception as error:
         named = [(f"the name `{name}` given to {what}", value) for name, value in names.items()]
-        raise UnpicklableArgument(first_complaint(named, error)) from error
+        raise UnpicklableArgument(describe_first_failure(named, error)) from error
 
 
 def names_body(
@@ -308,15 +310,15 @@ def names_body(
         make_file: makes an empty file for each try to pickle.
     """
     sent = (names, tuple(out), dict(options)) if options else (names, tuple(out))
-    body, pickler = _sendable(sent, what=what, make_file=make_file)
+    body, pickler = _pickle_to_send(sent, what=what, make_file=make_file)
     sources = sources_of(pickler.filenames)
     return body + _dumps(sources, PICKLE_PROTOCOL) if sources else body
 
 
 def load_cell(body: bytes, inputs: Sequence[bytes] = ()) -> tuple[dict[str, Any], tuple[str, ...], CellOptions]:
-    """Return (values that go in, names that come back, settings of the notebook).
+    """Return (values sent, names to bring back, settings of the notebook).
 
-    Each `InputRef` among the values becomes the value of that input.
+    Each `InputRef` among the values is replaced by the value of that input.
     """
     file = io.BytesIO(body)
     names, out, *options = load_within(vars(sys.modules["__main__"]), pickle.load, file)

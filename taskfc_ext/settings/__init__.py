@@ -1,7 +1,8 @@
-"""Settings of a process: changed by one line anywhere, and found by all code that runs there afterwards.
+"""Settings of a process, such as the recursion limit, warning filters and pandas' options.
 
-One table of them, `TABLE`, serves both directions: what a task changes ends with it (`worker.settings`), and what the
-notebook has set goes along with its tasks (`travel`). They apply in the main thread of a task.
+The table of settings, `TABLE`, serves two purposes. Changes by a task are undone at its end
+(`worker.context.settings`), and settings of the notebook are sent with its tasks (`travel`). They apply in the main
+thread of a task.
 """
 
 from __future__ import annotations

@@ -12,11 +12,11 @@ from taskfc_ext.settings.setting import Items, Setting, Value
 _modules: dict[str, Any] = sys.modules  # for attributes of modules that may not be installed
 
 _SCREEN = ("backend", "interactive", "toolbar", "webagg.", "tk.", "macosx.", "savefig.directory", "figure.raise_window")
-"""Beginnings of the names of rcParams that are about a screen of one's own, and stay here."""
+"""Prefixes of the rcParams for the user's own screen, which are not sent."""
 
 
 class _LiveParams:
-    """`rcParams` to be compared with a dict; its own methods check, and take 100 times as long."""
+    """`rcParams` for comparison with a dict. Its own methods validate, which takes 100 times as long."""
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -48,7 +48,7 @@ def _set_params(params: Any) -> None:
     now: Any = _modules["matplotlib"].rcParams
     for name, param in params.items():
         if name in now:
-            dict.__setitem__(now, name, param)  # it was checked when it was first set, and may warn
+            dict.__setitem__(now, name, param)  # validated when it was first set; another validation may warn
 
 
 def _pack_params() -> Any:
@@ -76,7 +76,7 @@ def _registries() -> list[tuple[str, Any]]:
 
 
 def _read_choices() -> Any:
-    """Return the names that are chosen; what looks them up in the usual way costs 10 us."""
+    """Return the names of the active choices. To read them by the public interface costs 10 us."""
     return [vars(registry).get("_active_name") for registry in _objects_of_altair()]
 
 
@@ -144,7 +144,7 @@ _TEMPLATES = frozenset(
 
 @functools.cache
 def _objects_of_plotly() -> tuple[Any, Any]:
-    return _modules["plotly.io"].templates, _modules["plotly.io"].renderers  # to be looked up costs 8 us
+    return _modules["plotly.io"].templates, _modules["plotly.io"].renderers  # to look them up costs 8 us
 
 
 def _read_plotly() -> Any:
@@ -175,7 +175,7 @@ def _unpack_plotly(packed: Any) -> None:
 
 
 def _opens_a_window(renderer: str | None) -> bool:
-    """Say whether a renderer shows charts in a program of its own, a browser: there is no screen at a worker."""
+    """Return whether a renderer opens a program such as a browser, which a worker cannot: it has no screen."""
     known = _modules["plotly.io"].renderers
     parts = [name for name in (renderer or "").split("+") if name in known]
     return any(kind.__name__ == "ExternalRenderer" for name in parts for kind in type(known[name]).__mro__)
@@ -195,7 +195,7 @@ def _write_express(value: Any) -> None:
 # bokeh
 
 
-def _theme_now() -> Any:
+def _read_theme() -> Any:
     return _modules["bokeh.io"].curdoc().theme
 
 
@@ -204,7 +204,7 @@ def _set_theme(theme: Any) -> None:
 
 
 def _pack_bokeh() -> Any:
-    theme = _theme_now()
+    theme = _read_theme()
     return None if theme is _modules["bokeh.themes"].default else theme._json
 
 
@@ -255,7 +255,7 @@ CHARTS: tuple[Setting, ...] = (
     Value(
         name="bokeh's theme",
         module="bokeh.io",
-        read=_theme_now,
+        read=_read_theme,
         write=_set_theme,
         pack=_pack_bokeh,
         unpack=_unpack_bokeh,

@@ -1,4 +1,4 @@
-"""Settings of the interpreter itself."""
+"""Settings of the interpreter."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from taskfc_ext.settings.setting import Entries, Items, Setting, Value, attribute, put_items
 
 _OWNED_ELSEWHERE = frozenset({"stdin", "stdout", "stderr", "path"})
-"""Names of `sys` that the worker looks after in another place, for every attempt."""
+"""Names of `sys` that the worker restores elsewhere, for every attempt."""
 
 _monitoring: Any = getattr(sys, "monitoring", None)
 _N_TOOLS = 6
@@ -23,7 +23,7 @@ _sys: dict[str, Any] = vars(sys)
 
 
 def _read_hooks_of_sys() -> tuple[object, ...]:
-    """Return those of the names that are most often changed, at a third of the price."""
+    """Return the names of `sys` that are changed most often, in a third of the time of all."""
     found = _sys.get
     return (
         found("excepthook"),
@@ -48,7 +48,7 @@ def _read_hooks() -> tuple[object, ...]:
 
 
 def _read_tools() -> tuple[str | None, ...]:
-    """Return who monitors, as profilers do from Python 3.12 on."""
+    """Return the tools that use `sys.monitoring`, such as profilers from Python 3.12 on."""
     return () if _monitoring is None else tuple(map(_monitoring.get_tool, range(_N_TOOLS)))
 
 
@@ -118,7 +118,7 @@ def _write_list(name: str) -> Any:
 INTERPRETER: tuple[Setting, ...] = (
     Items(
         name="`builtins`",
-        read=lambda: [*_builtins.values()],  # is compared in half the time that the dict takes
+        read=lambda: [*_builtins.values()],  # a list compares in half the time of the dict
         read_fully=lambda: dict(_builtins),
         write=lambda value: put_items(_builtins, value),
     ),

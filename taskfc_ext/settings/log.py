@@ -1,4 +1,4 @@
-"""`logging`: levels, handlers and switches of all loggers, and what of them travels."""
+"""Settings of `logging`: levels, handlers and switches of all loggers, and the part of them that is sent with tasks."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import sys
 from typing import Any, NamedTuple
 
 _MARK: Any = "taskfc_ext"
-"""A key in the root logger's cache, which each change of any level and `logging.disable` empties."""
+"""A key in the root logger's cache, which every change of a level and `logging.disable` clear."""
 
-_OURS = "taskfc_ext"
+_OWN_LOGGER = "taskfc_ext"
 _STYLES = "%{$"
 _PLAIN: tuple[Any, ...] = (logging.NOTSET, True, False, (), ())
 
 
 class Logging(NamedTuple):
-    """The state of all loggers that are not as they come.
+    """The state of all loggers that differ from a new one.
 
     Attributes:
         disabled: the level up to which `logging.disable` drops records.
         others: `lastResort` and `raiseExceptions`.
-        loggers: (level, propagate, disabled, handlers, filters) by name; the root's is "".
+        loggers: (level, propagate, disabled, handlers, filters) by name; the root's name is "".
     """
 
     disabled: int
@@ -34,7 +34,7 @@ _last: tuple[tuple[int, ...], Logging] | None = None
 
 
 def read() -> Logging:
-    """Return the state; the same object as long as nothing points to a change."""
+    """Return the state; the same object as long as no sign of a change is found."""
     global _last
     counts = len(_root.handlers), len(_untyped._handlerList), len(_root.manager.loggerDict)
     if _last is not None and _MARK in _root._cache and _last[0] == counts:
@@ -80,21 +80,21 @@ def _state(logger: Any) -> tuple[Any, ...]:
 def _flush(handler: logging.Handler) -> None:
     try:
         handler.flush()
-    except Exception:  # noqa: BLE001  a handler of the user's
+    except Exception:  # noqa: BLE001  the user's handler
         pass
 
 
-# on its way
+# sent with tasks
 
 _Packed = tuple[int, dict[str, tuple[Any, ...]]]
 
 
 def pack() -> _Packed | None:
-    """Return the levels, and the handlers that write to the screen; `None` for those of a new process."""
+    """Return the levels and the handlers that write to the screen; `None` if they are those of a new process."""
     found: dict[str, tuple[Any, ...]] = {}
     state = read()
     for name, (level, propagate, disabled, handlers, _) in state.loggers.items():
-        if name.partition(".")[0] != _OURS:
+        if name.partition(".")[0] != _OWN_LOGGER:
             screens = tuple([packed for handler in handlers if (packed := _pack_handler(handler))])
             plain = logging.WARNING if not name else logging.NOTSET
             if (level, propagate, disabled, screens) != (plain, True, False, ()):
@@ -103,7 +103,7 @@ def pack() -> _Packed | None:
 
 
 def unpack(packed: _Packed) -> None:
-    """Set levels, and add handlers that write to the task's output."""
+    """Set the levels and add handlers that write to the task's output."""
     disabled, loggers = packed
     _root.manager.disable = disabled
     for name, (level, propagate, is_off, screens) in loggers.items():
@@ -116,7 +116,7 @@ def unpack(packed: _Packed) -> None:
 
 
 def _pack_handler(handler: logging.Handler) -> tuple[Any, ...] | None:
-    """Return one that writes to the screen as plain values."""
+    """Return a handler that writes to the screen as plain values; `None` for other handlers."""
     if type(handler) is not logging.StreamHandler:
         return None
     stream: object = handler.stream

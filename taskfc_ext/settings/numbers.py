@@ -14,7 +14,7 @@ from taskfc_ext.settings.twister import quick_read
 
 _modules: dict[str, Any] = sys.modules  # for attributes of modules that may not be installed
 
-# numpy: from 2.0 on its error state, from 2.2 on its print options too are in a context variable
+# numpy: its error state is in a context variable from 2.0 on, its print options from 2.2 on
 
 _ERRORS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
 
@@ -88,10 +88,10 @@ def _pack_printing() -> Any:
 
 
 _reads: dict[int, Callable[[], Any]] = {}
-"""Of the generator that was there last, by its id."""
+"""The read function of the latest generator, by its id."""
 
 
-def _read_numpy_chance() -> Any:
+def _read_numpy_random() -> Any:
     generator = _modules["numpy.random.mtrand"]._rand._bit_generator
     read = _reads.get(id(generator))
     if read is None:
@@ -109,7 +109,7 @@ def _read_of(generator: Any) -> Callable[[], Any]:
     return quick_read(address + 8 if type(generator).__name__ == "MT19937" else 0, words)
 
 
-def _write_numpy_chance(value: Any) -> None:
+def _write_numpy_random(value: Any) -> None:
     random = _modules["numpy.random"]
     if random.mtrand._rand._bit_generator is not value[0]:
         random.set_bit_generator(value[0])
@@ -225,8 +225,8 @@ NUMBERS: tuple[Setting, ...] = (
     Value(
         name="random state of `numpy.random`",
         module="numpy.random",
-        read=_read_numpy_chance,
-        write=_write_numpy_chance,
+        read=_read_numpy_random,
+        write=_write_numpy_random,
     ),
     _Nested(
         name="pandas' options",

@@ -1,4 +1,4 @@
-"""Settings that the operating system keeps for a process."""
+"""Settings of a process in the operating system."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 from importlib import import_module
 from typing import Any
 
-from taskfc_ext.settings.setting import CannotRestore, Setting, Value, no_quick_read
+from taskfc_ext.settings.setting import CannotRestore, Setting, Value, read_nothing
 
 # the functions of `_signal` are those of `signal` without its enums, which cost ten times as much
 _raw: Any = import_module("_signal")
@@ -37,7 +37,7 @@ def _write_handlers(value: list[Any]) -> None:
     for number, handler in zip(_signals, value, strict=True):
         if _getsignal(number) != handler:
             if handler is None:
-                raise CannotRestore(f"signal {number} had a handler that Python does not know")
+                raise CannotRestore(f"signal {number} had a handler that was not set by Python")
             _raw.signal(number, handler)
 
 
@@ -51,7 +51,7 @@ os.umask(_umask_now)
 
 def read_umask() -> int:
     """Return the umask of this process."""
-    # one that is as usual is put back by the same call that reads it
+    # `os.umask` can only be read by setting it: in the usual case the same call sets the value it had
     global _umask_now
     found = os.umask(_umask_now)
     if found != _umask_now:
@@ -70,7 +70,7 @@ _limits = sorted({getattr(resource, name) for name in dir(resource) if name.star
 
 
 def _read_some_limits() -> list[tuple[int, int]]:
-    """Return those that programs set most: each costs 0.5 us."""
+    """Return the limits that programs set most often: each costs 0.5 us."""
     return [_getrlimit(resource.RLIMIT_NOFILE), _getrlimit(resource.RLIMIT_AS)]
 
 
@@ -94,7 +94,7 @@ def _read_standing() -> tuple[object, ...]:
 def _write_standing(value: tuple[Any, ...]) -> None:
     priority, *ids = value
     if [os.geteuid(), os.getegid()] != ids:
-        raise CannotRestore("the process has become another user's")
+        raise CannotRestore("the process has changed its user or group")
     try:
         os.setpriority(os.PRIO_PROCESS, 0, priority)
     except OSError as error:
@@ -112,7 +112,7 @@ def _write_place(value: tuple[Any, ...]) -> None:
     if list(_read_place()[:2]) != root:
         raise CannotRestore("the process has another root folder")
     if sys.platform == "linux":
-        with contextlib.suppress(OSError):  # somebody else may have taken cores from us
+        with contextlib.suppress(OSError):  # cores may have been taken from this process meanwhile
             os.sched_setaffinity(0, cores)
 
 
@@ -127,5 +127,5 @@ PROCESS: tuple[Setting, ...] = (
     Value(name="umask", read=read_umask, write=_write_umask),
     Value(name="resource limits", read=_read_some_limits, read_fully=_read_limits, write=_write_limits),
     Value(name="priority, user and group of the process", read=_read_standing, write=_write_standing),
-    Value(name="cores and root folder", read=no_quick_read, read_fully=_read_place, write=_write_place),
+    Value(name="cores and root folder", read=read_nothing, read_fully=_read_place, write=_write_place),
 )

@@ -1,4 +1,4 @@
-"""Seeds of the hidden generators of modules that may not be loaded yet."""
+"""Seeding of the modules' global random generators."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 SEEDED = ("random", "numpy.random", "torch")
-"""Modules with a hidden generator."""
+"""Modules with a global generator."""
 
 
 def seed_loaded(seed: int, modules: Sequence[str]) -> tuple[str, ...]:
-    """Seed the generators of those of `modules` that are loaded; return the others."""
+    """Seed the generators of the loaded ones of `modules`; return the modules that are not loaded yet."""
     left = []
     for name in modules:
         module: Any = sys.modules.get(name)

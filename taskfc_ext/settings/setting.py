@@ -1,4 +1,4 @@
-"""`Setting`: one thing that code can set for all code of its process."""
+"""`Setting`: a process-wide setting, with functions to read, write and send it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Write = Callable[[Any], object]
 
 
 class CannotRestore(Exception):
-    """A setting that this process cannot put back: only a new process has it as it was."""
+    """Raised for a setting that cannot be restored in this process: only a new process has the old value."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -22,15 +22,15 @@ class Setting:
     """A setting whose value is replaced as a whole.
 
     Attributes:
-        name: what the documentation calls it.
-        module: the module that has to be loaded for the setting to matter; "": it always does.
-        read: returns the value, or a live object; it equals what was taken before if nothing has changed.
-        write: makes a value that was taken the current one. Main thread.
-        pack: returns a small value of plain types for a task's process, `None` for the library's own default; without
-            it the setting does not travel.
-        unpack: makes a packed value the current one; returns `False` if a part needs a module that is not loaded yet.
-        read_fully: reads more than `read` can in a microsecond; called after attempts that ran for a millisecond.
-        is_in_context: the value is that of the current `contextvars` context.
+        name: its name in the documentation.
+        module: the setting exists only when this module is loaded; "": always.
+        read: returns the value or a live object. It equals the value taken before if nothing has changed.
+        write: sets a value taken before. Main thread.
+        pack: returns the value in small, plain form for a task's process, `None` for the library's default. A setting
+            without `pack` is not sent.
+        unpack: sets a packed value; returns `False` if a part needs a module that is not loaded yet.
+        read_fully: reads more than `read`, which has a microsecond; called after attempts of a millisecond or more.
+        is_in_context: whether the value belongs to the current `contextvars` context.
     """
 
     name: str
@@ -43,28 +43,28 @@ class Setting:
     is_in_context: bool = False
 
     def take(self) -> Any:
-        """Return what `read` does, to be kept."""
+        """Return a copy of the result of `read`, for keeping."""
         return self.read()
 
     def take_fully(self) -> Any:
-        """Return all that `write` needs."""
+        """Return the value for `write`."""
         return self.take() if self.read_fully is None else self.read_fully()
 
     def merge(self, value: Any, before: Any, after: Any) -> Any:
-        """Return `value` with the change from `before` to `after` made in it too."""
+        """Return `value` with the change from `before` to `after` applied."""
         return after
 
     def keep(self, before: Any, after: Any) -> Any:
-        """Return `after`, of an import, without what it changed of `before`."""
+        """Return `after`, the value after an import, without the import's changes to parts that existed `before`."""
         return before
 
 
 class Value(Setting):
-    """A setting whose value is replaced as a whole, and never changes within."""
+    """A setting whose value is replaced as a whole and never changes inside."""
 
 
 class Items(Setting):
-    """A setting of many parts by name: what `write` takes is a mapping."""
+    """A setting of many parts by name: `write` takes a mapping."""
 
     def merge(self, value: Any, before: Any, after: Any) -> Any:
         changed = {key: item for key, item in after.items() if before.get(key, ABSENT) is not item}
@@ -75,7 +75,7 @@ class Items(Setting):
 
 
 class Entries(Setting):
-    """A setting that is a list: `read` returns it, the live one perhaps."""
+    """A setting that is a list; `read` may return the live list."""
 
     def take(self) -> list[Any]:
         return list(self.read())
@@ -89,7 +89,7 @@ class Entries(Setting):
 
 
 def _with_new(value: list[Any], before: list[Any], after: list[Any]) -> list[Any]:
-    """Return `value` and the entries of `after` that `before` lacks: in front, unless they were put at the end."""
+    """Return `value` and the entries of `after` that `before` lacks: in front, unless they were appended."""
     new = [entry for entry in after if entry not in before and entry not in value]
     last = max((i for i, entry in enumerate(after) if entry in before), default=-1)
     appended = [entry for entry in after[last + 1 :] if entry in new] if last >= 0 else []
@@ -97,7 +97,7 @@ def _with_new(value: list[Any], before: list[Any], after: list[Any]) -> list[Any
 
 
 def attribute(module: str, name: str) -> Value:
-    """Return the setting that is an attribute of a module."""
+    """Return the setting for an attribute of a module."""
 
     def read() -> object:
         return getattr(sys.modules[module], name, ABSENT)
@@ -108,12 +108,12 @@ def attribute(module: str, name: str) -> Value:
     return Value(name=f"`{module}.{name}`", module=module, read=read, write=write)
 
 
-def no_quick_read() -> None:
-    """Stand in for a read that only long attempts can afford."""
+def read_nothing() -> None:
+    """Return `None`: the setting is checked only by `read_fully`, after long attempts."""
 
 
 def put_items(target: dict[Any, Any], value: dict[Any, Any], but: frozenset[str] = frozenset()) -> None:
-    """Make `target` the same as `value`, except for the names in `but`."""
+    """Make `target` equal to `value`, except for the names in `but`."""
     for key in [key for key in target if key not in value and key not in but]:
         del target[key]
     for key, item in value.items():

@@ -1,4 +1,4 @@
-"""Settings of the standard library's modules."""
+"""Settings of modules of the standard library."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _write_filters(value: list[Any]) -> None:
 
 
 def _pack_filters() -> list[Any]:
-    """Return the filters as plain values, without those whose category is the notebook's own."""
+    """Return the filters as plain values, except for filters whose category is defined in the notebook."""
     found = []
     for action, message, category, module, line in _warnings.filters:
         if category.__module__ != "__main__":
@@ -119,7 +119,7 @@ def _read_zone() -> tuple[object, ...]:
 _AT_START = _read_zone()
 
 _variables: dict[Any, str | None] = {_AT_START: os.environ.get("TZ")}
-"""The `TZ` under which each zone was in force. That of the start is noted before any context sets another one."""
+"""The variable `TZ` by time zone. That of the start is noted here, before a context sets another one."""
 
 
 class _Zone(Value):
@@ -146,7 +146,7 @@ def _set_variable(zone: str | None) -> None:
 
 
 def _pack_zone() -> bool | None:
-    """Return that `time.tzset` was called after the environment, which travels by itself, had changed."""
+    """Return `True` if `time.tzset` was called after `TZ` had changed. The environment itself is sent separately."""
     return True if _read_zone() != _AT_START else None
 
 

@@ -1,4 +1,4 @@
-"""`TABLE`: all settings that are put back after a task, or travel with it. `docs/settings.md` lists the same."""
+"""`TABLE`: all settings that are restored after a task or sent with it. `docs/settings.md` has the same list."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ from taskfc_ext.settings.setting import Setting
 from taskfc_ext.settings.standard import STANDARD
 
 TABLE: tuple[Setting, ...] = (*INTERPRETER, *PROCESS, *STANDARD, *NUMBERS, *CHARTS)
-"""In the order in which they are put back: `builtins`, which all code needs, first."""
+"""In the order of restoring: `builtins`, which all code needs, first."""

@@ -1,4 +1,4 @@
-"""The settings of this process as they travel with what it submits."""
+"""Settings of this process that are sent with its submissions."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from taskfc_ext.settings.setting import Setting
 from taskfc_ext.settings.table import TABLE
 
 MAX_SETTING = 2**16
-"""Bytes of one setting; a larger one is data, and stays here."""
+"""Largest setting in bytes; a larger one is data and is not sent."""
 
-PATIENCE = 4
-"""After a pause of this many times what a look takes, there is one: what was set meanwhile takes as long itself."""
+PAUSE_RATIO = 4
+"""Settings are read again after a pause of this many times the cost of reading: code that sets one takes as long."""
 
 
 class _Registered(NamedTuple):
-    """A setting that a user has registered."""
+    """A setting registered by a user."""
 
     module: str
     read: Callable[[], Any]
@@ -44,37 +44,37 @@ def register(
     *,
     default: object = ABSENT,
 ) -> None:
-    """Let a setting of a library that we do not know travel with tasks, and end with them.
+    """Register a setting of another library: it is sent with tasks, and restored after them.
 
     Args:
-        name: of the setting; a second one of this name takes its place.
-        module: it is written in the task as soon as this module is imported there.
-        read: returns the present value: small, of plain types, and equal as long as nothing has changed.
-        write: takes a value and makes it the present one. Both functions travel with the task.
-        default: the library's own value, which need not travel.
+        name: the name of the setting; replaces an earlier one of this name.
+        module: in a task, the setting is written as soon as this module is imported.
+        read: returns the current value: small, of plain types, and equal as long as nothing has changed.
+        write: sets a value. Both functions are sent with the task.
+        default: the library's own value, which is not sent.
     """
     _registered[name] = _Registered(module, read, write, default)
-    here.look_again()
+    here.invalidate()
 
 
 def unregister(name: str) -> None:
-    """Let a registered setting travel no more."""
+    """Remove a registered setting: it is not sent any more."""
     _registered.pop(name, None)
     here.forget(_key(name))
 
 
 def _key(name: str) -> str:
-    """Return the key of a registered setting, which may have the name of one in `TABLE`."""
+    """Return the key of a registered setting, whose name may also be in `TABLE`."""
     return f"{name} (registered)"
 
 
-class Travel:
-    """The settings that travel, as they were at the last look.
+class SentSettings:
+    """The settings to send, as last read.
 
     Attributes:
-        body: those that have to travel, pickled; the same object until one changes.
-        marks: tells of a few at once whether they have changed since; of the others only the next look tells.
-        pause: seconds between two submissions in which others may have been changed.
+        body: the settings that differ from their defaults, pickled; the same object until one changes.
+        marks: the values of a few settings that are cheap to compare at each submission.
+        pause: seconds between two submissions after which the other settings are read again.
     """
 
     def __init__(self) -> None:
@@ -84,51 +84,51 @@ class Travel:
         self._packed: dict[str, Any] = {}
         self._is_stale = False
         self._quick_pause = self._thorough_pause = 0.0
-        self.marks = Marks.of_now()
-        self.look_again()
+        self.marks = Marks.current()
+        self.invalidate()
 
-    def look_again(self) -> None:
-        """Let the next submission look at all of them."""
+    def invalidate(self) -> None:
+        """Make the next submission read all settings again."""
         self.pause = 0.0
 
     def forget(self, name: str) -> None:
-        """Let a setting stay here from now on."""
+        """Remove a setting: it is not sent any more."""
         self._packed[name] = None
         self._taken.pop(name, None)
         self._is_stale = True
-        self.look_again()
+        self.invalidate()
 
-    def look(self, pause: float) -> bytes:
-        """Bring `body` up to date, and return it.
+    def update(self, pause: float) -> bytes:
+        """Read the settings again; return the new `body`.
 
         Args:
-            pause: seconds since the last submission; after a long one, what takes long to read is looked at as well.
+            pause: seconds since the last submission; after a long one, slow settings are read too.
         """
         began = time.perf_counter()
         changed, self._is_stale = self._is_stale, False
         is_thorough = pause >= self._thorough_pause
         for setting in self._settings:
             if not setting.module or setting.module in sys.modules:
-                changed |= self._look_at(setting, is_thorough)
+                changed |= self._read(setting, is_thorough)
         for name, registered in _registered.items():
             if registered.module in sys.modules:
-                changed |= self._look_at_registered(_key(name), registered)
+                changed |= self._read_registered(_key(name), registered)
         if changed:
             packed = {name: body for name, body in self._packed.items() if body is not None}
             body = pickle.dumps(packed, 5) if packed else b""
             if body != self.body:
                 self.body = body
         else:
-            # the least of all: a look that the machine has held up tells nothing of the next one
-            cost = PATIENCE * (time.perf_counter() - began)
+            # the minimum: a read that was delayed by other load says nothing about the next one
+            cost = PAUSE_RATIO * (time.perf_counter() - began)
             if is_thorough:
                 self._thorough_pause = min(cost, self._thorough_pause or cost)
             self.pause = self._quick_pause = min(cost, self._quick_pause or cost)
-        self.marks = Marks.of_now()
+        self.marks = Marks.current()
         return self.body
 
-    def _look_at(self, setting: Setting, is_thorough: bool) -> bool:
-        """Pack a setting if it has changed; return whether that made a difference."""
+    def _read(self, setting: Setting, is_thorough: bool) -> bool:
+        """Read a setting and pack it if it has changed; return whether its packed form differs."""
         name = setting.name
         try:
             if name in self._taken:
@@ -140,11 +140,11 @@ class Travel:
             self._taken[name] = setting.take(), setting.take_fully()
             assert setting.pack is not None
             body = _body(setting.pack())
-        except Exception:  # noqa: BLE001  half imported, or another version of a library
+        except Exception:  # noqa: BLE001  partly imported, or another version of the library
             body = None
         return self._keep(name, body)
 
-    def _look_at_registered(self, name: str, registered: _Registered) -> bool:
+    def _read_registered(self, name: str, registered: _Registered) -> bool:
         try:
             value = registered.read()
             if name in self._taken and value == self._taken[name]:
@@ -164,7 +164,7 @@ class Travel:
 
 
 class Marks(NamedTuple):
-    """What of a few settings can be compared at once, as they are changed in loops. None is known before a look."""
+    """Values of a few settings that may change in loops of submissions, so they are compared at each submission."""
 
     limit: int
     filters: list[Any]
@@ -175,8 +175,8 @@ class Marks(NamedTuple):
     printing: Any
 
     @classmethod
-    def of_now(cls) -> Marks:
-        """Return those of now; in the root logger's cache stands `LOG_MARK` until a level is changed."""
+    def current(cls) -> Marks:
+        """Return the current values, and put `LOG_MARK` into the root logger's cache until a level changes."""
         root_cache[LOG_MARK] = True
         errors, printing = _getter(error_variable()), _getter(print_variable())
         now = getlimit(), list(warnings.filters), getcontext().prec
@@ -184,7 +184,7 @@ class Marks(NamedTuple):
 
 
 LOG_MARK: Any = "taskfc_ext travel"
-"""A key in the root logger's cache, which each change of any level empties."""
+"""A key in the root logger's cache, which every change of a level clears."""
 
 getlimit = sys.getrecursionlimit
 getcontext = decimal.getcontext
@@ -192,11 +192,11 @@ root_cache: dict[Any, bool] = vars(logging.root)["_cache"]
 
 
 def _getter(variable: Any) -> Callable[[], Any]:
-    return tuple if variable is None else variable.get  # the quickest that returns the same each time
+    return tuple if variable is None else variable.get  # `tuple` is the fastest constant function
 
 
 def _body(value: Any) -> bytes | None:
-    """Return `value` pickled; without what cannot be, and `None` for nothing of it."""
+    """Return `value` pickled, without the parts that cannot be pickled; `None` if nothing is left."""
     if value is None:
         return None
     try:
@@ -209,5 +209,5 @@ def _body(value: Any) -> bytes | None:
     return _body(left) if left and len(left) < len(value) else None
 
 
-here = Travel()
+here = SentSettings()
 """The settings of this process."""

@@ -1,6 +1,6 @@
 """The process that runs tasks: one attempt at a time in its main thread.
 
-Inside a task, `taskfc_ext.worker.properties` is what `depend` functions look at on this worker.
+`taskfc_ext.worker.properties` are this worker's properties: `depend` functions get them, and tasks may change them.
 """
 
 from __future__ import annotations
@@ -8,6 +8,6 @@ from __future__ import annotations
 from taskfc_ext.worker.property_dict import Properties
 
 properties = Properties()
-"""This worker's properties; changing one lets tasks that this worker refused be offered again."""
+"""This worker's properties. After a change, rejected tasks are offered to this worker again."""
 
 __all__ = ["Properties", "properties"]

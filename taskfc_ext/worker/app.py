@@ -1,4 +1,4 @@
-"""The worker's process: `main` is run by the supervisor with NAME, WORKER_ID, PAGE_FD and LIFE_FD."""
+"""The worker's process. The supervisor runs `main` with the arguments NAME, WORKER_ID, PAGE_FD and LIFE_FD."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from taskfc_ext.serialize.processes import serve_multiprocessing
 from taskfc_ext.worker.connection import LifePipe, WorkerDealer
 from taskfc_ext.worker.context.import_hook import when_imported
 from taskfc_ext.worker.context.leftovers import Leftovers
-from taskfc_ext.worker.helper_thread import Courier
+from taskfc_ext.worker.helper_thread import HelperThread
 from taskfc_ext.worker.link import Link
 from taskfc_ext.worker.loop import Loop
 from taskfc_ext.worker.output import progress
 from taskfc_ext.worker.output.capture import Capture, LogStream
-from taskfc_ext.worker.output.descriptors import divert_stdout, line_by_line, listen_to_stderr
+from taskfc_ext.worker.output.descriptors import divert_stdout, set_line_buffering, tap_stderr
 from taskfc_ext.worker.output.figures import choose_backend, draw_as_in_a_notebook
 from taskfc_ext.worker.output.stdin import refuse_breakpoints
 from taskfc_ext.worker.run import forking
@@ -42,40 +42,40 @@ from taskfc_ext.worker.run.interrupt import Guard
 logger = logging.getLogger(__name__)
 
 IDLE_MS = 1000
-"""Longest wait for messages: a thread that a task left behind may have changed a property meanwhile."""
+"""Longest wait for messages: a thread left by a task may change a property meanwhile."""
 
 STALLED_MS = 20
-"""Longest wait while messages could not be sent."""
+"""Longest wait while unsent messages are queued."""
 
 
 def main() -> None:
-    """Run tasks until the supervisor is gone or ends this process."""
+    """Run tasks until the supervisor dies or ends this process."""
     die_with_parent(int(os.environ[FARM_PID]))
     become_subreaper()
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a shell or nohup may have had it ignored
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a shell or nohup may have set it to be ignored
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     faulthandler.enable()
-    log_handler = _begin_log()
+    log_handler = _set_up_log()
     name, worker_id, page_fd, life_fd = sys.argv[1], *map(int, sys.argv[2:5])
     sys.argv[1:] = []
     paths = farm_paths(name)
-    check_store(paths)  # its options say from where modules are imported
+    check_store(paths)  # first: its options set the module path
     options = msgspec.json.decode(paths.options.read_bytes(), type=FarmOptions)
-    _settle_in(options)
-    worker.properties.begin_with(options.properties)
+    _apply_start_options(options)
+    worker.properties.initialize(options.properties)
     page = Page(page_fd)
     os.close(page_fd)
 
-    link = Link(lambda: WorkerDealer(paths.workers, life_fd), _ready(worker_id))
+    link = Link(lambda: WorkerDealer(paths.workers, life_fd), _make_ready(worker_id))
     page.words[Page.READY] = 1
     guard = Guard(page)
-    capture = _capture(paths.worker_log(worker_id))
+    capture = _make_capture(paths.worker_log(worker_id))
     capture.install()
     log_handler.setStream(cast(TextIO, LogStream(capture)))
-    forking.prepare(guard.disarm, capture.let_go)
-    choose_backend()  # before the executor notes what environment is the worker's own
+    forking.prepare(guard.disarm, capture.detach)
+    choose_backend()  # first: the executor notes the worker's own environment
     executor = Executor(worker.properties, guard, capture.displays)
-    link.tell_codes(lambda: executor.codes)
+    link.report_codes(lambda: executor.codes)
     executor.modules.install()
     when_imported("IPython", executor.offer_shell)
     when_imported("multiprocessing", serve_multiprocessing)
@@ -84,52 +84,52 @@ def main() -> None:
     offer_exits()
     life = LifePipe(life_fd)
     loop = Loop(link, page, guard, executor, capture, life, worker.properties, Leftovers())
-    progress.begin_in_worker(lambda: loop.lease)
-    executor.settings.watch_imports()  # last, to be asked first: what is done at the end of an import is part of it
-    courier = Courier(loop, _preload)
-    courier.start()
+    progress.enable_in_worker(lambda: loop.lease)
+    executor.settings.watch_imports()  # last, so that it is the first finder and its hook sees all others' changes
+    helper = HelperThread(loop, _preload)
+    helper.start()
     guard.install()
     try:
         while True:
-            if not loop.turn(courier.wake):
+            if not loop.turn(helper.wake):
                 link.connection.wait(STALLED_MS if link.is_stalled else IDLE_MS)
                 link.reconnect_if_astray()
-    except BaseException:  # noqa: BLE001  it is written down
+    except BaseException:  # noqa: BLE001  logged
         _die(worker_id)
 
 
-def _begin_log() -> logging.StreamHandler[TextIO]:
-    """Let our own lines go to the log. The root logger is the tasks': its warnings are part of their output."""
+def _set_up_log() -> logging.StreamHandler[TextIO]:
+    """Send the package's own records to the worker's log. The root logger is left to the tasks: they see its output."""
     handler: logging.StreamHandler[TextIO] = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    ours = logging.getLogger("taskfc_ext")
-    ours.setLevel(logging.INFO)
-    ours.addHandler(handler)
-    ours.propagate = False
+    package_logger = logging.getLogger("taskfc_ext")
+    package_logger.setLevel(logging.INFO)
+    package_logger.addHandler(handler)
+    package_logger.propagate = False
     return handler
 
 
-def _capture(log: Path) -> Capture:
-    """Return what takes the tasks' output, also that of C code and of other programs."""
+def _make_capture(log: Path) -> Capture:
+    """Return the capture of the tasks' output, including the output of C code and of subprocesses."""
     log_out = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="backslashreplace")
-    flush_c = line_by_line()
+    flush_c = set_line_buffering()
     try:
         tap_out = divert_stdout()
     except OSError as error:
-        logger.warning("what C code and programs print goes to the log: no temporary file (%s)", error)
+        logger.warning("stdout of C code and programs goes to the log: cannot create a temporary file (%s)", error)
         return Capture(log_out, sys.stderr)
-    return Capture(log_out, sys.stderr, tap_out=tap_out, tap_err=listen_to_stderr(log), flush_c=flush_c)
+    return Capture(log_out, sys.stderr, tap_out=tap_out, tap_err=tap_stderr(log), flush_c=flush_c)
 
 
 def _die(worker_id: int) -> NoReturn:
     try:
         logger.exception("worker=%d failed", worker_id)
-    finally:  # whatever a task has done to what logging needs; and at once, as threads it left must not hold us up
+    finally:  # even if a task broke logging; `_exit`, because threads left by a task must not delay the end
         os._exit(1)
 
 
-def _settle_in(options: FarmOptions) -> None:
-    """Stand where the starting client stood: its folder, its module path."""
+def _apply_start_options(options: FarmOptions) -> None:
+    """Set the working directory and module path of the client that started the farm."""
     try:
         os.chdir(options.cwd)
     except OSError as error:
@@ -138,15 +138,15 @@ def _settle_in(options: FarmOptions) -> None:
         os.chdir(home)
     sys.path[:] = options.sys_path
     if SOURCES not in sys.path:
-        sys.path.append(SOURCES)  # last: it serves when this package is not installed
+        sys.path.append(SOURCES)  # last: needed only when this package is not installed
 
 
-def _ready(worker_id: int) -> Callable[[tuple[int, ...]], Ready]:
+def _make_ready(worker_id: int) -> Callable[[tuple[int, ...]], Ready]:
     return lambda leases: Ready(
         protocol=PROTOCOL, worker=worker_id, pid=os.getpid(), python=platform.python_version(), leases=leases
     )
 
 
 def _preload() -> None:
-    """Import what the first cell needs."""
+    """Import the modules that the first cell needs."""
     import taskfc_ext.worker.run.cell  # noqa: F401

@@ -1,4 +1,4 @@
-"""What the main thread waits for: messages, and orders on the life pipe."""
+"""The connections that the main thread waits on: the controller's socket and the life pipe."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _POLLIN = int(zmq.POLLIN)
 
 
 class WorkerDealer(Dealer[ToWorker]):
-    """A connection to the controller that can be waited on.
+    """Connection to the controller; a wait on it also ends when the life pipe has data.
 
     Args:
         path: the controller's socket.
-        life_fd: what else ends a wait.
+        life_fd: the life pipe.
     """
 
     def __init__(self, path: Path, life_fd: int) -> None:
@@ -29,15 +29,15 @@ class WorkerDealer(Dealer[ToWorker]):
         self._poller.register(life_fd, _POLLIN)
 
     def wait(self, timeout_ms: int) -> None:
-        """Return when there is something to read, or after `timeout_ms`."""
+        """Return when either has data, or after `timeout_ms`."""
         self._poller.poll(timeout_ms)
 
 
 class LifePipe:
-    """The pipe from the supervisor: a byte says "reconnect", its end says that the farm is gone.
+    """The pipe from the supervisor: a byte orders a reconnect; its end means that the farm is gone.
 
     Args:
-        fd: the end to read from.
+        fd: the read end.
     """
 
     def __init__(self, fd: int) -> None:
@@ -45,11 +45,11 @@ class LifePipe:
         os.set_blocking(fd, False)
 
     def check(self) -> None:
-        """Raise an `OSError` if the pipe was closed: by a task that closes what is not its own, our sockets too."""
+        """Raise an `OSError` if a task closed the pipe; it has then probably closed our sockets too."""
         os.get_blocking(self.fd)
 
     def wants_reconnect(self) -> bool:
-        """Whether a reconnect was ordered since the last call. Ends the process if nobody is left to order one."""
+        """Return whether a reconnect was ordered since the last call. Ends the process if the supervisor is gone."""
         try:
             orders = os.read(self.fd, 64)
         except BlockingIOError:

@@ -1,4 +1,4 @@
-"""The helper thread: speaks for the main thread while that is in the user's code for long, and tidies up after it."""
+"""The worker's helper thread: sends and receives while the main thread runs a long task, and frees memory after it."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ from taskfc_ext.drivers.memory import MUCH, give_back_memory, resident
 
 logger = logging.getLogger(__name__)
 
-LOOK_EVERY = 0.02
-"""Seconds between looks: how long a task may run before the work queued behind it is given back."""
+CHECK_EVERY = 0.02
+"""Seconds between checks: a task that runs longer has the leases queued behind it returned to the controller."""
 
 OUTPUT_EVERY = 5
-"""Looks from one live output of a task to the next: ten a second at most."""
+"""Checks from one live output of a task to the next: at most ten outputs a second."""
 
 PARK_AFTER = 5
-"""Looks that find nothing before it sleeps until it is woken. Waking it costs a task that comes alone some 50 us, so a
-burst of tiny ones should find it awake."""
+"""Idle checks before the thread parks. To wake it costs a single task about 50 us, so in a burst of tiny tasks it stays
+awake."""
 
 PRELOAD_AFTER = 0.3
-"""Seconds of quiet, after the first task, for which it waits with what may be loaded ahead."""
+"""Idle seconds after the first task before modules are preloaded."""
 
 
 class Work(Protocol):
-    """What the courier watches: the loop, or a test."""
+    """The interface of the worker's loop for the helper thread."""
 
     is_busy: bool
     lease: int
 
-    def speak_for(self, lease: int, *, wants_output: bool) -> None: ...
+    def act_for(self, lease: int, *, wants_output: bool) -> None: ...
 
 
-class Courier:
-    """Looks every 20 ms whether the main thread is still in the attempt it was in at the last look.
+class HelperThread:
+    """Thread that checks every 20 ms whether the main thread is still in the same attempt, and then acts for it.
 
     Args:
         work: the loop of the main thread.
-        preload: called once, when there is time. No task begins meanwhile: imported from two threads, modules that
-            import each other are found half made.
+        preload: called once, when the worker is idle. No task starts meanwhile: when two threads import modules that
+            import each other, one of them gets a half-initialized module.
     """
 
     def __init__(self, work: Work, preload: Callable[[], None]) -> None:
         self._work = work
         self._preload: Callable[[], None] | None = preload
-        self._last_seen = 0
-        self._n_looks = 0
+        self._last_lease = 0
+        self._n_checks = 0
         self._n_quiet = 0
         self._is_parked = False
         self._has_worked = False
@@ -59,12 +59,12 @@ class Courier:
 
     def start(self) -> None:
         """Start the thread; it ends with the process."""
-        threading.Thread(target=self._run, name="taskfc-courier", daemon=True).start()
+        threading.Thread(target=self._run, name="taskfc-helper", daemon=True).start()
 
     def wake(self) -> None:
-        """Say that there is something to watch, and wait until nothing is being loaded.
+        """Wake the thread and wait until no preload is running. Costs nothing while the thread is awake.
 
-        Main thread, which is busy by now; free while the courier is awake.
+        Called by the main thread, after it has set `is_busy`.
         """
         self._has_worked = True
         if self._is_parked:
@@ -72,32 +72,32 @@ class Courier:
             with self._loading:
                 pass
 
-    def look(self) -> None:
-        """Look once; speak for the main thread if it is where it was the last time."""
+    def check(self) -> None:
+        """Check once; act for the main thread if it is in the same attempt as at the last check."""
         lease = self._work.lease
-        if lease and lease == self._last_seen:
-            self._work.speak_for(lease, wants_output=self._n_looks % OUTPUT_EVERY == 0)
-            self._n_looks += 1
+        if lease and lease == self._last_lease:
+            self._work.act_for(lease, wants_output=self._n_checks % OUTPUT_EVERY == 0)
+            self._n_checks += 1
         else:
-            self._n_looks = 0
-        self._last_seen = lease
+            self._n_checks = 0
+        self._last_lease = lease
         self._n_quiet = 0 if self._work.is_busy else self._n_quiet + 1
 
     def _run(self) -> None:
         try:
             while True:
-                sleep(LOOK_EVERY)
-                self.look()
+                sleep(CHECK_EVERY)
+                self.check()
                 if self._n_quiet >= PARK_AFTER:
                     self._park()
         except BaseException:
-            logger.exception("the courier failed: a worker without one would keep others' work to itself")
+            logger.exception("the helper thread failed: this worker exits, as it could not return waiting tasks")
             os._exit(1)
 
     def _park(self) -> None:
         self._is_parked = True
-        if not self._work.is_busy:  # it says so before it looks whether we are parked
-            self._give_back()
+        if not self._work.is_busy:  # the main thread sets this before it checks whether we are parked
+            self._free_memory()
             if self._preload and self._has_worked and not self._woken.wait(PRELOAD_AFTER):
                 with self._loading:
                     if not self._woken.is_set():
@@ -108,11 +108,11 @@ class Courier:
         self._woken.clear()
         self._n_quiet = 0
 
-    def _give_back(self) -> None:
-        """Let the system have what the allocator keeps of arguments and results that have gone through."""
+    def _free_memory(self) -> None:
+        """Return memory of past arguments and results from the allocator to the system."""
         now = resident()
         if now - self._resident > MUCH:
             give_back_memory()
-            self._resident = resident()  # what the user's own objects hold is not asked for again
+            self._resident = resident()  # memory still held by the user's objects is not counted again
         else:
             self._resident = min(self._resident, now)

@@ -1,4 +1,4 @@
-"""The worker's connection to the controller, and what it still owes it: every result until it is committed."""
+"""The worker's connection to the controller; it keeps every result until the controller has committed it."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from taskfc_ext.protocol.worker_messages import (
 T = TypeVar("T")
 
 FRAME_TARGET = 16 * 2**20
-"""Bytes at which a `Finished` is full: smaller frames keep the controller's turns short."""
+"""Largest size of a `Finished` in bytes: small frames keep the controller's turns short."""
 
 
 class Result(NamedTuple):
-    """How one attempt ended."""
+    """The end of one attempt."""
 
     lease: int
     outcome: int
@@ -41,7 +41,7 @@ class Result(NamedTuple):
 
 
 class Connection(Protocol):
-    """What a link needs of a `Dealer`."""
+    """The part of `Dealer` that a link uses."""
 
     def send(self, messages: Sequence[Message], /) -> bool: ...
     def receive(self) -> list[ToWorker]: ...
@@ -52,11 +52,11 @@ class Connection(Protocol):
 
 
 class Link:
-    """Sends and receives for the main thread and for the courier; whoever does so holds `lock`.
+    """Sender and receiver for the main thread and the helper thread. The caller holds `lock`.
 
     Args:
-        connect: makes a new connection.
-        ready: makes the message that opens one; is given the leases that this worker holds.
+        connect: opens a new connection.
+        ready: makes the first message of a connection; gets the leases that this worker holds.
     """
 
     def __init__(self, connect: Callable[[], Connection], ready: Callable[[tuple[int, ...]], Ready]) -> None:
@@ -74,26 +74,26 @@ class Link:
 
     @property
     def is_stalled(self) -> bool:
-        """Whether messages wait because the connection takes no more."""
+        """Whether messages are queued because the connection is full."""
         return bool(self._unsent)
 
     @property
-    def owes(self) -> bool:
-        """Whether results were not committed yet."""
+    def has_uncommitted(self) -> bool:
+        """Whether some results are not committed yet."""
         return bool(self._unacked)
 
     def reconnect_if_astray(self) -> None:
-        """Open a new connection where the old one can reach nobody. In the main thread, when it has nothing to do."""
+        """Open a new connection if the old one cannot reach a controller: its folder is gone. Main thread, idle."""
         if self.connection.is_astray:
             with self.lock:
                 self.reconnect()
 
-    def tell_codes(self, codes: Callable[[], tuple[bytes, ...]]) -> None:
-        """Tell controllers to come what `codes` returns: the digests of the code that this worker has."""
+    def report_codes(self, codes: Callable[[], tuple[bytes, ...]]) -> None:
+        """Send the result of `codes`, the digests of this worker's code, to each later controller."""
         self._codes = codes
 
     def reconnect(self) -> None:
-        """Open a new connection, for a new controller: say what is held, and send again what was not committed."""
+        """Open a connection to a new controller: report the held leases and send uncommitted results again."""
         self.connection.close()
         self._unsent.clear()
         self.connection = self._connect()
@@ -103,17 +103,17 @@ class Link:
             self.send([finished])
 
     def send(self, messages: Sequence[Message]) -> None:
-        """Send one frame, after all that wait."""
+        """Send one frame, after the queued ones."""
         self._unsent.append(messages)
         self.flush()
 
     def flush(self) -> None:
-        """Try again to send what waits."""
+        """Try again to send the queued frames."""
         while self._unsent and self.connection.send(self._unsent[0]):
             self._unsent.popleft()
 
     def send_results(self, results: Iterable[Result], then: Sequence[Message] = ()) -> None:
-        """Send results, to be kept until they are committed, and `then` after them."""
+        """Send results, kept until they are committed, and then the messages `then`."""
         frames: list[list[Message]] = [[self._finished_message(batch)] for batch in _batches(results)]
         if then:
             if not frames:
@@ -123,18 +123,18 @@ class Link:
             self.send(frame)
 
     def send_returned(self, leases: Sequence[int]) -> None:
-        """Give back leases that were not started."""
+        """Return leases that were not started."""
         self._held.difference_update(leases)
         for i in range(0, len(leases), MAX_BATCH):
             self.send([Returned(tuple(leases[i : i + MAX_BATCH]))])
 
     def send_set_up(self, number: int, problem: str) -> None:
-        """Say that a broadcast has run, and remember it for controllers to come."""
+        """Report that a broadcast has run, and remember it for later controllers."""
         self._broadcasts[number] = problem
         self.send([SetUp(number, problem)])
 
     def receive(self) -> list[ToWorker]:
-        """Return what has arrived, in order, having noted what it says about leases."""
+        """Return the received messages in order, after noting their leases."""
         messages = self.connection.receive()
         for message in messages:
             if isinstance(message, Run):
@@ -154,8 +154,8 @@ class Link:
             outcomes=outcomes,
             values=values,
             seconds=seconds,
-            outputs=_of_those_that_have(leases, outputs),
-            displays=_of_those_that_have(leases, displays),
+            outputs=_by_lease(leases, outputs),
+            displays=_by_lease(leases, displays),
         )
         self._unacked.append(finished)
         return finished
@@ -165,8 +165,8 @@ class Link:
             self._held.difference_update(self._unacked.popleft().leases)
 
 
-def _of_those_that_have(leases: Iterable[int], things: Iterable[T]) -> dict[int, T]:
-    if not any(things):  # as of nearly all tasks
+def _by_lease(leases: Iterable[int], things: Iterable[T]) -> dict[int, T]:
+    if not any(things):  # the usual case
         return {}
     return {lease: thing for lease, thing in zip(leases, things, strict=True) if thing}
 

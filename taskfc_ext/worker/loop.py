@@ -1,4 +1,4 @@
-"""The main thread of a worker: receive, run, send."""
+"""Loop of a worker's main thread: receive, run, send."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from taskfc_ext.protocol.worker_messages import (
     ToWorker,
 )
 from taskfc_ext.worker.connection import LifePipe
-from taskfc_ext.worker.context.leftovers import LEAST, Leftovers
+from taskfc_ext.worker.context.leftovers import SHORTEST_RUN, Leftovers
 from taskfc_ext.worker.link import Link, Result
 from taskfc_ext.worker.output.capture import Capture
-from taskfc_ext.worker.output.displays import Watch
+from taskfc_ext.worker.output.displays import DisplayReporter
 from taskfc_ext.worker.output.progress import Sampler
 from taskfc_ext.worker.property_dict import Properties
 from taskfc_ext.worker.run.execute import Executor, end_interrupted
@@ -39,41 +39,41 @@ from taskfc_ext.worker.run.interrupt import Guard, TaskInterrupt
 logger = logging.getLogger(__name__)
 
 HOLD_BACK = 0.002
-"""Seconds for which a result may wait for those of the tasks behind it."""
+"""Longest time in seconds that a result waits for the results of the tasks behind it."""
 
 PROGRESS_EVERY = 0.25
-"""Seconds from one progress of a task to the next."""
+"""Seconds between two progress messages of a task."""
 
 FLUSH_AFTER = 0.001
-"""Seconds after which a task may have used C code that prints, and has left half a line in its buffer."""
+"""Run time in seconds from which C's stdout is flushed: its code may have left half a line in the buffer."""
 
 RETIRE_MS = 20
-"""Longest wait between two looks whether the last results of a worker that ends are committed."""
+"""Milliseconds between two checks whether the last results of a worker that ends are committed."""
 
 _STARTED = Page.STARTED
 _ENDED = Page.ENDED
 
-_Attempt = tuple[int, int, Payload, Run | Prepare]  # lease, task id, body, and the message that it came in
+_Attempt = tuple[int, int, Payload, Run | Prepare]  # lease, task id, body, and the message that brought it
 
-_NO_LEASE = 0  # what stands for it where a broadcast waits among the attempts
+_NO_LEASE = 0  # the lease of a broadcast that is queued among the attempts
 
 
 class Loop:
-    """Runs what the controller sends, in order, in the calling thread, which has to be the main one.
+    """Runner of the received attempts and broadcasts, in order, in the main thread.
 
     Args:
         link: the connection.
-        page: where each start and end is noted.
-        guard: lets interrupts into the user's code.
-        executor: makes the attempts.
-        capture: takes what they print.
-        life: says when to reconnect.
-        properties: of whose changes the controller is told.
-        leftovers: ends what attempts leave behind; what runs now stays.
+        page: shared memory that records each start and end for the supervisor.
+        guard: lets interrupts into the user's code only.
+        executor: runs attempts.
+        capture: collects their output.
+        life: orders reconnects.
+        properties: the controller is notified of their changes.
+        leftovers: ends processes that attempts leave behind.
 
     Attributes:
-        lease: the attempt that is running, 0 when none is.
-        is_busy: whether the main thread may be in the user's code. While it is not, nobody else may touch the
+        lease: the running attempt; 0 if none.
+        is_busy: whether the main thread may be in the user's code. While false, only the main thread may use the
             connection.
     """
 
@@ -103,43 +103,43 @@ class Loop:
         self._last_run: Run | None = None
         self._began = 0.0
         self._sampler = Sampler()
-        self._watch = Watch(capture.displays)
+        self._display_reporter = DisplayReporter(capture.displays)
         self._progress: Progress | None = None
         self._progress_sent = float("-inf")
         self.lease = 0
         self.is_busy = False
 
-    def turn(self, wake_courier: Callable[[], None]) -> bool:
-        """Send and receive, then run all that there is to run; return whether there was anything."""
+    def turn(self, wake_helper: Callable[[], None]) -> bool:
+        """Send and receive, then run all queued attempts; return whether there were any."""
         with self._link.lock:
             self._exchange()
             self.is_busy = bool(self._attempts)
-        self._capture.settle()
+        self._capture.drain_to_log()
         if not self.is_busy:
             return False
-        wake_courier()
+        wake_helper()
         self._guard.install()
-        self._capture.take_back()
+        self._capture.restore_descriptors()
         while self._attempts:
             if self._results and perf_counter() - self._oldest_result > HOLD_BACK:
                 with self._link.lock:
                     self._exchange()
             try:
                 attempt = self._attempts.popleft()
-            except IndexError:  # the courier has just given it back
+            except IndexError:  # the helper thread has just returned it
                 break
             self._run(attempt)
         return True
 
-    def speak_for(self, lease: int, *, wants_output: bool) -> None:
-        """Do what the main thread cannot, as it has been in the attempt under `lease` for long. The courier's thread.
+    def act_for(self, lease: int, *, wants_output: bool) -> None:
+        """Act for the main thread while it runs the long attempt under `lease`. Helper thread.
 
-        Tells that it has started and what it prints, sends what ended before it, and gives back what waits behind it.
+        Reports its start and output, sends earlier results, and returns the leases queued behind it.
         """
         progress = None
         if wants_output:
-            self._guard.remind()  # no oftener: each signal breaks off a system call, and not all code begins it again
-            progress = self._news_of(lease)
+            self._guard.remind()  # not more often: a signal interrupts a system call, and not all code repeats it
+            progress = self._sample_progress(lease)
         with self._link.lock:
             if self.lease != lease:
                 return
@@ -151,18 +151,18 @@ class Loop:
                 then.append(Started(lease, perf_counter() - self._began))
             if not has_ended and wants_output and (printed := self._capture.take_fresh()):
                 then.append(Output(lease, printed))
-            if not has_ended and wants_output and (displayed := self._watch.news(lease, perf_counter())):
+            if not has_ended and wants_output and (displayed := self._display_reporter.report(lease, perf_counter())):
                 then.append(displayed)
             if not has_ended and progress is not None:
                 self._progress, self._progress_sent = progress, perf_counter()
                 then.append(progress)
             self._link.send_results(results, then)
             self._exchange()
-            if self.lease == lease:  # else the main thread is free by now to run what has just arrived
-                self._give_back()
+            if self.lease == lease:  # else the main thread is free and runs the new attempts itself
+                self._return_leases()
 
-    def _news_of(self, lease: int) -> Progress | None:
-        """Return how far `lease` is, if that is new. Takes no lock: it looks at objects of the user's."""
+    def _sample_progress(self, lease: int) -> Progress | None:
+        """Return the progress of `lease` if it is due and has changed. Takes no lock: it reads the user's objects."""
         now = perf_counter()
         progress = self._sampler.sample(lease, now - self._began)
         is_due = now - self._progress_sent >= PROGRESS_EVERY
@@ -174,7 +174,7 @@ class Loop:
             self._set_up(run)
             return
         spec = run.spec
-        if run is not self._last_run:  # what is in one message came with the same modules: one look will do
+        if run is not self._last_run:  # attempts of one message have the same modules: one check is enough
             self._last_run = run
             self._executor.looks_at_modules = True
         words = self._words
@@ -188,17 +188,17 @@ class Loop:
         self._capture.begin()
         started = perf_counter()
         try:
-            run_in = copy_context().run  # what an attempt sets of context variables ends with it
+            run_in = copy_context().run  # context variables set by an attempt end with it
             outcome, value = self._guard.call(lease, run_in, self._executor.run, spec, taskid, body, run.inputs)
-        except TaskInterrupt:  # before the user's code, or just after it
+        except TaskInterrupt:  # raised just before or after the user's code
             outcome, value = end_interrupted()
         ended = perf_counter()
         if ended - started > FLUSH_AFTER:
             self._capture.flush_c()
-        if ended - started > LEAST and (notice := self._leftovers.end()):
+        if ended - started > SHORTEST_RUN and (notice := self._leftovers.end()):
             self._capture.stderr.write(f"{notice}\n")
         self._executor.leave(ended - started)
-        self._life.check()  # before the end is noted: it is this attempt that is to blame
+        self._life.check()  # before the end is recorded: this attempt is at fault
         words[_ENDED] = lease
         self.lease = 0
         if not self._results:
@@ -206,43 +206,43 @@ class Loop:
         displays = self._capture.displays
         shown = displays.end() if displays.is_used else ()
         self._results.append(Result(lease, outcome, value, ended - started, self._capture.end(), shown))
-        if self._executor.settings.spent:
-            self._retire(self._executor.settings.spent)
+        if self._executor.settings.why_unusable:
+            self._retire(self._executor.settings.why_unusable)
 
     def _retire(self, why: str) -> NoReturn:
-        """End this process, in which no other task would find what it expects; another one takes its place.
+        """End this process, because a task changed a setting that cannot be restored; the supervisor starts a new one.
 
-        Nothing is lost, and nobody is charged: every result is committed first, and what waits is given back.
+        All results are committed first, and queued leases are returned: no task loses an attempt.
         """
-        logger.info("this worker ends, as a task has changed what cannot be put back: %s", why)
+        logger.info("this worker ends, because a task changed a setting that cannot be restored: %s", why)
         while True:
             with self._link.lock:
                 self._exchange()
-                self._give_back()
-                if not self._link.owes:
+                self._return_leases()
+                if not self._link.has_uncommitted:
                     os._exit(0)
             self._link.connection.wait(RETIRE_MS)
 
     def _set_up(self, broadcast: Prepare) -> None:
-        """Run a broadcast; what it prints goes to the worker's log. If this kills us, no attempt is to blame."""
+        """Run a broadcast; its output goes to the worker's log. If it kills the worker, no attempt is charged."""
         with self._link.lock:
             self._link.send_results(self._drain())
         problem = self._executor.set_up(broadcast)
         self._leftovers.keep()
-        self._capture.displays.end()  # nobody looks at them, least of all with the next task's
+        self._capture.displays.end()  # dropped: they must not appear with the next task's
         self._life.check()
         with self._link.lock:
             self._link.send_set_up(broadcast.number, problem)
 
-    # with the link's lock held
+    # The methods below need the link's lock.
 
     def _exchange(self) -> None:
-        """Send what there is to send, and take what has arrived."""
+        """Send all queued messages and take the received ones."""
         if self._life.wants_reconnect():
             self._link.reconnect()
-            self._announced = 0  # the new controller does not know what runs
-            self._progress = None  # nor how far it is
-            self._watch.forget()
+            self._announced = 0  # the new controller does not know the running attempt
+            self._progress = None  # nor its progress
+            self._display_reporter.forget()
         self._link.send_results(self._drain())
         if self._properties.changed:
             self._properties.changed = False
@@ -262,7 +262,7 @@ class Loop:
             case ForgetCode(digests=digests):
                 self._executor.forget(digests)
             case Committed():
-                pass  # the link has seen it
+                pass  # handled by the link
             case _:
                 assert_never(message)
 
@@ -271,8 +271,8 @@ class Loop:
         while results:
             yield results.popleft()
 
-    def _give_back(self) -> None:
-        """Take what waits from the far end: the main thread, which takes from the near one, cannot get the same."""
+    def _return_leases(self) -> None:
+        """Return the queued leases. Takes from the end of the queue, as the main thread takes from its front."""
         leases: list[int] = []
         broadcasts: list[_Attempt] = []
         while self._attempts:
@@ -284,6 +284,6 @@ class Loop:
                 broadcasts.append(attempt)
             else:
                 leases.append(attempt[0])
-        self._attempts.extend(reversed(broadcasts))  # they stay: no other worker can run them for us
+        self._attempts.extend(reversed(broadcasts))  # each worker has to run them itself
         if leases:
             self._link.send_returned(leases[::-1])

@@ -1,4 +1,4 @@
-"""`Properties`: what a worker can say about itself to `depend` functions."""
+"""`Properties`: facts about a worker for `depend` functions."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 
 class Properties(UserDict[str, Any]):
-    """A dict that remembers that it was changed. A change within a value is not noticed: assign it again.
+    """A dict that notes its changes. A change inside a value is not noticed: assign the value again.
 
     Attributes:
-        changed: whether the controller has yet to be told.
+        changed: whether there is a change that the controller has not been notified of.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Properties(UserDict[str, Any]):
         super().__delitem__(name)
         self.changed = True
 
-    def begin_with(self, initial: Mapping[str, Any]) -> None:
-        """Set what a new worker has: nothing was refused yet, so nobody needs to be told."""
+    def initialize(self, initial: Mapping[str, Any]) -> None:
+        """Set the properties of a new worker. The controller need not be notified: no task was rejected yet."""
         self.data = dict(initial)
         self.changed = False

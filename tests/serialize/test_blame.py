@@ -1,4 +1,4 @@
-"""The message names the part that cannot be pickled, wherever it is, and soon."""
+"""Messages about the part of a value that cannot be pickled, and the time to find it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Named(NamedTuple):
     guard: object
 
 
-class Listed(list):  # type: ignore[type-arg]
+class MisleadingList(list):  # type: ignore[type-arg]
     def __getitem__(self, index: Any) -> Any:
         raise AssertionError("no code of the user's is run")
 
@@ -105,7 +105,7 @@ VALUES: dict[str, tuple[Callable[[], object], str]] = {
     "nested": (lambda: ({"k": ([lock],)},), ": [0]['k'][0][0] (a _thread.lock)"),
     "set": (lambda: {1, lock}, "its item <unlocked _thread.lock"),
     "key": (lambda: {(1, lock): 2}, "its key (1, <unlocked _thread.lock"),
-    "list of a subclass": (lambda: Listed([lock]), ": [0] (a _thread.lock)"),
+    "list of a subclass": (lambda: MisleadingList([lock]), ": [0] (a _thread.lock)"),
     "array": (lambda: np.array([[1, 2], [3, lock]], dtype=object), ": [1, 1] (a _thread.lock)"),
     "series": (series, ": [1] (a _thread.lock)"),
     "column": (lambda: pd.DataFrame({"ok": [1], "bad": [lock]}), "its column 'bad'[0] (a _thread.lock)"),
@@ -208,7 +208,7 @@ def test_the_part_of_a_function_is_named(name: str) -> None:
 
 
 class Counted:
-    """Takes a while to pickle, and counts how often that is done."""
+    """A value that is slow to pickle, and counts its pickles."""
 
     times = 0
 
@@ -231,23 +231,23 @@ def test_large_siblings_are_pickled_at_most_once_more() -> None:
     assert Counted.times == 6
 
 
-def test_it_takes_no_longer_by_much_than_the_pickle_that_failed() -> None:
+def test_the_search_takes_about_as_long_as_the_failed_pickle() -> None:
     values = [float(i) for i in range(1_000_000)], np.zeros(2_000_000), [{"a": i} for i in range(100_000)], lock
     began = time.process_time()
     with pytest.raises(TypeError):
-        dump_without_blame(values)
+        dump_without_search(values)
     plain = time.process_time() - began
     assert seconds(lambda: dump_call((values,), {}, what="f")) < 6 * plain + 1
 
 
-def dump_without_blame(value: object) -> None:
+def dump_without_search(value: object) -> None:
     from taskfc_ext.serialize.values import pickle_alone
 
     pickle_alone(value)
 
 
 class RefusesLate:
-    """Is refused after its parts were pickled: not the last one that is asked."""
+    """A value that fails after its parts were pickled, so it is not the object reduced last."""
 
     def __reduce__(self) -> Any:
         return list, ([Counted()],), None, 5
@@ -270,7 +270,7 @@ def endless() -> object:
     ],
     ids=["last of many", "first of many", "refused late", "endless"],
 )
-def test_it_is_found_in_large_values_too(value: object, text: str) -> None:
+def test_the_part_is_found_in_large_values_too(value: object, text: str) -> None:
     with pytest.raises(UnpicklableArgument) as caught:
         dump_call(([1], value), {}, what="f")
     assert str(caught.value).startswith(text)

@@ -24,7 +24,7 @@ def body_of(values: list[bytes | bytearray]) -> bytes:
 
 
 @pytest.mark.parametrize("values", BUFFERS.values(), ids=BUFFERS)
-def test_what_goes_in_comes_out(values: list[bytes | bytearray]) -> None:
+def test_buffers_are_restored(values: list[bytes | bytearray]) -> None:
     body = body_of(values)
     large = [value for value in values if len(value) >= MIN_BUFFER]
     assert has_buffers(body) == bool(large)
@@ -35,7 +35,7 @@ def test_what_goes_in_comes_out(values: list[bytes | bytearray]) -> None:
         assert len(buffers) == len(large)
 
 
-def test_what_one_view_writes_no_other_sees() -> None:
+def test_views_do_not_share_writes() -> None:
     mapped = Mapped(body_of([bytearray(b"a" * MIN_BUFFER)]))
     (first,), (second,) = split_body(mapped.view())[1], split_body(mapped.view())[1]
     first[0] = ord("b")
@@ -44,7 +44,7 @@ def test_what_one_view_writes_no_other_sees() -> None:
     assert first[:2].tobytes() == b"ba"
 
 
-def test_buffers_lie_where_vector_instructions_want_them() -> None:
+def test_buffers_are_aligned_for_vector_instructions() -> None:
     body = body_of([bytearray(b"q" * (MIN_BUFFER + 3)), bytearray(b"r" * MIN_BUFFER)])
     assert body.index(b"q" * MIN_BUFFER) % 64 == body.index(b"r" * MIN_BUFFER) % 64 == 0
 

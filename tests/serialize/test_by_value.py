@@ -1,4 +1,4 @@
-"""Modules that travel by value: what goes is what they are now, also through another function."""
+"""Modules pickled by value: always in their current state, also through another function."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import cloudpickle
 import pytest
 
 from taskfc_ext.serialize import dump_function
-from taskfc_ext.serialize.by_value import is_homeless, is_importable, travels_by_value
+from taskfc_ext.serialize.by_value import is_importable, is_pickled_by_value, is_unimportable
 
 SOURCE = "K = 1\ndef f(): return K\nclass C:\n    def k(self): return K\n"
 
 
-def made(name: str) -> ModuleType:
+def make_module(name: str) -> ModuleType:
     module = ModuleType(name)
     exec(SOURCE, vars(module))
     return module
@@ -27,27 +27,27 @@ def made(name: str) -> ModuleType:
 
 @pytest.fixture
 def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, ModuleType]]:
-    """Modules of each make that no import on a worker finds as they are here."""
+    """Modules of each kind that an import on a worker does not find in this state."""
     (tmp_path / "registered.py").write_text(SOURCE)
     (tmp_path / "book.ipynb").write_text("{}")
     monkeypatch.syspath_prepend(str(tmp_path))
     registered = importlib.import_module("registered")
     cloudpickle.register_pickle_by_value(registered)
-    homeless, book = made("homeless"), made("book")
+    unimportable, book = make_module("unimportable"), make_module("book")
     book.__file__ = str(tmp_path / "book.ipynb")
     book.__spec__ = importlib.util.spec_from_file_location("book", book.__file__, loader=object())  # type: ignore[arg-type]
-    monkeypatch.setitem(sys.modules, "homeless", homeless)
+    monkeypatch.setitem(sys.modules, "unimportable", unimportable)
     monkeypatch.setitem(sys.modules, "book", book)
-    yield {"dynamic": made("dynamic"), "registered": registered, "homeless": homeless, "book": book}
-    for name in cloudpickle.list_registry_pickle_by_value() & {"registered", "homeless", "book"}:
+    yield {"dynamic": make_module("dynamic"), "registered": registered, "unimportable": unimportable, "book": book}
+    for name in cloudpickle.list_registry_pickle_by_value() & {"registered", "unimportable", "book"}:
         cloudpickle.unregister_pickle_by_value(sys.modules[name])
     sys.modules.pop("registered", None)
 
 
 def elsewhere(*bodies: bytes) -> list[str]:
-    """Return the values of functions, called in a process that has none of these modules."""
+    """Return the values of functions called in a process without these modules."""
     code = f"import pickle, sys; file = sys.stdin.buffer\nfor _ in range({len(bodies)}):"
-    code += " print(repr(pickle.load(file)())); pickle.load(file)"  # the second one: its source lines
+    code += " print(repr(pickle.load(file)())); pickle.load(file)"  # the second pickle holds source lines
     ran = subprocess.run([sys.executable, "-c", code], input=b"".join(bodies), capture_output=True, check=True)
     return ran.stdout.decode().splitlines()
 
@@ -63,7 +63,7 @@ WAYS: dict[str, str] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", ["dynamic", "registered", "homeless", "book"])
+@pytest.mark.parametrize("name", ["dynamic", "registered", "unimportable", "book"])
 def test_a_function_sees_the_module_as_it_is_now(modules: dict[str, ModuleType], name: str, way: str) -> None:
     module = modules[name]
     namespace: dict[str, Any] = {"__name__": "__main__", "m": module}
@@ -75,7 +75,7 @@ def test_a_function_sees_the_module_as_it_is_now(modules: dict[str, ModuleType],
     assert elsewhere(first, dump_function(use)[1]) == [value, repr(use())]
 
 
-def test_a_module_that_is_registered_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_may_be_registered_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "later.py").write_text(SOURCE)
     monkeypatch.syspath_prepend(str(tmp_path))
     later = importlib.import_module("later")
@@ -91,12 +91,12 @@ def test_a_module_that_is_registered_later(tmp_path: Path, monkeypatch: pytest.M
         del sys.modules["later"]
 
 
-def test_modules_that_an_import_finds_are_not_homeless() -> None:
+def test_modules_found_by_an_import_are_importable() -> None:
     for name, module in list(sys.modules.items()):
         if type(module) is ModuleType and not name.startswith("_") and module.__name__ == name and name != "__main__":
-            assert not is_homeless(module) or getattr(module, "__file__", None) is None, name
+            assert not is_unimportable(module) or getattr(module, "__file__", None) is None, name
     for name in "os", "posixpath", "sys", "time", "importlib", "numpy", "numpy.random", "taskfc_ext", "json.decoder":
         module = importlib.import_module(name)
-        assert not is_homeless(module)
-        assert not travels_by_value(module)
+        assert not is_unimportable(module)
+        assert not is_pickled_by_value(module)
     assert is_importable(importlib.import_module("json").dumps)

@@ -1,4 +1,4 @@
-"""Exceptions of every make, taken apart and put together again: what was raised is what is read."""
+"""Exceptions of all kinds, pickled and loaded again: they read as they were raised."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ class Group(ExceptionGroup[Exception]):
 
 
 class Reducing(Exception):
-    """Has a `__reduce__` that works."""
+    """An exception with a `__reduce__` that works."""
 
     def __init__(self, code: int, *, label: str = "") -> None:
         super().__init__(f"{label} {code}")
@@ -158,7 +158,7 @@ def _remake(code: int, label: str) -> Reducing:
 
 
 class OfJson(json.JSONDecodeError):
-    """Inherits a `__reduce__` that calls a constructor of other arguments."""
+    """An exception that inherits a `__reduce__` for a constructor with other arguments."""
 
     def __init__(self, path: str) -> None:
         super().__init__(f"in {path}", "{", 1)
@@ -166,7 +166,7 @@ class OfJson(json.JSONDecodeError):
 
 
 class Twice(json.JSONDecodeError):
-    """Inherits a `__reduce__` that formats its text twice."""
+    """An exception that inherits a `__reduce__` that formats its text twice."""
 
     def __init__(self, msg: str, doc: str, pos: int) -> None:
         super().__init__(f"bad: {msg}", doc, pos)
@@ -179,7 +179,7 @@ class Registered(Exception):
 
 
 def _generic(error: BaseException) -> Any:
-    """Reduce as tools do that register something for every class of exceptions."""
+    """Reduce as tools do that register one function for all classes of exceptions."""
     return _call, (type(error), error.args)
 
 
@@ -191,7 +191,7 @@ copyreg.pickle(Registered, _generic)
 
 
 class Wrapping(ImportError):
-    """Has a `__reduce__` that returns what the interpreter's own does."""
+    """An exception whose `__reduce__` returns the result of the interpreter's own."""
 
     def __reduce__(self) -> Any:
         return super().__reduce__()
@@ -280,7 +280,7 @@ def overflowing() -> None:
     (10).to_bytes(0)
 
 
-def throwing(error: BaseException) -> Callable[[], None]:
+def make_thrower(error: BaseException) -> Callable[[], None]:
     def throw() -> None:
         raise error
 
@@ -289,7 +289,7 @@ def throwing(error: BaseException) -> Callable[[], None]:
 
 RAISING: list[Callable[[], object]] = [
     *map(
-        throwing,
+        make_thrower,
         [
             Coded(5),
             TwoArguments("m", {"w": 1}),
@@ -346,7 +346,7 @@ RAISING: list[Callable[[], object]] = [
 ]
 
 
-def caught(function: Callable[[], object]) -> Any:
+def catch(function: Callable[[], object]) -> Any:
     try:
         function()
     except BaseException as error:
@@ -354,11 +354,11 @@ def caught(function: Callable[[], object]) -> Any:
     raise AssertionError("it did not raise")
 
 
-def failed(error: BaseException) -> Any:
+def send_as_failure(error: BaseException) -> Any:
     return load_failure(encode_failure(dump_exception(error, traceback="line 1\n")), 7)
 
 
-def returned(value: object) -> Any:
+def send_as_value(value: object) -> Any:
     return load_value(dump_value(value, what="the result"))
 
 
@@ -367,17 +367,17 @@ def plain_attributes(error: BaseException) -> dict[str, object]:
     return {name: value for name, value in vars(error).items() if name not in without_equality}
 
 
-@pytest.mark.parametrize("way", [failed, returned], ids=["raised", "returned"])
-@pytest.mark.parametrize("function", RAISING, ids=lambda function: f"{type(caught(function)).__name__}")
-def test_what_was_raised_is_what_is_read(function: Callable[[], object], way: Callable[[Any], Any]) -> None:
-    original = caught(function)
+@pytest.mark.parametrize("way", [send_as_failure, send_as_value], ids=["raised", "returned"])
+@pytest.mark.parametrize("function", RAISING, ids=lambda function: f"{type(catch(function)).__name__}")
+def test_a_received_exception_reads_as_it_was_raised(function: Callable[[], object], way: Callable[[Any], Any]) -> None:
+    original = catch(function)
     attributes = plain_attributes(original)
     error = way(original)
     assert type(error) is type(original)
     assert is_same_text(str(error), str(original))
     assert is_same_text(repr(error), repr(original))
     assert plain_attributes(error) == attributes
-    if way is failed:
+    if way is send_as_failure:
         remote = remote_traceback_of(error)
         assert remote is not None
         assert remote.taskid == 7
@@ -386,24 +386,24 @@ def test_what_was_raised_is_what_is_read(function: Callable[[], object], way: Ca
 @pytest.mark.parametrize(
     ("function", "names"),
     [
-        (throwing(FileNotFoundError(2, "no such", "a", None, "b")), ["errno", "strerror", "filename", "filename2"]),
-        (throwing(BlockingIOError(11, "busy", 5)), ["characters_written"]),
-        (throwing(ImportError("no", name="n", path="p")), ["msg", "name", "path"]),
-        (throwing(StopAsyncIteration(3)), ["args"]),
-        (throwing(Wrapping("no", name="n", path="p")), ["msg", "name", "path"]),
-        (throwing(Hiding(5)), ["errno", "strerror"]),
+        (make_thrower(FileNotFoundError(2, "no such", "a", None, "b")), ["errno", "strerror", "filename", "filename2"]),
+        (make_thrower(BlockingIOError(11, "busy", 5)), ["characters_written"]),
+        (make_thrower(ImportError("no", name="n", path="p")), ["msg", "name", "path"]),
+        (make_thrower(StopAsyncIteration(3)), ["args"]),
+        (make_thrower(Wrapping("no", name="n", path="p")), ["msg", "name", "path"]),
+        (make_thrower(Hiding(5)), ["errno", "strerror"]),
         (missing_name, ["name"]),
         (missing_attribute, ["name"]),
         (bad_syntax, ["msg", "filename", "lineno", "offset", "text", "end_lineno", "end_offset"]),
-        (throwing(Decoding(7)), ["encoding", "object", "start", "end", "reason"]),
-        (throwing(Slotted(4)), ["row", "_Slotted__secret"]),
+        (make_thrower(Decoding(7)), ["encoding", "object", "start", "end", "reason"]),
+        (make_thrower(Slotted(4)), ["row", "_Slotted__secret"]),
         (bad_json, ["msg", "doc", "pos", "lineno", "colno"]),
     ],
-    ids=lambda value: type(caught(value)).__name__ if callable(value) else None,
+    ids=lambda value: type(catch(value)).__name__ if callable(value) else None,
 )
-def test_fields_that_are_no_attributes_travel_too(function: Callable[[], object], names: list[str]) -> None:
-    original = caught(function)
-    for error in failed(original), returned(original):
+def test_fields_that_are_not_attributes_are_sent(function: Callable[[], object], names: list[str]) -> None:
+    original = catch(function)
+    for error in send_as_failure(original), send_as_value(original):
         for name in names:
             assert getattr(error, name) == getattr(original, name), name
 
@@ -411,7 +411,7 @@ def test_fields_that_are_no_attributes_travel_too(function: Callable[[], object]
 # chains
 
 
-def chained() -> None:
+def raise_with_cause() -> None:
     try:
         json.loads("{")
     except ValueError as error:
@@ -419,22 +419,22 @@ def chained() -> None:
         raise TwoArguments("config is broken", 5) from error
 
 
-def in_a_handler() -> None:
+def raise_in_a_handler() -> None:
     try:
         raise Coded(1)
     except Coded:
         raise Coded(2)  # noqa: B904
 
 
-def from_none() -> None:
+def raise_from_none() -> None:
     try:
         raise Coded(1)
     except Coded:
         raise Coded(2) from None
 
 
-def test_an_explicit_cause_is_read_as_it_was_given() -> None:
-    error = failed(caught(chained))
+def test_an_explicit_cause_is_sent() -> None:
+    error = send_as_failure(catch(raise_with_cause))
     assert type(error.__cause__) is json.JSONDecodeError
     assert "Expecting property name" in str(error.__cause__)
     assert error.__cause__.__notes__ == ["line 3"]
@@ -443,17 +443,17 @@ def test_an_explicit_cause_is_read_as_it_was_given() -> None:
     assert remote_traceback_of(error) is error.__cause__.__cause__
 
 
-@pytest.mark.parametrize("function", [in_a_handler, from_none])
-def test_without_a_cause_the_traceback_is_the_cause_and_the_context_is_there(function: Callable[[], object]) -> None:
-    error = failed(caught(function))
+@pytest.mark.parametrize("function", [raise_in_a_handler, raise_from_none])
+def test_without_a_cause_the_traceback_is_the_cause_and_the_context_is_sent(function: Callable[[], object]) -> None:
+    error = send_as_failure(catch(function))
     assert type(error.__cause__) is RemoteTraceback
     assert str(error.__context__) == "failed with code 1"
 
 
-@pytest.mark.parametrize("function", [chained, in_a_handler, from_none])
+@pytest.mark.parametrize("function", [raise_with_cause, raise_in_a_handler, raise_from_none])
 def test_a_returned_exception_keeps_its_chain(function: Callable[[], object]) -> None:
-    original = caught(function)
-    error = returned([original])[0]
+    original = catch(function)
+    error = send_as_value([original])[0]
     assert repr(error.__cause__) == repr(original.__cause__)
     assert repr(error.__context__) == repr(original.__context__)
     assert error.__suppress_context__ == original.__suppress_context__
@@ -471,7 +471,7 @@ def long_chain(length: int, **attributes: object) -> BaseException:
 
 @pytest.mark.parametrize("attributes", [{}, {"lock": threading.Lock()}], ids=["whole", "in pieces"])
 def test_long_chains_are_cut(attributes: dict[str, object]) -> None:
-    error = failed(long_chain(3_000, **attributes))
+    error = send_as_failure(long_chain(3_000, **attributes))
     assert str(error) == "failed with code 2999"
     n = 0
     while error.__cause__ is not None:
@@ -480,31 +480,31 @@ def test_long_chains_are_cut(attributes: dict[str, object]) -> None:
     assert type(error) is RemoteTraceback
 
 
-def test_a_chain_that_leads_to_itself() -> None:
+def test_a_chain_may_be_a_cycle() -> None:
     one, two = Coded(1), Coded(2)
     one.__cause__, two.__cause__ = two, one
-    for error in failed(one), returned(one):
+    for error in send_as_failure(one), send_as_value(one):
         assert str(error) == "failed with code 1"
         assert str(error.__cause__) == "failed with code 2"
 
 
-def test_a_cause_that_cannot_travel_is_there_as_text() -> None:
+def test_an_unpicklable_cause_is_sent_as_text() -> None:
     error = Coded(1)
     error.__cause__ = KeyError(threading.Lock())
-    loaded = failed(error)
+    loaded = send_as_failure(error)
     assert (type(loaded), str(loaded)) == (Coded, "failed with code 1")
     assert type(loaded.__cause__) is RemoteError
     assert loaded.__cause__.type_name == "KeyError"
     assert type(loaded.__cause__.__cause__) is RemoteTraceback
-    assert str(returned(error)) == "failed with code 1"
+    assert str(send_as_value(error)) == "failed with code 1"
 
 
 # groups
 
 
-def test_groups_are_rebuilt_with_all_that_is_in_them() -> None:
+def test_groups_are_rebuilt_with_their_members() -> None:
     original = ExceptionGroup("several", [ValueError("a"), Coded(3), ExceptionGroup("inner", [KeywordOnly(path="p")])])
-    for error in failed(original), returned(original):
+    for error in send_as_failure(original), send_as_value(original):
         assert repr(error) == repr(original)
         assert type(error.exceptions[1]) is Coded
         assert error.exceptions[1].code == 3
@@ -512,36 +512,36 @@ def test_groups_are_rebuilt_with_all_that_is_in_them() -> None:
         assert error.split(Coded)[0].exceptions[0].code == 3
 
 
-def test_a_group_of_a_constructor_of_its_own() -> None:
-    error = failed(Group([ValueError("a"), TwoArguments("m", 1)], 5))
+def test_a_group_may_have_its_own_constructor() -> None:
+    error = send_as_failure(Group([ValueError("a"), TwoArguments("m", 1)], 5))
     assert (type(error), error.message, error.code) == (Group, "exit code 5", 5)
     assert list(map(repr, error.exceptions)) == ["ValueError('a')", "TwoArguments('m')"]
 
 
-def test_a_base_group() -> None:
-    error = failed(BaseExceptionGroup("mixed", [ValueError("a"), KeyboardInterrupt("k")]))
+def test_a_base_group_is_rebuilt() -> None:
+    error = send_as_failure(BaseExceptionGroup("mixed", [ValueError("a"), KeyboardInterrupt("k")]))
     assert type(error) is BaseExceptionGroup
     assert repr(error.exceptions) == "(ValueError('a'), KeyboardInterrupt('k'))"
 
 
-def test_a_member_that_cannot_travel_is_there_as_text() -> None:
-    error = failed(ExceptionGroup("several", [KeyError(threading.Lock()), Coded(2)]))
+def test_an_unpicklable_member_is_sent_as_text() -> None:
+    error = send_as_failure(ExceptionGroup("several", [KeyError(threading.Lock()), Coded(2)]))
     assert type(error) is ExceptionGroup
     assert [type(each) for each in error.exceptions] == [RemoteError, Coded]
     assert error.exceptions[0].type_name == "KeyError"
 
 
-def test_a_member_that_was_raised_while_its_group_was_handled() -> None:
+def test_a_member_may_be_raised_while_its_group_is_handled() -> None:
     group = ExceptionGroup("several", [Coded(1), ExceptionGroup("inner", [Coded(2)])])
     group.exceptions[1].exceptions[0].__context__ = Coded(3)  # type: ignore[union-attr]
     group.exceptions[1].exceptions[0].__context__.__context__ = group  # type: ignore[union-attr]
     group.exceptions[0].__context__ = group
-    for error in failed(group), returned(group):
+    for error in send_as_failure(group), send_as_value(group):
         assert repr(error) == repr(group)
         assert str(error.exceptions[1].exceptions[0].__context__) == "failed with code 3"
 
 
-# what cannot travel
+# unpicklable parts
 
 
 class Unloadable:
@@ -566,38 +566,38 @@ class Both2(Exception):
     ],
     ids=["lock", "nested", "not loaded", "large", "generator"],
 )
-def test_an_attribute_that_cannot_travel_is_left_out_and_named(bad: object, reason: str) -> None:
+def test_an_unpicklable_attribute_is_left_out_and_named(bad: object, reason: str) -> None:
     original = Both2(good=[1, 2], bad=bad)
     original.add_note("its own")
-    error = failed(original)
+    error = send_as_failure(original)
     assert (type(error), str(error), error.good) == (Both2, "it holds much", [1, 2])
     assert not hasattr(error, "bad")
     assert error.__notes__[0] == "its own"
     assert "`bad` stayed on the worker" in error.__notes__[1]
     assert reason in error.__notes__[1]
-    assert original.__notes__ == ["its own"]  # nothing was written to it
+    assert original.__notes__ == ["its own"]  # it was not changed
 
 
-def test_a_slot_that_cannot_travel_is_left_out() -> None:
+def test_an_unpicklable_slot_is_left_out() -> None:
     original = Parent(3)
     original.more = threading.Lock()  # type: ignore[attr-defined]
-    error = failed(original)
+    error = send_as_failure(original)
     assert (type(error), str(error), error.row) == (Parent, "3 -3", 3)
     assert "`more` stayed on the worker" in error.__notes__[0]
 
 
-def test_an_exception_that_holds_itself() -> None:
+def test_an_exception_may_hold_itself() -> None:
     original = Both2(good=1)
     original.me = [original]  # type: ignore[attr-defined]
-    error = failed(original)
+    error = send_as_failure(original)
     assert error.me[0] is error
     original.bad = threading.Lock()  # type: ignore[attr-defined]
-    error = failed(original)
+    error = send_as_failure(original)
     assert (type(error), error.good) == (Both2, 1)
 
 
-def test_a_class_that_refuses_attributes_gets_its_traceback() -> None:
-    error = failed(Frozen(4))
+def test_a_class_that_rejects_attributes_gets_its_traceback() -> None:
+    error = send_as_failure(Frozen(4))
     assert remote_traceback_of(error).taskid == 7  # type: ignore[union-attr]
 
 
@@ -609,7 +609,7 @@ class Dependent(Exception):
         return f"version {version}"
 
 
-def test_an_exception_that_would_read_differently_here_comes_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exception_whose_text_would_differ_is_sent_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
     payload = encode_failure(dump_exception(Dependent(), traceback="line 1\n"))
     assert type(load_failure(payload, 7)) is Dependent
     monkeypatch.setattr(f"{__name__}.version", 2)
@@ -631,7 +631,7 @@ def test_an_exception_that_would_read_differently_here_comes_as_text(monkeypatch
         ("a, b", "b, a", False),
     ],
 )
-def test_only_what_differs_in_each_process_may_differ(text: str, other: str, is_same: bool) -> None:
+def test_texts_may_differ_in_addresses_and_order_only(text: str, other: str, is_same: bool) -> None:
     assert is_same_text(text, other) is is_same
 
 
@@ -640,36 +640,36 @@ class Stop(BaseException):
         super().__init__(f"stop {code}")
 
 
-def test_a_base_exception_of_the_users_comes_as_itself() -> None:
-    assert type(failed(Stop(3))) is Stop
+def test_a_users_base_exception_keeps_its_type() -> None:
+    assert type(send_as_failure(Stop(3))) is Stop
 
 
 @pytest.mark.parametrize("kind", [asyncio.CancelledError, GeneratorExit, SystemExit, KeyboardInterrupt, StopIteration])
-def test_what_would_end_more_than_the_wait_comes_as_text(kind: type[BaseException]) -> None:
+def test_an_exception_that_would_end_the_program_is_sent_as_text(kind: type[BaseException]) -> None:
     class Own(kind):  # type: ignore[valid-type, misc]
         pass
 
-    for error in failed(kind("why")), failed(Own("why")):
+    for error in send_as_failure(kind("why")), send_as_failure(Own("why")):
         assert type(error) is RemoteError
         assert "why" in str(error)
-    assert type(returned(kind("why"))) is kind
+    assert type(send_as_value(kind("why"))) is kind
 
 
-def test_notes_and_attributes_that_a_reduce_of_its_own_forgets() -> None:
-    original = caught(bad_json)
+def test_notes_and_attributes_left_out_by_an_own_reduce_are_sent() -> None:
+    original = catch(bad_json)
     original.add_note("row 7")
     original.row = 7
-    for error in failed(original), returned(original):
+    for error in send_as_failure(original), send_as_value(original):
         assert (error.__notes__, error.row, error.pos) == (["row 7"], 7, original.pos)
 
 
-def test_what_an_exception_came_of_keeps_no_result_from_travelling() -> None:
+def test_an_unpicklable_chain_does_not_make_a_result_unpicklable() -> None:
     original = ValueError("fine")
     original.__context__ = KeyError(threading.Lock())
-    assert str(returned({"error": original})["error"]) == "fine"
+    assert str(send_as_value({"error": original})["error"]) == "fine"
 
 
-def test_what_the_other_end_calls_is_found_by_name() -> None:
+def test_functions_called_by_pickles_are_found_by_name() -> None:
     assert b"make_empty" in dump_value(Coded(3), what="the result")
     assert pickle.loads(dump_value(Coded(3), what="the result")).code == 3
 
@@ -678,6 +678,6 @@ class OfTwoBuiltIns(KeyError, OSError):
     pass
 
 
-def test_an_instance_is_made_by_the_base_that_lays_it_out() -> None:
+def test_an_instance_is_made_by_the_base_with_the_layout() -> None:
     assert type(bare(OfTwoBuiltIns)) is OfTwoBuiltIns
     assert type(make_empty(OfTwoBuiltIns)) is OfTwoBuiltIns

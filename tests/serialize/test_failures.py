@@ -36,12 +36,12 @@ class Unloadable(Exception):
         raise RecursionError("never again")
 
 
-def returned(error: BaseException) -> BaseException:
+def send(error: BaseException) -> BaseException:
     return load_failure(encode_failure(dump_exception(error, traceback="line 1\n")), 7)
 
 
-def test_an_exception_comes_back_in_its_own_type_with_its_traceback() -> None:
-    error = returned(ValueError("bad", 3))
+def test_an_exception_keeps_its_type_and_traceback() -> None:
+    error = send(ValueError("bad", 3))
     assert type(error) is ValueError
     assert error.args == ("bad", 3)
     assert "in task 7:\nline 1" in "".join(traceback.format_exception(error))
@@ -51,7 +51,7 @@ def test_notes_and_attributes_are_kept() -> None:
     original: Any = ValueError("bad")
     original.add_note("see above")
     original.code = 5
-    error: Any = returned(original)
+    error: Any = send(original)
     assert error.__notes__ == ["see above"]
     assert error.code == 5
 
@@ -73,8 +73,8 @@ def unloadable() -> Unloadable:
         (StopIteration(5), "StopIteration: 5"),
     ],
 )
-def test_an_exception_that_cannot_be_rebuilt_comes_as_a_remote_error(error: BaseException, text: str) -> None:
-    result = returned(error)
+def test_an_exception_that_cannot_be_rebuilt_becomes_a_remote_error(error: BaseException, text: str) -> None:
+    result = send(error)
     assert type(result) is RemoteError
     assert text in str(result)
     assert type(error).__name__ in result.type_name
@@ -87,21 +87,21 @@ class ExitsWhenLoaded(Exception):
         return sys.exit, (3,)
 
 
-def test_an_exception_that_would_end_the_program_when_it_is_rebuilt() -> None:
-    result = returned(ExitsWhenLoaded("x"))
+def test_an_exception_that_exits_when_rebuilt_becomes_a_remote_error() -> None:
+    result = send(ExitsWhenLoaded("x"))
     assert type(result) is RemoteError
     assert "cannot be rebuilt here: SystemExit: 3" in str(result)
 
 
-def test_the_hint_says_why() -> None:
-    result = returned(ValueError([threading.Lock()]))
+def test_the_hint_has_the_reason() -> None:
+    result = send(ValueError([threading.Lock()]))
     assert "ValueError" in str(result)
     assert "the exception" in str(result)
     assert "cannot pickle '_thread.lock' object" in str(result)
 
 
-def test_an_exception_without_a_text_survives() -> None:
-    assert type(returned(Speechless())) is Speechless
+def test_the_text_of_an_exception_may_raise() -> None:
+    assert type(send(Speechless())) is Speechless
     assert "whose text cannot be shown" in dump_exception(Speechless(), traceback="").message
 
 
@@ -112,8 +112,8 @@ def test_long_texts_are_shortened() -> None:
     assert "980,000 characters left out" in failure.message
 
 
-def test_our_own_errors_learn_the_task() -> None:
-    error = returned(UnpicklableResult("the result of f"))
+def test_task_errors_get_the_taskid() -> None:
+    error = send(UnpicklableResult("the result of f"))
     assert isinstance(error, UnpicklableResult)
     assert (error.taskid, error.remote_traceback) == (7, "line 1\n")
 
@@ -137,13 +137,13 @@ def test_each_reason_has_its_type(reason: Reason, kind: type[TaskError]) -> None
     assert getattr(error, "parent", 3) == 3
 
 
-def test_text_that_no_frame_can_carry_is_escaped() -> None:
+def test_text_that_cannot_be_encoded_is_escaped() -> None:
     failure = dump_exception(ValueError("a\udc80"), traceback="b\udc80")
     assert (failure.message, failure.traceback) == ("a\\udc80", "b\\udc80")
     assert encode_failure(failure)
 
 
-def test_an_exception_is_tried_without_a_change_of_the_attempt() -> None:
+def test_the_trial_of_an_exception_does_not_change_the_attempt() -> None:
     host = scope.Host(scope.new_main())
     with scope.in_host(host):
         names = vars(host.main)

@@ -19,15 +19,15 @@ from taskfc_ext.errors import UnpicklableArgument
 from taskfc_ext.serialize import digest, dump_function, load_function
 
 
-def defined(source: str, name: str = "f", /, **variables: object) -> Any:
-    """Return what `source` defines, as a notebook would: a function of `__main__`."""
+def define(source: str, name: str = "f", /, **variables: object) -> Any:
+    """Return the function defined by `source`, in `__main__` as in a notebook."""
     namespace: dict[str, Any] = {"__name__": "__main__", **variables}
     exec(source, namespace)
     return namespace[name]
 
 
-def test_a_function_of_main_travels_by_value() -> None:
-    f = defined("def f(x): return x + offset", offset=3)
+def test_a_function_of_main_is_pickled_by_value() -> None:
+    f = define("def f(x): return x + offset", offset=3)
     name, body = dump_function(f)
     assert name == digest(body)
     assert load_function(body)(4) == 7
@@ -37,7 +37,7 @@ POWERS = functools.partial(pow, 2)
 
 
 @pytest.mark.parametrize("function", [math.sqrt, abs, POWERS, functools.lru_cache(POWERS), str.upper, int])
-def test_other_callables_travel_too(function: Callable[..., object]) -> None:
+def test_other_callables_are_pickled(function: Callable[..., object]) -> None:
     argument = "9" if function in (str.upper, int) else 9
     assert load_function(dump_function(function)[1])(argument) == function(argument)
 
@@ -54,7 +54,7 @@ def test_other_callables_travel_too(function: Callable[..., object]) -> None:
     ],
 )
 def test_a_function_that_captures_only_constants_is_pickled_once(source: str, variables: dict[str, object]) -> None:
-    f = defined(source, "f", **variables)
+    f = define(source, "f", **variables)
     assert dump_function(f)[1] is dump_function(f)[1]
 
 
@@ -64,7 +64,7 @@ def test_a_submodule_may_be_imported_later(tmp_path: Path, monkeypatch: pytest.M
     package.mkdir()
     (package / "__init__.py").touch()
     (package / "part.py").write_text("value = 3")
-    f = defined("import package_of_two\ndef f(): return package_of_two.part.value")
+    f = define("import package_of_two\ndef f(): return package_of_two.part.value")
     try:
         assert b"package_of_two.part" not in dump_function(f)[1]
         importlib.import_module("package_of_two.part")
@@ -75,8 +75,8 @@ def test_a_submodule_may_be_imported_later(tmp_path: Path, monkeypatch: pytest.M
     assert load_function(body)() == 3
 
 
-def test_what_a_function_captures_may_change() -> None:
-    f = defined("def g(x): return x + 1\ndef f(x): return g(x) + a", a=1)
+def test_a_change_of_a_captured_object_is_noticed() -> None:
+    f = define("def g(x): return x + 1\ndef f(x): return g(x) + a", a=1)
     run = f.__globals__
 
     def result() -> object:
@@ -89,21 +89,21 @@ def test_what_a_function_captures_may_change() -> None:
     assert result() == 22
     run["a"] = [5]
     exec("def g(x): return x + a[0] - a[0] * a[0] ** 0", run)
-    f.__code__ = defined("def f(x): return g(x) + a[0]").__code__
+    f.__code__ = define("def f(x): return g(x) + a[0]").__code__
     assert result() == 15
-    run["a"][0] = 7  # within the same list
+    run["a"][0] = 7  # inside the same list
     assert result() == 17
 
 
-def test_equal_is_not_enough() -> None:
-    f = defined("def f(): return a", a=1)
+def test_an_equal_object_is_a_change() -> None:
+    f = define("def f(): return a", a=1)
     assert load_function(dump_function(f)[1])() == 1
     f.__globals__["a"] = True
     assert load_function(dump_function(f)[1])() is True
 
 
-def test_a_changed_closure_default_or_attribute_is_seen() -> None:
-    f, change = defined(
+def test_a_changed_closure_default_or_attribute_is_noticed() -> None:
+    f, change = define(
         "def make(a):\n def f(b=0): return a + b\n def c(v):\n  nonlocal a; a = v\n return f, c", "make"
     )(1)
     assert load_function(dump_function(f)[1])() == 1
@@ -116,7 +116,7 @@ def test_a_changed_closure_default_or_attribute_is_seen() -> None:
 
 
 def test_the_cache_does_not_keep_a_function_alive() -> None:
-    f = defined("def f(x): return x")
+    f = define("def f(x): return x")
     dump_function(f)
     seen = weakref.ref(f)
     del f
@@ -124,8 +124,8 @@ def test_the_cache_does_not_keep_a_function_alive() -> None:
     assert seen() is None
 
 
-def test_what_a_function_captures_and_cannot_be_pickled_is_named() -> None:
-    f = defined("def g(): return lock\ndef f(): return g()", lock=threading.Lock())
+def test_an_unpicklable_captured_object_is_named() -> None:
+    f = define("def g(): return lock\ndef f(): return g()", lock=threading.Lock())
     with pytest.raises(
         UnpicklableArgument, match=r"^f: its global `g`, its global `lock` \(a _thread.lock\)"
     ) as caught:
@@ -133,7 +133,7 @@ def test_what_a_function_captures_and_cannot_be_pickled_is_named() -> None:
     assert "cannot pickle '_thread.lock' object" in str(caught.value)
 
 
-def test_source_lines_travel_with_a_cells_functions() -> None:
+def test_source_lines_are_sent_with_a_cells_functions() -> None:
     lines = ["def g(x):\n", "    return 1 / x\n", "def f(x):\n", "    return g(x)\n"]
     namespace: dict[str, Any] = {"__name__": "__main__"}
     filename = "<cell of a test>"

@@ -1,4 +1,4 @@
-"""What is only sent in case that it is needed keeps nothing from travelling, and is to blame for nothing."""
+"""Guessed globals, which are dropped if they cannot be pickled and are never named in errors."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def evaluate():
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Make a notebook of which a function holds a connection."""
+    """Make a notebook with a function that holds a connection."""
     main = new_main({"conn": sqlite3.connect(":memory:"), "generator": (i for i in ())})
     monkeypatch.setitem(sys.modules, "__main__", main)
     exec(SOURCE, vars(main))
     return vars(main)
 
 
-def test_what_reads_pickles_travels_without_what_those_cannot_need(here: dict[str, Any]) -> None:
+def test_a_function_that_reads_pickles_is_sent_without_unpicklable_guesses(here: dict[str, Any]) -> None:
     loader = here["Loader"]()
     assert dump_function(loader.load)
     assert dump_function(here["load"])
@@ -45,12 +45,12 @@ def test_what_reads_pickles_travels_without_what_those_cannot_need(here: dict[st
     assert dump_names({"loader": loader}, [], what="the cell")
 
 
-def test_a_cell_may_use_what_reads_pickles(here: dict[str, Any]) -> None:
+def test_a_cell_may_use_a_function_that_reads_pickles(here: dict[str, Any]) -> None:
     values = {"load": here["load"], "Loader": here["Loader"]}
     assert set(pack(choose("load, Loader", None, values, hidden={})).sizes) == {"load", "Loader"}
 
 
-def test_an_exception_may_hold_what_reads_pickles(here: dict[str, Any]) -> None:
+def test_an_exception_may_hold_a_function_that_reads_pickles(here: dict[str, Any]) -> None:
     error = here["WithLoader"]("text")
     error.loader = here["Loader"]()
     failure = dump_exception(error, traceback="")
@@ -59,6 +59,6 @@ def test_an_exception_may_hold_what_reads_pickles(here: dict[str, Any]) -> None:
     assert type(loaded.loader).__name__ == "Loader"  # type: ignore[attr-defined]
 
 
-def test_what_is_needed_is_to_blame(here: dict[str, Any]) -> None:
+def test_the_error_names_a_needed_global(here: dict[str, Any]) -> None:
     with pytest.raises(UnpicklableArgument, match=r"its global `generator` \(a generator\) cannot be pickled"):
         dump_function(here["evaluate"])

@@ -1,23 +1,23 @@
-"""Functions of the notebook that come back from a task."""
+"""Functions of the notebook that a task returns."""
 
 from __future__ import annotations
 
 import functools
 
-from taskfc_ext.serialize.in_place import updated_function
+from taskfc_ext.serialize.in_place import update_function
 
 
-def test_a_function_that_came_back_by_name_keeps_its_attributes() -> None:
+def test_a_function_returned_by_name_keeps_its_attributes() -> None:
     def plain() -> None: ...
 
     plain.note = "attribute"  # type: ignore[attr-defined]
     dispatcher = functools.singledispatch(plain)
     attributes = dict(vars(dispatcher))
-    assert updated_function(dispatcher, dispatcher)
+    assert update_function(dispatcher, dispatcher)
     assert vars(dispatcher) == attributes
 
 
-def test_a_copy_gives_its_state_to_the_function_that_is_here() -> None:
+def test_the_state_of_a_copy_is_applied_to_the_function() -> None:
     def make(n: int, default: int) -> object:
         def value(k: int = default) -> int:
             return n + k
@@ -25,11 +25,11 @@ def test_a_copy_gives_its_state_to_the_function_that_is_here() -> None:
         return value
 
     here = make(1, 2)
-    assert updated_function(here, make(3, 4))
+    assert update_function(here, make(3, 4))
     assert here() == 7  # type: ignore[operator]
 
 
-def test_what_is_not_a_function_is_to_be_bound() -> None:
+def test_other_values_are_not_updated_in_place() -> None:
     value = [1]
-    assert not updated_function(value, value)
-    assert not updated_function(lambda: 1, lambda: 2)
+    assert not update_function(value, value)
+    assert not update_function(lambda: 1, lambda: 2)

@@ -10,7 +10,7 @@ from taskfc_ext.serialize.mentioned import MAX_TEXT, names_in_strings, names_in_
 
 df = limit = duckdb = smf = pd = plt = None  # type: Any
 
-# the text; names that it means; after "|", names that it may mean
+# the text; the plain names; after "|", the likely names
 TEXTS = [
     ("a > @limit", "limit"),
     ("a > @limit & b < @x.y[0]", "limit x"),
@@ -140,6 +140,6 @@ def test_names_in_the_code_of_functions(function: Callable[[], Any], plain: str,
     ids=lambda text: text[:12],
 )
 def test_no_text_takes_long(text: str) -> None:
-    begun = time.process_time()  # what else the machine does is not its text's
+    begun = time.process_time()  # not affected by other load
     names_in_text(text, looks_up=True, evaluates=True, takes_sql=True)
     assert time.process_time() - begun < 1

@@ -1,12 +1,12 @@
-"""Which namespace and classes a load gets."""
+"""Namespaces and classes of a load."""
 
 from __future__ import annotations
 
 from taskfc_ext.serialize import scope
 
 
-def test_a_guest_that_plain_pickle_has_left_takes_no_part_in_later_loads() -> None:
-    left = scope.loader()  # as when a user loads a file with `pickle.load`
+def test_a_guest_left_by_plain_pickle_is_not_used_in_later_loads() -> None:
+    left = scope.loader()  # as if a user had loaded a file with `pickle.load`
     try:
         assert scope.load_as_guest(lambda _: scope.loader(), b"") is not left
         with scope.trial():

@@ -19,23 +19,23 @@ class HasALock:
 
 
 @pytest.mark.parametrize("value", [None, 1, "text", b"bytes", [1, {"a": (2.5,)}], {1, 2}, lambda: 3])
-def test_a_value_comes_back(value: object) -> None:
+def test_a_value_is_restored(value: object) -> None:
     loaded = load_value(dump_value(value, what="it"))
     assert (loaded() if callable(loaded) else loaded) == (value() if callable(value) else value)
 
 
-def test_a_call_comes_back_with_its_names() -> None:
+def test_a_call_is_restored_with_its_keywords() -> None:
     assert load_call(dump_call((1, [2]), {"x": "y"}, what="f")) == ((1, [2]), {"x": "y"})
     assert load_call(dump_call((1, "a"), {}, what="f")) == ((1, "a"), {})
 
 
-def test_inputs_take_the_place_of_whole_arguments_only() -> None:
+def test_inputs_replace_whole_arguments_only() -> None:
     inputs = [dump_value("zero", what="it"), dump_value([1], what="it")]
     body = dump_call((InputRef(1), [InputRef(0)]), {"a": InputRef(0)}, what="f")
     assert load_call(body, inputs) == (([1], [InputRef(0)]), {"a": "zero"})
 
 
-def test_names_come_back() -> None:
+def test_names_are_restored() -> None:
     body = dump_names({"a": 1, "b": InputRef(0)}, ["c"], what="the cell")
     assert load_cell(body, [dump_value(5, what="it")])[:2] == ({"a": 1, "b": 5}, ("c",))
 
@@ -49,7 +49,7 @@ def test_an_argument_that_cannot_be_pickled_is_named() -> None:
         dump_names({"w": 1, "x": threading.Lock()}, [], what="the cell")
 
 
-def test_the_innermost_culprit_is_named() -> None:
+def test_the_innermost_part_at_fault_is_named() -> None:
     with pytest.raises(
         UnpicklableResult, match=r"^the result: \.data\['a'\]\[1\] \(a _thread.lock\) cannot be pickled"
     ):

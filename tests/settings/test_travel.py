@@ -1,4 +1,4 @@
-"""When the settings of this process are looked at again."""
+"""Times at which the settings of this process are read again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from taskfc_ext.settings import travel
 
 
-def test_one_slow_look_does_not_put_off_those_that_follow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_slow_read_does_not_delay_the_next_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     cost = 0.001
 
@@ -18,19 +18,19 @@ def test_one_slow_look_does_not_put_off_those_that_follow(monkeypatch: pytest.Mo
         now += cost
         return now
 
-    here = travel.Travel()
+    here = travel.SentSettings()
     monkeypatch.setattr(travel, "time", type("Clock", (), {"perf_counter": staticmethod(tick)}))
     level: list[Any] = ["usual"]
     setting = travel.Setting(
         name="level", read=lambda: 1, read_fully=lambda: level[0], write=bool, pack=lambda: level[0], unpack=bool
     )
     here._settings = [setting]
-    here.look(1.0)
-    here.look(1.0)
-    cost = 0.1  # the machine is busy
-    here.look_again()
-    here.look(1.0)
+    here.update(1.0)
+    here.update(1.0)
+    cost = 0.1  # other load on the machine
+    here.invalidate()
+    here.update(1.0)
     assert here.pause <= 0.004 + 1e-9
     level[0] = "set"
     before = here.body
-    assert here.look(0.01) != before
+    assert here.update(0.01) != before

@@ -64,7 +64,7 @@ def settings_kept(*modules: str) -> Iterator[Callable[[], None]]:
             os.environ["TZ"] = zone
         for setting, value in kept:
             setting.write(value)
-        here.look_again()
+        here.invalidate()
 
     try:
         yield put_back

@@ -1,4 +1,4 @@
-"""A worker in this process, between a connection that the test holds and a page that it can write to."""
+"""A worker in this process, with a fake connection and a page that the test can write to."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from taskfc_ext.worker.run.interrupt import Guard
 
 
 class FakeConnection:
-    """What a `Dealer` is to a link; the test reads `sent` and fills `inbox`."""
+    """Stand-in for a `Dealer`; the test reads `sent` and fills `inbox`."""
 
     def __init__(self) -> None:
         self.sent: list[Message] = []
@@ -59,7 +59,7 @@ def ready(leases: tuple[int, ...] = ()) -> Ready:
 
 
 class Bench:
-    """A loop and all that it works with."""
+    """A loop with all its parts."""
 
     def __init__(self) -> None:
         with tempfile.TemporaryFile() as file:
@@ -85,7 +85,7 @@ class Bench:
 
     @property
     def sent(self) -> list[Message]:
-        """All that was sent on the newest connection."""
+        """All messages sent on the newest connection."""
         return self.connection.sent
 
     def take_sent(self) -> list[Message]:
@@ -124,36 +124,36 @@ class Bench:
         return self.give(spec, dump_names(names, out, what="the cell"))
 
     def turn(self) -> None:
-        """Let the worker do all that it can."""
+        """Run the worker's loop until it is idle."""
         while self.loop.turn(lambda: None):
             pass
 
-    def finished(self) -> list[tuple[int, object]]:
-        """Run, and return (outcome, value, or failure, or text) of all that was finished since the last call."""
+    def collect(self) -> list[tuple[int, object]]:
+        """Run, and return (outcome, value or failure or text) of all attempts finished since the last call."""
         self.turn()
         found: list[tuple[int, object]] = []
         for message in self.take_sent():
             if isinstance(message, Finished):
                 pairs = zip(message.outcomes, message.values, strict=True)
-                found += [(outcome, opened(outcome, value)) for outcome, value in pairs]
+                found += [(outcome, decode(outcome, value)) for outcome, value in pairs]
         return found
 
     def result(self) -> Any:
-        """Run, and return the value of the one task."""
-        ((outcome, value),) = self.finished()
+        """Run, and return the value of the only task."""
+        ((outcome, value),) = self.collect()
         assert outcome == Outcome.OK, value
         return value
 
     def failure(self, expected: Outcome = Outcome.ERROR) -> Failure:
-        """Run, and return the failure of the one task."""
-        ((outcome, value),) = self.finished()
+        """Run, and return the failure of the only task."""
+        ((outcome, value),) = self.collect()
         assert outcome == expected
         assert isinstance(value, Failure)
         return value
 
 
 class Ran:
-    """A cell that has run: its outcome, what it printed, what it shows."""
+    """A finished cell: its outcome, output and displays."""
 
     def __init__(self, bench: Any, source: str) -> None:
         (lease,) = bench.source(Kind.CELL, source, {}, [])
@@ -169,12 +169,12 @@ class Ran:
 
     @property
     def forms(self) -> dict[str, Any]:
-        """Of all that has contents, which is one output."""
+        """The contents of the only output that has any."""
         (output,) = [output for output in self.shown if output["data"]]
         return dict(output["data"])
 
 
-def opened(outcome: int, value: Any) -> object:
+def decode(outcome: int, value: Any) -> object:
     if outcome == Outcome.OK:
         return load_value(value)
     if outcome in (Outcome.REFUSED, Outcome.NOT_NOW):

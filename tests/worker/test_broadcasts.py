@@ -1,4 +1,4 @@
-"""Broadcasts on a worker: they run between attempts, are reported, and survive a clearing of the namespace."""
+"""Broadcasts on a worker: run between attempts, reported, and repeated after the namespace was cleared."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def reports(bench: Any) -> list[SetUp]:
 
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
-    """A bench whose worker watches imports, as in a process of its own, and a folder on the module path."""
+    """A bench whose worker watches imports, as in its own process, with a folder on the module path."""
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
     before, interval = set(sys.modules), sys.getswitchinterval()
@@ -86,31 +86,31 @@ def test_a_function_is_called_once(bench: Any, function: Any) -> None:
     [(boom, "ValueError: no data"), (leave, "SystemExit: 3"), ("1 / 0", "ZeroDivisionError: division by zero"),
      ("x =", "SyntaxError: invalid syntax (<broadcast 1>, line 1)")],
 )  # fmt: skip
-def test_an_error_is_reported_and_the_worker_goes_on(bench: Any, what: Any, problem: str) -> None:
+def test_errors_are_reported_and_the_worker_goes_on(bench: Any, what: Any, problem: str) -> None:
     broadcast(bench, 1, what)
     assert reports(bench) == [SetUp(1, problem)]
     bench.call(os.getpid)
     assert bench.result() == os.getpid()
 
 
-def test_an_exception_that_cannot_be_described_is_reported(bench: Any) -> None:
+def test_an_exception_whose_text_raises_is_reported(bench: Any) -> None:
     broadcast(bench, 1, fight)
     (report,) = reports(bench)
     assert report.problem
 
 
-def test_names_of_code_are_known_to_string_tasks_and_cells_that_keep(bench: Any) -> None:
+def test_definitions_are_in_the_persistent_namespace(bench: Any) -> None:
     broadcast(bench, 1, "import math\ntwice = 2 * base", base=21)
     bench.source(Kind.STRING, "y = twice + base", {}, ["y"])
     assert bench.result().ns == {"y": 63}
     bench.source(Kind.CELL, "math.floor(1.5)", {}, [], keep=True)
     assert bench.result().value == 1
     bench.source(Kind.CELL, "twice", {}, [])
-    assert bench.failure().type_name == "NameError", "a fresh namespace is fresh"
+    assert bench.failure().type_name == "NameError", "a new namespace has no definitions"
 
 
 @pytest.mark.parametrize("when", ["clear_before", "clear_after"])
-def test_clearing_restores_what_broadcasts_made(bench: Any, when: str) -> None:
+def test_clearing_restores_definitions_of_broadcasts(bench: Any, when: str) -> None:
     bench.source(Kind.STRING, "of_a_task = base = 0", {}, [])
     broadcast(bench, 1, "base = 7\nextra = 1\nfirst = 0", pushed=3)
     broadcast(bench, 2, "del extra\nfirst = 2")
@@ -119,32 +119,32 @@ def test_clearing_restores_what_broadcasts_made(bench: Any, when: str) -> None:
         bench.source(Kind.STRING, "pass", {}, [], clear_before=True)
     bench.source(Kind.STRING, "found = [n for n in ('of_a_task', 'extra') if n in globals()], base, first, pushed", {},
                  ["found"])  # fmt: skip
-    assert bench.finished()[-1][1].ns == {"found": ([], 7, 2, 3)}
+    assert bench.collect()[-1][1].ns == {"found": ([], 7, 2, 3)}
 
 
-def test_it_runs_between_the_attempts_that_came_before_and_after_it(bench: Any) -> None:
+def test_it_runs_in_the_order_of_receipt(bench: Any) -> None:
     bench.source(Kind.STRING, "x = 1", {}, ["x"])
     broadcast(bench, 1, "x = 2")
     bench.source(Kind.STRING, "y = x", {}, ["y"])
     bench.turn()
     sent = [message for message in bench.sent if isinstance(message, Finished | SetUp)]
-    assert [type(message) for message in sent] == [Finished, SetUp, Finished], "what had ended is told before it"
+    assert [type(message) for message in sent] == [Finished, SetUp, Finished], "earlier results are sent before it"
 
 
-def test_it_stays_when_waiting_tasks_are_returned(bench: Any) -> None:
-    bench.source(Kind.STRING, "loop.speak_for(loop.lease, wants_output=False)", {"loop": None}, [])
+def test_it_stays_when_queued_leases_are_returned(bench: Any) -> None:
+    bench.source(Kind.STRING, "loop.act_for(loop.lease, wants_output=False)", {"loop": None}, [])
     run = bench.connection.inbox.pop()
     bench.connection.inbox.append(run)
     broadcast(bench, 1, "x = 2")
     (last,) = bench.call(os.getpid)
     with bench.link.lock:
         bench.loop._exchange()
-        bench.loop._give_back()
+        bench.loop._return_leases()
     assert Returned((1, last)) in bench.sent
     assert reports(bench) == [SetUp(1)]
 
 
-def test_a_new_controller_learns_which_broadcasts_have_run(bench: Any) -> None:
+def test_broadcasts_run_and_queued_are_reported_to_a_new_controller(bench: Any) -> None:
     broadcast(bench, 1, boom)
     broadcast(bench, 2, "x = 1")
     bench.turn()
@@ -167,7 +167,7 @@ def test_settings_of_a_failed_one_are_restored(watched: Any) -> None:
     assert watched.result() == interval
 
 
-def test_a_module_that_has_set_something_in_it_stays(watched: Any, tmp_path: Path) -> None:
+def test_a_module_that_changed_a_setting_in_it_stays(watched: Any, tmp_path: Path) -> None:
     (tmp_path / "tf_state.py").write_text("import sys\nsys.setswitchinterval(0.02)\nSTATE = None\n")
     broadcast(watched, 1, "import tf_state; tf_state.STATE = 'a model'")
     reports(watched)

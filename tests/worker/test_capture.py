@@ -105,7 +105,7 @@ def tapped(tmp_path: Path, log: io.StringIO) -> Iterator[tuple[Capture, int]]:
     os.close(fd)
 
 
-def test_what_is_written_past_python_keeps_its_place(tapped: tuple[Capture, int]) -> None:
+def test_output_written_past_python_keeps_its_place(tapped: tuple[Capture, int]) -> None:
     capture, fd = tapped
     capture._is_open = True
     capture.stdout.write("one\n")
@@ -116,19 +116,19 @@ def test_what_is_written_past_python_keeps_its_place(tapped: tuple[Capture, int]
     assert capture.end() == ("one\ntwo\nthree\nfour\\xe2",)
 
 
-def test_what_is_written_between_tasks_belongs_to_the_log(tapped: tuple[Capture, int], log: io.StringIO) -> None:
+def test_output_between_tasks_goes_to_the_log(tapped: tuple[Capture, int], log: io.StringIO) -> None:
     capture, fd = tapped
     capture._is_open = True
     os.write(fd, b"the task's")
     assert capture.end() == ("the task's",)
     os.write(fd, b"nobody's")
-    capture.settle()
+    capture.drain_to_log()
     capture._is_open = True
     assert capture.end() == ()
     assert log.getvalue() == "nobody's"
 
 
-def test_our_own_log_lines_are_no_tasks_output(tmp_path: Path) -> None:
+def test_the_workers_log_lines_are_not_a_tasks_output(tmp_path: Path) -> None:
     with (tmp_path / "log").open("a") as log:
         fd = os.open(tmp_path / "log", os.O_RDONLY)
         capture = Capture(log, log, tap_err=Tap(fd, is_ours=False))
@@ -141,7 +141,7 @@ def test_our_own_log_lines_are_no_tasks_output(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text() == "the task's\nours\nthe task's again\n"
 
 
-def test_live_text_is_given_once_and_the_whole_stays(capture: Capture) -> None:
+def test_live_output_is_returned_once_and_all_of_it_at_the_end(capture: Capture) -> None:
     capture._is_open = True
     capture.stdout.write("one\n")
     assert capture.take_fresh() == ("one\n",)
@@ -189,7 +189,7 @@ def test_a_closed_log_does_not_end_the_thread_that_prints(capture: Capture, log:
     print("nobody hears", file=capture.stdout)
 
 
-def test_text_that_no_frame_can_carry_is_escaped(capture: Capture) -> None:
+def test_text_that_cannot_be_encoded_is_escaped(capture: Capture) -> None:
     capture._is_open = True
     capture.stdout.write("a\udc80b")
     assert capture.end() == ("a\\udc80b",)

@@ -190,7 +190,7 @@ def test_the_magic_for_figures_is_understood(bench: Any) -> None:
 
 def test_inline_figures_need_no_screen(bench: Any) -> None:
     bench.source(Kind.CELL, "get_ipython().enable_gui('inline')", {}, [])  # as `%matplotlib inline` in IPython 8.20
-    ((outcome, _),) = bench.finished()
+    ((outcome, _),) = bench.collect()
     assert outcome == Outcome.OK
 
 
@@ -240,7 +240,7 @@ def test_tracebacks_of_awaited_code_show_no_event_loop(bench: Any) -> None:
 def test_bad_source_is_the_tasks_failure(bench: Any, source: str) -> None:
     bench.source(Kind.CELL, source, {}, [])
     bench.source(Kind.CELL, "1", {}, [])
-    (outcome, failure), (_, value) = bench.finished()
+    (outcome, failure), (_, value) = bench.collect()
     if source != "!!!":  # a shell's failure is none of Python's
         assert outcome == Outcome.ERROR
         assert failure.message

@@ -1,4 +1,4 @@
-"""What is written past Python, in this process to files that stand for its descriptors."""
+"""Taps of output written past Python, on files in place of the process's own descriptors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from taskfc_ext.worker.output import descriptors
-from taskfc_ext.worker.output.descriptors import Tap, listen_to_stderr
+from taskfc_ext.worker.output.descriptors import Tap, tap_stderr
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def file(tmp_path: Path) -> Iterator[int]:
     os.close(fd)
 
 
-def test_what_is_new_is_read_once(file: int) -> None:
+def test_new_text_is_read_once(file: int) -> None:
     tap = Tap(file, is_ours=True)
     assert list(tap.read()) == []
     os.write(file, b"one")
@@ -32,7 +32,7 @@ def test_what_is_new_is_read_once(file: int) -> None:
     assert list(tap.read()) == ["three"]
 
 
-def test_characters_are_not_torn(file: int) -> None:
+def test_characters_are_not_split(file: int) -> None:
     tap = Tap(file, is_ours=True)
     for byte in "ü€".encode() + b"\xff\xe2":
         os.write(file, bytes([byte]))
@@ -42,7 +42,7 @@ def test_characters_are_not_torn(file: int) -> None:
     assert list(tap.read()) == ["next"]
 
 
-def test_a_file_that_was_emptied_is_read_from_its_beginning(file: int) -> None:
+def test_an_emptied_file_is_read_from_its_beginning(file: int) -> None:
     tap = Tap(file, is_ours=True)
     os.ftruncate(file, 0)
     os.write(file, b"new")
@@ -50,7 +50,7 @@ def test_a_file_that_was_emptied_is_read_from_its_beginning(file: int) -> None:
 
 
 @pytest.mark.parametrize("is_ours", [True, False])
-def test_only_a_file_of_ours_begins_anew(file: int, is_ours: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_file_of_our_own_is_emptied(file: int, is_ours: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(descriptors, "LARGEST_FILE", 1000)
     monkeypatch.setattr(descriptors, "_CHUNK", 300)
     tap = Tap(file, is_ours=is_ours)
@@ -60,19 +60,19 @@ def test_only_a_file_of_ours_begins_anew(file: int, is_ours: bool, monkeypatch: 
     assert (os.fstat(file).st_size < 1000) == is_ours
 
 
-def test_a_log_that_stderr_does_not_write_to_is_not_listened_to(tmp_path: Path) -> None:
+def test_a_log_that_stderr_does_not_write_to_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "log").touch()
-    assert listen_to_stderr(tmp_path / "log") is None
-    assert listen_to_stderr(tmp_path / "missing") is None
+    assert tap_stderr(tmp_path / "log") is None
+    assert tap_stderr(tmp_path / "missing") is None
 
 
-def test_the_log_is_listened_to_from_now_on() -> None:
+def test_the_log_is_read_from_its_current_end() -> None:
     saved = os.dup(2)
     with tempfile.NamedTemporaryFile(buffering=0) as log:
         log.write(b"before")
         os.dup2(log.fileno(), 2)
         try:
-            tap = listen_to_stderr(Path(log.name))
+            tap = tap_stderr(Path(log.name))
             assert tap is not None
             os.write(2, b"after")
             assert list(tap.read()) == ["after"]
@@ -82,7 +82,7 @@ def test_the_log_is_listened_to_from_now_on() -> None:
             os.close(saved)
 
 
-def test_of_a_file_that_became_vast_the_two_ends_are_read(tmp_path: Path) -> None:
+def test_the_two_ends_of_a_huge_file_are_read(tmp_path: Path) -> None:
     with open(tmp_path / "vast", "w+b", buffering=0) as file:
         tap = Tap(file.fileno(), is_ours=True)
         file.write(b"begin")

@@ -98,7 +98,7 @@ def test_a_coroutine_is_awaited(bench: Any) -> None:
 def test_whatever_a_task_raises_is_its_own_error(bench: Any, error: BaseException) -> None:
     bench.call(fail, error)
     bench.call(add, 1)
-    (outcome, failure), (_, value) = bench.finished()
+    (outcome, failure), (_, value) = bench.collect()
     assert outcome == Outcome.ERROR
     assert failure.type_name.endswith(type(error).__name__)
     assert value == 2
@@ -160,7 +160,7 @@ def test_a_traceback_shows_the_users_frames_only(bench: Any) -> None:
 def test_retry_on_names_the_errors_that_are_retried(bench: Any) -> None:
     for error in (OSError("again"), ValueError("never")):
         bench.call(fail, error, retry_on=OSError)
-    assert [outcome for outcome, _ in bench.finished()] == [Outcome.ERROR, Outcome.FINAL_ERROR]
+    assert [outcome for outcome, _ in bench.collect()] == [Outcome.ERROR, Outcome.FINAL_ERROR]
 
 
 def test_depend_may_refuse(bench: Any) -> None:
@@ -168,7 +168,7 @@ def test_depend_may_refuse(bench: Any) -> None:
     bench.call(add, 1, depend=has_gpu)
     bench.call(add, 1, depend=has_more)
     bench.call(add, 1, depend=is_never)
-    assert bench.finished() == [
+    assert bench.collect() == [
         (Outcome.OK, 2),
         (Outcome.REFUSED, "depend raised KeyError: 'more'"),
         (Outcome.REFUSED, "depend returned a false value"),
@@ -189,7 +189,7 @@ def is_never(properties: Any) -> object:
 
 def test_a_task_may_reject_this_worker(bench: Any) -> None:
     bench.call(fail, TaskRejectError("not here"))
-    assert bench.finished() == [(Outcome.NOT_NOW, "not here")]
+    assert bench.collect() == [(Outcome.NOT_NOW, "not here")]
 
 
 def test_missing_code_is_a_failure(bench: Any) -> None:
@@ -236,7 +236,7 @@ def test_a_function_with_state_is_loaded_for_each_attempt(bench: Any) -> None:
 
     bench.call(remember)
     bench.call(remember)
-    assert [value for _, value in bench.finished()] == [1, 1]
+    assert [value for _, value in bench.collect()] == [1, 1]
 
 
 def test_a_failure_names_its_cause(bench: Any) -> None:

@@ -1,4 +1,4 @@
-"""Which modules are libraries to the watch of imports: all but those that `UserModules` loads and drops."""
+"""Watch of imports: modules that `UserModules` loads and drops are the user's, all others are libraries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from taskfc_ext.worker.context.modules import UserModules
 
 
 class Notes:
-    """A listener that notes what it is notified of."""
+    """A listener that records its events."""
 
     def __init__(self) -> None:
         self.found: list[str] = []
@@ -26,13 +26,13 @@ class Notes:
     def after_import(self, before: None) -> None:
         self.found.append("library")
 
-    def user_module_ran(self, before: None) -> None:
+    def after_user_import(self, before: None) -> None:
         self.found.append("user's")
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder on the module path, beside that of the notebook."""
+    """A folder on the module path, beside the notebook's."""
     folder = tmp_path / "folder"
     folder.mkdir()
     monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
@@ -52,13 +52,13 @@ def notes(folder: Path, tmp_path: Path) -> Notes:
     return notes
 
 
-def test_a_module_that_the_module_path_leads_to_is_the_users(folder: Path, notes: Notes) -> None:
+def test_a_module_on_the_module_path_is_the_users(folder: Path, notes: Notes) -> None:
     (folder / "tf_plain.py").write_text("")
     importlib.import_module("tf_plain")
     assert notes.found == ["before", "user's"]
 
 
-def test_a_module_that_pip_has_put_there_is_a_librarys(folder: Path, notes: Notes) -> None:
+def test_a_module_installed_by_pip_is_a_librarys(folder: Path, notes: Notes) -> None:
     (folder / "tf_target-1.dist-info").mkdir()
     (folder / "tf_target.py").write_text("import tf_inner")
     (folder / "tf_inner.py").write_text("")
@@ -66,7 +66,7 @@ def test_a_module_that_pip_has_put_there_is_a_librarys(folder: Path, notes: Note
     assert notes.found == ["before", "library"]
 
 
-def test_a_module_that_is_no_source_is_never_run_again_and_so_a_librarys(folder: Path, notes: Notes) -> None:
+def test_a_module_without_source_counts_as_a_librarys(folder: Path, notes: Notes) -> None:
     source = folder / "tf_compiled.py"
     source.write_text("")
     py_compile.compile(str(source), str(folder / "tf_compiled.pyc"))

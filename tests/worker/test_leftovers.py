@@ -1,4 +1,4 @@
-"""Leftovers of an attempt, in the process itself."""
+"""Leftovers of an attempt, in this process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def without_descriptors() -> Iterator[None]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_task_that_uses_up_all_descriptors_does_not_end_what_a_broadcast_has_started(
+def test_a_task_that_uses_up_all_descriptors_does_not_end_a_broadcasts_processes(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with subprocess.Popen(["sleep", "60"]) as of_broadcast:
@@ -33,7 +33,7 @@ def test_a_task_that_uses_up_all_descriptors_does_not_end_what_a_broadcast_has_s
             try:
                 with without_descriptors():
                     leftovers.end()
-                assert "cannot be ended" in caplog.text
+                assert "cannot end the processes" in caplog.text
                 leftovers.end()  # after the next task
                 assert of_task.wait(0) is not None
                 assert of_broadcast.poll() is None

@@ -28,7 +28,7 @@ from taskfc_ext.worker.output import progress
 from taskfc_ext.worker.output.progress import track
 from tests.processes import DEADLINE
 
-NOW: list[Any] = []  # what runs inside a task, in this process: the bench of the test
+NOW: list[Any] = []  # the bench of the test, for tasks in this process
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,7 @@ def double(x: int) -> int:
 
 
 def interrupt_lease(lease: int) -> str:
-    """What the supervisor does: write the word, then signal."""
+    """Interrupt as the supervisor does: write the word, then signal."""
     NOW[0].page.words[Page.INTERRUPT] = lease
     os.kill(os.getpid(), signal.SIGINT)
     return "went on"
@@ -53,18 +53,18 @@ def interrupt_and_swallow(lease: int) -> str:
     try:
         interrupt_lease(lease)
     except KeyboardInterrupt:
-        os.kill(os.getpid(), signal.SIGINT)  # a second one finds nobody
+        os.kill(os.getpid(), signal.SIGINT)  # the second signal finds no order
     return "swallowed"
 
 
-def speak(lease: int, text: str) -> str:
-    """The courier finds the main thread here."""
+def act(lease: int, text: str) -> str:
+    """Act as the helper thread in the middle of this task."""
     print(text)
-    NOW[0].loop.speak_for(lease, wants_output=True)
+    NOW[0].loop.act_for(lease, wants_output=True)
     return text
 
 
-def test_what_came_together_is_answered_together(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attempts_received_together_are_reported_together(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "HOLD_BACK", DEADLINE)  # however slow this machine is
     leases = bench.give(bench.spec(double), *(dump_call((i,), {}, what="f") for i in range(5)))
     bench.turn()
@@ -75,7 +75,7 @@ def test_what_came_together_is_answered_together(bench: Any, monkeypatch: pytest
     assert finished.outputs == {}
 
 
-def test_the_page_says_what_runs(bench: Any) -> None:
+def test_the_page_has_the_running_lease(bench: Any) -> None:
     bench.call(page_words)
     assert bench.result() == [1, 0]
     assert not bench.page.running
@@ -88,7 +88,7 @@ def page_words() -> list[int]:
 def test_an_interrupt_ends_the_attempt_it_names(bench: Any) -> None:
     bench.call(interrupt_lease, 1)
     bench.call(double, 4)
-    (outcome, failure), following = bench.finished()
+    (outcome, failure), following = bench.collect()
     assert outcome == Outcome.INTERRUPTED
     assert "interrupt_lease" in failure.traceback
     assert following == (Outcome.OK, 8)
@@ -97,7 +97,7 @@ def test_an_interrupt_ends_the_attempt_it_names(bench: Any) -> None:
 def test_an_interrupt_for_another_lease_is_dropped(bench: Any) -> None:
     bench.call(double, 1)
     bench.call(interrupt_lease, 1)
-    assert bench.finished()[1] == (Outcome.OK, "went on")
+    assert bench.collect()[1] == (Outcome.OK, "went on")
 
 
 def test_a_task_may_swallow_its_interrupt_and_gets_one_only(bench: Any) -> None:
@@ -109,7 +109,7 @@ def test_an_attempt_that_was_interrupted_before_it_began_does_not_run(bench: Any
     bench.page.words[Page.INTERRUPT] = 2
     for i in range(3):
         bench.call(double, i)
-    assert [outcome for outcome, _ in bench.finished()] == [Outcome.OK, Outcome.INTERRUPTED, Outcome.OK]
+    assert [outcome for outcome, _ in bench.collect()] == [Outcome.OK, Outcome.INTERRUPTED, Outcome.OK]
 
 
 def test_an_interrupt_between_tasks_is_dropped(bench: Any) -> None:
@@ -130,11 +130,11 @@ class InterruptsWhenPickled:
 
 def test_an_interrupt_while_the_result_is_pickled_belongs_to_the_attempt(bench: Any) -> None:
     bench.call(InterruptsWhenPickled)
-    assert [outcome for outcome, _ in bench.finished()] == [Outcome.INTERRUPTED]
+    assert [outcome for outcome, _ in bench.collect()] == [Outcome.INTERRUPTED]
 
 
 class Striker:
-    """Sends the interrupt at the `step`-th instruction of ours while the first lease runs, wherever that is."""
+    """Trace function that sends the interrupt at the `step`-th instruction of this package during the first lease."""
 
     def __init__(self, bench: Any, step: int) -> None:
         self.bench = bench
@@ -151,20 +151,20 @@ class Striker:
         return self
 
 
-def contained(turn: Callable[[], None]) -> Iterator[None]:
-    """Call it in a generator, which has a stack of its own for the exceptions that are being handled.
+def call_in_generator(turn: Callable[[], None]) -> Iterator[None]:
+    """Call `turn` in a generator, which has its own stack of handled exceptions.
 
-    Where the striker hits the last instructions of an `except`, CPython leaves the exception there, and it would be the
-    context of all that is raised in this thread afterwards.
+    If the interrupt hits the last instructions of an `except`, CPython leaves the exception on the stack, where it
+    would be the context of all later exceptions in this thread.
     """
     yield turn()
 
 
 @pytest.mark.skipif(sys.version_info[:2] == (3, 12), reason="Python 3.12 does not trace all instructions")
-@pytest.mark.parametrize("function", [double, str.upper])  # the second one fails: it is given an int
+@pytest.mark.parametrize("function", [double, str.upper])  # the second one fails: it gets an int
 def test_an_interrupt_at_any_instruction_of_ours_is_attributed_or_dropped(bench: Any, function: Any) -> None:
     bench.call(double, 1)
-    bench.finished()
+    bench.collect()
     seen, step = set(), 0
     while True:
         step += 1
@@ -173,14 +173,14 @@ def test_an_interrupt_at_any_instruction_of_ours_is_attributed_or_dropped(bench:
         striker = Striker(bench, step)
         sys.settrace(striker)
         try:
-            list(contained(bench.turn))
+            list(call_in_generator(bench.turn))
         finally:
             sys.settrace(None)
-        first, second = bench.finished()
+        first, second = bench.collect()
         seen.add(first[0])
         assert second == (Outcome.OK, 4)
         assert not bench.page.running
-        if striker.countdown > 0:  # there are no more instructions
+        if striker.countdown > 0:  # no more instructions
             break
     assert seen == {Outcome.INTERRUPTED, Outcome.OK if function is double else Outcome.ERROR}
     assert step > 100
@@ -188,20 +188,20 @@ def test_an_interrupt_at_any_instruction_of_ours_is_attributed_or_dropped(bench:
 
 def test_a_handler_that_a_task_left_behind_is_replaced(bench: Any) -> None:
     bench.call(signal.signal, signal.SIGINT, signal.SIG_IGN)
-    bench.finished()
+    bench.collect()
     bench.call(interrupt_lease, 2)
-    assert bench.finished()[0][0] == Outcome.INTERRUPTED
+    assert bench.collect()[0][0] == Outcome.INTERRUPTED
 
 
 def test_streams_that_a_task_left_behind_are_replaced(bench: Any) -> None:
     bench.call(setattr, sys, "stdout", None)
     bench.call(print, "heard")
     bench.turn()
-    told = [m.outputs for m in bench.sent if isinstance(m, Finished) and m.outputs]  # one report or two, by the load
-    assert told == [{2: ("heard\n",)}]
+    outputs = [m.outputs for m in bench.sent if isinstance(m, Finished) and m.outputs]  # one or two, by the load
+    assert outputs == [{2: ("heard\n",)}]
 
 
-def test_a_task_with_a_timeout_says_when_it_starts(bench: Any) -> None:
+def test_the_start_of_a_task_with_a_timeout_is_reported(bench: Any) -> None:
     bench.call(double, 1)
     bench.call(double, 1, timeout=5.0)
     bench.turn()
@@ -211,9 +211,9 @@ def test_a_task_with_a_timeout_says_when_it_starts(bench: Any) -> None:
     assert bench.sent[2].lease == 2
 
 
-def test_the_courier_speaks_for_a_long_task(bench: Any) -> None:
+def test_the_helper_thread_reports_a_long_task(bench: Any) -> None:
     bench.call(double, 1)
-    bench.call(speak, 2, "hello")
+    bench.call(act, 2, "hello")
     bench.call(double, 3)
     bench.call(double, 4)
     bench.turn()
@@ -225,33 +225,33 @@ def test_the_courier_speaks_for_a_long_task(bench: Any) -> None:
     assert (finished.leases, finished.outputs) == ((2,), {2: ("hello\n",)})
 
 
-def speak_and_receive(lease: int) -> None:
-    NOW[0].loop.speak_for(lease, wants_output=True)
+def act_and_receive(lease: int) -> None:
+    NOW[0].loop.act_for(lease, wants_output=True)
     NOW[0].call(double, 5)
-    NOW[0].loop.speak_for(lease, wants_output=True)
+    NOW[0].loop.act_for(lease, wants_output=True)
 
 
-def step_and_speak(lease: int) -> None:
+def step_and_act(lease: int) -> None:
     for _ in track(range(3)):
-        NOW[0].loop.speak_for(lease, wants_output=False)
-        NOW[0].loop.speak_for(lease, wants_output=True)
-        NOW[0].loop.speak_for(lease, wants_output=True)
+        NOW[0].loop.act_for(lease, wants_output=False)
+        NOW[0].loop.act_for(lease, wants_output=True)
+        NOW[0].loop.act_for(lease, wants_output=True)
 
 
 @pytest.mark.parametrize(("every", "heard"), [(0.0, [0, 1, 2]), (600.0, [0])])
-def test_progress_is_told_when_it_changes_and_not_too_often(
+def test_progress_is_reported_when_it_changes_and_not_too_often(
     bench: Any, monkeypatch: pytest.MonkeyPatch, every: float, heard: list[int]
 ) -> None:
     monkeypatch.setattr(loop, "PROGRESS_EVERY", every)
     monkeypatch.setattr(progress, "_outermost", None)
     monkeypatch.setattr(progress, "_running", lambda: bench.loop.lease)
-    bench.call(step_and_speak, 1)
+    bench.call(step_and_act, 1)
     bench.turn()
     assert [said for said in bench.sent if isinstance(said, Progress)] == [Progress(1, n, 3) for n in heard]
 
 
-def test_what_arrives_during_a_long_task_goes_back_too(bench: Any) -> None:
-    bench.call(speak_and_receive, 1)
+def test_leases_received_during_a_long_task_are_returned(bench: Any) -> None:
+    bench.call(act_and_receive, 1)
     bench.turn()
     assert (type(bench.sent[1]), bench.sent[1].lease) == (Started, 1)
     assert bench.sent[2] == Returned((2,))
@@ -259,7 +259,7 @@ def test_what_arrives_during_a_long_task_goes_back_too(bench: Any) -> None:
 
 
 def end_and_answer(lease: int) -> None:
-    """Let the attempt end while the courier speaks for it, and the controller answer with the next one."""
+    """Let the attempt end while the helper thread acts for it, and let the controller send the next one."""
     bench = NOW[0]
     connection = bench.connection
     receive = connection.receive
@@ -271,25 +271,25 @@ def end_and_answer(lease: int) -> None:
         return receive()
 
     connection.receive = receive_when_it_has_ended
-    bench.loop.speak_for(lease, wants_output=False)
+    bench.loop.act_for(lease, wants_output=False)
 
 
-def test_what_arrives_when_the_task_has_just_ended_stays(bench: Any) -> None:
+def test_leases_received_when_the_task_has_just_ended_stay(bench: Any) -> None:
     bench.call(end_and_answer, 1)
     bench.turn()
     assert not any(isinstance(said, Returned) for said in bench.sent)
     assert [said.leases for said in bench.sent if isinstance(said, Finished)][-1][-1] == 2
 
 
-def test_the_courier_is_silent_about_a_lease_that_has_ended(bench: Any) -> None:
+def test_the_helper_thread_reports_nothing_of_a_lease_that_has_ended(bench: Any) -> None:
     bench.call(double, 1)
     bench.turn()
     before = list(bench.sent)
-    bench.loop.speak_for(1, wants_output=True)
+    bench.loop.act_for(1, wants_output=True)
     assert bench.sent == before
 
 
-def test_a_reconnect_says_what_is_held_and_sends_again_what_is_not_committed(bench: Any) -> None:
+def test_a_reconnect_reports_held_leases_and_sends_uncommitted_results_again(bench: Any) -> None:
     for _ in range(2):
         bench.call(double, 1)
         bench.turn()
@@ -310,9 +310,9 @@ def test_a_reconnect_says_what_is_held_and_sends_again_what_is_not_committed(ben
     assert bench.sent == [Ready(protocol=PROTOCOL, worker=3, pid=os.getpid(), python="3")]
 
 
-def test_code_is_kept_until_the_controller_lets_it_go(bench: Any) -> None:
+def test_code_is_kept_until_the_controller_drops_it(bench: Any) -> None:
     executor = bench.loop._executor
-    bench.link.tell_codes(lambda: executor.codes)
+    bench.link.report_codes(lambda: executor.codes)
     spec = bench.spec(double)
     bench.give(spec, dump_call((1,), {}, what="f"))
     bench.turn()
@@ -334,7 +334,7 @@ def test_code_is_kept_until_the_controller_lets_it_go(bench: Any) -> None:
 
 def reconnect(lease: int) -> None:
     os.write(NOW[0].order, b"r")
-    NOW[0].loop.speak_for(lease, wants_output=False)
+    NOW[0].loop.act_for(lease, wants_output=False)
 
 
 def test_a_reconnect_while_user_code_runs(bench: Any) -> None:
@@ -347,17 +347,17 @@ def test_a_reconnect_while_user_code_runs(bench: Any) -> None:
     assert bench.sent[-1].leases == (1,)
 
 
-def test_results_wait_for_a_full_connection(bench: Any) -> None:
+def test_results_are_queued_while_the_connection_is_full(bench: Any) -> None:
     bench.connection.is_full = True
     bench.call(double, 1)
     bench.turn()
     assert bench.link.is_stalled
     bench.connection.is_full = False
-    assert bench.finished() == [(Outcome.OK, 2)]
+    assert bench.collect() == [(Outcome.OK, 2)]
     assert not bench.link.is_stalled
 
 
-def test_a_change_of_properties_is_told(bench: Any) -> None:
+def test_a_change_of_properties_is_reported(bench: Any) -> None:
     bench.properties["a"] = 1
     bench.turn()
     bench.turn()

@@ -1,4 +1,4 @@
-"""Which modules are the user's, and how they leave."""
+"""The user's modules: found, sent, and dropped after edits."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_namespace_package_leaves_with_its_parent_and_its_children(
         assert not [name for name in sys.modules if name.startswith(first)]
 
 
-def test_a_namespace_that_is_shared_with_others_stays(
+def test_a_shared_namespace_package_stays(
     modules: UserModules, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
@@ -84,7 +84,7 @@ class Submissions:
         return Module(name=name, source=source.encode(), path=bytes(self.folder / f"{name}.py"))
 
     def enter(self, *digests: bytes) -> None:
-        """As a worker does before an attempt."""
+        """Set the modules as a worker does before an attempt."""
         self.modules.serve(digests, str(self.folder), self.bodies.__getitem__)
         if self.modules.are_stale():
             self.modules.drop()
@@ -95,7 +95,7 @@ def submissions(modules: UserModules, tmp_path: Path) -> Submissions:
     return Submissions(modules, tmp_path)
 
 
-def test_what_was_sent_goes_before_what_is_on_disk(submissions: Submissions, tmp_path: Path) -> None:
+def test_sent_modules_take_precedence_over_the_disk(submissions: Submissions, tmp_path: Path) -> None:
     write(tmp_path, "tf_a.py", "N = 'disk'")
     packs = [submissions.pack(submissions.module("tf_a", f"N = {n}\ndef f():\n    return {n}\n")) for n in (1, 2)]
     for i in (0, 1, 0):
@@ -111,7 +111,7 @@ def test_the_same_source_is_the_same_module(submissions: Submissions, tmp_path: 
     found = importlib.import_module("tf_a")
     submissions.enter(submissions.pack(one, other))
     assert importlib.import_module("tf_a") is found
-    write(tmp_path, "tf_a.py", "N = 1")  # of a client that does not send it, and has the same on disk
+    write(tmp_path, "tf_a.py", "N = 1")  # another client does not send it, and has the same file
     submissions.enter(submissions.pack(other))
     assert importlib.import_module("tf_a") is found
     write(tmp_path, "tf_a.py", "N = 3")
@@ -119,7 +119,7 @@ def test_the_same_source_is_the_same_module(submissions: Submissions, tmp_path: 
     assert importlib.import_module("tf_a").N == 3
 
 
-def test_only_what_was_edited_is_compiled_anew(submissions: Submissions) -> None:
+def test_only_edited_modules_are_compiled_again(submissions: Submissions) -> None:
     same = submissions.pack(submissions.module("tf_same", "def f(): pass"))
     codes = []
     for n in (1, 2):
@@ -127,11 +127,11 @@ def test_only_what_was_edited_is_compiled_anew(submissions: Submissions) -> None
         found = importlib.import_module("tf_a")
         assert found.f() == n
         codes.append((found, found.tf_same, found.tf_same.f.__code__))
-    assert codes[0][:2] != codes[1][:2]  # what holds parts of an old module is new
+    assert codes[0][:2] != codes[1][:2]  # modules that hold parts of an old one are new
     assert codes[0][2] is codes[1][2]
 
 
-def test_what_was_read_from_disk_is_dropped_for_what_is_sent(submissions: Submissions, tmp_path: Path) -> None:
+def test_a_module_from_disk_is_dropped_for_a_sent_one(submissions: Submissions, tmp_path: Path) -> None:
     write(tmp_path, "tf_a.py", "N = 1")
     submissions.enter()
     assert importlib.import_module("tf_a").N == 1
@@ -139,7 +139,7 @@ def test_what_was_read_from_disk_is_dropped_for_what_is_sent(submissions: Submis
     assert importlib.import_module("tf_a").N == 2
 
 
-def test_what_was_sent_need_not_be_on_disk(submissions: Submissions, tmp_path: Path) -> None:
+def test_a_sent_module_need_not_be_on_disk(submissions: Submissions, tmp_path: Path) -> None:
     place = bytes(tmp_path / "tf_space")
     space = Module(name="tf_space", locations=(place,))
     package = Module(

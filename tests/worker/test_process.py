@@ -1,4 +1,4 @@
-"""A real worker process, with the test as its controller and its supervisor."""
+"""A real worker process, with the test as controller and supervisor."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from tests.processes import DEADLINE, until
 
 
 class Farm:
-    """One worker, and what it says."""
+    """One worker and its messages."""
 
     def __init__(self, home: Path) -> None:
         self.paths = farm_paths("test")
@@ -58,7 +58,7 @@ class Farm:
         )
         self.paths.options.write_bytes(msgspec.json.encode(options))
         self.router = Router(self.paths.workers)
-        self.said: list[Message] = []
+        self.received: list[Message] = []
         self.identity = b""
         self.next_lease = 1
 
@@ -78,7 +78,7 @@ class Farm:
         self.page = Page(page_fd)
         os.close(page_fd)
         os.close(life)
-        self.hear(Ready)
+        self.receive(Ready)
         return self
 
     def stop(self) -> None:
@@ -98,19 +98,19 @@ class Farm:
     def send(self, *messages: Message) -> None:
         assert self.router.send(self.identity, codec.encode(messages))
 
-    def hear(self, kind: type[Message], where: Callable[[Any], object] = lambda message: True) -> Any:
-        """Return the first message of that kind, from now or before, that was not returned yet."""
+    def receive(self, kind: type[Message], where: Callable[[Any], object] = lambda message: True) -> Any:
+        """Return the next message of that kind."""
         deadline = time.monotonic() + DEADLINE
         while True:
-            for message in self.said:
+            for message in self.received:
                 if isinstance(message, kind) and where(message):
-                    self.said.remove(message)
+                    self.received.remove(message)
                     return message
-            may_speak = self.process.poll() is None and time.monotonic() < deadline
-            assert self.router.socket.poll(200) or may_speak, f"no {kind.__name__}; {self.said}; log: {self.log}"
+            may_send = self.process.poll() is None and time.monotonic() < deadline
+            assert self.router.socket.poll(200) or may_send, f"no {kind.__name__}; {self.received}; log: {self.log}"
             for identity, frame in self.router.receive(100):
                 self.identity = identity
-                self.said += codec.from_worker.decode(frame)
+                self.received += codec.from_worker.decode(frame)
 
     def call(self, function: Callable[..., object], *args: object, **options: Any) -> int:
         code, body = dump_function(function)
@@ -128,18 +128,18 @@ class Farm:
         return lease
 
     def result(self, lease: int) -> Any:
-        """Return the value of `lease`, its failure, or its text."""
-        finished = self.hear(Finished, lambda message: lease in message.leases)
+        """Return the value, the failure or the text of `lease`."""
+        finished = self.receive(Finished, lambda message: lease in message.leases)
         self.send(Committed(finished.seq))
         i = finished.leases.index(lease)
         if finished.outcomes[i] == Outcome.OK:
             return load_value(finished.values[i])
         return decode_failure(finished.values[i])
 
-    def printed(self, lease: int) -> tuple[Any, Printed]:
-        """Return the value of `lease`, and what it has printed."""
-        finished = self.hear(Finished, lambda message: lease in message.leases)
-        self.said.insert(0, finished)
+    def output_of(self, lease: int) -> tuple[Any, Printed]:
+        """Return the value of `lease` and its output."""
+        finished = self.receive(Finished, lambda message: lease in message.leases)
+        self.received.insert(0, finished)
         return self.result(lease), finished.outputs.get(lease, ())
 
     def interrupt(self, lease: int) -> None:
@@ -158,13 +158,13 @@ def farm(home: Path) -> Iterator[Farm]:
 
 
 def in_main(source: str, name: str = "f") -> Any:
-    """Return a function as a notebook defines it."""
+    """Return a function defined as in a notebook."""
     namespace: dict[str, Any] = {"__name__": "__main__"}
     exec(source, namespace)
     return namespace[name]
 
 
-def test_it_stands_where_the_client_stood(farm: Farm) -> None:
+def test_it_has_the_clients_folder_and_module_path(farm: Farm) -> None:
     where = in_main("def f():\n import os, sys\n return os.getcwd(), sys.path, sys.argv[1:], sys.stdin.read()")
     cwd, path, arguments, text = farm.result(farm.call(where))
     assert (cwd, arguments, text) == (str(farm.work), [], "")
@@ -175,13 +175,13 @@ def test_it_stands_where_the_client_stood(farm: Farm) -> None:
     assert farm.page.ready
 
 
-def test_a_long_task_is_told_of_and_interrupted(farm: Farm) -> None:
+def test_a_long_task_is_reported_and_interrupted(farm: Farm) -> None:
     wait = in_main("def f():\n import time\n print('waiting')\n time.sleep(600)")
     lease = farm.call(wait)
     behind = farm.call(abs, -3)
-    assert farm.hear(Started).lease == lease
-    assert farm.hear(Output) == Output(lease, ("waiting\n",))
-    assert farm.hear(Returned) == Returned((behind,))
+    assert farm.receive(Started).lease == lease
+    assert farm.receive(Output) == Output(lease, ("waiting\n",))
+    assert farm.receive(Returned) == Returned((behind,))
     farm.interrupt(lease)
     failure = farm.result(lease)
     assert failure.message == "interrupted"
@@ -209,24 +209,24 @@ BARS = {
 
 
 @pytest.mark.parametrize("kind", BARS)
-def test_a_cell_says_how_far_it_is(farm: Farm, kind: str) -> None:
+def test_the_progress_of_a_cell_is_reported(farm: Farm, kind: str) -> None:
     path = farm.work / "go"
     lease = farm.cell(WAIT + BARS[kind] + LOOP.replace("BAR", "bar").replace("PATH", str(path)))
-    assert farm.hear(Progress, lambda said: said.done == 4) == Progress(lease, 4, 10, "fit")
+    assert farm.receive(Progress, lambda received: received.done == 4) == Progress(lease, 4, 10, "fit")
     path.touch()
     assert farm.result(lease).value is None
     assert farm.process.poll() is None
 
 
 @pytest.mark.parametrize("kind", ["track", "tqdm"])
-def test_a_function_says_how_far_it_is_and_says_it_to_a_new_controller(farm: Farm, kind: str) -> None:
+def test_the_progress_of_a_function_is_reported_also_to_a_new_controller(farm: Farm, kind: str) -> None:
     path = farm.work / "go"
     body = (BARS[kind] + LOOP.replace("BAR", "bar").replace("PATH", str(path))).replace("\n", "\n    ")
     lease = farm.call(in_main(f"{WAIT}\ndef f():\n    {body}\n    return 'done'"))
-    assert farm.hear(Progress, lambda said: said.done == 4) == Progress(lease, 4, 10, "fit")
+    assert farm.receive(Progress, lambda received: received.done == 4) == Progress(lease, 4, 10, "fit")
     os.write(farm.order, b"r")
-    farm.hear(Ready)
-    assert farm.hear(Progress, lambda said: said.done == 4) == Progress(lease, 4, 10, "fit")
+    farm.receive(Ready)
+    assert farm.receive(Progress, lambda received: received.done == 4) == Progress(lease, 4, 10, "fit")
     path.touch()
     assert farm.result(lease) == "done"
     assert farm.result(farm.call(abs, -3)) == 3
@@ -257,7 +257,7 @@ names = part.__all__
 """
 
 
-def test_an_interrupt_lets_an_import_end(farm: Farm) -> None:
+def test_an_interrupt_waits_for_the_end_of_an_import(farm: Farm) -> None:
     package = farm.work / "package"
     package.mkdir()
     (package / "__init__.py").write_text(PACKAGE)
@@ -276,24 +276,24 @@ def test_an_interrupt_lets_an_import_end(farm: Farm) -> None:
 
 def test_it_reconnects_on_order_while_idle_and_while_busy(farm: Farm) -> None:
     first = farm.call(abs, -1)
-    unacked = farm.hear(Finished)
+    unacked = farm.receive(Finished)
     os.write(farm.order, b"r")
-    assert farm.hear(Ready).leases == (first,)
-    assert farm.hear(Finished) == unacked
+    assert farm.receive(Ready).leases == (first,)
+    assert farm.receive(Finished) == unacked
     farm.send(Committed(unacked.seq))
     lease = farm.call(in_main("def f():\n import time\n time.sleep(600)"))
-    farm.hear(Started)
+    farm.receive(Started)
     os.write(farm.order, b"r")
-    assert farm.hear(Ready).leases == (lease,)
+    assert farm.receive(Ready).leases == (lease,)
     farm.interrupt(lease)
     assert farm.result(lease).message == "interrupted"
 
 
-def test_it_finds_a_controller_that_binds_again(farm: Farm) -> None:
+def test_it_reconnects_to_a_controller_that_binds_again(farm: Farm) -> None:
     farm.router.close()
     farm.router = Router(farm.paths.workers)
     os.write(farm.order, b"r")
-    assert farm.hear(Ready).leases == ()
+    assert farm.receive(Ready).leases == ()
     assert farm.result(farm.call(abs, -2)) == 2
 
 
@@ -301,13 +301,13 @@ def test_it_finds_a_controller_that_binds_again(farm: Farm) -> None:
 def test_it_ends_with_the_supervisor(farm: Farm, is_busy: bool) -> None:
     if is_busy:
         farm.call(in_main("def f():\n import time\n time.sleep(600)"))
-        farm.hear(Started)
+        farm.receive(Started)
     os.close(farm.order)
     farm.order = -1
     assert farm.process.wait(DEADLINE) == 0
 
 
-def test_the_page_tells_what_a_dead_worker_ran(farm: Farm) -> None:
+def test_the_page_has_the_lease_of_a_dead_worker(farm: Farm) -> None:
     farm.result(farm.call(abs, -1))
     lease = farm.call(in_main("def f():\n import faulthandler; faulthandler._sigsegv()"))
     assert farm.process.wait(DEADLINE) == -signal.SIGSEGV
@@ -334,7 +334,7 @@ def test_a_forked_child_ends_where_the_users_code_ends(farm: Farm) -> None:
         " return how\n"
     )
     for how, code in ("return", 0), ("raise", 1), ("exit", 7):
-        value, printed = farm.printed(farm.call(fork, how))
+        value, printed = farm.output_of(farm.call(fork, how))
         assert value == code
         assert stdout_of(printed) == "from the child\n"
         assert ("ValueError: in the child" in stderr_of(printed)) == (how == "raise")
@@ -352,45 +352,45 @@ PAST_PYTHON = {
 
 
 @pytest.mark.parametrize("way", PAST_PYTHON)
-def test_what_is_printed_past_python_is_the_tasks(farm: Farm, way: str) -> None:
+def test_output_printed_past_python_is_the_tasks(farm: Farm, way: str) -> None:
     body = PAST_PYTHON[way].replace("\n", "\n ")
-    value, printed = farm.printed(farm.call(in_main(f"def f():\n {body}\n return 'done'")))
+    value, printed = farm.output_of(farm.call(in_main(f"def f():\n {body}\n return 'done'")))
     assert value == "done"
     assert (stdout_of(printed), stderr_of(printed)) == ("out\n", "err\n")
-    assert farm.printed(farm.call(abs, -1)) == (1, ())
+    assert farm.output_of(farm.call(abs, -1)) == (1, ())
 
 
 def test_prints_and_programs_keep_their_order(farm: Farm) -> None:
     source = "print('1')\nimport os\n_ = os.system('echo 2')\nprint('3')\n!echo 4\nos.write(1, b'5\\n')\nprint('6')"
-    _, printed = farm.printed(farm.cell(source))
+    _, printed = farm.output_of(farm.cell(source))
     assert log_of(printed).split() == ["1", "2", "3", "4", "5", "6"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="C's buffer is flushed on Linux only")
 @pytest.mark.parametrize("text", ["a line\\n", "half a line"])
-def test_what_c_code_prints_is_the_tasks(farm: Farm, text: str) -> None:
+def test_output_of_c_code_is_the_tasks(farm: Farm, text: str) -> None:
     source = f"def f():\n import ctypes, time\n ctypes.CDLL(None).printf(b'{text}')\n time.sleep(0.002)"
-    _, printed = farm.printed(farm.call(in_main(source)))
+    _, printed = farm.output_of(farm.call(in_main(source)))
     assert stdout_of(printed) == text.replace("\\n", "\n")
 
 
-def test_a_flood_that_is_written_while_python_is_held_up_blocks_nothing(farm: Farm) -> None:
+def test_a_flood_written_while_the_gil_is_held_does_not_block(farm: Farm) -> None:
     source = (
         "def f():\n import ctypes\n libc = ctypes.PyDLL(None)\n"  # PyDLL keeps the GIL
         " for fd in (1, 2):\n  for _ in range(40):\n   libc.write(fd, b'x' * 100_000, 100_000)"
     )
-    _, printed = farm.printed(farm.call(in_main(source)))
+    _, printed = farm.output_of(farm.call(in_main(source)))
     assert 1_000_000 < len(log_of(printed)) < 1_100_000
     assert "characters were dropped" in log_of(printed)
     assert stdout_of(printed).startswith("xxx")
     assert stderr_of(printed).endswith("xxx")
 
 
-def test_the_output_of_a_running_program_is_seen_while_it_runs(farm: Farm) -> None:
+def test_the_output_of_a_running_program_is_reported_while_it_runs(farm: Farm) -> None:
     lease = farm.call(
         in_main("def f():\n import subprocess\n subprocess.run('echo begun; exec sleep 600', shell=True)")
     )
-    assert farm.hear(Output) == Output(lease, ("begun\n",))
+    assert farm.receive(Output) == Output(lease, ("begun\n",))
     farm.interrupt(lease)
     assert farm.result(lease).message == "interrupted"
 
@@ -408,14 +408,14 @@ def test_a_program_of_a_broadcast_stays_and_prints_to_the_log(farm: Farm) -> Non
     begin = in_main(f"def f():\n import subprocess\n subprocess.Popen({source!r}, shell=True)")
     body = dump_call((), {}, what="f")
     farm.send(Prepare(number=1, kind=Kind.FUNCTION, code=dump_function(begin)[1], body=body))
-    farm.hear(SetUp)
-    _, printed = farm.printed(farm.call(in_main("def f():\n import time; time.sleep(0.01); print('early')")))
+    farm.receive(SetUp)
+    _, printed = farm.output_of(farm.call(in_main("def f():\n import time; time.sleep(0.01); print('early')")))
     assert printed == ("early\n",)
     path.touch()
     until(lambda: "late" in farm.log, "the program's words")
 
 
-def test_a_task_that_would_stop_fails(farm: Farm) -> None:
+def test_a_task_that_reads_stdin_or_stops_at_a_breakpoint_fails(farm: Farm) -> None:
     failure = farm.result(farm.call(in_main("def f():\n breakpoint()")))
     assert failure.message.startswith("a task cannot stop at a breakpoint")
     failure = farm.result(farm.call(in_main("def f():\n input()")))
@@ -436,7 +436,7 @@ def test_threads_that_outlive_their_task_print_to_the_log(farm: Farm) -> None:
         f"{WAIT}\ndef f():\n import threading\n"
         f" threading.Thread(target=lambda: (wait({str(path)!r}), print('from the thread')), daemon=True).start()"
     )
-    result, printed = farm.printed(farm.call(leave))
+    result, printed = farm.output_of(farm.call(leave))
     assert result is None
     assert stderr_of(printed).startswith("1 thread of this task still runs: Thread-")
     path.touch()
@@ -446,7 +446,7 @@ def test_threads_that_outlive_their_task_print_to_the_log(farm: Farm) -> None:
 def test_cells_run_and_their_loops_can_be_interrupted(farm: Farm) -> None:
     assert farm.result(farm.cell("x = !echo hi\nx[0]")) == SourceResult("hi", {}, is_cell=True)
     lease = farm.cell("import asyncio\nawait asyncio.sleep(600)")
-    farm.hear(Started, lambda message: message.lease == lease)
+    farm.receive(Started, lambda message: message.lease == lease)
     farm.interrupt(lease)
     assert farm.result(lease).message == "interrupted"
     assert farm.result(farm.cell("import asyncio\nawait asyncio.sleep(0, 5)")).value == 5
@@ -461,13 +461,13 @@ def test_a_class_of_the_notebook_is_the_same_class_when_it_comes_back(farm: Farm
 @pytest.mark.parametrize("source", ["!sleep 600\n1", "x = !sleep 600\n1", "%%bash\nsleep 600"])
 def test_an_interrupted_shell_command_ends_the_cell(farm: Farm, source: str) -> None:
     lease = farm.cell(source)
-    farm.hear(Started)
+    farm.receive(Started)
     until(lambda: "sleep" in commands(farm.paths.tag), "the command runs")
     farm.interrupt(lease)
     assert farm.result(lease).message == "interrupted"
 
 
 def commands(tag: str) -> str:
-    """Return the command lines of all that the worker has started."""
+    """Return the command lines of all processes that the worker has started."""
     pids = ",".join(map(str, tagged_processes(tag)))
     return subprocess.run(["ps", "-o", "comm=", "-p", pids], capture_output=True, text=True).stdout

@@ -1,4 +1,4 @@
-"""`track` and `tqdm` bars, and what is read of them."""
+"""Progress read from `track` and `tqdm` bars."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from taskfc_ext.protocol.worker_messages import MAX_DESCRIPTION, Progress
 from taskfc_ext.worker.output import progress
 from taskfc_ext.worker.output.progress import Sampler, track
 
-LONG = 1e6  # seconds that the attempt has run
+LONG = 1e6  # run time of the attempt in seconds
 
 
 @pytest.fixture
 def lease(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The lease that runs, in a list that a test can change."""
+    """The running lease, in a list that a test can change."""
     running = [5]
     monkeypatch.setattr(progress, "_outermost", None)
     monkeypatch.setattr(progress, "_running", lambda: running[0])
     return running
 
 
-def sampled(lease: int = 5, elapsed: float = LONG) -> Progress | None:
+def sample(lease: int = 5, elapsed: float = LONG) -> Progress | None:
     return Sampler().sample(lease, elapsed)
 
 
@@ -51,13 +51,13 @@ def test_outside_a_task_it_only_iterates(lease: list[int]) -> None:
 
 def test_an_item_counts_when_it_is_done(lease: list[int]) -> None:
     items = track(["a", "b", "c"], description="fit")
-    assert sampled() is None
+    assert sample() is None
     next(items)
-    assert sampled() == Progress(5, 0, 3, "fit")
+    assert sample() == Progress(5, 0, 3, "fit")
     next(items)
-    assert sampled() == Progress(5, 1, 3, "fit")
+    assert sample() == Progress(5, 1, 3, "fit")
     assert list(items) == ["c"]
-    assert sampled() == Progress(5, 3, 3, "fit")
+    assert sample() == Progress(5, 3, 3, "fit")
 
 
 @pytest.mark.parametrize(
@@ -71,22 +71,22 @@ def test_an_item_counts_when_it_is_done(lease: list[int]) -> None:
         ("ab", {"total": -1}, None),
     ],
 )
-def test_the_total_is_what_is_known(lease: list[int], iterable: Any, options: Any, total: float | None) -> None:
+def test_the_total_is_found_where_possible(lease: list[int], iterable: Any, options: Any, total: float | None) -> None:
     next(items := track(iterable, **options))
-    said = sampled()
-    assert said is not None
-    assert said.total == total
+    reported = sample()
+    assert reported is not None
+    assert reported.total == total
     items.close()  # type: ignore[attr-defined]
 
 
 def test_the_outermost_is_shown_and_the_next_one_after_it(lease: list[int]) -> None:
     for _ in track(range(2), description="outer"):
         for _ in track(range(9), description="inner"):
-            said = sampled()
-            assert said is not None
-            assert said.description == "outer"
+            reported = sample()
+            assert reported is not None
+            assert reported.description == "outer"
     next(items := track("xyz", description="second"))
-    assert sampled() == Progress(5, 0, 3, "second")
+    assert sample() == Progress(5, 0, 3, "second")
     del items
 
 
@@ -103,21 +103,21 @@ def test_an_early_end_leaves_the_last_count(lease: list[int], how: str) -> None:
         run()
     except ValueError:
         pass
-    assert sampled() == Progress(5, 4, 10)
+    assert sample() == Progress(5, 4, 10)
     assert progress._outermost is not None
     assert progress._outermost.is_over
 
 
-def test_another_attempt_starts_without(lease: list[int]) -> None:
+def test_another_attempt_starts_without_progress(lease: list[int]) -> None:
     next(items := track("ab"))
     lease[0] = 6
-    assert sampled(6) is None
+    assert sample(6) is None
     next(others := track("xyz"))
-    assert sampled(6) == Progress(6, 0, 3)
+    assert sample(6) == Progress(6, 0, 3)
     del items, others
 
 
-def test_what_cannot_be_tracked_is_said_at_once() -> None:
+def test_a_wrong_argument_raises_at_once() -> None:
     with pytest.raises(TypeError, match=r"^track\(\) needs something to iterate over, not int$"):
         track(5)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"^track\(\) needs a number as its total, not str$"):
@@ -126,10 +126,10 @@ def test_what_cannot_be_tracked_is_said_at_once() -> None:
 
 def test_a_description_is_bounded_and_can_be_sent(lease: list[int]) -> None:
     next(items := track("ab", description="\udcff<b>" * 1000))
-    said = sampled()
-    assert said is not None
-    said.description.encode()
-    assert len(said.description) == MAX_DESCRIPTION
+    reported = sample()
+    assert reported is not None
+    reported.description.encode()
+    assert len(reported.description) == MAX_DESCRIPTION
     del items
 
 
@@ -142,22 +142,22 @@ def test_the_outermost_bar_is_read_and_its_end_stays(lease: list[int]) -> None:
     assert sampler.sample(5, LONG) == Progress(5, 10, 10, "outer")
 
 
-def test_a_bar_that_was_left_open_is_not_the_next_attempts(lease: list[int]) -> None:
+def test_a_bar_left_open_is_not_the_next_attempts(lease: list[int]) -> None:
     with bar(total=10):
-        assert sampled(5, LONG) == Progress(5, 0, 10)
-        assert sampled(6, -LONG) is None
+        assert sample(5, LONG) == Progress(5, 0, 10)
+        assert sample(6, -LONG) is None
 
 
-def test_a_bar_that_counts_oddly_harms_nobody(lease: list[int]) -> None:
+def test_a_bar_with_odd_counts_does_no_harm(lease: list[int]) -> None:
     with bar(total=10) as odd:
         for n in (float("nan"), -3, 1e300, "x", None):
             odd.n = n
-            assert sampled() == Progress(5, 0, 10)
+            assert sample() == Progress(5, 0, 10)
         odd.n, odd.total = 0, float("inf")
-        assert sampled() == Progress(5, 0, None)
+        assert sample() == Progress(5, 0, None)
 
 
-def test_a_bar_that_its_task_forgot_is_not_drawn_from_our_thread(lease: list[int]) -> None:
+def test_a_bar_dropped_by_its_task_is_not_drawn_from_the_helper_thread(lease: list[int]) -> None:
     sampler = Sampler()
     forgotten = bar(total=10)
     file, life = forgotten.fp, weakref.ref(forgotten)
@@ -167,8 +167,8 @@ def test_a_bar_that_its_task_forgot_is_not_drawn_from_our_thread(lease: list[int
     drawn = file.getvalue()
     sampler.sample(5, LONG)
     assert sampler.sample(5, LONG) == Progress(5, 0, 10)
-    assert life() is not None, "what was shown last stays"
+    assert life() is not None, "the last shown bar stays"
     with bar(total=3):
-        assert sampler.sample(5, LONG) == Progress(5, 0, 3), "though the forgotten one was outside of it"
+        assert sampler.sample(5, LONG) == Progress(5, 0, 3), "although the dropped bar was outside of it"
     assert life() is None
     assert file.getvalue() == drawn

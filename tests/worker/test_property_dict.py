@@ -3,9 +3,9 @@ from __future__ import annotations
 from taskfc_ext.worker import Properties
 
 
-def test_a_change_is_remembered() -> None:
+def test_a_change_is_noted() -> None:
     properties = Properties()
-    properties.begin_with({"gpu": 1})
+    properties.initialize({"gpu": 1})
     assert not properties.changed
     assert properties["gpu"] == 1
     for change in (
@@ -19,8 +19,8 @@ def test_a_change_is_remembered() -> None:
         assert properties.changed
 
 
-def test_reading_is_no_change() -> None:
+def test_reading_is_not_a_change() -> None:
     properties = Properties()
-    properties.begin_with({"gpu": 1})
+    properties.initialize({"gpu": 1})
     assert (properties.get("a"), dict(properties), "gpu" in properties) == (None, {"gpu": 1}, True)
     assert not properties.changed

@@ -1,4 +1,4 @@
-"""Settings of a worker's process: what imports, broadcasts and registered settings do to them."""
+"""Settings of a worker's process: effects of imports, broadcasts and registered settings."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def library(monkeypatch: pytest.MonkeyPatch) -> None:
     set_level(1)
 
 
-def entered(*table: Value, **packed: Any) -> ProcessSettings:
+def enter_settings(*table: Value, **packed: Any) -> ProcessSettings:
     settings = ProcessSettings(table)
     settings.enter(pickle.dumps({name: pickle.dumps(value) for name, value in packed.items()}))
     return settings
@@ -45,17 +45,17 @@ def entered(*table: Value, **packed: Any) -> ProcessSettings:
 def test_no_import_fails_because_a_module_cannot_be_read(
     monkeypatch: pytest.MonkeyPatch, packed: dict[str, Any]
 ) -> None:
-    settings = entered(LEVEL, **packed)
+    settings = enter_settings(LEVEL, **packed)
     before = settings.before_import()
-    monkeypatch.setitem(sys.modules, "tf_library", ModuleType("tf_library"))  # imported again, and half ready
+    monkeypatch.setitem(sys.modules, "tf_library", ModuleType("tf_library"))  # imported again, and not complete yet
     half = settings.before_import()
     settings.after_import(before)
-    settings.user_module_ran(before)
+    settings.after_user_import(before)
     set_level(3)
     settings.after_import(half)
-    settings.user_module_ran(half)
+    settings.after_user_import(half)
     settings.leave(fully=True)
-    assert (settings.spent, settings.are_modules_stale) == ("", False)
+    assert (settings.why_unusable, settings.are_modules_stale) == ("", False)
     assert get_level() == packed.get("level", 1)
 
 
@@ -64,7 +64,7 @@ def test_no_import_fails_because_a_setting_cannot_be_written() -> None:
     def refuse(level: int) -> None:
         raise AttributeError("half imported")
 
-    settings = entered(
+    settings = enter_settings(
         Value(name="level", module="tf_library", read=get_level, write=refuse, pack=get_level, unpack=bool), level=1
     )
     before = settings.before_import()
@@ -74,12 +74,12 @@ def test_no_import_fails_because_a_setting_cannot_be_written() -> None:
 
 def test_an_import_may_find_more_settings_while_another_one_begins(request: pytest.FixtureRequest) -> None:
     def read() -> int:
-        if settings is not None and "tf_library" not in sys.modules:  # as another thread does
+        if settings is not None and "tf_library" not in sys.modules:  # as if by another thread
             request.getfixturevalue("library")
             settings.after_import({})
         return 1
 
     settings = None
-    settings = entered(Value(name="first", read=read, write=bool), LEVEL)
+    settings = enter_settings(Value(name="first", read=read, write=bool), LEVEL)
     assert settings.before_import() == {"first": 1}
     assert settings.before_import() == {"first": 1, "level": 1}

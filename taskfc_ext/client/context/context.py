@@ -97,7 +97,7 @@ def current(cell: str | None = None) -> Surroundings:
         if is_same and last is not None and pause < settings_here.pause:
             settings = last.settings
         else:
-            settings = settings_here.look(pause if cell is None else math.inf)
+            settings = settings_here.update(pause if cell is None else math.inf)
         if last is not None and (cwd, sys.path, _raw, settings) == last[:4]:
             here, sources = last.surroundings, last.sources
         else:

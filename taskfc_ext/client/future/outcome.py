@@ -62,7 +62,7 @@ def load(payload: Payload, reason: str, taskid: int, sent: Sequence[str] | None 
     try:
         return serialize.load_value(payload)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - unpickling runs the user's code
-        if (rest := serialize.load_the_rest(payload)) is not None:
+        if (rest := serialize.salvage_result(payload)) is not None:
             return rest
         problem = UnpicklableResult(f"the result of task {taskid} cannot be rebuilt here: {error!r}", taskid=taskid)
         problem.__cause__ = error

@@ -98,7 +98,7 @@ class Submitter:
         return body if len(body) <= MAX_BODY else _bounded(body, template.label)
 
     def _worth_a_word(self, function: Callable[..., Any], body: bytes) -> int:
-        size = serialize.loaded_each_time(function, body)
+        size = serialize.bytes_loaded_per_task(function, body)
         return size if size >= LARGE_LOAD else 0
 
     def _count_loads(self, template: Template) -> None:

@@ -14,7 +14,7 @@ from taskfc_ext.ipython.cell.mentions import names_in_value
 from taskfc_ext.ipython.cell.names import BUILTINS, IPYTHON_NAMES, MODULE_NAMES, NameUse, used_names
 from taskfc_ext.ipython.hints import did_you_mean
 from taskfc_ext.ipython.parse.requests import BadUsage
-from taskfc_ext.serialize.blame import complaint, text_of
+from taskfc_ext.serialize.blame import describe_failure, text_of
 from taskfc_ext.serialize.chance import carried
 from taskfc_ext.serialize.limited import LimitedFile
 from taskfc_ext.serialize.mentioned import Mentions
@@ -238,7 +238,7 @@ def _size(name: str, value: object) -> int:
     try:
         return _pickled_size(value, math.inf)
     except Exception as error:  # noqa: BLE001  the user's __reduce__
-        raise BadUsage(one_line(complaint(name, value, error))) from None
+        raise BadUsage(one_line(describe_failure(name, value, error))) from None
 
 
 def _size_up_to(limit: float, value: object) -> int | None:

@@ -144,7 +144,7 @@ def bind_out(notebook: Notebook, future: TaskFuture, out: tuple[str, ...] = ()) 
     Raises:
         BadUsage: the task has no such -o name.
     """
-    from taskfc_ext.serialize.in_place import updated_function
+    from taskfc_ext.serialize.in_place import update_function
 
     result = future.task_result()
     names, lost = result.results, result.lost
@@ -157,7 +157,7 @@ def bind_out(notebook: Notebook, future: TaskFuture, out: tuple[str, ...] = ()) 
     bound = [name for name in wanted if name in names]
     for name in bound:
         is_same = future.brings_same_function(name)
-        if not (is_same and updated_function(notebook.namespace.get(name), names[name])):
+        if not (is_same and update_function(notebook.namespace.get(name), names[name])):
             notebook.bind(name, names[name])
     future.apply_class_changes(bound)
     return bound

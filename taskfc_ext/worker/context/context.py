@@ -1,4 +1,4 @@
-"""Where an attempt runs: in the folder, with the module path and the environment that its submission had."""
+"""Execution context of attempts: working directory, module path and environment of the submission."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class _Place(NamedTuple):
     settings: bytes = b""
 
 
-class Surroundings:
-    """Moves this process to where an attempt is to run, and back to the worker's own place for one that says nothing.
+class ExecutionContext:
+    """The context that this process is in. A task without a context gets the worker's own.
 
-    What a task changes of its place (`os.chdir`, `sys.path`, `os.environ`) ends with its attempt, also in
-    the persistent namespace: the next task is the next one of whoever is next.
+    Changes by a task (`os.chdir`, `sys.path`, `os.environ`) end with its attempt, also in the persistent namespace:
+    the next task may belong to another client.
     """
 
     def __init__(self) -> None:
@@ -39,25 +39,25 @@ class Surroundings:
 
     @property
     def folder(self) -> str:
-        """Where the modules of whose attempt it is lie."""
+        """The folder of the user's modules."""
         return self._place.folder
 
     @property
     def path(self) -> list[str]:
-        """The module path of whose attempt it is."""
+        """The module path."""
         return self._place.path
 
     @property
     def settings(self) -> bytes:
-        """What the context says of other settings; the same object for the same context."""
+        """The packed settings of the context; the same object for the same context."""
         return self._place.settings
 
     def enter(self, digest: bytes | None, body_of: Callable[[bytes], bytes]) -> bool:
-        """Go to the place of the context `digest`; return whether modules may mean something else there.
+        """Enter the context `digest`; return whether imports may find other modules there.
 
         Raises:
-            FileNotFoundError: its folder is gone; names it.
-            OSError: its folder cannot be entered.
+            FileNotFoundError: its working directory is gone.
+            OSError: its working directory cannot be entered.
         """
         place = self._place if digest == self._digest else self._find(digest, body_of)
         if _cwd() != place.cwd:
@@ -72,9 +72,9 @@ class Surroundings:
         return before.path != place.path or before.folder != place.folder
 
     def keep_changes(self) -> None:
-        """Let what was changed since `enter` hold everywhere: of the environment, and entries added to the path.
+        """Keep changes since `enter` for all contexts: the environment, and entries added to the module path.
 
-        What a submission itself says of the environment goes before that.
+        The environment of a submission still takes precedence.
         """
         before, environ = self._place, dict(self._own.environ)
         for name in before.environ.keys() - _raw.keys():
@@ -85,7 +85,7 @@ class Surroundings:
         self._own = self._own._replace(path=[*self._own.path, *added], environ=environ)
         self._places = {None: self._own}
         self._place = before._replace(path=list(sys.path))
-        self._digest = b""  # no context's: the next `enter` finds its place anew
+        self._digest = b""  # no context has this digest: the next `enter` looks its place up again
 
     def _find(self, digest: bytes | None, body_of: Callable[[bytes], bytes]) -> _Place:
         place = self._places.get(digest)
@@ -100,7 +100,7 @@ class Surroundings:
         context = decode_context(body)
         path = [os.fsdecode(entry) for entry in context.sys_path]
         if SOURCES not in path:
-            path.append(SOURCES)  # last: it serves when this package is not installed
+            path.append(SOURCES)  # last: needed only when this package is not installed
         path += [entry for entry in self._added if entry not in path]
         environ = dict(self._own.environ)
         for name, value in context.environ:
@@ -123,14 +123,14 @@ def _change_folder(folder: str) -> None:
         os.chdir(folder)
     except FileNotFoundError:
         text = (
-            "the working directory that this task was submitted from is gone; make it again and retry, or submit "
+            "the working directory of this task is gone; create it again and retry the task, or submit "
             "the task from another one"
         )
         raise FileNotFoundError(errno.ENOENT, text, folder) from None
 
 
 def _set_environment(environ: dict[bytes, bytes]) -> None:
-    """Make `os.environ`, and with it what subprocesses and C libraries see, the same as `environ`."""
+    """Make `os.environ`, which subprocesses and C libraries share, equal to `environ`."""
     for name in [name for name in _raw if name not in environ]:
         del os.environb[name]
     for name, value in environ.items():

@@ -1,4 +1,4 @@
-"""Being told that a module was imported for the first time, whoever did it."""
+"""Import hook: a call at the first import of a module."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def when_imported(name: str, then: Callable[[], None]) -> None:
-    """Call `then` when the top-level module `name` has been imported, in the thread that did; now if it was before."""
+    """Call `then` after the first import of the top-level module `name`, in that thread; now if it is loaded."""
     if name in sys.modules:
         then()
     else:
@@ -19,7 +19,7 @@ def when_imported(name: str, then: Callable[[], None]) -> None:
 
 
 class _Finder(MetaPathFinder):
-    """Finds one module, once."""
+    """Finder of one module, used once."""
 
     def __init__(self, name: str, then: Callable[[], None]) -> None:
         self._name = name
@@ -32,15 +32,15 @@ class _Finder(MetaPathFinder):
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Announcing(spec.loader, self, self._then)
+            spec.loader = _NotifyingLoader(spec.loader, self, self._then)
         return spec
 
 
-class StandIn(Loader):
-    """Takes the place of a loader until the module runs.
+class LoaderProxy(Loader):
+    """Loader that stands for another one until the module runs.
 
     Attributes:
-        loader: the one that loads the module.
+        loader: the real loader.
     """
 
     def __init__(self, loader: Loader) -> None:
@@ -49,20 +49,20 @@ class StandIn(Loader):
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return self.loader.create_module(spec)
 
-    def give_place(self, module: ModuleType) -> None:
-        """Make the loader that of the module, which is about to run."""
+    def restore_loader(self, module: ModuleType) -> None:
+        """Set the real loader as the module's loader, just before the module runs."""
         module.__loader__ = self.loader
         if module.__spec__ is not None:
             module.__spec__.loader = self.loader
 
     def __getattr__(self, name: str) -> Any:  # `is_package`, `get_source`, ... before it runs
-        if name == "loader":  # this object is not complete: it is being copied
+        if name == "loader":  # this object is incomplete: it is being copied
             raise AttributeError(name)
         return getattr(self.loader, name)
 
 
-class _Announcing(StandIn):
-    """Notifies a finder's owner when the module has run."""
+class _NotifyingLoader(LoaderProxy):
+    """Loader that makes the call after the module has run."""
 
     def __init__(self, loader: Loader, finder: _Finder, then: Callable[[], None]) -> None:
         super().__init__(loader)
@@ -70,7 +70,7 @@ class _Announcing(StandIn):
         self._then = then
 
     def exec_module(self, module: ModuleType) -> None:
-        self.give_place(module)
+        self.restore_loader(module)
         self.loader.exec_module(module)
         if self._finder in sys.meta_path:
             sys.meta_path.remove(self._finder)

@@ -1,4 +1,4 @@
-"""Notice of imports: what a library sets when it is imported is its own, and no task's."""
+"""Watch of imports: settings that a library changes at its import belong to the library, not to the task."""
 
 from __future__ import annotations
 
@@ -10,28 +10,31 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Protocol
 
-from taskfc_ext.worker.context.import_hook import StandIn
+from taskfc_ext.worker.context.import_hook import LoaderProxy
 from taskfc_ext.worker.context.modules import UserLoader
 
 
 class Listener(Protocol):
-    """Is notified of imports, in the thread that makes them."""
+    """Receiver of import events, in the importing thread."""
 
     def before_import(self) -> Any:
-        """Take note that a module is about to run; what is returned is passed on when it has run."""
+        """Handle the start of a module; the return value is passed to the method that handles its end."""
         ...
 
     def after_import(self, before: Any) -> None:
-        """Take note that a module of a library has run, or raised."""
+        """Handle the end of a library's module, which may have raised."""
         ...
 
-    def user_module_ran(self, before: Any) -> None:
-        """Take note that a module of the user's own has run, or raised: one that `UserModules` loads and drops."""
+    def after_user_import(self, before: Any) -> None:
+        """Handle the end of a user's module (one that `UserModules` loads and drops), which may have raised."""
         ...
 
 
 class ImportWatch(MetaPathFinder):
-    """Finds nothing by itself; notifies a listener of each module that runs, unless a library's import runs it."""
+    """Finder that notifies a listener of each module run, except for modules that a library imports.
+
+    The modules themselves are found by the other finders.
+    """
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
@@ -44,17 +47,17 @@ class ImportWatch(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None, /
     ) -> ModuleSpec | None:
-        """Return what the other finders find, to be run under our eyes."""
+        """Return the spec that the other finders find, with a loader that notifies the listener."""
         if getattr(self._state, "is_inside", False):
             return None
         spec = self._find(fullname, path, target)
         loader = None if spec is None else spec.loader
         if spec is not None and loader is not None and hasattr(loader, "exec_module"):
-            spec.loader = _Watched(loader, self)
+            spec.loader = _WatchedLoader(loader, self)
         return spec
 
     def _find(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
-        self._state.is_inside = True  # some finders import something to find something
+        self._state.is_inside = True  # some finders import modules themselves
         try:
             for finder in list(sys.meta_path):
                 find: Any = getattr(finder, "find_spec", None)
@@ -68,24 +71,24 @@ class ImportWatch(MetaPathFinder):
         """Let `loader` run `module`, and notify the listener."""
         is_users = isinstance(loader, UserLoader)
         before = self._listener.before_import()
-        self._state.is_inside = not is_users  # the imports of a library are part of its own
+        self._state.is_inside = not is_users  # imports made by a library count as part of it
         try:
             loader.exec_module(module)
         finally:
             self._state.is_inside = False
             if is_users:
-                self._listener.user_module_ran(before)
+                self._listener.after_user_import(before)
             else:
                 self._listener.after_import(before)
 
 
-class _Watched(StandIn):
-    """Has a watch run the module."""
+class _WatchedLoader(LoaderProxy):
+    """Loader that lets the watch run the module."""
 
     def __init__(self, loader: Loader, watch: ImportWatch) -> None:
         super().__init__(loader)
         self._watch = watch
 
     def exec_module(self, module: ModuleType) -> None:
-        self.give_place(module)
+        self.restore_loader(module)
         self._watch.run(self.loader, module)

@@ -1,4 +1,4 @@
-"""Leftovers of an attempt in its worker: processes, which are ended, and threads, which are named."""
+"""Leftovers of an attempt: its processes are ended, its threads are reported."""
 
 from __future__ import annotations
 
@@ -24,33 +24,30 @@ from taskfc_ext.worker.context import pools
 
 logger = logging.getLogger(__name__)
 
-LEAST = 30e-6
-"""Seconds: an attempt that was shorter has started no process and no thread; either takes longer."""
+SHORTEST_RUN = 30e-6
+"""Seconds: a shorter attempt cannot have started a process or a thread."""
 
 END_WITHIN = 2.0
-"""Seconds for killed processes to go. One that hangs in the kernel, or became another user's, is left, and logged."""
+"""Seconds for killed processes to end. One that hangs in the kernel or became another user's is logged and left."""
 
-_LET_REAP = 0.02
-"""Seconds for threads that wait for a process, as asyncio's do, to learn how it ended, before it is reaped here."""
+_REAP_GRACE = 0.02
+"""Seconds for threads that wait for a process, as asyncio's do, to read its exit status before it is reaped here."""
 
-_LET_END = 0.01
-"""Seconds for threads that are about to end."""
+_END_GRACE = 0.01
+"""Seconds for threads to end by themselves."""
 
 _NAMED = 5
 _LONGEST_NAME = 40
 
 _HARMLESS = frozenset(("taskfc_ext", "IPython", "ipykernel", "tqdm", "zmq"))
-"""Packages whose threads do nothing of the task's."""
+"""Packages whose threads do not run the task's code."""
 
 _POOLED = frozenset(("concurrent", "multiprocessing", "multiprocess", "joblib", "loky"))
 _WAITING = _POOLED | {"threading", "queue", "selectors", "weakref"}
 
 
 class Leftovers:
-    """Ends what attempts leave behind. What exists when it is made stays, and what `keep` has seen.
-
-    For the main thread.
-    """
+    """Cleaner of leftovers. Processes and threads older than itself or than `keep` stay. Main thread only."""
 
     def __init__(self) -> None:
         self._kept: set[Process] = set()
@@ -59,24 +56,24 @@ class Leftovers:
         self.keep()
 
     def keep(self) -> None:
-        """Keep what runs now, for the tasks to come: a broadcast has started it."""
+        """Keep all running processes and threads for later tasks: a broadcast has started them."""
         if has_children():
             self._kept.update(descendants(os.getpid(), is_supervisor))
-            self._kept.update(children(os.getpid()))  # one that has ended as well: its starter may ask how
+            self._kept.update(children(os.getpid()))  # ended ones too: their exit status may still be read
         self._threads = self._kept_threads = {id(thread): thread for thread in _running_threads()}
 
     def end(self) -> str:
-        """End the processes of the attempt that has just ended; return a sentence on its threads, "" without any."""
+        """End the processes of the attempt that has just ended; return a sentence about its threads, "" without any."""
         try:
             if has_children():
                 self._end_processes()
             return self._new_threads()
-        except Exception:  # no file descriptors, no memory: the task's result counts all the same
-            logger.exception("what a task has left behind cannot be ended")
+        except Exception:  # out of file descriptors or memory: the task's result is still valid
+            logger.exception("cannot end the processes that a task left behind")
             return ""
 
     def _end_processes(self) -> None:
-        os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))  # or raise: without descriptors none would be found
+        os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))  # raises if no descriptor is free: else none is found
         if self._kept:
             self._adopt()
         trackers = pools.tracker_pids()
@@ -94,13 +91,13 @@ class Leftovers:
             logger.warning("processes of a task cannot be ended: %s", ", ".join(str(process.pid) for process in left))
         pools.note_deaths(stay.__contains__, self._kept_threads)
         if threading.active_count() > len(self._threads):
-            deadline = time.monotonic() + _LET_REAP
+            deadline = time.monotonic() + _REAP_GRACE
             while not all(map(spare, children(os.getpid()))) and time.monotonic() < deadline:
                 time.sleep(0.001)
         reap(spare)
 
     def _adopt(self) -> None:
-        """Keep what kept processes have started meanwhile, and forget those that are gone."""
+        """Keep the processes that kept ones have started since, and forget ended ones."""
         pending, alive = children(os.getpid()), set[Process]()
         while pending:
             process = pending.pop()
@@ -115,7 +112,7 @@ class Leftovers:
         new = [thread for thread in _running_threads() if id(thread) not in self._threads]
         if not new and len(self._threads) == len(_running_threads()):
             return ""
-        deadline = time.monotonic() + _LET_END
+        deadline = time.monotonic() + _END_GRACE
         for thread in new:
             if not isinstance(thread, threading._DummyThread) and thread is not threading.current_thread():
                 threading.Thread.join(thread, max(0.0, deadline - time.monotonic()))
@@ -131,8 +128,8 @@ def _running_threads() -> list[threading.Thread]:
 
 
 def _can_act(thread: threading.Thread, frame: FrameType | None) -> bool:
-    """Whether `thread` may still do something of the task's: neither a library's own nor idle in a pool."""
-    if isinstance(thread, threading._DummyThread):  # C code's, of which Python does not know whether it lives
+    """Return whether `thread` may still run the task's code: it is neither a library's own nor idle in a pool."""
+    if isinstance(thread, threading._DummyThread):  # of C code: Python does not know whether it is alive
         return False
     made_by = thread if type(thread) is not threading.Thread else getattr(thread, "_target", None)
     module = made_by.__class__.__module__ if made_by is thread else getattr(made_by, "__module__", None)
@@ -142,7 +139,7 @@ def _can_act(thread: threading.Thread, frame: FrameType | None) -> bool:
 
 
 def _is_loop_without_tasks(made_by: object) -> bool:
-    """Whether a thread runs an event loop that has nothing to do, as IPython keeps one for `%%bash`."""
+    """Return whether a thread runs an idle event loop, as IPython keeps one for `%%bash`."""
     loop: Any = getattr(made_by, "__self__", None)
     asyncio: Any = sys.modules.get("asyncio")
     if asyncio is None or not isinstance(loop, asyncio.AbstractEventLoop):
@@ -151,9 +148,9 @@ def _is_loop_without_tasks(made_by: object) -> bool:
 
 
 def _is_idle(frame: FrameType) -> bool:
-    """Whether the code at `frame` is a pool's that waits for work: no frame is anybody else's."""
+    """Return whether `frame` is in a pool's wait for work: all its frames are the pool's or of waiting functions."""
     if frame.f_code.co_name == "run" and _package(frame) == "concurrent":
-        return False  # it calls the work, which is C code
+        return False  # it is calling the work, which is C code
     packages = set[str]()
     here: FrameType | None = frame
     while here is not None:
@@ -171,6 +168,6 @@ def _sentence(names: list[str]) -> str:
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     verb = "runs" if len(names) == 1 else "run"
     return (
-        f"{plural(len(names), 'thread')} of this task still {verb}: {shown}{more}; what they print goes to the log of "
-        "the worker, or to the task that it runs then"
+        f"{plural(len(names), 'thread')} of this task still {verb}: {shown}{more}; later output goes to the worker's "
+        "log, or to the task that runs then"
     )

@@ -1,4 +1,4 @@
-"""The user's own modules, which are edited between tasks: imported as they were at submission, never as before that."""
+"""The user's own modules, which may be edited between tasks: imported as they were at submission."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from taskfc_ext.protocol.context import Module, decode_modules
 from taskfc_ext.serialize import remember_source
 
 _MAX_KNOWN = 200
-"""Bodies whose modules are kept decoded."""
+"""Largest number of bodies whose decoded modules are cached."""
 
 _Compiled = dict[str, tuple[bytes, CodeType]]
 
@@ -28,12 +28,12 @@ _NO_STAMP: Stamp = 0, -2, 0, 0
 
 @dataclass
 class _Imported:
-    """What a module was made from.
+    """Origin of an imported module.
 
     Attributes:
         path: its file.
-        source: what was in it.
-        stamp: of the file while it held that; none before anybody has looked.
+        source: the content of the file.
+        stamp: the stamp of the file with that content; none before the first check.
     """
 
     path: str
@@ -41,7 +41,7 @@ class _Imported:
     stamp: Stamp = _NO_STAMP
 
     def is_on_disk(self) -> bool:
-        """Whether its file holds the same, still or again."""
+        """Return whether the file has this content now."""
         stamp = stamp_of(self.path)
         if stamp != self.stamp:
             if _content(self.path) != self.source:
@@ -51,13 +51,13 @@ class _Imported:
 
 
 class UserLoader(SourceFileLoader):
-    """Makes a module from a source that it is given; all else is read from beside its file, as ever.
+    """Loader of a module from given source. Data files are read from the module's folder as usual.
 
     Args:
-        fullname: the module's.
+        fullname: the module's name.
         path: its file.
-        source: what was in it.
-        compiled: (source, code) by path, of all that was ever made: a module that is dropped because another one was
+        source: the content of the file.
+        compiled: (source, code) by path of all modules so far: a module that was dropped only because another one was
             edited is not compiled again.
     """
 
@@ -70,7 +70,7 @@ class UserLoader(SourceFileLoader):
         return self._source if path == self.path else super().get_data(path)
 
     def path_stats(self, path: Any) -> Any:
-        raise OSError("no cached bytecode: that counts in seconds, and may be of another version")
+        raise OSError("no cached bytecode: its time stamp has a resolution of seconds, so it may be out of date")
 
     def get_code(self, fullname: str) -> CodeType | None:
         known = self._compiled.get(self.path)
@@ -82,14 +82,14 @@ class UserLoader(SourceFileLoader):
         return code
 
     def exec_module(self, module: ModuleType) -> None:
-        with suppress(ImportError):  # it cannot be decoded, as the next line says better
+        with suppress(ImportError):  # not decodable: `exec_module` below raises the better error
             source = self.get_source(self.name) or ""
-            remember_source(self.path, source.splitlines(keepends=True))  # tracebacks show no later edit's lines
+            remember_source(self.path, source.splitlines(keepends=True))  # tracebacks must not show later edits
         super().exec_module(module)
 
 
 class UserModules(MetaPathFinder):
-    """Finds the modules that came with a submission, then those under its folder, and knows which version it found."""
+    """Finder of the modules sent with a submission and of the user's modules on disk. Notes the version of each."""
 
     def __init__(self) -> None:
         self._code = UserCode("")
@@ -102,19 +102,19 @@ class UserModules(MetaPathFinder):
         self._compiled: _Compiled = {}
 
     def install(self) -> None:
-        """Look for modules right before Python's own search of `sys.path`."""
+        """Add this finder just before Python's own search of `sys.path`."""
         sys.meta_path.insert(sys.meta_path.index(PathFinder), self)
 
     def serve(
         self, digests: tuple[bytes, ...], folder: str, body_of: Callable[[bytes], bytes], path: Sequence[str] = ()
     ) -> None:
-        """From now on, find the modules in these bodies first.
+        """Set the modules to find first.
 
         Args:
-            digests: of the bodies.
-            folder: of the notebook or the script, whose modules are the user's own.
-            body_of: returns a body.
-            path: the module path: what it leads to may be the user's own too.
+            digests: the digests of the bodies that hold the modules.
+            folder: the folder of the notebook or the script; modules in it are the user's own.
+            body_of: returns the body of a digest.
+            path: the module path; modules found on it may be the user's own too.
         """
         key = folder, tuple(path)
         if key != (self._code.folder, self._code.path):
@@ -134,7 +134,7 @@ class UserModules(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None, /
     ) -> ModuleSpec | None:
-        """Return what was sent, else what Python's own search finds; what is the user's is noted."""
+        """Return the spec of a sent module, else the result of Python's own search; note the user's modules."""
         sent = self._sent.get(fullname)
         if sent is not None:
             return self._spec_of(sent)
@@ -147,7 +147,7 @@ class UserModules(MetaPathFinder):
             source = spec.loader.get_data(file)
             self._imported[fullname] = _Imported(file, source, stamp)
             spec.loader = UserLoader(fullname, file, source, self._compiled)
-        elif spec.loader is None and self._are_ours(spec.submodule_search_locations or ()):
+        elif spec.loader is None and self._are_users(spec.submodule_search_locations or ()):
             self._namespaces.add(fullname)
         return spec
 
@@ -165,11 +165,11 @@ class UserModules(MetaPathFinder):
             spec.submodule_search_locations += map(os.fsdecode, sent.locations)
         return spec
 
-    def _are_ours(self, locations: Iterable[str]) -> bool:
+    def _are_users(self, locations: Iterable[str]) -> bool:
         return all(self._code.holds(os.path.join(place, "")) for place in locations)
 
     def are_stale(self) -> bool:
-        """Whether any is not what a task of now is to get: what was sent with it, else what is on disk."""
+        """Return whether an imported module differs from the sent one, or from its file if none was sent."""
         for name, imported in list(self._imported.items()):
             sent = self._sent.get(name)
             if sent is None:
@@ -180,9 +180,9 @@ class UserModules(MetaPathFinder):
         return False
 
     def drop(self) -> None:
-        """Forget all of them, as each may hold parts of each: the next import is a new one.
+        """Remove all of the user's modules from `sys.modules`, as they may hold parts of one another.
 
-        A package goes with all that is in it: what stayed would look for its parent, and not find it.
+        A package goes with all its submodules: one left behind would not find its parent.
         """
         for name in with_children({*self._imported, *self._namespaces}, list(sys.modules)):
             sys.modules.pop(name, None)
@@ -197,7 +197,7 @@ class UserModules(MetaPathFinder):
 
 
 def with_children(names: Collection[str], known: Iterable[str]) -> list[str]:
-    """Return those of `known` that are in `names`, or in a package that is."""
+    """Return the names in `known` that are in `names`, or in a package in `names`."""
     return [name for name in known if any(part in names for part in _and_parents(name))]
 
 

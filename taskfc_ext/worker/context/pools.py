@@ -1,6 +1,6 @@
-"""Libraries that keep processes across tasks: what they have to be told when these processes are killed.
+"""Clean-up of libraries that keep processes across tasks, when these processes are killed.
 
-Each is looked at only if a task has imported it, and by names that it may change: whatever is missing is passed over.
+Only loaded libraries are touched. Private names are used, which may change: missing ones are skipped.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ _REUSABLE = ("joblib.externals.loky.reusable_executor", "loky.reusable_executor"
 _EXECUTORS = ("concurrent.futures.process", "joblib.externals.loky.process_executor", "loky.process_executor")
 
 _JOIN_WITHIN = 1.0
-"""Seconds for the threads of executors to see that their processes are gone."""
+"""Seconds for the threads of executors to notice that their processes are gone."""
 
 
 def tracker_pids() -> set[int]:
-    """Return the pids of the resource trackers.
+    """Return the pids of the resource trackers, which must not be killed.
 
-    They run no code of the user's, idle, and remove semaphores and shared memory when this process ends. A library
-    whose tracker was killed says so in the next task, and what was tracked is never removed.
+    They run no user code, and remove semaphores and shared memory when this process ends. If a tracker is killed, its
+    library warns in the next task, and the tracked resources are never removed.
     """
     pids = (getattr(getattr(module, "_resource_tracker", None), "_pid", None) for module in _loaded_modules(_TRACKERS))
     return {pid for pid in pids if isinstance(pid, int) and b"resource_tracker" in command_line(pid)}
 
 
 def give_up_pools(is_kept: Callable[[int], bool]) -> None:
-    """Keep pools from starting processes again, and from being found by later tasks. Before the processes are killed.
+    """Stop pools from restarting processes and from being reused by later tasks. Call it before killing the processes.
 
     Args:
-        is_kept: whether the process with a pid stays.
+        is_kept: returns whether the process with a pid stays.
     """
     for module in _loaded_modules(_POOLS):
         with suppress(Exception):
@@ -58,7 +58,7 @@ def give_up_pools(is_kept: Callable[[int], bool]) -> None:
 
 
 def note_deaths(is_kept: Callable[[int], bool], kept_threads: dict[int, threading.Thread]) -> None:
-    """Let the libraries see which of their processes are gone, before anybody else reaps these."""
+    """Let the libraries note the deaths of their processes before these are reaped elsewhere."""
     for module in _loaded_modules(_FORKSERVERS):
         with suppress(Exception):
             server = module._forkserver
@@ -77,7 +77,7 @@ def note_deaths(is_kept: Callable[[int], bool], kept_threads: dict[int, threadin
 
 
 def _give_up_pools_of(module: Any, is_kept: Callable[[int], bool]) -> None:
-    """Let the threads of pools end. `terminate` would wait for locks that killed processes hold."""
+    """Let the threads of pools end. `Pool.terminate` would wait for locks that killed processes hold."""
     for finalizer in list(module.util._finalizer_registry.values()):
         owner = getattr(finalizer._callback, "__self__", None)
         if not (isinstance(owner, type) and issubclass(owner, module.Pool)) or issubclass(owner, module.ThreadPool):

@@ -1,4 +1,4 @@
-"""Settings of this process: put back after each attempt, and those of the notebook in force during its tasks."""
+"""Settings of this process: restored after each attempt, and set to those of the notebook for its tasks."""
 
 from __future__ import annotations
 
@@ -25,59 +25,59 @@ class _Kept:
     """A setting whose module is loaded.
 
     Attributes:
-        own: the value in this process, without anybody's context.
-        expected: the value that an attempt in the present context begins with.
-        seen: what `read` returns while that is in force.
+        own: the value in this process outside of any context.
+        expected: the value at the start of an attempt in the current context.
+        quick: the return value of `read` while `expected` is in force.
     """
 
-    __slots__ = ("expected", "own", "seen", "setting")
+    __slots__ = ("expected", "own", "quick", "setting")
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
-        self.expect_what_is()
+        self.expect_current()
         self.own = self.expected
 
-    def expect_what_is(self) -> None:
-        """Let the value of now be that of the present context."""
+    def expect_current(self) -> None:
+        """Take the current value as that of the current context."""
         self.expected = self.setting.take_fully()
-        self.seen = self.setting.take()
+        self.quick = self.setting.take()
 
 
 class ProcessSettings:
-    """Keeps the settings in `table`. Main thread; what it learns of imports may come from another.
+    """Keeper of the settings in `table`. Main thread; import events may come from other threads.
 
     Attributes:
-        spent: why this process cannot run another task; "" if it can.
-        are_modules_stale: a module of the user's own has set something when it ran, and has to run again for a task
-            that imports it again.
+        why_unusable: the reason why this process cannot run another task; "" if it can.
+        are_modules_stale: whether a user's module has changed a setting when it ran. It has to run again in the next
+            task that imports it.
     """
 
     def __init__(self, table: Sequence[Setting] = TABLE) -> None:
         self._table = list(table)
         self._kept: dict[str, _Kept] = {}
-        self._looks: list[tuple[Read, _Kept]] = []
+        self._quick_reads: list[tuple[Read, _Kept]] = []
         self._n_modules = -1
         self._body: bytes | None = None
         self._packed: dict[str, _Packed] = {}
-        self._is_incomplete: set[str] = set()
+        self._incomplete: set[str] = set()
         self._for_root: dict[str, _Kept] = {}
         self._is_ready = False
         self._seed: int | None = None
         self._unseeded: tuple[str, ...] = ()
-        self.spent = ""
+        self.why_unusable = ""
         self.are_modules_stale = False
 
     def watch_imports(self) -> None:
-        """Tell apart, from now on, what a library sets when it is imported from what a task sets."""
+        """Start to distinguish settings changed by the import of a library from those changed by a task."""
         ImportWatch(self).install()
 
     @property
     def has_pending(self) -> bool:
-        """Whether `leave` has to be called even after an attempt that can have changed nothing."""
+        """Whether `leave` has to be called even after an attempt that cannot have changed a setting."""
         return bool(self._for_root)
 
     def seed(self, seed: int | None) -> None:
-        """Let the random numbers of the attempt that begins be those of `seed`, also of modules that it imports."""
+        """Seed the random generators for the next attempt, including those of modules that it imports."""
         self._seed = seed
         if seed is not None:
             self._unseeded = seed_loaded(seed, SEEDED)
@@ -85,10 +85,10 @@ class ProcessSettings:
     # around an attempt
 
     def enter(self, body: bytes) -> None:
-        """Let the settings in `body`, a context's, be in force, and no other context's.
+        """Put the settings of one context into force, in place of those of the previous context.
 
         Args:
-            body: as `travel` packs them; b"" for none.
+            body: the settings, as packed by `travel`; b"" for none.
         """
         if body is self._body:
             return
@@ -96,7 +96,7 @@ class ProcessSettings:
             self._is_ready = True
             self._refresh()
         if body != self._body:
-            self._body = None  # all of it again, should an interrupt strike
+            self._body = None  # if an interrupt comes, the next `enter` starts over
             self._leave_context()
             self._packed = _decode(body)
             self._add_registered()
@@ -106,23 +106,23 @@ class ProcessSettings:
         self._body = body
 
     def leave(self, *, fully: bool) -> None:
-        """Put back what the attempt that has ended has changed.
+        """Restore the settings that the ended attempt changed.
 
         Args:
-            fully: look also at what takes longer to read.
+            fully: check also settings that take longer to read.
         """
         if not self._is_ready:
             return
         for _ in range(3):
             try:
-                self._put_all_back(fully)
+                self._restore_all(fully)
                 return
-            except Exception as error:  # noqa: BLE001  a signal handler of the task's, before it was put back
-                logger.warning("settings could not be put back: %s: %s", type(error).__name__, error)
-        self.spent = "its settings could not be put back"
+            except Exception as error:  # noqa: BLE001  raised by a signal handler of the task, not yet removed
+                logger.warning("settings could not be restored: %s: %s", type(error).__name__, error)
+        self.why_unusable = "its settings could not be restored"
 
     def keep_changes(self) -> None:
-        """Let what was set since `enter`, by a broadcast, hold for all tasks that come."""
+        """Keep the settings changed since `enter`, by a broadcast, for all later tasks."""
         if not self._is_ready:
             return
         self._write_in_root()
@@ -131,42 +131,42 @@ class ProcessSettings:
             now = kept.setting.take_fully()
             if not _equal(now, kept.expected):
                 kept.own = kept.setting.merge(kept.own, kept.expected, now)
-                kept.expect_what_is()
+                kept.expect_current()
         self.are_modules_stale = False
 
-    def _put_all_back(self, fully: bool) -> None:
+    def _restore_all(self, fully: bool) -> None:
         if self._for_root:
             self._write_in_root()
         if len(sys.modules) != self._n_modules:
             self._refresh()
-        for read, kept in self._looks:
+        for read, kept in self._quick_reads:
             try:
-                if read() == kept.seen:
+                if read() == kept.quick:
                     continue
-            except Exception:  # noqa: BLE001  deleted, or of a type that cannot be compared
+            except Exception:  # noqa: BLE001  deleted, or not comparable
                 pass
-            self._put_back(kept)
+            self._restore(kept)
         if fully:
             for kept in list(self._kept.values()):
                 if kept.setting.read_fully is not None and not _equal(kept.setting.read_fully(), kept.expected):
-                    self._put_back(kept)
+                    self._restore(kept)
         forget_shown_warnings()
-        faulthandler.cancel_dump_traceback_later()  # a timer that nothing can read
+        faulthandler.cancel_dump_traceback_later()  # this timer cannot be read, so it is always cancelled
 
-    def _put_back(self, kept: _Kept) -> None:
+    def _restore(self, kept: _Kept) -> None:
         try:
             kept.setting.write(kept.expected)
-            kept.seen = kept.setting.take()
+            kept.quick = kept.setting.take()
         except CannotRestore as error:
-            self.spent = str(error)
-        except Exception as error:  # noqa: BLE001  whatever the task has done to it
-            self.spent = f"{kept.setting.name} cannot be put back: {type(error).__name__}: {error}"
+            self.why_unusable = str(error)
+        except Exception as error:  # noqa: BLE001  the task may have replaced any part of it
+            self.why_unusable = f"{kept.setting.name} cannot be restored: {type(error).__name__}: {error}"
 
     def _write_in_root(self) -> None:
-        """Set what belongs to a `contextvars` context in that of all attempts, of which each has a copy."""
+        """Set settings of a `contextvars` context in the worker's context; each attempt runs in a copy of it."""
         for kept in list(self._for_root.values()):
             kept.setting.write(kept.expected)
-            kept.seen = kept.setting.take()
+            kept.quick = kept.setting.take()
         self._for_root.clear()
 
     # the settings of a context
@@ -176,13 +176,13 @@ class ProcessSettings:
             kept = self._kept.get(name)
             if kept is not None:
                 kept.expected = kept.own
-                self._put_back(kept)
+                self._restore(kept)
                 if kept.setting.is_in_context:
                     self._for_root[name] = kept
                 if isinstance(kept.setting, _Registered):
                     del self._kept[name]
         self._table = [setting for setting in self._table if not isinstance(setting, _Registered)]
-        self._is_incomplete.clear()
+        self._incomplete.clear()
 
     def _add_registered(self) -> None:
         for name, packed in self._packed.items():
@@ -192,43 +192,43 @@ class ProcessSettings:
     def _apply(self, name: str) -> None:
         kept = self._kept.get(name)
         if kept is None or kept.setting.unpack is None:
-            return  # its module is not loaded; or it is one that this version does not know
+            return  # its module is not loaded, or this version does not know it
         packed = self._packed[name]
         try:
             value = None if isinstance(packed, tuple) else pickle.loads(packed)
             is_whole = kept.setting.unpack(value) is not False
-        except Exception as error:  # noqa: BLE001  another version of a library, a class that cannot be loaded
+        except Exception as error:  # noqa: BLE001  another version of the library, or a class that cannot be loaded
             logger.warning("%s of the notebook cannot be set here: %s: %s", name, type(error).__name__, error)
             is_whole = True
-        (self._is_incomplete.discard if is_whole else self._is_incomplete.add)(name)
-        kept.expect_what_is()
+        (self._incomplete.discard if is_whole else self._incomplete.add)(name)
+        kept.expect_current()
         if kept.setting.is_in_context:
             self._for_root[name] = kept
 
-    # which of them there are
+    # the loaded settings
 
     def _refresh(self) -> None:
-        """Find the settings whose modules have been loaded."""
+        """Find the settings whose modules are loaded."""
         self._n_modules = len(sys.modules)
         for setting in self._table:
             if setting.name not in self._kept and (not setting.module or setting.module in sys.modules):
                 try:
                     self._kept[setting.name] = _Kept(setting)
-                except Exception:  # noqa: BLE001  half imported, or another version of a library
+                except Exception:  # noqa: BLE001  partly imported, or another version of the library
                     continue
         found = [self._kept[setting.name] for setting in self._table if setting.name in self._kept]
-        self._looks = [(kept.setting.read, kept) for kept in found]
+        self._quick_reads = [(kept.setting.read, kept) for kept in found]
 
     # imports
 
-    # They run within the user's imports, in any thread: no exception of ours may escape into these.
+    # These run inside the user's imports, in any thread: they must not raise.
 
     def before_import(self) -> Any:
-        """See `ImportWatch`."""
+        """Return the values before the import, for `after_import`."""
         return {name: _read_all(kept.setting) for name, kept in list(self._kept.items())} if self._is_ready else {}
 
     def after_import(self, before: dict[str, Any]) -> None:
-        """Let what the import has set stay, unless the notebook or the task has set it otherwise."""
+        """Keep the settings changed by the import, unless the notebook or the task has changed them."""
         if not self._is_ready:
             return
         for name, was in before.items():
@@ -236,10 +236,10 @@ class ProcessSettings:
             if kept is not None:
                 try:
                     self._take_over(kept, was, is_packed=name in self._packed)
-                except Exception as error:  # noqa: BLE001  a module that was deleted, or is half imported
+                except Exception as error:  # noqa: BLE001  the module was deleted, or is partly imported
                     _warn_of_import(name, error)
         known = set(self._kept)
-        self._refresh()  # in the order of the table, and with what was found above
+        self._refresh()  # in the order of the table
         for name in self._packed:
             if (name in self._kept and name not in known) or self._can_complete(name):
                 try:
@@ -249,15 +249,15 @@ class ProcessSettings:
         if self._seed is not None and self._unseeded:
             self._unseeded = seed_loaded(self._seed, self._unseeded)
 
-    def user_module_ran(self, before: dict[str, Any]) -> None:
-        """Note whether it has set something."""
+    def after_user_import(self, before: dict[str, Any]) -> None:
+        """Note whether the module has changed a setting."""
         for name, was in before.items():
             kept = self._kept.get(name)
             if kept is not None and _is_changed(was, _read_all(kept.setting)):
                 self.are_modules_stale = True
 
     def _take_over(self, kept: _Kept, was: Any, *, is_packed: bool) -> None:
-        """Let the change of a setting since it was `was` be that of a library."""
+        """Record the change of a setting since `was` as a library's own."""
         setting = kept.setting
         now = _read_all(setting)
         if not _is_changed(was, now):
@@ -267,16 +267,16 @@ class ProcessSettings:
             setting.write(setting.keep(was, now))
             now = setting.take_fully()
         kept.expected = setting.merge(kept.expected, was, now)
-        # what it reads now may be the task's; the next look is to find a difference, and to put all back
-        kept.seen = kept.expected if setting.read_fully is None else object()
+        # `read` may return the task's value now: let the next check find a difference and restore all of it
+        kept.quick = kept.expected if setting.read_fully is None else object()
 
     def _can_complete(self, name: str) -> bool:
-        """Whether a setting was in force in part only, and is as we left it."""
-        return name in self._is_incomplete and _equal(self._kept[name].setting.take_fully(), self._kept[name].expected)
+        """Return whether a setting is in force only in part and unchanged since."""
+        return name in self._incomplete and _equal(self._kept[name].setting.take_fully(), self._kept[name].expected)
 
 
 class _Registered(Value):
-    """A setting that a user has registered, which came with its functions."""
+    """A setting that a user has registered, sent with its functions."""
 
     @classmethod
     def of(cls, name: str, module: str, body: bytes) -> _Registered:
@@ -284,7 +284,7 @@ class _Registered(Value):
 
         def parts() -> Any:
             if not loaded:
-                with trial():  # not in the namespace of the attempt that imports the module, which ends before us
+                with trial():  # not in the namespace of the importing attempt, which does not last
                     loaded.extend(pickle.loads(body))
             return loaded
 
@@ -302,10 +302,10 @@ class _Registered(Value):
 
 
 def _read_all(setting: Setting) -> Any:
-    """Return the value of a setting, `ABSENT` for one that cannot be read now: its module is only half imported."""
+    """Return the value of a setting; `ABSENT` if it cannot be read because its module is partly imported."""
     try:
         return setting.take_fully()
-    except Exception:  # noqa: BLE001  whatever a library raises
+    except Exception:  # noqa: BLE001  raised by the library
         return ABSENT
 
 
@@ -320,7 +320,7 @@ def _warn_of_import(name: str, error: Exception) -> None:
 def _equal(one: Any, other: Any) -> bool:
     try:
         return bool(one == other)
-    except Exception:  # noqa: BLE001  values of libraries
+    except Exception:  # noqa: BLE001  raised by a library's comparison
         return one is other
 
 
@@ -330,6 +330,6 @@ def _decode(body: bytes) -> dict[str, _Packed]:
     try:
         found: dict[str, _Packed] = pickle.loads(body)
         return found
-    except Exception as error:  # noqa: BLE001  another version's
+    except Exception as error:  # noqa: BLE001  packed by another version
         logger.warning("the settings of a context cannot be read: %s: %s", type(error).__name__, error)
         return {}

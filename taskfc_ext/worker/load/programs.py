@@ -41,7 +41,7 @@ class Program(NamedTuple):
         if len(here.main.__dict__) != self.n_names or here.classes:
             return False
         function: Any = self.function
-        return self.is_fixed or (self.captured is not None and self.captured.is_still_true(function))
+        return self.is_fixed or (self.captured is not None and self.captured.is_unchanged(function))
 
 
 class Programs:

@@ -1,4 +1,4 @@
-"""What tasks print: kept per task, bounded, and readable while the task runs."""
+"""Printed output of tasks: kept for each task, bounded, and readable while the task runs."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from typing import Any, TextIO
 
 from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.text import encodable
-from taskfc_ext.worker.output.descriptors import Tap, take_back
+from taskfc_ext.worker.output.descriptors import Tap, restore_descriptor
 from taskfc_ext.worker.output.displays import Displays
-from taskfc_ext.worker.output.stdin import NobodyThere
+from taskfc_ext.worker.output.stdin import NoStdin
 
 KEPT = 2**20
-"""Characters of a task's output that are kept, half from either end: enough to see how it began and how it ended."""
+"""Largest kept output of a task in characters: half from the beginning, half from the end."""
 
 LONGEST_LINE = 2**14
-"""Characters of a line that may still be rewritten; what is longer is no progress bar."""
+"""Longest line in characters that may still be rewritten; a longer one is not a progress bar."""
 
 FRESH = 2**16
-"""Characters that may wait for the next live `Output`."""
+"""Largest unsent output in characters between two live `Output` messages."""
 
 
 STDOUT, STDERR = 0, 1
-"""The streams, as a `Printed` counts them."""
+"""The numbers of the streams in a `Printed`."""
 
 _Piece = tuple[str, int]
 
 
 class BoundedText:
-    """What is printed to two streams; keeps its beginning and its end when it grows past `limit` characters.
+    """Text of two streams. Of more than `limit` characters, only the beginning and the end are kept.
 
-    Of a line that is rewritten with carriage returns, as progress bars do, only the last state is kept.
+    Of a line rewritten with carriage returns, as by progress bars, only the last state is kept.
     """
 
     def __init__(self, limit: int) -> None:
@@ -46,14 +46,14 @@ class BoundedText:
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all text."""
         self._head: list[_Piece] = []
         self._tail: deque[_Piece] = deque()
         self._head_room = self._half
         self._tail_size = 0
         self._n_dropped = 0
-        self._unfinished = ""  # the last line, where it was rewritten
-        self._stream = STDOUT  # of that
+        self._unfinished = ""  # the last line, if it was rewritten
+        self._stream = STDOUT  # the stream of that line
 
     def append(self, text: str, stream: int = STDOUT) -> None:
         """Add `text` at the end."""
@@ -62,7 +62,7 @@ class BoundedText:
         self._add(text, stream)
 
     def _take_settled(self, text: str, stream: int) -> str:
-        """Return what of the text can change no more, and keep back what can."""
+        """Return the part of the text that is final, and hold back a last line that may be rewritten."""
         if self._unfinished and self._stream != stream:
             self._add(self._unfinished, self._stream)
             self._unfinished = ""
@@ -86,48 +86,48 @@ class BoundedText:
                 self._n_dropped += size
 
     def take(self) -> Printed:
-        """Return the text, with a line that says how much is missing, and forget it."""
+        """Return the text, with a note of the number of missing characters, and remove it."""
         self._add(self._unfinished, self._stream)
         head, end = self._head, list(self._tail)
         surplus = max(0, self._tail_size - self._half)
         n_dropped = self._n_dropped + surplus
         self.clear()
         if n_dropped:
-            text, stream = end[0]  # what is over is all in it: else it would have been dropped
+            text, stream = end[0]  # it holds the whole surplus, or it would have been dropped
             end[0] = (text[surplus:], stream)
             head = [*head, (f"\n... {n_dropped:,} characters were dropped ...\n", stream)]
-        return _in_turns([*head, *end])
+        return _to_printed([*head, *end])
 
 
-def _in_turns(pieces: Iterable[_Piece]) -> Printed:
-    """Return `pieces` as the streams follow each other."""
+def _to_printed(pieces: Iterable[_Piece]) -> Printed:
+    """Return `pieces` as a `Printed`, in which the streams alternate."""
     turns: list[str] = []
     for stream, group in groupby((piece for piece in pieces if piece[0]), key=itemgetter(1)):
         if len(turns) % 2 != stream:
-            turns.append("")  # only when it begins with stderr
+            turns.append("")  # only if stderr comes first
         turns.append(encodable("".join([text for text, _ in group])))
     return tuple(turns)
 
 
 def _last_state(line: str) -> str:
-    """Return what remains of a line that was rewritten, with one carriage return before it."""
+    """Return the last state of a rewritten line, with one carriage return before it."""
     body = line.rstrip("\r")
     before, _, last = body.rpartition("\r")
     return line if not before else "\r" + last + line[len(body) :][:1]
 
 
 class Capture:
-    """Gives what is printed to the task that runs, from whatever thread; to the worker's log when none does.
+    """Capture of all threads' output for the running task. Without a running task, output goes to the worker's log.
 
     Args:
-        log_out: where stdout goes when no task runs.
-        log_err: where stderr goes then.
-        tap_out: reads what is written to descriptor 1, by C code and other programs.
-        tap_err: reads what is written to the log, through descriptor 2.
-        flush_c: flushes what C code has printed.
+        log_out: receives stdout when no task runs.
+        log_err: receives stderr when no task runs.
+        tap_out: reads output of C code and other programs to descriptor 1.
+        tap_err: reads the log, to which descriptor 2 writes.
+        flush_c: flushes the buffers of C code.
 
     Attributes:
-        displays: what the task shows rather than prints.
+        displays: the task's displays.
     """
 
     def __init__(
@@ -150,29 +150,29 @@ class Capture:
         self.displays = Displays()
         self.stdout = TaskStream(self, log_out, STDOUT)
         self.stderr = TaskStream(self, log_err, STDERR)
-        self._stdin = NobodyThere()
+        self._stdin = NoStdin()
 
     def install(self) -> None:
-        """Become `sys.stdout` and `sys.stderr`, and let nobody wait for an answer from `sys.stdin`."""
+        """Replace `sys.stdout`, `sys.stderr`, and `sys.stdin`, from which a task cannot read."""
         sys.stdin = self._stdin
         sys.stdout = self.stdout
         sys.stderr = self.stderr
 
-    def take_back(self) -> None:
-        """Let descriptors 1 and 2 write to where they did, whatever a task has made of them."""
+    def restore_descriptors(self) -> None:
+        """Restore descriptors 1 and 2, which a task may have closed or redirected."""
         for tap, stream in self._taps:
-            take_back(tap, stream + 1, self._log_out.fileno() if stream == STDERR else tap.fd)
+            restore_descriptor(tap, stream + 1, self._log_out.fileno() if stream == STDERR else tap.fd)
 
     def begin(self) -> None:
-        """From now on a task is running, and finds our streams, whatever the last one has left there."""
+        """Start the capture for a task, restoring the streams that the last task may have replaced."""
         if sys.stdout is not self.stdout or sys.stderr is not self.stderr:
             self.install()
         self._is_open = True
 
     def end(self) -> Printed:
-        """No task is running any more; return all that was kept of its output."""
+        """End the capture for the task; return its kept output."""
         for tap, _ in self._taps:
-            if lseek(tap.fd, 0, SEEK_END) != tap.seen:
+            if lseek(tap.fd, 0, SEEK_END) != tap.position:
                 self._drain()
                 break
         self._is_open = False
@@ -185,34 +185,34 @@ class Capture:
             self._fresh.clear()
             return self._kept.take()
 
-    def settle(self) -> None:
-        """No task is running: what was written past Python since the last one belongs to the log."""
+    def drain_to_log(self) -> None:
+        """Move output written past Python since the last task to the log. Called when no task runs."""
         self._drain()
 
     def flush_c(self) -> None:
-        """Let C code write what it has not written yet."""
+        """Flush the buffers of C code."""
         if self._flush_c is not None:
             self._flush_c()
 
     def take_fresh(self) -> Printed:
-        """Return what was printed since the last call, for those who watch. Any thread."""
+        """Return the output since the last call, for subscribers. Any thread."""
         self._drain()
         if not self._has_text:
             return ()
         with self._lock:
             return self._fresh.take()
 
-    def let_go(self) -> None:
-        """Hand everything on to the descriptors from now on: in a forked child, whose memory nobody reads."""
+    def detach(self) -> None:
+        """Pass all output on to the descriptors from now on: the memory of a forked child is not read."""
         self._lock = threading.RLock()  # the old one may be held by a thread that the child does not have
         self._is_open = False
-        if self._taps:  # its parent reads there, and gives it to the task
+        if self._taps:  # the parent reads the descriptors for the task
             self._taps = []
             self.stdout.log = os.fdopen(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
-        self.displays.let_go()
+        self.displays.detach()
 
     def write(self, text: str, stream: int, log: TextIO) -> None:
-        """Add `text` to the running task's output, else to `log`. Any thread."""
+        """Add `text` to the running task's output; to `log` if no task runs. Any thread."""
         with self._lock:
             if self._is_open:
                 self._drain()
@@ -220,8 +220,8 @@ class Capture:
                 return
         _write(text, log)
 
-    def note(self, text: str) -> None:
-        """Write to the log what is ours and no task's, though one may be running. Any thread."""
+    def write_to_log(self, text: str) -> None:
+        """Write a record of the worker to the log, even while a task runs. Any thread."""
         with self._lock:
             self._drain()
             _write(text, self.stderr.log)
@@ -230,9 +230,9 @@ class Capture:
                     tap.skip()
 
     def _drain(self) -> None:
-        """Take what was written past Python. Next to nothing where nothing was."""
+        """Take output written past Python. Costs almost nothing if there is none."""
         for tap, _ in self._taps:
-            if lseek(tap.fd, 0, SEEK_END) != tap.seen:
+            if lseek(tap.fd, 0, SEEK_END) != tap.position:
                 break
         else:
             return
@@ -241,7 +241,7 @@ class Capture:
                 for text in tap.read():
                     if self._is_open:
                         self._take(text, stream)
-                    elif stream == STDOUT:  # the rest is in the log already
+                    elif stream == STDOUT:  # stderr is in the log already
                         _write(text, self._log_out)
 
     def _take(self, text: str, stream: int) -> None:
@@ -255,23 +255,23 @@ def _write(text: str, log: TextIO) -> None:
     try:
         log.write(text)
         log.flush()
-    except (OSError, ValueError):  # a full disk or a closed log must not end a thread that only prints
+    except (OSError, ValueError):  # a full disk or a closed log must not end the thread that prints
         pass
 
 
 class LogStream(io.TextIOBase):
-    """Where our own log lines go: never to a task."""
+    """Stream of the worker's own log records, which never go to a task."""
 
     def __init__(self, capture: Capture) -> None:
         self._capture = capture
 
     def write(self, text: str, /) -> int:
-        self._capture.note(text)
+        self._capture.write_to_log(text)
         return len(text)
 
 
 class TaskStream(io.TextIOBase):
-    """What user code sees as `sys.stdout` or `sys.stderr`. Closing it has no effect."""
+    """`sys.stdout` or `sys.stderr` of user code. Closing it has no effect."""
 
     def __init__(self, capture: Capture, log: TextIO, stream: int) -> None:
         self._capture = capture
@@ -301,10 +301,10 @@ class TaskStream(io.TextIOBase):
         return True
 
     def reconfigure(self, **options: object) -> None:
-        """Accepted, and without effect: some libraries insist."""
+        """Do nothing: some libraries call this."""
 
     def fileno(self) -> int:
-        """The process's own, where other programs may write too."""
+        """Return the process's own descriptor, to which other programs may write too."""
         return 1 + self._stream
 
     def close(self) -> None:
@@ -312,7 +312,7 @@ class TaskStream(io.TextIOBase):
 
 
 class _Buffer(io.BufferedIOBase):
-    """`sys.stdout.buffer`: bytes of UTF-8 become text; what is not is shown escaped."""
+    """`sys.stdout.buffer`: decodes UTF-8; invalid bytes are shown escaped."""
 
     def __init__(self, stream: TaskStream) -> None:
         self._stream = stream

@@ -1,7 +1,7 @@
-"""What is written to the process's own stdout and stderr past Python: by C code, and by the programs that it starts.
+"""Output written to the process's descriptors 1 and 2 past Python: by C code and by subprocesses.
 
-Both go to files and not to pipes: a pipe that is full holds up whoever writes to it, and a C call that holds the GIL
-would then wait for ever for the thread that reads.
+Both go to files, not to pipes. A full pipe blocks its writer, and a C call that holds the GIL would block forever,
+as the reading thread could not run.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 LARGEST_FILE = 64 * 2**20
-"""Bytes at which a file that has been read begins anew. What is written in that very moment is lost; that is out of
-the middle of a flood, of which only the two ends are kept."""
+"""Size in bytes at which a file that was read is emptied. Output written at that moment is lost, but only from the
+middle of a flood, of which only the two ends are kept."""
 
 _CHUNK = 2**20
 
@@ -25,59 +25,60 @@ _decoder = codecs.getincrementaldecoder("utf-8")
 
 
 class Tap:
-    """Reads what is new in a file that others append to.
+    """Reader of a file that others append to.
 
     Args:
         fd: the file; it stays open.
-        is_ours: nobody else needs what has been read.
+        is_ours: whether the file may be emptied after it was read.
 
     Attributes:
-        fd: to be looked at on the hot path: there is news when its end is not at `seen`.
-        seen: bytes that were read or skipped.
+        fd: the file. There is new text when its end is not at `position`; the hot path checks that itself.
+        position: number of bytes that were read or skipped.
     """
 
     def __init__(self, fd: int, *, is_ours: bool) -> None:
         self.fd = fd
-        self.seen = os.lseek(fd, 0, os.SEEK_END)
+        self.position = os.lseek(fd, 0, os.SEEK_END)
         self._is_ours = is_ours
         self._decode = _decoder("backslashreplace")
 
     def read(self) -> Iterator[str]:
-        """Yield what is new, in parts, as text of UTF-8; what is not is shown escaped."""
+        """Yield the new text in parts. Bytes that are not UTF-8 are shown escaped."""
         end = os.lseek(self.fd, 0, os.SEEK_END)
-        if end < self.seen:  # somebody has opened it by its name and so emptied it: `echo > /dev/stdout`
-            self.seen = 0
-        if end - self.seen > LARGEST_FILE:  # of so much only the two ends are kept: a file may be told to be vast
-            yield from self._until(self.seen + LARGEST_FILE // 2)
-            self.seen = end - LARGEST_FILE // 2
+        if end < self.position:  # a program has truncated it: `echo > /dev/stdout`
+            self.position = 0
+        if end - self.position > LARGEST_FILE:  # only the two ends are kept; a sparse file may claim any size
+            yield from self._until(self.position + LARGEST_FILE // 2)
+            self.position = end - LARGEST_FILE // 2
         yield from self._until(end)
-        if self._is_ours and self.seen >= LARGEST_FILE:
+        if self._is_ours and self.position >= LARGEST_FILE:
             os.ftruncate(self.fd, 0)
-            self.seen = 0
+            self.position = 0
 
     def _until(self, end: int) -> Iterator[str]:
-        while self.seen < end:
-            data = os.pread(self.fd, min(_CHUNK, end - self.seen), self.seen)
+        while self.position < end:
+            data = os.pread(self.fd, min(_CHUNK, end - self.position), self.position)
             if not data:
                 break
-            self.seen += len(data)
+            self.position += len(data)
             yield self._decode.decode(data)
 
     def skip(self) -> None:
-        """Take everything up to now for read."""
-        self.seen = os.lseek(self.fd, 0, os.SEEK_END)
+        """Skip all text so far."""
+        self.position = os.lseek(self.fd, 0, os.SEEK_END)
 
     def rest(self) -> str:
-        """Return what is left of a character whose end never came; the next one that writes begins anew."""
+        """Return the bytes of an incomplete character at the end, escaped."""
         return self._decode.decode(b"", final=True)
 
 
-def take_back(tap: Tap, fd: int, source: int) -> None:
-    """Let `fd` write to where it did, if a task has closed it or let it write elsewhere.
+def restore_descriptor(tap: Tap, fd: int, source: int) -> None:
+    """Restore `fd` if a task has closed or redirected it.
 
     Args:
-        tap: what reads it.
-        source: a descriptor of the same file that can be written to.
+        tap: the reader of the file that `fd` belongs to.
+        fd: the descriptor.
+        source: a writable descriptor of the same file.
     """
     try:
         if os.path.samestat(os.fstat(fd), os.fstat(tap.fd)):
@@ -88,7 +89,7 @@ def take_back(tap: Tap, fd: int, source: int) -> None:
 
 
 def divert_stdout() -> Tap:
-    """Let descriptor 1 write to a file of ours; return what reads it."""
+    """Redirect descriptor 1 to a temporary file; return the reader of the file."""
     with tempfile.TemporaryFile() as file:
         fd = os.dup(file.fileno())
     fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_APPEND)
@@ -96,10 +97,10 @@ def divert_stdout() -> Tap:
     return Tap(fd, is_ours=True)
 
 
-def listen_to_stderr(log: Path) -> Tap | None:
-    """Return what reads the log that descriptor 2 writes to; `None` when that is not so.
+def tap_stderr(log: Path) -> Tap | None:
+    """Return a reader of the log, if descriptor 2 writes to it, else `None`.
 
-    It goes on to write there: the last words of a process that dies have to be where others find them.
+    Descriptor 2 is not redirected: the last lines of a process that dies must be in its log.
     """
     try:
         fd = os.open(log, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -111,8 +112,8 @@ def listen_to_stderr(log: Path) -> Tap | None:
     return Tap(fd, is_ours=False)
 
 
-def line_by_line() -> Callable[[], object]:
-    """Let C's and Python's own stdout write every line at once, as on a terminal; return what flushes the first."""
+def set_line_buffering() -> Callable[[], object]:
+    """Make C's and Python's own stdout line-buffered, as on a terminal; return a function that flushes C's."""
     own: Any = sys.__stdout__
     if own is not None:
         own.reconfigure(line_buffering=True)

@@ -1,4 +1,4 @@
-"""The displays of an attempt: figures, tables, HTML, a cell's value. Bounded, and in the state of the moment."""
+"""Displays of an attempt in their current state: figures, tables, HTML, a cell's value. Bounded."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from taskfc_ext.protocol.outputs import DISPLAY, MAX_DISPLAYS, VALUE
 from taskfc_ext.protocol.worker_messages import Displayed
 
 LARGEST = 7 * 2**20
-"""Bytes of one display: a chart with its data. Of a larger one the largest formats are left out."""
+"""Largest display in bytes: room for a chart with its data. Of a larger one the largest formats are left out."""
 
 KEPT = 8 * 2**20
-"""Bytes of all displays of an attempt; they are in memory, in the store and in a frame with others' results."""
+"""Largest size of all displays of an attempt in bytes: they are in memory, in the store, and in messages."""
 
 DISPLAY_EVERY = 0.25
-"""Seconds from one news of a task's displays to the next."""
+"""Seconds between two reports of a task's displays."""
 
 PACE = 8 * 2**20
-"""Bytes of news in a second beyond that: an animation of large figures must not keep the controller busy."""
+"""Bytes of reports per second beyond that: an animation of large figures must not keep the controller busy."""
 
-_KEPT_COUNT = MAX_DISPLAYS - 1  # one place is for the note that some are missing
+_KEPT_COUNT = MAX_DISPLAYS - 1  # one is the note that some are missing
 
 
 Forms = Mapping[str, Any]
 """Contents by MIME type."""
 
 AtTheEnd = Callable[[], Forms | None]
-"""Makes the final contents of a display; `None` where nothing is to remain of it."""
+"""Makes the final contents of a display; `None` if it is removed at the end."""
 
 
 class _Display:
-    """One that is shown. With `at_the_end` it is shown when the attempt ends, and not before."""
+    """One display. With `at_the_end` it is shown only when the attempt ends."""
 
     __slots__ = ("at_the_end", "body", "display_id")
 
@@ -45,11 +45,11 @@ class _Display:
 
 
 class Displays:
-    """What the running attempt shows at the moment. Any thread may add to it.
+    """Current displays of the running attempt. Any thread may add to them.
 
     Attributes:
-        is_used: the attempt has shown or cleared something; if not it need not be ended.
-        n_changes: how often that has changed.
+        is_used: whether the attempt has shown or cleared a display; if not, `end` need not be called.
+        n_changes: the number of changes so far.
     """
 
     def __init__(self) -> None:
@@ -74,15 +74,15 @@ class Displays:
         kind: str = DISPLAY,
         at_the_end: AtTheEnd | None = None,
     ) -> None:
-        """Show one more, or in place of those of the same id. An update of none that is shown has no effect.
+        """Add a display, or update the displays with the same id. An update without such a display has no effect.
 
         Args:
             data: the contents by MIME type.
             metadata: as in a notebook's file.
-            display_id: what updates name.
+            display_id: the id for later updates.
             update: replace instead of adding.
             kind: `VALUE` for the value of a cell.
-            at_the_end: the display is not shown before the attempt ends, and then has these contents.
+            at_the_end: makes the contents when the attempt ends; the display is not shown before.
         """
         body = _encode_within_limit(data, metadata or {}, kind)
         with self._lock:
@@ -103,7 +103,7 @@ class Displays:
             self.n_changes += 1
 
     def clear(self, *, wait: bool = False) -> None:
-        """Show nothing any more; with `wait`, only when there is something new to show."""
+        """Remove all displays; with `wait`, just before the next one is added."""
         with self._lock:
             self.is_used = True
             if wait:
@@ -118,13 +118,13 @@ class Displays:
         self.n_changes += 1
 
     def now(self) -> tuple[bytes, ...]:
-        """Return what is shown, each as JSON in the form of an output in a notebook's file."""
+        """Return the current displays, each as JSON in the form of an output in a notebook's file."""
         with self._lock:
             bodies = tuple([shown.body for shown in self._shown if shown.at_the_end is None])
             return (_note_of_dropped(self._n_dropped), *bodies) if self._n_dropped else bodies
 
     def end(self) -> tuple[bytes, ...]:
-        """The attempt is over: return what it showed last, and forget it."""
+        """End the attempt: return its last displays and remove them."""
         with self._lock:
             for display in self._shown:
                 if display.at_the_end is not None:
@@ -134,42 +134,42 @@ class Displays:
             self._begin()
             return shown
 
-    def let_go(self) -> None:
-        """Be usable in a forked child, whose displays nobody sees."""
+    def detach(self) -> None:
+        """Make this usable in a forked child, whose displays are not read."""
         self._lock = threading.RLock()  # the old one may be held by a thread that the child does not have
 
 
-class Watch:
-    """What the controller has been told of the displays of the running attempt. The courier's thread."""
+class DisplayReporter:
+    """Reporter of the running attempt's displays to the controller. Helper thread."""
 
     def __init__(self, displays: Displays) -> None:
         self._displays = displays
         self.forget()
 
     def forget(self) -> None:
-        """The controller is a new one, which was told nothing."""
+        """Start over with a new controller, which has received no reports."""
         self._lease = 0
-        self._told: tuple[bytes, ...] = ()
+        self._sent: tuple[bytes, ...] = ()
         self._revision = 0
         self._due = float("-inf")
 
-    def news(self, lease: int, now: float) -> Displayed | None:
-        """Return what has changed in the attempt under `lease`, unless it is too soon for that."""
+    def report(self, lease: int, now: float) -> Displayed | None:
+        """Return the changes of the attempt under `lease` since the last report; `None` if none are due."""
         if lease != self._lease:
-            self._lease, self._told, self._revision = lease, (), 0
+            self._lease, self._sent, self._revision = lease, (), 0
         revision = self._displays.n_changes
         if revision == self._revision or now < self._due:
             return None
         shown = self._displays.now()
         kept = 0
-        for old, new in zip(self._told, shown, strict=False):
+        for old, new in zip(self._sent, shown, strict=False):
             if old is not new:
                 break
             kept += 1
-        news = Displayed(lease, revision, kept, shown[kept:])
-        self._told, self._revision = shown, revision
-        self._due = now + DISPLAY_EVERY + sum(map(len, news.then)) / PACE
-        return news
+        report = Displayed(lease, revision, kept, shown[kept:])
+        self._sent, self._revision = shown, revision
+        self._due = now + DISPLAY_EVERY + sum(map(len, report.then)) / PACE
+        return report
 
 
 def _note_of_dropped(n: int) -> bytes:
@@ -178,11 +178,11 @@ def _note_of_dropped(n: int) -> bytes:
 
 
 def _final(make: AtTheEnd) -> bytes:
-    """Return the final body of a display; empty where nothing remains of it, or its objects no longer work."""
+    """Return the final body of a display; empty if it is removed or its objects no longer work."""
     try:
         data = make()
         return b"" if data is None else _encode_within_limit(data, {})
-    except Exception:  # noqa: BLE001  objects of the user's, after the user's code
+    except Exception:  # noqa: BLE001  the user's objects, after the user's code
         return b""
 
 
@@ -195,7 +195,7 @@ def _encode_within_limit(data: Forms, metadata: Mapping[str, Any], kind: str = D
     notes = []
     for mime in sorted(sizes, key=sizes.__getitem__, reverse=True):
         del left[mime]
-        notes.append(f"{mime} of {sizes[mime]:,} bytes was left out: one output has at most {LARGEST:,}")
+        notes.append(f"{mime} of {sizes[mime]:,} bytes was left out: the limit of an output is {LARGEST:,}")
         text = "\n".join([*map(str, filter(None, [left.get("text/plain")])), *notes])
         body = _encode({**left, "text/plain": text}, {}, kind)
         if len(body) <= LARGEST:
@@ -204,17 +204,17 @@ def _encode_within_limit(data: Forms, metadata: Mapping[str, Any], kind: str = D
 
 
 def _encode(data: Forms, metadata: Mapping[str, Any], kind: str = DISPLAY) -> bytes:
-    number = {"execution_count": None} if kind == VALUE else {}  # a notebook's file wants one
+    number = {"execution_count": None} if kind == VALUE else {}  # required in a notebook's file
     return _json({"output_type": kind, "data": dict(data), "metadata": dict(metadata), **number})
 
 
 def _json(value: object) -> bytes:
-    # of lone surrogates, which no frame and no notebook's file can carry, a question mark remains
+    # lone surrogates, which frames and notebooks' files cannot carry, become question marks
     return json.dumps(value, ensure_ascii=False, default=_plain, skipkeys=True).encode("utf-8", "replace")
 
 
 def _plain(value: object) -> object:
-    """Return what JSON cannot say as it is: bytes in base64, as in notebooks' files, all else as text."""
+    """Return a value that JSON lacks in another form: bytes in base64, as in notebooks' files, others as text."""
     if isinstance(value, bytes | bytearray | memoryview):
         return base64.b64encode(value).decode("ascii")
     if isinstance(value, Mapping):

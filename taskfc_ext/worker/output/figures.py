@@ -1,4 +1,4 @@
-"""Figures that a task has drawn, shown at its end as a notebook shows them at the end of a cell."""
+"""Figures drawn by a task, displayed at its end as a notebook does at the end of a cell."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import traceback
 from collections.abc import Mapping, MutableMapping
 
 BACKEND = "module://matplotlib_inline.backend_inline"
-"""What notebooks use: figures become displays, and no screen is needed."""
+"""matplotlib's backend in notebooks: figures become displays, and no screen is needed."""
 
 INLINE = "matplotlib_inline.backend_inline"
-"""There is nothing to show while this is not imported."""
+"""Module of that backend; until it is imported there are no figures to display."""
 
 
 PLOTLY = "plotly_mimetype"
-"""The form in which plotly shows a figure in a kernel. Elsewhere it adds its own source, of 5 MB, to each."""
+"""plotly's renderer for kernels. Other renderers add plotly's source, 5 MB, to each figure."""
 
-_PLOTLY_KNOWS = (
+_PLOTLY_FRONT_ENDS = (
     "COLAB_NOTEBOOK_ID",
     "AZURE_NOTEBOOKS_HOST",
     "VSCODE_PID",
@@ -25,35 +25,35 @@ _PLOTLY_KNOWS = (
     "COCALC_PROJECT_ID",
     "DATABRICKS_RUNTIME_VERSION",
 )
-"""Variables by which plotly knows front ends that need another form; it looks for Kaggle's folder, too."""
+"""Variables by which plotly detects front ends that need another renderer; it also checks for Kaggle's folder."""
 _KAGGLE = "/kaggle/input"
 
 
 def choose_backend(environ: MutableMapping[str, str] = os.environ) -> None:
-    """Let matplotlib and plotly, if ever imported, draw as in a notebook, unless the user has chosen otherwise."""
+    """Select the notebook's backends of matplotlib and plotly, unless the user has selected others."""
     environ.setdefault("MPLBACKEND", BACKEND)
-    if not any(name in environ for name in _PLOTLY_KNOWS) and not os.path.exists(_KAGGLE):
+    if not any(name in environ for name in _PLOTLY_FRONT_ENDS) and not os.path.exists(_KAGGLE):
         environ.setdefault("PLOTLY_RENDERER", PLOTLY)
 
 
 def draw_as_in_a_notebook(environ: Mapping[str, str] = os.environ) -> None:
-    """Let matplotlib, which was just imported, note what is drawn, as its inline backend does once that is loaded.
+    """Make matplotlib, which was just imported, interactive, as its inline backend does when that is loaded.
 
-    So it is the worker's own setting, to which each task comes back, and no change of the task that loads the backend.
+    This makes it the worker's own setting, not a change by the task that happens to load the backend.
     """
     if environ.get("MPLBACKEND") == BACKEND:
         sys.modules["matplotlib"].interactive(True)
 
 
 def show_figures() -> None:
-    """Display what has been drawn and was not shown, and close it. What goes wrong is printed: the value matters more.
+    """Display and close the figures that were not shown yet. Errors are printed: they must not cost the task its value.
 
-    Next to nothing where no figures were made.
+    Costs almost nothing without figures.
     """
     inline = sys.modules.get(INLINE)
     if inline is None:
         return
     try:
         inline.flush_figures()
-    except Exception:  # noqa: BLE001  what is drawn only now may be wrong in any way
+    except Exception:  # noqa: BLE001  the figure is drawn only now, which may raise anything
         traceback.print_exc()

@@ -1,6 +1,6 @@
-"""How far a task is: `track`, and what the courier reads of it and of the task's `tqdm` bars.
+"""Progress of a task: `track`, and the sampler of it and of the task's `tqdm` bars.
 
-The user's code writes a number where the courier finds it, a few times a second; nothing is sent per item.
+`track` only sets a number for each item. The helper thread reads it a few times a second; nothing is sent per item.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class _Mark:
-    """How far one `track` is."""
+    """Progress of one `track`."""
 
     __slots__ = ("desc", "is_over", "lease", "n", "total")
 
@@ -38,24 +38,24 @@ _running: Callable[[], int] = _no_lease
 _outermost: _Mark | None = None
 
 
-def begin_in_worker(running: Callable[[], int]) -> None:
-    """From now on `track` reports; `running` says under which lease (0: no task runs)."""
+def enable_in_worker(running: Callable[[], int]) -> None:
+    """Make `track` report; `running` returns the lease of the running task (0: none)."""
     global _running
     _running = running
 
 
 def track(iterable: Iterable[T], total: float | None = None, description: str = "") -> Iterator[T]:
-    """Iterate over `iterable`, and let the task's card and lists show how far that is.
+    """Iterate over `iterable` and show the progress on the task's card and in lists.
 
-    Outside a task it only iterates. Of several that are nested, the outermost one is shown.
+    Outside a task this only iterates. Of nested calls, the outermost one is shown.
 
     Args:
-        iterable: what to go through.
-        total: how many items there are; by default what `len()` or `operator.length_hint` says, if anything.
+        iterable: the items.
+        total: the number of items; by default `len()` or `operator.length_hint`, if available.
         description: shown beside the progress.
 
     Raises:
-        TypeError: `iterable` is not one, or `total` is no number.
+        TypeError: `iterable` is not iterable, or `total` is not a number.
     """
     try:
         iterator = iter(iterable)
@@ -87,13 +87,13 @@ def _track(iterator: Iterator[T], total: float | None, description: str) -> Iter
 def _length(iterable: object) -> int | None:
     try:
         length = operator.length_hint(iterable, -1)
-    except Exception:  # noqa: BLE001  the user's __len__: what it cannot say is unknown
+    except Exception:  # noqa: BLE001  raised by the user's __len__
         return None
     return length if length >= 0 else None
 
 
 class Sampler:
-    """Reads how far the running task is. The courier's thread."""
+    """Reader of the running task's progress. Helper thread."""
 
     def __init__(self) -> None:
         self._bars = Bars()
@@ -101,9 +101,13 @@ class Sampler:
         self._shows_bar = False
 
     def sample(self, lease: int, elapsed: float) -> Progress | None:
-        """Return how far the attempt under `lease`, which has run for `elapsed` seconds, is; `None`: it does not say.
+        """Return the progress of the attempt under `lease`, `None` if it reports none.
 
-        What has ended stays as it was left, until something else begins.
+        An ended loop keeps its last state until another one starts.
+
+        Args:
+            lease: the running attempt.
+            elapsed: its run time in seconds.
         """
         if lease != self._lease:
             self._lease, self._shows_bar = lease, False
@@ -111,7 +115,7 @@ class Sampler:
         is_ours = mark is not None and mark.lease == lease
         if mark is not None and is_ours and not mark.is_over:
             self._shows_bar = False
-        elif self._bars.look(elapsed):
+        elif self._bars.find_open(elapsed):
             self._shows_bar = True
         source = self._bars.outermost if self._shows_bar else mark if is_ours else None
         return (
@@ -132,9 +136,9 @@ def _report(lease: int, done: object, total: object, description: object) -> Pro
 
 
 def _amount(value: Any) -> float | None:
-    """Return a number that may be sent, or `None`: bars count in whatever their users do."""
+    """Return a number that can be sent, or `None`: bars may count in any type."""
     try:
         number = float(value)
-    except Exception:  # noqa: BLE001  None, or a number of the user's own making
+    except Exception:  # noqa: BLE001  `None`, or the user's own number type
         return None
     return None if math.isnan(number) or not 0 <= number <= MAX_AMOUNT else number

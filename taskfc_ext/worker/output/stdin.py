@@ -1,4 +1,4 @@
-"""Code that wants to ask somebody: nobody sits at a worker, and it is told so."""
+"""Standard input of tasks: reading a line and breakpoints raise an error that says what to do."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 
-class NobodyThere(io.TextIOBase):
-    """What user code sees as `sys.stdin`: empty to who reads a file, an error with a reason to who asks a question."""
+class NoStdin(io.TextIOBase):
+    """`sys.stdin` of user code: an empty file; reading a line raises an `EOFError`."""
 
     def readline(self, size: int | None = -1, /) -> str:  # type: ignore[override]
-        """Raise: `input`, `getpass` and debuggers read lines."""
+        """Raise an `EOFError`: `input`, `getpass` and debuggers read lines."""
         raise EOFError("a task has no stdin; pass the value as a variable or an argument")
 
     def read(self, size: int | None = -1, /) -> str:
-        """Return that there is nothing."""
+        """Return "", the end of the file."""
         return ""
 
     def readable(self) -> bool:
@@ -31,12 +31,10 @@ class NobodyThere(io.TextIOBase):
 
 
 def refuse_breakpoints(environ: Mapping[str, str] = os.environ) -> None:
-    """Let `breakpoint()` raise, unless the user has said what it is to do: a debugger would only see the input end."""
+    """Make `breakpoint()` raise, unless the user has set PYTHONBREAKPOINT: a debugger could not read any command."""
     if not environ.get("PYTHONBREAKPOINT"):
         sys.breakpointhook = _refuse
 
 
 def _refuse(*args: object, **kwargs: object) -> NoReturn:
-    raise RuntimeError(
-        "a task cannot stop at a breakpoint, as nobody sits at the worker: run this code in the notebook"
-    )
+    raise RuntimeError("a task cannot stop at a breakpoint: it has no stdin; run this code in the notebook")

@@ -1,7 +1,7 @@
-"""Widgets that a task shows. Their models are in the worker, out of a page's reach, so text takes their place.
+"""Widgets displayed by a task. Their models are in the worker, which the page cannot reach, so text replaces them.
 
-Progress bars (`tqdm.notebook`) leave their final state; the state before it is the task's progress, reported as such.
-Nothing of ipywidgets is imported here.
+Progress bars (`tqdm.notebook`) leave their final state; earlier states are reported as the task's progress.
+ipywidgets is not imported here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from taskfc_ext.worker.output.displays import AtTheEnd, Forms
 _NOTE = "{} is a widget, and widgets live in the notebook: return its data from the task, and make the widget there"
 
 _MAX_NAME = 60
-"""Characters of a widget's text in that note."""
+"""Longest text of a widget in that note, in characters."""
 
 _BAR_WIDTH = 10
 
@@ -27,11 +27,11 @@ _TAG = re.compile(r"<[^>]*>")
 
 
 def without_view(data: Forms) -> tuple[Forms, AtTheEnd | None]:
-    """Return the contents of a display without its widget, and how to make the final ones if that is a progress bar."""
+    """Return a display without its widget and, for a progress bar, the function that makes its final contents."""
     if WIDGET_VIEW not in data:
         return data, None
     left = {mime: form for mime, form in data.items() if mime != WIDGET_VIEW}
-    if set(left) - {PLAIN_TEXT}:  # the widget has a form that needs no model
+    if set(left) - {PLAIN_TEXT}:  # the widget has contents that need no model
         return left, None
     widget = _widget_of(data[WIDGET_VIEW])
     if widget is not None and _bar_text(widget) is not None:
@@ -43,7 +43,7 @@ def without_view(data: Forms) -> tuple[Forms, AtTheEnd | None]:
 
 
 def is_widget(value: object) -> bool:
-    """Tell whether `value` is a widget."""
+    """Return whether `value` is a widget."""
     widget = getattr(sys.modules.get("ipywidgets.widgets.widget"), "Widget", None)
     return widget is not None and isinstance(value, widget)
 
@@ -57,7 +57,7 @@ def _widget_of(view: Any) -> Any:
 
 
 def _final(widget: Any) -> Forms | None:
-    """Return the final contents of a progress bar; `None` for one that was to vanish."""
+    """Return the final contents of a progress bar; `None` for one that was closed or hidden."""
     if getattr(widget, "comm", None) is None or getattr(widget.layout, "visibility", None) == "hidden":
         return None
     return {PLAIN_TEXT: _bar_text(widget) or ""}
@@ -70,7 +70,7 @@ def _bar_text(widget: Any) -> str | None:
 
 
 def _lines(widget: Any) -> list[str] | None:
-    """Return what stands in a widget that only shows; `None` if it is to be used."""
+    """Return the text lines of a widget that only displays; `None` for an interactive one."""
     name = type(widget).__name__
     if name in _TEXTS:
         return [html.unescape(_TAG.sub("", widget.value)).replace("\u2007", " ")]

@@ -27,7 +27,7 @@ from taskfc_ext.serialize import (
 from taskfc_ext.serialize.blame import shorten, text_of, type_name_of
 from taskfc_ext.serialize.bodies import Mapped, has_buffers
 from taskfc_ext.serialize.scope import MAIN, enter, leave
-from taskfc_ext.worker.context.context import Surroundings
+from taskfc_ext.worker.context.context import ExecutionContext
 from taskfc_ext.worker.context.modules import UserModules
 from taskfc_ext.worker.context.settings import ProcessSettings
 from taskfc_ext.worker.load.harmless import are_atoms
@@ -80,7 +80,7 @@ class Executor:
         self._properties = properties
         self._guard = guard
         self._displays = displays
-        self._surroundings = Surroundings()
+        self._context = ExecutionContext()
         self.settings = ProcessSettings()
         self.modules = UserModules()
         self.looks_at_modules = False
@@ -185,7 +185,7 @@ class Executor:
                 source = _bytes(broadcast.code).decode()
                 self._runner().set_up(source, lambda: load_cell(body), broadcast.number)
             leave_if_child()
-            self._surroundings.keep_changes()
+            self._context.keep_changes()
             self.settings.keep_changes()
             return ""
         except BaseException as error:  # noqa: BLE001  the worker goes on after any error
@@ -221,14 +221,14 @@ class Executor:
 
     def _enter(self, context: bytes | None, modules: tuple[bytes, ...]) -> None:
         """Enter the context of the next code, with its modules."""
-        self._went_elsewhere |= self._surroundings.enter(context, self._body)
+        self._went_elsewhere |= self._context.enter(context, self._body)
         if self._went_elsewhere or self.looks_at_modules:
             self._renew_modules(modules)
-        self.settings.enter(self._surroundings.settings)
+        self.settings.enter(self._context.settings)
 
     def _renew_modules(self, digests: tuple[bytes, ...]) -> None:
         modules = self.modules
-        modules.serve(digests, self._surroundings.folder, self._body, self._surroundings.path)
+        modules.serve(digests, self._context.folder, self._body, self._context.path)
         if self._went_elsewhere or modules.are_stale():
             modules.drop()
             self._programs.clear()  # they refer to names in these modules

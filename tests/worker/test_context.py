@@ -1,4 +1,4 @@
-"""A worker moves to where the submission stood, and what a task changes there ends with it."""
+"""Execution contexts in a worker: entered for each attempt, and restored after it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def this_process_stays_where_it_is() -> Iterator[None]:
     os.environ.update(environ)
 
 
-def look() -> tuple[str, str, str | None]:
+def read_place() -> tuple[str, str, str | None]:
     return os.getcwd(), sys.path[0], os.environ.get("TF_TEST")
 
 
@@ -48,11 +48,11 @@ def wreck() -> None:
     os.environ["TF_TEST"] = "wrecked"
 
 
-def test_it_goes_there_and_comes_back(bench: Any, tmp_path: Path) -> None:
-    own = look()
-    bench.call(look, context=bench.define(context_in(tmp_path, ("/first",), TF_TEST="x")))
+def test_a_context_is_entered_and_left(bench: Any, tmp_path: Path) -> None:
+    own = read_place()
+    bench.call(read_place, context=bench.define(context_in(tmp_path, ("/first",), TF_TEST="x")))
     assert bench.result() == (str(tmp_path), "/first", "x")
-    bench.call(look)
+    bench.call(read_place)
     assert bench.result() == own
 
 
@@ -61,20 +61,20 @@ def test_a_removed_variable_is_gone_for_subprocesses_too(bench: Any, tmp_path: P
     assert bench.result() == 0
 
 
-def test_what_a_task_changes_ends_with_it(bench: Any, tmp_path: Path) -> None:
+def test_changes_by_a_task_end_with_it(bench: Any, tmp_path: Path) -> None:
     context = bench.define(context_in(tmp_path, ("/first",), TF_TEST="x"))
     bench.call(wreck, context=context)
     assert bench.result() is None
-    bench.call(look, context=context)
+    bench.call(read_place, context=context)
     assert bench.result() == (str(tmp_path), "/first", "x")
     bench.call(wreck)
     assert bench.result() is None
-    bench.call(look)
+    bench.call(read_place)
     assert bench.result()[2] is None
 
 
 def test_a_missing_folder_is_named(bench: Any, tmp_path: Path) -> None:
-    bench.call(look, context=bench.define(context_in(tmp_path / "gone")))
+    bench.call(read_place, context=bench.define(context_in(tmp_path / "gone")))
     failure = bench.failure()
     assert failure.type_name == "FileNotFoundError"
     assert str(tmp_path / "gone") in failure.message
@@ -84,7 +84,7 @@ def test_a_missing_folder_is_named(bench: Any, tmp_path: Path) -> None:
 
 
 def test_a_function_in_a_module_is_that_of_its_context(bench: Any, tmp_path: Path) -> None:
-    bench.call(look, context=bench.define(context_in(tmp_path)))
+    bench.call(read_place, context=bench.define(context_in(tmp_path)))
     bench.result()
-    bench.call(look, context=bench.define(context_in(tmp_path, ("/other",))))  # its code is loaded once more
+    bench.call(read_place, context=bench.define(context_in(tmp_path, ("/other",))))  # its code is loaded once more
     assert bench.result() == (str(tmp_path), "/other", None)
