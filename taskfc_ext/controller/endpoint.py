@@ -19,6 +19,7 @@ from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused
 from taskfc_ext.protocol.ids import PROTOCOL, Session
+from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.payloads import Payload, PayloadRef
 from taskfc_ext.protocol.spec import Spec
 
@@ -38,7 +39,7 @@ MAX_RECOVERIES = 10
 
 _OWN_FARM = "start a farm of this Python under another name: start(name=...); or use the farm's Python here"
 
-MESSAGES: dict[type[said.Message], tuple[Role, str]] = {
+MESSAGES: dict[type[Message], tuple[Role, str]] = {
     said.Hello: (Role.VIEWER, "remote_hello"),
     said.Define: (Role.CLIENT, "remote_define"),
     said.Released: (Role.CLIENT, "remote_released"),
@@ -113,7 +114,7 @@ class FCTaskControllerFromTaskController:
     ) -> None:
         self._task_controller = taskController
         self._stage = stage
-        self._methods: dict[type, tuple[Role, Callable[[Session, said.Message, Now], Effects]]] = {
+        self._methods: dict[type, tuple[Role, Callable[[Session, Message, Now], Effects]]] = {
             message: (role, getattr(self, method)) for message, (role, method) in MESSAGES.items()
         }
 
@@ -260,7 +261,7 @@ def _recoveries(spec: Spec) -> Iterator[Spec]:
         yield spec
 
 
-def _carries_code(message: said.Message) -> bool:
+def _carries_code(message: Message) -> bool:
     return isinstance(message, said.Submit | said.Broadcast) or (
         isinstance(message, said.Retry) and bool(message.context)
     )

@@ -25,9 +25,9 @@ from taskfc_ext.drivers.socket_folder import (
     remove_below,
 )
 from taskfc_ext.protocol import codec
-from taskfc_ext.protocol.client_messages import Message
 from taskfc_ext.protocol.codec import FrameDecoder
 from taskfc_ext.protocol.ids import MAX_FRAME
+from taskfc_ext.protocol.message import Message
 
 logger = logging.getLogger(__name__)
 

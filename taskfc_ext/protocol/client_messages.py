@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from taskfc_ext.protocol.context import OsText
 from taskfc_ext.protocol.ids import (
@@ -24,6 +24,7 @@ from taskfc_ext.protocol.ids import (
     Priority,
     SessionField,
 )
+from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.payloads import Payload
 from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.protocol.snapshots import QueueDelta, QueueSnapshot
@@ -34,10 +35,6 @@ TaskRef = int | tuple[int, int]
 
 Ids = Annotated[tuple[IdField, ...], Meta(max_length=MAX_IDS)]
 Refs = Annotated[tuple[TaskRef, ...], Meta(max_length=MAX_IDS)]
-
-
-class Message(Struct, frozen=True, tag=True, omit_defaults=True, forbid_unknown_fields=True):
-    """Base of all messages."""
 
 
 # client -> controller

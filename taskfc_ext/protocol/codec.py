@@ -11,8 +11,9 @@ import msgspec
 from msgspec import Meta
 
 from taskfc_ext.errors import ProtocolError
-from taskfc_ext.protocol.client_messages import ClientMessage, ControllerMessage, Message
+from taskfc_ext.protocol.client_messages import ClientMessage, ControllerMessage
 from taskfc_ext.protocol.ids import MAX_FRAME, MAX_MESSAGES
+from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.supervisor_messages import FromSupervisor, ToSupervisor
 from taskfc_ext.protocol.worker_messages import ToWorker, WorkerMessage
 

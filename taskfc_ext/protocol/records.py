@@ -10,7 +10,8 @@ from enum import StrEnum
 
 from msgspec.msgpack import Decoder, Encoder
 
-from taskfc_ext.protocol.client_messages import Accepted, Define, Ended, Message, Refused, Reply
+from taskfc_ext.protocol.client_messages import Accepted, Define, Ended, Refused, Reply
+from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.payloads import Payload
 from taskfc_ext.protocol.spec import Kind, Spec
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from taskfc_ext.protocol.client_messages import Message
+from taskfc_ext.protocol.message import Message
 
 # supervisor -> controller
 

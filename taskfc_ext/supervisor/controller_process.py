@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from taskfc_ext.drivers.paths import FarmPaths
 from taskfc_ext.drivers.processes import environment_outside_farms
 from taskfc_ext.protocol import codec
-from taskfc_ext.protocol.client_messages import Message
+from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.supervisor_messages import Farm, ToSupervisor
 from taskfc_ext.supervisor.endings import describe_exit, has_ended, log_tail
 

@@ -20,7 +20,6 @@ from taskfc_ext.protocol.client_messages import (
     Ended,
     ErrorKind,
     GetResults,
-    Message,
     QueueStatus,
     Refused,
     Released,
@@ -28,6 +27,7 @@ from taskfc_ext.protocol.client_messages import (
     Submit,
 )
 from taskfc_ext.protocol.ids import MAX_BATCH
+from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.payloads import Failure, Reason, encode_failure
 from taskfc_ext.protocol.spec import Kind, Spec
 

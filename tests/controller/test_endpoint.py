@@ -24,6 +24,7 @@ from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused
 from taskfc_ext.protocol.ids import PROTOCOL
+from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.payloads import PayloadRef
 from taskfc_ext.protocol.spec import Kind, Recovery, Spec
 from tests.controller.wire import CODE, PYTHON
@@ -32,7 +33,7 @@ SESSION = "a" * 16
 NOW = Now(1.0, 2.0)
 FILE = PayloadRef("abc", 5)
 
-EXAMPLES: dict[type, said.Message] = {
+EXAMPLES: dict[type, Message] = {
     said.Hello: said.Hello(PROTOCOL, "0", PYTHON, SESSION),
     said.Define: said.Define(CODE, b"code"),
     said.Released: said.Released((CODE,)),
@@ -88,7 +89,7 @@ class Desk:
             self.say(EXAMPLES[said.Hello])
             self.recorder.events.clear()
 
-    def say(self, *messages: said.Message) -> list[Refused]:
+    def say(self, *messages: Message) -> list[Refused]:
         return self.send(codec.encode(messages))
 
     def send(self, frame: bytes) -> list[Refused]:
@@ -97,7 +98,7 @@ class Desk:
         return refusals
 
     @property
-    def heard(self) -> list[said.Message]:
+    def heard(self) -> list[Message]:
         return [event.message for event in self.recorder.events]
 
 

@@ -28,6 +28,7 @@ from taskfc_ext.core.state.validate import validate
 from taskfc_ext.core.views.rows import CODES
 from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol.ids import PROTOCOL, Session, WorkerId
+from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.payloads import Outcome, decode_failure
 from taskfc_ext.protocol.records import Baseline, Leased, decode_record, encode_record
 from taskfc_ext.protocol.spec import OnLost, Spec
@@ -79,7 +80,7 @@ class PhysicalWorker:
                 self.contexts[run.number] = run.context
             elif isinstance(run, Run):
                 self.queue.extend(range(run.first_lease, run.first_lease + len(run.ids)))
-            elif isinstance(run, said.Message):
+            elif isinstance(run, Message):
                 self.unacked = [report for report in self.unacked if report.seq > run.seq]
         self.inbox.clear()
 
