@@ -1,11 +1,9 @@
 // What may be typed into the dialogs, and what is wrong with the rest. Pure.
 
 import { formatCount } from './queue/format';
+import { FARM_NAME, MAX_WORKERS } from './queue/messages';
 
-/** As in `taskfc_ext/drivers/paths.py`: a farm's name is part of files' names. */
-const NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$/;
-
-const MOST_WORKERS = 10_000;
+const NAME = new RegExp(`^${FARM_NAME}$`);
 
 /** More than this are asked about: most likely it is a slip of the finger. */
 const MANY_WORKERS = 64;
@@ -17,8 +15,8 @@ export function problemOfName(name: string): string {
 
 /** What is wrong with a number of workers; empty: nothing. */
 export function problemOfWorkers(n: number): string {
-  const isOne = Number.isInteger(n) && n >= 0 && n <= MOST_WORKERS;
-  return isOne ? '' : `A whole number from 0 to ${formatCount(MOST_WORKERS)}, please.`;
+  const isOne = Number.isInteger(n) && n >= 0 && n <= MAX_WORKERS;
+  return isOne ? '' : `A whole number from 0 to ${formatCount(MAX_WORKERS)}, please.`;
 }
 
 /** Whether so many workers are to be confirmed, where there are `now`. */

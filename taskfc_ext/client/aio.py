@@ -50,8 +50,8 @@ from taskfc_ext.protocol.client_messages import (
     Scale,
     Spin,
 )
-from taskfc_ext.protocol.ids import MAX_IDS
 from taskfc_ext.protocol.infos import BroadcastReport, SubmittedTask, TaskInfo, WorkerInfo
+from taskfc_ext.protocol.limits import MAX_IDS, MAX_WORKERS
 from taskfc_ext.protocol.printed import log_of
 from taskfc_ext.serialize import CellOptions
 from taskfc_ext.tasks import BaseTask, Depend, MapTask, StringTask, check_names
@@ -61,8 +61,6 @@ if TYPE_CHECKING:
 
 FLUSH_AT_CLOSE = 10.0
 """Seconds that closing a client, and the interpreter's exit, wait for tasks to be accepted."""
-
-_MAX_WORKERS = 10_000
 
 
 class FCTaskClient(StaysHere):
@@ -520,8 +518,8 @@ class FCTaskClient(StaysHere):
         """Set the number of workers; those that are too many end when they are idle. Return the number before."""
         if not isinstance(n, int) or isinstance(n, bool):
             raise TypeError(f"n is an int, not {n!r}")
-        if not 0 <= n <= _MAX_WORKERS:
-            raise ValueError(f"n is from 0 to {_MAX_WORKERS:,}, not {n}")
+        if not 0 <= n <= MAX_WORKERS:
+            raise ValueError(f"n is from 0 to {MAX_WORKERS:,}, not {n}")
         return int(await self._ask(Scale, n=n))
 
     async def stop(self) -> None:

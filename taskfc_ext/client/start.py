@@ -24,13 +24,12 @@ from taskfc_ext.drivers.connection_file import ConnectionInfo
 from taskfc_ext.drivers.cores import available_cores
 from taskfc_ext.drivers.paths import FarmPaths, prepare
 from taskfc_ext.errors import ControllerUnavailable, StartFailed
+from taskfc_ext.protocol.limits import MAX_WORKERS
 from taskfc_ext.protocol.options import FarmOptions
 
 if TYPE_CHECKING:
     from taskfc_ext.client.aio import FCTaskClient
     from taskfc_ext.client.blocking import BlockingTaskClient
-
-MAX_WORKERS = 10_000
 
 
 class Controller:

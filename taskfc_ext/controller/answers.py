@@ -32,8 +32,8 @@ from taskfc_ext.core.views.rows import N_FINISHED, with_finished
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.lru import ByteLRU
 from taskfc_ext.protocol.client_messages import Changed, Ended, ErrorKind, Refused, Reply, Watching
-from taskfc_ext.protocol.ids import MAX_FRAME
 from taskfc_ext.protocol.infos import SubmittedTask, TaskInfo
+from taskfc_ext.protocol.limits import MAX_FRAME
 from taskfc_ext.protocol.payloads import Failure, Payload, decode_failure, size_of
 from taskfc_ext.protocol.records import Submitted
 from taskfc_ext.protocol.worker_messages import Code, Run

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from taskfc_ext.drivers.transport import Router
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import Ended, Resync
-from taskfc_ext.protocol.ids import MAX_MESSAGES
+from taskfc_ext.protocol.limits import MAX_MESSAGES
 from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.worker_messages import Code, Prepare, Run
 

@@ -13,8 +13,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from taskfc_ext.errors import StartFailed
-
-_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
+from taskfc_ext.protocol.limits import FARM_NAME
 
 _CONNECTION_FILE = re.compile(r"taskfc-(.+)\.json")
 
@@ -146,7 +145,7 @@ def farm_paths(name: str, *, environ: Mapping[str, str] = os.environ) -> FarmPat
         ValueError: not a name for a farm.
         StartFailed: there is no home folder, and no other place is set.
     """
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(FARM_NAME, name):
         raise ValueError(f"{name!r} is no name for a farm: 1 to 64 of A-Z a-z 0-9 . _ - that do not begin with a dot")
     root, note = _state_folder(environ) / "taskfc", ""
     file_system = network_file_system(root)
@@ -214,7 +213,7 @@ def known_farms() -> list[str]:
     stores = [path.name for path in _entries(default.store.parent) if path.is_dir()]
     found = (_CONNECTION_FILE.fullmatch(path.name) for path in _entries(default.connection_file.parent))
     names = {*stores, *(match[1] for match in found if match)}
-    return sorted(name for name in names if _NAME.fullmatch(name))
+    return sorted(name for name in names if re.fullmatch(FARM_NAME, name))
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -26,7 +26,7 @@ from taskfc_ext.drivers.socket_folder import (
 )
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.codec import FrameDecoder
-from taskfc_ext.protocol.ids import MAX_FRAME
+from taskfc_ext.protocol.limits import MAX_FRAME
 from taskfc_ext.protocol.message import Message
 
 logger = logging.getLogger(__name__)

@@ -13,22 +13,13 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from taskfc_ext.protocol.context import OsText
-from taskfc_ext.protocol.ids import (
-    MAX_BATCH,
-    MAX_IDS,
-    Count,
-    Digest,
-    IdField,
-    Label,
-    Name,
-    Priority,
-    SessionField,
-)
+from taskfc_ext.protocol.ids import Count, Digest, IdField, Label, Name, Priority, SessionField, Workers
+from taskfc_ext.protocol.limits import MAX_BATCH, MAX_ID, MAX_IDS, MAX_PACKS
 from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.payloads import Payload
 from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.protocol.snapshots import QueueDelta, QueueSnapshot
-from taskfc_ext.protocol.spec import MAX_PACKS, Kind, Spec
+from taskfc_ext.protocol.spec import Kind, Spec
 
 TaskRef = int | tuple[int, int]
 """A task by id, or, while its id is not known yet, by the (seq, index) it was submitted under in this session."""
@@ -60,7 +51,7 @@ class Hello(Message, frozen=True, forbid_unknown_fields=False):
     executable: OsText = b""
     prefix: OsText = b""
     viewer: bool = False
-    worker: Annotated[int, Meta(ge=-1, le=2**53)] = -1
+    worker: Annotated[int, Meta(ge=-1, le=MAX_ID)] = -1
 
 
 class Define(Message, frozen=True):
@@ -283,7 +274,7 @@ class ClearBroadcasts(Request, frozen=True):
 class Scale(Request, frozen=True, kw_only=True):
     """Set the number of workers. Answered by the number before."""
 
-    n: Annotated[int, Meta(ge=0, le=10_000)]
+    n: Workers
 
 
 class Stop(Request, frozen=True):

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol.client_messages import ClientMessage, ControllerMessage
-from taskfc_ext.protocol.ids import MAX_FRAME, MAX_MESSAGES
+from taskfc_ext.protocol.limits import MAX_FRAME, MAX_MESSAGES
 from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.supervisor_messages import FromSupervisor, ToSupervisor
 from taskfc_ext.protocol.worker_messages import ToWorker, WorkerMessage

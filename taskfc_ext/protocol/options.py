@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from taskfc_ext.protocol.ids import Seconds
+from taskfc_ext.protocol.ids import Seconds, Workers
 
 
 class FarmOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -16,7 +16,7 @@ class FarmOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     The environment is never kept: whoever restarts the farm supplies it.
     """
 
-    n_workers: Annotated[int, Meta(ge=0, le=10_000)]
+    n_workers: Workers
     python: str
     cwd: str
     sys_path: tuple[str, ...]

@@ -8,15 +8,10 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from taskfc_ext.protocol.ids import Digest, Label, Priority, Seconds
+from taskfc_ext.protocol.limits import MAX_PACKS, MAX_RETRIES, MAX_SEED
 from taskfc_ext.protocol.payloads import Payload
 
-MAX_SEED = 2**32 - 1
-"""The largest seed that numpy's hidden generator takes."""
-
 Seed = Annotated[int, Meta(ge=0, le=MAX_SEED)]
-
-MAX_PACKS = 32
-"""Bodies that the modules of one spec come in."""
 
 
 class Kind(StrEnum):
@@ -54,7 +49,7 @@ class Spec(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown
     kind: Kind
     code: Digest
     label: Label
-    retries: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    retries: Annotated[int, Meta(ge=0, le=MAX_RETRIES)] = 0
     timeout: Seconds | None = None
     priority: Priority = 0
     on_lost: OnLost = OnLost.RETRY

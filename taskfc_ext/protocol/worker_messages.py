@@ -10,7 +10,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from taskfc_ext.protocol.ids import MAX_BATCH, MAX_BROADCASTS, Count, Digest, Label, Seconds
+from taskfc_ext.protocol.ids import Count, Digest, Label, Seconds
+from taskfc_ext.protocol.limits import MAX_BATCH, MAX_BROADCASTS
 from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.outputs import MAX_DISPLAYS
 from taskfc_ext.protocol.payloads import Payload

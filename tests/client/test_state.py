@@ -26,7 +26,7 @@ from taskfc_ext.protocol.client_messages import (
     Reply,
     Submit,
 )
-from taskfc_ext.protocol.ids import MAX_BATCH
+from taskfc_ext.protocol.limits import MAX_BATCH
 from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.payloads import Failure, Reason, encode_failure
 from taskfc_ext.protocol.spec import Kind, Spec

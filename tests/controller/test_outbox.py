@@ -8,7 +8,7 @@ from taskfc_ext.controller import outbox as module
 from taskfc_ext.controller.outbox import FRAME_BYTES, Outbox
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import Ended, Reply, Resync
-from taskfc_ext.protocol.ids import MAX_MESSAGES
+from taskfc_ext.protocol.limits import MAX_MESSAGES
 from taskfc_ext.protocol.spec import Kind, Spec
 from taskfc_ext.protocol.worker_messages import Code, Committed, Run
 

@@ -17,7 +17,7 @@ from taskfc_ext.protocol import codec
 from taskfc_ext.protocol import supervisor_messages as supervised
 from taskfc_ext.protocol import worker_messages as worked
 from taskfc_ext.protocol.codec import FrameDecoder
-from taskfc_ext.protocol.ids import MAX_BATCH, MAX_IDS, MAX_MESSAGES
+from taskfc_ext.protocol.limits import MAX_BATCH, MAX_IDS, MAX_MESSAGES
 from taskfc_ext.protocol.payloads import Failure, PayloadRef, Reason, decode_failure, encode_failure
 from taskfc_ext.protocol.records import Record, decode_record, encode_record
 from taskfc_ext.protocol.spec import Kind, Recovery, Spec

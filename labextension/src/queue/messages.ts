@@ -6,6 +6,8 @@ export const MAX_LOG = 200000;
 export const MAX_ROWS = 2000;
 export const MESSAGE_CHARS = 200;
 export const MAX_IDS = 100000;
+export const MAX_WORKERS = 10000;
+export const FARM_NAME = '[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}';
 
 /** How many tasks are in each state; `n_ended`: ends since the controller started, which only grows. */
 export interface Counts {

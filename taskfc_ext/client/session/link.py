@@ -13,7 +13,7 @@ from taskfc_ext.drivers.transport import Dealer
 from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol.client_messages import ControllerMessage, Define, Submit
 from taskfc_ext.protocol.codec import from_controller
-from taskfc_ext.protocol.ids import MAX_MESSAGES
+from taskfc_ext.protocol.limits import MAX_MESSAGES
 from taskfc_ext.protocol.message import Message
 
 FRAME_BYTES = 8 * 2**20

@@ -13,7 +13,7 @@ from taskfc_ext.client.future.template import Owner, Template
 from taskfc_ext.client.future.template_cache import TemplateCache
 from taskfc_ext.client.submit.options import Options, Task
 from taskfc_ext.errors import UnpicklableArgument
-from taskfc_ext.protocol.ids import MAX_FRAME
+from taskfc_ext.protocol.limits import MAX_FRAME
 from taskfc_ext.protocol.spec import Kind, Recovery, Spec
 from taskfc_ext.serialize.chance import carried as carried_generators
 from taskfc_ext.serialize.chance import level_of_caller, report_repeats
