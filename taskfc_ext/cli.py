@@ -45,7 +45,7 @@ _MOST_ERRORS = 5
 """Errors that are told one by one, however long the range that was typed."""
 _WHICH = "ids (12), ranges of ids (3-7), or names: the newest task of that name"
 _SEE = "see them with: taskfc tasks"
-STATES = (*UNFINISHED, *FINISHED)
+STATES = [state.value for state in (*UNFINISHED, *FINISHED)]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -27,7 +27,7 @@ from taskfc_ext.core.events import Recalled
 from taskfc_ext.core.handlers.requests import outputs_answer
 from taskfc_ext.core.handlers.retry_request import dependants_of
 from taskfc_ext.core.journal.endings import rows_of
-from taskfc_ext.core.state.task import LIVE, end_state
+from taskfc_ext.core.state.task import end_state
 from taskfc_ext.core.views.rows import N_FINISHED, with_finished
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.lru import ByteLRU
@@ -36,6 +36,7 @@ from taskfc_ext.protocol.infos import SubmittedTask, TaskInfo
 from taskfc_ext.protocol.limits import MAX_FRAME
 from taskfc_ext.protocol.payloads import Failure, Payload, decode_failure, size_of
 from taskfc_ext.protocol.records import Submitted
+from taskfc_ext.protocol.states import UNFINISHED
 from taskfc_ext.protocol.worker_messages import Code, Run
 
 LOOK_BACK = 20_000
@@ -187,7 +188,7 @@ class Answers:
         """Return the newest `limit` tasks that pass, by id: a task that ends late is not newer than its successors."""
         live = [info.taskid for info in message.live]  # ascending
         known, finished = set(live), list[TaskInfo]()
-        only_live = message.states is not None and set(message.states) <= {state.value for state in LIVE}
+        only_live = message.states is not None and set(message.states) <= {state.value for state in UNFINISHED}
         for record, row in () if only_live else self._candidates(message):
             taskid = record.ids[row]
             n_newer = len(finished) + len(live) - bisect(live, taskid)

@@ -6,12 +6,10 @@ from collections.abc import Iterable, Iterator
 from operator import itemgetter
 from typing import NamedTuple
 
-from taskfc_ext.protocol.snapshots import Note, Rows, StateCode
+from taskfc_ext.protocol.snapshots import Note, Rows
+from taskfc_ext.protocol.states import FINISHED_CODES, StateCode
 
 _STATES = {int(code): code for code in StateCode}  # a call of the enum for each row costs more than all else
-
-FINISHED = frozenset((StateCode.SUCCEEDED, StateCode.FAILED, StateCode.ABORTED))
-"""The states that a task ends in."""
 
 
 class Row(NamedTuple):
@@ -29,7 +27,7 @@ class Row(NamedTuple):
     @property
     def is_finished(self) -> bool:
         """Whether it has ended."""
-        return self.state in FINISHED
+        return self.state in FINISHED_CODES
 
 
 def rows_of(rows: Rows) -> Iterator[Row]:

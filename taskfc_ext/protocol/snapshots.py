@@ -8,11 +8,12 @@ thousand queued tasks of one `map` are some 25 batches and runs, and no rows.
 
 from __future__ import annotations
 
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 
 from msgspec import Struct
 
 from taskfc_ext.protocol.infos import TaskProgress, WorkerInfo
+from taskfc_ext.protocol.states import StateCode
 
 MAX_ROWS = 2000
 """Rows in one message, the newest; the other tasks that changed come as runs. A page takes this in within 20 ms."""
@@ -22,17 +23,6 @@ MAX_BATCHES = 5000
 
 MESSAGE_CHARS = 200
 """Characters of a task's `message`: a line of a table. The whole is with the task."""
-
-
-class StateCode(IntEnum):
-    """A task's state as a number, for columns."""
-
-    WAITING = 1
-    SCHEDULED = 2
-    RUNNING = 3
-    SUCCEEDED = 4
-    FAILED = 5
-    ABORTED = 6
 
 
 class Batch(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -11,17 +11,9 @@ from taskfc_ext.drivers.store import Store
 from taskfc_ext.protocol.client_messages import Abort, Changed, Clear, Ended, Unwatch, Watch, Watching
 from taskfc_ext.protocol.payloads import Failure, Outcome, Reason, encode_failure
 from taskfc_ext.protocol.records import Submitted
-from taskfc_ext.protocol.snapshots import (
-    Batch,
-    Counts,
-    Note,
-    QueueDelta,
-    QueueSnapshot,
-    Rows,
-    Run,
-    StateCode,
-)
+from taskfc_ext.protocol.snapshots import Batch, Counts, Note, QueueDelta, QueueSnapshot, Rows, Run
 from taskfc_ext.protocol.spec import Kind, Spec
+from taskfc_ext.protocol.states import StateCode
 from tests.controller.wire import CODE, ERROR, WireClient, WireFarm
 
 SPEC = Spec(kind=Kind.FUNCTION, code=CODE, label="f")

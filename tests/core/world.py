@@ -23,7 +23,6 @@ from taskfc_ext.core.events import FromClient, FromParent, FromWorker, Now, Peer
 from taskfc_ext.core.journal import baseline
 from taskfc_ext.core.scheduler import Scheduler
 from taskfc_ext.core.state import codes
-from taskfc_ext.core.state.task import State
 from taskfc_ext.core.state.validate import validate
 from taskfc_ext.core.views.rows import CODES
 from taskfc_ext.protocol import client_messages as said
@@ -32,6 +31,7 @@ from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.payloads import Outcome, decode_failure
 from taskfc_ext.protocol.records import Baseline, Leased, decode_record, encode_record
 from taskfc_ext.protocol.spec import OnLost, Spec
+from taskfc_ext.protocol.states import State
 from taskfc_ext.protocol.supervisor_messages import Farm, SetWorkers, StopAttempt, WorkerDown, WorkerUp
 from taskfc_ext.protocol.worker_messages import Finished, ForgetCode, Prepare, Ready, Returned, Run, SetUp, Started
 from tests.core.conversation import ERROR, recalled

@@ -9,7 +9,7 @@ from taskfc_ext.core.handlers.dispatch import let_go_of_dropped, note_seconds
 from taskfc_ext.core.handlers.stopping import stop_attempt, timeout_failure
 from taskfc_ext.core.journal.endings import Endings
 from taskfc_ext.core.state.farm import Farm, TimerKind, Worker
-from taskfc_ext.core.state.task import Cause, State, Task
+from taskfc_ext.core.state.task import Cause, Task
 from taskfc_ext.core.state.waits import is_valid
 from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol.outputs import MAX_DISPLAYS
@@ -17,6 +17,7 @@ from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, enco
 from taskfc_ext.protocol.printed import begins_with, joined, tail, whole_lines
 from taskfc_ext.protocol.records import Why
 from taskfc_ext.protocol.spec import OnLost
+from taskfc_ext.protocol.states import State
 from taskfc_ext.protocol.supervisor_messages import SetWorkers
 from taskfc_ext.protocol.worker_messages import (
     Committed,
