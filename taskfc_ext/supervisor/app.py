@@ -12,10 +12,11 @@ from taskfc_ext.drivers.paths import FarmPaths, farm_paths, prepare
 from taskfc_ext.drivers.processes import python_command
 from taskfc_ext.drivers.stops import count_stops
 from taskfc_ext.errors import TaskFCError
+from taskfc_ext.protocol.launch import LaunchStatus, parse_words
 from taskfc_ext.supervisor.claim import clear_away, settle_options, take_lock, take_over
 from taskfc_ext.supervisor.controller_process import open_log
 from taskfc_ext.supervisor.log import log
-from taskfc_ext.supervisor.status import Status
+from taskfc_ext.supervisor.status import StatusPipe
 from taskfc_ext.supervisor.supervisor import Supervisor
 from taskfc_ext.supervisor.workers import Commands
 
@@ -25,12 +26,12 @@ def main(commands: Commands = python_command) -> None:
 
     With `stops=N`, only if it was stopped so often: else somebody has stopped it since this start was asked for.
 
-    Reads the options from stdin to its end, writes one line to stdout (see `Status`), and then belongs to no
+    Reads the options from stdin to its end, writes one line to stdout (see `LaunchStatus`), and then belongs to no
     terminal, pipe or folder of the process that started it.
     """
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # whatever that process had open is not ours to keep open
     given = sys.stdin.buffer.read()
-    status = Status(os.dup(1))  # not inheritable: its end must be seen when we are done with it
+    status = StatusPipe(os.dup(1))  # not inheritable: its end must be seen when we are done with it
     with open(os.devnull, "r+b", buffering=0) as null:
         os.dup2(null.fileno(), 0)
         os.dup2(null.fileno(), 1)
@@ -42,30 +43,31 @@ def main(commands: Commands = python_command) -> None:
         os.close(log_fd)
         _supervise(paths, given, status, commands)
     except (TaskFCError, ValueError) as error:
-        status.error(getattr(error, "message", str(error)), getattr(error, "hint", ""))
+        status.send(LaunchStatus(error=getattr(error, "message", str(error)), hint=getattr(error, "hint", "")))
         log(f"ended: {error}")
         sys.exit(1)
     except Exception as error:  # noqa: BLE001 -- the edge of the process
         log(traceback.format_exc())
-        status.error(f"the supervisor failed: {type(error).__name__}: {error}")
+        status.send(LaunchStatus(error=f"the supervisor failed: {type(error).__name__}: {error}"))
         sys.exit(1)
 
 
-def _supervise(paths: FarmPaths, given: bytes, status: Status, commands: Commands) -> None:
+def _supervise(paths: FarmPaths, given: bytes, status: StatusPipe, commands: Commands) -> None:
     lock_fd = take_lock(paths)
     if lock_fd is None:
-        status.running()
+        status.send(LaunchStatus(running=True))
         return
-    if any(word.startswith("stops=") and word != f"stops={count_stops(paths)}" for word in sys.argv[2:]):
+    request = parse_words(sys.argv[2:])
+    if request.n_stops not in (None, count_stops(paths)):
         os.close(lock_fd)
-        status.stopped()
+        status.send(LaunchStatus(stopped=True))
         return
     options = settle_options(paths, given)
-    if "at-rest" in sys.argv[2:]:
+    if request.at_rest:
         options = msgspec.structs.replace(options, n_workers=0)  # for now: those that are kept stay as they are
     dead = take_over(paths, lock_fd)
     log(f"farm {paths.name} starts with {options.n_workers} workers, pid={os.getpid()} tag={paths.tag}")
     Supervisor(paths, options, lock_fd=lock_fd, status=status, dead=dead, commands=commands).run()
     clear_away(paths)
-    status.error("the farm was stopped before it was ready")  # says nothing when something has been said
+    status.send(LaunchStatus(error="the farm was stopped before it was ready"))  # dropped if it was ready
     log("ended")

@@ -22,6 +22,7 @@ from taskfc_ext.drivers.processes import kill_tagged, python_command
 from taskfc_ext.drivers.signals import Signal, is_stray, signal_queue
 from taskfc_ext.drivers.stops import note_stop
 from taskfc_ext.errors import ProtocolError
+from taskfc_ext.protocol.launch import LaunchStatus
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.supervisor_messages import (
     Farm,
@@ -36,7 +37,7 @@ from taskfc_ext.protocol.supervisor_messages import (
 from taskfc_ext.supervisor.backoff import ControllerBackoff
 from taskfc_ext.supervisor.controller_process import ControllerProcess, fit
 from taskfc_ext.supervisor.log import log
-from taskfc_ext.supervisor.status import Status
+from taskfc_ext.supervisor.status import StatusPipe
 from taskfc_ext.supervisor.workers import Commands, Workers
 
 WATCHED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -67,7 +68,7 @@ class Supervisor:
         options: FarmOptions,
         *,
         lock_fd: int,
-        status: Status,
+        status: StatusPipe,
         dead: Iterable[WorkerDown] = (),
         commands: Commands = python_command,
     ) -> None:
@@ -200,7 +201,7 @@ class Supervisor:
         match message:
             case Serving():
                 self._backoff.served()
-                self._status.ready(controller.pid)
+                self._status.send(LaunchStatus(ready=controller.pid))
             case StopAttempt():
                 self._workers.stop_attempt(message)
             case Noted():
@@ -233,9 +234,8 @@ class Supervisor:
         elif self._backoff.hopeless:
             failures = self._backoff.unanswered
             log(f"stopping, as the controller failed {failures} times before it answered")
-            self._status.error(
-                f"the controller failed {failures} times before it answered: {why}", f"see {self._paths.controller_log}"
-            )
+            problem = f"the controller failed {failures} times before it answered: {why}"
+            self._status.send(LaunchStatus(error=problem, hint=f"see {self._paths.controller_log}"))
             self._stop(time.monotonic())
         else:
             self._start_at = start_at

@@ -11,11 +11,12 @@ import pytest
 
 from taskfc_ext.drivers.processes import Page
 from taskfc_ext.errors import StartFailed
+from taskfc_ext.protocol.launch import LaunchStatus
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.supervisor_messages import Farm, WorkerDown, WorkerUp
 from taskfc_ext.supervisor.claim import settle_options, take_lock, take_over
 from taskfc_ext.supervisor.controller_process import fit, open_log
-from taskfc_ext.supervisor.status import Status
+from taskfc_ext.supervisor.status import StatusPipe
 from taskfc_ext.supervisor.workers import reserve_ids
 
 
@@ -55,6 +56,7 @@ def test_a_first_start_finds_nothing(paths, lock_fd):
 TAKE_OVER = """
 import sys
 from taskfc_ext.drivers.paths import farm_paths
+from taskfc_ext.protocol.launch import LaunchStatus
 from taskfc_ext.supervisor.claim import take_lock, take_over
 paths = farm_paths("default")
 take_over(paths, take_lock(paths))
@@ -108,16 +110,16 @@ def test_a_log_that_has_grown_large_begins_anew(paths):
     assert paths.controller_log.stat().st_size == 0
 
 
-def test_the_status_is_said_once_and_its_pipe_closed():
+def test_the_status_is_sent_once_and_its_pipe_closed():
     reader, writer = os.pipe()
-    status = Status(writer)
-    status.ready(5)
-    status.error("too late")
+    status = StatusPipe(writer)
+    status.send(LaunchStatus(ready=5))
+    status.send(LaunchStatus(error="too late"))
     with open(reader, "rb") as file:
         assert file.read() == b'{"ready":5}\n'
 
 
-def test_nobody_has_to_listen_to_the_status():
+def test_nobody_has_to_read_the_status():
     reader, writer = os.pipe()
     os.close(reader)
-    Status(writer).ready(5)
+    StatusPipe(writer).send(LaunchStatus(ready=5))
