@@ -13,11 +13,11 @@ from taskfc_ext.drivers.processes import python_command
 from taskfc_ext.drivers.stops import count_stops
 from taskfc_ext.errors import TaskFCError
 from taskfc_ext.protocol.launch import LaunchStatus, parse_words
-from taskfc_ext.supervisor.claim import clear_away, settle_options, take_lock, take_over
 from taskfc_ext.supervisor.controller_process import open_log
 from taskfc_ext.supervisor.log import log
 from taskfc_ext.supervisor.status import StatusPipe
 from taskfc_ext.supervisor.supervisor import Supervisor
+from taskfc_ext.supervisor.takeover import clear_away, settle_options, take_lock, take_over
 from taskfc_ext.supervisor.workers import Commands
 
 

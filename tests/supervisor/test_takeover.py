@@ -1,4 +1,4 @@
-"""Becoming the one supervisor of a farm."""
+"""Tests of taking a farm over: the lock, the options, and the files of a dead supervisor."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from taskfc_ext.errors import StartFailed
 from taskfc_ext.protocol.launch import LaunchStatus
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.supervisor_messages import Farm, WorkerDown, WorkerUp
-from taskfc_ext.supervisor.claim import settle_options, take_lock, take_over
 from taskfc_ext.supervisor.controller_process import fit, open_log
 from taskfc_ext.supervisor.status import StatusPipe
+from taskfc_ext.supervisor.takeover import settle_options, take_lock, take_over
 from taskfc_ext.supervisor.workers import reserve_ids
 
 
@@ -57,7 +57,7 @@ TAKE_OVER = """
 import sys
 from taskfc_ext.drivers.paths import farm_paths
 from taskfc_ext.protocol.launch import LaunchStatus
-from taskfc_ext.supervisor.claim import take_lock, take_over
+from taskfc_ext.supervisor.takeover import take_lock, take_over
 paths = farm_paths("default")
 take_over(paths, take_lock(paths))
 print(*sorted(name for name in sys.modules if name.startswith("jupyter_core")))
