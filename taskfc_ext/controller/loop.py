@@ -257,13 +257,12 @@ class Controller:
             if connection is None:
                 connection = self._connections[identity] = Connection(identity)
             connection.heard_at = now.mono
-            greetings = connection.greetings
-            effects, refusals = self._endpoint.receive(connection, frame, now)
-            if connection.greetings > greetings and connection.session is not None:
-                self._meet_client(connection.session, identity)
-            for effect in effects:
+            received = self._endpoint.receive(connection, frame, now)
+            if received.opened is not None:
+                self._meet_client(received.opened, identity)
+            for effect in received.effects:
                 self._take(effect)
-            for refusal in refusals:
+            for refusal in received.refusals:
                 self._to_clients.add_frame(identity, self._endpoint.packageFailure(refusal))
 
     def _meet_client(self, session: Session, identity: bytes) -> None:
