@@ -155,22 +155,22 @@ class Answers:
                 why = "has not succeeded" if self._is_known(parent) else "was cleared"
                 text = f"task {taskid} takes the result of task {parent}, which {why}"
                 return Refused(message.seq, ErrorKind.RESULT_EXPIRED, text, value={"taskids": [parent]})
+        code, body = self._code(batch.spec.code), batch.bodies[taskid - batch.first]
+        size = sum(map(size_of, (code, body, *(inputs[parent] for parent in batch.inputs))))
+        if size > _MOST_AT_ONCE:
+            text = f"task {taskid} was submitted with {size:,} bytes; {_MOST_AT_ONCE:,} can be sent at once"
+            return Refused(message.seq, ErrorKind.TOO_MUCH, text)
         submission = SubmittedTask(
             taskid=taskid,
             name=batch.name,
             spec=batch.spec,
-            code=self._code(batch.spec.code),
-            body=batch.bodies[taskid - batch.first],
-            inputs=tuple(inputs[parent] for parent in batch.inputs),
+            code=code,
+            body=self._store.payload(body),
+            inputs=self._whole(inputs[parent] for parent in batch.inputs),
         )
-        size = sum(map(size_of, (submission.code, submission.body, *submission.inputs)))
-        if size > _MOST_AT_ONCE:
-            text = f"task {taskid} was submitted with {size:,} bytes; {_MOST_AT_ONCE:,} can be sent at once"
-            return Refused(message.seq, ErrorKind.TOO_MUCH, text)
-        body, inputs_whole = self._store.payload(submission.body), self._whole(submission.inputs)
-        return Reply(message.seq, msgspec.structs.replace(submission, body=body, inputs=inputs_whole))
+        return Reply(message.seq, submission)
 
-    def _values(self, taskids: tuple[int, ...]) -> dict[int, Payload]:
+    def _values(self, taskids: tuple[int, ...]) -> dict[int, bytes]:
         found = self._store.ended(taskids)
         return {record.ids[row]: self._store.payload(record.values[row]) for record, rows in found for row in rows}
 

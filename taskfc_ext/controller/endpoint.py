@@ -181,8 +181,6 @@ class FCTaskControllerFromTaskController:
             return self._unfit(connection, (message.spec, *_recoveries(message.spec)), message.bodies, seq)
         if isinstance(message, said.Define):
             return self._unfit(connection, (), (message.body,), seq)
-        if isinstance(message, said.Broadcast):
-            return self._unfit(connection, (), (message.code, message.body), seq)
         return None
 
     def _unfit(
@@ -194,8 +192,7 @@ class FCTaskControllerFromTaskController:
                 f"a recovery task has recovery tasks of its own, {len(specs) - 1} deep; the limit is {MAX_RECOVERIES}"
             )
             return self._strike(connection, ErrorKind.TOO_MUCH, text, seq)
-        nested = (spec.recovery.body for spec in specs if spec.recovery is not None)
-        if any(isinstance(body, PayloadRef) for body in (*bodies, *nested)):
+        if any(isinstance(body, PayloadRef) for body in bodies):
             return self._strike(connection, ErrorKind.NOT_ALLOWED, "this controller takes no payload references", seq)
         return None
 

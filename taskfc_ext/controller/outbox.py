@@ -115,10 +115,10 @@ def _weight(message: Message) -> int:
         case Ended():
             return sum(len(value) for value in message.values if isinstance(value, bytes))
         case Run():
-            return sum(len(body) for body in (*message.bodies, *message.inputs) if isinstance(body, bytes))
+            return sum(len(body) for body in message.bodies if isinstance(body, bytes)) + sum(map(len, message.inputs))
         case Code():
-            return len(message.body) if isinstance(message.body, bytes) else 0
+            return len(message.body)
         case Prepare():
-            return sum(len(part) for part in (message.code, message.body) if isinstance(part, bytes))
+            return len(message.code) + len(message.body)
         case _:
             return 0

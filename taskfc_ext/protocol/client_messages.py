@@ -252,8 +252,8 @@ class Broadcast(Request, frozen=True, kw_only=True):
 
     code_kind: Kind
     label: Label
-    code: Payload
-    body: Payload
+    code: bytes
+    body: bytes
     context: Define | None = None
     modules: Annotated[tuple[Define, ...], Meta(max_length=MAX_PACKS)] = ()
 

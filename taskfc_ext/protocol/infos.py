@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from taskfc_ext.protocol.payloads import Payload
 from taskfc_ext.protocol.spec import Spec
 
 
@@ -53,9 +52,9 @@ class SubmittedTask(Struct, frozen=True, kw_only=True):
     taskid: int
     name: str | None
     spec: Spec
-    code: Payload
-    body: Payload
-    inputs: tuple[Payload, ...] = ()
+    code: bytes
+    body: bytes
+    inputs: tuple[bytes, ...] = ()
 
 
 class BroadcastReport(Struct, frozen=True):

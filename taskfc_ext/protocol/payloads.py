@@ -12,14 +12,17 @@ from taskfc_ext.protocol.ids import Count
 
 
 class PayloadRef(Struct, frozen=True, tag="ref", array_like=True, forbid_unknown_fields=True):
-    """A payload that stands in a file of the store instead of in the message; only the controller writes them."""
+    """Stands for a payload in a file of the store. Only the controller makes them, and it sends none."""
 
     file: Annotated[str, Meta(pattern=r"\A[0-9a-f]{1,64}\Z")]
     size: Count
 
 
 Payload = bytes | PayloadRef
-"""Pickled by a client or a worker; controller and store never look inside."""
+"""Pickled by a client or a worker; controller and store never look inside. A large one is a file in the store.
+
+A field that is never put into a file has the type `bytes`.
+"""
 
 
 def size_of(payload: Payload) -> int:

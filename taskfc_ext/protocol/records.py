@@ -118,8 +118,8 @@ class Broadcasted(Message, frozen=True, kw_only=True):
     seq: int
     kind: Kind
     label: str
-    code: Payload
-    body: Payload
+    code: bytes
+    body: bytes
     context: bytes | None = None
     modules: tuple[bytes, ...] = ()
 

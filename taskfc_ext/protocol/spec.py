@@ -9,7 +9,6 @@ from msgspec import Meta, Struct
 
 from taskfc_ext.protocol.ids import Digest, Label, Priority, Seconds
 from taskfc_ext.protocol.limits import MAX_PACKS, MAX_RETRIES, MAX_SEED
-from taskfc_ext.protocol.payloads import Payload
 
 Seed = Annotated[int, Meta(ge=0, le=MAX_SEED)]
 
@@ -33,7 +32,7 @@ class Recovery(Struct, frozen=True, forbid_unknown_fields=True):
     """The task that runs, under the same id, when the first one has failed for good."""
 
     spec: Spec
-    body: Payload
+    body: bytes
 
 
 class Spec(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

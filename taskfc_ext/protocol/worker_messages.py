@@ -142,7 +142,7 @@ class Code(Message, frozen=True):
     """Code under its digest, sent to a worker before the first `Run` that names it, and again after a `ForgetCode`."""
 
     digest: Digest
-    body: Payload
+    body: bytes
 
 
 class ForgetCode(Message, frozen=True):
@@ -161,7 +161,7 @@ class Run(Message, frozen=True, kw_only=True):
     first_lease: int
     ids: tuple[int, ...]
     bodies: tuple[Payload, ...]
-    inputs: tuple[Payload, ...] = ()
+    inputs: tuple[bytes, ...] = ()
 
 
 class Prepare(Message, frozen=True, kw_only=True):
@@ -169,8 +169,8 @@ class Prepare(Message, frozen=True, kw_only=True):
 
     number: int
     kind: Kind
-    code: Payload
-    body: Payload
+    code: bytes
+    body: bytes
     context: Digest | None = None
     modules: tuple[Digest, ...] = ()
 

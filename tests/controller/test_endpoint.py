@@ -241,18 +241,19 @@ def test_a_refused_message_does_not_take_its_neighbours_along():
 
 
 @pytest.mark.parametrize(
-    "message",
+    ("message", "error"),
     [
-        submit(bodies=(b"x", FILE)),
-        submit(spec={"recovery": Recovery(Spec(kind=Kind.FUNCTION, code=CODE, label="r"), FILE)}),
-        said.Define(CODE, FILE),
+        (submit(bodies=(b"x", FILE)), ErrorKind.NOT_ALLOWED),
+        (said.Define(CODE, FILE), ErrorKind.NOT_ALLOWED),
+        (submit(spec={"recovery": Recovery(Spec(kind=Kind.FUNCTION, code=CODE, label="r"), FILE)}), ErrorKind.PROTOCOL),
+        (said.Broadcast(seq=1, code_kind=Kind.STRING, label="x", code=FILE, body=b""), ErrorKind.PROTOCOL),
     ],
-    ids=["body", "recovery", "code"],
+    ids=["body", "code", "recovery", "broadcast"],
 )
-def test_references_to_files_are_not_taken(message):
+def test_references_to_files_are_refused(message, error):
     desk = Desk()
     (refusal,) = desk.say(message)
-    assert (refusal.error, desk.heard, desk.connection.strikes) == (ErrorKind.NOT_ALLOWED, [], 1)
+    assert (refusal.error, desk.heard, desk.connection.strikes) == (error, [], 1)
 
 
 def nested(depth: int) -> Spec:

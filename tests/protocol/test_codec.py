@@ -23,9 +23,11 @@ from taskfc_ext.protocol.records import Record, decode_record, encode_record
 from taskfc_ext.protocol.spec import Kind, Recovery, Spec
 
 SPEC = Spec(kind=Kind.CELL, code=b"c" * 16, label="f", retries=3, timeout=1.5, recovery=Recovery(
-    Spec(kind=Kind.STRING, code=b"d" * 16, label="g"), PayloadRef("ab", 3)))  # fmt: skip
+    Spec(kind=Kind.STRING, code=b"d" * 16, label="g"), b"r"))  # fmt: skip
 HELLO = said.Hello(1, "0", "3.11", "a" * 16)
-SUBMIT = said.Submit(seq=1, spec=SPEC, bodies=(b"x",), name="fit.2", after=(1, (2, 3)), inputs=((4, 5),))
+SUBMIT = said.Submit(
+    seq=1, spec=SPEC, bodies=(b"x", PayloadRef("ab", 3)), name="fit.2", after=(1, (2, 3)), inputs=((4, 5),)
+)
 ENDED = said.Ended(
     ids=(1,), reasons=("error",), values=(b"v",), workers=(-1,), attempts=(0,), submitted=(0.5,), completed=1.0,
     seconds=(0.0,), outputs={1: ("text",)}, displays={1: (b"{}",)},

@@ -17,7 +17,7 @@ from taskfc_ext.core.state.subscribers import Viewers
 from taskfc_ext.core.state.task import TRANSITIONS, Cause, IllegalTransition, Task, end_state
 from taskfc_ext.core.state.waits import DEEPER, OpenBarrier, Waits
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused
-from taskfc_ext.protocol.payloads import Reason, size_of
+from taskfc_ext.protocol.payloads import Reason
 from taskfc_ext.protocol.records import Broadcasted
 from taskfc_ext.protocol.spec import Spec
 from taskfc_ext.protocol.states import UNFINISHED, State
@@ -290,7 +290,7 @@ class Farm:
         So tasks of several submissions can be compared, and travel in one `Run`. What has much to recover with is not
         kept: it travels alone.
         """
-        if spec.recovery is not None and size_of(spec.recovery.body) > _MUCH:
+        if spec.recovery is not None and len(spec.recovery.body) > _MUCH:
             return spec
         if len(self._specs) >= _SPECS:
             self._specs.clear()  # those in use stay alive with their tasks

@@ -41,7 +41,7 @@ def loaded(shell: Any, task: SubmittedTask) -> Callable[[], object]:
     # a namespace and classes of the replay's own, as on a worker: nothing of the notebook's is written to
     host = Host(new_main({"get_ipython": shell.get_ipython}))
     try:
-        code, body, inputs = _bytes(task.code), _bytes(task.body), [_bytes(value) for value in task.inputs]
+        code, body, inputs = task.code, task.body, task.inputs
         with hosted(host):
             if task.spec.kind is Kind.FUNCTION:
                 function = load_function(bytearray(code))  # large arrays in it are writable views
@@ -71,12 +71,6 @@ def from_users_frame(traceback: TracebackType | None) -> TracebackType | None:
 def _is_machinery(filename: str) -> bool:
     between = os.path.dirname(asyncio.__file__), os.path.dirname(concurrent.futures.__file__)
     return filename.startswith(tuple(place + os.sep for place in (FOLDER, *between)))
-
-
-def _bytes(payload: object) -> bytes:
-    if not isinstance(payload, bytes):
-        raise LookupError(f"payloads in files are not understood here: {payload!r}")
-    return payload
 
 
 def _called(shell: Any, host: Host, function: Callable[..., Any], args: Any, kwargs: Any) -> object:
