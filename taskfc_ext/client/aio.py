@@ -559,7 +559,7 @@ class FCTaskClient(StaysHere):
         await self.close()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of controller {self.remote_reference.farm_name!r}>"
+        return f"<{type(self).__name__} of farm {self.remote_reference.farm_name!r}>"
 
     # inside
 

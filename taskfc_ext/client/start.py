@@ -101,7 +101,7 @@ class Controller:
     def _running(self) -> ConnectionInfo:
         found = self._farm.connection()
         if found is None:
-            raise ControllerUnavailable(f"controller {self.name!r} does not run", hint="start() it")
+            raise ControllerUnavailable(f"farm {self.name!r} does not run", hint="start() it")
         return found
 
 
@@ -137,7 +137,7 @@ def start(
     running = farm.connection() is not None
     if fresh:
         if running:
-            raise StartFailed(f"controller {name!r} runs, so its store is in use", hint="stop it first")
+            raise StartFailed(f"farm {name!r} runs, so its store is in use", hint="stop it first")
         prepare(farm.paths)
         empty_store(farm.paths)
     started = not running and launch(farm.paths, options, meanwhile=load_clients)
@@ -152,7 +152,7 @@ def attach(name: str = "default", *, owner: str = "", label: str = "") -> Blocki
     """
     farm = _farm(name)
     if farm.connection() is None:
-        raise ControllerUnavailable(f"controller {name!r} does not run", hint="TaskClient() or start() starts it")
+        raise ControllerUnavailable(f"farm {name!r} does not run", hint="TaskClient() or start() starts it")
     return blocking_client(farm, owner=owner, label=label)
 
 

@@ -110,7 +110,7 @@ def read_connection(name: str) -> ConnectionInfo | None:
         return info
     if info.host != host_name():
         raise FarmError(
-            f"farm {name} runs on {info.host}, this is {host_name()}",
+            f"farm {name!r} runs on {info.host}, this is {host_name()}",
             hint=f"work with it there; if it is no more, remove {recorded or paths.connection_file}",
         )
     return None  # a dead farm's

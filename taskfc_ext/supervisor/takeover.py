@@ -67,11 +67,11 @@ def settle_options(paths: FarmPaths, given: bytes) -> FarmOptions:
     try:
         content = given or paths.options.read_bytes()
     except FileNotFoundError:
-        raise StartFailed(f"farm {paths.name} was never started here", hint="start it with its options") from None
+        raise StartFailed(f"farm {paths.name!r} was never started here", hint="start it with its options") from None
     try:
         options = msgspec.json.decode(content, type=FarmOptions)
     except msgspec.DecodeError as error:
-        raise StartFailed(f"the options of farm {paths.name} are not understood: {error}") from error
+        raise StartFailed(f"the options of farm {paths.name!r} are not understood: {error}") from error
     if given:
         replace_file(paths.options, given)
     return options

@@ -38,7 +38,7 @@ _supervisors: list[subprocess.Popen[bytes]] = []
 def stopped_error(name: str) -> ControllerStopped:
     """Return the error of those who wait for a farm that was stopped on purpose."""
     return ControllerStopped(
-        f"controller {name!r} was stopped",
+        f"farm {name!r} was stopped",
         hint="what it had accepted is in its store: start() carries on, and client.future(id) follows a task",
     )
 
@@ -168,7 +168,7 @@ def _read_status(process: subprocess.Popen[bytes], paths: FarmPaths) -> LaunchSt
         return decode_status(line)
     except msgspec.DecodeError:
         how = "ended before it was ready" if in_time else f"was not ready after {START_WITHIN:.0f} s"
-        return LaunchStatus(error=f"controller {paths.name!r} {how}", hint=f"see {paths.supervisor_log}")
+        return LaunchStatus(error=f"farm {paths.name!r} {how}", hint=f"see {paths.supervisor_log}")
 
 
 def _let_end(process: subprocess.Popen[bytes]) -> None:

@@ -324,6 +324,6 @@ def hello(
 def closed_error(name: str) -> ControllerUnavailable:
     """Return the error of a client that was closed."""
     return ControllerUnavailable(
-        f"this client of controller {name!r} is closed",
+        f"this client of farm {name!r} is closed",
         hint="its tasks go on; connect again with TaskClient(), and client.future(id) follows a task",
     )

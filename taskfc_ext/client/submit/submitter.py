@@ -211,7 +211,7 @@ class Submitter:
         if isinstance(task, int) or task._template.owner is self._sink:
             return task
         if task._template.owner.farm_name != self._sink.farm_name:
-            raise ValueError(f"{task!r} is a task of controller {task._template.owner.farm_name!r}, not of this one")
+            raise ValueError(f"{task!r} is a task of farm {task._template.owner.farm_name!r}, not of this one")
         if task.taskid is None:
             raise ValueError(f"{task!r} belongs to another client, which has to flush() it first")
         return task.taskid
