@@ -39,7 +39,7 @@ from taskfc_ext.protocol.records import Submitted
 from taskfc_ext.protocol.states import UNFINISHED
 from taskfc_ext.protocol.worker_messages import Code, Run
 
-LOOK_BACK = 20_000
+MAX_SCANNED = 20_000
 """Finished tasks that a filtered list looks through, newest first, so that one question cannot stop the farm."""
 
 _CODE_BYTES = 16 * 2**20
@@ -48,10 +48,10 @@ _CODE_BYTES = 16 * 2**20
 _FINAL = "final"  # the version of what a finished task shows
 
 
-_READ_AT_MOST = 16 * 2**20
+_MAX_READ = 16 * 2**20
 """Bytes of results that are read for a snapshot, which shows none of them: they stand between what it shows."""
 
-_MOST_AT_ONCE = MAX_FRAME - 2**20
+_MAX_ANSWER = MAX_FRAME - 2**20
 """Bytes of one answer: a frame less what stands around them."""
 
 
@@ -77,7 +77,7 @@ class Answers:
                 values = self._values(inputs)
                 # One is missing only if the task has ended and it was cleared in this very turn: nobody runs this.
                 whole = tuple(values.get(taskid, b"") for taskid in inputs)
-                return msgspec.structs.replace(run, bodies=self._whole(run.bodies), inputs=whole)
+                return msgspec.structs.replace(run, bodies=self._read_payloads(run.bodies), inputs=whole)
             case _:
                 assert_never(message)
 
@@ -85,36 +85,36 @@ class Answers:
         """Return the messages that `message` stands for."""
         match message:
             case SendEnded(ids):
-                return [self.whole(rows_of(record, rows)) for record, rows in self._store.ended(ids)]
+                return [self.complete_record(rows_of(record, rows)) for record, rows in self._store.find_ended(ids)]
             case SendList():
                 return [Reply(message.seq, self._list(message))]
             case SendLog(seq, taskid):
-                texts = (record.outputs.get(taskid, ()) for record, _ in self._store.ended([taskid]))
+                texts = (record.outputs.get(taskid, ()) for record, _ in self._store.find_ended([taskid]))
                 return [Reply(seq, next(texts, ()))]
             case SendFailure(seq, taskid):
                 return [Reply(seq, self._failure(taskid))]
             case SendSubmission():
                 return [self._submission(message)]
             case SendOutputs(seq, taskid, known):
-                shown = (record.displays.get(taskid, ()) for record, _ in self._store.ended([taskid]))
+                shown = (record.displays.get(taskid, ()) for record, _ in self._store.find_ended([taskid]))
                 return [Reply(seq, outputs_answer(next(shown, ()), _FINAL, known))]
             case SendSnapshot(seq, snapshot, more):
-                whole = with_finished(snapshot, more, self._newest(), self._store.facts_of)
+                whole = with_finished(snapshot, more, self._newest_ended(), self._store.facts_of)
                 return [Watching(seq, whole), *(Changed(delta) for delta in more)]
             case _:
                 assert_never(message)
 
-    def whole(self, record: Ended) -> Ended:
+    def complete_record(self, record: Ended) -> Ended:
         """Return `record` with the values that stand in files."""
-        return msgspec.structs.replace(record, values=self._whole(record.values))
+        return msgspec.structs.replace(record, values=self._read_payloads(record.values))
 
-    def _whole(self, payloads: Iterable[Payload]) -> tuple[bytes, ...]:
+    def _read_payloads(self, payloads: Iterable[Payload]) -> tuple[bytes, ...]:
         return tuple(map(self._store.payload, payloads))
 
-    def recalled(self, recall: Recall) -> Recalled:
+    def recall(self, recall: Recall) -> Recalled:
         """Return what the store holds of the task that is to run again, and of those that failed because of it."""
         failed_with: dict[int, int] = {}
-        for record, rows in self._store.ended(recall.dependants):
+        for record, rows in self._store.find_ended(recall.dependants):
             for row in rows:
                 value = self._store.payload(record.values[row])
                 parent = decode_failure(value).parent if value else None
@@ -135,7 +135,7 @@ class Answers:
         )
 
     def _failure(self, taskid: int) -> Failure | None:
-        for record, (row,) in self._store.ended([taskid]):
+        for record, (row,) in self._store.find_ended([taskid]):
             value = self._store.payload(record.values[row])
             if record.reasons[row] and value:
                 return msgspec.structs.replace(decode_failure(value), pickled=None)
@@ -148,7 +148,7 @@ class Answers:
             return Refused(message.seq, ErrorKind.UNKNOWN_TASK, text, value={"taskids": [taskid]})
         batch = self._store.batch_of(taskid)
         inputs: dict[int, Payload] = {}
-        for record, rows in self._store.ended(batch.inputs):
+        for record, rows in self._store.find_ended(batch.inputs):
             inputs |= {record.ids[row]: record.values[row] for row in rows if not record.reasons[row]}
         for parent in batch.inputs:
             if parent not in inputs or not self._is_known(parent):
@@ -157,8 +157,8 @@ class Answers:
                 return Refused(message.seq, ErrorKind.RESULT_EXPIRED, text, value={"taskids": [parent]})
         code, body = self._code(batch.spec.code), batch.bodies[taskid - batch.first]
         size = sum(map(size_of, (code, body, *(inputs[parent] for parent in batch.inputs))))
-        if size > _MOST_AT_ONCE:
-            text = f"task {taskid} was submitted with {size:,} bytes; {_MOST_AT_ONCE:,} can be sent at once"
+        if size > _MAX_ANSWER:
+            text = f"task {taskid} was submitted with {size:,} bytes; {_MAX_ANSWER:,} can be sent at once"
             return Refused(message.seq, ErrorKind.TOO_MUCH, text)
         submission = SubmittedTask(
             taskid=taskid,
@@ -166,12 +166,12 @@ class Answers:
             spec=batch.spec,
             code=code,
             body=self._store.payload(body),
-            inputs=self._whole(inputs[parent] for parent in batch.inputs),
+            inputs=self._read_payloads(inputs[parent] for parent in batch.inputs),
         )
         return Reply(message.seq, submission)
 
     def _values(self, taskids: tuple[int, ...]) -> dict[int, bytes]:
-        found = self._store.ended(taskids)
+        found = self._store.find_ended(taskids)
         return {record.ids[row]: self._store.payload(record.values[row]) for record, rows in found for row in rows}
 
     def _code(self, digest: bytes) -> bytes:
@@ -204,16 +204,16 @@ class Answers:
     def _candidates(self, message: SendList) -> Iterator[tuple[Ended, int]]:
         """Yield ends of known tasks: of those that are named, in any order, else of the newest by id, these first."""
         if message.taskids is not None:
-            for record, rows in self._store.ended(message.taskids):
+            for record, rows in self._store.find_ended(message.taskids):
                 for row in rows:
                     if self._is_known(record.ids[row]):
                         yield record, row
             return
-        for record, row in islice(self._store.ended_by_id(), LOOK_BACK):
+        for record, row in islice(self._store.ended_by_id(), MAX_SCANNED):
             if self._is_known(record.ids[row]):  # a cleared one stands there for as long as others share its record
                 yield record, row
 
-    def _newest(self) -> Iterator[tuple[Ended, int]]:
+    def _newest_ended(self) -> Iterator[tuple[Ended, int]]:
         """Yield the newest finished tasks for a snapshot, fewer where these are spread wide or have large results."""
         left, n_bytes = N_FINISHED, 0
         for n_read, record in enumerate(self._store.newest_ended(), start=1):
@@ -222,7 +222,7 @@ class Answers:
                     left -= 1
                     yield record, row
             n_bytes += sum(len(value) for value in record.values if isinstance(value, bytes))
-            if not left or n_read >= 2 * N_FINISHED or n_bytes > _READ_AT_MOST:
+            if not left or n_read >= 2 * N_FINISHED or n_bytes > _MAX_READ:
                 return
 
     def _finished_info(self, record: Ended, row: int) -> TaskInfo:

@@ -84,9 +84,9 @@ def _serve(paths: FarmPaths, supervisor: socket.socket, signals: SignalQueue) ->
     controller = Controller(paths.name, scheduler, store, clients, workers, supervisor)
     controller.before_shutdown(lambda: note_stop(paths))
     controller.watch(signals.fileno(), lambda: _on_signals(signals, controller))
-    _tame_collector()
+    _make_collections_rare()
     controller.begin()
-    controller.meet_supervisor()
+    controller.await_supervisor()
     info = _connection_info(paths, scheduler.farm.supervisor_pid)
     write_connection(paths, info)
     controller.add_chore(lambda: _publish_again_if_vanished(paths, info))
@@ -119,7 +119,7 @@ def _on_signals(signals: SignalQueue, controller: Controller) -> None:
             logger.warning("ignored signal %d from pid=%s", received.number, received.sender)
 
 
-def _tame_collector() -> None:
+def _make_collections_rare() -> None:
     """Make collections rare: the tasks hold no cycles, and a full collection takes milliseconds for each 100,000."""
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)

@@ -74,17 +74,17 @@ class Connection:
         session: `None` before its `Hello`.
         foreign: its interpreter, if that is of another environment: it may look and steer, and not submit.
         strikes: frames that broke the rules.
-        heard_at: monotonic time of its last sign of life.
+        received_at: monotonic time of its last sign of life.
     """
 
-    __slots__ = ("foreign", "heard_at", "identity", "session", "strikes")
+    __slots__ = ("foreign", "identity", "received_at", "session", "strikes")
 
     def __init__(self, identity: bytes) -> None:
         self.identity = identity
         self.session: Session | None = None
         self.foreign = ""
         self.strikes = 0
-        self.heard_at = 0.0
+        self.received_at = 0.0
 
 
 class Received(NamedTuple):

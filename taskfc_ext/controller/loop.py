@@ -47,7 +47,7 @@ FRAMES_A_TURN = 256
 HOUSEKEEPING = 5.0
 """Seconds between looks at what no message tells, such as clients that lag."""
 
-LOOK_AT_SOCKETS = 1.0
+CHECK_SOCKETS = 1.0
 """Seconds between looks at the socket files: while one has vanished, nobody can connect."""
 
 PROBE_AFTER = 60.0
@@ -85,7 +85,7 @@ class Controller:
         self._scheduler = scheduler
         self._endpoint = FCTaskControllerFromTaskController(scheduler, stage=store.stage)
         self._store = store
-        store.ask(scheduler.farm.knows)
+        store.use_cleared_check(scheduler.farm.knows)
         self._large_values = False  # results of this turn that stand in files
         self._answers = Answers(store, scheduler.farm.knows)
         self._clients = clients
@@ -101,7 +101,7 @@ class Controller:
         self._effects: list[Effects] = []
         self._wake_at: float | None = None
         self._next_housekeeping = 0.0
-        self._next_look = 0.0
+        self._next_socket_check = 0.0
         self._ended = False
         self._signals_fd = -1
         self._receive_signals: Callable[[], None] = _nothing
@@ -135,7 +135,7 @@ class Controller:
         self._take(self._scheduler.begin(_now()))
         self._finish_turn()
 
-    def meet_supervisor(self) -> None:
+    def await_supervisor(self) -> None:
         """Wait for its first word, which says what workers there are.
 
         Raises:
@@ -176,8 +176,8 @@ class Controller:
         now = _now()
         if self._wake_at is not None and now.mono >= self._wake_at:
             self._take(self._scheduler.handle(Tick(), now))
-        if now.mono >= self._next_look:
-            self._look_at_sockets(now)
+        if now.mono >= self._next_socket_check:
+            self._check_sockets(now)
         if now.mono >= self._next_housekeeping:
             self._housekeeping(now)
         self._finish_turn()
@@ -216,20 +216,20 @@ class Controller:
                 continue
             for message in messages:
                 if isinstance(message, Ready):
-                    self._meet_worker(identity, message)
+                    self._connect_worker(identity, message)
                 worker = self._worker_of.get(identity)
                 if worker is not None:
                     if len(frame) >= LARGE and isinstance(message, Finished):
-                        message = self._staged(message)
-                    self._hear_worker(worker, message, now)
+                        message = self._stage_values(message)
+                    self._handle_worker(worker, message, now)
 
-    def _hear_worker(self, worker: WorkerId, message: WorkerMessage, now: Now) -> None:
+    def _handle_worker(self, worker: WorkerId, message: WorkerMessage, now: Now) -> None:
         try:
             self._take(self._scheduler.handle(FromWorker(worker, message), now))
         except ProtocolError as error:
             logger.warning("a worker's report contradicts itself: worker=%d %s", worker, error)
 
-    def _staged(self, message: Finished) -> Finished:
+    def _stage_values(self, message: Finished) -> Finished:
         """Return `message` with its large values in files."""
         values = self._store.stage(message.values)
         if values != message.values:
@@ -237,7 +237,7 @@ class Controller:
             message = msgspec.structs.replace(message, values=values)
         return message
 
-    def _meet_worker(self, identity: bytes, message: Ready) -> None:
+    def _connect_worker(self, identity: bytes, message: Ready) -> None:
         if message.protocol != PROTOCOL:
             logger.error("worker=%d speaks protocol %d, not %d", message.worker, message.protocol, PROTOCOL)
             return
@@ -256,16 +256,16 @@ class Controller:
             connection = self._connections.get(identity)
             if connection is None:
                 connection = self._connections[identity] = Connection(identity)
-            connection.heard_at = now.mono
+            connection.received_at = now.mono
             received = self._endpoint.receive(connection, frame, now)
             if received.opened is not None:
-                self._meet_client(received.opened, identity)
+                self._welcome_client(received.opened, identity)
             for effect in received.effects:
                 self._take(effect)
             for refusal in received.refusals:
                 self._to_clients.add_frame(identity, self._endpoint.packageFailure(refusal))
 
-    def _meet_client(self, session: Session, identity: bytes) -> None:
+    def _welcome_client(self, session: Session, identity: bytes) -> None:
         old = self._client_identity.get(session)
         if old is not None and old != identity:
             self._connections.pop(old, None)  # the client opened a new connection; what was for the old one is void
@@ -320,13 +320,13 @@ class Controller:
                     for completed in self._answers.complete_for_client(message):
                         self._to_clients.add(client, completed)
                 elif self._large_values and isinstance(message, Ended):
-                    self._to_clients.add(client, self._answers.whole(message))
+                    self._to_clients.add(client, self._answers.complete_record(message))
                 else:
                     self._to_clients.add(client, message)
             case WorkerSend(worker, order):
                 identity = self._worker_identity.get(worker)
                 if isinstance(order, Committed) and identity is not None:
-                    self._to_workers.add_in_no_hurry(identity, order)
+                    self._to_workers.add_deferred(identity, order)
                 elif identity is not None:
                     whole = self._answers.complete_for_worker(order) if isinstance(order, SendCode | SendRun) else order
                     self._to_workers.add(identity, whole)
@@ -336,7 +336,7 @@ class Controller:
                 self._supervisor.send(codec.encode([message]))
             case Recall():
                 # what this leads to is committed in the next turn, which comes at once
-                self._take(self._scheduler.handle(self._answers.recalled(send), _now()))
+                self._take(self._scheduler.handle(self._answers.recall(send), _now()))
 
     def _drop_workers(self) -> None:
         """Forget connections of workers that are gone; the supervisor tells what that means for their tasks."""
@@ -360,13 +360,13 @@ class Controller:
         """Return how long to wait, in ms: at most until the next deadline, rounded up so as not to wake too early."""
         if self._effects:
             return 0
-        until = min(self._next_housekeeping, self._next_look)
+        until = min(self._next_housekeeping, self._next_socket_check)
         if self._wake_at is not None:
             until = min(until, self._wake_at)
         return max(0, int((until - time.monotonic()) * 1000) + 1)
 
-    def _look_at_sockets(self, now: Now) -> None:
-        self._next_look = now.mono + LOOK_AT_SOCKETS
+    def _check_sockets(self, now: Now) -> None:
+        self._next_socket_check = now.mono + CHECK_SOCKETS
         for router in (self._clients, self._workers):
             if router.rebind_if_vanished():
                 logger.warning("the socket %s had vanished and was bound again", router.path)
@@ -375,11 +375,11 @@ class Controller:
         self._next_housekeeping = now.mono + HOUSEKEEPING
         for chore in self._chores:
             chore()
-        self._to_workers.hurry()
-        self._to_clients.call_the_lagging()
+        self._to_workers.send_deferred()
+        self._to_clients.resync_lagging()
         for connection in self._connections.values():
-            if now.mono - connection.heard_at >= PROBE_AFTER:
-                connection.heard_at = now.mono
+            if now.mono - connection.received_at >= PROBE_AFTER:
+                connection.received_at = now.mono
                 self._to_clients.probe(connection.identity)
         self._take(self._scheduler.handle(Tick(), now))
 

@@ -31,7 +31,7 @@ class Outbox:
         self._package = package or (lambda *messages: codec.encode(messages))
         self._waiting: dict[bytes, list[Message]] = {}
         self._packaged: list[tuple[bytes, bytes]] = []
-        self._in_no_hurry: dict[bytes, Message] = {}
+        self._deferred: dict[bytes, Message] = {}
         self.lagging: set[bytes] = set()
         self.gone: set[bytes] = set()
 
@@ -43,16 +43,16 @@ class Outbox:
         """Put a frame that was packaged already behind all messages for this peer."""
         self._packaged.append((identity, frame))
 
-    def add_in_no_hurry(self, identity: bytes, message: Message) -> None:
+    def add_deferred(self, identity: bytes, message: Message) -> None:
         """Send `message` with the next ones for this peer, in place of an earlier one that still waits for that.
 
         A frame of its own would cost as much as a task.
         """
-        self._in_no_hurry[identity] = message
+        self._deferred[identity] = message
 
-    def hurry(self) -> None:
+    def send_deferred(self) -> None:
         """Send what has waited for company long enough."""
-        for identity in self._in_no_hurry:
+        for identity in self._deferred:
             self._waiting.setdefault(identity, [])
         self.flush()
 
@@ -61,7 +61,7 @@ class Outbox:
         for identity, messages in self._waiting.items():
             if identity in self.lagging:
                 continue
-            if self._in_no_hurry and (companion := self._in_no_hurry.pop(identity, None)) is not None:
+            if self._deferred and (companion := self._deferred.pop(identity, None)) is not None:
                 messages.append(companion)
             for group in _groups(messages):
                 if not self._send(identity, self._package(*group)):
@@ -72,7 +72,7 @@ class Outbox:
                 self._send(identity, frame)
         self._packaged.clear()
 
-    def call_the_lagging(self) -> None:
+    def resync_lagging(self) -> None:
         """Tell those that were too slow to ask again, as soon as that can be told."""
         frame = self._package(Resync())
         for identity in list(self.lagging):

@@ -83,7 +83,7 @@ def write_connection(paths: FarmPaths, info: ConnectionInfo) -> None:
     file = paths.connection_file
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # before the file itself: what is recorded is what `remove_connection` removes
-    _record(paths, msgspec.json.encode(_LockContent(str(file))))
+    _write_record(paths, msgspec.json.encode(_LockContent(str(file))))
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     temporary.unlink(missing_ok=True)
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -100,10 +100,10 @@ def read_connection(name: str) -> ConnectionInfo | None:
         ValueError: not a name for a farm.
     """
     paths = farm_paths(name)
-    recorded = _recorded(paths)
-    info = _read(recorded) if recorded else None
+    recorded = _read_record(paths)
+    info = _read_file(recorded) if recorded else None
     if info is None:
-        info = _read(paths.connection_file)
+        info = _read_file(paths.connection_file)
     if info is None:
         return None
     if info.boot_id == boot_id() and process_alive(info.supervisor_pid, info.supervisor_started):
@@ -119,21 +119,21 @@ def read_connection(name: str) -> ConnectionInfo | None:
 def last_connection(paths: FarmPaths) -> ConnectionInfo | None:
     """Return what the farm has published last, whether it runs or not; `None` when that is not known."""
     try:
-        return _read(_recorded(paths) or paths.connection_file)
+        return _read_file(_read_record(paths) or paths.connection_file)
     except FarmError:
         return None
 
 
 def remove_connection(paths: FarmPaths) -> None:
     """Remove the published file, if there is one, and its record in the store."""
-    recorded = _recorded(paths)
+    recorded = _read_record(paths)
     if recorded:
         recorded.unlink(missing_ok=True)
     if paths.lock.exists():
-        _record(paths, b"")
+        _write_record(paths, b"")
 
 
-def _record(paths: FarmPaths, content: bytes) -> None:
+def _write_record(paths: FarmPaths, content: bytes) -> None:
     # in place: the lock is on the inode, so the file can never be replaced
     fd = os.open(paths.lock, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
@@ -143,7 +143,7 @@ def _record(paths: FarmPaths, content: bytes) -> None:
         os.close(fd)
 
 
-def _recorded(paths: FarmPaths) -> Path | None:
+def _read_record(paths: FarmPaths) -> Path | None:
     try:
         content = paths.lock.read_bytes()
         file = msgspec.json.decode(content, type=_LockContent).connection_file
@@ -152,7 +152,7 @@ def _recorded(paths: FarmPaths) -> Path | None:
     return Path(file) if file else None
 
 
-def _read(file: Path) -> ConnectionInfo | None:
+def _read_file(file: Path) -> ConnectionInfo | None:
     try:
         fd = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from taskfc_ext.drivers.process_tree import STARTED, STATE, kill_checked, stat_fields
-from taskfc_ext.drivers.socket_folder import FolderRefused, opened, remove_below
+from taskfc_ext.drivers.socket_folder import FolderRefused, hold_folder, remove_below
 from taskfc_ext.location import SOURCES
 from taskfc_ext.protocol.ids import UNKNOWN_LEASE
 
@@ -32,7 +32,7 @@ PAGE_SIZE = 4096
 
 def remove_page(path: Path) -> None:
     """Remove a page's file, if it is there."""
-    with suppress(FolderRefused), opened(path.parent) as folder:
+    with suppress(FolderRefused), hold_folder(path.parent) as folder:
         remove_below(folder, path.name)
 
 
@@ -100,7 +100,7 @@ class Page(_Words):
     @staticmethod
     def create(path: Path) -> int:
         """Make a new page's file, all zeros, and its folder if that is gone; return its descriptor."""
-        with opened(path.parent) as folder:
+        with hold_folder(path.parent) as folder:
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             fd = os.open(path.name, flags, 0o600, dir_fd=folder)
             try:

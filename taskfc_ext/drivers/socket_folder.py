@@ -71,7 +71,7 @@ def _problem(found: os.stat_result) -> str:
 
 
 @contextmanager
-def opened(folder: Path) -> Iterator[int]:
+def hold_folder(folder: Path) -> Iterator[int]:
     """Use the folder for the time of a `with`; as `open_folder`."""
     fd = open_folder(folder)
     try:

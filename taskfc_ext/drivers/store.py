@@ -57,7 +57,7 @@ from taskfc_ext.protocol.records import (
 
 SCHEMA_VERSION = 2
 
-_PATIENCE = 60.0
+_BUSY_TIMEOUT = 60.0
 """Seconds that a commit waits at most for the upkeep of the file."""
 
 _KINDS: Final[dict[type, int]] = {
@@ -107,7 +107,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._db = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+            self._db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:
             raise _unusable(path, error) from error
         try:
@@ -146,7 +146,7 @@ class Store:
                 hint="use the taskfc_ext that wrote it, start another name, or drop it with `taskfc start --fresh`",
             )
 
-    def ask(self, knows: Callable[[int], bool]) -> None:
+    def use_cleared_check(self, knows: Callable[[int], bool]) -> None:
         """Ask `knows` whether there is a task that was not cleared, as who has replayed the records can tell."""
         self._clearing.knows = knows
 
@@ -287,7 +287,7 @@ class Store:
         """Return what `payload`, of a record, stands for."""
         return payload if isinstance(payload, bytes) else self._files.read(payload)
 
-    def ended(self, taskids: Iterable[int]) -> Iterator[tuple[Ended, list[int]]]:
+    def find_ended(self, taskids: Iterable[int]) -> Iterator[tuple[Ended, list[int]]]:
         """Yield records with the rows in them that hold the ends of `taskids`, each task once."""
         missing: dict[int, set[int]] = {}
         for taskid in taskids:

@@ -40,7 +40,7 @@ _RCVMORE = int(zmq.RCVMORE)
 _POLLIN = int(zmq.POLLIN)
 _RECONNECT_MS = 10  # a Unix connect to an absent peer costs microseconds, and a restarted controller is back in 200 ms
 
-LAST_WORDS = 0.5
+LINGER = 0.5
 """Seconds that a closing controller has for what its peers have not read yet."""
 
 _BYTES_AT_ONCE = 32 * 2**20
@@ -79,7 +79,7 @@ class Dealer(Generic[M]):
     def __init__(self, path: Path, decoder: FrameDecoder[M]) -> None:
         self._decoder = decoder
         self._folder = path.parent
-        self._has_heard = False
+        self._has_received = False
         self._folder_fd = open_folder(self._folder)  # ZMQ connects again by itself, and then below this, too
         try:
             check_peer(self._folder_fd, path)
@@ -93,7 +93,7 @@ class Dealer(Generic[M]):
     @property
     def is_astray(self) -> bool:
         """Whether nobody has answered by now, nor can: the folder was removed, and perhaps made again."""
-        return not self._has_heard and not is_still(self._folder_fd, self._folder)
+        return not self._has_received and not is_still(self._folder_fd, self._folder)
 
     @property
     def fd(self) -> int:
@@ -118,7 +118,7 @@ class Dealer(Generic[M]):
         socket = self.socket
         while _is_readable(socket):
             messages += self._decoder.decode(socket.recv(_NOBLOCK))
-            self._has_heard = True
+            self._has_received = True
         return messages
 
     def close(self) -> None:
@@ -221,8 +221,8 @@ class Router:
         return True
 
     def close(self) -> None:
-        """Close, and remove the socket file; what was sent just now has `LAST_WORDS` to leave, in the background."""
-        self.socket.close(int(LAST_WORDS * 1000))
+        """Close, and remove the socket file; what was sent just now has `LINGER` to leave, in the background."""
+        self.socket.close(int(LINGER * 1000))
         remove_below(self._folder_fd, self.path.name)
 
 

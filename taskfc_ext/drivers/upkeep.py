@@ -14,8 +14,8 @@ from taskfc_ext.drivers.memory import MUCH, give_back_memory, resident
 CHECKPOINT_BYTES = 16 * 2**20
 """Bytes of the write-ahead log from which it is moved into the database; it keeps this size."""
 
-_LOOK_AFTER_BYTES = 4 * 2**20
-_LOOK_AFTER_COMMITS = 256
+_CHECK_AFTER_BYTES = 4 * 2**20
+_CHECK_AFTER_COMMITS = 256
 
 TIDY_EVERY = 0.3
 """Seconds before each compaction: clears come in rows, and commits wait while one runs."""
@@ -23,10 +23,10 @@ TIDY_EVERY = 0.3
 MESSAGES_GONE_AFTER = 1.5
 """Seconds after which the messages that were on their way when something was cleared have left our memory, too."""
 
-_MOVED_ALWAYS = 16 * 2**20
+_SMALL = 16 * 2**20
 """Bytes in use up to which a compaction, which writes them anew, is never felt (50 ms)."""
 
-_MOVED_AT_MOST = 256 * 2**20
+_MAX_VACUUM = 256 * 2**20
 """Bytes in use up to which it is worth its time (a second) if it frees as much; past it, free pages are used again."""
 
 
@@ -52,7 +52,7 @@ class Upkeep:
         self._bytes += n_bytes
         if cleared:
             self._begin(untidy=True)
-        elif self._bytes > _LOOK_AFTER_BYTES or self._commits % _LOOK_AFTER_COMMITS == 0:
+        elif self._bytes > _CHECK_AFTER_BYTES or self._commits % _CHECK_AFTER_COMMITS == 0:
             self._bytes = 0
             if self._wal.stat().st_size > CHECKPOINT_BYTES:
                 self._begin(untidy=False)
@@ -85,7 +85,7 @@ class Upkeep:
                 tidy = self._is_untidy
                 self._is_untidy = self._is_due = False
                 self._wake.clear()
-            self._look_after(tidy=tidy)
+            self._maintain(tidy=tidy)
             if tidy and not self._closing.is_set() and self._has_grown():
                 give_back_memory()
                 self._wake.wait(MESSAGES_GONE_AFTER)
@@ -99,7 +99,7 @@ class Upkeep:
         """Say whether this process holds much more than when the store was opened; less is soon used again."""
         return resident() - self._resident > 2 * MUCH
 
-    def _look_after(self, *, tidy: bool) -> None:
+    def _maintain(self, *, tidy: bool) -> None:
         try:
             db = sqlite3.connect(self._path, timeout=1.0, isolation_level=None)
             try:
@@ -125,4 +125,4 @@ def _is_worth_moving(db: sqlite3.Connection) -> bool:
     )
     used = (pages - free) * page_size
     # also where no page is free: within a page, something of what was there may be left
-    return bool(used <= _MOVED_ALWAYS or (used <= _MOVED_AT_MOST and free * page_size >= used))
+    return bool(used <= _SMALL or (used <= _MAX_VACUUM and free * page_size >= used))

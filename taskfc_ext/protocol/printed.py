@@ -21,7 +21,7 @@ def stderr_of(printed: Printed) -> str:
     return "".join(printed[1::2])
 
 
-def joined(before: Printed, more: Printed) -> Printed:
+def join_printed(before: Printed, more: Printed) -> Printed:
     """Return `before`, and `more` after it."""
     if not before or not more:
         return before or more

@@ -18,12 +18,12 @@ class WorkerBackoff:
         self._failed_starts = 0
         self.not_before = 0.0
 
-    def started_well(self) -> None:
+    def note_good_start(self) -> None:
         """A worker got ready, or lived long enough to show that workers can."""
         self._failed_starts = 0
         self.not_before = 0.0
 
-    def failed_to_start(self, now: float) -> float:
+    def note_failed_start(self, now: float) -> float:
         """A worker died before it could be ready; return the seconds to wait."""
         if now < self.not_before:  # started together with the one that has set this wait
             return self.not_before - now
@@ -33,9 +33,9 @@ class WorkerBackoff:
         self.not_before = now + delay
         return delay
 
-    def could_not_start(self, now: float) -> float:
+    def note_refused_start(self, now: float) -> float:
         """The system refused to start one; return the seconds to wait, which are never none."""
-        delay = self.failed_to_start(now) or 1.0
+        delay = self.note_failed_start(now) or 1.0
         self.not_before = now + delay
         return delay
 
@@ -56,24 +56,24 @@ class ControllerBackoff:
         self._has_served = False
         self.unanswered = 0
 
-    def served(self) -> None:
+    def note_served(self) -> None:
         """The controller answers."""
         self._has_served = True
         self.unanswered = 0
 
     @property
-    def hopeless(self) -> bool:
+    def is_hopeless(self) -> bool:
         """Whether to stop instead."""
         return self.unanswered >= self.AT_MOST
 
-    def died(self, now: float) -> float:
+    def note_death(self, now: float) -> float:
         """The controller died; return the seconds to wait."""
         self.unanswered += 1
         self._deaths.append(now)
         often = len(self._deaths) == self.OFTEN and now - self._deaths[0] < self.WINDOW
         return self.DELAY if often else 0.0
 
-    def could_not_start(self) -> float:
+    def note_refused_start(self) -> float:
         """The system refused to start one; return the seconds to wait.
 
         That says nothing of the controller: a farm that has worked waits for the system to recover.

@@ -131,7 +131,7 @@ class ControllerProcess:
         self.socket.close()
         return self.process.wait()
 
-    def last_words(self) -> str:
+    def describe_end(self) -> str:
         """Return how it ended, with what it wrote to its log since it was started. After `reap`."""
         how = describe_exit(self.process.returncode)
         tail = log_tail(self._log_path, self._log_start)

@@ -10,7 +10,7 @@ from pathlib import Path
 NOTE_SIZE = 4096
 """Bytes of a log that go into a note: a traceback or two."""
 
-_LOOK_BACK = 64 * 1024
+_MAX_READ = 64 * 1024
 _FATAL = b"Fatal Python error"  # faulthandler's first words; what killed the process comes right after them
 
 
@@ -51,8 +51,8 @@ def log_tail(path: Path, start: int = 0) -> str:
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(start, size - _LOOK_BACK))
-            text = file.read(_LOOK_BACK)
+            file.seek(max(start, size - _MAX_READ))
+            text = file.read(_MAX_READ)
     except OSError:
         return ""
     fatal = text.rfind(_FATAL)

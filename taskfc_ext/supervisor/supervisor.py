@@ -132,7 +132,7 @@ class Supervisor:
         if controller is not None:
             # asked before its last words are read: nothing comes after its end
             ended = controller.has_ended()
-            self._listen(controller, now)
+            self._receive(controller, now)
             controller.flush()
         downs = self._workers.reap(now)
         if self._has_strays or downs:
@@ -173,7 +173,7 @@ class Supervisor:
         try:
             controller = ControllerProcess(self._paths, command, self._lock_fd)
         except OSError as error:
-            self._try_again(f"could not be started: {error}", now + self._backoff.could_not_start())
+            self._try_again(f"could not be started: {error}", now + self._backoff.note_refused_start())
             return
         self._controller = controller
         farm = Farm(
@@ -183,9 +183,9 @@ class Supervisor:
             dead=tuple(self._workers.dead.values()),
         )
         controller.send([fit(farm)])
-        self._workers.say_reconnect()
+        self._workers.ask_to_reconnect()
 
-    def _listen(self, controller: ControllerProcess, now: float) -> None:
+    def _receive(self, controller: ControllerProcess, now: float) -> None:
         try:
             messages = controller.receive()
         except ProtocolError as error:
@@ -193,19 +193,19 @@ class Supervisor:
             controller.kill()
             return
         for message in messages:
-            self._obey(controller, message, now)
+            self._handle(controller, message, now)
         if controller.hung_up and controller.kill_at is None:
             controller.kill_at = now + HANG_UP_TIMEOUT
 
-    def _obey(self, controller: ControllerProcess, message: ToSupervisor, now: float) -> None:
+    def _handle(self, controller: ControllerProcess, message: ToSupervisor, now: float) -> None:
         match message:
             case Serving():
-                self._backoff.served()
+                self._backoff.note_served()
                 self._status.send(LaunchStatus(ready=controller.pid))
             case StopAttempt():
                 self._workers.stop_attempt(message)
             case Noted():
-                self._workers.noted(message.workers)
+                self._workers.forget_noted(message.workers)
             case SetWorkers():
                 if not self._stopping:
                     self._workers.resize(message, now)
@@ -224,14 +224,14 @@ class Supervisor:
         if self._stopping or returncode == 0:
             self._stop(now)
         else:
-            self._try_again(controller.last_words(), now + self._backoff.died(now))
+            self._try_again(controller.describe_end(), now + self._backoff.note_death(now))
 
     def _try_again(self, why: str, start_at: float) -> None:
         log(f"no controller: {why}")
         if not self._paths.store.is_dir():
             log(f"stopping, as {self._paths.store} is gone: there is nothing left to serve")
             self._stop(time.monotonic())
-        elif self._backoff.hopeless:
+        elif self._backoff.is_hopeless:
             failures = self._backoff.unanswered
             log(f"stopping, as the controller failed {failures} times before it answered")
             problem = f"the controller failed {failures} times before it answered: {why}"

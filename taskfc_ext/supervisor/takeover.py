@@ -13,7 +13,7 @@ from taskfc_ext.drivers.connection_file import boot_id, last_connection, read_co
 from taskfc_ext.drivers.files import remove_if_empty, replace_file
 from taskfc_ext.drivers.paths import FarmPaths
 from taskfc_ext.drivers.processes import WatchedPage, sweep
-from taskfc_ext.drivers.socket_folder import FolderRefused, opened, remove_below
+from taskfc_ext.drivers.socket_folder import FolderRefused, hold_folder, remove_below
 from taskfc_ext.errors import StartFailed
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.supervisor_messages import WorkerDown
@@ -36,7 +36,7 @@ def take_lock(paths: FarmPaths) -> int | None:
     """
     fd = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + LOCK_TIMEOUT
-    while not _locked(fd):
+    while not _try_lock(fd):
         if read_connection(paths.name) is not None:
             os.close(fd)
             return None
@@ -50,7 +50,7 @@ def take_lock(paths: FarmPaths) -> int | None:
     return fd
 
 
-def _locked(fd: int) -> bool:
+def _try_lock(fd: int) -> bool:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -82,12 +82,12 @@ def take_over(paths: FarmPaths, lock_fd: int) -> list[WorkerDown]:
 
     After a regular end there is an empty lock file and nothing else, so a usual start searches no further.
     """
-    with opened(paths.sockets) as folder:
+    with hold_folder(paths.sockets) as folder:
         pages = _pages(folder, paths.tag)
         if pages or os.fstat(lock_fd).st_size:
             _sweep(paths)  # before the pages are read: they must not change any more
         to_blame = bool(pages) and not _has_booted(paths)
-        dead = [_last_words(folder, paths, worker, to_blame) for worker in pages]
+        dead = [_down_of(folder, paths, worker, to_blame) for worker in pages]
     for worker in pages:
         remove_if_empty(paths.worker_log(worker))
     remove_files(paths)
@@ -103,7 +103,7 @@ def clear_away(paths: FarmPaths) -> None:
 
 def remove_files(paths: FarmPaths) -> None:
     """Remove sockets, pages and connection file."""
-    with suppress(FolderRefused), opened(paths.sockets) as folder:
+    with suppress(FolderRefused), hold_folder(paths.sockets) as folder:
         for file in (paths.clients, paths.workers, *map(paths.page, _pages(folder, paths.tag))):
             remove_below(folder, file.name)
     remove_connection(paths)
@@ -128,7 +128,7 @@ def _has_booted(paths: FarmPaths) -> bool:
     return info is not None and info.boot_id != boot_id()
 
 
-def _last_words(folder: int, paths: FarmPaths, worker: int, to_blame: bool) -> WorkerDown:
+def _down_of(folder: int, paths: FarmPaths, worker: int, to_blame: bool) -> WorkerDown:
     fd = os.open(paths.page(worker).name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     try:
         started, running = 0, False

@@ -83,7 +83,7 @@ class WorkerProcess:
         """Whether it is to be buried."""
         return has_ended(self.process)
 
-    def say_reconnect(self) -> None:
+    def ask_to_reconnect(self) -> None:
         """Tell it that there is a new controller."""
         try:
             os.write(self._life, RECONNECT)
@@ -120,7 +120,7 @@ class WorkerProcess:
                 self._stopped = True
                 self.kill()
 
-    def bury(self) -> WorkerDown:
+    def reap(self) -> WorkerDown:
         """Reap it, end what it has started, remove its files, and return what the controller has to know.
 
         An empty log is removed too, when there is no question how the worker ended.

@@ -79,7 +79,7 @@ class Workers:
                 self.alive[worker] = process
                 started.append(process.up)
         except OSError as error:  # no memory, no more processes, a full disk
-            delay = self._backoff.could_not_start(now)
+            delay = self._backoff.note_refused_start(now)
             log(f"a worker could not be started: {error}; next try in {delay:g} s")
         return started
 
@@ -98,7 +98,7 @@ class Workers:
         downs = []
         for process in [process for process in self.alive.values() if process.has_ended()]:
             ready = process.page.ready or now - process.started_at >= EARLY
-            down = process.bury()
+            down = process.reap()
             del self.alive[process.worker]
             self.dead[down.worker] = down
             downs.append(down)
@@ -108,9 +108,9 @@ class Workers:
 
     def _judge_start(self, down: WorkerDown, ready: bool, now: float) -> None:
         if ready:
-            self._backoff.started_well()
+            self._backoff.note_good_start()
         elif not down.planned:
-            delay = self._backoff.failed_to_start(now)
+            delay = self._backoff.note_failed_start(now)
             if delay:
                 log(f"workers die before they are ready; the next one starts in {delay:g} s")
         if not down.planned:
@@ -122,7 +122,7 @@ class Workers:
         while len(self._kept_logs) > LOGS_KEPT:
             self._paths.worker_log(self._kept_logs.popleft()).unlink(missing_ok=True)
 
-    def noted(self, workers: Iterable[int]) -> None:
+    def forget_noted(self, workers: Iterable[int]) -> None:
         """The ends of these are in the store."""
         for worker in workers:
             self.dead.pop(worker, None)
@@ -165,11 +165,11 @@ class Workers:
         if process is not None:  # else its WorkerDown is on its way
             process.stop_attempt(message.lease, message.step)
 
-    def say_reconnect(self) -> None:
+    def ask_to_reconnect(self) -> None:
         """Tell all that there is a new controller, which is to find out anew how many substitutes it takes."""
         self._n_substitutes = 0
         for process in self.alive.values():
-            process.say_reconnect()
+            process.ask_to_reconnect()
 
     def wake_at(self) -> float | None:
         """When to call `kill_overdue` and `fill` again."""

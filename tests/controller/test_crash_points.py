@@ -63,7 +63,7 @@ def was_cleared(farm: WireFarm) -> None:
     answer = farm.alice.answers[farm.cleared]
     assert answer.value == {"taskids": [99], "n_cleared": 2}
     assert not farm.scheduler.farm.knows(0)
-    assert list(farm.store.ended([0, 1])) == []
+    assert list(farm.store.find_ended([0, 1])) == []
 
 
 def ask_clear_all(farm: WireFarm) -> None:
@@ -88,7 +88,7 @@ def nothing_is_left(farm: WireFarm) -> None:
 def both_are_left(farm: WireFarm) -> None:
     """Check that of a batch those arguments and results stay that are not cleared, and no others."""
     assert farm.scheduler.farm.knows(1)
-    record, (row,) = next(farm.store.ended([1]))
+    record, (row,) = next(farm.store.find_ended([1]))
     assert farm.store.payload(record.values[row]) == b"value of " + large(b"b")
     assert farm.store.payload(farm.store.batch_of(1).bodies[1]) == large(b"b")
     assert len(list(payloads_of(farm.path).iterdir())) == 2

@@ -331,7 +331,7 @@ def test_a_client_that_went_silently_is_found_out_by_a_probe(farm):
     assert farm.alice.identity in connections
     farm.clients_end.gone.add(farm.alice.identity)
     for connection in connections.values():
-        connection.heard_at -= 2 * PROBE_AFTER
+        connection.received_at -= 2 * PROBE_AFTER
     farm.controller._next_housekeeping = 0.0
     farm.controller.turn()
     assert farm.alice.identity not in connections

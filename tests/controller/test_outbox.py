@@ -110,7 +110,7 @@ def test_what_is_for_a_lagging_peer_is_dropped_until_it_was_told_to_ask_again(ro
     outbox.add(b"slow", Reply(2))
     outbox.flush()
     assert router.frames == [], "after a gap nothing may come but the word that there was one"
-    outbox.call_the_lagging()
+    outbox.resync_lagging()
     outbox.add(b"slow", Reply(3))
     outbox.flush()
     assert router.frames == [(b"slow", [Resync()]), (b"slow", [Reply(3)])]
@@ -121,7 +121,7 @@ def test_a_peer_that_still_is_full_goes_on_lagging(router, outbox):
     router.full.add(b"slow")
     outbox.add(b"slow", Reply(1))
     outbox.flush()
-    outbox.call_the_lagging()
+    outbox.resync_lagging()
     assert outbox.lagging == {b"slow"}
     assert router.frames == []
 
@@ -149,7 +149,7 @@ def test_a_lagging_peer_that_went_away_is_noted(router, outbox):
     outbox.add(b"a", Reply(1))
     outbox.flush()
     router.gone.add(b"a")
-    outbox.call_the_lagging()
+    outbox.resync_lagging()
     assert (outbox.gone, outbox.lagging) == ({b"a"}, set())
 
 
@@ -166,17 +166,17 @@ def test_a_probe_says_nothing_and_finds_out_who_is_gone(router, outbox):
 
 
 def test_what_is_in_no_hurry_goes_with_the_next_and_only_the_last_of_it(router, outbox):
-    outbox.add_in_no_hurry(b"worker", Committed(1))
-    outbox.add_in_no_hurry(b"worker", Committed(2))
+    outbox.add_deferred(b"worker", Committed(1))
+    outbox.add_deferred(b"worker", Committed(2))
     outbox.flush()
     assert router.frames == []
     code = Code(b"c" * 16, b"body")
     outbox.add(b"worker", code)
     outbox.flush()
     assert router.frames == [(b"worker", [code, Committed(2)])]
-    outbox.add_in_no_hurry(b"worker", Committed(3))
-    outbox.hurry()
-    outbox.hurry()
+    outbox.add_deferred(b"worker", Committed(3))
+    outbox.send_deferred()
+    outbox.send_deferred()
     assert router.frames[1:] == [(b"worker", [Committed(3)])]
 
 
@@ -193,6 +193,6 @@ def test_every_frame_of_messages_is_made_by_the_package_it_was_given(router):
     outbox.flush()
     outbox.probe(b"a")
     outbox.lagging.add(b"a")
-    outbox.call_the_lagging()
+    outbox.resync_lagging()
     assert made == [[Reply(1)], [], [Resync()]]
     assert router.frames == [(b"a", [Reply(1)]), (b"a", [Reply(2)]), (b"a", []), (b"a", [Resync()])]

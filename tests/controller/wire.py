@@ -328,7 +328,7 @@ class WireFarm:
         try:
             self.controller.begin()
             self.store.after_send()
-            self.controller.meet_supervisor()
+            self.controller.await_supervisor()
             self.store.after_send()
         except Crash:
             self._die()

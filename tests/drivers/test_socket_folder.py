@@ -14,7 +14,7 @@ import pytest
 import zmq
 
 from taskfc_ext.drivers.processes import Page
-from taskfc_ext.drivers.socket_folder import FolderRefused, check_peer, open_folder, opened
+from taskfc_ext.drivers.socket_folder import FolderRefused, check_peer, hold_folder, open_folder
 from taskfc_ext.drivers.transport import Dealer, Router
 from taskfc_ext.protocol.client_messages import ControllerMessage, QueueStatus
 from taskfc_ext.protocol.codec import from_controller
@@ -120,7 +120,7 @@ def test_a_folder_of_others_is_refused_by_whoever_uses_it(
 
 
 def test_a_missing_folder_is_made_for_its_owner_alone(folder: Path) -> None:
-    with opened(folder):
+    with hold_folder(folder):
         assert folder.stat().st_mode & 0o777 == 0o700
 
 

@@ -57,7 +57,7 @@ def ended(*ids: int, value: bytes = b"value", outputs: dict | None = None) -> En
 
 
 def found(store: Store, ids) -> dict[int, bytes]:
-    return {record.ids[row]: record.values[row] for record, rows in store.ended(ids) for row in rows}
+    return {record.ids[row]: record.values[row] for record, rows in store.find_ended(ids) for row in rows}
 
 
 def read_all(path) -> list:
@@ -189,7 +189,7 @@ def test_ends_that_are_not_there_are_not_found(store):
 
 def test_each_end_comes_once_also_from_a_record_across_blocks(store):
     store.commit([ended(*range(1000, 1100))])
-    rows = [(record.ids[row]) for record, rows in store.ended(range(1000, 1100)) for row in rows]
+    rows = [(record.ids[row]) for record, rows in store.find_ended(range(1000, 1100)) for row in rows]
     assert sorted(rows) == list(range(1000, 1100))
 
 
@@ -278,7 +278,7 @@ def test_clear_of_very_many_takes_little_time(store):
 def test_arguments_of_cleared_tasks_are_gone_with_the_last_of_their_batch(store):
     recovery = Recovery(SPEC, b"secret plan b")
     spec = msgspec.structs.replace(SPEC, label="secret = 1", recovery=recovery)
-    store.ask(lambda taskid: taskid not in gone)
+    store.use_cleared_check(lambda taskid: taskid not in gone)
     gone: set[int] = set()
     store.commit([submitted(0), submitted(1, 3, bodies=(b"secret",) * 3, spec=spec), submitted(4)])
     for taskid in (2, 1):
@@ -296,7 +296,7 @@ def test_arguments_of_cleared_tasks_are_gone_with_the_last_of_their_batch(store)
 
 def test_results_are_gone_with_the_last_of_their_record_however_they_are_cleared(store):
     gone: set[int] = set()
-    store.ask(lambda taskid: taskid not in gone)
+    store.use_cleared_check(lambda taskid: taskid not in gone)
     store.commit([ended(0, 5000, 2, value=b"secret")])
     for taskid in (5000, 0, 2):
         assert found(store, [0, 2, 5000])
@@ -406,7 +406,7 @@ def test_large_payloads_are_files_and_come_back(path):
     store.close()
     store = Store(path)
     assert [store.payload(payload) for payload in store.batch_of(1).bodies] == [b"small", body]
-    ((record, (row,)),) = store.ended([1])
+    ((record, (row,)),) = store.find_ended([1])
     assert store.payload(record.values[row]) == value
     assert len(files(store)) == 2
     assert path.stat().st_size < LARGE

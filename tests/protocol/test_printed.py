@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from taskfc_ext.protocol.printed import Printed, begins_with, joined, log_of, stderr_of, stdout_of, tail, whole_lines
+from taskfc_ext.protocol.printed import (
+    Printed,
+    begins_with,
+    join_printed,
+    log_of,
+    stderr_of,
+    stdout_of,
+    tail,
+    whole_lines,
+)
 
 
 def test_the_streams_are_told_apart() -> None:
@@ -25,7 +34,7 @@ def test_the_streams_are_told_apart() -> None:
     ],
 )
 def test_printed_is_joined(before: Printed, more: Printed, both: Printed) -> None:
-    assert joined(before, more) == both
+    assert join_printed(before, more) == both
 
 
 @pytest.mark.parametrize(
