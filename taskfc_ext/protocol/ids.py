@@ -9,19 +9,19 @@ from msgspec import Meta
 from taskfc_ext.protocol.limits import MAX_ID, MAX_PRIORITY, MAX_SECONDS, MAX_WORKERS, TASK_NAME
 
 PROTOCOL = 3
-"""Version of the wire. A peer that speaks another one is refused with both numbers."""
+"""Version of the protocol. A peer with another one is refused, with both numbers in the error."""
 
 TaskId = NewType("TaskId", int)
 """Counts up from 0 in a store, never reused."""
 
 WorkerId = NewType("WorkerId", int)
-"""Counts up from 0 in a store, never reused: a replaced worker has a new one. The seed's `engineid`."""
+"""Counts up from 0 in a store, never reused: a replacement has a new id. IPython's `engineid`."""
 
 Lease = NewType("Lease", int)
-"""One hand-over of one attempt to one worker. Counts up from 1 in a store; grows along a worker's queue."""
+"""One dispatch of one attempt to one worker. Counts up from 1 in a store; grows along a worker's queue."""
 
 UNKNOWN_LEASE = -1
-"""Stands for the last lease that a worker started, when its page is destroyed and does not tell."""
+"""Stands for the last lease that a worker started, if its page is destroyed."""
 
 Session = NewType("Session", str)
 """One client's lifetime, across reconnects: 16 random hex digits."""
@@ -35,8 +35,8 @@ Workers = Annotated[int, Meta(ge=0, le=MAX_WORKERS)]
 Label = Annotated[str, Meta(max_length=200)]
 Name = Annotated[str, Meta(pattern=rf"\A{TASK_NAME}\Z")]
 Digest = Annotated[bytes, Meta(min_length=16, max_length=16)]
-"""blake2b-128 of a code body: a function or a cell's source is sent and stored once under it."""
+"""blake2b-128 of a code body. A function or a cell's source is sent and stored once, under its digest."""
 
 SessionField = Annotated[str, Meta(pattern=r"\A[0-9a-f]{16}\Z")]
 IdField = Annotated[int, Meta(ge=-MAX_ID, le=MAX_ID)]
-"""A task id as a peer gives it: negative ones are a caller's mistake that gets an answer, not a broken peer."""
+"""A task id in a request. A negative one is a caller's mistake and is answered, so the codec lets it pass."""

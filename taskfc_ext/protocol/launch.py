@@ -1,4 +1,4 @@
-"""What a client and the supervisor that it starts exchange: words on the command line, and one line of status back."""
+"""Messages between a client and the supervisor that it starts: words on the command line, one line of status back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _STOPS = "stops="
 
 
 class LaunchRequest(Struct, frozen=True):
-    """How to start a farm. The words follow its name on the supervisor's command line.
+    """The request to start a farm. Its words follow the farm's name on the supervisor's command line.
 
     Attributes:
         at_rest: start no workers.
@@ -24,7 +24,7 @@ class LaunchRequest(Struct, frozen=True):
 
 
 class LaunchStatus(Struct, frozen=True, omit_defaults=True):
-    """How the start of a farm went. One of the first four is set.
+    """The outcome of a start. One of the first four fields is set.
 
     Attributes:
         ready: the pid of the controller, which answers now.

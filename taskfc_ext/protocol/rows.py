@@ -1,4 +1,4 @@
-"""The tasks of `Rows` one by one: into columns and out of them."""
+"""Conversion between the columns of `Rows` and one `Row` for each task."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import NamedTuple
 from taskfc_ext.protocol.snapshots import Note, Rows
 from taskfc_ext.protocol.states import FINISHED_CODES, StateCode
 
-_STATES = {int(code): code for code in StateCode}  # a call of the enum for each row costs more than all else
+_STATES = {int(code): code for code in StateCode}  # calling the enum for each row would cost most of the time
 
 
 class Row(NamedTuple):
-    """One task of `Rows`, which says what each of its columns is."""
+    """One task of `Rows`; its docstring describes the columns."""
 
     taskid: int
     state: StateCode
@@ -26,7 +26,7 @@ class Row(NamedTuple):
 
     @property
     def is_finished(self) -> bool:
-        """Whether it has ended."""
+        """True if the task has ended."""
         return self.state in FINISHED_CODES
 
 
@@ -39,7 +39,7 @@ def rows_of(rows: Rows) -> Iterator[Row]:
 
 
 def columns_of(rows: Iterable[Row]) -> Rows:
-    """Return `rows` by ascending id, as columns."""
+    """Return `rows` as columns, by ascending id."""
     ordered = sorted(rows, key=itemgetter(0))
     if not ordered:
         return Rows()

@@ -1,4 +1,4 @@
-"""`Spec`: everything about tasks that many of them share."""
+"""`Spec`: the facts that the tasks of a batch share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Seed = Annotated[int, Meta(ge=0, le=MAX_SEED)]
 
 
 class Kind(StrEnum):
-    """How a worker reads code and body."""
+    """The form of a task's code and body."""
 
     FUNCTION = "function"  # code: pickled callable; body: pickled (args, kwargs)
     STRING = "string"  # code: source text; body: pickled (push dict, pull names); the persistent namespace
@@ -22,27 +22,32 @@ class Kind(StrEnum):
 
 
 class OnLost(StrEnum):
-    """What becomes of a task whose worker died while it ran."""
+    """The fate of a task whose worker died while it ran."""
 
     RETRY = "retry"  # at least once
     FAIL = "fail"  # at most once
 
 
 class Recovery(Struct, frozen=True, forbid_unknown_fields=True):
-    """The task that runs, under the same id, when the first one has failed for good."""
+    """The task that runs under the same id after the last attempt of the first one has failed."""
 
     spec: Spec
     body: bytes
 
 
 class Spec(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """The options that a batch of tasks shares, and the code that it runs.
+    """The options and the code that a batch of tasks shares.
 
-    `code`, `depend`, `retry_on`, `context` and `modules` are digests of bodies sent before in a `Define`; without a
-    `context` the code runs where the worker stands. `modules`: the user's own, in few bodies, so that an edit sends few
-    of them again and a spec stays small. `timeout` and `backoff` are in seconds. `retry_timeouts` says whether
-    `retry_on` covers `TaskTimeout`, which only the controller sees. A higher `priority` goes first. Each attempt begins
-    with the generators of random numbers in the state that `seed` gives them.
+    `code`, `depend`, `retry_on`, `context` and `modules` are digests of bodies that an earlier `Define` sent.
+
+    Attributes:
+        timeout: seconds of one attempt.
+        priority: higher goes first.
+        backoff: seconds before the first retry.
+        context: the execution context; `None`: the worker's own.
+        modules: the user's own modules, in few bodies: a spec stays small, and an edit sends few of them again.
+        retry_timeouts: `retry_on` covers `TaskTimeout`, which only the controller raises.
+        seed: seeds the random number generators before each attempt.
     """
 
     kind: Kind
@@ -66,6 +71,6 @@ class Spec(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown
 
     @property
     def bodies(self) -> tuple[bytes, ...]:
-        """The digests of all that a worker needs for an attempt; the recovery task has its own."""
+        """The digests of all bodies that a worker needs for an attempt; the recovery task has its own."""
         named = self.context, self.code, self.depend, self.retry_on
         return (*self.modules, *[digest for digest in named if digest is not None])
