@@ -1,4 +1,4 @@
-"""Completing what the core sends with what only the store has: values, finished tasks, code."""
+"""Completion of the core's messages with data of the store: values, finished tasks, code."""
 
 from __future__ import annotations
 
@@ -40,27 +40,27 @@ from taskfc_ext.protocol.states import UNFINISHED
 from taskfc_ext.protocol.worker_messages import Code, Run
 
 MAX_SCANNED = 20_000
-"""Finished tasks that a filtered list looks through, newest first, so that one question cannot stop the farm."""
+"""Finished tasks that a filtered list searches, newest first, so that one request cannot stop the farm."""
 
 _CODE_BYTES = 16 * 2**20
-"""Bytes of code that is kept in memory, for the next worker that needs it."""
+"""Bytes of code in memory, for the next worker that needs it."""
 
-_FINAL = "final"  # the version of what a finished task shows
-
+_FINAL = "final"
+"""The version of a finished task's displays."""
 
 _MAX_READ = 16 * 2**20
-"""Bytes of results that are read for a snapshot, which shows none of them: they stand between what it shows."""
+"""Bytes of results that are read for a snapshot. It shows none of them, but they are in the same records."""
 
 _MAX_ANSWER = MAX_FRAME - 2**20
-"""Bytes of one answer: a frame less what stands around them."""
+"""Bytes of payload in one answer: a frame less its other fields."""
 
 
 class Answers:
-    """Reads the store on behalf of the core, after the commit.
+    """Reader of the store on behalf of the core, after the commit.
 
     Args:
-        store: what was committed.
-        is_known: whether there is such a task, and it was not cleared.
+        store: the store.
+        is_known: returns whether a task exists and is not cleared.
     """
 
     def __init__(self, store: Store, is_known: Callable[[int], bool]) -> None:
@@ -75,7 +75,7 @@ class Answers:
                 return Code(digest, self._code(digest))
             case SendRun(run, inputs):
                 values = self._values(inputs)
-                # One is missing only if the task has ended and it was cleared in this very turn: nobody runs this.
+                # A value is missing only if the task has ended and was cleared in this turn: no worker runs it.
                 whole = tuple(values.get(taskid, b"") for taskid in inputs)
                 return msgspec.structs.replace(run, bodies=self._read_payloads(run.bodies), inputs=whole)
             case _:
@@ -105,24 +105,24 @@ class Answers:
                 assert_never(message)
 
     def complete_record(self, record: Ended) -> Ended:
-        """Return `record` with the values that stand in files."""
+        """Return `record` with its values read from their files."""
         return msgspec.structs.replace(record, values=self._read_payloads(record.values))
 
     def _read_payloads(self, payloads: Iterable[Payload]) -> tuple[bytes, ...]:
         return tuple(map(self._store.payload, payloads))
 
     def recall(self, recall: Recall) -> Recalled:
-        """Return what the store holds of the task that is to run again, and of those that failed because of it."""
+        """Return the submissions of the task to be retried and of the tasks that failed because of it."""
         failed_with: dict[int, int] = {}
         for record, rows in self._store.find_ended(recall.dependants):
             for row in rows:
                 value = self._store.payload(record.values[row])
                 parent = decode_failure(value).parent if value else None
-                if parent is not None:  # else it was cleared in this very turn
+                if parent is not None:  # else it was cleared in this turn
                     failed_with[record.ids[row]] = parent
         batches: dict[int, tuple[Submitted, list[int]]] = {}
         for taskid in (recall.request.taskid, *dependants_of(recall.roots, failed_with)):
-            if self._is_known(taskid):  # else it was cleared in this very turn
+            if self._is_known(taskid):  # else it was cleared in this turn
                 batch = self._store.batch_of(taskid)
                 batches.setdefault(batch.first, (batch, []))[1].append(taskid)
         for first, (batch, taskids) in batches.items():
@@ -179,13 +179,13 @@ class Answers:
         if code is None:
             try:
                 code = self._store.code(digest)
-            except KeyError:  # it was dropped in this very turn: who was to run it has ended
+            except KeyError:  # it was dropped in this turn, since its tasks have ended
                 return b""
             self._recent_code.put(digest, code, len(code))
         return code
 
     def _list(self, message: SendList) -> list[TaskInfo]:
-        """Return the newest `limit` tasks that pass, by id: a task that ends late is not newer than its successors."""
+        """Return the `limit` tasks with the highest ids that match, by id."""
         live = [info.taskid for info in message.live]  # ascending
         known, finished = set(live), list[TaskInfo]()
         only_live = message.states is not None and set(message.states) <= {state.value for state in UNFINISHED}
@@ -193,16 +193,16 @@ class Answers:
             taskid = record.ids[row]
             n_newer = len(finished) + len(live) - bisect(live, taskid)
             if n_newer >= message.limit and message.taskids is None:
-                break  # those that follow are older still
+                break  # the following ones are older still
             if taskid in known:
-                continue  # it ended in this very turn, after the question
+                continue  # it ended in this turn, after the request
             info = self._finished_info(record, row)
             if _passes(info, message):
                 finished.append(info)
         return sorted((*finished, *message.live), key=operator.attrgetter("taskid"))[-message.limit :]
 
     def _candidates(self, message: SendList) -> Iterator[tuple[Ended, int]]:
-        """Yield ends of known tasks: of those that are named, in any order, else of the newest by id, these first."""
+        """Yield the ends of the requested tasks, in any order; without a request, those with the highest ids first."""
         if message.taskids is not None:
             for record, rows in self._store.find_ended(message.taskids):
                 for row in rows:
@@ -210,11 +210,11 @@ class Answers:
                         yield record, row
             return
         for record, row in islice(self._store.ended_by_id(), MAX_SCANNED):
-            if self._is_known(record.ids[row]):  # a cleared one stands there for as long as others share its record
+            if self._is_known(record.ids[row]):  # a cleared task stays in a record that others share
                 yield record, row
 
     def _newest_ended(self) -> Iterator[tuple[Ended, int]]:
-        """Yield the newest finished tasks for a snapshot, fewer where these are spread wide or have large results."""
+        """Yield the newest finished tasks for a snapshot; fewer if they are in many records or have large results."""
         left, n_bytes = N_FINISHED, 0
         for n_read, record in enumerate(self._store.newest_ended(), start=1):
             for row in reversed(range(len(record.ids))):

@@ -1,4 +1,4 @@
-"""The controller's end of the wire: who may say what, and which method answers it."""
+"""The controller's end of a client connection: checks each message and calls the method that answers it."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from taskfc_ext.protocol.payloads import Payload, PayloadRef
 from taskfc_ext.protocol.spec import Spec
 
 MAX_STRIKES = 10
-"""Frames that break the rules, after which a connection is not listened to any more."""
+"""Illegal frames or messages of one connection, after which the controller ignores it."""
 
 MAX_RECOVERIES = 10
-"""Recovery tasks within recovery tasks. Only the outermost ever runs; what nests without end is meant to break us."""
+"""Recovery tasks within recovery tasks. Only the outermost ever runs, so deep nesting is an attack."""
 
 _OWN_FARM = "start a farm of this Python under another name: start(name=...); or use the farm's Python here"
 
@@ -72,9 +72,9 @@ class Connection:
     Attributes:
         identity: its routing id.
         session: `None` before its `Hello`.
-        foreign: its interpreter, if that is of another environment: it may look and steer, and not submit.
-        strikes: frames that broke the rules.
-        received_at: monotonic time of its last sign of life.
+        foreign: its interpreter, if that belongs to another environment: the client may do all but submit code.
+        strikes: illegal frames and messages.
+        received_at: monotonic time of its last frame.
     """
 
     __slots__ = ("foreign", "identity", "received_at", "session", "strikes")
@@ -102,13 +102,13 @@ class Received(NamedTuple):
 
 
 class FCTaskControllerFromTaskController:
-    """Offers a task controller to clients, over the wire.
+    """Adapter of a task controller to the wire.
 
     (`FC` stood for Foolscap. The transport is ZMQ now; the name is the interface's.)
 
     Args:
-        taskController: decides what happens; the scheduler.
-        stage: puts large arguments into files; returns what stands for them.
+        taskController: makes the decisions; the scheduler.
+        stage: puts large arguments into files and returns references in their place.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class FCTaskControllerFromTaskController:
             if refusal is not None:
                 received.refusals.append(refusal)
             if connection.strikes >= MAX_STRIKES or connection.session is None:
-                break  # one refusal says it for all that follows
+                break  # one refusal is enough for the whole frame
             if refusal is None:
                 if len(frame) >= LARGE and isinstance(message, said.Submit):
                     message = msgspec.structs.replace(message, bodies=self._stage(message.bodies))
@@ -171,7 +171,7 @@ class FCTaskControllerFromTaskController:
         """Return why `message` may not be handled on this connection; `None` if it may."""
         seq = message.seq if isinstance(message, said.Request) else 0
         if connection.session is None:
-            return Refused(seq, ErrorKind.SAY_HELLO, "a connection begins with Hello", "say hello first")
+            return Refused(seq, ErrorKind.SAY_HELLO, "a connection begins with Hello", "send Hello first")
         if connection.foreign and _carries_code(message):
             text = (
                 f"this client runs {connection.foreign}, this farm {os.fsdecode(EXECUTABLE)}: what is installed there "
@@ -186,14 +186,14 @@ class FCTaskControllerFromTaskController:
     def _unfit(
         self, connection: Connection, specs: Sequence[Spec], bodies: Iterable[Payload], seq: int
     ) -> Refused | None:
-        """Say what about these specs and bodies cannot be taken."""
+        """Return a refusal if these specs or bodies are illegal."""
         if len(specs) > MAX_RECOVERIES + 1:
             text = (
                 f"a recovery task has recovery tasks of its own, {len(specs) - 1} deep; the limit is {MAX_RECOVERIES}"
             )
             return self._strike(connection, ErrorKind.TOO_MUCH, text, seq)
         if any(isinstance(body, PayloadRef) for body in bodies):
-            return self._strike(connection, ErrorKind.NOT_ALLOWED, "this controller takes no payload references", seq)
+            return self._strike(connection, ErrorKind.NOT_ALLOWED, "a client may not send payload references", seq)
         return None
 
     def _strike(self, connection: Connection, kind: ErrorKind, text: str, seq: int = 0) -> Refused:
@@ -205,20 +205,20 @@ class FCTaskControllerFromTaskController:
     # answering
 
     def packageSuccess(self, *messages: said.ControllerMessage) -> bytes:
-        """Return one frame with answers and news for a client. Values are opaque bytes; nothing is pickled."""
+        """Return one frame with messages for a client. Values are opaque bytes; nothing is pickled here."""
         return codec.encode(messages)
 
     def packageFailure(self, refusal: Refused) -> bytes:
-        """Return one frame that refuses a request. Nothing is pickled."""
+        """Return one frame that refuses a request. Nothing is pickled here."""
         return codec.encode([refusal])
 
-    # what can be asked
+    # methods for the wire
 
     def _hand_over(self, session: Session, message: said.ClientMessage, now: Now) -> Effects:
-        """Let the task controller decide: by here `message` is one that this client may say."""
+        """Pass a checked message to the task controller."""
         return self._task_controller.handle(FromClient(session, message), now)
 
-    # `IFCTaskController` says what each is for, and what each takes.
+    # `IFCTaskController` documents each of them.
     remote_run = _hand_over
     remote_abort = _hand_over
     remote_get_task_result = _hand_over
@@ -252,7 +252,7 @@ class FCTaskControllerFromTaskController:
 
 
 def _recoveries(spec: Spec) -> Iterator[Spec]:
-    """Yield the recovery of `spec`, and the recovery of that, and so on."""
+    """Yield the specs of all nested recoveries of `spec`."""
     while spec.recovery is not None:
         spec = spec.recovery.spec
         yield spec

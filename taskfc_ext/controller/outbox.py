@@ -1,4 +1,4 @@
-"""Sending: everything that one turn has for a peer goes in one frame, and nobody is waited for."""
+"""Outgoing messages: those of one turn for one peer share a frame, and sending never blocks."""
 
 from __future__ import annotations
 
@@ -12,18 +12,22 @@ from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.worker_messages import Code, Prepare, Run
 
 FRAME_BYTES = 8 * 2**20
-"""A frame is closed at this size, so that small messages do not wait behind many large ones."""
+"""Bytes at which a frame is full, so that small messages do not wait behind many large ones."""
 
 
 class Outbox:
-    """What the turns have for the peers of one router.
+    """Outgoing messages of one router.
 
-    A peer whose queue is full is *lagging*: what is for it is dropped, until a `Resync` gets through, which makes it
-    ask for everything again. So a slow client costs itself only.
+    A peer whose queue is full is *lagging*: its messages are dropped until a `Resync` gets through, after which the
+    peer asks for everything again. So a slow client slows down only itself.
 
     Args:
         router: the peers' socket.
         package: makes one frame of messages.
+
+    Attributes:
+        lagging: the lagging peers.
+        gone: the peers that could not be reached.
     """
 
     def __init__(self, router: Router, package: Callable[..., bytes] | None = None) -> None:
@@ -36,28 +40,28 @@ class Outbox:
         self.gone: set[bytes] = set()
 
     def add(self, identity: bytes, message: Message) -> None:
-        """Put `message` behind the others for this peer."""
+        """Add `message` for this peer."""
         self._waiting.setdefault(identity, []).append(message)
 
     def add_frame(self, identity: bytes, frame: bytes) -> None:
-        """Put a frame that was packaged already behind all messages for this peer."""
+        """Add a complete frame for this peer, to be sent after all messages."""
         self._packaged.append((identity, frame))
 
     def add_deferred(self, identity: bytes, message: Message) -> None:
-        """Send `message` with the next ones for this peer, in place of an earlier one that still waits for that.
+        """Send `message` together with the next messages for this peer. It replaces an earlier deferred one.
 
         A frame of its own would cost as much as a task.
         """
         self._deferred[identity] = message
 
     def send_deferred(self) -> None:
-        """Send what has waited for company long enough."""
+        """Send the deferred messages that no other message has followed."""
         for identity in self._deferred:
             self._waiting.setdefault(identity, [])
         self.flush()
 
     def flush(self) -> None:
-        """Send what is there. Peers that are gone are noted in `gone`."""
+        """Send all messages and frames."""
         for identity, messages in self._waiting.items():
             if identity in self.lagging:
                 continue
@@ -73,14 +77,14 @@ class Outbox:
         self._packaged.clear()
 
     def resync_lagging(self) -> None:
-        """Tell those that were too slow to ask again, as soon as that can be told."""
+        """Send `Resync` to the lagging peers; a peer whose queue is still full stays lagging."""
         frame = self._package(Resync())
         for identity in list(self.lagging):
             self.lagging.discard(identity)
             self._send(identity, frame)
 
     def probe(self, identity: bytes) -> None:
-        """Send a frame that says nothing, to find out whether the peer is there."""
+        """Send an empty frame, to find out whether the peer still exists."""
         if identity not in self.lagging:
             self._send(identity, self._package())
 
@@ -96,7 +100,7 @@ class Outbox:
 
 
 def _groups(messages: Sequence[Message]) -> Iterator[list[Message]]:
-    """Divide `messages` into what goes in one frame each."""
+    """Divide `messages` into groups for one frame each."""
     group: list[Message] = []
     size = 0
     for message in messages:
@@ -110,7 +114,7 @@ def _groups(messages: Sequence[Message]) -> Iterator[list[Message]]:
 
 
 def _weight(message: Message) -> int:
-    """Return about how many bytes the payloads of `message` have."""
+    """Return the approximate bytes of payload in `message`."""
     match message:
         case Ended():
             return sum(len(value) for value in message.values if isinstance(value, bytes))

@@ -1,4 +1,4 @@
-"""The supervisor's process: `main` is what a client starts."""
+"""The supervisor's process; a client starts `main`."""
 
 from __future__ import annotations
 
@@ -22,16 +22,14 @@ from taskfc_ext.supervisor.workers import Commands
 
 
 def main(commands: Commands = python_command) -> None:
-    """Run the farm that `sys.argv[1]` names, until it is stopped; with `at-rest` behind it without workers.
+    """Run a farm until it is stopped. Arguments: its name, and the words of a `LaunchRequest`.
 
-    With `stops=N`, only if it was stopped so often: else somebody has stopped it since this start was asked for.
-
-    Reads the options from stdin to its end, writes one line to stdout (see `LaunchStatus`), and then belongs to no
-    terminal, pipe or folder of the process that started it.
+    Reads the options from stdin, and writes a `LaunchStatus` to stdout. After that it holds no terminal, pipe or folder
+    of the process that started it.
     """
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # whatever that process had open is not ours to keep open
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # descriptors that the starting process had open
     given = sys.stdin.buffer.read()
-    status = StatusPipe(os.dup(1))  # not inheritable: its end must be seen when we are done with it
+    status = StatusPipe(os.dup(1))  # not inheritable, so that closing it ends the pipe
     with open(os.devnull, "r+b", buffering=0) as null:
         os.dup2(null.fileno(), 0)
         os.dup2(null.fileno(), 1)
@@ -64,7 +62,7 @@ def _supervise(paths: FarmPaths, given: bytes, status: StatusPipe, commands: Com
         return
     options = settle_options(paths, given)
     if request.at_rest:
-        options = msgspec.structs.replace(options, n_workers=0)  # for now: those that are kept stay as they are
+        options = msgspec.structs.replace(options, n_workers=0)  # only now: the stored options do not change
     dead = take_over(paths, lock_fd)
     log(f"farm {paths.name} starts with {options.n_workers} workers, pid={os.getpid()} tag={paths.tag}")
     Supervisor(paths, options, lock_fd=lock_fd, status=status, dead=dead, commands=commands).run()

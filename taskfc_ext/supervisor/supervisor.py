@@ -1,4 +1,4 @@
-"""The supervisor's loop: one thread that waits for signals, for the controller's words and for deadlines."""
+"""The supervisor's loop: one thread that waits for signals, for the controller's messages and for deadlines."""
 
 from __future__ import annotations
 
@@ -41,25 +41,25 @@ from taskfc_ext.supervisor.status import StatusPipe
 from taskfc_ext.supervisor.workers import Commands, Workers
 
 WATCHED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""Signals of interest, or to be caught so that they have no effect."""
+"""Signals that the supervisor handles, or catches so that they have no effect."""
 
 STOP_TIMEOUT = 15.0
-"""Seconds that a controller has to record the end of the farm, before it is killed. Its store survives that."""
+"""Seconds that a controller has to record the stop of the farm before it is killed, which its store survives."""
 
 STRAYS_TIMEOUT = 0.5
-"""Seconds for killed processes of a task to go: the farm waits meanwhile."""
+"""Seconds for killed processes of a task to end; the farm waits meanwhile."""
 
 HANG_UP_TIMEOUT = 2.0
-"""Seconds that a controller may outlive its end of the socket pair."""
+"""Seconds that a controller may live after it has closed its end of the socket pair."""
 
 
 class Supervisor:
-    """Runs one farm until it is stopped.
+    """The supervisor of one farm.
 
     Args:
-        lock_fd: the store's lock, held.
-        dead: ends of workers of the supervisor before this one.
-        commands: makes the commands that are run.
+        lock_fd: descriptor of the store's lock, which is held.
+        dead: ends of the workers of a previous supervisor.
+        commands: makes the commands of the child processes.
     """
 
     def __init__(
@@ -81,11 +81,11 @@ class Supervisor:
         self._start_at: float | None = 0.0  # when to start the next controller
         self._backoff = ControllerBackoff()
         self._stopping = False
-        self._has_uncounted_stop = False  # the controller is to count it, and has not said yet that it has
-        self._has_strays = False  # children that are neither the controller nor workers, to be reaped when they end
+        self._has_uncounted_stop = False  # whether the controller has yet to confirm that it has counted a stop
+        self._has_strays = False  # whether there are other children than controller and workers, to be reaped
 
     def run(self) -> None:
-        """Run the farm; return when all of its processes have ended. In the main thread only."""
+        """Run the farm until all its processes have ended. In the main thread only."""
         become_subreaper()
         with signal_queue(WATCHED) as signals, selectors.DefaultSelector() as selector:
             selector.register(signals, selectors.EVENT_READ)
@@ -100,7 +100,7 @@ class Supervisor:
         return self._stopping and self._controller is None and not self._workers.alive
 
     def _wait(self, selector: selectors.BaseSelector) -> None:
-        """Wait until something happens or is due."""
+        """Wait for an event or a deadline."""
         controller = self._controller
         listen = controller is not None and not controller.hung_up
         if controller is not None and listen:
@@ -119,7 +119,7 @@ class Supervisor:
         self._workers.kill_overdue(now)
         controller = self._controller
         if controller is not None and controller.kill_at is not None and controller.kill_at <= now:
-            log(f"controller pid={controller.pid} does not end; it is killed")
+            log(f"controller pid={controller.pid} does not end; killing it")
             controller.kill()
         if self._start_at is not None and self._start_at <= now:
             self._start_controller(now)
@@ -130,24 +130,24 @@ class Supervisor:
     def _act_on_events(self, now: float) -> None:
         controller = self._controller
         if controller is not None:
-            # asked before its last words are read: nothing comes after its end
+            # checked before the last messages are read: none come after its end
             ended = controller.has_ended()
             self._receive(controller, now)
             controller.flush()
         downs = self._workers.reap(now)
         if self._has_strays or downs:
-            self._end_strays(downs)  # before anybody hears that the attempt is over
+            self._end_strays(downs)  # before the end of the attempt is reported
         if controller is not None:
             for down in downs:
                 controller.send([down])  # a frame each: the notes of many would not fit into one
-        if not self._stopping:  # the end of the farm has a sweep of its own
+        if not self._stopping:  # `clear_away` kills all at the end of the farm
             for down in downs:
-                kill_tagged(self._paths.tag, down.worker)  # not before: it reads the environment of every process
+                kill_tagged(self._paths.tag, down.worker)  # last, as it reads the environment of every process
         if controller is not None and ended:
             self._on_controller_end(controller, now)
 
     def _end_strays(self, downs: Sequence[WorkerDown]) -> None:
-        """End what dead workers have started, also daemons: what loses its parent becomes a child of this process."""
+        """Kill the processes that dead workers have started, also daemons, which are children of this process now."""
         own = {worker.process.pid for worker in self._workers.alive.values()}
         if self._controller is not None:
             own.add(self._controller.pid)
@@ -156,7 +156,7 @@ class Supervisor:
             return process.pid in own
 
         def is_to_stay(process: Process) -> bool:
-            return is_own(process) or is_supervisor(process)  # a farm outlives whoever has started it
+            return is_own(process) or is_supervisor(process)  # a farm outlives the task that has started it
 
         if downs:
             left = kill_descendants(is_to_stay, timeout=STRAYS_TIMEOUT)
@@ -189,7 +189,7 @@ class Supervisor:
         try:
             messages = controller.receive()
         except ProtocolError as error:
-            log(f"controller pid={controller.pid} is killed, as what it says makes no sense: {error}")
+            log(f"killing controller pid={controller.pid}, which sent a damaged message: {error}")
             controller.kill()
             return
         for message in messages:
@@ -243,9 +243,9 @@ class Supervisor:
     # the end
 
     def _on_signal(self, received: Signal, now: float) -> None:
-        """Take SIGTERM as a wish to stop the farm, unless a task has sent it; others, but SIGCHLD, mean nothing."""
+        """Stop the farm on a SIGTERM that no task has sent; ignore other signals."""
         if received.number == signal.SIGCHLD:
-            return  # what it tells is looked up in each turn
+            return  # each turn checks for children that have ended
         name = signal.strsignal(received.number) or str(received.number)
         if received.number != signal.SIGTERM:
             log(f"ignored a signal ({name}) from pid={received.sender}")
@@ -255,7 +255,7 @@ class Supervisor:
             self._on_terminate(now)
 
     def _on_terminate(self, now: float) -> None:
-        """Stop the farm by way of the controller, which records that it was on purpose."""
+        """Have the controller stop the farm, so that it records the stop."""
         if self._stopping:
             return
         log("asked to stop by SIGTERM")
@@ -270,7 +270,7 @@ class Supervisor:
             self._controller.terminate()
 
     def _stop(self, now: float) -> None:
-        """End all workers; the controller ends by itself once it knows."""
+        """End all workers; the controller ends by itself after their ends are reported."""
         self._stopping = True
         self._start_at = None
         self._workers.end_all(now)

@@ -82,7 +82,7 @@ def test_a_command_runs_a_role_from_any_folder(tmp_path):
     result = subprocess.run(
         python_command("supervisor", "not a name"), cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
     )
-    assert "'not a name' is no name for a farm" in json.loads(result.stdout)["error"]
+    assert "'not a name' is not a farm name" in json.loads(result.stdout)["error"]
 
 
 def test_an_environment_outside_farms():

@@ -223,7 +223,7 @@ def test_a_controller_that_talks_nonsense_is_replaced(farm):
     _, controller, _ = farm.up()
     controller.say(b"nonsense")
     farm.controller()
-    assert "makes no sense" in farm.log()
+    assert "sent a damaged message" in farm.log()
 
 
 def test_whatever_dies_the_controller_knows_who_lives_and_who_has_died(farm, kill):
@@ -384,7 +384,7 @@ def test_a_controller_that_is_stuck_at_its_start_does_not_keep_the_farm_from_sto
     supervisor.terminate()
     assert supervisor.wait(DEADLINE) == 0
     assert has_ended(controller.pid)
-    assert "does not end; it is killed" in farm.log()
+    assert "does not end; killing it" in farm.log()
     assert leftovers(farm) == ([], [])
     assert count_stops(farm.paths) == 1
 
