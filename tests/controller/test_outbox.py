@@ -1,4 +1,4 @@
-"""Sending: one frame a turn for each peer, and what becomes of slow and of vanished ones."""
+"""Tests of the outbox: one frame a turn for each peer, and the handling of slow and lost peers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from taskfc_ext.protocol.worker_messages import Code, Committed, Run
 
 
 class Router:
-    """Takes frames; peers in `full` take none, those in `gone` are not there; `room` is how many each takes."""
+    """Fake router. Peers in `full` accept no frame, peers in `gone` are lost; `room`: frames that each one accepts."""
 
     def __init__(self) -> None:
         self.frames: list[tuple[bytes, list]] = []
@@ -49,7 +49,7 @@ def big(n_bytes: int) -> Ended:
     )  # fmt: skip
 
 
-def test_what_a_turn_has_for_a_peer_goes_in_one_frame_in_order(router, outbox):
+def test_the_messages_of_a_turn_for_a_peer_share_a_frame_in_order(router, outbox):
     for seq in range(3):
         outbox.add(b"a", Reply(seq))
         outbox.add(b"b", Reply(10 + seq))
@@ -102,7 +102,7 @@ def test_a_peer_that_is_full_lags_and_the_others_do_not_notice(router, outbox):
     assert outbox.lagging == {b"slow"}
 
 
-def test_what_is_for_a_lagging_peer_is_dropped_until_it_was_told_to_ask_again(router, outbox):
+def test_messages_for_a_lagging_peer_are_dropped_until_its_resync(router, outbox):
     router.full.add(b"slow")
     outbox.add(b"slow", Reply(1))
     outbox.flush()
@@ -135,7 +135,7 @@ def test_a_peer_that_fills_up_in_the_middle_gets_nothing_after_the_gap(router, o
     assert outbox.lagging == {b"a"}
 
 
-def test_a_peer_that_is_gone_is_noted_and_not_lagging(router, outbox):
+def test_a_lost_peer_is_gone_and_not_lagging(router, outbox):
     router.gone.add(b"a")
     outbox.add(b"a", Reply(1))
     outbox.add(b"b", Reply(2))
@@ -144,7 +144,7 @@ def test_a_peer_that_is_gone_is_noted_and_not_lagging(router, outbox):
     assert router.frames == [(b"b", [Reply(2)])]
 
 
-def test_a_lagging_peer_that_went_away_is_noted(router, outbox):
+def test_a_lagging_peer_that_is_lost_is_gone(router, outbox):
     router.full.add(b"a")
     outbox.add(b"a", Reply(1))
     outbox.flush()
@@ -157,7 +157,7 @@ def test_no_frame_of_ours_is_over_the_limit_of_the_decoder():
     assert module.FRAME_BYTES * 2 < codec.MAX_FRAME
 
 
-def test_a_probe_says_nothing_and_finds_out_who_is_gone(router, outbox):
+def test_a_probe_is_an_empty_frame_and_finds_lost_peers(router, outbox):
     router.gone.add(b"gone")
     outbox.probe(b"gone")
     outbox.probe(b"here")
@@ -165,7 +165,7 @@ def test_a_probe_says_nothing_and_finds_out_who_is_gone(router, outbox):
     assert outbox.gone == {b"gone"}
 
 
-def test_what_is_in_no_hurry_goes_with_the_next_and_only_the_last_of_it(router, outbox):
+def test_a_deferred_message_goes_with_the_next_and_replaces_an_earlier_one(router, outbox):
     outbox.add_deferred(b"worker", Committed(1))
     outbox.add_deferred(b"worker", Committed(2))
     outbox.flush()

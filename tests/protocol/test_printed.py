@@ -1,4 +1,4 @@
-"""What was printed, as pieces of two streams."""
+"""Tests of a task's output, as pieces of two streams."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from taskfc_ext.protocol.printed import (
 )
 
 
-def test_the_streams_are_told_apart() -> None:
+def test_the_streams_are_separate() -> None:
     printed = ("out", "err", "more")
     assert (log_of(printed), stdout_of(printed), stderr_of(printed)) == ("outerrmore", "outmore", "err")
 
@@ -64,11 +64,11 @@ def test_the_tail_keeps_its_streams(printed: Printed, limit: int, kept: Printed)
         ((), ()),
     ],
 )
-def test_the_last_line_is_taken_off(printed: Printed, lines: Printed) -> None:
+def test_the_last_line_without_an_end_is_left_out(printed: Printed, lines: Printed) -> None:
     assert whole_lines(printed) == lines
 
 
-def test_it_begins_with_what_was_printed_first() -> None:
+def test_it_begins_with_the_first_text() -> None:
     assert begins_with(("", "\r10%"), "\r")
     assert not begins_with(("a", "\r10%"), "\r")
     assert not begins_with((), "\r")

@@ -1,4 +1,4 @@
-"""How long to wait before a process is started again."""
+"""Tests of the delay before a process is started again."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_worker_that_starts_well_ends_the_wait():
     assert backoff.note_failed_start(0.5) == 0
 
 
-def test_a_system_that_refuses_is_never_asked_again_at_once():
+def test_a_start_that_the_system_refuses_is_never_repeated_at_once():
     backoff = WorkerBackoff()
     assert backoff.note_refused_start(5.0) == 1.0
     assert backoff.not_before == 6.0
