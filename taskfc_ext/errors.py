@@ -12,11 +12,11 @@
     │   ├── UnpicklableResult      it ran, but its result or exception cannot travel
     │   └── RemoteError            its own exception, when that cannot be rebuilt here
     ├── FarmError                  the environment
-    │   ├── ControllerUnavailable  no controller answers
-    │   │   ├── ControllerLost     one did, and is gone
+    │   ├── ControllerUnavailable  no farm answers
+    │   │   ├── ControllerLost     it has answered before
     │   │   └── ControllerStopped  it was stopped on purpose
     │   ├── BroadcastFailed        a worker could not run a broadcast
-    │   ├── StartFailed            a controller could not be started
+    │   ├── StartFailed            a farm could not be started
     │   └── StoreError             the store cannot be used
     ├── ProtocolError              the peer broke the rules
     │   ├── VersionMismatch        it speaks another version
@@ -228,15 +228,15 @@ class FarmError(TaskFCError):
 
 
 class ControllerUnavailable(FarmError):
-    """No controller of that name answers."""
+    """No farm of that name answers."""
 
 
 class ControllerLost(ControllerUnavailable):
-    """A controller did answer, and is gone; what it accepted is in its store."""
+    """The farm has answered before, but does not answer now; accepted tasks are in its store."""
 
 
 class ControllerStopped(ControllerUnavailable):
-    """The controller was stopped on purpose; an explicit start or a new submit carries on."""
+    """The farm was stopped on purpose; a start or a new submission continues its queue."""
 
 
 class BroadcastFailed(FarmError):
@@ -256,7 +256,7 @@ class BroadcastFailed(FarmError):
 
 
 class StartFailed(FarmError):
-    """A controller could not be started; the message carries what it said."""
+    """A farm could not be started; the message has the supervisor's error."""
 
 
 class StoreError(FarmError):

@@ -357,7 +357,7 @@ class FCTaskClient(StaysHere):
             raise TimeoutError(f"{n} tasks have not been accepted after {timeout} s") from None
 
     async def future(self, id_or_name: int | str) -> TaskFuture:
-        """Return a future of any task of this controller: by id, or the newest of a name.
+        """Return a future of any task of this farm: by id, or the newest of a name.
 
         Raises:
             UnknownTask: there is no such task.

@@ -157,10 +157,10 @@ def attach(name: str = "default", *, owner: str = "", label: str = "") -> Blocki
 
 
 def TaskClient(name: str = "default", *, owner: str = "", label: str = "") -> BlockingTaskClient:
-    """Return a client of the controller `name`, which is started if it does not run.
+    """Return a client of the farm `name`, which is started if it does not run.
 
     Args:
-        name: the controller's.
+        name: the farm's.
         owner: whose tasks these are: a notebook's path, a script's name.
         label: what the controller calls this client in lists.
     """
@@ -245,7 +245,7 @@ def empty_store(paths: FarmPaths) -> None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StartFailed(f"the store {paths.store} is in use", hint="stop its controller first") from None
+            raise StartFailed(f"the store {paths.store} is in use", hint="stop the farm first") from None
         for file in paths.store.iterdir():
             if file != paths.lock and file.is_file():
                 file.unlink(missing_ok=True)
