@@ -11,7 +11,8 @@ import sys
 from html import escape
 from pathlib import Path
 
-from taskfc_ext.core.state.task import LIVE, TERMINAL, TRANSITIONS, State
+from taskfc_ext.core.state.task import TRANSITIONS
+from taskfc_ext.protocol.states import FINISHED, UNFINISHED, State
 
 FILE = Path(__file__).resolve().parent.parent / "docs" / "states.svg"
 
@@ -20,7 +21,7 @@ MARGIN = 40
 ROW = 22
 """Pixels from one line of the list to the next."""
 
-LIVE_Y, TERMINAL_Y, LIST_Y = 64, 204, 292
+UNFINISHED_Y, FINISHED_Y, LIST_Y = 64, 204, 292
 
 COLOURS = {
     State.WAITING: "#e8ebee",
@@ -79,7 +80,7 @@ def draw() -> str:
 
 
 def _centre(state: State) -> tuple[int, int]:
-    row, y = (LIVE, LIVE_Y) if state in LIVE else (TERMINAL, TERMINAL_Y)
+    row, y = (UNFINISHED, UNFINISHED_Y) if state in UNFINISHED else (FINISHED, FINISHED_Y)
     return MARGIN + WIDTH // 2 + 280 * row.index(state), y
 
 
@@ -95,7 +96,7 @@ def _box(state: State) -> str:
 def _arrow(number: int, state: State, following: State) -> str:
     """Return a line from one box to the other, with its number on it near the start."""
     (x1, y1), (x2, y2) = _centre(state), _centre(following)
-    if following in LIVE:
+    if following in UNFINISHED:
         side = 1 if x2 > x1 else -1  # to the right along the upper side, back along the lower one
         start, end = (x1 + side * WIDTH // 2, y1 - 6 * side), (x2 - side * WIDTH // 2, y2 - 6 * side)
         share = 0.35

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec.inspect as shapes
 
-from taskfc_ext.protocol import ids, snapshots
+from taskfc_ext.protocol import limits, snapshots
 from taskfc_ext.view import messages
 
 FILE = Path(__file__).resolve().parent.parent / "labextension" / "src" / "link" / "messages.ts"
@@ -35,7 +35,9 @@ CONSTANTS = {
     "MAX_LOG": messages.MAX_LOG,
     "MAX_ROWS": snapshots.MAX_ROWS,
     "MESSAGE_CHARS": snapshots.MESSAGE_CHARS,
-    "MAX_IDS": ids.MAX_IDS,
+    "MAX_IDS": limits.MAX_IDS,
+    "MAX_WORKERS": limits.MAX_WORKERS,
+    "FARM_NAME": limits.FARM_NAME,
 }
 
 TOLD = {"ViewMessage": messages.ViewMessage}
@@ -61,7 +63,7 @@ def main() -> int:
 
 def written() -> str:
     """Return the text of the file."""
-    parts = [HEAD, "\n".join(f"export const {name} = {value};" for name, value in CONSTANTS.items()) + "\n"]
+    parts = [HEAD, "\n".join(f"export const {name} = {_literal(value)};" for name, value in CONSTANTS.items()) + "\n"]
     asked = {cls for union in ASKED.values() for cls in union.__args__}
     roots = [*(cls for union in TOLD.values() for cls in union.__args__), *ANSWERED, *asked]
     done: dict[type, str] = {}

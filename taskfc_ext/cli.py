@@ -36,8 +36,8 @@ from taskfc_ext.errors import (
     TaskFCError,
     UnknownTask,
 )
-from taskfc_ext.protocol.ids import MAX_IDS
 from taskfc_ext.protocol.infos import TaskInfo
+from taskfc_ext.protocol.limits import MAX_IDS, MAX_WORKERS
 from taskfc_ext.protocol.states import FINISHED, UNFINISHED
 from taskfc_ext.text import format_seconds, one_line, percent, plain_text, plural, table, workers_text
 
@@ -45,7 +45,7 @@ _MOST_ERRORS = 5
 """Errors that are told one by one, however long the range that was typed."""
 _WHICH = "ids (12), ranges of ids (3-7), or names: the newest task of that name"
 _SEE = "see them with: taskfc tasks"
-STATES = (*UNFINISHED, *FINISHED)
+STATES = [state.value for state in (*UNFINISHED, *FINISHED)]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -379,8 +379,8 @@ def _farm_name(word: str) -> str:
 
 
 def _count(word: str) -> int:
-    if not re.fullmatch(r"\d{1,4}|10000", word):
-        raise argparse.ArgumentTypeError(f"{word!r} is not a number from 0 to 10000")
+    if not re.fullmatch(r"\d{1,5}", word) or int(word) > MAX_WORKERS:
+        raise argparse.ArgumentTypeError(f"{word!r} is not a number from 0 to {MAX_WORKERS}")
     return int(word)
 
 

@@ -12,11 +12,11 @@
     │   ├── UnpicklableResult      it ran, but its result cannot be pickled
     │   └── RemoteError            its own exception, which cannot be rebuilt here
     ├── FarmError                  the environment
-    │   ├── ControllerUnavailable  no controller answers
-    │   │   ├── ControllerLost     the controller died
-    │   │   └── ControllerStopped  the controller was stopped on purpose
+    │   ├── ControllerUnavailable  no farm answers
+    │   │   ├── ControllerLost     it has answered before
+    │   │   └── ControllerStopped  it was stopped on purpose
     │   ├── BroadcastFailed        a worker could not run a broadcast
-    │   ├── StartFailed            a controller could not be started
+    │   ├── StartFailed            a farm could not be started
     │   └── StoreError             the store cannot be used
     ├── ProtocolError              the peer broke the protocol
     │   ├── VersionMismatch        the peer has another protocol version
@@ -228,15 +228,15 @@ class FarmError(TaskFCError):
 
 
 class ControllerUnavailable(FarmError):
-    """No controller of that name answers."""
+    """No farm of that name answers."""
 
 
 class ControllerLost(ControllerUnavailable):
-    """The controller answered before and is gone. Accepted tasks are in its store."""
+    """The farm has answered before, but does not answer now; accepted tasks are in its store."""
 
 
 class ControllerStopped(ControllerUnavailable):
-    """The controller was stopped on purpose. An explicit start or a new submission starts it again."""
+    """The farm was stopped on purpose; a start or a new submission continues its queue."""
 
 
 class BroadcastFailed(FarmError):
@@ -256,7 +256,7 @@ class BroadcastFailed(FarmError):
 
 
 class StartFailed(FarmError):
-    """A controller could not be started; the message has the reason."""
+    """A farm could not be started; the message has the supervisor's error."""
 
 
 class StoreError(FarmError):

@@ -50,8 +50,8 @@ from taskfc_ext.protocol.client_messages import (
     Scale,
     Spin,
 )
-from taskfc_ext.protocol.ids import MAX_IDS
 from taskfc_ext.protocol.infos import BroadcastReport, SubmittedTask, TaskInfo, WorkerInfo
+from taskfc_ext.protocol.limits import MAX_IDS, MAX_WORKERS
 from taskfc_ext.protocol.printed import log_of
 from taskfc_ext.serialize import CellOptions
 from taskfc_ext.tasks import BaseTask, Depend, MapTask, StringTask, check_names
@@ -61,8 +61,6 @@ if TYPE_CHECKING:
 
 FLUSH_AT_CLOSE = 10.0
 """Seconds that closing a client, and the interpreter's exit, wait for tasks to be accepted."""
-
-_MAX_WORKERS = 10_000
 
 
 class FCTaskClient(StaysHere):
@@ -359,7 +357,7 @@ class FCTaskClient(StaysHere):
             raise TimeoutError(f"{n} tasks have not been accepted after {timeout} s") from None
 
     async def future(self, id_or_name: int | str) -> TaskFuture:
-        """Return a future of any task of this controller: by id, or the newest of a name.
+        """Return a future of any task of this farm: by id, or the newest of a name.
 
         Raises:
             UnknownTask: there is no such task.
@@ -520,8 +518,8 @@ class FCTaskClient(StaysHere):
         """Set the number of workers; those that are too many end when they are idle. Return the number before."""
         if not isinstance(n, int) or isinstance(n, bool):
             raise TypeError(f"n is an int, not {n!r}")
-        if not 0 <= n <= _MAX_WORKERS:
-            raise ValueError(f"n is from 0 to {_MAX_WORKERS:,}, not {n}")
+        if not 0 <= n <= MAX_WORKERS:
+            raise ValueError(f"n is from 0 to {MAX_WORKERS:,}, not {n}")
         return int(await self._ask(Scale, n=n))
 
     async def stop(self) -> None:
@@ -561,7 +559,7 @@ class FCTaskClient(StaysHere):
         await self.close()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of controller {self.remote_reference.farm_name!r}>"
+        return f"<{type(self).__name__} of farm {self.remote_reference.farm_name!r}>"
 
     # inside
 

@@ -24,13 +24,12 @@ from taskfc_ext.drivers.connection_file import ConnectionInfo
 from taskfc_ext.drivers.cores import available_cores
 from taskfc_ext.drivers.paths import FarmPaths, prepare
 from taskfc_ext.errors import ControllerUnavailable, StartFailed
+from taskfc_ext.protocol.limits import MAX_WORKERS
 from taskfc_ext.protocol.options import FarmOptions
 
 if TYPE_CHECKING:
     from taskfc_ext.client.aio import FCTaskClient
     from taskfc_ext.client.blocking import BlockingTaskClient
-
-MAX_WORKERS = 10_000
 
 
 class Controller:
@@ -102,7 +101,7 @@ class Controller:
     def _running(self) -> ConnectionInfo:
         found = self._farm.connection()
         if found is None:
-            raise ControllerUnavailable(f"controller {self.name!r} does not run", hint="start() it")
+            raise ControllerUnavailable(f"farm {self.name!r} does not run", hint="start() it")
         return found
 
 
@@ -138,7 +137,7 @@ def start(
     running = farm.connection() is not None
     if fresh:
         if running:
-            raise StartFailed(f"controller {name!r} runs, so its store is in use", hint="stop it first")
+            raise StartFailed(f"farm {name!r} runs, so its store is in use", hint="stop it first")
         prepare(farm.paths)
         empty_store(farm.paths)
     started = not running and launch(farm.paths, options, meanwhile=load_clients)
@@ -153,15 +152,15 @@ def attach(name: str = "default", *, owner: str = "", label: str = "") -> Blocki
     """
     farm = _farm(name)
     if farm.connection() is None:
-        raise ControllerUnavailable(f"controller {name!r} does not run", hint="TaskClient() or start() starts it")
+        raise ControllerUnavailable(f"farm {name!r} does not run", hint="TaskClient() or start() starts it")
     return blocking_client(farm, owner=owner, label=label)
 
 
 def TaskClient(name: str = "default", *, owner: str = "", label: str = "") -> BlockingTaskClient:
-    """Return a client of the controller `name`, which is started if it does not run.
+    """Return a client of the farm `name`, which is started if it does not run.
 
     Args:
-        name: the controller's.
+        name: the farm's.
         owner: whose tasks these are: a notebook's path, a script's name.
         label: what the controller calls this client in lists.
     """
@@ -246,7 +245,7 @@ def empty_store(paths: FarmPaths) -> None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StartFailed(f"the store {paths.store} is in use", hint="stop its controller first") from None
+            raise StartFailed(f"the store {paths.store} is in use", hint="stop the farm first") from None
         for file in paths.store.iterdir():
             if file != paths.lock and file.is_file():
                 file.unlink(missing_ok=True)

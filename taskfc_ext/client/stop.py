@@ -90,7 +90,7 @@ def _wait_for_end(farm: LocalFarm, running: ConnectionInfo) -> None:
     pause = threading.Event()
     while process_alive(running.supervisor_pid, running.supervisor_started):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"controller {farm.name!r} has not ended; see {farm.paths.supervisor_log}")
+            raise TimeoutError(f"farm {farm.name!r} has not ended; see {farm.paths.supervisor_log}")
         resume_suspended(running)  # again: a signal takes its time to suspend a process, too
         pause.wait(_LOOK_EVERY)
         collect_children()

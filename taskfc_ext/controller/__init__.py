@@ -1,1 +1,1 @@
-"""The controller: one plain loop that receives, asks the core, commits and sends. Opens no payload, ever."""
+"""The controller process: a loop that receives, asks the core, commits and sends. It never unpickles a payload."""

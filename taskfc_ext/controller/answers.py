@@ -1,4 +1,4 @@
-"""Completing what the core sends with what only the store has: values, finished tasks, code."""
+"""Completion of the core's messages with data of the store: values, finished tasks, code."""
 
 from __future__ import annotations
 
@@ -27,39 +27,40 @@ from taskfc_ext.core.events import Recalled
 from taskfc_ext.core.handlers.requests import outputs_answer
 from taskfc_ext.core.handlers.retry_request import dependants_of
 from taskfc_ext.core.journal.endings import rows_of
-from taskfc_ext.core.state.task import LIVE, end_state
+from taskfc_ext.core.state.task import end_state
 from taskfc_ext.core.views.rows import N_FINISHED, with_finished
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.lru import ByteLRU
 from taskfc_ext.protocol.client_messages import Changed, Ended, ErrorKind, Refused, Reply, Watching
-from taskfc_ext.protocol.ids import MAX_FRAME
 from taskfc_ext.protocol.infos import SubmittedTask, TaskInfo
+from taskfc_ext.protocol.limits import MAX_FRAME
 from taskfc_ext.protocol.payloads import Failure, Payload, decode_failure, size_of
 from taskfc_ext.protocol.records import Submitted
+from taskfc_ext.protocol.states import UNFINISHED
 from taskfc_ext.protocol.worker_messages import Code, Run
 
-LOOK_BACK = 20_000
-"""Finished tasks that a filtered list looks through, newest first, so that one question cannot stop the farm."""
+MAX_SCANNED = 20_000
+"""Finished tasks that a filtered list searches, newest first, so that one request cannot stop the farm."""
 
 _CODE_BYTES = 16 * 2**20
-"""Bytes of code that is kept in memory, for the next worker that needs it."""
+"""Bytes of code in memory, for the next worker that needs it."""
 
-_FINAL = "final"  # the version of what a finished task shows
+_FINAL = "final"
+"""The version of a finished task's displays."""
 
+_MAX_READ = 16 * 2**20
+"""Bytes of results that are read for a snapshot. It shows none of them, but they are in the same records."""
 
-_READ_AT_MOST = 16 * 2**20
-"""Bytes of results that are read for a snapshot, which shows none of them: they stand between what it shows."""
-
-_MOST_AT_ONCE = MAX_FRAME - 2**20
-"""Bytes of one answer: a frame less what stands around them."""
+_MAX_ANSWER = MAX_FRAME - 2**20
+"""Bytes of payload in one answer: a frame less its other fields."""
 
 
 class Answers:
-    """Reads the store on behalf of the core, after the commit.
+    """Reader of the store on behalf of the core, after the commit.
 
     Args:
-        store: what was committed.
-        is_known: whether there is such a task, and it was not cleared.
+        store: the store.
+        is_known: returns whether a task exists and is not cleared.
     """
 
     def __init__(self, store: Store, is_known: Callable[[int], bool]) -> None:
@@ -74,9 +75,9 @@ class Answers:
                 return Code(digest, self._code(digest))
             case SendRun(run, inputs):
                 values = self._values(inputs)
-                # One is missing only if the task has ended and it was cleared in this very turn: nobody runs this.
+                # A value is missing only if the task has ended and was cleared in this turn: no worker runs it.
                 whole = tuple(values.get(taskid, b"") for taskid in inputs)
-                return msgspec.structs.replace(run, bodies=self._whole(run.bodies), inputs=whole)
+                return msgspec.structs.replace(run, bodies=self._read_payloads(run.bodies), inputs=whole)
             case _:
                 assert_never(message)
 
@@ -84,44 +85,44 @@ class Answers:
         """Return the messages that `message` stands for."""
         match message:
             case SendEnded(ids):
-                return [self.whole(rows_of(record, rows)) for record, rows in self._store.ended(ids)]
+                return [self.complete_record(rows_of(record, rows)) for record, rows in self._store.find_ended(ids)]
             case SendList():
                 return [Reply(message.seq, self._list(message))]
             case SendLog(seq, taskid):
-                texts = (record.outputs.get(taskid, ()) for record, _ in self._store.ended([taskid]))
+                texts = (record.outputs.get(taskid, ()) for record, _ in self._store.find_ended([taskid]))
                 return [Reply(seq, next(texts, ()))]
             case SendFailure(seq, taskid):
                 return [Reply(seq, self._failure(taskid))]
             case SendSubmission():
                 return [self._submission(message)]
             case SendOutputs(seq, taskid, known):
-                shown = (record.displays.get(taskid, ()) for record, _ in self._store.ended([taskid]))
+                shown = (record.displays.get(taskid, ()) for record, _ in self._store.find_ended([taskid]))
                 return [Reply(seq, outputs_answer(next(shown, ()), _FINAL, known))]
             case SendSnapshot(seq, snapshot, more):
-                whole = with_finished(snapshot, more, self._newest(), self._store.facts_of)
+                whole = with_finished(snapshot, more, self._newest_ended(), self._store.facts_of)
                 return [Watching(seq, whole), *(Changed(delta) for delta in more)]
             case _:
                 assert_never(message)
 
-    def whole(self, record: Ended) -> Ended:
-        """Return `record` with the values that stand in files."""
-        return msgspec.structs.replace(record, values=self._whole(record.values))
+    def complete_record(self, record: Ended) -> Ended:
+        """Return `record` with its values read from their files."""
+        return msgspec.structs.replace(record, values=self._read_payloads(record.values))
 
-    def _whole(self, payloads: Iterable[Payload]) -> tuple[bytes, ...]:
+    def _read_payloads(self, payloads: Iterable[Payload]) -> tuple[bytes, ...]:
         return tuple(map(self._store.payload, payloads))
 
-    def recalled(self, recall: Recall) -> Recalled:
-        """Return what the store holds of the task that is to run again, and of those that failed because of it."""
+    def recall(self, recall: Recall) -> Recalled:
+        """Return the submissions of the task to be retried and of the tasks that failed because of it."""
         failed_with: dict[int, int] = {}
-        for record, rows in self._store.ended(recall.dependants):
+        for record, rows in self._store.find_ended(recall.dependants):
             for row in rows:
                 value = self._store.payload(record.values[row])
                 parent = decode_failure(value).parent if value else None
-                if parent is not None:  # else it was cleared in this very turn
+                if parent is not None:  # else it was cleared in this turn
                     failed_with[record.ids[row]] = parent
         batches: dict[int, tuple[Submitted, list[int]]] = {}
         for taskid in (recall.request.taskid, *dependants_of(recall.roots, failed_with)):
-            if self._is_known(taskid):  # else it was cleared in this very turn
+            if self._is_known(taskid):  # else it was cleared in this turn
                 batch = self._store.batch_of(taskid)
                 batches.setdefault(batch.first, (batch, []))[1].append(taskid)
         for first, (batch, taskids) in batches.items():
@@ -134,7 +135,7 @@ class Answers:
         )
 
     def _failure(self, taskid: int) -> Failure | None:
-        for record, (row,) in self._store.ended([taskid]):
+        for record, (row,) in self._store.find_ended([taskid]):
             value = self._store.payload(record.values[row])
             if record.reasons[row] and value:
                 return msgspec.structs.replace(decode_failure(value), pickled=None)
@@ -147,30 +148,30 @@ class Answers:
             return Refused(message.seq, ErrorKind.UNKNOWN_TASK, text, value={"taskids": [taskid]})
         batch = self._store.batch_of(taskid)
         inputs: dict[int, Payload] = {}
-        for record, rows in self._store.ended(batch.inputs):
+        for record, rows in self._store.find_ended(batch.inputs):
             inputs |= {record.ids[row]: record.values[row] for row in rows if not record.reasons[row]}
         for parent in batch.inputs:
             if parent not in inputs or not self._is_known(parent):
                 why = "has not succeeded" if self._is_known(parent) else "was cleared"
                 text = f"task {taskid} takes the result of task {parent}, which {why}"
                 return Refused(message.seq, ErrorKind.RESULT_EXPIRED, text, value={"taskids": [parent]})
+        code, body = self._code(batch.spec.code), batch.bodies[taskid - batch.first]
+        size = sum(map(size_of, (code, body, *(inputs[parent] for parent in batch.inputs))))
+        if size > _MAX_ANSWER:
+            text = f"task {taskid} was submitted with {size:,} bytes; {_MAX_ANSWER:,} can be sent at once"
+            return Refused(message.seq, ErrorKind.TOO_MUCH, text)
         submission = SubmittedTask(
             taskid=taskid,
             name=batch.name,
             spec=batch.spec,
-            code=self._code(batch.spec.code),
-            body=batch.bodies[taskid - batch.first],
-            inputs=tuple(inputs[parent] for parent in batch.inputs),
+            code=code,
+            body=self._store.payload(body),
+            inputs=self._read_payloads(inputs[parent] for parent in batch.inputs),
         )
-        size = sum(map(size_of, (submission.code, submission.body, *submission.inputs)))
-        if size > _MOST_AT_ONCE:
-            text = f"task {taskid} was submitted with {size:,} bytes; {_MOST_AT_ONCE:,} can be sent at once"
-            return Refused(message.seq, ErrorKind.TOO_MUCH, text)
-        body, inputs_whole = self._store.payload(submission.body), self._whole(submission.inputs)
-        return Reply(message.seq, msgspec.structs.replace(submission, body=body, inputs=inputs_whole))
+        return Reply(message.seq, submission)
 
-    def _values(self, taskids: tuple[int, ...]) -> dict[int, Payload]:
-        found = self._store.ended(taskids)
+    def _values(self, taskids: tuple[int, ...]) -> dict[int, bytes]:
+        found = self._store.find_ended(taskids)
         return {record.ids[row]: self._store.payload(record.values[row]) for record, rows in found for row in rows}
 
     def _code(self, digest: bytes) -> bytes:
@@ -178,42 +179,42 @@ class Answers:
         if code is None:
             try:
                 code = self._store.code(digest)
-            except KeyError:  # it was dropped in this very turn: who was to run it has ended
+            except KeyError:  # it was dropped in this turn, since its tasks have ended
                 return b""
             self._recent_code.put(digest, code, len(code))
         return code
 
     def _list(self, message: SendList) -> list[TaskInfo]:
-        """Return the newest `limit` tasks that pass, by id: a task that ends late is not newer than its successors."""
+        """Return the `limit` tasks with the highest ids that match, by id."""
         live = [info.taskid for info in message.live]  # ascending
         known, finished = set(live), list[TaskInfo]()
-        only_live = message.states is not None and set(message.states) <= {state.value for state in LIVE}
+        only_live = message.states is not None and set(message.states) <= {state.value for state in UNFINISHED}
         for record, row in () if only_live else self._candidates(message):
             taskid = record.ids[row]
             n_newer = len(finished) + len(live) - bisect(live, taskid)
             if n_newer >= message.limit and message.taskids is None:
-                break  # those that follow are older still
+                break  # the following ones are older still
             if taskid in known:
-                continue  # it ended in this very turn, after the question
+                continue  # it ended in this turn, after the request
             info = self._finished_info(record, row)
             if _passes(info, message):
                 finished.append(info)
         return sorted((*finished, *message.live), key=operator.attrgetter("taskid"))[-message.limit :]
 
     def _candidates(self, message: SendList) -> Iterator[tuple[Ended, int]]:
-        """Yield ends of known tasks: of those that are named, in any order, else of the newest by id, these first."""
+        """Yield the ends of the requested tasks, in any order; without a request, those with the highest ids first."""
         if message.taskids is not None:
-            for record, rows in self._store.ended(message.taskids):
+            for record, rows in self._store.find_ended(message.taskids):
                 for row in rows:
                     if self._is_known(record.ids[row]):
                         yield record, row
             return
-        for record, row in islice(self._store.ended_by_id(), LOOK_BACK):
-            if self._is_known(record.ids[row]):  # a cleared one stands there for as long as others share its record
+        for record, row in islice(self._store.ended_by_id(), MAX_SCANNED):
+            if self._is_known(record.ids[row]):  # a cleared task stays in a record that others share
                 yield record, row
 
-    def _newest(self) -> Iterator[tuple[Ended, int]]:
-        """Yield the newest finished tasks for a snapshot, fewer where these are spread wide or have large results."""
+    def _newest_ended(self) -> Iterator[tuple[Ended, int]]:
+        """Yield the newest finished tasks for a snapshot; fewer if they are in many records or have large results."""
         left, n_bytes = N_FINISHED, 0
         for n_read, record in enumerate(self._store.newest_ended(), start=1):
             for row in reversed(range(len(record.ids))):
@@ -221,7 +222,7 @@ class Answers:
                     left -= 1
                     yield record, row
             n_bytes += sum(len(value) for value in record.values if isinstance(value, bytes))
-            if not left or n_read >= 2 * N_FINISHED or n_bytes > _READ_AT_MOST:
+            if not left or n_read >= 2 * N_FINISHED or n_bytes > _MAX_READ:
                 return
 
     def _finished_info(self, record: Ended, row: int) -> TaskInfo:

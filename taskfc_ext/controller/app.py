@@ -1,4 +1,4 @@
-"""The controller's process: `main` is what the supervisor starts."""
+"""The controller's process; the supervisor starts `main`."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ logger = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """Serve the farm that `sys.argv` names until it is stopped: NAME, socket pair, lock."""
+    """Serve a farm until it is stopped. Arguments: its name, the descriptors of the socket pair and of the lock."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     name, supervisor_fd = sys.argv[1], int(sys.argv[2])
-    # The third argument is the lock: inherited and never touched, it keeps the store ours for as long as we live.
+    # The third argument is the lock: inherited, it keeps the store locked for as long as this process lives.
     paths = farm_paths(name)
     supervisor = socket.socket(fileno=supervisor_fd)
     try:
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def serve(paths: FarmPaths, supervisor: socket.socket) -> None:
-    """Replay the store, publish the connection file, and turn until the farm is stopped.
+    """Replay the store, write the connection file, and run the loop until the farm is stopped.
 
     Raises:
         SupervisorLost: the supervisor is gone.
@@ -84,9 +84,9 @@ def _serve(paths: FarmPaths, supervisor: socket.socket, signals: SignalQueue) ->
     controller = Controller(paths.name, scheduler, store, clients, workers, supervisor)
     controller.before_shutdown(lambda: note_stop(paths))
     controller.watch(signals.fileno(), lambda: _on_signals(signals, controller))
-    _tame_collector()
+    _make_collections_rare()
     controller.begin()
-    controller.meet_supervisor()
+    controller.await_supervisor()
     info = _connection_info(paths, scheduler.farm.supervisor_pid)
     write_connection(paths, info)
     controller.add_chore(lambda: _publish_again_if_vanished(paths, info))
@@ -103,14 +103,14 @@ def _serve(paths: FarmPaths, supervisor: socket.socket, signals: SignalQueue) ->
 
 
 def _publish_again_if_vanished(paths: FarmPaths, info: ConnectionInfo) -> None:
-    """Runtime folders get cleaned; a farm that nobody can find is no use."""
+    """Write the connection file again if a cleaner of runtime folders has removed it."""
     if not paths.connection_file.exists():
-        logger.warning("the connection file %s had vanished and was written again", paths.connection_file)
+        logger.warning("the connection file %s was missing; wrote it again", paths.connection_file)
         write_connection(paths, info)
 
 
 def _on_signals(signals: SignalQueue, controller: Controller) -> None:
-    """Take SIGTERM as a wish to stop the farm, unless a task has sent it; all others mean nothing to a controller."""
+    """Stop the farm on a SIGTERM that no task has sent; ignore all other signals."""
     supervisor = os.getppid()
     for received in signals.receive():
         if received.number == signal.SIGTERM and not is_stray(received, supervisor, trusted=supervisor):
@@ -119,8 +119,8 @@ def _on_signals(signals: SignalQueue, controller: Controller) -> None:
             logger.warning("ignored signal %d from pid=%s", received.number, received.sender)
 
 
-def _tame_collector() -> None:
-    """Make collections rare: the tasks hold no cycles, and a full collection takes milliseconds for each 100,000."""
+def _make_collections_rare() -> None:
+    """Make garbage collections rare: tasks hold no cycles, and a full collection takes milliseconds per 100,000."""
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
 

@@ -1,11 +1,11 @@
-"""The controller's end of the wire: who may say what, and which method answers it."""
+"""The controller's end of a client connection: checks each message and calls the method that answers it."""
 
 from __future__ import annotations
 
 import os
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from enum import IntEnum
+from typing import NamedTuple
 
 import msgspec
 
@@ -19,58 +19,51 @@ from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused
 from taskfc_ext.protocol.ids import PROTOCOL, Session
+from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.payloads import Payload, PayloadRef
 from taskfc_ext.protocol.spec import Spec
 
-
-class Role(IntEnum):
-    """What a connection may do; each role may do what the ones below it may."""
-
-    VIEWER = 1
-    CLIENT = 2
-
-
 MAX_STRIKES = 10
-"""Frames that break the rules, after which a connection is not listened to any more."""
+"""Illegal frames or messages of one connection, after which the controller ignores it."""
 
 MAX_RECOVERIES = 10
-"""Recovery tasks within recovery tasks. Only the outermost ever runs; what nests without end is meant to break us."""
+"""Recovery tasks within recovery tasks. Only the outermost ever runs, so deep nesting is an attack."""
 
 _OWN_FARM = "start a farm of this Python under another name: start(name=...); or use the farm's Python here"
 
-MESSAGES: dict[type[said.Message], tuple[Role, str]] = {
-    said.Hello: (Role.VIEWER, "remote_hello"),
-    said.Define: (Role.CLIENT, "remote_define"),
-    said.Released: (Role.CLIENT, "remote_released"),
-    said.Submit: (Role.CLIENT, "remote_run"),
-    said.Abort: (Role.CLIENT, "remote_abort"),
-    said.AbortTasks: (Role.CLIENT, "remote_abort_tasks"),
-    said.Hold: (Role.CLIENT, "remote_hold"),
-    said.Move: (Role.CLIENT, "remote_move"),
-    said.Retry: (Role.CLIENT, "remote_retry"),
-    said.GetResults: (Role.VIEWER, "remote_get_task_result"),
-    said.Barrier: (Role.VIEWER, "remote_barrier"),
-    said.Unwait: (Role.VIEWER, "remote_unwait"),
-    said.Spin: (Role.CLIENT, "remote_spin"),
-    said.QueueStatus: (Role.VIEWER, "remote_queue_status"),
-    said.Clear: (Role.CLIENT, "remote_clear"),
-    said.ListTasks: (Role.VIEWER, "remote_list_tasks"),
-    said.GetLog: (Role.VIEWER, "remote_get_log"),
-    said.GetFailure: (Role.VIEWER, "remote_get_failure"),
-    said.GetSubmission: (Role.CLIENT, "remote_get_submission"),
-    said.GetOutputs: (Role.VIEWER, "remote_get_outputs"),
-    said.GetClientName: (Role.VIEWER, "remote_get_client_name"),
-    said.GetWorkers: (Role.VIEWER, "remote_get_workers"),
-    said.Watch: (Role.VIEWER, "remote_watch"),
-    said.Unwatch: (Role.VIEWER, "remote_unwatch"),
-    said.Broadcast: (Role.CLIENT, "remote_broadcast"),
-    said.AwaitBroadcast: (Role.VIEWER, "remote_await_broadcast"),
-    said.ClearBroadcasts: (Role.CLIENT, "remote_clear_broadcasts"),
-    said.Scale: (Role.CLIENT, "remote_scale"),
-    said.Stop: (Role.CLIENT, "remote_stop"),
-    said.Ping: (Role.VIEWER, "remote_ping"),
+MESSAGES: dict[type[Message], str] = {
+    said.Hello: "remote_hello",
+    said.Define: "remote_define",
+    said.Released: "remote_released",
+    said.Submit: "remote_run",
+    said.Abort: "remote_abort",
+    said.AbortTasks: "remote_abort_tasks",
+    said.Hold: "remote_hold",
+    said.Move: "remote_move",
+    said.Retry: "remote_retry",
+    said.GetResults: "remote_get_task_result",
+    said.Barrier: "remote_barrier",
+    said.Unwait: "remote_unwait",
+    said.Spin: "remote_spin",
+    said.QueueStatus: "remote_queue_status",
+    said.Clear: "remote_clear",
+    said.ListTasks: "remote_list_tasks",
+    said.GetLog: "remote_get_log",
+    said.GetFailure: "remote_get_failure",
+    said.GetSubmission: "remote_get_submission",
+    said.GetOutputs: "remote_get_outputs",
+    said.GetClientName: "remote_get_client_name",
+    said.GetWorkers: "remote_get_workers",
+    said.Watch: "remote_watch",
+    said.Unwatch: "remote_unwatch",
+    said.Broadcast: "remote_broadcast",
+    said.AwaitBroadcast: "remote_await_broadcast",
+    said.ClearBroadcasts: "remote_clear_broadcasts",
+    said.Scale: "remote_scale",
+    said.Stop: "remote_stop",
+    said.Ping: "remote_ping",
 }
-"""All that can be asked over the wire, with the least role for it. What does not stand here cannot be called."""
+"""The method that handles each message. A method that is not listed here cannot be called over the wire."""
 
 
 class Connection:
@@ -78,34 +71,44 @@ class Connection:
 
     Attributes:
         identity: its routing id.
-        role: what it may do.
         session: `None` before its `Hello`.
-        foreign: its interpreter, if that is of another environment: it may look and steer, and not submit.
-        greetings: how often it said a good one.
-        strikes: frames that broke the rules.
-        heard_at: monotonic time of its last sign of life.
+        foreign: its interpreter, if that belongs to another environment: the client may do all but submit code.
+        strikes: illegal frames and messages.
+        received_at: monotonic time of its last frame.
     """
 
-    __slots__ = ("foreign", "greetings", "heard_at", "identity", "role", "session", "strikes")
+    __slots__ = ("foreign", "identity", "received_at", "session", "strikes")
 
-    def __init__(self, identity: bytes, role: Role = Role.CLIENT) -> None:
+    def __init__(self, identity: bytes) -> None:
         self.identity = identity
-        self.role = role
         self.session: Session | None = None
         self.foreign = ""
-        self.greetings = 0
         self.strikes = 0
-        self.heard_at = 0.0
+        self.received_at = 0.0
+
+
+class Received(NamedTuple):
+    """The outcome of one frame.
+
+    Attributes:
+        effects: of its messages, in order.
+        refusals: to be sent back at once.
+        opened: the session that its `Hello` opened, if it had one.
+    """
+
+    effects: list[Effects]
+    refusals: list[Refused]
+    opened: Session | None
 
 
 class FCTaskControllerFromTaskController:
-    """Offers a task controller to clients, over the wire.
+    """Adapter of a task controller to the wire.
 
     (`FC` stood for Foolscap. The transport is ZMQ now; the name is the interface's.)
 
     Args:
-        taskController: decides what happens; the scheduler.
-        stage: puts large arguments into files; returns what stands for them.
+        taskController: makes the decisions; the scheduler.
+        stage: puts large arguments into files and returns references in their place.
     """
 
     def __init__(
@@ -113,89 +116,84 @@ class FCTaskControllerFromTaskController:
     ) -> None:
         self._task_controller = taskController
         self._stage = stage
-        self._methods: dict[type, tuple[Role, Callable[[Session, said.Message, Now], Effects]]] = {
-            message: (role, getattr(self, method)) for message, (role, method) in MESSAGES.items()
+        self._methods: dict[type, Callable[[Session, Message, Now], Effects]] = {
+            message: getattr(self, method) for message, method in MESSAGES.items()
         }
 
     # receiving
 
-    def receive(self, connection: Connection, frame: bytes, now: Now) -> tuple[list[Effects], list[Refused]]:
-        """Take one frame of a connection in; return the effects of its messages, and refusals to send back at once."""
+    def receive(self, connection: Connection, frame: bytes, now: Now) -> Received:
+        """Handle one frame of a connection."""
+        received = Received([], [], None)
         if connection.strikes >= MAX_STRIKES:
-            return [], []
+            return received
         try:
             messages = codec.from_client.decode(frame)
         except ProtocolError as error:
-            return [], [self._strike(connection, ErrorKind.PROTOCOL, error.message)]
-        effects: list[Effects] = []
-        refusals: list[Refused] = []
+            received.refusals.append(self._strike(connection, ErrorKind.PROTOCOL, error.message))
+            return received
         for message in messages:
-            refusal = self._refusal(connection, message)
+            if isinstance(message, said.Hello):
+                refusal = self._open(connection, message)
+                if refusal is None:
+                    received = received._replace(opened=connection.session)
+            else:
+                refusal = self._refusal(connection, message)
             if refusal is not None:
-                refusals.append(refusal)
+                received.refusals.append(refusal)
             if connection.strikes >= MAX_STRIKES or connection.session is None:
-                break  # one refusal says it for all that follows
+                break  # one refusal is enough for the whole frame
             if refusal is None:
                 if len(frame) >= LARGE and isinstance(message, said.Submit):
                     message = msgspec.structs.replace(message, bodies=self._stage(message.bodies))
-                effects.append(self._methods[type(message)][1](connection.session, message, now))
-        return effects, refusals
+                received.effects.append(self._methods[type(message)](connection.session, message, now))
+        return received
+
+    def _open(self, connection: Connection, hello: said.Hello) -> Refused | None:
+        """Open a session on this connection, or return why not."""
+        if hello.protocol != PROTOCOL:
+            text = f"this client speaks protocol {hello.protocol} (taskfc_ext {hello.version}), "
+            text += f"this controller {PROTOCOL}"
+            return Refused(0, ErrorKind.VERSION, text, "run the same taskfc_ext on both sides: `taskfc restart`")
+        ours = ".".join(platform.python_version_tuple()[:2])
+        if hello.viewer:
+            connection.foreign = os.fsdecode(hello.executable) or "no Python"
+        elif hello.python != ours:
+            theirs = f" ({os.fsdecode(hello.executable)})" if hello.executable else ""
+            text = f"this client runs Python {hello.python}{theirs}, this farm {ours} ({os.fsdecode(EXECUTABLE)}): "
+            return Refused(0, ErrorKind.VERSION, text + "code does not travel between them", _OWN_FARM)
+        elif hello.prefix not in (b"", PREFIX):
+            connection.foreign = os.fsdecode(hello.executable)
+        connection.session = Session(hello.session)
+        return None
 
     def _refusal(self, connection: Connection, message: said.ClientMessage) -> Refused | None:
-        """Say why `message` may not be handled on this connection, or open it if it is a good `Hello`."""
+        """Return why `message` may not be handled on this connection; `None` if it may."""
         seq = message.seq if isinstance(message, said.Request) else 0
-        if connection.role < self._methods[type(message)][0]:
-            return self._strike(
-                connection,
-                ErrorKind.NOT_ALLOWED,
-                f"a {connection.role.name.lower()} may not send {type(message).__name__}",
-                seq,
-            )
-        if isinstance(message, said.Hello):
-            if message.protocol != PROTOCOL:
-                text = f"this client speaks protocol {message.protocol} (taskfc_ext {message.version}), "
-                text += f"this controller {PROTOCOL}"
-                return Refused(0, ErrorKind.VERSION, text, "run the same taskfc_ext on both sides: `taskfc restart`")
-            ours = ".".join(platform.python_version_tuple()[:2])
-            if message.viewer:
-                connection.foreign = os.fsdecode(message.executable) or "no Python"
-            elif message.python != ours:
-                theirs = f" ({os.fsdecode(message.executable)})" if message.executable else ""
-                text = (
-                    f"this client runs Python {message.python}{theirs}, this farm {ours} ({os.fsdecode(EXECUTABLE)}): "
-                )
-                return Refused(0, ErrorKind.VERSION, text + "code does not travel between them", _OWN_FARM)
-            elif message.prefix not in (b"", PREFIX):
-                connection.foreign = os.fsdecode(message.executable)
-            connection.session = Session(message.session)
-            connection.greetings += 1
-        elif connection.session is None:
-            return Refused(seq, ErrorKind.SAY_HELLO, "a connection begins with Hello", "say hello first")
-        elif connection.foreign and _carries_code(message):
+        if connection.session is None:
+            return Refused(seq, ErrorKind.SAY_HELLO, "a connection begins with Hello", "send Hello first")
+        if connection.foreign and _carries_code(message):
             text = (
                 f"this client runs {connection.foreign}, this farm {os.fsdecode(EXECUTABLE)}: what is installed there "
             )
             return Refused(seq, ErrorKind.VERSION, text + "may differ, so code does not travel between them", _OWN_FARM)
-        elif isinstance(message, said.Submit):
+        if isinstance(message, said.Submit):
             return self._unfit(connection, (message.spec, *_recoveries(message.spec)), message.bodies, seq)
-        elif isinstance(message, said.Define):
+        if isinstance(message, said.Define):
             return self._unfit(connection, (), (message.body,), seq)
-        elif isinstance(message, said.Broadcast):
-            return self._unfit(connection, (), (message.code, message.body), seq)
         return None
 
     def _unfit(
         self, connection: Connection, specs: Sequence[Spec], bodies: Iterable[Payload], seq: int
     ) -> Refused | None:
-        """Say what about these specs and bodies cannot be taken."""
+        """Return a refusal if these specs or bodies are illegal."""
         if len(specs) > MAX_RECOVERIES + 1:
             text = (
                 f"a recovery task has recovery tasks of its own, {len(specs) - 1} deep; the limit is {MAX_RECOVERIES}"
             )
             return self._strike(connection, ErrorKind.TOO_MUCH, text, seq)
-        nested = (spec.recovery.body for spec in specs if spec.recovery is not None)
-        if any(isinstance(body, PayloadRef) for body in (*bodies, *nested)):
-            return self._strike(connection, ErrorKind.NOT_ALLOWED, "this controller takes no payload references", seq)
+        if any(isinstance(body, PayloadRef) for body in bodies):
+            return self._strike(connection, ErrorKind.NOT_ALLOWED, "a client may not send payload references", seq)
         return None
 
     def _strike(self, connection: Connection, kind: ErrorKind, text: str, seq: int = 0) -> Refused:
@@ -207,20 +205,20 @@ class FCTaskControllerFromTaskController:
     # answering
 
     def packageSuccess(self, *messages: said.ControllerMessage) -> bytes:
-        """Return one frame with answers and news for a client. Values are opaque bytes; nothing is pickled."""
+        """Return one frame with messages for a client. Values are opaque bytes; nothing is pickled here."""
         return codec.encode(messages)
 
     def packageFailure(self, refusal: Refused) -> bytes:
-        """Return one frame that refuses a request. Nothing is pickled."""
+        """Return one frame that refuses a request. Nothing is pickled here."""
         return codec.encode([refusal])
 
-    # what can be asked
+    # methods for the wire
 
     def _hand_over(self, session: Session, message: said.ClientMessage, now: Now) -> Effects:
-        """Let the task controller decide: by here `message` is one that this client may say."""
+        """Pass a checked message to the task controller."""
         return self._task_controller.handle(FromClient(session, message), now)
 
-    # `IFCTaskController` says what each is for, and what each takes.
+    # `IFCTaskController` documents each of them.
     remote_run = _hand_over
     remote_abort = _hand_over
     remote_get_task_result = _hand_over
@@ -254,13 +252,13 @@ class FCTaskControllerFromTaskController:
 
 
 def _recoveries(spec: Spec) -> Iterator[Spec]:
-    """Yield the recovery of `spec`, and the recovery of that, and so on."""
+    """Yield the specs of all nested recoveries of `spec`."""
     while spec.recovery is not None:
         spec = spec.recovery.spec
         yield spec
 
 
-def _carries_code(message: said.Message) -> bool:
+def _carries_code(message: Message) -> bool:
     return isinstance(message, said.Submit | said.Broadcast) or (
         isinstance(message, said.Retry) and bool(message.context)
     )

@@ -1,4 +1,4 @@
-"""What a controller offers over the wire, as a type."""
+"""`IFCTaskController`: the methods that clients can call over the wire."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from taskfc_ext.protocol.ids import Session
 
 
 class TaskController(Protocol):
-    """Decides: the scheduler, or a fake in a test."""
+    """The part that makes the decisions: the scheduler, or a fake in a test."""
 
     def handle(self, event: Event, now: Now) -> Effects:
-        """Take `event` in; return what must be done about it."""
+        """Handle `event` and return its effects."""
         ...
 
 
 class IFCTaskController(Protocol):
-    """What clients may ask of a controller: one `remote_` method for each message that they may send.
+    """The requests of clients: one `remote_` method for each message that they may send.
 
-    The first seven names are those of `IPython.kernel.taskfc`. Each takes the client's session and the decoded
-    message and returns what has to be committed and then sent; answers are messages among these.
+    The first seven names are those of `IPython.kernel.taskfc`. Each method takes the client's session and the decoded
+    message, and returns the effects, which contain the answer.
     """
 
     def remote_run(self, session: Session, message: said.Submit, now: Now) -> Effects:
@@ -34,7 +34,7 @@ class IFCTaskController(Protocol):
         ...
 
     def remote_get_task_result(self, session: Session, message: said.GetResults, now: Now) -> Effects:
-        """Send the results of finished tasks, and of the others when they have ended."""
+        """Send the results of finished tasks, and those of unfinished tasks when they end."""
         ...
 
     def remote_barrier(self, session: Session, message: said.Barrier, now: Now) -> Effects:
@@ -42,7 +42,7 @@ class IFCTaskController(Protocol):
         ...
 
     def remote_spin(self, session: Session, message: said.Spin, now: Now) -> Effects:
-        """Look again at what can run now."""
+        """Dispatch again."""
         ...
 
     def remote_queue_status(self, session: Session, message: said.QueueStatus, now: Now) -> Effects:
@@ -66,15 +66,15 @@ class IFCTaskController(Protocol):
         ...
 
     def remote_released(self, session: Session, message: said.Released, now: Now) -> Effects:
-        """Drop code that this client, and nobody else, might have named."""
+        """Drop code that only this client may still have named."""
         ...
 
     def remote_abort_tasks(self, session: Session, message: said.AbortTasks, now: Now) -> Effects:
-        """Abort those of many tasks that have not ended."""
+        """Abort many tasks, except those that have ended."""
         ...
 
     def remote_hold(self, session: Session, message: said.Hold, now: Now) -> Effects:
-        """Keep tasks from being given to workers, or no longer."""
+        """Keep tasks from being dispatched, or release them."""
         ...
 
     def remote_move(self, session: Session, message: said.Move, now: Now) -> Effects:
@@ -94,7 +94,7 @@ class IFCTaskController(Protocol):
         ...
 
     def remote_get_log(self, session: Session, message: said.GetLog, now: Now) -> Effects:
-        """Answer with what a task has printed."""
+        """Answer with the output of a task."""
         ...
 
     def remote_get_failure(self, session: Session, message: said.GetFailure, now: Now) -> Effects:
@@ -102,11 +102,11 @@ class IFCTaskController(Protocol):
         ...
 
     def remote_get_submission(self, session: Session, message: said.GetSubmission, now: Now) -> Effects:
-        """Answer with what a task was submitted as."""
+        """Answer with a task as it was submitted."""
         ...
 
     def remote_get_outputs(self, session: Session, message: said.GetOutputs, now: Now) -> Effects:
-        """Answer with what a task shows: figures, tables."""
+        """Answer with the displays of a task, such as figures and tables."""
         ...
 
     def remote_get_workers(self, session: Session, message: said.GetWorkers, now: Now) -> Effects:
@@ -114,19 +114,19 @@ class IFCTaskController(Protocol):
         ...
 
     def remote_watch(self, session: Session, message: said.Watch, now: Now) -> Effects:
-        """Send the queue as it is, and from then on what is different."""
+        """Send a snapshot of the queue, and from then on its changes."""
         ...
 
     def remote_unwatch(self, session: Session, message: said.Unwatch, now: Now) -> Effects:
-        """Send no more of it."""
+        """End the subscription."""
         ...
 
     def remote_broadcast(self, session: Session, message: said.Broadcast, now: Now) -> Effects:
-        """Have something run on every worker, now and whenever one joins."""
+        """Run code on every worker, including workers that join later."""
         ...
 
     def remote_await_broadcast(self, session: Session, message: said.AwaitBroadcast, now: Now) -> Effects:
-        """Answer when the workers there are have run a broadcast."""
+        """Answer when all present workers have run a broadcast."""
         ...
 
     def remote_clear_broadcasts(self, session: Session, message: said.ClearBroadcasts, now: Now) -> Effects:

@@ -1,4 +1,4 @@
-"""The controller's loop: receive, decide, commit, send. One thread, nothing asynchronous."""
+"""The controller's loop: receive, decide, commit, send. One thread, no asyncio."""
 
 from __future__ import annotations
 
@@ -42,34 +42,34 @@ from taskfc_ext.version import __version__
 logger = logging.getLogger(__name__)
 
 FRAMES_A_TURN = 256
-"""Frames taken from each socket in one turn, so that a flood from one side cannot starve the other."""
+"""Frames received from each socket in one turn, so that a flood on one cannot starve the other."""
 
 HOUSEKEEPING = 5.0
-"""Seconds between looks at what no message tells, such as clients that lag."""
+"""Seconds between checks of facts that no message reports, such as lagging clients."""
 
-LOOK_AT_SOCKETS = 1.0
-"""Seconds between looks at the socket files: while one has vanished, nobody can connect."""
+CHECK_SOCKETS = 1.0
+"""Seconds between checks of the socket files: while one is missing, nothing can connect."""
 
 PROBE_AFTER = 60.0
-"""Seconds of silence after which a client is probed: ZMQ tells that a peer is gone only to who sends to it."""
+"""Seconds of silence after which a client is probed: ZMQ reports a lost peer only when something is sent to it."""
 
 _DATAGRAM = 2**20
 
 
 class SupervisorLost(Exception):
-    """The supervisor is gone; nothing of the farm may outlive it."""
+    """The supervisor is gone, and no process of the farm may outlive it."""
 
 
 class Controller:
-    """Receives, asks the scheduler, commits and sends, in turns.
+    """The loop. In each turn it receives, asks the scheduler, commits and sends.
 
     Args:
-        name: the farm's.
-        scheduler: decides; has replayed the store.
-        store: where records are committed.
+        name: the farm's name.
+        scheduler: makes the decisions; it has replayed the store.
+        store: receives the records.
         clients: the clients' socket.
         workers: the workers' socket.
-        supervisor: the socket pair's end.
+        supervisor: this process's end of the socket pair.
     """
 
     def __init__(
@@ -85,8 +85,8 @@ class Controller:
         self._scheduler = scheduler
         self._endpoint = FCTaskControllerFromTaskController(scheduler, stage=store.stage)
         self._store = store
-        store.ask(scheduler.farm.knows)
-        self._large_values = False  # results of this turn that stand in files
+        store.use_cleared_check(scheduler.farm.knows)
+        self._large_values = False  # whether results of this turn stand in files
         self._answers = Answers(store, scheduler.farm.knows)
         self._clients = clients
         self._workers = workers
@@ -101,7 +101,7 @@ class Controller:
         self._effects: list[Effects] = []
         self._wake_at: float | None = None
         self._next_housekeeping = 0.0
-        self._next_look = 0.0
+        self._next_socket_check = 0.0
         self._ended = False
         self._signals_fd = -1
         self._receive_signals: Callable[[], None] = _nothing
@@ -119,27 +119,27 @@ class Controller:
         self._poller.register(fd, zmq.POLLIN)
 
     def before_shutdown(self, note: Callable[[], None]) -> None:
-        """Call `note` when the farm is stopped, before anybody is told."""
+        """Call `note` when the farm is stopped, before the stop is announced."""
         self._note_shutdown = note
 
     def ask_to_stop(self) -> None:
-        """Stop the farm, as a `Stop` request does; what that takes is committed and sent at the end of the turn."""
+        """Stop the farm, as a `Stop` request does; the effects are committed and sent at the end of the turn."""
         self._take(self._scheduler.stop(_now()))
 
     def add_chore(self, chore: Callable[[], None]) -> None:
-        """Have `chore` done with the housekeeping, every few seconds; it must be quick."""
+        """Call `chore` with the housekeeping, every few seconds; it must be quick."""
         self._chores.append(chore)
 
     def begin(self) -> None:
-        """Record that this controller serves the store now."""
+        """Record that this controller serves the store from now on."""
         self._take(self._scheduler.begin(_now()))
         self._finish_turn()
 
-    def meet_supervisor(self) -> None:
-        """Wait for its first word, which says what workers there are.
+    def await_supervisor(self) -> None:
+        """Wait for the supervisor's first message, which lists the workers.
 
         Raises:
-            SupervisorLost: it is gone.
+            SupervisorLost: the supervisor is gone.
         """
         self._poller_of_supervisor().poll()
         self._receive_from_supervisor()
@@ -151,7 +151,7 @@ class Controller:
         return poller
 
     def run(self) -> None:
-        """Turn until the farm was stopped.
+        """Run turns until the farm is stopped.
 
         Raises:
             SupervisorLost: the supervisor is gone.
@@ -160,9 +160,9 @@ class Controller:
             self.turn()
 
     def turn(self) -> None:
-        """Wait for something to happen, and deal with all that has happened.
+        """Wait for messages or a deadline, and handle all that have come.
 
-        The clock is read after what is heard, so that nothing is dated before what it tells of.
+        The clock is read after the messages are received, so that no event is dated before its cause.
         """
         ready = dict(self._poller.poll(self._timeout_ms()))
         if self._signals_fd in ready:
@@ -176,8 +176,8 @@ class Controller:
         now = _now()
         if self._wake_at is not None and now.mono >= self._wake_at:
             self._take(self._scheduler.handle(Tick(), now))
-        if now.mono >= self._next_look:
-            self._look_at_sockets(now)
+        if now.mono >= self._next_socket_check:
+            self._check_sockets(now)
         if now.mono >= self._next_housekeeping:
             self._housekeeping(now)
         self._finish_turn()
@@ -185,7 +185,7 @@ class Controller:
     # receiving
 
     def _receive_from_supervisor(self) -> None:
-        said: list[FromSupervisor] = []
+        messages: list[FromSupervisor] = []
         while True:
             try:
                 datagram = self._supervisor.recv(_DATAGRAM, socket.MSG_DONTWAIT)
@@ -195,13 +195,13 @@ class Controller:
                 datagram = b""
             if not datagram:
                 raise SupervisorLost
-            said += codec.from_supervisor.decode(datagram)
-        deaths = [message for message in said if isinstance(message, WorkerDown)]
-        for message in said:
+            messages += codec.from_supervisor.decode(datagram)
+        deaths = [message for message in messages if isinstance(message, WorkerDown)]
+        for message in messages:
             if not isinstance(message, WorkerDown):
                 self._take(self._scheduler.handle(FromParent(message), _now()))
         if deaths:
-            self._receive_from_workers()  # a result that was sent before its worker died counts
+            self._receive_from_workers()  # a result that a worker sent before its death counts
         for death in deaths:
             self._take(self._scheduler.handle(FromParent(death), _now()))
 
@@ -216,35 +216,35 @@ class Controller:
                 continue
             for message in messages:
                 if isinstance(message, Ready):
-                    self._meet_worker(identity, message)
+                    self._connect_worker(identity, message)
                 worker = self._worker_of.get(identity)
                 if worker is not None:
                     if len(frame) >= LARGE and isinstance(message, Finished):
-                        message = self._staged(message)
-                    self._hear_worker(worker, message, now)
+                        message = self._stage_values(message)
+                    self._handle_worker(worker, message, now)
 
-    def _hear_worker(self, worker: WorkerId, message: WorkerMessage, now: Now) -> None:
+    def _handle_worker(self, worker: WorkerId, message: WorkerMessage, now: Now) -> None:
         try:
             self._take(self._scheduler.handle(FromWorker(worker, message), now))
         except ProtocolError as error:
             logger.warning("a worker's report contradicts itself: worker=%d %s", worker, error)
 
-    def _staged(self, message: Finished) -> Finished:
-        """Return `message` with its large values in files."""
+    def _stage_values(self, message: Finished) -> Finished:
+        """Return `message` with its large values put into files."""
         values = self._store.stage(message.values)
         if values != message.values:
             self._large_values = True
             message = msgspec.structs.replace(message, values=values)
         return message
 
-    def _meet_worker(self, identity: bytes, message: Ready) -> None:
+    def _connect_worker(self, identity: bytes, message: Ready) -> None:
         if message.protocol != PROTOCOL:
             logger.error("worker=%d speaks protocol %d, not %d", message.worker, message.protocol, PROTOCOL)
             return
         worker = WorkerId(message.worker)
         old = self._worker_identity.get(worker)
         if old is not None:
-            self._finish_turn()  # what was decided by now is for the old connection, which nobody reads any more
+            self._finish_turn()  # the effects so far are for the old connection, which the worker has closed
             self._worker_of.pop(old, None)
         self._worker_of[identity] = worker
         self._worker_identity[worker] = identity
@@ -256,20 +256,19 @@ class Controller:
             connection = self._connections.get(identity)
             if connection is None:
                 connection = self._connections[identity] = Connection(identity)
-            connection.heard_at = now.mono
-            greetings = connection.greetings
-            effects, refusals = self._endpoint.receive(connection, frame, now)
-            if connection.greetings > greetings and connection.session is not None:
-                self._meet_client(connection.session, identity)
-            for effect in effects:
+            connection.received_at = now.mono
+            received = self._endpoint.receive(connection, frame, now)
+            if received.opened is not None:
+                self._welcome_client(received.opened, identity)
+            for effect in received.effects:
                 self._take(effect)
-            for refusal in refusals:
+            for refusal in received.refusals:
                 self._to_clients.add_frame(identity, self._endpoint.packageFailure(refusal))
 
-    def _meet_client(self, session: Session, identity: bytes) -> None:
+    def _welcome_client(self, session: Session, identity: bytes) -> None:
         old = self._client_identity.get(session)
         if old is not None and old != identity:
-            self._connections.pop(old, None)  # the client opened a new connection; what was for the old one is void
+            self._connections.pop(old, None)  # the client opened a new connection: messages for the old one are void
         self._client_identity[session] = identity
         farm = self._scheduler.farm
         welcome = Welcome(
@@ -291,7 +290,7 @@ class Controller:
         self._effects.append(effects)
 
     def _finish_turn(self) -> None:
-        """Commit what was decided, and only then send."""
+        """Commit the records of this turn, and only then send its messages."""
         effects, self._effects = self._effects, []
         records, self._records = self._records, []
         if records:
@@ -316,18 +315,18 @@ class Controller:
             case ClientSend(session, message):
                 client = self._client_identity.get(session)
                 if client is None:
-                    return  # it asks again when it is back
+                    return  # it asks again after it has reconnected
                 if isinstance(message, ToComplete):
                     for completed in self._answers.complete_for_client(message):
                         self._to_clients.add(client, completed)
                 elif self._large_values and isinstance(message, Ended):
-                    self._to_clients.add(client, self._answers.whole(message))
+                    self._to_clients.add(client, self._answers.complete_record(message))
                 else:
                     self._to_clients.add(client, message)
             case WorkerSend(worker, order):
                 identity = self._worker_identity.get(worker)
                 if isinstance(order, Committed) and identity is not None:
-                    self._to_workers.add_in_no_hurry(identity, order)
+                    self._to_workers.add_deferred(identity, order)
                 elif identity is not None:
                     whole = self._answers.complete_for_worker(order) if isinstance(order, SendCode | SendRun) else order
                     self._to_workers.add(identity, whole)
@@ -336,11 +335,11 @@ class Controller:
                     self._note_shutdown()
                 self._supervisor.send(codec.encode([message]))
             case Recall():
-                # what this leads to is committed in the next turn, which comes at once
-                self._take(self._scheduler.handle(self._answers.recalled(send), _now()))
+                # the effects are committed in the next turn, which follows at once
+                self._take(self._scheduler.handle(self._answers.recall(send), _now()))
 
     def _drop_workers(self) -> None:
-        """Forget connections of workers that are gone; the supervisor tells what that means for their tasks."""
+        """Forget lost connections of workers; if a worker died, the supervisor reports it."""
         for identity in self._to_workers.gone:
             worker = self._worker_of.pop(identity, None)
             if worker is not None and self._worker_identity.get(worker) == identity:
@@ -348,7 +347,7 @@ class Controller:
         self._to_workers.gone.clear()
 
     def _drop_clients(self, now: Now) -> None:
-        """Forget connections that are gone. What this leads to needs no commit, and is taken up in the next turn."""
+        """Forget lost connections of clients. The effects need no commit, and are sent in the next turn."""
         for identity in self._to_clients.gone:
             connection = self._connections.pop(identity, None)
             session = connection.session if connection is not None else None
@@ -358,29 +357,29 @@ class Controller:
         self._to_clients.gone.clear()
 
     def _timeout_ms(self) -> int:
-        """Return how long to wait, in ms: at most until the next deadline, rounded up so as not to wake too early."""
+        """Return the milliseconds until the next deadline, rounded up so as not to wake too early."""
         if self._effects:
             return 0
-        until = min(self._next_housekeeping, self._next_look)
+        until = min(self._next_housekeeping, self._next_socket_check)
         if self._wake_at is not None:
             until = min(until, self._wake_at)
         return max(0, int((until - time.monotonic()) * 1000) + 1)
 
-    def _look_at_sockets(self, now: Now) -> None:
-        self._next_look = now.mono + LOOK_AT_SOCKETS
+    def _check_sockets(self, now: Now) -> None:
+        self._next_socket_check = now.mono + CHECK_SOCKETS
         for router in (self._clients, self._workers):
             if router.rebind_if_vanished():
-                logger.warning("the socket %s had vanished and was bound again", router.path)
+                logger.warning("the socket %s was missing; bound it again", router.path)
 
     def _housekeeping(self, now: Now) -> None:
         self._next_housekeeping = now.mono + HOUSEKEEPING
         for chore in self._chores:
             chore()
-        self._to_workers.hurry()
-        self._to_clients.call_the_lagging()
+        self._to_workers.send_deferred()
+        self._to_clients.resync_lagging()
         for connection in self._connections.values():
-            if now.mono - connection.heard_at >= PROBE_AFTER:
-                connection.heard_at = now.mono
+            if now.mono - connection.received_at >= PROBE_AFTER:
+                connection.received_at = now.mono
                 self._to_clients.probe(connection.identity)
         self._take(self._scheduler.handle(Tick(), now))
 

@@ -1,4 +1,4 @@
-"""Sending: everything that one turn has for a peer goes in one frame, and nobody is waited for."""
+"""Outgoing messages: those of one turn for one peer share a frame, and sending never blocks."""
 
 from __future__ import annotations
 
@@ -6,23 +6,28 @@ from collections.abc import Callable, Iterator, Sequence
 
 from taskfc_ext.drivers.transport import Router
 from taskfc_ext.protocol import codec
-from taskfc_ext.protocol.client_messages import Ended, Message, Resync
-from taskfc_ext.protocol.ids import MAX_MESSAGES
+from taskfc_ext.protocol.client_messages import Ended, Resync
+from taskfc_ext.protocol.limits import MAX_MESSAGES
+from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.worker_messages import Code, Prepare, Run
 
 FRAME_BYTES = 8 * 2**20
-"""A frame is closed at this size, so that small messages do not wait behind many large ones."""
+"""Bytes at which a frame is full, so that small messages do not wait behind many large ones."""
 
 
 class Outbox:
-    """What the turns have for the peers of one router.
+    """Outgoing messages of one router.
 
-    A peer whose queue is full is *lagging*: what is for it is dropped, until a `Resync` gets through, which makes it
-    ask for everything again. So a slow client costs itself only.
+    A peer whose queue is full is *lagging*: its messages are dropped until a `Resync` gets through, after which the
+    peer asks for everything again. So a slow client slows down only itself.
 
     Args:
         router: the peers' socket.
         package: makes one frame of messages.
+
+    Attributes:
+        lagging: the lagging peers.
+        gone: the peers that could not be reached.
     """
 
     def __init__(self, router: Router, package: Callable[..., bytes] | None = None) -> None:
@@ -30,37 +35,37 @@ class Outbox:
         self._package = package or (lambda *messages: codec.encode(messages))
         self._waiting: dict[bytes, list[Message]] = {}
         self._packaged: list[tuple[bytes, bytes]] = []
-        self._in_no_hurry: dict[bytes, Message] = {}
+        self._deferred: dict[bytes, Message] = {}
         self.lagging: set[bytes] = set()
         self.gone: set[bytes] = set()
 
     def add(self, identity: bytes, message: Message) -> None:
-        """Put `message` behind the others for this peer."""
+        """Add `message` for this peer."""
         self._waiting.setdefault(identity, []).append(message)
 
     def add_frame(self, identity: bytes, frame: bytes) -> None:
-        """Put a frame that was packaged already behind all messages for this peer."""
+        """Add a complete frame for this peer, to be sent after all messages."""
         self._packaged.append((identity, frame))
 
-    def add_in_no_hurry(self, identity: bytes, message: Message) -> None:
-        """Send `message` with the next ones for this peer, in place of an earlier one that still waits for that.
+    def add_deferred(self, identity: bytes, message: Message) -> None:
+        """Send `message` together with the next messages for this peer. It replaces an earlier deferred one.
 
         A frame of its own would cost as much as a task.
         """
-        self._in_no_hurry[identity] = message
+        self._deferred[identity] = message
 
-    def hurry(self) -> None:
-        """Send what has waited for company long enough."""
-        for identity in self._in_no_hurry:
+    def send_deferred(self) -> None:
+        """Send the deferred messages that no other message has followed."""
+        for identity in self._deferred:
             self._waiting.setdefault(identity, [])
         self.flush()
 
     def flush(self) -> None:
-        """Send what is there. Peers that are gone are noted in `gone`."""
+        """Send all messages and frames."""
         for identity, messages in self._waiting.items():
             if identity in self.lagging:
                 continue
-            if self._in_no_hurry and (companion := self._in_no_hurry.pop(identity, None)) is not None:
+            if self._deferred and (companion := self._deferred.pop(identity, None)) is not None:
                 messages.append(companion)
             for group in _groups(messages):
                 if not self._send(identity, self._package(*group)):
@@ -71,15 +76,15 @@ class Outbox:
                 self._send(identity, frame)
         self._packaged.clear()
 
-    def call_the_lagging(self) -> None:
-        """Tell those that were too slow to ask again, as soon as that can be told."""
+    def resync_lagging(self) -> None:
+        """Send `Resync` to the lagging peers; a peer whose queue is still full stays lagging."""
         frame = self._package(Resync())
         for identity in list(self.lagging):
             self.lagging.discard(identity)
             self._send(identity, frame)
 
     def probe(self, identity: bytes) -> None:
-        """Send a frame that says nothing, to find out whether the peer is there."""
+        """Send an empty frame, to find out whether the peer still exists."""
         if identity not in self.lagging:
             self._send(identity, self._package())
 
@@ -95,7 +100,7 @@ class Outbox:
 
 
 def _groups(messages: Sequence[Message]) -> Iterator[list[Message]]:
-    """Divide `messages` into what goes in one frame each."""
+    """Divide `messages` into groups for one frame each."""
     group: list[Message] = []
     size = 0
     for message in messages:
@@ -109,15 +114,15 @@ def _groups(messages: Sequence[Message]) -> Iterator[list[Message]]:
 
 
 def _weight(message: Message) -> int:
-    """Return about how many bytes the payloads of `message` have."""
+    """Return the approximate bytes of payload in `message`."""
     match message:
         case Ended():
             return sum(len(value) for value in message.values if isinstance(value, bytes))
         case Run():
-            return sum(len(body) for body in (*message.bodies, *message.inputs) if isinstance(body, bytes))
+            return sum(len(body) for body in message.bodies if isinstance(body, bytes)) + sum(map(len, message.inputs))
         case Code():
-            return len(message.body) if isinstance(message.body, bytes) else 0
+            return len(message.body)
         case Prepare():
-            return sum(len(part) for part in (message.code, message.body) if isinstance(part, bytes))
+            return len(message.code) + len(message.body)
         case _:
             return 0

@@ -1,1 +1,1 @@
-"""The only code that does I/O: sockets, store, files, processes. Decides nothing."""
+"""Drivers: the only code that does I/O, with sockets, store, files and processes. They make no decisions."""

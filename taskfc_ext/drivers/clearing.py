@@ -1,7 +1,7 @@
-"""Taking out of a store what was cleared: rows are emptied or removed, and files named that may go.
+"""Removal of cleared data from a store: rows are emptied or deleted, and the files to remove are listed.
 
-A row that will be replayed has to stand there, without its bulk; the next baseline removes it. A row that several tasks
-share stays until the last of them is cleared; a large payload has a file of its own and does not wait for the others.
+A row that will be replayed stays, without its bulk, until the next baseline. A row that several tasks share stays until
+all of them are cleared; a large payload has a file of its own, which is removed at once.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ from taskfc_ext.protocol.spec import Recovery, Spec
 R = TypeVar("R", Submitted, Ended)
 
 CLEARING = (Cleared, Dropped, Baseline, BroadcastsCleared)
-"""Records with which something goes out of the store."""
+"""Records that remove something from the store."""
 
 BLOCK_BITS = 10
-"""Results are indexed by blocks of 2**10 task ids: a row for each task would cost four times the controller's work."""
+"""Results are indexed by blocks of 2**10 task ids: a row for each task would cost the controller four times as much."""
 
 SUBMITTED, ENDED, BROADCASTED, BASELINE = 1, 2, 13, 17
-"""Kinds of rows. The first two are read for as long as their tasks are not cleared."""
+"""Kinds of rows. Rows of the first two kinds are read until their tasks are cleared."""
 
 
 class Clearing:
-    """Takes things out of the store `db`, within its transactions.
+    """Remover of cleared data, within the store's transactions.
 
     Args:
         db: the store's connection.
-        base: the row in which its last baseline stands.
+        base: the row of its last baseline.
 
     Attributes:
-        gone: numbers of files to remove once the transaction is committed.
+        gone: numbers of files to remove after the commit.
         base: as above.
-        knows: whether there is such a task, and it was not cleared.
+        knows: returns whether a task exists and is not cleared.
     """
 
     def __init__(self, db: sqlite3.Connection, base: int) -> None:
@@ -58,17 +58,17 @@ class Clearing:
         self.knows: Callable[[int], bool] = lambda taskid: True
 
     def apply(self, record: Record, following: Sequence[Record], seq: int) -> None:
-        """Take out of the store what `record`, in row `seq`, says.
+        """Remove what `record` names from the store.
 
         Args:
             record: one of `CLEARING`.
-            following: the records behind it in this transaction.
+            following: the records after it in this transaction.
             seq: its row, which is the last one.
         """
         match record:
             case Cleared():
                 baseline = next((later for later in following if isinstance(later, Baseline)), None)
-                if baseline is None or baseline.spans:  # else everything goes at once
+                if baseline is None or baseline.spans:  # else the baseline removes everything
                     self._forget(record, replayed=baseline is None)
             case Dropped():
                 self._drop_code(record.digests)
@@ -78,9 +78,8 @@ class Clearing:
                 self._begin_anew(record, seq)
 
     def _drop_code(self, digests: Iterable[bytes]) -> None:
-        self._db.execute(
-            "PRAGMA secure_delete=ON"
-        )  # the environment that a notebook had set, with what is secret in it
+        # contexts hold the environment of a notebook, with its secrets
+        self._db.execute("PRAGMA secure_delete=ON")
         for digest in digests:
             row = self._db.execute("SELECT file FROM code WHERE digest = ?", (digest,)).fetchone()
             if row is not None and row[0] is not None:
@@ -90,7 +89,7 @@ class Clearing:
         self._db.execute("PRAGMA secure_delete=FAST")
 
     def _begin_anew(self, record: Baseline, base: int) -> None:
-        """Remove the rows before `record`, the last one, but for those that are read of tasks that are not cleared."""
+        """Remove all rows before `record`, in row `base`, except those of tasks that are not cleared."""
         execute = self._db.execute
         if record.spans:
             execute("DELETE FROM journal WHERE first IS NULL AND seq < ?", (base,))
@@ -106,7 +105,7 @@ class Clearing:
         self.base = base
 
     def _forget_broadcasts(self) -> None:
-        """Take code and names out of all broadcasts; a replay needs the rest."""
+        """Remove code and names from all broadcasts; a replay needs the rest."""
         kinds = BROADCASTED, BASELINE
         query = "SELECT seq, body FROM journal WHERE first IS NULL AND kind IN (?, ?)"
         for seq, body in self._db.execute(query, kinds).fetchall():
@@ -119,10 +118,10 @@ class Clearing:
             self._db.execute("UPDATE journal SET body = ? WHERE seq = ?", (encode_record(hollow), seq))
 
     def _forget(self, record: Cleared, *, replayed: bool) -> None:
-        """Empty what speaks of cleared tasks only; rows shared with others stay, but for the large payloads.
+        """Empty the rows that hold only cleared tasks, and remove the large payloads of cleared tasks.
 
         Args:
-            replayed: whether the rows will be replayed, so that they have to stand there.
+            replayed: the rows will be replayed, so they have to stay.
         """
         cleared = set(record.ids)
 
@@ -137,7 +136,7 @@ class Clearing:
                 "SELECT j.seq, j.first, j.last FROM ended e JOIN journal j ON j.seq = e.seq WHERE e.block = ?", (block,)
             ).fetchall()
             for seq, first, last in rows:
-                # Any `first` that is not cleared settles it without a look at the body, as it does for most of them.
+                # Most rows fail this check, which does not need the body.
                 if is_cleared(first) and is_cleared(last):
                     record_of_row = record_at(self._db, seq, Ended)
                     if all(map(is_cleared, record_of_row.ids)):
@@ -161,7 +160,7 @@ class Clearing:
                 self._hollow_submitted(seq, replayed=replayed)
 
     def _hollow_submitted(self, seq: int, *, replayed: bool) -> None:
-        """Take the arguments out of the `Submitted` in row `seq`; a replay needs the rest, but for a recovery's."""
+        """Remove all arguments from the `Submitted` in row `seq`; a replay needs the rest."""
         if not replayed:
             self._db.execute("DELETE FROM journal WHERE seq = ?", (seq,))
             return
@@ -172,7 +171,7 @@ class Clearing:
         self._db.execute(update, (encode_record(hollow), seq))
 
     def _hollow_ended(self, seq: int, record: Ended, *, replayed: bool) -> None:
-        """Take values and outputs, which are the bulk, out of the `Ended` in row `seq`; a replay needs the rest."""
+        """Remove values and outputs, which are the bulk, from the `Ended` in row `seq`; a replay needs the rest."""
         if replayed:
             hollow = replace(record, values=(b"",) * len(record.ids), outputs={}, displays={})
             update = "UPDATE journal SET body = ?, first = NULL, last = NULL WHERE seq = ?"
@@ -184,7 +183,7 @@ class Clearing:
 
 
 def record_at(db: sqlite3.Connection, seq: int, kind: type[R]) -> R:
-    """Return the record in row `seq` of the journal, which is one of `kind`."""
+    """Return the record of type `kind` in row `seq` of the journal."""
     (body,) = db.execute("SELECT body FROM journal WHERE seq = ?", (seq,)).fetchone()
     record = decode_record(body)
     assert isinstance(record, kind)
@@ -192,7 +191,7 @@ def record_at(db: sqlite3.Connection, seq: int, kind: type[R]) -> R:
 
 
 def _runs(taskids: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Yield the first and the last of each run of ids without a gap."""
+    """Yield the first and the last id of each range of consecutive ids."""
     first = last = None
     for taskid in taskids:
         if first is None or last is None:
@@ -207,7 +206,7 @@ def _runs(taskids: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 def without_bodies(spec: Spec, *, keeps_label: bool = True) -> Spec:
-    """Return `spec` without the arguments of its recovery; the code that it needs is still named."""
+    """Return `spec` without the arguments of its recovery; it still names its code."""
     if not keeps_label:  # the first line of a cell
         spec = replace(spec, label="")
     if spec.recovery is None:

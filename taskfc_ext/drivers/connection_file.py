@@ -1,4 +1,4 @@
-"""How a client finds a running farm: a file with its socket, and with what proves that it still runs."""
+"""The connection file, with which a client finds a running farm: its socket, and the identity of its processes."""
 
 from __future__ import annotations
 
@@ -28,15 +28,20 @@ __all__ = [
 
 _SIZE_LIMIT = 64 * 1024  # a connection file has under 1 KiB
 
-# what msgspec raises for bytes that are anything at all: for text that is no UTF-8, and for what is nested too deep too
+# msgspec raises these for arbitrary bytes, such as text that is not UTF-8, or too deep nesting
 _NOT_UNDERSTOOD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class ConnectionInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client has to know of a running farm.
+    """The content of a connection file.
 
-    `pid` is the controller's. A pid is reused after a while, so each comes with the start time of its process as the
-    system counts it (`process_started`); and both are reused after a boot. `clients` is the socket's path.
+    Pids are reused, so each comes with the start time of its process (`process_started`). Both repeat after a boot, so
+    the file has the boot id.
+
+    Attributes:
+        pid: that of the controller.
+        clients: path of the clients' socket.
+        python: the Python version of the farm.
     """
 
     name: str
@@ -53,7 +58,7 @@ class ConnectionInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def identity_of(info: ConnectionInfo) -> str:
-    """Return what names these processes among all that there ever were: another start of the farm has another one."""
+    """Return the identity of these processes: each start of a farm has another one."""
     facts = f"{info.host}/{info.boot_id}/{info.supervisor_pid}/{info.supervisor_started}/{info.clients}"
     return blake2b(facts.encode(errors="surrogateescape"), digest_size=8).hexdigest()
 
@@ -63,7 +68,7 @@ class _LockContent(msgspec.Struct, frozen=True):
 
 
 def boot_id() -> str:
-    """Return what is different after each boot of this system; empty where there is no such thing."""
+    """Return an id that differs after each boot of this system; empty if the system has none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -76,14 +81,14 @@ def host_name() -> str:
 
 
 def write_connection(paths: FarmPaths, info: ConnectionInfo) -> None:
-    """Publish a farm, in one step: nobody ever reads half a file, or one that others can read.
+    """Write the connection file atomically, readable for its owner only.
 
-    The lock file of the store gets the path, since clients may have another runtime folder in their environment.
+    Its path is recorded in the store's lock file, since clients may have another runtime folder in their environment.
     """
     file = paths.connection_file
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # before the file itself: what is recorded is what `remove_connection` removes
-    _record(paths, msgspec.json.encode(_LockContent(str(file))))
+    # before the file itself: `remove_connection` removes the recorded file
+    _write_record(paths, msgspec.json.encode(_LockContent(str(file))))
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     temporary.unlink(missing_ok=True)
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -93,47 +98,47 @@ def write_connection(paths: FarmPaths, info: ConnectionInfo) -> None:
 
 
 def read_connection(name: str) -> ConnectionInfo | None:
-    """Return how to reach the farm `name`; `None` when it does not run.
+    """Return the connection file of the farm `name`; `None` if it does not run.
 
     Raises:
-        FarmError: it runs on another host, or the file is not to be trusted or understood.
-        ValueError: not a name for a farm.
+        FarmError: it runs on another host, or the file is unsafe or damaged.
+        ValueError: not a farm name.
     """
     paths = farm_paths(name)
-    recorded = _recorded(paths)
-    info = _read(recorded) if recorded else None
+    recorded = _read_record(paths)
+    info = _read_file(recorded) if recorded else None
     if info is None:
-        info = _read(paths.connection_file)
+        info = _read_file(paths.connection_file)
     if info is None:
         return None
     if info.boot_id == boot_id() and process_alive(info.supervisor_pid, info.supervisor_started):
         return info
     if info.host != host_name():
         raise FarmError(
-            f"farm {name} runs on {info.host}, this is {host_name()}",
-            hint=f"work with it there; if it is no more, remove {recorded or paths.connection_file}",
+            f"farm {name!r} runs on {info.host}, this is {host_name()}",
+            hint=f"use it there; if it does not exist any more, remove {recorded or paths.connection_file}",
         )
-    return None  # a dead farm's
+    return None  # the farm is dead
 
 
 def last_connection(paths: FarmPaths) -> ConnectionInfo | None:
-    """Return what the farm has published last, whether it runs or not; `None` when that is not known."""
+    """Return the last connection file of the farm, also if it does not run; `None` if there is none."""
     try:
-        return _read(_recorded(paths) or paths.connection_file)
+        return _read_file(_read_record(paths) or paths.connection_file)
     except FarmError:
         return None
 
 
 def remove_connection(paths: FarmPaths) -> None:
-    """Remove the published file, if there is one, and its record in the store."""
-    recorded = _recorded(paths)
+    """Remove the connection file, if there is one, and its record in the store."""
+    recorded = _read_record(paths)
     if recorded:
         recorded.unlink(missing_ok=True)
     if paths.lock.exists():
-        _record(paths, b"")
+        _write_record(paths, b"")
 
 
-def _record(paths: FarmPaths, content: bytes) -> None:
+def _write_record(paths: FarmPaths, content: bytes) -> None:
     # in place: the lock is on the inode, so the file can never be replaced
     fd = os.open(paths.lock, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
@@ -143,16 +148,16 @@ def _record(paths: FarmPaths, content: bytes) -> None:
         os.close(fd)
 
 
-def _recorded(paths: FarmPaths) -> Path | None:
+def _read_record(paths: FarmPaths) -> Path | None:
     try:
         content = paths.lock.read_bytes()
         file = msgspec.json.decode(content, type=_LockContent).connection_file
     except (OSError, *_NOT_UNDERSTOOD):
-        return None  # no store yet, or its farm has not said
+        return None  # no store yet, or no record in it
     return Path(file) if file else None
 
 
-def _read(file: Path) -> ConnectionInfo | None:
+def _read_file(file: Path) -> ConnectionInfo | None:
     try:
         fd = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -164,7 +169,7 @@ def _read(file: Path) -> ConnectionInfo | None:
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
             raise FarmError(
                 f"{file} is not a file of this user alone (user {found.st_uid}, mode {stat.S_IMODE(found.st_mode):o})",
-                hint="whoever can write it could make you run code: remove it, unless you know where it is from",
+                hint="another user who can write it could make you run code: remove it, unless you know its origin",
             )
         content = stream.read(_SIZE_LIMIT)
     try:

@@ -1,4 +1,4 @@
-"""How many cores this process may use."""
+"""The number of CPU cores that this process may use."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ THREAD_POOLS = (
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
-"""The environment variables by which numeric libraries size their thread pools."""
+"""Environment variables that set the size of numeric libraries' thread pools."""
 
 
 def available_cores() -> int:
-    """Return the cores that CPU affinity and the quotas of our control groups leave to us, at least 1."""
-    # not everywhere: macOS has no affinity
+    """Return the cores that CPU affinity and control groups allow, at least 1."""
+    # macOS has no affinity
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cgroup_quota()
     return max(1, cores if quota is None else min(cores, math.ceil(quota)))
 
 
 def cgroup_quota(membership: str | None = None, root: Path = Path("/sys/fs/cgroup")) -> float | None:
-    """Return the smallest CPU quota of the control groups that we are in, in cores; `None` when there is none.
+    """Return the smallest CPU quota of this process's control groups, in cores; `None` if there is none.
 
     Args:
         membership: the text of `/proc/self/cgroup`.
@@ -45,7 +45,7 @@ def cgroup_quota(membership: str | None = None, root: Path = Path("/sys/fs/cgrou
             folder, read = root / controllers, _quota_v1
         else:
             continue
-        # from our group up to the root; in a container the outer part of the path may not be visible
+        # from the inner group up to the root; in a container the outer part of the path may not be visible
         inner = Path(group.lstrip("/"))
         quotas += [read(folder / part) for part in (inner, *inner.parents)]
     return min((quota for quota in quotas if quota), default=None)
@@ -68,6 +68,6 @@ def _quota_v1(group: Path) -> float | None:
 
 
 def thread_pool_environment(workers: int) -> dict[str, str]:
-    """Return the variables that share the cores among `workers`, without those that the user has set."""
+    """Return the variables that divide the cores among `workers`, except those that the user has set."""
     share = str(max(1, available_cores() // max(1, workers)))
     return {name: share for name in THREAD_POOLS if name not in os.environ}

@@ -1,4 +1,4 @@
-"""What this process runs in: its environment when it first imported this package, and its interpreter."""
+"""The environment variables at the first import of this package, and the interpreter of this process."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 import sys
 
 AT_START = dict(os.environ)
-"""What is as it was here is nobody's edit: it never travels, and no secret of it reaches a store."""
+"""Variables unchanged since import are not the user's edits: they are never sent or stored."""
 
 EXECUTABLE = os.fsencode(sys.executable or "python")
-"""What people call our interpreter."""
+"""The interpreter, as users name it."""
 
 PREFIX = os.fsencode(os.path.realpath(sys.prefix))
-"""The environment that it belongs to: the same for every name and link that it can be called by."""
+"""The environment of the interpreter, the same for every link to it."""

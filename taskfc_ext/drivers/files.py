@@ -1,4 +1,4 @@
-"""Small files: replaced as a whole, or removed when empty."""
+"""Operations on small files: replace atomically, remove if empty."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write `content` to `path` so that a reader finds the old or the new one; for its owner's eyes only."""
+    """Replace the content of `path` atomically; only its owner can read it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with open(fd, "wb") as stream:
@@ -16,7 +16,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def remove_if_empty(path: Path) -> None:
-    """Remove a file that nothing was written to."""
+    """Remove a file if it is empty."""
     try:
         if path.stat().st_size == 0:
             path.unlink()

@@ -1,4 +1,4 @@
-"""Memory that the allocator keeps after large objects are gone."""
+"""Return of memory to the system: the allocator keeps it after large objects are freed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from typing import Final
 
 MUCH = 8 * 2**20
-"""Bytes of which it is worth it to let the system have them: to look for them takes about a millisecond."""
+"""Bytes that are worth returning to the system: the search for them takes about a millisecond."""
 
 _TRIM_THRESHOLD: Final = -1  # of malloc.h
 _MMAP_THRESHOLD: Final = -3
@@ -16,10 +16,10 @@ _ALONE_FROM = 4 * 2**20
 
 
 def keep_little_memory() -> None:
-    """Let the system have large payloads' memory at once, in a process that is there for long and handles many.
+    """Return the memory of large payloads to the system at once, in a long-lived process that handles many.
 
-    The allocator learns from the first large ones to keep the memory of all that come, and never lets go of what its
-    threads' heaps end with.
+    By default the allocator adapts to the first large ones and keeps the memory of all later ones, and it never
+    returns the ends of its threads' heaps.
     """
     if sys.platform == "linux":
         _call("mallopt", _MMAP_THRESHOLD, _ALONE_FROM)
@@ -27,13 +27,13 @@ def keep_little_memory() -> None:
 
 
 def give_back_memory() -> None:
-    """Let the system have what the allocator has free: it keeps what large payloads took."""
+    """Return all free memory of the allocator to the system."""
     if sys.platform == "linux":
         _call("malloc_trim", 0)
 
 
 def resident() -> int:
-    """Return the bytes of memory that this process holds; 0 where the system does not say."""
+    """Return the bytes of memory that this process holds; 0 if the system does not report it."""
     try:
         with open("/proc/self/statm", "rb") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,4 +1,4 @@
-"""Where the files of a farm are: its store, its sockets, its connection file."""
+"""The files of a farm: its store, its sockets, its connection file."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from hashlib import blake2b
 from pathlib import Path
 
 from taskfc_ext.errors import StartFailed
-
-_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
+from taskfc_ext.protocol.limits import FARM_NAME
 
 _CONNECTION_FILE = re.compile(r"taskfc-(.+)\.json")
 
 SOCKET_PATH_LIMIT = 103 if sys.platform == "darwin" else 107
-"""Bytes that the kernel keeps for the path of a Unix socket, without the final zero."""
+"""Bytes of the path of a Unix socket, without the final zero, that the kernel accepts."""
 
 _LONGEST = "01234567.c"  # a socket
 
@@ -44,7 +43,7 @@ NETWORK_FILE_SYSTEMS = frozenset(
         "sshfs",
     )
 )
-"""Where locks and mapped files do not hold what SQLite needs of them."""
+"""Types of file systems whose locks and mapped files are not reliable enough for SQLite."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +51,10 @@ class FarmPaths:
     """The files of one farm.
 
     Attributes:
-        tag: names this store among all of this user: in socket names and in the environment of workers.
+        tag: identifies this store among those of this user, in names of sockets and in the environment of workers.
         store: the folder that outlives the processes.
-        sockets: the folder for sockets and pages, shared by the user's farms; the files begin with the tag.
-        note: why the store is not where it was expected; empty when it is.
+        sockets: the folder for sockets and pages of all the user's farms; names of files begin with the tag.
+        note: why the store is not in its usual place; else empty.
     """
 
     name: str
@@ -76,7 +75,7 @@ class FarmPaths:
 
     @property
     def lock(self) -> Path:
-        """Held by the supervisor and its controller while either lives; never removed, as locks are on the inode."""
+        """The lock file, held by supervisor and controller; never removed, since a lock belongs to the inode."""
         return self.store / "lock"
 
     @property
@@ -86,7 +85,7 @@ class FarmPaths:
 
     @property
     def stops(self) -> Path:
-        """How often the farm was stopped, as text."""
+        """The number of stops, as text."""
         return self.store / "stops"
 
     @property
@@ -96,16 +95,16 @@ class FarmPaths:
 
     @property
     def supervisor_log(self) -> Path:
-        """What the supervisor has to say."""
+        """The supervisor's log."""
         return self.store / "supervisor.log"
 
     @property
     def controller_log(self) -> Path:
-        """What the controller has to say."""
+        """The controller's log."""
         return self.store / "controller.log"
 
     def worker_log(self, worker: int) -> Path:
-        """What a worker's process writes itself, past the capture of its tasks' output."""
+        """The log of a worker: what its process writes outside the captured output of its tasks."""
         return self.store / f"worker-{worker}.log"
 
     @property
@@ -124,12 +123,12 @@ class FarmPaths:
 
     @property
     def connection_file(self) -> Path:
-        """Where clients look for a farm of this name when its store does not say."""
-        from jupyter_core.paths import jupyter_runtime_dir  # slow; most uses of these paths do without it
+        """The usual place of the connection file, for when the store does not record another one."""
+        from jupyter_core.paths import jupyter_runtime_dir  # slow, and seldom needed
 
         try:
             folder = Path(jupyter_runtime_dir())
-        except RuntimeError:  # no home folder; the store is where XDG_STATE_HOME says
+        except RuntimeError:  # no home folder; the store is in XDG_STATE_HOME
             folder = self.store.parent
         return folder / f"taskfc-{self.name}.json"
 
@@ -140,14 +139,14 @@ def payloads_of(journal: Path) -> Path:
 
 
 def farm_paths(name: str, *, environ: Mapping[str, str] = os.environ) -> FarmPaths:
-    """Return where the farm `name` keeps its files. Touches nothing.
+    """Return the paths of the farm `name`. Touches no file.
 
     Raises:
-        ValueError: not a name for a farm.
-        StartFailed: there is no home folder, and no other place is set.
+        ValueError: not a farm name.
+        StartFailed: there is no home folder, and no other folder is set.
     """
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no name for a farm: 1 to 64 of A-Z a-z 0-9 . _ - that do not begin with a dot")
+    if not re.fullmatch(FARM_NAME, name):
+        raise ValueError(f"{name!r} is not a farm name: use 1 to 64 of A-Z a-z 0-9 . _ - and do not begin with a dot")
     root, note = _state_folder(environ) / "taskfc", ""
     file_system = network_file_system(root)
     local = Path("/var/tmp", f"taskfc-{os.getuid()}")  # not /tmp: it has to survive a boot
@@ -156,14 +155,14 @@ def farm_paths(name: str, *, environ: Mapping[str, str] = os.environ) -> FarmPat
         root = local
     store = root / name
     tag = blake2b(os.fsencode(store) + b"\0%d" % os.getuid(), digest_size=4).hexdigest()
-    # a folder in the user's own state is nobody else's to make again, as those in a shared temporary folder are
+    # unlike in a shared temporary folder, no other user can make this folder again after it was removed
     own = None if file_system else root / ".run"
     return FarmPaths(name=name, tag=tag, store=store, sockets=_sockets(environ, own), note=note)
 
 
 def _state_folder(environ: Mapping[str, str]) -> Path:
     state = environ.get("XDG_STATE_HOME", "")
-    # relative ones do not count, says the XDG Base Directory Specification: each process would find another folder
+    # the XDG Base Directory Specification ignores relative paths: each process would find another folder
     if os.path.isabs(state):
         return Path(state)
     try:
@@ -187,9 +186,9 @@ def _sockets(environ: Mapping[str, str], own: Path | None) -> Path:
 
 
 def network_file_system(path: Path, *, mounts: str | None = None) -> str:
-    """Return the type of the network file system that holds `path` or would hold it; empty when it is a local one.
+    """Return the type of the network file system that holds or would hold `path`; empty if it is local or unknown.
 
-    Where the system does not tell, it counts as local. `mounts` is the text of `/proc/self/mountinfo`.
+    `mounts` is the text of `/proc/self/mountinfo`.
     """
     while not path.exists() and path != path.parent:
         path = path.parent
@@ -209,12 +208,12 @@ def network_file_system(path: Path, *, mounts: str | None = None) -> str:
 
 
 def known_farms() -> list[str]:
-    """Return the names of the farms that have a store here, or a connection file."""
+    """Return the names of the farms that have a store or a connection file here."""
     default = farm_paths("default")
     stores = [path.name for path in _entries(default.store.parent) if path.is_dir()]
     found = (_CONNECTION_FILE.fullmatch(path.name) for path in _entries(default.connection_file.parent))
     names = {*stores, *(match[1] for match in found if match)}
-    return sorted(name for name in names if _NAME.fullmatch(name))
+    return sorted(name for name in names if re.fullmatch(FARM_NAME, name))
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -225,12 +224,12 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def prepare(paths: FarmPaths) -> None:
-    """Make the folders that are missing, and refuse those that another user could write to or read.
+    """Make missing folders, and refuse folders that another user can read or write.
 
-    Warns when the store had to go to another place than expected.
+    Warns if the store is not in its usual place.
 
     Raises:
-        StartFailed: with what to do about it.
+        StartFailed: a folder is refused or cannot be made; the hint says what to do.
     """
     if paths.note:
         warnings.warn(paths.note, stacklevel=2)
@@ -238,7 +237,7 @@ def prepare(paths: FarmPaths) -> None:
     if longest > SOCKET_PATH_LIMIT:
         raise StartFailed(
             f"{paths.clients} is {longest} bytes long, and a socket's path can have {SOCKET_PATH_LIMIT}",
-            hint="set XDG_RUNTIME_DIR to a shorter folder, of this user alone",
+            hint="set XDG_RUNTIME_DIR to a folder with a shorter path, of this user alone",
         )
     for folder, variable in (
         (paths.store.parent, "XDG_STATE_HOME"),
@@ -249,10 +248,10 @@ def prepare(paths: FarmPaths) -> None:
 
 
 def check_store(paths: FarmPaths) -> None:
-    """Refuse a store that another user has made or could write to, since `prepare` has looked at it.
+    """Refuse a store that another user has made or can write to: it may have changed since `prepare`.
 
     Raises:
-        StartFailed: with what to do about it.
+        StartFailed: the store is refused; the hint says what to do.
     """
     for folder in (paths.store.parent, paths.store):
         try:
@@ -262,7 +261,7 @@ def check_store(paths: FarmPaths) -> None:
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
             raise StartFailed(
                 f"{folder} is not a folder that only this user can write to",
-                hint="what is in it is not to be trusted: remove it, or set XDG_STATE_HOME to another folder",
+                hint="its content is not safe: remove it, or set XDG_STATE_HOME to another folder",
             )
 
 
@@ -274,7 +273,7 @@ def _private_folder(folder: Path, variable: str) -> None:
     except OSError as error:
         raise StartFailed(f"cannot make the folder {folder}: {error.strerror}", hint=f"make it, {elsewhere}") from error
     if stat.S_ISLNK(found.st_mode):
-        # in a shared temporary folder anybody can put one where we are going to write
+        # in a shared temporary folder, any user can put one at this path
         raise StartFailed(f"{folder} is a symbolic link", hint=f"remove it, {elsewhere}")
     if found.st_uid != os.getuid():
         raise StartFailed(

@@ -1,8 +1,8 @@
 """Large payloads, each in a file of its own beside the journal.
 
-So an argument of 20 MB is written once, is read only by who needs it, and is gone with one `unlink`. A file is written
-before the commit that speaks of it and removed after the commit that forgets it; what a crash leaves in between is
-found when the store is opened.
+So an argument of 20 MB is written once, read only when needed, and removed with one `unlink`. A file is written before
+the commit that refers to it, and removed after the commit that clears it. Files that a crash leaves behind are removed
+when the store is opened.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from pathlib import Path
 from taskfc_ext.protocol.payloads import PayloadRef
 
 LARGE = 64 * 2**10
-"""Bytes from which a payload has a file: below that, a row of the journal costs less than a file."""
+"""Bytes from which a payload has a file: below that, a file would cost more than a row of the journal."""
 
 _FRESH_BYTES = 64 * 2**20
-"""Bytes that were written just now and are kept in memory until the end of the turn, for who needs them at once."""
+"""Bytes of new files that are kept in memory until the end of the turn, since messages often need them at once."""
 
 
 class PayloadFiles:
     """The files of one store.
 
     Args:
-        folder: where they are; made on first use.
+        folder: their folder; made on first use.
 
     Attributes:
-        staged: the files that no committed record speaks of yet.
+        staged: the files that no committed record refers to yet.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -71,7 +71,7 @@ class PayloadFiles:
         return self._staged_ref(number, len(body))
 
     def again(self, ref: PayloadRef) -> PayloadRef:
-        """Return a second file with what `ref` stands for, as the two are forgotten at different times."""
+        """Return a second file with the same content, since the two are cleared at different times."""
         number = self._new()
         try:
             os.link(self._path(number_of(ref)), self._path(number))
@@ -80,7 +80,7 @@ class PayloadFiles:
         return self._staged_ref(number, ref.size)
 
     def read(self, ref: PayloadRef) -> bytes:
-        """Return the payload; empty if its file is damaged or gone, which only a power cut or a stranger can bring."""
+        """Return the payload; empty if its file is damaged or missing, as after a power cut."""
         number = number_of(ref)
         body = self._fresh.get(number)
         if body is None:
@@ -91,17 +91,17 @@ class PayloadFiles:
         return body if len(body) == ref.size else b""
 
     def forget_fresh(self) -> None:
-        """Keep nothing in memory any more."""
+        """Drop all payloads in memory."""
         if self._fresh:
             self._fresh.clear()
             self._fresh_bytes = 0
 
     def remove(self, numbers: Iterable[int]) -> None:
-        """Remove files that no record speaks of any more."""
+        """Remove files that no record refers to any more."""
         for number in numbers:
             self.staged.discard(number)
             self._fresh_bytes -= len(self._fresh.pop(number, b""))
-            with contextlib.suppress(OSError):  # it stays until the store is opened again
+            with contextlib.suppress(OSError):  # the file stays until the store is opened again
                 os.unlink(self._path(number))
 
     def _new(self) -> int:
@@ -119,7 +119,7 @@ class PayloadFiles:
 
 
 def number_of(ref: PayloadRef) -> int:
-    """Return the number of the file that `ref` stands for."""
+    """Return the number of the file of `ref`."""
     return int(ref.file, 16)
 
 

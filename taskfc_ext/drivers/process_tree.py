@@ -1,7 +1,7 @@
-"""The processes below this one, however they were started: found, killed and reaped.
+"""The descendants of this process: find, kill and reap them.
 
-A process that makes itself a subreaper stays the ancestor of all that it starts: what loses its parent, as daemons do,
-becomes its child. Linux only; elsewhere nothing is found.
+A subreaper stays the ancestor of all processes that it starts: one that loses its parent, as a daemon does, becomes a
+child of the subreaper. Linux only; on other systems nothing is found.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from typing import NamedTuple
 _SUPERVISOR = b"taskfc_ext.supervisor.app"  # part of its command line, see `python_command`
 
 STATE, _PARENT, _GROUP, STARTED = 0, 1, 2, 19
-"""Places in `stat_fields`."""
+"""Indices in `stat_fields`."""
 
 _PAUSE = 0.001
-"""Seconds between looks at processes that were killed and are still there."""
+"""Seconds between checks of whether killed processes have ended."""
 
 
 class Process(NamedTuple):
-    """A process, told from a later one with its pid by its start time."""
+    """A process. The start time distinguishes it from a later process with the same pid."""
 
     pid: int
     started: int
 
 
 def become_subreaper() -> None:
-    """Stay the ancestor of all processes that this one or its descendants start, also of daemons."""
+    """Make this process stay the ancestor of all processes that it or its descendants start, also of daemons."""
     if sys.platform == "linux":
         import ctypes  # slow
 
@@ -40,7 +40,7 @@ def become_subreaper() -> None:
 
 
 def has_children() -> bool:
-    """Whether this process has children, zombies included; one system call. `True` where the system does not tell."""
+    """Return whether this process has children, including zombies; `True` if the system does not tell."""
     if not hasattr(os, "waitid"):  # macOS before Python 3.13
         return True
     try:
@@ -51,12 +51,12 @@ def has_children() -> bool:
 
 
 def children(pid: int) -> list[Process]:
-    """Return the children of `pid`, zombies included."""
+    """Return the children of `pid`, including zombies."""
     return [Process(child, facts[2]) for child in _child_pids(pid) if (facts := _facts(child)) is not None]
 
 
 def descendants(root: int, spare: Callable[[Process], bool]) -> list[Process]:
-    """Return the processes below `root` that still run, except those that `spare` accepts and all below these."""
+    """Return the running descendants of `root`, except those that `spare` accepts and their descendants."""
     found: list[Process] = []
     pending = [root]
     while pending:
@@ -69,18 +69,18 @@ def descendants(root: int, spare: Callable[[Process], bool]) -> list[Process]:
 
 
 def is_zombie(process: Process) -> bool:
-    """Whether it has ended, reaped or not."""
+    """Return whether the process has ended, reaped or not."""
     facts = _facts(process.pid)
     return facts is None or facts[0] in "ZX" or facts[2] != process.started
 
 
 def is_supervisor(process: Process) -> bool:
-    """Whether it is the supervisor of a farm: a farm that a task has started outlives the task."""
+    """Return whether the process is the supervisor of a farm; a farm that a task starts outlives the task."""
     return _SUPERVISOR in command_line(process.pid)
 
 
 def command_line(pid: int) -> bytes:
-    """Return the command line of a process; empty when it has none."""
+    """Return the command line of a process; empty if it has none."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             return file.read()
@@ -91,11 +91,11 @@ def command_line(pid: int) -> bytes:
 def kill_descendants(spare: Callable[[Process], bool], *, timeout: float) -> list[Process]:
     """Kill the `descendants` of this process until there are none; return those that are left after `timeout` seconds.
 
-    What is killed is reaped by its parent, which `reap` does for the children of this process.
+    Each is reaped by its parent; `reap` does that for the children of this process.
     """
     deadline = time.monotonic() + timeout
     n_empty = 0
-    while n_empty < 2:  # what loses its parent while the tree is walked may be passed over, but not twice
+    while n_empty < 2:  # a process that loses its parent during the search may be missed, but not twice
         found = descendants(os.getpid(), spare)
         n_empty = 0 if found else n_empty + 1
         for process in found:
@@ -118,13 +118,13 @@ def reap(spare: Callable[[Process], bool]) -> None:
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether a signal has stopped the process, and it waits for SIGCONT."""
+    """Return whether a signal has suspended the process, so that it waits for SIGCONT."""
     facts = _facts(pid)
     return facts is not None and facts[0] in "Tt"
 
 
 def runs_outside(pid: int, root: int) -> bool:
-    """Whether `pid` is there, be it as a zombie, and is neither `root` nor one of its descendants."""
+    """Return whether `pid` exists, possibly as a zombie, and is neither `root` nor one of its descendants."""
     at, lost = pid, 0
     while at > 1 and at != root:
         facts = _facts(at)
@@ -133,9 +133,9 @@ def runs_outside(pid: int, root: int) -> bool:
         elif at == pid:
             return False
         elif at == lost:
-            return True  # not ended but hidden, as `hidepid` does with those of others: ours are not
+            return True  # hidden, as `hidepid` hides processes of other users, so it is not ours
         else:
-            at, lost = pid, at  # an ancestor has just ended: what was below it has another parent by now
+            at, lost = pid, at  # an ancestor has just ended, so its children have another parent now
     return at != root
 
 
@@ -145,16 +145,16 @@ def _kill(process: Process) -> None:
 
 
 def kill_checked(pid: int, is_meant: Callable[[], bool]) -> None:
-    """Kill the process `pid`, if `is_meant` says so once there is a handle on it: a pid alone may be used again.
+    """Kill the process `pid` if `is_meant` returns true once a descriptor holds it: a pid alone may be reused.
 
     Raises:
-        OSError: there is no handle, for the lack of such a process or of descriptors.
+        OSError: there is no such process, or no free descriptor.
     """
     fd = os.pidfd_open(pid)
     try:
         if is_meant():
             signal.pidfd_send_signal(fd, signal.SIGKILL)
-    except OSError:  # it has ended, or has become another user's
+    except OSError:  # it has ended, or belongs to another user now
         pass
     finally:
         os.close(fd)
@@ -191,22 +191,22 @@ def _parents() -> Iterator[tuple[int, int]]:
 
 
 def _facts(pid: int) -> tuple[str, int, int] | None:
-    """Return state, parent and start time of a process; `None` when there is none."""
+    """Return state, parent and start time of a process; `None` if it does not exist."""
     try:
         fields = stat_fields(pid)
     except OSError:
         return None
-    if fields[_GROUP] == b"-1":  # it is being reaped, and its parent is not told any more
+    if fields[_GROUP] == b"-1":  # it is being reaped, and its parent is not reported any more
         return None
     return fields[STATE].decode(), int(fields[_PARENT]), int(fields[STARTED])
 
 
 def stat_fields(pid: int) -> list[bytes]:
-    """Return what the system tells of a process, from its state on, which is field 3 in proc(5).
+    """Return the fields of `/proc/PID/stat`, from the state on, which is field 3 in proc(5).
 
     Raises:
-        OSError: there is no such process, or no descriptor to read it with.
+        OSError: there is no such process, or no free descriptor.
     """
     with open(f"/proc/{pid}/stat", "rb") as file:
         text = file.read()
-    return text[text.rindex(b")") + 2 :].split()  # the command before it may hold spaces and parentheses
+    return text[text.rindex(b")") + 2 :].split()  # the command before it may contain spaces and parentheses

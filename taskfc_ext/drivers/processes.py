@@ -1,4 +1,4 @@
-"""Processes of a farm: how they are started, known again, watched through a page, and swept."""
+"""Processes of a farm: start, identify, watch through a page, and kill them."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from functools import partial
 from pathlib import Path
 
 from taskfc_ext.drivers.process_tree import STARTED, STATE, kill_checked, stat_fields
-from taskfc_ext.drivers.socket_folder import FolderRefused, opened, remove_below
+from taskfc_ext.drivers.socket_folder import FolderRefused, hold_folder, remove_below
 from taskfc_ext.location import SOURCES
 from taskfc_ext.protocol.ids import UNKNOWN_LEASE
 
 FARM = "TASKFC_FARM"
-"""In the environment of workers and of all that they start: the farm's tag."""
+"""Environment variable of workers and their descendants: the farm's tag."""
 
 FARM_PID = "TASKFC_FARM_PID"
-"""Beside it: the supervisor's pid."""
+"""Environment variable of workers and their descendants: the supervisor's pid."""
 
 FARM_WORKER = "TASKFC_FARM_WORKER"
-"""Beside it: the worker's id."""
+"""Environment variable of workers and their descendants: the worker's id."""
 
 PAGE_SIZE = 4096
 
 
 def remove_page(path: Path) -> None:
-    """Remove a page's file, if it is there."""
-    with suppress(FolderRefused), opened(path.parent) as folder:
+    """Remove a page's file, if it exists."""
+    with suppress(FolderRefused), hold_folder(path.parent) as folder:
         remove_below(folder, path.name)
 
 
 class _Words:
-    """What the words of a page say.
+    """The meaning of a page's words.
 
     Attributes:
-        STARTED: the place of the last lease started.
-        ENDED: of the last lease ended.
-        INTERRUPT: of the lease to be interrupted.
-        READY: of 1, when the worker has got as far as asking for work.
+        STARTED: index of the last lease that was started.
+        ENDED: index of the last lease that has ended.
+        INTERRUPT: index of the lease to be interrupted.
+        READY: index of 1, once the worker has asked for work.
     """
 
     STARTED = 0
@@ -52,38 +52,38 @@ class _Words:
     READY = 3
 
     def _read(self) -> Sequence[int] | None:
-        """Return the words; `None` when the page is destroyed."""
+        """Return the words; `None` if the page is destroyed."""
         raise NotImplementedError
 
     @property
     def started(self) -> int:
-        """The last lease that was started; 0: none. `UNKNOWN_LEASE`: not known."""
+        """The last lease that was started; 0: none; `UNKNOWN_LEASE`: unknown."""
         words = self._read()
         return UNKNOWN_LEASE if words is None else words[self.STARTED]
 
     @property
     def running(self) -> bool:
-        """Whether that lease has not ended."""
+        """True if that lease has not ended."""
         words = self._read()
         return words is None or words[self.STARTED] != words[self.ENDED]
 
     def is_running(self, lease: int) -> bool:
-        """Whether the user's code of `lease` may be running."""
+        """Return whether the user's code of `lease` may be running."""
         words = self._read()
         return words is None or (words[self.STARTED] == lease and words[self.ENDED] != lease)
 
     @property
     def ready(self) -> bool:
-        """Whether the worker has ever been able to work."""
+        """True if the worker has ever asked for work."""
         words = self._read()
         return words is None or bool(words[self.READY] or words[self.STARTED])
 
 
 class Page(_Words):
-    """What a worker is doing, in memory that it shares with the supervisor and that survives it.
+    """A worker's view of its page: memory that it shares with the supervisor, and that survives the worker.
 
-    Words are unsigned 64-bit integers. A worker writes `STARTED` before the user's code and `ENDED` when the outcome
-    has been computed; its leases only grow. On the hot path it writes to `words` itself.
+    Words are unsigned 64-bit integers. A worker writes `STARTED` before it runs the user's code, and `ENDED` when it
+    has the outcome; its leases only grow. On the hot path it writes to `words` directly.
 
     Args:
         fd: the page's file; may be closed afterwards.
@@ -99,12 +99,12 @@ class Page(_Words):
 
     @staticmethod
     def create(path: Path) -> int:
-        """Make a new page's file, all zeros, and its folder if that is gone; return its descriptor."""
-        with opened(path.parent) as folder:
+        """Make a new page's file of zeros, and its folder if that is missing; return the file's descriptor."""
+        with hold_folder(path.parent) as folder:
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             fd = os.open(path.name, flags, 0o600, dir_fd=folder)
             try:
-                os.pwrite(fd, bytes(PAGE_SIZE), 0)  # a full disk is an error here, not a SIGBUS in the worker
+                os.pwrite(fd, bytes(PAGE_SIZE), 0)  # so a full disk is an error here, not a SIGBUS in the worker
             except OSError:
                 os.close(fd)
                 remove_below(folder, path.name)
@@ -112,14 +112,14 @@ class Page(_Words):
             return fd
 
     def close(self) -> None:
-        """Unmap it. The words cannot be read afterwards."""
+        """Unmap the page. Its words cannot be read afterwards."""
         self.words.release()
         self._bytes.release()
         self._map.close()
 
 
 class WatchedPage(_Words):
-    """A worker's page as others look at it: not mapped, as a task can truncate the file, and a look would end them.
+    """The supervisor's view of a worker's page. Not mapped: a task can truncate the file, and a read would be fatal.
 
     Args:
         fd: the page's file; may be closed afterwards.
@@ -137,14 +137,14 @@ class WatchedPage(_Words):
             return None
 
     def interrupt(self, lease: int) -> None:
-        """Name the lease that is to be interrupted."""
+        """Write the lease to be interrupted into the page."""
         try:
             os.pwrite(self._fd, lease.to_bytes(8, sys.byteorder), 8 * self.INTERRUPT)
-        except OSError:  # a full disk under a page that was truncated: the next step ends the worker
+        except OSError:  # a full disk, and a truncated page: the next step ends the worker
             pass
 
     def close(self) -> None:
-        """Close it."""
+        """Close the page."""
         os.close(self._fd)
 
 
@@ -152,53 +152,53 @@ class WatchedPage(_Words):
 
 
 def python_command(role: str, *args: object, python: str = sys.executable) -> list[str]:
-    """Return the command that runs `taskfc_ext.<role>.app` with `args`; in this interpreter, from these sources.
+    """Return the command that runs `taskfc_ext.<role>.app` with `args`, by default from the sources of this process.
 
-    `-P` keeps the current folder off the path: a `zmq.py` beside a notebook must not become part of the farm.
+    `-P` keeps the current folder off the module path: the farm must not import a `zmq.py` beside a notebook.
     """
     start = f"from taskfc_ext.{role}.app import main; main()"
-    if python != sys.executable:  # of another environment, in which this package is installed too
+    if python != sys.executable:  # another environment, which has this package installed
         return [python, "-P", "-c", start, *map(str, args)]
-    # in front only when it is not installed: site-packages before the standard library would shadow that
+    # only if the package is not installed: site-packages at the front would shadow the standard library
     code = f"import sys; p = {SOURCES!r}; p in sys.path or sys.path.insert(0, p); {start}"
     return [python, "-P", "-c", code, *map(str, args)]
 
 
 def environment_outside_farms(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return `environ` for a process that is no part of a farm, also if this one is.
+    """Return `environ` without the variables of a farm, for a process that is not part of this process's farm.
 
-    A farm that a task starts has to outlive the worker that the task runs on.
+    A farm that a task starts has to outlive the worker of the task.
     """
     return {name: value for name, value in environ.items() if name not in (FARM, FARM_PID, FARM_WORKER)}
 
 
 def worker_here(tag: str, environ: Mapping[str, str] = os.environ) -> int:
-    """Return the worker of the farm `tag` that this process is, or was started by; -1 where it is on none."""
+    """Return the id of the worker of farm `tag` that this process is or was started by; -1: none."""
     worker = environ.get(FARM_WORKER, "")
     return int(worker) if environ.get(FARM) == tag and worker.isdecimal() and len(worker) < 16 else -1
 
 
 def die_with_parent(parent: int) -> None:
-    """End this process, now or later, when `parent` is gone. For the main thread, before anything else.
+    """Kill this process when `parent` ends, or has ended already. Call this first, in the main thread.
 
-    Only Linux can do it; elsewhere the end of a pipe has to tell.
+    Linux only; on other systems the worker notices the end of a pipe.
     """
     if sys.platform == "linux":
         import ctypes  # slow, and only workers need it
 
         pr_set_pdeathsig = 1
         ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, int(signal.SIGKILL), 0, 0, 0)
-    if os.getppid() != parent:  # it was gone before the call above
+    if os.getppid() != parent:  # the parent ended before the call above
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-# knowing again
+# identifying
 
 
 def process_started(pid: int) -> int | None:
-    """Return when the process began, in a unit of the system's; `None` when there is none, or a zombie.
+    """Return the start time of a process, in a unit of the system; `None` if it does not exist or is a zombie.
 
-    Together with the boot this tells a process from a later one with its pid.
+    Together with the boot id, it distinguishes the process from a later one with the same pid.
     """
     if sys.platform != "linux":
         return _started_by_ps(pid)
@@ -210,7 +210,7 @@ def process_started(pid: int) -> int | None:
 
 
 def _started_by_ps(pid: int) -> int | None:
-    import subprocess  # slow, and Linux does without it
+    import subprocess  # slow, and not needed on Linux
 
     command = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
     output = subprocess.run(
@@ -223,19 +223,19 @@ def _started_by_ps(pid: int) -> int | None:
 
 
 def process_alive(pid: int, started: int | None) -> bool:
-    """Whether the process that had `pid` and began at `started` (`None`: unknown) still runs."""
+    """Return whether the process with this pid and this start time (`None`: unknown) still runs."""
     now = process_started(pid)
     return now is not None and started in (None, now)
 
 
-# sweeping
+# killing
 
 
 def tagged_processes(tag: str, worker: int | None = None) -> list[int]:
-    """Return the pids of the processes that belong to the farm `tag` (to one `worker` of it) by their environment.
+    """Return the pids of processes whose environment names the farm `tag`, or one `worker` of it, except this process.
 
-    It finds what left its process group, and what was left by a farm that was killed. Never this process. Linux only;
-    elsewhere it finds nothing.
+    So it finds processes that left their process group, and those that a killed farm left behind. Linux only; on other
+    systems it finds nothing.
     """
     try:
         pids = [int(name) for name in os.listdir("/proc") if name.isdecimal()]
@@ -248,7 +248,7 @@ def _is_tagged(pid: int, tag: str, worker: int | None) -> bool:
     try:
         with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
             environ = b"\0" + file.readall()
-    except OSError:  # another user's, or gone
+    except OSError:  # it belongs to another user, or has ended
         return False
     if f"\0{FARM}={tag}\0".encode() not in environ:
         return False
@@ -256,7 +256,7 @@ def _is_tagged(pid: int, tag: str, worker: int | None) -> bool:
 
 
 def kill_tagged(tag: str, worker: int | None = None) -> list[int]:
-    """Kill the `tagged_processes`; return those that were found."""
+    """Kill the `tagged_processes` and return them."""
     found = tagged_processes(tag, worker)
     for pid in found:
         with suppress(OSError):
@@ -268,5 +268,5 @@ def sweep(tag: str, *, timeout: float = 2.0) -> list[int]:
     """Kill all `tagged_processes` until there are none; return those that are left after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while (found := kill_tagged(tag)) and time.monotonic() < deadline:
-        time.sleep(0.005)  # they need not be children of this process, so it is not notified of their end
+        time.sleep(0.005)  # they need not be children of this process, so their end sends no signal
     return found

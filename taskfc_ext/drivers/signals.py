@@ -1,7 +1,7 @@
-"""Signals as events, each with the process that has sent it, on a descriptor that a loop can wait for.
+"""Signals as events with their senders, on a descriptor that a loop can wait for.
 
-A task can send any signal to the processes of its farm. So they take none in the usual way: all are blocked, and read
-from the descriptor, where the sender shows who means what. Real faults of a process end it all the same.
+A task can send any signal to the processes of its farm. So these block all signals and read them from the descriptor,
+which also names the sender. Real faults, such as a segmentation fault, still end the process.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from typing import NamedTuple
 
 from taskfc_ext.drivers.process_tree import runs_outside
 
-_INFO = struct.Struct("=IiiI112x")  # the number, two that are not of interest, the sender's pid; signalfd(2)
+_INFO = struct.Struct("=IiiI112x")  # the number, two unused fields, the sender's pid; see signalfd(2)
 _SIGSET_BYTES = 128
 
 
 class Signal(NamedTuple):
-    """A signal that came; `sender` is `None` where the system does not tell, 0 for the kernel or another container."""
+    """A received signal. `sender`: a pid; `None`: unknown; 0: the kernel, or a process of another container."""
 
     number: int
     sender: int | None
 
 
 class SignalQueue:
-    """The descriptor."""
+    """The descriptor with the received signals."""
 
     def __init__(self, fd: int, *, has_senders: bool) -> None:
         self._fd = fd
         self._has_senders = has_senders
 
     def fileno(self) -> int:
-        """For a selector."""
+        """Return the descriptor, for a selector."""
         return self._fd
 
     def receive(self) -> list[Signal]:
-        """Return the signals that came since the last call. Several of one number may have become one."""
+        """Return the signals since the last call. Several with one number may be merged into one."""
         size = _INFO.size if self._has_senders else 1
         try:
             data = os.read(self._fd, 64 * size)
@@ -51,10 +51,9 @@ class SignalQueue:
 
 
 def is_stray(received: Signal, root: int, *, trusted: int = 0) -> bool:
-    """Whether a signal was sent by a process below `root`, and not by `trusted`.
+    """Return whether a descendant of `root`, other than `trusted`, sent this signal.
 
-    One whose sender is gone counts as one too: a program that a task has run may have sent it, and whoever else did so
-    can send it again.
+    A signal whose sender has ended counts too: a task's program may have sent it. Any other sender can send it again.
     """
     sender = received.sender
     if not sender or sender == trusted:
@@ -64,10 +63,10 @@ def is_stray(received: Signal, root: int, *, trusted: int = 0) -> bool:
 
 @contextmanager
 def signal_queue(watched: Iterable[int]) -> Iterator[SignalQueue]:
-    """Receive signals through a queue. In the main thread only, before there are others; undone at the end.
+    """Receive signals through a queue until the end of the `with`. In the main thread only, before others start.
 
     Args:
-        watched: those of interest, where the system cannot do it for all.
+        watched: the signals to receive, on systems that cannot receive all of them.
     """
     if sys.platform != "linux":
         with _signal_pipe(watched) as fd:
@@ -84,7 +83,7 @@ def signal_queue(watched: Iterable[int]) -> Iterator[SignalQueue]:
 
 
 def unblock_signals() -> None:
-    """Undo what a child inherits: to be called in it before anything else, unless it has a `signal_queue` too."""
+    """Unblock all signals. Call this first in a child process, which inherits the block, unless it has a queue too."""
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
@@ -96,7 +95,7 @@ def _signalfd(numbers: Iterable[int]) -> int:
     width = 8 * ctypes.sizeof(ctypes.c_ulong)
     for i in range(len(bits)):
         bits[i] = (mask >> (i * width)) & (2**width - 1)
-    flags = os.O_NONBLOCK | os.O_CLOEXEC  # which is what SFD_NONBLOCK and SFD_CLOEXEC are
+    flags = os.O_NONBLOCK | os.O_CLOEXEC  # the same values as SFD_NONBLOCK and SFD_CLOEXEC
     fd = ctypes.CDLL(None, use_errno=True).signalfd(-1, ctypes.byref(bits), flags)
     if fd < 0:
         raise OSError(ctypes.get_errno(), "signalfd")
@@ -109,8 +108,8 @@ def _signal_pipe(watched: Iterable[int]) -> Iterator[int]:
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
     os.set_blocking(writer, False)
-    # caught, also those without effect: children would inherit that they are ignored
-    before = {number: signal.signal(number, _nothing) for number in numbers}
+    # a handler, also for signals without effect: children would inherit that they are ignored
+    before = {number: signal.signal(number, _do_nothing) for number in numbers}
     mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)  # a client's thread may have had them blocked
     wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     try:
@@ -124,5 +123,5 @@ def _signal_pipe(watched: Iterable[int]) -> Iterator[int]:
         os.close(writer)
 
 
-def _nothing(number: int, frame: object) -> None:
-    """The byte in the pipe is all that is wanted."""
+def _do_nothing(number: int, frame: object) -> None:
+    """Do nothing: the byte in the pipe is enough."""

@@ -1,8 +1,8 @@
-"""The folder for sockets and pages, known by its descriptor.
+"""The folder for sockets and pages, used through its descriptor.
 
-Under a shared temporary folder, what a cleaner of old files has removed can be made again by anybody. So nothing in
-the folder is reached by its path: each time it is opened, looked at through the descriptor, and used below that.
-Whoever holds one goes on using the folder that was looked at, or none.
+In a shared temporary folder, another user can make a folder again that a cleaner of old files has removed. So no file
+is reached through the folder's path: the folder is opened, checked through the descriptor, and used relative to it. A
+process with a descriptor keeps using the folder that was checked.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ _HAS_DESCRIPTORS = os.path.isdir(_BELOW_DESCRIPTORS)  # macOS has no such paths
 
 
 class FolderRefused(FarmError, OSError):
-    """The folder is not this user's alone, or cannot be made."""
+    """The folder is not safe, or cannot be made."""
 
 
 def open_folder(folder: Path) -> int:
     """Return a descriptor of `folder`, which is made if it is missing.
 
     Raises:
-        FolderRefused: it is another user's, others can write to it, or it is no folder; says what to do.
+        FolderRefused: it belongs to another user, others can write to it, or it is not a folder; the hint says what to
+            do.
     """
     elsewhere = "or set XDG_RUNTIME_DIR to another folder, of this user alone, and restart the farm"
     try:
@@ -50,13 +51,13 @@ def open_folder(folder: Path) -> int:
                 f"the folder for sockets, {folder}, is a symbolic link", hint=f"remove it, {elsewhere}"
             ) from None
         raise FolderRefused(
-            f"cannot use the folder for sockets, {folder}: {error.strerror}", hint=f"see to it, {elsewhere}"
+            f"cannot use the folder for sockets, {folder}: {error.strerror}", hint=f"repair it, {elsewhere}"
         ) from error
     problem = _problem(os.fstat(fd))
     if problem:
         os.close(fd)
         raise FolderRefused(
-            f"the folder for sockets, {folder}, {problem}; what is in it is not to be trusted",
+            f"the folder for sockets, {folder}, {problem}; its content is not safe",
             hint=f"remove it, {elsewhere}",
         )
     return fd
@@ -71,8 +72,8 @@ def _problem(found: os.stat_result) -> str:
 
 
 @contextmanager
-def opened(folder: Path) -> Iterator[int]:
-    """Use the folder for the time of a `with`; as `open_folder`."""
+def hold_folder(folder: Path) -> Iterator[int]:
+    """Hold a descriptor of `folder` for the time of a `with`; see `open_folder`."""
     fd = open_folder(folder)
     try:
         yield fd
@@ -81,13 +82,13 @@ def opened(folder: Path) -> Iterator[int]:
 
 
 def remove_below(fd: int, name: str) -> None:
-    """Remove a file of the folder, if it is there."""
+    """Remove a file of the folder, if it exists."""
     with suppress(FileNotFoundError):
         os.unlink(name, dir_fd=fd)
 
 
 def exists_below(fd: int, name: str) -> bool:
-    """Whether the folder has such a file."""
+    """Return whether the folder contains this file."""
     try:
         os.stat(name, dir_fd=fd, follow_symlinks=False)
     except FileNotFoundError:
@@ -96,7 +97,7 @@ def exists_below(fd: int, name: str) -> bool:
 
 
 def is_still(fd: int, folder: Path) -> bool:
-    """Whether `folder` is what `fd` was opened as."""
+    """Return whether `folder` is still the folder of the descriptor `fd`."""
     try:
         return os.path.samestat(os.fstat(fd), os.stat(folder, follow_symlinks=False))
     except OSError:
@@ -104,15 +105,15 @@ def is_still(fd: int, folder: Path) -> bool:
 
 
 def path_below(fd: int, path: Path) -> str:
-    """Return a path to the file of the folder that no other folder can get in the way of, while `fd` is open."""
+    """Return a path to a file of the folder that leads to no other folder while `fd` is open."""
     return f"{_BELOW_DESCRIPTORS}/{fd}/{path.name}" if _HAS_DESCRIPTORS else str(path)
 
 
 def check_peer(fd: int, path: Path) -> None:
-    """Look at who listens on the socket `path` of the folder, if anybody does.
+    """Check that no other user listens on the socket `path` of the folder.
 
     Raises:
-        FolderRefused: another user.
+        FolderRefused: another user does.
     """
     if not hasattr(socket, "SO_PEERCRED"):
         return
@@ -121,7 +122,7 @@ def check_peer(fd: int, path: Path) -> None:
         probe.setblocking(False)
         try:
             probe.connect(path_below(fd, path))
-        except OSError:  # nobody does; or somebody who is behind with those who have come before
+        except OSError:  # nothing listens, or its queue of connections is full
             return
         _, uid, _ = credentials.unpack(probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, credentials.size))
     if uid != os.geteuid():

@@ -1,7 +1,7 @@
-"""Count of the stops of a farm on purpose: it tells a wish from before a stop from one that came after it.
+"""The count of a farm's stops on purpose: it shows whether a request to start came before or after a stop.
 
-A client that brings a farm back may have to wait, for a farm that starts slowly or one that ends. If it was stopped
-meanwhile, that stop holds: whoever waited is told, and only a new start or a new submission starts it again.
+A client that restarts a dead farm may have to wait, for a slow start or a slow end. If the farm is stopped meanwhile,
+the stop wins: the client gets an error, and only a new start or a new submission starts the farm again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from taskfc_ext.drivers.paths import FarmPaths
 
 
 def count_stops(paths: FarmPaths) -> int:
-    """Return how many stops there were."""
+    """Return the number of stops."""
     try:
         return int(paths.stops.read_text())
     except (OSError, ValueError):
@@ -21,6 +21,6 @@ def count_stops(paths: FarmPaths) -> int:
 
 
 def note_stop(paths: FarmPaths) -> None:
-    """Count one more. Before anybody is told of it."""
-    with suppress(OSError):  # a full disk, or no store any more: it must stop all the same
+    """Count one more stop. Call this before the stop is announced."""
+    with suppress(OSError):  # a full disk, or a removed store: the farm has to stop all the same
         replace_file(paths.stops, str(count_stops(paths) + 1).encode())

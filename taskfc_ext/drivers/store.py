@@ -1,9 +1,9 @@
-"""The store: an SQLite journal of records, committed before anything that depends on them is said.
+"""The store: an SQLite journal of records, committed before any message that depends on them is sent.
 
-A row holds one record, that is one batch, so a commit costs the same for one task and for a thousand. Records are
-written in the controller's own thread (a writer thread gained nothing); only the upkeep of the file runs elsewhere.
-Large payloads are files: `stage` writes them before the records that speak of them. A `Cleared` takes what it names out
-of the store at once, and a `Baseline` all that the records before it left; of what others share, the rest stays.
+A row holds one record, which is one batch, so a commit costs the same for one task and for a thousand. Records are
+written in the controller's own thread (a writer thread gained nothing); only the upkeep of the file has another one.
+Large payloads are files: `stage` writes them before the records that refer to them. A `Cleared` removes its tasks' data
+at once, except from rows that other tasks share. A `Baseline` removes all rows that a replay does not need any more.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ from taskfc_ext.protocol.records import (
 
 SCHEMA_VERSION = 2
 
-_PATIENCE = 60.0
-"""Seconds that a commit waits at most for the upkeep of the file."""
+_BUSY_TIMEOUT = 60.0
+"""Seconds that a commit waits for the upkeep of the file."""
 
 _KINDS: Final[dict[type, int]] = {
     Submitted: SUBMITTED,
@@ -91,23 +91,23 @@ CREATE TABLE code(digest BLOB PRIMARY KEY, body BLOB, file INTEGER, size INTEGER
 CREATE TABLE files(number INTEGER PRIMARY KEY, taskid INTEGER);
 CREATE INDEX files_of ON files(taskid) WHERE taskid IS NOT NULL;
 """
-# A row of the journal whose `first` is NULL says nothing that is read of any task: the next baseline replaces it.
+# A row of the journal whose `first` is NULL holds no result or submission: the next baseline replaces it.
 
 
 class Store:
-    """The journal of one farm. One process, the one that holds the farm's lock, writes it.
+    """The journal of one farm. Only the process that holds the farm's lock writes it.
 
     Args:
-        path: the database file; made when it does not exist. Large payloads are in a folder beside it.
+        path: the database file, which is made if it is missing. Large payloads are in a folder beside it.
 
     Raises:
-        StoreError: it is another version's, damaged, or cannot be opened.
+        StoreError: it belongs to another version, is damaged, or cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._db = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+            self._db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:
             raise _unusable(path, error) from error
         try:
@@ -115,7 +115,7 @@ class Store:
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.execute("PRAGMA wal_autocheckpoint=0")
             self._db.execute(f"PRAGMA journal_size_limit={CHECKPOINT_BYTES}")
-            self._db.execute("PRAGMA secure_delete=FAST")  # what is in free pages goes with the next compaction
+            self._db.execute("PRAGMA secure_delete=FAST")  # the next compaction removes the content of free pages
             self._prepare()
             self._next_seq = self._one("SELECT max(seq) FROM journal") + 1
             base = self._one(f"SELECT max(seq) FROM journal WHERE first IS NULL AND kind = {BASELINE}")
@@ -143,22 +143,22 @@ class Store:
         elif version != SCHEMA_VERSION:
             raise StoreError(
                 f"the store {self.path} has schema version {version}; this taskfc_ext has {SCHEMA_VERSION}",
-                hint="use the taskfc_ext that wrote it, start another name, or drop it with `taskfc start --fresh`",
+                hint="use the version that wrote it, start another name, or delete it with `taskfc start --fresh`",
             )
 
-    def ask(self, knows: Callable[[int], bool]) -> None:
-        """Ask `knows` whether there is a task that was not cleared, as who has replayed the records can tell."""
+    def use_cleared_check(self, knows: Callable[[int], bool]) -> None:
+        """Use `knows`, which returns whether a task exists and is not cleared. The core has it after the replay."""
         self._clearing.knows = knows
 
     def _one(self, query: str) -> int:
-        """Return the number that `query` gives; 0 for none."""
+        """Return the number that `query` finds; 0: none."""
         row = self._db.execute(query).fetchone()
         return 0 if row is None or row[0] is None else int(row[0])
 
     # writing
 
     def stage(self, payloads: Sequence[Payload]) -> tuple[Payload, ...]:
-        """Return `payloads` with a reference in place of each large one, to be committed in a record or else lost.
+        """Return `payloads` with a file reference in place of each large one. The next commit drops unused files.
 
         Raises:
             OSError: the disk is full.
@@ -170,11 +170,11 @@ class Store:
         )
 
     def stage_again(self, payloads: Sequence[Payload]) -> tuple[Payload, ...]:
-        """Return `payloads`, of a record, for another record: what stands in a file gets one more."""
+        """Return the payloads of a record for use in another record: each file gets a second one."""
         return tuple(self._files.again(body) if isinstance(body, PayloadRef) else body for body in payloads)
 
     def commit(self, records: Iterable[Record]) -> None:
-        """Append `records` in one transaction; they survive the death of any process when this returns.
+        """Append `records` in one transaction; when this returns, they survive the death of any process.
 
         Raises:
             sqlite3.Error: nothing was written.
@@ -191,7 +191,7 @@ class Store:
                     self._clearing.apply(record, records[at + 1 :], self._next_seq - 1)
             execute("COMMIT")
         except BaseException:
-            if self._db.in_transaction:  # a full disk may have ended it already
+            if self._db.in_transaction:  # a full disk may have ended the transaction already
                 execute("ROLLBACK")
             self._clearing.gone.clear()
             raise
@@ -203,12 +203,12 @@ class Store:
         self._written = 0
 
     def unstage(self) -> None:
-        """Remove what was staged for records that will not come."""
+        """Remove the staged files that no record refers to."""
         if self._files.staged:
             self._files.remove(list(self._files.staged))
 
     def end_turn(self) -> None:
-        """Let go of what is kept in memory for messages that go out right after a commit."""
+        """Drop the payloads in memory, which were for the messages right after the commit."""
         self._files.forget_fresh()
 
     def _append(self, record: Record) -> None:
@@ -256,7 +256,7 @@ class Store:
     # reading
 
     def records(self) -> Iterator[Record]:
-        """Yield everything since the last baseline, that first, in the order in which it was committed.
+        """Yield all records from the last baseline on, in the order of their commits.
 
         Raises:
             StoreError: a record is damaged.
@@ -284,11 +284,11 @@ class Store:
         return self.payload(PayloadRef(f"{number:x}", size)) if body is None else bytes(body)
 
     def payload(self, payload: Payload) -> bytes:
-        """Return what `payload`, of a record, stands for."""
+        """Return the content of a record's `payload`."""
         return payload if isinstance(payload, bytes) else self._files.read(payload)
 
-    def ended(self, taskids: Iterable[int]) -> Iterator[tuple[Ended, list[int]]]:
-        """Yield records with the rows in them that hold the ends of `taskids`, each task once."""
+    def find_ended(self, taskids: Iterable[int]) -> Iterator[tuple[Ended, list[int]]]:
+        """Yield the records with the ends of `taskids`, each with the rows of these tasks; each task once."""
         missing: dict[int, set[int]] = {}
         for taskid in taskids:
             missing.setdefault(taskid >> BLOCK_BITS, set()).add(taskid)
@@ -308,16 +308,16 @@ class Store:
                     break
 
     def newest_ended(self) -> Iterator[Ended]:
-        """Yield the records of ends, the newest first."""
+        """Yield the `Ended` records, newest first."""
         for (body,) in self._db.execute("SELECT body FROM journal WHERE kind = ? ORDER BY seq DESC", (ENDED,)):
             record = decode_record(body)
             assert isinstance(record, Ended)
             yield record
 
     def ended_by_id(self) -> Iterator[tuple[Ended, int]]:
-        """Yield the ends of tasks, each as a record and a row in it, the largest task id first.
+        """Yield the ends of tasks, each as a record and a row in it, by descending task id.
 
-        A record is read when the first of its tasks is due: results may be large.
+        A record is read when the first of its tasks is due, since results may be large.
         """
         block = 2**62
         while (block := self._block_before(block)) >= 0:
@@ -327,7 +327,7 @@ class Store:
             )
             due: list[tuple[int, int, int, Ended]] = []  # a heap, by -task id
             for seq, last in self._db.execute(query, (block,)).fetchall():
-                while due and -due[0][0] > last:  # nothing that is still to be read can be newer
+                while due and -due[0][0] > last:  # no unread record has a larger id
                     _, _, row, record = heapq.heappop(due)
                     yield record, row
                 record = record_at(self._db, seq, Ended)
@@ -339,23 +339,23 @@ class Store:
                 yield record, row
 
     def _block_before(self, block: int) -> int:
-        """Return the last block of ids below `block` in which tasks have ended, or -1."""
+        """Return the last block of ids below `block` with ended tasks; -1: none."""
         (found,) = self._db.execute("SELECT max(block) FROM ended WHERE block < ?", (block,)).fetchone()
         return -1 if found is None else int(found)
 
     def batch_of(self, taskid: int) -> Submitted:
-        """Return the submission that `taskid`, which is not cleared, was part of.
+        """Return the submission of a task that is not cleared.
 
         Raises:
-            KeyError: there is none.
+            KeyError: there is no such task.
         """
         return record_at(self._db, self._seq_of(taskid), Submitted)
 
     def facts_of(self, taskid: int) -> Submitted:
-        """Return the same without its arguments: empty ones stand there.
+        """Return the submission of a task that is not cleared, with empty arguments.
 
         Raises:
-            KeyError: there is none.
+            KeyError: there is no such task.
         """
         return self._facts_of(self._seq_of(taskid))
 
@@ -372,19 +372,19 @@ class Store:
         return msgspec.structs.replace(record, spec=without_bodies(record.spec), bodies=bodies)
 
     def close(self) -> None:
-        """Close the store; everything committed is in the file."""
+        """Close the store; all committed records are in the file."""
         self._upkeep.close()
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._db.close()
 
 
 def _stands_for(digest: bytes, sizes: Mapping[bytes, int]) -> PayloadRef:
-    """Return what stands in a replay for a code body: its size is all that is needed."""
+    """Return the stand-in for a code body in a replay, which needs only its size."""
     return PayloadRef(digest.hex(), sizes.get(digest, 0))
 
 
 def _span(record: Record) -> tuple[int | None, int | None]:
-    """Return the smallest and the largest task id that `record` speaks of."""
+    """Return the smallest and the largest task id in `record`."""
     match record:
         case Submitted():
             return record.first, record.first + len(record.bodies) - 1
@@ -397,5 +397,5 @@ def _span(record: Record) -> tuple[int | None, int | None]:
 
 
 def _unusable(path: Path, error: sqlite3.Error) -> StoreError:
-    hint = "move the file away to start empty; `taskfc start --fresh` does that"
+    hint = "move the file away to start with an empty store; `taskfc start --fresh` does that"
     return StoreError(f"the store {path} cannot be used: {error}", hint=hint)

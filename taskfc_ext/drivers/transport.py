@@ -1,7 +1,7 @@
-"""ZMQ over Unix sockets: a `Router` that the controller binds, a `Dealer` that clients and workers connect.
+"""ZMQ over Unix sockets: the controller binds a `Router`, clients and workers connect a `Dealer`.
 
-One ZMQ frame carries one list of messages. Sends never block: a ZMQ socket that blocks would let one slow peer
-stop all others. Flags are plain ints, since pyzmq's enums double the cost of a call.
+One ZMQ frame carries one list of messages. Sends never block, since one slow peer would stop all others. Flags are
+plain ints, since pyzmq's enums double the cost of a call.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from taskfc_ext.drivers.socket_folder import (
     remove_below,
 )
 from taskfc_ext.protocol import codec
-from taskfc_ext.protocol.client_messages import Message
 from taskfc_ext.protocol.codec import FrameDecoder
-from taskfc_ext.protocol.ids import MAX_FRAME
+from taskfc_ext.protocol.limits import MAX_FRAME
+from taskfc_ext.protocol.message import Message
 
 logger = logging.getLogger(__name__)
 
@@ -40,47 +40,47 @@ _RCVMORE = int(zmq.RCVMORE)
 _POLLIN = int(zmq.POLLIN)
 _RECONNECT_MS = 10  # a Unix connect to an absent peer costs microseconds, and a restarted controller is back in 200 ms
 
-LAST_WORDS = 0.5
-"""Seconds that a closing controller has for what its peers have not read yet."""
+LINGER = 0.5
+"""Seconds that a closing controller waits for its peers to read its last messages."""
 
 _BYTES_AT_ONCE = 32 * 2**20
-"""Bytes of frames that are received before what they say is dealt with."""
+"""Bytes of frames that are received before they are handled."""
 
 SEND_QUEUE = 1000
-"""Frames that ZMQ holds for one peer; past it the sender is told, and decides."""
+"""Frames that ZMQ holds for one peer; after that, `send` returns `False`."""
 
 
 def _socket(kind: int) -> zmq.Socket[bytes]:
     socket: zmq.Socket[bytes] = zmq.Context.instance().socket(kind)
-    socket.linger = 0  # what matters is acknowledged and sent again; nothing may hold up an exit
+    socket.linger = 0  # important messages are acknowledged or sent again, so an exit need not wait
     socket.sndhwm = SEND_QUEUE
     socket.rcvhwm = SEND_QUEUE
     return socket
 
 
 def _is_readable(socket: zmq.Socket[bytes]) -> bool:
-    # asked before each `recv`, since an exception after the last one would cost three times as much
+    # checked before each `recv`, since an exception at the end would cost three times as much
     return bool(int(socket.getsockopt(_EVENTS)) & _POLLIN)
 
 
 class Dealer(Generic[M]):
-    """One end of a connection to the controller. Not thread-safe; may be handed over under a lock.
+    """A client's or worker's end of a connection. Not thread-safe; another thread may use it under a lock.
 
-    A reconnect is a new `Dealer`: it has a new routing id, and nothing that was on its way in the old one is seen.
+    A reconnect is a new `Dealer` with a new routing id: messages in transit on the old one are lost.
 
     Args:
-        path: the controller's socket; need not exist yet.
-        decoder: for what arrives.
+        path: the controller's socket; it need not exist yet.
+        decoder: decodes the received frames.
 
     Raises:
-        FolderRefused: the socket's folder, or who listens there, is another user's.
+        FolderRefused: the socket or its folder belongs to another user.
     """
 
     def __init__(self, path: Path, decoder: FrameDecoder[M]) -> None:
         self._decoder = decoder
         self._folder = path.parent
-        self._has_heard = False
-        self._folder_fd = open_folder(self._folder)  # ZMQ connects again by itself, and then below this, too
+        self._has_received = False
+        self._folder_fd = open_folder(self._folder)  # ZMQ's own reconnects use this descriptor, too
         try:
             check_peer(self._folder_fd, path)
             self.socket = _socket(zmq.DEALER)
@@ -92,16 +92,16 @@ class Dealer(Generic[M]):
 
     @property
     def is_astray(self) -> bool:
-        """Whether nobody has answered by now, nor can: the folder was removed, and perhaps made again."""
-        return not self._has_heard and not is_still(self._folder_fd, self._folder)
+        """True if no answer has come, and none can, since the folder was removed and perhaps made again."""
+        return not self._has_received and not is_still(self._folder_fd, self._folder)
 
     @property
     def fd(self) -> int:
-        """Edge-triggered: when it wakes, `receive` until it returns nothing, also after every `send`."""
+        """The edge-triggered descriptor: when it is ready, and after each `send`, call `receive` until it is empty."""
         return int(self.socket.fd)
 
     def send(self, messages: Sequence[Message]) -> bool:
-        """Send one frame; `False` when ZMQ's queue is full and nothing was sent."""
+        """Send one frame; return `False` if ZMQ's queue is full and nothing was sent."""
         try:
             self.socket.send(codec.encode(messages), _NOBLOCK)
         except zmq.Again:
@@ -112,17 +112,17 @@ class Dealer(Generic[M]):
         """Return all messages that have arrived, in order; never blocks.
 
         Raises:
-            ProtocolError: a frame that the controller cannot have meant.
+            ProtocolError: a frame is damaged or illegal.
         """
         messages: list[M] = []
         socket = self.socket
         while _is_readable(socket):
             messages += self._decoder.decode(socket.recv(_NOBLOCK))
-            self._has_heard = True
+            self._has_received = True
         return messages
 
     def close(self) -> None:
-        """Close at once; what was not sent is dropped."""
+        """Close at once; unsent frames are dropped."""
         self.socket.close(0)
         if self._folder_fd >= 0:
             os.close(self._folder_fd)
@@ -130,13 +130,13 @@ class Dealer(Generic[M]):
 
 
 class Router:
-    """The controller's end: frames from and to many peers, each known by its routing id.
+    """The controller's end of many connections, each identified by its routing id.
 
     Args:
-        path: where to bind; an old socket file there is replaced.
+        path: the socket file; an old one is replaced.
 
     Raises:
-        FolderRefused: the socket's folder is another user's.
+        FolderRefused: the socket's folder belongs to another user.
     """
 
     def __init__(self, path: Path) -> None:
@@ -144,8 +144,8 @@ class Router:
         self._folder_fd = -1
         self._refusal = ""
         self.socket = _socket(zmq.ROUTER)
-        self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME)  # of each frame; a peer that sends more is cut off
-        self.socket.router_mandatory = True  # else ZMQ drops silently what is for a peer that is gone
+        self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME)  # a peer that sends a larger frame is disconnected
+        self.socket.router_mandatory = True  # else ZMQ silently drops frames for lost peers
         if hasattr(zmq, "IPC_FILTER_UID") and sys.platform == "linux":
             self.socket.setsockopt(zmq.IPC_FILTER_UID, os.geteuid())
         try:
@@ -155,7 +155,7 @@ class Router:
             raise
 
     def bind(self) -> None:
-        """Bind, also again when the socket file or its folder has vanished (temporary folders get cleaned)."""
+        """Bind, or bind again if the socket file or its folder is missing (temporary folders get cleaned)."""
         folder_fd = open_folder(self.path.parent)
         mask = os.umask(0o077)
         try:
@@ -166,29 +166,29 @@ class Router:
             raise
         finally:
             os.umask(mask)
-        self._folder_fd = folder_fd  # an earlier one stays open: ZMQ removes its file below it, in a thread of its own
+        self._folder_fd = folder_fd  # an earlier one stays open: ZMQ's thread uses it to remove the old socket file
 
     def rebind_if_vanished(self) -> bool:
-        """Bind again if the socket file is gone; connected peers are not disturbed. Return whether it was.
+        """Bind again if the socket file is missing; connected peers keep their connections. Return whether it did.
 
-        Where another user has made its folder again, nothing is done until that is gone, and it is logged once.
+        If another user has made the folder again, it does nothing until that folder is gone, and logs that once.
         """
         if is_still(self._folder_fd, self.path.parent) and exists_below(self._folder_fd, self.path.name):
             return False
         try:
-            self.bind()  # without an `unbind`, which would cut off all peers and tell them nothing
+            self.bind()  # without an `unbind`, which would silently disconnect all peers
         except FolderRefused as error:
             if str(error) != self._refusal:
-                logger.error("nobody can connect to %s: %s", self.path, error)
+                logger.error("no client can connect to %s: %s", self.path, error)
             self._refusal = str(error)
             return False
         self._refusal = ""
         return True
 
     def receive(self, at_most: int) -> list[tuple[bytes, bytes]]:
-        """Return up to `at_most` (routing id, frame) that have arrived, fewer where they are large; never blocks.
+        """Return up to `at_most` received (routing id, frame), fewer if they are large; never blocks.
 
-        A message of several frames is no message of ours: it comes back as (routing id, b"").
+        A ZMQ message of several frames is illegal: it is returned as (routing id, b"").
         """
         received: list[tuple[bytes, bytes]] = []
         socket, n_bytes = self.socket, 0
@@ -203,10 +203,10 @@ class Router:
         return received
 
     def send(self, identity: bytes, frame: bytes) -> bool:
-        """Send `frame`; `False` when this peer's queue is full and nothing was sent.
+        """Send `frame`; return `False` if this peer's queue is full and nothing was sent.
 
         Raises:
-            ConnectionError: the peer is gone.
+            ConnectionError: the peer has disconnected.
         """
         socket = self.socket
         try:
@@ -221,11 +221,11 @@ class Router:
         return True
 
     def close(self) -> None:
-        """Close, and remove the socket file; what was sent just now has `LAST_WORDS` to leave, in the background."""
-        self.socket.close(int(LAST_WORDS * 1000))
+        """Close, and remove the socket file; ZMQ sends the last frames in the background, for `LINGER` seconds."""
+        self.socket.close(int(LINGER * 1000))
         remove_below(self._folder_fd, self.path.name)
 
 
 def finish() -> None:
-    """Wait until the last words of all closed routers have left, or have had their time."""
+    """Wait until the last frames of all closed routers are sent, or `LINGER` is over."""
     zmq.Context.instance().term()

@@ -1,6 +1,6 @@
-"""Upkeep of a store's file, in a thread and with a connection of its own: checkpoints, and compaction after a clear.
+"""Upkeep of a store's file, in a thread with a connection of its own: checkpoints, and compaction after a clear.
 
-Nothing here changes what the store holds, and each step is a transaction: a process may die in any of them.
+It does not change the store's content, and each step is a transaction: the process may die in any of them.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from pathlib import Path
 from taskfc_ext.drivers.memory import MUCH, give_back_memory, resident
 
 CHECKPOINT_BYTES = 16 * 2**20
-"""Bytes of the write-ahead log from which it is moved into the database; it keeps this size."""
+"""Bytes of the write-ahead log at which it is moved into the database; it keeps this size."""
 
-_LOOK_AFTER_BYTES = 4 * 2**20
-_LOOK_AFTER_COMMITS = 256
+_CHECK_AFTER_BYTES = 4 * 2**20
+_CHECK_AFTER_COMMITS = 256
 
 TIDY_EVERY = 0.3
-"""Seconds before each compaction: clears come in rows, and commits wait while one runs."""
+"""Seconds before each compaction: clears come in series, and commits wait while a compaction runs."""
 
 MESSAGES_GONE_AFTER = 1.5
-"""Seconds after which the messages that were on their way when something was cleared have left our memory, too."""
+"""Seconds after a clear, after which the last messages with cleared data have left the memory of this process."""
 
-_MOVED_ALWAYS = 16 * 2**20
-"""Bytes in use up to which a compaction, which writes them anew, is never felt (50 ms)."""
+_SMALL = 16 * 2**20
+"""Bytes in use up to which a compaction, which rewrites them, is not noticeable (50 ms)."""
 
-_MOVED_AT_MOST = 256 * 2**20
-"""Bytes in use up to which it is worth its time (a second) if it frees as much; past it, free pages are used again."""
+_MAX_VACUUM = 256 * 2**20
+"""Bytes in use up to which a compaction is worth a second if it frees as much. Larger stores reuse their free pages."""
 
 
 class Upkeep:
-    """Looks after the database at `path`."""
+    """Upkeep of the database at `path`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -47,23 +47,23 @@ class Upkeep:
         self._wake = threading.Event()
 
     def after_commit(self, n_bytes: int, *, cleared: bool = False) -> None:
-        """Note a commit of about `n_bytes`; `cleared`: it let go of something, whose traces are to go."""
+        """Count a commit of about `n_bytes`. `cleared`: it removed data, whose traces have to go, too."""
         self._commits += 1
         self._bytes += n_bytes
         if cleared:
             self._begin(untidy=True)
-        elif self._bytes > _LOOK_AFTER_BYTES or self._commits % _LOOK_AFTER_COMMITS == 0:
+        elif self._bytes > _CHECK_AFTER_BYTES or self._commits % _CHECK_AFTER_COMMITS == 0:
             self._bytes = 0
             if self._wal.stat().st_size > CHECKPOINT_BYTES:
                 self._begin(untidy=False)
 
     def join(self) -> None:
-        """Wait until all that is due has been done."""
+        """Wait until all due upkeep is done."""
         if self._thread is not None:
             self._thread.join()
 
     def close(self) -> None:
-        """End the thread, and do what it has left."""
+        """End the thread after all due upkeep."""
         self._closing.set()
         self._wake.set()
         self.join()
@@ -85,7 +85,7 @@ class Upkeep:
                 tidy = self._is_untidy
                 self._is_untidy = self._is_due = False
                 self._wake.clear()
-            self._look_after(tidy=tidy)
+            self._maintain(tidy=tidy)
             if tidy and not self._closing.is_set() and self._has_grown():
                 give_back_memory()
                 self._wake.wait(MESSAGES_GONE_AFTER)
@@ -96,10 +96,10 @@ class Upkeep:
                     return
 
     def _has_grown(self) -> bool:
-        """Say whether this process holds much more than when the store was opened; less is soon used again."""
+        """Return whether this process holds much more memory than when the store was opened."""
         return resident() - self._resident > 2 * MUCH
 
-    def _look_after(self, *, tidy: bool) -> None:
+    def _maintain(self, *, tidy: bool) -> None:
         try:
             db = sqlite3.connect(self._path, timeout=1.0, isolation_level=None)
             try:
@@ -107,7 +107,7 @@ class Upkeep:
             finally:
                 db.close()
         except sqlite3.Error:
-            pass  # the file stays long until the next time: slower to open, never wrong
+            pass  # the file stays long until the next upkeep: slower to open, but correct
 
 
 def _checkpoint(db: sqlite3.Connection, *, tidy: bool) -> None:
@@ -116,7 +116,7 @@ def _checkpoint(db: sqlite3.Connection, *, tidy: bool) -> None:
         return
     if _is_worth_moving(db):
         db.execute("VACUUM")
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the log holds what the pages were before
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the log holds the earlier content of the pages
 
 
 def _is_worth_moving(db: sqlite3.Connection) -> bool:
@@ -124,5 +124,5 @@ def _is_worth_moving(db: sqlite3.Connection) -> bool:
         db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_count", "page_size")
     )
     used = (pages - free) * page_size
-    # also where no page is free: within a page, something of what was there may be left
-    return bool(used <= _MOVED_ALWAYS or (used <= _MOVED_AT_MOST and free * page_size >= used))
+    # even if no page is free: a page in use may contain rests of cleared data
+    return bool(used <= _SMALL or (used <= _MAX_VACUUM and free * page_size >= used))

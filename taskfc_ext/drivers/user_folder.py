@@ -1,4 +1,4 @@
-"""Which files are the user's own, beside the notebook or the script and elsewhere, and whether one has changed."""
+"""The user's own files, as opposed to installed ones, and the detection of changes in them."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from collections.abc import Sequence
 from taskfc_ext.location import FOLDER
 
 _GRAIN_NS = 50_000_000
-"""A file may change again without another time on it for as long as the file system's clock stands: 4 ms, often."""
+"""Nanoseconds within which a file may change twice with the same time stamp; file system clocks tick in 4 ms or so."""
 
 _INSTALLED = ("site-packages", "dist-packages")
 _ENVIRONMENTS = ("pyvenv.cfg", "conda-meta")
 
-# not the prefix itself, which may be /usr, and /usr/src/app somebody's; other environments have signs
+# not the prefix itself: it may be /usr, and /usr/src/app the user's own. Other environments have marker files
 _STANDARD = tuple(
     [os.path.join(place, "") for place in (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), FOLDER)]
 )
 
 _HIDDEN = f"{os.sep}."
-"""In folders of such names tools keep what is theirs: `.vscode`, for one, its debugger, on the module path."""
+"""In hidden folders, tools keep their own modules: `.vscode` has a debugger, for example, on the module path."""
 
 _unique = itertools.count(1)
 
 Stamp = tuple[int, int, int, int]
-"""Time of the last change in ns, size, inode; and a number that is in no other stamp while another could be equal."""
+"""Time of the last change in ns, size, inode; and a unique number if the file has changed just now, else 0."""
 
 GONE: Stamp = 0, -1, 0, 0
 
 
 def stamp_of(path: str) -> Stamp:
-    """Return what differs when the file has changed; `GONE` for none. A change of a moment ago equals nothing."""
+    """Return a stamp that differs after each change of the file; `GONE` if it does not exist."""
     try:
         found = os.stat(path)
     except OSError:
@@ -43,13 +43,14 @@ def stamp_of(path: str) -> Stamp:
 
 
 class UserCode:
-    """The user's own code: all in the folder of the notebook or the script, and what the module path leads to.
+    """The user's own code: the folder of the notebook or script, and the module path.
 
-    That is `../src`, say, and the projects of editable installs. What pip and conda install is not the user's own.
+    The module path may lead to `../src`, for example, or to projects of editable installs. Code that pip or conda has
+    installed is not the user's own.
 
     Args:
-        folder: an absolute path; "" for none.
-        path: the module path, absolute; empty for the folder alone.
+        folder: an absolute path; "": none.
+        path: the absolute entries of the module path; empty: only the folder counts.
     """
 
     def __init__(self, folder: str, path: Sequence[str] = ()) -> None:
@@ -62,10 +63,11 @@ class UserCode:
         self._are_installed: dict[str, bool] = {}
 
     def holds(self, file: str, *, beyond_path: bool = False) -> bool:
-        """Whether `file`, an absolute path, is the user's own; with a separator at its end: whether a folder is.
+        """Return whether a file, or a folder with a separator at its end, is the user's own.
 
         Args:
-            beyond_path: also if no entry of the module path leads to it: an editable install has finders of its own.
+            file: an absolute path.
+            beyond_path: it need not be below an entry of the module path: editable installs have finders of their own.
         """
         if self._inside and file.startswith(self._inside) and not self._is_installed(os.path.dirname(file)):
             return True
@@ -91,7 +93,7 @@ class UserCode:
 
 
 def _is_filled_by_pip(entry: str) -> bool:
-    """Whether something was installed into an entry of the module path: `pip install --target`."""
+    """Return whether `pip install --target` has installed into an entry of the module path."""
     try:
         with os.scandir(entry) as found:
             return any(item.name.endswith(".dist-info") for item in found)
@@ -100,7 +102,7 @@ def _is_filled_by_pip(entry: str) -> bool:
 
 
 def is_installed(place: str) -> bool:
-    """Whether a folder is part of an environment, of Python, or of this package."""
+    """Return whether a folder is part of an environment, of Python, or of this package."""
     inside = os.path.join(place, "")
     parts = inside.split(os.sep)
     if inside.startswith(_STANDARD) or any(name in parts for name in _INSTALLED):

@@ -34,6 +34,7 @@ from taskfc_ext.ipython.parse.first_line import joined_lines
 from taskfc_ext.ipython.parse.grammar import cell_help, line_help, parse_cell_line, parse_line
 from taskfc_ext.ipython.parse.requests import BadUsage, Help, Request
 from taskfc_ext.ipython.sessions import Farms, Session
+from taskfc_ext.protocol.limits import MAX_WORKERS
 from taskfc_ext.text import one_line
 
 logger = logging.getLogger(__name__)
@@ -107,7 +108,7 @@ class TaskMagics(Magics):
         None,
         allow_none=True,
         min=0,
-        max=10_000,
+        max=MAX_WORKERS,
         help="How many workers a farm gets that is started from here without -n; None: one a core.",
     ).tag(config=True)
     live_cards = Bool(True, help="Whether cards are kept up to date until their task has ended.").tag(config=True)

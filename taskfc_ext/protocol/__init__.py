@@ -1,1 +1,1 @@
-"""What is said between client, controller, worker and supervisor. Pure: no sockets, no files, no clock."""
+"""Messages between client, controller, worker and supervisor. Pure: no sockets, no files, no clock."""

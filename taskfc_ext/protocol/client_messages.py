@@ -1,8 +1,8 @@
-"""What a client and the controller say to each other.
+"""Messages between a client and the controller.
 
 A frame is a msgpack list of these messages. The class name is the tag on the wire: renaming one breaks it.
-Every `Request` has a `seq`, counting up from 1 in its session; a repeat gets the first answer. `acked` says that the
-answers to all requests below it have arrived, so the controller may forget them.
+Every `Request` has a `seq`, which counts up from 1 in its session; a repeated request gets the first answer. `acked`:
+the client has received the answers to all requests below this number, so the controller may forget them.
 """
 
 from __future__ import annotations
@@ -10,34 +10,22 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from taskfc_ext.protocol.context import OsText
-from taskfc_ext.protocol.ids import (
-    MAX_BATCH,
-    MAX_IDS,
-    Count,
-    Digest,
-    IdField,
-    Label,
-    Name,
-    Priority,
-    SessionField,
-)
+from taskfc_ext.protocol.ids import Count, Digest, IdField, Label, Name, Priority, SessionField, Workers
+from taskfc_ext.protocol.limits import MAX_BATCH, MAX_ID, MAX_IDS, MAX_PACKS
+from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.payloads import Payload
 from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.protocol.snapshots import QueueDelta, QueueSnapshot
-from taskfc_ext.protocol.spec import MAX_PACKS, Kind, Spec
+from taskfc_ext.protocol.spec import Kind, Spec
 
 TaskRef = int | tuple[int, int]
-"""A task by id, or, while its id is not known yet, by the (seq, index) it was submitted under in this session."""
+"""A task by id or, while its id is unknown, by its `Submit` in this session: (seq, index)."""
 
 Ids = Annotated[tuple[IdField, ...], Meta(max_length=MAX_IDS)]
 Refs = Annotated[tuple[TaskRef, ...], Meta(max_length=MAX_IDS)]
-
-
-class Message(Struct, frozen=True, tag=True, omit_defaults=True, forbid_unknown_fields=True):
-    """Base of all messages."""
 
 
 # client -> controller
@@ -46,12 +34,20 @@ class Message(Struct, frozen=True, tag=True, omit_defaults=True, forbid_unknown_
 class Hello(Message, frozen=True, forbid_unknown_fields=False):
     """Opens every connection, also a new one of an old session.
 
-    `owner` says whose tasks these are (a notebook's path, a script's name): "this notebook's tasks" means
-    the tasks of the same owner, across kernels. `label` is how the client is called in lists. `executable` is the
-    client's interpreter, `prefix` the environment that this belongs to. A `viewer` looks and steers and sends no code,
-    so its Python does not matter. A client in a task, or in a program that a task has started, names the `worker` of
-    this farm that it is on: what it waits for, the task there waits for. Fields of later versions are read over: a
-    controller that does not know them has to say which version it speaks.
+    Fields of later versions are ignored, so that the controller can answer with its own version.
+
+    Attributes:
+        protocol: version of the protocol.
+        version: of taskfc_ext.
+        python: version of the client's Python, `3.11`.
+        session: the client's session.
+        label: the client's name in lists.
+        owner: a notebook's path or a script's name. "This notebook's tasks" are those of one owner, across kernels.
+        executable: the client's interpreter.
+        prefix: the environment of that interpreter.
+        viewer: this client sends no code, so its Python does not matter.
+        worker: the worker of this farm that the client runs on, in a task or in a program that a task started: the
+            task there waits while the client waits. -1: none.
     """
 
     protocol: int
@@ -63,14 +59,14 @@ class Hello(Message, frozen=True, forbid_unknown_fields=False):
     executable: OsText = b""
     prefix: OsText = b""
     viewer: bool = False
-    worker: Annotated[int, Meta(ge=-1, le=2**53)] = -1
+    worker: Annotated[int, Meta(ge=-1, le=MAX_ID)] = -1
 
 
 class Define(Message, frozen=True):
     """Code, modules or a context, under its digest.
 
-    Sent before the first `Submit` on a connection that names it, and after a `Released` again. Has no answer.
-    `Broadcast` and `Retry` have theirs as fields.
+    Sent on each connection before the first `Submit` that names the digest, and again after a `Released`. Not
+    answered. `Broadcast` and `Retry` carry theirs in fields.
     """
 
     digest: Digest
@@ -78,23 +74,25 @@ class Define(Message, frozen=True):
 
 
 class Released(Message, frozen=True):
-    """Answers `Release`: this client defines these again before it names them. Has no answer."""
+    """Answers `Release`: this client defines these digests again before it names them. Not answered."""
 
     digests: Annotated[tuple[Digest, ...], Meta(max_length=MAX_IDS)]
 
 
 class Request(Message, frozen=True):
-    """Base of the messages that are answered."""
+    """Base of the messages that the controller answers."""
 
     seq: Annotated[int, Meta(ge=1)]
     acked: Count = 0
 
 
 class Submit(Request, frozen=True, kw_only=True):
-    """Tasks that differ in their bodies only. Answered by `Accepted` once they are in the store.
+    """Submit tasks that differ in their bodies only. Answered by `Accepted` once they are in the store.
 
-    `after`: they start when all of these have succeeded (`after_any`: ended). `inputs`: tasks
-    whose results the bodies refer to by position; these are dependencies too.
+    Attributes:
+        after: tasks that have to succeed first.
+        after_any: the tasks in `after` only have to end.
+        inputs: tasks whose results the bodies refer to by position; these are dependencies too.
     """
 
     spec: Spec
@@ -106,9 +104,9 @@ class Submit(Request, frozen=True, kw_only=True):
 
 
 class Abort(Request, frozen=True, kw_only=True):
-    """Answered by `Reply(True)` when it is in the store.
+    """Abort a task. Answered by `Reply(True)` when the abort is in the store.
 
-    With `queued_only` a task that a worker already holds is left alone, and the answer is `Reply(False)`.
+    With `queued_only`, a task that a worker already holds goes on, and the answer is `Reply(False)`.
     """
 
     taskid: IdField
@@ -116,19 +114,19 @@ class Abort(Request, frozen=True, kw_only=True):
 
 
 class AbortTasks(Request, frozen=True, kw_only=True):
-    """Abort all of these that have not ended, in one step, however many.
+    """Abort all of these tasks that have not ended, in one step.
 
-    Answered, when it is in the store, by a list of the ids for which nothing changed: they had ended, never were, or
-    were being aborted.
+    Answered, when the aborts are in the store, by the ids that nothing changed for: the task had ended, never existed,
+    or was being aborted.
     """
 
     taskids: Annotated[tuple[IdField, ...], Meta(max_length=MAX_BATCH)]
 
 
 class Hold(Request, frozen=True, kw_only=True):
-    """Keep unfinished tasks from being given to workers, or (`held=False`) no longer; they keep their place.
+    """Keep unfinished tasks from being dispatched, or release them (`held=False`); they keep their place in the queue.
 
-    Answered by a list of the ids that a worker had already, for which nothing changed.
+    Answered by the ids that nothing changed for, since a worker already had the task.
     """
 
     taskids: Ids
@@ -136,18 +134,18 @@ class Hold(Request, frozen=True, kw_only=True):
 
 
 class Move(Request, frozen=True, kw_only=True):
-    """Give unfinished tasks another priority; one that a worker has is given out under it if it comes back."""
+    """Give unfinished tasks another priority. For a task that a worker has, it counts when the task is queued again."""
 
     taskids: Ids
     priority: Priority
 
 
 class Retry(Request, frozen=True, kw_only=True):
-    """Run a finished task again as a new one, and with it those that failed because of it.
+    """Run a finished task again as a new one, together with the tasks that failed because of it.
 
-    Answered by a list of (old id, new id) when the new ones are in the store, that of `taskid` first. What the asking
-    client's owner had submitted runs in this `context`, with these `modules`, as a new submission would: a module that
-    was mended is the mended one. What others had submitted runs as it was, and so does all of it without a `context`.
+    Answered by a list of (old id, new id) when the new tasks are in the store; the pair of `taskid` comes first. Tasks
+    of the requesting client's owner run in this `context` with these `modules`, as a new submission would, so that
+    edited modules count. Tasks of others, and all tasks if there is no `context`, run as they were submitted.
     """
 
     taskid: IdField
@@ -156,34 +154,37 @@ class Retry(Request, frozen=True, kw_only=True):
 
 
 class GetResults(Request, frozen=True, kw_only=True):
-    """Answered by `Reply([unfinished ids])`; results come as `Ended` before it, and, with `watch`, later."""
+    """Get the results of tasks. Answered by `Reply([unfinished ids])`.
+
+    The results come before it as `Ended`. With `watch`, those of the unfinished tasks come later.
+    """
 
     taskids: Ids
     watch: bool = False
 
 
 class Barrier(Request, frozen=True, kw_only=True):
-    """Answered by `Reply(None)` when all of them (`None`: all unfinished now) have ended, whatever they ended in.
+    """Wait for tasks. Answered by `Reply(None)` when all of them (`None`: all now unfinished) have ended in any state.
 
-    While it is open, the worker that a client is on lends its place to another one. A task that waits for itself is
-    refused; with `None` a task does not wait for itself, nor for those that wait for it.
+    Meanwhile the worker that the client runs on lends its place to a substitute. A task that waits for itself is
+    refused; with `None`, a task waits neither for itself nor for tasks that wait for it.
     """
 
     taskids: Ids | None = None
 
 
 class Unwait(Request, frozen=True, kw_only=True):
-    """Forget the open `Barrier` that was sent under `barrier`."""
+    """Forget the open `Barrier` with the seq `barrier`."""
 
     barrier: Count
 
 
 class Spin(Request, frozen=True):
-    """Look again at what can run now; workers that refused a task are asked again."""
+    """Dispatch again; workers that refused a task are offered it again."""
 
 
 class QueueStatus(Request, frozen=True, kw_only=True):
-    """Answered by a dict of counts by state, or, with `verbose`, of lists of ids."""
+    """Get the counts of tasks by state, as a dict; with `verbose`, lists of ids instead of counts."""
 
     verbose: bool = False
 
@@ -195,9 +196,9 @@ class Clear(Request, frozen=True, kw_only=True):
 
 
 class ListTasks(Request, frozen=True, kw_only=True):
-    """Answered by a list of `TaskInfo`, newest last, at most `limit`: those that pass every filter that is given.
+    """Get at most `limit` `TaskInfo`s, newest last, of the tasks that match every given filter.
 
-    `not_retried` leaves out those that were submitted again.
+    `not_retried` leaves out tasks that were retried.
     """
 
     taskids: Ids | None = None
@@ -209,27 +210,27 @@ class ListTasks(Request, frozen=True, kw_only=True):
 
 
 class GetLog(Request, frozen=True, kw_only=True):
-    """Answered by what the task has printed so far, as a `Printed`."""
+    """Get the output of a task so far, as a `Printed`."""
 
     taskid: IdField
 
 
 class GetFailure(Request, frozen=True, kw_only=True):
-    """Answered by the `Failure` of a task that has not succeeded, without what is pickled in it; else by `None`."""
+    """Get the `Failure` of a task that has not succeeded, without its pickled exception; `None` for other tasks."""
 
     taskid: IdField
 
 
 class GetSubmission(Request, frozen=True, kw_only=True):
-    """Answered by the `SubmittedTask`, if the inputs of the task are there."""
+    """Get the `SubmittedTask`; refused if the results that the task takes are not there."""
 
     taskid: IdField
 
 
 class GetOutputs(Request, frozen=True, kw_only=True):
-    """Answered by what the task shows, as `{"version": ..., "outputs": [JSON, ...]}`.
+    """Get the displays of a task, as `{"version": ..., "outputs": [JSON, ...]}`.
 
-    `known`: the version that the client has; while that is still so, `outputs` is `None`.
+    `known`: the version that the client has; if it is the current one, `outputs` is `None`.
     """
 
     taskid: IdField
@@ -237,41 +238,40 @@ class GetOutputs(Request, frozen=True, kw_only=True):
 
 
 class GetClientName(Request, frozen=True):
-    """Answered by the name under which the controller knows this client."""
+    """Get the controller's name for this client."""
 
 
 class GetWorkers(Request, frozen=True):
-    """Answered by a list of `WorkerInfo`."""
+    """Get a `WorkerInfo` of each worker."""
 
 
 class Watch(Request, frozen=True):
-    """Answered by a `Watching`, and from then on by a `Changed` whenever something is different, at most 5 a second.
+    """Subscribe this connection to the queue: a `Watching`, then a `Changed` after each change, at most 5 a second.
 
-    It holds for the connection. Whoever misses a delta sends it again.
+    A client that misses a delta sends this again.
     """
 
 
 class Unwatch(Request, frozen=True):
-    """Send no more `Changed`."""
+    """End the subscription."""
 
 
 class Broadcast(Request, frozen=True, kw_only=True):
-    """Run this on every worker, those that join later included. Answered by its number once it is in the store.
+    """Run this on every worker, including workers that join later. Answered by its number once it is in the store.
 
-    `code` and `body` are what a task of this `code_kind` has: a pickled callable and its arguments, or source text and
-    the names that go in. It runs in `context`, with `modules`, as a task would.
+    `code` and `body` are those of a task of this `code_kind`. It runs in `context`, with `modules`, as a task would.
     """
 
     code_kind: Kind
     label: Label
-    code: Payload
-    body: Payload
+    code: bytes
+    body: bytes
     context: Define | None = None
     modules: Annotated[tuple[Define, ...], Meta(max_length=MAX_PACKS)] = ()
 
 
 class AwaitBroadcast(Request, frozen=True, kw_only=True):
-    """Answered by a `BroadcastReport` when no worker that is there has the broadcast of this number before it.
+    """Wait for a broadcast. Answered by a `BroadcastReport` when all present workers have run it.
 
     `Unwait` forgets it, like a `Barrier`.
     """
@@ -280,21 +280,21 @@ class AwaitBroadcast(Request, frozen=True, kw_only=True):
 
 
 class ClearBroadcasts(Request, frozen=True):
-    """Forget all broadcasts: workers that join later run none of them. Answered by how many there were."""
+    """Forget all broadcasts: workers that join later run none of them. Answered by their number."""
 
 
 class Scale(Request, frozen=True, kw_only=True):
-    """Set the number of workers. Answered by the number before."""
+    """Set the number of workers. Answered by the previous number."""
 
-    n: Annotated[int, Meta(ge=0, le=10_000)]
+    n: Workers
 
 
 class Stop(Request, frozen=True):
-    """Stop the farm; unfinished work stays in the store. Answered before it begins."""
+    """Stop the farm; unfinished tasks stay in the store. Answered before the farm stops."""
 
 
 class Ping(Request, frozen=True):
-    """Answered by `Reply(None)`; keeps the session known."""
+    """Keep the session. Answered by `Reply(None)`."""
 
 
 ClientMessage = (
@@ -354,14 +354,14 @@ class Accepted(Message, frozen=True):
 
 
 class Reply(Message, frozen=True):
-    """Answers any other request with plain data."""
+    """Answers any other request, with plain data."""
 
     seq: int
     value: Any = None
 
 
 class ErrorKind(StrEnum):
-    """Which error a refusal stands for."""
+    """The error that a refusal stands for."""
 
     TYPE = "type"
     UNKNOWN_TASK = "unknown-task"
@@ -375,10 +375,7 @@ class ErrorKind(StrEnum):
 
 
 class Refused(Message, frozen=True):
-    """Answers a request that cannot be met (`seq` 0: a frame that is no request).
-
-    Nothing was changed but what `value` says.
-    """
+    """Refuses a request, or a frame (`seq` 0). Nothing has changed except what `value` says."""
 
     seq: int
     error: ErrorKind
@@ -388,12 +385,17 @@ class Refused(Message, frozen=True):
 
 
 class Ended(Message, frozen=True, kw_only=True):
-    """Tasks that have ended: the record in the store and the message to clients are this same value.
+    """Tasks that have ended: both the record in the store and the message to clients. Columns of equal length.
 
-    Columns of equal length. `reasons[i]` is "" for a success, and then `values[i]` is the pickled
-    value; else `values[i]` is a `Failure`. `workers` -1: it never ran. Times are wall-clock seconds,
-    `seconds` the run time of the last attempt. `outputs`: what tasks printed, only for those that did; `displays`: what
-    they showed, each the JSON of an output in a notebook's file.
+    Attributes:
+        reasons: a `Reason` each; "" for a success.
+        values: the pickled value of a success, else a `Failure`.
+        workers: the last worker; -1: the task never ran.
+        submitted: wall-clock seconds.
+        completed: wall-clock seconds.
+        seconds: run time of the last attempt.
+        outputs: the output of each task that printed.
+        displays: the displays of each task that has some, each as the JSON of an output in a notebook's file.
     """
 
     ids: tuple[int, ...]
@@ -409,7 +411,10 @@ class Ended(Message, frozen=True, kw_only=True):
 
 
 class Release(Message, frozen=True):
-    """No task needs this code any more. Answered by `Released`; it is dropped then, so no task that names it fails."""
+    """Asks the client to release code that no task needs any more. Answered by `Released`; then the code is dropped.
+
+    So no `Submit` on its way names code that is dropped already.
+    """
 
     digests: tuple[bytes, ...]
 
@@ -422,17 +427,17 @@ class Watching(Message, frozen=True):
 
 
 class Changed(Message, frozen=True):
-    """What has changed, for those that watch."""
+    """The changes of the queue, for a subscriber."""
 
     delta: QueueDelta
 
 
 class Resync(Message, frozen=True):
-    """This client was too slow and messages to it were dropped: ask again for everything that is unfinished."""
+    """Messages to this client were dropped, since it was too slow: it has to ask again for all unfinished tasks."""
 
 
 class Stopping(Message, frozen=True):
-    """The farm was told to stop: open waits end with `ControllerStopped`."""
+    """The farm stops: open waits end with `ControllerStopped`."""
 
 
 ControllerMessage = Welcome | Accepted | Reply | Refused | Ended | Release | Watching | Changed | Resync | Stopping

@@ -1,4 +1,4 @@
-"""Frames: one msgpack list of messages, decoded once, at the edge, into the union that may arrive there."""
+"""Frames: one msgpack list of messages, decoded once, at the edge, into the union of the messages allowed there."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import msgspec
 from msgspec import Meta
 
 from taskfc_ext.errors import ProtocolError
-from taskfc_ext.protocol.client_messages import ClientMessage, ControllerMessage, Message
-from taskfc_ext.protocol.ids import MAX_FRAME, MAX_MESSAGES
+from taskfc_ext.protocol.client_messages import ClientMessage, ControllerMessage
+from taskfc_ext.protocol.limits import MAX_FRAME, MAX_MESSAGES
+from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.supervisor_messages import FromSupervisor, ToSupervisor
 from taskfc_ext.protocol.worker_messages import ToWorker, WorkerMessage
 
@@ -27,11 +28,11 @@ def encode(messages: Sequence[Message]) -> bytes:
 
 
 class FrameDecoder(Generic[M]):
-    """Decodes the frames that may arrive at one edge, and refuses everything else.
+    """Decoder of the frames that one peer may send; refuses all others.
 
     Args:
         union: the message types, as a union.
-        limit: bytes that a frame may have; what the controller puts together from accepted frames may have more.
+        limit: bytes of a frame. The controller's own frames may be larger: they collect parts of accepted frames.
     """
 
     def __init__(self, union: object, *, limit: int = MAX_FRAME) -> None:
@@ -40,7 +41,7 @@ class FrameDecoder(Generic[M]):
 
     @cached_property
     def _decoder(self) -> msgspec.msgpack.Decoder[list[M]]:
-        # Made on first use: it takes 2 ms, and no process needs them all.
+        # Built on first use: it takes 2 ms, and no process needs all decoders.
         union = self._union
         bounded = Annotated[list[union], Meta(max_length=MAX_MESSAGES)]  # type: ignore[valid-type]
         return msgspec.msgpack.Decoder(bounded)
@@ -56,7 +57,7 @@ class FrameDecoder(Generic[M]):
         try:
             return self._decoder.decode(frame)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise ProtocolError(f"a frame that is not understood: {error}") from error
+            raise ProtocolError(f"a frame is not understood: {error}") from error
 
 
 from_client: FrameDecoder[ClientMessage] = FrameDecoder(ClientMessage)

@@ -1,4 +1,4 @@
-"""`Context` and `Module`: what a submission's code expects around it, as plain data that is read without unpickling."""
+"""`Context` and `Module`: the environment that a submission's code expects, as plain data, not pickled."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from msgspec import Meta, Struct
 from msgspec.msgpack import Decoder, Encoder
 
 OsText = Annotated[bytes, Meta(max_length=2**20)]
-"""What the system takes for text: paths and variables are bytes there, and need not be UTF-8."""
+"""Paths and environment variables: bytes for the system, not necessarily UTF-8."""
 
 
 class Context(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the submitting process stood. Sent once under its digest by a `Define`, like code.
+    """The execution context of a submission. Sent once under its digest by a `Define`, like code.
 
-    `environ` is a difference: variables that were set since that process began, and `None` for those removed.
-    `folder`: where the notebook or the script lies, whose modules are the user's own and are edited between tasks.
-    `settings`: of the interpreter and of libraries, pickled; only a worker reads them.
+    Attributes:
+        environ: the variables that were set since the submitting process began, with `None` for those removed.
+        folder: the folder of the notebook or script; modules in it are the user's own and are edited between tasks.
+        settings: settings of the interpreter and of libraries, pickled. Only a worker unpickles them.
     """
 
     python_executable: OsText
@@ -30,13 +31,13 @@ class Context(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Module(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """A module of the user's own as it was when a task was submitted.
+    """One of the user's own modules, as it was when a task was submitted.
 
     Attributes:
-        name: the full one.
-        source: what is in its file; `None` for a namespace package, which has none.
-        path: of that file.
-        locations: the folders that a package's modules are looked for in; empty for what is no package.
+        name: the full name.
+        source: the content of its file; `None` for a namespace package, which has no file.
+        path: the path of that file.
+        locations: the folders that contain a package's modules; empty if it is not a package.
     """
 
     name: str
@@ -59,7 +60,7 @@ def decode_context(body: bytes) -> Context:
     """Return the context in `body`.
 
     Raises:
-        msgspec.MsgspecError: it is none.
+        msgspec.MsgspecError: it is not a context.
     """
     return _decoder.decode(body)
 
@@ -73,6 +74,6 @@ def decode_modules(body: bytes) -> tuple[Module, ...]:
     """Return the modules in `body`.
 
     Raises:
-        msgspec.MsgspecError: it holds something else.
+        msgspec.MsgspecError: it does not hold modules.
     """
     return _modules_decoder.decode(body)

@@ -1,15 +1,14 @@
-"""What questions about a farm are answered with: tasks, workers, broadcasts as lists show them."""
+"""Tasks, workers and broadcasts, as plain data in the answers to a client's questions."""
 
 from __future__ import annotations
 
 from msgspec import Struct
 
-from taskfc_ext.protocol.payloads import Payload
 from taskfc_ext.protocol.spec import Spec
 
 
 class TaskProgress(Struct, frozen=True):
-    """How far a running task is, as its code says. `total` is `None` where that is not known."""
+    """The progress of a running task, as its code reports it. `total` is `None` if it is not known."""
 
     done: float
     total: float | None = None
@@ -17,12 +16,15 @@ class TaskProgress(Struct, frozen=True):
 
 
 class TaskInfo(Struct, frozen=True, kw_only=True):
-    """One task as lists show it. `elapsed` is the run time of the attempt that runs, or of the last one, in seconds.
+    """One task, as lists show it.
 
-    `priority` is that of an unfinished task now; of a finished one, that under which it was submitted.
-    `progress`: of an attempt that runs and has reported it. `retry_of`: the task that this one was a retry of.
-    `not_before`: wall-clock time until which a failed task waits for its next attempt. `waits_for`: unfinished tasks
-    that it waits for while it runs, at most 100; its worker has lent its place to another one meanwhile.
+    Attributes:
+        priority: the present one; for a finished task, the submitted one.
+        elapsed: run time of the running attempt, or of the last one, in seconds.
+        progress: that of the running attempt, if it has reported any.
+        retry_of: the finished task that this one retries.
+        not_before: wall-clock time before which a failed task has no next attempt.
+        waits_for: unfinished tasks that it waits for while it runs, at most 100; a substitute has its worker's place.
     """
 
     taskid: int
@@ -48,20 +50,28 @@ class TaskInfo(Struct, frozen=True, kw_only=True):
 
 
 class SubmittedTask(Struct, frozen=True, kw_only=True):
-    """What a task was submitted as. `code`: what `spec.code` is the digest of. `inputs`: the results that it takes."""
+    """A task as it was submitted.
+
+    Attributes:
+        code: the code with the digest `spec.code`.
+        inputs: the results that the task takes.
+    """
 
     taskid: int
     name: str | None
     spec: Spec
-    code: Payload
-    body: Payload
-    inputs: tuple[Payload, ...] = ()
+    code: bytes
+    body: bytes
+    inputs: tuple[bytes, ...] = ()
 
 
 class BroadcastReport(Struct, frozen=True):
-    """How a broadcast went on the workers there are: `ran` on so many, `failed` on these: worker -> why.
+    """The outcome of a broadcast on the present workers.
 
-    `skipped`: workers died of it, so that it is run no more; the text says so.
+    Attributes:
+        ran: the number of workers on which it succeeded.
+        failed: worker id -> the error.
+        skipped: why it is not run any more, as when workers died of it; else empty.
     """
 
     ran: int
@@ -70,11 +80,15 @@ class BroadcastReport(Struct, frozen=True):
 
 
 class WorkerInfo(Struct, frozen=True, kw_only=True):
-    """One worker as lists show it. `running` is a task id. `problem`: the broadcast that failed last on it, and why.
+    """One worker, as lists show it.
 
-    `state`: starting, setting up, idle, busy, waiting (its task waits for other tasks, and it has lent its place), or
-    retiring. `waits_for`: the first of the tasks that its task waits for. `is_substitute`: it is there because others
-    wait, and ends when it is not needed any more.
+    Attributes:
+        state: starting, setting up, idle, busy, waiting (its task waits for other tasks), or retiring.
+        running: a task id.
+        held: the number of tasks that it holds.
+        problem: the last broadcast that failed on it, with the error.
+        waits_for: the first tasks that its task waits for.
+        is_substitute: it has the place of a waiting worker, and ends when it is not needed any more.
     """
 
     worker: int
@@ -88,7 +102,7 @@ class WorkerInfo(Struct, frozen=True, kw_only=True):
 
     @property
     def described(self) -> str:
-        """Its state, with what else is to be said of it: `waiting for task 12, 13`, `busy (substitute)`."""
+        """The state in words: `waiting for task 12, 13`, `busy (substitute)`."""
         text = self.state
         if self.waits_for:
             text += f" for task {', '.join(map(str, self.waits_for))}"

@@ -6,17 +6,17 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from taskfc_ext.protocol.ids import Seconds
+from taskfc_ext.protocol.ids import Seconds, Workers
 
 
 class FarmOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a farm was started with; a client that restarts a dead farm finds them in its store.
+    """The options of a farm. A client that restarts a dead farm finds them in its store.
 
-    `cwd` and `sys_path` are the starting client's, `python` its interpreter: workers begin with them.
-    The environment is never kept: whoever restarts the farm supplies it.
+    `cwd`, `sys_path` and `python` are those of the client that started the farm: workers begin with them. The
+    environment is never stored: it is that of the process that starts the farm.
     """
 
-    n_workers: Annotated[int, Meta(ge=0, le=10_000)]
+    n_workers: Workers
     python: str
     cwd: str
     sys_path: tuple[str, ...]

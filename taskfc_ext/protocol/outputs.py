@@ -1,4 +1,4 @@
-"""The outputs of an attempt, in the form of outputs in a notebook's file: what it displays, and a cell's value."""
+"""The outputs of an attempt, as in a notebook's file: its displays, and a cell's value."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 MAX_DISPLAYS = 200
-"""Displays of one attempt: figures, tables. Beyond that the oldest are dropped."""
+"""Displays of one attempt, such as figures and tables. Beyond that the oldest are dropped."""
 
 DISPLAY = "display_data"
-"""The `output_type` of what a task displays."""
+"""The `output_type` of a display."""
 
 VALUE = "execute_result"
-"""The `output_type` of a cell's value. Its `data` are empty where the value has displayed itself."""
+"""The `output_type` of a cell's value. Its `data` are empty if the value has displayed itself."""
 
 PLAIN_TEXT = "text/plain"
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
-"""Names the model of a widget, which lives in one process: of no use in another."""
+"""The MIME type that names the model of a widget. The model lives in one process, so other processes cannot show it."""
 
 
 def all_outputs_of(bodies: Iterable[bytes]) -> list[dict[str, Any]]:
@@ -27,5 +27,5 @@ def all_outputs_of(bodies: Iterable[bytes]) -> list[dict[str, Any]]:
 
 
 def is_value(output: Mapping[str, Any]) -> bool:
-    """Tell whether an output is a cell's value."""
+    """Return whether an output is a cell's value."""
     return output.get("output_type") == VALUE

@@ -1,4 +1,4 @@
-"""What travels for the user: opaque bytes that only clients and workers open."""
+"""Payloads: the user's arguments, code and results, as opaque bytes that only clients and workers unpickle."""
 
 from __future__ import annotations
 
@@ -12,30 +12,33 @@ from taskfc_ext.protocol.ids import Count
 
 
 class PayloadRef(Struct, frozen=True, tag="ref", array_like=True, forbid_unknown_fields=True):
-    """A payload that stands in a file of the store instead of in the message; only the controller writes them."""
+    """Stands for a payload in a file of the store. Only the controller makes them, and it sends none."""
 
     file: Annotated[str, Meta(pattern=r"\A[0-9a-f]{1,64}\Z")]
     size: Count
 
 
 Payload = bytes | PayloadRef
-"""Pickled by a client or a worker; controller and store never look inside."""
+"""Pickled by a client or a worker, and opaque to the controller, which puts large ones into files of the store.
+
+A field that never stands in a file has the type `bytes`.
+"""
 
 
 def size_of(payload: Payload) -> int:
-    """Return the bytes of `payload`, wherever it stands."""
+    """Return the size of `payload` in bytes."""
     return len(payload) if isinstance(payload, bytes) else payload.size
 
 
 class Outcome(IntEnum):
-    """How an attempt ended, as the worker reports it."""
+    """The outcome of an attempt, as its worker reports it."""
 
     OK = 0
     ERROR = 1  # the task raised; a retry may help
     FINAL_ERROR = 2  # the task raised something that `retry_on` does not name
-    REFUSED = 3  # `depend` said no; the value is a text, why
+    REFUSED = 3  # `depend` returned a false value or raised; the value is the reason, as text
     NOT_NOW = 4  # the task raised TaskRejectError; the value is a text
-    INTERRUPTED = 5  # the interrupt that named this lease ended it
+    INTERRUPTED = 5  # an interrupt for this lease ended it
 
 
 class Reason(StrEnum):
@@ -51,10 +54,12 @@ class Reason(StrEnum):
 
 
 class Failure(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """The value of a task that did not succeed: readable without unpickling anything.
+    """The value of a task that did not succeed, readable without unpickling.
 
-    `pickled` is the exception itself (`error` only), for clients. `parent` names the failed dependency. `of_string`: it
-    is the task's own exception in a string task, whose `TaskResult` holds it instead of raising it.
+    Attributes:
+        pickled: the exception, for clients; only for the reason `error`.
+        parent: the failed dependency.
+        of_string: a string task raised it, so its `TaskResult` holds the exception and does not raise it.
     """
 
     reason: Reason
@@ -80,6 +85,6 @@ def decode_failure(payload: bytes) -> Failure:
     """Return the failure in `payload`.
 
     Raises:
-        msgspec.DecodeError: it is not one.
+        msgspec.DecodeError: it is not a failure.
     """
     return _decoder.decode(payload)

@@ -1,31 +1,31 @@
-"""What a task printed, in order, and which of it went to which stream."""
+"""The output of a task: text on stdout and stderr, in order."""
 
 from __future__ import annotations
 
 Printed = tuple[str, ...]
-"""Pieces of the two streams in turn: what stands at an even place went to stdout, at an odd one to stderr."""
+"""Pieces of the two streams in turn: stdout at even places, stderr at odd ones."""
 
 
 def log_of(printed: Printed) -> str:
-    """Return everything, in order."""
+    """Return the text of both streams, in order."""
     return "".join(printed)
 
 
 def stdout_of(printed: Printed) -> str:
-    """Return what went to stdout."""
+    """Return the text on stdout."""
     return "".join(printed[::2])
 
 
 def stderr_of(printed: Printed) -> str:
-    """Return what went to stderr."""
+    """Return the text on stderr."""
     return "".join(printed[1::2])
 
 
-def joined(before: Printed, more: Printed) -> Printed:
-    """Return `before`, and `more` after it."""
+def join_printed(before: Printed, more: Printed) -> Printed:
+    """Return `before` followed by `more`."""
     if not before or not more:
         return before or more
-    if len(before) % 2:  # it ends in stdout, and `more` begins with that
+    if len(before) % 2:  # it ends with stdout, and `more` begins with stdout
         return (*before[:-1], before[-1] + more[0], *more[1:])
     if not more[0] and len(more) > 1:
         return (*before[:-1], before[-1] + more[1], *more[2:])
@@ -33,12 +33,12 @@ def joined(before: Printed, more: Printed) -> Printed:
 
 
 def begins_with(printed: Printed, text: str) -> bool:
-    """Whether the first that was printed is `text`."""
+    """Return whether the output begins with `text`."""
     return next((piece for piece in printed if piece), "").startswith(text)
 
 
 def whole_lines(printed: Printed) -> Printed:
-    """Return everything before the last line, which has no end yet."""
+    """Return all complete lines."""
     for place in reversed(range(len(printed))):
         end = printed[place].rfind("\n") + 1
         if end:

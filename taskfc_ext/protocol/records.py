@@ -1,7 +1,7 @@
-"""What the controller writes to its store. Replayed in order, these records rebuild everything that was promised.
+"""The records in the controller's store. Replayed in order, they rebuild its state.
 
-`Ended` and `Define` are records and messages at once: the value that was committed is the value that is sent.
-Records hold durations and wall-clock times, never monotonic instants, which mean nothing to another process.
+`Ended` and `Define` are also messages: the value that was committed is the value that is sent. Records hold durations
+and wall-clock times, never monotonic times, which mean nothing to another process.
 """
 
 from __future__ import annotations
@@ -10,22 +10,23 @@ from enum import StrEnum
 
 from msgspec.msgpack import Decoder, Encoder
 
-from taskfc_ext.protocol.client_messages import Accepted, Define, Ended, Message, Refused, Reply
+from taskfc_ext.protocol.client_messages import Accepted, Define, Ended, Refused, Reply
+from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.payloads import Payload
 from taskfc_ext.protocol.spec import Kind, Spec
 
 
 class Began(Message, frozen=True):
-    """A controller has begun to serve this store."""
+    """A controller began to serve this store."""
 
     incarnation: int
     wall: float
 
 
 class Submitted(Message, frozen=True, kw_only=True):
-    """A batch was accepted: task `first + i` has body `bodies[i]`. `after` and `inputs` are task ids by now.
+    """A batch was accepted: task `first + i` has body `bodies[i]`. `after` and `inputs` are task ids.
 
-    `retry_of`: task `first + i` is `retry_of[i]` again; a `Retried` follows in the same transaction.
+    `retry_of`: task `first + i` retries task `retry_of[i]`. A `Retried` follows in the same transaction.
     """
 
     first: int
@@ -43,7 +44,7 @@ class Submitted(Message, frozen=True, kw_only=True):
 
 
 class Leased(Message, frozen=True):
-    """Before it is sent: lease `first_lease + i` gives task `ids[i]` to `worker`."""
+    """Lease `first_lease + i` dispatches task `ids[i]` to `worker`. Committed before the task is sent."""
 
     first_lease: int
     ids: tuple[int, ...]
@@ -51,24 +52,24 @@ class Leased(Message, frozen=True):
 
 
 class Why(StrEnum):
-    """Why a task goes back to the queue."""
+    """The reason why a task is queued again."""
 
-    RETURNED = "returned"  # it had not started: free of charge
-    REFUSED = "refused"  # not on this worker, or not now: free of charge
+    RETURNED = "returned"  # it had not started: costs nothing
+    REFUSED = "refused"  # not on this worker, or not now: costs nothing
     RETRY = "retry"  # the attempt failed: costs a retry
     DEATH = "death"  # its worker died in it: costs a death
-    RECOVERY = "recovery"  # for good; now its recovery task runs
+    RECOVERY = "recovery"  # no retry is left: its recovery task runs next
 
 
 class Requeued(Message, frozen=True):
-    """These tasks' leases are over, and they will be given out again."""
+    """The leases of these tasks are over, and the tasks are queued again."""
 
     ids: tuple[int, ...]
     why: Why
 
 
 class AbortAsked(Message, frozen=True):
-    """An abort was accepted. A task that a worker holds ends when the worker has let go of it."""
+    """An abort was accepted. A task that a worker holds ends when the worker's attempt has ended."""
 
     taskid: int
     session: str
@@ -76,7 +77,7 @@ class AbortAsked(Message, frozen=True):
 
 
 class Cleared(Message, frozen=True):
-    """These finished tasks are forgotten. `ids` holds all that were asked for, also those that there were not."""
+    """These finished tasks are cleared. `ids` holds all requested ids, also unknown ones."""
 
     ids: tuple[int, ...]
     session: str
@@ -84,7 +85,7 @@ class Cleared(Message, frozen=True):
 
 
 class Held(Message, frozen=True):
-    """These tasks are kept back, or no longer. `ids` holds all that were asked for, also those that cannot be."""
+    """These tasks are held back, or released. `ids` holds all requested ids, also those that nothing changed for."""
 
     ids: tuple[int, ...]
     held: bool
@@ -93,7 +94,7 @@ class Held(Message, frozen=True):
 
 
 class Moved(Message, frozen=True):
-    """These tasks have another priority. `ids` holds all that were asked for, also those that have ended."""
+    """These tasks have another priority. `ids` holds all requested ids, also those of tasks that have ended."""
 
     ids: tuple[int, ...]
     priority: int
@@ -102,7 +103,7 @@ class Moved(Message, frozen=True):
 
 
 class Retried(Message, frozen=True):
-    """These tasks, (old id, new id), were submitted again by one request."""
+    """One request retried these tasks: (old id, new id)."""
 
     pairs: tuple[tuple[int, int], ...]
     session: str
@@ -110,15 +111,15 @@ class Retried(Message, frozen=True):
 
 
 class Broadcasted(Message, frozen=True, kw_only=True):
-    """A broadcast was accepted: every worker runs it, those that join later included. Numbers count up from 1."""
+    """A broadcast was accepted: every worker runs it, including workers that join later. Numbers count up from 1."""
 
     number: int
     session: str
     seq: int
     kind: Kind
     label: str
-    code: Payload
-    body: Payload
+    code: bytes
+    body: bytes
     context: bytes | None = None
     modules: tuple[bytes, ...] = ()
 
@@ -137,13 +138,13 @@ class BroadcastsCleared(Message, frozen=True):
 
 
 class Dropped(Message, frozen=True):
-    """This code is in the store no more: no task or broadcast needs it, and no client names it without a `Define`."""
+    """This code left the store: no task or broadcast needs it, and a client defines it before naming it again."""
 
     digests: tuple[bytes, ...]
 
 
 class CodeSpan(Message, frozen=True):
-    """`n` tasks among those from `first` to `last` are not cleared, and need this code."""
+    """`n` tasks from `first` to `last` are not cleared, and need this code."""
 
     first: int
     last: int
@@ -152,7 +153,7 @@ class CodeSpan(Message, frozen=True):
 
 
 class KnownSession(Message, frozen=True):
-    """A client's session: its latest answers, for repeats. It has those to all requests below `done_below`."""
+    """A client's session, with the answers that the client may not have: to requests from `done_below` on."""
 
     session: str
     done_below: int
@@ -160,14 +161,14 @@ class KnownSession(Message, frozen=True):
 
 
 class Baseline(Message, frozen=True, kw_only=True):
-    """All that the records before this one amount to, at a moment at which no task was unfinished.
+    """The sum of all records before this one, at a moment at which no task was unfinished.
 
-    A replay begins here; what was before stays only as far as results and submissions are read from it.
+    A replay begins here. Of the records before it, those with results and submissions remain.
 
     Attributes:
-        ended: the reason of each task's end as one byte, compressed.
+        ended: one byte for the reason of each task's end, compressed.
         codes: the size of each code body in the store.
-        deaths: workers that have died in each of the `broadcasts`.
+        deaths: workers that died in each of the `broadcasts`.
     """
 
     incarnation: int
@@ -215,7 +216,7 @@ _decoder: Decoder[Record] = Decoder(Record)
 
 
 def encode_record(record: Record) -> bytes:
-    """Return `record` as the store keeps it."""
+    """Return `record` as bytes for the store."""
     return _encoder.encode(record)
 
 

@@ -1,4 +1,4 @@
-"""The tasks of `Rows` one by one: into columns and out of them."""
+"""Conversion between the columns of `Rows` and one `Row` for each task."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ from collections.abc import Iterable, Iterator
 from operator import itemgetter
 from typing import NamedTuple
 
-from taskfc_ext.protocol.snapshots import Note, Rows, StateCode
+from taskfc_ext.protocol.snapshots import Note, Rows
+from taskfc_ext.protocol.states import FINISHED_CODES, StateCode
 
-_STATES = {int(code): code for code in StateCode}  # a call of the enum for each row costs more than all else
-
-FINISHED = frozenset((StateCode.SUCCEEDED, StateCode.FAILED, StateCode.ABORTED))
-"""The states that a task ends in."""
+_STATES = {int(code): code for code in StateCode}  # calling the enum for each row would cost most of the time
 
 
 class Row(NamedTuple):
-    """One task of `Rows`, which says what each of its columns is."""
+    """One task of `Rows`; its docstring describes the columns."""
 
     taskid: int
     state: StateCode
@@ -28,8 +26,8 @@ class Row(NamedTuple):
 
     @property
     def is_finished(self) -> bool:
-        """Whether it has ended."""
-        return self.state in FINISHED
+        """True if the task has ended."""
+        return self.state in FINISHED_CODES
 
 
 def rows_of(rows: Rows) -> Iterator[Row]:
@@ -41,7 +39,7 @@ def rows_of(rows: Rows) -> Iterator[Row]:
 
 
 def columns_of(rows: Iterable[Row]) -> Rows:
-    """Return `rows` by ascending id, as columns."""
+    """Return `rows` as columns, by ascending id."""
     ordered = sorted(rows, key=itemgetter(0))
     if not ordered:
         return Rows()

@@ -1,45 +1,37 @@
-"""The queue as viewers follow it: a snapshot, then deltas, each of which says how things are and not what was done.
+"""The queue, as sent to subscribers: a snapshot, then deltas that hold the new state, not the changes.
 
-So a delta that is taken in twice does no harm, and what changes often between two of them is told once. Tasks come in
-three forms, from the shortest to the fullest: a `Batch` says what the tasks of one submission share, a `Run` puts
-neighbours into one state with nothing more to tell, and `Rows` tell the rest, a column for each fact. A hundred
-thousand queued tasks of one `map` are some 25 batches and runs, and no rows.
+So a delta that is applied twice does no harm, and several changes between two deltas are sent once. Tasks come in three
+forms. A `Batch` holds what the tasks of one submission share. A `Run` is a range of tasks in one state without further
+details. `Rows` hold all other tasks, with a column for each fact. So 100,000 queued tasks of one `map` take 25 batches
+and runs, and no rows.
 """
 
 from __future__ import annotations
 
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 
 from msgspec import Struct
 
 from taskfc_ext.protocol.infos import TaskProgress, WorkerInfo
+from taskfc_ext.protocol.states import StateCode
 
 MAX_ROWS = 2000
-"""Rows in one message, the newest; the other tasks that changed come as runs. A page takes this in within 20 ms."""
+"""Rows in one message, the newest; other changed tasks come as runs. A page handles this many within 20 ms."""
 
 MAX_BATCHES = 5000
-"""Batches in one message; a snapshot that has more goes on in the deltas that follow it at once."""
+"""Batches in one message; the rest of a snapshot's batches follow at once in deltas."""
 
 MESSAGE_CHARS = 200
-"""Characters of a task's `message`: a line of a table. The whole is with the task."""
-
-
-class StateCode(IntEnum):
-    """A task's state as a number, for columns."""
-
-    WAITING = 1
-    SCHEDULED = 2
-    RUNNING = 3
-    SUCCEEDED = 4
-    FAILED = 5
-    ABORTED = 6
+"""Characters of a task's `message`, for a line of a table. The task has the whole message."""
 
 
 class Batch(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the `n` tasks of one submission share; their ids are `first`, `first + 1`, ...
+    """Facts that the `n` tasks of one submission share; their ids are `first`, `first + 1`, ...
 
-    `submitted`: wall-clock seconds. `owner`: the notebook or script they are from. `retry_of`: the finished tasks that
-    they are again, one each; empty where they are no retries.
+    Attributes:
+        owner: the notebook or script that submitted them.
+        submitted: wall-clock seconds.
+        retry_of: the finished task that each of them retries; empty if they are not retries.
     """
 
     first: int
@@ -53,7 +45,7 @@ class Batch(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Run(Struct, frozen=True, array_like=True):
-    """Tasks `first` to `first + n - 1` are in this state, kept from the workers if `held`; and nothing more is told."""
+    """Tasks `first` to `first + n - 1`, all in one state, without further details. `held`: kept from the workers."""
 
     first: int
     n: int
@@ -62,17 +54,17 @@ class Run(Struct, frozen=True, array_like=True):
 
 
 class Note(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What few tasks have.
+    """Details that few tasks have.
 
     Attributes:
         reason: why it has no value, as in `TaskInfo`.
-        message: one line, at most `MESSAGE_CHARS`: of its failure, or why it waits.
-        progress: how far the running attempt is.
+        message: one line, at most `MESSAGE_CHARS` long: its failure, or why it waits.
+        progress: that of the running attempt.
         held: it is kept from the workers.
-        stopping: an abort or a timeout is at work on it.
-        not_before: wall-clock time until which it waits for its next attempt.
+        stopping: it is being stopped, by an abort or a timeout.
+        not_before: wall-clock time before which it has no next attempt.
         deaths: workers that died in it.
-        priority: where that is not its batch's.
+        priority: if it differs from the batch's.
     """
 
     reason: str = ""
@@ -86,17 +78,17 @@ class Note(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Rows(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Tasks as they are now: columns of equal length, by ascending id.
+    """The present facts of tasks, in columns of equal length, by ascending id.
 
     Attributes:
         ids: task ids.
         states: a `StateCode` each.
-        workers: who runs it, or ran it last; -1: nobody yet.
-        attempts: how many have begun.
+        workers: the worker that runs it or ran it last; -1: none yet.
+        attempts: attempts that have begun.
         started: wall-clock time at which the running attempt began; 0.0: none runs.
         completed: wall-clock time of its end; 0.0: it has not ended.
-        seconds: run time of the last attempt of a task that has ended; 0.0: none ran to its end.
-        notes: for those that have one. A row without has none any more.
+        seconds: run time of the last attempt of a task that has ended; 0.0: no attempt ran to its end.
+        notes: the note of each task that has one. A row without a note removes an earlier one.
     """
 
     ids: tuple[int, ...] = ()
@@ -110,7 +102,7 @@ class Rows(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Counts(Struct, frozen=True, omit_defaults=True):
-    """How many tasks are in each state; `n_ended`: ends since the controller started, which only grows."""
+    """The number of tasks in each state. `n_ended`: ends since the controller started; it never decreases."""
 
     waiting: int = 0
     scheduled: int = 0
@@ -122,21 +114,21 @@ class Counts(Struct, frozen=True, omit_defaults=True):
 
 
 class QueueSnapshot(Struct, frozen=True, kw_only=True, tag="snapshot", tag_field="type"):
-    """The queue as it is: all unfinished tasks, and the newest finished ones.
+    """The whole queue: all unfinished tasks, and the newest finished ones.
 
     Attributes:
         seq: the next delta has the next number.
         farm: its name.
         incarnation: counts the starts of the controller on its store.
         wall: the controller's clock when this was made, in seconds.
-        counts: of all tasks, listed here or not.
-        n_workers: how many there should be.
-        workers: those that there are.
+        counts: of all tasks, also of those that are not listed.
+        n_workers: the intended number of workers.
+        workers: the present workers.
         batches: of all tasks in `runs` and `rows`.
-        runs: those of which there is nothing more to tell.
-        rows: the others.
-        ends: how many tasks ended in each of the last seconds, oldest first, the last that of `wall`; empty where
-            nobody has counted.
+        runs: the tasks without further details.
+        rows: all other tasks.
+        ends: tasks that ended in each of the last seconds, oldest first, up to the second of `wall`; empty if they
+            were not counted.
     """
 
     seq: int
@@ -153,13 +145,13 @@ class QueueSnapshot(Struct, frozen=True, kw_only=True, tag="snapshot", tag_field
 
 
 class QueueDelta(Struct, frozen=True, kw_only=True, tag="delta", tag_field="type", omit_defaults=True):
-    """What is different since the message before; as in `QueueSnapshot`, and
+    """The queue's changes since the previous message. Other fields are those of `QueueSnapshot`.
 
     Attributes:
-        seq: one more than that of the message before; whoever misses one asks for a snapshot.
-        workers: all of them, if anything about them is different; else `None`.
+        seq: one more than in the previous message; a subscriber that misses one asks for a snapshot.
+        workers: all workers, if anything about them has changed; else `None`.
         batches: the new ones.
-        cleared: tasks that are forgotten: (first, n).
+        cleared: ranges of tasks that were cleared: (first, n).
     """
 
     seq: int
@@ -175,26 +167,26 @@ class QueueDelta(Struct, frozen=True, kw_only=True, tag="delta", tag_field="type
 
 
 class FarmState(StrEnum):
-    """How a farm is, as one word."""
+    """The state of a farm, as one word."""
 
-    CONNECTING = "connecting"  # its processes live; it does not answer yet, or not at the moment
+    CONNECTING = "connecting"  # its processes live, but it does not answer at present
     LIVE = "live"
-    DEAD = "dead"  # its processes are gone, and nobody has asked for that
-    STOPPED = "stopped"
-    REFUSED = "refused"  # it runs elsewhere, or in another version, or its file is not to be trusted
+    DEAD = "dead"  # its processes died
+    STOPPED = "stopped"  # it was stopped on purpose
+    REFUSED = "refused"  # it runs on another host or in another version, or its connection file is not safe
 
 
 class FarmStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One farm, as the picker lists it.
+    """One farm, as the list of farms shows it.
 
     Attributes:
         name: its name.
-        state: how it is.
-        message: a sentence for people where it is not live: what is the case and what to do.
-        identity: which processes these are; empty while there are none. A command that names another one is refused.
+        state: its state.
+        message: if it is not live, a sentence for users: the fact and what to do.
+        identity: identifies its processes; empty if there are none. A command with another identity is refused.
         counts: of its tasks; `None` while unknown.
-        n_workers: how many workers it should have.
-        python: the version that its workers run.
+        n_workers: the intended number of workers.
+        python: the Python version of its workers.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""`Spec`: everything about tasks that many of them share."""
+"""`Spec`: the facts that the tasks of a batch share."""
 
 from __future__ import annotations
 
@@ -8,19 +8,13 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from taskfc_ext.protocol.ids import Digest, Label, Priority, Seconds
-from taskfc_ext.protocol.payloads import Payload
-
-MAX_SEED = 2**32 - 1
-"""The largest seed that numpy's hidden generator takes."""
+from taskfc_ext.protocol.limits import MAX_PACKS, MAX_RETRIES, MAX_SEED
 
 Seed = Annotated[int, Meta(ge=0, le=MAX_SEED)]
 
-MAX_PACKS = 32
-"""Bodies that the modules of one spec come in."""
-
 
 class Kind(StrEnum):
-    """How a worker reads code and body."""
+    """The form of a task's code and body."""
 
     FUNCTION = "function"  # code: pickled callable; body: pickled (args, kwargs)
     STRING = "string"  # code: source text; body: pickled (push dict, pull names); the persistent namespace
@@ -28,33 +22,38 @@ class Kind(StrEnum):
 
 
 class OnLost(StrEnum):
-    """What becomes of a task whose worker died while it ran."""
+    """The fate of a task whose worker died while it ran."""
 
     RETRY = "retry"  # at least once
     FAIL = "fail"  # at most once
 
 
 class Recovery(Struct, frozen=True, forbid_unknown_fields=True):
-    """The task that runs, under the same id, when the first one has failed for good."""
+    """The task that runs under the same id after the last attempt of the first one has failed."""
 
     spec: Spec
-    body: Payload
+    body: bytes
 
 
 class Spec(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """The options that a batch of tasks shares, and the code that it runs.
+    """The options and the code that a batch of tasks shares.
 
-    `code`, `depend`, `retry_on`, `context` and `modules` are digests of bodies sent before in a `Define`; without a
-    `context` the code runs where the worker stands. `modules`: the user's own, in few bodies, so that an edit sends few
-    of them again and a spec stays small. `timeout` and `backoff` are in seconds. `retry_timeouts` says whether
-    `retry_on` covers `TaskTimeout`, which only the controller sees. A higher `priority` goes first. Each attempt begins
-    with the generators of random numbers in the state that `seed` gives them.
+    `code`, `depend`, `retry_on`, `context` and `modules` are digests of bodies that an earlier `Define` sent.
+
+    Attributes:
+        timeout: seconds of one attempt.
+        priority: higher goes first.
+        backoff: seconds before the first retry.
+        context: the execution context; `None`: the worker's own.
+        modules: the user's own modules, in few bodies: a spec stays small, and an edit sends few of them again.
+        retry_timeouts: `retry_on` covers `TaskTimeout`, which only the controller raises.
+        seed: seeds the random number generators before each attempt.
     """
 
     kind: Kind
     code: Digest
     label: Label
-    retries: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    retries: Annotated[int, Meta(ge=0, le=MAX_RETRIES)] = 0
     timeout: Seconds | None = None
     priority: Priority = 0
     on_lost: OnLost = OnLost.RETRY
@@ -72,6 +71,6 @@ class Spec(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown
 
     @property
     def bodies(self) -> tuple[bytes, ...]:
-        """The digests of all that a worker needs for an attempt; the recovery task has its own."""
+        """The digests of all bodies that a worker needs for an attempt; the recovery task has its own."""
         named = self.context, self.code, self.depend, self.retry_on
         return (*self.modules, *[digest for digest in named if digest is not None])

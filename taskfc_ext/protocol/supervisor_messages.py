@@ -1,10 +1,10 @@
-"""What the supervisor and the controller say to each other over the socket pair between them."""
+"""Messages between supervisor and controller, over a socket pair."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
-from taskfc_ext.protocol.client_messages import Message
+from taskfc_ext.protocol.message import Message
 
 # supervisor -> controller
 
@@ -17,12 +17,14 @@ class WorkerUp(Message, frozen=True):
 
 
 class WorkerDown(Message, frozen=True, kw_only=True):
-    """A worker process has ended, and what its page says of its last moments.
+    """A worker process has ended. Its page shows its last attempt.
 
-    `started` is the last lease that it started (0: none), `running` says whether that one had not ended.
-    `UNKNOWN_LEASE` for the former: its page is destroyed. `note` tells how it died, with the last lines of its stderr;
-    `planned`: we ended it on purpose, or the supervisor before this one died, so no attempt is to blame, except with
-    `to_blame`: that supervisor was killed amidst the attempt, which may have done it.
+    Attributes:
+        started: the last lease that it started; 0: none; `UNKNOWN_LEASE`: its page is destroyed.
+        running: that attempt had not ended.
+        note: how the process ended, with the last lines of its stderr.
+        planned: the farm ended it, or its supervisor died: the death does not count against the attempt.
+        to_blame: its supervisor was killed during the attempt, which may have done that: the death counts.
     """
 
     worker: int
@@ -35,7 +37,7 @@ class WorkerDown(Message, frozen=True, kw_only=True):
 
 
 class Farm(Message, frozen=True, kw_only=True):
-    """The first message to every controller: the workers there are, and those whose end it may not know yet."""
+    """The first message to each controller: the present workers, and the ends of workers that may not be recorded."""
 
     supervisor_pid: int
     n_workers: int
@@ -49,7 +51,7 @@ FromSupervisor = WorkerUp | WorkerDown | Farm
 
 
 class Step(StrEnum):
-    """The ladder of stopping an attempt."""
+    """The steps of stopping an attempt, from the mildest."""
 
     INTERRUPT = "interrupt"
     TERMINATE = "terminate"
@@ -57,7 +59,7 @@ class Step(StrEnum):
 
 
 class StopAttempt(Message, frozen=True):
-    """Stop the attempt that runs under `lease` on `worker`; has no effect on any other attempt."""
+    """Stop the attempt that runs under `lease` on `worker`. It has no effect on other attempts."""
 
     worker: int
     lease: int
@@ -65,19 +67,19 @@ class StopAttempt(Message, frozen=True):
 
 
 class Serving(Message, frozen=True):
-    """The controller is bound and answers. Sent once."""
+    """The controller answers its sockets. Sent once."""
 
 
 class Noted(Message, frozen=True):
-    """The end of these workers is in the store; need not be told again."""
+    """The ends of these workers are in the store and need not be reported again."""
 
     workers: tuple[int, ...]
 
 
 class SetWorkers(Message, frozen=True):
-    """Keep `n` workers; end `retire` (idle ones), and start what is missing.
+    """Keep `n` workers: end the idle ones in `retire`, and start the missing ones.
 
-    `substitutes`: so many more, for those whose tasks wait for other tasks. They are not kept for a restart.
+    `substitutes`: additional workers, for those whose tasks wait for other tasks. They do not survive a restart.
     """
 
     n: int
@@ -86,7 +88,7 @@ class SetWorkers(Message, frozen=True):
 
 
 class Shutdown(Message, frozen=True):
-    """End all workers and report each with `WorkerDown`; then, when the controller exits, clean up and end."""
+    """End all workers and report each with `WorkerDown`. After the controller's exit, clean up and end."""
 
 
 ToSupervisor = StopAttempt | Serving | Noted | SetWorkers | Shutdown

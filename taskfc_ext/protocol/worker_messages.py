@@ -1,7 +1,7 @@
-"""What the controller and a worker say to each other, in frames like a client's.
+"""Messages between the controller and a worker, in frames like a client's.
 
-A worker runs what it was given in the order of its leases, one attempt at a time. It keeps a `Finished` until it is
-`Committed`, and sends it again to a controller that came back.
+A worker runs its attempts one at a time, in the order of their leases. It keeps each `Finished` until it is
+`Committed`, and sends it again to a restarted controller.
 """
 
 from __future__ import annotations
@@ -10,39 +10,42 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from taskfc_ext.protocol.client_messages import Message
-from taskfc_ext.protocol.ids import MAX_BATCH, MAX_BROADCASTS, Count, Digest, Label, Seconds
+from taskfc_ext.protocol.ids import Count, Digest, Label, Seconds
+from taskfc_ext.protocol.limits import MAX_BATCH, MAX_BROADCASTS
+from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.outputs import MAX_DISPLAYS
 from taskfc_ext.protocol.payloads import Payload
 from taskfc_ext.protocol.spec import Kind, Spec
 
 MAX_AMOUNT = 1e18
-"""The most that a task may say it has done or has to do; bytes are counted too."""
+"""The largest amount in a progress report; some tasks count bytes."""
 
 MAX_DESCRIPTION = 200
-"""Characters of what a task calls its progress."""
+"""Characters of the description of a task's progress."""
 
 MAX_PROBLEM = 2_000
-"""Characters of the text that says why a broadcast failed on a worker."""
+"""Characters of the error of a broadcast on a worker."""
 
 Amount = Annotated[float, Meta(ge=0, le=MAX_AMOUNT)]
 Problem = Annotated[str, Meta(max_length=MAX_PROBLEM)]
 Leases = Annotated[tuple[Count, ...], Meta(max_length=MAX_BATCH)]
 
 PrintedField = Annotated[tuple[Annotated[str, Meta(max_length=4 * 2**20)], ...], Meta(max_length=4 * 2**20)]
-"""A `Printed`. Its worker keeps it far below these bounds."""
+"""A `Printed`. Workers keep it far below these bounds."""
 
 Displays = Annotated[tuple[Annotated[bytes, Meta(max_length=8 * 2**20)], ...], Meta(max_length=MAX_DISPLAYS)]
-"""What an attempt shows, in order: each the JSON of an output in a notebook's file. Only clients look inside."""
+"""The displays of an attempt, in order, each the JSON of an output in a notebook's file. Only clients decode it."""
 
 # worker -> controller
 
 
 class Ready(Message, frozen=True, kw_only=True):
-    """Opens every connection. `leases`: all that this worker holds or has finished but not seen committed.
+    """Opens every connection.
 
-    `broadcasts`: those that it was sent, by number, with what went wrong (""); `None` where it has not run it yet.
-    `codes`: digests of the code that it has.
+    Attributes:
+        leases: leases that this worker holds, or has finished without a `Committed`.
+        broadcasts: number -> the error of each broadcast that it received; "": it succeeded; `None`: it has not run.
+        codes: digests of the code that it has.
     """
 
     protocol: int
@@ -55,9 +58,9 @@ class Ready(Message, frozen=True, kw_only=True):
 
 
 class Started(Message, frozen=True):
-    """This lease is running: sent at once where the spec has a timeout, else when it has run for 20 ms.
+    """This lease is running. Sent at once if the spec has a timeout, else after 20 ms.
 
-    Sent again, with the seconds it has run, to a controller that came back.
+    Sent again, with the seconds it has run, to a restarted controller.
     """
 
     lease: Count
@@ -65,10 +68,14 @@ class Started(Message, frozen=True):
 
 
 class Finished(Message, frozen=True, kw_only=True):
-    """Attempts that ended, as columns. `seq` counts this worker's `Finished` messages from 1.
+    """Attempts that have ended, as columns.
 
-    `values[i]` is a pickled value (`OK`), a `Failure` (`ERROR`, `FINAL_ERROR`, `INTERRUPTED`) or a text (`REFUSED`,
-    `NOT_NOW`). `outputs`: lease -> what it printed, only for those that did; `displays`: what it showed.
+    Attributes:
+        seq: counts this worker's `Finished` messages from 1.
+        values: a pickled value (`OK`), a `Failure` (`ERROR`, `FINAL_ERROR`, `INTERRUPTED`) or a text (`REFUSED`,
+            `NOT_NOW`) each.
+        outputs: the output of each lease that printed.
+        displays: the displays of each lease that has some.
     """
 
     seq: Count
@@ -81,22 +88,22 @@ class Finished(Message, frozen=True, kw_only=True):
 
 
 class Returned(Message, frozen=True):
-    """Leases that were not started and never will be: the worker has something long to do."""
+    """Leases that the worker gives back without having started them, since its present attempt takes long."""
 
     leases: Leases
 
 
 class Output(Message, frozen=True):
-    """What the running lease has printed since the last `Output` of it."""
+    """The output of the running lease since its last `Output`."""
 
     lease: Count
     printed: PrintedField
 
 
 class Displayed(Message, frozen=True):
-    """What the running lease shows by now: the first `kept` of what it showed before, and `then` after them.
+    """The displays of the running lease: the first `kept` of the previous ones, then the new ones in `then`.
 
-    `revision` grows with every change. It is in no record: a controller that came back hears of everything anew.
+    `revision` grows with each change. Displays are not recorded: a restarted controller receives all of them again.
     """
 
     lease: Count
@@ -106,9 +113,9 @@ class Displayed(Message, frozen=True):
 
 
 class Progress(Message, frozen=True):
-    """How far the running lease is, as its code says: `total` `None` where it does not know. At most four a second.
+    """The progress of the running lease, as its code reports it, at most four times a second. `total` may be unknown.
 
-    It has no answer and is in no record: a controller that came back hears it anew.
+    Not answered and not recorded: a restarted controller receives it again.
     """
 
     lease: Count
@@ -118,15 +125,15 @@ class Progress(Message, frozen=True):
 
     def __post_init__(self) -> None:
         if self.done != self.done or self.total != self.total:  # NaN passes any bound
-            raise ValueError("progress is a number")
+            raise ValueError("progress is not a number")
 
 
 class PropertiesChanged(Message, frozen=True):
-    """What `depend` looks at has changed on this worker: what it refused may be offered again."""
+    """The properties for `depend` have changed on this worker: tasks that it refused may be offered again."""
 
 
 class SetUp(Message, frozen=True):
-    """The broadcast of this number has run here; `problem` is empty, or the exception's type and text."""
+    """The broadcast of this number has run here. `problem`: the exception's type and text; empty: it succeeded."""
 
     number: Count
     problem: Problem = ""
@@ -138,20 +145,20 @@ WorkerMessage = Ready | Started | Finished | Returned | Output | Displayed | Pro
 
 
 class Code(Message, frozen=True):
-    """Code under its digest, sent to a worker before the first `Run` that names it, and again after a `ForgetCode`."""
+    """Code under its digest. Sent before the first `Run` that names it, and again after a `ForgetCode`."""
 
     digest: Digest
-    body: Payload
+    body: bytes
 
 
 class ForgetCode(Message, frozen=True):
-    """Let go of this code: no attempt that this worker holds needs it."""
+    """Forget this code: no attempt that this worker holds needs it."""
 
     digests: tuple[Digest, ...]
 
 
 class Run(Message, frozen=True, kw_only=True):
-    """Attempts to make, in this order: lease `first_lease + i` runs `bodies[i]` for task `ids[i]`.
+    """Run these attempts in order: lease `first_lease + i` runs `bodies[i]` for task `ids[i]`.
 
     `inputs`: the results that the bodies refer to by position.
     """
@@ -160,22 +167,22 @@ class Run(Message, frozen=True, kw_only=True):
     first_lease: int
     ids: tuple[int, ...]
     bodies: tuple[Payload, ...]
-    inputs: tuple[Payload, ...] = ()
+    inputs: tuple[bytes, ...] = ()
 
 
 class Prepare(Message, frozen=True, kw_only=True):
-    """Run the broadcast of this number, once, behind the attempts that came before it. Answered by `SetUp`."""
+    """Run the broadcast of this number once, after the attempts that were sent before. Answered by `SetUp`."""
 
     number: int
     kind: Kind
-    code: Payload
-    body: Payload
+    code: bytes
+    body: bytes
     context: Digest | None = None
     modules: tuple[Digest, ...] = ()
 
 
 class Committed(Message, frozen=True):
-    """All `Finished` up to this `seq` are in the store; the worker may forget them."""
+    """All `Finished` up to this `seq` are in the store: the worker may forget them."""
 
     seq: int
 

@@ -24,7 +24,7 @@ from taskfc_ext.client.farm.launch import LocalFarm
 from taskfc_ext.client.session.subscriber import News, Viewer
 from taskfc_ext.drivers.paths import farm_paths
 from taskfc_ext.errors import ControllerLost, TaskFCError
-from taskfc_ext.protocol.ids import MAX_ID
+from taskfc_ext.protocol.limits import MAX_ID
 from taskfc_ext.server_extension.browser import Browser
 from taskfc_ext.server_extension.hub import Follow, Hub
 from taskfc_ext.server_extension.lookout import Lookout

@@ -1,1 +1,4 @@
-"""The parent of controller and workers: starts, watches, reaps and stops them. No ZMQ, no user code, no threads."""
+"""The supervisor: the parent process that starts, watches, reaps and stops controller and workers.
+
+No ZMQ, no user code, no threads.
+"""

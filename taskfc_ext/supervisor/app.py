@@ -1,4 +1,4 @@
-"""The supervisor's process: `main` is what a client starts."""
+"""The supervisor's process; a client starts `main`."""
 
 from __future__ import annotations
 
@@ -12,25 +12,24 @@ from taskfc_ext.drivers.paths import FarmPaths, farm_paths, prepare
 from taskfc_ext.drivers.processes import python_command
 from taskfc_ext.drivers.stops import count_stops
 from taskfc_ext.errors import TaskFCError
-from taskfc_ext.supervisor.claim import clear_away, settle_options, take_lock, take_over
+from taskfc_ext.protocol.launch import LaunchStatus, parse_words
 from taskfc_ext.supervisor.controller_process import open_log
 from taskfc_ext.supervisor.log import log
-from taskfc_ext.supervisor.status import Status
+from taskfc_ext.supervisor.status import StatusPipe
 from taskfc_ext.supervisor.supervisor import Supervisor
+from taskfc_ext.supervisor.takeover import clear_away, settle_options, take_lock, take_over
 from taskfc_ext.supervisor.workers import Commands
 
 
 def main(commands: Commands = python_command) -> None:
-    """Run the farm that `sys.argv[1]` names, until it is stopped; with `at-rest` behind it without workers.
+    """Run a farm until it is stopped. Arguments: its name, and the words of a `LaunchRequest`.
 
-    With `stops=N`, only if it was stopped so often: else somebody has stopped it since this start was asked for.
-
-    Reads the options from stdin to its end, writes one line to stdout (see `Status`), and then belongs to no
-    terminal, pipe or folder of the process that started it.
+    Reads the options from stdin, and writes a `LaunchStatus` to stdout. After that it holds no terminal, pipe or folder
+    of the process that started it.
     """
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # whatever that process had open is not ours to keep open
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # descriptors that the starting process had open
     given = sys.stdin.buffer.read()
-    status = Status(os.dup(1))  # not inheritable: its end must be seen when we are done with it
+    status = StatusPipe(os.dup(1))  # not inheritable, so that closing it ends the pipe
     with open(os.devnull, "r+b", buffering=0) as null:
         os.dup2(null.fileno(), 0)
         os.dup2(null.fileno(), 1)
@@ -42,30 +41,31 @@ def main(commands: Commands = python_command) -> None:
         os.close(log_fd)
         _supervise(paths, given, status, commands)
     except (TaskFCError, ValueError) as error:
-        status.error(getattr(error, "message", str(error)), getattr(error, "hint", ""))
+        status.send(LaunchStatus(error=getattr(error, "message", str(error)), hint=getattr(error, "hint", "")))
         log(f"ended: {error}")
         sys.exit(1)
     except Exception as error:  # noqa: BLE001 -- the edge of the process
         log(traceback.format_exc())
-        status.error(f"the supervisor failed: {type(error).__name__}: {error}")
+        status.send(LaunchStatus(error=f"the supervisor failed: {type(error).__name__}: {error}"))
         sys.exit(1)
 
 
-def _supervise(paths: FarmPaths, given: bytes, status: Status, commands: Commands) -> None:
+def _supervise(paths: FarmPaths, given: bytes, status: StatusPipe, commands: Commands) -> None:
     lock_fd = take_lock(paths)
     if lock_fd is None:
-        status.running()
+        status.send(LaunchStatus(running=True))
         return
-    if any(word.startswith("stops=") and word != f"stops={count_stops(paths)}" for word in sys.argv[2:]):
+    request = parse_words(sys.argv[2:])
+    if request.n_stops not in (None, count_stops(paths)):
         os.close(lock_fd)
-        status.stopped()
+        status.send(LaunchStatus(stopped=True))
         return
     options = settle_options(paths, given)
-    if "at-rest" in sys.argv[2:]:
-        options = msgspec.structs.replace(options, n_workers=0)  # for now: those that are kept stay as they are
+    if request.at_rest:
+        options = msgspec.structs.replace(options, n_workers=0)  # only now: the stored options do not change
     dead = take_over(paths, lock_fd)
     log(f"farm {paths.name} starts with {options.n_workers} workers, pid={os.getpid()} tag={paths.tag}")
     Supervisor(paths, options, lock_fd=lock_fd, status=status, dead=dead, commands=commands).run()
     clear_away(paths)
-    status.error("the farm was stopped before it was ready")  # says nothing when something has been said
+    status.send(LaunchStatus(error="the farm was stopped before it was ready"))  # dropped if it was ready
     log("ended")

@@ -1,15 +1,15 @@
-"""How long to wait before a process is started again. Pure: time is an argument."""
+"""Back-off: the delay before a process is started again. Pure: time is an argument."""
 
 from __future__ import annotations
 
 from collections import deque
 
 EARLY = 2.0
-"""Seconds: a worker that ends sooner and was never ready has failed to start."""
+"""Seconds of life: a worker that ends sooner and was never ready has failed to start."""
 
 
 class WorkerBackoff:
-    """Workers are replaced at once, unless they cannot start: then after 1, 2, 4 ... at most 30 s."""
+    """Back-off of workers: they are replaced at once; after failed starts, after 1, 2, 4 ... at most 30 s."""
 
     AT_ONCE = 3
     LONGEST = 30.0
@@ -18,14 +18,14 @@ class WorkerBackoff:
         self._failed_starts = 0
         self.not_before = 0.0
 
-    def started_well(self) -> None:
-        """A worker got ready, or lived long enough to show that workers can."""
+    def note_good_start(self) -> None:
+        """Note that a worker became ready, or lived for `EARLY` seconds."""
         self._failed_starts = 0
         self.not_before = 0.0
 
-    def failed_to_start(self, now: float) -> float:
-        """A worker died before it could be ready; return the seconds to wait."""
-        if now < self.not_before:  # started together with the one that has set this wait
+    def note_failed_start(self, now: float) -> float:
+        """Note that a worker died before it was ready; return the seconds to wait."""
+        if now < self.not_before:  # it was started together with the worker that caused this wait
             return self.not_before - now
         self._failed_starts += 1
         excess = self._failed_starts - self.AT_ONCE
@@ -33,50 +33,50 @@ class WorkerBackoff:
         self.not_before = now + delay
         return delay
 
-    def could_not_start(self, now: float) -> float:
-        """The system refused to start one; return the seconds to wait, which are never none."""
-        delay = self.failed_to_start(now) or 1.0
+    def note_refused_start(self, now: float) -> float:
+        """Note that the system could not start a worker; return the seconds to wait, never 0."""
+        delay = self.note_failed_start(now) or 1.0
         self.not_before = now + delay
         return delay
 
 
 class ControllerBackoff:
-    """A controller is started again at once, and a little later when that happens often.
+    """Back-off of the controller: it is started again at once, and a little later if it dies often.
 
-    One that dies three times in a row before it ever answered will not do better at the fourth.
+    One that dies three times in a row before it answers is not started again.
     """
 
     AT_MOST = 3
     OFTEN = 4
     WINDOW = 10.0
-    DELAY = 0.5  # a restarted controller has to be there within a second
+    DELAY = 0.5  # a restarted controller has to answer within a second
 
     def __init__(self) -> None:
         self._deaths: deque[float] = deque(maxlen=self.OFTEN)
         self._has_served = False
         self.unanswered = 0
 
-    def served(self) -> None:
-        """The controller answers."""
+    def note_served(self) -> None:
+        """Note that the controller answers."""
         self._has_served = True
         self.unanswered = 0
 
     @property
-    def hopeless(self) -> bool:
-        """Whether to stop instead."""
+    def is_hopeless(self) -> bool:
+        """True if the farm has to stop, since another start is unlikely to help."""
         return self.unanswered >= self.AT_MOST
 
-    def died(self, now: float) -> float:
-        """The controller died; return the seconds to wait."""
+    def note_death(self, now: float) -> float:
+        """Note that the controller died; return the seconds to wait."""
         self.unanswered += 1
         self._deaths.append(now)
         often = len(self._deaths) == self.OFTEN and now - self._deaths[0] < self.WINDOW
         return self.DELAY if often else 0.0
 
-    def could_not_start(self) -> float:
-        """The system refused to start one; return the seconds to wait.
+    def note_refused_start(self) -> float:
+        """Note that the system could not start a controller; return the seconds to wait.
 
-        That says nothing of the controller: a farm that has worked waits for the system to recover.
+        That is not the controller's fault: a farm that has worked waits for the system to recover.
         """
         if not self._has_served:
             self.unanswered += 1

@@ -15,24 +15,24 @@ from msgspec.structs import replace
 from taskfc_ext.drivers.paths import FarmPaths
 from taskfc_ext.drivers.processes import environment_outside_farms
 from taskfc_ext.protocol import codec
-from taskfc_ext.protocol.client_messages import Message
+from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.supervisor_messages import Farm, ToSupervisor
 from taskfc_ext.supervisor.endings import describe_exit, has_ended, log_tail
 
-# macOS has no SEQPACKET; its datagrams do not tell of the end of the peer, its exit does
+# macOS has no SEQPACKET; with its datagrams, only the exit of the controller shows the end
 _KIND = socket.SOCK_DGRAM if sys.platform == "darwin" else socket.SOCK_SEQPACKET
 
 _BUFFER = 2**20
-_NOTES_IN_FARM = 64 * 1024  # bytes: together with thousands of workers the frame has to fit into the buffer
-_LOG_LIMIT = 2**20  # bytes; a log that is longer begins anew with the farm
+_NOTES_IN_FARM = 64 * 1024  # bytes: the frame also holds thousands of workers and has to fit into the buffer
+_LOG_LIMIT = 2**20  # bytes; a longer log is emptied when the farm starts
 
 
 class ControllerProcess:
-    """A controller that was started and has not been reaped.
+    """A controller process that was started and is not reaped.
 
     Args:
-        command: what to run, without the two descriptors that are appended: socket, lock.
-        lock_fd: inherited, so that the store stays locked for as long as either lives.
+        command: its command; the descriptors of socket and lock are appended.
+        lock_fd: inherited, so that the store stays locked while supervisor or controller lives.
 
     Raises:
         OSError: the process could not be started.
@@ -50,7 +50,7 @@ class ControllerProcess:
             for end in (self.socket, theirs):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
             self.socket.setblocking(False)
-            # Signals stay blocked in it, as they are here: one that comes while it starts waits for its `signal_queue`.
+            # The child inherits the blocked signals: one that comes early waits for its `signal_queue`.
             self.process = subprocess.Popen(
                 [*command, str(theirs.fileno()), str(lock_fd)],
                 stdin=subprocess.DEVNULL,
@@ -72,36 +72,36 @@ class ControllerProcess:
         return self.process.pid
 
     def has_ended(self) -> bool:
-        """Whether it is to be reaped."""
+        """Return whether the process has ended and has to be reaped."""
         return has_ended(self.process)
 
     def send(self, messages: Sequence[Message]) -> None:
-        """Send one frame, now or as soon as the controller has room for it."""
+        """Send one frame, now or when the socket has room for it."""
         self._queue.append(codec.encode(messages))
         self.flush()
 
     def flush(self) -> None:
-        """Send what waits."""
+        """Send waiting frames for which the socket has room."""
         while self._queue:
             try:
                 self.socket.send(self._queue[0])
             except BlockingIOError:
                 return
-            except OSError:  # it is dead or dying; the next one is told everything by its `Farm`
+            except OSError:  # the controller is dead or dying; the next one receives everything in its `Farm`
                 self._queue.clear()
                 return
             self._queue.popleft()
 
     @property
     def is_behind(self) -> bool:
-        """Whether something waits for room."""
+        """True if frames wait for room."""
         return bool(self._queue)
 
     def receive(self) -> list[ToSupervisor]:
-        """Return all that it has said so far; sets `hung_up` when nothing more can come.
+        """Return all received messages; set `hung_up` when no more can come.
 
         Raises:
-            ProtocolError: what it said makes no sense.
+            ProtocolError: a frame is damaged.
         """
         messages: list[ToSupervisor] = []
         while not self.hung_up:
@@ -118,28 +118,28 @@ class ControllerProcess:
         return messages
 
     def terminate(self) -> None:
-        """Ask it to stop the farm. Must not have been reaped yet."""
+        """Ask the controller to stop the farm, before `reap`."""
         os.kill(self.pid, signal.SIGTERM)
 
     def kill(self) -> None:
-        """Kill it. Must not have been reaped yet."""
+        """Kill the process, before `reap`."""
         self.kill_at = None
         os.kill(self.pid, signal.SIGKILL)
 
     def reap(self) -> int:
-        """Reap it and return its return code."""
+        """Reap the process and return its return code."""
         self.socket.close()
         return self.process.wait()
 
-    def last_words(self) -> str:
-        """Return how it ended, with what it wrote to its log since it was started. After `reap`."""
+    def describe_end(self) -> str:
+        """Return how the process ended, with the end of its log. After `reap`."""
         how = describe_exit(self.process.returncode)
         tail = log_tail(self._log_path, self._log_start)
         return f"{how}\n{tail}" if tail else how
 
 
 def fit(farm: Farm) -> Farm:
-    """Return `farm` with its notes cut to what fits into one frame."""
+    """Return `farm` with its notes shortened to fit into one frame."""
     if not farm.dead:
         return farm
     size = _NOTES_IN_FARM // len(farm.dead)
@@ -148,7 +148,7 @@ def fit(farm: Farm) -> Farm:
 
 
 def open_log(path: os.PathLike[str]) -> int:
-    """Open a log for appending; one that has grown large begins anew."""
+    """Open a log for appending, and empty it if it has grown large."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     if os.fstat(fd).st_size > _LOG_LIMIT:
         os.ftruncate(fd, 0)

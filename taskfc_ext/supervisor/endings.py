@@ -1,4 +1,4 @@
-"""How a child process ended, seen without racing with the reuse of its pid, and put into words."""
+"""The end of a child process: detected before its pid can be reused, and described in words."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 NOTE_SIZE = 4096
 """Bytes of a log that go into a note: a traceback or two."""
 
-_LOOK_BACK = 64 * 1024
-_FATAL = b"Fatal Python error"  # faulthandler's first words; what killed the process comes right after them
+_MAX_READ = 64 * 1024
+_FATAL = b"Fatal Python error"  # faulthandler begins with this; the cause of death follows
 
 
 def has_ended(process: subprocess.Popen[bytes]) -> bool:
-    """Whether the child has ended. It stays a zombie, so its pid and its process group are still its own."""
+    """Return whether the child has ended. It stays a zombie, so its pid and process group are not reused."""
     if not hasattr(os, "waitid"):  # macOS before Python 3.13
         return process.poll() is not None
     try:
@@ -25,15 +25,15 @@ def has_ended(process: subprocess.Popen[bytes]) -> bool:
 
 
 def signal_group(pid: int, number: signal.Signals) -> None:
-    """Send a signal to the process group that the child leads; it must not have been reaped yet."""
+    """Send a signal to the process group that a child leads, before the child is reaped."""
     try:
         os.killpg(pid, number)
-    except (ProcessLookupError, PermissionError):  # nobody there; macOS says so of a group of zombies by the latter
+    except (ProcessLookupError, PermissionError):  # the group is empty; macOS raises the latter for a group of zombies
         pass
 
 
 def describe_exit(returncode: int) -> str:
-    """Return what the return code of a `Popen` says, in words."""
+    """Return the return code of a `Popen` in words."""
     if returncode >= 0:
         return f"exited with code {returncode}"
     try:
@@ -44,15 +44,15 @@ def describe_exit(returncode: int) -> str:
 
 
 def log_tail(path: Path, start: int = 0) -> str:
-    """Return the end of what was written to a log from byte `start` on: whole lines, at most `NOTE_SIZE` bytes.
+    """Return the last whole lines of a log from byte `start` on, at most `NOTE_SIZE` bytes.
 
-    If Python died of a fatal error it begins with that, since a dump of many threads can be longer.
+    If Python died of a fatal error, return the beginning of that message, since a dump of many threads can be longer.
     """
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(start, size - _LOOK_BACK))
-            text = file.read(_LOOK_BACK)
+            file.seek(max(start, size - _MAX_READ))
+            text = file.read(_MAX_READ)
     except OSError:
         return ""
     fatal = text.rfind(_FATAL)

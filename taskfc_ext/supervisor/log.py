@@ -1,4 +1,4 @@
-"""The supervisor's log: lines on its stderr, which is a file of the store."""
+"""The supervisor's log: lines on stderr, which is a file of the store."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 
 def log(text: str) -> None:
-    """Write a line with the time. (`logging` would be a third of the supervisor's start.)"""
+    """Write a line with the time. (`logging` would take a third of the supervisor's start.)"""
     try:
         sys.stderr.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
         sys.stderr.flush()

@@ -1,44 +1,29 @@
-"""The status pipe: one line that tells whoever started the supervisor how it went."""
+"""The status pipe: one line that tells the starting process how the start went."""
 
 from __future__ import annotations
 
 import os
 
-import msgspec
+from taskfc_ext.protocol.launch import LaunchStatus, encode_status
 
 
-class Status:
-    """Says one thing, once.
+class StatusPipe:
+    """The write end of the status pipe, for one status: later ones are dropped.
 
     Args:
-        fd: the pipe's write end, owned from now on.
+        fd: the descriptor, owned from now on.
     """
 
     def __init__(self, fd: int) -> None:
         self._fd: int | None = fd
 
-    def ready(self, pid: int) -> None:
-        """The controller, which has this pid, answers."""
-        self._say({"ready": pid})
-
-    def running(self) -> None:
-        """Another supervisor holds the farm."""
-        self._say({"running": True})
-
-    def stopped(self) -> None:
-        """The farm was stopped since this start was asked for."""
-        self._say({"stopped": True})
-
-    def error(self, message: str, hint: str = "") -> None:
-        """The farm cannot be started."""
-        self._say({"error": message, "hint": hint})
-
-    def _say(self, line: dict[str, object]) -> None:
+    def send(self, status: LaunchStatus) -> None:
+        """Send `status`, and close the pipe."""
         if self._fd is None:
             return
         try:
-            os.write(self._fd, msgspec.json.encode(line) + b"\n")
-        except OSError:  # nobody listens any more: the farm does not depend on who started it
+            os.write(self._fd, encode_status(status))
+        except OSError:  # nobody reads any more: the farm does not depend on the process that started it
             pass
         os.close(self._fd)
         self._fd = None

@@ -1,4 +1,4 @@
-"""The supervisor's loop: one thread that waits for signals, for the controller's words and for deadlines."""
+"""The supervisor's loop: one thread that waits for signals, for the controller's messages and for deadlines."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from taskfc_ext.drivers.processes import kill_tagged, python_command
 from taskfc_ext.drivers.signals import Signal, is_stray, signal_queue
 from taskfc_ext.drivers.stops import note_stop
 from taskfc_ext.errors import ProtocolError
+from taskfc_ext.protocol.launch import LaunchStatus
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.supervisor_messages import (
     Farm,
@@ -36,29 +37,29 @@ from taskfc_ext.protocol.supervisor_messages import (
 from taskfc_ext.supervisor.backoff import ControllerBackoff
 from taskfc_ext.supervisor.controller_process import ControllerProcess, fit
 from taskfc_ext.supervisor.log import log
-from taskfc_ext.supervisor.status import Status
+from taskfc_ext.supervisor.status import StatusPipe
 from taskfc_ext.supervisor.workers import Commands, Workers
 
 WATCHED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""Signals of interest, or to be caught so that they have no effect."""
+"""Signals that the supervisor handles, or catches so that they have no effect."""
 
 STOP_TIMEOUT = 15.0
-"""Seconds that a controller has to record the end of the farm, before it is killed. Its store survives that."""
+"""Seconds that a controller has to record the stop of the farm before it is killed, which its store survives."""
 
 STRAYS_TIMEOUT = 0.5
-"""Seconds for killed processes of a task to go: the farm waits meanwhile."""
+"""Seconds for killed processes of a task to end; the farm waits meanwhile."""
 
 HANG_UP_TIMEOUT = 2.0
-"""Seconds that a controller may outlive its end of the socket pair."""
+"""Seconds that a controller may live after it has closed its end of the socket pair."""
 
 
 class Supervisor:
-    """Runs one farm until it is stopped.
+    """The supervisor of one farm.
 
     Args:
-        lock_fd: the store's lock, held.
-        dead: ends of workers of the supervisor before this one.
-        commands: makes the commands that are run.
+        lock_fd: descriptor of the store's lock, which is held.
+        dead: ends of the workers of a previous supervisor.
+        commands: makes the commands of the child processes.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Supervisor:
         options: FarmOptions,
         *,
         lock_fd: int,
-        status: Status,
+        status: StatusPipe,
         dead: Iterable[WorkerDown] = (),
         commands: Commands = python_command,
     ) -> None:
@@ -80,11 +81,11 @@ class Supervisor:
         self._start_at: float | None = 0.0  # when to start the next controller
         self._backoff = ControllerBackoff()
         self._stopping = False
-        self._has_uncounted_stop = False  # the controller is to count it, and has not said yet that it has
-        self._has_strays = False  # children that are neither the controller nor workers, to be reaped when they end
+        self._has_uncounted_stop = False  # whether the controller has yet to confirm that it has counted a stop
+        self._has_strays = False  # whether there are other children than controller and workers, to be reaped
 
     def run(self) -> None:
-        """Run the farm; return when all of its processes have ended. In the main thread only."""
+        """Run the farm until all its processes have ended. In the main thread only."""
         become_subreaper()
         with signal_queue(WATCHED) as signals, selectors.DefaultSelector() as selector:
             selector.register(signals, selectors.EVENT_READ)
@@ -99,7 +100,7 @@ class Supervisor:
         return self._stopping and self._controller is None and not self._workers.alive
 
     def _wait(self, selector: selectors.BaseSelector) -> None:
-        """Wait until something happens or is due."""
+        """Wait for an event or a deadline."""
         controller = self._controller
         listen = controller is not None and not controller.hung_up
         if controller is not None and listen:
@@ -118,7 +119,7 @@ class Supervisor:
         self._workers.kill_overdue(now)
         controller = self._controller
         if controller is not None and controller.kill_at is not None and controller.kill_at <= now:
-            log(f"controller pid={controller.pid} does not end; it is killed")
+            log(f"controller pid={controller.pid} does not end; killing it")
             controller.kill()
         if self._start_at is not None and self._start_at <= now:
             self._start_controller(now)
@@ -129,24 +130,24 @@ class Supervisor:
     def _act_on_events(self, now: float) -> None:
         controller = self._controller
         if controller is not None:
-            # asked before its last words are read: nothing comes after its end
+            # checked before the last messages are read: none come after its end
             ended = controller.has_ended()
-            self._listen(controller, now)
+            self._receive(controller, now)
             controller.flush()
         downs = self._workers.reap(now)
         if self._has_strays or downs:
-            self._end_strays(downs)  # before anybody hears that the attempt is over
+            self._end_strays(downs)  # before the end of the attempt is reported
         if controller is not None:
             for down in downs:
                 controller.send([down])  # a frame each: the notes of many would not fit into one
-        if not self._stopping:  # the end of the farm has a sweep of its own
+        if not self._stopping:  # `clear_away` kills all at the end of the farm
             for down in downs:
-                kill_tagged(self._paths.tag, down.worker)  # not before: it reads the environment of every process
+                kill_tagged(self._paths.tag, down.worker)  # last, as it reads the environment of every process
         if controller is not None and ended:
             self._on_controller_end(controller, now)
 
     def _end_strays(self, downs: Sequence[WorkerDown]) -> None:
-        """End what dead workers have started, also daemons: what loses its parent becomes a child of this process."""
+        """Kill the processes that dead workers have started, also daemons, which are children of this process now."""
         own = {worker.process.pid for worker in self._workers.alive.values()}
         if self._controller is not None:
             own.add(self._controller.pid)
@@ -155,7 +156,7 @@ class Supervisor:
             return process.pid in own
 
         def is_to_stay(process: Process) -> bool:
-            return is_own(process) or is_supervisor(process)  # a farm outlives whoever has started it
+            return is_own(process) or is_supervisor(process)  # a farm outlives the task that has started it
 
         if downs:
             left = kill_descendants(is_to_stay, timeout=STRAYS_TIMEOUT)
@@ -172,7 +173,7 @@ class Supervisor:
         try:
             controller = ControllerProcess(self._paths, command, self._lock_fd)
         except OSError as error:
-            self._try_again(f"could not be started: {error}", now + self._backoff.could_not_start())
+            self._try_again(f"could not be started: {error}", now + self._backoff.note_refused_start())
             return
         self._controller = controller
         farm = Farm(
@@ -182,29 +183,29 @@ class Supervisor:
             dead=tuple(self._workers.dead.values()),
         )
         controller.send([fit(farm)])
-        self._workers.say_reconnect()
+        self._workers.ask_to_reconnect()
 
-    def _listen(self, controller: ControllerProcess, now: float) -> None:
+    def _receive(self, controller: ControllerProcess, now: float) -> None:
         try:
             messages = controller.receive()
         except ProtocolError as error:
-            log(f"controller pid={controller.pid} is killed, as what it says makes no sense: {error}")
+            log(f"killing controller pid={controller.pid}, which sent a damaged message: {error}")
             controller.kill()
             return
         for message in messages:
-            self._obey(controller, message, now)
+            self._handle(controller, message, now)
         if controller.hung_up and controller.kill_at is None:
             controller.kill_at = now + HANG_UP_TIMEOUT
 
-    def _obey(self, controller: ControllerProcess, message: ToSupervisor, now: float) -> None:
+    def _handle(self, controller: ControllerProcess, message: ToSupervisor, now: float) -> None:
         match message:
             case Serving():
-                self._backoff.served()
-                self._status.ready(controller.pid)
+                self._backoff.note_served()
+                self._status.send(LaunchStatus(ready=controller.pid))
             case StopAttempt():
                 self._workers.stop_attempt(message)
             case Noted():
-                self._workers.noted(message.workers)
+                self._workers.forget_noted(message.workers)
             case SetWorkers():
                 if not self._stopping:
                     self._workers.resize(message, now)
@@ -223,19 +224,18 @@ class Supervisor:
         if self._stopping or returncode == 0:
             self._stop(now)
         else:
-            self._try_again(controller.last_words(), now + self._backoff.died(now))
+            self._try_again(controller.describe_end(), now + self._backoff.note_death(now))
 
     def _try_again(self, why: str, start_at: float) -> None:
         log(f"no controller: {why}")
         if not self._paths.store.is_dir():
             log(f"stopping, as {self._paths.store} is gone: there is nothing left to serve")
             self._stop(time.monotonic())
-        elif self._backoff.hopeless:
+        elif self._backoff.is_hopeless:
             failures = self._backoff.unanswered
             log(f"stopping, as the controller failed {failures} times before it answered")
-            self._status.error(
-                f"the controller failed {failures} times before it answered: {why}", f"see {self._paths.controller_log}"
-            )
+            problem = f"the controller failed {failures} times before it answered: {why}"
+            self._status.send(LaunchStatus(error=problem, hint=f"see {self._paths.controller_log}"))
             self._stop(time.monotonic())
         else:
             self._start_at = start_at
@@ -243,9 +243,9 @@ class Supervisor:
     # the end
 
     def _on_signal(self, received: Signal, now: float) -> None:
-        """Take SIGTERM as a wish to stop the farm, unless a task has sent it; others, but SIGCHLD, mean nothing."""
+        """Stop the farm on a SIGTERM that no task has sent; ignore other signals."""
         if received.number == signal.SIGCHLD:
-            return  # what it tells is looked up in each turn
+            return  # each turn checks for children that have ended
         name = signal.strsignal(received.number) or str(received.number)
         if received.number != signal.SIGTERM:
             log(f"ignored a signal ({name}) from pid={received.sender}")
@@ -255,7 +255,7 @@ class Supervisor:
             self._on_terminate(now)
 
     def _on_terminate(self, now: float) -> None:
-        """Stop the farm by way of the controller, which records that it was on purpose."""
+        """Have the controller stop the farm, so that it records the stop."""
         if self._stopping:
             return
         log("asked to stop by SIGTERM")
@@ -270,7 +270,7 @@ class Supervisor:
             self._controller.terminate()
 
     def _stop(self, now: float) -> None:
-        """End all workers; the controller ends by itself once it knows."""
+        """End all workers; the controller ends by itself after their ends are reported."""
         self._stopping = True
         self._start_at = None
         self._workers.end_all(now)

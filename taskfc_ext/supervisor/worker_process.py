@@ -1,4 +1,4 @@
-"""One worker process: started in a session of its own, watched through its page, ended with all that it started."""
+"""One worker process: runs in a session of its own, is watched through its page, and ends with its descendants."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ GRACE = 1.0
 """Seconds between SIGTERM and SIGKILL."""
 
 RECONNECT = b"r"
-"""On the life pipe: a new controller; open a new connection."""
+"""Sent on the life pipe when there is a new controller: open a new connection."""
 
 
 class WorkerProcess:
-    """A worker that was started and has not been buried.
+    """A worker process that was started and is not reaped.
 
     Args:
         worker: its id.
-        command: what to run, without the two descriptors that are appended: page, life pipe.
+        command: its command; the descriptors of page and life pipe are appended.
         environ: its environment.
-        folder: where it runs.
+        folder: its current folder.
 
     Raises:
-        OSError: the process could not be started; nothing is left of it.
+        OSError: the process could not be started; no file of it is left.
     """
 
     def __init__(
@@ -43,9 +43,9 @@ class WorkerProcess:
         self.worker = worker
         self.page_path = paths.page(worker)
         self.log_path = paths.worker_log(worker)
-        self.ending = False  # we end it on purpose
+        self.ending = False  # whether the farm ends it on purpose
         self.kill_at: float | None = None
-        self._stopped = False  # a step of StopAttempt that a process does not survive
+        self._stopped = False  # whether StopAttempt took a step that ends the process
         with ExitStack() as undo, ExitStack() as childs:
             page_fd = Page.create(self.page_path)
             undo.callback(remove_page, self.page_path)
@@ -76,22 +76,22 @@ class WorkerProcess:
 
     @property
     def up(self) -> WorkerUp:
-        """What to tell the controller of it."""
+        """The report of its start, for the controller."""
         return WorkerUp(self.worker, self.process.pid)
 
     def has_ended(self) -> bool:
-        """Whether it is to be buried."""
+        """Return whether the process has ended and has to be reaped."""
         return has_ended(self.process)
 
-    def say_reconnect(self) -> None:
-        """Tell it that there is a new controller."""
+    def ask_to_reconnect(self) -> None:
+        """Ask the worker to connect to a new controller."""
         try:
             os.write(self._life, RECONNECT)
-        except OSError:  # it has ended; or it has 64 KiB of such orders to read, and one is as good as all
+        except OSError:  # the worker has ended, or has 64 KiB of these requests to read, of which one is enough
             pass
 
     def end(self, now: float) -> None:
-        """Ask it to end, and have it killed if it does not."""
+        """Ask the worker to end; it is killed after `GRACE` seconds."""
         if self.ending:
             return
         self.ending = True
@@ -99,14 +99,14 @@ class WorkerProcess:
         os.kill(self.process.pid, signal.SIGTERM)
 
     def kill(self) -> None:
-        """Kill it and its process group."""
+        """Kill the process and its process group."""
         self.kill_at = None
         signal_group(self.process.pid, signal.SIGKILL)
 
     def stop_attempt(self, lease: int, step: Step) -> None:
-        """Take one step towards the end of the attempt under `lease`; no other attempt is hit."""
+        """Take one step to stop the attempt under `lease`, without effect on other attempts."""
         if step is Step.INTERRUPT:
-            # written also before it starts: the worker looks at it then
+            # also before the attempt starts: the worker reads it at the start
             self.page.interrupt(lease)
         if not self.page.is_running(lease):
             return
@@ -120,12 +120,12 @@ class WorkerProcess:
                 self._stopped = True
                 self.kill()
 
-    def bury(self) -> WorkerDown:
-        """Reap it, end what it has started, remove its files, and return what the controller has to know.
+    def reap(self) -> WorkerDown:
+        """Reap the process, kill its process group, remove its files, and return the report for the controller.
 
-        An empty log is removed too, when there is no question how the worker ended.
+        The log is removed if the farm ended the worker and the log is empty.
         """
-        # while it is a zombie nobody else can have its process group
+        # while it is a zombie, its process group is not reused
         signal_group(self.process.pid, signal.SIGKILL)
         returncode = self.process.wait()
         by_us = self.ending or (self._stopped and returncode in (-signal.SIGTERM, -signal.SIGKILL))

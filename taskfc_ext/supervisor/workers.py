@@ -1,4 +1,4 @@
-"""The farm's workers: as many as are wanted, each under an id that is never used again."""
+"""The workers of a farm: keeps the wanted number running, each under an id that is never reused."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ from taskfc_ext.supervisor.log import log
 from taskfc_ext.supervisor.worker_process import WorkerProcess
 
 LOGS_KEPT = 50
-"""Logs of dead workers: enough to look back, and bounded."""
-
+"""Logs of dead workers, the newest."""
 
 AT_ONCE = 8
-"""Workers started in one turn of the loop: the controller must hear of each before it hears from it (100 ms)."""
+"""Workers started in one turn (100 ms): the controller has to receive each `WorkerUp` before the worker's `Ready`."""
 
 
 class Commands(Protocol):
@@ -36,10 +35,10 @@ class Commands(Protocol):
 
 
 class Workers:
-    """Keeps `n` workers.
+    """The workers of a farm, kept at the wanted number.
 
     Args:
-        dead: ends of earlier workers that no controller has noted yet.
+        dead: ends of earlier workers that no controller has recorded yet.
     """
 
     def __init__(
@@ -57,7 +56,7 @@ class Workers:
 
     @property
     def n(self) -> int:
-        """How many are wanted."""
+        """The wanted number of workers, without substitutes."""
         return self._options.n_workers
 
     @property
@@ -66,7 +65,7 @@ class Workers:
         return 0 if self._closed else wanted - sum(not process.ending for process in self.alive.values())
 
     def fill(self, now: float) -> list[WorkerUp]:
-        """Start those that are missing, `AT_ONCE` at most and none when that failed just now; return them."""
+        """Start missing workers, at most `AT_ONCE`, and none during a back-off; return them."""
         missing = min(self._missing, AT_ONCE)
         if missing <= 0 or now < self._backoff.not_before:
             return []
@@ -79,7 +78,7 @@ class Workers:
                 self.alive[worker] = process
                 started.append(process.up)
         except OSError as error:  # no memory, no more processes, a full disk
-            delay = self._backoff.could_not_start(now)
+            delay = self._backoff.note_refused_start(now)
             log(f"a worker could not be started: {error}; next try in {delay:g} s")
         return started
 
@@ -94,11 +93,11 @@ class Workers:
         return {**os.environ, **thread_pool_environment(self.n), **ours}
 
     def reap(self, now: float) -> list[WorkerDown]:
-        """Bury those that have ended; return their ends, which are kept until `noted`."""
+        """Reap ended workers; return their ends, which are kept until `forget_noted`."""
         downs = []
         for process in [process for process in self.alive.values() if process.has_ended()]:
             ready = process.page.ready or now - process.started_at >= EARLY
-            down = process.bury()
+            down = process.reap()
             del self.alive[process.worker]
             self.dead[down.worker] = down
             downs.append(down)
@@ -108,9 +107,9 @@ class Workers:
 
     def _judge_start(self, down: WorkerDown, ready: bool, now: float) -> None:
         if ready:
-            self._backoff.started_well()
+            self._backoff.note_good_start()
         elif not down.planned:
-            delay = self._backoff.failed_to_start(now)
+            delay = self._backoff.note_failed_start(now)
             if delay:
                 log(f"workers die before they are ready; the next one starts in {delay:g} s")
         if not down.planned:
@@ -122,13 +121,13 @@ class Workers:
         while len(self._kept_logs) > LOGS_KEPT:
             self._paths.worker_log(self._kept_logs.popleft()).unlink(missing_ok=True)
 
-    def noted(self, workers: Iterable[int]) -> None:
-        """The ends of these are in the store."""
+    def forget_noted(self, workers: Iterable[int]) -> None:
+        """Forget the ends of these workers, which are in the store."""
         for worker in workers:
             self.dead.pop(worker, None)
 
     def resize(self, message: SetWorkers, now: float) -> None:
-        """End those to be retired, and remember how many are wanted, also for a restart (without substitutes)."""
+        """End the retired workers, and store the wanted number for a restart (without substitutes)."""
         self.end(message.retire, now)
         self._n_substitutes = message.substitutes
         if message.n != self.n:
@@ -136,43 +135,43 @@ class Workers:
             try:
                 replace_file(self._paths.options, msgspec.json.encode(self._options))
             except OSError as error:
-                log(f"cannot keep the number of workers for a restart: {error}")
+                log(f"cannot store the number of workers for a restart: {error}")
 
     def end(self, workers: Iterable[int], now: float) -> None:
-        """End these: SIGTERM now, SIGKILL when the grace is over."""
+        """End these workers: SIGTERM now, SIGKILL after `GRACE` seconds."""
         for worker in workers:
             if worker in self.alive:
                 self.alive[worker].end(now)
 
     def start_no_more(self) -> None:
-        """From now on those that end are not replaced."""
+        """Do not replace workers any more."""
         self._closed = True
 
     def end_all(self, now: float) -> None:
-        """End all of them, and start no more."""
+        """End all workers, and start no more."""
         self.start_no_more()
         self.end(self.alive, now)
 
     def kill_overdue(self, now: float) -> None:
-        """Kill those whose grace is over."""
+        """Kill the workers that did not end in time."""
         for process in self.alive.values():
             if process.kill_at is not None and process.kill_at <= now:
                 process.kill()
 
     def stop_attempt(self, message: StopAttempt) -> None:
-        """Take one step towards the end of an attempt."""
+        """Take one step to stop an attempt."""
         process = self.alive.get(message.worker)
         if process is not None:  # else its WorkerDown is on its way
             process.stop_attempt(message.lease, message.step)
 
-    def say_reconnect(self) -> None:
-        """Tell all that there is a new controller, which is to find out anew how many substitutes it takes."""
+    def ask_to_reconnect(self) -> None:
+        """Ask all workers to connect to a new controller, which decides again on the number of substitutes."""
         self._n_substitutes = 0
         for process in self.alive.values():
-            process.say_reconnect()
+            process.ask_to_reconnect()
 
     def wake_at(self) -> float | None:
-        """When to call `kill_overdue` and `fill` again."""
+        """Return the time of the next call of `kill_overdue` and `fill`."""
         times = [process.kill_at for process in self.alive.values() if process.kill_at is not None]
         if self._missing > 0:
             times.append(self._backoff.not_before)
@@ -180,13 +179,13 @@ class Workers:
 
 
 def reserve_ids(paths: FarmPaths, n: int) -> int:
-    """Take `n` worker ids; return the first. They are taken before any of them is used."""
+    """Reserve `n` worker ids in the store, before any of them is used; return the first."""
     try:
         first = int(paths.next_worker.read_text())
     except FileNotFoundError:
         first = 0
     except ValueError:
-        # damaged: go on where no farm can have been, as ids must never come back
+        # damaged: continue with larger ids than any before, since ids must never be reused
         first = int(time.time())
         log(f"{paths.next_worker} is damaged; worker ids go on with {first}")
     replace_file(paths.next_worker, str(first + n).encode())

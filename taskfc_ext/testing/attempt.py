@@ -10,7 +10,7 @@ from types import CoroutineType, ModuleType
 from typing import Any, NamedTuple
 
 from taskfc_ext.errors import LoadingFailed, TaskRejectError, UnpicklableResult
-from taskfc_ext.protocol.ids import MAX_FRAME
+from taskfc_ext.protocol.limits import MAX_FRAME
 from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure
 from taskfc_ext.protocol.spec import Kind, Spec
 from taskfc_ext.protocol.worker_messages import MAX_PROBLEM, Prepare

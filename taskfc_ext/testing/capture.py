@@ -7,7 +7,7 @@ import sys
 import threading
 from typing import Any, TextIO
 
-from taskfc_ext.protocol.printed import Printed, joined
+from taskfc_ext.protocol.printed import Printed, join_printed
 
 _lock = threading.RLock()  # a `__del__` may print at any moment
 _printed: dict[int, Printed] = {}
@@ -56,7 +56,7 @@ class _Stream(io.TextIOBase):
         with _lock:
             if thread in _printed:
                 more = ("", text) if self._is_stderr else (text,)
-                _printed[thread] = joined(_printed[thread], more)
+                _printed[thread] = join_printed(_printed[thread], more)
                 return len(text)
         return self.before.write(text)
 

@@ -182,7 +182,7 @@ class ControllerThread:
     def _serve(self) -> None:
         try:
             self._controller.begin()
-            self._controller.meet_supervisor()
+            self._controller.await_supervisor()
             self._controller.run()
             self.has_stopped = True
         except SupervisorLost:
@@ -282,7 +282,7 @@ class _Controller(Controller):
 
     def turn(self) -> None:
         super().turn()
-        self._to_workers.hurry()  # a worker that retires waits for the word that its results are committed
+        self._to_workers.send_deferred()  # a worker that retires waits for the word that its results are committed
         self.after_turn()
 
     def kill(self) -> None:

@@ -15,8 +15,8 @@ import zmq
 
 from taskfc_ext.drivers.transport import Dealer
 from taskfc_ext.protocol import codec
-from taskfc_ext.protocol.client_messages import Message
 from taskfc_ext.protocol.ids import PROTOCOL
+from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.supervisor_messages import WorkerDown
 from taskfc_ext.protocol.worker_messages import (
     Code,
@@ -147,15 +147,15 @@ class WorkerThread:
     def _on_message(self, message: ToWorker) -> None:
         match message:
             case Code(digest, body):
-                assert isinstance(body, bytes)
                 self._codes[digest] = body
             case ForgetCode(digests):
                 for digest in digests:
                     self._codes.pop(digest, None)
             case Run():
                 if not self._is_retiring:  # else its end gives them back
-                    for lease, body in enumerate(message.bodies, message.first_lease):
-                        self._runner.add(Attempt(lease, message.spec, body, message.inputs))
+                    for lease, arguments in enumerate(message.bodies, message.first_lease):
+                        assert isinstance(arguments, bytes)
+                        self._runner.add(Attempt(lease, message.spec, arguments, message.inputs))
             case Prepare():
                 self._runner.add(message)
             case Committed(seq):

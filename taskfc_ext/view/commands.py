@@ -12,8 +12,8 @@ import msgspec
 
 from taskfc_ext.errors import ControllerUnavailable, TaskFCError, UnknownTask, UnknownTasks
 from taskfc_ext.protocol import client_messages as said
-from taskfc_ext.protocol.ids import MAX_BATCH, MAX_IDS
 from taskfc_ext.protocol.infos import TaskInfo
+from taskfc_ext.protocol.limits import MAX_BATCH, MAX_IDS
 from taskfc_ext.protocol.states import UNFINISHED
 from taskfc_ext.text import one_line, plural, sentence
 from taskfc_ext.view.messages import (

@@ -11,8 +11,9 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from taskfc_ext.protocol.ids import MAX_IDS, IdField, Priority
+from taskfc_ext.protocol.ids import IdField, Priority, Workers
 from taskfc_ext.protocol.infos import TaskInfo
+from taskfc_ext.protocol.limits import MAX_IDS
 from taskfc_ext.protocol.snapshots import FarmStatus, QueueDelta, QueueSnapshot
 
 VIEW_PROTOCOL = 1
@@ -104,13 +105,13 @@ class RetryFailed(Command, frozen=True, tag="retry-failed"):
 class Scale(Command, frozen=True, tag="scale"):
     """Set the number of workers."""
 
-    n: Annotated[int, Meta(ge=0, le=10_000)]
+    n: Workers
 
 
 class Start(Command, frozen=True, tag="start"):
     """Start the farm of this name, or do nothing if it runs; `n`: workers, `None`: as before, or by the cores."""
 
-    n: Annotated[int, Meta(ge=0, le=10_000)] | None = None
+    n: Workers | None = None
 
 
 class Stop(Command, frozen=True, tag="stop"):

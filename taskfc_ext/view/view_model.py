@@ -17,17 +17,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from taskfc_ext.protocol.infos import WorkerInfo
-from taskfc_ext.protocol.rows import FINISHED, Row, columns_of, rows_of
-from taskfc_ext.protocol.snapshots import (
-    MAX_BATCHES,
-    MAX_ROWS,
-    Batch,
-    Counts,
-    QueueDelta,
-    QueueSnapshot,
-    Run,
-    StateCode,
-)
+from taskfc_ext.protocol.rows import Row, columns_of, rows_of
+from taskfc_ext.protocol.snapshots import MAX_BATCHES, MAX_ROWS, Batch, Counts, QueueDelta, QueueSnapshot, Run
+from taskfc_ext.protocol.states import FINISHED_CODES, StateCode
 
 KEPT = 2000
 """Finished tasks that are kept, the newest: more than anybody scrolls through. `%task history` has the others."""
@@ -200,7 +192,7 @@ class QueueModel:
         if self._rows:
             for taskid in tasks if run.n < len(self._rows) else [taskid for taskid in self._rows if taskid in tasks]:
                 self._rows.pop(taskid, None)
-        if run.state in FINISHED:
+        if run.state in FINISHED_CODES:
             self._finished.update(dict.fromkeys(tasks))
 
     def _set_row(self, row: Row) -> None:

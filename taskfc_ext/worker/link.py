@@ -9,8 +9,8 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from taskfc_ext.protocol.client_messages import Message
-from taskfc_ext.protocol.ids import MAX_BATCH
+from taskfc_ext.protocol.limits import MAX_BATCH
+from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.protocol.worker_messages import (
     Committed,

@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import NoReturn, assert_never
 
 from taskfc_ext.drivers.processes import Page
-from taskfc_ext.protocol.client_messages import Message
+from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.payloads import Payload
 from taskfc_ext.protocol.worker_messages import (
     Code,

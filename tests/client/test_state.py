@@ -20,14 +20,14 @@ from taskfc_ext.protocol.client_messages import (
     Ended,
     ErrorKind,
     GetResults,
-    Message,
     QueueStatus,
     Refused,
     Released,
     Reply,
     Submit,
 )
-from taskfc_ext.protocol.ids import MAX_BATCH
+from taskfc_ext.protocol.limits import MAX_BATCH
+from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.payloads import Failure, Reason, encode_failure
 from taskfc_ext.protocol.spec import Kind, Spec
 

@@ -1,4 +1,7 @@
-"""The controller is killed at every commit of every script: before it, after it, and after the sends, heard or lost."""
+"""Tests that kill the controller at every commit of every script.
+
+Before it, after it, and after the sends, which arrive or are lost.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ def value(body: bytes) -> tuple[str, bytes]:
 
 
 class Script(NamedTuple):
-    """What is done, step by step, and how every task must have ended; `once`: tasks that start at most once."""
+    """Steps, and the expected end of each task; `once`: tasks that may start at most once."""
 
     steps: list[Callable[[WireFarm], object]]
     ends: dict[int, tuple[str, bytes] | str]
@@ -46,7 +49,7 @@ def stop_and_start(farm: WireFarm) -> None:
         farm.start_again()
 
 
-def barrier_fell(farm: WireFarm) -> None:
+def check_barrier(farm: WireFarm) -> None:
     (seq,) = (seq for seq, answer in farm.bob.answers.items() if seq == farm.barrier)
     assert farm.bob.answers[seq] == Reply(seq)
 
@@ -59,11 +62,11 @@ def ask_clear(farm: WireFarm) -> None:
     farm.cleared = farm.alice.ask(said.Clear, taskids=(0, 1, 99))
 
 
-def was_cleared(farm: WireFarm) -> None:
+def check_cleared(farm: WireFarm) -> None:
     answer = farm.alice.answers[farm.cleared]
     assert answer.value == {"taskids": [99], "n_cleared": 2}
     assert not farm.scheduler.farm.knows(0)
-    assert list(farm.store.ended([0, 1])) == []
+    assert list(farm.store.find_ended([0, 1])) == []
 
 
 def ask_clear_all(farm: WireFarm) -> None:
@@ -75,8 +78,8 @@ def large(name: bytes) -> bytes:
     return name + bytes(LARGE)
 
 
-def nothing_is_left(farm: WireFarm) -> None:
-    """Check that what was cleared is gone: rows, code, payloads."""
+def check_nothing_left(farm: WireFarm) -> None:
+    """Check that rows, code and payloads of cleared tasks are removed."""
     assert farm.alice.answers[farm.cleared] == Reply(farm.cleared, 4)
     known = farm.scheduler.farm
     assert not any(map(known.knows, range(4)))
@@ -85,10 +88,10 @@ def nothing_is_left(farm: WireFarm) -> None:
     assert not folder.exists() or list(folder.iterdir()) == []
 
 
-def both_are_left(farm: WireFarm) -> None:
-    """Check that of a batch those arguments and results stay that are not cleared, and no others."""
+def check_both_left(farm: WireFarm) -> None:
+    """Check that exactly the arguments and results of tasks that are not cleared are left of a batch."""
     assert farm.scheduler.farm.knows(1)
-    record, (row,) = next(farm.store.ended([1]))
+    record, (row,) = next(farm.store.find_ended([1]))
     assert farm.store.payload(record.values[row]) == b"value of " + large(b"b")
     assert farm.store.payload(farm.store.batch_of(1).bodies[1]) == large(b"b")
     assert len(list(payloads_of(farm.path).iterdir())) == 2
@@ -98,16 +101,16 @@ def ask_hold(farm: WireFarm) -> None:
     farm.hold = farm.alice.ask(said.Hold, taskids=(0, 2, 4))
 
 
-def held_ones_have_not_run(farm: WireFarm) -> None:
+def check_held_did_not_run(farm: WireFarm) -> None:
     assert not farm.starts.keys() & {2, 4}
 
 
-def what_was_not_held_was_named(farm: WireFarm) -> None:
+def check_answer_to_hold(farm: WireFarm) -> None:
     assert farm.alice.answers[farm.hold] == Reply(farm.hold, [0])
     assert farm.scheduler.farm.held == set()
 
 
-def was_moved(farm: WireFarm) -> None:
+def check_moved(farm: WireFarm) -> None:
     assert farm.scheduler.farm.moved == {3: -9}
 
 
@@ -119,17 +122,17 @@ def await_broadcast(farm: WireFarm, number: int) -> None:
     farm.awaited = farm.bob.ask(said.AwaitBroadcast, number=number)
 
 
-def all_were_set_up(farm: WireFarm) -> None:
+def check_set_up(farm: WireFarm) -> None:
     assert farm.bob.answers[farm.awaited].value == {"ran": 2, "failed": {}, "skipped": ""}
     assert [worker.broadcasts for worker in farm.workers.values()] == [{1: "", 2: ""}] * 2
 
 
-def killers_are_skipped(farm: WireFarm) -> None:
+def check_killers_skipped(farm: WireFarm) -> None:
     assert farm.scheduler.farm.broadcasts[2].deaths >= 3
     assert all(worker.broadcasts == {1: ""} for worker in farm.workers.values())
 
 
-def nothing_is_broadcast(farm: WireFarm) -> None:
+def check_no_broadcasts(farm: WireFarm) -> None:
     assert farm.alice.answers[farm.forgotten] == Reply(farm.forgotten, 1)
     assert farm.scheduler.farm.broadcasts == {}
 
@@ -138,7 +141,7 @@ def forget_broadcasts(farm: WireFarm) -> None:
     farm.forgotten = farm.alice.ask(said.ClearBroadcasts)
 
 
-def inputs_were_there(farm: WireFarm) -> None:
+def check_inputs(farm: WireFarm) -> None:
     assert farm.inputs[2] == (b"value of y", b"value of x")
 
 
@@ -146,7 +149,7 @@ def ask_retry(farm: WireFarm) -> None:
     farm.retry = farm.bob.ask(said.Retry, taskid=0)
 
 
-def it_ran_again_once(farm: WireFarm) -> None:
+def check_retried_once(farm: WireFarm) -> None:
     assert farm.bob.answers[farm.retry] == Reply(farm.retry, [[0, 4], [2, 5], [3, 6]])
     assert farm.inputs[5] == (b"value of fail, then work", b"value of x")
     assert farm.scheduler.farm.retried == {0: 4, 2: 5, 3: 6}
@@ -165,7 +168,7 @@ SCRIPTS = {
             lambda farm: farm.alice.submit(b"last", after=(2,)),
         ],
         {0: value(b"x"), 1: value(b"y"), 2: value(b"z"), 3: value(b"last")},
-        check=inputs_were_there,
+        check=check_inputs,
     ),
     "a chain that falls": Script(
         [
@@ -205,7 +208,7 @@ SCRIPTS = {
     "clear": Script(
         [lambda farm: farm.alice.submit(b"a", b"fail"), ask_clear, lambda farm: farm.alice.submit(b"c")],
         {0: value(b"a"), 1: "error", 2: value(b"c")},
-        check=was_cleared,
+        check=check_cleared,
     ),
     "clear of all there is, code and large arguments too": Script(
         [
@@ -215,7 +218,7 @@ SCRIPTS = {
             lambda farm: farm.bob.submit(b"e"),
         ],
         {0: value(large(b"a")), 1: "error", 2: value(b"c"), 3: value(large(b"d")), 4: value(b"e")},
-        check=nothing_is_left,
+        check=check_nothing_left,
     ),
     "clear of one of two": Script(
         [
@@ -223,7 +226,7 @@ SCRIPTS = {
             lambda farm: farm.alice.ask(said.Clear, taskids=(0,)),
         ],
         {0: value(large(b"a")), 1: value(large(b"b"))},
-        check=both_are_left,
+        check=check_both_left,
     ),
     "clear, and the same code again": Script(
         [
@@ -239,19 +242,19 @@ SCRIPTS = {
             lambda farm: farm.alice.submit(b"long", b"long", b"a", b"b", b"c"),
             ask_hold,
             lambda farm: [farm.alice.ask(said.Abort, taskid=taskid) for taskid in (0, 1)],
-            held_ones_have_not_run,
+            check_held_did_not_run,
             lambda farm: farm.bob.ask(said.Hold, taskids=(2, 4), held=False),
         ],
         {0: "aborted", 1: "aborted", 2: value(b"a"), 3: value(b"b"), 4: value(b"c")},
         once=(0, 1),
-        check=what_was_not_held_was_named,
+        check=check_answer_to_hold,
     ),
     "move": Script(
         [
             lambda farm: farm.alice.submit(b"long", b"long", b"a", b"b"),
             lambda farm: farm.alice.ask(said.Move, taskids=(3,), priority=9),
             lambda farm: farm.bob.ask(said.Move, taskids=(3, 99), priority=-9),
-            was_moved,
+            check_moved,
             lambda farm: [farm.alice.ask(said.Abort, taskid=taskid) for taskid in (0, 1)],
         ],
         {0: "aborted", 1: "aborted", 2: value(b"a"), 3: value(b"b")},
@@ -268,7 +271,7 @@ SCRIPTS = {
         ],
         {0: "error", 1: value(b"x"), 2: "dependency", 3: "dependency",
          4: value(b"fail, then work"), 5: value(b"y"), 6: value(b"z")},
-        check=it_ran_again_once,
+        check=check_retried_once,
     ),
     "broadcasts": Script(
         [
@@ -277,7 +280,7 @@ SCRIPTS = {
             lambda farm: await_broadcast(farm, 2),
         ],
         {0: value(b"die once")},
-        check=all_were_set_up,
+        check=check_set_up,
     ),
     "a broadcast that kills": Script(
         [
@@ -286,17 +289,17 @@ SCRIPTS = {
             lambda farm: farm.alice.submit(b"a"),
         ],
         {0: value(b"a")},
-        check=killers_are_skipped,
+        check=check_killers_skipped,
     ),
     "broadcasts are forgotten": Script(
         [lambda farm: broadcast(farm, b"a"), forget_broadcasts, lambda farm: farm.alice.submit(b"a")],
         {0: value(b"a")},
-        check=nothing_is_broadcast,
+        check=check_no_broadcasts,
     ),
     "a barrier": Script(
         [lambda farm: farm.alice.submit(b"long", b"b"), ask_barrier, lambda farm: farm.alice.ask(said.Abort, taskid=0)],
         {0: "aborted", 1: value(b"b")},
-        check=barrier_fell,
+        check=check_barrier,
     ),
     "what may run only once": Script(
         [lambda farm: farm.alice.submit(b"a", b"die", b"c", on_lost=OnLost.FAIL)],
@@ -317,12 +320,12 @@ SCRIPTS = {
 
 @pytest.fixture(autouse=True)
 def baselines(monkeypatch):
-    """Let baselines be written in short scripts, too."""
+    """Have baselines written in short scripts, too."""
     monkeypatch.setattr(baseline, "AFTER_CLEAR", 3)
 
 
 def play(script: Script, path: Path, *crashes: tuple[int, str]) -> WireFarm:
-    """Play `script` to its end, with these crashes, and check what must be true however often it was killed."""
+    """Play `script` to its end with these crashes, and check what has to hold after any number of them."""
     farm = WireFarm(path, crashes=crashes)
     try:
         for step in script.steps:
@@ -368,6 +371,6 @@ def test_a_crash_while_it_recovers(tmp_path, name, first, second):
 
 
 def test_crash_after_crash(tmp_path):
-    """Every controller dies at its second commit: its own beginning, and one step forward."""
+    """Every controller dies at its second commit: after its start and one step."""
     for name, script in SCRIPTS.items():
         play(script, tmp_path / name, *[(2, "before the send")] * 25)

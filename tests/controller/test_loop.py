@@ -1,4 +1,4 @@
-"""The controller's turns: in which order it hears, and to which connection it answers."""
+"""Tests of the controller's turns: the order in which it receives, and the connections to which it answers."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def runs(farm: WireFarm, identity: bytes) -> list[Run]:
     return [message for message in farm.workers_end.take(identity, codec.to_worker) if isinstance(message, Run)]
 
 
-def test_what_was_meant_for_an_old_connection_never_reaches_the_new_one(farm):
-    """Else the worker would run what it has said, by its `Ready`, that it does not hold and never will."""
+def test_messages_for_an_old_connection_never_reach_the_new_one(farm):
+    """The worker's new `Ready` does not list the lease, so the worker must not receive it."""
     worker = farm.workers[0]
     old = worker.identity
     farm.alice.submit(b"long", b"x", on_lost=OnLost.FAIL)
@@ -66,8 +66,8 @@ def test_a_result_that_was_sent_before_its_worker_died_counts(farm):
     assert farm.alice.ends == {0: ("", b"just in time")}
 
 
-def test_nothing_is_dated_before_what_is_heard(farm):
-    """Else a retry would come before its time: by as long as the turn has been held up between the two."""
+def test_no_event_is_dated_before_its_message_is_received(farm):
+    """A retry would come too early if the clock were read before the messages."""
     worker, arrived = farm.workers[0], farm.workers_end.receive
     farm.alice.submit(b"long", retries=1, backoff=100.0)
     farm.pump()
@@ -78,26 +78,26 @@ def test_nothing_is_dated_before_what_is_heard(farm):
         reported.append(time.monotonic())
         return arrived(at_most)
 
-    worker.say(PropertiesChanged())
+    worker.send(PropertiesChanged())
     farm.workers_end.receive = receive_what_comes_now
     farm.controller.turn()
     assert farm.scheduler.farm.tasks[0].past().not_before >= reported[0] + 100.0
 
 
-def test_a_worker_is_heard_that_came_with_the_death_of_another(farm):
+def test_a_worker_that_joins_with_the_death_of_another_is_received(farm):
     farm.kill(farm.workers[0])
     farm.alice.submit(b"x")
     farm.pump()
     assert farm.alice.ends[0] == ("", b"value of x")
 
 
-def test_a_report_that_contradicts_itself_is_not_heard_and_nothing_breaks(farm):
+def test_a_report_that_contradicts_itself_is_ignored(farm):
     worker = farm.workers[0]
     farm.alice.submit(b"long")
     farm.pump()
     lease = worker.running[0]
-    worker.say(Finished(seq=1, leases=(lease, lease), outcomes=(0, 0), values=(b"", b""), seconds=(0.0, 0.0)))
-    worker.say(said.Ping(seq=1))
+    worker.send(Finished(seq=1, leases=(lease, lease), outcomes=(0, 0), values=(b"", b""), seconds=(0.0, 0.0)))
+    worker.send(said.Ping(seq=1))
     farm.pump()
     assert farm.alice.ends == {}
     worker.end(Outcome.OK, b"value")
@@ -105,7 +105,7 @@ def test_a_report_that_contradicts_itself_is_not_heard_and_nothing_breaks(farm):
     assert farm.alice.ends[0] == ("", b"value")
 
 
-def test_a_worker_of_another_protocol_is_not_heard(farm):
+def test_a_worker_of_another_protocol_is_ignored(farm):
     identity = farm.fresh_identity()
     ready = Ready(protocol=99, worker=0, pid=1, python="3.11")
     farm.workers_end.arrive(identity, [ready])
@@ -115,7 +115,7 @@ def test_a_worker_of_another_protocol_is_not_heard(farm):
     assert runs(farm, identity) == []
 
 
-def test_a_worker_that_did_not_say_ready_is_not_heard(farm):
+def test_a_worker_without_a_ready_is_ignored(farm):
     farm.workers_end.arrive(b"stranger", [Finished(seq=1, leases=(), outcomes=(), values=(), seconds=())])
     farm.pump()
     assert farm.workers_end.take(b"stranger", codec.to_worker) == []
@@ -127,7 +127,7 @@ def test_the_controller_ends_with_its_supervisor(farm):
         farm.controller.turn()
 
 
-def test_every_hello_is_welcomed_with_who_is_there(farm):
+def test_every_hello_is_answered_by_a_welcome(farm):
     farm.alice.connect()
     farm.controller.turn()
     welcome, *_ = farm.clients_end.take(farm.alice.identity, codec.from_controller)
@@ -144,7 +144,7 @@ def test_junk_from_a_client_is_refused_and_others_do_not_notice(farm):
     assert farm.alice.ends[0] == ("", b"value of x")
 
 
-def test_a_client_that_is_gone_is_forgotten_until_it_says_hello(farm):
+def test_a_lost_client_is_forgotten_until_its_next_hello(farm):
     farm.alice.submit(b"long")
     farm.pump()
     farm.clients_end.gone.add(farm.alice.identity)
@@ -166,10 +166,10 @@ def test_an_old_connection_of_a_session_is_void_once_it_has_a_new_one(farm):
     assert refusal.error is ErrorKind.SAY_HELLO
 
 
-# what only the store has
+# data of the store
 
 
-def listed(farm: WireFarm, **filters) -> list[int]:
+def list_ids(farm: WireFarm, **filters) -> list[int]:
     seq = farm.alice.ask(ListTasks, **filters)
     farm.pump()
     return [info["taskid"] for info in farm.alice.answers[seq].value]
@@ -179,15 +179,15 @@ def test_lists_show_finished_and_live_tasks_in_order_and_no_cleared_ones(farm):
     farm.alice.submit(b"a", b"fail", b"long", name="fit")
     farm.bob.submit(b"d")
     farm.pump()
-    assert listed(farm) == [0, 1, 2, 3]
-    assert listed(farm, limit=3) == [1, 2, 3]
-    assert listed(farm, states=("failed",)) == [1]
-    assert listed(farm, states=("running",)) == [2]
-    assert listed(farm, name="fit", states=("failed", "succeeded")) == [0, 1]
-    assert listed(farm, taskids=(0, 3, 77)) == [0, 3]
+    assert list_ids(farm) == [0, 1, 2, 3]
+    assert list_ids(farm, limit=3) == [1, 2, 3]
+    assert list_ids(farm, states=("failed",)) == [1]
+    assert list_ids(farm, states=("running",)) == [2]
+    assert list_ids(farm, name="fit", states=("failed", "succeeded")) == [0, 1]
+    assert list_ids(farm, taskids=(0, 3, 77)) == [0, 3]
     farm.alice.ask(Clear, taskids=(0,))
-    assert listed(farm) == [1, 2, 3]
-    assert listed(farm, taskids=(0, 1)) == [1]
+    assert list_ids(farm) == [1, 2, 3]
+    assert list_ids(farm, taskids=(0, 1)) == [1]
 
 
 def test_the_newest_tasks_are_those_of_the_largest_ids_whenever_they_ended(farm):
@@ -195,16 +195,17 @@ def test_the_newest_tasks_are_those_of_the_largest_ids_whenever_they_ended(farm)
     farm.bob.submit(b"a", name="fit")
     farm.bob.submit(b"b")
     farm.pump()
-    assert (listed(farm, limit=1), listed(farm, limit=2)) == ([2], [1, 2])  # an old task that runs is no newer for it
-    assert listed(farm, name="fit", limit=1) == [1]
+    # an old task that still runs is not newer
+    assert (list_ids(farm, limit=1), list_ids(farm, limit=2)) == ([2], [1, 2])
+    assert list_ids(farm, name="fit", limit=1) == [1]
     farm.workers[0].end(Outcome.OK, b"late")
     farm.pump()
-    assert (listed(farm, limit=1), listed(farm, limit=2)) == ([2], [1, 2])
-    assert listed(farm, name="fit", limit=1) == [1]
-    assert listed(farm, taskids=(0, 1, 2), limit=2) == [1, 2]
+    assert (list_ids(farm, limit=1), list_ids(farm, limit=2)) == ([2], [1, 2])
+    assert list_ids(farm, name="fit", limit=1) == [1]
+    assert list_ids(farm, taskids=(0, 1, 2), limit=2) == [1, 2]
 
 
-def test_a_task_that_ends_in_the_turn_of_the_question_is_listed_once(farm):
+def test_a_task_that_ends_in_the_turn_of_the_request_is_listed_once(farm):
     farm.alice.submit(b"long", b"long", b"queued")
     farm.pump()
     seq = farm.alice.ask(ListTasks)
@@ -224,13 +225,13 @@ def test_a_failed_task_is_listed_with_its_reason(farm):
     }  # fmt: skip
 
 
-def test_the_log_of_a_finished_task_is_what_it_printed_and_showed(farm):
+def test_the_log_of_a_finished_task_is_its_output_and_displays(farm):
     worker = farm.workers[0]
     farm.alice.submit(b"long", b"quiet")
     farm.pump()
     lease = worker.running[0]
     worker.running, worker.n_finished = None, 1
-    worker.say(
+    worker.send(
         Finished(
             seq=1,
             leases=(lease,),
@@ -252,7 +253,7 @@ def test_the_log_of_a_finished_task_is_what_it_printed_and_showed(farm):
     assert [farm.alice.answers[seq].value["outputs"] for seq in seqs] == [[b"figure"], [], None]
 
 
-def test_why_a_task_failed_travels_without_what_only_clients_may_open(farm):
+def test_a_failure_is_sent_without_its_pickled_exception(farm):
     failure = Failure(Reason.ERROR, "no luck", type_name="ValueError", traceback="line 1", pickled=b"opaque")
     farm.alice.submit(b"long", b"works")
     farm.pump()
@@ -264,7 +265,7 @@ def test_why_a_task_failed_travels_without_what_only_clients_may_open(farm):
     assert [farm.alice.answers[seq].value for seq in seqs] == [shown, None]
 
 
-def test_tasks_that_ran_again_can_be_left_out_of_a_list(farm):
+def test_retried_tasks_can_be_left_out_of_a_list(farm):
     farm.alice.submit(b"fail", b"fail")
     farm.pump()
     farm.alice.ask(Retry, taskid=0)
@@ -274,7 +275,7 @@ def test_tasks_that_ran_again_can_be_left_out_of_a_list(farm):
     assert [info["taskid"] for info in farm.alice.answers[seq].value] == [1, 2]
 
 
-def test_results_that_are_cleared_while_they_are_asked_for_break_nothing(farm):
+def test_results_that_are_cleared_while_they_are_requested_break_nothing(farm):
     farm.alice.submit(b"a")
     farm.pump()
     farm.alice.ask(said.GetResults, taskids=(0,))
@@ -302,7 +303,7 @@ def test_only_small_code_is_kept_in_memory(farm):
     answers = farm.controller._answers
     big = b"b" * (17 * 2**20)
     digests = [b"%016d" % i for i in range(70)]
-    farm.alice.say(*[said.Define(digest, b"small") for digest in digests], said.Define(b"B" * 16, big))
+    farm.alice.send(*[said.Define(digest, b"small") for digest in digests], said.Define(b"B" * 16, big))
     farm.pump()
     for digest in digests:
         assert answers._code(digest) == b"small"
@@ -312,7 +313,7 @@ def test_only_small_code_is_kept_in_memory(farm):
     assert answers._code(CODE) == b"code"
 
 
-def test_a_store_that_is_damaged_is_said_to_be(farm):
+def test_a_damaged_store_is_reported(farm):
     farm.store._db.execute("UPDATE journal SET body = x'c1' WHERE kind = 7")
     with pytest.raises(StoreError, match="damaged"):
         list(farm.store.records())
@@ -325,32 +326,32 @@ def test_a_new_worker_takes_over(farm):
     assert isinstance(farm.workers[1], WireWorker)
 
 
-def test_a_client_that_went_silently_is_found_out_by_a_probe(farm):
+def test_a_client_that_is_lost_silently_is_detected_by_a_probe(farm):
     farm.pump()
     connections = farm.controller._connections
     assert farm.alice.identity in connections
     farm.clients_end.gone.add(farm.alice.identity)
     for connection in connections.values():
-        connection.heard_at -= 2 * PROBE_AFTER
+        connection.received_at -= 2 * PROBE_AFTER
     farm.controller._next_housekeeping = 0.0
     farm.controller.turn()
     assert farm.alice.identity not in connections
     assert not farm.scheduler.farm.sessions[farm.alice.session].connected
 
 
-def submitted(farm: WireFarm, taskid: int) -> object:
-    """Ask what a task was submitted as; return the refusal where there is one."""
+def get_submission(farm: WireFarm, taskid: int) -> object:
+    """Ask for a task's submission; return it, or the refusal."""
     seq = farm.alice.ask(GetSubmission, taskid=taskid)
     farm.pump()
     answer = farm.alice.answers[seq]
     return msgspec.convert(answer.value, SubmittedTask) if isinstance(answer, Reply) else answer
 
 
-def test_a_submission_is_told_with_its_code_and_its_inputs(farm):
+def test_a_submission_is_sent_with_its_code_and_its_inputs(farm):
     farm.alice.submit(b"a", b"b", b"fail")
     farm.alice.submit(b"c", b"d", name="fit", inputs=((1, 1), (1, 0)), retries=0)
     farm.pump()
-    told = submitted(farm, 4)
+    told = get_submission(farm, 4)
     spec = Spec(kind=Kind.FUNCTION, code=CODE, label="f")
     inputs = (b"value of b", b"value of a")
     assert told == SubmittedTask(taskid=4, name="fit", spec=spec, code=b"code", body=b"d", inputs=inputs)
@@ -364,15 +365,15 @@ def test_a_submission_whose_inputs_are_not_there_is_refused_with_the_reason(farm
     farm.pump()
     farm.alice.ask(Clear, taskids=(0,))
     for taskid, parent, why in ((4, 1, "has not succeeded"), (5, 2, "has not succeeded")):
-        refusal = submitted(farm, taskid)
+        refusal = get_submission(farm, taskid)
         assert isinstance(refusal, Refused)
         assert (refusal.error, refusal.value) == (ErrorKind.RESULT_EXPIRED, {"taskids": [parent]})
         assert refusal.message == f"task {taskid} takes the result of task {parent}, which {why}"
     farm.alice.ask(said.Abort, taskid=2)
     farm.pump()
     farm.alice.ask(Clear, taskids=(0,))
-    assert submitted(farm, 3).message == "task 3 takes the result of task 0, which was cleared"
-    assert submitted(farm, 9).error is ErrorKind.UNKNOWN_TASK
+    assert get_submission(farm, 3).message == "task 3 takes the result of task 0, which was cleared"
+    assert get_submission(farm, 9).error is ErrorKind.UNKNOWN_TASK
 
 
 def test_a_task_that_ends_and_is_retried_in_one_turn_is_found_in_the_store(farm):

@@ -1,4 +1,4 @@
-"""Sending: one frame a turn for each peer, and what becomes of slow and of vanished ones."""
+"""Tests of the outbox: one frame a turn for each peer, and the handling of slow and lost peers."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from taskfc_ext.controller import outbox as module
 from taskfc_ext.controller.outbox import FRAME_BYTES, Outbox
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import Ended, Reply, Resync
-from taskfc_ext.protocol.ids import MAX_MESSAGES
+from taskfc_ext.protocol.limits import MAX_MESSAGES
 from taskfc_ext.protocol.spec import Kind, Spec
 from taskfc_ext.protocol.worker_messages import Code, Committed, Run
 
 
 class Router:
-    """Takes frames; peers in `full` take none, those in `gone` are not there; `room` is how many each takes."""
+    """Fake router. Peers in `full` accept no frame, peers in `gone` are lost; `room`: frames that each one accepts."""
 
     def __init__(self) -> None:
         self.frames: list[tuple[bytes, list]] = []
@@ -49,7 +49,7 @@ def big(n_bytes: int) -> Ended:
     )  # fmt: skip
 
 
-def test_what_a_turn_has_for_a_peer_goes_in_one_frame_in_order(router, outbox):
+def test_the_messages_of_a_turn_for_a_peer_share_a_frame_in_order(router, outbox):
     for seq in range(3):
         outbox.add(b"a", Reply(seq))
         outbox.add(b"b", Reply(10 + seq))
@@ -102,7 +102,7 @@ def test_a_peer_that_is_full_lags_and_the_others_do_not_notice(router, outbox):
     assert outbox.lagging == {b"slow"}
 
 
-def test_what_is_for_a_lagging_peer_is_dropped_until_it_was_told_to_ask_again(router, outbox):
+def test_messages_for_a_lagging_peer_are_dropped_until_its_resync(router, outbox):
     router.full.add(b"slow")
     outbox.add(b"slow", Reply(1))
     outbox.flush()
@@ -110,7 +110,7 @@ def test_what_is_for_a_lagging_peer_is_dropped_until_it_was_told_to_ask_again(ro
     outbox.add(b"slow", Reply(2))
     outbox.flush()
     assert router.frames == [], "after a gap nothing may come but the word that there was one"
-    outbox.call_the_lagging()
+    outbox.resync_lagging()
     outbox.add(b"slow", Reply(3))
     outbox.flush()
     assert router.frames == [(b"slow", [Resync()]), (b"slow", [Reply(3)])]
@@ -121,7 +121,7 @@ def test_a_peer_that_still_is_full_goes_on_lagging(router, outbox):
     router.full.add(b"slow")
     outbox.add(b"slow", Reply(1))
     outbox.flush()
-    outbox.call_the_lagging()
+    outbox.resync_lagging()
     assert outbox.lagging == {b"slow"}
     assert router.frames == []
 
@@ -135,7 +135,7 @@ def test_a_peer_that_fills_up_in_the_middle_gets_nothing_after_the_gap(router, o
     assert outbox.lagging == {b"a"}
 
 
-def test_a_peer_that_is_gone_is_noted_and_not_lagging(router, outbox):
+def test_a_lost_peer_is_gone_and_not_lagging(router, outbox):
     router.gone.add(b"a")
     outbox.add(b"a", Reply(1))
     outbox.add(b"b", Reply(2))
@@ -144,12 +144,12 @@ def test_a_peer_that_is_gone_is_noted_and_not_lagging(router, outbox):
     assert router.frames == [(b"b", [Reply(2)])]
 
 
-def test_a_lagging_peer_that_went_away_is_noted(router, outbox):
+def test_a_lagging_peer_that_is_lost_is_gone(router, outbox):
     router.full.add(b"a")
     outbox.add(b"a", Reply(1))
     outbox.flush()
     router.gone.add(b"a")
-    outbox.call_the_lagging()
+    outbox.resync_lagging()
     assert (outbox.gone, outbox.lagging) == ({b"a"}, set())
 
 
@@ -157,7 +157,7 @@ def test_no_frame_of_ours_is_over_the_limit_of_the_decoder():
     assert module.FRAME_BYTES * 2 < codec.MAX_FRAME
 
 
-def test_a_probe_says_nothing_and_finds_out_who_is_gone(router, outbox):
+def test_a_probe_is_an_empty_frame_and_finds_lost_peers(router, outbox):
     router.gone.add(b"gone")
     outbox.probe(b"gone")
     outbox.probe(b"here")
@@ -165,18 +165,18 @@ def test_a_probe_says_nothing_and_finds_out_who_is_gone(router, outbox):
     assert outbox.gone == {b"gone"}
 
 
-def test_what_is_in_no_hurry_goes_with_the_next_and_only_the_last_of_it(router, outbox):
-    outbox.add_in_no_hurry(b"worker", Committed(1))
-    outbox.add_in_no_hurry(b"worker", Committed(2))
+def test_a_deferred_message_goes_with_the_next_and_replaces_an_earlier_one(router, outbox):
+    outbox.add_deferred(b"worker", Committed(1))
+    outbox.add_deferred(b"worker", Committed(2))
     outbox.flush()
     assert router.frames == []
     code = Code(b"c" * 16, b"body")
     outbox.add(b"worker", code)
     outbox.flush()
     assert router.frames == [(b"worker", [code, Committed(2)])]
-    outbox.add_in_no_hurry(b"worker", Committed(3))
-    outbox.hurry()
-    outbox.hurry()
+    outbox.add_deferred(b"worker", Committed(3))
+    outbox.send_deferred()
+    outbox.send_deferred()
     assert router.frames[1:] == [(b"worker", [Committed(3)])]
 
 
@@ -193,6 +193,6 @@ def test_every_frame_of_messages_is_made_by_the_package_it_was_given(router):
     outbox.flush()
     outbox.probe(b"a")
     outbox.lagging.add(b"a")
-    outbox.call_the_lagging()
+    outbox.resync_lagging()
     assert made == [[Reply(1)], [], [Resync()]]
     assert router.frames == [(b"a", [Reply(1)]), (b"a", [Reply(2)]), (b"a", []), (b"a", [Resync()])]

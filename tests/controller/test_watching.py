@@ -1,4 +1,4 @@
-"""Watching over the wire: what the store adds to the first look, and that what follows arrives."""
+"""Tests of subscriptions over the wire: the store's part of a snapshot, and the deltas after it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,9 @@ from taskfc_ext.drivers.store import Store
 from taskfc_ext.protocol.client_messages import Abort, Changed, Clear, Ended, Unwatch, Watch, Watching
 from taskfc_ext.protocol.payloads import Failure, Outcome, Reason, encode_failure
 from taskfc_ext.protocol.records import Submitted
-from taskfc_ext.protocol.snapshots import (
-    Batch,
-    Counts,
-    Note,
-    QueueDelta,
-    QueueSnapshot,
-    Rows,
-    Run,
-    StateCode,
-)
+from taskfc_ext.protocol.snapshots import Batch, Counts, Note, QueueDelta, QueueSnapshot, Rows, Run
 from taskfc_ext.protocol.spec import Kind, Spec
+from taskfc_ext.protocol.states import StateCode
 from tests.controller.wire import CODE, ERROR, WireClient, WireFarm
 
 SPEC = Spec(kind=Kind.FUNCTION, code=CODE, label="f")
@@ -44,7 +36,7 @@ def watch(farm: WireFarm, client: WireClient) -> QueueSnapshot:
 
 
 def next_delta(farm: WireFarm, client: WireClient) -> QueueDelta:
-    """Return what is told next; the controller waits for the pause to be over."""
+    """Return the next delta, which comes after the pause between deltas."""
     while not client.news:
         farm.controller.turn()
         farm.pump()
@@ -53,7 +45,7 @@ def next_delta(farm: WireFarm, client: WireClient) -> QueueDelta:
     return message.delta
 
 
-def test_the_first_look_has_unfinished_and_finished_tasks_and_their_submissions(farm):
+def test_a_snapshot_has_unfinished_and_finished_tasks_and_their_submissions(farm):
     farm.alice.submit(b"a", b"fail", name="fit", priority=3)
     farm.alice.submit(b"b")
     farm.bob.submit(b"long", b"c")
@@ -74,12 +66,12 @@ def test_the_first_look_has_unfinished_and_finished_tasks_and_their_submissions(
     assert [worker.running for worker in seen.workers] == [3]
 
 
-def test_what_follows_arrives_without_being_asked_for(farm):
+def test_deltas_come_without_a_request(farm):
     assert watch(farm, farm.bob).rows == Rows()
     farm.alice.submit(b"long")
     farm.pump()
     told = [next_delta(farm, farm.bob)]
-    while told[-1].rows.states != (StateCode.RUNNING,):  # on a slow machine the pause is over before it runs
+    while told[-1].rows.states != (StateCode.RUNNING,):  # on a slow machine, a delta comes before the start
         told.append(next_delta(farm, farm.bob))
     assert [delta.seq for delta in told] == list(range(1, len(told) + 1))
     assert [(batch.first, batch.n) for delta in told for batch in delta.batches] == [(0, 1)]
@@ -95,11 +87,11 @@ def test_what_follows_arrives_without_being_asked_for(farm):
     assert farm.scheduler.farm.viewers is None
 
 
-def test_what_ends_in_the_turn_of_the_first_look_is_told_once_in_each_message(farm):
+def test_a_task_that_ends_in_the_turn_of_the_snapshot_is_once_in_each_message(farm):
     farm.alice.submit(b"long", b"x")
     farm.pump()
     farm.bob.ask(Watch)
-    farm.alice.ask(Abort, taskid=1)  # heard in the same turn, and in the store before the look is completed
+    farm.alice.ask(Abort, taskid=1)  # received in the same turn, and in the store before the snapshot is complete
     farm.pump()
     seen = farm.bob.news.pop(0).snapshot
     assert (seen.rows.ids, seen.runs) == ((0,), (Run(1, 1, StateCode.SCHEDULED),))
@@ -107,7 +99,7 @@ def test_what_ends_in_the_turn_of_the_first_look_is_told_once_in_each_message(fa
     assert (delta.rows.ids, delta.rows.states, delta.runs) == ((1,), (StateCode.ABORTED,), ())
 
 
-def test_a_watch_ends_with_its_connection(farm):
+def test_a_subscription_ends_with_its_connection(farm):
     watch(farm, farm.bob)
     farm.bob.connect()
     farm.alice.submit(b"x")
@@ -123,10 +115,10 @@ def test_a_watch_ends_with_its_connection(farm):
     assert seen.rows.ids == (0,)
 
 
-# what the store adds
+# the store's part of a snapshot
 
 
-def ended(ids: range, value: bytes = b"", reason: str = "") -> Ended:
+def make_ended(ids: range, value: bytes = b"", reason: str = "") -> Ended:
     n = len(ids)
     return Ended(
         ids=tuple(ids), reasons=(reason,) * n, values=(value,) * n, workers=(0,) * n, attempts=(1,) * n,
@@ -134,7 +126,7 @@ def ended(ids: range, value: bytes = b"", reason: str = "") -> Ended:
     )  # fmt: skip
 
 
-def submitted(ids: range) -> Submitted:
+def make_submitted(ids: range) -> Submitted:
     return Submitted(first=ids[0], session="a", seq=1, owner="nb", wall=2.0, spec=SPEC, bodies=(b"body",) * len(ids))
 
 
@@ -145,7 +137,7 @@ def store(tmp_path):
     store.close()
 
 
-def first_look(store: Store, snapshot: QueueSnapshot, *more: QueueDelta, known=lambda _: True) -> QueueSnapshot:
+def complete_snapshot(store: Store, snapshot: QueueSnapshot, *more: QueueDelta, known=lambda _: True) -> QueueSnapshot:
     watching, *rest = Answers(store, known).complete_for_client(SendSnapshot(9, snapshot, more))
     assert isinstance(watching, Watching)
     assert (watching.seq, rest) == (9, [Changed(delta) for delta in more])
@@ -155,38 +147,40 @@ def first_look(store: Store, snapshot: QueueSnapshot, *more: QueueDelta, known=l
 EMPTY = QueueSnapshot(seq=0, farm="t", incarnation=1, wall=9.0, counts=Counts(), n_workers=0)
 
 
-def test_finished_tasks_are_the_newest_and_not_more_than_are_shown(store):
+def test_a_snapshot_has_the_newest_finished_tasks(store):
     n = N_FINISHED + 300
-    store.commit([submitted(range(n)), *[ended(range(i, i + 100)) for i in range(0, n, 100)]])
-    seen = first_look(store, EMPTY)
+    store.commit([make_submitted(range(n)), *[make_ended(range(i, i + 100)) for i in range(0, n, 100)]])
+    seen = complete_snapshot(store, EMPTY)
     assert seen.rows.ids == tuple(range(300, n))
     assert seen.batches == (Batch(first=0, n=n, label="f", owner="nb", submitted=2.0),)
-    assert first_look(store, EMPTY, known=lambda taskid: taskid < 50).rows.ids == tuple(range(50))
+    assert complete_snapshot(store, EMPTY, known=lambda taskid: taskid < 50).rows.ids == tuple(range(50))
 
 
 def test_a_finished_task_has_the_first_line_of_its_failure(store):
     failure = encode_failure(Failure(Reason.TIMEOUT, "too\nlong"))
-    store.commit([submitted(range(2)), ended(range(1), failure, "timeout"), ended(range(1, 2), b"", "aborted")])
-    rows = first_look(store, EMPTY).rows
+    store.commit(
+        [make_submitted(range(2)), make_ended(range(1), failure, "timeout"), make_ended(range(1, 2), b"", "aborted")]
+    )
+    rows = complete_snapshot(store, EMPTY).rows
     assert rows.states == (StateCode.FAILED, StateCode.ABORTED)
     assert rows.notes == {0: Note(reason="timeout", message="too"), 1: Note(reason="aborted")}
     assert (rows.completed, rows.seconds) == ((5.0, 5.0), (0.5, 0.5))
 
 
-def test_large_results_are_not_all_read_for_a_look(store):
-    records = [ended(range(i, i + 1), b"x" * 2**20) for i in range(40)]
-    store.commit([submitted(range(40)), *records])
-    assert first_look(store, EMPTY).rows.ids == tuple(range(23, 40))
+def test_large_results_are_not_all_read_for_a_snapshot(store):
+    records = [make_ended(range(i, i + 1), b"x" * 2**20) for i in range(40)]
+    store.commit([make_submitted(range(40)), *records])
+    assert complete_snapshot(store, EMPTY).rows.ids == tuple(range(23, 40))
 
 
 def test_no_more_than_some_records_are_read_when_nearly_all_was_cleared(store):
     n = 2 * N_FINISHED + 1
-    store.commit([submitted(range(n)), *[ended(range(i, i + 1)) for i in range(n)]])
-    assert first_look(store, EMPTY, known=lambda taskid: taskid < 2).rows.ids == (1,)
+    store.commit([make_submitted(range(n)), *[make_ended(range(i, i + 1)) for i in range(n)]])
+    assert complete_snapshot(store, EMPTY, known=lambda taskid: taskid < 2).rows.ids == (1,)
 
 
-def test_what_has_ended_since_the_look_stays_as_the_look_has_it(store):
-    store.commit([submitted(range(4)), ended(range(4))])
+def test_tasks_that_ended_since_the_snapshot_stay_as_they_are_in_it(store):
+    store.commit([make_submitted(range(4)), make_ended(range(4))])
     row = Rows(
         ids=(1,), states=(StateCode.RUNNING,), workers=(0,), attempts=(1,), started=(3.0,), completed=(0.0,),
         seconds=(0.0,),
@@ -199,6 +193,6 @@ def test_what_has_ended_since_the_look_stays_as_the_look_has_it(store):
     more = QueueDelta(
         seq=1, farm="t", wall=9.0, counts=Counts(), n_workers=0, runs=(Run(3, 1, StateCode.WAITING),)
     )  # fmt: skip
-    seen = first_look(store, snapshot, more)
+    seen = complete_snapshot(store, snapshot, more)
     assert (seen.rows.ids, seen.rows.states) == ((1, 2), (StateCode.RUNNING, StateCode.SUCCEEDED))
     assert (seen.runs, seen.batches) == (snapshot.runs, (batch,))

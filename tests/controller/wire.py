@@ -73,7 +73,7 @@ class CrashingStore(Store):
 
 
 class HeldFrames:
-    """Stands where a `Router` does; a pipe makes it readable."""
+    """Stands in for a `Router`; a pipe makes it readable."""
 
     path = Path("/nowhere")
 
@@ -111,7 +111,7 @@ class HeldFrames:
 
 
 class WireWorker:
-    """A worker: runs what it holds, one at a time; what it does is said by the task's body."""
+    """A worker: runs its leases one at a time; the task's body says what it does."""
 
     def __init__(self, farm: WireFarm, worker: int) -> None:
         self.farm = farm
@@ -133,15 +133,15 @@ class WireWorker:
             protocol=PROTOCOL, worker=self.worker, pid=1, python="3.11", leases=tuple(sorted(held)),
             broadcasts=dict(self.broadcasts), codes=tuple(self.codes),
         )  # fmt: skip
-        self.say(ready, *self.unacked)
+        self.send(ready, *self.unacked)
         if self.running:
-            self.say(Started(self.running[0], 1.0))
+            self.send(Started(self.running[0], 1.0))
 
-    def say(self, *messages) -> None:
+    def send(self, *messages) -> None:
         self.farm.workers_end.arrive(self.identity, messages)
 
     def work(self) -> bool:
-        """Read what came and run what can be run; return whether anything was done."""
+        """Receive messages and run leases; return whether there was anything to do."""
         messages = self.farm.workers_end.take(self.identity, codec.to_worker)
         for message in messages:
             if isinstance(message, Code):
@@ -162,7 +162,7 @@ class WireWorker:
                     self.farm.kill(self)
                     return True
                 self.broadcasts[message.number] = ""
-                self.say(SetUp(message.number))
+                self.send(SetUp(message.number))
             elif isinstance(message, Committed):
                 self.unacked = [report for report in self.unacked if report.seq > message.seq]
         if self.running or not self.queue:
@@ -176,11 +176,11 @@ class WireWorker:
         self.running = (lease, taskid, body)
         n = self.farm.starts[taskid] = self.farm.starts.get(taskid, 0) + 1
         if body == b"long":
-            self.say(Started(lease))
+            self.send(Started(lease))
             if self.queue:
                 returned = tuple(lease for lease, *_ in self.queue)
                 self.queue.clear()
-                self.say(Returned(returned))
+                self.send(Returned(returned))
         elif body == b"die" or (body == b"die once" and n == 1):
             self.farm.kill(self)
         elif body == b"fail" or (body == b"fail once" and n == 1) or self._is_to_fail(body, taskid):
@@ -189,7 +189,7 @@ class WireWorker:
             self.end(Outcome.OK, b"value of " + body)
 
     def _is_to_fail(self, body: bytes, taskid: int) -> bool:
-        """Whether this is the first task that is to fail, then to work when it runs again as another one."""
+        """Return whether this task has to fail: the first one with this body does, its retry does not."""
         return body == b"fail, then work" and self.farm.failed.setdefault(body, taskid) == taskid
 
     def end(self, outcome: Outcome, value: bytes) -> None:
@@ -198,11 +198,11 @@ class WireWorker:
         self.n_finished += 1
         report = Finished(seq=self.n_finished, leases=(lease,), outcomes=(outcome,), values=(value,), seconds=(0.001,))
         self.unacked.append(report)
-        self.say(report)
+        self.send(report)
 
 
 class WireClient:
-    """A client: keeps what is unanswered and asks again on a new connection."""
+    """A client: keeps its unanswered requests and sends them again on a new connection."""
 
     def __init__(self, farm: WireFarm, session: str) -> None:
         self.farm = farm
@@ -221,7 +221,7 @@ class WireClient:
         hello = said.Hello(PROTOCOL, "0", PYTHON, self.session)
         named = {CODE, *(each.spec.code for each in self.unanswered.values() if isinstance(each, said.Submit))}
         self.defined = set(named)
-        self.say(
+        self.send(
             hello,
             *(said.Define(code, b"code") for code in sorted(named)),
             *(self.unanswered[seq] for seq in sorted(self.unanswered)),
@@ -229,31 +229,31 @@ class WireClient:
         if self.mine - self.ends.keys():
             self.ask(said.GetResults, taskids=tuple(sorted(self.mine - self.ends.keys())), watch=True)
 
-    def say(self, *messages) -> None:
+    def send(self, *messages) -> None:
         self.farm.clients_end.arrive(self.identity, messages)
 
     def ask(self, kind, **fields) -> int:
         self.seq += 1
         message = self.unanswered[self.seq] = kind(seq=self.seq, acked=min(self.unanswered, default=self.seq), **fields)
-        self.say(message)
+        self.send(message)
         return self.seq
 
     def submit(self, *bodies: bytes, name=None, after=(), inputs=(), after_any=False, **options) -> int:
         spec = Spec(**{"kind": Kind.FUNCTION, "code": CODE, "label": "f", **options})
         if spec.code not in self.defined:
             self.defined.add(spec.code)
-            self.say(said.Define(spec.code, b"code"))
+            self.send(said.Define(spec.code, b"code"))
         fields = {"name": name, "after": after, "inputs": inputs, "after_any": after_any}
         return self.ask(said.Submit, spec=spec, bodies=bodies, **fields)
 
-    def hear(self) -> bool:
+    def receive(self) -> bool:
         messages = self.farm.clients_end.take(self.identity, codec.from_controller)
         for message in messages:
             match message:
                 case said.Accepted(seq, first):
-                    self.mine.update(range(first, first + len(self._asked(seq, message).bodies)))
+                    self.mine.update(range(first, first + len(self._request_of(seq, message).bodies)))
                 case said.Reply(seq) | said.Refused(seq):
-                    if isinstance(self._asked(seq, message), said.Retry) and isinstance(message, said.Reply):
+                    if isinstance(self._request_of(seq, message), said.Retry) and isinstance(message, said.Reply):
                         self.mine.update(new for _, new in message.value)
                 case said.Ended():
                     for taskid, reason, value in zip(message.ids, message.reasons, message.values, strict=True):
@@ -265,13 +265,13 @@ class WireClient:
                     self.news.append(message)
                 case said.Release(digests):
                     self.defined -= set(digests)
-                    self.say(said.Released(digests))
+                    self.send(said.Released(digests))
                 case said.Stopping():
                     self.stopped = True
         self.farm.resubscribe(self, messages)
         return bool(messages)
 
-    def _asked(self, seq: int, answer):
+    def _request_of(self, seq: int, answer):
         first = self.answers.setdefault(seq, answer)
         if seq not in self.unanswered:
             assert first == answer, "a repeat was answered differently"
@@ -279,7 +279,7 @@ class WireClient:
 
 
 class WireFarm:
-    """Everything, with a controller that can be killed at any commit and started again."""
+    """A farm whose controller can be killed at any commit and started again."""
 
     def __init__(self, path: Path, *, n_workers: int = 2, crashes: Iterable[tuple[int, str]] = ()) -> None:
         self.path = path
@@ -324,21 +324,21 @@ class WireFarm:
         self.scheduler = Scheduler(self.store.records(), name="t")
         self.controller = Controller("t", self.scheduler, self.store, self.clients_end, self.workers_end, theirs)
         alive = tuple(WorkerUp(worker, 100) for worker in sorted(self.alive))
-        self._tell(Farm(supervisor_pid=1, n_workers=self.n_wanted, alive=alive, dead=tuple(self.downs.values())))
+        self._report(Farm(supervisor_pid=1, n_workers=self.n_wanted, alive=alive, dead=tuple(self.downs.values())))
         try:
             self.controller.begin()
             self.store.after_send()
-            self.controller.meet_supervisor()
+            self.controller.await_supervisor()
             self.store.after_send()
         except Crash:
             self._die()
             self._start()
 
-    def _tell(self, message) -> None:
+    def _report(self, message) -> None:
         self.supervisor.send(codec.encode([message]))
 
     def _die(self) -> None:
-        """Let go of everything, as a killed process does."""
+        """Close all files and sockets, as a killed process does."""
         crash_at, when = self.plan
         self.plan = None if self.store.crashes else (crash_at - self.store.n_commits, when)
         self.n_crashes += self.store.crashes
@@ -350,7 +350,7 @@ class WireFarm:
 
     def _recover(self) -> None:
         if self.store.when != "after the send, and all of it is lost":
-            self._overhear()
+            self._deliver_sent()
         self._die()
         self._start()
         self._check_promises()
@@ -362,16 +362,16 @@ class WireFarm:
             client.unanswered = {s: m for s, m in client.unanswered.items() if not isinstance(m, said.GetResults)}
             client.connect()
 
-    def _overhear(self) -> None:
-        """Let everyone read what was sent before the controller died, and act on it."""
+    def _deliver_sent(self) -> None:
+        """Deliver the messages that were sent before the controller died."""
         self._supervise()
         for client in self.clients.values():
-            client.hear()
+            client.receive()
         for worker in list(self.workers.values()):
             worker.work()
 
     def _check_promises(self) -> None:
-        """Check that the store knows of everything that anybody was told."""
+        """Check that all received facts are in the store."""
         farm = self.scheduler.farm
         for client in self.clients.values():
             for taskid, (reason, _) in client.ends.items():
@@ -389,7 +389,7 @@ class WireFarm:
     # turning
 
     def pump(self) -> None:
-        """Let everyone do what they can, until nobody has anything to do."""
+        """Run all processes until none has anything to do."""
         while True:
             try:
                 while self._has_input() and not self.ended:
@@ -401,7 +401,7 @@ class WireFarm:
                 continue
             busy = self._supervise()
             for client in self.clients.values():
-                busy |= client.hear()
+                busy |= client.receive()
             for worker in list(self.workers.values()):
                 busy |= worker.work()
             if not busy and not (self._has_input() and not self.ended):
@@ -421,10 +421,10 @@ class WireFarm:
             while True:
                 for message in codec.to_supervisor.decode(self.supervisor.recv(2**20, socket.MSG_DONTWAIT)):
                     n += 1
-                    self._obey(message)
+                    self._handle(message)
         return bool(n)
 
-    def _obey(self, message) -> None:
+    def _handle(self, message) -> None:
         match message:
             case Noted(workers):
                 for worker in workers:
@@ -450,18 +450,18 @@ class WireFarm:
         del self.workers[worker.worker]
         self.alive.discard(worker.worker)
         self.downs[worker.worker] = down
-        self._tell(down)
+        self._report(down)
         if replace:
             self.join()
 
     def join(self) -> None:
         worker, self.next_worker = self.next_worker, self.next_worker + 1
         self.alive.add(worker)
-        self._tell(WorkerUp(worker, 100))
+        self._report(WorkerUp(worker, 100))
         self.workers[worker] = WireWorker(self, worker)
 
     def start_again(self) -> None:
-        """Start the farm anew after a stop."""
+        """Start the farm again after a stop."""
         self.ended = False
         self._recover()
         while len(self.workers) < 2:
@@ -469,7 +469,7 @@ class WireFarm:
         self.pump()
 
     def resubscribe(self, client: WireClient, messages) -> None:
-        """Ask for the ends of what was accepted on an earlier connection, as a client does after a resend."""
+        """Ask for the ends of tasks that an earlier connection submitted, as a client does after a resend."""
         answered = [m for m in messages if isinstance(m, said.Accepted | said.Reply)]
         resent = [self.history.get((client.session, m.seq)) for m in answered]
         accepted = [request for request in resent if isinstance(request, said.Submit | said.Retry)]

@@ -617,7 +617,7 @@ MUTANTS = (
     ),
     Mutant(
         "state/farm.py",
-        "        if state in LIVE:  # of",
+        "        if state in UNFINISHED:  # of",
         "        if False:  # of",
         "viewers are not told that a task has begun",
     ),

@@ -11,10 +11,10 @@ from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.core.views.rows import with_finished
 from taskfc_ext.protocol.client_messages import Changed, Ended
 from taskfc_ext.protocol.records import Record, Submitted
-from taskfc_ext.protocol.snapshots import Batch, Note, QueueDelta, QueueSnapshot, StateCode
+from taskfc_ext.protocol.snapshots import Batch, Note, QueueDelta, QueueSnapshot
+from taskfc_ext.protocol.states import FINISHED_CODES, StateCode
 
 NOTHING_MORE = (-1, 0, 0.0, 0.0, 0.0, None)
-FINISHED = (StateCode.SUCCEEDED, StateCode.FAILED, StateCode.ABORTED)
 
 
 class Onlooker:
@@ -76,7 +76,7 @@ class Onlooker:
         return told
 
     def unfinished(self) -> dict[int, StateCode]:
-        return {taskid: task[0] for taskid, task in self.tasks.items() if task[0] not in FINISHED}
+        return {taskid: task[0] for taskid, task in self.tasks.items() if task[0] not in FINISHED_CODES}
 
 
 def _rounded(note):

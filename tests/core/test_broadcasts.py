@@ -17,8 +17,9 @@ from taskfc_ext.protocol.client_messages import (
     Scale,
     Unwait,
 )
-from taskfc_ext.protocol.ids import MAX_BROADCASTS, PROTOCOL
+from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.infos import BroadcastReport
+from taskfc_ext.protocol.limits import MAX_BROADCASTS
 from taskfc_ext.protocol.records import BroadcastDeath, Broadcasted, BroadcastsCleared
 from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.protocol.supervisor_messages import WorkerDown

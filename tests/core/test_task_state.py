@@ -6,19 +6,10 @@ import pytest
 
 from taskfc_ext.core.handlers.stopping import Stopping
 from taskfc_ext.core.state.farm import Farm, OpenBarrier
-from taskfc_ext.core.state.task import (
-    LIVE,
-    TERMINAL,
-    TRANSITIONS,
-    Batch,
-    Cause,
-    IllegalTransition,
-    State,
-    Task,
-    end_state,
-)
+from taskfc_ext.core.state.task import TRANSITIONS, Batch, Cause, IllegalTransition, Task, end_state
 from taskfc_ext.core.state.validate import BrokenInvariant, validate
 from taskfc_ext.protocol.payloads import Outcome, Reason
+from taskfc_ext.protocol.states import FINISHED, UNFINISHED, State
 from taskfc_ext.protocol.supervisor_messages import Step
 from tests.core.conversation import CODE, Conversation, spec
 
@@ -28,10 +19,10 @@ def task(taskid: int, state: State) -> Task:
 
 
 def test_nothing_follows_an_end_and_every_live_state_has_one():
-    assert set(TRANSITIONS) == set(State) == {*LIVE, *TERMINAL}
-    for state in TERMINAL:
+    assert set(TRANSITIONS) == set(State) == {*UNFINISHED, *FINISHED}
+    for state in FINISHED:
         assert not TRANSITIONS[state]
-    for state in LIVE:
+    for state in UNFINISHED:
         assert set(TRANSITIONS[state]) >= {State.FAILED, State.ABORTED}
     assert State.RUNNING not in TRANSITIONS[State.WAITING]
 

@@ -36,9 +36,9 @@ from taskfc_ext.protocol.snapshots import (
     QueueSnapshot,
     Rows,
     Run,
-    StateCode,
 )
 from taskfc_ext.protocol.spec import Recovery
+from taskfc_ext.protocol.states import StateCode
 from taskfc_ext.protocol.worker_messages import Progress, PropertiesChanged
 from tests.core.conversation import ALICE, BOB, Conversation, messages_to, spec
 from tests.core.onlooker import Onlooker

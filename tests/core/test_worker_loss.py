@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from taskfc_ext.core.effects import Effects, SupervisorSend, WorkerSend
-from taskfc_ext.core.state.task import State
 from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol.client_messages import Abort, Ended, Scale, Submit
 from taskfc_ext.protocol.payloads import Outcome, Reason, decode_failure
 from taskfc_ext.protocol.records import Leased, Requeued, Why
 from taskfc_ext.protocol.spec import OnLost
+from taskfc_ext.protocol.states import State
 from taskfc_ext.protocol.supervisor_messages import Noted, SetWorkers, WorkerDown
 from taskfc_ext.protocol.worker_messages import Committed, Displayed, Finished, Output, Returned, Run, Started
 from tests.core.conversation import BOB, Conversation, given, messages_to, spec, to_supervisor

@@ -23,14 +23,15 @@ from taskfc_ext.core.events import FromClient, FromParent, FromWorker, Now, Peer
 from taskfc_ext.core.journal import baseline
 from taskfc_ext.core.scheduler import Scheduler
 from taskfc_ext.core.state import codes
-from taskfc_ext.core.state.task import State
 from taskfc_ext.core.state.validate import validate
 from taskfc_ext.core.views.rows import CODES
 from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol.ids import PROTOCOL, Session, WorkerId
+from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.payloads import Outcome, decode_failure
 from taskfc_ext.protocol.records import Baseline, Leased, decode_record, encode_record
 from taskfc_ext.protocol.spec import OnLost, Spec
+from taskfc_ext.protocol.states import State
 from taskfc_ext.protocol.supervisor_messages import Farm, SetWorkers, StopAttempt, WorkerDown, WorkerUp
 from taskfc_ext.protocol.worker_messages import Finished, ForgetCode, Prepare, Ready, Returned, Run, SetUp, Started
 from tests.core.conversation import ERROR, recalled
@@ -79,7 +80,7 @@ class PhysicalWorker:
                 self.contexts[run.number] = run.context
             elif isinstance(run, Run):
                 self.queue.extend(range(run.first_lease, run.first_lease + len(run.ids)))
-            elif isinstance(run, said.Message):
+            elif isinstance(run, Message):
                 self.unacked = [report for report in self.unacked if report.seq > run.seq]
         self.inbox.clear()
 

@@ -1,4 +1,4 @@
-"""A connection file leads to a farm that runs, and to nothing else."""
+"""Tests of connection files: they lead to running farms only."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def paths(monkeypatch):
     shutil.rmtree(home)
 
 
-def info(**changes):
-    """What a farm whose supervisor is this process would publish."""
+def make_info(**changes):
+    """Return the connection info of a farm whose supervisor is this process."""
     values = {
         "name": "default",
         "protocol": PROTOCOL,
@@ -56,68 +56,68 @@ def info(**changes):
     return ConnectionInfo(**(values | changes))
 
 
-def test_what_is_written_is_read(paths):
-    write_connection(paths, info())
-    assert read_connection("default") == info()
+def test_a_written_file_is_read(paths):
+    write_connection(paths, make_info())
+    assert read_connection("default") == make_info()
     assert stat.S_IMODE(paths.connection_file.stat().st_mode) == 0o600
     assert [file.name for file in paths.connection_file.parent.iterdir()] == ["taskfc-default.json"]
 
 
 def test_it_is_replaced(paths):
-    write_connection(paths, info())
-    write_connection(paths, info(version="1"))
+    write_connection(paths, make_info())
+    write_connection(paths, make_info(version="1"))
     assert read_connection("default").version == "1"
 
 
-def test_nothing_there_is_none(paths):
+def test_a_missing_file_is_none(paths):
     assert read_connection("default") is None
 
 
 def test_it_is_found_through_the_store_from_another_environment(paths, monkeypatch):
-    write_connection(paths, info())
+    write_connection(paths, make_info())
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", "/nonexistent")
-    assert read_connection("default") == info()
+    assert read_connection("default") == make_info()
 
 
 def test_it_is_found_without_the_store(paths):
-    write_connection(paths, info())
+    write_connection(paths, make_info())
     paths.lock.unlink()
-    assert read_connection("default") == info()
+    assert read_connection("default") == make_info()
 
 
 def test_a_dead_supervisor_makes_it_stale(paths):
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    write_connection(paths, info(supervisor_pid=ended.pid))
+    write_connection(paths, make_info(supervisor_pid=ended.pid))
     assert read_connection("default") is None
 
 
 def test_a_reused_pid_makes_it_stale(paths):
-    write_connection(paths, info(supervisor_started=process_started(os.getpid()) - 1))
+    write_connection(paths, make_info(supervisor_started=process_started(os.getpid()) - 1))
     assert read_connection("default") is None
 
 
 def test_a_boot_makes_it_stale(paths):
-    write_connection(paths, info(boot_id="an earlier one"))
+    write_connection(paths, make_info(boot_id="an earlier one"))
     assert read_connection("default") is None
 
 
 def test_another_host_is_named(paths):
-    write_connection(paths, info(host="far-away", boot_id="its own"))
+    write_connection(paths, make_info(host="far-away", boot_id="its own"))
     with pytest.raises(FarmError, match="runs on far-away") as caught:
         read_connection("default")
     assert str(paths.connection_file) in caught.value.hint
 
 
-def test_one_that_others_can_read_is_refused(paths):
-    write_connection(paths, info())
+def test_a_file_that_others_can_read_is_refused(paths):
+    write_connection(paths, make_info())
     paths.connection_file.chmod(0o644)
     with pytest.raises(FarmError, match="not a file of this user alone"):
         read_connection("default")
 
 
 def test_a_link_is_refused(paths):
-    write_connection(paths, info())
+    write_connection(paths, make_info())
     paths.connection_file.rename(paths.store / "planted")
     paths.connection_file.symlink_to(paths.store / "planted")
     with pytest.raises(FarmError, match="cannot read"):
@@ -127,28 +127,28 @@ def test_a_link_is_refused(paths):
 @pytest.mark.parametrize(
     "content", [b'{"host": "here"}', b'{"host": "\xff"}', b'{"more": ' + 30_000 * b"["], ids=["other", "text", "deep"]
 )
-def test_one_that_is_not_understood_is_named(paths, content):
-    write_connection(paths, info())
+def test_a_damaged_file_is_named(paths, content):
+    write_connection(paths, make_info())
     paths.connection_file.write_bytes(content)
     with pytest.raises(FarmError, match="is not understood"):
         read_connection("default")
 
 
-def test_a_lock_file_that_says_nonsense_says_nothing(paths):
-    write_connection(paths, info())
+def test_nonsense_in_the_lock_file_is_ignored(paths):
+    write_connection(paths, make_info())
     paths.lock.write_bytes(b'{"connection_file": "\xff"}')
-    assert read_connection("default") == info()
+    assert read_connection("default") == make_info()
 
 
 def test_fields_of_a_later_version_do_not_matter(paths):
-    write_connection(paths, info())
+    write_connection(paths, make_info())
     content = msgspec.json.decode(paths.connection_file.read_bytes())
     paths.connection_file.write_bytes(msgspec.json.encode(content | {"more": 1}))
-    assert read_connection("default") == info()
+    assert read_connection("default") == make_info()
 
 
 def test_removing_leaves_nothing_but_an_empty_lock(paths):
-    write_connection(paths, info())
+    write_connection(paths, make_info())
     remove_connection(paths)
     remove_connection(paths)
     assert read_connection("default") is None

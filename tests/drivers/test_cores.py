@@ -1,4 +1,4 @@
-"""Cores are counted as the system shares them out."""
+"""Tests of the count of available cores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a farm's files are, and which folders are refused."""
+"""Tests of the paths of a farm's files, and of refused folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The processes below another, while they come and go."""
+"""Tests of a process tree that changes during the search."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Parents = dict[int, int]
 
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> list[Parents]:
-    """The parent of each process, as it is at the first look, the second and so on; the last stays."""
+    """The parents of the processes at the first query, the second and so on; the last one stays."""
     moments: list[Parents] = []
 
     def facts(pid: int) -> tuple[str, int, int] | None:
@@ -56,7 +56,7 @@ def table(monkeypatch: pytest.MonkeyPatch) -> list[Parents]:
         "elsewhere, below a process that is hidden from us",
     ],
 )
-def test_who_runs_outside(table: list[Parents], moments: list[Parents], outside: bool) -> None:
+def test_processes_outside_a_tree(table: list[Parents], moments: list[Parents], outside: bool) -> None:
     table += moments
     assert runs_outside(SENDER, ROOT) is outside
 

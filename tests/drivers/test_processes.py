@@ -1,4 +1,4 @@
-"""Pages, commands, and knowing processes again."""
+"""Tests of pages, commands, and the identification of processes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 @pytest.fixture
 def spawn():
-    """Starts processes that wait for ever, and ends them."""
+    """Start processes that wait for ever, and end them after the test."""
     started = []
 
     def start(*command, **options):
@@ -48,7 +48,7 @@ def spawn():
             process.stdout.close()
 
 
-def tagged(spawn, tag=TAG, worker=0):
+def spawn_tagged(spawn, tag=TAG, worker=0):
     return spawn(env=os.environ | {FARM: tag, FARM_WORKER: str(worker)})
 
 
@@ -82,7 +82,7 @@ def test_a_command_runs_a_role_from_any_folder(tmp_path):
     result = subprocess.run(
         python_command("supervisor", "not a name"), cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
     )
-    assert "'not a name' is no name for a farm" in json.loads(result.stdout)["error"]
+    assert "'not a name' is not a farm name" in json.loads(result.stdout)["error"]
 
 
 def test_an_environment_outside_farms():
@@ -90,7 +90,7 @@ def test_an_environment_outside_farms():
     assert environment_outside_farms(environ) == {"PATH": "/bin"}
 
 
-def test_processes_are_known_by_pid_and_start(spawn):
+def test_processes_are_identified_by_pid_and_start(spawn):
     process = spawn()
     started = process_started(process.pid)
     assert process_alive(process.pid, started)
@@ -113,7 +113,7 @@ def test_a_command_name_with_parentheses_does_not_confuse(tmp_path, spawn):
 
 @linux
 def test_processes_are_found_by_their_farm(spawn):
-    ours, second, other = tagged(spawn), tagged(spawn, worker=1), tagged(spawn, tag=f"{TAG}0")
+    ours, second, other = spawn_tagged(spawn), spawn_tagged(spawn, worker=1), spawn_tagged(spawn, tag=f"{TAG}0")
     assert sorted(tagged_processes(TAG)) == sorted([ours.pid, second.pid])
     assert tagged_processes(TAG, worker=1) == [second.pid]
 

@@ -1,4 +1,4 @@
-"""The folder for sockets: made where it is missing, refused where it is anybody else's, each time and by descriptor."""
+"""Tests of the folder for sockets: made if it is missing, and refused if it is not safe, at each use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 import zmq
 
 from taskfc_ext.drivers.processes import Page
-from taskfc_ext.drivers.socket_folder import FolderRefused, check_peer, open_folder, opened
+from taskfc_ext.drivers.socket_folder import FolderRefused, check_peer, hold_folder, open_folder
 from taskfc_ext.drivers.transport import Dealer, Router
 from taskfc_ext.protocol.client_messages import ControllerMessage, QueueStatus
 from taskfc_ext.protocol.codec import from_controller
@@ -27,7 +27,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be anot
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Where the folder is to be, below one that anybody can write to."""
+    """The path of the folder, below one that all users can write to."""
     parent = Path(tempfile.mkdtemp(prefix="tf", dir="/tmp"))
     parent.chmod(0o1777)
     yield parent / "sockets"
@@ -48,7 +48,7 @@ def as_nobody(function: Callable[[], None]) -> int:
     return pid
 
 
-def made_by_nobody(folder: Path) -> None:
+def make_as_nobody(folder: Path) -> None:
     os.waitpid(as_nobody(lambda: folder.mkdir(mode=0o777)), 0)
     folder.chmod(0o777)
 
@@ -62,27 +62,27 @@ def file(folder: Path) -> None:
     folder.write_text("")
 
 
-def open_to_all(folder: Path) -> None:
+def make_world_writable(folder: Path) -> None:
     folder.mkdir()
     folder.chmod(0o777)
 
 
-def open_to_the_group(folder: Path) -> None:
+def make_group_writable(folder: Path) -> None:
     folder.mkdir()
     folder.chmod(0o770)
 
 
-def dangling(folder: Path) -> None:
+def make_dangling_link(folder: Path) -> None:
     folder.symlink_to(folder.with_name("nowhere"))
 
 
 BAD = [
     (link, "is a symbolic link"),
-    (dangling, "is a symbolic link"),
+    (make_dangling_link, "is a symbolic link"),
     (file, "Not a directory"),
-    (open_to_all, "can be written to by other users"),
-    (open_to_the_group, "can be written to by other users"),
-    pytest.param(made_by_nobody, f"belongs to user {NOBODY}, not to 0", marks=needs_root),
+    (make_world_writable, "can be written to by other users"),
+    (make_group_writable, "can be written to by other users"),
+    pytest.param(make_as_nobody, f"belongs to user {NOBODY}, not to 0", marks=needs_root),
 ]
 
 
@@ -94,8 +94,8 @@ def connect(folder: Path) -> None:
     Dealer(folder / "c", from_controller)
 
 
-def connected(folder: Path) -> tuple[Router, Dealer[ControllerMessage], object]:
-    """Return a router, a dealer from which something has arrived there, and who that is to the router."""
+def connect_both(folder: Path) -> tuple[Router, Dealer[ControllerMessage], object]:
+    """Return a router, a dealer that has sent it a message, and the dealer's routing id."""
     router = Router(folder / "c")
     dealer: Dealer[ControllerMessage] = Dealer(router.path, from_controller)
     dealer.send([QueueStatus(seq=1)])
@@ -109,7 +109,7 @@ def page(folder: Path) -> None:
 
 @pytest.mark.parametrize("use", [bind, connect, page], ids=lambda use: use.__name__)
 @pytest.mark.parametrize(("made", "problem"), BAD)
-def test_a_folder_of_others_is_refused_by_whoever_uses_it(
+def test_an_unsafe_folder_is_refused_at_each_use(
     folder: Path, use: Callable[[Path], None], made: Callable[[Path], None], problem: str
 ) -> None:
     made(folder)
@@ -120,12 +120,12 @@ def test_a_folder_of_others_is_refused_by_whoever_uses_it(
 
 
 def test_a_missing_folder_is_made_for_its_owner_alone(folder: Path) -> None:
-    with opened(folder):
+    with hold_folder(folder):
         assert folder.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_folder_that_has_vanished_is_made_again_and_all_go_on(folder: Path) -> None:
-    router, old, peer = connected(folder)
+def test_a_removed_folder_is_made_again_and_connections_go_on(folder: Path) -> None:
+    router, old, peer = connect_both(folder)
     for _ in range(2):
         shutil.rmtree(folder)
         early: Dealer[ControllerMessage] = Dealer(router.path, from_controller)  # it makes the folder
@@ -147,15 +147,15 @@ def test_a_folder_that_has_vanished_is_made_again_and_all_go_on(folder: Path) ->
 
 
 @needs_root
-def test_a_folder_that_another_user_has_made_again_is_used_by_nobody(folder: Path) -> None:
-    router, old, peer = connected(folder)
+def test_a_folder_that_another_user_has_made_again_is_not_used(folder: Path) -> None:
+    router, old, peer = connect_both(folder)
     shutil.rmtree(folder)
-    made_by_nobody(folder)
+    make_as_nobody(folder)
     assert not router.rebind_if_vanished()
     assert list(folder.iterdir()) == []
     with pytest.raises(FolderRefused):
         Dealer(router.path, from_controller)
-    old.send([QueueStatus(seq=2)])  # whoever was connected still is
+    old.send([QueueStatus(seq=2)])  # connected peers stay connected
     assert until(lambda: router.receive(1), "something arrives")[0][0] == peer
     shutil.rmtree(folder)
     assert router.rebind_if_vanished()
@@ -165,11 +165,11 @@ def test_a_folder_that_another_user_has_made_again_is_used_by_nobody(folder: Pat
 
 @needs_root
 def test_a_connection_that_breaks_is_not_made_again_in_another_users_folder(folder: Path) -> None:
-    """ZMQ connects again by itself; it must not find what stands at the old path by then."""
-    router, dealer, _ = connected(folder)
+    """ZMQ reconnects by itself, and must not use another socket at the old path."""
+    router, dealer, _ = connect_both(folder)
     router.close()
     shutil.rmtree(folder)
-    made_by_nobody(folder)
+    make_as_nobody(folder)
 
     with zmq.Context() as context, context.socket(zmq.ROUTER) as trap:
         trap.linger = 0
@@ -181,7 +181,7 @@ def test_a_connection_that_breaks_is_not_made_again_in_another_users_folder(fold
 
 
 @needs_root
-def test_another_user_is_not_heard(folder: Path) -> None:
+def test_messages_of_another_user_are_not_received(folder: Path) -> None:
     router = Router(folder / "c")
     folder.chmod(0o777)
     (folder / "c").chmod(0o777)
@@ -199,7 +199,7 @@ def test_another_user_is_not_heard(folder: Path) -> None:
 
 
 @needs_root
-def test_another_user_is_not_spoken_to(folder: Path) -> None:
+def test_no_message_is_sent_to_another_user(folder: Path) -> None:
     folder.mkdir()
     folder.chmod(0o777)
     ready, tell = os.pipe()

@@ -1,4 +1,4 @@
-"""The store: what was committed is there, all of it or nothing, and what cannot be used says so."""
+"""Tests of the store: commits are durable and atomic, and unusable files are reported."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ from taskfc_ext.protocol.spec import Kind, Recovery, Spec
 SPEC = Spec(kind=Kind.FUNCTION, code=b"c" * 16, label="f")
 
 
-def submitted(first: int = 0, n: int = 1, **fields) -> Submitted:
+def make_submitted(first: int = 0, n: int = 1, **fields) -> Submitted:
     values = {"session": "a" * 16, "seq": 1, "owner": "", "wall": 0.0, "spec": SPEC, "bodies": (b"body",) * n}
     return Submitted(first=first, **{**values, **fields})
 
 
-def ended(*ids: int, value: bytes = b"value", outputs: dict | None = None) -> Ended:
+def make_ended(*ids: int, value: bytes = b"value", outputs: dict | None = None) -> Ended:
     n = len(ids)
     return Ended(
         ids=ids, reasons=("",) * n, values=tuple(b"%s %d" % (value, taskid) for taskid in ids), workers=(0,) * n,
@@ -56,8 +56,8 @@ def ended(*ids: int, value: bytes = b"value", outputs: dict | None = None) -> En
     )  # fmt: skip
 
 
-def found(store: Store, ids) -> dict[int, bytes]:
-    return {record.ids[row]: record.values[row] for record, rows in store.ended(ids) for row in rows}
+def find_values(store: Store, ids) -> dict[int, bytes]:
+    return {record.ids[row]: record.values[row] for record, rows in store.find_ended(ids) for row in rows}
 
 
 def read_all(path) -> list:
@@ -83,10 +83,10 @@ def store(path):
 def test_records_come_back_in_order_after_a_reopen(path):
     records = [
         Began(1, 0.0),
-        submitted(0, 3, name="fit", after=(), inputs=()),
+        make_submitted(0, 3, name="fit", after=(), inputs=()),
         Leased(1, (0, 1), 0),
         Requeued((1,), Why.DEATH),
-        ended(0),
+        make_ended(0),
         AbortAsked(2, "a" * 16, 2),
         Cleared((0,), "a" * 16, 3),
         Held((0, 2), True, "a" * 16, 4),
@@ -117,35 +117,35 @@ def test_an_empty_commit_is_one(store):
 
 
 def test_a_commit_is_all_or_nothing(store):
-    store.commit([submitted(0)])
+    store.commit([make_submitted(0)])
     with pytest.raises(sqlite3.Error):
-        store.commit([submitted(1), Define(b"d" * 16, PayloadRef("abc", 1))])
-    assert list(store.records()) == [submitted(0)]
-    store.commit([submitted(1)])
+        store.commit([make_submitted(1), Define(b"d" * 16, PayloadRef("abc", 1))])
+    assert list(store.records()) == [make_submitted(0)]
+    store.commit([make_submitted(1)])
     assert [record.first for record in store.records()] == [0, 1]
 
 
-def test_anything_that_goes_wrong_within_a_commit_undoes_it(store):
+def test_any_error_within_a_commit_undoes_it(store):
     def records():
-        yield submitted(0)
+        yield make_submitted(0)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         store.commit(records())
     assert list(store.records()) == []
-    store.commit([submitted(0)])
+    store.commit([make_submitted(0)])
 
 
-def test_what_was_committed_survives_a_kill(path):
+def test_commits_survive_a_kill(path):
     script = f"""
 import os, signal
 from pathlib import Path
-from tests.drivers.test_store import Store, ended, submitted
+from tests.drivers.test_store import Store, make_ended, make_submitted
 store = Store(Path({str(path)!r}))
 for taskid in range(50):
-    store.commit([submitted(taskid)])
+    store.commit([make_submitted(taskid)])
 store._db.execute("BEGIN IMMEDIATE")
-store._append(submitted(50))
+store._append(make_submitted(50))
 os.kill(os.getpid(), signal.SIGKILL)
 """
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -174,28 +174,28 @@ def test_code_is_kept_under_its_digest_and_not_replayed(store):
 @pytest.mark.parametrize(
     "ids", [[0], [1023, 1024], [1020, 1030], [3000, 5, 1024], list(range(1000, 3000)), [2047, 2048, 2047]]
 )
-def test_ends_are_found_wherever_they_stand(store, ids):
-    store.commit([ended(*range(1000, 1400)), ended(0, 2048, 5)])
-    store.commit([ended(2999, 1), ended(*range(1400, 2048)), ended(3000)])
+def test_ends_are_found_in_any_record(store, ids):
+    store.commit([make_ended(*range(1000, 1400)), make_ended(0, 2048, 5)])
+    store.commit([make_ended(2999, 1), make_ended(*range(1400, 2048)), make_ended(3000)])
     there = {*range(1000, 2048), 0, 2048, 5, 2999, 1, 3000}
-    assert found(store, ids) == {taskid: b"value %d" % taskid for taskid in ids if taskid in there}
+    assert find_values(store, ids) == {taskid: b"value %d" % taskid for taskid in ids if taskid in there}
 
 
-def test_ends_that_are_not_there_are_not_found(store):
-    store.commit([ended(1, 3)])
-    assert found(store, [0, 2, 4, 5000]) == {}
-    assert found(store, []) == {}
+def test_missing_ends_are_not_found(store):
+    store.commit([make_ended(1, 3)])
+    assert find_values(store, [0, 2, 4, 5000]) == {}
+    assert find_values(store, []) == {}
 
 
 def test_each_end_comes_once_also_from_a_record_across_blocks(store):
-    store.commit([ended(*range(1000, 1100))])
-    rows = [(record.ids[row]) for record, rows in store.ended(range(1000, 1100)) for row in rows]
+    store.commit([make_ended(*range(1000, 1100))])
+    rows = [(record.ids[row]) for record, rows in store.find_ended(range(1000, 1100)) for row in rows]
     assert sorted(rows) == list(range(1000, 1100))
 
 
 def test_the_newest_ends_come_first(store):
-    store.commit([ended(5), ended(1)])
-    store.commit([ended(7)])
+    store.commit([make_ended(5), make_ended(1)])
+    store.commit([make_ended(7)])
     assert [record.ids for record in store.newest_ended()] == [(7,), (1,), (5,)]
 
 
@@ -211,21 +211,21 @@ def test_the_newest_ends_come_first(store):
     ],
 )
 def test_the_ends_of_the_largest_ids_come_first(store, ids):
-    store.commit([ended(*each) for each in ids])
+    store.commit([make_ended(*each) for each in ids])
     found = [record.ids[row] for record, row in store.ended_by_id()]
     assert found == sorted((taskid for each in ids for taskid in each), reverse=True)
 
 
 def test_only_records_that_are_due_are_read(store):
     read = []
-    store.commit([ended(taskid) for taskid in (3, 1, 2)])
+    store.commit([make_ended(taskid) for taskid in (3, 1, 2)])
     store._db.set_trace_callback(lambda query: read.append(query) if "body" in query else None)
     record, _ = next(store.ended_by_id())
     assert (record.ids, len(read)) == ((3,), 1)
 
 
 def test_the_batch_of_a_task(store):
-    store.commit([submitted(0, 3, name="a"), submitted(3, 1, name="b"), submitted(4, 100, name="c")])
+    store.commit([make_submitted(0, 3, name="a"), make_submitted(3, 1, name="b"), make_submitted(4, 100, name="c")])
     assert [store.batch_of(taskid).name for taskid in (0, 2, 3, 4, 103)] == ["a", "a", "b", "c", "c"]
     with pytest.raises(KeyError):
         store.batch_of(-1)
@@ -234,59 +234,59 @@ def test_the_batch_of_a_task(store):
 # clear
 
 
-def cleared(store: Store, *ids: int) -> None:
+def clear(store: Store, *ids: int) -> None:
     store.commit([Cleared(ids, "a" * 16, 1)])
 
 
 def test_values_of_cleared_tasks_are_gone_and_their_ends_are_replayed(store, path):
-    store.commit([ended(0, 1, value=b"secret", outputs={0: ("printed",)}), ended(2)])
-    cleared(store, 0, 1)
-    assert found(store, range(3)) == {2: b"value 2"}
+    store.commit([make_ended(0, 1, value=b"secret", outputs={0: ("printed",)}), make_ended(2)])
+    clear(store, 0, 1)
+    assert find_values(store, range(3)) == {2: b"value 2"}
     first = next(store.records())
     assert (first.ids, first.values, first.outputs, first.displays) == ((0, 1), (b"", b""), {}, {})
 
 
 @pytest.mark.parametrize("ids", [(0,), (1,), (0, 1), (1, 2), (0, 2)])
 def test_a_record_that_others_share_stays_whole(store, ids):
-    store.commit([ended(0, 1, 2)])
-    cleared(store, *ids)
-    assert found(store, [0, 1, 2]) == {taskid: b"value %d" % taskid for taskid in range(3)}
+    store.commit([make_ended(0, 1, 2)])
+    clear(store, *ids)
+    assert find_values(store, [0, 1, 2]) == {taskid: b"value %d" % taskid for taskid in range(3)}
 
 
 def test_a_record_whose_ids_are_scattered_is_emptied_with_the_last_of_them(store):
-    store.commit([ended(0, 5000), ended(3)])
-    cleared(store, 0, 5000)
-    assert found(store, [0, 3, 5000]) == {3: b"value 3"}
+    store.commit([make_ended(0, 5000), make_ended(3)])
+    clear(store, 0, 5000)
+    assert find_values(store, [0, 3, 5000]) == {3: b"value 3"}
 
 
-def test_clear_of_ids_that_never_were_does_no_harm(store):
-    store.commit([ended(0)])
-    cleared(store, -1, 77, 2**53, -(2**53))
-    assert found(store, [0]) == {0: b"value 0"}
+def test_a_clear_of_unknown_ids_is_harmless(store):
+    store.commit([make_ended(0)])
+    clear(store, -1, 77, 2**53, -(2**53))
+    assert find_values(store, [0]) == {0: b"value 0"}
 
 
 def test_clear_of_very_many_takes_little_time(store):
     n = 20_000
-    store.commit([ended(taskid) for taskid in range(n)])
+    store.commit([make_ended(taskid) for taskid in range(n)])
     begin = time.process_time()
-    cleared(store, *range(0, n, 2))
-    cleared(store, *range(1, n, 2))
+    clear(store, *range(0, n, 2))
+    clear(store, *range(1, n, 2))
     assert time.process_time() - begin < 5.0, "not a look at all of them for each of them"
-    assert found(store, range(n)) == {}
+    assert find_values(store, range(n)) == {}
 
 
 def test_arguments_of_cleared_tasks_are_gone_with_the_last_of_their_batch(store):
     recovery = Recovery(SPEC, b"secret plan b")
     spec = msgspec.structs.replace(SPEC, label="secret = 1", recovery=recovery)
-    store.ask(lambda taskid: taskid not in gone)
+    store.use_cleared_check(lambda taskid: taskid not in gone)
     gone: set[int] = set()
-    store.commit([submitted(0), submitted(1, 3, bodies=(b"secret",) * 3, spec=spec), submitted(4)])
+    store.commit([make_submitted(0), make_submitted(1, 3, bodies=(b"secret",) * 3, spec=spec), make_submitted(4)])
     for taskid in (2, 1):
         gone.add(taskid)
-        cleared(store, taskid)
+        clear(store, taskid)
         assert store.batch_of(3).bodies == (b"secret",) * 3
     gone.add(3)
-    cleared(store, 3)
+    clear(store, 3)
     hollow = list(store.records())[1]
     assert (hollow.first, hollow.bodies, hollow.spec.label, hollow.spec.recovery.body) == (1, (b"",) * 3, "", b"")
     assert [store.batch_of(taskid).first for taskid in (0, 4)] == [0, 4]
@@ -296,13 +296,13 @@ def test_arguments_of_cleared_tasks_are_gone_with_the_last_of_their_batch(store)
 
 def test_results_are_gone_with_the_last_of_their_record_however_they_are_cleared(store):
     gone: set[int] = set()
-    store.ask(lambda taskid: taskid not in gone)
-    store.commit([ended(0, 5000, 2, value=b"secret")])
+    store.use_cleared_check(lambda taskid: taskid not in gone)
+    store.commit([make_ended(0, 5000, 2, value=b"secret")])
     for taskid in (5000, 0, 2):
-        assert found(store, [0, 2, 5000])
+        assert find_values(store, [0, 2, 5000])
         gone.add(taskid)
-        cleared(store, taskid)
-    assert found(store, [0, 2, 5000]) == {}
+        clear(store, taskid)
+    assert find_values(store, [0, 2, 5000]) == {}
     assert next(store.records()).values == (b"",) * 3
 
 
@@ -348,20 +348,20 @@ def baseline(*, spans: tuple = (), **fields) -> Baseline:
 
 def test_a_replay_begins_at_the_last_baseline(path):
     store = Store(path)
-    store.commit([submitted(0), ended(0), baseline(), Began(2, 0.0)])
-    store.commit([submitted(1), Leased(1, (1,), 0), ended(1), baseline(next_lease=2), submitted(2)])
-    expected = [baseline(next_lease=2), submitted(2)]
+    store.commit([make_submitted(0), make_ended(0), baseline(), Began(2, 0.0)])
+    store.commit([make_submitted(1), Leased(1, (1,), 0), make_ended(1), baseline(next_lease=2), make_submitted(2)])
+    expected = [baseline(next_lease=2), make_submitted(2)]
     assert list(store.records()) == expected
     store.close()
     assert read_all(path) == expected
 
 
-def test_of_tasks_that_are_not_cleared_a_baseline_keeps_arguments_and_results(store):
-    store.commit([submitted(0), submitted(1, 2), Leased(1, (0, 1, 2), 0), ended(0), ended(1, 2)])
+def test_a_baseline_keeps_arguments_and_results_of_tasks_that_are_not_cleared(store):
+    store.commit([make_submitted(0), make_submitted(1, 2), Leased(1, (0, 1, 2), 0), make_ended(0), make_ended(1, 2)])
     store.commit([Cleared((0,), "a" * 16, 1), baseline(spans=(CodeSpan(1, 2, 2, (b"c" * 16,)),))])
     assert list(store.records()) == [baseline(spans=(CodeSpan(1, 2, 2, (b"c" * 16,)),))]
-    assert found(store, range(3)) == {1: b"value 1", 2: b"value 2"}
-    assert store.batch_of(2) == submitted(1, 2)
+    assert find_values(store, range(3)) == {1: b"value 1", 2: b"value 2"}
+    assert store.batch_of(2) == make_submitted(1, 2)
     with pytest.raises(KeyError):
         store.batch_of(0)
     store.commit([Cleared((1, 2), "a" * 16, 1), baseline()])
@@ -369,9 +369,9 @@ def test_of_tasks_that_are_not_cleared_a_baseline_keeps_arguments_and_results(st
 
 
 def test_hollow_rows_go_with_the_next_baseline(store):
-    store.commit([submitted(0), submitted(1), Leased(1, (0,), 0), ended(0)])
-    cleared(store, 0)
-    store.commit([submitted(2), baseline(spans=(CodeSpan(1, 2, 2, (b"c" * 16,)),))])
+    store.commit([make_submitted(0), make_submitted(1), Leased(1, (0,), 0), make_ended(0)])
+    clear(store, 0)
+    store.commit([make_submitted(2), baseline(spans=(CodeSpan(1, 2, 2, (b"c" * 16,)),))])
     assert rows(store)["journal"] == 3
 
 
@@ -389,7 +389,7 @@ def files(store: Store) -> list:
 
 
 def traces(store: Store, what: bytes) -> list:
-    """Return the files in which `what` stands once the upkeep has had its turn."""
+    """Return the files that contain `what` after the upkeep."""
     store._upkeep.join()
     return [path for path in store.path.parent.rglob("*") if path.is_file() and what in path.read_bytes()]
 
@@ -401,12 +401,12 @@ def test_large_payloads_are_files_and_come_back(path):
     values = store.stage((value,))
     assert bodies[0] == b"small"
     assert [type(payload) for payload in (bodies[1], values[0])] == [PayloadRef] * 2
-    store.commit([submitted(0, 2, bodies=bodies), msgspec.structs.replace(ended(1), values=values)])
+    store.commit([make_submitted(0, 2, bodies=bodies), msgspec.structs.replace(make_ended(1), values=values)])
     store.end_turn()
     store.close()
     store = Store(path)
     assert [store.payload(payload) for payload in store.batch_of(1).bodies] == [b"small", body]
-    ((record, (row,)),) = store.ended([1])
+    ((record, (row,)),) = store.find_ended([1])
     assert store.payload(record.values[row]) == value
     assert len(files(store)) == 2
     assert path.stat().st_size < LARGE
@@ -419,11 +419,11 @@ def test_small_payloads_are_left_alone(store):
     assert files(store) == []
 
 
-def test_what_is_staged_and_not_committed_is_gone(path):
+def test_staged_files_without_a_commit_are_removed(path):
     store = Store(path)
     store.stage((os.urandom(LARGE),))
     assert len(files(store)) == 1
-    store.commit([submitted(0)])
+    store.commit([make_submitted(0)])
     assert files(store) == []
     store.stage((os.urandom(LARGE),))
     store._db.close()  # as in a crash
@@ -434,39 +434,39 @@ def test_what_is_staged_and_not_committed_is_gone(path):
 
 def test_a_clear_removes_the_large_payloads_of_its_tasks_and_no_others(store):
     bodies = store.stage(tuple(os.urandom(LARGE) for _ in range(4)))
-    store.commit([submitted(0, 4, bodies=bodies)])
-    cleared(store, 0, 2, 77, -3)
+    store.commit([make_submitted(0, 4, bodies=bodies)])
+    clear(store, 0, 2, 77, -3)
     kept = [store.payload(body) for body in store.batch_of(1).bodies]
     assert [len(body) for body in kept] == [0, LARGE, 0, LARGE]
     assert len(files(store)) == 2
 
 
-def test_what_a_retry_takes_again_outlives_the_first_task(store):
+def test_the_payloads_of_a_retry_outlive_the_first_task(store):
     body = os.urandom(LARGE)
-    store.commit([submitted(0, bodies=store.stage((body,)))])
+    store.commit([make_submitted(0, bodies=store.stage((body,)))])
     again = store.stage_again(store.batch_of(0).bodies)
-    store.commit([submitted(1, bodies=again)])
-    cleared(store, 0)
+    store.commit([make_submitted(1, bodies=again)])
+    clear(store, 0)
     store.end_turn()
     assert [store.payload(body) for body in store.batch_of(1).bodies] == [body]
-    cleared(store, 1)
+    clear(store, 1)
     assert files(store) == []
 
 
 def test_a_commit_that_fails_removes_no_payload(store):
     body = os.urandom(LARGE)
-    store.commit([submitted(0, bodies=store.stage((body,)))])
+    store.commit([make_submitted(0, bodies=store.stage((body,)))])
     with pytest.raises(sqlite3.Error):
         store.commit([Cleared((0,), "a" * 16, 1), Define(b"d" * 16, PayloadRef("abc", 1))])
-    store.commit([submitted(1)])
+    store.commit([make_submitted(1)])
     store.end_turn()
     assert store.payload(store.batch_of(0).bodies[0]) == body
 
 
 @pytest.mark.parametrize("damage", ["gone", "short"])
-def test_a_payload_that_a_power_cut_took_is_empty(store, damage):
+def test_a_payload_that_a_power_cut_destroyed_is_empty(store, damage):
     (ref,) = store.stage((os.urandom(LARGE),))
-    store.commit([submitted(0, bodies=(ref,))])
+    store.commit([make_submitted(0, bodies=(ref,))])
     store.end_turn()
     (file,) = files(store)
     file.unlink() if damage == "gone" else file.write_bytes(b"x")
@@ -476,36 +476,36 @@ def test_a_payload_that_a_power_cut_took_is_empty(store, damage):
 # compaction
 
 
-def test_after_a_clear_nothing_of_it_stands_in_any_file(store):
+def test_no_file_contains_cleared_data(store):
     secrets = [b"sesame %d" % i for i in range(4)]
     large = secrets[3] + os.urandom(LARGE)
-    store.commit([submitted(taskid, owner="x" * 500) for taskid in range(1, 300)])
-    store.commit([submitted(0, 2, bodies=(secrets[0], *store.stage((large,)))), Define(b"d" * 16, secrets[1])])
-    store.commit([ended(0, 1, value=secrets[2])])
+    store.commit([make_submitted(taskid, owner="x" * 500) for taskid in range(1, 300)])
+    store.commit([make_submitted(0, 2, bodies=(secrets[0], *store.stage((large,)))), Define(b"d" * 16, secrets[1])])
+    store.commit([make_ended(0, 1, value=secrets[2])])
     assert all(traces(store, secret) for secret in secrets)
-    cleared(store, 0, 1)
+    clear(store, 0, 1)
     store.commit([Dropped((b"d" * 16,))])
     assert [traces(store, secret) for secret in secrets] == [[]] * 4
 
 
 def test_the_file_is_small_again_while_it_is_in_use(store, path):
     n = 200
-    store.commit([submitted(taskid, bodies=(b"x" * (LARGE - 1),)) for taskid in range(n)])
-    store.commit([ended(taskid) for taskid in range(n)])
+    store.commit([make_submitted(taskid, bodies=(b"x" * (LARGE - 1),)) for taskid in range(n)])
+    store.commit([make_ended(taskid) for taskid in range(n)])
     store._upkeep.join()
-    cleared(store, *range(n - 1))
+    clear(store, *range(n - 1))
     store._upkeep.join()
     total = sum(file.stat().st_size for file in path.parent.iterdir() if file.is_file())
     assert total < 600_000, "of 13 MB"
-    store.commit([submitted(n)])
+    store.commit([make_submitted(n)])
     assert [store.batch_of(taskid).first for taskid in (n - 1, n)] == [n - 1, n]
 
 
-def test_what_a_killed_process_left_untidy_is_tidied_at_the_next_start(path, monkeypatch):
+def test_upkeep_that_a_killed_process_left_is_done_at_the_next_start(path, monkeypatch):
     monkeypatch.setattr(Upkeep, "after_commit", lambda *args, **kwargs: None)
     store = Store(path)
-    store.commit([submitted(taskid, bodies=(b"x" * (LARGE - 1),)) for taskid in range(100)])
-    cleared(store, *range(100))
+    store.commit([make_submitted(taskid, bodies=(b"x" * (LARGE - 1),)) for taskid in range(100)])
+    clear(store, *range(100))
     store._db.close()
     monkeypatch.undo()
     store = Store(path)
@@ -518,14 +518,14 @@ def test_what_a_killed_process_left_untidy_is_tidied_at_the_next_start(path, mon
 def test_commits_go_on_while_the_file_is_compacted(store, monkeypatch):
     monkeypatch.setattr(upkeep, "TIDY_EVERY", 0.0)
     for taskid in range(300):
-        store.commit([submitted(taskid, bodies=(b"x" * 20_000,)), ended(taskid)])
+        store.commit([make_submitted(taskid, bodies=(b"x" * 20_000,)), make_ended(taskid)])
         if taskid % 10 == 9:
-            cleared(store, *range(taskid - 9, taskid + 1))
+            clear(store, *range(taskid - 9, taskid + 1))
     store._upkeep.join()
     assert [record.first for record in store.records() if isinstance(record, Submitted)] == list(range(300))
 
 
-# what cannot be used
+# unusable stores
 
 
 def test_another_schema_version_is_refused_with_both(path):
@@ -539,7 +539,7 @@ def test_another_schema_version_is_refused_with_both(path):
         Store(path)
 
 
-def test_a_file_that_is_no_store_is_refused_with_what_to_do(path):
+def test_a_file_that_is_not_a_store_is_refused_with_a_hint(path):
     content = b"this is no database, but it is long enough to be one" * 100
     path.write_bytes(content)
     with pytest.raises(StoreError, match="cannot be used") as caught:
@@ -548,13 +548,13 @@ def test_a_file_that_is_no_store_is_refused_with_what_to_do(path):
     assert path.read_bytes() == content, "whatever it is, it is not ours to change"
 
 
-def test_a_folder_that_is_not_there_is_refused(tmp_path):
+def test_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(StoreError, match="unable to open"):
         Store(tmp_path / "nowhere" / "journal.sqlite")
 
 
 def test_a_damaged_record_is_named(store):
-    store.commit([submitted(0), submitted(1), submitted(2)])
+    store.commit([make_submitted(0), make_submitted(1), make_submitted(2)])
     store._db.execute("UPDATE journal SET body = x'00ff' WHERE seq = 2")
     with pytest.raises(StoreError, match="damaged after record 1"):
         list(store.records())
@@ -563,7 +563,7 @@ def test_a_damaged_record_is_named(store):
 def test_damaged_pages_are_a_store_error_and_nothing_worse(path):
     store = Store(path)
     for i in range(200):
-        store.commit([submitted(i, owner="x" * 900)])
+        store.commit([make_submitted(i, owner="x" * 900)])
     store.close()
     size = path.stat().st_size
     with path.open("r+b") as file:
@@ -574,13 +574,13 @@ def test_damaged_pages_are_a_store_error_and_nothing_worse(path):
 
 
 def test_a_full_disk_undoes_the_commit_and_the_store_goes_on(store):
-    store.commit([submitted(0)])
+    store.commit([make_submitted(0)])
     (pages,) = store._db.execute("PRAGMA page_count").fetchone()
     store._db.execute(f"PRAGMA max_page_count={pages + 2}")
     with pytest.raises(sqlite3.OperationalError, match="full"):
-        store.commit([submitted(1), submitted(2, owner="x" * 50_000)])
+        store.commit([make_submitted(1), make_submitted(2, owner="x" * 50_000)])
     store._db.execute("PRAGMA max_page_count=1000000")
-    store.commit([submitted(1)])
+    store.commit([make_submitted(1)])
     assert [record.first for record in store.records()] == [0, 1]
 
 
@@ -591,7 +591,7 @@ def test_a_long_log_is_moved_into_the_database_beside_the_loop(path, monkeypatch
     monkeypatch.setattr(upkeep, "CHECKPOINT_BYTES", 100_000)
     store = Store(path)
     for i in range(600):
-        store.commit([submitted(i, owner="x" * 900)])
+        store.commit([make_submitted(i, owner="x" * 900)])
         if store._upkeep._thread is not None:
             break
     assert store._upkeep._thread is not None

@@ -1,4 +1,4 @@
-"""Sockets whose files vanish."""
+"""Tests of sockets whose files are removed."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def received(router: Router) -> tuple[bytes, list[ClientMessage]]:
+def receive(router: Router) -> tuple[bytes, list[ClientMessage]]:
     ((peer, frame),) = until(lambda: router.receive(1), "something arrives")
     return peer, codec.from_client.decode(frame)
 
 
-def answered(dealer: Dealer[ControllerMessage]) -> list[ControllerMessage]:
+def receive_answers(dealer: Dealer[ControllerMessage]) -> list[ControllerMessage]:
     answer: list[ControllerMessage] = until(dealer.receive, "an answer")
     return answer
 
 
-def test_a_vanished_socket_is_bound_again_and_its_peers_stay(folder: Path) -> None:
+def test_a_removed_socket_is_bound_again_and_its_peers_stay(folder: Path) -> None:
     router = Router(folder / "c")
     old: Dealer[ControllerMessage] = Dealer(router.path, from_controller)
     old.send([QueueStatus(seq=1)])
-    peer, _ = received(router)
+    peer, _ = receive(router)
     assert not router.rebind_if_vanished()
 
     for again in range(2):
         router.path.unlink()
         assert router.rebind_if_vanished()
         assert router.send(peer, codec.encode([Reply(again)]))
-        assert answered(old) == [Reply(again)]
+        assert receive_answers(old) == [Reply(again)]
         old.send([QueueStatus(seq=2)])
-        assert received(router) == (peer, [QueueStatus(seq=2)])
+        assert receive(router) == (peer, [QueueStatus(seq=2)])
         new: Dealer[ControllerMessage] = Dealer(router.path, from_controller)
         new.send([QueueStatus(seq=3)])
-        assert received(router)[1] == [QueueStatus(seq=3)]
+        assert receive(router)[1] == [QueueStatus(seq=3)]
         new.close()
 
     old.close()

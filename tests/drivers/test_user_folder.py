@@ -1,4 +1,4 @@
-"""Which files are the user's own, and what tells that one has changed."""
+"""Tests of the user's own files, and of the detection of changes in them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from taskfc_ext.drivers.user_folder import GONE, UserCode, is_installed, stamp_o
 from tests.processes import DEADLINE
 
 
-def test_it_holds_what_is_in_it(tmp_path: Path) -> None:
+def test_files_in_the_folder_are_the_users_own(tmp_path: Path) -> None:
     folder = UserCode(str(tmp_path / "a"))
     assert folder.holds(str(tmp_path / "a" / "x.py"))
     assert folder.holds(str(tmp_path / "a" / "deep" / "x.py"))
@@ -22,7 +22,7 @@ def test_it_holds_what_is_in_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["site-packages", "deep/dist-packages/x", "env", "env/lib", "conda"])
-def test_what_is_installed_is_nobodys(tmp_path: Path, place: str) -> None:
+def test_installed_files_are_not_the_users_own(tmp_path: Path, place: str) -> None:
     for sign in ("env/pyvenv.cfg", "conda/conda-meta/history"):
         (tmp_path / sign).parent.mkdir(parents=True)
         (tmp_path / sign).touch()
@@ -31,7 +31,7 @@ def test_what_is_installed_is_nobodys(tmp_path: Path, place: str) -> None:
     assert is_installed(str(tmp_path / place))
 
 
-def test_code_is_also_what_the_module_path_leads_to(tmp_path: Path) -> None:
+def test_files_on_the_module_path_are_the_users_own(tmp_path: Path) -> None:
     for name in ("book", "src/deep", "env", "target/x-1.dist-info", "src/site-packages", ".tool"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "env" / "pyvenv.cfg").touch()
@@ -51,11 +51,11 @@ def test_python_itself_is_installed_wherever_the_folder_is() -> None:
     assert not UserCode("/").holds(os.path.join(sysconfig.get_path("stdlib"), "json", "__init__.py"))
 
 
-def test_a_stamp_tells_a_change_also_within_a_tick_of_the_clock(tmp_path: Path) -> None:
+def test_a_stamp_shows_a_change_within_a_tick_of_the_clock(tmp_path: Path) -> None:
     file = tmp_path / "x.py"
     assert stamp_of(str(file)) == GONE
     file.write_text("1")
-    soon = time.time_ns() + int(DEADLINE * 1e9)  # so that it is young, however slow this machine is
+    soon = time.time_ns() + int(DEADLINE * 1e9)  # so that the change is recent also on a slow machine
     os.utime(file, ns=(soon, soon))
     assert stamp_of(str(file)) != stamp_of(str(file))  # it could change without a trace
     os.utime(file, ns=(10**18, 10**18))

@@ -75,7 +75,7 @@ def test_cards_can_be_kept_still(live_shell: Any, farm: Any) -> None:
 @pytest.mark.parametrize(
     ("line", "answer"),
     [
-        ("farm = '../x'", "TaskMagics.farm: '../x' is no name for a farm"),
+        ("farm = '../x'", "TaskMagics.farm: '../x' is not a farm name"),
         ("farm = 3", "'farm' trait of a TaskMagics instance expected a unicode string"),
         ("n_workers = -1", "should not be less than 0"),
         ("n_workers = 'two'", "'n_workers' trait of a TaskMagics instance expected an int"),

@@ -1,4 +1,4 @@
-"""Frames: every message survives the wire, and nothing that arrives there can do more than raise `ProtocolError`."""
+"""Tests of frames: every message survives the wire, and no frame can do more than raise `ProtocolError`."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ from taskfc_ext.protocol import codec
 from taskfc_ext.protocol import supervisor_messages as supervised
 from taskfc_ext.protocol import worker_messages as worked
 from taskfc_ext.protocol.codec import FrameDecoder
-from taskfc_ext.protocol.ids import MAX_BATCH, MAX_IDS, MAX_MESSAGES
+from taskfc_ext.protocol.limits import MAX_BATCH, MAX_IDS, MAX_MESSAGES
 from taskfc_ext.protocol.payloads import Failure, PayloadRef, Reason, decode_failure, encode_failure
 from taskfc_ext.protocol.records import Record, decode_record, encode_record
 from taskfc_ext.protocol.spec import Kind, Recovery, Spec
 
 SPEC = Spec(kind=Kind.CELL, code=b"c" * 16, label="f", retries=3, timeout=1.5, recovery=Recovery(
-    Spec(kind=Kind.STRING, code=b"d" * 16, label="g"), PayloadRef("ab", 3)))  # fmt: skip
+    Spec(kind=Kind.STRING, code=b"d" * 16, label="g"), b"r"))  # fmt: skip
 HELLO = said.Hello(1, "0", "3.11", "a" * 16)
-SUBMIT = said.Submit(seq=1, spec=SPEC, bodies=(b"x",), name="fit.2", after=(1, (2, 3)), inputs=((4, 5),))
+SUBMIT = said.Submit(
+    seq=1, spec=SPEC, bodies=(b"x", PayloadRef("ab", 3)), name="fit.2", after=(1, (2, 3)), inputs=((4, 5),)
+)
 ENDED = said.Ended(
     ids=(1,), reasons=("error",), values=(b"v",), workers=(-1,), attempts=(0,), submitted=(0.5,), completed=1.0,
     seconds=(0.0,), outputs={1: ("text",)}, displays={1: (b"{}",)},
@@ -54,7 +56,7 @@ def examples_of(kind: type) -> st.SearchStrategy:
 def _values(hint) -> st.SearchStrategy:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Annotated:
-        return _bounded(arguments[0], arguments[1])
+        return _limit(arguments[0], arguments[1])
     if origin in (typing.Union, types.UnionType):
         return st.one_of([_values(argument) for argument in arguments])
     if origin is tuple and len(arguments) == 2 and arguments[1] is ...:
@@ -82,7 +84,7 @@ def _values(hint) -> st.SearchStrategy:
     return st.sampled_from(hint)
 
 
-def _bounded(hint, limits: msgspec.Meta) -> st.SearchStrategy:
+def _limit(hint, limits: msgspec.Meta) -> st.SearchStrategy:
     if limits.pattern:
         return st.from_regex(limits.pattern.replace(r"[\w.-]", "[a-z0-9_.-]"), fullmatch=True).filter(
             lambda text: len(text) <= (limits.max_length or 1000)
@@ -119,7 +121,7 @@ def test_every_failure_is_readable(failure):
     assert decode_failure(encode_failure(failure)) == failure
 
 
-def refused_or_read(decoder, frame: bytes) -> None:
+def check_refused_or_read(decoder, frame: bytes) -> None:
     try:
         messages = decoder.decode(frame)
     except ProtocolError:
@@ -130,7 +132,7 @@ def refused_or_read(decoder, frame: bytes) -> None:
 @given(decoders, st.binary(max_size=300))
 @settings(max_examples=400, deadline=None)
 def test_junk_is_refused_and_nothing_else_happens(decoder, frame):
-    refused_or_read(decoder, frame)
+    check_refused_or_read(decoder, frame)
 
 
 simple = (
@@ -155,11 +157,11 @@ shaped = st.builds(
 @given(decoders, st.lists(shaped | anything, max_size=3))
 @settings(max_examples=400, deadline=None)
 def test_well_formed_nonsense_is_refused_and_nothing_else_happens(decoder, messages):
-    refused_or_read(decoder, msgspec.msgpack.encode(messages))
+    check_refused_or_read(decoder, msgspec.msgpack.encode(messages))
 
 
 @pytest.mark.parametrize("message", [HELLO, SUBMIT, ENDED, DOWN], ids=lambda message: type(message).__name__)
-def test_no_truncation_of_a_frame_is_understood(message):
+def test_a_truncated_frame_is_refused(message):
     frame = codec.encode([message])
     for end in range(len(frame)):
         for decoder, _ in DECODERS.values():
@@ -173,7 +175,7 @@ def test_a_frame_with_wrong_bytes_in_it_is_read_or_refused(data):
     frame = bytearray(codec.encode([HELLO, SUBMIT]))
     for _ in range(data.draw(st.integers(1, 4))):
         frame[data.draw(st.integers(0, len(frame) - 1))] = data.draw(st.integers(0, 255))
-    refused_or_read(codec.from_client, bytes(frame))
+    check_refused_or_read(codec.from_client, bytes(frame))
 
 
 @pytest.mark.parametrize("opening", [b"\x91", b"\x81\xa1x", b"\xdd\x00\x00\x00\x01"])
@@ -189,7 +191,7 @@ def test_depth_bombs_within_a_message_are_refused():
     for _ in range(400):
         inner = {"kind": "cell", "code": b"c" * 16, "label": "f", "recovery": {"spec": inner, "body": b""}}
     frame = msgspec.msgpack.encode([{"type": "Submit", "seq": 1, "bodies": [b"x"], "spec": inner}])
-    refused_or_read(codec.from_client, frame)
+    check_refused_or_read(codec.from_client, frame)
     bomb = {"type": "Reply", "seq": 1, "value": None}
     packed = msgspec.msgpack.encode([bomb])[:-1] + b"\x91" * 100_000
     with pytest.raises(ProtocolError):
@@ -252,7 +254,7 @@ def test_limits_are_kept_at_the_edge(messages, fits):
             codec.from_client.decode(frame)
 
 
-def test_a_greeting_of_a_later_version_is_read_so_that_it_can_be_answered():
+def test_a_hello_of_a_later_version_is_decoded_so_that_it_can_be_answered():
     later = {"type": "Hello", "protocol": 99, "version": "9", "python": "3.99", "session": "a" * 16, "colour": "blue"}
     assert codec.from_client.decode(msgspec.msgpack.encode([later])) == [said.Hello(99, "9", "3.99", "a" * 16)]
 
@@ -265,7 +267,7 @@ def test_a_frame_over_the_limit_is_refused_before_it_is_read():
         decoder.decode(b"x" * 100)
 
 
-def test_the_refusal_says_where_the_mistake_is():
+def test_the_refusal_says_where_the_error_is():
     with pytest.raises(ProtocolError, match=r"\$\[1\]\.taskid"):
         codec.from_client.decode(msgspec.msgpack.encode([said.Ping(seq=1), {"type": "Abort", "seq": 2, "taskid": "x"}]))
 

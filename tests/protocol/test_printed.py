@@ -1,13 +1,22 @@
-"""What was printed, as pieces of two streams."""
+"""Tests of a task's output, as pieces of two streams."""
 
 from __future__ import annotations
 
 import pytest
 
-from taskfc_ext.protocol.printed import Printed, begins_with, joined, log_of, stderr_of, stdout_of, tail, whole_lines
+from taskfc_ext.protocol.printed import (
+    Printed,
+    begins_with,
+    join_printed,
+    log_of,
+    stderr_of,
+    stdout_of,
+    tail,
+    whole_lines,
+)
 
 
-def test_the_streams_are_told_apart() -> None:
+def test_the_streams_are_separate() -> None:
     printed = ("out", "err", "more")
     assert (log_of(printed), stdout_of(printed), stderr_of(printed)) == ("outerrmore", "outmore", "err")
 
@@ -25,7 +34,7 @@ def test_the_streams_are_told_apart() -> None:
     ],
 )
 def test_printed_is_joined(before: Printed, more: Printed, both: Printed) -> None:
-    assert joined(before, more) == both
+    assert join_printed(before, more) == both
 
 
 @pytest.mark.parametrize(
@@ -55,11 +64,11 @@ def test_the_tail_keeps_its_streams(printed: Printed, limit: int, kept: Printed)
         ((), ()),
     ],
 )
-def test_the_last_line_is_taken_off(printed: Printed, lines: Printed) -> None:
+def test_the_last_line_without_an_end_is_left_out(printed: Printed, lines: Printed) -> None:
     assert whole_lines(printed) == lines
 
 
-def test_it_begins_with_what_was_printed_first() -> None:
+def test_it_begins_with_the_first_text() -> None:
     assert begins_with(("", "\r10%"), "\r")
     assert not begins_with(("a", "\r10%"), "\r")
     assert not begins_with((), "\r")

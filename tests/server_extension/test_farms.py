@@ -17,7 +17,8 @@ from taskfc_ext import start
 from taskfc_ext.client.farm.launch import LocalFarm
 from taskfc_ext.client.start import stop
 from taskfc_ext.protocol.options import FarmOptions
-from taskfc_ext.protocol.snapshots import QueueDelta, QueueSnapshot, StateCode
+from taskfc_ext.protocol.snapshots import QueueDelta, QueueSnapshot
+from taskfc_ext.protocol.states import StateCode
 from taskfc_ext.view.messages import MAX_LOG, TaskDetails
 from taskfc_ext.view.view_model import QueueModel
 from tests.conftest import farm_home

@@ -1,4 +1,4 @@
-"""A real supervisor over stub processes, with the test in the place of the controller's brain."""
+"""A real supervisor with stub processes; the test decides for the controller."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Stub:
         self.pid = pid
         connection.settimeout(DEADLINE)
 
-    def tell(self, line):
-        """Give an order to a worker and return its answer."""
+    def ask(self, line):
+        """Send a line to a worker and return its answer."""
         self.connection.send(line.encode())
-        return self.hear()
+        return self.receive()
 
-    def hear(self):
-        """Return the next thing it says; empty when it has ended."""
+    def receive(self):
+        """Return its next line; empty if it has ended."""
         try:
             return self.connection.recv(2**20).decode()
         except ConnectionResetError:
@@ -54,16 +54,16 @@ class StubController(Stub):
         self.inbox = []
 
     def send(self, *messages):
-        """Have it say this to the supervisor; when this returns, it has."""
-        self.say(codec.encode(messages))
+        """Have the stub send these messages to the supervisor; return when they are sent."""
+        self.send_frame(codec.encode(messages))
 
-    def say(self, frame):
+    def send_frame(self, frame):
         self.connection.send(b"F" + frame)
         while (packet := self.connection.recv(2**20)) not in (b"D", b""):  # done, or killed for what it said
             self._receive(packet)
 
     def next(self):
-        """Return the next message from the supervisor, or what else happened as a letter."""
+        """Return the next message from the supervisor, or another event as a letter."""
         while not self.inbox:
             self._receive(self.connection.recv(2**20))
         return self.inbox.pop(0)
@@ -71,8 +71,8 @@ class StubController(Stub):
     def _receive(self, packet):
         self.inbox += codec.from_supervisor.decode(packet[1:]) if packet[:1] == b"F" else [packet.decode()]
 
-    def go_on(self):
-        """End the start of one that is stuck in it."""
+    def resume(self):
+        """Let a stub continue that is stuck at its start."""
         self.connection.send(b"G")
 
     def exit(self, code):
@@ -80,7 +80,7 @@ class StubController(Stub):
 
 
 class StubFarm:
-    """One farm in folders of its own."""
+    """A farm in folders of its own."""
 
     def __init__(self, home, environ):
         self.home = home
@@ -100,7 +100,7 @@ class StubFarm:
         return FarmOptions(**(values | changes))
 
     def start(self, *, broken="", stuck=False, stop_timeout=None, **options):
-        """Start a supervisor; without options it has to find those in the store."""
+        """Start a supervisor; without options it uses those in the store."""
         environ = {"STUB_BROKEN": broken, "STUB_STUCK": "1" if stuck else ""}
         if stop_timeout is not None:
             environ["STUB_STOP_TIMEOUT"] = str(stop_timeout)
@@ -135,9 +135,9 @@ class StubFarm:
         return self._accept("worker", worker)
 
     def worker_once(self, worker):
-        """Wait until the worker with this id has been there, and has said that it is ready."""
+        """Wait until the worker with this id has started and is ready."""
         if worker not in self.ready:
-            self.worker(worker).tell("ready")
+            self.worker(worker).ask("ready")
             self.ready.add(worker)
 
     def _accept(self, role, number):
@@ -160,14 +160,14 @@ class StubFarm:
         return supervisor, controller, [self.worker(worker) for worker in range(n)]
 
     def status(self, supervisor):
-        """Return what it says on the status pipe, which it closes then."""
+        """Return the supervisor's status, after which it closes the pipe."""
         lines = supervisor.stdout.read().splitlines()
         assert len(lines) == 1
         return json.loads(lines[0])
 
     def stop(self, supervisor, controller):
         """Stop the farm as a controller does; return the ends of its workers."""
-        # counted first: a worker that ends at once may be buried, and its page gone, when `send` returns
+        # counted first: when `send` returns, a worker may have ended and its page may be removed
         n = len(list(self.paths.sockets.glob(f"{self.paths.tag}.p*")))
         controller.send(Shutdown())
         downs = [controller.next() for _ in range(n)]
@@ -203,7 +203,7 @@ def farm(monkeypatch):
     shutil.rmtree(home)
 
 
-def ended(pid):
+def await_end(pid):
     """Wait until the process, which need not be a child, has ended."""
     try:
         fd = os.pidfd_open(pid)
@@ -220,7 +220,7 @@ def ended(pid):
 
 @pytest.fixture
 def has_ended():
-    return ended
+    return await_end
 
 
 @pytest.fixture

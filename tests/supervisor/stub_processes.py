@@ -1,4 +1,4 @@
-"""A farm whose controller and workers do what a test tells them; run as a script: ROLE NAME ...
+"""A stub controller and stub workers that a test controls; run as a script: ROLE NAME ...
 
 Each controller and worker connects to the test's socket, says who it is, and then is its mouth and ears.
 """
@@ -18,10 +18,10 @@ from taskfc_ext.drivers.signals import unblock_signals
 SOCKET = "STUB_SOCKET"
 
 STUCK = "STUB_STUCK"
-"""Set for a controller that does not get as far as receiving signals, until the test sends it anything."""
+"""Set for a controller that receives no signals until the test sends it anything."""
 
 STOP_TIMEOUT = "STUB_STOP_TIMEOUT"
-"""Seconds that the supervisor gives a controller to stop, where that is set."""
+"""If set, the seconds that the supervisor gives a controller to stop."""
 
 
 def stub_command(role, *args):
@@ -30,7 +30,7 @@ def stub_command(role, *args):
     return [sys.executable, __file__, role, *map(str, args)]
 
 
-def to_test(*hello):
+def connect_to_test(*hello):
     test = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     test.connect(os.environ[SOCKET])
     test.send(" ".join(map(str, hello)).encode())
@@ -38,10 +38,10 @@ def to_test(*hello):
 
 
 def controller(name, supervisor_fd, lock_fd):
-    """Hands frames on in both directions, after an `F`; `D`: done, `E`: the supervisor is gone, `T`: SIGTERM came."""
+    """Forward frames in both directions, after an `F`; `D`: done, `E`: the supervisor is gone, `T`: SIGTERM came."""
     os.fstat(int(lock_fd))
     supervisor = socket.socket(fileno=int(supervisor_fd))
-    test = to_test("controller", 0, os.getpid())
+    test = connect_to_test("controller", 0, os.getpid())
     if os.environ.get(STUCK):
         test.recv(1)
     signal.signal(signal.SIGTERM, lambda *_: test.send(b"T"))
@@ -64,14 +64,14 @@ def controller(name, supervisor_fd, lock_fd):
 
 
 def worker(name, worker, page_fd, life_fd):
-    """Obeys the test's lines, and tells it of signals and of the life pipe."""
+    """Run the test's lines, and report signals and bytes on the life pipe to it."""
     die_with_parent(int(os.environ[FARM_PID]))
     page, life = Page(int(page_fd)), int(life_fd)
     signals, wakeup = os.pipe()
     os.set_blocking(wakeup, False)
     signal.set_wakeup_fd(wakeup)
     signal.signal(signal.SIGINT, lambda *_: None)
-    test = to_test("worker", worker, os.getpid())
+    test = connect_to_test("worker", worker, os.getpid())
     with selectors.DefaultSelector() as selector:
         for file in (test, life, signals):
             selector.register(file, selectors.EVENT_READ)
@@ -86,10 +86,10 @@ def worker(name, worker, page_fd, life_fd):
                     for number in os.read(signals, 100):
                         test.send(f"signal {signal.Signals(number).name} {page.words[Page.INTERRUPT]}".encode())
                 else:
-                    obey(test, page, test.recv(4096).decode())
+                    run_line(test, page, test.recv(4096).decode())
 
 
-def obey(test, page, line):
+def run_line(test, page, line):
     verb, _, argument = line.partition(" ")
     match verb:
         case "":

@@ -1,4 +1,4 @@
-"""How processes ended, in words."""
+"""Tests of how the ends of processes are detected and described."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def test_a_zombie_keeps_its_return_code_and_its_group():
     assert not has_ended(process)
     process.communicate(b"\n")
     assert has_ended(process)
-    signal_group(process.pid, signal.SIGKILL)  # nobody is there: no error
+    signal_group(process.pid, signal.SIGKILL)  # the group is empty: no error
     assert process.returncode == 0
 
 
-def test_a_short_log_is_taken_whole_from_the_start_that_counts(tmp_path):
+def test_a_short_log_is_returned_whole_from_its_start(tmp_path):
     log = tmp_path / "log"
     log.write_text("before\nafter\n")
     assert log_tail(log) == "before\nafter"
@@ -58,6 +58,6 @@ def test_a_fatal_error_is_shown_from_its_first_line(tmp_path):
     assert len(tail) <= NOTE_SIZE
 
 
-def test_bytes_that_are_no_text_do_not_hurt(tmp_path):
+def test_bytes_that_are_not_text_are_replaced(tmp_path):
     (tmp_path / "log").write_bytes(b"\xff\xfe ok")
     assert log_tail(tmp_path / "log").endswith(" ok")

@@ -1,4 +1,4 @@
-"""The supervisor over real processes: what it starts, whom it tells, and what it leaves."""
+"""Tests of the supervisor with real processes: what it starts, reports and leaves behind."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the stubs use S
 
 
 def leftovers(farm):
-    """Return what a stopped farm must not leave."""
+    """Return the files and processes that a stopped farm must not leave behind."""
     files = [*farm.paths.sockets.iterdir(), *farm.paths.connection_file.parent.glob("*")]
     return files, tagged_processes(farm.paths.tag)
 
@@ -58,20 +58,20 @@ def test_a_worker_knows_its_farm_and_its_share_of_the_cores(farm):
     supervisor = farm.start(n_workers=1)
     farm.controller()
     worker = farm.worker(0)
-    assert worker.tell("env TASKFC_FARM") == farm.paths.tag
-    assert worker.tell("env TASKFC_FARM_PID") == str(supervisor.pid)
-    assert worker.tell("env PYTHONUNBUFFERED") == "1"
-    assert int(worker.tell("env OPENBLAS_NUM_THREADS")) >= 1
-    assert worker.tell("cwd") == str(farm.home)
+    assert worker.ask("env TASKFC_FARM") == farm.paths.tag
+    assert worker.ask("env TASKFC_FARM_PID") == str(supervisor.pid)
+    assert worker.ask("env PYTHONUNBUFFERED") == "1"
+    assert int(worker.ask("env OPENBLAS_NUM_THREADS")) >= 1
+    assert worker.ask("cwd") == str(farm.home)
 
 
 def test_a_worker_runs_elsewhere_when_its_folder_is_gone(farm):
     farm.start(n_workers=1, cwd="/nonexistent")
     farm.controller()
-    assert farm.worker(0).tell("cwd") == os.path.realpath(os.path.expanduser("~"))
+    assert farm.worker(0).ask("cwd") == os.path.realpath(os.path.expanduser("~"))
 
 
-def test_a_second_supervisor_says_that_the_farm_runs(farm):
+def test_a_second_supervisor_reports_that_the_farm_runs(farm):
     from taskfc_ext.drivers import connection_file
 
     supervisor, controller, _ = farm.up()
@@ -96,7 +96,7 @@ def test_a_second_supervisor_says_that_the_farm_runs(farm):
     assert supervisor.poll() is None
 
 
-def test_no_options_anywhere_is_an_error(farm):
+def test_missing_options_are_an_error(farm):
     supervisor = farm.start()
     status = farm.status(supervisor)
     assert "never started" in status["error"]
@@ -111,7 +111,7 @@ def test_the_options_in_the_store_serve_a_restart(farm):
     farm.worker(3)  # ids go on
 
 
-def test_a_controller_that_cannot_start_ends_it_all(farm):
+def test_a_controller_that_cannot_start_ends_the_farm(farm):
     supervisor = farm.start(n_workers=1, broken="controller")
     status = farm.status(supervisor)
     assert "failed 3 times before it answered: exited with code 1" in status["error"]
@@ -132,8 +132,8 @@ def test_many_workers_come_up(farm):
 
 def test_a_killed_worker_is_reported_and_replaced(farm, kill):
     _, controller, [worker] = farm.up()
-    worker.tell("start 7")
-    worker.tell("write last words\n")
+    worker.ask("start 7")
+    worker.ask("write last words\n")
     kill(worker.pid)
     down, up = controller.next(), controller.next()
     assert (down.worker, down.pid, down.started, down.running, down.planned) == (0, worker.pid, 7, True, False)
@@ -146,8 +146,8 @@ def test_a_killed_worker_is_reported_and_replaced(farm, kill):
 
 def test_an_exit_between_tasks_blames_none(farm):
     _, controller, [worker] = farm.up()
-    worker.tell("start 7")
-    worker.tell("end 7")
+    worker.ask("start 7")
+    worker.ask("end 7")
     worker.connection.send(b"exit 3")
     assert controller.next() == WorkerDown(
         worker=0, pid=worker.pid, started=7, running=False, note="exited with code 3"
@@ -155,14 +155,14 @@ def test_an_exit_between_tasks_blames_none(farm):
 
 
 @pytest.mark.parametrize("session", ["", " session"])
-def test_what_a_dead_worker_has_started_ends_too(farm, kill, has_ended, session):
+def test_processes_that_a_dead_worker_has_started_end_too(farm, kill, has_ended, session):
     _, _, [worker] = farm.up()
-    grandchild = int(worker.tell("spawn" + session))
+    grandchild = int(worker.ask("spawn" + session))
     kill(worker.pid)
     assert has_ended(grandchild)
 
 
-def test_workers_that_cannot_start_are_not_started_in_a_hurry(farm):
+def test_workers_that_cannot_start_are_started_again_later(farm):
     began = time.monotonic()
     farm.start(n_workers=1, broken="worker")
     controller, _ = farm.controller()
@@ -181,7 +181,7 @@ def test_workers_that_cannot_start_are_not_started_in_a_hurry(farm):
 # the controller dies
 
 
-def test_a_killed_controller_is_replaced_and_told_everything(farm, kill):
+def test_a_killed_controller_is_replaced_and_receives_everything(farm, kill):
     supervisor, controller, [first, second] = farm.up(n=2)
     kill(first.pid)
     down, up = controller.next(), controller.next()
@@ -195,10 +195,10 @@ def test_a_killed_controller_is_replaced_and_told_everything(farm, kill):
         dead=(down,),
     )
     assert up == WorkerUp(2, third.pid)
-    assert second.hear() == "life r"
+    assert second.receive() == "life r"
 
 
-def test_an_end_is_told_until_it_is_noted(farm, kill):
+def test_an_end_is_reported_until_it_is_noted(farm, kill):
     _, controller, [worker] = farm.up()
     kill(worker.pid)
     controller.next()
@@ -207,7 +207,7 @@ def test_an_end_is_told_until_it_is_noted(farm, kill):
     controller, told = farm.controller()
     assert [down.worker for down in told.dead] == [0]
     controller.send(Noted((0, 99)))
-    controller.exit(1)  # after it has spoken
+    controller.exit(1)  # after its message
     assert farm.controller()[1].dead == ()
 
 
@@ -219,19 +219,19 @@ def test_a_controller_that_answers_is_restarted_each_time(farm, kill):
         assert told.alive == (WorkerUp(0, worker.pid),)
 
 
-def test_a_controller_that_talks_nonsense_is_replaced(farm):
+def test_a_controller_that_sends_nonsense_is_replaced(farm):
     _, controller, _ = farm.up()
-    controller.say(b"nonsense")
+    controller.send_frame(b"nonsense")
     farm.controller()
-    assert "makes no sense" in farm.log()
+    assert "sent a damaged message" in farm.log()
 
 
-def test_whatever_dies_the_controller_knows_who_lives_and_who_has_died(farm, kill):
+def test_after_any_death_the_controller_knows_the_living_and_the_dead(farm, kill):
     supervisor, controller, workers = farm.up(n=2)
     chance = random.Random(7)
     alive, dead = {worker: stub.pid for worker, stub in enumerate(workers)}, set()
     for worker, stub in enumerate(workers):
-        stub.tell("ready")
+        stub.ask("ready")
         farm.ready.add(worker)
     for _ in range(12):
         victims = [pid for pid in (controller.pid, *alive.values()) if chance.random() < 0.5]
@@ -260,36 +260,36 @@ def test_whatever_dies_the_controller_knows_who_lives_and_who_has_died(farm, kil
 
 def test_an_interrupt_reaches_the_attempt_it_names(farm):
     _, controller, [worker] = farm.up()
-    worker.tell("start 5")
+    worker.ask("start 5")
     controller.send(StopAttempt(0, 5, Step.INTERRUPT))
-    assert worker.hear() == "signal SIGINT 5"
+    assert worker.receive() == "signal SIGINT 5"
 
 
 def test_an_interrupt_for_a_lease_that_has_not_started_waits_in_the_page(farm):
     _, controller, [worker] = farm.up()
-    worker.tell("start 5")
-    # the second one proves that the first has been dealt with
+    worker.ask("start 5")
+    # the second one proves that the first was handled
     controller.send(StopAttempt(0, 6, Step.INTERRUPT), StopAttempt(0, 5, Step.INTERRUPT))
-    assert worker.hear() == "signal SIGINT 5"
+    assert worker.receive() == "signal SIGINT 5"
     controller.send(StopAttempt(0, 6, Step.INTERRUPT), SetWorkers(2))
     controller.next()
-    assert worker.tell("interrupt") == "6"
+    assert worker.ask("interrupt") == "6"
 
 
 @pytest.mark.parametrize("step", [Step.TERMINATE, Step.KILL])
 def test_a_step_never_hits_another_attempt(farm, step):
     _, controller, [worker] = farm.up()
-    worker.tell("start 5")
+    worker.ask("start 5")
     controller.send(StopAttempt(0, 4, step), StopAttempt(0, 6, step), StopAttempt(17, 5, step), SetWorkers(2))
     controller.next()
-    assert worker.tell("cwd")
+    assert worker.ask("cwd")
 
 
 @pytest.mark.parametrize(("step", "name"), [(Step.TERMINATE, "SIGTERM"), (Step.KILL, "SIGKILL")])
 def test_a_step_that_ends_the_worker_is_planned(farm, has_ended, step, name):
     _, controller, [worker] = farm.up()
-    grandchild = int(worker.tell("spawn"))
-    worker.tell("start 5")
+    grandchild = int(worker.ask("spawn"))
+    worker.ask("start 5")
     controller.send(StopAttempt(0, 5, step))
     down = controller.next()
     assert (down.started, down.running, down.planned) == (5, True, True)
@@ -327,12 +327,12 @@ def test_substitutes_are_started_and_not_kept_for_a_restart(farm, kill):
     assert controller.next().worker == 3
 
 
-def test_the_retired_go_and_are_not_replaced(farm):
+def test_retired_workers_end_and_are_not_replaced(farm):
     _, controller, [_, second] = farm.up(n=2)
     controller.send(SetWorkers(1, (1, 99)))
     down = controller.next()
     assert (down.worker, down.planned) == (1, True)
-    assert second.hear() == ""
+    assert second.receive() == ""
     assert not farm.paths.worker_log(1).exists()  # nothing was written to it
     controller.send(SetWorkers(2))
     assert controller.next().worker == 2
@@ -340,9 +340,9 @@ def test_the_retired_go_and_are_not_replaced(farm):
 
 def test_a_retired_worker_that_ignores_it_is_killed(farm):
     _, controller, [worker] = farm.up()
-    worker.tell("handle SIGTERM")
+    worker.ask("handle SIGTERM")
     controller.send(SetWorkers(0, (0,)))
-    assert worker.hear() in ("signal SIGTERM 0", "")  # a slow one may be killed before it can say so
+    assert worker.receive() in ("signal SIGTERM 0", "")  # a slow one may be killed before it can say so
     down = controller.next()
     assert down.planned
     assert "SIGKILL" in down.note
@@ -353,7 +353,7 @@ def test_a_retired_worker_that_ignores_it_is_killed(farm):
 
 def test_a_stop_leaves_nothing_but_the_store(farm, has_ended):
     supervisor, controller, workers = farm.up(n=2)
-    strays = [int(workers[0].tell("spawn")), int(workers[1].tell("spawn session"))]
+    strays = [int(workers[0].ask("spawn")), int(workers[1].ask("spawn session"))]
     downs = farm.stop(supervisor, controller)
     assert sorted(down.worker for down in downs) == [0, 1]
     assert all(down.planned for down in downs)
@@ -374,8 +374,8 @@ def test_sigterm_does_not_end_a_controller_that_starts_and_reaches_it_later(farm
     farm.start(n_workers=1, stuck=True)
     controller = farm.stuck_controller()
     kill(controller.pid, signal.SIGTERM)
-    controller.go_on()
-    assert "T" in [controller.next() for _ in range(3)]  # beside what it is told of the farm and of its worker
+    controller.resume()
+    assert "T" in [controller.next() for _ in range(3)]  # beside `Farm` and `WorkerUp`
 
 
 def test_a_controller_that_is_stuck_at_its_start_does_not_keep_the_farm_from_stopping(farm, has_ended):
@@ -384,7 +384,7 @@ def test_a_controller_that_is_stuck_at_its_start_does_not_keep_the_farm_from_sto
     supervisor.terminate()
     assert supervisor.wait(DEADLINE) == 0
     assert has_ended(controller.pid)
-    assert "does not end; it is killed" in farm.log()
+    assert "does not end; killing it" in farm.log()
     assert leftovers(farm) == ([], [])
     assert count_stops(farm.paths) == 1
 
@@ -421,7 +421,7 @@ def test_a_controller_that_ends_well_ends_the_farm(farm):
     supervisor, controller, [worker] = farm.up()
     controller.exit(0)
     assert supervisor.wait(DEADLINE) == 0
-    assert worker.hear() == ""
+    assert worker.receive() == ""
     assert leftovers(farm) == ([], [])
 
 
@@ -434,7 +434,7 @@ def test_a_controller_that_dies_while_it_stops_is_not_replaced(farm, kill):
     assert leftovers(farm) == ([], [])
 
 
-def test_interrupts_and_hangups_do_not_concern_it(farm, kill):
+def test_interrupts_and_hangups_are_ignored(farm, kill):
     supervisor, controller, _ = farm.up()
     kill(supervisor.pid, signal.SIGINT)
     kill(supervisor.pid, signal.SIGHUP)
@@ -442,7 +442,7 @@ def test_interrupts_and_hangups_do_not_concern_it(farm, kill):
     assert controller.next().worker == 1
 
 
-def test_a_killed_supervisor_takes_its_children_along(farm, kill, has_ended):
+def test_the_children_of_a_killed_supervisor_end(farm, kill, has_ended):
     supervisor, controller, [worker] = farm.up()
     kill(supervisor.pid)
     assert controller.next() == "E"
@@ -450,10 +450,10 @@ def test_a_killed_supervisor_takes_its_children_along(farm, kill, has_ended):
     assert has_ended(controller.pid)
 
 
-def test_its_successor_tells_how_the_workers_ended_and_sweeps(farm, kill, has_ended):
+def test_its_successor_reports_the_ends_of_workers_and_kills_the_rest(farm, kill, has_ended):
     supervisor, controller, [worker] = farm.up()
-    stray = int(worker.tell("spawn session"))
-    worker.tell("start 5")
+    stray = int(worker.ask("spawn session"))
+    worker.ask("start 5")
     kill(supervisor.pid)
     assert controller.next() == "E"
     farm.start()

@@ -187,7 +187,7 @@ PYTHON = [
     ("start('2')", TypeError, "start: workers is an int, or None for one a core, not '2'; a farm's name is given as "),
     ("start(True)", TypeError, "start: workers is an int, or None for one a core, not True"),
     ("start(-1)", ValueError, "start: workers is from 0 to 10,000, or None for one a core, not -1"),
-    ("TaskClient('../x')", ValueError, "'../x' is no name for a farm: "),
+    ("TaskClient('../x')", ValueError, "'../x' is not a farm name: "),
 ]
 
 

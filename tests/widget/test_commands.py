@@ -8,7 +8,7 @@ import pytest
 
 from taskfc_ext.errors import ControllerLost, ControllerStopped, RequestRefused, UnknownTask, UnknownTasks
 from taskfc_ext.protocol import client_messages as said
-from taskfc_ext.protocol.ids import MAX_BATCH, MAX_IDS
+from taskfc_ext.protocol.limits import MAX_BATCH, MAX_IDS
 from taskfc_ext.view.commands import carry_out
 from taskfc_ext.view.messages import Abort, Clear, Hold, Move, Release, Retry, RetryFailed, Scale, Stop
 

@@ -26,7 +26,8 @@ from taskfc_ext.protocol.client_messages import (
     Watch,
     Watching,
 )
-from taskfc_ext.protocol.snapshots import Batch, Counts, QueueDelta, QueueSnapshot, Run, StateCode
+from taskfc_ext.protocol.snapshots import Batch, Counts, QueueDelta, QueueSnapshot, Run
+from taskfc_ext.protocol.states import StateCode
 from taskfc_ext.testing import FakeFarm
 from taskfc_ext.view.commands import Ask
 from taskfc_ext.view.messages import Abort, AnyCommand, CommandAnswer, Scale

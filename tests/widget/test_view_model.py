@@ -18,8 +18,8 @@ from taskfc_ext.protocol.snapshots import (
     QueueSnapshot,
     Rows,
     Run,
-    StateCode,
 )
+from taskfc_ext.protocol.states import StateCode
 from taskfc_ext.view.view_model import ENDS, KEPT, QueueModel, merged
 
 

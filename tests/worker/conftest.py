@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from taskfc_ext.drivers.processes import Page
-from taskfc_ext.protocol.client_messages import Message
 from taskfc_ext.protocol.ids import PROTOCOL
+from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.payloads import Failure, Outcome, decode_failure
 from taskfc_ext.protocol.printed import log_of
 from taskfc_ext.protocol.spec import Kind, Spec

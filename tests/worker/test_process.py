@@ -18,7 +18,7 @@ from taskfc_ext.drivers.paths import farm_paths
 from taskfc_ext.drivers.processes import FARM, FARM_PID, Page, python_command, tagged_processes
 from taskfc_ext.drivers.transport import Router
 from taskfc_ext.protocol import codec
-from taskfc_ext.protocol.client_messages import Message
+from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.payloads import Outcome, decode_failure
 from taskfc_ext.protocol.printed import Printed, log_of, stderr_of, stdout_of

@@ -1,11 +1,9 @@
 // Validation of the input of dialogs. Pure.
 
+import { FARM_NAME, MAX_WORKERS } from '../link/messages';
 import { formatCount } from '../queue/format';
 
-/** As in `taskfc_ext/drivers/paths.py`: file names contain the farm's name. */
-const NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$/;
-
-const MOST_WORKERS = 10_000;
+const NAME = new RegExp(`^${FARM_NAME}$`);
 
 /** Larger numbers need a confirmation: they are probably typing errors. */
 const MANY_WORKERS = 64;
@@ -17,8 +15,8 @@ export function checkName(name: string): string {
 
 /** Return the problem with a number of workers; empty if it is valid. */
 export function checkWorkers(n: number): string {
-  const isValid = Number.isInteger(n) && n >= 0 && n <= MOST_WORKERS;
-  return isValid ? '' : `Enter a whole number from 0 to ${formatCount(MOST_WORKERS)}.`;
+  const isValid = Number.isInteger(n) && n >= 0 && n <= MAX_WORKERS;
+  return isValid ? '' : `Enter a whole number from 0 to ${formatCount(MAX_WORKERS)}.`;
 }
 
 /** Whether `n` workers need a confirmation, if there are `now`. */

@@ -6,8 +6,10 @@ export const MAX_LOG = 200000;
 export const MAX_ROWS = 2000;
 export const MESSAGE_CHARS = 200;
 export const MAX_IDS = 100000;
+export const MAX_WORKERS = 10000;
+export const FARM_NAME = '[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}';
 
-/** How many tasks are in each state; `n_ended`: ends since the controller started, which only grows. */
+/** The number of tasks in each state. `n_ended`: ends since the controller started; it never decreases. */
 export interface Counts {
   readonly waiting?: number;
   readonly scheduled?: number;
@@ -18,36 +20,36 @@ export interface Counts {
   readonly n_ended?: number;
 }
 
-/**
- * One worker as lists show it. `running` is a task id. `problem`: the broadcast that failed last on it, and why.
- * `state`: starting, setting up, idle, busy, waiting (its task waits for other tasks, and it has lent its place), or
- * retiring. `waits_for`: the first of the tasks that its task waits for. `is_substitute`: it is there because others
- * wait, and ends when it is not needed any more.
- */
+/** One worker, as lists show it. */
 export interface WorkerInfo {
   readonly worker: number;
   readonly pid: number;
+  /** starting, setting up, idle, busy, waiting (its task waits for other tasks), or retiring. */
   readonly state: string;
+  /** a task id. */
   readonly running: number | null;
+  /** the number of tasks that it holds. */
   readonly held: number;
+  /** the last broadcast that failed on it, with the error. */
   readonly problem: string;
+  /** the first tasks that its task waits for. */
   readonly waits_for: readonly number[];
+  /** it has the place of a waiting worker, and ends when it is not needed any more. */
   readonly is_substitute: boolean;
 }
 
-/**
- * What the `n` tasks of one submission share; their ids are `first`, `first + 1`, ...
- * `submitted`: wall-clock seconds. `owner`: the notebook or script they are from. `retry_of`: the finished tasks that
- * they are again, one each; empty where they are no retries.
- */
+/** Facts that the `n` tasks of one submission share; their ids are `first`, `first + 1`, ... */
 export interface Batch {
   readonly first: number;
   readonly n: number;
   readonly label: string;
   readonly name?: string | null;
+  /** the notebook or script that submitted them. */
   readonly owner?: string;
+  /** wall-clock seconds. */
   readonly submitted?: number;
   readonly priority?: number;
+  /** the finished task that each of them retries; empty if they are not retries. */
   readonly retry_of?: readonly number[];
 }
 
@@ -62,57 +64,57 @@ export const StateCode = {
 } as const;
 export type StateCode = (typeof StateCode)[keyof typeof StateCode];
 
-/** Tasks `first` to `first + n - 1` are in this state, kept from the workers if `held`; and nothing more is told. */
+/** Tasks `first` to `first + n - 1`, all in one state, without further details. `held`: kept from the workers. */
 export type Run = readonly [first: number, n: number, state: StateCode, held?: boolean];
 
-/** How far a running task is, as its code says. `total` is `None` where that is not known. */
+/** The progress of a running task, as its code reports it. `total` is `None` if it is not known. */
 export interface TaskProgress {
   readonly done: number;
   readonly total: number | null;
   readonly description: string;
 }
 
-/** What few tasks have. */
+/** Details that few tasks have. */
 export interface Note {
   /** why it has no value, as in `TaskInfo`. */
   readonly reason?: string;
-  /** one line, at most `MESSAGE_CHARS`: of its failure, or why it waits. */
+  /** one line, at most `MESSAGE_CHARS` long: its failure, or why it waits. */
   readonly message?: string;
-  /** how far the running attempt is. */
+  /** that of the running attempt. */
   readonly progress?: TaskProgress | null;
   /** it is kept from the workers. */
   readonly held?: boolean;
-  /** an abort or a timeout is at work on it. */
+  /** it is being stopped, by an abort or a timeout. */
   readonly stopping?: boolean;
-  /** wall-clock time until which it waits for its next attempt. */
+  /** wall-clock time before which it has no next attempt. */
   readonly not_before?: number | null;
   /** workers that died in it. */
   readonly deaths?: number;
-  /** where that is not its batch's. */
+  /** if it differs from the batch's. */
   readonly priority?: number | null;
 }
 
-/** Tasks as they are now: columns of equal length, by ascending id. */
+/** The present facts of tasks, in columns of equal length, by ascending id. */
 export interface Rows {
   /** task ids. */
   readonly ids?: readonly number[];
   /** a `StateCode` each. */
   readonly states?: readonly number[];
-  /** who runs it, or ran it last; -1: nobody yet. */
+  /** the worker that runs it or ran it last; -1: none yet. */
   readonly workers?: readonly number[];
-  /** how many have begun. */
+  /** attempts that have begun. */
   readonly attempts?: readonly number[];
   /** wall-clock time at which the running attempt began; 0.0: none runs. */
   readonly started?: readonly number[];
   /** wall-clock time of its end; 0.0: it has not ended. */
   readonly completed?: readonly number[];
-  /** run time of the last attempt of a task that has ended; 0.0: none ran to its end. */
+  /** run time of the last attempt of a task that has ended; 0.0: no attempt ran to its end. */
   readonly seconds?: readonly number[];
-  /** for those that have one. A row without has none any more. */
+  /** the note of each task that has one. A row without a note removes an earlier one. */
   readonly notes?: Readonly<Record<number, Note>>;
 }
 
-/** The queue as it is: all unfinished tasks, and the newest finished ones. */
+/** The whole queue: all unfinished tasks, and the newest finished ones. */
 export interface QueueSnapshot {
   readonly type: 'snapshot';
   /** the next delta has the next number. */
@@ -123,45 +125,45 @@ export interface QueueSnapshot {
   readonly incarnation: number;
   /** the controller's clock when this was made, in seconds. */
   readonly wall: number;
-  /** of all tasks, listed here or not. */
+  /** of all tasks, also of those that are not listed. */
   readonly counts: Counts;
-  /** how many there should be. */
+  /** the intended number of workers. */
   readonly n_workers: number;
-  /** those that there are. */
+  /** the present workers. */
   readonly workers: readonly WorkerInfo[];
   /** of all tasks in `runs` and `rows`. */
   readonly batches: readonly Batch[];
-  /** those of which there is nothing more to tell. */
+  /** the tasks without further details. */
   readonly runs: readonly Run[];
-  /** the others. */
+  /** all other tasks. */
   readonly rows: Rows;
   /**
-   * how many tasks ended in each of the last seconds, oldest first, the last that of `wall`; empty where nobody has
+   * tasks that ended in each of the last seconds, oldest first, up to the second of `wall`; empty if they were not
    * counted.
    */
   readonly ends: readonly number[];
 }
 
-/** What is different since the message before; as in `QueueSnapshot`, and */
+/** The queue's changes since the previous message. Other fields are those of `QueueSnapshot`. */
 export interface QueueDelta {
   readonly type: 'delta';
-  /** one more than that of the message before; whoever misses one asks for a snapshot. */
+  /** one more than in the previous message; a subscriber that misses one asks for a snapshot. */
   readonly seq: number;
   readonly farm: string;
   readonly wall: number;
   readonly counts: Counts;
   readonly n_workers: number;
-  /** all of them, if anything about them is different; else `None`. */
+  /** all workers, if anything about them has changed; else `None`. */
   readonly workers?: readonly WorkerInfo[] | null;
   /** the new ones. */
   readonly batches?: readonly Batch[];
   readonly runs?: readonly Run[];
   readonly rows?: Rows;
-  /** tasks that are forgotten: (first, n). */
+  /** ranges of tasks that were cleared: (first, n). */
   readonly cleared?: readonly (readonly [number, number])[];
 }
 
-/** How a farm is, as one word. */
+/** The state of a farm, as one word. */
 export const FarmState = {
   CONNECTING: 'connecting',
   LIVE: 'live',
@@ -171,21 +173,21 @@ export const FarmState = {
 } as const;
 export type FarmState = (typeof FarmState)[keyof typeof FarmState];
 
-/** One farm, as the picker lists it. */
+/** One farm, as the list of farms shows it. */
 export interface FarmStatus {
   /** its name. */
   readonly name: string;
-  /** how it is. */
+  /** its state. */
   readonly state: FarmState;
-  /** a sentence for people where it is not live: what is the case and what to do. */
+  /** if it is not live, a sentence for users: the fact and what to do. */
   readonly message?: string;
-  /** which processes these are; empty while there are none. A command that names another one is refused. */
+  /** identifies its processes; empty if there are none. A command with another identity is refused. */
   readonly identity?: string;
   /** of its tasks; `None` while unknown. */
   readonly counts?: Counts | null;
-  /** how many workers it should have. */
+  /** the intended number of workers. */
   readonly n_workers?: number;
-  /** the version that its workers run. */
+  /** the Python version of its workers. */
   readonly python?: string;
 }
 
@@ -285,13 +287,7 @@ export interface CommandAnswer {
   readonly retried?: readonly (readonly [number, number])[];
 }
 
-/**
- * One task as lists show it. `elapsed` is the run time of the attempt that runs, or of the last one, in seconds.
- * `priority` is that of an unfinished task now; of a finished one, that under which it was submitted. `progress`: of
- * an attempt that runs and has reported it. `retry_of`: the task that this one was a retry of. `not_before`:
- * wall-clock time until which a failed task waits for its next attempt. `waits_for`: unfinished tasks that it waits
- * for while it runs, at most 100; its worker has lent its place to another one meanwhile.
- */
+/** One task, as lists show it. */
 export interface TaskInfo {
   readonly taskid: number;
   readonly name: string | null;
@@ -303,15 +299,21 @@ export interface TaskInfo {
   readonly worker: number;
   readonly attempts: number;
   readonly deaths: number;
+  /** the present one; for a finished task, the submitted one. */
   readonly priority: number;
   readonly submitted: number;
   readonly completed: number | null;
+  /** run time of the running attempt, or of the last one, in seconds. */
   readonly elapsed: number | null;
   readonly owner: string;
   readonly message: string;
+  /** that of the running attempt, if it has reported any. */
   readonly progress: TaskProgress | null;
+  /** the finished task that this one retries. */
   readonly retry_of: number | null;
+  /** wall-clock time before which a failed task has no next attempt. */
   readonly not_before: number | null;
+  /** unfinished tasks that it waits for while it runs, at most 100; a substitute has its worker's place. */
   readonly waits_for: readonly number[];
 }
 

@@ -10,7 +10,7 @@ test.each([
   ['The farm stops; it is late.', true, 'The farm stops; it is late.'],
   ['The farm stops; it is late.', false, 'Farm night.a stops; it is late.'],
   ['Farm night.a runs, with 2 workers.', false, 'Farm night.a runs, with 2 workers.'],
-  ["Controller 'night.a' has not answered for 10 s.", false, "Controller 'night.a' has not answered for 10 s."],
+  ["Farm 'night.a' has not answered for 10 s.", false, "Farm 'night.a' has not answered for 10 s."],
   ['Tonight.ab is another word.', false, 'Farm night.a: Tonight.ab is another word.']
 ])('%s, isOnly: %s', (said, isOnly, text) => {
   expect(addFarm('night.a', said, isOnly)).toBe(text);

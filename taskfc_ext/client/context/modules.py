@@ -16,7 +16,7 @@ from taskfc_ext import serialize
 from taskfc_ext.client.context.imports import imported_names, with_parents
 from taskfc_ext.drivers.user_folder import Stamp, UserCode, stamp_of
 from taskfc_ext.protocol.context import Module, encode_modules
-from taskfc_ext.protocol.spec import MAX_PACKS
+from taskfc_ext.protocol.limits import MAX_PACKS
 
 MAX_FILE = 2**20
 """Bytes of one module; a larger one is data, and read from disk by the task itself."""

@@ -7,7 +7,7 @@ import selectors
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -19,6 +19,7 @@ from taskfc_ext.drivers.paths import FarmPaths, farm_paths, prepare
 from taskfc_ext.drivers.processes import environment_outside_farms, python_command
 from taskfc_ext.drivers.stops import count_stops
 from taskfc_ext.errors import ControllerStopped, StartFailed
+from taskfc_ext.protocol.launch import LaunchRequest, LaunchStatus, decode_status, words_of
 from taskfc_ext.protocol.options import FarmOptions
 
 START_WITHIN = 30.0
@@ -34,20 +35,10 @@ _supervisors: list[subprocess.Popen[bytes]] = []
 """Those that this process started: a parent has to collect its children, or they stay as zombies."""
 
 
-class Status(msgspec.Struct, frozen=True):
-    """What a supervisor says, once."""
-
-    ready: int | None = None
-    running: bool = False
-    stopped: bool = False
-    error: str = ""
-    hint: str = ""
-
-
 def stopped_error(name: str) -> ControllerStopped:
     """Return the error of those who wait for a farm that was stopped on purpose."""
     return ControllerStopped(
-        f"controller {name!r} was stopped",
+        f"farm {name!r} was stopped",
         hint="what it had accepted is in its store: start() carries on, and client.future(id) follows a task",
     )
 
@@ -125,9 +116,9 @@ def launch(
         StartFailed: with what the supervisor said.
         ControllerStopped: it was stopped on purpose since somebody asked for this start.
     """
-    words = [f"stops={count_stops(paths) if n_stops is None else n_stops}", *(["at-rest"] if at_rest else [])]
+    request = LaunchRequest(at_rest=at_rest, n_stops=count_stops(paths) if n_stops is None else n_stops)
     prepare(paths)
-    process = _spawn(paths, options, words)
+    process = _spawn(paths, options, request)
     _supervisors.append(process)
     meanwhile()
     status = _read_status(process, paths)
@@ -140,13 +131,13 @@ def launch(
     return not status.running
 
 
-def _spawn(paths: FarmPaths, options: FarmOptions | None, words: Sequence[str]) -> subprocess.Popen[bytes]:
+def _spawn(paths: FarmPaths, options: FarmOptions | None, request: LaunchRequest) -> subprocess.Popen[bytes]:
     stored = stored_options(paths) if options is None else options
     n_workers = stored.n_workers if stored is not None else 1  # the supervisor will say what is wrong with them
     log = os.open(paths.supervisor_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         process = subprocess.Popen(
-            python_command("supervisor", paths.name, *words, python=_interpreter(stored)),
+            python_command("supervisor", paths.name, *words_of(request), python=_interpreter(stored)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -164,7 +155,7 @@ def _spawn(paths: FarmPaths, options: FarmOptions | None, words: Sequence[str]) 
     return process
 
 
-def _read_status(process: subprocess.Popen[bytes], paths: FarmPaths) -> Status:
+def _read_status(process: subprocess.Popen[bytes], paths: FarmPaths) -> LaunchStatus:
     assert process.stdout is not None
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
@@ -174,10 +165,10 @@ def _read_status(process: subprocess.Popen[bytes], paths: FarmPaths) -> Status:
     with process.stdout as pipe:
         line = pipe.readline() if in_time else b""
     try:
-        return msgspec.json.decode(line, type=Status)
+        return decode_status(line)
     except msgspec.DecodeError:
         how = "ended before it was ready" if in_time else f"was not ready after {START_WITHIN:.0f} s"
-        return Status(error=f"controller {paths.name!r} {how}", hint=f"see {paths.supervisor_log}")
+        return LaunchStatus(error=f"farm {paths.name!r} {how}", hint=f"see {paths.supervisor_log}")
 
 
 def _let_end(process: subprocess.Popen[bytes]) -> None:

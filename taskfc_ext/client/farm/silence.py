@@ -28,9 +28,9 @@ def silence_error(farm: Farm) -> ControllerLost:
     """Return the error for a controller that has not answered, with what is to be seen of its processes."""
     info = farm.connection()
     if info is None:
-        message = f"controller {farm.name!r} has ended without an answer"
+        message = f"farm {farm.name!r} has ended without an answer"
         return ControllerLost(message, hint="what it had accepted is in its store")
-    who = f"controller {farm.name!r} (pid {info.pid}) does not answer"
+    who = f"farm {farm.name!r} (controller pid {info.pid}) does not answer"
     if is_stopped(info.pid):
         why = "a signal has suspended it (SIGSTOP)"
     elif is_stopped(info.supervisor_pid):

@@ -205,7 +205,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
 
     @property
     def farm(self) -> str:
-        """The name of the controller that the task was submitted to."""
+        """The name of the farm that the task was submitted to."""
         return self._template.owner.farm_name
 
     @property

@@ -25,13 +25,13 @@ from taskfc_ext.protocol.client_messages import (
     Define,
     Ended,
     GetResults,
-    Message,
     Refused,
     Released,
     Reply,
     TaskRef,
 )
-from taskfc_ext.protocol.ids import MAX_BATCH, MAX_IDS
+from taskfc_ext.protocol.limits import MAX_BATCH, MAX_IDS
+from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.payloads import Payload, Reason, size_of
 
 MAX_UNACCEPTED = 64

@@ -33,7 +33,6 @@ from taskfc_ext.protocol.client_messages import (
     ControllerMessage,
     ErrorKind,
     Hello,
-    Message,
     Refused,
     Release,
     Resync,
@@ -43,6 +42,7 @@ from taskfc_ext.protocol.client_messages import (
     Welcome,
 )
 from taskfc_ext.protocol.ids import PROTOCOL
+from taskfc_ext.protocol.message import Message
 
 _LOOK_EVERY = 0.1
 """Seconds between looks at a farm that does not answer. Each reads a small file or two."""
@@ -324,6 +324,6 @@ def hello(
 def closed_error(name: str) -> ControllerUnavailable:
     """Return the error of a client that was closed."""
     return ControllerUnavailable(
-        f"this client of controller {name!r} is closed",
+        f"this client of farm {name!r} is closed",
         hint="its tasks go on; connect again with TaskClient(), and client.future(id) follows a task",
     )

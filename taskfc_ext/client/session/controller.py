@@ -191,7 +191,7 @@ class RemoteController:
     def disown(self) -> None:
         """Make this useless: in the child of a fork there is no I/O thread, and the sockets are the parent's."""
         self._unusable = ControllerUnavailable(
-            f"this client of controller {self.farm.name!r} belongs to the process that was forked",
+            f"this client of farm {self.farm.name!r} belongs to the process that was forked",
             hint="connect with TaskClient() in the child",
         )
         self._abandoned.detach()
@@ -265,7 +265,7 @@ class RemoteController:
             if answer.done():
                 raise
             answer.cancel()
-            message = f"controller {self.farm.name!r} has not answered for {ANSWER_WITHIN:.0f} s"
+            message = f"farm {self.farm.name!r} has not answered for {ANSWER_WITHIN:.0f} s"
             raise ControllerLost(message, hint="what it had accepted is in its store") from None
 
 

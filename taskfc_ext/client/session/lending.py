@@ -17,7 +17,7 @@ from taskfc_ext.client.session.connection import Connection
 from taskfc_ext.client.session.pending import Call, Flush
 from taskfc_ext.client.session.replies import Answer, error_of
 from taskfc_ext.protocol.client_messages import Barrier, ErrorKind, Refused
-from taskfc_ext.protocol.ids import MAX_IDS
+from taskfc_ext.protocol.limits import MAX_IDS
 
 _PAUSE = 0.002
 """Seconds for which waits are gathered: those of one `concurrent.futures.wait` go out together, and most of those for

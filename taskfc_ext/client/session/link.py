@@ -11,9 +11,10 @@ import zmq
 
 from taskfc_ext.drivers.transport import Dealer
 from taskfc_ext.errors import ProtocolError
-from taskfc_ext.protocol.client_messages import ControllerMessage, Define, Message, Submit
+from taskfc_ext.protocol.client_messages import ControllerMessage, Define, Submit
 from taskfc_ext.protocol.codec import from_controller
-from taskfc_ext.protocol.ids import MAX_MESSAGES
+from taskfc_ext.protocol.limits import MAX_MESSAGES
+from taskfc_ext.protocol.message import Message
 
 FRAME_BYTES = 8 * 2**20
 """Bodies in one frame, if it has more than one message."""

@@ -125,7 +125,7 @@ class Viewer:
         """End it. Nothing is called any more, and open questions end with `ControllerUnavailable`."""
         self._phase = Phase.CLOSED
         self._leave()
-        self._fail(ControllerUnavailable(f"this view of controller {self._farm.name!r} is closed"))
+        self._fail(ControllerUnavailable(f"this view of farm {self._farm.name!r} is closed"))
 
     def watch(self) -> None:
         """Ask for the queue, or for its snapshot again."""
@@ -164,7 +164,7 @@ class Viewer:
             async with asyncio.timeout(ANSWER_WITHIN):
                 return value_of(await answer)
         except TimeoutError:
-            text = f"controller {self._farm.name!r} has not answered for {ANSWER_WITHIN:.0f} s"
+            text = f"farm {self._farm.name!r} has not answered for {ANSWER_WITHIN:.0f} s"
             raise ControllerLost(text, hint="what it had accepted is in its store") from None
         finally:
             self._asked.pop(request.seq, None)
@@ -317,7 +317,7 @@ class Viewer:
         return self._status.counts if state in (FarmState.LIVE, FarmState.CONNECTING) else None
 
     def _unavailable(self) -> ControllerUnavailable:
-        return ControllerUnavailable(self._status.message or f"controller {self._farm.name!r} is not there")
+        return ControllerUnavailable(self._status.message or f"farm {self._farm.name!r} is not there")
 
     def _fail(self, error: Exception) -> None:
         for _, answer in self._asked.values():

@@ -11,17 +11,12 @@ from typing import Any, TypedDict
 
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.errors import TaskTimeout, UnknownTask
-from taskfc_ext.protocol.ids import MAX_ID
-from taskfc_ext.protocol.spec import MAX_SEED, OnLost
+from taskfc_ext.protocol.limits import MAX_ID, MAX_PRIORITY, MAX_RETRIES, MAX_SECONDS, MAX_SEED, TASK_NAME
+from taskfc_ext.protocol.spec import OnLost
 from taskfc_ext.tasks import BaseTask, Depend, check_count, check_depend, check_flag, check_recovery
 
 Task = TaskFuture | int
 """A task, by future or by id."""
-
-_NAME = re.compile(r"[A-Za-z_][\w.-]{0,99}")
-_MAX_RETRIES = 1_000_000
-_MAX_PRIORITY = 1_000_000
-_MAX_SECONDS = 1e9
 
 
 class TaskOptions(TypedDict, total=False):
@@ -118,8 +113,8 @@ def _near_miss(name: str) -> str:
 
 def _check_retries(value: object) -> int:
     retries = check_count("retries", value)
-    if retries > _MAX_RETRIES:
-        raise ValueError(f"retries is at most {_MAX_RETRIES:,}, not {retries:,}")
+    if retries > MAX_RETRIES:
+        raise ValueError(f"retries is at most {MAX_RETRIES:,}, not {retries:,}")
     return retries
 
 
@@ -128,7 +123,7 @@ def _check_name(value: object) -> str | None:
         return None
     if not isinstance(value, str):
         raise TypeError(f"name is a str, not {value!r}")
-    if not _NAME.fullmatch(value):
+    if not re.fullmatch(TASK_NAME, value):
         raise ValueError(f"name is a letter or _ and then letters, digits, _, . or -, at most 100, not {value!r}")
     return value
 
@@ -137,8 +132,8 @@ def check_priority(value: object) -> int:
     """Return `value` if it is a priority, else raise a `TypeError` or a `ValueError` that shows it."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"priority is an int, not {value!r}")
-    if abs(value) > _MAX_PRIORITY:
-        raise ValueError(f"priority is from -{_MAX_PRIORITY:,} to {_MAX_PRIORITY:,}, not {value:,}")
+    if abs(value) > MAX_PRIORITY:
+        raise ValueError(f"priority is from -{MAX_PRIORITY:,} to {MAX_PRIORITY:,}, not {value:,}")
     return value
 
 
@@ -146,8 +141,8 @@ def check_seconds(name: str, value: object) -> float:
     """Return `value` if it is a number of seconds, else raise a `TypeError` or a `ValueError` that shows it."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise TypeError(f"{name} is a number of seconds, not {value!r}")
-    if not 0 <= value <= _MAX_SECONDS:
-        raise ValueError(f"{name} is a number of seconds, from 0 to {_MAX_SECONDS:.0e}, not {value!r}")
+    if not 0 <= value <= MAX_SECONDS:
+        raise ValueError(f"{name} is a number of seconds, from 0 to {MAX_SECONDS:.0e}, not {value!r}")
     return float(value)
 
 

@@ -13,7 +13,7 @@ from taskfc_ext.client.future.template import Owner, Template
 from taskfc_ext.client.future.template_cache import TemplateCache
 from taskfc_ext.client.submit.options import Options, Task
 from taskfc_ext.errors import UnpicklableArgument
-from taskfc_ext.protocol.ids import MAX_FRAME
+from taskfc_ext.protocol.limits import MAX_FRAME
 from taskfc_ext.protocol.spec import Kind, Recovery, Spec
 from taskfc_ext.serialize.chance import carried as carried_generators
 from taskfc_ext.serialize.chance import level_of_caller, report_repeats
@@ -227,7 +227,7 @@ class Submitter:
         if isinstance(task, int) or task._template.owner is self._sink:
             return task
         if task._template.owner.farm_name != self._sink.farm_name:
-            raise ValueError(f"{task!r} is a task of controller {task._template.owner.farm_name!r}, not of this one")
+            raise ValueError(f"{task!r} is a task of farm {task._template.owner.farm_name!r}, not of this one")
         if task.taskid is None:
             raise ValueError(f"{task!r} belongs to another client, which has to flush() it first")
         return task.taskid

@@ -9,14 +9,15 @@ from taskfc_ext.core.handlers.dispatch import let_go_of_dropped, note_seconds
 from taskfc_ext.core.handlers.stopping import stop_attempt, timeout_failure
 from taskfc_ext.core.journal.endings import Endings
 from taskfc_ext.core.state.farm import Farm, TimerKind, Worker
-from taskfc_ext.core.state.task import Cause, State, Task
+from taskfc_ext.core.state.task import Cause, Task
 from taskfc_ext.core.state.waits import is_valid
 from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol.outputs import MAX_DISPLAYS
 from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure
-from taskfc_ext.protocol.printed import begins_with, joined, tail, whole_lines
+from taskfc_ext.protocol.printed import begins_with, join_printed, tail, whole_lines
 from taskfc_ext.protocol.records import Why
 from taskfc_ext.protocol.spec import OnLost
+from taskfc_ext.protocol.states import State
 from taskfc_ext.protocol.supervisor_messages import SetWorkers
 from taskfc_ext.protocol.worker_messages import (
     Committed,
@@ -139,7 +140,7 @@ def on_output(farm: Farm, worker: Worker, message: Output) -> None:
         kept = past.output
         if begins_with(message.printed, "\r"):  # a bar is drawn anew: its older states are not to fill the log
             kept = whole_lines(kept)
-        past.output = tail(joined(kept, message.printed), MAX_LIVE_OUTPUT)
+        past.output = tail(join_printed(kept, message.printed), MAX_LIVE_OUTPUT)
 
 
 def on_displayed(farm: Farm, worker: Worker, message: Displayed) -> None:

@@ -15,8 +15,8 @@ from taskfc_ext.core.state.codes import code_of
 from taskfc_ext.core.state.farm import Farm, Worker
 from taskfc_ext.core.state.sessions import Answer, ClientSession
 from taskfc_ext.protocol.client_messages import AwaitBroadcast, Broadcast, ClearBroadcasts, ErrorKind, Refused, Reply
-from taskfc_ext.protocol.ids import MAX_BROADCASTS
 from taskfc_ext.protocol.infos import BroadcastReport
+from taskfc_ext.protocol.limits import MAX_BROADCASTS
 from taskfc_ext.protocol.records import BroadcastDeath, Broadcasted, BroadcastsCleared
 from taskfc_ext.protocol.supervisor_messages import WorkerDown
 from taskfc_ext.protocol.worker_messages import Prepare, SetUp

@@ -16,7 +16,7 @@ from taskfc_ext.core.state.farm import Farm, Worker
 from taskfc_ext.core.state.task import Task
 from taskfc_ext.core.state.waits import Waits
 from taskfc_ext.protocol.client_messages import Release
-from taskfc_ext.protocol.ids import MAX_IDS
+from taskfc_ext.protocol.limits import MAX_IDS
 from taskfc_ext.protocol.records import Dropped, Leased
 from taskfc_ext.protocol.spec import Kind, OnLost, Spec
 from taskfc_ext.protocol.worker_messages import ForgetCode, Run

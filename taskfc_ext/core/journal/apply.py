@@ -12,7 +12,7 @@ from typing import assert_never
 from taskfc_ext.core.journal import baseline
 from taskfc_ext.core.state.codes import code_of
 from taskfc_ext.core.state.farm import Farm, KeptBroadcast, Worker
-from taskfc_ext.core.state.task import Batch, State, Task
+from taskfc_ext.core.state.task import Batch, Task
 from taskfc_ext.protocol.client_messages import Accepted, Define, Ended, ErrorKind, Refused, Reply
 from taskfc_ext.protocol.payloads import size_of
 from taskfc_ext.protocol.records import (
@@ -34,6 +34,7 @@ from taskfc_ext.protocol.records import (
     Submitted,
     Why,
 )
+from taskfc_ext.protocol.states import State
 
 
 def apply(farm: Farm, record: Record) -> list[Task]:

@@ -10,8 +10,8 @@ import zlib
 from taskfc_ext.core.effects import Step
 from taskfc_ext.core.state.codes import Codes, code_of
 from taskfc_ext.core.state.farm import Farm, KeptBroadcast
-from taskfc_ext.core.state.task import TERMINAL
 from taskfc_ext.protocol.records import Baseline, Began, BroadcastsCleared, Cleared, KnownSession, StopAsked
+from taskfc_ext.protocol.states import FINISHED
 
 AFTER_RECORDS = 10_000
 """Records after which a baseline is due in any case: replaying them takes some 50 ms."""
@@ -62,7 +62,7 @@ def apply(farm: Farm, record: Baseline) -> None:
     farm.incarnation = record.incarnation
     farm.stop_asked = record.stop_asked
     farm.ended = bytearray(zlib.decompress(record.ended))
-    farm.counts.update({state: len(farm.ids_in(state)) for state in TERMINAL})
+    farm.counts.update({state: len(farm.ids_in(state)) for state in FINISHED})
     farm.next_lease = record.next_lease
     farm.next_broadcast = record.next_broadcast
     farm.names = dict(record.names)

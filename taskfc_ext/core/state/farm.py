@@ -14,12 +14,13 @@ from taskfc_ext.core.state.codes import Codes
 from taskfc_ext.core.state.queue import ReadyQueue
 from taskfc_ext.core.state.sessions import ClientSession
 from taskfc_ext.core.state.subscribers import Viewers
-from taskfc_ext.core.state.task import LIVE, TRANSITIONS, Cause, IllegalTransition, State, Task, end_state
+from taskfc_ext.core.state.task import TRANSITIONS, Cause, IllegalTransition, Task, end_state
 from taskfc_ext.core.state.waits import DEEPER, OpenBarrier, Waits
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused
-from taskfc_ext.protocol.payloads import Reason, size_of
+from taskfc_ext.protocol.payloads import Reason
 from taskfc_ext.protocol.records import Broadcasted
 from taskfc_ext.protocol.spec import Spec
+from taskfc_ext.protocol.states import UNFINISHED, State
 from taskfc_ext.protocol.supervisor_messages import Step as StopStep
 from taskfc_ext.protocol.worker_messages import Progress
 
@@ -200,7 +201,7 @@ class Farm:
             self.counts[task.state] -= 1
             task.state = state
         self.counts[state] += len(tasks)
-        if state in LIVE:  # of those that have ended, viewers learn from the record
+        if state in UNFINISHED:  # of those that have ended, viewers learn from the record
             self.mark(tasks)
 
     def mark(self, tasks: Iterable[Task]) -> None:
@@ -278,7 +279,7 @@ class Farm:
 
     def ids_in(self, state: State) -> list[int]:
         """Return the ids of all tasks in `state`."""
-        if state in LIVE:
+        if state in UNFINISHED:
             return [taskid for taskid, task in self.tasks.items() if task.state is state]
         codes = {code for code, reason in enumerate(_REASONS, start=1) if end_state(reason) is state}
         return [taskid for taskid, code in enumerate(self.ended) if code in codes]
@@ -289,7 +290,7 @@ class Farm:
         So tasks of several submissions can be compared, and travel in one `Run`. What has much to recover with is not
         kept: it travels alone.
         """
-        if spec.recovery is not None and size_of(spec.recovery.body) > _MUCH:
+        if spec.recovery is not None and len(spec.recovery.body) > _MUCH:
             return spec
         if len(self._specs) >= _SPECS:
             self._specs.clear()  # those in use stay alive with their tasks

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from taskfc_ext.core.state.farm import Farm, Worker
-from taskfc_ext.core.state.task import State, Task
+from taskfc_ext.core.state.task import Task
 from taskfc_ext.core.state.waits import Waits, is_valid
+from taskfc_ext.protocol.states import State
 
 MAX_SUBSTITUTES = 1000
 """Workers that stand in for others, at most: each is a process of some 40 MB."""

@@ -12,18 +12,7 @@ from msgspec import Struct
 from taskfc_ext.protocol.payloads import Payload, Reason
 from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.protocol.spec import Spec
-
-
-class State(StrEnum):
-    """Where a task is in its life."""
-
-    WAITING = "waiting"
-    SCHEDULED = "scheduled"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    ABORTED = "aborted"
-
+from taskfc_ext.protocol.states import State
 
 TRANSITIONS: dict[State, dict[State, str]] = {
     State.WAITING: {
@@ -48,9 +37,6 @@ TRANSITIONS: dict[State, dict[State, str]] = {
     State.ABORTED: {},
 }
 """The states that may follow each state, each with its usual cause. `docs/states.svg` is drawn from this table."""
-
-LIVE = (State.WAITING, State.SCHEDULED, State.RUNNING)
-TERMINAL = (State.SUCCEEDED, State.FAILED, State.ABORTED)
 
 
 class IllegalTransition(Exception):

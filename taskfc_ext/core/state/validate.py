@@ -8,8 +8,8 @@ from collections import Counter
 from taskfc_ext.core.state.codes import all_bodies, code_of
 from taskfc_ext.core.state.farm import CLEARED_CODE, LIVE_CODE, Farm
 from taskfc_ext.core.state.lending import n_needed
-from taskfc_ext.core.state.task import LIVE, State
 from taskfc_ext.core.state.waits import is_valid
+from taskfc_ext.protocol.states import UNFINISHED, State
 
 
 class BrokenInvariant(AssertionError):
@@ -61,7 +61,7 @@ def _check_codes(farm: Farm) -> None:
 
 
 def _check_tasks(farm: Farm) -> None:
-    for state in LIVE:
+    for state in UNFINISHED:
         n = sum(task.state is state for task in farm.tasks.values())
         _check(farm.counts[state] == n, f"{farm.counts[state]} tasks are counted as {state}, {n} are")
     for state in State:

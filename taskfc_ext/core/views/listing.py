@@ -8,9 +8,10 @@ from taskfc_ext.core.effects import SendList
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.state.farm import Farm, Worker
 from taskfc_ext.core.state.lending import substitutes, task_on, waits_of, waits_text
-from taskfc_ext.core.state.task import State, Task
+from taskfc_ext.core.state.task import Task
 from taskfc_ext.protocol.client_messages import ListTasks
 from taskfc_ext.protocol.infos import TaskInfo, TaskProgress, WorkerInfo
+from taskfc_ext.protocol.states import State
 
 _SHOWN = 5
 """Tasks that a worker is shown to wait for."""

@@ -16,22 +16,14 @@ from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.core.state.lending import waits_of, waits_text
 from taskfc_ext.core.state.subscribers import Facts
 from taskfc_ext.core.state.task import Batch as TaskBatch
-from taskfc_ext.core.state.task import State, Task, end_state
+from taskfc_ext.core.state.task import Task, end_state
 from taskfc_ext.core.views.listing import back_off_left, progress_of, workers_info
 from taskfc_ext.protocol.client_messages import Ended
 from taskfc_ext.protocol.payloads import decode_failure
 from taskfc_ext.protocol.records import Submitted
 from taskfc_ext.protocol.rows import Row, columns_of, rows_of
-from taskfc_ext.protocol.snapshots import (
-    MESSAGE_CHARS,
-    Batch,
-    Counts,
-    Note,
-    QueueDelta,
-    QueueSnapshot,
-    Run,
-    StateCode,
-)
+from taskfc_ext.protocol.snapshots import MESSAGE_CHARS, Batch, Counts, Note, QueueDelta, QueueSnapshot, Run
+from taskfc_ext.protocol.states import State, StateCode
 
 CODES = {state: StateCode[state.name] for state in State}
 

@@ -18,7 +18,7 @@ from taskfc_ext.core.events import Now
 from taskfc_ext.core.state.farm import Farm, TimerKind
 from taskfc_ext.core.state.sessions import ClientSession
 from taskfc_ext.core.state.subscribers import Facts, Viewers
-from taskfc_ext.core.state.task import State, Task
+from taskfc_ext.core.state.task import Task
 from taskfc_ext.core.views.rows import (
     CODES,
     N_FINISHED,
@@ -35,16 +35,8 @@ from taskfc_ext.protocol.client_messages import Changed, Ended, Watch
 from taskfc_ext.protocol.payloads import Payload
 from taskfc_ext.protocol.records import Cleared, Held, Moved, Record, Requeued, Submitted
 from taskfc_ext.protocol.rows import Row, columns_of
-from taskfc_ext.protocol.snapshots import (
-    MAX_BATCHES,
-    MAX_ROWS,
-    Batch,
-    QueueDelta,
-    QueueSnapshot,
-    Rows,
-    Run,
-    StateCode,
-)
+from taskfc_ext.protocol.snapshots import MAX_BATCHES, MAX_ROWS, Batch, QueueDelta, QueueSnapshot, Rows, Run
+from taskfc_ext.protocol.states import State, StateCode
 
 PAUSE = 0.2
 """Seconds between two deltas: people see no more than five a second, and each costs as much as many tasks."""

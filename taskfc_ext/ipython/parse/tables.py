@@ -20,7 +20,7 @@ from taskfc_ext.ipython.parse.values import (
     task_name,
     variable,
 )
-from taskfc_ext.protocol.spec import MAX_SEED
+from taskfc_ext.protocol.limits import MAX_IDS, MAX_PRIORITY, MAX_RETRIES, MAX_SEED, MAX_WORKERS
 
 
 def _tasks(required: bool) -> Argument:
@@ -32,9 +32,9 @@ _OUT: dict[str, Any] = {"dest": "out", "metavar": "NAMES", "type": names_or_all,
 _OPTIONAL: dict[str, Any] = {"nargs": "?", "default": ()}
 _TIMEOUT = argument("--timeout", help="give up waiting after S seconds", metavar="S", type=seconds)
 _ALL = flag("--all", "everybody's tasks, not only this notebook's")
-_WORKERS = integer(0, 10_000)
-_LIMIT = integer(1, 100_000)
-_PRIORITY = argument("--priority", help="higher goes first", metavar="N", type=integer(-(10**6), 10**6))
+_WORKERS = integer(0, MAX_WORKERS)
+_LIMIT = integer(1, MAX_IDS)
+_PRIORITY = argument("--priority", help="higher goes first", metavar="N", type=integer(-MAX_PRIORITY, MAX_PRIORITY))
 _N_WORKERS = argument("-n", help="how many workers", metavar="N", type=_WORKERS)
 
 
@@ -142,7 +142,11 @@ SUBMISSION: tuple[Argument, ...] = (
     ),
     argument("-o", help="bring these names back; '*': every name that the cell binds or changes in place", **_OUT),
     argument(
-        "--retries", help="run it again when it fails, at most N times", metavar="N", type=integer(0, 10**6), default=0
+        "--retries",
+        help="run it again when it fails, at most N times",
+        metavar="N",
+        type=integer(0, MAX_RETRIES),
+        default=0,
     ),
     argument(
         "--retry-on",

@@ -12,8 +12,7 @@ import re
 from collections.abc import Callable
 
 from taskfc_ext.ipython.parse.requests import Selection
-
-TASK_NAME = re.compile(r"[A-Za-z_][\w.-]{0,99}")
+from taskfc_ext.protocol.limits import MAX_SECONDS, TASK_NAME
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -79,14 +78,14 @@ def _parse_part(part: str) -> range | str:
         if last < first:
             raise argparse.ArgumentTypeError(f"the range {part} runs backwards")
         return range(first, last + 1)
-    if TASK_NAME.fullmatch(part) or part.isidentifier():
+    if re.fullmatch(TASK_NAME, part) or part.isidentifier():
         return part
     raise argparse.ArgumentTypeError(f"{part!r} is not a task id, a range or a name")
 
 
 def task_name(text: str) -> str:
     """Return `text` if it can be the name of a task."""
-    if not TASK_NAME.fullmatch(text):
+    if not re.fullmatch(TASK_NAME, text):
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a task name; use a letter or _, then letters, digits, . _ - (at most 100)"
         )
@@ -99,7 +98,7 @@ def seconds(text: str) -> float:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not 0 < value <= 1e9:
+    if not 0 < value <= MAX_SECONDS:
         raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, not {text!r}")
     return value
 

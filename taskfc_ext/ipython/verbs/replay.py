@@ -56,20 +56,20 @@ class Replay:
     def _load_function(self) -> Callable[[], object]:
         from taskfc_ext.serialize import load_call, load_function
 
-        function = load_function(bytearray(_bytes(self._task.code)))  # large arrays in it are writable views
-        args, kwargs = load_call(_bytes(self._task.body), self._inputs())
+        function = load_function(bytearray(self._task.code))  # large arrays in it are writable views
+        args, kwargs = load_call(self._task.body, self._inputs())
         return lambda: self._call(function, args, kwargs)
 
     def _load_source(self) -> Callable[[], object]:
         from taskfc_ext.serialize import load_cell
 
-        source = _bytes(self._task.code).decode("utf-8", "surrogatepass")
-        names, _, options = load_cell(_bytes(self._task.body), self._inputs())
+        source = self._task.code.decode("utf-8", "surrogatepass")
+        names, _, options = load_cell(self._task.body, self._inputs())
         self._host.push(names)
         return lambda: self._run_source(source, options)
 
     def _inputs(self) -> list[bytes]:
-        return [_bytes(value) for value in self._task.inputs]
+        return list(self._task.inputs)
 
     def _call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> object:
         from taskfc_ext.worker.run.source import event_loop
@@ -104,9 +104,3 @@ class Replay:
                 yield
         finally:
             shell.user_module, shell.user_ns = before
-
-
-def _bytes(payload: object) -> bytes:
-    if not isinstance(payload, bytes):
-        raise LookupError(f"payloads in files are not understood here: {payload!r}")
-    return payload

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from taskfc_ext.drivers.memory import MUCH, give_back_memory
 from taskfc_ext.errors import LoadingFailed, TaskRejectError, UnpicklableResult
-from taskfc_ext.protocol.ids import MAX_FRAME
-from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure, size_of
+from taskfc_ext.protocol.limits import MAX_FRAME
+from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure
 from taskfc_ext.protocol.spec import Kind, Spec
 from taskfc_ext.protocol.worker_messages import MAX_PROBLEM, Prepare
 from taskfc_ext.serialize import (
@@ -85,13 +85,13 @@ class Executor:
         self.modules = UserModules()
         self.looks_at_modules = False
         self._went_elsewhere = False
-        self._bodies: dict[bytes, Payload | Mapped] = {}
+        self._bodies: dict[bytes, bytes | Mapped] = {}
         self._programs = Programs()
         self._namespaces = Namespaces()
         self._is_harmless = False
         self._cells: CellRunner | None = None
 
-    def define(self, digest: bytes, body: Payload) -> None:
+    def define(self, digest: bytes, body: bytes) -> None:
         """Keep code for attempts that refer to it. Any thread."""
         self._bodies[digest] = body
 
@@ -99,7 +99,7 @@ class Executor:
         """Drop code that no attempt here refers to before it is defined again. Any thread."""
         n_bytes = 0
         for digest in digests:
-            n_bytes += _size_of(self._bodies.pop(digest, b""))
+            n_bytes += len(self._bodies.pop(digest, b""))
             self._programs.forget(digest)
         if n_bytes >= MUCH:
             give_back_memory()
@@ -109,7 +109,7 @@ class Executor:
         """Digests of all code that is kept. Any thread."""
         return tuple(self._bodies)
 
-    def run(self, spec: Spec, taskid: int, body: Payload, inputs: Sequence[Payload]) -> Ended:
+    def run(self, spec: Spec, taskid: int, body: Payload, inputs: Sequence[bytes]) -> Ended:
         """Make one attempt. Raises only `TaskInterrupt`, and only outside the user's code."""
         outer = modules[MAIN]
         self._is_harmless = False
@@ -140,17 +140,17 @@ class Executor:
             if spec.clear_after and self._cells is not None:  # after the result was pickled, which may need these names
                 self._cells.clear()
 
-    def _call(self, spec: Spec, body: Payload, inputs: Sequence[Payload]) -> object:
+    def _call(self, spec: Spec, body: Payload, inputs: Sequence[bytes]) -> object:
         try:
             program = self._programs.get(spec.code) or self._load(spec.code)
             enter(program.host)
-            args, kwargs = load_call(_bytes(body), _all_bytes(inputs) if inputs else ())
+            args, kwargs = load_call(_bytes(body), inputs)
             if program.is_harmless:
                 is_plain = not kwargs and are_atoms(args)
                 self._is_harmless = is_plain and spec.depend is None and spec.seed is None
                 if program.needs_atoms and not is_plain:
                     self._programs.drop(spec.code)
-                    self._namespaces.begin_attempt(program.host, _size_of(self._bodies.get(spec.code, b"")))
+                    self._namespaces.begin_attempt(program.host, len(self._bodies.get(spec.code, b"")))
         except UnpicklableResult:
             raise  # of an input: its own message says more
         except Exception as error:
@@ -172,17 +172,17 @@ class Executor:
             self.looks_at_modules = True
             self._enter(broadcast.context, broadcast.modules)
             self.settings.seed(None)
-            body = _bytes(broadcast.body)
+            body = broadcast.body
             if broadcast.kind is _FUNCTION:
                 with self._namespaces.broadcasting():
                     enter(self._namespaces.kept)
-                    function = load_function(Mapped(_bytes(broadcast.code)).view())
+                    function = load_function(Mapped(broadcast.code).view())
                     args, kwargs = load_call(body)
                     value = function(*args, **kwargs)
                     if type(value) is CoroutineType:
                         _run_coroutine(value)
             else:
-                source = _bytes(broadcast.code).decode()
+                source = broadcast.code.decode()
                 self._runner().set_up(source, lambda: load_cell(body), broadcast.number)
             leave_if_child()
             self._context.keep_changes()
@@ -240,7 +240,7 @@ class Executor:
             body = self._bodies[digest] = Mapped(body)
         program = self._programs.load(digest, body.view() if type(body) is Mapped else self._body(digest))
         if not program.is_kept:
-            self._namespaces.begin_attempt(program.host, _size_of(body or b""))
+            self._namespaces.begin_attempt(program.host, len(body or b""))
         return program
 
     def _body(self, digest: bytes) -> bytes:
@@ -251,13 +251,13 @@ class Executor:
 
     # source
 
-    def _run_source(self, spec: Spec, taskid: int, body: Payload, inputs: Sequence[Payload]) -> SourceResult:
+    def _run_source(self, spec: Spec, taskid: int, body: Payload, inputs: Sequence[bytes]) -> SourceResult:
         is_cell = spec.kind is Kind.CELL
         source = self._body(spec.code).decode()
 
         def load() -> tuple[dict[str, Any], tuple[str, ...], CellOptions]:
             try:
-                return load_cell(_bytes(body), _all_bytes(inputs))
+                return load_cell(_bytes(body), inputs)
             except UnpicklableResult:
                 raise
             except Exception as error:
@@ -351,10 +351,6 @@ def _indescribable(error: BaseException, problem: BaseException) -> Ended:
     return int(Outcome.ERROR), encode_failure(failure)
 
 
-def _size_of(body: Payload | Mapped) -> int:
-    return len(body) if isinstance(body, Mapped) else size_of(body)
-
-
 def _text(text: str) -> bytes:
     return shorten(text, MAX_REFUSAL).encode()
 
@@ -363,7 +359,3 @@ def _bytes(payload: object) -> bytes:
     if type(payload) is not bytes:
         raise LookupError(f"payloads in files are not understood by this worker: {payload!r}")
     return payload
-
-
-def _all_bytes(payloads: Sequence[Payload]) -> list[bytes]:
-    return [_bytes(payload) for payload in payloads]

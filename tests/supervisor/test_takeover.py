@@ -1,4 +1,4 @@
-"""Becoming the one supervisor of a farm."""
+"""Tests of taking a farm over: the lock, the options, and the files of a dead supervisor."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import pytest
 
 from taskfc_ext.drivers.processes import Page
 from taskfc_ext.errors import StartFailed
+from taskfc_ext.protocol.launch import LaunchStatus
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.supervisor_messages import Farm, WorkerDown, WorkerUp
-from taskfc_ext.supervisor.claim import settle_options, take_lock, take_over
 from taskfc_ext.supervisor.controller_process import fit, open_log
-from taskfc_ext.supervisor.status import Status
+from taskfc_ext.supervisor.status import StatusPipe
+from taskfc_ext.supervisor.takeover import settle_options, take_lock, take_over
 from taskfc_ext.supervisor.workers import reserve_ids
 
 
@@ -40,7 +41,7 @@ def test_given_options_are_kept(paths):
     assert paths.options.stat().st_mode & 0o777 == 0o600
 
 
-def test_options_that_are_not_understood_do_not_replace_those_that_are(paths):
+def test_damaged_options_do_not_replace_good_ones(paths):
     settle_options(paths, msgspec.json.encode(OPTIONS))
     with pytest.raises(StartFailed, match="n_workers"):
         settle_options(paths, b'{"n_workers": "many"}')
@@ -55,17 +56,18 @@ def test_a_first_start_finds_nothing(paths, lock_fd):
 TAKE_OVER = """
 import sys
 from taskfc_ext.drivers.paths import farm_paths
-from taskfc_ext.supervisor.claim import take_lock, take_over
+from taskfc_ext.protocol.launch import LaunchStatus
+from taskfc_ext.supervisor.takeover import take_lock, take_over
 paths = farm_paths("default")
 take_over(paths, take_lock(paths))
 print(*sorted(name for name in sys.modules if name.startswith("jupyter_core")))
 """
 
 
-def test_a_usual_start_does_not_look_for_what_its_predecessor_published(farm):
+def test_a_usual_start_does_not_search_for_a_connection_file(farm):
     command = [sys.executable, "-c", TAKE_OVER]
     modules = subprocess.run(command, env=farm.environ, stdout=subprocess.PIPE, check=True, text=True).stdout
-    assert modules == "\n"  # which is slow to import, and only tells where that would be
+    assert modules == "\n"  # jupyter_core is slow to import, and only needed for the usual place of the file
 
 
 def test_pages_of_a_killed_predecessor_are_read_and_removed(paths, lock_fd):
@@ -86,7 +88,7 @@ def test_pages_of_a_killed_predecessor_are_read_and_removed(paths, lock_fd):
     assert list(paths.sockets.iterdir()) == []
 
 
-def test_worker_ids_never_come_back(paths):
+def test_worker_ids_are_never_reused(paths):
     assert reserve_ids(paths, 3) == 0
     assert reserve_ids(paths, 1) == 3
     paths.next_worker.write_text("")
@@ -102,22 +104,22 @@ def test_a_farm_message_fits_into_a_frame(paths):
     assert fit(msgspec.structs.replace(farm, dead=dead[:2])).dead == dead[:2]
 
 
-def test_a_log_that_has_grown_large_begins_anew(paths):
+def test_a_large_log_is_emptied(paths):
     paths.controller_log.write_bytes(b"x" * 2**21)
     os.close(open_log(paths.controller_log))
     assert paths.controller_log.stat().st_size == 0
 
 
-def test_the_status_is_said_once_and_its_pipe_closed():
+def test_the_status_is_sent_once_and_its_pipe_closed():
     reader, writer = os.pipe()
-    status = Status(writer)
-    status.ready(5)
-    status.error("too late")
+    status = StatusPipe(writer)
+    status.send(LaunchStatus(ready=5))
+    status.send(LaunchStatus(error="too late"))
     with open(reader, "rb") as file:
         assert file.read() == b'{"ready":5}\n'
 
 
-def test_nobody_has_to_listen_to_the_status():
+def test_nobody_has_to_read_the_status():
     reader, writer = os.pipe()
     os.close(reader)
-    Status(writer).ready(5)
+    StatusPipe(writer).send(LaunchStatus(ready=5))

@@ -1,0 +1,45 @@
+"""The limits of the protocol. The codec enforces them; clients check user input against them first."""
+
+from __future__ import annotations
+
+MAX_FRAME = 256 * 2**20
+"""Bytes in one frame. Larger arguments and results are refused, with this figure in the error."""
+
+MAX_MESSAGES = 1024
+"""Messages in one frame."""
+
+MAX_BATCH = 4096
+"""Tasks in one message: bounds the longest turn of the controller (about 10 ms)."""
+
+MAX_IDS = 100_000
+"""Task ids in one request."""
+
+MAX_ID = 2**53
+"""The largest task id in a request: the largest integer that a float holds exactly."""
+
+MAX_WORKERS = 10_000
+"""Workers of one farm."""
+
+MAX_BROADCASTS = 1000
+"""Broadcasts that a store keeps: the controller holds them in memory, and every new worker runs them all."""
+
+MAX_PRIORITY = 1_000_000
+"""The highest priority of a task; the lowest is its negative."""
+
+MAX_RETRIES = 1_000_000
+"""Retries of one task."""
+
+MAX_SECONDS = 1e9
+"""Seconds in any duration: 31 years."""
+
+MAX_SEED = 2**32 - 1
+"""The largest seed that numpy's hidden generator takes."""
+
+MAX_PACKS = 32
+"""Bodies that hold the modules of one spec."""
+
+TASK_NAME = r"[A-Za-z_][\w.-]{0,99}"
+"""Pattern of a task's name."""
+
+FARM_NAME = "[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}"
+"""Pattern of a farm's name, which is a part of file names."""
