@@ -36,6 +36,7 @@ def pack_names(
     what: str,
     options: CellOptions | None = None,
     limits: Mapping[str, Limit] | None = None,
+    sizes: dict[str, int] | None = None,
 ) -> PackedNames:
     """Pickle the names of a cell, as `dump_names` does.
 
@@ -45,22 +46,25 @@ def pack_names(
         what: how messages call the cell.
         options: settings of the notebook.
         limits: of names that may be too large, each to about 64 kB.
+        sizes: gets the bytes of each name, in the order of the names; after an error, of the names before it.
 
     Raises:
         LimitReached: a name is over its limit.
         Exception: whatever the values' own code raises.
     """
     futures: list[object] = []
-    measured = _MeasuredNames({name: _sent(value, futures) for name, value in names.items()}, limits or {})
+    sizes = {} if sizes is None else sizes
+    referring = {name: _with_references(value, futures) for name, value in names.items()}
+    measured = _MeasuredNames(referring, limits or {}, sizes)
     packed = PackedNames(names)
     packed.body = names_body(measured, out, what=what, options=options, make_file=measured.new_file)
     packed.futures = tuple(futures)
-    packed.sizes = measured.sizes
+    packed.sizes = sizes
     return packed
 
 
-def _sent(value: object, futures: list[object]) -> object:
-    """Return `value` as it is sent: of a future, the reference to its place in `futures`."""
+def _with_references(value: object, futures: list[object]) -> object:
+    """Return `value`; for a future, the reference to its place in `futures`, to which it is added."""
     if not isinstance(value, concurrent.futures.Future):
         return value
     if value not in futures:
@@ -80,14 +84,10 @@ class _File(io.BytesIO):
 
 
 class _MeasuredNames:
-    """Pickled as a dict; measures its items on the way.
+    """Pickled as a dict; puts the bytes of each name into `sizes` on the way."""
 
-    Attributes:
-        sizes: bytes that each name has taken.
-    """
-
-    def __init__(self, names: Mapping[str, object], limits: Mapping[str, Limit]) -> None:
-        self.sizes: dict[str, int] = {}
+    def __init__(self, names: Mapping[str, object], limits: Mapping[str, Limit], sizes: dict[str, int]) -> None:
+        self._sizes = sizes
         self._names = names
         self._limits = limits
         self._file = _File()
@@ -102,6 +102,7 @@ class _MeasuredNames:
 
     def _items(self) -> Iterator[tuple[str, object]]:
         file = self._file
+        self._sizes.clear()
         for i, (name, value) in enumerate(self._names.items()):
             start = file.tell()
             limit = self._limits.get(name)
@@ -109,4 +110,4 @@ class _MeasuredNames:
             yield name, value
             if i == 0:  # `pickle` asks for a second item before it writes the first; the same again takes few bytes
                 yield name, value
-            self.sizes[name] = file.tell() - start
+            self._sizes[name] = file.tell() - start

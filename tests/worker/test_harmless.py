@@ -22,7 +22,7 @@ from taskfc_ext.worker.load.programs import Programs
 LIMIT = 3
 
 
-def defined(source: str, **variables: Any) -> Callable[..., Any]:
+def define(source: str, **variables: Any) -> Callable[..., Any]:
     """Return the function that `source` makes, as if it was sent."""
     namespace: dict[str, Any] = {"__name__": "__main__", **variables}
     exec(source, namespace)
@@ -69,12 +69,12 @@ HARMFUL = [
 
 @pytest.mark.parametrize("source", HARMLESS)
 def test_functions_that_use_only_plain_things_are_harmless(source: str) -> None:
-    assert is_harmless(defined(source, math=math, np=np, table=np.ones(4), limit=3))
+    assert is_harmless(define(source, math=math, np=np, table=np.ones(4), limit=3))
 
 
 @pytest.mark.parametrize("source", HARMFUL)
 def test_functions_that_may_reach_more_are_not(source: str) -> None:
-    assert not is_harmless(defined(source, math=math, np=np, os=os, limit=3, other=os.getpid, objects=np.array([os])))
+    assert not is_harmless(define(source, math=math, np=np, os=os, limit=3, other=os.getpid, objects=np.array([os])))
 
 
 def of_a_module(x: int) -> int:
@@ -143,4 +143,4 @@ def test_functions_of_a_notebook_are_judged_where_they_are_loaded(name: str, exp
 )
 def test_functions_that_only_read_their_arrays(source: str, expected: bool) -> None:
     helpers = "def g(x): return table[x]\ndef h(x): table[x] = 0\n"
-    assert only_reads(defined(helpers + source, np=np, table=np.ones(4))) is expected
+    assert only_reads(define(helpers + source, np=np, table=np.ones(4))) is expected

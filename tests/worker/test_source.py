@@ -40,7 +40,7 @@ def shell() -> Iterator[Any]:
     end_shell(made)
 
 
-def on_worker(bench: Any, source: str, options: CellOptions) -> Ended:
+def run_on_worker(bench: Any, source: str, options: CellOptions) -> Ended:
     code = bench.define(source.encode())
     bench.give(Spec(kind=Kind.CELL, code=code, label="cell"), dump_names(NAMES, ["*"], what="cell", options=options))
     ((_, end),) = bench.finished()
@@ -50,7 +50,7 @@ def on_worker(bench: Any, source: str, options: CellOptions) -> Ended:
     return Ended(end.value, plain(end.ns), [])
 
 
-def replayed(shell: Any, source: str, options: CellOptions) -> Ended:
+def run_replay(shell: Any, source: str, options: CellOptions) -> Ended:
     spec = Spec(kind=Kind.CELL, code=b"0" * 16, label="cell")
     body = dump_names(NAMES, ["*"], what="cell", options=options)
     replay = Replay(shell, SubmittedTask(taskid=101, name=None, spec=spec, code=source.encode(), body=body))
@@ -98,8 +98,8 @@ FAILING = [HALF, LATER + "await later(0)", LATER + "z = await later(0)\nz", "y =
 def test_a_cell_gives_the_same_names_and_value_in_both(
     bench: Any, shell: Any, source: str, options: CellOptions, value: object, in_kernel: bool
 ) -> None:
-    there = on_worker(bench, source, options)
-    here = replayed_in_loop(shell, source, options) if in_kernel else replayed(shell, source, options)
+    there = run_on_worker(bench, source, options)
+    here = run_replay_in_loop(shell, source, options) if in_kernel else run_replay(shell, source, options)
     assert (there.value, there.lines) == (value, [])
     names_there = there.bound | {"items": there.bound.get("items", [1])}
     assert here == Ended(value, names_there, [])
@@ -108,22 +108,22 @@ def test_a_cell_gives_the_same_names_and_value_in_both(
 @pytest.mark.parametrize("in_kernel", [False, True], ids=["terminal", "kernel"])
 @pytest.mark.parametrize("source", FAILING)
 def test_a_failing_cell_has_the_same_traceback_in_both(bench: Any, shell: Any, source: str, in_kernel: bool) -> None:
-    there = on_worker(bench, source, {})
-    here = replayed_in_loop(shell, source, {}) if in_kernel else replayed(shell, source, {})
+    there = run_on_worker(bench, source, {})
+    here = run_replay_in_loop(shell, source, {}) if in_kernel else run_replay(shell, source, {})
     assert there.lines[0] == "Traceback (most recent call last):"
     assert there.lines[1].startswith('  File "<task 101>", line ')
     assert here == there
 
 
 def test_exit_ends_the_replay_as_it_ends_the_task(bench: Any, shell: Any) -> None:
-    there = on_worker(bench, "exit()", {})
+    there = run_on_worker(bench, "exit()", {})
     assert there.lines[-1].startswith("SystemExit: the task called exit()")
     with pytest.raises(SystemExit, match=r"exit\(\)"):
-        replayed(shell, "exit()", {})
+        run_replay(shell, "exit()", {})
 
 
-def replayed_in_loop(shell: Any, source: str, options: CellOptions) -> Ended:
+def run_replay_in_loop(shell: Any, source: str, options: CellOptions) -> Ended:
     async def kernel() -> Ended:
-        return replayed(shell, source, options)
+        return run_replay(shell, source, options)
 
     return asyncio.run(kernel())

@@ -159,14 +159,15 @@ def pack(
         BadUsage: a name cannot be pickled; the message names the part that cannot.
     """
     carried.clear()  # generators of a submission that failed, or was only shown
+    sizes: dict[str, int] = {}
     try:
-        packed = pack_names(shipment.values, out, what=what, options=options, limits=shipment.limits)
+        packed = pack_names(shipment.values, out, what=what, options=options, limits=shipment.limits, sizes=sizes)
     except Exception as error:  # noqa: BLE001  the user's __reduce__
-        settled = settle(shipment)  # raises with the name, unless that may be left out
+        settled = settle(shipment, sizes if shipment.limits else None)  # raises if the name may not be left out
         if not shipment.limits:
             raise BadUsage(one_line(text_of(error))) from None
         return pack(settled, out, _without_missing(options, settled.values), what=what)
-    return replace(shipment, values=packed, sizes=packed.sizes, limits={})
+    return replace(shipment, values=packed, sizes=sizes, limits={})
 
 
 def _without_missing(options: CellOptions | None, values: Mapping[str, object]) -> CellOptions | None:
@@ -180,17 +181,25 @@ def _without_missing(options: CellOptions | None, values: Mapping[str, object]) 
     return left
 
 
-def settle(shipment: Shipment) -> Shipment:
+def settle(shipment: Shipment, known: Mapping[str, int] | None = None) -> Shipment:
     """Measure each name on its own. Names with a limit are left out if they are too large or cannot be pickled.
+
+    Args:
+        shipment: as `choose` has returned it.
+        known: sizes of names without a limit that were measured already.
 
     Raises:
         BadUsage: a name without a limit cannot be pickled; the message names the part that cannot.
     """
     values, sizes = dict(shipment.values), dict[str, int]()
+    known = known or {}
     for name, value in shipment.values.items():
         limit = shipment.limits.get(name)
         n_before = sum(sizes.values())
-        size = _size(name, value) if limit is None else _size_up_to(limit(n_before) - n_before, value)
+        if limit is not None:
+            size = _size_up_to(limit(n_before) - n_before, value)
+        else:
+            size = known[name] if name in known else _size(name, value)
         if size is None:
             del values[name]
         else:
