@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 _SUPERVISOR = b"taskfc_ext.supervisor.app"  # part of its command line, see `python_command`
 
-STATE, _PARENT, _GROUP, STARTED = 0, 1, 2, 19
+STATE, _PARENT, _GROUP, FLAGS, STARTED = 0, 1, 2, 6, 19
 """Indices in `stat_fields`."""
 
 _PAUSE = 0.001

@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from taskfc_ext.drivers.process_tree import STARTED, STATE, kill_checked, stat_fields
+from taskfc_ext.drivers.process_tree import FLAGS, STARTED, STATE, kill_checked, stat_fields
 from taskfc_ext.drivers.socket_folder import FolderRefused, hold_folder, remove_below
 from taskfc_ext.location import SOURCES
 from taskfc_ext.protocol.ids import UNKNOWN_LEASE
@@ -195,8 +195,12 @@ def die_with_parent(parent: int) -> None:
 # identifying
 
 
+_EXITING = 0x4
+"""`PF_EXITING` of Linux's `include/linux/sched.h`, in the flags of a process."""
+
+
 def process_started(pid: int) -> int | None:
-    """Return the start time of a process, in a unit of the system; `None` if it does not exist or is a zombie.
+    """Return the start time of a process, in a unit of the system; `None` if it does not exist, exits or is a zombie.
 
     Together with the boot id, it distinguishes the process from a later one with the same pid.
     """
@@ -206,7 +210,9 @@ def process_started(pid: int) -> int | None:
         fields = stat_fields(pid)
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return None if fields[STATE] in (b"Z", b"X") else int(fields[STARTED])
+    # one that exits still holds its locks for a moment, and answers nothing any more
+    has_ended = fields[STATE] in (b"Z", b"X") or int(fields[FLAGS]) & _EXITING
+    return None if has_ended else int(fields[STARTED])
 
 
 def _started_by_ps(pid: int) -> int | None:

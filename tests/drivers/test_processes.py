@@ -11,6 +11,7 @@ import sys
 
 import pytest
 
+from taskfc_ext.drivers.process_tree import stat_fields
 from taskfc_ext.drivers.processes import (
     FARM,
     FARM_PID,
@@ -156,3 +157,14 @@ def test_an_orphan_does_not_begin():
     code = "from taskfc_ext.drivers.processes import die_with_parent; die_with_parent(1 << 22)"
     environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     assert subprocess.run([sys.executable, "-c", code], env=environ).returncode == -signal.SIGKILL
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize(("flags", "expected"), [(0x4000000, True), (0x4000004, False)])
+def test_a_process_that_exits_is_not_alive_even_while_it_holds_its_locks(
+    monkeypatch: pytest.MonkeyPatch, flags: int, expected: bool
+) -> None:
+    fields = stat_fields(os.getpid())
+    fields[6] = str(flags).encode()
+    monkeypatch.setattr("taskfc_ext.drivers.processes.stat_fields", lambda pid: fields)
+    assert process_alive(os.getpid(), None) is expected
