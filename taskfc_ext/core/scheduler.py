@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from taskfc_ext.core.effects import Effects, Step
 from taskfc_ext.core.events import Event, FromClient, FromParent, FromWorker, Now, PeerLost, Recalled, Tick
-from taskfc_ext.core.handlers import attempts, broadcasts, lending, requests, retry_request, stopping, workers
+from taskfc_ext.core.handlers import attempts, broadcasts, lending, refusals, requests, retry_request, stopping, workers
 from taskfc_ext.core.handlers.dispatch import dispatch, settle_code
 from taskfc_ext.core.journal import baseline
 from taskfc_ext.core.journal.apply import restore
@@ -95,14 +95,11 @@ class Scheduler:
                 retry_request.on_recalled(self.farm, step, event, now)
             case Tick():
                 self._tick(step, now)
-        while self.farm.to_check:
-            task = self.farm.tasks.get(self.farm.to_check.pop())
-            if task is not None and not task.lease:
-                attempts.check_unreachable(self.farm, step, task, now)
+        refusals.end_unreachable(self.farm, step, now)
         if self.farm.waits is not None:
             lending.settle(self.farm, step, self.farm.waits, now)
         dispatch(self.farm, step)
-        attempts.stop_clocks(self.farm)
+        refusals.stop_clocks(self.farm)
         self._tidy(step)
         if self.farm.viewers is not None:
             subscriptions.tell(self.farm, step, now)
@@ -183,7 +180,7 @@ class Scheduler:
             case Progress():
                 attempts.on_progress(farm, worker, message)
             case PropertiesChanged():
-                attempts.on_properties(farm, worker, message)
+                refusals.on_properties(farm, worker)
             case SetUp():
                 broadcasts.on_set_up(farm, step, worker, message)
 
@@ -235,10 +232,10 @@ class Scheduler:
                     task.past().not_before = None
                     farm.mark((task,))
                     farm.offer(task)
-            case TimerKind.ASK_AGAIN:
-                attempts.on_ask_again(farm, key, extra)
+            case TimerKind.REDELIVER:
+                refusals.on_redeliver_timer(farm, key, extra)
             case TimerKind.UNREACHABLE:
-                farm.to_check.add(key)
+                farm.refusals.check_later((key,))
             case TimerKind.DEADLINE:
                 stopping.on_deadline(farm, step, key, now)
             case TimerKind.LADDER:

@@ -146,7 +146,7 @@ def test_held_and_refused_ones_keep_their_ways(talk):
     assert given(talk.join(1)) == [(1, refused)]
     talk.finish(1, outcome=Outcome.REFUSED)
     wait_for(talk, 0, refused)
-    assert talk.farm.parked
+    assert talk.farm.refusals.waiting
     assert given(talk.ask(said.Hold, taskids=(held,), held=False)) == [(1, held)]
 
 
@@ -420,11 +420,11 @@ def test_a_refused_task_of_a_forgotten_client_can_be_aborted(talk):
     wait_for(talk, 0, child)
     assert given(talk.join(1)) == [(1, child)]
     talk.finish(1, outcome=Outcome.REFUSED)
-    assert talk.farm.parked
+    assert talk.farm.refusals.waiting
     talk.lose_client(NESTED[0])
     talk.wait(FORGET_SESSION_AFTER + 10.0)
     assert NESTED[0] not in talk.farm.sessions
-    assert talk.farm.parked
+    assert talk.farm.refusals.waiting
     talk.ask(said.Abort, taskid=child)
     assert talk.state(child) == "aborted"
-    assert not talk.farm.parked
+    assert not talk.farm.refusals.waiting

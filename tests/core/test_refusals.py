@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from taskfc_ext.core.effects import Effects, WorkerSend
-from taskfc_ext.core.handlers.attempts import ASK_AGAIN_AFTER, LONGEST_ASK_AGAIN
+from taskfc_ext.core.handlers.refusals import MAX_REDELIVER_AFTER, REDELIVER_AFTER
 from taskfc_ext.protocol.client_messages import ListTasks, Scale, Spin
 from taskfc_ext.protocol.payloads import Outcome, decode_failure
 from taskfc_ext.protocol.records import Requeued, Why
 from taskfc_ext.protocol.worker_messages import Committed, Finished, PropertiesChanged
-from tests.core.conversation import CODE, Conversation, given, messages_to
+from tests.core.conversation import CODE, Conversation, given, messages_to, runs_to
 
 
 def refused_by_all(n: int = 1, **options) -> Conversation:
@@ -153,7 +153,7 @@ def test_not_now_asks_others_at_once_and_the_same_worker_later():
     talk.submit(1)
     assert given(talk.finish(0, outcome=Outcome.NOT_NOW)) == [(1, 0)]
     assert given(talk.finish(1, outcome=Outcome.NOT_NOW)) == []
-    assert given(talk.wait(ASK_AGAIN_AFTER - 0.01)) == []
+    assert given(talk.wait(REDELIVER_AFTER - 0.01)) == []
     assert given(talk.wait(0.01)) == [(0, 0)]
 
 
@@ -168,7 +168,7 @@ def test_the_back_off_of_not_now_doubles_up_to_a_ceiling():
             assert effects.wake_at is not None
             effects = talk.wait(effects.wake_at - talk.now)
         pauses.append(round(talk.now - begin, 6))
-    assert pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, LONGEST_ASK_AGAIN, LONGEST_ASK_AGAIN, LONGEST_ASK_AGAIN]
+    assert pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, MAX_REDELIVER_AFTER, MAX_REDELIVER_AFTER, MAX_REDELIVER_AFTER]
 
 
 def test_no_retry_is_spent_on_not_now():
@@ -197,6 +197,20 @@ def test_a_task_that_backs_off_is_not_given_to_those_that_refused_it():
     talk.finish(0, outcome=Outcome.REFUSED)
     talk.finish(1, outcome=Outcome.ERROR)
     assert given(talk.wait(1.0)) == [(1, 0)]
+
+
+def test_a_redelivered_task_travels_alone():
+    talk = Conversation(workers=1)
+    talk.submit(1)
+    talk.finish(0, seconds=0.0001)
+    (rejected,) = talk.submit(1)
+    talk.finish(0, outcome=Outcome.NOT_NOW, seconds=0.0001)
+    talk.submit(1)
+    talk.start(0)
+    others = talk.submit(2)
+    talk.wait(REDELIVER_AFTER)
+    effects = talk.finish(0, seconds=0.0001)
+    assert [run.ids for run in runs_to(effects, 0)] == [(rejected,), tuple(others)]
 
 
 # unreachable

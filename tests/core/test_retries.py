@@ -188,7 +188,7 @@ def test_a_recovery_is_given_to_workers_that_refused_the_task():
     talk.finish(0, outcome=Outcome.REFUSED)
     talk.submit(1)
     talk.finish(1, outcome=Outcome.ERROR)
-    assert talk.farm.tasks[0].past().refused == {}
+    assert talk.farm.refusals.reasons_of(0) == {}
 
 
 @pytest.mark.parametrize("reason", list(Reason))

@@ -6,6 +6,7 @@ import pytest
 
 from taskfc_ext.core.handlers.stopping import Stopping
 from taskfc_ext.core.state.farm import Farm, OpenBarrier
+from taskfc_ext.core.state.refusals import Group
 from taskfc_ext.core.state.task import (
     LIVE,
     TERMINAL,
@@ -83,9 +84,13 @@ BREAKERS = {
     "stopping nothing": lambda farm: farm.stopping_leases.update({9: Stopping(Cause.ABORT, 0, Step.KILL)}),
     "queued twice": lambda farm: farm.queue.push(0, "x", [1]),
     "queued nowhere": lambda farm: farm.queue.take(9, lambda taskid: True),
-    "parked as another": lambda farm: farm.tasks[3].past().refused.update({5: "no"}),
-    "parked with another priority": lambda farm: farm.parked.update({(-2, frozenset({0})): {3: None}}),
-    "unforgivable": lambda farm: farm.choosy.clear(),
+    "rejected by another": lambda farm: farm.refusals.rejected[3].reasons.update({5: "no"}),
+    "rejected with another priority": lambda farm: farm.refusals.waiting.update({Group(2, frozenset({0})): {3: None}}),
+    "rejected by no one": lambda farm: farm.refusals.rejected.clear(),
+    "rejected after its end": lambda farm: farm.refusals.reject(77, 0, "no"),
+    "rejected and queued": lambda farm: farm.queue.push(1, "a" * 16, [3]),
+    "rejected without a group": lambda farm: setattr(farm.refusals.rejected[3], "group", None),
+    "redelivered for ever": lambda farm: farm.refusals.redelivered.add(3),
     "waits for nothing": lambda farm: farm.tasks[2].past().unmet.clear(),
     "never hears": lambda farm: farm.children.clear(),
     "doomed": lambda farm: farm.doomed.append((2, 0)),
@@ -105,7 +110,7 @@ def test_every_contradiction_is_found(breaker):
     assert talk.held(0)
     talk.finish(0, outcome=Outcome.REFUSED)
     validate(talk.farm)
-    assert talk.farm.parked
+    assert talk.farm.refusals.waiting
     breaker(talk.farm)
     with pytest.raises(BrokenInvariant):
         validate(talk.farm)

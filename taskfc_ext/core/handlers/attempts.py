@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from taskfc_ext.core.effects import Step
 from taskfc_ext.core.events import Now
+from taskfc_ext.core.handlers import refusals
 from taskfc_ext.core.handlers.broadcasts import resume
 from taskfc_ext.core.handlers.dispatch import let_go_of_dropped, note_seconds
 from taskfc_ext.core.handlers.stopping import stop_attempt, timeout_failure
 from taskfc_ext.core.journal.endings import Endings
 from taskfc_ext.core.state.farm import Farm, TimerKind, Worker
 from taskfc_ext.core.state.task import Cause, State, Task
-from taskfc_ext.core.state.waits import is_valid
 from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol.outputs import MAX_DISPLAYS
 from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure
@@ -24,16 +24,10 @@ from taskfc_ext.protocol.worker_messages import (
     Finished,
     Output,
     Progress,
-    PropertiesChanged,
     Ready,
     Returned,
     Started,
 )
-
-ASK_AGAIN_AFTER = 0.1
-"""Seconds before a worker is asked again for a task that said "not now"; doubles each time."""
-
-LONGEST_ASK_AGAIN = 5.0
 
 MAX_LIVE_OUTPUT = 64 * 1024
 """Characters kept of what a running task has printed; all of it comes with its end."""
@@ -55,7 +49,7 @@ def on_ready(farm: Farm, step: Step, worker: Worker, message: Ready, now: Now) -
     resume(farm, step, worker, message.broadcasts)
     let_go_of_dropped(farm, step, worker)
     if not rejoined:
-        ask_all_again(farm)
+        refusals.redeliver_to_all(farm)
     retire_if_done(farm, step, worker)
 
 
@@ -162,62 +156,6 @@ def on_progress(farm: Farm, worker: Worker, message: Progress) -> None:
         farm.mark((farm.tasks[taskid],))
 
 
-def on_properties(farm: Farm, worker: Worker, message: PropertiesChanged) -> None:
-    """What this worker refused may suit it now."""
-    for task in _choosy(farm):
-        if worker.worker in task.past().refused:
-            _ask_again(farm, task, worker.worker)
-
-
-def ask_all_again(farm: Farm) -> None:
-    """Offer every refused task to every worker once more."""
-    for task in _choosy(farm):
-        parked = farm.unpark(task)
-        past = task.past()
-        past.refused = {}
-        past.unreachable_since = None
-        farm.mark((task,))
-        if parked:
-            farm.offer(task)
-    farm.choosy.clear()
-
-
-def on_ask_again(farm: Farm, taskid: int, worker: int) -> None:
-    """The back-off of a "not now" is over."""
-    task = farm.tasks.get(taskid)
-    if task is not None and task.history is not None and worker in task.history.refused:
-        _ask_again(farm, task, worker, keep_clock=True)
-        farm.asked_again.add(taskid)
-
-
-def stop_clocks(farm: Farm) -> None:
-    """Forget since when tasks are refused that a live worker was to be asked about again, and was not: it is busy."""
-    for taskid in farm.asked_again:
-        task = farm.tasks.get(taskid)
-        if task is not None and not task.lease and not _askable(farm, task) <= task.past().refused.keys():
-            task.past().unreachable_since = None
-    farm.asked_again.clear()
-
-
-def check_unreachable(farm: Farm, step: Step, task: Task, now: Now) -> None:
-    """End `task` if all live workers have refused it for too long; start the clock if they do now."""
-    past = task.past()
-    if task.taskid in farm.held:
-        return  # nobody is to take it
-    live = _askable(farm, task)
-    if not live or not live <= past.refused.keys():
-        return
-    if past.unreachable_since is None:
-        past.unreachable_since = now.mono
-        farm.set_timer(now.mono + farm.unreachable_after, TimerKind.UNREACHABLE, task.taskid)
-    elif now.mono - past.unreachable_since >= farm.unreachable_after:
-        said = "; ".join(f"worker {worker}: {text}" for worker, text in sorted(past.refused.items()) if worker in live)
-        message = f"{task.title} was refused by every live worker for {farm.unreachable_after:g} s ({said})"
-        endings = Endings(farm, step, now)
-        endings.fail(task, Reason.UNREACHABLE, encode_failure(Failure(Reason.UNREACHABLE, message)))
-        endings.settle()
-
-
 def retire_surplus(farm: Farm, step: Step) -> None:
     """Choose the workers that are too many, those that have least to do first; they end when they hold nothing.
 
@@ -230,7 +168,7 @@ def retire_surplus(farm: Farm, step: Step) -> None:
     for worker in surplus:
         worker.retiring = True
     set_workers(farm, step, tuple(worker.worker for worker in surplus if not worker.leases))
-    farm.to_check.update(taskid for group in farm.parked.values() for taskid in group)  # fewer are left to ask
+    farm.refusals.check_later(farm.refusals.waiting_ids())
 
 
 def set_workers(farm: Farm, step: Step, retire: tuple[int, ...] = ()) -> None:
@@ -259,7 +197,7 @@ def _attempt_ended(
     elif outcome is Outcome.INTERRUPTED:
         _interrupted(endings, task, seconds)
     else:
-        _refused(farm, endings, worker, task, outcome, value, now)
+        refusals.on_refused(farm, endings, worker, task, outcome, value, now)
 
 
 def _interrupted(endings: Endings, task: Task, seconds: float) -> None:
@@ -284,20 +222,6 @@ def end_stopped(endings: Endings, task: Task, cause: Cause, seconds: float = 0.0
         endings.fail(task, Reason.TIMEOUT, timeout_failure(task), seconds, retryable=task.spec.retry_timeouts)
 
 
-def _refused(
-    farm: Farm, endings: Endings, worker: Worker, task: Task, outcome: Outcome, value: Payload, now: Now
-) -> None:
-    past = task.past()
-    farm.choosy.add(task.taskid)
-    past.refused[worker.worker] = value.decode("utf-8", "replace")[:500] if isinstance(value, bytes) else ""
-    if outcome is Outcome.NOT_NOW:
-        pause = min(LONGEST_ASK_AGAIN, ASK_AGAIN_AFTER * 2.0 ** min(past.refusals, 30))
-        past.refusals += 1
-        farm.set_timer(now.mono + pause, TimerKind.ASK_AGAIN, task.taskid, worker.worker)
-    farm.to_check.add(task.taskid)
-    endings.requeue(task, Why.REFUSED)
-
-
 def _give_back(farm: Farm, endings: Endings, task: Task) -> None:
     """A lease is over that never started: free of charge, unless the task was to be stopped anyway."""
     stopping = farm.stopping_leases.get(task.lease)
@@ -313,29 +237,3 @@ def _measure(farm: Farm, worker: Worker, message: Finished) -> None:
         taskid = worker.leases.get(message.leases[-1])
         if taskid is not None:
             note_seconds(farm, farm.tasks[taskid].spec.code, sum(message.seconds), len(message.seconds))
-
-
-def _ask_again(farm: Farm, task: Task, worker: int, *, keep_clock: bool = False) -> None:
-    parked = farm.unpark(task)
-    past = task.past()
-    past.refused.pop(worker, None)
-    farm.mark((task,))
-    if not keep_clock:
-        past.unreachable_since = None
-    if parked:
-        farm.offer(task)
-
-
-def _askable(farm: Farm, task: Task) -> set[int]:
-    """Return the workers that may be asked for a refused task, now or later: none whose own task waits for it."""
-    live = farm.live_workers()
-    waiting = (barrier for barrier in farm.barriers.values() if task.taskid in barrier.remaining)
-    return live - {barrier.worker for barrier in waiting if is_valid(farm.workers, barrier)}
-
-
-def _choosy(farm: Farm) -> list[Task]:
-    """Return the refused tasks, newest first: each is put before the ones behind it.
-
-    Those that another worker is looking at now are among them: it may be the next to refuse.
-    """
-    return [farm.tasks[taskid] for taskid in sorted(farm.choosy, reverse=True)]

@@ -68,7 +68,7 @@ def dispatch(farm: Farm, step: Step) -> None:
     )
     if farm.waits is not None:
         free = _within_capacity(farm, farm.waits, free)
-    _give_parked(farm, step, free)
+    _give_rejected(farm, step, free)
     waiting = list(free)
     while waiting and farm.queue:
         # A fair share of what there is, so that the first worker does not take all of a short queue.
@@ -79,7 +79,7 @@ def dispatch(farm: Farm, step: Step) -> None:
         while len(worker.leases) - before < share:
             if not _give_from_queue(farm, step, worker, share - len(worker.leases) + before):
                 break
-    _give_parked(farm, step, free)  # what stood behind a queue of a higher priority
+    _give_rejected(farm, step, free)  # what stood behind a queue of a higher priority
 
 
 def _within_capacity(farm: Farm, waits: Waits, free: list[Worker]) -> list[Worker]:
@@ -104,7 +104,7 @@ def _give_from_queue(farm: Farm, step: Step, worker: Worker, share: int) -> bool
     room = min(allowed - len(worker.leases), share)
     if room <= 0:
         return False
-    taskids = farm.queue.take(room, lambda taskid: _may_join(farm.tasks[taskid], first))
+    taskids = farm.queue.take(room, lambda taskid: _may_join(farm, farm.tasks[taskid], first))
     tasks = [farm.tasks[taskid] for taskid in taskids]
     if len(tasks) == 1 and (other := _someone_else(farm, first, worker)) is not None:
         worker = other
@@ -112,12 +112,15 @@ def _give_from_queue(farm: Farm, step: Step, worker: Worker, share: int) -> bool
     return True
 
 
-def _may_join(task: Task, first: Task) -> bool:
+def _may_join(farm: Farm, task: Task, first: Task) -> bool:
     """Whether `task` can travel in one `Run` with `first`."""
+    rejected = farm.refusals.rejected
     return (
         task.batch.spec is first.batch.spec
         and task.history is None
         and first.history is None
+        and task.taskid not in rejected
+        and first.taskid not in rejected
         and task.batch.inputs == first.batch.inputs
     )
 
@@ -138,29 +141,23 @@ def _someone_else(farm: Farm, task: Task, worker: Worker) -> Worker | None:
         for other in farm.workers.values()
         if other.ready
         and not (other.retiring or other.leases or other.owes)
-        and other.worker not in (past.avoid, *past.refused)
+        and other.worker != past.avoid
+        and other.worker not in farm.refusals.reasons_of(task.taskid)
     )
     return next(idle, None)
 
 
-def _give_parked(farm: Farm, step: Step, free: Iterable[Worker]) -> None:
+def _give_rejected(farm: Farm, step: Step, free: Iterable[Worker]) -> None:
     """Offer tasks that some workers refused to the idle ones that did not."""
     for worker in free:
-        while farm.parked and not worker.leases and (task := _parked_for(farm, worker)) is not None:
-            farm.unpark(task)
+        while farm.refusals.waiting and not worker.leases:
+            head = farm.queue.peek()
+            taskid = farm.refusals.first_for(worker.worker, above=head[0] if head is not None else None)
+            if taskid is None:
+                break
+            farm.refusals.withdraw(taskid)
+            task = farm.tasks[taskid]
             give(farm, step, _someone_else(farm, task, worker) or worker, [task])
-
-
-def _parked_for(farm: Farm, worker: Worker) -> Task | None:
-    """Return the task that `worker` has not refused, unless one in the queue goes before it."""
-    head = farm.queue.peek()
-    for key in sorted(farm.parked, key=lambda key: key[0]):
-        rank, refused = -key[0], key[1]
-        if head is not None and head[0] > rank:
-            return None
-        if worker.worker not in refused:
-            return farm.tasks[next(iter(farm.parked[key]))]
-    return None
 
 
 def send_code(farm: Farm, step: Step, worker: Worker, digests: tuple[bytes, ...]) -> None:

@@ -46,7 +46,7 @@ def open_barrier(
         barrier.until = max(worker.leases, default=0)
         farm.waits = farm.waits or Waits()
         farm.waits.changed.add(worker.worker)
-        farm.to_check.update(remaining & farm.choosy)  # this worker cannot take them now
+        farm.refusals.check_later(remaining)  # this worker cannot take them now
         if is_valid(farm.workers, barrier):
             _hurry(farm, farm.waits, client, worker, () if is_for_all else remaining)
     return barrier
@@ -143,8 +143,8 @@ def _hurry_session(farm: Farm, waits: Waits, session: str, depth: int) -> None:
     if waits.sessions.get(session) == depth:
         return
     queued = [farm.tasks[taskid] for taskid in farm.queue.take_client(session) if farm.is_queued(taskid)]
-    refused = [farm.tasks[taskid] for taskid in farm.choosy if farm.tasks[taskid].batch.session == session]
-    queued += [task for task in refused if farm.unpark(task)]
+    rejected = [farm.tasks[taskid] for taskid in sorted(farm.refusals.waiting_ids())]
+    queued += [task for task in rejected if task.batch.session == session and farm.refusals.withdraw(task.taskid)]
     waits.sessions[session] = depth
     farm.reinsert(queued)
 

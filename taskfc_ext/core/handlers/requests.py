@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from taskfc_ext.core.effects import SendEnded, SendFailure, SendLog, SendOutputs, SendSubmission, Step
 from taskfc_ext.core.events import Now
-from taskfc_ext.core.handlers import broadcasts, lending
-from taskfc_ext.core.handlers.attempts import ask_all_again, retire_surplus
+from taskfc_ext.core.handlers import broadcasts, lending, refusals
+from taskfc_ext.core.handlers.attempts import retire_surplus
 from taskfc_ext.core.handlers.retry_request import on_retry
 from taskfc_ext.core.handlers.stopping import stop_attempt
 from taskfc_ext.core.journal.endings import Endings, commit, fail_if_doomed
@@ -101,7 +101,7 @@ def _answer(farm: Farm, step: Step, client: ClientSession, message: Request, now
             farm.broadcast_waits.pop((client.session, message.barrier), None)
             return Reply(seq)
         case Spin():
-            ask_all_again(farm)
+            refusals.redeliver_to_all(farm)
             return Reply(seq)
         case QueueStatus():
             return Reply(seq, queue_status(farm, verbose=message.verbose))
@@ -262,8 +262,8 @@ def _steer(farm: Farm, step: Step, client: ClientSession, record: Held | Moved) 
     commit(farm, step, record)
     farm.reinsert(queued)
     for task in queued:
-        if task.history is not None and task.taskid in farm.held:
-            task.history.unreachable_since = None  # the time in which nobody may take it does not count
+        if task.taskid in farm.held:
+            farm.refusals.stop_clock(task.taskid)  # the time in which no worker may have it does not count
     return client.answers[record.seq]
 
 

@@ -6,8 +6,8 @@ from msgspec import structs
 
 from taskfc_ext.core.effects import Step
 from taskfc_ext.core.events import Now
-from taskfc_ext.core.handlers import broadcasts
-from taskfc_ext.core.handlers.attempts import ask_all_again, end_stopped, retire_surplus
+from taskfc_ext.core.handlers import broadcasts, refusals
+from taskfc_ext.core.handlers.attempts import end_stopped, retire_surplus
 from taskfc_ext.core.handlers.stopping import stop_attempt
 from taskfc_ext.core.journal.endings import Endings
 from taskfc_ext.core.state.farm import Farm, Worker
@@ -63,8 +63,8 @@ def on_worker_down(farm: Farm, step: Step, message: WorkerDown, now: Now) -> Non
         del farm.workers[message.worker]
         broadcasts.on_worker_down(farm, step, worker, message)
         if not farm.live_workers():
-            ask_all_again(farm)  # whoever comes next has refused nothing
-        farm.to_check.update(taskid for group in farm.parked.values() for taskid in group)
+            refusals.redeliver_to_all(farm)  # the next worker has refused nothing
+        farm.refusals.check_later(farm.refusals.waiting_ids())
     step.to_supervisor(Noted((message.worker,)))
 
 

@@ -233,7 +233,7 @@ def _requeued(farm: Farm, record: Requeued) -> list[Task]:
                 past = task.past()
                 past.recovering = True
                 past.retries = past.deaths = 0
-                past.refused = {}
+                farm.refusals.offer_to_all(task.taskid)
             case _:
                 assert_never(record.why)
         if record.why is not Why.REFUSED and task.history is not None:

@@ -131,14 +131,13 @@ class Endings:
         ready = commit(farm, self._step, Requeued(tuple(task.taskid for task in tasks), why))
         now_ready = []
         for task in ready:
-            if why is not Why.REFUSED and task.history is not None:
-                task.history.refusals = 0
-                task.history.unreachable_since = None
+            if why is not Why.REFUSED:
+                farm.refusals.reset_back_off(task.taskid)
             pause = backoff_before(task.spec, task.past().retries) if why is Why.RETRY else 0.0
             if pause:
                 task.past().not_before = self._now.mono + pause
                 farm.set_timer(self._now.mono + pause, TimerKind.BACKOFF, task.taskid)
-            elif task.history is not None and task.history.refused:
+            elif farm.refusals.reasons_of(task.taskid):
                 farm.offer(task)
             else:
                 now_ready.append(task)
@@ -148,8 +147,6 @@ class Endings:
         farm = self._farm
         owners = {task.batch.session for task in self._tasks}
         sessions = {task.taskid: task.batch.session for task in self._tasks} if len(owners) > 1 else {}
-        for task in self._tasks:
-            farm.unpark(task)
         farm.enqueue(commit(farm, self._step, record))
         if len(owners) == 1 and not farm.watchers:
             self._step.to_client(owners.pop(), record)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-from collections import OrderedDict
 from collections.abc import Iterable
 from enum import StrEnum
 from itertools import count
@@ -12,6 +11,7 @@ from msgspec import Struct
 
 from taskfc_ext.core.state.codes import Codes
 from taskfc_ext.core.state.queue import ReadyQueue
+from taskfc_ext.core.state.refusals import Refusals
 from taskfc_ext.core.state.sessions import ClientSession
 from taskfc_ext.core.state.subscribers import Viewers
 from taskfc_ext.core.state.task import LIVE, TRANSITIONS, Cause, IllegalTransition, State, Task, end_state
@@ -83,7 +83,7 @@ class TimerKind(StrEnum):
     """What a timer is for; its key is a task id, or a lease, or 0."""
 
     BACKOFF = "backoff"  # a task may be given out again
-    ASK_AGAIN = "ask-again"  # a worker may be asked again for a task (key, worker)
+    REDELIVER = "redeliver"  # a task may be offered to a worker again (key, worker)
     UNREACHABLE = "unreachable"  # a task has been refused by all for long
     DEADLINE = "deadline"  # a lease has run for its timeout
     LADDER = "ladder"  # a lease takes the next step down
@@ -112,13 +112,10 @@ class Farm:
         children: task id -> the batches that wait for it.
         doomed: (task, parent): the parent did not succeed, so the task must be ended before anything else happens.
         names: name -> the newest task of that name.
-        parked: tasks that some workers refused, by (-rank, who refused), in order.
+        refusals: tasks that workers have rejected.
         held: tasks that are kept from the workers until they are released; they stand in no queue.
         moved: task id -> its priority, where that is not the one of its submission.
         retried: task id -> the task that it was last submitted again as.
-        choosy: tasks that were refused, wherever they are now; some of them may have been forgiven since.
-        to_check: tasks that were refused just now, and may have run out of workers to ask.
-        asked_again: tasks whose back-off of a "not now" has just ended.
         broadcasts: by number, in order.
         broadcast_waits: open `AwaitBroadcast`s, (session, seq) -> number.
         codes: what is in the store, and what needs it.
@@ -141,13 +138,10 @@ class Farm:
         self.doomed: list[tuple[int, int]] = []
         self.names: dict[str, int] = {}
         self.queue = ReadyQueue(self.is_queued)
-        self.parked: dict[tuple[int, frozenset[int]], OrderedDict[int, None]] = {}
+        self.refusals = Refusals()
         self.held: set[int] = set()
         self.moved: dict[int, int] = {}
         self.retried: dict[int, int] = {}
-        self.choosy: set[int] = set()
-        self.asked_again: set[int] = set()
-        self.to_check: set[int] = set()
         self.leases: dict[int, tuple[int, int]] = {}
         self.next_lease = 1
         self.stopping_leases: dict[int, Stopping] = {}
@@ -224,7 +218,7 @@ class Farm:
             if task.lease:
                 self.release(task)
             self.ended[taskid] = _CODE_OF[reason]
-            self.choosy.discard(taskid)
+            self.refusals.discard(taskid)
             if steered:
                 self.held.discard(taskid)
                 self.moved.pop(taskid, None)
@@ -332,19 +326,21 @@ class Farm:
 
     def withdraw(self, tasks: Iterable[Task]) -> None:
         """Take tasks that nobody has out of the queue: they are about to be held, released or moved."""
-        for (rank, client), taskids in self._lines(task for task in tasks if not self.unpark(task)).items():
+        queued = (task for task in tasks if not self.refusals.withdraw(task.taskid))
+        for (rank, client), taskids in self._lines(queued).items():
             self.queue.remove(rank, client, set(taskids))
 
     def reinsert(self, tasks: Iterable[Task]) -> None:
         """Put tasks that were withdrawn where they belong now: those that are held nowhere."""
         fresh = []
         for task in tasks:
-            past = task.history
-            if past is None or not (past.refused or past.not_before):
-                fresh.append(task)
-            elif past.not_before is None:  # else its back-off goes on, and then offers it
+            if task.history is not None and task.history.not_before is not None:
+                continue  # its back-off goes on, and then offers it
+            if self.refusals.reasons_of(task.taskid):
                 self.offer(task)
-                self.to_check.add(task.taskid)
+                self.refusals.check_later((task.taskid,))
+            else:
+                fresh.append(task)
         for (rank, client), taskids in self._lines(fresh).items():
             self.queue.insert(rank, client, taskids)
 
@@ -376,28 +372,10 @@ class Farm:
         """Let `task`, which has waited already, be given out: to anyone, or to those that have not refused it."""
         if task.taskid in self.held:
             return  # its release offers it
-        if task.history is not None and task.history.refused:
-            self.park(task)
+        if self.refusals.reasons_of(task.taskid):
+            self.refusals.enqueue(task.taskid, self.rank_of(task))
         else:
             self.enqueue((task,), front=True)
-
-    def park(self, task: Task) -> None:
-        """Set `task` aside for the workers that have not refused it."""
-        key = (-self.rank_of(task), frozenset(task.past().refused))
-        self.parked.setdefault(key, OrderedDict())[task.taskid] = None
-
-    def unpark(self, task: Task) -> bool:
-        """Take `task` out of those set aside; return whether it was there."""
-        if task.history is None:
-            return False
-        key = (-self.rank_of(task), frozenset(task.history.refused))
-        group = self.parked.get(key)
-        if group is None or task.taskid not in group:
-            return False
-        del group[task.taskid]
-        if not group:
-            del self.parked[key]
-        return True
 
     # clients and time
 

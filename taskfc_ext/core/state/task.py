@@ -99,10 +99,7 @@ class History(Struct):
         deaths: how many workers died in it.
         recovering: its recovery task runs now.
         avoid: the worker of the last failed attempt; another idle one is preferred.
-        refused: workers that said no, with what they said.
         not_before: monotonic time before which it is not given out (back-off).
-        refusals: how often in a row a task said "not now", for its back-off.
-        unreachable_since: since when all live workers refuse it, idle as they are.
         aborting: an abort was accepted.
         output: what the running attempt has printed so far.
         displays: what it shows.
@@ -114,10 +111,7 @@ class History(Struct):
     deaths: int = 0
     recovering: bool = False
     avoid: int = -1
-    refused: dict[int, str] = {}
     not_before: float | None = None
-    refusals: int = 0
-    unreachable_since: float | None = None
     aborting: bool = False
     output: Printed = ()
     displays: tuple[bytes, ...] = ()

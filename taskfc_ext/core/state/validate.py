@@ -30,6 +30,7 @@ def validate(farm: Farm) -> None:
     _check_tasks(farm)
     _check_leases(farm)
     _check_queue(farm)
+    _check_refusals(farm)
     _check_steered(farm)
     _check_dependencies(farm)
     _check_barriers(farm)
@@ -92,40 +93,44 @@ def _check_queue(farm: Farm) -> None:
     places = farm.queue.places()
     queued = [taskid for _, taskid in places]
     _check(len(queued) == len(set(queued)), "a task is queued twice")
-    parked = [taskid for group in farm.parked.values() for taskid in group]
+    for rank, taskid in places:
+        _check(rank == farm.rank_of(farm.tasks[taskid]), f"task {taskid} is queued under rank {rank}")
     backing_off = {
         taskid
         for taskid, task in farm.tasks.items()
         if task.history is not None and task.history.not_before is not None and farm.is_queued(taskid)
     }
-    _check(not set(queued) & set(parked), "a task is queued and parked")
-    for rank, taskid in places:
-        _check(rank == farm.rank_of(farm.tasks[taskid]), f"task {taskid} is queued under rank {rank}")
+    reachable = {*queued, *farm.refusals.waiting_ids(), *backing_off}
     for taskid in farm.tasks.keys() - farm.held:
-        if farm.is_queued(taskid):
-            known = taskid in queued or taskid in parked or taskid in backing_off
-            _check(known, f"task {taskid} waits to be given out, but nobody will")
-    for taskid, task in farm.tasks.items():
-        choosy = task.history is not None and bool(task.history.refused)
-        _check(not choosy or taskid in farm.choosy, f"task {taskid} was refused and would never be forgiven")
-        _check(not choosy or taskid not in queued, f"task {taskid} is offered to those that refused it")
-    _check(farm.choosy <= farm.tasks.keys(), "a task that has ended is choosy")
-    for (minus_priority, refused), group in farm.parked.items():
-        for taskid in group:
-            task = farm.tasks[taskid]
-            _check(farm.is_queued(taskid), f"task {taskid} is parked but {task.state}")
-            _check(frozenset(task.past().refused) == refused, f"task {taskid} is parked under the wrong refusals")
-            _check(-minus_priority == farm.rank_of(task), f"task {taskid} is parked under the wrong rank")
+        _check(not farm.is_queued(taskid) or taskid in reachable, f"task {taskid} is scheduled, and in no queue")
+
+
+def _check_refusals(farm: Farm) -> None:
+    refusals = farm.refusals
+    _check(refusals.rejected.keys() <= farm.tasks.keys(), "a task that has ended is rejected")
+    queued = set(farm.queue.ids())
+    for taskid, rejection in refusals.rejected.items():
+        _check(not rejection.reasons or taskid not in queued, f"task {taskid} is offered to workers that rejected it")
+    n_waiting = sum(rejection.group is not None for rejection in refusals.rejected.values())
+    _check(n_waiting == len(refusals.waiting_ids()), f"{n_waiting} rejected tasks wait, and others are in the groups")
+    for group, taskids in refusals.waiting.items():
+        _check(bool(taskids) and bool(group.workers), "rejected tasks wait in a group without tasks or workers")
+        for taskid in taskids:
+            rejection = refusals.rejected[taskid]
+            _check(farm.is_queued(taskid), f"task {taskid} waits as rejected but is {farm.tasks[taskid].state}")
+            _check(rejection.group == group, f"task {taskid} waits in another group than it notes")
+            _check(frozenset(rejection.reasons) == group.workers, f"task {taskid} waits in the group of other workers")
+            _check(group.rank == farm.rank_of(farm.tasks[taskid]), f"task {taskid} waits under the wrong rank")
+    _check(not refusals.redelivered, f"{refusals.redelivered} are noted as redelivered after the event")
 
 
 def _check_steered(farm: Farm) -> None:
     _check(farm.held <= farm.tasks.keys(), "a task that has ended is held")
     _check(farm.moved.keys() <= farm.tasks.keys(), "a task that has ended has a priority")
-    parked = {taskid for group in farm.parked.values() for taskid in group}
     for taskid in farm.held:
         _check(not farm.tasks[taskid].lease, f"task {taskid} is held, and was given to a worker")
     _check(farm.held.isdisjoint(farm.queue.ids()), "a held task is queued")
-    _check(farm.held.isdisjoint(parked), "a held task is offered to those that have not refused it")
+    _check(farm.held.isdisjoint(farm.refusals.waiting_ids()), "a held task waits for a worker that may take it")
 
 
 def _check_dependencies(farm: Farm) -> None:

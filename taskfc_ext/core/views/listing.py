@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from taskfc_ext.core.effects import SendList
 from taskfc_ext.core.events import Now
@@ -61,8 +62,8 @@ def task_info(farm: Farm, task: Task, now: Now) -> TaskInfo:
     message, left = "", back_off_left(farm, task, now)
     if left is not None and past is not None:
         message = f"retry {past.retries} of {task.spec.retries} in {math.ceil(left)} s"
-    elif past is not None and past.refused:
-        message = "refused by " + ", ".join(f"worker {worker}" for worker in sorted(past.refused))
+    elif reasons := farm.refusals.reasons_of(task.taskid):
+        message = refused_text(reasons)
     elif task.taskid not in farm.held and farm.is_queued(task.taskid) and not farm.live_workers():
         message = "there is no worker"
     waits_for = waits_of(farm, task)
@@ -86,6 +87,11 @@ def task_info(farm: Farm, task: Task, now: Now) -> TaskInfo:
         retry_of=task.retry_of,
         not_before=None if left is None else now.wall + left,
     )
+
+
+def refused_text(workers: Iterable[int]) -> str:
+    """Return the message of a task that `workers` have refused."""
+    return "refused by " + ", ".join(f"worker {worker}" for worker in sorted(workers))
 
 
 def back_off_left(farm: Farm, task: Task, now: Now) -> float | None:

@@ -17,7 +17,7 @@ from taskfc_ext.core.state.lending import waits_of, waits_text
 from taskfc_ext.core.state.subscribers import Facts
 from taskfc_ext.core.state.task import Batch as TaskBatch
 from taskfc_ext.core.state.task import State, Task, end_state
-from taskfc_ext.core.views.listing import back_off_left, progress_of, workers_info
+from taskfc_ext.core.views.listing import back_off_left, progress_of, refused_text, workers_info
 from taskfc_ext.protocol.client_messages import Ended
 from taskfc_ext.protocol.payloads import decode_failure
 from taskfc_ext.protocol.records import Submitted
@@ -90,8 +90,9 @@ def row_of(farm: Farm, task: Task, now: Now) -> Row | None:
 def _is_plain(farm: Farm, task: Task) -> bool:
     """Whether a task that has not begun would have no note."""
     past, taskid = task.history, task.taskid
-    quiet = past is None or not (past.not_before is not None or past.refused or past.aborting or past.deaths)
-    return quiet and not (taskid in farm.held or taskid in farm.moved or task.lease in farm.stopping_leases)
+    quiet = past is None or not (past.not_before is not None or past.aborting or past.deaths)
+    steered = taskid in farm.held or taskid in farm.moved or task.lease in farm.stopping_leases
+    return quiet and not steered and not farm.refusals.reasons_of(taskid)
 
 
 def _note_of(farm: Farm, task: Task, now: Now) -> Note | None:
@@ -100,8 +101,8 @@ def _note_of(farm: Farm, task: Task, now: Now) -> Note | None:
     message = ""
     if left is not None and past is not None:
         message = f"retry {past.retries} of {task.spec.retries}"
-    elif past is not None and past.refused:
-        message = "refused by " + ", ".join(f"worker {worker}" for worker in sorted(past.refused))
+    elif reasons := farm.refusals.reasons_of(task.taskid):
+        message = refused_text(reasons)
     elif farm.waits is not None:
         message = waits_text(farm, task, waits_of(farm, task))
     note = Note(

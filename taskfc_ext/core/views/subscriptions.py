@@ -203,7 +203,7 @@ def _all_live(farm: Farm, now: Now) -> _Tasks:
         for task in farm.tasks.values()
         if task.attempts or (task.history is not None and task.state is not State.WAITING)  # else it only waits
     ]
-    odd += [farm.tasks[taskid] for taskid in farm.held | farm.moved.keys()]
+    odd += [farm.tasks[taskid] for taskid in farm.held | farm.moved.keys() | farm.refusals.rejected.keys()]
     rows, segments = _closely(farm, {task.taskid: task for task in odd}.values(), MAX_ROWS - N_FINISHED, now)
     batches = {task.batch.first: task.batch for task in farm.tasks.values()}
     told = sorted([(row.taskid, 1) for row in rows] + [(first, n) for first, n, *_ in segments])
