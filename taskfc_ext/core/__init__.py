@@ -19,7 +19,9 @@ one after the other, and then waits for the next event or for `wake_at`. Two pro
 
 **Requests.** A client numbers its requests and repeats those without an answer after a new connection. A request that
 changes something is answered once; its answer is kept until the client acknowledges it, and a repeat gets that same
-answer. A request that only reads is answered from the state at that moment.
+answer. A handler that commits returns nothing: the record holds the answer, and `on_request` sends it before all that
+follows from the record. A request that waits is answered later, by `answer_request`. A request that only reads is
+answered from the state at that moment.
 
 **Leases.** Each attempt has a lease, a number that is never used twice. A report counts only under the task's valid
 lease; any other is stale and has no effect. So an attempt that was given up (its worker was believed dead, the task was

@@ -153,9 +153,9 @@ class Step:
         self.records: list[Record] = []
         self.sends: list[Send] = []
 
-    def to_client(self, session: str, message: ToClient) -> None:
-        """Add a message to a client."""
-        self.sends.append(ClientSend(Session(session), message))
+    def to_client(self, session: str, message: ToClient, place: int | None = None) -> None:
+        """Add a message to a client: behind all others, or at `place` among them."""
+        self.sends.insert(len(self.sends) if place is None else place, ClientSend(Session(session), message))
 
     def to_worker(self, worker: int, message: ToWorker | SendCode | SendRun) -> None:
         """Add a message to a worker."""

@@ -515,9 +515,21 @@ MUTANTS = (
         "only the direct dependants run again",
     ),
     Mutant(
+        "on_request",
+        "step.to_client(client.session, client.answers[message.seq], place)",
+        "step.to_client(client.session, client.answers[message.seq])",
+        "a client is told the end of a task before its id",
+    ),
+    Mutant(
+        "answer_request",
+        "farm.session(session).remember(answer)",
+        "",
+        "an answer that no record holds is not kept for a repeat",
+    ),
+    Mutant(
         "on_recalled",
-        "answer = client.answers.get(seq)",
-        "answer = None",
+        "if seq not in client.answers:",
+        "if True:",
         "a repeat that was recalled as well submits a second time",
     ),
     Mutant(

@@ -659,9 +659,9 @@ def test_an_end_after_a_restart_is_told_to_the_session_that_submitted():
     assert [message.ids for message in messages_to(talk.finish(0, [1]), BOB)] == [(0,)]
 
 
-def test_a_request_that_nobody_answers_is_a_bug():
+def test_a_request_without_a_handler_is_a_bug():
     talk = Conversation()
-    with pytest.raises(AssertionError, match="nobody answers"):
+    with pytest.raises(AssertionError, match="without a handler"):
         talk.scheduler.handle(FromClient(ALICE, said.Request(seq=1)), talk.time)
 
 

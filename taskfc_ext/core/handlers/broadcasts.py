@@ -10,10 +10,10 @@ from collections.abc import Container, Mapping
 
 from taskfc_ext.core.effects import Step
 from taskfc_ext.core.handlers.dispatch import let_go_of_dropped, send_code
-from taskfc_ext.core.journal.endings import commit, commit_code
+from taskfc_ext.core.journal.endings import answer_request, commit, commit_code
 from taskfc_ext.core.state.codes import code_of
 from taskfc_ext.core.state.farm import Farm, Worker
-from taskfc_ext.core.state.sessions import Answer, ClientSession
+from taskfc_ext.core.state.sessions import ClientSession
 from taskfc_ext.protocol.client_messages import AwaitBroadcast, Broadcast, ClearBroadcasts, ErrorKind, Refused, Reply
 from taskfc_ext.protocol.ids import MAX_BROADCASTS
 from taskfc_ext.protocol.infos import BroadcastReport
@@ -22,7 +22,7 @@ from taskfc_ext.protocol.supervisor_messages import WorkerDown
 from taskfc_ext.protocol.worker_messages import Prepare, SetUp
 
 
-def on_broadcast(farm: Farm, step: Step, client: ClientSession, message: Broadcast) -> Answer | None:
+def on_broadcast(farm: Farm, step: Step, client: ClientSession, message: Broadcast) -> Refused | None:
     """Accept a broadcast and send it to all workers there are."""
     if len(farm.broadcasts) >= MAX_BROADCASTS:
         text = f"there are {MAX_BROADCASTS:,} broadcasts, which every new worker runs; no more are taken"
@@ -41,14 +41,13 @@ def on_broadcast(farm: Farm, step: Step, client: ClientSession, message: Broadca
         modules=tuple(define.digest for define in message.modules),
     )
     commit(farm, step, record)
-    step.to_client(client.session, client.answers[message.seq])
     for worker in farm.workers.values():
         if worker.ready:
             _send(farm, step, worker, record.number)
     return None
 
 
-def on_await(farm: Farm, client: ClientSession, message: AwaitBroadcast) -> Answer | None:
+def on_await(farm: Farm, client: ClientSession, message: AwaitBroadcast) -> Reply | None:
     """Answer if no worker has the broadcast before it any more; else note the wait, for `answer_waits`.
 
     A client on a worker waits neither for that one nor for those whose tasks wait as well.
@@ -59,11 +58,9 @@ def on_await(farm: Farm, client: ClientSession, message: AwaitBroadcast) -> Answ
     return None
 
 
-def on_clear(farm: Farm, step: Step, client: ClientSession, message: ClearBroadcasts) -> Answer | None:
+def on_clear(farm: Farm, step: Step, client: ClientSession, message: ClearBroadcasts) -> None:
     """Forget all broadcasts; workers that were sent one still run it."""
     commit(farm, step, BroadcastsCleared(client.session, message.seq))
-    step.to_client(client.session, client.answers[message.seq])
-    return None
 
 
 def resume(farm: Farm, step: Step, worker: Worker, told: Mapping[int, str | None]) -> None:
@@ -107,9 +104,7 @@ def answer_waits(farm: Farm, step: Step) -> None:
     for (session, seq), number in list(farm.broadcast_waits.items()):
         if not _is_open(farm, number, _waiting(farm, farm.session(session))):
             del farm.broadcast_waits[session, seq]
-            answer = Reply(seq, report(farm, number))
-            farm.session(session).remember(answer)
-            step.to_client(session, answer)
+            answer_request(farm, step, session, Reply(seq, report(farm, number)))
 
 
 def _send(farm: Farm, step: Step, worker: Worker, number: int) -> None:

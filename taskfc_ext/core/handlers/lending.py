@@ -17,6 +17,7 @@ from taskfc_ext.core.effects import Step
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.handlers import broadcasts
 from taskfc_ext.core.handlers.attempts import retire_surplus, set_workers
+from taskfc_ext.core.journal.endings import answer_request
 from taskfc_ext.core.state.farm import Farm, TimerKind, Worker
 from taskfc_ext.core.state.lending import dependants_of, n_needed, running_on, task_on
 from taskfc_ext.core.state.sessions import ClientSession
@@ -119,8 +120,7 @@ def _answer_those_for_themselves(farm: Farm, step: Step) -> None:
             answer = Refused(barrier.seq, ErrorKind.NOT_ALLOWED, text, "leave it out", {"taskids": [task.taskid]})
         if answer is not None:
             close_barrier(farm, key)
-            farm.session(barrier.session).remember(answer)
-            step.to_client(barrier.session, answer)
+            answer_request(farm, step, barrier.session, answer)
 
 
 # what is waited for goes first

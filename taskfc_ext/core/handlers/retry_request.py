@@ -14,7 +14,7 @@ from taskfc_ext.core.effects import Recall, Step
 from taskfc_ext.core.events import Now, Recalled
 from taskfc_ext.core.journal.endings import commit, commit_code, fail_if_doomed
 from taskfc_ext.core.state.farm import Farm
-from taskfc_ext.core.state.sessions import Answer, ClientSession
+from taskfc_ext.core.state.sessions import ClientSession
 from taskfc_ext.protocol.client_messages import Define, ErrorKind, Refused, Retry
 from taskfc_ext.protocol.ids import Session
 from taskfc_ext.protocol.payloads import Reason
@@ -22,7 +22,7 @@ from taskfc_ext.protocol.records import Retried
 from taskfc_ext.protocol.spec import Spec
 
 
-def on_retry(farm: Farm, step: Step, client: ClientSession, message: Retry) -> Answer | None:
+def on_retry(farm: Farm, step: Step, client: ClientSession, message: Retry) -> Refused | None:
     """Have the task and all that may have failed because of it read from the store, or refuse.
 
     Of a dependant that has run again itself, only the newest retry runs again now; and the roots are the task and its
@@ -57,14 +57,12 @@ def on_recalled(farm: Farm, step: Step, event: Recalled, now: Now) -> None:
     client, seq = farm.sessions.get(event.session), event.request.seq
     if client is None or farm.stop_asked or seq < client.done_below:
         return
-    answer = client.answers.get(seq)  # there when a repeat was recalled as well
-    if answer is None:
-        answer = _refusal(farm, event.request)
-        if answer is None:
-            _resubmit(farm, step, client, event, now)
-            return
-        client.remember(answer)
-    step.to_client(client.session, answer)
+    place = len(step.sends)
+    if seq not in client.answers:  # a repeat may have been recalled as well
+        refusal = _refusal(farm, event.request) or _resubmit(farm, step, client, event, now)
+        if refusal is not None:
+            client.remember(refusal)
+    step.to_client(client.session, client.answers[seq], place)
 
 
 def _refusal(farm: Farm, message: Retry) -> Refused | None:
@@ -80,7 +78,7 @@ def _refusal(farm: Farm, message: Retry) -> Refused | None:
     return Refused(message.seq, ErrorKind.NOT_ALLOWED, text, "abort it first", {"taskids": [taskid]})
 
 
-def _resubmit(farm: Farm, step: Step, client: ClientSession, event: Recalled, now: Now) -> None:
+def _resubmit(farm: Farm, step: Step, client: ClientSession, event: Recalled, now: Now) -> Refused | None:
     seq, asked = event.request.seq, event.request.taskid
     new_id: dict[int, int] = {}
     instead: dict[int, int] = {}  # what a dependency is replaced by
@@ -91,8 +89,7 @@ def _resubmit(farm: Farm, step: Step, client: ClientSession, event: Recalled, no
         lacking = [parent for parent in inputs if not farm.knows(parent)]
         if lacking and asked in taskids:
             farm.codes.release_idle(define.digest for define in _defines(event.request))
-            step.to_client(client.session, _lacks_input(client, seq, asked, lacking[0]))
-            return
+            return _lack_input(seq, asked, lacking[0])
         # without it they could not run, and neither could what fails with them
         again = tuple(taskid for taskid in taskids if farm.knows(taskid) and not lacking)
         if not again or (asked not in taskids and not instead.keys() & {*old.after, *old.inputs}):
@@ -118,9 +115,9 @@ def _resubmit(farm: Farm, step: Step, client: ClientSession, event: Recalled, no
         records.append(record)
         farm.enqueue(commit(farm, step, record))
     commit(farm, step, Retried(tuple(new_id.items()), client.session, seq))
-    step.to_client(client.session, client.answers[seq])
     for record in records:
         fail_if_doomed(farm, step, record, now)
+    return None
 
 
 def _defines(request: Retry) -> tuple[Define, ...]:
@@ -153,8 +150,6 @@ def _retries(farm: Farm, taskid: int) -> Iterator[int]:
         yield taskid
 
 
-def _lacks_input(client: ClientSession, seq: int, taskid: int, parent: int) -> Refused:
+def _lack_input(seq: int, taskid: int, parent: int) -> Refused:
     text = f"task {taskid} cannot run again: the result of task {parent}, which it takes, was cleared"
-    refusal = Refused(seq, ErrorKind.RESULT_EXPIRED, text, "submit it anew", {"taskids": [parent]})
-    client.remember(refusal)
-    return refusal
+    return Refused(seq, ErrorKind.RESULT_EXPIRED, text, "submit it anew", {"taskids": [parent]})

@@ -12,6 +12,7 @@ from taskfc_ext.core.events import Now
 from taskfc_ext.core.journal.apply import apply
 from taskfc_ext.core.journal.retry_policy import Verdict, after_failure, backoff_before
 from taskfc_ext.core.state.farm import Farm, TimerKind
+from taskfc_ext.core.state.sessions import Answer
 from taskfc_ext.core.state.task import Task
 from taskfc_ext.protocol.client_messages import Define, Ended, Reply
 from taskfc_ext.protocol.payloads import Failure, Payload, Reason, encode_failure
@@ -23,6 +24,12 @@ def commit(farm: Farm, step: Step, record: Record) -> list[Task]:
     """Write `record` and let it take effect; return the tasks that became ready by it."""
     step.records.append(record)
     return apply(farm, record)
+
+
+def answer_request(farm: Farm, step: Step, session: str, answer: Answer) -> None:
+    """Send an answer that no record holds, and keep it for a repeat of the request."""
+    farm.session(session).remember(answer)
+    step.to_client(session, answer)
 
 
 class Endings:
@@ -174,9 +181,7 @@ class Endings:
                 farm.waits.changed.add(barrier.worker)
             if not barrier.remaining:
                 del farm.barriers[key]
-                answer = Reply(barrier.seq, None)
-                farm.session(barrier.session).remember(answer)
-                self._step.to_client(barrier.session, answer)
+                answer_request(farm, self._step, barrier.session, Reply(barrier.seq, None))
 
     def _of_the_doomed(self) -> Endings:
         """Return the ends of the tasks whose dependency did not succeed."""

@@ -70,7 +70,7 @@ class _Tasks(NamedTuple):
 # who watches
 
 
-def on_watch(farm: Farm, step: Step, client: ClientSession, message: Watch, now: Now) -> None:
+def on_watch(farm: Farm, step: Step, client: ClientSession, message: Watch, now: Now) -> SendSnapshot:
     """Send the queue as it is, and from now on what is different."""
     if farm.viewers is None:
         farm.viewers = Viewers(seqs={}, said=facts_of(farm), pushed_at=now.mono)
@@ -93,7 +93,7 @@ def on_watch(farm: Farm, step: Step, client: ClientSession, message: Watch, now:
     )
     more = tuple(_delta(farm, viewers.said, now, seq + i, part) for i, part in enumerate(parts[1:], start=1))
     viewers.seqs[client.session] = seq + len(more)
-    step.to_client(client.session, SendSnapshot(message.seq, first, more))
+    return SendSnapshot(message.seq, first, more)
 
 
 def stop(farm: Farm, session: str) -> None:
