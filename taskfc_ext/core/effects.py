@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from taskfc_ext.core.events import SUPERVISOR, SupervisorPeer
 from taskfc_ext.protocol.client_messages import ControllerMessage, Retry
 from taskfc_ext.protocol.ids import Session, WorkerId
 from taskfc_ext.protocol.infos import TaskInfo
@@ -110,7 +109,6 @@ class SupervisorSend(NamedTuple):
     """Send to the supervisor."""
 
     message: ToSupervisor
-    peer: SupervisorPeer = SUPERVISOR
 
 
 class Recall(NamedTuple):

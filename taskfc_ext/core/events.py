@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, NewType
+from typing import NamedTuple
 
 from taskfc_ext.protocol.client_messages import ClientMessage, Retry
 from taskfc_ext.protocol.ids import Session, WorkerId
@@ -16,14 +16,6 @@ class Now(NamedTuple):
 
     mono: float
     wall: float
-
-
-SupervisorPeer = NewType("SupervisorPeer", str)
-
-SUPERVISOR = SupervisorPeer("supervisor")
-
-Peer = Session | WorkerId | SupervisorPeer
-"""Who speaks: a client by its session, a worker by its id, or the supervisor."""
 
 
 class FromClient(NamedTuple):
