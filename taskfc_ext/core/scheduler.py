@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from taskfc_ext.core.effects import Effects, Step
 from taskfc_ext.core.events import Event, FromClient, FromParent, FromWorker, Now, PeerLost, Recalled, Tick
 from taskfc_ext.core.handlers import attempts, broadcasts, lending, refusals, requests, retry_request, stopping, workers
-from taskfc_ext.core.handlers.dispatch import dispatch, settle_code
+from taskfc_ext.core.handlers.dispatch import dispatch, drop_unneeded_code
 from taskfc_ext.core.journal import baseline
 from taskfc_ext.core.journal.apply import restore
 from taskfc_ext.core.journal.endings import commit
@@ -90,7 +90,7 @@ class Scheduler:
             case FromParent(message):
                 self._from_parent(step, message, now)
             case PeerLost(session):
-                self._client_lost(session)
+                self._lose_client(session)
             case Recalled():
                 retry_request.on_recalled(self.farm, step, event, now)
             case Tick():
@@ -101,8 +101,8 @@ class Scheduler:
         dispatch(self.farm, step)
         refusals.stop_clocks(self.farm)
         self._tidy(step)
-        if self.farm.viewers is not None:
-            subscriptions.tell(self.farm, step, now)
+        if self.farm.subscribers is not None:
+            subscriptions.send_changes(self.farm, step, now)
         return self._effects(step)
 
     def stop(self, now: Now) -> Effects:
@@ -115,7 +115,7 @@ class Scheduler:
     def _tidy(self, step: Step) -> None:
         """Drop what nothing needs any more; let the store do so with records."""
         if self.farm.codes.idle:
-            settle_code(self.farm, step)
+            drop_unneeded_code(self.farm, step)
         if baseline.is_due(self.farm, step):
             commit(self.farm, step, baseline.take(self.farm))
 
@@ -131,12 +131,12 @@ class Scheduler:
     def _from_client(self, step: Step, session: str, message: ClientMessage, now: Now) -> None:
         farm = self.farm
         if isinstance(message, Hello):
-            subscriptions.stop(farm, session)  # it watched on another connection
+            subscriptions.unsubscribe(farm, session)  # it watched on another connection
             client = farm.session(session)
             client.label, client.owner, client.worker = message.label, message.owner, message.worker
             client.connected = True
             client.last_seen = now.mono
-            _names_no_code(farm, client)  # it defines again what it names on this connection
+            _forget_defined(farm, client)  # it defines again what it names on this connection
             if farm.stop_asked:
                 step.to_client(session, Stopping())
             return
@@ -193,21 +193,21 @@ class Scheduler:
             case WorkerDown():
                 workers.on_worker_down(self.farm, step, message, now)
 
-    def _client_lost(self, session: str) -> None:
+    def _lose_client(self, session: str) -> None:
         farm = self.farm
         client = farm.sessions.get(session)
         if client is not None:
             client.connected = False
-            _names_no_code(farm, client)
-        subscriptions.stop(farm, session)
+            _forget_defined(farm, client)
+        subscriptions.unsubscribe(farm, session)
         for key in [key for key in farm.barriers if key[0] == session]:
             lending.close_barrier(farm, key)
         for key in [key for key in farm.broadcast_waits if key[0] == session]:
             del farm.broadcast_waits[key]
-        for taskid in [taskid for taskid, sessions in farm.watchers.items() if session in sessions]:
-            farm.watchers[taskid].discard(session)
-            if not farm.watchers[taskid]:
-                del farm.watchers[taskid]
+        for taskid in [taskid for taskid, sessions in farm.result_subscribers.items() if session in sessions]:
+            farm.result_subscribers[taskid].discard(session)
+            if not farm.result_subscribers[taskid]:
+                del farm.result_subscribers[taskid]
 
     def _tick(self, step: Step, now: Now) -> None:
         farm = self.farm
@@ -238,15 +238,15 @@ class Scheduler:
                 farm.refusals.check_later((key,))
             case TimerKind.DEADLINE:
                 stopping.on_deadline(farm, step, key, now)
-            case TimerKind.LADDER:
-                stopping.on_ladder(farm, step, key, now)
-            case TimerKind.VIEWERS:
+            case TimerKind.ESCALATION:
+                stopping.on_escalation(farm, step, key, now)
+            case TimerKind.SUBSCRIBERS:
                 subscriptions.on_timer(farm)
             case TimerKind.SUBSTITUTES:
                 lending.on_timer(farm, step)
 
 
-def _names_no_code(farm: Farm, client: ClientSession) -> None:
+def _forget_defined(farm: Farm, client: ClientSession) -> None:
     """Note that `client` defines code before it names it again."""
     defined, client.defined = client.defined, set()
     farm.codes.release_idle(defined)

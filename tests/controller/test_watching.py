@@ -92,7 +92,7 @@ def test_what_follows_arrives_without_being_asked_for(farm):
     farm.alice.submit(b"x")
     farm.pump()
     assert farm.bob.news == []
-    assert farm.scheduler.farm.viewers is None
+    assert farm.scheduler.farm.subscribers is None
 
 
 def test_what_ends_in_the_turn_of_the_first_look_is_told_once_in_each_message(farm):
@@ -112,13 +112,13 @@ def test_a_watch_ends_with_its_connection(farm):
     farm.bob.connect()
     farm.alice.submit(b"x")
     farm.pump()
-    assert farm.scheduler.farm.viewers is None
+    assert farm.scheduler.farm.subscribers is None
     assert farm.bob.news == []
     seen = watch(farm, farm.bob)
     farm.clients_end.gone.add(farm.bob.identity)
     farm.alice.submit(b"x")
     farm.pump()
-    while farm.scheduler.farm.viewers is not None:
+    while farm.scheduler.farm.subscribers is not None:
         farm.controller.turn()
     assert seen.rows.ids == (0,)
 

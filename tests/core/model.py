@@ -112,7 +112,7 @@ class Model:
             blame: tasks that failed with a dependency -> that dependency.
         """
         roots = (taskid, *self._retries(taskid))
-        fallen, instead, pairs = set(roots), {}, []
+        fallen, replacements, pairs = set(roots), {}, []
         for dependant in sorted(blame):
             task = self.tasks[dependant]
             assert blame[dependant] in task.needed
@@ -120,9 +120,9 @@ class Model:
                 fallen.add(dependant)
         for old in (taskid, *sorted(fallen.difference(roots))):
             task = self.tasks[old]
-            if old != taskid and not instead.keys() & task.parents:
+            if old != taskid and not replacements.keys() & task.parents:
                 continue  # what it failed with stays behind
-            parents = {parent: self._parent_now(parent, instead) for parent in task.parents}
+            parents = {parent: self._current_parent(parent, replacements) for parent in task.parents}
             inputs = [parents[parent] for parent in task.inputs]
             if self.cleared.intersection(inputs):
                 if old == taskid:
@@ -130,7 +130,7 @@ class Model:
                 continue
             after = set(parents.values()) - set(inputs) - self.cleared
             self.submit([next_id], session, task.main, after, task.after_any, inputs)
-            instead |= dict.fromkeys(roots if old == taskid else [old], next_id)
+            replacements |= dict.fromkeys(roots if old == taskid else [old], next_id)
             pairs.append([old, next_id])
             next_id += 1
         self.retried.update(pairs)
@@ -142,10 +142,10 @@ class Model:
             found.append(taskid := self.retried[taskid])
         return found
 
-    def _parent_now(self, parent: int, instead: dict[int, int]) -> int:
-        if parent not in instead and self.tasks[parent].end != "":
+    def _current_parent(self, parent: int, replacements: dict[int, int]) -> int:
+        if parent not in replacements and self.tasks[parent].end != "":
             parent = [parent, *self._retries(parent)][-1]
-        return instead.get(parent, parent)
+        return replacements.get(parent, parent)
 
     # what happens to an attempt
 

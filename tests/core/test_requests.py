@@ -380,7 +380,7 @@ def test_client_names():
     assert messages_to(talk.ask(said.GetClientName)) == [talk.reply("my notebook")]
 
 
-# results and watchers
+# results and result_subscribers
 
 
 def test_results_of_finished_tasks_come_before_the_answer():
@@ -395,7 +395,7 @@ def test_results_of_unknown_tasks_are_refused_all_together(taskids):
     talk = finished()
     (refusal,) = messages_to(talk.ask(said.GetResults, taskids=taskids, watch=True))
     assert refusal.error is ErrorKind.UNKNOWN_TASK
-    assert talk.farm.watchers == {}
+    assert talk.farm.result_subscribers == {}
 
 
 def test_another_session_watches_a_task():
@@ -544,7 +544,7 @@ def test_a_lost_client_takes_its_barriers_and_watches_along_and_nothing_else():
     talk.ask(said.Barrier, ALICE)
     talk.lose_client(BOB)
     assert list(talk.farm.barriers) == [(ALICE, 2)]
-    assert talk.farm.watchers == {}
+    assert talk.farm.result_subscribers == {}
     assert messages_to(talk.finish(0), BOB) == []
     assert talk.state(0) == "succeeded"
 

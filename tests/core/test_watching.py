@@ -250,7 +250,7 @@ def test_every_viewer_counts_for_itself_and_the_newcomer_waits_for_nothing():
 def test_who_watches_no_more_is_told_nothing_and_nothing_is_kept(end):
     talk = watched()
     end(talk)
-    assert talk.farm.viewers is None
+    assert talk.farm.subscribers is None
     assert deltas(talk.ask(Scale, n=5)) == []
 
 
@@ -267,7 +267,7 @@ def test_a_resent_end_of_watching_ends_it_again():
     talk.hello(BOB)
     talk.client(BOB, Watch(seq=1))
     talk.client(BOB, Unwatch(seq=2))
-    assert talk.farm.viewers is None
+    assert talk.farm.subscribers is None
 
 
 # very many
@@ -346,7 +346,7 @@ def test_of_results_that_wait_to_be_told_only_failures_are_kept():
     talk.submit(2)
     talk.finish(0, value=b"large")
     talk.finish(0, outcome=Outcome.ERROR)
-    ok, failed = talk.farm.viewers.ends
+    ok, failed = talk.farm.subscribers.ends
     assert (ok.values, len(failed.values)) == ((), 1)
 
 

@@ -571,7 +571,7 @@ class World:
         asked |= {digest for client in self.clients.values() if client.connected for digest in client.unnamed}
         assert there - needed <= asked, "nobody was asked to release code that nothing needs"
         for worker in self.scheduler.farm.workers.values():
-            if worker.ready and not worker.owes:
+            if worker.ready and not worker.pending:
                 assert worker.known.keys() <= there, f"worker {worker.worker} keeps code that was dropped"
 
     def _check_broadcasts(self) -> None:
@@ -598,7 +598,7 @@ class World:
             taskid: (told.tasks.get(taskid), fresh.tasks.get(taskid))
             for taskid in told.tasks.keys() | fresh.tasks.keys()
             if told.tasks.get(taskid) != fresh.tasks.get(taskid)
-        } == {}, "the viewer was not told of a change"
+        } == {}, "the subscriber was not told of a change"
         assert (told.whole, told.workers) == (fresh.whole, fresh.workers)
 
     def _check_nobody_idles(self) -> None:

@@ -6,7 +6,7 @@ from taskfc_ext.core.effects import Step
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.handlers import refusals
 from taskfc_ext.core.handlers.broadcasts import resume
-from taskfc_ext.core.handlers.dispatch import let_go_of_dropped, note_seconds
+from taskfc_ext.core.handlers.dispatch import forget_dropped, note_seconds
 from taskfc_ext.core.handlers.stopping import stop_attempt, timeout_failure
 from taskfc_ext.core.journal.endings import Endings
 from taskfc_ext.core.state.farm import Farm, TimerKind, Worker
@@ -47,7 +47,7 @@ def on_ready(farm: Farm, step: Step, worker: Worker, message: Ready, now: Now) -
             _give_back(farm, endings, farm.tasks[taskid])
     endings.settle()
     resume(farm, step, worker, message.broadcasts)
-    let_go_of_dropped(farm, step, worker)
+    forget_dropped(farm, step, worker)
     if not rejoined:
         refusals.redeliver_to_all(farm)
     retire_if_done(farm, step, worker)
@@ -74,7 +74,7 @@ def on_started(farm: Farm, step: Step, worker: Worker, message: Started, now: No
 def on_finished(farm: Farm, step: Step, worker: Worker, message: Finished, now: Now) -> None:
     """Attempts have ended. Those whose lease is not valid any more have no effect: a later attempt owns the task."""
     if message.seq > worker.finished_seq:
-        rows = _rows(message)
+        rows = _rows_of(message)
         endings = Endings(farm, step, now)
         for lease, outcome, value, seconds in rows:
             taskid = worker.leases.get(lease)
@@ -83,13 +83,13 @@ def on_finished(farm: Farm, step: Step, worker: Worker, message: Finished, now: 
                 continue
             task = farm.tasks[taskid]
             if message.outputs:
-                endings.printed(task, message.outputs.get(lease, ()))
+                endings.add_output(task, message.outputs.get(lease, ()))
             if message.displays:
-                endings.showed(task, message.displays.get(lease, ()))
+                endings.add_displays(task, message.displays.get(lease, ()))
             if outcome == Outcome.OK and task.history is None and lease not in farm.stopping_leases:
                 endings.succeed(task, value, seconds)  # as nearly all do
             else:
-                _attempt_ended(farm, endings, worker, task, Outcome(outcome), value, seconds, now)
+                _end_attempt(farm, endings, worker, task, Outcome(outcome), value, seconds, now)
         _measure(farm, worker, message)
         endings.settle()
         worker.finished_seq = message.seq
@@ -98,7 +98,7 @@ def on_finished(farm: Farm, step: Step, worker: Worker, message: Finished, now: 
     retire_if_done(farm, step, worker)
 
 
-def _rows(message: Finished) -> list[tuple[int, int, Payload, float]]:
+def _rows_of(message: Finished) -> list[tuple[int, int, Payload, float]]:
     """Return the columns of `message` as rows.
 
     Raises:
@@ -183,7 +183,7 @@ def retire_if_done(farm: Farm, step: Step, worker: Worker) -> None:
         set_workers(farm, step, (worker.worker,))
 
 
-def _attempt_ended(
+def _end_attempt(
     farm: Farm, endings: Endings, worker: Worker, task: Task, outcome: Outcome, value: Payload, seconds: float, now: Now
 ) -> None:
     stopping = farm.stopping_leases.get(task.lease)
@@ -195,12 +195,12 @@ def _attempt_ended(
     elif outcome is Outcome.ERROR or outcome is Outcome.FINAL_ERROR:
         endings.fail(task, Reason.ERROR, value, seconds, retryable=outcome is Outcome.ERROR)
     elif outcome is Outcome.INTERRUPTED:
-        _interrupted(endings, task, seconds)
+        _end_interrupted(endings, task, seconds)
     else:
         refusals.on_refused(farm, endings, worker, task, outcome, value, now)
 
 
-def _interrupted(endings: Endings, task: Task, seconds: float) -> None:
+def _end_interrupted(endings: Endings, task: Task, seconds: float) -> None:
     """An interrupt ended the attempt that this controller did not ask for: one before it did.
 
     Aborts are in the store, so it was a timeout's.

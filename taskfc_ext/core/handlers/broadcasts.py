@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 
 from taskfc_ext.core.effects import Step
-from taskfc_ext.core.handlers.dispatch import let_go_of_dropped, send_code
+from taskfc_ext.core.handlers.dispatch import forget_dropped, send_code
 from taskfc_ext.core.journal.endings import answer_request, commit, commit_code
 from taskfc_ext.core.state.codes import code_of
 from taskfc_ext.core.state.farm import Farm, Worker
@@ -65,7 +65,7 @@ def on_clear(farm: Farm, step: Step, client: ClientSession, message: ClearBroadc
 
 def resume(farm: Farm, step: Step, worker: Worker, told: Mapping[int, str | None]) -> None:
     """A worker opened a connection and has `told` which broadcasts it knows: send it the others."""
-    worker.owes = sorted(number for number, problem in told.items() if problem is None)
+    worker.pending = sorted(number for number, problem in told.items() if problem is None)
     worker.set_up = {number: problem for number, problem in told.items() if problem is not None}
     for number in farm.broadcasts:
         if number not in told:
@@ -75,18 +75,18 @@ def resume(farm: Farm, step: Step, worker: Worker, told: Mapping[int, str | None
 
 def on_set_up(farm: Farm, step: Step, worker: Worker, message: SetUp) -> None:
     """A worker has run a broadcast."""
-    if message.number not in worker.owes:
+    if message.number not in worker.pending:
         return  # its word came on a new connection already
-    worker.owes.remove(message.number)
+    worker.pending.remove(message.number)
     worker.set_up[message.number] = message.problem
-    let_go_of_dropped(farm, step, worker)
+    forget_dropped(farm, step, worker)
     answer_waits(farm, step)
 
 
 def on_worker_down(farm: Farm, step: Step, worker: Worker, message: WorkerDown) -> None:
     """A worker has ended. If no task is to blame, the broadcast is that it was in."""
-    if worker.owes and not message.running and not message.planned and worker.owes[0] in farm.broadcasts:
-        commit(farm, step, BroadcastDeath(worker.owes[0]))
+    if worker.pending and not message.running and not message.planned and worker.pending[0] in farm.broadcasts:
+        commit(farm, step, BroadcastDeath(worker.pending[0]))
     answer_waits(farm, step)
 
 
@@ -112,7 +112,7 @@ def _send(farm: Farm, step: Step, worker: Worker, number: int) -> None:
     if kept.why_skipped(farm.max_deaths):
         return
     record = kept.record
-    worker.owes.append(number)
+    worker.pending.append(number)
     send_code(farm, step, worker, code_of(record))
     prepare = Prepare(
         number=number,
@@ -138,7 +138,7 @@ def _is_open(farm: Farm, number: int, apart: Container[int]) -> bool:
     Where it has killed some, their replacements count as well; and after the controller's restart the workers have yet
     to come back and say what they have run.
     """
-    if any(number in worker.owes and worker.worker not in apart for worker in farm.workers.values()):
+    if any(number in worker.pending and worker.worker not in apart for worker in farm.workers.values()):
         return True
     kept = farm.broadcasts.get(number)
     if kept is None or kept.why_skipped(farm.max_deaths):

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from taskfc_ext.core.effects import SendCode, SendRun, Step
 from taskfc_ext.core.journal.endings import commit
-from taskfc_ext.core.state.codes import gone_for, make_room
+from taskfc_ext.core.state.codes import make_room, remove_dropped
 from taskfc_ext.core.state.farm import Farm, Worker
 from taskfc_ext.core.state.task import Task
 from taskfc_ext.core.state.waits import Waits
@@ -63,12 +63,12 @@ def dispatch(farm: Farm, step: Step) -> None:
     if farm.stop_asked:
         return
     free = sorted(
-        (w for w in farm.workers.values() if w.ready and not w.retiring and not w.busy and not w.owes),
+        (w for w in farm.workers.values() if w.ready and not w.retiring and not w.busy and not w.pending),
         key=lambda worker: len(worker.leases),
     )
     if farm.waits is not None:
         free = _within_capacity(farm, farm.waits, free)
-    _give_rejected(farm, step, free)
+    _dispatch_rejected(farm, step, free)
     waiting = list(free)
     while waiting and farm.queue:
         # A fair share of what there is, so that the first worker does not take all of a short queue.
@@ -77,9 +77,9 @@ def dispatch(farm: Farm, step: Step) -> None:
         worker = waiting.pop(0)
         before = len(worker.leases)
         while len(worker.leases) - before < share:
-            if not _give_from_queue(farm, step, worker, share - len(worker.leases) + before):
+            if not _dispatch_from_queue(farm, step, worker, share - len(worker.leases) + before):
                 break
-    _give_rejected(farm, step, free)  # what stood behind a queue of a higher priority
+    _dispatch_rejected(farm, step, free)  # what stood behind a queue of a higher priority
 
 
 def _within_capacity(farm: Farm, waits: Waits, free: list[Worker]) -> list[Worker]:
@@ -92,7 +92,7 @@ def _within_capacity(farm: Farm, waits: Waits, free: list[Worker]) -> list[Worke
     return idle + [worker for worker in free if worker.leases and worker.worker not in waits.lending]
 
 
-def _give_from_queue(farm: Farm, step: Step, worker: Worker, share: int) -> bool:
+def _dispatch_from_queue(farm: Farm, step: Step, worker: Worker, share: int) -> bool:
     """Give `worker` the next tasks that share a spec, at most `share`; return whether it took any."""
     head = farm.queue.peek()
     if head is None:
@@ -106,9 +106,9 @@ def _give_from_queue(farm: Farm, step: Step, worker: Worker, share: int) -> bool
         return False
     taskids = farm.queue.take(room, lambda taskid: _may_join(farm, farm.tasks[taskid], first))
     tasks = [farm.tasks[taskid] for taskid in taskids]
-    if len(tasks) == 1 and (other := _someone_else(farm, first, worker)) is not None:
+    if len(tasks) == 1 and (other := _find_other_worker(farm, first, worker)) is not None:
         worker = other
-    give(farm, step, worker, tasks)
+    lease_and_send(farm, step, worker, tasks)
     return True
 
 
@@ -131,7 +131,7 @@ def _is_full(farm: Farm, worker: Worker) -> bool:
     return credit_of(farm, last) <= len(worker.leases)
 
 
-def _someone_else(farm: Farm, task: Task, worker: Worker) -> Worker | None:
+def _find_other_worker(farm: Farm, task: Task, worker: Worker) -> Worker | None:
     """Return another idle worker for a task whose last attempt failed on this one; never wait for one."""
     past = task.history
     if past is None or past.avoid != worker.worker:
@@ -140,14 +140,14 @@ def _someone_else(farm: Farm, task: Task, worker: Worker) -> Worker | None:
         other
         for other in farm.workers.values()
         if other.ready
-        and not (other.retiring or other.leases or other.owes)
+        and not (other.retiring or other.leases or other.pending)
         and other.worker != past.avoid
         and other.worker not in farm.refusals.reasons_of(task.taskid)
     )
     return next(idle, None)
 
 
-def _give_rejected(farm: Farm, step: Step, free: Iterable[Worker]) -> None:
+def _dispatch_rejected(farm: Farm, step: Step, free: Iterable[Worker]) -> None:
     """Offer tasks that some workers refused to the idle ones that did not."""
     for worker in free:
         while farm.refusals.waiting and not worker.leases:
@@ -157,7 +157,7 @@ def _give_rejected(farm: Farm, step: Step, free: Iterable[Worker]) -> None:
                 break
             farm.refusals.withdraw(taskid)
             task = farm.tasks[taskid]
-            give(farm, step, _someone_else(farm, task, worker) or worker, [task])
+            lease_and_send(farm, step, _find_other_worker(farm, task, worker) or worker, [task])
 
 
 def send_code(farm: Farm, step: Step, worker: Worker, digests: tuple[bytes, ...]) -> None:
@@ -177,9 +177,9 @@ def send_code(farm: Farm, step: Step, worker: Worker, digests: tuple[bytes, ...]
         step.to_worker(worker.worker, SendCode(digest))
 
 
-def let_go_of_dropped(farm: Farm, step: Step, worker: Worker) -> None:
+def forget_dropped(farm: Farm, step: Step, worker: Worker) -> None:
     """Have a worker forget what is in the store no more."""
-    _forget(step, worker, gone_for(farm, worker))
+    _forget(step, worker, remove_dropped(farm, worker))
 
 
 def _forget(step: Step, worker: Worker, digests: tuple[bytes, ...]) -> None:
@@ -187,7 +187,7 @@ def _forget(step: Step, worker: Worker, digests: tuple[bytes, ...]) -> None:
         step.to_worker(worker.worker, ForgetCode(digests))
 
 
-def settle_code(farm: Farm, step: Step) -> None:
+def drop_unneeded_code(farm: Farm, step: Step) -> None:
     """Drop code that nothing needs any more; what clients may still name, they are asked to release first."""
     codes = farm.codes
     unneeded = sorted(digest for digest in codes.idle if digest in codes and not codes.is_needed(digest))
@@ -207,10 +207,10 @@ def settle_code(farm: Farm, step: Step) -> None:
         commit(farm, step, Dropped(tuple(dropped)))
         for worker in farm.workers.values():
             if worker.ready:
-                let_go_of_dropped(farm, step, worker)
+                forget_dropped(farm, step, worker)
 
 
-def give(farm: Farm, step: Step, worker: Worker, tasks: list[Task]) -> None:
+def lease_and_send(farm: Farm, step: Step, worker: Worker, tasks: list[Task]) -> None:
     """Lease `tasks`, which share a spec, to `worker`, and send them."""
     first = tasks[0]
     spec = first.spec

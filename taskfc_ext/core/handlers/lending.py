@@ -28,7 +28,7 @@ from taskfc_ext.protocol.client_messages import ErrorKind, Refused, Reply
 KEEP = 5.0
 """Seconds for which substitutes are kept that nobody needs: a task that waits often waits again soon."""
 
-_LOOK_UP = 10_000
+_MAX_FOLLOWED = 10_000
 """Dependencies of what a task waits for that are followed, so that one barrier cannot hold up the farm."""
 
 # barriers
@@ -49,7 +49,7 @@ def open_barrier(
         farm.waits.changed.add(worker.worker)
         farm.refusals.check_later(remaining)  # this worker cannot take them now
         if is_valid(farm.workers, barrier):
-            _hurry(farm, farm.waits, client, worker, () if is_for_all else remaining)
+            _raise_ranks(farm, farm.waits, client, worker, () if is_for_all else remaining)
     return barrier
 
 
@@ -67,7 +67,7 @@ def settle(farm: Farm, step: Step, waits: Waits, now: Now) -> None:
     """Find out whose tasks wait now, after an event, and have as many substitutes as that takes."""
     if farm.stop_asked:
         return
-    _answer_those_for_themselves(farm, step)
+    _answer_impossible_waits(farm, step)
     lending = {barrier.worker for barrier in farm.barriers.values() if is_valid(farm.workers, barrier)}
     farm.mark(running_on(farm, waits.changed | (lending ^ waits.lending)))
     waits.changed.clear()
@@ -79,8 +79,8 @@ def settle(farm: Farm, step: Step, waits: Waits, now: Now) -> None:
     if needed > waits.n_substitutes:
         waits.n_substitutes = needed
         set_workers(farm, step)
-    elif needed < waits.n_substitutes and not waits.reminded:
-        waits.reminded = True
+    elif needed < waits.n_substitutes and not waits.has_timer:
+        waits.has_timer = True
         waits.n_used = needed
         farm.set_timer(now.mono + KEEP, TimerKind.SUBSTITUTES, 0)
     n_wanted = farm.n_workers + waits.n_substitutes
@@ -93,7 +93,7 @@ def on_timer(farm: Farm, step: Step) -> None:
     waits = farm.waits
     if waits is None:
         return
-    waits.reminded = False
+    waits.has_timer = False
     before, waits.n_substitutes = waits.n_substitutes, waits.n_used
     waits.n_used = 0
     if waits.n_substitutes != before:
@@ -103,7 +103,7 @@ def on_timer(farm: Farm, step: Step) -> None:
 # impossible waits
 
 
-def _answer_those_for_themselves(farm: Farm, step: Step) -> None:
+def _answer_impossible_waits(farm: Farm, step: Step) -> None:
     """Refuse the wait of a task for itself; for one for all, what waits for this task in turn is left out."""
     for key, barrier in list(farm.barriers.items()):
         task = task_on(farm, farm.workers[barrier.worker]) if is_valid(farm.workers, barrier) else None
@@ -126,12 +126,12 @@ def _answer_those_for_themselves(farm: Farm, step: Step) -> None:
 # what is waited for goes first
 
 
-def _hurry(farm: Farm, waits: Waits, client: ClientSession, worker: Worker, taskids: Iterable[int]) -> None:
+def _raise_ranks(farm: Farm, waits: Waits, client: ClientSession, worker: Worker, taskids: Iterable[int]) -> None:
     """Let what `client` has submitted, and all else that it waits for, go before what nobody waits for."""
     held = [farm.tasks[taskid] for taskid in worker.leases.values()]
     depth = 1 + max((waits.depth_of(task) for task in held[:1]), default=0)
-    _hurry_session(farm, waits, client.session, depth)
-    others = _not_finished_before(farm, waits, taskids, depth)
+    _raise_session(farm, waits, client.session, depth)
+    others = _find_less_urgent(farm, waits, taskids, depth)
     if others:
         queued = [task for task in others if farm.is_queued(task.taskid)]
         farm.withdraw(queued)
@@ -139,7 +139,7 @@ def _hurry(farm: Farm, waits: Waits, client: ClientSession, worker: Worker, task
         farm.reinsert(queued)
 
 
-def _hurry_session(farm: Farm, waits: Waits, session: str, depth: int) -> None:
+def _raise_session(farm: Farm, waits: Waits, session: str, depth: int) -> None:
     if waits.sessions.get(session) == depth:
         return
     queued = [farm.tasks[taskid] for taskid in farm.queue.take_client(session) if farm.is_queued(taskid)]
@@ -153,16 +153,16 @@ def forget_session(farm: Farm, session: str) -> None:
     """Let what a client that is forgotten has submitted go no longer before the tasks of others."""
     waits = farm.waits
     if waits is not None and session in waits.sessions:
-        _hurry_session(farm, waits, session, 0)  # its tasks stand in the queue under the rank that this takes away
+        _raise_session(farm, waits, session, 0)  # its tasks stand in the queue under the rank that this takes away
         del waits.sessions[session]
 
 
-def _not_finished_before(farm: Farm, waits: Waits, taskids: Iterable[int], depth: int) -> list[Task]:
+def _find_less_urgent(farm: Farm, waits: Waits, taskids: Iterable[int], depth: int) -> list[Task]:
     """Return those of `taskids`, and of what they come after, that are not as urgent as `depth` by now."""
     seen: set[int] = set()
-    left = list(taskids)[:_LOOK_UP]
+    left = list(taskids)[:_MAX_FOLLOWED]
     found = []
-    while left and len(seen) < _LOOK_UP:
+    while left and len(seen) < _MAX_FOLLOWED:
         taskid = left.pop()
         task = farm.tasks.get(taskid)
         if task is None or taskid in seen:

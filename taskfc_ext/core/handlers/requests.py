@@ -8,7 +8,7 @@ from taskfc_ext.core.handlers import broadcasts, lending, refusals
 from taskfc_ext.core.handlers.attempts import retire_surplus
 from taskfc_ext.core.handlers.retry_request import on_retry
 from taskfc_ext.core.handlers.stopping import stop_attempt
-from taskfc_ext.core.journal.endings import Endings, answer_request, commit, fail_if_doomed
+from taskfc_ext.core.journal.endings import Endings, answer_request, commit, fail_if_parent_failed
 from taskfc_ext.core.state.codes import all_bodies
 from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.core.state.sessions import Answer, ClientSession
@@ -125,7 +125,7 @@ def _read(farm: Farm, step: Step, client: ClientSession, message: Read, now: Now
         case Watch():
             return subscriptions.on_watch(farm, step, client, message, now)
         case Unwatch():
-            subscriptions.stop(farm, client.session)
+            subscriptions.unsubscribe(farm, client.session)
             return Reply(message.seq)
         case Ping():
             return Reply(message.seq)
@@ -202,7 +202,7 @@ def _submit(farm: Farm, step: Step, client: ClientSession, message: Submit, now:
     )
     ready = commit(farm, step, record)
     farm.enqueue(ready)
-    fail_if_doomed(farm, step, record, now)
+    fail_if_parent_failed(farm, step, record, now)
     return None
 
 
@@ -301,7 +301,7 @@ def _get_results(farm: Farm, step: Step, client: ClientSession, message: GetResu
     if message.watch:
         for taskid in unfinished:
             if farm.tasks[taskid].batch.session != client.session:
-                farm.watchers.setdefault(taskid, set()).add(client.session)
+                farm.result_subscribers.setdefault(taskid, set()).add(client.session)
     return Reply(message.seq, unfinished)
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from taskfc_ext.core.effects import Recall, Step
 from taskfc_ext.core.events import Now, Recalled
-from taskfc_ext.core.journal.endings import commit, commit_code, fail_if_doomed
+from taskfc_ext.core.journal.endings import commit, commit_code, fail_if_parent_failed
 from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.core.state.sessions import ClientSession
 from taskfc_ext.protocol.client_messages import Define, ErrorKind, Refused, Retry
@@ -81,27 +81,27 @@ def _refusal(farm: Farm, message: Retry) -> Refused | None:
 def _resubmit(farm: Farm, step: Step, client: ClientSession, event: Recalled, now: Now) -> Refused | None:
     seq, asked = event.request.seq, event.request.taskid
     new_id: dict[int, int] = {}
-    instead: dict[int, int] = {}  # what a dependency is replaced by
+    replacements: dict[int, int] = {}  # what a dependency is replaced by
     records = []
     commit_code(farm, step, _defines(event.request))
     for old, taskids in event.batches:
-        inputs = tuple(_parent_now(farm, parent, instead) for parent in old.inputs)
+        inputs = tuple(_current_parent(farm, parent, replacements) for parent in old.inputs)
         lacking = [parent for parent in inputs if not farm.knows(parent)]
         if lacking and asked in taskids:
             farm.codes.release_idle(define.digest for define in _defines(event.request))
-            return _lack_input(seq, asked, lacking[0])
+            return _refuse_without_input(seq, asked, lacking[0])
         # without it they could not run, and neither could what fails with them
         again = tuple(taskid for taskid in taskids if farm.knows(taskid) and not lacking)
-        if not again or (asked not in taskids and not instead.keys() & {*old.after, *old.inputs}):
+        if not again or (asked not in taskids and not replacements.keys() & {*old.after, *old.inputs}):
             continue
-        after = (_parent_now(farm, parent, instead) for parent in old.after)
+        after = (_current_parent(farm, parent, replacements) for parent in old.after)
         record = msgspec.structs.replace(
             old,
             first=farm.next_id,
             session=client.session,
             seq=seq,
             wall=now.wall,
-            spec=_spec_here(old.spec, event.request) if old.owner == client.owner else old.spec,
+            spec=_adapt_spec(old.spec, event.request) if old.owner == client.owner else old.spec,
             bodies=tuple(old.bodies[taskid - old.first] for taskid in again),
             after=tuple(parent for parent in after if farm.knows(parent)),  # one that was cleared has ended
             inputs=inputs,
@@ -109,14 +109,14 @@ def _resubmit(farm: Farm, step: Step, client: ClientSession, event: Recalled, no
         )
         new = dict(zip(again, range(record.first, record.first + len(again)), strict=True))
         new_id |= new
-        instead |= new
+        replacements |= new
         if asked in again:
-            instead |= dict.fromkeys(_retries(farm, asked), new[asked])
+            replacements |= dict.fromkeys(_retries(farm, asked), new[asked])
         records.append(record)
         farm.enqueue(commit(farm, step, record))
     commit(farm, step, Retried(tuple(new_id.items()), client.session, seq))
     for record in records:
-        fail_if_doomed(farm, step, record, now)
+        fail_if_parent_failed(farm, step, record, now)
     return None
 
 
@@ -125,23 +125,23 @@ def _defines(request: Retry) -> tuple[Define, ...]:
     return () if request.context is None else (*request.modules, request.context)
 
 
-def _spec_here(spec: Spec, request: Retry) -> Spec:
+def _adapt_spec(spec: Spec, request: Retry) -> Spec:
     """Return `spec` for the context and the modules of whoever asks."""
     if request.context is None:
         return spec
     recovery = spec.recovery
     if recovery is not None:
-        recovery = msgspec.structs.replace(recovery, spec=_spec_here(recovery.spec, request))
+        recovery = msgspec.structs.replace(recovery, spec=_adapt_spec(recovery.spec, request))
     modules = tuple(define.digest for define in request.modules)
     return msgspec.structs.replace(spec, context=request.context.digest, modules=modules, recovery=recovery)
 
 
-def _parent_now(farm: Farm, parent: int, instead: Mapping[int, int]) -> int:
+def _current_parent(farm: Farm, parent: int, replacements: Mapping[int, int]) -> int:
     """Return the task to depend on now: the one `instead` of `parent`, or if that did not succeed, its newest retry."""
     succeeded = farm.knows(parent) and farm.end_of(parent) == ""
-    if parent not in instead and not succeeded:
+    if parent not in replacements and not succeeded:
         parent = max(_retries(farm, parent), default=parent)
-    return instead.get(parent, parent)
+    return replacements.get(parent, parent)
 
 
 def _retries(farm: Farm, taskid: int) -> Iterator[int]:
@@ -150,6 +150,6 @@ def _retries(farm: Farm, taskid: int) -> Iterator[int]:
         yield taskid
 
 
-def _lack_input(seq: int, taskid: int, parent: int) -> Refused:
+def _refuse_without_input(seq: int, taskid: int, parent: int) -> Refused:
     text = f"task {taskid} cannot run again: the result of task {parent}, which it takes, was cleared"
     return Refused(seq, ErrorKind.RESULT_EXPIRED, text, "submit it anew", {"taskids": [parent]})

@@ -23,7 +23,7 @@ def stop_attempt(farm: Farm, step: Step, lease: int, cause: Cause, now: Now) -> 
     known = farm.stopping_leases.get(lease)
     if known is None:
         farm.stopping_leases[lease] = Stopping(cause, worker, StopStep.INTERRUPT)
-        farm.set_timer(now.mono + GRACE[StopStep.INTERRUPT], TimerKind.LADDER, lease)
+        farm.set_timer(now.mono + GRACE[StopStep.INTERRUPT], TimerKind.ESCALATION, lease)
     elif cause is Cause.ABORT:
         known.cause = cause  # whoever aborts does not want the retry that a timeout would bring
     step.to_supervisor(StopAttempt(worker, lease, StopStep.INTERRUPT))
@@ -35,14 +35,14 @@ def on_deadline(farm: Farm, step: Step, lease: int, now: Now) -> None:
         stop_attempt(farm, step, lease, Cause.TIMEOUT, now)
 
 
-def on_ladder(farm: Farm, step: Step, lease: int, now: Now) -> None:
+def on_escalation(farm: Farm, step: Step, lease: int, now: Now) -> None:
     """The attempt under `lease` did not end by the last step: take the next one."""
     stopping = farm.stopping_leases.get(lease)
     if stopping is None:
         return  # it has ended
     stopping.step = _NEXT[stopping.step]
     step.to_supervisor(StopAttempt(stopping.worker, lease, stopping.step))
-    farm.set_timer(now.mono + GRACE[stopping.step], TimerKind.LADDER, lease)
+    farm.set_timer(now.mono + GRACE[stopping.step], TimerKind.ESCALATION, lease)
 
 
 def timeout_failure(task: Task) -> bytes:

@@ -58,7 +58,7 @@ def on_worker_down(farm: Farm, step: Step, message: WorkerDown, now: Now) -> Non
         endings = Endings(farm, step, now)
         blame = _blame(message, worker)
         for lease, taskid in worker.leases.items():
-            _lost(farm, endings, farm.tasks[taskid], lease, blame)
+            _lose_attempt(farm, endings, farm.tasks[taskid], lease, blame)
         endings.settle()
         del farm.workers[message.worker]
         broadcasts.on_worker_down(farm, step, worker, message)
@@ -77,8 +77,8 @@ def _blame(message: WorkerDown, worker: Worker) -> WorkerDown:
     return message
 
 
-def _lost(farm: Farm, endings: Endings, task: Task, lease: int, message: WorkerDown) -> None:
-    endings.fell_silent(task)
+def _lose_attempt(farm: Farm, endings: Endings, task: Task, lease: int, message: WorkerDown) -> None:
+    endings.keep_live_output(task)
     stopping = farm.stopping_leases.get(lease)
     aborting = task.history is not None and task.history.aborting
     if stopping is not None or aborting:

@@ -41,28 +41,28 @@ def apply(farm: Farm, record: Record) -> list[Task]:
     farm.n_records += 1
     match record:
         case Submitted():
-            return _submitted(farm, record)
+            return _apply_submitted(farm, record)
         case Leased():
-            _leased(farm, record)
+            _apply_leased(farm, record)
         case Ended():
-            return _ended(farm, record)
+            return _apply_ended(farm, record)
         case Requeued():
-            return _requeued(farm, record)
+            return _apply_requeued(farm, record)
         case AbortAsked():
             farm.tasks[record.taskid].past().aborting = True
             farm.session(record.session).remember(Reply(record.seq, True))
         case Cleared():
-            _cleared(farm, record)
+            _apply_cleared(farm, record)
         case Held():
-            _held(farm, record)
+            _apply_held(farm, record)
         case Moved():
-            _moved(farm, record)
+            _apply_moved(farm, record)
         case Retried():
             farm.retried.update(record.pairs)
             farm.session(record.session).remember(Reply(record.seq, [list(pair) for pair in record.pairs]))
         case Broadcasted():
             farm.broadcasts[record.number] = KeptBroadcast(record)
-            farm.codes.hold(code_of(record))
+            farm.codes.add_needs(code_of(record))
             farm.next_broadcast = record.number + 1
             farm.session(record.session).remember(Reply(record.seq, record.number))
         case BroadcastDeath():
@@ -71,7 +71,7 @@ def apply(farm: Farm, record: Record) -> list[Task]:
         case BroadcastsCleared():
             farm.session(record.session).remember(Reply(record.seq, len(farm.broadcasts)))
             for kept in farm.broadcasts.values():
-                farm.codes.let_go(code_of(kept.record))
+                farm.codes.remove_needs(code_of(kept.record))
             farm.broadcasts.clear()
         case Define():
             farm.codes.sizes[record.digest] = size_of(record.body)
@@ -96,13 +96,13 @@ def restore(farm: Farm, records: Iterable[Record]) -> None:
     for record in records:
         apply(farm, record)
     farm.n_ended = 0
-    farm.doomed.clear()  # their ends were in the store as well
+    farm.cascade_failed.clear()  # their ends were in the store as well
     farm.codes.release_idle(farm.codes.sizes)  # nobody is connected
     # the queue's order is not stored: whoever was accepted first goes first
     farm.enqueue(task for task in farm.tasks.values() if farm.is_queued(task.taskid))
 
 
-def _submitted(farm: Farm, record: Submitted) -> list[Task]:
+def _apply_submitted(farm: Farm, record: Submitted) -> list[Task]:
     batch = Batch(
         first=record.first,
         n=len(record.bodies),
@@ -133,7 +133,7 @@ def _submitted(farm: Farm, record: Submitted) -> list[Task]:
     return [] if unmet else tasks
 
 
-def _leased(farm: Farm, record: Leased) -> None:
+def _apply_leased(farm: Farm, record: Leased) -> None:
     if record.worker not in farm.workers:
         farm.workers[record.worker] = Worker(record.worker)
     for lease, taskid in enumerate(record.ids, start=record.first_lease):
@@ -142,7 +142,7 @@ def _leased(farm: Farm, record: Leased) -> None:
         task.attempts += 1
 
 
-def _ended(farm: Farm, record: Ended) -> list[Task]:
+def _apply_ended(farm: Farm, record: Ended) -> list[Task]:
     farm.finish(record.ids, record.reasons)
     ready = []
     for taskid, reason in zip(record.ids, record.reasons, strict=True):
@@ -151,7 +151,7 @@ def _ended(farm: Farm, record: Ended) -> list[Task]:
             if child is None:
                 continue  # it was aborted, or has failed with another of its dependencies
             if reason and (not child.batch.after_any or taskid in child.batch.inputs):
-                farm.doomed.append((childid, taskid))  # the scheduler ends it, in the same transaction
+                farm.cascade_failed.append((childid, taskid))  # the scheduler ends it, in the same transaction
                 continue
             unmet = child.past().unmet
             unmet.discard(taskid)
@@ -161,7 +161,7 @@ def _ended(farm: Farm, record: Ended) -> list[Task]:
     return ready
 
 
-def _cleared(farm: Farm, record: Cleared) -> None:
+def _apply_cleared(farm: Farm, record: Cleared) -> None:
     """Forget the tasks of `record`; which of its ids are unknown is known by what came before it."""
     unknown = [taskid for taskid in record.ids if not farm.knows(taskid)]
     n_cleared = len(record.ids) - len(unknown)
@@ -178,7 +178,7 @@ def _cleared(farm: Farm, record: Cleared) -> None:
     farm.session(record.session).remember(answer)
 
 
-def _held(farm: Farm, record: Held) -> None:
+def _apply_held(farm: Farm, record: Held) -> None:
     """Hold or release the tasks of `record` that nobody has; who that is follows from what came before it."""
     live = [taskid for taskid in dict.fromkeys(record.ids) if taskid in farm.tasks]
     given = [taskid for taskid in live if farm.tasks[taskid].lease]
@@ -187,22 +187,22 @@ def _held(farm: Farm, record: Held) -> None:
         farm.held.update(free)
     else:
         farm.held.difference_update(free)
-    answer = _not_unfinished(farm, record, "held" if record.held else "released", len(free))
+    answer = _refuse_ended(farm, record, "held" if record.held else "released", len(free))
     farm.session(record.session).remember(answer or Reply(record.seq, given))
 
 
-def _moved(farm: Farm, record: Moved) -> None:
+def _apply_moved(farm: Farm, record: Moved) -> None:
     live = [taskid for taskid in dict.fromkeys(record.ids) if taskid in farm.tasks]
     for taskid in live:
         if record.priority == farm.tasks[taskid].batch.spec.priority:
             farm.moved.pop(taskid, None)
         else:
             farm.moved[taskid] = record.priority
-    answer = _not_unfinished(farm, record, "moved", len(live))
+    answer = _refuse_ended(farm, record, "moved", len(live))
     farm.session(record.session).remember(answer or Reply(record.seq))
 
 
-def _not_unfinished(farm: Farm, record: Held | Moved, done: str, n_done: int) -> Refused | None:
+def _refuse_ended(farm: Farm, record: Held | Moved, done: str, n_done: int) -> Refused | None:
     """Return the refusal that names the ids of `record` that have ended or never were."""
     wrong = [taskid for taskid in dict.fromkeys(record.ids) if taskid not in farm.tasks]
     if not wrong:
@@ -213,7 +213,7 @@ def _not_unfinished(farm: Farm, record: Held | Moved, done: str, n_done: int) ->
     return Refused(record.seq, ErrorKind.UNKNOWN_TASKS, text, value={"taskids": wrong})
 
 
-def _requeued(farm: Farm, record: Requeued) -> list[Task]:
+def _apply_requeued(farm: Farm, record: Requeued) -> list[Task]:
     tasks = [farm.tasks[taskid] for taskid in record.ids]
     for task in tasks:
         worker = farm.worker_of(task)

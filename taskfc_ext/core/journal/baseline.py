@@ -67,10 +67,10 @@ def apply(farm: Farm, record: Baseline) -> None:
     farm.next_broadcast = record.next_broadcast
     farm.names = dict(record.names)
     farm.retried = dict(record.retried)
-    farm.codes = Codes.of(record.codes, record.spans)
+    farm.codes = Codes.from_record(record.codes, record.spans)
     for kept, deaths in zip(record.broadcasts, record.deaths, strict=True):
         farm.broadcasts[kept.number] = KeptBroadcast(kept, deaths)
-        farm.codes.hold(code_of(kept))
+        farm.codes.add_needs(code_of(kept))
     for known in record.sessions:
         client = farm.session(known.session)
         client.done_below = known.done_below

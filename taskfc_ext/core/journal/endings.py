@@ -84,21 +84,21 @@ class Endings:
         """The lease is over, and the task goes back to the queue."""
         self._requeued.setdefault(why, []).append(task)
 
-    def printed(self, task: Task, printed: Printed) -> None:
+    def add_output(self, task: Task, printed: Printed) -> None:
         """The attempt printed this."""
         if printed:
             self._outputs[task.taskid] = printed
 
-    def showed(self, task: Task, displays: tuple[bytes, ...]) -> None:
+    def add_displays(self, task: Task, displays: tuple[bytes, ...]) -> None:
         """The attempt showed `displays`."""
         if displays:
             self._displays[task.taskid] = displays
 
-    def fell_silent(self, task: Task) -> None:
+    def keep_live_output(self, task: Task) -> None:
         """Nobody is left to report the attempt: what was heard of it while it ran is all that it printed and showed."""
         if task.history is not None:
-            self.printed(task, task.history.output)
-            self.showed(task, task.history.displays)
+            self.add_output(task, task.history.output)
+            self.add_displays(task, task.history.displays)
 
     def run_time(self, task: Task) -> float:
         """Return for how long the attempt has run, where nobody is left to say: 0 before its worker said so."""
@@ -107,8 +107,8 @@ class Endings:
     def settle(self) -> None:
         """Write what was collected, let it take effect, and tell everyone it concerns."""
         self._settle_own()
-        while self._farm.doomed:  # level by level: a chain of dependants may be longer than the stack
-            self._of_the_doomed()._settle_own()
+        while self._farm.cascade_failed:  # level by level: a chain of dependants may be longer than the stack
+            self._fail_dependants()._settle_own()
 
     def _settle_own(self) -> None:
         for why, tasks in self._requeued.items():
@@ -155,22 +155,22 @@ class Endings:
         owners = {task.batch.session for task in self._tasks}
         sessions = {task.taskid: task.batch.session for task in self._tasks} if len(owners) > 1 else {}
         farm.enqueue(commit(farm, self._step, record))
-        if len(owners) == 1 and not farm.watchers:
+        if len(owners) == 1 and not farm.result_subscribers:
             self._step.to_client(owners.pop(), record)
         else:
-            self._tell_each(record, sessions, owners)
+            self._send_to_each(record, sessions, owners)
         self._answer_barriers(record.ids)
 
-    def _tell_each(self, record: Ended, sessions: dict[int, str], owners: set[str]) -> None:
+    def _send_to_each(self, record: Ended, sessions: dict[int, str], owners: set[str]) -> None:
         """Send every client the part of `record` that it waits for."""
         audience: dict[str, list[int]] = {}
         owner = next(iter(owners))
         for row, taskid in enumerate(record.ids):
-            listeners = self._farm.watchers.pop(taskid, set()) | {sessions.get(taskid, owner)}
+            listeners = self._farm.result_subscribers.pop(taskid, set()) | {sessions.get(taskid, owner)}
             for session in listeners:
                 audience.setdefault(session, []).append(row)
         for session, rows in audience.items():
-            self._step.to_client(session, rows_of(record, rows))
+            self._step.to_client(session, select_rows(record, rows))
 
     def _answer_barriers(self, taskids: Iterable[int]) -> None:
         farm = self._farm
@@ -183,19 +183,19 @@ class Endings:
                 del farm.barriers[key]
                 answer_request(farm, self._step, barrier.session, Reply(barrier.seq, None))
 
-    def _of_the_doomed(self) -> Endings:
+    def _fail_dependants(self) -> Endings:
         """Return the ends of the tasks whose dependency did not succeed."""
         farm = self._farm
         endings = Endings(farm, self._step, self._now)
-        doomed = {taskid: parent for taskid, parent in farm.doomed if taskid in farm.tasks}
-        farm.doomed.clear()
+        doomed = {taskid: parent for taskid, parent in farm.cascade_failed if taskid in farm.tasks}
+        farm.cascade_failed.clear()
         for taskid, parent in doomed.items():
             task = farm.tasks[taskid]
             endings.fail(task, Reason.DEPENDENCY, dependency_failure(task, parent))
         return endings
 
 
-def rows_of(record: Ended, rows: list[int]) -> Ended:
+def select_rows(record: Ended, rows: list[int]) -> Ended:
     """Return the part of `record` in `rows`."""
     if len(rows) == len(record.ids):
         return record
@@ -221,7 +221,7 @@ def commit_code(farm: Farm, step: Step, defines: Iterable[Define]) -> None:
             commit(farm, step, define)
 
 
-def fail_if_doomed(farm: Farm, step: Step, record: Submitted, now: Now) -> None:
+def fail_if_parent_failed(farm: Farm, step: Step, record: Submitted, now: Now) -> None:
     """End at once what comes after a task that has already failed."""
     required = record.inputs if record.after_any else (*record.after, *record.inputs)
     failed = next((parent for parent in required if farm.end_of(parent)), None)

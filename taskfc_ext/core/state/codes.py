@@ -65,11 +65,11 @@ class Codes:
         """Return how much needs each code: runs of tasks, and broadcasts."""
         return dict(self._needs)
 
-    def hold(self, digests: Iterable[bytes]) -> None:
+    def add_needs(self, digests: Iterable[bytes]) -> None:
         """Count something more that needs `digests`."""
         self._needs.update(digests)
 
-    def let_go(self, digests: Iterable[bytes]) -> None:
+    def remove_needs(self, digests: Iterable[bytes]) -> None:
         """Count something less that needs `digests`."""
         for digest in digests:
             if self._needs[digest] > 1:
@@ -110,19 +110,19 @@ class Codes:
             span.n -= 1
             if not span.n:
                 del self._spans[at]
-                self.let_go(span.digests)
+                self.remove_needs(span.digests)
                 span = None
 
     def _append(self, span: _Span) -> None:
         self._spans.append(span)
-        self.hold(span.digests)
+        self.add_needs(span.digests)
 
     def spans(self) -> tuple[CodeSpan, ...]:
         """Return the runs of tasks that need code, as a record has them."""
         return tuple(CodeSpan(span.first, span.last, span.n, span.digests) for span in self._spans)
 
     @classmethod
-    def of(cls, sizes: dict[bytes, int], spans: Iterable[CodeSpan]) -> Codes:
+    def from_record(cls, sizes: dict[bytes, int], spans: Iterable[CodeSpan]) -> Codes:
         """Return what a record says."""
         codes = cls()
         codes.sizes = dict(sizes)
@@ -152,7 +152,7 @@ def make_room(farm: Farm, worker: Worker, wanted: Iterable[bytes]) -> tuple[byte
     coming = {digest for digest in wanted if digest not in worker.known}
     n_bytes = sum(worker.known.values()) + sum(sizes.get(digest, 0) for digest in coming)
     n_codes = len(worker.known) + len(coming)
-    if (n_bytes <= WORKER_BYTES and n_codes <= WORKER_CODES) or worker.owes:
+    if (n_bytes <= WORKER_BYTES and n_codes <= WORKER_CODES) or worker.pending:
         return ()
     needed = {digest for taskid in worker.leases.values() for digest in farm.tasks[taskid].spec.bodies}
     needed.update(wanted)
@@ -169,9 +169,9 @@ def make_room(farm: Farm, worker: Worker, wanted: Iterable[bytes]) -> tuple[byte
     return tuple(going)
 
 
-def gone_for(farm: Farm, worker: Worker) -> tuple[bytes, ...]:
+def remove_dropped(farm: Farm, worker: Worker) -> tuple[bytes, ...]:
     """Let `worker` forget what is in the store no more, once no broadcast that it has before it may need it."""
-    if worker.owes:
+    if worker.pending:
         return ()
     going = tuple(digest for digest in worker.known if digest not in farm.codes)
     for digest in going:

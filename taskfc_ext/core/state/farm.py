@@ -13,7 +13,7 @@ from taskfc_ext.core.state.codes import Codes
 from taskfc_ext.core.state.queue import ReadyQueue
 from taskfc_ext.core.state.refusals import Refusals
 from taskfc_ext.core.state.sessions import ClientSession
-from taskfc_ext.core.state.subscribers import Viewers
+from taskfc_ext.core.state.subscribers import Subscribers
 from taskfc_ext.core.state.task import LIVE, TRANSITIONS, Cause, IllegalTransition, State, Task, end_state
 from taskfc_ext.core.state.waits import DEEPER, OpenBarrier, Waits
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused
@@ -40,7 +40,7 @@ class Worker(Struct):
         known: the code that it has, digest -> bytes, what it used last at the end.
         finished_seq: its last `Finished` that was handled.
         retiring: it gets nothing more, and ends when it has nothing left.
-        owes: broadcasts that it was sent and has not run yet, in order; it gets no tasks before.
+        pending: broadcasts that it was sent and has not run yet, in order; it gets no tasks before.
         set_up: broadcasts that it has run -> what went wrong, or "".
         progress: what it said last of a lease that it ran; worth nothing once that lease is over.
     """
@@ -53,7 +53,7 @@ class Worker(Struct):
     known: dict[bytes, int] = {}
     finished_seq: int = 0
     retiring: bool = False
-    owes: list[int] = []
+    pending: list[int] = []
     set_up: dict[int, str] = {}
     progress: Progress | None = None
 
@@ -86,18 +86,18 @@ class TimerKind(StrEnum):
     REDELIVER = "redeliver"  # a task may be offered to a worker again (key, worker)
     UNREACHABLE = "unreachable"  # a task has been refused by all for long
     DEADLINE = "deadline"  # a lease has run for its timeout
-    LADDER = "ladder"  # a lease takes the next step down
-    VIEWERS = "viewers"  # those who watch may be told something again
+    ESCALATION = "escalation"  # a lease takes the next step down
+    SUBSCRIBERS = "subscribers"  # those who watch may be told something again
     SUBSTITUTES = "substitutes"  # some may not be needed any more
 
 
-_CROWDED = 10_000
+_MANY_TIMERS = 10_000
 """Timers past which it is looked whether some have become void."""
 
 _SPECS = 1000
 """Specs remembered: more than a session uses at a time."""
 
-_MUCH = 4096
+_LARGE_RECOVERY = 4096
 
 Timer = tuple[float, int, TimerKind, int, int]
 
@@ -124,7 +124,7 @@ class Farm:
         stale: reports of superseded attempts, which had no effect.
         waits: what tasks wait for; `None` before any has.
         n_ended: tasks that have ended since the controller started.
-        viewers: those who watch, and what they have not been told yet; `None` while nobody does.
+        subscribers: those who watch, and what they have not been told yet; `None` while nobody does.
     """
 
     def __init__(self, *, name: str = "", unreachable_after: float = 30.0, max_deaths: int = 3) -> None:
@@ -135,7 +135,7 @@ class Farm:
         self.ended = bytearray()
         self.counts: dict[State, int] = dict.fromkeys(State, 0)
         self.children: dict[int, list[range]] = {}
-        self.doomed: list[tuple[int, int]] = []
+        self.cascade_failed: list[tuple[int, int]] = []
         self.names: dict[str, int] = {}
         self.queue = ReadyQueue(self.is_queued)
         self.refusals = Refusals()
@@ -148,7 +148,7 @@ class Farm:
         self.workers: dict[int, Worker] = {}
         self.n_workers = 0
         self.sessions: dict[str, ClientSession] = {}
-        self.watchers: dict[int, set[str]] = {}
+        self.result_subscribers: dict[int, set[str]] = {}
         self.barriers: dict[tuple[str, int], OpenBarrier] = {}
         self.waits: Waits | None = None
         self.broadcasts: dict[int, KeptBroadcast] = {}
@@ -160,13 +160,13 @@ class Farm:
         self.mean_seconds: dict[bytes, float] = {}
         self.timers: list[Timer] = []
         self._timer_order = count()
-        self._crowded = _CROWDED
+        self._next_purge = _MANY_TIMERS
         self.incarnation = 0
         self.supervisor_pid = 0
         self.stop_asked = False
         self.stale = 0
         self.n_ended = 0
-        self.viewers: Viewers | None = None
+        self.subscribers: Subscribers | None = None
 
     # tasks
 
@@ -194,13 +194,13 @@ class Farm:
             self.counts[task.state] -= 1
             task.state = state
         self.counts[state] += len(tasks)
-        if state in LIVE:  # of those that have ended, viewers learn from the record
+        if state in LIVE:  # of those that have ended, subscribers learn from the record
             self.mark(tasks)
 
     def mark(self, tasks: Iterable[Task]) -> None:
-        """Have viewers told how `tasks` are now; no record says that anything is different."""
-        if self.viewers is not None:
-            self.viewers.changed.update([task.taskid for task in tasks])
+        """Have subscribers told how `tasks` are now; no record says that anything is different."""
+        if self.subscribers is not None:
+            self.subscribers.changed.update([task.taskid for task in tasks])
 
     def add(self, task: Task) -> None:
         """Take a new task in."""
@@ -283,7 +283,7 @@ class Farm:
         So tasks of several submissions can be compared, and travel in one `Run`. What has much to recover with is not
         kept: it travels alone.
         """
-        if spec.recovery is not None and size_of(spec.recovery.body) > _MUCH:
+        if spec.recovery is not None and size_of(spec.recovery.body) > _LARGE_RECOVERY:
             return spec
         if len(self._specs) >= _SPECS:
             self._specs.clear()  # those in use stay alive with their tasks
@@ -386,20 +386,20 @@ class Farm:
         return self.sessions[session]
 
     def set_timer(self, when: float, kind: TimerKind, key: int, extra: int = 0) -> None:
-        """Be reminded at `when` (monotonic).
+        """Set a timer for `when` (monotonic).
 
-        Timers are not cancelled: whoever is reminded looks whether it still matters.
+        Timers are not cancelled: whoever is has_timer looks whether it still matters.
         """
         heapq.heappush(self.timers, (when, next(self._timer_order), kind, key, extra))
-        if len(self.timers) > self._crowded:
+        if len(self.timers) > self._next_purge:
             self._drop_void_timers()
 
     def _drop_void_timers(self) -> None:
         """Let go of deadlines whose attempts have ended: many short tasks with a long timeout leave many."""
-        of_leases = (TimerKind.DEADLINE, TimerKind.LADDER)
+        of_leases = (TimerKind.DEADLINE, TimerKind.ESCALATION)
         self.timers = [timer for timer in self.timers if timer[2] not in of_leases or timer[3] in self.leases]
         heapq.heapify(self.timers)
-        self._crowded = max(_CROWDED, 2 * len(self.timers))
+        self._next_purge = max(_MANY_TIMERS, 2 * len(self.timers))
 
     def live_workers(self) -> set[int]:
         """Return the ids of the workers that take tasks."""

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import islice
 
-_LOOK = 256
+_MAX_SORTED = 256
 """Entries that those that come back are sorted in among: more than all workers can have given back just before."""
 
 
@@ -39,7 +39,7 @@ class ReadyQueue:
         line = self._line(rank, client)
         back = sorted(taskids)
         newest = back[-1] if back else -1
-        for _ in range(_LOOK):
+        for _ in range(_MAX_SORTED):
             if not line or line[0] > newest:
                 break
             back.append(line.popleft())

@@ -17,14 +17,14 @@ class Facts(Struct, frozen=True):
     workers: tuple[WorkerInfo, ...]
 
 
-class Viewers(Struct):
+class Subscribers(Struct):
     """There is one while somebody watches.
 
     Attributes:
         seqs: session -> the number of the last message that it was sent.
-        said: what they were told last of the whole.
-        pushed_at: monotonic time at which they were told something last.
-        reminded: a timer is set, after which they are told what there is then.
+        facts: what they were told last of the whole.
+        sent_at: monotonic time at which they were told something last.
+        has_timer: a timer is set, after which they are told what there is then.
         changed: tasks of which something is different; some may have ended since, or never have been.
         batches: the new ones; of their tasks nobody was told anything.
         ends: records of ends, without the values of those that succeeded.
@@ -32,15 +32,15 @@ class Viewers(Struct):
     """
 
     seqs: dict[str, int]
-    said: Facts
-    pushed_at: float
-    reminded: bool = False
+    facts: Facts
+    sent_at: float
+    has_timer: bool = False
     changed: set[int] = set()
     batches: list[Batch] = []
     ends: list[Ended] = []
     cleared: set[int] = set()
 
     @property
-    def has_unsaid(self) -> bool:
+    def has_changes(self) -> bool:
         """Whether there may be something to tell of tasks."""
         return bool(self.changed or self.batches or self.ends or self.cleared)

@@ -36,7 +36,7 @@ def validate(farm: Farm) -> None:
     _check_barriers(farm)
     _check_retried(farm)
     _check_broadcasts(farm)
-    _check_viewers(farm)
+    _check_subscribers(farm)
     _check_waits(farm)
     _check_codes(farm)
 
@@ -134,7 +134,7 @@ def _check_steered(farm: Farm) -> None:
 
 
 def _check_dependencies(farm: Farm) -> None:
-    _check(not farm.doomed, f"{farm.doomed} were not ended")
+    _check(not farm.cascade_failed, f"{farm.cascade_failed} were not ended")
     for taskid, task in farm.tasks.items():
         unmet = task.history.unmet if task.history is not None else set()
         _check((task.state is State.WAITING) == bool(unmet), f"task {taskid} is {task.state} with {unmet} unmet")
@@ -158,19 +158,25 @@ def _check_retried(farm: Farm) -> None:
 
 def _check_broadcasts(farm: Farm) -> None:
     for worker in farm.workers.values():
-        _check(worker.ready or not worker.owes, f"worker {worker.worker} was sent a broadcast before it was ready")
-        _check(worker.owes == sorted(set(worker.owes)), f"worker {worker.worker} has broadcasts before it out of order")
-        _check(worker.set_up.keys().isdisjoint(worker.owes), f"worker {worker.worker} has a broadcast twice")
+        _check(
+            worker.ready or not worker.pending,
+            f"worker {worker.worker} was sent a broadcast before it was ready",
+        )
+        _check(
+            worker.pending == sorted(set(worker.pending)),
+            f"worker {worker.worker} has broadcasts before it out of order",
+        )
+        _check(worker.set_up.keys().isdisjoint(worker.pending), f"worker {worker.worker} has a broadcast twice")
         for number, kept in farm.broadcasts.items():
-            told = number in worker.owes or number in worker.set_up or kept.deaths >= farm.max_deaths
+            told = number in worker.pending or number in worker.set_up or kept.deaths >= farm.max_deaths
             _check(told or not worker.ready, f"worker {worker.worker} was not told of broadcast {number}")
     _check(all(number < farm.next_broadcast for number in farm.broadcasts), "a broadcast has a number to come")
 
 
-def _check_viewers(farm: Farm) -> None:
-    if farm.viewers is not None:
-        _check(bool(farm.viewers.seqs), "what nobody watches is noted")
-        for session in farm.viewers.seqs:
+def _check_subscribers(farm: Farm) -> None:
+    if farm.subscribers is not None:
+        _check(bool(farm.subscribers.seqs), "what nobody watches is noted")
+        for session in farm.subscribers.seqs:
             _check(farm.sessions[session].connected, f"{session} watches and is not there")
 
 
@@ -183,6 +189,6 @@ def _check_waits(farm: Farm) -> None:
     idle = sum(not worker.leases and not worker.retiring for worker in farm.workers.values())
     needed = n_needed(farm, waits)
     _check(waits.n_substitutes + idle >= needed, f"{needed} are needed, {waits.n_substitutes} stand in for them")
-    _check(waits.n_substitutes <= needed or waits.reminded, "substitutes stay for ever")
+    _check(waits.n_substitutes <= needed or waits.has_timer, "substitutes stay for ever")
     _check(waits.tasks.keys() <= farm.tasks.keys(), "a task that has ended is urgent")
     _check(waits.sessions.keys() <= farm.sessions.keys(), "a client that is forgotten is urgent")

@@ -47,11 +47,11 @@ class Waits(Struct):
     """What tasks wait for. There is one as soon as a task has waited.
 
     Attributes:
-        changed: workers whose task waits for something else than viewers were told.
+        changed: workers whose task waits for something else than subscribers were told.
         lending: workers whose task waits.
         n_substitutes: workers that there should be beside those that were asked for.
         n_used: the most that were needed since it was last looked whether they are too many.
-        reminded: a timer is set for the next such look.
+        has_timer: a timer is set for the next such look.
         sessions: clients on workers that have waited -> how deep; their tasks go before all others.
         tasks: tasks of others that tasks wait for -> how deep.
     """
@@ -60,7 +60,7 @@ class Waits(Struct):
     lending: set[int] = set()
     n_substitutes: int = 0
     n_used: int = 0
-    reminded: bool = False
+    has_timer: bool = False
     sessions: dict[str, int] = {}
     tasks: dict[int, int] = {}
 

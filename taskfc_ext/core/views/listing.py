@@ -125,7 +125,7 @@ def _worker_info(farm: Farm, worker: Worker, *, is_substitute: bool) -> WorkerIn
         state = "waiting"
     elif worker.retiring:
         state = "retiring"
-    elif worker.owes and not worker.leases:
+    elif worker.pending and not worker.leases:
         state = "setting up"
     else:
         state = "busy" if worker.leases else "idle"

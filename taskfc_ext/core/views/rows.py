@@ -121,12 +121,12 @@ _NOTHING = Note()
 
 
 def batch_of_tasks(batch: TaskBatch) -> Batch:
-    """Return what viewers are told of a batch."""
+    """Return what subscribers are told of a batch."""
     return _batch(batch, batch.n, batch.submitted)
 
 
 def batch_of_record(record: Submitted) -> Batch:
-    """Return what viewers are told of a submission."""
+    """Return what subscribers are told of a submission."""
     return _batch(record, len(record.bodies), record.wall)
 
 

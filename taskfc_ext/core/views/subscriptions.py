@@ -1,7 +1,7 @@
 """Telling those who watch the queue: a snapshot at first, then what is different, not more often than `PAUSE` allows.
 
 Whatever changes a task is found in the records of an event, or marked where no record says it (`Farm.mark`). What is
-told is looked up when it is told, so it is always the newest, and all viewers are told the same. Each counts for
+told is looked up when it is told, so it is always the newest, and all subscribers are told the same. Each counts for
 itself, since the snapshot of one may have to go on in deltas that the others do not need.
 """
 
@@ -17,7 +17,7 @@ from taskfc_ext.core.effects import SendSnapshot, Step
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.state.farm import Farm, TimerKind
 from taskfc_ext.core.state.sessions import ClientSession
-from taskfc_ext.core.state.subscribers import Facts, Viewers
+from taskfc_ext.core.state.subscribers import Facts, Subscribers
 from taskfc_ext.core.state.task import State, Task
 from taskfc_ext.core.views.rows import (
     CODES,
@@ -72,95 +72,95 @@ class _Tasks(NamedTuple):
 
 def on_watch(farm: Farm, step: Step, client: ClientSession, message: Watch, now: Now) -> SendSnapshot:
     """Send the queue as it is, and from now on what is different."""
-    if farm.viewers is None:
-        farm.viewers = Viewers(seqs={}, said=facts_of(farm), pushed_at=now.mono)
+    if farm.subscribers is None:
+        farm.subscribers = Subscribers(seqs={}, facts=facts_of(farm), sent_at=now.mono)
     else:
-        _push(farm, step, farm.viewers, now)  # else the new viewer would be told of tasks that it need not know
-    viewers = farm.viewers
-    seq = viewers.seqs.get(client.session, 0)
+        _push(farm, step, farm.subscribers, now)  # else the new subscriber would be told of tasks that it need not know
+    subscribers = farm.subscribers
+    seq = subscribers.seqs.get(client.session, 0)
     parts = _in_messages(_all_live(farm, now), MAX_BATCHES - N_FINISHED)
     first = QueueSnapshot(
         seq=seq,
         farm=farm.name,
         incarnation=farm.incarnation,
         wall=now.wall,
-        counts=viewers.said.counts,
-        n_workers=viewers.said.n_workers,
-        workers=viewers.said.workers,
+        counts=subscribers.facts.counts,
+        n_workers=subscribers.facts.n_workers,
+        workers=subscribers.facts.workers,
         batches=tuple(parts[0].batches),
         runs=tuple(parts[0].runs),
         rows=parts[0].rows,
     )
-    more = tuple(_delta(farm, viewers.said, now, seq + i, part) for i, part in enumerate(parts[1:], start=1))
-    viewers.seqs[client.session] = seq + len(more)
+    more = tuple(_delta(farm, subscribers.facts, now, seq + i, part) for i, part in enumerate(parts[1:], start=1))
+    subscribers.seqs[client.session] = seq + len(more)
     return SendSnapshot(message.seq, first, more)
 
 
-def stop(farm: Farm, session: str) -> None:
+def unsubscribe(farm: Farm, session: str) -> None:
     """Tell `session` no more."""
-    if farm.viewers is not None:
-        farm.viewers.seqs.pop(session, None)
-        if not farm.viewers.seqs:
-            farm.viewers = None
+    if farm.subscribers is not None:
+        farm.subscribers.seqs.pop(session, None)
+        if not farm.subscribers.seqs:
+            farm.subscribers = None
 
 
 # what they have to be told, and when
 
 
-def tell(farm: Farm, step: Step, now: Now) -> None:
+def send_changes(farm: Farm, step: Step, now: Now) -> None:
     """Note what the event in `step` has changed, and tell it, now or soon."""
-    viewers = farm.viewers
-    if viewers is None:
+    subscribers = farm.subscribers
+    if subscribers is None:
         return
     for record in step.records:
-        _note(viewers, record)
-    if now.mono >= viewers.pushed_at + PAUSE:
-        _push(farm, step, viewers, now)
-    elif not viewers.reminded and (viewers.has_unsaid or facts_of(farm) != viewers.said):
-        viewers.reminded = True
-        farm.set_timer(viewers.pushed_at + PAUSE, TimerKind.VIEWERS, 0)
+        _note(subscribers, record)
+    if now.mono >= subscribers.sent_at + PAUSE:
+        _push(farm, step, subscribers, now)
+    elif not subscribers.has_timer and (subscribers.has_changes or facts_of(farm) != subscribers.facts):
+        subscribers.has_timer = True
+        farm.set_timer(subscribers.sent_at + PAUSE, TimerKind.SUBSCRIBERS, 0)
 
 
 def on_timer(farm: Farm) -> None:
     """The pause is over: `tell`, which follows every event, tells what there is."""
-    if farm.viewers is not None:
-        farm.viewers.reminded = False
+    if farm.subscribers is not None:
+        farm.subscribers.has_timer = False
 
 
-def _note(viewers: Viewers, record: Record) -> None:
-    """Remember what `record` changes in the eyes of a viewer. That a worker was given a task is not to be seen."""
+def _note(subscribers: Subscribers, record: Record) -> None:
+    """Remember what `record` changes in the eyes of a subscriber. That a worker was given a task is not to be seen."""
     match record:
         case Ended():
             values: tuple[Payload, ...] = ()  # which may be large
             if any(record.reasons):
                 pairs = zip(record.values, record.reasons, strict=True)
                 values = tuple([value if reason else b"" for value, reason in pairs])
-            viewers.ends.append(msgspec.structs.replace(record, values=values, outputs={}, displays={}))
+            subscribers.ends.append(msgspec.structs.replace(record, values=values, outputs={}, displays={}))
         case Submitted():
-            viewers.batches.append(batch_of_record(record))
+            subscribers.batches.append(batch_of_record(record))
         case Requeued() | Held() | Moved():
-            viewers.changed.update(record.ids)
+            subscribers.changed.update(record.ids)
         case Cleared():
-            viewers.cleared.update(record.ids)
+            subscribers.cleared.update(record.ids)
         case _:
             pass
 
 
-def _push(farm: Farm, step: Step, viewers: Viewers, now: Now) -> None:
+def _push(farm: Farm, step: Step, subscribers: Subscribers, now: Now) -> None:
     """Tell all who watch what is different, if anything is."""
     facts = facts_of(farm)
-    tasks = _all_changed(farm, viewers, now)
-    viewers.changed, viewers.batches, viewers.ends, viewers.cleared = set(), [], [], set()
-    if facts == viewers.said and not (tasks.batches or tasks.runs or tasks.rows.ids or tasks.cleared):
+    tasks = _all_changed(farm, subscribers, now)
+    subscribers.changed, subscribers.batches, subscribers.ends, subscribers.cleared = set(), [], [], set()
+    if facts == subscribers.facts and not (tasks.batches or tasks.runs or tasks.rows.ids or tasks.cleared):
         return
-    workers_too = facts.workers != viewers.said.workers
-    viewers.said, viewers.pushed_at = facts, now.mono
+    workers_too = facts.workers != subscribers.facts.workers
+    subscribers.facts, subscribers.sent_at = facts, now.mono
     parts = _in_messages(tasks, MAX_BATCHES)
-    for session, seq in viewers.seqs.items():
+    for session, seq in subscribers.seqs.items():
         for i, part in enumerate(parts, start=1):
             last = i == len(parts)
             step.to_client(session, Changed(_delta(farm, facts, now, seq + i, part, workers_too=workers_too and last)))
-        viewers.seqs[session] = seq + len(parts)
+        subscribers.seqs[session] = seq + len(parts)
 
 
 def _delta(farm: Farm, facts: Facts, now: Now, seq: int, tasks: _Tasks, *, workers_too: bool = False) -> QueueDelta:
@@ -204,7 +204,7 @@ def _all_live(farm: Farm, now: Now) -> _Tasks:
         if task.attempts or (task.history is not None and task.state is not State.WAITING)  # else it only waits
     ]
     odd += [farm.tasks[taskid] for taskid in farm.held | farm.moved.keys() | farm.refusals.rejected.keys()]
-    rows, segments = _closely(farm, {task.taskid: task for task in odd}.values(), MAX_ROWS - N_FINISHED, now)
+    rows, segments = _rows_and_segments(farm, {task.taskid: task for task in odd}.values(), MAX_ROWS - N_FINISHED, now)
     batches = {task.batch.first: task.batch for task in farm.tasks.values()}
     told = sorted([(row.taskid, 1) for row in rows] + [(first, n) for first, n, *_ in segments])
     live = spans_of(farm.tasks)
@@ -212,17 +212,17 @@ def _all_live(farm: Farm, now: Now) -> _Tasks:
     return _Tasks([batch_of_tasks(batches[first]) for first in batches], runs_of(sorted(segments)), columns_of(rows))
 
 
-def _all_changed(farm: Farm, viewers: Viewers, now: Now) -> _Tasks:
-    """Return what viewers have to be told of tasks. Those that live come before those that have ended for a row."""
-    changed = (farm.tasks[taskid] for taskid in viewers.changed if taskid in farm.tasks)
-    rows, segments = _closely(farm, changed, MAX_ROWS, now)
-    cleared = {taskid for taskid in viewers.cleared if 0 <= taskid < farm.next_id and not farm.knows(taskid)}
-    _add_ended(rows, segments, viewers.ends, cleared)
+def _all_changed(farm: Farm, subscribers: Subscribers, now: Now) -> _Tasks:
+    """Return what subscribers have to be told of tasks. Those that live come before those that have ended for a row."""
+    changed = (farm.tasks[taskid] for taskid in subscribers.changed if taskid in farm.tasks)
+    rows, segments = _rows_and_segments(farm, changed, MAX_ROWS, now)
+    cleared = {taskid for taskid in subscribers.cleared if 0 <= taskid < farm.next_id and not farm.knows(taskid)}
+    _add_ended(rows, segments, subscribers.ends, cleared)
     gone = spans_of(cleared)
-    if viewers.batches:
+    if subscribers.batches:
         told = sorted([(row.taskid, 1) for row in rows] + [(first, n) for first, n, *_ in segments] + list(gone))
-        segments += _as_segments(farm, _without(told, [(batch.first, batch.n) for batch in viewers.batches]))
-    return _Tasks(viewers.batches, runs_of(sorted(segments)), columns_of(rows), gone)
+        segments += _as_segments(farm, _without(told, [(batch.first, batch.n) for batch in subscribers.batches]))
+    return _Tasks(subscribers.batches, runs_of(sorted(segments)), columns_of(rows), gone)
 
 
 def _add_ended(rows: list[Row], segments: list[Segment], ends: Sequence[Ended], cleared: set[int]) -> None:
@@ -247,7 +247,7 @@ def _add_ended(rows: list[Row], segments: list[Segment], ends: Sequence[Ended], 
             ]
 
 
-def _closely(farm: Farm, tasks: Iterable[Task], limit: int, now: Now) -> tuple[list[Row], list[Segment]]:
+def _rows_and_segments(farm: Farm, tasks: Iterable[Task], limit: int, now: Now) -> tuple[list[Row], list[Segment]]:
     """Return at most `limit` of `tasks` as rows, first those that run, then the newest; the others as segments."""
     rows: list[Row] = []
     segments: list[Segment] = []
