@@ -149,15 +149,15 @@ class Model:
 
     # what happens to an attempt
 
-    def given(self, taskid: int, lease: int, worker: int) -> None:
+    def dispatch(self, taskid: int, lease: int, worker: int) -> None:
         task = self.tasks[taskid]
         task.refused.pop(worker, None)
         task.lease, task.worker, task.timed_out = lease, worker, False
 
-    def finished(self, task: Expected, outcome: Outcome, now: float) -> None:
+    def finish(self, task: Expected, outcome: Outcome, now: float) -> None:
         worker = task.worker
-        self._released(task)
-        if self._stopped(task):
+        self._release(task)
+        if self._end_if_stopped(task):
             return
         if outcome in REFUSALS:
             pause = math.inf if outcome is Outcome.REFUSED else min(5.0, 0.1 * 2.0**task.refusals)
@@ -170,30 +170,30 @@ class Model:
             self._end(task, "")
         elif outcome is Outcome.INTERRUPTED:
             if task.spec.timeout is not None:
-                self._failed(task, "timeout", now)
+                self._fail(task, "timeout", now)
             elif task.spec.on_lost is OnLost.FAIL:
-                self._failed(task, "lost", now)
+                self._fail(task, "lost", now)
         else:
-            self._failed(task, "error", now, retryable=outcome is Outcome.ERROR)
+            self._fail(task, "error", now, retryable=outcome is Outcome.ERROR)
 
-    def given_back(self, task: Expected, now: float) -> None:
-        self._released(task)
-        if not self._stopped(task):
+    def give_back(self, task: Expected, now: float) -> None:
+        self._release(task)
+        if not self._end_if_stopped(task):
             task.forget_not_now()
 
-    def died(self, task: Expected, now: float, *, may_have_started: bool, blamed: bool) -> None:
-        self._released(task)
-        if self._stopped(task):
+    def lose(self, task: Expected, now: float, *, may_have_started: bool, blamed: bool) -> None:
+        self._release(task)
+        if self._end_if_stopped(task):
             return
         task.forget_not_now()
         if may_have_started and task.spec.on_lost is OnLost.FAIL:
-            self._failed(task, "lost", now)
+            self._fail(task, "lost", now)
         elif blamed and task.deaths + 1 == MAX_DEATHS:
-            self._failed(task, "poisoned", now)
+            self._fail(task, "poisoned", now)
         elif blamed:
             task.deaths += 1
 
-    def forgive(self, worker: int | None = None) -> None:
+    def redeliver(self, worker: int | None = None) -> None:
         """All workers, or this one, are to be asked again."""
         for task in self.tasks.values():
             if worker is None:
@@ -206,17 +206,17 @@ class Model:
 
     # consequences
 
-    def _released(self, task: Expected) -> None:
+    def _release(self, task: Expected) -> None:
         task.lease, task.worker = 0, -1
 
-    def _stopped(self, task: Expected) -> bool:
+    def _end_if_stopped(self, task: Expected) -> bool:
         if task.aborting:
             self._end(task, "aborted")
         elif task.timed_out:
-            self._failed(task, "timeout", self.now)
+            self._fail(task, "timeout", self.now)
         return task.aborting or task.timed_out
 
-    def _failed(self, task: Expected, reason: str, now: float, *, retryable: bool = True) -> None:
+    def _fail(self, task: Expected, reason: str, now: float, *, retryable: bool = True) -> None:
         retryable = retryable and (reason != "timeout" or task.spec.retry_timeouts)
         task.forget_not_now()
         if retryable and reason in ("error", "timeout") and task.retries < task.spec.retries:

@@ -10,7 +10,7 @@ from taskfc_ext.protocol.client_messages import ListTasks, Scale, Spin
 from taskfc_ext.protocol.payloads import Outcome, decode_failure
 from taskfc_ext.protocol.records import Requeued, Why
 from taskfc_ext.protocol.worker_messages import Committed, Finished, PropertiesChanged
-from tests.core.conversation import CODE, Conversation, given, messages_to, runs_to
+from tests.core.conversation import CODE, Conversation, dispatched_in, messages_to, runs_to
 
 
 def refused_by_all(n: int = 1, **options) -> Conversation:
@@ -27,7 +27,7 @@ def test_a_refusal_costs_nothing_and_the_next_worker_is_asked():
     talk.submit(1, depend=CODE, retries=0)
     effects = talk.finish(0, outcome=Outcome.REFUSED)
     assert effects.records[0] == Requeued((0,), Why.REFUSED)
-    assert given(effects) == [(1, 0)]
+    assert dispatched_in(effects) == [(1, 0)]
     assert talk.farm.tasks[0].attempts == 1
 
 
@@ -36,22 +36,22 @@ def test_a_worker_that_refused_is_not_asked_again():
     other = talk.submit(1)[0]
     assert talk.farm.worker_of(talk.farm.tasks[other]) in (0, 1)
     effects = talk.finish(talk.farm.worker_of(talk.farm.tasks[other]))
-    assert given(effects) == []
-    assert given(talk.wait(29.0)) == []
+    assert dispatched_in(effects) == []
+    assert dispatched_in(talk.wait(29.0)) == []
 
 
 def test_refused_tasks_do_not_hold_up_others():
     talk = refused_by_all(1)
-    assert given(talk.ask(Spin)) == [(0, 0)]
+    assert dispatched_in(talk.ask(Spin)) == [(0, 0)]
     talk.finish(0, outcome=Outcome.REFUSED)
     talk.submit(3)
-    assert talk.held(0)
+    assert talk.leases_of(0)
 
 
 def test_the_worker_whose_properties_changed_is_asked_again_and_no_other():
     talk = refused_by_all(3)
     effects = talk.worker(1, PropertiesChanged())
-    assert given(effects) == [(1, 0)]
+    assert dispatched_in(effects) == [(1, 0)]
     effects = talk.finish(1, outcome=Outcome.REFUSED)
     assert effects == Effects(
         records=(Requeued((0,), Why.REFUSED),), sends=(WorkerSend(1, Committed(2)),), wake_at=effects.wake_at
@@ -62,8 +62,8 @@ def test_properties_that_change_while_another_worker_looks_count_too():
     talk = Conversation(workers=2)
     talk.submit(1, depend=CODE)
     talk.finish(0, outcome=Outcome.REFUSED)
-    assert given(talk.worker(0, PropertiesChanged())) == []
-    assert given(talk.finish(1, outcome=Outcome.REFUSED)) == [(0, 0)]
+    assert dispatched_in(talk.worker(0, PropertiesChanged())) == []
+    assert dispatched_in(talk.finish(1, outcome=Outcome.REFUSED)) == [(0, 0)]
 
 
 def test_a_spin_while_another_worker_looks_counts_too():
@@ -71,7 +71,7 @@ def test_a_spin_while_another_worker_looks_counts_too():
     talk.submit(1, depend=CODE)
     talk.finish(0, outcome=Outcome.REFUSED)
     talk.ask(Spin)
-    assert given(talk.finish(1, outcome=Outcome.REFUSED)) == [(0, 0)]
+    assert dispatched_in(talk.finish(1, outcome=Outcome.REFUSED)) == [(0, 0)]
 
 
 def test_a_task_that_somebody_looks_at_is_not_queued_by_a_spin():
@@ -82,7 +82,7 @@ def test_a_task_that_somebody_looks_at_is_not_queued_by_a_spin():
     talk.start(0)
     talk.submit(1, priority=1)
     talk.ask(Spin)
-    talk.give_back(1, talk.held(1))
+    talk.give_back(1, talk.leases_of(1))
     assert talk.farm.queue.ids() == [2, 0]
 
 
@@ -90,17 +90,17 @@ def test_all_are_asked_again_when_a_worker_joins():
     talk = refused_by_all(1)
     talk.submit(1, depend=CODE)
     talk.finish(0, outcome=Outcome.REFUSED)
-    assert given(talk.join(1)) == [(0, 0), (1, 1)] or given(talk.join(1)) == [(1, 0), (0, 1)]
+    assert dispatched_in(talk.join(1)) == [(0, 0), (1, 1)] or dispatched_in(talk.join(1)) == [(1, 0), (0, 1)]
 
 
 def test_a_worker_that_reconnects_is_no_new_worker():
     talk = refused_by_all(1)
-    assert given(talk.ready(0)) == []
+    assert dispatched_in(talk.ready(0)) == []
 
 
 def test_spin_asks_everyone_again():
     talk = refused_by_all(1)
-    assert given(talk.ask(Spin)) == [(0, 0)]
+    assert dispatched_in(talk.ask(Spin)) == [(0, 0)]
 
 
 def test_a_refused_task_behind_a_higher_priority_is_still_offered_to_the_idle():
@@ -112,9 +112,9 @@ def test_a_refused_task_behind_a_higher_priority_is_still_offered_to_the_idle():
     talk.up(2), talk.up(3)
     talk.submit(2, priority=7)
     talk.ready(2)
-    assert sum(bool(talk.held(worker)) for worker in (1, 2)) == 2
+    assert sum(bool(talk.leases_of(worker)) for worker in (1, 2)) == 2
     talk.ready(3)
-    assert all(talk.held(worker) for worker in (1, 2, 3)), "nobody idles while task 0 may run there"
+    assert all(talk.leases_of(worker) for worker in (1, 2, 3)), "nobody idles while task 0 may run there"
 
 
 def test_the_idle_get_a_refused_task_when_others_took_the_queue_of_a_higher_priority():
@@ -125,24 +125,24 @@ def test_the_idle_get_a_refused_task_when_others_took_the_queue_of_a_higher_prio
     talk.submit(1, after=(2,), priority=5)
     talk.join(1)
     report = Finished(
-        seq=9, leases=tuple(talk.held(0)), outcomes=(Outcome.NOT_NOW, 0), values=(b"", b""), seconds=(0.1, 0.1)
+        seq=9, leases=tuple(talk.leases_of(0)), outcomes=(Outcome.NOT_NOW, 0), values=(b"", b""), seconds=(0.1, 0.1)
     )
-    assert given(talk.worker(0, report)) == [(0, 3), (1, 1)]
+    assert dispatched_in(talk.worker(0, report)) == [(0, 3), (1, 1)]
 
 
 def test_the_idle_get_a_refused_task_when_the_queue_is_empty_after_all():
     talk = Conversation(workers=2)
     talk.submit(1, depend=CODE)
     talk.finish(0, outcome=Outcome.NOT_NOW)
-    assert talk.held(1)
+    assert talk.leases_of(1)
     talk.die(1, planned=True)
     talk.up(2)
     talk.submit(1)
     talk.farm.workers[0].busy = False
     talk.submit(1, priority=3)
     talk.ready(2)
-    assert talk.held(0)
-    assert talk.held(2)
+    assert talk.leases_of(0)
+    assert talk.leases_of(2)
 
 
 # not now
@@ -151,10 +151,10 @@ def test_the_idle_get_a_refused_task_when_the_queue_is_empty_after_all():
 def test_not_now_asks_others_at_once_and_the_same_worker_later():
     talk = Conversation(workers=2)
     talk.submit(1)
-    assert given(talk.finish(0, outcome=Outcome.NOT_NOW)) == [(1, 0)]
-    assert given(talk.finish(1, outcome=Outcome.NOT_NOW)) == []
-    assert given(talk.wait(REDELIVER_AFTER - 0.01)) == []
-    assert given(talk.wait(0.01)) == [(0, 0)]
+    assert dispatched_in(talk.finish(0, outcome=Outcome.NOT_NOW)) == [(1, 0)]
+    assert dispatched_in(talk.finish(1, outcome=Outcome.NOT_NOW)) == []
+    assert dispatched_in(talk.wait(REDELIVER_AFTER - 0.01)) == []
+    assert dispatched_in(talk.wait(0.01)) == [(0, 0)]
 
 
 def test_the_back_off_of_not_now_doubles_up_to_a_ceiling():
@@ -164,7 +164,7 @@ def test_the_back_off_of_not_now_doubles_up_to_a_ceiling():
     for _ in range(9):
         effects = talk.finish(0, outcome=Outcome.NOT_NOW)
         begin = talk.now
-        while not given(effects):
+        while not dispatched_in(effects):
             assert effects.wake_at is not None
             effects = talk.wait(effects.wake_at - talk.now)
         pauses.append(round(talk.now - begin, 6))
@@ -185,10 +185,10 @@ def test_not_now_starts_anew_after_an_attempt_that_ran():
     talk.submit(1, retries=5)
     for pause in (0.1, 0.2):
         talk.finish(0, outcome=Outcome.NOT_NOW)
-        assert given(talk.wait(pause)) == [(0, 0)]
+        assert dispatched_in(talk.wait(pause)) == [(0, 0)]
     talk.finish(0, outcome=Outcome.ERROR)
     talk.finish(0, outcome=Outcome.NOT_NOW)
-    assert given(talk.wait(0.1)) == [(0, 0)]
+    assert dispatched_in(talk.wait(0.1)) == [(0, 0)]
 
 
 def test_a_task_that_backs_off_is_not_given_to_those_that_refused_it():
@@ -196,7 +196,7 @@ def test_a_task_that_backs_off_is_not_given_to_those_that_refused_it():
     talk.submit(1, depend=CODE, retries=1, backoff=1.0)
     talk.finish(0, outcome=Outcome.REFUSED)
     talk.finish(1, outcome=Outcome.ERROR)
-    assert given(talk.wait(1.0)) == [(1, 0)]
+    assert dispatched_in(talk.wait(1.0)) == [(1, 0)]
 
 
 def test_a_redelivered_task_travels_alone():
@@ -238,7 +238,7 @@ def test_not_now_by_everyone_for_long_is_unreachable_too():
     talk.submit(1)
     begin = talk.now
     while talk.state(0) != "unreachable":
-        effects = talk.finish(0, outcome=Outcome.NOT_NOW) if talk.held(0) else talk.wait(0.05)
+        effects = talk.finish(0, outcome=Outcome.NOT_NOW) if talk.leases_of(0) else talk.wait(0.05)
         assert talk.now < begin + 40
     assert effects.records
     assert talk.now >= begin + 30
@@ -256,7 +256,7 @@ def test_a_worker_that_is_busy_when_it_could_be_asked_again_refuses_nothing():
     talk.finish(0, [talk.lease_of(asks)], outcome=Outcome.NOT_NOW)
     begin = talk.now
     while talk.state(asks) != "unreachable":
-        talk.finish(0, outcome=Outcome.NOT_NOW) if talk.held(0) else talk.wait(0.05)
+        talk.finish(0, outcome=Outcome.NOT_NOW) if talk.leases_of(0) else talk.wait(0.05)
         assert talk.now < begin + 40
     assert talk.now >= begin + 30
 
@@ -265,7 +265,7 @@ def test_a_worker_that_is_busy_when_it_could_be_asked_again_refuses_nothing():
 def test_the_clock_does_not_stop_for_one_that_has_left_before_it_could_be_asked_again(leave):
     talk = Conversation(workers=2)
     talk.submit(1)
-    (first,) = [worker for worker in (0, 1) if talk.held(worker)]
+    (first,) = [worker for worker in (0, 1) if talk.leases_of(worker)]
     talk.finish(first, outcome=Outcome.NOT_NOW)
     talk.finish(1 - first, outcome=Outcome.REFUSED)
     if leave == "dies":
@@ -274,7 +274,7 @@ def test_the_clock_does_not_stop_for_one_that_has_left_before_it_could_be_asked_
         talk.ask(Scale, n=1)
     talk.wait(0.2)
     for worker in (0, 1):
-        if worker in talk.farm.workers and talk.held(worker):
+        if worker in talk.farm.workers and talk.leases_of(worker):
             talk.finish(worker, outcome=Outcome.REFUSED)
     talk.wait(29.9)
     assert talk.state(0) == "unreachable"
@@ -288,14 +288,14 @@ def test_the_clock_starts_anew_when_somebody_is_asked_again(forgive):
         talk.ask(Spin)
     elif forgive == "join":
         talk.join(1)
-        talk.finish(1, outcome=Outcome.REFUSED) if talk.held(1) else None
+        talk.finish(1, outcome=Outcome.REFUSED) if talk.leases_of(1) else None
     else:
         talk.worker(0, PropertiesChanged())
     for worker in list(talk.farm.workers):
-        if talk.held(worker):
+        if talk.leases_of(worker):
             talk.finish(worker, outcome=Outcome.REFUSED)
     for worker in list(talk.farm.workers):
-        if talk.held(worker):
+        if talk.leases_of(worker):
             talk.finish(worker, outcome=Outcome.REFUSED)
     talk.wait(2.0)
     assert talk.state(0) == "scheduled"
@@ -322,7 +322,7 @@ def test_when_all_who_refused_are_gone_it_waits_and_the_next_one_is_asked():
     talk = refused_by_all(1)
     talk.die(0)
     assert talk.wait(100.0).records == ()
-    assert given(talk.join(1)) == [(1, 0)]
+    assert dispatched_in(talk.join(1)) == [(1, 0)]
 
 
 def test_the_clock_starts_when_the_last_one_that_might_take_it_dies():
@@ -362,10 +362,10 @@ def test_a_task_that_runs_is_not_unreachable_whoever_refused_it():
     task = talk.submit(1, depend=CODE)[0]
     talk.finish(0, outcome=Outcome.REFUSED, seconds=0.0001)
     talk.finish(1, outcome=Outcome.NOT_NOW, seconds=0.0001)
-    assert given(talk.wait(0.1)) == [(1, task)]
+    assert dispatched_in(talk.wait(0.1)) == [(1, task)]
     talk.start(1)
     talk.submit(2)
-    assert len(talk.held(0)) == 2
+    assert len(talk.leases_of(0)) == 2
     talk.ask(Scale, n=1)
     assert talk.farm.workers[1].retiring
     talk.wait(60.0)

@@ -13,7 +13,7 @@ from taskfc_ext.protocol.records import Leased, Requeued, Why
 from taskfc_ext.protocol.spec import OnLost, Recovery
 from taskfc_ext.protocol.supervisor_messages import Step, StopAttempt
 from taskfc_ext.protocol.worker_messages import Committed, Run
-from tests.core.conversation import ALICE, CODE, ERROR, Conversation, given, messages_to, spec, to_supervisor
+from tests.core.conversation import ALICE, CODE, ERROR, Conversation, dispatched_in, messages_to, spec, to_supervisor
 
 OTHER = b"o" * 16
 
@@ -86,22 +86,22 @@ def test_one_worker_with_retries_comes_to_an_end():
 def test_a_retry_goes_to_another_idle_worker(n_workers):
     talk = Conversation(workers=n_workers)
     talk.submit(1, retries=1)
-    assert given(talk.finish(0, outcome=Outcome.ERROR)) == [(1, 0)]
+    assert dispatched_in(talk.finish(0, outcome=Outcome.ERROR)) == [(1, 0)]
 
 
 def test_a_retry_does_not_wait_for_another_worker():
     talk = Conversation(workers=2)
     talk.submit(2, retries=1)
-    assert given(talk.finish(0, outcome=Outcome.ERROR)) == [(0, 0)]
+    assert dispatched_in(talk.finish(0, outcome=Outcome.ERROR)) == [(0, 0)]
 
 
 def test_the_worker_that_is_avoided_gets_other_work_instead():
     talk = Conversation(workers=2)
     talk.submit(3, retries=1)
     talk.finish(1)
-    assert given(talk.finish(0, outcome=Outcome.ERROR)) == [(0, 0)], "worker 1 has task 2 by now"
+    assert dispatched_in(talk.finish(0, outcome=Outcome.ERROR)) == [(0, 0)], "worker 1 has task 2 by now"
     talk.finish(1)
-    assert given(talk.finish(0, outcome=Outcome.ERROR)) == []
+    assert dispatched_in(talk.finish(0, outcome=Outcome.ERROR)) == []
 
 
 def test_a_retry_that_others_refused_goes_to_another_idle_worker_too():
@@ -109,7 +109,7 @@ def test_a_retry_that_others_refused_goes_to_another_idle_worker_too():
     talk.submit(1, retries=1, depend=CODE)
     talk.finish(0, outcome=Outcome.REFUSED)
     assert talk.farm.worker_of(talk.farm.tasks[0]) == 1
-    assert given(talk.finish(1, outcome=Outcome.ERROR)) == [(2, 0)]
+    assert dispatched_in(talk.finish(1, outcome=Outcome.ERROR)) == [(2, 0)]
 
 
 def test_what_retry_on_does_not_cover_is_not_retried():
@@ -124,16 +124,16 @@ def test_back_off_doubles_and_is_kept():
     talk.submit(1, retries=3, backoff=2.0)
     for pause in (2.0, 4.0, 8.0):
         effects = talk.finish(0, outcome=Outcome.ERROR)
-        assert given(effects) == []
+        assert dispatched_in(effects) == []
         assert effects.wake_at == talk.now + pause
-        assert given(talk.wait(pause - 0.01)) == []
-        assert given(talk.wait(0.01)) == [(0, 0)]
+        assert dispatched_in(talk.wait(pause - 0.01)) == []
+        assert dispatched_in(talk.wait(0.01)) == [(0, 0)]
 
 
 def test_others_run_while_a_task_backs_off():
     talk = Conversation(workers=1)
     talk.submit(2, retries=1, backoff=2.0)
-    assert given(talk.finish(0, outcome=Outcome.ERROR)) == [(0, 1)]
+    assert dispatched_in(talk.finish(0, outcome=Outcome.ERROR)) == [(0, 1)]
 
 
 @pytest.mark.parametrize(

@@ -105,9 +105,9 @@ def test_every_contradiction_is_found(breaker):
     talk.submit(2)
     talk.submit(1, after=(0,))
     talk.submit(1, priority=1, depend=CODE)
-    talk.give_back(0, talk.held(0))
+    talk.give_back(0, talk.leases_of(0))
     talk.finish(0, [1])
-    assert talk.held(0)
+    assert talk.leases_of(0)
     talk.finish(0, outcome=Outcome.REFUSED)
     validate(talk.farm)
     assert talk.farm.refusals.waiting

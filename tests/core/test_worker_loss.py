@@ -13,7 +13,7 @@ from taskfc_ext.protocol.records import Leased, Requeued, Why
 from taskfc_ext.protocol.spec import OnLost
 from taskfc_ext.protocol.supervisor_messages import Noted, SetWorkers, WorkerDown
 from taskfc_ext.protocol.worker_messages import Committed, Displayed, Finished, Output, Returned, Run, Started
-from tests.core.conversation import BOB, Conversation, given, messages_to, spec, to_supervisor
+from tests.core.conversation import BOB, Conversation, dispatched_in, messages_to, spec, to_supervisor
 
 
 def with_held(n: int, **options) -> Conversation:
@@ -22,7 +22,7 @@ def with_held(n: int, **options) -> Conversation:
     talk.submit(1)
     talk.finish(0, seconds=0.0001)
     talk.submit(n, **options)
-    assert talk.held(0) == list(range(2, n + 2))
+    assert talk.leases_of(0) == list(range(2, n + 2))
     return talk
 
 
@@ -248,15 +248,15 @@ def test_a_reconnect_keeps_what_runs_running():
     talk.submit(2)
     lease = talk.lease_of(0)
     talk.start(0)
-    assert given(talk.ready(0, (lease,))) == []
+    assert dispatched_in(talk.ready(0, (lease,))) == []
     assert talk.farm.tasks[0].state is State.RUNNING
 
 
 def test_nothing_is_asked_of_a_worker_before_it_is_ready_again():
     talk = Conversation(workers=1)
     talk.restart(alive=[0])
-    assert given(talk.ask(Submit, spec=spec(), bodies=(b"x",))) == []
-    assert given(talk.ready(0)) == [(0, 0)]
+    assert dispatched_in(talk.ask(Submit, spec=spec(), bodies=(b"x",))) == []
+    assert dispatched_in(talk.ready(0)) == [(0, 0)]
 
 
 @pytest.mark.parametrize(("on_lost", "state"), [(OnLost.RETRY, "scheduled"), (OnLost.FAIL, "lost")])
@@ -317,7 +317,7 @@ def test_fewer_workers_retire_the_idle_at_once_and_the_busy_when_they_are_done()
     talk.submit(3)
     effects = talk.finish(retiring)
     assert to_supervisor(effects) == [SetWorkers(1, (retiring,))]
-    assert talk.held(retiring) == []
+    assert talk.leases_of(retiring) == []
 
 
 @pytest.mark.parametrize("how", ["given back", "reconnect"])
@@ -325,7 +325,7 @@ def test_a_retiring_worker_that_loses_its_last_lease_otherwise_ends_too(how):
     talk = Conversation(workers=1)
     talk.submit(1)
     talk.ask(Scale, n=0)
-    effects = talk.give_back(0, talk.held(0)) if how == "given back" else talk.ready(0)
+    effects = talk.give_back(0, talk.leases_of(0)) if how == "given back" else talk.ready(0)
     assert to_supervisor(effects) == [SetWorkers(0, (0,))]
 
 
@@ -335,7 +335,7 @@ def test_a_wish_for_fewer_workers_survives_the_controller():
     effects = talk.restart(alive=[0, 1], n_workers=1)
     assert to_supervisor(effects) == [SetWorkers(1, (1,))]
     talk.ready(0, (1,))
-    assert given(talk.ready(1)) == []
+    assert dispatched_in(talk.ready(1)) == []
 
 
 def test_more_workers_are_asked_for():
@@ -359,11 +359,11 @@ def test_a_task_that_a_worker_died_of_runs_alone():
     talk.die(0, started=2, running=False)
     talk.submit(5)
     talk.join(1)
-    first = [talk.farm.leases[lease][0] for lease in talk.held(1)]
+    first = [talk.farm.leases[lease][0] for lease in talk.leases_of(1)]
     assert first == [1]
     talk.finish(1, seconds=0.0001)
-    assert len(talk.held(1)) > 1
-    talk.finish(1, talk.held(1), seconds=0.0001)
+    assert len(talk.leases_of(1)) > 1
+    talk.finish(1, talk.leases_of(1), seconds=0.0001)
 
 
 def test_a_task_whose_results_never_leave_is_poisoned():

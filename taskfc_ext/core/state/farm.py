@@ -388,7 +388,7 @@ class Farm:
     def set_timer(self, when: float, kind: TimerKind, key: int, extra: int = 0) -> None:
         """Set a timer for `when` (monotonic).
 
-        Timers are not cancelled: whoever is has_timer looks whether it still matters.
+        Timers are not cancelled: its handler checks that its reason still holds.
         """
         heapq.heappush(self.timers, (when, next(self._timer_order), kind, key, extra))
         if len(self.timers) > self._next_purge:

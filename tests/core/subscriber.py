@@ -1,4 +1,4 @@
-"""One who knows of a queue nothing but what was said to those that watch: a reference for what views make of it."""
+"""One who knows of a queue nothing but what was message to those that watch: a reference for what views make of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOTHING_MORE = (-1, 0, 0.0, 0.0, 0.0, None)
 FINISHED = (StateCode.SUCCEEDED, StateCode.FAILED, StateCode.ABORTED)
 
 
-class Onlooker:
+class Subscriber:
     """Keeps each task as (state, worker, attempts, started, completed, seconds, note)."""
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Onlooker:
         self.whole: tuple = ()
         self.workers: tuple = ()
 
-    def hear(self, message: SendSnapshot | Changed, farm: Farm, records: Sequence[Record]) -> None:
+    def receive(self, message: SendSnapshot | Changed, farm: Farm, records: Sequence[Record]) -> None:
         """Take in what the core sends, with what a store of these `records` adds."""
         if isinstance(message, Changed):
             assert message.delta.seq == self.seq + 1, "a gap"
@@ -42,33 +42,33 @@ class Onlooker:
                 assert delta.seq == self.seq + 1, "a gap"
                 self.apply(delta)
 
-    def apply(self, said: QueueSnapshot | QueueDelta) -> None:
-        self.seq = said.seq
-        self.whole = said.counts, said.n_workers
-        if said.workers is not None:
-            self.workers = said.workers
-        for batch in said.batches:
+    def apply(self, message: QueueSnapshot | QueueDelta) -> None:
+        self.seq = message.seq
+        self.whole = message.counts, message.n_workers
+        if message.workers is not None:
+            self.workers = message.workers
+        for batch in message.batches:
             self.batches[batch.first] = batch
-        told = self._told(said)
+        told = self._read_rows(message)
         self.tasks.update(told)
-        if isinstance(said, QueueDelta):
-            for first, n in said.cleared:
+        if isinstance(message, QueueDelta):
+            for first, n in message.cleared:
                 for taskid in range(first, first + n):
                     assert taskid not in told, f"task {taskid} is told, and cleared"
                     self.tasks.pop(taskid, None)
 
-    def _told(self, said: QueueSnapshot | QueueDelta) -> dict[int, tuple]:
+    def _read_rows(self, message: QueueSnapshot | QueueDelta) -> dict[int, tuple]:
         told: dict[int, tuple] = {}
-        for run in said.runs:
+        for run in message.runs:
             for taskid in range(run.first, run.first + run.n):
                 assert taskid not in told, f"task {taskid} is told twice"
                 told[taskid] = run.state, *NOTHING_MORE[:-1], Note(held=True) if run.held else None
-        rows = said.rows
+        rows = message.rows
         assert list(rows.ids) == sorted(set(rows.ids))
         columns = rows.states, rows.workers, rows.attempts, rows.started, rows.completed, rows.seconds
         for taskid, *row in zip(rows.ids, *columns, strict=True):
             assert taskid not in told, f"task {taskid} is told twice"
-            told[taskid] = *row, _rounded(rows.notes.get(taskid))
+            told[taskid] = *row, _round_times(rows.notes.get(taskid))
         for taskid in told:
             assert any(first <= taskid < first + batch.n for first, batch in self.batches.items()), (
                 f"task {taskid} of no batch"
@@ -79,7 +79,7 @@ class Onlooker:
         return {taskid: task[0] for taskid, task in self.tasks.items() if task[0] not in FINISHED}
 
 
-def _rounded(note):
+def _round_times(note):
     """Return `note` with a time that can be compared: it is worked out anew each time."""
     if note is None or note.not_before is None:
         return note
