@@ -1,7 +1,7 @@
 """The scheduler: `handle(event, now) -> Effects`.
 
-An event changes the farm and yields what has to be committed, and then sent. An event of a superseded attempt has no
-effect; an illegal one raises and changes nothing.
+An event changes the farm; its effects are committed and then sent. An event of a superseded attempt has no effect; an
+illegal one raises and changes nothing.
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ from taskfc_ext.protocol.worker_messages import (
 )
 
 FORGET_SESSION_AFTER = 600.0
-"""Seconds after which a client that is gone is forgotten; a resend comes within seconds, or never."""
+"""Seconds after which a lost client is forgotten; a repeat comes within seconds, or never."""
 
 
 class Scheduler:
-    """Who runs what.
+    """Decisions of one farm: takes events, returns effects.
 
     Args:
-        records: what the store holds, in order.
-        name: the farm's.
-        unreachable_after: seconds after which a task that all live workers refuse fails.
-        max_deaths: so many workers may die of a task.
+        records: the records of the store, in order.
+        name: the name of the farm.
+        unreachable_after: a task fails when all live workers have refused it for so many seconds.
+        max_deaths: a task fails when so many workers have died of it.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Scheduler:
         restore(self.farm, records)
 
     def begin(self, now: Now) -> Effects:
-        """Return the effects of having been started on this store."""
+        """Return the effects of the start on this store."""
         step = Step()
         commit(self.farm, step, Began(self.farm.incarnation + 1, now.wall))
         self._tidy(step)
@@ -80,7 +80,7 @@ class Scheduler:
         return self._effects(step)
 
     def handle(self, event: Event, now: Now) -> Effects:
-        """Take `event` in; return what must be done about it."""
+        """Handle `event`; return its effects."""
         step = Step()
         match event:
             case FromClient(session, message):
@@ -113,7 +113,7 @@ class Scheduler:
         return self._effects(step)
 
     def _tidy(self, step: Step) -> None:
-        """Drop what nothing needs any more; let the store do so with records."""
+        """Drop code that nothing needs, and commit a baseline where one is due."""
         if self.farm.codes.idle:
             drop_unneeded_code(self.farm, step)
         if baseline.is_due(self.farm, step):
@@ -131,24 +131,24 @@ class Scheduler:
     def _from_client(self, step: Step, session: str, message: ClientMessage, now: Now) -> None:
         farm = self.farm
         if isinstance(message, Hello):
-            subscriptions.unsubscribe(farm, session)  # it watched on another connection
+            subscriptions.unsubscribe(farm, session)  # it subscribed on another connection
             client = farm.session(session)
             client.label, client.owner, client.worker = message.label, message.owner, message.worker
             client.connected = True
             client.last_seen = now.mono
-            _forget_defined(farm, client)  # it defines again what it names on this connection
+            _forget_defined(farm, client)  # on this connection it defines code again before it names it
             if farm.stop_asked:
                 step.to_client(session, Stopping())
             return
         known = farm.sessions.get(session)
         if known is None or not known.connected:
             seq = message.seq if isinstance(message, Request) else 0
-            text = "this session is not known here any more"
+            text = "this session is no longer known"
             step.to_client(session, Refused(seq, ErrorKind.SAY_HELLO, text, "say hello again, then resend"))
             return
         known.last_seen = now.mono
         if farm.stop_asked:
-            return  # unanswered, so the client keeps it for the next start
+            return  # unanswered, so the client repeats it after the next start
         if isinstance(message, Define):
             known.defined.add(message.digest)
             if message.digest not in farm.codes:
@@ -163,7 +163,7 @@ class Scheduler:
         farm = self.farm
         worker = farm.workers.get(worker_id)
         if worker is None:
-            return  # its end has been told already
+            return  # its death was reported before
         match message:
             case Ready():
                 attempts.on_ready(farm, step, worker, message, now)
@@ -247,6 +247,6 @@ class Scheduler:
 
 
 def _forget_defined(farm: Farm, client: ClientSession) -> None:
-    """Note that `client` defines code before it names it again."""
+    """Note that `client` must define code again before it names it."""
     defined, client.defined = client.defined, set()
     farm.codes.release_idle(defined)

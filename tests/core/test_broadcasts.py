@@ -158,7 +158,7 @@ def test_after_three_deaths_in_it_nobody_runs_it_any_more():
         if worker < 2:
             assert messages_to(effects) == [], "a replacement will run it"
             assert broadcasts_sent(talk.join(worker + 1)) == [(worker + 1, 1)]
-    skipped = "3 workers died in it (x = 1), so it is run no more"
+    skipped = "3 workers died in it (x = 1), so it is skipped"
     assert messages_to(effects) == [talk.reply(BroadcastReport(0, {}, skipped))]
     assert broadcasts_sent(talk.join(3)) == []
     talk.restart(alive=(3,))

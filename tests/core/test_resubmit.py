@@ -250,7 +250,7 @@ def test_a_cleared_input_is_named_and_a_cleared_dependency_has_ended():
     talk.ask(Clear, taskids=(1,))
     (refusal,) = messages_to(talk.retry(2))
     text = "task 2 cannot run again: the result of task 1, which it takes, was cleared"
-    assert refusal == Refused(5, ErrorKind.RESULT_EXPIRED, text, "submit it anew", {"taskids": [1]})
+    assert refusal == Refused(5, ErrorKind.RESULT_EXPIRED, text, "submit it again", {"taskids": [1]})
     assert pairs(talk.retry(3)) == [[3, 4]]
     assert talk.state(4) == "scheduled"
 

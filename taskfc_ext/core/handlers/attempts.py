@@ -1,4 +1,4 @@
-"""What workers say of their attempts."""
+"""Handlers of the messages of workers about their attempts."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from taskfc_ext.protocol.worker_messages import (
 )
 
 MAX_LIVE_OUTPUT = 64 * 1024
-"""Characters kept of what a running task has printed; all of it comes with its end."""
+"""Characters kept of the live output of a task; all of it comes with its end."""
 
 
 def on_ready(farm: Farm, step: Step, worker: Worker, message: Ready, now: Now) -> None:
-    """A worker opened a connection: what it does not hold by now, it never will."""
+    """Handle a new connection of a worker: leases that it does not report go back, since they cannot reach it later."""
     rejoined = worker.ready
     worker.ready = True
     worker.busy = False
@@ -54,10 +54,10 @@ def on_ready(farm: Farm, step: Step, worker: Worker, message: Ready, now: Now) -
 
 
 def on_started(farm: Farm, step: Step, worker: Worker, message: Started, now: Now) -> None:
-    """An attempt runs, and may run for long."""
+    """Note that an attempt runs, and may run for long."""
     taskid = worker.leases.get(message.lease)
     if taskid is None:
-        farm.stale += 1  # the attempt was given up meanwhile; whoever gave it up has dealt with it
+        farm.stale += 1  # the attempt was given up, and that was handled then
         return
     task = farm.tasks[taskid]
     worker.busy = True
@@ -67,12 +67,12 @@ def on_started(farm: Farm, step: Step, worker: Worker, message: Started, now: No
         timeout = task.spec.timeout
         if timeout is not None:
             farm.set_timer(now.mono + timeout - message.elapsed, TimerKind.DEADLINE, message.lease)
-    if message.lease in farm.stopping_leases:  # the first interrupt came before there was anything to interrupt
+    if message.lease in farm.stopping_leases:  # the first interrupt came before the start
         stop_attempt(farm, step, message.lease, farm.stopping_leases[message.lease].cause, now)
 
 
 def on_finished(farm: Farm, step: Step, worker: Worker, message: Finished, now: Now) -> None:
-    """Attempts have ended. Those whose lease is not valid any more have no effect: a later attempt owns the task."""
+    """Handle ends of attempts. Reports under a void lease have no effect: a later attempt owns the task."""
     if message.seq > worker.finished_seq:
         rows = _rows_of(message)
         endings = Endings(farm, step, now)
@@ -111,9 +111,9 @@ def _rows_of(message: Finished) -> list[tuple[int, int, Payload, float]]:
 
 
 def on_returned(farm: Farm, step: Step, worker: Worker, message: Returned, now: Now) -> None:
-    """The worker gives back what it has not started."""
+    """Requeue attempts that the worker gives back without having started them."""
     endings = Endings(farm, step, now)
-    for lease in sorted(set(message.leases)):  # in the order in which they were given out
+    for lease in sorted(set(message.leases)):  # in the order of their dispatch
         taskid = worker.leases.get(lease)
         if taskid is None:
             farm.stale += 1
@@ -126,30 +126,30 @@ def on_returned(farm: Farm, step: Step, worker: Worker, message: Returned, now: 
 
 
 def on_output(farm: Farm, worker: Worker, message: Output) -> None:
-    """The running attempt has printed something."""
+    """Add to the live output of the running attempt."""
     taskid = worker.leases.get(message.lease)
     if taskid is not None:
         past = farm.tasks[taskid].past()
         kept = past.output
-        if begins_with(message.printed, "\r"):  # a bar is drawn anew: its older states are not to fill the log
+        if begins_with(message.printed, "\r"):  # a progress bar is drawn again: its older states must not fill the log
             kept = whole_lines(kept)
         past.output = tail(joined(kept, message.printed), MAX_LIVE_OUTPUT)
 
 
 def on_displayed(farm: Farm, worker: Worker, message: Displayed) -> None:
-    """The running attempt shows something else than before."""
+    """Change the live displays of the running attempt."""
     taskid = worker.leases.get(message.lease)
     if taskid is None:
         return
     past = farm.tasks[taskid].past()
     if message.kept > len(past.displays):
-        return  # it goes on from what this controller never heard; on a new connection a worker begins anew
+        return  # its base went to an earlier controller; a worker sends all of them on a new connection
     past.displays = (*past.displays[: message.kept], *message.then)[-MAX_DISPLAYS:]
     past.displays_version = f"{message.lease}.{message.revision}"
 
 
 def on_progress(farm: Farm, worker: Worker, message: Progress) -> None:
-    """The running attempt says how far it is. Kept under its lease, so another attempt starts without."""
+    """Note the progress of the running attempt, under its lease, so that the next attempt starts without."""
     taskid = worker.leases.get(message.lease)
     if taskid is not None:
         worker.progress = message
@@ -157,9 +157,9 @@ def on_progress(farm: Farm, worker: Worker, message: Progress) -> None:
 
 
 def retire_surplus(farm: Farm, step: Step) -> None:
-    """Choose the workers that are too many, those that have least to do first; they end when they hold nothing.
+    """Retire the surplus of workers, the ones with the fewest leases first; each ends when it holds none.
 
-    Of those that have as much to do, the youngest: it may stand in for one whose task waits.
+    Among equals the youngest retires: it may be a substitute.
     """
     staying = [worker for worker in farm.workers.values() if not worker.retiring]
     staying.sort(key=lambda worker: (worker.ready, len(worker.leases), -worker.worker))
@@ -172,13 +172,13 @@ def retire_surplus(farm: Farm, step: Step) -> None:
 
 
 def set_workers(farm: Farm, step: Step, retire: tuple[int, ...] = ()) -> None:
-    """Tell the supervisor how many workers there should be, and which are to end."""
+    """Send the supervisor the number of workers wanted, and the ones that shall end."""
     n_substitutes = farm.waits.n_substitutes if farm.waits is not None else 0
     step.to_supervisor(SetWorkers(farm.n_workers, retire, n_substitutes))
 
 
 def retire_if_done(farm: Farm, step: Step, worker: Worker) -> None:
-    """Let a worker that is to go end, once it holds nothing."""
+    """Let a retiring worker end once it holds no lease."""
     if worker.retiring and not worker.leases:
         set_workers(farm, step, (worker.worker,))
 
@@ -201,9 +201,9 @@ def _end_attempt(
 
 
 def _end_interrupted(endings: Endings, task: Task, seconds: float) -> None:
-    """An interrupt ended the attempt that this controller did not ask for: one before it did.
+    """Handle the end of an attempt by an interrupt of an earlier controller.
 
-    Aborts are in the store, so it was a timeout's.
+    Aborts are in the store, so it was the interrupt of a timeout.
     """
     if task.spec.timeout is not None:
         end_stopped(endings, task, Cause.TIMEOUT, seconds)
@@ -215,7 +215,7 @@ def _end_interrupted(endings: Endings, task: Task, seconds: float) -> None:
 
 
 def end_stopped(endings: Endings, task: Task, cause: Cause, seconds: float = 0.0) -> None:
-    """An attempt that was being stopped has ended, in whatever way: a late result is dropped."""
+    """End an attempt that was being stopped, however it ended: a late result is dropped."""
     if cause is Cause.ABORT or (task.history is not None and task.history.aborting):
         endings.abort(task, seconds)
     else:
@@ -223,7 +223,7 @@ def end_stopped(endings: Endings, task: Task, cause: Cause, seconds: float = 0.0
 
 
 def _give_back(farm: Farm, endings: Endings, task: Task) -> None:
-    """A lease is over that never started: free of charge, unless the task was to be stopped anyway."""
+    """Requeue an attempt that never started, free of charge, or end it if it was being stopped."""
     stopping = farm.stopping_leases.get(task.lease)
     if (task.history is not None and task.history.aborting) or stopping is not None:
         end_stopped(endings, task, stopping.cause if stopping is not None else Cause.ABORT)
@@ -232,7 +232,7 @@ def _give_back(farm: Farm, endings: Endings, task: Task) -> None:
 
 
 def _measure(farm: Farm, worker: Worker, message: Finished) -> None:
-    """Learn how long the tasks of a batch take; batches of several codes tell of the last one only."""
+    """Measure the run time of the code in a report; only the last one if the report has several codes."""
     if message.leases:
         taskid = worker.leases.get(message.leases[-1])
         if taskid is not None:

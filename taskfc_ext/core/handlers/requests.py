@@ -1,4 +1,4 @@
-"""What clients ask for. Every request is answered once, and a repeat gets that answer again."""
+"""Handlers of the requests of clients. Every request is answered once, and a repeat gets the same answer."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def _submit(farm: Farm, step: Step, client: ClientSession, message: Submit, now:
     inputs = _resolve(farm, client, message.inputs)
     refusal = _refusal(farm, message, (*after, *inputs))
     if refusal is not None:
-        farm.codes.release_idle(all_bodies(message.spec))  # it may have been defined for this only
+        farm.codes.release_idle(all_bodies(message.spec))  # it may have been defined for this submission only
         return refusal
     record = Submitted(
         first=farm.next_id,
@@ -207,7 +207,7 @@ def _submit(farm: Farm, step: Step, client: ClientSession, message: Submit, now:
 
 
 def _refusal(farm: Farm, message: Submit, parents: tuple[int | None, ...]) -> Refused | None:
-    """Return why these tasks cannot be taken: their code, or a task that they come after, is not there."""
+    """Return the refusal of tasks whose code or dependency is unknown, or `None`."""
     missing = next((code for code in all_bodies(message.spec) if code not in farm.codes), None)
     if missing is not None:
         text = f"the code {missing.hex()} of {message.spec.label} was not defined before"
@@ -216,12 +216,12 @@ def _refusal(farm: Farm, message: Submit, parents: tuple[int | None, ...]) -> Re
     if named:
         return farm.unknown(message.seq, named)
     if None in parents:
-        return Refused(message.seq, ErrorKind.PROTOCOL, "a dependency that was not accepted")
+        return Refused(message.seq, ErrorKind.PROTOCOL, "a dependency names a submission that was not accepted")
     return None
 
 
 def _resolve(farm: Farm, client: ClientSession, refs: tuple[TaskRef, ...]) -> list[int | None]:
-    """Return task ids for `refs`; `None` for one that names a submission of this session that there was not."""
+    """Return task ids for `refs`; `None` for one that names an unknown submission of this session."""
     taskids: list[int | None] = []
     for ref in refs:
         if isinstance(ref, int):
@@ -280,7 +280,7 @@ def _abort_tasks(farm: Farm, step: Step, client: ClientSession, message: AbortTa
 
 
 def _steer(farm: Farm, step: Step, record: Held | Moved) -> None:
-    """Hold, release or move tasks. Those that can be given out now stand in the queue as if it had always been so."""
+    """Hold, release or move tasks. Ready ones get the place in the queue that they would have had from the start."""
     queued = [farm.tasks[taskid] for taskid in dict.fromkeys(record.ids) if farm.is_queued(taskid)]
     farm.withdraw(queued)
     commit(farm, step, record)
@@ -307,7 +307,7 @@ def _get_results(farm: Farm, step: Step, client: ClientSession, message: GetResu
 
 def _barrier(farm: Farm, client: ClientSession, message: Barrier) -> Reply | Refused | None:
     taskids = message.taskids if message.taskids is not None else tuple(farm.tasks)
-    # One that was cleared has ended. This may be the second copy of a request, from before it was cleared.
+    # A cleared task has ended: this may be a late copy of a request that came before the clear.
     unknown = [taskid for taskid in taskids if not 0 <= taskid < farm.next_id]
     if unknown:
         return farm.unknown(message.seq, unknown)
@@ -321,13 +321,13 @@ def _barrier(farm: Farm, client: ClientSession, message: Barrier) -> Reply | Ref
 
 def _clear(farm: Farm, step: Step, client: ClientSession, message: Clear) -> None:
     asked = farm.finished_ids() if message.taskids is None else dict.fromkeys(message.taskids)
-    # What unfinished tasks take as input is theirs until they have ended: without it they could never run.
+    # The inputs of unfinished tasks stay: without them these tasks could never run.
     needed = {parent for task in farm.tasks.values() for parent in task.batch.inputs}
     ids = tuple(taskid for taskid in asked if taskid not in farm.tasks and taskid not in needed)
     commit(farm, step, Cleared(ids, client.session, message.seq))
 
 
-# what tasks print and show
+# outputs
 
 
 def _log(farm: Farm, message: GetLog) -> Reply | Refused | SendLog:
@@ -351,7 +351,7 @@ def _outputs(farm: Farm, message: GetOutputs) -> Reply | Refused | SendOutputs:
 
 
 def outputs_answer(displays: tuple[bytes, ...], version: str, known: str) -> dict[str, object]:
-    """Return what answers a `GetOutputs`: `displays`, unless they are what the client has."""
+    """Return the answer to a `GetOutputs`: `displays`, or none where the client has this version."""
     return {"version": version, "outputs": None if version == known else displays}
 
 
@@ -366,12 +366,12 @@ def _scale(farm: Farm, step: Step, message: Scale) -> Answer:
 
 
 def stop_farm(farm: Farm, step: Step, now: Now) -> None:
-    """Stop on purpose: what runs goes back to the queue, which waits in the store for the next start."""
+    """Stop the farm on purpose. Running tasks go back to the queue, which stays in the store for the next start."""
     if farm.stop_asked:
         return
     commit(farm, step, StopAsked(now.wall))
     for session in farm.sessions.values():
-        session.defined = set()  # for the next start it says hello again
+        session.defined = set()  # it defines code again after the next start
         if session.connected:
             step.to_client(session.session, Stopping())
     farm.codes.release_idle(farm.codes.sizes)

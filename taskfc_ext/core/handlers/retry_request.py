@@ -1,7 +1,7 @@
-"""Running finished tasks again: as new tasks, together with those that had failed because of them.
+"""Handlers of `Retry`: finished tasks run again as new tasks, with the tasks that failed because of them.
 
-What a finished task was is known to the store alone. So a `Retry` takes two steps: `on_retry` says what has to be read,
-and `on_recalled` decides with what was found. Both happen in one turn of the controller, with a commit in between.
+Only the store has the submission of a finished task. So a `Retry` takes two steps: `on_retry` asks for the records, and
+`on_recalled` decides with them. Both happen in one turn of the controller, with a commit in between.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from taskfc_ext.protocol.spec import Spec
 
 
 def on_retry(farm: Farm, step: Step, client: ClientSession, message: Retry) -> Refused | None:
-    """Have the task and all that may have failed because of it read from the store, or refuse.
+    """Read the task, and the tasks that may have failed because of it, from the store; or refuse.
 
-    Of a dependant that has run again itself, only the newest retry runs again now; and the roots are the task and its
-    retries, since what failed with any of these failed because of it.
+    Of a dependant that was retried itself, only the newest retry runs again. The roots are the task and its retries,
+    since a task that failed because of one of them failed because of the task.
     """
     refusal = _refusal(farm, message)
     if refusal is None:
@@ -41,11 +41,11 @@ def dependants_of(roots: Iterable[int], failed_with: Mapping[int, int]) -> list[
     """Return the tasks that failed because of `roots`, directly or through one another, in ascending order.
 
     Args:
-        roots: tasks.
+        roots: the tasks to begin from.
         failed_with: task -> the dependency that it failed with.
     """
     fallen, found = set(roots), []
-    for taskid in sorted(failed_with):  # whoever depends on a task has a larger id
+    for taskid in sorted(failed_with):  # a dependant has a larger id
         if failed_with[taskid] in fallen:
             fallen.add(taskid)
             found.append(taskid)
@@ -53,7 +53,7 @@ def dependants_of(roots: Iterable[int], failed_with: Mapping[int, int]) -> list[
 
 
 def on_recalled(farm: Farm, step: Step, event: Recalled, now: Now) -> None:
-    """Submit again what was read, and answer the `Retry` that asked for it."""
+    """Submit the recalled tasks again, and answer the `Retry`."""
     client, seq = farm.sessions.get(event.session), event.request.seq
     if client is None or farm.stop_asked or seq < client.done_below:
         return
@@ -81,7 +81,7 @@ def _refusal(farm: Farm, message: Retry) -> Refused | None:
 def _resubmit(farm: Farm, step: Step, client: ClientSession, event: Recalled, now: Now) -> Refused | None:
     seq, asked = event.request.seq, event.request.taskid
     new_id: dict[int, int] = {}
-    replacements: dict[int, int] = {}  # what a dependency is replaced by
+    replacements: dict[int, int] = {}  # dependency -> its replacement
     records = []
     commit_code(farm, step, _defines(event.request))
     for old, taskids in event.batches:
@@ -90,7 +90,7 @@ def _resubmit(farm: Farm, step: Step, client: ClientSession, event: Recalled, no
         if lacking and asked in taskids:
             farm.codes.release_idle(define.digest for define in _defines(event.request))
             return _refuse_without_input(seq, asked, lacking[0])
-        # without it they could not run, and neither could what fails with them
+        # a task without its input could not run, nor could its dependants
         again = tuple(taskid for taskid in taskids if farm.knows(taskid) and not lacking)
         if not again or (asked not in taskids and not replacements.keys() & {*old.after, *old.inputs}):
             continue
@@ -121,12 +121,12 @@ def _resubmit(farm: Farm, step: Step, client: ClientSession, event: Recalled, no
 
 
 def _defines(request: Retry) -> tuple[Define, ...]:
-    """Return the code that came with `request`."""
+    """Return the code in `request`."""
     return () if request.context is None else (*request.modules, request.context)
 
 
 def _adapt_spec(spec: Spec, request: Retry) -> Spec:
-    """Return `spec` for the context and the modules of whoever asks."""
+    """Return `spec` with the context and the modules of the client that asks."""
     if request.context is None:
         return spec
     recovery = spec.recovery
@@ -137,7 +137,7 @@ def _adapt_spec(spec: Spec, request: Retry) -> Spec:
 
 
 def _current_parent(farm: Farm, parent: int, replacements: Mapping[int, int]) -> int:
-    """Return the task to depend on now: the one `instead` of `parent`, or if that did not succeed, its newest retry."""
+    """Return the task to depend on: the replacement of `parent`, or if it did not succeed, its newest retry."""
     succeeded = farm.knows(parent) and farm.end_of(parent) == ""
     if parent not in replacements and not succeeded:
         parent = max(_retries(farm, parent), default=parent)
@@ -145,11 +145,11 @@ def _current_parent(farm: Farm, parent: int, replacements: Mapping[int, int]) ->
 
 
 def _retries(farm: Farm, taskid: int) -> Iterator[int]:
-    """Yield the task that `taskid` was last submitted again as, and that of this one, and so on."""
+    """Yield the newest retry of `taskid`, then the newest retry of that one, and so on."""
     while farm.knows(taskid := farm.retried.get(taskid, -1)):
         yield taskid
 
 
 def _refuse_without_input(seq: int, taskid: int, parent: int) -> Refused:
     text = f"task {taskid} cannot run again: the result of task {parent}, which it takes, was cleared"
-    return Refused(seq, ErrorKind.RESULT_EXPIRED, text, "submit it anew", {"taskids": [parent]})
+    return Refused(seq, ErrorKind.RESULT_EXPIRED, text, "submit it again", {"taskids": [parent]})

@@ -1,6 +1,7 @@
-"""What each record means. The live scheduler applies a record when it writes it; a restart applies them all again.
+"""The meaning of each record: the change that it makes to the state.
 
-So the store alone rebuilds every promise: there is no second way in which a task changes for good.
+The scheduler applies a record when it writes it; a restart applies all of them again. So the store alone rebuilds the
+state, since nothing else changes a task durably.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from taskfc_ext.protocol.records import (
 
 
 def apply(farm: Farm, record: Record) -> list[Task]:
-    """Change `farm` as `record` says; return the tasks that became ready to be given out by it."""
+    """Apply `record` to `farm`; return the tasks that became ready to run."""
     farm.n_records += 1
     match record:
         case Submitted():
@@ -92,13 +93,13 @@ def apply(farm: Farm, record: Record) -> list[Task]:
 
 
 def restore(farm: Farm, records: Iterable[Record]) -> None:
-    """Rebuild `farm` from its store. Leases stay valid: their workers may be alive, and are asked."""
+    """Rebuild `farm` from its store. Leases stay valid, since their workers may be alive and report again."""
     for record in records:
         apply(farm, record)
     farm.n_ended = 0
-    farm.cascade_failed.clear()  # their ends were in the store as well
-    farm.codes.release_idle(farm.codes.sizes)  # nobody is connected
-    # the queue's order is not stored: whoever was accepted first goes first
+    farm.cascade_failed.clear()  # their ends are in the store as well
+    farm.codes.release_idle(farm.codes.sizes)  # no client is connected
+    # the order of the queue is not stored: the task accepted first goes first
     farm.enqueue(task for task in farm.tasks.values() if farm.is_queued(task.taskid))
 
 
@@ -122,13 +123,13 @@ def _apply_submitted(farm: Farm, record: Submitted) -> list[Task]:
         farm.add(task)
         tasks.append(task)
         if unmet:
-            task.past().unmet = unmet  # shared, and each parent knows the batch: n x m of each would fill the memory
+            task.past().unmet = unmet  # shared by the batch: one set for each task would take n x m entries
     for parent in unmet:
         farm.children.setdefault(parent, []).append(range(record.first, record.first + len(tasks)))
     farm.codes.add_tasks(record.first, len(tasks), record.spec)
     if record.name is not None:
         farm.names[record.name] = tasks[-1].taskid
-    # what a retry is answered with follows, in its `Retried`
+    # the answer to a `Retry` comes with its `Retried`
     farm.session(record.session).remember(Accepted(record.seq, record.first))
     return [] if unmet else tasks
 
@@ -149,9 +150,9 @@ def _apply_ended(farm: Farm, record: Ended) -> list[Task]:
         for childid in chain.from_iterable(farm.children.pop(taskid, ())):
             child = farm.tasks.get(childid)
             if child is None:
-                continue  # it was aborted, or has failed with another of its dependencies
+                continue  # it was aborted, or has failed because of another dependency
             if reason and (not child.batch.after_any or taskid in child.batch.inputs):
-                farm.cascade_failed.append((childid, taskid))  # the scheduler ends it, in the same transaction
+                farm.cascade_failed.append((childid, taskid))  # `Endings.settle` ends it, in the same transaction
                 continue
             unmet = child.past().unmet
             unmet.discard(taskid)
@@ -162,7 +163,7 @@ def _apply_ended(farm: Farm, record: Ended) -> list[Task]:
 
 
 def _apply_cleared(farm: Farm, record: Cleared) -> None:
-    """Forget the tasks of `record`; which of its ids are unknown is known by what came before it."""
+    """Forget the tasks of `record`; the records before it say which of its ids are unknown."""
     unknown = [taskid for taskid in record.ids if not farm.knows(taskid)]
     n_cleared = len(record.ids) - len(unknown)
     known = [taskid for taskid in record.ids if farm.knows(taskid)]
@@ -179,7 +180,7 @@ def _apply_cleared(farm: Farm, record: Cleared) -> None:
 
 
 def _apply_held(farm: Farm, record: Held) -> None:
-    """Hold or release the tasks of `record` that nobody has; who that is follows from what came before it."""
+    """Hold or release the tasks of `record` that have no lease; the records before it say which these are."""
     live = [taskid for taskid in dict.fromkeys(record.ids) if taskid in farm.tasks]
     given = [taskid for taskid in live if farm.tasks[taskid].lease]
     free = [taskid for taskid in live if not farm.tasks[taskid].lease]
@@ -203,7 +204,7 @@ def _apply_moved(farm: Farm, record: Moved) -> None:
 
 
 def _refuse_ended(farm: Farm, record: Held | Moved, done: str, n_done: int) -> Refused | None:
-    """Return the refusal that names the ids of `record` that have ended or never were."""
+    """Return the refusal that names the ids of `record` that have ended or never existed, or `None`."""
     wrong = [taskid for taskid in dict.fromkeys(record.ids) if taskid not in farm.tasks]
     if not wrong:
         return None
@@ -222,7 +223,7 @@ def _apply_requeued(farm: Farm, record: Requeued) -> list[Task]:
             farm.move((task,), State.SCHEDULED)
         match record.why:
             case Why.RETURNED | Why.REFUSED:
-                task.attempts -= 1  # it has not been tried
+                task.attempts -= 1  # it has not run
             case Why.RETRY:
                 past = task.past()
                 past.retries += 1
