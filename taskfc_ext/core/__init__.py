@@ -1,4 +1,4 @@
-"""The decisions of a farm: which task runs on which worker, and what becomes of it. Pure: no clock, no I/O.
+"""The decisions of a farm: which task runs where and when, and how it ends. Pure: no clock, no I/O.
 
 Theory of operation
 ===================
@@ -33,7 +33,11 @@ runs twice.
 attempt: it writes the record, frees the lease, fails the tasks that depend on it, and schedules the ones that waited.
 The handlers decide which of these to call. A task ends exactly once, since its end removes it from `Farm.tasks`.
 
-**What may fail, and what then.**
+**Refusals.** A worker that refuses a task has rejected it: `Refusals` keeps the task for other workers until it is
+redelivered. If every live worker rejects it for `unreachable_after` seconds, it fails. No record holds a refusal: after
+a restart every task is offered to all workers.
+
+**Failures and their effects.**
 
 - *The function* raises: its retries are used up first, then its recovery task runs, then the task fails, and with it
   all tasks that need its result.

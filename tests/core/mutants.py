@@ -486,7 +486,7 @@ MUTANTS = (
     ),
     Mutant(
         "_apply_held",
-        "remember(answer or Reply(record.seq, given))",
+        "remember(answer or Reply(record.seq, leased))",
         "remember(answer or Reply(record.seq, []))",
         "the answer to a hold does not say what was not held",
     ),

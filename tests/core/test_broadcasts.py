@@ -85,7 +85,7 @@ def test_a_retry_does_not_go_to_another_worker_that_is_being_set_up():
     assert dispatched_in(talk.finish(0, outcome=1)) == [(0, 0)]
 
 
-def test_who_waits_hears_how_it_went_when_all_have_run_it():
+def test_a_wait_is_answered_with_the_results_when_all_workers_have_run_it():
     talk = Conversation(workers=2)
     talk.ask(Broadcast, **FIELDS)
     assert messages_to(talk.ask(AwaitBroadcast, number=1)) == []
@@ -96,7 +96,7 @@ def test_who_waits_hears_how_it_went_when_all_have_run_it():
     assert messages_to(talk.ask(AwaitBroadcast, number=1)) == [talk.reply(answer.value)]
 
 
-def test_with_no_worker_nobody_waits():
+def test_with_no_worker_no_broadcast_is_awaited():
     talk = Conversation()
     talk.ask(Broadcast, **FIELDS)
     assert messages_to(talk.ask(AwaitBroadcast, number=1)) == [talk.reply(BroadcastReport(0))]
@@ -148,7 +148,7 @@ def test_a_report_that_comes_twice_has_no_effect():
     assert talk.farm.workers[0].set_up == {1: "ValueError: no data"}
 
 
-def test_after_three_deaths_in_it_nobody_runs_it_any_more():
+def test_a_broadcast_that_three_workers_died_in_is_skipped():
     talk = Conversation(workers=1)
     talk.ask(Broadcast, **FIELDS)
     talk.ask(AwaitBroadcast, number=1)
@@ -183,7 +183,7 @@ def test_a_wait_for_replacements_ends_when_there_will_be_none():
     assert answer in messages_to(talk.ask(Scale, n=0))
 
 
-def test_forgotten_ones_are_not_run_by_those_who_join_and_numbers_go_on():
+def test_workers_that_join_skip_cleared_broadcasts_and_numbers_go_on():
     talk = Conversation(workers=1)
     talk.ask(Broadcast, **FIELDS)
     effects = talk.ask(ClearBroadcasts)
@@ -193,7 +193,7 @@ def test_forgotten_ones_are_not_run_by_those_who_join_and_numbers_go_on():
     assert messages_to(talk.ask(Broadcast, **FIELDS)) == [talk.reply(2)]
 
 
-def test_the_list_says_who_is_being_set_up():
+def test_the_list_shows_the_worker_that_is_being_set_up():
     talk = Conversation(workers=1)
     talk.ask(Broadcast, **FIELDS)
     (workers,) = messages_to(talk.ask(GetWorkers))

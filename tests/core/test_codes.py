@@ -81,7 +81,7 @@ def test_code_that_something_else_needs_is_kept(name, use):
     assert A in talk.farm.codes
 
 
-def test_everyone_who_may_name_it_is_asked_and_the_last_answer_counts():
+def test_each_client_that_may_name_code_is_asked_and_the_last_answer_counts():
     talk = talk_with(A)
     talk.client(BOB, Define(A, b"xxxx"))
     taskid = run(talk, A)
@@ -91,14 +91,14 @@ def test_everyone_who_may_name_it_is_asked_and_the_last_answer_counts():
     assert digests_dropped(talk.client(BOB, Released((A,)))) == [A]
 
 
-def test_who_is_gone_need_not_be_asked():
+def test_a_lost_client_need_not_be_asked():
     talk = talk_with(A)
     taskid = run(talk, A)
     talk.ask(messages.Clear, BOB, taskids=(taskid,))
     assert digests_dropped(talk.lose_client(ALICE)) == [A]
 
 
-def test_who_comes_back_defines_again():
+def test_a_client_that_comes_back_defines_again():
     talk = talk_with(A)
     taskid = run(talk, A)
     talk.ask(messages.Clear, BOB, taskids=(taskid,))
@@ -158,7 +158,7 @@ def test_a_worker_forgets_what_it_used_longest_ago(monkeypatch):
     assert digests_at_worker(talk) == [C, B]
 
 
-def test_it_is_told_to_forget_before_more_is_sent(monkeypatch):
+def test_a_worker_is_asked_to_forget_before_more_is_sent(monkeypatch):
     monkeypatch.setattr(codes, "WORKER_BYTES", 100)
     talk = talk_with(A, B, size=80)
     run(talk, A)
@@ -169,14 +169,14 @@ def test_it_is_told_to_forget_before_more_is_sent(monkeypatch):
     assert orders_to(effects, 0)[:2] == [ForgetCode((B,)), SendCode(A)]
 
 
-def test_what_is_larger_than_its_room_is_sent_all_the_same(monkeypatch):
+def test_code_larger_than_its_room_is_sent_all_the_same(monkeypatch):
     monkeypatch.setattr(codes, "WORKER_BYTES", 100)
     talk = talk_with(A, B, size=5000)
     effects = talk.ask(messages.Submit, spec=spec(code=A, depend=B), bodies=(b"x",))
     assert orders_to(effects, 0)[:2] == [SendCode(A), SendCode(B)]
 
 
-def test_what_it_has_still_to_run_it_keeps(monkeypatch):
+def test_a_worker_keeps_the_code_that_it_has_still_to_run(monkeypatch):
     monkeypatch.setattr(codes, "WORKER_BYTES", 100)
     talk = talk_with(A, B, size=80)
     run(talk, A, timeout=None)
@@ -188,7 +188,7 @@ def test_what_it_has_still_to_run_it_keeps(monkeypatch):
     assert set(digests_at_worker(talk)) == {A, B}
 
 
-def test_a_worker_that_comes_back_says_what_it_has():
+def test_a_worker_that_reconnects_reports_its_code():
     talk = talk_with(A)
     run(talk, A)
     ready = Ready(protocol=PROTOCOL, worker=0, pid=1, python="3.11", codes=(A, B))
@@ -197,7 +197,7 @@ def test_a_worker_that_comes_back_says_what_it_has():
     assert SendCode(A) not in orders_to(effects, 0)
 
 
-def test_what_a_broadcast_needs_stays_until_it_has_run():
+def test_the_code_of_a_broadcast_stays_until_it_has_run():
     talk = Conversation(workers=1)
     fields = {"code_kind": Kind.STRING, "label": "b", "code": b"x", "body": b""}
     talk.ask(messages.Broadcast, context=Define(A, b"context"), **fields)

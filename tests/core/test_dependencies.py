@@ -66,7 +66,7 @@ def test_a_dependant_of_a_failed_task_fails_and_names_it():
     ],
 )
 @pytest.mark.parametrize("early", [True, False])
-def test_what_a_failed_parent_means(options, state, early):
+def test_the_effect_of_a_failed_parent(options, state, early):
     talk = Conversation(workers=1)
     talk.submit(1)
     if early:
@@ -175,7 +175,7 @@ def test_tasks_with_other_inputs_travel_apart():
     assert [order.inputs for order in orders_to(effects, 0) if isinstance(order, SendRun)] == [(0,), (1,)]
 
 
-def test_a_chain_of_ten_thousand_falls_without_recursion():
+def test_a_chain_of_ten_thousand_fails_without_recursion():
     talk = Conversation(workers=1)
     talk.checked = False
     talk.submit(1)

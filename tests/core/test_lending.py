@@ -44,7 +44,7 @@ def talk() -> Conversation:
     return Conversation(workers=1)
 
 
-def test_a_substitute_runs_what_a_task_waits_for_and_ends_when_nobody_needs_it(talk):
+def test_a_substitute_runs_the_task_waited_for_and_ends_when_it_is_not_needed(talk):
     parent = parent_on(talk, 0)
     (child,) = talk.submit(1, NESTED[0])
     effects = wait_for(talk, 0, child)
@@ -60,7 +60,7 @@ def test_a_substitute_runs_what_a_task_waits_for_and_ends_when_nobody_needs_it(t
     assert worker_states(talk) == {0: ("idle", False)}
 
 
-def test_nobody_is_started_where_somebody_is_idle():
+def test_no_substitute_is_started_where_a_worker_is_idle():
     talk = Conversation(workers=2)
     parent_on(talk, 0)
     (child,) = talk.submit(1, NESTED[0])
@@ -81,7 +81,7 @@ def test_work_that_comes_later_starts_a_substitute():
     ]
 
 
-def test_no_more_run_than_were_asked_for_when_a_wait_is_over(talk):
+def test_at_most_n_workers_run_tasks_when_a_wait_is_over(talk):
     parent_on(talk, 0)
     children = talk.submit(3, NESTED[0])
     wait_for(talk, 0, children[0])
@@ -107,7 +107,7 @@ def test_two_wait_and_two_run(talk):
 
 
 @pytest.mark.parametrize("priority", [0, 5])
-def test_what_is_waited_for_goes_first_and_the_deepest_before_all(talk, priority):
+def test_tasks_waited_for_go_first_and_the_deepest_before_all(talk, priority):
     parent_on(talk, 0)
     others = talk.submit(2, BOB, priority=priority)
     (child,) = talk.submit(1, NESTED[0])
@@ -127,7 +127,7 @@ def test_what_is_waited_for_goes_first_and_the_deepest_before_all(talk, priority
     assert dispatched_in(talk.finish(0)) == [(0, others[0])]
 
 
-def test_those_of_others_that_a_task_waits_for_go_first_as_well_and_what_they_come_after(talk):
+def test_tasks_of_others_that_a_task_waits_for_go_first_and_their_dependencies_too(talk):
     parent_on(talk, 0)
     before = talk.submit(3, BOB)
     (first,) = talk.submit(1, BOB)
@@ -242,7 +242,7 @@ def test_a_task_that_alone_is_left_waits_for_nothing(talk):
     assert messages_to(talk.ask(messages.Barrier, NESTED[0]), NESTED[0]) == [talk.reply(session=NESTED[0])]
 
 
-def test_lists_say_what_a_task_waits_for(talk):
+def test_lists_show_the_tasks_that_a_task_waits_for(talk):
     parent = parent_on(talk, 0)
     children = talk.submit(7, NESTED[0], name="step")
     wait_for(talk, 0, children[0])
@@ -255,7 +255,7 @@ def test_lists_say_what_a_task_waits_for(talk):
     assert info.message == f"waiting for tasks {', '.join(map(str, children[:5]))}, ... (step)"
 
 
-def test_lists_say_that_tasks_wait_for_each_other():
+def test_lists_show_that_tasks_wait_for_each_other():
     talk = Conversation(workers=2)
     parents = [parent_on(talk, worker) for worker in (0, 1)]
     wait_for(talk, 0, parents[1])
@@ -266,7 +266,7 @@ def test_lists_say_that_tasks_wait_for_each_other():
         assert info_of(talk, parent).message == expected
 
 
-def test_lists_say_that_a_task_waits_for_one_that_comes_after_it(talk):
+def test_lists_show_that_a_task_waits_for_its_own_dependant(talk):
     parent = parent_on(talk, 0)
     (after,) = talk.submit(1, NESTED[0], after=(parent,))
     wait_for(talk, 0, after)
@@ -330,7 +330,7 @@ def test_a_new_controller_learns_who_waits_from_the_clients(talk):
     assert worker_states(talk)[0] == ("waiting", False)
 
 
-def test_viewers_are_told(talk):
+def test_subscribers_are_told(talk):
     parent = parent_on(talk, 0)
     children = talk.submit(2, NESTED[0])
     talk.ask(messages.Watch, BOB)
@@ -347,13 +347,13 @@ def test_viewers_are_told(talk):
     assert changed.delta.rows.notes[parent].message == f"waiting for task {children[1]} (f)"
 
 
-def test_waiting_costs_nothing_where_nobody_waits(talk):
+def test_waiting_costs_nothing_without_a_wait(talk):
     talk.submit(3)
     assert talk.farm.waits is None
     assert talk.farm.tasks[0].batch.spec.code == CODE
 
 
-def test_a_worker_whose_task_waits_gets_nothing_more_before_it_has_said_that_it_runs(talk):
+def test_a_worker_whose_task_waits_gets_no_task_before_it_reports_the_start(talk):
     talk.submit(1)
     talk.finish(0, seconds=0.0001)  # so that it would be given some ahead
     talk.submit(1)

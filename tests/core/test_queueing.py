@@ -15,7 +15,7 @@ from taskfc_ext.protocol.worker_messages import Committed, Run, Started
 from tests.core.conversation import ALICE, BOB, CODE, Conversation, dispatched_in, held_order, orders_to, runs_to, spec
 
 
-def test_a_task_is_stored_answered_and_given_out():
+def test_a_task_is_stored_answered_and_dispatched():
     talk = Conversation(workers=1)
     effects = talk.ask(Submit, spec=spec(), bodies=(b"x",), name="fit")
     assert effects == Effects(
@@ -155,7 +155,7 @@ def test_a_busy_worker_gets_nothing_more():
     assert dispatched_in(effects) == [(0, 2)]
 
 
-def test_what_is_given_back_goes_first_again_free_of_charge():
+def test_a_task_given_back_goes_first_again_free_of_charge():
     talk = Conversation(workers=1)
     measure(talk, 0.0001)
     first, *rest = talk.submit(5)
@@ -166,7 +166,7 @@ def test_what_is_given_back_goes_first_again_free_of_charge():
     assert held_order(talk)[:5] == [first, *rest]
 
 
-def test_what_two_workers_give_back_is_in_order_again():
+def test_tasks_that_two_workers_give_back_are_in_order_again():
     talk = Conversation(workers=2)
     measure(talk, 0.0001)
     ids = talk.submit(10)
@@ -188,7 +188,7 @@ def test_equal_tasks_travel_together_and_others_do_not():
     assert [run.first_lease for run in runs] == sorted(run.first_lease for run in runs)
 
 
-def test_nothing_is_given_to_a_worker_that_is_not_ready():
+def test_nothing_is_dispatched_to_a_worker_that_is_not_ready():
     talk = Conversation()
     talk.submit(1)
     talk.up(0)
@@ -233,7 +233,7 @@ def test_the_queue_counts_no_further_than_asked():
     assert queue.ids() == [*range(10, 15), *range(10)]
 
 
-def test_what_comes_back_goes_to_the_front_sorted_among_the_others_that_did():
+def test_returned_tasks_go_to_the_front_sorted_among_each_other():
     queue = ReadyQueue(lambda taskid: True)
     queue.push(0, "a", [9, 10])
     queue.push_front(0, "a", [7, 8])

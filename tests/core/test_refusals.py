@@ -58,7 +58,7 @@ def test_the_worker_whose_properties_changed_is_asked_again_and_no_other():
     )
 
 
-def test_properties_that_change_while_another_worker_looks_count_too():
+def test_properties_that_change_while_another_worker_has_the_task_count_too():
     talk = Conversation(workers=2)
     talk.submit(1, depend=CODE)
     talk.finish(0, outcome=Outcome.REFUSED)
@@ -66,7 +66,7 @@ def test_properties_that_change_while_another_worker_looks_count_too():
     assert dispatched_in(talk.finish(1, outcome=Outcome.REFUSED)) == [(0, 0)]
 
 
-def test_a_spin_while_another_worker_looks_counts_too():
+def test_a_spin_while_another_worker_has_the_task_counts_too():
     talk = Conversation(workers=2)
     talk.submit(1, depend=CODE)
     talk.finish(0, outcome=Outcome.REFUSED)
@@ -74,7 +74,7 @@ def test_a_spin_while_another_worker_looks_counts_too():
     assert dispatched_in(talk.finish(1, outcome=Outcome.REFUSED)) == [(0, 0)]
 
 
-def test_a_task_that_somebody_looks_at_is_not_queued_by_a_spin():
+def test_a_task_that_a_worker_has_is_not_queued_by_a_spin():
     talk = Conversation(workers=2)
     talk.submit(1, depend=CODE)
     talk.finish(0, outcome=Outcome.REFUSED)
@@ -117,7 +117,7 @@ def test_a_refused_task_behind_a_higher_priority_is_still_offered_to_the_idle():
     assert all(talk.leases_of(worker) for worker in (1, 2, 3)), "nobody idles while task 0 may run there"
 
 
-def test_the_idle_get_a_refused_task_when_others_took_the_queue_of_a_higher_priority():
+def test_idle_workers_get_a_refused_task_when_others_took_the_queue_of_a_higher_priority():
     talk = Conversation(workers=1)
     talk.submit(1)
     talk.finish(0, seconds=0.0001)
@@ -130,7 +130,7 @@ def test_the_idle_get_a_refused_task_when_others_took_the_queue_of_a_higher_prio
     assert dispatched_in(talk.worker(0, report)) == [(0, 3), (1, 1)]
 
 
-def test_the_idle_get_a_refused_task_when_the_queue_is_empty_after_all():
+def test_idle_workers_get_a_refused_task_when_the_queue_has_only_void_entries():
     talk = Conversation(workers=2)
     talk.submit(1, depend=CODE)
     talk.finish(0, outcome=Outcome.NOT_NOW)
@@ -180,7 +180,7 @@ def test_no_retry_is_spent_on_not_now():
     assert talk.state(0) == "succeeded"
 
 
-def test_not_now_starts_anew_after_an_attempt_that_ran():
+def test_the_back_off_of_not_now_restarts_after_an_attempt_that_ran():
     talk = Conversation(workers=1)
     talk.submit(1, retries=5)
     for pause in (0.1, 0.2):
@@ -191,7 +191,7 @@ def test_not_now_starts_anew_after_an_attempt_that_ran():
     assert dispatched_in(talk.wait(0.1)) == [(0, 0)]
 
 
-def test_a_task_that_backs_off_is_not_given_to_those_that_refused_it():
+def test_a_task_that_backs_off_is_not_dispatched_to_workers_that_refused_it():
     talk = Conversation(workers=2)
     talk.submit(1, depend=CODE, retries=1, backoff=1.0)
     talk.finish(0, outcome=Outcome.REFUSED)
@@ -281,7 +281,7 @@ def test_the_clock_does_not_stop_for_one_that_has_left_before_it_could_be_asked_
 
 
 @pytest.mark.parametrize("forgive", ["spin", "join", "properties"])
-def test_the_clock_starts_anew_when_somebody_is_asked_again(forgive):
+def test_the_clock_starts_again_when_a_task_is_redelivered(forgive):
     talk = refused_by_all(1)
     talk.wait(29.0)
     if forgive == "spin":
@@ -303,7 +303,7 @@ def test_the_clock_starts_anew_when_somebody_is_asked_again(forgive):
     assert talk.state(0) == "unreachable"
 
 
-def test_with_no_worker_a_task_waits_and_the_list_says_so():
+def test_with_no_worker_a_task_waits_and_the_list_shows_it():
     talk = Conversation()
     talk.submit(1)
     talk.wait(1000.0)
@@ -318,7 +318,7 @@ def test_with_workers_that_only_wait_to_end_it_is_not_unreachable():
     assert talk.state(0) == "scheduled"
 
 
-def test_when_all_who_refused_are_gone_it_waits_and_the_next_one_is_asked():
+def test_when_all_workers_that_refused_are_gone_the_task_waits_for_the_next_one():
     talk = refused_by_all(1)
     talk.die(0)
     assert talk.wait(100.0).records == ()
@@ -372,7 +372,7 @@ def test_a_task_that_runs_is_not_unreachable_whoever_refused_it():
     assert talk.state(task) == "running"
 
 
-def test_the_list_names_those_that_refused():
+def test_the_list_names_the_workers_that_refused():
     talk = refused_by_all(2)
     (listed,) = messages_to(talk.ask(ListTasks))
     assert listed.live[0].message == "refused by worker 0, worker 1"

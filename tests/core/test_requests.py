@@ -109,7 +109,7 @@ def test_a_resent_barrier_stays_one_and_is_answered_once():
     assert messages_to(talk.client(ALICE, barrier)) == [Reply(2)]
 
 
-def test_a_barrier_nobody_waits_for_any_more_is_not_answered():
+def test_a_barrier_without_a_waiting_client_is_not_answered():
     talk = Conversation(workers=1)
     talk.submit(1)
     talk.ask(messages.Barrier)
@@ -166,7 +166,7 @@ def test_clear_of_unknown_ids_clears_the_rest_and_then_names_them(restart):
     assert (messages_to(effects), effects.records) == ([refusal], ())
 
 
-def test_what_was_cleared_is_unknown_to_clear():
+def test_cleared_tasks_are_unknown_to_clear():
     talk = finish_tasks()
     talk.ask(messages.Clear)
     (refusal,) = messages_to(talk.ask(messages.Clear, taskids=(0,)))
@@ -287,7 +287,7 @@ def test_the_progress_of_an_attempt_is_kept_while_it_runs():
     assert progress_of(talk) == [None]
 
 
-def test_a_bar_that_is_drawn_anew_does_not_fill_the_log():
+def test_a_progress_bar_that_is_drawn_again_does_not_fill_the_log():
     talk = Conversation(workers=1)
     talk.submit(1)
     for text in ("one\n", "\r10%", "\r50%", "\r90%"):
@@ -295,7 +295,7 @@ def test_a_bar_that_is_drawn_anew_does_not_fill_the_log():
     assert messages_to(talk.ask(messages.GetLog, taskid=0)) == [talk.reply(("one\n\r90%",))]
 
 
-def test_the_log_begins_anew_with_an_attempt():
+def test_each_attempt_has_a_new_log():
     talk = Conversation(workers=1)
     talk.submit(1, retries=1)
     talk.worker(0, Output(1, ("first",)))
@@ -326,7 +326,7 @@ def shown_to(talk, known=""):
     return answer.value["version"], answer.value["outputs"]
 
 
-def test_what_a_running_task_shows_is_sent_once():
+def test_displays_of_a_running_task_are_sent_once():
     talk = Conversation(workers=1)
     talk.submit(1)
     assert shown_to(talk) == ("", None), "nothing is what every client has already"
@@ -357,7 +357,7 @@ def test_an_attempt_shows_nothing_of_the_one_before():
     assert shown_to(talk, "1.1") == ("2.1", (b"second",))
 
 
-def test_what_a_finished_task_shows_comes_from_the_store():
+def test_displays_of_a_finished_task_come_from_the_store():
     talk = finish_tasks()
     assert messages_to(talk.ask(messages.GetOutputs, taskid=0, known="1.1")) == [
         SendOutputs(talk.seqs[ALICE], 0, "1.1")
@@ -490,7 +490,7 @@ def test_answers_are_of_one_session():
     assert talk.farm.next_id == 2
 
 
-def test_questions_are_answered_anew():
+def test_reads_are_answered_again_from_the_present_state():
     talk = Conversation(workers=1)
     talk.submit(1)
     question = messages.QueueStatus(seq=7)
@@ -499,7 +499,7 @@ def test_questions_are_answered_anew():
     assert messages_to(talk.client(ALICE, question)) != first
 
 
-def test_what_is_acknowledged_is_forgotten():
+def test_acknowledged_answers_are_forgotten():
     talk = Conversation()
     talk.submit(3)
     for _ in range(5):
@@ -530,7 +530,7 @@ def test_answers_are_bounded():
 # sessions
 
 
-def test_a_session_that_did_not_say_hello_is_told_to():
+def test_a_session_without_a_hello_is_asked_for_one():
     talk = Conversation()
     stranger = "c" * 16
     (refusal,) = messages_to(talk.client(stranger, messages.Ping(seq=3)), stranger)
@@ -539,7 +539,7 @@ def test_a_session_that_did_not_say_hello_is_told_to():
     assert refusal.seq == 0
 
 
-def test_after_its_connection_was_lost_it_says_hello_again_and_keeps_its_answers():
+def test_after_a_lost_connection_a_session_says_hello_again_and_keeps_its_answers():
     talk = Conversation()
     talk.submit(1)
     talk.lose_client()
@@ -596,7 +596,7 @@ def test_the_same_code_is_stored_once():
 # stop
 
 
-def test_stop_is_answered_recorded_and_told_to_everyone_connected():
+def test_stop_is_answered_recorded_and_sent_to_all_connected_clients():
     talk = Conversation(workers=1)
     talk.lose_client(BOB)
     effects = talk.ask(messages.Stop)
@@ -607,7 +607,7 @@ def test_stop_is_answered_recorded_and_told_to_everyone_connected():
     )
 
 
-def test_after_stop_nothing_is_given_out_or_answered_and_results_still_count():
+def test_after_stop_nothing_is_dispatched_or_answered_and_results_still_count():
     talk = Conversation(workers=2)
     talk.submit(3)
     talk.ask(messages.Stop)
@@ -665,7 +665,7 @@ def test_everything_that_waits_is_there_after_a_restart_in_order():
     assert any(isinstance(record, AbortAsked) for record in talk.records)
 
 
-def test_an_end_after_a_restart_is_told_to_the_session_that_submitted():
+def test_an_end_after_a_restart_is_sent_to_the_session_that_submitted():
     talk = Conversation(workers=1)
     talk.submit(1, BOB)
     talk.restart(alive=[0])
@@ -679,13 +679,13 @@ def test_a_request_without_a_handler_is_a_bug():
         talk.scheduler.handle(FromClient(ALICE, messages.Request(seq=1)), talk.time)
 
 
-def test_the_supervisor_is_told_nothing_by_questions():
+def test_reads_send_nothing_to_the_supervisor():
     talk = finish_tasks()
     for kind in (messages.QueueStatus, messages.ListTasks, messages.GetWorkers, messages.Ping, messages.Spin):
         assert to_supervisor(talk.ask(kind)) == []
 
 
-def test_what_a_task_was_submitted_as_is_in_the_store():
+def test_the_submission_of_a_task_is_in_the_store():
     talk = Conversation()
     talk.submit(1)
     assert talk.ask(messages.GetSubmission, taskid=0) == Effects(sends=(ClientSend(ALICE, SendSubmission(2, 0)),))

@@ -98,7 +98,7 @@ def test_its_recovery_comes_along():
 # dependants
 
 
-def test_whoever_failed_because_of_it_comes_along_and_depends_on_the_new_one():
+def test_dependants_that_failed_run_again_and_depend_on_the_new_task():
     talk = Conversation(workers=1)
     talk.submit(1, BOB)
     talk.finish(0)  # 0: has succeeded
@@ -192,7 +192,7 @@ def test_a_dependant_runs_again_alone_and_fails_at_once_or_comes_after_the_newes
     assert talk.farm.tasks[7].past().unmet == {5}
 
 
-def test_what_falls_again_falls_as_a_whole():
+def test_dependants_that_fail_again_fail_together():
     talk = Conversation(workers=1)
     talk.submit(1)
     talk.submit(1, after=(0,))
@@ -326,7 +326,7 @@ def test_retries_are_known_after_a_restart():
     assert pairs(talk.retry(1)) == [[1, 2]]
 
 
-def test_what_was_cleared_is_no_longer_known_as_retried():
+def test_cleared_tasks_are_no_longer_noted_as_retried():
     talk = Conversation(workers=1)
     fail_a_task(talk)
     talk.retry(0)
@@ -352,7 +352,7 @@ HERE = {"context": Define(b"x" * 16, b"a folder"), "modules": (Define(b"m" * 16,
 
 
 @pytest.mark.parametrize(("session", "is_owner"), [(ALICE, True), (BOB, False)])
-def test_whoever_submitted_it_has_it_run_where_they_stand_now(session, is_owner):
+def test_a_retry_by_the_owner_runs_in_the_present_context(session, is_owner):
     talk = Conversation(workers=1)
     fail_a_task(talk, retries=0)
     effects = talk.recall(talk.ask(Retry, session, taskid=0, **HERE))

@@ -30,7 +30,7 @@ def infos(talk: Conversation) -> dict:
 # hold
 
 
-def test_a_held_task_is_given_to_nobody_until_its_release():
+def test_a_held_task_is_not_dispatched_until_its_release():
     talk = Conversation()
     talk.submit(2)
     effects = talk.ask(Hold, taskids=(0,))
@@ -50,7 +50,7 @@ def test_a_held_task_is_given_to_nobody_until_its_release():
     assert talk.state(0) == "succeeded"
 
 
-def test_what_a_worker_has_is_left_alone_and_named():
+def test_hold_leaves_tasks_of_workers_alone_and_names_them():
     talk = Conversation(workers=1)
     talk.submit(3)
     effects = talk.ask(Hold, taskids=(1, 0, 1))
@@ -62,7 +62,7 @@ def test_what_a_worker_has_is_left_alone_and_named():
     assert (talk.state(0), talk.state(1), talk.state(2)) == ("succeeded", "scheduled", "succeeded")
 
 
-def test_what_a_worker_gives_back_after_a_refused_hold_is_given_out_again():
+def test_a_task_given_back_after_a_refused_hold_is_dispatched_again():
     talk = Conversation(workers=1)
     talk.submit(1)
     assert messages_to(talk.ask(Hold, taskids=(0,))) == [talk.reply([0])]
@@ -169,7 +169,7 @@ def test_a_hold_or_release_again_changes_nothing():
     assert held_order(talk, [0]) == [0, 1, 2]
 
 
-def test_a_held_task_is_not_given_out_when_its_back_off_is_over():
+def test_a_held_task_is_not_dispatched_when_its_back_off_is_over():
     talk = Conversation(workers=1)
     talk.submit(1, retries=1, backoff=3.0)
     talk.finish(0, outcome=Outcome.ERROR)
@@ -213,7 +213,7 @@ def test_a_held_task_that_one_refused_goes_to_the_other_when_it_is_released():
     assert dispatched_in(talk.ask(Hold, taskids=(0,), held=False)) == [(1, 0)]
 
 
-def test_lists_say_held_and_the_new_priority():
+def test_lists_show_held_and_the_new_priority():
     talk = Conversation()
     talk.submit(2)
     talk.ask(Hold, taskids=(1,))
@@ -229,7 +229,7 @@ def test_lists_say_held_and_the_new_priority():
 # move
 
 
-def test_what_is_moved_up_goes_first_and_what_is_moved_down_last():
+def test_tasks_moved_up_go_first_and_tasks_moved_down_last():
     talk = Conversation()
     talk.submit(5)
     effects = talk.ask(Move, taskids=(3, 4), priority=1)
@@ -238,7 +238,7 @@ def test_what_is_moved_up_goes_first_and_what_is_moved_down_last():
     assert held_order(talk, [0]) == [3, 4, 1, 2, 0]
 
 
-def test_what_is_moved_stands_in_the_order_of_its_client():
+def test_moved_tasks_keep_the_order_of_their_client():
     talk = Conversation()
     talk.submit(3)
     talk.submit(2, priority=4)
@@ -307,7 +307,7 @@ def test_a_move_of_what_has_ended_names_it_and_moves_the_others(restart):
     assert (messages_to(effects), effects.records) == ([refusal], ())
 
 
-def test_nobody_is_told_to_stop_anything():
+def test_no_attempt_is_stopped():
     talk = Conversation(workers=1)
     talk.submit(2)
     for kind, fields in ((Hold, {}), (Move, {"priority": 3})):

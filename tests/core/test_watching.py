@@ -73,7 +73,7 @@ def deltas_after(talk: Conversation, effects: Effects) -> list[QueueDelta]:
 # the first look
 
 
-def test_a_snapshot_has_what_there_is_to_tell_and_no_more():
+def test_a_snapshot_has_the_whole_queue_and_no_more():
     talk = Conversation(workers=1, name="farm")
     talk.submit(3, name="fit", priority=2)
     talk.start(0)
@@ -113,7 +113,7 @@ def test_a_snapshot_has_what_there_is_to_tell_and_no_more():
     )
 
 
-def test_a_repeat_is_told_anew_and_counting_goes_on():
+def test_a_repeated_watch_gets_a_new_snapshot_and_its_numbers_go_on():
     talk = start_watching()
     talk.submit(1)
     again = snapshot(talk.client(BOB, Watch(seq=1)))
@@ -126,7 +126,7 @@ def test_a_repeat_is_told_anew_and_counting_goes_on():
 # what is different
 
 
-def test_after_a_quiet_while_a_change_is_told_at_once():
+def test_after_a_quiet_while_a_change_is_sent_at_once():
     talk = start_watching(name="farm")
     talk.submit(1, session=ALICE)
     talk.now += 1.0
@@ -139,7 +139,7 @@ def test_after_a_quiet_while_a_change_is_told_at_once():
     assert effects.wake_at is None
 
 
-def test_what_follows_waits_for_the_pause_and_is_told_as_it_is_then():
+def test_changes_wait_for_the_pause_and_are_sent_with_the_newest_state():
     talk = start_watching()
     assert len(deltas(talk.ask(Submit, spec=spec(), bodies=(b"x",)))) == 1
     talk.now += PAUSE / 2
@@ -154,7 +154,7 @@ def test_what_follows_waits_for_the_pause_and_is_told_as_it_is_then():
     assert talk.wait(PAUSE) == Effects()
 
 
-def test_the_pause_is_over_when_its_timer_says_so():
+def test_the_pause_is_over_when_its_timer_fires():
     """Whatever the clock makes of the sum: else the timer would be set for now, for ever."""
     talk = start_watching()
     for now in (0.1, 0.7, 1234.5678, 98765.4321):
@@ -167,14 +167,14 @@ def test_the_pause_is_over_when_its_timer_says_so():
         assert effects.wake_at is None
 
 
-def test_who_asks_only_is_no_reason_to_tell_anything():
+def test_reads_cause_no_delta():
     talk = start_watching(workers=1)
     assert deltas(talk.ask(messages.ListTasks)) == []
     assert deltas(talk.ask(Hold, taskids=(99, -1))) == []
     assert talk.wait(1.0) == Effects()
 
 
-def test_an_end_is_told_with_all_that_lists_show_of_it():
+def test_an_end_is_sent_with_everything_that_lists_show():
     talk = start_watching(workers=1)
     talk.submit(1)
     talk.now += 1.0
@@ -195,7 +195,7 @@ def test_an_end_is_told_with_all_that_lists_show_of_it():
     assert delta.workers == (WorkerInfo(worker=0, pid=100, state="idle"),)
 
 
-def test_what_was_cleared_before_its_end_was_told_is_told_as_cleared_only():
+def test_a_task_cleared_before_its_end_was_sent_is_sent_as_cleared_only():
     talk = start_watching(workers=1)
     talk.submit(3)
     talk.now += PAUSE / 2
@@ -209,7 +209,7 @@ def test_what_was_cleared_before_its_end_was_told_is_told_as_cleared_only():
     assert (delta.rows, delta.runs, delta.cleared) == (Rows(), (), ((1, 1),))
 
 
-def test_workers_are_told_only_when_they_are_others():
+def test_workers_are_sent_only_when_they_have_changed():
     talk = start_watching(workers=1)
     (delta,) = deltas_after(talk, talk.ask(Submit, spec=spec(), bodies=(b"x",)))
     assert [worker.state for worker in delta.workers] == ["busy"]
@@ -222,7 +222,7 @@ def test_workers_are_told_only_when_they_are_others():
 # who is told
 
 
-def test_every_viewer_counts_for_itself_and_the_newcomer_waits_for_nothing():
+def test_each_subscriber_has_numbers_of_its_own_and_a_new_one_waits_for_nothing():
     talk = start_watching(name="farm")
     talk.submit(1)
     talk.submit(1)
@@ -247,7 +247,7 @@ def test_every_viewer_counts_for_itself_and_the_newcomer_waits_for_nothing():
     ],
     ids=["unwatch", "lost", "on a new connection"],
 )
-def test_who_watches_no_more_is_told_nothing_and_nothing_is_kept(end):
+def test_after_an_unwatch_nothing_is_sent_or_kept(end):
     talk = start_watching()
     end(talk)
     assert talk.farm.subscribers is None
@@ -290,7 +290,7 @@ def test_of_very_many_ends_the_newest_have_rows_and_the_others_stand_in_runs():
     )
 
 
-def test_what_runs_has_a_row_before_what_is_newer():
+def test_running_tasks_get_a_row_before_newer_ones():
     talk = Conversation(workers=1)
     talk.submit(1)
     talk.start(0)
@@ -303,7 +303,7 @@ def test_what_runs_has_a_row_before_what_is_newer():
     assert seen.runs == (Run(1, n + 1 - room, StateCode.SCHEDULED, held=True),)
 
 
-def test_of_any_number_it_is_told_that_they_are_held_and_no_more():
+def test_held_tasks_of_any_number_are_sent_as_runs():
     talk = start_watching()
     n = MAX_ROWS + 500
     talk.submit(n)
@@ -317,7 +317,7 @@ def test_of_any_number_it_is_told_that_they_are_held_and_no_more():
     assert (delta.runs, delta.rows.ids) == ((Run(0, n, StateCode.SCHEDULED),), ())
 
 
-def test_many_submissions_are_told_in_several_messages_without_a_gap():
+def test_many_submissions_are_sent_in_several_messages_without_a_gap():
     talk = start_watching()
     talk.checked = False
     talk.ask(Scale, n=1)
@@ -341,7 +341,7 @@ def test_many_submissions_are_told_in_several_messages_without_a_gap():
     assert [delta.seq for delta in deltas(effects, BOB)] == [second.seq + 1]
 
 
-def test_of_results_that_wait_to_be_told_only_failures_are_kept():
+def test_of_unsent_ends_only_the_values_of_failures_are_kept():
     talk = start_watching(workers=1)
     talk.submit(2)
     talk.finish(0, value=b"large")
@@ -550,7 +550,7 @@ def is_cleared(talk: Followed) -> Note | None:
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_a_subscriber_is_told_whatever_happens(happens: Callable[[Followed], Note | None], note: Note | None):
+def test_a_subscriber_receives_every_change(happens: Callable[[Followed], Note | None], note: Note | None):
     assert happens(Followed(workers=1)) == note
 
 

@@ -81,7 +81,7 @@ def test_an_attempt_that_died_with_its_worker_has_lasted_until_then(how):
     assert (ended.reasons, ended.seconds) == ((how,), (4.0,))
 
 
-def test_an_attempt_of_which_nothing_was_heard_has_no_length():
+def test_an_attempt_without_a_report_has_no_run_time():
     talk = Conversation(workers=1)
     talk.submit(1, on_lost=OnLost.FAIL)
     talk.wait(4.0)
@@ -101,7 +101,7 @@ def test_the_third_death_poisons():
     assert "3 workers" in decode_failure(ended.values[0]).message
 
 
-def test_what_was_heard_of_a_lost_attempt_is_kept():
+def test_the_live_output_of_a_lost_attempt_is_kept():
     talk = Conversation(workers=1)
     talk.submit(1, on_lost=OnLost.FAIL)
     talk.start(0)
@@ -152,7 +152,7 @@ def test_the_death_of_an_idle_or_unknown_worker_is_noted_and_nothing_else():
         assert (effects.records, to_supervisor(effects)) == ((), [Noted((worker,))])
 
 
-def test_what_a_dead_worker_says_is_not_heard():
+def test_messages_of_a_dead_worker_are_ignored():
     talk = Conversation(workers=1)
     talk.submit(1)
     lease = talk.lease_of(0)
@@ -226,7 +226,7 @@ def test_a_lease_given_back_twice_in_one_message_goes_back_once():
 # reconnects
 
 
-def test_what_a_worker_does_not_hold_when_it_is_ready_goes_back():
+def test_leases_that_a_ready_worker_does_not_report_go_back():
     talk = with_held(3)
     effects = talk.ready(0, (2, 99))
     assert effects.records[0] == Requeued((2, 3), Why.RETURNED)
@@ -269,7 +269,7 @@ def test_a_worker_that_vanished_with_its_farm_leaves_no_page(on_lost, state):
     assert talk.farm.workers == {}
 
 
-def test_an_end_that_the_last_controller_did_not_note_is_told_again():
+def test_an_end_that_the_last_controller_did_not_note_is_reported_again():
     talk = Conversation(workers=1)
     talk.submit(1, on_lost=OnLost.FAIL)
     down = WorkerDown(worker=0, pid=1, started=0, running=False, note="")
@@ -277,7 +277,7 @@ def test_an_end_that_the_last_controller_did_not_note_is_told_again():
     assert talk.state(0) == "scheduled", "its page proves that it had not started"
 
 
-def test_an_end_that_was_noted_may_be_told_again():
+def test_an_end_that_was_noted_may_be_reported_again():
     talk = Conversation(workers=1)
     talk.submit(1)
     talk.die(0)

@@ -182,14 +182,14 @@ def _apply_cleared(farm: Farm, record: Cleared) -> None:
 def _apply_held(farm: Farm, record: Held) -> None:
     """Hold or release the tasks of `record` that have no lease; the records before it say which these are."""
     live = [taskid for taskid in dict.fromkeys(record.ids) if taskid in farm.tasks]
-    given = [taskid for taskid in live if farm.tasks[taskid].lease]
+    leased = [taskid for taskid in live if farm.tasks[taskid].lease]
     free = [taskid for taskid in live if not farm.tasks[taskid].lease]
     if record.held:
         farm.held.update(free)
     else:
         farm.held.difference_update(free)
     answer = _refuse_ended(farm, record, "held" if record.held else "released", len(free))
-    farm.session(record.session).remember(answer or Reply(record.seq, given))
+    farm.session(record.session).remember(answer or Reply(record.seq, leased))
 
 
 def _apply_moved(farm: Farm, record: Moved) -> None:

@@ -41,7 +41,7 @@ _first = attrgetter("first")
 
 
 class Codes:
-    """The code in the store, with a count of what needs it.
+    """The code in the store, with a count of its needs.
 
     Attributes:
         sizes: digest -> bytes of the body.

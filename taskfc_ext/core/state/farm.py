@@ -88,7 +88,7 @@ class TimerKind(StrEnum):
     DEADLINE = "deadline"  # an attempt has run for its timeout
     ESCALATION = "escalation"  # an attempt that is being stopped takes the next step
     SUBSCRIBERS = "subscribers"  # changes may be sent to subscribers again
-    SUBSTITUTES = "substitutes"  # some may not be needed any more
+    SUBSTITUTES = "substitutes"  # some substitutes may be unneeded
 
 
 _MANY_TIMERS = 10_000
@@ -106,7 +106,7 @@ class Farm:
     """The whole state of a farm.
 
     Attributes:
-        tasks: those that have not ended.
+        tasks: the unfinished tasks.
         ended: one byte for each task id; see `end_of`.
         leases: every valid lease -> (task id, worker).
         children: task id -> the batches that wait for it.

@@ -71,8 +71,8 @@ def waits_text(farm: Farm, task: Task, taskids: list[int]) -> str:
         return ""
     shown = ", ".join(str(taskid) for taskid in taskids[:5]) + (", ..." if len(taskids) > 5 else "")
     first = farm.tasks[taskids[0]]
-    what = "task" if len(taskids) == 1 else "tasks"
-    text = f"waiting for {what} {shown} ({first.batch.name or first.batch.spec.label})"
+    noun = "task" if len(taskids) == 1 else "tasks"
+    text = f"waiting for {noun} {shown} ({first.batch.name or first.batch.spec.label})"
     in_turn = sorted(dependants_of(farm, task.taskid).intersection(taskids))
     if in_turn:
         text += f"; task {in_turn[0]} cannot end before this one: abort one of them"

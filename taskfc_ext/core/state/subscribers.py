@@ -27,7 +27,7 @@ class Subscribers(Struct):
         has_timer: a timer for the next delta is set.
         changed: changed tasks; some may have ended since, or may not exist.
         batches: new batches, of which nothing was sent.
-        ends: records of ends, without the values of those that succeeded.
+        ends: records of ends, without the values of successes.
         cleared: ids that a client asked to clear.
     """
 
