@@ -1,6 +1,6 @@
-"""A conversation with a bare scheduler: the words of clients, workers and supervisor, without any of them.
+"""A conversation with a bare scheduler: the messages of clients, workers and supervisor, without these processes.
 
-`Conversation.handle` hands in one event and returns its effects; the farm's invariants are checked after each, and the
+`Conversation.handle` passes one event and returns its effects; the farm's invariants are checked after each, and the
 records are kept, so that a test can restart the scheduler from them at any moment.
 """
 
@@ -33,7 +33,7 @@ def spec(**options: object) -> Spec:
 
 
 class Conversation:
-    """One scheduler, told what happens; time goes only where a test moves it."""
+    """One scheduler and the events passed to it; only a test moves the time."""
 
     def __init__(self, *, workers: int = 0, records: Iterable[Record] = (), **options: object) -> None:
         self.options = options
@@ -69,7 +69,7 @@ class Conversation:
         return effects
 
     def restart(self, alive: Iterable[int] = (), dead: Iterable[WorkerDown] = (), n_workers: int = 0) -> Effects:
-        """Let a new controller take over, which has nothing but what was recorded; the clients say hello to it.
+        """Start a new controller on the records; the clients say hello to it.
 
         Return the effects of the supervisor's first word.
         """
@@ -110,11 +110,11 @@ class Conversation:
         return list(range(first, first + n))
 
     def retry(self, taskid: int, session: str = ALICE) -> Effects:
-        """Have a finished task run again; return what comes of it."""
+        """Run a finished task again; return the effects."""
         return self.recall(self.ask(messages.Retry, session, taskid=taskid))
 
     def recall(self, effects: Effects) -> Effects:
-        """Hand in what is to be read; return what comes of it, or `effects` where there is nothing to read."""
+        """Answer the `Recall` of `effects` and return the new effects, or `effects` where there is none."""
         for send in effects.sends:
             if isinstance(send, Recall):
                 return self.handle(answer_recall(send, self.records))
@@ -134,7 +134,7 @@ class Conversation:
         return self.ready(worker)
 
     def up(self, worker: int) -> Effects:
-        """Let a worker process be started that has not said anything yet."""
+        """Start a worker process that has sent nothing yet."""
         return self.handle(FromParent(WorkerUp(worker, 100 + worker)))
 
     def ready(self, worker: int, leases: tuple[int, ...] = ()) -> Effects:
@@ -196,7 +196,7 @@ class Conversation:
 
 
 def answer_recall(recall: Recall, records: Iterable[Record]) -> Recalled:
-    """Return what a store with these records answers."""
+    """Return the answer of a store with these records."""
     batches, failed_with = [], {}
     for record in records:
         if isinstance(record, Submitted):
@@ -232,7 +232,7 @@ def to_supervisor(effects: Effects) -> list:
 
 
 def dispatched_in(effects: Effects) -> list[tuple[int, int]]:
-    """Return (worker, task) for all that was given out."""
+    """Return (worker, task) of each dispatch."""
     return [
         (send.worker, taskid)
         for send in effects.sends
@@ -242,7 +242,7 @@ def dispatched_in(effects: Effects) -> list[tuple[int, int]]:
 
 
 def held_order(talk: Conversation, workers: Iterable[int] = ()) -> list[int]:
-    """Let one worker take everything there is, one by one, and return the tasks in that order."""
+    """Let one worker run all tasks, one by one, and return them in that order."""
     for worker in workers:
         talk.join(worker)
     worker = next(iter(talk.farm.workers))

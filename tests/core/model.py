@@ -1,6 +1,6 @@
-"""What must become of each task: a reference that knows neither queue, nor messages, nor records.
+"""Reference model of the expected state of each task, without queue, messages and records.
 
-It is told what was asked for and what happened to the attempts, in the order in which the controller heard of it.
+It receives the requests and the events of attempts in the order in which the controller receives them.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ class Expected:
         return {worker for worker, until in self.refused.items() if until > now}
 
     def forget_not_now(self) -> None:
-        """Something else than a refusal has happened to it."""
+        """Note that an attempt did not end in a refusal."""
         self.refusals, self.clock = 0, None
 
 
 class Model:
-    """The tasks, and the rules."""
+    """The expected tasks, and the rules that change them."""
 
     def __init__(self) -> None:
         self.tasks: dict[int, Expected] = {}
@@ -78,7 +78,7 @@ class Model:
         free = [task for task in self.live() if not task.lease and not task.held]
         return [task for task in free if not self.waits(task) and task.not_before <= now]
 
-    # what is asked for
+    # requests
 
     def submit(self, ids, session: str, spec: Spec, after, after_any: bool, inputs) -> None:
         needed = frozenset(inputs if after_any else (*after, *inputs))
@@ -98,7 +98,7 @@ class Model:
             self._end(task, "aborted")
 
     def hold(self, taskids, held: bool) -> list[int]:
-        """Return those that a worker has."""
+        """Return the tasks that a worker has."""
         for task in [self.tasks[taskid] for taskid in taskids]:
             if not task.lease:
                 task.held = held
@@ -106,7 +106,7 @@ class Model:
         return [taskid for taskid in taskids if self.tasks[taskid].lease]
 
     def retry(self, taskid: int, session: str, next_id: int, blame: dict[int, int]) -> list[list[int]] | None:
-        """Return (old id, new id) of all that run again; `None` if an input of `taskid` is gone.
+        """Return (old id, new id) of all tasks that run again; `None` if an input of `taskid` is gone.
 
         Args:
             blame: tasks that failed with a dependency -> that dependency.
@@ -121,7 +121,7 @@ class Model:
         for old in (taskid, *sorted(fallen.difference(roots))):
             task = self.tasks[old]
             if old != taskid and not replacements.keys() & task.parents:
-                continue  # what it failed with stays behind
+                continue  # the dependency that it failed with does not run again
             parents = {parent: self._current_parent(parent, replacements) for parent in task.parents}
             inputs = [parents[parent] for parent in task.inputs]
             if self.cleared.intersection(inputs):
@@ -147,7 +147,7 @@ class Model:
             parent = [parent, *self._retries(parent)][-1]
         return replacements.get(parent, parent)
 
-    # what happens to an attempt
+    # attempts
 
     def dispatch(self, taskid: int, lease: int, worker: int) -> None:
         task = self.tasks[taskid]
@@ -194,7 +194,7 @@ class Model:
             task.deaths += 1
 
     def redeliver(self, worker: int | None = None) -> None:
-        """All workers, or this one, are to be asked again."""
+        """Offer rejected tasks to all workers again, or to this one."""
         for task in self.tasks.values():
             if worker is None:
                 task.refused, task.clock = {}, None

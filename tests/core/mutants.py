@@ -44,7 +44,7 @@ MUTANTS = (
         "on_ready",
         "if lease not in held:\n    _give_back",
         "if lease not in held and False:\n    _give_back",
-        "what a worker does not hold after a reconnect is never given out again",
+        "a lease that a worker does not report after a reconnect is never dispatched again",
     ),
     Mutant(
         "on_ready",
@@ -56,7 +56,7 @@ MUTANTS = (
         "redeliver_to_all",
         "if was_waiting:\n    farm.offer(task)",
         "farm.offer(task)",
-        "a task that a worker looks at is queued a second time",
+        "a task that a worker has is queued a second time",
     ),
     Mutant(
         "on_refused",
@@ -110,13 +110,13 @@ MUTANTS = (
         "on_started",
         "if timeout is not None:\n    farm.set_timer(now.mono + timeout - message.elapsed",
         "if timeout is not None:\n    farm.set_timer(now.mono + timeout",
-        "a timeout begins anew with every controller",
+        "a timeout begins again with every controller",
     ),
     Mutant(
         "dispatch",
         "if farm.stop_asked:\n    return",
         "",
-        "work is given out after the stop",
+        "tasks are dispatched after the stop",
     ),
     Mutant(
         "dispatch",
@@ -139,7 +139,7 @@ MUTANTS = (
     Mutant(
         "finish",
         "self.refusals.discard(taskid)",
-        "",
+        "pass",
         "a task that has ended is rejected",
     ),
     Mutant(
@@ -218,7 +218,7 @@ MUTANTS = (
         "_answer_barriers",
         "if not barrier.remaining:\n    del",
         "if len(barrier.remaining) <= 1:\n    del",
-        "a barrier falls one task too early",
+        "a barrier is answered one task too early",
     ),
     Mutant(
         "_settle_requeued",
@@ -230,7 +230,7 @@ MUTANTS = (
         "_send_to_each",
         "self._farm.result_subscribers.pop(taskid, set()) | {sessions.get(taskid, owner)}",
         "self._farm.result_subscribers.pop(taskid, set()) or {sessions.get(taskid, owner)}",
-        "whoever submitted a task is not told when somebody else watches",
+        "the client of a task is not informed when another client watches",
     ),
     Mutant(
         "ReadyQueue.take",
@@ -332,7 +332,7 @@ MUTANTS = (
         "end_unreachable",
         "task is not None and not task.lease",
         "task is not None",
-        "a task is unreachable while a worker looks at it",
+        "a task is unreachable while a worker has it",
     ),
     Mutant(
         "on_escalation",
@@ -452,7 +452,7 @@ MUTANTS = (
         "offer",
         "self.refusals.enqueue(task.taskid, self.rank_of(task))",
         "self.refusals.enqueue(task.taskid, task.batch.spec.priority)",
-        "a refused task that was moved is parked where it was",
+        "a refused task that was moved waits where it was",
     ),
     Mutant(
         "insert",
@@ -518,7 +518,7 @@ MUTANTS = (
         "on_request",
         "step.to_client(client.session, client.answers[message.seq], place)",
         "step.to_client(client.session, client.answers[message.seq])",
-        "a client is told the end of a task before its id",
+        "a client receives the end of a task before its id",
     ),
     Mutant(
         "answer_request",
@@ -578,7 +578,7 @@ MUTANTS = (
         "fail_if_parent_failed",
         "if task is not None:",
         "if True:",
-        "what falls together is ended twice",
+        "tasks that fail together end twice",
     ),
     Mutant(
         "forget",
@@ -590,7 +590,7 @@ MUTANTS = (
         "apply.apply",
         "farm.retried.update(record.pairs)",
         "",
-        "nobody knows what has run again",
+        "retries are not noted",
     ),
     Mutant(
         "resume",
@@ -620,7 +620,7 @@ MUTANTS = (
         "on_displayed",
         "if message.kept > len(past.displays):\n    return",
         "if message.kept > len(past.displays):\n    pass",
-        "a task shows what follows on something that was never heard",
+        "a task shows what follows on something that was never received",
     ),
     Mutant(
         "_apply_requeued",
@@ -650,67 +650,67 @@ MUTANTS = (
         "redeliver_to_all",
         "farm.mark((task,))",
         "",
-        "subscribers are not told that a task is offered to all again",
+        "subscribers do not learn that a task is offered to all again",
     ),
     Mutant(
         "_redeliver",
         "farm.mark((task,))",
         "",
-        "subscribers are not told that a task is offered to a worker again",
+        "subscribers do not learn that a task is offered to a worker again",
     ),
     Mutant(
         "stop_attempt",
         "farm.mark((farm.tasks[taskid],))",
         "",
-        "subscribers are not told that a task is being stopped",
+        "subscribers do not learn that a task is being stopped",
     ),
     Mutant(
         "_on_timer",
         "farm.mark((task,))",
         "",
-        "subscribers are not told that a back-off is over",
+        "subscribers do not learn that a back-off is over",
     ),
     Mutant(
         "move",
         "if state in LIVE:",
         "if False:",
-        "subscribers are not told that a task has begun",
+        "subscribers do not learn that a task has begun",
     ),
     Mutant(
         "_note",
         "case Requeued() | Held() | Moved():",
         "case Held() | Moved():",
-        "subscribers are not told that a task waits for its next attempt",
+        "subscribers do not learn that a task waits for its next attempt",
     ),
     Mutant(
         "_note",
         "case Requeued() | Held() | Moved():",
         "case Requeued() | Moved():",
-        "subscribers are not told that a task is held",
+        "subscribers do not learn that a task is held",
     ),
     Mutant(
         "_note",
         "subscribers.cleared.update(record.ids)",
         "pass",
-        "subscribers are not told what was cleared",
+        "subscribers do not learn of a clear",
     ),
     Mutant(
         "_batch",
         "retry_of=source.retry_of",
         "retry_of=()",
-        "subscribers are not told what a task is again",
+        "subscribers do not learn which task a task retries",
     ),
     Mutant(
         "_push",
         "workers_too = facts.workers != subscribers.facts.workers",
         "workers_too = False",
-        "subscribers are told nothing of workers",
+        "subscribers learn nothing of workers",
     ),
     Mutant(
         "_add_ended",
         "if ids[left] not in cleared:",
         "if True:",
-        "what was cleared is told as ended",
+        "cleared tasks are sent as ended",
     ),
     Mutant(
         "send_changes",
@@ -728,7 +728,7 @@ MUTANTS = (
         "send_changes",
         "farm.set_timer(subscribers.sent_at + PAUSE, TimerKind.SUBSCRIBERS, 0)",
         "pass",
-        "what changes within the pause is told with the next change only",
+        "changes within the pause are sent with the next change only",
     ),
     Mutant(
         "_push",
@@ -740,7 +740,7 @@ MUTANTS = (
         "_from_client",
         "subscriptions.unsubscribe(farm, session)",
         "",
-        "who comes back on a new connection is told what it did not ask for",
+        "a client with a new connection receives changes without a watch",
     ),
     Mutant(
         "row_of",
@@ -770,7 +770,7 @@ MUTANTS = (
         "lending.settle",
         "if needed > waits.n_substitutes:\n    waits.n_substitutes = needed\n    set_workers(farm, step)",
         "if needed > waits.n_substitutes:\n    waits.n_substitutes = needed",
-        "nobody is told of the workers that are needed",
+        "the supervisor does not learn of needed workers",
     ),
     Mutant(
         "lending.settle",
@@ -782,7 +782,7 @@ MUTANTS = (
         "lending.on_timer",
         "if waits.n_substitutes != before:\n    retire_surplus(farm, step)",
         "",
-        "nobody is told of the workers that are not needed any more",
+        "the supervisor does not learn of unneeded workers",
     ),
     Mutant(
         "n_needed",
@@ -932,7 +932,7 @@ MUTANTS = (
         "baseline.apply",
         "farm.next_lease = record.next_lease",
         "",
-        "leases begin anew after a baseline",
+        "leases begin again after a baseline",
     ),
     Mutant(
         "baseline.apply",

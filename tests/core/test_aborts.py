@@ -1,4 +1,4 @@
-"""Abort of tasks in every state, and the ladder by which a running attempt is stopped."""
+"""Abort of tasks in every state, and the steps that stop a running attempt."""
 
 from __future__ import annotations
 

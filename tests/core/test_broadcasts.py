@@ -1,4 +1,4 @@
-"""Broadcasts: every worker runs them once, before its tasks; what goes wrong is known, and holds nobody up."""
+"""Broadcasts: every worker runs them once, before its tasks; a problem is noted and holds up no task."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_worker_gets_no_task_before_it_has_reported():
     talk.submit(1)
     assert talk.leases_of(0) == []
     assert dispatched_in(talk.worker(0, SetUp(1))) == []
-    assert dispatched_in(talk.worker(0, SetUp(2, "ValueError: no data"))) == [(0, 0)], "a failure holds nobody up"
+    assert dispatched_in(talk.worker(0, SetUp(2, "ValueError: no data"))) == [(0, 0)], "a failure holds up no task"
 
 
 def test_a_retry_does_not_go_to_another_worker_that_is_being_set_up():

@@ -138,7 +138,7 @@ def test_a_crash_before_the_release_leaves_nothing():
     assert talk.farm.codes.sizes.keys() == {CODE}
 
 
-# what a worker holds
+# code of workers
 
 
 def digests_at_worker(talk: Conversation) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""Tasks that wait for tasks: who lends a place, who takes it, who goes first, and when it ends."""
+"""Tasks that wait for tasks: places lent and taken, order, and the end of a wait."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_two_wait_and_two_run(talk):
     assert to_supervisor(wait_for(talk, 1, *children[1])) == [SetWorkers(2, (), 2)]
     assert len(dispatched_in(talk.join(2))) == 1
     assert len(dispatched_in(talk.join(3))) == 1
-    assert dispatched_in(talk.join(4)) == []  # one that nobody asked for gets nothing
+    assert dispatched_in(talk.join(4)) == []  # a worker beyond the number asked for gets nothing
     assert 4 not in talk.farm.live_workers()
 
 
@@ -208,13 +208,13 @@ def test_an_abort_reaches_a_task_that_waits(talk):
     assert talk.farm.waits.lending == set()
 
 
-# what cannot be waited for
+# impossible waits
 
 
 def test_a_task_that_waits_for_itself_is_refused(talk):
     (parent,) = talk.submit()
     talk.hello(NESTED[0], 0)
-    assert messages_to(wait_for(talk, 0, parent), NESTED[0]) == []  # it has not said that it runs
+    assert messages_to(wait_for(talk, 0, parent), NESTED[0]) == []  # its start was not reported
     (refusal,) = messages_to(talk.start(0), NESTED[0])
     assert (refusal.error, refusal.value) == (messages.ErrorKind.NOT_ALLOWED, {"taskids": [parent]})
     assert "wait for its own end" in refusal.message
@@ -355,7 +355,7 @@ def test_waiting_costs_nothing_without_a_wait(talk):
 
 def test_a_worker_whose_task_waits_gets_no_task_before_it_reports_the_start(talk):
     talk.submit(1)
-    talk.finish(0, seconds=0.0001)  # so that it would be given some ahead
+    talk.finish(0, seconds=0.0001)  # so that tasks would be dispatched ahead
     talk.submit(1)
     talk.hello(NESTED[0], 0)
     (ahead,) = talk.submit(1, NESTED[0])

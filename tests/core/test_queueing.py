@@ -1,4 +1,4 @@
-"""Who gets what next: order, priorities, fairness, credit."""
+"""The order of dispatch: priorities, fairness, credit."""
 
 from __future__ import annotations
 
@@ -243,7 +243,7 @@ def test_returned_tasks_go_to_the_front_sorted_among_each_other():
 
 
 def measure(talk: Conversation, seconds: float, worker: int = 0) -> None:
-    """Let the farm learn that `f` takes `seconds`."""
+    """Let the farm measure that `f` takes `seconds`."""
     if worker not in talk.farm.workers:
         talk.join(worker)
     talk.submit(1)

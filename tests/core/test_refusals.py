@@ -1,4 +1,4 @@
-"""Tasks that workers refuse: `depend`, "not now", and tasks that nobody takes."""
+"""Tasks that workers refuse: `depend`, "not now", and unreachable tasks."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_a_refused_task_behind_a_higher_priority_is_still_offered_to_the_idle():
     talk.ready(2)
     assert sum(bool(talk.leases_of(worker)) for worker in (1, 2)) == 2
     talk.ready(3)
-    assert all(talk.leases_of(worker) for worker in (1, 2, 3)), "nobody idles while task 0 may run there"
+    assert all(talk.leases_of(worker) for worker in (1, 2, 3)), "no worker idles while task 0 may run there"
 
 
 def test_idle_workers_get_a_refused_task_when_others_took_the_queue_of_a_higher_priority():

@@ -1,4 +1,4 @@
-"""What clients ask for besides tasks: barriers, clear, lists, results; and that every request has one answer."""
+"""Requests of clients besides tasks: barriers, clear, lists, results. Every request has one answer."""
 
 from __future__ import annotations
 
@@ -392,7 +392,7 @@ def test_client_names():
     assert messages_to(talk.ask(messages.GetClientName)) == [talk.reply("my notebook")]
 
 
-# results and result_subscribers
+# results and their subscribers
 
 
 def test_results_of_finished_tasks_come_before_the_answer():

@@ -1,4 +1,4 @@
-"""Running finished tasks again, with those that failed because of them."""
+"""Retries of finished tasks, with the tasks that failed because of them."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def test_dependants_are_found_through_one_another(failed_with, again):
     assert dependants_of((1, 7), failed_with) == again
 
 
-# what cannot run again
+# tasks that cannot run again
 
 
 @pytest.mark.parametrize("taskid", [-1, 0, 7])
@@ -361,7 +361,7 @@ def test_a_retry_by_the_owner_runs_in_the_present_context(session, is_owner):
     assert submitted.spec == spec(retries=0, **moved)
     defined = [record.digest for record in effects.records if isinstance(record, Define)]
     assert defined == [b"m" * 16, b"x" * 16]
-    assert effects.records.index(submitted) > 1  # the code is there before what names it
+    assert effects.records.index(submitted) > 1  # the code comes before the record that names it
     again = talk.recall(talk.ask(Retry, session, taskid=0, **HERE))
     assert not any(isinstance(record, Define) for record in again.records)
 

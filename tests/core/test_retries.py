@@ -1,4 +1,4 @@
-"""What a failed attempt leads to: retries, back-off, the recovery task, and its own retries."""
+"""Consequences of a failed attempt: retries, back-off, the recovery task, and its own retries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scheduler in a physical world, doing whatever can happen, in any order, against a model."""
+"""The scheduler in a physical world: random events in any order, against a model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.core.conversation import CODE
 from tests.core.world import CONTEXT, DEPEND, OTHER_CODE, RECOVERY_CODE, World
 
 EXAMPLES = {"dev": 100, "ci": 600, "nightly": 20_000}
-"""By profile; 600 take 25 s of one core. `TASKFC_HYPOTHESIS` says another number."""
+"""By profile; 600 take 25 s of one core. `TASKFC_HYPOTHESIS` sets another number."""
 
 
 def n_examples() -> int:
@@ -55,7 +55,7 @@ outcomes = st.sampled_from([Outcome.OK, Outcome.OK, *Outcome])
 
 
 class SchedulerMachine(RuleBasedStateMachine):
-    """Rules are what can happen; which worker or task it happens to is drawn by position."""
+    """Rules are the possible events; their worker or task is drawn by position."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert answer == messages.Accepted(client.seq, first)
 
     def by_seq(self, client, taskid):
-        """Name a task by the submission that it was part of, where this client may."""
+        """Name a task by its submission, if this client may."""
         for seq, answer in client.answers.items():
             if isinstance(answer, messages.Accepted) and seq >= client.acked:
                 index = taskid - answer.first
@@ -115,7 +115,7 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @rule(name=clients)
     def define_for_nothing(self, name):
-        """Code may be defined, and the client ask for something else first."""
+        """Define code without a submission that names it."""
         self.world.define(self.client(name), Spec(kind=Kind.FUNCTION, code=OTHER_CODE, label="f"), names_it=False)
 
     @rule(name=clients, n=pick)
@@ -175,7 +175,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert answer.error is messages.ErrorKind.UNKNOWN_TASK
 
     def some(self, picks):
-        """Return ids of tasks, finished ones and strangers among them, and which of them are unfinished and not."""
+        """Return ids of tasks, also finished and unknown ones, and the unfinished and the other ones of them."""
         model = self.world.model
         known = [*model.tasks, 10**6]
         asked = tuple(self.one_of(known, p) for p in picks)
@@ -254,7 +254,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert (answer is None) == bool(waited)
 
     def waiter(self, n):
-        """Return a worker whose task may wait, as it has said that it runs, and the client there."""
+        """Return a worker whose task may wait, since its start was reported, and the client on it."""
         long = [w for w in self.world.workers.values() if w.connected and w.running and w.long]
         worker = self.one_of(long, n)
         return (worker, self.world.client_on(worker)) if worker is not None else (None, None)
@@ -435,7 +435,7 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @rule(n=pick, lease=pick)
     def report_too_late(self, n, lease):
-        """A lease that is void by now is reported, by a worker that lives or one that has died."""
+        """Report a void lease, from a live worker or a dead one."""
         world = self.world
         worker = self.one_of([*world.workers, *world.dead], n)
         void = [lease for lease, taskid in world.task_of.items() if world.model.tasks[taskid].lease != lease]
@@ -481,13 +481,13 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @rule()
     def restart(self):
-        """The controller dies and comes back; what was on its way to workers and clients is lost."""
+        """Restart the controller; messages on their way to workers and clients are lost."""
         alive = tuple(WorkerUp(worker, 100) for worker in self.world.workers)
         self.world.begin(alive, tuple(self.world.downs))
 
     @rule()
     def everything_dies(self):
-        """Also the workers and the supervisor, which alone knew how: nobody can tell what had started."""
+        """Restart with new workers and a new supervisor: no process knows which attempts had started."""
         world = self.world
         world.model.now = world.now
         for worker in list(world.workers.values()):

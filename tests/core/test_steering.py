@@ -1,4 +1,4 @@
-"""Hold, release and move: what waits is kept back or goes first, and what a worker has is left alone."""
+"""Hold, release and move: waiting tasks are kept back or reordered, and tasks of workers are left alone."""
 
 from __future__ import annotations
 

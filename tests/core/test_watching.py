@@ -1,4 +1,4 @@
-"""Watching the queue: what is told, to whom, when."""
+"""Subscriptions to the queue: contents, receivers and times of the messages."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def snapshot(effects: Effects, session: str = BOB) -> QueueSnapshot:
 
 
 def start_watching(**options) -> Conversation:
-    """Return a conversation that BOB has watched for a while."""
+    """Return a conversation in which BOB has subscribed."""
     talk = Conversation(**options)
     talk.ask(Watch, BOB)
     talk.now += 10.0
@@ -66,11 +66,11 @@ def start_watching(**options) -> Conversation:
 
 
 def deltas_after(talk: Conversation, effects: Effects) -> list[QueueDelta]:
-    """Return what BOB was told then, or is told when the pause is over."""
+    """Return the deltas that BOB received, or receives when the pause is over."""
     return deltas(effects) + deltas(talk.wait(PAUSE))
 
 
-# the first look
+# the snapshot
 
 
 def test_a_snapshot_has_the_whole_queue_and_no_more():
@@ -123,7 +123,7 @@ def test_a_repeated_watch_gets_a_new_snapshot_and_its_numbers_go_on():
     assert (delta.seq, delta.counts) == (2, Counts(scheduled=2))
 
 
-# what is different
+# deltas
 
 
 def test_after_a_quiet_while_a_change_is_sent_at_once():
@@ -155,7 +155,7 @@ def test_changes_wait_for_the_pause_and_are_sent_with_the_newest_state():
 
 
 def test_the_pause_is_over_when_its_timer_fires():
-    """Whatever the clock makes of the sum: else the timer would be set for now, for ever."""
+    """Rounding of the sum must not set the timer for the present time again and again."""
     talk = start_watching()
     for now in (0.1, 0.7, 1234.5678, 98765.4321):
         talk.now = now + 10_000.0
@@ -219,7 +219,7 @@ def test_workers_are_sent_only_when_they_have_changed():
     assert (delta.workers, delta.n_workers) == (None, 3)
 
 
-# who is told
+# receivers
 
 
 def test_each_subscriber_has_numbers_of_its_own_and_a_new_one_waits_for_nothing():
@@ -270,7 +270,7 @@ def test_a_resent_end_of_watching_ends_it_again():
     assert talk.farm.subscribers is None
 
 
-# very many
+# many tasks
 
 
 def test_of_very_many_ends_the_newest_have_rows_and_the_others_stand_in_runs():
@@ -281,7 +281,7 @@ def test_of_very_many_ends_the_newest_have_rows_and_the_others_stand_in_runs():
     talk.wait(1.0)
     for i in range(n):
         talk.finish(0, outcome=Outcome.ERROR if i == 7 else Outcome.OK, seconds=1.0)
-    (delta,) = deltas(talk.wait(PAUSE))  # the first end was told at once
+    (delta,) = deltas(talk.wait(PAUSE))  # the first end was sent at once
     assert delta.rows.ids == tuple(range(500, n))
     assert delta.runs == (
         Run(1, 6, StateCode.SUCCEEDED),
@@ -350,15 +350,15 @@ def test_of_unsent_ends_only_the_values_of_failures_are_kept():
     assert (ok.values, len(failed.values)) == ((), 1)
 
 
-# everything that can happen to a task is told
+# every change of a task is sent
 
 
 class Followed(Conversation):
-    """A conversation with an subscriber, who must know after every event what somebody is told who comes just then."""
+    """A conversation with a subscriber, which must know after every event the same as a new one."""
 
     def __init__(self, **options) -> None:
         self.subscriber, self.passer_by = Subscriber(), Subscriber()
-        self.told = True
+        self.checks = True
         super().__init__(**options)
         self.hello(CAROL)
         self.ask(Watch, CAROL)
@@ -368,19 +368,19 @@ class Followed(Conversation):
         for session, subscriber in ((CAROL, self.subscriber), (DAVE, self.passer_by)):
             for message in messages_to(effects, session):
                 subscriber.receive(message, self.farm, self.records)
-        if self.told and self.subscriber.seq >= 0:
-            self.told = False  # what follows is no event of its own
+        if self.checks and self.subscriber.seq >= 0:
+            self.checks = False  # the events of the check are not checked again
             self.lose_client(DAVE)
             self.hello(DAVE)
             self.ask(Watch, DAVE)
             assert self.subscriber.tasks == self.passer_by.tasks
             assert self.passer_by.batches.items() <= self.subscriber.batches.items()
             assert (self.subscriber.whole, self.subscriber.workers) == (self.passer_by.whole, self.passer_by.workers)
-            self.told = True
+            self.checks = True
         return effects
 
     def note(self, taskid: int = 0) -> Note | None:
-        """Return what the subscriber has read beside a task."""
+        """Return the note of a task that the subscriber has received."""
         return self.subscriber.tasks[taskid][-1]
 
 

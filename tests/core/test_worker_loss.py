@@ -1,4 +1,4 @@
-"""Workers that die with work in their hands, controllers that come back, and who is to blame."""
+"""Workers that die with leases, controllers that restart, and the attempt to blame."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_messages_of_a_dead_worker_are_ignored():
     assert talk.ready(0, (lease,)) == Effects()
 
 
-# reports that come too late
+# late reports
 
 
 def test_a_report_under_a_void_lease_changes_nothing_and_is_committed():

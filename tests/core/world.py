@@ -1,7 +1,7 @@
-"""A physical world around a bare scheduler: workers that really hold what they were sent, clients that hold answers.
+"""A physical world around a bare scheduler: workers that hold the messages sent to them, clients that hold answers.
 
-Every word goes through `World.handle`, which looks at all that the scheduler wrote and sent in return and compares it
-with the model. What a worker was sent waits in its inbox until it reads, so a restart can lose it.
+Every event goes through `World.handle`, which compares all records and messages of the scheduler with the model. A
+message to a worker waits in its inbox until it is read, so a restart can lose it.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ from tests.core.subscriber import Subscriber
 
 RECOVERY_CODE, DEPEND, OTHER_CODE, CONTEXT = b"r" * 16, b"d" * 16, b"o" * 16, b"x" * 16
 SMALL = ((codes, "WORKER_CODES", 3), (baseline, "AFTER_CLEAR", 2), (baseline, "AFTER_RECORDS", 10))
-"""Bounds that are to matter in a short story, too."""
+"""Bounds that are lowered, so that short runs reach them."""
 VALUES = {Outcome.OK: b"value", Outcome.REFUSED: b"no gpu", Outcome.NOT_NOW: b"busy"}
 
 
 @dataclass
 class PhysicalWorker:
-    """A worker process. `started` and `running` are its page; `unacked` what it keeps until it is committed."""
+    """A worker process. `started` and `running` are its page; `unacked` holds its reports that are not committed."""
 
     worker: int
     connected: bool = False
@@ -90,7 +90,7 @@ class PhysicalWorker:
 
 @dataclass
 class Client:
-    """A client. `asked` holds its requests, `answers` the first answer to each, `ends` the ends it was told."""
+    """A client. `asked` holds its requests, `answers` the first answer to each, `ends` the ends that it received."""
 
     session: str
     connected: bool = False
@@ -110,7 +110,7 @@ class Client:
 
 
 class World:
-    """Everything there is."""
+    """The processes around a scheduler, and the model."""
 
     def __init__(self) -> None:
         self.bounds = [(module, name, getattr(module, name)) for module, name, _ in SMALL]
@@ -119,7 +119,7 @@ class World:
         self.now = 1000.0
         self.model = Model()
         self.records: list = []
-        self.journal: list = []  # of these, what a store replays
+        self.journal: list = []  # the ones of these that a store replays
         self.workers: dict[int, PhysicalWorker] = {}
         self.dead: dict[int, PhysicalWorker] = {}
         self.downs: list[WorkerDown] = []
@@ -134,10 +134,10 @@ class World:
         self.broadcasts: dict[int, int] = {}
         self.begin(alive=(), dead=())
 
-    # talking
+    # events
 
     def end(self) -> None:
-        """Let the bounds be what they were."""
+        """Restore the bounds."""
         for module, name, value in self.bounds:
             setattr(module, name, value)
 
@@ -204,12 +204,12 @@ class World:
 
     def _give(self, taskid: int, lease: int, worker: int) -> None:
         task = self.model.tasks[taskid]
-        assert task.end is None, f"task {taskid} was given out after its end ({task.end!r})"
-        assert not task.aborting, f"task {taskid} was given out after an acknowledged abort"
-        assert not task.held, f"task {taskid} was given out while it is held"
-        assert not task.lease, f"task {taskid} was given to {worker} while {task.worker} has it"
-        assert not self.model.waits(task), f"task {taskid} was given out before its dependencies had ended"
-        assert task.not_before <= self.now, f"task {taskid} was given out before its back-off was over"
+        assert task.end is None, f"task {taskid} was dispatched after its end ({task.end!r})"
+        assert not task.aborting, f"task {taskid} was dispatched after an acknowledged abort"
+        assert not task.held, f"task {taskid} was dispatched while it is held"
+        assert not task.lease, f"task {taskid} was dispatched to {worker} while {task.worker} has it"
+        assert not self.model.waits(task), f"task {taskid} was dispatched before its dependencies had ended"
+        assert task.not_before <= self.now, f"task {taskid} was dispatched before its back-off was over"
         assert worker not in task.refuses(self.now), f"worker {worker} was asked again for task {taskid}"
         assert not self.workers[worker].unreported, f"task {taskid} overtakes a broadcast on worker {worker}"
         self._check_its_turn(task)
@@ -218,9 +218,9 @@ class World:
         self.model.dispatch(taskid, lease, worker)
 
     def _check_capacity(self, taskid: int, worker: int) -> None:
-        """Check that no more run than were asked for, beside those that wait for others."""
+        """Check that at most `n_workers` run tasks that do not wait for others."""
         if self.scheduler.farm.waits is not None:
-            assert worker not in self.lending(), f"task {taskid} was given to worker {worker}, whose task waits"
+            assert worker not in self.lending(), f"task {taskid} was dispatched to worker {worker}, whose task waits"
             idle = not self.model.held_by(worker)
             assert not idle or self.n_active() < self.n_workers, f"task {taskid} runs as one too many"
 
@@ -229,7 +229,7 @@ class World:
         return waits.depth_of(self.scheduler.farm.tasks[task.taskid]) if waits is not None else 0
 
     def _check_its_turn(self, task: Expected) -> None:
-        """Check that nothing of a higher priority, which any worker would take, was left behind."""
+        """Check that no task of higher priority, which any worker would take, was passed over."""
         depth = self._depth(task)
         before = [
             other
@@ -253,7 +253,7 @@ class World:
         task = self.model.tasks[self.task_of[stop.lease]]
         if not task.aborting and not task.timed_out:
             ran = self.now - self.workers[stop.worker].started_at
-            assert task.spec.timeout is not None, f"task {task.taskid} is stopped, and nobody asked for it"
+            assert task.spec.timeout is not None, f"task {task.taskid} is stopped without a request"
             assert ran >= task.spec.timeout - 1e-6, f"task {task.taskid} is stopped after {ran} s"
             task.timed_out = True
         self.stops[stop.lease] = stop.worker
@@ -264,7 +264,7 @@ class World:
         match message:
             case messages.Ended(ids=ids) | SendEnded(ids):
                 for taskid in ids:
-                    assert self.model.tasks[taskid].end is not None, f"task {taskid} was told ended and is not"
+                    assert self.model.tasks[taskid].end is not None, f"task {taskid} was reported as ended and is not"
                 client.ends.update(ids)
             case messages.Release(digests):
                 assert client.defined.issuperset(digests), "a client is to release what it does not name"
@@ -275,7 +275,9 @@ class World:
                 if self.is_settled(client, message.seq):
                     assert message == first, "a repeat was answered differently"
                 waited = client.barriers.pop(message.seq, ())
-                assert all(self.model.tasks[taskid].end is not None for taskid in waited), "a barrier fell too early"
+                assert all(self.model.tasks[taskid].end is not None for taskid in waited), (
+                    "a barrier was answered early"
+                )
 
     def live_workers(self) -> set[int]:
         farm = self.scheduler.farm
@@ -296,7 +298,7 @@ class World:
         return {worker for worker in self.workers if self.waiting_with(worker)}
 
     def n_active(self) -> int:
-        """Return how many workers that stay have something to run, and do not wait."""
+        """Return the number of live workers with a task that does not wait."""
         live = self.live_workers() - self.lending()
         return sum(bool(self.model.held_by(worker)) for worker in live)
 
@@ -337,7 +339,7 @@ class World:
         return client.answers.get(client.seq)
 
     def define(self, client: Client, spec: Spec, *, names_it: bool = True) -> None:
-        """Define what `spec` names, where this client has not done so on its connection."""
+        """Define the code of `spec` that this client has not defined on its connection."""
         for digest in codes.all_bodies(spec):
             if names_it:
                 client.unnamed.discard(digest)
@@ -348,17 +350,17 @@ class World:
                 self.handle(FromClient(Session(client.session), messages.Define(digest, b"code")))
 
     def release(self, client: Client) -> None:
-        """Answer the requests to release code that have come until now."""
+        """Answer the pending requests to release code."""
         while client.to_release:
             digests = client.to_release.pop(0)
             client.defined.difference_update(digests)
             self.handle(FromClient(Session(client.session), messages.Released(digests)))
 
     def is_settled(self, client: Client, seq: int) -> bool:
-        """Whether a repeat of this request must get the very answer that it got."""
+        """Return whether a repeat of this request must get the same answer."""
         asked, answer = client.asked[seq], client.answers[seq]
         if isinstance(asked, messages.GetResults | messages.Ping):
-            return False  # answered with what is true now
+            return False  # answered from the present state
         aborted = isinstance(asked, messages.Abort) and answer == messages.Reply(seq, True)
         retried = isinstance(asked, messages.Retry) and isinstance(answer, messages.Reply)
         in_store = aborted or retried or isinstance(asked, messages.Submit | messages.Clear)
@@ -369,7 +371,7 @@ class World:
         self.handle(PeerLost(Session(client.session)))
 
     def subscribe(self, session: str) -> None:
-        """Begin to watch, on a new connection."""
+        """Subscribe on a new connection."""
         self.handle(FromClient(Session(session), messages.Hello(PROTOCOL, "0", "3.11", session)))
         self.handle(FromClient(Session(session), messages.Watch(seq=1)))
 
@@ -382,7 +384,7 @@ class World:
         self.handle(FromParent(WorkerUp(worker, 100 + worker)))
 
     def connect(self, worker: PhysicalWorker) -> None:
-        """Say ready, and again what is not committed."""
+        """Send `Ready`, and again the reports that are not committed."""
         worker.inbox.clear()
         worker.connected = True
         held = worker.leases()
@@ -487,11 +489,11 @@ class World:
         del self.workers[worker.worker]
         self.dead[worker.worker] = worker
         for client in self.clients.values():
-            if client.worker == worker.worker:  # it died with it, which nobody is told
+            if client.worker == worker.worker:  # the client died with it, without a message
                 client.connected = False
                 client.barriers.clear()
 
-    # looking
+    # checks
 
     def blame(self) -> dict[int, int]:
         """Return the tasks that failed with a dependency, and with which."""
@@ -515,7 +517,7 @@ class World:
         assert (waits.lending if waits is not None else set()) == self.lending()
 
     def check(self) -> None:
-        """Check everything that has to be true between two events."""
+        """Check every property that holds between two events."""
         farm = self.scheduler.farm
         validate(farm)
         self._check_model()
@@ -530,8 +532,8 @@ class World:
 
     def _check_model(self) -> None:
         farm = self.scheduler.farm
-        told = [taskid for record in self.records if isinstance(record, messages.Ended) for taskid in record.ids]
-        assert len(told) == len(set(told)), "a task has ended twice"
+        ended = [taskid for record in self.records if isinstance(record, messages.Ended) for taskid in record.ids]
+        assert len(ended) == len(set(ended)), "a task has ended twice"
         for taskid, task in self.model.tasks.items():
             if taskid in self.model.cleared:
                 assert not farm.knows(taskid)
@@ -552,11 +554,11 @@ class World:
 
     def _check_restorable(self) -> None:
         now = durable(self.scheduler)
-        assert durable(Scheduler(self.records)) == now, "the records tell another story"
-        assert durable(Scheduler(self.journal)) == now, "the records since the baseline tell another story"
+        assert durable(Scheduler(self.records)) == now, "the records lead to another state"
+        assert durable(Scheduler(self.journal)) == now, "the records since the baseline lead to another state"
 
     def _check_code(self) -> None:
-        """Check that what is needed is there, and that what nobody needs or names is gone."""
+        """Check that needed code is in the store, and that code without a need or a name is not."""
         needed = {
             digest
             for task in self.model.tasks.values()
@@ -569,7 +571,7 @@ class World:
         assert needed <= there <= needed | named, f"there is {there}, needed {needed}, and named {named}"
         asked = {digest for client in self.clients.values() for digests in client.to_release for digest in digests}
         asked |= {digest for client in self.clients.values() if client.connected for digest in client.unnamed}
-        assert there - needed <= asked, "nobody was asked to release code that nothing needs"
+        assert there - needed <= asked, "no client was asked to release code that nothing needs"
         for worker in self.scheduler.farm.workers.values():
             if worker.ready and not worker.pending:
                 assert worker.known.keys() <= there, f"worker {worker.worker} keeps code that was dropped"
@@ -581,25 +583,25 @@ class World:
             if worker.connected:
                 spared = {number for number, deaths in self.broadcasts.items() if deaths >= 3}
                 known = {*worker.unreported, *worker.broadcasts}
-                assert self.broadcasts.keys() - spared <= known, f"worker {worker.worker} was not told of a broadcast"
+                assert self.broadcasts.keys() - spared <= known, f"worker {worker.worker} was not sent a broadcast"
                 if not worker.unreported:
-                    told = self.scheduler.farm.workers[worker.worker].set_up
-                    assert told == worker.broadcasts, "what went wrong in a broadcast is not known"
+                    known = self.scheduler.farm.workers[worker.worker].set_up
+                    assert known == worker.broadcasts, "the problem of a broadcast is not known"
 
     def _check_subscribers(self) -> None:
-        """Check that who followed all along knows what somebody is told who comes just now."""
+        """Check that a subscriber from the start knows the same as a new one."""
         farm = self.scheduler.farm
         self.handle(PeerLost(Session("d" * 16)))
-        self.subscribe("d" * 16)  # what others were not told yet, they are told before
-        told, fresh = self.subscriber, self.newcomer
+        self.subscribe("d" * 16)  # the others receive their pending changes first
+        old, fresh = self.subscriber, self.newcomer
         assert fresh.unfinished() == {taskid: CODES[task.state] for taskid, task in farm.tasks.items()}
         assert fresh.tasks.keys() - fresh.unfinished() == set(farm.finished_ids())
         assert {
-            taskid: (told.tasks.get(taskid), fresh.tasks.get(taskid))
-            for taskid in told.tasks.keys() | fresh.tasks.keys()
-            if told.tasks.get(taskid) != fresh.tasks.get(taskid)
-        } == {}, "the subscriber was not told of a change"
-        assert (told.whole, told.workers) == (fresh.whole, fresh.workers)
+            taskid: (old.tasks.get(taskid), fresh.tasks.get(taskid))
+            for taskid in old.tasks.keys() | fresh.tasks.keys()
+            if old.tasks.get(taskid) != fresh.tasks.get(taskid)
+        } == {}, "a change was not sent to the subscriber"
+        assert (old.whole, old.workers) == (fresh.whole, fresh.workers)
 
     def _check_no_worker_idles(self) -> None:
         if self.scheduler.farm.waits is not None and self.n_active() >= self.n_workers:
@@ -613,10 +615,10 @@ class World:
         for client in self.clients.values():
             if client.connected:
                 ended = {taskid for taskid in client.mine if self.model.tasks[taskid].end is not None}
-                assert ended - self.model.cleared <= client.ends, f"{client.session} was not told of an end"
+                assert ended - self.model.cleared <= client.ends, f"{client.session} did not receive an end"
                 for seq, waited in client.barriers.items():
                     over = all(self.model.tasks[taskid].end is not None for taskid in waited)
-                    assert not over, f"the barrier {seq} of {client.session} never falls"
+                    assert not over, f"the barrier {seq} of {client.session} is never answered"
 
     def _check_clocks(self) -> None:
         for task in self.model.runnable(self.now):
@@ -629,7 +631,7 @@ class World:
 
 
 def durable(scheduler: Scheduler) -> object:
-    """Return what has to survive a restart."""
+    """Return the state that must survive a restart."""
     farm = scheduler.farm
     tasks = {
         taskid: (

@@ -211,14 +211,15 @@ class Farm:
     def finish(self, taskids: Iterable[int], reasons: Iterable[str]) -> None:
         """Remove tasks that have ended, and their leases."""
         by_state: dict[State, list[Task]] = {}
-        steered = bool(self.held or self.moved or self.waits)
+        steered, rejected = bool(self.held or self.moved or self.waits), bool(self.refusals.rejected)
         for taskid, reason in zip(taskids, reasons, strict=True):
             task = self.tasks.pop(taskid)
             by_state.setdefault(end_state(reason), []).append(task)
             if task.lease:
                 self.release(task)
             self.ended[taskid] = _CODE_OF[reason]
-            self.refusals.discard(taskid)
+            if rejected:
+                self.refusals.discard(taskid)
             if steered:
                 self.held.discard(taskid)
                 self.moved.pop(taskid, None)
