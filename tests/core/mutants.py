@@ -852,12 +852,6 @@ MUTANTS = (
     ),
     Mutant(
         "make_room",
-        "needed.update(wanted)",
-        "",
-        "a worker forgets what its next task needs",
-    ),
-    Mutant(
-        "make_room",
         "needed = {digest for taskid in worker.leases.values() for digest in farm.tasks[taskid].spec.bodies}",
         "needed: set[bytes] = set()",
         "a worker forgets what it has still to run",

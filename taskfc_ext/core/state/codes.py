@@ -155,7 +155,6 @@ def make_room(farm: Farm, worker: Worker, wanted: Iterable[bytes]) -> tuple[byte
     if (n_bytes <= WORKER_BYTES and n_codes <= WORKER_CODES) or worker.pending:
         return ()
     needed = {digest for taskid in worker.leases.values() for digest in farm.tasks[taskid].spec.bodies}
-    needed.update(wanted)
     going = []
     for digest, size in worker.known.items():
         if n_bytes <= WORKER_BYTES // 2 and n_codes <= WORKER_CODES // 2:
