@@ -26,7 +26,7 @@ from taskfc_ext.core.effects import (
 from taskfc_ext.core.events import Recalled
 from taskfc_ext.core.handlers.requests import outputs_answer
 from taskfc_ext.core.handlers.retry_request import dependants_of
-from taskfc_ext.core.journal.endings import rows_of
+from taskfc_ext.core.journal.endings import select_rows
 from taskfc_ext.core.state.task import end_state
 from taskfc_ext.core.views.rows import N_FINISHED, with_finished
 from taskfc_ext.drivers.store import Store
@@ -85,7 +85,7 @@ class Answers:
         """Return the messages that `message` stands for."""
         match message:
             case SendEnded(ids):
-                return [self.complete_record(rows_of(record, rows)) for record, rows in self._store.find_ended(ids)]
+                return [self.complete_record(select_rows(record, rows)) for record, rows in self._store.find_ended(ids)]
             case SendList():
                 return [Reply(message.seq, self._list(message))]
             case SendLog(seq, taskid):

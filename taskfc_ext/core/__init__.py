@@ -1,11 +1,11 @@
-"""The decisions of a farm: which task runs on which worker, and what becomes of it. Pure: no clock, no I/O.
+"""The decisions of a farm: which task runs where and when, and how it ends. Pure: no clock, no I/O.
 
 Theory of operation
 ===================
 
 **One function.** `Scheduler.handle(event, now)` takes one event and returns one `Effects`. An event is a message of a
 client, a worker or the supervisor, a lost connection, or a `Tick` of the clock. `now` is an argument, so that tests
-need neither time nor patience. `Farm` holds the whole state; nothing else remembers anything.
+need no real time. `Farm` holds the whole state; nothing else remembers anything.
 
 **Order.** The controller carries out `Effects` in this order: it commits `records` in one transaction, sends `sends`
 one after the other, and then waits for the next event or for `wake_at`. Two promises rest on this order:
@@ -19,31 +19,39 @@ one after the other, and then waits for the next event or for `wake_at`. Two pro
 
 **Requests.** A client numbers its requests and repeats those without an answer after a new connection. A request that
 changes something is answered once; its answer is kept until the client acknowledges it, and a repeat gets that same
-answer. A request that only reads is answered from the state at that moment.
+answer. A handler that commits returns nothing: the record holds the answer, and `on_request` sends it before all that
+follows from the record. A request that waits is answered later, by `answer_request`. A request that only reads is
+answered from the state at that moment.
 
 **Leases.** Each attempt has a lease, a number that is never used twice. A report counts only under the task's valid
 lease; any other is stale and has no effect. So an attempt that was given up (its worker was believed dead, the task was
-aborted) may still end: its report changes nothing. A lease is a record, committed before the worker receives the task.
-So a restarted controller knows who may have started what, and a task with `on_lost="fail"` never runs twice.
+aborted) may still end, and its report changes nothing. A lease is a record, committed before the worker receives the
+task. So a restarted controller knows which worker may have started which task, and a task with `on_lost="fail"` never
+runs twice.
 
 **Who moves a task.** Only `Farm.move` changes a state, and only along `TRANSITIONS`. Only `Endings` ends or requeues an
-attempt: it writes the record, frees the lease, fails the tasks that depend on it, and wakes those that waited. The
-handlers decide which of these to call. A task ends exactly once, since its end removes it from `Farm.tasks`.
+attempt: it writes the record, frees the lease, fails the tasks that depend on it, and schedules the ones that waited.
+The handlers decide which of these to call. A task ends exactly once, since its end removes it from `Farm.tasks`.
 
-**What may fail, and what then.**
+**Refusals.** A worker that refuses a task has rejected it: `Refusals` keeps the task for other workers until it is
+redelivered. If every live worker rejects it for `unreachable_after` seconds, it fails. No record holds a refusal: after
+a restart every task is offered to all workers.
+
+**Failures and their effects.**
 
 - *The function* raises: its retries are used up first, then its recovery task runs, then the task fails, and with it
   all tasks that need its result.
-- *A worker* dies: the supervisor reports the death, and the lease that the worker's page names as started. That attempt
-  counts as a death and is made again, three times at most. Attempts that had not started go back free of charge.
+- *A worker* dies: the supervisor reports the death, and the lease that the worker's page names as started. The death
+  is counted for the task of that attempt, which runs again unless it was the third. Attempts that had not started go
+  back free of charge.
 - *The controller* dies: see **Order**. Workers keep their reports until they are acknowledged with `Committed`.
 - *A client* dies: its tasks go on. Its session is forgotten after ten minutes.
 - *A message* is damaged or illegal: it is refused, or its connection ends; the state is as before. An illegal
   transition raises before anything is changed.
-- *The store* cannot commit: the controller ends, and nothing was said. Its supervisor starts the next one.
+- *The store* cannot commit: the controller ends, and nothing was sent. Its supervisor starts the next one.
 
-**Time.** Timers are never cancelled. One that fires looks whether its reason still holds. `Effects.wake_at` is the
-earliest of them.
+**Time.** Timers are never cancelled. The handler of each checks whether its reason still holds. `Effects.wake_at`
+is the earliest of them.
 
 **Checks.** `validate(farm)` states every invariant of the state; the tests call it after each step, and compare whole
 `Effects`. A reference model of the queue runs beside the scheduler in a state machine with random events.

@@ -1,4 +1,4 @@
-"""What the controller must do after an event: one value, whose order is the durability contract."""
+"""Effects of an event, for the controller to carry out: one value, whose order is the durability contract."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from taskfc_ext.core.events import SUPERVISOR, SupervisorPeer
 from taskfc_ext.protocol.client_messages import ControllerMessage, Retry
 from taskfc_ext.protocol.ids import Session, WorkerId
 from taskfc_ext.protocol.infos import TaskInfo
@@ -15,7 +14,7 @@ from taskfc_ext.protocol.snapshots import QueueDelta, QueueSnapshot
 from taskfc_ext.protocol.supervisor_messages import ToSupervisor
 from taskfc_ext.protocol.worker_messages import Run, ToWorker
 
-# Messages that the core cannot complete, since values stay in the store: the controller does, after the commit.
+# Messages that the controller completes after the commit: their values are in the store only.
 
 
 class SendEnded(NamedTuple):
@@ -25,7 +24,7 @@ class SendEnded(NamedTuple):
 
 
 class SendList(NamedTuple):
-    """The answer to a `ListTasks`: the live ones as given, and those in the store that pass the filters."""
+    """The answer to a `ListTasks`: these live tasks, and the finished ones that pass the filters."""
 
     seq: int
     live: tuple[TaskInfo, ...]
@@ -67,7 +66,7 @@ class SendOutputs(NamedTuple):
 
 
 class SendSnapshot(NamedTuple):
-    """The answer to a `Watch`: the live tasks as given, with the newest of those in the store; then `more`."""
+    """The answer to a `Watch`: these live tasks and the newest finished ones, then `more`."""
 
     seq: int
     snapshot: QueueSnapshot
@@ -81,7 +80,7 @@ class SendCode(NamedTuple):
 
 
 class SendRun(NamedTuple):
-    """`run`, with those bodies that stand in files, and with the results of these tasks as its inputs."""
+    """`run`, with its bodies that are in files, and with the results of these tasks as its inputs."""
 
     run: Run
     inputs: tuple[int, ...]
@@ -93,7 +92,7 @@ ToClient = ControllerMessage | ToComplete
 
 
 class ClientSend(NamedTuple):
-    """Send to a client; dropped when it is not connected, since it will ask again."""
+    """Send to a client. Dropped when it is not connected, since it repeats its request."""
 
     session: Session
     message: ToClient
@@ -110,13 +109,12 @@ class SupervisorSend(NamedTuple):
     """Send to the supervisor."""
 
     message: ToSupervisor
-    peer: SupervisorPeer = SUPERVISOR
 
 
 class Recall(NamedTuple):
-    """Read the task that `request` names from the store, and which of `dependants` failed because of `roots`: of it.
+    """Read from the store the task that `request` names, and the ones of `dependants` that failed because of `roots`.
 
-    What is found is handed in as a `Recalled`, after the commit and before anything else.
+    The result comes back as a `Recalled`, after the commit and before any other event.
     """
 
     session: Session
@@ -129,12 +127,12 @@ Send = ClientSend | WorkerSend | SupervisorSend | Recall
 
 
 class Effects(Struct, frozen=True):
-    """What to do, in this order.
+    """Effects of one event, carried out in this order.
 
     Attributes:
         records: 1. commit these, in one transaction.
         sends: 2. only then send these, in order.
-        wake_at: 3. hand in a `Tick` at this monotonic time at the latest.
+        wake_at: 3. handle a `Tick` at this monotonic time at the latest.
         exit: 4. the farm was stopped and its last worker has ended: end the process.
     """
 
@@ -153,9 +151,9 @@ class Step:
         self.records: list[Record] = []
         self.sends: list[Send] = []
 
-    def to_client(self, session: str, message: ToClient) -> None:
-        """Add a message to a client."""
-        self.sends.append(ClientSend(Session(session), message))
+    def to_client(self, session: str, message: ToClient, place: int | None = None) -> None:
+        """Add a message to a client: behind all others, or at `place` among them."""
+        self.sends.insert(len(self.sends) if place is None else place, ClientSend(Session(session), message))
 
     def to_worker(self, worker: int, message: ToWorker | SendCode | SendRun) -> None:
         """Add a message to a worker."""

@@ -1,8 +1,8 @@
-"""What can happen to the scheduler, and when."""
+"""Events of the scheduler, and the time of an event."""
 
 from __future__ import annotations
 
-from typing import NamedTuple, NewType
+from typing import NamedTuple
 
 from taskfc_ext.protocol.client_messages import ClientMessage, Retry
 from taskfc_ext.protocol.ids import Session, WorkerId
@@ -18,42 +18,34 @@ class Now(NamedTuple):
     wall: float
 
 
-SupervisorPeer = NewType("SupervisorPeer", str)
-
-SUPERVISOR = SupervisorPeer("supervisor")
-
-Peer = Session | WorkerId | SupervisorPeer
-"""Who speaks: a client by its session, a worker by its id, or the supervisor."""
-
-
 class FromClient(NamedTuple):
-    """A client said something."""
+    """A message of a client."""
 
     session: Session
     message: ClientMessage
 
 
 class FromWorker(NamedTuple):
-    """A worker said something."""
+    """A message of a worker."""
 
     worker: WorkerId
     message: WorkerMessage
 
 
 class FromParent(NamedTuple):
-    """The supervisor said something."""
+    """A message of the supervisor."""
 
     message: FromSupervisor
 
 
 class PeerLost(NamedTuple):
-    """Nothing can be sent to this client any more, until it says hello again."""
+    """The connection of a client is lost: nothing can be sent to it before its next `Hello`."""
 
     session: Session
 
 
 class Recalled(NamedTuple):
-    """What a `Recall` found in the store: submissions, oldest first, each with those of its tasks that run again."""
+    """The result of a `Recall`: submissions in the store, oldest first, each with the tasks of it that run again."""
 
     session: Session
     request: Retry
@@ -61,7 +53,7 @@ class Recalled(NamedTuple):
 
 
 class Tick(NamedTuple):
-    """Time has passed: at the latest when `Effects.wake_at` said."""
+    """Time has passed. It comes at `Effects.wake_at` at the latest."""
 
 
 Event = FromClient | FromWorker | FromParent | PeerLost | Recalled | Tick

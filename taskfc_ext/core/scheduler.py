@@ -1,7 +1,7 @@
 """The scheduler: `handle(event, now) -> Effects`.
 
-An event changes the farm and yields what has to be committed, and then sent. An event of a superseded attempt has no
-effect; an illegal one raises and changes nothing.
+An event changes the farm; its effects are committed and then sent. An event of a superseded attempt has no effect; an
+illegal one raises and changes nothing.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Iterable
 
 from taskfc_ext.core.effects import Effects, Step
 from taskfc_ext.core.events import Event, FromClient, FromParent, FromWorker, Now, PeerLost, Recalled, Tick
-from taskfc_ext.core.handlers import attempts, broadcasts, lending, requests, retry_request, stopping, workers
-from taskfc_ext.core.handlers.dispatch import dispatch, settle_code
+from taskfc_ext.core.handlers import attempts, broadcasts, lending, refusals, requests, retry_request, stopping, workers
+from taskfc_ext.core.handlers.dispatch import dispatch, drop_unneeded_code
 from taskfc_ext.core.journal import baseline
 from taskfc_ext.core.journal.apply import restore
 from taskfc_ext.core.journal.endings import commit
@@ -46,17 +46,17 @@ from taskfc_ext.protocol.worker_messages import (
 )
 
 FORGET_SESSION_AFTER = 600.0
-"""Seconds after which a client that is gone is forgotten; a resend comes within seconds, or never."""
+"""Seconds after which a lost client is forgotten; a repeat comes within seconds, or never."""
 
 
 class Scheduler:
-    """Who runs what.
+    """Decisions of one farm: takes events, returns effects.
 
     Args:
-        records: what the store holds, in order.
-        name: the farm's.
-        unreachable_after: seconds after which a task that all live workers refuse fails.
-        max_deaths: so many workers may die of a task.
+        records: the records of the store, in order.
+        name: the name of the farm.
+        unreachable_after: a task fails when all live workers have refused it for so many seconds.
+        max_deaths: a task fails when so many workers have died of it.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Scheduler:
         restore(self.farm, records)
 
     def begin(self, now: Now) -> Effects:
-        """Return the effects of having been started on this store."""
+        """Return the effects of the start on this store."""
         step = Step()
         commit(self.farm, step, Began(self.farm.incarnation + 1, now.wall))
         self._tidy(step)
@@ -80,7 +80,7 @@ class Scheduler:
         return self._effects(step)
 
     def handle(self, event: Event, now: Now) -> Effects:
-        """Take `event` in; return what must be done about it."""
+        """Handle `event`; return its effects."""
         step = Step()
         match event:
             case FromClient(session, message):
@@ -90,22 +90,19 @@ class Scheduler:
             case FromParent(message):
                 self._from_parent(step, message, now)
             case PeerLost(session):
-                self._client_lost(session)
+                self._lose_client(session)
             case Recalled():
                 retry_request.on_recalled(self.farm, step, event, now)
             case Tick():
                 self._tick(step, now)
-        while self.farm.to_check:
-            task = self.farm.tasks.get(self.farm.to_check.pop())
-            if task is not None and not task.lease:
-                attempts.check_unreachable(self.farm, step, task, now)
+        refusals.end_unreachable(self.farm, step, now)
         if self.farm.waits is not None:
             lending.settle(self.farm, step, self.farm.waits, now)
         dispatch(self.farm, step)
-        attempts.stop_clocks(self.farm)
+        refusals.stop_clocks(self.farm)
         self._tidy(step)
-        if self.farm.viewers is not None:
-            subscriptions.tell(self.farm, step, now)
+        if self.farm.subscribers is not None:
+            subscriptions.send_changes(self.farm, step, now)
         return self._effects(step)
 
     def stop(self, now: Now) -> Effects:
@@ -116,9 +113,9 @@ class Scheduler:
         return self._effects(step)
 
     def _tidy(self, step: Step) -> None:
-        """Drop what nothing needs any more; let the store do so with records."""
+        """Drop code that nothing needs, and commit a baseline where one is due."""
         if self.farm.codes.idle:
-            settle_code(self.farm, step)
+            drop_unneeded_code(self.farm, step)
         if baseline.is_due(self.farm, step):
             commit(self.farm, step, baseline.take(self.farm))
 
@@ -134,24 +131,24 @@ class Scheduler:
     def _from_client(self, step: Step, session: str, message: ClientMessage, now: Now) -> None:
         farm = self.farm
         if isinstance(message, Hello):
-            subscriptions.stop(farm, session)  # it watched on another connection
+            subscriptions.unsubscribe(farm, session)  # it subscribed on another connection
             client = farm.session(session)
             client.label, client.owner, client.worker = message.label, message.owner, message.worker
             client.connected = True
             client.last_seen = now.mono
-            _names_no_code(farm, client)  # it defines again what it names on this connection
+            _forget_defined(farm, client)  # on this connection it defines code again before it names it
             if farm.stop_asked:
                 step.to_client(session, Stopping())
             return
         known = farm.sessions.get(session)
         if known is None or not known.connected:
             seq = message.seq if isinstance(message, Request) else 0
-            text = "this session is not known here any more"
+            text = "this session is no longer known"
             step.to_client(session, Refused(seq, ErrorKind.SAY_HELLO, text, "say hello again, then resend"))
             return
         known.last_seen = now.mono
         if farm.stop_asked:
-            return  # unanswered, so the client keeps it for the next start
+            return  # unanswered, so the client repeats it after the next start
         if isinstance(message, Define):
             known.defined.add(message.digest)
             if message.digest not in farm.codes:
@@ -166,7 +163,7 @@ class Scheduler:
         farm = self.farm
         worker = farm.workers.get(worker_id)
         if worker is None:
-            return  # its end has been told already
+            return  # its death was reported before
         match message:
             case Ready():
                 attempts.on_ready(farm, step, worker, message, now)
@@ -183,7 +180,7 @@ class Scheduler:
             case Progress():
                 attempts.on_progress(farm, worker, message)
             case PropertiesChanged():
-                attempts.on_properties(farm, worker, message)
+                refusals.on_properties(farm, worker)
             case SetUp():
                 broadcasts.on_set_up(farm, step, worker, message)
 
@@ -196,21 +193,21 @@ class Scheduler:
             case WorkerDown():
                 workers.on_worker_down(self.farm, step, message, now)
 
-    def _client_lost(self, session: str) -> None:
+    def _lose_client(self, session: str) -> None:
         farm = self.farm
         client = farm.sessions.get(session)
         if client is not None:
             client.connected = False
-            _names_no_code(farm, client)
-        subscriptions.stop(farm, session)
+            _forget_defined(farm, client)
+        subscriptions.unsubscribe(farm, session)
         for key in [key for key in farm.barriers if key[0] == session]:
             lending.close_barrier(farm, key)
         for key in [key for key in farm.broadcast_waits if key[0] == session]:
             del farm.broadcast_waits[key]
-        for taskid in [taskid for taskid, sessions in farm.watchers.items() if session in sessions]:
-            farm.watchers[taskid].discard(session)
-            if not farm.watchers[taskid]:
-                del farm.watchers[taskid]
+        for taskid in [taskid for taskid, sessions in farm.result_subscribers.items() if session in sessions]:
+            farm.result_subscribers[taskid].discard(session)
+            if not farm.result_subscribers[taskid]:
+                del farm.result_subscribers[taskid]
 
     def _tick(self, step: Step, now: Now) -> None:
         farm = self.farm
@@ -235,21 +232,21 @@ class Scheduler:
                     task.past().not_before = None
                     farm.mark((task,))
                     farm.offer(task)
-            case TimerKind.ASK_AGAIN:
-                attempts.on_ask_again(farm, key, extra)
+            case TimerKind.REDELIVER:
+                refusals.on_redeliver_timer(farm, key, extra)
             case TimerKind.UNREACHABLE:
-                farm.to_check.add(key)
+                farm.refusals.check_later((key,))
             case TimerKind.DEADLINE:
                 stopping.on_deadline(farm, step, key, now)
-            case TimerKind.LADDER:
-                stopping.on_ladder(farm, step, key, now)
-            case TimerKind.VIEWERS:
+            case TimerKind.ESCALATION:
+                stopping.on_escalation(farm, step, key, now)
+            case TimerKind.SUBSCRIBERS:
                 subscriptions.on_timer(farm)
             case TimerKind.SUBSTITUTES:
                 lending.on_timer(farm, step)
 
 
-def _names_no_code(farm: Farm, client: ClientSession) -> None:
-    """Note that `client` defines code before it names it again."""
+def _forget_defined(farm: Farm, client: ClientSession) -> None:
+    """Note that `client` must define code again before it names it."""
     defined, client.defined = client.defined, set()
     farm.codes.release_idle(defined)

@@ -75,7 +75,7 @@ def test_what_went_wrong_names_worker_and_exception(farm: FakeFarm, client: Bloc
 
 
 def test_one_that_kills_is_told(farm: FakeFarm, client: BlockingTaskClient) -> None:
-    answer_with(farm, BroadcastReport(0, {}, "3 workers died in it (die), so it is run no more"))
+    answer_with(farm, BroadcastReport(0, {}, "3 workers died in it (die), so it is skipped"))
     with pytest.raises(BroadcastFailed, match=r"^broadcast 4: 3 workers died in it"):
         client.broadcast(warm_up)
 

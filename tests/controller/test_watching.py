@@ -84,7 +84,7 @@ def test_deltas_come_without_a_request(farm):
     farm.alice.submit(b"x")
     farm.pump()
     assert farm.bob.news == []
-    assert farm.scheduler.farm.viewers is None
+    assert farm.scheduler.farm.subscribers is None
 
 
 def test_a_task_that_ends_in_the_turn_of_the_snapshot_is_once_in_each_message(farm):
@@ -104,13 +104,13 @@ def test_a_subscription_ends_with_its_connection(farm):
     farm.bob.connect()
     farm.alice.submit(b"x")
     farm.pump()
-    assert farm.scheduler.farm.viewers is None
+    assert farm.scheduler.farm.subscribers is None
     assert farm.bob.news == []
     seen = watch(farm, farm.bob)
     farm.clients_end.gone.add(farm.bob.identity)
     farm.alice.submit(b"x")
     farm.pump()
-    while farm.scheduler.farm.viewers is not None:
+    while farm.scheduler.farm.subscribers is not None:
         farm.controller.turn()
     assert seen.rows.ids == (0,)
 

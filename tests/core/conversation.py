@@ -1,6 +1,6 @@
-"""A conversation with a bare scheduler: the words of clients, workers and supervisor, without any of them.
+"""A conversation with a bare scheduler: the messages of clients, workers and supervisor, without these processes.
 
-`Conversation.tell` hands in one event and returns its effects; the farm's invariants are checked after each, and the
+`Conversation.handle` passes one event and returns its effects; the farm's invariants are checked after each, and the
 records are kept, so that a test can restart the scheduler from them at any moment.
 """
 
@@ -13,7 +13,7 @@ from taskfc_ext.core.events import FromClient, FromParent, FromWorker, Now, Peer
 from taskfc_ext.core.handlers.retry_request import dependants_of
 from taskfc_ext.core.scheduler import Scheduler
 from taskfc_ext.core.state.validate import validate
-from taskfc_ext.protocol import client_messages as said
+from taskfc_ext.protocol import client_messages as messages
 from taskfc_ext.protocol.ids import PROTOCOL, Session, WorkerId
 from taskfc_ext.protocol.payloads import Failure, Outcome, Reason, decode_failure, encode_failure
 from taskfc_ext.protocol.records import Record, Submitted, decode_record, encode_record
@@ -33,7 +33,7 @@ def spec(**options: object) -> Spec:
 
 
 class Conversation:
-    """One scheduler, told what happens; time goes only where a test moves it."""
+    """One scheduler and the events passed to it; only a test moves the time."""
 
     def __init__(self, *, workers: int = 0, records: Iterable[Record] = (), **options: object) -> None:
         self.options = options
@@ -44,7 +44,7 @@ class Conversation:
         self.seqs: dict[str, int] = {}
         self.finished_seq: dict[int, int] = {}
         self.keep(self.scheduler.begin(self.time))
-        self.tell(FromParent(Farm(supervisor_pid=1, n_workers=workers, alive=(), dead=())))
+        self.handle(FromParent(Farm(supervisor_pid=1, n_workers=workers, alive=(), dead=())))
         for session in (ALICE, BOB):
             self.hello(session)
         for worker in range(workers):
@@ -62,14 +62,14 @@ class Conversation:
         self.records += [decode_record(encode_record(record)) for record in effects.records]
         return effects
 
-    def tell(self, event) -> Effects:
+    def handle(self, event) -> Effects:
         effects = self.keep(self.scheduler.handle(event, self.time))
         if self.checked:
             validate(self.scheduler.farm)
         return effects
 
     def restart(self, alive: Iterable[int] = (), dead: Iterable[WorkerDown] = (), n_workers: int = 0) -> Effects:
-        """Let a new controller take over, which has nothing but what was recorded; the clients say hello to it.
+        """Start a new controller on the records; the clients say hello to it.
 
         Return the effects of the supervisor's first word.
         """
@@ -77,7 +77,7 @@ class Conversation:
         self.keep(self.scheduler.begin(self.time))
         ups = tuple(WorkerUp(worker, 100 + worker) for worker in alive)
         n_workers = n_workers or len(ups)
-        effects = self.tell(FromParent(Farm(supervisor_pid=1, n_workers=n_workers, alive=ups, dead=tuple(dead))))
+        effects = self.handle(FromParent(Farm(supervisor_pid=1, n_workers=n_workers, alive=ups, dead=tuple(dead))))
         for session in (ALICE, BOB):
             self.hello(session)
         return effects
@@ -86,15 +86,15 @@ class Conversation:
 
     def hello(self, session: str = ALICE, worker: int = -1) -> Effects:
         """Open a connection, and define the code that is named on it."""
-        hello = said.Hello(PROTOCOL, "0", "3.11", session, owner=session[0], worker=worker)
-        effects = self.tell(FromClient(Session(session), hello))
-        self.client(session, said.Define(CODE, b"code of f"))
+        hello = messages.Hello(PROTOCOL, "0", "3.11", session, owner=session[0], worker=worker)
+        effects = self.handle(FromClient(Session(session), hello))
+        self.client(session, messages.Define(CODE, b"code of f"))
         return effects
 
-    def client(self, session: str, message: said.ClientMessage) -> Effects:
-        return self.tell(FromClient(Session(session), message))
+    def client(self, session: str, message: messages.ClientMessage) -> Effects:
+        return self.handle(FromClient(Session(session), message))
 
-    def ask(self, kind: type[said.Request], session: str = ALICE, **fields: object) -> Effects:
+    def ask(self, kind: type[messages.Request], session: str = ALICE, **fields: object) -> Effects:
         seq = self.seqs[session] = self.seqs.get(session, 0) + 1
         return self.client(session, kind(seq=seq, **fields))
 
@@ -103,29 +103,29 @@ class Conversation:
         first = self.farm.next_id
         bodies = tuple(b"body %d" % i for i in range(first, first + n))
         fields = {"name": name, "after": after, "after_any": after_any, "inputs": inputs}
-        effects = self.ask(said.Submit, session, spec=spec(**options), bodies=bodies, **fields)
-        accepted = [m for m in messages_to(effects, session) if isinstance(m, said.Accepted)]
+        effects = self.ask(messages.Submit, session, spec=spec(**options), bodies=bodies, **fields)
+        accepted = [m for m in messages_to(effects, session) if isinstance(m, messages.Accepted)]
         assert accepted, messages_to(effects, session)
         assert accepted[0].first == first
         return list(range(first, first + n))
 
     def retry(self, taskid: int, session: str = ALICE) -> Effects:
-        """Have a finished task run again; return what comes of it."""
-        return self.recall(self.ask(said.Retry, session, taskid=taskid))
+        """Run a finished task again; return the effects."""
+        return self.recall(self.ask(messages.Retry, session, taskid=taskid))
 
     def recall(self, effects: Effects) -> Effects:
-        """Hand in what is to be read; return what comes of it, or `effects` where there is nothing to read."""
+        """Answer the `Recall` of `effects` and return the new effects, or `effects` where there is none."""
         for send in effects.sends:
             if isinstance(send, Recall):
-                return self.tell(recalled(send, self.records))
+                return self.handle(answer_recall(send, self.records))
         return effects
 
-    def reply(self, value: object = None, session: str = ALICE) -> said.Reply:
+    def reply(self, value: object = None, session: str = ALICE) -> messages.Reply:
         """Return the answer to the last request of `session`, if it is `value`."""
-        return said.Reply(self.seqs[session], value)
+        return messages.Reply(self.seqs[session], value)
 
     def lose_client(self, session: str = ALICE) -> Effects:
-        return self.tell(PeerLost(Session(session)))
+        return self.handle(PeerLost(Session(session)))
 
     # workers
 
@@ -134,16 +134,16 @@ class Conversation:
         return self.ready(worker)
 
     def up(self, worker: int) -> Effects:
-        """Let a worker process be started that has not said anything yet."""
-        return self.tell(FromParent(WorkerUp(worker, 100 + worker)))
+        """Start a worker process that has sent nothing yet."""
+        return self.handle(FromParent(WorkerUp(worker, 100 + worker)))
 
     def ready(self, worker: int, leases: tuple[int, ...] = ()) -> Effects:
         return self.worker(worker, Ready(protocol=PROTOCOL, worker=worker, pid=100, python="3.11", leases=leases))
 
     def worker(self, worker: int, message) -> Effects:
-        return self.tell(FromWorker(WorkerId(worker), message))
+        return self.handle(FromWorker(WorkerId(worker), message))
 
-    def held(self, worker: int) -> list[int]:
+    def leases_of(self, worker: int) -> list[int]:
         """Return the leases that the scheduler thinks this worker holds."""
         return list(self.farm.workers[worker].leases)
 
@@ -151,7 +151,7 @@ class Conversation:
         return self.farm.tasks[taskid].lease
 
     def start(self, worker: int, lease: int | None = None, elapsed: float = 0.0) -> Effects:
-        return self.worker(worker, Started(self.held(worker)[0] if lease is None else lease, elapsed))
+        return self.worker(worker, Started(self.leases_of(worker)[0] if lease is None else lease, elapsed))
 
     def finish(
         self,
@@ -162,7 +162,7 @@ class Conversation:
         seconds: float = 0.5,
     ) -> Effects:
         """Let the worker report the first lease that it holds, or `leases`."""
-        leases = tuple(self.held(worker)[:1] if leases is None else leases)
+        leases = tuple(self.leases_of(worker)[:1] if leases is None else leases)
         seq = self.finished_seq[worker] = self.finished_seq.get(worker, 0) + 1
         if value is None:
             value = {Outcome.OK: b"value", Outcome.REFUSED: b"no gpu", Outcome.NOT_NOW: b"busy"}.get(outcome, ERROR)
@@ -176,16 +176,16 @@ class Conversation:
     def die(self, worker: int, *, started: int | None = None, running: bool = True, planned: bool = False) -> Effects:
         """Let the worker die: by default in the first lease that it holds."""
         if started is None:
-            started = next(iter(self.held(worker)), 0) if worker in self.farm.workers else 0
+            started = next(iter(self.leases_of(worker)), 0) if worker in self.farm.workers else 0
         down = WorkerDown(worker=worker, pid=0, started=started, running=running, note="SIGKILL", planned=planned)
-        return self.tell(FromParent(down))
+        return self.handle(FromParent(down))
 
     # time
 
     def wait(self, seconds: float) -> Effects:
         """Let time pass."""
         self.now += seconds
-        return self.tell(Tick())
+        return self.handle(Tick())
 
     def state(self, taskid: int) -> str:
         """Return the state of a task as clients see it, with the reason of a failure."""
@@ -195,13 +195,13 @@ class Conversation:
         return ended or "succeeded"
 
 
-def recalled(recall: Recall, records: Iterable[Record]) -> Recalled:
-    """Return what a store with these records answers."""
+def answer_recall(recall: Recall, records: Iterable[Record]) -> Recalled:
+    """Return the answer of a store with these records."""
     batches, failed_with = [], {}
     for record in records:
         if isinstance(record, Submitted):
             batches.append(record)
-        elif isinstance(record, said.Ended):
+        elif isinstance(record, messages.Ended):
             for taskid, value in zip(record.ids, record.values, strict=True):
                 if taskid in recall.dependants:
                     failed_with[taskid] = decode_failure(value).parent
@@ -231,8 +231,8 @@ def to_supervisor(effects: Effects) -> list:
     return [send.message for send in effects.sends if isinstance(send, SupervisorSend)]
 
 
-def given(effects: Effects) -> list[tuple[int, int]]:
-    """Return (worker, task) for all that was given out."""
+def dispatched_in(effects: Effects) -> list[tuple[int, int]]:
+    """Return (worker, task) of each dispatch."""
     return [
         (send.worker, taskid)
         for send in effects.sends
@@ -242,12 +242,12 @@ def given(effects: Effects) -> list[tuple[int, int]]:
 
 
 def held_order(talk: Conversation, workers: Iterable[int] = ()) -> list[int]:
-    """Let one worker take everything there is, one by one, and return the tasks in that order."""
+    """Let one worker run all tasks, one by one, and return them in that order."""
     for worker in workers:
         talk.join(worker)
     worker = next(iter(talk.farm.workers))
     order = []
-    while talk.held(worker):
+    while talk.leases_of(worker):
         order.append(next(iter(talk.farm.workers[worker].leases.values())))
         talk.finish(worker, seconds=1.0)
     return order

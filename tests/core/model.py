@@ -1,6 +1,6 @@
-"""What must become of each task: a reference that knows neither queue, nor messages, nor records.
+"""Reference model of the expected state of each task, without queue, messages and records.
 
-It is told what was asked for and what happened to the attempts, in the order in which the controller heard of it.
+It receives the requests and the events of attempts in the order in which the controller receives them.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ class Expected:
         return {worker for worker, until in self.refused.items() if until > now}
 
     def forget_not_now(self) -> None:
-        """Something else than a refusal has happened to it."""
+        """Note that an attempt did not end in a refusal."""
         self.refusals, self.clock = 0, None
 
 
 class Model:
-    """The tasks, and the rules."""
+    """The expected tasks, and the rules that change them."""
 
     def __init__(self) -> None:
         self.tasks: dict[int, Expected] = {}
@@ -78,7 +78,7 @@ class Model:
         free = [task for task in self.live() if not task.lease and not task.held]
         return [task for task in free if not self.waits(task) and task.not_before <= now]
 
-    # what is asked for
+    # requests
 
     def submit(self, ids, session: str, spec: Spec, after, after_any: bool, inputs) -> None:
         needed = frozenset(inputs if after_any else (*after, *inputs))
@@ -98,7 +98,7 @@ class Model:
             self._end(task, "aborted")
 
     def hold(self, taskids, held: bool) -> list[int]:
-        """Return those that a worker has."""
+        """Return the tasks that a worker has."""
         for task in [self.tasks[taskid] for taskid in taskids]:
             if not task.lease:
                 task.held = held
@@ -106,13 +106,13 @@ class Model:
         return [taskid for taskid in taskids if self.tasks[taskid].lease]
 
     def retry(self, taskid: int, session: str, next_id: int, blame: dict[int, int]) -> list[list[int]] | None:
-        """Return (old id, new id) of all that run again; `None` if an input of `taskid` is gone.
+        """Return (old id, new id) of all tasks that run again; `None` if an input of `taskid` is gone.
 
         Args:
             blame: tasks that failed with a dependency -> that dependency.
         """
         roots = (taskid, *self._retries(taskid))
-        fallen, instead, pairs = set(roots), {}, []
+        fallen, replacements, pairs = set(roots), {}, []
         for dependant in sorted(blame):
             task = self.tasks[dependant]
             assert blame[dependant] in task.needed
@@ -120,9 +120,9 @@ class Model:
                 fallen.add(dependant)
         for old in (taskid, *sorted(fallen.difference(roots))):
             task = self.tasks[old]
-            if old != taskid and not instead.keys() & task.parents:
-                continue  # what it failed with stays behind
-            parents = {parent: self._parent_now(parent, instead) for parent in task.parents}
+            if old != taskid and not replacements.keys() & task.parents:
+                continue  # the dependency that it failed with does not run again
+            parents = {parent: self._current_parent(parent, replacements) for parent in task.parents}
             inputs = [parents[parent] for parent in task.inputs]
             if self.cleared.intersection(inputs):
                 if old == taskid:
@@ -130,7 +130,7 @@ class Model:
                 continue
             after = set(parents.values()) - set(inputs) - self.cleared
             self.submit([next_id], session, task.main, after, task.after_any, inputs)
-            instead |= dict.fromkeys(roots if old == taskid else [old], next_id)
+            replacements |= dict.fromkeys(roots if old == taskid else [old], next_id)
             pairs.append([old, next_id])
             next_id += 1
         self.retried.update(pairs)
@@ -142,22 +142,22 @@ class Model:
             found.append(taskid := self.retried[taskid])
         return found
 
-    def _parent_now(self, parent: int, instead: dict[int, int]) -> int:
-        if parent not in instead and self.tasks[parent].end != "":
+    def _current_parent(self, parent: int, replacements: dict[int, int]) -> int:
+        if parent not in replacements and self.tasks[parent].end != "":
             parent = [parent, *self._retries(parent)][-1]
-        return instead.get(parent, parent)
+        return replacements.get(parent, parent)
 
-    # what happens to an attempt
+    # attempts
 
-    def given(self, taskid: int, lease: int, worker: int) -> None:
+    def dispatch(self, taskid: int, lease: int, worker: int) -> None:
         task = self.tasks[taskid]
         task.refused.pop(worker, None)
         task.lease, task.worker, task.timed_out = lease, worker, False
 
-    def finished(self, task: Expected, outcome: Outcome, now: float) -> None:
+    def finish(self, task: Expected, outcome: Outcome, now: float) -> None:
         worker = task.worker
-        self._released(task)
-        if self._stopped(task):
+        self._release(task)
+        if self._end_if_stopped(task):
             return
         if outcome in REFUSALS:
             pause = math.inf if outcome is Outcome.REFUSED else min(5.0, 0.1 * 2.0**task.refusals)
@@ -170,31 +170,31 @@ class Model:
             self._end(task, "")
         elif outcome is Outcome.INTERRUPTED:
             if task.spec.timeout is not None:
-                self._failed(task, "timeout", now)
+                self._fail(task, "timeout", now)
             elif task.spec.on_lost is OnLost.FAIL:
-                self._failed(task, "lost", now)
+                self._fail(task, "lost", now)
         else:
-            self._failed(task, "error", now, retryable=outcome is Outcome.ERROR)
+            self._fail(task, "error", now, retryable=outcome is Outcome.ERROR)
 
-    def given_back(self, task: Expected, now: float) -> None:
-        self._released(task)
-        if not self._stopped(task):
+    def give_back(self, task: Expected, now: float) -> None:
+        self._release(task)
+        if not self._end_if_stopped(task):
             task.forget_not_now()
 
-    def died(self, task: Expected, now: float, *, may_have_started: bool, blamed: bool) -> None:
-        self._released(task)
-        if self._stopped(task):
+    def lose(self, task: Expected, now: float, *, may_have_started: bool, blamed: bool) -> None:
+        self._release(task)
+        if self._end_if_stopped(task):
             return
         task.forget_not_now()
         if may_have_started and task.spec.on_lost is OnLost.FAIL:
-            self._failed(task, "lost", now)
+            self._fail(task, "lost", now)
         elif blamed and task.deaths + 1 == MAX_DEATHS:
-            self._failed(task, "poisoned", now)
+            self._fail(task, "poisoned", now)
         elif blamed:
             task.deaths += 1
 
-    def forgive(self, worker: int | None = None) -> None:
-        """All workers, or this one, are to be asked again."""
+    def redeliver(self, worker: int | None = None) -> None:
+        """Offer rejected tasks to all workers again, or to this one."""
         for task in self.tasks.values():
             if worker is None:
                 task.refused, task.clock = {}, None
@@ -206,17 +206,17 @@ class Model:
 
     # consequences
 
-    def _released(self, task: Expected) -> None:
+    def _release(self, task: Expected) -> None:
         task.lease, task.worker = 0, -1
 
-    def _stopped(self, task: Expected) -> bool:
+    def _end_if_stopped(self, task: Expected) -> bool:
         if task.aborting:
             self._end(task, "aborted")
         elif task.timed_out:
-            self._failed(task, "timeout", self.now)
+            self._fail(task, "timeout", self.now)
         return task.aborting or task.timed_out
 
-    def _failed(self, task: Expected, reason: str, now: float, *, retryable: bool = True) -> None:
+    def _fail(self, task: Expected, reason: str, now: float, *, retryable: bool = True) -> None:
         retryable = retryable and (reason != "timeout" or task.spec.retry_timeouts)
         task.forget_not_now()
         if retryable and reason in ("error", "timeout") and task.retries < task.spec.retries:

@@ -1,4 +1,4 @@
-"""Abort of tasks in every state, and the ladder by which a running attempt is stopped."""
+"""Abort of tasks in every state, and the steps that stop a running attempt."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from taskfc_ext.protocol.records import AbortAsked, Requeued, Why
 from taskfc_ext.protocol.spec import Recovery
 from taskfc_ext.protocol.supervisor_messages import Step, StopAttempt
 from taskfc_ext.protocol.worker_messages import Started
-from tests.core.conversation import ALICE, BOB, CODE, Conversation, given, messages_to, spec, to_supervisor
+from tests.core.conversation import ALICE, BOB, CODE, Conversation, dispatched_in, messages_to, spec, to_supervisor
 
 
 def test_a_queued_task_ends_at_once():
@@ -24,7 +24,7 @@ def test_a_queued_task_ends_at_once():
     assert (ended.ids, ended.reasons, ended.workers, ended.attempts) == ((0,), ("aborted",), (-1,), (0,))
     assert decode_failure(ended.values[0]).reason is Reason.ABORTED
     assert effects.sends == (ClientSend(ALICE, Reply(2, True)), ClientSend(ALICE, ended))
-    assert given(talk.join(0)) == []
+    assert dispatched_in(talk.join(0)) == []
 
 
 @pytest.mark.parametrize("how", ["waiting", "backing off", "refused"])
@@ -41,7 +41,7 @@ def test_tasks_that_wait_for_something_are_aborted_too(how):
     talk.ask(Abort, taskid=1)
     assert talk.state(1) == "aborted"
     effects = talk.wait(100.0)
-    assert given(effects) == []
+    assert dispatched_in(effects) == []
     assert effects.records == ()
 
 
@@ -80,7 +80,7 @@ def test_however_the_attempt_ends_an_aborted_task_is_aborted(outcome):
     talk.ask(Abort, taskid=0)
     effects = talk.finish(0, outcome=outcome)
     assert [record.reasons for record in effects.records] == [("aborted",)]
-    assert given(effects) == []
+    assert dispatched_in(effects) == []
 
 
 @pytest.mark.parametrize("planned", [True, False])
@@ -91,7 +91,7 @@ def test_an_aborted_task_whose_worker_dies_is_aborted(planned):
     talk.ask(Abort, taskid=0)
     effects = talk.die(0, planned=planned)
     assert [record.reasons for record in effects.records] == [("aborted",)]
-    assert given(effects) == []
+    assert dispatched_in(effects) == []
 
 
 def test_the_ladder_interrupts_terminates_and_kills_until_it_ends():
@@ -238,7 +238,7 @@ def test_an_aborted_task_that_its_worker_never_got_ends_when_that_is_known():
     assert talk.state(0) == "scheduled"
     effects = talk.ready(0, ())
     assert [record.reasons for record in effects.records if isinstance(record, Ended)] == [("aborted",)]
-    assert given(effects) == []
+    assert dispatched_in(effects) == []
 
 
 def test_a_running_task_is_stopped_where_the_others_that_its_worker_holds_go_on():

@@ -1,4 +1,4 @@
-"""Broadcasts: every worker runs them once, before its tasks; what goes wrong is known, and holds nobody up."""
+"""Broadcasts: every worker runs them once, before its tasks; a problem is noted and holds up no task."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from taskfc_ext.protocol.records import BroadcastDeath, Broadcasted, BroadcastsC
 from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.protocol.supervisor_messages import WorkerDown
 from taskfc_ext.protocol.worker_messages import Prepare, Ready, SetUp
-from tests.core.conversation import ALICE, Conversation, given, messages_to
+from tests.core.conversation import ALICE, Conversation, dispatched_in, messages_to
 
 FIELDS = {"code_kind": Kind.STRING, "label": "x = 1", "code": b"x = 1", "body": b"names"}
 
@@ -33,14 +33,14 @@ def prepare(number: int, worker: int) -> WorkerSend:
     return WorkerSend(worker, Prepare(number=number, kind=Kind.STRING, code=b"x = 1", body=b"names"))
 
 
-def prepared(effects: Effects) -> list[tuple[int, int]]:
+def broadcasts_sent(effects: Effects) -> list[tuple[int, int]]:
     """Return (worker, number) of what was sent."""
     return [(s.worker, s.message.number) for s in effects.sends if isinstance(getattr(s, "message", None), Prepare)]
 
 
 def die(talk: Conversation, worker: int, **fields: object) -> Effects:
     down = {"worker": worker, "pid": 1, "started": 0, "running": False, "note": "SIGSEGV", **fields}
-    return talk.tell(FromParent(WorkerDown(**down)))
+    return talk.handle(FromParent(WorkerDown(**down)))
 
 
 def test_it_is_committed_then_answered_and_sent_to_every_worker_that_is_ready():
@@ -52,7 +52,7 @@ def test_it_is_committed_then_answered_and_sent_to_every_worker_that_is_ready():
         ),
         sends=(ClientSend(ALICE, Reply(1, 1)), prepare(1, 0), prepare(1, 1)),
     )
-    assert prepared(talk.ready(2)) == [(2, 1)]
+    assert broadcasts_sent(talk.ready(2)) == [(2, 1)]
 
 
 def test_the_code_around_a_broadcast_reaches_every_worker_before_it():
@@ -73,9 +73,9 @@ def test_a_worker_gets_no_task_before_it_has_reported():
     talk.ask(Broadcast, **FIELDS)
     talk.ask(Broadcast, **FIELDS)
     talk.submit(1)
-    assert talk.held(0) == []
-    assert given(talk.worker(0, SetUp(1))) == []
-    assert given(talk.worker(0, SetUp(2, "ValueError: no data"))) == [(0, 0)], "a failure holds nobody up"
+    assert talk.leases_of(0) == []
+    assert dispatched_in(talk.worker(0, SetUp(1))) == []
+    assert dispatched_in(talk.worker(0, SetUp(2, "ValueError: no data"))) == [(0, 0)], "a failure holds up no task"
 
 
 def test_a_retry_does_not_go_to_another_worker_that_is_being_set_up():
@@ -83,10 +83,10 @@ def test_a_retry_does_not_go_to_another_worker_that_is_being_set_up():
     talk.submit(1, retries=1)
     talk.ask(Broadcast, **FIELDS)
     talk.worker(0, SetUp(1))
-    assert given(talk.finish(0, outcome=1)) == [(0, 0)]
+    assert dispatched_in(talk.finish(0, outcome=1)) == [(0, 0)]
 
 
-def test_who_waits_hears_how_it_went_when_all_have_run_it():
+def test_a_wait_is_answered_with_the_results_when_all_workers_have_run_it():
     talk = Conversation(workers=2)
     talk.ask(Broadcast, **FIELDS)
     assert messages_to(talk.ask(AwaitBroadcast, number=1)) == []
@@ -97,7 +97,7 @@ def test_who_waits_hears_how_it_went_when_all_have_run_it():
     assert messages_to(talk.ask(AwaitBroadcast, number=1)) == [talk.reply(answer.value)]
 
 
-def test_with_no_worker_nobody_waits():
+def test_with_no_worker_no_broadcast_is_awaited():
     talk = Conversation()
     talk.ask(Broadcast, **FIELDS)
     assert messages_to(talk.ask(AwaitBroadcast, number=1)) == [talk.reply(BroadcastReport(0))]
@@ -121,8 +121,8 @@ def test_it_is_part_of_the_store():
     talk.ask(Broadcast, **FIELDS)
     talk.restart(alive=(0,))
     told = Ready(protocol=PROTOCOL, worker=0, pid=1, python="3.11", broadcasts={1: "ValueError: no data"})
-    assert prepared(talk.worker(0, told)) == [(0, 2)]
-    assert prepared(talk.join(1)) == [(1, 1), (1, 2)]
+    assert broadcasts_sent(talk.worker(0, told)) == [(0, 2)]
+    assert broadcasts_sent(talk.join(1)) == [(1, 1), (1, 2)]
     (workers,) = messages_to(talk.ask(GetWorkers))
     assert [worker.problem for worker in workers.value] == ["broadcast 1: ValueError: no data", ""]
 
@@ -131,10 +131,13 @@ def test_a_worker_that_has_not_run_it_yet_when_the_controller_comes_back_is_not_
     talk = Conversation(workers=1)
     talk.ask(Broadcast, **FIELDS)
     talk.restart(alive=(0,))
-    assert prepared(talk.worker(0, Ready(protocol=PROTOCOL, worker=0, pid=1, python="3", broadcasts={1: None}))) == []
+    assert (
+        broadcasts_sent(talk.worker(0, Ready(protocol=PROTOCOL, worker=0, pid=1, python="3", broadcasts={1: None})))
+        == []
+    )
     talk.submit(1)
-    assert talk.held(0) == []
-    assert given(talk.worker(0, SetUp(1))) == [(0, 0)]
+    assert talk.leases_of(0) == []
+    assert dispatched_in(talk.worker(0, SetUp(1))) == [(0, 0)]
 
 
 def test_a_report_that_comes_twice_has_no_effect():
@@ -146,7 +149,7 @@ def test_a_report_that_comes_twice_has_no_effect():
     assert talk.farm.workers[0].set_up == {1: "ValueError: no data"}
 
 
-def test_after_three_deaths_in_it_nobody_runs_it_any_more():
+def test_a_broadcast_that_three_workers_died_in_is_skipped():
     talk = Conversation(workers=1)
     talk.ask(Broadcast, **FIELDS)
     talk.ask(AwaitBroadcast, number=1)
@@ -155,12 +158,12 @@ def test_after_three_deaths_in_it_nobody_runs_it_any_more():
         assert effects.records == (BroadcastDeath(1),)
         if worker < 2:
             assert messages_to(effects) == [], "a replacement will run it"
-            assert prepared(talk.join(worker + 1)) == [(worker + 1, 1)]
-    skipped = "3 workers died in it (x = 1), so it is run no more"
+            assert broadcasts_sent(talk.join(worker + 1)) == [(worker + 1, 1)]
+    skipped = "3 workers died in it (x = 1), so it is skipped"
     assert messages_to(effects) == [talk.reply(BroadcastReport(0, {}, skipped))]
-    assert prepared(talk.join(3)) == []
+    assert broadcasts_sent(talk.join(3)) == []
     talk.restart(alive=(3,))
-    assert prepared(talk.ready(3)) == []
+    assert broadcasts_sent(talk.ready(3)) == []
     (workers,) = messages_to(talk.ask(GetWorkers))
     assert [worker.problem for worker in workers.value] == [f"broadcast 1: {skipped}"]
 
@@ -181,17 +184,17 @@ def test_a_wait_for_replacements_ends_when_there_will_be_none():
     assert answer in messages_to(talk.ask(Scale, n=0))
 
 
-def test_forgotten_ones_are_not_run_by_those_who_join_and_numbers_go_on():
+def test_workers_that_join_skip_cleared_broadcasts_and_numbers_go_on():
     talk = Conversation(workers=1)
     talk.ask(Broadcast, **FIELDS)
     effects = talk.ask(ClearBroadcasts)
     assert effects == Effects(records=(BroadcastsCleared(ALICE, 2),), sends=(ClientSend(ALICE, Reply(2, 1)),))
-    assert prepared(talk.join(1)) == []
+    assert broadcasts_sent(talk.join(1)) == []
     talk.worker(0, SetUp(1))
     assert messages_to(talk.ask(Broadcast, **FIELDS)) == [talk.reply(2)]
 
 
-def test_the_list_says_who_is_being_set_up():
+def test_the_list_shows_the_worker_that_is_being_set_up():
     talk = Conversation(workers=1)
     talk.ask(Broadcast, **FIELDS)
     (workers,) = messages_to(talk.ask(GetWorkers))

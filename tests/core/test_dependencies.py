@@ -8,7 +8,7 @@ from taskfc_ext.core.effects import SendRun
 from taskfc_ext.protocol.client_messages import Abort, Accepted, Clear, Ended, ErrorKind, Refused, Release, Submit
 from taskfc_ext.protocol.payloads import Outcome, Reason, decode_failure
 from taskfc_ext.protocol.spec import Recovery
-from tests.core.conversation import ALICE, BOB, CODE, Conversation, given, messages_to, orders_to, runs_to, spec
+from tests.core.conversation import ALICE, BOB, CODE, Conversation, dispatched_in, messages_to, orders_to, runs_to, spec
 
 
 def test_a_dependant_waits_and_starts_after_the_end_is_written():
@@ -16,10 +16,10 @@ def test_a_dependant_waits_and_starts_after_the_end_is_written():
     talk.submit(1)
     talk.submit(1, after=(0,))
     assert talk.state(1) == "waiting"
-    assert talk.held(1) == []
+    assert talk.leases_of(1) == []
     effects = talk.finish(0)
     assert [type(record).__name__ for record in effects.records] == ["Ended", "Leased"]
-    assert [taskid for _, taskid in given(effects)] == [1]
+    assert [taskid for _, taskid in dispatched_in(effects)] == [1]
 
 
 def test_it_waits_for_all_of_them():
@@ -37,7 +37,7 @@ def test_what_has_ended_by_now_is_not_waited_for():
     talk.submit(1)
     talk.finish(0)
     talk.submit(1, after=(0,))
-    assert talk.held(0)
+    assert talk.leases_of(0)
 
 
 def test_a_dependant_of_a_failed_task_fails_and_names_it():
@@ -66,7 +66,7 @@ def test_a_dependant_of_a_failed_task_fails_and_names_it():
     ],
 )
 @pytest.mark.parametrize("early", [True, False])
-def test_what_a_failed_parent_means(options, state, early):
+def test_the_effect_of_a_failed_parent(options, state, early):
     talk = Conversation(workers=1)
     talk.submit(1)
     if early:
@@ -106,7 +106,7 @@ def test_both_parents_fail_in_one_report():
     talk.finish(0, seconds=0.0001)
     parents = talk.submit(2)
     talk.submit(1, after=tuple(parents))
-    talk.finish(0, talk.held(0), outcome=Outcome.ERROR)
+    talk.finish(0, talk.leases_of(0), outcome=Outcome.ERROR)
     assert talk.state(3) == "dependency"
 
 
@@ -175,7 +175,7 @@ def test_tasks_with_other_inputs_travel_apart():
     assert [order.inputs for order in orders_to(effects, 0) if isinstance(order, SendRun)] == [(0,), (1,)]
 
 
-def test_a_chain_of_ten_thousand_falls_without_recursion():
+def test_a_chain_of_ten_thousand_fails_without_recursion():
     talk = Conversation(workers=1)
     talk.checked = False
     talk.submit(1)
@@ -196,8 +196,8 @@ def test_many_that_wait_for_many_share_what_they_wait_for():
     assert len({id(talk.farm.tasks[child].past().unmet) for child in children}) == 1
     assert sum(map(len, talk.farm.children.values())) == 500, "one entry a parent, not one a pair"
     talk.join(0)
-    while talk.held(0):
-        talk.finish(0, talk.held(0), seconds=0.0)
+    while talk.leases_of(0):
+        talk.finish(0, talk.leases_of(0), seconds=0.0)
     assert {talk.state(child) for child in children} == {"succeeded"}
 
 

@@ -1,4 +1,4 @@
-"""Tasks that wait for tasks: who lends a place, who takes it, who goes first, and when it ends."""
+"""Tasks that wait for tasks: places lent and taken, order, and the end of a wait."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import pytest
 
 from taskfc_ext.core.handlers.lending import KEEP
 from taskfc_ext.core.scheduler import FORGET_SESSION_AFTER
-from taskfc_ext.protocol import client_messages as said
+from taskfc_ext.protocol import client_messages as messages
 from taskfc_ext.protocol.payloads import Outcome
 from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.protocol.supervisor_messages import SetWorkers, StopAttempt
 from taskfc_ext.protocol.worker_messages import SetUp
-from tests.core.conversation import ALICE, BOB, CODE, Conversation, given, messages_to, to_supervisor
+from tests.core.conversation import ALICE, BOB, CODE, Conversation, dispatched_in, messages_to, to_supervisor
 
 NESTED = ["1" * 16, "2" * 16, "3" * 16, "4" * 16]
 
@@ -26,16 +26,16 @@ def parent_on(talk: Conversation, worker: int, **options) -> int:
 
 
 def wait_for(talk: Conversation, worker: int, *taskids: int):
-    return talk.ask(said.Barrier, NESTED[worker], taskids=taskids)
+    return talk.ask(messages.Barrier, NESTED[worker], taskids=taskids)
 
 
-def listed(talk: Conversation, taskid: int):
-    (answer,) = messages_to(talk.ask(said.ListTasks, taskids=(taskid,)))
+def info_of(talk: Conversation, taskid: int):
+    (answer,) = messages_to(talk.ask(messages.ListTasks, taskids=(taskid,)))
     return answer.live[0]
 
 
 def worker_states(talk: Conversation) -> dict[int, tuple[str, bool]]:
-    (answer,) = messages_to(talk.ask(said.GetWorkers))
+    (answer,) = messages_to(talk.ask(messages.GetWorkers))
     return {worker.worker: (worker.state, worker.is_substitute) for worker in answer.value}
 
 
@@ -44,14 +44,14 @@ def talk() -> Conversation:
     return Conversation(workers=1)
 
 
-def test_a_substitute_runs_what_a_task_waits_for_and_ends_when_nobody_needs_it(talk):
+def test_a_substitute_runs_the_task_waited_for_and_ends_when_it_is_not_needed(talk):
     parent = parent_on(talk, 0)
     (child,) = talk.submit(1, NESTED[0])
     effects = wait_for(talk, 0, child)
     assert to_supervisor(effects) == [SetWorkers(1, (), 1)]
-    assert given(talk.join(1)) == [(1, child)]
+    assert dispatched_in(talk.join(1)) == [(1, child)]
     effects = talk.finish(1)
-    assert said.Reply(talk.seqs[NESTED[0]]) in messages_to(effects, NESTED[0])
+    assert messages.Reply(talk.seqs[NESTED[0]]) in messages_to(effects, NESTED[0])
     assert to_supervisor(effects) == []  # it may be needed again soon
     talk.finish(0)
     assert talk.state(parent) == "succeeded"
@@ -60,15 +60,15 @@ def test_a_substitute_runs_what_a_task_waits_for_and_ends_when_nobody_needs_it(t
     assert worker_states(talk) == {0: ("idle", False)}
 
 
-def test_nobody_is_started_where_somebody_is_idle():
+def test_no_substitute_is_started_where_a_worker_is_idle():
     talk = Conversation(workers=2)
     parent_on(talk, 0)
     (child,) = talk.submit(1, NESTED[0])
-    assert talk.held(1) == [talk.lease_of(child)]
+    assert talk.leases_of(1) == [talk.lease_of(child)]
     assert to_supervisor(wait_for(talk, 0, child)) == []
     (another,) = talk.submit()
     assert talk.state(another) == "scheduled"  # one waits, one runs: there is room for one more
-    assert given(talk.join(2)) == [(2, another)]
+    assert dispatched_in(talk.join(2)) == [(2, another)]
 
 
 def test_work_that_comes_later_starts_a_substitute():
@@ -76,21 +76,21 @@ def test_work_that_comes_later_starts_a_substitute():
     parent_on(talk, 0)
     (child,) = talk.submit(1, NESTED[0])
     wait_for(talk, 0, child)
-    assert to_supervisor(talk.ask(said.Submit, BOB, spec=talk.farm.tasks[child].spec, bodies=(b"b",))) == [
+    assert to_supervisor(talk.ask(messages.Submit, BOB, spec=talk.farm.tasks[child].spec, bodies=(b"b",))) == [
         SetWorkers(2, (), 1)
     ]
 
 
-def test_no_more_run_than_were_asked_for_when_a_wait_is_over(talk):
+def test_at_most_n_workers_run_tasks_when_a_wait_is_over(talk):
     parent_on(talk, 0)
     children = talk.submit(3, NESTED[0])
     wait_for(talk, 0, children[0])
-    assert given(talk.join(1)) == [(1, children[0])]
-    assert given(talk.finish(1)) == []  # the parent runs again
+    assert dispatched_in(talk.join(1)) == [(1, children[0])]
+    assert dispatched_in(talk.finish(1)) == []  # the parent runs again
     assert worker_states(talk) == {0: ("busy", False), 1: ("idle", True)}
-    assert given(wait_for(talk, 0, *children)) == [(1, children[1])]
+    assert dispatched_in(wait_for(talk, 0, *children)) == [(1, children[1])]
     assert worker_states(talk) == {0: ("waiting", False), 1: ("busy", True)}
-    assert given(talk.finish(1)) == [(1, children[2])]
+    assert dispatched_in(talk.finish(1)) == [(1, children[2])]
 
 
 def test_two_wait_and_two_run(talk):
@@ -100,34 +100,34 @@ def test_two_wait_and_two_run(talk):
     children = [talk.submit(2, NESTED[worker]) for worker in (0, 1)]
     wait_for(talk, 0, *children[0])
     assert to_supervisor(wait_for(talk, 1, *children[1])) == [SetWorkers(2, (), 2)]
-    assert len(given(talk.join(2))) == 1
-    assert len(given(talk.join(3))) == 1
-    assert given(talk.join(4)) == []  # one that nobody asked for gets nothing
+    assert len(dispatched_in(talk.join(2))) == 1
+    assert len(dispatched_in(talk.join(3))) == 1
+    assert dispatched_in(talk.join(4)) == []  # a worker beyond the number asked for gets nothing
     assert 4 not in talk.farm.live_workers()
 
 
 @pytest.mark.parametrize("priority", [0, 5])
-def test_what_is_waited_for_goes_first_and_the_deepest_before_all(talk, priority):
+def test_tasks_waited_for_go_first_and_the_deepest_before_all(talk, priority):
     parent_on(talk, 0)
     others = talk.submit(2, BOB, priority=priority)
     (child,) = talk.submit(1, NESTED[0])
     wait_for(talk, 0, child)
-    assert given(talk.join(1)) == [(1, child)]
+    assert dispatched_in(talk.join(1)) == [(1, child)]
     talk.start(1)
     talk.hello(NESTED[1], 1)
     (grandchild,) = talk.submit(1, NESTED[1])
     (another_child,) = talk.submit(1, NESTED[0])
     wait_for(talk, 1, grandchild)
     assert talk.farm.queue.ids() == [grandchild, another_child, *others]
-    assert [listed(talk, taskid).priority for taskid in (grandchild, others[0])] == [0, priority]
-    assert given(talk.join(2)) == [(2, grandchild)]
-    assert given(talk.finish(2)) == []
-    assert given(talk.finish(1)) == []
-    assert given(talk.finish(0)) == [(0, another_child)]
-    assert given(talk.finish(0)) == [(0, others[0])]
+    assert [info_of(talk, taskid).priority for taskid in (grandchild, others[0])] == [0, priority]
+    assert dispatched_in(talk.join(2)) == [(2, grandchild)]
+    assert dispatched_in(talk.finish(2)) == []
+    assert dispatched_in(talk.finish(1)) == []
+    assert dispatched_in(talk.finish(0)) == [(0, another_child)]
+    assert dispatched_in(talk.finish(0)) == [(0, others[0])]
 
 
-def test_those_of_others_that_a_task_waits_for_go_first_as_well_and_what_they_come_after(talk):
+def test_tasks_of_others_that_a_task_waits_for_go_first_and_their_dependencies_too(talk):
     parent_on(talk, 0)
     before = talk.submit(3, BOB)
     (first,) = talk.submit(1, BOB)
@@ -135,25 +135,25 @@ def test_those_of_others_that_a_task_waits_for_go_first_as_well_and_what_they_co
     wait_for(talk, 0, second)
     assert talk.farm.queue.ids() == [first, *before]
     talk.join(1)
-    assert given(talk.finish(1)) == [(1, second)]
+    assert dispatched_in(talk.finish(1)) == [(1, second)]
 
 
 def test_held_and_refused_ones_keep_their_ways(talk):
     parent_on(talk, 0)
     held, refused = talk.submit(2, NESTED[0])
-    talk.ask(said.Hold, taskids=(held,))
+    talk.ask(messages.Hold, taskids=(held,))
     wait_for(talk, 0, held, refused)
-    assert given(talk.join(1)) == [(1, refused)]
+    assert dispatched_in(talk.join(1)) == [(1, refused)]
     talk.finish(1, outcome=Outcome.REFUSED)
     wait_for(talk, 0, refused)
-    assert talk.farm.parked
-    assert given(talk.ask(said.Hold, taskids=(held,), held=False)) == [(1, held)]
+    assert talk.farm.refusals.waiting
+    assert dispatched_in(talk.ask(messages.Hold, taskids=(held,), held=False)) == [(1, held)]
 
 
 @pytest.mark.parametrize(
     "end",
     [
-        lambda talk, seq: talk.ask(said.Unwait, NESTED[0], barrier=seq),
+        lambda talk, seq: talk.ask(messages.Unwait, NESTED[0], barrier=seq),
         lambda talk, seq: talk.lose_client(NESTED[0]),
         lambda talk, seq: talk.finish(0),
         lambda talk, seq: talk.die(0),
@@ -167,17 +167,17 @@ def test_a_wait_that_ends_gives_the_place_back(talk, end):
     wait_for(talk, 0, child)
     talk.join(1)
     assert talk.farm.waits.lending == {0}
-    assert listed(talk, parent).waits_for == (child,)
+    assert info_of(talk, parent).waits_for == (child,)
     end(talk, talk.seqs[NESTED[0]])
     assert talk.farm.waits.lending == set()
     if talk.state(parent) in ("running", "scheduled"):
-        assert listed(talk, parent).waits_for == ()
+        assert info_of(talk, parent).waits_for == ()
 
 
 def test_what_a_task_has_left_behind_does_not_wait_for_the_next_one(talk):
     parent_on(talk, 0)
     (child,) = talk.submit(1, NESTED[0])
-    talk.ask(said.Hold, taskids=(child,))
+    talk.ask(messages.Hold, taskids=(child,))
     wait_for(talk, 0, child)
     talk.finish(0)
     (next_one,) = talk.submit()
@@ -194,7 +194,7 @@ def test_clients_elsewhere_lend_nothing(talk):
     talk.start(0)
     for worker in (-1, 77):
         talk.hello(BOB, worker)
-        assert to_supervisor(talk.ask(said.Barrier, BOB, taskids=(taskid,))) == []
+        assert to_supervisor(talk.ask(messages.Barrier, BOB, taskids=(taskid,))) == []
     assert talk.farm.waits is None
 
 
@@ -202,24 +202,24 @@ def test_an_abort_reaches_a_task_that_waits(talk):
     parent = parent_on(talk, 0)
     (child,) = talk.submit(1, NESTED[0])
     wait_for(talk, 0, child)
-    assert any(isinstance(order, StopAttempt) for order in to_supervisor(talk.ask(said.Abort, taskid=parent)))
+    assert any(isinstance(order, StopAttempt) for order in to_supervisor(talk.ask(messages.Abort, taskid=parent)))
     talk.finish(0, outcome=Outcome.INTERRUPTED)
     assert (talk.state(parent), talk.state(child)) == ("aborted", "scheduled")
     assert talk.farm.waits.lending == set()
 
 
-# what cannot be waited for
+# impossible waits
 
 
 def test_a_task_that_waits_for_itself_is_refused(talk):
     (parent,) = talk.submit()
     talk.hello(NESTED[0], 0)
-    assert messages_to(wait_for(talk, 0, parent), NESTED[0]) == []  # it has not said that it runs
+    assert messages_to(wait_for(talk, 0, parent), NESTED[0]) == []  # its start was not reported
     (refusal,) = messages_to(talk.start(0), NESTED[0])
-    assert (refusal.error, refusal.value) == (said.ErrorKind.NOT_ALLOWED, {"taskids": [parent]})
+    assert (refusal.error, refusal.value) == (messages.ErrorKind.NOT_ALLOWED, {"taskids": [parent]})
     assert "wait for its own end" in refusal.message
     assert talk.farm.barriers == {}
-    again = said.Barrier(seq=talk.seqs[NESTED[0]], taskids=(parent,))
+    again = messages.Barrier(seq=talk.seqs[NESTED[0]], taskids=(parent,))
     assert messages_to(talk.client(NESTED[0], again), NESTED[0]) == [refusal]
 
 
@@ -228,10 +228,10 @@ def test_a_task_that_waits_for_all_leaves_itself_out_and_what_waits_for_it():
     parents = [parent_on(talk, worker) for worker in (0, 1)]
     (after,) = talk.submit(1, after=(parents[0],))
     (child,) = talk.submit(1, NESTED[0])
-    assert messages_to(talk.ask(said.Barrier, NESTED[1]), NESTED[1]) == []
+    assert messages_to(talk.ask(messages.Barrier, NESTED[1]), NESTED[1]) == []
     (barrier,) = talk.farm.barriers.values()
     assert barrier.remaining == {parents[0], after, child}
-    talk.ask(said.Barrier, NESTED[0])
+    talk.ask(messages.Barrier, NESTED[0])
     assert [each.remaining for each in talk.farm.barriers.values()][1] == {child}
     talk.join(2)
     assert talk.reply(session=NESTED[0]) in messages_to(talk.finish(2), NESTED[0])
@@ -239,38 +239,38 @@ def test_a_task_that_waits_for_all_leaves_itself_out_and_what_waits_for_it():
 
 def test_a_task_that_alone_is_left_waits_for_nothing(talk):
     parent_on(talk, 0)
-    assert messages_to(talk.ask(said.Barrier, NESTED[0]), NESTED[0]) == [talk.reply(session=NESTED[0])]
+    assert messages_to(talk.ask(messages.Barrier, NESTED[0]), NESTED[0]) == [talk.reply(session=NESTED[0])]
 
 
-def test_lists_say_what_a_task_waits_for(talk):
+def test_lists_show_the_tasks_that_a_task_waits_for(talk):
     parent = parent_on(talk, 0)
     children = talk.submit(7, NESTED[0], name="step")
     wait_for(talk, 0, children[0])
-    info = listed(talk, parent)
+    info = info_of(talk, parent)
     assert (info.state, info.waits_for) == ("running", (children[0],))
     assert info.message == f"waiting for task {children[0]} (step)"
     wait_for(talk, 0, *children)
-    info = listed(talk, parent)
+    info = info_of(talk, parent)
     assert info.waits_for == tuple(children)
     assert info.message == f"waiting for tasks {', '.join(map(str, children[:5]))}, ... (step)"
 
 
-def test_lists_say_that_tasks_wait_for_each_other():
+def test_lists_show_that_tasks_wait_for_each_other():
     talk = Conversation(workers=2)
     parents = [parent_on(talk, worker) for worker in (0, 1)]
     wait_for(talk, 0, parents[1])
-    assert "cannot end" not in listed(talk, parents[0]).message
+    assert "cannot end" not in info_of(talk, parents[0]).message
     wait_for(talk, 1, parents[0])
     for parent, other in zip(parents, reversed(parents), strict=True):
         expected = f"waiting for task {other} (f); task {other} cannot end before this one: abort one of them"
-        assert listed(talk, parent).message == expected
+        assert info_of(talk, parent).message == expected
 
 
-def test_lists_say_that_a_task_waits_for_one_that_comes_after_it(talk):
+def test_lists_show_that_a_task_waits_for_its_own_dependant(talk):
     parent = parent_on(talk, 0)
     (after,) = talk.submit(1, NESTED[0], after=(parent,))
     wait_for(talk, 0, after)
-    assert f"task {after} cannot end before this one" in listed(talk, parent).message
+    assert f"task {after} cannot end before this one" in info_of(talk, parent).message
 
 
 def test_a_task_that_only_the_waiting_worker_takes_is_unreachable():
@@ -295,19 +295,19 @@ def test_scaling_counts_without_substitutes(talk):
     children = talk.submit(4, NESTED[0])
     wait_for(talk, 0, *children)
     talk.join(1)
-    assert SetWorkers(2, (), 1) in to_supervisor(talk.ask(said.Scale, n=2))
-    assert [worker for worker, _ in given(talk.join(2))] == [2]
+    assert SetWorkers(2, (), 1) in to_supervisor(talk.ask(messages.Scale, n=2))
+    assert [worker for worker, _ in dispatched_in(talk.join(2))] == [2]
     assert worker_states(talk) == {0: ("waiting", False), 1: ("busy", False), 2: ("busy", True)}
-    assert SetWorkers(1, (), 1) in to_supervisor(talk.ask(said.Scale, n=1))
+    assert SetWorkers(1, (), 1) in to_supervisor(talk.ask(messages.Scale, n=1))
     assert sum(worker.retiring for worker in talk.farm.workers.values()) == 1
 
 
 def test_a_broadcast_from_a_task_does_not_wait_for_its_own_worker():
     talk = Conversation(workers=2)
     parent_on(talk, 0)
-    talk.ask(said.Broadcast, NESTED[0], code_kind=Kind.STRING, label="b", code=b"x", body=b"names")
-    assert messages_to(talk.ask(said.AwaitBroadcast, NESTED[0], number=1), NESTED[0]) == []
-    assert messages_to(talk.ask(said.AwaitBroadcast, ALICE, number=1)) == []
+    talk.ask(messages.Broadcast, NESTED[0], code_kind=Kind.STRING, label="b", code=b"x", body=b"names")
+    assert messages_to(talk.ask(messages.AwaitBroadcast, NESTED[0], number=1), NESTED[0]) == []
+    assert messages_to(talk.ask(messages.AwaitBroadcast, ALICE, number=1)) == []
     effects = talk.worker(1, SetUp(1))
     assert [answer.value.ran for answer in messages_to(effects, NESTED[0])] == [1]
     assert messages_to(effects) == []
@@ -317,8 +317,8 @@ def test_a_new_controller_learns_who_waits_from_the_clients(talk):
     parent_on(talk, 0)
     (child,) = talk.submit(1, NESTED[0])
     wait_for(talk, 0, child)
-    lease = talk.held(0)[0]
-    barrier = said.Barrier(seq=talk.seqs[NESTED[0]], taskids=(child,))
+    lease = talk.leases_of(0)[0]
+    barrier = messages.Barrier(seq=talk.seqs[NESTED[0]], taskids=(child,))
     talk.restart(alive=(0, 1), n_workers=1)
     assert talk.farm.waits is None
     talk.hello(NESTED[0], 0)
@@ -330,36 +330,36 @@ def test_a_new_controller_learns_who_waits_from_the_clients(talk):
     assert worker_states(talk)[0] == ("waiting", False)
 
 
-def test_viewers_are_told(talk):
+def test_subscribers_are_told(talk):
     parent = parent_on(talk, 0)
     children = talk.submit(2, NESTED[0])
-    talk.ask(said.Watch, BOB)
+    talk.ask(messages.Watch, BOB)
     wait_for(talk, 0, *children)
     effects = talk.wait(0.3)
-    (changed,) = [message for message in messages_to(effects, BOB) if isinstance(message, said.Changed)]
+    (changed,) = [message for message in messages_to(effects, BOB) if isinstance(message, messages.Changed)]
     assert changed.delta.rows.notes[parent].message == f"waiting for tasks {children[0]}, {children[1]} (f)"
     assert [worker.state for worker in changed.delta.workers] == ["waiting"]
     talk.join(1)
     talk.wait(0.3)
     talk.finish(1)
     effects = talk.wait(0.3)
-    (changed,) = [message for message in messages_to(effects, BOB) if isinstance(message, said.Changed)]
+    (changed,) = [message for message in messages_to(effects, BOB) if isinstance(message, messages.Changed)]
     assert changed.delta.rows.notes[parent].message == f"waiting for task {children[1]} (f)"
 
 
-def test_waiting_costs_nothing_where_nobody_waits(talk):
+def test_waiting_costs_nothing_without_a_wait(talk):
     talk.submit(3)
     assert talk.farm.waits is None
     assert talk.farm.tasks[0].batch.spec.code == CODE
 
 
-def test_a_worker_whose_task_waits_gets_nothing_more_before_it_has_said_that_it_runs(talk):
+def test_a_worker_whose_task_waits_gets_no_task_before_it_reports_the_start(talk):
     talk.submit(1)
-    talk.finish(0, seconds=0.0001)  # so that it would be given some ahead
+    talk.finish(0, seconds=0.0001)  # so that tasks would be dispatched ahead
     talk.submit(1)
     talk.hello(NESTED[0], 0)
     (ahead,) = talk.submit(1, NESTED[0])
-    assert talk.lease_of(ahead) in talk.held(0)
+    assert talk.lease_of(ahead) in talk.leases_of(0)
     wait_for(talk, 0, ahead)
     (child,) = talk.submit(1, NESTED[0])
     assert not talk.lease_of(child)
@@ -369,7 +369,7 @@ def test_a_substitute_that_never_came_is_not_wanted_for_ever(talk):
     parent_on(talk, 0)
     (child,) = talk.submit(1, NESTED[0])
     assert to_supervisor(wait_for(talk, 0, child)) == [SetWorkers(1, (), 1)]
-    talk.ask(said.Unwait, NESTED[0], barrier=talk.seqs[NESTED[0]])
+    talk.ask(messages.Unwait, NESTED[0], barrier=talk.seqs[NESTED[0]])
     assert to_supervisor(talk.wait(KEEP)) == [SetWorkers(1, (), 0)]
 
 
@@ -377,7 +377,7 @@ def test_a_substitute_that_comes_too_late_ends(talk):
     parent_on(talk, 0)
     (child,) = talk.submit(1, NESTED[0])
     wait_for(talk, 0, child)
-    talk.ask(said.Unwait, NESTED[0], barrier=talk.seqs[NESTED[0]])
+    talk.ask(messages.Unwait, NESTED[0], barrier=talk.seqs[NESTED[0]])
     talk.wait(KEEP)
     assert to_supervisor(talk.up(1)) == [SetWorkers(1, (1,), 0)]
 
@@ -406,25 +406,25 @@ def test_tasks_of_a_forgotten_client_go_no_longer_before_others(talk):
     talk.lose_client(NESTED[0])
     talk.wait(FORGET_SESSION_AFTER + 10.0)
     assert NESTED[0] not in talk.farm.sessions
-    talk.ask(said.Hold, taskids=(held,))
+    talk.ask(messages.Hold, taskids=(held,))
     assert talk.farm.queue.ids() == [other, child]
-    assert given(talk.finish(0)) == [(0, other)]
-    assert given(talk.finish(0)) == [(0, child)]
-    assert given(talk.finish(0)) == []
-    assert given(talk.ask(said.Hold, taskids=(held,), held=False)) == [(0, held)]
+    assert dispatched_in(talk.finish(0)) == [(0, other)]
+    assert dispatched_in(talk.finish(0)) == [(0, child)]
+    assert dispatched_in(talk.finish(0)) == []
+    assert dispatched_in(talk.ask(messages.Hold, taskids=(held,), held=False)) == [(0, held)]
 
 
 def test_a_refused_task_of_a_forgotten_client_can_be_aborted(talk):
     parent_on(talk, 0)
     (child,) = talk.submit(1, NESTED[0])
     wait_for(talk, 0, child)
-    assert given(talk.join(1)) == [(1, child)]
+    assert dispatched_in(talk.join(1)) == [(1, child)]
     talk.finish(1, outcome=Outcome.REFUSED)
-    assert talk.farm.parked
+    assert talk.farm.refusals.waiting
     talk.lose_client(NESTED[0])
     talk.wait(FORGET_SESSION_AFTER + 10.0)
     assert NESTED[0] not in talk.farm.sessions
-    assert talk.farm.parked
-    talk.ask(said.Abort, taskid=child)
+    assert talk.farm.refusals.waiting
+    talk.ask(messages.Abort, taskid=child)
     assert talk.state(child) == "aborted"
-    assert not talk.farm.parked
+    assert not talk.farm.refusals.waiting

@@ -1,13 +1,16 @@
 """The tests of the core notice every mistake of `mutants`.
 
-Each is made in a copy of the package, where the tables and a short run of the state machine have to fail. A run of
-all takes minutes, so an ordinary one takes those of today; `TASKFC_MUTANTS=all` takes all of them.
+Each is made in a copy of the package, in which the tables and a short run of the state machine have to fail. All of
+them take minutes, so an ordinary run takes a few: the same ones for the same sources, others after a change.
+`TASKFC_MUTANTS=all` takes all of them.
 """
 
 from __future__ import annotations
 
-import datetime
+import ast
+import hashlib
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -18,11 +21,12 @@ import pytest
 
 import taskfc_ext
 from tests.core.mutants import MUTANTS, Mutant
+from tests.core.mutate import find, mutate
 
 PACKAGE = Path(taskfc_ext.__file__).parent
 TESTS = Path(__file__).parent
-A_DAY = 5
-"""Mutants of one day: they take about 15 s, and a month sees them all."""
+N_CHOSEN = 5
+"""Mutants of an ordinary run: they take about 15 s."""
 
 HANGS_AFTER = 90
 """Seconds, some five times what the tests take on a loaded machine."""
@@ -30,24 +34,26 @@ HANGS_AFTER = 90
 NOT_NEEDED = ["test_mutants", "ten_thousand", "wait_for_many"]
 
 
-def chosen() -> tuple[Mutant, ...]:
-    """Return all mutants, or those whose turn it is today."""
+def choose_mutants() -> list[Mutant]:
+    """Return all mutants, or the few that the sources of the core and the mutants themselves select."""
     if os.environ.get("TASKFC_MUTANTS") == "all":
-        return MUTANTS
-    day = datetime.date.today().toordinal()
-    return tuple(MUTANTS[(day * A_DAY + i) % len(MUTANTS)] for i in range(A_DAY))
+        return list(MUTANTS)
+    digest = hashlib.sha256(repr(MUTANTS).encode())
+    for file in sorted((PACKAGE / "core").rglob("*.py")):
+        digest.update(file.read_bytes())
+    return random.Random(digest.digest()).sample(MUTANTS, N_CHOSEN)
 
 
 def survives(mutant: Mutant | None, folder: Path) -> str:
-    """Return what pytest says if the tests pass with `mutant`, and "" if they do not."""
+    """Return the output of pytest if the tests pass with `mutant`, and "" if they do not."""
     ignored = shutil.ignore_patterns("__pycache__", "static", "labextension")
     shutil.copytree(PACKAGE, folder / "taskfc_ext", ignore=ignored)
     (folder / "tests").mkdir()
     (folder / "tests" / "__init__.py").touch()
     shutil.copytree(TESTS, folder / "tests" / "core", ignore=ignored)
     if mutant is not None:
-        file = folder / "taskfc_ext" / "core" / mutant.file
-        file.write_text(file.read_text().replace(mutant.old, mutant.new))
+        file, source = mutate(mutant, folder / "taskfc_ext" / "core")
+        file.write_text(source)
     tables = sorted(path for path in (folder / "tests" / "core").glob("test_*.py") if "stateful" not in path.name)
     command = [
         *(sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "--tb=line"),
@@ -73,19 +79,53 @@ def survives(mutant: Mutant | None, folder: Path) -> str:
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.breaks.replace(" ", "-"))
-def test_the_text_of_every_mutant_stands_in_the_code(mutant):
-    text = (PACKAGE / "core" / mutant.file).read_text()
-    assert text.count(mutant.old) == 1
-    assert mutant.old != mutant.new
+def test_the_text_of_every_mutant_stands_in_the_code_once(mutant):
+    assert len(find(mutant, PACKAGE / "core")) == 1
+    file, source = mutate(mutant, PACKAGE / "core")
+    assert ast.dump(ast.parse(source)) != ast.dump(ast.parse(file.read_text()))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def f(a):\n    if a > 1:\n        return g(a, 2)\n",
+        "def f(a):\n    if (\n        a > 1  # why\n    ):\n        return g(\n            a,\n            2,\n)\n",
+    ],
+)
+def test_a_mutant_does_not_depend_on_the_file_line_breaks_and_comments(tmp_path, source):
+    (tmp_path / "moved.py").write_text(source)
+    _, mutated = mutate(Mutant("f", "g(a, 2)", "h(\n    a\n)", ""), tmp_path)
+    expected = source.replace(source[source.index("g(") : source.rindex(")") + 1], "h(a)")
+    assert ast.dump(ast.parse(mutated)) == ast.dump(ast.parse(expected))
+
+
+def test_a_mutant_is_found_in_the_function_that_it_names_only(tmp_path):
+    (tmp_path / "a.py").write_text("def f():\n    return 1\n\n\nclass C:\n    def f(self):\n        return 1\n")
+    assert [len(find(Mutant(where, "return 1", "", ""), tmp_path)) for where in ("f", "a.f", "C.f", "g")] == [
+        2,
+        1,
+        1,
+        0,
+    ]
+
+
+def test_the_same_sources_select_the_same_mutants(monkeypatch):
+    assert choose_mutants() == choose_mutants()
+    monkeypatch.setattr(f"{__name__}.MUTANTS", MUTANTS[1:])
+    monkeypatch.delenv("TASKFC_MUTANTS", raising=False)
+    others = choose_mutants()
+    monkeypatch.undo()
+    monkeypatch.delenv("TASKFC_MUTANTS", raising=False)
+    assert others != choose_mutants()
 
 
 def test_mutants_are_many_and_differ():
     assert len(MUTANTS) >= 24
-    assert len({(mutant.file, mutant.old, mutant.new) for mutant in MUTANTS}) == len(MUTANTS)
+    assert len({(mutant.where, mutant.old, mutant.new) for mutant in MUTANTS}) == len(MUTANTS)
 
 
-def test_the_mutants_of_today_are_noticed(tmp_path):
-    mutants = (None, *chosen())  # without a mistake the copy passes: else nothing would be proved
+def test_the_chosen_mutants_are_noticed(tmp_path):
+    mutants = (None, *choose_mutants())  # without a mistake the copy passes: else nothing would be proved
     folders = [tmp_path / str(i) for i in range(len(mutants))]
     for folder in folders:
         folder.mkdir()

@@ -1,4 +1,4 @@
-"""Who gets what next: order, priorities, fairness, credit."""
+"""The order of dispatch: priorities, fairness, credit."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from taskfc_ext.protocol.payloads import Outcome
 from taskfc_ext.protocol.records import Leased, Submitted
 from taskfc_ext.protocol.spec import Kind, OnLost
 from taskfc_ext.protocol.worker_messages import Committed, Run, Started
-from tests.core.conversation import ALICE, BOB, CODE, Conversation, given, held_order, orders_to, runs_to, spec
+from tests.core.conversation import ALICE, BOB, CODE, Conversation, dispatched_in, held_order, orders_to, runs_to, spec
 
 
-def test_a_task_is_stored_answered_and_given_out():
+def test_a_task_is_stored_answered_and_dispatched():
     talk = Conversation(workers=1)
     effects = talk.ask(Submit, spec=spec(), bodies=(b"x",), name="fit")
     assert effects == Effects(
@@ -89,41 +89,41 @@ def test_a_priority_goes_before_the_turn_of_another_client():
 def test_nothing_is_held_ahead_before_the_run_time_was_measured():
     talk = Conversation(workers=2)
     talk.submit(10)
-    assert [len(talk.held(worker)) for worker in (0, 1)] == [1, 1]
+    assert [len(talk.leases_of(worker)) for worker in (0, 1)] == [1, 1]
 
 
 def test_short_tasks_are_held_ahead_and_shared_fairly():
     talk = Conversation(workers=2)
-    measured(talk, 0.0001)
+    measure(talk, 0.0001)
     ids = talk.submit(10)
-    assert [len(talk.held(worker)) for worker in (0, 1)] == [5, 5]
+    assert [len(talk.leases_of(worker)) for worker in (0, 1)] == [5, 5]
     assert talk.farm.tasks[ids[0]].lease
     talk.submit(1000)
-    talk.finish(0, talk.held(0), seconds=0.0001)
-    assert len(talk.held(0)) == 40, "4 ms of work"
+    talk.finish(0, talk.leases_of(0), seconds=0.0001)
+    assert len(talk.leases_of(0)) == 40, "4 ms of work"
 
 
 def test_one_task_for_two_idle_workers_goes_to_one():
     talk = Conversation(workers=3)
-    measured(talk, 0.0001)
+    measure(talk, 0.0001)
     talk.submit(2)
-    assert sorted(len(talk.held(worker)) for worker in range(3)) == [0, 1, 1]
+    assert sorted(len(talk.leases_of(worker)) for worker in range(3)) == [0, 1, 1]
 
 
 def test_credit_has_a_ceiling():
     talk = Conversation(workers=1)
-    measured(talk, 1e-9)
+    measure(talk, 1e-9)
     talk.submit(1000)
-    assert len(talk.held(0)) == MAX_CREDIT
+    assert len(talk.leases_of(0)) == MAX_CREDIT
 
 
 def test_long_tasks_are_held_one_at_a_time_again():
     talk = Conversation(workers=1)
-    measured(talk, 0.0001)
+    measure(talk, 0.0001)
     talk.submit(100)
     for _ in range(12):
-        talk.finish(0, talk.held(0), seconds=10.0 * len(talk.held(0)))
-    assert len(talk.held(0)) == 1
+        talk.finish(0, talk.leases_of(0), seconds=10.0 * len(talk.leases_of(0)))
+    assert len(talk.leases_of(0)) == 1
 
 
 @pytest.mark.parametrize(
@@ -132,53 +132,53 @@ def test_long_tasks_are_held_one_at_a_time_again():
 )
 def test_some_tasks_are_never_held_ahead(options):
     talk = Conversation(workers=1)
-    measured(talk, 0.0001)
+    measure(talk, 0.0001)
     talk.submit(10, **options)
-    assert len(talk.held(0)) == 1
+    assert len(talk.leases_of(0)) == 1
 
 
 def test_nothing_is_queued_behind_a_task_that_stands_alone():
     talk = Conversation(workers=1)
-    measured(talk, 0.0001)
+    measure(talk, 0.0001)
     talk.submit(1, timeout=9.0)
     talk.submit(5)
-    assert len(talk.held(0)) == 1
+    assert len(talk.leases_of(0)) == 1
 
 
 def test_a_busy_worker_gets_nothing_more():
     talk = Conversation(workers=1)
-    measured(talk, 0.0001)
+    measure(talk, 0.0001)
     talk.submit(1)
     talk.start(0)
-    assert given(talk.ask(Submit, spec=spec(), bodies=(b"x",))) == []
+    assert dispatched_in(talk.ask(Submit, spec=spec(), bodies=(b"x",))) == []
     effects = talk.finish(0)
-    assert given(effects) == [(0, 2)]
+    assert dispatched_in(effects) == [(0, 2)]
 
 
-def test_what_is_given_back_goes_first_again_free_of_charge():
+def test_a_task_given_back_goes_first_again_free_of_charge():
     talk = Conversation(workers=1)
-    measured(talk, 0.0001)
+    measure(talk, 0.0001)
     first, *rest = talk.submit(5)
     talk.submit(2)
     talk.start(0, talk.lease_of(first))
-    assert given(talk.give_back(0, reversed(talk.held(0)[1:]))) == []
+    assert dispatched_in(talk.give_back(0, reversed(talk.leases_of(0)[1:]))) == []
     assert [talk.farm.tasks[taskid].attempts for taskid in rest] == [0] * 4
     assert held_order(talk)[:5] == [first, *rest]
 
 
-def test_what_two_workers_give_back_is_in_order_again():
+def test_tasks_that_two_workers_give_back_are_in_order_again():
     talk = Conversation(workers=2)
-    measured(talk, 0.0001)
+    measure(talk, 0.0001)
     ids = talk.submit(10)
     for worker in (0, 1):
         talk.start(worker)
-        talk.give_back(worker, talk.held(worker)[1:])
+        talk.give_back(worker, talk.leases_of(worker)[1:])
     assert talk.farm.queue.ids() == [*ids[1:5], *ids[6:]]
 
 
 def test_equal_tasks_travel_together_and_others_do_not():
     talk = Conversation()
-    measured(talk, 0.0001, worker=0)
+    measure(talk, 0.0001, worker=0)
     talk.die(0)
     first = talk.submit(3)
     second = talk.submit(2)
@@ -188,12 +188,12 @@ def test_equal_tasks_travel_together_and_others_do_not():
     assert [run.first_lease for run in runs] == sorted(run.first_lease for run in runs)
 
 
-def test_nothing_is_given_to_a_worker_that_is_not_ready():
+def test_nothing_is_dispatched_to_a_worker_that_is_not_ready():
     talk = Conversation()
     talk.submit(1)
     talk.up(0)
-    assert talk.held(0) == []
-    assert given(talk.ready(0)) == [(0, 0)]
+    assert talk.leases_of(0) == []
+    assert dispatched_in(talk.ready(0)) == [(0, 0)]
 
 
 def test_a_started_of_a_void_lease_does_not_make_a_worker_busy():
@@ -201,12 +201,12 @@ def test_a_started_of_a_void_lease_does_not_make_a_worker_busy():
     talk.worker(0, Started(77))
     assert talk.farm.stale == 1
     talk.submit(1)
-    assert talk.held(0)
+    assert talk.leases_of(0)
 
 
 def test_a_batch_of_several_codes_is_measured_by_the_last_one():
     talk = Conversation(workers=1)
-    measured(talk, 0.25)
+    measure(talk, 0.25)
     assert talk.farm.mean_seconds == {CODE: 0.25}
     talk.submit(1)
     talk.finish(0, seconds=0.75)
@@ -233,7 +233,7 @@ def test_the_queue_counts_no_further_than_asked():
     assert queue.ids() == [*range(10, 15), *range(10)]
 
 
-def test_what_comes_back_goes_to_the_front_sorted_among_the_others_that_did():
+def test_returned_tasks_go_to_the_front_sorted_among_each_other():
     queue = ReadyQueue(lambda taskid: True)
     queue.push(0, "a", [9, 10])
     queue.push_front(0, "a", [7, 8])
@@ -242,10 +242,10 @@ def test_what_comes_back_goes_to_the_front_sorted_among_the_others_that_did():
     assert queue.ids() == [3, 4, 5, 7, 8, 9, 10]
 
 
-def measured(talk: Conversation, seconds: float, worker: int = 0) -> None:
-    """Let the farm learn that `f` takes `seconds`."""
+def measure(talk: Conversation, seconds: float, worker: int = 0) -> None:
+    """Let the farm measure that `f` takes `seconds`."""
     if worker not in talk.farm.workers:
         talk.join(worker)
     talk.submit(1)
-    holder = next(w for w in talk.farm.workers if talk.held(w))
+    holder = next(w for w in talk.farm.workers if talk.leases_of(w))
     talk.finish(holder, seconds=seconds, outcome=Outcome.OK)

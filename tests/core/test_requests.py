@@ -1,4 +1,4 @@
-"""What clients ask for besides tasks: barriers, clear, lists, results; and that every request has one answer."""
+"""Requests of clients besides tasks: barriers, clear, lists, results. Every request has one answer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from taskfc_ext.core.effects import (
 from taskfc_ext.core.events import FromClient, Now
 from taskfc_ext.core.scheduler import FORGET_SESSION_AFTER
 from taskfc_ext.core.state.sessions import MAX_ANSWERS, ClientSession
-from taskfc_ext.protocol import client_messages as said
+from taskfc_ext.protocol import client_messages as messages
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused, Reply, Stopping
 from taskfc_ext.protocol.infos import TaskInfo, TaskProgress, WorkerInfo
 from taskfc_ext.protocol.outputs import MAX_DISPLAYS
@@ -27,10 +27,20 @@ from taskfc_ext.protocol.records import AbortAsked, Cleared, Dropped, Requeued, 
 from taskfc_ext.protocol.spec import OnLost
 from taskfc_ext.protocol.supervisor_messages import Shutdown
 from taskfc_ext.protocol.worker_messages import Displayed, Finished, Output, Progress
-from tests.core.conversation import ALICE, BOB, CODE, ERROR, Conversation, given, messages_to, spec, to_supervisor
+from tests.core.conversation import (
+    ALICE,
+    BOB,
+    CODE,
+    ERROR,
+    Conversation,
+    dispatched_in,
+    messages_to,
+    spec,
+    to_supervisor,
+)
 
 
-def finished(n: int = 1, outcome: Outcome = Outcome.OK) -> Conversation:
+def finish_tasks(n: int = 1, outcome: Outcome = Outcome.OK) -> Conversation:
     talk = Conversation(workers=1)
     talk.submit(n)
     for _ in range(n):
@@ -45,11 +55,11 @@ def finished(n: int = 1, outcome: Outcome = Outcome.OK) -> Conversation:
 def test_a_barrier_is_answered_when_all_have_ended_whatever_they_ended_in(taskids):
     talk = Conversation(workers=1)
     talk.submit(2)
-    asked = talk.ask(said.Barrier, taskids=taskids)
+    asked = talk.ask(messages.Barrier, taskids=taskids)
     answer = talk.reply()
     assert asked == Effects()
     assert answer not in messages_to(talk.finish(0, outcome=Outcome.ERROR))
-    effects = talk.ask(said.Abort, taskid=1)
+    effects = talk.ask(messages.Abort, taskid=1)
     assert answer not in messages_to(effects)
     assert messages_to(talk.finish(0))[-1] == answer
 
@@ -57,7 +67,7 @@ def test_a_barrier_is_answered_when_all_have_ended_whatever_they_ended_in(taskid
 def test_a_barrier_of_none_is_about_those_unfinished_at_the_call():
     talk = Conversation(workers=1)
     talk.submit(1)
-    talk.ask(said.Barrier)
+    talk.ask(messages.Barrier)
     answer = talk.reply()
     talk.submit(1)
     assert answer in messages_to(talk.finish(0))
@@ -65,25 +75,25 @@ def test_a_barrier_of_none_is_about_those_unfinished_at_the_call():
 
 @pytest.mark.parametrize("taskids", [None, (), (0,)])
 def test_a_barrier_on_nothing_unfinished_is_answered_at_once(taskids):
-    talk = finished()
-    assert messages_to(talk.ask(said.Barrier, taskids=taskids)) == [talk.reply()]
+    talk = finish_tasks()
+    assert messages_to(talk.ask(messages.Barrier, taskids=taskids)) == [talk.reply()]
 
 
 @pytest.mark.parametrize("taskids", [(7,), (0, 7), (-1,)])
 def test_a_barrier_on_an_unknown_task_is_refused(taskids):
     talk = Conversation()
     talk.submit(1)
-    (refusal,) = messages_to(talk.ask(said.Barrier, taskids=taskids))
+    (refusal,) = messages_to(talk.ask(messages.Barrier, taskids=taskids))
     assert (refusal.error, refusal.value) == (ErrorKind.UNKNOWN_TASK, {"taskids": [min(taskids, key=lambda t: t == 0)]})
     assert talk.farm.barriers == {}
 
 
 def test_a_barrier_that_is_asked_again_after_a_restart_does_not_mind_what_was_cleared():
-    talk = finished()
+    talk = finish_tasks()
     talk.submit(1)
-    talk.ask(said.Barrier, taskids=(0, 1))
-    barrier = said.Barrier(seq=talk.seqs[ALICE], taskids=(0, 1))
-    talk.ask(said.Clear, taskids=(0,))
+    talk.ask(messages.Barrier, taskids=(0, 1))
+    barrier = messages.Barrier(seq=talk.seqs[ALICE], taskids=(0, 1))
+    talk.ask(messages.Clear, taskids=(0,))
     talk.restart()
     assert messages_to(talk.client(ALICE, barrier)) == []
     talk.join(5)
@@ -93,26 +103,26 @@ def test_a_barrier_that_is_asked_again_after_a_restart_does_not_mind_what_was_cl
 def test_a_resent_barrier_stays_one_and_is_answered_once():
     talk = Conversation(workers=1)
     talk.submit(1)
-    barrier = said.Barrier(seq=2)
+    barrier = messages.Barrier(seq=2)
     assert [talk.client(ALICE, barrier) for _ in range(2)] == [Effects(), Effects()]
     assert messages_to(talk.finish(0)).count(Reply(2)) == 1
     assert messages_to(talk.client(ALICE, barrier)) == [Reply(2)]
 
 
-def test_a_barrier_nobody_waits_for_any_more_is_not_answered():
+def test_a_barrier_without_a_waiting_client_is_not_answered():
     talk = Conversation(workers=1)
     talk.submit(1)
-    talk.ask(said.Barrier)
+    talk.ask(messages.Barrier)
     seq = talk.seqs[ALICE]
-    assert messages_to(talk.ask(said.Unwait, barrier=seq)) == [talk.reply()]
+    assert messages_to(talk.ask(messages.Unwait, barrier=seq)) == [talk.reply()]
     assert Reply(seq) not in messages_to(talk.finish(0))
 
 
 def test_barriers_of_several_clients_fall_together():
     talk = Conversation(workers=1)
     talk.submit(1)
-    talk.ask(said.Barrier, ALICE)
-    talk.ask(said.Barrier, BOB)
+    talk.ask(messages.Barrier, ALICE)
+    talk.ask(messages.Barrier, BOB)
     effects = talk.finish(0)
     assert talk.reply() in messages_to(effects)
     assert talk.reply(session=BOB) in messages_to(effects, BOB)
@@ -125,25 +135,25 @@ def test_clear_forgets_what_is_finished_and_nothing_else():
     talk = Conversation(workers=1)
     talk.submit(3)
     talk.finish(0), talk.finish(0, outcome=Outcome.ERROR)
-    effects = talk.ask(said.Clear)
+    effects = talk.ask(messages.Clear)
     assert effects == Effects(
         records=(Cleared((0, 1), ALICE, 2),), sends=(ClientSend(ALICE, Reply(2, 2)),), wake_at=effects.wake_at
     )
     assert [talk.farm.knows(taskid) for taskid in range(3)] == [False, False, True]
-    assert messages_to(talk.ask(said.Clear)) == [talk.reply(0)]
+    assert messages_to(talk.ask(messages.Clear)) == [talk.reply(0)]
 
 
 def test_clear_of_unfinished_ones_does_nothing():
     talk = Conversation(workers=1)
     talk.submit(2)
-    assert messages_to(talk.ask(said.Clear, taskids=(0, 1))) == [talk.reply(0)]
+    assert messages_to(talk.ask(messages.Clear, taskids=(0, 1))) == [talk.reply(0)]
     assert (talk.state(0), talk.state(1)) == ("scheduled", "scheduled")
 
 
 @pytest.mark.parametrize("restart", [False, True])
 def test_clear_of_unknown_ids_clears_the_rest_and_then_names_them(restart):
-    talk = finished(3)
-    message = said.Clear(seq=9, taskids=(0, 77, 1, -5, 77, 0))
+    talk = finish_tasks(3)
+    message = messages.Clear(seq=9, taskids=(0, 77, 1, -5, 77, 0))
     (refusal,) = messages_to(talk.client(ALICE, message))
     assert refusal == Refused(
         9, ErrorKind.UNKNOWN_TASKS, "unknown task ids: 77, -5; the 2 others were cleared",
@@ -156,23 +166,23 @@ def test_clear_of_unknown_ids_clears_the_rest_and_then_names_them(restart):
     assert (messages_to(effects), effects.records) == ([refusal], ())
 
 
-def test_what_was_cleared_is_unknown_to_clear():
-    talk = finished()
-    talk.ask(said.Clear)
-    (refusal,) = messages_to(talk.ask(said.Clear, taskids=(0,)))
+def test_cleared_tasks_are_unknown_to_clear():
+    talk = finish_tasks()
+    talk.ask(messages.Clear)
+    (refusal,) = messages_to(talk.ask(messages.Clear, taskids=(0,)))
     assert refusal.value == {"taskids": [0], "n_cleared": 0}
 
 
 def test_many_unknown_ids_are_counted_and_not_all_shown():
     talk = Conversation()
-    (refusal,) = messages_to(talk.ask(said.Clear, taskids=tuple(range(100))))
+    (refusal,) = messages_to(talk.ask(messages.Clear, taskids=tuple(range(100))))
     assert refusal.message.endswith("8, 9, ...; nothing was cleared")
     assert refusal.value["taskids"] == list(range(100))
 
 
 def test_ids_are_not_used_again_after_clear():
-    talk = finished(2)
-    talk.ask(said.Clear)
+    talk = finish_tasks(2)
+    talk.ask(messages.Clear)
     assert talk.submit(1) == [2]
     talk.restart()
     assert talk.submit(1) == [3]
@@ -189,20 +199,20 @@ def test_queue_status_counts_every_state():
     talk.finish(0)
     talk.finish(0, outcome=Outcome.ERROR)
     talk.start(0)
-    talk.ask(said.Abort, taskid=3)
+    talk.ask(messages.Abort, taskid=3)
     counts = {"waiting": 2, "scheduled": 1, "pending": 1, "succeeded": 1, "failed": 1, "aborted": 1}
     ids = {"waiting": [5, 6], "scheduled": [4], "pending": [2], "succeeded": [0], "failed": [1], "aborted": [3]}
-    assert messages_to(talk.ask(said.QueueStatus)) == [talk.reply(counts)]
-    assert messages_to(talk.ask(said.QueueStatus, verbose=True)) == [talk.reply(ids)]
-    talk.ask(said.Clear)
+    assert messages_to(talk.ask(messages.QueueStatus)) == [talk.reply(counts)]
+    assert messages_to(talk.ask(messages.QueueStatus, verbose=True)) == [talk.reply(ids)]
+    talk.ask(messages.Clear)
     counts |= {"succeeded": 0, "failed": 0, "aborted": 0}
-    assert messages_to(talk.ask(said.QueueStatus)) == [talk.reply(counts)]
+    assert messages_to(talk.ask(messages.QueueStatus)) == [talk.reply(counts)]
 
 
 def test_every_reason_of_failure_counts_as_failed():
-    talk = finished(1, Outcome.ERROR)
+    talk = finish_tasks(1, Outcome.ERROR)
     talk.submit(1, after=(0,))
-    (answer,) = messages_to(talk.ask(said.QueueStatus, verbose=True))
+    (answer,) = messages_to(talk.ask(messages.QueueStatus, verbose=True))
     assert answer.value["failed"] == [0, 1]
 
 
@@ -211,7 +221,7 @@ def test_the_list_shows_what_is_known_of_live_tasks():
     talk.submit(1, name="fit", priority=4, retries=1)
     talk.finish(0, outcome=Outcome.ERROR)
     talk.start(0, elapsed=2.0)
-    (listed,) = messages_to(talk.ask(said.ListTasks))
+    (listed,) = messages_to(talk.ask(messages.ListTasks))
     info = TaskInfo(
         taskid=0, name="fit", label="f", state="running", worker=0, attempts=2, priority=4,
         submitted=talk.time.wall, elapsed=2.0, owner="a",
@@ -238,24 +248,24 @@ def test_lists_are_filtered(filters, ids):
     talk.start(0)
     talk.submit(1, after=(0,))
     talk.submit(1, BOB, name="fit")
-    (listed,) = messages_to(talk.ask(said.ListTasks, **filters))
+    (listed,) = messages_to(talk.ask(messages.ListTasks, **filters))
     assert [info.taskid for info in listed.live] == ids
 
 
 def test_the_log_of_a_live_task_is_what_it_printed_so_far():
     talk = Conversation(workers=1)
     talk.submit(1)
-    assert messages_to(talk.ask(said.GetLog, taskid=0)) == [talk.reply(())]
+    assert messages_to(talk.ask(messages.GetLog, taskid=0)) == [talk.reply(())]
     talk.worker(0, Output(1, ("one ",)))
     talk.worker(0, Output(1, ("two",)))
     talk.worker(0, Output(99, ("nobody's",)))
-    assert messages_to(talk.ask(said.GetLog, taskid=0)) == [talk.reply(("one two",))]
+    assert messages_to(talk.ask(messages.GetLog, taskid=0)) == [talk.reply(("one two",))]
     talk.worker(0, Output(1, ("x" * 70_000,)))
-    assert len(messages_to(talk.ask(said.GetLog, taskid=0))[0].value[0]) == 64 * 1024
+    assert len(messages_to(talk.ask(messages.GetLog, taskid=0))[0].value[0]) == 64 * 1024
 
 
 def progress_of(talk, taskid=0):
-    (listed,) = messages_to(talk.ask(said.ListTasks, taskids=(taskid,)))
+    (listed,) = messages_to(talk.ask(messages.ListTasks, taskids=(taskid,)))
     return [info.progress for info in listed.live]
 
 
@@ -277,26 +287,26 @@ def test_the_progress_of_an_attempt_is_kept_while_it_runs():
     assert progress_of(talk) == [None]
 
 
-def test_a_bar_that_is_drawn_anew_does_not_fill_the_log():
+def test_a_progress_bar_that_is_drawn_again_does_not_fill_the_log():
     talk = Conversation(workers=1)
     talk.submit(1)
     for text in ("one\n", "\r10%", "\r50%", "\r90%"):
         talk.worker(0, Output(1, (text,)))
-    assert messages_to(talk.ask(said.GetLog, taskid=0)) == [talk.reply(("one\n\r90%",))]
+    assert messages_to(talk.ask(messages.GetLog, taskid=0)) == [talk.reply(("one\n\r90%",))]
 
 
-def test_the_log_begins_anew_with_an_attempt():
+def test_each_attempt_has_a_new_log():
     talk = Conversation(workers=1)
     talk.submit(1, retries=1)
     talk.worker(0, Output(1, ("first",)))
     talk.finish(0, outcome=Outcome.ERROR)
-    assert messages_to(talk.ask(said.GetLog, taskid=0)) == [talk.reply(())]
+    assert messages_to(talk.ask(messages.GetLog, taskid=0)) == [talk.reply(())]
 
 
 def test_the_log_of_a_finished_task_comes_from_the_store():
-    talk = finished()
-    assert messages_to(talk.ask(said.GetLog, taskid=0)) == [SendLog(talk.seqs[ALICE], 0)]
-    (refusal,) = messages_to(talk.ask(said.GetLog, taskid=1))
+    talk = finish_tasks()
+    assert messages_to(talk.ask(messages.GetLog, taskid=0)) == [SendLog(talk.seqs[ALICE], 0)]
+    (refusal,) = messages_to(talk.ask(messages.GetLog, taskid=1))
     assert refusal.error is ErrorKind.UNKNOWN_TASK
 
 
@@ -304,19 +314,19 @@ def test_why_a_task_failed_comes_from_the_store_once_it_has_ended():
     talk = Conversation(workers=1)
     talk.submit(1, retries=1)
     talk.finish(0, outcome=Outcome.ERROR)
-    assert messages_to(talk.ask(said.GetFailure, taskid=0)) == [talk.reply(None)], "its second attempt may succeed"
+    assert messages_to(talk.ask(messages.GetFailure, taskid=0)) == [talk.reply(None)], "its second attempt may succeed"
     talk.finish(0, outcome=Outcome.ERROR)
-    assert messages_to(talk.ask(said.GetFailure, taskid=0)) == [SendFailure(talk.seqs[ALICE], 0)]
-    (refusal,) = messages_to(talk.ask(said.GetFailure, taskid=1))
+    assert messages_to(talk.ask(messages.GetFailure, taskid=0)) == [SendFailure(talk.seqs[ALICE], 0)]
+    (refusal,) = messages_to(talk.ask(messages.GetFailure, taskid=1))
     assert refusal.error is ErrorKind.UNKNOWN_TASK
 
 
 def shown_to(talk, known=""):
-    (answer,) = messages_to(talk.ask(said.GetOutputs, taskid=0, known=known))
+    (answer,) = messages_to(talk.ask(messages.GetOutputs, taskid=0, known=known))
     return answer.value["version"], answer.value["outputs"]
 
 
-def test_what_a_running_task_shows_is_sent_once():
+def test_displays_of_a_running_task_are_sent_once():
     talk = Conversation(workers=1)
     talk.submit(1)
     assert shown_to(talk) == ("", None), "nothing is what every client has already"
@@ -347,10 +357,12 @@ def test_an_attempt_shows_nothing_of_the_one_before():
     assert shown_to(talk, "1.1") == ("2.1", (b"second",))
 
 
-def test_what_a_finished_task_shows_comes_from_the_store():
-    talk = finished()
-    assert messages_to(talk.ask(said.GetOutputs, taskid=0, known="1.1")) == [SendOutputs(talk.seqs[ALICE], 0, "1.1")]
-    (refusal,) = messages_to(talk.ask(said.GetOutputs, taskid=1))
+def test_displays_of_a_finished_task_come_from_the_store():
+    talk = finish_tasks()
+    assert messages_to(talk.ask(messages.GetOutputs, taskid=0, known="1.1")) == [
+        SendOutputs(talk.seqs[ALICE], 0, "1.1")
+    ]
+    (refusal,) = messages_to(talk.ask(messages.GetOutputs, taskid=1))
     assert refusal.error is ErrorKind.UNKNOWN_TASK
 
 
@@ -360,7 +372,7 @@ def test_workers_are_listed():
     talk.submit(1)
     talk.start(0)
     info = WorkerInfo
-    assert messages_to(talk.ask(said.GetWorkers)) == [
+    assert messages_to(talk.ask(messages.GetWorkers)) == [
         talk.reply(
             [
                 info(worker=0, pid=100, state="busy", running=0, held=1),
@@ -369,39 +381,39 @@ def test_workers_are_listed():
             ]
         )
     ]
-    talk.ask(said.Scale, n=0)
-    assert messages_to(talk.ask(said.GetWorkers))[0].value[1].state == "retiring"
+    talk.ask(messages.Scale, n=0)
+    assert messages_to(talk.ask(messages.GetWorkers))[0].value[1].state == "retiring"
 
 
 def test_client_names():
     talk = Conversation()
-    assert messages_to(talk.ask(said.GetClientName)) == [talk.reply(ALICE)]
-    talk.client(ALICE, said.Hello(1, "0", "3.11", ALICE, label="my notebook"))
-    assert messages_to(talk.ask(said.GetClientName)) == [talk.reply("my notebook")]
+    assert messages_to(talk.ask(messages.GetClientName)) == [talk.reply(ALICE)]
+    talk.client(ALICE, messages.Hello(1, "0", "3.11", ALICE, label="my notebook"))
+    assert messages_to(talk.ask(messages.GetClientName)) == [talk.reply("my notebook")]
 
 
-# results and watchers
+# results and their subscribers
 
 
 def test_results_of_finished_tasks_come_before_the_answer():
-    talk = finished(2)
+    talk = finish_tasks(2)
     talk.submit(1)
-    effects = talk.ask(said.GetResults, taskids=(0, 2, 1))
+    effects = talk.ask(messages.GetResults, taskids=(0, 2, 1))
     assert messages_to(effects) == [SendEnded((0, 1)), talk.reply([2])]
 
 
 @pytest.mark.parametrize("taskids", [(9,), (0, 9), (-1,)])
 def test_results_of_unknown_tasks_are_refused_all_together(taskids):
-    talk = finished()
-    (refusal,) = messages_to(talk.ask(said.GetResults, taskids=taskids, watch=True))
+    talk = finish_tasks()
+    (refusal,) = messages_to(talk.ask(messages.GetResults, taskids=taskids, watch=True))
     assert refusal.error is ErrorKind.UNKNOWN_TASK
-    assert talk.farm.watchers == {}
+    assert talk.farm.result_subscribers == {}
 
 
 def test_another_session_watches_a_task():
     talk = Conversation(workers=1)
     talk.submit(2)
-    talk.ask(said.GetResults, BOB, taskids=(0,), watch=True)
+    talk.ask(messages.GetResults, BOB, taskids=(0,), watch=True)
     effects = talk.finish(0)
     (ended,) = messages_to(effects, BOB)
     assert messages_to(effects, ALICE) == [ended]
@@ -411,16 +423,16 @@ def test_another_session_watches_a_task():
 def test_without_watch_nothing_comes_later():
     talk = Conversation(workers=1)
     talk.submit(1)
-    talk.ask(said.GetResults, BOB, taskids=(0,))
+    talk.ask(messages.GetResults, BOB, taskids=(0,))
     assert messages_to(talk.finish(0), BOB) == []
 
 
 def test_parts_of_a_report_keep_their_columns_together():
-    talk = finished(1)
+    talk = finish_tasks(1)
     talk.farm.mean_seconds[spec().code] = 0.0001
     talk.submit(2, ALICE)
     talk.submit(2, BOB)
-    leases = talk.held(0)
+    leases = talk.leases_of(0)
     assert len(leases) == 4
     report = Finished(
         seq=99, leases=tuple(leases), outcomes=(0, 1, 0, 1), values=(b"w", ERROR, b"y", ERROR),
@@ -442,20 +454,20 @@ def test_parts_of_a_report_keep_their_columns_together():
 # one answer each
 
 
-def requests_that_change() -> list[said.Request]:
+def requests_that_change() -> list[messages.Request]:
     return [
-        said.Submit(seq=5, spec=spec(), bodies=(b"x", b"y"), name="twice"),
-        said.Abort(seq=5, taskid=1),
-        said.Abort(seq=5, taskid=2),
-        said.Clear(seq=5),
-        said.Clear(seq=5, taskids=(0, 9)),
+        messages.Submit(seq=5, spec=spec(), bodies=(b"x", b"y"), name="twice"),
+        messages.Abort(seq=5, taskid=1),
+        messages.Abort(seq=5, taskid=2),
+        messages.Clear(seq=5),
+        messages.Clear(seq=5, taskids=(0, 9)),
     ]
 
 
 @pytest.mark.parametrize("message", requests_that_change(), ids=repr)
 @pytest.mark.parametrize("restart", [False, True])
 def test_a_repeat_gets_the_first_answer_and_changes_nothing(message, restart):
-    talk = finished()
+    talk = finish_tasks()
     talk.submit(2)
     answers = messages_to(talk.client(ALICE, message))[:1]
     durable = [type(record) for record in talk.records]
@@ -472,35 +484,37 @@ def test_answers_are_of_one_session():
     talk = Conversation()
     talk.submit(1, ALICE)
     talk.submit(1, BOB)
-    assert messages_to(talk.client(BOB, said.Submit(seq=1, spec=spec(), bodies=(b"x",))), BOB) == [said.Accepted(1, 1)]
+    assert messages_to(talk.client(BOB, messages.Submit(seq=1, spec=spec(), bodies=(b"x",))), BOB) == [
+        messages.Accepted(1, 1)
+    ]
     assert talk.farm.next_id == 2
 
 
-def test_questions_are_answered_anew():
+def test_reads_are_answered_again_from_the_present_state():
     talk = Conversation(workers=1)
     talk.submit(1)
-    question = said.QueueStatus(seq=7)
+    question = messages.QueueStatus(seq=7)
     first = messages_to(talk.client(ALICE, question))
     talk.finish(0)
     assert messages_to(talk.client(ALICE, question)) != first
 
 
-def test_what_is_acknowledged_is_forgotten():
+def test_acknowledged_answers_are_forgotten():
     talk = Conversation()
     talk.submit(3)
     for _ in range(5):
-        talk.ask(said.Spin)
+        talk.ask(messages.Spin)
     client = talk.farm.sessions[ALICE]
     assert list(client.answers) == [1, 2, 3, 4, 5, 6]
-    talk.client(ALICE, said.Ping(seq=20, acked=4))
+    talk.client(ALICE, messages.Ping(seq=20, acked=4))
     assert list(client.answers) == [4, 5, 6]
-    assert talk.client(ALICE, said.Spin(seq=2)) == Effects()
+    assert talk.client(ALICE, messages.Spin(seq=2)) == Effects()
 
 
 def test_a_copy_that_was_overtaken_changes_nothing():
     talk = Conversation()
-    talk.client(ALICE, said.Ping(seq=9, acked=9))
-    assert talk.client(ALICE, said.Submit(seq=3, spec=spec(), bodies=(b"x",))) == Effects()
+    talk.client(ALICE, messages.Ping(seq=9, acked=9))
+    assert talk.client(ALICE, messages.Submit(seq=3, spec=spec(), bodies=(b"x",))) == Effects()
     assert talk.farm.next_id == 0
 
 
@@ -516,35 +530,35 @@ def test_answers_are_bounded():
 # sessions
 
 
-def test_a_session_that_did_not_say_hello_is_told_to():
+def test_a_session_without_a_hello_is_asked_for_one():
     talk = Conversation()
     stranger = "c" * 16
-    (refusal,) = messages_to(talk.client(stranger, said.Ping(seq=3)), stranger)
+    (refusal,) = messages_to(talk.client(stranger, messages.Ping(seq=3)), stranger)
     assert (refusal.seq, refusal.error) == (3, ErrorKind.SAY_HELLO)
-    (refusal,) = messages_to(talk.client(stranger, said.Define(b"x" * 16, b"")), stranger)
+    (refusal,) = messages_to(talk.client(stranger, messages.Define(b"x" * 16, b"")), stranger)
     assert refusal.seq == 0
 
 
-def test_after_its_connection_was_lost_it_says_hello_again_and_keeps_its_answers():
+def test_after_a_lost_connection_a_session_says_hello_again_and_keeps_its_answers():
     talk = Conversation()
     talk.submit(1)
     talk.lose_client()
-    submit = said.Submit(seq=1, spec=spec(), bodies=(b"x",))
+    submit = messages.Submit(seq=1, spec=spec(), bodies=(b"x",))
     (refusal,) = messages_to(talk.client(ALICE, submit))
     assert refusal.error is ErrorKind.SAY_HELLO
     talk.hello()
-    assert messages_to(talk.client(ALICE, submit)) == [said.Accepted(1, 0)]
+    assert messages_to(talk.client(ALICE, submit)) == [messages.Accepted(1, 0)]
 
 
 def test_a_lost_client_takes_its_barriers_and_watches_along_and_nothing_else():
     talk = Conversation(workers=1)
     talk.submit(1, ALICE)
-    talk.ask(said.Barrier, BOB)
-    talk.ask(said.GetResults, BOB, taskids=(0,), watch=True)
-    talk.ask(said.Barrier, ALICE)
+    talk.ask(messages.Barrier, BOB)
+    talk.ask(messages.GetResults, BOB, taskids=(0,), watch=True)
+    talk.ask(messages.Barrier, ALICE)
     talk.lose_client(BOB)
     assert list(talk.farm.barriers) == [(ALICE, 2)]
-    assert talk.farm.watchers == {}
+    assert talk.farm.result_subscribers == {}
     assert messages_to(talk.finish(0), BOB) == []
     assert talk.state(0) == "succeeded"
 
@@ -571,7 +585,7 @@ def test_sessions_of_the_store_have_time_to_come_back():
 
 def test_the_same_code_is_stored_once():
     talk = Conversation()
-    define = said.Define(b"n" * 16, b"code")
+    define = messages.Define(b"n" * 16, b"code")
     assert talk.client(ALICE, define).records == (define,)
     assert talk.client(BOB, define) == Effects()
     talk.submit(code=b"n" * 16)
@@ -582,10 +596,10 @@ def test_the_same_code_is_stored_once():
 # stop
 
 
-def test_stop_is_answered_recorded_and_told_to_everyone_connected():
+def test_stop_is_answered_recorded_and_sent_to_all_connected_clients():
     talk = Conversation(workers=1)
     talk.lose_client(BOB)
-    effects = talk.ask(said.Stop)
+    effects = talk.ask(messages.Stop)
     assert effects == Effects(
         records=(StopAsked(talk.time.wall), Dropped((CODE,))),
         sends=(ClientSend(ALICE, Reply(1)), ClientSend(ALICE, Stopping()), SupervisorSend(Shutdown())),
@@ -593,13 +607,13 @@ def test_stop_is_answered_recorded_and_told_to_everyone_connected():
     )
 
 
-def test_after_stop_nothing_is_given_out_or_answered_and_results_still_count():
+def test_after_stop_nothing_is_dispatched_or_answered_and_results_still_count():
     talk = Conversation(workers=2)
     talk.submit(3)
-    talk.ask(said.Stop)
-    assert talk.ask(said.Submit, spec=spec(), bodies=(b"x",)) == Effects()
+    talk.ask(messages.Stop)
+    assert talk.ask(messages.Submit, spec=spec(), bodies=(b"x",)) == Effects()
     effects = talk.finish(0)
-    assert given(effects) == []
+    assert dispatched_in(effects) == []
     assert talk.state(0) == "succeeded"
     assert messages_to(talk.hello(BOB), BOB) == [Stopping()]
 
@@ -607,14 +621,14 @@ def test_after_stop_nothing_is_given_out_or_answered_and_results_still_count():
 def test_the_farm_ends_with_its_last_worker():
     talk = Conversation(workers=2)
     talk.submit(2)
-    assert not talk.ask(said.Stop).exit
+    assert not talk.ask(messages.Stop).exit
     assert not talk.die(0, planned=True).exit
     assert talk.die(1, planned=True).exit
 
 
 def test_a_farm_without_workers_ends_at_once():
     talk = Conversation()
-    assert talk.ask(said.Stop).exit
+    assert talk.ask(messages.Stop).exit
 
 
 def test_a_farm_is_not_stopped_twice():
@@ -628,13 +642,13 @@ def test_stop_returns_what_runs_free_of_charge_and_loses_what_may_run_only_once(
     talk.submit(1)
     talk.submit(1, on_lost=OnLost.FAIL)
     talk.start(0), talk.start(1)
-    talk.ask(said.Stop)
+    talk.ask(messages.Stop)
     assert talk.die(0, planned=True).records == (Requeued((0,), Why.RETURNED),)
     talk.die(1, planned=True)
     assert talk.state(1) == "lost"
     talk.restart()
     assert not talk.farm.stop_asked
-    assert given(talk.join(7)) == [(7, 0)]
+    assert dispatched_in(talk.join(7)) == [(7, 0)]
 
 
 def test_everything_that_waits_is_there_after_a_restart_in_order():
@@ -642,7 +656,7 @@ def test_everything_that_waits_is_there_after_a_restart_in_order():
     talk.submit(2, ALICE, name="a")
     talk.submit(1, BOB, priority=1)
     talk.submit(1, after=(0,))
-    talk.ask(said.Abort, taskid=1)
+    talk.ask(messages.Abort, taskid=1)
     talk.restart()
     assert talk.farm.queue.ids() == [2, 0]
     assert [talk.state(taskid) for taskid in range(4)] == ["scheduled", "aborted", "scheduled", "waiting"]
@@ -651,7 +665,7 @@ def test_everything_that_waits_is_there_after_a_restart_in_order():
     assert any(isinstance(record, AbortAsked) for record in talk.records)
 
 
-def test_an_end_after_a_restart_is_told_to_the_session_that_submitted():
+def test_an_end_after_a_restart_is_sent_to_the_session_that_submitted():
     talk = Conversation(workers=1)
     talk.submit(1, BOB)
     talk.restart(alive=[0])
@@ -659,21 +673,21 @@ def test_an_end_after_a_restart_is_told_to_the_session_that_submitted():
     assert [message.ids for message in messages_to(talk.finish(0, [1]), BOB)] == [(0,)]
 
 
-def test_a_request_that_nobody_answers_is_a_bug():
+def test_a_request_without_a_handler_is_a_bug():
     talk = Conversation()
-    with pytest.raises(AssertionError, match="nobody answers"):
-        talk.scheduler.handle(FromClient(ALICE, said.Request(seq=1)), talk.time)
+    with pytest.raises(AssertionError, match="without a handler"):
+        talk.scheduler.handle(FromClient(ALICE, messages.Request(seq=1)), talk.time)
 
 
-def test_the_supervisor_is_told_nothing_by_questions():
-    talk = finished()
-    for kind in (said.QueueStatus, said.ListTasks, said.GetWorkers, said.Ping, said.Spin):
+def test_reads_send_nothing_to_the_supervisor():
+    talk = finish_tasks()
+    for kind in (messages.QueueStatus, messages.ListTasks, messages.GetWorkers, messages.Ping, messages.Spin):
         assert to_supervisor(talk.ask(kind)) == []
 
 
-def test_what_a_task_was_submitted_as_is_in_the_store():
+def test_the_submission_of_a_task_is_in_the_store():
     talk = Conversation()
     talk.submit(1)
-    assert talk.ask(said.GetSubmission, taskid=0) == Effects(sends=(ClientSend(ALICE, SendSubmission(2, 0)),))
-    (refusal,) = messages_to(talk.ask(said.GetSubmission, taskid=1))
-    assert refusal.error is said.ErrorKind.UNKNOWN_TASK
+    assert talk.ask(messages.GetSubmission, taskid=0) == Effects(sends=(ClientSend(ALICE, SendSubmission(2, 0)),))
+    (refusal,) = messages_to(talk.ask(messages.GetSubmission, taskid=1))
+    assert refusal.error is messages.ErrorKind.UNKNOWN_TASK

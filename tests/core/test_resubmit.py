@@ -1,4 +1,4 @@
-"""Running finished tasks again, with those that failed because of them."""
+"""Retries of finished tasks, with the tasks that failed because of them."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from taskfc_ext.protocol.payloads import Outcome
 from taskfc_ext.protocol.records import Leased, Retried, Submitted
 from taskfc_ext.protocol.spec import Recovery
 from taskfc_ext.protocol.worker_messages import Run
-from tests.core.conversation import ALICE, BOB, Conversation, given, messages_to, orders_to, runs_to, spec
+from tests.core.conversation import ALICE, BOB, Conversation, dispatched_in, messages_to, orders_to, runs_to, spec
 
 
-def failed(talk: Conversation, **fields: object) -> int:
+def fail_a_task(talk: Conversation, **fields: object) -> int:
     """Submit a task and let it fail."""
     (taskid,) = talk.submit(1, **fields)
     talk.finish(0, outcome=Outcome.ERROR)
@@ -48,7 +48,7 @@ def retries(talk: Conversation) -> dict:
 
 def test_a_failed_task_runs_again_as_a_new_one():
     talk = Conversation(workers=1)
-    failed(talk, name="fit", retries=0, timeout=5.0)
+    fail_a_task(talk, name="fit", retries=0, timeout=5.0)
     asked = talk.ask(Retry, BOB, taskid=0)
     assert asked == Effects(sends=(Recall(BOB, Retry(seq=1, taskid=0), (0,), ()),), wake_at=asked.wake_at)
     effects = talk.recall(asked)
@@ -98,7 +98,7 @@ def test_its_recovery_comes_along():
 # dependants
 
 
-def test_whoever_failed_because_of_it_comes_along_and_depends_on_the_new_one():
+def test_dependants_that_failed_run_again_and_depend_on_the_new_task():
     talk = Conversation(workers=1)
     talk.submit(1, BOB)
     talk.finish(0)  # 0: has succeeded
@@ -170,7 +170,7 @@ def test_an_input_that_has_succeeded_stays_the_input_although_it_ran_again():
     talk = Conversation(workers=1)
     talk.submit(1)
     talk.finish(0)
-    failed(talk, inputs=(0,))
+    fail_a_task(talk, inputs=(0,))
     talk.retry(0)
     assert pairs(talk.retry(1)) == [[1, 3]]
     assert talk.farm.tasks[3].batch.inputs == (0,)
@@ -192,7 +192,7 @@ def test_a_dependant_runs_again_alone_and_fails_at_once_or_comes_after_the_newes
     assert talk.farm.tasks[7].past().unmet == {5}
 
 
-def test_what_falls_again_falls_as_a_whole():
+def test_dependants_that_fail_again_fail_together():
     talk = Conversation(workers=1)
     talk.submit(1)
     talk.submit(1, after=(0,))
@@ -215,13 +215,13 @@ def test_dependants_are_found_through_one_another(failed_with, again):
     assert dependants_of((1, 7), failed_with) == again
 
 
-# what cannot run again
+# tasks that cannot run again
 
 
 @pytest.mark.parametrize("taskid", [-1, 0, 7])
 def test_there_is_no_such_task(taskid):
     talk = Conversation(workers=1)
-    failed(talk)
+    fail_a_task(talk)
     talk.ask(Clear, taskids=(0,))
     (refusal,) = messages_to(talk.retry(taskid))
     assert (refusal.error, refusal.value) == (ErrorKind.UNKNOWN_TASK, {"taskids": [taskid]})
@@ -245,12 +245,12 @@ def test_a_cleared_input_is_named_and_a_cleared_dependency_has_ended():
     talk.submit(2)
     talk.finish(0)
     talk.finish(0)
-    failed(talk, inputs=(1,))
-    failed(talk, after=(1,))
+    fail_a_task(talk, inputs=(1,))
+    fail_a_task(talk, after=(1,))
     talk.ask(Clear, taskids=(1,))
     (refusal,) = messages_to(talk.retry(2))
     text = "task 2 cannot run again: the result of task 1, which it takes, was cleared"
-    assert refusal == Refused(5, ErrorKind.RESULT_EXPIRED, text, "submit it anew", {"taskids": [1]})
+    assert refusal == Refused(5, ErrorKind.RESULT_EXPIRED, text, "submit it again", {"taskids": [1]})
     assert pairs(talk.retry(3)) == [[3, 4]]
     assert talk.state(4) == "scheduled"
 
@@ -270,7 +270,7 @@ def test_a_dependant_whose_other_input_was_cleared_stays_behind_with_its_own():
 
 def test_it_was_cleared_before_it_was_read():
     talk = Conversation(workers=1)
-    failed(talk)
+    fail_a_task(talk)
     asked = talk.ask(Retry, taskid=0)
     talk.ask(Clear, taskids=(0,))
     (refusal,) = messages_to(talk.recall(asked))
@@ -296,7 +296,7 @@ def test_a_repeat_gets_the_first_answer_and_submits_nothing(restart):
 
 def test_a_repeat_that_was_read_as_well_submits_nothing():
     talk = Conversation(workers=1)
-    failed(talk)
+    fail_a_task(talk)
     asked = talk.ask(Retry, taskid=0)
     twice = talk.client(ALICE, Retry(seq=2, taskid=0))
     (answer,) = (message for message in messages_to(talk.recall(asked)) if isinstance(message, Reply))
@@ -308,7 +308,7 @@ def test_a_repeat_that_was_read_as_well_submits_nothing():
 
 def test_nothing_is_submitted_after_a_stop():
     talk = Conversation(workers=1)
-    failed(talk)
+    fail_a_task(talk)
     asked = talk.ask(Retry, taskid=0)
     talk.ask(Stop)
     effects = talk.recall(asked)
@@ -317,18 +317,18 @@ def test_nothing_is_submitted_after_a_stop():
 
 def test_retries_are_known_after_a_restart():
     talk = Conversation(workers=1)
-    failed(talk)
+    fail_a_task(talk)
     talk.retry(0)
     talk.restart(alive=[0])
-    talk.ready(0, tuple(talk.held(0)))
+    talk.ready(0, tuple(talk.leases_of(0)))
     assert (retries(talk), talk.farm.retried) == ({1: 0}, {0: 1})
     talk.finish(0, outcome=Outcome.ERROR)
     assert pairs(talk.retry(1)) == [[1, 2]]
 
 
-def test_what_was_cleared_is_no_longer_known_as_retried():
+def test_cleared_tasks_are_no_longer_noted_as_retried():
     talk = Conversation(workers=1)
-    failed(talk)
+    fail_a_task(talk)
     talk.retry(0)
     talk.ask(Clear, taskids=(0,))
     assert talk.farm.retried == {}
@@ -339,29 +339,29 @@ def test_what_was_cleared_is_no_longer_known_as_retried():
 
 def test_an_answer_names_no_submission():
     talk = Conversation(workers=1)
-    failed(talk)
+    fail_a_task(talk)
     talk.retry(0)
     seq = talk.seqs[ALICE]
     effects = talk.ask(Submit, spec=spec(), bodies=(b"x",), after=((seq, 0),))
     assert [type(message) for message in messages_to(effects)] == [Refused]
     assert not [message for message in messages_to(effects) if isinstance(message, Accepted)]
-    assert given(effects) == []
+    assert dispatched_in(effects) == []
 
 
 HERE = {"context": Define(b"x" * 16, b"a folder"), "modules": (Define(b"m" * 16, b"mended"),)}
 
 
 @pytest.mark.parametrize(("session", "is_owner"), [(ALICE, True), (BOB, False)])
-def test_whoever_submitted_it_has_it_run_where_they_stand_now(session, is_owner):
+def test_a_retry_by_the_owner_runs_in_the_present_context(session, is_owner):
     talk = Conversation(workers=1)
-    failed(talk, retries=0)
+    fail_a_task(talk, retries=0)
     effects = talk.recall(talk.ask(Retry, session, taskid=0, **HERE))
     (submitted,) = (record for record in effects.records if isinstance(record, Submitted))
     moved = {"context": b"x" * 16, "modules": (b"m" * 16,)} if is_owner else {}
     assert submitted.spec == spec(retries=0, **moved)
     defined = [record.digest for record in effects.records if isinstance(record, Define)]
     assert defined == [b"m" * 16, b"x" * 16]
-    assert effects.records.index(submitted) > 1  # the code is there before what names it
+    assert effects.records.index(submitted) > 1  # the code comes before the record that names it
     again = talk.recall(talk.ask(Retry, session, taskid=0, **HERE))
     assert not any(isinstance(record, Define) for record in again.records)
 

@@ -1,4 +1,4 @@
-"""What a failed attempt leads to: retries, back-off, the recovery task, and its own retries."""
+"""Consequences of a failed attempt: retries, back-off, the recovery task, and its own retries."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from taskfc_ext.protocol.records import Leased, Requeued, Why
 from taskfc_ext.protocol.spec import OnLost, Recovery
 from taskfc_ext.protocol.supervisor_messages import Step, StopAttempt
 from taskfc_ext.protocol.worker_messages import Committed, Run
-from tests.core.conversation import ALICE, CODE, ERROR, Conversation, given, messages_to, spec, to_supervisor
+from tests.core.conversation import ALICE, CODE, ERROR, Conversation, dispatched_in, messages_to, spec, to_supervisor
 
 OTHER = b"o" * 16
 
@@ -22,7 +22,7 @@ def recovery(**options) -> Recovery:
     return Recovery(spec(**{"code": CODE, "label": "plan b", **options}), b"recovery body")
 
 
-def test_a_success_ends_a_task_with_what_the_worker_said():
+def test_a_success_ends_a_task_with_the_report_of_the_worker():
     talk = Conversation(workers=1)
     talk.submit(1)
     ended = Ended(
@@ -32,7 +32,7 @@ def test_a_success_ends_a_task_with_what_the_worker_said():
     assert talk.finish(0) == Effects(records=(ended,), sends=(ClientSend(ALICE, ended), WorkerSend(0, Committed(1))))
 
 
-def test_lists_say_how_long_a_back_off_takes():
+def test_lists_show_the_rest_of_a_back_off():
     talk = Conversation(workers=1)
     talk.submit(1, retries=3, backoff=4.0)
     talk.finish(0, outcome=Outcome.ERROR)
@@ -58,7 +58,7 @@ def test_an_error_without_retries_is_the_end():
     assert [(r.reasons, r.values) for r in effects.records] == [(("error",), (ERROR,))]
 
 
-def test_a_retry_is_stored_and_given_out_in_one_event():
+def test_a_retry_is_stored_and_dispatched_in_one_event():
     talk = Conversation(workers=1)
     talk.submit(1, retries=1)
     effects = talk.finish(0, outcome=Outcome.ERROR)
@@ -86,22 +86,22 @@ def test_one_worker_with_retries_comes_to_an_end():
 def test_a_retry_goes_to_another_idle_worker(n_workers):
     talk = Conversation(workers=n_workers)
     talk.submit(1, retries=1)
-    assert given(talk.finish(0, outcome=Outcome.ERROR)) == [(1, 0)]
+    assert dispatched_in(talk.finish(0, outcome=Outcome.ERROR)) == [(1, 0)]
 
 
 def test_a_retry_does_not_wait_for_another_worker():
     talk = Conversation(workers=2)
     talk.submit(2, retries=1)
-    assert given(talk.finish(0, outcome=Outcome.ERROR)) == [(0, 0)]
+    assert dispatched_in(talk.finish(0, outcome=Outcome.ERROR)) == [(0, 0)]
 
 
 def test_the_worker_that_is_avoided_gets_other_work_instead():
     talk = Conversation(workers=2)
     talk.submit(3, retries=1)
     talk.finish(1)
-    assert given(talk.finish(0, outcome=Outcome.ERROR)) == [(0, 0)], "worker 1 has task 2 by now"
+    assert dispatched_in(talk.finish(0, outcome=Outcome.ERROR)) == [(0, 0)], "worker 1 has task 2 by now"
     talk.finish(1)
-    assert given(talk.finish(0, outcome=Outcome.ERROR)) == []
+    assert dispatched_in(talk.finish(0, outcome=Outcome.ERROR)) == []
 
 
 def test_a_retry_that_others_refused_goes_to_another_idle_worker_too():
@@ -109,10 +109,10 @@ def test_a_retry_that_others_refused_goes_to_another_idle_worker_too():
     talk.submit(1, retries=1, depend=CODE)
     talk.finish(0, outcome=Outcome.REFUSED)
     assert talk.farm.worker_of(talk.farm.tasks[0]) == 1
-    assert given(talk.finish(1, outcome=Outcome.ERROR)) == [(2, 0)]
+    assert dispatched_in(talk.finish(1, outcome=Outcome.ERROR)) == [(2, 0)]
 
 
-def test_what_retry_on_does_not_cover_is_not_retried():
+def test_failures_that_retry_on_does_not_cover_are_not_retried():
     talk = Conversation(workers=1)
     talk.submit(1, retries=5)
     talk.finish(0, outcome=Outcome.FINAL_ERROR)
@@ -124,16 +124,16 @@ def test_back_off_doubles_and_is_kept():
     talk.submit(1, retries=3, backoff=2.0)
     for pause in (2.0, 4.0, 8.0):
         effects = talk.finish(0, outcome=Outcome.ERROR)
-        assert given(effects) == []
+        assert dispatched_in(effects) == []
         assert effects.wake_at == talk.now + pause
-        assert given(talk.wait(pause - 0.01)) == []
-        assert given(talk.wait(0.01)) == [(0, 0)]
+        assert dispatched_in(talk.wait(pause - 0.01)) == []
+        assert dispatched_in(talk.wait(0.01)) == [(0, 0)]
 
 
 def test_others_run_while_a_task_backs_off():
     talk = Conversation(workers=1)
     talk.submit(2, retries=1, backoff=2.0)
-    assert given(talk.finish(0, outcome=Outcome.ERROR)) == [(0, 1)]
+    assert dispatched_in(talk.finish(0, outcome=Outcome.ERROR)) == [(0, 1)]
 
 
 @pytest.mark.parametrize(
@@ -182,13 +182,13 @@ def test_the_recovery_of_a_recovery_never_runs():
     assert talk.state(0) == "error"
 
 
-def test_a_recovery_is_given_to_workers_that_refused_the_task():
+def test_a_recovery_is_dispatched_to_workers_that_refused_the_task():
     talk = Conversation(workers=2)
     talk.submit(1, depend=CODE, recovery=recovery())
     talk.finish(0, outcome=Outcome.REFUSED)
     talk.submit(1)
     talk.finish(1, outcome=Outcome.ERROR)
-    assert talk.farm.tasks[0].past().refused == {}
+    assert talk.farm.refusals.reasons_of(0) == {}
 
 
 @pytest.mark.parametrize("reason", list(Reason))
@@ -232,7 +232,7 @@ def test_a_recovery_that_may_run_only_once_does():
     assert talk.state(0) == "lost"
 
 
-def test_deaths_are_counted_anew_in_the_recovery():
+def test_deaths_are_counted_again_from_zero_in_the_recovery():
     talk = Conversation(max_deaths=2)
     talk.submit(1, recovery=recovery())
     for worker in range(4):
@@ -311,7 +311,7 @@ def test_an_interrupt_that_an_earlier_controller_asked_for_was_a_timeouts():
     assert talk.state(0) == "timeout"
 
 
-def test_an_interrupt_that_nobody_asked_for_is_free_of_charge():
+def test_a_stray_interrupt_is_free_of_charge():
     talk = Conversation(workers=1)
     talk.submit(1)
     assert talk.finish(0, outcome=Outcome.INTERRUPTED).records[0] == Requeued((0,), Why.RETURNED)

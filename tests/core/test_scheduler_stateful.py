@@ -1,4 +1,4 @@
-"""The scheduler in a physical world, doing whatever can happen, in any order, against a model."""
+"""The scheduler in a physical world: random events in any order, against a model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from taskfc_ext.core.events import FromClient, FromWorker
-from taskfc_ext.protocol import client_messages as said
+from taskfc_ext.protocol import client_messages as messages
 from taskfc_ext.protocol.ids import Session, WorkerId
 from taskfc_ext.protocol.payloads import Outcome
 from taskfc_ext.protocol.spec import Kind, OnLost, Recovery, Spec
@@ -19,7 +19,7 @@ from tests.core.conversation import CODE
 from tests.core.world import CONTEXT, DEPEND, OTHER_CODE, RECOVERY_CODE, World
 
 EXAMPLES = {"dev": 100, "ci": 600, "nightly": 20_000}
-"""By profile; 600 take 25 s of one core. `TASKFC_HYPOTHESIS` says another number."""
+"""By profile; 600 take 25 s of one core. `TASKFC_HYPOTHESIS` sets another number."""
 
 
 def n_examples() -> int:
@@ -55,7 +55,7 @@ outcomes = st.sampled_from([Outcome.OK, Outcome.OK, *Outcome])
 
 
 class SchedulerMachine(RuleBasedStateMachine):
-    """Rules are what can happen; which worker or task it happens to is drawn by position."""
+    """Rules are the possible events; their worker or task is drawn by position."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,14 +95,14 @@ class SchedulerMachine(RuleBasedStateMachine):
         bodies = (b"body",) * n
         world.define(client, spec)
         answer = world.ask(
-            client, said.Submit, spec=spec, bodies=bodies, after=refs, after_any=after_any, inputs=needed
+            client, messages.Submit, spec=spec, bodies=bodies, after=refs, after_any=after_any, inputs=needed
         )
-        assert answer == said.Accepted(client.seq, first)
+        assert answer == messages.Accepted(client.seq, first)
 
     def by_seq(self, client, taskid):
-        """Name a task by the submission that it was part of, where this client may."""
+        """Name a task by its submission, if this client may."""
         for seq, answer in client.answers.items():
-            if isinstance(answer, said.Accepted) and seq >= client.acked:
+            if isinstance(answer, messages.Accepted) and seq >= client.acked:
                 index = taskid - answer.first
                 if 0 <= index < len(client.asked[seq].bodies):
                     return (seq, index)
@@ -115,7 +115,7 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @rule(name=clients)
     def define_for_nothing(self, name):
-        """Code may be defined, and the client ask for something else first."""
+        """Define code without a submission that names it."""
         self.world.define(self.client(name), Spec(kind=Kind.FUNCTION, code=OTHER_CODE, label="f"), names_it=False)
 
     @rule(name=clients, n=pick)
@@ -125,7 +125,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         if seq is None:
             return
         before = len(self.world.records)
-        answers = self.world.tell(FromClient(Session(name), client.asked[seq])).sends
+        answers = self.world.handle(FromClient(Session(name), client.asked[seq])).sends
         assert len(self.world.records) == before, "a repeat changed something"
         assert len(answers) == 1 or seq < client.acked, "a repeat is answered once, while the client may need it"
 
@@ -133,7 +133,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     def acknowledge(self, name):
         client = self.client(name)
         client.acked = min(client.barriers, default=client.seq + 1)
-        self.world.ask(client, said.Ping)
+        self.world.ask(client, messages.Ping)
 
     @rule(name=clients, n=pick, queued_only=st.booleans())
     def abort(self, name, n, queued_only):
@@ -146,13 +146,13 @@ class SchedulerMachine(RuleBasedStateMachine):
         again = task.aborting
         if not left_alone and not again:
             world.model.abort(task.taskid)
-        answer = world.ask(client, said.Abort, taskid=task.taskid, queued_only=queued_only)
+        answer = world.ask(client, messages.Abort, taskid=task.taskid, queued_only=queued_only)
         if left_alone:
-            assert answer == said.Reply(client.seq, False)
+            assert answer == messages.Reply(client.seq, False)
         elif again:
-            assert answer.error is said.ErrorKind.UNKNOWN_TASK
+            assert answer.error is messages.ErrorKind.UNKNOWN_TASK
         else:
-            assert answer == said.Reply(client.seq, True)
+            assert answer == messages.Reply(client.seq, True)
 
     @rule(name=clients, picks=st.lists(pick, min_size=1, max_size=5))
     def abort_many(self, name, picks):
@@ -162,18 +162,20 @@ class SchedulerMachine(RuleBasedStateMachine):
         aborted = [taskid for taskid in live if not world.model.tasks[taskid].aborting]
         for taskid in aborted:
             world.model.abort(taskid)
-        answer = world.ask(client, said.AbortTasks, taskids=asked)
-        assert answer == said.Reply(client.seq, [taskid for taskid in dict.fromkeys(asked) if taskid not in aborted])
+        answer = world.ask(client, messages.AbortTasks, taskids=asked)
+        assert answer == messages.Reply(
+            client.seq, [taskid for taskid in dict.fromkeys(asked) if taskid not in aborted]
+        )
 
     @rule(name=clients, n=pick)
     def abort_what_has_ended(self, name, n):
         ended = [taskid for taskid, task in self.world.model.tasks.items() if task.end is not None]
         taskid = self.one_of([*ended, 10**6, -1], n)
-        answer = self.world.ask(self.client(name), said.Abort, taskid=taskid)
-        assert answer.error is said.ErrorKind.UNKNOWN_TASK
+        answer = self.world.ask(self.client(name), messages.Abort, taskid=taskid)
+        assert answer.error is messages.ErrorKind.UNKNOWN_TASK
 
     def some(self, picks):
-        """Return ids of tasks, finished ones and strangers among them, and which of them are unfinished and not."""
+        """Return ids of tasks, also finished and unknown ones, and the unfinished and the other ones of them."""
         model = self.world.model
         known = [*model.tasks, 10**6]
         asked = tuple(self.one_of(known, p) for p in picks)
@@ -186,18 +188,18 @@ class SchedulerMachine(RuleBasedStateMachine):
         client = self.client(name)
         asked, live, wrong = self.some(picks)
         given = self.world.model.hold(live, held)
-        answer = self.world.ask(client, said.Hold, taskids=asked, held=held)
+        answer = self.world.ask(client, messages.Hold, taskids=asked, held=held)
         if wrong:
-            assert (answer.error, answer.value) == (said.ErrorKind.UNKNOWN_TASKS, {"taskids": wrong})
+            assert (answer.error, answer.value) == (messages.ErrorKind.UNKNOWN_TASKS, {"taskids": wrong})
         else:
-            assert answer == said.Reply(client.seq, given)
+            assert answer == messages.Reply(client.seq, given)
 
     @rule(name=clients)
     def release_all(self, name):
         client = self.client(name)
         held = tuple(task.taskid for task in self.world.model.live() if task.held)
         self.world.model.hold(held, False)
-        assert self.world.ask(client, said.Hold, taskids=held, held=False) == said.Reply(client.seq, [])
+        assert self.world.ask(client, messages.Hold, taskids=held, held=False) == messages.Reply(client.seq, [])
 
     @rule(name=clients, picks=st.lists(pick, max_size=3), priority=st.sampled_from([-1, 0, 1, 2]))
     def move(self, name, picks, priority):
@@ -205,11 +207,11 @@ class SchedulerMachine(RuleBasedStateMachine):
         asked, live, wrong = self.some(picks)
         for taskid in live:
             self.world.model.tasks[taskid].priority = priority
-        answer = self.world.ask(client, said.Move, taskids=asked, priority=priority)
+        answer = self.world.ask(client, messages.Move, taskids=asked, priority=priority)
         if wrong:
-            assert (answer.error, answer.value) == (said.ErrorKind.UNKNOWN_TASKS, {"taskids": wrong})
+            assert (answer.error, answer.value) == (messages.ErrorKind.UNKNOWN_TASKS, {"taskids": wrong})
         else:
-            assert answer == said.Reply(client.seq)
+            assert answer == messages.Reply(client.seq)
 
     @rule(name=clients, n=pick)
     def retry(self, name, n):
@@ -221,22 +223,22 @@ class SchedulerMachine(RuleBasedStateMachine):
         if taskid is None:
             return
         if taskid in model.cleared:
-            assert world.ask(client, said.Retry, taskid=taskid).error is said.ErrorKind.UNKNOWN_TASK
+            assert world.ask(client, messages.Retry, taskid=taskid).error is messages.ErrorKind.UNKNOWN_TASK
             return
         pairs = model.retry(taskid, name, next_id, world.blame())
         client.mine.update(new for _, new in pairs or ())
-        answer = world.ask(client, said.Retry, taskid=taskid)
+        answer = world.ask(client, messages.Retry, taskid=taskid)
         if pairs is None:
-            assert answer.error is said.ErrorKind.RESULT_EXPIRED
+            assert answer.error is messages.ErrorKind.RESULT_EXPIRED
         else:
-            assert answer == said.Reply(client.seq, pairs)
+            assert answer == messages.Reply(client.seq, pairs)
 
     @rule(name=clients, n=pick)
     def retry_what_has_not_ended(self, name, n):
         task = self.one_of(self.world.model.live(), n)
         if task is not None:
-            answer = self.world.ask(self.client(name), said.Retry, taskid=task.taskid)
-            assert answer.error is said.ErrorKind.NOT_ALLOWED
+            answer = self.world.ask(self.client(name), messages.Retry, taskid=task.taskid)
+            assert answer.error is messages.ErrorKind.NOT_ALLOWED
 
     @rule(name=clients, picks=st.none() | st.lists(pick, max_size=3))
     def barrier(self, name, picks):
@@ -248,11 +250,11 @@ class SchedulerMachine(RuleBasedStateMachine):
         waited = {taskid for taskid in (live if ids is None else ids) if world.model.tasks[taskid].end is None}
         if waited:
             client.barriers[client.seq + 1] = waited
-        answer = world.ask(client, said.Barrier, taskids=tuple(live) if ids is None else ids)
+        answer = world.ask(client, messages.Barrier, taskids=tuple(live) if ids is None else ids)
         assert (answer is None) == bool(waited)
 
     def waiter(self, n):
-        """Return a worker whose task may wait, as it has said that it runs, and the client there."""
+        """Return a worker whose task may wait, since its start was reported, and the client on it."""
         long = [w for w in self.world.workers.values() if w.connected and w.running and w.long]
         worker = self.one_of(long, n)
         return (worker, self.world.client_on(worker)) if worker is not None else (None, None)
@@ -266,7 +268,7 @@ class SchedulerMachine(RuleBasedStateMachine):
             ids = range(first, first + n_tasks)
             self.world.model.submit(ids, client.session, spec, (), False, ())
             client.mine.update(ids)
-            self.world.ask(client, said.Submit, spec=spec, bodies=(b"body",) * n_tasks)
+            self.world.ask(client, messages.Submit, spec=spec, bodies=(b"body",) * n_tasks)
 
     @rule(n=pick, picks=st.lists(pick, min_size=1, max_size=3), own=st.booleans())
     def wait_in_a_task(self, n, picks, own):
@@ -283,7 +285,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         client.barriers[client.seq + 1] = waited
         held = [task.lease for task in world.model.held_by(worker.worker)]
         client.until[client.seq + 1] = max(held, default=0)
-        world.ask(client, said.Barrier, taskids=tuple(waited))
+        world.ask(client, messages.Barrier, taskids=tuple(waited))
 
     @rule(n=pick, which=pick)
     def wait_no_more(self, n, which):
@@ -292,7 +294,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         if client is not None:
             seq = self.one_of(client.barriers, which)
             del client.barriers[seq]
-            self.world.ask(client, said.Unwait, barrier=seq)
+            self.world.ask(client, messages.Unwait, barrier=seq)
 
     @rule(name=clients, picks=st.none() | st.lists(pick, max_size=4), stranger=st.booleans())
     def clear(self, name, picks, stranger):
@@ -307,33 +309,33 @@ class SchedulerMachine(RuleBasedStateMachine):
             unknown.append(10**6)
         ended = {t for t in asked if t in model.tasks and model.tasks[t].end is not None} - needed - model.cleared
         model.cleared |= ended
-        answer = world.ask(client, said.Clear, taskids=None if picks is None else tuple(asked))
+        answer = world.ask(client, messages.Clear, taskids=None if picks is None else tuple(asked))
         if unknown:
             assert answer.value == {"taskids": unknown, "n_cleared": len(ended)}
         else:
-            assert answer == said.Reply(client.seq, len(ended))
+            assert answer == messages.Reply(client.seq, len(ended))
 
     @rule(name=clients)
     def spin(self, name):
         client = self.client(name)
-        self.world.model.forgive()
-        self.world.ask(client, said.Spin)
+        self.world.model.redeliver()
+        self.world.ask(client, messages.Spin)
 
-    @rule(name=clients, context=st.none() | st.just(said.Define(CONTEXT, b"context")))
+    @rule(name=clients, context=st.none() | st.just(messages.Define(CONTEXT, b"context")))
     def broadcast(self, name, context):
         client = self.client(name)
         number = self.world.scheduler.farm.next_broadcast
         self.world.broadcasts[number] = 0
         fields = {"code_kind": Kind.STRING, "label": "b", "code": b"x", "body": b"names", "context": context}
-        answer = self.world.ask(client, said.Broadcast, **fields)
-        assert answer == said.Reply(client.seq, number)
+        answer = self.world.ask(client, messages.Broadcast, **fields)
+        assert answer == messages.Reply(client.seq, number)
 
     @rule(name=clients)
     def clear_broadcasts(self, name):
         client = self.client(name)
         n = len(self.world.broadcasts)
         self.world.broadcasts.clear()
-        assert self.world.ask(client, said.ClearBroadcasts) == said.Reply(client.seq, n)
+        assert self.world.ask(client, messages.ClearBroadcasts) == messages.Reply(client.seq, n)
 
     @rule(n=pick, problem=st.sampled_from(["", "", "ValueError: no data"]))
     def set_up(self, n, problem):
@@ -348,7 +350,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     @rule(name=clients, n=st.integers(0, 3))
     def scale(self, name, n):
         self.world.n_workers = n
-        self.world.ask(self.client(name), said.Scale, n=n)
+        self.world.ask(self.client(name), messages.Scale, n=n)
 
     @rule(name=clients)
     def client_lost(self, name):
@@ -377,7 +379,7 @@ class SchedulerMachine(RuleBasedStateMachine):
             self.world.start(worker)
             task = self.world.model.tasks[self.world.task_of[worker.running]]
             if worker.connected and (long or task.spec.timeout is not None):
-                self.world.say_started(worker)
+                self.world.report_started(worker)
 
     def startable(self, n):
         for worker in self.world.workers.values():
@@ -391,7 +393,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         if worker is not None:
             if worker.results:
                 self.world.send_results(worker)
-            self.world.say_started(worker)
+            self.world.report_started(worker)
             worker.read()
             if worker.queue:
                 self.world.give_back(worker)
@@ -400,7 +402,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     def get_on(self, n, done):
         worker = self.one_of((w for w in self.world.workers.values() if w.connected and w.running), n)
         if worker is not None:
-            self.world.tell(FromWorker(WorkerId(worker.worker), Progress(worker.running, done, 3.0)))
+            self.world.handle(FromWorker(WorkerId(worker.worker), Progress(worker.running, done, 3.0)))
 
     @rule(n=pick, outcome=outcomes, seconds=seconds, report=st.booleans())
     def finish(self, n, outcome, seconds, report):
@@ -433,7 +435,7 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @rule(n=pick, lease=pick)
     def report_too_late(self, n, lease):
-        """A lease that is void by now is reported, by a worker that lives or one that has died."""
+        """Report a void lease, from a live worker or a dead one."""
         world = self.world
         worker = self.one_of([*world.workers, *world.dead], n)
         void = [lease for lease, taskid in world.task_of.items() if world.model.tasks[taskid].lease != lease]
@@ -457,8 +459,8 @@ class SchedulerMachine(RuleBasedStateMachine):
     def properties_change(self, n):
         worker = self.one_of((w for w in self.world.workers.values() if w.connected), n)
         if worker is not None:
-            self.world.model.forgive(worker.worker)
-            self.world.tell(FromWorker(WorkerId(worker.worker), PropertiesChanged()))
+            self.world.model.redeliver(worker.worker)
+            self.world.handle(FromWorker(WorkerId(worker.worker), PropertiesChanged()))
 
     @rule(n=pick, planned=st.sampled_from([False, False, True]))
     def die(self, n, planned):
@@ -479,20 +481,20 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @rule()
     def restart(self):
-        """The controller dies and comes back; what was on its way to workers and clients is lost."""
+        """Restart the controller; messages on their way to workers and clients are lost."""
         alive = tuple(WorkerUp(worker, 100) for worker in self.world.workers)
         self.world.begin(alive, tuple(self.world.downs))
 
     @rule()
     def everything_dies(self):
-        """Also the workers and the supervisor, which alone knew how: nobody can tell what had started."""
+        """Restart with new workers and a new supervisor: no process knows which attempts had started."""
         world = self.world
         world.model.now = world.now
         for worker in list(world.workers.values()):
             world.bury(worker)
         for task in [task for task in world.model.live() if task.lease]:
             task.timed_out = False
-            world.model.died(task, world.now, may_have_started=True, blamed=False)
+            world.model.lose(task, world.now, may_have_started=True, blamed=False)
         world.begin((), ())
 
     @rule(n=pick)
@@ -507,7 +509,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         alive = tuple(WorkerUp(other, 100) for other in world.workers if other != worker.worker)
         down = WorkerDown(worker=worker.worker, pid=1, started=worker.started, running=bool(worker.running), note="x")
         for task in world.model.held_by(worker.worker):
-            world.model.died(
+            world.model.lose(
                 task, world.now, may_have_started=task.lease <= worker.started, blamed=task.lease == worker.started
             )
         world.bury(worker)

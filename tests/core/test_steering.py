@@ -1,4 +1,4 @@
-"""Hold, release and move: what waits is kept back or goes first, and what a worker has is left alone."""
+"""Hold, release and move: waiting tasks are kept back or reordered, and tasks of workers are left alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from taskfc_ext.protocol.client_messages import (
 from taskfc_ext.protocol.payloads import Outcome
 from taskfc_ext.protocol.records import Held, Leased, Moved
 from taskfc_ext.protocol.worker_messages import Run
-from tests.core.conversation import ALICE, BOB, CODE, Conversation, given, held_order, messages_to, spec
+from tests.core.conversation import ALICE, BOB, CODE, Conversation, dispatched_in, held_order, messages_to, spec
 
 
 def infos(talk: Conversation) -> dict:
@@ -30,13 +30,13 @@ def infos(talk: Conversation) -> dict:
 # hold
 
 
-def test_a_held_task_is_given_to_nobody_until_its_release():
+def test_a_held_task_is_not_dispatched_until_its_release():
     talk = Conversation()
     talk.submit(2)
     effects = talk.ask(Hold, taskids=(0,))
     assert effects == Effects(records=(Held((0,), True, ALICE, 2),), sends=(ClientSend(ALICE, Reply(2, [])),))
-    assert given(talk.join(0)) == [(0, 1)]
-    assert given(talk.finish(0)) == []
+    assert dispatched_in(talk.join(0)) == [(0, 1)]
+    assert dispatched_in(talk.finish(0)) == []
     effects = talk.ask(Hold, taskids=(0,), held=False)
     lease = talk.lease_of(0)
     assert effects == Effects(
@@ -50,25 +50,25 @@ def test_a_held_task_is_given_to_nobody_until_its_release():
     assert talk.state(0) == "succeeded"
 
 
-def test_what_a_worker_has_is_left_alone_and_named():
+def test_hold_leaves_tasks_of_workers_alone_and_names_them():
     talk = Conversation(workers=1)
     talk.submit(3)
     effects = talk.ask(Hold, taskids=(1, 0, 1))
     assert effects == Effects(
         records=(Held((1, 0, 1), True, ALICE, 2),), sends=(ClientSend(ALICE, Reply(2, [0])),), wake_at=effects.wake_at
     )
-    assert given(talk.finish(0)) == [(0, 2)]
+    assert dispatched_in(talk.finish(0)) == [(0, 2)]
     talk.finish(0)
     assert (talk.state(0), talk.state(1), talk.state(2)) == ("succeeded", "scheduled", "succeeded")
 
 
-def test_what_a_worker_gives_back_after_a_refused_hold_is_given_out_again():
+def test_a_task_given_back_after_a_refused_hold_is_dispatched_again():
     talk = Conversation(workers=1)
     talk.submit(1)
     assert messages_to(talk.ask(Hold, taskids=(0,))) == [talk.reply([0])]
     talk.up(1)
-    assert given(talk.die(0, started=0)) == []
-    assert given(talk.ready(1)) == [(1, 0)]
+    assert dispatched_in(talk.die(0, started=0)) == []
+    assert dispatched_in(talk.ready(1)) == [(1, 0)]
 
 
 @pytest.mark.parametrize("held", [True, False])
@@ -102,7 +102,7 @@ def test_a_repeat_gets_the_first_answer_and_changes_nothing(restart):
     talk.finish(0)
     if restart:
         talk.restart(alive=[0])
-        talk.ready(0, tuple(talk.held(0)))
+        talk.ready(0, tuple(talk.leases_of(0)))
     effects = talk.client(ALICE, hold)
     assert (effects.records, messages_to(effects)) == ((), [Reply(7, [0])])
     assert talk.farm.held == set()
@@ -115,7 +115,7 @@ def test_a_hold_and_a_move_survive_a_restart():
     talk.ask(Move, taskids=(2,), priority=5)
     talk.restart()
     assert held_order(talk, [0]) == [2, 1]
-    assert given(talk.ask(Hold, taskids=(0,), held=False)) == [(0, 0)]
+    assert dispatched_in(talk.ask(Hold, taskids=(0,), held=False)) == [(0, 0)]
 
 
 def test_a_held_task_that_waits_stays_held_when_its_dependencies_have_ended():
@@ -124,9 +124,9 @@ def test_a_held_task_that_waits_stays_held_when_its_dependencies_have_ended():
     talk.submit(1, after=(0,))
     talk.ask(Hold, taskids=(1,))
     assert (talk.state(1), infos(talk)[1].held) == ("waiting", True)
-    assert given(talk.finish(0)) == []
+    assert dispatched_in(talk.finish(0)) == []
     assert (talk.state(1), infos(talk)[1].held) == ("scheduled", True)
-    assert given(talk.ask(Hold, taskids=(1,), held=False)) == [(0, 1)]
+    assert dispatched_in(talk.ask(Hold, taskids=(1,), held=False)) == [(0, 1)]
     assert not infos(talk)[1].held
 
 
@@ -169,13 +169,13 @@ def test_a_hold_or_release_again_changes_nothing():
     assert held_order(talk, [0]) == [0, 1, 2]
 
 
-def test_a_held_task_is_not_given_out_when_its_back_off_is_over():
+def test_a_held_task_is_not_dispatched_when_its_back_off_is_over():
     talk = Conversation(workers=1)
     talk.submit(1, retries=1, backoff=3.0)
     talk.finish(0, outcome=Outcome.ERROR)
     talk.ask(Hold, taskids=(0,))
-    assert given(talk.wait(5.0)) == []
-    assert given(talk.ask(Hold, taskids=(0,), held=False)) == [(0, 0)]
+    assert dispatched_in(talk.wait(5.0)) == []
+    assert dispatched_in(talk.ask(Hold, taskids=(0,), held=False)) == [(0, 0)]
 
 
 def test_the_back_off_of_a_released_task_goes_on():
@@ -183,8 +183,8 @@ def test_the_back_off_of_a_released_task_goes_on():
     talk.submit(1, retries=1, backoff=3.0)
     talk.finish(0, outcome=Outcome.ERROR)
     talk.ask(Hold, taskids=(0,))
-    assert given(talk.ask(Hold, taskids=(0,), held=False)) == []
-    assert given(talk.wait(3.0)) == [(0, 0)]
+    assert dispatched_in(talk.ask(Hold, taskids=(0,), held=False)) == []
+    assert dispatched_in(talk.wait(3.0)) == [(0, 0)]
 
 
 def test_a_held_task_that_all_refuse_is_not_unreachable_and_its_clock_starts_with_the_release():
@@ -196,7 +196,7 @@ def test_a_held_task_that_all_refuse_is_not_unreachable_and_its_clock_starts_wit
     talk.wait(15.0)
     talk.wait(100.0)
     assert talk.state(0) == "scheduled"
-    assert given(talk.ask(Hold, taskids=(0,), held=False)) == []
+    assert dispatched_in(talk.ask(Hold, taskids=(0,), held=False)) == []
     talk.wait(29.0)
     assert talk.state(0) == "scheduled"
     talk.wait(1.0)
@@ -209,11 +209,11 @@ def test_a_held_task_that_one_refused_goes_to_the_other_when_it_is_released():
     talk.submit(1)
     talk.finish(0, outcome=Outcome.REFUSED)
     talk.ask(Hold, taskids=(0,))
-    assert given(talk.finish(1)) == []
-    assert given(talk.ask(Hold, taskids=(0,), held=False)) == [(1, 0)]
+    assert dispatched_in(talk.finish(1)) == []
+    assert dispatched_in(talk.ask(Hold, taskids=(0,), held=False)) == [(1, 0)]
 
 
-def test_lists_say_held_and_the_new_priority():
+def test_lists_show_held_and_the_new_priority():
     talk = Conversation()
     talk.submit(2)
     talk.ask(Hold, taskids=(1,))
@@ -229,7 +229,7 @@ def test_lists_say_held_and_the_new_priority():
 # move
 
 
-def test_what_is_moved_up_goes_first_and_what_is_moved_down_last():
+def test_tasks_moved_up_go_first_and_tasks_moved_down_last():
     talk = Conversation()
     talk.submit(5)
     effects = talk.ask(Move, taskids=(3, 4), priority=1)
@@ -238,7 +238,7 @@ def test_what_is_moved_up_goes_first_and_what_is_moved_down_last():
     assert held_order(talk, [0]) == [3, 4, 1, 2, 0]
 
 
-def test_what_is_moved_stands_in_the_order_of_its_client():
+def test_moved_tasks_keep_the_order_of_their_client():
     talk = Conversation()
     talk.submit(3)
     talk.submit(2, priority=4)
@@ -262,7 +262,7 @@ def test_a_retry_keeps_the_new_priority():
     talk.submit(1, priority=3)
     talk.submit(1, priority=3)
     talk.ask(Move, taskids=(0,), priority=7)
-    assert given(talk.finish(0, outcome=Outcome.ERROR)) == [(0, 0)]
+    assert dispatched_in(talk.finish(0, outcome=Outcome.ERROR)) == [(0, 0)]
     talk.finish(0)
     assert talk.farm.moved == {}
 
@@ -274,9 +274,9 @@ def test_a_held_and_a_waiting_task_are_moved_too():
     talk.submit(2, after=(0,))
     talk.ask(Hold, taskids=(3,))
     talk.ask(Move, taskids=(2, 3), priority=2)
-    assert given(talk.finish(0)) == [(0, 2)]
+    assert dispatched_in(talk.finish(0)) == [(0, 2)]
     talk.ask(Hold, taskids=(3,), held=False)
-    assert given(talk.finish(0)) == [(0, 3)]
+    assert dispatched_in(talk.finish(0)) == [(0, 3)]
 
 
 def test_a_refused_task_is_moved_among_the_refused():
@@ -288,7 +288,7 @@ def test_a_refused_task_is_moved_among_the_refused():
     talk.submit(2)
     talk.ask(Move, taskids=(2,), priority=9)
     talk.ask(Move, taskids=(4,), priority=5)
-    assert given(talk.finish(1)) == [(1, 2)]
+    assert dispatched_in(talk.finish(1)) == [(1, 2)]
 
 
 @pytest.mark.parametrize("restart", [False, True])
@@ -307,7 +307,7 @@ def test_a_move_of_what_has_ended_names_it_and_moves_the_others(restart):
     assert (messages_to(effects), effects.records) == ([refusal], ())
 
 
-def test_nobody_is_told_to_stop_anything():
+def test_no_attempt_is_stopped():
     talk = Conversation(workers=1)
     talk.submit(2)
     for kind, fields in ((Hold, {}), (Move, {"priority": 3})):

@@ -6,6 +6,7 @@ import pytest
 
 from taskfc_ext.core.handlers.stopping import Stopping
 from taskfc_ext.core.state.farm import Farm, OpenBarrier
+from taskfc_ext.core.state.refusals import Group
 from taskfc_ext.core.state.task import TRANSITIONS, Batch, Cause, IllegalTransition, Task, end_state
 from taskfc_ext.core.state.validate import BrokenInvariant, validate
 from taskfc_ext.protocol.payloads import Outcome, Reason
@@ -74,12 +75,16 @@ BREAKERS = {
     "stopping nothing": lambda farm: farm.stopping_leases.update({9: Stopping(Cause.ABORT, 0, Step.KILL)}),
     "queued twice": lambda farm: farm.queue.push(0, "x", [1]),
     "queued nowhere": lambda farm: farm.queue.take(9, lambda taskid: True),
-    "parked as another": lambda farm: farm.tasks[3].past().refused.update({5: "no"}),
-    "parked with another priority": lambda farm: farm.parked.update({(-2, frozenset({0})): {3: None}}),
-    "unforgivable": lambda farm: farm.choosy.clear(),
+    "rejected by another": lambda farm: farm.refusals.rejected[3].reasons.update({5: "no"}),
+    "rejected with another priority": lambda farm: farm.refusals.waiting.update({Group(2, frozenset({0})): {3: None}}),
+    "rejected by no one": lambda farm: farm.refusals.rejected.clear(),
+    "rejected after its end": lambda farm: farm.refusals.reject(77, 0, "no"),
+    "rejected and queued": lambda farm: farm.queue.push(1, "a" * 16, [3]),
+    "rejected without a group": lambda farm: setattr(farm.refusals.rejected[3], "group", None),
+    "redelivered for ever": lambda farm: farm.refusals.redelivered.add(3),
     "waits for nothing": lambda farm: farm.tasks[2].past().unmet.clear(),
     "never hears": lambda farm: farm.children.clear(),
-    "doomed": lambda farm: farm.doomed.append((2, 0)),
+    "doomed": lambda farm: farm.cascade_failed.append((2, 0)),
     "empty barrier": lambda farm: farm.barriers.update({("x", 1): OpenBarrier("x", 1, set())}),
     "barrier on the dead": lambda farm: farm.barriers.update({("x", 1): OpenBarrier("x", 1, {77})}),
 }
@@ -91,12 +96,12 @@ def test_every_contradiction_is_found(breaker):
     talk.submit(2)
     talk.submit(1, after=(0,))
     talk.submit(1, priority=1, depend=CODE)
-    talk.give_back(0, talk.held(0))
+    talk.give_back(0, talk.leases_of(0))
     talk.finish(0, [1])
-    assert talk.held(0)
+    assert talk.leases_of(0)
     talk.finish(0, outcome=Outcome.REFUSED)
     validate(talk.farm)
-    assert talk.farm.parked
+    assert talk.farm.refusals.waiting
     breaker(talk.farm)
     with pytest.raises(BrokenInvariant):
         validate(talk.farm)

@@ -1,4 +1,4 @@
-"""Watching the queue: what is told, to whom, when."""
+"""Subscriptions to the queue: contents, receivers and times of the messages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from taskfc_ext.core.effects import ClientSend, Effects, SendSnapshot
 from taskfc_ext.core.events import Tick
 from taskfc_ext.core.views.rows import N_FINISHED
 from taskfc_ext.core.views.subscriptions import PAUSE
-from taskfc_ext.protocol import client_messages as said
+from taskfc_ext.protocol import client_messages as messages
 from taskfc_ext.protocol.client_messages import (
     Abort,
     Changed,
@@ -41,7 +41,7 @@ from taskfc_ext.protocol.spec import Recovery
 from taskfc_ext.protocol.states import StateCode
 from taskfc_ext.protocol.worker_messages import Progress, PropertiesChanged
 from tests.core.conversation import ALICE, BOB, Conversation, messages_to, spec
-from tests.core.onlooker import Onlooker
+from tests.core.subscriber import Subscriber
 
 CAROL, DAVE = "c" * 16, "d" * 16
 WALL = 1_700_000_000.0
@@ -57,23 +57,23 @@ def snapshot(effects: Effects, session: str = BOB) -> QueueSnapshot:
     return found
 
 
-def watched(**options) -> Conversation:
-    """Return a conversation that BOB has watched for a while."""
+def start_watching(**options) -> Conversation:
+    """Return a conversation in which BOB has subscribed."""
     talk = Conversation(**options)
     talk.ask(Watch, BOB)
     talk.now += 10.0
     return talk
 
 
-def told(talk: Conversation, effects: Effects) -> list[QueueDelta]:
-    """Return what BOB was told then, or is told when the pause is over."""
+def deltas_after(talk: Conversation, effects: Effects) -> list[QueueDelta]:
+    """Return the deltas that BOB received, or receives when the pause is over."""
     return deltas(effects) + deltas(talk.wait(PAUSE))
 
 
-# the first look
+# the snapshot
 
 
-def test_a_snapshot_has_what_there_is_to_tell_and_no_more():
+def test_a_snapshot_has_the_whole_queue_and_no_more():
     talk = Conversation(workers=1, name="farm")
     talk.submit(3, name="fit", priority=2)
     talk.start(0)
@@ -113,8 +113,8 @@ def test_a_snapshot_has_what_there_is_to_tell_and_no_more():
     )
 
 
-def test_a_repeat_is_told_anew_and_counting_goes_on():
-    talk = watched()
+def test_a_repeated_watch_gets_a_new_snapshot_and_its_numbers_go_on():
+    talk = start_watching()
     talk.submit(1)
     again = snapshot(talk.client(BOB, Watch(seq=1)))
     assert (again.seq, again.counts) == (1, Counts(scheduled=1))
@@ -123,11 +123,11 @@ def test_a_repeat_is_told_anew_and_counting_goes_on():
     assert (delta.seq, delta.counts) == (2, Counts(scheduled=2))
 
 
-# what is different
+# deltas
 
 
-def test_after_a_quiet_while_a_change_is_told_at_once():
-    talk = watched(name="farm")
+def test_after_a_quiet_while_a_change_is_sent_at_once():
+    talk = start_watching(name="farm")
     talk.submit(1, session=ALICE)
     talk.now += 1.0
     effects = talk.ask(Submit, spec=spec(), bodies=(b"x", b"y"))
@@ -139,8 +139,8 @@ def test_after_a_quiet_while_a_change_is_told_at_once():
     assert effects.wake_at is None
 
 
-def test_what_follows_waits_for_the_pause_and_is_told_as_it_is_then():
-    talk = watched()
+def test_changes_wait_for_the_pause_and_are_sent_with_the_newest_state():
+    talk = start_watching()
     assert len(deltas(talk.ask(Submit, spec=spec(), bodies=(b"x",)))) == 1
     talk.now += PAUSE / 2
     effects = talk.ask(Hold, taskids=(0,))
@@ -154,28 +154,28 @@ def test_what_follows_waits_for_the_pause_and_is_told_as_it_is_then():
     assert talk.wait(PAUSE) == Effects()
 
 
-def test_the_pause_is_over_when_its_timer_says_so():
-    """Whatever the clock makes of the sum: else the timer would be set for now, for ever."""
-    talk = watched()
+def test_the_pause_is_over_when_its_timer_fires():
+    """Rounding of the sum must not set the timer for the present time again and again."""
+    talk = start_watching()
     for now in (0.1, 0.7, 1234.5678, 98765.4321):
         talk.now = now + 10_000.0
         talk.ask(Submit, spec=spec(), bodies=(b"x",))
         effects = talk.ask(Submit, spec=spec(), bodies=(b"x",))
         talk.now = effects.wake_at
-        effects = talk.tell(Tick())
+        effects = talk.handle(Tick())
         assert len(deltas(effects)) == 1
         assert effects.wake_at is None
 
 
-def test_who_asks_only_is_no_reason_to_tell_anything():
-    talk = watched(workers=1)
-    assert deltas(talk.ask(said.ListTasks)) == []
+def test_reads_cause_no_delta():
+    talk = start_watching(workers=1)
+    assert deltas(talk.ask(messages.ListTasks)) == []
     assert deltas(talk.ask(Hold, taskids=(99, -1))) == []
     assert talk.wait(1.0) == Effects()
 
 
-def test_an_end_is_told_with_all_that_lists_show_of_it():
-    talk = watched(workers=1)
+def test_an_end_is_sent_with_everything_that_lists_show():
+    talk = start_watching(workers=1)
     talk.submit(1)
     talk.now += 1.0
     effects = talk.finish(0, outcome=Outcome.ERROR, value=encode_failure(Failure(Reason.ERROR, f" {'x' * 300}\nmore")))
@@ -195,8 +195,8 @@ def test_an_end_is_told_with_all_that_lists_show_of_it():
     assert delta.workers == (WorkerInfo(worker=0, pid=100, state="idle"),)
 
 
-def test_what_was_cleared_before_its_end_was_told_is_told_as_cleared_only():
-    talk = watched(workers=1)
+def test_a_task_cleared_before_its_end_was_sent_is_sent_as_cleared_only():
+    talk = start_watching(workers=1)
     talk.submit(3)
     talk.now += PAUSE / 2
     talk.finish(0)
@@ -209,21 +209,21 @@ def test_what_was_cleared_before_its_end_was_told_is_told_as_cleared_only():
     assert (delta.rows, delta.runs, delta.cleared) == (Rows(), (), ((1, 1),))
 
 
-def test_workers_are_told_only_when_they_are_others():
-    talk = watched(workers=1)
-    (delta,) = told(talk, talk.ask(Submit, spec=spec(), bodies=(b"x",)))
+def test_workers_are_sent_only_when_they_have_changed():
+    talk = start_watching(workers=1)
+    (delta,) = deltas_after(talk, talk.ask(Submit, spec=spec(), bodies=(b"x",)))
     assert [worker.state for worker in delta.workers] == ["busy"]
-    (delta,) = told(talk, talk.ask(Submit, spec=spec(), bodies=(b"x",)))
+    (delta,) = deltas_after(talk, talk.ask(Submit, spec=spec(), bodies=(b"x",)))
     assert delta.workers is None
-    (delta,) = told(talk, talk.ask(Scale, n=3))
+    (delta,) = deltas_after(talk, talk.ask(Scale, n=3))
     assert (delta.workers, delta.n_workers) == (None, 3)
 
 
-# who is told
+# receivers
 
 
-def test_every_viewer_counts_for_itself_and_the_newcomer_waits_for_nothing():
-    talk = watched(name="farm")
+def test_each_subscriber_has_numbers_of_its_own_and_a_new_one_waits_for_nothing():
+    talk = start_watching(name="farm")
     talk.submit(1)
     talk.submit(1)
     talk.hello(CAROL)
@@ -247,41 +247,41 @@ def test_every_viewer_counts_for_itself_and_the_newcomer_waits_for_nothing():
     ],
     ids=["unwatch", "lost", "on a new connection"],
 )
-def test_who_watches_no_more_is_told_nothing_and_nothing_is_kept(end):
-    talk = watched()
+def test_after_an_unwatch_nothing_is_sent_or_kept(end):
+    talk = start_watching()
     end(talk)
-    assert talk.farm.viewers is None
+    assert talk.farm.subscribers is None
     assert deltas(talk.ask(Scale, n=5)) == []
 
 
 def test_the_end_of_watching_is_answered():
-    talk = watched()
+    talk = start_watching()
     assert talk.ask(Unwatch, BOB) == Effects(sends=(ClientSend(BOB, Reply(2)),))
     assert talk.client(BOB, Unwatch(seq=2)) == Effects(sends=(ClientSend(BOB, Reply(2)),))
 
 
 def test_a_resent_end_of_watching_ends_it_again():
     """On a new connection a client repeats both, in order."""
-    talk = watched()
+    talk = start_watching()
     talk.ask(Unwatch, BOB)
     talk.hello(BOB)
     talk.client(BOB, Watch(seq=1))
     talk.client(BOB, Unwatch(seq=2))
-    assert talk.farm.viewers is None
+    assert talk.farm.subscribers is None
 
 
-# very many
+# many tasks
 
 
 def test_of_very_many_ends_the_newest_have_rows_and_the_others_stand_in_runs():
-    talk = watched(workers=1)
+    talk = start_watching(workers=1)
     talk.checked = False
     n = MAX_ROWS + 500
     talk.submit(n, on_lost="fail")
     talk.wait(1.0)
     for i in range(n):
         talk.finish(0, outcome=Outcome.ERROR if i == 7 else Outcome.OK, seconds=1.0)
-    (delta,) = deltas(talk.wait(PAUSE))  # the first end was told at once
+    (delta,) = deltas(talk.wait(PAUSE))  # the first end was sent at once
     assert delta.rows.ids == tuple(range(500, n))
     assert delta.runs == (
         Run(1, 6, StateCode.SUCCEEDED),
@@ -290,7 +290,7 @@ def test_of_very_many_ends_the_newest_have_rows_and_the_others_stand_in_runs():
     )
 
 
-def test_what_runs_has_a_row_before_what_is_newer():
+def test_running_tasks_get_a_row_before_newer_ones():
     talk = Conversation(workers=1)
     talk.submit(1)
     talk.start(0)
@@ -303,8 +303,8 @@ def test_what_runs_has_a_row_before_what_is_newer():
     assert seen.runs == (Run(1, n + 1 - room, StateCode.SCHEDULED, held=True),)
 
 
-def test_of_any_number_it_is_told_that_they_are_held_and_no_more():
-    talk = watched()
+def test_held_tasks_of_any_number_are_sent_as_runs():
+    talk = start_watching()
     n = MAX_ROWS + 500
     talk.submit(n)
     talk.wait(1.0)
@@ -317,8 +317,8 @@ def test_of_any_number_it_is_told_that_they_are_held_and_no_more():
     assert (delta.runs, delta.rows.ids) == ((Run(0, n, StateCode.SCHEDULED),), ())
 
 
-def test_many_submissions_are_told_in_several_messages_without_a_gap():
-    talk = watched()
+def test_many_submissions_are_sent_in_several_messages_without_a_gap():
+    talk = start_watching()
     talk.checked = False
     talk.ask(Scale, n=1)
     n = MAX_BATCHES + 10
@@ -341,53 +341,53 @@ def test_many_submissions_are_told_in_several_messages_without_a_gap():
     assert [delta.seq for delta in deltas(effects, BOB)] == [second.seq + 1]
 
 
-def test_of_results_that_wait_to_be_told_only_failures_are_kept():
-    talk = watched(workers=1)
+def test_of_unsent_ends_only_the_values_of_failures_are_kept():
+    talk = start_watching(workers=1)
     talk.submit(2)
     talk.finish(0, value=b"large")
     talk.finish(0, outcome=Outcome.ERROR)
-    ok, failed = talk.farm.viewers.ends
+    ok, failed = talk.farm.subscribers.ends
     assert (ok.values, len(failed.values)) == ((), 1)
 
 
-# everything that can happen to a task is told
+# every change of a task is sent
 
 
 class Followed(Conversation):
-    """A conversation with an onlooker, who must know after every event what somebody is told who comes just then."""
+    """A conversation with a subscriber, which must know after every event the same as a new one."""
 
     def __init__(self, **options) -> None:
-        self.follower, self.passer_by = Onlooker(), Onlooker()
-        self.told = True
+        self.subscriber, self.passer_by = Subscriber(), Subscriber()
+        self.checks = True
         super().__init__(**options)
         self.hello(CAROL)
         self.ask(Watch, CAROL)
 
-    def tell(self, event) -> Effects:
-        effects = super().tell(event)
-        for session, onlooker in ((CAROL, self.follower), (DAVE, self.passer_by)):
+    def handle(self, event) -> Effects:
+        effects = super().handle(event)
+        for session, subscriber in ((CAROL, self.subscriber), (DAVE, self.passer_by)):
             for message in messages_to(effects, session):
-                onlooker.hear(message, self.farm, self.records)
-        if self.told and self.follower.seq >= 0:
-            self.told = False  # what follows is no event of its own
+                subscriber.receive(message, self.farm, self.records)
+        if self.checks and self.subscriber.seq >= 0:
+            self.checks = False  # the events of the check are not checked again
             self.lose_client(DAVE)
             self.hello(DAVE)
             self.ask(Watch, DAVE)
-            assert self.follower.tasks == self.passer_by.tasks
-            assert self.passer_by.batches.items() <= self.follower.batches.items()
-            assert (self.follower.whole, self.follower.workers) == (self.passer_by.whole, self.passer_by.workers)
-            self.told = True
+            assert self.subscriber.tasks == self.passer_by.tasks
+            assert self.passer_by.batches.items() <= self.subscriber.batches.items()
+            assert (self.subscriber.whole, self.subscriber.workers) == (self.passer_by.whole, self.passer_by.workers)
+            self.checks = True
         return effects
 
     def note(self, taskid: int = 0) -> Note | None:
-        """Return what the onlooker has read beside a task."""
-        return self.follower.tasks[taskid][-1]
+        """Return the note of a task that the subscriber has received."""
+        return self.subscriber.tasks[taskid][-1]
 
 
 def starts(talk: Followed) -> Note | None:
     talk.submit(1)
     talk.start(0, elapsed=2.0)
-    assert talk.follower.tasks[0][:4] == (StateCode.RUNNING, 0, 1, talk.time.wall - 2.0)
+    assert talk.subscriber.tasks[0][:4] == (StateCode.RUNNING, 0, 1, talk.time.wall - 2.0)
     return talk.note()
 
 
@@ -401,7 +401,7 @@ def gets_on(talk: Followed) -> Note | None:
 def fails_and_waits(talk: Followed) -> Note | None:
     talk.submit(1, retries=2, backoff=4.0)
     talk.finish(0, outcome=Outcome.ERROR)
-    assert talk.follower.tasks[0][:3] == (StateCode.SCHEDULED, 0, 1)
+    assert talk.subscriber.tasks[0][:3] == (StateCode.SCHEDULED, 0, 1)
     return talk.note()
 
 
@@ -468,7 +468,7 @@ def runs_again(talk: Followed) -> Note | None:
     talk.finish(0)
     talk.retry(0)
     talk.finish(0)
-    assert talk.follower.batches[1].retry_of == (0,)
+    assert talk.subscriber.batches[1].retry_of == (0,)
     return talk.note(1)
 
 
@@ -476,7 +476,7 @@ def recovers(talk: Followed) -> Note | None:
     talk.submit(1, recovery=Recovery(spec(), b"recovery"))
     talk.start(0)
     talk.finish(0, outcome=Outcome.ERROR)
-    assert talk.follower.tasks[0][:3] == (StateCode.SCHEDULED, -1, 1)
+    assert talk.subscriber.tasks[0][:3] == (StateCode.SCHEDULED, -1, 1)
     return talk.note()
 
 
@@ -484,7 +484,7 @@ def is_given_back(talk: Followed) -> Note | None:
     talk.submit(1)
     talk.start(0)
     talk.ready(0)
-    assert talk.follower.tasks[0][:3] == (StateCode.SCHEDULED, -1, 0)
+    assert talk.subscriber.tasks[0][:3] == (StateCode.SCHEDULED, -1, 0)
     return talk.note()
 
 
@@ -492,7 +492,7 @@ def has_waited_for_another(talk: Followed) -> Note | None:
     talk.submit(1)
     talk.submit(2, after=(0,))
     talk.finish(0)
-    assert talk.follower.tasks[2][0] is StateCode.SCHEDULED
+    assert talk.subscriber.tasks[2][0] is StateCode.SCHEDULED
     return talk.note(2)
 
 
@@ -515,7 +515,7 @@ def is_cleared(talk: Followed) -> Note | None:
     talk.finish(0)
     talk.finish(0)
     talk.ask(Clear, taskids=(1,))
-    assert talk.follower.tasks.keys() == {0, 2}
+    assert talk.subscriber.tasks.keys() == {0, 2}
     return talk.note()
 
 
@@ -550,16 +550,16 @@ def is_cleared(talk: Followed) -> Note | None:
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_an_onlooker_is_told_whatever_happens(happens: Callable[[Followed], Note | None], note: Note | None):
+def test_a_subscriber_receives_every_change(happens: Callable[[Followed], Note | None], note: Note | None):
     assert happens(Followed(workers=1)) == note
 
 
 def test_ends_are_counted_from_the_start_of_the_controller_on():
-    talk = watched(workers=1)
+    talk = start_watching(workers=1)
     talk.submit(2)
     talk.finish(0)
     talk.restart(alive=(0,))
     talk.ready(0)
     assert snapshot(talk.ask(Watch, BOB)).counts == Counts(scheduled=1, succeeded=1)
-    talk.finish(0, talk.held(0))
+    talk.finish(0, talk.leases_of(0))
     assert deltas(talk.wait(PAUSE))[-1].counts == Counts(succeeded=2, n_ended=1)

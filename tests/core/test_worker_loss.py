@@ -1,4 +1,4 @@
-"""Workers that die with work in their hands, controllers that come back, and who is to blame."""
+"""Workers that die with leases, controllers that restart, and the attempt to blame."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from taskfc_ext.protocol.spec import OnLost
 from taskfc_ext.protocol.states import State
 from taskfc_ext.protocol.supervisor_messages import Noted, SetWorkers, WorkerDown
 from taskfc_ext.protocol.worker_messages import Committed, Displayed, Finished, Output, Returned, Run, Started
-from tests.core.conversation import BOB, Conversation, given, messages_to, spec, to_supervisor
+from tests.core.conversation import BOB, Conversation, dispatched_in, messages_to, spec, to_supervisor
 
 
 def with_held(n: int, **options) -> Conversation:
@@ -22,7 +22,7 @@ def with_held(n: int, **options) -> Conversation:
     talk.submit(1)
     talk.finish(0, seconds=0.0001)
     talk.submit(n, **options)
-    assert talk.held(0) == list(range(2, n + 2))
+    assert talk.leases_of(0) == list(range(2, n + 2))
     return talk
 
 
@@ -81,7 +81,7 @@ def test_an_attempt_that_died_with_its_worker_has_lasted_until_then(how):
     assert (ended.reasons, ended.seconds) == ((how,), (4.0,))
 
 
-def test_an_attempt_of_which_nothing_was_heard_has_no_length():
+def test_an_attempt_without_a_report_has_no_run_time():
     talk = Conversation(workers=1)
     talk.submit(1, on_lost=OnLost.FAIL)
     talk.wait(4.0)
@@ -101,7 +101,7 @@ def test_the_third_death_poisons():
     assert "3 workers" in decode_failure(ended.values[0]).message
 
 
-def test_what_was_heard_of_a_lost_attempt_is_kept():
+def test_the_live_output_of_a_lost_attempt_is_kept():
     talk = Conversation(workers=1)
     talk.submit(1, on_lost=OnLost.FAIL)
     talk.start(0)
@@ -152,7 +152,7 @@ def test_the_death_of_an_idle_or_unknown_worker_is_noted_and_nothing_else():
         assert (effects.records, to_supervisor(effects)) == ((), [Noted((worker,))])
 
 
-def test_what_a_dead_worker_says_is_not_heard():
+def test_messages_of_a_dead_worker_are_ignored():
     talk = Conversation(workers=1)
     talk.submit(1)
     lease = talk.lease_of(0)
@@ -163,7 +163,7 @@ def test_what_a_dead_worker_says_is_not_heard():
     assert talk.ready(0, (lease,)) == Effects()
 
 
-# reports that come too late
+# late reports
 
 
 def test_a_report_under_a_void_lease_changes_nothing_and_is_committed():
@@ -226,7 +226,7 @@ def test_a_lease_given_back_twice_in_one_message_goes_back_once():
 # reconnects
 
 
-def test_what_a_worker_does_not_hold_when_it_is_ready_goes_back():
+def test_leases_that_a_ready_worker_does_not_report_go_back():
     talk = with_held(3)
     effects = talk.ready(0, (2, 99))
     assert effects.records[0] == Requeued((2, 3), Why.RETURNED)
@@ -248,15 +248,15 @@ def test_a_reconnect_keeps_what_runs_running():
     talk.submit(2)
     lease = talk.lease_of(0)
     talk.start(0)
-    assert given(talk.ready(0, (lease,))) == []
+    assert dispatched_in(talk.ready(0, (lease,))) == []
     assert talk.farm.tasks[0].state is State.RUNNING
 
 
 def test_nothing_is_asked_of_a_worker_before_it_is_ready_again():
     talk = Conversation(workers=1)
     talk.restart(alive=[0])
-    assert given(talk.ask(Submit, spec=spec(), bodies=(b"x",))) == []
-    assert given(talk.ready(0)) == [(0, 0)]
+    assert dispatched_in(talk.ask(Submit, spec=spec(), bodies=(b"x",))) == []
+    assert dispatched_in(talk.ready(0)) == [(0, 0)]
 
 
 @pytest.mark.parametrize(("on_lost", "state"), [(OnLost.RETRY, "scheduled"), (OnLost.FAIL, "lost")])
@@ -269,7 +269,7 @@ def test_a_worker_that_vanished_with_its_farm_leaves_no_page(on_lost, state):
     assert talk.farm.workers == {}
 
 
-def test_an_end_that_the_last_controller_did_not_note_is_told_again():
+def test_an_end_that_the_last_controller_did_not_note_is_reported_again():
     talk = Conversation(workers=1)
     talk.submit(1, on_lost=OnLost.FAIL)
     down = WorkerDown(worker=0, pid=1, started=0, running=False, note="")
@@ -277,7 +277,7 @@ def test_an_end_that_the_last_controller_did_not_note_is_told_again():
     assert talk.state(0) == "scheduled", "its page proves that it had not started"
 
 
-def test_an_end_that_was_noted_may_be_told_again():
+def test_an_end_that_was_noted_may_be_reported_again():
     talk = Conversation(workers=1)
     talk.submit(1)
     talk.die(0)
@@ -317,7 +317,7 @@ def test_fewer_workers_retire_the_idle_at_once_and_the_busy_when_they_are_done()
     talk.submit(3)
     effects = talk.finish(retiring)
     assert to_supervisor(effects) == [SetWorkers(1, (retiring,))]
-    assert talk.held(retiring) == []
+    assert talk.leases_of(retiring) == []
 
 
 @pytest.mark.parametrize("how", ["given back", "reconnect"])
@@ -325,7 +325,7 @@ def test_a_retiring_worker_that_loses_its_last_lease_otherwise_ends_too(how):
     talk = Conversation(workers=1)
     talk.submit(1)
     talk.ask(Scale, n=0)
-    effects = talk.give_back(0, talk.held(0)) if how == "given back" else talk.ready(0)
+    effects = talk.give_back(0, talk.leases_of(0)) if how == "given back" else talk.ready(0)
     assert to_supervisor(effects) == [SetWorkers(0, (0,))]
 
 
@@ -335,7 +335,7 @@ def test_a_wish_for_fewer_workers_survives_the_controller():
     effects = talk.restart(alive=[0, 1], n_workers=1)
     assert to_supervisor(effects) == [SetWorkers(1, (1,))]
     talk.ready(0, (1,))
-    assert given(talk.ready(1)) == []
+    assert dispatched_in(talk.ready(1)) == []
 
 
 def test_more_workers_are_asked_for():
@@ -359,11 +359,11 @@ def test_a_task_that_a_worker_died_of_runs_alone():
     talk.die(0, started=2, running=False)
     talk.submit(5)
     talk.join(1)
-    first = [talk.farm.leases[lease][0] for lease in talk.held(1)]
+    first = [talk.farm.leases[lease][0] for lease in talk.leases_of(1)]
     assert first == [1]
     talk.finish(1, seconds=0.0001)
-    assert len(talk.held(1)) > 1
-    talk.finish(1, talk.held(1), seconds=0.0001)
+    assert len(talk.leases_of(1)) > 1
+    talk.finish(1, talk.leases_of(1), seconds=0.0001)
 
 
 def test_a_task_whose_results_never_leave_is_poisoned():

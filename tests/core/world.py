@@ -1,7 +1,7 @@
-"""A physical world around a bare scheduler: workers that really hold what they were sent, clients that hold answers.
+"""A physical world around a bare scheduler: workers that hold the messages sent to them, clients that hold answers.
 
-Every word goes through `World.tell`, which looks at all that the scheduler wrote and sent in return and compares it
-with the model. What a worker was sent waits in its inbox until it reads, so a restart can lose it.
+Every event goes through `World.handle`, which compares all records and messages of the scheduler with the model. A
+message to a worker waits in its inbox until it is read, so a restart can lose it.
 """
 
 from __future__ import annotations
@@ -25,28 +25,27 @@ from taskfc_ext.core.scheduler import Scheduler
 from taskfc_ext.core.state import codes
 from taskfc_ext.core.state.validate import validate
 from taskfc_ext.core.views.rows import CODES
-from taskfc_ext.protocol import client_messages as said
+from taskfc_ext.protocol import client_messages as messages
 from taskfc_ext.protocol.ids import PROTOCOL, Session, WorkerId
-from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.payloads import Outcome, decode_failure
 from taskfc_ext.protocol.records import Baseline, Leased, decode_record, encode_record
 from taskfc_ext.protocol.spec import OnLost, Spec
 from taskfc_ext.protocol.states import State
 from taskfc_ext.protocol.supervisor_messages import Farm, SetWorkers, StopAttempt, WorkerDown, WorkerUp
 from taskfc_ext.protocol.worker_messages import Finished, ForgetCode, Prepare, Ready, Returned, Run, SetUp, Started
-from tests.core.conversation import ERROR, recalled
+from tests.core.conversation import ERROR, answer_recall
 from tests.core.model import UNREACHABLE_AFTER, Expected, Model
-from tests.core.onlooker import Onlooker
+from tests.core.subscriber import Subscriber
 
 RECOVERY_CODE, DEPEND, OTHER_CODE, CONTEXT = b"r" * 16, b"d" * 16, b"o" * 16, b"x" * 16
 SMALL = ((codes, "WORKER_CODES", 3), (baseline, "AFTER_CLEAR", 2), (baseline, "AFTER_RECORDS", 10))
-"""Bounds that are to matter in a short story, too."""
+"""Bounds that are lowered, so that short runs reach them."""
 VALUES = {Outcome.OK: b"value", Outcome.REFUSED: b"no gpu", Outcome.NOT_NOW: b"busy"}
 
 
 @dataclass
 class PhysicalWorker:
-    """A worker process. `started` and `running` are its page; `unacked` what it keeps until it is committed."""
+    """A worker process. `started` and `running` are its page; `unacked` holds its reports that are not committed."""
 
     worker: int
     connected: bool = False
@@ -80,7 +79,7 @@ class PhysicalWorker:
                 self.contexts[run.number] = run.context
             elif isinstance(run, Run):
                 self.queue.extend(range(run.first_lease, run.first_lease + len(run.ids)))
-            elif isinstance(run, Message):
+            elif isinstance(run, messages.Message):
                 self.unacked = [report for report in self.unacked if report.seq > run.seq]
         self.inbox.clear()
 
@@ -91,7 +90,7 @@ class PhysicalWorker:
 
 @dataclass
 class Client:
-    """A client. `asked` holds its requests, `answers` the first answer to each, `ends` the ends it was told."""
+    """A client. `asked` holds its requests, `answers` the first answer to each, `ends` the ends that it received."""
 
     session: str
     connected: bool = False
@@ -111,7 +110,7 @@ class Client:
 
 
 class World:
-    """Everything there is."""
+    """The processes around a scheduler, and the model."""
 
     def __init__(self) -> None:
         self.bounds = [(module, name, getattr(module, name)) for module, name, _ in SMALL]
@@ -120,25 +119,25 @@ class World:
         self.now = 1000.0
         self.model = Model()
         self.records: list = []
-        self.journal: list = []  # of these, what a store replays
+        self.journal: list = []  # the ones of these that a store replays
         self.workers: dict[int, PhysicalWorker] = {}
         self.dead: dict[int, PhysicalWorker] = {}
         self.downs: list[WorkerDown] = []
         self.n_workers = 2
         self.next_worker = 0
         self.clients = {name: Client(name) for name in ("a" * 16, "b" * 16)}
-        self.follower, self.passer_by = Onlooker(), Onlooker()
-        self.onlookers = {"c" * 16: self.follower, "d" * 16: self.passer_by}
+        self.subscriber, self.newcomer = Subscriber(), Subscriber()
+        self.subscribers = {"c" * 16: self.subscriber, "d" * 16: self.newcomer}
         self.task_of: dict[int, int] = {}
         self.starts: dict[int, int] = {}
         self.stops: dict[int, int] = {}
         self.broadcasts: dict[int, int] = {}
         self.begin(alive=(), dead=())
 
-    # talking
+    # events
 
     def end(self) -> None:
-        """Let the bounds be what they were."""
+        """Restore the bounds."""
         for module, name, value in self.bounds:
             setattr(module, name, value)
 
@@ -151,22 +150,22 @@ class World:
         for worker in self.workers.values():
             worker.connected = False
             worker.inbox.clear()
-        self.model.forgive()
+        self.model.redeliver()
         for task in self.model.live():
             task.timed_out, task.not_before = False, 0.0
         self.observe(self.scheduler.begin(self.time))
-        self.tell(FromParent(Farm(supervisor_pid=1, n_workers=self.n_workers, alive=alive, dead=dead)))
+        self.handle(FromParent(Farm(supervisor_pid=1, n_workers=self.n_workers, alive=alive, dead=dead)))
         for client in self.clients.values():
             if client.worker < 0 or client.worker in self.workers:
                 self.hello(client)
-        for session in self.onlookers:
-            self.look(session)
+        for session in self.subscribers:
+            self.subscribe(session)
 
     @property
     def time(self) -> Now:
         return Now(self.now, self.now)
 
-    def tell(self, event) -> Effects:
+    def handle(self, event) -> Effects:
         self.model.now = self.now
         effects = self.scheduler.handle(event, self.time)
         self.observe(effects)
@@ -179,7 +178,7 @@ class World:
             self.journal.append(record)
             self.records.append(record)
         for record in effects.records:
-            if isinstance(record, said.Ended):
+            if isinstance(record, messages.Ended):
                 self._note_unreachable(record)
             elif isinstance(record, Leased):
                 for lease, taskid in enumerate(record.ids, start=record.first_lease):
@@ -196,32 +195,32 @@ class World:
                         self.workers[worker].retired = True
                 case SupervisorSend(StopAttempt() as stop):
                     self._stop(stop)
-                case ClientSend(session, message) if session in self.onlookers:
-                    self.onlookers[session].hear(message, self.scheduler.farm, self.records)
+                case ClientSend(session, message) if session in self.subscribers:
+                    self.subscribers[session].receive(message, self.scheduler.farm, self.records)
                 case ClientSend(session, message):
-                    self._tell_client(self.clients[session], message)
+                    self._receive(self.clients[session], message)
                 case Recall():
-                    self.tell(recalled(send, self.records))
+                    self.handle(answer_recall(send, self.records))
 
     def _give(self, taskid: int, lease: int, worker: int) -> None:
         task = self.model.tasks[taskid]
-        assert task.end is None, f"task {taskid} was given out after its end ({task.end!r})"
-        assert not task.aborting, f"task {taskid} was given out after an acknowledged abort"
-        assert not task.held, f"task {taskid} was given out while it is held"
-        assert not task.lease, f"task {taskid} was given to {worker} while {task.worker} has it"
-        assert not self.model.waits(task), f"task {taskid} was given out before its dependencies had ended"
-        assert task.not_before <= self.now, f"task {taskid} was given out before its back-off was over"
+        assert task.end is None, f"task {taskid} was dispatched after its end ({task.end!r})"
+        assert not task.aborting, f"task {taskid} was dispatched after an acknowledged abort"
+        assert not task.held, f"task {taskid} was dispatched while it is held"
+        assert not task.lease, f"task {taskid} was dispatched to {worker} while {task.worker} has it"
+        assert not self.model.waits(task), f"task {taskid} was dispatched before its dependencies had ended"
+        assert task.not_before <= self.now, f"task {taskid} was dispatched before its back-off was over"
         assert worker not in task.refuses(self.now), f"worker {worker} was asked again for task {taskid}"
         assert not self.workers[worker].unreported, f"task {taskid} overtakes a broadcast on worker {worker}"
         self._check_its_turn(task)
         self._check_capacity(taskid, worker)
         self.task_of[lease] = taskid
-        self.model.given(taskid, lease, worker)
+        self.model.dispatch(taskid, lease, worker)
 
     def _check_capacity(self, taskid: int, worker: int) -> None:
-        """Check that no more run than were asked for, beside those that wait for others."""
+        """Check that at most `n_workers` run tasks that do not wait for others."""
         if self.scheduler.farm.waits is not None:
-            assert worker not in self.lending(), f"task {taskid} was given to worker {worker}, whose task waits"
+            assert worker not in self.lending(), f"task {taskid} was dispatched to worker {worker}, whose task waits"
             idle = not self.model.held_by(worker)
             assert not idle or self.n_active() < self.n_workers, f"task {taskid} runs as one too many"
 
@@ -230,7 +229,7 @@ class World:
         return waits.depth_of(self.scheduler.farm.tasks[task.taskid]) if waits is not None else 0
 
     def _check_its_turn(self, task: Expected) -> None:
-        """Check that nothing of a higher priority, which any worker would take, was left behind."""
+        """Check that no task of higher priority, which any worker would take, was passed over."""
         depth = self._depth(task)
         before = [
             other
@@ -240,7 +239,7 @@ class World:
         ]
         assert not before, f"task {task.taskid} went before task {before[0].taskid}, which is more urgent"
 
-    def _note_unreachable(self, record: said.Ended) -> None:
+    def _note_unreachable(self, record: messages.Ended) -> None:
         for taskid, reason in zip(record.ids, record.reasons, strict=True):
             task = self.model.tasks[taskid]
             if reason == "unreachable" and task.end is None:
@@ -254,29 +253,31 @@ class World:
         task = self.model.tasks[self.task_of[stop.lease]]
         if not task.aborting and not task.timed_out:
             ran = self.now - self.workers[stop.worker].started_at
-            assert task.spec.timeout is not None, f"task {task.taskid} is stopped, and nobody asked for it"
+            assert task.spec.timeout is not None, f"task {task.taskid} is stopped without a request"
             assert ran >= task.spec.timeout - 1e-6, f"task {task.taskid} is stopped after {ran} s"
             task.timed_out = True
         self.stops[stop.lease] = stop.worker
 
-    def _tell_client(self, client: Client, message) -> None:
+    def _receive(self, client: Client, message) -> None:
         if not client.connected:
             return
         match message:
-            case said.Ended(ids=ids) | SendEnded(ids):
+            case messages.Ended(ids=ids) | SendEnded(ids):
                 for taskid in ids:
-                    assert self.model.tasks[taskid].end is not None, f"task {taskid} was told ended and is not"
+                    assert self.model.tasks[taskid].end is not None, f"task {taskid} was reported as ended and is not"
                 client.ends.update(ids)
-            case said.Release(digests):
+            case messages.Release(digests):
                 assert client.defined.issuperset(digests), "a client is to release what it does not name"
                 client.to_release.append(digests)
-            case said.Accepted() | said.Reply() | said.Refused():
+            case messages.Accepted() | messages.Reply() | messages.Refused():
                 first = client.answers.setdefault(message.seq, message)
                 client.answered_by.setdefault(message.seq, self.scheduler.farm.incarnation)
                 if self.is_settled(client, message.seq):
                     assert message == first, "a repeat was answered differently"
                 waited = client.barriers.pop(message.seq, ())
-                assert all(self.model.tasks[taskid].end is not None for taskid in waited), "a barrier fell too early"
+                assert all(self.model.tasks[taskid].end is not None for taskid in waited), (
+                    "a barrier was answered early"
+                )
 
     def live_workers(self) -> set[int]:
         farm = self.scheduler.farm
@@ -297,7 +298,7 @@ class World:
         return {worker for worker in self.workers if self.waiting_with(worker)}
 
     def n_active(self) -> int:
-        """Return how many workers that stay have something to run, and do not wait."""
+        """Return the number of live workers with a task that does not wait."""
         live = self.live_workers() - self.lending()
         return sum(bool(self.model.held_by(worker)) for worker in live)
 
@@ -320,25 +321,25 @@ class World:
         client.connected = True
         for seq in client.barriers:
             client.until[seq] = max((task.lease for task in self.model.held_by(client.worker)), default=0)
-        hello = said.Hello(PROTOCOL, "0", "3.11", client.session, worker=client.worker)
-        self.tell(FromClient(Session(client.session), hello))
+        hello = messages.Hello(PROTOCOL, "0", "3.11", client.session, worker=client.worker)
+        self.handle(FromClient(Session(client.session), hello))
         client.defined.clear()
         client.to_release.clear()
         client.unnamed.clear()
         for seq in sorted(client.barriers):
-            self.tell(FromClient(Session(client.session), client.asked[seq]))
+            self.handle(FromClient(Session(client.session), client.asked[seq]))
         missing = tuple(sorted(client.mine - client.ends - self.model.cleared))
-        self.ask(client, said.GetResults, taskids=missing, watch=True)
+        self.ask(client, messages.GetResults, taskids=missing, watch=True)
 
     def ask(self, client: Client, kind, **fields):
         """Send a request and return its answer."""
         client.seq += 1
         message = client.asked[client.seq] = kind(seq=client.seq, acked=client.acked, **fields)
-        self.tell(FromClient(Session(client.session), message))
+        self.handle(FromClient(Session(client.session), message))
         return client.answers.get(client.seq)
 
     def define(self, client: Client, spec: Spec, *, names_it: bool = True) -> None:
-        """Define what `spec` names, where this client has not done so on its connection."""
+        """Define the code of `spec` that this client has not defined on its connection."""
         for digest in codes.all_bodies(spec):
             if names_it:
                 client.unnamed.discard(digest)
@@ -346,33 +347,33 @@ class World:
                 client.unnamed.add(digest)
             if digest not in client.defined:
                 client.defined.add(digest)
-                self.tell(FromClient(Session(client.session), said.Define(digest, b"code")))
+                self.handle(FromClient(Session(client.session), messages.Define(digest, b"code")))
 
     def release(self, client: Client) -> None:
-        """Answer the requests to release code that have come until now."""
+        """Answer the pending requests to release code."""
         while client.to_release:
             digests = client.to_release.pop(0)
             client.defined.difference_update(digests)
-            self.tell(FromClient(Session(client.session), said.Released(digests)))
+            self.handle(FromClient(Session(client.session), messages.Released(digests)))
 
     def is_settled(self, client: Client, seq: int) -> bool:
-        """Whether a repeat of this request must get the very answer that it got."""
+        """Return whether a repeat of this request must get the same answer."""
         asked, answer = client.asked[seq], client.answers[seq]
-        if isinstance(asked, said.GetResults | said.Ping):
-            return False  # answered with what is true now
-        aborted = isinstance(asked, said.Abort) and answer == said.Reply(seq, True)
-        retried = isinstance(asked, said.Retry) and isinstance(answer, said.Reply)
-        in_store = aborted or retried or isinstance(asked, said.Submit | said.Clear)
+        if isinstance(asked, messages.GetResults | messages.Ping):
+            return False  # answered from the present state
+        aborted = isinstance(asked, messages.Abort) and answer == messages.Reply(seq, True)
+        retried = isinstance(asked, messages.Retry) and isinstance(answer, messages.Reply)
+        in_store = aborted or retried or isinstance(asked, messages.Submit | messages.Clear)
         return in_store or client.answered_by[seq] == self.scheduler.farm.incarnation
 
     def lose(self, client: Client) -> None:
         client.connected = False
-        self.tell(PeerLost(Session(client.session)))
+        self.handle(PeerLost(Session(client.session)))
 
-    def look(self, session: str) -> None:
-        """Begin to watch, on a new connection."""
-        self.tell(FromClient(Session(session), said.Hello(PROTOCOL, "0", "3.11", session)))
-        self.tell(FromClient(Session(session), said.Watch(seq=1)))
+    def subscribe(self, session: str) -> None:
+        """Subscribe on a new connection."""
+        self.handle(FromClient(Session(session), messages.Hello(PROTOCOL, "0", "3.11", session)))
+        self.handle(FromClient(Session(session), messages.Watch(seq=1)))
 
     # workers
 
@@ -380,29 +381,29 @@ class World:
         worker = self.next_worker
         self.next_worker += 1
         self.workers[worker] = PhysicalWorker(worker)
-        self.tell(FromParent(WorkerUp(worker, 100 + worker)))
+        self.handle(FromParent(WorkerUp(worker, 100 + worker)))
 
     def connect(self, worker: PhysicalWorker) -> None:
-        """Say ready, and again what is not committed."""
+        """Send `Ready`, and again the reports that are not committed."""
         worker.inbox.clear()
         worker.connected = True
         held = worker.leases()
         fresh = not self.scheduler.farm.workers[worker.worker].ready
         for task in self.model.held_by(worker.worker):
             if task.lease not in held:
-                self.model.given_back(task, self.now)
+                self.model.give_back(task, self.now)
         if fresh:
-            self.model.forgive()
+            self.model.redeliver()
         worker.unreported = sorted(number for number, problem in worker.broadcasts.items() if problem is None)
         ready = Ready(
             protocol=PROTOCOL, worker=worker.worker, pid=1, python="3.11", leases=tuple(sorted(held)),
             broadcasts=dict(worker.broadcasts), codes=tuple(sorted(worker.codes)),
         )  # fmt: skip
-        self.tell(FromWorker(WorkerId(worker.worker), ready))
+        self.handle(FromWorker(WorkerId(worker.worker), ready))
         for report in list(worker.unacked):
             self.report(worker, report)
         if worker.long and worker.running:
-            self.say_started(worker)
+            self.report_started(worker)
 
     def start(self, worker: PhysicalWorker) -> None:
         """Begin with the next lease: from now on the user's code may be running."""
@@ -418,10 +419,10 @@ class World:
             again = self.starts[task.taskid] - 1
             assert again <= task.fresh_starts, f"task {task.taskid}, which may run only once, runs again"
 
-    def say_started(self, worker: PhysicalWorker) -> None:
+    def report_started(self, worker: PhysicalWorker) -> None:
         worker.long = True
         elapsed = self.now - worker.started_at
-        self.tell(FromWorker(WorkerId(worker.worker), Started(worker.running, elapsed)))
+        self.handle(FromWorker(WorkerId(worker.worker), Started(worker.running, elapsed)))
 
     def finish(self, worker: PhysicalWorker, outcome: Outcome, seconds: float) -> None:
         worker.results.append((worker.running, outcome, VALUES.get(outcome, ERROR), seconds))
@@ -442,8 +443,8 @@ class World:
         for lease, outcome in zip(report.leases, report.outcomes, strict=True):
             task = self.model.tasks[self.task_of[lease]]
             if task.lease == lease:
-                self.model.finished(task, Outcome(outcome), self.now)
-        effects = self.tell(FromWorker(WorkerId(worker.worker), report))
+                self.model.finish(task, Outcome(outcome), self.now)
+        effects = self.handle(FromWorker(WorkerId(worker.worker), report))
         worker.read()
         return effects
 
@@ -451,8 +452,8 @@ class World:
         leases = tuple(reversed(worker.queue))
         worker.queue.clear()
         for lease in leases:
-            self.model.given_back(self.model.tasks[self.task_of[lease]], self.now)
-        self.tell(FromWorker(WorkerId(worker.worker), Returned(leases)))
+            self.model.give_back(self.model.tasks[self.task_of[lease]], self.now)
+        self.handle(FromWorker(WorkerId(worker.worker), Returned(leases)))
 
     def die(self, worker: PhysicalWorker, *, planned: bool) -> None:
         down = WorkerDown(
@@ -465,15 +466,15 @@ class World:
         )
         for task in self.model.held_by(worker.worker):
             blamed = task.lease == worker.started and not planned
-            self.model.died(task, self.now, may_have_started=task.lease <= worker.started, blamed=blamed)
+            self.model.lose(task, self.now, may_have_started=task.lease <= worker.started, blamed=blamed)
         blamed = worker.unreported[:1] if worker.connected and not worker.running and not planned else []
         for number in self.broadcasts.keys() & blamed:
             self.broadcasts[number] += 1
         self.bury(worker)
         self.downs.append(down)
         if not self.live_workers() - {worker.worker}:
-            self.model.forgive()
-        self.tell(FromParent(down))
+            self.model.redeliver()
+        self.handle(FromParent(down))
 
     def set_up(self, worker: PhysicalWorker, problem: str) -> None:
         number = min(number for number, problem in worker.broadcasts.items() if problem is None)
@@ -482,24 +483,24 @@ class World:
         worker.broadcasts[number] = problem
         if worker.connected:
             worker.unreported.remove(number)
-            self.tell(FromWorker(WorkerId(worker.worker), SetUp(number, problem)))
+            self.handle(FromWorker(WorkerId(worker.worker), SetUp(number, problem)))
 
     def bury(self, worker: PhysicalWorker) -> None:
         del self.workers[worker.worker]
         self.dead[worker.worker] = worker
         for client in self.clients.values():
-            if client.worker == worker.worker:  # it died with it, which nobody is told
+            if client.worker == worker.worker:  # the client died with it, without a message
                 client.connected = False
                 client.barriers.clear()
 
-    # looking
+    # checks
 
     def blame(self) -> dict[int, int]:
         """Return the tasks that failed with a dependency, and with which."""
         return {
             taskid: decode_failure(value).parent
             for record in self.records
-            if isinstance(record, said.Ended)
+            if isinstance(record, messages.Ended)
             for taskid, reason, value in zip(record.ids, record.reasons, record.values, strict=True)
             if reason == "dependency"
         }
@@ -509,30 +510,30 @@ class World:
 
     def wait(self, seconds: float) -> None:
         self.now += seconds
-        self.tell(Tick())
+        self.handle(Tick())
 
     def _check_waits(self) -> None:
         waits = self.scheduler.farm.waits
         assert (waits.lending if waits is not None else set()) == self.lending()
 
     def check(self) -> None:
-        """Check everything that has to be true between two events."""
+        """Check every property that holds between two events."""
         farm = self.scheduler.farm
         validate(farm)
         self._check_model()
         self._check_restorable()
-        self._check_nobody_idles()
+        self._check_no_worker_idles()
         self._check_clients()
         self._check_clocks()
         self._check_broadcasts()
         self._check_waits()
         self._check_code()
-        self._check_onlookers()
+        self._check_subscribers()
 
     def _check_model(self) -> None:
         farm = self.scheduler.farm
-        told = [taskid for record in self.records if isinstance(record, said.Ended) for taskid in record.ids]
-        assert len(told) == len(set(told)), "a task has ended twice"
+        ended = [taskid for record in self.records if isinstance(record, messages.Ended) for taskid in record.ids]
+        assert len(ended) == len(set(ended)), "a task has ended twice"
         for taskid, task in self.model.tasks.items():
             if taskid in self.model.cleared:
                 assert not farm.knows(taskid)
@@ -553,11 +554,11 @@ class World:
 
     def _check_restorable(self) -> None:
         now = durable(self.scheduler)
-        assert durable(Scheduler(self.records)) == now, "the records tell another story"
-        assert durable(Scheduler(self.journal)) == now, "the records since the baseline tell another story"
+        assert durable(Scheduler(self.records)) == now, "the records lead to another state"
+        assert durable(Scheduler(self.journal)) == now, "the records since the baseline lead to another state"
 
     def _check_code(self) -> None:
-        """Check that what is needed is there, and that what nobody needs or names is gone."""
+        """Check that needed code is in the store, and that code without a need or a name is not."""
         needed = {
             digest
             for task in self.model.tasks.values()
@@ -570,9 +571,9 @@ class World:
         assert needed <= there <= needed | named, f"there is {there}, needed {needed}, and named {named}"
         asked = {digest for client in self.clients.values() for digests in client.to_release for digest in digests}
         asked |= {digest for client in self.clients.values() if client.connected for digest in client.unnamed}
-        assert there - needed <= asked, "nobody was asked to release code that nothing needs"
+        assert there - needed <= asked, "no client was asked to release code that nothing needs"
         for worker in self.scheduler.farm.workers.values():
-            if worker.ready and not worker.owes:
+            if worker.ready and not worker.pending:
                 assert worker.known.keys() <= there, f"worker {worker.worker} keeps code that was dropped"
 
     def _check_broadcasts(self) -> None:
@@ -582,27 +583,27 @@ class World:
             if worker.connected:
                 spared = {number for number, deaths in self.broadcasts.items() if deaths >= 3}
                 known = {*worker.unreported, *worker.broadcasts}
-                assert self.broadcasts.keys() - spared <= known, f"worker {worker.worker} was not told of a broadcast"
+                assert self.broadcasts.keys() - spared <= known, f"worker {worker.worker} was not sent a broadcast"
                 if not worker.unreported:
-                    told = self.scheduler.farm.workers[worker.worker].set_up
-                    assert told == worker.broadcasts, "what went wrong in a broadcast is not known"
+                    known = self.scheduler.farm.workers[worker.worker].set_up
+                    assert known == worker.broadcasts, "the problem of a broadcast is not known"
 
-    def _check_onlookers(self) -> None:
-        """Check that who followed all along knows what somebody is told who comes just now."""
+    def _check_subscribers(self) -> None:
+        """Check that a subscriber from the start knows the same as a new one."""
         farm = self.scheduler.farm
-        self.tell(PeerLost(Session("d" * 16)))
-        self.look("d" * 16)  # what others were not told yet, they are told before
-        told, fresh = self.follower, self.passer_by
+        self.handle(PeerLost(Session("d" * 16)))
+        self.subscribe("d" * 16)  # the others receive their pending changes first
+        old, fresh = self.subscriber, self.newcomer
         assert fresh.unfinished() == {taskid: CODES[task.state] for taskid, task in farm.tasks.items()}
         assert fresh.tasks.keys() - fresh.unfinished() == set(farm.finished_ids())
         assert {
-            taskid: (told.tasks.get(taskid), fresh.tasks.get(taskid))
-            for taskid in told.tasks.keys() | fresh.tasks.keys()
-            if told.tasks.get(taskid) != fresh.tasks.get(taskid)
-        } == {}, "the viewer was not told of a change"
-        assert (told.whole, told.workers) == (fresh.whole, fresh.workers)
+            taskid: (old.tasks.get(taskid), fresh.tasks.get(taskid))
+            for taskid in old.tasks.keys() | fresh.tasks.keys()
+            if old.tasks.get(taskid) != fresh.tasks.get(taskid)
+        } == {}, "a change was not sent to the subscriber"
+        assert (old.whole, old.workers) == (fresh.whole, fresh.workers)
 
-    def _check_nobody_idles(self) -> None:
+    def _check_no_worker_idles(self) -> None:
         if self.scheduler.farm.waits is not None and self.n_active() >= self.n_workers:
             return
         for worker in self.live_workers():
@@ -614,10 +615,10 @@ class World:
         for client in self.clients.values():
             if client.connected:
                 ended = {taskid for taskid in client.mine if self.model.tasks[taskid].end is not None}
-                assert ended - self.model.cleared <= client.ends, f"{client.session} was not told of an end"
+                assert ended - self.model.cleared <= client.ends, f"{client.session} did not receive an end"
                 for seq, waited in client.barriers.items():
                     over = all(self.model.tasks[taskid].end is not None for taskid in waited)
-                    assert not over, f"the barrier {seq} of {client.session} never falls"
+                    assert not over, f"the barrier {seq} of {client.session} is never answered"
 
     def _check_clocks(self) -> None:
         for task in self.model.runnable(self.now):
@@ -630,7 +631,7 @@ class World:
 
 
 def durable(scheduler: Scheduler) -> object:
-    """Return what has to survive a restart."""
+    """Return the state that must survive a restart."""
     farm = scheduler.farm
     tasks = {
         taskid: (

@@ -64,7 +64,7 @@ def test_one_that_kills_its_workers_ends_after_three_deaths(home: Path) -> None:
             client.broadcast(die)
         assert client.submit(os.getpid).result(DEADLINE) in farm.worker_pids
         (worker,) = client.workers()
-        assert worker.problem == "broadcast 1: 3 workers died in it (die), so it is run no more"
+        assert worker.problem == "broadcast 1: 3 workers died in it (die), so it is skipped"
 
 
 def test_one_that_hangs_is_seen_and_the_farm_can_be_stopped(home: Path) -> None:

@@ -1,7 +1,7 @@
-"""What every worker runs before its tasks: now, and whenever one joins.
+"""Broadcasts: code that every worker runs before its tasks, including workers that join later.
 
-A worker is sent each broadcast once, in order, and gets no task before it has reported them all. Whatever goes wrong
-in one is noted, and the worker goes on. One that `max_deaths` workers have died in is run no more.
+A worker is sent each broadcast once, in order, and gets no task before it has reported them all. An error
+in one is noted, and the worker goes on. A broadcast that `max_deaths` workers have died in is skipped.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 
 from taskfc_ext.core.effects import Step
-from taskfc_ext.core.handlers.dispatch import let_go_of_dropped, send_code
-from taskfc_ext.core.journal.endings import commit, commit_code
+from taskfc_ext.core.handlers.dispatch import forget_dropped, send_code
+from taskfc_ext.core.journal.endings import answer_request, commit, commit_code
 from taskfc_ext.core.state.codes import code_of
 from taskfc_ext.core.state.farm import Farm, Worker
-from taskfc_ext.core.state.sessions import Answer, ClientSession
+from taskfc_ext.core.state.sessions import ClientSession
 from taskfc_ext.protocol.client_messages import AwaitBroadcast, Broadcast, ClearBroadcasts, ErrorKind, Refused, Reply
 from taskfc_ext.protocol.infos import BroadcastReport
 from taskfc_ext.protocol.limits import MAX_BROADCASTS
@@ -22,10 +22,10 @@ from taskfc_ext.protocol.supervisor_messages import WorkerDown
 from taskfc_ext.protocol.worker_messages import Prepare, SetUp
 
 
-def on_broadcast(farm: Farm, step: Step, client: ClientSession, message: Broadcast) -> Answer | None:
-    """Accept a broadcast and send it to all workers there are."""
+def on_broadcast(farm: Farm, step: Step, client: ClientSession, message: Broadcast) -> Refused | None:
+    """Accept a broadcast and send it to all ready workers."""
     if len(farm.broadcasts) >= MAX_BROADCASTS:
-        text = f"there are {MAX_BROADCASTS:,} broadcasts, which every new worker runs; no more are taken"
+        text = f"there are {MAX_BROADCASTS:,} broadcasts, the most that a farm keeps: every new worker runs them"
         return Refused(message.seq, ErrorKind.TOO_MUCH, text, "forget them with clear_broadcasts()")
     if message.context is not None:
         commit_code(farm, step, (*message.modules, message.context))
@@ -41,17 +41,16 @@ def on_broadcast(farm: Farm, step: Step, client: ClientSession, message: Broadca
         modules=tuple(define.digest for define in message.modules),
     )
     commit(farm, step, record)
-    step.to_client(client.session, client.answers[message.seq])
     for worker in farm.workers.values():
         if worker.ready:
             _send(farm, step, worker, record.number)
     return None
 
 
-def on_await(farm: Farm, client: ClientSession, message: AwaitBroadcast) -> Answer | None:
-    """Answer if no worker has the broadcast before it any more; else note the wait, for `answer_waits`.
+def on_await(farm: Farm, client: ClientSession, message: AwaitBroadcast) -> Reply | None:
+    """Answer if the broadcast is pending on no worker; otherwise note the wait for `answer_waits`.
 
-    A client on a worker waits neither for that one nor for those whose tasks wait as well.
+    A client on a worker waits neither for this worker nor for workers whose tasks wait as well.
     """
     if not _is_open(farm, message.number, _waiting(farm, client)):
         return Reply(message.seq, report(farm, message.number))
@@ -59,57 +58,57 @@ def on_await(farm: Farm, client: ClientSession, message: AwaitBroadcast) -> Answ
     return None
 
 
-def on_clear(farm: Farm, step: Step, client: ClientSession, message: ClearBroadcasts) -> Answer | None:
-    """Forget all broadcasts; workers that were sent one still run it."""
+def on_clear(farm: Farm, step: Step, client: ClientSession, message: ClearBroadcasts) -> None:
+    """Clear all broadcasts. Workers that were sent one still run it."""
     commit(farm, step, BroadcastsCleared(client.session, message.seq))
-    step.to_client(client.session, client.answers[message.seq])
-    return None
 
 
-def resume(farm: Farm, step: Step, worker: Worker, told: Mapping[int, str | None]) -> None:
-    """A worker opened a connection and has `told` which broadcasts it knows: send it the others."""
-    worker.owes = sorted(number for number, problem in told.items() if problem is None)
-    worker.set_up = {number: problem for number, problem in told.items() if problem is not None}
+def resume(farm: Farm, step: Step, worker: Worker, known: Mapping[int, str | None]) -> None:
+    """Send a worker with a new connection the broadcasts that it does not know.
+
+    Args:
+        known: broadcasts of the worker -> the problem, "" for none, `None` while it has not run.
+    """
+    worker.pending = sorted(number for number, problem in known.items() if problem is None)
+    worker.set_up = {number: problem for number, problem in known.items() if problem is not None}
     for number in farm.broadcasts:
-        if number not in told:
+        if number not in known:
             _send(farm, step, worker, number)
     answer_waits(farm, step)
 
 
 def on_set_up(farm: Farm, step: Step, worker: Worker, message: SetUp) -> None:
-    """A worker has run a broadcast."""
-    if message.number not in worker.owes:
-        return  # its word came on a new connection already
-    worker.owes.remove(message.number)
+    """Note the result of a broadcast on a worker."""
+    if message.number not in worker.pending:
+        return  # its `Ready` on a new connection reported it before
+    worker.pending.remove(message.number)
     worker.set_up[message.number] = message.problem
-    let_go_of_dropped(farm, step, worker)
+    forget_dropped(farm, step, worker)
     answer_waits(farm, step)
 
 
 def on_worker_down(farm: Farm, step: Step, worker: Worker, message: WorkerDown) -> None:
-    """A worker has ended. If no task is to blame, the broadcast is that it was in."""
-    if worker.owes and not message.running and not message.planned and worker.owes[0] in farm.broadcasts:
-        commit(farm, step, BroadcastDeath(worker.owes[0]))
+    """Count the death of a worker for the broadcast that it was in, if no task is to blame."""
+    if worker.pending and not message.running and not message.planned and worker.pending[0] in farm.broadcasts:
+        commit(farm, step, BroadcastDeath(worker.pending[0]))
     answer_waits(farm, step)
 
 
 def report(farm: Farm, number: int) -> BroadcastReport:
-    """Return how a broadcast went on the workers there are."""
-    said = {worker.worker: worker.set_up[number] for worker in farm.workers.values() if number in worker.set_up}
-    failed = {worker: problem for worker, problem in said.items() if problem}
+    """Return the results of a broadcast on the present workers."""
+    problems = {worker.worker: worker.set_up[number] for worker in farm.workers.values() if number in worker.set_up}
+    failed = {worker: problem for worker, problem in problems.items() if problem}
     kept = farm.broadcasts.get(number)
     skipped = kept.why_skipped(farm.max_deaths) if kept is not None else ""
-    return BroadcastReport(len(said) - len(failed), failed, skipped)
+    return BroadcastReport(len(problems) - len(failed), failed, skipped)
 
 
 def answer_waits(farm: Farm, step: Step) -> None:
-    """Answer the noted waits for broadcasts that none of the workers they are for has before it any more."""
+    """Answer the waits for broadcasts that are no longer pending on the workers that they wait for."""
     for (session, seq), number in list(farm.broadcast_waits.items()):
         if not _is_open(farm, number, _waiting(farm, farm.session(session))):
             del farm.broadcast_waits[session, seq]
-            answer = Reply(seq, report(farm, number))
-            farm.session(session).remember(answer)
-            step.to_client(session, answer)
+            answer_request(farm, step, session, Reply(seq, report(farm, number)))
 
 
 def _send(farm: Farm, step: Step, worker: Worker, number: int) -> None:
@@ -117,7 +116,7 @@ def _send(farm: Farm, step: Step, worker: Worker, number: int) -> None:
     if kept.why_skipped(farm.max_deaths):
         return
     record = kept.record
-    worker.owes.append(number)
+    worker.pending.append(number)
     send_code(farm, step, worker, code_of(record))
     prepare = Prepare(
         number=number,
@@ -131,19 +130,19 @@ def _send(farm: Farm, step: Step, worker: Worker, number: int) -> None:
 
 
 def _waiting(farm: Farm, client: ClientSession) -> set[int]:
-    """Return the workers that a client on a worker cannot wait for: its own, and those whose tasks wait as well."""
+    """Return the workers that a client on a worker cannot wait for: its own, and the ones whose tasks wait as well."""
     if client.worker not in farm.workers:
         return set()
     return {client.worker, *(farm.waits.lending if farm.waits is not None else ())}
 
 
 def _is_open(farm: Farm, number: int, apart: Container[int]) -> bool:
-    """Whether a worker, `apart` from these, has the broadcast before it, or may have when it is there.
+    """Return whether the broadcast is pending, or may become pending, on a worker `apart` from these.
 
-    Where it has killed some, their replacements count as well; and after the controller's restart the workers have yet
-    to come back and say what they have run.
+    If it has killed workers, their replacements count as well. After a restart of the controller the workers have yet
+    to reconnect and report the broadcasts that they have run.
     """
-    if any(number in worker.owes and worker.worker not in apart for worker in farm.workers.values()):
+    if any(number in worker.pending and worker.worker not in apart for worker in farm.workers.values()):
         return True
     kept = farm.broadcasts.get(number)
     if kept is None or kept.why_skipped(farm.max_deaths):

@@ -1,8 +1,8 @@
-"""Giving tasks to workers: who gets what, and how much ahead.
+"""Dispatch of tasks to workers: which worker gets which tasks, and how many ahead.
 
-A worker that runs short tasks holds some more of them, so that it need not wait for the controller between two. How
-many follows the measured run time of their code: about `AHEAD` seconds of work, one until it was measured. What it has
-not started when a task turns out to run long comes back (`Returned`), so nothing waits behind it.
+A worker that runs short tasks holds several of them, so that it need not wait for the controller between two. Their
+number follows the measured run time of their code: `AHEAD` seconds of work, or one before it was measured. When a task
+runs long, the worker gives back the tasks behind it (`Returned`), so that none waits behind it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from taskfc_ext.core.effects import SendCode, SendRun, Step
 from taskfc_ext.core.journal.endings import commit
-from taskfc_ext.core.state.codes import gone_for, make_room
+from taskfc_ext.core.state.codes import make_room, remove_dropped
 from taskfc_ext.core.state.farm import Farm, Worker
 from taskfc_ext.core.state.task import Task
 from taskfc_ext.core.state.waits import Waits
@@ -22,7 +22,7 @@ from taskfc_ext.protocol.spec import Kind, OnLost, Spec
 from taskfc_ext.protocol.worker_messages import ForgetCode, Run
 
 AHEAD = 0.004
-"""Seconds of work that a worker holds: a few round trips, and little enough to be given back without loss."""
+"""Seconds of work that a worker holds: a few round trips, and little enough to give back without loss."""
 
 MAX_CREDIT = 128
 """Tasks that a worker holds at most: past it throughput gains nothing, and a death costs more repeats."""
@@ -33,7 +33,7 @@ _ONLY_BYTES = {bytes}
 
 
 def note_seconds(farm: Farm, code: bytes, seconds: float, n: int) -> None:
-    """Take `n` attempts that took `seconds` together into the measured run time of `code`."""
+    """Add `n` attempts of `seconds` in total to the measured run time of `code`."""
     mean = seconds / n
     known = farm.mean_seconds.get(code)
     farm.mean_seconds[code] = mean if known is None else known + _SMOOTHING * (mean - known)
@@ -43,8 +43,8 @@ def credit(farm: Farm, spec: Spec) -> int:
     """Return how many tasks of `spec` a worker may hold at once."""
     alone = (
         spec.timeout is not None  # the attempt's time must not begin behind others
-        or spec.depend is not None  # the worker may say no
-        or spec.on_lost is OnLost.FAIL  # whatever it holds and has finished would be lost with it
+        or spec.depend is not None  # the worker may refuse
+        or spec.on_lost is OnLost.FAIL  # a finished one that it still holds would be lost with it
         or spec.kind is not Kind.FUNCTION
     )
     mean = farm.mean_seconds.get(spec.code)
@@ -54,36 +54,36 @@ def credit(farm: Farm, spec: Spec) -> int:
 
 
 def credit_of(farm: Farm, task: Task) -> int:
-    """Return how many tasks a worker may hold at once if `task` is among them: alone, if a worker died of it."""
+    """Return how many tasks a worker may hold at once if `task` is among them: one if a worker died of it."""
     return 1 if task.history is not None and task.history.deaths else credit(farm, task.spec)
 
 
 def dispatch(farm: Farm, step: Step) -> None:
-    """Give out what can run now. Idle workers first; then those that run short tasks get some ahead."""
+    """Dispatch the tasks that are ready: to idle workers first, then ahead to workers that run short tasks."""
     if farm.stop_asked:
         return
     free = sorted(
-        (w for w in farm.workers.values() if w.ready and not w.retiring and not w.busy and not w.owes),
+        (w for w in farm.workers.values() if w.ready and not w.retiring and not w.busy and not w.pending),
         key=lambda worker: len(worker.leases),
     )
     if farm.waits is not None:
         free = _within_capacity(farm, farm.waits, free)
-    _give_parked(farm, step, free)
+    _dispatch_rejected(farm, step, free)
     waiting = list(free)
     while waiting and farm.queue:
-        # A fair share of what there is, so that the first worker does not take all of a short queue.
+        # A fair share, so that the first worker does not take all of a short queue.
         n_queued = farm.queue.n_at_most(MAX_CREDIT * len(waiting))
         share = max(1, -(-n_queued // len(waiting)))
         worker = waiting.pop(0)
         before = len(worker.leases)
         while len(worker.leases) - before < share:
-            if not _give_from_queue(farm, step, worker, share - len(worker.leases) + before):
+            if not _dispatch_from_queue(farm, step, worker, share - len(worker.leases) + before):
                 break
-    _give_parked(farm, step, free)  # what stood behind a queue of a higher priority
+    _dispatch_rejected(farm, step, free)  # the ones behind a queue of higher priority
 
 
 def _within_capacity(farm: Farm, waits: Waits, free: list[Worker]) -> list[Worker]:
-    """Return those of `free` that may get something: no more than were asked for are to run tasks that do not wait."""
+    """Return the ones of `free` that may get tasks, so that at most `n_workers` run tasks that do not wait."""
     active = sum(
         bool(worker.leases) and not worker.retiring and worker.worker not in waits.lending
         for worker in farm.workers.values()
@@ -92,8 +92,8 @@ def _within_capacity(farm: Farm, waits: Waits, free: list[Worker]) -> list[Worke
     return idle + [worker for worker in free if worker.leases and worker.worker not in waits.lending]
 
 
-def _give_from_queue(farm: Farm, step: Step, worker: Worker, share: int) -> bool:
-    """Give `worker` the next tasks that share a spec, at most `share`; return whether it took any."""
+def _dispatch_from_queue(farm: Farm, step: Step, worker: Worker, share: int) -> bool:
+    """Dispatch the next tasks of one spec to `worker`, at most `share`; return whether there were any."""
     head = farm.queue.peek()
     if head is None:
         return False
@@ -104,32 +104,35 @@ def _give_from_queue(farm: Farm, step: Step, worker: Worker, share: int) -> bool
     room = min(allowed - len(worker.leases), share)
     if room <= 0:
         return False
-    taskids = farm.queue.take(room, lambda taskid: _may_join(farm.tasks[taskid], first))
+    taskids = farm.queue.take(room, lambda taskid: _may_join(farm, farm.tasks[taskid], first))
     tasks = [farm.tasks[taskid] for taskid in taskids]
-    if len(tasks) == 1 and (other := _someone_else(farm, first, worker)) is not None:
+    if len(tasks) == 1 and (other := _find_other_worker(farm, first, worker)) is not None:
         worker = other
-    give(farm, step, worker, tasks)
+    lease_and_send(farm, step, worker, tasks)
     return True
 
 
-def _may_join(task: Task, first: Task) -> bool:
-    """Whether `task` can travel in one `Run` with `first`."""
+def _may_join(farm: Farm, task: Task, first: Task) -> bool:
+    """Return whether `task` can travel in one `Run` with `first`."""
+    rejected = farm.refusals.rejected
     return (
         task.batch.spec is first.batch.spec
         and task.history is None
         and first.history is None
+        and task.taskid not in rejected
+        and first.taskid not in rejected
         and task.batch.inputs == first.batch.inputs
     )
 
 
 def _is_full(farm: Farm, worker: Worker) -> bool:
-    """Whether nothing may be queued behind the last task that `worker` holds."""
+    """Return whether `worker` may hold no task behind its last one."""
     last = farm.tasks[next(reversed(worker.leases.values()))]
     return credit_of(farm, last) <= len(worker.leases)
 
 
-def _someone_else(farm: Farm, task: Task, worker: Worker) -> Worker | None:
-    """Return another idle worker for a task whose last attempt failed on this one; never wait for one."""
+def _find_other_worker(farm: Farm, task: Task, worker: Worker) -> Worker | None:
+    """Return another idle worker for a task whose last attempt failed on `worker`, or `None`."""
     past = task.history
     if past is None or past.avoid != worker.worker:
         return None
@@ -137,39 +140,33 @@ def _someone_else(farm: Farm, task: Task, worker: Worker) -> Worker | None:
         other
         for other in farm.workers.values()
         if other.ready
-        and not (other.retiring or other.leases or other.owes)
-        and other.worker not in (past.avoid, *past.refused)
+        and not (other.retiring or other.leases or other.pending)
+        and other.worker != past.avoid
+        and other.worker not in farm.refusals.reasons_of(task.taskid)
     )
     return next(idle, None)
 
 
-def _give_parked(farm: Farm, step: Step, free: Iterable[Worker]) -> None:
-    """Offer tasks that some workers refused to the idle ones that did not."""
+def _dispatch_rejected(farm: Farm, step: Step, free: Iterable[Worker]) -> None:
+    """Dispatch rejected tasks to idle workers that have not rejected them."""
     for worker in free:
-        while farm.parked and not worker.leases and (task := _parked_for(farm, worker)) is not None:
-            farm.unpark(task)
-            give(farm, step, _someone_else(farm, task, worker) or worker, [task])
-
-
-def _parked_for(farm: Farm, worker: Worker) -> Task | None:
-    """Return the task that `worker` has not refused, unless one in the queue goes before it."""
-    head = farm.queue.peek()
-    for key in sorted(farm.parked, key=lambda key: key[0]):
-        rank, refused = -key[0], key[1]
-        if head is not None and head[0] > rank:
-            return None
-        if worker.worker not in refused:
-            return farm.tasks[next(iter(farm.parked[key]))]
-    return None
+        while farm.refusals.waiting and not worker.leases:
+            head = farm.queue.peek()
+            taskid = farm.refusals.first_for(worker.worker, above=head[0] if head is not None else None)
+            if taskid is None:
+                break
+            farm.refusals.withdraw(taskid)
+            task = farm.tasks[taskid]
+            lease_and_send(farm, step, _find_other_worker(farm, task, worker) or worker, [task])
 
 
 def send_code(farm: Farm, step: Step, worker: Worker, digests: tuple[bytes, ...]) -> None:
-    """Send a worker the code that it does not have, and have it forget what it used longest ago, to make room."""
+    """Send a worker the code that it lacks; to make room it forgets the code that it used longest ago."""
     known = worker.known
     missing = []
     for digest in digests:
         if digest in known:
-            known[digest] = known.pop(digest)  # it is the latest now
+            known[digest] = known.pop(digest)  # moved to the end: used last
         elif digest not in missing:
             missing.append(digest)
     if not missing:
@@ -180,9 +177,9 @@ def send_code(farm: Farm, step: Step, worker: Worker, digests: tuple[bytes, ...]
         step.to_worker(worker.worker, SendCode(digest))
 
 
-def let_go_of_dropped(farm: Farm, step: Step, worker: Worker) -> None:
-    """Have a worker forget what is in the store no more."""
-    _forget(step, worker, gone_for(farm, worker))
+def forget_dropped(farm: Farm, step: Step, worker: Worker) -> None:
+    """Have a worker forget code that the store has dropped."""
+    _forget(step, worker, remove_dropped(farm, worker))
 
 
 def _forget(step: Step, worker: Worker, digests: tuple[bytes, ...]) -> None:
@@ -190,8 +187,8 @@ def _forget(step: Step, worker: Worker, digests: tuple[bytes, ...]) -> None:
         step.to_worker(worker.worker, ForgetCode(digests))
 
 
-def settle_code(farm: Farm, step: Step) -> None:
-    """Drop code that nothing needs any more; what clients may still name, they are asked to release first."""
+def drop_unneeded_code(farm: Farm, step: Step) -> None:
+    """Drop code that nothing needs. Clients that may still name it are asked to release it first."""
     codes = farm.codes
     unneeded = sorted(digest for digest in codes.idle if digest in codes and not codes.is_needed(digest))
     codes.idle.clear()
@@ -210,11 +207,11 @@ def settle_code(farm: Farm, step: Step) -> None:
         commit(farm, step, Dropped(tuple(dropped)))
         for worker in farm.workers.values():
             if worker.ready:
-                let_go_of_dropped(farm, step, worker)
+                forget_dropped(farm, step, worker)
 
 
-def give(farm: Farm, step: Step, worker: Worker, tasks: list[Task]) -> None:
-    """Lease `tasks`, which share a spec, to `worker`, and send them."""
+def lease_and_send(farm: Farm, step: Step, worker: Worker, tasks: list[Task]) -> None:
+    """Lease `tasks`, all of one spec, to `worker`, and send them."""
     first = tasks[0]
     spec = first.spec
     first_lease = farm.next_lease

@@ -1,11 +1,11 @@
-"""Tasks that wait for tasks: their workers lend their places, so that what they wait for can run, at any depth.
+"""Tasks that wait for tasks: their workers lend their places, so that the tasks waited for can run, at any depth.
 
-A client on a worker says so in its `Hello`, and each of its waits is an open `Barrier`. While one is open, the task
-that runs on that worker waits, and one more worker than was asked for may run tasks: an idle one, or a *substitute*,
-which is started for it. When the wait is over the task goes on at once, so that for a moment one too many runs, and no
-idle worker gets anything before it is one less. Substitutes that were not needed for `KEEP` seconds end.
+The `Hello` of a client on a worker names the worker, and each of its waits is an open `Barrier`. While one is open, the
+task on that worker waits, and one more worker than was asked for may run tasks: an idle one, or a *substitute*, which
+is started for it. When the wait is over the task goes on at once: for a moment one worker too many is active, and no
+idle worker gets a task until that is over. Substitutes that were not needed for `KEEP` seconds end.
 
-What tasks wait for goes before everything else, the deepest first. So the waits of a recursion form a stack for each
+Tasks that are waited for go before all others, the deepest first. So the waits of a recursion form a stack for each
 worker, and not a tree, and the number of substitutes is bounded by its depth.
 """
 
@@ -17,6 +17,7 @@ from taskfc_ext.core.effects import Step
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.handlers import broadcasts
 from taskfc_ext.core.handlers.attempts import retire_surplus, set_workers
+from taskfc_ext.core.journal.endings import answer_request
 from taskfc_ext.core.state.farm import Farm, TimerKind, Worker
 from taskfc_ext.core.state.lending import dependants_of, n_needed, running_on, task_on
 from taskfc_ext.core.state.sessions import ClientSession
@@ -25,10 +26,10 @@ from taskfc_ext.core.state.waits import Key, OpenBarrier, Waits, is_valid
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused, Reply
 
 KEEP = 5.0
-"""Seconds for which substitutes are kept that nobody needs: a task that waits often waits again soon."""
+"""Seconds for which idle substitutes are kept: a task that waits often waits again soon."""
 
-_LOOK_UP = 10_000
-"""Dependencies of what a task waits for that are followed, so that one barrier cannot hold up the farm."""
+_MAX_FOLLOWED = 10_000
+"""Dependencies of a barrier that are followed at most, so that one barrier cannot hold up the farm."""
 
 # barriers
 
@@ -36,7 +37,7 @@ _LOOK_UP = 10_000
 def open_barrier(
     farm: Farm, client: ClientSession, seq: int, remaining: set[int], *, is_for_all: bool = False
 ) -> OpenBarrier:
-    """Note a barrier that is to be answered when all of `remaining` have ended."""
+    """Open a barrier, which is answered when all of `remaining` have ended."""
     key = client.session, seq
     worker = farm.workers.get(client.worker)
     barrier = OpenBarrier(client.session, seq, remaining, is_for_all=is_for_all)
@@ -46,9 +47,9 @@ def open_barrier(
         barrier.until = max(worker.leases, default=0)
         farm.waits = farm.waits or Waits()
         farm.waits.changed.add(worker.worker)
-        farm.to_check.update(remaining & farm.choosy)  # this worker cannot take them now
+        farm.refusals.check_later(remaining)  # this worker cannot take them now
         if is_valid(farm.workers, barrier):
-            _hurry(farm, farm.waits, client, worker, () if is_for_all else remaining)
+            _raise_ranks(farm, farm.waits, client, worker, () if is_for_all else remaining)
     return barrier
 
 
@@ -59,27 +60,27 @@ def close_barrier(farm: Farm, key: Key) -> None:
         farm.waits.changed.add(barrier.worker)
 
 
-# who lends
+# substitutes
 
 
 def settle(farm: Farm, step: Step, waits: Waits, now: Now) -> None:
-    """Find out whose tasks wait now, after an event, and have as many substitutes as that takes."""
+    """Find the workers whose tasks wait after an event, and set the number of substitutes."""
     if farm.stop_asked:
         return
-    _answer_those_for_themselves(farm, step)
+    _answer_impossible_waits(farm, step)
     lending = {barrier.worker for barrier in farm.barriers.values() if is_valid(farm.workers, barrier)}
     farm.mark(running_on(farm, waits.changed | (lending ^ waits.lending)))
     waits.changed.clear()
     if lending != waits.lending:
         waits.lending = lending
-        broadcasts.answer_waits(farm, step)  # those who wait in a task do not wait for others who wait
+        broadcasts.answer_waits(farm, step)  # a wait in a task is not for workers whose tasks wait
     needed = n_needed(farm, waits)
     waits.n_used = max(waits.n_used, needed)
     if needed > waits.n_substitutes:
         waits.n_substitutes = needed
         set_workers(farm, step)
-    elif needed < waits.n_substitutes and not waits.reminded:
-        waits.reminded = True
+    elif needed < waits.n_substitutes and not waits.has_timer:
+        waits.has_timer = True
         waits.n_used = needed
         farm.set_timer(now.mono + KEEP, TimerKind.SUBSTITUTES, 0)
     n_wanted = farm.n_workers + waits.n_substitutes
@@ -88,11 +89,11 @@ def settle(farm: Farm, step: Step, waits: Waits, now: Now) -> None:
 
 
 def on_timer(farm: Farm, step: Step) -> None:
-    """Have no more substitutes than were needed in the last seconds."""
+    """Reduce the substitutes to the number needed in the last `KEEP` seconds."""
     waits = farm.waits
     if waits is None:
         return
-    waits.reminded = False
+    waits.has_timer = False
     before, waits.n_substitutes = waits.n_substitutes, waits.n_used
     waits.n_used = 0
     if waits.n_substitutes != before:
@@ -102,8 +103,8 @@ def on_timer(farm: Farm, step: Step) -> None:
 # impossible waits
 
 
-def _answer_those_for_themselves(farm: Farm, step: Step) -> None:
-    """Refuse the wait of a task for itself; for one for all, what waits for this task in turn is left out."""
+def _answer_impossible_waits(farm: Farm, step: Step) -> None:
+    """Refuse waits of a task for itself; leave out of a wait for all tasks the ones that wait for this task."""
     for key, barrier in list(farm.barriers.items()):
         task = task_on(farm, farm.workers[barrier.worker]) if is_valid(farm.workers, barrier) else None
         if task is None:
@@ -115,23 +116,22 @@ def _answer_those_for_themselves(farm: Farm, step: Step) -> None:
             if not barrier.remaining:
                 answer = Reply(barrier.seq, None)
         elif task.taskid in barrier.remaining:
-            text = f"{task.title} would wait for its own end, and so for ever"
+            text = f"{task.title} would wait for its own end"
             answer = Refused(barrier.seq, ErrorKind.NOT_ALLOWED, text, "leave it out", {"taskids": [task.taskid]})
         if answer is not None:
             close_barrier(farm, key)
-            farm.session(barrier.session).remember(answer)
-            step.to_client(barrier.session, answer)
+            answer_request(farm, step, barrier.session, answer)
 
 
-# what is waited for goes first
+# ranks
 
 
-def _hurry(farm: Farm, waits: Waits, client: ClientSession, worker: Worker, taskids: Iterable[int]) -> None:
-    """Let what `client` has submitted, and all else that it waits for, go before what nobody waits for."""
+def _raise_ranks(farm: Farm, waits: Waits, client: ClientSession, worker: Worker, taskids: Iterable[int]) -> None:
+    """Rank the tasks of `client`, and the others that it waits for, before tasks that no task waits for."""
     held = [farm.tasks[taskid] for taskid in worker.leases.values()]
     depth = 1 + max((waits.depth_of(task) for task in held[:1]), default=0)
-    _hurry_session(farm, waits, client.session, depth)
-    others = _not_finished_before(farm, waits, taskids, depth)
+    _raise_session(farm, waits, client.session, depth)
+    others = _find_less_urgent(farm, waits, taskids, depth)
     if others:
         queued = [task for task in others if farm.is_queued(task.taskid)]
         farm.withdraw(queued)
@@ -139,30 +139,30 @@ def _hurry(farm: Farm, waits: Waits, client: ClientSession, worker: Worker, task
         farm.reinsert(queued)
 
 
-def _hurry_session(farm: Farm, waits: Waits, session: str, depth: int) -> None:
+def _raise_session(farm: Farm, waits: Waits, session: str, depth: int) -> None:
     if waits.sessions.get(session) == depth:
         return
     queued = [farm.tasks[taskid] for taskid in farm.queue.take_client(session) if farm.is_queued(taskid)]
-    refused = [farm.tasks[taskid] for taskid in farm.choosy if farm.tasks[taskid].batch.session == session]
-    queued += [task for task in refused if farm.unpark(task)]
+    rejected = [farm.tasks[taskid] for taskid in sorted(farm.refusals.waiting_ids())]
+    queued += [task for task in rejected if task.batch.session == session and farm.refusals.withdraw(task.taskid)]
     waits.sessions[session] = depth
     farm.reinsert(queued)
 
 
 def forget_session(farm: Farm, session: str) -> None:
-    """Let what a client that is forgotten has submitted go no longer before the tasks of others."""
+    """Rank the tasks of a forgotten client like the tasks of others again."""
     waits = farm.waits
     if waits is not None and session in waits.sessions:
-        _hurry_session(farm, waits, session, 0)  # its tasks stand in the queue under the rank that this takes away
+        _raise_session(farm, waits, session, 0)  # its tasks are queued under the rank that is removed
         del waits.sessions[session]
 
 
-def _not_finished_before(farm: Farm, waits: Waits, taskids: Iterable[int], depth: int) -> list[Task]:
-    """Return those of `taskids`, and of what they come after, that are not as urgent as `depth` by now."""
+def _find_less_urgent(farm: Farm, waits: Waits, taskids: Iterable[int], depth: int) -> list[Task]:
+    """Return the ones of `taskids`, and of their dependencies, whose depth is less than `depth`."""
     seen: set[int] = set()
-    left = list(taskids)[:_LOOK_UP]
+    left = list(taskids)[:_MAX_FOLLOWED]
     found = []
-    while left and len(seen) < _LOOK_UP:
+    while left and len(seen) < _MAX_FOLLOWED:
         taskid = left.pop()
         task = farm.tasks.get(taskid)
         if task is None or taskid in seen:

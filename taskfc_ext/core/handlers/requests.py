@@ -1,14 +1,14 @@
-"""What clients ask for. Every request is answered once, and a repeat gets that answer again."""
+"""Handlers of the requests of clients. Every request is answered once, and a repeat gets the same answer."""
 
 from __future__ import annotations
 
-from taskfc_ext.core.effects import SendEnded, SendFailure, SendLog, SendOutputs, SendSubmission, Step
+from taskfc_ext.core.effects import SendEnded, SendFailure, SendLog, SendOutputs, SendSubmission, Step, ToClient
 from taskfc_ext.core.events import Now
-from taskfc_ext.core.handlers import broadcasts, lending
-from taskfc_ext.core.handlers.attempts import ask_all_again, retire_surplus
+from taskfc_ext.core.handlers import broadcasts, lending, refusals
+from taskfc_ext.core.handlers.attempts import retire_surplus
 from taskfc_ext.core.handlers.retry_request import on_retry
 from taskfc_ext.core.handlers.stopping import stop_attempt
-from taskfc_ext.core.journal.endings import Endings, commit, fail_if_doomed
+from taskfc_ext.core.journal.endings import Endings, answer_request, commit, fail_if_parent_failed
 from taskfc_ext.core.state.codes import all_bodies
 from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.core.state.sessions import Answer, ClientSession
@@ -54,31 +54,89 @@ from taskfc_ext.protocol.client_messages import (
 from taskfc_ext.protocol.records import AbortAsked, Cleared, Held, Moved, StopAsked, Submitted
 from taskfc_ext.protocol.supervisor_messages import Shutdown
 
-_READS = (
-    *(GetResults, QueueStatus, ListTasks, GetLog, GetFailure, GetOutputs, GetSubmission),
-    *(GetClientName, GetWorkers, Ping, Watch, Unwatch),
+Read = (
+    GetResults
+    | QueueStatus
+    | ListTasks
+    | GetLog
+    | GetFailure
+    | GetOutputs
+    | GetSubmission
+    | GetClientName
+    | GetWorkers
+    | Ping
+    | Watch
+    | Unwatch
 )
-"""Requests that change nothing that is kept: a repeat is answered anew, with what is true then."""
+"""Requests that commit nothing: the answer is not kept, and a repeat is answered from the state at that time."""
 
 
 def on_request(farm: Farm, step: Step, client: ClientSession, message: Request, now: Now) -> None:
-    """Answer a request, or give the answer that it was given before."""
+    """Answer a request, or repeat its first answer.
+
+    The answer of a request that commits stands in `client.answers`, since its record puts it there. It is sent before
+    all that follows from the record, so that a client knows its tasks before their ends.
+    """
     client.forget_below(message.acked)
     if message.seq in client.answers:
         step.to_client(client.session, client.answers[message.seq])
-        return
-    if message.seq < client.done_below:
-        return  # the client has its answer; this copy was overtaken
-    answer = _answer(farm, step, client, message, now)
-    if answer is not None:
-        if not isinstance(message, _READS):
-            client.remember(answer)
-        step.to_client(client.session, answer)
+    elif message.seq < client.done_below:
+        pass  # a late copy: the client has the answer
+    elif isinstance(message, Read):
+        step.to_client(client.session, _read(farm, step, client, message, now))
+    elif isinstance(message, Stop):
+        # Before the `Stopping` that ends the session; not kept, since a farm that stops answers nothing more.
+        step.to_client(client.session, Reply(message.seq))
+        stop_farm(farm, step, now)
+    else:
+        place = len(step.sends)
+        answer = _change(farm, step, client, message, now)
+        if answer is not None:
+            answer_request(farm, step, client.session, answer)
+        elif message.seq in client.answers:
+            step.to_client(client.session, client.answers[message.seq], place)
 
 
-def _answer(farm: Farm, step: Step, client: ClientSession, message: Request, now: Now) -> Answer | None:
-    """Do what `message` asks; return its answer, or `None` where that comes later or from the store."""
-    seq = message.seq
+def _read(farm: Farm, step: Step, client: ClientSession, message: Read, now: Now) -> ToClient:
+    """Return the answer to a request that only reads; the controller completes it where values are in the store."""
+    match message:
+        case GetResults():
+            return _get_results(farm, step, client, message)
+        case QueueStatus():
+            return Reply(message.seq, queue_status(farm, verbose=message.verbose))
+        case ListTasks():
+            return list_tasks(farm, message, now)
+        case GetLog():
+            return _log(farm, message)
+        case GetFailure():
+            if not farm.knows(message.taskid):
+                return farm.unknown(message.seq, [message.taskid])
+            return Reply(message.seq) if message.taskid in farm.tasks else SendFailure(message.seq, message.taskid)
+        case GetSubmission():
+            if not farm.knows(message.taskid):
+                return farm.unknown(message.seq, [message.taskid])
+            return SendSubmission(message.seq, message.taskid)
+        case GetOutputs():
+            return _outputs(farm, message)
+        case GetClientName():
+            return Reply(message.seq, client.label or client.session)
+        case GetWorkers():
+            return Reply(message.seq, workers_info(farm))
+        case Watch():
+            return subscriptions.on_watch(farm, step, client, message, now)
+        case Unwatch():
+            subscriptions.unsubscribe(farm, client.session)
+            return Reply(message.seq)
+        case Ping():
+            return Reply(message.seq)
+
+
+def _change(farm: Farm, step: Step, client: ClientSession, message: Request, now: Now) -> Answer | None:
+    """Do what `message` asks. Return its answer only if no record holds it.
+
+    A handler that commits the answer returns `None`, and so does one that waits for something: `answer_request`
+    answers its request later.
+    """
     match message:
         case Submit():
             return _submit(farm, step, client, message, now)
@@ -87,82 +145,47 @@ def _answer(farm: Farm, step: Step, client: ClientSession, message: Request, now
         case AbortTasks():
             return _abort_tasks(farm, step, client, message, now)
         case Hold():
-            return _steer(farm, step, client, Held(message.taskids, message.held, client.session, seq))
+            _steer(farm, step, Held(message.taskids, message.held, client.session, message.seq))
+            return None
         case Move():
-            return _steer(farm, step, client, Moved(message.taskids, message.priority, client.session, seq))
+            _steer(farm, step, Moved(message.taskids, message.priority, client.session, message.seq))
+            return None
         case Retry():
             return on_retry(farm, step, client, message)
-        case GetResults():
-            return _get_results(farm, step, client, message)
         case Barrier():
             return _barrier(farm, client, message)
         case Unwait():
             lending.close_barrier(farm, (client.session, message.barrier))
             farm.broadcast_waits.pop((client.session, message.barrier), None)
-            return Reply(seq)
+            return Reply(message.seq)
         case Spin():
-            ask_all_again(farm)
-            return Reply(seq)
-        case QueueStatus():
-            return Reply(seq, queue_status(farm, verbose=message.verbose))
+            refusals.redeliver_to_all(farm)
+            return Reply(message.seq)
         case Clear():
-            return _clear(farm, step, client, message)
-        case ListTasks():
-            step.to_client(client.session, list_tasks(farm, message, now))
+            _clear(farm, step, client, message)
             return None
-        case GetLog():
-            return _log(farm, step, client, message)
-        case GetFailure():
-            if not farm.knows(message.taskid):
-                return farm.unknown(seq, [message.taskid])
-            if message.taskid in farm.tasks:
-                return Reply(seq)
-            step.to_client(client.session, SendFailure(seq, message.taskid))
-            return None
-        case GetSubmission():
-            if not farm.knows(message.taskid):
-                return farm.unknown(seq, [message.taskid])
-            step.to_client(client.session, SendSubmission(seq, message.taskid))
-            return None
-        case GetOutputs():
-            return _outputs(farm, step, client, message)
-        case GetClientName():
-            return Reply(seq, client.label or client.session)
-        case GetWorkers():
-            return Reply(seq, workers_info(farm))
-        case Watch():
-            subscriptions.on_watch(farm, step, client, message, now)
-            return None
-        case Unwatch():
-            subscriptions.stop(farm, client.session)
-            return Reply(seq)
         case Broadcast():
             return broadcasts.on_broadcast(farm, step, client, message)
         case AwaitBroadcast():
             return broadcasts.on_await(farm, client, message)
         case ClearBroadcasts():
-            return broadcasts.on_clear(farm, step, client, message)
+            broadcasts.on_clear(farm, step, client, message)
+            return None
         case Scale():
             return _scale(farm, step, message)
-        case Stop():
-            step.to_client(client.session, Reply(seq))
-            stop_farm(farm, step, now)
-            return None
-        case Ping():
-            return Reply(seq)
         case _:
-            raise AssertionError(f"a request that nobody answers: {message}")
+            raise AssertionError(f"a request without a handler: {message}")
 
 
 # submit
 
 
-def _submit(farm: Farm, step: Step, client: ClientSession, message: Submit, now: Now) -> Answer | None:
+def _submit(farm: Farm, step: Step, client: ClientSession, message: Submit, now: Now) -> Refused | None:
     after = _resolve(farm, client, message.after)
     inputs = _resolve(farm, client, message.inputs)
     refusal = _refusal(farm, message, (*after, *inputs))
     if refusal is not None:
-        farm.codes.release_idle(all_bodies(message.spec))  # it may have been defined for this only
+        farm.codes.release_idle(all_bodies(message.spec))  # it may have been defined for this submission only
         return refusal
     record = Submitted(
         first=farm.next_id,
@@ -179,13 +202,12 @@ def _submit(farm: Farm, step: Step, client: ClientSession, message: Submit, now:
     )
     ready = commit(farm, step, record)
     farm.enqueue(ready)
-    step.to_client(client.session, Accepted(message.seq, record.first))
-    fail_if_doomed(farm, step, record, now)
+    fail_if_parent_failed(farm, step, record, now)
     return None
 
 
 def _refusal(farm: Farm, message: Submit, parents: tuple[int | None, ...]) -> Refused | None:
-    """Return why these tasks cannot be taken: their code, or a task that they come after, is not there."""
+    """Return the refusal of tasks whose code or dependency is unknown, or `None`."""
     missing = next((code for code in all_bodies(message.spec) if code not in farm.codes), None)
     if missing is not None:
         text = f"the code {missing.hex()} of {message.spec.label} was not defined before"
@@ -194,12 +216,12 @@ def _refusal(farm: Farm, message: Submit, parents: tuple[int | None, ...]) -> Re
     if named:
         return farm.unknown(message.seq, named)
     if None in parents:
-        return Refused(message.seq, ErrorKind.PROTOCOL, "a dependency that was not accepted")
+        return Refused(message.seq, ErrorKind.PROTOCOL, "a dependency names a submission that was not accepted")
     return None
 
 
 def _resolve(farm: Farm, client: ClientSession, refs: tuple[TaskRef, ...]) -> list[int | None]:
-    """Return task ids for `refs`; `None` for one that names a submission of this session that there was not."""
+    """Return task ids for `refs`; `None` for one that names an unknown submission of this session."""
     taskids: list[int | None] = []
     for ref in refs:
         if isinstance(ref, int):
@@ -228,7 +250,6 @@ def _abort(farm: Farm, step: Step, client: ClientSession, message: Abort, now: N
     if message.queued_only and task.lease:
         return Reply(message.seq, False)
     commit(farm, step, AbortAsked(taskid, client.session, message.seq))
-    step.to_client(client.session, Reply(message.seq, True))
     if task.lease:
         stop_attempt(farm, step, task.lease, Cause.ABORT, now)
     else:
@@ -239,7 +260,10 @@ def _abort(farm: Farm, step: Step, client: ClientSession, message: Abort, now: N
 
 
 def _abort_tasks(farm: Farm, step: Step, client: ClientSession, message: AbortTasks, now: Now) -> Answer:
-    """Abort what has not ended. Those that no worker has end together, in one record, and need no other beside it."""
+    """Abort the unfinished ones of the tasks; return the others. Tasks without a lease end together, in one record.
+
+    No record holds this answer: a repeat after a restart is answered with the state at that time.
+    """
     left: list[int] = []
     endings = Endings(farm, step, now)
     for taskid in dict.fromkeys(message.taskids):
@@ -255,19 +279,18 @@ def _abort_tasks(farm: Farm, step: Step, client: ClientSession, message: AbortTa
     return Reply(message.seq, left)
 
 
-def _steer(farm: Farm, step: Step, client: ClientSession, record: Held | Moved) -> Answer:
-    """Hold, release or move tasks. Those that can be given out now stand in the queue as if it had always been so."""
+def _steer(farm: Farm, step: Step, record: Held | Moved) -> None:
+    """Hold, release or move tasks. Ready ones get the place in the queue that they would have had from the start."""
     queued = [farm.tasks[taskid] for taskid in dict.fromkeys(record.ids) if farm.is_queued(taskid)]
     farm.withdraw(queued)
     commit(farm, step, record)
     farm.reinsert(queued)
     for task in queued:
-        if task.history is not None and task.taskid in farm.held:
-            task.history.unreachable_since = None  # the time in which nobody may take it does not count
-    return client.answers[record.seq]
+        if task.taskid in farm.held:
+            farm.refusals.stop_clock(task.taskid)  # the time in which no worker may have it does not count
 
 
-def _get_results(farm: Farm, step: Step, client: ClientSession, message: GetResults) -> Answer:
+def _get_results(farm: Farm, step: Step, client: ClientSession, message: GetResults) -> Reply | Refused:
     unknown = [taskid for taskid in message.taskids if not farm.knows(taskid)]
     if unknown:
         return farm.unknown(message.seq, unknown)
@@ -278,13 +301,13 @@ def _get_results(farm: Farm, step: Step, client: ClientSession, message: GetResu
     if message.watch:
         for taskid in unfinished:
             if farm.tasks[taskid].batch.session != client.session:
-                farm.watchers.setdefault(taskid, set()).add(client.session)
+                farm.result_subscribers.setdefault(taskid, set()).add(client.session)
     return Reply(message.seq, unfinished)
 
 
-def _barrier(farm: Farm, client: ClientSession, message: Barrier) -> Answer | None:
+def _barrier(farm: Farm, client: ClientSession, message: Barrier) -> Reply | Refused | None:
     taskids = message.taskids if message.taskids is not None else tuple(farm.tasks)
-    # One that was cleared has ended. This may be the second copy of a request, from before it was cleared.
+    # A cleared task has ended: this may be a late copy of a request that came before the clear.
     unknown = [taskid for taskid in taskids if not 0 <= taskid < farm.next_id]
     if unknown:
         return farm.unknown(message.seq, unknown)
@@ -296,42 +319,39 @@ def _barrier(farm: Farm, client: ClientSession, message: Barrier) -> Answer | No
     return None
 
 
-def _clear(farm: Farm, step: Step, client: ClientSession, message: Clear) -> Answer | None:
+def _clear(farm: Farm, step: Step, client: ClientSession, message: Clear) -> None:
     asked = farm.finished_ids() if message.taskids is None else dict.fromkeys(message.taskids)
-    # What unfinished tasks take as input is theirs until they have ended: without it they could never run.
+    # The inputs of unfinished tasks stay: without them these tasks could never run.
     needed = {parent for task in farm.tasks.values() for parent in task.batch.inputs}
     ids = tuple(taskid for taskid in asked if taskid not in farm.tasks and taskid not in needed)
     commit(farm, step, Cleared(ids, client.session, message.seq))
-    return client.answers[message.seq]
 
 
-# what tasks print and show
+# outputs
 
 
-def _log(farm: Farm, step: Step, client: ClientSession, message: GetLog) -> Answer | None:
+def _log(farm: Farm, message: GetLog) -> Reply | Refused | SendLog:
     if not farm.knows(message.taskid):
         return farm.unknown(message.seq, [message.taskid])
     task = farm.tasks.get(message.taskid)
     if task is None:
-        step.to_client(client.session, SendLog(message.seq, message.taskid))
-        return None
+        return SendLog(message.seq, message.taskid)
     return Reply(message.seq, task.history.output if task.history is not None else ())
 
 
-def _outputs(farm: Farm, step: Step, client: ClientSession, message: GetOutputs) -> Answer | None:
+def _outputs(farm: Farm, message: GetOutputs) -> Reply | Refused | SendOutputs:
     if not farm.knows(message.taskid):
         return farm.unknown(message.seq, [message.taskid])
     task = farm.tasks.get(message.taskid)
     if task is None:
-        step.to_client(client.session, SendOutputs(message.seq, message.taskid, message.known))
-        return None
+        return SendOutputs(message.seq, message.taskid, message.known)
     past = task.history
     displays, version = (past.displays, past.displays_version) if past is not None else ((), "")
     return Reply(message.seq, outputs_answer(displays, version, message.known))
 
 
 def outputs_answer(displays: tuple[bytes, ...], version: str, known: str) -> dict[str, object]:
-    """Return what answers a `GetOutputs`: `displays`, unless they are what the client has."""
+    """Return the answer to a `GetOutputs`: `displays`, or none where the client has this version."""
     return {"version": version, "outputs": None if version == known else displays}
 
 
@@ -346,12 +366,12 @@ def _scale(farm: Farm, step: Step, message: Scale) -> Answer:
 
 
 def stop_farm(farm: Farm, step: Step, now: Now) -> None:
-    """Stop on purpose: what runs goes back to the queue, which waits in the store for the next start."""
+    """Stop the farm on purpose. Running tasks go back to the queue, which stays in the store for the next start."""
     if farm.stop_asked:
         return
     commit(farm, step, StopAsked(now.wall))
     for session in farm.sessions.values():
-        session.defined = set()  # for the next start it says hello again
+        session.defined = set()  # it defines code again after the next start
         if session.connected:
             step.to_client(session.session, Stopping())
     farm.codes.release_idle(farm.codes.sizes)

@@ -1,7 +1,7 @@
-"""Running finished tasks again: as new tasks, together with those that had failed because of them.
+"""Handlers of `Retry`: finished tasks run again as new tasks, with the tasks that failed because of them.
 
-What a finished task was is known to the store alone. So a `Retry` takes two steps: `on_retry` says what has to be read,
-and `on_recalled` decides with what was found. Both happen in one turn of the controller, with a commit in between.
+Only the store has the submission of a finished task. So a `Retry` takes two steps: `on_retry` asks for the records, and
+`on_recalled` decides with them. Both happen in one turn of the controller, with a commit in between.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import msgspec
 
 from taskfc_ext.core.effects import Recall, Step
 from taskfc_ext.core.events import Now, Recalled
-from taskfc_ext.core.journal.endings import commit, commit_code, fail_if_doomed
+from taskfc_ext.core.journal.endings import commit, commit_code, fail_if_parent_failed
 from taskfc_ext.core.state.farm import Farm
-from taskfc_ext.core.state.sessions import Answer, ClientSession
+from taskfc_ext.core.state.sessions import ClientSession
 from taskfc_ext.protocol.client_messages import Define, ErrorKind, Refused, Retry
 from taskfc_ext.protocol.ids import Session
 from taskfc_ext.protocol.payloads import Reason
@@ -22,11 +22,11 @@ from taskfc_ext.protocol.records import Retried
 from taskfc_ext.protocol.spec import Spec
 
 
-def on_retry(farm: Farm, step: Step, client: ClientSession, message: Retry) -> Answer | None:
-    """Have the task and all that may have failed because of it read from the store, or refuse.
+def on_retry(farm: Farm, step: Step, client: ClientSession, message: Retry) -> Refused | None:
+    """Read the task, and the tasks that may have failed because of it, from the store; or refuse.
 
-    Of a dependant that has run again itself, only the newest retry runs again now; and the roots are the task and its
-    retries, since what failed with any of these failed because of it.
+    Of a dependant that was retried itself, only the newest retry runs again. The roots are the task and its retries,
+    since a task that failed because of one of them failed because of the task.
     """
     refusal = _refusal(farm, message)
     if refusal is None:
@@ -41,11 +41,11 @@ def dependants_of(roots: Iterable[int], failed_with: Mapping[int, int]) -> list[
     """Return the tasks that failed because of `roots`, directly or through one another, in ascending order.
 
     Args:
-        roots: tasks.
+        roots: the tasks to begin from.
         failed_with: task -> the dependency that it failed with.
     """
     fallen, found = set(roots), []
-    for taskid in sorted(failed_with):  # whoever depends on a task has a larger id
+    for taskid in sorted(failed_with):  # a dependant has a larger id
         if failed_with[taskid] in fallen:
             fallen.add(taskid)
             found.append(taskid)
@@ -53,18 +53,16 @@ def dependants_of(roots: Iterable[int], failed_with: Mapping[int, int]) -> list[
 
 
 def on_recalled(farm: Farm, step: Step, event: Recalled, now: Now) -> None:
-    """Submit again what was read, and answer the `Retry` that asked for it."""
+    """Submit the recalled tasks again, and answer the `Retry`."""
     client, seq = farm.sessions.get(event.session), event.request.seq
     if client is None or farm.stop_asked or seq < client.done_below:
         return
-    answer = client.answers.get(seq)  # there when a repeat was recalled as well
-    if answer is None:
-        answer = _refusal(farm, event.request)
-        if answer is None:
-            _resubmit(farm, step, client, event, now)
-            return
-        client.remember(answer)
-    step.to_client(client.session, answer)
+    place = len(step.sends)
+    if seq not in client.answers:  # a repeat may have been recalled as well
+        refusal = _refusal(farm, event.request) or _resubmit(farm, step, client, event, now)
+        if refusal is not None:
+            client.remember(refusal)
+    step.to_client(client.session, client.answers[seq], place)
 
 
 def _refusal(farm: Farm, message: Retry) -> Refused | None:
@@ -80,31 +78,30 @@ def _refusal(farm: Farm, message: Retry) -> Refused | None:
     return Refused(message.seq, ErrorKind.NOT_ALLOWED, text, "abort it first", {"taskids": [taskid]})
 
 
-def _resubmit(farm: Farm, step: Step, client: ClientSession, event: Recalled, now: Now) -> None:
+def _resubmit(farm: Farm, step: Step, client: ClientSession, event: Recalled, now: Now) -> Refused | None:
     seq, asked = event.request.seq, event.request.taskid
     new_id: dict[int, int] = {}
-    instead: dict[int, int] = {}  # what a dependency is replaced by
+    replacements: dict[int, int] = {}  # dependency -> its replacement
     records = []
     commit_code(farm, step, _defines(event.request))
     for old, taskids in event.batches:
-        inputs = tuple(_parent_now(farm, parent, instead) for parent in old.inputs)
+        inputs = tuple(_current_parent(farm, parent, replacements) for parent in old.inputs)
         lacking = [parent for parent in inputs if not farm.knows(parent)]
         if lacking and asked in taskids:
             farm.codes.release_idle(define.digest for define in _defines(event.request))
-            step.to_client(client.session, _lacks_input(client, seq, asked, lacking[0]))
-            return
-        # without it they could not run, and neither could what fails with them
+            return _refuse_without_input(seq, asked, lacking[0])
+        # a task without its input could not run, nor could its dependants
         again = tuple(taskid for taskid in taskids if farm.knows(taskid) and not lacking)
-        if not again or (asked not in taskids and not instead.keys() & {*old.after, *old.inputs}):
+        if not again or (asked not in taskids and not replacements.keys() & {*old.after, *old.inputs}):
             continue
-        after = (_parent_now(farm, parent, instead) for parent in old.after)
+        after = (_current_parent(farm, parent, replacements) for parent in old.after)
         record = msgspec.structs.replace(
             old,
             first=farm.next_id,
             session=client.session,
             seq=seq,
             wall=now.wall,
-            spec=_spec_here(old.spec, event.request) if old.owner == client.owner else old.spec,
+            spec=_adapt_spec(old.spec, event.request) if old.owner == client.owner else old.spec,
             bodies=tuple(old.bodies[taskid - old.first] for taskid in again),
             after=tuple(parent for parent in after if farm.knows(parent)),  # one that was cleared has ended
             inputs=inputs,
@@ -112,49 +109,47 @@ def _resubmit(farm: Farm, step: Step, client: ClientSession, event: Recalled, no
         )
         new = dict(zip(again, range(record.first, record.first + len(again)), strict=True))
         new_id |= new
-        instead |= new
+        replacements |= new
         if asked in again:
-            instead |= dict.fromkeys(_retries(farm, asked), new[asked])
+            replacements |= dict.fromkeys(_retries(farm, asked), new[asked])
         records.append(record)
         farm.enqueue(commit(farm, step, record))
     commit(farm, step, Retried(tuple(new_id.items()), client.session, seq))
-    step.to_client(client.session, client.answers[seq])
     for record in records:
-        fail_if_doomed(farm, step, record, now)
+        fail_if_parent_failed(farm, step, record, now)
+    return None
 
 
 def _defines(request: Retry) -> tuple[Define, ...]:
-    """Return the code that came with `request`."""
+    """Return the code in `request`."""
     return () if request.context is None else (*request.modules, request.context)
 
 
-def _spec_here(spec: Spec, request: Retry) -> Spec:
-    """Return `spec` for the context and the modules of whoever asks."""
+def _adapt_spec(spec: Spec, request: Retry) -> Spec:
+    """Return `spec` with the context and the modules of the client that asks."""
     if request.context is None:
         return spec
     recovery = spec.recovery
     if recovery is not None:
-        recovery = msgspec.structs.replace(recovery, spec=_spec_here(recovery.spec, request))
+        recovery = msgspec.structs.replace(recovery, spec=_adapt_spec(recovery.spec, request))
     modules = tuple(define.digest for define in request.modules)
     return msgspec.structs.replace(spec, context=request.context.digest, modules=modules, recovery=recovery)
 
 
-def _parent_now(farm: Farm, parent: int, instead: Mapping[int, int]) -> int:
-    """Return the task to depend on now: the one `instead` of `parent`, or if that did not succeed, its newest retry."""
+def _current_parent(farm: Farm, parent: int, replacements: Mapping[int, int]) -> int:
+    """Return the task to depend on: the replacement of `parent`, or if it did not succeed, its newest retry."""
     succeeded = farm.knows(parent) and farm.end_of(parent) == ""
-    if parent not in instead and not succeeded:
+    if parent not in replacements and not succeeded:
         parent = max(_retries(farm, parent), default=parent)
-    return instead.get(parent, parent)
+    return replacements.get(parent, parent)
 
 
 def _retries(farm: Farm, taskid: int) -> Iterator[int]:
-    """Yield the task that `taskid` was last submitted again as, and that of this one, and so on."""
+    """Yield the newest retry of `taskid`, then the newest retry of that one, and so on."""
     while farm.knows(taskid := farm.retried.get(taskid, -1)):
         yield taskid
 
 
-def _lacks_input(client: ClientSession, seq: int, taskid: int, parent: int) -> Refused:
+def _refuse_without_input(seq: int, taskid: int, parent: int) -> Refused:
     text = f"task {taskid} cannot run again: the result of task {parent}, which it takes, was cleared"
-    refusal = Refused(seq, ErrorKind.RESULT_EXPIRED, text, "submit it anew", {"taskids": [parent]})
-    client.remember(refusal)
-    return refusal
+    return Refused(seq, ErrorKind.RESULT_EXPIRED, text, "submit it again", {"taskids": [parent]})

@@ -1,4 +1,4 @@
-"""Stopping an attempt that runs: interrupt, terminate, kill, until its worker reports it or dies."""
+"""Stops of running attempts: interrupt, terminate, kill, until the worker reports the end or dies."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from taskfc_ext.protocol.supervisor_messages import Step as StopStep
 from taskfc_ext.protocol.supervisor_messages import StopAttempt
 
 GRACE = {StopStep.INTERRUPT: 2.0, StopStep.TERMINATE: 1.0, StopStep.KILL: 1.0}
-"""Seconds that each step has before the next one; a kill is repeated."""
+"""Seconds from each step to the next one; a kill is repeated."""
 
 _NEXT = {StopStep.INTERRUPT: StopStep.TERMINATE, StopStep.TERMINATE: StopStep.KILL, StopStep.KILL: StopStep.KILL}
 
 
 def stop_attempt(farm: Farm, step: Step, lease: int, cause: Cause, now: Now) -> None:
-    """Begin to stop what runs under `lease`, or interrupt it once more where that has begun."""
+    """Begin to stop the attempt under `lease`, or interrupt it again if that has begun."""
     taskid, worker = farm.leases[lease]
     farm.mark((farm.tasks[taskid],))
     known = farm.stopping_leases.get(lease)
     if known is None:
         farm.stopping_leases[lease] = Stopping(cause, worker, StopStep.INTERRUPT)
-        farm.set_timer(now.mono + GRACE[StopStep.INTERRUPT], TimerKind.LADDER, lease)
+        farm.set_timer(now.mono + GRACE[StopStep.INTERRUPT], TimerKind.ESCALATION, lease)
     elif cause is Cause.ABORT:
-        known.cause = cause  # whoever aborts does not want the retry that a timeout would bring
+        known.cause = cause  # an abort rules out the retry of a timeout
     step.to_supervisor(StopAttempt(worker, lease, StopStep.INTERRUPT))
 
 
 def on_deadline(farm: Farm, step: Step, lease: int, now: Now) -> None:
-    """The attempt under `lease` has had its time."""
+    """Begin to stop the attempt under `lease`, which has reached its timeout."""
     if lease in farm.leases and lease not in farm.stopping_leases:
         stop_attempt(farm, step, lease, Cause.TIMEOUT, now)
 
 
-def on_ladder(farm: Farm, step: Step, lease: int, now: Now) -> None:
-    """The attempt under `lease` did not end by the last step: take the next one."""
+def on_escalation(farm: Farm, step: Step, lease: int, now: Now) -> None:
+    """Take the next step, since the attempt under `lease` has not ended after the last one."""
     stopping = farm.stopping_leases.get(lease)
     if stopping is None:
         return  # it has ended
     stopping.step = _NEXT[stopping.step]
     step.to_supervisor(StopAttempt(stopping.worker, lease, stopping.step))
-    farm.set_timer(now.mono + GRACE[stopping.step], TimerKind.LADDER, lease)
+    farm.set_timer(now.mono + GRACE[stopping.step], TimerKind.ESCALATION, lease)
 
 
 def timeout_failure(task: Task) -> bytes:

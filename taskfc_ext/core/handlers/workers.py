@@ -1,4 +1,4 @@
-"""What the supervisor says: workers that come, and workers that die with work in their hands."""
+"""Handlers of the messages of the supervisor: workers that start, and workers that die with leases."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from msgspec import structs
 
 from taskfc_ext.core.effects import Step
 from taskfc_ext.core.events import Now
-from taskfc_ext.core.handlers import broadcasts
-from taskfc_ext.core.handlers.attempts import ask_all_again, end_stopped, retire_surplus
+from taskfc_ext.core.handlers import broadcasts, refusals
+from taskfc_ext.core.handlers.attempts import end_stopped, retire_surplus
 from taskfc_ext.core.handlers.stopping import stop_attempt
 from taskfc_ext.core.journal.endings import Endings
 from taskfc_ext.core.state.farm import Farm, Worker
@@ -20,11 +20,11 @@ from taskfc_ext.protocol.supervisor_messages import Farm as FarmMessage
 from taskfc_ext.protocol.supervisor_messages import Noted, WorkerDown, WorkerUp
 
 _NO_PAGE = 2**62
-"""Stands for the last lease that a worker started, when nothing tells it: every lease of its may have started."""
+"""The last lease that a worker started, if it is unknown: each of its leases may have started."""
 
 
 def on_farm(farm: Farm, step: Step, message: FarmMessage, now: Now) -> None:
-    """The first word of the supervisor: of the workers that the store knows, who is alive, who died, who vanished."""
+    """Handle the first message of the supervisor: which workers of the store are alive, have died, or have vanished."""
     farm.supervisor_pid = message.supervisor_pid
     farm.n_workers = message.n_workers
     for up in message.alive:
@@ -38,47 +38,47 @@ def on_farm(farm: Farm, step: Step, message: FarmMessage, now: Now) -> None:
             farm, step, WorkerDown(worker=worker, pid=0, started=_NO_PAGE, running=False, note=note, planned=True), now
         )
     if len(farm.workers) > farm.n_workers:
-        retire_surplus(farm, step)  # the controller that was told to scale did not live to see them idle
+        retire_surplus(farm, step)  # an earlier controller was asked to scale, and ended before they were idle
     for lease, (taskid, _) in list(farm.leases.items()):
         past = farm.tasks[taskid].history
-        if past is not None and past.aborting:  # the abort was accepted by a controller that is no more
+        if past is not None and past.aborting:  # an earlier controller accepted the abort
             stop_attempt(farm, step, lease, Cause.ABORT, now)
 
 
 def on_worker_up(farm: Farm, message: WorkerUp) -> None:
-    """A worker process was started; it gets work when it says that it is ready."""
+    """Note a started worker process; it gets tasks after its `Ready`."""
     farm.workers.setdefault(message.worker, Worker(message.worker)).pid = message.pid
 
 
 def on_worker_down(farm: Farm, step: Step, message: WorkerDown, now: Now) -> None:
-    """A worker process has ended. Its page tells which attempt to blame, and which had not started."""
+    """Handle the end of a worker process. Its page names the attempt to blame, and the ones that had not started."""
     worker = farm.workers.get(message.worker)
     if worker is not None:
         worker.ready = False
         endings = Endings(farm, step, now)
         blame = _blame(message, worker)
         for lease, taskid in worker.leases.items():
-            _lost(farm, endings, farm.tasks[taskid], lease, blame)
+            _lose_attempt(farm, endings, farm.tasks[taskid], lease, blame)
         endings.settle()
         del farm.workers[message.worker]
         broadcasts.on_worker_down(farm, step, worker, message)
         if not farm.live_workers():
-            ask_all_again(farm)  # whoever comes next has refused nothing
-        farm.to_check.update(taskid for group in farm.parked.values() for taskid in group)
+            refusals.redeliver_to_all(farm)  # the next worker has refused nothing
+        farm.refusals.check_later(farm.refusals.waiting_ids())
     step.to_supervisor(Noted((message.worker,)))
 
 
 def _blame(message: WorkerDown, worker: Worker) -> WorkerDown:
-    """Return `message` as it counts for the attempts that `worker` held."""
+    """Return `message` as it applies to the attempts that `worker` held."""
     if message.to_blame:
         message = structs.replace(message, planned=False)
-    if message.started == UNKNOWN_LEASE:  # they run in order, and what may run only once is held alone
+    if message.started == UNKNOWN_LEASE:  # leases run in order, and a task that may run only once is held alone
         message = structs.replace(message, started=min(worker.leases, default=0), running=True)
     return message
 
 
-def _lost(farm: Farm, endings: Endings, task: Task, lease: int, message: WorkerDown) -> None:
-    endings.fell_silent(task)
+def _lose_attempt(farm: Farm, endings: Endings, task: Task, lease: int, message: WorkerDown) -> None:
+    endings.keep_live_output(task)
     stopping = farm.stopping_leases.get(lease)
     aborting = task.history is not None and task.history.aborting
     if stopping is not None or aborting:
@@ -89,14 +89,14 @@ def _lost(farm: Farm, endings: Endings, task: Task, lease: int, message: WorkerD
         text = f"worker {message.worker} died with {task.title}, which may run only once"
         _fail_lost(endings, task, Reason.LOST, text, message.note)
     elif message.planned or lease != message.started:
-        endings.requeue(task, Why.RETURNED)  # it died of something else
+        endings.requeue(task, Why.RETURNED)  # another attempt killed the worker
     elif task.past().deaths + 1 >= farm.max_deaths:
         did = "was running" if message.running else "had just run"
         text = f"{task.title} {did} when the last of {farm.max_deaths} workers died"
         _fail_lost(endings, task, Reason.POISONED, text, message.note)
     else:
-        # Also when it had ended: a task can break its worker so that no result of it ever leaves, and if that cost
-        # nothing it would go on for ever. Whoever is charged wrongly runs alone from then on, and clears its name.
+        # Also if it had ended: a task can break its worker so that its result never leaves, and would run again for
+        # ever if that cost nothing. A task charged wrongly runs alone from then on, so it is not charged again.
         endings.requeue(task, Why.DEATH)
 
 

@@ -1,6 +1,7 @@
-"""What each record means. The live scheduler applies a record when it writes it; a restart applies them all again.
+"""The meaning of each record: the change that it makes to the state.
 
-So the store alone rebuilds every promise: there is no second way in which a task changes for good.
+The scheduler applies a record when it writes it; a restart applies all of them again. So the store alone rebuilds the
+state, since nothing else changes a task durably.
 """
 
 from __future__ import annotations
@@ -38,32 +39,32 @@ from taskfc_ext.protocol.states import State
 
 
 def apply(farm: Farm, record: Record) -> list[Task]:
-    """Change `farm` as `record` says; return the tasks that became ready to be given out by it."""
+    """Apply `record` to `farm`; return the tasks that became ready to run."""
     farm.n_records += 1
     match record:
         case Submitted():
-            return _submitted(farm, record)
+            return _apply_submitted(farm, record)
         case Leased():
-            _leased(farm, record)
+            _apply_leased(farm, record)
         case Ended():
-            return _ended(farm, record)
+            return _apply_ended(farm, record)
         case Requeued():
-            return _requeued(farm, record)
+            return _apply_requeued(farm, record)
         case AbortAsked():
             farm.tasks[record.taskid].past().aborting = True
             farm.session(record.session).remember(Reply(record.seq, True))
         case Cleared():
-            _cleared(farm, record)
+            _apply_cleared(farm, record)
         case Held():
-            _held(farm, record)
+            _apply_held(farm, record)
         case Moved():
-            _moved(farm, record)
+            _apply_moved(farm, record)
         case Retried():
             farm.retried.update(record.pairs)
             farm.session(record.session).remember(Reply(record.seq, [list(pair) for pair in record.pairs]))
         case Broadcasted():
             farm.broadcasts[record.number] = KeptBroadcast(record)
-            farm.codes.hold(code_of(record))
+            farm.codes.add_needs(code_of(record))
             farm.next_broadcast = record.number + 1
             farm.session(record.session).remember(Reply(record.seq, record.number))
         case BroadcastDeath():
@@ -72,7 +73,7 @@ def apply(farm: Farm, record: Record) -> list[Task]:
         case BroadcastsCleared():
             farm.session(record.session).remember(Reply(record.seq, len(farm.broadcasts)))
             for kept in farm.broadcasts.values():
-                farm.codes.let_go(code_of(kept.record))
+                farm.codes.remove_needs(code_of(kept.record))
             farm.broadcasts.clear()
         case Define():
             farm.codes.sizes[record.digest] = size_of(record.body)
@@ -93,17 +94,17 @@ def apply(farm: Farm, record: Record) -> list[Task]:
 
 
 def restore(farm: Farm, records: Iterable[Record]) -> None:
-    """Rebuild `farm` from its store. Leases stay valid: their workers may be alive, and are asked."""
+    """Rebuild `farm` from its store. Leases stay valid, since their workers may be alive and report again."""
     for record in records:
         apply(farm, record)
     farm.n_ended = 0
-    farm.doomed.clear()  # their ends were in the store as well
-    farm.codes.release_idle(farm.codes.sizes)  # nobody is connected
-    # the queue's order is not stored: whoever was accepted first goes first
+    farm.cascade_failed.clear()  # their ends are in the store as well
+    farm.codes.release_idle(farm.codes.sizes)  # no client is connected
+    # the order of the queue is not stored: the task accepted first goes first
     farm.enqueue(task for task in farm.tasks.values() if farm.is_queued(task.taskid))
 
 
-def _submitted(farm: Farm, record: Submitted) -> list[Task]:
+def _apply_submitted(farm: Farm, record: Submitted) -> list[Task]:
     batch = Batch(
         first=record.first,
         n=len(record.bodies),
@@ -123,18 +124,18 @@ def _submitted(farm: Farm, record: Submitted) -> list[Task]:
         farm.add(task)
         tasks.append(task)
         if unmet:
-            task.past().unmet = unmet  # shared, and each parent knows the batch: n x m of each would fill the memory
+            task.past().unmet = unmet  # shared by the batch: one set for each task would take n x m entries
     for parent in unmet:
         farm.children.setdefault(parent, []).append(range(record.first, record.first + len(tasks)))
     farm.codes.add_tasks(record.first, len(tasks), record.spec)
     if record.name is not None:
         farm.names[record.name] = tasks[-1].taskid
-    # what a retry is answered with follows, in its `Retried`
+    # the answer to a `Retry` comes with its `Retried`
     farm.session(record.session).remember(Accepted(record.seq, record.first))
     return [] if unmet else tasks
 
 
-def _leased(farm: Farm, record: Leased) -> None:
+def _apply_leased(farm: Farm, record: Leased) -> None:
     if record.worker not in farm.workers:
         farm.workers[record.worker] = Worker(record.worker)
     for lease, taskid in enumerate(record.ids, start=record.first_lease):
@@ -143,16 +144,16 @@ def _leased(farm: Farm, record: Leased) -> None:
         task.attempts += 1
 
 
-def _ended(farm: Farm, record: Ended) -> list[Task]:
+def _apply_ended(farm: Farm, record: Ended) -> list[Task]:
     farm.finish(record.ids, record.reasons)
     ready = []
     for taskid, reason in zip(record.ids, record.reasons, strict=True):
         for childid in chain.from_iterable(farm.children.pop(taskid, ())):
             child = farm.tasks.get(childid)
             if child is None:
-                continue  # it was aborted, or has failed with another of its dependencies
+                continue  # it was aborted, or has failed because of another dependency
             if reason and (not child.batch.after_any or taskid in child.batch.inputs):
-                farm.doomed.append((childid, taskid))  # the scheduler ends it, in the same transaction
+                farm.cascade_failed.append((childid, taskid))  # `Endings.settle` ends it, in the same transaction
                 continue
             unmet = child.past().unmet
             unmet.discard(taskid)
@@ -162,8 +163,8 @@ def _ended(farm: Farm, record: Ended) -> list[Task]:
     return ready
 
 
-def _cleared(farm: Farm, record: Cleared) -> None:
-    """Forget the tasks of `record`; which of its ids are unknown is known by what came before it."""
+def _apply_cleared(farm: Farm, record: Cleared) -> None:
+    """Forget the tasks of `record`; the records before it say which of its ids are unknown."""
     unknown = [taskid for taskid in record.ids if not farm.knows(taskid)]
     n_cleared = len(record.ids) - len(unknown)
     known = [taskid for taskid in record.ids if farm.knows(taskid)]
@@ -179,32 +180,32 @@ def _cleared(farm: Farm, record: Cleared) -> None:
     farm.session(record.session).remember(answer)
 
 
-def _held(farm: Farm, record: Held) -> None:
-    """Hold or release the tasks of `record` that nobody has; who that is follows from what came before it."""
+def _apply_held(farm: Farm, record: Held) -> None:
+    """Hold or release the tasks of `record` that have no lease; the records before it say which these are."""
     live = [taskid for taskid in dict.fromkeys(record.ids) if taskid in farm.tasks]
-    given = [taskid for taskid in live if farm.tasks[taskid].lease]
+    leased = [taskid for taskid in live if farm.tasks[taskid].lease]
     free = [taskid for taskid in live if not farm.tasks[taskid].lease]
     if record.held:
         farm.held.update(free)
     else:
         farm.held.difference_update(free)
-    answer = _not_unfinished(farm, record, "held" if record.held else "released", len(free))
-    farm.session(record.session).remember(answer or Reply(record.seq, given))
+    answer = _refuse_ended(farm, record, "held" if record.held else "released", len(free))
+    farm.session(record.session).remember(answer or Reply(record.seq, leased))
 
 
-def _moved(farm: Farm, record: Moved) -> None:
+def _apply_moved(farm: Farm, record: Moved) -> None:
     live = [taskid for taskid in dict.fromkeys(record.ids) if taskid in farm.tasks]
     for taskid in live:
         if record.priority == farm.tasks[taskid].batch.spec.priority:
             farm.moved.pop(taskid, None)
         else:
             farm.moved[taskid] = record.priority
-    answer = _not_unfinished(farm, record, "moved", len(live))
+    answer = _refuse_ended(farm, record, "moved", len(live))
     farm.session(record.session).remember(answer or Reply(record.seq))
 
 
-def _not_unfinished(farm: Farm, record: Held | Moved, done: str, n_done: int) -> Refused | None:
-    """Return the refusal that names the ids of `record` that have ended or never were."""
+def _refuse_ended(farm: Farm, record: Held | Moved, done: str, n_done: int) -> Refused | None:
+    """Return the refusal that names the ids of `record` that have ended or never existed, or `None`."""
     wrong = [taskid for taskid in dict.fromkeys(record.ids) if taskid not in farm.tasks]
     if not wrong:
         return None
@@ -214,7 +215,7 @@ def _not_unfinished(farm: Farm, record: Held | Moved, done: str, n_done: int) ->
     return Refused(record.seq, ErrorKind.UNKNOWN_TASKS, text, value={"taskids": wrong})
 
 
-def _requeued(farm: Farm, record: Requeued) -> list[Task]:
+def _apply_requeued(farm: Farm, record: Requeued) -> list[Task]:
     tasks = [farm.tasks[taskid] for taskid in record.ids]
     for task in tasks:
         worker = farm.worker_of(task)
@@ -223,7 +224,7 @@ def _requeued(farm: Farm, record: Requeued) -> list[Task]:
             farm.move((task,), State.SCHEDULED)
         match record.why:
             case Why.RETURNED | Why.REFUSED:
-                task.attempts -= 1  # it has not been tried
+                task.attempts -= 1  # it has not run
             case Why.RETRY:
                 past = task.past()
                 past.retries += 1
@@ -234,7 +235,7 @@ def _requeued(farm: Farm, record: Requeued) -> list[Task]:
                 past = task.past()
                 past.recovering = True
                 past.retries = past.deaths = 0
-                past.refused = {}
+                farm.refusals.offer_to_all(task.taskid)
             case _:
                 assert_never(record.why)
         if record.why is not Why.REFUSED and task.history is not None:

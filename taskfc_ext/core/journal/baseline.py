@@ -1,6 +1,6 @@
 """Baselines: one record that stands for all before it, written while no task is unfinished.
 
-Without them a store would be read from its first day on at each start, and would keep a trace of every task for ever.
+Without them each start would read all records since the first day, and the store would keep a trace of every task.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ AFTER_RECORDS = 10_000
 """Records after which a baseline is due in any case: replaying them takes some 50 ms."""
 
 AFTER_CLEAR = 20
-"""Records after which one is due when something was cleared, whose traces are to go, and at a start or stop."""
+"""Records after which one is due at a start or a stop, and after a clear, whose traces are to go."""
 
 _OCCASIONS = (Began, StopAsked, Cleared, BroadcastsCleared)
 
-_COMPRESSION = 1  # of 255 in a row even the fastest leaves a thousandth
+_COMPRESSION = 1  # the fastest level leaves a thousandth of a row of equal bytes
 
 
 def is_due(farm: Farm, step: Step) -> bool:
-    """Say whether a baseline is to be written behind the records of `step`."""
+    """Return whether a baseline is due behind the records of `step`."""
     if farm.tasks or not step.records or farm.n_records <= AFTER_CLEAR:
         return False
     return farm.n_records > AFTER_RECORDS or any(isinstance(record, _OCCASIONS) for record in step.records)
 
 
 def take(farm: Farm) -> Baseline:
-    """Return the record of all that has to survive a restart, now that no task is unfinished."""
+    """Return the record of all durable state; no task may be unfinished."""
     sessions = tuple(
         KnownSession(client.session, client.done_below, tuple(client.answers.values()))
         for client in farm.sessions.values()
@@ -55,7 +55,7 @@ def take(farm: Farm) -> Baseline:
 
 
 def apply(farm: Farm, record: Baseline) -> None:
-    """Let `farm` be what `record` says: it is that already where the record was made of it."""
+    """Restore `farm` from `record`. A running farm has this state already: the record was made from it."""
     farm.n_records = 0
     if farm.incarnation:
         return
@@ -67,10 +67,10 @@ def apply(farm: Farm, record: Baseline) -> None:
     farm.next_broadcast = record.next_broadcast
     farm.names = dict(record.names)
     farm.retried = dict(record.retried)
-    farm.codes = Codes.of(record.codes, record.spans)
+    farm.codes = Codes.from_record(record.codes, record.spans)
     for kept, deaths in zip(record.broadcasts, record.deaths, strict=True):
         farm.broadcasts[kept.number] = KeptBroadcast(kept, deaths)
-        farm.codes.hold(code_of(kept))
+        farm.codes.add_needs(code_of(kept))
     for known in record.sessions:
         client = farm.session(known.session)
         client.done_below = known.done_below

@@ -1,6 +1,6 @@
-"""What attempts lead to: ends, retries, recoveries, and what these mean for children, barriers and clients.
+"""Ends of attempts: ends of tasks, retries and recoveries, with their consequences for dependants, barriers, clients.
 
-An `Endings` collects what one event brought about, and settles it in one record of each kind.
+An `Endings` collects the ends of one event, and settles them in one record of each kind.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from taskfc_ext.core.events import Now
 from taskfc_ext.core.journal.apply import apply
 from taskfc_ext.core.journal.retry_policy import Verdict, after_failure, backoff_before
 from taskfc_ext.core.state.farm import Farm, TimerKind
+from taskfc_ext.core.state.sessions import Answer
 from taskfc_ext.core.state.task import Task
 from taskfc_ext.protocol.client_messages import Define, Ended, Reply
 from taskfc_ext.protocol.payloads import Failure, Payload, Reason, encode_failure
@@ -20,19 +21,25 @@ from taskfc_ext.protocol.records import Record, Requeued, Submitted, Why
 
 
 def commit(farm: Farm, step: Step, record: Record) -> list[Task]:
-    """Write `record` and let it take effect; return the tasks that became ready by it."""
+    """Add `record` to the step and apply it; return the tasks that became ready to run."""
     step.records.append(record)
     return apply(farm, record)
 
 
-class Endings:
-    """The ends and new beginnings that one event leads to.
+def answer_request(farm: Farm, step: Step, session: str, answer: Answer) -> None:
+    """Send an answer that no record holds, and keep it for a repeat of the request."""
+    farm.session(session).remember(answer)
+    step.to_client(session, answer)
 
-    Nothing is changed before `settle`.
+
+class Endings:
+    """The ends of attempts in one event.
+
+    Nothing changes before `settle`.
 
     Args:
-        farm: whose tasks they are.
-        step: takes records and messages.
+        farm: the farm of the tasks.
+        step: collects records and messages.
         now: the time of the event.
     """
 
@@ -49,14 +56,14 @@ class Endings:
         self._requeued: dict[Why, list[Task]] = {}
 
     def succeed(self, task: Task, value: Payload, seconds: float) -> None:
-        """The attempt brought `value` in `seconds`."""
+        """Note that the attempt returned `value` after `seconds`."""
         self._tasks.append(task)
         self._reasons.append("")
         self._values.append(value)
         self._seconds.append(seconds)
 
     def fail(self, task: Task, reason: Reason, value: Payload, seconds: float = 0.0, *, retryable: bool = True) -> None:
-        """The attempt failed; what comes next is decided here."""
+        """Note that the attempt failed: the task is retried, recovered or ended."""
         match after_failure(task, reason, retryable=retryable):
             case Verdict.RETRY:
                 self.requeue(task, Why.RETRY)
@@ -69,39 +76,39 @@ class Endings:
                 self._seconds.append(seconds)
 
     def abort(self, task: Task, seconds: float = 0.0) -> None:
-        """The task was aborted, and no worker has it any more."""
+        """Note that the task was aborted, and that no worker has it."""
         failure = Failure(Reason.ABORTED, f"{task.title} was aborted")
         self.fail(task, Reason.ABORTED, encode_failure(failure), seconds)
 
     def requeue(self, task: Task, why: Why) -> None:
-        """The lease is over, and the task goes back to the queue."""
+        """Note that the lease is over, and that the task goes back to the queue."""
         self._requeued.setdefault(why, []).append(task)
 
-    def printed(self, task: Task, printed: Printed) -> None:
-        """The attempt printed this."""
+    def add_output(self, task: Task, printed: Printed) -> None:
+        """Add the text that the attempt printed."""
         if printed:
             self._outputs[task.taskid] = printed
 
-    def showed(self, task: Task, displays: tuple[bytes, ...]) -> None:
-        """The attempt showed `displays`."""
+    def add_displays(self, task: Task, displays: tuple[bytes, ...]) -> None:
+        """Add the displays of the attempt."""
         if displays:
             self._displays[task.taskid] = displays
 
-    def fell_silent(self, task: Task) -> None:
-        """Nobody is left to report the attempt: what was heard of it while it ran is all that it printed and showed."""
+    def keep_live_output(self, task: Task) -> None:
+        """Keep the live output of an attempt whose worker cannot report it any more."""
         if task.history is not None:
-            self.printed(task, task.history.output)
-            self.showed(task, task.history.displays)
+            self.add_output(task, task.history.output)
+            self.add_displays(task, task.history.displays)
 
     def run_time(self, task: Task) -> float:
-        """Return for how long the attempt has run, where nobody is left to say: 0 before its worker said so."""
+        """Return the run time of an attempt whose worker cannot report it; 0 if its start was not reported."""
         return max(0.0, self._now.wall - task.started) if task.started else 0.0
 
     def settle(self) -> None:
-        """Write what was collected, let it take effect, and tell everyone it concerns."""
+        """Commit the collected ends, and notify the clients and barriers that wait for them."""
         self._settle_own()
-        while self._farm.doomed:  # level by level: a chain of dependants may be longer than the stack
-            self._of_the_doomed()._settle_own()
+        while self._farm.cascade_failed:  # level by level: a chain of dependants may be deeper than the stack
+            self._fail_dependants()._settle_own()
 
     def _settle_own(self) -> None:
         for why, tasks in self._requeued.items():
@@ -131,14 +138,13 @@ class Endings:
         ready = commit(farm, self._step, Requeued(tuple(task.taskid for task in tasks), why))
         now_ready = []
         for task in ready:
-            if why is not Why.REFUSED and task.history is not None:
-                task.history.refusals = 0
-                task.history.unreachable_since = None
+            if why is not Why.REFUSED:
+                farm.refusals.reset_back_off(task.taskid)
             pause = backoff_before(task.spec, task.past().retries) if why is Why.RETRY else 0.0
             if pause:
                 task.past().not_before = self._now.mono + pause
                 farm.set_timer(self._now.mono + pause, TimerKind.BACKOFF, task.taskid)
-            elif task.history is not None and task.history.refused:
+            elif farm.refusals.reasons_of(task.taskid):
                 farm.offer(task)
             else:
                 now_ready.append(task)
@@ -148,25 +154,23 @@ class Endings:
         farm = self._farm
         owners = {task.batch.session for task in self._tasks}
         sessions = {task.taskid: task.batch.session for task in self._tasks} if len(owners) > 1 else {}
-        for task in self._tasks:
-            farm.unpark(task)
         farm.enqueue(commit(farm, self._step, record))
-        if len(owners) == 1 and not farm.watchers:
+        if len(owners) == 1 and not farm.result_subscribers:
             self._step.to_client(owners.pop(), record)
         else:
-            self._tell_each(record, sessions, owners)
+            self._send_to_each(record, sessions, owners)
         self._answer_barriers(record.ids)
 
-    def _tell_each(self, record: Ended, sessions: dict[int, str], owners: set[str]) -> None:
-        """Send every client the part of `record` that it waits for."""
-        audience: dict[str, list[int]] = {}
+    def _send_to_each(self, record: Ended, sessions: dict[int, str], owners: set[str]) -> None:
+        """Send each client the part of `record` that it waits for."""
+        rows_for: dict[str, list[int]] = {}
         owner = next(iter(owners))
         for row, taskid in enumerate(record.ids):
-            listeners = self._farm.watchers.pop(taskid, set()) | {sessions.get(taskid, owner)}
-            for session in listeners:
-                audience.setdefault(session, []).append(row)
-        for session, rows in audience.items():
-            self._step.to_client(session, rows_of(record, rows))
+            sessions_of_row = self._farm.result_subscribers.pop(taskid, set()) | {sessions.get(taskid, owner)}
+            for session in sessions_of_row:
+                rows_for.setdefault(session, []).append(row)
+        for session, rows in rows_for.items():
+            self._step.to_client(session, select_rows(record, rows))
 
     def _answer_barriers(self, taskids: Iterable[int]) -> None:
         farm = self._farm
@@ -177,23 +181,21 @@ class Endings:
                 farm.waits.changed.add(barrier.worker)
             if not barrier.remaining:
                 del farm.barriers[key]
-                answer = Reply(barrier.seq, None)
-                farm.session(barrier.session).remember(answer)
-                self._step.to_client(barrier.session, answer)
+                answer_request(farm, self._step, barrier.session, Reply(barrier.seq, None))
 
-    def _of_the_doomed(self) -> Endings:
-        """Return the ends of the tasks whose dependency did not succeed."""
+    def _fail_dependants(self) -> Endings:
+        """Return the ends of the tasks whose dependency did not succeed, without settling them."""
         farm = self._farm
         endings = Endings(farm, self._step, self._now)
-        doomed = {taskid: parent for taskid, parent in farm.doomed if taskid in farm.tasks}
-        farm.doomed.clear()
-        for taskid, parent in doomed.items():
+        parents = {taskid: parent for taskid, parent in farm.cascade_failed if taskid in farm.tasks}
+        farm.cascade_failed.clear()
+        for taskid, parent in parents.items():
             task = farm.tasks[taskid]
             endings.fail(task, Reason.DEPENDENCY, dependency_failure(task, parent))
         return endings
 
 
-def rows_of(record: Ended, rows: list[int]) -> Ended:
+def select_rows(record: Ended, rows: list[int]) -> Ended:
     """Return the part of `record` in `rows`."""
     if len(rows) == len(record.ids):
         return record
@@ -213,14 +215,14 @@ def rows_of(record: Ended, rows: list[int]) -> Ended:
 
 
 def commit_code(farm: Farm, step: Step, defines: Iterable[Define]) -> None:
-    """Write down code that is not known yet."""
+    """Commit the code that is not in the store yet."""
     for define in defines:
         if define.digest not in farm.codes:
             commit(farm, step, define)
 
 
-def fail_if_doomed(farm: Farm, step: Step, record: Submitted, now: Now) -> None:
-    """End at once what comes after a task that has already failed."""
+def fail_if_parent_failed(farm: Farm, step: Step, record: Submitted, now: Now) -> None:
+    """End the tasks of `record` at once if a task that they depend on has failed."""
     required = record.inputs if record.after_any else (*record.after, *record.inputs)
     failed = next((parent for parent in required if farm.end_of(parent)), None)
     if failed is None:
@@ -228,7 +230,7 @@ def fail_if_doomed(farm: Farm, step: Step, record: Submitted, now: Now) -> None:
     endings = Endings(farm, step, now)
     for taskid in range(record.first, record.first + len(record.bodies)):
         task = farm.tasks.get(taskid)
-        if task is not None:  # else it has fallen with what was submitted together with it
+        if task is not None:  # else it has failed with a task of the same submission
             endings.fail(task, Reason.DEPENDENCY, dependency_failure(task, failed))
     endings.settle()
 

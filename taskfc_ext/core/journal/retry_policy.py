@@ -1,4 +1,4 @@
-"""What a failed attempt leads to: a pure decision."""
+"""The decision after a failed attempt: retry, recover, or end."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from taskfc_ext.protocol.payloads import Reason
 from taskfc_ext.protocol.spec import Spec
 
 LONGEST_BACKOFF = 3600.0
-"""Seconds. Doubling without end would put a task off for ever."""
+"""Seconds: the limit of the doubling."""
 
 _NOT_RECOVERED = frozenset({Reason.DEPENDENCY, Reason.UNREACHABLE, Reason.ABORTED})
 
 
 class Verdict(StrEnum):
-    """What comes next for a task whose attempt did not succeed."""
+    """The decision for a task whose attempt did not succeed."""
 
     RETRY = "retry"
     RECOVER = "recover"
@@ -23,10 +23,10 @@ class Verdict(StrEnum):
 
 
 def after_failure(task: Task, reason: Reason, *, retryable: bool) -> Verdict:
-    """Say what comes after an attempt that failed for `reason`.
+    """Decide after an attempt that failed for `reason`.
 
-    Retries come first, then the recovery task, once through. Deaths of workers are counted apart and have been
-    decided before: here `lost` and `poisoned` are final for the stage.
+    Retries come first, then the recovery task, once through. The caller counts deaths
+    of workers: here `lost` and `poisoned` are final for the stage.
 
     Args:
         retryable: whether `retry_on` covers this failure.
@@ -41,7 +41,7 @@ def after_failure(task: Task, reason: Reason, *, retryable: bool) -> Verdict:
 
 
 def backoff_before(spec: Spec, retries_spent: int) -> float:
-    """Return how long to wait, in seconds, before the retry that makes `retries_spent`: it doubles each time."""
+    """Return the seconds to wait before retry number `retries_spent`; they double each time."""
     if not spec.backoff:
         return 0.0
     return min(LONGEST_BACKOFF, spec.backoff * 2.0 ** min(retries_spent - 1, 60))

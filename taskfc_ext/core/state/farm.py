@@ -1,9 +1,8 @@
-"""The state of the farm: plain data, and the few operations that keep its parts in step with each other."""
+"""The state of a farm: plain data, and the operations that keep its parts consistent."""
 
 from __future__ import annotations
 
 import heapq
-from collections import OrderedDict
 from collections.abc import Iterable
 from enum import StrEnum
 from itertools import count
@@ -12,8 +11,9 @@ from msgspec import Struct
 
 from taskfc_ext.core.state.codes import Codes
 from taskfc_ext.core.state.queue import ReadyQueue
+from taskfc_ext.core.state.refusals import Refusals
 from taskfc_ext.core.state.sessions import ClientSession
-from taskfc_ext.core.state.subscribers import Viewers
+from taskfc_ext.core.state.subscribers import Subscribers
 from taskfc_ext.core.state.task import TRANSITIONS, Cause, IllegalTransition, Task, end_state
 from taskfc_ext.core.state.waits import DEEPER, OpenBarrier, Waits
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused
@@ -24,7 +24,7 @@ from taskfc_ext.protocol.states import UNFINISHED, State
 from taskfc_ext.protocol.supervisor_messages import Step as StopStep
 from taskfc_ext.protocol.worker_messages import Progress
 
-# One byte for each task id that was ever given out: all that is kept in memory of a finished task.
+# One byte for each task id: all that memory keeps of a finished task.
 LIVE_CODE = 0
 CLEARED_CODE = 255
 _REASONS = ("", *(reason.value for reason in Reason))
@@ -35,15 +35,15 @@ class Worker(Struct):
     """One worker, as the controller knows it.
 
     Attributes:
-        ready: it said so on this connection; before that nothing is sent to it.
-        leases: what it holds, lease -> task id, in the order in which it runs them.
-        busy: it said that its first lease runs long; it gets nothing more until that has ended.
-        known: the code that it has, digest -> bytes, what it used last at the end.
-        finished_seq: its last `Finished` that was handled.
-        retiring: it gets nothing more, and ends when it has nothing left.
-        owes: broadcasts that it was sent and has not run yet, in order; it gets no tasks before.
-        set_up: broadcasts that it has run -> what went wrong, or "".
-        progress: what it said last of a lease that it ran; worth nothing once that lease is over.
+        ready: its `Ready` has come on this connection; before that nothing is sent to it.
+        leases: its leases -> task id, in the order in which it runs them.
+        busy: its first lease runs long; it gets no more tasks until that one has ended.
+        known: the code that it has, digest -> bytes; the code used last is at the end.
+        finished_seq: the number of its last `Finished` that was handled.
+        retiring: it gets no more tasks, and ends when it holds no lease.
+        pending: broadcasts that it was sent and has not run, in order; until then it gets no tasks.
+        set_up: broadcasts that it has run -> the problem, or "".
+        progress: its last `Progress`; void once that lease is over.
     """
 
     worker: int
@@ -54,7 +54,7 @@ class Worker(Struct):
     known: dict[bytes, int] = {}
     finished_seq: int = 0
     retiring: bool = False
-    owes: list[int] = []
+    pending: list[int] = []
     set_up: dict[int, str] = {}
     progress: Progress | None = None
 
@@ -66,14 +66,14 @@ class KeptBroadcast(Struct):
     deaths: int = 0
 
     def why_skipped(self, max_deaths: int) -> str:
-        """Return why no worker runs it any more; empty while they do."""
+        """Return why workers no longer run it; empty while they do."""
         if self.deaths < max_deaths:
             return ""
-        return f"{self.deaths} workers died in it ({self.record.label}), so it is run no more"
+        return f"{self.deaths} workers died in it ({self.record.label}), so it is skipped"
 
 
 class Stopping(Struct):
-    """An attempt on its way down the ladder; `step` was the last one taken."""
+    """An attempt that is being stopped; `step` is the last one taken."""
 
     cause: Cause
     worker: int
@@ -81,54 +81,51 @@ class Stopping(Struct):
 
 
 class TimerKind(StrEnum):
-    """What a timer is for; its key is a task id, or a lease, or 0."""
+    """The kind of a timer, whose key is a task id, a lease, or 0."""
 
-    BACKOFF = "backoff"  # a task may be given out again
-    ASK_AGAIN = "ask-again"  # a worker may be asked again for a task (key, worker)
-    UNREACHABLE = "unreachable"  # a task has been refused by all for long
-    DEADLINE = "deadline"  # a lease has run for its timeout
-    LADDER = "ladder"  # a lease takes the next step down
-    VIEWERS = "viewers"  # those who watch may be told something again
-    SUBSTITUTES = "substitutes"  # some may not be needed any more
+    BACKOFF = "backoff"  # a task may be dispatched again
+    REDELIVER = "redeliver"  # a task may be offered to a worker again (key, worker)
+    UNREACHABLE = "unreachable"  # every live worker may have rejected a task for too long
+    DEADLINE = "deadline"  # an attempt has run for its timeout
+    ESCALATION = "escalation"  # an attempt that is being stopped takes the next step
+    SUBSCRIBERS = "subscribers"  # changes may be sent to subscribers again
+    SUBSTITUTES = "substitutes"  # some substitutes may be unneeded
 
 
-_CROWDED = 10_000
-"""Timers past which it is looked whether some have become void."""
+_MANY_TIMERS = 10_000
+"""Number of timers above which void ones are dropped."""
 
 _SPECS = 1000
-"""Specs remembered: more than a session uses at a time."""
+"""Specs kept: more than a session uses at a time."""
 
-_MUCH = 4096
+_LARGE_RECOVERY = 4096
 
 Timer = tuple[float, int, TimerKind, int, int]
 
 
 class Farm:
-    """All that the scheduler knows.
+    """The whole state of a farm.
 
     Attributes:
-        tasks: those that have not ended.
-        ended: one byte for each id ever given out; see `end_of`.
+        tasks: the unfinished tasks.
+        ended: one byte for each task id; see `end_of`.
         leases: every valid lease -> (task id, worker).
         children: task id -> the batches that wait for it.
-        doomed: (task, parent): the parent did not succeed, so the task must be ended before anything else happens.
+        cascade_failed: (task, parent): the parent did not succeed, so the task must end in the same event.
         names: name -> the newest task of that name.
-        parked: tasks that some workers refused, by (-rank, who refused), in order.
-        held: tasks that are kept from the workers until they are released; they stand in no queue.
-        moved: task id -> its priority, where that is not the one of its submission.
-        retried: task id -> the task that it was last submitted again as.
-        choosy: tasks that were refused, wherever they are now; some of them may have been forgiven since.
-        to_check: tasks that were refused just now, and may have run out of workers to ask.
-        asked_again: tasks whose back-off of a "not now" has just ended.
+        refusals: tasks that workers have rejected.
+        held: tasks that are not dispatched until they are released; they are in no queue.
+        moved: task id -> its priority, where it differs from that of its submission.
+        retried: task id -> its newest retry.
         broadcasts: by number, in order.
         broadcast_waits: open `AwaitBroadcast`s, (session, seq) -> number.
-        codes: what is in the store, and what needs it.
+        codes: the code in the store, with a count of its needs.
         n_records: records since the last `Baseline`.
         mean_seconds: code digest -> smoothed run time of its attempts; absent until measured.
-        stale: reports of superseded attempts, which had no effect.
-        waits: what tasks wait for; `None` before any has.
+        stale: number of reports under void leases, which had no effect.
+        waits: waits of tasks for tasks; `None` before the first.
         n_ended: tasks that have ended since the controller started.
-        viewers: those who watch, and what they have not been told yet; `None` while nobody does.
+        subscribers: sessions that watch the queue, and the changes not sent to them yet; `None` while there are none.
     """
 
     def __init__(self, *, name: str = "", unreachable_after: float = 30.0, max_deaths: int = 3) -> None:
@@ -139,23 +136,20 @@ class Farm:
         self.ended = bytearray()
         self.counts: dict[State, int] = dict.fromkeys(State, 0)
         self.children: dict[int, list[range]] = {}
-        self.doomed: list[tuple[int, int]] = []
+        self.cascade_failed: list[tuple[int, int]] = []
         self.names: dict[str, int] = {}
         self.queue = ReadyQueue(self.is_queued)
-        self.parked: dict[tuple[int, frozenset[int]], OrderedDict[int, None]] = {}
+        self.refusals = Refusals()
         self.held: set[int] = set()
         self.moved: dict[int, int] = {}
         self.retried: dict[int, int] = {}
-        self.choosy: set[int] = set()
-        self.asked_again: set[int] = set()
-        self.to_check: set[int] = set()
         self.leases: dict[int, tuple[int, int]] = {}
         self.next_lease = 1
         self.stopping_leases: dict[int, Stopping] = {}
         self.workers: dict[int, Worker] = {}
         self.n_workers = 0
         self.sessions: dict[str, ClientSession] = {}
-        self.watchers: dict[int, set[str]] = {}
+        self.result_subscribers: dict[int, set[str]] = {}
         self.barriers: dict[tuple[str, int], OpenBarrier] = {}
         self.waits: Waits | None = None
         self.broadcasts: dict[int, KeptBroadcast] = {}
@@ -167,31 +161,31 @@ class Farm:
         self.mean_seconds: dict[bytes, float] = {}
         self.timers: list[Timer] = []
         self._timer_order = count()
-        self._crowded = _CROWDED
+        self._next_purge = _MANY_TIMERS
         self.incarnation = 0
         self.supervisor_pid = 0
         self.stop_asked = False
         self.stale = 0
         self.n_ended = 0
-        self.viewers: Viewers | None = None
+        self.subscribers: Subscribers | None = None
 
     # tasks
 
     @property
     def next_id(self) -> int:
-        """The id that the next task gets."""
+        """The id of the next task."""
         return len(self.ended)
 
     def is_queued(self, taskid: int) -> bool:
-        """Whether the task waits to be given out, now, or when it is released."""
+        """Return whether the task is ready to be dispatched, at once or after its release."""
         task = self.tasks.get(taskid)
         return task is not None and not task.lease and task.state is State.SCHEDULED
 
     def move(self, tasks: Iterable[Task], state: State) -> None:
-        """Change the state of `tasks`: all of them, or, where one may not, none.
+        """Change the state of all `tasks`, or of none if one of them may not.
 
         Raises:
-            IllegalTransition: `TRANSITIONS` does not have it.
+            IllegalTransition: `TRANSITIONS` does not permit it.
         """
         tasks = list(tasks)
         for task in tasks:
@@ -201,31 +195,32 @@ class Farm:
             self.counts[task.state] -= 1
             task.state = state
         self.counts[state] += len(tasks)
-        if state in UNFINISHED:  # of those that have ended, viewers learn from the record
+        if state in UNFINISHED:  # of the ends, the record informs subscribers
             self.mark(tasks)
 
     def mark(self, tasks: Iterable[Task]) -> None:
-        """Have viewers told how `tasks` are now; no record says that anything is different."""
-        if self.viewers is not None:
-            self.viewers.changed.update([task.taskid for task in tasks])
+        """Send `tasks` to subscribers after a change that no record holds."""
+        if self.subscribers is not None:
+            self.subscribers.changed.update([task.taskid for task in tasks])
 
     def add(self, task: Task) -> None:
-        """Take a new task in."""
+        """Add a new task."""
         self.tasks[task.taskid] = task
         self.ended.append(LIVE_CODE)
         self.counts[task.state] += 1
 
     def finish(self, taskids: Iterable[int], reasons: Iterable[str]) -> None:
-        """Let go of tasks that have ended, and of their leases."""
+        """Remove tasks that have ended, and their leases."""
         by_state: dict[State, list[Task]] = {}
-        steered = bool(self.held or self.moved or self.waits)
+        steered, rejected = bool(self.held or self.moved or self.waits), bool(self.refusals.rejected)
         for taskid, reason in zip(taskids, reasons, strict=True):
             task = self.tasks.pop(taskid)
             by_state.setdefault(end_state(reason), []).append(task)
             if task.lease:
                 self.release(task)
             self.ended[taskid] = _CODE_OF[reason]
-            self.choosy.discard(taskid)
+            if rejected:
+                self.refusals.discard(taskid)
             if steered:
                 self.held.discard(taskid)
                 self.moved.pop(taskid, None)
@@ -236,14 +231,14 @@ class Farm:
             self.n_ended += len(tasks)
 
     def knows(self, taskid: int) -> bool:
-        """Whether there is such a task, finished or not."""
+        """Return whether the task exists, finished or not."""
         return 0 <= taskid < len(self.ended) and self.ended[taskid] != CLEARED_CODE
 
     def end_of(self, taskid: int) -> str | None:
-        """Return why a task has ended ("": it succeeded); `None` when it has not.
+        """Return the reason of the end of a task, "" for a success, or `None` while it is unfinished.
 
         Raises:
-            KeyError: there never was such a task, or it was cleared.
+            KeyError: the task never existed, or was cleared.
         """
         if not self.knows(taskid):
             raise KeyError(taskid)
@@ -251,10 +246,10 @@ class Farm:
         return None if code == LIVE_CODE else _REASONS[code - 1]
 
     def unknown(self, seq: int, taskids: list[int]) -> Refused:
-        """Return the answer to a request `seq` that names tasks which there are not."""
+        """Return the answer to a request `seq` that names unknown tasks."""
         shown = ", ".join(str(taskid) for taskid in taskids[:5]) + (", ..." if len(taskids) > 5 else "")
         plural = "tasks" if len(taskids) > 1 else "task"
-        hint = "it was cleared, or never was; queue_status(verbose=True) lists the ids there are"
+        hint = "it was cleared or never existed; queue_status(verbose=True) lists the known ids"
         return Refused(seq, ErrorKind.UNKNOWN_TASK, f"there is no {plural} {shown}", hint, {"taskids": taskids})
 
     def forget(self, taskids: Iterable[int]) -> None:
@@ -287,19 +282,19 @@ class Farm:
     def same_spec(self, spec: Spec) -> Spec:
         """Return the one object that stands for all specs equal to `spec`.
 
-        So tasks of several submissions can be compared, and travel in one `Run`. What has much to recover with is not
-        kept: it travels alone.
+        So tasks of several submissions can be compared by identity, and travel in one `Run`. A spec with a large
+        recovery is not kept.
         """
-        if spec.recovery is not None and len(spec.recovery.body) > _MUCH:
+        if spec.recovery is not None and len(spec.recovery.body) > _LARGE_RECOVERY:
             return spec
         if len(self._specs) >= _SPECS:
-            self._specs.clear()  # those in use stay alive with their tasks
+            self._specs.clear()  # the specs in use stay alive with their tasks
         return self._specs.setdefault(spec, spec)
 
     # leases
 
     def lease(self, task: Task, lease: int, worker: int) -> None:
-        """Give `task` to `worker`. A lease that it had before is void."""
+        """Lease `task` to `worker`. An earlier lease of the task becomes void."""
         self.release(task)
         task.lease = lease
         task.started = 0.0
@@ -324,7 +319,7 @@ class Farm:
     # queue
 
     def enqueue(self, tasks: Iterable[Task], *, front: bool = False) -> None:
-        """Queue tasks that may be given out now; those that are held are kept back."""
+        """Queue tasks that are ready to run, except held ones."""
         for (rank, client), taskids in self._lines(tasks).items():
             if front:
                 self.queue.push_front(rank, client, taskids)
@@ -332,25 +327,27 @@ class Farm:
                 self.queue.push(rank, client, taskids)
 
     def withdraw(self, tasks: Iterable[Task]) -> None:
-        """Take tasks that nobody has out of the queue: they are about to be held, released or moved."""
-        for (rank, client), taskids in self._lines(task for task in tasks if not self.unpark(task)).items():
+        """Take tasks without a lease out of the queue, before they are held, released or moved."""
+        queued = (task for task in tasks if not self.refusals.withdraw(task.taskid))
+        for (rank, client), taskids in self._lines(queued).items():
             self.queue.remove(rank, client, set(taskids))
 
     def reinsert(self, tasks: Iterable[Task]) -> None:
-        """Put tasks that were withdrawn where they belong now: those that are held nowhere."""
+        """Queue tasks that were withdrawn where they belong now, except held ones."""
         fresh = []
         for task in tasks:
-            past = task.history
-            if past is None or not (past.refused or past.not_before):
-                fresh.append(task)
-            elif past.not_before is None:  # else its back-off goes on, and then offers it
+            if task.history is not None and task.history.not_before is not None:
+                continue  # the end of its back-off offers it
+            if self.refusals.reasons_of(task.taskid):
                 self.offer(task)
-                self.to_check.add(task.taskid)
+                self.refusals.check_later((task.taskid,))
+            else:
+                fresh.append(task)
         for (rank, client), taskids in self._lines(fresh).items():
             self.queue.insert(rank, client, taskids)
 
     def _lines(self, tasks: Iterable[Task]) -> dict[tuple[int, str], list[int]]:
-        """Return the tasks that are not held by the line of the queue that they belong to."""
+        """Return the tasks that are not held, grouped by their line of the queue."""
         held, ranked = self.held, bool(self.moved or self.waits)
         lines: dict[tuple[int, str], list[int]] = {}
         for task in tasks:
@@ -365,64 +362,46 @@ class Farm:
         return self.moved.get(task.taskid, task.batch.spec.priority)
 
     def rank_of(self, task: Task) -> int:
-        """Return what the queue orders `task` by: its priority, and before that how deep it is waited for.
+        """Return the rank of `task` in the queue: the depth of the waits for it, then its priority.
 
-        Those that tasks wait for go first, the deepest first: else each of them would have to wait until all tasks that
-        wait as well have begun, each with a worker of its own.
+        Tasks that other tasks wait for go first, the deepest first. Otherwise each would have to wait until all tasks
+        that wait as well had begun, each on a worker of its own.
         """
         depth = self.waits.depth_of(task) if self.waits is not None else 0
         return self.priority_of(task) + DEEPER * depth
 
     def offer(self, task: Task) -> None:
-        """Let `task`, which has waited already, be given out: to anyone, or to those that have not refused it."""
+        """Queue `task`, which has waited already: for all workers, or for the ones that have not rejected it."""
         if task.taskid in self.held:
             return  # its release offers it
-        if task.history is not None and task.history.refused:
-            self.park(task)
+        if self.refusals.reasons_of(task.taskid):
+            self.refusals.enqueue(task.taskid, self.rank_of(task))
         else:
             self.enqueue((task,), front=True)
-
-    def park(self, task: Task) -> None:
-        """Set `task` aside for the workers that have not refused it."""
-        key = (-self.rank_of(task), frozenset(task.past().refused))
-        self.parked.setdefault(key, OrderedDict())[task.taskid] = None
-
-    def unpark(self, task: Task) -> bool:
-        """Take `task` out of those set aside; return whether it was there."""
-        if task.history is None:
-            return False
-        key = (-self.rank_of(task), frozenset(task.history.refused))
-        group = self.parked.get(key)
-        if group is None or task.taskid not in group:
-            return False
-        del group[task.taskid]
-        if not group:
-            del self.parked[key]
-        return True
 
     # clients and time
 
     def session(self, session: str) -> ClientSession:
-        """Return the record of a session, made on first use."""
+        """Return the session, made on first use."""
         if session not in self.sessions:
             self.sessions[session] = ClientSession(session)
         return self.sessions[session]
 
     def set_timer(self, when: float, kind: TimerKind, key: int, extra: int = 0) -> None:
-        """Be reminded at `when` (monotonic).
+        """Set a timer for the monotonic time `when`.
 
-        Timers are not cancelled: whoever is reminded looks whether it still matters.
+        Timers are not cancelled: its handler checks that its reason still holds.
         """
         heapq.heappush(self.timers, (when, next(self._timer_order), kind, key, extra))
-        if len(self.timers) > self._crowded:
+        if len(self.timers) > self._next_purge:
             self._drop_void_timers()
 
     def _drop_void_timers(self) -> None:
-        """Let go of deadlines whose attempts have ended: many short tasks with a long timeout leave many."""
-        of_leases = (TimerKind.DEADLINE, TimerKind.LADDER)
+        """Drop the deadlines of attempts that have ended: many short tasks with a long timeout leave many."""
+        of_leases = (TimerKind.DEADLINE, TimerKind.ESCALATION)
         self.timers = [timer for timer in self.timers if timer[2] not in of_leases or timer[3] in self.leases]
         heapq.heapify(self.timers)
-        self._crowded = max(_CROWDED, 2 * len(self.timers))
+        self._next_purge = max(_MANY_TIMERS, 2 * len(self.timers))
 
     def live_workers(self) -> set[int]:
         """Return the ids of the workers that take tasks."""

@@ -1,4 +1,4 @@
-"""Waits in tasks, read from the state: what each waits for, and which workers stand in. Nothing here changes it."""
+"""Queries of the waits in tasks: the tasks that each waits for, and the workers that stand in."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ MAX_SUBSTITUTES = 1000
 """Workers that stand in for others, at most: each is a process of some 40 MB."""
 
 _SHOWN = 100
-"""Tasks that one is shown to wait for."""
+"""Largest number of tasks shown that a task waits for."""
 
 
 def n_needed(farm: Farm, waits: Waits) -> int:
-    """Return how many substitutes it takes for all that can run now to run, `n_workers` at most at a time."""
+    """Return the number of substitutes with which all ready tasks can run, `n_workers` at a time."""
     n_active = sum(bool(worker.leases) and worker.worker not in waits.lending for worker in farm.workers.values())
-    n_queued = farm.queue.n_at_most(farm.n_workers) + sum(map(len, farm.parked.values()))
+    n_queued = farm.queue.n_at_most(farm.n_workers) + len(farm.refusals.waiting_ids())
     n_more = len(waits.lending) + min(farm.n_workers, n_active + n_queued) - farm.n_workers
     return max(0, min(n_more, len(waits.lending), MAX_SUBSTITUTES))
 
 
 def task_on(farm: Farm, worker: Worker) -> Task | None:
-    """Return the task that runs on a worker, if it said so."""
+    """Return the task whose start the worker has reported, or `None`."""
     first = next(iter(worker.leases.values()), None)
     return farm.tasks[first] if first is not None and farm.tasks[first].state is State.RUNNING else None
 
@@ -37,7 +37,7 @@ def running_on(farm: Farm, workers: Iterable[int]) -> list[Task]:
 
 
 def dependants_of(farm: Farm, taskid: int) -> set[int]:
-    """Return `taskid` and the unfinished tasks that cannot end before it: that come after it, or wait for it."""
+    """Return `taskid` and the unfinished tasks that cannot end before it: they depend on it, or wait for it."""
     found, left = {taskid}, [taskid]
     waiting = [
         (task.taskid, barrier.remaining)
@@ -55,7 +55,7 @@ def dependants_of(farm: Farm, taskid: int) -> set[int]:
 
 
 def waits_of(farm: Farm, task: Task) -> list[int]:
-    """Return what a running task waits for, in ascending order, at most `_SHOWN`."""
+    """Return the tasks that a running task waits for, in ascending order, at most `_SHOWN`."""
     waits, worker = farm.waits, farm.worker_of(task)
     if waits is None or worker not in waits.lending or task_on(farm, farm.workers[worker]) is not task:
         return []
@@ -67,13 +67,13 @@ def waits_of(farm: Farm, task: Task) -> list[int]:
 
 
 def waits_text(farm: Farm, task: Task, taskids: list[int]) -> str:
-    """Return what lists say of a task that waits for `taskids`."""
+    """Return the message in lists of a task that waits for `taskids`."""
     if not taskids:
         return ""
     shown = ", ".join(str(taskid) for taskid in taskids[:5]) + (", ..." if len(taskids) > 5 else "")
     first = farm.tasks[taskids[0]]
-    what = "task" if len(taskids) == 1 else "tasks"
-    text = f"waiting for {what} {shown} ({first.batch.name or first.batch.spec.label})"
+    noun = "task" if len(taskids) == 1 else "tasks"
+    text = f"waiting for {noun} {shown} ({first.batch.name or first.batch.spec.label})"
     in_turn = sorted(dependants_of(farm, task.taskid).intersection(taskids))
     if in_turn:
         text += f"; task {in_turn[0]} cannot end before this one: abort one of them"
@@ -81,6 +81,6 @@ def waits_text(farm: Farm, task: Task, taskids: list[int]) -> str:
 
 
 def substitutes(farm: Farm) -> frozenset[int]:
-    """Return the workers that are there because others wait: the youngest of more than were asked for."""
+    """Return the workers that stand in for others: the youngest, beyond the number asked for."""
     staying = sorted(worker.worker for worker in farm.workers.values() if not worker.retiring)
     return frozenset(staying[farm.n_workers :])

@@ -6,20 +6,20 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import islice
 
-_LOOK = 256
-"""Entries that those that come back are sorted in among: more than all workers can have given back just before."""
+_MAX_SORTED = 256
+"""Entries that returned tasks are sorted in among: more than all workers can have returned just before."""
 
 
 class ReadyQueue:
-    """Task ids that may be given out.
+    """Task ids that are ready to be dispatched.
 
-    The highest rank goes first: that is the priority, and above all priorities how deep a task is waited for.
+    The highest rank goes first: the depth of the waits for a task, then its priority.
 
-    Entries are not searched for and removed: an id whose task has ended, or was given out, is skipped when it
-    comes up (`is_ready` says so). An id must not be pushed while a live entry of it is in the queue.
+    Void entries stay: an id whose task has ended or was dispatched is skipped when it comes up (`is_ready`). An id must
+    not be pushed while a live entry of it is in the queue.
 
     Args:
-        is_ready: whether the task of this id still waits to be given out.
+        is_ready: tells whether the task of this id is still to be dispatched.
     """
 
     def __init__(self, is_ready: Callable[[int], bool]) -> None:
@@ -28,25 +28,25 @@ class ReadyQueue:
         self._order: list[int] = []  # ranks, highest first
 
     def push(self, rank: int, client: str, taskids: Iterable[int]) -> None:
-        """Append `taskids` behind this client's others."""
+        """Append `taskids` behind the others of this client."""
         self._line(rank, client).extend(taskids)
 
     def push_front(self, rank: int, client: str, taskids: Iterable[int]) -> None:
-        """Put `taskids` back before this client's others: they have waited already.
+        """Put `taskids` back before the others of this client, since they have waited already.
 
-        Where others came back just before, the one that was submitted first goes first.
+        Among tasks that came back just before, the one submitted first goes first.
         """
         line = self._line(rank, client)
         back = sorted(taskids)
         newest = back[-1] if back else -1
-        for _ in range(_LOOK):
+        for _ in range(_MAX_SORTED):
             if not line or line[0] > newest:
                 break
             back.append(line.popleft())
         line.extendleft(sorted(back, reverse=True))
 
     def insert(self, rank: int, client: str, taskids: Iterable[int]) -> None:
-        """Put `taskids` where they stand by their age: each before the first of this client's that is newer."""
+        """Put `taskids` in by their age: each before the first newer one of this client."""
         line = self._line(rank, client)
         older: list[int] = []
         for taskid in sorted(taskids):
@@ -56,7 +56,7 @@ class ReadyQueue:
         line.extendleft(reversed(older))
 
     def remove(self, rank: int, client: str, taskids: set[int]) -> None:
-        """Take `taskids` out of this client's line; costs a look at all of it."""
+        """Take `taskids` out of the line of this client, in time linear in the line."""
         line = self._levels.get(rank, {}).get(client)
         if line:
             kept = [taskid for taskid in line if taskid not in taskids]
@@ -64,12 +64,12 @@ class ReadyQueue:
             line.extend(kept)
 
     def take_client(self, client: str) -> list[int]:
-        """Take all that this client has out of the queue; return it."""
+        """Take all tasks of this client out of the queue; return them."""
         lines = [clients.pop(client) for clients in self._levels.values() if client in clients]
         return [taskid for line in lines for taskid in line]
 
     def peek(self) -> tuple[int, int] | None:
-        """Return (rank, id) of what comes next."""
+        """Return (rank, id) of the next task, or `None`."""
         while self._order:
             rank = self._order[0]
             clients = self._levels[rank]
@@ -86,7 +86,7 @@ class ReadyQueue:
         return None
 
     def take(self, n: int, joins: Callable[[int], bool]) -> list[int]:
-        """Take the next id, and then up to `n` in all for as long as the next one `joins` the first.
+        """Take the next id, and then up to `n` in all while the next one `joins` the first.
 
         Where several clients wait, each gives one at a time.
         """

@@ -1,4 +1,4 @@
-"""Clients across their connections, and the answers that they may ask for again."""
+"""Sessions of clients across connections, with the answers kept for repeats."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from taskfc_ext.protocol.client_messages import Accepted, Refused, Reply
 Answer = Accepted | Reply | Refused
 
 MAX_ANSWERS = 4096
-"""Answers remembered for a session: more than a client may have open, so a resend always finds its first answer."""
+"""Answers remembered for a session: more than a client may have open, so a repeat always finds its first answer."""
 
 
 class ClientSession(Struct):
@@ -20,8 +20,8 @@ class ClientSession(Struct):
     Attributes:
         answers: seq -> the answer given, for repeats.
         done_below: the client has the answers to all requests below this one.
-        worker: the one that the client is on, or -1.
-        defined: code that the client may name, as it was defined on this connection.
+        worker: the worker that the client runs on, or -1.
+        defined: code that the client has defined on this connection, and may name.
     """
 
     session: str
@@ -41,7 +41,7 @@ class ClientSession(Struct):
             self.answers.popitem(last=False)
 
     def forget_below(self, seq: int) -> None:
-        """Drop the answers that the client has."""
+        """Drop the answers that the client has acknowledged."""
         self.done_below = max(self.done_below, seq)
         while self.answers and next(iter(self.answers)) < seq:
             self.answers.popitem(last=False)

@@ -1,4 +1,4 @@
-"""Those who watch the queue, and what they have not been told yet: plain data."""
+"""Subscribers of the queue, and the changes not sent to them yet: plain data."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from taskfc_ext.protocol.snapshots import Batch, Counts
 
 
 class Facts(Struct, frozen=True):
-    """What is said of the farm as a whole."""
+    """Farm-wide counts and workers, as sent to subscribers."""
 
     counts: Counts
     n_workers: int
     workers: tuple[WorkerInfo, ...]
 
 
-class Viewers(Struct):
-    """There is one while somebody watches.
+class Subscribers(Struct):
+    """Sessions that watch the queue. Exists while there is one.
 
     Attributes:
-        seqs: session -> the number of the last message that it was sent.
-        said: what they were told last of the whole.
-        pushed_at: monotonic time at which they were told something last.
-        reminded: a timer is set, after which they are told what there is then.
-        changed: tasks of which something is different; some may have ended since, or never have been.
-        batches: the new ones; of their tasks nobody was told anything.
-        ends: records of ends, without the values of those that succeeded.
-        cleared: ids that somebody asked to be forgotten.
+        seqs: session -> the number of the last message sent to it.
+        facts: the facts sent last.
+        sent_at: monotonic time of the last delta.
+        has_timer: a timer for the next delta is set.
+        changed: changed tasks; some may have ended since, or may not exist.
+        batches: new batches, of which nothing was sent.
+        ends: records of ends, without the values of successes.
+        cleared: ids that a client asked to clear.
     """
 
     seqs: dict[str, int]
-    said: Facts
-    pushed_at: float
-    reminded: bool = False
+    facts: Facts
+    sent_at: float
+    has_timer: bool = False
     changed: set[int] = set()
     batches: list[Batch] = []
     ends: list[Ended] = []
     cleared: set[int] = set()
 
     @property
-    def has_unsaid(self) -> bool:
-        """Whether there may be something to tell of tasks."""
+    def has_changes(self) -> bool:
+        """Whether tasks may have changed since the last delta."""
         return bool(self.changed or self.batches or self.ends or self.cleared)

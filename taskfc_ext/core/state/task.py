@@ -40,7 +40,7 @@ TRANSITIONS: dict[State, dict[State, str]] = {
 
 
 class IllegalTransition(Exception):
-    """The scheduler was about to break its own table; nothing was changed."""
+    """A change of state that `TRANSITIONS` does not permit; nothing was changed."""
 
 
 def end_state(reason: str) -> State:
@@ -58,7 +58,7 @@ class Cause(StrEnum):
 
 
 class Batch(Struct, frozen=True):
-    """What the `n` tasks of one submission share; their ids count up from `first`.
+    """The data that the `n` tasks of one submission share; their ids count up from `first`.
 
     Attributes:
         retry_of: the finished tasks that they are again, one each; empty where they are no retries.
@@ -77,22 +77,19 @@ class Batch(Struct, frozen=True):
 
 
 class History(Struct):
-    """What has happened to a task that did not just run; most tasks never have one.
+    """Past attempts and waits of a task; most tasks have none.
 
     Attributes:
-        unmet: dependencies that have not ended; one set for the whole batch, which waits for the same ones.
-        retries: how many of the retries of the present stage are spent.
-        deaths: how many workers died in it.
-        recovering: its recovery task runs now.
+        unmet: dependencies that have not ended; the tasks of a batch share one set.
+        retries: number of retries spent in the present stage.
+        deaths: number of workers that died in this stage.
+        recovering: the present stage is its recovery task.
         avoid: the worker of the last failed attempt; another idle one is preferred.
-        refused: workers that said no, with what they said.
-        not_before: monotonic time before which it is not given out (back-off).
-        refusals: how often in a row a task said "not now", for its back-off.
-        unreachable_since: since when all live workers refuse it, idle as they are.
+        not_before: monotonic time before which it is not dispatched (back-off).
         aborting: an abort was accepted.
-        output: what the running attempt has printed so far.
-        displays: what it shows.
-        displays_version: grows stale with every change of these; empty before there are any.
+        output: live output of the running attempt.
+        displays: live displays of the running attempt.
+        displays_version: changes with every change of `displays`; empty before the first.
     """
 
     unmet: set[int] = set()
@@ -100,10 +97,7 @@ class History(Struct):
     deaths: int = 0
     recovering: bool = False
     avoid: int = -1
-    refused: dict[int, str] = {}
     not_before: float | None = None
-    refusals: int = 0
-    unreachable_since: float | None = None
     aborting: bool = False
     output: Printed = ()
     displays: tuple[bytes, ...] = ()
@@ -111,11 +105,11 @@ class History(Struct):
 
 
 class Task(Struct, gc=False):
-    """A task that has not ended. Holds ids, never owners, so the collector need not look at it.
+    """A task that has not ended. Holds ids and no owners, so the garbage collector need not track it.
 
     Attributes:
         lease: the valid one, or 0: only its holder's report counts.
-        started: wall-clock time of the attempt's start, 0.0 before a worker said so.
+        started: wall-clock time of the attempt's start, 0.0 before its worker reported it.
     """
 
     taskid: int
@@ -129,17 +123,17 @@ class Task(Struct, gc=False):
 
     @property
     def title(self) -> str:
-        """What messages call it."""
+        """Name of the task in messages."""
         return f"task {self.taskid} ({self.batch.name or self.batch.spec.label})"
 
     @property
     def retry_of(self) -> int | None:
-        """The finished task that this one is again."""
+        """The finished task that this one retries."""
         return self.batch.retry_of[self.taskid - self.batch.first] if self.batch.retry_of else None
 
     @property
     def spec(self) -> Spec:
-        """What runs now: the task itself, or its recovery."""
+        """Spec of the present stage: of the task itself, or of its recovery."""
         spec = self.batch.spec
         if self.history is not None and self.history.recovering and spec.recovery is not None:
             return spec.recovery.spec
@@ -154,7 +148,7 @@ class Task(Struct, gc=False):
         return self.body
 
     def past(self) -> History:
-        """Return its history, made on first use."""
+        """Return the history, made on first use."""
         if self.history is None:
             self.history = History()
         return self.history

@@ -1,4 +1,4 @@
-"""The invariants of the farm, in one place. Runs after every step under test."""
+"""Invariants of the farm. The tests check them after every step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from taskfc_ext.protocol.states import UNFINISHED, State
 
 
 class BrokenInvariant(AssertionError):
-    """The farm contradicts itself."""
+    """Parts of the farm contradict each other."""
 
 
 def _check(condition: bool, text: str) -> None:
@@ -22,20 +22,21 @@ def _check(condition: bool, text: str) -> None:
 
 
 def validate(farm: Farm) -> None:
-    """Check that the parts of `farm` agree.
+    """Check every invariant of `farm`.
 
     Raises:
-        BrokenInvariant: they do not; the text says which.
+        BrokenInvariant: one does not hold; the text says which.
     """
     _check_tasks(farm)
     _check_leases(farm)
     _check_queue(farm)
+    _check_refusals(farm)
     _check_steered(farm)
     _check_dependencies(farm)
     _check_barriers(farm)
     _check_retried(farm)
     _check_broadcasts(farm)
-    _check_viewers(farm)
+    _check_subscribers(farm)
     _check_waits(farm)
     _check_codes(farm)
 
@@ -57,7 +58,10 @@ def _check_codes(farm: Farm) -> None:
         _check(set(all_bodies(task.batch.spec)) == set(span.digests), f"task {taskid} needs other code than is counted")
     for session in farm.sessions.values():
         _check(session.defined <= codes.sizes.keys(), f"{session.session} may name code that was dropped")
-        _check(session.connected or not session.defined, f"{session.session} is gone and keeps code from being dropped")
+        _check(
+            session.connected or not session.defined,
+            f"{session.session} is not connected, but names code",
+        )
 
 
 def _check_tasks(farm: Farm) -> None:
@@ -75,7 +79,7 @@ def _check_leases(farm: Farm) -> None:
     for lease, (taskid, worker) in farm.leases.items():
         _check(taskid in farm.tasks and farm.tasks[taskid].lease == lease, f"lease {lease} is not of task {taskid}")
         _check(farm.workers[worker].leases.get(lease) == taskid, f"worker {worker} does not hold lease {lease}")
-        _check(lease < farm.next_lease, f"lease {lease} was given out before its time")
+        _check(lease < farm.next_lease, f"lease {lease} is from the future")
     for worker_id, held in farm.workers.items():
         _check(list(held.leases) == sorted(held.leases), f"worker {worker_id} holds leases out of order")
         for lease in held.leases:
@@ -83,7 +87,7 @@ def _check_leases(farm: Farm) -> None:
     for taskid, task in farm.tasks.items():
         _check(not task.lease or task.lease in farm.leases, f"task {taskid} has a void lease")
         _check(task.state is not State.RUNNING or bool(task.lease), f"task {taskid} runs nowhere")
-        _check(task.state is not State.WAITING or not task.lease, f"task {taskid} was given out while it waits")
+        _check(task.state is not State.WAITING or not task.lease, f"task {taskid} has a lease while it waits")
     for lease in farm.stopping_leases:
         _check(lease in farm.leases, f"lease {lease} is being stopped but void")
 
@@ -92,50 +96,54 @@ def _check_queue(farm: Farm) -> None:
     places = farm.queue.places()
     queued = [taskid for _, taskid in places]
     _check(len(queued) == len(set(queued)), "a task is queued twice")
-    parked = [taskid for group in farm.parked.values() for taskid in group]
+    for rank, taskid in places:
+        _check(rank == farm.rank_of(farm.tasks[taskid]), f"task {taskid} is queued under rank {rank}")
     backing_off = {
         taskid
         for taskid, task in farm.tasks.items()
         if task.history is not None and task.history.not_before is not None and farm.is_queued(taskid)
     }
-    _check(not set(queued) & set(parked), "a task is queued and parked")
-    for rank, taskid in places:
-        _check(rank == farm.rank_of(farm.tasks[taskid]), f"task {taskid} is queued under rank {rank}")
+    reachable = {*queued, *farm.refusals.waiting_ids(), *backing_off}
     for taskid in farm.tasks.keys() - farm.held:
-        if farm.is_queued(taskid):
-            known = taskid in queued or taskid in parked or taskid in backing_off
-            _check(known, f"task {taskid} waits to be given out, but nobody will")
-    for taskid, task in farm.tasks.items():
-        choosy = task.history is not None and bool(task.history.refused)
-        _check(not choosy or taskid in farm.choosy, f"task {taskid} was refused and would never be forgiven")
-        _check(not choosy or taskid not in queued, f"task {taskid} is offered to those that refused it")
-    _check(farm.choosy <= farm.tasks.keys(), "a task that has ended is choosy")
-    for (minus_priority, refused), group in farm.parked.items():
-        for taskid in group:
-            task = farm.tasks[taskid]
-            _check(farm.is_queued(taskid), f"task {taskid} is parked but {task.state}")
-            _check(frozenset(task.past().refused) == refused, f"task {taskid} is parked under the wrong refusals")
-            _check(-minus_priority == farm.rank_of(task), f"task {taskid} is parked under the wrong rank")
+        _check(not farm.is_queued(taskid) or taskid in reachable, f"task {taskid} is scheduled, and in no queue")
+
+
+def _check_refusals(farm: Farm) -> None:
+    refusals = farm.refusals
+    _check(refusals.rejected.keys() <= farm.tasks.keys(), "a task that has ended is rejected")
+    queued = set(farm.queue.ids())
+    for taskid, rejection in refusals.rejected.items():
+        _check(not rejection.reasons or taskid not in queued, f"task {taskid} is offered to workers that rejected it")
+    n_waiting = sum(rejection.group is not None for rejection in refusals.rejected.values())
+    _check(n_waiting == len(refusals.waiting_ids()), f"{n_waiting} rejected tasks wait, and others are in the groups")
+    for group, taskids in refusals.waiting.items():
+        _check(bool(taskids) and bool(group.workers), "rejected tasks wait in a group without tasks or workers")
+        for taskid in taskids:
+            rejection = refusals.rejected[taskid]
+            _check(farm.is_queued(taskid), f"task {taskid} waits as rejected but is {farm.tasks[taskid].state}")
+            _check(rejection.group == group, f"task {taskid} waits in another group than it notes")
+            _check(frozenset(rejection.reasons) == group.workers, f"task {taskid} waits in the group of other workers")
+            _check(group.rank == farm.rank_of(farm.tasks[taskid]), f"task {taskid} waits under the wrong rank")
+    _check(not refusals.redelivered, f"{refusals.redelivered} are noted as redelivered after the event")
 
 
 def _check_steered(farm: Farm) -> None:
     _check(farm.held <= farm.tasks.keys(), "a task that has ended is held")
     _check(farm.moved.keys() <= farm.tasks.keys(), "a task that has ended has a priority")
-    parked = {taskid for group in farm.parked.values() for taskid in group}
     for taskid in farm.held:
-        _check(not farm.tasks[taskid].lease, f"task {taskid} is held, and was given to a worker")
+        _check(not farm.tasks[taskid].lease, f"task {taskid} is held, and has a lease")
     _check(farm.held.isdisjoint(farm.queue.ids()), "a held task is queued")
-    _check(farm.held.isdisjoint(parked), "a held task is offered to those that have not refused it")
+    _check(farm.held.isdisjoint(farm.refusals.waiting_ids()), "a held task waits for a worker that may take it")
 
 
 def _check_dependencies(farm: Farm) -> None:
-    _check(not farm.doomed, f"{farm.doomed} were not ended")
+    _check(not farm.cascade_failed, f"{farm.cascade_failed} did not end")
     for taskid, task in farm.tasks.items():
         unmet = task.history.unmet if task.history is not None else set()
         _check((task.state is State.WAITING) == bool(unmet), f"task {taskid} is {task.state} with {unmet} unmet")
         for parent in unmet:
-            told = any(taskid in batch for batch in farm.children.get(parent, ()))
-            _check(told, f"task {taskid} would not hear of the end of {parent}")
+            is_child = any(taskid in batch for batch in farm.children.get(parent, ()))
+            _check(is_child, f"task {taskid} is no child of {parent}, which it waits for")
             _check(parent in farm.tasks, f"task {taskid} waits for {parent}, which has ended")
 
 
@@ -153,20 +161,26 @@ def _check_retried(farm: Farm) -> None:
 
 def _check_broadcasts(farm: Farm) -> None:
     for worker in farm.workers.values():
-        _check(worker.ready or not worker.owes, f"worker {worker.worker} was sent a broadcast before it was ready")
-        _check(worker.owes == sorted(set(worker.owes)), f"worker {worker.worker} has broadcasts before it out of order")
-        _check(worker.set_up.keys().isdisjoint(worker.owes), f"worker {worker.worker} has a broadcast twice")
+        _check(
+            worker.ready or not worker.pending,
+            f"worker {worker.worker} was sent a broadcast before it was ready",
+        )
+        _check(
+            worker.pending == sorted(set(worker.pending)),
+            f"worker {worker.worker} has broadcasts before it out of order",
+        )
+        _check(worker.set_up.keys().isdisjoint(worker.pending), f"worker {worker.worker} has a broadcast twice")
         for number, kept in farm.broadcasts.items():
-            told = number in worker.owes or number in worker.set_up or kept.deaths >= farm.max_deaths
-            _check(told or not worker.ready, f"worker {worker.worker} was not told of broadcast {number}")
+            was_sent = number in worker.pending or number in worker.set_up or kept.deaths >= farm.max_deaths
+            _check(was_sent or not worker.ready, f"worker {worker.worker} was not sent broadcast {number}")
     _check(all(number < farm.next_broadcast for number in farm.broadcasts), "a broadcast has a number to come")
 
 
-def _check_viewers(farm: Farm) -> None:
-    if farm.viewers is not None:
-        _check(bool(farm.viewers.seqs), "what nobody watches is noted")
-        for session in farm.viewers.seqs:
-            _check(farm.sessions[session].connected, f"{session} watches and is not there")
+def _check_subscribers(farm: Farm) -> None:
+    if farm.subscribers is not None:
+        _check(bool(farm.subscribers.seqs), "there are subscribers without a session")
+        for session in farm.subscribers.seqs:
+            _check(farm.sessions[session].connected, f"{session} watches and is not connected")
 
 
 def _check_waits(farm: Farm) -> None:
@@ -178,6 +192,6 @@ def _check_waits(farm: Farm) -> None:
     idle = sum(not worker.leases and not worker.retiring for worker in farm.workers.values())
     needed = n_needed(farm, waits)
     _check(waits.n_substitutes + idle >= needed, f"{needed} are needed, {waits.n_substitutes} stand in for them")
-    _check(waits.n_substitutes <= needed or waits.reminded, "substitutes stay for ever")
+    _check(waits.n_substitutes <= needed or waits.has_timer, "substitutes stay without a timer")
     _check(waits.tasks.keys() <= farm.tasks.keys(), "a task that has ended is urgent")
-    _check(waits.sessions.keys() <= farm.sessions.keys(), "a client that is forgotten is urgent")
+    _check(waits.sessions.keys() <= farm.sessions.keys(), "a forgotten client is urgent")

@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from taskfc_ext.core.state.farm import Worker
 
 DEEPER = 4_000_000
-"""What one wait of a task for another adds to a rank in the queue: more than all priorities span."""
+"""The amount that one wait of a task for another adds to a rank: more than all priorities span."""
 
 
 class OpenBarrier(Struct):
     """A `Barrier` that is not answered yet.
 
     Attributes:
-        worker: the one that the client is on, or -1.
-        until: the last lease that this worker held then: when all up to it are over, the task that waits has ended.
-        is_for_all: it was asked for all that were unfinished.
+        worker: the worker that the client runs on, or -1.
+        until: the last lease of this worker at that time; when all up to it are over, the task that waits has ended.
+        is_for_all: it waits for all tasks that were unfinished then.
     """
 
     session: str
@@ -34,7 +34,7 @@ class OpenBarrier(Struct):
 
 
 def is_valid(workers: Mapping[int, Worker], barrier: OpenBarrier) -> bool:
-    """Whether the task that waits still runs: a thread or a program that it has left may wait on."""
+    """Return whether the task that waits still runs: a thread or a program that it has left may wait on."""
     worker = workers.get(barrier.worker)
     return worker is not None and next(iter(worker.leases), barrier.until + 1) <= barrier.until
 
@@ -44,14 +44,14 @@ Key = tuple[str, int]
 
 
 class Waits(Struct):
-    """What tasks wait for. There is one as soon as a task has waited.
+    """Waits of tasks for tasks. Exists from the first wait on.
 
     Attributes:
-        changed: workers whose task waits for something else than viewers were told.
+        changed: workers whose task waits for other tasks than the ones sent to subscribers.
         lending: workers whose task waits.
-        n_substitutes: workers that there should be beside those that were asked for.
-        n_used: the most that were needed since it was last looked whether they are too many.
-        reminded: a timer is set for the next such look.
+        n_substitutes: number of workers wanted beside the ones asked for.
+        n_used: the most substitutes needed since the last timer.
+        has_timer: a timer is set that ends the ones not needed.
         sessions: clients on workers that have waited -> how deep; their tasks go before all others.
         tasks: tasks of others that tasks wait for -> how deep.
     """
@@ -60,10 +60,10 @@ class Waits(Struct):
     lending: set[int] = set()
     n_substitutes: int = 0
     n_used: int = 0
-    reminded: bool = False
+    has_timer: bool = False
     sessions: dict[str, int] = {}
     tasks: dict[int, int] = {}
 
     def depth_of(self, task: Task) -> int:
-        """Return under how many waits `task` stands; 0: no task waits for it."""
+        """Return the depth of the waits for `task`; 0 if no task waits for it."""
         return max(self.sessions.get(task.batch.session, 0), self.tasks.get(task.taskid, 0))

@@ -1,1 +1,1 @@
-"""Views of the state: lists, and what subscribers of the queue receive."""
+"""Views of the state: lists, and the messages to subscribers of the queue."""

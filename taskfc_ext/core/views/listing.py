@@ -1,8 +1,9 @@
-"""What lists show: tasks that have not ended, workers, counts."""
+"""Lists of unfinished tasks and of workers, and counts."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from taskfc_ext.core.effects import SendList
 from taskfc_ext.core.events import Now
@@ -14,11 +15,11 @@ from taskfc_ext.protocol.infos import TaskInfo, TaskProgress, WorkerInfo
 from taskfc_ext.protocol.states import State
 
 _SHOWN = 5
-"""Tasks that a worker is shown to wait for."""
+"""Largest number of tasks shown that a worker waits for."""
 
 
 def queue_status(farm: Farm, *, verbose: bool) -> dict[str, object]:
-    """Return the seed's dict: counts, or lists of ids, by state; *running* tasks are `pending` in its words."""
+    """Return counts, or lists of ids, by state, in the older system's names: *running* tasks are `pending`."""
     keys = {
         "waiting": State.WAITING,
         "scheduled": State.SCHEDULED,
@@ -33,7 +34,7 @@ def queue_status(farm: Farm, *, verbose: bool) -> dict[str, object]:
 
 
 def list_tasks(farm: Farm, message: ListTasks, now: Now) -> SendList:
-    """Return the answer to a `ListTasks`, with those of the tasks that have not ended."""
+    """Return the answer to a `ListTasks`, with the unfinished tasks."""
     wanted = set(message.taskids) if message.taskids is not None else None
     live = [
         info
@@ -57,13 +58,13 @@ def list_tasks(farm: Farm, message: ListTasks, now: Now) -> SendList:
 
 
 def task_info(farm: Farm, task: Task, now: Now) -> TaskInfo:
-    """Return a task that has not ended, as lists show it."""
+    """Return an unfinished task as lists show it."""
     past = task.history
     message, left = "", back_off_left(farm, task, now)
     if left is not None and past is not None:
         message = f"retry {past.retries} of {task.spec.retries} in {math.ceil(left)} s"
-    elif past is not None and past.refused:
-        message = "refused by " + ", ".join(f"worker {worker}" for worker in sorted(past.refused))
+    elif reasons := farm.refusals.reasons_of(task.taskid):
+        message = refused_text(reasons)
     elif task.taskid not in farm.held and farm.is_queued(task.taskid) and not farm.live_workers():
         message = "there is no worker"
     waits_for = waits_of(farm, task)
@@ -89,8 +90,13 @@ def task_info(farm: Farm, task: Task, now: Now) -> TaskInfo:
     )
 
 
+def refused_text(workers: Iterable[int]) -> str:
+    """Return the message of a task that `workers` have refused."""
+    return "refused by " + ", ".join(f"worker {worker}" for worker in sorted(workers))
+
+
 def back_off_left(farm: Farm, task: Task, now: Now) -> float | None:
-    """Return for how many seconds more the task waits before its next attempt; `None` where it does not."""
+    """Return the seconds left of the back-off of a task, or `None`."""
     past = task.history
     if past is None or past.not_before is None or not farm.is_queued(task.taskid):
         return None
@@ -98,12 +104,12 @@ def back_off_left(farm: Farm, task: Task, now: Now) -> float | None:
 
 
 def progress_of(farm: Farm, task: Task) -> TaskProgress | None:
-    """Return how far the running attempt of a task is, if it has said so."""
+    """Return the progress of the running attempt of a task, if it has reported any."""
     worker = farm.workers.get(farm.worker_of(task))
-    said = worker.progress if worker is not None else None
-    if said is None or said.lease != task.lease or task.state is not State.RUNNING:
+    progress = worker.progress if worker is not None else None
+    if progress is None or progress.lease != task.lease or task.state is not State.RUNNING:
         return None
-    return TaskProgress(said.done, said.total, said.description)
+    return TaskProgress(progress.done, progress.total, progress.description)
 
 
 def workers_info(farm: Farm) -> list[WorkerInfo]:
@@ -120,7 +126,7 @@ def _worker_info(farm: Farm, worker: Worker, *, is_substitute: bool) -> WorkerIn
         state = "waiting"
     elif worker.retiring:
         state = "retiring"
-    elif worker.owes and not worker.leases:
+    elif worker.pending and not worker.leases:
         state = "setting up"
     else:
         state = "busy" if worker.leases else "idle"
@@ -137,7 +143,7 @@ def _worker_info(farm: Farm, worker: Worker, *, is_substitute: bool) -> WorkerIn
 
 
 def _problem_of(farm: Farm, worker: Worker) -> str:
-    """Return what went wrong last in the broadcasts of a worker; those that it was spared are among them."""
+    """Return the last problem of a worker with broadcasts; a skipped broadcast counts."""
     for number, problem in reversed(worker.set_up.items()):
         if problem:
             return f"broadcast {number}: {problem}"

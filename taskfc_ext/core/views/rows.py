@@ -1,6 +1,6 @@
-"""Tasks as those see them who watch the queue: batches, runs, rows.
+"""Batches, runs and rows of tasks, as subscribers receive them.
 
-A task that a worker holds and has not started is shown as it was before, since that is what it comes back as.
+A task that a worker holds and has not started is shown as before its dispatch, since it may come back in that state.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from taskfc_ext.core.state.lending import waits_of, waits_text
 from taskfc_ext.core.state.subscribers import Facts
 from taskfc_ext.core.state.task import Batch as TaskBatch
 from taskfc_ext.core.state.task import Task, end_state
-from taskfc_ext.core.views.listing import back_off_left, progress_of, workers_info
+from taskfc_ext.core.views.listing import back_off_left, progress_of, refused_text, workers_info
 from taskfc_ext.protocol.client_messages import Ended
 from taskfc_ext.protocol.payloads import decode_failure
 from taskfc_ext.protocol.records import Submitted
@@ -33,7 +33,7 @@ submitted alone."""
 
 
 def runs_of(segments: Iterable[tuple[int, int, StateCode, bool]]) -> list[Run]:
-    """Return (first, n, state, held), which are by ascending id and do not overlap, with neighbours put together."""
+    """Return `segments`, ascending and disjoint, with neighbours of the same state joined."""
     runs: list[Run] = []
     first, end, state, held = -1, -1, StateCode.WAITING, False
     for begin, n, code, is_held in segments:
@@ -61,12 +61,12 @@ def spans_of(taskids: Iterable[int]) -> tuple[tuple[int, int], ...]:
 
 
 def row_of(farm: Farm, task: Task, now: Now) -> Row | None:
-    """Return what there is to tell of a task that has not ended; `None` where that is its state only."""
+    """Return the row of an unfinished task; `None` if its state is all there is."""
     runs = task.state is State.RUNNING
     past = task.history
     begun = task.attempts if runs or not task.lease else task.attempts - 1
     if not begun and _is_plain(farm, task):
-        return None  # as nearly all are
+        return None  # the usual case
     return Row(
         taskid=task.taskid,
         state=CODES[task.state],
@@ -80,10 +80,11 @@ def row_of(farm: Farm, task: Task, now: Now) -> Row | None:
 
 
 def _is_plain(farm: Farm, task: Task) -> bool:
-    """Whether a task that has not begun would have no note."""
+    """Return whether a task that has not begun has no note."""
     past, taskid = task.history, task.taskid
-    quiet = past is None or not (past.not_before is not None or past.refused or past.aborting or past.deaths)
-    return quiet and not (taskid in farm.held or taskid in farm.moved or task.lease in farm.stopping_leases)
+    quiet = past is None or not (past.not_before is not None or past.aborting or past.deaths)
+    steered = taskid in farm.held or taskid in farm.moved or task.lease in farm.stopping_leases
+    return quiet and not steered and not farm.refusals.reasons_of(taskid)
 
 
 def _note_of(farm: Farm, task: Task, now: Now) -> Note | None:
@@ -92,8 +93,8 @@ def _note_of(farm: Farm, task: Task, now: Now) -> Note | None:
     message = ""
     if left is not None and past is not None:
         message = f"retry {past.retries} of {task.spec.retries}"
-    elif past is not None and past.refused:
-        message = "refused by " + ", ".join(f"worker {worker}" for worker in sorted(past.refused))
+    elif reasons := farm.refusals.reasons_of(task.taskid):
+        message = refused_text(reasons)
     elif farm.waits is not None:
         message = waits_text(farm, task, waits_of(farm, task))
     note = Note(
@@ -112,12 +113,12 @@ _NOTHING = Note()
 
 
 def batch_of_tasks(batch: TaskBatch) -> Batch:
-    """Return what viewers are told of a batch."""
+    """Return a batch as subscribers receive it."""
     return _batch(batch, batch.n, batch.submitted)
 
 
 def batch_of_record(record: Submitted) -> Batch:
-    """Return what viewers are told of a submission."""
+    """Return the batch of a submission as subscribers receive it."""
     return _batch(record, len(record.bodies), record.wall)
 
 
@@ -135,7 +136,7 @@ def _batch(source: TaskBatch | Submitted, n: int, submitted: float) -> Batch:
 
 
 def facts_of(farm: Farm) -> Facts:
-    """Return what there is to say of the farm as a whole."""
+    """Return the farm-wide counts and the workers."""
     counts = farm.counts
     return Facts(
         counts=Counts(
@@ -161,7 +162,7 @@ def code_of_end(reason: str) -> StateCode:
 
 
 def ended_row(record: Ended, row: int) -> Row:
-    """Return what there is to tell of a finished task."""
+    """Return the row of a finished task."""
     reason = record.reasons[row]
     note = None
     if reason:
@@ -177,7 +178,7 @@ def ended_row(record: Ended, row: int) -> Row:
         record.completed,
         record.seconds[row],
         note,
-    )  # by position: there may be thousands in a delta
+    )  # positional arguments: there may be thousands in a delta
 
 
 def with_finished(
@@ -186,14 +187,14 @@ def with_finished(
     newest: Iterable[tuple[Ended, int]],
     batch_of: Callable[[int], Submitted],
 ) -> QueueSnapshot:
-    """Return `snapshot` with the finished tasks of which the store tells.
+    """Return `snapshot` with finished tasks of the store.
 
     Args:
         snapshot: the unfinished tasks, with room for some more.
-        more: the deltas that follow it at once.
-        newest: rows of ends, the newest first. Those that ended after the snapshot was taken are among them: that is
-            told by the next delta.
-        batch_of: finds the submission of a task.
+        more: the deltas that follow at once.
+        newest: rows of ends, the newest first. Ends after the snapshot are among them: the next delta reports
+            these.
+        batch_of: returns the submission of a task.
     """
     is_live = _membership(snapshot, *more)
     rows = list(rows_of(snapshot.rows))
@@ -211,7 +212,7 @@ def with_finished(
 
 
 def _membership(*messages: QueueSnapshot | QueueDelta) -> Callable[[int], bool]:
-    """Return whether a task is named in `messages`."""
+    """Return a function that tells whether a task is named in `messages`."""
     rows = {taskid for message in messages for taskid in message.rows.ids}
     runs = sorted((run.first, run.first + run.n) for message in messages for run in message.runs)
 

@@ -1,8 +1,8 @@
-"""Telling those who watch the queue: a snapshot at first, then what is different, not more often than `PAUSE` allows.
+"""Messages to subscribers of the queue: a snapshot, then deltas, at most one in `PAUSE` seconds.
 
-Whatever changes a task is found in the records of an event, or marked where no record says it (`Farm.mark`). What is
-told is looked up when it is told, so it is always the newest, and all viewers are told the same. Each counts for
-itself, since the snapshot of one may have to go on in deltas that the others do not need.
+The records of an event name the changed tasks; `Farm.mark` names the ones that changed without a record. A delta is
+made when it is sent, so it has the newest state, and all subscribers receive the same. Each has numbers of its own,
+since the snapshot of one may need deltas that the others do not.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from taskfc_ext.core.effects import SendSnapshot, Step
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.state.farm import Farm, TimerKind
 from taskfc_ext.core.state.sessions import ClientSession
-from taskfc_ext.core.state.subscribers import Facts, Viewers
+from taskfc_ext.core.state.subscribers import Facts, Subscribers
 from taskfc_ext.core.state.task import Task
 from taskfc_ext.core.views.rows import (
     CODES,
@@ -39,7 +39,7 @@ from taskfc_ext.protocol.snapshots import MAX_BATCHES, MAX_ROWS, Batch, QueueDel
 from taskfc_ext.protocol.states import State, StateCode
 
 PAUSE = 0.2
-"""Seconds between two deltas: people see no more than five a second, and each costs as much as many tasks."""
+"""Seconds between two deltas: people read no more than five a second, and each costs as much as many tasks."""
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ Segment = tuple[int, int, StateCode, bool]
 
 
 class _Tasks(NamedTuple):
-    """What is told of tasks."""
+    """The part of a message that is about tasks."""
 
     batches: Sequence[Batch] = ()
     runs: Sequence[Run] = ()
@@ -59,100 +59,100 @@ class _Tasks(NamedTuple):
     cleared: tuple[Span, ...] = ()
 
 
-# who watches
+# subscribers
 
 
-def on_watch(farm: Farm, step: Step, client: ClientSession, message: Watch, now: Now) -> None:
-    """Send the queue as it is, and from now on what is different."""
-    if farm.viewers is None:
-        farm.viewers = Viewers(seqs={}, said=facts_of(farm), pushed_at=now.mono)
+def on_watch(farm: Farm, step: Step, client: ClientSession, message: Watch, now: Now) -> SendSnapshot:
+    """Subscribe `client`; return its snapshot."""
+    if farm.subscribers is None:
+        farm.subscribers = Subscribers(seqs={}, facts=facts_of(farm), sent_at=now.mono)
     else:
-        _push(farm, step, farm.viewers, now)  # else the new viewer would be told of tasks that it need not know
-    viewers = farm.viewers
-    seq = viewers.seqs.get(client.session, 0)
+        _push(farm, step, farm.subscribers, now)  # else the new subscriber would receive changes that its snapshot has
+    subscribers = farm.subscribers
+    seq = subscribers.seqs.get(client.session, 0)
     parts = _in_messages(_all_live(farm, now), MAX_BATCHES - N_FINISHED)
     first = QueueSnapshot(
         seq=seq,
         farm=farm.name,
         incarnation=farm.incarnation,
         wall=now.wall,
-        counts=viewers.said.counts,
-        n_workers=viewers.said.n_workers,
-        workers=viewers.said.workers,
+        counts=subscribers.facts.counts,
+        n_workers=subscribers.facts.n_workers,
+        workers=subscribers.facts.workers,
         batches=tuple(parts[0].batches),
         runs=tuple(parts[0].runs),
         rows=parts[0].rows,
     )
-    more = tuple(_delta(farm, viewers.said, now, seq + i, part) for i, part in enumerate(parts[1:], start=1))
-    viewers.seqs[client.session] = seq + len(more)
-    step.to_client(client.session, SendSnapshot(message.seq, first, more))
+    more = tuple(_delta(farm, subscribers.facts, now, seq + i, part) for i, part in enumerate(parts[1:], start=1))
+    subscribers.seqs[client.session] = seq + len(more)
+    return SendSnapshot(message.seq, first, more)
 
 
-def stop(farm: Farm, session: str) -> None:
-    """Tell `session` no more."""
-    if farm.viewers is not None:
-        farm.viewers.seqs.pop(session, None)
-        if not farm.viewers.seqs:
-            farm.viewers = None
+def unsubscribe(farm: Farm, session: str) -> None:
+    """Send nothing more to `session`."""
+    if farm.subscribers is not None:
+        farm.subscribers.seqs.pop(session, None)
+        if not farm.subscribers.seqs:
+            farm.subscribers = None
 
 
-# what they have to be told, and when
+# deltas
 
 
-def tell(farm: Farm, step: Step, now: Now) -> None:
-    """Note what the event in `step` has changed, and tell it, now or soon."""
-    viewers = farm.viewers
-    if viewers is None:
+def send_changes(farm: Farm, step: Step, now: Now) -> None:
+    """Note the changes of the event in `step`, and send them, now or after the pause."""
+    subscribers = farm.subscribers
+    if subscribers is None:
         return
     for record in step.records:
-        _note(viewers, record)
-    if now.mono >= viewers.pushed_at + PAUSE:
-        _push(farm, step, viewers, now)
-    elif not viewers.reminded and (viewers.has_unsaid or facts_of(farm) != viewers.said):
-        viewers.reminded = True
-        farm.set_timer(viewers.pushed_at + PAUSE, TimerKind.VIEWERS, 0)
+        _note(subscribers, record)
+    if now.mono >= subscribers.sent_at + PAUSE:
+        _push(farm, step, subscribers, now)
+    elif not subscribers.has_timer and (subscribers.has_changes or facts_of(farm) != subscribers.facts):
+        subscribers.has_timer = True
+        farm.set_timer(subscribers.sent_at + PAUSE, TimerKind.SUBSCRIBERS, 0)
 
 
 def on_timer(farm: Farm) -> None:
-    """The pause is over: `tell`, which follows every event, tells what there is."""
-    if farm.viewers is not None:
-        farm.viewers.reminded = False
+    """Note that the pause is over: `send_changes`, which follows every event, sends the next delta."""
+    if farm.subscribers is not None:
+        farm.subscribers.has_timer = False
 
 
-def _note(viewers: Viewers, record: Record) -> None:
-    """Remember what `record` changes in the eyes of a viewer. That a worker was given a task is not to be seen."""
+def _note(subscribers: Subscribers, record: Record) -> None:
+    """Note the changes of `record` that subscribers see; the dispatch of a task is not among them."""
     match record:
         case Ended():
-            values: tuple[Payload, ...] = ()  # which may be large
+            values: tuple[Payload, ...] = ()  # values may be large
             if any(record.reasons):
                 pairs = zip(record.values, record.reasons, strict=True)
                 values = tuple([value if reason else b"" for value, reason in pairs])
-            viewers.ends.append(msgspec.structs.replace(record, values=values, outputs={}, displays={}))
+            subscribers.ends.append(msgspec.structs.replace(record, values=values, outputs={}, displays={}))
         case Submitted():
-            viewers.batches.append(batch_of_record(record))
+            subscribers.batches.append(batch_of_record(record))
         case Requeued() | Held() | Moved():
-            viewers.changed.update(record.ids)
+            subscribers.changed.update(record.ids)
         case Cleared():
-            viewers.cleared.update(record.ids)
+            subscribers.cleared.update(record.ids)
         case _:
             pass
 
 
-def _push(farm: Farm, step: Step, viewers: Viewers, now: Now) -> None:
-    """Tell all who watch what is different, if anything is."""
+def _push(farm: Farm, step: Step, subscribers: Subscribers, now: Now) -> None:
+    """Send all subscribers the changes, if there are any."""
     facts = facts_of(farm)
-    tasks = _all_changed(farm, viewers, now)
-    viewers.changed, viewers.batches, viewers.ends, viewers.cleared = set(), [], [], set()
-    if facts == viewers.said and not (tasks.batches or tasks.runs or tasks.rows.ids or tasks.cleared):
+    tasks = _all_changed(farm, subscribers, now)
+    subscribers.changed, subscribers.batches, subscribers.ends, subscribers.cleared = set(), [], [], set()
+    if facts == subscribers.facts and not (tasks.batches or tasks.runs or tasks.rows.ids or tasks.cleared):
         return
-    workers_too = facts.workers != viewers.said.workers
-    viewers.said, viewers.pushed_at = facts, now.mono
+    workers_too = facts.workers != subscribers.facts.workers
+    subscribers.facts, subscribers.sent_at = facts, now.mono
     parts = _in_messages(tasks, MAX_BATCHES)
-    for session, seq in viewers.seqs.items():
+    for session, seq in subscribers.seqs.items():
         for i, part in enumerate(parts, start=1):
             last = i == len(parts)
             step.to_client(session, Changed(_delta(farm, facts, now, seq + i, part, workers_too=workers_too and last)))
-        viewers.seqs[session] = seq + len(parts)
+        subscribers.seqs[session] = seq + len(parts)
 
 
 def _delta(farm: Farm, facts: Facts, now: Now, seq: int, tasks: _Tasks, *, workers_too: bool = False) -> QueueDelta:
@@ -171,7 +171,7 @@ def _delta(farm: Farm, facts: Facts, now: Now, seq: int, tasks: _Tasks, *, worke
 
 
 def _in_messages(tasks: _Tasks, limit: int) -> list[_Tasks]:
-    """Divide what does not fit in one message, so that nothing is said of a task before its batch is known."""
+    """Divide `tasks` into parts that fit in one message each, so that the batch of a task comes before the task."""
     if len(tasks.batches) <= limit and len(tasks.runs) <= limit:
         return [tasks]
     batches, runs = _chunks(tasks.batches, limit), _chunks(tasks.runs, limit)
@@ -185,40 +185,40 @@ def _chunks(items: Sequence[T], size: int) -> list[Sequence[T]]:
     return [items[at : at + size] for at in range(0, len(items), size)] or [()]
 
 
-# what there is to tell
+# contents
 
 
 def _all_live(farm: Farm, now: Now) -> _Tasks:
-    """Return all tasks that have not ended: 100,000 within some 25 ms, since few of them are looked at closely."""
+    """Return all unfinished tasks. 100,000 take some 25 ms, since few of them need a row."""
     odd = [
         task
         for task in farm.tasks.values()
         if task.attempts or (task.history is not None and task.state is not State.WAITING)  # else it only waits
     ]
-    odd += [farm.tasks[taskid] for taskid in farm.held | farm.moved.keys()]
-    rows, segments = _closely(farm, {task.taskid: task for task in odd}.values(), MAX_ROWS - N_FINISHED, now)
+    odd += [farm.tasks[taskid] for taskid in farm.held | farm.moved.keys() | farm.refusals.rejected.keys()]
+    rows, segments = _rows_and_segments(farm, {task.taskid: task for task in odd}.values(), MAX_ROWS - N_FINISHED, now)
     batches = {task.batch.first: task.batch for task in farm.tasks.values()}
-    told = sorted([(row.taskid, 1) for row in rows] + [(first, n) for first, n, *_ in segments])
+    covered = sorted([(row.taskid, 1) for row in rows] + [(first, n) for first, n, *_ in segments])
     live = spans_of(farm.tasks)
-    segments += _as_segments(farm, _without(told, live))
+    segments += _as_segments(farm, _without(covered, live))
     return _Tasks([batch_of_tasks(batches[first]) for first in batches], runs_of(sorted(segments)), columns_of(rows))
 
 
-def _all_changed(farm: Farm, viewers: Viewers, now: Now) -> _Tasks:
-    """Return what viewers have to be told of tasks. Those that live come before those that have ended for a row."""
-    changed = (farm.tasks[taskid] for taskid in viewers.changed if taskid in farm.tasks)
-    rows, segments = _closely(farm, changed, MAX_ROWS, now)
-    cleared = {taskid for taskid in viewers.cleared if 0 <= taskid < farm.next_id and not farm.knows(taskid)}
-    _add_ended(rows, segments, viewers.ends, cleared)
+def _all_changed(farm: Farm, subscribers: Subscribers, now: Now) -> _Tasks:
+    """Return the changed tasks. Unfinished ones get a row before finished ones."""
+    changed = (farm.tasks[taskid] for taskid in subscribers.changed if taskid in farm.tasks)
+    rows, segments = _rows_and_segments(farm, changed, MAX_ROWS, now)
+    cleared = {taskid for taskid in subscribers.cleared if 0 <= taskid < farm.next_id and not farm.knows(taskid)}
+    _add_ended(rows, segments, subscribers.ends, cleared)
     gone = spans_of(cleared)
-    if viewers.batches:
-        told = sorted([(row.taskid, 1) for row in rows] + [(first, n) for first, n, *_ in segments] + list(gone))
-        segments += _as_segments(farm, _without(told, [(batch.first, batch.n) for batch in viewers.batches]))
-    return _Tasks(viewers.batches, runs_of(sorted(segments)), columns_of(rows), gone)
+    if subscribers.batches:
+        covered = sorted([(row.taskid, 1) for row in rows] + [(first, n) for first, n, *_ in segments] + list(gone))
+        segments += _as_segments(farm, _without(covered, [(batch.first, batch.n) for batch in subscribers.batches]))
+    return _Tasks(subscribers.batches, runs_of(sorted(segments)), columns_of(rows), gone)
 
 
 def _add_ended(rows: list[Row], segments: list[Segment], ends: Sequence[Ended], cleared: set[int]) -> None:
-    """Add what has ended: rows while there is room, the newest ends first, and segments for the rest."""
+    """Add finished tasks: rows while there is room, the newest ends first, and segments for the rest."""
     for record in reversed(ends):
         ids = record.ids
         left = len(ids)
@@ -239,8 +239,8 @@ def _add_ended(rows: list[Row], segments: list[Segment], ends: Sequence[Ended], 
             ]
 
 
-def _closely(farm: Farm, tasks: Iterable[Task], limit: int, now: Now) -> tuple[list[Row], list[Segment]]:
-    """Return at most `limit` of `tasks` as rows, first those that run, then the newest; the others as segments."""
+def _rows_and_segments(farm: Farm, tasks: Iterable[Task], limit: int, now: Now) -> tuple[list[Row], list[Segment]]:
+    """Return at most `limit` of `tasks` as rows, running ones first, then the newest; the others as segments."""
     rows: list[Row] = []
     segments: list[Segment] = []
     for task in sorted(tasks, key=lambda task: (task.state is State.RUNNING, task.taskid), reverse=True):
@@ -253,7 +253,7 @@ def _closely(farm: Farm, tasks: Iterable[Task], limit: int, now: Now) -> tuple[l
 
 
 def _as_segments(farm: Farm, spans: Iterable[Span]) -> Iterator[Segment]:
-    """Yield live tasks that nothing has happened to: those of a batch are all in the same state."""
+    """Yield live tasks to which nothing has happened, by batch, since the state is the same in all of a batch."""
     for first, n in spans:
         taskid, end = first, first + n
         while taskid < end:
@@ -263,19 +263,19 @@ def _as_segments(farm: Farm, spans: Iterable[Span]) -> Iterator[Segment]:
             taskid = then
 
 
-def _without(told: Sequence[Span], spans: Iterable[Span]) -> Iterator[Span]:
-    """Yield what is in `spans` and not in `told`; each of them is by ascending id."""
+def _without(covered: Sequence[Span], spans: Iterable[Span]) -> Iterator[Span]:
+    """Yield the parts of `spans` that are not in `covered`; both are ascending."""
     at = 0
     for first, n in spans:
         begin, end = first, first + n
-        while at < len(told) and told[at][0] + told[at][1] <= begin:
+        while at < len(covered) and covered[at][0] + covered[at][1] <= begin:
             at += 1
-        while at < len(told) and told[at][0] < end:
-            told_first, told_n = told[at]
-            if told_first > begin:
-                yield begin, told_first - begin
-            begin = max(begin, told_first + told_n)
-            if told_first + told_n > end:
+        while at < len(covered) and covered[at][0] < end:
+            covered_first, covered_n = covered[at]
+            if covered_first > begin:
+                yield begin, covered_first - begin
+            begin = max(begin, covered_first + covered_n)
+            if covered_first + covered_n > end:
                 break
             at += 1
         if begin < end:

@@ -1,4 +1,4 @@
-"""One who knows of a queue nothing but what was said to those that watch: a reference for what views make of it."""
+"""Reference subscriber: knows of a queue only the messages to subscribers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from taskfc_ext.protocol.states import FINISHED_CODES, StateCode
 NOTHING_MORE = (-1, 0, 0.0, 0.0, 0.0, None)
 
 
-class Onlooker:
+class Subscriber:
     """Keeps each task as (state, worker, attempts, started, completed, seconds, note)."""
 
     def __init__(self) -> None:
@@ -27,8 +27,8 @@ class Onlooker:
         self.whole: tuple = ()
         self.workers: tuple = ()
 
-    def hear(self, message: SendSnapshot | Changed, farm: Farm, records: Sequence[Record]) -> None:
-        """Take in what the core sends, with what a store of these `records` adds."""
+    def receive(self, message: SendSnapshot | Changed, farm: Farm, records: Sequence[Record]) -> None:
+        """Apply a message of the core, completed from a store with these `records`."""
         if isinstance(message, Changed):
             assert message.delta.seq == self.seq + 1, "a gap"
             self.apply(message.delta)
@@ -42,45 +42,45 @@ class Onlooker:
                 assert delta.seq == self.seq + 1, "a gap"
                 self.apply(delta)
 
-    def apply(self, said: QueueSnapshot | QueueDelta) -> None:
-        self.seq = said.seq
-        self.whole = said.counts, said.n_workers
-        if said.workers is not None:
-            self.workers = said.workers
-        for batch in said.batches:
+    def apply(self, message: QueueSnapshot | QueueDelta) -> None:
+        self.seq = message.seq
+        self.whole = message.counts, message.n_workers
+        if message.workers is not None:
+            self.workers = message.workers
+        for batch in message.batches:
             self.batches[batch.first] = batch
-        told = self._told(said)
-        self.tasks.update(told)
-        if isinstance(said, QueueDelta):
-            for first, n in said.cleared:
+        received = self._read_rows(message)
+        self.tasks.update(received)
+        if isinstance(message, QueueDelta):
+            for first, n in message.cleared:
                 for taskid in range(first, first + n):
-                    assert taskid not in told, f"task {taskid} is told, and cleared"
+                    assert taskid not in received, f"task {taskid} is sent and cleared"
                     self.tasks.pop(taskid, None)
 
-    def _told(self, said: QueueSnapshot | QueueDelta) -> dict[int, tuple]:
-        told: dict[int, tuple] = {}
-        for run in said.runs:
+    def _read_rows(self, message: QueueSnapshot | QueueDelta) -> dict[int, tuple]:
+        received: dict[int, tuple] = {}
+        for run in message.runs:
             for taskid in range(run.first, run.first + run.n):
-                assert taskid not in told, f"task {taskid} is told twice"
-                told[taskid] = run.state, *NOTHING_MORE[:-1], Note(held=True) if run.held else None
-        rows = said.rows
+                assert taskid not in received, f"task {taskid} is sent twice"
+                received[taskid] = run.state, *NOTHING_MORE[:-1], Note(held=True) if run.held else None
+        rows = message.rows
         assert list(rows.ids) == sorted(set(rows.ids))
         columns = rows.states, rows.workers, rows.attempts, rows.started, rows.completed, rows.seconds
         for taskid, *row in zip(rows.ids, *columns, strict=True):
-            assert taskid not in told, f"task {taskid} is told twice"
-            told[taskid] = *row, _rounded(rows.notes.get(taskid))
-        for taskid in told:
+            assert taskid not in received, f"task {taskid} is sent twice"
+            received[taskid] = *row, _round_times(rows.notes.get(taskid))
+        for taskid in received:
             assert any(first <= taskid < first + batch.n for first, batch in self.batches.items()), (
                 f"task {taskid} of no batch"
             )
-        return told
+        return received
 
     def unfinished(self) -> dict[int, StateCode]:
         return {taskid: task[0] for taskid, task in self.tasks.items() if task[0] not in FINISHED_CODES}
 
 
-def _rounded(note):
-    """Return `note` with a time that can be compared: it is worked out anew each time."""
+def _round_times(note):
+    """Return `note` with a time that can be compared: it is computed again each time."""
     if note is None or note.not_before is None:
         return note
     return msgspec.structs.replace(note, not_before=round(note.not_before, 3))

@@ -1,0 +1,126 @@
+"""Handlers of refusals: reject a task, redeliver it, and end it when every live worker rejects it for too long.
+
+`core.state.refusals` says what these words mean. A refusal costs the task neither an attempt nor a retry.
+"""
+
+from __future__ import annotations
+
+from taskfc_ext.core.effects import Step
+from taskfc_ext.core.events import Now
+from taskfc_ext.core.journal.endings import Endings
+from taskfc_ext.core.state.farm import Farm, TimerKind, Worker
+from taskfc_ext.core.state.task import Task
+from taskfc_ext.core.state.waits import is_valid
+from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure
+from taskfc_ext.protocol.records import Why
+
+REDELIVER_AFTER = 0.1
+"""Seconds before a task is redelivered to a worker that said "not now"; doubles each time."""
+
+MAX_REDELIVER_AFTER = 5.0
+
+_MAX_REASON = 500  # characters
+
+
+def on_refused(
+    farm: Farm, endings: Endings, worker: Worker, task: Task, outcome: Outcome, value: Payload, now: Now
+) -> None:
+    """Reject `task` for `worker`: until further notice, or for the back-off of a "not now"."""
+    reason = value.decode("utf-8", "replace")[:_MAX_REASON] if isinstance(value, bytes) else ""
+    rejection = farm.refusals.reject(task.taskid, worker.worker, reason)
+    if outcome is Outcome.NOT_NOW:
+        pause = min(MAX_REDELIVER_AFTER, REDELIVER_AFTER * 2.0 ** min(rejection.n_not_now, 30))
+        rejection.n_not_now += 1
+        farm.set_timer(now.mono + pause, TimerKind.REDELIVER, task.taskid, worker.worker)
+    endings.requeue(task, Why.REFUSED)
+
+
+# redelivery
+
+
+def on_properties(farm: Farm, worker: Worker) -> None:
+    """Redeliver to `worker`, whose properties changed, the tasks that it has rejected."""
+    for task in _rejected_tasks(farm):
+        if worker.worker in farm.refusals.reasons_of(task.taskid):
+            _redeliver(farm, task, worker.worker)
+            farm.refusals.stop_clock(task.taskid)
+
+
+def on_redeliver_timer(farm: Farm, taskid: int, worker: int) -> None:
+    """Redeliver a task to `worker` after the back-off of its "not now"; the clock of unreachable goes on."""
+    if worker in farm.refusals.reasons_of(taskid):
+        _redeliver(farm, farm.tasks[taskid], worker)
+        farm.refusals.redelivered.add(taskid)
+
+
+def redeliver_to_all(farm: Farm) -> None:
+    """Redeliver every rejected task to every worker."""
+    refusals = farm.refusals
+    for task in _rejected_tasks(farm):
+        refusals.stop_clock(task.taskid)
+        if refusals.reasons_of(task.taskid):
+            was_waiting = refusals.withdraw(task.taskid)
+            refusals.offer_to_all(task.taskid)
+            farm.mark((task,))
+            if was_waiting:
+                farm.offer(task)
+
+
+def _redeliver(farm: Farm, task: Task, worker: int) -> None:
+    was_waiting = farm.refusals.withdraw(task.taskid)
+    del farm.refusals.rejected[task.taskid].reasons[worker]
+    farm.mark((task,))
+    if was_waiting:
+        farm.offer(task)
+
+
+def _rejected_tasks(farm: Farm) -> list[Task]:
+    """Return the rejected tasks, newest first, since each is put before the others of its client.
+
+    A task that another worker has is included: that worker may refuse it as well.
+    """
+    return [farm.tasks[taskid] for taskid in sorted(farm.refusals.rejected, reverse=True)]
+
+
+# unreachable tasks
+
+
+def end_unreachable(farm: Farm, step: Step, now: Now) -> None:
+    """End the tasks that every live worker has rejected for too long; start the clock of those that they reject now."""
+    to_check = farm.refusals.to_check
+    while to_check:
+        task = farm.tasks.get(to_check.pop())
+        if task is not None and not task.lease and task.taskid not in farm.held:
+            _check_unreachable(farm, step, task, now)
+
+
+def _check_unreachable(farm: Farm, step: Step, task: Task, now: Now) -> None:
+    live = _workers_to_ask(farm, task)
+    rejection = farm.refusals.rejected.get(task.taskid)
+    if rejection is None or not live or not live <= rejection.reasons.keys():
+        return
+    if rejection.unreachable_since is None:
+        rejection.unreachable_since = now.mono
+        farm.set_timer(now.mono + farm.unreachable_after, TimerKind.UNREACHABLE, task.taskid)
+    elif now.mono - rejection.unreachable_since >= farm.unreachable_after:
+        reasons = "; ".join(f"worker {worker}: {rejection.reasons[worker]}" for worker in sorted(live))
+        message = f"{task.title} was refused by every live worker for {farm.unreachable_after:g} s ({reasons})"
+        endings = Endings(farm, step, now)
+        endings.fail(task, Reason.UNREACHABLE, encode_failure(Failure(Reason.UNREACHABLE, message)))
+        endings.settle()
+
+
+def stop_clocks(farm: Farm) -> None:
+    """Stop the clock of tasks that were redelivered to a worker and not dispatched, since this worker is busy."""
+    refusals = farm.refusals
+    for taskid in refusals.redelivered:
+        task, reasons = farm.tasks.get(taskid), refusals.reasons_of(taskid)
+        if task is not None and not task.lease and not _workers_to_ask(farm, task) <= reasons.keys():
+            refusals.stop_clock(taskid)
+    refusals.redelivered.clear()
+
+
+def _workers_to_ask(farm: Farm, task: Task) -> set[int]:
+    """Return the live workers, without those whose own task waits for `task`."""
+    waiting = (barrier for barrier in farm.barriers.values() if task.taskid in barrier.remaining)
+    return farm.live_workers() - {barrier.worker for barrier in waiting if is_valid(farm.workers, barrier)}

@@ -1,0 +1,133 @@
+"""Refusals: tasks that workers have rejected, and the queue of the rejected tasks that wait for another worker."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from msgspec import Struct
+
+_NO_REASONS: Mapping[int, str] = MappingProxyType({})
+
+
+class Group(NamedTuple):
+    """The key of waiting tasks that have the same rank and were rejected by the same workers."""
+
+    rank: int
+    workers: frozenset[int]
+
+
+class Rejection(Struct):
+    """The refusals of one task.
+
+    Attributes:
+        reasons: workers that the task is not offered to -> the reason that each gave.
+        n_not_now: number of "not now" in a row, for the back-off.
+        unreachable_since: monotonic time since which every live worker rejects the task.
+        group: the group in which the task waits; `None` while a worker has it.
+    """
+
+    reasons: dict[int, str] = {}
+    n_not_now: int = 0
+    unreachable_since: float | None = None
+    group: Group | None = None
+
+
+class Refusals:
+    """All refusals of a farm.
+
+    A worker that refuses a task has *rejected* it: the task is offered to other workers only, until it is
+    *redelivered*, that is, offered to this worker again. A rejected task that is ready to run is not in the ready
+    queue: it waits here. `core.handlers.refusals` decides; this class keeps the parts in step.
+
+    No record holds a refusal: after a restart every task is offered to all workers.
+
+    Attributes:
+        rejected: task id -> its refusals, from the first refusal to the end of the task.
+        waiting: tasks that wait for a worker that has not rejected them, in order.
+        to_check: tasks that every live worker may reject now; they are checked before the event is over.
+        redelivered: tasks whose back-off of a "not now" has ended in this event.
+    """
+
+    def __init__(self) -> None:
+        self.rejected: dict[int, Rejection] = {}
+        self.waiting: dict[Group, OrderedDict[int, None]] = {}
+        self.to_check: set[int] = set()
+        self.redelivered: set[int] = set()
+
+    def reject(self, taskid: int, worker: int, reason: str) -> Rejection:
+        """Note that `worker` refuses a task; return the refusals of the task."""
+        rejection = self.rejected.setdefault(taskid, Rejection())
+        rejection.reasons[worker] = reason
+        self.to_check.add(taskid)
+        return rejection
+
+    def reasons_of(self, taskid: int) -> Mapping[int, str]:
+        """Return the workers that the task is not offered to, with the reason that each gave."""
+        rejection = self.rejected.get(taskid)
+        return rejection.reasons if rejection is not None else _NO_REASONS
+
+    def enqueue(self, taskid: int, rank: int) -> None:
+        """Let a rejected task wait for a worker that has not rejected it."""
+        rejection = self.rejected[taskid]
+        rejection.group = Group(rank, frozenset(rejection.reasons))
+        self.waiting.setdefault(rejection.group, OrderedDict())[taskid] = None
+
+    def withdraw(self, taskid: int) -> bool:
+        """Let the task wait here no longer; return whether it did."""
+        rejection = self.rejected.get(taskid)
+        if rejection is None or rejection.group is None:
+            return False
+        tasks = self.waiting[rejection.group]
+        del tasks[taskid]
+        if not tasks:
+            del self.waiting[rejection.group]
+        rejection.group = None
+        return True
+
+    def waiting_ids(self) -> list[int]:
+        """Return the tasks that wait here."""
+        return [taskid for tasks in self.waiting.values() for taskid in tasks]
+
+    def first_for(self, worker: int, above: int | None) -> int | None:
+        """Return the waiting task of the highest rank that `worker` has not rejected, or `None`.
+
+        Args:
+            above: the rank of the first task in the ready queue, which goes before tasks of lower rank.
+        """
+        for group in sorted(self.waiting, key=lambda group: -group.rank):
+            if above is not None and above > group.rank:
+                return None
+            if worker not in group.workers:
+                return next(iter(self.waiting[group]))
+        return None
+
+    def check_later(self, taskids: Iterable[int]) -> None:
+        """Have the rejected ones of `taskids` checked before the event is over: fewer workers are left to offer."""
+        self.to_check.update(self.rejected.keys() & taskids)
+
+    def stop_clock(self, taskid: int) -> None:
+        """Forget since when every live worker rejects the task."""
+        rejection = self.rejected.get(taskid)
+        if rejection is not None:
+            rejection.unreachable_since = None
+
+    def reset_back_off(self, taskid: int) -> None:
+        """Note that an attempt did not end in a refusal: the next "not now" is the first one again."""
+        rejection = self.rejected.get(taskid)
+        if rejection is not None:
+            rejection.n_not_now = 0
+            rejection.unreachable_since = None
+
+    def offer_to_all(self, taskid: int) -> None:
+        """Offer the task, which does not wait here, to all workers."""
+        rejection = self.rejected.get(taskid)
+        if rejection is not None:
+            rejection.reasons = {}
+
+    def discard(self, taskid: int) -> None:
+        """Forget the refusals of a task that has ended."""
+        self.withdraw(taskid)
+        self.rejected.pop(taskid, None)
