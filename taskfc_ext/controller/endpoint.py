@@ -59,6 +59,7 @@ MESSAGES: dict[type[said.Message], tuple[Role, str]] = {
     said.GetFailure: (Role.VIEWER, "remote_get_failure"),
     said.GetSubmission: (Role.CLIENT, "remote_get_submission"),
     said.GetOutputs: (Role.VIEWER, "remote_get_outputs"),
+    said.GetDetails: (Role.VIEWER, "remote_get_details"),
     said.GetClientName: (Role.VIEWER, "remote_get_client_name"),
     said.GetWorkers: (Role.VIEWER, "remote_get_workers"),
     said.Watch: (Role.VIEWER, "remote_watch"),
@@ -242,6 +243,7 @@ class FCTaskControllerFromTaskController:
     remote_get_failure = _hand_over
     remote_get_submission = _hand_over
     remote_get_outputs = _hand_over
+    remote_get_details = _hand_over
     remote_get_workers = _hand_over
     remote_watch = _hand_over
     remote_unwatch = _hand_over

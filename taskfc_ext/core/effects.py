@@ -66,6 +66,15 @@ class SendOutputs(NamedTuple):
     known: str
 
 
+class SendDetails(NamedTuple):
+    """The answer to a `GetDetails` for a finished task."""
+
+    seq: int
+    taskid: int
+    known: str
+    tail: int | None
+
+
 class SendSnapshot(NamedTuple):
     """The answer to a `Watch`: the live tasks as given, with the newest of those in the store; then `more`."""
 
@@ -87,7 +96,7 @@ class SendRun(NamedTuple):
     inputs: tuple[int, ...]
 
 
-ToComplete = SendEnded | SendList | SendLog | SendFailure | SendOutputs | SendSnapshot | SendSubmission
+ToComplete = SendEnded | SendList | SendLog | SendFailure | SendOutputs | SendDetails | SendSnapshot | SendSubmission
 
 ToClient = ControllerMessage | ToComplete
 

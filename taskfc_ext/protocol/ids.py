@@ -6,7 +6,7 @@ from typing import Annotated, NewType
 
 from msgspec import Meta
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Version of the wire. A peer that speaks another one is refused with both numbers."""
 
 TaskId = NewType("TaskId", int)

@@ -53,6 +53,7 @@ EXAMPLES: dict[type, said.Message] = {
     said.GetFailure: said.GetFailure(seq=1, taskid=0),
     said.GetSubmission: said.GetSubmission(seq=1, taskid=0),
     said.GetOutputs: said.GetOutputs(seq=1, taskid=0),
+    said.GetDetails: said.GetDetails(seq=1, taskid=0),
     said.GetClientName: said.GetClientName(seq=1),
     said.GetWorkers: said.GetWorkers(seq=1),
     said.Watch: said.Watch(seq=1),
@@ -132,7 +133,7 @@ def test_every_message_reaches_the_task_controller_as_it_is(message):
 def test_a_viewer_may_look_and_not_touch(message):
     looks = (said.Hello, said.GetResults, said.Barrier, said.Unwait, said.QueueStatus, said.ListTasks, said.GetLog,
              said.GetFailure, said.GetOutputs, said.GetClientName, said.GetWorkers, said.AwaitBroadcast,
-             said.Ping, said.Watch, said.Unwatch)  # fmt: skip
+             said.Ping, said.Watch, said.Unwatch, said.GetDetails)  # fmt: skip
     desk = Desk(Role.VIEWER)
     refusals = desk.say(message)
     if isinstance(message, looks):

@@ -16,7 +16,7 @@ from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.submit.options import Options
 from taskfc_ext.errors import RequestRefused, UnknownTask, UnknownTasks
 from taskfc_ext.ipython import extension
-from taskfc_ext.protocol.infos import SubmittedTask, TaskInfo, WorkerInfo
+from taskfc_ext.protocol.infos import Details, SubmittedTask, TaskInfo, WorkerInfo
 from taskfc_ext.protocol.payloads import Failure, Reason, encode_failure
 from taskfc_ext.protocol.spec import Kind, Spec
 from tests.shells import end_shell, new_shell
@@ -239,6 +239,9 @@ class FakeFarm:
     def describe(self, taskid: int) -> TaskInfo:
         self.n_looks += 1
         return self.infos[taskid]
+
+    def details(self, taskid: int) -> tuple[Details, list[dict[str, Any]]]:
+        return Details(task=self.describe(taskid), printed=self.printed(taskid)), self.outputs(taskid)
 
 
 class FakeSubmitter:

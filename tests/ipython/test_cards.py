@@ -159,15 +159,15 @@ def test_the_end_is_shown_after_the_cell_that_saw_it(board: CardBoard, farm: Any
 def test_a_farm_that_is_away_does_not_end_the_updates(board: CardBoard, farm: Any, sent: Sent, clock: Clock) -> None:
     future = submitted(farm)
     board.show(future)
-    describe = farm.describe
+    details = farm.details
 
     def away(taskid: int) -> None:
         raise ControllerUnavailable("no controller answers")
 
-    farm.describe = away
+    farm.details = away
     clock.now = 1
     assert board.update() == 1 + SOON
-    farm.describe = describe
+    farm.details = details
     farm.set(0, state="running")
     clock.now = 2
     board.update()

@@ -18,11 +18,9 @@ from taskfc_ext.protocol.client_messages import (
     Changed,
     ClientMessage,
     ControllerMessage,
-    GetFailure,
-    GetLog,
-    GetOutputs,
-    ListTasks,
+    GetDetails,
     Reply,
+    Request,
     Watch,
     Watching,
 )
@@ -35,12 +33,12 @@ from tests.processes import DEADLINE
 
 INFO = {"taskid": 1, "name": None, "label": "f", "state": "running"}
 SHOWN = {"version": "1", "outputs": [b'{"output_type": "display_data", "data": {"application/json": NaN}}']}
-DETAILS = {ListTasks: [INFO], GetLog: [], GetOutputs: SHOWN, GetFailure: None}
+DETAILS = {"task": INFO, **SHOWN}
 
 
 def watching(message: ClientMessage) -> Sequence[ControllerMessage] | None:
-    if isinstance(message, ListTasks | GetLog | GetOutputs | GetFailure):
-        return [Reply(message.seq, DETAILS[type(message)])]
+    if isinstance(message, GetDetails):
+        return [Reply(message.seq, DETAILS)]
     if not isinstance(message, Watch):
         return None
     batch = Batch(first=0, n=3, label="f")
@@ -160,6 +158,16 @@ def test_details_are_json_whatever_a_task_shows(page: Page) -> None:
     assert details["task"]["label"] == "f"
     assert details["outputs"] == [{"output_type": "display_data", "data": {"application/json": None}}]
     json.dumps(details, allow_nan=False)
+
+
+def test_a_drawer_is_updated_in_one_round_trip(farm: FakeFarm, page: Page) -> None:
+    page.next("snapshot")
+    n_before = len(farm.controller.received)
+    page.say({"number": 5, "details": {"taskid": 1, "known": "1"}})
+    page.next("answer")
+    page.next("answer")
+    asked = [message for message in farm.controller.received[n_before:] if isinstance(message, Request)]
+    assert [(type(message), getattr(message, "taskid", None)) for message in asked] == [(GetDetails, 1)]
 
 
 def test_a_command_for_other_processes_is_refused(page: Page) -> None:

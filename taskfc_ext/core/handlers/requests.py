@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from taskfc_ext.core.effects import SendEnded, SendFailure, SendLog, SendOutputs, SendSubmission, Step
+from taskfc_ext.core.effects import SendDetails, SendEnded, SendFailure, SendLog, SendOutputs, SendSubmission, Step
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.handlers import broadcasts, lending
 from taskfc_ext.core.handlers.attempts import ask_all_again, retire_surplus
@@ -14,7 +14,7 @@ from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.core.state.sessions import Answer, ClientSession
 from taskfc_ext.core.state.task import Cause, end_state
 from taskfc_ext.core.views import subscriptions
-from taskfc_ext.core.views.listing import list_tasks, queue_status, workers_info
+from taskfc_ext.core.views.listing import list_tasks, queue_status, task_info, workers_info
 from taskfc_ext.protocol.client_messages import (
     Abort,
     AbortTasks,
@@ -26,6 +26,7 @@ from taskfc_ext.protocol.client_messages import (
     ClearBroadcasts,
     ErrorKind,
     GetClientName,
+    GetDetails,
     GetFailure,
     GetLog,
     GetOutputs,
@@ -51,12 +52,15 @@ from taskfc_ext.protocol.client_messages import (
     Unwatch,
     Watch,
 )
+from taskfc_ext.protocol.infos import Details, TaskInfo
+from taskfc_ext.protocol.payloads import Failure
+from taskfc_ext.protocol.printed import Printed, tail
 from taskfc_ext.protocol.records import AbortAsked, Cleared, Held, Moved, StopAsked, Submitted
 from taskfc_ext.protocol.supervisor_messages import Shutdown
 
 _READS = (
     *(GetResults, QueueStatus, ListTasks, GetLog, GetFailure, GetOutputs, GetSubmission),
-    *(GetClientName, GetWorkers, Ping, Watch, Unwatch),
+    *(GetDetails, GetClientName, GetWorkers, Ping, Watch, Unwatch),
 )
 """Requests that change nothing that is kept: a repeat is answered anew, with what is true then."""
 
@@ -126,6 +130,8 @@ def _answer(farm: Farm, step: Step, client: ClientSession, message: Request, now
             return None
         case GetOutputs():
             return _outputs(farm, step, client, message)
+        case GetDetails():
+            return _details(farm, step, client, message, now)
         case GetClientName():
             return Reply(seq, client.label or client.session)
         case GetWorkers():
@@ -333,6 +339,38 @@ def _outputs(farm: Farm, step: Step, client: ClientSession, message: GetOutputs)
 def outputs_answer(displays: tuple[bytes, ...], version: str, known: str) -> dict[str, object]:
     """Return what answers a `GetOutputs`: `displays`, unless they are what the client has."""
     return {"version": version, "outputs": None if version == known else displays}
+
+
+def _details(farm: Farm, step: Step, client: ClientSession, message: GetDetails, now: Now) -> Answer | None:
+    if not farm.knows(message.taskid):
+        return farm.unknown(message.seq, [message.taskid])
+    task = farm.tasks.get(message.taskid)
+    if task is None:
+        step.to_client(client.session, SendDetails(message.seq, message.taskid, message.known, message.tail))
+        return None
+    past = task.history
+    printed, displays, version = ((), (), "") if past is None else (past.output, past.displays, past.displays_version)
+    return Reply(message.seq, details_answer(task_info(farm, task, now), printed, displays, version, message))
+
+
+def details_answer(
+    task: TaskInfo,
+    printed: Printed,
+    displays: tuple[bytes, ...],
+    version: str,
+    asked: GetDetails | SendDetails,
+    failure: Failure | None = None,
+) -> Details:
+    """Return the answer to a `GetDetails`, with as much of the log and the outputs as was asked for."""
+    end = printed if asked.tail is None else tail(printed, asked.tail)
+    return Details(
+        task=task,
+        printed=end,
+        n_cut=sum(map(len, printed)) - sum(map(len, end)),
+        version=version,
+        outputs=None if version == asked.known else displays,
+        failure=failure,
+    )
 
 
 # the farm

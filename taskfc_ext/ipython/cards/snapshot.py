@@ -13,6 +13,7 @@ from taskfc_ext.ipython.cards import rich
 from taskfc_ext.ipython.cards.local_forms import has_own_printers, other_forms, own_forms, text_form
 from taskfc_ext.ipython.cards.render import ERROR_CHARS, RESULT_CHARS, Card, shortened, state_of, why_in_state
 from taskfc_ext.protocol.outputs import all_outputs_of, is_value
+from taskfc_ext.protocol.printed import log_of
 from taskfc_ext.text import plain_text
 
 if TYPE_CHECKING:  # importing the client takes long, and `%load_ext` imports this
@@ -35,8 +36,9 @@ def _looked(future: TaskFuture, now: datetime, formatter: Any) -> Card:
         return _finished(future, title, now, formatter)
     if future.taskid is None:
         return Card(seen=now, title=title, state="scheduled", note="not yet accepted")
-    # all of it at once: `state`, `attempts` and the rest would ask one by one
-    info = future._template.owner.describe(future.taskid)
+    # one round trip: `state`, `attempts`, `log` and `outputs` would be one each
+    details, outputs = future._template.owner.details(future.taskid)
+    info = details.task
     return Card(
         seen=now,
         taskid=future.taskid,
@@ -45,10 +47,10 @@ def _looked(future: TaskFuture, now: datetime, formatter: Any) -> Card:
         reason=why_in_state(info),
         attempts=info.attempts,
         elapsed=info.elapsed,
-        output=future.log if info.attempts else "",
+        output=log_of(details.printed),
         note=info.message,
         progress=info.progress,
-        outputs=rich.shown(future.outputs) if info.attempts else (),
+        outputs=rich.shown(outputs),
     )
 
 
