@@ -39,7 +39,9 @@ from taskfc_ext.errors import (
 from taskfc_ext.protocol.ids import MAX_IDS
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.states import FINISHED, UNFINISHED
-from taskfc_ext.text import format_seconds, one_line, percent, plain_text, plural, table, workers_text
+from taskfc_ext.text import one_line, plain_text, plural, table, workers_text
+from taskfc_ext.view.selection import BadSelection, count_ids, parse_selection
+from taskfc_ext.view.wording import KEPT, describe_abort, describe_clear, describe_retry, describe_scale, task_row
 
 _MOST_ERRORS = 5
 """Errors that are told one by one, however long the range that was typed."""
@@ -161,7 +163,7 @@ def _stop(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json({"name": arguments.name, "state": "stopped", "was": was})
     else:
-        print(f"{arguments.name}: {'was not running' if was == 'stopped' else 'stopped'}")
+        print(f"{arguments.name}: {'was not running' if was == 'stopped' else f'stopped; {KEPT}'}")
     return 0
 
 
@@ -223,31 +225,15 @@ def _tasks(arguments: argparse.Namespace) -> int:
         _print_json(_plain_data(tasks))
     elif tasks:
         headers = ["id", "name", "state", "worker", "attempts", "time", "what", ""]
-        print(_shown([_task_row(task) for task in tasks], headers, right=(0, 3, 4, 5)))
+        print(_shown([_task_cells(task) for task in tasks], headers, right=(0, 3, 4, 5)))
     else:
         print("no tasks")
     return 0
 
 
-def _task_row(task: TaskInfo) -> list[str]:
-    state = "stopping" if task.stopping else task.state
-    if task.held:
-        state += " (held)"
-    elif task.reason and task.reason not in ("error", task.state):
-        state += f" ({task.reason})"
-    if task.progress is not None and task.progress.total:
-        state += f" {percent(task.progress.done, task.progress.total)} %"
-    retried = "" if task.retry_of is None else f"retry of {task.retry_of}"
-    return [
-        str(task.taskid),
-        one_line(task.name),
-        state,
-        "" if task.worker < 0 else str(task.worker),
-        str(task.attempts),
-        "" if task.elapsed is None else format_seconds(task.elapsed),
-        one_line(task.label),
-        one_line("; ".join(filter(None, (retried, task.message)))),
-    ]
+def _task_cells(task: TaskInfo) -> list[str]:
+    row = task_row(task)
+    return [row.taskid, row.name, row.state, row.worker, row.attempts, row.time, row.label, row.message]
 
 
 def _log(arguments: argparse.Namespace) -> int:
@@ -275,10 +261,11 @@ def _abort(arguments: argparse.Namespace) -> int:
                     errors.append(error)
             else:
                 aborted.append(taskid)
+        unfinished = client.list_tasks(taskids=aborted, states=UNFINISHED, limit=MAX_IDS) if aborted else []
     if arguments.json:
         _print_json({"aborted": aborted})
     elif aborted:
-        print(f"aborting: {', '.join(map(str, aborted))}")
+        print(describe_abort(aborted, {task.taskid for task in unfinished}))
     for refused in errors:
         _complain(refused)
     if unknown:  # one line, however long the range that was typed
@@ -290,20 +277,23 @@ def _abort(arguments: argparse.Namespace) -> int:
 
 def _retry(arguments: argparse.Namespace) -> int:
     new_ids: dict[int, int] = {}
+    lines: list[str] = []
     errors: list[TaskFCError] = []
     with _attached(arguments.name) as client:
         for taskid in sorted(_taskids(client, arguments.tasks)):
             if taskid in new_ids:
                 continue  # it came along with what it depends on, whose id is smaller
             try:
-                new_ids.update(client.resubmit(taskid, here=False))
+                pairs = client.resubmit(taskid, here=False)
             except (RequestRefused, UnknownTask) as error:
                 errors.append(error)
+            else:
+                new_ids.update(pairs)
+                lines.append(describe_retry([taskid], pairs))
     if arguments.json:
         _print_json({"retried": [{"taskid": new, "retry_of": old} for old, new in new_ids.items()]})
     else:
-        for old, new in new_ids.items():
-            print(f"task {old} runs again as task {new}")
+        print(*lines, sep="\n", end="\n" if lines else "")
     for refused in errors[:_MOST_ERRORS]:
         _complain(refused)
     if len(errors) > _MOST_ERRORS:
@@ -317,7 +307,7 @@ def _clear(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json({"cleared": n_cleared})
     else:
-        print(f"{plural(n_cleared, 'finished task')} forgotten")
+        print(describe_clear(n_cleared))
     return 0
 
 
@@ -327,7 +317,7 @@ def _scale(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json({"workers": arguments.workers, "before": before})
     else:
-        print(f"{arguments.name}: {plural(arguments.workers, 'worker')} (before: {before})")
+        print(f"{arguments.name}: {describe_scale(before, arguments.workers)}")
     return 0
 
 
@@ -341,22 +331,21 @@ def _must_be_known(name: str) -> None:
 
 def _taskids(client: BlockingTaskClient, words: Sequence[str], most: int = MAX_IDS) -> list[int]:
     """Return the tasks that `words` stand for: ids, ranges of ids, names; each may be a list with commas."""
+    try:
+        selection = parse_selection(",".join(words))
+    except BadSelection as error:
+        raise UnknownTask(plain_text(str(error))) from None
+    if count_ids(selection) > most:
+        raise UnknownTask(f"{' '.join(words)} are too many tasks: {most:,} at once")
     taskids: list[int] = []
-    for word in filter(None, ",".join(words).split(",")):
-        if re.fullmatch(r"\d{1,15}", word):
-            taskids.append(int(word))
-        elif match := re.fullmatch(r"(\d{1,15})-(\d{1,15})", word):
-            first, last = int(match[1]), int(match[2])
-            if last < first:
-                raise UnknownTask(f"the range {word} runs backwards")
-            if last - first >= most:
-                raise UnknownTask(f"{word} are too many tasks: {most:,} at once")
-            taskids.extend(range(first, last + 1))
-        else:
-            newest = client.list_tasks(name=word, limit=1)
-            if not newest:
-                raise UnknownTask(f"there is no task named {plain_text(word)!r}", hint=_SEE)
-            taskids.append(newest[-1].taskid)
+    for part in selection:
+        if isinstance(part, range):
+            taskids.extend(part)
+            continue
+        newest = client.list_tasks(name=part, limit=1)
+        if not newest:
+            raise UnknownTask(f"there is no task named {part!r}", hint=_SEE)
+        taskids.append(newest[-1].taskid)
     if not 0 < len(taskids) <= most:
         raise UnknownTask(f"{' '.join(words)!r} stands for {len(taskids):,} tasks; between 1 and {most:,} are possible")
     return taskids

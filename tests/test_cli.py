@@ -139,7 +139,7 @@ def test_status_counts_tasks_and_shows_workers(taskfc: Taskfc, client: BlockingT
     assert future.taskid in [worker["running"] for worker in status["workers"]]
     text = taskfc("status").out
     assert text.startswith("default: running, 2 workers\n")
-    assert taskfc("abort", str(future.taskid)).out == f"aborting: {future.taskid}\n"
+    assert taskfc("abort", str(future.taskid)).out == f"Stopping task {future.taskid}.\n"
     client.barrier(future.taskid)
     assert taskfc("status", "--json").json["tasks"]["running"] == 0
 
@@ -215,8 +215,7 @@ def test_retry_runs_tasks_again(taskfc: Taskfc, client: BlockingTaskClient) -> N
     taskid = first["taskid"]
     new = [taskid + 2, taskid + 3]
     assert taskfc("retry", str(taskid)).out.splitlines() == [
-        f"task {taskid} runs again as task {new[0]}",
-        f"task {second['taskid']} runs again as task {new[1]}",
+        f"Task {taskid} runs again as task {new[0]}, with dependant {second['taskid']} as {new[1]}."
     ]
     client.barrier(new)
 
@@ -237,13 +236,13 @@ def test_retry_says_what_cannot_run_again(taskfc: Taskfc, client: BlockingTaskCl
 def test_clear_forgets_finished_tasks(taskfc: Taskfc, client: BlockingTaskClient) -> None:
     taskids = [client.run(StringTask("1")) for _ in range(3)]
     client.barrier(taskids)
-    assert taskfc("clear", str(taskids[0])).out == "1 finished task forgotten\n"
+    assert taskfc("clear", str(taskids[0])).out == "Cleared 1 finished task.\n"
     assert taskfc("clear", "--json").json["cleared"] >= 2
     assert taskfc("tasks").out == "no tasks\n"
 
 
 def test_scale_sets_the_number_of_workers(taskfc: Taskfc, client: BlockingTaskClient) -> None:
-    assert taskfc("scale", "1").out == "default: 1 worker (before: 2)\n"
+    assert taskfc("scale", "1").out == "default: 1 worker (before: 2); surplus workers end when they are idle\n"
     until(lambda: len(client.workers()) == 1, "one worker")
     assert taskfc("scale", "2", "--json").json == {"workers": 2, "before": 1}
     until(lambda: len(client.workers()) == 2, "two workers")
@@ -274,7 +273,7 @@ def test_restart_keeps_the_store_and_stop_ends_everything(taskfc: Taskfc) -> Non
     again = TaskClient("brief")
     assert again.get_task_result(taskid)["x"] == 42
     again.close()
-    assert taskfc("stop", "--name", "brief").out == "brief: stopped\n"
+    assert taskfc("stop", "--name", "brief").out == "brief: stopped; unfinished tasks stay in its store\n"
     assert _farm(taskfc, "brief")["state"] == "stopped"
     assert taskfc("stop", "--name", "brief").out == "brief: was not running\n"
     assert not _alive(answer.json["pid"])
@@ -289,7 +288,7 @@ def test_a_farm_that_died_is_not_brought_back_by_looking_at_it(taskfc: Taskfc) -
     assert _farm(taskfc, "dying")["state"] == "dead"
     assert taskfc("status", "--name", "dying").code == 1
     assert taskfc("restart", "--name", "dying").code == 0
-    assert taskfc("stop", "--name", "dying").out == "dying: stopped\n"
+    assert taskfc("stop", "--name", "dying").out == "dying: stopped; unfinished tasks stay in its store\n"
 
 
 def _farm(taskfc: Taskfc, name: str) -> dict[str, Any]:

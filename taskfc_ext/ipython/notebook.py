@@ -13,18 +13,17 @@ from taskfc_ext.ipython.cards.board import CardBoard
 from taskfc_ext.ipython.cards.queue_widgets import Queues
 from taskfc_ext.ipython.cards.render import Bundle
 from taskfc_ext.ipython.hints import did_you_mean
-from taskfc_ext.ipython.parse.requests import BadUsage, Selection
+from taskfc_ext.ipython.parse.requests import BadUsage
 from taskfc_ext.ipython.sessions import Session
-from taskfc_ext.text import one_line, plural
+from taskfc_ext.protocol.ids import MAX_IDS
+from taskfc_ext.text import one_line
+from taskfc_ext.view.selection import Selection, count_ids
 
 if TYPE_CHECKING:
     from taskfc_ext.client.future.future import TaskFuture
     from taskfc_ext.protocol.infos import TaskInfo
 
-MAX_SELECTED = 100_000
-"""Tasks that one line may name: what one request may carry."""
-
-MOST = 100_000
+MOST = MAX_IDS
 """Tasks that a list is asked for where all are meant."""
 
 SEE_TASKS = "`%task status --all` lists the newest"
@@ -108,8 +107,8 @@ class Notebook:
         Raises:
             BadUsage: there is no task of that name.
         """
-        if sum(len(part) for part in selection if isinstance(part, range)) > MAX_SELECTED:
-            raise BadUsage(f"that is over {MAX_SELECTED:,} tasks")
+        if count_ids(selection) > MAX_IDS:
+            raise BadUsage(f"that is over {MAX_IDS:,} tasks")
         found: list[Any] = []
         for part in selection:
             found.extend(part if isinstance(part, range) else self._named(part))
@@ -175,19 +174,6 @@ def _id(task: TaskFuture | int) -> int:
 def is_future(value: object) -> bool:
     """Tell whether `value` is a task's future, without importing the client."""
     return isinstance(value, concurrent.futures.Future) and hasattr(type(value), "taskid")
-
-
-def is_one(selection: Selection) -> bool:
-    """Tell whether `selection` names a single task, so that one value is meant and no list."""
-    return len(selection) == 1 and (isinstance(selection[0], str) or len(selection[0]) == 1)
-
-
-def named(taskids: Sequence[int], noun: str = "task") -> str:
-    """Return what several tasks are called in a line: "task 3", "tasks 3, 4", "40 tasks (3, 4, ...)"."""
-    shown = ", ".join(str(taskid) for taskid in taskids[:10])
-    if len(taskids) > 10:
-        return f"{plural(len(taskids), noun)} ({shown}, ...)"
-    return f"{noun if len(taskids) == 1 else f'{noun}s'} {shown}"
 
 
 def said(error: TaskFCError) -> str:

@@ -14,7 +14,7 @@ from tests.browser.test_cards import BLOCKING, LOAD, WAITING, shows
 HEAR = (LATEST, "ipykernel-7.3")
 """Kernels with subshells, in which a click is heard while a cell runs, also where the server knows no farms."""
 
-TOLD = re.compile(r"Told task \d+ to stop|Aborted task \d+")
+TOLD = re.compile(r"Stopping task \d+|Aborted task \d+")
 """What is said of a running task that was aborted: it may have ended by then."""
 
 

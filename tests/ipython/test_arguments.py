@@ -127,7 +127,7 @@ def test_cell_lines(line: str, submission: Submission) -> None:
         ("history --limit 0", "%task history: --limit: a whole number from 1 to 100000, not '0'"),
         ("scale many", "%task scale: N: a whole number from 0 to 10000, not 'many'"),
         ("log 'a b", "%task log: no closing quotation"),
-        ("log a/b", "%task log: TASKS: 'a/b' is no task's id, range or name"),
+        ("log a/b", "%task log: TASKS: 'a/b' is not a task id, a range or a name"),
         ("run", "%task run: needs an expression"),
         ("run -x", "%task run takes no options; write `%task run -- -x` for the expression, or use %%task"),
         ("widget 3", "%task widget: unexpected '3'; nothing comes after it"),

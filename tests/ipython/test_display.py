@@ -7,16 +7,15 @@ from html.parser import HTMLParser
 import pytest
 
 from taskfc_ext.ipython.cards.render import (
-    ICONS,
     Card,
     Table,
     card_bundle,
     card_html,
     card_text,
-    farm_caption,
     tasks_table,
 )
 from taskfc_ext.protocol.infos import TaskInfo, TaskProgress
+from taskfc_ext.view.wording import ICONS, farm_caption
 
 SEEN = datetime(2026, 11, 22, 9, 38, 17)
 HOSTILE = "<script>alert(1)</script>\x1b]0;title\x07\x1b[31m\u202eab\"'&\x00"

@@ -74,7 +74,7 @@ def test_a_name_holds_what_a_button_has_run_again(live_shell: Any, farm: Any) ->
     old = live_shell.ns["fit"]
     farm.fail(0, ZeroDivisionError("no"))
     (entry,) = live_shell.magics.board._entries()
-    assert live_shell.magics.board._act(entry, "retry") == "task 0 runs again as task 1"
+    assert live_shell.magics.board._act(entry, "retry") == "Task 0 runs again as task 1."
     assert live_shell.ns["fit"] is old  # not behind the back of a running cell
     live_shell.run("x = 1")
     assert live_shell.ns["fit"].taskid == 1

@@ -68,7 +68,7 @@ def test_a_running_task_is_seen_and_aborted(server, client):
         told = answer.json()
         assert (answer.status_code, told["ok"]) == (200, True)
         # as it is at that moment, and it ends soon
-        assert told["said"] in (f"Told task {task.taskid} to stop.", f"Aborted task {task.taskid}.")
+        assert told["said"] in (f"Stopping task {task.taskid}.", f"Aborted task {task.taskid}.")
         queue.until_state(task.taskid, StateCode.ABORTED)
         again = server.ask("farms/default", do="abort", taskids=[task.taskid]).json()
         assert again == {"ok": False, "said": f"Task {task.taskid} has ended already (aborted)."}

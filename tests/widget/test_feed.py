@@ -174,7 +174,7 @@ def test_a_command_for_other_processes_is_refused(page: Page) -> None:
     page.next("snapshot")
     page.say({"number": 5, "command": {"do": "abort", "taskids": [1], "identity": "of those before"}})
     page.next("answer")
-    assert "has been started anew" in page.next("answer")["problem"]
+    assert "was restarted or has ended" in page.next("answer")["problem"]
     page.say({"number": 6, "command": {"do": "abort", "taskids": [1], "identity": page.identity}})
     page.next("answer")
     assert page.next("answer")["answer"]["ok"]

@@ -22,6 +22,8 @@ from typing import Any
 
 from taskfc_ext.ipython.cards.live_card import RESERVED, MakeButtons, OnScreen, Publish
 from taskfc_ext.ipython.cards.render import Card
+from taskfc_ext.protocol.states import FINISHED
+from taskfc_ext.view.wording import describe_abort, describe_retry
 
 logger = logging.getLogger(__name__)
 
@@ -185,7 +187,7 @@ class CardBoard:
         if verb == "abort":
             future.abort()
             self._soon(entry)
-            return f"aborting task {future.taskid}"
+            return describe_abort([future.taskid], () if future.state in FINISHED else [future.taskid])
         new = future.retry()
         card = self._look(new, datetime.now())
         with self._publishing:
@@ -194,7 +196,7 @@ class CardBoard:
             self._send_from_thread(entry)
         self.retried.append((future.taskid, new))
         self._follow(entry)
-        return f"task {future.taskid} runs again as task {new.taskid}"
+        return describe_retry([future.taskid], {future.taskid: new.taskid})
 
     def _soon(self, entry: OnScreen) -> None:
         with self._changed:

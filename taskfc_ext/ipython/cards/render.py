@@ -15,17 +15,7 @@ from taskfc_ext.ipython.cards import rich
 from taskfc_ext.ipython.cards.traceback_html import traceback_html
 from taskfc_ext.protocol.infos import TaskInfo, TaskProgress
 from taskfc_ext.text import format_progress, format_seconds, one_line, percent, plain_text, plural, table
-
-ICONS = {
-    "waiting": "◌",
-    "scheduled": "○",
-    "running": "▶",
-    "stopping": "◼",
-    "succeeded": "✔",
-    "failed": "✘",
-    "aborted": "⊘",
-}
-"""Beside the word, never instead of it: a state is not told by a picture or a colour alone."""
+from taskfc_ext.view.wording import icon, retry_text, state_of, task_row
 
 OUTPUT_LINES = 10
 RESULT_CHARS = 2_000
@@ -158,11 +148,6 @@ def _progress_html(card: Card) -> str:
     )
 
 
-def icon(state: str) -> str:
-    """Return the picture that goes with a state."""
-    return ICONS.get(state, "?")
-
-
 def _title(card: Card) -> str:
     taskid = "task" if card.taskid is None else f"task {card.taskid}"
     return f"{taskid} {one_line(card.title)}".rstrip()
@@ -175,7 +160,7 @@ def _facts(card: Card) -> list[str]:
     if card.attempts > 1:
         facts.append(f"attempt {card.attempts}")
     if card.retry_of is not None:
-        facts.append(f"retry of {card.retry_of}")
+        facts.append(retry_text(card.retry_of))
     if card.note:
         facts.append(one_line(card.note))
     return [*facts, f"as of {card.seen:%Y-%m-%d %H:%M:%S}"]
@@ -243,53 +228,10 @@ class Table:
 def tasks_table(caption: str, tasks: Sequence[TaskInfo]) -> Table:
     """Return tasks as a table, in their order."""
     headers = ("id", "name", "state", "time", "attempts", "worker", "")
-    return Table(caption, headers, [_task_row(task) for task in tasks], frozenset((0, 3, 4, 5)), frozenset((2, 3)))
+    return Table(caption, headers, [_task_cells(task) for task in tasks], frozenset((0, 3, 4, 5)), frozenset((2, 3)))
 
 
-def _task_row(task: TaskInfo) -> tuple[str, ...]:
-    state = state_of(task)
-    return (
-        str(task.taskid),
-        task.name or task.label,
-        f"{icon(state)} {state}{_suffix(task)}",
-        "" if task.elapsed is None else format_seconds(task.elapsed),
-        str(task.attempts) if task.attempts > 1 else "",
-        str(task.worker) if task.worker >= 0 else "",
-        shortened(one_line("; ".join(filter(None, (retried(task), task.message)))), 80),
-    )
-
-
-def _suffix(task: TaskInfo) -> str:
-    if task.progress is not None and task.progress.total:
-        return f" {percent(task.progress.done, task.progress.total)} %"
-    why = why_in_state(task)
-    return f" ({why})" if why else ""
-
-
-def retried(task: TaskInfo) -> str:
-    """Return which task this one is a retry of, in words; nothing for most."""
-    return "" if task.retry_of is None else f"retry of {task.retry_of}"
-
-
-def state_of(task: TaskInfo) -> str:
-    """Return a task's state as it is shown: one that an abort works on is *stopping*."""
-    return "stopping" if task.stopping and task.state == "running" else task.state
-
-
-def why_in_state(task: TaskInfo) -> str:
-    """Return what is said in brackets after the state: why a task ended as it did, or that it is held."""
-    if task.held:
-        return "held"
-    return "" if task.reason in ("error", task.state) else task.reason
-
-
-def farm_caption(name: str, counts: dict[str, int], n_workers: int) -> str:
-    """Return a line about a farm.
-
-    Args:
-        counts: tasks by state; `queue_status` calls the running ones pending.
-    """
-    words = {"waiting": "waiting", "scheduled": "scheduled", "pending": "running"}
-    words |= {"succeeded": "succeeded", "failed": "failed", "aborted": "aborted"}
-    shown = ", ".join(f"{counts[key]:,} {word}" for key, word in words.items() if counts.get(key))
-    return f"{name} · {plural(n_workers, 'worker')} · {shown or 'no tasks'}"
+def _task_cells(task: TaskInfo) -> tuple[str, ...]:
+    row = task_row(task)
+    state = f"{icon(state_of(task))} {row.state}"
+    return row.taskid, row.title, state, row.time, row.attempts, row.worker, shortened(row.message, 80)

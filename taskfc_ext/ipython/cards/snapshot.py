@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from taskfc_ext.errors import FarmError, TaskFCError, UnpicklableResult, WorkerLost, remote_traceback_of
 from taskfc_ext.ipython.cards import rich
 from taskfc_ext.ipython.cards.local_forms import has_own_printers, other_forms, own_forms, text_form
-from taskfc_ext.ipython.cards.render import ERROR_CHARS, RESULT_CHARS, Card, shortened, state_of, why_in_state
+from taskfc_ext.ipython.cards.render import ERROR_CHARS, RESULT_CHARS, Card, shortened
 from taskfc_ext.protocol.outputs import all_outputs_of, is_value
 from taskfc_ext.protocol.printed import log_of
 from taskfc_ext.text import plain_text
+from taskfc_ext.view.wording import reason_of, state_of
 
 if TYPE_CHECKING:  # importing the client takes long, and `%load_ext` imports this
     from taskfc_ext.client.future.future import TaskFuture
@@ -44,7 +45,7 @@ def _looked(future: TaskFuture, now: datetime, formatter: Any) -> Card:
         taskid=future.taskid,
         title=title,
         state=state_of(info),
-        reason=why_in_state(info),
+        reason=reason_of(info),
         attempts=info.attempts,
         elapsed=info.elapsed,
         output=log_of(details.printed),

@@ -8,12 +8,10 @@ from __future__ import annotations
 import argparse
 import ast
 import keyword
-import re
 from collections.abc import Callable
 
-from taskfc_ext.ipython.parse.requests import Selection
-
-TASK_NAME = re.compile(r"[A-Za-z_][\w.-]{0,99}")
+from taskfc_ext.view import selection
+from taskfc_ext.view.selection import TASK_NAME, Selection
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -70,18 +68,10 @@ def parse_selection(text: str) -> Selection:
     Raises:
         argparse.ArgumentTypeError: a part of it is none of these.
     """
-    return tuple(_selected(part.strip()) for part in text.split(",") if part.strip())
-
-
-def _selected(part: str) -> range | str:
-    if match := re.fullmatch(r"(\d{1,15})(?:-(\d{1,15}))?", part, re.ASCII):
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last < first:
-            raise argparse.ArgumentTypeError(f"the range {part} runs backwards")
-        return range(first, last + 1)
-    if TASK_NAME.fullmatch(part) or part.isidentifier():
-        return part
-    raise argparse.ArgumentTypeError(f"{part!r} is no task's id, range or name")
+    try:
+        return selection.parse_selection(text)
+    except selection.BadSelection as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def task_name(text: str) -> str:

@@ -8,13 +8,14 @@ from typing import Any
 from IPython.core.error import StdinNotImplementedError
 
 from taskfc_ext.errors import ResultExpired
-from taskfc_ext.ipython.notebook import Notebook, is_one, said
+from taskfc_ext.ipython.notebook import Notebook, said
 from taskfc_ext.ipython.parse.requests import BadUsage, Debug
 from taskfc_ext.ipython.verbs.replay import from_users_frame, loaded
 from taskfc_ext.protocol.infos import SubmittedTask
 from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.protocol.states import UNFINISHED
 from taskfc_ext.text import one_line
+from taskfc_ext.view.selection import names_one
 
 _HINT = "`%debug` opens the debugger there"
 
@@ -44,7 +45,7 @@ def debug(notebook: Notebook, request: Debug) -> object:
 
 
 def _submitted(notebook: Notebook, request: Debug) -> SubmittedTask:
-    taskids = notebook.taskids(request.tasks) if is_one(request.tasks) else []
+    taskids = notebook.taskids(request.tasks) if names_one(request.tasks) else []
     if len(taskids) != 1:
         raise BadUsage("%task debug: one task at a time")
     client = notebook.session.client()
