@@ -26,7 +26,7 @@ class Said:
 
     def __call__(self, content: dict[str, Any], buffers: object = None) -> None:
         self.messages.append(content)
-        if "said" in content:
+        if not content.get("heard"):
             self.last_word.set()
 
 
@@ -87,12 +87,44 @@ def test_a_click_that_comes_too_late_does_nothing(buttons: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [None, "abort", {}, {"do": "stop", "number": 1}, {"do": "abort"}, {"do": ["abort"], "number": 1}]
+    "content",
+    [
+        *(None, "abort", {}, {"do": "stop", "number": 1}, {"do": "abort"}, {"do": ["abort"], "number": 1}),
+        {"number": 1, "command": {"do": "stop"}},
+        {"number": 1, "command": {"do": "abort"}},
+        {"command": {"do": "abort", "taskids": [12]}},
+    ],
 )
 def test_what_is_no_click_is_not_answered(buttons: Any, content: object) -> None:
     made, said = buttons(lambda verb: pytest.fail("this is no click"))
     click(made, content)
     assert said.messages == []
+
+
+def command(verb: str, taskid: int = 12, identity: str = "") -> dict[str, Any]:
+    return {"number": 5, "command": {"do": verb, "taskids": [taskid], "identity": identity}}
+
+
+def test_a_click_is_a_command_as_in_every_view(buttons: Any) -> None:
+    made, said = buttons(lambda verb: f"did {verb}")
+    click(made, command("abort"))
+    assert said.last_word.wait(DEADLINE)
+    assert said.messages == [{"number": 5, "heard": True}, {"number": 5, "answer": {"ok": True, "said": "did abort"}}]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (command("retry"), "too late to retry task 12"),
+        (command("abort", taskid=11), "too late to abort task 12"),
+        (command("abort", identity="other processes"), "was restarted or has ended"),
+    ],
+)
+def test_a_command_that_cannot_be_carried_out_is_a_problem(buttons: Any, content: object, problem: str) -> None:
+    made, said = buttons(lambda verb: pytest.fail("it is not offered"))
+    click(made, content)
+    assert said.last_word.wait(DEADLINE)
+    assert problem in said.messages[-1]["problem"]
 
 
 def test_what_to_type_names_the_farm(buttons: Any) -> None:
