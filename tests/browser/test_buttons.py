@@ -110,6 +110,7 @@ def test_the_keyboard_is_enough(lab: Lab, page: Page, tmp_path: Path) -> None:
     notebook = lab.open(page, "keys", LOAD, task)
     notebook.run(0, 1)
     shows(notebook.card(1), "begun")
+    expect(notebook.card(1).locator(".taskfc-as-of")).to_be_hidden()
     abort = buttons(notebook.output(1)).get_by_role("button", name="Abort", exact=True)
     abort.focus()
     page.keyboard.press("Enter")

@@ -13,8 +13,8 @@ from taskfc_ext import serialize
 from taskfc_ext.client.future.future import FINISHED
 from taskfc_ext.client.future.outcome import Facts
 from taskfc_ext.errors import ControllerStopped, ControllerUnavailable
-from taskfc_ext.ipython.cards.board import FASTEST, SLOWEST, SOON, CardBoard
-from taskfc_ext.ipython.cards.render import Bundle, Card, card_text
+from taskfc_ext.ipython.cards.board import FASTEST, MAX_LIVE, SLOWEST, SOON, CardBoard
+from taskfc_ext.ipython.cards.render import AS_OF, Bundle, Card, card_text
 from taskfc_ext.ipython.cards.snapshot import look
 from tests.processes import DEADLINE, until
 
@@ -172,6 +172,36 @@ def test_a_farm_that_is_away_does_not_end_the_updates(board: CardBoard, farm: An
     clock.now = 2
     board.update()
     assert "running" in sent.messages[-1][0]
+
+
+def test_the_time_is_hidden_on_a_live_card_and_shown_on_a_stale_one(
+    board: CardBoard, farm: Any, sent: Sent, clock: Clock
+) -> None:
+    def hides_the_time() -> bool:
+        html = sent.bundles[-1]["text/html"]
+        assert "as of " in html, "a saved notebook shows it"
+        return f'class="{AS_OF}"' in html and f".{AS_OF} {{ display: none }}" in html
+
+    future = submitted(farm)
+    farm.set(0, state="running")
+    board.show(future)
+    assert hides_the_time()
+    details = farm.details
+    farm.details = lambda taskid: farm.infos[99]
+    clock.now = 10
+    board.update()
+    assert not hides_the_time(), "the controller is away"
+    farm.details = details
+    clock.now = 20
+    board.update()
+    assert hides_the_time()
+    for _ in range(MAX_LIVE):
+        board.show(submitted(farm))
+    (html,) = [bundle["text/html"] for bundle in sent.bundles if "task 0 " in bundle["text/plain"]][-1:]
+    assert AS_OF not in html, "too many cards are live"
+    farm.succeed(0, 42)
+    board.show(future)
+    assert not hides_the_time()
 
 
 def test_what_a_thread_cannot_publish_the_next_cell_does(board: CardBoard, farm: Any, sent: Sent) -> None:

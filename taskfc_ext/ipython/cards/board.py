@@ -156,18 +156,19 @@ class CardBoard:
         future = entry.future
         settled = future.done()
         try:
-            card = self._look(future, datetime.now())
+            card, is_stale = self._look(future, datetime.now()), False
         except Exception:  # the controller may be away, and results run the user's code
             logger.debug("the card of %r could not be updated", future, exc_info=True)
-            card = entry.card
+            card, is_stale = entry.card, True
         entry.due = self._clock() + self._pause(entry, card)
         with self._publishing:
             if entry.future is not future:  # a click has put another task in its place
                 return False
-            if entry.settled or replace(card, seen=entry.card.seen) == entry.card:
+            is_same = replace(card, seen=entry.card.seen) == entry.card and is_stale == entry.is_stale
+            if entry.settled or is_same:
                 entry.settled |= settled
                 return False
-            entry.card, entry.settled, entry.unseen = card, settled, True
+            entry.card, entry.is_stale, entry.settled, entry.unseen = card, is_stale, settled, True
         return True
 
     def _pause(self, entry: OnScreen, card: Card) -> float:
@@ -215,12 +216,18 @@ class CardBoard:
     def _follow(self, entry: OnScreen) -> None:
         with self._changed:
             entry.due = self._clock() + SOON
-            self._shown = [*(each for each in self._shown if each is not entry), entry][-MAX_LIVE:]
+            shown = [*(each for each in self._shown if each is not entry), entry]
+            left, self._shown = shown[:-MAX_LIVE], shown[-MAX_LIVE:]
             if self._thread is None and not self._closed:
                 self._thread = threading.Thread(target=self._run, name="taskfc-cards", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
         entry.future.add_done_callback(self._on_done)
+        for old in left:
+            if not old.settled:
+                with self._publishing:
+                    old.is_stale = True
+                    self._send_from_thread(old)
 
     def _on_done(self, future: Any) -> None:
         with self._changed:

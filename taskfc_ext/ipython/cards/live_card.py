@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from taskfc_ext.ipython.cards import rich
-from taskfc_ext.ipython.cards.render import Bundle, Card, card_bundle
+from taskfc_ext.ipython.cards.render import AS_OF, Bundle, Card, card_bundle
 from taskfc_ext.protocol.states import UNFINISHED
 
 NOTHING: Bundle = {"text/plain": "", "text/html": "<!-- -->", "text/latex": "", "text/markdown": ""}
@@ -30,6 +30,11 @@ NO_BROKEN_BUTTONS = (
     ":not(:has(.taskfc-buttons)) { display: none }</style>"
 )
 """JupyterLab tells of a widget that it has lost with its kernel; under a card that is no news of the task."""
+
+NO_TIME_IF_LIVE = (
+    f"<style>.jp-OutputArea-child:has(~ .jp-OutputArea-child .taskfc-buttons) .{AS_OF} {{ display: none }}</style>"
+)
+"""Hides the time on a live card. A saved notebook has no buttons and shows it: there the card is out of date."""
 
 MAY_RETRY = ("failed", "aborted")
 
@@ -90,6 +95,7 @@ class OnScreen:
         self.begun = self.due = 0.0
         self.settled = False
         self.unseen = False
+        self.is_stale = False
         self.size = 0
         self._publish = publish
         self._id = uuid.uuid4().hex
@@ -140,8 +146,9 @@ class OnScreen:
             buttons.close()
 
     def _send_card(self, *, update: bool) -> None:
-        bundle = card_bundle(self.card)
-        bundle["text/html"] += NO_BROKEN_BUTTONS
+        is_live = self.card.state in (*UNFINISHED, "stopping") and not self.is_stale
+        bundle = card_bundle(self.card, is_live=is_live)
+        bundle["text/html"] += NO_BROKEN_BUTTONS + (NO_TIME_IF_LIVE if is_live else "")
         self.size = _size(bundle)
         self._publish(bundle, display_id=self._id, update=update)
 

@@ -45,6 +45,9 @@ _NO_MATH = "mathjax_ignore tex2jax_ignore"
 # by its first class a page knows what a widget has left for whoever cannot show it
 _PLAIN = f"taskfc-plain {_NO_MATH}"
 
+AS_OF = "taskfc-as-of"
+"""The class of the time on a live card."""
+
 Bundle = dict[str, Any]
 """Contents by MIME type, as front ends take them; all but those of widgets and the like are texts."""
 
@@ -70,27 +73,34 @@ class Card:
     outputs: tuple[rich.Output, ...] = ()
 
 
-def card_bundle(card: Card) -> Bundle:
+def card_bundle(card: Card, *, is_live: bool = False) -> Bundle:
     """Return the card in every form that is published."""
-    return {"text/plain": card_text(card), "text/html": card_html(card)}
+    return {"text/plain": card_text(card), "text/html": card_html(card, is_live=is_live)}
 
 
 def card_text(card: Card) -> str:
     """Return the card as lines of text."""
-    head = " · ".join((f"{icon(card.state)} {_title(card)}", *_facts(card)))
+    head = " · ".join((f"{icon(card.state)} {_title(card)}", *_facts(card), _as_of(card)))
     displayed = [rich.text_of(output) for output in rich.on_card(card.outputs)]
     blocks = (_progress_text(card), _tail(card.output), *displayed, card.result, card.error)
     return "\n".join([head, *(_indented(text) for text in blocks if text)])
 
 
-def card_html(card: Card) -> str:
-    """Return the card as static HTML: no script, and colours of the front end's theme."""
+def card_html(card: Card, *, is_live: bool = False) -> str:
+    """Return the card as static HTML: no script, and colours of the front end's theme.
+
+    Args:
+        card: what it shows.
+        is_live: the card is kept up to date: a page that also has its buttons hides the time.
+    """
     colour = _COLOURS.get(card.state, "inherit")
     state, *facts = _facts(card)
+    as_of = f'<span class="{AS_OF}"> · {_as_of(card)}</span>' if is_live else f" · {_as_of(card)}"
+    more = "".join(f" · {_escaped(fact)}" for fact in facts)
     head = (
         f'<span style="color: {colour}" aria-hidden="true">{icon(card.state)}</span> '
         f'<strong>{_escaped(_title(card))}</strong> · <span style="color: {colour}">{_escaped(state)}</span> '
-        f'<span style="{_FAINT}">· {_escaped(" · ".join(facts))}</span>'
+        f'<span style="{_FAINT}">{(more + as_of).lstrip()}</span>'
     )
     displayed = "".join(_block(rich.text_of(output)) for output in rich.on_card(card.outputs))
     body = "".join(
@@ -163,7 +173,11 @@ def _facts(card: Card) -> list[str]:
         facts.append(retry_text(card.retry_of))
     if card.note:
         facts.append(one_line(card.note))
-    return [*facts, f"as of {card.seen:%Y-%m-%d %H:%M:%S}"]
+    return facts
+
+
+def _as_of(card: Card) -> str:
+    return f"as of {card.seen:%Y-%m-%d %H:%M:%S}"
 
 
 def _tail(output: str) -> str:
