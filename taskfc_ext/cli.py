@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments, unknown = make_parser().parse_known_args(argv)
         if unknown:  # told by the command's own parser, whose usage says what it takes
-            arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}{_how_instead(unknown[0], arguments)}")
+            arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}{_suggest(unknown[0], arguments)}")
         command: Callable[[argparse.Namespace], int] = arguments.command
         return command(arguments)
     except (TaskFCError, TimeoutError, OSError) as error:
@@ -64,13 +64,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             # the reader has seen enough (`taskfc tasks | head`); keep the interpreter's last flush quiet
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 128 + signal.SIGPIPE
-        _complain(error)
+        _print_error(error)
         return 1
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
 
 
-def _how_instead(word: str, arguments: argparse.Namespace) -> str:
+def _suggest(word: str, arguments: argparse.Namespace) -> str:
     """Return how to say what `word`, which is one too many, was probably to say."""
     if word.isdecimal() and arguments.command in (_start, _restart):
         return f" (the number of workers is given as -n {word})"
@@ -133,17 +133,17 @@ def _add_workers(parser: argparse.ArgumentParser) -> None:
 def _start(arguments: argparse.Namespace) -> int:
     _import_from_here()
     farm = start(arguments.workers, name=arguments.name, fresh=arguments.fresh)
-    return _say_running(arguments, "runs already" if farm.attached else "started")
+    return _print_running(arguments, "runs already" if farm.attached else "started")
 
 
 def _restart(arguments: argparse.Namespace) -> int:
     _import_from_here()
-    _must_be_known(arguments.name)
+    _require_known(arguments.name)
     restart(arguments.name, arguments.workers)
-    return _say_running(arguments, "restarted")
+    return _print_running(arguments, "restarted")
 
 
-def _say_running(arguments: argparse.Namespace, what: str) -> int:
+def _print_running(arguments: argparse.Namespace, what: str) -> int:
     with _attached(arguments.name) as client:
         workers = client.workers()
         info = read_connection(arguments.name)
@@ -156,7 +156,7 @@ def _say_running(arguments: argparse.Namespace, what: str) -> int:
 
 
 def _stop(arguments: argparse.Namespace) -> int:
-    _must_be_known(arguments.name)
+    _require_known(arguments.name)
     farm = LocalFarm(arguments.name)
     was = {Condition.ALIVE: "running", Condition.DEAD: "dead", Condition.STOPPED: "stopped"}[farm.condition()]
     stop(farm)
@@ -176,31 +176,31 @@ def _status(arguments: argparse.Namespace) -> int:
         _print_json({"name": arguments.name, "state": "running", "tasks": counts, "workers": _plain_data(workers)})
         return 0
     print(f"{arguments.name}: running, {workers_text(workers)}\n")
-    print(_shown([[str(count) for count in counts.values()]], list(counts), right=range(len(STATES))))
+    print(_format_table([[str(count) for count in counts.values()]], list(counts), right=range(len(STATES))))
     if workers:
         rows = [
             [str(each.worker), str(each.pid), each.described, "" if each.running is None else str(each.running)]
             for each in workers
         ]
-        print("\n" + _shown(rows, ["worker", "pid", "state", "task"], right=(0, 1, 3)))
+        print("\n" + _format_table(rows, ["worker", "pid", "state", "task"], right=(0, 1, 3)))
     if note := suspension(LocalFarm(arguments.name)):
         print(f"\n{note}; until then nothing that dies or hangs is replaced or stopped")
     return 0
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    farms = [_facts(name) for name in known_farms()]
+    farms = [_farm_facts(name) for name in known_farms()]
     if arguments.json:
         _print_json(farms)
     elif farms:
         rows = [[one_line(farm[column]) for column in ("name", "state", "pid", "store", "note")] for farm in farms]
-        print(_shown(rows, ["name", "state", "controller", "store", ""], right=(2,)))
+        print(_format_table(rows, ["name", "state", "controller", "store", ""], right=(2,)))
     else:
         print("no farms; start one with: taskfc start")
     return 0
 
 
-def _facts(name: str) -> dict[str, object]:
+def _farm_facts(name: str) -> dict[str, object]:
     farm = LocalFarm(name)
     facts: dict[str, object] = {
         "name": name,
@@ -225,7 +225,7 @@ def _tasks(arguments: argparse.Namespace) -> int:
         _print_json(_plain_data(tasks))
     elif tasks:
         headers = ["id", "name", "state", "worker", "attempts", "time", "what", ""]
-        print(_shown([_task_cells(task) for task in tasks], headers, right=(0, 3, 4, 5)))
+        print(_format_table([_task_cells(task) for task in tasks], headers, right=(0, 3, 4, 5)))
     else:
         print("no tasks")
     return 0
@@ -267,11 +267,11 @@ def _abort(arguments: argparse.Namespace) -> int:
     elif aborted:
         print(describe_abort(aborted, {task.taskid for task in unfinished}))
     for refused in errors:
-        _complain(refused)
+        _print_error(refused)
     if unknown:  # one line, however long the range that was typed
         shown = ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
         what = "no task" if len(unknown) == 1 else "none of the tasks"
-        _complain(UnknownTask(f"there is {what} {shown}", hint=_SEE))
+        _print_error(UnknownTask(f"there is {what} {shown}", hint=_SEE))
     return 1 if errors or unknown else 0
 
 
@@ -295,9 +295,9 @@ def _retry(arguments: argparse.Namespace) -> int:
     else:
         print(*lines, sep="\n", end="\n" if lines else "")
     for refused in errors[:_MOST_ERRORS]:
-        _complain(refused)
+        _print_error(refused)
     if len(errors) > _MOST_ERRORS:
-        _complain(UnknownTask(f"and {len(errors) - _MOST_ERRORS:,} more cannot run again"))
+        _print_error(UnknownTask(f"and {len(errors) - _MOST_ERRORS:,} more cannot run again"))
     return 1 if errors else 0
 
 
@@ -324,7 +324,7 @@ def _scale(arguments: argparse.Namespace) -> int:
 # farms and tasks by name
 
 
-def _must_be_known(name: str) -> None:
+def _require_known(name: str) -> None:
     if name not in known_farms():
         raise ControllerUnavailable(f"there is no farm {name!r}", hint="see what there is with: taskfc list")
 
@@ -382,7 +382,7 @@ def _positive(word: str) -> int:
 # answers
 
 
-def _shown(rows: list[list[str]], headers: list[str], right: Container[int] = ()) -> str:
+def _format_table(rows: list[list[str]], headers: list[str], right: Container[int] = ()) -> str:
     """Return a table for stdout: on a terminal, lines are cut at its width."""
     most = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     return table(rows, headers, right=right, most=most)
@@ -397,7 +397,7 @@ def _print_json(value: object) -> None:
     print(json.dumps(value, indent=2))
 
 
-def _complain(error: BaseException) -> None:
+def _print_error(error: BaseException) -> None:
     message = error.message if isinstance(error, TaskFCError) else str(error) or type(error).__name__
     hint = error.hint if isinstance(error, TaskFCError) else ""
     if hint and isinstance(error, UnknownTask) and not isinstance(error, ResultExpired):

@@ -110,10 +110,10 @@ def table(
             gap = " " * (widths[column] - _width(text))
             cells.append(gap + text if column in right else text + gap)
         lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines if most is None else [_cut(line, most) for line in lines])
+    return "\n".join(lines if most is None else [_truncate(line, most) for line in lines])
 
 
-def _cut(line: str, most: int) -> str:
+def _truncate(line: str, most: int) -> str:
     if _width(line) <= most:
         return line
     while _width(line) > most - 1:

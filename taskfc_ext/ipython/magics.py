@@ -26,10 +26,10 @@ from taskfc_ext.errors import (
 from taskfc_ext.ipython.cards.board import CardBoard
 from taskfc_ext.ipython.cards.live_card import Buttons
 from taskfc_ext.ipython.cards.publishing import context_of_cell, is_headless, publish
-from taskfc_ext.ipython.cards.queue_widgets import Queues
-from taskfc_ext.ipython.cards.snapshot import look, remote_lines
+from taskfc_ext.ipython.cards.queue_widgets import QueueWidgets
+from taskfc_ext.ipython.cards.snapshot import make_card, remote_lines
 from taskfc_ext.ipython.cell.expansion import expanded
-from taskfc_ext.ipython.notebook import Notebook, said
+from taskfc_ext.ipython.notebook import Notebook, error_line
 from taskfc_ext.ipython.parse.arguments import cell_help, line_help, parse_cell_line, parse_line
 from taskfc_ext.ipython.parse.first_line import joined_lines
 from taskfc_ext.ipython.parse.requests import BadUsage, Help, Request
@@ -88,7 +88,7 @@ Of a name that is bound there and here, a `--keep` cell gets what was bound last
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _documented(text: str) -> Callable[[F], F]:
+def _set_docstring(text: str) -> Callable[[F], F]:
     """Give a magic its docstring, which `%task?` shows."""
 
     def document(function: F) -> F:
@@ -125,19 +125,19 @@ class TaskMagics(Magics):
         self._shell = shell
         self.undo: list[Callable[[], None]] = []  # what unloading does
         self.session = Session(farms, default_owner(namespace=shell.user_ns), self.farm, self.n_workers)
-        looking = partial(look, formatter=shell.display_formatter)
+        card_maker = partial(make_card, formatter=shell.display_formatter)
         self.board = CardBoard(
             partial(publish, shell),
-            looking,
+            card_maker,
             is_live=self._may_update(),
             make_buttons=self._make_buttons,
             context=partial(context_of_cell, shell),
             sees_updates_only=partial(is_headless, shell),
         )
-        self.queues = Queues(self.session, self.board)
-        self.observe(self._configured, ["farm", "n_workers", "live_cards"])
+        self.queues = QueueWidgets(self.session, self.board)
+        self.observe(self._apply_config, ["farm", "n_workers", "live_cards"])
 
-    def _configured(self, change: Any) -> None:
+    def _apply_config(self, change: Any) -> None:
         """Act on a changed trait."""
         self.session.use(self.farm)
         self.session.n_workers = self.n_workers
@@ -148,7 +148,7 @@ class TaskMagics(Magics):
         return self.live_cards and getattr(self._shell, "kernel", None) is not None
 
     @validate("farm")
-    def _checked_farm(self, proposal: Any) -> str:
+    def _check_farm(self, proposal: Any) -> str:
         from taskfc_ext.drivers.paths import farm_paths  # `%load_ext` does not wait for it where nothing is configured
 
         try:
@@ -160,21 +160,21 @@ class TaskMagics(Magics):
     @no_var_expand
     @needs_local_scope
     @line_magic("task")  # type: ignore[arg-type]
-    @_documented(LINE_DOC)
+    @_set_docstring(LINE_DOC)
     def task_line(self, line: str, local_ns: Mapping[str, Any] | None = None) -> Any:
         __tracebackhide__ = True
         notebook = self.notebook(local_ns)
         expand = partial(expanded, namespace=notebook.namespace)
-        return _plainly(lambda: self._answer(notebook, parse_line(line, expand)))
+        return _with_short_errors(lambda: self._answer(notebook, parse_line(line, expand)))
 
     @no_var_expand
     @needs_local_scope
     @cell_magic("task")  # type: ignore[arg-type]
-    @_documented(CELL_DOC)
+    @_set_docstring(CELL_DOC)
     def task_cell(self, line: str, cell: str, local_ns: Mapping[str, Any] | None = None) -> Any:
         __tracebackhide__ = True
         notebook = self.notebook(local_ns)
-        return _plainly(lambda: self._submit(notebook, line, cell))
+        return _with_short_errors(lambda: self._submit(notebook, line, cell))
 
     def _answer(self, notebook: Notebook, request: Request) -> Any:
         from taskfc_ext.ipython.verbs.dispatch import answer
@@ -244,7 +244,7 @@ class TaskMagics(Magics):
             return None
 
 
-def _plainly(act: Callable[[], Any]) -> Any:
+def _with_short_errors(act: Callable[[], Any]) -> Any:
     """Do it, and let errors show what concerns the user: none of our frames, and of bad usage one line.
 
     For that it has to be `UsageError` itself: IPython shows a subclass with a traceback.
@@ -255,7 +255,7 @@ def _plainly(act: Callable[[], Any]) -> Any:
     except BadUsage as error:
         raise UsageError(str(error)) from None
     except (UnpicklableArgument, UnknownTask, UnknownTasks) as error:
-        raise UsageError(said(error)) from None
+        raise UsageError(error_line(error)) from None
     except (FarmError, ProtocolError) as error:
         shown = [f"{type(error).__name__}: {error}"]
         error._render_traceback_ = lambda: shown  # type: ignore[union-attr]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskfc_ext.errors import ControllerUnavailable, ResultExpired, TaskFCError, UnknownTask, UnknownTasks
 from taskfc_ext.ipython.cards.board import CardBoard
-from taskfc_ext.ipython.cards.queue_widgets import Queues
+from taskfc_ext.ipython.cards.queue_widgets import QueueWidgets
 from taskfc_ext.ipython.cards.render import Bundle
 from taskfc_ext.ipython.hints import did_you_mean
 from taskfc_ext.ipython.parse.requests import BadUsage
@@ -55,7 +55,7 @@ class Notebook:
     """
 
     def __init__(
-        self, shell: Any, session: Session, board: CardBoard, queues: Queues, namespace: Mapping[str, Any]
+        self, shell: Any, session: Session, board: CardBoard, queues: QueueWidgets, namespace: Mapping[str, Any]
     ) -> None:
         self.shell = shell
         self.session = session
@@ -93,13 +93,13 @@ class Notebook:
     def futures(self, selection: Selection) -> list[TaskFuture]:
         """Return a future for each task that is named; of one that the end of its farm has ended, a new one."""
         return [
-            task if is_future(task) and not self._outlived(task) else self.session.future(_id(task))
+            task if is_future(task) and not self._has_outlived(task) else self.session.future(_id(task))
             for task in self.tasks(selection)
         ]
 
     def taskids(self, selection: Selection) -> list[int]:
         """Return the ids of the tasks that are named."""
-        return [task if isinstance(task, int) else self._accepted(task) for task in self.tasks(selection)]
+        return [task if isinstance(task, int) else self._require_id(task) for task in self.tasks(selection)]
 
     def tasks(self, selection: Selection) -> list[Any]:
         """Return ids and futures for what is named: by id, range, variable that holds futures, or newest of a name.
@@ -111,16 +111,16 @@ class Notebook:
             raise BadUsage(f"that is over {MAX_IDS:,} tasks")
         found: list[Any] = []
         for part in selection:
-            found.extend(part if isinstance(part, range) else self._named(part))
+            found.extend(part if isinstance(part, range) else self._find_named(part))
         return found
 
-    def owned(self, states: Sequence[str], *, everybodys: bool) -> list[TaskInfo]:
+    def list_owned(self, states: Sequence[str], *, everybodys: bool) -> list[TaskInfo]:
         """Return this notebook's tasks, or everybody's, in one of these states; what is on its way included."""
         client = self.session.client()
         self._flush()
         return client.list_tasks(owner=None if everybodys else self.session.owner, states=states, limit=MOST)
 
-    def _named(self, name: str) -> list[Any]:
+    def _find_named(self, name: str) -> list[Any]:
         value = self.namespace.get(name)
         if is_future(value):
             return [value]
@@ -134,7 +134,7 @@ class Notebook:
         near = did_you_mean(name, self.task_names())
         raise BadUsage(f"no task and no future named {name!r}{near or f'; {SEE_TASKS}'}")
 
-    def _accepted(self, future: TaskFuture) -> int:
+    def _require_id(self, future: TaskFuture) -> int:
         if future.farm != self.session.name:  # there the same id is another task
             raise BadUsage(
                 f"{future.name or future.label!r} is a task of the farm {future.farm}; `%task use {future.farm}` first"
@@ -151,7 +151,7 @@ class Notebook:
 
         flush_all(self.session.name)
 
-    def _outlived(self, future: TaskFuture) -> bool:
+    def _has_outlived(self, future: TaskFuture) -> bool:
         """Tell whether the farm was stopped while the future was open, and runs again: its task goes on there."""
         if future.farm != self.session.name or not (future.accepted and future.done()) or future.cancelled():
             return False
@@ -176,7 +176,7 @@ def is_future(value: object) -> bool:
     return isinstance(value, concurrent.futures.Future) and hasattr(type(value), "taskid")
 
 
-def said(error: TaskFCError) -> str:
+def error_line(error: TaskFCError) -> str:
     """Return what an error says, with its hint, in one line."""
     unknown = isinstance(error, UnknownTask | UnknownTasks) and not isinstance(error, ResultExpired)
     hint = SEE_TASKS if unknown else error.hint

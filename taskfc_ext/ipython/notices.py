@@ -28,7 +28,7 @@ STATES = ("succeeded", "failed", "aborted")
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class EndedTask:
     """A task that the user has not seen end. `why`: of a failure, the exception's type and text."""
 
     taskid: int
@@ -37,18 +37,18 @@ class Ended:
     why: str = ""
 
 
-def notice(tasks: Sequence[Ended]) -> str:
+def write_notice(tasks: Sequence[EndedTask]) -> str:
     """Return the line about a batch; empty where there is nothing to tell."""
     if not tasks:
         return ""
     failures = [task for task in tasks if task.state == "failed"]
     if len(tasks) == 1:
         (task,) = tasks
-        why = f": {_shown(task.why)}" if task.why else ""
+        why = f": {_shorten(task.why)}" if task.why else ""
         return one_line(f"{_title(task)} has ended: {task.state}{why}")
     counts = [(sum(task.state == state for task in tasks), state) for state in STATES]
     ends = ", ".join(f"{n:,} {state}" for n, state in counts if n)
-    told = [f"{_title(task)}: {_shown(task.why)}" for task in failures[:_NAMED]]
+    told = [f"{_title(task)}: {_shorten(task.why)}" for task in failures[:_NAMED]]
     more = [f"and {len(failures) - _NAMED:,} more"] if len(failures) > _NAMED else []
     named = f" ({'; '.join([*told, *more])})" if told else ""
     return one_line(f"{ids_of([task.taskid for task in tasks])} have ended: {ends}{named}")
@@ -63,11 +63,11 @@ def ids_of(taskids: Iterable[int]) -> str:
     return "tasks " + ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
-def _title(task: Ended) -> str:
+def _title(task: EndedTask) -> str:
     return f"task {task.taskid} {task.name}".rstrip()
 
 
-def _shown(text: str) -> str:
+def _shorten(text: str) -> str:
     text = one_line(text)
     return text if len(text) <= _WHY else f"{text[: _WHY - 1]}…"
 
@@ -85,7 +85,7 @@ class Notices:
         future._watch()  # from now on it knows whether its outcome was taken
         self._open[next(self._order)] = future, self._cell
 
-    def seen(self, taskids: Iterable[int], farm: str) -> None:
+    def mark_seen(self, taskids: Iterable[int], farm: str) -> None:
         """Say that the user has seen these tasks of `farm` end, or needs not be told of it."""
         ids = set(taskids)
         self._open = {
@@ -94,7 +94,7 @@ class Notices:
             if future.taskid not in ids or future.farm != farm
         }
 
-    def seen_all(self, farm: str) -> None:
+    def mark_all_seen(self, farm: str) -> None:
         """Say that the user has seen all tasks of `farm` end that have ended."""
         self._open = {
             key: (future, cell)
@@ -111,15 +111,15 @@ class Notices:
         news = [(future, submitted_in) for future, submitted_in in batch if not future._is_read]
         if all(submitted_in == cell for _, submitted_in in news):
             return ""
-        return notice([ended for future, _ in news if (ended := _ended(future)) is not None])
+        return write_notice([ended for future, _ in news if (ended := _end_of(future)) is not None])
 
 
-def _ended(future: TaskFuture) -> Ended | None:
+def _end_of(future: TaskFuture) -> EndedTask | None:
     """Return how the task has ended, `None` where nobody knows: its farm was stopped, or the connection closed."""
     if future.taskid is None or (future._facts is None and not future.cancelled()):
         return None
     state = future.state
-    return Ended(future.taskid, future.name or "", state, _why(future) if state == "failed" else "")
+    return EndedTask(future.taskid, future.name or "", state, _why(future) if state == "failed" else "")
 
 
 def _why(future: TaskFuture) -> str:

@@ -88,7 +88,7 @@ async def carry_out(command: Steered, ask: Ask) -> CommandAnswer:
         return CommandAnswer(ok=False, said=sentence(error))
 
 
-def why_not_meant(command: AnyCommand, farm: str, identity: str) -> str:
+def explain_mismatch(command: AnyCommand, farm: str, identity: str) -> str:
     """Return a sentence if `command` means other processes than those of `identity`, which may be none."""
     if command.identity in ("", identity):
         return ""

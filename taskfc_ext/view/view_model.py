@@ -252,7 +252,7 @@ class QueueModel:
         self._first += n_gone
 
 
-def merged(before: QueueDelta, after: QueueDelta) -> QueueDelta:
+def merge(before: QueueDelta, after: QueueDelta) -> QueueDelta:
     """Return one delta, numbered as `before`, that says what both say, for whoever cannot take them as they come.
 
     Of finished tasks no more than `MAX_ROWS` keep their rows, the newest; of the others it says the state.

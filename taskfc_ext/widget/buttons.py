@@ -18,11 +18,11 @@ from traitlets import Int, List, Unicode
 
 from taskfc_ext.errors import TaskFCError
 from taskfc_ext.text import name_option, one_line
-from taskfc_ext.view.commands import why_not_meant
+from taskfc_ext.view.commands import explain_mismatch
 from taskfc_ext.view.messages import Abort, CommandAnswer, Retry
 from taskfc_ext.widget.built import script, style
 from taskfc_ext.widget.feed import QueueQuestion
-from taskfc_ext.widget.subshell_widget import HeardWidget
+from taskfc_ext.widget.subshell_widget import SubshellWidget
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Click(NamedTuple):
     command: Abort | Retry | None = None
 
 
-class TaskButtons(HeardWidget):
+class TaskButtons(SubshellWidget):
     """Buttons that ask before they act, and then show the result.
 
     Args:
@@ -104,7 +104,7 @@ class TaskButtons(HeardWidget):
         """Carry out a click; return whether it was done, and a line about it."""
         verb, command = click.verb, click.command
         if command is not None:
-            why_not = why_not_meant(command, self.farm, self.identity)
+            why_not = explain_mismatch(command, self.farm, self.identity)
             if why_not:
                 return False, why_not
         if verb not in self.offers or (command is not None and tuple(command.taskids) != (self.taskid,)):

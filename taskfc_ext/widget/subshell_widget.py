@@ -7,7 +7,7 @@ from typing import Any
 import anywidget
 
 
-class HeardWidget(anywidget.AnyWidget):
+class SubshellWidget(anywidget.AnyWidget):
     """A widget that leaves what a front end says to it on the subshell that the front end has chosen."""
 
     def open(self) -> None:

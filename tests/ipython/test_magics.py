@@ -133,10 +133,10 @@ def test_a_refused_task_leaves_all_names_as_they_were(shell: Any, farm: Any, mon
 
 
 def test_an_interrupted_submission_binds_the_name(shell: Any, farm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted() -> None:
+    def interrupt() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(farm, "flush", interrupted)
+    monkeypatch.setattr(farm, "flush", interrupt)
     assert type(error_of(shell, "%%task fit\n1")) is WaitInterrupted
     assert shell.ns["fit"] is farm.futures[0]
 

@@ -7,29 +7,32 @@ from typing import Any
 import pytest
 
 from taskfc_ext.errors import ControllerStopped
-from taskfc_ext.ipython.notices import Ended, ids_of, notice
+from taskfc_ext.ipython.notices import EndedTask, ids_of, write_notice
 
 
 @pytest.mark.parametrize(
     ("tasks", "line"),
     [
         ([], ""),
-        ([Ended(3, "", "succeeded")], "task 3 has ended: succeeded"),
-        ([Ended(3, "fit", "failed", "ValueError: no\ndata")], "task 3 fit has ended: failed: ValueError: no data"),
+        ([EndedTask(3, "", "succeeded")], "task 3 has ended: succeeded"),
+        ([EndedTask(3, "fit", "failed", "ValueError: no\ndata")], "task 3 fit has ended: failed: ValueError: no data"),
         (
-            [Ended(3, "", "succeeded"), Ended(4, "", "succeeded"), Ended(5, "fit", "failed", "ValueError: no data")],
+            [
+                *(EndedTask(taskid, "", "succeeded") for taskid in (3, 4)),
+                EndedTask(5, "fit", "failed", "ValueError: no data"),
+            ],
             "tasks 3-5 have ended: 2 succeeded, 1 failed (task 5 fit: ValueError: no data)",
         ),
         (
-            [Ended(i, "", "failed", "E: x") for i in range(5)],
+            [EndedTask(i, "", "failed", "E: x") for i in range(5)],
             "tasks 0-4 have ended: 5 failed (task 0: E: x; task 1: E: x; task 2: E: x; and 2 more)",
         ),
-        ([Ended(1, "", "aborted"), Ended(3, "", "succeeded")], "tasks 1, 3 have ended: 1 succeeded, 1 aborted"),
-        ([Ended(1, "\x1b[31mred", "failed", "y" * 200)], f"task 1 red has ended: failed: {'y' * 119}…"),
+        ([EndedTask(1, "", "aborted"), EndedTask(3, "", "succeeded")], "tasks 1, 3 have ended: 1 succeeded, 1 aborted"),
+        ([EndedTask(1, "\x1b[31mred", "failed", "y" * 200)], f"task 1 red has ended: failed: {'y' * 119}…"),
     ],
 )  # fmt: skip
-def test_the_line(tasks: list[Ended], line: str) -> None:
-    assert notice(tasks) == line
+def test_the_line(tasks: list[EndedTask], line: str) -> None:
+    assert write_notice(tasks) == line
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from taskfc_ext.ipython.cards.live_card import NOTHING, OnScreen, offers
+from taskfc_ext.ipython.cards.live_card import NOTHING, LiveCard, offers
 from taskfc_ext.ipython.cards.render import Bundle, Card
 
 SEEN = datetime(2026, 1, 1)
@@ -53,7 +53,7 @@ class Page:
 
 def card(state: str, *htmls: str, taskid: int | None = 3) -> Card:
     outputs = tuple({"data": {"text/html": html}, "metadata": {}} for html in htmls)
-    return Card(seen=SEEN, state=state, taskid=taskid, title="fit", outputs=outputs)
+    return Card(as_of=SEEN, state=state, taskid=taskid, title="fit", outputs=outputs)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def page() -> Page:
     return Page()
 
 
-def with_buttons(entry: OnScreen, act: Callable[[str], str] = str) -> FakeButtons:
+def with_buttons(entry: LiveCard, act: Callable[[str], str] = str) -> FakeButtons:
     made: list[FakeButtons] = []
 
     def make(act: Callable[[str], str], taskid: int, verbs: tuple[str, ...]) -> FakeButtons:
@@ -91,7 +91,7 @@ def test_what_a_state_offers(state: str, verbs: tuple[str, ...]) -> None:
 
 
 def test_what_is_displayed_later_is_added_beneath(page: Page) -> None:
-    entry = OnScreen(None, card("running", "<b>1"), page)
+    entry = LiveCard(None, card("running", "<b>1"), page)
     entry.show()
     assert page.beneath == [{"text/html": "<b>1"}]
     entry.card = card("running", "<b>1", "<b>2")
@@ -101,7 +101,7 @@ def test_what_is_displayed_later_is_added_beneath(page: Page) -> None:
 
 
 def test_what_a_task_has_cleared_goes(page: Page) -> None:
-    entry = OnScreen(None, card("running", "<b>1", "<b>2"), page)
+    entry = LiveCard(None, card("running", "<b>1", "<b>2"), page)
     entry.show()
     entry.card = card("running", "<b>new")
     entry.update()
@@ -109,7 +109,7 @@ def test_what_a_task_has_cleared_goes(page: Page) -> None:
 
 
 def test_the_buttons_follow_the_state(page: Page) -> None:
-    entry = OnScreen(None, card("scheduled"), page)
+    entry = LiveCard(None, card("scheduled"), page)
     entry.show()
     buttons = with_buttons(entry)
     assert page.beneath == [{"text/plain": "", "view": 3}]
@@ -124,7 +124,7 @@ def test_the_buttons_follow_the_state(page: Page) -> None:
 
 
 def test_the_buttons_of_what_succeeded_go(page: Page) -> None:
-    entry = OnScreen(None, card("running"), page)
+    entry = LiveCard(None, card("running"), page)
     entry.show()
     buttons = with_buttons(entry)
     entry.card, entry.settled = card("succeeded"), True
@@ -135,7 +135,7 @@ def test_the_buttons_of_what_succeeded_go(page: Page) -> None:
 
 
 def test_a_retry_takes_the_place_of_what_failed(page: Page) -> None:
-    entry = OnScreen("old", card("failed"), page)
+    entry = LiveCard("old", card("failed"), page)
     entry.show()
     buttons = with_buttons(entry)
     entry.settled = True
@@ -146,7 +146,7 @@ def test_a_retry_takes_the_place_of_what_failed(page: Page) -> None:
 
 
 def test_buttons_are_taken_away_once(page: Page) -> None:
-    entry = OnScreen(None, card("failed"), page)
+    entry = LiveCard(None, card("failed"), page)
     entry.show()
     buttons = with_buttons(entry)
     entry.retire()
@@ -157,7 +157,7 @@ def test_buttons_are_taken_away_once(page: Page) -> None:
 
 
 def test_what_has_succeeded_never_had_buttons(page: Page) -> None:
-    entry = OnScreen(None, card("succeeded"), page)
+    entry = LiveCard(None, card("succeeded"), page)
     assert not entry.show_buttons(lambda act, taskid, verbs: pytest.fail("no buttons are wanted"), str)
     assert page.outputs == {}
 
@@ -173,7 +173,7 @@ def test_a_new_output_is_sent_in_the_context_of_its_cell_and_an_update_in_that_o
             seen.append((bundle["text/html"], cell.get()))
 
     token = cell.set("its own")
-    entry = OnScreen(None, card("running", "<b>1"), publish)
+    entry = LiveCard(None, card("running", "<b>1"), publish)
     entry.show()
     cell.reset(token)
     entry.card = card("running", "<b>changed", "<b>2")
@@ -190,7 +190,7 @@ def test_a_new_output_is_sent_in_the_context_of_its_cell_and_an_update_in_that_o
 
 
 def test_reserved_places_take_what_comes_later(page: Page) -> None:
-    entry = OnScreen(None, card("running"), page)
+    entry = LiveCard(None, card("running"), page)
     entry.show(reserve=3)
     assert page.beneath == [NOTHING] * 3
     entry.card = card("running", "<b>1", "<b>2")
@@ -203,7 +203,7 @@ def test_reserved_places_take_what_comes_later(page: Page) -> None:
 
 
 def test_the_size_of_an_update_is_that_of_what_it_sends(page: Page) -> None:
-    entry = OnScreen(None, card("running"), page)
+    entry = LiveCard(None, card("running"), page)
     entry.show()
     plain = entry.size
     entry.card = card("running", "x" * 10_000)
@@ -215,7 +215,7 @@ def test_the_size_of_an_update_is_that_of_what_it_sends(page: Page) -> None:
 
 @pytest.mark.parametrize(("reserve", "n_again"), [(0, 1), (3, 4)])
 def test_outputs_are_sent_again_only_where_they_may_have_been_missed(page: Page, reserve: int, n_again: int) -> None:
-    entry = OnScreen(None, card("succeeded", "<b>1"), page)
+    entry = LiveCard(None, card("succeeded", "<b>1"), page)
     entry.show(reserve=reserve)
     n_sent = page.n_sent
     entry.update(again=True)
@@ -223,7 +223,7 @@ def test_outputs_are_sent_again_only_where_they_may_have_been_missed(page: Page,
 
 
 def test_what_could_not_be_sent_is_sent_with_the_next_update(page: Page) -> None:
-    entry = OnScreen(None, card("running", "<b>1"), page)
+    entry = LiveCard(None, card("running", "<b>1"), page)
     entry.show()
     entry.card = card("running", "<b>changed", "<b>2")
     entry._publish = refuse

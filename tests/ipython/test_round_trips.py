@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from taskfc_ext.client.blocking import BlockingTaskClient
-from taskfc_ext.ipython.cards.snapshot import look
+from taskfc_ext.ipython.cards.snapshot import make_card
 from taskfc_ext.protocol.client_messages import ClientMessage, ControllerMessage, GetDetails, Reply, Request
 from taskfc_ext.testing import FakeFarm
 from tests.client.conftest import client, remote
@@ -46,7 +46,7 @@ def test_a_card_is_updated_in_one_round_trip(farm: FakeFarm, client: BlockingTas
     future = client.submit(int)
     client.flush()
     n_before = len(farm.controller.received)
-    cards = [look(future, datetime(2026, 1, 1)) for _ in range(2)]
+    cards = [make_card(future, datetime(2026, 1, 1)) for _ in range(2)]
     asked = [message for message in farm.controller.received[n_before:] if isinstance(message, Request)]
     assert [type(message) for message in asked] == [GetDetails, GetDetails]
     assert [getattr(message, "known", None) for message in asked] == ["", "1.1"], "a figure is sent once"

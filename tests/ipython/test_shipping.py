@@ -12,32 +12,32 @@ from taskfc_ext.ipython.cell.shipping import ABSENT, Shipment, format_size, pack
 from taskfc_ext.ipython.parse.requests import BadUsage
 
 
-def packed(source: str, ship: tuple[str, ...] | None = None, **namespace: Any) -> Shipment:
+def pack_cell(source: str, ship: tuple[str, ...] | None = None, **namespace: Any) -> Shipment:
     hidden = {"open": namespace["open"]} if namespace.get("open") == "the shell's" else {}
     return pack(source, ship, namespace, hidden=hidden)
 
 
 def test_what_is_needed_and_what_may_be_needed_where_it_exists() -> None:
-    assert packed("if a:\n    b = 1\nb", a=1, b=2, c=3).values == {"a": 1, "b": 2}
-    assert packed("if a:\n    b = 1\nb", a=1).values == {"a": 1}
+    assert pack_cell("if a:\n    b = 1\nb", a=1, b=2, c=3).values == {"a": 1, "b": 2}
+    assert pack_cell("if a:\n    b = 1\nb", a=1).values == {"a": 1}
 
 
 def test_modules_and_functions_travel() -> None:
     def f() -> None: ...
 
-    assert packed("f(os)", f=f, os=os).values == {"f": f, "os": os}
+    assert pack_cell("f(os)", f=f, os=os).values == {"f": f, "os": os}
 
 
 def test_a_name_that_code_of_the_notebook_binds_is_known() -> None:
     here: dict[str, Any] = {"__name__": "__main__"}
     exec("def load():\n    global data\n    data = 1\nclass Other: pass", here)
-    assert packed("load()\ndata", **here).values == {"load": here["load"]}
+    assert pack_cell("load()\ndata", **here).values == {"load": here["load"]}
     with pytest.raises(BadUsage, match="unknown name 'dta'"):
-        packed("load()\ndta", **here)
+        pack_cell("load()\ndta", **here)
 
 
 def test_a_builtin_travels_only_if_it_was_replaced() -> None:
-    assert packed("sum(open, len)", sum=1, open="the shell's").values == {"sum": 1}
+    assert pack_cell("sum(open, len)", sum=1, open="the shell's").values == {"sum": 1}
 
 
 @pytest.mark.parametrize(
@@ -52,24 +52,24 @@ def test_a_builtin_travels_only_if_it_was_replaced() -> None:
 )
 def test_an_unknown_name_and_its_near_miss(source: str, namespace: dict[str, Any], message: str) -> None:
     with pytest.raises(BadUsage) as caught:
-        packed(source, **namespace)
+        pack_cell(source, **namespace)
     assert str(caught.value) == message
 
 
 def test_what_cannot_be_pickled_is_named_down_to_its_part() -> None:
     with pytest.raises(BadUsage, match=r"^settings: .*lock.* \(a _thread.lock\) cannot be pickled: "):
-        packed("settings", settings={"lock": threading.Lock()})
+        pack_cell("settings", settings={"lock": threading.Lock()})
 
 
 def test_given_names_need_not_be_used() -> None:
-    assert packed("1", ("a",), a=1).values == {"a": 1}
-    assert packed("a", (), a=1).values == {}
+    assert pack_cell("1", ("a",), a=1).values == {"a": 1}
+    assert pack_cell("a", (), a=1).values == {}
     with pytest.raises(BadUsage, match="unknown name 'b'"):
-        packed("1", ("b",), a=1)
+        pack_cell("1", ("b",), a=1)
 
 
 def test_sizes_are_counted_without_copies() -> None:
-    shipment = packed("a, b, c", a=bytearray(3_000_000), b=b"x" * 1_500_000, c=7)
+    shipment = pack_cell("a, b, c", a=bytearray(3_000_000), b=b"x" * 1_500_000, c=7)
     assert 3_000_000 <= shipment.sizes["a"] < 3_001_000
     assert shipment.large() == "a (3 MB), b (1.5 MB)"
 
@@ -120,17 +120,17 @@ def test_names_in_strings_travel_where_they_can(source: str, names: str, monkeyp
         "query": "a > @small",
         "code": "small + 1",
     }
-    assert set(packed(source, **namespace).values) == set(names.split())
-    assert set(packed(source, ("f",), **namespace).values) == {"f"}
+    assert set(pack_cell(source, **namespace).values) == set(names.split())
+    assert set(pack_cell(source, ("f",), **namespace).values) == {"f"}
 
 
 def test_a_display_of_the_notebooks_own_travels() -> None:
     import IPython.display
 
-    assert packed("display(1)", display=IPython.display.display).values == {}
-    assert packed("display.display(1)", display=IPython.display).values == {"display": IPython.display}
-    assert set(packed("display(1)", display=lambda x: x).values) == {"display"}
-    assert packed("exit(); quit()", exit="mine").values == {"exit": "mine"}
+    assert pack_cell("display(1)", display=IPython.display.display).values == {}
+    assert pack_cell("display.display(1)", display=IPython.display).values == {"display": IPython.display}
+    assert set(pack_cell("display(1)", display=lambda x: x).values) == {"display"}
+    assert pack_cell("exit(); quit()", exit="mine").values == {"exit": "mine"}
 
 
 def test_of_a_name_that_was_bound_there_the_last_binding_counts() -> None:

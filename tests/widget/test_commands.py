@@ -31,12 +31,12 @@ class FakeFarm:
         return answer
 
 
-def done(command, answer):
+def run_command(command, answer):
     farm = FakeFarm(answer)
     return asyncio.run(carry_out(command, farm.ask)), farm
 
 
-def ended(*taskids, running=()):
+def end_tasks(*taskids, running=()):
     """A controller in which these tasks have ended, and workers run some others."""
 
     def answer(asked):
@@ -63,7 +63,7 @@ def ended(*taskids, running=()):
     ],
 )
 def test_an_abort_tells_what_was_too_late(taskids, gone, ok, text):
-    answer, _ = done(Abort(taskids=taskids), ended(*gone))
+    answer, _ = run_command(Abort(taskids=taskids), end_tasks(*gone))
     assert (answer.ok, answer.said) == (ok, text)
 
 
@@ -77,18 +77,18 @@ def test_an_abort_tells_what_was_too_late(taskids, gone, ok, text):
     ],
 )
 def test_what_a_worker_has_is_not_said_to_be_aborted_yet(taskids, running, text):
-    answer, _ = done(Abort(taskids=taskids), ended(9, running=running))
+    answer, _ = run_command(Abort(taskids=taskids), end_tasks(9, running=running))
     assert (answer.ok, answer.said) == (True, text)
 
 
 @pytest.mark.parametrize(("taskids", "text"), [((7,), "Stopping task 7."), ((1, 2), "Stopping tasks 1, 2.")])
 def test_an_abort_that_was_accepted_is_told_also_where_nobody_answers_after_it(taskids, text):
-    answer, _ = done(Abort(taskids=taskids), lambda asked: LOST if isinstance(asked, said.ListTasks) else [])
+    answer, _ = run_command(Abort(taskids=taskids), lambda asked: LOST if isinstance(asked, said.ListTasks) else [])
     assert (answer.ok, answer.said) == (True, text)
 
 
 def test_many_are_aborted_in_few_requests():
-    answer, farm = done(Abort(taskids=tuple(range(10_000))), lambda _: [])
+    answer, farm = run_command(Abort(taskids=tuple(range(10_000))), lambda _: [])
     assert answer.said == "Aborted 10,000 tasks (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ...)."
     asked = [(type(asked), len(asked.taskids)) for asked in farm.asked]
     parts = [(said.AbortTasks, n) for n in (MAX_BATCH, MAX_BATCH, 10_000 - 2 * MAX_BATCH)]
@@ -96,16 +96,16 @@ def test_many_are_aborted_in_few_requests():
 
 
 def test_what_was_done_before_the_controller_was_lost_is_told():
-    answer, _ = done(Abort(taskids=range(5000)), lambda asked: LOST if 4999 in asked.taskids else [])
+    answer, _ = run_command(Abort(taskids=range(5000)), lambda asked: LOST if 4999 in asked.taskids else [])
     assert (answer.ok, answer.said) == (False, f"Aborted {MAX_BATCH:,} of 5,000 tasks, then: It does not answer: wait.")
-    answer, _ = done(Retry(taskids=(1, 2)), lambda asked: LOST if asked.taskid == 2 else [[1, 10]])
+    answer, _ = run_command(Retry(taskids=(1, 2)), lambda asked: LOST if asked.taskid == 2 else [[1, 10]])
     assert (answer.ok, answer.said) == (False, "Retried 1 of 2 tasks, then: It does not answer: wait.")
     assert answer.retried == ((1, 10),)
 
 
 def test_tasks_run_again_with_those_that_failed_because_of_them():
     pairs = {1: [[1, 10], [2, 11]], 5: [[5, 12]]}
-    answer, farm = done(Retry(taskids=(5, 2, 1)), lambda asked: pairs[asked.taskid])
+    answer, farm = run_command(Retry(taskids=(5, 2, 1)), lambda asked: pairs[asked.taskid])
     assert [asked.taskid for asked in farm.asked] == [1, 5], "task 2 came along with task 1"
     assert (answer.ok, answer.said) == (True, "Tasks 1, 2, 5 run again as tasks 10, 11, 12.")
     assert answer.retried == ((1, 10), (2, 11), (5, 12))
@@ -130,16 +130,16 @@ def test_a_retry_tells_what_became_of_it(taskids, ok, text):
         found = pairs.get(asked.taskid)
         return found or RequestRefused(f"task {asked.taskid} has not ended", hint="abort it first")
 
-    found, _ = done(Retry(taskids=taskids), answer)
+    found, _ = run_command(Retry(taskids=taskids), answer)
     assert (found.ok, found.said) == (ok, text)
 
 
 def test_failed_tasks_run_again_once():
     info = {"taskid": 3, "name": None, "label": "f", "state": "failed"}
-    answer, farm = done(RetryFailed(), lambda asked: [[3, 9]] if isinstance(asked, said.Retry) else [info])
+    answer, farm = run_command(RetryFailed(), lambda asked: [[3, 9]] if isinstance(asked, said.Retry) else [info])
     assert farm.asked[0] == said.ListTasks(seq=1, states=("failed",), not_retried=True, limit=MAX_IDS)
     assert (answer.said, answer.retried) == ("Task 3 runs again as task 9.", ((3, 9),))
-    answer, _ = done(RetryFailed(), lambda _: [])
+    answer, _ = run_command(RetryFailed(), lambda _: [])
     assert (answer.ok, answer.said) == (True, "There are no failed tasks to retry.")
 
 
@@ -169,14 +169,14 @@ def test_a_hold_tells_what_it_could_not_hold(given, gone, ok, text):
         unknown = tuple(taskid for taskid in asked.taskids if taskid in gone)
         return UnknownTasks("some", taskids=unknown) if unknown else list(given)
 
-    found, _ = done(Hold(taskids=(1, 2, 3)), answer)
+    found, _ = run_command(Hold(taskids=(1, 2, 3)), answer)
     assert (found.ok, found.said) == (ok, text)
 
 
 def test_tasks_are_released_and_moved_together():
-    answer, farm = done(Release(taskids=(1, 2)), lambda _: [])
+    answer, farm = run_command(Release(taskids=(1, 2)), lambda _: [])
     assert (answer.said, farm.asked) == ("Released tasks 1, 2.", [said.Hold(seq=1, taskids=(1, 2), held=False)])
-    answer, farm = done(Move(taskids=(1, 2), priority=7), lambda _: UnknownTasks("some", taskids=(2,)))
+    answer, farm = run_command(Move(taskids=(1, 2), priority=7), lambda _: UnknownTasks("some", taskids=(2,)))
     assert answer.said == "Moved task 1 to priority 7; task 2 had ended or never existed."
     assert farm.asked == [said.Move(seq=1, taskids=(1, 2), priority=7)]
 
@@ -204,5 +204,5 @@ def test_tasks_are_released_and_moved_together():
     ],
 )
 def test_what_concerns_the_farm(command, answer, ok, text):
-    found, _ = done(command, lambda _: answer)
+    found, _ = run_command(command, lambda _: answer)
     assert (found.ok, found.said) == (ok, text)

@@ -54,7 +54,7 @@ def watching(message: ClientMessage) -> Sequence[ControllerMessage] | None:
     ]  # fmt: skip
 
 
-def changed(seq: int, n: int) -> Changed:
+def make_delta(seq: int, n: int) -> Changed:
     return Changed(QueueDelta(seq=seq, farm="fake", wall=1.0, counts=Counts(running=n), n_workers=2))
 
 
@@ -110,14 +110,14 @@ def test_a_view_is_sent_the_farm_and_its_queue_and_then_what_changes(farm: FakeF
     snapshot = page.next("snapshot")
     assert snapshot["batches"] == [{"first": 0, "n": 3, "label": "f"}]
     assert snapshot["runs"] == [[0, 3, StateCode.SCHEDULED, False]]
-    farm.controller.say(changed(42, n=1))
+    farm.controller.say(make_delta(42, n=1))
     delta = page.next("delta")
     assert (delta["seq"], delta["counts"]) == (snapshot["seq"] + 1, {"running": 1})
 
 
 def test_a_view_that_comes_later_asks_for_all_of_it(farm: FakeFarm, page: Page) -> None:
     page.next("snapshot")
-    farm.controller.say(changed(42, n=1))
+    farm.controller.say(make_delta(42, n=1))
     first = page.next("delta")
     page.now += 45
     page.say({"ask": "watch", "farm": "fake"})
@@ -230,10 +230,10 @@ def test_where_nobody_looks_for_long_little_is_sent(farm: FakeFarm, page: Page, 
     page.next("snapshot")
     page.now += QUIET_AFTER + 1
     for i in range(3):
-        farm.controller.say(changed(42 + i, n=i))
+        farm.controller.say(make_delta(42 + i, n=i))
     page.say(word)  # somebody does
     page.next("snapshot")  # all at once, also what was sent while nobody looked
-    farm.controller.say(changed(45, n=9))
+    farm.controller.say(make_delta(45, n=9))
     while page.next("snapshot", "delta")["counts"] != {"running": 9}:
         pass
     assert QUIET_PACE > 1
@@ -243,5 +243,5 @@ def test_a_view_that_is_there_is_sent_nothing_anew(farm: FakeFarm, page: Page) -
     page.next("snapshot")
     page.now += QUIET_AFTER - 1
     page.say({"looking": True})
-    farm.controller.say(changed(42, n=9))
+    farm.controller.say(make_delta(42, n=9))
     assert page.next("snapshot", "delta")["type"] == "delta"

@@ -20,7 +20,7 @@ from taskfc_ext.protocol.snapshots import (
     Run,
     StateCode,
 )
-from taskfc_ext.view.view_model import ENDS, KEPT, QueueModel, merged
+from taskfc_ext.view.view_model import ENDS, KEPT, QueueModel, merge
 
 
 def snapshot(seq: int = 1, **fields: object) -> QueueSnapshot:
@@ -232,7 +232,7 @@ def test_merged_deltas_say_the_same(said: list[dict[str, object]]) -> None:
     deltas = [delta(seq, **part | {"wall": 100.0}) for seq, part in enumerate(said, start=2)]
     one = deltas[0]
     for each in deltas[1:]:
-        one = merged(one, each)
+        one = merge(one, each)
     assert one.seq == 2
     apart, together = model_of(start, *deltas), model_of(start, one)
     kept = [taskid for taskid in IDS if not any(first <= taskid < first + n for first, n in one.cleared)]
@@ -244,7 +244,7 @@ def test_merged_deltas_say_the_same(said: list[dict[str, object]]) -> None:
 def test_merging_keeps_the_rows_of_the_newest_finished_tasks() -> None:
     n = MAX_ROWS
     halves = [columns_of([row(taskid, StateCode.SUCCEEDED) for taskid in ids]) for ids in (range(n), range(n, n + 3))]
-    one = merged(delta(2, rows=halves[0]), delta(3, rows=halves[1]))
+    one = merge(delta(2, rows=halves[0]), delta(3, rows=halves[1]))
     assert one.runs == tuple(Run(taskid, 1, StateCode.SUCCEEDED) for taskid in range(3))
     assert one.rows.ids == tuple(range(3, n + 3))
 

@@ -20,7 +20,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from taskfc_ext.ipython.cards.live_card import RESERVED, MakeButtons, OnScreen, Publish
+from taskfc_ext.ipython.cards.live_card import RESERVED, LiveCard, MakeButtons, Publish
 from taskfc_ext.ipython.cards.render import Card
 from taskfc_ext.protocol.states import FINISHED
 from taskfc_ext.view.wording import describe_abort, describe_retry
@@ -42,7 +42,7 @@ FASTEST, SLOWEST = 0.5, 10.0
 BYTES_PER_SECOND = 200_000
 """What the updates of one card may add up to; Jupyter's server stops a kernel that sends a million."""
 
-Look = Callable[[Any, datetime], Card]
+MakeCard = Callable[[Any, datetime], Card]
 """Makes a card of a future, as it is now. May ask the controller."""
 
 
@@ -51,7 +51,7 @@ class CardBoard:
 
     Args:
         publish: how to send.
-        look: how to make a card.
+        make_card: how to make a card.
         is_live: whether what was sent can be updated.
         make_buttons: what is shown beneath a card that is live.
         context: returns the context of the running cell, in which new outputs land under it.
@@ -66,7 +66,7 @@ class CardBoard:
     def __init__(
         self,
         publish: Publish,
-        look: Look,
+        make_card: MakeCard,
         *,
         is_live: bool,
         make_buttons: MakeButtons = lambda act, future, verbs: None,
@@ -77,15 +77,15 @@ class CardBoard:
         self.is_live = is_live
         self.retried: deque[tuple[int, Any]] = deque()
         self._publish = publish
-        self._look = look
+        self._make_card = make_card
         self._make_buttons = make_buttons
         self._context = context
         self._sees_updates_only = sees_updates_only
         self._clock = clock
         self._changed = threading.Condition()
         self._publishing = threading.Lock()  # what is newer must not be overtaken by what is older
-        self._shown: list[OnScreen] = []
-        self._with_buttons: deque[OnScreen] = deque(maxlen=MAX_BUTTONS)
+        self._shown: list[LiveCard] = []
+        self._with_buttons: deque[LiveCard] = deque(maxlen=MAX_BUTTONS)
         self._thread: threading.Thread | None = None
         self._closed = False
         self._early: Any = None
@@ -104,7 +104,7 @@ class CardBoard:
 
     def _show(self, future: Any, *, may_outlast_cell: bool) -> None:
         settled = future.done()  # before looking: a task may have ended whose result is still on its way here
-        entry = OnScreen(future, self._look(future, datetime.now()), self._publish, self._context())
+        entry = LiveCard(future, self._make_card(future, datetime.now()), self._publish, self._context())
         entry.begun = self._clock()
         needs_places = may_outlast_cell and not settled and self.is_live and self._sees_updates_only()
         entry.show(reserve=RESERVED if needs_places else 0)
@@ -121,7 +121,7 @@ class CardBoard:
         self._early = None
         for entry in self._entries():
             if entry.future.done() and not entry.settled:
-                self._look_again(entry)
+                self._refresh(entry)
             with self._publishing:
                 if entry.unseen:
                     entry.update(again=True)
@@ -146,17 +146,17 @@ class CardBoard:
     def update(self) -> float | None:
         """Update every card that is due; return when the next one will be, or `None` where there is none."""
         for entry in self._entries():
-            if not entry.settled and (entry.future.done() or self._clock() >= entry.due) and self._look_again(entry):
+            if not entry.settled and (entry.future.done() or self._clock() >= entry.due) and self._refresh(entry):
                 with self._publishing:
                     self._send_from_thread(entry)
         return min((entry.due for entry in self._entries() if not entry.settled), default=None)
 
-    def _look_again(self, entry: OnScreen) -> bool:
+    def _refresh(self, entry: LiveCard) -> bool:
         """Bring an entry up to date; return whether that shows."""
         future = entry.future
         settled = future.done()
         try:
-            card, is_stale = self._look(future, datetime.now()), False
+            card, is_stale = self._make_card(future, datetime.now()), False
         except Exception:  # the controller may be away, and results run the user's code
             logger.debug("the card of %r could not be updated", future, exc_info=True)
             card, is_stale = entry.card, True
@@ -164,25 +164,25 @@ class CardBoard:
         with self._publishing:
             if entry.future is not future:  # a click has put another task in its place
                 return False
-            is_same = replace(card, seen=entry.card.seen) == entry.card and is_stale == entry.is_stale
+            is_same = replace(card, as_of=entry.card.as_of) == entry.card and is_stale == entry.is_stale
             if entry.settled or is_same:
                 entry.settled |= settled
                 return False
             entry.card, entry.is_stale, entry.settled, entry.unseen = card, is_stale, settled, True
         return True
 
-    def _pause(self, entry: OnScreen, card: Card) -> float:
+    def _pause(self, entry: LiveCard, card: Card) -> float:
         if card.state in ("waiting", "scheduled"):
             return max(SOON, min(SOON_AT_MOST, (self._clock() - entry.begun) / 20))
         return max(FASTEST, min(SLOWEST, (card.elapsed or 0.0) / 20), entry.size / BYTES_PER_SECOND)
 
-    def _send_from_thread(self, entry: OnScreen) -> None:
+    def _send_from_thread(self, entry: LiveCard) -> None:
         try:
             entry.context.run(entry.update)
         except Exception:  # a kernel that cannot publish in a thread: the main thread does when a cell has run
             logger.debug("the card of %r could not be published", entry.future, exc_info=True)
 
-    def _act(self, entry: OnScreen, verb: str) -> str:
+    def _act(self, entry: LiveCard, verb: str) -> str:
         """Do what a button says; return what was done. A thread of the button's."""
         future = entry.future
         if verb == "abort":
@@ -190,7 +190,7 @@ class CardBoard:
             self._soon(entry)
             return describe_abort([future.taskid], () if future.state in FINISHED else [future.taskid])
         new = future.retry()
-        card = self._look(new, datetime.now())
+        card = self._make_card(new, datetime.now())
         with self._publishing:
             entry.become(new, card)
             entry.begun = self._clock()
@@ -199,21 +199,21 @@ class CardBoard:
         self._follow(entry)
         return describe_retry([future.taskid], {future.taskid: new.taskid})
 
-    def _soon(self, entry: OnScreen) -> None:
+    def _soon(self, entry: LiveCard) -> None:
         with self._changed:
             entry.due = 0.0
             self._changed.notify_all()
 
-    def _entries(self) -> list[OnScreen]:
+    def _entries(self) -> list[LiveCard]:
         with self._changed:
             return list(self._shown)
 
-    def _drop(self, entry: OnScreen) -> None:
+    def _drop(self, entry: LiveCard) -> None:
         with self._changed:
             if entry in self._shown:
                 self._shown.remove(entry)
 
-    def _follow(self, entry: OnScreen) -> None:
+    def _follow(self, entry: LiveCard) -> None:
         with self._changed:
             entry.due = self._clock() + SOON
             shown = [*(each for each in self._shown if each is not entry), entry]

@@ -71,7 +71,7 @@ def offers(card: Card) -> tuple[str, ...]:
     return ("abort",) if card.state in UNFINISHED else ("retry",) if card.state in MAY_RETRY else ()
 
 
-class OnScreen:
+class LiveCard:
     """A card that stands under a cell.
 
     Args:
@@ -158,7 +158,7 @@ class OnScreen:
         Elsewhere figures are sent once: a Jupyter server drops what exceeds a megabyte in a second.
         """
         again = again and self._n_reserved > 0
-        for place, output in enumerate(self._wanted()):
+        for place, output in enumerate(self._outputs_beneath()):
             data, metadata = output["data"], output["metadata"]
             if place < len(self._beneath):
                 display_id, shown = self._beneath[place]
@@ -174,7 +174,7 @@ class OnScreen:
                 self._beneath.append((display_id, output))
             self.size += _size(data)
 
-    def _wanted(self) -> list[dict[str, Any]]:
+    def _outputs_beneath(self) -> list[dict[str, Any]]:
         wanted = rich.beneath(self.card.outputs)
         if self._n_reserved and len(wanted) > self._n_reserved:
             n_left = len(wanted) - self._n_reserved + 1

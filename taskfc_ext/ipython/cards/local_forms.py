@@ -62,11 +62,11 @@ def own_forms(value: object, formatter: Any) -> Forms:
     forms: Forms = {}
     for mime, each in formatter.formatters.items():
         own = _own_printers(each)
-        with _ignored():
+        with _ignore_errors():
             if own and each.enabled and each.lookup(value) in own:
                 form = text_form(value, formatter) if mime == rich.TEXT else _form(value, each)
                 form = form[0] if isinstance(form, tuple) else form
-                forms.update({} if form is None else {mime: _encoded(form)})
+                forms.update({} if form is None else {mime: _encode(form)})
     return forms
 
 
@@ -88,7 +88,7 @@ def _module_of(printer: Any) -> str:
 def _forms(value: object, formatter: Any) -> tuple[Forms, Forms]:
     data: Forms = {}
     metadata: Forms = {}
-    with _ignored():
+    with _ignore_errors():
         bundle = _form(value, formatter.mimebundle_formatter, include=None, exclude=None)
         bundle, about = bundle if isinstance(bundle, tuple) else (bundle, {})
         data.update(bundle or {})
@@ -98,16 +98,16 @@ def _forms(value: object, formatter: Any) -> tuple[Forms, Forms]:
     for mime, each in formatter.formatters.items():
         if mime == rich.TEXT or not each.enabled or (mime in data and not _is_registered(value, each)):
             continue
-        with _ignored():
+        with _ignore_errors():
             form = _form(value, each)
             form, about = form if isinstance(form, tuple) else (form, None)
             if isinstance(form, str | dict | list | bytes):
                 data[mime] = form
                 metadata.update({} if about is None else {mime: about})
-    return {mime: _encoded(form) for mime, form in data.items()}, metadata
+    return {mime: _encode(form) for mime, form in data.items()}, metadata
 
 
-def _encoded(form: Any) -> Any:
+def _encode(form: Any) -> Any:
     return base64.b64encode(form).decode() if isinstance(form, bytes) else form
 
 
@@ -128,7 +128,7 @@ def _is_registered(value: object, formatter: Any) -> bool:
 
 
 @contextmanager
-def _ignored() -> Iterator[None]:
+def _ignore_errors() -> Iterator[None]:
     try:
         yield
     except Exception:  # noqa: BLE001  the user's code: that form is not to be had
@@ -141,7 +141,7 @@ def _displayed_by_itself(value: object, formatter: Any) -> list[rich.Output]:
     if method is None or shell is None:
         return []
     displayed: list[rich.Output] = []
-    with _ignored(), _taking_displays(shell, displayed.append):
+    with _ignore_errors(), _taking_displays(shell, displayed.append):
         method()
     return displayed
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from taskfc_ext.widget.queue_widget import QueueWidget
 
 
-class Queues:
+class QueueWidgets:
     """Makes a widget when a queue is first shown, and shows the same one again after that.
 
     Args:

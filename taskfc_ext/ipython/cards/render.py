@@ -56,7 +56,7 @@ Bundle = dict[str, Any]
 class Card:
     """All that the card of one task shows, as it was at `seen`. With `farm` and `taskid` a page finds it again."""
 
-    seen: datetime
+    as_of: datetime
     state: str
     taskid: int | None = None
     farm: str = ""
@@ -83,7 +83,7 @@ def card_text(card: Card) -> str:
     head = " · ".join((f"{icon(card.state)} {_title(card)}", *_facts(card), _as_of(card)))
     displayed = [rich.text_of(output) for output in rich.on_card(card.outputs)]
     blocks = (_progress_text(card), _tail(card.output), *displayed, card.result, card.error)
-    return "\n".join([head, *(_indented(text) for text in blocks if text)])
+    return "\n".join([head, *(_indent(text) for text in blocks if text)])
 
 
 def card_html(card: Card, *, is_live: bool = False) -> str:
@@ -96,10 +96,10 @@ def card_html(card: Card, *, is_live: bool = False) -> str:
     colour = _COLOURS.get(card.state, "inherit")
     state, *facts = _facts(card)
     as_of = f'<span class="{AS_OF}"> · {_as_of(card)}</span>' if is_live else f" · {_as_of(card)}"
-    more = "".join(f" · {_escaped(fact)}" for fact in facts)
+    more = "".join(f" · {_escape(fact)}" for fact in facts)
     head = (
         f'<span style="color: {colour}" aria-hidden="true">{icon(card.state)}</span> '
-        f'<strong>{_escaped(_title(card))}</strong> · <span style="color: {colour}">{_escaped(state)}</span> '
+        f'<strong>{_escape(_title(card))}</strong> · <span style="color: {colour}">{_escape(state)}</span> '
         f'<span style="{_FAINT}">{(more + as_of).lstrip()}</span>'
     )
     displayed = "".join(_block(rich.text_of(output)) for output in rich.on_card(card.outputs))
@@ -112,14 +112,14 @@ def card_html(card: Card, *, is_live: bool = False) -> str:
         )
     )
     inside = head + _progress_html(card) + body
-    about = f'role="group" aria-label="{_escaped(_title(card))}" data-state="{_escaped(card.state)}"'
+    about = f'role="group" aria-label="{_escape(_title(card))}" data-state="{_escape(card.state)}"'
     if card.farm and card.taskid is not None:
-        about += f' data-farm="{_escaped(card.farm)}" data-task="{card.taskid}"'
+        about += f' data-farm="{_escape(card.farm)}" data-task="{card.taskid}"'
     return f'<div class="taskfc-card {_NO_MATH}" {about}>{inside}</div>'
 
 
 def _block(text: str, style: str = "") -> str:
-    return f'<pre style="{_BLOCK}{_SCROLLED}{style}">{_escaped(text)}</pre>' if text else ""
+    return f'<pre style="{_BLOCK}{_SCROLLED}{style}">{_escape(text)}</pre>' if text else ""
 
 
 def _error_block(text: str) -> str:
@@ -151,10 +151,10 @@ def _progress_html(card: Card) -> str:
         part = percent(progress.done, progress.total)
         values = f' aria-valuenow="{part}" aria-valuemin="0" aria-valuemax="100"'
         bar = f'<div style="{_FILLED}; width: {part}%"></div>'
-    label = _escaped(one_line(progress.description) or "progress")
+    label = _escape(one_line(progress.description) or "progress")
     return (
-        f'<div role="progressbar" aria-label="{label}" aria-valuetext="{_escaped(text)}"{values} style="{_TROUGH}">'
-        f'{bar}</div><div style="{_FAINT}">{_escaped(text)}</div>'
+        f'<div role="progressbar" aria-label="{label}" aria-valuetext="{_escape(text)}"{values} style="{_TROUGH}">'
+        f'{bar}</div><div style="{_FAINT}">{_escape(text)}</div>'
     )
 
 
@@ -177,7 +177,7 @@ def _facts(card: Card) -> list[str]:
 
 
 def _as_of(card: Card) -> str:
-    return f"as of {card.seen:%Y-%m-%d %H:%M:%S}"
+    return f"as of {card.as_of:%Y-%m-%d %H:%M:%S}"
 
 
 def _tail(output: str) -> str:
@@ -187,15 +187,15 @@ def _tail(output: str) -> str:
     return "\n".join([f"… {plural(len(lines) - OUTPUT_LINES, 'line')} before", *lines[-OUTPUT_LINES:]])
 
 
-def _indented(text: str) -> str:
+def _indent(text: str) -> str:
     return "\n".join(f"    {line}".rstrip() for line in plain_text(text).rstrip().split("\n"))
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return html.escape(plain_text(text), quote=True)
 
 
-def shortened(text: str, limit: int) -> str:
+def shorten(text: str, limit: int) -> str:
     """Return the beginning of `text`, and say so if that is not all."""
     return text if len(text) <= limit else f"{text[:limit]}… ({len(text):,} characters)"
 
@@ -223,7 +223,7 @@ class Table:
 
     def html(self) -> str:
         """Return a plain HTML table."""
-        caption = f"<div>{_escaped(self.caption)}</div>"
+        caption = f"<div>{_escape(self.caption)}</div>"
         if not self.rows:
             return f'<div class="{_PLAIN}">{caption}</div>'
         head = "".join(f'<th scope="col"{self._align(column)}>{name}</th>' for column, name in enumerate(self.headers))
@@ -232,7 +232,7 @@ class Table:
         return f'<div class="{_PLAIN}">{whole}</div>'
 
     def _cells(self, row: Sequence[str]) -> str:
-        return "".join(f"<td{self._align(column)}>{_escaped(one_line(cell))}</td>" for column, cell in enumerate(row))
+        return "".join(f"<td{self._align(column)}>{_escape(one_line(cell))}</td>" for column, cell in enumerate(row))
 
     def _align(self, column: int) -> str:
         wrap = "; white-space: nowrap" if column in self.whole else ""
@@ -248,4 +248,4 @@ def tasks_table(caption: str, tasks: Sequence[TaskInfo]) -> Table:
 def _task_cells(task: TaskInfo) -> tuple[str, ...]:
     row = task_row(task)
     state = f"{icon(state_of(task))} {row.state}"
-    return row.taskid, row.title, state, row.time, row.attempts, row.worker, shortened(row.message, 80)
+    return row.taskid, row.title, state, row.time, row.attempts, row.worker, shorten(row.message, 80)

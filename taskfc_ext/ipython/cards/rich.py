@@ -25,7 +25,7 @@ LONGEST = 20_000
 """Characters of a text on a card, which is sent again with every update; a longer one stands beneath it."""
 
 
-def shown(outputs: Sequence[Output]) -> tuple[Output, ...]:
+def select(outputs: Sequence[Output]) -> tuple[Output, ...]:
     """Return the outputs that are shown; those without contents are not."""
     return tuple([output for output in outputs if output.get("data")][-MOST:])
 

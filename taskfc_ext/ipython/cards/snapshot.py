@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from taskfc_ext.errors import FarmError, TaskFCError, UnpicklableResult, WorkerLost, remote_traceback_of
 from taskfc_ext.ipython.cards import rich
 from taskfc_ext.ipython.cards.local_forms import has_own_printers, other_forms, own_forms, text_form
-from taskfc_ext.ipython.cards.render import ERROR_CHARS, RESULT_CHARS, Card, shortened
+from taskfc_ext.ipython.cards.render import ERROR_CHARS, RESULT_CHARS, Card, shorten
 from taskfc_ext.protocol.outputs import all_outputs_of, is_value
 from taskfc_ext.protocol.printed import log_of
 from taskfc_ext.text import plain_text
@@ -21,27 +21,27 @@ if TYPE_CHECKING:  # importing the client takes long, and `%load_ext` imports th
     from taskfc_ext.client.future.future import TaskFuture
 
 
-def look(future: TaskFuture, now: datetime, formatter: Any = None) -> Card:
+def make_card(future: TaskFuture, now: datetime, formatter: Any = None) -> Card:
     """Return the card of `future` as it is now. Asks the controller while the task is unfinished.
 
     Args:
         formatter: IPython's `DisplayFormatter`, for results that their task has not formatted.
     """
-    card = _looked(future, now, formatter)
+    card = _read_card(future, now, formatter)
     return replace(card, farm=future.farm, retry_of=future._template.retry_of)
 
 
-def _looked(future: TaskFuture, now: datetime, formatter: Any) -> Card:
+def _read_card(future: TaskFuture, now: datetime, formatter: Any) -> Card:
     title = future.name or future.label
     if future.done():
-        return _finished(future, title, now, formatter)
+        return _finished_card(future, title, now, formatter)
     if future.taskid is None:
-        return Card(seen=now, title=title, state="scheduled", note="not yet accepted")
+        return Card(as_of=now, title=title, state="scheduled", note="not yet accepted")
     # one round trip: `state`, `attempts`, `log` and `outputs` would be one each
     details, outputs = future._template.owner.details(future.taskid)
     info = details.task
     return Card(
-        seen=now,
+        as_of=now,
         taskid=future.taskid,
         title=title,
         state=state_of(info),
@@ -51,38 +51,38 @@ def _looked(future: TaskFuture, now: datetime, formatter: Any) -> Card:
         output=log_of(details.printed),
         note=info.message,
         progress=info.progress,
-        outputs=rich.shown(outputs),
+        outputs=rich.select(outputs),
     )
 
 
-def _finished(future: TaskFuture, title: str, now: datetime, formatter: Any) -> Card:
+def _finished_card(future: TaskFuture, title: str, now: datetime, formatter: Any) -> Card:
     facts, outputs = future._facts, _outputs(future)
     if facts is not None and not facts[0] and any(map(is_value, outputs)):  # a cell that has shown its value
         future._mark_read()  # as opening it would
         shown = [*map(partial(_in_own_forms, future, formatter), outputs)]
-        return _ended(future, title, now, shown, note=_lost_names(future))
+        return _ended_card(future, title, now, shown, note=_lost_names(future))
     try:
         result = future.task_result()
     except CancelledError:
-        return Card(seen=now, taskid=future.taskid, title=title, state="aborted", note="cancelled before it started")
+        return Card(as_of=now, taskid=future.taskid, title=title, state="aborted", note="cancelled before it started")
     except FarmError as error:
         state = "unknown" if future.accepted else "failed"
-        return Card(seen=now, taskid=future.taskid, title=title, state=state, error=str(error))
+        return Card(as_of=now, taskid=future.taskid, title=title, state=state, error=str(error))
     except TaskFCError as error:
-        return Card(seen=now, taskid=future.taskid, title=title, state="failed", error=_error_text(error))
+        return Card(as_of=now, taskid=future.taskid, title=title, state="failed", error=_error_text(error))
     if result.failure is not None:
-        return _ended(future, title, now, outputs, error=_error_text(result.failure))
+        return _ended_card(future, title, now, outputs, error=_error_text(result.failure))
     lost = _lost_value(future)
     note = "; ".join(filter(None, [lost, *map(" did not come back: ".join, result.lost.items())]))
     text = "" if lost else _result_text(future, formatter)
     forms = other_forms(future.result(), formatter) if text and formatter is not None else []
     if not text:
-        return _ended(future, title, now, outputs, note=note)
-    if not forms and not rich.beneath(rich.shown(outputs)):
-        return _ended(future, title, now, outputs, result=text, note=note)
+        return _ended_card(future, title, now, outputs, note=note)
+    if not forms and not rich.beneath(rich.select(outputs)):
+        return _ended_card(future, title, now, outputs, result=text, note=note)
     # the result comes last, wherever that is
     forms = [{**form, "data": {rich.TEXT: text, **form["data"]}} for form in forms or [{"data": {}}]]
-    return _ended(future, title, now, [*outputs, *forms], note=note)
+    return _ended_card(future, title, now, [*outputs, *forms], note=note)
 
 
 def _lost_names(future: TaskFuture) -> str:
@@ -101,7 +101,7 @@ def _lost_value(future: TaskFuture) -> str:
     return ""
 
 
-def _ended(
+def _ended_card(
     future: TaskFuture,
     title: str,
     now: datetime,
@@ -116,14 +116,14 @@ def _ended(
     assert future._facts is not None
     facts = Facts._make(future._facts)
     return Card(
-        seen=now,
+        as_of=now,
         taskid=future.taskid,
         title=title,
         state=future.state,
         attempts=facts.attempts,
         elapsed=facts.seconds,
         output=future.log,
-        outputs=rich.shown(outputs),
+        outputs=rich.select(outputs),
         result=result,
         error=error,
         note=note,
@@ -153,7 +153,7 @@ def _result_text(future: TaskFuture, formatter: Any) -> str:
     value = future.result()
     if isinstance(value, TaskResult):  # of a `StringTask`: the rest of it is on the card already
         value = value.results or None
-    return "" if value is None else shortened(text_form(value, formatter), RESULT_CHARS)
+    return "" if value is None else shorten(text_form(value, formatter), RESULT_CHARS)
 
 
 def _error_text(error: BaseException) -> str:
@@ -162,7 +162,7 @@ def _error_text(error: BaseException) -> str:
     note = f"\n{error.note}" if isinstance(error, WorkerLost) and error.note else ""
     text = str(traceback) or f"{type(error).__name__}: {error}{note}"
     added = [line for line in getattr(error, "__notes__", ()) if isinstance(line, str) and line not in text]
-    return "\n".join([shortened(text.rstrip("\n") if added else text, ERROR_CHARS), *added])  # by us, here
+    return "\n".join([shorten(text.rstrip("\n") if added else text, ERROR_CHARS), *added])  # by us, here
 
 
 def remote_lines(error: BaseException) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from IPython.core.error import StdinNotImplementedError
 
 from taskfc_ext.errors import ResultExpired
-from taskfc_ext.ipython.notebook import Notebook, said
+from taskfc_ext.ipython.notebook import Notebook, error_line
 from taskfc_ext.ipython.parse.requests import BadUsage, Debug
 from taskfc_ext.ipython.verbs.replay import from_users_frame, loaded
 from taskfc_ext.protocol.infos import SubmittedTask
@@ -60,7 +60,7 @@ def _submitted(notebook: Notebook, request: Debug) -> SubmittedTask:
         return client.submission(taskids[0])
     except ResultExpired as error:
         hint = f"; `%task debug {error.taskid}` may tell more" if "cleared" not in error.message else ""
-        raise BadUsage(f"{said(error)}{hint}") from None
+        raise BadUsage(f"{error_line(error)}{hint}") from None
 
 
 def _show(shell: Any, failure: BaseException) -> None:

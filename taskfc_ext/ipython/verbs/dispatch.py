@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskfc_ext.errors import UnknownTask, UnknownTasks
 from taskfc_ext.ipython.cards.render import Table, tasks_table
-from taskfc_ext.ipython.notebook import MOST, Notebook, said, waiting
+from taskfc_ext.ipython.notebook import MOST, Notebook, error_line, waiting
 from taskfc_ext.ipython.parse import requests
 from taskfc_ext.ipython.parse.arguments import cell_help, line_help, verb_help
 from taskfc_ext.ipython.parse.requests import BadUsage, Request
@@ -160,7 +160,7 @@ def _result(notebook: Notebook, request: requests.Result) -> Any:
 
 
 def _seen(notebook: Notebook, futures: Iterable[Any]) -> None:
-    notebook.session.notices.seen((future.taskid for future in futures), notebook.session.name)
+    notebook.session.notices.mark_seen((future.taskid for future in futures), notebook.session.name)
 
 
 def _pull(notebook: Notebook, request: requests.Pull) -> None:
@@ -176,7 +176,7 @@ def _clear(notebook: Notebook, request: requests.Clear) -> None:
     if request.tasks:
         taskids = notebook.taskids(request.tasks)
     else:
-        taskids = [task.taskid for task in notebook.owned(FINISHED, everybodys=request.all)]
+        taskids = [task.taskid for task in notebook.list_owned(FINISHED, everybodys=request.all)]
     n_cleared = notebook.session.client().clear(taskids) if taskids else 0
     notebook.say(wording.describe_clear(n_cleared))
 
@@ -188,11 +188,11 @@ def _abort(notebook: Notebook, tasks: Selection) -> None:
         try:
             client.abort(taskid)
         except UnknownTask as error:
-            text = said(error) if error.hint else one_line(error.message)  # without a hint: it has ended
+            text = error_line(error) if error.hint else one_line(error.message)  # without a hint: it has ended
             notebook.say(wording.as_sentence(text))
         else:
             aborted.append(taskid)
-        notebook.session.notices.seen([taskid], notebook.session.name)
+        notebook.session.notices.mark_seen([taskid], notebook.session.name)
     if aborted:
         unfinished = client.list_tasks(taskids=aborted, states=UNFINISHED, limit=MOST)
         notebook.say(wording.describe_abort(aborted, {task.taskid for task in unfinished}))

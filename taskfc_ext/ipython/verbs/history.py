@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from taskfc_ext.ipython.cards.render import Bundle, Table, shortened
+from taskfc_ext.ipython.cards.render import Bundle, Table, shorten
 from taskfc_ext.ipython.notebook import Notebook
 from taskfc_ext.ipython.parse.requests import History as Request
 from taskfc_ext.protocol.infos import TaskInfo
@@ -106,5 +106,5 @@ def _cells(task: TaskInfo) -> tuple[str, ...]:
         row.time,
         row.attempts,
         row.worker,
-        shortened(row.message, 80),
+        shorten(row.message, 80),
     )

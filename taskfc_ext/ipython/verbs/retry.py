@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from taskfc_ext.errors import RequestRefused, UnknownTask
-from taskfc_ext.ipython.notebook import Notebook, is_future, said
+from taskfc_ext.ipython.notebook import Notebook, error_line, is_future
 from taskfc_ext.ipython.parse.requests import BadUsage, Retry
 from taskfc_ext.text import plural
 from taskfc_ext.view.selection import names_one
@@ -36,8 +36,8 @@ def retry(notebook: Notebook, request: Retry) -> TaskFuture | list[TaskFuture]:
             pairs = client.resubmit(taskid)
         except (RequestRefused, UnknownTask) as error:
             if len(taskids) == 1:
-                raise BadUsage(said(error)) from None
-            told.append(as_sentence(said(error)))
+                raise BadUsage(error_line(error)) from None
+            told.append(as_sentence(error_line(error)))
         else:
             new_ids.update(pairs)
             told.append(describe_retry([taskid], pairs))

@@ -12,7 +12,7 @@ from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING
 
 from taskfc_ext.errors import TaskFCError, TasksFailed
-from taskfc_ext.ipython.cards.render import shortened
+from taskfc_ext.ipython.cards.render import shorten
 from taskfc_ext.ipython.notebook import MOST, Notebook, WaitTimedOut, waiting
 from taskfc_ext.ipython.parse.requests import Wait
 from taskfc_ext.protocol.infos import TaskInfo
@@ -43,11 +43,13 @@ def wait(notebook: Notebook, request: Wait) -> None:
         taskids = list(dict.fromkeys(notebook.taskids(request.tasks)))
     else:
         # in this order: what ends between the two is in both
-        unfinished = [task.taskid for task in notebook.owned(UNFINISHED, everybodys=request.all)]
-        before = [task.taskid for task in notebook.owned(UNSUCCESSFUL, everybodys=False) if _is_news(notebook, task)]
+        unfinished = [task.taskid for task in notebook.list_owned(UNFINISHED, everybodys=request.all)]
+        before = [
+            task.taskid for task in notebook.list_owned(UNSUCCESSFUL, everybodys=False) if _is_news(notebook, task)
+        ]
         taskids = sorted({*unfinished, *before} - (_retried(notebook) if before else set()))
     if not taskids:
-        notebook.session.notices.seen_all(notebook.session.name)
+        notebook.session.notices.mark_all_seen(notebook.session.name)
         return
     client = notebook.session.client()
     try:
@@ -59,9 +61,9 @@ def wait(notebook: Notebook, request: Wait) -> None:
             f"{_of(left, taskids)} not ended after {request.timeout:g} s: {_named(left, [task.state for task in left])}"
         ) from None
     notices = notebook.session.notices
-    notices.seen(taskids, notebook.session.name)
+    notices.mark_seen(taskids, notebook.session.name)
     if not request.tasks:
-        notices.seen_all(notebook.session.name)  # the wait was for these too, though it had not to wait
+        notices.mark_all_seen(notebook.session.name)  # the wait was for these too, though it had not to wait
     failed = client.list_tasks(taskids=taskids, states=UNSUCCESSFUL, limit=MOST)
     notebook.session.told.update(_key(notebook, task) for task in failed)
     if failed:
@@ -78,7 +80,7 @@ def _is_news(notebook: Notebook, task: TaskInfo) -> bool:
 
 def _retried(notebook: Notebook) -> set[int]:
     """Return the tasks that have run again, or do so now: how that ends is what counts."""
-    tasks = notebook.owned((*UNFINISHED, *FINISHED), everybodys=True)
+    tasks = notebook.list_owned((*UNFINISHED, *FINISHED), everybodys=True)
     return {task.retry_of for task in tasks if task.retry_of is not None}
 
 
@@ -91,7 +93,7 @@ def _of(some: Sequence[TaskInfo], taskids: Sequence[int]) -> str:
 
 
 def _end(client: BlockingTaskClient, task: TaskInfo) -> str:
-    message = shortened(one_line(task.message), _WHY)
+    message = shorten(one_line(task.message), _WHY)
     if task.state != "failed" or not message:
         return task.state
     kind = _exception_type(client, task.taskid) if task.reason == "error" else ""
