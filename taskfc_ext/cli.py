@@ -1,9 +1,9 @@
 """The terminal: `taskfc` starts, stops, shows and steers farms.
 
-Only `start` and `restart` start a farm so that tasks run. `stop` starts one that was killed once more, without workers,
-to settle what it has left; `abort` does so with one that does not run. All other commands but `list` need one that
-runs. Answers go to stdout, as aligned tables or, with `--json`, as one JSON document. An error is one line on stderr
-and exit code 1; bad usage is 2.
+`start` and `restart` start a farm. `stop` starts a killed farm once more, without workers, to settle its store; so
+does `abort` if the farm does not run. `list` needs no farm; all other commands need a running one. Answers go to
+stdout, as aligned tables or, with `--json`, as one JSON document. An error is one line on stderr and exit code 1; bad
+usage is exit code 2.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ from taskfc_ext.view.selection import BadSelection, count_ids, parse_selection
 from taskfc_ext.view.wording import KEPT, describe_abort, describe_clear, describe_retry, describe_scale, task_row
 
 _MOST_ERRORS = 5
-"""Errors that are told one by one, however long the range that was typed."""
+"""Errors that are printed one by one; a range may have many."""
 _WHICH = "ids (12), ranges of ids (3-7), or names: the newest task of that name"
-_SEE = "see them with: taskfc tasks"
+_SEE = "list them with: taskfc tasks"
 STATES = (*UNFINISHED, *FINISHED)
 
 
@@ -55,13 +55,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     _tolerate_any_text()
     try:
         arguments, unknown = make_parser().parse_known_args(argv)
-        if unknown:  # told by the command's own parser, whose usage says what it takes
+        if unknown:  # reported by the parser of the command: its usage lists the arguments
             arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}{_suggest(unknown[0], arguments)}")
         command: Callable[[argparse.Namespace], int] = arguments.command
         return command(arguments)
     except (TaskFCError, TimeoutError, OSError) as error:
         if isinstance(error, BrokenPipeError):
-            # the reader has seen enough (`taskfc tasks | head`); keep the interpreter's last flush quiet
+            # the reader has ended (`taskfc tasks | head`); keep the last flush of the interpreter quiet
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 128 + signal.SIGPIPE
         _print_error(error)
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _suggest(word: str, arguments: argparse.Namespace) -> str:
-    """Return how to say what `word`, which is one too many, was probably to say."""
+    """Return a hint about `word`, which the command does not take; empty if there is none."""
     if word.isdecimal() and arguments.command in (_start, _restart):
         return f" (the number of workers is given as -n {word})"
     if not word.startswith("-") and arguments.command in (_start, _restart, _stop, _status):
@@ -80,10 +80,10 @@ def _suggest(word: str, arguments: argparse.Namespace) -> str:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands: what `--help` and the reference in docs/ are made of."""
+    """Return the parser of all commands; `--help` and the reference in docs/ come from it."""
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--name", type=_farm_name, default="default", help="which farm (default: default)")
-    common.add_argument("--json", action="store_true", help="answer with one JSON document")
+    common.add_argument("--name", type=_farm_name, default="default", help="the farm (default: default)")
+    common.add_argument("--json", action="store_true", help="print one JSON document")
     parser = argparse.ArgumentParser(
         prog="taskfc",
         description="Start, stop, show and steer task farms of this user on this machine.",
@@ -96,35 +96,37 @@ def make_parser() -> argparse.ArgumentParser:
         child.set_defaults(command=command, parser=child)
         return child
 
-    command = add("start", _start, "start a farm, or say that it runs")
+    command = add("start", _start, "start a farm, or report that it runs")
     _add_workers(command)
     command.add_argument("--fresh", action="store_true", help="with an empty store: all tasks and results are dropped")
-    add("stop", _stop, "stop a farm; its store remains, and what is unfinished goes on at the next start")
-    command = add("restart", _restart, "stop a farm and start it again, as it was started")
+    add("stop", _stop, "stop a farm; unfinished tasks stay in its store and go on at the next start")
+    command = add("restart", _restart, "stop a farm and start it again with the same options")
     _add_workers(command)
-    add("status", _status, "count the tasks by state, and show what the workers do")
+    add("status", _status, "count the tasks by state, and list the workers")
     add("list", _list, "list the farms of this user, running or stopped")
     command = add("tasks", _tasks, "list tasks, newest last")
-    command.add_argument("tasks", nargs="*", metavar="TASK", help="only these")
-    command.add_argument("--state", action="append", choices=STATES, help="only in this state; may be repeated")
+    command.add_argument("tasks", nargs="*", metavar="TASK", help="only these tasks")
+    command.add_argument("--state", action="append", choices=STATES, help="only tasks in this state; may be repeated")
     command.add_argument("--limit", type=_positive, default=50, metavar="N", help="at most the newest N (default: 50)")
-    command = add("log", _log, "print what a task has printed so far")
-    command.add_argument("task", metavar="TASK", help="which: an id, or the newest of a name")
+    command = add("log", _log, "print the output of a task so far")
+    command.add_argument("task", metavar="TASK", help="an id, or a name: the newest task of that name")
     command = add("abort", _abort, "abort tasks, queued or running")
     command.add_argument("tasks", nargs="+", metavar="TASK", help=_WHICH)
-    command = add("retry", _retry, "run finished tasks again, with those that failed because of them")
+    command = add("retry", _retry, "run finished tasks again, with the tasks that failed because of them")
     command.add_argument("tasks", nargs="+", metavar="TASK", help=_WHICH)
-    command = add("clear", _clear, "forget finished tasks and their results")
-    command.add_argument("tasks", nargs="*", metavar="TASK", help="only these (default: all that are finished)")
+    command = add("clear", _clear, "clear finished tasks and their results")
+    command.add_argument("tasks", nargs="*", metavar="TASK", help="only these (default: all finished tasks)")
     command = add("scale", _scale, "set the number of workers")
     command.add_argument(
-        "workers", type=_count, metavar="N", help="how many; one that is too many ends when its task has ended"
+        "workers", type=_count, metavar="N", help="the number; surplus workers end when their task has ended"
     )
     return parser
 
 
 def _add_workers(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-n", "--workers", type=_count, metavar="N", help="how many workers (default: one a core)")
+    parser.add_argument(
+        "-n", "--workers", type=_count, metavar="N", help="number of workers (default: one for each core)"
+    )
 
 
 # commands
@@ -184,7 +186,7 @@ def _status(arguments: argparse.Namespace) -> int:
         ]
         print("\n" + _format_table(rows, ["worker", "pid", "state", "task"], right=(0, 1, 3)))
     if note := suspension(LocalFarm(arguments.name)):
-        print(f"\n{note}; until then nothing that dies or hangs is replaced or stopped")
+        print(f"\n{note}; until then no dead or hanging process is replaced or stopped")
     return 0
 
 
@@ -212,7 +214,7 @@ def _farm_facts(name: str) -> dict[str, object]:
     try:
         info = farm.connection()
         facts["state"] = "running" if info else "dead" if farm.condition() is Condition.DEAD else "stopped"
-    except FarmError as error:  # what is wrong with one farm must not hide the others
+    except FarmError as error:  # a problem of one farm must not hide the others
         return {**facts, "note": error.message}
     return {**facts, "pid": info.pid if info else None, "note": suspension(farm)}
 
@@ -257,7 +259,7 @@ def _abort(arguments: argparse.Namespace) -> int:
             except UnknownTask as error:
                 if error.hint:
                     unknown.append(taskid)
-                else:  # it has ended already
+                else:  # it has ended
                     errors.append(error)
             else:
                 aborted.append(taskid)
@@ -268,10 +270,10 @@ def _abort(arguments: argparse.Namespace) -> int:
         print(describe_abort(aborted, {task.taskid for task in unfinished}))
     for refused in errors:
         _print_error(refused)
-    if unknown:  # one line, however long the range that was typed
+    if unknown:  # one line, however long the range
         shown = ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
-        what = "no task" if len(unknown) == 1 else "none of the tasks"
-        _print_error(UnknownTask(f"there is {what} {shown}", hint=_SEE))
+        what = "is no task" if len(unknown) == 1 else "are no tasks"
+        _print_error(UnknownTask(f"there {what} {shown}", hint=_SEE))
     return 1 if errors or unknown else 0
 
 
@@ -282,7 +284,7 @@ def _retry(arguments: argparse.Namespace) -> int:
     with _attached(arguments.name) as client:
         for taskid in sorted(_taskids(client, arguments.tasks)):
             if taskid in new_ids:
-                continue  # it came along with what it depends on, whose id is smaller
+                continue  # it was retried with its dependency, whose id is smaller
             try:
                 pairs = client.resubmit(taskid, here=False)
             except (RequestRefused, UnknownTask) as error:
@@ -326,11 +328,11 @@ def _scale(arguments: argparse.Namespace) -> int:
 
 def _require_known(name: str) -> None:
     if name not in known_farms():
-        raise ControllerUnavailable(f"there is no farm {name!r}", hint="see what there is with: taskfc list")
+        raise ControllerUnavailable(f"there is no farm {name!r}", hint="list the farms with: taskfc list")
 
 
 def _taskids(client: BlockingTaskClient, words: Sequence[str], most: int = MAX_IDS) -> list[int]:
-    """Return the tasks that `words` stand for: ids, ranges of ids, names; each may be a list with commas."""
+    """Return the tasks that `words` name: ids, ranges of ids, names, also separated by commas."""
     try:
         selection = parse_selection(",".join(words))
     except BadSelection as error:
@@ -347,12 +349,12 @@ def _taskids(client: BlockingTaskClient, words: Sequence[str], most: int = MAX_I
             raise UnknownTask(f"there is no task named {part!r}", hint=_SEE)
         taskids.append(newest[-1].taskid)
     if not 0 < len(taskids) <= most:
-        raise UnknownTask(f"{' '.join(words)!r} stands for {len(taskids):,} tasks; between 1 and {most:,} are possible")
+        raise UnknownTask(f"{' '.join(words)!r} names {len(taskids):,} tasks; between 1 and {most:,} are possible")
     return taskids
 
 
 def _import_from_here() -> None:
-    # workers get this process's import path; users expect the modules beside them, as in a notebook
+    # workers get the import path of this process; the folder's modules belong to it, as in a notebook
     sys.path.insert(0, os.getcwd())
 
 
@@ -383,7 +385,7 @@ def _positive(word: str) -> int:
 
 
 def _format_table(rows: list[list[str]], headers: list[str], right: Container[int] = ()) -> str:
-    """Return a table for stdout: on a terminal, lines are cut at its width."""
+    """Return a table for stdout; on a terminal, lines are cut at its width."""
     most = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     return table(rows, headers, right=right, most=most)
 
@@ -393,7 +395,7 @@ def _plain_data(value: object) -> object:
 
 
 def _print_json(value: object) -> None:
-    # all but ASCII is escaped, so what tasks have written cannot steer a terminal here either
+    # only ASCII: text of tasks cannot steer the terminal
     print(json.dumps(value, indent=2))
 
 
@@ -406,7 +408,7 @@ def _print_error(error: BaseException) -> None:
 
 
 def _tolerate_any_text() -> None:
-    # task names and outputs may hold what this terminal's encoding, or any, cannot express
+    # task names and outputs may have characters that the encoding of the terminal lacks
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

@@ -84,7 +84,7 @@ def test_looking_never_starts_a_farm(taskfc: Taskfc, words: list[str]) -> None:
 def test_a_farm_that_never_was_cannot_be_stopped(taskfc: Taskfc, verb: str) -> None:
     answer = taskfc(verb, "--name", "absent")
     assert answer.code == 1
-    assert answer.err == "taskfc: there is no farm 'absent' (see what there is with: taskfc list)\n"
+    assert answer.err == "taskfc: there is no farm 'absent' (list the farms with: taskfc list)\n"
 
 
 @pytest.mark.parametrize(
@@ -181,13 +181,13 @@ def test_unknown_tasks_are_named(taskfc: Taskfc, client: BlockingTaskClient) -> 
         assert answer.err.count("\n") == 1
         assert "queue_status" not in answer.err  # that is Python's
     answer = taskfc("log", "nobody")
-    assert answer.err == "taskfc: there is no task named 'nobody' (see them with: taskfc tasks)\n"
+    assert answer.err == "taskfc: there is no task named 'nobody' (list them with: taskfc tasks)\n"
     assert taskfc("tasks", "1-1000000").code == 1
     assert taskfc("log", "1-2").code == 1
     assert taskfc("abort", "7-3").err == "taskfc: the range 7-3 runs backwards\n"
     several = taskfc("abort", "999990-999999").err
     assert several == (
-        "taskfc: there is none of the tasks 999990, 999991, 999992, 999993, 999994, ... (see them with: taskfc tasks)\n"
+        "taskfc: there are no tasks 999990, 999991, 999992, 999993, 999994, ... (list them with: taskfc tasks)\n"
     )
 
 
@@ -227,7 +227,7 @@ def test_retry_says_what_cannot_run_again(taskfc: Taskfc, client: BlockingTaskCl
     told = answer.err.splitlines()
     assert (answer.code, answer.out, len(told)) == (1, "", 6)
     assert told[0].endswith("so it cannot run again (abort it first)")
-    assert told[1] == "taskfc: there is no task 990000 (see them with: taskfc tasks)"
+    assert told[1] == "taskfc: there is no task 990000 (list them with: taskfc tasks)"
     assert told[5] == "taskfc: and 4 more cannot run again"
     future.abort()
     client.barrier(future.taskid)

@@ -1,6 +1,6 @@
-"""What a view can have done: a command becomes requests to the controller, and their answers a line for people.
+"""Carrying out the commands of a view: each becomes requests to the controller, and their answers a sentence.
 
-The widget in the kernel and the Jupyter server both do it like this; they differ in how they ask.
+The widget in the kernel and the Jupyter server share this module; they differ in the way they send requests.
 """
 
 from __future__ import annotations
@@ -40,23 +40,23 @@ from taskfc_ext.view.wording import (
 )
 
 Steered = Abort | Retry | Hold | Release | Move | Clear | RetryFailed | Scale | Stop
-"""The commands that a controller carries out. Only `Start` is not among them: it needs one that is not there."""
+"""The commands that a controller carries out: all but `Start`, which is for a farm without one."""
 
 
 class Ask(Protocol):
-    """Sends a request and returns the plain data of its answer, as `Viewer.ask` does."""
+    """Sends a request and returns the plain data of its answer."""
 
     async def __call__(self, kind: type[said.Request], **fields: Any) -> Any:
-        """Ask.
+        """Send a request of this kind.
 
         Raises:
-            TaskFCError: it was refused, or nobody answers.
+            TaskFCError: it was refused, or the controller does not answer.
         """
         ...
 
 
 async def carry_out(command: Steered, ask: Ask) -> CommandAnswer:
-    """Have `command` done as far as it can be; what could not be done is said, never raised."""
+    """Carry out `command` as far as possible; the answer reports the rest, nothing is raised."""
     try:
         match command:
             case Abort(taskids=taskids):
@@ -84,12 +84,12 @@ async def carry_out(command: Steered, ask: Ask) -> CommandAnswer:
                 return await _stop(ask)
             case _:
                 assert_never(command)
-    except (TaskFCError, TypeError) as error:  # a controller may find the type of a field wrong
+    except (TaskFCError, TypeError) as error:  # the controller may refuse the type of a field
         return CommandAnswer(ok=False, said=sentence(error))
 
 
 def explain_mismatch(command: AnyCommand, farm: str, identity: str) -> str:
-    """Return a sentence if `command` means other processes than those of `identity`, which may be none."""
+    """Return a sentence if `command` was meant for other processes than those of `identity`; else nothing."""
     if command.identity in ("", identity):
         return ""
     return f"Farm {farm} was restarted or has ended since this was requested: check its queue and repeat the command."
@@ -124,7 +124,7 @@ async def _unfinished(taskids: Sequence[int], ask: Ask) -> Collection[int]:
     """Return the tasks that have not ended; all of them where nothing answers."""
     try:
         found = await ask(said.ListTasks, taskids=tuple(taskids), states=UNFINISHED, limit=MAX_IDS)
-    except TaskFCError:  # the aborts hold all the same
+    except TaskFCError:  # the aborts are accepted anyway
         return taskids
     return {info.taskid for info in msgspec.convert(found, list[TaskInfo])}
 
@@ -134,7 +134,7 @@ async def _retry(taskids: Sequence[int], ask: Ask) -> CommandAnswer:
     asked: list[int] = []
     refused: list[Exception] = []
     wanted = sorted(set(taskids))
-    for taskid in wanted:  # one after the other: what depends on a task comes along, and has a larger id
+    for taskid in wanted:  # in order: a retry brings the failed dependants, whose ids are larger
         if taskid in again:
             asked.append(taskid)
             continue
@@ -195,7 +195,7 @@ async def _hold(taskids: Sequence[int], ask: Ask) -> CommandAnswer:
     except UnknownTasks as error:
         ended = error.taskids
         left = tuple(taskid for taskid in wanted if taskid not in set(ended))
-        # a refusal does not say which of the others a worker has, and holding them once more changes nothing
+        # the refusal does not name the tasks that a worker has; holding the others again changes nothing
         given = await ask(said.Hold, taskids=left) if left else ()
     return _steering_answer("Held {}", wanted, ended, given)
 

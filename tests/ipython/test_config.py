@@ -94,7 +94,7 @@ def test_bad_values_are_refused_and_change_nothing(
 def test_config_lists_them_with_help_until_unloading(shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
     shell.run("%config TaskMagics")
     out = capsys.readouterr().out
-    for text in ("TaskMagics.farm", "TaskMagics.n_workers", "TaskMagics.live_cards", "How many workers"):
+    for text in ("TaskMagics.farm", "TaskMagics.n_workers", "TaskMagics.live_cards", "Number of workers"):
         assert text in out
     extension.unload(shell.ip)
     assert not shell.ip.run_cell("%config TaskMagics").success

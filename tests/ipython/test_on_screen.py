@@ -199,7 +199,7 @@ def test_reserved_places_take_what_comes_later(page: Page) -> None:
     entry.card = card("succeeded", *"12345")
     entry.update(again=True)
     texts = [bundle.get("text/html") or bundle["text/plain"] for bundle in page.beneath]
-    assert texts == ["1", "2", "… and 3 more outputs, which came after the cell had ended: `--wait` keeps them all"]
+    assert texts == ["1", "2", "… and 3 more outputs after the end of the cell: `--wait` keeps all of them"]
 
 
 def test_the_size_of_an_update_is_that_of_what_it_sends(page: Page) -> None:

@@ -1,11 +1,11 @@
-"""The cards that are on screen: shown under their cell, and updated there until their task has ended.
+"""The cards on screen: each is shown under its cell and updated there until its task has ended.
 
-One thread of our own publishes the updates, each in the context of the cell that the card stands under: without it,
-ipykernel 7.0 knows no parent message in a thread, and others would name whatever cell ran last. Nothing is ever
-printed from that thread, and where nothing can be updated (a plain terminal) it is never started.
+One thread publishes the updates, each in the context of the cell of the card: otherwise ipykernel 7.0 finds no parent
+message in a thread, and other kernels name the cell that ran last. This thread never prints. Where nothing can be
+updated (a plain terminal) it does not start.
 
-nbclient drops what names another parent than the cell that it runs, so after every cell the main thread
-publishes once more what has changed: a notebook that is saved then has the state of its end.
+nbclient drops messages whose parent is not the running cell. After every cell the main thread therefore publishes
+again whatever has changed, so that the saved notebook shows the end.
 """
 
 from __future__ import annotations
@@ -28,39 +28,39 @@ from taskfc_ext.view.wording import describe_abort, describe_retry
 logger = logging.getLogger(__name__)
 
 MAX_LIVE = 50
-"""Cards that are kept up to date at once; older ones keep the state and the time that they last showed."""
+"""Cards that are updated at the same time; older ones stay as they are and show the time of that."""
 
 MAX_BUTTONS = 500
-"""Cards that have buttons; the oldest lose theirs."""
+"""Cards that have buttons; with more, the oldest card loses its buttons."""
 
 SOON, SOON_AT_MOST = 0.2, 1.0
-"""Seconds between two looks at a task that has not begun, for which nothing is sent: its begin is to be seen."""
+"""Seconds between two requests about a task that has not begun, so that its begin shows soon."""
 
 FASTEST, SLOWEST = 0.5, 10.0
-"""Seconds between two updates of a card. They grow with the task's run time: an hour is not thousands of updates."""
+"""Seconds between two updates of a card; they grow with the run time of the task."""
 
 BYTES_PER_SECOND = 200_000
-"""What the updates of one card may add up to; Jupyter's server stops a kernel that sends a million."""
+"""Limit for the updates of one card; Jupyter's server drops the output of a kernel that sends a million."""
 
 MakeCard = Callable[[Any, datetime], Card]
-"""Makes a card of a future, as it is now. May ask the controller."""
+"""Makes the card of a future, as it is now. May ask the controller."""
 
 
 class CardBoard:
     """Shows cards and keeps them up to date.
 
     Args:
-        publish: how to send.
-        make_card: how to make a card.
-        is_live: whether what was sent can be updated.
-        make_buttons: what is shown beneath a card that is live.
-        context: returns the context of the running cell, in which new outputs land under it.
-        sees_updates_only: tells whether all that is seen of a card, once another cell runs, is updates.
+        publish: sends a bundle.
+        make_card: makes a card.
+        is_live: whether a published card can be updated.
+        make_buttons: makes the buttons beneath a live card.
+        context: returns the context of the running cell; new outputs appear under that cell.
+        sees_updates_only: tells whether the front end takes only updates for a cell while another cell runs.
         clock: monotonic seconds.
 
     Attributes:
-        retried: ids of tasks that a button has run again, each with the new future; a button has no business with the
-            names of the notebook, so whoever has takes them from here.
+        retried: ids of tasks that a button has run again, each with the new future. The main thread takes them from
+            here and rebinds the names of the notebook.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class CardBoard:
         self._sees_updates_only = sees_updates_only
         self._clock = clock
         self._changed = threading.Condition()
-        self._publishing = threading.Lock()  # what is newer must not be overtaken by what is older
+        self._publishing = threading.Lock()  # an older update must not overtake a newer one
         self._shown: list[LiveCard] = []
         self._with_buttons: deque[LiveCard] = deque(maxlen=MAX_BUTTONS)
         self._thread: threading.Thread | None = None
@@ -98,12 +98,12 @@ class CardBoard:
             self._show(future, may_outlast_cell=True)
 
     def show_early(self, future: Any) -> None:
-        """Show the card of a future that the running cell is going to wait for, and will then return."""
+        """Show the card of a future that the running cell waits for and then returns."""
         self._show(future, may_outlast_cell=False)
         self._early = future
 
     def _show(self, future: Any, *, may_outlast_cell: bool) -> None:
-        settled = future.done()  # before looking: a task may have ended whose result is still on its way here
+        settled = future.done()  # first: the task may end while the card is made
         entry = LiveCard(future, self._make_card(future, datetime.now()), self._publish, self._context())
         entry.begun = self._clock()
         needs_places = may_outlast_cell and not settled and self.is_live and self._sees_updates_only()
@@ -117,7 +117,7 @@ class CardBoard:
                 self._follow(entry)
 
     def after_cell(self) -> None:
-        """Publish what has changed, from the main thread; called when a cell has run."""
+        """Publish the changes from the main thread, after a cell."""
         self._early = None
         for entry in self._entries():
             if entry.future.done() and not entry.settled:
@@ -130,21 +130,21 @@ class CardBoard:
                 self._drop(entry)
 
     def close(self) -> None:
-        """End the thread and take the buttons away; the cards stay as they are."""
+        """End the thread and remove the buttons; the cards stay as they are."""
         with self._changed:
             self._closed = True
             self._shown.clear()
             self._changed.notify_all()
             thread = self._thread
         if thread is not None:
-            thread.join(timeout=2)  # it may be asking a controller that does not answer
+            thread.join(timeout=2)  # it may wait for a controller that does not answer
         with self._publishing:
             for entry in list(self._with_buttons):
                 entry.retire()
             self._with_buttons.clear()
 
     def update(self) -> float | None:
-        """Update every card that is due; return when the next one will be, or `None` where there is none."""
+        """Update every card that is due; return when the next one is due, or `None` if there is none."""
         for entry in self._entries():
             if not entry.settled and (entry.future.done() or self._clock() >= entry.due) and self._refresh(entry):
                 with self._publishing:
@@ -152,17 +152,17 @@ class CardBoard:
         return min((entry.due for entry in self._entries() if not entry.settled), default=None)
 
     def _refresh(self, entry: LiveCard) -> bool:
-        """Bring an entry up to date; return whether that shows."""
+        """Bring an entry up to date; return whether its card has changed."""
         future = entry.future
         settled = future.done()
         try:
             card, is_stale = self._make_card(future, datetime.now()), False
-        except Exception:  # the controller may be away, and results run the user's code
+        except Exception:  # the controller may be away, and results run user code
             logger.debug("the card of %r could not be updated", future, exc_info=True)
             card, is_stale = entry.card, True
         entry.due = self._clock() + self._pause(entry, card)
         with self._publishing:
-            if entry.future is not future:  # a click has put another task in its place
+            if entry.future is not future:  # a click has replaced the task
                 return False
             is_same = replace(card, as_of=entry.card.as_of) == entry.card and is_stale == entry.is_stale
             if entry.settled or is_same:
@@ -179,11 +179,11 @@ class CardBoard:
     def _send_from_thread(self, entry: LiveCard) -> None:
         try:
             entry.context.run(entry.update)
-        except Exception:  # a kernel that cannot publish in a thread: the main thread does when a cell has run
+        except Exception:  # this kernel cannot publish in a thread; the main thread does after the next cell
             logger.debug("the card of %r could not be published", entry.future, exc_info=True)
 
     def _act(self, entry: LiveCard, verb: str) -> str:
-        """Do what a button says; return what was done. A thread of the button's."""
+        """Carry out a click and return a line about the result. Runs in a thread of the buttons."""
         future = entry.future
         if verb == "abort":
             future.abort()

@@ -1,6 +1,6 @@
-"""How a task and a queue look: values in, text and HTML out. Pure: no clock, no client, no front end.
+"""Cards and tables as text and HTML. Pure: no clock, no client, no front end.
 
-Names, outputs, results and messages are hostile: text is stripped of what steers a terminal, HTML shows it as text.
+Names, outputs, results and messages are untrusted: escape sequences are removed, and HTML shows them as text.
 """
 
 from __future__ import annotations
@@ -29,32 +29,32 @@ _COLOURS = {
     "stopping": "var(--jp-warn-color1, #f57c00)",
 }
 _FAINT = "color: var(--jp-ui-font-color2, var(--vscode-descriptionForeground, #757575))"
-# exported notebooks have no font of their own for what is preformatted here
+# exported notebooks have no font of their own for these blocks
 _MONOSPACE = "font-family: var(--jp-code-font-family, var(--vscode-editor-font-family, monospace))"
 _BLOCK = f"margin: 4px 0 0 0; white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere; {_MONOSPACE}"
 _SCROLLED = "; max-height: 24em; overflow: auto"
 _FROM_ITS_END = "; display: flex; flex-direction: column-reverse; max-height: 24em; overflow: auto"
-# borders are drawn with a theme's colours also where backgrounds are not printed
+# borders keep the colours of the theme in print, where backgrounds are left out
 _TROUGH = "margin: 4px 0; max-width: 24em; border: 1px solid var(--jp-border-color1, #bdbdbd)"
 _FILLED = "height: 0; border-top: 6px solid var(--jp-brand-color1, #1976d2)"
 _PRINTED = "; padding-left: 8px; border-left: 2px solid var(--jp-border-color1, #bdbdbd)"
 
-# front ends typeset what looks like TeX in HTML, and a hostile name could make a link of it
+# front ends typeset TeX in HTML, and an untrusted name could make a link with it
 _NO_MATH = "mathjax_ignore tex2jax_ignore"
 
-# by its first class a page knows what a widget has left for whoever cannot show it
+# the queue view recognises by this class the table that stands in for a widget
 _PLAIN = f"taskfc-plain {_NO_MATH}"
 
 AS_OF = "taskfc-as-of"
 """The class of the time on a live card."""
 
 Bundle = dict[str, Any]
-"""Contents by MIME type, as front ends take them; all but those of widgets and the like are texts."""
+"""Contents by MIME type, as front ends take them: text, except for widgets and the like."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """All that the card of one task shows, as it was at `seen`. With `farm` and `taskid` a page finds it again."""
+    """The contents of the card of one task, at the time `as_of`. A page finds the card by `farm` and `taskid`."""
 
     as_of: datetime
     state: str
@@ -123,14 +123,14 @@ def _block(text: str, style: str = "") -> str:
 
 
 def _error_block(text: str) -> str:
-    """Return a traceback, scrolled to its end: there stands what has happened."""
+    """Return a traceback, scrolled to its end, where the exception is."""
     if not text:
         return ""
     return f'<pre style="{_BLOCK}{_FROM_ITS_END}"><span>{traceback_html(plain_text(text))}</span></pre>'
 
 
 def _progress_text(card: Card) -> str:
-    """Return how far the task is and how long the rest may take; empty where it does not say, or has ended."""
+    """Return the progress and the estimated time left; empty if the task reports none or has ended."""
     progress = card.progress
     if progress is None or card.state not in ("running", "stopping"):
         return ""
@@ -196,7 +196,7 @@ def _escape(text: str) -> str:
 
 
 def shorten(text: str, limit: int) -> str:
-    """Return the beginning of `text`, and say so if that is not all."""
+    """Return `text`, cut at `limit` characters with a note of its length."""
     return text if len(text) <= limit else f"{text[:limit]}… ({len(text):,} characters)"
 
 

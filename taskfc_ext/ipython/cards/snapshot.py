@@ -1,4 +1,4 @@
-"""Makes the card of a future: asks what is known of its task."""
+"""Making the card of a future."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def make_card(future: TaskFuture, now: datetime, formatter: Any = None) -> Card:
     """Return the card of `future` as it is now. Asks the controller while the task is unfinished.
 
     Args:
-        formatter: IPython's `DisplayFormatter`, for results that their task has not formatted.
+        future: the task.
+        now: the time to show on the card.
+        formatter: IPython's `DisplayFormatter`, for results that the worker has not formatted.
     """
     card = _read_card(future, now, formatter)
     return replace(card, farm=future.farm, retry_of=future._template.retry_of)
@@ -57,8 +59,8 @@ def _read_card(future: TaskFuture, now: datetime, formatter: Any) -> Card:
 
 def _finished_card(future: TaskFuture, title: str, now: datetime, formatter: Any) -> Card:
     facts, outputs = future._facts, _outputs(future)
-    if facts is not None and not facts[0] and any(map(is_value, outputs)):  # a cell that has shown its value
-        future._mark_read()  # as opening it would
+    if facts is not None and not facts[0] and any(map(is_value, outputs)):  # the worker has formatted the value
+        future._mark_read()  # as `result()` does
         shown = [*map(partial(_in_own_forms, future, formatter), outputs)]
         return _ended_card(future, title, now, shown, note=_lost_names(future))
     try:
@@ -80,20 +82,20 @@ def _finished_card(future: TaskFuture, title: str, now: datetime, formatter: Any
         return _ended_card(future, title, now, outputs, note=note)
     if not forms and not rich.beneath(rich.select(outputs)):
         return _ended_card(future, title, now, outputs, result=text, note=note)
-    # the result comes last, wherever that is
+    # the result comes last, on the card or beneath it
     forms = [{**form, "data": {rich.TEXT: text, **form["data"]}} for form in forms or [{"data": {}}]]
     return _ended_card(future, title, now, [*outputs, *forms], note=note)
 
 
 def _lost_names(future: TaskFuture) -> str:
-    """Return what did not come back of a cell, as far as its result was opened: for this alone nobody opens it."""
+    """Return the names that did not come back of a cell, if its result was loaded already."""
     from taskfc_ext.client.future.outcome import lost_of
 
     return "; ".join(map(" did not come back: ".join, lost_of(future._value).items()))
 
 
 def _lost_value(future: TaskFuture) -> str:
-    """Return why the value of a task that succeeded could not be sent; empty where it was."""
+    """Return why the value of a successful task could not be sent; empty if it was sent."""
     try:
         future.result()
     except UnpicklableResult as error:
@@ -131,19 +133,19 @@ def _ended_card(
 
 
 def _in_own_forms(future: TaskFuture, formatter: Any, output: rich.Output) -> rich.Output:
-    """Return a cell's value also in the forms that this notebook has registered; any other output as it is."""
+    """Return a cell's value with the forms that this notebook has registered; any other output unchanged."""
     if formatter is None or not is_value(output) or not output["data"] or not has_own_printers(formatter):
         return output
     from taskfc_ext.serialize import SourceResult  # brings cloudpickle
 
     outcome = future._outcome(None)
-    if not isinstance(outcome, SourceResult):  # it cannot be rebuilt here
+    if not isinstance(outcome, SourceResult):  # it cannot be loaded in this process
         return output
     return {**output, "data": {**output["data"], **own_forms(outcome.value, formatter)}}
 
 
 def _outputs(future: TaskFuture) -> list[rich.Output]:
-    """Return what a finished task has displayed, and a cell's value, in order."""
+    """Return the displays of a finished task and a cell's value, in order."""
     return [] if future._facts is None else [*all_outputs_of(future._facts[-1])]
 
 
@@ -151,7 +153,7 @@ def _result_text(future: TaskFuture, formatter: Any) -> str:
     from taskfc_ext.tasks import TaskResult
 
     value = future.result()
-    if isinstance(value, TaskResult):  # of a `StringTask`: the rest of it is on the card already
+    if isinstance(value, TaskResult):  # of a `StringTask`: the card shows the rest of it already
         value = value.results or None
     return "" if value is None else shorten(text_form(value, formatter), RESULT_CHARS)
 
@@ -162,7 +164,7 @@ def _error_text(error: BaseException) -> str:
     note = f"\n{error.note}" if isinstance(error, WorkerLost) and error.note else ""
     text = str(traceback) or f"{type(error).__name__}: {error}{note}"
     added = [line for line in getattr(error, "__notes__", ()) if isinstance(line, str) and line not in text]
-    return "\n".join([shorten(text.rstrip("\n") if added else text, ERROR_CHARS), *added])  # by us, here
+    return "\n".join([shorten(text.rstrip("\n") if added else text, ERROR_CHARS), *added])  # notes of this process
 
 
 def remote_lines(error: BaseException) -> list[str]:
