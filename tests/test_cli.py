@@ -112,7 +112,7 @@ def test_bad_usage_is_exit_code_2(taskfc: Taskfc, words: list[str]) -> None:
 # a farm
 
 
-def test_start_says_that_it_runs_already(taskfc: Taskfc, client: BlockingTaskClient) -> None:
+def test_start_reports_a_farm_that_runs_already(taskfc: Taskfc, client: BlockingTaskClient) -> None:
     answer = taskfc("start", "-n", "2", "--json")
     assert answer.code == 0
     assert answer.json["was"] == "runs already"
@@ -191,7 +191,7 @@ def test_unknown_tasks_are_named(taskfc: Taskfc, client: BlockingTaskClient) -> 
     )
 
 
-def test_abort_does_what_it_can(taskfc: Taskfc, client: BlockingTaskClient) -> None:
+def test_abort_aborts_the_known_tasks(taskfc: Taskfc, client: BlockingTaskClient) -> None:
     future = client.submit(run_for_ever)
     client.flush()
     answer = taskfc("abort", "999999", str(future.taskid), "--json")
@@ -220,7 +220,7 @@ def test_retry_runs_tasks_again(taskfc: Taskfc, client: BlockingTaskClient) -> N
     client.barrier(new)
 
 
-def test_retry_says_what_cannot_run_again(taskfc: Taskfc, client: BlockingTaskClient) -> None:
+def test_retry_names_the_tasks_that_cannot_run_again(taskfc: Taskfc, client: BlockingTaskClient) -> None:
     future = client.submit(run_for_ever)
     client.flush()
     answer = taskfc("retry", f"{future.taskid}", "990000-990007")

@@ -134,7 +134,7 @@ class Session:
     Attributes:
         since: the start of the session, in the controller's time; failures before it are not reported.
         notices: the tasks whose end is to be reported.
-        told: failures that a wait has raised, by farm, id and time of submission (a fresh store counts from 0).
+        reported: failures that a wait has raised, by farm, id and time of submission (a fresh store counts from 0).
     """
 
     def __init__(self, farms: Farms, owner: str, name: str = "default", n_workers: int | None = None) -> None:
@@ -144,7 +144,7 @@ class Session:
         self.n_workers = n_workers
         self.since = time.time()
         self.notices = Notices()
-        self.told: set[tuple[str, int, float]] = set()
+        self.reported: set[tuple[str, int, float]] = set()
         self._clients: dict[str, BlockingTaskClient] = {}
         self._broadcast: dict[str, dict[str, Binding]] = {}
         self._kept: dict[str, dict[str, Binding]] = {}

@@ -11,7 +11,7 @@ from typing import Any, Protocol, assert_never
 import msgspec
 
 from taskfc_ext.errors import ControllerUnavailable, TaskFCError, UnknownTask, UnknownTasks
-from taskfc_ext.protocol import client_messages as said
+from taskfc_ext.protocol import client_messages as requests
 from taskfc_ext.protocol.ids import MAX_BATCH, MAX_IDS
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.states import UNFINISHED
@@ -46,7 +46,7 @@ Steered = Abort | Retry | Hold | Release | Move | Clear | RetryFailed | Scale | 
 class Ask(Protocol):
     """Sends a request and returns the plain data of its answer."""
 
-    async def __call__(self, kind: type[said.Request], **fields: Any) -> Any:
+    async def __call__(self, kind: type[requests.Request], **fields: Any) -> Any:
         """Send a request of this kind.
 
         Raises:
@@ -64,7 +64,7 @@ async def carry_out(command: Steered, ask: Ask) -> CommandAnswer:
             case Retry(taskids=taskids):
                 return await _retry(taskids, ask)
             case RetryFailed():
-                found = await ask(said.ListTasks, states=("failed",), not_retried=True, limit=MAX_IDS)
+                found = await ask(requests.ListTasks, states=("failed",), not_retried=True, limit=MAX_IDS)
                 failed = tuple(info.taskid for info in msgspec.convert(found, list[TaskInfo]))
                 if not failed:
                     return CommandAnswer(ok=True, said="There are no failed tasks to retry.")
@@ -72,14 +72,14 @@ async def carry_out(command: Steered, ask: Ask) -> CommandAnswer:
             case Hold(taskids=taskids):
                 return await _hold(taskids, ask)
             case Release(taskids=taskids):
-                return await _steer(taskids, ask, "Released {}", said.Hold, held=False)
+                return await _steer(taskids, ask, "Released {}", requests.Hold, held=False)
             case Move(taskids=taskids, priority=priority):
                 verb = f"Moved {{}} to priority {priority}"
-                return await _steer(taskids, ask, verb, said.Move, priority=priority)
+                return await _steer(taskids, ask, verb, requests.Move, priority=priority)
             case Clear(taskids=taskids):
                 return await _clear(taskids, ask)
             case Scale(n=n):
-                return CommandAnswer(ok=True, said=as_sentence(describe_scale(int(await ask(said.Scale, n=n)), n)))
+                return CommandAnswer(ok=True, said=as_sentence(describe_scale(int(await ask(requests.Scale, n=n)), n)))
             case Stop():
                 return await _stop(ask)
             case _:
@@ -102,28 +102,28 @@ async def _abort(taskids: Sequence[int], ask: Ask) -> CommandAnswer:
     wanted = list(dict.fromkeys(taskids))
     if len(wanted) == 1:
         try:
-            await ask(said.Abort, taskid=wanted[0])
+            await ask(requests.Abort, taskid=wanted[0])
         except UnknownTask as error:
             return CommandAnswer(ok=False, said=sentence(error))
-        return CommandAnswer(ok=True, said=describe_abort(wanted, await _unfinished(wanted, ask)))
+        return CommandAnswer(ok=True, said=describe_abort(wanted, await _find_unfinished(wanted, ask)))
     aborted: list[int] = []
     late: list[int] = []
     for first in range(0, len(wanted), MAX_BATCH):
         some = wanted[first : first + MAX_BATCH]
         try:
-            left = set(await ask(said.AbortTasks, taskids=tuple(some)))
+            left = set(await ask(requests.AbortTasks, taskids=tuple(some)))
         except TaskFCError as error:
             return _broken_off("Aborted", aborted, len(wanted), error)
         aborted += [taskid for taskid in some if taskid not in left]
         late += [taskid for taskid in some if taskid in left]
-    stopping = await _unfinished(aborted, ask) if aborted else aborted
+    stopping = await _find_unfinished(aborted, ask) if aborted else aborted
     return CommandAnswer(ok=bool(aborted), said=describe_abort(aborted, stopping, late))
 
 
-async def _unfinished(taskids: Sequence[int], ask: Ask) -> Collection[int]:
+async def _find_unfinished(taskids: Sequence[int], ask: Ask) -> Collection[int]:
     """Return the tasks that have not ended; all of them where nothing answers."""
     try:
-        found = await ask(said.ListTasks, taskids=tuple(taskids), states=UNFINISHED, limit=MAX_IDS)
+        found = await ask(requests.ListTasks, taskids=tuple(taskids), states=UNFINISHED, limit=MAX_IDS)
     except TaskFCError:  # the aborts are accepted anyway
         return taskids
     return {info.taskid for info in msgspec.convert(found, list[TaskInfo])}
@@ -139,7 +139,7 @@ async def _retry(taskids: Sequence[int], ask: Ask) -> CommandAnswer:
             asked.append(taskid)
             continue
         try:
-            pairs = await ask(said.Retry, taskid=taskid)
+            pairs = await ask(requests.Retry, taskid=taskid)
         except ControllerUnavailable as error:
             return _broken_off("Retried", asked, len(wanted), error, tuple(again.items()))
         except TaskFCError as error:
@@ -176,7 +176,7 @@ def _broken_off(
 
 
 async def _steer(
-    taskids: Sequence[int], ask: Ask, verb: str, kind: type[said.Hold | said.Move], **fields: Any
+    taskids: Sequence[int], ask: Ask, verb: str, kind: type[requests.Hold | requests.Move], **fields: Any
 ) -> CommandAnswer:
     wanted = tuple(dict.fromkeys(taskids))
     try:
@@ -191,12 +191,12 @@ async def _hold(taskids: Sequence[int], ask: Ask) -> CommandAnswer:
     wanted = tuple(dict.fromkeys(taskids))
     ended: tuple[int, ...] = ()
     try:
-        given = await ask(said.Hold, taskids=wanted)
+        given = await ask(requests.Hold, taskids=wanted)
     except UnknownTasks as error:
         ended = error.taskids
         left = tuple(taskid for taskid in wanted if taskid not in set(ended))
         # the refusal does not name the tasks that a worker has; holding the others again changes nothing
-        given = await ask(said.Hold, taskids=left) if left else ()
+        given = await ask(requests.Hold, taskids=left) if left else ()
     return _steering_answer("Held {}", wanted, ended, given)
 
 
@@ -210,11 +210,11 @@ def _steering_answer(
 
 async def _clear(taskids: Sequence[int] | None, ask: Ask) -> CommandAnswer:
     if taskids is None:
-        return CommandAnswer(ok=True, said=describe_clear(int(await ask(said.Clear))))
+        return CommandAnswer(ok=True, said=describe_clear(int(await ask(requests.Clear))))
     wanted = tuple(dict.fromkeys(taskids))
     unknown: tuple[int, ...] = ()
     try:
-        n_cleared = int(await ask(said.Clear, taskids=wanted))
+        n_cleared = int(await ask(requests.Clear, taskids=wanted))
     except UnknownTasks as error:
         n_cleared, unknown = error.n_cleared, error.taskids
     n_kept = len(wanted) - n_cleared - len(unknown)
@@ -225,5 +225,5 @@ async def _clear(taskids: Sequence[int] | None, ask: Ask) -> CommandAnswer:
 
 
 async def _stop(ask: Ask) -> CommandAnswer:
-    await ask(said.Stop)
+    await ask(requests.Stop)
     return CommandAnswer(ok=True, said=f"The farm stops; {KEPT}.")

@@ -1,4 +1,4 @@
-"""How a task and the result of an action are written: in the terminal, in magics, on cards and in the sidebar. Pure.
+"""The wording of tasks and of results of actions, for the terminal, magics, cards and the sidebar. Pure.
 
 The queue view in the browser writes its rows itself (`labextension/src/queue/row.ts`), in the same words.
 """

@@ -108,7 +108,7 @@ def test_a_task_whose_end_is_known_before_its_result_is_followed(board: CardBoar
     ]
 
 
-def test_what_has_not_changed_is_not_sent(board: CardBoard, farm: Any, sent: Sent, clock: Clock) -> None:
+def test_an_unchanged_card_is_not_sent(board: CardBoard, farm: Any, sent: Sent, clock: Clock) -> None:
     board.show(submit(farm))
     for turn in range(1, 5):
         clock.now = turn * FASTEST
@@ -136,7 +136,7 @@ def test_an_update_is_sent_in_the_context_of_its_cell(board: CardBoard, farm: An
     assert [message[3] for message in sent.messages] == ["In[1]", "In[1]"]
 
 
-def test_the_next_cell_sends_what_has_changed_once_more(board: CardBoard, farm: Any, sent: Sent, clock: Clock) -> None:
+def test_the_next_cell_sends_a_changed_card_once_more(board: CardBoard, farm: Any, sent: Sent, clock: Clock) -> None:
     board.show(submit(farm))
     farm.succeed(0, 42)
     board.update()
@@ -204,7 +204,7 @@ def test_the_time_is_hidden_on_a_live_card_and_shown_on_a_stale_one(
     assert not hides_the_time()
 
 
-def test_what_a_thread_cannot_publish_the_next_cell_does(board: CardBoard, farm: Any, sent: Sent) -> None:
+def test_the_next_cell_publishes_if_a_thread_cannot(board: CardBoard, farm: Any, sent: Sent) -> None:
     board.show(submit(farm))
     farm.succeed(0, 42)
     board._publish = no_parent
@@ -305,7 +305,7 @@ def test_a_repr_that_raises_does_no_harm(farm: Any) -> None:
     assert read_card(future).result == "<Rude whose repr raised RuntimeError>"
 
 
-def test_what_a_running_task_displays_is_on_its_card(board: CardBoard, farm: Any, sent: Sent, clock: Clock) -> None:
+def test_displays_of_a_running_task_are_on_its_card(board: CardBoard, farm: Any, sent: Sent, clock: Clock) -> None:
     board.show(submit(farm))
     farm.set(0, state="running", attempts=1)
     farm.displays[0] = [
@@ -404,7 +404,7 @@ def test_formatters_of_the_notebook_are_asked_too(farm: Any) -> None:
     assert make_card(broken, datetime(2026, 1, 1), formatter).outputs[0]["data"] == {"text/plain": "a number"}
 
 
-def test_a_card_that_shows_the_end_counts_as_seen_in_the_main_thread(farm: Any) -> None:
+def test_a_card_that_shows_the_end_marks_the_result_as_read_in_the_main_thread(farm: Any) -> None:
     future = settle_cell(farm, make_output("execute_result", text_plain="3"), value=3)
     future._watch()
     thread = threading.Thread(target=read_card, args=(future,))

@@ -27,7 +27,7 @@ def profile() -> Iterator[Callable[..., InteractiveShell]]:
         end_shell(shell)
 
 
-def test_a_profile_configures_what_is_loaded_later(profile: Any, farm: Any) -> None:
+def test_a_profile_configures_magics_that_are_loaded_later(profile: Any, farm: Any) -> None:
     shell = profile(farm="other", n_workers=3)
     extension.load(shell, FakeFarms(farm))
     assert not farm.runs

@@ -33,7 +33,7 @@ class Tags(HTMLParser):
         self.attributes.update(name for name, _ in attrs)
 
 
-def test_a_card_says_which_task_it_is_a_retry_of() -> None:
+def test_a_card_names_the_task_that_it_retries() -> None:
     card = Card(as_of=SEEN, state="running", taskid=3, title="fit", attempts=2, retry_of=1)
     assert card_text(card) == "▶ task 3 fit · running · attempt 2 · retry of 1 · as of 2026-11-22 09:38:17"
     assert "attempt 2 · retry of 1 · as of" in card_html(card)
@@ -178,12 +178,12 @@ def test_an_empty_table_is_its_caption() -> None:
     assert table.html() == '<div class="taskfc-plain mathjax_ignore tex2jax_ignore"><div>nothing</div></div>'
 
 
-def test_what_looks_like_tex_is_left_alone() -> None:
+def test_tex_is_not_typeset() -> None:
     for html in (card_html(Card(as_of=SEEN, state="running", title="$x$")), Table("", ("a",), [("$x$",)]).html()):
         assert re.match(r'<div class="[^"]*\bmathjax_ignore\b', html)
 
 
-def test_the_caption_says_running_where_the_status_says_pending() -> None:
+def test_the_caption_has_running_for_pending() -> None:
     counts = {"scheduled": 2, "pending": 1, "succeeded": 1000, "failed": 0}
     assert farm_caption("default", counts, 1) == "default · 1 worker · 2 scheduled, 1 running, 1,000 succeeded"
     assert farm_caption("default", {}, 0) == "default · 0 workers · no tasks"

@@ -80,7 +80,7 @@ def test_pandas_is_imported_when_a_frame_is_wanted(ran: Any, monkeypatch: pytest
     assert made == [(ran.ns["h"].rows, list(ran.ns["h"].rows[0]))]
 
 
-def test_without_pandas_it_says_so_in_one_line(
+def test_a_missing_pandas_is_one_line(
     ran: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)

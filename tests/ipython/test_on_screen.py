@@ -1,4 +1,4 @@
-"""A card with what belongs to it: which outputs are sent, and when."""
+"""A card with its outputs and buttons: which of them are sent, and when."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class FakeButtons:
 
 
 class Page:
-    """What a front end has: the outputs in their order, each as it was last sent."""
+    """A front end: the outputs in their order, each in its last form."""
 
     def __init__(self) -> None:
         self.outputs: dict[str, Bundle] = {}
@@ -85,12 +85,12 @@ def with_buttons(entry: LiveCard, act: Callable[[str], str] = str) -> FakeButton
         ("unknown", ()),
     ],
 )
-def test_what_a_state_offers(state: str, verbs: tuple[str, ...]) -> None:
+def test_the_verbs_of_each_state(state: str, verbs: tuple[str, ...]) -> None:
     assert offers(card(state)) == verbs
     assert offers(card(state, taskid=None)) == ()
 
 
-def test_what_is_displayed_later_is_added_beneath(page: Page) -> None:
+def test_later_displays_are_added_beneath(page: Page) -> None:
     entry = LiveCard(None, card("running", "<b>1"), page)
     entry.show()
     assert page.beneath == [{"text/html": "<b>1"}]
@@ -100,7 +100,7 @@ def test_what_is_displayed_later_is_added_beneath(page: Page) -> None:
     assert page.n_sent == 4  # the first one stands as it was
 
 
-def test_what_a_task_has_cleared_goes(page: Page) -> None:
+def test_cleared_outputs_disappear(page: Page) -> None:
     entry = LiveCard(None, card("running", "<b>1", "<b>2"), page)
     entry.show()
     entry.card = card("running", "<b>new")
@@ -115,7 +115,7 @@ def test_the_buttons_follow_the_state(page: Page) -> None:
     assert page.beneath == [{"text/plain": "", "view": 3}]
     for state, verbs in (("running", ["abort"]), ("stopping", []), ("aborted", ["retry"])):
         entry.card = card(state)
-        entry.settled = state == "aborted"
+        entry.is_settled = state == "aborted"
         entry.update()
         assert (buttons.offers, buttons.state) == (verbs, state)
     assert page.beneath == [{"text/plain": "", "view": 3}]  # one view for all of it
@@ -123,25 +123,25 @@ def test_the_buttons_follow_the_state(page: Page) -> None:
     assert not buttons.closed
 
 
-def test_the_buttons_of_what_succeeded_go(page: Page) -> None:
+def test_the_buttons_of_a_successful_task_disappear(page: Page) -> None:
     entry = LiveCard(None, card("running"), page)
     entry.show()
     buttons = with_buttons(entry)
-    entry.card, entry.settled = card("succeeded"), True
+    entry.card, entry.is_settled = card("succeeded"), True
     entry.update()
     assert page.beneath == [NOTHING]
     assert buttons.state == "succeeded"
     assert not buttons.closed  # a page that was loaded anew does not hear of that, and says what they know
 
 
-def test_a_retry_takes_the_place_of_what_failed(page: Page) -> None:
+def test_a_retry_replaces_the_failed_task(page: Page) -> None:
     entry = LiveCard("old", card("failed"), page)
     entry.show()
     buttons = with_buttons(entry)
-    entry.settled = True
+    entry.is_settled = True
     entry.become("new", card("scheduled", taskid=4))
     entry.update()
-    assert (entry.future, entry.settled, buttons.taskid, buttons.offers) == ("new", False, 4, ["abort"])
+    assert (entry.future, entry.is_settled, buttons.taskid, buttons.offers) == ("new", False, 4, ["abort"])
     assert len(page.outputs) == 2
 
 
@@ -156,7 +156,7 @@ def test_buttons_are_taken_away_once(page: Page) -> None:
     assert page.n_sent == n_sent
 
 
-def test_what_has_succeeded_never_had_buttons(page: Page) -> None:
+def test_a_successful_task_gets_no_buttons(page: Page) -> None:
     entry = LiveCard(None, card("succeeded"), page)
     assert not entry.show_buttons(lambda act, taskid, verbs: pytest.fail("no buttons are wanted"), str)
     assert page.outputs == {}
@@ -189,7 +189,7 @@ def test_a_new_output_is_sent_in_the_context_of_its_cell_and_an_update_in_that_o
     ]
 
 
-def test_reserved_places_take_what_comes_later(page: Page) -> None:
+def test_reserved_places_take_later_outputs(page: Page) -> None:
     entry = LiveCard(None, card("running"), page)
     entry.show(reserve=3)
     assert page.beneath == [NOTHING] * 3
@@ -202,7 +202,7 @@ def test_reserved_places_take_what_comes_later(page: Page) -> None:
     assert texts == ["1", "2", "… and 3 more outputs after the end of the cell: `--wait` keeps all of them"]
 
 
-def test_the_size_of_an_update_is_that_of_what_it_sends(page: Page) -> None:
+def test_the_size_of_an_update_counts_all_that_was_sent(page: Page) -> None:
     entry = LiveCard(None, card("running"), page)
     entry.show()
     plain = entry.size
@@ -222,7 +222,7 @@ def test_outputs_are_sent_again_only_where_they_may_have_been_missed(page: Page,
     assert page.n_sent - n_sent == n_again
 
 
-def test_what_could_not_be_sent_is_sent_with_the_next_update(page: Page) -> None:
+def test_an_output_that_was_not_sent_is_sent_with_the_next_update(page: Page) -> None:
     entry = LiveCard(None, card("running", "<b>1"), page)
     entry.show()
     entry.card = card("running", "<b>changed", "<b>2")

@@ -43,7 +43,7 @@ def test_a_farm_has_one_queue_however_often_it_is_shown(queues: QueueWidgets, se
     assert show_queue(queues) == first
 
 
-def test_a_queue_that_a_notebook_has_closed_is_made_anew(queues: QueueWidgets) -> None:
+def test_a_queue_that_a_notebook_has_closed_is_made_again(queues: QueueWidgets) -> None:
     first = show_queue(queues)
     ipywidgets.Widget.close_all()
     assert show_queue(queues) not in ("", first)

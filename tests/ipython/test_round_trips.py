@@ -1,4 +1,4 @@
-"""How often a card asks the controller, counted at a client of a real socket."""
+"""The round trips of a card to the controller, counted at a real socket."""
 
 from __future__ import annotations
 

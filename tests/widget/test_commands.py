@@ -1,4 +1,4 @@
-"""Commands of a view: what is asked of the controller, and what people are told."""
+"""Commands of a view: the requests to the controller, and the sentence for people."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from taskfc_ext.errors import ControllerLost, ControllerStopped, RequestRefused, UnknownTask, UnknownTasks
-from taskfc_ext.protocol import client_messages as said
+from taskfc_ext.protocol import client_messages as requests
 from taskfc_ext.protocol.ids import MAX_BATCH, MAX_IDS
 from taskfc_ext.view.commands import carry_out
 from taskfc_ext.view.messages import Abort, Clear, Hold, Move, Release, Retry, RetryFailed, Scale, Stop
@@ -16,11 +16,11 @@ LOST = ControllerLost("it does not answer", hint="wait")
 
 
 class FakeFarm:
-    """Answers what it is told to, by request; an exception is raised."""
+    """Answers requests as `answer` says; an exception is raised."""
 
     def __init__(self, answer) -> None:
         self.answer = answer
-        self.asked: list[said.Request] = []
+        self.asked: list[requests.Request] = []
 
     async def ask(self, kind, **fields):
         asked = kind(seq=1, **fields)
@@ -40,9 +40,9 @@ def end_tasks(*taskids, running=()):
     """A controller in which these tasks have ended, and workers run some others."""
 
     def answer(asked):
-        if isinstance(asked, said.AbortTasks):
+        if isinstance(asked, requests.AbortTasks):
             return [taskid for taskid in asked.taskids if taskid in taskids]
-        if isinstance(asked, said.ListTasks):
+        if isinstance(asked, requests.ListTasks):
             found = [taskid for taskid in asked.taskids if taskid in running]
             return [{"taskid": taskid, "name": None, "label": "f", "state": "running"} for taskid in found]
         return UnknownTask(f"task {asked.taskid} has ended already (failed)") if asked.taskid in taskids else True
@@ -62,7 +62,7 @@ def end_tasks(*taskids, running=()):
         ((7, 8), (7, 8), False, "Nothing was done; tasks 7, 8 had ended or were already stopping."),
     ],
 )
-def test_an_abort_tells_what_was_too_late(taskids, gone, ok, text):
+def test_an_abort_names_the_tasks_that_had_ended(taskids, gone, ok, text):
     answer, _ = run_command(Abort(taskids=taskids), end_tasks(*gone))
     assert (answer.ok, answer.said) == (ok, text)
 
@@ -76,14 +76,14 @@ def test_an_abort_tells_what_was_too_late(taskids, gone, ok, text):
         ((1, 2, 3, 9), (2, 3), "Aborted task 1; stopping tasks 2, 3; task 9 had ended or was already stopping."),
     ],
 )
-def test_what_a_worker_has_is_not_said_to_be_aborted_yet(taskids, running, text):
+def test_a_running_task_is_stopping_and_not_yet_aborted(taskids, running, text):
     answer, _ = run_command(Abort(taskids=taskids), end_tasks(9, running=running))
     assert (answer.ok, answer.said) == (True, text)
 
 
 @pytest.mark.parametrize(("taskids", "text"), [((7,), "Stopping task 7."), ((1, 2), "Stopping tasks 1, 2.")])
-def test_an_abort_that_was_accepted_is_told_also_where_nobody_answers_after_it(taskids, text):
-    answer, _ = run_command(Abort(taskids=taskids), lambda asked: LOST if isinstance(asked, said.ListTasks) else [])
+def test_an_accepted_abort_is_reported_even_if_the_controller_then_fails(taskids, text):
+    answer, _ = run_command(Abort(taskids=taskids), lambda asked: LOST if isinstance(asked, requests.ListTasks) else [])
     assert (answer.ok, answer.said) == (True, text)
 
 
@@ -91,11 +91,11 @@ def test_many_are_aborted_in_few_requests():
     answer, farm = run_command(Abort(taskids=tuple(range(10_000))), lambda _: [])
     assert answer.said == "Aborted 10,000 tasks (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ...)."
     asked = [(type(asked), len(asked.taskids)) for asked in farm.asked]
-    parts = [(said.AbortTasks, n) for n in (MAX_BATCH, MAX_BATCH, 10_000 - 2 * MAX_BATCH)]
-    assert asked == [*parts, (said.ListTasks, 10_000)]
+    parts = [(requests.AbortTasks, n) for n in (MAX_BATCH, MAX_BATCH, 10_000 - 2 * MAX_BATCH)]
+    assert asked == [*parts, (requests.ListTasks, 10_000)]
 
 
-def test_what_was_done_before_the_controller_was_lost_is_told():
+def test_the_part_before_the_loss_of_the_controller_is_reported():
     answer, _ = run_command(Abort(taskids=range(5000)), lambda asked: LOST if 4999 in asked.taskids else [])
     assert (answer.ok, answer.said) == (False, f"Aborted {MAX_BATCH:,} of 5,000 tasks, then: It does not answer: wait.")
     answer, _ = run_command(Retry(taskids=(1, 2)), lambda asked: LOST if asked.taskid == 2 else [[1, 10]])
@@ -123,7 +123,7 @@ def test_tasks_run_again_with_those_that_failed_because_of_them():
         ((6, 7), False, "Nothing was done; 2 tasks cannot run again."),
     ],
 )
-def test_a_retry_tells_what_became_of_it(taskids, ok, text):
+def test_the_result_of_a_retry(taskids, ok, text):
     pairs = {1: [[1, 10], [2, 11]], 5: [[5, 12]]}
 
     def answer(asked):
@@ -136,8 +136,8 @@ def test_a_retry_tells_what_became_of_it(taskids, ok, text):
 
 def test_failed_tasks_run_again_once():
     info = {"taskid": 3, "name": None, "label": "f", "state": "failed"}
-    answer, farm = run_command(RetryFailed(), lambda asked: [[3, 9]] if isinstance(asked, said.Retry) else [info])
-    assert farm.asked[0] == said.ListTasks(seq=1, states=("failed",), not_retried=True, limit=MAX_IDS)
+    answer, farm = run_command(RetryFailed(), lambda asked: [[3, 9]] if isinstance(asked, requests.Retry) else [info])
+    assert farm.asked[0] == requests.ListTasks(seq=1, states=("failed",), not_retried=True, limit=MAX_IDS)
     assert (answer.said, answer.retried) == ("Task 3 runs again as task 9.", ((3, 9),))
     answer, _ = run_command(RetryFailed(), lambda _: [])
     assert (answer.ok, answer.said) == (True, "There are no failed tasks to retry.")
@@ -164,7 +164,7 @@ def test_failed_tasks_run_again_once():
         ((), (1, 2, 3), False, "Tasks 1, 2, 3 had ended or never existed."),
     ],
 )
-def test_a_hold_tells_what_it_could_not_hold(given, gone, ok, text):
+def test_a_hold_names_the_tasks_that_it_could_not_hold(given, gone, ok, text):
     def answer(asked):
         unknown = tuple(taskid for taskid in asked.taskids if taskid in gone)
         return UnknownTasks("some", taskids=unknown) if unknown else list(given)
@@ -175,10 +175,10 @@ def test_a_hold_tells_what_it_could_not_hold(given, gone, ok, text):
 
 def test_tasks_are_released_and_moved_together():
     answer, farm = run_command(Release(taskids=(1, 2)), lambda _: [])
-    assert (answer.said, farm.asked) == ("Released tasks 1, 2.", [said.Hold(seq=1, taskids=(1, 2), held=False)])
+    assert (answer.said, farm.asked) == ("Released tasks 1, 2.", [requests.Hold(seq=1, taskids=(1, 2), held=False)])
     answer, farm = run_command(Move(taskids=(1, 2), priority=7), lambda _: UnknownTasks("some", taskids=(2,)))
     assert answer.said == "Moved task 1 to priority 7; task 2 had ended or never existed."
-    assert farm.asked == [said.Move(seq=1, taskids=(1, 2), priority=7)]
+    assert farm.asked == [requests.Move(seq=1, taskids=(1, 2), priority=7)]
 
 
 @pytest.mark.parametrize(
@@ -203,6 +203,6 @@ def test_tasks_are_released_and_moved_together():
         (RetryFailed(), TypeError("what is this?"), False, "What is this?"),
     ],
 )
-def test_what_concerns_the_farm(command, answer, ok, text):
+def test_commands_for_the_farm(command, answer, ok, text):
     found, _ = run_command(command, lambda _: answer)
     assert (found.ok, found.said) == (ok, text)

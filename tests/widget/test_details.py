@@ -30,7 +30,7 @@ def details(**other):
     return asyncio.run(task_details(3, "2.0", ask)), asked
 
 
-def test_what_comes_from_a_task_is_safe_to_print():
+def test_text_of_a_task_is_safe_to_print():
     found, _ = details()
     assert (found.task.name, found.task.state, found.log, found.n_cut) == ("fit", "failed", "red\n20 %\n", 0)
     assert (found.exception, found.traceback, found.note) == ("ValueError", "line 1", "!")
@@ -42,7 +42,7 @@ def test_details_take_one_round_trip():
     assert asked == [GetDetails(seq=1, taskid=3, known="2.0", tail=2 * MAX_LOG)]
 
 
-def test_what_the_view_has_already_is_not_sent_again():
+def test_outputs_that_the_view_has_are_not_sent_again():
     found, _ = details(version="2.0", outputs=None, failure=None)
     assert (found.outputs, found.version, found.traceback, found.exception) == (None, "2.0", "", "")
 
@@ -52,7 +52,7 @@ def test_of_a_long_log_the_end_is_kept():
     assert (len(found.log), found.n_cut, found.log[-6:]) == (MAX_LOG, MAX_LOG + 9, "ablast")
 
 
-def test_a_task_that_is_gone_is_named():
+def test_a_missing_task_is_named():
     async def ask(kind, **fields):
         raise UnknownTask("there is no task 3", taskid=3, hint="queue_status(verbose=True) lists the ids there are")
 

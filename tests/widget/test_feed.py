@@ -1,4 +1,4 @@
-"""What the views of a queue in a notebook are sent, and what becomes of what they ask."""
+"""The messages between the views of a queue in a notebook and their feed."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def page(farm: FakeFarm) -> Iterator[Page]:
     page.feed.close()
 
 
-def test_a_view_is_sent_the_farm_and_its_queue_and_then_what_changes(farm: FakeFarm, page: Page) -> None:
+def test_a_view_gets_the_farm_and_its_queue_and_then_the_changes(farm: FakeFarm, page: Page) -> None:
     snapshot = page.next("snapshot")
     assert snapshot["batches"] == [{"first": 0, "n": 3, "label": "f"}]
     assert snapshot["runs"] == [[0, 3, StateCode.SCHEDULED, False]]
@@ -129,7 +129,7 @@ def test_a_view_that_comes_later_asks_for_all_of_it(farm: FakeFarm, page: Page) 
     assert again["seq"] == first["seq"] + 1, "numbered on, for the views that are there"
 
 
-def test_the_death_and_return_of_the_farm_are_told(farm: FakeFarm, page: Page) -> None:
+def test_the_death_and_return_of_the_farm_are_sent(farm: FakeFarm, page: Page) -> None:
     page.next("snapshot")
     before = page.identity
     farm.kill(then=Condition.DEAD)
@@ -142,7 +142,7 @@ def test_the_death_and_return_of_the_farm_are_told(farm: FakeFarm, page: Page) -
     assert page.identity not in ("", before)
 
 
-def test_a_command_is_heard_at_once_and_then_answered(page: Page) -> None:
+def test_a_command_is_acknowledged_at_once_and_then_answered(page: Page) -> None:
     page.next("snapshot")
     page.say({"number": 5, "command": {"do": "abort", "taskids": [1, 2]}})
     assert page.next("answer") == {"number": 5, "heard": True}
@@ -185,7 +185,7 @@ def test_a_command_for_other_processes_is_refused(page: Page) -> None:
     ("error", "said"),
     [(FarmError("no farm\n<b>", hint="start it"), "no farm <b>"), (ValueError("odd"), "ValueError: odd")],
 )
-def test_an_error_is_told_as_one_line(page: Page, error: Exception, said: str) -> None:
+def test_an_error_is_one_line(page: Page, error: Exception, said: str) -> None:
     page.next("snapshot")
     page.answer = error
     page.say({"number": 1, "command": {"do": "scale", "n": 3}})
@@ -207,7 +207,7 @@ def test_an_error_is_told_as_one_line(page: Page, error: Exception, said: str) -
         None,
     ],
 )
-def test_what_is_not_understood_has_no_effect(page: Page, content: object) -> None:
+def test_an_unknown_message_has_no_effect(page: Page, content: object) -> None:
     page.next("snapshot")
     page.say(content)
     page.say({"number": 2, "command": {"do": "stop"}})
@@ -216,7 +216,7 @@ def test_what_is_not_understood_has_no_effect(page: Page, content: object) -> No
 
 
 @pytest.mark.parametrize("content", [{"looking": True}, {"number": 1, "command": {"do": "stop"}}])
-def test_what_comes_after_the_end_has_no_effect(page: Page, content: object) -> None:
+def test_a_message_after_the_end_has_no_effect(page: Page, content: object) -> None:
     page.next("snapshot")
     page.feed.close()
     page.say(content)
@@ -226,7 +226,7 @@ def test_what_comes_after_the_end_has_no_effect(page: Page, content: object) -> 
 @pytest.mark.parametrize(
     "word", [{"looking": True}, {"number": 1, "details": {"taskid": 1}}], ids=["looking", "asking"]
 )
-def test_where_nobody_looks_for_long_little_is_sent(farm: FakeFarm, page: Page, word: object) -> None:
+def test_little_is_sent_if_nobody_looks_for_long(farm: FakeFarm, page: Page, word: object) -> None:
     page.next("snapshot")
     page.now += QUIET_AFTER + 1
     for i in range(3):
@@ -239,7 +239,7 @@ def test_where_nobody_looks_for_long_little_is_sent(farm: FakeFarm, page: Page, 
     assert QUIET_PACE > 1
 
 
-def test_a_view_that_is_there_is_sent_nothing_anew(farm: FakeFarm, page: Page) -> None:
+def test_a_present_view_is_not_sent_everything_again(farm: FakeFarm, page: Page) -> None:
     page.next("snapshot")
     page.now += QUIET_AFTER - 1
     page.say({"looking": True})

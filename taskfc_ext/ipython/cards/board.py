@@ -120,13 +120,13 @@ class CardBoard:
         """Publish the changes from the main thread, after a cell."""
         self._early = None
         for entry in self._entries():
-            if entry.future.done() and not entry.settled:
+            if entry.future.done() and not entry.is_settled:
                 self._refresh(entry)
             with self._publishing:
-                if entry.unseen:
+                if entry.is_unpublished:
                     entry.update(again=True)
-                    entry.unseen = False
-            if entry.settled:
+                    entry.is_unpublished = False
+            if entry.is_settled:
                 self._drop(entry)
 
     def close(self) -> None:
@@ -146,10 +146,10 @@ class CardBoard:
     def update(self) -> float | None:
         """Update every card that is due; return when the next one is due, or `None` if there is none."""
         for entry in self._entries():
-            if not entry.settled and (entry.future.done() or self._clock() >= entry.due) and self._refresh(entry):
+            if not entry.is_settled and (entry.future.done() or self._clock() >= entry.due) and self._refresh(entry):
                 with self._publishing:
                     self._send_from_thread(entry)
-        return min((entry.due for entry in self._entries() if not entry.settled), default=None)
+        return min((entry.due for entry in self._entries() if not entry.is_settled), default=None)
 
     def _refresh(self, entry: LiveCard) -> bool:
         """Bring an entry up to date; return whether its card has changed."""
@@ -165,10 +165,10 @@ class CardBoard:
             if entry.future is not future:  # a click has replaced the task
                 return False
             is_same = replace(card, as_of=entry.card.as_of) == entry.card and is_stale == entry.is_stale
-            if entry.settled or is_same:
-                entry.settled |= settled
+            if entry.is_settled or is_same:
+                entry.is_settled |= settled
                 return False
-            entry.card, entry.is_stale, entry.settled, entry.unseen = card, is_stale, settled, True
+            entry.card, entry.is_stale, entry.is_settled, entry.is_unpublished = card, is_stale, settled, True
         return True
 
     def _pause(self, entry: LiveCard, card: Card) -> float:
@@ -224,7 +224,7 @@ class CardBoard:
             self._changed.notify_all()
         entry.future.add_done_callback(self._on_done)
         for old in left:
-            if not old.settled:
+            if not old.is_settled:
                 with self._publishing:
                     old.is_stale = True
                     self._send_from_thread(old)
@@ -237,7 +237,7 @@ class CardBoard:
         while True:
             self.update()
             with self._changed:
-                open_ones = [entry for entry in self._shown if not entry.settled]
+                open_ones = [entry for entry in self._shown if not entry.is_settled]
                 if self._closed or not open_ones:
                     self._thread = None
                     return

@@ -83,8 +83,8 @@ class LiveCard:
     Attributes:
         context: that of the cell; new outputs are published in it.
         due: the time of the next update.
-        settled: whether it shows the end.
-        unseen: whether it has changed since the main thread published it.
+        is_settled: whether it shows the end.
+        is_unpublished: whether it has changed since the main thread published it.
         is_stale: whether it is not updated: the controller is away, or too many cards are live.
         size: bytes of the last update, approximately.
     """
@@ -94,8 +94,8 @@ class LiveCard:
         self.card = card
         self.context = contextvars.copy_context() if context is None else context
         self.begun = self.due = 0.0
-        self.settled = False
-        self.unseen = False
+        self.is_settled = False
+        self.is_unpublished = False
         self.is_stale = False
         self.size = 0
         self._publish = publish
@@ -135,7 +135,7 @@ class LiveCard:
     def become(self, future: Any, card: Card) -> None:
         """Become the card of another task."""
         self.future, self.card = future, card
-        self.settled, self.unseen = False, True
+        self.is_settled, self.is_unpublished = False, True
         if self._buttons is not None and card.taskid is not None:
             self._buttons.belong_to(card.taskid)
 

@@ -80,10 +80,10 @@ def _in_this_context(client: BlockingTaskClient, ask: Ask) -> Ask:
     """Return an `ask` that retries through the notebook's own client, with its modules as they are now."""
     import asyncio
 
-    from taskfc_ext.protocol import client_messages as said
+    from taskfc_ext.protocol import client_messages as requests
 
-    async def ask_here(kind: type[said.Request], **fields: Any) -> Any:
-        if kind is not said.Retry:
+    async def ask_here(kind: type[requests.Request], **fields: Any) -> Any:
+        if kind is not requests.Retry:
             return await ask(kind, **fields)
         return (await asyncio.to_thread(client.resubmit, fields["taskid"])).items()
 

@@ -33,7 +33,7 @@ def _line_html(line: str) -> str:
         if place is None:
             return html.escape(line)
         before, file, between, number, after = map(html.escape, place.groups())
-        return f"{before}{_coloured(_FAINT, file)}{between}{_coloured(_NUMBER, number)}{after}"
+        return f"{before}{_colour_escaped(_FAINT, file)}{between}{_colour_escaped(_NUMBER, number)}{after}"
     kind = _TYPE.match(line)
     if kind is None:
         return html.escape(line)
@@ -41,8 +41,8 @@ def _line_html(line: str) -> str:
 
 
 def _span(colour: str, text: str) -> str:
-    return _coloured(colour, html.escape(text))
+    return _colour_escaped(colour, html.escape(text))
 
 
-def _coloured(colour: str, escaped: str) -> str:
+def _colour_escaped(colour: str, escaped: str) -> str:
     return f'<span style="color: {colour}">{escaped}</span>' if escaped else ""

@@ -65,7 +65,7 @@ def wait(notebook: Notebook, request: Wait) -> None:
     if not request.tasks:
         notices.mark_all_seen(notebook.session.name)  # the wait was for these too, though it had not to wait
     failed = client.list_tasks(taskids=taskids, states=UNSUCCESSFUL, limit=MOST)
-    notebook.session.told.update(_key(notebook, task) for task in failed)
+    notebook.session.reported.update(_key(notebook, task) for task in failed)
     if failed:
         ends = [_end(client, task) for task in failed[:_NAMED]]
         raise TasksFailed(
@@ -75,7 +75,7 @@ def wait(notebook: Notebook, request: Wait) -> None:
 
 
 def _is_news(notebook: Notebook, task: TaskInfo) -> bool:
-    return task.submitted >= notebook.session.since and _key(notebook, task) not in notebook.session.told
+    return task.submitted >= notebook.session.since and _key(notebook, task) not in notebook.session.reported
 
 
 def _retried(notebook: Notebook) -> set[int]:
