@@ -118,7 +118,7 @@ def test_the_list_of_farms_has_counts_and_identity(server, client):
         assert (status["state"], status["n_workers"]) == ("live", 2)
         assert status["counts"]["succeeded"] > 0
         command = {"do": "scale", "n": 2, "identity": status["identity"]}
-        assert server.ask("farms/default", **command).json()["said"] == "The farm has 2 workers already."
+        assert server.ask("farms/default", **command).json()["said"] == "2 workers already."
         answer = server.ask("farms/default", **{**command, "identity": "another"})
         assert (answer.status_code, "look again" in answer.json()["message"]) == (409, True)
 
