@@ -120,7 +120,7 @@ def test_the_list_of_farms_has_counts_and_identity(server, client):
         command = {"do": "scale", "n": 2, "identity": status["identity"]}
         assert server.ask("farms/default", **command).json()["said"] == "2 workers already."
         answer = server.ask("farms/default", **{**command, "identity": "another"})
-        assert (answer.status_code, "look again" in answer.json()["message"]) == (409, True)
+        assert (answer.status_code, "repeat the command" in answer.json()["message"]) == (409, True)
 
 
 def test_a_failed_task_in_all_its_parts_with_nothing_unpickled(server, client):
