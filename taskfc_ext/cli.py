@@ -1,9 +1,9 @@
 """The terminal: `taskfc` starts, stops, shows and steers farms.
 
-Only `start` and `restart` start a farm so that tasks run. `stop` starts one that was killed once more, without workers,
-to settle what it has left; `abort` does so with one that does not run. All other commands but `list` need one that
-runs. Answers go to stdout, as aligned tables or, with `--json`, as one JSON document. An error is one line on stderr
-and exit code 1; bad usage is 2.
+`start` and `restart` start a farm. `stop` starts a killed farm once more, without workers, to settle its store; so
+does `abort` if the farm does not run. `list` needs no farm; all other commands need a running one. Answers go to
+stdout, as aligned tables or, with `--json`, as one JSON document. An error is one line on stderr and exit code 1; bad
+usage is exit code 2.
 """
 
 from __future__ import annotations
@@ -39,12 +39,14 @@ from taskfc_ext.errors import (
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.limits import MAX_IDS, MAX_WORKERS
 from taskfc_ext.protocol.states import FINISHED, UNFINISHED
-from taskfc_ext.text import format_seconds, one_line, percent, plain_text, plural, table, workers_text
+from taskfc_ext.text import one_line, plain_text, plural, table, workers_text
+from taskfc_ext.view.selection import BadSelection, count_ids, parse_selection
+from taskfc_ext.view.wording import KEPT, describe_abort, describe_clear, describe_retry, describe_scale, task_row
 
 _MOST_ERRORS = 5
-"""Errors that are told one by one, however long the range that was typed."""
+"""Errors that are printed one by one; a range may have many."""
 _WHICH = "ids (12), ranges of ids (3-7), or names: the newest task of that name"
-_SEE = "see them with: taskfc tasks"
+_SEE = "list them with: taskfc tasks"
 STATES = [state.value for state in (*UNFINISHED, *FINISHED)]
 
 
@@ -53,23 +55,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     _tolerate_any_text()
     try:
         arguments, unknown = make_parser().parse_known_args(argv)
-        if unknown:  # told by the command's own parser, whose usage says what it takes
-            arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}{_how_instead(unknown[0], arguments)}")
+        if unknown:  # reported by the parser of the command: its usage lists the arguments
+            arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}{_suggest(unknown[0], arguments)}")
         command: Callable[[argparse.Namespace], int] = arguments.command
         return command(arguments)
     except (TaskFCError, TimeoutError, OSError) as error:
         if isinstance(error, BrokenPipeError):
-            # the reader has seen enough (`taskfc tasks | head`); keep the interpreter's last flush quiet
+            # the reader has ended (`taskfc tasks | head`); keep the last flush of the interpreter quiet
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 128 + signal.SIGPIPE
-        _complain(error)
+        _print_error(error)
         return 1
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
 
 
-def _how_instead(word: str, arguments: argparse.Namespace) -> str:
-    """Return how to say what `word`, which is one too many, was probably to say."""
+def _suggest(word: str, arguments: argparse.Namespace) -> str:
+    """Return a hint about `word`, which the command does not take; empty if there is none."""
     if word.isdecimal() and arguments.command in (_start, _restart):
         return f" (the number of workers is given as -n {word})"
     if not word.startswith("-") and arguments.command in (_start, _restart, _stop, _status):
@@ -78,10 +80,10 @@ def _how_instead(word: str, arguments: argparse.Namespace) -> str:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands: what `--help` and the reference in docs/ are made of."""
+    """Return the parser of all commands; `--help` and the reference in docs/ come from it."""
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--name", type=_farm_name, default="default", help="which farm (default: default)")
-    common.add_argument("--json", action="store_true", help="answer with one JSON document")
+    common.add_argument("--name", type=_farm_name, default="default", help="the farm (default: default)")
+    common.add_argument("--json", action="store_true", help="print one JSON document")
     parser = argparse.ArgumentParser(
         prog="taskfc",
         description="Start, stop, show and steer task farms of this user on this machine.",
@@ -94,35 +96,37 @@ def make_parser() -> argparse.ArgumentParser:
         child.set_defaults(command=command, parser=child)
         return child
 
-    command = add("start", _start, "start a farm, or say that it runs")
+    command = add("start", _start, "start a farm, or report that it runs")
     _add_workers(command)
     command.add_argument("--fresh", action="store_true", help="with an empty store: all tasks and results are dropped")
-    add("stop", _stop, "stop a farm; its store remains, and what is unfinished goes on at the next start")
-    command = add("restart", _restart, "stop a farm and start it again, as it was started")
+    add("stop", _stop, "stop a farm; unfinished tasks stay in its store and go on at the next start")
+    command = add("restart", _restart, "stop a farm and start it again with the same options")
     _add_workers(command)
-    add("status", _status, "count the tasks by state, and show what the workers do")
+    add("status", _status, "count the tasks by state, and list the workers")
     add("list", _list, "list the farms of this user, running or stopped")
     command = add("tasks", _tasks, "list tasks, newest last")
-    command.add_argument("tasks", nargs="*", metavar="TASK", help="only these")
-    command.add_argument("--state", action="append", choices=STATES, help="only in this state; may be repeated")
+    command.add_argument("tasks", nargs="*", metavar="TASK", help="only these tasks")
+    command.add_argument("--state", action="append", choices=STATES, help="only tasks in this state; may be repeated")
     command.add_argument("--limit", type=_positive, default=50, metavar="N", help="at most the newest N (default: 50)")
-    command = add("log", _log, "print what a task has printed so far")
-    command.add_argument("task", metavar="TASK", help="which: an id, or the newest of a name")
+    command = add("log", _log, "print the output of a task so far")
+    command.add_argument("task", metavar="TASK", help="an id, or a name: the newest task of that name")
     command = add("abort", _abort, "abort tasks, queued or running")
     command.add_argument("tasks", nargs="+", metavar="TASK", help=_WHICH)
-    command = add("retry", _retry, "run finished tasks again, with those that failed because of them")
+    command = add("retry", _retry, "run finished tasks again, with the tasks that failed because of them")
     command.add_argument("tasks", nargs="+", metavar="TASK", help=_WHICH)
-    command = add("clear", _clear, "forget finished tasks and their results")
-    command.add_argument("tasks", nargs="*", metavar="TASK", help="only these (default: all that are finished)")
+    command = add("clear", _clear, "clear finished tasks and their results")
+    command.add_argument("tasks", nargs="*", metavar="TASK", help="only these (default: all finished tasks)")
     command = add("scale", _scale, "set the number of workers")
     command.add_argument(
-        "workers", type=_count, metavar="N", help="how many; one that is too many ends when its task has ended"
+        "workers", type=_count, metavar="N", help="the number; surplus workers end when their task has ended"
     )
     return parser
 
 
 def _add_workers(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-n", "--workers", type=_count, metavar="N", help="how many workers (default: one a core)")
+    parser.add_argument(
+        "-n", "--workers", type=_count, metavar="N", help="number of workers (default: one for each core)"
+    )
 
 
 # commands
@@ -131,17 +135,17 @@ def _add_workers(parser: argparse.ArgumentParser) -> None:
 def _start(arguments: argparse.Namespace) -> int:
     _import_from_here()
     farm = start(arguments.workers, name=arguments.name, fresh=arguments.fresh)
-    return _say_running(arguments, "runs already" if farm.attached else "started")
+    return _print_running(arguments, "runs already" if farm.attached else "started")
 
 
 def _restart(arguments: argparse.Namespace) -> int:
     _import_from_here()
-    _must_be_known(arguments.name)
+    _require_known(arguments.name)
     restart(arguments.name, arguments.workers)
-    return _say_running(arguments, "restarted")
+    return _print_running(arguments, "restarted")
 
 
-def _say_running(arguments: argparse.Namespace, what: str) -> int:
+def _print_running(arguments: argparse.Namespace, what: str) -> int:
     with _attached(arguments.name) as client:
         workers = client.workers()
         info = read_connection(arguments.name)
@@ -154,14 +158,14 @@ def _say_running(arguments: argparse.Namespace, what: str) -> int:
 
 
 def _stop(arguments: argparse.Namespace) -> int:
-    _must_be_known(arguments.name)
+    _require_known(arguments.name)
     farm = LocalFarm(arguments.name)
     was = {Condition.ALIVE: "running", Condition.DEAD: "dead", Condition.STOPPED: "stopped"}[farm.condition()]
     stop(farm)
     if arguments.json:
         _print_json({"name": arguments.name, "state": "stopped", "was": was})
     else:
-        print(f"{arguments.name}: {'was not running' if was == 'stopped' else 'stopped'}")
+        print(f"{arguments.name}: {'was not running' if was == 'stopped' else f'stopped; {KEPT}'}")
     return 0
 
 
@@ -174,31 +178,31 @@ def _status(arguments: argparse.Namespace) -> int:
         _print_json({"name": arguments.name, "state": "running", "tasks": counts, "workers": _plain_data(workers)})
         return 0
     print(f"{arguments.name}: running, {workers_text(workers)}\n")
-    print(_shown([[str(count) for count in counts.values()]], list(counts), right=range(len(STATES))))
+    print(_format_table([[str(count) for count in counts.values()]], list(counts), right=range(len(STATES))))
     if workers:
         rows = [
             [str(each.worker), str(each.pid), each.described, "" if each.running is None else str(each.running)]
             for each in workers
         ]
-        print("\n" + _shown(rows, ["worker", "pid", "state", "task"], right=(0, 1, 3)))
+        print("\n" + _format_table(rows, ["worker", "pid", "state", "task"], right=(0, 1, 3)))
     if note := suspension(LocalFarm(arguments.name)):
-        print(f"\n{note}; until then nothing that dies or hangs is replaced or stopped")
+        print(f"\n{note}; until then no dead or hanging process is replaced or stopped")
     return 0
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    farms = [_facts(name) for name in known_farms()]
+    farms = [_farm_facts(name) for name in known_farms()]
     if arguments.json:
         _print_json(farms)
     elif farms:
         rows = [[one_line(farm[column]) for column in ("name", "state", "pid", "store", "note")] for farm in farms]
-        print(_shown(rows, ["name", "state", "controller", "store", ""], right=(2,)))
+        print(_format_table(rows, ["name", "state", "controller", "store", ""], right=(2,)))
     else:
         print("no farms; start one with: taskfc start")
     return 0
 
 
-def _facts(name: str) -> dict[str, object]:
+def _farm_facts(name: str) -> dict[str, object]:
     farm = LocalFarm(name)
     facts: dict[str, object] = {
         "name": name,
@@ -210,7 +214,7 @@ def _facts(name: str) -> dict[str, object]:
     try:
         info = farm.connection()
         facts["state"] = "running" if info else "dead" if farm.condition() is Condition.DEAD else "stopped"
-    except FarmError as error:  # what is wrong with one farm must not hide the others
+    except FarmError as error:  # a problem of one farm must not hide the others
         return {**facts, "note": error.message}
     return {**facts, "pid": info.pid if info else None, "note": suspension(farm)}
 
@@ -223,31 +227,15 @@ def _tasks(arguments: argparse.Namespace) -> int:
         _print_json(_plain_data(tasks))
     elif tasks:
         headers = ["id", "name", "state", "worker", "attempts", "time", "what", ""]
-        print(_shown([_task_row(task) for task in tasks], headers, right=(0, 3, 4, 5)))
+        print(_format_table([_task_cells(task) for task in tasks], headers, right=(0, 3, 4, 5)))
     else:
         print("no tasks")
     return 0
 
 
-def _task_row(task: TaskInfo) -> list[str]:
-    state = "stopping" if task.stopping else task.state
-    if task.held:
-        state += " (held)"
-    elif task.reason and task.reason not in ("error", task.state):
-        state += f" ({task.reason})"
-    if task.progress is not None and task.progress.total:
-        state += f" {percent(task.progress.done, task.progress.total)} %"
-    retried = "" if task.retry_of is None else f"retry of {task.retry_of}"
-    return [
-        str(task.taskid),
-        one_line(task.name),
-        state,
-        "" if task.worker < 0 else str(task.worker),
-        str(task.attempts),
-        "" if task.elapsed is None else format_seconds(task.elapsed),
-        one_line(task.label),
-        one_line("; ".join(filter(None, (retried, task.message)))),
-    ]
+def _task_cells(task: TaskInfo) -> list[str]:
+    row = task_row(task)
+    return [row.taskid, row.name, row.state, row.worker, row.attempts, row.time, row.label, row.message]
 
 
 def _log(arguments: argparse.Namespace) -> int:
@@ -271,43 +259,47 @@ def _abort(arguments: argparse.Namespace) -> int:
             except UnknownTask as error:
                 if error.hint:
                     unknown.append(taskid)
-                else:  # it has ended already
+                else:  # it has ended
                     errors.append(error)
             else:
                 aborted.append(taskid)
+        unfinished = client.list_tasks(taskids=aborted, states=UNFINISHED, limit=MAX_IDS) if aborted else []
     if arguments.json:
         _print_json({"aborted": aborted})
     elif aborted:
-        print(f"aborting: {', '.join(map(str, aborted))}")
+        print(describe_abort(aborted, {task.taskid for task in unfinished}))
     for refused in errors:
-        _complain(refused)
-    if unknown:  # one line, however long the range that was typed
+        _print_error(refused)
+    if unknown:  # one line, however long the range
         shown = ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
-        what = "no task" if len(unknown) == 1 else "none of the tasks"
-        _complain(UnknownTask(f"there is {what} {shown}", hint=_SEE))
+        what = "is no task" if len(unknown) == 1 else "are no tasks"
+        _print_error(UnknownTask(f"there {what} {shown}", hint=_SEE))
     return 1 if errors or unknown else 0
 
 
 def _retry(arguments: argparse.Namespace) -> int:
     new_ids: dict[int, int] = {}
+    lines: list[str] = []
     errors: list[TaskFCError] = []
     with _attached(arguments.name) as client:
         for taskid in sorted(_taskids(client, arguments.tasks)):
             if taskid in new_ids:
-                continue  # it came along with what it depends on, whose id is smaller
+                continue  # it was retried with its dependency, whose id is smaller
             try:
-                new_ids.update(client.resubmit(taskid, here=False))
+                pairs = client.resubmit(taskid, here=False)
             except (RequestRefused, UnknownTask) as error:
                 errors.append(error)
+            else:
+                new_ids.update(pairs)
+                lines.append(describe_retry([taskid], pairs))
     if arguments.json:
         _print_json({"retried": [{"taskid": new, "retry_of": old} for old, new in new_ids.items()]})
     else:
-        for old, new in new_ids.items():
-            print(f"task {old} runs again as task {new}")
+        print(*lines, sep="\n", end="\n" if lines else "")
     for refused in errors[:_MOST_ERRORS]:
-        _complain(refused)
+        _print_error(refused)
     if len(errors) > _MOST_ERRORS:
-        _complain(UnknownTask(f"and {len(errors) - _MOST_ERRORS:,} more cannot run again"))
+        _print_error(UnknownTask(f"and {len(errors) - _MOST_ERRORS:,} more cannot run again"))
     return 1 if errors else 0
 
 
@@ -317,7 +309,7 @@ def _clear(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json({"cleared": n_cleared})
     else:
-        print(f"{plural(n_cleared, 'finished task')} forgotten")
+        print(describe_clear(n_cleared))
     return 0
 
 
@@ -327,43 +319,42 @@ def _scale(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json({"workers": arguments.workers, "before": before})
     else:
-        print(f"{arguments.name}: {plural(arguments.workers, 'worker')} (before: {before})")
+        print(f"{arguments.name}: {describe_scale(before, arguments.workers)}")
     return 0
 
 
 # farms and tasks by name
 
 
-def _must_be_known(name: str) -> None:
+def _require_known(name: str) -> None:
     if name not in known_farms():
-        raise ControllerUnavailable(f"there is no farm {name!r}", hint="see what there is with: taskfc list")
+        raise ControllerUnavailable(f"there is no farm {name!r}", hint="list the farms with: taskfc list")
 
 
 def _taskids(client: BlockingTaskClient, words: Sequence[str], most: int = MAX_IDS) -> list[int]:
-    """Return the tasks that `words` stand for: ids, ranges of ids, names; each may be a list with commas."""
+    """Return the tasks that `words` name: ids, ranges of ids, names, also separated by commas."""
+    try:
+        selection = parse_selection(",".join(words))
+    except BadSelection as error:
+        raise UnknownTask(plain_text(str(error))) from None
+    if count_ids(selection) > most:
+        raise UnknownTask(f"{' '.join(words)} are too many tasks: {most:,} at once")
     taskids: list[int] = []
-    for word in filter(None, ",".join(words).split(",")):
-        if re.fullmatch(r"\d{1,15}", word):
-            taskids.append(int(word))
-        elif match := re.fullmatch(r"(\d{1,15})-(\d{1,15})", word):
-            first, last = int(match[1]), int(match[2])
-            if last < first:
-                raise UnknownTask(f"the range {word} runs backwards")
-            if last - first >= most:
-                raise UnknownTask(f"{word} are too many tasks: {most:,} at once")
-            taskids.extend(range(first, last + 1))
-        else:
-            newest = client.list_tasks(name=word, limit=1)
-            if not newest:
-                raise UnknownTask(f"there is no task named {plain_text(word)!r}", hint=_SEE)
-            taskids.append(newest[-1].taskid)
+    for part in selection:
+        if isinstance(part, range):
+            taskids.extend(part)
+            continue
+        newest = client.list_tasks(name=part, limit=1)
+        if not newest:
+            raise UnknownTask(f"there is no task named {part!r}", hint=_SEE)
+        taskids.append(newest[-1].taskid)
     if not 0 < len(taskids) <= most:
-        raise UnknownTask(f"{' '.join(words)!r} stands for {len(taskids):,} tasks; between 1 and {most:,} are possible")
+        raise UnknownTask(f"{' '.join(words)!r} names {len(taskids):,} tasks; between 1 and {most:,} are possible")
     return taskids
 
 
 def _import_from_here() -> None:
-    # workers get this process's import path; users expect the modules beside them, as in a notebook
+    # workers get the import path of this process; the folder's modules belong to it, as in a notebook
     sys.path.insert(0, os.getcwd())
 
 
@@ -393,8 +384,8 @@ def _positive(word: str) -> int:
 # answers
 
 
-def _shown(rows: list[list[str]], headers: list[str], right: Container[int] = ()) -> str:
-    """Return a table for stdout: on a terminal, lines are cut at its width."""
+def _format_table(rows: list[list[str]], headers: list[str], right: Container[int] = ()) -> str:
+    """Return a table for stdout; on a terminal, lines are cut at its width."""
     most = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     return table(rows, headers, right=right, most=most)
 
@@ -404,11 +395,11 @@ def _plain_data(value: object) -> object:
 
 
 def _print_json(value: object) -> None:
-    # all but ASCII is escaped, so what tasks have written cannot steer a terminal here either
+    # only ASCII: text of tasks cannot steer the terminal
     print(json.dumps(value, indent=2))
 
 
-def _complain(error: BaseException) -> None:
+def _print_error(error: BaseException) -> None:
     message = error.message if isinstance(error, TaskFCError) else str(error) or type(error).__name__
     hint = error.hint if isinstance(error, TaskFCError) else ""
     if hint and isinstance(error, UnknownTask) and not isinstance(error, ResultExpired):
@@ -417,7 +408,7 @@ def _complain(error: BaseException) -> None:
 
 
 def _tolerate_any_text() -> None:
-    # task names and outputs may hold what this terminal's encoding, or any, cannot express
+    # task names and outputs may have characters that the encoding of the terminal lacks
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

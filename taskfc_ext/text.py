@@ -1,4 +1,4 @@
-"""Text for people: safe to print, aligned, in the units that people read."""
+"""Text for people: safe to print, aligned, in readable units."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ def with_article(noun: str) -> str:
 
 
 def workers_text(workers: Iterable[WorkerInfo]) -> str:
-    """Return how many workers there are: `2 workers`, `2 workers and 1 substitute`."""
+    """Return the number of workers in words: `2 workers`, `2 workers and 1 substitute`."""
     substitutes = [worker.is_substitute for worker in workers]
     text = plural(substitutes.count(False), "worker")
     return f"{text} and {plural(sum(substitutes), 'substitute')}" if any(substitutes) else text
 
 
 def plain_text(text: str) -> str:
-    """Return `text` as it is safe to print: no escape sequences, no control or text-direction characters.
+    """Return `text` without escape sequences, control characters and text-direction characters.
 
-    Of a line that was rewritten with carriage returns, as progress bars do, the last writing remains.
+    A line that was rewritten with carriage returns, as progress bars do, keeps its last form.
     """
-    # views look at a log of a million characters once a second: 160 ms by expressions alone, 2 ms if it is as most are
+    # views read a log of a million characters every second: 160 ms with expressions, 2 ms for most logs without
     if "\r" in text:
         text = "\n".join([line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")])
     if any(begin in text for begin in _ESCAPES_BEGIN):
@@ -53,12 +53,12 @@ def plain_text(text: str) -> str:
 
 
 def encodable(text: str) -> str:
-    """Return `text` with what UTF-8 cannot carry (lone surrogates, as in odd file names) shown escaped."""
+    """Return `text` with lone surrogates escaped: UTF-8 cannot encode them, and odd file names have them."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def format_seconds(seconds: float) -> str:
-    """Return a run time as people read it: `0.25 s`, `12.3 s`, `2:05 min`, `1:02:03 h`."""
+    """Return a run time: `0.25 s`, `12.3 s`, `2:05 min`, `1:02:03 h`."""
     if seconds < 9.995:
         return f"{seconds:.2f} s"
     if seconds < 59.95:
@@ -70,17 +70,17 @@ def format_seconds(seconds: float) -> str:
 
 
 def name_option(farm: str) -> str:
-    """Return what a command in a terminal takes to mean this farm: nothing where it is the default one."""
+    """Return the option that selects this farm in the terminal; empty for the default farm."""
     return "" if farm == "default" else f" --name {farm}"
 
 
 def one_line(value: object) -> str:
-    """Return `value` as it is safe to print in one line; `None` is empty."""
+    """Return `value` as one line that is safe to print; empty for `None`."""
     return "" if value is None else " ".join(plain_text(str(value)).split())
 
 
 def sentence(error: Exception) -> str:
-    """Return what an error says, with what to do about it, as one line that begins with a capital."""
+    """Return the message and the hint of an error as one sentence."""
     hint = one_line(getattr(error, "hint", ""))
     text = one_line(getattr(error, "message", "") or str(error) or type(error).__name__)
     text = f"{text}: {hint}" if hint else text
@@ -88,20 +88,20 @@ def sentence(error: Exception) -> str:
 
 
 def format_progress(done: float, total: float | None, description: str = "") -> str:
-    """Return how far something is: `42 % (42 of 100) fit`, or `42 done` where there is no telling."""
+    """Return a progress: `42 % (42 of 100) fit`, or `42 done` if the total is unknown."""
     text = f"{percent(done, total)} % ({done:,.10g} of {total:,.10g})" if total else f"{done:,.10g} done"
     return f"{text} {one_line(description)}".rstrip()
 
 
 def percent(done: float, total: float) -> int:
-    """Return how much of `total` is done; 100 only when it is all."""
+    """Return the done part of `total` in percent; 100 only if all is done."""
     return int(min(100.0, 100 * done / total))
 
 
 def table(
     rows: Sequence[Sequence[str]], headers: Sequence[str], *, right: Container[int] = (), most: int | None = None
 ) -> str:
-    """Return aligned columns, those in `right` to the right; lines are cut at `most` columns of a terminal."""
+    """Return aligned columns. `right`: columns aligned to the right. `most`: the width at which lines are cut."""
     widths = [max(_width(row[column]) for row in [headers, *rows]) for column in range(len(headers))]
     lines = []
     for row in [headers, *rows]:
@@ -110,10 +110,10 @@ def table(
             gap = " " * (widths[column] - _width(text))
             cells.append(gap + text if column in right else text + gap)
         lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines if most is None else [_cut(line, most) for line in lines])
+    return "\n".join(lines if most is None else [_truncate(line, most) for line in lines])
 
 
-def _cut(line: str, most: int) -> str:
+def _truncate(line: str, most: int) -> str:
     if _width(line) <= most:
         return line
     while _width(line) > most - 1:
@@ -122,7 +122,7 @@ def _cut(line: str, most: int) -> str:
 
 
 def _width(text: str) -> int:
-    """Return how many columns of a terminal `text` takes."""
+    """Return the width of `text` in columns of a terminal."""
     if text.isascii():
         return len(text)
     return sum(

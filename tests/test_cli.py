@@ -84,7 +84,7 @@ def test_looking_never_starts_a_farm(taskfc: Taskfc, words: list[str]) -> None:
 def test_a_farm_that_never_was_cannot_be_stopped(taskfc: Taskfc, verb: str) -> None:
     answer = taskfc(verb, "--name", "absent")
     assert answer.code == 1
-    assert answer.err == "taskfc: there is no farm 'absent' (see what there is with: taskfc list)\n"
+    assert answer.err == "taskfc: there is no farm 'absent' (list the farms with: taskfc list)\n"
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_bad_usage_is_exit_code_2(taskfc: Taskfc, words: list[str]) -> None:
 # a farm
 
 
-def test_start_says_that_it_runs_already(taskfc: Taskfc, client: BlockingTaskClient) -> None:
+def test_start_reports_a_farm_that_runs_already(taskfc: Taskfc, client: BlockingTaskClient) -> None:
     answer = taskfc("start", "-n", "2", "--json")
     assert answer.code == 0
     assert answer.json["was"] == "runs already"
@@ -139,7 +139,7 @@ def test_status_counts_tasks_and_shows_workers(taskfc: Taskfc, client: BlockingT
     assert future.taskid in [worker["running"] for worker in status["workers"]]
     text = taskfc("status").out
     assert text.startswith("default: running, 2 workers\n")
-    assert taskfc("abort", str(future.taskid)).out == f"aborting: {future.taskid}\n"
+    assert taskfc("abort", str(future.taskid)).out == f"Stopping task {future.taskid}.\n"
     client.barrier(future.taskid)
     assert taskfc("status", "--json").json["tasks"]["running"] == 0
 
@@ -181,17 +181,17 @@ def test_unknown_tasks_are_named(taskfc: Taskfc, client: BlockingTaskClient) -> 
         assert answer.err.count("\n") == 1
         assert "queue_status" not in answer.err  # that is Python's
     answer = taskfc("log", "nobody")
-    assert answer.err == "taskfc: there is no task named 'nobody' (see them with: taskfc tasks)\n"
+    assert answer.err == "taskfc: there is no task named 'nobody' (list them with: taskfc tasks)\n"
     assert taskfc("tasks", "1-1000000").code == 1
     assert taskfc("log", "1-2").code == 1
     assert taskfc("abort", "7-3").err == "taskfc: the range 7-3 runs backwards\n"
     several = taskfc("abort", "999990-999999").err
     assert several == (
-        "taskfc: there is none of the tasks 999990, 999991, 999992, 999993, 999994, ... (see them with: taskfc tasks)\n"
+        "taskfc: there are no tasks 999990, 999991, 999992, 999993, 999994, ... (list them with: taskfc tasks)\n"
     )
 
 
-def test_abort_does_what_it_can(taskfc: Taskfc, client: BlockingTaskClient) -> None:
+def test_abort_aborts_the_known_tasks(taskfc: Taskfc, client: BlockingTaskClient) -> None:
     future = client.submit(run_for_ever)
     client.flush()
     answer = taskfc("abort", "999999", str(future.taskid), "--json")
@@ -215,20 +215,19 @@ def test_retry_runs_tasks_again(taskfc: Taskfc, client: BlockingTaskClient) -> N
     taskid = first["taskid"]
     new = [taskid + 2, taskid + 3]
     assert taskfc("retry", str(taskid)).out.splitlines() == [
-        f"task {taskid} runs again as task {new[0]}",
-        f"task {second['taskid']} runs again as task {new[1]}",
+        f"Task {taskid} runs again as task {new[0]}, with dependant {second['taskid']} as {new[1]}."
     ]
     client.barrier(new)
 
 
-def test_retry_says_what_cannot_run_again(taskfc: Taskfc, client: BlockingTaskClient) -> None:
+def test_retry_names_the_tasks_that_cannot_run_again(taskfc: Taskfc, client: BlockingTaskClient) -> None:
     future = client.submit(run_for_ever)
     client.flush()
     answer = taskfc("retry", f"{future.taskid}", "990000-990007")
     told = answer.err.splitlines()
     assert (answer.code, answer.out, len(told)) == (1, "", 6)
     assert told[0].endswith("so it cannot run again (abort it first)")
-    assert told[1] == "taskfc: there is no task 990000 (see them with: taskfc tasks)"
+    assert told[1] == "taskfc: there is no task 990000 (list them with: taskfc tasks)"
     assert told[5] == "taskfc: and 4 more cannot run again"
     future.abort()
     client.barrier(future.taskid)
@@ -237,13 +236,13 @@ def test_retry_says_what_cannot_run_again(taskfc: Taskfc, client: BlockingTaskCl
 def test_clear_forgets_finished_tasks(taskfc: Taskfc, client: BlockingTaskClient) -> None:
     taskids = [client.run(StringTask("1")) for _ in range(3)]
     client.barrier(taskids)
-    assert taskfc("clear", str(taskids[0])).out == "1 finished task forgotten\n"
+    assert taskfc("clear", str(taskids[0])).out == "Cleared 1 finished task.\n"
     assert taskfc("clear", "--json").json["cleared"] >= 2
     assert taskfc("tasks").out == "no tasks\n"
 
 
 def test_scale_sets_the_number_of_workers(taskfc: Taskfc, client: BlockingTaskClient) -> None:
-    assert taskfc("scale", "1").out == "default: 1 worker (before: 2)\n"
+    assert taskfc("scale", "1").out == "default: 1 worker (before: 2); surplus workers end when they are idle\n"
     until(lambda: len(client.workers()) == 1, "one worker")
     assert taskfc("scale", "2", "--json").json == {"workers": 2, "before": 1}
     until(lambda: len(client.workers()) == 2, "two workers")
@@ -274,7 +273,7 @@ def test_restart_keeps_the_store_and_stop_ends_everything(taskfc: Taskfc) -> Non
     again = TaskClient("brief")
     assert again.get_task_result(taskid)["x"] == 42
     again.close()
-    assert taskfc("stop", "--name", "brief").out == "brief: stopped\n"
+    assert taskfc("stop", "--name", "brief").out == "brief: stopped; unfinished tasks stay in its store\n"
     assert _farm(taskfc, "brief")["state"] == "stopped"
     assert taskfc("stop", "--name", "brief").out == "brief: was not running\n"
     assert not _alive(answer.json["pid"])
@@ -289,7 +288,7 @@ def test_a_farm_that_died_is_not_brought_back_by_looking_at_it(taskfc: Taskfc) -
     assert _farm(taskfc, "dying")["state"] == "dead"
     assert taskfc("status", "--name", "dying").code == 1
     assert taskfc("restart", "--name", "dying").code == 0
-    assert taskfc("stop", "--name", "dying").out == "dying: stopped\n"
+    assert taskfc("stop", "--name", "dying").out == "dying: stopped; unfinished tasks stay in its store\n"
 
 
 def _farm(taskfc: Taskfc, name: str) -> dict[str, Any]:

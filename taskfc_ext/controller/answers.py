@@ -13,6 +13,7 @@ import msgspec
 from taskfc_ext.core.effects import (
     Recall,
     SendCode,
+    SendDetails,
     SendEnded,
     SendFailure,
     SendList,
@@ -24,7 +25,7 @@ from taskfc_ext.core.effects import (
     ToComplete,
 )
 from taskfc_ext.core.events import Recalled
-from taskfc_ext.core.handlers.requests import outputs_answer
+from taskfc_ext.core.handlers.requests import details_answer, outputs_answer
 from taskfc_ext.core.handlers.retry_request import dependants_of
 from taskfc_ext.core.journal.endings import select_rows
 from taskfc_ext.core.state.task import end_state
@@ -98,6 +99,8 @@ class Answers:
             case SendOutputs(seq, taskid, known):
                 shown = (record.displays.get(taskid, ()) for record, _ in self._store.find_ended([taskid]))
                 return [Reply(seq, outputs_answer(next(shown, ()), _FINAL, known))]
+            case SendDetails():
+                return [self._details(message)]
             case SendSnapshot(seq, snapshot, more):
                 whole = with_finished(snapshot, more, self._newest_ended(), self._store.facts_of)
                 return [Watching(seq, whole), *(Changed(delta) for delta in more)]
@@ -141,11 +144,20 @@ class Answers:
                 return msgspec.structs.replace(decode_failure(value), pickled=None)
         return None
 
+    def _details(self, message: SendDetails) -> Reply | Refused:
+        taskid = message.taskid
+        if not self._is_known(taskid):
+            return _cleared_just_now(message.seq, taskid)
+        ((record, (row,)),) = self._store.find_ended([taskid])
+        printed, displays = record.outputs.get(taskid, ()), record.displays.get(taskid, ())
+        info = self._finished_info(record, row)
+        details = details_answer(info, printed, displays, _FINAL, message, self._failure(taskid))
+        return Reply(message.seq, details)
+
     def _submission(self, message: SendSubmission) -> Reply | Refused:
         taskid = message.taskid
         if not self._is_known(taskid):
-            text = f"task {taskid} was cleared just now"
-            return Refused(message.seq, ErrorKind.UNKNOWN_TASK, text, value={"taskids": [taskid]})
+            return _cleared_just_now(message.seq, taskid)
         batch = self._store.batch_of(taskid)
         inputs: dict[int, Payload] = {}
         for record, rows in self._store.find_ended(batch.inputs):
@@ -246,6 +258,11 @@ class Answers:
             message=message,
             retry_of=batch.retry_of[record.ids[row] - batch.first] if batch.retry_of else None,
         )
+
+
+def _cleared_just_now(seq: int, taskid: int) -> Refused:
+    text = f"task {taskid} was cleared just now"
+    return Refused(seq, ErrorKind.UNKNOWN_TASK, text, value={"taskids": [taskid]})
 
 
 def _passes(info: TaskInfo, message: SendList) -> bool:

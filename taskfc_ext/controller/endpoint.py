@@ -52,6 +52,7 @@ MESSAGES: dict[type[Message], str] = {
     said.GetFailure: "remote_get_failure",
     said.GetSubmission: "remote_get_submission",
     said.GetOutputs: "remote_get_outputs",
+    said.GetDetails: "remote_get_details",
     said.GetClientName: "remote_get_client_name",
     said.GetWorkers: "remote_get_workers",
     said.Watch: "remote_watch",
@@ -240,6 +241,7 @@ class FCTaskControllerFromTaskController:
     remote_get_failure = _hand_over
     remote_get_submission = _hand_over
     remote_get_outputs = _hand_over
+    remote_get_details = _hand_over
     remote_get_workers = _hand_over
     remote_watch = _hand_over
     remote_unwatch = _hand_over

@@ -109,6 +109,10 @@ class IFCTaskController(Protocol):
         """Answer with the displays of a task, such as figures and tables."""
         ...
 
+    def remote_get_details(self, session: Session, message: said.GetDetails, now: Now) -> Effects:
+        """Answer with everything that a view of one task shows."""
+        ...
+
     def remote_get_workers(self, session: Session, message: said.GetWorkers, now: Now) -> Effects:
         """Answer with the workers."""
         ...

@@ -65,6 +65,15 @@ class SendOutputs(NamedTuple):
     known: str
 
 
+class SendDetails(NamedTuple):
+    """The answer to a `GetDetails` for a finished task."""
+
+    seq: int
+    taskid: int
+    known: str
+    tail: int | None
+
+
 class SendSnapshot(NamedTuple):
     """The answer to a `Watch`: these live tasks and the newest finished ones, then `more`."""
 
@@ -86,7 +95,7 @@ class SendRun(NamedTuple):
     inputs: tuple[int, ...]
 
 
-ToComplete = SendEnded | SendList | SendLog | SendFailure | SendOutputs | SendSnapshot | SendSubmission
+ToComplete = SendEnded | SendList | SendLog | SendFailure | SendOutputs | SendDetails | SendSnapshot | SendSubmission
 
 ToClient = ControllerMessage | ToComplete
 

@@ -1,7 +1,7 @@
-"""Loading into a shell and leaving it as it was. Starts nothing, connects to nothing, imports nothing heavy.
+"""Loading the magics into a shell, and unloading them. Starts nothing, connects to nothing, imports nothing heavy.
 
-Everything that lives is on the `TaskMagics` instance in the shell's own registry, never in a module: so a second shell
-has its own, and `%reload_ext` finds what an older version of this module has left.
+All state is on the `TaskMagics` instance in the shell's registry, never in a module: so a second shell has its own,
+and `%reload_ext` finds the state of an older version of this module.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from taskfc_ext.ipython.parse.completion import complete
 from taskfc_ext.ipython.sessions import Farms, LocalFarms
 
 FUTURE = ("taskfc_ext.client.future.future", "TaskFuture")
-"""The type whose display is the card; by name, so that loading does not import it."""
+"""The type that is displayed as a card; by name, so that loading does not import it."""
 
 
 def load(shell: Any, farms: Farms | None = None) -> None:
@@ -36,7 +36,7 @@ def load(shell: Any, farms: Farms | None = None) -> None:
 
 
 def unload(shell: Any) -> None:
-    """Take everything out of `shell` that `load` put there; the farm and its tasks go on."""
+    """Undo `load`; the farm and its tasks go on."""
     magics = shell.magics_manager.registry.get(TaskMagics.__name__)
     if magics is None:
         return
@@ -55,7 +55,7 @@ def _register_magics(shell: Any, magics: TaskMagics) -> Undo:
 
     def undo() -> None:
         for kind, magic in shadowed.items():
-            if tables[kind].get("task") == magics.magics[kind]["task"]:  # else somebody has replaced ours
+            if tables[kind].get("task") == magics.magics[kind]["task"]:  # otherwise the user has replaced it
                 del tables[kind]["task"]
                 if magic is not None:
                     tables[kind]["task"] = magic
@@ -84,7 +84,7 @@ def _register_completion(shell: Any, magics: TaskMagics) -> Undo:
     def task_names() -> list[str]:
         try:
             return magics.notebook().task_names()
-        except TaskFCError:  # Tab is no place for a message about the farm
+        except TaskFCError:  # Tab does not report problems of the farm
             return []
 
     for key in ("%task", "%%task"):
@@ -103,7 +103,7 @@ def _register_completion(shell: Any, magics: TaskMagics) -> Undo:
 
 def _register_event(shell: Any, magics: TaskMagics) -> Undo:
     def after_cell(*_: object) -> None:
-        if threading.current_thread() is threading.main_thread():  # a front end's messages may run on other threads
+        if threading.current_thread() is threading.main_thread():  # messages of a front end may run on other threads
             magics.after_cell()
 
     shell.events.register("post_run_cell", after_cell)

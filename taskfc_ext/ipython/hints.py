@@ -1,4 +1,4 @@
-"""Hints for what was mistyped: the name that was most likely meant. Pure."""
+"""Hints for mistyped words: the name that the user most likely meant. Pure."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import difflib
 from collections.abc import Sequence
 
 MEANT = "; did you mean "
-"""How each hint begins."""
+"""The beginning of each hint."""
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
-    """Return "; did you mean ...?" where one of `known` is close to `word`, else nothing."""
+    """Return "; did you mean ...?" if one of `known` is close to `word`, else nothing."""
     near = nearest(word, known)
     return f"{MEANT}{near}?" if near else ""
 
 
 def or_else(problem: str, also: str) -> str:
-    """Return `problem` with one more "; did you mean ...?", as one question where it asks already."""
+    """Return `problem` with one more "; did you mean ...?", joined to its question if it has one."""
     if also and MEANT in problem and problem.endswith("?"):
         return f"{problem[:-1]}, or {also.removeprefix(MEANT)}"
     return f"{problem}{also}"
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
-    """Return what `word` most likely was to be, empty where nothing is near: what it begins goes before all else."""
+    """Return the word of `known` that `word` begins, or the closest one; empty if none is close."""
     begun = [each for each in known if each.startswith(word)] if len(word) > 2 else []
     near = begun if len(begun) == 1 else difflib.get_close_matches(word, known, n=1, cutoff=0.7)
     return near[0] if near else ""
@@ -43,4 +43,4 @@ ELSEWHERE = {
     "resume": "release",
     "pause": "hold",
 }
-"""What other tools call a verb of ours."""
+"""Names that other tools have for our verbs."""

@@ -26,10 +26,10 @@ from taskfc_ext.errors import (
 from taskfc_ext.ipython.cards.board import CardBoard
 from taskfc_ext.ipython.cards.live_card import Buttons
 from taskfc_ext.ipython.cards.publishing import context_of_cell, is_headless, publish
-from taskfc_ext.ipython.cards.queue_widgets import Queues
-from taskfc_ext.ipython.cards.snapshot import look, remote_lines
+from taskfc_ext.ipython.cards.queue_widgets import QueueWidgets
+from taskfc_ext.ipython.cards.snapshot import make_card, remote_lines
 from taskfc_ext.ipython.cell.expansion import expand_values
-from taskfc_ext.ipython.notebook import Notebook, said
+from taskfc_ext.ipython.notebook import Notebook, error_line
 from taskfc_ext.ipython.parse.first_line import joined_lines
 from taskfc_ext.ipython.parse.grammar import cell_help, line_help, parse_cell_line, parse_line
 from taskfc_ext.ipython.parse.requests import BadUsage, Help, Request
@@ -45,10 +45,10 @@ LINE_DOC = f"""Run an expression as a task, or steer the task farm.
     %task run EXPR      the same, whatever the first word is
     %task VERB ...      see below; bare `%task` is `%task status`
 
-The names that the expression uses are sent with it. The value is the task's future:
-`t.result()` waits for the result, `t.state` tells how it is, and showing `t` shows its card.
+The names in the expression are sent with it. The value is the task's future:
+`t.result()` waits for the result, `t.state` is its state, and displaying `t` shows its card.
 
-A first word is a verb only if it is exactly one and no operator follows it: `%task status`
+The first word is a verb only if it is exactly one and no operator follows: `%task status`
 shows the queue, `%task status(3)` calls a function.
 
 TASKS are named by id (`12`), range (`3-7`), a variable that holds a future, or the newest
@@ -56,9 +56,9 @@ task of a name, separated by commas.
 
 {line_help()}
 
-`%task help VERB` tells more about one. `wait` and `clear` mean this notebook's tasks; with
-`--all`, everybody's. An interrupt ends a wait at once and harms no task. `wait` raises if a
-task did not succeed, also one of this notebook that had failed before: a headless run fails then.
+`%task help VERB` explains one. `wait` and `clear` mean this notebook's tasks; with `--all`,
+those of all notebooks. An interrupt ends a wait at once and harms no task. `wait` raises if a
+task did not succeed, even if it failed before the wait: so a headless run fails.
 """
 
 CELL_DOC = f"""Run the cell as a task; the kernel stays free.
@@ -73,14 +73,14 @@ NAME where that is an identifier. Names after `-o` come back as `NAME.ns.x`; `--
 and binds them here. What the cell changes in place is changed there only, unless `-o` names it.
 On the first line `{{x}}` and `$x` fill in values, `\\` continues it, and ` # ...` is a comment.
 
-What is promised: once the cell has returned, the task is stored, survives the death of any
-process, and ends exactly once. It is executed AT LEAST ONCE: if a worker dies while it runs
-the task, it is run again (three deaths at most). With `--on-lost fail` it is executed AT MOST ONCE,
-and counts as failed instead. The death of a worker does not consume `--retries`.
+Guarantees: once the cell has returned, the task is stored, survives the death of any process,
+and ends exactly once. It is executed AT LEAST ONCE: if its worker dies, it is run again (three
+deaths at most). With `--on-lost fail` it is executed AT MOST ONCE, and fails instead. The death
+of a worker does not consume `--retries`.
 
-With `--everywhere` the cell is no task: it runs on every worker, now and on every one that joins later,
-in the persistent namespace, where `--keep` cells find what it defines. This waits for them, up to 10 s.
-Of a name that is bound there and here, a `--keep` cell gets what was bound last.
+With `--everywhere` the cell is not a task: it runs on every worker, and on every worker that joins
+later, in the persistent namespace, where `--keep` cells find its names. The magic waits for the
+workers, up to 10 s. If a name is bound both there and here, a `--keep` cell gets the latest value.
 
 {cell_help()}
 """
@@ -89,7 +89,7 @@ Of a name that is bound there and here, a `--keep` cell gets what was bound last
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _documented(text: str) -> Callable[[F], F]:
+def _set_docstring(text: str) -> Callable[[F], F]:
     """Give a magic its docstring, which `%task?` shows."""
 
     def document(function: F) -> F:
@@ -101,7 +101,7 @@ def _documented(text: str) -> Callable[[F], F]:
 
 @magics_class
 class TaskMagics(Magics):
-    """`%task` and `%%task` of one shell, with everything that they keep: the connection and the cards."""
+    """`%task` and `%%task` of one shell, with their state: the connection and the cards."""
 
     farm = Unicode("default", help="The farm that this notebook uses; `%task use` changes it too.").tag(config=True)
     n_workers = Integer(
@@ -109,48 +109,48 @@ class TaskMagics(Magics):
         allow_none=True,
         min=0,
         max=MAX_WORKERS,
-        help="How many workers a farm gets that is started from here without -n; None: one a core.",
+        help="Number of workers of a farm that is started from here without -n; None: one for each core.",
     ).tag(config=True)
-    live_cards = Bool(True, help="Whether cards are kept up to date until their task has ended.").tag(config=True)
+    live_cards = Bool(True, help="Whether cards are updated until their task has ended.").tag(config=True)
 
     notify = Bool(
-        True, help="Whether a line tells, when the next cell has run, that tasks have ended that nobody waited for."
+        True, help="Whether a line after the next cell reports the tasks that have ended and that nobody waited for."
     ).tag(config=True)
 
     def __init__(self, shell: Any, farms: Farms) -> None:
         try:
             super().__init__(shell)
-        except TraitError:  # of the profile's configuration; IPython has listed us by now
+        except TraitError:  # in the profile's configuration; IPython has registered this object already
             shell.configurables[:] = [each for each in shell.configurables if each is not self]
             raise
         self._shell = shell
-        self.undo: list[Callable[[], None]] = []  # what unloading does
+        self.undo: list[Callable[[], None]] = []  # called by unloading
         self.session = Session(farms, default_owner(namespace=shell.user_ns), self.farm, self.n_workers)
-        looking = partial(look, formatter=shell.display_formatter)
+        card_maker = partial(make_card, formatter=shell.display_formatter)
         self.board = CardBoard(
             partial(publish, shell),
-            looking,
+            card_maker,
             is_live=self._may_update(),
             make_buttons=self._make_buttons,
             context=partial(context_of_cell, shell),
             sees_updates_only=partial(is_headless, shell),
         )
-        self.queues = Queues(self.session, self.board)
-        self.observe(self._configured, ["farm", "n_workers", "live_cards"])
+        self.queues = QueueWidgets(self.session, self.board)
+        self.observe(self._apply_config, ["farm", "n_workers", "live_cards"])
 
-    def _configured(self, change: Any) -> None:
+    def _apply_config(self, change: Any) -> None:
         """Act on a changed trait."""
         self.session.use(self.farm)
         self.session.n_workers = self.n_workers
         self.board.is_live = self._may_update()
 
     def _may_update(self) -> bool:
-        # in a plain terminal nothing that was printed can be changed
+        # a plain terminal cannot change printed text
         return self.live_cards and getattr(self._shell, "kernel", None) is not None
 
     @validate("farm")
-    def _checked_farm(self, proposal: Any) -> str:
-        from taskfc_ext.drivers.paths import farm_paths  # `%load_ext` does not wait for it where nothing is configured
+    def _check_farm(self, proposal: Any) -> str:
+        from taskfc_ext.drivers.paths import farm_paths  # imported only where a farm is configured: `%load_ext` is fast
 
         try:
             farm_paths(proposal["value"])
@@ -161,21 +161,21 @@ class TaskMagics(Magics):
     @no_var_expand
     @needs_local_scope
     @line_magic("task")  # type: ignore[arg-type]
-    @_documented(LINE_DOC)
+    @_set_docstring(LINE_DOC)
     def task_line(self, line: str, local_ns: Mapping[str, Any] | None = None) -> Any:
         __tracebackhide__ = True
         notebook = self.notebook(local_ns)
         expand = partial(expand_values, namespace=notebook.namespace)
-        return _plainly(lambda: self._answer(notebook, parse_line(line, expand)))
+        return _with_short_errors(lambda: self._answer(notebook, parse_line(line, expand)))
 
     @no_var_expand
     @needs_local_scope
     @cell_magic("task")  # type: ignore[arg-type]
-    @_documented(CELL_DOC)
+    @_set_docstring(CELL_DOC)
     def task_cell(self, line: str, cell: str, local_ns: Mapping[str, Any] | None = None) -> Any:
         __tracebackhide__ = True
         notebook = self.notebook(local_ns)
-        return _plainly(lambda: self._submit(notebook, line, cell))
+        return _with_short_errors(lambda: self._submit(notebook, line, cell))
 
     def _answer(self, notebook: Notebook, request: Request) -> Any:
         from taskfc_ext.ipython.verbs.dispatch import answer
@@ -200,23 +200,23 @@ class TaskMagics(Magics):
         return submit(notebook, request, cell)
 
     def notebook(self, local_ns: Mapping[str, Any] | None = None) -> Notebook:
-        """Return what the verbs work with, for a line whose caller has these locals."""
+        """Return the notebook as the verbs need it, for a line whose caller has these locals."""
         user_ns = self._shell.user_ns
         namespace = user_ns if local_ns is None or local_ns is user_ns else ChainMap(dict(local_ns), user_ns)
         return Notebook(self._shell, self.session, self.board, self.queues, namespace)
 
     def show_future(self, future: Any) -> None:
-        """Show the card of a future: how IPython displays one."""
+        """Show the card of a future; IPython calls this to display it."""
         self.board.show(future)
 
     def after_cell(self) -> None:
-        """Do what only the main thread may: say what has ended, send cards again, bind names to retried tasks."""
+        """Do the work of the main thread: report ended tasks, publish cards again, bind names to retried tasks."""
         try:
-            line = self.session.notices.after_cell()  # before the cards, which read the results as well
+            line = self.session.notices.after_cell()  # before the cards: they read the results too
             if line and self.notify:
                 sys.stdout.write(f"{line}\n")
-        except Exception:  # of a result's own code, or a stream that is closed: no fault of the cell that has run
-            logger.debug("the end of tasks could not be told", exc_info=True)
+        except Exception:  # in a result's own code, or of a closed stream: not an error of the cell
+            logger.debug("ended tasks could not be reported", exc_info=True)
         self.board.after_cell()
         if self.board.retried:
             from taskfc_ext.ipython.verbs.retry import rebind
@@ -229,26 +229,26 @@ class TaskMagics(Magics):
             rebind(self._shell.user_ns, farm, new.get)
 
     def close(self) -> None:
-        """Let go of the connection and the cards; the farm goes on."""
+        """Close the connection and the cards; the farm goes on."""
         self.queues.close()
         self.board.close()
         self.session.close()
 
     def _make_buttons(self, act: Callable[[str], str], taskid: int, verbs: tuple[str, ...]) -> Buttons | None:
-        from taskfc_ext.widget.buttons import TaskButtons  # ipywidgets, which `%load_ext` does not wait for
+        from taskfc_ext.widget.buttons import TaskButtons  # ipywidgets is slow to import
 
         name = self.session.name
         try:
             return TaskButtons(act, taskid, farm=name, offers=verbs, identity=self.session.farms.identity(name))
-        except Exception:  # a kernel that has no widgets: a card without buttons is a card
+        except Exception:  # the kernel has no widgets: the card works without buttons
             logger.debug("no buttons for task=%d", taskid, exc_info=True)
             return None
 
 
-def _plainly(act: Callable[[], Any]) -> Any:
-    """Do it, and let errors show what concerns the user: none of our frames, and of bad usage one line.
+def _with_short_errors(act: Callable[[], Any]) -> Any:
+    """Call `act`, and shorten its errors for the user: without frames of this package, bad usage as one line.
 
-    For that it has to be `UsageError` itself: IPython shows a subclass with a traceback.
+    Bad usage becomes `UsageError` itself: IPython shows a subclass with a traceback.
     """
     __tracebackhide__ = True
     try:
@@ -256,12 +256,12 @@ def _plainly(act: Callable[[], Any]) -> Any:
     except BadUsage as error:
         raise UsageError(str(error)) from None
     except (UnpicklableArgument, UnknownTask, UnknownTasks) as error:
-        raise UsageError(said(error)) from None
+        raise UsageError(error_line(error)) from None
     except (FarmError, ProtocolError) as error:
         shown = [f"{type(error).__name__}: {error}"]
         error._render_traceback_ = lambda: shown  # type: ignore[union-attr]
         raise
-    except BaseException as error:  # a task may have raised one of these
+    except BaseException as error:  # a task may raise any of these
         if isinstance(error, TaskError) or remote_traceback_of(error) is not None:
             _show_once(error, remote_lines(error))
             raise error.with_traceback(None) from error.__cause__
@@ -269,9 +269,9 @@ def _plainly(act: Callable[[], Any]) -> Any:
 
 
 def _show_once(error: BaseException, lines: list[str]) -> None:
-    """Let IPython show these lines for `error`: where it was raised here is of no interest, on the worker it is.
+    """Have IPython show these lines for `error`, in place of the traceback of this process.
 
-    Only this time: the same exception may be raised again from the user's own code, or be pickled.
+    Only once: user code may raise the same exception again, or pickle it.
     """
 
     def render() -> list[str]:
@@ -281,4 +281,4 @@ def _show_once(error: BaseException, lines: list[str]) -> None:
     try:
         error._render_traceback_ = render  # type: ignore[attr-defined]
     except AttributeError:
-        pass  # a type that takes no attributes is shown as any other
+        pass  # the type takes no attributes: IPython shows it as usual

@@ -1,4 +1,4 @@
-"""What the verbs work with: the shell's namespace, the farm, the cards, and the place to print."""
+"""The notebook as the verbs use it: the shell's namespace, the farm, the cards, and the output."""
 
 from __future__ import annotations
 
@@ -10,35 +10,34 @@ from typing import TYPE_CHECKING, Any
 
 from taskfc_ext.errors import ControllerUnavailable, ResultExpired, TaskFCError, UnknownTask, UnknownTasks
 from taskfc_ext.ipython.cards.board import CardBoard
-from taskfc_ext.ipython.cards.queue_widgets import Queues
+from taskfc_ext.ipython.cards.queue_widgets import QueueWidgets
 from taskfc_ext.ipython.cards.render import Bundle
 from taskfc_ext.ipython.hints import did_you_mean
-from taskfc_ext.ipython.parse.requests import BadUsage, Selection
+from taskfc_ext.ipython.parse.requests import BadUsage
 from taskfc_ext.ipython.sessions import Session
-from taskfc_ext.text import one_line, plural
+from taskfc_ext.protocol.limits import MAX_IDS
+from taskfc_ext.text import one_line
+from taskfc_ext.view.selection import Selection, count_ids
 
 if TYPE_CHECKING:
     from taskfc_ext.client.future.future import TaskFuture
     from taskfc_ext.protocol.infos import TaskInfo
 
-MAX_SELECTED = 100_000
-"""Tasks that one line may name: what one request may carry."""
-
-MOST = 100_000
-"""Tasks that a list is asked for where all are meant."""
+MOST = MAX_IDS
+"""The limit for a list of all tasks."""
 
 SEE_TASKS = "`%task status --all` lists the newest"
 
 
 class WaitInterrupted(KeyboardInterrupt):
-    """Ctrl-C during a wait, which harms no task; shown in one line."""
+    """Ctrl-C during a wait: the tasks go on. Shown in one line."""
 
     def _render_traceback_(self) -> list[str]:
         return [f"KeyboardInterrupt: {self}"]
 
 
 class WaitTimedOut(TimeoutError):
-    """A wait that took too long, which harms no task; shown in one line."""
+    """A wait that timed out: the tasks go on. Shown in one line."""
 
     def _render_traceback_(self) -> list[str]:
         return [f"TimeoutError: {self}"]
@@ -52,11 +51,11 @@ class Notebook:
         session: the farm.
         board: shows cards.
         queues: shows live queues.
-        namespace: the names of the running line: a caller's locals before the shell's own.
+        namespace: the names that the running line can use: a caller's locals before the shell's names.
     """
 
     def __init__(
-        self, shell: Any, session: Session, board: CardBoard, queues: Queues, namespace: Mapping[str, Any]
+        self, shell: Any, session: Session, board: CardBoard, queues: QueueWidgets, namespace: Mapping[str, Any]
     ) -> None:
         self.shell = shell
         self.session = session
@@ -64,7 +63,7 @@ class Notebook:
         self.queues = queues
         self.namespace = namespace
 
-    # saying and showing
+    # output
 
     def say(self, text: str) -> None:
         """Print a line under the running cell."""
@@ -76,13 +75,13 @@ class Notebook:
 
     @property
     def inputs(self) -> list[str]:
-        """The cells that were run so far, as Python; the running one is the last."""
+        """The cells that have run, as Python; the running one is the last."""
         history = self.shell.history_manager
         return [] if history is None else list(history.input_hist_parsed)
 
     @property
     def has_widgets(self) -> bool:
-        """Whether a front end may show widgets: there is a kernel."""
+        """Whether there is a kernel, so that a front end can show widgets."""
         return getattr(self.shell, "kernel", None) is not None
 
     def bind(self, name: str, value: object) -> None:
@@ -92,51 +91,51 @@ class Notebook:
     # tasks
 
     def futures(self, selection: Selection) -> list[TaskFuture]:
-        """Return a future for each task that is named; of one that the end of its farm has ended, a new one."""
+        """Return a future for each selected task; a new one for a future that its stopped farm has ended."""
         return [
-            task if is_future(task) and not self._outlived(task) else self.session.future(_id(task))
+            task if is_future(task) and not self._has_outlived(task) else self.session.future(_id(task))
             for task in self.tasks(selection)
         ]
 
     def taskids(self, selection: Selection) -> list[int]:
-        """Return the ids of the tasks that are named."""
-        return [task if isinstance(task, int) else self._accepted(task) for task in self.tasks(selection)]
+        """Return the ids of the selected tasks."""
+        return [task if isinstance(task, int) else self._require_id(task) for task in self.tasks(selection)]
 
     def tasks(self, selection: Selection) -> list[Any]:
-        """Return ids and futures for what is named: by id, range, variable that holds futures, or newest of a name.
+        """Return the selected tasks as ids and futures: ids, ranges, variables with futures, newest tasks of a name.
 
         Raises:
             BadUsage: there is no task of that name.
         """
-        if sum(len(part) for part in selection if isinstance(part, range)) > MAX_SELECTED:
-            raise BadUsage(f"that is over {MAX_SELECTED:,} tasks")
+        if count_ids(selection) > MAX_IDS:
+            raise BadUsage(f"{count_ids(selection):,} tasks are too many; at most {MAX_IDS:,} at once")
         found: list[Any] = []
         for part in selection:
-            found.extend(part if isinstance(part, range) else self._named(part))
+            found.extend(part if isinstance(part, range) else self._find_named(part))
         return found
 
-    def owned(self, states: Sequence[str], *, everybodys: bool) -> list[TaskInfo]:
-        """Return this notebook's tasks, or everybody's, in one of these states; what is on its way included."""
+    def list_owned(self, states: Sequence[str], *, everybodys: bool) -> list[TaskInfo]:
+        """Return the tasks of this notebook, or of all, in one of these states, including those just submitted."""
         client = self.session.client()
         self._flush()
         return client.list_tasks(owner=None if everybodys else self.session.owner, states=states, limit=MOST)
 
-    def _named(self, name: str) -> list[Any]:
+    def _find_named(self, name: str) -> list[Any]:
         value = self.namespace.get(name)
         if is_future(value):
             return [value]
         if isinstance(value, list | tuple) and value and all(map(is_future, value)):
             return list(value)
         client = self.session.client()
-        self._flush()  # the newest one may be on its way
+        self._flush()  # the newest one may not be accepted yet
         newest = client.list_tasks(name=name, limit=1)
         if newest:
             return [newest[-1].taskid]
         near = did_you_mean(name, self.task_names())
         raise BadUsage(f"no task and no future named {name!r}{near or f'; {SEE_TASKS}'}")
 
-    def _accepted(self, future: TaskFuture) -> int:
-        if future.farm != self.session.name:  # there the same id is another task
+    def _require_id(self, future: TaskFuture) -> int:
+        if future.farm != self.session.name:  # on that farm the same id is another task
             raise BadUsage(
                 f"{future.name or future.label!r} is a task of the farm {future.farm}; `%task use {future.farm}` first"
             )
@@ -147,19 +146,19 @@ class Notebook:
         return future.taskid
 
     def _flush(self) -> None:
-        """Let all be accepted that is on its way, by whichever client of this process."""
-        from taskfc_ext.client.session.registry import flush_all  # which `%load_ext` does without
+        """Wait until the farm has accepted all submissions of this process."""
+        from taskfc_ext.client.session.registry import flush_all  # `%load_ext` does not need it
 
         flush_all(self.session.name)
 
-    def _outlived(self, future: TaskFuture) -> bool:
-        """Tell whether the farm was stopped while the future was open, and runs again: its task goes on there."""
+    def _has_outlived(self, future: TaskFuture) -> bool:
+        """Tell whether the farm was stopped while the future was open, and has started again: its task goes on."""
         if future.farm != self.session.name or not (future.accepted and future.done()) or future.cancelled():
             return False
         return future._facts is None and isinstance(future.exception(), ControllerUnavailable)
 
     def task_names(self) -> list[str]:
-        """Return what tasks can be called by: names of tasks, and variables that hold a future."""
+        """Return the names that select tasks: names of tasks, and variables that hold a future."""
         variables = [name for name, value in self.namespace.items() if is_future(value) and not name.startswith("_")]
         client = self.session.connected
         tasks = client.list_tasks(limit=1000) if client else []
@@ -177,21 +176,8 @@ def is_future(value: object) -> bool:
     return isinstance(value, concurrent.futures.Future) and hasattr(type(value), "taskid")
 
 
-def is_one(selection: Selection) -> bool:
-    """Tell whether `selection` names a single task, so that one value is meant and no list."""
-    return len(selection) == 1 and (isinstance(selection[0], str) or len(selection[0]) == 1)
-
-
-def named(taskids: Sequence[int], noun: str = "task") -> str:
-    """Return what several tasks are called in a line: "task 3", "tasks 3, 4", "40 tasks (3, 4, ...)"."""
-    shown = ", ".join(str(taskid) for taskid in taskids[:10])
-    if len(taskids) > 10:
-        return f"{plural(len(taskids), noun)} ({shown}, ...)"
-    return f"{noun if len(taskids) == 1 else f'{noun}s'} {shown}"
-
-
-def said(error: TaskFCError) -> str:
-    """Return what an error says, with its hint, in one line."""
+def error_line(error: TaskFCError) -> str:
+    """Return the message of an error and its hint, in one line."""
     unknown = isinstance(error, UnknownTask | UnknownTasks) and not isinstance(error, ResultExpired)
     hint = SEE_TASKS if unknown else error.hint
     return one_line("; ".join(filter(None, (error.message, hint))))
@@ -199,7 +185,7 @@ def said(error: TaskFCError) -> str:
 
 @contextmanager
 def waiting() -> Iterator[None]:
-    """Let Ctrl-C end a wait in one line."""
+    """Show Ctrl-C in one line during a wait."""
     try:
         yield
     except KeyboardInterrupt:

@@ -1,8 +1,8 @@
-"""One line when tasks have ended while the user was doing something else, also when some failed.
+"""Notices: one line when tasks have ended while the user was doing something else.
 
-A notice is about a batch: all that was submitted by the magics of this shell since the last one. It is due when the
-last of them has ended, and leaves out what the user has seen end: by `result()`, by a wait, in the cell that submitted
-it. What has ended is known from the futures, which the controller tells; nothing is asked of it here.
+A notice reports a batch: all tasks that the magics of this shell have submitted since the last notice. It is due when
+the last of them has ended. It leaves out tasks whose end the user has seen: by `result()`, by a wait, or in the cell
+that submitted them. The futures know the ends; nothing is asked of the controller here.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from taskfc_ext.client.future.future import TaskFuture
 
 _NAMED = 3
-"""Failures that a notice tells; it is one line."""
+"""Failures in one notice, which is one line."""
 _RANGES = 5
-"""Ranges of ids that it tells."""
+"""Ranges of ids in one notice."""
 _WHY = 120
-"""Characters of what a failure says."""
+"""Characters of a failure's message."""
 
 STATES = ("succeeded", "failed", "aborted")
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """A task that the user has not seen end. `why`: of a failure, the exception's type and text."""
+class EndedTask:
+    """A task whose end the user has not seen. `why`: the type and text of the exception of a failed task."""
 
     taskid: int
     name: str
@@ -37,25 +37,25 @@ class Ended:
     why: str = ""
 
 
-def notice(tasks: Sequence[Ended]) -> str:
-    """Return the line about a batch; empty where there is nothing to tell."""
+def write_notice(tasks: Sequence[EndedTask]) -> str:
+    """Return the line about a batch; empty for no tasks."""
     if not tasks:
         return ""
     failures = [task for task in tasks if task.state == "failed"]
     if len(tasks) == 1:
         (task,) = tasks
-        why = f": {_shown(task.why)}" if task.why else ""
+        why = f": {_shorten(task.why)}" if task.why else ""
         return one_line(f"{_title(task)} has ended: {task.state}{why}")
     counts = [(sum(task.state == state for task in tasks), state) for state in STATES]
     ends = ", ".join(f"{n:,} {state}" for n, state in counts if n)
-    told = [f"{_title(task)}: {_shown(task.why)}" for task in failures[:_NAMED]]
+    shown = [f"{_title(task)}: {_shorten(task.why)}" for task in failures[:_NAMED]]
     more = [f"and {len(failures) - _NAMED:,} more"] if len(failures) > _NAMED else []
-    named = f" ({'; '.join([*told, *more])})" if told else ""
+    named = f" ({'; '.join([*shown, *more])})" if shown else ""
     return one_line(f"{ids_of([task.taskid for task in tasks])} have ended: {ends}{named}")
 
 
 def ids_of(taskids: Iterable[int]) -> str:
-    """Return several ids as people write them: `tasks 3-7, 9`."""
+    """Return ids as ranges: `tasks 3-7, 9`."""
     ids = sorted(taskids)
     runs = [[taskid for _, taskid in run] for _, run in groupby(enumerate(ids), lambda pair: pair[1] - pair[0])]
     if len(runs) > _RANGES:
@@ -63,17 +63,17 @@ def ids_of(taskids: Iterable[int]) -> str:
     return "tasks " + ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
-def _title(task: Ended) -> str:
+def _title(task: EndedTask) -> str:
     return f"task {task.taskid} {task.name}".rstrip()
 
 
-def _shown(text: str) -> str:
+def _shorten(text: str) -> str:
     text = one_line(text)
     return text if len(text) <= _WHY else f"{text[: _WHY - 1]}…"
 
 
 class Notices:
-    """The batch that is open. Main thread only."""
+    """The open batch. Main thread only."""
 
     def __init__(self) -> None:
         self._open: dict[int, tuple[TaskFuture, int]] = {}
@@ -81,12 +81,12 @@ class Notices:
         self._order = count()
 
     def add(self, future: TaskFuture) -> None:
-        """Take in what the running cell has submitted."""
-        future._watch()  # from now on it knows whether its outcome was taken
+        """Add a task that the running cell has submitted."""
+        future._watch()  # from now on it records whether its outcome was read
         self._open[next(self._order)] = future, self._cell
 
-    def seen(self, taskids: Iterable[int], farm: str) -> None:
-        """Say that the user has seen these tasks of `farm` end, or needs not be told of it."""
+    def mark_seen(self, taskids: Iterable[int], farm: str) -> None:
+        """Remove these tasks of `farm`: the user has seen their end."""
         ids = set(taskids)
         self._open = {
             key: (future, cell)
@@ -94,8 +94,8 @@ class Notices:
             if future.taskid not in ids or future.farm != farm
         }
 
-    def seen_all(self, farm: str) -> None:
-        """Say that the user has seen all tasks of `farm` end that have ended."""
+    def mark_all_seen(self, farm: str) -> None:
+        """Remove all tasks of `farm` that have ended."""
         self._open = {
             key: (future, cell)
             for key, (future, cell) in self._open.items()
@@ -103,7 +103,7 @@ class Notices:
         }
 
     def after_cell(self) -> str:
-        """Return the line that is due now that a cell has run; empty where none is."""
+        """Return the notice that is due after a cell; empty if none is."""
         cell, self._cell = self._cell, self._cell + 1
         if not self._open or not all(future.done() for future, _ in self._open.values()):
             return ""
@@ -111,15 +111,15 @@ class Notices:
         news = [(future, submitted_in) for future, submitted_in in batch if not future._is_read]
         if all(submitted_in == cell for _, submitted_in in news):
             return ""
-        return notice([ended for future, _ in news if (ended := _ended(future)) is not None])
+        return write_notice([ended for future, _ in news if (ended := _end_of(future)) is not None])
 
 
-def _ended(future: TaskFuture) -> Ended | None:
-    """Return how the task has ended, `None` where nobody knows: its farm was stopped, or the connection closed."""
+def _end_of(future: TaskFuture) -> EndedTask | None:
+    """Return the end of the task; `None` if it is unknown, since the farm was stopped or the connection closed."""
     if future.taskid is None or (future._facts is None and not future.cancelled()):
         return None
     state = future.state
-    return Ended(future.taskid, future.name or "", state, _why(future) if state == "failed" else "")
+    return EndedTask(future.taskid, future.name or "", state, _why(future) if state == "failed" else "")
 
 
 def _why(future: TaskFuture) -> str:

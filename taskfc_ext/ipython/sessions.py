@@ -1,6 +1,6 @@
-"""The farms as the notebook sees them: the one it uses, connected on first use, and the others of this user.
+"""The farms of the notebook: the one in use, connected on first use, and the others of this user.
 
-Everything slow is imported inside the functions: `%load_ext` imports this module.
+Slow modules are imported inside the functions: `%load_ext` imports this module.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
 
 _MAX_SENT = 10_000
-"""Cells whose names are known for a message about one that was missing."""
+"""Cells whose sent names are kept, for the message about a missing name."""
 
 
 class Binding(NamedTuple):
-    """What the notebook had under a name when a cell bound that name in a persistent namespace.
+    """The value of a name in the notebook when a cell bound that name in a persistent namespace.
 
     Attributes:
-        value: of the name here; of a name that was only sent an object like no other, so that ours counts.
-        n_inputs: how many cells the notebook had run by then.
+        value: the notebook's value; of a name that was only sent, a unique object: the notebook's value counts.
+        n_inputs: the number of cells that the notebook had run.
     """
 
     value: object
     n_inputs: int
 
     def is_stale(self, name: str, inputs: Sequence[str]) -> bool:
-        """Whether a later cell of the notebook has bound the name, if only to an equal value."""
+        """Tell whether a later cell of the notebook has bound the name, even to an equal value."""
         later = (text for text in inputs[self.n_inputs :] if name in text)
         return any(name in _bound_by(text) for text in later)
 
@@ -54,25 +54,25 @@ class Farms(Protocol):
     """Finds, starts and connects to farms."""
 
     def names(self) -> list[str]:
-        """Return the farms that run."""
+        """Return the names of the running farms."""
 
     def runs(self, name: str) -> bool:
         """Tell whether the farm runs."""
 
     def identity(self, name: str) -> str:
-        """Return what names the processes of a farm; nothing where it does not run."""
+        """Return the identity of a farm's processes; empty if it does not run."""
 
     def start(self, name: str, n_workers: int | None, *, fresh: bool) -> None:
         """Start a farm, or do nothing if it runs."""
 
     def stop(self, name: str) -> None:
-        """Stop a farm and wait until it is gone; what is unfinished stays in its store."""
+        """Stop a farm and wait until it has ended; unfinished tasks stay in its store."""
 
     def restart(self, name: str, n_workers: int | None) -> None:
-        """Stop a farm if it runs, and start it as it was started."""
+        """Stop a farm if it runs, and start it with the same options."""
 
     def connect(self, name: str, *, owner: str) -> BlockingTaskClient:
-        """Connect to a farm; it is started if it does not run."""
+        """Connect to a farm; start it if it does not run."""
 
 
 class LocalFarms:
@@ -86,7 +86,7 @@ class LocalFarms:
     def _runs_here(self, name: str) -> bool:
         try:
             return self.runs(name)
-        except (ValueError, FarmError):  # somebody else's file, or another host's farm
+        except (ValueError, FarmError):  # a file of another user, or a farm on another host
             return False
 
     def runs(self, name: str) -> bool:
@@ -123,17 +123,18 @@ class LocalFarms:
 
 
 class Session:
-    """The farm that this notebook uses, and those that it used before: their futures go on.
+    """The farm that this notebook uses, and the farms that it used before: their futures stay valid.
 
     Args:
-        owner: whose tasks are "this notebook's".
-        name: the farm's.
-        n_workers: how many it gets if it is started here; `None`: as many as is usual.
+        farms: finds and starts farms.
+        owner: the owner of this notebook's tasks.
+        name: the farm in use.
+        n_workers: the number of workers of a farm that is started here; `None`: the default.
 
     Attributes:
-        since: when it began, as the controller tells times; what had ended before is no news to this kernel.
-        notices: the tasks of whose end the user is to be told.
-        told: failures that a wait has raised already, by farm, id and time of submission (a fresh store counts from 0).
+        since: the start of the session, in the controller's time; failures before it are not reported.
+        notices: the tasks whose end is to be reported.
+        reported: failures that a wait has raised, by farm, id and time of submission (a fresh store counts from 0).
     """
 
     def __init__(self, farms: Farms, owner: str, name: str = "default", n_workers: int | None = None) -> None:
@@ -143,7 +144,7 @@ class Session:
         self.n_workers = n_workers
         self.since = time.time()
         self.notices = Notices()
-        self.told: set[tuple[str, int, float]] = set()
+        self.reported: set[tuple[str, int, float]] = set()
         self._clients: dict[str, BlockingTaskClient] = {}
         self._broadcast: dict[str, dict[str, Binding]] = {}
         self._kept: dict[str, dict[str, Binding]] = {}
@@ -151,26 +152,26 @@ class Session:
 
     @property
     def connected(self) -> BlockingTaskClient | None:
-        """The client of the farm in use, if there is one; never connects."""
+        """The client of the farm in use, if it is connected."""
         return self.client_of(self.name)
 
     @property
     def broadcast(self) -> dict[str, Binding]:
-        """The names that `--everywhere` cells of this kernel have put into the workers' persistent namespaces."""
+        """The names that `--everywhere` cells of this kernel have bound in the workers' persistent namespaces."""
         return self._broadcast.setdefault(self.name, {})
 
     @property
     def kept(self) -> dict[str, Binding]:
-        """The same of `--keep` cells; "*" stands for what they may have bound unseen."""
+        """The names that `--keep` cells have bound there; "*" stands for unknown names."""
         return self._kept.setdefault(self.name, {})
 
     @property
     def there(self) -> dict[str, Binding]:
-        """The names that a cell for the persistent namespace may find there."""
+        """All names that a cell may find in the persistent namespace."""
         return {**self.broadcast, **self.kept}
 
     def note_sent(self, future: TaskFuture, names: Iterable[str]) -> None:
-        """Note with which names a cell was sent, for other futures of the same task."""
+        """Record the names that were sent with a cell, for other futures of the same task."""
         self._sent[future.farm, future.taskid] = tuple(names)
         if len(self._sent) > _MAX_SENT:
             del self._sent[next(iter(self._sent))]
@@ -184,11 +185,11 @@ class Session:
         return future
 
     def client_of(self, name: str) -> BlockingTaskClient | None:
-        """Return the client of a farm that was used here, if there is one; never connects."""
+        """Return the client of a farm, if it is connected."""
         return self._clients.get(name)
 
     def client(self) -> BlockingTaskClient:
-        """Return the client; the first call connects, and starts the farm if it does not run."""
+        """Return the client of the farm in use; connect, and start the farm, if necessary."""
         client = self._clients.get(self.name)
         if client is None:
             if self.n_workers is not None and not self.farms.runs(self.name):
@@ -197,15 +198,15 @@ class Session:
         return client
 
     def client_if_running(self) -> BlockingTaskClient | None:
-        """Return the client, or `None` where no farm runs: looking at a farm never starts it."""
+        """Return the client, or `None` if the farm does not run; never starts it."""
         return self.client() if self.farms.runs(self.name) else None
 
     def use(self, name: str) -> None:
-        """Use the farm `name` from the next call on. The client of the one before stays, for its open futures."""
+        """Use the farm `name` from now on. The previous client stays connected, for its open futures."""
         self.name = name
 
     def forget(self, name: str) -> None:
-        """Disconnect from a farm that has ended, or is about to."""
+        """Disconnect from a farm that has ended or is about to end."""
         client = self._clients.pop(name, None)
         self._sent = {key: names for key, names in self._sent.items() if key[0] != name}
         self._broadcast.pop(name, None)
@@ -214,6 +215,6 @@ class Session:
             client.close()
 
     def close(self) -> None:
-        """Disconnect from all; the farms go on."""
+        """Disconnect from all farms; they go on."""
         for name in list(self._clients):
             self.forget(name)

@@ -237,6 +237,17 @@ class GetOutputs(Request, frozen=True, kw_only=True):
     known: Annotated[str, Meta(max_length=100)] = ""
 
 
+class GetDetails(Request, frozen=True, kw_only=True):
+    """Answered by the `Details` of a task: all that a view of one task shows, in one answer.
+
+    `known`: the version of the outputs that the client has. `tail`: at most so many characters of the log, its end.
+    """
+
+    taskid: IdField
+    known: Annotated[str, Meta(max_length=100)] = ""
+    tail: Count | None = None
+
+
 class GetClientName(Request, frozen=True):
     """Get the controller's name for this client."""
 
@@ -318,6 +329,7 @@ ClientMessage = (
     | GetFailure
     | GetSubmission
     | GetOutputs
+    | GetDetails
     | GetClientName
     | GetWorkers
     | Watch

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from taskfc_ext.protocol.payloads import Failure
+from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.protocol.spec import Spec
 
 
@@ -47,6 +49,26 @@ class TaskInfo(Struct, frozen=True, kw_only=True):
     retry_of: int | None = None
     not_before: float | None = None
     waits_for: tuple[int, ...] = ()
+
+
+class Details(Struct, frozen=True, kw_only=True):
+    """One task with its log, its outputs and its failure: the answer to `GetDetails`.
+
+    Attributes:
+        task: as lists show it.
+        printed: the log, or the end of it.
+        n_cut: characters of the log before that.
+        version: of the outputs.
+        outputs: each the JSON of an output in a notebook's file; `None`: the client has this version.
+        failure: of a task that did not succeed, without the pickled exception.
+    """
+
+    task: TaskInfo
+    printed: Printed = ()
+    n_cut: int = 0
+    version: str = ""
+    outputs: tuple[bytes, ...] | None = None
+    failure: Failure | None = None
 
 
 class SubmittedTask(Struct, frozen=True, kw_only=True):

@@ -31,7 +31,7 @@ from taskfc_ext.server_extension.lookout import Lookout
 from taskfc_ext.server_extension.starting import start_farm
 from taskfc_ext.text import plain_text, sentence
 from taskfc_ext.version import __version__
-from taskfc_ext.view.commands import carry_out, why_not_meant
+from taskfc_ext.view.commands import carry_out, explain_mismatch
 from taskfc_ext.view.details import task_details
 from taskfc_ext.view.messages import AnyCommand, CommandAnswer, Retry, RetryFailed, Start, ViewQuestion
 
@@ -177,7 +177,7 @@ class FarmHandler(_Handler):
         status = await self.hub.status(name)
         if status is None and not isinstance(command, Start):
             self.refuse_farm(name)
-        elif why_not := why_not_meant(command, name, status.identity if status is not None else ""):
+        elif why_not := explain_mismatch(command, name, status.identity if status is not None else ""):
             self.refuse(409, why_not)
         else:
             self.answer(await self._have_done(name, command))

@@ -1,1 +1,1 @@
-"""Views of a queue: models, commands, details and messages, for the kernel and the Jupyter server alike."""
+"""Views of a queue: model, commands, details, messages and wording, for the kernel and the Jupyter server alike."""

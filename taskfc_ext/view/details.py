@@ -1,54 +1,49 @@
-"""Everything that a drawer shows of one task, from several questions. Nothing is unpickled for it."""
+"""The details of one task, as a drawer shows them. Nothing is unpickled."""
 
 from __future__ import annotations
-
-import asyncio
 
 import msgspec
 
 from taskfc_ext.errors import UnknownTask
-from taskfc_ext.protocol.client_messages import GetFailure, GetLog, GetOutputs, ListTasks
-from taskfc_ext.protocol.infos import TaskInfo
+from taskfc_ext.protocol.client_messages import GetDetails
+from taskfc_ext.protocol.infos import Details
 from taskfc_ext.protocol.outputs import all_outputs_of
-from taskfc_ext.protocol.payloads import Failure
+from taskfc_ext.protocol.payloads import Failure, Reason
 from taskfc_ext.protocol.printed import log_of
 from taskfc_ext.text import plain_text
 from taskfc_ext.view.commands import Ask
 from taskfc_ext.view.messages import MAX_LOG, TaskDetails
 
+_NO_FAILURE = Failure(Reason.ERROR, "")
+
 
 async def task_details(taskid: int, known: str, ask: Ask) -> TaskDetails:
-    """Return what there is to show of a task.
+    """Return the details of a task, in one round trip.
 
     Args:
-        taskid: which one.
+        taskid: the task.
         known: the version of its outputs that the view has; empty for none.
         ask: as in `carry_out`.
 
     Raises:
         UnknownTask: there is no such task.
-        TaskFCError: nobody answers.
+        TaskFCError: the controller does not answer.
     """
-    listed, printed, shown, failed = await asyncio.gather(
-        ask(ListTasks, taskids=(taskid,)),
-        ask(GetLog, taskid=taskid),
-        ask(GetOutputs, taskid=taskid, known=known),
-        ask(GetFailure, taskid=taskid),
-    )
-    infos = msgspec.convert(listed, list[TaskInfo])
-    if not infos:
-        raise UnknownTask(f"there is no task {taskid}", taskid=taskid, hint="it was cleared, or never was")
-    whole = log_of(tuple(printed))
-    end = whole[-2 * MAX_LOG :]  # made safe, it is somewhat shorter; a view asks for it again and again
-    log = plain_text(end)
-    failure = None if failed is None else msgspec.convert(failed, Failure)
+    try:
+        # twice the limit: made safe to print, a log becomes shorter
+        answer = await ask(GetDetails, taskid=taskid, known=known, tail=2 * MAX_LOG)
+    except UnknownTask as error:  # the controller's hint is for Python
+        raise UnknownTask(error.message, taskid=taskid, hint="it was cleared, or never was") from None
+    details = msgspec.convert(answer, Details)
+    log = plain_text(log_of(details.printed))
+    failure = details.failure or _NO_FAILURE
     return TaskDetails(
-        task=infos[0],
+        task=details.task,
         log=log[-MAX_LOG:],
-        n_cut=len(whole) - len(end) + max(0, len(log) - MAX_LOG),
-        version=shown["version"],
-        outputs=None if shown["outputs"] is None else tuple(all_outputs_of(shown["outputs"])),
-        traceback="" if failure is None else plain_text(failure.traceback),
-        note="" if failure is None else plain_text(failure.note),
-        exception="" if failure is None else failure.type_name,
+        n_cut=details.n_cut + max(0, len(log) - MAX_LOG),
+        version=details.version,
+        outputs=None if details.outputs is None else tuple(all_outputs_of(details.outputs)),
+        traceback=plain_text(failure.traceback),
+        note=plain_text(failure.note),
+        exception=failure.type_name,
     )

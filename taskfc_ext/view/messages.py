@@ -1,8 +1,8 @@
-"""What a view of queues, in a browser, is told, and what it asks.
+"""Messages between a view of queues in a browser and its server.
 
-The view is the same in the widget and in JupyterLab's sidebar; what carries these messages differs. TypeScript has
-them from `scripts/write_messages.py`, as `labextension/src/link/messages.ts`. A command has the name of the request
-to the controller that it becomes: where both are at hand, that one is `said.Abort`.
+The view is the same in the widget and in JupyterLab's sidebar; the transport of these messages differs.
+`scripts/write_messages.py` writes them in TypeScript. A command has the name of the request to the controller that it
+becomes.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from taskfc_ext.protocol.limits import MAX_IDS
 from taskfc_ext.protocol.snapshots import FarmStatus, QueueDelta, QueueSnapshot
 
 VIEW_PROTOCOL = 1
-"""Version of these messages. A page that was loaded from another version says so instead of guessing."""
+"""Version of these messages. A page of another version says so."""
 
 MAX_LOG = 200_000
-"""Characters of a log that a view is sent: the end of it."""
+"""Characters of a log that a view receives: its end."""
 
-# what a view is told
+# to a view
 
 
 class Farms(Struct, frozen=True, kw_only=True, tag="farms", tag_field="type"):
-    """All farms of this user that run or have left a store, by name. Said first, and when one has changed."""
+    """All farms of this user that run or have a store, by name. Sent first, and after each change."""
 
     farms: tuple[FarmStatus, ...]
     protocol: int = VIEW_PROTOCOL
@@ -35,17 +35,17 @@ class Farms(Struct, frozen=True, kw_only=True, tag="farms", tag_field="type"):
 
 ViewMessage = Farms | QueueSnapshot | QueueDelta
 
-# what a view asks
+# from a view
 
 
 class Watch(Struct, frozen=True, forbid_unknown_fields=True, tag="watch", tag_field="ask"):
-    """Send the snapshot of this farm, and what changes from then on. Asked again: the snapshot again."""
+    """Send the snapshot of this farm, and then its deltas. Repeated: the snapshot again."""
 
     farm: str
 
 
 class Unwatch(Struct, frozen=True, forbid_unknown_fields=True, tag="unwatch", tag_field="ask"):
-    """Send no more of this farm."""
+    """Send no more messages of this farm."""
 
     farm: str
 
@@ -56,31 +56,31 @@ Ids = Annotated[tuple[IdField, ...], Meta(min_length=1, max_length=MAX_IDS)]
 
 
 class Command(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do"):
-    """Base of what a view can have done. `identity`: of the processes that are meant; empty: whichever has the name."""
+    """Base of all commands. `identity`: of the farm's processes; empty: any processes of this name."""
 
     identity: str = ""
 
 
 class Abort(Command, frozen=True, tag="abort"):
-    """Abort these tasks; those that have ended by now are left alone."""
+    """Abort these tasks; tasks that have ended are left as they are."""
 
     taskids: Ids
 
 
 class Retry(Command, frozen=True, tag="retry"):
-    """Run these finished tasks again, as they were submitted, with those that failed because of them."""
+    """Run these finished tasks again, with the tasks that failed because of them."""
 
     taskids: Ids
 
 
 class Hold(Command, frozen=True, tag="hold"):
-    """Keep these tasks from the workers."""
+    """Keep these tasks from being dispatched."""
 
     taskids: Ids
 
 
 class Release(Command, frozen=True, tag="release"):
-    """Let these tasks be given out again."""
+    """Let these tasks be dispatched again."""
 
     taskids: Ids
 
@@ -99,7 +99,7 @@ class Clear(Command, frozen=True, tag="clear"):
 
 
 class RetryFailed(Command, frozen=True, tag="retry-failed"):
-    """Run all failed tasks again that were not retried yet."""
+    """Run all failed tasks again, except those that were retried."""
 
 
 class Scale(Command, frozen=True, tag="scale"):
@@ -109,20 +109,20 @@ class Scale(Command, frozen=True, tag="scale"):
 
 
 class Start(Command, frozen=True, tag="start"):
-    """Start the farm of this name, or do nothing if it runs; `n`: workers, `None`: as before, or by the cores."""
+    """Start the farm, or do nothing if it runs. `n`: workers; `None`: as before, or one for each core."""
 
     n: Workers | None = None
 
 
 class Stop(Command, frozen=True, tag="stop"):
-    """Stop the farm; unfinished work waits in its store."""
+    """Stop the farm; unfinished tasks stay in its store."""
 
 
 AnyCommand = Abort | Retry | Hold | Release | Move | Clear | RetryFailed | Scale | Start | Stop
 
 
 class CommandAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What came of a command. `said`: a line for people. `retried`: (old id, new id)."""
+    """The result of a command. `said`: a sentence for people. `retried`: pairs (old id, new id)."""
 
     ok: bool
     said: str
@@ -130,16 +130,16 @@ class CommandAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class TaskDetails(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Everything that a drawer shows of one task.
+    """The details of one task, as a drawer shows them.
 
     Attributes:
         task: as lists show it.
-        log: what it has printed, at most `MAX_LOG` characters, the end.
+        log: the end of its log, at most `MAX_LOG` characters.
         n_cut: characters before that.
         version: of `outputs`.
-        outputs: what it shows, in the form of outputs in a notebook's file; `None`: as in the version that was known.
+        outputs: its outputs, in the form of a notebook's file; `None`: the view has this version.
         traceback: of its exception.
-        note: what is known of the death of its worker.
+        note: a description of the death of its worker.
         exception: the type of its exception.
     """
 

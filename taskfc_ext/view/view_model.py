@@ -1,7 +1,7 @@
-"""A queue as a viewer keeps it, to hand it on to whoever begins to look later. Pure: no clock, no I/O.
+"""The queue of a farm as a subscriber keeps it, to serve its own subscribers. Pure: no clock, no I/O.
 
-It is made of what the controller says, and says the same again: its messages are ones that the controller could have
-sent. Of a task with nothing to tell it keeps a byte.
+It takes snapshots and deltas in, and gives out messages that the controller could have sent. A task without a row
+takes one byte.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from taskfc_ext.protocol.snapshots import MAX_BATCHES, MAX_ROWS, Batch, Counts, 
 from taskfc_ext.protocol.states import FINISHED_CODES, StateCode
 
 KEPT = 2000
-"""Finished tasks that are kept, the newest: more than anybody scrolls through. `%task history` has the others."""
+"""The newest finished tasks that are kept: enough to scroll through. `%task history` has the others."""
 
 ENDS = 61
-"""Seconds for which ends are counted, one number a second: a minute, and the second that is not over yet."""
+"""Seconds whose ends are counted, one number each: a minute, and the current second."""
 
 _HELD = 8
-"""Beside the state of a task that is held."""
+"""Added to the state code of a held task."""
 
 _RUN = re.compile(rb"([\x01-\x0e])\1*", re.DOTALL)
 
@@ -37,11 +37,11 @@ class QueueModel:
     """The queue of one controller.
 
     Attributes:
-        seq: of the last message.
-        wall: the controller's clock then, in seconds.
-        counts: of all its tasks.
-        n_workers: how many it should have.
-        workers: those that it has.
+        seq: the number of the last message.
+        wall: the controller's clock in that message, in seconds.
+        counts: the number of tasks in each state.
+        n_workers: the wanted number of workers.
+        workers: the present workers.
     """
 
     def __init__(self) -> None:
@@ -53,25 +53,25 @@ class QueueModel:
         self.n_workers = 0
         self.workers: tuple[WorkerInfo, ...] = ()
         self._batches: list[Batch] = []
-        self._newest: set[int] = set()  # batches told at `wall`: of their tasks the next message may tell
-        self._n_batches_kept = 0  # when those of which no task is left were forgotten last
-        self._first = 0  # the id that the first byte of `_states` stands for
-        self._states = bytearray()  # 0: not known, or forgotten
+        self._newest: set[int] = set()  # first ids of the batches of `wall`: their tasks may come in the next message
+        self._n_batches_kept = 0  # after the last removal of empty batches
+        self._first = 0  # the task id of the first byte of `_states`
+        self._states = bytearray()  # 0: unknown or cleared
         self._rows: dict[int, Row] = {}
         self._finished: dict[int, None] = {}  # in the order of their ends
         self._ends: deque[tuple[int, int]] = deque()  # (second, ends in it)
 
     def apply(self, message: QueueSnapshot | QueueDelta) -> bool:
-        """Take `message` in; return whether that was possible: after a gap only a snapshot helps."""
+        """Apply `message`; return whether that was possible: after a gap only a snapshot is."""
         if isinstance(message, QueueSnapshot):
             self._begin(message)
         elif self.seq is None or message.seq != self.seq + 1:
             return False
         else:
             self._count_ends(message)
-            if message.wall != self.wall:  # what is told in parts has one time
+            if message.wall != self.wall:  # all parts of one update have the same time
                 self._newest.clear()
-                if len(self._batches) > 2 * self._n_batches_kept + MAX_BATCHES:  # so seldom that it costs little
+                if len(self._batches) > 2 * self._n_batches_kept + MAX_BATCHES:  # rare enough to cost little
                     self._drop_empty_batches()
         self.seq, self.wall, self.counts, self.n_workers = message.seq, message.wall, message.counts, message.n_workers
         if message.workers is not None:
@@ -86,15 +86,17 @@ class QueueModel:
             for first, n in message.cleared:
                 self._forget(range(first, first + n))
         surplus = len(self._finished) - KEPT
-        if surplus > 0:  # all at once: to look for the first of a dict again and again is quadratic
+        if surplus > 0:  # all at once: taking the first key of a dict repeatedly is quadratic
             self._forget(tuple(islice(self._finished, surplus)))
         return True
 
     def messages(self, since: float = 0.0) -> list[QueueSnapshot | QueueDelta]:
-        """Return what brings a new viewer here: a snapshot, and, where one message cannot hold it all, deltas.
+        """Return the messages for a new subscriber: a snapshot, and deltas if one message is too small.
 
-        The delta that comes next from the controller follows the last of them. `since`: seconds for which a controller
-        that lives has said nothing. A viewer tells the time by what it is sent first, and nothing else may come soon.
+        The next delta of the controller follows the last of them.
+
+        Args:
+            since: seconds since the last message of a live controller. A subscriber sets its clock by the snapshot.
         """
         if self.seq is None:
             return []
@@ -132,10 +134,7 @@ class QueueModel:
         return [snapshot, *more]
 
     def ends(self, since: float = 0.0) -> tuple[int, ...]:
-        """Return how many tasks ended in each of the last `ENDS` seconds, oldest first.
-
-        The last is that of `wall`, and of `since` seconds after that.
-        """
+        """Return how many tasks ended in each of the last `ENDS` seconds, the last one `since` seconds after `wall`."""
         if not self._ends:
             return ()
         end = int(self.wall + since) + 1
@@ -143,16 +142,16 @@ class QueueModel:
         return tuple(counted.get(second, 0) for second in range(end - ENDS, end))
 
     def rows(self) -> list[Row]:
-        """Return the tasks of which there is more to tell than their state, by id."""
+        """Return the rows, by id."""
         return [self._rows[taskid] for taskid in sorted(self._rows)]
 
     def batch_of(self, taskid: int) -> Batch | None:
-        """Return the submission that `taskid` was part of."""
+        """Return the batch of `taskid`, if it is known."""
         found = _covering(self._batches, taskid)
         return self._batches[found] if found is not None else None
 
     def state_of(self, taskid: int) -> StateCode | None:
-        """Return the state of a task; `None` when it is not known here."""
+        """Return the state of a task; `None` if it is unknown."""
         index = taskid - self._first
         code = self._states[index] if 0 <= index < len(self._states) else 0
         return StateCode(code & ~_HELD) if code else None
@@ -163,7 +162,7 @@ class QueueModel:
         end = int(snapshot.wall) + 1
         if snapshot.ends:
             self._ends = deque(enumerate(snapshot.ends, start=end - len(snapshot.ends)))
-        elif not self._ends:  # nobody has counted yet: the newest ends are among the rows
+        elif not self._ends:  # not counted yet: the rows have the newest ends
             counted = Counter(int(wall) for wall in snapshot.rows.completed if wall)
             self._ends = deque((second, counted[second]) for second in sorted(counted) if end - ENDS <= second < end)
         self.farm, self.incarnation = snapshot.farm, snapshot.incarnation
@@ -230,7 +229,7 @@ class QueueModel:
             yield Run(self._first + found.start(), found.end() - found.start(), state, is_held)
 
     def _drop_empty_batches(self) -> None:
-        """Forget batches, and the states before all others, of which no task is left."""
+        """Remove batches without tasks, and the leading bytes of cleared tasks."""
         states, first = self._states, self._first
         self._batches = [
             batch
@@ -244,13 +243,13 @@ class QueueModel:
         self._first += n_gone
 
 
-def merged(before: QueueDelta, after: QueueDelta) -> QueueDelta:
-    """Return one delta, numbered as `before`, that says what both say, for whoever cannot take them as they come.
+def merge(before: QueueDelta, after: QueueDelta) -> QueueDelta:
+    """Return one delta in place of two, numbered as `before`, for a subscriber that is slower than the farm.
 
-    Of finished tasks no more than `MAX_ROWS` keep their rows, the newest; of the others it says the state.
+    Only the newest `MAX_ROWS` finished tasks keep their rows; of the others it has the state.
     """
     rows, ids = {row.taskid: row for row in rows_of(before.rows)}, before.rows.ids
-    for run in after.runs:  # of which there may be as many as there are rows
+    for run in after.runs:  # there may be as many runs as rows
         for taskid in ids[bisect_left(ids, run.first) : bisect_left(ids, run.first + run.n)]:
             rows.pop(taskid, None)
     rows |= {row.taskid: row for row in rows_of(after.rows)}
@@ -268,12 +267,12 @@ def merged(before: QueueDelta, after: QueueDelta) -> QueueDelta:
 
 
 def _n_parts(items: list[Any], most: int) -> int:
-    """Return how many messages `items` need, `most` in each."""
+    """Return the number of messages for `items`, with `most` in each."""
     return -(-len(items) // most)
 
 
 def _covering(batches: list[Batch], taskid: int) -> int | None:
-    """Return the index of the batch in `batches`, by id, that has `taskid`."""
+    """Return the index of the batch that has `taskid`, in `batches` sorted by id."""
     index = bisect_right(batches, taskid, key=attrgetter("first")) - 1
     if index < 0 or taskid >= batches[index].first + batches[index].n:
         return None

@@ -1,4 +1,4 @@
-"""The widgets' scripts and styles, which npm builds of `labextension/`. A clone without them works all the same."""
+"""The scripts and styles of the widgets, built by npm from `labextension/`. Everything else works without them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from pathlib import Path
 
 STATIC = Path(__file__).parent / "static"
 
-NOT_BUILT = "What runs in the browser is not built in this clone of taskfc_ext: run `make frontend` and start anew."
+NOT_BUILT = "This clone of taskfc_ext has no built front end: run `make frontend`, then restart the kernel."
 
 
 def script(name: str, folder: Path = STATIC) -> Path | str:
-    """Return the module of a widget; in its place one that says what is missing."""
+    """Return the module of a widget; if it is missing, a module that says so."""
     path = folder / f"{name}.js"
     return path if path.is_file() else f'export default {{\n  render: ({{ el }}) => el.append("{NOT_BUILT}")\n}};\n'
 
 
 def style(name: str, folder: Path = STATIC) -> Path | str:
-    """Return the style sheet of a widget; in its place an empty one."""
+    """Return the style sheet of a widget; if it is missing, an empty one."""
     path = folder / f"{name}.css"
     return path if path.is_file() else "\n"

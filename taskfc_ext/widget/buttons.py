@@ -1,8 +1,8 @@
-"""The buttons under a card: Abort and Retry of one task, also while the kernel runs a cell where that can be.
+"""The buttons under a card: abort or retry one task.
 
-JupyterLab sends what widgets say to a subshell of the kernel (ipykernel 7), a thread beside the main one, so a click is
-heard while a cell runs. Where there is none, a click waits until the cell has ended; the script notices that nobody has
-heard it, and says what to type instead.
+JupyterLab sends the messages of widgets to a subshell of the kernel (ipykernel 7), a thread beside the main one, so a
+click works while a cell runs. Without a subshell, a click waits until the cell has ended; the script notices that
+there is no answer, and shows what to type instead.
 """
 
 from __future__ import annotations
@@ -11,38 +11,50 @@ import contextvars
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 from traitlets import Int, List, Unicode
 
 from taskfc_ext.errors import TaskFCError
 from taskfc_ext.text import name_option, one_line
+from taskfc_ext.view.commands import explain_mismatch
+from taskfc_ext.view.messages import Abort, CommandAnswer, Retry
 from taskfc_ext.widget.built import script, style
-from taskfc_ext.widget.subshell_widget import HeardWidget
+from taskfc_ext.widget.feed import QueueQuestion
+from taskfc_ext.widget.subshell_widget import SubshellWidget
 
 logger = logging.getLogger(__name__)
 
 VERBS = ("abort", "retry")
 
 Act = Callable[[str], str]
-"""Does what a verb says, and returns a line about what was done. Called on a thread of its own."""
+"""Carries out a verb and returns a line about the result. Called on a thread of its own."""
 
 
-class TaskButtons(HeardWidget):
-    """Asks before it acts, and tells what came of it.
+class Click(NamedTuple):
+    """A click that the user has confirmed. `command`: as all views send it; `None` in the form of earlier scripts."""
+
+    number: int
+    verb: str
+    command: Abort | Retry | None = None
+
+
+class TaskButtons(SubshellWidget):
+    """Buttons that ask before they act, and then show the result.
 
     Args:
-        act: what a click does.
-        taskid: whose buttons these are.
+        act: carries out a click.
+        taskid: the task.
         farm: the task's farm.
         offers: the verbs that have a button.
-        identity: which processes the farm is made of, so that the Jupyter server aborts no task of others.
+        identity: identifies the farm's processes, so that the Jupyter server never aborts a task of other ones.
 
     Attributes:
-        what: whose buttons these are: `task 12`.
-        instead: what to type in a terminal where the kernel does not hear; `{verb}` stands for the button's.
+        what: the task in words: `task 12`.
+        instead: the command to type in a terminal where the kernel does not answer; `{verb}` stands for the button's.
         offers: the verbs that have a button now.
-        state: the task's. A card cannot be drawn anew in a page that was loaded since; there the script tells it.
+        state: the task's state. In a page that was reloaded the card cannot be updated; there the script shows it.
     """
 
     _esm = script("buttons")
@@ -58,41 +70,71 @@ class TaskButtons(HeardWidget):
     def __init__(self, act: Act, taskid: int, *, farm: str, offers: tuple[str, ...], identity: str = "") -> None:
         self._act = act
         super().__init__(offers=list(offers), farm=farm, identity=identity, **_names(taskid, farm))
-        self.on_msg(self._on_click)
+        self.on_msg(self._on_message)
 
     def belong_to(self, taskid: int) -> None:
-        """Be another task's buttons from now on: the one that took the place of the first."""
+        """Become the buttons of the task that took the place of the first."""
         for name, value in _names(taskid, self.farm).items():
             self.set_trait(name, value)
 
     def bundle(self) -> dict[str, Any]:
-        """Return what to publish: the buttons, and for whoever cannot show them, nothing."""
+        """Return the bundle to publish: the buttons, and nothing where they cannot be shown."""
         return {"text/plain": "", "text/html": "", **self.view()}
 
-    def _on_click(self, _: object, content: object, buffers: object) -> None:
-        if not isinstance(content, dict):
+    def _on_message(self, _: object, content: object, buffers: object) -> None:
+        click = _read_click(content)
+        if click is None:
             return
-        verb, number = content.get("do"), content.get("number")
-        if verb not in VERBS or not isinstance(number, int):
-            return
-        self.send({"number": number, "heard": True})
+        self.send({"number": click.number, "heard": True})
         # a thread of its own: the controller may take its time, and all widgets of a kernel share one subshell
         context = contextvars.copy_context()
-        threading.Thread(
-            target=context.run, args=(self._answer, verb, number), name="taskfc-button", daemon=True
-        ).start()
+        threading.Thread(target=context.run, args=(self._answer, click), name="taskfc-button", daemon=True).start()
 
-    def _answer(self, verb: str, number: int) -> None:
+    def _answer(self, click: Click) -> None:
+        is_done, text = self._carry_out(click)
+        if click.command is None:
+            answer: dict[str, Any] = {"said": text}
+        elif is_done:
+            answer = {"answer": msgspec.to_builtins(CommandAnswer(ok=True, said=text))}
+        else:
+            answer = {"problem": text}
+        self.send({"number": click.number, **answer})
+
+    def _carry_out(self, click: Click) -> tuple[bool, str]:
+        """Carry out a click; return whether it was done, and a line about it."""
+        verb, command = click.verb, click.command
+        if command is not None:
+            why_not = explain_mismatch(command, self.farm, self.identity)
+            if why_not:
+                return False, why_not
+        if verb not in self.offers or (command is not None and tuple(command.taskids) != (self.taskid,)):
+            return False, f"too late to {verb} {self.what}"
         try:
-            said = self._act(verb) if verb in self.offers else f"too late to {verb} {self.what}"
+            return True, self._act(verb)
         except TaskFCError as error:
-            said = one_line(error)
-        except Exception as error:  # the edge of a thread: whoever clicked is to know
+            return False, one_line(error)
+        except Exception as error:  # the edge of a thread: the user must learn of it
             logger.exception("%s of %s failed", verb, self.what)
-            said = one_line(f"{type(error).__name__}: {error}")
-        self.send({"number": number, "said": said})
+            return False, one_line(f"{type(error).__name__}: {error}")
+
+
+def _read_click(content: object) -> Click | None:
+    """Return the click in a message of the front end; `None` where there is none."""
+    if not isinstance(content, dict):
+        return None
+    if "command" not in content:  # the script of an earlier version, in a page that was not reloaded
+        verb, number = content.get("do"), content.get("number")
+        return Click(number, verb) if verb in VERBS and isinstance(number, int) else None
+    try:
+        question = msgspec.convert(content, QueueQuestion)
+    except msgspec.ValidationError:
+        return None
+    command = question.command
+    if question.number is None or not isinstance(command, Abort | Retry):
+        return None
+    return Click(question.number, "abort" if isinstance(command, Abort) else "retry", command)
 
 
 def _names(taskid: int, farm: str) -> dict[str, Any]:
-    """Return the traits that say whose buttons these are."""
+    """Return the traits that name the task."""
     return {"taskid": taskid, "instead": f"taskfc {{verb}} {taskid}{name_option(farm)}", "what": f"task {taskid}"}

@@ -22,10 +22,10 @@ from taskfc_ext.errors import TaskFCError
 from taskfc_ext.protocol.snapshots import FarmState, FarmStatus, QueueDelta
 from taskfc_ext.text import one_line
 from taskfc_ext.version import __version__
-from taskfc_ext.view.commands import Ask, why_not_meant
+from taskfc_ext.view.commands import Ask, explain_mismatch
 from taskfc_ext.view.details import task_details
 from taskfc_ext.view.messages import AnyCommand, CommandAnswer, Farms, ViewQuestion, Watch
-from taskfc_ext.view.view_model import QueueModel, merged
+from taskfc_ext.view.view_model import QueueModel, merge
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ class Feed:
         if not self._model.apply(news):  # the viewer sees to it that there are no gaps
             self._viewer.watch()
         elif isinstance(news, QueueDelta):
-            self._waiting = news if self._waiting is None else merged(self._waiting, news)
+            self._waiting = news if self._waiting is None else merge(self._waiting, news)
             self._send_waiting()
         else:
             self._send_all()
@@ -203,7 +203,7 @@ class Feed:
             return {"details": msgspec.json.decode(msgspec.json.encode(details))}
         assert question.command is not None
         status = self._viewer.status
-        why_not = why_not_meant(question.command, status.name, status.identity)
+        why_not = explain_mismatch(question.command, status.name, status.identity)
         if why_not:
             return {"problem": why_not}
         answer = await self._carry_out(question.command, self._viewer.ask)

@@ -9,10 +9,10 @@ from traitlets import Unicode
 from taskfc_ext.client.farm.interface import Farm
 from taskfc_ext.widget.built import script, style
 from taskfc_ext.widget.feed import CarryOut, Feed
-from taskfc_ext.widget.subshell_widget import HeardWidget
+from taskfc_ext.widget.subshell_widget import SubshellWidget
 
 
-class QueueWidget(HeardWidget):
+class QueueWidget(SubshellWidget):
     """The queue of one farm. It follows it until it is closed; any number of views may show it.
 
     Args:

@@ -1,4 +1,4 @@
-"""What our widgets have in common: they are heard while a cell runs, wherever the kernel can do that."""
+"""Base widget: receives its messages on a kernel subshell, so that clicks work while a cell runs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import anywidget
 
 
-class HeardWidget(anywidget.AnyWidget):
-    """A widget that leaves what a front end says to it on the subshell that the front end has chosen."""
+class SubshellWidget(anywidget.AnyWidget):
+    """A widget whose messages stay on the subshell that the front end has chosen."""
 
     def open(self) -> None:
         """Open the connection to the front end."""
@@ -16,7 +16,7 @@ class HeardWidget(anywidget.AnyWidget):
         keep_subshell(self.comm)
 
     def view(self) -> dict[str, Any]:
-        """Return the part of a bundle that shows it."""
+        """Return the part of a bundle that shows the widget."""
         return {
             "application/vnd.jupyter.widget-view+json": {
                 "version_major": 2,
@@ -29,9 +29,9 @@ class HeardWidget(anywidget.AnyWidget):
 def keep_subshell(comm: Any) -> None:
     """Leave the messages of a front end on the subshell that it has chosen.
 
-    ipykernel 7.4 moves them to the subshell of whoever spoke last, and our updates speak from a thread whose parent is
-    a cell of the main shell: a click would then wait for the cell to end. The hook is private to ipykernel; where it
-    is absent there is nothing to change.
+    ipykernel 7.4 moves them to the subshell that sent last. Updates are sent from a thread whose parent is a cell of
+    the main shell, so a click would wait for the end of the cell. The hook is private to ipykernel; other versions
+    need no change.
     """
     if hasattr(comm, "_reply_subshell_for"):
         comm._reply_subshell_for = lambda data, default: default

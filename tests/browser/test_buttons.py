@@ -14,7 +14,7 @@ from tests.browser.test_cards import BLOCKING, LOAD, WAITING, shows
 HEAR = (LATEST, "ipykernel-7.3")
 """Kernels with subshells, which receive a click while a cell runs, also without the server extension."""
 
-TOLD = re.compile(r"Told task \d+ to stop|Aborted task \d+")
+TOLD = re.compile(r"Stopping task \d+|Aborted task \d+")
 """Result of aborting a running task, which may have ended by then."""
 
 
@@ -110,6 +110,7 @@ def test_everything_works_with_the_keyboard(lab: Lab, page: Page, tmp_path: Path
     notebook = lab.open(page, "keys", LOAD, task)
     notebook.run(0, 1)
     shows(notebook.card(1), "begun")
+    expect(notebook.card(1).locator(".taskfc-as-of")).to_be_hidden()
     abort = buttons(notebook.output(1)).get_by_role("button", name="Abort", exact=True)
     abort.focus()
     page.keyboard.press("Enter")

@@ -42,6 +42,9 @@ class Owner:
     def describe(self, taskid: int) -> Any:
         raise AssertionError
 
+    def details(self, taskid: int) -> Any:
+        raise AssertionError
+
     def printed(self, taskid: int) -> tuple[str, ...]:
         return (f"log of {taskid}", "err")
 

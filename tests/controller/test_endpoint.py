@@ -53,6 +53,7 @@ EXAMPLES: dict[type, Message] = {
     said.GetFailure: said.GetFailure(seq=1, taskid=0),
     said.GetSubmission: said.GetSubmission(seq=1, taskid=0),
     said.GetOutputs: said.GetOutputs(seq=1, taskid=0),
+    said.GetDetails: said.GetDetails(seq=1, taskid=0),
     said.GetClientName: said.GetClientName(seq=1),
     said.GetWorkers: said.GetWorkers(seq=1),
     said.Watch: said.Watch(seq=1),

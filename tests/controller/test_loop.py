@@ -14,6 +14,7 @@ from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import (
     Clear,
     ErrorKind,
+    GetDetails,
     GetFailure,
     GetLog,
     GetOutputs,
@@ -23,7 +24,7 @@ from taskfc_ext.protocol.client_messages import (
     Reply,
     Retry,
 )
-from taskfc_ext.protocol.infos import SubmittedTask
+from taskfc_ext.protocol.infos import Details, SubmittedTask
 from taskfc_ext.protocol.payloads import Failure, Outcome, Reason, encode_failure
 from taskfc_ext.protocol.spec import Kind, OnLost, Spec
 from taskfc_ext.protocol.worker_messages import Finished, PropertiesChanged, Ready, Run
@@ -251,6 +252,53 @@ def test_the_log_of_a_finished_task_is_its_output_and_displays(farm):
     ]
     farm.pump()
     assert [farm.alice.answers[seq].value["outputs"] for seq in seqs] == [[b"figure"], [], None]
+
+
+def test_details_of_a_finished_task_are_one_answer(farm):
+    worker = farm.workers[0]
+    failure = Failure(Reason.ERROR, "no luck", type_name="ValueError", traceback="line 1", pickled=b"opaque")
+    farm.alice.submit(b"long", b"quiet")
+    farm.pump()
+    lease = worker.running[0]
+    worker.running, worker.n_finished = None, 1
+    worker.say(
+        Finished(
+            seq=1,
+            leases=(lease,),
+            outcomes=(1,),
+            values=(encode_failure(failure),),
+            seconds=(1.0,),
+            outputs={lease: ("begin", "end")},
+            displays={lease: (b"figure",)},
+        )
+    )
+    farm.pump()
+    seqs = [
+        farm.alice.ask(GetDetails, taskid=0),
+        farm.alice.ask(GetDetails, taskid=0, known="final", tail=4),
+        farm.alice.ask(GetDetails, taskid=1, known="final"),
+    ]
+    farm.pump()
+    whole, end, quiet = [msgspec.convert(farm.alice.answers[seq].value, Details) for seq in seqs]
+    assert (whole.task.state, whole.task.message, whole.printed, whole.n_cut) == (
+        "failed",
+        "no luck",
+        ("begin", "end"),
+        0,
+    )
+    assert (whole.version, whole.outputs) == ("final", (b"figure",))
+    assert whole.failure == msgspec.structs.replace(failure, pickled=None)
+    assert (end.printed, end.n_cut, end.outputs) == (("n", "end"), 4, None)
+    assert (quiet.task.state, quiet.printed, quiet.failure) == ("succeeded", (), None)
+
+
+def test_details_of_a_task_that_was_cleared_in_the_same_turn_are_refused(farm):
+    farm.alice.submit(b"a")
+    farm.pump()
+    seq = farm.alice.ask(GetDetails, taskid=0)
+    farm.bob.ask(Clear)
+    farm.pump()
+    assert farm.alice.answers[seq].error is ErrorKind.UNKNOWN_TASK
 
 
 def test_a_failure_is_sent_without_its_pickled_exception(farm):

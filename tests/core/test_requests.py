@@ -7,6 +7,7 @@ import pytest
 from taskfc_ext.core.effects import (
     ClientSend,
     Effects,
+    SendDetails,
     SendEnded,
     SendFailure,
     SendList,
@@ -345,6 +346,32 @@ def test_displays_of_a_running_task_are_sent_once():
     talk.worker(0, Displayed(1, 4, 0, (b"x",) * MAX_DISPLAYS))
     talk.worker(0, Displayed(1, 5, MAX_DISPLAYS, (b"y",)))
     assert shown_to(talk)[1] == (*(b"x",) * (MAX_DISPLAYS - 1), b"y")
+
+
+def test_details_of_a_running_task_are_one_answer():
+    talk = Conversation(workers=1)
+    talk.submit(1)
+    (answer,) = messages_to(talk.ask(messages.GetDetails, taskid=0))
+    assert (answer.value.task.taskid, answer.value.printed, answer.value.outputs) == (0, (), None)
+    talk.start(0)
+    talk.worker(0, Output(1, ("one ", "two")))
+    talk.worker(0, Progress(1, 4, 10, "fit"))
+    talk.worker(0, Displayed(1, 1, 0, (b"a", b"b")))
+    (answer,) = messages_to(talk.ask(messages.GetDetails, taskid=0, tail=5))
+    details = answer.value
+    assert (details.task.state, details.task.progress) == ("running", TaskProgress(4, 10, "fit"))
+    assert (details.printed, details.n_cut) == (("e ", "two"), 2)
+    assert (details.version, details.outputs, details.failure) == ("1.1", (b"a", b"b"), None)
+    (answer,) = messages_to(talk.ask(messages.GetDetails, taskid=0, known="1.1"))
+    assert (answer.value.printed, answer.value.outputs) == (("one ", "two"), None)
+
+
+def test_details_of_a_finished_task_come_from_the_store():
+    talk = finish_tasks()
+    effects = talk.ask(messages.GetDetails, taskid=0, known="1.1", tail=9)
+    assert messages_to(effects) == [SendDetails(talk.seqs[ALICE], 0, "1.1", 9)]
+    (refusal,) = messages_to(talk.ask(messages.GetDetails, taskid=1))
+    assert refusal.error is ErrorKind.UNKNOWN_TASK
 
 
 def test_an_attempt_shows_nothing_of_the_one_before():

@@ -1,4 +1,4 @@
-"""A real shell with the magics, on a farm that is an object of this process."""
+"""A real shell with the magics, and a fake farm in this process."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.submit.options import Options
 from taskfc_ext.errors import RequestRefused, UnknownTask, UnknownTasks
 from taskfc_ext.ipython import extension
-from taskfc_ext.protocol.infos import SubmittedTask, TaskInfo, WorkerInfo
+from taskfc_ext.protocol.infos import Details, SubmittedTask, TaskInfo, WorkerInfo
 from taskfc_ext.protocol.payloads import Failure, Reason, encode_failure
 from taskfc_ext.protocol.spec import Kind, Spec
 from tests.shells import end_shell, new_shell
 
 
 class FakeFarm:
-    """Accepts tasks and ends them when the test says so. Client, owner of futures, and controller in one."""
+    """Accepts tasks and ends them on the test's command: client, owner of futures, and controller in one."""
 
     def __init__(self) -> None:
         self.name = "default"
@@ -147,7 +147,7 @@ class FakeFarm:
         return self.futures[self.resubmit(future.taskid)[future.taskid]]
 
     def resubmit(self, taskid: int) -> dict[int, int]:
-        """Run it again, and with it what failed with a dependency (all of these are taken for its dependants)."""
+        """Run it again, with all later tasks that failed by a dependency, as if these were its dependants."""
         self.asked.append(("retry", taskid))
         if self.future(taskid) and self._is_live(taskid):
             raise RequestRefused(f"task {taskid} has not ended", hint="abort it first")
@@ -240,9 +240,12 @@ class FakeFarm:
         self.n_looks += 1
         return self.infos[taskid]
 
+    def details(self, taskid: int) -> tuple[Details, list[dict[str, Any]]]:
+        return Details(task=self.describe(taskid), printed=self.printed(taskid)), self.outputs(taskid)
+
 
 class FakeSubmitter:
-    """What `with_options` returns."""
+    """The client that `with_options` returns."""
 
     def __init__(self, farm: FakeFarm, options: Options, given: dict[str, Any]) -> None:
         self._farm = farm
@@ -291,7 +294,7 @@ class FakeFarms:
 
 
 class Shell:
-    """A shell without a kernel, and what it has displayed."""
+    """A shell without a kernel, with its displays."""
 
     def __init__(self, farm: FakeFarm, *, live: bool = False) -> None:
         self.ip = new_shell()
@@ -313,7 +316,7 @@ class Shell:
         return self.ip.display_pub.outputs
 
     def run(self, cell: str) -> Any:
-        """Run a cell and return its value; what it raises is raised here."""
+        """Run a cell and return its value, or raise its exception."""
         return self.ip.run_cell(cell).result
 
     def texts(self) -> list[str]:

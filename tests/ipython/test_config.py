@@ -27,7 +27,7 @@ def profile() -> Iterator[Callable[..., InteractiveShell]]:
         end_shell(shell)
 
 
-def test_a_profile_configures_what_is_loaded_later(profile: Any, farm: Any) -> None:
+def test_a_profile_configures_magics_that_are_loaded_later(profile: Any, farm: Any) -> None:
     shell = profile(farm="other", n_workers=3)
     extension.load(shell, FakeFarms(farm))
     assert not farm.runs
@@ -94,7 +94,7 @@ def test_bad_values_are_refused_and_change_nothing(
 def test_config_lists_them_with_help_until_unloading(shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
     shell.run("%config TaskMagics")
     out = capsys.readouterr().out
-    for text in ("TaskMagics.farm", "TaskMagics.n_workers", "TaskMagics.live_cards", "How many workers"):
+    for text in ("TaskMagics.farm", "TaskMagics.n_workers", "TaskMagics.live_cards", "Number of workers"):
         assert text in out
     extension.unload(shell.ip)
     assert not shell.ip.run_cell("%config TaskMagics").success

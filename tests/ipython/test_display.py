@@ -7,16 +7,15 @@ from html.parser import HTMLParser
 import pytest
 
 from taskfc_ext.ipython.cards.render import (
-    ICONS,
     Card,
     Table,
     card_bundle,
     card_html,
     card_text,
-    farm_caption,
     tasks_table,
 )
 from taskfc_ext.protocol.infos import TaskInfo, TaskProgress
+from taskfc_ext.view.wording import ICONS, farm_caption
 
 SEEN = datetime(2026, 11, 22, 9, 38, 17)
 HOSTILE = "<script>alert(1)</script>\x1b]0;title\x07\x1b[31m\u202eab\"'&\x00"
@@ -34,25 +33,25 @@ class Tags(HTMLParser):
         self.attributes.update(name for name, _ in attrs)
 
 
-def test_a_card_says_which_task_it_is_a_retry_of() -> None:
-    card = Card(seen=SEEN, state="running", taskid=3, title="fit", attempts=2, retry_of=1)
+def test_a_card_names_the_task_that_it_retries() -> None:
+    card = Card(as_of=SEEN, state="running", taskid=3, title="fit", attempts=2, retry_of=1)
     assert card_text(card) == "▶ task 3 fit · running · attempt 2 · retry of 1 · as of 2026-11-22 09:38:17"
     assert "attempt 2 · retry of 1 · as of" in card_html(card)
 
 
 def test_a_running_card() -> None:
-    card = Card(seen=SEEN, state="running", taskid=3, title="fit", attempts=2, elapsed=2.0, output="a\nb\n")
+    card = Card(as_of=SEEN, state="running", taskid=3, title="fit", attempts=2, elapsed=2.0, output="a\nb\n")
     assert card_text(card) == ("▶ task 3 fit · running · 2.00 s · attempt 2 · as of 2026-11-22 09:38:17\n    a\n    b")
 
 
 def test_a_page_finds_the_card_of_a_task() -> None:
     about = 'data-farm="night" data-task="3"'
-    assert about in card_html(Card(seen=SEEN, state="running", taskid=3, farm="night"))
-    assert "data-task" not in card_html(Card(seen=SEEN, state="scheduled", farm="night"))  # not accepted yet
+    assert about in card_html(Card(as_of=SEEN, state="running", taskid=3, farm="night"))
+    assert "data-task" not in card_html(Card(as_of=SEEN, state="scheduled", farm="night"))  # not accepted yet
 
 
 def test_a_finished_card_shows_output_result_and_time() -> None:
-    card = Card(seen=SEEN, state="succeeded", taskid=3, title="fit", elapsed=0.25, output="one", result="42")
+    card = Card(as_of=SEEN, state="succeeded", taskid=3, title="fit", elapsed=0.25, output="one", result="42")
     assert card_text(card).splitlines() == [
         "✔ task 3 fit · succeeded · 0.25 s · as of 2026-11-22 09:38:17",
         "    one",
@@ -62,25 +61,25 @@ def test_a_finished_card_shows_output_result_and_time() -> None:
 
 
 def test_a_failed_card_shows_the_reason_and_the_traceback() -> None:
-    card = Card(seen=SEEN, state="failed", reason="timeout", taskid=3, title="fit", error="TaskTimeout: 3 s")
+    card = Card(as_of=SEEN, state="failed", reason="timeout", taskid=3, title="fit", error="TaskTimeout: 3 s")
     assert "failed (timeout)" in card_text(card)
     assert "TaskTimeout: 3 s" in card_html(card)
 
 
 def test_only_the_last_lines_of_the_output_are_shown() -> None:
-    card = Card(seen=SEEN, state="running", output="\n".join(map(str, range(25))))
+    card = Card(as_of=SEEN, state="running", output="\n".join(map(str, range(25))))
     lines = card_text(card).splitlines()
     assert lines[1:3] == ["    … 15 lines before", "    15"]
     assert lines[-1] == "    24"
 
 
 def test_a_progress_bar_leaves_its_last_state() -> None:
-    card = Card(seen=SEEN, state="running", output="10%\r50%\r90%")
+    card = Card(as_of=SEEN, state="running", output="10%\r50%\r90%")
     assert card_text(card).splitlines()[1] == "    90%"
 
 
 def test_a_running_card_shows_how_far_it_is() -> None:
-    card = Card(seen=SEEN, state="running", elapsed=42.0, progress=TaskProgress(42, 100, "fit"))
+    card = Card(as_of=SEEN, state="running", elapsed=42.0, progress=TaskProgress(42, 100, "fit"))
     assert card_text(card).splitlines()[1] == "    42 % (42 of 100) fit · about 58.0 s left"
     html = card_html(card)
     assert 'role="progressbar" aria-label="fit"' in html
@@ -89,7 +88,7 @@ def test_a_running_card_shows_how_far_it_is() -> None:
 
 
 def test_progress_without_a_known_end() -> None:
-    card = Card(seen=SEEN, state="running", elapsed=42.0, progress=TaskProgress(1042))
+    card = Card(as_of=SEEN, state="running", elapsed=42.0, progress=TaskProgress(1042))
     assert card_text(card).splitlines()[1] == "    1,042 done"
     html = card_html(card)
     assert 'role="progressbar"' in html
@@ -98,17 +97,17 @@ def test_progress_without_a_known_end() -> None:
 
 @pytest.mark.parametrize("progress", [TaskProgress(0, 0), TaskProgress(1e18, 1e-300), TaskProgress(1e-300, 1e18)])
 def test_odd_progress_is_shown(progress: TaskProgress) -> None:
-    assert "progressbar" in card_html(Card(seen=SEEN, state="running", elapsed=9.0, progress=progress))
+    assert "progressbar" in card_html(Card(as_of=SEEN, state="running", elapsed=9.0, progress=progress))
 
 
 def test_a_finished_card_shows_no_bar() -> None:
-    bundle = card_bundle(Card(seen=SEEN, state="succeeded", progress=TaskProgress(42, 100)))
+    bundle = card_bundle(Card(as_of=SEEN, state="succeeded", progress=TaskProgress(42, 100)))
     assert "42" not in bundle["text/plain"]
     assert "progressbar" not in bundle["text/html"]
 
 
 def test_a_hostile_description_is_text() -> None:
-    bundle = card_bundle(Card(seen=SEEN, state="running", progress=TaskProgress(1, 2, HOSTILE)))
+    bundle = card_bundle(Card(as_of=SEEN, state="running", progress=TaskProgress(1, 2, HOSTILE)))
     tags = Tags(bundle["text/html"])
     assert tags.tags == {"div", "span", "strong"}
     assert {name for name in tags.attributes if not name.startswith("aria-")} == {
@@ -128,7 +127,7 @@ def test_a_table_shows_the_percentage_beside_the_state() -> None:
 
 @pytest.mark.parametrize("field", ["title", "output", "result", "error", "note", "reason"])
 def test_hostile_text_is_text(field: str) -> None:
-    bundle = card_bundle(Card(seen=SEEN, state="failed", **{field: HOSTILE}))
+    bundle = card_bundle(Card(as_of=SEEN, state="failed", **{field: HOSTILE}))
     tags = Tags(bundle["text/html"])
     assert tags.tags <= {"div", "span", "strong", "pre"}
     assert tags.attributes <= {"style", "class", "role", "data-state", "aria-label", "aria-hidden"}
@@ -138,10 +137,10 @@ def test_hostile_text_is_text(field: str) -> None:
 
 
 def test_the_html_is_readable_in_any_theme() -> None:
-    bar = card_html(Card(seen=SEEN, state="running", progress=TaskProgress(1, 2)))
+    bar = card_html(Card(as_of=SEEN, state="running", progress=TaskProgress(1, 2)))
     assert "background" not in bar
     assert all("var(--jp-" in part.split(";")[0] for part in bar.split("solid")[1:])
-    html = card_html(Card(seen=SEEN, state="failed", title="x", output="y", error="z"))
+    html = card_html(Card(as_of=SEEN, state="failed", title="x", output="y", error="z"))
     assert "background" not in html
     assert html.count("monospace") == html.count("<pre") == 2  # an exported notebook would set them in its prose font
     assert all("var(--jp-" in part.split(";")[0] for part in html.split("color:")[1:])
@@ -149,7 +148,7 @@ def test_the_html_is_readable_in_any_theme() -> None:
 
 def test_every_state_has_a_picture_beside_its_word() -> None:
     for state in ICONS:
-        assert card_text(Card(seen=SEEN, state=state)).startswith(f"{ICONS[state]} task · {state}")
+        assert card_text(Card(as_of=SEEN, state=state)).startswith(f"{ICONS[state]} task · {state}")
 
 
 def test_tables_escape_and_align() -> None:
@@ -179,12 +178,12 @@ def test_an_empty_table_is_its_caption() -> None:
     assert table.html() == '<div class="taskfc-plain mathjax_ignore tex2jax_ignore"><div>nothing</div></div>'
 
 
-def test_what_looks_like_tex_is_left_alone() -> None:
-    for html in (card_html(Card(seen=SEEN, state="running", title="$x$")), Table("", ("a",), [("$x$",)]).html()):
+def test_tex_is_not_typeset() -> None:
+    for html in (card_html(Card(as_of=SEEN, state="running", title="$x$")), Table("", ("a",), [("$x$",)]).html()):
         assert re.match(r'<div class="[^"]*\bmathjax_ignore\b', html)
 
 
-def test_the_caption_says_running_where_the_status_says_pending() -> None:
+def test_the_caption_has_running_for_pending() -> None:
     counts = {"scheduled": 2, "pending": 1, "succeeded": 1000, "failed": 0}
     assert farm_caption("default", counts, 1) == "default · 1 worker · 2 scheduled, 1 running, 1,000 succeeded"
     assert farm_caption("default", {}, 0) == "default · 0 workers · no tasks"

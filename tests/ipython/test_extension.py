@@ -69,12 +69,12 @@ def test_unloading_disconnects_and_leaves_the_farm(shell: Any, farm: Any) -> Non
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
-def test_a_name_holds_what_a_button_has_run_again(live_shell: Any, farm: Any) -> None:
+def test_a_name_holds_the_task_that_a_button_has_retried(live_shell: Any, farm: Any) -> None:
     live_shell.run("%%task fit\n1 / 0")
     old = live_shell.ns["fit"]
     farm.fail(0, ZeroDivisionError("no"))
     (entry,) = live_shell.magics.board._entries()
-    assert live_shell.magics.board._act(entry, "retry") == "task 0 runs again as task 1"
+    assert live_shell.magics.board._act(entry, "retry") == "Task 0 runs again as task 1."
     assert live_shell.ns["fit"] is old  # not behind the back of a running cell
     live_shell.run("x = 1")
     assert live_shell.ns["fit"].taskid == 1

@@ -87,7 +87,7 @@ def test_a_value_has_the_forms_that_the_notebook_gives_it(value: object, expecte
     assert shell.display_pub.outputs == []
 
 
-def test_what_displays_itself_is_taken(shell: Any) -> None:
+def test_a_value_that_displays_itself_is_taken(shell: Any) -> None:
     first, second = forms(Alone(), shell)
     assert first == ({"text/html": "<b>1</b>", "text/plain": "<IPython.core.display.HTML object>"}, {})
     assert second == ({"application/x": {}}, {})

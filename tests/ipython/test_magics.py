@@ -310,9 +310,7 @@ def test_hold_release_and_move_say_what_was_done(shell: Any, farm: Any, capsys: 
     capsys.readouterr()
     shell.run("%task hold 0-2,7")
     assert capsys.readouterr().out.splitlines() == [
-        "held task 2",
-        "tasks 0, 7: ended already, or never was; `%task status --all` lists the newest",
-        "task 1 is already with a worker: it cannot be held; abort it instead",
+        "Held task 2; task 1 is with a worker already (abort it instead); tasks 0, 7 had ended or never existed."
     ]
     assert [info.held for info in farm.infos] == [False, False, True]
     shell.run("%task status")
@@ -320,13 +318,13 @@ def test_hold_release_and_move_say_what_was_done(shell: Any, farm: Any, capsys: 
     shell.run("%task show c")
     assert "task 2 c · scheduled (held) · as of" in shell.texts()[-1]
     shell.run("%task release b,c")
-    assert capsys.readouterr().out == "released tasks 1, 2\n"
+    assert capsys.readouterr().out == "Released tasks 1, 2.\n"
     assert not farm.infos[2].held
     shell.run("%task move c,b --priority -5")
-    assert capsys.readouterr().out == "moved tasks 2, 1 to priority -5\n"
+    assert capsys.readouterr().out == "Moved tasks 2, 1 to priority -5.\n"
     assert [info.priority for info in farm.infos] == [0, -5, -5]
     shell.run("%task hold 0")
-    assert capsys.readouterr().out.startswith("task 0: ended already")
+    assert capsys.readouterr().out.startswith("Task 0 had ended")
 
 
 def test_retry_runs_tasks_again_and_names_mean_the_new_ones(
@@ -339,7 +337,7 @@ def test_retry_runs_tasks_again_and_names_mean_the_new_ones(
     farm.set(1, state="failed", reason="dependency")
     capsys.readouterr()
     again = shell.run("%task retry fit")
-    assert capsys.readouterr().out.partition("Out[")[0] == "task 0 runs again as task 2 (with its dependant 1 as 3)\n"
+    assert capsys.readouterr().out.partition("Out[")[0] == "Task 0 runs again as task 2, with dependant 1 as 3.\n"
     assert (again.taskid, shell.ns["fit"], shell.ns["also"]) == (2, again, fit)
     assert (shell.ns["score"].taskid, score.taskid) == (3, 1)
     assert shell.texts()[-1].startswith("○ task 2 fit · scheduled · retry of 0 · as of ")
@@ -351,9 +349,9 @@ def test_retry_runs_tasks_again_and_names_mean_the_new_ones(
     capsys.readouterr()
     several = shell.run("%task retry fit,0-1,3")
     assert capsys.readouterr().out.splitlines()[:3] == [
-        "task 0 runs again as task 4 (with its dependant 1 as 5)",
-        "task 2 runs again as task 6",
-        "task 3 has not ended; abort it first",
+        "Task 0 runs again as task 4, with dependant 1 as 5.",
+        "Task 2 runs again as task 6.",
+        "Task 3 has not ended; abort it first.",
     ]
     assert [future.taskid for future in several] == [6, 4, 5]
     assert [asked[1] for asked in farm.asked if asked[0] == "retry"] == [0, 0, 2, 3]
@@ -372,13 +370,13 @@ def test_a_line_for_many_dependants_is_short(shell: Any, farm: Any, capsys: pyte
         farm.set(i, state="failed", reason="dependency" if i else "error")
     capsys.readouterr()
     assert shell.run("%task retry 0").taskid == 12
-    assert capsys.readouterr().out.splitlines()[0] == "task 0 runs again as task 12 (with its 11 dependants)"
+    assert capsys.readouterr().out.splitlines()[0] == "Task 0 runs again as task 12, with 11 dependants."
     for i in range(24):
         farm.set(i, state="failed", reason="error")
     capsys.readouterr()
     assert len(shell.run("%task retry 0-11")) == 12
     lines = capsys.readouterr().out.splitlines()
-    assert lines[9:11] == ["task 9 runs again as task 33", "... 2 lines more; 12 tasks run again"]
+    assert lines[9:11] == ["Task 9 runs again as task 33.", "... 2 lines more; 12 tasks run again"]
 
 
 def test_a_line_for_many_tasks_is_short(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -386,7 +384,7 @@ def test_a_line_for_many_tasks_is_short(shell: Any, farm: Any, capsys: pytest.Ca
         shell.run(f"%%task\n{i}")
     capsys.readouterr()
     shell.run("%task hold 0-11")
-    assert capsys.readouterr().out == "held 12 tasks (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ...)\n"
+    assert capsys.readouterr().out == "Held 12 tasks (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ...).\n"
 
 
 def test_abort_says_what_became_of_each(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -395,7 +393,7 @@ def test_abort_says_what_became_of_each(shell: Any, farm: Any, capsys: pytest.Ca
     farm.succeed(0)
     capsys.readouterr()
     shell.run("%task abort a,b")
-    assert capsys.readouterr().out == "task 0 has ended already\naborting task 1\n"
+    assert capsys.readouterr().out == "Task 0 has ended already.\nAborted task 1.\n"
 
 
 def test_log_strips_what_steers_a_terminal(shell: Any, farm: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,29 +7,32 @@ from typing import Any
 import pytest
 
 from taskfc_ext.errors import ControllerStopped
-from taskfc_ext.ipython.notices import Ended, ids_of, notice
+from taskfc_ext.ipython.notices import EndedTask, ids_of, write_notice
 
 
 @pytest.mark.parametrize(
     ("tasks", "line"),
     [
         ([], ""),
-        ([Ended(3, "", "succeeded")], "task 3 has ended: succeeded"),
-        ([Ended(3, "fit", "failed", "ValueError: no\ndata")], "task 3 fit has ended: failed: ValueError: no data"),
+        ([EndedTask(3, "", "succeeded")], "task 3 has ended: succeeded"),
+        ([EndedTask(3, "fit", "failed", "ValueError: no\ndata")], "task 3 fit has ended: failed: ValueError: no data"),
         (
-            [Ended(3, "", "succeeded"), Ended(4, "", "succeeded"), Ended(5, "fit", "failed", "ValueError: no data")],
+            [
+                *(EndedTask(taskid, "", "succeeded") for taskid in (3, 4)),
+                EndedTask(5, "fit", "failed", "ValueError: no data"),
+            ],
             "tasks 3-5 have ended: 2 succeeded, 1 failed (task 5 fit: ValueError: no data)",
         ),
         (
-            [Ended(i, "", "failed", "E: x") for i in range(5)],
+            [EndedTask(i, "", "failed", "E: x") for i in range(5)],
             "tasks 0-4 have ended: 5 failed (task 0: E: x; task 1: E: x; task 2: E: x; and 2 more)",
         ),
-        ([Ended(1, "", "aborted"), Ended(3, "", "succeeded")], "tasks 1, 3 have ended: 1 succeeded, 1 aborted"),
-        ([Ended(1, "\x1b[31mred", "failed", "y" * 200)], f"task 1 red has ended: failed: {'y' * 119}…"),
+        ([EndedTask(1, "", "aborted"), EndedTask(3, "", "succeeded")], "tasks 1, 3 have ended: 1 succeeded, 1 aborted"),
+        ([EndedTask(1, "\x1b[31mred", "failed", "y" * 200)], f"task 1 red has ended: failed: {'y' * 119}…"),
     ],
 )  # fmt: skip
-def test_the_line(tasks: list[Ended], line: str) -> None:
-    assert notice(tasks) == line
+def test_the_line(tasks: list[EndedTask], line: str) -> None:
+    assert write_notice(tasks) == line
 
 
 @pytest.mark.parametrize(
@@ -52,7 +55,7 @@ def lines(capsys: pytest.CaptureFixture[str], shell: Any) -> Any:
     return run
 
 
-def test_it_is_told_once_when_the_last_has_ended_and_the_next_cell_has_run(lines: Any, farm: Any) -> None:
+def test_a_notice_comes_once_after_the_last_end_and_the_next_cell(lines: Any, farm: Any) -> None:
     assert lines("%%task fit\n1") == []
     assert lines("x = %task 2") == []
     farm.fail(0, ValueError("no data"))
@@ -68,7 +71,7 @@ def test_it_is_told_once_when_the_last_has_ended_and_the_next_cell_has_run(lines
     "look", ["fit.result()", "fit.exception()", "fit.ns", "%task result 0", "%task wait", "%task wait 0",
              "%task pull fit", "%task show 0"],
 )  # fmt: skip
-def test_what_the_user_has_seen_end_is_not_told(lines: Any, farm: Any, look: str) -> None:
+def test_tasks_whose_end_the_user_has_seen_are_left_out(lines: Any, farm: Any, look: str) -> None:
     lines("%%task fit\n1")
     farm.succeed(0)
     assert lines(look) == []
@@ -90,13 +93,13 @@ def test_a_wait_that_was_in_vain_is_none(lines: Any, farm: Any) -> None:
     assert lines("1") == ["task 0 fit has ended: succeeded"]
 
 
-def test_what_ends_in_the_cell_that_submitted_it_is_no_news(lines: Any, farm: Any) -> None:
+def test_tasks_that_end_in_their_own_cell_are_left_out(lines: Any, farm: Any) -> None:
     farm.flush = lambda *_: farm.succeed(0, 7)
     assert lines("%%task fit\n7") == []
     assert lines("1") == []
 
 
-def test_aborted_ones_are_told_and_given_up_ones_are_not(lines: Any, farm: Any) -> None:
+def test_aborted_tasks_are_reported_and_given_up_ones_are_not(lines: Any, farm: Any) -> None:
     lines("%%task fit\n1")
     lines("%%task plot\n1")
     farm.abort(0)  # by somebody else

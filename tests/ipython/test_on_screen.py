@@ -1,4 +1,4 @@
-"""A card with what belongs to it: which outputs are sent, and when."""
+"""A card with its outputs and buttons: which of them are sent, and when."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from taskfc_ext.ipython.cards.live_card import NOTHING, OnScreen, offers
+from taskfc_ext.ipython.cards.live_card import NOTHING, LiveCard, offers
 from taskfc_ext.ipython.cards.render import Bundle, Card
 
 SEEN = datetime(2026, 1, 1)
@@ -33,7 +33,7 @@ class FakeButtons:
 
 
 class Page:
-    """What a front end has: the outputs in their order, each as it was last sent."""
+    """A front end: the outputs in their order, each in its last form."""
 
     def __init__(self) -> None:
         self.outputs: dict[str, Bundle] = {}
@@ -53,7 +53,7 @@ class Page:
 
 def card(state: str, *htmls: str, taskid: int | None = 3) -> Card:
     outputs = tuple({"data": {"text/html": html}, "metadata": {}} for html in htmls)
-    return Card(seen=SEEN, state=state, taskid=taskid, title="fit", outputs=outputs)
+    return Card(as_of=SEEN, state=state, taskid=taskid, title="fit", outputs=outputs)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def page() -> Page:
     return Page()
 
 
-def with_buttons(entry: OnScreen, act: Callable[[str], str] = str) -> FakeButtons:
+def with_buttons(entry: LiveCard, act: Callable[[str], str] = str) -> FakeButtons:
     made: list[FakeButtons] = []
 
     def make(act: Callable[[str], str], taskid: int, verbs: tuple[str, ...]) -> FakeButtons:
@@ -85,13 +85,13 @@ def with_buttons(entry: OnScreen, act: Callable[[str], str] = str) -> FakeButton
         ("unknown", ()),
     ],
 )
-def test_what_a_state_offers(state: str, verbs: tuple[str, ...]) -> None:
+def test_the_verbs_of_each_state(state: str, verbs: tuple[str, ...]) -> None:
     assert offers(card(state)) == verbs
     assert offers(card(state, taskid=None)) == ()
 
 
-def test_what_is_displayed_later_is_added_beneath(page: Page) -> None:
-    entry = OnScreen(None, card("running", "<b>1"), page)
+def test_later_displays_are_added_beneath(page: Page) -> None:
+    entry = LiveCard(None, card("running", "<b>1"), page)
     entry.show()
     assert page.beneath == [{"text/html": "<b>1"}]
     entry.card = card("running", "<b>1", "<b>2")
@@ -100,8 +100,8 @@ def test_what_is_displayed_later_is_added_beneath(page: Page) -> None:
     assert page.n_sent == 4  # the first one stands as it was
 
 
-def test_what_a_task_has_cleared_goes(page: Page) -> None:
-    entry = OnScreen(None, card("running", "<b>1", "<b>2"), page)
+def test_cleared_outputs_disappear(page: Page) -> None:
+    entry = LiveCard(None, card("running", "<b>1", "<b>2"), page)
     entry.show()
     entry.card = card("running", "<b>new")
     entry.update()
@@ -109,13 +109,13 @@ def test_what_a_task_has_cleared_goes(page: Page) -> None:
 
 
 def test_the_buttons_follow_the_state(page: Page) -> None:
-    entry = OnScreen(None, card("scheduled"), page)
+    entry = LiveCard(None, card("scheduled"), page)
     entry.show()
     buttons = with_buttons(entry)
     assert page.beneath == [{"text/plain": "", "view": 3}]
     for state, verbs in (("running", ["abort"]), ("stopping", []), ("aborted", ["retry"])):
         entry.card = card(state)
-        entry.settled = state == "aborted"
+        entry.is_settled = state == "aborted"
         entry.update()
         assert (buttons.offers, buttons.state) == (verbs, state)
     assert page.beneath == [{"text/plain": "", "view": 3}]  # one view for all of it
@@ -123,30 +123,30 @@ def test_the_buttons_follow_the_state(page: Page) -> None:
     assert not buttons.closed
 
 
-def test_the_buttons_of_what_succeeded_go(page: Page) -> None:
-    entry = OnScreen(None, card("running"), page)
+def test_the_buttons_of_a_successful_task_disappear(page: Page) -> None:
+    entry = LiveCard(None, card("running"), page)
     entry.show()
     buttons = with_buttons(entry)
-    entry.card, entry.settled = card("succeeded"), True
+    entry.card, entry.is_settled = card("succeeded"), True
     entry.update()
     assert page.beneath == [NOTHING]
     assert buttons.state == "succeeded"
     assert not buttons.closed  # a page that was loaded anew does not hear of that, and says what they know
 
 
-def test_a_retry_takes_the_place_of_what_failed(page: Page) -> None:
-    entry = OnScreen("old", card("failed"), page)
+def test_a_retry_replaces_the_failed_task(page: Page) -> None:
+    entry = LiveCard("old", card("failed"), page)
     entry.show()
     buttons = with_buttons(entry)
-    entry.settled = True
+    entry.is_settled = True
     entry.become("new", card("scheduled", taskid=4))
     entry.update()
-    assert (entry.future, entry.settled, buttons.taskid, buttons.offers) == ("new", False, 4, ["abort"])
+    assert (entry.future, entry.is_settled, buttons.taskid, buttons.offers) == ("new", False, 4, ["abort"])
     assert len(page.outputs) == 2
 
 
 def test_buttons_are_taken_away_once(page: Page) -> None:
-    entry = OnScreen(None, card("failed"), page)
+    entry = LiveCard(None, card("failed"), page)
     entry.show()
     buttons = with_buttons(entry)
     entry.retire()
@@ -156,8 +156,8 @@ def test_buttons_are_taken_away_once(page: Page) -> None:
     assert page.n_sent == n_sent
 
 
-def test_what_has_succeeded_never_had_buttons(page: Page) -> None:
-    entry = OnScreen(None, card("succeeded"), page)
+def test_a_successful_task_gets_no_buttons(page: Page) -> None:
+    entry = LiveCard(None, card("succeeded"), page)
     assert not entry.show_buttons(lambda act, taskid, verbs: pytest.fail("no buttons are wanted"), str)
     assert page.outputs == {}
 
@@ -173,7 +173,7 @@ def test_a_new_output_is_sent_in_the_context_of_its_cell_and_an_update_in_that_o
             seen.append((bundle["text/html"], cell.get()))
 
     token = cell.set("its own")
-    entry = OnScreen(None, card("running", "<b>1"), publish)
+    entry = LiveCard(None, card("running", "<b>1"), publish)
     entry.show()
     cell.reset(token)
     entry.card = card("running", "<b>changed", "<b>2")
@@ -189,8 +189,8 @@ def test_a_new_output_is_sent_in_the_context_of_its_cell_and_an_update_in_that_o
     ]
 
 
-def test_reserved_places_take_what_comes_later(page: Page) -> None:
-    entry = OnScreen(None, card("running"), page)
+def test_reserved_places_take_later_outputs(page: Page) -> None:
+    entry = LiveCard(None, card("running"), page)
     entry.show(reserve=3)
     assert page.beneath == [NOTHING] * 3
     entry.card = card("running", "<b>1", "<b>2")
@@ -199,11 +199,11 @@ def test_reserved_places_take_what_comes_later(page: Page) -> None:
     entry.card = card("succeeded", *"12345")
     entry.update(again=True)
     texts = [bundle.get("text/html") or bundle["text/plain"] for bundle in page.beneath]
-    assert texts == ["1", "2", "… and 3 more outputs, which came after the cell had ended: `--wait` keeps them all"]
+    assert texts == ["1", "2", "… and 3 more outputs after the end of the cell: `--wait` keeps all of them"]
 
 
-def test_the_size_of_an_update_is_that_of_what_it_sends(page: Page) -> None:
-    entry = OnScreen(None, card("running"), page)
+def test_the_size_of_an_update_counts_all_that_was_sent(page: Page) -> None:
+    entry = LiveCard(None, card("running"), page)
     entry.show()
     plain = entry.size
     entry.card = card("running", "x" * 10_000)
@@ -215,15 +215,15 @@ def test_the_size_of_an_update_is_that_of_what_it_sends(page: Page) -> None:
 
 @pytest.mark.parametrize(("reserve", "n_again"), [(0, 1), (3, 4)])
 def test_outputs_are_sent_again_only_where_they_may_have_been_missed(page: Page, reserve: int, n_again: int) -> None:
-    entry = OnScreen(None, card("succeeded", "<b>1"), page)
+    entry = LiveCard(None, card("succeeded", "<b>1"), page)
     entry.show(reserve=reserve)
     n_sent = page.n_sent
     entry.update(again=True)
     assert page.n_sent - n_sent == n_again
 
 
-def test_what_could_not_be_sent_is_sent_with_the_next_update(page: Page) -> None:
-    entry = OnScreen(None, card("running", "<b>1"), page)
+def test_an_output_that_was_not_sent_is_sent_with_the_next_update(page: Page) -> None:
+    entry = LiveCard(None, card("running", "<b>1"), page)
     entry.show()
     entry.card = card("running", "<b>changed", "<b>2")
     entry._publish = refuse

@@ -1,4 +1,4 @@
-"""Where outputs are published: under the cell that they belong to, in kernels that know only the newest."""
+"""The cell under which outputs are published, in kernels that know only the newest cell."""
 
 from __future__ import annotations
 
@@ -73,5 +73,5 @@ def test_a_terminal_prints_text_that_steers_nothing(shell: Any) -> None:
         (SimpleNamespace(), False),
     ],
 )
-def test_who_cannot_be_asked_is_headless(shell: Any, headless: bool) -> None:
+def test_a_kernel_without_stdin_is_headless(shell: Any, headless: bool) -> None:
     assert is_headless(shell) == headless

@@ -10,7 +10,7 @@ from typing import Any
 import ipywidgets
 import pytest
 
-from taskfc_ext.ipython.cards.queue_widgets import Queues
+from taskfc_ext.ipython.cards.queue_widgets import QueueWidgets
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -21,29 +21,29 @@ def session() -> SimpleNamespace:
 
 
 @pytest.fixture
-def queues(session: Any, home: Path) -> Iterator[Queues]:
-    queues = Queues(session, SimpleNamespace(retried=[]))  # type: ignore[arg-type]  # nothing is run again here
+def queues(session: Any, home: Path) -> Iterator[QueueWidgets]:
+    queues = QueueWidgets(session, SimpleNamespace(retried=[]))  # type: ignore[arg-type]  # nothing is run again here
     yield queues
     queues.close()
 
 
-def shown(queues: Queues) -> str:
+def show_queue(queues: QueueWidgets) -> str:
     """Return which widget is shown."""
     bundle = queues.bundle({"text/plain": "a table"})
     assert bundle["text/plain"] == "a table"
     return str(bundle[VIEW]["model_id"])
 
 
-def test_a_farm_has_one_queue_however_often_it_is_shown(queues: Queues, session: Any) -> None:
-    first = shown(queues)
-    assert shown(queues) == first
+def test_a_farm_has_one_queue_however_often_it_is_shown(queues: QueueWidgets, session: Any) -> None:
+    first = show_queue(queues)
+    assert show_queue(queues) == first
     session.name = "two"
-    assert shown(queues) != first
+    assert show_queue(queues) != first
     session.name = "one"
-    assert shown(queues) == first
+    assert show_queue(queues) == first
 
 
-def test_a_queue_that_a_notebook_has_closed_is_made_anew(queues: Queues) -> None:
-    first = shown(queues)
+def test_a_queue_that_a_notebook_has_closed_is_made_again(queues: QueueWidgets) -> None:
+    first = show_queue(queues)
     ipywidgets.Widget.close_all()
-    assert shown(queues) not in ("", first)
+    assert show_queue(queues) not in ("", first)

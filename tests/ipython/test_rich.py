@@ -25,7 +25,7 @@ def test_a_text_that_is_too_long_for_a_card_stands_beneath_it() -> None:
 
 def test_an_output_without_contents_is_not_shown() -> None:
     said = output(text_plain="said")
-    assert rich.shown([{"output_type": "execute_result", "data": {}}, said]) == (said,)
+    assert rich.select([{"output_type": "execute_result", "data": {}}, said]) == (said,)
 
 
 def test_from_the_first_that_does_not_fit_on_the_card_all_stand_beneath_it() -> None:
@@ -40,7 +40,7 @@ def test_from_the_first_that_does_not_fit_on_the_card_all_stand_beneath_it() -> 
 
 def test_the_newest_are_shown() -> None:
     outputs = [{"data": {"text/html": str(i)}} for i in range(rich.MOST + 5)]
-    assert [each["data"]["text/html"] for each in rich.shown(outputs)] == [str(i) for i in range(5, rich.MOST + 5)]
+    assert [each["data"]["text/html"] for each in rich.select(outputs)] == [str(i) for i in range(5, rich.MOST + 5)]
 
 
 def test_the_text_of_an_output_without_one() -> None:

@@ -69,7 +69,7 @@ def test_a_running_task_is_seen_and_aborted(server, client):
         told = answer.json()
         assert (answer.status_code, told["ok"]) == (200, True)
         # as it is at that moment, and it ends soon
-        assert told["said"] in (f"Told task {task.taskid} to stop.", f"Aborted task {task.taskid}.")
+        assert told["said"] in (f"Stopping task {task.taskid}.", f"Aborted task {task.taskid}.")
         queue.until_state(task.taskid, StateCode.ABORTED)
         again = server.ask("farms/default", do="abort", taskids=[task.taskid]).json()
         assert again == {"ok": False, "said": f"Task {task.taskid} has ended already (aborted)."}
@@ -119,9 +119,9 @@ def test_the_list_of_farms_has_counts_and_identity(server, client):
         assert (status["state"], status["n_workers"]) == ("live", 2)
         assert status["counts"]["succeeded"] > 0
         command = {"do": "scale", "n": 2, "identity": status["identity"]}
-        assert server.ask("farms/default", **command).json()["said"] == "The farm has 2 workers already."
+        assert server.ask("farms/default", **command).json()["said"] == "2 workers already."
         answer = server.ask("farms/default", **{**command, "identity": "another"})
-        assert (answer.status_code, "look again" in answer.json()["message"]) == (409, True)
+        assert (answer.status_code, "repeat the command" in answer.json()["message"]) == (409, True)
 
 
 def test_a_failed_task_in_all_its_parts_with_nothing_unpickled(server, client):

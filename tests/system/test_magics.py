@@ -91,7 +91,7 @@ def test_status_wait_clear_and_abort(session: Session, capsys: pytest.CaptureFix
     assert isinstance(session.error("%task result slow"), TaskAborted)
     capsys.readouterr()
     session.run("%task clear")
-    assert capsys.readouterr().out == "2 finished tasks forgotten\n"
+    assert capsys.readouterr().out == "Cleared 2 finished tasks.\n"
     assert type(session.error("%task result slow")) in (UsageError, TaskAborted)
 
 

@@ -97,7 +97,7 @@ def test_the_magic(session: Session, tmp_path: Path, capsys: pytest.CaptureFixtu
     capsys.readouterr()
     session.run("%task retry number")
     ids = [session.ip.user_ns[name].taskid for name in ("number", "total")]
-    line = f"task {number.taskid} runs again as task {ids[0]} (with its dependant {total.taskid} as {ids[1]})"
+    line = f"Task {number.taskid} runs again as task {ids[0]}, with dependant {total.taskid} as {ids[1]}."
     assert capsys.readouterr().out.splitlines()[0] == line
     assert session.run("%task result number,total") == [3, 2]
     session.run("%task wait")

@@ -66,7 +66,7 @@ def test_a_suspended_farm_is_seen_and_stopped(home: Path, capsys: pytest.Capture
     seen = "supervisor" if who == "supervisor" else "controller"
     assert f"a signal has suspended its {seen}" in answer(capsys, "list")[1]
     code, said = answer(capsys, "stop")
-    assert (code, said) == (0, "default: stopped\n")
+    assert (code, said) == (0, "default: stopped; unfinished tasks stay in its store\n")
     assert "suspended" not in answer(capsys, "list")[1]
     assert not any(process_alive(pid, None) for pid in pids.values())
 
@@ -86,7 +86,7 @@ def test_a_controller_that_neither_answers_nor_goes_on_is_replaced_and_stops(
         assert stopper.stdout.read(1) == b"b"
         code, said = answer(capsys, "stop")
     assert stopper.returncode == 0
-    assert (code, said) == (0, "default: stopped\n")
+    assert (code, said) == (0, "default: stopped; unfinished tasks stay in its store\n")
     assert LocalFarm("default").connection() is None
 
 
@@ -106,7 +106,7 @@ def test_a_task_of_a_farm_that_does_not_run_can_be_aborted(
     else:
         kill_and_wait(farm.supervisor_pid)
     code, said = answer(capsys, "abort", *map(str, ids))
-    assert (code, said) == (0, "aborting: 0, 1\n")
+    assert (code, said) == (0, "Aborted tasks 0, 1.\n")
     assert LocalFarm("default").connection() is None
     assert json.loads((LocalFarm("default").paths.options).read_bytes())["n_workers"] == 1
     with TaskClient() as client:

@@ -74,8 +74,7 @@ def test_the_magics(session: Session, tmp_path: Path, capsys: pytest.CaptureFixt
     capsys.readouterr()
     session.run("%task hold later,one")
     assert capsys.readouterr().out.splitlines() == [
-        f"held task {later.taskid}",
-        f"task {one.taskid} is already with a worker: it cannot be held; abort it instead",
+        f"Held task {later.taskid}; task {one.taskid} is with a worker already (abort it instead)."
     ]
     session.run("%task move later --priority 5")
     session.run("%task status later")
@@ -85,6 +84,6 @@ def test_the_magics(session: Session, tmp_path: Path, capsys: pytest.CaptureFixt
     assert not later.done()
     capsys.readouterr()
     session.run("%task release later")
-    assert capsys.readouterr().out == f"released task {later.taskid}\n"
+    assert capsys.readouterr().out == f"Released task {later.taskid}.\n"
     released.touch()
     assert later.result(DEADLINE) == 42

@@ -107,14 +107,14 @@ def test_in_a_notebook(session: Session, capsys: pytest.CaptureFixture[str], cel
 
 
 TERMINAL = [
-    ("log 999", 1, "taskfc: there is no task 999 (see them with: taskfc tasks)"),
-    ("log nosuch", 1, "taskfc: there is no task named 'nosuch' (see them with: taskfc tasks)"),
-    ("abort 998-999", 1, "taskfc: there is none of the tasks 998, 999 (see them with: taskfc tasks)"),
-    ("retry 999", 1, "taskfc: there is no task 999 (see them with: taskfc tasks)"),
+    ("log 999", 1, "taskfc: there is no task 999 (list them with: taskfc tasks)"),
+    ("log nosuch", 1, "taskfc: there is no task named 'nosuch' (list them with: taskfc tasks)"),
+    ("abort 998-999", 1, "taskfc: there are no tasks 998, 999 (list them with: taskfc tasks)"),
+    ("retry 999", 1, "taskfc: there is no task 999 (list them with: taskfc tasks)"),
     ("abort 7-3", 1, "taskfc: the range 7-3 runs backwards"),
     ("tasks 1-9999999", 1, "taskfc: 1-9999999 are too many tasks: 100,000 at once"),
     ("status --name nosuch", 1, "taskfc: no farm 'nosuch' runs here (start it with: taskfc start --name nosuch)"),
-    ("restart --name nosuch", 1, "taskfc: there is no farm 'nosuch' (see what there is with: taskfc list)"),
+    ("restart --name nosuch", 1, "taskfc: there is no farm 'nosuch' (list the farms with: taskfc list)"),
     ("abort", 2, "taskfc abort: error: the following arguments are required: TASK"),
     ("scale two", 2, "taskfc scale: error: argument N: 'two' is not a number from 0 to 10000"),
     (

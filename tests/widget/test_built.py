@@ -8,7 +8,7 @@ import pytest
 from taskfc_ext.widget.built import NOT_BUILT, script, style
 
 
-def test_a_clone_without_built_files_says_what_to_do(tmp_path: Path) -> None:
+def test_a_clone_without_built_files_shows_what_to_do(tmp_path: Path) -> None:
     class Widget(anywidget.AnyWidget):
         _esm = script("queue", tmp_path)
         _css = style("queue", tmp_path)

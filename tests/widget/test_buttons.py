@@ -1,4 +1,4 @@
-"""The buttons' kernel side, with the comm that ipywidgets has where there is no kernel."""
+"""The buttons in the kernel, with the comm that ipywidgets has without a kernel."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from taskfc_ext.widget.subshell_widget import keep_subshell
 from tests.processes import DEADLINE
 
 
-class Said:
-    """Collects what is sent to the front end, and lets a test wait for the last word."""
+class Sent:
+    """Collects the messages to the front end, and waits for the answer."""
 
     def __init__(self, buttons: TaskButtons) -> None:
         self.messages: list[dict[str, Any]] = []
-        self.last_word = threading.Event()
+        self.answered = threading.Event()
         buttons.send = self  # the one way out
 
     def __call__(self, content: dict[str, Any], buffers: object = None) -> None:
         self.messages.append(content)
-        if "said" in content:
-            self.last_word.set()
+        if not content.get("heard"):
+            self.answered.set()
 
 
 @pytest.fixture
 def buttons() -> Iterator[Any]:
     made: list[TaskButtons] = []
 
-    def make(act: Any, farm: str = "default", offers: tuple[str, ...] = ("abort",)) -> tuple[TaskButtons, Said]:
+    def make(act: Any, farm: str = "default", offers: tuple[str, ...] = ("abort",)) -> tuple[TaskButtons, Sent]:
         made.append(TaskButtons(act, 12, farm=farm, offers=offers))
-        return made[-1], Said(made[-1])
+        return made[-1], Sent(made[-1])
 
     yield make
     for each in made:
@@ -47,55 +47,87 @@ def click(buttons: TaskButtons, content: object) -> None:
     buttons._handle_custom_msg(content, [])
 
 
-def answer(buttons: TaskButtons, said: Said, verb: str) -> list[dict[str, Any]]:
+def answer(buttons: TaskButtons, sent: Sent, verb: str) -> list[dict[str, Any]]:
     click(buttons, {"do": verb, "number": 1})
-    assert said.last_word.wait(DEADLINE)
-    return said.messages
+    assert sent.answered.wait(DEADLINE)
+    return sent.messages
 
 
-def test_a_click_is_heard_at_once_and_answered(buttons: Any) -> None:
+def test_a_click_is_acknowledged_at_once_and_answered(buttons: Any) -> None:
     threads = []
 
     def act(verb: str) -> str:
         threads.append(threading.current_thread())
         return f"did {verb}"
 
-    made, said = buttons(act)
-    assert answer(made, said, "abort") == [{"number": 1, "heard": True}, {"number": 1, "said": "did abort"}]
+    made, sent = buttons(act)
+    assert answer(made, sent, "abort") == [{"number": 1, "heard": True}, {"number": 1, "said": "did abort"}]
     assert threads != [threading.current_thread()]  # the front end's messages go on meanwhile
 
 
-def test_an_error_is_told_in_one_line(buttons: Any) -> None:
+def test_an_error_is_one_line(buttons: Any) -> None:
     def act(verb: str) -> str:
         raise UnknownTask("task 12 has\nended already", taskid=12)
 
-    made, said = buttons(act)
-    assert answer(made, said, "abort")[-1]["said"] == "task 12 has ended already"
+    made, sent = buttons(act)
+    assert answer(made, sent, "abort")[-1]["said"] == "task 12 has ended already"
 
 
-def test_what_is_not_expected_is_told_too(buttons: Any) -> None:
+def test_an_unexpected_error_is_shown_too(buttons: Any) -> None:
     def act(verb: str) -> str:
         raise RuntimeError("odd")
 
-    made, said = buttons(act)
-    assert answer(made, said, "abort")[-1]["said"] == "RuntimeError: odd"
+    made, sent = buttons(act)
+    assert answer(made, sent, "abort")[-1]["said"] == "RuntimeError: odd"
 
 
 def test_a_click_that_comes_too_late_does_nothing(buttons: Any) -> None:
-    made, said = buttons(lambda verb: pytest.fail("it is not offered"), offers=("retry",))
-    assert answer(made, said, "abort")[-1]["said"] == "too late to abort task 12"
+    made, sent = buttons(lambda verb: pytest.fail("it is not offered"), offers=("retry",))
+    assert answer(made, sent, "abort")[-1]["said"] == "too late to abort task 12"
 
 
 @pytest.mark.parametrize(
-    "content", [None, "abort", {}, {"do": "stop", "number": 1}, {"do": "abort"}, {"do": ["abort"], "number": 1}]
+    "content",
+    [
+        *(None, "abort", {}, {"do": "stop", "number": 1}, {"do": "abort"}, {"do": ["abort"], "number": 1}),
+        {"number": 1, "command": {"do": "stop"}},
+        {"number": 1, "command": {"do": "abort"}},
+        {"command": {"do": "abort", "taskids": [12]}},
+    ],
 )
-def test_what_is_no_click_is_not_answered(buttons: Any, content: object) -> None:
-    made, said = buttons(lambda verb: pytest.fail("this is no click"))
+def test_a_message_that_is_not_a_click_is_not_answered(buttons: Any, content: object) -> None:
+    made, sent = buttons(lambda verb: pytest.fail("this is no click"))
     click(made, content)
-    assert said.messages == []
+    assert sent.messages == []
 
 
-def test_what_to_type_names_the_farm(buttons: Any) -> None:
+def command(verb: str, taskid: int = 12, identity: str = "") -> dict[str, Any]:
+    return {"number": 5, "command": {"do": verb, "taskids": [taskid], "identity": identity}}
+
+
+def test_a_click_is_a_command_as_in_every_view(buttons: Any) -> None:
+    made, sent = buttons(lambda verb: f"did {verb}")
+    click(made, command("abort"))
+    assert sent.answered.wait(DEADLINE)
+    assert sent.messages == [{"number": 5, "heard": True}, {"number": 5, "answer": {"ok": True, "said": "did abort"}}]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (command("retry"), "too late to retry task 12"),
+        (command("abort", taskid=11), "too late to abort task 12"),
+        (command("abort", identity="other processes"), "was restarted or has ended"),
+    ],
+)
+def test_a_command_that_cannot_be_carried_out_is_a_problem(buttons: Any, content: object, problem: str) -> None:
+    made, sent = buttons(lambda verb: pytest.fail("it is not offered"))
+    click(made, content)
+    assert sent.answered.wait(DEADLINE)
+    assert problem in sent.messages[-1]["problem"]
+
+
+def test_the_command_to_type_names_the_farm(buttons: Any) -> None:
     assert buttons(str)[0].instead == "taskfc {verb} 12"
     made, _ = buttons(str, farm="night")
     assert made.instead == "taskfc {verb} 12 --name night"
@@ -103,7 +135,7 @@ def test_what_to_type_names_the_farm(buttons: Any) -> None:
     assert (made.what, made.instead, made.taskid) == ("task 15", "taskfc {verb} 15 --name night", 15)
 
 
-def test_who_cannot_show_buttons_shows_nothing(buttons: Any) -> None:
+def test_a_front_end_without_widgets_shows_nothing(buttons: Any) -> None:
     made, _ = buttons(str)
     bundle = made.bundle()
     assert (bundle.pop("text/plain"), bundle.pop("text/html")) == ("", "")

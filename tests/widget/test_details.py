@@ -1,4 +1,4 @@
-"""Everything about one task, put together from several answers."""
+"""The details of one task, made from one answer of the controller."""
 
 from __future__ import annotations
 
@@ -7,48 +7,55 @@ import asyncio
 import pytest
 
 from taskfc_ext.errors import UnknownTask
-from taskfc_ext.protocol.client_messages import GetFailure, GetLog, GetOutputs, ListTasks
+from taskfc_ext.protocol.client_messages import GetDetails
 from taskfc_ext.view.details import task_details
 from taskfc_ext.view.messages import MAX_LOG
 
-INFO = {"taskid": 3, "name": "fit", "label": "f", "state": "failed", "reason": "error"}
-ANSWERS = {
-    ListTasks: [INFO],
-    GetLog: ["\x1b[31mred\x1b[0m\n", "10 %\r20 %\n"],
-    GetOutputs: {"version": "2.1", "outputs": [b'{"output_type": "display_data"}']},
-    GetFailure: {"reason": "error", "message": "no", "type_name": "ValueError", "traceback": "line\x07 1", "note": "!"},
+ANSWER = {
+    "task": {"taskid": 3, "name": "fit", "label": "f", "state": "failed", "reason": "error"},
+    "printed": ["\x1b[31mred\x1b[0m\n", "10 %\r20 %\n"],
+    "n_cut": 0,
+    "version": "2.1",
+    "outputs": [b'{"output_type": "display_data"}'],
+    "failure": {"reason": "error", "message": "no", "type_name": "ValueError", "traceback": "line\x07 1", "note": "!"},
 }
 
 
 def details(**other):
-    answers = {**ANSWERS, **{kind: other[kind.__name__] for kind in ANSWERS if kind.__name__ in other}}
-
     async def ask(kind, **fields):
         asked.append(kind(seq=1, **fields))
-        return answers[kind]
+        return {**ANSWER, **other}
 
     asked: list = []
     return asyncio.run(task_details(3, "2.0", ask)), asked
 
 
-def test_what_comes_from_a_task_is_safe_to_print():
-    found, asked = details()
+def test_text_of_a_task_is_safe_to_print():
+    found, _ = details()
     assert (found.task.name, found.task.state, found.log, found.n_cut) == ("fit", "failed", "red\n20 %\n", 0)
     assert (found.exception, found.traceback, found.note) == ("ValueError", "line 1", "!")
     assert (found.version, found.outputs) == ("2.1", ({"output_type": "display_data"},))
-    assert GetOutputs(seq=1, taskid=3, known="2.0") in asked
 
 
-def test_what_the_view_has_already_is_not_sent_again():
-    found, _ = details(GetOutputs={"version": "2.0", "outputs": None}, GetFailure=None)
+def test_details_take_one_round_trip():
+    _, asked = details()
+    assert asked == [GetDetails(seq=1, taskid=3, known="2.0", tail=2 * MAX_LOG)]
+
+
+def test_outputs_that_the_view_has_are_not_sent_again():
+    found, _ = details(version="2.0", outputs=None, failure=None)
     assert (found.outputs, found.version, found.traceback, found.exception) == (None, "2.0", "", "")
 
 
 def test_of_a_long_log_the_end_is_kept():
-    found, _ = details(GetLog=["first", "ab" * MAX_LOG, "last"])
+    found, _ = details(printed=["ab" * (MAX_LOG - 2), "last"], n_cut=9)
     assert (len(found.log), found.n_cut, found.log[-6:]) == (MAX_LOG, MAX_LOG + 9, "ablast")
 
 
-def test_a_task_that_is_gone_is_named():
-    with pytest.raises(UnknownTask, match="no task 3"):
-        details(ListTasks=[])
+def test_a_missing_task_is_named():
+    async def ask(kind, **fields):
+        raise UnknownTask("there is no task 3", taskid=3, hint="queue_status(verbose=True) lists the ids there are")
+
+    with pytest.raises(UnknownTask, match="no task 3") as caught:
+        asyncio.run(task_details(3, "2.0", ask))
+    assert caught.value.hint == "it was cleared, or never was"

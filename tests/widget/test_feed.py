@@ -1,4 +1,4 @@
-"""What the views of a queue in a notebook are sent, and what becomes of what they ask."""
+"""The messages between the views of a queue in a notebook and their feed."""
 
 from __future__ import annotations
 
@@ -18,11 +18,9 @@ from taskfc_ext.protocol.client_messages import (
     Changed,
     ClientMessage,
     ControllerMessage,
-    GetFailure,
-    GetLog,
-    GetOutputs,
-    ListTasks,
+    GetDetails,
     Reply,
+    Request,
     Watch,
     Watching,
 )
@@ -36,12 +34,12 @@ from tests.processes import DEADLINE
 
 INFO = {"taskid": 1, "name": None, "label": "f", "state": "running"}
 SHOWN = {"version": "1", "outputs": [b'{"output_type": "display_data", "data": {"application/json": NaN}}']}
-DETAILS = {ListTasks: [INFO], GetLog: [], GetOutputs: SHOWN, GetFailure: None}
+DETAILS = {"task": INFO, **SHOWN}
 
 
 def watching(message: ClientMessage) -> Sequence[ControllerMessage] | None:
-    if isinstance(message, ListTasks | GetLog | GetOutputs | GetFailure):
-        return [Reply(message.seq, DETAILS[type(message)])]
+    if isinstance(message, GetDetails):
+        return [Reply(message.seq, DETAILS)]
     if not isinstance(message, Watch):
         return None
     batch = Batch(first=0, n=3, label="f")
@@ -57,7 +55,7 @@ def watching(message: ClientMessage) -> Sequence[ControllerMessage] | None:
     ]  # fmt: skip
 
 
-def changed(seq: int, n: int) -> Changed:
+def make_delta(seq: int, n: int) -> Changed:
     return Changed(QueueDelta(seq=seq, farm="fake", wall=1.0, counts=Counts(running=n), n_workers=2))
 
 
@@ -109,18 +107,18 @@ def page(farm: FakeFarm) -> Iterator[Page]:
     page.feed.close()
 
 
-def test_a_view_is_sent_the_farm_and_its_queue_and_then_what_changes(farm: FakeFarm, page: Page) -> None:
+def test_a_view_gets_the_farm_and_its_queue_and_then_the_changes(farm: FakeFarm, page: Page) -> None:
     snapshot = page.next("snapshot")
     assert snapshot["batches"] == [{"first": 0, "n": 3, "label": "f"}]
     assert snapshot["runs"] == [[0, 3, StateCode.SCHEDULED, False]]
-    farm.controller.send(changed(42, n=1))
+    farm.controller.send(make_delta(42, n=1))
     delta = page.next("delta")
     assert (delta["seq"], delta["counts"]) == (snapshot["seq"] + 1, {"running": 1})
 
 
 def test_a_view_that_comes_later_asks_for_all_of_it(farm: FakeFarm, page: Page) -> None:
     page.next("snapshot")
-    farm.controller.send(changed(42, n=1))
+    farm.controller.send(make_delta(42, n=1))
     first = page.next("delta")
     page.now += 45
     page.say({"ask": "watch", "farm": "fake"})
@@ -132,7 +130,7 @@ def test_a_view_that_comes_later_asks_for_all_of_it(farm: FakeFarm, page: Page) 
     assert again["seq"] == first["seq"] + 1, "numbered on, for the views that are there"
 
 
-def test_the_death_and_return_of_the_farm_are_told(farm: FakeFarm, page: Page) -> None:
+def test_the_death_and_return_of_the_farm_are_sent(farm: FakeFarm, page: Page) -> None:
     page.next("snapshot")
     before = page.identity
     farm.kill(then=Condition.DEAD)
@@ -145,7 +143,7 @@ def test_the_death_and_return_of_the_farm_are_told(farm: FakeFarm, page: Page) -
     assert page.identity not in ("", before)
 
 
-def test_a_command_is_heard_at_once_and_then_answered(page: Page) -> None:
+def test_a_command_is_acknowledged_at_once_and_then_answered(page: Page) -> None:
     page.next("snapshot")
     page.say({"number": 5, "command": {"do": "abort", "taskids": [1, 2]}})
     assert page.next("answer") == {"number": 5, "heard": True}
@@ -163,11 +161,21 @@ def test_details_are_json_whatever_a_task_shows(page: Page) -> None:
     json.dumps(details, allow_nan=False)
 
 
+def test_a_drawer_is_updated_in_one_round_trip(farm: FakeFarm, page: Page) -> None:
+    page.next("snapshot")
+    n_before = len(farm.controller.received)
+    page.say({"number": 5, "details": {"taskid": 1, "known": "1"}})
+    page.next("answer")
+    page.next("answer")
+    asked = [message for message in farm.controller.received[n_before:] if isinstance(message, Request)]
+    assert [(type(message), getattr(message, "taskid", None)) for message in asked] == [(GetDetails, 1)]
+
+
 def test_a_command_for_other_processes_is_refused(page: Page) -> None:
     page.next("snapshot")
     page.say({"number": 5, "command": {"do": "abort", "taskids": [1], "identity": "of those before"}})
     page.next("answer")
-    assert "has been started anew" in page.next("answer")["problem"]
+    assert "was restarted or has ended" in page.next("answer")["problem"]
     page.say({"number": 6, "command": {"do": "abort", "taskids": [1], "identity": page.identity}})
     page.next("answer")
     assert page.next("answer")["answer"]["ok"]
@@ -178,7 +186,7 @@ def test_a_command_for_other_processes_is_refused(page: Page) -> None:
     ("error", "said"),
     [(FarmError("no farm\n<b>", hint="start it"), "no farm <b>"), (ValueError("odd"), "ValueError: odd")],
 )
-def test_an_error_is_told_as_one_line(page: Page, error: Exception, said: str) -> None:
+def test_an_error_is_one_line(page: Page, error: Exception, said: str) -> None:
     page.next("snapshot")
     page.answer = error
     page.say({"number": 1, "command": {"do": "scale", "n": 3}})
@@ -200,7 +208,7 @@ def test_an_error_is_told_as_one_line(page: Page, error: Exception, said: str) -
         None,
     ],
 )
-def test_what_is_not_understood_has_no_effect(page: Page, content: object) -> None:
+def test_an_unknown_message_has_no_effect(page: Page, content: object) -> None:
     page.next("snapshot")
     page.say(content)
     page.say({"number": 2, "command": {"do": "stop"}})
@@ -209,7 +217,7 @@ def test_what_is_not_understood_has_no_effect(page: Page, content: object) -> No
 
 
 @pytest.mark.parametrize("content", [{"looking": True}, {"number": 1, "command": {"do": "stop"}}])
-def test_what_comes_after_the_end_has_no_effect(page: Page, content: object) -> None:
+def test_a_message_after_the_end_has_no_effect(page: Page, content: object) -> None:
     page.next("snapshot")
     page.feed.close()
     page.say(content)
@@ -219,22 +227,22 @@ def test_what_comes_after_the_end_has_no_effect(page: Page, content: object) -> 
 @pytest.mark.parametrize(
     "word", [{"looking": True}, {"number": 1, "details": {"taskid": 1}}], ids=["looking", "asking"]
 )
-def test_where_nobody_looks_for_long_little_is_sent(farm: FakeFarm, page: Page, word: object) -> None:
+def test_little_is_sent_if_nobody_looks_for_long(farm: FakeFarm, page: Page, word: object) -> None:
     page.next("snapshot")
     page.now += QUIET_AFTER + 1
     for i in range(3):
-        farm.controller.send(changed(42 + i, n=i))
+        farm.controller.send(make_delta(42 + i, n=i))
     page.say(word)  # somebody does
     page.next("snapshot")  # all at once, also what was sent while nobody looked
-    farm.controller.send(changed(45, n=9))
+    farm.controller.send(make_delta(45, n=9))
     while page.next("snapshot", "delta")["counts"] != {"running": 9}:
         pass
     assert QUIET_PACE > 1
 
 
-def test_a_view_that_is_there_is_sent_nothing_anew(farm: FakeFarm, page: Page) -> None:
+def test_a_present_view_is_not_sent_everything_again(farm: FakeFarm, page: Page) -> None:
     page.next("snapshot")
     page.now += QUIET_AFTER - 1
     page.say({"looking": True})
-    farm.controller.send(changed(42, n=9))
+    farm.controller.send(make_delta(42, n=9))
     assert page.next("snapshot", "delta")["type"] == "delta"

@@ -20,7 +20,7 @@ from taskfc_ext.protocol.snapshots import (
     Run,
 )
 from taskfc_ext.protocol.states import StateCode
-from taskfc_ext.view.view_model import ENDS, KEPT, QueueModel, merged
+from taskfc_ext.view.view_model import ENDS, KEPT, QueueModel, merge
 
 
 def snapshot(seq: int = 1, **fields: object) -> QueueSnapshot:
@@ -82,7 +82,7 @@ def test_a_row_takes_a_task_out_of_its_run_and_a_run_takes_it_back() -> None:
     assert model.messages()[0].runs == (Run(0, 3, SCHEDULED),)
 
 
-def test_a_note_that_is_not_said_again_is_gone() -> None:
+def test_a_note_that_is_not_repeated_is_removed() -> None:
     model = model_of(
         snapshot(rows=columns_of([row(4, SCHEDULED, Note(held=True))])), delta(2, rows=columns_of([row(4, SCHEDULED)]))
     )
@@ -149,7 +149,7 @@ def test_ends_are_counted_by_the_second() -> None:
     assert later.ends()[-2:] == (0, 2), "the second that is not over is told too, and counted on"
 
 
-def test_it_is_told_on_that_tasks_are_held_of_which_nothing_else_is_known() -> None:
+def test_held_tasks_without_a_row_stay_held() -> None:
     runs = (Run(0, 4, SCHEDULED), Run(4, 3, SCHEDULED, held=True), Run(7, 2, StateCode.WAITING, held=True))
     model = model_of(snapshot(batches=(Batch(first=0, n=9, label="f"),), runs=runs))
     assert model.messages()[0].runs == runs
@@ -158,7 +158,7 @@ def test_it_is_told_on_that_tasks_are_held_of_which_nothing_else_is_known() -> N
     assert model.messages()[0].runs == (Run(0, 7, SCHEDULED), runs[2])
 
 
-def test_whoever_begins_to_look_while_all_is_quiet_is_told_what_time_it_is() -> None:
+def test_a_late_subscriber_of_a_quiet_farm_gets_the_time() -> None:
     model = model_of(snapshot(wall=100.2), delta(2, wall=101.0, counts=Counts(n_ended=4)))
     (said,) = model.messages(since=30.5)
     assert said.wall == 131.5
@@ -174,7 +174,7 @@ def test_ends_from_before_the_first_look_are_those_of_the_rows() -> None:
     assert model.ends() == (*[0] * (ENDS - 6), 1, 1, 1, 0, 0, 0)
 
 
-def test_what_does_not_fit_in_one_message_follows_in_deltas() -> None:
+def test_a_snapshot_too_large_for_one_message_continues_in_deltas() -> None:
     n = MAX_ROWS + 1
     batches = tuple(Batch(first=3 * i, n=1, label="f") for i in range(MAX_BATCHES + 2))
     model = model_of(
@@ -217,7 +217,7 @@ parts = st.fixed_dictionaries(
 
 @given(st.lists(parts, max_size=8))
 @settings(max_examples=200, deadline=None)
-def test_whoever_comes_later_knows_the_same(said: list[dict[str, object]]) -> None:
+def test_a_late_subscriber_gets_the_same(said: list[dict[str, object]]) -> None:
     batches = tuple(Batch(first=10 * i, n=10, label=f"batch {i}") for i in range(4))
     model = model_of(snapshot(1, batches=batches, runs=(Run(0, 40, SCHEDULED),)))
     for seq, part in enumerate(sorted(said, key=lambda part: part["wall"]), start=2):  # type: ignore[arg-type, return-value]
@@ -232,7 +232,7 @@ def test_merged_deltas_say_the_same(said: list[dict[str, object]]) -> None:
     deltas = [delta(seq, **part | {"wall": 100.0}) for seq, part in enumerate(said, start=2)]
     one = deltas[0]
     for each in deltas[1:]:
-        one = merged(one, each)
+        one = merge(one, each)
     assert one.seq == 2
     apart, together = model_of(start, *deltas), model_of(start, one)
     kept = [taskid for taskid in IDS if not any(first <= taskid < first + n for first, n in one.cleared)]
@@ -244,12 +244,12 @@ def test_merged_deltas_say_the_same(said: list[dict[str, object]]) -> None:
 def test_merging_keeps_the_rows_of_the_newest_finished_tasks() -> None:
     n = MAX_ROWS
     halves = [columns_of([row(taskid, StateCode.SUCCEEDED) for taskid in ids]) for ids in (range(n), range(n, n + 3))]
-    one = merged(delta(2, rows=halves[0]), delta(3, rows=halves[1]))
+    one = merge(delta(2, rows=halves[0]), delta(3, rows=halves[1]))
     assert one.runs == tuple(Run(taskid, 1, StateCode.SUCCEEDED) for taskid in range(3))
     assert one.rows.ids == tuple(range(3, n + 3))
 
 
-def test_what_is_kept_does_not_grow_with_what_has_ended() -> None:
+def test_the_model_does_not_grow_with_finished_tasks() -> None:
     model = model_of(snapshot(batches=(Batch(first=0, n=1, label="long"),), runs=(Run(0, 1, RUNNING),)))
     for taskid in range(1, 4 * MAX_BATCHES):  # each submitted alone, as by `submit`
         ended = (Run(taskid, 1, StateCode.SUCCEEDED),)
@@ -261,7 +261,7 @@ def test_what_is_kept_does_not_grow_with_what_has_ended() -> None:
     assert [model.state_of(taskid) for taskid in (0, 1, taskid)] == [RUNNING, None, StateCode.SUCCEEDED]
 
 
-def test_batches_of_which_the_next_message_tells_are_kept() -> None:
+def test_batches_of_the_next_message_are_kept() -> None:
     batches = [Batch(first=taskid, n=1, label="f") for taskid in range(3 * MAX_BATCHES)]
     model = model_of(snapshot(), delta(2, wall=101.0))
     for part in range(3):

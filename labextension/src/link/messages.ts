@@ -191,7 +191,7 @@ export interface FarmStatus {
   readonly python?: string;
 }
 
-/** All farms of this user that run or have left a store, by name. Said first, and when one has changed. */
+/** All farms of this user that run or have a store, by name. Sent first, and after each change. */
 export interface Farms {
   readonly type: 'farms';
   readonly farms: readonly FarmStatus[];
@@ -199,40 +199,40 @@ export interface Farms {
   readonly version: string;
 }
 
-/** Send the snapshot of this farm, and what changes from then on. Asked again: the snapshot again. */
+/** Send the snapshot of this farm, and then its deltas. Repeated: the snapshot again. */
 export interface Watch {
   readonly ask: 'watch';
   readonly farm: string;
 }
 
-/** Send no more of this farm. */
+/** Send no more messages of this farm. */
 export interface Unwatch {
   readonly ask: 'unwatch';
   readonly farm: string;
 }
 
-/** Abort these tasks; those that have ended by now are left alone. */
+/** Abort these tasks; tasks that have ended are left as they are. */
 export interface Abort {
   readonly do: 'abort';
   readonly taskids: readonly number[];
   readonly identity?: string;
 }
 
-/** Run these finished tasks again, as they were submitted, with those that failed because of them. */
+/** Run these finished tasks again, with the tasks that failed because of them. */
 export interface Retry {
   readonly do: 'retry';
   readonly taskids: readonly number[];
   readonly identity?: string;
 }
 
-/** Keep these tasks from the workers. */
+/** Keep these tasks from being dispatched. */
 export interface Hold {
   readonly do: 'hold';
   readonly taskids: readonly number[];
   readonly identity?: string;
 }
 
-/** Let these tasks be given out again. */
+/** Let these tasks be dispatched again. */
 export interface Release {
   readonly do: 'release';
   readonly taskids: readonly number[];
@@ -254,7 +254,7 @@ export interface Clear {
   readonly identity?: string;
 }
 
-/** Run all failed tasks again that were not retried yet. */
+/** Run all failed tasks again, except those that were retried. */
 export interface RetryFailed {
   readonly do: 'retry-failed';
   readonly identity?: string;
@@ -267,20 +267,20 @@ export interface Scale {
   readonly identity?: string;
 }
 
-/** Start the farm of this name, or do nothing if it runs; `n`: workers, `None`: as before, or by the cores. */
+/** Start the farm, or do nothing if it runs. `n`: workers; `None`: as before, or one for each core. */
 export interface Start {
   readonly do: 'start';
   readonly n?: number | null;
   readonly identity?: string;
 }
 
-/** Stop the farm; unfinished work waits in its store. */
+/** Stop the farm; unfinished tasks stay in its store. */
 export interface Stop {
   readonly do: 'stop';
   readonly identity?: string;
 }
 
-/** What came of a command. `said`: a line for people. `retried`: (old id, new id). */
+/** The result of a command. `said`: a sentence for people. `retried`: pairs (old id, new id). */
 export interface CommandAnswer {
   readonly ok: boolean;
   readonly said: string;
@@ -317,21 +317,21 @@ export interface TaskInfo {
   readonly waits_for: readonly number[];
 }
 
-/** Everything that a drawer shows of one task. */
+/** The details of one task, as a drawer shows them. */
 export interface TaskDetails {
   /** as lists show it. */
   readonly task: TaskInfo;
-  /** what it has printed, at most `MAX_LOG` characters, the end. */
+  /** the end of its log, at most `MAX_LOG` characters. */
   readonly log?: string;
   /** characters before that. */
   readonly n_cut?: number;
   /** of `outputs`. */
   readonly version?: string;
-  /** what it shows, in the form of outputs in a notebook's file; `None`: as in the version that was known. */
+  /** its outputs, in the form of a notebook's file; `None`: the view has this version. */
   readonly outputs?: readonly unknown[] | null;
   /** of its exception. */
   readonly traceback?: string;
-  /** what is known of the death of its worker. */
+  /** a description of the death of its worker. */
   readonly note?: string;
   /** the type of its exception. */
   readonly exception?: string;

@@ -33,10 +33,10 @@ export function stateText(state: StateCode, note: Note | undefined, wall: number
   const name = STATE_NAMES[state];
   if (note === undefined) return name;
   if (note.stopping && !isFinished(state)) return 'stopping';
-  if (note.held && !isFinished(state)) return `${name} · held`;
-  if (note.reason && note.reason !== 'error' && note.reason !== name) return `${name} · ${oneLine(note.reason, 30)}`;
+  if (note.held && !isFinished(state)) return `${name} (held)`;
+  if (note.reason && note.reason !== 'error' && note.reason !== name) return `${name} (${oneLine(note.reason, 30)})`;
   const wait = (note.not_before ?? 0) - wall;
-  return wait > 0 && state !== StateCode.RUNNING ? `${name} · again in ${formatRunning(wait)}` : name;
+  return wait > 0 && state !== StateCode.RUNNING ? `${name} (again in ${formatRunning(wait)})` : name;
 }
 
 export class Row {

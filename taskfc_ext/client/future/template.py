@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from taskfc_ext.client.future.waiters import Lending
-from taskfc_ext.protocol.infos import TaskInfo
+from taskfc_ext.protocol.infos import Details, TaskInfo
 from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.protocol.spec import Spec
 
@@ -34,6 +34,8 @@ class Owner(Protocol):
     def printed(self, taskid: int) -> Printed: ...
 
     def outputs(self, taskid: int) -> list[dict[str, Any]]: ...
+
+    def details(self, taskid: int) -> tuple[Details, list[dict[str, Any]]]: ...
 
 
 class Template:

@@ -26,8 +26,8 @@ from taskfc_ext.client.session.pending import Call, Flush
 from taskfc_ext.client.session.replies import Answer, value_of
 from taskfc_ext.errors import ControllerLost, ControllerUnavailable, UnknownTask
 from taskfc_ext.protocol import codec
-from taskfc_ext.protocol.client_messages import GetLog, GetOutputs, ListTasks, Request, Retry, Stop
-from taskfc_ext.protocol.infos import TaskInfo
+from taskfc_ext.protocol.client_messages import GetDetails, GetLog, GetOutputs, ListTasks, Request, Retry, Stop
+from taskfc_ext.protocol.infos import Details, TaskInfo
 from taskfc_ext.protocol.printed import Printed
 
 ANSWER_WITHIN = 10.0
@@ -176,6 +176,12 @@ class RemoteController:
         before = self.shown.of(taskid)
         answer = self._within(self.call(GetOutputs, ahead=True, taskid=taskid, known=before.version))
         return self.shown.learn(taskid, before, value_of(answer))
+
+    def details(self, taskid: int) -> tuple[Details, list[dict[str, Any]]]:
+        """Return what `describe`, `printed` and `outputs` do, in one round trip: details, and the whole outputs."""
+        before = self.shown.of(taskid)
+        answer = value_of(self._within(self.call(GetDetails, ahead=True, taskid=taskid, known=before.version)))
+        return msgspec.convert(answer, Details), self.shown.learn(taskid, before, answer)
 
     # the end
 

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from taskfc_ext.core.effects import SendEnded, SendFailure, SendLog, SendOutputs, SendSubmission, Step, ToClient
+from taskfc_ext.core.effects import (
+    SendDetails,
+    SendEnded,
+    SendFailure,
+    SendLog,
+    SendOutputs,
+    SendSubmission,
+    Step,
+    ToClient,
+)
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.handlers import broadcasts, lending, refusals
 from taskfc_ext.core.handlers.attempts import retire_surplus
@@ -14,7 +23,7 @@ from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.core.state.sessions import Answer, ClientSession
 from taskfc_ext.core.state.task import Cause, end_state
 from taskfc_ext.core.views import subscriptions
-from taskfc_ext.core.views.listing import list_tasks, queue_status, workers_info
+from taskfc_ext.core.views.listing import list_tasks, queue_status, task_info, workers_info
 from taskfc_ext.protocol.client_messages import (
     Abort,
     AbortTasks,
@@ -26,6 +35,7 @@ from taskfc_ext.protocol.client_messages import (
     ClearBroadcasts,
     ErrorKind,
     GetClientName,
+    GetDetails,
     GetFailure,
     GetLog,
     GetOutputs,
@@ -51,6 +61,9 @@ from taskfc_ext.protocol.client_messages import (
     Unwatch,
     Watch,
 )
+from taskfc_ext.protocol.infos import Details, TaskInfo
+from taskfc_ext.protocol.payloads import Failure
+from taskfc_ext.protocol.printed import Printed, tail
 from taskfc_ext.protocol.records import AbortAsked, Cleared, Held, Moved, StopAsked, Submitted
 from taskfc_ext.protocol.supervisor_messages import Shutdown
 
@@ -62,6 +75,7 @@ Read = (
     | GetFailure
     | GetOutputs
     | GetSubmission
+    | GetDetails
     | GetClientName
     | GetWorkers
     | Ping
@@ -118,6 +132,8 @@ def _read(farm: Farm, step: Step, client: ClientSession, message: Read, now: Now
             return SendSubmission(message.seq, message.taskid)
         case GetOutputs():
             return _outputs(farm, message)
+        case GetDetails():
+            return _details(farm, message, now)
         case GetClientName():
             return Reply(message.seq, client.label or client.session)
         case GetWorkers():
@@ -353,6 +369,37 @@ def _outputs(farm: Farm, message: GetOutputs) -> Reply | Refused | SendOutputs:
 def outputs_answer(displays: tuple[bytes, ...], version: str, known: str) -> dict[str, object]:
     """Return the answer to a `GetOutputs`: `displays`, or none where the client has this version."""
     return {"version": version, "outputs": None if version == known else displays}
+
+
+def _details(farm: Farm, message: GetDetails, now: Now) -> Reply | Refused | SendDetails:
+    if not farm.knows(message.taskid):
+        return farm.unknown(message.seq, [message.taskid])
+    task = farm.tasks.get(message.taskid)
+    if task is None:
+        return SendDetails(message.seq, message.taskid, message.known, message.tail)
+    past = task.history
+    printed, displays, version = ((), (), "") if past is None else (past.output, past.displays, past.displays_version)
+    return Reply(message.seq, details_answer(task_info(farm, task, now), printed, displays, version, message))
+
+
+def details_answer(
+    task: TaskInfo,
+    printed: Printed,
+    displays: tuple[bytes, ...],
+    version: str,
+    asked: GetDetails | SendDetails,
+    failure: Failure | None = None,
+) -> Details:
+    """Return the answer to a `GetDetails`, with as much of the log and the outputs as was asked for."""
+    end = printed if asked.tail is None else tail(printed, asked.tail)
+    return Details(
+        task=task,
+        printed=end,
+        n_cut=sum(map(len, printed)) - sum(map(len, end)),
+        version=version,
+        outputs=None if version == asked.known else displays,
+        failure=failure,
+    )
 
 
 # the farm

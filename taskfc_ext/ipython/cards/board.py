@@ -1,11 +1,11 @@
-"""The cards that are on screen: shown under their cell, and updated there until their task has ended.
+"""The cards on screen: each is shown under its cell and updated there until its task has ended.
 
-One thread of our own publishes the updates, each in the context of the cell that the card stands under: without it,
-ipykernel 7.0 knows no parent message in a thread, and others would name whatever cell ran last. Nothing is ever
-printed from that thread, and where nothing can be updated (a plain terminal) it is never started.
+One thread publishes the updates, each in the context of the cell of the card: otherwise ipykernel 7.0 finds no parent
+message in a thread, and other kernels name the cell that ran last. This thread never prints. Where nothing can be
+updated (a plain terminal) it does not start.
 
-nbclient drops what names another parent than the cell that it runs, so after every cell the main thread
-publishes once more what has changed: a notebook that is saved then has the state of its end.
+nbclient drops messages whose parent is not the running cell. After every cell the main thread therefore publishes
+again whatever has changed, so that the saved notebook shows the end.
 """
 
 from __future__ import annotations
@@ -20,51 +20,53 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from taskfc_ext.ipython.cards.live_card import RESERVED, MakeButtons, OnScreen, Publish
+from taskfc_ext.ipython.cards.live_card import RESERVED, LiveCard, MakeButtons, Publish
 from taskfc_ext.ipython.cards.render import Card
+from taskfc_ext.protocol.states import FINISHED
+from taskfc_ext.view.wording import describe_abort, describe_retry
 
 logger = logging.getLogger(__name__)
 
 MAX_LIVE = 50
-"""Cards that are kept up to date at once; older ones keep the state and the time that they last showed."""
+"""Cards that are updated at the same time; older ones stay as they are and show the time of that."""
 
 MAX_BUTTONS = 500
-"""Cards that have buttons; the oldest lose theirs."""
+"""Cards that have buttons; with more, the oldest card loses its buttons."""
 
 SOON, SOON_AT_MOST = 0.2, 1.0
-"""Seconds between two looks at a task that has not begun, for which nothing is sent: its begin is to be seen."""
+"""Seconds between two requests about a task that has not begun, so that its begin shows soon."""
 
 FASTEST, SLOWEST = 0.5, 10.0
-"""Seconds between two updates of a card. They grow with the task's run time: an hour is not thousands of updates."""
+"""Seconds between two updates of a card; they grow with the run time of the task."""
 
 BYTES_PER_SECOND = 200_000
-"""What the updates of one card may add up to; Jupyter's server stops a kernel that sends a million."""
+"""Limit for the updates of one card; Jupyter's server drops the output of a kernel that sends a million."""
 
-Look = Callable[[Any, datetime], Card]
-"""Makes a card of a future, as it is now. May ask the controller."""
+MakeCard = Callable[[Any, datetime], Card]
+"""Makes the card of a future, as it is now. May ask the controller."""
 
 
 class CardBoard:
     """Shows cards and keeps them up to date.
 
     Args:
-        publish: how to send.
-        look: how to make a card.
-        is_live: whether what was sent can be updated.
-        make_buttons: what is shown beneath a card that is live.
-        context: returns the context of the running cell, in which new outputs land under it.
-        sees_updates_only: tells whether all that is seen of a card, once another cell runs, is updates.
+        publish: sends a bundle.
+        make_card: makes a card.
+        is_live: whether a published card can be updated.
+        make_buttons: makes the buttons beneath a live card.
+        context: returns the context of the running cell; new outputs appear under that cell.
+        sees_updates_only: tells whether the front end takes only updates for a cell while another cell runs.
         clock: monotonic seconds.
 
     Attributes:
-        retried: ids of tasks that a button has run again, each with the new future; a button has no business with the
-            names of the notebook, so whoever has takes them from here.
+        retried: ids of tasks that a button has run again, each with the new future. The main thread takes them from
+            here and rebinds the names of the notebook.
     """
 
     def __init__(
         self,
         publish: Publish,
-        look: Look,
+        make_card: MakeCard,
         *,
         is_live: bool,
         make_buttons: MakeButtons = lambda act, future, verbs: None,
@@ -75,15 +77,15 @@ class CardBoard:
         self.is_live = is_live
         self.retried: deque[tuple[int, Any]] = deque()
         self._publish = publish
-        self._look = look
+        self._make_card = make_card
         self._make_buttons = make_buttons
         self._context = context
         self._sees_updates_only = sees_updates_only
         self._clock = clock
         self._changed = threading.Condition()
-        self._publishing = threading.Lock()  # what is newer must not be overtaken by what is older
-        self._shown: list[OnScreen] = []
-        self._with_buttons: deque[OnScreen] = deque(maxlen=MAX_BUTTONS)
+        self._publishing = threading.Lock()  # an older update must not overtake a newer one
+        self._shown: list[LiveCard] = []
+        self._with_buttons: deque[LiveCard] = deque(maxlen=MAX_BUTTONS)
         self._thread: threading.Thread | None = None
         self._closed = False
         self._early: Any = None
@@ -96,13 +98,13 @@ class CardBoard:
             self._show(future, may_outlast_cell=True)
 
     def show_early(self, future: Any) -> None:
-        """Show the card of a future that the running cell is going to wait for, and will then return."""
+        """Show the card of a future that the running cell waits for and then returns."""
         self._show(future, may_outlast_cell=False)
         self._early = future
 
     def _show(self, future: Any, *, may_outlast_cell: bool) -> None:
-        settled = future.done()  # before looking: a task may have ended whose result is still on its way here
-        entry = OnScreen(future, self._look(future, datetime.now()), self._publish, self._context())
+        settled = future.done()  # first: the task may end while the card is made
+        entry = LiveCard(future, self._make_card(future, datetime.now()), self._publish, self._context())
         entry.begun = self._clock()
         needs_places = may_outlast_cell and not settled and self.is_live and self._sees_updates_only()
         entry.show(reserve=RESERVED if needs_places else 0)
@@ -115,110 +117,117 @@ class CardBoard:
                 self._follow(entry)
 
     def after_cell(self) -> None:
-        """Publish what has changed, from the main thread; called when a cell has run."""
+        """Publish the changes from the main thread, after a cell."""
         self._early = None
         for entry in self._entries():
-            if entry.future.done() and not entry.settled:
-                self._look_again(entry)
+            if entry.future.done() and not entry.is_settled:
+                self._refresh(entry)
             with self._publishing:
-                if entry.unseen:
+                if entry.is_unpublished:
                     entry.update(again=True)
-                    entry.unseen = False
-            if entry.settled:
+                    entry.is_unpublished = False
+            if entry.is_settled:
                 self._drop(entry)
 
     def close(self) -> None:
-        """End the thread and take the buttons away; the cards stay as they are."""
+        """End the thread and remove the buttons; the cards stay as they are."""
         with self._changed:
             self._closed = True
             self._shown.clear()
             self._changed.notify_all()
             thread = self._thread
         if thread is not None:
-            thread.join(timeout=2)  # it may be asking a controller that does not answer
+            thread.join(timeout=2)  # it may wait for a controller that does not answer
         with self._publishing:
             for entry in list(self._with_buttons):
                 entry.retire()
             self._with_buttons.clear()
 
     def update(self) -> float | None:
-        """Update every card that is due; return when the next one will be, or `None` where there is none."""
+        """Update every card that is due; return when the next one is due, or `None` if there is none."""
         for entry in self._entries():
-            if not entry.settled and (entry.future.done() or self._clock() >= entry.due) and self._look_again(entry):
+            if not entry.is_settled and (entry.future.done() or self._clock() >= entry.due) and self._refresh(entry):
                 with self._publishing:
                     self._send_from_thread(entry)
-        return min((entry.due for entry in self._entries() if not entry.settled), default=None)
+        return min((entry.due for entry in self._entries() if not entry.is_settled), default=None)
 
-    def _look_again(self, entry: OnScreen) -> bool:
-        """Bring an entry up to date; return whether that shows."""
+    def _refresh(self, entry: LiveCard) -> bool:
+        """Bring an entry up to date; return whether its card has changed."""
         future = entry.future
         settled = future.done()
         try:
-            card = self._look(future, datetime.now())
-        except Exception:  # the controller may be away, and results run the user's code
+            card, is_stale = self._make_card(future, datetime.now()), False
+        except Exception:  # the controller may be away, and results run user code
             logger.debug("the card of %r could not be updated", future, exc_info=True)
-            card = entry.card
+            card, is_stale = entry.card, True
         entry.due = self._clock() + self._pause(entry, card)
         with self._publishing:
-            if entry.future is not future:  # a click has put another task in its place
+            if entry.future is not future:  # a click has replaced the task
                 return False
-            if entry.settled or replace(card, seen=entry.card.seen) == entry.card:
-                entry.settled |= settled
+            is_same = replace(card, as_of=entry.card.as_of) == entry.card and is_stale == entry.is_stale
+            if entry.is_settled or is_same:
+                entry.is_settled |= settled
                 return False
-            entry.card, entry.settled, entry.unseen = card, settled, True
+            entry.card, entry.is_stale, entry.is_settled, entry.is_unpublished = card, is_stale, settled, True
         return True
 
-    def _pause(self, entry: OnScreen, card: Card) -> float:
+    def _pause(self, entry: LiveCard, card: Card) -> float:
         if card.state in ("waiting", "scheduled"):
             return max(SOON, min(SOON_AT_MOST, (self._clock() - entry.begun) / 20))
         return max(FASTEST, min(SLOWEST, (card.elapsed or 0.0) / 20), entry.size / BYTES_PER_SECOND)
 
-    def _send_from_thread(self, entry: OnScreen) -> None:
+    def _send_from_thread(self, entry: LiveCard) -> None:
         try:
             entry.context.run(entry.update)
-        except Exception:  # a kernel that cannot publish in a thread: the main thread does when a cell has run
+        except Exception:  # this kernel cannot publish in a thread; the main thread does after the next cell
             logger.debug("the card of %r could not be published", entry.future, exc_info=True)
 
-    def _act(self, entry: OnScreen, verb: str) -> str:
-        """Do what a button says; return what was done. A thread of the button's."""
+    def _act(self, entry: LiveCard, verb: str) -> str:
+        """Carry out a click and return a line about the result. Runs in a thread of the buttons."""
         future = entry.future
         if verb == "abort":
             future.abort()
             self._soon(entry)
-            return f"aborting task {future.taskid}"
+            return describe_abort([future.taskid], () if future.state in FINISHED else [future.taskid])
         new = future.retry()
-        card = self._look(new, datetime.now())
+        card = self._make_card(new, datetime.now())
         with self._publishing:
             entry.become(new, card)
             entry.begun = self._clock()
             self._send_from_thread(entry)
         self.retried.append((future.taskid, new))
         self._follow(entry)
-        return f"task {future.taskid} runs again as task {new.taskid}"
+        return describe_retry([future.taskid], {future.taskid: new.taskid})
 
-    def _soon(self, entry: OnScreen) -> None:
+    def _soon(self, entry: LiveCard) -> None:
         with self._changed:
             entry.due = 0.0
             self._changed.notify_all()
 
-    def _entries(self) -> list[OnScreen]:
+    def _entries(self) -> list[LiveCard]:
         with self._changed:
             return list(self._shown)
 
-    def _drop(self, entry: OnScreen) -> None:
+    def _drop(self, entry: LiveCard) -> None:
         with self._changed:
             if entry in self._shown:
                 self._shown.remove(entry)
 
-    def _follow(self, entry: OnScreen) -> None:
+    def _follow(self, entry: LiveCard) -> None:
         with self._changed:
             entry.due = self._clock() + SOON
-            self._shown = [*(each for each in self._shown if each is not entry), entry][-MAX_LIVE:]
+            shown = [*(each for each in self._shown if each is not entry), entry]
+            left, self._shown = shown[:-MAX_LIVE], shown[-MAX_LIVE:]
             if self._thread is None and not self._closed:
                 self._thread = threading.Thread(target=self._run, name="taskfc-cards", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
         entry.future.add_done_callback(self._on_done)
+        for old in left:
+            if not old.is_settled:
+                with self._publishing:
+                    old.is_stale = True
+                    self._send_from_thread(old)
 
     def _on_done(self, future: Any) -> None:
         with self._changed:
@@ -228,7 +237,7 @@ class CardBoard:
         while True:
             self.update()
             with self._changed:
-                open_ones = [entry for entry in self._shown if not entry.settled]
+                open_ones = [entry for entry in self._shown if not entry.is_settled]
                 if self._closed or not open_ones:
                     self._thread = None
                     return

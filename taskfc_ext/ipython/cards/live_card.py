@@ -1,7 +1,7 @@
-"""One card on screen and its parts: the card, the outputs of its task beneath it, and the buttons.
+"""One card on screen: the card, the outputs of its task beneath it, and the buttons.
 
-Each of the three is an output of its own under the cell. So the card can be drawn anew without the buttons losing the
-keyboard's focus, and a saved notebook has a card that needs neither a widget nor a kernel.
+Each of the three is an output of its own under the cell. So an update of the card leaves the keyboard's focus on the
+buttons, and the card in a saved notebook needs neither a widget nor a kernel.
 """
 
 from __future__ import annotations
@@ -12,30 +12,35 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from taskfc_ext.ipython.cards import rich
-from taskfc_ext.ipython.cards.render import Bundle, Card, card_bundle
+from taskfc_ext.ipython.cards.render import AS_OF, Bundle, Card, card_bundle
 from taskfc_ext.protocol.states import UNFINISHED
 
 NOTHING: Bundle = {"text/plain": "", "text/html": "<!-- -->", "text/latex": "", "text/markdown": ""}
-"""Takes the place of an output that is not there any more: nothing in any front end, nor in what nbconvert makes."""
+"""Replaces an output that is gone: invisible in every front end and in every format of nbconvert."""
 
 EMPTY: dict[str, Any] = {"data": NOTHING, "metadata": {}}
 
 RESERVED = 16
-"""Places beneath a card for outputs that come while another cell runs, where only updates are seen then (nbclient)."""
+"""Places beneath a card for outputs that come while another cell runs; nbclient then takes only updates."""
 
-TOO_MANY = "… and {} more outputs, which came after the cell had ended: `--wait` keeps them all"
+TOO_MANY = "… and {} more outputs after the end of the cell: `--wait` keeps all of them"
 
 NO_BROKEN_BUTTONS = (
     "<style>.jp-OutputArea-child:has(.taskfc-card) ~ .jp-OutputArea-child:has(> .lm-Panel.jp-OutputArea-output)"
     ":not(:has(.taskfc-buttons)) { display: none }</style>"
 )
-"""JupyterLab tells of a widget that it has lost with its kernel; under a card that is no news of the task."""
+"""Hides JupyterLab's message about a widget that was lost with its kernel: it says nothing about the task."""
+
+NO_TIME_IF_LIVE = (
+    f"<style>.jp-OutputArea-child:has(~ .jp-OutputArea-child .taskfc-buttons) .{AS_OF} {{ display: none }}</style>"
+)
+"""Hides the time on a live card. A saved notebook has no buttons and shows it: there the card is out of date."""
 
 MAY_RETRY = ("failed", "aborted")
 
 
 class Publish(Protocol):
-    """Sends a bundle to the front end, new or in place of the one with that id."""
+    """Sends a bundle to the front end, as a new output or as an update of the one with that id."""
 
     def __call__(
         self, bundle: Bundle, *, display_id: str, update: bool, metadata: dict[str, Any] | None = None
@@ -43,7 +48,7 @@ class Publish(Protocol):
 
 
 class Buttons(Protocol):
-    """The buttons of one task, in whatever way the front end shows them."""
+    """The buttons of one task."""
 
     offers: list[str]
     state: str
@@ -56,7 +61,7 @@ class Buttons(Protocol):
 
 
 MakeButtons = Callable[[Callable[[str], str], int, tuple[str, ...]], Buttons | None]
-"""Makes the buttons of a task: what a click does, the task's id, the verbs that are offered. `None`: there are none."""
+"""Makes the buttons of a task from: the action of a click, the task's id, the offered verbs. `None`: no buttons."""
 
 
 def offers(card: Card) -> tuple[str, ...]:
@@ -66,21 +71,22 @@ def offers(card: Card) -> tuple[str, ...]:
     return ("abort",) if card.state in UNFINISHED else ("retry",) if card.state in MAY_RETRY else ()
 
 
-class OnScreen:
-    """A card that stands under a cell.
+class LiveCard:
+    """A card under a cell.
 
     Args:
-        future: whose card it is; a retry puts the new task's in its place.
-        card: what it shows.
-        publish: how to send.
-        context: that of its cell; by default the current one.
+        future: the task; a retry replaces it.
+        card: the contents.
+        publish: sends a bundle.
+        context: that of the cell; by default the current one.
 
     Attributes:
-        context: that of its cell, in which all new outputs are sent.
-        due: when to look again.
-        settled: whether it shows the end.
-        unseen: whether it has changed since the main thread published it.
-        size: about how many bytes the last update had.
+        context: that of the cell; new outputs are published in it.
+        due: the time of the next update.
+        is_settled: whether it shows the end.
+        is_unpublished: whether it has changed since the main thread published it.
+        is_stale: whether it is not updated: the controller is away, or too many cards are live.
+        size: bytes of the last update, approximately.
     """
 
     def __init__(self, future: Any, card: Card, publish: Publish, context: contextvars.Context | None = None) -> None:
@@ -88,8 +94,9 @@ class OnScreen:
         self.card = card
         self.context = contextvars.copy_context() if context is None else context
         self.begun = self.due = 0.0
-        self.settled = False
-        self.unseen = False
+        self.is_settled = False
+        self.is_unpublished = False
+        self.is_stale = False
         self.size = 0
         self._publish = publish
         self._id = uuid.uuid4().hex
@@ -99,17 +106,17 @@ class OnScreen:
         self._buttons_id = uuid.uuid4().hex
 
     def show(self, *, reserve: int = 0) -> None:
-        """Publish the card, and beneath it what the task has displayed so far.
+        """Publish the card, and beneath it the outputs of the task so far.
 
         Args:
-            reserve: so many places are published for what comes later, and no more will be.
+            reserve: places for later outputs; more than these will not be shown.
         """
         self._n_reserved = reserve
         self._send_card(update=False)
         self._send_beneath()
 
     def show_buttons(self, make: MakeButtons, act: Callable[[str], str]) -> bool:
-        """Publish the buttons of whoever may need them; return whether there are any."""
+        """Publish the buttons; return whether there are any."""
         verbs = offers(self.card)
         if not verbs or self.card.taskid is None:
             return False
@@ -120,38 +127,39 @@ class OnScreen:
         return True
 
     def update(self, *, again: bool = False) -> None:
-        """Publish the card and what else has changed; `again`: also what may have been missed."""
+        """Publish the card and its changed parts; `again`: also the parts that the front end may have missed."""
         self._send_card(update=True)
         self._send_beneath(again=again)
         self._offer()
 
     def become(self, future: Any, card: Card) -> None:
-        """Be the card of another task from now on."""
+        """Become the card of another task."""
         self.future, self.card = future, card
-        self.settled, self.unseen = False, True
+        self.is_settled, self.is_unpublished = False, True
         if self._buttons is not None and card.taskid is not None:
             self._buttons.belong_to(card.taskid)
 
     def retire(self) -> None:
-        """Take the buttons away, for good: a front end shows an error where it finds a widget without its kernel."""
+        """Remove the buttons for good: a front end shows an error for a widget without its kernel."""
         buttons, self._buttons = self._buttons, None
         if buttons is not None:
             self._publish(NOTHING, display_id=self._buttons_id, update=True)
             buttons.close()
 
     def _send_card(self, *, update: bool) -> None:
-        bundle = card_bundle(self.card)
-        bundle["text/html"] += NO_BROKEN_BUTTONS
+        is_live = self.card.state in (*UNFINISHED, "stopping") and not self.is_stale
+        bundle = card_bundle(self.card, is_live=is_live)
+        bundle["text/html"] += NO_BROKEN_BUTTONS + (NO_TIME_IF_LIVE if is_live else "")
         self.size = _size(bundle)
         self._publish(bundle, display_id=self._id, update=update)
 
     def _send_beneath(self, *, again: bool = False) -> None:
-        """Publish what has changed beneath the card; `again`: also what has not, where it may have been missed.
+        """Publish the changed outputs beneath the card; `again`: all of them, if the front end may have missed some.
 
-        Elsewhere figures are sent once: a Jupyter server drops what exceeds a megabyte in a second.
+        Otherwise a figure is sent once: a Jupyter server drops more than a megabyte a second.
         """
         again = again and self._n_reserved > 0
-        for place, output in enumerate(self._wanted()):
+        for place, output in enumerate(self._outputs_beneath()):
             data, metadata = output["data"], output["metadata"]
             if place < len(self._beneath):
                 display_id, shown = self._beneath[place]
@@ -161,13 +169,13 @@ class OnScreen:
                 self._beneath[place] = display_id, output
             else:
                 display_id = uuid.uuid4().hex
-                # a copy, as the thread that updates cards is in the context itself
+                # a copy: the thread that updates cards is inside the context
                 new = self.context.copy()
                 new.run(self._publish, data, display_id=display_id, update=False, metadata=metadata)
                 self._beneath.append((display_id, output))
             self.size += _size(data)
 
-    def _wanted(self) -> list[dict[str, Any]]:
+    def _outputs_beneath(self) -> list[dict[str, Any]]:
         wanted = rich.beneath(self.card.outputs)
         if self._n_reserved and len(wanted) > self._n_reserved:
             n_left = len(wanted) - self._n_reserved + 1
@@ -183,7 +191,7 @@ class OnScreen:
             buttons.offers = verbs
         if self.card.state != buttons.state:
             buttons.state = self.card.state
-        if self.card.state == "succeeded":  # and they go, but from a page that was loaded anew: that hears of nothing
+        if self.card.state == "succeeded":  # a page that was reloaded does not get this update
             self._publish(NOTHING, display_id=self._buttons_id, update=True)
 
 

@@ -1,7 +1,7 @@
-"""The forms of a value that are made here: all for a function's result, the notebook's own for a cell's value.
+"""The forms of a value that this process makes: all for a function's result, the notebook's own for a cell's value.
 
-IPython's `DisplayFormatter.format` prints what fails, and displays what displays itself, under whatever cell runs at
-that moment. Here both are kept from the user's page: a form that fails is left out.
+IPython's `DisplayFormatter.format` prints errors, and lets values display themselves, under the cell that runs at that
+moment. This module does neither: a form that fails is left out.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from IPython.utils.dir2 import get_real_method
 from taskfc_ext.ipython.cards import rich
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, list, tuple, dict, set)
-"""Types of values that have no other form than text, where they are the result of a function."""
+"""Types of function results that have no form but text."""
 
 _USUAL = ("IPython", "builtins", "matplotlib_inline", "taskfc_ext")
-"""Packages whose printers every worker has too."""
+"""Packages whose printers every worker has as well."""
 
 _FIGURE_OPTIONS = {"fmt": "png", "base64": True, "bbox_inches": "tight"}
-"""How matplotlib's inline backend draws figures, unless the notebook wants SVG, twice the pixels and the like."""
+"""The options of matplotlib's inline backend, unless the notebook has set others (SVG, twice the pixels)."""
 
 Forms = dict[str, Any]
 """Contents by MIME type."""
 
 
 def text_form(value: object, formatter: Any = None) -> str:
-    """Return `value` as text, as `formatter` (a `DisplayFormatter`) makes it: with the `%precision` of the notebook."""
+    """Return `value` as text, made by `formatter` (a `DisplayFormatter`) with the `%precision` of the notebook."""
     plain = None if formatter is None else formatter.formatters[rich.TEXT]
-    # `__call__` itself would print the error, and return nothing
+    # `__call__` itself prints the error and returns nothing
     format_plainly = getattr(type(plain).__call__, "__wrapped__", None)
     try:
         text = pretty(value, max_seq_length=200) if format_plainly is None else format_plainly(plain, value)  # type: ignore[no-untyped-call]
@@ -43,7 +43,7 @@ def text_form(value: object, formatter: Any = None) -> str:
 
 
 def other_forms(value: object, formatter: Any) -> list[rich.Output]:
-    """Return `value` in its other forms than text: one output, or several where it displays itself."""
+    """Return the forms of `value` besides text: one output, or several if it displays itself."""
     if type(value) in PLAIN:
         return []
     data, metadata = _forms(value, formatter)
@@ -62,11 +62,11 @@ def own_forms(value: object, formatter: Any) -> Forms:
     forms: Forms = {}
     for mime, each in formatter.formatters.items():
         own = _own_printers(each)
-        with _ignored():
+        with _ignore_errors():
             if own and each.enabled and each.lookup(value) in own:
                 form = text_form(value, formatter) if mime == rich.TEXT else _form(value, each)
                 form = form[0] if isinstance(form, tuple) else form
-                forms.update({} if form is None else {mime: _encoded(form)})
+                forms.update({} if form is None else {mime: _encode(form)})
     return forms
 
 
@@ -88,7 +88,7 @@ def _module_of(printer: Any) -> str:
 def _forms(value: object, formatter: Any) -> tuple[Forms, Forms]:
     data: Forms = {}
     metadata: Forms = {}
-    with _ignored():
+    with _ignore_errors():
         bundle = _form(value, formatter.mimebundle_formatter, include=None, exclude=None)
         bundle, about = bundle if isinstance(bundle, tuple) else (bundle, {})
         data.update(bundle or {})
@@ -98,16 +98,16 @@ def _forms(value: object, formatter: Any) -> tuple[Forms, Forms]:
     for mime, each in formatter.formatters.items():
         if mime == rich.TEXT or not each.enabled or (mime in data and not _is_registered(value, each)):
             continue
-        with _ignored():
+        with _ignore_errors():
             form = _form(value, each)
             form, about = form if isinstance(form, tuple) else (form, None)
             if isinstance(form, str | dict | list | bytes):
                 data[mime] = form
                 metadata.update({} if about is None else {mime: about})
-    return {mime: _encoded(form) for mime, form in data.items()}, metadata
+    return {mime: _encode(form) for mime, form in data.items()}, metadata
 
 
-def _encoded(form: Any) -> Any:
+def _encode(form: Any) -> Any:
     return base64.b64encode(form).decode() if isinstance(form, bytes) else form
 
 
@@ -128,10 +128,10 @@ def _is_registered(value: object, formatter: Any) -> bool:
 
 
 @contextmanager
-def _ignored() -> Iterator[None]:
+def _ignore_errors() -> Iterator[None]:
     try:
         yield
-    except Exception:  # noqa: BLE001  the user's code: that form is not to be had
+    except Exception:  # noqa: BLE001  user code: this form is left out
         pass
 
 
@@ -141,16 +141,16 @@ def _displayed_by_itself(value: object, formatter: Any) -> list[rich.Output]:
     if method is None or shell is None:
         return []
     displayed: list[rich.Output] = []
-    with _ignored(), _taking_displays(shell, displayed.append):
+    with _ignore_errors(), _taking_displays(shell, displayed.append):
         method()
     return displayed
 
 
 @contextmanager
 def _taking_displays(shell: Any, take: Callable[[rich.Output], object]) -> Iterator[None]:
-    """Take what this thread displays, so that it is shown nowhere else."""
+    """Take the outputs that this thread displays, so that they appear nowhere else."""
     publisher = shell.display_pub
-    if hasattr(publisher, "register_hook"):  # a kernel's, which asks the hooks of the thread that publishes
+    if hasattr(publisher, "register_hook"):  # of a kernel: it calls the hooks of the publishing thread
 
         def hook(message: Mapping[str, Any]) -> Mapping[str, Any] | None:
             if message["header"]["msg_type"] != "display_data":
@@ -173,5 +173,5 @@ def _taking_displays(shell: Any, take: Callable[[rich.Output], object]) -> Itera
             shell.display_pub = publisher
         for output in taker.outputs:
             take({key: output.get(key) or {} for key in ("data", "metadata")})
-    else:  # elsewhere the displays of others would be taken too
+    else:  # in another thread this would take the displays of other code
         raise RuntimeError("a value displays itself in the main thread only")

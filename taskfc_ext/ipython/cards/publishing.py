@@ -1,7 +1,7 @@
-"""Publishes outputs under the cell that they belong to, in whatever kernel or terminal.
+"""Publishing outputs under their cell, in every kernel and terminal.
 
 A kernel names a cell by the header of the message that ran it. ipykernel 7 keeps that header for each context,
-ipykernel 6 only that of the newest message: a new output of another thread would stand under whatever cell ran last.
+ipykernel 6 only for the newest message: a new output of another thread would appear under the cell that ran last.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from taskfc_ext.ipython.cards.render import Bundle
 from taskfc_ext.text import plain_text
 
 _parent: ContextVar[Mapping[str, Any] | None] = ContextVar("taskfc_parent", default=None)
-"""The header of the message that ran the cell to which an output belongs."""
+"""The header of the message that ran the cell of an output."""
 
 
 def context_of_cell(shell: Any) -> Context:
@@ -27,15 +27,15 @@ def context_of_cell(shell: Any) -> Context:
 
 
 def is_headless(shell: Any) -> bool:
-    """Tell whether nobody is there who could be asked for input: nbclient, papermill, Voila."""
+    """Tell whether nobody can be asked for input: nbclient, papermill, Voila."""
     return not getattr(getattr(shell, "kernel", None), "_allow_stdin", True)
 
 
 def publish(
     shell: Any, bundle: Bundle, *, display_id: str, update: bool, metadata: dict[str, Any] | None = None
 ) -> None:
-    """Send a bundle, new or in place of the one with that id."""
-    if getattr(shell, "kernel", None) is None:  # a terminal prints the text as it is, and nothing where there is none
+    """Send a bundle, as a new output or as an update of the one with that id."""
+    if getattr(shell, "kernel", None) is None:  # a terminal prints the text unchanged, and nothing if there is none
         bundle = {**bundle, rich.TEXT: plain_text(rich.text_of({"data": bundle}))}
     publisher = shell.display_pub
     with _named_parent(publisher, None if update else _parent.get()):
@@ -44,7 +44,7 @@ def publish(
 
 @contextmanager
 def _named_parent(publisher: Any, parent: Mapping[str, Any] | None) -> Iterator[None]:
-    """While this thread publishes: name this parent."""
+    """Name this parent in the messages that this thread publishes."""
     if not parent or not hasattr(publisher, "register_hook"):
         yield
         return

@@ -1,4 +1,4 @@
-"""`%task widget`: the live queues of one shell, one for each farm however often it is shown."""
+"""`%task widget`: the live queues of one shell, one for each farm."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from taskfc_ext.widget.queue_widget import QueueWidget
 
 
-class Queues:
-    """Makes a widget when a queue is first shown, and shows the same one again after that.
+class QueueWidgets:
+    """Makes one widget for each farm, when its queue is first shown.
 
     Args:
         session: the farms of this notebook.
-        board: the cards, which learn what was run again.
+        board: the cards; it is given the retried tasks.
     """
 
     def __init__(self, session: Session, board: CardBoard) -> None:
@@ -30,7 +30,7 @@ class Queues:
         self._widgets: dict[str, QueueWidget] = {}
 
     def bundle(self, otherwise: Bundle) -> Bundle:
-        """Return what shows the queue of the farm in use, and `otherwise` to whoever has no widgets or no kernel."""
+        """Return the bundle of the queue of the farm in use; front ends without widgets or kernel show `otherwise`."""
         from taskfc_ext.client.farm.launch import LocalFarm
         from taskfc_ext.widget.queue_widget import QueueWidget  # ipywidgets, which `%load_ext` does not wait for
 
@@ -45,12 +45,12 @@ class Queues:
         return widget.bundle(otherwise)
 
     def close(self) -> None:
-        """End the widgets; their last pictures stay."""
+        """Close the widgets; their last state stays visible."""
         while self._widgets:
             self._widgets.popitem()[1].close()
 
     async def _carry_out(self, name: str, command: AnyCommand, ask: Ask) -> CommandAnswer:
-        """Do it as the magics do: what is run again from here runs with the modules of now, and names follow it."""
+        """Carry out a command as the magics do: a retry takes the modules as they are now, and names are rebound."""
         import asyncio
 
         from taskfc_ext.view.commands import carry_out
@@ -60,30 +60,30 @@ class Queues:
             try:
                 await asyncio.to_thread(self._session.farms.start, name, command.n, fresh=False)
             except (TaskFCError, OSError) as error:
-                return CommandAnswer(ok=False, said=f"{name} could not be started: {error}")
+                return CommandAnswer(ok=False, said=f"The farm {name} did not start: {error}")
             return CommandAnswer(ok=True, said=f"Started {name}.")
         client = self._session.client_of(name)
         if client is None or not isinstance(command, Retry | RetryFailed):
             return await carry_out(command, ask)
         answer = await carry_out(command, _in_this_context(client, ask))
         if answer.retried:
-            await asyncio.to_thread(self._tell_of, client, answer.retried)
+            await asyncio.to_thread(self._note_retried, client, answer.retried)
         return answer
 
-    def _tell_of(self, client: BlockingTaskClient, retried: tuple[tuple[int, int], ...]) -> None:
-        """Let the names of the notebook follow the tasks; the main thread does it when a cell has run."""
+    def _note_retried(self, client: BlockingTaskClient, retried: tuple[tuple[int, int], ...]) -> None:
+        """Have names of the notebook rebound to the new tasks; the main thread does it after the next cell."""
         for old, new in retried:
             self._board.retried.append((old, client.future(new)))
 
 
 def _in_this_context(client: BlockingTaskClient, ask: Ask) -> Ask:
-    """Return what has the notebook's own client retry, so that its tasks run with the modules of now."""
+    """Return an `ask` that retries through the notebook's own client, with its modules as they are now."""
     import asyncio
 
-    from taskfc_ext.protocol import client_messages as said
+    from taskfc_ext.protocol import client_messages as requests
 
-    async def ask_here(kind: type[said.Request], **fields: Any) -> Any:
-        if kind is not said.Retry:
+    async def ask_here(kind: type[requests.Request], **fields: Any) -> Any:
+        if kind is not requests.Retry:
             return await ask(kind, **fields)
         return (await asyncio.to_thread(client.resubmit, fields["taskid"])).items()
 

@@ -1,6 +1,6 @@
-"""How a task and a queue look: values in, text and HTML out. Pure: no clock, no client, no front end.
+"""Cards and tables as text and HTML. Pure: no clock, no client, no front end.
 
-Names, outputs, results and messages are hostile: text is stripped of what steers a terminal, HTML shows it as text.
+Names, outputs, results and messages are untrusted: escape sequences are removed, and HTML shows them as text.
 """
 
 from __future__ import annotations
@@ -15,17 +15,7 @@ from taskfc_ext.ipython.cards import rich
 from taskfc_ext.ipython.cards.traceback_html import traceback_html
 from taskfc_ext.protocol.infos import TaskInfo, TaskProgress
 from taskfc_ext.text import format_progress, format_seconds, one_line, percent, plain_text, plural, table
-
-ICONS = {
-    "waiting": "◌",
-    "scheduled": "○",
-    "running": "▶",
-    "stopping": "◼",
-    "succeeded": "✔",
-    "failed": "✘",
-    "aborted": "⊘",
-}
-"""Beside the word, never instead of it: a state is not told by a picture or a colour alone."""
+from taskfc_ext.view.wording import icon, retry_text, state_of, task_row
 
 OUTPUT_LINES = 10
 RESULT_CHARS = 2_000
@@ -39,31 +29,34 @@ _COLOURS = {
     "stopping": "var(--jp-warn-color1, #f57c00)",
 }
 _FAINT = "color: var(--jp-ui-font-color2, var(--vscode-descriptionForeground, #757575))"
-# exported notebooks have no font of their own for what is preformatted here
+# exported notebooks have no font of their own for these blocks
 _MONOSPACE = "font-family: var(--jp-code-font-family, var(--vscode-editor-font-family, monospace))"
 _BLOCK = f"margin: 4px 0 0 0; white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere; {_MONOSPACE}"
 _SCROLLED = "; max-height: 24em; overflow: auto"
 _FROM_ITS_END = "; display: flex; flex-direction: column-reverse; max-height: 24em; overflow: auto"
-# borders are drawn with a theme's colours also where backgrounds are not printed
+# borders keep the colours of the theme in print, where backgrounds are left out
 _TROUGH = "margin: 4px 0; max-width: 24em; border: 1px solid var(--jp-border-color1, #bdbdbd)"
 _FILLED = "height: 0; border-top: 6px solid var(--jp-brand-color1, #1976d2)"
 _PRINTED = "; padding-left: 8px; border-left: 2px solid var(--jp-border-color1, #bdbdbd)"
 
-# front ends typeset what looks like TeX in HTML, and a hostile name could make a link of it
+# front ends typeset TeX in HTML, and an untrusted name could make a link with it
 _NO_MATH = "mathjax_ignore tex2jax_ignore"
 
-# by its first class a page knows what a widget has left for whoever cannot show it
+# the queue view recognises by this class the table that stands in for a widget
 _PLAIN = f"taskfc-plain {_NO_MATH}"
 
+AS_OF = "taskfc-as-of"
+"""The class of the time on a live card."""
+
 Bundle = dict[str, Any]
-"""Contents by MIME type, as front ends take them; all but those of widgets and the like are texts."""
+"""Contents by MIME type, as front ends take them: text, except for widgets and the like."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """All that the card of one task shows, as it was at `seen`. With `farm` and `taskid` a page finds it again."""
+    """The contents of the card of one task, at the time `as_of`. A page finds the card by `farm` and `taskid`."""
 
-    seen: datetime
+    as_of: datetime
     state: str
     taskid: int | None = None
     farm: str = ""
@@ -80,27 +73,34 @@ class Card:
     outputs: tuple[rich.Output, ...] = ()
 
 
-def card_bundle(card: Card) -> Bundle:
+def card_bundle(card: Card, *, is_live: bool = False) -> Bundle:
     """Return the card in every form that is published."""
-    return {"text/plain": card_text(card), "text/html": card_html(card)}
+    return {"text/plain": card_text(card), "text/html": card_html(card, is_live=is_live)}
 
 
 def card_text(card: Card) -> str:
     """Return the card as lines of text."""
-    head = " · ".join((f"{icon(card.state)} {_title(card)}", *_facts(card)))
+    head = " · ".join((f"{icon(card.state)} {_title(card)}", *_facts(card), _as_of(card)))
     displayed = [rich.text_of(output) for output in rich.on_card(card.outputs)]
     blocks = (_progress_text(card), _tail(card.output), *displayed, card.result, card.error)
-    return "\n".join([head, *(_indented(text) for text in blocks if text)])
+    return "\n".join([head, *(_indent(text) for text in blocks if text)])
 
 
-def card_html(card: Card) -> str:
-    """Return the card as static HTML: no script, and colours of the front end's theme."""
+def card_html(card: Card, *, is_live: bool = False) -> str:
+    """Return the card as static HTML: no script, and colours of the front end's theme.
+
+    Args:
+        card: what it shows.
+        is_live: the card is kept up to date: a page that also has its buttons hides the time.
+    """
     colour = _COLOURS.get(card.state, "inherit")
     state, *facts = _facts(card)
+    as_of = f'<span class="{AS_OF}"> · {_as_of(card)}</span>' if is_live else f" · {_as_of(card)}"
+    more = "".join(f" · {_escape(fact)}" for fact in facts)
     head = (
         f'<span style="color: {colour}" aria-hidden="true">{icon(card.state)}</span> '
-        f'<strong>{_escaped(_title(card))}</strong> · <span style="color: {colour}">{_escaped(state)}</span> '
-        f'<span style="{_FAINT}">· {_escaped(" · ".join(facts))}</span>'
+        f'<strong>{_escape(_title(card))}</strong> · <span style="color: {colour}">{_escape(state)}</span> '
+        f'<span style="{_FAINT}">{(more + as_of).lstrip()}</span>'
     )
     displayed = "".join(_block(rich.text_of(output)) for output in rich.on_card(card.outputs))
     body = "".join(
@@ -112,25 +112,25 @@ def card_html(card: Card) -> str:
         )
     )
     inside = head + _progress_html(card) + body
-    about = f'role="group" aria-label="{_escaped(_title(card))}" data-state="{_escaped(card.state)}"'
+    about = f'role="group" aria-label="{_escape(_title(card))}" data-state="{_escape(card.state)}"'
     if card.farm and card.taskid is not None:
-        about += f' data-farm="{_escaped(card.farm)}" data-task="{card.taskid}"'
+        about += f' data-farm="{_escape(card.farm)}" data-task="{card.taskid}"'
     return f'<div class="taskfc-card {_NO_MATH}" {about}>{inside}</div>'
 
 
 def _block(text: str, style: str = "") -> str:
-    return f'<pre style="{_BLOCK}{_SCROLLED}{style}">{_escaped(text)}</pre>' if text else ""
+    return f'<pre style="{_BLOCK}{_SCROLLED}{style}">{_escape(text)}</pre>' if text else ""
 
 
 def _error_block(text: str) -> str:
-    """Return a traceback, scrolled to its end: there stands what has happened."""
+    """Return a traceback, scrolled to its end, where the exception is."""
     if not text:
         return ""
     return f'<pre style="{_BLOCK}{_FROM_ITS_END}"><span>{traceback_html(plain_text(text))}</span></pre>'
 
 
 def _progress_text(card: Card) -> str:
-    """Return how far the task is and how long the rest may take; empty where it does not say, or has ended."""
+    """Return the progress and the estimated time left; empty if the task reports none or has ended."""
     progress = card.progress
     if progress is None or card.state not in ("running", "stopping"):
         return ""
@@ -151,16 +151,11 @@ def _progress_html(card: Card) -> str:
         part = percent(progress.done, progress.total)
         values = f' aria-valuenow="{part}" aria-valuemin="0" aria-valuemax="100"'
         bar = f'<div style="{_FILLED}; width: {part}%"></div>'
-    label = _escaped(one_line(progress.description) or "progress")
+    label = _escape(one_line(progress.description) or "progress")
     return (
-        f'<div role="progressbar" aria-label="{label}" aria-valuetext="{_escaped(text)}"{values} style="{_TROUGH}">'
-        f'{bar}</div><div style="{_FAINT}">{_escaped(text)}</div>'
+        f'<div role="progressbar" aria-label="{label}" aria-valuetext="{_escape(text)}"{values} style="{_TROUGH}">'
+        f'{bar}</div><div style="{_FAINT}">{_escape(text)}</div>'
     )
-
-
-def icon(state: str) -> str:
-    """Return the picture that goes with a state."""
-    return ICONS.get(state, "?")
 
 
 def _title(card: Card) -> str:
@@ -175,10 +170,14 @@ def _facts(card: Card) -> list[str]:
     if card.attempts > 1:
         facts.append(f"attempt {card.attempts}")
     if card.retry_of is not None:
-        facts.append(f"retry of {card.retry_of}")
+        facts.append(retry_text(card.retry_of))
     if card.note:
         facts.append(one_line(card.note))
-    return [*facts, f"as of {card.seen:%Y-%m-%d %H:%M:%S}"]
+    return facts
+
+
+def _as_of(card: Card) -> str:
+    return f"as of {card.as_of:%Y-%m-%d %H:%M:%S}"
 
 
 def _tail(output: str) -> str:
@@ -188,16 +187,16 @@ def _tail(output: str) -> str:
     return "\n".join([f"… {plural(len(lines) - OUTPUT_LINES, 'line')} before", *lines[-OUTPUT_LINES:]])
 
 
-def _indented(text: str) -> str:
+def _indent(text: str) -> str:
     return "\n".join(f"    {line}".rstrip() for line in plain_text(text).rstrip().split("\n"))
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return html.escape(plain_text(text), quote=True)
 
 
-def shortened(text: str, limit: int) -> str:
-    """Return the beginning of `text`, and say so if that is not all."""
+def shorten(text: str, limit: int) -> str:
+    """Return `text`, cut at `limit` characters with a note of its length."""
     return text if len(text) <= limit else f"{text[:limit]}… ({len(text):,} characters)"
 
 
@@ -224,7 +223,7 @@ class Table:
 
     def html(self) -> str:
         """Return a plain HTML table."""
-        caption = f"<div>{_escaped(self.caption)}</div>"
+        caption = f"<div>{_escape(self.caption)}</div>"
         if not self.rows:
             return f'<div class="{_PLAIN}">{caption}</div>'
         head = "".join(f'<th scope="col"{self._align(column)}>{name}</th>' for column, name in enumerate(self.headers))
@@ -233,7 +232,7 @@ class Table:
         return f'<div class="{_PLAIN}">{whole}</div>'
 
     def _cells(self, row: Sequence[str]) -> str:
-        return "".join(f"<td{self._align(column)}>{_escaped(one_line(cell))}</td>" for column, cell in enumerate(row))
+        return "".join(f"<td{self._align(column)}>{_escape(one_line(cell))}</td>" for column, cell in enumerate(row))
 
     def _align(self, column: int) -> str:
         wrap = "; white-space: nowrap" if column in self.whole else ""
@@ -243,53 +242,10 @@ class Table:
 def tasks_table(caption: str, tasks: Sequence[TaskInfo]) -> Table:
     """Return tasks as a table, in their order."""
     headers = ("id", "name", "state", "time", "attempts", "worker", "")
-    return Table(caption, headers, [_task_row(task) for task in tasks], frozenset((0, 3, 4, 5)), frozenset((2, 3)))
+    return Table(caption, headers, [_task_cells(task) for task in tasks], frozenset((0, 3, 4, 5)), frozenset((2, 3)))
 
 
-def _task_row(task: TaskInfo) -> tuple[str, ...]:
-    state = state_of(task)
-    return (
-        str(task.taskid),
-        task.name or task.label,
-        f"{icon(state)} {state}{_suffix(task)}",
-        "" if task.elapsed is None else format_seconds(task.elapsed),
-        str(task.attempts) if task.attempts > 1 else "",
-        str(task.worker) if task.worker >= 0 else "",
-        shortened(one_line("; ".join(filter(None, (retried(task), task.message)))), 80),
-    )
-
-
-def _suffix(task: TaskInfo) -> str:
-    if task.progress is not None and task.progress.total:
-        return f" {percent(task.progress.done, task.progress.total)} %"
-    why = why_in_state(task)
-    return f" ({why})" if why else ""
-
-
-def retried(task: TaskInfo) -> str:
-    """Return which task this one is a retry of, in words; nothing for most."""
-    return "" if task.retry_of is None else f"retry of {task.retry_of}"
-
-
-def state_of(task: TaskInfo) -> str:
-    """Return a task's state as it is shown: one that an abort works on is *stopping*."""
-    return "stopping" if task.stopping and task.state == "running" else task.state
-
-
-def why_in_state(task: TaskInfo) -> str:
-    """Return what is said in brackets after the state: why a task ended as it did, or that it is held."""
-    if task.held:
-        return "held"
-    return "" if task.reason in ("error", task.state) else task.reason
-
-
-def farm_caption(name: str, counts: dict[str, int], n_workers: int) -> str:
-    """Return a line about a farm.
-
-    Args:
-        counts: tasks by state; `queue_status` calls the running ones pending.
-    """
-    words = {"waiting": "waiting", "scheduled": "scheduled", "pending": "running"}
-    words |= {"succeeded": "succeeded", "failed": "failed", "aborted": "aborted"}
-    shown = ", ".join(f"{counts[key]:,} {word}" for key, word in words.items() if counts.get(key))
-    return f"{name} · {plural(n_workers, 'worker')} · {shown or 'no tasks'}"
+def _task_cells(task: TaskInfo) -> tuple[str, ...]:
+    row = task_row(task)
+    state = f"{icon(state_of(task))} {row.state}"
+    return row.taskid, row.title, state, row.time, row.attempts, row.worker, shorten(row.message, 80)

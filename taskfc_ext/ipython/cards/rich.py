@@ -1,8 +1,8 @@
-"""What a task has displayed, sorted by where it is shown: on the card, or as outputs of its own beneath it. Pure.
+"""The outputs of a task, sorted by place: on the card, or as outputs of their own beneath it. Pure.
 
-Text stands on the card, in its own HTML. Everything else (figures, tables, HTML, Markdown, LaTeX, charts) goes to the
-front end as it came from the task, as an output beneath the card: whatever shows or converts a notebook treats it as
-the output of a cell, and it is shown under the front end's own rules of trust.
+Text is shown on the card, in its HTML. Everything else (figures, tables, HTML, Markdown, LaTeX, charts) goes to the
+front end unchanged, as an output beneath the card: front ends and converters treat it as the output of a cell, under
+their own rules of trust.
 """
 
 from __future__ import annotations
@@ -19,36 +19,36 @@ Output = Mapping[str, Any]
 TEXT = "text/plain"
 
 MOST = MAX_DISPLAYS
-"""Outputs of a task that are shown, the newest: as many as are kept."""
+"""The newest outputs of a task that are shown: as many as are kept."""
 
 LONGEST = 20_000
-"""Characters of a text on a card, which is sent again with every update; a longer one stands beneath it."""
+"""Characters of a text on a card, which is sent with every update; a longer text goes beneath it."""
 
 
-def shown(outputs: Sequence[Output]) -> tuple[Output, ...]:
-    """Return the outputs that are shown; those without contents are not."""
+def select(outputs: Sequence[Output]) -> tuple[Output, ...]:
+    """Return the newest outputs that have contents."""
     return tuple([output for output in outputs if output.get("data")][-MOST:])
 
 
 def text_of(output: Output) -> str:
-    """Return an output as plain text: its own, else what kind it is."""
+    """Return the plain text of an output, or the names of its types if it has none."""
     data = output.get("data", {})
     text = data.get(TEXT)
     return text if isinstance(text, str) else f"[{', '.join(map(str, data)) or 'nothing'}]"
 
 
 def is_text(output: Output) -> bool:
-    """Tell whether an output is nothing but plain text."""
+    """Tell whether an output is only plain text."""
     return not set(output.get("data", {})) - {TEXT}
 
 
 def on_card(outputs: Sequence[Output]) -> list[Output]:
-    """Return what stands on the card: the texts before the first output that is none, so that order is kept."""
+    """Return the outputs on the card: the texts before the first other output, so that the order is kept."""
     return list(takewhile(_fits, outputs))
 
 
 def beneath(outputs: Sequence[Output]) -> list[dict[str, Any]]:
-    """Return what stands beneath the card: bundles with their metadata, as a display publisher takes them."""
+    """Return the outputs beneath the card: bundles with metadata, as a display publisher takes them."""
     return [
         {"data": dict(output.get("data", {})), "metadata": dict(output.get("metadata") or {})}
         for output in dropwhile(_fits, outputs)

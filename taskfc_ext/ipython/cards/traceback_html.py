@@ -1,7 +1,7 @@
 """A traceback as coloured HTML: text in spans, in the colours of the front end. Pure.
 
-Line by line and by simple signs, in time that grows with the text: what a worker's death note holds is anything, and a
-lexer of Python's tracebacks was seen to search in one for ever.
+It goes line by line, in linear time: a worker's death note may hold anything, and Pygments' lexer of tracebacks ran
+forever on one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _MARKS = frozenset(" ~^\t")
 
 
 def traceback_html(text: str) -> str:
-    """Return `text`, which is safe to print, as HTML; what is no traceback is text in the colour of errors."""
+    """Return `text`, which is safe to print, as HTML; text that is not a traceback is in the colour of errors."""
     if not text.startswith("Traceback ") and "\nTraceback " not in text:
         return _span(_ERROR, text)
     return "\n".join(_line_html(line) for line in text.split("\n"))
@@ -33,7 +33,7 @@ def _line_html(line: str) -> str:
         if place is None:
             return html.escape(line)
         before, file, between, number, after = map(html.escape, place.groups())
-        return f"{before}{_coloured(_FAINT, file)}{between}{_coloured(_NUMBER, number)}{after}"
+        return f"{before}{_colour_escaped(_FAINT, file)}{between}{_colour_escaped(_NUMBER, number)}{after}"
     kind = _TYPE.match(line)
     if kind is None:
         return html.escape(line)
@@ -41,8 +41,8 @@ def _line_html(line: str) -> str:
 
 
 def _span(colour: str, text: str) -> str:
-    return _coloured(colour, html.escape(text))
+    return _colour_escaped(colour, html.escape(text))
 
 
-def _coloured(colour: str, escaped: str) -> str:
+def _colour_escaped(colour: str, escaped: str) -> str:
     return f'<span style="color: {colour}">{escaped}</span>' if escaped else ""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-Selection = tuple[range | str, ...]
-"""Tasks as typed: ids as ranges (`3` is `range(3, 4)`), names as text."""
+from taskfc_ext.view.selection import Selection
 
 
 class BadUsage(ValueError):

@@ -11,8 +11,9 @@ import keyword
 import re
 from collections.abc import Callable
 
-from taskfc_ext.ipython.parse.requests import Selection
 from taskfc_ext.protocol.limits import MAX_SECONDS, TASK_NAME
+from taskfc_ext.view import selection
+from taskfc_ext.view.selection import Selection
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -69,18 +70,10 @@ def parse_selection(text: str) -> Selection:
     Raises:
         argparse.ArgumentTypeError: a part is not one of these.
     """
-    return tuple(_parse_part(part.strip()) for part in text.split(",") if part.strip())
-
-
-def _parse_part(part: str) -> range | str:
-    if match := re.fullmatch(r"(\d{1,15})(?:-(\d{1,15}))?", part, re.ASCII):
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last < first:
-            raise argparse.ArgumentTypeError(f"the range {part} runs backwards")
-        return range(first, last + 1)
-    if re.fullmatch(TASK_NAME, part) or part.isidentifier():
-        return part
-    raise argparse.ArgumentTypeError(f"{part!r} is not a task id, a range or a name")
+    try:
+        return selection.parse_selection(text)
+    except selection.BadSelection as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def task_name(text: str) -> str:

@@ -9,13 +9,14 @@ from typing import Any
 from IPython.core.error import StdinNotImplementedError
 
 from taskfc_ext.errors import ResultExpired
-from taskfc_ext.ipython.notebook import Notebook, is_one, said
+from taskfc_ext.ipython.notebook import Notebook, error_line
 from taskfc_ext.ipython.parse.requests import BadUsage, Debug
 from taskfc_ext.ipython.verbs.replay import Replay
 from taskfc_ext.protocol.infos import SubmittedTask
 from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.protocol.states import UNFINISHED
 from taskfc_ext.text import one_line
+from taskfc_ext.view.selection import names_one
 
 _HINT = "`%debug` opens the debugger there"
 
@@ -45,7 +46,7 @@ def debug(notebook: Notebook, request: Debug) -> object:
 
 
 def _get_submission(notebook: Notebook, request: Debug) -> SubmittedTask:
-    taskids = notebook.taskids(request.tasks) if is_one(request.tasks) else []
+    taskids = notebook.taskids(request.tasks) if names_one(request.tasks) else []
     if len(taskids) != 1:
         raise BadUsage("%task debug: one task at a time")
     client = notebook.session.client()
@@ -60,7 +61,7 @@ def _get_submission(notebook: Notebook, request: Debug) -> SubmittedTask:
         return client.submission(taskids[0])
     except ResultExpired as error:
         hint = f"; `%task debug {error.taskid}` may tell more" if "cleared" not in error.message else ""
-        raise BadUsage(f"{said(error)}{hint}") from None
+        raise BadUsage(f"{error_line(error)}{hint}") from None
 
 
 def _shown_part(traceback: TracebackType | None) -> TracebackType | None:

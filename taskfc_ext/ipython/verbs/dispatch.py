@@ -8,18 +8,21 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from taskfc_ext.errors import UnknownTask, UnknownTasks
-from taskfc_ext.ipython.cards.render import Table, farm_caption, tasks_table
-from taskfc_ext.ipython.notebook import MOST, SEE_TASKS, Notebook, is_one, named, said, waiting
+from taskfc_ext.ipython.cards.render import Table, tasks_table
+from taskfc_ext.ipython.notebook import MOST, Notebook, error_line, waiting
 from taskfc_ext.ipython.parse import requests
 from taskfc_ext.ipython.parse.grammar import cell_help, line_help, verb_help
-from taskfc_ext.ipython.parse.requests import BadUsage, Request, Selection
+from taskfc_ext.ipython.parse.requests import BadUsage, Request
 from taskfc_ext.ipython.verbs.history import history
 from taskfc_ext.ipython.verbs.retry import retry
 from taskfc_ext.ipython.verbs.submit import bind_out, submit_expression, wait_for_success
 from taskfc_ext.ipython.verbs.wait import wait
 from taskfc_ext.protocol.infos import TaskInfo
-from taskfc_ext.protocol.states import FINISHED
+from taskfc_ext.protocol.states import FINISHED, UNFINISHED
 from taskfc_ext.text import one_line, plain_text, plural, workers_text
+from taskfc_ext.view import wording
+from taskfc_ext.view.selection import Selection, names_one
+from taskfc_ext.view.wording import farm_caption
 
 if TYPE_CHECKING:
     from taskfc_ext.client.blocking import BlockingTaskClient
@@ -59,13 +62,13 @@ def answer(notebook: Notebook, request: Request) -> Any:
 
             return debug(notebook, request)
         case requests.Hold(tasks=tasks):
-            _hold(notebook, tasks)
+            _steer(notebook, tasks, notebook.session.client().hold, "Held {}")
         case requests.Release(tasks=tasks):
-            _steer(notebook, tasks, notebook.session.client().release, "released {}")
+            _steer(notebook, tasks, notebook.session.client().release, "Released {}")
         case requests.Move(tasks=tasks, priority=priority):
             client = notebook.session.client()
             _steer(
-                notebook, tasks, lambda taskids: client.move(taskids, priority), f"moved {{}} to priority {priority}"
+                notebook, tasks, lambda taskids: client.move(taskids, priority), f"Moved {{}} to priority {priority}"
             )
         case requests.Clear():
             _clear(notebook, request)
@@ -89,7 +92,7 @@ def _about_farms(notebook: Notebook, request: Request) -> None:
             _start(notebook, request)
         case requests.Scale(n=n):
             before = _running(notebook).scale(n)
-            notebook.say(f"{session.name}: {plural(n, 'worker')} (before: {before})")
+            notebook.say(f"{session.name}: {wording.describe_scale(before, n)}")
         case requests.Stop():
             _stop(notebook)
         case requests.Restart():
@@ -153,11 +156,11 @@ def _result(notebook: Notebook, request: requests.Result) -> Any:
             future.result(None if deadline is None else max(0.0, deadline - time.monotonic())) for future in futures
         ]
     _note_seen(notebook, futures)
-    return values[0] if len(values) == 1 and is_one(request.tasks) else values
+    return values[0] if len(values) == 1 and names_one(request.tasks) else values
 
 
 def _note_seen(notebook: Notebook, futures: Iterable[Any]) -> None:
-    notebook.session.notices.seen((future.taskid for future in futures), notebook.session.name)
+    notebook.session.notices.mark_seen((future.taskid for future in futures), notebook.session.name)
 
 
 def _pull(notebook: Notebook, request: requests.Pull) -> None:
@@ -174,48 +177,41 @@ def _clear(notebook: Notebook, request: requests.Clear) -> None:
     if request.tasks:
         taskids = notebook.taskids(request.tasks)
     else:
-        taskids = [task.taskid for task in notebook.owned(FINISHED, everybodys=request.all)]
+        taskids = [task.taskid for task in notebook.list_owned(FINISHED, everybodys=request.all)]
     n_cleared = notebook.session.client().clear(taskids) if taskids else 0
-    notebook.say(f"{plural(n_cleared, 'finished task')} forgotten")
+    notebook.say(wording.describe_clear(n_cleared))
 
 
 def _abort(notebook: Notebook, tasks: Selection) -> None:
     client = notebook.session.client()
+    aborted: list[int] = []
     for taskid in notebook.taskids(tasks):
         try:
             client.abort(taskid)
         except UnknownTask as error:
-            notebook.say(said(error) if error.hint else one_line(error.message))  # no hint: it has ended already
+            text = error_line(error) if error.hint else one_line(error.message)  # without a hint: it has ended
+            notebook.say(wording.as_sentence(text))
         else:
-            notebook.say(f"aborting task {taskid}")
-        notebook.session.notices.seen([taskid], notebook.session.name)
+            aborted.append(taskid)
+        notebook.session.notices.mark_seen([taskid], notebook.session.name)
+    if aborted:
+        unfinished = client.list_tasks(taskids=aborted, states=UNFINISHED, limit=MOST)
+        notebook.say(wording.describe_abort(aborted, {task.taskid for task in unfinished}))
 
 
-def _hold(notebook: Notebook, tasks: Selection) -> None:
-    given: list[int] = []
+def _steer(notebook: Notebook, tasks: Selection, steer: Callable[[list[int]], Iterable[int] | None], verb: str) -> None:
+    """Call `steer` with the unfinished tasks, and print the result.
 
-    def hold(taskids: list[int]) -> list[int]:
-        given[:] = notebook.session.client().hold(taskids)
-        return given
-
-    _steer(notebook, tasks, hold, "held {}")
-    if given:
-        one = len(given) == 1
-        are, they, them = ("is", "it", "it") if one else ("are", "they", "them")
-        notebook.say(f"{named(given)} {are} already with a worker: {they} cannot be held; abort {them} instead")
-
-
-def _steer(notebook: Notebook, tasks: Selection, steer: Callable[[list[int]], Iterable[int] | None], done: str) -> None:
-    """Call `steer` with the tasks that are unfinished; it returns those for which it could not be done.
-
-    Says for which it was `done`, and which are none.
+    Args:
+        steer: does it, and returns the tasks that a worker has already.
+        verb: see `describe_steering`.
     """
     taskids = list(dict.fromkeys(notebook.taskids(tasks)))
     gone: list[int] = []
-    left: Iterable[int] | None = ()
+    given: Iterable[int] | None = ()
     while taskids:
         try:
-            left = steer(taskids)
+            given = steer(taskids)
             break
         except UnknownTasks as error:  # it was done for the others, and asking again tells what became of them
             wrong = set(error.taskids).intersection(taskids)
@@ -223,12 +219,9 @@ def _steer(notebook: Notebook, tasks: Selection, steer: Callable[[list[int]], It
                 raise
             gone += [taskid for taskid in taskids if taskid in wrong]
             taskids = [taskid for taskid in taskids if taskid not in wrong]
-    left_alone = set(left or ())
-    steered = [taskid for taskid in taskids if taskid not in left_alone]
-    if steered:
-        notebook.say(done.format(named(steered)))
-    if gone:
-        notebook.say(f"{named(gone)}: ended already, or never was; {SEE_TASKS}")
+    given = list(given or ())
+    done = [taskid for taskid in taskids if taskid not in given]
+    notebook.say(wording.describe_steering(verb, done, ended=gone, given=given))
 
 
 def _log(notebook: Notebook, tasks: Selection) -> None:
@@ -303,7 +296,7 @@ def _stop(notebook: Notebook) -> None:
         return
     session.farms.stop(session.name)
     session.forget(session.name)
-    notebook.say(f"{session.name}: stopped; unfinished tasks stay in its store")
+    notebook.say(f"{session.name}: stopped; {wording.KEPT}")
 
 
 def _restart(notebook: Notebook, request: requests.Restart) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from taskfc_ext.ipython.cards.render import Bundle, Table, icon, shortened, state_of
+from taskfc_ext.ipython.cards.render import Bundle, Table, shorten
 from taskfc_ext.ipython.notebook import Notebook
 from taskfc_ext.ipython.parse.requests import History as Request
 from taskfc_ext.protocol.infos import TaskInfo
-from taskfc_ext.text import format_seconds, one_line, plural
+from taskfc_ext.text import plural
+from taskfc_ext.view.wording import icon, state_of, task_row
 
 COLUMNS = ("id", "name", "state", "reason", "submitted", "duration", "attempts", "worker", "message")
 
@@ -26,8 +27,9 @@ class History:
             where no worker had it.
     """
 
-    def __init__(self, rows: Sequence[dict[str, Any]], caption: str) -> None:
-        self.rows = list(rows)
+    def __init__(self, tasks: Sequence[TaskInfo], caption: str) -> None:
+        self.rows = [_row(task) for task in tasks]
+        self._tasks = tasks
         self._caption = caption
 
     def to_frame(self) -> Any:
@@ -53,7 +55,7 @@ class History:
 
     def _table(self) -> Table:
         headers = tuple(column for column in COLUMNS if column not in ("reason", "message"))
-        rows = [_cells(row) for row in self.rows]
+        rows = [_cells(task) for task in self._tasks]
         return Table(self._caption, (*headers, ""), rows, frozenset((0, 4, 5, 6)), frozenset((2, 3, 4)))
 
 
@@ -76,7 +78,7 @@ def history(notebook: Notebook, request: Request) -> History:
         owner = None if request.all else session.owner
         found = client.list_tasks(owner=owner, states=STARTED, limit=request.limit)
     whose = "" if request.tasks or request.all else " of this notebook"
-    return History([_row(task) for task in found], f"{session.name} · {plural(len(found), 'task')}{whose}")
+    return History(found, f"{session.name} · {plural(len(found), 'task')}{whose}")
 
 
 def _row(task: TaskInfo) -> dict[str, Any]:
@@ -94,15 +96,15 @@ def _row(task: TaskInfo) -> dict[str, Any]:
     return dict(zip(COLUMNS, values, strict=True))
 
 
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    reason = f" ({row['reason']})" if row["reason"] not in ("", "error", row["state"]) else ""
+def _cells(task: TaskInfo) -> tuple[str, ...]:
+    row = task_row(task)
     return (
-        str(row["id"]),
-        row["name"],
-        f"{icon(row['state'])} {row['state']}{reason}",
-        f"{row['submitted'].astimezone():%Y-%m-%d %H:%M:%S}",
-        "" if row["duration"] is None else format_seconds(row["duration"]),
-        str(row["attempts"]),
-        "" if row["worker"] is None else str(row["worker"]),
-        shortened(one_line(row["message"]), 80),
+        row.taskid,
+        row.title,
+        f"{icon(state_of(task))} {row.state}",
+        f"{datetime.fromtimestamp(task.submitted):%Y-%m-%d %H:%M:%S}",
+        row.time,
+        row.attempts,
+        row.worker,
+        shorten(row.message, 80),
     )

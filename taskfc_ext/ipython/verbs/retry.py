@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from taskfc_ext.errors import RequestRefused, UnknownTask
-from taskfc_ext.ipython.notebook import Notebook, is_future, is_one, named, said
+from taskfc_ext.ipython.notebook import Notebook, error_line, is_future
 from taskfc_ext.ipython.parse.requests import BadUsage, Retry
 from taskfc_ext.text import plural
+from taskfc_ext.view.selection import names_one
+from taskfc_ext.view.wording import as_sentence, describe_retry
 
 if TYPE_CHECKING:
     from taskfc_ext.client.future.future import TaskFuture
@@ -34,11 +36,11 @@ def retry(notebook: Notebook, request: Retry) -> TaskFuture | list[TaskFuture]:
             pairs = client.resubmit(taskid)
         except (RequestRefused, UnknownTask) as error:
             if len(taskids) == 1:
-                raise BadUsage(said(error)) from None
-            told.append(said(error))
+                raise BadUsage(error_line(error)) from None
+            told.append(as_sentence(error_line(error)))
         else:
             new_ids.update(pairs)
-            told.append(_describe_retry(taskid, pairs))
+            told.append(describe_retry([taskid], pairs))
     for line in told[:_MOST_LINES]:
         notebook.say(line)
     if len(told) > _MOST_LINES:
@@ -48,18 +50,7 @@ def retry(notebook: Notebook, request: Retry) -> TaskFuture | list[TaskFuture]:
     futures = [client.future(new_ids[taskid]) for taskid in taskids if taskid in new_ids]
     for future in futures:
         notebook.session.notices.add(future)
-    return futures[0] if len(futures) == 1 and is_one(request.tasks) else futures
-
-
-def _describe_retry(taskid: int, pairs: dict[int, int]) -> str:
-    text = f"task {taskid} runs again as task {pairs[taskid]}"
-    old = [dependant for dependant in pairs if dependant != taskid]
-    if not old:
-        return text
-    if len(old) > _MOST_LINES:
-        return f"{text} (with its {len(old):,} dependants)"
-    new = ", ".join(str(pairs[dependant]) for dependant in old)
-    return f"{text} (with its {named(old, 'dependant')} as {new})"
+    return futures[0] if len(futures) == 1 and names_one(request.tasks) else futures
 
 
 def rebind(user_ns: dict[str, Any], farm: str, new: Callable[[int], TaskFuture | None]) -> None:

@@ -11,7 +11,7 @@ from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING
 
 from taskfc_ext.errors import TaskFCError, TasksFailed
-from taskfc_ext.ipython.cards.render import shortened
+from taskfc_ext.ipython.cards.render import shorten
 from taskfc_ext.ipython.notebook import MOST, Notebook, WaitTimedOut, waiting
 from taskfc_ext.ipython.parse.requests import Wait
 from taskfc_ext.protocol.infos import TaskInfo
@@ -42,11 +42,13 @@ def wait(notebook: Notebook, request: Wait) -> None:
         taskids = list(dict.fromkeys(notebook.taskids(request.tasks)))
     else:
         # in this order, so that a task which ends between the two requests is in both
-        unfinished = [task.taskid for task in notebook.owned(UNFINISHED, everybodys=request.all)]
-        before = [task.taskid for task in notebook.owned(UNSUCCESSFUL, everybodys=False) if _is_news(notebook, task)]
+        unfinished = [task.taskid for task in notebook.list_owned(UNFINISHED, everybodys=request.all)]
+        before = [
+            task.taskid for task in notebook.list_owned(UNSUCCESSFUL, everybodys=False) if _is_news(notebook, task)
+        ]
         taskids = sorted({*unfinished, *before} - (_find_retried(notebook) if before else set()))
     if not taskids:
-        notebook.session.notices.seen_all(notebook.session.name)
+        notebook.session.notices.mark_all_seen(notebook.session.name)
         return
     client = notebook.session.client()
     try:
@@ -59,11 +61,11 @@ def wait(notebook: Notebook, request: Wait) -> None:
             f"{_of(left, taskids)} not ended after {request.timeout:g} s: {_name_tasks(left, states)}"
         ) from None
     notices = notebook.session.notices
-    notices.seen(taskids, notebook.session.name)
+    notices.mark_seen(taskids, notebook.session.name)
     if not request.tasks:
-        notices.seen_all(notebook.session.name)  # it would have waited for these too
+        notices.mark_all_seen(notebook.session.name)  # it would have waited for these too
     failed = client.list_tasks(taskids=taskids, states=UNSUCCESSFUL, limit=MOST)
-    notebook.session.told.update(_key(notebook, task) for task in failed)
+    notebook.session.reported.update(_key(notebook, task) for task in failed)
     if failed:
         ends = [_end(client, task) for task in failed[:_NAMED]]
         raise TasksFailed(
@@ -73,12 +75,12 @@ def wait(notebook: Notebook, request: Wait) -> None:
 
 
 def _is_news(notebook: Notebook, task: TaskInfo) -> bool:
-    return task.submitted >= notebook.session.since and _key(notebook, task) not in notebook.session.told
+    return task.submitted >= notebook.session.since and _key(notebook, task) not in notebook.session.reported
 
 
 def _find_retried(notebook: Notebook) -> set[int]:
     """Return the tasks that were retried: the end of the retry counts."""
-    tasks = notebook.owned((*UNFINISHED, *FINISHED), everybodys=True)
+    tasks = notebook.list_owned((*UNFINISHED, *FINISHED), everybodys=True)
     return {task.retry_of for task in tasks if task.retry_of is not None}
 
 
@@ -91,7 +93,7 @@ def _of(some: Sequence[TaskInfo], taskids: Sequence[int]) -> str:
 
 
 def _end(client: BlockingTaskClient, task: TaskInfo) -> str:
-    message = shortened(one_line(task.message), _WHY)
+    message = shorten(one_line(task.message), _WHY)
     if task.state != "failed" or not message:
         return task.state
     kind = _exception_type(client, task.taskid) if task.reason == "error" else ""
