@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import msgspec
 
-from taskfc_ext.client.context import context
 from taskfc_ext.client.farm.silence import answered
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.template import Template
@@ -37,16 +36,12 @@ from taskfc_ext.protocol.client_messages import (
     Clear,
     ClearBroadcasts,
     GetClientName,
-    GetLog,
-    GetOutputs,
     GetSubmission,
     GetWorkers,
     Hold,
     ListTasks,
     Move,
     QueueStatus,
-    Request,
-    Retry,
     Scale,
     Spin,
 )
@@ -102,9 +97,9 @@ class FCTaskClient(StaysHere):
         Raises:
             UnknownTask: there is no such task, or it was cleared (an IndexError).
         """
-        remote, template = self.remote_reference, self._foreign_template()
+        remote = self.remote_reference
         ask = remote.follow if block else remote.peek
-        future = await wait(ask(template, checked_id(taskid)))
+        future = await wait(ask(Template(remote, None, label=""), checked_id(taskid)))
         return await self._result(future) if block or future.done() else None
 
     async def abort(self, taskid: int) -> None:
@@ -114,7 +109,7 @@ class FCTaskClient(StaysHere):
             TypeError: not an int.
             UnknownTask: there is no such task, or it has ended, or was aborted before (an IndexError).
         """
-        await self._ask(Abort, ahead=True, taskid=checked_id(taskid))
+        await self.remote_reference.ask(Abort, ahead=True, taskid=checked_id(taskid))
 
     async def barrier(self, taskids: Task | Iterable[Task] | None = None, timeout: float | None = None) -> None:
         """Wait until tasks have ended, whatever they ended in.
@@ -152,8 +147,8 @@ class FCTaskClient(StaysHere):
             UnknownTasks: for some there is nothing to clear; the others were cleared (a KeyError).
         """
         if taskids is None:
-            return int(await self._ask(Clear))
-        return sum([await self._ask(Clear, taskids=part) for part in _parts(await self._ids(taskids))])
+            return int(await self.remote_reference.ask(Clear))
+        return sum([await self.remote_reference.ask(Clear, taskids=part) for part in _parts(await self._ids(taskids))])
 
     # steering one's tasks
 
@@ -167,7 +162,7 @@ class FCTaskClient(StaysHere):
             UnknownTasks: some have ended or never were; the others are held (a KeyError).
         """
         parts = _parts(await self._ids(taskids))
-        return [taskid for part in parts for taskid in await self._ask(Hold, taskids=part)]
+        return [taskid for part in parts for taskid in await self.remote_reference.ask(Hold, taskids=part)]
 
     async def release(self, taskids: Task | Iterable[Task]) -> None:
         """Let held tasks be given to workers again, in their old places; others are left as they are.
@@ -177,7 +172,7 @@ class FCTaskClient(StaysHere):
             UnknownTasks: some have ended or never were; the others are released (a KeyError).
         """
         for part in _parts(await self._ids(taskids)):
-            await self._ask(Hold, taskids=part, held=False)
+            await self.remote_reference.ask(Hold, taskids=part, held=False)
 
     async def move(self, taskids: Task | Iterable[Task], priority: int) -> None:
         """Give unfinished tasks another priority; their retries keep it.
@@ -193,7 +188,7 @@ class FCTaskClient(StaysHere):
         """
         priority = check_priority(priority)
         for part in _parts(await self._ids(taskids)):
-            await self._ask(Move, taskids=part, priority=priority)
+            await self.remote_reference.ask(Move, taskids=part, priority=priority)
 
     async def retry(self, task: Task) -> TaskFuture:
         """Run a finished task again, as a new task of the same name and arguments; return the new one's future.
@@ -213,8 +208,8 @@ class FCTaskClient(StaysHere):
             UnknownTask: there is no such task, or it was cleared (an IndexError).
             ResultExpired: a result that it takes was cleared (an IndexError).
         """
-        ids = await self.resubmit(task)
-        return await self.future(next(iter(ids.values())))
+        (taskid,) = await self._ids((task,))
+        return await self.remote_reference.retry(taskid)
 
     async def resubmit(self, task: Task, *, here: bool = True) -> dict[int, int]:
         """Do what `retry` does; return old id -> new id of the task, and then of those that failed because of it.
@@ -223,8 +218,7 @@ class FCTaskClient(StaysHere):
             here: with the folder and the modules of now, if it was submitted from here; else as it was submitted.
         """
         (taskid,) = await self._ids((task,))
-        pairs: list[tuple[int, int]] = await self._ask(Retry, taskid=taskid, **(context.fields() if here else {}))
-        return dict(pairs)
+        return await self.remote_reference.resubmit(taskid, here=here)
 
     async def map(self, func: Callable[..., Any], *sequences: Iterable[Any]) -> list[Any]:
         """Apply `func` to the items of `sequences`, one task an item, load balanced; return the list of results.
@@ -372,8 +366,8 @@ class FCTaskClient(StaysHere):
             missing = UnknownTask(f"there is no task {id_or_name}", taskid=id_or_name)
         if not found:
             raise missing
-        template = self._foreign_template(found[-1].label, found[-1].name, found[-1].retry_of)
-        return await wait(self.remote_reference.follow(template, found[-1].taskid))
+        task = found[-1]
+        return await self.remote_reference.future(task.taskid, label=task.label, name=task.name, retry_of=task.retry_of)
 
     # every worker
 
@@ -410,7 +404,7 @@ class FCTaskClient(StaysHere):
         """
         timeout = check_wait(timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
-        number = int(await self._ask(Broadcast, **broadcast_fields(code_or_function, names, settings)))
+        number = int(await self.remote_reference.ask(Broadcast, **broadcast_fields(code_or_function, names, settings)))
         if timeout == 0:
             return 0
         waiting = Call(AwaitBroadcast, {"number": number})
@@ -430,13 +424,13 @@ class FCTaskClient(StaysHere):
 
         What they made in the workers there are stays.
         """
-        return int(await self._ask(ClearBroadcasts))
+        return int(await self.remote_reference.ask(ClearBroadcasts))
 
     # looking at a controller and steering it
 
     async def spin(self) -> None:
         """Look again at what can run now; workers that refused a task are asked again."""
-        await self._ask(Spin)
+        await self.remote_reference.ask(Spin)
 
     async def queue_status(self, verbose: bool = False) -> dict[str, Any]:
         """Return how many tasks are waiting, scheduled, pending (that is: running), succeeded, failed and aborted.
@@ -444,12 +438,12 @@ class FCTaskClient(StaysHere):
         Args:
             verbose: return lists of their ids instead.
         """
-        status: dict[str, Any] = await self._ask(QueueStatus, verbose=bool(verbose))
+        status: dict[str, Any] = await self.remote_reference.ask(QueueStatus, verbose=bool(verbose))
         return status
 
     async def get_client_name(self) -> str:
         """Return the name under which the controller knows this client."""
-        return str(await self._ask(GetClientName))
+        return str(await self.remote_reference.ask(GetClientName))
 
     def unpackage(self, reply: Answer) -> Any:
         """Return the plain data of a controller's answer, or raise the error that it stands for."""
@@ -472,7 +466,7 @@ class FCTaskClient(StaysHere):
             owner: of this notebook or script.
             limit: at most so many, the newest.
         """
-        found = await self._ask(
+        found = await self.remote_reference.ask(
             ListTasks,
             taskids=None if taskids is None else tuple(taskids),
             states=None if states is None else tuple(states),
@@ -488,7 +482,7 @@ class FCTaskClient(StaysHere):
         Raises:
             UnknownTask: there is no such task.
         """
-        return log_of(tuple(await self._ask(GetLog, ahead=True, taskid=checked_id(taskid))))
+        return log_of(await self.remote_reference.printed(checked_id(taskid)))
 
     async def outputs(self, taskid: int) -> list[dict[str, Any]]:
         """Return what a task has displayed so far: figures, tables, HTML, in the form of outputs in a notebook's file.
@@ -498,10 +492,7 @@ class FCTaskClient(StaysHere):
         Raises:
             UnknownTask: there is no such task.
         """
-        shown = self.remote_reference.shown
-        before = shown.of(checked_id(taskid))
-        answer = await self._ask(GetOutputs, ahead=True, taskid=taskid, known=before.version)
-        return shown.learn(taskid, before, answer)
+        return await self.remote_reference.outputs(checked_id(taskid))
 
     async def submission(self, taskid: int) -> SubmittedTask:
         """Return what a task was submitted as: its options, and code, arguments and inputs pickled.
@@ -510,11 +501,13 @@ class FCTaskClient(StaysHere):
             UnknownTask: there is no such task.
             ResultExpired: a result that it takes is not there: it was cleared, or its task did not succeed.
         """
-        return msgspec.convert(await self._ask(GetSubmission, ahead=True, taskid=checked_id(taskid)), SubmittedTask)
+        return msgspec.convert(
+            await self.remote_reference.ask(GetSubmission, ahead=True, taskid=checked_id(taskid)), SubmittedTask
+        )
 
     async def workers(self) -> list[WorkerInfo]:
         """Return the workers and what they do."""
-        return msgspec.convert(await self._ask(GetWorkers), list[WorkerInfo])
+        return msgspec.convert(await self.remote_reference.ask(GetWorkers), list[WorkerInfo])
 
     async def scale(self, n: int) -> int:
         """Set the number of workers; those that are too many end when they are idle. Return the number before."""
@@ -522,7 +515,7 @@ class FCTaskClient(StaysHere):
             raise TypeError(f"n is an int, not {n!r}")
         if not 0 <= n <= _MAX_WORKERS:
             raise ValueError(f"n is from 0 to {_MAX_WORKERS:,}, not {n}")
-        return int(await self._ask(Scale, n=n))
+        return int(await self.remote_reference.ask(Scale, n=n))
 
     async def stop(self) -> None:
         """Stop the farm. Unfinished work stays in its store; all open waits raise `ControllerStopped`."""
@@ -565,10 +558,6 @@ class FCTaskClient(StaysHere):
 
     # inside
 
-    async def _ask(self, kind: type[Request], *, ahead: bool = False, **fields: Any) -> Any:
-        remote = self.remote_reference
-        return self.unpackage(await answered(remote.call(kind, ahead=ahead, **fields), remote.farm))
-
     def _submit_task(self, task: BaseTask) -> TaskFuture:
         if not isinstance(task, MapTask | StringTask):
             raise TypeError(f"run takes a MapTask or a StringTask, not {task!r}")
@@ -604,9 +593,6 @@ class FCTaskClient(StaysHere):
                 _raise_if_refused(task)
             ids.append(checked_id(task.taskid if isinstance(task, TaskFuture) else task))
         return tuple(ids)
-
-    def _foreign_template(self, label: str = "", name: str | None = None, retry_of: int | None = None) -> Template:
-        return Template(self.remote_reference, None, label=label, name=name, retry_of=retry_of)
 
 
 def _parts(ids: tuple[int, ...]) -> list[tuple[int, ...]]:

@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 
 from taskfc_ext import serialize
+from taskfc_ext.client.future import future as future_module
 from taskfc_ext.client.future.future import CANCELLED, FINISHED, TaskFuture
 from taskfc_ext.client.future.template import Template
-from taskfc_ext.errors import UnpicklableResult
+from taskfc_ext.client.future.waiting import wait
+from taskfc_ext.errors import ControllerLost, UnpicklableResult
 from taskfc_ext.protocol.payloads import encode_failure
 from tests.processes import DEADLINE
 
@@ -31,21 +33,21 @@ class Owner:
 
     def check_may_wait(self) -> None: ...
 
-    def cancel(self, future: TaskFuture) -> bool:
+    async def cancel(self, future: TaskFuture) -> bool:
         return future._settle(CANCELLED)
 
-    def abort(self, future: TaskFuture) -> None: ...
+    async def abort(self, future: TaskFuture) -> None: ...
 
-    def retry(self, future: TaskFuture) -> TaskFuture:
-        return future
-
-    def describe(self, taskid: int) -> Any:
+    async def retry(self, taskid: int, like: Template | None = None) -> TaskFuture:
         raise AssertionError
 
-    def printed(self, taskid: int) -> tuple[str, ...]:
+    async def describe(self, taskid: int) -> Any:
+        raise AssertionError
+
+    async def printed(self, taskid: int) -> tuple[str, ...]:
         return (f"log of {taskid}", "err")
 
-    def outputs(self, taskid: int) -> list[dict[str, Any]]:
+    async def outputs(self, taskid: int) -> list[dict[str, Any]]:
         return [{"output_type": "display_data", "data": {"text/plain": f"of {taskid}"}, "metadata": {}}]
 
 
@@ -235,3 +237,17 @@ def test_it_is_small() -> None:
     tracemalloc.stop()
     assert len(futures) == n
     assert size / n < 200
+
+
+def test_a_question_without_an_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    future, never = pending(), concurrent.futures.Future[Any]()
+
+    class Silent(Owner):
+        async def describe(self, taskid: int) -> Any:
+            return await wait(never)
+
+    future._template.owner = Silent()
+    monkeypatch.setattr(future_module, "ANSWER_WITHIN", 0.01)
+    with pytest.raises(ControllerLost, match="farm 'test' has not answered"):
+        future.state  # noqa: B018
+    assert never.cancelled()

@@ -11,24 +11,27 @@ from __future__ import annotations
 import concurrent.futures
 import os
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from concurrent.futures import CancelledError
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from taskfc_ext.client.future.callbacks import CallbackThread, show_failure
 from taskfc_ext.client.future.outcome import Facts, FactsRow, Raised, load, lost_of, names_of, namespace_of
 from taskfc_ext.client.future.output_cache import outputs_of
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.future.waiters import LoopWaiter, Watched
-from taskfc_ext.client.future.waiting import check_may_block
-from taskfc_ext.errors import RequestRefused, TaskAborted, UnknownTask
-from taskfc_ext.protocol.infos import TaskProgress
+from taskfc_ext.client.future.waiting import check_may_block, drive
+from taskfc_ext.errors import ControllerLost, RequestRefused, TaskAborted, UnknownTask
+from taskfc_ext.protocol.infos import TaskInfo, TaskProgress
 from taskfc_ext.protocol.payloads import Payload, Reason
 from taskfc_ext.protocol.printed import Printed, log_of, stderr_of, stdout_of
 from taskfc_ext.serialize import SourceResult
 from taskfc_ext.serialize.in_place import apply_change
 from taskfc_ext.tasks import Namespace, TaskResult
+
+ANSWER_WITHIN = 10.0
+"""Seconds that `cancel` and a future's questions wait for an answer; a controller that died is back in one."""
 
 PENDING = "PENDING"
 CANCELLED = "CANCELLED_AND_NOTIFIED"
@@ -36,6 +39,8 @@ FINISHED = "FINISHED"
 """The names that `concurrent.futures` gives these states."""
 
 _STATES = {Reason.ABORTED.value: "aborted", "": "succeeded"}
+
+T = TypeVar("T")
 
 _making = threading.Lock()
 _callbacks = CallbackThread()
@@ -141,7 +146,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
             ControllerLost: the controller did not answer for 10 seconds; nothing is known.
         """
         if self._state == PENDING:
-            return self._template.owner.cancel(self)
+            return self._ask(self._template.owner.cancel(self))
         return self._state == CANCELLED
 
     def cancelled(self) -> bool:
@@ -222,7 +227,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
             return _STATES.get(self._facts[0], "failed")
         taskid = self.taskid
         if taskid is not None:
-            return self._template.owner.describe(taskid).state
+            return self._described(taskid).state
         if self._state == FINISHED:  # it ended here, before it was accepted
             error = self._value.error if isinstance(self._value, Raised) else None
             return "aborted" if isinstance(error, TaskAborted) else "failed"
@@ -234,7 +239,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
         if self._facts is not None:
             return Facts._make(self._facts).attempts
         taskid = self.taskid
-        return 0 if taskid is None else self._template.owner.describe(taskid).attempts
+        return 0 if taskid is None else self._described(taskid).attempts
 
     @property
     def log(self) -> str:
@@ -255,7 +260,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
         if self._facts is not None:
             return Facts._make(self._facts).output
         taskid = self.taskid
-        return () if taskid is None else self._template.owner.printed(taskid)
+        return () if taskid is None else self._ask(self._template.owner.printed(taskid))
 
     @property
     def outputs(self) -> list[dict[str, Any]]:
@@ -266,18 +271,23 @@ class TaskFuture(concurrent.futures.Future[Any]):
         if self._facts is not None:
             return outputs_of(Facts._make(self._facts).displays)
         taskid = self.taskid
-        return [] if taskid is None else self._template.owner.outputs(taskid)
+        return [] if taskid is None else self._ask(self._template.owner.outputs(taskid))
 
     @property
     def progress(self) -> TaskProgress | None:
         """How far the running attempt says that it is; `None` where it says nothing. Asks while it is unfinished."""
         taskid = self.taskid
-        return None if taskid is None or self.done() else self._template.owner.describe(taskid).progress
+        return None if taskid is None or self.done() else self._described(taskid).progress
 
     @property
     def ns(self) -> Namespace:
         """The names that a cell or a `StringTask` brings back; waits for the end. An access raises the failure."""
         return namespace_of(self._outcome(None))
+
+    def describe(self) -> TaskInfo | None:
+        """Return the task as lists show it; `None` until it was accepted. One question for all of it."""
+        taskid = self.taskid
+        return None if taskid is None else self._described(taskid)
 
     def abort(self) -> None:
         """Stop the task, running or not; its result then raises `TaskAborted`.
@@ -285,7 +295,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
         Raises:
             UnknownTask: it has ended already.
         """
-        self._template.owner.abort(self)
+        self._ask(self._template.owner.abort(self))
 
     def retry(self) -> TaskFuture:
         """Run the task again when it has ended: as a new task, whose future this returns. See `client.retry`.
@@ -297,10 +307,11 @@ class TaskFuture(concurrent.futures.Future[Any]):
         """
         if self.done() and not self.accepted:
             raise UnknownTask(f"{self!r} was never accepted", hint="submit it anew")
-        if not self.accepted:
+        taskid = self.taskid
+        if taskid is None:
             raise RequestRefused(f"{self!r} has not ended", hint="abort it first")
-        again: TaskFuture = self._template.owner.retry(self)
-        return again
+        new: TaskFuture = self._ask(self._template.owner.retry(taskid, self._template))
+        return new
 
     @property
     def holds_its_exception(self) -> bool:
@@ -378,6 +389,21 @@ class TaskFuture(concurrent.futures.Future[Any]):
         )
 
     # inside
+
+    def _ask(self, request: Coroutine[Any, Any, T]) -> T:
+        """Drive one of the owner's coroutines.
+
+        Raises:
+            ControllerLost: it has not ended after 10 seconds.
+        """
+        try:
+            return drive(request, ANSWER_WITHIN)
+        except TimeoutError:
+            message = f"farm {self.farm!r} has not answered for {ANSWER_WITHIN:.0f} s"
+            raise ControllerLost(message, hint="the tasks that it had accepted are in its store") from None
+
+    def _described(self, taskid: int) -> TaskInfo:
+        return self._ask(self._template.owner.describe(taskid))
 
     def _outcome(self, timeout: float | None) -> object:
         if self._state is PENDING:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
+import time
 from collections.abc import Coroutine, Generator
 from contextlib import closing
 from typing import Any, Generic, TypeVar
@@ -67,6 +68,11 @@ class _Wait(Generic[T]):
             result: T = await (asyncio.shield(waited) if self.keep else waited)
         return result
 
+    def cancel(self) -> None:
+        """Cancel the answer, as asyncio does when it cancels the wait; never a task."""
+        if not self.keep and not hasattr(self.future, "__await__"):
+            self.future.cancel()
+
 
 async def wait(future: concurrent.futures.Future[T], timeout: float | None = None, *, keep: bool = False) -> T:
     """Return the result of `future`, which is cancelled with the wait under asyncio, unless it is to be kept.
@@ -77,18 +83,22 @@ async def wait(future: concurrent.futures.Future[T], timeout: float | None = Non
     return await _Wait(future, timeout, keep)
 
 
-def drive(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run `coroutine` to its end in this thread, blocking wherever it waits; Ctrl-C is raised where it waits."""
+def drive(coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
+    """Run `coroutine` to its end in this thread, blocking wherever it waits; Ctrl-C is raised where it waits.
+
+    Raises:
+        TimeoutError: it has not ended after `timeout` seconds, and was cancelled where it waits, as by asyncio.
+    """
     outside = _driving.now  # a step may run the user's code, a generator given to `map`, and that may block, too
     try:
         with closing(coroutine):  # so that it cleans up, too, when Ctrl-C comes between its steps and our waits
             check_may_block()
-            return _drive(coroutine, outside)
+            return _drive(coroutine, outside, None if timeout is None else time.monotonic() + timeout)
     finally:
         _driving.now = outside
 
 
-def _drive(coroutine: Coroutine[Any, Any, T], outside: bool) -> T:
+def _drive(coroutine: Coroutine[Any, Any, T], outside: bool, deadline: float | None) -> T:
     failure: BaseException | None = None
     value: object = None
     while True:
@@ -98,9 +108,18 @@ def _drive(coroutine: Coroutine[Any, Any, T], outside: bool) -> T:
         except StopIteration as end:
             result: T = end.value
             return result
+        except asyncio.CancelledError:
+            raise TimeoutError from None  # nothing but our deadline cancels a coroutine that we drive
         finally:
             _driving.now = outside
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        is_last = left is not None and (waited.timeout is None or left < waited.timeout)
         try:
-            value, failure = waited.future.result(waited.timeout), None
+            value, failure = waited.future.result(left if is_last else waited.timeout), None
+        except TimeoutError as error:
+            value, failure = None, error
+            if is_last and not waited.future.done():
+                waited.cancel()
+                failure = asyncio.CancelledError()
         except BaseException as error:  # noqa: BLE001 - it is raised again, inside the coroutine
             value, failure = None, error

@@ -11,11 +11,12 @@ import msgspec
 
 from taskfc_ext.client.context import context
 from taskfc_ext.client.farm.interface import Farm
+from taskfc_ext.client.farm.silence import answered
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.output_cache import Shown
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.future.template_cache import forget_code
-from taskfc_ext.client.future.waiting import check_may_block
+from taskfc_ext.client.future.waiting import wait
 from taskfc_ext.client.session import registry
 from taskfc_ext.client.session.bookkeeping import ClientState
 from taskfc_ext.client.session.cancel import Withdrawal
@@ -24,14 +25,11 @@ from taskfc_ext.client.session.io_thread import IOThread
 from taskfc_ext.client.session.lending import TaskWaits
 from taskfc_ext.client.session.pending import Call, Flush
 from taskfc_ext.client.session.replies import Answer, value_of
-from taskfc_ext.errors import ControllerLost, ControllerUnavailable, UnknownTask
+from taskfc_ext.errors import ControllerUnavailable, UnknownTask
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import GetLog, GetOutputs, ListTasks, Request, Retry, Stop
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.printed import Printed
-
-ANSWER_WITHIN = 10.0
-"""Seconds that `cancel` and a future's questions wait for an answer; a controller that died is back in one."""
 
 
 class RemoteController:
@@ -137,45 +135,86 @@ class RemoteController:
         self._wake()
         return flush.done
 
-    # what a future asks of its owner
-
     def check_may_wait(self) -> None:
         """Raise the reason why waiting here would never end, if there is one."""
         if self._unusable is not None:
             raise self._unusable
 
-    def cancel(self, future: TaskFuture) -> bool:
-        """Take `future`'s task back if it has not started; return whether that was so."""
-        return self._withdraw(future, cancelling=True)
+    # requests about tasks, as coroutines: the async client awaits them, and futures drive them
 
-    def abort(self, future: TaskFuture) -> None:
-        """Stop `future`'s task, started or not."""
-        self._withdraw(future, cancelling=False)
+    async def ask(self, kind: type[Request], *, ahead: bool = False, **fields: Any) -> Any:
+        """Send a request as `call` does; return the plain data of its answer.
 
-    def retry(self, future: TaskFuture) -> TaskFuture:
-        """Run `future`'s finished task again; return the new one's future."""
-        pairs = value_of(self._within(self.call(Retry, taskid=future.taskid, **context.fields())))
-        template = Template(self, None, label=future.label, name=future.name, retry_of=future.taskid)
-        again: TaskFuture = self._within(self.follow(template, pairs[0][1]))
-        return again
+        Raises:
+            ControllerLost: a signal has suspended the controller.
+            TaskFCError: the request was refused, or the farm was stopped.
+        """
+        return value_of(await answered(self.call(kind, ahead=ahead, **fields), self.farm))
 
-    def describe(self, taskid: int) -> TaskInfo:
-        """Return what lists show of a task."""
-        answer = self._within(self.call(ListTasks, ahead=True, taskids=(taskid,)))
-        found = msgspec.convert(value_of(answer), list[TaskInfo])
+    async def describe(self, taskid: int) -> TaskInfo:
+        """Return a task as lists show it.
+
+        Raises:
+            UnknownTask: there is no such task.
+        """
+        found = msgspec.convert(await self.ask(ListTasks, ahead=True, taskids=(taskid,)), list[TaskInfo])
         if not found:
             raise UnknownTask(f"there is no task {taskid}", taskid=taskid)
         return found[0]
 
-    def printed(self, taskid: int) -> Printed:
-        """Return what a task has printed so far."""
-        return tuple(value_of(self._within(self.call(GetLog, ahead=True, taskid=taskid))))
+    async def printed(self, taskid: int) -> Printed:
+        """Return the text that a task has printed so far."""
+        return tuple(await self.ask(GetLog, ahead=True, taskid=taskid))
 
-    def outputs(self, taskid: int) -> list[dict[str, Any]]:
-        """Return what a task shows so far. What this client has already is not sent again."""
+    async def outputs(self, taskid: int) -> list[dict[str, Any]]:
+        """Return the outputs that a task has displayed so far. Those that this client has are not sent again."""
         before = self.shown.of(taskid)
-        answer = self._within(self.call(GetOutputs, ahead=True, taskid=taskid, known=before.version))
-        return self.shown.learn(taskid, before, value_of(answer))
+        answer = await self.ask(GetOutputs, ahead=True, taskid=taskid, known=before.version)
+        return self.shown.learn(taskid, before, answer)
+
+    async def resubmit(self, taskid: int, *, here: bool = True) -> dict[int, int]:
+        """Run a finished task again; return old id -> new id of it, and then of the tasks that failed because of it.
+
+        Args:
+            taskid: the finished task.
+            here: in the context of now, if it was submitted from this notebook or script.
+        """
+        pairs: list[tuple[int, int]] = await self.ask(Retry, taskid=taskid, **(context.fields() if here else {}))
+        return dict(pairs)
+
+    async def retry(self, taskid: int, like: Template | None = None) -> TaskFuture:
+        """Run a finished task again; return the future of the new one.
+
+        Args:
+            taskid: the finished task.
+            like: its template, where that is known: the controller is not asked for its label and name then.
+        """
+        new = (await self.resubmit(taskid))[taskid]
+        found = like if like is not None else await self.describe(new)
+        return await self.future(new, label=found.label, name=found.name, retry_of=taskid)
+
+    async def future(
+        self, taskid: int, *, label: str = "", name: str | None = None, retry_of: int | None = None
+    ) -> TaskFuture:
+        """Return a future of any task.
+
+        Raises:
+            UnknownTask: there is no such task.
+        """
+        template = Template(self, None, label=label, name=name, retry_of=retry_of)
+        return await wait(self.follow(template, taskid))
+
+    async def cancel(self, future: TaskFuture) -> bool:
+        """Take `future`'s task back if it has not started; return whether that was so."""
+        return await wait(self._withdraw(future, cancelling=True))
+
+    async def abort(self, future: TaskFuture) -> None:
+        """Stop `future`'s task, started or not.
+
+        Raises:
+            UnknownTask: it has ended already.
+        """
+        await wait(self._withdraw(future, cancelling=False))
 
     # the end
 
@@ -249,24 +288,11 @@ class RemoteController:
         self._in_loop(ask)
         return found
 
-    def _withdraw(self, future: TaskFuture, *, cancelling: bool) -> bool:
+    def _withdraw(self, future: TaskFuture, *, cancelling: bool) -> concurrent.futures.Future[bool]:
         withdrawal = Withdrawal(self._state, self._connection, future, cancelling=cancelling)
-        check_may_block()
         self.check_may_wait()
         self._in_loop(withdrawal.begin)
-        taken_back: bool = self._within(withdrawal.verdict)
-        return taken_back
-
-    def _within(self, answer: concurrent.futures.Future[Any]) -> Any:
-        check_may_block()
-        try:
-            return answer.result(ANSWER_WITHIN)
-        except TimeoutError:
-            if answer.done():
-                raise
-            answer.cancel()
-            message = f"controller {self.farm.name!r} has not answered for {ANSWER_WITHIN:.0f} s"
-            raise ControllerLost(message, hint="what it had accepted is in its store") from None
+        return withdrawal.verdict
 
 
 def _abandon(connection: Connection, thread: IOThread) -> None:

@@ -33,10 +33,10 @@ def _looked(future: TaskFuture, now: datetime, formatter: Any) -> Card:
     title = future.name or future.label
     if future.done():
         return _finished(future, title, now, formatter)
-    if future.taskid is None:
-        return Card(seen=now, title=title, state="scheduled", note="not yet accepted")
     # all of it at once: `state`, `attempts` and the rest would ask one by one
-    info = future._template.owner.describe(future.taskid)
+    info = future.describe()
+    if info is None:
+        return Card(seen=now, title=title, state="scheduled", note="not yet accepted")
     return Card(
         seen=now,
         taskid=future.taskid,
