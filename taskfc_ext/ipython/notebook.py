@@ -156,7 +156,7 @@ class Notebook:
         """Tell whether the farm was stopped while the future was open, and runs again: its task goes on there."""
         if future.farm != self.session.name or not (future.accepted and future.done()) or future.cancelled():
             return False
-        return future._facts is None and isinstance(future.exception(), ControllerUnavailable)
+        return future.facts is None and isinstance(future.exception(), ControllerUnavailable)
 
     def task_names(self) -> list[str]:
         """Return what tasks can be called by: names of tasks, and variables that hold a future."""

@@ -67,8 +67,8 @@ class TaskFuture(concurrent.futures.Future[Any]):
 
     # _place: None while unsent, the message it went out with until accepted, then the task id.
     # _payload: the body until it was sent, then None, then the result until it is decoded.
-    _sent: tuple[str, ...]  # the names that a cell was sent with; unset on most
-    __slots__ = ("_facts", "_payload", "_place", "_sent", "_state", "_template", "_value", "_watched")
+    sent_names: tuple[str, ...]  # the names that a cell was sent with; unset on most
+    __slots__ = ("_facts", "_payload", "_place", "_state", "_template", "_value", "_watched", "sent_names")
 
     def __init__(self, template: Template, body: Payload | None = None, taskid: int | None = None) -> None:
         self._template = template
@@ -97,11 +97,6 @@ class TaskFuture(concurrent.futures.Future[Any]):
     @property
     def _waiters(self) -> list[Any]:  # type: ignore[override]
         return self._watch().waiters
-
-    @property
-    def _is_read(self) -> bool:
-        """Whether the main thread has taken the outcome; known only of a future that is watched."""
-        return self._watched is not None and self._watched.is_read
 
     # the interface of concurrent.futures.Future
 
@@ -219,6 +214,16 @@ class TaskFuture(concurrent.futures.Future[Any]):
         return self._template.label
 
     @property
+    def retry_of(self) -> int | None:
+        """The id of the finished task that this one retries."""
+        return self._template.retry_of
+
+    @property
+    def facts(self) -> Facts | None:
+        """The facts of a finished task; `None` while it is unfinished, and where its end is not known."""
+        return None if self._facts is None else Facts._make(self._facts)
+
+    @property
     def state(self) -> str:
         """The task's state: waiting, scheduled, running, succeeded, failed or aborted. Asks while it is unfinished."""
         if self._state == CANCELLED:
@@ -236,8 +241,8 @@ class TaskFuture(concurrent.futures.Future[Any]):
     @property
     def attempts(self) -> int:
         """How many attempts were made so far. Asks while it is unfinished."""
-        if self._facts is not None:
-            return Facts._make(self._facts).attempts
+        if (facts := self.facts) is not None:
+            return facts.attempts
         taskid = self.taskid
         return 0 if taskid is None else self._described(taskid).attempts
 
@@ -257,8 +262,8 @@ class TaskFuture(concurrent.futures.Future[Any]):
         return stderr_of(self._printed())
 
     def _printed(self) -> Printed:
-        if self._facts is not None:
-            return Facts._make(self._facts).output
+        if (facts := self.facts) is not None:
+            return facts.output
         taskid = self.taskid
         return () if taskid is None else self._ask(self._template.owner.printed(taskid))
 
@@ -268,8 +273,8 @@ class TaskFuture(concurrent.futures.Future[Any]):
 
         Updates and clearings have taken effect. Asks while it is unfinished; what is known already is not sent again.
         """
-        if self._facts is not None:
-            return outputs_of(Facts._make(self._facts).displays)
+        if (facts := self.facts) is not None:
+            return outputs_of(facts.displays)
         taskid = self.taskid
         return [] if taskid is None else self._ask(self._template.owner.outputs(taskid))
 
@@ -328,9 +333,9 @@ class TaskFuture(concurrent.futures.Future[Any]):
         """
         outcome = self._outcome(None)
         failure = outcome.error if isinstance(outcome, Raised) else None
-        if self._facts is None:
+        facts = self.facts
+        if facts is None:
             raise failure or CancelledError
-        facts = Facts._make(self._facts)
         return TaskResult(
             taskid=self.taskid if self.taskid is not None else -1,
             engineid=facts.worker,
@@ -342,6 +347,33 @@ class TaskFuture(concurrent.futures.Future[Any]):
             duration=facts.seconds,
             attempts=facts.attempts,
         )
+
+    def outcome(self) -> object:
+        """Return the value as it was sent, a `SourceResult` of a cell, or `Raised` with an exception; waits for it.
+
+        Raises:
+            CancelledError: it was cancelled.
+        """
+        return self._outcome(None)
+
+    @property
+    def known_outcome(self) -> object:
+        """As `outcome`, if that was decoded before; else `None`. Decodes nothing, and waits for nothing."""
+        return self._value
+
+    def track_reads(self) -> None:
+        """Let `is_read` be known from now on."""
+        self._watch()
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the main thread has taken the outcome since `track_reads`."""
+        return self._watched is not None and self._watched.is_read
+
+    def mark_read(self) -> None:
+        """Note that the user has seen the outcome, if this is the main thread: other threads draw cards."""
+        if self._watched is not None and threading.current_thread() is threading.main_thread():
+            self._watched.is_read = True
 
     def apply_class_changes(self, names: Iterable[str]) -> None:
         """Do to classes of this process what the task has done to them, where it brought them back under these names.
@@ -408,17 +440,12 @@ class TaskFuture(concurrent.futures.Future[Any]):
     def _outcome(self, timeout: float | None) -> object:
         if self._state is PENDING:
             self._wait(timeout)
-        self._mark_read()
+        self.mark_read()
         if self._state == CANCELLED:
             raise CancelledError
         if self._payload is not None:
             self._decode()
         return self._value
-
-    def _mark_read(self) -> None:
-        """Note that the user has seen the outcome; what a thread reads, for a card or a callback, nobody has seen."""
-        if self._watched is not None and threading.current_thread() is threading.main_thread():
-            self._watched.is_read = True
 
     def _wait(self, timeout: float | None) -> None:
         check_may_block()
@@ -433,7 +460,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
             payload, facts = self._payload, self._facts
             if payload is not None and facts is not None:
                 taskid = self.taskid if self.taskid is not None else -1
-                self._value = load(payload, facts[0], taskid, getattr(self, "_sent", None))
+                self._value = load(payload, facts[0], taskid, getattr(self, "sent_names", None))
                 self._payload = None
 
     def _settle(

@@ -127,7 +127,7 @@ class Submitter:
     ) -> TaskFuture:
         """Queue a cell."""
         future = self._submit_source(Kind.CELL, source, names, outs, keep=keep, settings=settings)
-        future._sent = tuple(names)
+        future.sent_names = tuple(names)
         return future
 
     def _submit_source(

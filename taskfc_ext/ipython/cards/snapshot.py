@@ -26,7 +26,7 @@ def look(future: TaskFuture, now: datetime, formatter: Any = None) -> Card:
         formatter: IPython's `DisplayFormatter`, for results that their task has not formatted.
     """
     card = _looked(future, now, formatter)
-    return replace(card, farm=future.farm, retry_of=future._template.retry_of)
+    return replace(card, farm=future.farm, retry_of=future.retry_of)
 
 
 def _looked(future: TaskFuture, now: datetime, formatter: Any) -> Card:
@@ -53,9 +53,9 @@ def _looked(future: TaskFuture, now: datetime, formatter: Any) -> Card:
 
 
 def _finished(future: TaskFuture, title: str, now: datetime, formatter: Any) -> Card:
-    facts, outputs = future._facts, _outputs(future)
-    if facts is not None and not facts[0] and any(map(is_value, outputs)):  # a cell that has shown its value
-        future._mark_read()  # as opening it would
+    facts, outputs = future.facts, _outputs(future)
+    if facts is not None and not facts.reason and any(map(is_value, outputs)):  # a cell that has shown its value
+        future.mark_read()  # as opening it would
         shown = [*map(partial(_in_own_forms, future, formatter), outputs)]
         return _ended(future, title, now, shown, note=_lost_names(future))
     try:
@@ -86,7 +86,7 @@ def _lost_names(future: TaskFuture) -> str:
     """Return what did not come back of a cell, as far as its result was opened: for this alone nobody opens it."""
     from taskfc_ext.client.future.outcome import lost_of
 
-    return "; ".join(map(" did not come back: ".join, lost_of(future._value).items()))
+    return "; ".join(map(" did not come back: ".join, lost_of(future.known_outcome).items()))
 
 
 def _lost_value(future: TaskFuture) -> str:
@@ -108,10 +108,8 @@ def _ended(
     error: str = "",
     note: str = "",
 ) -> Card:
-    from taskfc_ext.client.future.outcome import Facts
-
-    assert future._facts is not None
-    facts = Facts._make(future._facts)
+    facts = future.facts
+    assert facts is not None
     return Card(
         seen=now,
         taskid=future.taskid,
@@ -133,7 +131,7 @@ def _in_own_forms(future: TaskFuture, formatter: Any, output: rich.Output) -> ri
         return output
     from taskfc_ext.serialize import SourceResult  # brings cloudpickle
 
-    outcome = future._outcome(None)
+    outcome = future.outcome()
     if not isinstance(outcome, SourceResult):  # it cannot be rebuilt here
         return output
     return {**output, "data": {**output["data"], **own_forms(outcome.value, formatter)}}
@@ -141,7 +139,8 @@ def _in_own_forms(future: TaskFuture, formatter: Any, output: rich.Output) -> ri
 
 def _outputs(future: TaskFuture) -> list[rich.Output]:
     """Return what a finished task has displayed, and a cell's value, in order."""
-    return [] if future._facts is None else [*all_outputs_of(future._facts[-1])]
+    facts = future.facts
+    return [] if facts is None else [*all_outputs_of(facts.displays)]
 
 
 def _result_text(future: TaskFuture, formatter: Any) -> str:
