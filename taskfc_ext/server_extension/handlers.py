@@ -21,7 +21,7 @@ from tornado import web
 from tornado.websocket import WebSocketHandler
 
 from taskfc_ext.client.farm.launch import LocalFarm
-from taskfc_ext.client.session.subscriber import News, Viewer
+from taskfc_ext.client.session.subscriber import News, Subscriber
 from taskfc_ext.drivers.paths import farm_paths
 from taskfc_ext.errors import ControllerLost, TaskFCError
 from taskfc_ext.protocol.ids import MAX_ID
@@ -65,8 +65,10 @@ def add_handlers(app: web.Application, *, root_dir: str) -> Hub:
 
 
 def _follow() -> Follow:
-    def follow(name: str, on_news: Callable[[News], None]) -> Viewer:
-        return Viewer(asyncio.get_running_loop(), LocalFarm(name), on_news, version=__version__, label="Jupyter server")
+    def follow(name: str, on_news: Callable[[News], None]) -> Subscriber:
+        return Subscriber(
+            asyncio.get_running_loop(), LocalFarm(name), on_news, version=__version__, label="Jupyter server"
+        )
 
     return follow
 

@@ -48,7 +48,7 @@ _encoder = msgspec.json.Encoder()
 
 
 class Following(Protocol):
-    """A connection to a farm, as `Viewer` is one."""
+    """A connection to a farm, as `Subscriber` is one."""
 
     @property
     def status(self) -> FarmStatus:
@@ -168,12 +168,12 @@ class Hub:
         """Return how a farm is now; `None` when there is none of this name."""
         await self._be_current()
         farm = self._farms.get(name)
-        return farm.viewer.status if farm is not None else self._absent.get(name)
+        return farm.subscriber.status if farm is not None else self._absent.get(name)
 
     def ask_of(self, name: str) -> Ask | None:
         """Return how the farm is asked; `None` while its processes are not there."""
         farm = self._farms.get(name)
-        return farm.viewer.ask if farm is not None else None
+        return farm.subscriber.ask if farm is not None else None
 
     async def look(self) -> None:
         """Look at all farms anew; several who want that share one look."""
@@ -204,7 +204,7 @@ class Hub:
         self._look_on = None
 
     async def _look(self) -> None:
-        live = {name for name, farm in self._farms.items() if farm.viewer.status.state is FarmState.LIVE}
+        live = {name for name, farm in self._farms.items() if farm.subscriber.status.state is FarmState.LIVE}
         try:
             found = await asyncio.to_thread(self._lookout.look, live)
         except OSError as error:  # the folders cannot be read now: what was seen there stands
@@ -217,7 +217,7 @@ class Hub:
         self._looked_at = asyncio.get_running_loop().time()
         gone = [name for name in self._farms if name not in found or _is_absent(found[name])]
         for name in gone:
-            self._farms.pop(name).viewer.close()
+            self._farms.pop(name).subscriber.close()
         self._absent = {name: status for name, status in found.items() if status is not None and _is_absent(status)}
         for name, status in found.items():
             if status is not None and status.state is FarmState.CONNECTING and name not in self._farms:
@@ -233,7 +233,7 @@ class Hub:
             self._news.set()
 
         farm = self._farms[name] = _Farm(self._follow(name, on_news), self._clock)
-        farm.viewer.start()
+        farm.subscriber.start()
 
     # telling
 
@@ -278,7 +278,7 @@ class Hub:
             self._browsers.discard(browser)
 
     def _list(self) -> Farms:
-        statuses = {**self._absent, **{name: farm.viewer.status for name, farm in self._farms.items()}}
+        statuses = {**self._absent, **{name: farm.subscriber.status for name, farm in self._farms.items()}}
         return Farms(farms=tuple(statuses[name] for name in sorted(statuses)), version=__version__)
 
     # sleeping
@@ -302,17 +302,17 @@ class Hub:
             self._tell_timer.cancel()
             self._tell_timer = None
         for farm in self._farms.values():
-            farm.viewer.close()
+            farm.subscriber.close()
         self._farms, self._absent, self._looked_at, self._sleep_timer = {}, {}, None, None
 
 
 class _Farm:
     """A farm that is there, and its queue."""
 
-    __slots__ = ("_clock", "_encoded", "_encoded_at", "_model", "_told_at", "viewer")
+    __slots__ = ("_clock", "_encoded", "_encoded_at", "_model", "_told_at", "subscriber")
 
-    def __init__(self, viewer: Following, clock: Callable[[], float]) -> None:
-        self.viewer = viewer
+    def __init__(self, subscriber: Following, clock: Callable[[], float]) -> None:
+        self.subscriber = subscriber
         self._clock = clock
         self._model = QueueModel()
         self._told_at = 0.0
@@ -322,7 +322,7 @@ class _Farm:
     @property
     def has_settled(self) -> bool:
         """Whether it is known how the farm is, and if it is there, how much it has to do."""
-        status = self.viewer.status
+        status = self.subscriber.status
         return status.counts is not None or status.state not in (FarmState.CONNECTING, FarmState.LIVE)
 
     def apply(self, message: QueueSnapshot | QueueDelta) -> None:
@@ -335,7 +335,7 @@ class _Farm:
         """Return what brings a browser up to date; made once for all that ask at about the same time."""
         now = self._clock()
         if not self._encoded or now - self._encoded_at > ENCODED_FOR:
-            is_live = self.viewer.status.state is FarmState.LIVE
+            is_live = self.subscriber.status.state is FarmState.LIVE
             said = self._model.messages(now - self._told_at if is_live else 0.0)
             self._encoded, self._encoded_at = [_encoder.encode(message) for message in said], now
         return self._encoded

@@ -35,7 +35,7 @@ Steered = Abort | Retry | Hold | Release | Move | Clear | RetryFailed | Scale | 
 
 
 class Ask(Protocol):
-    """Sends a request and returns the plain data of its answer, as `Viewer.ask` does."""
+    """Sends a request and returns the plain data of its answer, as `Subscriber.ask` does."""
 
     async def __call__(self, kind: type[said.Request], **fields: Any) -> Any:
         """Ask.

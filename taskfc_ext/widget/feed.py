@@ -17,7 +17,7 @@ import msgspec
 
 from taskfc_ext.client.farm.interface import Farm
 from taskfc_ext.client.session.io_thread import IOThread
-from taskfc_ext.client.session.subscriber import News, Viewer
+from taskfc_ext.client.session.subscriber import News, Subscriber
 from taskfc_ext.errors import TaskFCError
 from taskfc_ext.protocol.snapshots import FarmState, FarmStatus, QueueDelta
 from taskfc_ext.text import one_line
@@ -97,9 +97,9 @@ class Feed:
         self._timer: asyncio.TimerHandle | None = None
         self._thread = IOThread("taskfc-queue")
         self._loop = self._thread.loop
-        self._viewer = Viewer(self._loop, farm, self._on_news, version=__version__, label="queue widget")
+        self._subscriber = Subscriber(self._loop, farm, self._on_news, version=__version__, label="queue widget")
         # in the context of this cell: without one, ipykernel 7.0 knows no parent message in a thread
-        self._loop.call_soon_threadsafe(self._viewer.start, context=contextvars.copy_context())
+        self._loop.call_soon_threadsafe(self._subscriber.start, context=contextvars.copy_context())
 
     def close(self) -> None:
         """Stop following; nothing is sent any more."""
@@ -116,7 +116,7 @@ class Feed:
             return
         self._told_at = self._clock()
         if not self._model.apply(news):  # the viewer sees to it that there are no gaps
-            self._viewer.watch()
+            self._subscriber.watch()
         elif isinstance(news, QueueDelta):
             self._waiting = news if self._waiting is None else merged(self._waiting, news)
             self._send_waiting()
@@ -147,8 +147,8 @@ class Feed:
         """Send what brings a view up to date that knows nothing."""
         self._stop_timer()
         self._waiting = None
-        self._say(Farms(farms=(self._viewer.status,), version=__version__))
-        is_live = self._viewer.status.state is FarmState.LIVE
+        self._say(Farms(farms=(self._subscriber.status,), version=__version__))
+        is_live = self._subscriber.status.state is FarmState.LIVE
         for message in self._model.messages(self._clock() - self._told_at if is_live else 0.0):
             self._send_next(message)
 
@@ -198,22 +198,22 @@ class Feed:
 
     async def _said(self, question: QueueQuestion) -> dict[str, Any]:
         if question.details is not None:
-            details = await task_details(question.details.taskid, question.details.known, self._viewer.ask)
+            details = await task_details(question.details.taskid, question.details.known, self._subscriber.ask)
             # through JSON, as all that is sent: what a task shows may have a NaN, which is none
             return {"details": msgspec.json.decode(msgspec.json.encode(details))}
         assert question.command is not None
-        status = self._viewer.status
+        status = self._subscriber.status
         why_not = why_not_meant(question.command, status.name, status.identity)
         if why_not:
             return {"problem": why_not}
-        answer = await self._carry_out(question.command, self._viewer.ask)
+        answer = await self._carry_out(question.command, self._subscriber.ask)
         return {"answer": msgspec.to_builtins(answer, str_keys=True)}
 
     # the end
 
     async def _end(self) -> None:
         self._stop_timer()
-        self._viewer.close()
+        self._subscriber.close()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

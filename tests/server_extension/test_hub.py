@@ -51,7 +51,7 @@ class FakeSocket:
         return {farm["name"]: farm["state"] for farm in told[-1]["farms"]} if told else {}
 
 
-class FakeViewer:
+class FakeSubscriber:
     """A connection that says what it is told to say."""
 
     def __init__(self, name: str, on_news: Callable) -> None:
@@ -116,15 +116,15 @@ class Scene:
 
     def __init__(self, linger: float = 60.0, **states: FarmState) -> None:
         self.lookout = FakeLookout(**states)
-        self.viewers: list[FakeViewer] = []
+        self.subscribers: list[FakeSubscriber] = []
         self.at_once = True
         self.now = 1000.0
         self.hub = Hub(self.follow, self.lookout, look_every=0.01, linger=linger, clock=lambda: self.now)
 
-    def follow(self, name: str, on_news: Callable) -> FakeViewer:
-        self.viewers.append(FakeViewer(name, on_news))
-        self.viewers[-1].at_once = self.at_once
-        return self.viewers[-1]
+    def follow(self, name: str, on_news: Callable) -> FakeSubscriber:
+        self.subscribers.append(FakeSubscriber(name, on_news))
+        self.subscribers[-1].at_once = self.at_once
+        return self.subscribers[-1]
 
     def page(self, *farms: str, stuck: bool = False) -> tuple[Browser, FakeSocket]:
         socket = FakeSocket(stuck=stuck)
@@ -161,7 +161,7 @@ def test_the_farms_come_first_then_what_is_watched():
         _, later = scene.page("one")
         assert later.kinds() == ["farms", "snapshot"]
         assert later.states() == {"one": "live", "two": "stopped"}
-        assert len(scene.viewers) == 1
+        assert len(scene.subscribers) == 1
 
     run(scenario)
 
@@ -170,14 +170,14 @@ def test_each_change_goes_once_to_all_that_watch_and_to_nobody_else():
     async def scenario(scene: Scene) -> None:
         (browser, first), (_, second), (_, other) = scene.page("one"), scene.page("one"), scene.page("two")
         await until(lambda: "snapshot" in first.kinds())
-        scene.viewers[0].delta(2)
+        scene.subscribers[0].delta(2)
         assert [socket.kinds().count("delta") for socket in (first, second, other)] == [1, 1, 0]
         scene.hub.hear(browser, Unwatch(farm="one"))
-        scene.viewers[0].delta(3)
+        scene.subscribers[0].delta(3)
         assert [socket.kinds().count("delta") for socket in (first, second, other)] == [1, 2, 0]
         _, late = scene.page("one")
         assert [message.get("seq") for message in late.sent] == [None, 3]
-        scene.viewers[0].delta(4)
+        scene.subscribers[0].delta(4)
         _, later = scene.page("one")
         assert [message.get("seq") for message in later.sent] == [None, 4]
 
@@ -193,7 +193,7 @@ def test_a_page_that_comes_while_all_is_quiet_is_told_what_time_it_is_while_the_
             scene.now += seconds
             walls.append(scene.page("one")[1].sent[-1]["wall"])
         assert walls == [0.0, 600.0, 600.0], "of the last second one is as good as another"
-        scene.viewers[0].become(FarmState.DEAD)
+        scene.subscribers[0].become(FarmState.DEAD)
         scene.now += 600.0
         assert scene.page("one")[1].sent[-1]["wall"] == 0.0
 
@@ -205,7 +205,7 @@ def test_a_controller_that_is_back_is_told_as_it_is_now_although_it_counts_from_
         _, first = scene.page("one")
         await until(lambda: "snapshot" in first.kinds())
         scene.page("one")
-        scene.viewers[0].snapshot(incarnation=2)
+        scene.subscribers[0].snapshot(incarnation=2)
         _, late = scene.page("one")
         assert [message.get("incarnation") for message in late.sent] == [None, 2]
 
@@ -217,7 +217,7 @@ def test_a_page_that_takes_nothing_is_dropped_and_the_others_go_on():
         (_, good), (bad_browser, bad) = scene.page("one"), scene.page("one", stuck=True)
         await until(lambda: "snapshot" in good.kinds())
         for seq in range(2, MAX_WAITING + 20):
-            scene.viewers[0].delta(seq)
+            scene.subscribers[0].delta(seq)
             await asyncio.sleep(0)
         assert bad.closed == (TOO_SLOW, "too far behind; connect again")
         assert len(bad.sent) == MAX_WAITING
@@ -288,11 +288,11 @@ def test_counts_alone_are_not_told_with_each_change():
         loop = asyncio.get_running_loop()
         n, began = len(socket.sent), loop.time()
         for seq in range(2, 200):
-            scene.viewers[0].delta(seq, n_ended=seq)
+            scene.subscribers[0].delta(seq, n_ended=seq)
             await asyncio.sleep(0)
         assert len(socket.sent) <= n + 2 + (loop.time() - began) / COUNTS_EVERY
         scene.lookout.may_end.set()
-        scene.viewers[0].become(FarmState.REFUSED)
+        scene.subscribers[0].become(FarmState.REFUSED)
         for _ in range(5):
             await asyncio.sleep(0)
         assert socket.states()["one"] == "refused", "that does not wait for the next counts"
@@ -306,12 +306,12 @@ def test_farms_come_and_go():
         await until(lambda: "snapshot" in socket.kinds())
         scene.lookout.states = {"three": FarmState.CONNECTING, "two": FarmState.STOPPED}
         await until(lambda: socket.states() == {"three": "live", "two": "stopped"})
-        assert scene.viewers[0].closed
+        assert scene.subscribers[0].closed
         assert [m["farm"] for m in socket.sent if m["type"] == "snapshot"] == ["one", "three"]
-        scene.viewers[1].become(FarmState.CONNECTING)
+        scene.subscribers[1].become(FarmState.CONNECTING)
         scene.lookout.states = {"three": FarmState.DEAD}
         await until(lambda: socket.states() == {"three": "dead"})
-        assert scene.viewers[1].closed
+        assert scene.subscribers[1].closed
         assert scene.hub.ask_of("three") is None
         with scene.hub.request():
             status = await scene.hub.status("three")
@@ -329,7 +329,7 @@ def test_folders_that_cannot_be_read_change_nothing():
         scene.lookout.error = PermissionError("no entry")
         n = scene.lookout.n_looks
         await until(lambda: scene.lookout.n_looks > n + 2)
-        assert not scene.viewers[0].closed
+        assert not scene.subscribers[0].closed
         assert {farm.name for farm in (await scene.hub.farms()).farms} == {"one", "two"}
 
     run(scenario)
@@ -353,22 +353,22 @@ def test_nothing_is_looked_at_or_connected_without_a_page():
         scene = Scene(linger=0.05, one=FarmState.CONNECTING)
         assert scene.lookout.n_looks == 0
         browser, _ = scene.page("one")
-        await until(lambda: scene.viewers)
+        await until(lambda: scene.subscribers)
         scene.hub.disconnect(browser)
         again, socket = scene.page("one")
         await asyncio.sleep(0.1)
-        assert not scene.viewers[0].closed, "a page that is loaded again finds the connection"
+        assert not scene.subscribers[0].closed, "a page that is loaded again finds the connection"
         assert socket.kinds()[:2] == ["farms", "snapshot"]
         scene.hub.disconnect(again)
-        await until(lambda: scene.viewers[0].closed)
+        await until(lambda: scene.subscribers[0].closed)
         n = scene.lookout.n_looks
         await asyncio.sleep(0.05)
         assert scene.lookout.n_looks <= n + 1, "one may have been on its way"
         with scene.hub.request():
             assert [farm.name for farm in (await scene.hub.farms()).farms] == ["one"], "a request looks for itself"
             await asyncio.sleep(0.1)
-            assert not scene.viewers[1].closed, "however long it takes"
-        await until(lambda: scene.viewers[1].closed)
+            assert not scene.subscribers[1].closed, "however long it takes"
+        await until(lambda: scene.subscribers[1].closed)
 
     asyncio.run(scenario())
 
@@ -383,7 +383,7 @@ def test_what_was_looked_for_when_the_last_page_went_is_not_connected():
         scene.hub.close()
         scene.lookout.may_end.set()
         await looking
-        assert scene.viewers == []
+        assert scene.subscribers == []
 
     run(scenario)
 
@@ -413,8 +413,8 @@ def test_a_request_for_the_list_waits_for_farms_that_answer_in_a_moment():
         scene.at_once = False
         with scene.hub.request():
             asked = [asyncio.create_task(scene.hub.farms()) for _ in range(2)]
-            await until(lambda: scene.viewers)
-            scene.viewers[0].answer()
+            await until(lambda: scene.subscribers)
+            scene.subscribers[0].answer()
             for farms in await asyncio.gather(*asked):
                 assert [farm.state for farm in farms.farms] == [FarmState.LIVE, FarmState.STOPPED]
 

@@ -26,7 +26,7 @@ def look_at(farm: Farm) -> tuple[ConnectionInfo | None, FarmStatus]:
         state = FarmState.STOPPED if stopped else FarmState.DEAD
         return None, FarmStatus(name=name, state=state, message=why_absent(name, stopped=stopped))
     if info.protocol != PROTOCOL:
-        return None, FarmStatus(name=name, state=FarmState.REFUSED, message=_of_another_version(info))
+        return None, FarmStatus(name=name, state=FarmState.REFUSED, message=other_version(info))
     identity = identity_of(info)
     return info, FarmStatus(name=name, state=FarmState.CONNECTING, identity=identity, python=info.python)
 
@@ -37,7 +37,8 @@ def why_absent(name: str, *, stopped: bool) -> str:
     return f"Farm {name} {how}; its queue is in its store. Start it to carry on (taskfc start{name_option(name)})."
 
 
-def _of_another_version(info: ConnectionInfo) -> str:
+def other_version(info: ConnectionInfo) -> str:
+    """Return the sentence for a farm that speaks another protocol."""
     restart = f"taskfc restart{name_option(info.name)}"
     return (
         f"Farm {info.name} runs taskfc_ext {info.version} (protocol {info.protocol}), this is {__version__} "

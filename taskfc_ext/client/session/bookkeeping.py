@@ -121,7 +121,7 @@ class ClientState:
         """Return `call`'s message, to be sent past the outbox."""
         if call.answer.cancelled():
             return []
-        call.seq = self._new_seq()
+        call.seq = self.take_seq()
         self._calls[call.seq] = call
         return [call.message(self._acked())]
 
@@ -166,7 +166,7 @@ class ClientState:
             outbox.popleft()
         if not futures:
             return []
-        self._new_seq()
+        self.take_seq()
         self._submissions[submission.seq] = submission
         submission.n_bytes = size
         self._n_bytes += size
@@ -349,7 +349,8 @@ class ClientState:
 
     # numbers
 
-    def _new_seq(self) -> int:
+    def take_seq(self) -> int:
+        """Return the number of the next request."""
         seq = self._next_seq
         self._next_seq += 1
         return seq

@@ -20,7 +20,8 @@ from taskfc_ext.client.future.waiting import wait
 from taskfc_ext.client.session import registry
 from taskfc_ext.client.session.bookkeeping import ClientState
 from taskfc_ext.client.session.cancel import Withdrawal
-from taskfc_ext.client.session.connection import Connection, closed_error, hello
+from taskfc_ext.client.session.connection import Connection
+from taskfc_ext.client.session.greeting import make_hello
 from taskfc_ext.client.session.io_thread import IOThread
 from taskfc_ext.client.session.lending import TaskWaits
 from taskfc_ext.client.session.pending import Call, Flush
@@ -53,7 +54,7 @@ class RemoteController:
         self._unusable: ControllerUnavailable | None = None
         self._state = ClientState()
         self._thread = IOThread()
-        greeting = hello(self._state.session, version=version, label=label, owner=owner, worker=worker)
+        greeting = make_hello(self._state.session, version=version, label=label, owner=owner, worker=worker)
         loop = self._thread.loop
         self._connection = Connection(loop, farm, self._state, greeting)
         self.lending = TaskWaits(self._state, self._connection, loop) if worker >= 0 else None
@@ -61,7 +62,7 @@ class RemoteController:
         itself = weakref.ref(self)  # the connection lives as long as its thread, and must not keep its client
         self._state.on_release = lambda: forget_code(itself())
         # a task that leaves its client open would leave a thread in its worker
-        self._abandoned = weakref.finalize(self, _abandon, self._connection, self._thread)
+        self._abandoned = weakref.finalize(self, _abandon, farm.name, self._connection, self._thread)
         self._abandoned.atexit = False  # `open_clients` sees to it
         registry.opened(self)
         self._in_loop(self._connection.connect)
@@ -224,7 +225,7 @@ class RemoteController:
             self._unusable = closed_error(self.farm.name)
             registry.closed(self)
             self._abandoned.detach()
-            self._in_loop(self._connection.close)
+            self._in_loop(self._connection.close, self._unusable)
             self._thread.stop()
 
     def disown(self) -> None:
@@ -295,13 +296,21 @@ class RemoteController:
         return withdrawal.verdict
 
 
-def _abandon(connection: Connection, thread: IOThread) -> None:
+def closed_error(farm: str) -> ControllerUnavailable:
+    """Return the error of a client that was closed."""
+    return ControllerUnavailable(
+        f"this client of farm {farm!r} is closed",
+        hint="its tasks go on; connect again with TaskClient(), and client.future(id) follows a task",
+    )
+
+
+def _abandon(farm: str, connection: Connection, thread: IOThread) -> None:
     """Close the connection of a client that nobody has any more. Its unfinished tasks would hold it.
 
     In whichever thread drops it, maybe the I/O thread, and under any lock: so this waits for nothing.
     """
     try:
-        thread.loop.call_soon_threadsafe(connection.close)
+        thread.loop.call_soon_threadsafe(connection.close, closed_error(farm))
         thread.loop.call_soon_threadsafe(thread.loop.stop)
     except RuntimeError:
         pass  # it has ended already

@@ -12,7 +12,7 @@ import pytest
 
 from taskfc_ext.client.farm.interface import Condition
 from taskfc_ext.client.session.io_thread import IOThread
-from taskfc_ext.client.session.subscriber import Viewer
+from taskfc_ext.client.session.subscriber import Subscriber
 from taskfc_ext.errors import ControllerUnavailable, UnknownTask
 from taskfc_ext.protocol.client_messages import (
     Abort,
@@ -46,13 +46,13 @@ def changed(seq: int, n: int = 0) -> Changed:
 
 
 class Looker:
-    """A viewer in a thread of its own, and what it was told."""
+    """A subscriber in a thread of its own, and what it was told."""
 
     def __init__(self, farm: FakeFarm, **options: Any) -> None:
         self.news: queue.Queue[Any] = queue.Queue()
-        self.thread = IOThread("viewer")
-        self.viewer = Viewer(self.thread.loop, farm, self.news.put, version="test", **options)
-        self.do(self.viewer.start)
+        self.thread = IOThread("subscriber")
+        self.subscriber = Subscriber(self.thread.loop, farm, self.news.put, version="test", **options)
+        self.do(self.subscriber.start)
 
     def do(self, act: Callable[[], None]) -> None:
         self.thread.loop.call_soon_threadsafe(act)
@@ -68,10 +68,10 @@ class Looker:
                 return news
 
     def ask(self, kind: Any, **fields: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(self.viewer.ask(kind, **fields), self.thread.loop).result(DEADLINE)
+        return asyncio.run_coroutine_threadsafe(self.subscriber.ask(kind, **fields), self.thread.loop).result(DEADLINE)
 
     def close(self) -> None:
-        self.do(self.viewer.close)
+        self.do(self.subscriber.close)
         self.thread.stop()
 
 
@@ -92,7 +92,7 @@ def watching(message: ClientMessage, seq: int = 1) -> Sequence[ControllerMessage
     return [Watching(message.seq, snapshot(seq))] if isinstance(message, Watch) else None
 
 
-def test_it_greets_as_a_viewer_and_gets_a_snapshot_and_then_deltas(farm: FakeFarm, look: Any) -> None:
+def test_it_greets_as_a_subscriber_and_gets_a_snapshot_and_then_deltas(farm: FakeFarm, look: Any) -> None:
     farm.controller.rule = watching
     looker = look()
     assert [looker.next().state for _ in range(2)] == [FarmState.CONNECTING, FarmState.LIVE]
@@ -101,12 +101,12 @@ def test_it_greets_as_a_viewer_and_gets_a_snapshot_and_then_deltas(farm: FakeFar
     assert hello.viewer
     farm.controller.say(changed(2, n=5))
     assert looker.next() == changed(2, n=5).delta
-    assert looker.viewer.status.counts == Counts(running=5)
-    assert looker.viewer.status.n_workers == 2
+    assert looker.subscriber.status.counts == Counts(running=5)
+    assert looker.subscriber.status.n_workers == 2
 
 
 def live(farm: FakeFarm, look: Any, rule: Rule = watching, **options: Any) -> Looker:
-    """Return a viewer that has its first snapshot."""
+    """Return a subscriber that has its first snapshot."""
     farm.controller.rule = rule
     looker: Looker = look(**options)
     while looker.next() != snapshot(1):
@@ -164,7 +164,7 @@ def test_a_quiet_controller_that_gives_signs_of_life_is_live(farm: FakeFarm, loo
     farm.controller.say(changed(2))
     while looker.next() != changed(2).delta:
         pass
-    assert looker.viewer.status.state is FarmState.LIVE
+    assert looker.subscriber.status.state is FarmState.LIVE
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_a_farm_that_is_gone_is_told_and_not_brought_back(
     farm: FakeFarm, look: Any, then: Condition, state: FarmState, words: str
 ) -> None:
     looker = live(farm, look)
-    before = looker.viewer.status.identity
+    before = looker.subscriber.status.identity
     farm.kill(then=then)
     status = looker.until(state)
     assert words in status.message
@@ -247,7 +247,7 @@ def test_a_question_survives_the_death_of_the_controller(farm: FakeFarm, look: A
     farm.controller.rule = lambda message: [] if isinstance(message, QueueStatus) else watching(message)
     looker = look()
     looker.until(FarmState.LIVE)
-    answer = asyncio.run_coroutine_threadsafe(looker.viewer.ask(QueueStatus), looker.thread.loop)
+    answer = asyncio.run_coroutine_threadsafe(looker.subscriber.ask(QueueStatus), looker.thread.loop)
     (first,) = farm.controller.wait_for(QueueStatus)
     farm.kill(then=Condition.ALIVE)
     farm.revive()
@@ -261,9 +261,9 @@ def test_who_only_asks_is_sent_no_queue(farm: FakeFarm, look: Any) -> None:
     looker.until(FarmState.LIVE)
     looker.ask(QueueStatus)
     assert not [message for message in farm.controller.received if isinstance(message, Watch)]
-    looker.do(looker.viewer.watch)
+    looker.do(looker.subscriber.watch)
     assert looker.next() == snapshot(1)
-    looker.do(looker.viewer.unwatch)
+    looker.do(looker.subscriber.unwatch)
     farm.controller.wait_for(Unwatch)
     farm.controller.say(changed(2))
     looker.ask(QueueStatus)
@@ -274,8 +274,8 @@ def test_closing_ends_open_questions(farm: FakeFarm, look: Any) -> None:
     farm.controller.rule = lambda message: [] if isinstance(message, QueueStatus) else watching(message)
     looker = look()
     looker.until(FarmState.LIVE)
-    answer = asyncio.run_coroutine_threadsafe(looker.viewer.ask(QueueStatus), looker.thread.loop)
+    answer = asyncio.run_coroutine_threadsafe(looker.subscriber.ask(QueueStatus), looker.thread.loop)
     farm.controller.wait_for(QueueStatus)
-    looker.do(looker.viewer.close)
+    looker.do(looker.subscriber.close)
     with pytest.raises(ControllerUnavailable, match="closed"):
         answer.result(DEADLINE)
