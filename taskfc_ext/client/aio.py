@@ -24,6 +24,7 @@ from taskfc_ext.client.session import replies
 from taskfc_ext.client.session.controller import RemoteController
 from taskfc_ext.client.session.pending import Call
 from taskfc_ext.client.session.replies import Answer
+from taskfc_ext.client.session.watch import QueueWatch
 from taskfc_ext.client.submit.broadcast import broadcast_fields, workers_that_ran
 from taskfc_ext.client.submit.options import Options, Task, TaskOptions, check_priority, check_wait, checked_id
 from taskfc_ext.client.submit.submitter import Submitter
@@ -508,6 +509,25 @@ class FCTaskClient(StaysHere):
     async def workers(self) -> list[WorkerInfo]:
         """Return the workers and what they do."""
         return msgspec.convert(await self.remote_reference.ask(GetWorkers), list[WorkerInfo])
+
+    def watch(self) -> QueueWatch:
+        """Follow the queue: return an async iterator over its messages, which begins now and ends with the client.
+
+        The first message is a `QueueSnapshot`. The next ones are `QueueDelta`s, at most five a second, each with the
+        difference since the message before. No delta is ever missing: when messages are lost, or read too slowly, a
+        `QueueSnapshot` comes again.
+
+        When the farm dies, is stopped, is suspended or comes back, a `FarmStatus` comes, with its `state` and, in
+        `message`, a sentence about it. The iteration goes on, and a snapshot follows as soon as the farm runs again.
+        Watching never starts a farm: while it does not run, a `FarmStatus` is the first message.
+
+        It uses a connection of its own. `aclose()` closes that, as does the end of the loop when nothing else holds
+        the iterator. `async for` of several readers needs a watch for each.
+
+        Raises:
+            ControllerUnavailable: this client is closed.
+        """
+        return self.remote_reference.watch()
 
     async def scale(self, n: int) -> int:
         """Set the number of workers; those that are too many end when they are idle. Return the number before."""

@@ -6,16 +6,17 @@ harms no task. Docstrings are the async client's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 from taskfc_ext.client.aio import FCTaskClient
 from taskfc_ext.client.future.future import TaskFuture
-from taskfc_ext.client.future.waiting import drive
+from taskfc_ext.client.future.waiting import drive, iterate
 from taskfc_ext.client.local import StaysHere
 from taskfc_ext.client.mapper import Mapper, ParallelFunction
 from taskfc_ext.client.session.replies import Answer
+from taskfc_ext.client.session.subscriber import News
 from taskfc_ext.client.submit.options import Task, TaskOptions
 from taskfc_ext.protocol.infos import SubmittedTask, TaskInfo, WorkerInfo
 from taskfc_ext.serialize import CellOptions
@@ -182,6 +183,9 @@ class BlockingTaskClient(StaysHere):
 
     def workers(self) -> list[WorkerInfo]:
         return drive(self._client.workers())
+
+    def watch(self) -> Iterator[News]:
+        return iterate(self._client.watch())
 
     def scale(self, n: int) -> int:
         return drive(self._client.scale(n))

@@ -11,7 +11,7 @@ import asyncio
 import concurrent.futures
 import threading
 import time
-from collections.abc import Coroutine, Generator
+from collections.abc import AsyncIterator, Coroutine, Generator, Iterator
 from contextlib import closing
 from typing import Any, Generic, TypeVar
 
@@ -96,6 +96,20 @@ def drive(coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
             return _drive(coroutine, outside, None if timeout is None else time.monotonic() + timeout)
     finally:
         _driving.now = outside
+
+
+def iterate(items: AsyncIterator[T]) -> Iterator[T]:
+    """Yield the items of `items`, blocking this thread while there is none."""
+
+    async def take_next() -> T:
+        return await anext(items)
+
+    while True:
+        try:
+            item = drive(take_next())
+        except StopAsyncIteration:
+            return
+        yield item
 
 
 def _drive(coroutine: Coroutine[Any, Any, T], outside: bool, deadline: float | None) -> T:

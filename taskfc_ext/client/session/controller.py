@@ -26,6 +26,7 @@ from taskfc_ext.client.session.io_thread import IOThread
 from taskfc_ext.client.session.lending import TaskWaits
 from taskfc_ext.client.session.pending import Call, Flush
 from taskfc_ext.client.session.replies import Answer, value_of
+from taskfc_ext.client.session.watch import QueueWatch
 from taskfc_ext.errors import ControllerUnavailable, UnknownTask
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import GetLog, GetOutputs, ListTasks, Request, Retry, Stop
@@ -56,6 +57,8 @@ class RemoteController:
         self._thread = IOThread()
         greeting = make_hello(self._state.session, version=version, label=label, owner=owner, worker=worker)
         loop = self._thread.loop
+        self._version, self._label = version, label
+        self._watches: weakref.WeakSet[QueueWatch] = weakref.WeakSet()
         self._connection = Connection(loop, farm, self._state, greeting)
         self.lending = TaskWaits(self._state, self._connection, loop) if worker >= 0 else None
         self._outbox = self._state.outbox
@@ -135,6 +138,13 @@ class RemoteController:
         self._outbox.append(flush)
         self._wake()
         return flush.done
+
+    def watch(self) -> QueueWatch:
+        """Follow the farm's queue, over a connection of its own, which never starts the farm."""
+        self.check_may_wait()
+        watch = QueueWatch(self, self._thread.loop, self.farm, version=self._version, label=self._label)
+        self._watches.add(watch)
+        return watch
 
     def check_may_wait(self) -> None:
         """Raise the reason why waiting here would never end, if there is one."""
@@ -224,6 +234,8 @@ class RemoteController:
         if self._unusable is None:
             self._unusable = closed_error(self.farm.name)
             registry.closed(self)
+            for watch in list(self._watches):
+                watch.close()
             self._abandoned.detach()
             self._in_loop(self._connection.close, self._unusable)
             self._thread.stop()
@@ -235,6 +247,8 @@ class RemoteController:
             hint="connect with TaskClient() in the child",
         )
         self._abandoned.detach()
+        for watch in list(self._watches):
+            watch.disown()
         self._connection.asleep = True  # so that the next submission finds out
 
     # inside
