@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import msgspec
 
-from taskfc_ext.client.farm.silence import answered
+from taskfc_ext.client.farm.silence import wait_for_answer
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.future.waiting import wait
-from taskfc_ext.client.local import StaysHere
+from taskfc_ext.client.local import Unpicklable
 from taskfc_ext.client.mapper import Mapper, ParallelFunction, results_of, submit_items
 from taskfc_ext.client.session import replies
 from taskfc_ext.client.session.controller import RemoteController
@@ -26,7 +26,7 @@ from taskfc_ext.client.session.pending import Call
 from taskfc_ext.client.session.replies import Answer
 from taskfc_ext.client.session.watch import QueueWatch
 from taskfc_ext.client.submit.broadcast import broadcast_fields, workers_that_ran
-from taskfc_ext.client.submit.options import Options, Task, TaskOptions, check_priority, check_wait, checked_id
+from taskfc_ext.client.submit.options import Options, Task, TaskOptions, check_id, check_priority, check_wait
 from taskfc_ext.client.submit.submitter import Submitter
 from taskfc_ext.errors import ControllerStopped, TaskFCError, UnknownTask
 from taskfc_ext.protocol.client_messages import (
@@ -61,7 +61,7 @@ FLUSH_AT_CLOSE = 10.0
 _MAX_WORKERS = 10_000
 
 
-class FCTaskClient(StaysHere):
+class FCTaskClient(Unpicklable):
     """The async client of a task controller. `TaskClient()` gives the blocking one.
 
     Every request carries the session and a number; a repeat gets the first answer, so that a lost answer does no harm.
@@ -86,7 +86,7 @@ class FCTaskClient(StaysHere):
             TypeError: it is no task.
         """
         future = self._submit_task(task)
-        await self._accepted(future)
+        await self._check_accepted(future)
         return await self._result(future) if block else future.taskid
 
     async def get_task_result(self, taskid: int, block: bool = False) -> Any:
@@ -100,7 +100,7 @@ class FCTaskClient(StaysHere):
         """
         remote = self.remote_reference
         ask = remote.follow if block else remote.peek
-        future = await wait(ask(Template(remote, None, label=""), checked_id(taskid)))
+        future = await wait(ask(Template(remote, None, label=""), check_id(taskid)))
         return await self._result(future) if block or future.done() else None
 
     async def abort(self, taskid: int) -> None:
@@ -110,7 +110,7 @@ class FCTaskClient(StaysHere):
             TypeError: not an int.
             UnknownTask: there is no such task, or it has ended, or was aborted before (an IndexError).
         """
-        await self.remote_reference.ask(Abort, ahead=True, taskid=checked_id(taskid))
+        await self.remote_reference.ask(Abort, ahead=True, taskid=check_id(taskid))
 
     async def barrier(self, taskids: Task | Iterable[Task] | None = None, timeout: float | None = None) -> None:
         """Wait until tasks have ended, whatever they ended in.
@@ -128,14 +128,14 @@ class FCTaskClient(StaysHere):
         timeout = check_wait(timeout)
         ids = None if taskids is None else await self._ids(taskids)
         deadline = None if timeout is None else time.monotonic() + timeout
-        for part in [None] if ids is None else _parts(ids):
+        for part in [None] if ids is None else _split_ids(ids):
             barrier = Call(Barrier, {"taskids": part})
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             try:
                 self.remote_reference.open_barrier(barrier)
                 replies.value_of(await wait(barrier.answer, left))
             except TimeoutError:
-                what = "the unfinished tasks" if ids is None else f"tasks {_shown(ids)}"
+                what = "the unfinished tasks" if ids is None else f"tasks {_list_ids(ids)}"
                 raise TimeoutError(f"{what} have not all ended after {timeout} s") from None
             finally:
                 if not barrier.answer.done() or barrier.answer.cancelled():
@@ -149,7 +149,9 @@ class FCTaskClient(StaysHere):
         """
         if taskids is None:
             return int(await self.remote_reference.ask(Clear))
-        return sum([await self.remote_reference.ask(Clear, taskids=part) for part in _parts(await self._ids(taskids))])
+        return sum(
+            [await self.remote_reference.ask(Clear, taskids=part) for part in _split_ids(await self._ids(taskids))]
+        )
 
     # steering one's tasks
 
@@ -162,7 +164,7 @@ class FCTaskClient(StaysHere):
             TypeError: not an id, a future or a sequence of these.
             UnknownTasks: some have ended or never were; the others are held (a KeyError).
         """
-        parts = _parts(await self._ids(taskids))
+        parts = _split_ids(await self._ids(taskids))
         return [taskid for part in parts for taskid in await self.remote_reference.ask(Hold, taskids=part)]
 
     async def release(self, taskids: Task | Iterable[Task]) -> None:
@@ -172,7 +174,7 @@ class FCTaskClient(StaysHere):
             TypeError: not an id, a future or a sequence of these.
             UnknownTasks: some have ended or never were; the others are released (a KeyError).
         """
-        for part in _parts(await self._ids(taskids)):
+        for part in _split_ids(await self._ids(taskids)):
             await self.remote_reference.ask(Hold, taskids=part, held=False)
 
     async def move(self, taskids: Task | Iterable[Task], priority: int) -> None:
@@ -188,7 +190,7 @@ class FCTaskClient(StaysHere):
             UnknownTasks: some have ended or never were; the others are moved (a KeyError).
         """
         priority = check_priority(priority)
-        for part in _parts(await self._ids(taskids)):
+        for part in _split_ids(await self._ids(taskids)):
             await self.remote_reference.ask(Move, taskids=part, priority=priority)
 
     async def retry(self, task: Task) -> TaskFuture:
@@ -363,7 +365,7 @@ class FCTaskClient(StaysHere):
             found = await self.list_tasks(name=id_or_name, limit=1)
             missing = UnknownTask(f"there is no task named {id_or_name!r}")
         else:
-            found = await self.list_tasks(taskids=(checked_id(id_or_name),))
+            found = await self.list_tasks(taskids=(check_id(id_or_name),))
             missing = UnknownTask(f"there is no task {id_or_name}", taskid=id_or_name)
         if not found:
             raise missing
@@ -483,7 +485,7 @@ class FCTaskClient(StaysHere):
         Raises:
             UnknownTask: there is no such task.
         """
-        return log_of(await self.remote_reference.printed(checked_id(taskid)))
+        return log_of(await self.remote_reference.get_printed(check_id(taskid)))
 
     async def outputs(self, taskid: int) -> list[dict[str, Any]]:
         """Return what a task has displayed so far: figures, tables, HTML, in the form of outputs in a notebook's file.
@@ -493,7 +495,7 @@ class FCTaskClient(StaysHere):
         Raises:
             UnknownTask: there is no such task.
         """
-        return await self.remote_reference.outputs(checked_id(taskid))
+        return await self.remote_reference.get_outputs(check_id(taskid))
 
     async def submission(self, taskid: int) -> SubmittedTask:
         """Return what a task was submitted as: its options, and code, arguments and inputs pickled.
@@ -503,7 +505,7 @@ class FCTaskClient(StaysHere):
             ResultExpired: a result that it takes is not there: it was cleared, or its task did not succeed.
         """
         return msgspec.convert(
-            await self.remote_reference.ask(GetSubmission, ahead=True, taskid=checked_id(taskid)), SubmittedTask
+            await self.remote_reference.ask(GetSubmission, ahead=True, taskid=check_id(taskid)), SubmittedTask
         )
 
     async def workers(self) -> list[WorkerInfo]:
@@ -540,7 +542,7 @@ class FCTaskClient(StaysHere):
     async def stop(self) -> None:
         """Stop the farm. Unfinished work stays in its store; all open waits raise `ControllerStopped`."""
         try:
-            replies.value_of(await answered(self.remote_reference.stop(), self.remote_reference.farm))
+            replies.value_of(await wait_for_answer(self.remote_reference.stop(), self.remote_reference.farm))
         except ControllerStopped:
             pass  # by somebody else: it is what was wanted
 
@@ -586,7 +588,7 @@ class FCTaskClient(StaysHere):
             return submitter.submit_string(task)
         return submitter.submit(task.function, task.args, task.kwargs)
 
-    async def _accepted(self, future: TaskFuture) -> None:
+    async def _check_accepted(self, future: TaskFuture) -> None:
         await self.flush()
         _raise_if_refused(future)
 
@@ -611,15 +613,15 @@ class FCTaskClient(StaysHere):
         for task in several:
             if isinstance(task, TaskFuture):
                 _raise_if_refused(task)
-            ids.append(checked_id(task.taskid if isinstance(task, TaskFuture) else task))
+            ids.append(check_id(task.taskid if isinstance(task, TaskFuture) else task))
         return tuple(ids)
 
 
-def _parts(ids: tuple[int, ...]) -> list[tuple[int, ...]]:
+def _split_ids(ids: tuple[int, ...]) -> list[tuple[int, ...]]:
     return [ids[i : i + MAX_IDS] for i in range(0, len(ids), MAX_IDS)]
 
 
-def _shown(ids: tuple[int, ...]) -> str:
+def _list_ids(ids: tuple[int, ...]) -> str:
     return ", ".join(map(str, ids[:5])) + (", ..." if len(ids) > 5 else "")
 
 

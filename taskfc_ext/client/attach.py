@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from taskfc_ext.client.connect import async_client
 from taskfc_ext.client.context.owner import default_owner
 from taskfc_ext.client.farm.launch import LocalFarm
-from taskfc_ext.client.stop import at_rest, check_answers
+from taskfc_ext.client.stop import check_answers, start_idle
 from taskfc_ext.drivers.paths import known_farms
 from taskfc_ext.errors import ControllerLost, ControllerUnavailable
 from taskfc_ext.text import name_option
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from taskfc_ext.client.blocking import BlockingTaskClient
 
 
-class WatchedFarm(LocalFarm):
+class AttachedFarm(LocalFarm):
     """A farm that is only looked at: nobody starts it again because a list was asked for."""
 
     def revive(self) -> None:
@@ -28,9 +28,9 @@ class WatchedFarm(LocalFarm):
 
 
 @contextmanager
-def attached(name: str) -> Iterator[BlockingTaskClient]:
+def attach_to_running(name: str) -> Iterator[BlockingTaskClient]:
     """Connect to a farm that runs; never starts one."""
-    farm = WatchedFarm(name)
+    farm = AttachedFarm(name)
     if farm.connection() is None:
         hint = f"start it with: taskfc start{name_option(name)}"
         raise ControllerUnavailable(f"no farm {name!r} runs here", hint=hint)
@@ -41,11 +41,11 @@ def attached(name: str) -> Iterator[BlockingTaskClient]:
 
 
 @contextmanager
-def attached_or_at_rest(name: str) -> Iterator[BlockingTaskClient]:
+def attach_or_start_idle(name: str) -> Iterator[BlockingTaskClient]:
     """Connect to a farm; if it does not run, nothing of its queue does meanwhile."""
-    if WatchedFarm(name).connection() is not None or name not in known_farms():
-        with attached(name) as client:
+    if AttachedFarm(name).connection() is not None or name not in known_farms():
+        with attach_to_running(name) as client:
             yield client
         return
-    with at_rest(LocalFarm(name)) as client:
+    with start_idle(LocalFarm(name)) as client:
         yield client

@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar, Unpack
 from taskfc_ext.client.aio import FCTaskClient
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.waiting import drive, iterate
-from taskfc_ext.client.local import StaysHere
+from taskfc_ext.client.local import Unpicklable
 from taskfc_ext.client.mapper import Mapper, ParallelFunction
 from taskfc_ext.client.session.replies import Answer
 from taskfc_ext.client.session.subscriber import News
@@ -33,7 +33,7 @@ def _documented_by_async_client(cls: C) -> C:
 
 
 @_documented_by_async_client
-class BlockingTaskClient(StaysHere):
+class BlockingTaskClient(Unpicklable):
     """A client of a task controller whose methods block. `TaskClient()` connects one; a `with` closes it.
 
     Any thread may use it.
@@ -97,7 +97,7 @@ class BlockingTaskClient(StaysHere):
         block: bool = True,
     ) -> Mapper[Any]:
         mapper = self._client.mapper(clear_before, clear_after, retries, recovery_task, depend, block)
-        return mapper.adapted(self, drive)
+        return mapper.adapt_to(self, drive)
 
     def parallel(
         self,

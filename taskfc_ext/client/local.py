@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NoReturn, Self
 
 
-class StaysHere:
+class Unpicklable:
     """A client: its connection cannot be pickled, and the error says what to do instead."""
 
     def __reduce__(self) -> NoReturn:

@@ -52,7 +52,7 @@ class Mapper(Generic[R]):
         """Apply `func` to the items of `sequences`; return the results, or the taskids if this does not `block`."""
         return self._run(func, sequences)
 
-    def adapted(self, task_controller: Any, adapt: Callable[[R], Any]) -> Mapper[Any]:
+    def adapt_to(self, task_controller: Any, adapt: Callable[[R], Any]) -> Mapper[Any]:
         """Return the mapper of another client, whose maps are those of this one, put through `adapt`."""
 
         def run(func: Callable[..., Any], sequences: tuple[Iterable[Any], ...]) -> Any:

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING
 from taskfc_ext.client.connect import blocking_client, connect
 from taskfc_ext.client.farm.interface import Condition
 from taskfc_ext.client.farm.launch import LocalFarm, collect_children, launch
-from taskfc_ext.client.farm.silence import ANSWER_WITHIN, end_controller, resume_suspended, silence_error, suspension
+from taskfc_ext.client.farm.silence import (
+    ANSWER_WITHIN,
+    describe_suspension,
+    end_controller,
+    resume_suspended,
+    silence_error,
+)
 from taskfc_ext.client.session.replies import value_of
 from taskfc_ext.drivers.connection_file import ConnectionInfo, process_alive
 from taskfc_ext.drivers.socket_folder import FolderRefused
@@ -106,7 +112,7 @@ def check_answers(farm: LocalFarm, remote: RemoteController) -> None:
     deadline = time.monotonic() + ANSWER_WITHIN
     while time.monotonic() < deadline:
         wait((answer,), _ANSWER_EVERY)
-        if answer.done() or suspension(farm):
+        if answer.done() or describe_suspension(farm):
             break
     if not answer.done():
         answer.cancel()
@@ -115,7 +121,7 @@ def check_answers(farm: LocalFarm, remote: RemoteController) -> None:
 
 
 @contextmanager
-def at_rest(farm: LocalFarm) -> Iterator[BlockingTaskClient]:
+def start_idle(farm: LocalFarm) -> Iterator[BlockingTaskClient]:
     """Connect to a farm that does not run: its controller runs meanwhile, without workers, so that no task does.
 
     Raises:

@@ -47,7 +47,7 @@ class Browser:
         self._snapshots: Counter[str] = Counter()  # farm -> parts of its snapshot that wait
         self._closed = False
         self.watched: set[str] = set()
-        self.told = b""
+        self.farms_sent = b""
 
     @property
     def is_closed(self) -> bool:
@@ -85,7 +85,7 @@ class Browser:
             self._closed = True
             self._socket.close(code, reason)
 
-    def gone(self) -> None:
+    def mark_closed(self) -> None:
         """Note that it has closed the connection."""
         self._closed = True
 

@@ -26,8 +26,8 @@ from taskfc_ext.drivers.paths import farm_paths
 from taskfc_ext.errors import ControllerLost, TaskFCError
 from taskfc_ext.protocol.ids import MAX_ID
 from taskfc_ext.server_extension.browser import Browser
-from taskfc_ext.server_extension.hub import Follow, Hub
-from taskfc_ext.server_extension.lookout import Lookout
+from taskfc_ext.server_extension.discovery import Discovery
+from taskfc_ext.server_extension.hub import Hub, Subscribe
 from taskfc_ext.server_extension.starting import start_farm
 from taskfc_ext.text import plain_text, sentence
 from taskfc_ext.version import __version__
@@ -50,7 +50,7 @@ _question: msgspec.json.Decoder[ViewQuestion] = msgspec.json.Decoder(ViewQuestio
 
 def add_handlers(app: web.Application, *, root_dir: str) -> Hub:
     """Let a Jupyter server answer for the farms of its user. Farms that it starts begin in `root_dir`."""
-    hub = Hub(_follow(), Lookout())
+    hub = Hub(_subscribe(), Discovery())
     parts: dict[str, Any] = {"hub": hub}
     routes: list[tuple[str, type[web.RequestHandler], dict[str, Any]]] = [
         ("farms", FarmsHandler, parts),
@@ -64,13 +64,13 @@ def add_handlers(app: web.Application, *, root_dir: str) -> Hub:
     return hub
 
 
-def _follow() -> Follow:
-    def follow(name: str, on_news: Callable[[News], None]) -> Subscriber:
+def _subscribe() -> Subscribe:
+    def subscribe(name: str, on_news: Callable[[News], None]) -> Subscriber:
         return Subscriber(
             asyncio.get_running_loop(), LocalFarm(name), on_news, version=__version__, label="Jupyter server"
         )
 
-    return follow
+    return subscribe
 
 
 class _Handler(APIHandler):
@@ -89,7 +89,7 @@ class _Handler(APIHandler):
         self.set_status(status)
         self.finish(msgspec.json.encode({"message": message}))
 
-    def named(self, name: str) -> str | None:
+    def check_name(self, name: str) -> str | None:
         """Return `name` if it can be a farm's; else refuse."""
         try:
             return farm_paths(name).name
@@ -119,7 +119,7 @@ class TaskHandler(_Handler):
     @authorized("read")  # type: ignore[untyped-decorator]
     async def get(self, name: str, taskid: str) -> None:
         """Answer with the `TaskDetails`."""
-        if self.named(name) is None:
+        if self.check_name(name) is None:
             return
         if not (taskid.isascii() and taskid.isdecimal() and len(taskid) < 17 and int(taskid) <= MAX_ID):
             self.refuse(400, f"A task's id is a number such as 17, not {plain_text(taskid)[:100]!r}.")
@@ -133,7 +133,7 @@ class TaskHandler(_Handler):
 
     async def _answer_with(self, name: str, taskid: int, known: str) -> None:
         status = await self.hub.status(name)
-        ask = self.hub.ask_of(name)
+        ask = self.hub.find_ask(name)
         if status is None:
             self.refuse_farm(name)
         elif ask is None:
@@ -160,7 +160,7 @@ class FarmHandler(_Handler):
     @authorized("write")  # type: ignore[untyped-decorator]
     async def post(self, name: str) -> None:
         """Carry out a command; answer with a `CommandAnswer`, whatever came of it."""
-        if self.named(name) is None:
+        if self.check_name(name) is None:
             return
         if len(self.request.body) > MAX_BODY:
             self.refuse(413, f"A command has at most {MAX_BODY:,} bytes, not {len(self.request.body):,}.")
@@ -182,14 +182,14 @@ class FarmHandler(_Handler):
         elif why_not := why_not_meant(command, name, status.identity if status is not None else ""):
             self.refuse(409, why_not)
         else:
-            self.answer(await self._have_done(name, command))
+            self.answer(await self._carry_out_or_start(name, command))
 
-    async def _have_done(self, name: str, command: AnyCommand) -> CommandAnswer:
+    async def _carry_out_or_start(self, name: str, command: AnyCommand) -> CommandAnswer:
         if isinstance(command, Start):
             answer = await asyncio.to_thread(start_farm, name, command.n, self.root_dir)
-            await self.hub.look()
+            await self.hub.discover()
             return answer
-        ask, status = self.hub.ask_of(name), await self.hub.status(name)
+        ask, status = self.hub.find_ask(name), await self.hub.status(name)
         if ask is None:
             return CommandAnswer(ok=False, said=status.message if status is not None else "It is gone.")
         return await carry_out(command, ask)
@@ -241,7 +241,7 @@ class WatchHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
             reason = plain_text(f"not a question: {error}").encode()[:120].decode(errors="ignore")
             self.browser.close(1008, reason)  # a reason has at most 123 bytes
             return
-        self.hub.hear(self.browser, question)
+        self.hub.receive(self.browser, question)
 
     def on_close(self) -> None:
         """It is gone."""

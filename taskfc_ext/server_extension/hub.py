@@ -19,7 +19,7 @@ from taskfc_ext.client.session.subscriber import News
 from taskfc_ext.protocol.client_messages import Request
 from taskfc_ext.protocol.snapshots import FarmState, FarmStatus, QueueDelta, QueueSnapshot
 from taskfc_ext.server_extension.browser import Browser
-from taskfc_ext.server_extension.lookout import Lookout
+from taskfc_ext.server_extension.discovery import Discovery
 from taskfc_ext.version import __version__
 from taskfc_ext.view.commands import Ask
 from taskfc_ext.view.messages import Farms, Unwatch, ViewQuestion, Watch
@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 _encoder = msgspec.json.Encoder()
 
 
-class Following(Protocol):
+class Subscription(Protocol):
     """A connection to a farm, as `Subscriber` is one."""
 
     @property
@@ -68,7 +68,7 @@ class Following(Protocol):
         ...
 
 
-Follow = Callable[[str, Callable[[News], None]], Following]
+Subscribe = Callable[[str, Callable[[News], None]], Subscription]
 """Makes the connection to the farm of a name, which tells its news."""
 
 
@@ -77,23 +77,23 @@ class Hub:
 
     Args:
         follow: makes connections to farms.
-        lookout: looks for farms.
+        discovery: looks for farms.
         look_every: seconds between looks.
         linger: seconds that connections stay without a browser.
     """
 
     def __init__(
         self,
-        follow: Follow,
-        lookout: Lookout,
+        follow: Subscribe,
+        discovery: Discovery,
         *,
         look_every: float = LOOK_EVERY,
         linger: float = LINGER,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._follow = follow
+        self._subscribe = follow
         self._clock = clock
-        self._lookout = lookout
+        self._discovery = discovery
         self._look_every = look_every
         self._linger = linger
         self._browsers: set[Browser] = set()
@@ -104,7 +104,7 @@ class Hub:
         self._look_now: asyncio.Task[None] | None = None
         self._look_on: asyncio.Task[None] | None = None
         self._sleep_timer: asyncio.TimerHandle | None = None
-        self._tell_timer: asyncio.TimerHandle | None = None
+        self._farms_timer: asyncio.TimerHandle | None = None
         self._told_at = 0.0
         self._news = asyncio.Event()
 
@@ -115,17 +115,17 @@ class Hub:
         self._browsers.add(browser)
         self._stay_awake()
         if self._looked_at is not None:
-            self._tell(browser)
+            self._send_farms(browser)
         if self._look_on is None:
             self._look_on = _run(self._keep_looking())
 
     def disconnect(self, browser: Browser) -> None:
         """It looks no more."""
-        browser.gone()
+        browser.mark_closed()
         self._browsers.discard(browser)
         self._stay_awake()
 
-    def hear(self, browser: Browser, question: ViewQuestion) -> None:
+    def receive(self, browser: Browser, question: ViewQuestion) -> None:
         """Take in what a browser asks."""
         match question:
             case Watch(farm=name):
@@ -170,12 +170,12 @@ class Hub:
         farm = self._farms.get(name)
         return farm.subscriber.status if farm is not None else self._absent.get(name)
 
-    def ask_of(self, name: str) -> Ask | None:
+    def find_ask(self, name: str) -> Ask | None:
         """Return how the farm is asked; `None` while its processes are not there."""
         farm = self._farms.get(name)
         return farm.subscriber.ask if farm is not None else None
 
-    async def look(self) -> None:
+    async def discover(self) -> None:
         """Look at all farms anew; several who want that share one look."""
         if self._look_now is None:
             self._look_now = _run(self._look())
@@ -192,12 +192,12 @@ class Hub:
     async def _be_current(self) -> None:
         now = asyncio.get_running_loop().time()
         if self._looked_at is None or now > self._looked_at + self._look_every:
-            await self.look()
+            await self.discover()
 
     async def _keep_looking(self) -> None:
         while self._browsers:
             try:
-                await self.look()
+                await self.discover()
             except Exception:  # the edge of a task: pages that stay open are to hear of farms when it can be done again
                 logger.exception("looking for farms failed")
             await asyncio.sleep(self._look_every)
@@ -206,7 +206,7 @@ class Hub:
     async def _look(self) -> None:
         live = {name for name, farm in self._farms.items() if farm.subscriber.status.state is FarmState.LIVE}
         try:
-            found = await asyncio.to_thread(self._lookout.look, live)
+            found = await asyncio.to_thread(self._discovery.find_farms, live)
         except OSError as error:  # the folders cannot be read now: what was seen there stands
             logger.warning("cannot look for farms: %s", error)
             found = {**self._absent, **dict.fromkeys(self._farms)}
@@ -221,18 +221,18 @@ class Hub:
         self._absent = {name: status for name, status in found.items() if status is not None and _is_absent(status)}
         for name, status in found.items():
             if status is not None and status.state is FarmState.CONNECTING and name not in self._farms:
-                self._begin_to_follow(name)
-        self._farms_changed(at_once=True)
+                self._subscribe_to(name)
+        self._send_farms_soon(at_once=True)
 
-    def _begin_to_follow(self, name: str) -> None:
+    def _subscribe_to(self, name: str) -> None:
         def on_news(news: News) -> None:
             if isinstance(news, FarmStatus):
-                self._farms_changed(at_once=True)
+                self._send_farms_soon(at_once=True)
             else:
                 self._on_queue(name, farm, news)
             self._news.set()
 
-        farm = self._farms[name] = _Farm(self._follow(name, on_news), self._clock)
+        farm = self._farms[name] = _Farm(self._subscribe(name, on_news), self._clock)
         farm.subscriber.start()
 
     # telling
@@ -242,34 +242,34 @@ class Hub:
         watching = [browser for browser in self._browsers if name in browser.watched]
         encoded = _encoder.encode(message) if watching else b""
         for browser in watching:
-            if not browser.told:
-                self._tell(browser)  # whatever comes first, it is of a farm that the page knows
+            if not browser.farms_sent:
+                self._send_farms(browser)  # whatever comes first, it is of a farm that the page knows
             self._send(browser, encoded)
-        self._farms_changed()
+        self._send_farms_soon()
 
-    def _farms_changed(self, *, at_once: bool = False) -> None:
+    def _send_farms_soon(self, *, at_once: bool = False) -> None:
         """See to it that the browsers are told; several changes in one turn of the loop are told together."""
         if not self._browsers:
             return
         loop = asyncio.get_running_loop()
         when = loop.time() if at_once else max(loop.time(), self._told_at + COUNTS_EVERY)
-        if self._tell_timer is not None:
-            if self._tell_timer.when() <= when:
+        if self._farms_timer is not None:
+            if self._farms_timer.when() <= when:
                 return
-            self._tell_timer.cancel()
-        self._tell_timer = loop.call_at(when, self._tell_all)
+            self._farms_timer.cancel()
+        self._farms_timer = loop.call_at(when, self._send_farms_to_all)
 
-    def _tell_all(self) -> None:
-        self._tell_timer = None
+    def _send_farms_to_all(self) -> None:
+        self._farms_timer = None
         self._told_at = asyncio.get_running_loop().time()
         if self._looked_at is not None:
-            self._tell(*self._browsers)
+            self._send_farms(*self._browsers)
 
-    def _tell(self, *browsers: Browser) -> None:
+    def _send_farms(self, *browsers: Browser) -> None:
         encoded = _encoder.encode(self._list())
         for browser in browsers:
-            if browser.told != encoded:
-                browser.told = encoded
+            if browser.farms_sent != encoded:
+                browser.farms_sent = encoded
                 self._send(browser, encoded)
 
     def _send(self, browser: Browser, encoded: bytes) -> None:
@@ -298,9 +298,9 @@ class Hub:
         if self._look_on is not None:
             self._look_on.cancel()
             self._look_on = None
-        if self._tell_timer is not None:
-            self._tell_timer.cancel()
-            self._tell_timer = None
+        if self._farms_timer is not None:
+            self._farms_timer.cancel()
+            self._farms_timer = None
         for farm in self._farms.values():
             farm.subscriber.close()
         self._farms, self._absent, self._looked_at, self._sleep_timer = {}, {}, None, None
@@ -311,7 +311,7 @@ class _Farm:
 
     __slots__ = ("_clock", "_encoded", "_encoded_at", "_model", "_told_at", "subscriber")
 
-    def __init__(self, subscriber: Following, clock: Callable[[], float]) -> None:
+    def __init__(self, subscriber: Subscription, clock: Callable[[], float]) -> None:
         self.subscriber = subscriber
         self._clock = clock
         self._model = QueueModel()

@@ -89,8 +89,8 @@ class Feed:
         self._on_identity = on_identity
         self._clock = clock
         self._model = QueueModel()
-        self._heard_at = clock()
-        self._told_at = clock()
+        self._received_at = clock()
+        self._news_at = clock()
         self._free_at = 0.0  # when as many bytes may have been sent as were
         self._seq = 0  # of the last message to the views: theirs have numbers of their own
         self._waiting: QueueDelta | None = None
@@ -112,9 +112,9 @@ class Feed:
     def _on_news(self, news: News) -> None:
         if isinstance(news, FarmStatus):
             self._on_identity(news.identity)
-            self._say(Farms(farms=(news,), version=__version__))
+            self._send_struct(Farms(farms=(news,), version=__version__))
             return
-        self._told_at = self._clock()
+        self._news_at = self._clock()
         if not self._model.apply(news):  # the viewer sees to it that there are no gaps
             self._subscriber.watch()
         elif isinstance(news, QueueDelta):
@@ -125,7 +125,7 @@ class Feed:
 
     @property
     def _is_quiet(self) -> bool:
-        return self._clock() - self._heard_at > QUIET_AFTER
+        return self._clock() - self._received_at > QUIET_AFTER
 
     def _send_waiting(self) -> None:
         """Send the delta that waits, now or when it may be sent."""
@@ -147,28 +147,28 @@ class Feed:
         """Send what brings a view up to date that knows nothing."""
         self._stop_timer()
         self._waiting = None
-        self._say(Farms(farms=(self._subscriber.status,), version=__version__))
+        self._send_struct(Farms(farms=(self._subscriber.status,), version=__version__))
         is_live = self._subscriber.status.state is FarmState.LIVE
-        for message in self._model.messages(self._clock() - self._told_at if is_live else 0.0):
+        for message in self._model.messages(self._clock() - self._news_at if is_live else 0.0):
             self._send_next(message)
 
     def _send_next(self, message: Any) -> None:
         self._seq += 1
-        self._say(msgspec.structs.replace(message, seq=self._seq))
+        self._send_struct(msgspec.structs.replace(message, seq=self._seq))
 
-    def _say(self, message: msgspec.Struct) -> None:
+    def _send_struct(self, message: msgspec.Struct) -> None:
         body = msgspec.json.encode(message)
         self._free_at = max(self._free_at, self._clock()) + len(body) / BYTES_PER_SECOND
         self._send(msgspec.json.decode(body))
 
     # what a view says, on whichever thread the kernel hears it
 
-    def hear(self, content: object) -> None:
+    def receive(self, content: object) -> None:
         """Take in what a view says. What is not understood has no effect, nor has what comes too late."""
         if self._loop.is_closed():
             return
         was_quiet = self._is_quiet
-        self._heard_at = self._clock()
+        self._received_at = self._clock()
         try:
             if isinstance(content, dict) and "ask" in content:
                 if isinstance(msgspec.convert(content, ViewQuestion), Watch):
@@ -188,7 +188,7 @@ class Feed:
     async def _answer(self, question: QueueQuestion) -> None:
         """Answer a view; whatever goes wrong is told to it."""
         try:
-            said = await self._said(question)
+            said = await self._make_answer(question)
         except TaskFCError as error:
             said = {"problem": one_line(error)}
         except Exception as error:  # the edge of a thread: whoever clicked is to know
@@ -196,7 +196,7 @@ class Feed:
             said = {"problem": one_line(f"{type(error).__name__}: {error}")}
         self._send({"number": question.number, **said})
 
-    async def _said(self, question: QueueQuestion) -> dict[str, Any]:
+    async def _make_answer(self, question: QueueQuestion) -> dict[str, Any]:
         if question.details is not None:
             details = await task_details(question.details.taskid, question.details.known, self._subscriber.ask)
             # through JSON, as all that is sent: what a task shows may have a NaN, which is none

@@ -34,7 +34,7 @@ class QueueWidget(HeardWidget):
         super().__init__(farm=farm.name)
         feed = Feed(farm, self.send, carry_out, on_identity=lambda name: self.set_trait("identity", name))
         self._feed = feed
-        self.on_msg(lambda _, content, buffers: feed.hear(content))
+        self.on_msg(lambda _, content, buffers: feed.receive(content))
 
     @property
     def is_closed(self) -> bool:

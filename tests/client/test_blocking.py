@@ -18,7 +18,7 @@ from taskfc_ext.client.aio import FCTaskClient
 from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.client.farm.interface import Condition
 from taskfc_ext.client.session.controller import RemoteController
-from taskfc_ext.client.session.registry import closed, flush_all, opened
+from taskfc_ext.client.session.registry import flush_all, register, unregister
 from taskfc_ext.client.submit import submitter
 from taskfc_ext.errors import (
     ControllerStopped,
@@ -512,10 +512,10 @@ class ClosedJustNow:
 
 def test_all_are_flushed_though_one_of_them_is_closed_meanwhile(farm: FakeFarm, client: BlockingTaskClient) -> None:
     other = ClosedJustNow()
-    opened(other)
+    register(other)
     future = client.submit(double, 3)
     flush_all("fake")
-    closed(other)
+    unregister(other)
     assert future.accepted
 
 

@@ -44,10 +44,10 @@ class Owner:
     async def describe(self, taskid: int) -> Any:
         raise AssertionError
 
-    async def printed(self, taskid: int) -> tuple[str, ...]:
+    async def get_printed(self, taskid: int) -> tuple[str, ...]:
         return (f"log of {taskid}", "err")
 
-    async def outputs(self, taskid: int) -> list[dict[str, Any]]:
+    async def get_outputs(self, taskid: int) -> list[dict[str, Any]]:
         return [{"output_type": "display_data", "data": {"text/plain": f"of {taskid}"}, "metadata": {}}]
 
 

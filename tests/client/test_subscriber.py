@@ -145,7 +145,7 @@ def test_a_controller_that_stands_still_is_told_and_not_left(farm: FakeFarm, loo
     def rule(message: ClientMessage) -> Sequence[ControllerMessage] | None:
         return watching(message) if alive.is_set() else []
 
-    looker = live(farm, look, rule, patience=0.05)
+    looker = live(farm, look, rule, ping_after=0.05)
     farm.controller.wait_for(Ping)
     alive.clear()
     assert looker.until(FarmState.CONNECTING).message == "Farm fake is there and does not answer now."
@@ -159,7 +159,7 @@ def test_a_controller_that_stands_still_is_told_and_not_left(farm: FakeFarm, loo
 
 
 def test_a_quiet_controller_that_gives_signs_of_life_is_live(farm: FakeFarm, look: Any) -> None:
-    looker = live(farm, look, patience=0.5)
+    looker = live(farm, look, ping_after=0.5)
     farm.controller.wait_for(Ping, 2)
     farm.controller.say(changed(2))
     while looker.next() != changed(2).delta:

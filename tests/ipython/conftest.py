@@ -252,10 +252,10 @@ class FakeOwner:
     async def describe(self, taskid: int) -> TaskInfo:
         return self._farm.describe(taskid)
 
-    async def printed(self, taskid: int) -> tuple[str, ...]:
+    async def get_printed(self, taskid: int) -> tuple[str, ...]:
         return (self._farm.log(taskid),)
 
-    async def outputs(self, taskid: int) -> list[dict[str, Any]]:
+    async def get_outputs(self, taskid: int) -> list[dict[str, Any]]:
         return self._farm.outputs(taskid)
 
 

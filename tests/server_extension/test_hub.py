@@ -90,7 +90,7 @@ class FakeSubscriber:
         raise NotImplementedError
 
 
-class FakeLookout:
+class FakeDiscovery:
     """Finds what it is told to find."""
 
     def __init__(self, **states: FarmState) -> None:
@@ -100,7 +100,7 @@ class FakeLookout:
         self.may_end = threading.Event()
         self.may_end.set()
 
-    def look(self, connected=()):
+    def find_farms(self, connected=()):
         self.n_looks += 1
         assert self.may_end.wait(DEADLINE)
         if self.error is not None:
@@ -115,13 +115,13 @@ class Scene:
     """A hub with all around it."""
 
     def __init__(self, linger: float = 60.0, **states: FarmState) -> None:
-        self.lookout = FakeLookout(**states)
+        self.discovery = FakeDiscovery(**states)
         self.subscribers: list[FakeSubscriber] = []
         self.at_once = True
         self.now = 1000.0
-        self.hub = Hub(self.follow, self.lookout, look_every=0.01, linger=linger, clock=lambda: self.now)
+        self.hub = Hub(self.subscribe, self.discovery, look_every=0.01, linger=linger, clock=lambda: self.now)
 
-    def follow(self, name: str, on_news: Callable) -> FakeSubscriber:
+    def subscribe(self, name: str, on_news: Callable) -> FakeSubscriber:
         self.subscribers.append(FakeSubscriber(name, on_news))
         self.subscribers[-1].at_once = self.at_once
         return self.subscribers[-1]
@@ -131,7 +131,7 @@ class Scene:
         browser = Browser(socket)
         self.hub.connect(browser)
         for farm in farms:
-            self.hub.hear(browser, Watch(farm=farm))
+            self.hub.receive(browser, Watch(farm=farm))
         return browser, socket
 
 
@@ -172,7 +172,7 @@ def test_each_change_goes_once_to_all_that_watch_and_to_nobody_else():
         await until(lambda: "snapshot" in first.kinds())
         scene.subscribers[0].delta(2)
         assert [socket.kinds().count("delta") for socket in (first, second, other)] == [1, 1, 0]
-        scene.hub.hear(browser, Unwatch(farm="one"))
+        scene.hub.receive(browser, Unwatch(farm="one"))
         scene.subscribers[0].delta(3)
         assert [socket.kinds().count("delta") for socket in (first, second, other)] == [1, 2, 0]
         _, late = scene.page("one")
@@ -284,14 +284,14 @@ def test_counts_alone_are_not_told_with_each_change():
     async def scenario(scene: Scene) -> None:
         _, socket = scene.page()
         await until(lambda: socket.states().get("one") == "live")
-        scene.lookout.may_end.clear()  # what a look has found is told at once
+        scene.discovery.may_end.clear()  # what a look has found is told at once
         loop = asyncio.get_running_loop()
         n, began = len(socket.sent), loop.time()
         for seq in range(2, 200):
             scene.subscribers[0].delta(seq, n_ended=seq)
             await asyncio.sleep(0)
         assert len(socket.sent) <= n + 2 + (loop.time() - began) / COUNTS_EVERY
-        scene.lookout.may_end.set()
+        scene.discovery.may_end.set()
         scene.subscribers[0].become(FarmState.REFUSED)
         for _ in range(5):
             await asyncio.sleep(0)
@@ -304,15 +304,15 @@ def test_farms_come_and_go():
     async def scenario(scene: Scene) -> None:
         _, socket = scene.page("one", "three")
         await until(lambda: "snapshot" in socket.kinds())
-        scene.lookout.states = {"three": FarmState.CONNECTING, "two": FarmState.STOPPED}
+        scene.discovery.states = {"three": FarmState.CONNECTING, "two": FarmState.STOPPED}
         await until(lambda: socket.states() == {"three": "live", "two": "stopped"})
         assert scene.subscribers[0].closed
         assert [m["farm"] for m in socket.sent if m["type"] == "snapshot"] == ["one", "three"]
         scene.subscribers[1].become(FarmState.CONNECTING)
-        scene.lookout.states = {"three": FarmState.DEAD}
+        scene.discovery.states = {"three": FarmState.DEAD}
         await until(lambda: socket.states() == {"three": "dead"})
         assert scene.subscribers[1].closed
-        assert scene.hub.ask_of("three") is None
+        assert scene.hub.find_ask("three") is None
         with scene.hub.request():
             status = await scene.hub.status("three")
             assert status is not None
@@ -326,9 +326,9 @@ def test_folders_that_cannot_be_read_change_nothing():
     async def scenario(scene: Scene) -> None:
         _, socket = scene.page("one")
         await until(lambda: "snapshot" in socket.kinds())
-        scene.lookout.error = PermissionError("no entry")
-        n = scene.lookout.n_looks
-        await until(lambda: scene.lookout.n_looks > n + 2)
+        scene.discovery.error = PermissionError("no entry")
+        n = scene.discovery.n_looks
+        await until(lambda: scene.discovery.n_looks > n + 2)
         assert not scene.subscribers[0].closed
         assert {farm.name for farm in (await scene.hub.farms()).farms} == {"one", "two"}
 
@@ -337,11 +337,11 @@ def test_folders_that_cannot_be_read_change_nothing():
 
 def test_a_look_that_fails_in_a_way_nobody_thought_of_is_not_the_last_one(caplog):
     async def scenario(scene: Scene) -> None:
-        scene.lookout.error = RuntimeError("who would have thought")
+        scene.discovery.error = RuntimeError("who would have thought")
         _, socket = scene.page("one")
-        await until(lambda: scene.lookout.n_looks > 2)
+        await until(lambda: scene.discovery.n_looks > 2)
         assert socket.sent == []
-        scene.lookout.error = None
+        scene.discovery.error = None
         await until(lambda: "snapshot" in socket.kinds())
 
     run(scenario)
@@ -351,7 +351,7 @@ def test_a_look_that_fails_in_a_way_nobody_thought_of_is_not_the_last_one(caplog
 def test_nothing_is_looked_at_or_connected_without_a_page():
     async def scenario() -> None:
         scene = Scene(linger=0.05, one=FarmState.CONNECTING)
-        assert scene.lookout.n_looks == 0
+        assert scene.discovery.n_looks == 0
         browser, _ = scene.page("one")
         await until(lambda: scene.subscribers)
         scene.hub.disconnect(browser)
@@ -361,9 +361,9 @@ def test_nothing_is_looked_at_or_connected_without_a_page():
         assert socket.kinds()[:2] == ["farms", "snapshot"]
         scene.hub.disconnect(again)
         await until(lambda: scene.subscribers[0].closed)
-        n = scene.lookout.n_looks
+        n = scene.discovery.n_looks
         await asyncio.sleep(0.05)
-        assert scene.lookout.n_looks <= n + 1, "one may have been on its way"
+        assert scene.discovery.n_looks <= n + 1, "one may have been on its way"
         with scene.hub.request():
             assert [farm.name for farm in (await scene.hub.farms()).farms] == ["one"], "a request looks for itself"
             await asyncio.sleep(0.1)
@@ -375,13 +375,13 @@ def test_nothing_is_looked_at_or_connected_without_a_page():
 
 def test_what_was_looked_for_when_the_last_page_went_is_not_connected():
     async def scenario(scene: Scene) -> None:
-        scene.lookout.may_end.clear()
+        scene.discovery.may_end.clear()
         browser, _ = scene.page("one")
-        await until(lambda: scene.lookout.n_looks)
-        looking = asyncio.create_task(scene.hub.look())
+        await until(lambda: scene.discovery.n_looks)
+        looking = asyncio.create_task(scene.hub.discover())
         scene.hub.disconnect(browser)
         scene.hub.close()
-        scene.lookout.may_end.set()
+        scene.discovery.may_end.set()
         await looking
         assert scene.subscribers == []
 
@@ -390,7 +390,7 @@ def test_what_was_looked_for_when_the_last_page_went_is_not_connected():
 
 def test_that_there_is_no_farm_is_told_too():
     async def scenario(scene: Scene) -> None:
-        scene.lookout.states = {}
+        scene.discovery.states = {}
         _, socket = scene.page("one")
         await until(lambda: socket.sent)
         assert (socket.kinds(), socket.states()) == (["farms"], {})
@@ -435,6 +435,6 @@ def test_requests_that_come_together_share_one_look(n_requests):
     async def scenario(scene: Scene) -> None:
         with scene.hub.request():
             await asyncio.gather(*(scene.hub.farms() for _ in range(n_requests)))
-        assert scene.lookout.n_looks == 1
+        assert scene.discovery.n_looks == 1
 
     run(scenario)

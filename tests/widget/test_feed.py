@@ -88,7 +88,7 @@ class Page:
                 return message
 
     def say(self, content: object) -> None:
-        self.feed.hear(content)
+        self.feed.receive(content)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from taskfc_ext.settings.travel import here as settings_here
 _NEVER = ("TASKFC_", "JPY_")  # they say which process this is, or let one into the notebook's server
 
 
-class Surroundings(NamedTuple):
+class EncodedContext(NamedTuple):
     """A context as it travels, and the user's modules."""
 
     digest: bytes
@@ -59,18 +59,18 @@ class _Last(NamedTuple):
     raw: dict[bytes, bytes]
     settings: bytes
     sources: Sources
-    surroundings: Surroundings
+    context: EncodedContext
 
 
 _last: _Last | None = None
-_known: ByteLRU[tuple[bytes, tuple[bytes, ...]], Surroundings] = ByteLRU(16 * 2**20, n_entries=100)
+_known: ByteLRU[tuple[bytes, tuple[bytes, ...]], EncodedContext] = ByteLRU(16 * 2**20, n_entries=100)
 """Only so that an old one is found as the same object."""
 
 _places: dict[tuple[str, tuple[str, ...]], Sources] = {}
 _looking = threading.Lock()
 
 
-def current(cell: str | None = None) -> Surroundings:
+def current(cell: str | None = None) -> EncodedContext:
     """Return the context of what is submitted now; the same object for as long as nothing has changed.
 
     Of the environment only what was changed since this package was imported travels, to the farm's store too: a
@@ -90,7 +90,7 @@ def current(cell: str | None = None) -> Surroundings:
     if cell is None and last is not None and _is_as_before():
         is_same = True
         if pause < settings_here.pause and not last.sources.is_due(_asked, pause):
-            return last.surroundings
+            return last.context
     cwd = _folder_now.value if _getcwd(_folder_now, _LONGEST) else _slow_cwd()
     with _looking:
         last = _last
@@ -99,15 +99,15 @@ def current(cell: str | None = None) -> Surroundings:
         else:
             settings = settings_here.look(pause if cell is None else math.inf)
         if last is not None and (cwd, sys.path, _raw, settings) == last[:4]:
-            here, sources = last.surroundings, last.sources
+            here, sources = last.context, last.sources
         else:
             here, sources = _place(os.fsdecode(cwd), settings)
         if cell is not None:
             sources.want(imported_names(cell))
-        if cell is not None or last is None or here is not last.surroundings or sources.is_due(_asked, pause):
+        if cell is not None or last is None or here is not last.context or sources.is_due(_asked, pause):
             sources.look(for_new=cell is not None)
-        if last is None or here is not last.surroundings or sources.packs is not here.modules:
-            here = _as_known(Surroundings(here.digest, here.body, sources.packs))
+        if last is None or here is not last.context or sources.packs is not here.modules:
+            here = _as_known(EncodedContext(here.digest, here.body, sources.packs))
             _last = last = _Last(cwd, list(sys.path), dict(_raw), settings, sources, here)
             is_same = False
         if not is_same:
@@ -115,7 +115,7 @@ def current(cell: str | None = None) -> Surroundings:
         return here
 
 
-def _as_known(here: Surroundings) -> Surroundings:
+def _as_known(here: EncodedContext) -> EncodedContext:
     """Return the same context as the object that it was before, if it is remembered."""
     key = here.digest, tuple([digest for digest, _ in here.modules])
     known = _known.get(key)
@@ -170,7 +170,7 @@ def fields(cell: str = "") -> dict[str, Any]:
     return {"context": Define(here.digest, here.body), "modules": modules}
 
 
-def _place(cwd: str, settings: bytes) -> tuple[Surroundings, Sources]:
+def _place(cwd: str, settings: bytes) -> tuple[EncodedContext, Sources]:
     context = _context(cwd, list(sys.path), os.environ, settings)
     body = encode_context(context)
     key = os.fsdecode(context.folder), tuple(map(os.fsdecode, context.sys_path))
@@ -179,7 +179,7 @@ def _place(cwd: str, settings: bytes) -> tuple[Surroundings, Sources]:
         if len(_places) > 8:
             _places.clear()
         sources = _places[key] = Sources(*key, elsewhere=True)
-    return Surroundings(serialize.digest(body), body), sources
+    return EncodedContext(serialize.digest(body), body), sources
 
 
 def _slow_cwd() -> bytes:

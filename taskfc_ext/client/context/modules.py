@@ -30,7 +30,7 @@ MAX_TOTAL_ELSEWHERE = 5 * 2**20
 """The same for code outside of the folder: of more than that, tasks read all from disk, and what is beside the notebook
 travels all the same."""
 
-PATIENCE = 30
+LOOK_RATIO = 30
 """Looking at files takes a thirtieth of the time at most: a few files are looked at nearly each time, many seldom."""
 
 LOOP = 100e-6
@@ -125,8 +125,8 @@ class Sources:
         Args:
             for_new: also look for certain for files that have come, which else may be found a little later.
         """
-        self._want_what_is_imported()
-        self._want_what_code_names()
+        self._add_imported()
+        self._add_named_in_code()
         began = time.perf_counter()
         changed = [path for path in self._files if self._has_changed(path)]
         if for_new or began >= self._next_search:
@@ -134,16 +134,16 @@ class Sources:
         looked = time.perf_counter()
         if changed or self._is_incomplete:
             self._is_incomplete = True  # until it is done, in case that this is interrupted
-            packs = self._packed(self._found())
+            packs = self._pack(self._find_all())
             if packs != self.packs:
                 self.packs = packs
             self._is_incomplete = False
             now = time.perf_counter()
-            self._next_search = now + (now - looked) * PATIENCE
+            self._next_search = now + (now - looked) * LOOK_RATIO
         # one look that was kept waiting by others does not mean that the next one is
         most = max(_QUICK * (len(self._files) + len(self._places)), 1.5 * self._look_costs)
         self._look_costs = min(looked - began, most)
-        self._next_look = looked + self._look_costs * PATIENCE
+        self._next_look = looked + self._look_costs * LOOK_RATIO
 
     def _has_changed(self, path: str) -> bool:
         known = self._files[path]
@@ -157,7 +157,7 @@ class Sources:
 
     # which
 
-    def _want_what_is_imported(self) -> None:
+    def _add_imported(self) -> None:
         if len(sys.modules) == self._n_modules:
             return
         for name, module in list(sys.modules.items()):
@@ -169,7 +169,7 @@ class Sources:
                 self._seen_modules.add(name)
         self._n_modules = len(sys.modules)
 
-    def _want_what_code_names(self) -> None:
+    def _add_named_in_code(self) -> None:
         known = serialize.names_in_code
         if len(known) == self._n_code:
             return
@@ -191,7 +191,7 @@ class Sources:
         elsewhere = self._elsewhere
         return elsewhere is not None and name in sys.modules and elsewhere.holds(file, beyond_path=True)
 
-    def _found(self) -> list[Module]:
+    def _find_all(self) -> list[Module]:
         """Return all that is wanted and the user's own, and note what this depends on."""
         self._places = {entry: stamp_of(entry) for entry in self._entries}
         self._tops = {name for entry in self._entries for name in _top_names(entry)}
@@ -213,7 +213,7 @@ class Sources:
                 (beside if self._folder.holds(path) else elsewhere).add(module.source)
                 if elsewhere.exceeds(MAX_FILES_ELSEWHERE, MAX_TOTAL_ELSEWHERE):
                     self._elsewhere, self._files = None, files
-                    return self._found()
+                    return self._find_all()
                 if beside.exceeds(MAX_FILES, MAX_TOTAL):
                     self._files.clear()
                     return []
@@ -268,7 +268,7 @@ class Sources:
 
     # how they travel
 
-    def _packed(self, modules: list[Module]) -> Packs:
+    def _pack(self, modules: list[Module]) -> Packs:
         buckets: dict[int, list[Module]] = {}
         for module in sorted(modules, key=lambda module: module.name):
             buckets.setdefault(zlib.crc32(module.name.encode()) % MAX_PACKS, []).append(module)

@@ -43,7 +43,7 @@ def silence_error(farm: Farm) -> ControllerLost:
     return ControllerLost(f"{who}: {why}", hint=hint)
 
 
-def suspension(farm: Farm) -> str:
+def describe_suspension(farm: Farm) -> str:
     """Return which process of a running farm a signal has suspended, and how it goes on; empty where none is."""
     info = farm.connection()
     if info is None:
@@ -54,7 +54,7 @@ def suspension(farm: Farm) -> str:
     return ""
 
 
-async def answered(future: concurrent.futures.Future[T], farm: Farm) -> T:
+async def wait_for_answer(future: concurrent.futures.Future[T], farm: Farm) -> T:
     """Wait for an answer for as long as there is somebody to give it.
 
     Raises:
@@ -70,7 +70,7 @@ async def answered(future: concurrent.futures.Future[T], farm: Farm) -> T:
         except asyncio.CancelledError:
             future.cancel()  # the wait was shielded, and what nobody waits for is not to be sent
             raise
-        is_suspended = bool(suspension(farm))
+        is_suspended = bool(describe_suspension(farm))
         if is_suspended and was_suspended and not future.done():
             future.cancel()
             raise silence_error(farm)

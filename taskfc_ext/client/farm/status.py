@@ -11,7 +11,7 @@ from taskfc_ext.text import name_option, sentence
 from taskfc_ext.version import __version__
 
 
-def look_at(farm: Farm) -> tuple[ConnectionInfo | None, FarmStatus]:
+def inspect_farm(farm: Farm) -> tuple[ConnectionInfo | None, FarmStatus]:
     """Return where a farm is, `None` when it cannot be reached, and how it is. Reads a small file or two.
 
     One whose processes live is `CONNECTING` here: whether it answers is found out by connecting.
@@ -24,20 +24,20 @@ def look_at(farm: Farm) -> tuple[ConnectionInfo | None, FarmStatus]:
         return None, FarmStatus(name=name, state=FarmState.REFUSED, message=sentence(error))
     if info is None:
         state = FarmState.STOPPED if stopped else FarmState.DEAD
-        return None, FarmStatus(name=name, state=state, message=why_absent(name, stopped=stopped))
+        return None, FarmStatus(name=name, state=state, message=describe_absence(name, stopped=stopped))
     if info.protocol != PROTOCOL:
-        return None, FarmStatus(name=name, state=FarmState.REFUSED, message=other_version(info))
+        return None, FarmStatus(name=name, state=FarmState.REFUSED, message=describe_other_version(info))
     identity = identity_of(info)
     return info, FarmStatus(name=name, state=FarmState.CONNECTING, identity=identity, python=info.python)
 
 
-def why_absent(name: str, *, stopped: bool) -> str:
+def describe_absence(name: str, *, stopped: bool) -> str:
     """Return the sentence for a farm that is not there: it was `stopped`, or has died."""
     how = "is stopped" if stopped else "is not running any more"
     return f"Farm {name} {how}; its queue is in its store. Start it to carry on (taskfc start{name_option(name)})."
 
 
-def other_version(info: ConnectionInfo) -> str:
+def describe_other_version(info: ConnectionInfo) -> str:
     """Return the sentence for a farm that speaks another protocol."""
     restart = f"taskfc restart{name_option(info.name)}"
     return (

@@ -20,7 +20,7 @@ from taskfc_ext.client.future.callbacks import CallbackThread, show_failure
 from taskfc_ext.client.future.outcome import Facts, FactsRow, Raised, load, lost_of, names_of, namespace_of
 from taskfc_ext.client.future.output_cache import outputs_of
 from taskfc_ext.client.future.template import Template
-from taskfc_ext.client.future.waiters import LoopWaiter, Watched
+from taskfc_ext.client.future.waiters import LoopWaiter, WaitState
 from taskfc_ext.client.future.waiting import check_may_block, drive
 from taskfc_ext.errors import ControllerLost, RequestRefused, TaskAborted, UnknownTask
 from taskfc_ext.protocol.infos import TaskInfo, TaskProgress
@@ -68,35 +68,35 @@ class TaskFuture(concurrent.futures.Future[Any]):
     # _place: None while unsent, the message it went out with until accepted, then the task id.
     # _payload: the body until it was sent, then None, then the result until it is decoded.
     sent_names: tuple[str, ...]  # the names that a cell was sent with; unset on most
-    __slots__ = ("_facts", "_payload", "_place", "_state", "_template", "_value", "_watched", "sent_names")
+    __slots__ = ("_facts", "_payload", "_place", "_state", "_template", "_value", "_wait_state", "sent_names")
 
     def __init__(self, template: Template, body: Payload | None = None, taskid: int | None = None) -> None:
         self._template = template
         self._payload = body
         self._place: object = taskid
         self._state = PENDING
-        self._watched: Watched | None = None
+        self._wait_state: WaitState | None = None
         self._value: object = None
         self._facts: FactsRow | None = None
 
     # what concurrent.futures reaches for
 
-    def _watch(self) -> Watched:
-        watched = self._watched
+    def _make_wait_state(self) -> WaitState:
+        watched = self._wait_state
         if watched is None:
             with _making:
-                watched = self._watched
+                watched = self._wait_state
                 if watched is None:
-                    watched = self._watched = Watched(self, self._template.owner.lending)
+                    watched = self._wait_state = WaitState(self, self._template.owner.lending)
         return watched
 
     @property
     def _condition(self) -> threading.Condition:  # type: ignore[override]
-        return self._watch().condition
+        return self._make_wait_state().condition
 
     @property
     def _waiters(self) -> list[Any]:  # type: ignore[override]
-        return self._watch().waiters
+        return self._make_wait_state().waiters
 
     # the interface of concurrent.futures.Future
 
@@ -162,7 +162,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
         An exception of `fn` is logged, as that of any `concurrent.futures.Future`'s callback, and harms no other
         callback. Only what is no `Exception`, such as `SystemExit`, is raised here if `fn` is called here.
         """
-        watched = self._watch()
+        watched = self._make_wait_state()
         with watched.condition:
             if self._state is PENDING:
                 watched.add(fn)
@@ -174,7 +174,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
 
     def remove_done_callback(self, fn: Callable[[TaskFuture], object]) -> int:
         """Forget a callback that has not been called; return how often it was there. `asyncio.wait` needs this."""
-        return self._watch().remove(fn)
+        return self._make_wait_state().remove(fn)
 
     def set_running_or_notify_cancel(self) -> NoReturn:
         raise RuntimeError("the farm, not its user, sets what becomes of a task")
@@ -232,7 +232,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
             return _STATES.get(self._facts[0], "failed")
         taskid = self.taskid
         if taskid is not None:
-            return self._described(taskid).state
+            return self._describe(taskid).state
         if self._state == FINISHED:  # it ended here, before it was accepted
             error = self._value.error if isinstance(self._value, Raised) else None
             return "aborted" if isinstance(error, TaskAborted) else "failed"
@@ -244,28 +244,28 @@ class TaskFuture(concurrent.futures.Future[Any]):
         if (facts := self.facts) is not None:
             return facts.attempts
         taskid = self.taskid
-        return 0 if taskid is None else self._described(taskid).attempts
+        return 0 if taskid is None else self._describe(taskid).attempts
 
     @property
     def log(self) -> str:
         """What the task has printed so far, to stdout and to stderr, in order. Asks while it is unfinished."""
-        return log_of(self._printed())
+        return log_of(self._get_printed())
 
     @property
     def stdout(self) -> str:
         """What of its `log` went to stdout."""
-        return stdout_of(self._printed())
+        return stdout_of(self._get_printed())
 
     @property
     def stderr(self) -> str:
         """What of its `log` went to stderr."""
-        return stderr_of(self._printed())
+        return stderr_of(self._get_printed())
 
-    def _printed(self) -> Printed:
+    def _get_printed(self) -> Printed:
         if (facts := self.facts) is not None:
             return facts.output
         taskid = self.taskid
-        return () if taskid is None else self._ask(self._template.owner.printed(taskid))
+        return () if taskid is None else self._ask(self._template.owner.get_printed(taskid))
 
     @property
     def outputs(self) -> list[dict[str, Any]]:
@@ -276,13 +276,13 @@ class TaskFuture(concurrent.futures.Future[Any]):
         if (facts := self.facts) is not None:
             return outputs_of(facts.displays)
         taskid = self.taskid
-        return [] if taskid is None else self._ask(self._template.owner.outputs(taskid))
+        return [] if taskid is None else self._ask(self._template.owner.get_outputs(taskid))
 
     @property
     def progress(self) -> TaskProgress | None:
         """How far the running attempt says that it is; `None` where it says nothing. Asks while it is unfinished."""
         taskid = self.taskid
-        return None if taskid is None or self.done() else self._described(taskid).progress
+        return None if taskid is None or self.done() else self._describe(taskid).progress
 
     @property
     def ns(self) -> Namespace:
@@ -292,7 +292,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
     def describe(self) -> TaskInfo | None:
         """Return the task as lists show it; `None` until it was accepted. One question for all of it."""
         taskid = self.taskid
-        return None if taskid is None else self._described(taskid)
+        return None if taskid is None else self._describe(taskid)
 
     def abort(self) -> None:
         """Stop the task, running or not; its result then raises `TaskAborted`.
@@ -363,17 +363,17 @@ class TaskFuture(concurrent.futures.Future[Any]):
 
     def track_reads(self) -> None:
         """Let `is_read` be known from now on."""
-        self._watch()
+        self._make_wait_state()
 
     @property
     def is_read(self) -> bool:
         """Whether the main thread has taken the outcome since `track_reads`."""
-        return self._watched is not None and self._watched.is_read
+        return self._wait_state is not None and self._wait_state.is_read
 
     def mark_read(self) -> None:
         """Note that the user has seen the outcome, if this is the main thread: other threads draw cards."""
-        if self._watched is not None and threading.current_thread() is threading.main_thread():
-            self._watched.is_read = True
+        if self._wait_state is not None and threading.current_thread() is threading.main_thread():
+            self._wait_state.is_read = True
 
     def apply_class_changes(self, names: Iterable[str]) -> None:
         """Do to classes of this process what the task has done to them, where it brought them back under these names.
@@ -394,7 +394,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
     def __await__(self) -> Generator[Any, None, Any]:
         if self._state is PENDING:
             waiter = LoopWaiter()
-            watched = self._watch()
+            watched = self._make_wait_state()
             with watched.condition:
                 if self._state is not PENDING:
                     waiter.add_result(self)
@@ -434,7 +434,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
             message = f"farm {self.farm!r} has not answered for {ANSWER_WITHIN:.0f} s"
             raise ControllerLost(message, hint="the tasks that it had accepted are in its store") from None
 
-    def _described(self, taskid: int) -> TaskInfo:
+    def _describe(self, taskid: int) -> TaskInfo:
         return self._ask(self._template.owner.describe(taskid))
 
     def _outcome(self, timeout: float | None) -> object:
@@ -450,7 +450,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
     def _wait(self, timeout: float | None) -> None:
         check_may_block()
         self._template.owner.check_may_wait()
-        watched = self._watch()
+        watched = self._make_wait_state()
         with watched.lends(timeout), watched.condition:
             if not watched.condition.wait_for(self.done, timeout):
                 raise TimeoutError(f"task {self.taskid} has not ended after {timeout} s")
@@ -472,7 +472,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
     ) -> bool:
         """End the future, once; return whether this was the end. Only the connection calls this."""
         with _making:
-            watched = self._watched
+            watched = self._wait_state
             if watched is None:
                 if self._state is not PENDING:
                     return False

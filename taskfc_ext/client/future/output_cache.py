@@ -13,29 +13,29 @@ KEPT = 64
 """Tasks whose outputs are kept; more cards than are looked at together."""
 
 
-class Seen(NamedTuple):
+class CachedOutputs(NamedTuple):
     """What a task showed when it was last asked about."""
 
     version: str = ""
     bodies: tuple[bytes, ...] = ()
 
 
-class Shown:
+class OutputCache:
     """The newest that is known of what tasks show. Any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._seen: OrderedDict[int, Seen] = OrderedDict()
+        self._seen: OrderedDict[int, CachedOutputs] = OrderedDict()
 
-    def of(self, taskid: int) -> Seen:
+    def get(self, taskid: int) -> CachedOutputs:
         """Return what is known of `taskid`: its version belongs into the question."""
         with self._lock:
-            return self._seen.get(taskid, Seen())
+            return self._seen.get(taskid, CachedOutputs())
 
-    def learn(self, taskid: int, before: Seen, answer: Any) -> list[dict[str, Any]]:
+    def update(self, taskid: int, before: CachedOutputs, answer: Any) -> list[dict[str, Any]]:
         """Return the outputs in the `answer` to a question that was asked with `before`."""
         bodies = answer["outputs"]
-        seen = before if bodies is None else Seen(answer["version"], tuple(bodies))
+        seen = before if bodies is None else CachedOutputs(answer["version"], tuple(bodies))
         with self._lock:
             self._seen[taskid] = seen
             self._seen.move_to_end(taskid)

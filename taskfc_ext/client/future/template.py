@@ -31,9 +31,9 @@ class Owner(Protocol):
 
     async def describe(self, taskid: int) -> TaskInfo: ...
 
-    async def printed(self, taskid: int) -> Printed: ...
+    async def get_printed(self, taskid: int) -> Printed: ...
 
-    async def outputs(self, taskid: int) -> list[dict[str, Any]]: ...
+    async def get_outputs(self, taskid: int) -> list[dict[str, Any]]: ...
 
 
 class Template:
@@ -55,7 +55,7 @@ class Template:
     """
 
     __slots__ = (
-        *("_sent", "after", "after_any", "decoding", "defines", "inputs", "label", "loads", "name", "owner"),
+        *("_without_code", "after", "after_any", "decoding", "defines", "inputs", "label", "loads", "name", "owner"),
         *("retry_of", "spec"),
     )
 
@@ -83,14 +83,14 @@ class Template:
         self.retry_of = retry_of
         self.loads = 0
         self.decoding = threading.RLock()  # one for all: a lock per future would double its size
-        self._sent: Template | None = None
+        self._without_code: Template | None = None
 
-    def sent(self) -> Template:
+    def without_code(self) -> Template:
         """Return the same for tasks that the controller has: it does not hold their code any more."""
-        if self._sent is None:
-            self._sent = self._copy((), self.inputs)
-            self._sent.decoding = self.decoding
-        return self._sent
+        if self._without_code is None:
+            self._without_code = self._copy((), self.inputs)
+            self._without_code.decoding = self.decoding
+        return self._without_code
 
     def with_inputs(self, inputs: tuple[Any, ...]) -> Template:
         """Return the same for one task whose arguments refer to the results of `inputs`."""

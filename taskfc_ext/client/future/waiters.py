@@ -22,7 +22,7 @@ class Lending(Protocol):
         ...
 
 
-class Watched:
+class WaitState:
     """What only a future that is waited for has.
 
     Attributes:

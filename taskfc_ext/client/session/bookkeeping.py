@@ -1,6 +1,6 @@
 """What a client is owed and what it still has to say: pure bookkeeping, without a socket and without a clock.
 
-Rule 1: only the I/O thread touches a `ClientState`; other threads may append to `outbox`, and nothing else.
+Rule 1: only the I/O thread touches a `SessionState`; other threads may append to `outbox`, and nothing else.
 Rule 2: everything leaves in the order in which it was asked for, so a question covers all that was submitted before it.
 Rule 3: what was sent is kept until it is answered, and goes out again, under its old number, over every new connection.
 
@@ -44,7 +44,7 @@ MAX_SUBMIT_BYTES = 8 * 2**20
 """Bodies in one Submit that has more than one: keeps a turn of the controller short."""
 
 
-class ClientState:
+class SessionState:
     """The bookkeeping of one session.
 
     Attributes:
@@ -73,7 +73,7 @@ class ClientState:
     # what there is
 
     @property
-    def is_owed(self) -> bool:
+    def is_awaited(self) -> bool:
         """Whether anybody waits for anything."""
         return bool(self.outbox or self._submissions or self._calls or self.unfinished)
 
@@ -123,7 +123,7 @@ class ClientState:
             return []
         call.seq = self.take_seq()
         self._calls[call.seq] = call
-        return [call.message(self._acked())]
+        return [call.message(self._first_unanswered())]
 
     def drop_call(self, seq: int) -> None:
         """Forget a call that will not be answered."""
@@ -179,7 +179,7 @@ class ClientState:
             after = tuple([_reference(parent) for parent in template.after])
             inputs = tuple([_reference(parent) for parent in template.inputs])
         except DependencyFailed as error:
-            self._answered(submission.seq)
+            self._pop_submission(submission.seq)
             for future in submission.futures:
                 future._settle_with(error)
             self._end_flushes()
@@ -189,7 +189,7 @@ class ClientState:
             if digest not in self._defined:
                 self._defined.add(digest)
                 messages.append(Define(digest, body))
-        messages.append(submission.message(self._acked(), after, inputs))
+        messages.append(submission.message(self._first_unanswered(), after, inputs))
         return messages
 
     # connections come and go
@@ -209,8 +209,8 @@ class ClientState:
                 submission.resent = True
                 messages += self._messages_of(submission)
             else:
-                messages.append(self._calls[seq].message(self._acked()))
-        return messages + self._watch(self.unfinished)
+                messages.append(self._calls[seq].message(self._first_unanswered()))
+        return messages + self._watch_tasks(self.unfinished)
 
     def release(self, digests: tuple[bytes, ...]) -> list[Message]:
         """Define this code again before it is named; the controller may drop it now."""
@@ -218,7 +218,7 @@ class ClientState:
         self.on_release()
         return [Released(digests[i : i + MAX_IDS]) for i in range(0, len(digests), MAX_IDS)]
 
-    def _watch(self, taskids: Iterable[int]) -> list[Message]:
+    def _watch_tasks(self, taskids: Iterable[int]) -> list[Message]:
         ids = tuple(taskids)
         messages: list[Message] = []
         for i in range(0, len(ids), MAX_IDS):
@@ -279,18 +279,18 @@ class ClientState:
                 return self._on_answer(message)
 
     def _on_accepted(self, message: Accepted) -> list[Message]:
-        submission = self._answered(message.seq)
+        submission = self._pop_submission(message.seq)
         if submission is None:
             return []  # the answer to a message that was sent twice
         ids = range(message.first, message.first + len(submission.futures))
-        sent = submission.template.sent()
+        sent = submission.template.without_code()
         for taskid, future in zip(ids, submission.futures, strict=True):
             future._place = taskid
             future._template = sent  # who keeps futures is not to keep their code
             self.unfinished[taskid] = future
         self._end_flushes()
         # what ended between the first copy of the message and this answer was told to a connection that is gone
-        return self._watch(ids) if submission.resent else []
+        return self._watch_tasks(ids) if submission.resent else []
 
     def _on_ended(self, message: Ended) -> None:
         ids, outputs, displays = message.ids, message.outputs, message.displays
@@ -324,7 +324,7 @@ class ClientState:
             else:
                 waiting._settle(FINISHED, payload, facts)
 
-    def _answered(self, seq: int) -> Submission | None:
+    def _pop_submission(self, seq: int) -> Submission | None:
         """Return the submission that was sent under `seq`, which is not on its way any more."""
         submission = self._submissions.pop(seq, None)
         if submission is not None:
@@ -332,7 +332,7 @@ class ClientState:
         return submission
 
     def _on_answer(self, answer: Reply | Refused) -> list[Message]:
-        submission = self._answered(answer.seq)
+        submission = self._pop_submission(answer.seq)
         if submission is not None:
             error = error_of(answer) if isinstance(answer, Refused) else TypeError(f"not an answer: {answer}")
             for future in submission.futures:
@@ -355,7 +355,7 @@ class ClientState:
         self._next_seq += 1
         return seq
 
-    def _acked(self) -> int:
+    def _first_unanswered(self) -> int:
         """Return the first number that is not answered."""
         return min(_first(self._submissions, self._next_seq), _first(self._calls, self._next_seq))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 
 from taskfc_ext.client.future.future import CANCELLED, TaskFuture
-from taskfc_ext.client.session.bookkeeping import ClientState
+from taskfc_ext.client.session.bookkeeping import SessionState
 from taskfc_ext.client.session.connection import Connection
 from taskfc_ext.client.session.pending import Call, Flush
 from taskfc_ext.client.session.replies import Answer, value_of
@@ -13,7 +13,7 @@ from taskfc_ext.errors import TaskAborted, UnknownTask
 from taskfc_ext.protocol.client_messages import Abort
 
 
-class Withdrawal:
+class CancelRequest:
     """Takes one task back. `begin` and all that follows happen in the I/O thread.
 
     Args:
@@ -24,7 +24,7 @@ class Withdrawal:
         verdict: whether it was taken back.
     """
 
-    def __init__(self, state: ClientState, connection: Connection, future: TaskFuture, *, cancelling: bool) -> None:
+    def __init__(self, state: SessionState, connection: Connection, future: TaskFuture, *, cancelling: bool) -> None:
         self._state = state
         self._connection = connection
         self._future = future

@@ -28,8 +28,8 @@ from pathlib import Path
 
 from taskfc_ext.client.farm.interface import Condition, Farm
 from taskfc_ext.client.farm.launch import stopped_error
-from taskfc_ext.client.farm.status import other_version
-from taskfc_ext.client.session.bookkeeping import ClientState
+from taskfc_ext.client.farm.status import describe_other_version
+from taskfc_ext.client.session.bookkeeping import SessionState
 from taskfc_ext.client.session.link import Link
 from taskfc_ext.client.session.observer import Observer
 from taskfc_ext.client.session.pending import Call
@@ -60,7 +60,7 @@ _LOOK_EVERY = 0.1
 _LOOK_FOR_RETURN_EVERY = 1.0
 """Seconds between a subscriber's looks at a farm that is not there."""
 
-PATIENCE = 3.0
+PING_AFTER = 3.0
 """Seconds of silence until a controller is pinged, and for which the answer is waited for; the longest turns of a busy
 one take a tenth of a second."""
 
@@ -90,7 +90,7 @@ class Connection:
         state: the session's bookkeeping.
         hello: the session's greeting.
         observer: a subscriber; `None`: this is a client's connection.
-        patience: see `PATIENCE`.
+        ping_after: see `PING_AFTER`.
 
     Attributes:
         asleep: whether new work in the outbox goes unnoticed until `drain` is called.
@@ -101,11 +101,11 @@ class Connection:
         self,
         loop: asyncio.AbstractEventLoop,
         farm: Farm,
-        state: ClientState,
+        state: SessionState,
         hello: Hello,
         observer: Observer | None = None,
         *,
-        patience: float = PATIENCE,
+        ping_after: float = PING_AFTER,
     ) -> None:
         self.asleep = True
         self.info: ConnectionInfo | None = None
@@ -114,7 +114,7 @@ class Connection:
         self._state = state
         self._hello = hello
         self._observer = observer
-        self._patience = patience
+        self._ping_after = ping_after
         self._n_silent = 0  # turns of `_listen` without a message
         self._refused_by = ""  # the identity of the processes that refused us
         self._phase = Phase.DOWN
@@ -185,7 +185,7 @@ class Connection:
         self._send([self._hello])
         self._look_in(_LOOK_EVERY)
 
-    def stopped(self) -> None:
+    def handle_stop(self) -> None:
         """Handle a stop on purpose."""
         if self._phase is Phase.CLOSED:
             return
@@ -222,7 +222,7 @@ class Connection:
                     answers += self._on_welcome()
                 case Stopping():
                     if self._phase is not Phase.DOWN:
-                        self.stopped()
+                        self.handle_stop()
                     return
                 case Resync():
                     answers += state.resume(same_connection=True)
@@ -241,7 +241,7 @@ class Connection:
         self._send(answers)
         if not self.asleep or state.outbox:
             self.drain()
-        if not state.is_owed:
+        if not state.is_awaited:
             self._insists = False  # a flush alone has no answer that would end it
 
     def _on_welcome(self) -> Sequence[Message]:
@@ -289,7 +289,7 @@ class Connection:
 
     def _listen_on(self) -> None:
         self._stop_timer()
-        self._timer = self._loop.call_later(self._patience, self._listen)
+        self._timer = self._loop.call_later(self._ping_after, self._listen)
 
     # the farm's processes
 
@@ -315,7 +315,7 @@ class Connection:
             self._go_down(FarmState.STOPPED, stopped_error(self._farm.name))
 
     def _revive_if_awaited(self) -> None:
-        if self._insists or self._state.is_owed:
+        if self._insists or self._state.is_awaited:
             self._revive()
             return
         self._leave()
@@ -370,7 +370,7 @@ class Connection:
             self._go_down(FarmState.REFUSED, error)
             return None
         if self._observer is not None and self.info.protocol != PROTOCOL:  # a client lets the controller refuse it
-            self._go_down(FarmState.REFUSED, VersionMismatch(other_version(self.info)))
+            self._go_down(FarmState.REFUSED, VersionMismatch(describe_other_version(self.info)))
             return None
         return Condition.ALIVE
 

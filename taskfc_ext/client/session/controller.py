@@ -11,15 +11,15 @@ import msgspec
 
 from taskfc_ext.client.context import context
 from taskfc_ext.client.farm.interface import Farm
-from taskfc_ext.client.farm.silence import answered
+from taskfc_ext.client.farm.silence import wait_for_answer
 from taskfc_ext.client.future.future import TaskFuture
-from taskfc_ext.client.future.output_cache import Shown
+from taskfc_ext.client.future.output_cache import OutputCache
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.future.template_cache import forget_code
 from taskfc_ext.client.future.waiting import wait
 from taskfc_ext.client.session import registry
-from taskfc_ext.client.session.bookkeeping import ClientState
-from taskfc_ext.client.session.cancel import Withdrawal
+from taskfc_ext.client.session.bookkeeping import SessionState
+from taskfc_ext.client.session.cancel import CancelRequest
 from taskfc_ext.client.session.connection import Connection
 from taskfc_ext.client.session.greeting import make_hello
 from taskfc_ext.client.session.io_thread import IOThread
@@ -51,9 +51,9 @@ class RemoteController:
     def __init__(self, farm: Farm, *, version: str = "", label: str = "", owner: str = "", worker: int = -1) -> None:
         self.farm = farm
         self.owner = owner
-        self.shown = Shown()
+        self.output_cache = OutputCache()
         self._unusable: ControllerUnavailable | None = None
-        self._state = ClientState()
+        self._state = SessionState()
         self._thread = IOThread()
         greeting = make_hello(self._state.session, version=version, label=label, owner=owner, worker=worker)
         loop = self._thread.loop
@@ -67,7 +67,7 @@ class RemoteController:
         # a task that leaves its client open would leave a thread in its worker
         self._abandoned = weakref.finalize(self, _abandon, farm.name, self._connection, self._thread)
         self._abandoned.atexit = False  # `open_clients` sees to it
-        registry.opened(self)
+        registry.register(self)
         self._in_loop(self._connection.connect)
 
     @property
@@ -119,7 +119,7 @@ class RemoteController:
         """Stop the farm. Done when it begins to stop; all other waits have ended by then."""
 
         def on_answer(answer: Answer) -> list[Call]:
-            self._connection.stopped()
+            self._connection.handle_stop()
             return []
 
         return self._send(Call(Stop, {}, on_answer=on_answer))
@@ -160,7 +160,7 @@ class RemoteController:
             ControllerLost: a signal has suspended the controller.
             TaskFCError: the request was refused, or the farm was stopped.
         """
-        return value_of(await answered(self.call(kind, ahead=ahead, **fields), self.farm))
+        return value_of(await wait_for_answer(self.call(kind, ahead=ahead, **fields), self.farm))
 
     async def describe(self, taskid: int) -> TaskInfo:
         """Return a task as lists show it.
@@ -173,15 +173,15 @@ class RemoteController:
             raise UnknownTask(f"there is no task {taskid}", taskid=taskid)
         return found[0]
 
-    async def printed(self, taskid: int) -> Printed:
+    async def get_printed(self, taskid: int) -> Printed:
         """Return the text that a task has printed so far."""
         return tuple(await self.ask(GetLog, ahead=True, taskid=taskid))
 
-    async def outputs(self, taskid: int) -> list[dict[str, Any]]:
+    async def get_outputs(self, taskid: int) -> list[dict[str, Any]]:
         """Return the outputs that a task has displayed so far. Those that this client has are not sent again."""
-        before = self.shown.of(taskid)
+        before = self.output_cache.get(taskid)
         answer = await self.ask(GetOutputs, ahead=True, taskid=taskid, known=before.version)
-        return self.shown.learn(taskid, before, answer)
+        return self.output_cache.update(taskid, before, answer)
 
     async def resubmit(self, taskid: int, *, here: bool = True) -> dict[int, int]:
         """Run a finished task again; return old id -> new id of it, and then of the tasks that failed because of it.
@@ -217,7 +217,7 @@ class RemoteController:
 
     async def cancel(self, future: TaskFuture) -> bool:
         """Take `future`'s task back if it has not started; return whether that was so."""
-        return await wait(self._withdraw(future, cancelling=True))
+        return await wait(self._begin_cancel(future, cancelling=True))
 
     async def abort(self, future: TaskFuture) -> None:
         """Stop `future`'s task, started or not.
@@ -225,7 +225,7 @@ class RemoteController:
         Raises:
             UnknownTask: it has ended already.
         """
-        await wait(self._withdraw(future, cancelling=False))
+        await wait(self._begin_cancel(future, cancelling=False))
 
     # the end
 
@@ -233,7 +233,7 @@ class RemoteController:
         """Close at once; what was not sent is lost, and open waits end."""
         if self._unusable is None:
             self._unusable = closed_error(self.farm.name)
-            registry.closed(self)
+            registry.unregister(self)
             for watch in list(self._watches):
                 watch.close()
             self._abandoned.detach()
@@ -303,11 +303,11 @@ class RemoteController:
         self._in_loop(ask)
         return found
 
-    def _withdraw(self, future: TaskFuture, *, cancelling: bool) -> concurrent.futures.Future[bool]:
-        withdrawal = Withdrawal(self._state, self._connection, future, cancelling=cancelling)
+    def _begin_cancel(self, future: TaskFuture, *, cancelling: bool) -> concurrent.futures.Future[bool]:
+        request = CancelRequest(self._state, self._connection, future, cancelling=cancelling)
         self.check_may_wait()
-        self._in_loop(withdrawal.begin)
-        return withdrawal.verdict
+        self._in_loop(request.begin)
+        return request.verdict
 
 
 def closed_error(farm: str) -> ControllerUnavailable:

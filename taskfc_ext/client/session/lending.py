@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from taskfc_ext.client.future.future import TaskFuture
-from taskfc_ext.client.session.bookkeeping import ClientState
+from taskfc_ext.client.session.bookkeeping import SessionState
 from taskfc_ext.client.session.connection import Connection
 from taskfc_ext.client.session.pending import Call, Flush
 from taskfc_ext.client.session.replies import Answer, error_of
@@ -33,7 +33,7 @@ class TaskWaits:
         loop: that of the I/O thread, where all the rest happens.
     """
 
-    def __init__(self, state: ClientState, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, state: SessionState, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
         self._state = state
         self._connection = connection
         self._loop = loop

@@ -47,8 +47,8 @@ class Link:
         self._monitor = self._dealer.socket.get_monitor_socket(int(zmq.EVENT_DISCONNECTED))
         self._fds = (self._dealer.fd, int(self._monitor.fd))
         loop.add_reader(self._fds[0], self._receive)
-        loop.add_reader(self._fds[1], self._look_at_monitor)
-        loop.call_soon(self._look_at_monitor)  # its descriptor only tells of what comes after the first look
+        loop.add_reader(self._fds[1], self._check_monitor)
+        loop.call_soon(self._check_monitor)  # its descriptor only tells of what comes after the first look
 
     @property
     def is_astray(self) -> bool:
@@ -86,22 +86,22 @@ class Link:
             try:
                 messages = self._dealer.receive()
             except ProtocolError as error:
-                self._lost(error)
+                self._end(error)
                 return
             if not messages:
                 return
             self._on_messages(messages)
 
-    def _look_at_monitor(self) -> None:
+    def _check_monitor(self) -> None:
         while not self._closed:
             try:
                 self._monitor.recv_multipart(int(zmq.NOBLOCK))
             except zmq.Again:
                 return
             self._receive()  # what the peer still said comes first
-            self._lost(None)
+            self._end(None)
 
-    def _lost(self, error: ProtocolError | None) -> None:
+    def _end(self, error: ProtocolError | None) -> None:
         if not self._closed:
             self.close()
             self._on_lost(error)

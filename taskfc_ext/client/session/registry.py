@@ -36,12 +36,12 @@ class Closable(Protocol):
 _open: weakref.WeakSet[Closable] = weakref.WeakSet()
 
 
-def opened(connection: Closable) -> None:
+def register(connection: Closable) -> None:
     """Look after `connection` from now on."""
     _open.add(connection)
 
 
-def closed(connection: Closable) -> None:
+def unregister(connection: Closable) -> None:
     """It needs no looking after any more."""
     _open.discard(connection)
 

@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from taskfc_ext.client.farm.interface import Farm
-from taskfc_ext.client.farm.status import why_absent
-from taskfc_ext.client.session.bookkeeping import ClientState
-from taskfc_ext.client.session.connection import PATIENCE, Connection
+from taskfc_ext.client.farm.status import describe_absence
+from taskfc_ext.client.session.bookkeeping import SessionState
+from taskfc_ext.client.session.connection import PING_AFTER, Connection
 from taskfc_ext.client.session.greeting import make_hello
 from taskfc_ext.client.session.pending import Call
 from taskfc_ext.client.session.replies import value_of
@@ -43,7 +43,7 @@ class Subscriber:
         version: ours, for the greeting.
         label: the controller lists this session under it.
         watch: whether the queue is wanted; else there are statuses only, and `ask`.
-        patience: see `connection.PATIENCE`.
+        ping_after: see `connection.PING_AFTER`.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Subscriber:
         version: str,
         label: str = "",
         watch: bool = True,
-        patience: float = PATIENCE,
+        ping_after: float = PING_AFTER,
     ) -> None:
         self._loop = loop
         self._farm = farm
@@ -64,9 +64,9 @@ class Subscriber:
         self._watch_seq = 0  # of the `Watch` that is not answered yet
         self._delta_seq: int | None = None  # of the last snapshot or delta; `None`: there is no snapshot
         self._status = FarmStatus(name=farm.name, state=FarmState.CONNECTING)
-        self._state = ClientState()
+        self._state = SessionState()
         greeting = make_hello(self._state.session, version=version, label=label, viewer=True)
-        self._connection = Connection(loop, farm, self._state, greeting, self, patience=patience)
+        self._connection = Connection(loop, farm, self._state, greeting, self, ping_after=ping_after)
 
     @property
     def status(self) -> FarmStatus:
@@ -150,7 +150,7 @@ class Subscriber:
         self._forget_snapshot()
         is_absent = state in (FarmState.STOPPED, FarmState.DEAD)
         stopped = state is FarmState.STOPPED
-        self._become(state, why_absent(self._farm.name, stopped=stopped) if is_absent else sentence(error))
+        self._become(state, describe_absence(self._farm.name, stopped=stopped) if is_absent else sentence(error))
         return self._unavailable_error()
 
     def resume(self) -> Sequence[Message]:

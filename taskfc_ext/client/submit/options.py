@@ -174,7 +174,7 @@ def _check_after(value: object) -> tuple[Task, ...]:
             continue
         if not isinstance(task, int) or isinstance(task, bool):
             raise TypeError(f"after takes futures and task ids, not {task!r}")
-        checked_id(task)
+        check_id(task)
     return tasks
 
 
@@ -224,7 +224,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
 assert set(_CHECKS) == {field.name for field in fields(Options)} == set(TaskOptions.__annotations__)
 
 
-def checked_id(taskid: object) -> int:
+def check_id(taskid: object) -> int:
     """Return `taskid` if it can be one.
 
     Raises:

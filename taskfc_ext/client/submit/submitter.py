@@ -52,8 +52,8 @@ class Submitter:
         self.options = options
         self._sink = sink
         self._cache = TemplateCache(sink)
-        self._context: context.Surroundings | None = None
-        self._said: dict[str, bool] = {}
+        self._context: context.EncodedContext | None = None
+        self._has_warned: dict[str, bool] = {}
         self._is_plain = options.recovery_task is None and options.depend is None
         self._after = tuple([self._parent(task) for task in options.after])
 
@@ -75,11 +75,11 @@ class Submitter:
             raise TypeError(f"{function!r} cannot be called")
         carried_generators.clear()  # of a submission that failed, or was only shown
         digest, body = serialize.dump_function(function)
-        self._look_around()  # after that, as the function's code names modules
+        self._update_context()  # after that, as the function's code names modules
         template = self._cache.plain.get(digest)
         if template is None:
             template = self._template(Kind.FUNCTION, digest, body, label_of(function))
-            template.loads = self._worth_a_word(function, body)
+            template.loads = self._size_to_warn_of(function, body)
             if self._is_plain:
                 self._cache.plain[digest] = template
         return template
@@ -94,18 +94,18 @@ class Submitter:
         body = serialize.dump_call(args, _NO_KWARGS, what=template.label)
         if carried_generators:
             report_repeats()
-        return body if len(body) <= MAX_BODY else _bounded(body, template.label)
+        return body if len(body) <= MAX_BODY else _check_size(body, template.label)
 
-    def _worth_a_word(self, function: Callable[..., Any], body: bytes) -> int:
+    def _size_to_warn_of(self, function: Callable[..., Any], body: bytes) -> int:
         size = serialize.loaded_each_time(function, body)
         return size if size >= LARGE_LOAD else 0
 
     def _count_loads(self, template: Template) -> None:
         """Say once, at the second task, that each of them loads the same large objects again."""
-        if template.label not in self._said:
-            self._said[template.label] = False
-        elif not self._said[template.label]:
-            self._said[template.label] = True
+        if template.label not in self._has_warned:
+            self._has_warned[template.label] = False
+        elif not self._has_warned[template.label]:
+            self._has_warned[template.label] = True
             warnings.warn(
                 f"each task of {template.label} loads {template.loads / 1e6:.0f} MB again, as what it refers to may "
                 "change within; keep that as an array or as bytes, or load it in a module beside the notebook",
@@ -144,16 +144,16 @@ class Submitter:
         code, label = source.encode("utf-8", "surrogatepass"), self._source_label(source)
         names, inputs = self._inputs(names)
         what = "the cell" if kind is Kind.CELL else "the task"
-        body = _bounded(serialize.dump_names(names, outs, what=what, options=settings), label)
+        body = _check_size(serialize.dump_names(names, outs, what=what, options=settings), label)
         if carried_generators:
             report_repeats()
-        self._look_around(source)
+        self._update_context(source)
         template = self._template(kind, serialize.digest(code), code, label, keep=keep)
         return self._sink.submit(template.with_inputs(inputs) if inputs else template, body)
 
     # templates
 
-    def _look_around(self, cell: str | None = None) -> None:
+    def _update_context(self, cell: str | None = None) -> None:
         """Note where this process stands now; what is submitted next runs there."""
         now = context.current(cell)
         if now is not self._context:
@@ -191,7 +191,7 @@ class Submitter:
                 args, kwargs = tuple([named[i] for i in range(len(args))]), {name: named[name] for name in kwargs}
                 template = template.with_inputs(inputs)
                 break
-        return template, _bounded(serialize.dump_call(args, kwargs, what=template.label), template.label)
+        return template, _check_size(serialize.dump_call(args, kwargs, what=template.label), template.label)
 
     def _inputs(self, arguments: Mapping[Any, Any]) -> tuple[dict[Any, Any], tuple[Task, ...]]:
         """Return the arguments with a reference in place of each future, and what the references mean."""
@@ -230,7 +230,7 @@ def _spec(
     code: bytes,
     label: str,
     options: Options,
-    here: context.Surroundings,
+    here: context.EncodedContext,
     *,
     keep: bool = False,
 ) -> tuple[Spec, Defines]:
@@ -270,7 +270,7 @@ def _spec(
     return spec, defines
 
 
-def _recovery(task: BaseTask, here: context.Surroundings) -> tuple[Recovery, Defines]:
+def _recovery(task: BaseTask, here: context.EncodedContext) -> tuple[Recovery, Defines]:
     if task.recovery_task is not None:
         raise ValueError("a recovery task runs once and has no recovery task of its own")
     options = Options().of_task(task)
@@ -284,10 +284,10 @@ def _recovery(task: BaseTask, here: context.Surroundings) -> tuple[Recovery, Def
         body = serialize.dump_names(task.push, task.pull, what="the recovery task")
     else:
         raise TypeError(f"recovery_task is a MapTask or a StringTask, not {task!r}")
-    return Recovery(spec, _bounded(body, spec.label)), defines
+    return Recovery(spec, _check_size(body, spec.label)), defines
 
 
-def _bounded(body: bytes, label: str) -> bytes:
+def _check_size(body: bytes, label: str) -> bytes:
     if len(body) > MAX_BODY:
         raise UnpicklableArgument(
             f"the arguments of {label} are {len(body):,} bytes pickled, over the limit of {MAX_BODY:,}",
