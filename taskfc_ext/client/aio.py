@@ -1,7 +1,7 @@
-"""`FCTaskClient`: all that a client can do, for code that awaits.
+"""`FCTaskClient`: the async client.
 
-Methods that ask the controller are coroutines, and can be awaited in any event loop: the connection lives in a thread
-of its own. They await nothing but `wait`, so that `BlockingTaskClient` can drive them in the calling thread.
+The connection lives in a thread of its own, so the coroutines work in any event loop. They await nothing but `wait`, so
+that `BlockingTaskClient` can drive them in the calling thread.
 """
 
 from __future__ import annotations
@@ -64,10 +64,9 @@ _MAX_WORKERS = 10_000
 class FCTaskClient(Unpicklable):
     """The async client of a task controller. `TaskClient()` gives the blocking one.
 
-    Every request carries the session and a number; a repeat gets the first answer, so that a lost answer does no harm.
-    Requests wait while a farm that has died comes back, and raise `ControllerStopped` when it was stopped on purpose;
-    only what is submitted after that starts it again. Most of those that are answered at once raise `ControllerLost`
-    while a signal has suspended the controller.
+    A request that is repeated gets its first answer, so a lost answer does no harm. Requests wait while a farm that
+    died comes back. They raise `ControllerStopped` when it was stopped on purpose; the next submission starts it again.
+    Most requests raise `ControllerLost` while a signal has suspended the controller.
 
     Args:
         remote_reference: the connected controller.
@@ -77,13 +76,13 @@ class FCTaskClient(Unpicklable):
         self.remote_reference = remote_reference
         self.submitter = Submitter(remote_reference, Options())
 
-    # the seed's interface
+    # the interface of the older system
 
     async def run(self, task: BaseTask, block: bool = False) -> Any:
         """Submit a `MapTask` or a `StringTask`; return its taskid once it is accepted, or, with `block`, its result.
 
         Raises:
-            TypeError: it is no task.
+            TypeError: not a task.
         """
         future = self._submit_task(task)
         await self._check_accepted(future)
@@ -92,8 +91,8 @@ class FCTaskClient(Unpicklable):
     async def get_task_result(self, taskid: int, block: bool = False) -> Any:
         """Return the result of a task; `None` if it has not ended and this does not `block`.
 
-        The result of a function is its value, of a cell the value of its last expression; its exception is raised. Of
-        a `StringTask` it is a `TaskResult`, which holds the task's own exception in `failure`.
+        The result of a function is its value, of a cell the value of its last expression; its exception is raised. The
+        result of a `StringTask` is a `TaskResult`, which has the task's own exception in `failure`.
 
         Raises:
             UnknownTask: there is no such task, or it was cleared (an IndexError).
@@ -104,7 +103,7 @@ class FCTaskClient(Unpicklable):
         return await self._result(future) if block or future.done() else None
 
     async def abort(self, taskid: int) -> None:
-        """Stop a task, queued or running. When this returns, the task can have no result any more.
+        """Stop a task, queued or running. After this it cannot have a result any more.
 
         Raises:
             TypeError: not an int.
@@ -113,17 +112,17 @@ class FCTaskClient(Unpicklable):
         await self.remote_reference.ask(Abort, ahead=True, taskid=check_id(taskid))
 
     async def barrier(self, taskids: Task | Iterable[Task] | None = None, timeout: float | None = None) -> None:
-        """Wait until tasks have ended, whatever they ended in.
+        """Wait until tasks have ended, in any state.
 
         Args:
-            taskids: one or several; `None`: all that are unfinished now, other clients' too. In a task that leaves out
-                the task itself, and all that can end only after it.
+            taskids: one or several tasks; `None`: all that are unfinished now, other clients' too. In a task, that
+                task and all tasks that end after it are left out.
             timeout: seconds.
 
         Raises:
-            TimeoutError: they have not ended by then; nothing happens to the tasks.
-            UnknownTask: there never was such a task; one that was cleared has ended.
-            RequestRefused: in a task: it would wait for its own end.
+            TimeoutError: they have not all ended; the tasks go on.
+            UnknownTask: there never was such a task; a cleared task counts as ended.
+            RequestRefused: the task that calls this would wait for its own end.
         """
         timeout = check_wait(timeout)
         ids = None if taskids is None else await self._ids(taskids)
@@ -142,10 +141,10 @@ class FCTaskClient(Unpicklable):
                     self.remote_reference.unwait(barrier)
 
     async def clear(self, taskids: Task | Iterable[Task] | None = None) -> int:
-        """Forget finished tasks and their results, all of them by default; return how many.
+        """Forget finished tasks and their results, all of them by default; return their number.
 
         Raises:
-            UnknownTasks: for some there is nothing to clear; the others were cleared (a KeyError).
+            UnknownTasks: some do not exist; the others were cleared (a KeyError).
         """
         if taskids is None:
             return int(await self.remote_reference.ask(Clear))
@@ -153,26 +152,26 @@ class FCTaskClient(Unpicklable):
             [await self.remote_reference.ask(Clear, taskids=part) for part in _split_ids(await self._ids(taskids))]
         )
 
-    # steering one's tasks
+    # hold, move, retry
 
     async def hold(self, taskids: Task | Iterable[Task]) -> list[int]:
-        """Keep unfinished tasks from being given to workers, until `release`. Return the ids that cannot be held.
+        """Keep unfinished tasks from being dispatched, until `release`. Return the ids of tasks that cannot be held.
 
-        Those are the ones that a worker has already: they go on, and `abort` stops them.
+        A worker has these already: they go on, and `abort` stops them.
 
         Raises:
             TypeError: not an id, a future or a sequence of these.
-            UnknownTasks: some have ended or never were; the others are held (a KeyError).
+            UnknownTasks: some have ended or do not exist; the others are held (a KeyError).
         """
         parts = _split_ids(await self._ids(taskids))
         return [taskid for part in parts for taskid in await self.remote_reference.ask(Hold, taskids=part)]
 
     async def release(self, taskids: Task | Iterable[Task]) -> None:
-        """Let held tasks be given to workers again, in their old places; others are left as they are.
+        """Let held tasks be dispatched again, in their old places; tasks that are not held stay as they are.
 
         Raises:
             TypeError: not an id, a future or a sequence of these.
-            UnknownTasks: some have ended or never were; the others are released (a KeyError).
+            UnknownTasks: some have ended or do not exist; the others are released (a KeyError).
         """
         for part in _split_ids(await self._ids(taskids)):
             await self.remote_reference.ask(Hold, taskids=part, held=False)
@@ -181,13 +180,13 @@ class FCTaskClient(Unpicklable):
         """Give unfinished tasks another priority; their retries keep it.
 
         Args:
-            taskids: one or several.
+            taskids: one or several tasks.
             priority: higher ones go first.
 
         Raises:
             TypeError: not an id, a future or a sequence of these; or the priority is not an int.
             ValueError: the priority is beyond a million.
-            UnknownTasks: some have ended or never were; the others are moved (a KeyError).
+            UnknownTasks: some have ended or do not exist; the others are moved (a KeyError).
         """
         priority = check_priority(priority)
         for part in _split_ids(await self._ids(taskids)):
@@ -196,14 +195,14 @@ class FCTaskClient(Unpicklable):
     async def retry(self, task: Task) -> TaskFuture:
         """Run a finished task again, as a new task of the same name and arguments; return the new one's future.
 
-        If it was submitted from this notebook or script, it runs as if it were submitted now: in this folder, with
-        the modules beside it as they are now. Anybody else's runs as it was submitted.
+        A task of this notebook or script runs as if it were submitted now: in this folder, with the modules beside it
+        as they are now. Any other task runs as it was submitted.
 
-        Tasks that failed because of it, directly or through others, are submitted again as well and depend on the new
-        ones; `list_tasks` tells by `retry_of` which is which, and `resubmit` does so at once.
+        Tasks that failed because of it, directly or through others, are submitted again as well, and depend on the new
+        ones. `resubmit` returns the pairs of old and new ids; lists have them as `retry_of`.
 
         Args:
-            task: one, by id or future, whatever it ended in, whosever it was.
+            task: an ended task of any client, by id or future.
 
         Raises:
             TypeError: neither an id nor a future.
@@ -218,7 +217,7 @@ class FCTaskClient(Unpicklable):
         """Do what `retry` does; return old id -> new id of the task, and then of those that failed because of it.
 
         Args:
-            here: with the folder and the modules of now, if it was submitted from here; else as it was submitted.
+            here: use the folder and the modules of now, if it was submitted from here; else those of the submission.
         """
         (taskid,) = await self._ids((task,))
         return await self.remote_reference.resubmit(taskid, here=here)
@@ -226,8 +225,8 @@ class FCTaskClient(Unpicklable):
     async def map(self, func: Callable[..., Any], *sequences: Iterable[Any]) -> list[Any]:
         """Apply `func` to the items of `sequences`, one task an item, load balanced; return the list of results.
 
-        Waits for all of them. If some failed, the exception of the first of these in the list is raised, with
-        a note that names the others.
+        Waits for all of them. If some failed, the exception of the first failed item is raised, with a note that names
+        the others.
 
         Raises:
             ValueError: the sequences are of different lengths.
@@ -288,12 +287,12 @@ class FCTaskClient(Unpicklable):
     # submitting
 
     def submit(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> TaskFuture:
-        """Queue `f(*args, **kwargs)` and return its future at once; it is sent together with all that is queued.
+        """Queue `f(*args, **kwargs)` and return its future at once; it is sent with everything else that is queued.
 
         A future among the arguments is replaced by its result on the worker, and the task comes after it.
 
         Raises:
-            UnpicklableArgument: the function or an argument cannot travel; the message says which and why.
+            UnpicklableArgument: the function or an argument cannot be sent; the message says which and why.
         """
         return self.submitter.submit(f, args, kwargs)
 
@@ -314,7 +313,7 @@ class FCTaskClient(Unpicklable):
             names: names and values that it starts with; a future stands for its result.
             outs: names that come back, as `future.ns.x`; `"*"`: all that the code binds.
             keep: run in the worker's persistent namespace instead of a fresh one.
-            settings: of the notebook, which the cell runs with; the magics fill it in.
+            settings: settings of the notebook for the cell; the magics fill them in.
             **options: those of `with_options`.
         """
         if not isinstance(source, str):
@@ -333,7 +332,7 @@ class FCTaskClient(Unpicklable):
                 `priority`: higher ones go first;
                 `timeout`: seconds of run time for one attempt;
                 `after`: futures or ids of tasks that have to succeed first (`after_any=True`: to end);
-                `on_lost`: `"retry"`, or `"fail"` for what must never run twice, when its worker dies;
+                `on_lost`: `"retry"`, or `"fail"` for a task that must never run twice, when its worker dies;
                 `retry_on`: the exception types that are worth a retry;
                 `backoff`: seconds before the first retry, doubled for each further one;
                 `seed`: of the random numbers of `random`, numpy and torch, the same for each attempt of each task.
@@ -343,10 +342,10 @@ class FCTaskClient(Unpicklable):
         return other
 
     async def flush(self, timeout: float | None = None) -> None:
-        """Wait until all that was submitted before has been accepted (or refused, which its future then tells).
+        """Wait until all earlier submissions have been accepted or refused; the future of a refused one raises.
 
         Raises:
-            TimeoutError: after `timeout` seconds; says how many tasks are not accepted.
+            TimeoutError: `timeout` seconds have passed; the message says how many tasks are not accepted.
         """
         timeout = check_wait(timeout)
         try:
@@ -382,28 +381,28 @@ class FCTaskClient(Unpicklable):
         *,
         settings: CellOptions | None = None,
     ) -> int:
-        """Run something on every worker, now and on every one that joins later; return on how many it ran by now.
+        """Run code on every worker, now and when workers join later; return the number of workers that have run it.
 
-        It is part of the store: replacements of dead workers, workers that `scale` adds and those of a restarted farm
-        run it too, before their first task. A worker runs it before every task that is submitted after this call.
+        The store keeps it: replacements of dead workers, workers that `scale` adds and workers of a restarted farm run
+        it before their first task. Every worker runs it before any task that is submitted after this call.
         Code runs in the worker's persistent namespace, where string tasks and `--keep` cells find what it defines,
         also after that namespace was cleared. A function is called without arguments, once in each worker.
 
-        Waits until all workers that are there have run it; one that is in a task runs it after that. If it fails on
-        one, that worker goes on without. A worker that is killed by it is replaced; after three such deaths nobody
-        runs it any more, as the workers' list says. A broadcast cannot be aborted: one that hangs keeps its workers
-        from working (`setting up` in their list) until the farm is restarted.
+        Waits until all present workers have run it; a busy worker runs it after its task. A worker on which it fails
+        goes on without it. A worker that it kills is replaced; after three such deaths no worker runs it any more, as
+        the list of workers says. A broadcast cannot be aborted: one that hangs blocks its workers (`setting up` in
+        their list) until the farm is restarted.
 
         Args:
-            code_or_function: source text, in which IPython's syntax is understood, or what is called.
-            names: names and values that are put in the namespace before the code runs.
+            code_or_function: source text, with IPython's syntax, or a function.
+            names: names and values that are bound in the namespace before the code runs.
             timeout: seconds to wait for the workers; 0 returns once it is in the store.
-            settings: of the notebook, which code runs with; the magics fill it in.
+            settings: settings of the notebook for the code; the magics fill them in.
 
         Raises:
-            BroadcastFailed: it raised on a worker, or killed three; the message says which and why.
+            BroadcastFailed: it raised on a worker, or killed three; the message names them and says why.
             TimeoutError: some workers have not run it yet; they will.
-            UnpicklableArgument: the function or a value cannot travel; the message says which and why.
+            UnpicklableArgument: the function or a value cannot be sent; the message says which and why.
         """
         timeout = check_wait(timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -423,20 +422,20 @@ class FCTaskClient(Unpicklable):
         return workers_that_ran(number, msgspec.convert(answer, BroadcastReport, strict=False))
 
     async def clear_broadcasts(self) -> int:
-        """Forget all broadcasts: workers that join later run none of them. Return how many there were.
+        """Forget all broadcasts: workers that join later run none of them. Return the number of broadcasts.
 
-        What they made in the workers there are stays.
+        Present workers keep the effects.
         """
         return int(await self.remote_reference.ask(ClearBroadcasts))
 
-    # looking at a controller and steering it
+    # the farm
 
     async def spin(self) -> None:
-        """Look again at what can run now; workers that refused a task are asked again."""
+        """Check again which tasks can run; rejected tasks are offered to their workers again."""
         await self.remote_reference.ask(Spin)
 
     async def queue_status(self, verbose: bool = False) -> dict[str, Any]:
-        """Return how many tasks are waiting, scheduled, pending (that is: running), succeeded, failed and aborted.
+        """Return the numbers of waiting, scheduled, pending (that is: running), succeeded, failed and aborted tasks.
 
         Args:
             verbose: return lists of their ids instead.
@@ -445,11 +444,11 @@ class FCTaskClient(Unpicklable):
         return status
 
     async def get_client_name(self) -> str:
-        """Return the name under which the controller knows this client."""
+        """Return this client's name in the controller."""
         return str(await self.remote_reference.ask(GetClientName))
 
     def unpackage(self, reply: Answer) -> Any:
-        """Return the plain data of a controller's answer, or raise the error that it stands for."""
+        """Return the plain data of a controller's answer, or raise its error."""
         return replies.value_of(reply)
 
     async def list_tasks(
@@ -460,14 +459,14 @@ class FCTaskClient(Unpicklable):
         owner: str | None = None,
         limit: int = 1000,
     ) -> list[TaskInfo]:
-        """Return what is known of tasks, newest last: those that pass every filter that is given.
+        """Return the tasks that pass every given filter, newest last.
 
         Args:
-            taskids: these.
-            states: in one of these states.
-            name: of this name.
-            owner: of this notebook or script.
-            limit: at most so many, the newest.
+            taskids: their ids.
+            states: their states.
+            name: their name.
+            owner: their notebook or script.
+            limit: the largest number of tasks, which are the newest.
         """
         found = await self.remote_reference.ask(
             ListTasks,
@@ -480,7 +479,7 @@ class FCTaskClient(Unpicklable):
         return msgspec.convert(found, list[TaskInfo])
 
     async def log(self, taskid: int) -> str:
-        """Return what a task has printed so far, to stdout and to stderr, in order.
+        """Return the text that a task has printed so far, to stdout and stderr, in order.
 
         Raises:
             UnknownTask: there is no such task.
@@ -488,9 +487,9 @@ class FCTaskClient(Unpicklable):
         return log_of(await self.remote_reference.get_printed(check_id(taskid)))
 
     async def outputs(self, taskid: int) -> list[dict[str, Any]]:
-        """Return what a task has displayed so far: figures, tables, HTML, in the form of outputs in a notebook's file.
+        """Return the outputs that a task has displayed so far: figures, tables, HTML, as in a notebook's file.
 
-        Updates and clearings that the task made have taken effect.
+        Updates and clearings of the task are applied.
 
         Raises:
             UnknownTask: there is no such task.
@@ -498,18 +497,18 @@ class FCTaskClient(Unpicklable):
         return await self.remote_reference.get_outputs(check_id(taskid))
 
     async def submission(self, taskid: int) -> SubmittedTask:
-        """Return what a task was submitted as: its options, and code, arguments and inputs pickled.
+        """Return a task as it was submitted: its options, and its code, arguments and inputs, pickled.
 
         Raises:
             UnknownTask: there is no such task.
-            ResultExpired: a result that it takes is not there: it was cleared, or its task did not succeed.
+            ResultExpired: a result that it takes was cleared, or its task did not succeed.
         """
         return msgspec.convert(
             await self.remote_reference.ask(GetSubmission, ahead=True, taskid=check_id(taskid)), SubmittedTask
         )
 
     async def workers(self) -> list[WorkerInfo]:
-        """Return the workers and what they do."""
+        """Return the workers and their states."""
         return msgspec.convert(await self.remote_reference.ask(GetWorkers), list[WorkerInfo])
 
     def watch(self) -> QueueWatch:
@@ -532,7 +531,7 @@ class FCTaskClient(Unpicklable):
         return self.remote_reference.watch()
 
     async def scale(self, n: int) -> int:
-        """Set the number of workers; those that are too many end when they are idle. Return the number before."""
+        """Set the number of workers; surplus workers end when they are idle. Return the previous number."""
         if not isinstance(n, int) or isinstance(n, bool):
             raise TypeError(f"n is an int, not {n!r}")
         if not 0 <= n <= _MAX_WORKERS:
@@ -544,15 +543,16 @@ class FCTaskClient(Unpicklable):
         try:
             replies.value_of(await wait_for_answer(self.remote_reference.stop(), self.remote_reference.farm))
         except ControllerStopped:
-            pass  # by somebody else: it is what was wanted
+            pass  # somebody else stopped it first
 
     # the end
 
     async def close(self) -> None:
-        """Disconnect, when all that was submitted is accepted; tasks go on.
+        """Disconnect once all submissions are accepted; tasks go on.
 
         Raises:
-            TimeoutError: that took more than 10 seconds; says how many tasks may be lost. It is closed all the same.
+            TimeoutError: that took more than 10 seconds. The message says how many tasks may be lost; the client is
+                closed all the same.
         """
         if self.remote_reference.is_closed:
             return
@@ -560,7 +560,7 @@ class FCTaskClient(Unpicklable):
             if self.remote_reference.n_unaccepted:
                 await self.flush(FLUSH_AT_CLOSE)
         except TaskFCError:
-            pass  # the futures say so
+            pass  # the futures raise it
         finally:
             self.remote_reference.close()
 
@@ -576,7 +576,7 @@ class FCTaskClient(Unpicklable):
         await self.close()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of controller {self.remote_reference.farm_name!r}>"
+        return f"<{type(self).__name__} of farm {self.remote_reference.farm_name!r}>"
 
     # inside
 
@@ -601,7 +601,7 @@ class FCTaskClient(Unpicklable):
             raise
 
     async def _ids(self, tasks: Task | Iterable[Task]) -> tuple[int, ...]:
-        # text is a sequence as well, of what can be no task
+        # text is a sequence as well, but not of tasks
         if isinstance(tasks, str | bytes) or not isinstance(tasks, TaskFuture | int | Iterable):
             given: object = tasks
             hint = "; seconds are for timeout=" if isinstance(given, float) else ""

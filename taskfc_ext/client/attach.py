@@ -1,4 +1,4 @@
-"""Clients for those who only look or steer: a farm is never started for them to run tasks."""
+"""Clients for the command line, which never starts a farm to run its tasks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class AttachedFarm(LocalFarm):
-    """A farm that is only looked at: nobody starts it again because a list was asked for."""
+    """A farm that its clients do not start again when it has died."""
 
     def revive(self) -> None:
         raise ControllerLost(
@@ -29,7 +29,11 @@ class AttachedFarm(LocalFarm):
 
 @contextmanager
 def attach_to_running(name: str) -> Iterator[BlockingTaskClient]:
-    """Connect to a farm that runs; never starts one."""
+    """Connect to a farm that runs.
+
+    Raises:
+        ControllerUnavailable: it does not run.
+    """
     farm = AttachedFarm(name)
     if farm.connection() is None:
         hint = f"start it with: taskfc start{name_option(name)}"
@@ -42,7 +46,7 @@ def attach_to_running(name: str) -> Iterator[BlockingTaskClient]:
 
 @contextmanager
 def attach_or_start_idle(name: str) -> Iterator[BlockingTaskClient]:
-    """Connect to a farm; if it does not run, nothing of its queue does meanwhile."""
+    """Connect to a farm. One that does not run is started meanwhile, without workers, so that no task runs."""
     if AttachedFarm(name).connection() is not None or name not in known_farms():
         with attach_to_running(name) as client:
             yield client

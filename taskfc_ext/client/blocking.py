@@ -1,7 +1,7 @@
 """`BlockingTaskClient`: the client for code that cannot await, such as a notebook's cell.
 
-One line a method: `drive` runs the async client's coroutine in the calling thread. Ctrl-C ends the wait at once and
-harms no task. Docstrings are the async client's.
+Each method is one line: `drive` runs the async client's coroutine in the calling thread. Ctrl-C ends the wait at once
+and harms no task. The docstrings are those of the async client.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class BlockingTaskClient(Unpicklable):
         self._client = client
         self._submitter = client.submitter
 
-    # the seed's interface
+    # the interface of the older system
 
     def run(self, task: BaseTask, block: bool = False) -> Any:
         return drive(self._client.run(task, block))
@@ -160,7 +160,7 @@ class BlockingTaskClient(Unpicklable):
     def clear_broadcasts(self) -> int:
         return drive(self._client.clear_broadcasts())
 
-    # looking and steering
+    # the farm
 
     def list_tasks(
         self,

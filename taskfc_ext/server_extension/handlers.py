@@ -1,7 +1,8 @@
-"""What answers HTTP: who may ask, what is a good question, and in which form it is answered.
+"""HTTP handlers: authorization, validation and encoding of requests and answers.
 
-Jupyter's own handlers check the token, or the cookie with its XSRF token, and the origin. Its authorizer is asked about
-the resource `taskfc`: to look is to `read`, to steer is to `write`, and whatever makes code run is to `execute` too.
+Jupyter's own handlers check the token, or the cookie with its XSRF token, and the origin. Its authorizer decides about
+the resource `taskfc`: lists and details need `read`, commands need `write`, and commands that run code need `execute`
+as well.
 """
 
 from __future__ import annotations
@@ -36,10 +37,10 @@ from taskfc_ext.view.details import task_details
 from taskfc_ext.view.messages import AnyCommand, CommandAnswer, Retry, RetryFailed, Start, ViewQuestion
 
 RESOURCE = "taskfc"
-"""What an authorizer is asked about."""
+"""The resource for the authorizer."""
 
 MAX_BODY = 2 * 2**20
-"""Bytes of a command: the ids of all the tasks that one request may name, and room."""
+"""Bytes of a command: as many ids as one request may have, and some more."""
 
 MAX_QUESTION = 4096
 """Bytes of a question on the WebSocket; one has under 200."""
@@ -49,7 +50,7 @@ _question: msgspec.json.Decoder[ViewQuestion] = msgspec.json.Decoder(ViewQuestio
 
 
 def add_handlers(app: web.Application, *, root_dir: str) -> Hub:
-    """Let a Jupyter server answer for the farms of its user. Farms that it starts begin in `root_dir`."""
+    """Add the handlers to a Jupyter server. Workers of farms that it starts begin in `root_dir`."""
     hub = Hub(_subscribe(), Discovery())
     parts: dict[str, Any] = {"hub": hub}
     routes: list[tuple[str, type[web.RequestHandler], dict[str, Any]]] = [
@@ -74,7 +75,7 @@ def _subscribe() -> Subscribe:
 
 
 class _Handler(APIHandler):
-    """What the REST handlers share."""
+    """Base of the REST handlers."""
 
     auth_resource = RESOURCE
     _track_activity = False  # else a page that is left open would keep an idle server from being culled
@@ -90,7 +91,7 @@ class _Handler(APIHandler):
         self.finish(msgspec.json.encode({"message": message}))
 
     def check_name(self, name: str) -> str | None:
-        """Return `name` if it can be a farm's; else refuse."""
+        """Return `name` if it is valid for a farm; else refuse the request and return `None`."""
         try:
             return farm_paths(name).name
         except ValueError as error:
@@ -159,7 +160,7 @@ class FarmHandler(_Handler):
     @web.authenticated
     @authorized("write")  # type: ignore[untyped-decorator]
     async def post(self, name: str) -> None:
-        """Carry out a command; answer with a `CommandAnswer`, whatever came of it."""
+        """Carry out a command; answer with a `CommandAnswer`, also when it failed."""
         if self.check_name(name) is None:
             return
         if len(self.request.body) > MAX_BODY:
@@ -200,7 +201,7 @@ class FarmHandler(_Handler):
 
 
 class WatchHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
-    """WS watch. A page that lags is closed with code 1013, one that asks nonsense with 1008."""
+    """WS watch. A page that lags is closed with code 1013, after an invalid message with 1008."""
 
     auth_resource = RESOURCE
 
@@ -214,26 +215,26 @@ class WatchHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
         return MAX_QUESTION
 
     def set_default_headers(self) -> None:
-        """Set none: those of pages make no sense here."""
+        """Set no headers: those of pages make no sense here."""
 
     def get_compression_options(self) -> Any:
-        """Return what the server's other WebSockets use."""
+        """Return the options of the server's other WebSockets."""
         return self.settings.get("websocket_compression_options", None)
 
     @ws_authenticated
     async def get(self, *args: Any, **kwargs: Any) -> None:
-        """Let those in who may read."""
+        """Open the WebSocket for users who may read."""
         if not await _is_authorized(self, "read"):
             raise web.HTTPError(403)
         await super().get(*args, **kwargs)
 
     def open(self, *args: str, **kwargs: str) -> None:
-        """A page is there."""
+        """Connect a page."""
         super().open(*args, **kwargs)
         self.hub.connect(self.browser)
 
     def on_message(self, message: str | bytes) -> None:
-        """A page asks."""
+        """Handle a message of a page."""
         try:
             question = _question.decode(message)
             farm_paths(question.farm)
@@ -244,7 +245,7 @@ class WatchHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
         self.hub.receive(self.browser, question)
 
     def on_close(self) -> None:
-        """It is gone."""
+        """Disconnect the page."""
         self.hub.disconnect(self.browser)
 
 

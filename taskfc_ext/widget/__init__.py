@@ -1,1 +1,1 @@
-"""What people click on in a notebook: anywidget classes, with their scripts in `static/`."""
+"""Widgets of the notebook: anywidget classes, with their scripts in `static/`."""

@@ -1,7 +1,7 @@
-"""What the views of a queue in a notebook are sent, and how they are answered.
+"""Feed of the queue views in a notebook: it sends them the queue, and answers their requests.
 
-What the controller says is read in a thread of its own and sent from there, so views are live while a cell runs. What
-they ask arrives on a subshell of the kernel (ipykernel 7), or when the cell has ended, and is handed to that thread.
+It subscribes to the farm in a thread of its own and sends from there, so views are live while a cell runs. Requests of
+views arrive on a subshell of the kernel (ipykernel 7), or when the cell has ended, and are passed to that thread.
 """
 
 from __future__ import annotations
@@ -30,31 +30,31 @@ from taskfc_ext.view.view_model import QueueModel, merged
 logger = logging.getLogger(__name__)
 
 BYTES_PER_SECOND = 300_000
-"""What the messages of one widget may add up to; Jupyter's server drops the output of a kernel that sends a million."""
+"""Rate of the messages of one widget; Jupyter's server drops the output of a kernel that sends a million."""
 
 QUIET_AFTER = 300.0
-"""Seconds without a word from a view, after which nobody seems to look. Jupyter's server keeps messages for a page
-that is closed, so a widget that went on would fill its memory by the morning."""
+"""Seconds without a message from a view, after which no page seems to be open. Jupyter's server keeps messages for
+closed pages, so a widget that went on would fill its memory by the morning."""
 
 QUIET_PACE = 10.0
-"""Seconds between messages then: a kernel without subshells hears nothing while a cell runs, and somebody may look."""
+"""Seconds between messages then: a page may still be open, as a kernel without subshells receives nothing in a cell."""
 
 CarryOut = Callable[[AnyCommand, Ask], Awaitable[CommandAnswer]]
-"""Has a command done, in the notebook's own way where it has one; `ask` asks the controller. Runs in our loop."""
+"""Carries out a command, in the notebook's own way where it has one; `ask` asks the controller. Runs in our loop."""
 
 
 class DetailsWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything about this task, but its outputs if they are of the version `known`."""
+    """A request for everything about this task, without its outputs if they are of the version `known`."""
 
     taskid: int
     known: str = ""
 
 
 class QueueQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a view says to the kernel, but for `Watch`: a numbered command, or a numbered question for details.
+    """A view's message to the kernel, other than `Watch`: a numbered command, or a numbered request for details.
 
     It is answered twice: by `{"number": n, "heard": true}` at once, and by `{"number": n, "answer" | "details": ...}`,
-    or `{"number": n, "problem": "a sentence"}`. Without a number it says that somebody looks: a view in a page says
+    or `{"number": n, "problem": "a sentence"}`. Without a number it is a sign of life: a view in an open page sends
     `{"looking": true}` far more often than `QUIET_AFTER`.
     """
 
@@ -68,10 +68,10 @@ class Feed:
     """Follows one farm until it is closed, for any number of views.
 
     Args:
-        farm: whose queue.
-        send: sends a message to all views; called in our thread, and in that in which a view is heard.
-        carry_out: has commands done.
-        on_identity: called with what names the farm's processes, whenever these are others.
+        farm: the farm.
+        send: sends a message to all views; called in our thread, and in the thread of `receive`.
+        carry_out: carries out commands.
+        on_identity: called with the identity of the farm's processes, at each change.
         clock: monotonic seconds.
     """
 
@@ -91,8 +91,8 @@ class Feed:
         self._model = QueueModel()
         self._received_at = clock()
         self._news_at = clock()
-        self._free_at = 0.0  # when as many bytes may have been sent as were
-        self._seq = 0  # of the last message to the views: theirs have numbers of their own
+        self._free_at = 0.0  # when the bytes sent so far are within the rate
+        self._seq = 0  # of the last message to the views, which are numbered anew
         self._waiting: QueueDelta | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._thread = IOThread("taskfc-queue")
@@ -102,12 +102,12 @@ class Feed:
         self._loop.call_soon_threadsafe(self._subscriber.start, context=contextvars.copy_context())
 
     def close(self) -> None:
-        """Stop following; nothing is sent any more."""
+        """Close the subscription; nothing is sent after this."""
         if not self._loop.is_closed():
             asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(timeout=5)
             self._thread.stop()
 
-    # what the farm says, in our thread
+    # messages of the farm, in our thread
 
     def _on_news(self, news: News) -> None:
         if isinstance(news, FarmStatus):
@@ -115,7 +115,7 @@ class Feed:
             self._send_struct(Farms(farms=(news,), version=__version__))
             return
         self._news_at = self._clock()
-        if not self._model.apply(news):  # the viewer sees to it that there are no gaps
+        if not self._model.apply(news):  # the subscriber leaves no gaps
             self._subscriber.watch()
         elif isinstance(news, QueueDelta):
             self._waiting = news if self._waiting is None else merged(self._waiting, news)
@@ -128,7 +128,7 @@ class Feed:
         return self._clock() - self._received_at > QUIET_AFTER
 
     def _send_waiting(self) -> None:
-        """Send the delta that waits, now or when it may be sent."""
+        """Send the waiting delta, now or when the rate allows."""
         if self._waiting is None or self._timer is not None:
             return
         pause = max(self._free_at - self._clock(), QUIET_PACE if self._is_quiet else 0.0)
@@ -144,7 +144,7 @@ class Feed:
             self._send_next(delta)
 
     def _send_all(self) -> None:
-        """Send what brings a view up to date that knows nothing."""
+        """Send the whole queue, for a view that has nothing."""
         self._stop_timer()
         self._waiting = None
         self._send_struct(Farms(farms=(self._subscriber.status,), version=__version__))
@@ -161,10 +161,10 @@ class Feed:
         self._free_at = max(self._free_at, self._clock()) + len(body) / BYTES_PER_SECOND
         self._send(msgspec.json.decode(body))
 
-    # what a view says, on whichever thread the kernel hears it
+    # messages of a view, in any thread of the kernel
 
     def receive(self, content: object) -> None:
-        """Take in what a view says. What is not understood has no effect, nor has what comes too late."""
+        """Handle a message of a view. Invalid messages have no effect, nor has any after the end."""
         if self._loop.is_closed():
             return
         was_quiet = self._is_quiet
@@ -176,9 +176,9 @@ class Feed:
                 return
             question = msgspec.convert(content, QueueQuestion)
         except msgspec.ValidationError as error:
-            logger.warning("a view of the queue says what is not understood: %s", error)
+            logger.warning("a view of the queue sent an invalid message: %s", error)
             return
-        if was_quiet:  # the page may have slept as well, and lost what was sent meanwhile
+        if was_quiet:  # the page may have slept as well, and have lost messages
             self._loop.call_soon_threadsafe(self._send_all)
         if question.number is None or (question.command is None and question.details is None):
             return
@@ -186,20 +186,20 @@ class Feed:
         asyncio.run_coroutine_threadsafe(self._answer(question), self._loop)
 
     async def _answer(self, question: QueueQuestion) -> None:
-        """Answer a view; whatever goes wrong is told to it."""
+        """Answer a view, with the problem if there is one."""
         try:
-            said = await self._make_answer(question)
+            answer = await self._make_answer(question)
         except TaskFCError as error:
-            said = {"problem": one_line(error)}
-        except Exception as error:  # the edge of a thread: whoever clicked is to know
+            answer = {"problem": one_line(error)}
+        except Exception as error:  # the edge of a thread: the page has to report it
             logger.exception("%s failed", question)
-            said = {"problem": one_line(f"{type(error).__name__}: {error}")}
-        self._send({"number": question.number, **said})
+            answer = {"problem": one_line(f"{type(error).__name__}: {error}")}
+        self._send({"number": question.number, **answer})
 
     async def _make_answer(self, question: QueueQuestion) -> dict[str, Any]:
         if question.details is not None:
             details = await task_details(question.details.taskid, question.details.known, self._subscriber.ask)
-            # through JSON, as all that is sent: what a task shows may have a NaN, which is none
+            # through JSON, as all messages: outputs of a task may have a NaN, which JSON has not
             return {"details": msgspec.json.decode(msgspec.json.encode(details))}
         assert question.command is not None
         status = self._subscriber.status

@@ -67,7 +67,7 @@ def test_what_was_never_accepted_cannot_run_again(
         future.retry()
     remote.close()
     assert future.exception(DEADLINE)
-    with pytest.raises(UnknownTask, match=r"was never accepted\nsubmit it anew"):
+    with pytest.raises(UnknownTask, match=r"was never accepted\nsubmit it again"):
         future.retry()
 
 

@@ -247,7 +247,7 @@ def test_a_variable_goes_before_a_task_of_that_name(shell: Any, farm: Any) -> No
 
 def test_a_variable_means_its_task_also_after_the_farm_was_stopped_and_started(shell: Any, farm: Any) -> None:
     fit = shell.run("%%task fit\n1")
-    fit._settle_with(ControllerStopped("controller 'default' was stopped"))
+    fit._settle_with(ControllerStopped("farm 'default' was stopped"))
     assert isinstance(fit.exception(), ControllerStopped)
     farm.futures[0] = TaskFuture(fit._template, taskid=0)  # what the farm that runs now makes of the id
     farm.succeed(0, 42)

@@ -54,7 +54,10 @@ def test_a_suspended_farm_is_seen_and_stopped(home: Path, capsys: pytest.Capture
     if who != "supervisor":
         code, said = answer(capsys, "status")
         assert code == 1
-        assert f"controller 'default' (pid {pids['controller']}) does not answer: a signal has suspended it" in said
+        assert (
+            f"the controller of farm 'default' (pid {pids['controller']}) does not answer: a signal has suspended it"
+            in said
+        )
         assert "`taskfc stop` ends it" in said
         with attach() as client, pytest.raises(ControllerLost, match="has suspended it"):
             client.queue_status()

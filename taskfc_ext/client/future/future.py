@@ -1,9 +1,9 @@
-"""`TaskFuture`: a `concurrent.futures.Future` that costs little until somebody looks at it.
+"""`TaskFuture`: a `concurrent.futures.Future` that costs little until something waits for it.
 
-A plain one makes a condition, a lock and two lists, 1.9 KB and 10 µs, though most futures are only ever asked for
-their result once it is there. Here these are made on first use, under one lock for all futures: whoever
-makes them and whoever settles the future see each other, so no waiter is missed. Everything that
-`concurrent.futures` itself reaches for (`_condition`, `_waiters`, `_state`) is there under its name.
+A plain future makes a condition, a lock and two lists: 1.9 KB and 10 µs. Most futures need none of them, as their
+result is there before it is asked for. Here they are made on first use, under one lock for all futures, so that a
+future that ends at the same time misses no waiter. The attributes that `concurrent.futures` reaches for (`_condition`,
+`_waiters`, `_state`) have their usual names.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ os.register_at_fork(after_in_child=_after_fork)
 class TaskFuture(concurrent.futures.Future[Any]):
     """A task's result, now or later. Made by `submit`, `future` and the magics, never directly.
 
-    It works with `concurrent.futures.wait` and `as_completed`, can be awaited, and works with all of asyncio that takes
-    something to be awaited: `wait`, `as_completed`, `gather`, `wait_for`, `shield`, `ensure_future`, `wrap_future`. An
+    It works with `concurrent.futures.wait` and `as_completed`, can be awaited, and works with all functions of asyncio
+    that take an awaitable: `wait`, `as_completed`, `gather`, `wait_for`, `shield`, `ensure_future`, `wrap_future`. An
     `await` that is cancelled or times out harms no task. Done-callbacks run on a thread of their own.
     Waits end with `ControllerStopped` when the farm is stopped; `client.future(id)` follows the task again.
     """
 
-    # _place: None while unsent, the message it went out with until accepted, then the task id.
-    # _payload: the body until it was sent, then None, then the result until it is decoded.
+    # _place: None while unsent, then its Submission until it is accepted, then the task id.
+    # _payload: the body until it is sent, then None, then the result until it is decoded.
     sent_names: tuple[str, ...]  # the names that a cell was sent with; unset on most
     __slots__ = ("_facts", "_payload", "_place", "_state", "_template", "_value", "_wait_state", "sent_names")
 
@@ -79,7 +79,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
         self._value: object = None
         self._facts: FactsRow | None = None
 
-    # what concurrent.futures reaches for
+    # attributes that concurrent.futures reaches for
 
     def _make_wait_state(self) -> WaitState:
         watched = self._wait_state
@@ -110,7 +110,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
             CancelledError: it was cancelled.
             ControllerStopped: the farm was stopped.
         """
-        __tracebackhide__ = True  # in a notebook the task's own traceback is what counts
+        __tracebackhide__ = True  # a notebook shows the task's own traceback only
         outcome = self._outcome(timeout)
         if type(outcome) is Raised:
             try:
@@ -135,32 +135,32 @@ class TaskFuture(concurrent.futures.Future[Any]):
         return outcome.error if isinstance(outcome, Raised) else None
 
     def cancel(self) -> bool:
-        """Drop the task if it has not started, and say truthfully whether that was so.
+        """Cancel the task if it has not started; return whether that was so.
 
         Raises:
-            ControllerLost: the controller did not answer for 10 seconds; nothing is known.
+            ControllerLost: the controller did not answer for 10 seconds; the task may be cancelled or not.
         """
         if self._state == PENDING:
             return self._ask(self._template.owner.cancel(self))
         return self._state == CANCELLED
 
     def cancelled(self) -> bool:
-        """Tell whether `cancel` dropped it. An aborted task was not cancelled: it raises `TaskAborted`."""
+        """Return whether `cancel` cancelled it. An aborted task was not cancelled: it raises `TaskAborted`."""
         return self._state == CANCELLED
 
     def running(self) -> bool:
-        """`False`: only the controller knows, and this never asks; `state` does."""
+        """Return `False`: only the controller knows. `state` asks it."""
         return False
 
     def done(self) -> bool:
-        """Tell whether it has ended, in whatever way. Never blocks."""
+        """Return whether it has ended, in any state. Never blocks."""
         return self._state is not PENDING
 
     def add_done_callback(self, fn: Callable[[TaskFuture], object]) -> None:
         """Call `fn(self)` when it has ended, on a thread of its own; at once, and here, if it has ended already.
 
-        An exception of `fn` is logged, as that of any `concurrent.futures.Future`'s callback, and harms no other
-        callback. Only what is no `Exception`, such as `SystemExit`, is raised here if `fn` is called here.
+        An exception of `fn` is logged, as with any `concurrent.futures.Future`, and harms no other callback. If `fn`
+        is called here, an exception such as `SystemExit`, which is not an `Exception`, is raised here.
         """
         watched = self._make_wait_state()
         with watched.condition:
@@ -173,19 +173,19 @@ class TaskFuture(concurrent.futures.Future[Any]):
             show_failure(self)
 
     def remove_done_callback(self, fn: Callable[[TaskFuture], object]) -> int:
-        """Forget a callback that has not been called; return how often it was there. `asyncio.wait` needs this."""
+        """Remove a callback that was not called; return how often it was there. `asyncio.wait` needs this."""
         return self._make_wait_state().remove(fn)
 
     def set_running_or_notify_cancel(self) -> NoReturn:
-        raise RuntimeError("the farm, not its user, sets what becomes of a task")
+        raise RuntimeError("only the farm can set the result of a TaskFuture")
 
     def set_result(self, result: Any) -> NoReturn:
-        raise RuntimeError("the farm, not its user, sets what becomes of a task")
+        raise RuntimeError("only the farm can set the result of a TaskFuture")
 
     def set_exception(self, exception: BaseException | None) -> NoReturn:
-        raise RuntimeError("the farm, not its user, sets what becomes of a task")
+        raise RuntimeError("only the farm can set the result of a TaskFuture")
 
-    # what a task adds
+    # the task
 
     @property
     def taskid(self) -> int | None:
@@ -195,7 +195,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
 
     @property
     def accepted(self) -> bool:
-        """Whether the task is in the store, and so survives the death of any process. Never blocks."""
+        """Whether the task is in the store, where it survives the death of any process. Never blocks."""
         return isinstance(self._place, int)
 
     @property
@@ -205,12 +205,12 @@ class TaskFuture(concurrent.futures.Future[Any]):
 
     @property
     def farm(self) -> str:
-        """The name of the controller that the task was submitted to."""
+        """The name of the farm that the task was submitted to."""
         return self._template.owner.farm_name
 
     @property
     def label(self) -> str:
-        """What its code is called: a function's name, the start of a cell."""
+        """The name of its code: a function's name, or the start of a cell."""
         return self._template.label
 
     @property
@@ -220,7 +220,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
 
     @property
     def facts(self) -> Facts | None:
-        """The facts of a finished task; `None` while it is unfinished, and where its end is not known."""
+        """The facts of the finished task; `None` while it is unfinished, and where its end is not known."""
         return None if self._facts is None else Facts._make(self._facts)
 
     @property
@@ -240,7 +240,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
 
     @property
     def attempts(self) -> int:
-        """How many attempts were made so far. Asks while it is unfinished."""
+        """The number of attempts so far. Asks the farm while it is unfinished."""
         if (facts := self.facts) is not None:
             return facts.attempts
         taskid = self.taskid
@@ -248,17 +248,17 @@ class TaskFuture(concurrent.futures.Future[Any]):
 
     @property
     def log(self) -> str:
-        """What the task has printed so far, to stdout and to stderr, in order. Asks while it is unfinished."""
+        """The text that the task has printed so far, in order. Asks the farm while it is unfinished."""
         return log_of(self._get_printed())
 
     @property
     def stdout(self) -> str:
-        """What of its `log` went to stdout."""
+        """The part of `log` that went to stdout."""
         return stdout_of(self._get_printed())
 
     @property
     def stderr(self) -> str:
-        """What of its `log` went to stderr."""
+        """The part of `log` that went to stderr."""
         return stderr_of(self._get_printed())
 
     def _get_printed(self) -> Printed:
@@ -269,9 +269,9 @@ class TaskFuture(concurrent.futures.Future[Any]):
 
     @property
     def outputs(self) -> list[dict[str, Any]]:
-        """What the task has displayed so far: figures, tables, HTML, in the form of outputs in a notebook's file.
+        """The outputs that the task has displayed so far: figures, tables, HTML, as in a notebook's file.
 
-        Updates and clearings have taken effect. Asks while it is unfinished; what is known already is not sent again.
+        Updates and clearings are applied. Asks the farm while it is unfinished; known outputs are not sent again.
         """
         if (facts := self.facts) is not None:
             return outputs_of(facts.displays)
@@ -280,13 +280,13 @@ class TaskFuture(concurrent.futures.Future[Any]):
 
     @property
     def progress(self) -> TaskProgress | None:
-        """How far the running attempt says that it is; `None` where it says nothing. Asks while it is unfinished."""
+        """The progress that the running attempt reports, if any. Asks the farm while it is unfinished."""
         taskid = self.taskid
         return None if taskid is None or self.done() else self._describe(taskid).progress
 
     @property
     def ns(self) -> Namespace:
-        """The names that a cell or a `StringTask` brings back; waits for the end. An access raises the failure."""
+        """The names that a cell or a `StringTask` brings back; waits for its end. An access raises its failure."""
         return namespace_of(self._outcome(None))
 
     def describe(self) -> TaskInfo | None:
@@ -303,7 +303,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
         self._ask(self._template.owner.abort(self))
 
     def retry(self) -> TaskFuture:
-        """Run the task again when it has ended: as a new task, whose future this returns. See `client.retry`.
+        """Run the ended task again, as a new task; return the new future. See `client.retry`.
 
         Raises:
             RequestRefused: it has not ended; abort it first.
@@ -311,7 +311,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
             ResultExpired: a result that it takes was cleared.
         """
         if self.done() and not self.accepted:
-            raise UnknownTask(f"{self!r} was never accepted", hint="submit it anew")
+            raise UnknownTask(f"{self!r} was never accepted", hint="submit it again")
         taskid = self.taskid
         if taskid is None:
             raise RequestRefused(f"{self!r} has not ended", hint="abort it first")
@@ -325,11 +325,11 @@ class TaskFuture(concurrent.futures.Future[Any]):
         return isinstance(outcome, Raised) and outcome.is_held
 
     def task_result(self) -> TaskResult:
-        """Return how the task ended, its exception as a value, when it has ended.
+        """Wait for the end; return the `TaskResult`, with an exception as a value.
 
         Raises:
             CancelledError: it was cancelled.
-            ControllerUnavailable: how it ended is not known.
+            ControllerUnavailable: the end of the task is not known.
         """
         outcome = self._outcome(None)
         failure = outcome.error if isinstance(outcome, Raised) else None
@@ -376,9 +376,9 @@ class TaskFuture(concurrent.futures.Future[Any]):
             self._wait_state.is_read = True
 
     def apply_class_changes(self, names: Iterable[str]) -> None:
-        """Do to classes of this process what the task has done to them, where it brought them back under these names.
+        """Apply the changes that the task made to classes of this process and brought back under these names.
 
-        Binding a name that came back does so; reading it does not.
+        Binding a returned name applies them; reading it does not.
         """
         outcome = self._outcome(None)
         if isinstance(outcome, SourceResult):
@@ -387,7 +387,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
                     apply_change(outcome.ns[name], outcome.class_changes[name])
 
     def brings_same_function(self, name: str) -> bool:
-        """Say whether the function of this name is the one that the task was sent, not another one of the same code."""
+        """Return whether the function of this name is the one that was sent, not another one of the same code."""
         outcome = self._outcome(None)
         return isinstance(outcome, SourceResult) and name in outcome.sent_functions
 
@@ -416,8 +416,8 @@ class TaskFuture(concurrent.futures.Future[Any]):
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
-            "a TaskFuture does not travel inside other objects: "
-            "give it as an argument of its own, and the task gets its result, or give its result()"
+            "a TaskFuture cannot be sent inside another object: "
+            "pass it as an argument of its own, and the task gets its result, or pass its result()"
         )
 
     # inside
@@ -470,7 +470,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
         facts: FactsRow | None = None,
         value: object = None,
     ) -> bool:
-        """End the future, once; return whether this was the end. Only the connection calls this."""
+        """End the future, once; return whether this call ended it. Only the connection calls this."""
         with _making:
             watched = self._wait_state
             if watched is None:
@@ -484,9 +484,9 @@ class TaskFuture(concurrent.futures.Future[Any]):
                 return False
             self._payload, self._value, self._facts = payload, value, facts
             self._state = state
-            tell = _teller(state, failed=type(value) is Raised or (facts is not None and facts[0] != ""))
+            method = _waiter_method(state, failed=type(value) is Raised or (facts is not None and facts[0] != ""))
             for waiter in watched.waiters:
-                getattr(waiter, tell)(self)
+                getattr(waiter, method)(self)
             watched.condition.notify_all()
             callbacks = watched.take_callbacks()
         if callbacks:
@@ -497,7 +497,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
         return self._settle(FINISHED, value=Raised(error))
 
 
-def _teller(state: str, *, failed: bool) -> str:
+def _waiter_method(state: str, *, failed: bool) -> str:
     if state == CANCELLED:
         return "add_cancelled"
     return "add_exception" if failed else "add_result"

@@ -1,4 +1,4 @@
-"""What submissions have in common: the `Spec`, the code, the dependencies."""
+"""Template of submissions: the `Spec`, code and dependencies that they share."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ class Template:
     Args:
         owner: the connection they are sent through.
         spec: their options; `None` for a task that was submitted elsewhere.
-        label: what the code is called in lists.
+        label: the code's name in lists.
         name: the task's name, if it has one.
         defines: (digest, body) of all code that `spec` names.
         after: ids or futures of the tasks they come after.
         after_any: come after them whatever they ended in.
         inputs: ids or futures of the tasks whose results their arguments refer to.
-        retry_of: which task the one of a retry had been.
+        retry_of: the finished task that a retry repeats.
 
     Attributes:
-        loads: bytes of the function that each task loads again, if they are many enough for a warning; else 0.
+        loads: bytes of the function that each task loads again, if they are worth a warning; else 0.
     """
 
     __slots__ = (
@@ -86,14 +86,14 @@ class Template:
         self._without_code: Template | None = None
 
     def without_code(self) -> Template:
-        """Return the same for tasks that the controller has: it does not hold their code any more."""
+        """Return the template for accepted tasks, which does not keep their code."""
         if self._without_code is None:
             self._without_code = self._copy((), self.inputs)
             self._without_code.decoding = self.decoding
         return self._without_code
 
     def with_inputs(self, inputs: tuple[Any, ...]) -> Template:
-        """Return the same for one task whose arguments refer to the results of `inputs`."""
+        """Return the template for one task whose arguments refer to the results of `inputs`."""
         return self._copy(self.defines, inputs)
 
     def _copy(self, defines: Sequence[tuple[bytes, bytes]], inputs: tuple[Any, ...]) -> Template:

@@ -147,7 +147,7 @@ class Connection:
             if state.is_full:
                 return  # until an answer comes
             if n_waiting >= _BUSY:
-                # to be woken for each of them would cost the submitting thread more than the submission
+                # a wake-up for each of them would cost the submitting thread more than the submission
                 self._loop.call_later(_PAUSE, self.drain)
                 return
             self.asleep = True
@@ -165,7 +165,7 @@ class Connection:
             self.drain()
 
     def unwait(self, barrier: Call) -> None:
-        """Let the controller forget an open barrier; one that was not sent yet will not be."""
+        """Let the controller forget an open barrier; an unsent one is not sent."""
         if barrier.answer.cancel() and barrier.seq:
             self._state.drop_call(barrier.seq)
             self.ask(Call(Unwait, {"barrier": barrier.seq}, private=True))
@@ -338,7 +338,7 @@ class Connection:
     def _revive(self) -> None:
         self._leave()
         self._phase = Phase.REVIVING
-        # not the loop's executor: it refuses work while the interpreter exits, and a last flush may still need this
+        # not the loop's executor: it refuses work while the interpreter exits, when a last flush may need the farm
         threading.Thread(target=self._run_revive, name="taskfc-revive", daemon=True).start()
 
     def _run_revive(self) -> None:

@@ -1,4 +1,4 @@
-"""`RemoteController`: the connected reference that a client's requests go through. Any thread may use it."""
+"""`RemoteController`: one client session with a controller. Any thread may use it."""
 
 from __future__ import annotations
 
@@ -35,17 +35,18 @@ from taskfc_ext.protocol.printed import Printed
 
 
 class RemoteController:
-    """A controller, wherever and in whichever process it is at the moment.
+    """A connected controller. It stays the same object when the controller dies and another process takes its place.
 
     Args:
         farm: the farm behind the socket.
         version: our version, for the greeting.
-        label: how the controller lists this client.
-        owner: whose tasks these are: a notebook's path, a script's name.
+        label: the client's name in lists.
+        owner: the notebook or script that the tasks belong to.
         worker: the worker of this farm that this process is on, or -1.
 
     Attributes:
-        lending: is told what this process waits for; `None` where it is on no worker of this farm.
+        lending: gets the waits of this process; `None` where it is on no worker of this farm.
+        output_cache: the outputs of tasks that the controller has sent.
     """
 
     def __init__(self, farm: Farm, *, version: str = "", label: str = "", owner: str = "", worker: int = -1) -> None:
@@ -62,11 +63,11 @@ class RemoteController:
         self._connection = Connection(loop, farm, self._state, greeting)
         self.lending = TaskWaits(self._state, self._connection, loop) if worker >= 0 else None
         self._outbox = self._state.outbox
-        itself = weakref.ref(self)  # the connection lives as long as its thread, and must not keep its client
+        itself = weakref.ref(self)  # the connection lives as long as its thread, and must not keep its client alive
         self._state.on_release = lambda: forget_code(itself())
         # a task that leaves its client open would leave a thread in its worker
         self._abandoned = weakref.finalize(self, _abandon, farm.name, self._connection, self._thread)
-        self._abandoned.atexit = False  # `open_clients` sees to it
+        self._abandoned.atexit = False  # the registry closes it then
         registry.register(self)
         self._in_loop(self._connection.connect)
 
@@ -77,23 +78,23 @@ class RemoteController:
 
     @property
     def farm_name(self) -> str:
-        """The controller's name."""
+        """The farm's name."""
         return self.farm.name
 
     @property
     def is_closed(self) -> bool:
-        """Whether it was closed, or belongs to the process that was forked."""
+        """Whether it was closed, or belongs to the parent of a fork."""
         return self._unusable is not None
 
     @property
     def n_unaccepted(self) -> int:
-        """How many submitted tasks have not been accepted yet."""
+        """Number of submitted tasks that have not been accepted."""
         return self._state.n_unaccepted
 
     # requests
 
     def submit(self, template: Template, body: bytes) -> TaskFuture:
-        """Queue one task; it leaves with all others that are queued then."""
+        """Queue one task; it is sent with all others that are queued."""
         future = TaskFuture(template, body)
         self._outbox.append(future)
         if self._connection.asleep:
@@ -101,13 +102,13 @@ class RemoteController:
         return future
 
     def call(self, kind: type[Request], *, ahead: bool = False, **fields: Any) -> concurrent.futures.Future[Answer]:
-        """Send a request behind all that was submitted before it, or `ahead` of it; return its answer to come."""
+        """Send a request behind all earlier submissions, or `ahead` of them; return the future of its answer."""
         return self._send(Call(kind, fields), ahead=ahead)
 
     def open_barrier(self, barrier: Call) -> None:
-        """Open a barrier; `barrier.answer` is the end of it. Give it to `unwait` if that is no longer of use.
+        """Open a barrier, which ends when `barrier.answer` is done; `unwait` closes it before.
 
-        The caller makes the call, so that an interrupt at any moment finds something to give to `unwait`.
+        The caller makes the call, so that it can give it to `unwait` after an interrupt at any moment.
         """
         self._send(barrier)
 
@@ -116,7 +117,7 @@ class RemoteController:
         self._in_loop(self._connection.unwait, barrier)
 
     def stop(self) -> concurrent.futures.Future[Answer]:
-        """Stop the farm. Done when it begins to stop; all other waits have ended by then."""
+        """Stop the farm; return the future of its answer, which comes after all other waits have ended."""
 
         def on_answer(answer: Answer) -> list[Call]:
             self._connection.handle_stop()
@@ -125,15 +126,15 @@ class RemoteController:
         return self._send(Call(Stop, {}, on_answer=on_answer))
 
     def follow(self, template: Template, taskid: int) -> concurrent.futures.Future[TaskFuture]:
-        """Return what becomes a future of any task, once it is known that there is such a task."""
+        """Return the future of a `TaskFuture` for any task; it is done once the controller knows the task."""
         return self._ask_for(template, taskid, self._state.follow)
 
     def peek(self, template: Template, taskid: int) -> concurrent.futures.Future[TaskFuture]:
-        """Return what becomes a future that is done if the task has ended; it may never be done later."""
+        """Do as `follow`; the `TaskFuture` is done if the task has ended by now, and may never be done later."""
         return self._ask_for(template, taskid, self._state.peek)
 
     def flush(self) -> concurrent.futures.Future[None]:
-        """Return what is done when all that was submitted before has been accepted or refused."""
+        """Return a future that is done when all earlier submissions have been accepted or refused."""
         flush = Flush()
         self._outbox.append(flush)
         self._wake()
@@ -147,7 +148,7 @@ class RemoteController:
         return watch
 
     def check_may_wait(self) -> None:
-        """Raise the reason why waiting here would never end, if there is one."""
+        """Raise an error if a wait would never end, as this client was closed or belongs to the parent of a fork."""
         if self._unusable is not None:
             raise self._unusable
 
@@ -230,7 +231,7 @@ class RemoteController:
     # the end
 
     def close(self) -> None:
-        """Close at once; what was not sent is lost, and open waits end."""
+        """Close at once: unsent submissions are lost, and open waits end."""
         if self._unusable is None:
             self._unusable = closed_error(self.farm.name)
             registry.unregister(self)
@@ -241,26 +242,26 @@ class RemoteController:
             self._thread.stop()
 
     def disown(self) -> None:
-        """Make this useless: in the child of a fork there is no I/O thread, and the sockets are the parent's."""
+        """Make this unusable in the child of a fork, which has no I/O thread; the sockets belong to the parent."""
         self._unusable = ControllerUnavailable(
-            f"this client of controller {self.farm.name!r} belongs to the process that was forked",
+            f"this client of farm {self.farm.name!r} belongs to the process that was forked",
             hint="connect with TaskClient() in the child",
         )
         self._abandoned.detach()
         for watch in list(self._watches):
             watch.disown()
-        self._connection.asleep = True  # so that the next submission finds out
+        self._connection.asleep = True  # so that the next submission calls `_wake`, and fails
 
     # inside
 
     def _wake(self) -> None:
-        self.check_may_wait()  # closed and forked ones sleep for ever, so this is where a submission ends then
+        self.check_may_wait()  # a client that was closed or forked sleeps for ever, so its submissions fail here
         self._connection.asleep = False
         self._in_loop(self._connection.drain)
 
     def _send(self, call: Call, *, ahead: bool = False) -> concurrent.futures.Future[Answer]:
         self.check_may_wait()
-        codec.encode([call.message(0)])  # what cannot travel is an error here; there it would end the connection
+        codec.encode([call.message(0)])  # an encoding error is raised here; later it would end the link
         if ahead:
             self._in_loop(self._connection.ask, call)
         else:
@@ -294,7 +295,7 @@ class RemoteController:
                 return
             try:
                 value_of(answer.result())
-            except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for the future
+            except Exception as error:  # noqa: BLE001 - it is raised where the future is waited for
                 found.set_exception(error)
             else:
                 found.set_result(future)
@@ -319,9 +320,9 @@ def closed_error(farm: str) -> ControllerUnavailable:
 
 
 def _abandon(farm: str, connection: Connection, thread: IOThread) -> None:
-    """Close the connection of a client that nobody has any more. Its unfinished tasks would hold it.
+    """Close the connection of a client that was collected.
 
-    In whichever thread drops it, maybe the I/O thread, and under any lock: so this waits for nothing.
+    This runs in any thread, perhaps the I/O thread, and under any lock, so it waits for nothing.
     """
     try:
         thread.loop.call_soon_threadsafe(connection.close, closed_error(farm))

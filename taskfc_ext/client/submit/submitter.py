@@ -1,4 +1,4 @@
-"""From what a user submits to what travels: code, arguments and options become a `Template` and a body."""
+"""Submission of functions and cells: code, arguments and options become a `Template` and a body."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from taskfc_ext.tasks import BaseTask, MapTask, StringTask
 from taskfc_ext.text import encodable
 
 MAX_BODY = MAX_FRAME - 2**16
-"""Bytes of one task's arguments: a frame less what stands around them."""
+"""Bytes of one task's arguments: a frame less the fields around them."""
 
 LARGE_LOAD = 4 * 10**6
 """Bytes of code whose loading, some 20 ms for each task, is worth a warning."""
@@ -33,7 +33,7 @@ Defines = list[tuple[bytes, bytes]]
 
 
 class Sink(Owner, Protocol):
-    """Where submissions go."""
+    """A connection that takes submissions."""
 
     def submit(self, template: Template, body: bytes) -> TaskFuture:
         """Queue one task."""
@@ -41,11 +41,11 @@ class Sink(Owner, Protocol):
 
 
 class Submitter:
-    """Submits with one set of options.
+    """Submits tasks with one set of options.
 
     Args:
         sink: the connection.
-        options: of all that is submitted through this.
+        options: the options of these tasks.
     """
 
     def __init__(self, sink: Sink, options: Options) -> None:
@@ -73,9 +73,9 @@ class Submitter:
         """Return the template for calls of `function`."""
         if not callable(function):
             raise TypeError(f"{function!r} cannot be called")
-        carried_generators.clear()  # of a submission that failed, or was only shown
+        carried_generators.clear()  # of an earlier pickle that was not submitted
         digest, body = serialize.dump_function(function)
-        self._update_context()  # after that, as the function's code names modules
+        self._update_context()  # after the dump, as the function's code names modules
         template = self._cache.plain.get(digest)
         if template is None:
             template = self._template(Kind.FUNCTION, digest, body, label_of(function))
@@ -101,14 +101,14 @@ class Submitter:
         return size if size >= LARGE_LOAD else 0
 
     def _count_loads(self, template: Template) -> None:
-        """Say once, at the second task, that each of them loads the same large objects again."""
+        """Warn once, at the second task, that each task loads the same large objects again."""
         if template.label not in self._has_warned:
             self._has_warned[template.label] = False
         elif not self._has_warned[template.label]:
             self._has_warned[template.label] = True
             warnings.warn(
-                f"each task of {template.label} loads {template.loads / 1e6:.0f} MB again, as what it refers to may "
-                "change within; keep that as an array or as bytes, or load it in a module beside the notebook",
+                f"each task of {template.label} loads {template.loads / 1e6:.0f} MB again, as its objects "
+                "may change; keep them as arrays or bytes, or load them in a module beside the notebook",
                 stacklevel=level_of_caller(),
             )
 
@@ -154,7 +154,7 @@ class Submitter:
     # templates
 
     def _update_context(self, cell: str | None = None) -> None:
-        """Note where this process stands now; what is submitted next runs there."""
+        """Read the context of this process; the next submission runs in it."""
         now = context.current(cell)
         if now is not self._context:
             self._context = now
@@ -194,7 +194,7 @@ class Submitter:
         return template, _check_size(serialize.dump_call(args, kwargs, what=template.label), template.label)
 
     def _inputs(self, arguments: Mapping[Any, Any]) -> tuple[dict[Any, Any], tuple[Task, ...]]:
-        """Return the arguments with a reference in place of each future, and what the references mean."""
+        """Return the arguments with a reference in place of each future, and the tasks that these refer to."""
         inputs: list[Task] = []
         replaced = {}
         for name, value in arguments.items():
@@ -207,18 +207,18 @@ class Submitter:
         return replaced, tuple(inputs)
 
     def _parent(self, task: Task) -> Task:
-        """Return what the wire can name: ids of tasks elsewhere, futures of our own."""
+        """Return `task` as a submission can refer to it: a future of the same connection, or an id."""
         if isinstance(task, int) or task._template.owner is self._sink:
             return task
         if task._template.owner.farm_name != self._sink.farm_name:
-            raise ValueError(f"{task!r} is a task of controller {task._template.owner.farm_name!r}, not of this one")
+            raise ValueError(f"{task!r} is a task of farm {task._template.owner.farm_name!r}, not of this one")
         if task.taskid is None:
             raise ValueError(f"{task!r} belongs to another client, which has to flush() it first")
         return task.taskid
 
 
 def label_of(function: Callable[..., Any]) -> str:
-    """Return what lists call a function."""
+    """Return a function's name in lists."""
     function = getattr(function, "func", function)  # a functools.partial
     name = getattr(function, "__qualname__", None) or type(function).__qualname__
     return encodable(str(name)).rpartition("<locals>.")[2][:_MAX_LABEL]
