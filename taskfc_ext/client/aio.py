@@ -214,7 +214,7 @@ class FCTaskClient(Unpicklable):
         return await self.remote_reference.retry(taskid)
 
     async def resubmit(self, task: Task, *, here: bool = True) -> dict[int, int]:
-        """Do what `retry` does; return old id -> new id of the task, and then of those that failed because of it.
+        """Run a finished task again, as `retry` does; return old id -> new id of it and of tasks that failed with it.
 
         Args:
             here: use the folder and the modules of now, if it was submitted from here; else those of the submission.

@@ -37,7 +37,7 @@ class Browser:
 
     Attributes:
         watched: names of the farms whose queues it gets.
-        told: the list of farms that it has.
+        farms_sent: the last list of farms that it got, encoded.
     """
 
     def __init__(self, socket: Socket) -> None:

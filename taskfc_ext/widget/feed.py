@@ -92,7 +92,7 @@ class Feed:
         self._received_at = clock()
         self._news_at = clock()
         self._free_at = 0.0  # when the bytes sent so far are within the rate
-        self._seq = 0  # of the last message to the views, which are numbered anew
+        self._seq = 0  # of the last message to the views
         self._waiting: QueueDelta | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._thread = IOThread("taskfc-queue")

@@ -57,7 +57,7 @@ def message(of: Template, seq: int, *bodies: bytes, **fields: Any) -> Submit:
     return Submit(seq=seq, acked=fields.pop("acked", seq), spec=of.spec, bodies=bodies, **fields)
 
 
-def ended(*ids: int, values: tuple[bytes, ...] = (), reason: str = "") -> Ended:
+def make_ended(*ids: int, values: tuple[bytes, ...] = (), reason: str = "") -> Ended:
     n = len(ids)
     return Ended(
         ids=ids,
@@ -105,7 +105,7 @@ def test_unaccepted_messages_are_bounded() -> None:
     assert len([each for each in state.take() if isinstance(each, Submit)]) == 1
 
 
-def test_a_question_comes_behind_what_was_submitted_before() -> None:
+def test_a_request_comes_behind_earlier_submissions() -> None:
     state, f = SessionState(), template()
     submit(state, f, b"1")
     state.outbox.append(Call(QueueStatus, {"verbose": False}))
@@ -120,14 +120,14 @@ def test_acceptance_and_end() -> None:
     assert state.receive(Accepted(1, 7)) == []
     assert (first.taskid, second.taskid) == (7, 8)
     assert state.n_unaccepted == 0
-    state.receive(ended(8, 7))
+    state.receive(make_ended(8, 7))
     assert first.done()
     assert first.result() is None
     assert not state.is_awaited
-    state.receive(ended(8, 7))  # a repeat
+    state.receive(make_ended(8, 7))  # a repeat
 
 
-def test_dependencies_are_named_by_what_is_known() -> None:
+def test_dependencies_are_named_by_id_or_by_message() -> None:
     state, f = SessionState(), template()
     accepted, *_ = submit(state, f, b"0")
     state.take()
@@ -142,7 +142,7 @@ def test_dependencies_are_named_by_what_is_known() -> None:
     assert again == [message(child, 3, b"3", after=(40, 5), inputs=(51,))]
 
 
-def test_nothing_comes_after_what_was_never_accepted() -> None:
+def test_nothing_depends_on_a_task_that_was_never_accepted() -> None:
     state, f = SessionState(), template()
     (parent,) = submit(state, f, b"1")
     parent._settle(CANCELLED)
@@ -152,7 +152,7 @@ def test_nothing_comes_after_what_was_never_accepted() -> None:
         child.result()
 
 
-def test_a_new_connection_gets_all_that_is_unanswered_in_order() -> None:
+def test_a_new_link_repeats_the_unanswered_requests_in_order() -> None:
     state, f = SessionState(), template()
     submit(state, f, b"1")
     state.take()
@@ -180,7 +180,7 @@ def test_a_resync_does_not_send_code_again() -> None:
     assert [type(each) for each in state.resume(same_connection=True)] == [Submit]
 
 
-def test_what_is_released_is_defined_again_before_it_is_named() -> None:
+def test_released_code_is_defined_again_before_it_is_named() -> None:
     state, f, released = SessionState(), template(), []
     state.on_release = lambda: released.append(True)
     submit(state, f, b"1")
@@ -191,7 +191,7 @@ def test_what_is_released_is_defined_again_before_it_is_named() -> None:
     assert [type(each) for each in state.take()] == [Define, Submit]
 
 
-def test_what_is_released_and_on_its_way_is_sent_again_with_its_code() -> None:
+def test_an_unanswered_submission_of_released_code_is_sent_again_with_its_code() -> None:
     state, f = SessionState(), template()
     submit(state, f, b"1")
     sent = state.take()
@@ -199,7 +199,7 @@ def test_what_is_released_and_on_its_way_is_sent_again_with_its_code() -> None:
     assert state.resume() == sent
 
 
-def test_a_resync_releases_what_nothing_on_its_way_names() -> None:
+def test_a_resync_releases_code_that_no_unanswered_submission_names() -> None:
     state = SessionState()
     submit(state, template(), b"1")
     state.take()
@@ -222,7 +222,7 @@ def test_a_future_that_was_accepted_keeps_no_code() -> None:
     assert [type(each) for each in state.take()] == [Submit], "its template still has it"
 
 
-def test_what_is_on_its_way_is_bounded_in_bytes() -> None:
+def test_unanswered_bodies_are_bounded_in_bytes() -> None:
     state, f = SessionState(), template()
     n = MAX_UNACCEPTED_BYTES // MAX_SUBMIT_BYTES
     submit(state, f, *[b"x" * MAX_SUBMIT_BYTES] * (n + 3))
@@ -245,7 +245,7 @@ def test_a_body_that_is_left_for_the_next_message_does_not_count_in_this_one() -
     assert state.is_full
 
 
-def test_questions_about_many_tasks_come_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_about_many_tasks_come_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state_module, "MAX_IDS", 2)
     state = SessionState()
     submit(state, template(), b"1", b"2", b"3")
@@ -254,7 +254,7 @@ def test_questions_about_many_tasks_come_in_parts(monkeypatch: pytest.MonkeyPatc
     assert [each.taskids for each in state.resume() if isinstance(each, GetResults)] == [(0, 1), (2,)]
 
 
-def test_tasks_that_are_known_no_more_end_and_the_others_are_asked_for_again() -> None:
+def test_cleared_tasks_end_and_the_others_are_asked_for_again() -> None:
     state = SessionState()
     futures = submit(state, template(), b"1", b"2", b"3")
     state.take()
@@ -283,7 +283,7 @@ def test_a_flush_ends_when_all_before_it_are_answered() -> None:
         first.result()
 
 
-def test_a_cancelled_question_is_not_sent() -> None:
+def test_a_cancelled_request_is_not_sent() -> None:
     state = SessionState()
     call = Call(QueueStatus, {})
     assert call.answer.cancel()
@@ -301,7 +301,7 @@ def test_an_abort_that_cancel_asked_for_is_a_cancellation() -> None:
     state.receive(Accepted(1, 0))
     state.cancelling.add(0)
     failure = encode_failure(Failure(reason=Reason.ABORTED, message="aborted"))
-    state.receive(ended(0, 1, values=(failure, failure), reason="aborted"))
+    state.receive(make_ended(0, 1, values=(failure, failure), reason="aborted"))
     assert cancelled.cancelled()
     assert not aborted.cancelled()
     assert aborted.state == "aborted"

@@ -175,14 +175,14 @@ def test_cancel() -> None:
             ask()
 
 
-def test_what_a_task_shows() -> None:
+def test_the_outputs_of_a_task() -> None:
     running, done = pending(), pending()
     succeed(done, 5)
     assert [output["data"] for output in running.outputs] == [{"text/plain": "of 3"}]
     assert [output["data"] for output in done.outputs] == [{"text/plain": "3"}]
 
 
-def test_what_a_task_printed() -> None:
+def test_the_text_that_a_task_printed() -> None:
     running, done = pending(), pending()
     succeed(done, 5)
     assert (running.log, running.stdout, running.stderr) == ("log of 3err", "log of 3", "err")
@@ -214,13 +214,13 @@ def test_only_the_farm_settles_it() -> None:
             setter(pending())
 
 
-def test_it_does_not_travel() -> None:
+def test_it_cannot_be_pickled() -> None:
     for travel in (pickle.dumps, copy.copy):
         with pytest.raises(TypeError, match="argument of its own"):
             travel(pending())  # type: ignore[operator]
 
 
-def test_looking_at_it_asks_nobody() -> None:
+def test_its_repr_asks_nobody() -> None:
     future = pending()
     assert repr(future) == "<TaskFuture 3 fit unfinished>"
     succeed(future)
@@ -239,7 +239,7 @@ def test_it_is_small() -> None:
     assert size / n < 200
 
 
-def test_a_question_without_an_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_without_an_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     future, never = pending(), concurrent.futures.Future[Any]()
 
     class Silent(Owner):

@@ -1,11 +1,11 @@
-"""What a client keeps of what running tasks show."""
+"""Cache of the outputs of running tasks."""
 
 from __future__ import annotations
 
 from taskfc_ext.client.future.output_cache import KEPT, CachedOutputs, OutputCache
 
 
-def test_what_is_known_is_not_needed_again() -> None:
+def test_known_outputs_are_not_needed_again() -> None:
     shown = OutputCache()
     before = shown.get(3)
     assert before == CachedOutputs("", ())

@@ -1,4 +1,4 @@
-"""Waits for answers of a controller that may never come."""
+"""Waits for answers that may never come."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_failed_answer_is_raised(farm: FakeFarm, monkeypatch: pytest.MonkeyPat
         asyncio.run(wait_for_answer(answer, farm))
 
 
-def test_a_wait_that_is_cancelled_takes_the_request_back(farm: FakeFarm) -> None:
+def test_a_wait_that_is_cancelled_cancels_the_request(farm: FakeFarm) -> None:
     answer: concurrent.futures.Future[int] = concurrent.futures.Future()
 
     async def give_up() -> None:

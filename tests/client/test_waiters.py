@@ -247,7 +247,7 @@ def test_callbacks_can_be_removed() -> None:
     ],
     ids=["create_task", "loop.create_task", "run", "run_coroutine_threadsafe"],
 )
-def test_what_takes_coroutines_only_refuses_at_once(way: Callable[[Any], Any]) -> None:
+def test_functions_that_take_coroutines_only_refuse_at_once(way: Callable[[Any], Any]) -> None:
     async def use() -> None:
         with pytest.raises((TypeError, ValueError, RuntimeError)):
             way(pending())

@@ -1,4 +1,4 @@
-"""Blocking in a coroutine of the asynchronous client."""
+"""Coroutines of the async client, driven by a thread that blocks."""
 
 from __future__ import annotations
 

@@ -24,34 +24,34 @@ from taskfc_ext.testing import FakeFarm
 from tests.processes import DEADLINE, until
 
 
-def snapshot(seq: int) -> QueueSnapshot:
+def make_snapshot(seq: int) -> QueueSnapshot:
     return QueueSnapshot(seq=seq, farm="fake", incarnation=1, wall=1.0, counts=Counts(), n_workers=2)
 
 
-def delta(seq: int) -> QueueDelta:
+def make_delta(seq: int) -> QueueDelta:
     return QueueDelta(seq=seq, farm="fake", wall=1.0, counts=Counts(running=seq), n_workers=2)
 
 
-def watching(message: ClientMessage) -> list[ControllerMessage] | None:
-    return [Watching(message.seq, snapshot(1))] if isinstance(message, Watch) else None
+def answer_watch(message: ClientMessage) -> list[ControllerMessage] | None:
+    return [Watching(message.seq, make_snapshot(1))] if isinstance(message, Watch) else None
 
 
 @pytest.fixture
 def news(farm: FakeFarm, client: BlockingTaskClient) -> Iterator[Any]:
     """The messages of a watch that has its first snapshot."""
-    farm.rule = farm.controller.rule = watching
+    farm.rule = farm.controller.rule = answer_watch
     news = client.watch()
-    assert next(news) == snapshot(1)
+    assert next(news) == make_snapshot(1)
     return news
 
 
 def test_a_snapshot_comes_first_and_then_deltas(farm: FakeFarm, news: Any) -> None:
-    farm.controller.say(Changed(delta(2)), Changed(delta(3)))
-    assert [next(news), next(news)] == [delta(2), delta(3)]
+    farm.controller.say(Changed(make_delta(2)), Changed(make_delta(3)))
+    assert [next(news), next(news)] == [make_delta(2), make_delta(3)]
 
 
 def test_the_async_client_watches_in_any_loop(farm: FakeFarm, remote: RemoteController) -> None:
-    farm.controller.rule = watching
+    farm.controller.rule = answer_watch
 
     async def follow() -> list[Any]:
         watch = FCTaskClient(remote).watch()
@@ -59,20 +59,20 @@ def test_the_async_client_watches_in_any_loop(farm: FakeFarm, remote: RemoteCont
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.01):
                 await anext(watch)
-        farm.controller.say(Changed(delta(2)))
+        farm.controller.say(Changed(make_delta(2)))
         async for each in watch:
             received.append(each)
             await watch.aclose()
         return received
 
-    assert asyncio.run(follow()) == [snapshot(1), delta(2)]
+    assert asyncio.run(follow()) == [make_snapshot(1), make_delta(2)]
 
 
 def test_after_a_gap_a_snapshot_comes_again(farm: FakeFarm, news: Any) -> None:
-    farm.controller.say(Changed(delta(3)))
-    assert next(news) == snapshot(1)
-    farm.controller.say(Changed(delta(2)))
-    assert next(news) == delta(2)
+    farm.controller.say(Changed(make_delta(3)))
+    assert next(news) == make_snapshot(1)
+    farm.controller.say(Changed(make_delta(2)))
+    assert next(news) == make_delta(2)
 
 
 def test_a_farm_that_dies_is_reported_and_watched_again_when_it_is_back(farm: FakeFarm, news: Any) -> None:
@@ -101,11 +101,11 @@ def test_watching_does_not_start_a_farm(farm: FakeFarm) -> None:
 
 def test_a_slow_reader_gets_another_snapshot(farm: FakeFarm, news: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch_module, "MAX_WAITING", 3)
-    farm.controller.say(*[Changed(delta(seq)) for seq in range(2, 7)])
+    farm.controller.say(*[Changed(make_delta(seq)) for seq in range(2, 7)])
     farm.controller.wait_for(Unwatch)
-    assert next(news) == snapshot(1)
-    farm.controller.say(Changed(delta(2)))
-    assert next(news) == delta(2)
+    assert next(news) == make_snapshot(1)
+    farm.controller.say(Changed(make_delta(2)))
+    assert next(news) == make_delta(2)
 
 
 def test_the_end_of_the_client_ends_the_iteration(news: Any, remote: RemoteController) -> None:
@@ -124,8 +124,8 @@ def test_a_closed_client_cannot_watch(client: BlockingTaskClient) -> None:
         client.watch()
 
 
-def test_a_watch_that_nobody_has_is_closed(farm: FakeFarm) -> None:
-    farm.controller.rule = watching
+def test_a_watch_that_is_collected_is_closed(farm: FakeFarm) -> None:
+    farm.controller.rule = answer_watch
     client = FCTaskClient(RemoteController(farm, version="test"))
     watch = client.watch()
     asyncio.run(watch.__anext__())

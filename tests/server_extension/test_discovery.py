@@ -1,4 +1,4 @@
-"""Which farms there are, as their files tell."""
+"""Discovery of farms from their files."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def farms(home: Path):
         file.unlink()
 
 
-def test_each_farm_is_as_its_files_tell(farms):
+def test_the_status_of_each_farm_is_read_from_its_files(farms):
     found = Discovery().find_farms()
     assert {name: status.state.value for name, status in found.items()} == {
         "there": "connecting", "died": "dead", "stopped": "stopped",
@@ -58,7 +58,7 @@ def test_each_farm_is_as_its_files_tell(farms):
     assert "taskfc start --name died" in found["died"].message
 
 
-def test_those_that_are_connected_are_not_looked_at(farms):
+def test_connected_farms_are_not_read(farms):
     farm_paths("there").connection_file.write_text("spoilt")
     discovery = Discovery()
     assert discovery.find_farms({"there"})["there"] is None
@@ -71,7 +71,7 @@ def test_no_farm_of_another_host_is_taken_for_ours(farms):
     assert (status.state, "far-away" in status.message) == (FarmState.REFUSED, True)
 
 
-def test_a_farm_that_rests_is_seen_when_it_starts(farms):
+def test_the_start_of_a_farm_is_noticed(farms):
     discovery = Discovery()
     long_ago = time.time() - 10 * TRUSTED_AFTER
     for name in ("stopped", "died"):
@@ -88,7 +88,7 @@ def test_a_farm_that_rests_is_seen_when_it_starts(farms):
     assert {status.state.value for status in discovery.find_farms().values()} == {"connecting"}
 
 
-def test_what_was_written_just_now_is_read_again(farms, home, tmp_path, monkeypatch):
+def test_files_that_were_written_just_now_are_read_again(farms, home, tmp_path, monkeypatch):
     """A start writes the lock file first and then another one, perhaps in the runtime folder of another environment."""
     lock = farm_paths("stopped").lock
     lock.touch()
@@ -110,7 +110,7 @@ def test_a_store_that_is_gone_is_forgotten(farms):
     assert set(discovery.find_farms()) == {"there", "died"}
 
 
-def test_many_farms_that_rest_are_looked_at_quickly(farms):
+def test_many_farms_that_do_not_run_are_read_quickly(farms):
     """Their files were not written since: two `stat`s each, and no process is looked for."""
     for n in range(50):
         prepare(farm_paths(f"rests{n}"))

@@ -1,4 +1,4 @@
-"""Farms to browsers, without either: connections that only tell, and pages that only keep what they are sent."""
+"""The hub between fake subscriptions and fake pages."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ class FakeSocket:
         return [message["type"] for message in self.sent]
 
     def states(self) -> dict[str, str]:
-        """How the farms are, as it was told last."""
+        """Return the states in the last list of farms."""
         told = [message for message in self.sent if message["type"] == "farms"]
         return {farm["name"]: farm["state"] for farm in told[-1]["farms"]} if told else {}
 
 
 class FakeSubscriber:
-    """A connection that says what it is told to say."""
+    """A subscription whose messages the test sends."""
 
     def __init__(self, name: str, on_news: Callable) -> None:
         self.name = name
@@ -91,7 +91,7 @@ class FakeSubscriber:
 
 
 class FakeDiscovery:
-    """Finds what it is told to find."""
+    """Finds the farms that the test gives it."""
 
     def __init__(self, **states: FarmState) -> None:
         self.states = states
@@ -112,7 +112,7 @@ class FakeDiscovery:
 
 
 class Scene:
-    """A hub with all around it."""
+    """A hub with a fake discovery and fake subscriptions."""
 
     def __init__(self, linger: float = 60.0, **states: FarmState) -> None:
         self.discovery = FakeDiscovery(**states)
@@ -152,7 +152,7 @@ def run(scenario) -> None:
     asyncio.run(whole())
 
 
-def test_the_farms_come_first_then_what_is_watched():
+def test_the_farms_come_first_then_the_watched_queues():
     async def scenario(scene: Scene) -> None:
         _, socket = scene.page("one")
         await until(lambda: "snapshot" in socket.kinds())
@@ -184,7 +184,7 @@ def test_each_change_goes_once_to_all_that_watch_and_to_nobody_else():
     run(scenario)
 
 
-def test_a_page_that_comes_while_all_is_quiet_is_told_what_time_it_is_while_the_farm_lives():
+def test_a_page_that_connects_in_silence_gets_the_time_of_the_farm_while_that_lives():
     async def scenario(scene: Scene) -> None:
         _, first = scene.page("one")
         await until(lambda: "snapshot" in first.kinds())
@@ -200,7 +200,7 @@ def test_a_page_that_comes_while_all_is_quiet_is_told_what_time_it_is_while_the_
     run(scenario)
 
 
-def test_a_controller_that_is_back_is_told_as_it_is_now_although_it_counts_from_the_same_number():
+def test_the_queue_of_a_controller_that_is_back_is_sent_although_its_numbers_are_the_same():
     async def scenario(scene: Scene) -> None:
         _, first = scene.page("one")
         await until(lambda: "snapshot" in first.kinds())
@@ -227,7 +227,7 @@ def test_a_page_that_takes_nothing_is_dropped_and_the_others_go_on():
     run(scenario)
 
 
-def test_what_waits_is_bounded_in_bytes_beyond_one_message():
+def test_waiting_messages_are_bounded_in_bytes_beyond_one_message():
     async def scenario() -> None:
         socket = FakeSocket(stuck=True)
         browser = Browser(socket)
@@ -280,7 +280,7 @@ def test_a_socket_that_breaks_ends_its_browser_only():
     asyncio.run(scenario())
 
 
-def test_counts_alone_are_not_told_with_each_change():
+def test_counts_alone_are_not_sent_with_each_change():
     async def scenario(scene: Scene) -> None:
         _, socket = scene.page()
         await until(lambda: socket.states().get("one") == "live")
@@ -335,7 +335,7 @@ def test_folders_that_cannot_be_read_change_nothing():
     run(scenario)
 
 
-def test_a_look_that_fails_in_a_way_nobody_thought_of_is_not_the_last_one(caplog):
+def test_a_discovery_that_fails_unexpectedly_is_not_the_last_one(caplog):
     async def scenario(scene: Scene) -> None:
         scene.discovery.error = RuntimeError("who would have thought")
         _, socket = scene.page("one")
@@ -348,7 +348,7 @@ def test_a_look_that_fails_in_a_way_nobody_thought_of_is_not_the_last_one(caplog
     assert "who would have thought" in caplog.text
 
 
-def test_nothing_is_looked_at_or_connected_without_a_page():
+def test_nothing_is_discovered_or_connected_without_a_page():
     async def scenario() -> None:
         scene = Scene(linger=0.05, one=FarmState.CONNECTING)
         assert scene.discovery.n_looks == 0
@@ -373,7 +373,7 @@ def test_nothing_is_looked_at_or_connected_without_a_page():
     asyncio.run(scenario())
 
 
-def test_what_was_looked_for_when_the_last_page_went_is_not_connected():
+def test_a_farm_that_is_discovered_after_the_last_page_went_is_not_connected():
     async def scenario(scene: Scene) -> None:
         scene.discovery.may_end.clear()
         browser, _ = scene.page("one")
@@ -388,7 +388,7 @@ def test_what_was_looked_for_when_the_last_page_went_is_not_connected():
     run(scenario)
 
 
-def test_that_there_is_no_farm_is_told_too():
+def test_an_empty_list_of_farms_is_sent_too():
     async def scenario(scene: Scene) -> None:
         scene.discovery.states = {}
         _, socket = scene.page("one")
@@ -431,7 +431,7 @@ def test_a_request_for_the_list_does_not_wait_for_ever():
 
 
 @pytest.mark.parametrize("n_requests", [1, 20])
-def test_requests_that_come_together_share_one_look(n_requests):
+def test_requests_that_come_together_share_one_discovery(n_requests):
     async def scenario(scene: Scene) -> None:
         with scene.hub.request():
             await asyncio.gather(*(scene.hub.farms() for _ in range(n_requests)))

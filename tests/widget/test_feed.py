@@ -1,4 +1,4 @@
-"""What the views of a queue in a notebook are sent, and what becomes of what they ask."""
+"""Messages to the queue views of a notebook, and their requests."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SHOWN = {"version": "1", "outputs": [b'{"output_type": "display_data", "data": {
 DETAILS = {ListTasks: [INFO], GetLog: [], GetOutputs: SHOWN, GetFailure: None}
 
 
-def watching(message: ClientMessage) -> Sequence[ControllerMessage] | None:
+def answer(message: ClientMessage) -> Sequence[ControllerMessage] | None:
     if isinstance(message, ListTasks | GetLog | GetOutputs | GetFailure):
         return [Reply(message.seq, DETAILS[type(message)])]
     if not isinstance(message, Watch):
@@ -56,12 +56,12 @@ def watching(message: ClientMessage) -> Sequence[ControllerMessage] | None:
     ]  # fmt: skip
 
 
-def changed(seq: int, n: int) -> Changed:
+def make_changed(seq: int, n: int) -> Changed:
     return Changed(QueueDelta(seq=seq, farm="fake", wall=1.0, counts=Counts(running=n), n_workers=2))
 
 
 class Page:
-    """A feed, and all that its views are sent."""
+    """A feed, and all messages to its views."""
 
     def __init__(self, farm: FakeFarm) -> None:
         self.now = 1000.0
@@ -95,7 +95,7 @@ class Page:
 def farm() -> Iterator[FakeFarm]:
     folder = Path(tempfile.mkdtemp(prefix="tf", dir="/tmp"))
     farm = FakeFarm(folder)
-    farm.controller.rule = watching
+    farm.controller.rule = answer
     yield farm
     farm.close()
     shutil.rmtree(folder)
@@ -112,14 +112,14 @@ def test_a_view_is_sent_the_farm_and_its_queue_and_then_what_changes(farm: FakeF
     snapshot = page.next("snapshot")
     assert snapshot["batches"] == [{"first": 0, "n": 3, "label": "f"}]
     assert snapshot["runs"] == [[0, 3, StateCode.SCHEDULED, False]]
-    farm.controller.say(changed(42, n=1))
+    farm.controller.say(make_changed(42, n=1))
     delta = page.next("delta")
     assert (delta["seq"], delta["counts"]) == (snapshot["seq"] + 1, {"running": 1})
 
 
 def test_a_view_that_comes_later_asks_for_all_of_it(farm: FakeFarm, page: Page) -> None:
     page.next("snapshot")
-    farm.controller.say(changed(42, n=1))
+    farm.controller.say(make_changed(42, n=1))
     first = page.next("delta")
     page.now += 45
     page.say({"ask": "watch", "farm": "fake"})
@@ -131,20 +131,20 @@ def test_a_view_that_comes_later_asks_for_all_of_it(farm: FakeFarm, page: Page) 
     assert again["seq"] == first["seq"] + 1, "numbered on, for the views that are there"
 
 
-def test_the_death_and_return_of_the_farm_are_told(farm: FakeFarm, page: Page) -> None:
+def test_the_death_and_return_of_the_farm_are_reported(farm: FakeFarm, page: Page) -> None:
     page.next("snapshot")
     before = page.identity
     farm.kill(then=Condition.DEAD)
     while (status := page.next("farms")["farms"][0])["state"] != "dead":
         pass
     assert "taskfc start" in status["message"]
-    farm.rule = watching
+    farm.rule = answer
     farm.revive()
     page.next("snapshot")
     assert page.identity not in ("", before)
 
 
-def test_a_command_is_heard_at_once_and_then_answered(page: Page) -> None:
+def test_a_command_is_acknowledged_at_once_and_then_answered(page: Page) -> None:
     page.next("snapshot")
     page.say({"number": 5, "command": {"do": "abort", "taskids": [1, 2]}})
     assert page.next("answer") == {"number": 5, "heard": True}
@@ -152,7 +152,7 @@ def test_a_command_is_heard_at_once_and_then_answered(page: Page) -> None:
     assert page.commands == [Abort(taskids=(1, 2))]
 
 
-def test_details_are_json_whatever_a_task_shows(page: Page) -> None:
+def test_details_are_json_also_when_an_output_has_a_nan(page: Page) -> None:
     page.next("snapshot")
     page.say({"number": 5, "details": {"taskid": 1}})
     page.next("answer")
@@ -177,7 +177,7 @@ def test_a_command_for_other_processes_is_refused(page: Page) -> None:
     ("error", "said"),
     [(FarmError("no farm\n<b>", hint="start it"), "no farm <b>"), (ValueError("odd"), "ValueError: odd")],
 )
-def test_an_error_is_told_as_one_line(page: Page, error: Exception, said: str) -> None:
+def test_an_error_is_sent_as_one_line(page: Page, error: Exception, said: str) -> None:
     page.next("snapshot")
     page.answer = error
     page.say({"number": 1, "command": {"do": "scale", "n": 3}})
@@ -199,7 +199,7 @@ def test_an_error_is_told_as_one_line(page: Page, error: Exception, said: str) -
         None,
     ],
 )
-def test_what_is_not_understood_has_no_effect(page: Page, content: object) -> None:
+def test_an_invalid_message_has_no_effect(page: Page, content: object) -> None:
     page.next("snapshot")
     page.say(content)
     page.say({"number": 2, "command": {"do": "stop"}})
@@ -208,7 +208,7 @@ def test_what_is_not_understood_has_no_effect(page: Page, content: object) -> No
 
 
 @pytest.mark.parametrize("content", [{"looking": True}, {"number": 1, "command": {"do": "stop"}}])
-def test_what_comes_after_the_end_has_no_effect(page: Page, content: object) -> None:
+def test_a_message_after_the_end_has_no_effect(page: Page, content: object) -> None:
     page.next("snapshot")
     page.feed.close()
     page.say(content)
@@ -218,22 +218,22 @@ def test_what_comes_after_the_end_has_no_effect(page: Page, content: object) -> 
 @pytest.mark.parametrize(
     "word", [{"looking": True}, {"number": 1, "details": {"taskid": 1}}], ids=["looking", "asking"]
 )
-def test_where_nobody_looks_for_long_little_is_sent(farm: FakeFarm, page: Page, word: object) -> None:
+def test_little_is_sent_after_a_long_silence_of_the_views(farm: FakeFarm, page: Page, word: object) -> None:
     page.next("snapshot")
     page.now += QUIET_AFTER + 1
     for i in range(3):
-        farm.controller.say(changed(42 + i, n=i))
+        farm.controller.say(make_changed(42 + i, n=i))
     page.say(word)  # somebody does
     page.next("snapshot")  # all at once, also what was sent while nobody looked
-    farm.controller.say(changed(45, n=9))
+    farm.controller.say(make_changed(45, n=9))
     while page.next("snapshot", "delta")["counts"] != {"running": 9}:
         pass
     assert QUIET_PACE > 1
 
 
-def test_a_view_that_is_there_is_sent_nothing_anew(farm: FakeFarm, page: Page) -> None:
+def test_a_view_that_is_open_gets_nothing_again(farm: FakeFarm, page: Page) -> None:
     page.next("snapshot")
     page.now += QUIET_AFTER - 1
     page.say({"looking": True})
-    farm.controller.say(changed(42, n=9))
+    farm.controller.say(make_changed(42, n=9))
     assert page.next("snapshot", "delta")["type"] == "delta"

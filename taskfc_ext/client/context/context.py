@@ -71,7 +71,7 @@ _places: dict[tuple[str, tuple[str, ...]], Sources] = {}
 _looking = threading.Lock()
 
 
-def current(cell: str | None = None) -> EncodedContext:
+def read_context(cell: str | None = None) -> EncodedContext:
     """Return the context of a submission made now; the same object for as long as nothing has changed.
 
     Variables of the environment that are unchanged since this package was imported are never sent or stored. So a
@@ -160,13 +160,13 @@ _asked = 0.0
 _clock = time.perf_counter
 
 
-def fields(cell: str = "") -> dict[str, Any]:
+def make_fields(cell: str = "") -> dict[str, Any]:
     """Return the fields of a request for the context of now, with all modules that are known to be needed.
 
     Args:
         cell: source in the request; the modules that it imports are included.
     """
-    here = current(cell)
+    here = read_context(cell)
     modules = tuple([Define(digest, body) for digest, body in here.modules])
     return {"context": Define(here.digest, here.body), "modules": modules}
 

@@ -142,7 +142,7 @@ def launch(
 
 def _spawn(paths: FarmPaths, options: FarmOptions | None, words: Sequence[str]) -> subprocess.Popen[bytes]:
     stored = stored_options(paths) if options is None else options
-    n_workers = stored.n_workers if stored is not None else 1  # the supervisor reports what is wrong with them
+    n_workers = stored.n_workers if stored is not None else 1  # the supervisor reports an error in them
     log = os.open(paths.supervisor_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         process = subprocess.Popen(

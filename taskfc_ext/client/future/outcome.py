@@ -75,7 +75,7 @@ def names_of(loaded: object) -> dict[str, Any]:
 
 
 def lost_of(loaded: object) -> dict[str, str]:
-    """Return the names that were asked for and could not travel, with the reasons."""
+    """Return the requested names that could not be sent, with the reasons."""
     return dict(getattr(loaded, "lost", {})) if isinstance(loaded, SourceResult) else {}  # not in older stores
 
 

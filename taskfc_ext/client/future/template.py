@@ -37,7 +37,7 @@ class Owner(Protocol):
 
 
 class Template:
-    """Tasks that share one of these travel in one message.
+    """The shared part of submissions: neighbours with the same template are sent in one message.
 
     Args:
         owner: the connection they are sent through.
@@ -46,7 +46,7 @@ class Template:
         name: the task's name, if it has one.
         defines: (digest, body) of all code that `spec` names.
         after: ids or futures of the tasks they come after.
-        after_any: come after them whatever they ended in.
+        after_any: they only have to end, in any state.
         inputs: ids or futures of the tasks whose results their arguments refer to.
         retry_of: the finished task that a retry repeats.
 

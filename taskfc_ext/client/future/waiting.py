@@ -21,7 +21,7 @@ T = TypeVar("T")
 class _Driving(threading.local):
     """A flag of this thread: its coroutine is driven by `drive`.
 
-    A running event loop is no sign of the opposite: a cell of a notebook runs inside the kernel's loop and blocks it.
+    A running event loop does not tell: a cell of a notebook runs inside the kernel's loop and blocks it.
     """
 
     now = False

@@ -345,7 +345,7 @@ class Connection:
         error: Exception | None = None
         try:
             self._farm.revive()
-        except Exception as problem:  # noqa: BLE001 - it ends the waits for the farm, whatever it is
+        except Exception as problem:  # noqa: BLE001 - any error ends the waits for the farm
             error = problem
         try:
             self._loop.call_soon_threadsafe(self._on_revived, error)

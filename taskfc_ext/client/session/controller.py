@@ -191,7 +191,7 @@ class RemoteController:
             taskid: the finished task.
             here: in the context of now, if it was submitted from this notebook or script.
         """
-        pairs: list[tuple[int, int]] = await self.ask(Retry, taskid=taskid, **(context.fields() if here else {}))
+        pairs: list[tuple[int, int]] = await self.ask(Retry, taskid=taskid, **(context.make_fields() if here else {}))
         return dict(pairs)
 
     async def retry(self, taskid: int, like: Template | None = None) -> TaskFuture:

@@ -41,7 +41,7 @@ def broadcast_fields(
             hint="write the data to a file, and let the broadcast read it",
         )
     source = code_or_function if isinstance(code_or_function, str) else ""
-    return {"code_kind": kind, "label": label[:_MAX_LABEL], "code": code, "body": body, **context.fields(source)}
+    return {"code_kind": kind, "label": label[:_MAX_LABEL], "code": code, "body": body, **context.make_fields(source)}
 
 
 def workers_that_ran(number: int, report: BroadcastReport) -> int:

@@ -155,7 +155,7 @@ class Submitter:
 
     def _update_context(self, cell: str | None = None) -> None:
         """Read the context of this process; the next submission runs in it."""
-        now = context.current(cell)
+        now = context.read_context(cell)
         if now is not self._context:
             self._context = now
             self._cache.plain.clear()
