@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from taskfc_ext.errors import WorkerLost as WorkerLost
     from taskfc_ext.protocol.infos import TaskInfo as TaskInfo
     from taskfc_ext.protocol.infos import WorkerInfo as WorkerInfo
+    from taskfc_ext.protocol.snapshots import FarmStatus as FarmStatus
+    from taskfc_ext.protocol.snapshots import QueueDelta as QueueDelta
+    from taskfc_ext.protocol.snapshots import QueueSnapshot as QueueSnapshot
     from taskfc_ext.tasks import BaseTask as BaseTask
     from taskfc_ext.tasks import MapTask as MapTask
     from taskfc_ext.tasks import StringTask as StringTask
@@ -63,9 +66,12 @@ _HOMES = {
     "DependencyFailed": "errors",
     "FCTaskClient": "client.aio",
     "FarmError": "errors",
+    "FarmStatus": "protocol.snapshots",
     "LoadingFailed": "errors",
     "MapTask": "tasks",
     "ProtocolError": "errors",
+    "QueueDelta": "protocol.snapshots",
+    "QueueSnapshot": "protocol.snapshots",
     "RemoteError": "errors",
     "RepeatedStreamWarning": "errors",
     "RequestRefused": "errors",

@@ -19,12 +19,12 @@ from collections.abc import Callable, Container, Sequence
 
 import msgspec
 
-from taskfc_ext.client.attach import attached as _attached
-from taskfc_ext.client.attach import attached_or_at_rest
+from taskfc_ext.client.attach import attach_or_start_idle
+from taskfc_ext.client.attach import attach_to_running as _attached
 from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.client.farm.interface import Condition
 from taskfc_ext.client.farm.launch import LocalFarm
-from taskfc_ext.client.farm.silence import suspension
+from taskfc_ext.client.farm.silence import describe_suspension
 from taskfc_ext.client.start import restart, start, stop
 from taskfc_ext.drivers.connection_file import read_connection
 from taskfc_ext.drivers.paths import farm_paths, known_farms
@@ -185,7 +185,7 @@ def _status(arguments: argparse.Namespace) -> int:
             for each in workers
         ]
         print("\n" + _format_table(rows, ["worker", "pid", "state", "task"], right=(0, 1, 3)))
-    if note := suspension(LocalFarm(arguments.name)):
+    if note := describe_suspension(LocalFarm(arguments.name)):
         print(f"\n{note}; until then no dead or hanging process is replaced or stopped")
     return 0
 
@@ -216,7 +216,7 @@ def _farm_facts(name: str) -> dict[str, object]:
         facts["state"] = "running" if info else "dead" if farm.condition() is Condition.DEAD else "stopped"
     except FarmError as error:  # a problem of one farm must not hide the others
         return {**facts, "note": error.message}
-    return {**facts, "pid": info.pid if info else None, "note": suspension(farm)}
+    return {**facts, "pid": info.pid if info else None, "note": describe_suspension(farm)}
 
 
 def _tasks(arguments: argparse.Namespace) -> int:
@@ -252,7 +252,7 @@ def _log(arguments: argparse.Namespace) -> int:
 
 def _abort(arguments: argparse.Namespace) -> int:
     aborted, errors, unknown = [], [], []
-    with attached_or_at_rest(arguments.name) as client:
+    with attach_or_start_idle(arguments.name) as client:
         for taskid in _taskids(client, arguments.tasks):
             try:
                 client.abort(taskid)

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "taskfc_ext"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-FACADES = {"client/aio.py"}
+FACADES = {"client/aio.py", "client/future/future.py"}
 """Modules of one class with many short methods: cut into files by inheritance, none of them could be read alone."""
 
 

@@ -1,7 +1,7 @@
-"""`FCTaskClient`: all that a client can do, for code that awaits.
+"""`FCTaskClient`: the async client.
 
-Methods that ask the controller are coroutines, and can be awaited in any event loop: the connection lives in a thread
-of its own. They await nothing but `wait`, so that `BlockingTaskClient` can drive them in the calling thread.
+The connection lives in a thread of its own, so the coroutines work in any event loop. They await nothing but `wait`, so
+that `BlockingTaskClient` can drive them in the calling thread.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import msgspec
 
-from taskfc_ext.client.context import context
-from taskfc_ext.client.farm.silence import answered
+from taskfc_ext.client.farm.silence import wait_for_answer
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.future.waiting import wait
-from taskfc_ext.client.local import StaysHere
+from taskfc_ext.client.local import Unpicklable
 from taskfc_ext.client.mapper import Mapper, ParallelFunction, results_of, submit_items
 from taskfc_ext.client.session import replies
 from taskfc_ext.client.session.controller import RemoteController
 from taskfc_ext.client.session.pending import Call
 from taskfc_ext.client.session.replies import Answer
+from taskfc_ext.client.session.watch import QueueWatch
 from taskfc_ext.client.submit.broadcast import broadcast_fields, workers_that_ran
-from taskfc_ext.client.submit.options import Options, Task, TaskOptions, check_priority, check_wait, checked_id
+from taskfc_ext.client.submit.options import Options, Task, TaskOptions, check_id, check_priority, check_wait
 from taskfc_ext.client.submit.submitter import Submitter
 from taskfc_ext.errors import ControllerStopped, TaskFCError, UnknownTask
 from taskfc_ext.protocol.client_messages import (
@@ -37,16 +37,12 @@ from taskfc_ext.protocol.client_messages import (
     Clear,
     ClearBroadcasts,
     GetClientName,
-    GetLog,
-    GetOutputs,
     GetSubmission,
     GetWorkers,
     Hold,
     ListTasks,
     Move,
     QueueStatus,
-    Request,
-    Retry,
     Scale,
     Spin,
 )
@@ -63,13 +59,12 @@ FLUSH_AT_CLOSE = 10.0
 """Seconds that closing a client, and the interpreter's exit, wait for tasks to be accepted."""
 
 
-class FCTaskClient(StaysHere):
+class FCTaskClient(Unpicklable):
     """The async client of a task controller. `TaskClient()` gives the blocking one.
 
-    Every request carries the session and a number; a repeat gets the first answer, so that a lost answer does no harm.
-    Requests wait while a farm that has died comes back, and raise `ControllerStopped` when it was stopped on purpose;
-    only what is submitted after that starts it again. Most of those that are answered at once raise `ControllerLost`
-    while a signal has suspended the controller.
+    A request that is repeated gets its first answer, so a lost answer does no harm. Requests wait while a farm that
+    died comes back. They raise `ControllerStopped` when it was stopped on purpose; the next submission starts it again.
+    Most requests raise `ControllerLost` while a signal has suspended the controller.
 
     Args:
         remote_reference: the connected controller.
@@ -79,131 +74,133 @@ class FCTaskClient(StaysHere):
         self.remote_reference = remote_reference
         self.submitter = Submitter(remote_reference, Options())
 
-    # the seed's interface
+    # the interface of the older system
 
     async def run(self, task: BaseTask, block: bool = False) -> Any:
         """Submit a `MapTask` or a `StringTask`; return its taskid once it is accepted, or, with `block`, its result.
 
         Raises:
-            TypeError: it is no task.
+            TypeError: not a task.
         """
         future = self._submit_task(task)
-        await self._accepted(future)
+        await self._check_accepted(future)
         return await self._result(future) if block else future.taskid
 
     async def get_task_result(self, taskid: int, block: bool = False) -> Any:
         """Return the result of a task; `None` if it has not ended and this does not `block`.
 
-        The result of a function is its value, of a cell the value of its last expression; its exception is raised. Of
-        a `StringTask` it is a `TaskResult`, which holds the task's own exception in `failure`.
+        The result of a function is its value, of a cell the value of its last expression; its exception is raised. The
+        result of a `StringTask` is a `TaskResult`, which has the task's own exception in `failure`.
 
         Raises:
             UnknownTask: there is no such task, or it was cleared (an IndexError).
         """
-        remote, template = self.remote_reference, self._foreign_template()
+        remote = self.remote_reference
         ask = remote.follow if block else remote.peek
-        future = await wait(ask(template, checked_id(taskid)))
+        future = await wait(ask(Template(remote, None, label=""), check_id(taskid)))
         return await self._result(future) if block or future.done() else None
 
     async def abort(self, taskid: int) -> None:
-        """Stop a task, queued or running. When this returns, the task can have no result any more.
+        """Stop a task, queued or running. After this it cannot have a result any more.
 
         Raises:
             TypeError: not an int.
             UnknownTask: there is no such task, or it has ended, or was aborted before (an IndexError).
         """
-        await self._ask(Abort, ahead=True, taskid=checked_id(taskid))
+        await self.remote_reference.ask(Abort, ahead=True, taskid=check_id(taskid))
 
     async def barrier(self, taskids: Task | Iterable[Task] | None = None, timeout: float | None = None) -> None:
-        """Wait until tasks have ended, whatever they ended in.
+        """Wait until tasks have ended, in any state.
 
         Args:
-            taskids: one or several; `None`: all that are unfinished now, other clients' too. In a task that leaves out
-                the task itself, and all that can end only after it.
+            taskids: one or several tasks; `None`: all that are unfinished now, other clients' too. In a task, that
+                task and all tasks that end after it are left out.
             timeout: seconds.
 
         Raises:
-            TimeoutError: they have not ended by then; nothing happens to the tasks.
-            UnknownTask: there never was such a task; one that was cleared has ended.
-            RequestRefused: in a task: it would wait for its own end.
+            TimeoutError: they have not all ended; the tasks go on.
+            UnknownTask: there never was such a task; a cleared task counts as ended.
+            RequestRefused: the task that calls this would wait for its own end.
         """
         timeout = check_wait(timeout)
         ids = None if taskids is None else await self._ids(taskids)
         deadline = None if timeout is None else time.monotonic() + timeout
-        for part in [None] if ids is None else _parts(ids):
+        for part in [None] if ids is None else _split_ids(ids):
             barrier = Call(Barrier, {"taskids": part})
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             try:
                 self.remote_reference.open_barrier(barrier)
                 replies.value_of(await wait(barrier.answer, left))
             except TimeoutError:
-                what = "the unfinished tasks" if ids is None else f"tasks {_shown(ids)}"
+                what = "the unfinished tasks" if ids is None else f"tasks {_list_ids(ids)}"
                 raise TimeoutError(f"{what} have not all ended after {timeout} s") from None
             finally:
                 if not barrier.answer.done() or barrier.answer.cancelled():
                     self.remote_reference.unwait(barrier)
 
     async def clear(self, taskids: Task | Iterable[Task] | None = None) -> int:
-        """Forget finished tasks and their results, all of them by default; return how many.
+        """Forget finished tasks and their results, all of them by default; return their number.
 
         Raises:
-            UnknownTasks: for some there is nothing to clear; the others were cleared (a KeyError).
+            UnknownTasks: some do not exist; the others were cleared (a KeyError).
         """
         if taskids is None:
-            return int(await self._ask(Clear))
-        return sum([await self._ask(Clear, taskids=part) for part in _parts(await self._ids(taskids))])
+            return int(await self.remote_reference.ask(Clear))
+        return sum(
+            [await self.remote_reference.ask(Clear, taskids=part) for part in _split_ids(await self._ids(taskids))]
+        )
 
-    # steering one's tasks
+    # hold, move, retry
 
     async def hold(self, taskids: Task | Iterable[Task]) -> list[int]:
-        """Keep unfinished tasks from being given to workers, until `release`. Return the ids that cannot be held.
+        """Keep unfinished tasks from being dispatched, until `release`. Return the ids of tasks that cannot be held.
 
-        Those are the ones that a worker has already: they go on, and `abort` stops them.
+        A worker has these already: they go on, and `abort` stops them.
 
         Raises:
             TypeError: not an id, a future or a sequence of these.
-            UnknownTasks: some have ended or never were; the others are held (a KeyError).
+            UnknownTasks: some have ended or do not exist; the others are held (a KeyError).
         """
-        parts = _parts(await self._ids(taskids))
-        return [taskid for part in parts for taskid in await self._ask(Hold, taskids=part)]
+        parts = _split_ids(await self._ids(taskids))
+        return [taskid for part in parts for taskid in await self.remote_reference.ask(Hold, taskids=part)]
 
     async def release(self, taskids: Task | Iterable[Task]) -> None:
-        """Let held tasks be given to workers again, in their old places; others are left as they are.
+        """Let held tasks be dispatched again, in their old places; tasks that are not held stay as they are.
 
         Raises:
             TypeError: not an id, a future or a sequence of these.
-            UnknownTasks: some have ended or never were; the others are released (a KeyError).
+            UnknownTasks: some have ended or do not exist; the others are released (a KeyError).
         """
-        for part in _parts(await self._ids(taskids)):
-            await self._ask(Hold, taskids=part, held=False)
+        for part in _split_ids(await self._ids(taskids)):
+            await self.remote_reference.ask(Hold, taskids=part, held=False)
 
     async def move(self, taskids: Task | Iterable[Task], priority: int) -> None:
         """Give unfinished tasks another priority; their retries keep it.
 
         Args:
-            taskids: one or several.
+            taskids: one or several tasks.
             priority: higher ones go first.
 
         Raises:
             TypeError: not an id, a future or a sequence of these; or the priority is not an int.
             ValueError: the priority is beyond a million.
-            UnknownTasks: some have ended or never were; the others are moved (a KeyError).
+            UnknownTasks: some have ended or do not exist; the others are moved (a KeyError).
         """
         priority = check_priority(priority)
-        for part in _parts(await self._ids(taskids)):
-            await self._ask(Move, taskids=part, priority=priority)
+        for part in _split_ids(await self._ids(taskids)):
+            await self.remote_reference.ask(Move, taskids=part, priority=priority)
 
     async def retry(self, task: Task) -> TaskFuture:
         """Run a finished task again, as a new task of the same name and arguments; return the new one's future.
 
-        If it was submitted from this notebook or script, it runs as if it were submitted now: in this folder, with
-        the modules beside it as they are now. Anybody else's runs as it was submitted.
+        A task of this notebook or script runs as if it were submitted now: in this folder, with the modules beside it
+        as they are now. Any other task runs as it was submitted.
 
-        Tasks that failed because of it, directly or through others, are submitted again as well and depend on the new
-        ones; `list_tasks` tells by `retry_of` which is which, and `resubmit` does so at once.
+        Tasks that failed because of it, directly or through others, are submitted again as well, and depend on the new
+        ones. `resubmit` returns the pairs of old and new ids; lists have them as `retry_of`.
 
         Args:
-            task: one, by id or future, whatever it ended in, whosever it was.
+            task: an ended task of any client, by id or future.
 
         Raises:
             TypeError: neither an id nor a future.
@@ -211,24 +208,23 @@ class FCTaskClient(StaysHere):
             UnknownTask: there is no such task, or it was cleared (an IndexError).
             ResultExpired: a result that it takes was cleared (an IndexError).
         """
-        ids = await self.resubmit(task)
-        return await self.future(next(iter(ids.values())))
+        (taskid,) = await self._ids((task,))
+        return await self.remote_reference.retry(taskid)
 
     async def resubmit(self, task: Task, *, here: bool = True) -> dict[int, int]:
-        """Do what `retry` does; return old id -> new id of the task, and then of those that failed because of it.
+        """Run a finished task again, as `retry` does; return old id -> new id of it and of tasks that failed with it.
 
         Args:
-            here: with the folder and the modules of now, if it was submitted from here; else as it was submitted.
+            here: use the folder and the modules of now, if it was submitted from here; else those of the submission.
         """
         (taskid,) = await self._ids((task,))
-        pairs: list[tuple[int, int]] = await self._ask(Retry, taskid=taskid, **(context.fields() if here else {}))
-        return dict(pairs)
+        return await self.remote_reference.resubmit(taskid, here=here)
 
     async def map(self, func: Callable[..., Any], *sequences: Iterable[Any]) -> list[Any]:
         """Apply `func` to the items of `sequences`, one task an item, load balanced; return the list of results.
 
-        Waits for all of them. If some failed, the exception of the first of these in the list is raised, with
-        a note that names the others.
+        Waits for all of them. If some failed, the exception of the first failed item is raised, with a note that names
+        the others.
 
         Raises:
             ValueError: the sequences are of different lengths.
@@ -289,12 +285,12 @@ class FCTaskClient(StaysHere):
     # submitting
 
     def submit(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> TaskFuture:
-        """Queue `f(*args, **kwargs)` and return its future at once; it is sent together with all that is queued.
+        """Queue `f(*args, **kwargs)` and return its future at once; it is sent with everything else that is queued.
 
         A future among the arguments is replaced by its result on the worker, and the task comes after it.
 
         Raises:
-            UnpicklableArgument: the function or an argument cannot travel; the message says which and why.
+            UnpicklableArgument: the function or an argument cannot be sent; the message says which and why.
         """
         return self.submitter.submit(f, args, kwargs)
 
@@ -315,7 +311,7 @@ class FCTaskClient(StaysHere):
             names: names and values that it starts with; a future stands for its result.
             outs: names that come back, as `future.ns.x`; `"*"`: all that the code binds.
             keep: run in the worker's persistent namespace instead of a fresh one.
-            settings: of the notebook, which the cell runs with; the magics fill it in.
+            settings: settings of the notebook for the cell; the magics fill them in.
             **options: those of `with_options`.
         """
         if not isinstance(source, str):
@@ -334,7 +330,7 @@ class FCTaskClient(StaysHere):
                 `priority`: higher ones go first;
                 `timeout`: seconds of run time for one attempt;
                 `after`: futures or ids of tasks that have to succeed first (`after_any=True`: to end);
-                `on_lost`: `"retry"`, or `"fail"` for what must never run twice, when its worker dies;
+                `on_lost`: `"retry"`, or `"fail"` for a task that must never run twice, when its worker dies;
                 `retry_on`: the exception types that are worth a retry;
                 `backoff`: seconds before the first retry, doubled for each further one;
                 `seed`: of the random numbers of `random`, numpy and torch, the same for each attempt of each task.
@@ -344,10 +340,10 @@ class FCTaskClient(StaysHere):
         return other
 
     async def flush(self, timeout: float | None = None) -> None:
-        """Wait until all that was submitted before has been accepted (or refused, which its future then tells).
+        """Wait until all earlier submissions have been accepted or refused; the future of a refused one raises.
 
         Raises:
-            TimeoutError: after `timeout` seconds; says how many tasks are not accepted.
+            TimeoutError: `timeout` seconds have passed; the message says how many tasks are not accepted.
         """
         timeout = check_wait(timeout)
         try:
@@ -366,12 +362,12 @@ class FCTaskClient(StaysHere):
             found = await self.list_tasks(name=id_or_name, limit=1)
             missing = UnknownTask(f"there is no task named {id_or_name!r}")
         else:
-            found = await self.list_tasks(taskids=(checked_id(id_or_name),))
+            found = await self.list_tasks(taskids=(check_id(id_or_name),))
             missing = UnknownTask(f"there is no task {id_or_name}", taskid=id_or_name)
         if not found:
             raise missing
-        template = self._foreign_template(found[-1].label, found[-1].name, found[-1].retry_of)
-        return await wait(self.remote_reference.follow(template, found[-1].taskid))
+        task = found[-1]
+        return await self.remote_reference.future(task.taskid, label=task.label, name=task.name, retry_of=task.retry_of)
 
     # every worker
 
@@ -383,32 +379,32 @@ class FCTaskClient(StaysHere):
         *,
         settings: CellOptions | None = None,
     ) -> int:
-        """Run something on every worker, now and on every one that joins later; return on how many it ran by now.
+        """Run code on every worker, now and when workers join later; return the number of workers that have run it.
 
-        It is part of the store: replacements of dead workers, workers that `scale` adds and those of a restarted farm
-        run it too, before their first task. A worker runs it before every task that is submitted after this call.
+        The store keeps it: replacements of dead workers, workers that `scale` adds and workers of a restarted farm run
+        it before their first task. Every worker runs it before any task that is submitted after this call.
         Code runs in the worker's persistent namespace, where string tasks and `--keep` cells find what it defines,
         also after that namespace was cleared. A function is called without arguments, once in each worker.
 
-        Waits until all workers that are there have run it; one that is in a task runs it after that. If it fails on
-        one, that worker goes on without. A worker that is killed by it is replaced; after three such deaths nobody
-        runs it any more, as the workers' list says. A broadcast cannot be aborted: one that hangs keeps its workers
-        from working (`setting up` in their list) until the farm is restarted.
+        Waits until all present workers have run it; a busy worker runs it after its task. A worker on which it fails
+        goes on without it. A worker that it kills is replaced; after three such deaths no worker runs it any more, as
+        the list of workers says. A broadcast cannot be aborted: one that hangs blocks its workers (`setting up` in
+        their list) until the farm is restarted.
 
         Args:
-            code_or_function: source text, in which IPython's syntax is understood, or what is called.
-            names: names and values that are put in the namespace before the code runs.
+            code_or_function: source text, with IPython's syntax, or a function.
+            names: names and values that are bound in the namespace before the code runs.
             timeout: seconds to wait for the workers; 0 returns once it is in the store.
-            settings: of the notebook, which code runs with; the magics fill it in.
+            settings: settings of the notebook for the code; the magics fill them in.
 
         Raises:
-            BroadcastFailed: it raised on a worker, or killed three; the message says which and why.
+            BroadcastFailed: it raised on a worker, or killed three; the message names them and says why.
             TimeoutError: some workers have not run it yet; they will.
-            UnpicklableArgument: the function or a value cannot travel; the message says which and why.
+            UnpicklableArgument: the function or a value cannot be sent; the message says which and why.
         """
         timeout = check_wait(timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
-        number = int(await self._ask(Broadcast, **broadcast_fields(code_or_function, names, settings)))
+        number = int(await self.remote_reference.ask(Broadcast, **broadcast_fields(code_or_function, names, settings)))
         if timeout == 0:
             return 0
         waiting = Call(AwaitBroadcast, {"number": number})
@@ -424,33 +420,33 @@ class FCTaskClient(StaysHere):
         return workers_that_ran(number, msgspec.convert(answer, BroadcastReport, strict=False))
 
     async def clear_broadcasts(self) -> int:
-        """Forget all broadcasts: workers that join later run none of them. Return how many there were.
+        """Forget all broadcasts: workers that join later run none of them. Return the number of broadcasts.
 
-        What they made in the workers there are stays.
+        Present workers keep the effects.
         """
-        return int(await self._ask(ClearBroadcasts))
+        return int(await self.remote_reference.ask(ClearBroadcasts))
 
-    # looking at a controller and steering it
+    # the farm
 
     async def spin(self) -> None:
-        """Look again at what can run now; workers that refused a task are asked again."""
-        await self._ask(Spin)
+        """Check again which tasks can run; rejected tasks are offered to their workers again."""
+        await self.remote_reference.ask(Spin)
 
     async def queue_status(self, verbose: bool = False) -> dict[str, Any]:
-        """Return how many tasks are waiting, scheduled, pending (that is: running), succeeded, failed and aborted.
+        """Return the numbers of waiting, scheduled, pending (that is: running), succeeded, failed and aborted tasks.
 
         Args:
             verbose: return lists of their ids instead.
         """
-        status: dict[str, Any] = await self._ask(QueueStatus, verbose=bool(verbose))
+        status: dict[str, Any] = await self.remote_reference.ask(QueueStatus, verbose=bool(verbose))
         return status
 
     async def get_client_name(self) -> str:
-        """Return the name under which the controller knows this client."""
-        return str(await self._ask(GetClientName))
+        """Return this client's name in the controller."""
+        return str(await self.remote_reference.ask(GetClientName))
 
     def unpackage(self, reply: Answer) -> Any:
-        """Return the plain data of a controller's answer, or raise the error that it stands for."""
+        """Return the plain data of a controller's answer, or raise its error."""
         return replies.value_of(reply)
 
     async def list_tasks(
@@ -461,16 +457,16 @@ class FCTaskClient(StaysHere):
         owner: str | None = None,
         limit: int = 1000,
     ) -> list[TaskInfo]:
-        """Return what is known of tasks, newest last: those that pass every filter that is given.
+        """Return the tasks that pass every given filter, newest last.
 
         Args:
-            taskids: these.
-            states: in one of these states.
-            name: of this name.
-            owner: of this notebook or script.
-            limit: at most so many, the newest.
+            taskids: their ids.
+            states: their states.
+            name: their name.
+            owner: their notebook or script.
+            limit: the largest number of tasks, which are the newest.
         """
-        found = await self._ask(
+        found = await self.remote_reference.ask(
             ListTasks,
             taskids=None if taskids is None else tuple(taskids),
             states=None if states is None else tuple(states),
@@ -481,61 +477,80 @@ class FCTaskClient(StaysHere):
         return msgspec.convert(found, list[TaskInfo])
 
     async def log(self, taskid: int) -> str:
-        """Return what a task has printed so far, to stdout and to stderr, in order.
+        """Return the text that a task has printed so far, to stdout and stderr, in order.
 
         Raises:
             UnknownTask: there is no such task.
         """
-        return log_of(tuple(await self._ask(GetLog, ahead=True, taskid=checked_id(taskid))))
+        return log_of(await self.remote_reference.get_printed(check_id(taskid)))
 
     async def outputs(self, taskid: int) -> list[dict[str, Any]]:
-        """Return what a task has displayed so far: figures, tables, HTML, in the form of outputs in a notebook's file.
+        """Return the outputs that a task has displayed so far: figures, tables, HTML, as in a notebook's file.
 
-        Updates and clearings that the task made have taken effect.
+        Updates and clearings of the task are applied.
 
         Raises:
             UnknownTask: there is no such task.
         """
-        shown = self.remote_reference.shown
-        before = shown.of(checked_id(taskid))
-        answer = await self._ask(GetOutputs, ahead=True, taskid=taskid, known=before.version)
-        return shown.learn(taskid, before, answer)
+        return await self.remote_reference.get_outputs(check_id(taskid))
 
     async def submission(self, taskid: int) -> SubmittedTask:
-        """Return what a task was submitted as: its options, and code, arguments and inputs pickled.
+        """Return a task as it was submitted: its options, and its code, arguments and inputs, pickled.
 
         Raises:
             UnknownTask: there is no such task.
-            ResultExpired: a result that it takes is not there: it was cleared, or its task did not succeed.
+            ResultExpired: a result that it takes was cleared, or its task did not succeed.
         """
-        return msgspec.convert(await self._ask(GetSubmission, ahead=True, taskid=checked_id(taskid)), SubmittedTask)
+        return msgspec.convert(
+            await self.remote_reference.ask(GetSubmission, ahead=True, taskid=check_id(taskid)), SubmittedTask
+        )
 
     async def workers(self) -> list[WorkerInfo]:
-        """Return the workers and what they do."""
-        return msgspec.convert(await self._ask(GetWorkers), list[WorkerInfo])
+        """Return the workers and their states."""
+        return msgspec.convert(await self.remote_reference.ask(GetWorkers), list[WorkerInfo])
+
+    def watch(self) -> QueueWatch:
+        """Follow the queue: return an async iterator over its messages, which begins now and ends with the client.
+
+        The first message is a `QueueSnapshot`. The next ones are `QueueDelta`s, at most five a second, each with the
+        difference since the message before. No delta is ever missing: when messages are lost, or read too slowly, a
+        `QueueSnapshot` comes again.
+
+        When the farm dies, is stopped, is suspended or comes back, a `FarmStatus` comes, with its `state` and, in
+        `message`, a sentence about it. The iteration goes on, and a snapshot follows as soon as the farm runs again.
+        Watching never starts a farm: while it does not run, a `FarmStatus` is the first message.
+
+        It uses a connection of its own. `aclose()` closes that, as does the end of the loop when nothing else holds
+        the iterator. `async for` of several readers needs a watch for each.
+
+        Raises:
+            ControllerUnavailable: this client is closed.
+        """
+        return self.remote_reference.watch()
 
     async def scale(self, n: int) -> int:
-        """Set the number of workers; those that are too many end when they are idle. Return the number before."""
+        """Set the number of workers; surplus workers end when they are idle. Return the previous number."""
         if not isinstance(n, int) or isinstance(n, bool):
             raise TypeError(f"n is an int, not {n!r}")
         if not 0 <= n <= MAX_WORKERS:
             raise ValueError(f"n is from 0 to {MAX_WORKERS:,}, not {n}")
-        return int(await self._ask(Scale, n=n))
+        return int(await self.remote_reference.ask(Scale, n=n))
 
     async def stop(self) -> None:
         """Stop the farm. Unfinished work stays in its store; all open waits raise `ControllerStopped`."""
         try:
-            replies.value_of(await answered(self.remote_reference.stop(), self.remote_reference.farm))
+            replies.value_of(await wait_for_answer(self.remote_reference.stop(), self.remote_reference.farm))
         except ControllerStopped:
-            pass  # by somebody else: it is what was wanted
+            pass  # somebody else stopped it first
 
     # the end
 
     async def close(self) -> None:
-        """Disconnect, when all that was submitted is accepted; tasks go on.
+        """Disconnect once all submissions are accepted; tasks go on.
 
         Raises:
-            TimeoutError: that took more than 10 seconds; says how many tasks may be lost. It is closed all the same.
+            TimeoutError: that took more than 10 seconds. The message says how many tasks may be lost; the client is
+                closed all the same.
         """
         if self.remote_reference.is_closed:
             return
@@ -543,7 +558,7 @@ class FCTaskClient(StaysHere):
             if self.remote_reference.n_unaccepted:
                 await self.flush(FLUSH_AT_CLOSE)
         except TaskFCError:
-            pass  # the futures say so
+            pass  # the futures raise it
         finally:
             self.remote_reference.close()
 
@@ -563,10 +578,6 @@ class FCTaskClient(StaysHere):
 
     # inside
 
-    async def _ask(self, kind: type[Request], *, ahead: bool = False, **fields: Any) -> Any:
-        remote = self.remote_reference
-        return self.unpackage(await answered(remote.call(kind, ahead=ahead, **fields), remote.farm))
-
     def _submit_task(self, task: BaseTask) -> TaskFuture:
         if not isinstance(task, MapTask | StringTask):
             raise TypeError(f"run takes a MapTask or a StringTask, not {task!r}")
@@ -575,7 +586,7 @@ class FCTaskClient(StaysHere):
             return submitter.submit_string(task)
         return submitter.submit(task.function, task.args, task.kwargs)
 
-    async def _accepted(self, future: TaskFuture) -> None:
+    async def _check_accepted(self, future: TaskFuture) -> None:
         await self.flush()
         _raise_if_refused(future)
 
@@ -588,7 +599,7 @@ class FCTaskClient(StaysHere):
             raise
 
     async def _ids(self, tasks: Task | Iterable[Task]) -> tuple[int, ...]:
-        # text is a sequence as well, of what can be no task
+        # text is a sequence as well, but not of tasks
         if isinstance(tasks, str | bytes) or not isinstance(tasks, TaskFuture | int | Iterable):
             given: object = tasks
             hint = "; seconds are for timeout=" if isinstance(given, float) else ""
@@ -600,18 +611,15 @@ class FCTaskClient(StaysHere):
         for task in several:
             if isinstance(task, TaskFuture):
                 _raise_if_refused(task)
-            ids.append(checked_id(task.taskid if isinstance(task, TaskFuture) else task))
+            ids.append(check_id(task.taskid if isinstance(task, TaskFuture) else task))
         return tuple(ids)
 
-    def _foreign_template(self, label: str = "", name: str | None = None, retry_of: int | None = None) -> Template:
-        return Template(self.remote_reference, None, label=label, name=name, retry_of=retry_of)
 
-
-def _parts(ids: tuple[int, ...]) -> list[tuple[int, ...]]:
+def _split_ids(ids: tuple[int, ...]) -> list[tuple[int, ...]]:
     return [ids[i : i + MAX_IDS] for i in range(0, len(ids), MAX_IDS)]
 
 
-def _shown(ids: tuple[int, ...]) -> str:
+def _list_ids(ids: tuple[int, ...]) -> str:
     return ", ".join(map(str, ids[:5])) + (", ..." if len(ids) > 5 else "")
 
 

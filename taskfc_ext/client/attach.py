@@ -1,4 +1,4 @@
-"""Clients for those who only look or steer: a farm is never started for them to run tasks."""
+"""Clients for the command line, which never starts a farm to run its tasks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from taskfc_ext.client.connect import async_client
 from taskfc_ext.client.context.owner import default_owner
 from taskfc_ext.client.farm.launch import LocalFarm
-from taskfc_ext.client.stop import at_rest, check_answers
+from taskfc_ext.client.stop import check_answers, start_idle
 from taskfc_ext.drivers.paths import known_farms
 from taskfc_ext.errors import ControllerLost, ControllerUnavailable
 from taskfc_ext.text import name_option
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from taskfc_ext.client.blocking import BlockingTaskClient
 
 
-class WatchedFarm(LocalFarm):
-    """A farm that is only looked at: nobody starts it again because a list was asked for."""
+class AttachedFarm(LocalFarm):
+    """A farm that its clients do not start again when it has died."""
 
     def revive(self) -> None:
         raise ControllerLost(
@@ -28,9 +28,13 @@ class WatchedFarm(LocalFarm):
 
 
 @contextmanager
-def attached(name: str) -> Iterator[BlockingTaskClient]:
-    """Connect to a farm that runs; never starts one."""
-    farm = WatchedFarm(name)
+def attach_to_running(name: str) -> Iterator[BlockingTaskClient]:
+    """Connect to a farm that runs.
+
+    Raises:
+        ControllerUnavailable: it does not run.
+    """
+    farm = AttachedFarm(name)
     if farm.connection() is None:
         hint = f"start it with: taskfc start{name_option(name)}"
         raise ControllerUnavailable(f"no farm {name!r} runs here", hint=hint)
@@ -41,11 +45,11 @@ def attached(name: str) -> Iterator[BlockingTaskClient]:
 
 
 @contextmanager
-def attached_or_at_rest(name: str) -> Iterator[BlockingTaskClient]:
-    """Connect to a farm; if it does not run, nothing of its queue does meanwhile."""
-    if WatchedFarm(name).connection() is not None or name not in known_farms():
-        with attached(name) as client:
+def attach_or_start_idle(name: str) -> Iterator[BlockingTaskClient]:
+    """Connect to a farm. One that does not run is started meanwhile, without workers, so that no task runs."""
+    if AttachedFarm(name).connection() is not None or name not in known_farms():
+        with attach_to_running(name) as client:
             yield client
         return
-    with at_rest(LocalFarm(name)) as client:
+    with start_idle(LocalFarm(name)) as client:
         yield client

@@ -1,21 +1,22 @@
 """`BlockingTaskClient`: the client for code that cannot await, such as a notebook's cell.
 
-One line a method: `drive` runs the async client's coroutine in the calling thread. Ctrl-C ends the wait at once and
-harms no task. Docstrings are the async client's.
+Each method is one line: `drive` runs the async client's coroutine in the calling thread. Ctrl-C ends the wait at once
+and harms no task. The docstrings are those of the async client.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 from taskfc_ext.client.aio import FCTaskClient
 from taskfc_ext.client.future.future import TaskFuture
-from taskfc_ext.client.future.waiting import drive
-from taskfc_ext.client.local import StaysHere
+from taskfc_ext.client.future.waiting import drive, iterate
+from taskfc_ext.client.local import Unpicklable
 from taskfc_ext.client.mapper import Mapper, ParallelFunction
 from taskfc_ext.client.session.replies import Answer
+from taskfc_ext.client.session.subscriber import News
 from taskfc_ext.client.submit.options import Task, TaskOptions
 from taskfc_ext.protocol.infos import SubmittedTask, TaskInfo, WorkerInfo
 from taskfc_ext.serialize import CellOptions
@@ -32,7 +33,7 @@ def _documented_by_async_client(cls: C) -> C:
 
 
 @_documented_by_async_client
-class BlockingTaskClient(StaysHere):
+class BlockingTaskClient(Unpicklable):
     """A client of a task controller whose methods block. `TaskClient()` connects one; a `with` closes it.
 
     Any thread may use it.
@@ -45,7 +46,7 @@ class BlockingTaskClient(StaysHere):
         self._client = client
         self._submitter = client.submitter
 
-    # the seed's interface
+    # the interface of the older system
 
     def run(self, task: BaseTask, block: bool = False) -> Any:
         return drive(self._client.run(task, block))
@@ -96,7 +97,7 @@ class BlockingTaskClient(StaysHere):
         block: bool = True,
     ) -> Mapper[Any]:
         mapper = self._client.mapper(clear_before, clear_after, retries, recovery_task, depend, block)
-        return mapper.adapted(self, drive)
+        return mapper.adapt_to(self, drive)
 
     def parallel(
         self,
@@ -159,7 +160,7 @@ class BlockingTaskClient(StaysHere):
     def clear_broadcasts(self) -> int:
         return drive(self._client.clear_broadcasts())
 
-    # looking and steering
+    # the farm
 
     def list_tasks(
         self,
@@ -182,6 +183,9 @@ class BlockingTaskClient(StaysHere):
 
     def workers(self) -> list[WorkerInfo]:
         return drive(self._client.workers())
+
+    def watch(self) -> Iterator[News]:
+        return iterate(self._client.watch())
 
     def scale(self, n: int) -> int:
         return drive(self._client.scale(n))

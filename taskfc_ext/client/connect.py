@@ -1,4 +1,4 @@
-"""Clients of a farm: imported late, as the processes of a farm are started first."""
+"""Construction of clients. Their modules are imported late: the processes of a farm start first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def load_clients() -> None:
-    """Import the clients: for the time in which a farm starts, since its starter needs one next."""
+    """Import the modules of the clients, while a farm starts: its starter needs them next."""
     from taskfc_ext.client import blocking  # noqa: F401
 
 
@@ -37,7 +37,7 @@ def async_client(farm: LocalFarm, *, owner: str, label: str) -> FCTaskClient:
 
 
 def connect(farm: LocalFarm, *, owner: str, label: str) -> RemoteController:
-    """Return the connected reference that a client's requests go through."""
+    """Return a connected `RemoteController`."""
     from taskfc_ext.client.session.controller import RemoteController
 
     label = label or f"{os.path.basename(sys.argv[0]) if sys.argv else ''}:{os.getpid()}"

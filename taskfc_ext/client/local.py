@@ -1,12 +1,12 @@
-"""A base for what belongs to the process that made it."""
+"""Base of the clients: they belong to the process that made them."""
 
 from __future__ import annotations
 
 from typing import NoReturn, Self
 
 
-class StaysHere:
-    """A client: its connection cannot be pickled, and the error says what to do instead."""
+class Unpicklable:
+    """Base of a class that cannot be pickled; the error says what to do instead."""
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a client belongs to the process that connected it; connect with TaskClient() in the task")

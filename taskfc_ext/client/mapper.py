@@ -13,10 +13,10 @@ from taskfc_ext.serialize.chance import carried as carried_generators
 from taskfc_ext.serialize.chance import report_repeats
 from taskfc_ext.tasks import BaseTask, Depend
 
-_SHOWN = 10  # failing indices in the note: enough to see a pattern
+_SHOWN = 10  # failed indices in the note: enough for a pattern
 
 R = TypeVar("R")
-"""What a map returns: a list, or, from an async client, a coroutine that does."""
+"""Return type of a map: a list, or a coroutine in the async client."""
 
 
 class Mapper(Generic[R]):
@@ -52,8 +52,8 @@ class Mapper(Generic[R]):
         """Apply `func` to the items of `sequences`; return the results, or the taskids if this does not `block`."""
         return self._run(func, sequences)
 
-    def adapted(self, task_controller: Any, adapt: Callable[[R], Any]) -> Mapper[Any]:
-        """Return the mapper of another client, whose maps are those of this one, put through `adapt`."""
+    def adapt_to(self, task_controller: Any, adapt: Callable[[R], Any]) -> Mapper[Any]:
+        """Return this mapper for another client; `adapt` converts the values that its maps return."""
 
         def run(func: Callable[..., Any], sequences: tuple[Iterable[Any], ...]) -> Any:
             return adapt(self._run(func, sequences))
@@ -87,7 +87,7 @@ class ParallelFunction(Generic[R]):
 
     Attributes:
         func: the function itself.
-        mapper: what it is mapped with.
+        mapper: the mapper that runs it.
     """
 
     def __init__(self, func: Callable[..., Any], mapper: Mapper[R]) -> None:
@@ -109,7 +109,7 @@ def submit_items(
     """Submit `func` for each item of `sequences`.
 
     Raises:
-        TypeError: there is no sequence, or something that is none.
+        TypeError: there is no sequence, or an argument is not one.
         ValueError: they are of different lengths.
     """
     if not sequences:
@@ -120,7 +120,7 @@ def submit_items(
         raise ValueError(f"the sequences are of different lengths: {', '.join(map(str, lengths))}")
     template = submitter.function_template(func)
     if carried_generators:
-        report_repeats(lengths[0])  # all items get the same of what the function holds
+        report_repeats(lengths[0])  # all items get the same state of the generators that the function holds
     futures = []
     for items in zip(*columns, strict=True):
         body = submitter.call_body(template, items)

@@ -1,6 +1,6 @@
-"""Starting farms and connecting to them: `start`, `attach`, `restart`, `TaskClient`.
+"""Start of farms, and clients of them: `start`, `attach`, `restart`, `TaskClient`.
 
-The clients are imported when one is made, and not before a farm is started: see `launch`.
+The modules of the clients are imported when a client is made, and not before a farm is started: see `launch`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Controller:
 
     Attributes:
         name: the farm's.
-        attached: whether the farm ran before.
+        attached: whether the farm ran before this was made.
     """
 
     def __init__(self, farm: LocalFarm, *, attached: bool) -> None:
@@ -54,7 +54,7 @@ class Controller:
         return async_client(self._farm, owner=owner or default_owner(), label=label)
 
     def scale(self, n: int) -> int:
-        """Set the number of workers; return the number before."""
+        """Set the number of workers; return the previous number."""
         with self.client() as client:
             return client.scale(n)
 
@@ -64,12 +64,12 @@ class Controller:
 
     @property
     def connection_file(self) -> Path:
-        """How others find it."""
+        """The file by which clients find the farm."""
         return self._farm.paths.connection_file
 
     @property
     def pid(self) -> int:
-        """The controller's process now; another one after it has died."""
+        """The controller's process now; another one after a death."""
         return self._running().pid
 
     @property
@@ -79,7 +79,7 @@ class Controller:
 
     @property
     def worker_pids(self) -> list[int]:
-        """The processes that run tasks now."""
+        """The worker processes now."""
         with self.client() as client:
             return [worker.pid for worker in client.workers()]
 
@@ -118,16 +118,16 @@ def start(
     """Start a farm, or attach to it if it runs. Its workers begin with our working directory and import path.
 
     Args:
-        workers: how many; by default as many as there are cores for us. Not looked at when it runs.
+        workers: number of workers; by default one for each core that we may use. Ignored when the farm runs.
         name: the farm's name; each has its own queue and store.
-        store: where tasks and results are kept.
+        store: the kind of store for tasks and results.
         fresh: begin with an empty store.
-        properties: what `depend` functions see on each worker.
-        unreachable_after: seconds after which a task that all workers refuse fails.
-        max_deaths: so many workers may die of one task.
+        properties: properties of each worker, which `depend` functions get.
+        unreachable_after: seconds after which a task fails that all workers reject.
+        max_deaths: number of workers that may die in one task.
 
     Raises:
-        StartFailed: with what to do about it.
+        StartFailed: the farm cannot be started; the message says why, and what to do.
     """
     _check_workers("start", workers)
     options = farm_options(
@@ -160,9 +160,9 @@ def TaskClient(name: str = "default", *, owner: str = "", label: str = "") -> Bl
     """Return a client of the farm `name`, which is started if it does not run.
 
     Args:
-        name: the farm's.
-        owner: whose tasks these are: a notebook's path, a script's name.
-        label: what the controller calls this client in lists.
+        name: the farm's name.
+        owner: the notebook or script that the tasks belong to.
+        label: the client's name in lists.
     """
     farm = _farm(name)
     match farm.condition():
@@ -190,7 +190,7 @@ def stop(farm: LocalFarm) -> None:
     """Stop a farm, if it runs, and wait until its processes are gone; see `client.stop`.
 
     Raises:
-        TimeoutError: they were not, after 20 seconds.
+        TimeoutError: they have not ended after 20 seconds.
     """
     from taskfc_ext.client.stop import stop_farm
 
@@ -208,7 +208,7 @@ def farm_options(
     """Return the options of a farm that this process starts.
 
     Raises:
-        TypeError, ValueError: one of them cannot be; says which.
+        TypeError, ValueError: an option is not possible; the message names it.
         StartFailed: our working directory is gone.
     """
     try:
@@ -221,7 +221,7 @@ def farm_options(
         n_workers=available_cores() if workers is None else workers,
         python=sys.executable,
         cwd=here,
-        sys_path=tuple([os.path.join(here, entry) for entry in sys.path]),  # "" and relative ones mean something here
+        sys_path=tuple([os.path.join(here, entry) for entry in sys.path]),  # relative ones mean nothing elsewhere
         store=store,
         unreachable_after=unreachable_after,
         max_deaths=max_deaths,
@@ -236,10 +236,10 @@ def farm_options(
 
 
 def empty_store(paths: FarmPaths) -> None:
-    """Remove what the store of a farm that does not run holds; its lock file stays, as locks are on the inode.
+    """Empty the store of a farm that does not run. Its lock file stays, as locks are on the inode.
 
     Raises:
-        StartFailed: somebody uses it.
+        StartFailed: the store is in use.
     """
     with open(paths.lock, "ab") as lock:
         try:

@@ -1,4 +1,4 @@
-"""Stopping a farm, whatever state its processes are in, and changing the queue of one that does not run."""
+"""Stop of a farm in any state of its processes, and changes to the queue of a farm that does not run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING
 from taskfc_ext.client.connect import blocking_client, connect
 from taskfc_ext.client.farm.interface import Condition
 from taskfc_ext.client.farm.launch import LocalFarm, collect_children, launch
-from taskfc_ext.client.farm.silence import ANSWER_WITHIN, end_controller, resume_suspended, silence_error, suspension
+from taskfc_ext.client.farm.silence import (
+    ANSWER_WITHIN,
+    describe_suspension,
+    end_controller,
+    resume_suspended,
+    silence_error,
+)
 from taskfc_ext.client.session.replies import value_of
 from taskfc_ext.drivers.connection_file import ConnectionInfo, process_alive
 from taskfc_ext.drivers.socket_folder import FolderRefused
@@ -31,28 +37,28 @@ STOP_WITHIN = 20.0
 _LOOK_EVERY = 0.02
 
 _ANSWER_EVERY = 0.5
-"""Seconds until it is looked up whether one who has not answered can."""
+"""Seconds between checks whether a controller that has not answered is suspended."""
 
 _STOP_TRIES = 3
-"""Farms to stop, one after the other, if each is killed before it has stopped."""
+"""Tries to stop a farm, if its processes are killed during each."""
 
 
 def stop_farm(farm: LocalFarm) -> None:
     """Stop a farm, if it runs, and wait until its processes are gone.
 
-    One that was killed, perhaps while we stop it, is started once more for that: only the next farm can settle what a
-    killed one has left, since it finds out what had run and what had not. Suspended processes are resumed, and a
-    controller that does not answer is killed: its supervisor starts another one, which is then asked to stop.
+    A farm that was killed, perhaps during the stop, is started once more: only a new controller can find out which
+    tasks had run, and settle them. Suspended processes are resumed. A controller that does not answer is killed; its
+    supervisor starts another one, which is then asked to stop.
 
     Raises:
-        TimeoutError: they were not, after 20 seconds.
+        TimeoutError: they have not ended after 20 seconds.
     """
     for _ in range(_STOP_TRIES):
         match farm.condition():
             case Condition.STOPPED:
                 return
             case Condition.DEAD:
-                with suppress(ControllerStopped):  # by somebody else
+                with suppress(ControllerStopped):  # somebody else was faster
                     launch(farm.paths, None, at_rest=True)
         _stop_running(farm)
 
@@ -65,7 +71,7 @@ def _stop_running(farm: LocalFarm) -> None:
     try:
         with closing(connect(farm, owner="", label="stop")) as remote:
             _ask_to_stop(farm, remote)
-    except (VersionMismatch, FolderRefused):  # it cannot be asked from here; a signal reaches it all the same
+    except (VersionMismatch, FolderRefused):  # it does not take our requests, but it takes a signal
         with suppress(ProcessLookupError):
             os.kill(running.supervisor_pid, signal.SIGTERM)
     _wait_for_end(farm, running)
@@ -82,7 +88,7 @@ def _ask_to_stop(farm: LocalFarm, remote: RemoteController) -> None:
         except TimeoutError:
             raise silence_error(farm) from None
     except ControllerStopped:
-        pass  # by somebody else: it is what was wanted
+        pass  # somebody else stopped it first
 
 
 def _wait_for_end(farm: LocalFarm, running: ConnectionInfo) -> None:
@@ -91,22 +97,22 @@ def _wait_for_end(farm: LocalFarm, running: ConnectionInfo) -> None:
     while process_alive(running.supervisor_pid, running.supervisor_started):
         if time.monotonic() > deadline:
             raise TimeoutError(f"farm {farm.name!r} has not ended; see {farm.paths.supervisor_log}")
-        resume_suspended(running)  # again: a signal takes its time to suspend a process, too
+        resume_suspended(running)  # again: a suspension may take effect late
         pause.wait(_LOOK_EVERY)
         collect_children()
 
 
 def check_answers(farm: LocalFarm, remote: RemoteController) -> None:
-    """Return when the controller answers over this connection.
+    """Wait until the controller answers over this connection.
 
     Raises:
-        ControllerLost: it does not within seconds; says what is to be seen of it.
+        ControllerLost: it does not answer within 3 seconds; the message says in which state its processes are.
     """
     answer = remote.call(GetClientName, ahead=True)
     deadline = time.monotonic() + ANSWER_WITHIN
     while time.monotonic() < deadline:
         wait((answer,), _ANSWER_EVERY)
-        if answer.done() or suspension(farm):
+        if answer.done() or describe_suspension(farm):
             break
     if not answer.done():
         answer.cancel()
@@ -115,11 +121,11 @@ def check_answers(farm: LocalFarm, remote: RemoteController) -> None:
 
 
 @contextmanager
-def at_rest(farm: LocalFarm) -> Iterator[BlockingTaskClient]:
-    """Connect to a farm that does not run: its controller runs meanwhile, without workers, so that no task does.
+def start_idle(farm: LocalFarm) -> Iterator[BlockingTaskClient]:
+    """Start a farm without workers and connect to it; stop it at the end. No task runs meanwhile.
 
     Raises:
-        StartFailed: with what to do about it.
+        StartFailed: the farm cannot be started; the message says why, and what to do.
     """
     started = launch(farm.paths, None, at_rest=True)
     try:

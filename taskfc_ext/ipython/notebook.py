@@ -155,7 +155,7 @@ class Notebook:
         """Tell whether the farm was stopped while the future was open, and has started again: its task goes on."""
         if future.farm != self.session.name or not (future.accepted and future.done()) or future.cancelled():
             return False
-        return future._facts is None and isinstance(future.exception(), ControllerUnavailable)
+        return future.facts is None and isinstance(future.exception(), ControllerUnavailable)
 
     def task_names(self) -> list[str]:
         """Return the names that select tasks: names of tasks, and variables that hold a future."""

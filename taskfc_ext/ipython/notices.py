@@ -82,7 +82,7 @@ class Notices:
 
     def add(self, future: TaskFuture) -> None:
         """Add a task that the running cell has submitted."""
-        future._watch()  # from now on it records whether its outcome was read
+        future.track_reads()
         self._open[next(self._order)] = future, self._cell
 
     def mark_seen(self, taskids: Iterable[int], farm: str) -> None:
@@ -108,7 +108,7 @@ class Notices:
         if not self._open or not all(future.done() for future, _ in self._open.values()):
             return ""
         batch, self._open = list(self._open.values()), {}
-        news = [(future, submitted_in) for future, submitted_in in batch if not future._is_read]
+        news = [(future, submitted_in) for future, submitted_in in batch if not future.is_read]
         if all(submitted_in == cell for _, submitted_in in news):
             return ""
         return write_notice([ended for future, _ in news if (ended := _end_of(future)) is not None])
@@ -116,7 +116,7 @@ class Notices:
 
 def _end_of(future: TaskFuture) -> EndedTask | None:
     """Return the end of the task; `None` if it is unknown, since the farm was stopped or the connection closed."""
-    if future.taskid is None or (future._facts is None and not future.cancelled()):
+    if future.taskid is None or (future.facts is None and not future.cancelled()):
         return None
     state = future.state
     return EndedTask(future.taskid, future.name or "", state, _why(future) if state == "failed" else "")

@@ -181,7 +181,7 @@ class Session:
         future = self.client().future(taskid)
         sent = self._sent.get((self.name, taskid))
         if sent is not None:
-            future._sent = sent
+            future.sent_names = sent
         return future
 
     def client_of(self, name: str) -> BlockingTaskClient | None:

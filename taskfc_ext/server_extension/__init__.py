@@ -5,8 +5,8 @@
     POST farms/NAME                  a command: `AnyCommand` -> `CommandAnswer`
     WS   watch                       `ViewQuestion`s in, `ViewMessage`s out: `Farms` first, then the watched queues
 
-A Jupyter server imports this, and it is there then. So `jupyter_server` is no dependency of the package: kernels and
-terminals do without it.
+Only a Jupyter server imports this, so `jupyter_server` is not a dependency of the package. Kernels and terminals do
+without it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jupyter_server.serverapp import ServerApp
 
 OLDEST_SERVER = (2, 13)
-"""The first that lets a WebSocket ask who is there."""
+"""The first version with authentication of WebSockets."""
 
 
 def _jupyter_server_extension_points() -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""One browser that looks on: what it watches, and how far behind it is."""
+"""One browser page that is connected: its subscriptions, and its unsent messages."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 MAX_WAITING = 500
-"""Messages that may wait for a browser: 100 s of a busy queue, and more parts than a snapshot comes in."""
+"""Messages that may wait for a browser: 100 s of a busy queue, and more than the parts of a snapshot."""
 
 MAX_WAITING_BYTES = 4 * 2**20
 """Bytes that may wait for a browser, beyond one message and the first snapshot of each queue."""
 
 TOO_SLOW = 1013
-"""The code with which one that lags is closed, "try again later": its page reconnects, and gets a snapshot."""
+"""Close code for a browser that lags, "try again later": its page reconnects, and gets a snapshot."""
 
 
 class Socket(Protocol):
     """A WebSocket, as tornado offers it."""
 
     def write_message(self, message: str | bytes, binary: bool = False) -> Future[None]:
-        """Send a text; what is returned is done when it has left this process."""
+        """Send a text; the future is done when it has left this process."""
         ...
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
-        """Close, and say why."""
+        """Close with a code and a reason."""
         ...
 
 
 class Browser:
-    """A page of somebody's browser. What it does not take in time is not kept for it.
+    """A page in a browser. Messages that it does not take in time are not kept for it.
 
     Args:
-        socket: how it is told.
+        socket: its WebSocket.
 
     Attributes:
-        watched: names of the farms whose queues it is sent.
-        told: the list of farms that it has.
+        watched: names of the farms whose queues it gets.
+        farms_sent: the last list of farms that it got, encoded.
     """
 
     def __init__(self, socket: Socket) -> None:
@@ -47,15 +47,15 @@ class Browser:
         self._snapshots: Counter[str] = Counter()  # farm -> parts of its snapshot that wait
         self._closed = False
         self.watched: set[str] = set()
-        self.told = b""
+        self.farms_sent = b""
 
     @property
     def is_closed(self) -> bool:
-        """Whether it was dropped, or has gone."""
+        """Whether the connection was closed, by either side."""
         return self._closed
 
     def send(self, message: bytes) -> None:
-        """Send one message, encoded; a browser that has too much waiting is closed instead."""
+        """Send one encoded message; a browser that lags too far is closed instead."""
         if self._waiting >= MAX_WAITING or self._waiting_bytes > MAX_WAITING_BYTES:
             self.close(TOO_SLOW, "too far behind; connect again")
             return
@@ -70,7 +70,7 @@ class Browser:
         self._write(message, on_sent)
 
     def send_snapshot(self, farm: str, parts: Sequence[bytes]) -> None:
-        """Send a queue as a whole. However large it is, it may wait; if it is asked for again meanwhile, it counts."""
+        """Send a whole queue, which may wait however large it is. Another one that is asked for meanwhile counts."""
         again = self._snapshots[farm] > 0
         for part in parts:
             if again:
@@ -80,13 +80,13 @@ class Browser:
                 self._write(part, lambda: self._snapshots.subtract((farm,)))
 
     def close(self, code: int, reason: str) -> None:
-        """Close it; the page is told `code` and `reason`, if it still reads."""
+        """Close the connection; the page gets `code` and `reason`, if it still reads."""
         if not self._closed:
             self._closed = True
             self._socket.close(code, reason)
 
-    def gone(self) -> None:
-        """Note that it has closed the connection."""
+    def mark_closed(self) -> None:
+        """Note that the page has closed the connection."""
         self._closed = True
 
     def _write(self, message: bytes, on_sent: Callable[[], None]) -> None:
@@ -100,7 +100,7 @@ class Browser:
 
         def on_done(done: Future[Any]) -> None:
             on_sent()
-            if done.cancelled() or done.exception() is not None:  # looked at, so that nobody logs it
+            if done.cancelled() or done.exception() is not None:  # retrieved, so that asyncio does not log it
                 self._closed = True
 
         sent.add_done_callback(on_done)

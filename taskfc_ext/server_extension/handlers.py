@@ -1,7 +1,8 @@
-"""What answers HTTP: who may ask, what is a good question, and in which form it is answered.
+"""HTTP handlers: authorization, validation and encoding of requests and answers.
 
-Jupyter's own handlers check the token, or the cookie with its XSRF token, and the origin. Its authorizer is asked about
-the resource `taskfc`: to look is to `read`, to steer is to `write`, and whatever makes code run is to `execute` too.
+Jupyter's own handlers check the token, or the cookie with its XSRF token, and the origin. Its authorizer decides about
+the resource `taskfc`: lists and details need `read`, commands need `write`, and commands that run code need `execute`
+as well.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from tornado import web
 from tornado.websocket import WebSocketHandler
 
 from taskfc_ext.client.farm.launch import LocalFarm
-from taskfc_ext.client.session.subscriber import News, Viewer
+from taskfc_ext.client.session.subscriber import News, Subscriber
 from taskfc_ext.drivers.paths import farm_paths
 from taskfc_ext.errors import ControllerLost, TaskFCError
 from taskfc_ext.protocol.limits import MAX_ID
 from taskfc_ext.server_extension.browser import Browser
-from taskfc_ext.server_extension.hub import Follow, Hub
-from taskfc_ext.server_extension.lookout import Lookout
+from taskfc_ext.server_extension.discovery import Discovery
+from taskfc_ext.server_extension.hub import Hub, Subscribe
 from taskfc_ext.server_extension.starting import start_farm
 from taskfc_ext.text import plain_text, sentence
 from taskfc_ext.version import __version__
@@ -36,10 +37,10 @@ from taskfc_ext.view.details import task_details
 from taskfc_ext.view.messages import AnyCommand, CommandAnswer, Retry, RetryFailed, Start, ViewQuestion
 
 RESOURCE = "taskfc"
-"""What an authorizer is asked about."""
+"""The resource for the authorizer."""
 
 MAX_BODY = 2 * 2**20
-"""Bytes of a command: the ids of all the tasks that one request may name, and room."""
+"""Bytes of a command: as many ids as one request may have, and some more."""
 
 MAX_QUESTION = 4096
 """Bytes of a question on the WebSocket; one has under 200."""
@@ -49,8 +50,8 @@ _question: msgspec.json.Decoder[ViewQuestion] = msgspec.json.Decoder(ViewQuestio
 
 
 def add_handlers(app: web.Application, *, root_dir: str) -> Hub:
-    """Let a Jupyter server answer for the farms of its user. Farms that it starts begin in `root_dir`."""
-    hub = Hub(_follow(), Lookout())
+    """Add the handlers to a Jupyter server. Workers of farms that it starts begin in `root_dir`."""
+    hub = Hub(_subscribe(), Discovery())
     parts: dict[str, Any] = {"hub": hub}
     routes: list[tuple[str, type[web.RequestHandler], dict[str, Any]]] = [
         ("farms", FarmsHandler, parts),
@@ -64,15 +65,17 @@ def add_handlers(app: web.Application, *, root_dir: str) -> Hub:
     return hub
 
 
-def _follow() -> Follow:
-    def follow(name: str, on_news: Callable[[News], None]) -> Viewer:
-        return Viewer(asyncio.get_running_loop(), LocalFarm(name), on_news, version=__version__, label="Jupyter server")
+def _subscribe() -> Subscribe:
+    def subscribe(name: str, on_news: Callable[[News], None]) -> Subscriber:
+        return Subscriber(
+            asyncio.get_running_loop(), LocalFarm(name), on_news, version=__version__, label="Jupyter server"
+        )
 
-    return follow
+    return subscribe
 
 
 class _Handler(APIHandler):
-    """What the REST handlers share."""
+    """Base of the REST handlers."""
 
     auth_resource = RESOURCE
     _track_activity = False  # else a page that is left open would keep an idle server from being culled
@@ -87,8 +90,8 @@ class _Handler(APIHandler):
         self.set_status(status)
         self.finish(msgspec.json.encode({"message": message}))
 
-    def named(self, name: str) -> str | None:
-        """Return `name` if it can be a farm's; else refuse."""
+    def check_name(self, name: str) -> str | None:
+        """Return `name` if it is valid for a farm; else refuse the request and return `None`."""
         try:
             return farm_paths(name).name
         except ValueError as error:
@@ -117,7 +120,7 @@ class TaskHandler(_Handler):
     @authorized("read")  # type: ignore[untyped-decorator]
     async def get(self, name: str, taskid: str) -> None:
         """Answer with the `TaskDetails`."""
-        if self.named(name) is None:
+        if self.check_name(name) is None:
             return
         if not (taskid.isascii() and taskid.isdecimal() and len(taskid) < 17 and int(taskid) <= MAX_ID):
             self.refuse(400, f"A task's id is a number such as 17, not {plain_text(taskid)[:100]!r}.")
@@ -131,7 +134,7 @@ class TaskHandler(_Handler):
 
     async def _answer_with(self, name: str, taskid: int, known: str) -> None:
         status = await self.hub.status(name)
-        ask = self.hub.ask_of(name)
+        ask = self.hub.find_ask(name)
         if status is None:
             self.refuse_farm(name)
         elif ask is None:
@@ -157,8 +160,8 @@ class FarmHandler(_Handler):
     @web.authenticated
     @authorized("write")  # type: ignore[untyped-decorator]
     async def post(self, name: str) -> None:
-        """Carry out a command; answer with a `CommandAnswer`, whatever came of it."""
-        if self.named(name) is None:
+        """Carry out a command; answer with a `CommandAnswer`, also when it failed."""
+        if self.check_name(name) is None:
             return
         if len(self.request.body) > MAX_BODY:
             self.refuse(413, f"A command has at most {MAX_BODY:,} bytes, not {len(self.request.body):,}.")
@@ -180,14 +183,14 @@ class FarmHandler(_Handler):
         elif why_not := explain_mismatch(command, name, status.identity if status is not None else ""):
             self.refuse(409, why_not)
         else:
-            self.answer(await self._have_done(name, command))
+            self.answer(await self._carry_out_or_start(name, command))
 
-    async def _have_done(self, name: str, command: AnyCommand) -> CommandAnswer:
+    async def _carry_out_or_start(self, name: str, command: AnyCommand) -> CommandAnswer:
         if isinstance(command, Start):
             answer = await asyncio.to_thread(start_farm, name, command.n, self.root_dir)
-            await self.hub.look()
+            await self.hub.discover()
             return answer
-        ask, status = self.hub.ask_of(name), await self.hub.status(name)
+        ask, status = self.hub.find_ask(name), await self.hub.status(name)
         if ask is None:
             return CommandAnswer(ok=False, said=status.message if status is not None else "It is gone.")
         return await carry_out(command, ask)
@@ -198,7 +201,7 @@ class FarmHandler(_Handler):
 
 
 class WatchHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
-    """WS watch. A page that lags is closed with code 1013, one that asks nonsense with 1008."""
+    """WS watch. A page that lags is closed with code 1013, after an invalid message with 1008."""
 
     auth_resource = RESOURCE
 
@@ -212,26 +215,26 @@ class WatchHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
         return MAX_QUESTION
 
     def set_default_headers(self) -> None:
-        """Set none: those of pages make no sense here."""
+        """Set no headers: those of pages make no sense here."""
 
     def get_compression_options(self) -> Any:
-        """Return what the server's other WebSockets use."""
+        """Return the options of the server's other WebSockets."""
         return self.settings.get("websocket_compression_options", None)
 
     @ws_authenticated
     async def get(self, *args: Any, **kwargs: Any) -> None:
-        """Let those in who may read."""
+        """Open the WebSocket for users who may read."""
         if not await _is_authorized(self, "read"):
             raise web.HTTPError(403)
         await super().get(*args, **kwargs)
 
     def open(self, *args: str, **kwargs: str) -> None:
-        """A page is there."""
+        """Connect a page."""
         super().open(*args, **kwargs)
         self.hub.connect(self.browser)
 
     def on_message(self, message: str | bytes) -> None:
-        """A page asks."""
+        """Handle a message of a page."""
         try:
             question = _question.decode(message)
             farm_paths(question.farm)
@@ -239,10 +242,10 @@ class WatchHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
             reason = plain_text(f"not a question: {error}").encode()[:120].decode(errors="ignore")
             self.browser.close(1008, reason)  # a reason has at most 123 bytes
             return
-        self.hub.hear(self.browser, question)
+        self.hub.receive(self.browser, question)
 
     def on_close(self) -> None:
-        """It is gone."""
+        """Disconnect the page."""
         self.hub.disconnect(self.browser)
 
 

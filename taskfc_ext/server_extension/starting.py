@@ -1,4 +1,4 @@
-"""Starting a farm from the sidebar, where there is no notebook whose folder it could begin in."""
+"""Start of a farm from the sidebar, which has no notebook and so no folder for the workers."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from taskfc_ext.view.messages import CommandAnswer
 
 
 def start_farm(name: str, n: int | None, folder: str) -> CommandAnswer:
-    """Start a farm as it was started before, or, for the first time, with workers that begin in `folder`.
+    """Start a farm with the options of its last start, or, for the first time, with workers in `folder`.
 
-    Blocks until it answers, for 0.3 s on an idle machine.
+    Blocks until it answers: 0.3 s on an idle machine.
 
     Args:
-        name: the farm's, a good one.
-        n: workers; `None`: as before, or one a core.
-        folder: the Jupyter server's.
+        name: the farm's name, which is valid.
+        n: number of workers; `None`: as before, or one for each core.
+        folder: the Jupyter server's folder.
     """
     farm = LocalFarm(name)
     try:

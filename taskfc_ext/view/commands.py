@@ -44,7 +44,7 @@ Steered = Abort | Retry | Hold | Release | Move | Clear | RetryFailed | Scale | 
 
 
 class Ask(Protocol):
-    """Sends a request and returns the plain data of its answer."""
+    """Sends a request and returns the plain data of its answer, as `Subscriber.ask` does."""
 
     async def __call__(self, kind: type[requests.Request], **fields: Any) -> Any:
         """Send a request of this kind.

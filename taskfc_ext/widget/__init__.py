@@ -1,1 +1,1 @@
-"""The widgets of a notebook: anywidget classes, with their scripts in `static/`."""
+"""Widgets of the notebook: anywidget classes, with their scripts in `static/`."""

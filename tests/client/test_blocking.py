@@ -18,7 +18,7 @@ from taskfc_ext.client.aio import FCTaskClient
 from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.client.farm.interface import Condition
 from taskfc_ext.client.session.controller import RemoteController
-from taskfc_ext.client.session.registry import closed, flush_all, opened
+from taskfc_ext.client.session.registry import flush_all, register, unregister
 from taskfc_ext.client.submit import submitter
 from taskfc_ext.errors import (
     ControllerStopped,
@@ -111,7 +111,7 @@ def test_a_nested_future_is_refused(client: BlockingTaskClient) -> None:
         client.submit(len, [client.submit(double, 5)])
 
 
-def test_a_refused_submission_tells_its_futures(farm: FakeFarm, client: BlockingTaskClient) -> None:
+def test_the_futures_of_a_refused_submission_raise(farm: FakeFarm, client: BlockingTaskClient) -> None:
     def refuse(message: Any) -> Any:
         return [Refused(message.seq, ErrorKind.TOO_MUCH, "too much")] if isinstance(message, Submit) else None
 
@@ -138,7 +138,7 @@ def test_a_result_that_would_end_the_program_when_it_is_rebuilt(client: Blocking
         client.submit(returns_what_exits).result(DEADLINE)
 
 
-def test_what_no_frame_can_carry_is_the_callers_error_and_harms_nothing_else(
+def test_a_body_that_no_frame_can_carry_is_the_callers_error_and_harms_nothing_else(
     farm: FakeFarm, client: BlockingTaskClient
 ) -> None:
     with pytest.raises(UnknownTask, match="so large a number"):
@@ -370,7 +370,7 @@ def test_a_lost_answer_does_not_double_the_task(farm: FakeFarm, client: Blocking
     assert farm.controller.n_accepted == 1
 
 
-def test_what_ended_meanwhile_is_delivered(farm: FakeFarm, client: BlockingTaskClient) -> None:
+def test_results_of_tasks_that_ended_meanwhile_are_delivered(farm: FakeFarm, client: BlockingTaskClient) -> None:
     farm.running, farm.controller.lost = False, (Ended,)
     future = client.submit(double, 7)
     client.flush()
@@ -399,7 +399,7 @@ def test_a_cleared_task_ends_its_future(farm: FakeFarm, client: BlockingTaskClie
     assert there.result(DEADLINE) == 4
 
 
-def test_an_unknown_session_says_hello_again(farm: FakeFarm, client: BlockingTaskClient) -> None:
+def test_an_unknown_session_greets_again(farm: FakeFarm, client: BlockingTaskClient) -> None:
     forgot = [True]
 
     def forget(message: Any) -> Any:
@@ -413,7 +413,7 @@ def test_an_unknown_session_says_hello_again(farm: FakeFarm, client: BlockingTas
     assert len(farm.controller.wait_for(Hello, 2)) == 2
 
 
-def test_a_dead_farm_is_restarted_by_whoever_waits(farm: FakeFarm, client: BlockingTaskClient) -> None:
+def test_a_dead_farm_is_restarted_by_a_client_that_waits(farm: FakeFarm, client: BlockingTaskClient) -> None:
     farm.controller.running = False
     future = client.submit(double, 1)
     client.flush()
@@ -515,10 +515,10 @@ class ClosedJustNow:
 
 def test_all_are_flushed_though_one_of_them_is_closed_meanwhile(farm: FakeFarm, client: BlockingTaskClient) -> None:
     other = ClosedJustNow()
-    opened(other)
+    register(other)
     future = client.submit(double, 3)
     flush_all("fake")
-    closed(other)
+    unregister(other)
     assert future.accepted
 
 

@@ -1,4 +1,4 @@
-"""Broadcasts, as both clients ask for them."""
+"""Broadcasts, through both clients."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def answer_with(farm: FakeFarm, report: BroadcastReport | None) -> None:
     farm.controller.rule = rule
 
 
-def sent(farm: FakeFarm) -> Broadcast:
+def wait_for_broadcast(farm: FakeFarm) -> Broadcast:
     (message,) = farm.controller.wait_for(Broadcast)
     assert isinstance(message, Broadcast)
     return message
@@ -50,7 +50,7 @@ def test_code_goes_with_its_names_behind_what_was_submitted_before(farm: FakeFar
     answer_with(farm, BroadcastReport(2))
     client.submit(warm_up)
     assert client.broadcast("\nimport math\nx = y", {"y": 3}) == 2
-    message = sent(farm)
+    message = wait_for_broadcast(farm)
     assert (message.code_kind, message.label, message.code) == (Kind.STRING, "import math", b"\nimport math\nx = y")
     assert load_cell(message.body)[:2] == ({"y": 3}, ())
     kinds = [type(m) for m in farm.controller.received if isinstance(m, Submit | Broadcast)]
@@ -60,13 +60,13 @@ def test_code_goes_with_its_names_behind_what_was_submitted_before(farm: FakeFar
 def test_a_function_goes_as_one(farm: FakeFarm, remote: RemoteController) -> None:
     answer_with(farm, BroadcastReport(1))
     assert asyncio.run(FCTaskClient(remote).broadcast(warm_up)) == 1
-    message = sent(farm)
+    message = wait_for_broadcast(farm)
     assert (message.code_kind, message.label) == (Kind.FUNCTION, "warm_up")
     assert load_function(message.code)() == "warm"
     assert load_call(message.body) == ((), {})
 
 
-def test_what_went_wrong_names_worker_and_exception(farm: FakeFarm, client: BlockingTaskClient) -> None:
+def test_the_error_of_a_broadcast_names_worker_and_exception(farm: FakeFarm, client: BlockingTaskClient) -> None:
     answer_with(farm, BroadcastReport(1, {7: "ValueError: no data"}))
     with pytest.raises(BroadcastFailed) as caught:
         client.broadcast(warm_up)
@@ -74,7 +74,7 @@ def test_what_went_wrong_names_worker_and_exception(farm: FakeFarm, client: Bloc
     assert (caught.value.number, caught.value.workers) == (4, {7: "ValueError: no data"})
 
 
-def test_one_that_kills_is_told(farm: FakeFarm, client: BlockingTaskClient) -> None:
+def test_a_broadcast_that_kills_its_workers_is_an_error(farm: FakeFarm, client: BlockingTaskClient) -> None:
     answer_with(farm, BroadcastReport(0, {}, "3 workers died in it (die), so it is skipped"))
     with pytest.raises(BroadcastFailed, match=r"^broadcast 4: 3 workers died in it"):
         client.broadcast(warm_up)
@@ -96,7 +96,7 @@ def test_a_wait_that_takes_too_long_is_given_up_and_the_broadcast_is_not(
     assert unwait.barrier == asked[0].seq
 
 
-def test_without_patience_it_is_only_accepted(farm: FakeFarm, client: BlockingTaskClient) -> None:
+def test_with_a_timeout_of_0_it_is_only_accepted(farm: FakeFarm, client: BlockingTaskClient) -> None:
     answer_with(farm, None)
     assert client.broadcast(warm_up, timeout=0) == 0
     assert not [message for message in farm.controller.received if isinstance(message, AwaitBroadcast)]
@@ -112,7 +112,7 @@ def test_they_can_be_forgotten(farm: FakeFarm, client: BlockingTaskClient) -> No
     [(3, None, TypeError, "source text or a function"), (warm_up, {"x": 1}, TypeError, "names are for code"),
      ("x", {"x": (i for i in ())}, UnpicklableArgument, "`x`")],
 )  # fmt: skip
-def test_what_cannot_be_is_told_before_anything_is_sent(
+def test_an_impossible_broadcast_is_an_error_before_anything_is_sent(
     farm: FakeFarm, client: BlockingTaskClient, what: Any, names: Any, error: type[Exception], text: str
 ) -> None:
     with pytest.raises(error, match=text):

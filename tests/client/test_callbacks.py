@@ -1,4 +1,4 @@
-"""Done-callbacks of futures: whatever one of them raises, the others run."""
+"""Done-callbacks of futures: after an exception of one, the others run."""
 
 from __future__ import annotations
 

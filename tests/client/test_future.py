@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 
 from taskfc_ext import serialize
+from taskfc_ext.client.future import future as future_module
 from taskfc_ext.client.future.future import CANCELLED, FINISHED, TaskFuture
 from taskfc_ext.client.future.template import Template
-from taskfc_ext.errors import UnpicklableResult
+from taskfc_ext.client.future.waiting import wait
+from taskfc_ext.errors import ControllerLost, UnpicklableResult
 from taskfc_ext.protocol.payloads import encode_failure
 from tests.processes import DEADLINE
 
@@ -31,24 +33,24 @@ class Owner:
 
     def check_may_wait(self) -> None: ...
 
-    def cancel(self, future: TaskFuture) -> bool:
+    async def cancel(self, future: TaskFuture) -> bool:
         return future._settle(CANCELLED)
 
-    def abort(self, future: TaskFuture) -> None: ...
+    async def abort(self, future: TaskFuture) -> None: ...
 
-    def retry(self, future: TaskFuture) -> TaskFuture:
-        return future
-
-    def describe(self, taskid: int) -> Any:
+    async def retry(self, taskid: int, like: Template | None = None) -> TaskFuture:
         raise AssertionError
 
-    def details(self, taskid: int) -> Any:
+    async def describe(self, taskid: int) -> Any:
         raise AssertionError
 
-    def printed(self, taskid: int) -> tuple[str, ...]:
+    async def get_details(self, taskid: int) -> Any:
+        raise AssertionError
+
+    async def get_printed(self, taskid: int) -> tuple[str, ...]:
         return (f"log of {taskid}", "err")
 
-    def outputs(self, taskid: int) -> list[dict[str, Any]]:
+    async def get_outputs(self, taskid: int) -> list[dict[str, Any]]:
         return [{"output_type": "display_data", "data": {"text/plain": f"of {taskid}"}, "metadata": {}}]
 
 
@@ -176,14 +178,14 @@ def test_cancel() -> None:
             ask()
 
 
-def test_what_a_task_shows() -> None:
+def test_the_outputs_of_a_task() -> None:
     running, done = pending(), pending()
     succeed(done, 5)
     assert [output["data"] for output in running.outputs] == [{"text/plain": "of 3"}]
     assert [output["data"] for output in done.outputs] == [{"text/plain": "3"}]
 
 
-def test_what_a_task_printed() -> None:
+def test_the_text_that_a_task_printed() -> None:
     running, done = pending(), pending()
     succeed(done, 5)
     assert (running.log, running.stdout, running.stderr) == ("log of 3err", "log of 3", "err")
@@ -215,13 +217,13 @@ def test_only_the_farm_settles_it() -> None:
             setter(pending())
 
 
-def test_it_does_not_travel() -> None:
+def test_it_cannot_be_pickled() -> None:
     for travel in (pickle.dumps, copy.copy):
         with pytest.raises(TypeError, match="argument of its own"):
             travel(pending())  # type: ignore[operator]
 
 
-def test_looking_at_it_asks_nobody() -> None:
+def test_its_repr_asks_nobody() -> None:
     future = pending()
     assert repr(future) == "<TaskFuture 3 fit unfinished>"
     succeed(future)
@@ -238,3 +240,17 @@ def test_it_is_small() -> None:
     tracemalloc.stop()
     assert len(futures) == n
     assert size / n < 200
+
+
+def test_a_request_without_an_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    future, never = pending(), concurrent.futures.Future[Any]()
+
+    class Silent(Owner):
+        async def describe(self, taskid: int) -> Any:
+            return await wait(never)
+
+    future._template.owner = Silent()
+    monkeypatch.setattr(future_module, "ANSWER_WITHIN", 0.01)
+    with pytest.raises(ControllerLost, match="farm 'test' has not answered"):
+        future.state  # noqa: B018
+    assert never.cancelled()

@@ -1,4 +1,4 @@
-"""Which modules a text may import."""
+"""Names of the modules that a text may import."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from taskfc_ext.client.context.imports import imported_names, with_parents
         ("important = 1\nx = 'from here to there'", set()),
     ],
 )
-def test_what_a_text_imports(text: str, names: set[str]) -> None:
+def test_the_imports_of_a_text(text: str, names: set[str]) -> None:
     assert imported_names(text) == names
 
 
@@ -38,7 +38,7 @@ def test_what_a_text_imports(text: str, names: set[str]) -> None:
         ("import a", {"a"}),
     ],
 )
-def test_what_is_relative_to_a_package(text: str, names: set[str]) -> None:
+def test_imports_relative_to_a_package(text: str, names: set[str]) -> None:
     assert imported_names(text, "p.q") == names
 
 

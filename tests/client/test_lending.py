@@ -1,4 +1,4 @@
-"""What a client on a worker tells of its waits, and what one elsewhere does not."""
+"""Waits that a client on a worker reports; a client elsewhere reports none."""
 
 from __future__ import annotations
 
@@ -37,12 +37,14 @@ def barriers(farm: FakeFarm) -> list[tuple[int, ...] | None]:
     return [message.taskids for message in farm.controller.received if isinstance(message, Barrier)]
 
 
-def settled(client: BlockingTaskClient) -> None:
+def let_settle(client: BlockingTaskClient) -> None:
     """Return when all is sent that was to be sent before."""
     client.get_client_name()
 
 
-def test_it_says_where_it_is(farm: FakeFarm, on_worker: BlockingTaskClient, client: BlockingTaskClient) -> None:
+def test_a_client_on_a_worker_reports_the_worker(
+    farm: FakeFarm, on_worker: BlockingTaskClient, client: BlockingTaskClient
+) -> None:
     for each in (on_worker, client):
         each.get_client_name()
     hellos = [message for message in farm.controller.received if isinstance(message, Hello)]
@@ -71,7 +73,7 @@ def test_a_wait_begins_before_the_task_is_accepted(farm: FakeFarm, on_worker: Bl
         assert barrier.taskids == (0,)
         farm.controller.run_tasks()
         assert waiting.result(DEADLINE) == 3
-    settled(on_worker)
+    let_settle(on_worker)
     assert not [message for message in farm.controller.received if isinstance(message, Unwait)]
 
 
@@ -85,7 +87,7 @@ def test_a_wait_that_ends_before_it_is_sent_is_not_sent(farm: FakeFarm, on_worke
         future.result(0.05)
     until(lambda: not on_worker._client.remote_reference.lending._waiting, "the wait has ended")
     farm.revive()
-    settled(on_worker)
+    let_settle(on_worker)
     assert not [message for message in farm.controller.received if isinstance(message, Barrier | Unwait)]
     farm.controller.run_tasks()
     assert future.result(DEADLINE) == 3
@@ -97,7 +99,7 @@ def test_many_waits_at_once_are_few_messages(farm: FakeFarm, on_worker: Blocking
     done, left = concurrent.futures.wait(futures, LONG_ENOUGH)
     assert (len(done), len(left)) == (0, 500)
     farm.controller.wait_for(Unwait)
-    settled(on_worker)
+    let_settle(on_worker)
     asked = barriers(farm)
     assert sorted(taskid for part in asked for taskid in part or ()) == list(range(500))
     assert len(asked) <= 20
@@ -107,13 +109,13 @@ def test_many_waits_at_once_are_few_messages(farm: FakeFarm, on_worker: Blocking
     assert concurrent.futures.wait(futures, DEADLINE).not_done == set()
 
 
-def test_a_look_is_no_wait(farm: FakeFarm, on_worker: BlockingTaskClient) -> None:
+def test_a_poll_is_not_a_wait(farm: FakeFarm, on_worker: BlockingTaskClient) -> None:
     future = on_worker.submit(abs, -3)
     on_worker.flush()
     with pytest.raises(TimeoutError):
         future.result(0)
     assert not future.done()
-    settled(on_worker)
+    let_settle(on_worker)
     assert barriers(farm) == []
 
 
@@ -134,7 +136,7 @@ def test_two_that_wait_for_one_task_are_one_wait(farm: FakeFarm, on_worker: Bloc
         farm.controller.wait_for(Barrier)
         with pytest.raises(TimeoutError):
             future.result(0.05)
-        settled(on_worker)
+        let_settle(on_worker)
         assert len(barriers(farm)) == 1
         assert not [message for message in farm.controller.received if isinstance(message, Unwait)]
         farm.controller.run_tasks()
@@ -159,13 +161,13 @@ def test_a_refusal_ends_the_wait(farm: FakeFarm, on_worker: BlockingTaskClient) 
     assert (1,) in barriers(farm)
 
 
-def test_a_client_elsewhere_tells_nothing(farm: FakeFarm, client: BlockingTaskClient) -> None:
+def test_a_client_elsewhere_reports_no_waits(farm: FakeFarm, client: BlockingTaskClient) -> None:
     farm.controller.running = False
     future = client.submit(abs, -3)
     with pytest.raises(TimeoutError):
         future.result(0.05)
     future.add_done_callback(lambda _: None)
-    settled(client)
+    let_settle(client)
     assert barriers(farm) == []
 
 
@@ -216,7 +218,7 @@ def test_a_client_that_nobody_has_any_more_leaves_no_thread(farm: FakeFarm) -> N
     assert not left.is_alive()
 
 
-def test_what_timed_out_is_no_wait_also_where_others_of_it_have_ended(
+def test_a_wait_that_timed_out_is_closed_also_when_other_tasks_of_it_have_ended(
     farm: FakeFarm, on_worker: BlockingTaskClient
 ) -> None:
     first = on_worker.submit(abs, -1)

@@ -56,7 +56,7 @@ def test_other_failures_get_no_note(message: str, kind: str, traceback: str) -> 
     assert note(message, kind, traceback) == ""
 
 
-def test_where_it_is_not_known_what_was_sent() -> None:
+def test_a_note_where_the_sent_names_are_not_known() -> None:
     expected = "`limit` exists in the notebook and was not sent: name it in the code, send it with `-i`, "
     assert note("name 'limit' is not defined", sent=None) == expected + "or pass it as an argument"
     assert note("name 'limit' is not defined", sent=()) == "`limit` exists in the notebook and was not sent: `-i limit`"

@@ -128,7 +128,7 @@ def test_a_future_of_another_farm_is_refused() -> None:
     assert (sink.submitted[0][0].after, sink.submitted[0][0].inputs) == ((12,), (12,))
 
 
-def test_a_recovery_task_travels_with_its_code() -> None:
+def test_a_recovery_task_is_sent_with_its_code() -> None:
     sink = Sink()
     recovery = StringTask("x = 1", retries=2)
     Submitter(sink, Options().with_changes({"recovery_task": recovery})).submit(double, (1,), {})

@@ -1,4 +1,4 @@
-"""Whose tasks a process submits."""
+"""Owner of the tasks of a process."""
 
 from __future__ import annotations
 
@@ -28,6 +28,6 @@ def test_a_shell_is_its_process(monkeypatch: pytest.MonkeyPatch, argv: list[str]
     assert owner == default_owner({}, {"get_ipython": None}), "the magics and a client of one kernel have one owner"
 
 
-def test_a_name_that_is_no_text_can_travel(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_is_not_text_can_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["/home/caf\udce9.py"])
     assert default_owner({}, {}) == "/home/caf\\udce9.py"

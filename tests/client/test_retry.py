@@ -1,4 +1,4 @@
-"""Running finished tasks again, as futures and both clients ask for it."""
+"""Retries of finished tasks, through futures and both clients."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_an_unfinished_or_unknown_task_cannot_run_again(farm: FakeFarm, client: 
         client.retry(7)
 
 
-def test_what_was_never_accepted_cannot_run_again(
+def test_a_task_that_was_never_accepted_cannot_run_again(
     farm: FakeFarm, remote: RemoteController, client: BlockingTaskClient
 ) -> None:
     farm.controller.rule = lambda said: [] if type(said).__name__ == "Submit" else None
@@ -66,12 +66,14 @@ def test_what_was_never_accepted_cannot_run_again(
         future.retry()
     remote.close()
     assert future.exception(DEADLINE)
-    with pytest.raises(UnknownTask, match=r"was never accepted\nsubmit it anew"):
+    with pytest.raises(UnknownTask, match=r"was never accepted\nsubmit it again"):
         future.retry()
 
 
 @pytest.mark.parametrize("task", ["fit", None, 3.5, [0], True])
-def test_what_is_no_task_is_told_at_once(farm: FakeFarm, client: BlockingTaskClient, task: Any) -> None:
+def test_an_argument_that_is_not_a_task_is_an_error_at_once(
+    farm: FakeFarm, client: BlockingTaskClient, task: Any
+) -> None:
     with pytest.raises(TypeError, match="a taskid is an int"):
         client.retry(task)
     assert not [message for message in farm.controller.received if isinstance(message, Retry)]

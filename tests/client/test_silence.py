@@ -1,4 +1,4 @@
-"""Waits for answers of a controller that may never come."""
+"""Waits for answers that may never come."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import concurrent.futures
 import pytest
 
 from taskfc_ext.client.farm import silence
-from taskfc_ext.client.farm.silence import answered
+from taskfc_ext.client.farm.silence import wait_for_answer
 from taskfc_ext.testing import FakeFarm
 
 
@@ -18,7 +18,7 @@ def test_an_answer_that_is_there_when_the_loop_gets_to_it_is_returned(
     monkeypatch.setattr(silence, "_LOOK_EVERY", 0.0)  # over before the answer is passed on, as after a busy moment
     answer: concurrent.futures.Future[int] = concurrent.futures.Future()
     answer.set_result(3)
-    assert asyncio.run(answered(answer, farm)) == 3
+    assert asyncio.run(wait_for_answer(answer, farm)) == 3
 
 
 def test_a_failed_answer_is_raised(farm: FakeFarm, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,14 +26,14 @@ def test_a_failed_answer_is_raised(farm: FakeFarm, monkeypatch: pytest.MonkeyPat
     answer: concurrent.futures.Future[int] = concurrent.futures.Future()
     answer.set_exception(TimeoutError("of the controller"))
     with pytest.raises(TimeoutError, match="of the controller"):
-        asyncio.run(answered(answer, farm))
+        asyncio.run(wait_for_answer(answer, farm))
 
 
-def test_a_wait_that_is_cancelled_takes_the_request_back(farm: FakeFarm) -> None:
+def test_a_wait_that_is_cancelled_cancels_the_request(farm: FakeFarm) -> None:
     answer: concurrent.futures.Future[int] = concurrent.futures.Future()
 
     async def give_up() -> None:
-        await asyncio.wait_for(answered(answer, farm), 0.01)
+        await asyncio.wait_for(wait_for_answer(answer, farm), 0.01)
 
     with pytest.raises(TimeoutError):
         asyncio.run(give_up())

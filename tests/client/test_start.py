@@ -57,7 +57,7 @@ def client(controller: Controller) -> Iterator[BlockingTaskClient]:
         yield client
 
 
-def test_what_a_client_needs_is_imported_while_the_farm_starts(home: Path) -> None:
+def test_the_clients_modules_are_imported_while_the_farm_starts(home: Path) -> None:
     code = """
         import sys
         from taskfc_ext import start
@@ -129,7 +129,7 @@ def test_a_killed_controller_comes_back(controller: Controller, client: Blocking
     assert client.get_client_name()
 
 
-def test_a_killed_supervisor_is_replaced_by_whoever_waits(
+def test_a_killed_supervisor_is_replaced_by_a_client_that_waits(
     controller: Controller, client: BlockingTaskClient, home: Path
 ) -> None:
     flag = home / "flag"
@@ -199,7 +199,7 @@ def start_another_version(folder: Path) -> int:
     return int(done.stdout)
 
 
-def test_a_farm_of_another_version_is_told_and_restarted_in_ours_with_its_queue(home: Path, tmp_path: Path) -> None:
+def test_a_farm_of_another_version_is_reported_and_restarted_in_ours_with_its_queue(home: Path, tmp_path: Path) -> None:
     taskid = start_another_version(tmp_path / "other")
     found = read_connection("default")
     assert found is not None
@@ -249,7 +249,7 @@ def test_stores_are_kept_until_a_fresh_start(home: Path) -> None:
         assert client.run(MapTask(double, [1])) == 0
 
 
-def test_task_client_starts_what_does_not_run(home: Path) -> None:
+def test_task_client_starts_a_farm_that_does_not_run(home: Path) -> None:
     with TaskClient("other") as client:
         assert client.submit(double, 1).result(DEADLINE) == 2
     with attach("other") as client:
@@ -284,7 +284,7 @@ def test_the_interpreters_exit_flushes(controller: Controller, client: BlockingT
     assert len(client.list_tasks(limit=10_000)) == 5000
 
 
-def test_a_script_whose_name_is_no_text(home: Path) -> None:
+def test_a_script_whose_name_is_not_text(home: Path) -> None:
     script = os.fsencode(home) + b"/caf\xe9.py"
     with open(script, "w") as file:
         file.write(

@@ -1,4 +1,4 @@
-"""Hold, release and move, as both clients ask for them."""
+"""Hold, release and move, through both clients."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_async_client_asks_the_same(farm: FakeFarm, remote: RemoteController
     assert [message.held for message in farm.controller.received if isinstance(message, Hold)] == [True, False]
 
 
-def test_what_has_ended_or_never_was_is_named(client: BlockingTaskClient) -> None:
+def test_tasks_that_have_ended_or_do_not_exist_are_named(client: BlockingTaskClient) -> None:
     future = client.submit(double, 1)
     assert future.result(DEADLINE) == 2
     asks: list[Any] = [client.hold, client.release, lambda tasks: client.move(tasks, 1)]
@@ -66,7 +66,9 @@ def test_what_has_ended_or_never_was_is_named(client: BlockingTaskClient) -> Non
 
 
 @pytest.mark.parametrize("tasks", ["fit", b"fit", None, 3.5, [3.5], [None], True])
-def test_what_is_no_task_is_told_at_once(farm: FakeFarm, client: BlockingTaskClient, tasks: Any) -> None:
+def test_an_argument_that_is_not_a_task_is_an_error_at_once(
+    farm: FakeFarm, client: BlockingTaskClient, tasks: Any
+) -> None:
     asks: list[Any] = [client.hold, client.release, lambda tasks: client.move(tasks, 1)]
     for ask in asks:
         with pytest.raises(TypeError, match=r"tasks are given as|a taskid is an int"):
@@ -76,6 +78,8 @@ def test_what_is_no_task_is_told_at_once(farm: FakeFarm, client: BlockingTaskCli
 
 @pytest.mark.parametrize(("priority", "error"), [("high", TypeError), (True, TypeError), (1.5, TypeError),
                                                  (1_000_001, ValueError), (-1_000_001, ValueError)])  # fmt: skip
-def test_what_is_no_priority_is_told_at_once(client: BlockingTaskClient, priority: Any, error: type) -> None:
+def test_an_argument_that_is_not_a_priority_is_an_error_at_once(
+    client: BlockingTaskClient, priority: Any, error: type
+) -> None:
     with pytest.raises(error, match=r"^priority is "):
         client.move(0, priority)

@@ -1,4 +1,4 @@
-"""The templates kept for submissions: bounded by the bytes of their code, and forgotten when that is released."""
+"""Cache of templates: bounded by the bytes of their code, which is dropped when the controller releases it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_templates_are_bounded_by_the_bytes_of_their_code(monkeypatch: pytest.Mo
     assert set(cache.plain.values()) <= set(kept), "nothing else keeps them"
 
 
-def test_what_is_released_is_forgotten_for_that_connection_only() -> None:
+def test_released_code_is_dropped_for_that_connection_only() -> None:
     sink: Any = object()
     other: Any = object()
     caches = TemplateCache(sink), TemplateCache(sink), TemplateCache(other)

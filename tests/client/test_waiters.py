@@ -122,7 +122,7 @@ def test_they_end_while_it_waits(way: Way) -> None:
         return await way(futures)
 
     assert run(use, futures) == [0, 1, 2]
-    assert all(not future._watch().waiters for future in futures)
+    assert all(not future._make_wait_state().waiters for future in futures)
 
 
 @ways
@@ -151,7 +151,7 @@ def test_wait_returns_at_the_first_exception(early: bool) -> None:
         done, left = await asyncio.wait([good, bad, never], return_when=asyncio.FIRST_EXCEPTION)
         assert bad in done
         assert never in left
-        assert never._watch().waiters == []
+        assert never._make_wait_state().waiters == []
 
     asyncio.run(asyncio.wait_for(use(), DEADLINE))
 
@@ -160,7 +160,7 @@ def test_a_wait_that_times_out_harms_nothing_and_leaves_nothing() -> None:
     async def use() -> None:
         future = pending()
         assert await asyncio.wait([future], timeout=0.01) == (set(), {future})
-        assert (future._watch().waiters, future._watch().callbacks) == ([], [])
+        assert (future._make_wait_state().waiters, future._make_wait_state().callbacks) == ([], [])
         later(lambda: succeed(future))
         assert await asyncio.wait([future]) == ({future}, set())
 
@@ -247,7 +247,7 @@ def test_callbacks_can_be_removed() -> None:
     ],
     ids=["create_task", "loop.create_task", "run", "run_coroutine_threadsafe"],
 )
-def test_what_takes_coroutines_only_refuses_at_once(way: Callable[[Any], Any]) -> None:
+def test_functions_that_take_coroutines_only_refuse_at_once(way: Callable[[Any], Any]) -> None:
     async def use() -> None:
         with pytest.raises((TypeError, ValueError, RuntimeError)):
             way(pending())

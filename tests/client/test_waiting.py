@@ -1,4 +1,4 @@
-"""Blocking in a coroutine of the asynchronous client."""
+"""Coroutines of the async client, driven by a thread that blocks."""
 
 from __future__ import annotations
 
@@ -90,3 +90,32 @@ def test_the_result_and_the_failure_come_through() -> None:
 
     with pytest.raises(ValueError, match="no"):
         drive(ask())
+
+
+def test_a_coroutine_that_takes_too_long_is_cancelled_where_it_waits() -> None:
+    never: concurrent.futures.Future[int] = concurrent.futures.Future()
+    steps: list[str] = []
+
+    async def ask() -> int:
+        try:
+            return await wait(never)
+        except asyncio.CancelledError:
+            steps.append("cancelled")
+            raise
+
+    with pytest.raises(TimeoutError):
+        drive(ask(), 0.01)
+    assert steps == ["cancelled"]
+    assert never.cancelled(), "nobody waits for that answer any more"
+
+
+def test_a_wait_with_a_bound_of_its_own_is_not_the_end_of_the_coroutine() -> None:
+    never: concurrent.futures.Future[int] = concurrent.futures.Future()
+
+    async def ask() -> str:
+        with pytest.raises(TimeoutError):
+            await wait(never, 0.01)
+        return "went on"
+
+    assert drive(ask(), 60) == "went on"
+    assert not never.done()

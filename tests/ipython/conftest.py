@@ -28,7 +28,6 @@ class FakeFarm:
     def __init__(self) -> None:
         self.name = "default"
         self.owner = ""
-        self.lending = None
         self.runs = False
         self.starts: list[tuple[str, int | None, bool]] = []
         self.asked: list[tuple[Any, ...]] = []
@@ -77,7 +76,7 @@ class FakeFarm:
     def add(self, source: str, options: Options) -> TaskFuture:
         taskid = len(self.futures)
         spec = Spec(kind=Kind.CELL, code=b"0" * 16, label=source.split("\n")[0][:40])
-        future = TaskFuture(Template(self, spec, label=spec.label, name=options.name), taskid=taskid)
+        future = TaskFuture(Template(FakeOwner(self), spec, label=spec.label, name=options.name), taskid=taskid)
         self.futures.append(future)
         self.infos.append(
             TaskInfo(
@@ -207,9 +206,6 @@ class FakeFarm:
     def log(self, taskid: int) -> str:
         return self.logs.get(taskid, "")
 
-    def printed(self, taskid: int) -> tuple[str, ...]:
-        return (self.log(taskid),)
-
     def outputs(self, taskid: int) -> list[dict[str, Any]]:
         return self.displays.get(taskid, [])
 
@@ -223,25 +219,50 @@ class FakeFarm:
     def close(self) -> None:
         self.asked.append(("close",))
 
-    # the owner of its futures
-
-    @property
-    def farm_name(self) -> str:
-        return self.name
-
-    def check_may_wait(self) -> None:
-        if self.interrupt_waits:
-            raise KeyboardInterrupt
-
-    def cancel(self, future: TaskFuture) -> bool:
-        raise CancelledError
-
     def describe(self, taskid: int) -> TaskInfo:
         self.n_looks += 1
         return self.infos[taskid]
 
     def details(self, taskid: int) -> tuple[Details, list[dict[str, Any]]]:
-        return Details(task=self.describe(taskid), printed=self.printed(taskid)), self.outputs(taskid)
+        return Details(task=self.describe(taskid), printed=(self.log(taskid),)), self.outputs(taskid)
+
+
+class FakeOwner:
+    """The owner of the farm's futures."""
+
+    lending = None
+
+    def __init__(self, farm: FakeFarm) -> None:
+        self._farm = farm
+
+    @property
+    def farm_name(self) -> str:
+        return self._farm.name
+
+    def check_may_wait(self) -> None:
+        if self._farm.interrupt_waits:
+            raise KeyboardInterrupt
+
+    async def cancel(self, future: TaskFuture) -> bool:
+        raise CancelledError
+
+    async def abort(self, future: TaskFuture) -> None:
+        self._farm.abort(future)
+
+    async def retry(self, taskid: int, like: Template | None = None) -> TaskFuture:
+        return self._farm.futures[self._farm.resubmit(taskid)[taskid]]
+
+    async def describe(self, taskid: int) -> TaskInfo:
+        return self._farm.describe(taskid)
+
+    async def get_printed(self, taskid: int) -> tuple[str, ...]:
+        return (self._farm.log(taskid),)
+
+    async def get_outputs(self, taskid: int) -> list[dict[str, Any]]:
+        return self._farm.outputs(taskid)
+
+    async def get_details(self, taskid: int) -> tuple[Details, list[dict[str, Any]]]:
+        return self._farm.details(taskid)
 
 
 class FakeSubmitter:

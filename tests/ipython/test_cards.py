@@ -406,10 +406,10 @@ def test_formatters_of_the_notebook_are_asked_too(farm: Any) -> None:
 
 def test_a_card_that_shows_the_end_marks_the_result_as_read_in_the_main_thread(farm: Any) -> None:
     future = settle_cell(farm, make_output("execute_result", text_plain="3"), value=3)
-    future._watch()
+    future.track_reads()
     thread = threading.Thread(target=read_card, args=(future,))
     thread.start()
     thread.join()
-    assert not future._is_read
+    assert not future.is_read
     read_card(future)
-    assert future._is_read
+    assert future.is_read

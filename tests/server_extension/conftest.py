@@ -1,4 +1,4 @@
-"""A real Jupyter server, and those who talk to it."""
+"""A real Jupyter server, and clients of its API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is let in: every endpoint and verb, with a token, with a page's cookies, from another site, with less rights."""
+"""Authorization: every endpoint and verb, with a token, with a page's cookies, from another site, with fewer rights."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def status(answer: httpx.Response) -> int:
 
 
 @pytest.mark.parametrize("path", GETS)
-def test_looking_takes_a_token_or_a_page_of_the_same_site(server, cookies, path):
+def test_reading_takes_a_token_or_a_page_of_the_same_site(server, cookies, path):
     origin = {"Origin": server.origin}
     with server.http(token=False) as nobody, server.http() as known, server.http(token=False, cookies=cookies) as page:
         assert status(nobody.get(path)) == 403
@@ -47,7 +47,7 @@ def test_looking_takes_a_token_or_a_page_of_the_same_site(server, cookies, path)
         assert status(page.get(path, headers={"Origin": FOREIGN})) == 404
 
 
-def test_steering_takes_a_token_or_a_page_that_knows_its_own_cookie(server, cookies):
+def test_commands_take_a_token_or_a_page_that_knows_its_own_cookie(server, cookies):
     origin, xsrf = {"Origin": server.origin}, {"X-XSRFToken": cookies["_xsrf"]}
     with server.http(token=False) as nobody, server.http() as known, server.http(token=False, cookies=cookies) as page:
         assert nobody.post(POST, json=COMMAND).status_code == 403
@@ -61,7 +61,7 @@ def test_steering_takes_a_token_or_a_page_that_knows_its_own_cookie(server, cook
 
 @pytest.mark.parametrize("path", [*GETS, POST, "watch"])
 @pytest.mark.parametrize("verb", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
-def test_no_verb_of_any_address_answers_nobody(server, cookies, path, verb):
+def test_no_verb_of_any_address_answers_without_a_login(server, cookies, path, verb):
     with server.http(token=False) as nobody, server.http(token=False, cookies=cookies) as page:
         assert nobody.request(verb, path).status_code in (403, 405)
         if verb not in ("GET", "HEAD"):
@@ -100,7 +100,7 @@ def reader(module_home: Path) -> Iterator[Server]:
     server.stop()
 
 
-def test_who_may_only_read_can_watch_and_not_command(reader):
+def test_a_user_who_may_only_read_can_watch_and_not_command(reader):
     assert reader.ask("farms").status_code == 200
     with reader.page("default") as page:
         assert page.until(lambda _: True, "snapshot")["farm"] == "default"
@@ -108,7 +108,7 @@ def test_who_may_only_read_can_watch_and_not_command(reader):
     assert (answer.status_code, "not authorized to write" in answer.json()["message"]) == (403, True)
 
 
-def test_who_may_not_execute_can_steer_and_not_run_anything():
+def test_a_user_who_may_not_execute_can_command_but_not_run_code():
     with farm_home() as home:
         server = Server(home, READ_ONLY.format(actions=["read", "write"]))
         try:
@@ -120,7 +120,7 @@ def test_who_may_not_execute_can_steer_and_not_run_anything():
             server.stop()
 
 
-def test_who_may_nothing_sees_nothing():
+def test_a_user_without_rights_gets_nothing():
     with farm_home() as home:
         server = Server(home, READ_ONLY.format(actions=["execute"]))
         try:

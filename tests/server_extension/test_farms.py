@@ -1,4 +1,4 @@
-"""A real server, real farms: what pages see, and what their commands do."""
+"""A real server with real farms: messages to pages, and commands of pages."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_two_pages_see_the_same_and_one_that_begins_later_sees_it_all(server, cl
     assert len(set(counts)) == 1
 
 
-def test_what_is_not_watched_any_more_is_not_sent(server, client):
+def test_a_farm_that_is_not_watched_any_more_is_not_sent(server, client):
     with server.page("default") as page, server.page("default") as other:
         page.until(lambda _: True, "snapshot")
         page.say('{"ask": "unwatch", "farm": "default"}')
@@ -172,7 +172,7 @@ def test_nonsense_is_refused_by_name(server, farm, path, body, status, says):
     assert (answer.status_code, says in answer.json()["message"]) == (status, True), answer.text
 
 
-def test_a_body_that_is_no_json_is_refused(server, farm):
+def test_a_body_that_is_not_json_is_refused(server, farm):
     with server.http() as http:
         for body in (b"", b"{", b"\xff\xfe", b"[" * 100_000):
             answer = http.post("farms/default", content=body)
@@ -182,14 +182,14 @@ def test_a_body_that_is_no_json_is_refused(server, farm):
 @pytest.mark.parametrize(
     "question", ["{", '{"ask": "dance"}', '{"ask": "watch", "farm": "../x"}', '{"ask": "watch"}', "[" * 4000]
 )
-def test_a_page_that_asks_nonsense_is_told_and_closed(server, question):
+def test_a_page_with_an_invalid_message_is_closed_with_the_reason(server, question):
     with server.page() as page:
         page.say(question)
         code, reason = page.why_closed()
     assert (code, reason[:14]) == (1008, "not a question")
 
 
-def test_a_page_that_says_too_much_is_closed(server):
+def test_a_page_with_a_message_that_is_too_long_is_closed(server):
     with server.page() as page:
         page.say('{"ask": "watch", "farm": "' + "x" * 10_000 + '"}')
         assert page.why_closed()[0] == 1009
@@ -262,7 +262,7 @@ def test_a_bad_name_starts_nothing(server):
     assert server.ask("farms/a%2Fb", do="start").status_code == 400
 
 
-def test_what_cannot_be_trusted_or_runs_elsewhere_is_listed_with_the_reason(server, module_home: Path, farm):
+def test_a_farm_that_cannot_be_trusted_or_runs_elsewhere_is_listed_with_the_reason(server, module_home: Path, farm):
     runtime = module_home / "j"
     good = msgspec.json.decode((runtime / "taskfc-default.json").read_bytes())
     spoilt = {
@@ -327,7 +327,7 @@ load(types.SimpleNamespace(log=logging.getLogger()))
     assert done.stderr == "taskfc_ext's sidebar needs jupyter_server 2.13 or later; this is 2.12.5\n"
 
 
-def test_a_server_that_nobody_looks_at_is_no_client_of_any_farm():
+def test_a_server_without_pages_is_not_a_client_of_any_farm():
     with farm_home() as home, start(1) as controller:
         server = Server(home)
         try:

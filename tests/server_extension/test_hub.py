@@ -1,4 +1,4 @@
-"""Farms to browsers, without either: connections that only tell, and pages that only keep what they are sent."""
+"""The hub between fake subscriptions and fake pages."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ class FakeSocket:
         return [message["type"] for message in self.sent]
 
     def states(self) -> dict[str, str]:
-        """How the farms are, as it was told last."""
+        """Return the states in the last list of farms."""
         told = [message for message in self.sent if message["type"] == "farms"]
         return {farm["name"]: farm["state"] for farm in told[-1]["farms"]} if told else {}
 
 
-class FakeViewer:
-    """A connection that says what it is told to say."""
+class FakeSubscriber:
+    """A subscription whose messages the test sends."""
 
     def __init__(self, name: str, on_news: Callable) -> None:
         self.name = name
@@ -90,8 +90,8 @@ class FakeViewer:
         raise NotImplementedError
 
 
-class FakeLookout:
-    """Finds what it is told to find."""
+class FakeDiscovery:
+    """Finds the farms that the test gives it."""
 
     def __init__(self, **states: FarmState) -> None:
         self.states = states
@@ -100,7 +100,7 @@ class FakeLookout:
         self.may_end = threading.Event()
         self.may_end.set()
 
-    def look(self, connected=()):
+    def find_farms(self, connected=()):
         self.n_looks += 1
         assert self.may_end.wait(DEADLINE)
         if self.error is not None:
@@ -112,26 +112,26 @@ class FakeLookout:
 
 
 class Scene:
-    """A hub with all around it."""
+    """A hub with a fake discovery and fake subscriptions."""
 
     def __init__(self, linger: float = 60.0, **states: FarmState) -> None:
-        self.lookout = FakeLookout(**states)
-        self.viewers: list[FakeViewer] = []
+        self.discovery = FakeDiscovery(**states)
+        self.subscribers: list[FakeSubscriber] = []
         self.at_once = True
         self.now = 1000.0
-        self.hub = Hub(self.follow, self.lookout, look_every=0.01, linger=linger, clock=lambda: self.now)
+        self.hub = Hub(self.subscribe, self.discovery, look_every=0.01, linger=linger, clock=lambda: self.now)
 
-    def follow(self, name: str, on_news: Callable) -> FakeViewer:
-        self.viewers.append(FakeViewer(name, on_news))
-        self.viewers[-1].at_once = self.at_once
-        return self.viewers[-1]
+    def subscribe(self, name: str, on_news: Callable) -> FakeSubscriber:
+        self.subscribers.append(FakeSubscriber(name, on_news))
+        self.subscribers[-1].at_once = self.at_once
+        return self.subscribers[-1]
 
     def page(self, *farms: str, stuck: bool = False) -> tuple[Browser, FakeSocket]:
         socket = FakeSocket(stuck=stuck)
         browser = Browser(socket)
         self.hub.connect(browser)
         for farm in farms:
-            self.hub.hear(browser, Watch(farm=farm))
+            self.hub.receive(browser, Watch(farm=farm))
         return browser, socket
 
 
@@ -152,7 +152,7 @@ def run(scenario) -> None:
     asyncio.run(whole())
 
 
-def test_the_farms_come_first_then_what_is_watched():
+def test_the_farms_come_first_then_the_watched_queues():
     async def scenario(scene: Scene) -> None:
         _, socket = scene.page("one")
         await until(lambda: "snapshot" in socket.kinds())
@@ -161,7 +161,7 @@ def test_the_farms_come_first_then_what_is_watched():
         _, later = scene.page("one")
         assert later.kinds() == ["farms", "snapshot"]
         assert later.states() == {"one": "live", "two": "stopped"}
-        assert len(scene.viewers) == 1
+        assert len(scene.subscribers) == 1
 
     run(scenario)
 
@@ -170,21 +170,21 @@ def test_each_change_goes_once_to_all_that_watch_and_to_nobody_else():
     async def scenario(scene: Scene) -> None:
         (browser, first), (_, second), (_, other) = scene.page("one"), scene.page("one"), scene.page("two")
         await until(lambda: "snapshot" in first.kinds())
-        scene.viewers[0].delta(2)
+        scene.subscribers[0].delta(2)
         assert [socket.kinds().count("delta") for socket in (first, second, other)] == [1, 1, 0]
-        scene.hub.hear(browser, Unwatch(farm="one"))
-        scene.viewers[0].delta(3)
+        scene.hub.receive(browser, Unwatch(farm="one"))
+        scene.subscribers[0].delta(3)
         assert [socket.kinds().count("delta") for socket in (first, second, other)] == [1, 2, 0]
         _, late = scene.page("one")
         assert [message.get("seq") for message in late.sent] == [None, 3]
-        scene.viewers[0].delta(4)
+        scene.subscribers[0].delta(4)
         _, later = scene.page("one")
         assert [message.get("seq") for message in later.sent] == [None, 4]
 
     run(scenario)
 
 
-def test_a_page_that_comes_while_all_is_quiet_is_told_what_time_it_is_while_the_farm_lives():
+def test_a_page_that_connects_in_silence_gets_the_time_of_the_farm_while_that_lives():
     async def scenario(scene: Scene) -> None:
         _, first = scene.page("one")
         await until(lambda: "snapshot" in first.kinds())
@@ -193,19 +193,19 @@ def test_a_page_that_comes_while_all_is_quiet_is_told_what_time_it_is_while_the_
             scene.now += seconds
             walls.append(scene.page("one")[1].sent[-1]["wall"])
         assert walls == [0.0, 600.0, 600.0], "of the last second one is as good as another"
-        scene.viewers[0].become(FarmState.DEAD)
+        scene.subscribers[0].become(FarmState.DEAD)
         scene.now += 600.0
         assert scene.page("one")[1].sent[-1]["wall"] == 0.0
 
     run(scenario)
 
 
-def test_a_controller_that_is_back_is_told_as_it_is_now_although_it_counts_from_the_same_number():
+def test_the_queue_of_a_controller_that_is_back_is_sent_although_its_numbers_are_the_same():
     async def scenario(scene: Scene) -> None:
         _, first = scene.page("one")
         await until(lambda: "snapshot" in first.kinds())
         scene.page("one")
-        scene.viewers[0].snapshot(incarnation=2)
+        scene.subscribers[0].snapshot(incarnation=2)
         _, late = scene.page("one")
         assert [message.get("incarnation") for message in late.sent] == [None, 2]
 
@@ -217,7 +217,7 @@ def test_a_page_that_takes_nothing_is_dropped_and_the_others_go_on():
         (_, good), (bad_browser, bad) = scene.page("one"), scene.page("one", stuck=True)
         await until(lambda: "snapshot" in good.kinds())
         for seq in range(2, MAX_WAITING + 20):
-            scene.viewers[0].delta(seq)
+            scene.subscribers[0].delta(seq)
             await asyncio.sleep(0)
         assert bad.closed == (TOO_SLOW, "too far behind; connect again")
         assert len(bad.sent) == MAX_WAITING
@@ -227,7 +227,7 @@ def test_a_page_that_takes_nothing_is_dropped_and_the_others_go_on():
     run(scenario)
 
 
-def test_what_waits_is_bounded_in_bytes_beyond_one_message():
+def test_waiting_messages_are_bounded_in_bytes_beyond_one_message():
     async def scenario() -> None:
         socket = FakeSocket(stuck=True)
         browser = Browser(socket)
@@ -280,19 +280,19 @@ def test_a_socket_that_breaks_ends_its_browser_only():
     asyncio.run(scenario())
 
 
-def test_counts_alone_are_not_told_with_each_change():
+def test_counts_alone_are_not_sent_with_each_change():
     async def scenario(scene: Scene) -> None:
         _, socket = scene.page()
         await until(lambda: socket.states().get("one") == "live")
-        scene.lookout.may_end.clear()  # what a look has found is told at once
+        scene.discovery.may_end.clear()  # what a look has found is told at once
         loop = asyncio.get_running_loop()
         n, began = len(socket.sent), loop.time()
         for seq in range(2, 200):
-            scene.viewers[0].delta(seq, n_ended=seq)
+            scene.subscribers[0].delta(seq, n_ended=seq)
             await asyncio.sleep(0)
         assert len(socket.sent) <= n + 2 + (loop.time() - began) / COUNTS_EVERY
-        scene.lookout.may_end.set()
-        scene.viewers[0].become(FarmState.REFUSED)
+        scene.discovery.may_end.set()
+        scene.subscribers[0].become(FarmState.REFUSED)
         for _ in range(5):
             await asyncio.sleep(0)
         assert socket.states()["one"] == "refused", "that does not wait for the next counts"
@@ -304,15 +304,15 @@ def test_farms_come_and_go():
     async def scenario(scene: Scene) -> None:
         _, socket = scene.page("one", "three")
         await until(lambda: "snapshot" in socket.kinds())
-        scene.lookout.states = {"three": FarmState.CONNECTING, "two": FarmState.STOPPED}
+        scene.discovery.states = {"three": FarmState.CONNECTING, "two": FarmState.STOPPED}
         await until(lambda: socket.states() == {"three": "live", "two": "stopped"})
-        assert scene.viewers[0].closed
+        assert scene.subscribers[0].closed
         assert [m["farm"] for m in socket.sent if m["type"] == "snapshot"] == ["one", "three"]
-        scene.viewers[1].become(FarmState.CONNECTING)
-        scene.lookout.states = {"three": FarmState.DEAD}
+        scene.subscribers[1].become(FarmState.CONNECTING)
+        scene.discovery.states = {"three": FarmState.DEAD}
         await until(lambda: socket.states() == {"three": "dead"})
-        assert scene.viewers[1].closed
-        assert scene.hub.ask_of("three") is None
+        assert scene.subscribers[1].closed
+        assert scene.hub.find_ask("three") is None
         with scene.hub.request():
             status = await scene.hub.status("three")
             assert status is not None
@@ -326,71 +326,71 @@ def test_folders_that_cannot_be_read_change_nothing():
     async def scenario(scene: Scene) -> None:
         _, socket = scene.page("one")
         await until(lambda: "snapshot" in socket.kinds())
-        scene.lookout.error = PermissionError("no entry")
-        n = scene.lookout.n_looks
-        await until(lambda: scene.lookout.n_looks > n + 2)
-        assert not scene.viewers[0].closed
+        scene.discovery.error = PermissionError("no entry")
+        n = scene.discovery.n_looks
+        await until(lambda: scene.discovery.n_looks > n + 2)
+        assert not scene.subscribers[0].closed
         assert {farm.name for farm in (await scene.hub.farms()).farms} == {"one", "two"}
 
     run(scenario)
 
 
-def test_a_look_that_fails_in_a_way_nobody_thought_of_is_not_the_last_one(caplog):
+def test_a_discovery_that_fails_unexpectedly_is_not_the_last_one(caplog):
     async def scenario(scene: Scene) -> None:
-        scene.lookout.error = RuntimeError("who would have thought")
+        scene.discovery.error = RuntimeError("who would have thought")
         _, socket = scene.page("one")
-        await until(lambda: scene.lookout.n_looks > 2)
+        await until(lambda: scene.discovery.n_looks > 2)
         assert socket.sent == []
-        scene.lookout.error = None
+        scene.discovery.error = None
         await until(lambda: "snapshot" in socket.kinds())
 
     run(scenario)
     assert "who would have thought" in caplog.text
 
 
-def test_nothing_is_looked_at_or_connected_without_a_page():
+def test_nothing_is_discovered_or_connected_without_a_page():
     async def scenario() -> None:
         scene = Scene(linger=0.05, one=FarmState.CONNECTING)
-        assert scene.lookout.n_looks == 0
+        assert scene.discovery.n_looks == 0
         browser, _ = scene.page("one")
-        await until(lambda: scene.viewers)
+        await until(lambda: scene.subscribers)
         scene.hub.disconnect(browser)
         again, socket = scene.page("one")
         await asyncio.sleep(0.1)
-        assert not scene.viewers[0].closed, "a page that is loaded again finds the connection"
+        assert not scene.subscribers[0].closed, "a page that is loaded again finds the connection"
         assert socket.kinds()[:2] == ["farms", "snapshot"]
         scene.hub.disconnect(again)
-        await until(lambda: scene.viewers[0].closed)
-        n = scene.lookout.n_looks
+        await until(lambda: scene.subscribers[0].closed)
+        n = scene.discovery.n_looks
         await asyncio.sleep(0.05)
-        assert scene.lookout.n_looks <= n + 1, "one may have been on its way"
+        assert scene.discovery.n_looks <= n + 1, "one may have been on its way"
         with scene.hub.request():
             assert [farm.name for farm in (await scene.hub.farms()).farms] == ["one"], "a request looks for itself"
             await asyncio.sleep(0.1)
-            assert not scene.viewers[1].closed, "however long it takes"
-        await until(lambda: scene.viewers[1].closed)
+            assert not scene.subscribers[1].closed, "however long it takes"
+        await until(lambda: scene.subscribers[1].closed)
 
     asyncio.run(scenario())
 
 
-def test_what_was_looked_for_when_the_last_page_went_is_not_connected():
+def test_a_farm_that_is_discovered_after_the_last_page_went_is_not_connected():
     async def scenario(scene: Scene) -> None:
-        scene.lookout.may_end.clear()
+        scene.discovery.may_end.clear()
         browser, _ = scene.page("one")
-        await until(lambda: scene.lookout.n_looks)
-        looking = asyncio.create_task(scene.hub.look())
+        await until(lambda: scene.discovery.n_looks)
+        looking = asyncio.create_task(scene.hub.discover())
         scene.hub.disconnect(browser)
         scene.hub.close()
-        scene.lookout.may_end.set()
+        scene.discovery.may_end.set()
         await looking
-        assert scene.viewers == []
+        assert scene.subscribers == []
 
     run(scenario)
 
 
-def test_that_there_is_no_farm_is_told_too():
+def test_an_empty_list_of_farms_is_sent_too():
     async def scenario(scene: Scene) -> None:
-        scene.lookout.states = {}
+        scene.discovery.states = {}
         _, socket = scene.page("one")
         await until(lambda: socket.sent)
         assert (socket.kinds(), socket.states()) == (["farms"], {})
@@ -413,8 +413,8 @@ def test_a_request_for_the_list_waits_for_farms_that_answer_in_a_moment():
         scene.at_once = False
         with scene.hub.request():
             asked = [asyncio.create_task(scene.hub.farms()) for _ in range(2)]
-            await until(lambda: scene.viewers)
-            scene.viewers[0].answer()
+            await until(lambda: scene.subscribers)
+            scene.subscribers[0].answer()
             for farms in await asyncio.gather(*asked):
                 assert [farm.state for farm in farms.farms] == [FarmState.LIVE, FarmState.STOPPED]
 
@@ -431,10 +431,10 @@ def test_a_request_for_the_list_does_not_wait_for_ever():
 
 
 @pytest.mark.parametrize("n_requests", [1, 20])
-def test_requests_that_come_together_share_one_look(n_requests):
+def test_requests_that_come_together_share_one_discovery(n_requests):
     async def scenario(scene: Scene) -> None:
         with scene.hub.request():
             await asyncio.gather(*(scene.hub.farms() for _ in range(n_requests)))
-        assert scene.lookout.n_looks == 1
+        assert scene.discovery.n_looks == 1
 
     run(scenario)

@@ -54,8 +54,10 @@ def test_a_suspended_farm_is_seen_and_stopped(home: Path, capsys: pytest.Capture
     if who != "supervisor":
         code, said = answer(capsys, "status")
         assert code == 1
-        facts = f"farm 'default' (controller pid {pids['controller']}) does not answer: a signal has suspended it"
-        assert facts in said
+        assert (
+            f"the controller of farm 'default' (pid {pids['controller']}) does not answer: a signal has suspended it"
+            in said
+        )
         assert "`taskfc stop` ends it" in said
         with attach() as client, pytest.raises(ControllerLost, match="has suspended it"):
             client.queue_status()

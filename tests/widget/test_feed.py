@@ -1,4 +1,4 @@
-"""The messages between the views of a queue in a notebook and their feed."""
+"""Messages to the queue views of a notebook, and their requests."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SHOWN = {"version": "1", "outputs": [b'{"output_type": "display_data", "data": {
 DETAILS = {"task": INFO, **SHOWN}
 
 
-def watching(message: ClientMessage) -> Sequence[ControllerMessage] | None:
+def answer(message: ClientMessage) -> Sequence[ControllerMessage] | None:
     if isinstance(message, GetDetails):
         return [Reply(message.seq, DETAILS)]
     if not isinstance(message, Watch):
@@ -55,12 +55,12 @@ def watching(message: ClientMessage) -> Sequence[ControllerMessage] | None:
     ]  # fmt: skip
 
 
-def make_delta(seq: int, n: int) -> Changed:
+def make_changed(seq: int, n: int) -> Changed:
     return Changed(QueueDelta(seq=seq, farm="fake", wall=1.0, counts=Counts(running=n), n_workers=2))
 
 
 class Page:
-    """A feed, and all that its views are sent."""
+    """A feed, and all messages to its views."""
 
     def __init__(self, farm: FakeFarm) -> None:
         self.now = 1000.0
@@ -87,14 +87,14 @@ class Page:
                 return message
 
     def say(self, content: object) -> None:
-        self.feed.hear(content)
+        self.feed.receive(content)
 
 
 @pytest.fixture
 def farm() -> Iterator[FakeFarm]:
     folder = Path(tempfile.mkdtemp(prefix="tf", dir="/tmp"))
     farm = FakeFarm(folder)
-    farm.controller.rule = watching
+    farm.controller.rule = answer
     yield farm
     farm.close()
     shutil.rmtree(folder)
@@ -111,14 +111,14 @@ def test_a_view_gets_the_farm_and_its_queue_and_then_the_changes(farm: FakeFarm,
     snapshot = page.next("snapshot")
     assert snapshot["batches"] == [{"first": 0, "n": 3, "label": "f"}]
     assert snapshot["runs"] == [[0, 3, StateCode.SCHEDULED, False]]
-    farm.controller.send(make_delta(42, n=1))
+    farm.controller.send(make_changed(42, n=1))
     delta = page.next("delta")
     assert (delta["seq"], delta["counts"]) == (snapshot["seq"] + 1, {"running": 1})
 
 
 def test_a_view_that_comes_later_asks_for_all_of_it(farm: FakeFarm, page: Page) -> None:
     page.next("snapshot")
-    farm.controller.send(make_delta(42, n=1))
+    farm.controller.send(make_changed(42, n=1))
     first = page.next("delta")
     page.now += 45
     page.say({"ask": "watch", "farm": "fake"})
@@ -130,14 +130,14 @@ def test_a_view_that_comes_later_asks_for_all_of_it(farm: FakeFarm, page: Page) 
     assert again["seq"] == first["seq"] + 1, "numbered on, for the views that are there"
 
 
-def test_the_death_and_return_of_the_farm_are_sent(farm: FakeFarm, page: Page) -> None:
+def test_the_death_and_return_of_the_farm_are_reported(farm: FakeFarm, page: Page) -> None:
     page.next("snapshot")
     before = page.identity
     farm.kill(then=Condition.DEAD)
     while (status := page.next("farms")["farms"][0])["state"] != "dead":
         pass
     assert "taskfc start" in status["message"]
-    farm.rule = watching
+    farm.rule = answer
     farm.revive()
     page.next("snapshot")
     assert page.identity not in ("", before)
@@ -151,7 +151,7 @@ def test_a_command_is_acknowledged_at_once_and_then_answered(page: Page) -> None
     assert page.commands == [Abort(taskids=(1, 2))]
 
 
-def test_details_are_json_whatever_a_task_shows(page: Page) -> None:
+def test_details_are_json_also_when_an_output_has_a_nan(page: Page) -> None:
     page.next("snapshot")
     page.say({"number": 5, "details": {"taskid": 1}})
     page.next("answer")
@@ -186,7 +186,7 @@ def test_a_command_for_other_processes_is_refused(page: Page) -> None:
     ("error", "said"),
     [(FarmError("no farm\n<b>", hint="start it"), "no farm <b>"), (ValueError("odd"), "ValueError: odd")],
 )
-def test_an_error_is_one_line(page: Page, error: Exception, said: str) -> None:
+def test_an_error_is_sent_as_one_line(page: Page, error: Exception, said: str) -> None:
     page.next("snapshot")
     page.answer = error
     page.say({"number": 1, "command": {"do": "scale", "n": 3}})
@@ -208,7 +208,7 @@ def test_an_error_is_one_line(page: Page, error: Exception, said: str) -> None:
         None,
     ],
 )
-def test_an_unknown_message_has_no_effect(page: Page, content: object) -> None:
+def test_an_invalid_message_has_no_effect(page: Page, content: object) -> None:
     page.next("snapshot")
     page.say(content)
     page.say({"number": 2, "command": {"do": "stop"}})
@@ -227,22 +227,22 @@ def test_a_message_after_the_end_has_no_effect(page: Page, content: object) -> N
 @pytest.mark.parametrize(
     "word", [{"looking": True}, {"number": 1, "details": {"taskid": 1}}], ids=["looking", "asking"]
 )
-def test_little_is_sent_if_nobody_looks_for_long(farm: FakeFarm, page: Page, word: object) -> None:
+def test_little_is_sent_after_a_long_silence_of_the_views(farm: FakeFarm, page: Page, word: object) -> None:
     page.next("snapshot")
     page.now += QUIET_AFTER + 1
     for i in range(3):
-        farm.controller.send(make_delta(42 + i, n=i))
+        farm.controller.send(make_changed(42 + i, n=i))
     page.say(word)  # somebody does
     page.next("snapshot")  # all at once, also what was sent while nobody looked
-    farm.controller.send(make_delta(45, n=9))
+    farm.controller.send(make_changed(45, n=9))
     while page.next("snapshot", "delta")["counts"] != {"running": 9}:
         pass
     assert QUIET_PACE > 1
 
 
-def test_a_present_view_is_not_sent_everything_again(farm: FakeFarm, page: Page) -> None:
+def test_a_view_that_is_open_gets_nothing_again(farm: FakeFarm, page: Page) -> None:
     page.next("snapshot")
     page.now += QUIET_AFTER - 1
     page.say({"looking": True})
-    farm.controller.send(make_delta(42, n=9))
+    farm.controller.send(make_changed(42, n=9))
     assert page.next("snapshot", "delta")["type"] == "delta"

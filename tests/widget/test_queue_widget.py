@@ -46,7 +46,7 @@ def test_a_click_goes_through_to_the_controller_and_its_answer_comes_back(widget
     assert answer["said"].startswith("There is no task 7: ")
 
 
-def test_the_bundle_has_the_view_and_what_is_shown_without(widget: QueueWidget) -> None:
+def test_the_bundle_has_the_view_and_its_fallback(widget: QueueWidget) -> None:
     bundle = widget.bundle({"text/plain": "a table"})
     assert bundle["text/plain"] == "a table"
     assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == widget.model_id

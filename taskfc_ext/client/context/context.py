@@ -1,4 +1,4 @@
-"""Where this process stands when it submits: folder, module path, its own edits of the environment, its modules."""
+"""Context of submissions: folder, module path, environment edits and modules."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from taskfc_ext.protocol.context import Context, encode_context
 from taskfc_ext.settings.travel import LOG_MARK, Marks, getcontext, getlimit, root_cache
 from taskfc_ext.settings.travel import here as settings_here
 
-_NEVER = ("TASKFC_", "JPY_")  # they say which process this is, or let one into the notebook's server
+_NEVER = ("TASKFC_", "JPY_")  # names of this process, and keys to the notebook's server
 
 
-class Surroundings(NamedTuple):
-    """A context as it travels, and the user's modules."""
+class EncodedContext(NamedTuple):
+    """A context, encoded, and the user's modules."""
 
     digest: bytes
     body: bytes
@@ -37,51 +37,52 @@ class Surroundings(NamedTuple):
 
     @property
     def defines(self) -> list[tuple[bytes, bytes]]:
-        """(digest, body) of all of it."""
+        """(digest, body) of the modules and the context."""
         return [*self.modules, (self.digest, self.body)]
 
 
 _untyped_environ: Any = os.environ
 _raw: dict[bytes, bytes] = _untyped_environ._data
-"""What `os.environ` holds: one comparison of it costs 0.2 µs, a copy of `os.environ` 20."""
+"""The dict in `os.environ`: to compare it takes 0.2 µs, to copy `os.environ` 20."""
 
 _getcwd = ctypes.PyDLL(None).getcwd
 _LONGEST = 4096
 _folder_now = ctypes.create_string_buffer(_LONGEST)
-"""`os.getcwd` lets the I/O thread in, which makes each submission in a loop wait for it: 3 µs instead of 0.3."""
+"""A buffer for `getcwd`. `os.getcwd` releases the GIL to the I/O thread, and a submission in a loop then waits for it:
+3 µs instead of 0.3."""
 
 
 class _Last(NamedTuple):
-    """What was found the last time."""
+    """The last context, and the state of the process that it was made from."""
 
     cwd: bytes
     path: list[str]
     raw: dict[bytes, bytes]
     settings: bytes
     sources: Sources
-    surroundings: Surroundings
+    context: EncodedContext
 
 
 _last: _Last | None = None
-_known: ByteLRU[tuple[bytes, tuple[bytes, ...]], Surroundings] = ByteLRU(16 * 2**20, n_entries=100)
-"""Only so that an old one is found as the same object."""
+_known: ByteLRU[tuple[bytes, tuple[bytes, ...]], EncodedContext] = ByteLRU(16 * 2**20, n_entries=100)
+"""Earlier contexts, so that an equal one is the same object again."""
 
 _places: dict[tuple[str, tuple[str, ...]], Sources] = {}
 _looking = threading.Lock()
 
 
-def current(cell: str | None = None) -> Surroundings:
-    """Return the context of what is submitted now; the same object for as long as nothing has changed.
+def read_context(cell: str | None = None) -> EncodedContext:
+    """Return the context of a submission made now; the same object for as long as nothing has changed.
 
-    Of the environment only what was changed since this package was imported travels, to the farm's store too: a
-    secret that stands in the environment stays here, one that the notebook itself puts there goes along.
+    Variables of the environment that are unchanged since this package was imported are never sent or stored. So a
+    secret in the environment stays here, but one that the notebook itself sets is sent.
 
     Args:
-        cell: the source of a cell or a string task: its imports count, and the modules are looked at for certain. For
-            functions they are looked at whenever that takes no more than a thirtieth of the time: after a pause always.
+        cell: the source of a cell or a string task: the modules that it imports are included, and all module files are
+            checked. For functions they are checked for at most a thirtieth of the time, and always after a pause.
 
     Raises:
-        FileNotFoundError: our working directory is gone.
+        FileNotFoundError: the working directory is gone.
     """
     global _last, _is_as_before, _asked
     last, is_same = _last, False
@@ -90,7 +91,7 @@ def current(cell: str | None = None) -> Surroundings:
     if cell is None and last is not None and _is_as_before():
         is_same = True
         if pause < settings_here.pause and not last.sources.is_due(_asked, pause):
-            return last.surroundings
+            return last.context
     cwd = _folder_now.value if _getcwd(_folder_now, _LONGEST) else _slow_cwd()
     with _looking:
         last = _last
@@ -99,15 +100,15 @@ def current(cell: str | None = None) -> Surroundings:
         else:
             settings = settings_here.update(pause if cell is None else math.inf)
         if last is not None and (cwd, sys.path, _raw, settings) == last[:4]:
-            here, sources = last.surroundings, last.sources
+            here, sources = last.context, last.sources
         else:
             here, sources = _place(os.fsdecode(cwd), settings)
         if cell is not None:
             sources.want(imported_names(cell))
-        if cell is not None or last is None or here is not last.surroundings or sources.is_due(_asked, pause):
+        if cell is not None or last is None or here is not last.context or sources.is_due(_asked, pause):
             sources.look(for_new=cell is not None)
-        if last is None or here is not last.surroundings or sources.packs is not here.modules:
-            here = _as_known(Surroundings(here.digest, here.body, sources.packs))
+        if last is None or here is not last.context or sources.packs is not here.modules:
+            here = _as_known(EncodedContext(here.digest, here.body, sources.packs))
             _last = last = _Last(cwd, list(sys.path), dict(_raw), settings, sources, here)
             is_same = False
         if not is_same:
@@ -115,8 +116,8 @@ def current(cell: str | None = None) -> Surroundings:
         return here
 
 
-def _as_known(here: Surroundings) -> Surroundings:
-    """Return the same context as the object that it was before, if it is remembered."""
+def _as_known(here: EncodedContext) -> EncodedContext:
+    """Return an equal context that is remembered, or else this one."""
     key = here.digest, tuple([digest for digest, _ in here.modules])
     known = _known.get(key)
     if known is None:
@@ -125,13 +126,13 @@ def _as_known(here: Surroundings) -> Surroundings:
 
 
 def _comparison(last: _Last, marks: Marks) -> Callable[[], bool]:
-    """Return what says whether this process stands where it did, with the settings that it had."""
+    """Return a function that tells whether context and settings of this process are unchanged."""
     cwd, path, raw = last[:3]
     limit, filters, precision, numpy_errors, errors, numpy_printing, printing = marks
     buffer, longest, getcwd, raw_now = ctypes.byref(_folder_now), _LONGEST, _getcwd, _raw
     folder, now_limit, now_context, now_cached, mark = _folder_now, getlimit, getcontext, root_cache, LOG_MARK
 
-    def is_as_before() -> bool:  # each submission pays for it: no attributes, no further calls
+    def is_as_before() -> bool:  # each submission calls it: no attributes, no further calls
         if (  # noqa: SIM103  `bool()` would cost a tenth of it
             getcwd(buffer, longest)
             and folder.value == cwd
@@ -159,18 +160,18 @@ _asked = 0.0
 _clock = time.perf_counter
 
 
-def fields(cell: str = "") -> dict[str, Any]:
-    """Return the fields of a request that say where we stand now, with all modules that are known to be needed.
+def make_fields(cell: str = "") -> dict[str, Any]:
+    """Return the fields of a request for the context of now, with all modules that are known to be needed.
 
     Args:
-        cell: source that the request has, whose imports count.
+        cell: source in the request; the modules that it imports are included.
     """
-    here = current(cell)
+    here = read_context(cell)
     modules = tuple([Define(digest, body) for digest, body in here.modules])
     return {"context": Define(here.digest, here.body), "modules": modules}
 
 
-def _place(cwd: str, settings: bytes) -> tuple[Surroundings, Sources]:
+def _place(cwd: str, settings: bytes) -> tuple[EncodedContext, Sources]:
     context = _context(cwd, list(sys.path), os.environ, settings)
     body = encode_context(context)
     key = os.fsdecode(context.folder), tuple(map(os.fsdecode, context.sys_path))
@@ -179,12 +180,12 @@ def _place(cwd: str, settings: bytes) -> tuple[Surroundings, Sources]:
         if len(_places) > 8:
             _places.clear()
         sources = _places[key] = Sources(*key, elsewhere=True)
-    return Surroundings(serialize.digest(body), body), sources
+    return EncodedContext(serialize.digest(body), body), sources
 
 
 def _slow_cwd() -> bytes:
     try:
-        return os.getcwdb()  # its name may be longer than most
+        return os.getcwdb()  # its name may be too long for the buffer
     except FileNotFoundError:
         text = "the working directory of this process is gone, and its tasks run in it: os.chdir() to one that is"
         raise FileNotFoundError(errno.ENOENT, text) from None
@@ -204,7 +205,7 @@ def _context(cwd: str, path: list[str], environ: Mapping[str, str], settings: by
 
 
 def environment_edits(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[tuple[bytes, bytes | None], ...]:
-    """Return what was set since `before`, and `None` for what was removed, in order of the names."""
+    """Return the variables that were set since `before`, and `None` for removed ones, by name."""
     edits: dict[bytes, bytes | None] = {
         os.fsencode(name): os.fsencode(value)
         for name, value in now.items()
@@ -215,7 +216,7 @@ def environment_edits(before: Mapping[str, str], now: Mapping[str, str]) -> tupl
 
 
 def _folder(cwd: str) -> str:
-    """Return where the user's own modules lie: beside the script, else in the working directory.
+    """Return the folder of the user's own modules: that of the script, else the working directory.
 
     Else: in a notebook, and in a program that is installed, such as `python -m pytest`.
     """

@@ -1,4 +1,4 @@
-"""Which modules a text may import: pure, and generous, as a name too many costs a look into a folder."""
+"""Names of the modules that a text may import. Pure. A name too many costs one look into a folder."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _COMMENT = re.compile(r"#[^\n]*")
 
 
 def imported_names(text: str, package: str = "") -> set[str]:
-    """Return the full names of what `text`, a module of `package` or a cell, imports; members may be no modules.
+    """Return the full names that `text`, a module of `package` or a cell, imports; not all of them are modules.
 
-    It need not be valid Python: a cell may hold magics. What is in strings is found too.
+    It need not be valid Python: a cell may have magics. Names in strings are found too.
     """
     found: set[str] = set()
     for match in _IMPORT.finditer(text.replace("\\\n", " ")):

@@ -1,4 +1,4 @@
-"""The user's own modules that tasks may need, as they are on disk now, in the few bodies that they travel in."""
+"""The user's own modules that tasks may need, as they are on disk now, packed into a few bodies."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from taskfc_ext.protocol.context import Module, encode_modules
 from taskfc_ext.protocol.limits import MAX_PACKS
 
 MAX_FILE = 2**20
-"""Bytes of one module; a larger one is data, and read from disk by the task itself."""
+"""Bytes of one module; a larger one is data, and the task reads it from disk."""
 
 MAX_FILES = 2_000
 MAX_TOTAL = 20 * 2**20
-"""Modules, and bytes of them; of a folder that holds more, tasks read all from disk."""
+"""Modules of a folder, and their bytes; of a folder with more, tasks read all from disk."""
 
 MAX_FILES_ELSEWHERE = 500
 MAX_TOTAL_ELSEWHERE = 5 * 2**20
-"""The same for code outside of the folder: of more than that, tasks read all from disk, and what is beside the notebook
-travels all the same."""
+"""The same for code outside of the folder: of more, tasks read all from disk; modules beside the notebook are still
+sent."""
 
-PATIENCE = 30
-"""Looking at files takes a thirtieth of the time at most: a few files are looked at nearly each time, many seldom."""
+LOOK_RATIO = 30
+"""File checks take a thirtieth of the time at most: a few files are checked at nearly each submission, many seldom."""
 
 LOOP = 100e-6
-"""Seconds between two submissions of a loop: after a longer pause files are looked at in any case."""
+"""Seconds between two submissions of a loop; after a longer pause, files are always checked."""
 
 _QUICK = 3e-6
-"""Seconds that a look at one file takes on a usual disk."""
+"""Seconds that a check of one file takes on a usual disk."""
 
 Packs = tuple[tuple[bytes, bytes], ...]
 """(digest, body) of each."""
@@ -46,7 +46,7 @@ _NAMES = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*\Z")
 
 
 class _File(NamedTuple):
-    """A file as it was read: what it holds, and the names of what that imports."""
+    """A file as it was read: its content, and the names that this imports."""
 
     stamp: Stamp
     source: bytes
@@ -54,7 +54,7 @@ class _File(NamedTuple):
 
 
 class _Size:
-    """How much would travel."""
+    """Number and bytes of the modules to send."""
 
     def __init__(self) -> None:
         self._n_files = 0
@@ -69,16 +69,16 @@ class _Size:
 
 
 class Sources:
-    """The user's modules in one place.
+    """The user's modules of one folder and module path.
 
-    Which ones: those that this process has imported, those that cells and the code that went with tasks name in an
-    import, and what these import. A name that is only made at run time (`importlib.import_module`) is found by the
-    worker, on disk. Of the user's code outside of the folder, those that this process has imported.
+    They are the modules that this process has imported, the modules that cells and submitted code import, and the
+    imports of these. A name that is made at run time (`importlib.import_module`) is left to the worker, which finds it
+    on disk. Outside of the folder, only modules that this process has imported are included.
 
     Args:
-        folder: where the user's own modules lie.
+        folder: the folder of the user's own modules.
         path: `sys.path`, each entry absolute.
-        elsewhere: whether code outside of the folder goes along.
+        elsewhere: whether code outside of the folder is sent.
     """
 
     def __init__(self, folder: str, path: Sequence[str], *, elsewhere: bool = False) -> None:
@@ -103,47 +103,47 @@ class Sources:
         self._buckets: dict[int, tuple[list[Module], tuple[bytes, bytes]]] = {}
 
     def is_due(self, now: float, pause: float) -> bool:
-        """Whether it is time to look again.
+        """Return whether the files have to be checked again.
 
         Args:
-            now: as `time.perf_counter` counts it.
-            pause: seconds since somebody asked: in less than `LOOP` nobody edits a file.
+            now: the time of `time.perf_counter`.
+            pause: seconds since the last call: in less than `LOOP` nobody edits a file.
         """
         return now >= self._next_look or pause >= LOOP or len(serialize.names_in_code) != self._n_code
 
     def want(self, names: Iterable[str]) -> None:
-        """Have modules of these full names go along, if there are such."""
+        """Include the modules of these full names, if they exist."""
         for name in names:
             if name not in self._wanted and _NAMES.match(name):
                 self._wanted[name] = None
-                self._next_search = 0.0  # it may have come just now
+                self._next_search = 0.0  # its file may be new
                 self._is_incomplete |= name.partition(".")[0] in self._tops
 
     def look(self, *, for_new: bool = False) -> None:
         """Bring `packs` up to date; the same object if nothing has changed.
 
         Args:
-            for_new: also look for certain for files that have come, which else may be found a little later.
+            for_new: search for new files now; else they may be found a little later.
         """
-        self._want_what_is_imported()
-        self._want_what_code_names()
+        self._add_imported()
+        self._add_named_in_code()
         began = time.perf_counter()
         changed = [path for path in self._files if self._has_changed(path)]
         if for_new or began >= self._next_search:
             changed += [place for place, stamp in self._places.items() if stamp_of(place) != stamp]
         looked = time.perf_counter()
         if changed or self._is_incomplete:
-            self._is_incomplete = True  # until it is done, in case that this is interrupted
-            packs = self._packed(self._found())
+            self._is_incomplete = True  # in case that this is interrupted
+            packs = self._pack(self._find_all())
             if packs != self.packs:
                 self.packs = packs
             self._is_incomplete = False
             now = time.perf_counter()
-            self._next_search = now + (now - looked) * PATIENCE
-        # one look that was kept waiting by others does not mean that the next one is
+            self._next_search = now + (now - looked) * LOOK_RATIO
+        # a check that other threads delayed does not mean that the next one is as slow
         most = max(_QUICK * (len(self._files) + len(self._places)), 1.5 * self._look_costs)
         self._look_costs = min(looked - began, most)
-        self._next_look = looked + self._look_costs * PATIENCE
+        self._next_look = looked + self._look_costs * LOOK_RATIO
 
     def _has_changed(self, path: str) -> bool:
         known = self._files[path]
@@ -155,9 +155,9 @@ class Sources:
         self._files[path] = known._replace(stamp=stamp)
         return False
 
-    # which
+    # names
 
-    def _want_what_is_imported(self) -> None:
+    def _add_imported(self) -> None:
         if len(sys.modules) == self._n_modules:
             return
         for name, module in list(sys.modules.items()):
@@ -165,11 +165,11 @@ class Sources:
                 file = getattr(module, "__file__", None)
                 if isinstance(file, str) and name != "__main__" and self._may_send(name, file):
                     self.want([name])
-                    self._is_incomplete = True  # wherever it was found
+                    self._is_incomplete = True  # wherever it lies
                 self._seen_modules.add(name)
         self._n_modules = len(sys.modules)
 
-    def _want_what_code_names(self) -> None:
+    def _add_named_in_code(self) -> None:
         known = serialize.names_in_code
         if len(known) == self._n_code:
             return
@@ -183,7 +183,7 @@ class Sources:
     def _may_be_package(self, name: str) -> bool:
         return any(os.path.isdir(os.path.join(entry, *name.split("."))) for entry in self._entries)
 
-    # where
+    # files
 
     def _may_send(self, name: str, file: str) -> bool:
         if self._folder.holds(file):
@@ -191,8 +191,8 @@ class Sources:
         elsewhere = self._elsewhere
         return elsewhere is not None and name in sys.modules and elsewhere.holds(file, beyond_path=True)
 
-    def _found(self) -> list[Module]:
-        """Return all that is wanted and the user's own, and note what this depends on."""
+    def _find_all(self) -> list[Module]:
+        """Return all wanted modules of the user, and note the files and folders that they depend on."""
         self._places = {entry: stamp_of(entry) for entry in self._entries}
         self._tops = {name for entry in self._entries for name in _top_names(entry)}
         for entry in self._entries:
@@ -213,7 +213,7 @@ class Sources:
                 (beside if self._folder.holds(path) else elsewhere).add(module.source)
                 if elsewhere.exceeds(MAX_FILES_ELSEWHERE, MAX_TOTAL_ELSEWHERE):
                     self._elsewhere, self._files = None, files
-                    return self._found()
+                    return self._find_all()
                 if beside.exceeds(MAX_FILES, MAX_TOTAL):
                     self._files.clear()
                     return []
@@ -242,7 +242,7 @@ class Sources:
         return Module(name=name, source=file.source, path=os.fsencode(path), locations=encoded)
 
     def _spec(self, name: str, found: dict[str, Module | None]) -> ModuleSpec | None:
-        """Return what an import would find, else what an import has found if its file is still there."""
+        """Return the spec that an import would find; else the spec of the imported module."""
         parent = found.get(name.rpartition(".")[0])
         spec = None
         if parent is not None:
@@ -266,9 +266,9 @@ class Sources:
         file = self._files[path] = _File(stamp, source, imports)
         return file
 
-    # how they travel
+    # packs
 
-    def _packed(self, modules: list[Module]) -> Packs:
+    def _pack(self, modules: list[Module]) -> Packs:
         buckets: dict[int, list[Module]] = {}
         for module in sorted(modules, key=lambda module: module.name):
             buckets.setdefault(zlib.crc32(module.name.encode()) % MAX_PACKS, []).append(module)
@@ -284,7 +284,7 @@ class Sources:
 
 
 def _content(path: str) -> bytes | None:
-    """Return what is in a file, if it is there and small enough to travel."""
+    """Return the content of a file, if it exists and is small enough to send."""
     try:
         with open(path, "rb") as file:
             source = file.read(MAX_FILE + 1)
@@ -312,7 +312,7 @@ def _top_names(folder: str) -> Iterator[str]:
 
 
 def _forget_listing(folder: str) -> None:
-    """Let the next import see files that have come within the same tick of the file system's clock."""
+    """Let the next import see new files of the same tick of the file system's clock."""
     finder = sys.path_importer_cache.get(folder)
     if isinstance(finder, FileFinder):
         finder.invalidate_caches()

@@ -1,4 +1,4 @@
-"""Whose tasks this process submits: what "this notebook's tasks" means, the same for magics and for clients."""
+"""Owner of the tasks of this process: the notebook or script, the same for magics and clients."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from taskfc_ext.text import encodable
 
 
 def default_owner(environment: Mapping[str, str] | None = None, namespace: Mapping[str, Any] | None = None) -> str:
-    """Return what tells our tasks from others': the notebook's path where its server or editor tells it.
+    """Return the owner's name: the notebook's path, if its server or editor gives it.
 
-    It stays the same across kernels then. In any other shell it is this process; for a program, its path.
+    The path stays the same across kernels. In any other shell it is a name for this process; in a program, its path.
 
     Args:
-        environment: where Jupyter's server tells; ours by default.
-        namespace: where VS Code tells; that of `__main__` by default.
+        environment: the variables in which Jupyter's server gives the path; ours by default.
+        namespace: the names in which VS Code gives it; those of `__main__` by default.
     """
     environment = os.environ if environment is None else environment
     namespace = vars(sys.modules["__main__"]) if namespace is None else namespace
@@ -32,5 +32,5 @@ def default_owner(environment: Mapping[str, str] | None = None, namespace: Mappi
 
 @cache
 def _this_process(pid: int) -> str:
-    """Return a name for this process, which no later process with its pid has; a forked child gets another one."""
+    """Return a name for this process. A later process of the same pid, or a forked child, gets another one."""
     return f"session-{pid}-{os.urandom(4).hex()}"

@@ -1,4 +1,4 @@
-"""What a connection has to know of the processes behind the socket: are they there, and how are they brought back."""
+"""Interface of a farm's processes, as connections use it: their condition, their socket, their revival."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from taskfc_ext.drivers.connection_file import ConnectionInfo
 
 
 class Condition(Enum):
-    """How the farm is."""
+    """Condition of a farm's processes."""
 
     ALIVE = "alive"  # its supervisor lives; a controller that died is back within a second
-    DEAD = "dead"  # its processes are gone, and nobody has asked for it
+    DEAD = "dead"  # its processes are gone, and nobody has stopped them
     STOPPED = "stopped"  # it was stopped on purpose, or never started
 
 
 class Farm(Protocol):
-    """A named farm, as the connection sees it. May touch files, and answers at once; `revive` takes its time."""
+    """A named farm. Its methods read files and return at once; only `revive` takes long."""
 
     @property
     def name(self) -> str:
@@ -26,10 +26,10 @@ class Farm(Protocol):
         ...
 
     def connection(self) -> ConnectionInfo | None:
-        """Return where it is; `None` when it does not run.
+        """Return the content of its connection file; `None` when it does not run.
 
         Raises:
-            FarmError: it runs on another host, or its file is not to be trusted or understood.
+            FarmError: it runs on another host, or its file cannot be trusted or decoded.
         """
         ...
 
@@ -38,7 +38,7 @@ class Farm(Protocol):
         ...
 
     def condition(self) -> Condition:
-        """Look at the processes."""
+        """Return the condition of its processes."""
         ...
 
     def stops(self) -> int:
@@ -49,6 +49,6 @@ class Farm(Protocol):
         """Start it again with the options in its store, or do nothing if it runs; return when it answers.
 
         Raises:
-            FarmError: it cannot be started; says why.
+            FarmError: it cannot be started; the message says why.
         """
         ...

@@ -1,4 +1,4 @@
-"""Starting the processes of a farm: a supervisor in a session of its own, which starts all others."""
+"""Start of a farm's processes: a supervisor in a session of its own, which starts all others."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from taskfc_ext.protocol.launch import LaunchRequest, LaunchStatus, decode_statu
 from taskfc_ext.protocol.options import FarmOptions
 
 START_WITHIN = 30.0
-"""Seconds that a controller may take until it answers; on an idle machine it takes 0.3."""
+"""Seconds until a controller has to answer; on an idle machine it takes 0.3."""
 
 REVIVALS = 3
-"""Supervisors that are started for those who wait, if one after the other is killed before its farm answers."""
+"""Supervisors that one revival starts, if each is killed before its farm answers."""
 
 END_WITHIN = 5.0
 """Seconds that a supervisor which could not start its farm may take to end."""
 
 _supervisors: list[subprocess.Popen[bytes]] = []
-"""Those that this process started: a parent has to collect its children, or they stay as zombies."""
+"""The supervisors that this process started. A parent has to collect its children, or they stay as zombies."""
 
 
 def stopped_error(name: str) -> ControllerStopped:
-    """Return the error of those who wait for a farm that was stopped on purpose."""
+    """Return the error that ends waits for a farm that was stopped on purpose."""
     return ControllerStopped(
         f"farm {name!r} was stopped",
-        hint="what it had accepted is in its store: start() carries on, and client.future(id) follows a task",
+        hint="its tasks are in its store: start() carries on, and client.future(id) follows a task",
     )
 
 
@@ -60,7 +60,7 @@ class LocalFarm:
         return self._name
 
     def connection(self) -> ConnectionInfo | None:
-        """Return where the farm is; `None` when it does not run."""
+        """Return the content of its connection file; `None` when it does not run."""
         collect_children()
         return read_connection(self._name)
 
@@ -70,7 +70,7 @@ class LocalFarm:
         return Path(found.clients) if found is not None else self.paths.clients
 
     def condition(self) -> Condition:
-        """Look at the processes. A farm that stops in order removes its connection file; one that dies leaves it."""
+        """Return the condition of its processes. A farm that stops in order removes its connection file."""
         if self.connection() is not None:
             return Condition.ALIVE
         return Condition.DEAD if _left_behind(self.paths) else Condition.STOPPED
@@ -90,7 +90,7 @@ class LocalFarm:
             try:
                 launch(self.paths, None, n_stops=n_stops)
             except Killed:
-                continue  # whoever killed the farm has met its next supervisor too
+                continue  # the same killer may have met the next supervisor
             return
         launch(self.paths, None, n_stops=n_stops)
 
@@ -109,12 +109,12 @@ def launch(
         paths: its files.
         options: `None` for those in the store.
         at_rest: without workers.
-        n_stops: how often it had been stopped on purpose when somebody asked for this start; `None`: they ask now.
+        n_stops: number of stops on purpose when this start was asked for; `None`: now.
         meanwhile: called while the farm starts, which takes 0.3 s.
 
     Raises:
-        StartFailed: with what the supervisor said.
-        ControllerStopped: it was stopped on purpose since somebody asked for this start.
+        StartFailed: the supervisor's report says why.
+        ControllerStopped: it was stopped on purpose since this start was asked for.
     """
     request = LaunchRequest(at_rest=at_rest, n_stops=count_stops(paths) if n_stops is None else n_stops)
     prepare(paths)
@@ -133,7 +133,7 @@ def launch(
 
 def _spawn(paths: FarmPaths, options: FarmOptions | None, request: LaunchRequest) -> subprocess.Popen[bytes]:
     stored = stored_options(paths) if options is None else options
-    n_workers = stored.n_workers if stored is not None else 1  # the supervisor will say what is wrong with them
+    n_workers = stored.n_workers if stored is not None else 1  # the supervisor reports an error in them
     log = os.open(paths.supervisor_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         process = subprocess.Popen(
@@ -151,7 +151,7 @@ def _spawn(paths: FarmPaths, options: FarmOptions | None, request: LaunchRequest
         process.stdin.write(msgspec.json.encode(options) if options is not None else b"")
         process.stdin.close()
     except BrokenPipeError:
-        pass  # it is gone, and its status tells why
+        pass  # it is gone, and its status says why
     return process
 
 
@@ -172,15 +172,15 @@ def _read_status(process: subprocess.Popen[bytes], paths: FarmPaths) -> LaunchSt
 
 
 def _let_end(process: subprocess.Popen[bytes]) -> None:
-    """Wait until a supervisor that has failed lets go of the store, so that whoever starts again at once can."""
+    """Wait until a supervisor that has failed lets go of the store, so that the next start can have it."""
     try:
         process.wait(END_WITHIN)
     except subprocess.TimeoutExpired:
-        pass  # the next start will say that it is still there
+        pass  # the next start reports it
 
 
 def _interpreter(options: FarmOptions | None) -> str:
-    """Return the farm's own interpreter, whoever brings it back; ours if that is of the same environment, or gone."""
+    """Return the farm's own interpreter; ours if it is of the same environment, or gone."""
     if options is None or not os.access(options.python, os.X_OK):
         return sys.executable
     theirs, ours = (os.path.realpath(os.path.dirname(python)) for python in (options.python, sys.executable))
@@ -188,7 +188,7 @@ def _interpreter(options: FarmOptions | None) -> str:
 
 
 def stored_options(paths: FarmPaths) -> FarmOptions | None:
-    """Return what a farm was started with last; `None` where that is not known."""
+    """Return the options of a farm's last start; `None` where they are not known."""
     try:
         return msgspec.json.decode(paths.options.read_bytes(), type=FarmOptions)
     except (OSError, msgspec.DecodeError):
@@ -204,7 +204,7 @@ def _left_behind(paths: FarmPaths) -> bool:
 
 
 def collect_children() -> None:
-    """Take note of the supervisors that have ended."""
+    """Collect the supervisors that have ended."""
     for process in list(_supervisors):
         if process.poll() is not None:
             try:

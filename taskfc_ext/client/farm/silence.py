@@ -1,4 +1,4 @@
-"""Controllers that do not answer: what is to be seen of them from outside, and how they are ended."""
+"""Controllers that do not answer: their state as seen from outside, their resumption and their end."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from taskfc_ext.text import name_option
 T = TypeVar("T")
 
 ANSWER_WITHIN = 3.0
-"""Seconds for a controller to answer those who want to know how it is. A turn of its loop takes milliseconds."""
+"""Seconds for a controller to answer a check. A turn of its loop takes milliseconds."""
 
 _LOOK_EVERY = 1.0
 
 
 def silence_error(farm: Farm) -> ControllerLost:
-    """Return the error for a controller that has not answered, with what is to be seen of its processes."""
+    """Return the error for a controller that has not answered; it describes the state of its processes."""
     info = farm.connection()
     if info is None:
         message = f"farm {farm.name!r} has ended without an answer"
-        return ControllerLost(message, hint="what it had accepted is in its store")
-    who = f"farm {farm.name!r} (controller pid {info.pid}) does not answer"
+        return ControllerLost(message, hint="the tasks that it had accepted are in its store")
+    who = f"the controller of farm {farm.name!r} (pid {info.pid}) does not answer"
     if is_stopped(info.pid):
         why = "a signal has suspended it (SIGSTOP)"
     elif is_stopped(info.supervisor_pid):
@@ -39,12 +39,12 @@ def silence_error(farm: Farm) -> ControllerLost:
         why = "it has died, and its supervisor starts it again"
     else:
         why = f"it runs, and has been busy or stuck for {ANSWER_WITHIN:g} s"
-    hint = f"`taskfc stop{name_option(farm.name)}` ends it; what it had accepted is in its store"
+    hint = f"`taskfc stop{name_option(farm.name)}` ends it; the tasks that it had accepted are in its store"
     return ControllerLost(f"{who}: {why}", hint=hint)
 
 
-def suspension(farm: Farm) -> str:
-    """Return which process of a running farm a signal has suspended, and how it goes on; empty where none is."""
+def describe_suspension(farm: Farm) -> str:
+    """Return a sentence about the suspended process of a running farm; empty where no process is suspended."""
     info = farm.connection()
     if info is None:
         return ""
@@ -54,8 +54,8 @@ def suspension(farm: Farm) -> str:
     return ""
 
 
-async def answered(future: concurrent.futures.Future[T], farm: Farm) -> T:
-    """Wait for an answer for as long as there is somebody to give it.
+async def wait_for_answer(future: concurrent.futures.Future[T], farm: Farm) -> T:
+    """Wait for an answer, for as long as the controller is not suspended.
 
     Raises:
         ControllerLost: the controller is suspended.
@@ -66,11 +66,11 @@ async def answered(future: concurrent.futures.Future[T], farm: Farm) -> T:
             return await wait(future, _LOOK_EVERY, keep=True)
         except TimeoutError:
             if future.done():
-                break  # the answer came, or failed with this, while the caller's loop was busy
+                break  # it was answered, or failed with a TimeoutError, while the caller's loop was busy
         except asyncio.CancelledError:
-            future.cancel()  # the wait was shielded, and what nobody waits for is not to be sent
+            future.cancel()  # the wait was shielded; a request that nobody waits for need not be sent
             raise
-        is_suspended = bool(suspension(farm))
+        is_suspended = bool(describe_suspension(farm))
         if is_suspended and was_suspended and not future.done():
             future.cancel()
             raise silence_error(farm)
@@ -79,7 +79,7 @@ async def answered(future: concurrent.futures.Future[T], farm: Farm) -> T:
 
 
 def resume_suspended(info: ConnectionInfo) -> None:
-    """Let suspended processes of a farm go on, so that it can stop in order."""
+    """Resume the suspended processes of a farm, so that it can stop in order."""
     for pid, started in ((info.supervisor_pid, info.supervisor_started), (info.pid, info.pid_started)):
         if process_alive(pid, started) and is_stopped(pid):
             with suppress(ProcessLookupError):

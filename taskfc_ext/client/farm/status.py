@@ -1,4 +1,4 @@
-"""How a farm is, as its files and processes tell those who look at it from outside."""
+"""Status of a farm, from its files and processes, without a connection."""
 
 from __future__ import annotations
 
@@ -11,33 +11,34 @@ from taskfc_ext.text import name_option, sentence
 from taskfc_ext.version import __version__
 
 
-def look_at(farm: Farm) -> tuple[ConnectionInfo | None, FarmStatus]:
-    """Return where a farm is, `None` when it cannot be reached, and how it is. Reads a small file or two.
+def inspect_farm(farm: Farm) -> tuple[ConnectionInfo | None, FarmStatus]:
+    """Return a farm's connection file, `None` when it cannot be reached, and its status. Reads a small file or two.
 
-    One whose processes live is `CONNECTING` here: whether it answers is found out by connecting.
+    A farm whose processes live is `CONNECTING` here: only a connection finds out whether it answers.
     """
     name = farm.name
     try:
         info = farm.connection()
         stopped = info is None and farm.condition() is not Condition.DEAD
-    except (FarmError, OSError) as error:  # on another host, not to be trusted, not to be read
+    except (FarmError, OSError) as error:  # on another host, not trusted, not readable
         return None, FarmStatus(name=name, state=FarmState.REFUSED, message=sentence(error))
     if info is None:
         state = FarmState.STOPPED if stopped else FarmState.DEAD
-        return None, FarmStatus(name=name, state=state, message=why_absent(name, stopped=stopped))
+        return None, FarmStatus(name=name, state=state, message=describe_absence(name, stopped=stopped))
     if info.protocol != PROTOCOL:
-        return None, FarmStatus(name=name, state=FarmState.REFUSED, message=_of_another_version(info))
+        return None, FarmStatus(name=name, state=FarmState.REFUSED, message=describe_other_version(info))
     identity = identity_of(info)
     return info, FarmStatus(name=name, state=FarmState.CONNECTING, identity=identity, python=info.python)
 
 
-def why_absent(name: str, *, stopped: bool) -> str:
-    """Return the sentence for a farm that is not there: it was `stopped`, or has died."""
+def describe_absence(name: str, *, stopped: bool) -> str:
+    """Return the sentence for a farm that was `stopped`, or else has died."""
     how = "is stopped" if stopped else "is not running any more"
     return f"Farm {name} {how}; its queue is in its store. Start it to carry on (taskfc start{name_option(name)})."
 
 
-def _of_another_version(info: ConnectionInfo) -> str:
+def describe_other_version(info: ConnectionInfo) -> str:
+    """Return the sentence for a farm that speaks another protocol."""
     restart = f"taskfc restart{name_option(info.name)}"
     return (
         f"Farm {info.name} runs taskfc_ext {info.version} (protocol {info.protocol}), this is {__version__} "

@@ -1,4 +1,4 @@
-"""The thread that runs the done-callbacks of futures, so that a slow one holds up neither results nor the caller."""
+"""Thread for the done-callbacks of futures: a slow callback delays neither results nor the caller."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 logger = logging.getLogger("concurrent.futures")
-"""Failures of callbacks are shown where those of any other executor's futures are."""
+"""Failures of callbacks are logged as those of any executor's futures."""
 
 Callback = Callable[[Any], object]
 
@@ -24,7 +24,7 @@ class CallbackThread:
         self._thread: threading.Thread | None = None
 
     def run_later(self, callbacks: Sequence[Callback], future: object) -> None:
-        """Queue `callbacks`, each to be called with `future`. Raises nothing: the caller settles other futures too."""
+        """Queue `callbacks`, each to be called with `future`. Raises nothing: the caller has more futures to settle."""
         self._queue.put((callbacks, future))
         if self._thread is None:
             with self._starting:
@@ -46,7 +46,7 @@ class CallbackThread:
             for callback in callbacks:
                 try:
                     callback(future)
-                except BaseException:  # noqa: BLE001 - SystemExit, too: it would end this thread, and no callback after it ran
+                except BaseException:  # noqa: BLE001 - SystemExit, too: it would end this thread, and later callbacks
                     show_failure(future)
             del callbacks, future  # an idle thread keeps no result alive
 

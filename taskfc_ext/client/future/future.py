@@ -1,9 +1,9 @@
-"""`TaskFuture`: a `concurrent.futures.Future` that costs little until somebody looks at it.
+"""`TaskFuture`: a `concurrent.futures.Future` that costs little until something waits for it.
 
-A plain one makes a condition, a lock and two lists, 1.9 KB and 10 µs, though most futures are only ever asked for
-their result once it is there. Here these are made on first use, under one lock for all futures: whoever
-makes them and whoever settles the future see each other, so no waiter is missed. Everything that
-`concurrent.futures` itself reaches for (`_condition`, `_waiters`, `_state`) is there under its name.
+A plain future makes a condition, a lock and two lists: 1.9 KB and 10 µs. Most futures need none of them, as their
+result is there before it is asked for. Here they are made on first use, under one lock for all futures, so that a
+future that ends at the same time misses no waiter. The attributes that `concurrent.futures` reaches for (`_condition`,
+`_waiters`, `_state`) have their usual names.
 """
 
 from __future__ import annotations
@@ -11,24 +11,27 @@ from __future__ import annotations
 import concurrent.futures
 import os
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from concurrent.futures import CancelledError
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from taskfc_ext.client.future.callbacks import CallbackThread, show_failure
 from taskfc_ext.client.future.outcome import Facts, FactsRow, Raised, load, lost_of, names_of, namespace_of
 from taskfc_ext.client.future.output_cache import outputs_of
 from taskfc_ext.client.future.template import Template
-from taskfc_ext.client.future.waiters import LoopWaiter, Watched
-from taskfc_ext.client.future.waiting import check_may_block
-from taskfc_ext.errors import RequestRefused, TaskAborted, UnknownTask
-from taskfc_ext.protocol.infos import TaskProgress
+from taskfc_ext.client.future.waiters import LoopWaiter, WaitState
+from taskfc_ext.client.future.waiting import check_may_block, drive
+from taskfc_ext.errors import ControllerLost, RequestRefused, TaskAborted, UnknownTask
+from taskfc_ext.protocol.infos import Details, TaskInfo, TaskProgress
 from taskfc_ext.protocol.payloads import Payload, Reason
 from taskfc_ext.protocol.printed import Printed, log_of, stderr_of, stdout_of
 from taskfc_ext.serialize import SourceResult
 from taskfc_ext.serialize.in_place import apply_change
 from taskfc_ext.tasks import Namespace, TaskResult
+
+ANSWER_WITHIN = 10.0
+"""Seconds that `cancel` and a future's questions wait for an answer; a controller that died is back in one."""
 
 PENDING = "PENDING"
 CANCELLED = "CANCELLED_AND_NOTIFIED"
@@ -36,6 +39,8 @@ FINISHED = "FINISHED"
 """The names that `concurrent.futures` gives these states."""
 
 _STATES = {Reason.ABORTED.value: "aborted", "": "succeeded"}
+
+T = TypeVar("T")
 
 _making = threading.Lock()
 _callbacks = CallbackThread()
@@ -54,49 +59,44 @@ os.register_at_fork(after_in_child=_after_fork)
 class TaskFuture(concurrent.futures.Future[Any]):
     """A task's result, now or later. Made by `submit`, `future` and the magics, never directly.
 
-    It works with `concurrent.futures.wait` and `as_completed`, can be awaited, and works with all of asyncio that takes
-    something to be awaited: `wait`, `as_completed`, `gather`, `wait_for`, `shield`, `ensure_future`, `wrap_future`. An
+    It works with `concurrent.futures.wait` and `as_completed`, can be awaited, and works with all functions of asyncio
+    that take an awaitable: `wait`, `as_completed`, `gather`, `wait_for`, `shield`, `ensure_future`, `wrap_future`. An
     `await` that is cancelled or times out harms no task. Done-callbacks run on a thread of their own.
     Waits end with `ControllerStopped` when the farm is stopped; `client.future(id)` follows the task again.
     """
 
-    # _place: None while unsent, the message it went out with until accepted, then the task id.
-    # _payload: the body until it was sent, then None, then the result until it is decoded.
-    _sent: tuple[str, ...]  # the names that a cell was sent with; unset on most
-    __slots__ = ("_facts", "_payload", "_place", "_sent", "_state", "_template", "_value", "_watched")
+    # _place: None while unsent, then its Submission until it is accepted, then the task id.
+    # _payload: the body until it is sent, then None, then the result until it is decoded.
+    sent_names: tuple[str, ...]  # the names that a cell was sent with; unset on most
+    __slots__ = ("_facts", "_payload", "_place", "_state", "_template", "_value", "_wait_state", "sent_names")
 
     def __init__(self, template: Template, body: Payload | None = None, taskid: int | None = None) -> None:
         self._template = template
         self._payload = body
         self._place: object = taskid
         self._state = PENDING
-        self._watched: Watched | None = None
+        self._wait_state: WaitState | None = None
         self._value: object = None
         self._facts: FactsRow | None = None
 
-    # what concurrent.futures reaches for
+    # attributes that concurrent.futures reaches for
 
-    def _watch(self) -> Watched:
-        watched = self._watched
+    def _make_wait_state(self) -> WaitState:
+        watched = self._wait_state
         if watched is None:
             with _making:
-                watched = self._watched
+                watched = self._wait_state
                 if watched is None:
-                    watched = self._watched = Watched(self, self._template.owner.lending)
+                    watched = self._wait_state = WaitState(self, self._template.owner.lending)
         return watched
 
     @property
     def _condition(self) -> threading.Condition:  # type: ignore[override]
-        return self._watch().condition
+        return self._make_wait_state().condition
 
     @property
     def _waiters(self) -> list[Any]:  # type: ignore[override]
-        return self._watch().waiters
-
-    @property
-    def _is_read(self) -> bool:
-        """Whether the main thread has taken the outcome; known only of a future that is watched."""
-        return self._watched is not None and self._watched.is_read
+        return self._make_wait_state().waiters
 
     # the interface of concurrent.futures.Future
 
@@ -110,7 +110,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
             CancelledError: it was cancelled.
             ControllerStopped: the farm was stopped.
         """
-        __tracebackhide__ = True  # in a notebook the task's own traceback is what counts
+        __tracebackhide__ = True  # a notebook shows the task's own traceback only
         outcome = self._outcome(timeout)
         if type(outcome) is Raised:
             try:
@@ -135,34 +135,34 @@ class TaskFuture(concurrent.futures.Future[Any]):
         return outcome.error if isinstance(outcome, Raised) else None
 
     def cancel(self) -> bool:
-        """Drop the task if it has not started, and say truthfully whether that was so.
+        """Cancel the task if it has not started; return whether that was so.
 
         Raises:
-            ControllerLost: the controller did not answer for 10 seconds; nothing is known.
+            ControllerLost: the controller did not answer for 10 seconds; the task may be cancelled or not.
         """
         if self._state == PENDING:
-            return self._template.owner.cancel(self)
+            return self._ask(self._template.owner.cancel(self))
         return self._state == CANCELLED
 
     def cancelled(self) -> bool:
-        """Tell whether `cancel` dropped it. An aborted task was not cancelled: it raises `TaskAborted`."""
+        """Return whether `cancel` cancelled it. An aborted task was not cancelled: it raises `TaskAborted`."""
         return self._state == CANCELLED
 
     def running(self) -> bool:
-        """`False`: only the controller knows, and this never asks; `state` does."""
+        """Return `False`: only the controller knows. `state` asks it."""
         return False
 
     def done(self) -> bool:
-        """Tell whether it has ended, in whatever way. Never blocks."""
+        """Return whether it has ended, in any state. Never blocks."""
         return self._state is not PENDING
 
     def add_done_callback(self, fn: Callable[[TaskFuture], object]) -> None:
         """Call `fn(self)` when it has ended, on a thread of its own; at once, and here, if it has ended already.
 
-        An exception of `fn` is logged, as that of any `concurrent.futures.Future`'s callback, and harms no other
-        callback. Only what is no `Exception`, such as `SystemExit`, is raised here if `fn` is called here.
+        An exception of `fn` is logged, as with any `concurrent.futures.Future`, and harms no other callback. If `fn`
+        is called here, an exception such as `SystemExit`, which is not an `Exception`, is raised here.
         """
-        watched = self._watch()
+        watched = self._make_wait_state()
         with watched.condition:
             if self._state is PENDING:
                 watched.add(fn)
@@ -173,19 +173,19 @@ class TaskFuture(concurrent.futures.Future[Any]):
             show_failure(self)
 
     def remove_done_callback(self, fn: Callable[[TaskFuture], object]) -> int:
-        """Forget a callback that has not been called; return how often it was there. `asyncio.wait` needs this."""
-        return self._watch().remove(fn)
+        """Remove a callback that was not called; return how often it was there. `asyncio.wait` needs this."""
+        return self._make_wait_state().remove(fn)
 
     def set_running_or_notify_cancel(self) -> NoReturn:
-        raise RuntimeError("the farm, not its user, sets what becomes of a task")
+        raise RuntimeError("only the farm can set the result of a TaskFuture")
 
     def set_result(self, result: Any) -> NoReturn:
-        raise RuntimeError("the farm, not its user, sets what becomes of a task")
+        raise RuntimeError("only the farm can set the result of a TaskFuture")
 
     def set_exception(self, exception: BaseException | None) -> NoReturn:
-        raise RuntimeError("the farm, not its user, sets what becomes of a task")
+        raise RuntimeError("only the farm can set the result of a TaskFuture")
 
-    # what a task adds
+    # the task
 
     @property
     def taskid(self) -> int | None:
@@ -195,7 +195,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
 
     @property
     def accepted(self) -> bool:
-        """Whether the task is in the store, and so survives the death of any process. Never blocks."""
+        """Whether the task is in the store, where it survives the death of any process. Never blocks."""
         return isinstance(self._place, int)
 
     @property
@@ -210,8 +210,18 @@ class TaskFuture(concurrent.futures.Future[Any]):
 
     @property
     def label(self) -> str:
-        """What its code is called: a function's name, the start of a cell."""
+        """The name of its code: a function's name, or the start of a cell."""
         return self._template.label
+
+    @property
+    def retry_of(self) -> int | None:
+        """The id of the finished task that this one retries."""
+        return self._template.retry_of
+
+    @property
+    def facts(self) -> Facts | None:
+        """The facts of the finished task; `None` while it is unfinished, and where its end is not known."""
+        return None if self._facts is None else Facts._make(self._facts)
 
     @property
     def state(self) -> str:
@@ -222,7 +232,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
             return _STATES.get(self._facts[0], "failed")
         taskid = self.taskid
         if taskid is not None:
-            return self._template.owner.describe(taskid).state
+            return self._describe(taskid).state
         if self._state == FINISHED:  # it ended here, before it was accepted
             error = self._value.error if isinstance(self._value, Raised) else None
             return "aborted" if isinstance(error, TaskAborted) else "failed"
@@ -230,54 +240,71 @@ class TaskFuture(concurrent.futures.Future[Any]):
 
     @property
     def attempts(self) -> int:
-        """How many attempts were made so far. Asks while it is unfinished."""
-        if self._facts is not None:
-            return Facts._make(self._facts).attempts
+        """The number of attempts so far. Asks the farm while it is unfinished."""
+        if (facts := self.facts) is not None:
+            return facts.attempts
         taskid = self.taskid
-        return 0 if taskid is None else self._template.owner.describe(taskid).attempts
+        return 0 if taskid is None else self._describe(taskid).attempts
 
     @property
     def log(self) -> str:
-        """What the task has printed so far, to stdout and to stderr, in order. Asks while it is unfinished."""
-        return log_of(self._printed())
+        """The text that the task has printed so far, in order. Asks the farm while it is unfinished."""
+        return log_of(self._get_printed())
 
     @property
     def stdout(self) -> str:
-        """What of its `log` went to stdout."""
-        return stdout_of(self._printed())
+        """The part of `log` that went to stdout."""
+        return stdout_of(self._get_printed())
 
     @property
     def stderr(self) -> str:
-        """What of its `log` went to stderr."""
-        return stderr_of(self._printed())
+        """The part of `log` that went to stderr."""
+        return stderr_of(self._get_printed())
 
-    def _printed(self) -> Printed:
-        if self._facts is not None:
-            return Facts._make(self._facts).output
+    def _get_printed(self) -> Printed:
+        if (facts := self.facts) is not None:
+            return facts.output
         taskid = self.taskid
-        return () if taskid is None else self._template.owner.printed(taskid)
+        return () if taskid is None else self._ask(self._template.owner.get_printed(taskid))
 
     @property
     def outputs(self) -> list[dict[str, Any]]:
-        """What the task has displayed so far: figures, tables, HTML, in the form of outputs in a notebook's file.
+        """The outputs that the task has displayed so far: figures, tables, HTML, as in a notebook's file.
 
-        Updates and clearings have taken effect. Asks while it is unfinished; what is known already is not sent again.
+        Updates and clearings are applied. Asks the farm while it is unfinished; known outputs are not sent again.
         """
-        if self._facts is not None:
-            return outputs_of(Facts._make(self._facts).displays)
+        if (facts := self.facts) is not None:
+            return outputs_of(facts.displays)
         taskid = self.taskid
-        return [] if taskid is None else self._template.owner.outputs(taskid)
+        return [] if taskid is None else self._ask(self._template.owner.get_outputs(taskid))
 
     @property
     def progress(self) -> TaskProgress | None:
-        """How far the running attempt says that it is; `None` where it says nothing. Asks while it is unfinished."""
+        """The progress that the running attempt reports, if any. Asks the farm while it is unfinished."""
         taskid = self.taskid
-        return None if taskid is None or self.done() else self._template.owner.describe(taskid).progress
+        return None if taskid is None or self.done() else self._describe(taskid).progress
 
     @property
     def ns(self) -> Namespace:
-        """The names that a cell or a `StringTask` brings back; waits for the end. An access raises the failure."""
+        """The names that a cell or a `StringTask` brings back; waits for its end. An access raises its failure."""
         return namespace_of(self._outcome(None))
+
+    def describe(self) -> TaskInfo | None:
+        """Return the task as lists show it; `None` until it was accepted. One question for all of it."""
+        taskid = self.taskid
+        return None if taskid is None else self._describe(taskid)
+
+    def get_details(self) -> tuple[Details, list[dict[str, Any]]]:
+        """Return the task with its log, and all its outputs, in one question.
+
+        Raises:
+            UnknownTask: it was not accepted yet.
+        """
+        taskid = self.taskid
+        if taskid is None:
+            raise UnknownTask(f"{self!r} is not accepted yet")
+        found: tuple[Details, list[dict[str, Any]]] = self._ask(self._template.owner.get_details(taskid))
+        return found
 
     def abort(self) -> None:
         """Stop the task, running or not; its result then raises `TaskAborted`.
@@ -285,10 +312,10 @@ class TaskFuture(concurrent.futures.Future[Any]):
         Raises:
             UnknownTask: it has ended already.
         """
-        self._template.owner.abort(self)
+        self._ask(self._template.owner.abort(self))
 
     def retry(self) -> TaskFuture:
-        """Run the task again when it has ended: as a new task, whose future this returns. See `client.retry`.
+        """Run the ended task again, as a new task; return the new future. See `client.retry`.
 
         Raises:
             RequestRefused: it has not ended; abort it first.
@@ -296,11 +323,12 @@ class TaskFuture(concurrent.futures.Future[Any]):
             ResultExpired: a result that it takes was cleared.
         """
         if self.done() and not self.accepted:
-            raise UnknownTask(f"{self!r} was never accepted", hint="submit it anew")
-        if not self.accepted:
+            raise UnknownTask(f"{self!r} was never accepted", hint="submit it again")
+        taskid = self.taskid
+        if taskid is None:
             raise RequestRefused(f"{self!r} has not ended", hint="abort it first")
-        again: TaskFuture = self._template.owner.retry(self)
-        return again
+        new: TaskFuture = self._ask(self._template.owner.retry(taskid, self._template))
+        return new
 
     @property
     def holds_its_exception(self) -> bool:
@@ -309,17 +337,17 @@ class TaskFuture(concurrent.futures.Future[Any]):
         return isinstance(outcome, Raised) and outcome.is_held
 
     def task_result(self) -> TaskResult:
-        """Return how the task ended, its exception as a value, when it has ended.
+        """Wait for the end; return the `TaskResult`, with an exception as a value.
 
         Raises:
             CancelledError: it was cancelled.
-            ControllerUnavailable: how it ended is not known.
+            ControllerUnavailable: the end of the task is not known.
         """
         outcome = self._outcome(None)
         failure = outcome.error if isinstance(outcome, Raised) else None
-        if self._facts is None:
+        facts = self.facts
+        if facts is None:
             raise failure or CancelledError
-        facts = Facts._make(self._facts)
         return TaskResult(
             taskid=self.taskid if self.taskid is not None else -1,
             engineid=facts.worker,
@@ -332,10 +360,37 @@ class TaskFuture(concurrent.futures.Future[Any]):
             attempts=facts.attempts,
         )
 
-    def apply_class_changes(self, names: Iterable[str]) -> None:
-        """Do to classes of this process what the task has done to them, where it brought them back under these names.
+    def outcome(self) -> object:
+        """Return the value as it was sent, a `SourceResult` of a cell, or `Raised` with an exception; waits for it.
 
-        Binding a name that came back does so; reading it does not.
+        Raises:
+            CancelledError: it was cancelled.
+        """
+        return self._outcome(None)
+
+    @property
+    def known_outcome(self) -> object:
+        """As `outcome`, if that was decoded before; else `None`. Decodes nothing, and waits for nothing."""
+        return self._value
+
+    def track_reads(self) -> None:
+        """Let `is_read` be known from now on."""
+        self._make_wait_state()
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the main thread has taken the outcome since `track_reads`."""
+        return self._wait_state is not None and self._wait_state.is_read
+
+    def mark_read(self) -> None:
+        """Note that the user has seen the outcome, if this is the main thread: other threads draw cards."""
+        if self._wait_state is not None and threading.current_thread() is threading.main_thread():
+            self._wait_state.is_read = True
+
+    def apply_class_changes(self, names: Iterable[str]) -> None:
+        """Apply the changes that the task made to classes of this process and brought back under these names.
+
+        Binding a returned name applies them; reading it does not.
         """
         outcome = self._outcome(None)
         if isinstance(outcome, SourceResult):
@@ -344,14 +399,14 @@ class TaskFuture(concurrent.futures.Future[Any]):
                     apply_change(outcome.ns[name], outcome.class_changes[name])
 
     def brings_same_function(self, name: str) -> bool:
-        """Say whether the function of this name is the one that the task was sent, not another one of the same code."""
+        """Return whether the function of this name is the one that was sent, not another one of the same code."""
         outcome = self._outcome(None)
         return isinstance(outcome, SourceResult) and name in outcome.sent_functions
 
     def __await__(self) -> Generator[Any, None, Any]:
         if self._state is PENDING:
             waiter = LoopWaiter()
-            watched = self._watch()
+            watched = self._make_wait_state()
             with watched.condition:
                 if self._state is not PENDING:
                     waiter.add_result(self)
@@ -373,31 +428,41 @@ class TaskFuture(concurrent.futures.Future[Any]):
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
-            "a TaskFuture does not travel inside other objects: "
-            "give it as an argument of its own, and the task gets its result, or give its result()"
+            "a TaskFuture cannot be sent inside another object: "
+            "pass it as an argument of its own, and the task gets its result, or pass its result()"
         )
 
     # inside
 
+    def _ask(self, request: Coroutine[Any, Any, T]) -> T:
+        """Drive one of the owner's coroutines.
+
+        Raises:
+            ControllerLost: it has not ended after 10 seconds.
+        """
+        try:
+            return drive(request, ANSWER_WITHIN)
+        except TimeoutError:
+            message = f"farm {self.farm!r} has not answered for {ANSWER_WITHIN:.0f} s"
+            raise ControllerLost(message, hint="the tasks that it had accepted are in its store") from None
+
+    def _describe(self, taskid: int) -> TaskInfo:
+        return self._ask(self._template.owner.describe(taskid))
+
     def _outcome(self, timeout: float | None) -> object:
         if self._state is PENDING:
             self._wait(timeout)
-        self._mark_read()
+        self.mark_read()
         if self._state == CANCELLED:
             raise CancelledError
         if self._payload is not None:
             self._decode()
         return self._value
 
-    def _mark_read(self) -> None:
-        """Note that the user has seen the outcome; what a thread reads, for a card or a callback, nobody has seen."""
-        if self._watched is not None and threading.current_thread() is threading.main_thread():
-            self._watched.is_read = True
-
     def _wait(self, timeout: float | None) -> None:
         check_may_block()
         self._template.owner.check_may_wait()
-        watched = self._watch()
+        watched = self._make_wait_state()
         with watched.lends(timeout), watched.condition:
             if not watched.condition.wait_for(self.done, timeout):
                 raise TimeoutError(f"task {self.taskid} has not ended after {timeout} s")
@@ -407,7 +472,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
             payload, facts = self._payload, self._facts
             if payload is not None and facts is not None:
                 taskid = self.taskid if self.taskid is not None else -1
-                self._value = load(payload, facts[0], taskid, getattr(self, "_sent", None))
+                self._value = load(payload, facts[0], taskid, getattr(self, "sent_names", None))
                 self._payload = None
 
     def _settle(
@@ -417,9 +482,9 @@ class TaskFuture(concurrent.futures.Future[Any]):
         facts: FactsRow | None = None,
         value: object = None,
     ) -> bool:
-        """End the future, once; return whether this was the end. Only the connection calls this."""
+        """End the future, once; return whether this call ended it. Only the connection calls this."""
         with _making:
-            watched = self._watched
+            watched = self._wait_state
             if watched is None:
                 if self._state is not PENDING:
                     return False
@@ -431,9 +496,9 @@ class TaskFuture(concurrent.futures.Future[Any]):
                 return False
             self._payload, self._value, self._facts = payload, value, facts
             self._state = state
-            tell = _teller(state, failed=type(value) is Raised or (facts is not None and facts[0] != ""))
+            method = _waiter_method(state, failed=type(value) is Raised or (facts is not None and facts[0] != ""))
             for waiter in watched.waiters:
-                getattr(waiter, tell)(self)
+                getattr(waiter, method)(self)
             watched.condition.notify_all()
             callbacks = watched.take_callbacks()
         if callbacks:
@@ -444,7 +509,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
         return self._settle(FINISHED, value=Raised(error))
 
 
-def _teller(state: str, *, failed: bool) -> str:
+def _waiter_method(state: str, *, failed: bool) -> str:
     if state == CANCELLED:
         return "add_cancelled"
     return "add_exception" if failed else "add_result"

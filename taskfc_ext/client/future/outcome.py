@@ -1,4 +1,4 @@
-"""What a finished task is worth: bytes from the wire become a value or an exception, in the thread that asks."""
+"""Outcomes of finished tasks: bytes from the wire become a value or an exception, in the thread that asks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from taskfc_ext.tasks import Namespace
 
 
 class Facts(NamedTuple):
-    """What is known of a finished task without opening its result. Times are wall-clock seconds."""
+    """Facts of a finished task, known without opening its result. Times are wall-clock seconds."""
 
     reason: str
     worker: int
@@ -29,11 +29,11 @@ class Facts(NamedTuple):
 
 
 FactsRow = tuple[str, int, int, float, float, float, Printed, tuple[bytes, ...]]
-"""`Facts` as a plain tuple: a third of the cost, and most are never looked at."""
+"""`Facts` as a plain tuple: a third of the cost, and most are never read."""
 
 
 class Raised:
-    """An exception as an outcome, told apart from an exception that a task has returned.
+    """An exception that a task raised; a task may also return one.
 
     Attributes:
         is_held: it is a string task's own, which its `TaskResult` holds.
@@ -50,7 +50,7 @@ def load(payload: Payload, reason: str, taskid: int, sent: Sequence[str] | None 
     """Return the value in `payload`, or `Raised` when the task failed or its value cannot be rebuilt here.
 
     Args:
-        sent: the names that a cell was sent with, where they are known: a failure says which one it missed.
+        sent: the names that a cell was sent with, where they are known; the note to a failure depends on them.
     """
     if not isinstance(payload, bytes):
         return Raised(ProtocolError(f"the result of task {taskid} stands in a file, which this version cannot open"))
@@ -75,12 +75,12 @@ def names_of(loaded: object) -> dict[str, Any]:
 
 
 def lost_of(loaded: object) -> dict[str, str]:
-    """Return the names that were asked for and could not travel, with the reasons."""
+    """Return the requested names that could not be sent, with the reasons."""
     return dict(getattr(loaded, "lost", {})) if isinstance(loaded, SourceResult) else {}  # not in older stores
 
 
 def namespace_of(loaded: object) -> Namespace:
-    """Return what `future.ns` is."""
+    """Return the namespace of an outcome."""
     if isinstance(loaded, Raised):
         return Namespace({}, loaded.error)
     return Namespace(names_of(loaded), lost=lost_of(loaded))

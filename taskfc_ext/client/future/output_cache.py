@@ -1,4 +1,4 @@
-"""What tasks show, kept between questions, so that looking again at a running task moves its figures only once."""
+"""Cache of the outputs of running tasks, so that each figure is sent only once."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from typing import Any, NamedTuple
 from taskfc_ext.protocol.outputs import all_outputs_of, is_value
 
 KEPT = 64
-"""Tasks whose outputs are kept; more cards than are looked at together."""
+"""Tasks whose outputs are kept; more than there are live cards at a time."""
 
 
-class Seen(NamedTuple):
-    """What a task showed when it was last asked about."""
+class CachedOutputs(NamedTuple):
+    """The outputs in the last answer about a task."""
 
     version: str = ""
     bodies: tuple[bytes, ...] = ()
 
 
-class Shown:
-    """The newest that is known of what tasks show. Any thread."""
+class OutputCache:
+    """The newest known outputs of tasks. Any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._seen: OrderedDict[int, Seen] = OrderedDict()
+        self._outputs: OrderedDict[int, CachedOutputs] = OrderedDict()
 
-    def of(self, taskid: int) -> Seen:
-        """Return what is known of `taskid`: its version belongs into the question."""
+    def get(self, taskid: int) -> CachedOutputs:
+        """Return the known outputs of `taskid`; their version belongs in the request."""
         with self._lock:
-            return self._seen.get(taskid, Seen())
+            return self._outputs.get(taskid, CachedOutputs())
 
-    def learn(self, taskid: int, before: Seen, answer: Any) -> list[dict[str, Any]]:
-        """Return the outputs in the `answer` to a question that was asked with `before`."""
+    def update(self, taskid: int, before: CachedOutputs, answer: Any) -> list[dict[str, Any]]:
+        """Keep and return the outputs in the `answer` to a request that was made with `before`."""
         bodies = answer["outputs"]
-        seen = before if bodies is None else Seen(answer["version"], tuple(bodies))
+        outputs = before if bodies is None else CachedOutputs(answer["version"], tuple(bodies))
         with self._lock:
-            self._seen[taskid] = seen
-            self._seen.move_to_end(taskid)
-            if len(self._seen) > KEPT:
-                self._seen.popitem(last=False)
-        return outputs_of(seen.bodies)
+            self._outputs[taskid] = outputs
+            self._outputs.move_to_end(taskid)
+            if len(self._outputs) > KEPT:
+                self._outputs.popitem(last=False)
+        return outputs_of(outputs.bodies)
 
 
 def outputs_of(bodies: Iterable[bytes]) -> list[dict[str, Any]]:
-    """Return displays as they stand in a notebook's file, a list of one's own. A cell's value is not among them."""
+    """Return a new list of displays as in a notebook's file, without a cell's value."""
     return [output for output in all_outputs_of(bodies) if not is_value(output)]

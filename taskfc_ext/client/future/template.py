@@ -1,4 +1,4 @@
-"""What submissions have in common: the `Spec`, the code, the dependencies."""
+"""Template of submissions: the `Spec`, code and dependencies that they share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from taskfc_ext.protocol.spec import Spec
 
 
 class Owner(Protocol):
-    """The connection that a future belongs to: what the future asks of it."""
+    """The connection that a future belongs to, with the coroutines that the future drives."""
 
     @property
     def farm_name(self) -> str: ...
@@ -23,41 +23,41 @@ class Owner(Protocol):
 
     def check_may_wait(self) -> None: ...
 
-    def cancel(self, future: Any) -> bool: ...
+    async def cancel(self, future: Any) -> bool: ...
 
-    def abort(self, future: Any) -> None: ...
+    async def abort(self, future: Any) -> None: ...
 
-    def retry(self, future: Any) -> Any: ...
+    async def retry(self, taskid: int, like: Template | None = None) -> Any: ...
 
-    def describe(self, taskid: int) -> TaskInfo: ...
+    async def describe(self, taskid: int) -> TaskInfo: ...
 
-    def printed(self, taskid: int) -> Printed: ...
+    async def get_printed(self, taskid: int) -> Printed: ...
 
-    def outputs(self, taskid: int) -> list[dict[str, Any]]: ...
+    async def get_outputs(self, taskid: int) -> list[dict[str, Any]]: ...
 
-    def details(self, taskid: int) -> tuple[Details, list[dict[str, Any]]]: ...
+    async def get_details(self, taskid: int) -> tuple[Details, list[dict[str, Any]]]: ...
 
 
 class Template:
-    """Tasks that share one of these travel in one message.
+    """The shared part of submissions: neighbours with the same template are sent in one message.
 
     Args:
         owner: the connection they are sent through.
         spec: their options; `None` for a task that was submitted elsewhere.
-        label: what the code is called in lists.
+        label: the code's name in lists.
         name: the task's name, if it has one.
         defines: (digest, body) of all code that `spec` names.
         after: ids or futures of the tasks they come after.
-        after_any: come after them whatever they ended in.
+        after_any: they only have to end, in any state.
         inputs: ids or futures of the tasks whose results their arguments refer to.
-        retry_of: which task the one of a retry had been.
+        retry_of: the finished task that a retry repeats.
 
     Attributes:
-        loads: bytes of the function that each task loads again, if they are many enough for a warning; else 0.
+        loads: bytes of the function that each task loads again, if they are worth a warning; else 0.
     """
 
     __slots__ = (
-        *("_sent", "after", "after_any", "decoding", "defines", "inputs", "label", "loads", "name", "owner"),
+        *("_without_code", "after", "after_any", "decoding", "defines", "inputs", "label", "loads", "name", "owner"),
         *("retry_of", "spec"),
     )
 
@@ -85,17 +85,17 @@ class Template:
         self.retry_of = retry_of
         self.loads = 0
         self.decoding = threading.RLock()  # one for all: a lock per future would double its size
-        self._sent: Template | None = None
+        self._without_code: Template | None = None
 
-    def sent(self) -> Template:
-        """Return the same for tasks that the controller has: it does not hold their code any more."""
-        if self._sent is None:
-            self._sent = self._copy((), self.inputs)
-            self._sent.decoding = self.decoding
-        return self._sent
+    def without_code(self) -> Template:
+        """Return the template for accepted tasks, which does not keep their code."""
+        if self._without_code is None:
+            self._without_code = self._copy((), self.inputs)
+            self._without_code.decoding = self.decoding
+        return self._without_code
 
     def with_inputs(self, inputs: tuple[Any, ...]) -> Template:
-        """Return the same for one task whose arguments refer to the results of `inputs`."""
+        """Return the template for one task whose arguments refer to the results of `inputs`."""
         return self._copy(self.defines, inputs)
 
     def _copy(self, defines: Sequence[tuple[bytes, bytes]], inputs: tuple[Any, ...]) -> Template:

@@ -1,4 +1,4 @@
-"""The templates that submissions are made with again, bounded by the bytes of their code."""
+"""Cache of templates for repeated submissions, bounded by the bytes of their code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_TEMPLATES = 1000
 """Templates kept for one set of options; more functions than that in turn only cost a new message each."""
 
 TEMPLATE_BYTES = 32 * 2**20
-"""Bytes of code kept with them; what is used again after that is pickled and defined again."""
+"""Bytes of code kept with them; code that was dropped is pickled and defined again on its next use."""
 
 Key = tuple[Spec, str | None]
 
@@ -42,17 +42,17 @@ class TemplateCache:
         return self._by_key.get(key)
 
     def put(self, key: Key, template: Template) -> None:
-        """Keep `template` in place of what was used longest ago."""
+        """Keep `template`; the least recently used ones make room for it."""
         size = sum(len(body) for _, body in template.defines)
         if self._by_key.put(key, template, size):
-            self.plain.clear()  # it may have what was dropped
+            self.plain.clear()  # it may hold a dropped template
         self._n_put += size
-        if self._n_put >= MUCH:  # as much was copied on its way here, and the C library would keep the room
+        if self._n_put >= MUCH:  # pickling has copied as much, and the C library would keep that memory
             self._n_put = 0
             give_back_memory()
 
     def forget(self) -> int:
-        """Keep nothing; return how many bytes that was. Any thread: who is at it goes on with the old tables."""
+        """Drop all templates; return their bytes. Any thread: a submission under way goes on with the old tables."""
         by_key, self._by_key = self._by_key, _empty()
         self.plain = {}
         return by_key.n_bytes
@@ -63,7 +63,7 @@ _adding = threading.Lock()
 
 
 def forget_code(sink: object) -> None:
-    """Keep no code for `sink`: no task there needs it any more, and what is used again is made again."""
+    """Drop the code that is kept for `sink`: no task there needs it; a later submission makes it again."""
     with _adding:
         caches = [cache for cache in _caches if cache.sink is sink]
     if sum(cache.forget() for cache in caches) >= MUCH:

@@ -14,26 +14,26 @@ class Lending(Protocol):
     """Lets the worker that this process is on lend its place while something here waits for a future."""
 
     def begin(self, future: Any) -> None:
-        """Something waits for `future`, which has not ended."""
+        """Note that something waits for `future`, which has not ended."""
         ...
 
     def end(self, future: Any) -> None:
-        """It waits no more; `future` may have ended."""
+        """Note that it waits no more; `future` may have ended."""
         ...
 
 
-class Watched:
-    """What only a future that is waited for has.
+class WaitState:
+    """State of a future that something waits for.
 
     Attributes:
-        is_read: by the main thread: a user's code, not what shows cards.
+        is_read: whether the main thread has read the outcome: the user's code, not a thread that draws cards.
         condition: guards the others, and all else that changes when the future ends.
         waiters: those of `concurrent.futures`, and ours.
         callbacks: run on a thread of their own.
 
     Args:
-        future: whose this is.
-        lending: is told of all that waits; `None` where this process is on no worker of the future's farm.
+        future: the future.
+        lending: gets all waits; `None` where this process is on no worker of the future's farm.
     """
 
     __slots__ = ("_future", "_lending", "callbacks", "condition", "is_read", "waiters")
@@ -48,7 +48,7 @@ class Watched:
 
     @contextmanager
     def lends(self, timeout: float | None) -> Iterator[None]:
-        """Say that a thread waits, for longer than a look."""
+        """Lend the worker's place while a thread waits; not for a timeout of 0."""
         lending = self._lending if timeout is None or timeout > 0 else None
         if lending is not None:
             lending.begin(self._future())
@@ -65,11 +65,11 @@ class Watched:
             self.waiters.append(in_loop)
             return
         self.callbacks.append(callback)
-        if self._lending is not None:  # it may be what somebody waits for
+        if self._lending is not None:  # the user's code may wait for the callback
             self._lending.begin(self._future())
 
     def take_callbacks(self) -> list[Callable[[Any], object]]:
-        """Return the callbacks, which are to be called now, once. The condition is held."""
+        """Remove and return the callbacks, to be called once. The condition is held."""
         callbacks, self.callbacks = self.callbacks, []
         if self._lending is not None:
             for _ in callbacks:
@@ -97,8 +97,8 @@ class LendingWaiters(list[Any]):
     `concurrent.futures.wait` and `as_completed` append theirs, as an `await` here does, and remove them at their end.
 
     Args:
-        future: whose they are.
-        lending: is told.
+        future: the future that they wait for.
+        lending: gets the waits.
     """
 
     def __init__(self, future: object, lending: Lending) -> None:
@@ -121,7 +121,7 @@ class LoopWaiter:
     """Wakes a coroutine when the future ends.
 
     Attributes:
-        woken: to be awaited.
+        woken: done when the future has ended.
     """
 
     def __init__(self) -> None:
@@ -129,7 +129,7 @@ class LoopWaiter:
         self.woken: asyncio.Future[None] = self._loop.create_future()
 
     def add_result(self, future: object) -> None:
-        """Wake it; in the thread that ends the future."""
+        """Wake the coroutine; called in the thread that ends the future."""
         _call_in(self._loop, self._wake)
 
     add_exception = add_cancelled = add_result
@@ -140,11 +140,11 @@ class LoopWaiter:
 
 
 class LoopCallback:
-    """Calls a callback of asyncio's own in the loop that it was added in, when the future ends.
+    """Calls one of asyncio's own callbacks in its loop, when the future ends.
 
     Args:
-        callback: is called with the future.
-        loop: runs it.
+        callback: called with the future.
+        loop: the loop in which it was added.
     """
 
     def __init__(self, callback: Callable[..., object], loop: asyncio.AbstractEventLoop) -> None:
@@ -152,17 +152,17 @@ class LoopCallback:
         self._loop = loop
 
     def add_result(self, future: object) -> None:
-        """Have it called; in the thread that ends the future."""
+        """Let the loop call it; called in the thread that ends the future."""
         _call_in(self._loop, self.callback, future)
 
     add_exception = add_cancelled = add_result
 
 
 def loop_callback(callback: Callable[..., object]) -> LoopCallback | None:
-    """Return how `callback` has to be called if it is one of asyncio's own, which work in their loop only.
+    """Return `callback` as a `LoopCallback` if it is one of asyncio's own, which work in their loop only; else `None`.
 
-    `asyncio.wait` adds such a one to whatever it is given. On any other thread it would change the loop's futures, and
-    never wake the loop up. Callbacks of users never run in a loop: that of a notebook is busy while a cell runs.
+    `asyncio.wait` adds such a callback to each awaitable. On another thread it would change the loop's futures without
+    waking the loop. Callbacks of users never run in a loop: the loop of a notebook is busy while a cell runs.
     """
     if getattr(callback, "__module__", None) != "asyncio.tasks":
         return None
@@ -176,4 +176,4 @@ def _call_in(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *
     try:
         loop.call_soon_threadsafe(function, *args)
     except RuntimeError:
-        pass  # the loop was closed: nobody waits any more
+        pass  # the loop was closed, and its waits have ended

@@ -1,8 +1,8 @@
-"""One way to wait in both faces: `await wait(future)`, under asyncio or driven by a thread that blocks.
+"""Waits for both clients: `await wait(future)`, under asyncio or driven by a thread that blocks.
 
 The methods of `FCTaskClient` await nothing but `wait(...)`. So the blocking client needs no event loop: `drive` runs
-such a coroutine in the calling thread and blocks wherever it waits. Results are decoded in the thread that
-asked for them, and Ctrl-C is raised inside the coroutine, at its `await`, where it can clean up.
+such a coroutine in the calling thread and blocks wherever it waits. Results are decoded in the calling thread, and
+Ctrl-C is raised inside the coroutine, at its `await`, where it can clean up.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
-from collections.abc import Coroutine, Generator
+import time
+from collections.abc import AsyncIterator, Coroutine, Generator, Iterator
 from contextlib import closing
 from typing import Any, Generic, TypeVar
 
@@ -18,9 +19,9 @@ T = TypeVar("T")
 
 
 class _Driving(threading.local):
-    """Whether the coroutine that runs in this thread is driven by `drive`.
+    """A flag of this thread: its coroutine is driven by `drive`.
 
-    A running loop says nothing: a cell of a notebook runs inside the kernel's loop and blocks it.
+    A running event loop does not tell: a cell of a notebook runs inside the kernel's loop and blocks it.
     """
 
     now = False
@@ -31,23 +32,23 @@ _io_threads: set[int] = set()
 
 
 def mark_io_thread() -> None:
-    """Say that this thread settles futures, so that waiting for one in it would never end."""
+    """Note that this thread settles futures, so that a wait in it would never end."""
     _io_threads.add(threading.get_ident())
 
 
 def unmark_io_thread() -> None:
-    """Say that this thread no longer settles futures; its number may be used again by another one."""
+    """Note the end of this thread; another thread may get its number."""
     _io_threads.discard(threading.get_ident())
 
 
 def check_may_block() -> None:
-    """Raise a `RuntimeError` in a thread in which waiting would never end."""
+    """Raise a `RuntimeError` in a thread in which a wait would never end."""
     if threading.get_ident() in _io_threads:
         raise RuntimeError("a blocking call in the client's I/O thread would deadlock: that thread brings the answer")
 
 
 class _Wait(Generic[T]):
-    """What a coroutine yields to `drive`."""
+    """A wait, which a coroutine yields to `drive`."""
 
     def __init__(self, future: concurrent.futures.Future[T], timeout: float | None, keep: bool) -> None:
         self.future = future
@@ -61,34 +62,57 @@ class _Wait(Generic[T]):
         return (yield from self._in_loop().__await__())
 
     async def _in_loop(self) -> T:
-        # a TaskFuture can be awaited, and shields its task; any other one is an answer that nobody else waits for
+        # a TaskFuture can be awaited, and shields its task; any other future is an answer with one reader
         waited: Any = self.future if hasattr(self.future, "__await__") else asyncio.wrap_future(self.future)
         async with asyncio.timeout(self.timeout):
             result: T = await (asyncio.shield(waited) if self.keep else waited)
         return result
 
+    def cancel(self) -> None:
+        """Cancel the answer, as asyncio does when it cancels the wait; never a task."""
+        if not self.keep and not hasattr(self.future, "__await__"):
+            self.future.cancel()
+
 
 async def wait(future: concurrent.futures.Future[T], timeout: float | None = None, *, keep: bool = False) -> T:
-    """Return the result of `future`, which is cancelled with the wait under asyncio, unless it is to be kept.
+    """Return the result of `future`. Under asyncio, a cancelled wait cancels it, unless it is to be kept.
 
     Raises:
-        TimeoutError: it has none after `timeout` seconds.
+        TimeoutError: it has no result after `timeout` seconds.
     """
     return await _Wait(future, timeout, keep)
 
 
-def drive(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run `coroutine` to its end in this thread, blocking wherever it waits; Ctrl-C is raised where it waits."""
-    outside = _driving.now  # a step may run the user's code, a generator given to `map`, and that may block, too
+def drive(coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
+    """Run `coroutine` to its end in this thread, blocking wherever it waits; Ctrl-C is raised where it waits.
+
+    Raises:
+        TimeoutError: it has not ended after `timeout` seconds, and was cancelled where it waits, as by asyncio.
+    """
+    outside = _driving.now  # a step may run the user's code, such as a generator in `map`, which may block, too
     try:
-        with closing(coroutine):  # so that it cleans up, too, when Ctrl-C comes between its steps and our waits
+        with closing(coroutine):  # so that it cleans up after a Ctrl-C between its steps and our waits, too
             check_may_block()
-            return _drive(coroutine, outside)
+            return _drive(coroutine, outside, None if timeout is None else time.monotonic() + timeout)
     finally:
         _driving.now = outside
 
 
-def _drive(coroutine: Coroutine[Any, Any, T], outside: bool) -> T:
+def iterate(items: AsyncIterator[T]) -> Iterator[T]:
+    """Yield the items of `items`, blocking this thread while there is none."""
+
+    async def take_next() -> T:
+        return await anext(items)
+
+    while True:
+        try:
+            item = drive(take_next())
+        except StopAsyncIteration:
+            return
+        yield item
+
+
+def _drive(coroutine: Coroutine[Any, Any, T], outside: bool, deadline: float | None) -> T:
     failure: BaseException | None = None
     value: object = None
     while True:
@@ -98,9 +122,18 @@ def _drive(coroutine: Coroutine[Any, Any, T], outside: bool) -> T:
         except StopIteration as end:
             result: T = end.value
             return result
+        except asyncio.CancelledError:
+            raise TimeoutError from None  # nothing but our deadline cancels a coroutine that we drive
         finally:
             _driving.now = outside
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        is_last = left is not None and (waited.timeout is None or left < waited.timeout)
         try:
-            value, failure = waited.future.result(waited.timeout), None
+            value, failure = waited.future.result(left if is_last else waited.timeout), None
+        except TimeoutError as error:
+            value, failure = None, error
+            if is_last and not waited.future.done():
+                waited.cancel()
+                failure = asyncio.CancelledError()
         except BaseException as error:  # noqa: BLE001 - it is raised again, inside the coroutine
             value, failure = None, error

@@ -1,10 +1,10 @@
-"""What a client is owed and what it still has to say: pure bookkeeping, without a socket and without a clock.
+"""Bookkeeping of one client session: unsent and unanswered requests. Pure: no socket, no clock.
 
-Rule 1: only the I/O thread touches a `ClientState`; other threads may append to `outbox`, and nothing else.
-Rule 2: everything leaves in the order in which it was asked for, so a question covers all that was submitted before it.
-Rule 3: what was sent is kept until it is answered, and goes out again, under its old number, over every new connection.
+Rule 1: only the I/O thread touches a `SessionState`; other threads may append to `outbox`, and nothing else.
+Rule 2: requests are sent in the order in which they were made, so a request covers all earlier submissions.
+Rule 3: a sent request is kept until it is answered, and sent again, under its old number, over every new link.
 
-The messages that a method returns are to be sent, in this order.
+Methods return the messages to send, in order.
 """
 
 from __future__ import annotations
@@ -35,25 +35,24 @@ from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.payloads import Payload, Reason, size_of
 
 MAX_UNACCEPTED = 64
-"""Submits on their way. Enough to keep the controller busy, and it bounds what a reconnect sends again."""
+"""Unanswered Submits. Enough to keep the controller busy; bounds the messages that a new link repeats."""
 
 MAX_UNACCEPTED_BYTES = 64 * 2**20
-"""Bodies on their way: bounds what stands in the queues between us and the controller."""
+"""Bytes of unanswered bodies: bounds the queues between this process and the controller."""
 
 MAX_SUBMIT_BYTES = 8 * 2**20
-"""Bodies in one Submit that has more than one: keeps a turn of the controller short."""
+"""Bytes of bodies in one Submit of several tasks: keeps a turn of the controller short."""
 
 
-class ClientState:
+class SessionState:
     """The bookkeeping of one session.
 
     Attributes:
         session: its name on the wire.
-        outbox: what has not been sent: futures to submit, calls, flushes.
+        outbox: unsent items: futures to submit, calls, flushes.
         unfinished: the future of every accepted task that has not ended.
-        on_release: called when the controller drops code that was defined here, or may have asked for that: whoever
-            keeps a copy, to name it in the next submission, need not.
-        cancelling: tasks whose abort means "cancelled" here, since `cancel` asked for it.
+        on_release: called when the controller drops code that was defined here, so that no copy needs to be kept.
+        cancelling: tasks that `cancel` has asked to abort: their abort cancels the future.
     """
 
     def __init__(self) -> None:
@@ -67,14 +66,14 @@ class ClientState:
         self._flushes: deque[Flush] = deque()
         self._peeks: dict[int, TaskFuture] = {}
         self._defined: set[bytes] = set()
-        self._n_bytes = 0  # of the bodies on their way
+        self._n_bytes = 0  # of unanswered bodies
         self._next_seq = 1
 
-    # what there is
+    # state
 
     @property
-    def is_owed(self) -> bool:
-        """Whether anybody waits for anything."""
+    def is_awaited(self) -> bool:
+        """Whether there is an unsent or unanswered request, or an unfinished task."""
         return bool(self.outbox or self._submissions or self._calls or self.unfinished)
 
     @property
@@ -84,19 +83,19 @@ class ClientState:
 
     @property
     def n_unaccepted(self) -> int:
-        """How many tasks have not been accepted yet."""
+        """Number of tasks that have not been accepted yet."""
         waiting = sum(isinstance(item, TaskFuture) and not item.done() for item in list(self.outbox))
         return waiting + sum(len(submission.futures) for submission in self._submissions.values())
 
     @property
     def is_full(self) -> bool:
-        """Whether the next message has to wait until a submission was answered."""
+        """Whether the next message has to wait for the answer to a submission."""
         return len(self._submissions) >= MAX_UNACCEPTED or self._n_bytes >= MAX_UNACCEPTED_BYTES
 
-    # what to say
+    # messages to send
 
     def take(self) -> list[Message]:
-        """Return what may be sent now from the outbox."""
+        """Take as much from the outbox as may be sent now."""
         messages: list[Message] = []
         outbox = self.outbox
         while outbox and not self.is_full:
@@ -118,24 +117,24 @@ class ClientState:
         self._end_flushes()
 
     def ask(self, call: Call) -> list[Message]:
-        """Return `call`'s message, to be sent past the outbox."""
+        """Return the message of `call`, which goes ahead of the outbox."""
         if call.answer.cancelled():
             return []
-        call.seq = self._new_seq()
+        call.seq = self.take_seq()
         self._calls[call.seq] = call
-        return [call.message(self._acked())]
+        return [call.message(self._first_unanswered())]
 
     def drop_call(self, seq: int) -> None:
-        """Forget a call that will not be answered."""
+        """Forget a call whose answer nobody waits for."""
         self._calls.pop(seq, None)
 
     def follow(self, future: TaskFuture, taskid: int) -> Call:
-        """Return the call that makes `future`, of a task submitted elsewhere, end when the task does."""
+        """Return the call that lets `future`, of a task submitted elsewhere, end with its task."""
         self.unfinished[taskid] = future
         return self._get_results((taskid,), private=False)
 
     def peek(self, future: TaskFuture, taskid: int) -> Call:
-        """Return the call that ends `future` if its task has ended already, and else leaves it alone."""
+        """Return the call that ends `future` if its task has ended by now."""
         self._peeks[taskid] = future
 
         def forget(answer: Answer) -> list[Call]:
@@ -154,7 +153,7 @@ class ClientState:
             if not isinstance(future, TaskFuture) or future._template is not template:
                 break
             body = future._payload
-            if future._state is PENDING and body is not None:  # else it was cancelled before it was sent
+            if future._state is PENDING and body is not None:  # else it was cancelled while unsent
                 larger = size + size_of(body)
                 if futures and larger > MAX_SUBMIT_BYTES:
                     break
@@ -166,7 +165,7 @@ class ClientState:
             outbox.popleft()
         if not futures:
             return []
-        self._new_seq()
+        self.take_seq()
         self._submissions[submission.seq] = submission
         submission.n_bytes = size
         self._n_bytes += size
@@ -179,7 +178,7 @@ class ClientState:
             after = tuple([_reference(parent) for parent in template.after])
             inputs = tuple([_reference(parent) for parent in template.inputs])
         except DependencyFailed as error:
-            self._answered(submission.seq)
+            self._pop_submission(submission.seq)
             for future in submission.futures:
                 future._settle_with(error)
             self._end_flushes()
@@ -189,15 +188,15 @@ class ClientState:
             if digest not in self._defined:
                 self._defined.add(digest)
                 messages.append(Define(digest, body))
-        messages.append(submission.message(self._acked(), after, inputs))
+        messages.append(submission.message(self._first_unanswered(), after, inputs))
         return messages
 
-    # connections come and go
+    # new links
 
     def resume(self, *, same_connection: bool = False) -> list[Message]:
-        """Return all that is unanswered, and the question for all that is unfinished: for a new connection."""
+        """Return the unanswered requests, and one for the results of the unfinished tasks, for a new link."""
         messages: list[Message] = []
-        if same_connection:  # a `Release` may be among what did not arrive
+        if same_connection:  # a `Release` may be among the lost messages
             named = {digest for each in self._submissions.values() for digest, _ in each.template.defines}
             messages += self.release(tuple(self._defined - named))
         else:
@@ -209,16 +208,16 @@ class ClientState:
                 submission.resent = True
                 messages += self._messages_of(submission)
             else:
-                messages.append(self._calls[seq].message(self._acked()))
-        return messages + self._watch(self.unfinished)
+                messages.append(self._calls[seq].message(self._first_unanswered()))
+        return messages + self._watch_tasks(self.unfinished)
 
     def release(self, digests: tuple[bytes, ...]) -> list[Message]:
-        """Define this code again before it is named; the controller may drop it now."""
+        """Let the controller drop this code; it is defined again before it is named again."""
         self._defined.difference_update(digests)
         self.on_release()
         return [Released(digests[i : i + MAX_IDS]) for i in range(0, len(digests), MAX_IDS)]
 
-    def _watch(self, taskids: Iterable[int]) -> list[Message]:
+    def _watch_tasks(self, taskids: Iterable[int]) -> list[Message]:
         ids = tuple(taskids)
         messages: list[Message] = []
         for i in range(0, len(ids), MAX_IDS):
@@ -232,7 +231,7 @@ class ClientState:
         return Call(GetResults, {"taskids": taskids, "watch": True}, on_answer=on_answer, private=private)
 
     def _on_results(self, taskids: tuple[int, ...], answer: Answer) -> list[Call]:
-        """End what the controller does not know; ask again for the others, since it refuses them all together."""
+        """End the futures of unknown tasks; ask again for the others, as the controller refuses them all together."""
         if not isinstance(answer, Refused):
             return []
         named = answer.value.get("taskids", ()) if isinstance(answer.value, dict) else ()
@@ -240,12 +239,12 @@ class ClientState:
         for taskid in unknown:
             future = self.unfinished.pop(taskid, None)
             if future is not None:
-                future._settle_with(UnknownTask(f"task {taskid} is known no more: it was cleared", taskid=taskid))
+                future._settle_with(UnknownTask(f"task {taskid} was cleared", taskid=taskid))
         rest = tuple([taskid for taskid in taskids if taskid not in unknown and taskid in self.unfinished])
         return [self._get_results(rest, private=True)] if rest else []
 
     def give_up(self, error: Exception) -> None:
-        """End everything that anybody waits for with `error`."""
+        """End all open waits with `error`."""
         while self.outbox:
             item = self.outbox.popleft()
             if isinstance(item, TaskFuture):
@@ -265,10 +264,10 @@ class ClientState:
         for owed in (self._submissions, self.unfinished, self._peeks, self._calls, self._flushes, self.cancelling):
             owed.clear()
 
-    # what the controller says
+    # received messages
 
     def receive(self, message: Accepted | Reply | Refused | Ended) -> list[Message]:
-        """Take in what the controller says."""
+        """Handle a message of the controller."""
         match message:
             case Ended():
                 self._on_ended(message)
@@ -279,18 +278,18 @@ class ClientState:
                 return self._on_answer(message)
 
     def _on_accepted(self, message: Accepted) -> list[Message]:
-        submission = self._answered(message.seq)
+        submission = self._pop_submission(message.seq)
         if submission is None:
-            return []  # the answer to a message that was sent twice
+            return []  # the second answer to a repeated message
         ids = range(message.first, message.first + len(submission.futures))
-        sent = submission.template.sent()
+        sent = submission.template.without_code()
         for taskid, future in zip(ids, submission.futures, strict=True):
             future._place = taskid
-            future._template = sent  # who keeps futures is not to keep their code
+            future._template = sent  # a kept future must not keep its code
             self.unfinished[taskid] = future
         self._end_flushes()
-        # what ended between the first copy of the message and this answer was told to a connection that is gone
-        return self._watch(ids) if submission.resent else []
+        # the ends between the first copy of the message and this answer were sent over a link that is gone
+        return self._watch_tasks(ids) if submission.resent else []
 
     def _on_ended(self, message: Ended) -> None:
         ids, outputs, displays = message.ids, message.outputs, message.displays
@@ -311,11 +310,11 @@ class ClientState:
             future = take(taskid, None)
             if special:
                 self._end_special(taskid, payload, facts, future)
-            elif future is not None:  # else it is told again after a reconnect
+            elif future is not None:  # else it is a repeat after a reconnect
                 future._settle(FINISHED, payload, facts)
 
     def _end_special(self, taskid: int, payload: Payload, facts: FactsRow, future: TaskFuture | None) -> None:
-        """End a task while somebody peeks or cancels."""
+        """End a task while a `peek` or a `cancel` is open."""
         for waiting in (future, self._peeks.get(taskid)):
             if waiting is None:
                 continue
@@ -324,15 +323,15 @@ class ClientState:
             else:
                 waiting._settle(FINISHED, payload, facts)
 
-    def _answered(self, seq: int) -> Submission | None:
-        """Return the submission that was sent under `seq`, which is not on its way any more."""
+    def _pop_submission(self, seq: int) -> Submission | None:
+        """Remove and return the submission that was sent under `seq`."""
         submission = self._submissions.pop(seq, None)
         if submission is not None:
             self._n_bytes -= submission.n_bytes
         return submission
 
     def _on_answer(self, answer: Reply | Refused) -> list[Message]:
-        submission = self._answered(answer.seq)
+        submission = self._pop_submission(answer.seq)
         if submission is not None:
             error = error_of(answer) if isinstance(answer, Refused) else TypeError(f"not an answer: {answer}")
             for future in submission.futures:
@@ -349,13 +348,14 @@ class ClientState:
 
     # numbers
 
-    def _new_seq(self) -> int:
+    def take_seq(self) -> int:
+        """Return the number of the next request."""
         seq = self._next_seq
         self._next_seq += 1
         return seq
 
-    def _acked(self) -> int:
-        """Return the first number that is not answered."""
+    def _first_unanswered(self) -> int:
+        """Return the lowest number without an answer."""
         return min(_first(self._submissions, self._next_seq), _first(self._calls, self._next_seq))
 
     def _end_flushes(self) -> None:
@@ -370,7 +370,7 @@ def _first(by_seq: Iterable[int], default: int) -> int:
 
 
 def _reference(parent: TaskFuture | int) -> TaskRef:
-    """Return how the wire names `parent`: by id, or while it has none, by the message that it went out with."""
+    """Return the wire's reference to `parent`: its id, or before that its place in an unanswered message."""
     if isinstance(parent, int):
         return parent
     place = parent._place
@@ -378,4 +378,4 @@ def _reference(parent: TaskFuture | int) -> TaskRef:
         return place
     if isinstance(place, Submission) and not parent.done():
         return place.seq, place.position(parent)
-    raise DependencyFailed(f"{parent!r} ended before it was accepted, so nothing can come after it")
+    raise DependencyFailed(f"{parent!r} ended before it was accepted, so no task can depend on it")

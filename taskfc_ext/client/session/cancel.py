@@ -1,11 +1,11 @@
-"""`cancel` and `abort` of a future: decided here if the task was never sent, else by the controller."""
+"""`cancel` and `abort` of a future: decided here if the task is unsent, else by the controller."""
 
 from __future__ import annotations
 
 import concurrent.futures
 
 from taskfc_ext.client.future.future import CANCELLED, TaskFuture
-from taskfc_ext.client.session.bookkeeping import ClientState
+from taskfc_ext.client.session.bookkeeping import SessionState
 from taskfc_ext.client.session.connection import Connection
 from taskfc_ext.client.session.pending import Call, Flush
 from taskfc_ext.client.session.replies import Answer, value_of
@@ -13,18 +13,18 @@ from taskfc_ext.errors import TaskAborted, UnknownTask
 from taskfc_ext.protocol.client_messages import Abort
 
 
-class Withdrawal:
-    """Takes one task back. `begin` and all that follows happen in the I/O thread.
+class CancelRequest:
+    """A request to cancel or abort one task. Its methods run in the I/O thread.
 
     Args:
-        future: the task.
-        cancelling: only if it has not started; and then the future is cancelled, not aborted.
+        future: the task's future.
+        cancelling: cancel the future, which is possible only before the task starts; else abort the task.
 
     Attributes:
-        verdict: whether it was taken back.
+        verdict: whether the task was cancelled or aborted.
     """
 
-    def __init__(self, state: ClientState, connection: Connection, future: TaskFuture, *, cancelling: bool) -> None:
+    def __init__(self, state: SessionState, connection: Connection, future: TaskFuture, *, cancelling: bool) -> None:
         self._state = state
         self._connection = connection
         self._future = future
@@ -32,7 +32,7 @@ class Withdrawal:
         self.verdict: concurrent.futures.Future[bool] = concurrent.futures.Future()
 
     def begin(self) -> None:
-        """Decide if the task was never sent, else ask."""
+        """Decide if the task is unsent, else ask the controller."""
         future, place = self._future, self._future._place
         if future.done():
             self._too_late()
@@ -44,7 +44,7 @@ class Withdrawal:
             self._end(True)
         elif isinstance(place, int):
             self._ask(place)
-        else:  # on its way: it has an id once that message is answered
+        else:  # sent: it has an id once its message is answered
             flush = Flush()
             self._state.await_sent(flush)
             flush.done.add_done_callback(lambda _: self.begin())
@@ -58,16 +58,16 @@ class Withdrawal:
 
     def _on_answer(self, taskid: int, answer: concurrent.futures.Future[Answer]) -> None:
         try:
-            taken_back = bool(value_of(answer.result()))
+            was_stopped = bool(value_of(answer.result()))
         except UnknownTask as error:
             self._end(False if self._cancelling else error)
-        except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for the verdict
+        except Exception as error:  # noqa: BLE001 - it is raised where the verdict is waited for
             self._end(error)
         else:
-            if taken_back and self._cancelling:
-                # the task's end may have come first, and then this is what it was told as
-                taken_back = self._future._settle(CANCELLED) or self._future.cancelled()
-            self._end(taken_back)
+            if was_stopped and self._cancelling:
+                # the task's end may have come first, and have cancelled the future
+                was_stopped = self._future._settle(CANCELLED) or self._future.cancelled()
+            self._end(was_stopped)
         if self._future.done():
             self._state.cancelling.discard(taskid)
 

@@ -1,4 +1,4 @@
-"""`RemoteController`: the connected reference that a client's requests go through. Any thread may use it."""
+"""`RemoteController`: one client session with a controller. Any thread may use it."""
 
 from __future__ import annotations
 
@@ -11,61 +11,64 @@ import msgspec
 
 from taskfc_ext.client.context import context
 from taskfc_ext.client.farm.interface import Farm
+from taskfc_ext.client.farm.silence import wait_for_answer
 from taskfc_ext.client.future.future import TaskFuture
-from taskfc_ext.client.future.output_cache import Shown
+from taskfc_ext.client.future.output_cache import OutputCache
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.future.template_cache import forget_code
-from taskfc_ext.client.future.waiting import check_may_block
+from taskfc_ext.client.future.waiting import wait
 from taskfc_ext.client.session import registry
-from taskfc_ext.client.session.bookkeeping import ClientState
-from taskfc_ext.client.session.cancel import Withdrawal
-from taskfc_ext.client.session.connection import Connection, closed_error, hello
+from taskfc_ext.client.session.bookkeeping import SessionState
+from taskfc_ext.client.session.cancel import CancelRequest
+from taskfc_ext.client.session.connection import Connection
+from taskfc_ext.client.session.greeting import make_hello
 from taskfc_ext.client.session.io_thread import IOThread
 from taskfc_ext.client.session.lending import TaskWaits
 from taskfc_ext.client.session.pending import Call, Flush
 from taskfc_ext.client.session.replies import Answer, value_of
-from taskfc_ext.errors import ControllerLost, ControllerUnavailable, UnknownTask
+from taskfc_ext.client.session.watch import QueueWatch
+from taskfc_ext.errors import ControllerUnavailable, UnknownTask
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import GetDetails, GetLog, GetOutputs, ListTasks, Request, Retry, Stop
 from taskfc_ext.protocol.infos import Details, TaskInfo
 from taskfc_ext.protocol.printed import Printed
 
-ANSWER_WITHIN = 10.0
-"""Seconds that `cancel` and a future's questions wait for an answer; a controller that died is back in one."""
-
 
 class RemoteController:
-    """A controller, wherever and in whichever process it is at the moment.
+    """A connected controller. It stays the same object when the controller dies and another process takes its place.
 
     Args:
         farm: the farm behind the socket.
         version: our version, for the greeting.
-        label: how the controller lists this client.
-        owner: whose tasks these are: a notebook's path, a script's name.
+        label: the client's name in lists.
+        owner: the notebook or script that the tasks belong to.
         worker: the worker of this farm that this process is on, or -1.
 
     Attributes:
-        lending: is told what this process waits for; `None` where it is on no worker of this farm.
+        lending: gets the waits of this process; `None` where it is on no worker of this farm.
+        output_cache: the outputs of tasks that the controller has sent.
     """
 
     def __init__(self, farm: Farm, *, version: str = "", label: str = "", owner: str = "", worker: int = -1) -> None:
         self.farm = farm
         self.owner = owner
-        self.shown = Shown()
+        self.output_cache = OutputCache()
         self._unusable: ControllerUnavailable | None = None
-        self._state = ClientState()
+        self._state = SessionState()
         self._thread = IOThread()
-        greeting = hello(self._state.session, version=version, label=label, owner=owner, worker=worker)
+        greeting = make_hello(self._state.session, version=version, label=label, owner=owner, worker=worker)
         loop = self._thread.loop
+        self._version, self._label = version, label
+        self._watches: weakref.WeakSet[QueueWatch] = weakref.WeakSet()
         self._connection = Connection(loop, farm, self._state, greeting)
         self.lending = TaskWaits(self._state, self._connection, loop) if worker >= 0 else None
         self._outbox = self._state.outbox
-        itself = weakref.ref(self)  # the connection lives as long as its thread, and must not keep its client
+        itself = weakref.ref(self)  # the connection lives as long as its thread, and must not keep its client alive
         self._state.on_release = lambda: forget_code(itself())
         # a task that leaves its client open would leave a thread in its worker
-        self._abandoned = weakref.finalize(self, _abandon, self._connection, self._thread)
-        self._abandoned.atexit = False  # `open_clients` sees to it
-        registry.opened(self)
+        self._abandoned = weakref.finalize(self, _abandon, farm.name, self._connection, self._thread)
+        self._abandoned.atexit = False  # the registry closes it then
+        registry.register(self)
         self._in_loop(self._connection.connect)
 
     @property
@@ -75,23 +78,23 @@ class RemoteController:
 
     @property
     def farm_name(self) -> str:
-        """The controller's name."""
+        """The farm's name."""
         return self.farm.name
 
     @property
     def is_closed(self) -> bool:
-        """Whether it was closed, or belongs to the process that was forked."""
+        """Whether it was closed, or belongs to the parent of a fork."""
         return self._unusable is not None
 
     @property
     def n_unaccepted(self) -> int:
-        """How many submitted tasks have not been accepted yet."""
+        """Number of submitted tasks that have not been accepted."""
         return self._state.n_unaccepted
 
     # requests
 
     def submit(self, template: Template, body: bytes) -> TaskFuture:
-        """Queue one task; it leaves with all others that are queued then."""
+        """Queue one task; it is sent with all others that are queued."""
         future = TaskFuture(template, body)
         self._outbox.append(future)
         if self._connection.asleep:
@@ -99,13 +102,13 @@ class RemoteController:
         return future
 
     def call(self, kind: type[Request], *, ahead: bool = False, **fields: Any) -> concurrent.futures.Future[Answer]:
-        """Send a request behind all that was submitted before it, or `ahead` of it; return its answer to come."""
+        """Send a request behind all earlier submissions, or `ahead` of them; return the future of its answer."""
         return self._send(Call(kind, fields), ahead=ahead)
 
     def open_barrier(self, barrier: Call) -> None:
-        """Open a barrier; `barrier.answer` is the end of it. Give it to `unwait` if that is no longer of use.
+        """Open a barrier, which ends when `barrier.answer` is done; `unwait` closes it before.
 
-        The caller makes the call, so that an interrupt at any moment finds something to give to `unwait`.
+        The caller makes the call, so that it can give it to `unwait` after an interrupt at any moment.
         """
         self._send(barrier)
 
@@ -114,105 +117,157 @@ class RemoteController:
         self._in_loop(self._connection.unwait, barrier)
 
     def stop(self) -> concurrent.futures.Future[Answer]:
-        """Stop the farm. Done when it begins to stop; all other waits have ended by then."""
+        """Stop the farm; return the future of its answer, which comes after all other waits have ended."""
 
         def on_answer(answer: Answer) -> list[Call]:
-            self._connection.stopped()
+            self._connection.handle_stop()
             return []
 
         return self._send(Call(Stop, {}, on_answer=on_answer))
 
     def follow(self, template: Template, taskid: int) -> concurrent.futures.Future[TaskFuture]:
-        """Return what becomes a future of any task, once it is known that there is such a task."""
+        """Return the future of a `TaskFuture` for any task; it is done once the controller knows the task."""
         return self._ask_for(template, taskid, self._state.follow)
 
     def peek(self, template: Template, taskid: int) -> concurrent.futures.Future[TaskFuture]:
-        """Return what becomes a future that is done if the task has ended; it may never be done later."""
+        """Do as `follow`; the `TaskFuture` is done if the task has ended by now, and may never be done later."""
         return self._ask_for(template, taskid, self._state.peek)
 
     def flush(self) -> concurrent.futures.Future[None]:
-        """Return what is done when all that was submitted before has been accepted or refused."""
+        """Return a future that is done when all earlier submissions have been accepted or refused."""
         flush = Flush()
         self._outbox.append(flush)
         self._wake()
         return flush.done
 
-    # what a future asks of its owner
+    def watch(self) -> QueueWatch:
+        """Follow the farm's queue, over a connection of its own, which never starts the farm."""
+        self.check_may_wait()
+        watch = QueueWatch(self, self._thread.loop, self.farm, version=self._version, label=self._label)
+        self._watches.add(watch)
+        return watch
 
     def check_may_wait(self) -> None:
-        """Raise the reason why waiting here would never end, if there is one."""
+        """Raise an error if a wait would never end, as this client was closed or belongs to the parent of a fork."""
         if self._unusable is not None:
             raise self._unusable
 
-    def cancel(self, future: TaskFuture) -> bool:
-        """Take `future`'s task back if it has not started; return whether that was so."""
-        return self._withdraw(future, cancelling=True)
+    # requests about tasks, as coroutines: the async client awaits them, and futures drive them
 
-    def abort(self, future: TaskFuture) -> None:
-        """Stop `future`'s task, started or not."""
-        self._withdraw(future, cancelling=False)
+    async def ask(self, kind: type[Request], *, ahead: bool = False, **fields: Any) -> Any:
+        """Send a request as `call` does; return the plain data of its answer.
 
-    def retry(self, future: TaskFuture) -> TaskFuture:
-        """Run `future`'s finished task again; return the new one's future."""
-        pairs = value_of(self._within(self.call(Retry, taskid=future.taskid, **context.fields())))
-        template = Template(self, None, label=future.label, name=future.name, retry_of=future.taskid)
-        again: TaskFuture = self._within(self.follow(template, pairs[0][1]))
-        return again
+        Raises:
+            ControllerLost: a signal has suspended the controller.
+            TaskFCError: the request was refused, or the farm was stopped.
+        """
+        return value_of(await wait_for_answer(self.call(kind, ahead=ahead, **fields), self.farm))
 
-    def describe(self, taskid: int) -> TaskInfo:
-        """Return what lists show of a task."""
-        answer = self._within(self.call(ListTasks, ahead=True, taskids=(taskid,)))
-        found = msgspec.convert(value_of(answer), list[TaskInfo])
+    async def describe(self, taskid: int) -> TaskInfo:
+        """Return a task as lists show it.
+
+        Raises:
+            UnknownTask: there is no such task.
+        """
+        found = msgspec.convert(await self.ask(ListTasks, ahead=True, taskids=(taskid,)), list[TaskInfo])
         if not found:
             raise UnknownTask(f"there is no task {taskid}", taskid=taskid)
         return found[0]
 
-    def printed(self, taskid: int) -> Printed:
-        """Return what a task has printed so far."""
-        return tuple(value_of(self._within(self.call(GetLog, ahead=True, taskid=taskid))))
+    async def get_printed(self, taskid: int) -> Printed:
+        """Return the text that a task has printed so far."""
+        return tuple(await self.ask(GetLog, ahead=True, taskid=taskid))
 
-    def outputs(self, taskid: int) -> list[dict[str, Any]]:
-        """Return what a task shows so far. What this client has already is not sent again."""
-        before = self.shown.of(taskid)
-        answer = self._within(self.call(GetOutputs, ahead=True, taskid=taskid, known=before.version))
-        return self.shown.learn(taskid, before, value_of(answer))
+    async def get_outputs(self, taskid: int) -> list[dict[str, Any]]:
+        """Return the outputs that a task has displayed so far. Those that this client has are not sent again."""
+        before = self.output_cache.get(taskid)
+        answer = await self.ask(GetOutputs, ahead=True, taskid=taskid, known=before.version)
+        return self.output_cache.update(taskid, before, answer)
 
-    def details(self, taskid: int) -> tuple[Details, list[dict[str, Any]]]:
-        """Return what `describe`, `printed` and `outputs` do, in one round trip: details, and the whole outputs."""
-        before = self.shown.of(taskid)
-        answer = value_of(self._within(self.call(GetDetails, ahead=True, taskid=taskid, known=before.version)))
-        return msgspec.convert(answer, Details), self.shown.learn(taskid, before, answer)
+    async def get_details(self, taskid: int) -> tuple[Details, list[dict[str, Any]]]:
+        """Return a task with its log, and all its outputs, in one round trip."""
+        before = self.output_cache.get(taskid)
+        answer = await self.ask(GetDetails, ahead=True, taskid=taskid, known=before.version)
+        return msgspec.convert(answer, Details), self.output_cache.update(taskid, before, answer)
+
+    async def resubmit(self, taskid: int, *, here: bool = True) -> dict[int, int]:
+        """Run a finished task again; return old id -> new id of it, and then of the tasks that failed because of it.
+
+        Args:
+            taskid: the finished task.
+            here: in the context of now, if it was submitted from this notebook or script.
+        """
+        pairs: list[tuple[int, int]] = await self.ask(Retry, taskid=taskid, **(context.make_fields() if here else {}))
+        return dict(pairs)
+
+    async def retry(self, taskid: int, like: Template | None = None) -> TaskFuture:
+        """Run a finished task again; return the future of the new one.
+
+        Args:
+            taskid: the finished task.
+            like: its template, where that is known: the controller is not asked for its label and name then.
+        """
+        new = (await self.resubmit(taskid))[taskid]
+        found = like if like is not None else await self.describe(new)
+        return await self.future(new, label=found.label, name=found.name, retry_of=taskid)
+
+    async def future(
+        self, taskid: int, *, label: str = "", name: str | None = None, retry_of: int | None = None
+    ) -> TaskFuture:
+        """Return a future of any task.
+
+        Raises:
+            UnknownTask: there is no such task.
+        """
+        template = Template(self, None, label=label, name=name, retry_of=retry_of)
+        return await wait(self.follow(template, taskid))
+
+    async def cancel(self, future: TaskFuture) -> bool:
+        """Take `future`'s task back if it has not started; return whether that was so."""
+        return await wait(self._begin_cancel(future, cancelling=True))
+
+    async def abort(self, future: TaskFuture) -> None:
+        """Stop `future`'s task, started or not.
+
+        Raises:
+            UnknownTask: it has ended already.
+        """
+        await wait(self._begin_cancel(future, cancelling=False))
 
     # the end
 
     def close(self) -> None:
-        """Close at once; what was not sent is lost, and open waits end."""
+        """Close at once: unsent submissions are lost, and open waits end."""
         if self._unusable is None:
             self._unusable = closed_error(self.farm.name)
-            registry.closed(self)
+            registry.unregister(self)
+            for watch in list(self._watches):
+                watch.close()
             self._abandoned.detach()
-            self._in_loop(self._connection.close)
+            self._in_loop(self._connection.close, self._unusable)
             self._thread.stop()
 
     def disown(self) -> None:
-        """Make this useless: in the child of a fork there is no I/O thread, and the sockets are the parent's."""
+        """Make this unusable in the child of a fork, which has no I/O thread; the sockets belong to the parent."""
         self._unusable = ControllerUnavailable(
             f"this client of farm {self.farm.name!r} belongs to the process that was forked",
             hint="connect with TaskClient() in the child",
         )
         self._abandoned.detach()
-        self._connection.asleep = True  # so that the next submission finds out
+        for watch in list(self._watches):
+            watch.disown()
+        self._connection.asleep = True  # so that the next submission calls `_wake`, and fails
 
     # inside
 
     def _wake(self) -> None:
-        self.check_may_wait()  # closed and forked ones sleep for ever, so this is where a submission ends then
+        self.check_may_wait()  # a client that was closed or forked sleeps for ever, so its submissions fail here
         self._connection.asleep = False
         self._in_loop(self._connection.drain)
 
     def _send(self, call: Call, *, ahead: bool = False) -> concurrent.futures.Future[Answer]:
         self.check_may_wait()
-        codec.encode([call.message(0)])  # what cannot travel is an error here; there it would end the connection
+        codec.encode([call.message(0)])  # an encoding error is raised here; later it would end the link
         if ahead:
             self._in_loop(self._connection.ask, call)
         else:
@@ -246,7 +301,7 @@ class RemoteController:
                 return
             try:
                 value_of(answer.result())
-            except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for the future
+            except Exception as error:  # noqa: BLE001 - it is raised where the future is waited for
                 found.set_exception(error)
             else:
                 found.set_result(future)
@@ -255,33 +310,28 @@ class RemoteController:
         self._in_loop(ask)
         return found
 
-    def _withdraw(self, future: TaskFuture, *, cancelling: bool) -> bool:
-        withdrawal = Withdrawal(self._state, self._connection, future, cancelling=cancelling)
-        check_may_block()
+    def _begin_cancel(self, future: TaskFuture, *, cancelling: bool) -> concurrent.futures.Future[bool]:
+        request = CancelRequest(self._state, self._connection, future, cancelling=cancelling)
         self.check_may_wait()
-        self._in_loop(withdrawal.begin)
-        taken_back: bool = self._within(withdrawal.verdict)
-        return taken_back
-
-    def _within(self, answer: concurrent.futures.Future[Any]) -> Any:
-        check_may_block()
-        try:
-            return answer.result(ANSWER_WITHIN)
-        except TimeoutError:
-            if answer.done():
-                raise
-            answer.cancel()
-            message = f"farm {self.farm.name!r} has not answered for {ANSWER_WITHIN:.0f} s"
-            raise ControllerLost(message, hint="what it had accepted is in its store") from None
+        self._in_loop(request.begin)
+        return request.verdict
 
 
-def _abandon(connection: Connection, thread: IOThread) -> None:
-    """Close the connection of a client that nobody has any more. Its unfinished tasks would hold it.
+def closed_error(farm: str) -> ControllerUnavailable:
+    """Return the error of a client that was closed."""
+    return ControllerUnavailable(
+        f"this client of farm {farm!r} is closed",
+        hint="its tasks go on; connect again with TaskClient(), and client.future(id) follows a task",
+    )
 
-    In whichever thread drops it, maybe the I/O thread, and under any lock: so this waits for nothing.
+
+def _abandon(farm: str, connection: Connection, thread: IOThread) -> None:
+    """Close the connection of a client that was collected.
+
+    This runs in any thread, perhaps the I/O thread, and under any lock, so it waits for nothing.
     """
     try:
-        thread.loop.call_soon_threadsafe(connection.close)
+        thread.loop.call_soon_threadsafe(connection.close, closed_error(farm))
         thread.loop.call_soon_threadsafe(thread.loop.stop)
     except RuntimeError:
         pass  # it has ended already

@@ -1,4 +1,4 @@
-"""The thread that a client's connection lives in: the kernel's own loop is busy while a cell runs."""
+"""I/O thread of a client. The kernel's own event loop is busy while a cell runs."""
 
 from __future__ import annotations
 

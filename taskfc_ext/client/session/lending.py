@@ -1,7 +1,7 @@
-"""Waits in a task: the controller is told what this process waits for, so that its worker lends its place meanwhile.
+"""Waits in a task: the controller gets the waits of this process, so that its worker lends its place meanwhile.
 
-What something here waits for is an open `Barrier`, beside the future that gets the result. So it ends by itself, is
-sent again to a controller that came back, and is void when this process is gone.
+Each task that something here waits for is in an open `Barrier`. A barrier ends with its tasks, is sent again to a
+controller that came back, and is void when this process is gone.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from taskfc_ext.client.future.future import TaskFuture
-from taskfc_ext.client.session.bookkeeping import ClientState
+from taskfc_ext.client.session.bookkeeping import SessionState
 from taskfc_ext.client.session.connection import Connection
 from taskfc_ext.client.session.pending import Call, Flush
 from taskfc_ext.client.session.replies import Answer, error_of
@@ -20,8 +20,8 @@ from taskfc_ext.protocol.client_messages import Barrier, ErrorKind, Refused
 from taskfc_ext.protocol.limits import MAX_IDS
 
 _PAUSE = 0.002
-"""Seconds for which waits are gathered: those of one `concurrent.futures.wait` go out together, and most of those for
-tasks that are as short as this need not go out at all."""
+"""Seconds for which waits are collected: the waits of one `concurrent.futures.wait` are sent together, and most waits
+for very short tasks are not sent at all."""
 
 
 class TaskWaits:
@@ -29,26 +29,26 @@ class TaskWaits:
 
     Args:
         state: the session's bookkeeping.
-        connection: carries the barriers.
-        loop: that of the I/O thread, where all the rest happens.
+        connection: the session's connection.
+        loop: the loop of the I/O thread.
     """
 
-    def __init__(self, state: ClientState, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, state: SessionState, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
         self._state = state
         self._connection = connection
         self._loop = loop
         self._events: deque[tuple[TaskFuture, int]] = deque()
         self._is_woken = False
-        self._waiting: dict[TaskFuture, int] = {}  # what is waited for -> by how many
+        self._waiting: dict[TaskFuture, int] = {}  # future -> number of waits
         self._barrier_of: dict[TaskFuture, _Barrier] = {}
 
     def begin(self, future: TaskFuture) -> None:
-        """Something waits for `future`."""
+        """Note that something waits for `future`."""
         self._events.append((future, 1))
         self._wake()
 
     def end(self, future: TaskFuture) -> None:
-        """It waits no more. Also one that has ended is not to be kept here."""
+        """Note that it waits no more. This is needed for a future that has ended, too, so that it is not kept here."""
         self._events.append((future, -1))
         self._wake()
 
@@ -59,7 +59,7 @@ class TaskWaits:
         try:
             self._loop.call_soon_threadsafe(self._loop.call_later, _PAUSE, self._take)
         except RuntimeError:
-            pass  # the client was closed: its waits have ended
+            pass  # the client is closed, and its waits have ended
 
     # in the I/O thread
 
@@ -81,7 +81,7 @@ class TaskWaits:
         self._open_missing(seen)
 
     def _open_missing(self, futures: Iterable[TaskFuture]) -> None:
-        """Open barriers for those of `futures` that are waited for and have none, now or when they are accepted."""
+        """Open barriers for the futures that are waited for and have none, now or when they are accepted."""
         new = [
             future
             for future in futures
@@ -104,7 +104,7 @@ class TaskWaits:
         self._connection.ask(barrier.call)
 
     def _close(self, barrier: _Barrier) -> None:
-        """Nothing waits for any of it any more. If all have ended, the answer is on its way."""
+        """Close a barrier that nothing waits for. If all its tasks have ended, its answer is under way."""
         if not all(future.done() for future in barrier.futures):
             self._connection.unwait(barrier.call)
 
@@ -120,7 +120,7 @@ class TaskWaits:
             return
         refusal = answer.result() if answer.exception() is None else None
         if isinstance(refusal, Refused) and refusal.error is ErrorKind.NOT_ALLOWED:
-            for taskid in refusal.value["taskids"]:  # this task can never see the end of them
+            for taskid in refusal.value["taskids"]:  # they cannot end before this task
                 future = self._state.unfinished.pop(taskid, None)
                 if future is not None:
                     future._settle_with(error_of(refusal))

@@ -1,4 +1,4 @@
-"""One connection to the controller's socket, in the I/O thread's loop. A reconnect is a new one."""
+"""Link to the controller's socket, in an event loop. A reconnect makes a new one."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from taskfc_ext.protocol.limits import MAX_MESSAGES
 from taskfc_ext.protocol.message import Message
 
 FRAME_BYTES = 8 * 2**20
-"""Bodies in one frame, if it has more than one message."""
+"""Bytes of bodies in a frame of several messages."""
 
 _RETRY = 0.02  # seconds until a full ZMQ queue is tried again; it is full only while the controller is overloaded
 
 
 class Link:
-    """Sends and receives, and tells when the peer is gone. All methods belong to the loop's thread.
+    """Sends and receives messages, and reports its end. All methods belong to the loop's thread.
 
     Args:
         loop: the running loop.
         path: the controller's socket.
-        on_messages: called with what has arrived.
-        on_lost: called once, when the connection broke or the peer said what cannot be understood.
+        on_messages: called with received messages.
+        on_lost: called once: when the link broke, or with the error of a message that cannot be decoded.
     """
 
     def __init__(
@@ -48,12 +48,12 @@ class Link:
         self._monitor = self._dealer.socket.get_monitor_socket(int(zmq.EVENT_DISCONNECTED))
         self._fds = (self._dealer.fd, int(self._monitor.fd))
         loop.add_reader(self._fds[0], self._receive)
-        loop.add_reader(self._fds[1], self._look_at_monitor)
-        loop.call_soon(self._look_at_monitor)  # its descriptor only tells of what comes after the first look
+        loop.add_reader(self._fds[1], self._check_monitor)
+        loop.call_soon(self._check_monitor)  # its descriptor is readable only for events after the first read
 
     @property
     def is_astray(self) -> bool:
-        """Whether nobody has answered, nor can, where this was connected to."""
+        """Whether nobody has answered, and nobody can: the socket's folder is another one by now."""
         return self._dealer.is_astray
 
     def send(self, messages: Sequence[Message]) -> None:
@@ -62,7 +62,7 @@ class Link:
         self._send_frames()
 
     def close(self) -> None:
-        """Close at once; nothing is called any more."""
+        """Close at once; no callback is called after this."""
         if self._closed:
             return
         self._closed = True
@@ -80,29 +80,29 @@ class Link:
                 self._loop.call_later(_RETRY, self._send_frames)
                 break
             self._unsent.popleft()
-        self._loop.call_soon(self._receive)  # the descriptor is edge-triggered, and sending may have eaten the edge
+        self._loop.call_soon(self._receive)  # the descriptor is edge-triggered, and sending may have consumed the edge
 
     def _receive(self) -> None:
         while not self._closed:
             try:
                 messages = self._dealer.receive()
             except ProtocolError as error:
-                self._lost(error)
+                self._end(error)
                 return
             if not messages:
                 return
             self._on_messages(messages)
 
-    def _look_at_monitor(self) -> None:
+    def _check_monitor(self) -> None:
         while not self._closed:
             try:
                 self._monitor.recv_multipart(int(zmq.NOBLOCK))
             except zmq.Again:
                 return
-            self._receive()  # what the peer still said comes first
-            self._lost(None)
+            self._receive()  # the peer's last messages come first
+            self._end(None)
 
-    def _lost(self, error: ProtocolError | None) -> None:
+    def _end(self, error: ProtocolError | None) -> None:
         if not self._closed:
             self.close()
             self._on_lost(error)

@@ -1,4 +1,4 @@
-"""What stands in a client's queue, and then waits for its answer."""
+"""Pending submissions, calls and flushes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from taskfc_ext.protocol.payloads import Payload
 
 
 class Submission:
-    """Tasks on their way in one `Submit`; each future's place until it is accepted."""
+    """The tasks of one unanswered `Submit`; the place of their futures until they are accepted."""
 
     __slots__ = ("_positions", "bodies", "futures", "n_bytes", "resent", "seq", "template")
 
@@ -28,13 +28,13 @@ class Submission:
         self._positions: dict[int, int] | None = None
 
     def position(self, future: TaskFuture) -> int:
-        """Return where `future` stands among the tasks."""
-        if self._positions is None:  # only dependants ask
+        """Return the index of `future` among the tasks."""
+        if self._positions is None:  # only dependent tasks need it
             self._positions = {id(each): i for i, each in enumerate(self.futures)}
         return self._positions[id(future)]
 
     def message(self, acked: int, after: tuple[TaskRef, ...], inputs: tuple[TaskRef, ...]) -> Submit:
-        """Return the message, with the dependencies as they are known now."""
+        """Return the message, with references to the dependencies as of now."""
         assert self.template.spec is not None
         return Submit(
             seq=self.seq,
@@ -49,13 +49,13 @@ class Submission:
 
 
 class Call:
-    """Any other request.
+    """Any other request, until its answer.
 
     Args:
         kind: the message's type.
         fields: its own fields.
         on_answer: called with the answer, before the caller gets it.
-        private: nobody waits for it, and a new connection asks anew.
+        private: no caller waits for it, and it is not repeated over a new link.
     """
 
     __slots__ = ("answer", "fields", "kind", "on_answer", "private", "seq")
@@ -80,7 +80,7 @@ class Call:
         return self.kind(seq=self.seq, acked=acked, **self.fields)
 
     def settle(self, answer: Answer | Exception) -> None:
-        """Give the answer, or the reason why there is none, to whoever still waits for it."""
+        """Set the answer, or the error in its place, unless its caller has cancelled the wait."""
         if not self.answer.set_running_or_notify_cancel():
             return
         if isinstance(answer, Exception):
@@ -90,7 +90,7 @@ class Call:
 
 
 class Flush:
-    """Stands in the queue behind submissions; done when all that were before it have been answered."""
+    """A mark in the outbox; done when all submissions before it have been answered."""
 
     __slots__ = ("done", "up_to")
 

@@ -1,4 +1,4 @@
-"""The open clients of this process: what they have on its way, and what becomes of them at its end and in a fork."""
+"""Registry of the open clients of this process: flushed and closed at its exit, disowned in the child of a fork."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FLUSH_AT_EXIT = 10.0
 
 
 class Closable(Protocol):
-    """A connection that was not closed yet."""
+    """A client session that is open."""
 
     @property
     def farm_name(self) -> str: ...
@@ -36,25 +36,25 @@ class Closable(Protocol):
 _open: weakref.WeakSet[Closable] = weakref.WeakSet()
 
 
-def opened(connection: Closable) -> None:
-    """Look after `connection` from now on."""
+def register(connection: Closable) -> None:
+    """Let `connection` be flushed and closed at the exit of this process."""
     _open.add(connection)
 
 
-def closed(connection: Closable) -> None:
-    """It needs no looking after any more."""
+def unregister(connection: Closable) -> None:
+    """Forget `connection`, which is closed."""
     _open.discard(connection)
 
 
 def flush_all(farm: str) -> None:
-    """Wait until all has been accepted, or refused, that any client has submitted to `farm` before.
+    """Wait until all earlier submissions to `farm`, by any client of this process, have been accepted or refused.
 
-    Whatever goes wrong is told by the futures.
+    The futures raise the errors.
     """
     flushes: list[concurrent.futures.Future[None]] = []
     for connection in list(_open):
         if connection.farm_name == farm:
-            with suppress(TaskFCError):  # another thread may close it just now
+            with suppress(TaskFCError):  # another thread may close it now
                 flushes.append(connection.flush())
     for flush in flushes:
         with suppress(TaskFCError):
@@ -62,7 +62,7 @@ def flush_all(farm: str) -> None:
 
 
 def flush_at_exit() -> None:
-    """Wait for what was submitted to be accepted, say on stderr what is lost, and close all clients."""
+    """Flush and close all clients; report lost tasks on stderr."""
     deadline = time.monotonic() + FLUSH_AT_EXIT
     for connection in list(_open):
         if connection.n_unaccepted:

@@ -1,4 +1,4 @@
-"""What the controller's answers mean: a value, or one of our errors."""
+"""Meaning of the controller's answers: a value, or an error of this package."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def value_of(answer: Answer) -> Any:
 
 
 def error_of(refused: Refused) -> Exception:
-    """Return the error that a refusal stands for."""
+    """Return the error that a refusal means."""
     message, hint = refused.message, refused.hint
     value = refused.value if isinstance(refused.value, dict) else {}
     match refused.error:

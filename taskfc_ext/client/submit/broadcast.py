@@ -1,4 +1,4 @@
-"""The fields of a broadcast's message, and the meaning of its report."""
+"""Fields of a broadcast's message, and the result of its report."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from taskfc_ext.text import encodable
 
 _MAX_LABEL = 80
 _SHOWN = 3
-"""Workers whose failure a message tells; the error has them all."""
+"""Failed workers in the message; the error has all of them."""
 
 
 def broadcast_fields(
@@ -46,16 +46,20 @@ def broadcast_fields(
             hint="write the data to a file, and let the broadcast read it",
         )
     source = code_or_function if isinstance(code_or_function, str) else ""
-    return {"code_kind": kind, "label": label[:_MAX_LABEL], "code": code, "body": body, **context.fields(source)}
+    return {"code_kind": kind, "label": label[:_MAX_LABEL], "code": code, "body": body, **context.make_fields(source)}
 
 
 def workers_that_ran(number: int, report: BroadcastReport) -> int:
-    """Return on how many workers it ran, or raise what went wrong."""
+    """Return the number of workers that ran it.
+
+    Raises:
+        BroadcastFailed: it failed on a worker, or is run by none any more.
+    """
     if report.failed:
-        told = [f"worker {worker}: {problem}" for worker, problem in sorted(report.failed.items())]
-        more = f"; and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
-        where = f"on {len(told)} of {report.ran + len(told)} workers"
-        text = f"broadcast {number} failed {where}: {'; '.join(told[:_SHOWN])}{more}"
+        failures = [f"worker {worker}: {problem}" for worker, problem in sorted(report.failed.items())]
+        more = f"; and {len(failures) - _SHOWN} more" if len(failures) > _SHOWN else ""
+        where = f"on {len(failures)} of {report.ran + len(failures)} workers"
+        text = f"broadcast {number} failed {where}: {'; '.join(failures[:_SHOWN])}{more}"
         raise BroadcastFailed(text, number=number, workers=dict(report.failed))
     if report.skipped:
         raise BroadcastFailed(f"broadcast {number}: {report.skipped}", number=number)

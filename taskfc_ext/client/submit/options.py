@@ -20,7 +20,7 @@ Task = TaskFuture | int
 
 
 class TaskOptions(TypedDict, total=False):
-    """What `with_options` takes."""
+    """The options of `with_options`."""
 
     clear_before: bool
     clear_after: bool
@@ -45,18 +45,18 @@ class Options:
     Attributes:
         clear_before: clear the worker's persistent namespace first.
         clear_after: clear it afterwards, also when the task failed.
-        retries: how often to run the task again when it fails.
-        recovery_task: runs under the same id when the task has failed for good.
-        depend: called on the worker with its properties; a false answer means "not here".
-        name: finds the task again; the newest task of a name is meant.
+        retries: number of further attempts when the task fails.
+        recovery_task: runs under the same id after the last attempt has failed.
+        depend: called on the worker with its properties; a false result rejects the task there.
+        name: a name of the task; it means the newest task with that name.
         priority: higher ones go first.
         timeout: seconds of run time that one attempt may take.
         after: futures or ids of tasks that have to succeed first.
-        after_any: these only have to end, in whatever way.
+        after_any: these only have to end, in any state.
         on_lost: `"retry"` or `"fail"` when its worker dies; `"fail"` never runs it twice.
         retry_on: only these exceptions are worth a retry; `None`: all.
         backoff: seconds before the first retry, doubled for each further one.
-        seed: of the generators of `random`, numpy and torch, for each attempt; the same in all tasks.
+        seed: seed of `random`, numpy and torch, for each attempt of each task.
     """
 
     clear_before: bool = False
@@ -102,7 +102,7 @@ class Options:
 
     @property
     def retries_timeouts(self) -> bool:
-        """Whether `retry_on` covers a timeout, which only the controller sees."""
+        """Whether `retry_on` covers a timeout, which only the controller notices."""
         return self.retry_on is None or any(issubclass(TaskTimeout, kind) for kind in self.retry_on)
 
 
@@ -147,7 +147,7 @@ def check_seconds(name: str, value: object) -> float:
 
 
 def check_wait(timeout: object) -> float | None:
-    """Return how long to wait at most: a number of seconds, or `None` for ever, which infinity means too."""
+    """Return a time limit in seconds; `None` and infinity mean no limit."""
     return None if timeout is None or timeout == math.inf else check_seconds("timeout", timeout)
 
 
@@ -169,7 +169,7 @@ def _check_after(value: object) -> tuple[Task, ...]:
             continue
         if not isinstance(task, int) or isinstance(task, bool):
             raise TypeError(f"after takes futures and task ids, not {task!r}")
-        checked_id(task)
+        check_id(task)
     return tasks
 
 
@@ -219,12 +219,12 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
 assert set(_CHECKS) == {field.name for field in fields(Options)} == set(TaskOptions.__annotations__)
 
 
-def checked_id(taskid: object) -> int:
-    """Return `taskid` if it can be one.
+def check_id(taskid: object) -> int:
+    """Return `taskid` if it can be a task's id.
 
     Raises:
         TypeError: not an int.
-        UnknownTask: larger than what can be asked for.
+        UnknownTask: larger than any id.
     """
     if not isinstance(taskid, int) or isinstance(taskid, bool):
         raise TypeError(f"a taskid is an int, not {taskid!r}")

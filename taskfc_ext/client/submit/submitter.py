@@ -1,4 +1,4 @@
-"""From what a user submits to what travels: code, arguments and options become a `Template` and a body."""
+"""Submission of functions and cells: code, arguments and options become a `Template` and a body."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from taskfc_ext.tasks import BaseTask, MapTask, StringTask
 from taskfc_ext.text import encodable
 
 MAX_BODY = MAX_FRAME - 2**16
-"""Bytes of one task's arguments: a frame less what stands around them."""
+"""Bytes of one task's arguments: a frame less the fields around them."""
 
 LARGE_LOAD = 4 * 10**6
 """Bytes of code whose loading, some 20 ms for each task, is worth a warning."""
@@ -34,7 +34,7 @@ Defines = list[tuple[bytes, bytes]]
 
 
 class Sink(Owner, Protocol):
-    """Where submissions go."""
+    """A connection that takes submissions."""
 
     def submit(self, template: Template, body: bytes) -> TaskFuture:
         """Queue one task."""
@@ -42,19 +42,19 @@ class Sink(Owner, Protocol):
 
 
 class Submitter:
-    """Submits with one set of options.
+    """Submits tasks with one set of options.
 
     Args:
         sink: the connection.
-        options: of all that is submitted through this.
+        options: the options of these tasks.
     """
 
     def __init__(self, sink: Sink, options: Options) -> None:
         self.options = options
         self._sink = sink
         self._cache = TemplateCache(sink)
-        self._context: context.Surroundings | None = None
-        self._said: dict[str, bool] = {}
+        self._context: context.EncodedContext | None = None
+        self._has_warned: dict[str, bool] = {}
         self._is_plain = options.recovery_task is None and options.depend is None
         self._after = tuple([self._parent(task) for task in options.after])
 
@@ -74,13 +74,13 @@ class Submitter:
         """Return the template for calls of `function`."""
         if not callable(function):
             raise TypeError(f"{function!r} cannot be called")
-        carried_generators.clear()  # of a submission that failed, or was only shown
+        carried_generators.clear()  # of an earlier pickle that was not submitted
         digest, body = serialize.dump_function(function)
-        self._look_around()  # after that, as the function's code names modules
+        self._update_context()  # after the dump, as the function's code names modules
         template = self._cache.plain.get(digest)
         if template is None:
             template = self._template(Kind.FUNCTION, digest, body, label_of(function))
-            template.loads = self._worth_a_word(function, body)
+            template.loads = self._size_to_warn_of(function, body)
             if self._is_plain:
                 self._cache.plain[digest] = template
         return template
@@ -95,21 +95,21 @@ class Submitter:
         body = serialize.dump_call(args, _NO_KWARGS, what=template.label)
         if carried_generators:
             report_repeats()
-        return body if len(body) <= MAX_BODY else _bounded(body, template.label)
+        return body if len(body) <= MAX_BODY else _check_size(body, template.label)
 
-    def _worth_a_word(self, function: Callable[..., Any], body: bytes) -> int:
+    def _size_to_warn_of(self, function: Callable[..., Any], body: bytes) -> int:
         size = serialize.bytes_loaded_per_task(function, body)
         return size if size >= LARGE_LOAD else 0
 
     def _count_loads(self, template: Template) -> None:
-        """Say once, at the second task, that each of them loads the same large objects again."""
-        if template.label not in self._said:
-            self._said[template.label] = False
-        elif not self._said[template.label]:
-            self._said[template.label] = True
+        """Warn once, at the second task, that each task loads the same large objects again."""
+        if template.label not in self._has_warned:
+            self._has_warned[template.label] = False
+        elif not self._has_warned[template.label]:
+            self._has_warned[template.label] = True
             warnings.warn(
-                f"each task of {template.label} loads {template.loads / 1e6:.0f} MB again, as what it refers to may "
-                "change within; keep that as an array or as bytes, or load it in a module beside the notebook",
+                f"each task of {template.label} loads {template.loads / 1e6:.0f} MB again, as its objects "
+                "may change; keep them as arrays or bytes, or load them in a module beside the notebook",
                 stacklevel=level_of_caller(),
             )
 
@@ -128,7 +128,7 @@ class Submitter:
     ) -> TaskFuture:
         """Queue a cell."""
         future = self._submit_source(Kind.CELL, source, names, outs, keep=keep, settings=settings)
-        future._sent = tuple(names)
+        future.sent_names = tuple(names)
         return future
 
     def _submit_source(
@@ -143,10 +143,10 @@ class Submitter:
     ) -> TaskFuture:
         code, label = source.encode("utf-8", "surrogatepass"), self._source_label(source)
         body, inputs = self._source_body(kind, names, outs, settings)
-        _bounded(body, label)
+        _check_size(body, label)
         if carried_generators:
             report_repeats()
-        self._look_around(source)
+        self._update_context(source)
         template = self._template(kind, serialize.digest(code), code, label, keep=keep)
         return self._sink.submit(template.with_inputs(inputs) if inputs else template, body)
 
@@ -163,9 +163,9 @@ class Submitter:
 
     # templates
 
-    def _look_around(self, cell: str | None = None) -> None:
-        """Note where this process stands now; what is submitted next runs there."""
-        now = context.current(cell)
+    def _update_context(self, cell: str | None = None) -> None:
+        """Read the context of this process; the next submission runs in it."""
+        now = context.read_context(cell)
         if now is not self._context:
             self._context = now
             self._cache.plain.clear()
@@ -201,10 +201,10 @@ class Submitter:
                 args, kwargs = tuple([named[i] for i in range(len(args))]), {name: named[name] for name in kwargs}
                 template = template.with_inputs(inputs)
                 break
-        return template, _bounded(serialize.dump_call(args, kwargs, what=template.label), template.label)
+        return template, _check_size(serialize.dump_call(args, kwargs, what=template.label), template.label)
 
     def _inputs(self, arguments: Mapping[Any, Any]) -> tuple[dict[Any, Any], tuple[Task, ...]]:
-        """Return the arguments with a reference in place of each future, and what the references mean."""
+        """Return the arguments with a reference in place of each future, and the tasks that these refer to."""
         inputs: list[Task] = []
         replaced = {}
         for name, value in arguments.items():
@@ -223,7 +223,7 @@ class Submitter:
         return inputs if len(set(inputs)) == len(names.futures) else None
 
     def _parent(self, task: Task) -> Task:
-        """Return what the wire can name: ids of tasks elsewhere, futures of our own."""
+        """Return `task` as a submission can refer to it: a future of the same connection, or an id."""
         if isinstance(task, int) or task._template.owner is self._sink:
             return task
         if task._template.owner.farm_name != self._sink.farm_name:
@@ -234,7 +234,7 @@ class Submitter:
 
 
 def label_of(function: Callable[..., Any]) -> str:
-    """Return what lists call a function."""
+    """Return a function's name in lists."""
     function = getattr(function, "func", function)  # a functools.partial
     name = getattr(function, "__qualname__", None) or type(function).__qualname__
     return encodable(str(name)).rpartition("<locals>.")[2][:_MAX_LABEL]
@@ -246,7 +246,7 @@ def _spec(
     code: bytes,
     label: str,
     options: Options,
-    here: context.Surroundings,
+    here: context.EncodedContext,
     *,
     keep: bool = False,
 ) -> tuple[Spec, Defines]:
@@ -286,7 +286,7 @@ def _spec(
     return spec, defines
 
 
-def _recovery(task: BaseTask, here: context.Surroundings) -> tuple[Recovery, Defines]:
+def _recovery(task: BaseTask, here: context.EncodedContext) -> tuple[Recovery, Defines]:
     if task.recovery_task is not None:
         raise ValueError("a recovery task runs once and has no recovery task of its own")
     options = Options().of_task(task)
@@ -300,10 +300,10 @@ def _recovery(task: BaseTask, here: context.Surroundings) -> tuple[Recovery, Def
         body = serialize.dump_names(task.push, task.pull, what="the recovery task")
     else:
         raise TypeError(f"recovery_task is a MapTask or a StringTask, not {task!r}")
-    return Recovery(spec, _bounded(body, spec.label)), defines
+    return Recovery(spec, _check_size(body, spec.label)), defines
 
 
-def _bounded(body: bytes, label: str) -> bytes:
+def _check_size(body: bytes, label: str) -> bytes:
     if len(body) > MAX_BODY:
         raise UnpicklableArgument(
             f"the arguments of {label} are {len(body):,} bytes pickled, over the limit of {MAX_BODY:,}",

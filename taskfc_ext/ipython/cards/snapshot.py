@@ -30,7 +30,7 @@ def make_card(future: TaskFuture, now: datetime, formatter: Any = None) -> Card:
         formatter: IPython's `DisplayFormatter`, for results that the worker has not formatted.
     """
     card = _read_card(future, now, formatter)
-    return replace(card, farm=future.farm, retry_of=future._template.retry_of)
+    return replace(card, farm=future.farm, retry_of=future.retry_of)
 
 
 def _read_card(future: TaskFuture, now: datetime, formatter: Any) -> Card:
@@ -39,8 +39,9 @@ def _read_card(future: TaskFuture, now: datetime, formatter: Any) -> Card:
         return _finished_card(future, title, now, formatter)
     if future.taskid is None:
         return Card(as_of=now, title=title, state="scheduled", note="not yet accepted")
-    # one round trip: `state`, `attempts`, `log` and `outputs` would be one each
-    details, outputs = future._template.owner.details(future.taskid)
+    details, outputs = (
+        future.get_details()
+    )  # one round trip: `state`, `attempts`, `log` and `outputs` would be one each
     info = details.task
     return Card(
         as_of=now,
@@ -58,9 +59,9 @@ def _read_card(future: TaskFuture, now: datetime, formatter: Any) -> Card:
 
 
 def _finished_card(future: TaskFuture, title: str, now: datetime, formatter: Any) -> Card:
-    facts, outputs = future._facts, _outputs(future)
-    if facts is not None and not facts[0] and any(map(is_value, outputs)):  # the worker has formatted the value
-        future._mark_read()  # as `result()` does
+    facts, outputs = future.facts, _outputs(future)
+    if facts is not None and not facts.reason and any(map(is_value, outputs)):  # the worker has formatted the value
+        future.mark_read()  # as `result()` does
         shown = [*map(partial(_in_own_forms, future, formatter), outputs)]
         return _ended_card(future, title, now, shown, note=_lost_names(future))
     try:
@@ -91,7 +92,7 @@ def _lost_names(future: TaskFuture) -> str:
     """Return the names that did not come back of a cell, if its result was loaded already."""
     from taskfc_ext.client.future.outcome import lost_of
 
-    return "; ".join(map(" did not come back: ".join, lost_of(future._value).items()))
+    return "; ".join(map(" did not come back: ".join, lost_of(future.known_outcome).items()))
 
 
 def _lost_value(future: TaskFuture) -> str:
@@ -113,10 +114,8 @@ def _ended_card(
     error: str = "",
     note: str = "",
 ) -> Card:
-    from taskfc_ext.client.future.outcome import Facts
-
-    assert future._facts is not None
-    facts = Facts._make(future._facts)
+    facts = future.facts
+    assert facts is not None
     return Card(
         as_of=now,
         taskid=future.taskid,
@@ -138,7 +137,7 @@ def _in_own_forms(future: TaskFuture, formatter: Any, output: rich.Output) -> ri
         return output
     from taskfc_ext.serialize import SourceResult  # brings cloudpickle
 
-    outcome = future._outcome(None)
+    outcome = future.outcome()
     if not isinstance(outcome, SourceResult):  # it cannot be loaded in this process
         return output
     return {**output, "data": {**output["data"], **own_forms(outcome.value, formatter)}}
@@ -146,7 +145,8 @@ def _in_own_forms(future: TaskFuture, formatter: Any, output: rich.Output) -> ri
 
 def _outputs(future: TaskFuture) -> list[rich.Output]:
     """Return the displays of a finished task and a cell's value, in order."""
-    return [] if future._facts is None else [*all_outputs_of(future._facts[-1])]
+    facts = future.facts
+    return [] if facts is None else [*all_outputs_of(facts.displays)]
 
 
 def _result_text(future: TaskFuture, formatter: Any) -> str:

@@ -9,7 +9,7 @@ import pytest
 from taskfc_ext.client.future.future import CANCELLED, TaskFuture
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.session import bookkeeping as state_module
-from taskfc_ext.client.session.bookkeeping import MAX_SUBMIT_BYTES, MAX_UNACCEPTED, MAX_UNACCEPTED_BYTES, ClientState
+from taskfc_ext.client.session.bookkeeping import MAX_SUBMIT_BYTES, MAX_UNACCEPTED, MAX_UNACCEPTED_BYTES, SessionState
 from taskfc_ext.client.session.link import frames
 from taskfc_ext.client.session.pending import Call, Flush
 from taskfc_ext.errors import DependencyFailed, RequestRefused, UnknownTask
@@ -46,7 +46,7 @@ def template(label: str = "f", **fields: Any) -> Template:
     return Template(NoOwner(), spec, label=label, defines=[(CODE, b"code")], **fields)
 
 
-def submit(state: ClientState, of: Template, *bodies: bytes) -> list[TaskFuture]:
+def submit(state: SessionState, of: Template, *bodies: bytes) -> list[TaskFuture]:
     futures = [TaskFuture(of, body) for body in bodies]
     state.outbox.extend(futures)
     return futures
@@ -57,7 +57,7 @@ def message(of: Template, seq: int, *bodies: bytes, **fields: Any) -> Submit:
     return Submit(seq=seq, acked=fields.pop("acked", seq), spec=of.spec, bodies=bodies, **fields)
 
 
-def ended(*ids: int, values: tuple[bytes, ...] = (), reason: str = "") -> Ended:
+def make_ended(*ids: int, values: tuple[bytes, ...] = (), reason: str = "") -> Ended:
     n = len(ids)
     return Ended(
         ids=ids,
@@ -72,7 +72,7 @@ def ended(*ids: int, values: tuple[bytes, ...] = (), reason: str = "") -> Ended:
 
 
 def test_neighbours_with_one_template_share_a_message() -> None:
-    state, f, g = ClientState(), template("f"), template("g")
+    state, f, g = SessionState(), template("f"), template("g")
     submit(state, f, b"1", b"2")
     submit(state, g, b"3")
     submit(state, f, b"4")
@@ -87,7 +87,7 @@ def test_neighbours_with_one_template_share_a_message() -> None:
 
 
 def test_a_message_is_bounded_in_tasks_and_bytes() -> None:
-    state, f = ClientState(), template()
+    state, f = SessionState(), template()
     submit(state, f, *[b""] * (MAX_BATCH + 1))
     large = b"x" * (MAX_SUBMIT_BYTES // 2 + 1)
     submit(state, f, large, large)
@@ -96,7 +96,7 @@ def test_a_message_is_bounded_in_tasks_and_bytes() -> None:
 
 
 def test_unaccepted_messages_are_bounded() -> None:
-    state = ClientState()
+    state = SessionState()
     for _ in range(MAX_UNACCEPTED + 1):
         submit(state, template(), b"")
     assert len([each for each in state.take() if isinstance(each, Submit)]) == MAX_UNACCEPTED
@@ -105,30 +105,30 @@ def test_unaccepted_messages_are_bounded() -> None:
     assert len([each for each in state.take() if isinstance(each, Submit)]) == 1
 
 
-def test_a_question_comes_behind_what_was_submitted_before() -> None:
-    state, f = ClientState(), template()
+def test_a_request_comes_behind_earlier_submissions() -> None:
+    state, f = SessionState(), template()
     submit(state, f, b"1")
     state.outbox.append(Call(QueueStatus, {"verbose": False}))
     assert state.take()[1:] == [message(f, 1, b"1"), QueueStatus(seq=2, acked=1)]
 
 
 def test_acceptance_and_end() -> None:
-    state = ClientState()
+    state = SessionState()
     first, second = submit(state, template(), b"1", b"2")
     state.take()
     assert not first.accepted
     assert state.receive(Accepted(1, 7)) == []
     assert (first.taskid, second.taskid) == (7, 8)
     assert state.n_unaccepted == 0
-    state.receive(ended(8, 7))
+    state.receive(make_ended(8, 7))
     assert first.done()
     assert first.result() is None
-    assert not state.is_owed
-    state.receive(ended(8, 7))  # a repeat
+    assert not state.is_awaited
+    state.receive(make_ended(8, 7))  # a repeat
 
 
-def test_dependencies_are_named_by_what_is_known() -> None:
-    state, f = ClientState(), template()
+def test_dependencies_are_named_by_id_or_by_message() -> None:
+    state, f = SessionState(), template()
     accepted, *_ = submit(state, f, b"0")
     state.take()
     state.receive(Accepted(1, 40))
@@ -142,8 +142,8 @@ def test_dependencies_are_named_by_what_is_known() -> None:
     assert again == [message(child, 3, b"3", after=(40, 5), inputs=(51,))]
 
 
-def test_nothing_comes_after_what_was_never_accepted() -> None:
-    state, f = ClientState(), template()
+def test_nothing_depends_on_a_task_that_was_never_accepted() -> None:
+    state, f = SessionState(), template()
     (parent,) = submit(state, f, b"1")
     parent._settle(CANCELLED)
     (child,) = submit(state, template(after=(parent,)), b"2")
@@ -152,8 +152,8 @@ def test_nothing_comes_after_what_was_never_accepted() -> None:
         child.result()
 
 
-def test_a_new_connection_gets_all_that_is_unanswered_in_order() -> None:
-    state, f = ClientState(), template()
+def test_a_new_link_repeats_the_unanswered_requests_in_order() -> None:
+    state, f = SessionState(), template()
     submit(state, f, b"1")
     state.take()
     state.receive(Accepted(1, 0))
@@ -174,14 +174,14 @@ def test_a_new_connection_gets_all_that_is_unanswered_in_order() -> None:
 
 
 def test_a_resync_does_not_send_code_again() -> None:
-    state = ClientState()
+    state = SessionState()
     submit(state, template(), b"1")
     state.take()
     assert [type(each) for each in state.resume(same_connection=True)] == [Submit]
 
 
-def test_what_is_released_is_defined_again_before_it_is_named() -> None:
-    state, f, released = ClientState(), template(), []
+def test_released_code_is_defined_again_before_it_is_named() -> None:
+    state, f, released = SessionState(), template(), []
     state.on_release = lambda: released.append(True)
     submit(state, f, b"1")
     state.take()
@@ -191,16 +191,16 @@ def test_what_is_released_is_defined_again_before_it_is_named() -> None:
     assert [type(each) for each in state.take()] == [Define, Submit]
 
 
-def test_what_is_released_and_on_its_way_is_sent_again_with_its_code() -> None:
-    state, f = ClientState(), template()
+def test_an_unanswered_submission_of_released_code_is_sent_again_with_its_code() -> None:
+    state, f = SessionState(), template()
     submit(state, f, b"1")
     sent = state.take()
     state.release((CODE,))
     assert state.resume() == sent
 
 
-def test_a_resync_releases_what_nothing_on_its_way_names() -> None:
-    state = ClientState()
+def test_a_resync_releases_code_that_no_unanswered_submission_names() -> None:
+    state = SessionState()
     submit(state, template(), b"1")
     state.take()
     state.receive(Accepted(1, 0))
@@ -210,7 +210,7 @@ def test_a_resync_releases_what_nothing_on_its_way_names() -> None:
 
 
 def test_a_future_that_was_accepted_keeps_no_code() -> None:
-    state, f = ClientState(), template(name="fit", after=(7,))
+    state, f = SessionState(), template(name="fit", after=(7,))
     futures = submit(state, f, b"1", b"2")
     state.take()
     state.receive(Accepted(1, 0))
@@ -222,8 +222,8 @@ def test_a_future_that_was_accepted_keeps_no_code() -> None:
     assert [type(each) for each in state.take()] == [Submit], "its template still has it"
 
 
-def test_what_is_on_its_way_is_bounded_in_bytes() -> None:
-    state, f = ClientState(), template()
+def test_unanswered_bodies_are_bounded_in_bytes() -> None:
+    state, f = SessionState(), template()
     n = MAX_UNACCEPTED_BYTES // MAX_SUBMIT_BYTES
     submit(state, f, *[b"x" * MAX_SUBMIT_BYTES] * (n + 3))
     assert sum(isinstance(each, Submit) for each in state.take()) == n
@@ -237,7 +237,7 @@ def test_what_is_on_its_way_is_bounded_in_bytes() -> None:
 
 
 def test_a_body_that_is_left_for_the_next_message_does_not_count_in_this_one() -> None:
-    state, f = ClientState(), template()
+    state, f = SessionState(), template()
     size = MAX_SUBMIT_BYTES * 5 // 8
     n = -(-MAX_UNACCEPTED_BYTES // size)
     submit(state, f, *[b"x" * size] * (n + 3))
@@ -245,17 +245,17 @@ def test_a_body_that_is_left_for_the_next_message_does_not_count_in_this_one() -
     assert state.is_full
 
 
-def test_questions_about_many_tasks_come_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_about_many_tasks_come_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state_module, "MAX_IDS", 2)
-    state = ClientState()
+    state = SessionState()
     submit(state, template(), b"1", b"2", b"3")
     state.take()
     state.receive(Accepted(1, 0))
     assert [each.taskids for each in state.resume() if isinstance(each, GetResults)] == [(0, 1), (2,)]
 
 
-def test_tasks_that_are_known_no_more_end_and_the_others_are_asked_for_again() -> None:
-    state = ClientState()
+def test_cleared_tasks_end_and_the_others_are_asked_for_again() -> None:
+    state = SessionState()
     futures = submit(state, template(), b"1", b"2", b"3")
     state.take()
     state.receive(Accepted(1, 0))
@@ -268,7 +268,7 @@ def test_tasks_that_are_known_no_more_end_and_the_others_are_asked_for_again() -
 
 
 def test_a_flush_ends_when_all_before_it_are_answered() -> None:
-    state = ClientState()
+    state = SessionState()
     first, *_ = submit(state, template("a"), b"1")
     submit(state, template("b"), b"2")
     flush = Flush()
@@ -283,8 +283,8 @@ def test_a_flush_ends_when_all_before_it_are_answered() -> None:
         first.result()
 
 
-def test_a_cancelled_question_is_not_sent() -> None:
-    state = ClientState()
+def test_a_cancelled_request_is_not_sent() -> None:
+    state = SessionState()
     call = Call(QueueStatus, {})
     assert call.answer.cancel()
     assert state.ask(call) == []
@@ -295,20 +295,20 @@ def test_a_cancelled_question_is_not_sent() -> None:
 
 
 def test_an_abort_that_cancel_asked_for_is_a_cancellation() -> None:
-    state = ClientState()
+    state = SessionState()
     cancelled, aborted = submit(state, template(), b"1", b"2")
     state.take()
     state.receive(Accepted(1, 0))
     state.cancelling.add(0)
     failure = encode_failure(Failure(reason=Reason.ABORTED, message="aborted"))
-    state.receive(ended(0, 1, values=(failure, failure), reason="aborted"))
+    state.receive(make_ended(0, 1, values=(failure, failure), reason="aborted"))
     assert cancelled.cancelled()
     assert not aborted.cancelled()
     assert aborted.state == "aborted"
 
 
 def test_giving_up_ends_everything() -> None:
-    state = ClientState()
+    state = SessionState()
     futures = submit(state, template(), b"1")
     state.take()
     futures += submit(state, template(), b"2")
@@ -319,7 +319,7 @@ def test_giving_up_ends_everything() -> None:
     for waiting in (*futures, call.answer, flush.done):
         with pytest.raises(ValueError, match="over"):
             waiting.result(0)
-    assert not state.is_owed
+    assert not state.is_awaited
 
 
 def test_frames_are_bounded() -> None:
