@@ -26,7 +26,7 @@ INPUTS = "a, b = 3, [1, 2, 3]"
 
 @dataclass(frozen=True)
 class System:
-    """What its users write: the cells that load it, start two workers, send a small piece of work, and stop."""
+    """The cells that its users write: those that load it, start two workers, send a small piece of work, and stop."""
 
     load: str
     start: str

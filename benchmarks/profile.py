@@ -1,4 +1,4 @@
-"""Where the controller's CPU time goes while no-op tasks flow through it, by stage and by function."""
+"""Profile of the controller's CPU time while no-op tasks flow through it, by stage and by function."""
 
 from __future__ import annotations
 

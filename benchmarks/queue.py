@@ -125,13 +125,13 @@ N_ENDED = "sum(future.done() for future in queued)"
 
 def widget(n: int) -> dict[str, float]:
     """From a task's end until the widget says so; and from the click on Abort, kernel blocked. Medians of `n`."""
-    ends, aborts = _seen(n, "%task widget", ".taskfc-queue[data-host=widget]")
+    ends, aborts = _time_changes(n, "%task widget", ".taskfc-queue[data-host=widget]")
     return {"widget_dom_ms": median(ends), "widget_abort_ms": median(aborts)}
 
 
 def sidebar(n: int) -> dict[str, float]:
     """The same of JupyterLab's sidebar."""
-    ends, aborts = _seen(n, "pass", ".taskfc-queue[data-host=sidebar]")
+    ends, aborts = _time_changes(n, "pass", ".taskfc-queue[data-host=sidebar]")
     return {"sidebar_dom_ms": median(ends), "sidebar_abort_ms": median(aborts)}
 
 
@@ -179,7 +179,7 @@ def cost(seconds: int) -> dict[str, float]:
     return answer
 
 
-def watched(n: int) -> dict[str, float]:
+def compare_rates(n: int) -> dict[str, float]:
     """How many of `n` tasks a second end while a widget shows them, as a share of those while nobody looks."""
     from benchmarks.cell import throughput
     from benchmarks.systems import taskfc
@@ -197,7 +197,7 @@ def watched(n: int) -> dict[str, float]:
     return {"watched": median(one / other for one, other in zip(seen, alone, strict=True))}
 
 
-def _seen(n: int, show: str, root: str) -> tuple[list[float], list[float]]:
+def _time_changes(n: int, show: str, root: str) -> tuple[list[float], list[float]]:
     """Return from `n` ends and `n` aborts until the view at `root` says so, in ms; `show`: the cell that makes it."""
     chance = random.Random(n)
     ends, aborts = [], []
@@ -265,7 +265,7 @@ def _looking(lab: Lab) -> Iterator[None]:
             page.terminate()
 
 
-MEASURES = {"widget": widget, "sidebar": sidebar, "scroll": scroll, "cost": cost, "watched": watched}
+MEASURES = {"widget": widget, "sidebar": sidebar, "scroll": scroll, "cost": cost, "watched": compare_rates}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the same answer as here costs: an earlier version and this one, measured in turns in one run.
+"""Cost of the same answer as here: an earlier version and this one, measured in turns in one run.
 
 Usage: python -m benchmarks.same_cost SYSTEM cost ROUNDS
 

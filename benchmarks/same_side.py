@@ -41,12 +41,12 @@ def times(item: int) -> int:
     return item * factor
 
 
-def scaled(item: int) -> int:
+def scale(item: int) -> int:
     """Use a function of the notebook."""
     return times(item) + 1
 
 
-def noted(item: int) -> int:
+def note(item: int) -> int:
     """Change a list of the notebook."""
     seen.append(item)
     return len(seen)
@@ -65,17 +65,17 @@ class Side:
         self._client = client
         self._kernel = kernel
         self.measures: dict[str, Callable[[int], float]] = {
-            "submit": lambda n: self._submitted(constant, n),
+            "submit": lambda n: self._submit(constant, n),
             "cell": lambda n: self._cells(CELL, n),
             "waited": lambda n: self._cells(WAITED, n),
-            "map": self._mapped,
-            "cpu_constant": lambda n: self._cpu(lambda: self._submitted(constant, n), n),
-            "cpu_uses": lambda n: self._cpu(lambda: self._submitted(scaled, n, with_item=True), n),
-            "cpu_list": lambda n: self._cpu(lambda: self._submitted(noted, n, with_item=True), n),
+            "map": self._map,
+            "cpu_constant": lambda n: self._cpu(lambda: self._submit(constant, n), n),
+            "cpu_uses": lambda n: self._cpu(lambda: self._submit(scale, n, with_item=True), n),
+            "cpu_list": lambda n: self._cpu(lambda: self._submit(note, n, with_item=True), n),
             "cpu_cell": lambda n: self._cpu(lambda: self._cells(WAITED, n), n),
         }
 
-    def _submitted(self, function: Callable[..., Any], n: int, *, with_item: bool = False) -> float:
+    def _submit(self, function: Callable[..., Any], n: int, *, with_item: bool = False) -> float:
         begun = time.perf_counter()
         futures = [self._client.submit(function, *([item] if with_item else [])) for item in range(n)]
         self._client.flush()
@@ -83,7 +83,7 @@ class Side:
             future.result()
         return (time.perf_counter() - begun) / n
 
-    def _mapped(self, n: int) -> float:
+    def _map(self, n: int) -> float:
         begun = time.perf_counter()
         assert len(self._client.map(looked_up, range(n))) == n
         return (time.perf_counter() - begun) / n

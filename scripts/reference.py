@@ -1,4 +1,4 @@
-"""What the site's reference says of magics, commands and settings, read from the code while the site is built.
+"""The site's reference of magics, commands and settings, read from the code while the site is built.
 
 A hook of MkDocs (`hooks:` in `mkdocs.yml`): a line `<!-- reference: NAME -->` on a page becomes what `REFERENCES`
 makes of that name. Nothing of it is kept in a file, so nothing can be stale. A name that is not there ends the build.
@@ -55,7 +55,7 @@ def _verb(name: str) -> str:
     verb = VERBS[name]
     parts = [
         f"### `%task {name}` {{ #{name} }}",
-        f"{_sentence(verb.summary)} {_escaped(verb.more)}".strip(),
+        f"{_sentence(verb.summary)} {_escape(verb.more)}".strip(),
         _usage(verb_help(name)),
         _arguments(verb.arguments),
     ]
@@ -138,7 +138,7 @@ def _width(columns: int) -> Iterator[None]:
 def settings() -> str:
     """Return a table of what can be configured of the magics."""
     traits = sorted(TaskMagics.class_own_traits(config=True).items())
-    rows = ((f"`{name}`", f"`{trait.default()!r}`", _escaped(trait.help)) for name, trait in traits)
+    rows = ((f"`{name}`", f"`{trait.default()!r}`", _escape(trait.help)) for name, trait in traits)
     return _table(("`TaskMagics.`", "default", "what it does"), rows)
 
 
@@ -157,10 +157,10 @@ def _block(text: str) -> str:
 
 def _sentence(text: str) -> str:
     text = text[0].upper() + text[1:]
-    return _escaped(text if text.endswith((".", ")")) else f"{text}.")
+    return _escape(text if text.endswith((".", ")")) else f"{text}.")
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return re.sub(r"([*_<\[])", r"\\\1", text) if "`" not in text else text
 
 

@@ -51,7 +51,7 @@ def main() -> int:
     print("\nWhat it found:\n")
     for text in findings(notebook):
         print("  " + text.rstrip().replace("\n", "\n  ") + "\n")
-    print(f"{time.monotonic() - started:.0f} s. The executed notebook, with its pictures: {shown(executed)}")
+    print(f"{time.monotonic() - started:.0f} s. The executed notebook, with its pictures: {show(executed)}")
     return 0
 
 
@@ -175,7 +175,7 @@ def findings(notebook: Any) -> Iterator[str]:
                 yield text
 
 
-def shown(path: Path) -> str:
+def show(path: Path) -> str:
     """Return `path` relative to here where that is shorter."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))

@@ -52,7 +52,7 @@ def main() -> int:
     """Write the file, or compare it; return 1 when it is stale."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; fail when the file is stale")
-    text = written()
+    text = write()
     if not parser.parse_args().check:
         FILE.write_text(text)
     elif not FILE.exists() or FILE.read_text() != text:
@@ -61,7 +61,7 @@ def main() -> int:
     return 0
 
 
-def written() -> str:
+def write() -> str:
     """Return the text of the file."""
     parts = [HEAD, "\n".join(f"export const {name} = {_literal(value)};" for name, value in CONSTANTS.items()) + "\n"]
     asked = {cls for union in ASKED.values() for cls in union.__args__}
@@ -171,13 +171,13 @@ def _docs(text: str) -> tuple[str, dict[str, str]]:
 def _comment(text: str | None, margin: str = "") -> str:
     if not text:
         return ""
-    lines = list(_wrapped(text))
+    lines = list(_wrap(text))
     if len(lines) == 1:
         return f"{margin}/** {lines[0]} */\n"
     return f"{margin}/**\n" + "".join(f"{margin} * {line}".rstrip() + "\n" for line in lines) + f"{margin} */\n"
 
 
-def _wrapped(text: str) -> Iterator[str]:
+def _wrap(text: str) -> Iterator[str]:
     for paragraph in text.replace("*/", "* /").split("\n\n"):
         yield from textwrap.wrap(paragraph, WIDTH, break_on_hyphens=False)
 

@@ -1,4 +1,4 @@
-"""What every test gets: a home of its own for farms, and the certainty that nothing of it is left."""
+"""Fixtures of all tests: a home of its own for farms, and the check that nothing of it is left."""
 
 from __future__ import annotations
 

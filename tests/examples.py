@@ -105,7 +105,7 @@ class Shell:
 
 @dataclass
 class Checked:
-    """What was compared on a page."""
+    """The comparisons made on a page."""
 
     values: int = 0
     outputs: int = 0

@@ -1,4 +1,4 @@
-"""What tests with real processes need: a deadline, a wait with one, and where a Jupyter server listens."""
+"""Helpers of tests with real processes: a deadline, a wait with one, and the place of a Jupyter server listens."""
 
 from __future__ import annotations
 

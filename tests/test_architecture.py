@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "taskfc_ext"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-FACADES = {"client/aio.py", "client/future/future.py"}
-"""Modules of one class with many short methods: cut into files by inheritance, none of them could be read alone."""
+FACADES = {"protocol/client_messages.py", "client/aio.py", "client/future/future.py"}
+"""Modules that are long because they are one thing: a class with many short methods, or a catalogue of messages."""
 
 
 def test_the_layers_hold() -> None:
@@ -40,6 +41,46 @@ def test_no_room_outgrows_the_house(module: Path) -> None:
     lines = module.read_text().count("\n")
     limit = 700 if str(module.relative_to(PACKAGE)) in FACADES else 450
     assert lines <= limit, f"{lines} lines: is it still one thing?"
+
+
+STARTS = re.compile(r"(What|How|Who|Whose|Whoever|Whatever|Which|Where|When|Those|That|Whether)\b")
+"""Words that begin a clause: a docstring of a module or a class begins with the thing, or with a verb."""
+
+PARTICIPLES = frozenset(
+    [
+        *("brought", "built", "drawn", "felt", "found", "given", "gone", "heard", "held", "hidden", "kept", "known"),
+        *("left", "lost", "made", "meant", "met", "read_back", "said", "seen", "sent", "shown", "spoken", "taken"),
+        *("thought", "told", "written"),
+    ]
+)
+
+ALSO_VERBS = frozenset(["_hidden", "cancelled", "embed", "exceed", "feed", "need", "proceed", "seed", "succeed"])
+"""`cancelled` is the name that `concurrent.futures` gives it; pickles in users' stores hold `_hidden`."""
+
+SOURCES = sorted(
+    path for folder in ("taskfc_ext", "benchmarks", "scripts") for path in ROOT.joinpath(folder).rglob("*.py")
+)
+
+
+@pytest.mark.parametrize("module", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_docstrings_begin_with_the_thing_and_functions_are_no_bare_participles(module: Path) -> None:
+    tree = ast.parse(module.read_text())
+    found = [f"the module: {ast.get_docstring(tree)}"] if STARTS.match(ast.get_docstring(tree) or "") else []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and STARTS.match(ast.get_docstring(node) or ""):
+            found.append(f"{node.name}: {ast.get_docstring(node)}")
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _is_bare_participle(node):
+            found.append(f"the name {node.name}")
+    assert not found
+
+
+def _is_bare_participle(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    if any(
+        "property" in ast.unparse(decorator) or "setter" in ast.unparse(decorator) for decorator in node.decorator_list
+    ):
+        return False
+    name = node.name.strip("_")
+    return not {name, node.name} & ALSO_VERBS and (name in PARTICIPLES or ("_" not in name and name.endswith("ed")))
 
 
 def test_exported_names_are_spelt_once_and_exist() -> None:

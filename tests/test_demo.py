@@ -23,7 +23,7 @@ def test_a_notebook_is_kept_without_outputs(path: Path) -> None:
 
 
 def test_the_demo_finds_what_it_should(tmp_path: Path) -> None:
-    found = executed("01_first_task.ipynb", tmp_path)
+    found = execute("01_first_task.ipynb", tmp_path)
     assert "digits: the best of 16 models" in found
     assert "162 vanilla prices against Black-Scholes" in found
     assert "answered at attempt 3" in found
@@ -33,7 +33,7 @@ def test_the_demo_finds_what_it_should(tmp_path: Path) -> None:
 
 
 def test_what_is_killed_loses_nothing(tmp_path: Path) -> None:
-    found = executed("03_when_things_die.ipynb", tmp_path)
+    found = execute("03_when_things_die.ipynb", tmp_path)
     assert "40 results, all equal to those computed here" in found
     assert "poison: WorkerLost after 3 attempts" in found
     assert "killed by SIGSEGV" in found
@@ -44,7 +44,7 @@ def test_what_is_killed_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_cells_as_tasks(tmp_path: Path) -> None:
-    found = executed("02_cells_as_tasks.ipynb", tmp_path)
+    found = execute("02_cells_as_tasks.ipynb", tmp_path)
     assert "task 0: ValueError" in found
     assert "task 1: accuracy 0.79" in found
     assert "figures on the card: 1" in found
@@ -56,7 +56,7 @@ def test_cells_as_tasks(tmp_path: Path) -> None:
     assert sum("image/png" in data for data in beneath) == 1
 
 
-def executed(name: str, folder: Path) -> str:
+def execute(name: str, folder: Path) -> str:
     """Run a notebook into `folder` and return what it found."""
     done = subprocess.run(
         [sys.executable, "scripts/run_demo.py", f"notebooks/{name}", "--output", str(folder)],

@@ -1,4 +1,4 @@
-"""What the README and the site say works, and shows what they say; the site builds, and its links lead somewhere."""
+"""Examples of the README and the site run and show what they say; the site builds, and its links lead somewhere."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PAGES = sorted(ROOT.joinpath("docs").rglob("*.md"))
 DOCUMENTS = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *PAGES]
 
 
-def shown(path: Path) -> str:
+def show_path(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
@@ -52,12 +52,12 @@ def shell(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
         stop(LocalFarm(name))
 
 
-@pytest.mark.parametrize("path", [README, *PAGES], ids=shown)
+@pytest.mark.parametrize("path", [README, *PAGES], ids=show_path)
 def test_the_examples_of_a_page_show_what_it_says(path: Path, shell: Shell) -> None:
-    check(read(path), shell, shown(path))
+    check(read(path), shell, show_path(path))
 
 
-@pytest.mark.parametrize("path", [README, *PAGES], ids=shown)
+@pytest.mark.parametrize("path", [README, *PAGES], ids=show_path)
 def test_every_block_says_what_it_is(path: Path) -> None:
     for block in blocks(read(path)):
         assert block.language in LANGUAGES, block
@@ -149,7 +149,7 @@ def test_the_tests_on_the_page_about_tests_pass(tmp_path: Path) -> None:
 # links
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=shown)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=show_path)
 def test_every_link_is_well_formed(path: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", read(path)):
         parts = urlsplit(target)

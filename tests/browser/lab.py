@@ -46,7 +46,7 @@ OTHERS = Path(sys.prefix) / "kernels"
 
 
 class Place(NamedTuple):
-    """Where a notebook is opened: `lab` or `notebook`, and the kernel that it has."""
+    """The place where a notebook is opened: `lab` or `notebook`, and its kernel."""
 
     app: str = "lab"
     kernel: str = LATEST
@@ -206,9 +206,9 @@ class OpenNotebook:
         """Run cells, and wait for each."""
         for index in indexes:
             self.start(index)
-            self.ended(index)
+            self.wait_for_end(index)
 
-    def ended(self, index: int) -> None:
+    def wait_for_end(self, index: int) -> None:
         """Wait until a cell has run."""
         expect(self.prompt(index)).to_have_text(re.compile(r"\[\d+\]:"))
 

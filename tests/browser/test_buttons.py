@@ -42,7 +42,7 @@ def test_abort_while_the_kernel_is_blocked(lab: Lab, page: Page, place: Place, t
     expect(buttons(notebook.output(1)).get_by_role("button", name="Retry")).to_be_visible()
     expect(notebook.prompt(2)).to_have_text("[*]:")  # all that while no other code could run in the kernel
     unblocked.touch()
-    notebook.ended(2)
+    notebook.wait_for_end(2)
 
 
 def test_abort_after_the_kernel_was_restarted(lab: Lab, page: Page, tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_without_the_server_extension_the_kernel_gets_the_abort_or_advice_is_sho
         shows(buttons(notebook.output(1)), f"taskfc abort {taskid}")
         shows(notebook.card(1), "running")
     unblocked.touch()
-    notebook.ended(2)
+    notebook.wait_for_end(2)
     shows(notebook.card(1), "aborted")  # at the end of the cell, every kernel receives it
 
 

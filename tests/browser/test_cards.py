@@ -1,4 +1,4 @@
-"""What people see under a `%%task` cell, in a real JupyterLab and Notebook 7."""
+"""Cards under `%%task` cells, in a real JupyterLab and Notebook 7."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_card_goes_from_running_to_done_while_the_kernel_is_blocked(
     shows(card, "the value of slow")
     expect(notebook.prompt(2)).to_have_text("[*]:")  # all that while no other code could run in the kernel
     unblocked.touch()
-    notebook.ended(2)
+    notebook.wait_for_end(2)
     notebook.says(2, "slow has ended: succeeded")  # one line about it, where the user was meanwhile
     expect(notebook.output(2).locator(".jp-OutputArea-output")).to_have_count(1)
     expect(notebook.output(2)).not_to_contain_text("half way there")  # it went nowhere else

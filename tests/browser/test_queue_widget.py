@@ -46,7 +46,7 @@ def test_widget_is_live_and_aborts_while_the_kernel_is_blocked(
     expect(view.said).to_contain_text(TOLD)
     expect(notebook.prompt(4)).to_have_text("[*]:")  # all that while no other code could run in the kernel
     unblocked.touch()
-    notebook.ended(4)
+    notebook.wait_for_end(4)
 
 
 @pytest.mark.parametrize("place", [Place(), Place(kernel="ipykernel-7.3"), Place(kernel="ipykernel-6.31")], ids=str)
@@ -74,7 +74,7 @@ def test_without_the_server_extension_the_kernel_gets_the_command(
         view.says("Type in a terminal: taskfc abort ")
         view.shows(name, "running")
     unblocked.touch()
-    notebook.ended(3)
+    notebook.wait_for_end(3)
     view.shows(name, "aborted")  # at the end of the cell, every kernel receives it
 
 

@@ -90,7 +90,7 @@ def test_outputs_stand_under_their_own_cell_in_order(lab: Lab, page: Page, place
     expect(notebook.output(1).locator("img")).to_have_count(2)
     notebook.says(1, "the value")
     open(unblocked, "w").close()
-    notebook.ended(2)
+    notebook.wait_for_end(2)
     expect(notebook.output(2).locator("img, .drawn")).to_have_count(0)
 
     notebook.command("docmanager:save")

@@ -89,7 +89,7 @@ def test_commands(lab: Lab, page: Page, tmp_path: Path) -> None:
     sidebar = Sidebar(page).show()
     notebook.cell(0).click()
     sidebar.command("taskfc:submit-cell")  # nothing was loaded here before
-    notebook.ended(0)
+    notebook.wait_for_end(0)
     expect(notebook.cell(0).locator(".cm-content")).to_contain_text("%%taskimport pathlib")
     expect(notebook.card(0)).to_contain_text("not mended")
     failed = sidebar.panel.locator('.taskfc-row[data-state="failed"]')

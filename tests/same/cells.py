@@ -78,7 +78,7 @@ def sort_cells(sources: Iterable[str]) -> list[Cell]:
     modules: set[str] = set()
     for place, (source, tree) in enumerate(zip(sources, trees, strict=True)):
         imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
-        modules |= {name for node in imports for name in _imported(node)}
+        modules |= {name for node in imports for name in _iterate_imports(node)}
         others = [uses[other].difference(_of_with(trees[other])) for other in range(len(trees)) if other != place]
         passing = frozenset(_of_with(tree)).difference(*others)
         captured = _CAPTURE.match(source)
@@ -110,7 +110,7 @@ def _collect(nodes: Iterable[ast.AST], found: dict[str, bool]) -> None:
             found[node.name] = True
             continue
         if isinstance(node, ast.Import | ast.ImportFrom):
-            found.update(dict.fromkeys(_imported(node), True))
+            found.update(dict.fromkeys(_iterate_imports(node), True))
         elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
             found[node.id] = isinstance(node.ctx, ast.Store)
         elif isinstance(node, ast.MatchAs | ast.MatchStar) and node.name:
@@ -123,7 +123,7 @@ def _collect(nodes: Iterable[ast.AST], found: dict[str, bool]) -> None:
         _collect(ast.iter_child_nodes(node), found)
 
 
-def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
+def _iterate_imports(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
     for alias in node.names:
         if alias.name != "*":
             yield alias.asname or (alias.name.partition(".")[0] if isinstance(node, ast.Import) else alias.name)

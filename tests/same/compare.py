@@ -32,10 +32,10 @@ _NOISE = (
 def difference(here: Any, there: Any, where: str = "") -> str:
     """Return where two portraits differ first, and in what; empty if they are equal."""
     if isinstance(here, np.ndarray) or isinstance(there, np.ndarray):
-        return _said(where, _arrays(here, there))
+        return _join(where, _arrays(here, there))
     if isinstance(here, tuple) and isinstance(there, tuple):
         if here[:1] == ("pixels",) == there[:1]:
-            return _said(where, _pixels(here[1], there[1]))
+            return _join(where, _pixels(here[1], there[1]))
         for place, (one, other) in enumerate(zip_longest(here, there, fillvalue="(nothing)")):
             inner = here[0] if place and here and isinstance(here[0], str) else ""
             name = f"{where}.{inner}" if inner and inner not in ("list", "tuple", "dict", "object") else where
@@ -46,12 +46,12 @@ def difference(here: Any, there: Any, where: str = "") -> str:
         return _attributes(here, there, where)
     if isinstance(here, float) and isinstance(there, float):
         is_equal = math.isclose(here, there, rel_tol=RELATIVE, abs_tol=1e-12) or (here != here and there != there)
-        return "" if is_equal else _said(where, f"{here!r} here, {there!r} there")
+        return "" if is_equal else _join(where, f"{here!r} here, {there!r} there")
     if isinstance(here, str) and isinstance(there, str):
         is_equal = plain(here) == plain(there)
     else:
         is_equal = type(here) is type(there) and here == there
-    return "" if is_equal else _said(where, f"{_short(here)} here, {_short(there)} there")
+    return "" if is_equal else _join(where, f"{_short(here)} here, {_short(there)} there")
 
 
 def _attributes(here: dict[str, Any], there: dict[str, Any], where: str) -> str:
@@ -60,11 +60,11 @@ def _attributes(here: dict[str, Any], there: dict[str, Any], where: str) -> str:
             if found := difference(here[name], there[name], f"{where}.{name.removeprefix(MAY_LACK)}"):
                 return found
         elif not name.startswith(MAY_LACK):
-            return _said(where, f"{name} is {'here' if name in here else 'there'} only")
+            return _join(where, f"{name} is {'here' if name in here else 'there'} only")
     return ""
 
 
-def _said(where: str, what: str) -> str:
+def _join(where: str, what: str) -> str:
     return f"{where.strip('.')}: {what}".removeprefix(": ") if what else ""
 
 
@@ -127,7 +127,7 @@ def shown_difference(here: dict[str, Any], there: dict[str, Any]) -> str:
     for mime, content in here.items():
         other = there[mime]
         if mime == "image/png":
-            found = _pixels(_decoded(content), _decoded(other))
+            found = _pixels(_decode(content), _decode(other))
         elif isinstance(content, str) and isinstance(other, str):
             found = text_difference(stable(content), stable(other))
         elif isinstance(content, dict) and isinstance(other, dict):
@@ -148,7 +148,7 @@ def stable(text: str) -> str:
     return re.sub(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f-]{8,}|\bid-\d+|\bT_\w{5,}", "ID", text)
 
 
-def _decoded(content: str) -> np.ndarray:
+def _decode(content: str) -> np.ndarray:
     from matplotlib.image import imread
 
     return np.asarray(imread(io.BytesIO(base64.b64decode(content)), format="png"))

@@ -80,18 +80,20 @@ class _Painter:
         return tuple(self.paint(each) for each in values)
 
     def _pairs(self, pairs: Any) -> tuple[Any, ...]:
-        return tuple((self._key(key), self._named(key, each)) for key, each in pairs)
+        return tuple((self._key(key), self._paint_named(key, each)) for key, each in pairs)
 
     def _key(self, key: object) -> Any:
         return key if type(key) is str else self.paint(key)
 
-    def _named(self, name: object, value: object) -> Any:
+    def _paint_named(self, name: object, value: object) -> Any:
         is_duration = type(name) is str and _DURATION.fullmatch(name)
         return ("duration",) if is_duration else self.paint(value)
 
     def _object(self, value: Any) -> Any:
         kind, items = _name(type(value)), self._items_of(value)
-        held = {_attribute(type(value), name): self._named(name, each) for name, each in sorted(_attributes(value))}
+        held = {
+            _attribute(type(value), name): self._paint_named(name, each) for name, each in sorted(_attributes(value))
+        }
         if held or items or type(value).__repr__ is object.__repr__:
             return ("object", kind, *items, held)
         return ("object", kind, without_addresses(repr(value))[:2000])

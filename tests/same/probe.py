@@ -48,7 +48,7 @@ def _write(ip: Any, folder: Path, result: Any) -> None:
     record: dict[str, Any] = {
         "value": portrait(result.result),
         "error": portrait(_error(result)),
-        "paged": _paged(ip),
+        "paged": _read_pager(ip),
     }
     task = ip.user_ns.get(f"{PREFIX}{number}")
     if task is not None:
@@ -63,7 +63,7 @@ def _write(ip: Any, folder: Path, result: Any) -> None:
     folder.joinpath(f"{number}.pickle").write_bytes(pickle.dumps(record))
 
 
-def _paged(ip: Any) -> str:
+def _read_pager(ip: Any) -> str:
     """Return what `f?` has shown here: a kernel sends it to a pager in its reply, and not as an output."""
     payloads = ip.payload_manager.read_payload()
     return "".join(payload["data"].get("text/plain", "") for payload in payloads if payload["source"] == "page")

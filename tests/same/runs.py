@@ -37,7 +37,7 @@ _TOLD = re.compile(r"`?-o ([\w,*]+)`? brings")
 
 @dataclass
 class Seen:
-    """What was seen of one cell: portraits, texts, and contents by MIME type."""
+    """The observable results of one cell: portraits, texts, and contents by MIME type."""
 
     value: Any = ("NoneType", None)
     error: Any = ("NoneType", None)

@@ -1,4 +1,4 @@
-"""What is equal has equal portraits, and each kind of difference is seen and said."""
+"""Equal results have equal portraits; each kind of difference is found and named."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def figure(height: float) -> Figure:
     return made
 
 
-def drawn(seed: int) -> np.random.Generator:
+def draw(seed: int) -> np.random.Generator:
     rng = np.random.default_rng(5)
     rng.random(seed)
     return rng
@@ -85,7 +85,7 @@ DIFFERENT: list[tuple[Any, Any]] = [
     (datetime.date(2024, 1, 1), datetime.date(2024, 1, 2)),
     (re.compile("a"), re.compile("a", re.IGNORECASE)),
     (functools.partial(pow, 2), functools.partial(pow, 3)),
-    (drawn(3), drawn(4)),
+    (draw(3), draw(4)),
     (random.Random(1), random.Random(2)),
     (lambda x: x + 1, lambda x: x + 2),
     (lambda x=1: x, lambda x=2: x),
@@ -175,14 +175,14 @@ def test_a_result_is_looked_for_on_the_card() -> None:
 
 def test_a_result_that_shows_itself_is_looked_for_on_the_card() -> None:
     chart = {"text/html": "<b>chart</b>", "application/x": {"a": 1}}
-    here = seen(value=1, displays=[chart])
+    here = see(value=1, displays=[chart])
     other = {**chart, "application/x": {"a": 2}}
     for shown, kinds in (([chart], []), ([{"text/plain": "1"}], ["shown"]), ([other], ["shown"])):
-        found = compare("n", sort_cells(["f()"]), [here], [seen(value=1, shown=shown)])
+        found = compare("n", sort_cells(["f()"]), [here], [see(value=1, shown=shown)])
         assert [each.kind for each in found.differs] == kinds
 
 
-def seen(**facts: Any) -> Seen:
+def see(**facts: Any) -> Seen:
     names = {name: portrait(value) for name, value in facts.pop("names", {}).items()}
     painted = {key: portrait(facts.pop(key)) for key in ("value", "error") if key in facts}
     return Seen(names=names, **painted, **facts)
@@ -191,21 +191,26 @@ def seen(**facts: Any) -> Seen:
 @pytest.mark.parametrize(
     ("source", "here", "there", "kind"),
     [
-        ("1", seen(value=1), seen(value=2), "value"),
-        ("x = 1", seen(names={"x": 1}), seen(names={"x": 2}), "name"),
-        ("x = 1", seen(names={"x": 1}), seen(), "name"),
-        ("f()", seen(names={"x": 1}), seen(), "changed in place"),
-        ("f()", seen(), seen(names={"x": 1}), "changed there only"),
-        ("f()", seen(stdout="a"), seen(stdout="b"), "stdout"),
-        ("f()", seen(stderr="a"), seen(), "stderr"),
-        ("f()", seen(), seen(error=ValueError("a")), "error"),
-        ("f()", seen(error=ValueError("a")), seen(), "error"),
-        ("f()", seen(error=ValueError("a")), seen(error=ValueError("b")), "error"),
-        ("f()", seen(displays=[{"text/plain": "a"}]), seen(), "displays"),
-        ("f()", seen(displays=[{"text/plain": "a"}]), seen(displays=[{"text/plain": "b"}]), "displays"),
-        ("f()", seen(result={"text/plain": "a"}), seen(shown=[{"text/plain": "b"}]), "shown"),
-        ("f()", seen(), seen(refused="UsageError: no"), "refused"),
-        ("x=1;1/0", seen(names={"x": 1}, error=KeyError()), seen(error=KeyError()), "names of a cell that raised"),
+        ("1", see(value=1), see(value=2), "value"),
+        ("x = 1", see(names={"x": 1}), see(names={"x": 2}), "name"),
+        ("x = 1", see(names={"x": 1}), see(), "name"),
+        ("f()", see(names={"x": 1}), see(), "changed in place"),
+        ("f()", see(), see(names={"x": 1}), "changed there only"),
+        ("f()", see(stdout="a"), see(stdout="b"), "stdout"),
+        ("f()", see(stderr="a"), see(), "stderr"),
+        ("f()", see(), see(error=ValueError("a")), "error"),
+        ("f()", see(error=ValueError("a")), see(), "error"),
+        ("f()", see(error=ValueError("a")), see(error=ValueError("b")), "error"),
+        ("f()", see(displays=[{"text/plain": "a"}]), see(), "displays"),
+        ("f()", see(displays=[{"text/plain": "a"}]), see(displays=[{"text/plain": "b"}]), "displays"),
+        ("f()", see(result={"text/plain": "a"}), see(shown=[{"text/plain": "b"}]), "shown"),
+        ("f()", see(), see(refused="UsageError: no"), "refused"),
+        (
+            "x=1;1/0",
+            see(names={"x": 1}, error=KeyError()),
+            see(error=KeyError()),
+            "names of a cell that raised",
+        ),
     ],
 )
 def test_each_kind_of_difference_is_named(source: str, here: Seen, there: Seen, kind: str) -> None:
@@ -216,8 +221,18 @@ def test_each_kind_of_difference_is_named(source: str, here: Seen, there: Seen, 
 
 def test_what_follows_from_an_earlier_cell_says_so() -> None:
     cells = sort_cells(["x = f()", "x + 1", "x = 3", "x + 1"])
-    here = [seen(names={"x": 1}), seen(names={"x": 1}, value=2), seen(names={"x": 3}), seen(names={"x": 3}, value=4)]
-    there = [seen(names={"x": 2}), seen(names={"x": 2}, value=3), seen(names={"x": 3}), seen(names={"x": 3}, value=4)]
+    here = [
+        see(names={"x": 1}),
+        see(names={"x": 1}, value=2),
+        see(names={"x": 3}),
+        see(names={"x": 3}, value=4),
+    ]
+    there = [
+        see(names={"x": 2}),
+        see(names={"x": 2}, value=3),
+        see(names={"x": 3}),
+        see(names={"x": 3}, value=4),
+    ]
     found = compare("n", cells, here, there)
     assert [(each.cell, each.kind) for each in found.differs] == [(1, "name"), (2, "follows")]
     assert share([found]) == 0.5
@@ -226,7 +241,7 @@ def test_what_follows_from_an_earlier_cell_says_so() -> None:
 
 def test_set_up_cells_count_only_where_they_differ() -> None:
     cells = sort_cells(["import os", "1"])
-    same = compare("n", cells, [seen(), seen()], [seen(), seen()])
+    same = compare("n", cells, [see(), see()], [see(), see()])
     assert (same.n_cells, same.n_equal) == (1, 1)
-    found = compare("n", cells, [seen(), seen()], [seen(stderr="no such module"), seen()])
+    found = compare("n", cells, [see(), see()], [see(stderr="no such module"), see()])
     assert (found.n_cells, found.n_equal) == (2, 1)

@@ -212,7 +212,7 @@ def test_a_value_that_cannot_travel_keeps_the_names(session: Session) -> None:
 # the notebook's settings
 
 
-def shown(task: Any) -> list[str]:
+def show(task: Any) -> list[str]:
     task.result(DEADLINE)
     return [output["data"]["text/plain"] for output in task.outputs]
 
@@ -240,14 +240,14 @@ def test_interactivity(session: Session, interactivity: str, cell: str, displays
     task = session.run(f"t = get_ipython().run_cell_magic('task', '', {cell!r})\nt")
     session.run("%config InteractiveShell.ast_node_interactivity = 'last_expr'")
     task = session.ip.user_ns["t"]
-    assert (shown(task), task.result()) == (displays, value)
+    assert (show(task), task.result()) == (displays, value)
 
 
 def test_settings_of_one_cell_are_not_the_next_ones(session: Session) -> None:
     session.run("%precision 3")
-    assert shown(session.run("%%task --wait\ndisplay(3.14159)")) == ["3.142"]
+    assert show(session.run("%%task --wait\ndisplay(3.14159)")) == ["3.142"]
     session.run("%precision")
-    assert shown(session.run("%%task --wait\ndisplay(3.14159)")) == ["3.14159"]
+    assert show(session.run("%%task --wait\ndisplay(3.14159)")) == ["3.14159"]
 
 
 def test_future_imports_of_earlier_cells_hold(session: Session) -> None:
@@ -265,11 +265,11 @@ def test_future_imports_of_earlier_cells_hold(session: Session) -> None:
 
 def test_a_display_of_the_notebooks_own(session: Session) -> None:
     session.run("from IPython import display")
-    assert shown(session.run("%%task --wait\ndisplay.display('frame')")) == ["'frame'"]
+    assert show(session.run("%%task --wait\ndisplay.display('frame')")) == ["'frame'"]
     session.run("def display(x): return ('mine', x)")
     assert session.run("%%task --wait\ndisplay(1)").result(DEADLINE) == ("mine", 1)
     session.run("from IPython.display import display")
-    assert shown(session.run("%%task --wait\ndisplay(1)")) == ["1"]
+    assert show(session.run("%%task --wait\ndisplay(1)")) == ["1"]
 
 
 # magics and the first line

@@ -28,7 +28,7 @@ def by_value(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def shuffled() -> tuple[int, ...]:
+def shuffle_items() -> tuple[int, ...]:
     items = list(range(50))
     shuffle(items)
     return tuple(items)
@@ -56,7 +56,7 @@ DRAWS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "by name": (by_value(lambda: random()), ()),
     "by name, others": (by_value(lambda: (getrandbits(64), randrange(2**40), choice(range(10**9)))), ()),
     "by name, of numpy": (by_value(lambda: (float(rand()), permutation(50).tolist(), float(normal()))), ()),
-    "by name, in place": (by_value(shuffled), ()),
+    "by name, in place": (by_value(shuffle_items), ()),
     "by module": (by_value(lambda: (random_module.random(), float(np.random.rand()))), ()),
     "a closure": ((lambda draw: by_value(lambda: draw()))(random), ()),
     "a default": (by_value(lambda draw=normal: float(draw())), ()),

@@ -1,4 +1,4 @@
-"""What is promised when processes die: real ones, killed with `kill -9`."""
+"""Promises about the deaths of processes: real ones, killed with `kill -9`."""
 
 from __future__ import annotations
 

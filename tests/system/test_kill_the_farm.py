@@ -104,11 +104,11 @@ def kill_and_find_next(supervisor: int, controller: int) -> int:
     """Kill the controller; return the pid of the next one as soon as it is a process with a program of its own."""
     os.kill(controller, signal.SIGKILL)
 
-    def started() -> int | None:
+    def next_controller() -> int | None:
         pids = [child.pid for child in children(supervisor) if b"controller.app" in command_line(child.pid)]
         return next((pid for pid in pids if pid != controller), None)
 
-    return int(until(started, "the next controller starts"))
+    return int(until(next_controller, "the next controller starts"))
 
 
 def test_a_termination_while_the_controller_starts_stops_the_farm_and_counts(home: Path) -> None:

@@ -298,7 +298,7 @@ def test_a_program_that_starts_others_all_the_time(client: BlockingTaskClient, t
 # libraries go on to work
 
 
-def pooled(method: str) -> list[int]:
+def use_pool(method: str) -> list[int]:
     with multiprocessing.get_context(method).Pool(2) as pool:
         return pool.map(abs, [-1, -2, -3])
 
@@ -312,7 +312,7 @@ def parallel(backend: str) -> list[int]:
     return list(joblib.Parallel(2, backend=backend)(joblib.delayed(abs)(i) for i in (-1, -2, -3)))
 
 
-def shared() -> list[int]:
+def share_memory() -> list[int]:
     from multiprocessing.shared_memory import SharedMemory
 
     memory = SharedMemory(create=True, size=10)
@@ -322,14 +322,14 @@ def shared() -> list[int]:
 
 
 LIBRARIES: list[tuple[Any, ...]] = [
-    (pooled, "fork"),
-    (pooled, "spawn"),
-    (pooled, "forkserver"),
+    (use_pool, "fork"),
+    (use_pool, "spawn"),
+    (use_pool, "forkserver"),
     (in_processes,),
     (parallel, "loky"),
     (parallel, "multiprocessing"),
     (parallel, "threading"),
-    (shared,),
+    (share_memory,),
 ]
 
 

@@ -1,4 +1,4 @@
-"""What tasks show, seen from a client while they run and afterwards."""
+"""Outputs of tasks, read by a client while they run and afterwards."""
 
 from __future__ import annotations
 

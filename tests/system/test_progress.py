@@ -1,4 +1,4 @@
-"""How far a running task is, seen from a client."""
+"""Progress of a running task, read by a client."""
 
 from __future__ import annotations
 

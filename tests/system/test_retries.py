@@ -1,4 +1,4 @@
-"""Which failures are tried again, and when: `retry_on` and `backoff`, in both clients and in a notebook."""
+"""Failures that are retried, and when: `retry_on` and `backoff`, in both clients and in a notebook."""
 
 from __future__ import annotations
 

@@ -156,16 +156,16 @@ def test_clear_after_also_clears_after_a_failure(module_home: Path) -> None:
     with start(1, name="alone") as farm, farm.client() as client:
         look = StringTask("seen = sorted(n for n in dir() if n.startswith('kept'))", pull="seen")
 
-        def seen() -> list[str]:
+        def read_seen() -> list[str]:
             return client.run(look, block=True)["seen"]
 
         client.run(StringTask("kept = kept_too = 1"))
-        assert seen() == ["kept", "kept_too"]
+        assert read_seen() == ["kept", "kept_too"]
         assert isinstance(client.run(StringTask("1/0", clear_after=True), block=True).failure, ZeroDivisionError)
-        assert seen() == []
+        assert read_seen() == []
         client.run(StringTask("kept = 1"))
         client.run(StringTask("kept_too = 2", clear_before=True))
-        assert seen() == ["kept_too"]
+        assert read_seen() == ["kept_too"]
 
 
 # abort

@@ -1,4 +1,4 @@
-"""What a task changes of its process ends with it, and what the notebook has set is in force in its tasks."""
+"""Settings: a task's changes end with it, and those of the notebook are in force in its tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the notebook has set is in force in its tasks, and in no other's."""
+"""Settings of the notebook are in force in its tasks, and in no other's."""
 
 from __future__ import annotations
 

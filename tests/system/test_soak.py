@@ -1,4 +1,4 @@
-"""What must not grow: memory, descriptors and threads of the controller and of the workers, over many tasks.
+"""Resources that must not grow: memory, descriptors and threads of the controller and of the workers, over many tasks.
 
 A short run here; `make soak` makes it long (`TASKFC_SOAK`: rounds of 5,000 tasks).
 """

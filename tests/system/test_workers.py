@@ -1,4 +1,4 @@
-"""What workers begin with: their properties, and their share of the cores."""
+"""Start of a worker: its properties, and their share of the cores."""
 
 from __future__ import annotations
 
