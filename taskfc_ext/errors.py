@@ -97,7 +97,7 @@ class TaskUnreachable(TaskTimeout):
 
 
 class WorkerLost(TaskError):
-    """The task's worker died: once with `on_lost="fail"`, or on every attempt (*poisoned*).
+    """The task's worker died: once with `on_lost="fail"`, or as often as `max_deaths` permits (*poisoned*).
 
     Attributes:
         note: how the last worker died: signal or exit code, last lines of its stderr.

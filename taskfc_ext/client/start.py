@@ -124,7 +124,7 @@ def start(
         fresh: begin with an empty store.
         properties: properties of each worker, which `depend` functions get.
         unreachable_after: seconds after which a task fails that all workers reject.
-        max_deaths: number of workers that may die in one task.
+        max_deaths: a task fails when so many workers have died of it.
 
     Raises:
         StartFailed: the farm cannot be started; the message says why, and what to do.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 MAX_FRAME = 256 * 2**20
-"""Bytes in one frame. Larger arguments and results are refused, with this figure in the error."""
+"""Bytes in one frame. `MAX_BODY` in `client/submit/submitter.py` bounds the arguments of one task, `MAX_VALUE` in
+`worker/run/execute.py` its result; the error has the figure."""
 
 MAX_MESSAGES = 1024
 """Messages in one frame."""

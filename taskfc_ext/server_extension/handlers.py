@@ -39,7 +39,7 @@ from taskfc_ext.view.messages import AnyCommand, CommandAnswer, Retry, RetryFail
 RESOURCE = "taskfc"
 """The resource for the authorizer."""
 
-MAX_BODY = 2 * 2**20
+MAX_COMMAND = 2 * 2**20
 """Bytes of a command: as many ids as one request may have, and some more."""
 
 MAX_QUESTION = 4096
@@ -163,8 +163,8 @@ class FarmHandler(_Handler):
         """Carry out a command; answer with a `CommandAnswer`, also when it failed."""
         if self.check_name(name) is None:
             return
-        if len(self.request.body) > MAX_BODY:
-            self.refuse(413, f"A command has at most {MAX_BODY:,} bytes, not {len(self.request.body):,}.")
+        if len(self.request.body) > MAX_COMMAND:
+            self.refuse(413, f"A command has at most {MAX_COMMAND:,} bytes, not {len(self.request.body):,}.")
             return
         try:
             command: AnyCommand = _command.decode(self.request.body)

@@ -1,6 +1,7 @@
 """The wording of tasks and of results of actions, for the terminal, magics, cards and the sidebar. Pure.
 
-The queue view in the browser writes its rows itself (`labextension/src/queue/row.ts`), in the same words.
+Callers are `commands.py` (for the widget and the sidebar), `ipython/verbs/` and `cli.py`. The queue view in the
+browser writes its rows itself (`labextension/src/queue/row.ts`), in the same words.
 """
 
 from __future__ import annotations

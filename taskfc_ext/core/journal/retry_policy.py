@@ -25,8 +25,8 @@ class Verdict(StrEnum):
 def after_failure(task: Task, reason: Reason, *, retryable: bool) -> Verdict:
     """Decide after an attempt that failed for `reason`.
 
-    Retries come first, then the recovery task, once through. The caller counts deaths
-    of workers: here `lost` and `poisoned` are final for the stage.
+    Retries come first, then the recovery task, once through. `handlers/workers.py` counts
+    deaths of workers: here `lost` and `poisoned` are final for the stage.
 
     Args:
         retryable: whether `retry_on` covers this failure.

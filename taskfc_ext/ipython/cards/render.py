@@ -54,7 +54,13 @@ Bundle = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """The contents of the card of one task, at the time `as_of`. A page finds the card by `farm` and `taskid`."""
+    """The contents of the card of one task, at the time `as_of`. A page finds the card by `farm` and `taskid`.
+
+    Attributes:
+        reason: of an unfinished task, such as *held*.
+        error: the traceback or the message of a failure.
+        note: one more fact for the first line.
+    """
 
     as_of: datetime
     state: str

@@ -19,11 +19,13 @@ class Program(NamedTuple):
     Attributes:
         host: the namespace; it loads the arguments too.
         n_names: number of names in the namespace right after loading.
-        captured: the values on which the function depends; `None` if these may change without being rebound.
+        captured: the values on which the function depends; `None` if one of them can change inside, which a check of
+            identity misses.
         is_fixed: the function cannot change any of these.
         is_harmless: a call with atoms provably does not change its process.
         is_kept: the program may serve further attempts.
         needs_atoms: only while it is called with atoms: it reads arrays, into which other code could write.
+            `Executor` drops it otherwise.
     """
 
     function: Callable[..., Any]
