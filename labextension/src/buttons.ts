@@ -4,10 +4,11 @@
 // the kernel was restarted. A retry needs the kernel, which has the notebook's modules as they are now. A kernel that runs
 // a cell may not receive the message: after a while the row shows a command for the terminal.
 
-import { serverPathOfPage } from './link/command-path';
-import type { CommandAnswer } from './link/messages';
+import { CommandPath, serverPathOfPage } from './link/command-path';
+import { KernelPath } from './link/kernel-path';
+import { isNumbered } from './link/transport';
+import type { FromKernel, ToKernel } from './link/transport';
 
-const SLOW_AFTER_MS = 1500;
 const STALE_AFTER_MS = 1000; // a card that can be redrawn is redrawn much sooner
 
 type Verb = 'abort' | 'retry';
@@ -16,12 +17,12 @@ const LABELS: Record<Verb, string> = { abort: 'Abort', retry: 'Retry' };
 
 /** The part of anywidget's model that is used here. */
 interface Model {
-  get(name: 'what' | 'instead' | 'state' | 'farm' | 'identity'): string;
+  get(name: 'what' | 'state' | 'farm' | 'identity'): string;
   get(name: 'offers'): Verb[];
   get(name: 'taskid'): number;
-  send(content: { do: Verb; number: number }): void;
-  on(event: string, listener: (content?: unknown) => void): void;
-  off(event: string, listener: (content?: unknown) => void): void;
+  send(content: ToKernel): void;
+  on(event: string, listener: (content: FromKernel) => void): void;
+  off(event: string, listener: (content: FromKernel) => void): void;
 }
 
 class Buttons {
@@ -29,8 +30,9 @@ class Buttons {
   private readonly choices = document.createElement('span');
   private readonly status = document.createElement('span');
   private readonly stale = document.createElement('span');
-  private number = 0; // of the last click
-  private slowTimer: ReturnType<typeof setTimeout> | undefined;
+  private readonly kernel = new KernelPath(message => this.model.send(message));
+  private readonly path = new CommandPath(serverPathOfPage(), this.kernel, () => this.model.get('identity'));
+  private nClicks = 0;
   private checkTimer: ReturnType<typeof setTimeout> | undefined;
   private isAsking = false;
 
@@ -56,8 +58,8 @@ class Buttons {
   }
 
   dispose(): void {
-    clearTimeout(this.slowTimer);
     clearTimeout(this.checkTimer);
+    this.kernel.dispose();
     this.model.off('change:state', this.checkCard);
     this.model.off('change:offers', this.onChange);
     this.model.off('change:what', this.onChange);
@@ -96,40 +98,27 @@ class Buttons {
 
   private run(verb: Verb): void {
     this.closeQuestion();
-    this.number += 1;
     this.showStatus('…');
-    if (verb === 'abort') void this.abort(this.number);
-    else this.sendToKernel(verb);
+    const click = ++this.nClicks;
+    const show = (text: string): void => {
+      if (click === this.nClicks) this.showStatus(text); // else there was another click meanwhile
+    };
+    const command = { do: verb, taskids: [this.model.get('taskid')], identity: this.model.get('identity') };
+    this.path.command(this.model.get('farm'), command, show).then(
+      answer => show(answer.said),
+      (error: unknown) => show(error instanceof Error ? error.message : String(error))
+    );
   }
 
-  private async abort(number: number): Promise<void> {
-    const [farm, identity, taskid] = [this.model.get('farm'), this.model.get('identity'), this.model.get('taskid')];
-    const answer = await abortThroughServer(farm, identity, taskid);
-    if (number !== this.number) return; // there was another click meanwhile
-    if (answer === null) this.sendToKernel('abort');
-    else this.showStatus(answer.said);
+  /** Show a line; a command for the terminal at its end is shown as code. */
+  private showStatus(text: string): void {
+    const [advice, command] = text.split(': taskfc ', 2);
+    this.status.replaceChildren(command === undefined ? text : `${advice}:`);
+    if (command !== undefined) this.status.append(' ', makeCode(`taskfc ${command}`));
   }
 
-  private sendToKernel(verb: Verb): void {
-    clearTimeout(this.slowTimer);
-    const command = this.model.get('instead').replace('{verb}', verb);
-    // the retry arrives later: the same command in a terminal would run the task twice
-    const then = verb === 'retry' ? 'It will receive it when its cell ends; if it was restarted, type' : 'Type';
-    const advice = `The kernel is busy or was restarted, and has not received this. ${then} in a terminal:`;
-    this.slowTimer = setTimeout(() => this.showStatus(advice, command), SLOW_AFTER_MS);
-    this.model.send({ do: verb, number: this.number });
-  }
-
-  private showStatus(text: string, command = ''): void {
-    this.status.replaceChildren(text);
-    if (command) this.status.append(' ', makeCode(command));
-  }
-
-  private readonly onMessage = (message: unknown): void => {
-    if (typeof message !== 'object' || message === null || !('number' in message)) return;
-    if (message.number !== this.number) return;
-    clearTimeout(this.slowTimer);
-    if ('said' in message) this.showStatus(String(message.said));
+  private readonly onMessage = (message: FromKernel): void => {
+    if (isNumbered(message)) this.kernel.receive(message);
   };
 
   // after a reload, the page has the saved card, which cannot be redrawn
@@ -151,17 +140,6 @@ class Buttons {
     this.showStatus(''); // the message was about the former state
     this.showChoices();
   };
-}
-
-/** Abort through the Jupyter server; `null` if that has no extension or does not know these processes. */
-async function abortThroughServer(farm: string, identity: string, taskid: number): Promise<CommandAnswer | null> {
-  const server = serverPathOfPage();
-  try {
-    if (server === null || !(await server.has(farm, identity))) return null;
-    return await server.command(farm, { do: 'abort', taskids: [taskid], identity });
-  } catch {
-    return null; // the kernel is asked next, and reports the problem if it fails as well
-  }
 }
 
 function makeButton(text: string, run: () => void): HTMLButtonElement {

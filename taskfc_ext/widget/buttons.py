@@ -17,7 +17,7 @@ import msgspec
 from traitlets import Int, List, Unicode
 
 from taskfc_ext.errors import TaskFCError
-from taskfc_ext.text import name_option, one_line
+from taskfc_ext.text import one_line
 from taskfc_ext.view.commands import explain_mismatch
 from taskfc_ext.view.messages import Abort, CommandAnswer, Retry
 from taskfc_ext.widget.built import script, style
@@ -26,18 +26,16 @@ from taskfc_ext.widget.subshell_widget import SubshellWidget
 
 logger = logging.getLogger(__name__)
 
-VERBS = ("abort", "retry")
-
 Act = Callable[[str], str]
 """Carries out a verb and returns a line about the result. Called on a thread of its own."""
 
 
 class Click(NamedTuple):
-    """A click that the user has confirmed. `command`: as all views send it; `None` in the form of earlier scripts."""
+    """A click that the user has confirmed, as the numbered command that all views send."""
 
     number: int
     verb: str
-    command: Abort | Retry | None = None
+    command: Abort | Retry
 
 
 class TaskButtons(SubshellWidget):
@@ -52,7 +50,6 @@ class TaskButtons(SubshellWidget):
 
     Attributes:
         what: the task in words: `task 12`.
-        instead: the command to type in a terminal where the kernel does not answer; `{verb}` stands for the button's.
         offers: the verbs that have a button now.
         state: the task's state. In a page that was reloaded the card cannot be updated; there the script shows it.
     """
@@ -63,18 +60,17 @@ class TaskButtons(SubshellWidget):
     identity = Unicode().tag(sync=True)
     taskid = Int().tag(sync=True)
     what = Unicode().tag(sync=True)
-    instead = Unicode().tag(sync=True)
     offers = List(Unicode()).tag(sync=True)
     state = Unicode().tag(sync=True)
 
     def __init__(self, act: Act, taskid: int, *, farm: str, offers: tuple[str, ...], identity: str = "") -> None:
         self._act = act
-        super().__init__(offers=list(offers), farm=farm, identity=identity, **_names(taskid, farm))
+        super().__init__(offers=list(offers), farm=farm, identity=identity, **_names(taskid))
         self.on_msg(self._on_message)
 
     def belong_to(self, taskid: int) -> None:
         """Become the buttons of the task that took the place of the first."""
-        for name, value in _names(taskid, self.farm).items():
+        for name, value in _names(taskid).items():
             self.set_trait(name, value)
 
     def bundle(self) -> dict[str, Any]:
@@ -92,22 +88,18 @@ class TaskButtons(SubshellWidget):
 
     def _answer(self, click: Click) -> None:
         is_done, text = self._carry_out(click)
-        if click.command is None:
-            answer: dict[str, Any] = {"said": text}
-        elif is_done:
+        answer: dict[str, Any] = {"problem": text}
+        if is_done:
             answer = {"answer": msgspec.to_builtins(CommandAnswer(ok=True, said=text))}
-        else:
-            answer = {"problem": text}
         self.send({"number": click.number, **answer})
 
     def _carry_out(self, click: Click) -> tuple[bool, str]:
         """Carry out a click; return whether it was done, and a line about it."""
         verb, command = click.verb, click.command
-        if command is not None:
-            why_not = explain_mismatch(command, self.farm, self.identity)
-            if why_not:
-                return False, why_not
-        if verb not in self.offers or (command is not None and tuple(command.taskids) != (self.taskid,)):
+        why_not = explain_mismatch(command, self.farm, self.identity)
+        if why_not:
+            return False, why_not
+        if verb not in self.offers or tuple(command.taskids) != (self.taskid,):
             return False, f"too late to {verb} {self.what}"
         try:
             return True, self._act(verb)
@@ -120,11 +112,6 @@ class TaskButtons(SubshellWidget):
 
 def _read_click(content: object) -> Click | None:
     """Return the click in a message of the front end; `None` where there is none."""
-    if not isinstance(content, dict):
-        return None
-    if "command" not in content:  # the script of an earlier version, in a page that was not reloaded
-        verb, number = content.get("do"), content.get("number")
-        return Click(number, verb) if verb in VERBS and isinstance(number, int) else None
     try:
         question = msgspec.convert(content, QueueQuestion)
     except msgspec.ValidationError:
@@ -135,6 +122,6 @@ def _read_click(content: object) -> Click | None:
     return Click(question.number, "abort" if isinstance(command, Abort) else "retry", command)
 
 
-def _names(taskid: int, farm: str) -> dict[str, Any]:
+def _names(taskid: int) -> dict[str, Any]:
     """Return the traits that name the task."""
-    return {"taskid": taskid, "instead": f"taskfc {{verb}} {taskid}{name_option(farm)}", "what": f"task {taskid}"}
+    return {"taskid": taskid, "what": f"task {taskid}"}

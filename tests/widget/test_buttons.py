@@ -47,8 +47,12 @@ def click(buttons: TaskButtons, content: object) -> None:
     buttons._handle_custom_msg(content, [])
 
 
+def command(verb: str, taskid: int = 12, identity: str = "") -> dict[str, Any]:
+    return {"number": 5, "command": {"do": verb, "taskids": [taskid], "identity": identity}}
+
+
 def answer(buttons: TaskButtons, sent: Sent, verb: str) -> list[dict[str, Any]]:
-    click(buttons, {"do": verb, "number": 1})
+    click(buttons, command(verb))
     assert sent.answered.wait(DEADLINE)
     return sent.messages
 
@@ -61,7 +65,10 @@ def test_a_click_is_acknowledged_at_once_and_answered(buttons: Any) -> None:
         return f"did {verb}"
 
     made, sent = buttons(act)
-    assert answer(made, sent, "abort") == [{"number": 1, "heard": True}, {"number": 1, "said": "did abort"}]
+    assert answer(made, sent, "abort") == [
+        {"number": 5, "heard": True},
+        {"number": 5, "answer": {"ok": True, "said": "did abort"}},
+    ]
     assert threads != [threading.current_thread()]  # the front end's messages go on meanwhile
 
 
@@ -70,7 +77,7 @@ def test_an_error_is_one_line(buttons: Any) -> None:
         raise UnknownTask("task 12 has\nended already", taskid=12)
 
     made, sent = buttons(act)
-    assert answer(made, sent, "abort")[-1]["said"] == "task 12 has ended already"
+    assert answer(made, sent, "abort")[-1]["problem"] == "task 12 has ended already"
 
 
 def test_an_unexpected_error_is_shown_too(buttons: Any) -> None:
@@ -78,18 +85,18 @@ def test_an_unexpected_error_is_shown_too(buttons: Any) -> None:
         raise RuntimeError("odd")
 
     made, sent = buttons(act)
-    assert answer(made, sent, "abort")[-1]["said"] == "RuntimeError: odd"
+    assert answer(made, sent, "abort")[-1]["problem"] == "RuntimeError: odd"
 
 
 def test_a_click_that_comes_too_late_does_nothing(buttons: Any) -> None:
     made, sent = buttons(lambda verb: pytest.fail("it is not offered"), offers=("retry",))
-    assert answer(made, sent, "abort")[-1]["said"] == "too late to abort task 12"
+    assert answer(made, sent, "abort")[-1]["problem"] == "too late to abort task 12"
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        *(None, "abort", {}, {"do": "stop", "number": 1}, {"do": "abort"}, {"do": ["abort"], "number": 1}),
+        *(None, "abort", {}, {"do": "abort", "number": 1}, {"number": 1, "command": {"do": ["abort"]}}),
         {"number": 1, "command": {"do": "stop"}},
         {"number": 1, "command": {"do": "abort"}},
         {"command": {"do": "abort", "taskids": [12]}},
@@ -99,17 +106,6 @@ def test_a_message_that_is_not_a_click_is_not_answered(buttons: Any, content: ob
     made, sent = buttons(lambda verb: pytest.fail("this is no click"))
     click(made, content)
     assert sent.messages == []
-
-
-def command(verb: str, taskid: int = 12, identity: str = "") -> dict[str, Any]:
-    return {"number": 5, "command": {"do": verb, "taskids": [taskid], "identity": identity}}
-
-
-def test_a_click_is_a_command_as_in_every_view(buttons: Any) -> None:
-    made, sent = buttons(lambda verb: f"did {verb}")
-    click(made, command("abort"))
-    assert sent.answered.wait(DEADLINE)
-    assert sent.messages == [{"number": 5, "heard": True}, {"number": 5, "answer": {"ok": True, "said": "did abort"}}]
 
 
 @pytest.mark.parametrize(
@@ -127,12 +123,11 @@ def test_a_command_that_cannot_be_carried_out_is_a_problem(buttons: Any, content
     assert problem in sent.messages[-1]["problem"]
 
 
-def test_the_command_to_type_names_the_farm(buttons: Any) -> None:
-    assert buttons(str)[0].instead == "taskfc {verb} 12"
+def test_they_follow_the_task_that_takes_the_place_of_the_first(buttons: Any) -> None:
     made, _ = buttons(str, farm="night")
-    assert made.instead == "taskfc {verb} 12 --name night"
+    assert (made.what, made.taskid) == ("task 12", 12)
     made.belong_to(15)
-    assert (made.what, made.instead, made.taskid) == ("task 15", "taskfc {verb} 15 --name night", 15)
+    assert (made.what, made.taskid) == ("task 15", 15)
 
 
 def test_a_front_end_without_widgets_shows_nothing(buttons: Any) -> None:
