@@ -69,7 +69,10 @@ class Requeued(Message, frozen=True):
 
 
 class AbortAsked(Message, frozen=True):
-    """An abort was accepted. A task that a worker holds ends when the worker's attempt has ended."""
+    """An abort was accepted. A task that a worker holds ends when the worker's attempt has ended.
+
+    `seq`: of the `Abort` that this answers; 0 for one task of an `AbortTasks`.
+    """
 
     taskid: int
     session: str

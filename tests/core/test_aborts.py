@@ -267,12 +267,22 @@ def test_deadlines_of_attempts_that_have_ended_do_not_pile_up():
     assert talk.farm.timers[0][0] == talk.now + 5.0, "the deadline of what runs stays"
 
 
+def test_a_repeated_abort_of_many_is_answered_with_a_list_after_a_restart():
+    talk = Conversation(workers=1)
+    talk.submit(2)
+    first = messages_to(talk.ask(AbortTasks, taskids=(0, 1)))[-1]
+    assert first == talk.reply([])
+    talk.restart(alive=(0,))
+    (again,) = messages_to(talk.client(ALICE, AbortTasks(seq=first.seq, taskids=(0, 1))))
+    assert again == Reply(first.seq, [0, 1]), "both are aborted or on their way"
+
+
 def test_many_are_aborted_in_one_step():
     talk = Conversation(workers=1)
     talk.submit(4)
     effects = talk.ask(AbortTasks, taskids=(3, 0, 2, 9, 3))
     asked, ended = effects.records
-    assert asked == AbortAsked(0, ALICE, 2)
+    assert asked == AbortAsked(0, ALICE, seq=0)
     assert (ended.ids, ended.reasons) == ((3, 2), ("aborted", "aborted"))
     assert len(to_supervisor(effects)) == 1
     assert messages_to(effects)[-1] == talk.reply([9])

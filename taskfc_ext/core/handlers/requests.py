@@ -287,7 +287,7 @@ def _abort_tasks(farm: Farm, step: Step, client: ClientSession, message: AbortTa
         if task is None or (task.history is not None and task.history.aborting):
             left.append(taskid)
         elif task.lease:
-            commit(farm, step, AbortAsked(taskid, client.session, message.seq))
+            commit(farm, step, AbortAsked(taskid, client.session, seq=0))
             stop_attempt(farm, step, task.lease, Cause.ABORT, now)
         else:
             endings.abort(task)

@@ -52,7 +52,8 @@ def apply(farm: Farm, record: Record) -> list[Task]:
             return _apply_requeued(farm, record)
         case AbortAsked():
             farm.tasks[record.taskid].past().aborting = True
-            farm.session(record.session).remember(Reply(record.seq, True))
+            if record.seq:
+                farm.session(record.session).remember(Reply(record.seq, True))
         case Cleared():
             _apply_cleared(farm, record)
         case Held():
