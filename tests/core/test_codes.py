@@ -207,6 +207,15 @@ def test_the_code_of_a_broadcast_stays_until_it_has_run():
     assert orders_to(talk.worker(0, SetUp(1)), 0) == [ForgetCode((A,))]
 
 
+def test_the_code_of_a_pending_broadcast_makes_no_room_for_the_next_one(monkeypatch):
+    monkeypatch.setattr(codes, "WORKER_CODES", 1)
+    talk = Conversation(workers=1)
+    fields = {"code_kind": Kind.STRING, "label": "b", "code": b"x", "body": b""}
+    for digest in (A, B):
+        effects = talk.ask(messages.Broadcast, context=Define(digest, b"context"), **fields)
+        assert not [order for order in orders_to(effects, 0) if isinstance(order, ForgetCode)]
+
+
 # baselines
 
 
