@@ -261,7 +261,7 @@ def test_details_of_a_finished_task_are_one_answer(farm):
     farm.pump()
     lease = worker.running[0]
     worker.running, worker.n_finished = None, 1
-    worker.say(
+    worker.send(
         Finished(
             seq=1,
             leases=(lease,),

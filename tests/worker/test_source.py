@@ -43,7 +43,7 @@ def shell() -> Iterator[Any]:
 def run_on_worker(bench: Any, source: str, options: CellOptions) -> Ended:
     code = bench.define(source.encode())
     bench.give(Spec(kind=Kind.CELL, code=code, label="cell"), dump_names(NAMES, ["*"], what="cell", options=options))
-    ((_, end),) = bench.finished()
+    ((_, end),) = bench.collect()
     if isinstance(end, Failure):
         return Ended(None, {}, frames_of(end.traceback))
     assert isinstance(end, SourceResult)
