@@ -16,8 +16,14 @@ import pytest
 
 from tests.processes import DEADLINE
 
-# a shell that runs the tests in the background has it ignored, and a test that interrupts itself would never end
-signal.signal(signal.SIGINT, signal.default_int_handler)
+
+def pytest_configure() -> None:
+    """Handle SIGINT, which a shell has ignored if it runs the tests in the background.
+
+    A test that interrupts itself would never end. Not while this module is imported: a worker that loads a function of
+    a test imports it too, and has a handler of its own.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def processes_of(home: Path) -> list[int]:

@@ -69,6 +69,7 @@ def main() -> None:
     link = Link(lambda: WorkerDealer(paths.workers, life_fd), _make_ready(worker_id))
     page.words[Page.READY] = 1
     guard = Guard(page)
+    guard.install()  # before the executor, which restores the handlers of now after each attempt
     capture = _make_capture(paths.worker_log(worker_id))
     capture.install()
     log_handler.setStream(cast(TextIO, LogStream(capture)))
@@ -88,7 +89,6 @@ def main() -> None:
     executor.settings.watch_imports()  # last, so that it is the first finder and its hook sees all others' changes
     helper = HelperThread(loop, _preload)
     helper.start()
-    guard.install()
     try:
         while True:
             if not loop.turn(helper.wake):

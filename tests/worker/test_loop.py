@@ -193,6 +193,16 @@ def test_a_handler_that_a_task_left_behind_is_replaced(bench: Any) -> None:
     assert bench.collect()[0][0] == Outcome.INTERRUPTED
 
 
+def test_the_handler_of_interrupts_is_ours_in_each_attempt_of_a_turn(bench: Any) -> None:
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # as the end of the attempt before it may leave it
+    try:
+        assert bench.guard.call(1, signal.getsignal, signal.SIGINT) == bench.guard._on_signal
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_streams_that_a_task_left_behind_are_replaced(bench: Any) -> None:
     bench.call(setattr, sys, "stdout", None)
     bench.call(print, "heard")

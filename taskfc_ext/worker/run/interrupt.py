@@ -66,6 +66,7 @@ class Guard:
             TaskInterrupt: `lease` was interrupted before or during the call. It is raised at most once, also if
                 the function catches it.
         """
+        self.install()  # an attempt before this one in the same turn, or a broadcast, may have set another handler
         try:
             self._armed = lease
             # after the page says that the lease has started: the supervisor writes its word first and then reads the
