@@ -115,7 +115,7 @@ def abort(n: int) -> dict[str, float]:
                 times.append(float(end.read_text()) * 1e3 - clicked_ms)
         finally:
             gate.touch()
-            notebook.ended(n + 1)
+            notebook.wait_for_end(n + 1)
             notebook.run(n + 2)
     return {"abort_ms": median(times)}
 

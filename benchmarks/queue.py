@@ -226,7 +226,7 @@ def _time_changes(n: int, show: str, root: str) -> tuple[list[float], list[float
                 aborts.append(_wait_for(page, f"aborted {number}") - clicked_ms)
         finally:
             unblocked.touch()
-            notebook.ended(2 * n + 2)
+            notebook.wait_for_end(2 * n + 2)
             notebook.run(2 * n + 3)
     return ends, aborts
 

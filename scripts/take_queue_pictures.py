@@ -74,7 +74,7 @@ def _take(lab: Lab, page: Page) -> None:
     page.set_viewport_size({"width": SIZE["width"], "height": 1000})
     page.wait_for_timeout(1000)  # until it has settled
     page.screenshot(path=PICTURES / "drawer.png", clip={"x": 0, "y": 0, "width": 700, "height": 1000})
-    notebook.ended(2)
+    notebook.wait_for_end(2)
     notebook.command("application:toggle-left-area")
     notebook.run(3)
     view = QueueOnPage(notebook.output(3).locator(".taskfc-queue"))
