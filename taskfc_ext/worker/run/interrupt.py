@@ -5,12 +5,16 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
+from importlib import import_module
 from types import FrameType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from taskfc_ext.drivers.processes import Page
 
 T = TypeVar("T")
+
+_getsignal: Any = import_module("_signal").getsignal
+"""`signal.getsignal` without its enums, which cost ten times as much."""
 
 _INTERRUPT = Page.INTERRUPT
 
@@ -47,7 +51,7 @@ class Guard:
 
     def install(self) -> None:
         """Install the handler of SIGINT, also again after code that has installed its own. Main thread only."""
-        if signal.getsignal(signal.SIGINT) != self._on_signal:
+        if _getsignal(signal.SIGINT) != self._on_signal:
             signal.signal(signal.SIGINT, self._on_signal)
 
     @property
