@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 
 from taskfc_ext.drivers.transport import Router
 from taskfc_ext.protocol import codec
+from taskfc_ext.protocol.batches import split
 from taskfc_ext.protocol.client_messages import Ended, Resync
 from taskfc_ext.protocol.limits import MAX_MESSAGES
 from taskfc_ext.protocol.message import Message
@@ -67,7 +68,7 @@ class Outbox:
                 continue
             if self._deferred and (companion := self._deferred.pop(identity, None)) is not None:
                 messages.append(companion)
-            for group in _groups(messages):
+            for group in split(messages, _weight, max_bytes=FRAME_BYTES, max_items=MAX_MESSAGES):
                 if not self._send(identity, self._package(*group)):
                     break
         self._waiting.clear()
@@ -97,20 +98,6 @@ class Outbox:
         if not sent:
             self.lagging.add(identity)
         return sent
-
-
-def _groups(messages: Sequence[Message]) -> Iterator[list[Message]]:
-    """Divide `messages` into groups for one frame each."""
-    group: list[Message] = []
-    size = 0
-    for message in messages:
-        weight = _weight(message)
-        if group and (size + weight > FRAME_BYTES or len(group) >= MAX_MESSAGES):
-            yield group
-            group, size = [], 0
-        group.append(message)
-        size += weight
-    yield group
 
 
 def _weight(message: Message) -> int:

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
+from taskfc_ext.protocol.batches import split
 from taskfc_ext.protocol.limits import MAX_BATCH
 from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.printed import Printed
@@ -114,7 +115,10 @@ class Link:
 
     def send_results(self, results: Iterable[Result], then: Sequence[Message] = ()) -> None:
         """Send results, kept until they are committed, and then the messages `then`."""
-        frames: list[list[Message]] = [[self._finished_message(batch)] for batch in _batches(results)]
+        frames: list[list[Message]] = [
+            [self._finished_message(batch)]
+            for batch in split(results, _size, max_bytes=FRAME_TARGET, max_items=MAX_BATCH)
+        ]
         if then:
             if not frames:
                 frames.append([])
@@ -171,19 +175,10 @@ def _by_lease(leases: Iterable[int], things: Iterable[T]) -> dict[int, T]:
     return {lease: thing for lease, thing in zip(leases, things, strict=True) if thing}
 
 
-def _batches(results: Iterable[Result]) -> Iterable[list[Result]]:
-    batch: list[Result] = []
-    size = 0
-    for result in results:
-        n_bytes = len(result.value)
-        if result.output:
-            n_bytes += 4 * sum(map(len, result.output))
-        if result.displays:
-            n_bytes += sum(map(len, result.displays))
-        if batch and (size + n_bytes > FRAME_TARGET or len(batch) == MAX_BATCH):
-            yield batch
-            batch, size = [], 0
-        batch.append(result)
-        size += n_bytes
-    if batch:
-        yield batch
+def _size(result: Result) -> int:
+    n_bytes = len(result.value)
+    if result.output:
+        n_bytes += 4 * sum(map(len, result.output))
+    if result.displays:
+        n_bytes += sum(map(len, result.displays))
+    return n_bytes

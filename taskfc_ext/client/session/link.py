@@ -11,6 +11,7 @@ import zmq
 
 from taskfc_ext.drivers.transport import Dealer
 from taskfc_ext.errors import ProtocolError
+from taskfc_ext.protocol.batches import split
 from taskfc_ext.protocol.client_messages import ControllerMessage, Define, Submit
 from taskfc_ext.protocol.codec import from_controller
 from taskfc_ext.protocol.limits import MAX_MESSAGES
@@ -110,17 +111,7 @@ class Link:
 
 def frames(messages: Iterable[Message]) -> Iterator[list[Message]]:
     """Divide `messages` into frames that are neither too large nor too many."""
-    frame: list[Message] = []
-    size = 0
-    for message in messages:
-        more = _size(message)
-        if frame and (size + more > FRAME_BYTES or len(frame) >= MAX_MESSAGES):
-            yield frame
-            frame, size = [], 0
-        frame.append(message)
-        size += more
-    if frame:
-        yield frame
+    return split(messages, _size, max_bytes=FRAME_BYTES, max_items=MAX_MESSAGES)
 
 
 def _size(message: Message) -> int:

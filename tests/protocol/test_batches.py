@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import pytest
+
+from taskfc_ext.protocol.batches import split
+
+
+@pytest.mark.parametrize(
+    ("sizes", "batches"),
+    [
+        ([], []),
+        ([3, 3, 3, 4, 1], [[3, 3, 3], [4, 1]]),
+        ([99, 1, 99], [[99], [1], [99]]),
+        ([0, 0, 0, 0, 0], [[0, 0, 0, 0], [0]]),
+    ],
+)
+def test_a_batch_stays_within_both_limits_unless_one_item_is_too_large(
+    sizes: list[int], batches: list[list[int]]
+) -> None:
+    assert list(split(sizes, lambda size: size, max_bytes=10, max_items=4)) == batches
