@@ -24,6 +24,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,6 +81,13 @@ def chromium() -> str | None:
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
+STARTUP = """import faulthandler, os, signal
+_stacks = open(f"{folder}/{{os.getpid()}}.stacks", "w")
+faulthandler.register(signal.SIGUSR1, file=_stacks)
+"""
+"""Each kernel writes the stacks of its threads when `Lab.describe` asks: a cell that does not end has a cause."""
+
+
 class Lab:
     """A Jupyter server of its own: its settings, its folder, its port, its token.
 
@@ -98,6 +106,11 @@ class Lab:
             _write_kernelspec(home / "d" / "kernels" / folder.name, folder)
         self.token = secrets.token_hex(8)
         self._log = home / "jupyter.log"
+        self._stacks = home / "stacks"
+        self._stacks.mkdir()
+        startup = home / "i" / "profile_default" / "startup"
+        startup.mkdir(parents=True)
+        startup.joinpath("stacks.py").write_text(STARTUP.format(folder=self._stacks))
         folders = {"JUPYTER_CONFIG_DIR": "c", "JUPYTER_DATA_DIR": "d", "IPYTHONDIR": "i"}
         options = {
             "ServerApp.ip": "127.0.0.1",
@@ -131,6 +144,15 @@ class Lab:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
+    def describe(self) -> str:
+        """Return the end of the server's log, and the stacks of all kernels: for a message about a cell that hangs."""
+        pids = [file.stem for file in self._stacks.iterdir() if Path("/proc", file.stem).exists()]
+        for pid in pids:
+            os.kill(int(pid), signal.SIGUSR1)
+        time.sleep(1)
+        stacks = [f"stacks of kernel {pid}:\n{(self._stacks / f'{pid}.stacks').read_text()}" for pid in pids]
+        return "\n".join([*stacks, "log of the server:", *self._log.read_text().splitlines()[-30:]])
+
     def stop(self) -> None:
         """End the server and its kernels."""
         self._process.send_signal(signal.SIGTERM)
@@ -148,7 +170,7 @@ class Lab:
         path = self.folder / f"{name}.ipynb"
         nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), path)
         page.goto(f"{self.url}/{URLS[place.app].format(name=name)}?token={self.token}")
-        return OpenNotebook(page, path)
+        return OpenNotebook(self, page, path)
 
 
 @contextmanager
@@ -169,7 +191,8 @@ def lab_and_page(width: int = 1200, height: int = 900) -> Iterator[tuple[Lab, Pa
 class OpenNotebook:
     """A notebook that is shown in the browser."""
 
-    def __init__(self, page: Page, path: Path) -> None:
+    def __init__(self, lab: Lab, page: Page, path: Path) -> None:
+        self.lab = lab
         self.page = page
         self.path = path
         self.wait_for_kernel()
@@ -210,7 +233,11 @@ class OpenNotebook:
 
     def wait_for_end(self, index: int) -> None:
         """Wait until a cell has run."""
-        expect(self.prompt(index)).to_have_text(re.compile(r"\[\d+\]:"))
+        try:
+            expect(self.prompt(index)).to_have_text(re.compile(r"\[\d+\]:"))
+        except AssertionError as error:
+            error.add_note(f"under the cell: {self.output(index).all_inner_texts()}\n{self.lab.describe()}")
+            raise
 
     def prompt(self, index: int) -> Locator:
         """Return a cell's number."""
