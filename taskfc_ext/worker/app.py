@@ -69,7 +69,7 @@ def main() -> None:
     link = Link(lambda: WorkerDealer(paths.workers, life_fd), _make_ready(worker_id))
     page.words[Page.READY] = 1
     guard = Guard(page)
-    guard.install()  # before the executor, which restores the handlers of now after each attempt
+    guard.install()
     capture = _make_capture(paths.worker_log(worker_id))
     capture.install()
     log_handler.setStream(cast(TextIO, LogStream(capture)))

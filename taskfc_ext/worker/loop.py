@@ -118,7 +118,6 @@ class Loop:
         if not self.is_busy:
             return False
         wake_helper()
-        self._guard.install()
         self._capture.restore_descriptors()
         while self._attempts:
             if self._results and perf_counter() - self._oldest_result > HOLD_BACK:
@@ -228,6 +227,7 @@ class Loop:
         with self._link.lock:
             self._link.send_results(self._drain())
         problem = self._executor.set_up(broadcast)
+        self._guard.install()  # also if the broadcast has set another handler
         self._leftovers.keep()
         self._capture.displays.end()  # dropped: they must not appear with the next task's
         self._life.check()
