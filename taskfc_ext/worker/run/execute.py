@@ -148,9 +148,8 @@ class Executor:
             if program.is_harmless:
                 is_plain = not kwargs and are_atoms(args)
                 self._is_harmless = is_plain and spec.depend is None and spec.seed is None
-                if program.needs_atoms and not is_plain:
-                    self._programs.drop(spec.code)
-                    self._namespaces.begin_attempt(program.host, len(self._bodies.get(spec.code, b"")))
+                if not is_plain:
+                    self._drop_if_writable(spec.code, program)
         except UnpicklableResult:
             raise  # of an input: its own message says more
         except Exception as error:
@@ -243,6 +242,12 @@ class Executor:
             self._namespaces.begin_attempt(program.host, len(body or b""))
         return program
 
+    def _drop_if_writable(self, digest: bytes, program: Program) -> None:
+        """Drop a program that reads arrays: it is called with values whose code could write into these."""
+        if program.needs_atoms:
+            self._programs.drop(digest)
+            self._namespaces.begin_attempt(program.host, len(self._bodies.get(digest, b"")))
+
     def _body(self, digest: bytes) -> bytes:
         body = self._bodies.get(digest)
         if body is None:
@@ -297,6 +302,7 @@ class Executor:
         try:
             program = self._programs.get(depend) or self._load(depend)
             enter(program.host)
+            self._drop_if_writable(depend, program)  # the properties may hold anything
             allows = program.function(self._properties)
             leave_if_child()
             return "" if allows else "depend returned a false value"
