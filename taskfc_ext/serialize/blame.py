@@ -93,6 +93,11 @@ def type_name_of(kind: type) -> str:
     return encodable(kind.__qualname__ if known else f"{module}.{kind.__qualname__}")
 
 
+def describe_error(error: BaseException) -> str:
+    """Return the type and the text of `error` for messages."""
+    return f"{type_name_of(type(error))}: {text_of(error)}"
+
+
 def shorten(text: str, limit: int) -> str:
     """Return `text` without its middle if it is longer than `limit` characters."""
     if len(text) <= limit:

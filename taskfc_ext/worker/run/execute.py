@@ -24,7 +24,7 @@ from taskfc_ext.serialize import (
     load_function,
     load_submitted,
 )
-from taskfc_ext.serialize.blame import shorten, text_of, type_name_of
+from taskfc_ext.serialize.blame import describe_error, shorten, text_of, type_name_of
 from taskfc_ext.serialize.bodies import Mapped, has_buffers
 from taskfc_ext.serialize.scope import MAIN, enter, leave
 from taskfc_ext.worker.context.context import ExecutionContext
@@ -192,10 +192,9 @@ class Executor:
             self._put_back(fully=True)
             try:
                 logger.warning("broadcast=%d failed:\n%s", broadcast.number, user_traceback(error))
-                problem = f"{type_name_of(type(error))}: {text_of(error)}"
-                return shorten(problem, MAX_PROBLEM).encode(errors="replace").decode()
+                return shorten(describe_error(error), MAX_PROBLEM).encode(errors="replace").decode()
             except BaseException as problem:  # noqa: BLE001  an exception whose own code raises
-                return f"it failed, and describing the failure failed too ({type(problem).__name__})"
+                return _describe_briefly(problem)
         finally:
             leave(None, outer)
 
@@ -308,7 +307,7 @@ class Executor:
             return "" if allows else "depend returned a false value"
         except Exception as error:  # noqa: BLE001  an exception in depend refuses the task
             leave_if_child(error)
-            return f"depend raised {type_name_of(type(error))}: {text_of(error)}"
+            return f"depend raised {describe_error(error)}"
         finally:
             leave(None, outer)
 
@@ -335,8 +334,7 @@ class Executor:
 
 
 def _not_loaded(label: str, error: Exception) -> LoadingFailed:
-    text = f"loading {label} on the worker failed: {type_name_of(type(error))}: {text_of(error)}"
-    return LoadingFailed(text)
+    return LoadingFailed(f"loading {label} on the worker failed: {describe_error(error)}")
 
 
 def _run_coroutine(coroutine: CoroutineType[Any, Any, Any]) -> object:
@@ -352,9 +350,13 @@ def end_interrupted(traceback: str = "") -> Ended:
 
 
 def _indescribable(error: BaseException, problem: BaseException) -> Ended:
-    text = f"it failed, and describing the failure failed too ({type(problem).__name__})"
-    failure = Failure(reason=Reason.ERROR, message=text, type_name=type_name_of(type(error)))
+    failure = Failure(reason=Reason.ERROR, message=_describe_briefly(problem), type_name=type_name_of(type(error)))
     return int(Outcome.ERROR), encode_failure(failure)
+
+
+def _describe_briefly(problem: BaseException) -> str:
+    """Return the message for an error whose own description raised `problem`."""
+    return f"it failed, and describing the failure failed too ({type(problem).__name__})"
 
 
 def _text(text: str) -> bytes:

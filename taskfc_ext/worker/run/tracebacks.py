@@ -11,7 +11,7 @@ from types import TracebackType
 import cloudpickle
 
 from taskfc_ext.location import FOLDER
-from taskfc_ext.serialize.blame import text_of, type_name_of
+from taskfc_ext.serialize.blame import describe_error
 
 _BETWEEN = ("asyncio", "concurrent.futures", "IPython")
 """Packages whose frames may stand between ours and the user's."""
@@ -24,7 +24,7 @@ def user_traceback(error: BaseException) -> str:
         _start_chain_at_users_frames(shown)
         return "".join(shown.format())
     except Exception:  # noqa: BLE001  the user's __str__, or no memory left
-        return f"{type_name_of(type(error))}: {text_of(error)}\n"
+        return f"{describe_error(error)}\n"
 
 
 def from_users_frame(tb: TracebackType | None) -> TracebackType | None:
