@@ -18,7 +18,7 @@ from taskfc_ext import worker
 from taskfc_ext.drivers.paths import check_store, farm_paths
 from taskfc_ext.drivers.process_tree import become_subreaper
 from taskfc_ext.drivers.processes import FARM_PID, Page, die_with_parent
-from taskfc_ext.location import SOURCES
+from taskfc_ext.location import add_sources
 from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.worker_messages import Ready
@@ -137,8 +137,7 @@ def _apply_start_options(options: FarmOptions) -> None:
         logger.warning("cannot work in %s (%s): using %s", options.cwd, error, home)
         os.chdir(home)
     sys.path[:] = options.sys_path
-    if SOURCES not in sys.path:
-        sys.path.append(SOURCES)  # last: needed only when this package is not installed
+    add_sources(sys.path)
 
 
 def _make_ready(worker_id: int) -> Callable[[tuple[int, ...]], Ready]:
