@@ -25,7 +25,6 @@ from taskfc_ext.protocol.worker_messages import Ready
 from taskfc_ext.serialize.processes import serve_multiprocessing
 from taskfc_ext.worker.connection import LifePipe, WorkerDealer
 from taskfc_ext.worker.context.import_hook import when_imported
-from taskfc_ext.worker.context.leftovers import Leftovers
 from taskfc_ext.worker.helper_thread import HelperThread
 from taskfc_ext.worker.link import Link
 from taskfc_ext.worker.loop import Loop
@@ -84,7 +83,7 @@ def main() -> None:
     refuse_breakpoints()
     offer_exits()
     life = LifePipe(life_fd)
-    loop = Loop(link, page, guard, executor, capture, life, worker.properties, Leftovers())
+    loop = Loop(link, page, guard, executor, capture, life, worker.properties)
     progress.enable_in_worker(lambda: loop.lease)
     executor.settings.watch_imports()  # last, so that it is the first finder and its hook sees all others' changes
     helper = HelperThread(loop, _preload)
