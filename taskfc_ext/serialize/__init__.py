@@ -5,7 +5,6 @@ Objects defined in `__main__` are pickled by value, others by reference. Errors 
 
 from __future__ import annotations
 
-from taskfc_ext.errors import RemoteTraceback
 from taskfc_ext.serialize.failures import dump_exception, load_failure
 from taskfc_ext.serialize.functions import bytes_loaded_per_task, digest, dump_function, load_function
 from taskfc_ext.serialize.pickler import names_in_code
@@ -32,7 +31,6 @@ __all__ = [
     "FUTURES",
     "CellOptions",
     "InputRef",
-    "RemoteTraceback",
     "SourceResult",
     "bytes_loaded_per_task",
     "digest",

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from taskfc_ext.errors import TaskFCError
 from taskfc_ext.serialize.limited import LimitReached
-from taskfc_ext.serialize.parts import ATOMS, Part, parts_of
+from taskfc_ext.serialize.parts import LEAVES, Part, parts_of
 from taskfc_ext.serialize.pickler import Pickler
 from taskfc_ext.serialize.trial import trial
 from taskfc_ext.text import encodable, with_article
@@ -93,6 +93,11 @@ def type_name_of(kind: type) -> str:
     return encodable(kind.__qualname__ if known else f"{module}.{kind.__qualname__}")
 
 
+def describe_error(error: BaseException) -> str:
+    """Return the type and the text of `error` for messages."""
+    return f"{type_name_of(type(error))}: {text_of(error)}"
+
+
 def shorten(text: str, limit: int) -> str:
     """Return `text` without its middle if it is longer than `limit` characters."""
     if len(text) <= limit:
@@ -167,7 +172,7 @@ def _search(
     def add(parent: int, found: Iterator[Part]) -> int:
         """Add the parts as nodes; return the node of the searched part, -1 if it is not among them."""
         for step, part in found:
-            if type(part) in ATOMS or id(part) in seen:
+            if type(part) in LEAVES or id(part) in seen:
                 continue
             seen.add(id(part))
             nodes.append((parent, step, part))
@@ -239,7 +244,7 @@ def _cannot_be_pickled(part: object) -> bool:
 
 def _parts_and_reduced(value: object) -> Iterator[Part]:
     yield from parts_of(value)
-    if isinstance(value, type) or type(value) in ATOMS:
+    if isinstance(value, type) or type(value) in LEAVES:
         return
     try:
         reduce: Any = Pickler.dispatch_table.get(type(value))

@@ -1,4 +1,4 @@
-"""`LimitedFile`: a file with limits of size and time, for pickling."""
+"""Files with limits of size, and of time, for pickling."""
 
 from __future__ import annotations
 
@@ -49,8 +49,7 @@ class LimitedFile(io.RawIOBase):
 
     def check(self) -> None:
         """Raise `LimitReached` if a limit is exceeded."""
-        if self.size > self._limit:
-            raise LimitReached(f"it is larger than {self._limit:,} bytes when pickled")
+        _check_size(self.size, self._limit)
         if time.perf_counter() > self._deadline:
             raise LimitReached("it takes too long to pickle")
 
@@ -60,3 +59,18 @@ class LimitedFile(io.RawIOBase):
         if self._body is not None:
             self._body.seek(0)
             self._body.truncate()
+
+
+class LimitedBuffer(io.BytesIO):
+    """File in memory that takes no more than `limit` bytes; the limit may change between two writes."""
+
+    limit = float("inf")
+
+    def write(self, data: Any) -> int:
+        _check_size(self.tell() + memoryview(data).nbytes, self.limit)
+        return super().write(data)
+
+
+def _check_size(size: int, limit: float) -> None:
+    if size > limit:
+        raise LimitReached(f"it is larger than {limit:,} bytes when pickled")

@@ -20,6 +20,15 @@ _SMALL = 10**6
 """Largest value in bytes that is sent for a name that a string only seems to mention."""
 
 
+def nested_codes(code: CodeType) -> Iterator[CodeType]:
+    """Yield `code` and the code in it, each before the code in it, in the order of the source."""
+    pending = [code]
+    while pending:
+        code = pending.pop()
+        yield code
+        pending += [part for part in reversed(code.co_consts) if type(part) is CodeType]
+
+
 def needed_names(function: FunctionType) -> Iterator[tuple[str, Any]]:
     """Yield (name, value) of the existing globals that `function` and the code in it use."""
     namespace = function.__globals__
@@ -52,13 +61,14 @@ def code_may_bind(name: str, namespace: Mapping[str, Any]) -> bool:
 
 
 def _may_bind(code: CodeType, name: str) -> bool:
-    if not _BIND_ANYTHING.isdisjoint(code.co_names):
-        return True
-    if name in code.co_names:
-        stored = (each.argval for each in dis.get_instructions(code) if each.opname == "STORE_GLOBAL")
-        if name in stored:
+    for part in nested_codes(code):
+        if not _BIND_ANYTHING.isdisjoint(part.co_names):
             return True
-    return any(_may_bind(part, name) for part in code.co_consts if type(part) is CodeType)
+        if name in part.co_names:
+            stored = (each.argval for each in dis.get_instructions(part) if each.opname == "STORE_GLOBAL")
+            if name in stored:
+                return True
+    return False
 
 
 def _codes(namespace: Mapping[str, Any]) -> Iterator[CodeType]:
@@ -99,12 +109,7 @@ def names_read_pickles(names: Iterable[str]) -> bool:
 @functools.lru_cache(maxsize=4096)
 def reads_pickles(code: CodeType) -> bool:
     """Return whether `code`, or code in it, may load pickles."""
-    pending, names = [code], set[str]()
-    while pending:
-        part = pending.pop()
-        names.update(part.co_names)
-        pending += [constant for constant in part.co_consts if type(constant) is CodeType]
-    return names_read_pickles(names)
+    return names_read_pickles({name for part in nested_codes(code) for name in part.co_names})
 
 
 _GLOBAL_OPERATIONS = frozenset(
@@ -119,12 +124,10 @@ _GLOBAL_OPERATIONS = frozenset(
 def global_names(code: CodeType) -> tuple[str, ...]:
     """Return the global names that `code` and the code in it read or write, in order."""
     names: dict[str, None] = {}
-    for instruction in dis.get_instructions(code):
-        if instruction.opname in _GLOBAL_OPERATIONS:
-            names[instruction.argval] = None
-    for constant in code.co_consts:
-        if type(constant) is CodeType:
-            names.update(dict.fromkeys(global_names(constant)))
+    for part in nested_codes(code):
+        for instruction in dis.get_instructions(part):
+            if instruction.opname in _GLOBAL_OPERATIONS:
+                names[instruction.argval] = None
     return tuple(names)
 
 

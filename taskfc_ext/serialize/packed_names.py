@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import concurrent.futures
-import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
-from taskfc_ext.serialize.limited import LimitReached
+from taskfc_ext.serialize.limited import LimitedBuffer
 from taskfc_ext.serialize.values import CellOptions, InputRef, names_body
 
 Limit = Callable[[int], float]
@@ -55,9 +53,10 @@ def pack_names(
     futures: list[object] = []
     sizes = {} if sizes is None else sizes
     referring = {name: _with_references(value, futures) for name, value in names.items()}
-    measured = _MeasuredNames(referring, limits or {}, sizes)
+    file = LimitedBuffer()
+    measured = _MeasuredNames(referring, limits or {}, sizes, file)
     packed = PackedNames(names)
-    packed.body = names_body(measured, out, what=what, options=options, make_file=measured.new_file)
+    packed.body = names_body(measured, out, what=what, options=options, file=file)
     packed.futures = tuple(futures)
     packed.sizes = sizes
     return packed
@@ -72,30 +71,16 @@ def _with_references(value: object, futures: list[object]) -> object:
     return InputRef(futures.index(value))
 
 
-class _File(io.BytesIO):
-    """A file in memory that takes no more than `limit` bytes."""
-
-    limit = math.inf
-
-    def write(self, data: Any) -> int:
-        if self.tell() + memoryview(data).nbytes > self.limit:
-            raise LimitReached(f"it is larger than {self.limit:,} bytes when pickled")
-        return super().write(data)
-
-
 class _MeasuredNames:
-    """Pickled as a dict; puts the bytes of each name into `sizes` on the way."""
+    """Pickled as a dict, into `file`; puts the bytes of each name into `sizes` on the way."""
 
-    def __init__(self, names: Mapping[str, object], limits: Mapping[str, Limit], sizes: dict[str, int]) -> None:
+    def __init__(
+        self, names: Mapping[str, object], limits: Mapping[str, Limit], sizes: dict[str, int], file: LimitedBuffer
+    ) -> None:
         self._sizes = sizes
         self._names = names
         self._limits = limits
-        self._file = _File()
-
-    def new_file(self) -> _File:
-        """Return the file for the next try."""
-        self._file = _File()
-        return self._file
+        self._file = file
 
     def __reduce__(self) -> tuple[object, ...]:
         return dict, (), None, None, self._items()

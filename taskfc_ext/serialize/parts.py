@@ -18,10 +18,12 @@ from types import (
 )
 from typing import Any
 
+from taskfc_ext.serialize.atoms import ATOMS
 from taskfc_ext.serialize.by_value import is_importable, is_pickled_by_value
 from taskfc_ext.serialize.needs import global_names
 
-ATOMS = (int, float, complex, str, bytes, bool, bytearray, type(None), type(Ellipsis))
+LEAVES = (*ATOMS, bytearray, type(Ellipsis))
+"""Types whose values have no parts. Not a set: a class may have no hash, and messages must name its instances too."""
 
 _MAX_KEY = 60
 _PYTHONS_OWN = ("__module__", "__dict__", "__weakref__", "__doc__", "__qualname__", "__slots__", "__abstractmethods__")
@@ -33,7 +35,7 @@ Part = tuple[str, object]
 def parts_of(value: object) -> Iterator[Part]:
     """Yield the parts that are pickled with `value`; none for an object that is pickled by reference."""
     kind = type(value)
-    if kind in ATOMS or _is_pickled_by_reference(value):
+    if kind in LEAVES or _is_pickled_by_reference(value):
         return
     for known, yield_parts in _BY_TYPE:
         if isinstance(value, known):
@@ -58,7 +60,7 @@ def _is_pickled_by_reference(value: object) -> bool:
 def _items_of_dict(value: dict[object, object]) -> Iterator[Part]:
     for key, item in list(dict.items(value)):
         yield f"[{text_of_key(key)}]", item
-        if type(key) not in ATOMS:
+        if type(key) not in LEAVES:
             yield f"its key {text_of_key(key)}", key
     factory = getattr(value, "default_factory", None)
     if factory is not None:
@@ -72,7 +74,7 @@ def _items_of_proxy(value: MappingProxyType[Any, Any]) -> Iterator[Part]:
 def _items(value: Any) -> Iterator[Part]:
     names = getattr(type(value), "_fields", ())
     for i, item in enumerate(_iterate(value)):
-        if type(item) not in ATOMS:
+        if type(item) not in LEAVES:
             yield (f".{names[i]}" if i < len(names) else f"[{i}]"), item
 
 
@@ -84,7 +86,7 @@ def _iterate(value: Any) -> Iterator[object]:
 
 
 def _items_of_set(value: Any) -> Iterator[Part]:
-    yield from ((f"its item {text_of_key(item)}", item) for item in _iterate(value) if type(item) not in ATOMS)
+    yield from ((f"its item {text_of_key(item)}", item) for item in _iterate(value) if type(item) not in LEAVES)
 
 
 def _parts_of_function(function: FunctionType) -> Iterator[Part]:
@@ -199,7 +201,7 @@ def _parts_of_library(value: object) -> Iterator[Part]:
     try:
         if numpy is not None and isinstance(value, numpy.ndarray) and value.dtype == object:
             for index, item in numpy.ndenumerate(value):
-                if type(item) not in ATOMS:
+                if type(item) not in LEAVES:
                     yield f"[{', '.join(map(str, index))}]", item
         elif pandas is not None and isinstance(value, pandas.DataFrame):
             for name, column in value.items():
@@ -215,7 +217,7 @@ def _parts_of_library(value: object) -> Iterator[Part]:
 
 def _rows(name: str, column: Any) -> Iterator[Part]:
     if column.dtype == object:
-        yield from ((f"{name}[{i}]", item) for i, item in enumerate(column.array) if type(item) not in ATOMS)
+        yield from ((f"{name}[{i}]", item) for i, item in enumerate(column.array) if type(item) not in LEAVES)
 
 
 def text_of_key(key: object) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 from taskfc_ext.errors import RemoteError
-from taskfc_ext.serialize.blame import text_of, type_name_of
+from taskfc_ext.serialize.blame import describe_error, text_of, type_name_of
 from taskfc_ext.serialize.exceptions import Exceptions, Named, Reduced, WithChains
 from taskfc_ext.serialize.limited import LimitedFile
 from taskfc_ext.serialize.trial import try_to_pickle
@@ -89,7 +89,7 @@ def _why_not(value: object, exceptions: Exceptions) -> str:
     try:
         load_value(body.getvalue())  # as a guest: a host would take the copies for the attempt's own
     except (Exception, SystemExit) as problem:  # noqa: BLE001  the user's `__setstate__`
-        return f"it cannot be loaded again: {type_name_of(type(problem))}: {text_of(problem)}"
+        return f"it cannot be loaded again: {describe_error(problem)}"
     return ""
 
 

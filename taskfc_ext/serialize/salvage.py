@@ -10,7 +10,7 @@ import io
 import pickle
 from typing import Any, NoReturn
 
-from taskfc_ext.serialize.blame import text_of, type_name_of
+from taskfc_ext.serialize.blame import describe_error
 
 _pickle: Any = pickle
 _Unpickler: Any = _pickle._Unpickler
@@ -84,7 +84,7 @@ def _guard(opcode: bytes, n_arguments: int) -> None:
         except (Exception, SystemExit) as error:
             if isinstance(error, EOFError | pickle.UnpicklingError):
                 raise
-            broken = Broken(f"it cannot be rebuilt here: {type_name_of(type(error))}: {text_of(error)}")
+            broken = Broken(f"it cannot be rebuilt here: {describe_error(error)}")
             kept = len(before) - n_arguments
             self.stack[:] = [*before[:kept], broken]
             if opcode == pickle.BUILD:

@@ -9,7 +9,7 @@ import __future__
 import io
 import pickle
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypedDict
 
@@ -118,27 +118,25 @@ def pickle_alone(value: object) -> bytes:
     """Return `value` pickled; raises the exceptions of its own code."""
     if type(value) in ATOMS:
         return _dumps(value, PICKLE_PROTOCOL)
-    return _pickle(value)[0]
+    return _pickle(value, io.BytesIO())[0]
 
 
-def _pickle(value: object, make_file: Callable[[], io.BytesIO] = io.BytesIO) -> tuple[bytes, Pickler]:
+def _pickle(value: object, file: io.BytesIO) -> tuple[bytes, Pickler]:
+    """Return `value` pickled, and its pickler. `file` is empty; it holds the pickle meanwhile."""
     chains = WithChains()
-    file = make_file()
     try:
         pickler = dump(value, file, exceptions=chains)
     except Exception:
         if not chains.has_chains:
             raise
-        file = make_file()
+        file.seek(0)
         pickler = dump(value, file)  # without chains: they must not make the rest unpicklable
     return file.getvalue(), pickler
 
 
-def _pickle_to_send(
-    value: object, *, what: str, make_file: Callable[[], io.BytesIO] = io.BytesIO
-) -> tuple[bytes, Pickler]:
+def _pickle_to_send(value: object, file: io.BytesIO, *, what: str) -> tuple[bytes, Pickler]:
     """Return `value` pickled for a worker, and its pickler: the classes in it can be made again there."""
-    body, pickler = _pickle(value, make_file)
+    body, pickler = _pickle(value, file)
     check_classes(pickler.made_classes, what=what)
     return body, pickler
 
@@ -257,7 +255,7 @@ def dump_call(args: tuple[object, ...], kwargs: Mapping[str, object], *, what: s
         else:
             return _dumps((args, None), PICKLE_PROTOCOL)
     try:
-        return _pickle_to_send((args, dict(kwargs) or None), what=f"an argument of {what}")[0]
+        return _pickle_to_send((args, dict(kwargs) or None), io.BytesIO(), what=f"an argument of {what}")[0]
     except UnpicklableArgument:
         raise
     except Exception as error:
@@ -298,7 +296,7 @@ def names_body(
     *,
     what: str,
     options: CellOptions | None,
-    make_file: Callable[[], io.BytesIO] = io.BytesIO,
+    file: io.BytesIO | None = None,
 ) -> bytes:
     """Return the body for `names`, a dict or an object that is pickled as one; raises whatever its own code raises.
 
@@ -307,10 +305,10 @@ def names_body(
         out: the names that come back.
         what: how messages call the cell.
         options: settings of the notebook.
-        make_file: makes an empty file for each try to pickle.
+        file: an empty file for the pickle; it is emptied for each further try.
     """
     sent = (names, tuple(out), dict(options)) if options else (names, tuple(out))
-    body, pickler = _pickle_to_send(sent, what=what, make_file=make_file)
+    body, pickler = _pickle_to_send(sent, file or io.BytesIO(), what=what)
     sources = sources_of(pickler.filenames)
     return body + _dumps(sources, PICKLE_PROTOCOL) if sources else body
 

@@ -14,10 +14,15 @@ from taskfc_ext.settings.setting import CannotRestore, Setting, Value, read_noth
 
 # the functions of `_signal` are those of `signal` without its enums, which cost ten times as much
 _raw: Any = import_module("_signal")
-_signals = [int(number) for number in signal.valid_signals()]
+_signals = [int(number) for number in signal.valid_signals() if number != signal.SIGINT]
+"""All but SIGINT: its handler belongs to the worker, which installs it around each attempt and after a broadcast."""
+
 _timers = [getattr(signal, name) for name in ("ITIMER_REAL", "ITIMER_VIRTUAL", "ITIMER_PROF") if hasattr(signal, name)]
-_getsignal, _getitimer, _setitimer, _sigmask = _raw.getsignal, _raw.getitimer, _raw.setitimer, _raw.pthread_sigmask
+_getitimer, _setitimer, _sigmask = _raw.getitimer, _raw.setitimer, _raw.pthread_sigmask
 _getrlimit = resource.getrlimit
+
+getsignal: Any = _raw.getsignal
+"""`signal.getsignal` without its enums."""
 
 
 def _read_timers() -> list[tuple[float, float]]:
@@ -30,12 +35,12 @@ def _stop_timers(value: object) -> None:
 
 
 def _read_handlers() -> list[Any]:
-    return list(map(_getsignal, _signals))
+    return list(map(getsignal, _signals))
 
 
 def _write_handlers(value: list[Any]) -> None:
     for number, handler in zip(_signals, value, strict=True):
-        if _getsignal(number) != handler:
+        if getsignal(number) != handler:
             if handler is None:
                 raise CannotRestore(f"signal {number} had a handler that was not set by Python")
             _raw.signal(number, handler)

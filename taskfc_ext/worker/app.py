@@ -18,14 +18,13 @@ from taskfc_ext import worker
 from taskfc_ext.drivers.paths import check_store, farm_paths
 from taskfc_ext.drivers.process_tree import become_subreaper
 from taskfc_ext.drivers.processes import FARM_PID, Page, die_with_parent
-from taskfc_ext.location import SOURCES
+from taskfc_ext.location import add_sources
 from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.worker_messages import Ready
 from taskfc_ext.serialize.processes import serve_multiprocessing
 from taskfc_ext.worker.connection import LifePipe, WorkerDealer
 from taskfc_ext.worker.context.import_hook import when_imported
-from taskfc_ext.worker.context.leftovers import Leftovers
 from taskfc_ext.worker.helper_thread import HelperThread
 from taskfc_ext.worker.link import Link
 from taskfc_ext.worker.loop import Loop
@@ -69,7 +68,7 @@ def main() -> None:
     link = Link(lambda: WorkerDealer(paths.workers, life_fd), _make_ready(worker_id))
     page.words[Page.READY] = 1
     guard = Guard(page)
-    guard.install()  # before the executor, which restores the handlers of now after each attempt
+    guard.install()
     capture = _make_capture(paths.worker_log(worker_id))
     capture.install()
     log_handler.setStream(cast(TextIO, LogStream(capture)))
@@ -84,7 +83,7 @@ def main() -> None:
     refuse_breakpoints()
     offer_exits()
     life = LifePipe(life_fd)
-    loop = Loop(link, page, guard, executor, capture, life, worker.properties, Leftovers())
+    loop = Loop(link, page, guard, executor, capture, life, worker.properties)
     progress.enable_in_worker(lambda: loop.lease)
     executor.settings.watch_imports()  # last, so that it is the first finder and its hook sees all others' changes
     helper = HelperThread(loop, _preload)
@@ -137,8 +136,7 @@ def _apply_start_options(options: FarmOptions) -> None:
         logger.warning("cannot work in %s (%s): using %s", options.cwd, error, home)
         os.chdir(home)
     sys.path[:] = options.sys_path
-    if SOURCES not in sys.path:
-        sys.path.append(SOURCES)  # last: needed only when this package is not installed
+    add_sources(sys.path)
 
 
 def _make_ready(worker_id: int) -> Callable[[tuple[int, ...]], Ready]:

@@ -69,7 +69,6 @@ class Loop:
         capture: collects their output.
         life: orders reconnects.
         properties: the controller is notified of their changes.
-        leftovers: ends processes that attempts leave behind.
 
     Attributes:
         lease: the running attempt; 0 if none.
@@ -86,7 +85,6 @@ class Loop:
         capture: Capture,
         life: LifePipe,
         properties: Properties,
-        leftovers: Leftovers | None = None,
     ) -> None:
         self._link = link
         self._words = page.words
@@ -95,7 +93,7 @@ class Loop:
         self._capture = capture
         self._life = life
         self._properties = properties
-        self._leftovers = leftovers or Leftovers()
+        self._leftovers = Leftovers()
         self._attempts: deque[_Attempt] = deque()
         self._results: deque[Result] = deque()
         self._oldest_result = 0.0
@@ -118,7 +116,6 @@ class Loop:
         if not self.is_busy:
             return False
         wake_helper()
-        self._guard.install()
         self._capture.restore_descriptors()
         while self._attempts:
             if self._results and perf_counter() - self._oldest_result > HOLD_BACK:
@@ -146,16 +143,17 @@ class Loop:
             results = list(self._drain())
             has_ended = any(result.lease == lease for result in results)
             then: list[Message] = []
-            if not has_ended and self._announced != lease:
-                self._announced = lease
-                then.append(Started(lease, perf_counter() - self._began))
-            if not has_ended and wants_output and (printed := self._capture.take_fresh()):
-                then.append(Output(lease, printed))
-            if not has_ended and wants_output and (displayed := self._display_reporter.report(lease, perf_counter())):
-                then.append(displayed)
-            if not has_ended and progress is not None:
-                self._progress, self._progress_sent = progress, perf_counter()
-                then.append(progress)
+            if not has_ended:
+                if self._announced != lease:
+                    self._announced = lease
+                    then.append(Started(lease, perf_counter() - self._began))
+                if wants_output and (printed := self._capture.take_fresh()):
+                    then.append(Output(lease, printed))
+                if wants_output and (displayed := self._display_reporter.report(lease, perf_counter())):
+                    then.append(displayed)
+                if progress is not None:
+                    self._progress, self._progress_sent = progress, perf_counter()
+                    then.append(progress)
             self._link.send_results(results, then)
             self._exchange()
             if self.lease == lease:  # else the main thread is free and runs the new attempts itself
@@ -228,6 +226,7 @@ class Loop:
         with self._link.lock:
             self._link.send_results(self._drain())
         problem = self._executor.set_up(broadcast)
+        self._guard.install()  # also if the broadcast has set another handler
         self._leftovers.keep()
         self._capture.displays.end()  # dropped: they must not appear with the next task's
         self._life.check()

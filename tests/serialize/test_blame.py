@@ -69,6 +69,17 @@ class OwnReduce:
         return list, ([threading.Lock()],)
 
 
+class TypeWithoutHash(type):
+    def __eq__(cls, other: object) -> bool:
+        return cls is other
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class OfNoHash(metaclass=TypeWithoutHash):
+    pass
+
+
 class Refuses:
     def __reduce__(self) -> Any:
         raise RuntimeError("not me")
@@ -122,6 +133,7 @@ VALUES: dict[str, tuple[Callable[[], object], str]] = {
     "state of its own": (OwnState, "its `__reduce__`: the state['made'][0] (a _thread.lock)"),
     "reduce of its own": (OwnReduce, "its `__reduce__`: the arguments[0][0] (a _thread.lock)"),
     "refusal": (lambda: [1, {"a": Refuses()}], ": [1]['a'] (a "),
+    "class without a hash": (lambda: [1, OfNoHash()], ": [1] (a tests.serialize.test_blame.OfNoHash)"),
     "queue": (queue.Queue, ": .mutex (a _thread.lock)"),
     "beside a queue": (lambda: [asyncio.Queue(), threading.RLock()], ": [1] (a _thread.RLock)"),
     "context variable": (lambda: {"var": contextvars.ContextVar("x")}, ": ['var'] (a _contextvars.ContextVar)"),

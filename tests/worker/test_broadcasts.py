@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from taskfc_ext.protocol.worker_messages import Finished, Prepare, Ready, Return
 from taskfc_ext.serialize import dump_call, dump_function, dump_names
 
 RAN: list[str] = []
+handlers: list[Any] = []
 
 
 def note() -> None:
@@ -91,6 +93,29 @@ def test_errors_are_reported_and_the_worker_goes_on(bench: Any, what: Any, probl
     assert reports(bench) == [SetUp(1, problem)]
     bench.call(os.getpid)
     assert bench.result() == os.getpid()
+
+
+def set_handler() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def note_handler() -> None:
+    import tests.worker.test_broadcasts as here
+
+    here.handlers.append(signal.getsignal(signal.SIGINT))
+
+
+def test_the_handler_of_interrupts_is_ours_in_and_between_attempts(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    handlers.clear()
+    leave = bench.loop._executor.leave
+    monkeypatch.setattr(bench.loop._executor, "leave", lambda seconds: (leave(seconds), note_handler()))
+    broadcast(bench, 1, set_handler)
+    for _ in range(2):
+        bench.call(note_handler)
+    assert reports(bench) == [SetUp(1)]
+    bench.call(set_handler)
+    bench.turn()
+    assert handlers == [bench.guard._on_signal] * 5
 
 
 def test_an_exception_whose_text_raises_is_reported(bench: Any) -> None:

@@ -175,6 +175,7 @@ def test_reading_a_line_from_stdin_is_refused(bench: Any, source: str) -> None:
     failure = bench.failure()
     assert failure.type_name == "EOFError"
     assert "a task has no stdin" in failure.message
+    assert "stdin.py" not in failure.traceback
 
 
 def test_reading_stdin_to_the_end_gives_nothing(bench: Any) -> None:

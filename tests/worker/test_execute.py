@@ -229,6 +229,16 @@ def test_an_array_that_is_only_read_stays_loaded_until_an_argument_could_write(
         assert (len(loads), argument is Writes or value == 1.0 + (argument or 0)) == (n_loads, True)
 
 
+def test_a_property_cannot_write_into_the_arrays_of_a_later_depend(bench: Any) -> None:
+    namespace = {"__name__": "__main__", "table": np.ones(100_000)}
+    exec("def depend(properties): return (table + properties['x'])[0] == 1", namespace)
+    outcomes = []
+    for bench.properties["x"] in (0, Writes(), 0):
+        bench.call(add, 1, depend=namespace["depend"])
+        outcomes += [outcome for outcome, _ in bench.collect()]
+    assert outcomes == [Outcome.OK, Outcome.REFUSED, Outcome.OK]
+
+
 def test_a_function_with_state_is_loaded_for_each_attempt(bench: Any) -> None:
     def remember(seen: list[int] = []) -> int:  # noqa: B006
         seen.append(1)

@@ -18,10 +18,9 @@ def get_level() -> Any:
     return library.level
 
 
-def set_level(level: int) -> bool:
+def set_level(level: int) -> None:
     library: Any = sys.modules["tf_library"]
     library.level = level
-    return True
 
 
 LEVEL = Value(name="level", module="tf_library", read=get_level, write=set_level, pack=get_level, unpack=set_level)

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 from taskfc_ext.drivers.processes import process_started
-from taskfc_ext.worker.run.subprocesses import Programs
+from taskfc_ext.worker.run.subprocesses import Subprocesses
 from tests.processes import until
 
 
@@ -22,7 +22,7 @@ def shell_with_a_program() -> tuple[subprocess.Popen[str], int]:
 
 
 def test_a_program_ends_although_its_shell_was_killed_before() -> None:
-    programs = Programs()
+    programs = Subprocesses()
     shell, program = shell_with_a_program()
     programs.note()
     shell.kill()
@@ -35,7 +35,7 @@ def test_earlier_programs_are_left_alone() -> None:
     shell, program = shell_with_a_program()
     try:
         time.sleep(2 / os.sysconf("SC_CLK_TCK"))  # processes' beginnings are known to a tick
-        programs = Programs()
+        programs = Subprocesses()
         programs.note()
         programs.terminate()
         time.sleep(0.05)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from threading import Lock
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 from taskfc_ext.errors import UnpicklableResult
 from taskfc_ext.serialize import dump_value
+from taskfc_ext.worker.output.stdin import NoStdin, refuse_breakpoints
 from taskfc_ext.worker.run.tracebacks import user_traceback
 
 
@@ -49,3 +52,35 @@ def test_frames_between_those_of_the_user_stay() -> None:
     text = user_traceback(caught.value)
     assert "in raises_while_pickling" in text
     assert "in dump_value" in text
+
+
+def ask() -> None:
+    input()
+
+
+def stop() -> None:
+    breakpoint()
+
+
+def ask_and_fail() -> None:
+    try:
+        input()
+    except EOFError as error:
+        raise KeyError("mine") from error
+
+
+@pytest.mark.parametrize(
+    ("function", "last_frames"), [(ask, ["ask"]), (stop, ["stop"]), (ask_and_fail, ["ask_and_fail", "ask_and_fail"])]
+)
+def test_a_refused_read_of_stdin_is_shown_where_the_user_asked(
+    function: Callable[[], None], last_frames: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", NoStdin())
+    monkeypatch.setattr(sys, "breakpointhook", sys.breakpointhook)
+    refuse_breakpoints({})
+    with pytest.raises((EOFError, RuntimeError, KeyError)) as caught:
+        function()
+    text = user_traceback(caught.value)
+    frames = [line.rpartition(", in ")[2] for line in text.splitlines() if line.startswith("  File ")]
+    this = "test_a_refused_read_of_stdin_is_shown_where_the_user_asked"
+    assert [name for name in frames if name != this] == last_frames

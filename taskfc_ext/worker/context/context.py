@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from taskfc_ext.location import SOURCES
+from taskfc_ext.location import add_sources
 from taskfc_ext.protocol.context import decode_context
 
 _untyped_environ: Any = os.environ
@@ -99,8 +99,7 @@ class ExecutionContext:
     def _place_of(self, body: bytes) -> _Place:
         context = decode_context(body)
         path = [os.fsdecode(entry) for entry in context.sys_path]
-        if SOURCES not in path:
-            path.append(SOURCES)  # last: needed only when this package is not installed
+        add_sources(path)
         path += [entry for entry in self._added if entry not in path]
         environ = dict(self._own.environ)
         for name, value in context.environ:

@@ -11,6 +11,7 @@ from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 
 from taskfc_ext.serialize.atoms import ATOMS
+from taskfc_ext.serialize.needs import nested_codes
 from taskfc_ext.serialize.scope import MAIN
 
 _BUILTINS = frozenset(
@@ -129,14 +130,9 @@ def only_reads(function: Any) -> bool:
 
 def _codes_of(function: FunctionType, seen: set[CodeType]) -> set[CodeType]:
     """Return the code of `function` and of all functions that it names, with nested code."""
-    pending, names = [function.__code__], set[str]()
-    while pending:
-        code = pending.pop()
-        if code not in seen:
-            seen.add(code)
-            names.update(code.co_names)
-            pending += [part for part in code.co_consts if type(part) is CodeType]
-    for name in names:
+    codes = set(nested_codes(function.__code__)) - seen
+    seen |= codes
+    for name in {name for code in codes for name in code.co_names}:
         value = function.__globals__.get(name)
         if type(value) is FunctionType and value.__code__ not in seen:
             _codes_of(value, seen)

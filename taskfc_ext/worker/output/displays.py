@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from taskfc_ext.protocol.outputs import DISPLAY, MAX_DISPLAYS, VALUE
+from taskfc_ext.protocol.outputs import DISPLAY, MAX_DISPLAYS, PLAIN_TEXT, VALUE
 from taskfc_ext.protocol.worker_messages import Displayed
 
 LARGEST = 7 * 2**20
@@ -174,7 +174,7 @@ class DisplayReporter:
 
 def _note_of_dropped(n: int) -> bytes:
     text = f"... {n:,} earlier {'output was' if n == 1 else 'outputs were'} dropped ..."
-    return _encode({"text/plain": text}, {"taskfc_dropped": n})
+    return _encode({PLAIN_TEXT: text}, {"taskfc_dropped": n})
 
 
 def _final(make: AtTheEnd) -> bytes:
@@ -196,8 +196,8 @@ def _encode_within_limit(data: Forms, metadata: Mapping[str, Any], kind: str = D
     for mime in sorted(sizes, key=sizes.__getitem__, reverse=True):
         del left[mime]
         notes.append(f"{mime} of {sizes[mime]:,} bytes was left out: the limit of an output is {LARGEST:,}")
-        text = "\n".join([*map(str, filter(None, [left.get("text/plain")])), *notes])
-        body = _encode({**left, "text/plain": text}, {}, kind)
+        text = "\n".join([*map(str, filter(None, [left.get(PLAIN_TEXT)])), *notes])
+        body = _encode({**left, PLAIN_TEXT: text}, {}, kind)
         if len(body) <= LARGEST:
             break
     return body

@@ -41,7 +41,7 @@ def show_value(shell: Any, displays: Displays, value: Any) -> Any:
         displays.add(data, metadata, kind=VALUE, at_the_end=at_the_end)
     except Exception as error:  # noqa: BLE001  the user's contents may not fit into JSON
         report(error)
-        displays.add({PLAIN_TEXT: text_of(value)}, kind=VALUE)
+        displays.add({PLAIN_TEXT: repr_of(value)}, kind=VALUE)
     return None if is_widget(value) else value
 
 
@@ -55,9 +55,9 @@ def _format(shell: Any, value: object) -> tuple[Forms, dict[str, Any]]:
             data, metadata = formatter.format(value)
     except (Exception, SystemExit) as error:  # noqa: BLE001  the user's code, and formatters of extensions
         report(error)
-        return {PLAIN_TEXT: text_of(value)}, {}
+        return {PLAIN_TEXT: repr_of(value)}, {}
     if PLAIN_TEXT not in data and (data or shell.n_failed_forms > n_failed):
-        data = {**data, PLAIN_TEXT: text_of(value)}
+        data = {**data, PLAIN_TEXT: repr_of(value)}
     return data, metadata
 
 
@@ -70,7 +70,7 @@ def _has_text_only(kind: type, formatter: Any) -> bool:
     )
 
 
-def text_of(value: object) -> str:
+def repr_of(value: object) -> str:
     """Return `value` as text where IPython has none: its `repr`, or the type of the error that this raises."""
     try:
         return repr(value)

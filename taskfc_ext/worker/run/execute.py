@@ -24,7 +24,7 @@ from taskfc_ext.serialize import (
     load_function,
     load_submitted,
 )
-from taskfc_ext.serialize.blame import shorten, text_of, type_name_of
+from taskfc_ext.serialize.blame import describe_error, shorten, text_of, type_name_of
 from taskfc_ext.serialize.bodies import Mapped, has_buffers
 from taskfc_ext.serialize.scope import MAIN, enter, leave
 from taskfc_ext.worker.context.context import ExecutionContext
@@ -148,9 +148,8 @@ class Executor:
             if program.is_harmless:
                 is_plain = not kwargs and are_atoms(args)
                 self._is_harmless = is_plain and spec.depend is None and spec.seed is None
-                if program.needs_atoms and not is_plain:
-                    self._programs.drop(spec.code)
-                    self._namespaces.begin_attempt(program.host, len(self._bodies.get(spec.code, b"")))
+                if not is_plain:
+                    self._drop_if_writable(spec.code, program)
         except UnpicklableResult:
             raise  # of an input: its own message says more
         except Exception as error:
@@ -193,10 +192,9 @@ class Executor:
             self._put_back(fully=True)
             try:
                 logger.warning("broadcast=%d failed:\n%s", broadcast.number, user_traceback(error))
-                problem = f"{type_name_of(type(error))}: {text_of(error)}"
-                return shorten(problem, MAX_PROBLEM).encode(errors="replace").decode()
+                return shorten(describe_error(error), MAX_PROBLEM).encode(errors="replace").decode()
             except BaseException as problem:  # noqa: BLE001  an exception whose own code raises
-                return f"it failed, and describing the failure failed too ({type(problem).__name__})"
+                return _describe_briefly(problem)
         finally:
             leave(None, outer)
 
@@ -242,6 +240,12 @@ class Executor:
         if not program.is_kept:
             self._namespaces.begin_attempt(program.host, len(body or b""))
         return program
+
+    def _drop_if_writable(self, digest: bytes, program: Program) -> None:
+        """Drop a program that reads arrays: it is called with values whose code could write into these."""
+        if program.needs_atoms:
+            self._programs.drop(digest)
+            self._namespaces.begin_attempt(program.host, len(self._bodies.get(digest, b"")))
 
     def _body(self, digest: bytes) -> bytes:
         body = self._bodies.get(digest)
@@ -297,12 +301,13 @@ class Executor:
         try:
             program = self._programs.get(depend) or self._load(depend)
             enter(program.host)
+            self._drop_if_writable(depend, program)  # the properties may hold anything
             allows = program.function(self._properties)
             leave_if_child()
             return "" if allows else "depend returned a false value"
         except Exception as error:  # noqa: BLE001  an exception in depend refuses the task
             leave_if_child(error)
-            return f"depend raised {type_name_of(type(error))}: {text_of(error)}"
+            return f"depend raised {describe_error(error)}"
         finally:
             leave(None, outer)
 
@@ -329,8 +334,7 @@ class Executor:
 
 
 def _not_loaded(label: str, error: Exception) -> LoadingFailed:
-    text = f"loading {label} on the worker failed: {type_name_of(type(error))}: {text_of(error)}"
-    return LoadingFailed(text)
+    return LoadingFailed(f"loading {label} on the worker failed: {describe_error(error)}")
 
 
 def _run_coroutine(coroutine: CoroutineType[Any, Any, Any]) -> object:
@@ -346,9 +350,13 @@ def end_interrupted(traceback: str = "") -> Ended:
 
 
 def _indescribable(error: BaseException, problem: BaseException) -> Ended:
-    text = f"it failed, and describing the failure failed too ({type(problem).__name__})"
-    failure = Failure(reason=Reason.ERROR, message=text, type_name=type_name_of(type(error)))
+    failure = Failure(reason=Reason.ERROR, message=_describe_briefly(problem), type_name=type_name_of(type(error)))
     return int(Outcome.ERROR), encode_failure(failure)
+
+
+def _describe_briefly(problem: BaseException) -> str:
+    """Return the message for an error whose own description raised `problem`."""
+    return f"it failed, and describing the failure failed too ({type(problem).__name__})"
 
 
 def _text(text: str) -> bytes:

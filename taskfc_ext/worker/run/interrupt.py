@@ -5,16 +5,13 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
-from importlib import import_module
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from taskfc_ext.drivers.processes import Page
+from taskfc_ext.settings.process import getsignal
 
 T = TypeVar("T")
-
-_getsignal: Any = import_module("_signal").getsignal
-"""`signal.getsignal` without its enums, which cost ten times as much."""
 
 _INTERRUPT = Page.INTERRUPT
 
@@ -28,6 +25,8 @@ class TaskInterrupt(KeyboardInterrupt):
 
 class Guard:
     """Raises an interrupt in the user's code, at most once per attempt, and never in ours. Made in the main thread.
+
+    The handler of SIGINT belongs to it; the settings of the process leave it out.
 
     The page names the lease to interrupt. The signal may come late: after the end of that lease the guard is disarmed,
     and the signal is dropped.
@@ -51,7 +50,7 @@ class Guard:
 
     def install(self) -> None:
         """Install the handler of SIGINT, also again after code that has installed its own. Main thread only."""
-        if _getsignal(signal.SIGINT) != self._on_signal:
+        if getsignal(signal.SIGINT) != self._on_signal:
             signal.signal(signal.SIGINT, self._on_signal)
 
     @property
@@ -70,7 +69,7 @@ class Guard:
             TaskInterrupt: `lease` was interrupted before or during the call. It is raised at most once, also if
                 the function catches it.
         """
-        self.install()  # an attempt before this one in the same turn, or a broadcast, may have set another handler
+        self.install()  # code of ours or of a library may have set another one since the last call
         try:
             self._armed = lease
             # after the page says that the lease has started: the supervisor writes its word first and then reads the
@@ -80,6 +79,7 @@ class Guard:
             return function(*args)
         finally:
             self._armed = 0
+            self.install()  # a late signal must not reach a handler that the attempt has left behind
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         if self._armed and self._words[_INTERRUPT] == self._armed:

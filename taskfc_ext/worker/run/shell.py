@@ -18,9 +18,9 @@ from traitlets.config import Config
 from taskfc_ext.protocol.outputs import PLAIN_TEXT
 from taskfc_ext.worker.output.displays import Displays
 from taskfc_ext.worker.output.widgets import without_view
-from taskfc_ext.worker.run.cell_value import report, text_of
+from taskfc_ext.worker.run.cell_value import report, repr_of
 from taskfc_ext.worker.run.interrupt import Guard, TaskInterrupt
-from taskfc_ext.worker.run.subprocesses import Programs
+from taskfc_ext.worker.run.subprocesses import Subprocesses
 
 FORMATTERS = "IPython.core.formatters"
 
@@ -52,7 +52,7 @@ class TaskDisplays(DisplayPublisher):
         """Keep a display. Same arguments as IPython's."""
         display_id = (transient or {}).get("display_id")
         if self._shows is not None and PLAIN_TEXT not in data:
-            data = {**data, PLAIN_TEXT: text_of(self._shows)}
+            data = {**data, PLAIN_TEXT: repr_of(self._shows)}
         data, at_the_end = without_view(data)
         self.displays.add(data, metadata, display_id=display_id, update=update, at_the_end=at_the_end)
 
@@ -100,7 +100,7 @@ class TaskShell(InteractiveShell):
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
         """On an interrupt within, end the processes that were started within, and the task, though IPython goes on."""
-        programs, was_struck = Programs(), self.guard.has_struck
+        programs, was_struck = Subprocesses(), self.guard.has_struck
         before, self.guard.on_strike = self.guard.on_strike, programs.note
         try:
             yield

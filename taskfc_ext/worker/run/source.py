@@ -17,6 +17,7 @@ from typing import Any
 from IPython.core.display_functions import display
 from IPython.core.displayhook import DisplayHook
 
+from taskfc_ext.protocol.outputs import PLAIN_TEXT
 from taskfc_ext.serialize import FUTURES, CellOptions, remember_source
 from taskfc_ext.worker.run.interactivity import LAST, divide
 
@@ -118,7 +119,7 @@ def notebook_settings(shell: Any, options: CellOptions) -> Iterator[None]:
     for extension in options.get("extensions", ()):
         if extension not in shell.extension_manager.loaded:
             shell.extension_manager.load_extension(extension)
-    plain = shell.display_formatter.formatters["text/plain"]
+    plain = shell.display_formatter.formatters[PLAIN_TEXT]
     before = shell.ast_node_interactivity, plain.float_precision, sys.displayhook
     shell.ast_node_interactivity = options.get("interactivity", before[0])
     plain.float_precision = options.get("float_precision", before[1])

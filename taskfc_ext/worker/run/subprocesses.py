@@ -10,7 +10,7 @@ from contextlib import suppress
 from taskfc_ext.drivers.process_tree import Process, descendants, is_zombie
 
 
-class Programs:
+class Subprocesses:
     """Programs below this process that begin from now on.
 
     An interrupt that IPython passes on reaches a shell, and not the programs that the shell runs. So call `note` at the
