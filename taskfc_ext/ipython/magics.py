@@ -234,12 +234,13 @@ class TaskMagics(Magics):
         self.board.close()
         self.session.close()
 
-    def _make_buttons(self, act: Callable[[str], str], taskid: int, verbs: tuple[str, ...]) -> Buttons | None:
+    def _make_buttons(
+        self, act: Callable[[str], str], farm: str, taskid: int, verbs: tuple[str, ...]
+    ) -> Buttons | None:
         from taskfc_ext.widget.buttons import TaskButtons  # ipywidgets is slow to import
 
-        name = self.session.name
         try:
-            return TaskButtons(act, taskid, farm=name, offers=verbs, identity=self.session.farms.identity(name))
+            return TaskButtons(act, taskid, farm=farm, offers=verbs, identity=self.session.farms.identity(farm))
         except Exception:  # the kernel has no widgets: the card works without buttons
             logger.debug("no buttons for task=%d", taskid, exc_info=True)
             return None

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
 from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 
@@ -105,6 +106,19 @@ def test_the_value_of_a_cell_is_shown_as_a_card(live_shell: Any, farm: Any) -> N
     assert "task 0" in first["data"]["text/plain"]
     assert "task 1" in second["data"]["text/plain"]
     assert WIDGET in buttons_of_second["data"]
+
+
+def test_the_buttons_of_a_card_are_for_its_own_farm(
+    live_shell: Any, farm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    magics = live_shell.magics
+    monkeypatch.setattr(magics.session.farms, "identity", lambda name: f"the processes of {name}")
+    fit = live_shell.run("%%task fit\n1")
+    fit._template.owner = type("Owner", (), {"farm_name": "default", "get_details": fit._template.owner.get_details})()
+    live_shell.run("%task use night")
+    live_shell.run("fit")
+    buttons = magics.board._with_buttons[-1]._buttons
+    assert (buttons.farm, buttons.identity) == ("default", "the processes of default")
 
 
 def test_a_waiting_cell_shows_one_card(live_shell: Any, farm: Any) -> None:

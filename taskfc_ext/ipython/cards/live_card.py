@@ -60,8 +60,11 @@ class Buttons(Protocol):
     def close(self) -> None: ...
 
 
-MakeButtons = Callable[[Callable[[str], str], int, tuple[str, ...]], Buttons | None]
-"""Makes the buttons of a task from: the action of a click, the task's id, the offered verbs. `None`: no buttons."""
+MakeButtons = Callable[[Callable[[str], str], str, int, tuple[str, ...]], Buttons | None]
+"""Makes the buttons of a task from: the action of a click, farm and id of the task, the offered verbs.
+
+`None`: no buttons.
+"""
 
 
 def offers(card: Card) -> tuple[str, ...]:
@@ -120,7 +123,7 @@ class LiveCard:
         verbs = offers(self.card)
         if not verbs or self.card.taskid is None:
             return False
-        self._buttons = make(act, self.card.taskid, verbs)
+        self._buttons = make(act, self.card.farm, self.card.taskid, verbs)
         if self._buttons is None:
             return False
         self._publish(self._buttons.bundle(), display_id=self._buttons_id, update=False)
