@@ -221,12 +221,12 @@ class TaskMagics(Magics):
         if self.board.retried:
             from taskfc_ext.ipython.verbs.retry import rebind
 
-            new, farm = {}, ""
+            new = {}
             while self.board.retried:
                 taskid, future = self.board.retried.popleft()
-                new[taskid], farm = future, future.farm
+                new[future.farm, taskid] = future
                 self.session.notices.add(future)
-            rebind(self._shell.user_ns, farm, new.get)
+            rebind(self._shell.user_ns, lambda farm, taskid: new.get((farm, taskid)))
 
     def close(self) -> None:
         """Close the connection and the cards; the farm goes on."""

@@ -9,6 +9,7 @@ from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 
 from taskfc_ext.ipython import extension
+from tests.ipython.conftest import future_on
 from tests.processes import DEADLINE
 from tests.shells import end_shell, new_shell
 
@@ -83,6 +84,17 @@ def test_a_name_holds_the_task_that_a_button_has_retried(live_shell: Any, farm: 
     farm.succeed(1, 42)
     live_shell.run("x = 2")
     assert "42" in "".join(live_shell.texts()[-2:])
+
+
+def test_tasks_that_buttons_have_retried_on_two_farms_are_told_apart(live_shell: Any, farm: Any) -> None:
+    fit = live_shell.run("%%task fit\n1")
+    olds = [future_on(name, fit, taskid=0) for name in ("day", "night")]
+    news = [future_on(name, fit, taskid=7) for name in ("day", "night")]
+    for old, new in zip(olds, news, strict=True):
+        live_shell.ns["fit"] = old
+        live_shell.magics.board.retried.extend((0, each) for each in news)
+        live_shell.run("1")
+        assert live_shell.ns["fit"] is new
 
 
 def test_the_value_of_a_cell_is_shown_as_a_card(live_shell: Any, farm: Any) -> None:

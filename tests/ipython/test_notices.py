@@ -93,6 +93,16 @@ def test_a_wait_that_was_in_vain_is_none(lines: Any, farm: Any) -> None:
     assert lines("1") == ["task 0 fit has ended: succeeded"]
 
 
+def test_a_retried_task_whose_result_was_read_is_left_out(lines: Any, farm: Any) -> None:
+    lines("%%task fit\n1")
+    farm.fail(0, ValueError("no data"))
+    lines("fit.exception()")
+    lines("%task retry fit")
+    farm.succeed(1)
+    assert lines("fit.result()") == []
+    assert lines("1") == []
+
+
 def test_tasks_that_end_in_their_own_cell_are_left_out(lines: Any, farm: Any) -> None:
     farm.flush = lambda *_: farm.succeed(0, 7)
     assert lines("%%task fit\n7") == []
