@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -159,8 +159,9 @@ def _result(notebook: Notebook, request: requests.Result) -> Any:
     return values[0] if len(values) == 1 and names_one(request.tasks) else values
 
 
-def _note_seen(notebook: Notebook, futures: Iterable[Any]) -> None:
-    notebook.session.notices.mark_seen((future.taskid for future in futures), notebook.session.name)
+def _note_seen(notebook: Notebook, futures: Sequence[Any]) -> None:
+    for farm in {future.farm for future in futures}:
+        notebook.session.notices.mark_seen((future.taskid for future in futures if future.farm == farm), farm)
 
 
 def _pull(notebook: Notebook, request: requests.Pull) -> None:
@@ -184,8 +185,9 @@ def _clear(notebook: Notebook, request: requests.Clear) -> None:
 
 def _abort(notebook: Notebook, tasks: Selection) -> None:
     client = notebook.session.client()
+    taskids = notebook.taskids(tasks)
     aborted: list[int] = []
-    for taskid in notebook.taskids(tasks):
+    for taskid in taskids:
         try:
             client.abort(taskid)
         except UnknownTask as error:
@@ -193,7 +195,7 @@ def _abort(notebook: Notebook, tasks: Selection) -> None:
             notebook.say(wording.as_sentence(text))
         else:
             aborted.append(taskid)
-        notebook.session.notices.mark_seen([taskid], notebook.session.name)
+    notebook.session.notices.mark_seen(taskids, notebook.session.name)
     if aborted:
         unfinished = client.list_tasks(taskids=aborted, states=UNFINISHED, limit=MOST)
         notebook.say(wording.describe_abort(aborted, {task.taskid for task in unfinished}))
