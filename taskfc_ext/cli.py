@@ -403,7 +403,7 @@ def _print_error(error: BaseException) -> None:
     message = error.message if isinstance(error, TaskFCError) else str(error) or type(error).__name__
     hint = error.hint if isinstance(error, TaskFCError) else ""
     if hint and isinstance(error, UnknownTask) and not isinstance(error, ResultExpired):
-        hint = _SEE  # the controller's own hint is for Python
+        hint = _SEE  # the client's own hint is for Python
     print(f"taskfc: {one_line(message)}{f' ({one_line(hint)})' if hint else ''}", file=sys.stderr)
 
 
