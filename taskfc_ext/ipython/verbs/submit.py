@@ -63,11 +63,11 @@ def submit(notebook: Notebook, submission: Submission, source: str) -> TaskFutur
     shipment = _choose_names(notebook, submission, source, transform)
     changed = () if submission.keep else changed_names(source, shipment.values, transform=transform)
     settings = _settings(notebook, submission, shipment, source, transform, changed)
+    options = _options(notebook, submission)  # may refuse: before the names are pickled, which may take long
     shipment = settle(shipment) if submission.dry_run else pack(shipment, submission.out, settings)
     changed = tuple(name for name in changed if name in shipment.values)
     if submission.out and not submission.keep:  # the persistent namespace may have them from before
         check_out(submission.out, shipment.use.defines, shipment.values, transform(source))
-    options = _options(notebook, submission)
     if submission.dry_run:
         notebook.show(_dry_run(submission, shipment).bundle())
         _say_changed(notebook, submission, changed)
