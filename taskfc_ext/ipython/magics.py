@@ -150,7 +150,7 @@ class TaskMagics(Magics):
 
     @validate("farm")
     def _check_farm(self, proposal: Any) -> str:
-        from taskfc_ext.drivers.paths import farm_paths  # imported only where a farm is configured: `%load_ext` is fast
+        from taskfc_ext.drivers.paths import farm_paths  # only where a farm is set: `%load_ext` is fast
 
         try:
             farm_paths(proposal["value"])
@@ -183,7 +183,8 @@ class TaskMagics(Magics):
         try:
             return answer(notebook, request)
         finally:
-            self.farm = self.session.name  # a verb may have changed it
+            if self.farm != self.session.name:  # a verb has changed it
+                self.farm = self.session.name
 
     def _submit(self, notebook: Notebook, line: str, cell: str) -> Any:
         from taskfc_ext.ipython.verbs.submit import run_everywhere, submit
