@@ -193,9 +193,9 @@ def settle(shipment: Shipment, known: Mapping[str, int] | None = None) -> Shipme
     """
     values, sizes = dict(shipment.values), dict[str, int]()
     known = known or {}
+    n_before = 0
     for name, value in shipment.values.items():
         limit = shipment.limits.get(name)
-        n_before = sum(sizes.values())
         if limit is not None:
             size = _size_up_to(limit(n_before) - n_before, value)
         else:
@@ -204,6 +204,7 @@ def settle(shipment: Shipment, known: Mapping[str, int] | None = None) -> Shipme
             del values[name]
         else:
             sizes[name] = size
+            n_before += size
     there_first = tuple(name for name in shipment.there_first if name in values)
     return replace(shipment, values=values, sizes=sizes, there_first=there_first, limits={})
 
