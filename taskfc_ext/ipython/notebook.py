@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from taskfc_ext.client.future.future import TaskFuture
     from taskfc_ext.protocol.infos import TaskInfo
 
-MOST = MAX_IDS
-"""The limit for a list of all tasks."""
-
 SEE_TASKS = "`%task status --all` lists the newest"
 
 
@@ -118,7 +115,7 @@ class Notebook:
         """Return the tasks of this notebook, or of all, in one of these states, including those just submitted."""
         client = self.session.client()
         self._flush()
-        return client.list_tasks(owner=None if everybodys else self.session.owner, states=states, limit=MOST)
+        return client.list_tasks(owner=None if everybodys else self.session.owner, states=states, limit=MAX_IDS)
 
     def _find_named(self, name: str) -> list[Any]:
         value = self.namespace.get(name)

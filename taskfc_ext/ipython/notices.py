@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from taskfc_ext.protocol.states import FINISHED
 from taskfc_ext.text import one_line, plural
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ _RANGES = 5
 """Ranges of ids in one notice."""
 _WHY = 120
 """Characters of a failure's message."""
-
-STATES = ("succeeded", "failed", "aborted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ def write_notice(tasks: Sequence[EndedTask]) -> str:
         (task,) = tasks
         why = f": {_shorten(task.why)}" if task.why else ""
         return one_line(f"{_title(task)} has ended: {task.state}{why}")
-    counts = [(sum(task.state == state for task in tasks), state) for state in STATES]
+    counts = [(sum(task.state == state for task in tasks), state) for state in FINISHED]
     ends = ", ".join(f"{n:,} {state}" for n, state in counts if n)
     shown = [f"{_title(task)}: {_shorten(task.why)}" for task in failures[:_NAMED]]
     more = [f"and {len(failures) - _NAMED:,} more"] if len(failures) > _NAMED else []

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from taskfc_ext.ipython.cards import rich
 from taskfc_ext.ipython.cards.render import AS_OF, Bundle, Card, card_bundle
-from taskfc_ext.protocol.states import UNFINISHED
+from taskfc_ext.protocol.states import UNFINISHED, UNSUCCESSFUL
 
 NOTHING: Bundle = {"text/plain": "", "text/html": "<!-- -->", "text/latex": "", "text/markdown": ""}
 """Replaces an output that is gone: invisible in every front end and in every format of nbconvert."""
@@ -35,8 +35,6 @@ NO_TIME_IF_LIVE = (
     f"<style>.jp-OutputArea-child:has(~ .jp-OutputArea-child .taskfc-buttons) .{AS_OF} {{ display: none }}</style>"
 )
 """Hides the time on a live card. A saved notebook has no buttons and shows it: there the card is out of date."""
-
-MAY_RETRY = ("failed", "aborted")
 
 
 class Publish(Protocol):
@@ -71,7 +69,7 @@ def offers(card: Card) -> tuple[str, ...]:
     """Return the verbs that a card's task allows."""
     if card.taskid is None:
         return ()
-    return ("abort",) if card.state in UNFINISHED else ("retry",) if card.state in MAY_RETRY else ()
+    return ("abort",) if card.state in UNFINISHED else ("retry",) if card.state in UNSUCCESSFUL else ()
 
 
 class LiveCard:

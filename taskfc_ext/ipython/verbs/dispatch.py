@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskfc_ext.errors import UnknownTask, UnknownTasks
 from taskfc_ext.ipython.cards.render import Table, tasks_table
-from taskfc_ext.ipython.notebook import MOST, Notebook, error_line, waiting
+from taskfc_ext.ipython.notebook import Notebook, error_line, waiting
 from taskfc_ext.ipython.parse import requests
 from taskfc_ext.ipython.parse.grammar import cell_help, line_help, verb_help
 from taskfc_ext.ipython.parse.requests import BadUsage, Request
@@ -18,6 +18,7 @@ from taskfc_ext.ipython.verbs.retry import retry
 from taskfc_ext.ipython.verbs.submit import bind_out, submit_expression, wait_for_success
 from taskfc_ext.ipython.verbs.wait import wait
 from taskfc_ext.protocol.infos import TaskInfo
+from taskfc_ext.protocol.limits import MAX_IDS
 from taskfc_ext.protocol.states import FINISHED, UNFINISHED
 from taskfc_ext.text import one_line, plain_text, plural, workers_text
 from taskfc_ext.view import wording
@@ -118,7 +119,7 @@ def _status(notebook: Notebook, request: requests.Status) -> None:
         notebook.say(_no_farm(notebook))
         return
     if request.tasks:
-        rows = client.list_tasks(taskids=notebook.taskids(request.tasks), limit=MOST)
+        rows = client.list_tasks(taskids=notebook.taskids(request.tasks), limit=MAX_IDS)
     else:
         owner = None if request.all else notebook.session.owner
         rows = _running_and_newest(client, owner)
@@ -197,7 +198,7 @@ def _abort(notebook: Notebook, tasks: Selection) -> None:
             aborted.append(taskid)
     notebook.session.notices.mark_seen(taskids, notebook.session.name)
     if aborted:
-        unfinished = client.list_tasks(taskids=aborted, states=UNFINISHED, limit=MOST)
+        unfinished = client.list_tasks(taskids=aborted, states=UNFINISHED, limit=MAX_IDS)
         notebook.say(wording.describe_abort(aborted, {task.taskid for task in unfinished}))
 
 
