@@ -25,7 +25,7 @@ from taskfc_ext.errors import (
 )
 from taskfc_ext.ipython.cards.board import CardBoard
 from taskfc_ext.ipython.cards.live_card import Buttons
-from taskfc_ext.ipython.cards.publishing import context_of_cell, is_headless, publish
+from taskfc_ext.ipython.cards.publishing import context_of_cell, has_kernel, is_headless, publish
 from taskfc_ext.ipython.cards.queue_widgets import QueueWidgets
 from taskfc_ext.ipython.cards.snapshot import make_card, remote_lines
 from taskfc_ext.ipython.cell.expansion import expand_values
@@ -145,8 +145,7 @@ class TaskMagics(Magics):
         self.board.is_live = self._may_update()
 
     def _may_update(self) -> bool:
-        # a plain terminal cannot change printed text
-        return self.live_cards and getattr(self._shell, "kernel", None) is not None
+        return self.live_cards and has_kernel(self._shell)
 
     @validate("farm")
     def _check_farm(self, proposal: Any) -> str:

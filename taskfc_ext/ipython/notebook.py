@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskfc_ext.errors import ControllerUnavailable, ResultExpired, TaskFCError, UnknownTask, UnknownTasks
 from taskfc_ext.ipython.cards.board import CardBoard
+from taskfc_ext.ipython.cards.publishing import has_kernel
 from taskfc_ext.ipython.cards.queue_widgets import QueueWidgets
 from taskfc_ext.ipython.cards.render import Bundle
 from taskfc_ext.ipython.hints import did_you_mean
@@ -79,7 +80,7 @@ class Notebook:
     @property
     def has_widgets(self) -> bool:
         """Whether there is a kernel, so that a front end can show widgets."""
-        return getattr(self.shell, "kernel", None) is not None
+        return has_kernel(self.shell)
 
     def bind(self, name: str, value: object) -> None:
         """Give `value` a name in the notebook."""
