@@ -83,7 +83,7 @@ def submit(notebook: Notebook, submission: Submission, source: str) -> TaskFutur
             client.flush()
     finally:  # an interrupt ends only the wait
         if not (refused := future.done() and not future.accepted):
-            _note_sent(notebook, submission, shipment, future)
+            _bind_future(notebook, submission, shipment, future)
     if refused:
         future.result()  # raises why
     notebook.session.notices.add(future)
@@ -227,7 +227,7 @@ def _value_there(name: str, binding: Binding, here: object, inputs: Sequence[str
     return binding.value
 
 
-def _note_sent(notebook: Notebook, submission: Submission, shipment: Shipment, future: TaskFuture) -> None:
+def _bind_future(notebook: Notebook, submission: Submission, shipment: Shipment, future: TaskFuture) -> None:
     """Bind the future to the name of its task, and note the names that the task keeps."""
     if submission.keep:
         _note_kept(notebook, submission, shipment)
