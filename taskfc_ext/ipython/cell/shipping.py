@@ -12,7 +12,7 @@ from typing import Any
 
 from taskfc_ext.ipython.cell.mentions import names_in_value
 from taskfc_ext.ipython.cell.names import BUILTINS, IPYTHON_NAMES, MODULE_NAMES, NameUse, used_names
-from taskfc_ext.ipython.hints import did_you_mean
+from taskfc_ext.ipython.hints import did_you_mean, public_names
 from taskfc_ext.ipython.parse.requests import BadUsage
 from taskfc_ext.serialize.blame import describe_failure, text_of
 from taskfc_ext.serialize.chance import carried
@@ -236,7 +236,7 @@ def _is_the_users(name: str, namespace: Mapping[str, Any], hidden: Mapping[str, 
 
 
 def _unknown(name: str, known: Iterable[str]) -> str:
-    return f"unknown name {name!r}{did_you_mean(name, sorted(word for word in known if not word.startswith('_')))}"
+    return f"unknown name {name!r}{did_you_mean(name, public_names(known))}"
 
 
 def _size(name: str, value: object) -> int:
