@@ -20,10 +20,9 @@ from taskfc_ext.ipython.verbs.wait import wait
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.limits import MAX_IDS
 from taskfc_ext.protocol.states import FINISHED, UNFINISHED
-from taskfc_ext.text import one_line, plain_text, plural, workers_text
+from taskfc_ext.text import as_sentence, one_line, plain_text, plural, workers_text
 from taskfc_ext.view import wording
 from taskfc_ext.view.selection import Selection, names_one
-from taskfc_ext.view.wording import farm_caption
 
 if TYPE_CHECKING:
     from taskfc_ext.client.blocking import BlockingTaskClient
@@ -123,7 +122,7 @@ def _status(notebook: Notebook, request: requests.Status) -> None:
     else:
         owner = None if request.all else notebook.session.owner
         rows = _running_and_newest(client, owner)
-    caption = farm_caption(notebook.session.name, client.queue_status(), _n_workers(client))
+    caption = wording.farm_caption(notebook.session.name, client.queue_status(), _n_workers(client))
     if not request.tasks and not request.all:
         caption += "; this notebook's running and newest tasks" if rows else "; none of this notebook"
     notebook.show(tasks_table(caption, rows).bundle())
@@ -135,7 +134,7 @@ def _widget(notebook: Notebook) -> None:
     rows = _running_and_newest(client, None) if client is not None else []
     caption = _no_farm(notebook)
     if client is not None:
-        caption = farm_caption(notebook.session.name, client.queue_status(), _n_workers(client))
+        caption = wording.farm_caption(notebook.session.name, client.queue_status(), _n_workers(client))
         caption += f"; as of {datetime.now():%Y-%m-%d %H:%M:%S}"
     table = tasks_table(caption, rows).bundle()
     notebook.show(notebook.queues.bundle(table) if notebook.has_widgets else table)
@@ -193,7 +192,7 @@ def _abort(notebook: Notebook, tasks: Selection) -> None:
             client.abort(taskid)
         except UnknownTask as error:
             text = error_line(error) if error.hint else one_line(error.message)  # without a hint: it has ended
-            notebook.say(wording.as_sentence(text))
+            notebook.say(as_sentence(text))
         else:
             aborted.append(taskid)
     notebook.session.notices.mark_seen(taskids, notebook.session.name)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from taskfc_ext.errors import RequestRefused, UnknownTask
 from taskfc_ext.ipython.notebook import Notebook, error_line, is_future
 from taskfc_ext.ipython.parse.requests import BadUsage, Retry
-from taskfc_ext.text import plural
+from taskfc_ext.text import as_sentence, plural
 from taskfc_ext.view.selection import names_one
-from taskfc_ext.view.wording import as_sentence, describe_retry
+from taskfc_ext.view.wording import describe_retry
 
 if TYPE_CHECKING:
     from taskfc_ext.client.future.future import TaskFuture
