@@ -118,6 +118,12 @@ def farm_caption(name: str, counts: Mapping[str, int], n_workers: int) -> str:
     return f"{name} · {plural(n_workers, 'worker')} · {shown or 'no tasks'}"
 
 
+def describe_start(name: str, n_workers: int | None = None) -> str:
+    """Return the result of a start; without the number of workers where it is not known."""
+    workers = "" if n_workers is None else f", with {plural(n_workers, 'worker')}"
+    return f"Farm {name} runs{workers}."
+
+
 def describe_scale(before: int, n: int) -> str:
     """Return the result of `scale`: `4 workers (before: 2)`."""
     if before == n:
