@@ -19,8 +19,7 @@ from collections.abc import Callable, Container, Sequence
 
 import msgspec
 
-from taskfc_ext.client.attach import attach_or_start_idle
-from taskfc_ext.client.attach import attach_to_running as _attached
+from taskfc_ext.client.attach import attach_or_start_idle, attach_to_running
 from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.client.farm.interface import Condition
 from taskfc_ext.client.farm.launch import LocalFarm
@@ -39,7 +38,7 @@ from taskfc_ext.errors import (
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.limits import MAX_IDS, MAX_WORKERS
 from taskfc_ext.protocol.states import FINISHED, UNFINISHED
-from taskfc_ext.text import one_line, plain_text, plural, table, workers_text
+from taskfc_ext.text import one_line, plain_text, table, workers_text
 from taskfc_ext.view.selection import BadSelection, count_ids, parse_selection
 from taskfc_ext.view.wording import KEPT, describe_abort, describe_clear, describe_retry, describe_scale, task_row
 
@@ -146,14 +145,14 @@ def _restart(arguments: argparse.Namespace) -> int:
 
 
 def _print_running(arguments: argparse.Namespace, what: str) -> int:
-    with _attached(arguments.name) as client:
+    with attach_to_running(arguments.name) as client:
         workers = client.workers()
         info = read_connection(arguments.name)
         pid = info.pid if info else None
     if arguments.json:
         _print_json({"name": arguments.name, "state": "running", "was": what, "pid": pid, "workers": len(workers)})
     else:
-        print(f"{arguments.name}: {what}, controller {pid}, {plural(len(workers), 'worker')}")
+        print(f"{arguments.name}: {what}, controller {pid}, {workers_text(workers)}")
     return 0
 
 
@@ -170,7 +169,7 @@ def _stop(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    with _attached(arguments.name) as client:
+    with attach_to_running(arguments.name) as client:
         counts = client.queue_status()
         workers = client.workers()
     counts = {state: counts["pending" if state == "running" else state] for state in STATES}
@@ -220,7 +219,7 @@ def _farm_facts(name: str) -> dict[str, object]:
 
 
 def _tasks(arguments: argparse.Namespace) -> int:
-    with _attached(arguments.name) as client:
+    with attach_to_running(arguments.name) as client:
         taskids = _taskids(client, arguments.tasks) if arguments.tasks else None
         tasks = client.list_tasks(taskids=taskids, states=arguments.state, limit=arguments.limit)
     if arguments.json:
@@ -239,7 +238,7 @@ def _task_cells(task: TaskInfo) -> list[str]:
 
 
 def _log(arguments: argparse.Namespace) -> int:
-    with _attached(arguments.name) as client:
+    with attach_to_running(arguments.name) as client:
         (taskid,) = _taskids(client, [arguments.task], most=1)
         text = client.log(taskid)
     if arguments.json:
@@ -281,7 +280,7 @@ def _retry(arguments: argparse.Namespace) -> int:
     new_ids: dict[int, int] = {}
     lines: list[str] = []
     errors: list[TaskFCError] = []
-    with _attached(arguments.name) as client:
+    with attach_to_running(arguments.name) as client:
         for taskid in sorted(_taskids(client, arguments.tasks)):
             if taskid in new_ids:
                 continue  # it was retried with its dependency, whose id is smaller
@@ -304,7 +303,7 @@ def _retry(arguments: argparse.Namespace) -> int:
 
 
 def _clear(arguments: argparse.Namespace) -> int:
-    with _attached(arguments.name) as client:
+    with attach_to_running(arguments.name) as client:
         n_cleared = client.clear(_taskids(client, arguments.tasks) if arguments.tasks else None)
     if arguments.json:
         _print_json({"cleared": n_cleared})
@@ -314,7 +313,7 @@ def _clear(arguments: argparse.Namespace) -> int:
 
 
 def _scale(arguments: argparse.Namespace) -> int:
-    with _attached(arguments.name) as client:
+    with attach_to_running(arguments.name) as client:
         before = client.scale(arguments.workers)
     if arguments.json:
         _print_json({"workers": arguments.workers, "before": before})
@@ -403,7 +402,7 @@ def _print_error(error: BaseException) -> None:
     message = error.message if isinstance(error, TaskFCError) else str(error) or type(error).__name__
     hint = error.hint if isinstance(error, TaskFCError) else ""
     if hint and isinstance(error, UnknownTask) and not isinstance(error, ResultExpired):
-        hint = _SEE  # the controller's own hint is for Python
+        hint = _SEE  # the client's own hint is for Python
     print(f"taskfc: {one_line(message)}{f' ({one_line(hint)})' if hint else ''}", file=sys.stderr)
 
 

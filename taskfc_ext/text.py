@@ -83,7 +83,11 @@ def sentence(error: Exception) -> str:
     """Return the message and the hint of an error as one sentence."""
     hint = one_line(getattr(error, "hint", ""))
     text = one_line(getattr(error, "message", "") or str(error) or type(error).__name__)
-    text = f"{text}: {hint}" if hint else text
+    return as_sentence(f"{text}: {hint}" if hint else text)
+
+
+def as_sentence(text: str) -> str:
+    """Return `text` with a capital and a full stop."""
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 

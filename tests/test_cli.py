@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from taskfc_ext import StringTask, TaskClient, start
-from taskfc_ext.cli import _attached, main
+from taskfc_ext.cli import main
+from taskfc_ext.client.attach import attach_to_running
 from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.errors import ControllerLost
 from tests.processes import DEADLINE, until
@@ -281,7 +282,7 @@ def test_restart_keeps_the_store_and_stop_ends_everything(taskfc: Taskfc) -> Non
 
 def test_a_farm_that_died_is_not_brought_back_by_looking_at_it(taskfc: Taskfc) -> None:
     assert taskfc("start", "-n", "1", "--name", "dying").code == 0
-    with _attached("dying") as client:
+    with attach_to_running("dying") as client:
         os.kill(start(name="dying").supervisor_pid, signal.SIGKILL)
         with pytest.raises(ControllerLost, match="taskfc start --name dying"):
             until(lambda: not client.queue_status(), "no answer")

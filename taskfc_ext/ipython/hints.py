@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 MEANT = "; did you mean "
 """The beginning of each hint."""
@@ -20,6 +20,11 @@ def or_else(problem: str, also: str) -> str:
     if also and MEANT in problem and problem.endswith("?"):
         return f"{problem[:-1]}, or {also.removeprefix(MEANT)}"
     return f"{problem}{also}"
+
+
+def public_names(namespace: Iterable[str]) -> list[str]:
+    """Return the names that a hint may show, sorted."""
+    return sorted(name for name in namespace if not name.startswith("_"))
 
 
 def nearest(word: str, known: Sequence[str]) -> str:

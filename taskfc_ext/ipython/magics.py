@@ -25,7 +25,7 @@ from taskfc_ext.errors import (
 )
 from taskfc_ext.ipython.cards.board import CardBoard
 from taskfc_ext.ipython.cards.live_card import Buttons
-from taskfc_ext.ipython.cards.publishing import context_of_cell, is_headless, publish
+from taskfc_ext.ipython.cards.publishing import context_of_cell, has_kernel, is_headless, publish
 from taskfc_ext.ipython.cards.queue_widgets import QueueWidgets
 from taskfc_ext.ipython.cards.snapshot import make_card, remote_lines
 from taskfc_ext.ipython.cell.expansion import expand_values
@@ -145,12 +145,11 @@ class TaskMagics(Magics):
         self.board.is_live = self._may_update()
 
     def _may_update(self) -> bool:
-        # a plain terminal cannot change printed text
-        return self.live_cards and getattr(self._shell, "kernel", None) is not None
+        return self.live_cards and has_kernel(self._shell)
 
     @validate("farm")
     def _check_farm(self, proposal: Any) -> str:
-        from taskfc_ext.drivers.paths import farm_paths  # imported only where a farm is configured: `%load_ext` is fast
+        from taskfc_ext.drivers.paths import farm_paths  # only where a farm is set: `%load_ext` is fast
 
         try:
             farm_paths(proposal["value"])
@@ -183,7 +182,8 @@ class TaskMagics(Magics):
         try:
             return answer(notebook, request)
         finally:
-            self.farm = self.session.name  # a verb may have changed it
+            if self.farm != self.session.name:  # a verb has changed it
+                self.farm = self.session.name
 
     def _submit(self, notebook: Notebook, line: str, cell: str) -> Any:
         from taskfc_ext.ipython.verbs.submit import run_everywhere, submit
@@ -221,12 +221,12 @@ class TaskMagics(Magics):
         if self.board.retried:
             from taskfc_ext.ipython.verbs.retry import rebind
 
-            new, farm = {}, ""
+            new = {}
             while self.board.retried:
                 taskid, future = self.board.retried.popleft()
-                new[taskid], farm = future, future.farm
+                new[future.farm, taskid] = future
                 self.session.notices.add(future)
-            rebind(self._shell.user_ns, farm, new.get)
+            rebind(self._shell.user_ns, lambda farm, taskid: new.get((farm, taskid)))
 
     def close(self) -> None:
         """Close the connection and the cards; the farm goes on."""
@@ -234,12 +234,13 @@ class TaskMagics(Magics):
         self.board.close()
         self.session.close()
 
-    def _make_buttons(self, act: Callable[[str], str], taskid: int, verbs: tuple[str, ...]) -> Buttons | None:
+    def _make_buttons(
+        self, act: Callable[[str], str], farm: str, taskid: int, verbs: tuple[str, ...]
+    ) -> Buttons | None:
         from taskfc_ext.widget.buttons import TaskButtons  # ipywidgets is slow to import
 
-        name = self.session.name
         try:
-            return TaskButtons(act, taskid, farm=name, offers=verbs, identity=self.session.farms.identity(name))
+            return TaskButtons(act, taskid, farm=farm, offers=verbs, identity=self.session.farms.identity(farm))
         except Exception:  # the kernel has no widgets: the card works without buttons
             logger.debug("no buttons for task=%d", taskid, exc_info=True)
             return None

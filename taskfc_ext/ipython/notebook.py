@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskfc_ext.errors import ControllerUnavailable, ResultExpired, TaskFCError, UnknownTask, UnknownTasks
 from taskfc_ext.ipython.cards.board import CardBoard
+from taskfc_ext.ipython.cards.publishing import has_kernel
 from taskfc_ext.ipython.cards.queue_widgets import QueueWidgets
 from taskfc_ext.ipython.cards.render import Bundle
 from taskfc_ext.ipython.hints import did_you_mean
@@ -22,9 +23,6 @@ from taskfc_ext.view.selection import Selection, count_ids
 if TYPE_CHECKING:
     from taskfc_ext.client.future.future import TaskFuture
     from taskfc_ext.protocol.infos import TaskInfo
-
-MOST = MAX_IDS
-"""The limit for a list of all tasks."""
 
 SEE_TASKS = "`%task status --all` lists the newest"
 
@@ -82,7 +80,7 @@ class Notebook:
     @property
     def has_widgets(self) -> bool:
         """Whether there is a kernel, so that a front end can show widgets."""
-        return getattr(self.shell, "kernel", None) is not None
+        return has_kernel(self.shell)
 
     def bind(self, name: str, value: object) -> None:
         """Give `value` a name in the notebook."""
@@ -118,7 +116,7 @@ class Notebook:
         """Return the tasks of this notebook, or of all, in one of these states, including those just submitted."""
         client = self.session.client()
         self._flush()
-        return client.list_tasks(owner=None if everybodys else self.session.owner, states=states, limit=MOST)
+        return client.list_tasks(owner=None if everybodys else self.session.owner, states=states, limit=MAX_IDS)
 
     def _find_named(self, name: str) -> list[Any]:
         value = self.namespace.get(name)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import count, groupby
+from itertools import groupby
 from typing import TYPE_CHECKING
 
+from taskfc_ext.protocol.states import FINISHED
 from taskfc_ext.text import one_line, plural
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ _RANGES = 5
 """Ranges of ids in one notice."""
 _WHY = 120
 """Characters of a failure's message."""
-
-STATES = ("succeeded", "failed", "aborted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ def write_notice(tasks: Sequence[EndedTask]) -> str:
         (task,) = tasks
         why = f": {_shorten(task.why)}" if task.why else ""
         return one_line(f"{_title(task)} has ended: {task.state}{why}")
-    counts = [(sum(task.state == state for task in tasks), state) for state in STATES]
+    counts = [(sum(task.state == state for task in tasks), state) for state in FINISHED]
     ends = ", ".join(f"{n:,} {state}" for n, state in counts if n)
     shown = [f"{_title(task)}: {_shorten(task.why)}" for task in failures[:_NAMED]]
     more = [f"and {len(failures) - _NAMED:,} more"] if len(failures) > _NAMED else []
@@ -76,38 +75,29 @@ class Notices:
     """The open batch. Main thread only."""
 
     def __init__(self) -> None:
-        self._open: dict[int, tuple[TaskFuture, int]] = {}
+        self._open: list[tuple[TaskFuture, int]] = []
         self._cell = 0
-        self._order = count()
 
     def add(self, future: TaskFuture) -> None:
         """Add a task that the running cell has submitted."""
         future.track_reads()
-        self._open[next(self._order)] = future, self._cell
+        self._open.append((future, self._cell))
 
     def mark_seen(self, taskids: Iterable[int], farm: str) -> None:
         """Remove these tasks of `farm`: the user has seen their end."""
         ids = set(taskids)
-        self._open = {
-            key: (future, cell)
-            for key, (future, cell) in self._open.items()
-            if future.taskid not in ids or future.farm != farm
-        }
+        self._open = [(future, cell) for future, cell in self._open if future.taskid not in ids or future.farm != farm]
 
     def mark_all_seen(self, farm: str) -> None:
         """Remove all tasks of `farm` that have ended."""
-        self._open = {
-            key: (future, cell)
-            for key, (future, cell) in self._open.items()
-            if future.farm != farm or not future.done()
-        }
+        self._open = [(future, cell) for future, cell in self._open if future.farm != farm or not future.done()]
 
     def after_cell(self) -> str:
         """Return the notice that is due after a cell; empty if none is."""
         cell, self._cell = self._cell, self._cell + 1
-        if not self._open or not all(future.done() for future, _ in self._open.values()):
+        if not self._open or not all(future.done() for future, _ in self._open):
             return ""
-        batch, self._open = list(self._open.values()), {}
+        batch, self._open = self._open, []
         news = [(future, submitted_in) for future, submitted_in in batch if not future.is_read]
         if all(submitted_in == cell for _, submitted_in in news):
             return ""

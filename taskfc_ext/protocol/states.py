@@ -29,5 +29,6 @@ class StateCode(IntEnum):
 
 UNFINISHED = (State.WAITING, State.SCHEDULED, State.RUNNING)
 FINISHED = (State.SUCCEEDED, State.FAILED, State.ABORTED)
+UNSUCCESSFUL = (State.FAILED, State.ABORTED)
 
 FINISHED_CODES = frozenset(StateCode[state.name] for state in FINISHED)

@@ -10,8 +10,9 @@ from taskfc_ext.client.farm.launch import LocalFarm, launch, stored_options
 from taskfc_ext.client.start import farm_options
 from taskfc_ext.errors import TaskFCError
 from taskfc_ext.protocol.options import FarmOptions
-from taskfc_ext.text import plural, sentence
+from taskfc_ext.text import sentence
 from taskfc_ext.view.messages import CommandAnswer
+from taskfc_ext.view.wording import describe_start
 
 
 def start_farm(name: str, n: int | None, folder: str) -> CommandAnswer:
@@ -35,7 +36,7 @@ def start_farm(name: str, n: int | None, folder: str) -> CommandAnswer:
         launch(farm.paths, None if options is kept else options)
     except (TaskFCError, OSError, ValueError) as error:
         return CommandAnswer(ok=False, said=sentence(error))
-    return CommandAnswer(ok=True, said=f"Farm {name} runs, with {plural(options.n_workers, 'worker')}.")
+    return CommandAnswer(ok=True, said=describe_start(name, options.n_workers))
 
 
 def _first_options(folder: str) -> FarmOptions:

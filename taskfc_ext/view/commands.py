@@ -15,7 +15,7 @@ from taskfc_ext.protocol import client_messages as requests
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.limits import MAX_BATCH, MAX_IDS
 from taskfc_ext.protocol.states import UNFINISHED
-from taskfc_ext.text import one_line, plural, sentence
+from taskfc_ext.text import as_sentence, one_line, plural, sentence
 from taskfc_ext.view.messages import (
     Abort,
     AnyCommand,
@@ -31,7 +31,6 @@ from taskfc_ext.view.messages import (
 )
 from taskfc_ext.view.wording import (
     KEPT,
-    as_sentence,
     describe_abort,
     describe_clear,
     describe_retry,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from taskfc_ext.errors import UnknownTask
 from taskfc_ext.protocol.client_messages import GetDetails
 from taskfc_ext.protocol.infos import Details
 from taskfc_ext.protocol.outputs import all_outputs_of
@@ -29,11 +28,8 @@ async def task_details(taskid: int, known: str, ask: Ask) -> TaskDetails:
         UnknownTask: there is no such task.
         TaskFCError: the controller does not answer.
     """
-    try:
-        # twice the limit: made safe to print, a log becomes shorter
-        answer = await ask(GetDetails, taskid=taskid, known=known, tail=2 * MAX_LOG)
-    except UnknownTask as error:  # the controller's hint is for Python
-        raise UnknownTask(error.message, taskid=taskid, hint="it was cleared, or never was") from None
+    # twice the limit: made safe to print, a log becomes shorter
+    answer = await ask(GetDetails, taskid=taskid, known=known, tail=2 * MAX_LOG)
     details = msgspec.convert(answer, Details)
     log = plain_text(log_of(details.printed))
     failure = details.failure or _NO_FAILURE

@@ -1,7 +1,7 @@
 """The wording of tasks and of results of actions, for the terminal, magics, cards and the sidebar. Pure.
 
-Callers are `commands.py` (for the widget and the sidebar), `ipython/verbs/` and `cli.py`. The queue view in the
-browser writes its rows itself (`labextension/src/queue/row.ts`), in the same words.
+Callers are `commands.py` (for the widget and the sidebar), `ipython/verbs/`, `ipython/cards/` and `cli.py`. The queue
+view in the browser writes its rows itself (`labextension/src/queue/row.ts`), in the same words.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from taskfc_ext.protocol.infos import TaskInfo
-from taskfc_ext.text import format_seconds, one_line, percent, plural
+from taskfc_ext.text import as_sentence, format_seconds, one_line, percent, plural
 
 ICONS = {
     "waiting": "◌",
@@ -118,6 +118,12 @@ def farm_caption(name: str, counts: Mapping[str, int], n_workers: int) -> str:
     return f"{name} · {plural(n_workers, 'worker')} · {shown or 'no tasks'}"
 
 
+def describe_start(name: str, n_workers: int | None = None) -> str:
+    """Return the result of a start; without the number of workers where it is not known."""
+    workers = "" if n_workers is None else f", with {plural(n_workers, 'worker')}"
+    return f"Farm {name} runs{workers}."
+
+
 def describe_scale(before: int, n: int) -> str:
     """Return the result of `scale`: `4 workers (before: 2)`."""
     if before == n:
@@ -127,11 +133,6 @@ def describe_scale(before: int, n: int) -> str:
 
 
 # actions on tasks
-
-
-def as_sentence(text: str) -> str:
-    """Return `text` with a capital and a full stop."""
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def describe_abort(aborted: Sequence[int], stopping: Collection[int], late: Sequence[int] = ()) -> str:

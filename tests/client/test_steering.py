@@ -10,7 +10,7 @@ import pytest
 from taskfc_ext.client.aio import FCTaskClient
 from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.client.session.controller import RemoteController
-from taskfc_ext.errors import UnknownTasks
+from taskfc_ext.errors import UnknownTask, UnknownTasks
 from taskfc_ext.protocol.client_messages import Hold, Move, Reply
 from taskfc_ext.testing import FakeFarm
 from tests.processes import DEADLINE
@@ -83,3 +83,9 @@ def test_an_argument_that_is_not_a_priority_is_an_error_at_once(
 ) -> None:
     with pytest.raises(error, match=r"^priority is "):
         client.move(0, priority)
+
+
+def test_the_hint_about_an_unknown_task_is_for_python(client: BlockingTaskClient) -> None:
+    with pytest.raises(UnknownTask) as caught:
+        client.abort(99)
+    assert caught.value.hint == "it was cleared or never existed; queue_status(verbose=True) lists the known ids"

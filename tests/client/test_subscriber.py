@@ -232,15 +232,17 @@ def test_requests_are_answered_and_refusals_raised(farm: FakeFarm, look: Any) ->
             case QueueStatus():
                 return [Reply(message.seq, {"pending": 3})]
             case Abort():
-                return [Refused(message.seq, ErrorKind.UNKNOWN_TASK, "there is no task 7", value={"taskids": [7]})]
+                text, hint = "there is no task 7", "it was cleared or never existed"
+                return [Refused(message.seq, ErrorKind.UNKNOWN_TASK, text, hint, {"taskids": [7]})]
         return answer_watch(message)
 
     farm.controller.rule = rule
     looker = look()
     looker.until(FarmState.LIVE)
     assert looker.ask(QueueStatus) == {"pending": 3}
-    with pytest.raises(UnknownTask, match="there is no task 7"):
+    with pytest.raises(UnknownTask, match="there is no task 7") as caught:
         looker.ask(Abort, taskid=7)
+    assert caught.value.hint == "it was cleared or never existed", "a view has no Python"
 
 
 def test_a_request_survives_the_death_of_the_controller(farm: FakeFarm, look: Any) -> None:

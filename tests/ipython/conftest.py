@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from taskfc_ext.client.submit.options import Options
 from taskfc_ext.errors import RequestRefused, UnknownTask, UnknownTasks
 from taskfc_ext.ipython import extension
 from taskfc_ext.protocol.infos import Details, SubmittedTask, TaskInfo, WorkerInfo
-from taskfc_ext.protocol.payloads import Failure, Reason, encode_failure
+from taskfc_ext.protocol.payloads import Failure, Payload, Reason, encode_failure
 from taskfc_ext.protocol.spec import Kind, Spec
 from tests.shells import end_shell, new_shell
 
@@ -34,6 +36,8 @@ class FakeFarm:
         self.submitted: list[dict[str, Any]] = []
         self.futures: list[TaskFuture] = []
         self.infos: list[TaskInfo] = []
+        self._others: defaultdict[int, list[TaskFuture]] = defaultdict(list)
+        self._ends: dict[int, tuple[Payload, Facts]] = {}
         self.logs: dict[int, str] = {}
         self.displays: dict[int, list[dict[str, Any]]] = {}
         self.submissions: dict[Any, Any] = {}
@@ -52,7 +56,7 @@ class FakeFarm:
     def succeed(self, taskid: int, value: object = None, ns: dict[str, Any] | None = None, output: str = "") -> None:
         self.set(taskid, state="succeeded", attempts=1)
         payload = serialize.dump_value(serialize.SourceResult(value, ns or {}, is_cell=True), what="the result")
-        self.futures[taskid]._settle(FINISHED, payload=payload, facts=Facts("", 0, 1, 0.0, 1.5, 2.0, (output,)))
+        self._settle(taskid, payload, Facts("", 0, 1, 0.0, 1.5, 2.0, (output,)))
 
     def fail(self, taskid: int, error: Exception, traceback: str = "") -> None:
         self.set(taskid, state="failed", reason="error", attempts=1)
@@ -60,8 +64,13 @@ class FakeFarm:
         self._end(taskid, failure)
 
     def _end(self, taskid: int, failure: Failure) -> None:
-        facts = Facts(failure.reason.value, 0, 1, 0.0, 1.5, 2.0, ())
-        self.futures[taskid]._settle(FINISHED, payload=encode_failure(failure), facts=facts)
+        self._settle(taskid, encode_failure(failure), Facts(failure.reason.value, 0, 1, 0.0, 1.5, 2.0, ()))
+
+    def _settle(self, taskid: int, payload: Payload, facts: Facts) -> None:
+        self._ends[taskid] = payload, facts
+        for future in (self.futures[taskid], *self._others[taskid]):
+            if not future.done():
+                future._settle(FINISHED, payload=payload, facts=facts)
 
     def refuse(self, error: Exception) -> None:
         """Refuse the newest task, as a controller does that was just asked."""
@@ -102,7 +111,12 @@ class FakeFarm:
     def future(self, taskid: int) -> TaskFuture:
         if not 0 <= taskid < len(self.futures):
             raise UnknownTask(f"there is no task {taskid}", taskid=taskid)
-        return self.futures[taskid]
+        future = TaskFuture(self.futures[taskid]._template, taskid=taskid)
+        self._others[taskid].append(future)
+        if taskid in self._ends:
+            payload, facts = self._ends[taskid]
+            future._settle(FINISHED, payload=payload, facts=facts)
+        return future
 
     def list_tasks(
         self,
@@ -141,14 +155,12 @@ class FakeFarm:
         self.set(taskid, state="aborted", reason="aborted")
         self._end(taskid, Failure(reason=Reason.ABORTED, message=f"task {taskid} was aborted"))
 
-    def retry(self, future: TaskFuture) -> TaskFuture:
-        assert future.taskid is not None
-        return self.futures[self.resubmit(future.taskid)[future.taskid]]
-
     def resubmit(self, taskid: int) -> dict[int, int]:
         """Run it again, with all later tasks that failed by a dependency, as if these were its dependants."""
         self.asked.append(("retry", taskid))
-        if self.future(taskid) and self._is_live(taskid):
+        if not 0 <= taskid < len(self.futures):
+            raise UnknownTask(f"there is no task {taskid}", taskid=taskid)
+        if self._is_live(taskid):
             raise RequestRefused(f"task {taskid} has not ended", hint="abort it first")
         again = [taskid, *(info.taskid for info in self.infos[taskid + 1 :] if info.reason == "dependency")]
         pairs = {}
@@ -225,6 +237,12 @@ class FakeFarm:
 
     def details(self, taskid: int) -> tuple[Details, list[dict[str, Any]]]:
         return Details(task=self.describe(taskid), printed=(self.log(taskid),)), self.outputs(taskid)
+
+
+def future_on(farm_name: str, like: TaskFuture, taskid: int) -> TaskFuture:
+    """Return the future of a task of another farm, with the code and the name of `like`."""
+    owner: Any = SimpleNamespace(farm_name=farm_name, lending=None)
+    return TaskFuture(Template(owner, like._template.spec, label=like.label, name=like.name), taskid=taskid)
 
 
 class FakeOwner:

@@ -4,10 +4,12 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
 from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 
 from taskfc_ext.ipython import extension
+from tests.ipython.conftest import future_on
 from tests.processes import DEADLINE
 from tests.shells import end_shell, new_shell
 
@@ -84,6 +86,17 @@ def test_a_name_holds_the_task_that_a_button_has_retried(live_shell: Any, farm: 
     assert "42" in "".join(live_shell.texts()[-2:])
 
 
+def test_tasks_that_buttons_have_retried_on_two_farms_are_told_apart(live_shell: Any, farm: Any) -> None:
+    fit = live_shell.run("%%task fit\n1")
+    olds = [future_on(name, fit, taskid=0) for name in ("day", "night")]
+    news = [future_on(name, fit, taskid=7) for name in ("day", "night")]
+    for old, new in zip(olds, news, strict=True):
+        live_shell.ns["fit"] = old
+        live_shell.magics.board.retried.extend((0, each) for each in news)
+        live_shell.run("1")
+        assert live_shell.ns["fit"] is new
+
+
 def test_the_value_of_a_cell_is_shown_as_a_card(live_shell: Any, farm: Any) -> None:
     live_shell.run("%%task fit\n1")
     card, buttons = live_shell.shown
@@ -105,6 +118,19 @@ def test_the_value_of_a_cell_is_shown_as_a_card(live_shell: Any, farm: Any) -> N
     assert "task 0" in first["data"]["text/plain"]
     assert "task 1" in second["data"]["text/plain"]
     assert WIDGET in buttons_of_second["data"]
+
+
+def test_the_buttons_of_a_card_are_for_its_own_farm(
+    live_shell: Any, farm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    magics = live_shell.magics
+    monkeypatch.setattr(magics.session.farms, "identity", lambda name: f"the processes of {name}")
+    fit = live_shell.run("%%task fit\n1")
+    fit._template.owner = type("Owner", (), {"farm_name": "default", "get_details": fit._template.owner.get_details})()
+    live_shell.run("%task use night")
+    live_shell.run("fit")
+    buttons = magics.board._with_buttons[-1]._buttons
+    assert (buttons.farm, buttons.identity) == ("default", "the processes of default")
 
 
 def test_a_waiting_cell_shows_one_card(live_shell: Any, farm: Any) -> None:

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from taskfc_ext.client.future.future import FINISHED
 from taskfc_ext.errors import ControllerStopped
 from taskfc_ext.ipython.notices import EndedTask, ids_of, write_notice
+from tests.ipython.conftest import future_on
 
 
 @pytest.mark.parametrize(
@@ -91,6 +93,40 @@ def test_a_wait_that_was_in_vain_is_none(lines: Any, farm: Any) -> None:
     assert lines("try:\n    fit.result(0)\nexcept TimeoutError:\n    pass") == []
     farm.succeed(0)
     assert lines("1") == ["task 0 fit has ended: succeeded"]
+
+
+@pytest.mark.parametrize("look", ["%task result fit", "%task show fit", "%task pull fit"])
+def test_the_task_of_another_farm_with_the_same_number_is_reported(
+    lines: Any, farm: Any, shell: Any, look: str
+) -> None:
+    lines("%%task fit\n1")
+    lines("%%task plot\n1")
+    farm.succeed(1)
+    other = future_on("night", farm.futures[1], taskid=1)
+    payload, facts = farm._ends[1]
+    other._settle(FINISHED, payload=payload, facts=facts)
+    shell.ns["fit"] = other
+    lines(look)
+    farm.succeed(0)
+    assert lines("1") == ["tasks 0-1 have ended: 2 succeeded"]
+
+
+def test_a_retried_task_whose_result_was_read_is_left_out(lines: Any, farm: Any) -> None:
+    lines("%%task fit\n1")
+    farm.fail(0, ValueError("no data"))
+    lines("fit.exception()")
+    lines("%task retry fit")
+    farm.succeed(1)
+    assert lines("fit.result()") == []
+    assert lines("1") == []
+
+
+def test_abort_marks_all_its_tasks_as_seen(lines: Any, farm: Any) -> None:
+    lines("%%task fit\n1")
+    lines("%%task plot\n1")
+    farm.succeed(0)
+    lines("%task abort fit,plot")
+    assert lines("1") == []
 
 
 def test_tasks_that_end_in_their_own_cell_are_left_out(lines: Any, farm: Any) -> None:

@@ -54,8 +54,8 @@ def test_of_a_long_log_the_end_is_kept():
 
 def test_a_missing_task_is_named():
     async def ask(kind, **fields):
-        raise UnknownTask("there is no task 3", taskid=3, hint="queue_status(verbose=True) lists the ids there are")
+        raise UnknownTask("there is no task 3", taskid=3, hint="it was cleared or never existed")
 
     with pytest.raises(UnknownTask, match="no task 3") as caught:
         asyncio.run(task_details(3, "2.0", ask))
-    assert caught.value.hint == "it was cleared, or never was"
+    assert caught.value.hint == "it was cleared or never existed"

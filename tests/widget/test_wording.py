@@ -11,8 +11,9 @@ from taskfc_ext.ipython.cards.render import tasks_table
 from taskfc_ext.ipython.parse import values
 from taskfc_ext.ipython.verbs.history import History
 from taskfc_ext.protocol.infos import TaskInfo, TaskProgress
+from taskfc_ext.text import as_sentence
 from taskfc_ext.view.selection import BadSelection, count_ids, names_one, parse_selection
-from taskfc_ext.view.wording import as_sentence, describe_abort, describe_retry, describe_steering, state_text
+from taskfc_ext.view.wording import describe_abort, describe_retry, describe_steering, state_text
 
 
 def task(**facts) -> TaskInfo:

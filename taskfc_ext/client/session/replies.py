@@ -18,8 +18,15 @@ from taskfc_ext.protocol.client_messages import Accepted, ErrorKind, Refused, Re
 Answer = Accepted | Reply | Refused
 
 
-def value_of(answer: Answer) -> Any:
+_SEE_IDS = "queue_status(verbose=True) lists the known ids"
+
+
+def value_of(answer: Answer, *, for_python: bool = True) -> Any:
     """Return the plain data of an answer: the first id of an accepted batch, or a reply's value.
+
+    Args:
+        answer: the controller's.
+        for_python: see `error_of`.
 
     Raises:
         TaskFCError: the request was refused; the type says why.
@@ -30,11 +37,16 @@ def value_of(answer: Answer) -> Any:
         case Reply():
             return answer.value
         case Refused():
-            raise error_of(answer)
+            raise error_of(answer, for_python=for_python)
 
 
-def error_of(refused: Refused) -> Exception:
-    """Return the error that a refusal means."""
+def error_of(refused: Refused, *, for_python: bool = True) -> Exception:
+    """Return the error that a refusal means.
+
+    Args:
+        refused: the controller's answer.
+        for_python: whether a hint may name a method of the client; views of a queue have none.
+    """
     message, hint = refused.message, refused.hint
     value = refused.value if isinstance(refused.value, dict) else {}
     match refused.error:
@@ -42,6 +54,8 @@ def error_of(refused: Refused) -> Exception:
             return TypeError(message)
         case ErrorKind.UNKNOWN_TASK | ErrorKind.RESULT_EXPIRED:
             kind = UnknownTask if refused.error is ErrorKind.UNKNOWN_TASK else ResultExpired
+            if hint and kind is UnknownTask and for_python:
+                hint = f"{hint}; {_SEE_IDS}"
             return kind(message, taskid=next(iter(value.get("taskids", ())), None), hint=hint)
         case ErrorKind.UNKNOWN_TASKS:
             taskids = tuple(value.get("taskids", ()))

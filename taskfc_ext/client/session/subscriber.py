@@ -121,7 +121,7 @@ class Subscriber:
         finally:
             call.answer.cancel()
             self._state.drop_call(call.seq)
-        return value_of(call.answer.result())
+        return value_of(call.answer.result(), for_python=False)
 
     # the observer of the connection
 

@@ -249,7 +249,7 @@ class Farm:
         """Return the answer to a request `seq` that names unknown tasks."""
         shown = ", ".join(str(taskid) for taskid in taskids[:5]) + (", ..." if len(taskids) > 5 else "")
         plural = "tasks" if len(taskids) > 1 else "task"
-        hint = "it was cleared or never existed; queue_status(verbose=True) lists the known ids"
+        hint = "it was cleared or never existed"
         return Refused(seq, ErrorKind.UNKNOWN_TASK, f"there is no {plural} {shown}", hint, {"taskids": taskids})
 
     def forget(self, taskids: Iterable[int]) -> None:

@@ -69,7 +69,7 @@ class CardBoard:
         make_card: MakeCard,
         *,
         is_live: bool,
-        make_buttons: MakeButtons = lambda act, future, verbs: None,
+        make_buttons: MakeButtons = lambda act, farm, taskid, verbs: None,
         context: Callable[[], Context] = copy_context,
         sees_updates_only: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from taskfc_ext.ipython.cards import rich
 from taskfc_ext.ipython.cards.render import AS_OF, Bundle, Card, card_bundle
-from taskfc_ext.protocol.states import UNFINISHED
+from taskfc_ext.protocol.states import UNFINISHED, UNSUCCESSFUL
 
 NOTHING: Bundle = {"text/plain": "", "text/html": "<!-- -->", "text/latex": "", "text/markdown": ""}
 """Replaces an output that is gone: invisible in every front end and in every format of nbconvert."""
@@ -35,8 +35,6 @@ NO_TIME_IF_LIVE = (
     f"<style>.jp-OutputArea-child:has(~ .jp-OutputArea-child .taskfc-buttons) .{AS_OF} {{ display: none }}</style>"
 )
 """Hides the time on a live card. A saved notebook has no buttons and shows it: there the card is out of date."""
-
-MAY_RETRY = ("failed", "aborted")
 
 
 class Publish(Protocol):
@@ -60,15 +58,18 @@ class Buttons(Protocol):
     def close(self) -> None: ...
 
 
-MakeButtons = Callable[[Callable[[str], str], int, tuple[str, ...]], Buttons | None]
-"""Makes the buttons of a task from: the action of a click, the task's id, the offered verbs. `None`: no buttons."""
+MakeButtons = Callable[[Callable[[str], str], str, int, tuple[str, ...]], Buttons | None]
+"""Makes the buttons of a task from: the action of a click, farm and id of the task, the offered verbs.
+
+`None`: no buttons.
+"""
 
 
 def offers(card: Card) -> tuple[str, ...]:
     """Return the verbs that a card's task allows."""
     if card.taskid is None:
         return ()
-    return ("abort",) if card.state in UNFINISHED else ("retry",) if card.state in MAY_RETRY else ()
+    return ("abort",) if card.state in UNFINISHED else ("retry",) if card.state in UNSUCCESSFUL else ()
 
 
 class LiveCard:
@@ -120,7 +121,7 @@ class LiveCard:
         verbs = offers(self.card)
         if not verbs or self.card.taskid is None:
             return False
-        self._buttons = make(act, self.card.taskid, verbs)
+        self._buttons = make(act, self.card.farm, self.card.taskid, verbs)
         if self._buttons is None:
             return False
         self._publish(self._buttons.bundle(), display_id=self._buttons_id, update=False)

@@ -26,6 +26,11 @@ def context_of_cell(shell: Any) -> Context:
     return context
 
 
+def has_kernel(shell: Any) -> bool:
+    """Tell whether a front end shows the outputs; a plain terminal has no widgets and cannot change printed text."""
+    return getattr(shell, "kernel", None) is not None
+
+
 def is_headless(shell: Any) -> bool:
     """Tell whether nobody can be asked for input: nbclient, papermill, Voila."""
     return not getattr(getattr(shell, "kernel", None), "_allow_stdin", True)
@@ -35,7 +40,7 @@ def publish(
     shell: Any, bundle: Bundle, *, display_id: str, update: bool, metadata: dict[str, Any] | None = None
 ) -> None:
     """Send a bundle, as a new output or as an update of the one with that id."""
-    if getattr(shell, "kernel", None) is None:  # a terminal prints the text unchanged, and nothing if there is none
+    if not has_kernel(shell):  # a terminal prints the text unchanged, and nothing if there is none
         bundle = {**bundle, rich.TEXT: plain_text(rich.text_of({"data": bundle}))}
     publisher = shell.display_pub
     with _named_parent(publisher, None if update else _parent.get()):

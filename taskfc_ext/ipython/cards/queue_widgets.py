@@ -8,6 +8,8 @@ from taskfc_ext.errors import TaskFCError
 from taskfc_ext.ipython.cards.board import CardBoard
 from taskfc_ext.ipython.cards.render import Bundle
 from taskfc_ext.ipython.sessions import Session
+from taskfc_ext.text import sentence
+from taskfc_ext.view.wording import describe_start
 
 if TYPE_CHECKING:
     from taskfc_ext.client.blocking import BlockingTaskClient
@@ -60,8 +62,8 @@ class QueueWidgets:
             try:
                 await asyncio.to_thread(self._session.farms.start, name, command.n, fresh=False)
             except (TaskFCError, OSError) as error:
-                return CommandAnswer(ok=False, said=f"The farm {name} did not start: {error}")
-            return CommandAnswer(ok=True, said=f"Started {name}.")
+                return CommandAnswer(ok=False, said=sentence(error))
+            return CommandAnswer(ok=True, said=describe_start(name))
         client = self._session.client_of(name)
         if client is None or not isinstance(command, Retry | RetryFailed):
             return await carry_out(command, ask)

@@ -248,10 +248,11 @@ class Table:
 def tasks_table(caption: str, tasks: Sequence[TaskInfo]) -> Table:
     """Return tasks as a table, in their order."""
     headers = ("id", "name", "state", "time", "attempts", "worker", "")
-    return Table(caption, headers, [_task_cells(task) for task in tasks], frozenset((0, 3, 4, 5)), frozenset((2, 3)))
+    return Table(caption, headers, [task_cells(task) for task in tasks], frozenset((0, 3, 4, 5)), frozenset((2, 3)))
 
 
-def _task_cells(task: TaskInfo) -> tuple[str, ...]:
+def task_cells(task: TaskInfo) -> tuple[str, ...]:
+    """Return the cells of a task in a table: id, title, state, time, attempts, worker, message."""
     row = task_row(task)
     state = f"{icon(state_of(task))} {row.state}"
     return row.taskid, row.title, state, row.time, row.attempts, row.worker, shorten(row.message, 80)

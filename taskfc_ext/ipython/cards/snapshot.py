@@ -39,9 +39,8 @@ def _read_card(future: TaskFuture, now: datetime, formatter: Any) -> Card:
         return _finished_card(future, title, now, formatter)
     if future.taskid is None:
         return Card(as_of=now, title=title, state="scheduled", note="not yet accepted")
-    details, outputs = (
-        future.get_details()
-    )  # one round trip: `state`, `attempts`, `log` and `outputs` would be one each
+    # one round trip: `state`, `attempts`, `log` and `outputs` would be one each
+    details, outputs = future.get_details()
     info = details.task
     return Card(
         as_of=now,

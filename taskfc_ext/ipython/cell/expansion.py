@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from taskfc_ext.ipython.hints import did_you_mean
+from taskfc_ext.ipython.hints import did_you_mean, public_names
 from taskfc_ext.ipython.parse.requests import BadUsage
 from taskfc_ext.text import one_line
 
@@ -32,7 +32,7 @@ def _text_of(expression: str, typed: str, namespace: Mapping[str, Any]) -> str:
         raise BadUsage(f"{typed} is not an expression; write the value itself") from None
     for name in sorted(used_names(expression.strip()).needs):
         if name not in namespace:
-            near = did_you_mean(name, sorted(known for known in namespace if not known.startswith("_")))
+            near = did_you_mean(name, public_names(namespace))
             raise BadUsage(f"{typed}: unknown name {name!r}{near}")
     try:
         value = eval(code, {**namespace, "__builtins__": builtins})

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from taskfc_ext.ipython.cell.names import used_names
-from taskfc_ext.ipython.hints import did_you_mean
+from taskfc_ext.ipython.hints import did_you_mean, public_names
 from taskfc_ext.ipython.parse.requests import BadUsage
 from taskfc_ext.ipython.parse.values import as_lambda
 from taskfc_ext.text import with_article
@@ -27,7 +27,7 @@ def condition(expression: str, namespace: Mapping[str, Any]) -> Callable[[dict[s
     needs = used_names(source).needs
     for name in sorted(needs):
         if name not in namespace:
-            near = did_you_mean(name, ["properties", *_own(namespace)])
+            near = did_you_mean(name, ["properties", *public_names(namespace)])
             raise BadUsage(f"--depend: unknown name {name!r}{near}")
     # in `__main__`, so that it is pickled by value, together with its names
     names = {"__name__": "__main__", "__builtins__": builtins} | {name: namespace[name] for name in needs}
@@ -44,7 +44,7 @@ def recovery(name: str, namespace: Mapping[str, Any]) -> MapTask:
     from taskfc_ext.tasks import MapTask
 
     if name not in namespace:
-        raise BadUsage(f"--recover: unknown name {name!r}{did_you_mean(name, _own(namespace))}")
+        raise BadUsage(f"--recover: unknown name {name!r}{did_you_mean(name, public_names(namespace))}")
     value = namespace[name]
     if not callable(value):
         kind = with_article(type(value).__name__)
@@ -56,7 +56,3 @@ def recovery(name: str, namespace: Mapping[str, Any]) -> MapTask:
     except ValueError:
         pass  # a builtin without a signature
     return MapTask(value)
-
-
-def _own(namespace: Mapping[str, Any]) -> list[str]:
-    return sorted(name for name in namespace if not name.startswith("_"))

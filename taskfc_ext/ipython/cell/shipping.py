@@ -12,7 +12,7 @@ from typing import Any
 
 from taskfc_ext.ipython.cell.mentions import names_in_value
 from taskfc_ext.ipython.cell.names import BUILTINS, IPYTHON_NAMES, MODULE_NAMES, NameUse, used_names
-from taskfc_ext.ipython.hints import did_you_mean
+from taskfc_ext.ipython.hints import did_you_mean, public_names
 from taskfc_ext.ipython.parse.requests import BadUsage
 from taskfc_ext.serialize.blame import describe_failure, text_of
 from taskfc_ext.serialize.chance import carried
@@ -193,9 +193,9 @@ def settle(shipment: Shipment, known: Mapping[str, int] | None = None) -> Shipme
     """
     values, sizes = dict(shipment.values), dict[str, int]()
     known = known or {}
+    n_before = 0
     for name, value in shipment.values.items():
         limit = shipment.limits.get(name)
-        n_before = sum(sizes.values())
         if limit is not None:
             size = _size_up_to(limit(n_before) - n_before, value)
         else:
@@ -204,6 +204,7 @@ def settle(shipment: Shipment, known: Mapping[str, int] | None = None) -> Shipme
             del values[name]
         else:
             sizes[name] = size
+            n_before += size
     there_first = tuple(name for name in shipment.there_first if name in values)
     return replace(shipment, values=values, sizes=sizes, there_first=there_first, limits={})
 
@@ -235,7 +236,7 @@ def _is_the_users(name: str, namespace: Mapping[str, Any], hidden: Mapping[str, 
 
 
 def _unknown(name: str, known: Iterable[str]) -> str:
-    return f"unknown name {name!r}{did_you_mean(name, sorted(word for word in known if not word.startswith('_')))}"
+    return f"unknown name {name!r}{did_you_mean(name, public_names(known))}"
 
 
 def _size(name: str, value: object) -> int:

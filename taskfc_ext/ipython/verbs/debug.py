@@ -9,6 +9,7 @@ from typing import Any
 from IPython.core.error import StdinNotImplementedError
 
 from taskfc_ext.errors import ResultExpired
+from taskfc_ext.ipython.cards.publishing import is_headless
 from taskfc_ext.ipython.notebook import Notebook, error_line
 from taskfc_ext.ipython.parse.requests import BadUsage, Debug
 from taskfc_ext.ipython.verbs.replay import Replay
@@ -86,8 +87,7 @@ def _show(shell: Any, failure: BaseException) -> None:
 
 def _enter(shell: Any) -> bool:
     """Enter the debugger; return false if nobody can type into it."""
-    kernel = getattr(shell, "kernel", None)
-    if sys.stdin is None or not getattr(kernel, "_allow_stdin", True):
+    if sys.stdin is None or is_headless(shell):
         return False
     try:
         shell.debugger(force=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from taskfc_ext.errors import UnknownTask, UnknownTasks
 from taskfc_ext.ipython.cards.render import Table, tasks_table
-from taskfc_ext.ipython.notebook import MOST, Notebook, error_line, waiting
+from taskfc_ext.ipython.notebook import Notebook, error_line, waiting
 from taskfc_ext.ipython.parse import requests
 from taskfc_ext.ipython.parse.grammar import cell_help, line_help, verb_help
 from taskfc_ext.ipython.parse.requests import BadUsage, Request
@@ -18,11 +18,11 @@ from taskfc_ext.ipython.verbs.retry import retry
 from taskfc_ext.ipython.verbs.submit import bind_out, submit_expression, wait_for_success
 from taskfc_ext.ipython.verbs.wait import wait
 from taskfc_ext.protocol.infos import TaskInfo
+from taskfc_ext.protocol.limits import MAX_IDS
 from taskfc_ext.protocol.states import FINISHED, UNFINISHED
-from taskfc_ext.text import one_line, plain_text, plural, workers_text
+from taskfc_ext.text import as_sentence, one_line, plain_text, plural, workers_text
 from taskfc_ext.view import wording
 from taskfc_ext.view.selection import Selection, names_one
-from taskfc_ext.view.wording import farm_caption
 
 if TYPE_CHECKING:
     from taskfc_ext.client.blocking import BlockingTaskClient
@@ -118,11 +118,11 @@ def _status(notebook: Notebook, request: requests.Status) -> None:
         notebook.say(_no_farm(notebook))
         return
     if request.tasks:
-        rows = client.list_tasks(taskids=notebook.taskids(request.tasks), limit=MOST)
+        rows = client.list_tasks(taskids=notebook.taskids(request.tasks), limit=MAX_IDS)
     else:
         owner = None if request.all else notebook.session.owner
         rows = _running_and_newest(client, owner)
-    caption = farm_caption(notebook.session.name, client.queue_status(), _n_workers(client))
+    caption = wording.farm_caption(notebook.session.name, client.queue_status(), _n_workers(client))
     if not request.tasks and not request.all:
         caption += "; this notebook's running and newest tasks" if rows else "; none of this notebook"
     notebook.show(tasks_table(caption, rows).bundle())
@@ -134,7 +134,7 @@ def _widget(notebook: Notebook) -> None:
     rows = _running_and_newest(client, None) if client is not None else []
     caption = _no_farm(notebook)
     if client is not None:
-        caption = farm_caption(notebook.session.name, client.queue_status(), _n_workers(client))
+        caption = wording.farm_caption(notebook.session.name, client.queue_status(), _n_workers(client))
         caption += f"; as of {datetime.now():%Y-%m-%d %H:%M:%S}"
     table = tasks_table(caption, rows).bundle()
     notebook.show(notebook.queues.bundle(table) if notebook.has_widgets else table)
@@ -159,8 +159,9 @@ def _result(notebook: Notebook, request: requests.Result) -> Any:
     return values[0] if len(values) == 1 and names_one(request.tasks) else values
 
 
-def _note_seen(notebook: Notebook, futures: Iterable[Any]) -> None:
-    notebook.session.notices.mark_seen((future.taskid for future in futures), notebook.session.name)
+def _note_seen(notebook: Notebook, futures: Sequence[Any]) -> None:
+    for farm in {future.farm for future in futures}:
+        notebook.session.notices.mark_seen((future.taskid for future in futures if future.farm == farm), farm)
 
 
 def _pull(notebook: Notebook, request: requests.Pull) -> None:
@@ -184,18 +185,19 @@ def _clear(notebook: Notebook, request: requests.Clear) -> None:
 
 def _abort(notebook: Notebook, tasks: Selection) -> None:
     client = notebook.session.client()
+    taskids = notebook.taskids(tasks)
     aborted: list[int] = []
-    for taskid in notebook.taskids(tasks):
+    for taskid in taskids:
         try:
             client.abort(taskid)
         except UnknownTask as error:
             text = error_line(error) if error.hint else one_line(error.message)  # without a hint: it has ended
-            notebook.say(wording.as_sentence(text))
+            notebook.say(as_sentence(text))
         else:
             aborted.append(taskid)
-        notebook.session.notices.mark_seen([taskid], notebook.session.name)
+    notebook.session.notices.mark_seen(taskids, notebook.session.name)
     if aborted:
-        unfinished = client.list_tasks(taskids=aborted, states=UNFINISHED, limit=MOST)
+        unfinished = client.list_tasks(taskids=aborted, states=UNFINISHED, limit=MAX_IDS)
         notebook.say(wording.describe_abort(aborted, {task.taskid for task in unfinished}))
 
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from taskfc_ext.ipython.cards.render import Bundle, Table, shorten
+from taskfc_ext.ipython.cards.render import Bundle, Table, task_cells
 from taskfc_ext.ipython.notebook import Notebook
 from taskfc_ext.ipython.parse.requests import History as Request
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.text import plural
-from taskfc_ext.view.wording import icon, state_of, task_row
+from taskfc_ext.view.wording import state_of
 
 COLUMNS = ("id", "name", "state", "reason", "submitted", "duration", "attempts", "worker", "message")
 
@@ -97,14 +97,5 @@ def _row(task: TaskInfo) -> dict[str, Any]:
 
 
 def _cells(task: TaskInfo) -> tuple[str, ...]:
-    row = task_row(task)
-    return (
-        row.taskid,
-        row.title,
-        f"{icon(state_of(task))} {row.state}",
-        f"{datetime.fromtimestamp(task.submitted):%Y-%m-%d %H:%M:%S}",
-        row.time,
-        row.attempts,
-        row.worker,
-        shorten(row.message, 80),
-    )
+    taskid, title, state, *others = task_cells(task)
+    return taskid, title, state, f"{datetime.fromtimestamp(task.submitted):%Y-%m-%d %H:%M:%S}", *others

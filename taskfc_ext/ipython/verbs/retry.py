@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from taskfc_ext.errors import RequestRefused, UnknownTask
 from taskfc_ext.ipython.notebook import Notebook, error_line, is_future
 from taskfc_ext.ipython.parse.requests import BadUsage, Retry
-from taskfc_ext.text import plural
+from taskfc_ext.text import as_sentence, plural
 from taskfc_ext.view.selection import names_one
-from taskfc_ext.view.wording import as_sentence, describe_retry
+from taskfc_ext.view.wording import describe_retry
 
 if TYPE_CHECKING:
     from taskfc_ext.client.future.future import TaskFuture
@@ -45,18 +46,23 @@ def retry(notebook: Notebook, request: Retry) -> TaskFuture | list[TaskFuture]:
         notebook.say(line)
     if len(told) > _MOST_LINES:
         notebook.say(f"... {plural(len(told) - _MOST_LINES, 'line')} more; {plural(len(new_ids), 'task')} run again")
-    farm = notebook.session.name
-    rebind(notebook.shell.user_ns, farm, lambda old: client.future(new_ids[old]) if old in new_ids else None)
-    futures = [client.future(new_ids[taskid]) for taskid in taskids if taskid in new_ids]
+    used = notebook.session.name
+    future_of = cache(lambda old: client.future(new_ids[old]))  # one object for the variable and the value of the line
+    rebind(notebook.shell.user_ns, lambda farm, old: future_of(old) if farm == used and old in new_ids else None)
+    futures = [future_of(taskid) for taskid in taskids if taskid in new_ids]
     for future in futures:
         notebook.session.notices.add(future)
     return futures[0] if len(futures) == 1 and names_one(request.tasks) else futures
 
 
-def rebind(user_ns: dict[str, Any], farm: str, new: Callable[[int], TaskFuture | None]) -> None:
-    """Rebind each variable that holds an old task's future, and has the task's name, to the future of the `new` one."""
+def rebind(user_ns: dict[str, Any], new: Callable[[str, int], TaskFuture | None]) -> None:
+    """Rebind each variable that holds an old task's future, and has the task's name, to the future of the new task.
+
+    Args:
+        new: returns it, by the farm and the id of the old task; `None` for a task that was not retried.
+    """
     for name, value in list(user_ns.items()):
-        if is_future(value) and value.name == name and value.farm == farm and value.taskid is not None:
-            future = new(value.taskid)
+        if is_future(value) and value.name == name and value.taskid is not None:
+            future = new(value.farm, value.taskid)
             if future is not None:
                 user_ns[name] = future

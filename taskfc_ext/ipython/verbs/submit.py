@@ -63,11 +63,11 @@ def submit(notebook: Notebook, submission: Submission, source: str) -> TaskFutur
     shipment = _choose_names(notebook, submission, source, transform)
     changed = () if submission.keep else changed_names(source, shipment.values, transform=transform)
     settings = _settings(notebook, submission, shipment, source, transform, changed)
+    options = _options(notebook, submission)  # may refuse: before the names are pickled, which may take long
     shipment = settle(shipment) if submission.dry_run else pack(shipment, submission.out, settings)
     changed = tuple(name for name in changed if name in shipment.values)
     if submission.out and not submission.keep:  # the persistent namespace may have them from before
         check_out(submission.out, shipment.use.defines, shipment.values, transform(source))
-    options = _options(notebook, submission)
     if submission.dry_run:
         notebook.show(_dry_run(submission, shipment).bundle())
         _say_changed(notebook, submission, changed)
@@ -83,7 +83,7 @@ def submit(notebook: Notebook, submission: Submission, source: str) -> TaskFutur
             client.flush()
     finally:  # an interrupt ends only the wait
         if not (refused := future.done() and not future.accepted):
-            _note_sent(notebook, submission, shipment, future)
+            _bind_future(notebook, submission, shipment, future)
     if refused:
         future.result()  # raises why
     notebook.session.notices.add(future)
@@ -227,7 +227,7 @@ def _value_there(name: str, binding: Binding, here: object, inputs: Sequence[str
     return binding.value
 
 
-def _note_sent(notebook: Notebook, submission: Submission, shipment: Shipment, future: TaskFuture) -> None:
+def _bind_future(notebook: Notebook, submission: Submission, shipment: Shipment, future: TaskFuture) -> None:
     """Bind the future to the name of its task, and note the names that the task keeps."""
     if submission.keep:
         _note_kept(notebook, submission, shipment)

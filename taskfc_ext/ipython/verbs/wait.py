@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING
 
 from taskfc_ext.errors import TaskFCError, TasksFailed
 from taskfc_ext.ipython.cards.render import shorten
-from taskfc_ext.ipython.notebook import MOST, Notebook, WaitTimedOut, waiting
+from taskfc_ext.ipython.notebook import Notebook, WaitTimedOut, waiting
 from taskfc_ext.ipython.parse.requests import Wait
 from taskfc_ext.protocol.infos import TaskInfo
-from taskfc_ext.protocol.states import FINISHED, UNFINISHED
+from taskfc_ext.protocol.limits import MAX_IDS
+from taskfc_ext.protocol.states import FINISHED, UNFINISHED, UNSUCCESSFUL
 from taskfc_ext.text import one_line, plural
 
 if TYPE_CHECKING:
     from taskfc_ext.client.blocking import BlockingTaskClient
-
-UNSUCCESSFUL = ("failed", "aborted")
 
 _NAMED = 5
 """Tasks that a message names, as it is one line."""
@@ -55,7 +54,7 @@ def wait(notebook: Notebook, request: Wait) -> None:
         with waiting():
             client.barrier(taskids, timeout=request.timeout)
     except TimeoutError:
-        left = client.list_tasks(taskids=taskids, states=UNFINISHED, limit=MOST)
+        left = client.list_tasks(taskids=taskids, states=UNFINISHED, limit=MAX_IDS)
         states = [task.state for task in left]
         raise WaitTimedOut(
             f"{_of(left, taskids)} not ended after {request.timeout:g} s: {_name_tasks(left, states)}"
@@ -64,7 +63,7 @@ def wait(notebook: Notebook, request: Wait) -> None:
     notices.mark_seen(taskids, notebook.session.name)
     if not request.tasks:
         notices.mark_all_seen(notebook.session.name)  # it would have waited for these too
-    failed = client.list_tasks(taskids=taskids, states=UNSUCCESSFUL, limit=MOST)
+    failed = client.list_tasks(taskids=taskids, states=UNSUCCESSFUL, limit=MAX_IDS)
     notebook.session.reported.update(_key(notebook, task) for task in failed)
     if failed:
         ends = [_end(client, task) for task in failed[:_NAMED]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,9 @@ from typing import Any
 import ipywidgets
 import pytest
 
+from taskfc_ext.errors import StartFailed
 from taskfc_ext.ipython.cards.queue_widgets import QueueWidgets
+from taskfc_ext.view.messages import CommandAnswer, Start
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -47,3 +50,27 @@ def test_a_queue_that_a_notebook_has_closed_is_made_again(queues: QueueWidgets) 
     first = show_queue(queues)
     ipywidgets.Widget.close_all()
     assert show_queue(queues) not in ("", first)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (None, "Farm one runs."),
+        (
+            StartFailed("the store one.db is in use", hint="stop the farm first"),
+            "The store one.db is in use: stop the farm first.",
+        ),
+    ],
+)
+def test_a_start_is_one_sentence(queues: QueueWidgets, session: Any, error: Exception | None, said: str) -> None:
+    def start(name: str, n_workers: int | None, *, fresh: bool) -> None:
+        assert (name, n_workers, fresh) == ("one", 2, False)
+        if error is not None:
+            raise error
+
+    async def ask(*_: object, **fields: object) -> None:
+        raise AssertionError("a start asks no controller")
+
+    session.farms = SimpleNamespace(start=start)
+    answer = asyncio.run(queues._carry_out("one", Start(n=2), ask))
+    assert answer == CommandAnswer(ok=error is None, said=said)
