@@ -15,7 +15,6 @@ from taskfc_ext.core.effects import (
     SendCode,
     SendDetails,
     SendEnded,
-    SendFailure,
     SendList,
     SendLog,
     SendOutputs,
@@ -92,8 +91,6 @@ class Answers:
             case SendLog(seq, taskid):
                 texts = (record.outputs.get(taskid, ()) for record, _ in self._store.find_ended([taskid]))
                 return [Reply(seq, next(texts, ()))]
-            case SendFailure(seq, taskid):
-                return [Reply(seq, self._failure(taskid))]
             case SendSubmission():
                 return [self._submission(message)]
             case SendOutputs(seq, taskid, known):

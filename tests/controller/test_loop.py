@@ -15,7 +15,6 @@ from taskfc_ext.protocol.client_messages import (
     Clear,
     ErrorKind,
     GetDetails,
-    GetFailure,
     GetLog,
     GetOutputs,
     GetSubmission,
@@ -299,18 +298,6 @@ def test_details_of_a_task_that_was_cleared_in_the_same_turn_are_refused(farm):
     farm.bob.ask(Clear)
     farm.pump()
     assert farm.alice.answers[seq].error is ErrorKind.UNKNOWN_TASK
-
-
-def test_a_failure_is_sent_without_its_pickled_exception(farm):
-    failure = Failure(Reason.ERROR, "no luck", type_name="ValueError", traceback="line 1", pickled=b"opaque")
-    farm.alice.submit(b"long", b"works")
-    farm.pump()
-    farm.workers[0].end(Outcome.ERROR, encode_failure(failure))
-    farm.pump()
-    seqs = [farm.alice.ask(GetFailure, taskid=taskid) for taskid in (0, 1)]
-    farm.pump()
-    shown = {"reason": "error", "message": "no luck", "type_name": "ValueError", "traceback": "line 1"}
-    assert [farm.alice.answers[seq].value for seq in seqs] == [shown, None]
 
 
 def test_retried_tasks_can_be_left_out_of_a_list(farm):

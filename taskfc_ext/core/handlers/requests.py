@@ -5,7 +5,6 @@ from __future__ import annotations
 from taskfc_ext.core.effects import (
     SendDetails,
     SendEnded,
-    SendFailure,
     SendLog,
     SendOutputs,
     SendSubmission,
@@ -36,7 +35,6 @@ from taskfc_ext.protocol.client_messages import (
     ErrorKind,
     GetClientName,
     GetDetails,
-    GetFailure,
     GetLog,
     GetOutputs,
     GetResults,
@@ -72,7 +70,6 @@ Read = (
     | QueueStatus
     | ListTasks
     | GetLog
-    | GetFailure
     | GetOutputs
     | GetSubmission
     | GetDetails
@@ -122,10 +119,6 @@ def _read(farm: Farm, step: Step, client: ClientSession, message: Read, now: Now
             return list_tasks(farm, message, now)
         case GetLog():
             return _log(farm, message)
-        case GetFailure():
-            if not farm.knows(message.taskid):
-                return farm.unknown(message.seq, [message.taskid])
-            return Reply(message.seq) if message.taskid in farm.tasks else SendFailure(message.seq, message.taskid)
         case GetSubmission():
             if not farm.knows(message.taskid):
                 return farm.unknown(message.seq, [message.taskid])
