@@ -134,12 +134,10 @@ class Answers:
             recall.session, recall.request, tuple((batch, tuple(taskids)) for batch, taskids in batches.values())
         )
 
-    def _failure(self, taskid: int) -> Failure | None:
-        for record, (row,) in self._store.find_ended([taskid]):
-            value = self._store.payload(record.values[row])
-            if record.reasons[row] and value:
-                return msgspec.structs.replace(decode_failure(value), pickled=None)
-        return None
+    def _failure_of(self, record: Ended, row: int) -> Failure | None:
+        """Return why a task has no value; `None` if it has one."""
+        value = self._store.payload(record.values[row]) if record.reasons[row] else b""
+        return decode_failure(value) if value else None
 
     def _details(self, message: SendDetails) -> Reply | Refused:
         taskid = message.taskid
@@ -147,9 +145,10 @@ class Answers:
             return _cleared_just_now(message.seq, taskid)
         ((record, (row,)),) = self._store.find_ended([taskid])
         printed, displays = record.outputs.get(taskid, ()), record.displays.get(taskid, ())
-        info = self._finished_info(record, row)
-        details = details_answer(info, printed, displays, _FINAL, message, self._failure(taskid))
-        return Reply(message.seq, details)
+        failure = self._failure_of(record, row)
+        info = self._finished_info(record, row, failure)
+        shown = None if failure is None else msgspec.structs.replace(failure, pickled=None)
+        return Reply(message.seq, details_answer(info, printed, displays, _FINAL, message, shown))
 
     def _submission(self, message: SendSubmission) -> Reply | Refused:
         taskid = message.taskid
@@ -205,7 +204,7 @@ class Answers:
                 break  # the following ones are older still
             if taskid in known:
                 continue  # it ended in this turn, after the request
-            info = self._finished_info(record, row)
+            info = self._finished_info(record, row, self._failure_of(record, row))
             if _passes(info, message):
                 finished.append(info)
         return sorted((*finished, *message.live), key=operator.attrgetter("taskid"))[-message.limit :]
@@ -234,11 +233,9 @@ class Answers:
             if not left or n_read >= 2 * N_FINISHED or n_bytes > _MAX_READ:
                 return
 
-    def _finished_info(self, record: Ended, row: int) -> TaskInfo:
+    def _finished_info(self, record: Ended, row: int, failure: Failure | None) -> TaskInfo:
         batch = self._store.facts_of(record.ids[row])
         reason = record.reasons[row]
-        value = self._store.payload(record.values[row]) if reason else b""
-        message = decode_failure(value).message if value else ""
         return TaskInfo(
             taskid=record.ids[row],
             name=batch.name,
@@ -252,7 +249,7 @@ class Answers:
             completed=record.completed,
             elapsed=record.seconds[row],
             owner=batch.owner,
-            message=message,
+            message=failure.message if failure is not None else "",
             retry_of=batch.retry_of[record.ids[row] - batch.first] if batch.retry_of else None,
         )
 
