@@ -629,9 +629,9 @@ MUTANTS = (
         "an attempt shows what the one before has shown",
     ),
     Mutant(
-        "outputs_answer",
-        '"outputs": None if version == known else displays}',
-        '"outputs": displays}',
+        "_unless_known",
+        "None if version == known else displays",
+        "displays",
         "what a client has already is sent again",
     ),
     Mutant(

@@ -20,7 +20,7 @@ from taskfc_ext.core.journal.endings import Endings, answer_request, commit, fai
 from taskfc_ext.core.state.codes import all_bodies
 from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.core.state.sessions import Answer, ClientSession
-from taskfc_ext.core.state.task import Cause, end_state
+from taskfc_ext.core.state.task import Cause, Task, end_state
 from taskfc_ext.core.views import subscriptions
 from taskfc_ext.core.views.listing import list_tasks, queue_status, task_info, workers_info
 from taskfc_ext.protocol.client_messages import (
@@ -65,20 +65,10 @@ from taskfc_ext.protocol.printed import Printed, tail
 from taskfc_ext.protocol.records import AbortAsked, Cleared, Held, Moved, StopAsked, Submitted
 from taskfc_ext.protocol.supervisor_messages import Shutdown
 
-Read = (
-    GetResults
-    | QueueStatus
-    | ListTasks
-    | GetLog
-    | GetOutputs
-    | GetSubmission
-    | GetDetails
-    | GetClientName
-    | GetWorkers
-    | Ping
-    | Watch
-    | Unwatch
-)
+OfTask = GetLog | GetOutputs | GetSubmission | GetDetails
+"""Requests for something of one task, finished or not."""
+
+Read = GetResults | QueueStatus | ListTasks | OfTask | GetClientName | GetWorkers | Ping | Watch | Unwatch
 """Requests that commit nothing: the answer is not kept, and a repeat is answered from the state at that time."""
 
 
@@ -110,6 +100,8 @@ def on_request(farm: Farm, step: Step, client: ClientSession, message: Request, 
 
 def _read(farm: Farm, step: Step, client: ClientSession, message: Read, now: Now) -> ToClient:
     """Return the answer to a request that only reads; the controller completes it where values are in the store."""
+    if isinstance(message, OfTask) and not farm.knows(message.taskid):
+        return farm.unknown(message.seq, [message.taskid])
     match message:
         case GetResults():
             return _get_results(farm, step, client, message)
@@ -120,8 +112,6 @@ def _read(farm: Farm, step: Step, client: ClientSession, message: Read, now: Now
         case GetLog():
             return _log(farm, message)
         case GetSubmission():
-            if not farm.knows(message.taskid):
-                return farm.unknown(message.seq, [message.taskid])
             return SendSubmission(message.seq, message.taskid)
         case GetOutputs():
             return _outputs(farm, message)
@@ -339,40 +329,31 @@ def _clear(farm: Farm, step: Step, client: ClientSession, message: Clear) -> Non
 # outputs
 
 
-def _log(farm: Farm, message: GetLog) -> Reply | Refused | SendLog:
-    if not farm.knows(message.taskid):
-        return farm.unknown(message.seq, [message.taskid])
+def _log(farm: Farm, message: GetLog) -> Reply | SendLog:
     task = farm.tasks.get(message.taskid)
     if task is None:
         return SendLog(message.seq, message.taskid)
     return Reply(message.seq, task.history.output if task.history is not None else ())
 
 
-def _outputs(farm: Farm, message: GetOutputs) -> Reply | Refused | SendOutputs:
-    if not farm.knows(message.taskid):
-        return farm.unknown(message.seq, [message.taskid])
+def _outputs(farm: Farm, message: GetOutputs) -> Reply | SendOutputs:
     task = farm.tasks.get(message.taskid)
     if task is None:
         return SendOutputs(message.seq, message.taskid, message.known)
-    past = task.history
-    displays, version = (past.displays, past.displays_version) if past is not None else ((), "")
-    return Reply(message.seq, outputs_answer(displays, version, message.known))
+    return Reply(message.seq, outputs_answer(*_displays_of(task), message.known))
 
 
 def outputs_answer(displays: tuple[bytes, ...], version: str, known: str) -> dict[str, object]:
     """Return the answer to a `GetOutputs`: `displays`, or none where the client has this version."""
-    return {"version": version, "outputs": None if version == known else displays}
+    return {"version": version, "outputs": _unless_known(displays, version, known)}
 
 
-def _details(farm: Farm, message: GetDetails, now: Now) -> Reply | Refused | SendDetails:
-    if not farm.knows(message.taskid):
-        return farm.unknown(message.seq, [message.taskid])
+def _details(farm: Farm, message: GetDetails, now: Now) -> Reply | SendDetails:
     task = farm.tasks.get(message.taskid)
     if task is None:
         return SendDetails(message.seq, message.taskid, message.known, message.tail)
-    past = task.history
-    printed, displays, version = ((), (), "") if past is None else (past.output, past.displays, past.displays_version)
-    return Reply(message.seq, details_answer(task_info(farm, task, now), printed, displays, version, message))
+    printed = task.history.output if task.history is not None else ()
+    return Reply(message.seq, details_answer(task_info(farm, task, now), printed, *_displays_of(task), message))
 
 
 def details_answer(
@@ -390,9 +371,20 @@ def details_answer(
         printed=end,
         n_cut=sum(map(len, printed)) - sum(map(len, end)),
         version=version,
-        outputs=None if version == asked.known else displays,
+        outputs=_unless_known(displays, version, asked.known),
         failure=failure,
     )
+
+
+def _displays_of(task: Task) -> tuple[tuple[bytes, ...], str]:
+    """Return the live displays of a task, with their version."""
+    past = task.history
+    return (past.displays, past.displays_version) if past is not None else ((), "")
+
+
+def _unless_known(displays: tuple[bytes, ...], version: str, known: str) -> tuple[bytes, ...] | None:
+    """Return `displays`, or `None` where the client has this version."""
+    return None if version == known else displays
 
 
 # the farm
