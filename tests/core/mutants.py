@@ -342,9 +342,15 @@ MUTANTS = (
     ),
     Mutant(
         "end_stopped",
-        "if cause is Cause.ABORT or (task.history is not None and task.history.aborting):",
+        "if cause is Cause.ABORT:",
         "if False:",
         "an aborted task that ends is taken for one that ran too long",
+    ),
+    Mutant(
+        "stop_cause",
+        "if task.aborting:\n    return Cause.ABORT",
+        "",
+        "an abort of an earlier controller is forgotten when the attempt ends",
     ),
     Mutant(
         "on_returned",
@@ -414,7 +420,7 @@ MUTANTS = (
     ),
     Mutant(
         "on_farm",
-        "if past is not None and past.aborting:",
+        "if farm.tasks[taskid].aborting:",
         "if False:",
         "an abort is forgotten by the next controller",
     ),

@@ -241,7 +241,7 @@ def _abort(farm: Farm, step: Step, client: ClientSession, message: Abort, now: N
     except KeyError:
         return farm.unknown(message.seq, [taskid])
     task = farm.tasks.get(taskid)
-    if task is None or (task.history is not None and task.history.aborting):
+    if task is None or task.aborting:
         if message.queued_only:
             return Reply(message.seq, False)
         how = "is being aborted already" if task is not None else f"has ended already ({end_state(ended or '')})"
@@ -267,7 +267,7 @@ def _abort_tasks(farm: Farm, step: Step, client: ClientSession, message: AbortTa
     endings = Endings(farm, step, now)
     for taskid in dict.fromkeys(message.taskids):
         task = farm.tasks.get(taskid)
-        if task is None or (task.history is not None and task.history.aborting):
+        if task is None or task.aborting:
             left.append(taskid)
         elif task.lease:
             commit(farm, step, AbortAsked(taskid, client.session, seq=0))

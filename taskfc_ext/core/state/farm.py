@@ -316,6 +316,13 @@ class Farm:
         """Return the worker that holds `task`, or -1."""
         return self.leases[task.lease][1] if task.lease else -1
 
+    def stop_cause(self, task: Task) -> Cause | None:
+        """Return why the attempt of `task` is to stop, or `None` if it is not. An abort overrides a timeout."""
+        if task.aborting:
+            return Cause.ABORT
+        stopping = self.stopping_leases.get(task.lease)
+        return stopping.cause if stopping is not None else None
+
     # queue
 
     def enqueue(self, tasks: Iterable[Task], *, front: bool = False) -> None:
