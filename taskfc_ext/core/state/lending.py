@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from taskfc_ext.core.state.farm import Farm, Worker
 from taskfc_ext.core.state.task import Task
-from taskfc_ext.core.state.waits import Waits, is_valid
+from taskfc_ext.core.state.waits import OpenBarrier, Waits, is_valid
 from taskfc_ext.protocol.states import State
 
 MAX_SUBSTITUTES = 1000
@@ -22,6 +22,11 @@ def n_needed(farm: Farm, waits: Waits) -> int:
     n_queued = farm.queue.n_at_most(farm.n_workers) + len(farm.refusals.waiting_ids())
     n_more = len(waits.lending) + min(farm.n_workers, n_active + n_queued) - farm.n_workers
     return max(0, min(n_more, len(waits.lending), MAX_SUBSTITUTES))
+
+
+def valid_barriers(farm: Farm) -> list[OpenBarrier]:
+    """Return the open barriers of tasks that still run."""
+    return [barrier for barrier in farm.barriers.values() if is_valid(farm.workers, barrier)]
 
 
 def task_on(farm: Farm, worker: Worker) -> Task | None:
@@ -41,9 +46,8 @@ def dependants_of(farm: Farm, taskid: int) -> set[int]:
     found, left = {taskid}, [taskid]
     waiting = [
         (task.taskid, barrier.remaining)
-        for barrier in farm.barriers.values()
+        for barrier in valid_barriers(farm)
         for task in running_on(farm, [barrier.worker])
-        if is_valid(farm.workers, barrier)
     ]
     while left:
         parent = left.pop()
