@@ -216,8 +216,8 @@ MUTANTS = (
     ),
     Mutant(
         "_answer_barriers",
-        "if not barrier.remaining:\n    del",
-        "if len(barrier.remaining) <= 1:\n    del",
+        "if not barrier.remaining:\n    farm.close_barrier",
+        "if len(barrier.remaining) <= 1:\n    farm.close_barrier",
         "a barrier is answered one task too early",
     ),
     Mutant(

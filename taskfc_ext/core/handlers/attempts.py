@@ -164,8 +164,7 @@ def retire_surplus(farm: Farm, step: Step) -> None:
     """
     staying = [worker for worker in farm.workers.values() if not worker.retiring]
     staying.sort(key=lambda worker: (worker.ready, len(worker.leases), -worker.worker))
-    n_substitutes = farm.waits.n_substitutes if farm.waits is not None else 0
-    surplus = staying[: max(0, len(staying) - farm.n_workers - n_substitutes)]
+    surplus = staying[: max(0, len(staying) - farm.n_workers - farm.n_substitutes)]
     for worker in surplus:
         worker.retiring = True
     set_workers(farm, step, tuple(worker.worker for worker in surplus if not worker.leases))
@@ -174,8 +173,7 @@ def retire_surplus(farm: Farm, step: Step) -> None:
 
 def set_workers(farm: Farm, step: Step, retire: tuple[int, ...] = ()) -> None:
     """Send the supervisor the number of workers wanted, and the ones that shall end."""
-    n_substitutes = farm.waits.n_substitutes if farm.waits is not None else 0
-    step.to_supervisor(SetWorkers(farm.n_workers, retire, n_substitutes))
+    step.to_supervisor(SetWorkers(farm.n_workers, retire, farm.n_substitutes))
 
 
 def retire_if_done(farm: Farm, step: Step, worker: Worker) -> None:

@@ -22,7 +22,7 @@ from taskfc_ext.core.state.farm import Farm, TimerKind, Worker
 from taskfc_ext.core.state.lending import dependants_of, n_needed, running_on, task_on, valid_barriers
 from taskfc_ext.core.state.sessions import ClientSession
 from taskfc_ext.core.state.task import Task
-from taskfc_ext.core.state.waits import Key, OpenBarrier, Waits, is_valid
+from taskfc_ext.core.state.waits import OpenBarrier, Waits, is_valid
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused, Reply
 
 KEEP = 5.0
@@ -34,9 +34,7 @@ _MAX_FOLLOWED = 10_000
 # barriers
 
 
-def open_barrier(
-    farm: Farm, client: ClientSession, seq: int, remaining: set[int], *, is_for_all: bool = False
-) -> OpenBarrier:
+def open_barrier(farm: Farm, client: ClientSession, seq: int, remaining: set[int], *, is_for_all: bool = False) -> None:
     """Open a barrier, which is answered when all of `remaining` have ended."""
     key = client.session, seq
     worker = farm.workers.get(client.worker)
@@ -50,14 +48,6 @@ def open_barrier(
         farm.refusals.check_later(remaining)  # this worker cannot take them now
         if is_valid(farm.workers, barrier):
             _raise_ranks(farm, farm.waits, client, worker, () if is_for_all else remaining)
-    return barrier
-
-
-def close_barrier(farm: Farm, key: Key) -> None:
-    """Forget a barrier, if it is open."""
-    barrier = farm.barriers.pop(key, None)
-    if barrier is not None and farm.waits is not None and barrier.worker >= 0:
-        farm.waits.changed.add(barrier.worker)
 
 
 # substitutes
@@ -119,7 +109,7 @@ def _answer_impossible_waits(farm: Farm, step: Step) -> None:
             text = f"{task.title} would wait for its own end"
             answer = Refused(barrier.seq, ErrorKind.NOT_ALLOWED, text, "leave it out", {"taskids": [task.taskid]})
         if answer is not None:
-            close_barrier(farm, (barrier.session, barrier.seq))
+            farm.close_barrier((barrier.session, barrier.seq))
             answer_request(farm, step, barrier.session, answer)
 
 

@@ -154,7 +154,7 @@ def _change(farm: Farm, step: Step, client: ClientSession, message: Request, now
         case Barrier():
             return _barrier(farm, client, message)
         case Unwait():
-            lending.close_barrier(farm, (client.session, message.barrier))
+            farm.close_barrier((client.session, message.barrier))
             farm.broadcast_waits.pop((client.session, message.barrier), None)
             return Reply(message.seq)
         case Spin():
@@ -180,8 +180,8 @@ def _change(farm: Farm, step: Step, client: ClientSession, message: Request, now
 
 
 def _submit(farm: Farm, step: Step, client: ClientSession, message: Submit, now: Now) -> Refused | None:
-    after = _resolve(farm, client, message.after)
-    inputs = _resolve(farm, client, message.inputs)
+    after = _resolve(client, message.after)
+    inputs = _resolve(client, message.inputs)
     refusal = _refusal(farm, message, (*after, *inputs))
     if refusal is not None:
         farm.codes.release_idle(all_bodies(message.spec))  # it may have been defined for this submission only
@@ -219,7 +219,7 @@ def _refusal(farm: Farm, message: Submit, parents: tuple[int | None, ...]) -> Re
     return None
 
 
-def _resolve(farm: Farm, client: ClientSession, refs: tuple[TaskRef, ...]) -> list[int | None]:
+def _resolve(client: ClientSession, refs: tuple[TaskRef, ...]) -> list[int | None]:
     """Return task ids for `refs`; `None` for one that names an unknown submission of this session."""
     taskids: list[int | None] = []
     for ref in refs:

@@ -15,7 +15,7 @@ from taskfc_ext.core.state.refusals import Refusals
 from taskfc_ext.core.state.sessions import ClientSession
 from taskfc_ext.core.state.subscribers import Subscribers
 from taskfc_ext.core.state.task import TRANSITIONS, Cause, IllegalTransition, Task, end_state
-from taskfc_ext.core.state.waits import DEEPER, OpenBarrier, Waits
+from taskfc_ext.core.state.waits import DEEPER, Key, OpenBarrier, Waits
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused
 from taskfc_ext.protocol.payloads import Reason
 from taskfc_ext.protocol.records import Broadcasted
@@ -150,7 +150,7 @@ class Farm:
         self.n_workers = 0
         self.sessions: dict[str, ClientSession] = {}
         self.result_subscribers: dict[int, set[str]] = {}
-        self.barriers: dict[tuple[str, int], OpenBarrier] = {}
+        self.barriers: dict[Key, OpenBarrier] = {}
         self.waits: Waits | None = None
         self.broadcasts: dict[int, KeptBroadcast] = {}
         self.next_broadcast = 1
@@ -393,6 +393,17 @@ class Farm:
         if session not in self.sessions:
             self.sessions[session] = ClientSession(session)
         return self.sessions[session]
+
+    def close_barrier(self, key: Key) -> None:
+        """Forget a barrier, if it is open."""
+        barrier = self.barriers.pop(key, None)
+        if barrier is not None and self.waits is not None and barrier.worker >= 0:
+            self.waits.changed.add(barrier.worker)
+
+    @property
+    def n_substitutes(self) -> int:
+        """Number of workers wanted beside the ones asked for, since tasks wait for tasks."""
+        return self.waits.n_substitutes if self.waits is not None else 0
 
     def set_timer(self, when: float, kind: TimerKind, key: int, extra: int = 0) -> None:
         """Set a timer for the monotonic time `when`.
