@@ -17,6 +17,7 @@ from taskfc_ext.core.state.subscribers import Subscribers
 from taskfc_ext.core.state.task import TRANSITIONS, Cause, IllegalTransition, Task, end_state
 from taskfc_ext.core.state.waits import DEEPER, Key, OpenBarrier, Waits
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused
+from taskfc_ext.protocol.ids import list_ids
 from taskfc_ext.protocol.payloads import Reason
 from taskfc_ext.protocol.records import Broadcasted
 from taskfc_ext.protocol.spec import Spec
@@ -247,10 +248,10 @@ class Farm:
 
     def unknown(self, seq: int, taskids: list[int]) -> Refused:
         """Return the answer to a request `seq` that names unknown tasks."""
-        shown = ", ".join(str(taskid) for taskid in taskids[:5]) + (", ..." if len(taskids) > 5 else "")
         plural = "tasks" if len(taskids) > 1 else "task"
         hint = "it was cleared or never existed; queue_status(verbose=True) lists the known ids"
-        return Refused(seq, ErrorKind.UNKNOWN_TASK, f"there is no {plural} {shown}", hint, {"taskids": taskids})
+        text = f"there is no {plural} {list_ids(taskids)}"
+        return Refused(seq, ErrorKind.UNKNOWN_TASK, text, hint, {"taskids": taskids})
 
     def forget(self, taskids: Iterable[int]) -> None:
         """Clear finished tasks."""

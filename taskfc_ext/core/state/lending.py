@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from taskfc_ext.core.state.farm import Farm, Worker
 from taskfc_ext.core.state.task import Task
 from taskfc_ext.core.state.waits import OpenBarrier, Waits, is_valid
+from taskfc_ext.protocol.ids import list_ids
 from taskfc_ext.protocol.states import State
 
 MAX_SUBSTITUTES = 1000
@@ -74,10 +75,9 @@ def waits_text(farm: Farm, task: Task, taskids: list[int]) -> str:
     """Return the message in lists of a task that waits for `taskids`."""
     if not taskids:
         return ""
-    shown = ", ".join(str(taskid) for taskid in taskids[:5]) + (", ..." if len(taskids) > 5 else "")
     first = farm.tasks[taskids[0]]
     noun = "task" if len(taskids) == 1 else "tasks"
-    text = f"waiting for {noun} {shown} ({first.batch.name or first.batch.spec.label})"
+    text = f"waiting for {noun} {list_ids(taskids)} ({first.batch.name or first.batch.spec.label})"
     in_turn = sorted(dependants_of(farm, task.taskid).intersection(taskids))
     if in_turn:
         text += f"; task {in_turn[0]} cannot end before this one: abort one of them"
