@@ -50,10 +50,10 @@ MUTANTS = (
         "on_ready",
         "if not rejoined:\n    refusals.redeliver_to_all(farm)",
         "",
-        "a worker that joins is no reason to ask again",
+        "a worker that joins is no reason to redeliver rejected tasks",
     ),
     Mutant(
-        "redeliver_to_all",
+        "_redeliver",
         "if was_waiting:\n    farm.offer(task)",
         "farm.offer(task)",
         "a task that a worker has is queued a second time",
@@ -152,7 +152,7 @@ MUTANTS = (
         "redeliver_to_all",
         "refusals.stop_clock(task.taskid)",
         "",
-        "the clock of unreachable goes on after all workers are asked again",
+        "the clock of unreachable goes on after a redelivery to all workers",
     ),
     Mutant(
         "_apply_requeued",
@@ -162,9 +162,15 @@ MUTANTS = (
     ),
     Mutant(
         "_may_join",
-        "and task.taskid not in rejected\nand first.taskid not in rejected",
+        "and task.taskid not in farm.refusals.rejected",
         "",
-        "a task that was rejected travels together with others",
+        "a task that was rejected travels behind another one",
+    ),
+    Mutant(
+        "_dispatch_from_queue",
+        "or first.taskid in farm.refusals.rejected",
+        "",
+        "other tasks travel behind one that was rejected",
     ),
     Mutant(
         "_all_live",
@@ -176,7 +182,7 @@ MUTANTS = (
         "first_for",
         "if worker not in group.workers:\n    return",
         "if True:\n    return",
-        "a worker is asked again for what it refused",
+        "a task goes to a worker that has rejected it",
     ),
     Mutant(
         "credit",
@@ -338,7 +344,7 @@ MUTANTS = (
         "on_escalation",
         "farm.set_timer(now.mono + GRACE[stopping.step], TimerKind.ESCALATION, lease)",
         "",
-        "the ladder ends before the kill",
+        "the steps of a stop end before the kill",
     ),
     Mutant(
         "end_stopped",
@@ -653,16 +659,10 @@ MUTANTS = (
         "subscribers see no progress",
     ),
     Mutant(
-        "redeliver_to_all",
-        "farm.mark((task,))",
-        "",
-        "subscribers do not learn that a task is offered to all again",
-    ),
-    Mutant(
         "_redeliver",
         "farm.mark((task,))",
         "",
-        "subscribers do not learn that a task is offered to a worker again",
+        "subscribers do not learn that a rejected task is offered again",
     ),
     Mutant(
         "stop_attempt",
@@ -812,7 +812,7 @@ MUTANTS = (
         "_find_less_urgent",
         "left += task.history.unmet - seen",
         "pass",
-        "what comes before a task that is waited for is in no hurry",
+        "the dependencies of a task that is waited for keep their rank",
     ),
     Mutant(
         "open_barrier",

@@ -59,16 +59,16 @@ def redeliver_to_all(farm: Farm) -> None:
     for task in _rejected_tasks(farm):
         refusals.stop_clock(task.taskid)
         if refusals.reasons_of(task.taskid):
-            was_waiting = refusals.withdraw(task.taskid)
-            refusals.offer_to_all(task.taskid)
-            farm.mark((task,))
-            if was_waiting:
-                farm.offer(task)
+            _redeliver(farm, task)
 
 
-def _redeliver(farm: Farm, task: Task, worker: int) -> None:
+def _redeliver(farm: Farm, task: Task, worker: int | None = None) -> None:
+    """Redeliver a rejected task to `worker`, which has rejected it, or to every worker."""
     was_waiting = farm.refusals.withdraw(task.taskid)
-    del farm.refusals.rejected[task.taskid].reasons[worker]
+    if worker is None:
+        farm.refusals.offer_to_all(task.taskid)
+    else:
+        del farm.refusals.rejected[task.taskid].reasons[worker]
     farm.mark((task,))
     if was_waiting:
         farm.offer(task)
