@@ -10,7 +10,7 @@ from taskfc_ext.protocol.client_messages import Abort, AbortTasks, Clear, Ended,
 from taskfc_ext.protocol.payloads import Outcome, Reason, decode_failure
 from taskfc_ext.protocol.records import AbortAsked, Requeued, Why
 from taskfc_ext.protocol.spec import Recovery
-from taskfc_ext.protocol.supervisor_messages import Step, StopAttempt
+from taskfc_ext.protocol.supervisor_messages import Step, StopAttempt, WorkerDown
 from taskfc_ext.protocol.worker_messages import Started
 from tests.core.conversation import ALICE, BOB, CODE, Conversation, dispatched_in, messages_to, spec, to_supervisor
 
@@ -94,7 +94,7 @@ def test_an_aborted_task_whose_worker_dies_is_aborted(planned):
     assert dispatched_in(effects) == []
 
 
-def test_the_ladder_interrupts_terminates_and_kills_until_it_ends():
+def test_a_stop_interrupts_terminates_and_kills_until_the_attempt_ends():
     talk = Conversation(workers=1)
     talk.submit(1)
     talk.start(0)
@@ -227,6 +227,16 @@ def test_an_abort_goes_on_after_a_restart():
     talk.ready(0, (lease,))
     assert to_supervisor(talk.wait(2.0)) == [StopAttempt(0, lease, Step.TERMINATE)]
     talk.finish(0, outcome=Outcome.INTERRUPTED)
+    assert talk.state(0) == "aborted"
+
+
+def test_an_aborted_task_whose_worker_died_while_no_controller_ran_ends():
+    talk = Conversation(workers=1)
+    talk.submit(1)
+    talk.start(0)
+    lease = talk.lease_of(0)
+    talk.ask(Abort, taskid=0)
+    talk.restart(dead=[WorkerDown(worker=0, pid=0, started=lease, running=True, note="SIGKILL", planned=False)])
     assert talk.state(0) == "aborted"
 
 

@@ -210,7 +210,7 @@ class World:
         assert not task.lease, f"task {taskid} was dispatched to {worker} while {task.worker} has it"
         assert not self.model.waits(task), f"task {taskid} was dispatched before its dependencies had ended"
         assert task.not_before <= self.now, f"task {taskid} was dispatched before its back-off was over"
-        assert worker not in task.refuses(self.now), f"worker {worker} was asked again for task {taskid}"
+        assert worker not in task.refuses(self.now), f"task {taskid} was dispatched to worker {worker} again"
         assert not self.workers[worker].unreported, f"task {taskid} overtakes a broadcast on worker {worker}"
         self._check_its_turn(task)
         self._check_capacity(taskid, worker)
