@@ -30,13 +30,6 @@ from taskfc_ext.protocol.worker_messages import Finished, PropertiesChanged, Rea
 from tests.controller.wire import CODE, ERROR, WireFarm, WireWorker
 
 
-@pytest.fixture
-def farm(tmp_path):
-    farm = WireFarm(tmp_path / "journal", n_workers=1)
-    yield farm
-    farm.close()
-
-
 def runs(farm: WireFarm, identity: bytes) -> list[Run]:
     return [message for message in farm.workers_end.take(identity, codec.to_worker) if isinstance(message, Run)]
 
@@ -226,22 +219,9 @@ def test_a_failed_task_is_listed_with_its_reason(farm):
 
 
 def test_the_log_of_a_finished_task_is_its_output_and_displays(farm):
-    worker = farm.workers[0]
     farm.alice.submit(b"long", b"quiet")
     farm.pump()
-    lease = worker.running[0]
-    worker.running, worker.n_finished = None, 1
-    worker.send(
-        Finished(
-            seq=1,
-            leases=(lease,),
-            outcomes=(1,),
-            values=(ERROR,),
-            seconds=(1.0,),
-            outputs={lease: ("printed",)},
-            displays={lease: (b"figure",)},
-        )
-    )
+    farm.workers[0].end(Outcome.ERROR, ERROR, printed=("printed",), displays=(b"figure",))
     farm.pump()
     seqs = [farm.alice.ask(GetLog, taskid=taskid) for taskid in (0, 1)]
     farm.pump()
@@ -254,23 +234,10 @@ def test_the_log_of_a_finished_task_is_its_output_and_displays(farm):
 
 
 def test_details_of_a_finished_task_are_one_answer(farm):
-    worker = farm.workers[0]
     failure = Failure(Reason.ERROR, "no luck", type_name="ValueError", traceback="line 1", pickled=b"opaque")
     farm.alice.submit(b"long", b"quiet")
     farm.pump()
-    lease = worker.running[0]
-    worker.running, worker.n_finished = None, 1
-    worker.send(
-        Finished(
-            seq=1,
-            leases=(lease,),
-            outcomes=(1,),
-            values=(encode_failure(failure),),
-            seconds=(1.0,),
-            outputs={lease: ("begin", "end")},
-            displays={lease: (b"figure",)},
-        )
-    )
+    farm.workers[0].end(Outcome.ERROR, encode_failure(failure), printed=("begin", "end"), displays=(b"figure",))
     farm.pump()
     seqs = [
         farm.alice.ask(GetDetails, taskid=0),
