@@ -33,7 +33,7 @@ async def task_details(taskid: int, known: str, ask: Ask) -> TaskDetails:
         # twice the limit: made safe to print, a log becomes shorter
         answer = await ask(GetDetails, taskid=taskid, known=known, tail=2 * MAX_LOG)
     except UnknownTask as error:  # the controller's hint is for Python
-        raise UnknownTask(error.message, taskid=taskid, hint="it was cleared, or never was") from None
+        raise UnknownTask(error.message, taskid=taskid, hint="it was cleared or never existed") from None
     details = msgspec.convert(answer, Details)
     log = plain_text(log_of(details.printed))
     failure = details.failure or _NO_FAILURE

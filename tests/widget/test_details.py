@@ -58,4 +58,4 @@ def test_a_missing_task_is_named():
 
     with pytest.raises(UnknownTask, match="no task 3") as caught:
         asyncio.run(task_details(3, "2.0", ask))
-    assert caught.value.hint == "it was cleared, or never was"
+    assert caught.value.hint == "it was cleared or never existed"
