@@ -25,7 +25,7 @@ from taskfc_ext.core.effects import (
 )
 from taskfc_ext.core.events import Recalled
 from taskfc_ext.core.handlers.requests import details_answer, outputs_answer
-from taskfc_ext.core.handlers.retry_request import dependants_of
+from taskfc_ext.core.handlers.retry_request import find_failed_because_of
 from taskfc_ext.core.journal.endings import select_rows
 from taskfc_ext.core.state.task import end_state
 from taskfc_ext.core.views.rows import N_FINISHED, with_finished
@@ -99,7 +99,7 @@ class Answers:
             case SendDetails():
                 return [self._details(message)]
             case SendSnapshot(seq, snapshot, more):
-                whole = with_finished(snapshot, more, self._newest_ended(), self._store.facts_of)
+                whole = with_finished(snapshot, more, self._newest_ended(), self._store.batch_without_bodies)
                 return [Watching(seq, whole), *(Changed(delta) for delta in more)]
             case _:
                 assert_never(message)
@@ -121,7 +121,7 @@ class Answers:
                 if parent is not None:  # else it was cleared in this turn
                     failed_with[record.ids[row]] = parent
         batches: dict[int, tuple[Submitted, list[int]]] = {}
-        for taskid in (recall.request.taskid, *dependants_of(recall.roots, failed_with)):
+        for taskid in (recall.request.taskid, *find_failed_because_of(recall.roots, failed_with)):
             if self._is_known(taskid):  # else it was cleared in this turn
                 batch = self._store.batch_of(taskid)
                 batches.setdefault(batch.first, (batch, []))[1].append(taskid)
@@ -196,7 +196,7 @@ class Answers:
         """Return the `limit` tasks with the highest ids that match, by id."""
         live = [info.taskid for info in message.live]  # ascending
         known, finished = set(live), list[TaskInfo]()
-        only_live = message.states is not None and set(message.states) <= {state.value for state in UNFINISHED}
+        only_live = message.states is not None and set(message.states) <= set(UNFINISHED)
         for record, row in () if only_live else self._candidates(message):
             taskid = record.ids[row]
             n_newer = len(finished) + len(live) - bisect(live, taskid)
@@ -234,7 +234,7 @@ class Answers:
                 return
 
     def _finished_info(self, record: Ended, row: int, failure: Failure | None) -> TaskInfo:
-        batch = self._store.facts_of(record.ids[row])
+        batch = self._store.batch_without_bodies(record.ids[row])
         reason = record.reasons[row]
         return TaskInfo(
             taskid=record.ids[row],

@@ -132,7 +132,7 @@ class Store:
         self._clearing = Clearing(self._db, base)
         self._written = 0
         self._upkeep = Upkeep(path)
-        self._facts_of = lru_cache(maxsize=256)(self._read_facts)
+        self._without_bodies = lru_cache(maxsize=256)(self._read_without_bodies)
         if is_untidy:
             self._upkeep.after_commit(0, cleared=True)
 
@@ -351,13 +351,13 @@ class Store:
         """
         return record_at(self._db, self._seq_of(taskid), Submitted)
 
-    def facts_of(self, taskid: int) -> Submitted:
+    def batch_without_bodies(self, taskid: int) -> Submitted:
         """Return the submission of a task that is not cleared, with empty arguments.
 
         Raises:
             KeyError: there is no such task.
         """
-        return self._facts_of(self._seq_of(taskid))
+        return self._without_bodies(self._seq_of(taskid))
 
     def _seq_of(self, taskid: int) -> int:
         query = "SELECT seq, last FROM journal WHERE kind = 1 AND first IS NOT NULL AND first <= ? "
@@ -366,7 +366,7 @@ class Store:
             raise KeyError(taskid)
         return int(row[0])
 
-    def _read_facts(self, seq: int) -> Submitted:
+    def _read_without_bodies(self, seq: int) -> Submitted:
         record = record_at(self._db, seq, Submitted)
         bodies = (b"",) * len(record.bodies)
         return msgspec.structs.replace(record, spec=without_bodies(record.spec), bodies=bodies)

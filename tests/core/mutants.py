@@ -521,7 +521,7 @@ MUTANTS = (
         "what failed with the retry of a task stays behind when that runs again",
     ),
     Mutant(
-        "retry_request.dependants_of",
+        "find_failed_because_of",
         "fallen.add(taskid)\nfound",
         "found",
         "only the direct dependants run again",
