@@ -36,6 +36,7 @@ from taskfc_ext.protocol.client_messages import Define, Ended
 from taskfc_ext.protocol.payloads import Payload, PayloadRef, size_of
 from taskfc_ext.protocol.records import (
     AbortAsked,
+    AbortsAsked,
     Baseline,
     Began,
     BroadcastDeath,
@@ -78,6 +79,7 @@ _KINDS: Final[dict[type, int]] = {
     BroadcastsCleared: 15,
     Dropped: 16,
     Baseline: BASELINE,
+    AbortsAsked: 18,
 }
 _DEFINE = _KINDS[Define]
 
@@ -388,7 +390,7 @@ def _span(record: Record) -> tuple[int | None, int | None]:
     match record:
         case Submitted():
             return record.first, record.first + len(record.bodies) - 1
-        case Leased() | Requeued() | Ended() | Cleared() | Held() | Moved() if record.ids:
+        case Leased() | Requeued() | Ended() | Cleared() | Held() | Moved() | AbortsAsked() if record.ids:
             return min(record.ids), max(record.ids)
         case AbortAsked():
             return record.taskid, record.taskid

@@ -353,6 +353,12 @@ MUTANTS = (
         "an aborted task that ends is taken for one that ran too long",
     ),
     Mutant(
+        "apply",
+        "farm.session(record.session).remember(Reply(record.seq, list(record.left)))",
+        "",
+        "an abort of many is answered again with the state after a restart",
+    ),
+    Mutant(
         "stop_cause",
         "if task.aborting:\n    return Cause.ABORT",
         "",

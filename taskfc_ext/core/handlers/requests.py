@@ -62,7 +62,7 @@ from taskfc_ext.protocol.client_messages import (
 from taskfc_ext.protocol.infos import Details, TaskInfo
 from taskfc_ext.protocol.payloads import Failure
 from taskfc_ext.protocol.printed import Printed, tail
-from taskfc_ext.protocol.records import AbortAsked, Cleared, Held, Moved, StopAsked, Submitted
+from taskfc_ext.protocol.records import AbortAsked, AbortsAsked, Cleared, Held, Moved, StopAsked, Submitted
 from taskfc_ext.protocol.supervisor_messages import Shutdown
 
 OfTask = GetLog | GetOutputs | GetSubmission | GetDetails
@@ -142,7 +142,8 @@ def _change(farm: Farm, step: Step, client: ClientSession, message: Request, now
         case Abort():
             return _abort(farm, step, client, message, now)
         case AbortTasks():
-            return _abort_tasks(farm, step, client, message, now)
+            _abort_tasks(farm, step, client, message, now)
+            return None
         case Hold():
             _steer(farm, step, Held(message.taskids, message.held, client.session, message.seq))
             return None
@@ -258,24 +259,20 @@ def _abort(farm: Farm, step: Step, client: ClientSession, message: Abort, now: N
     return None
 
 
-def _abort_tasks(farm: Farm, step: Step, client: ClientSession, message: AbortTasks, now: Now) -> Answer:
-    """Abort the unfinished ones of the tasks; return the others. Tasks without a lease end together, in one record.
-
-    No record holds this answer: a repeat after a restart is answered with the state at that time.
-    """
-    left: list[int] = []
+def _abort_tasks(farm: Farm, step: Step, client: ClientSession, message: AbortTasks, now: Now) -> None:
+    """Abort the tasks that have not ended and are not being aborted. The ones without a lease end in one record."""
+    tasks = {
+        taskid: task for taskid in message.taskids if (task := farm.tasks.get(taskid)) is not None and not task.aborting
+    }
+    left = tuple(taskid for taskid in dict.fromkeys(message.taskids) if taskid not in tasks)
+    commit(farm, step, AbortsAsked(tuple(tasks), left, client.session, message.seq))
     endings = Endings(farm, step, now)
-    for taskid in dict.fromkeys(message.taskids):
-        task = farm.tasks.get(taskid)
-        if task is None or task.aborting:
-            left.append(taskid)
-        elif task.lease:
-            commit(farm, step, AbortAsked(taskid, client.session, seq=0))
+    for task in tasks.values():
+        if task.lease:
             stop_attempt(farm, step, task.lease, Cause.ABORT, now)
         else:
             endings.abort(task)
     endings.settle()
-    return Reply(message.seq, left)
 
 
 def _steer(farm: Farm, step: Step, record: Held | Moved) -> None:

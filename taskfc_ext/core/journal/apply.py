@@ -19,6 +19,7 @@ from taskfc_ext.protocol.ids import list_ids
 from taskfc_ext.protocol.payloads import size_of
 from taskfc_ext.protocol.records import (
     AbortAsked,
+    AbortsAsked,
     Baseline,
     Began,
     BroadcastDeath,
@@ -53,8 +54,11 @@ def apply(farm: Farm, record: Record) -> list[Task]:
             return _apply_requeued(farm, record)
         case AbortAsked():
             farm.tasks[record.taskid].past().aborting = True
-            if record.seq:
-                farm.session(record.session).remember(Reply(record.seq, True))
+            farm.session(record.session).remember(Reply(record.seq, True))
+        case AbortsAsked():
+            for taskid in record.ids:
+                farm.tasks[taskid].past().aborting = True
+            farm.session(record.session).remember(Reply(record.seq, list(record.left)))
         case Cleared():
             _apply_cleared(farm, record)
         case Held():
