@@ -35,6 +35,7 @@ from taskfc_ext.errors import (
     TaskFCError,
     UnknownTask,
 )
+from taskfc_ext.protocol.ids import list_ids
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.limits import MAX_IDS, MAX_WORKERS
 from taskfc_ext.protocol.states import FINISHED, UNFINISHED
@@ -270,9 +271,8 @@ def _abort(arguments: argparse.Namespace) -> int:
     for refused in errors:
         _print_error(refused)
     if unknown:  # one line, however long the range
-        shown = ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
         what = "is no task" if len(unknown) == 1 else "are no tasks"
-        _print_error(UnknownTask(f"there {what} {shown}", hint=_SEE))
+        _print_error(UnknownTask(f"there {what} {list_ids(unknown)}", hint=_SEE))
     return 1 if errors or unknown else 0
 
 

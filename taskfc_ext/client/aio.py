@@ -46,6 +46,7 @@ from taskfc_ext.protocol.client_messages import (
     Scale,
     Spin,
 )
+from taskfc_ext.protocol.ids import list_ids
 from taskfc_ext.protocol.infos import BroadcastReport, SubmittedTask, TaskInfo, WorkerInfo
 from taskfc_ext.protocol.limits import MAX_IDS, MAX_WORKERS
 from taskfc_ext.protocol.printed import log_of
@@ -132,7 +133,7 @@ class FCTaskClient(Unpicklable):
                 self.remote_reference.open_barrier(barrier)
                 replies.value_of(await wait(barrier.answer, left))
             except TimeoutError:
-                what = "the unfinished tasks" if ids is None else f"tasks {_list_ids(ids)}"
+                what = "the unfinished tasks" if ids is None else f"tasks {list_ids(ids)}"
                 raise TimeoutError(f"{what} have not all ended after {timeout} s") from None
             finally:
                 if not barrier.answer.done() or barrier.answer.cancelled():
@@ -617,10 +618,6 @@ class FCTaskClient(Unpicklable):
 
 def _split_ids(ids: tuple[int, ...]) -> list[tuple[int, ...]]:
     return [ids[i : i + MAX_IDS] for i in range(0, len(ids), MAX_IDS)]
-
-
-def _list_ids(ids: tuple[int, ...]) -> str:
-    return ", ".join(map(str, ids[:5])) + (", ..." if len(ids) > 5 else "")
 
 
 def _raise_if_refused(future: TaskFuture) -> None:

@@ -15,7 +15,6 @@ from taskfc_ext.core.effects import (
     SendCode,
     SendDetails,
     SendEnded,
-    SendFailure,
     SendList,
     SendLog,
     SendOutputs,
@@ -26,7 +25,7 @@ from taskfc_ext.core.effects import (
 )
 from taskfc_ext.core.events import Recalled
 from taskfc_ext.core.handlers.requests import details_answer, outputs_answer
-from taskfc_ext.core.handlers.retry_request import dependants_of
+from taskfc_ext.core.handlers.retry_request import find_failed_because_of
 from taskfc_ext.core.journal.endings import select_rows
 from taskfc_ext.core.state.task import end_state
 from taskfc_ext.core.views.rows import N_FINISHED, with_finished
@@ -92,8 +91,6 @@ class Answers:
             case SendLog(seq, taskid):
                 texts = (record.outputs.get(taskid, ()) for record, _ in self._store.find_ended([taskid]))
                 return [Reply(seq, next(texts, ()))]
-            case SendFailure(seq, taskid):
-                return [Reply(seq, self._failure(taskid))]
             case SendSubmission():
                 return [self._submission(message)]
             case SendOutputs(seq, taskid, known):
@@ -102,7 +99,7 @@ class Answers:
             case SendDetails():
                 return [self._details(message)]
             case SendSnapshot(seq, snapshot, more):
-                whole = with_finished(snapshot, more, self._newest_ended(), self._store.facts_of)
+                whole = with_finished(snapshot, more, self._newest_ended(), self._store.batch_without_bodies)
                 return [Watching(seq, whole), *(Changed(delta) for delta in more)]
             case _:
                 assert_never(message)
@@ -124,7 +121,7 @@ class Answers:
                 if parent is not None:  # else it was cleared in this turn
                     failed_with[record.ids[row]] = parent
         batches: dict[int, tuple[Submitted, list[int]]] = {}
-        for taskid in (recall.request.taskid, *dependants_of(recall.roots, failed_with)):
+        for taskid in (recall.request.taskid, *find_failed_because_of(recall.roots, failed_with)):
             if self._is_known(taskid):  # else it was cleared in this turn
                 batch = self._store.batch_of(taskid)
                 batches.setdefault(batch.first, (batch, []))[1].append(taskid)
@@ -137,12 +134,10 @@ class Answers:
             recall.session, recall.request, tuple((batch, tuple(taskids)) for batch, taskids in batches.values())
         )
 
-    def _failure(self, taskid: int) -> Failure | None:
-        for record, (row,) in self._store.find_ended([taskid]):
-            value = self._store.payload(record.values[row])
-            if record.reasons[row] and value:
-                return msgspec.structs.replace(decode_failure(value), pickled=None)
-        return None
+    def _failure_of(self, record: Ended, row: int) -> Failure | None:
+        """Return why a task has no value; `None` if it has one."""
+        value = self._store.payload(record.values[row]) if record.reasons[row] else b""
+        return decode_failure(value) if value else None
 
     def _details(self, message: SendDetails) -> Reply | Refused:
         taskid = message.taskid
@@ -150,9 +145,10 @@ class Answers:
             return _cleared_just_now(message.seq, taskid)
         ((record, (row,)),) = self._store.find_ended([taskid])
         printed, displays = record.outputs.get(taskid, ()), record.displays.get(taskid, ())
-        info = self._finished_info(record, row)
-        details = details_answer(info, printed, displays, _FINAL, message, self._failure(taskid))
-        return Reply(message.seq, details)
+        failure = self._failure_of(record, row)
+        info = self._finished_info(record, row, failure)
+        shown = None if failure is None else msgspec.structs.replace(failure, pickled=None)
+        return Reply(message.seq, details_answer(info, printed, displays, _FINAL, message, shown))
 
     def _submission(self, message: SendSubmission) -> Reply | Refused:
         taskid = message.taskid
@@ -200,7 +196,7 @@ class Answers:
         """Return the `limit` tasks with the highest ids that match, by id."""
         live = [info.taskid for info in message.live]  # ascending
         known, finished = set(live), list[TaskInfo]()
-        only_live = message.states is not None and set(message.states) <= {state.value for state in UNFINISHED}
+        only_live = message.states is not None and set(message.states) <= set(UNFINISHED)
         for record, row in () if only_live else self._candidates(message):
             taskid = record.ids[row]
             n_newer = len(finished) + len(live) - bisect(live, taskid)
@@ -208,7 +204,7 @@ class Answers:
                 break  # the following ones are older still
             if taskid in known:
                 continue  # it ended in this turn, after the request
-            info = self._finished_info(record, row)
+            info = self._finished_info(record, row, self._failure_of(record, row))
             if _passes(info, message):
                 finished.append(info)
         return sorted((*finished, *message.live), key=operator.attrgetter("taskid"))[-message.limit :]
@@ -237,11 +233,9 @@ class Answers:
             if not left or n_read >= 2 * N_FINISHED or n_bytes > _MAX_READ:
                 return
 
-    def _finished_info(self, record: Ended, row: int) -> TaskInfo:
-        batch = self._store.facts_of(record.ids[row])
+    def _finished_info(self, record: Ended, row: int, failure: Failure | None) -> TaskInfo:
+        batch = self._store.batch_without_bodies(record.ids[row])
         reason = record.reasons[row]
-        value = self._store.payload(record.values[row]) if reason else b""
-        message = decode_failure(value).message if value else ""
         return TaskInfo(
             taskid=record.ids[row],
             name=batch.name,
@@ -255,7 +249,7 @@ class Answers:
             completed=record.completed,
             elapsed=record.seconds[row],
             owner=batch.owner,
-            message=message,
+            message=failure.message if failure is not None else "",
             retry_of=batch.retry_of[record.ids[row] - batch.first] if batch.retry_of else None,
         )
 

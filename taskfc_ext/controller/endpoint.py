@@ -49,7 +49,6 @@ MESSAGES: dict[type[Message], str] = {
     said.Clear: "remote_clear",
     said.ListTasks: "remote_list_tasks",
     said.GetLog: "remote_get_log",
-    said.GetFailure: "remote_get_failure",
     said.GetSubmission: "remote_get_submission",
     said.GetOutputs: "remote_get_outputs",
     said.GetDetails: "remote_get_details",
@@ -238,7 +237,6 @@ class FCTaskControllerFromTaskController:
     remote_unwait = _hand_over
     remote_list_tasks = _hand_over
     remote_get_log = _hand_over
-    remote_get_failure = _hand_over
     remote_get_submission = _hand_over
     remote_get_outputs = _hand_over
     remote_get_details = _hand_over

@@ -97,10 +97,6 @@ class IFCTaskController(Protocol):
         """Answer with the output of a task."""
         ...
 
-    def remote_get_failure(self, session: Session, message: said.GetFailure, now: Now) -> Effects:
-        """Answer with why a task has no value, as text."""
-        ...
-
     def remote_get_submission(self, session: Session, message: said.GetSubmission, now: Now) -> Effects:
         """Answer with a task as it was submitted."""
         ...

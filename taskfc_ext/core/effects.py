@@ -43,13 +43,6 @@ class SendLog(NamedTuple):
     taskid: int
 
 
-class SendFailure(NamedTuple):
-    """The answer to a `GetFailure` for a finished task."""
-
-    seq: int
-    taskid: int
-
-
 class SendSubmission(NamedTuple):
     """The answer to a `GetSubmission`."""
 
@@ -95,7 +88,7 @@ class SendRun(NamedTuple):
     inputs: tuple[int, ...]
 
 
-ToComplete = SendEnded | SendList | SendLog | SendFailure | SendOutputs | SendDetails | SendSnapshot | SendSubmission
+ToComplete = SendEnded | SendList | SendLog | SendOutputs | SendDetails | SendSnapshot | SendSubmission
 
 ToClient = ControllerMessage | ToComplete
 

@@ -201,7 +201,7 @@ class Scheduler:
             _forget_defined(farm, client)
         subscriptions.unsubscribe(farm, session)
         for key in [key for key in farm.barriers if key[0] == session]:
-            lending.close_barrier(farm, key)
+            farm.close_barrier(key)
         for key in [key for key in farm.broadcast_waits if key[0] == session]:
             del farm.broadcast_waits[key]
         for taskid in [taskid for taskid, sessions in farm.result_subscribers.items() if session in sessions]:

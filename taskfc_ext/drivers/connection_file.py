@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from taskfc_ext.drivers.files import replace_file
 from taskfc_ext.drivers.paths import FarmPaths, farm_paths
 from taskfc_ext.drivers.processes import process_alive, process_started
 from taskfc_ext.errors import FarmError
@@ -89,12 +90,7 @@ def write_connection(paths: FarmPaths, info: ConnectionInfo) -> None:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # before the file itself: `remove_connection` removes the recorded file
     _write_record(paths, msgspec.json.encode(_LockContent(str(file))))
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with open(fd, "wb") as stream:
-        stream.write(msgspec.json.encode(info))
-    temporary.rename(file)
+    replace_file(file, msgspec.json.encode(info))
 
 
 def read_connection(name: str) -> ConnectionInfo | None:

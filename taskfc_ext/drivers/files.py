@@ -9,7 +9,8 @@ from pathlib import Path
 def replace_file(path: Path, content: bytes) -> None:
     """Replace the content of `path` atomically; only its owner can read it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    temporary.unlink(missing_ok=True)  # a process of the same id may have left it, readable for others
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with open(fd, "wb") as stream:
         stream.write(content)
     temporary.rename(path)

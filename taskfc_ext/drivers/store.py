@@ -36,6 +36,7 @@ from taskfc_ext.protocol.client_messages import Define, Ended
 from taskfc_ext.protocol.payloads import Payload, PayloadRef, size_of
 from taskfc_ext.protocol.records import (
     AbortAsked,
+    AbortsAsked,
     Baseline,
     Began,
     BroadcastDeath,
@@ -78,6 +79,7 @@ _KINDS: Final[dict[type, int]] = {
     BroadcastsCleared: 15,
     Dropped: 16,
     Baseline: BASELINE,
+    AbortsAsked: 18,
 }
 _DEFINE = _KINDS[Define]
 
@@ -132,7 +134,7 @@ class Store:
         self._clearing = Clearing(self._db, base)
         self._written = 0
         self._upkeep = Upkeep(path)
-        self._facts_of = lru_cache(maxsize=256)(self._read_facts)
+        self._without_bodies = lru_cache(maxsize=256)(self._read_without_bodies)
         if is_untidy:
             self._upkeep.after_commit(0, cleared=True)
 
@@ -351,13 +353,13 @@ class Store:
         """
         return record_at(self._db, self._seq_of(taskid), Submitted)
 
-    def facts_of(self, taskid: int) -> Submitted:
+    def batch_without_bodies(self, taskid: int) -> Submitted:
         """Return the submission of a task that is not cleared, with empty arguments.
 
         Raises:
             KeyError: there is no such task.
         """
-        return self._facts_of(self._seq_of(taskid))
+        return self._without_bodies(self._seq_of(taskid))
 
     def _seq_of(self, taskid: int) -> int:
         query = "SELECT seq, last FROM journal WHERE kind = 1 AND first IS NOT NULL AND first <= ? "
@@ -366,7 +368,7 @@ class Store:
             raise KeyError(taskid)
         return int(row[0])
 
-    def _read_facts(self, seq: int) -> Submitted:
+    def _read_without_bodies(self, seq: int) -> Submitted:
         record = record_at(self._db, seq, Submitted)
         bodies = (b"",) * len(record.bodies)
         return msgspec.structs.replace(record, spec=without_bodies(record.spec), bodies=bodies)
@@ -388,7 +390,7 @@ def _span(record: Record) -> tuple[int | None, int | None]:
     match record:
         case Submitted():
             return record.first, record.first + len(record.bodies) - 1
-        case Leased() | Requeued() | Ended() | Cleared() | Held() | Moved() if record.ids:
+        case Leased() | Requeued() | Ended() | Cleared() | Held() | Moved() | AbortsAsked() if record.ids:
             return min(record.ids), max(record.ids)
         case AbortAsked():
             return record.taskid, record.taskid

@@ -215,12 +215,6 @@ class GetLog(Request, frozen=True, kw_only=True):
     taskid: IdField
 
 
-class GetFailure(Request, frozen=True, kw_only=True):
-    """Get the `Failure` of a task that has not succeeded, without its pickled exception; `None` for other tasks."""
-
-    taskid: IdField
-
-
 class GetSubmission(Request, frozen=True, kw_only=True):
     """Get the `SubmittedTask`; refused if the results that the task takes are not there."""
 
@@ -326,7 +320,6 @@ ClientMessage = (
     | Clear
     | ListTasks
     | GetLog
-    | GetFailure
     | GetSubmission
     | GetOutputs
     | GetDetails

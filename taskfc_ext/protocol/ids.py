@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, NewType
 
 from msgspec import Meta
@@ -40,3 +41,8 @@ Digest = Annotated[bytes, Meta(min_length=16, max_length=16)]
 SessionField = Annotated[str, Meta(pattern=r"\A[0-9a-f]{16}\Z")]
 IdField = Annotated[int, Meta(ge=-MAX_ID, le=MAX_ID)]
 """A task id in a request. A negative one is a caller's mistake and is answered, so the codec lets it pass."""
+
+
+def list_ids(ids: Sequence[int], at_most: int = 5) -> str:
+    """Return the first of `ids` as text for a message."""
+    return ", ".join(map(str, ids[:at_most])) + (", ..." if len(ids) > at_most else "")

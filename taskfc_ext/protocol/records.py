@@ -69,12 +69,18 @@ class Requeued(Message, frozen=True):
 
 
 class AbortAsked(Message, frozen=True):
-    """An abort was accepted. A task that a worker holds ends when the worker's attempt has ended.
-
-    `seq`: of the `Abort` that this answers; 0 for one task of an `AbortTasks`.
-    """
+    """An abort was accepted. A task that a worker holds ends when the worker's attempt has ended."""
 
     taskid: int
+    session: str
+    seq: int
+
+
+class AbortsAsked(Message, frozen=True):
+    """An `AbortTasks` was accepted for `ids`, not for `left`. Tasks without a lease end in the same transaction."""
+
+    ids: tuple[int, ...]
+    left: tuple[int, ...]
     session: str
     seq: int
 
@@ -201,6 +207,7 @@ Record = (
     | Requeued
     | Ended
     | AbortAsked
+    | AbortsAsked
     | Cleared
     | Held
     | Moved

@@ -50,7 +50,6 @@ EXAMPLES: dict[type, Message] = {
     said.Clear: said.Clear(seq=1),
     said.ListTasks: said.ListTasks(seq=1),
     said.GetLog: said.GetLog(seq=1, taskid=0),
-    said.GetFailure: said.GetFailure(seq=1, taskid=0),
     said.GetSubmission: said.GetSubmission(seq=1, taskid=0),
     said.GetOutputs: said.GetOutputs(seq=1, taskid=0),
     said.GetDetails: said.GetDetails(seq=1, taskid=0),

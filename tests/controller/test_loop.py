@@ -15,7 +15,6 @@ from taskfc_ext.protocol.client_messages import (
     Clear,
     ErrorKind,
     GetDetails,
-    GetFailure,
     GetLog,
     GetOutputs,
     GetSubmission,
@@ -29,13 +28,6 @@ from taskfc_ext.protocol.payloads import Failure, Outcome, Reason, encode_failur
 from taskfc_ext.protocol.spec import Kind, OnLost, Spec
 from taskfc_ext.protocol.worker_messages import Finished, PropertiesChanged, Ready, Run
 from tests.controller.wire import CODE, ERROR, WireFarm, WireWorker
-
-
-@pytest.fixture
-def farm(tmp_path):
-    farm = WireFarm(tmp_path / "journal", n_workers=1)
-    yield farm
-    farm.close()
 
 
 def runs(farm: WireFarm, identity: bytes) -> list[Run]:
@@ -227,22 +219,9 @@ def test_a_failed_task_is_listed_with_its_reason(farm):
 
 
 def test_the_log_of_a_finished_task_is_its_output_and_displays(farm):
-    worker = farm.workers[0]
     farm.alice.submit(b"long", b"quiet")
     farm.pump()
-    lease = worker.running[0]
-    worker.running, worker.n_finished = None, 1
-    worker.send(
-        Finished(
-            seq=1,
-            leases=(lease,),
-            outcomes=(1,),
-            values=(ERROR,),
-            seconds=(1.0,),
-            outputs={lease: ("printed",)},
-            displays={lease: (b"figure",)},
-        )
-    )
+    farm.workers[0].end(Outcome.ERROR, ERROR, printed=("printed",), displays=(b"figure",))
     farm.pump()
     seqs = [farm.alice.ask(GetLog, taskid=taskid) for taskid in (0, 1)]
     farm.pump()
@@ -255,23 +234,10 @@ def test_the_log_of_a_finished_task_is_its_output_and_displays(farm):
 
 
 def test_details_of_a_finished_task_are_one_answer(farm):
-    worker = farm.workers[0]
     failure = Failure(Reason.ERROR, "no luck", type_name="ValueError", traceback="line 1", pickled=b"opaque")
     farm.alice.submit(b"long", b"quiet")
     farm.pump()
-    lease = worker.running[0]
-    worker.running, worker.n_finished = None, 1
-    worker.send(
-        Finished(
-            seq=1,
-            leases=(lease,),
-            outcomes=(1,),
-            values=(encode_failure(failure),),
-            seconds=(1.0,),
-            outputs={lease: ("begin", "end")},
-            displays={lease: (b"figure",)},
-        )
-    )
+    farm.workers[0].end(Outcome.ERROR, encode_failure(failure), printed=("begin", "end"), displays=(b"figure",))
     farm.pump()
     seqs = [
         farm.alice.ask(GetDetails, taskid=0),
@@ -299,18 +265,6 @@ def test_details_of_a_task_that_was_cleared_in_the_same_turn_are_refused(farm):
     farm.bob.ask(Clear)
     farm.pump()
     assert farm.alice.answers[seq].error is ErrorKind.UNKNOWN_TASK
-
-
-def test_a_failure_is_sent_without_its_pickled_exception(farm):
-    failure = Failure(Reason.ERROR, "no luck", type_name="ValueError", traceback="line 1", pickled=b"opaque")
-    farm.alice.submit(b"long", b"works")
-    farm.pump()
-    farm.workers[0].end(Outcome.ERROR, encode_failure(failure))
-    farm.pump()
-    seqs = [farm.alice.ask(GetFailure, taskid=taskid) for taskid in (0, 1)]
-    farm.pump()
-    shown = {"reason": "error", "message": "no luck", "type_name": "ValueError", "traceback": "line 1"}
-    assert [farm.alice.answers[seq].value for seq in seqs] == [shown, None]
 
 
 def test_retried_tasks_can_be_left_out_of_a_list(farm):

@@ -19,13 +19,6 @@ from tests.controller.wire import CODE, ERROR, WireClient, WireFarm
 SPEC = Spec(kind=Kind.FUNCTION, code=CODE, label="f")
 
 
-@pytest.fixture
-def farm(tmp_path):
-    farm = WireFarm(tmp_path / "journal", n_workers=1)
-    yield farm
-    farm.close()
-
-
 def watch(farm: WireFarm, client: WireClient) -> QueueSnapshot:
     client.news.clear()
     client.ask(Watch)

@@ -22,6 +22,7 @@ from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.payloads import Failure, Outcome, Reason, encode_failure
+from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.protocol.spec import Kind, Spec
 from taskfc_ext.protocol.supervisor_messages import Farm, Noted, SetWorkers, Shutdown, StopAttempt, WorkerDown, WorkerUp
 from taskfc_ext.protocol.worker_messages import (
@@ -192,11 +193,14 @@ class WireWorker:
         """Return whether this task has to fail: the first one with this body does, its retry does not."""
         return body == b"fail, then work" and self.farm.failed.setdefault(body, taskid) == taskid
 
-    def end(self, outcome: Outcome, value: bytes) -> None:
+    def end(self, outcome: Outcome, value: bytes, printed: Printed = (), displays: tuple[bytes, ...] = ()) -> None:
         lease, *_ = self.running
         self.running = None
         self.n_finished += 1
-        report = Finished(seq=self.n_finished, leases=(lease,), outcomes=(outcome,), values=(value,), seconds=(0.001,))
+        report = Finished(
+            seq=self.n_finished, leases=(lease,), outcomes=(outcome,), values=(value,), seconds=(0.001,),
+            outputs={lease: printed} if printed else {}, displays={lease: displays} if displays else {},
+        )  # fmt: skip
         self.unacked.append(report)
         self.send(report)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from taskfc_ext.core.effects import ClientSend, Effects, Recall, SendRun, SupervisorSend, WorkerSend
 from taskfc_ext.core.events import FromClient, FromParent, FromWorker, Now, PeerLost, Recalled, Tick
-from taskfc_ext.core.handlers.retry_request import dependants_of
+from taskfc_ext.core.handlers.retry_request import find_failed_because_of
 from taskfc_ext.core.scheduler import Scheduler
 from taskfc_ext.core.state.validate import validate
 from taskfc_ext.protocol import client_messages as messages
@@ -205,7 +205,7 @@ def answer_recall(recall: Recall, records: Iterable[Record]) -> Recalled:
             for taskid, value in zip(record.ids, record.values, strict=True):
                 if taskid in recall.dependants:
                     failed_with[taskid] = decode_failure(value).parent
-    again = (recall.request.taskid, *dependants_of(recall.roots, failed_with))
+    again = (recall.request.taskid, *find_failed_because_of(recall.roots, failed_with))
     found = [(batch, range(batch.first, batch.first + len(batch.bodies))) for batch in batches]
     return Recalled(
         recall.session,

@@ -176,7 +176,7 @@ class Model:
         else:
             self._fail(task, "error", now, retryable=outcome is Outcome.ERROR)
 
-    def give_back(self, task: Expected, now: float) -> None:
+    def give_back(self, task: Expected) -> None:
         self._release(task)
         if not self._end_if_stopped(task):
             task.forget_not_now()

@@ -50,10 +50,10 @@ MUTANTS = (
         "on_ready",
         "if not rejoined:\n    refusals.redeliver_to_all(farm)",
         "",
-        "a worker that joins is no reason to ask again",
+        "a worker that joins is no reason to redeliver rejected tasks",
     ),
     Mutant(
-        "redeliver_to_all",
+        "_redeliver",
         "if was_waiting:\n    farm.offer(task)",
         "farm.offer(task)",
         "a task that a worker has is queued a second time",
@@ -152,7 +152,7 @@ MUTANTS = (
         "redeliver_to_all",
         "refusals.stop_clock(task.taskid)",
         "",
-        "the clock of unreachable goes on after all workers are asked again",
+        "the clock of unreachable goes on after a redelivery to all workers",
     ),
     Mutant(
         "_apply_requeued",
@@ -162,9 +162,15 @@ MUTANTS = (
     ),
     Mutant(
         "_may_join",
-        "and task.taskid not in rejected\nand first.taskid not in rejected",
+        "and task.taskid not in farm.refusals.rejected",
         "",
-        "a task that was rejected travels together with others",
+        "a task that was rejected travels behind another one",
+    ),
+    Mutant(
+        "_dispatch_from_queue",
+        "or first.taskid in farm.refusals.rejected",
+        "",
+        "other tasks travel behind one that was rejected",
     ),
     Mutant(
         "_all_live",
@@ -176,7 +182,7 @@ MUTANTS = (
         "first_for",
         "if worker not in group.workers:\n    return",
         "if True:\n    return",
-        "a worker is asked again for what it refused",
+        "a task goes to a worker that has rejected it",
     ),
     Mutant(
         "credit",
@@ -216,8 +222,8 @@ MUTANTS = (
     ),
     Mutant(
         "_answer_barriers",
-        "if not barrier.remaining:\n    del",
-        "if len(barrier.remaining) <= 1:\n    del",
+        "if not barrier.remaining:\n    farm.close_barrier",
+        "if len(barrier.remaining) <= 1:\n    farm.close_barrier",
         "a barrier is answered one task too early",
     ),
     Mutant(
@@ -338,13 +344,25 @@ MUTANTS = (
         "on_escalation",
         "farm.set_timer(now.mono + GRACE[stopping.step], TimerKind.ESCALATION, lease)",
         "",
-        "the ladder ends before the kill",
+        "the steps of a stop end before the kill",
     ),
     Mutant(
         "end_stopped",
-        "if cause is Cause.ABORT or (task.history is not None and task.history.aborting):",
+        "if cause is Cause.ABORT:",
         "if False:",
         "an aborted task that ends is taken for one that ran too long",
+    ),
+    Mutant(
+        "apply",
+        "farm.session(record.session).remember(Reply(record.seq, list(record.left)))",
+        "",
+        "an abort of many is answered again with the state after a restart",
+    ),
+    Mutant(
+        "stop_cause",
+        "if task.aborting:\n    return Cause.ABORT",
+        "",
+        "an abort of an earlier controller is forgotten when the attempt ends",
     ),
     Mutant(
         "on_returned",
@@ -414,7 +432,7 @@ MUTANTS = (
     ),
     Mutant(
         "on_farm",
-        "if past is not None and past.aborting:",
+        "if farm.tasks[taskid].aborting:",
         "if False:",
         "an abort is forgotten by the next controller",
     ),
@@ -509,7 +527,7 @@ MUTANTS = (
         "what failed with the retry of a task stays behind when that runs again",
     ),
     Mutant(
-        "retry_request.dependants_of",
+        "find_failed_because_of",
         "fallen.add(taskid)\nfound",
         "found",
         "only the direct dependants run again",
@@ -629,9 +647,9 @@ MUTANTS = (
         "an attempt shows what the one before has shown",
     ),
     Mutant(
-        "outputs_answer",
-        '"outputs": None if version == known else displays}',
-        '"outputs": displays}',
+        "_unless_known",
+        "None if version == known else displays",
+        "displays",
         "what a client has already is sent again",
     ),
     Mutant(
@@ -647,16 +665,10 @@ MUTANTS = (
         "subscribers see no progress",
     ),
     Mutant(
-        "redeliver_to_all",
-        "farm.mark((task,))",
-        "",
-        "subscribers do not learn that a task is offered to all again",
-    ),
-    Mutant(
         "_redeliver",
         "farm.mark((task,))",
         "",
-        "subscribers do not learn that a task is offered to a worker again",
+        "subscribers do not learn that a rejected task is offered again",
     ),
     Mutant(
         "stop_attempt",
@@ -806,7 +818,7 @@ MUTANTS = (
         "_find_less_urgent",
         "left += task.history.unmet - seen",
         "pass",
-        "what comes before a task that is waited for is in no hurry",
+        "the dependencies of a task that is waited for keep their rank",
     ),
     Mutant(
         "open_barrier",

@@ -8,9 +8,9 @@ from taskfc_ext.core.effects import ClientSend, Effects, SupervisorSend
 from taskfc_ext.core.state.farm import TimerKind
 from taskfc_ext.protocol.client_messages import Abort, AbortTasks, Clear, Ended, ErrorKind, ListTasks, Reply
 from taskfc_ext.protocol.payloads import Outcome, Reason, decode_failure
-from taskfc_ext.protocol.records import AbortAsked, Requeued, Why
+from taskfc_ext.protocol.records import AbortAsked, AbortsAsked, Requeued, Why
 from taskfc_ext.protocol.spec import Recovery
-from taskfc_ext.protocol.supervisor_messages import Step, StopAttempt
+from taskfc_ext.protocol.supervisor_messages import Step, StopAttempt, WorkerDown
 from taskfc_ext.protocol.worker_messages import Started
 from tests.core.conversation import ALICE, BOB, CODE, Conversation, dispatched_in, messages_to, spec, to_supervisor
 
@@ -94,7 +94,7 @@ def test_an_aborted_task_whose_worker_dies_is_aborted(planned):
     assert dispatched_in(effects) == []
 
 
-def test_the_ladder_interrupts_terminates_and_kills_until_it_ends():
+def test_a_stop_interrupts_terminates_and_kills_until_the_attempt_ends():
     talk = Conversation(workers=1)
     talk.submit(1)
     talk.start(0)
@@ -230,6 +230,16 @@ def test_an_abort_goes_on_after_a_restart():
     assert talk.state(0) == "aborted"
 
 
+def test_an_aborted_task_whose_worker_died_while_no_controller_ran_ends():
+    talk = Conversation(workers=1)
+    talk.submit(1)
+    talk.start(0)
+    lease = talk.lease_of(0)
+    talk.ask(Abort, taskid=0)
+    talk.restart(dead=[WorkerDown(worker=0, pid=0, started=lease, running=True, note="SIGKILL", planned=False)])
+    assert talk.state(0) == "aborted"
+
+
 def test_an_aborted_task_that_its_worker_never_got_ends_when_that_is_known():
     talk = Conversation(workers=1)
     talk.submit(1)
@@ -267,14 +277,14 @@ def test_deadlines_of_attempts_that_have_ended_do_not_pile_up():
     assert talk.farm.timers[0][0] == talk.now + 5.0, "the deadline of what runs stays"
 
 
-def test_a_repeated_abort_of_many_is_answered_with_a_list_after_a_restart():
+def test_a_repeated_abort_of_many_gets_the_first_answer_after_a_restart():
     talk = Conversation(workers=1)
     talk.submit(2)
-    first = messages_to(talk.ask(AbortTasks, taskids=(0, 1)))[-1]
-    assert first == talk.reply([])
+    first = messages_to(talk.ask(AbortTasks, taskids=(0, 1, 9)))[0]
+    assert first == talk.reply([9])
     talk.restart(alive=(0,))
-    (again,) = messages_to(talk.client(ALICE, AbortTasks(seq=first.seq, taskids=(0, 1))))
-    assert again == Reply(first.seq, [0, 1]), "both are aborted or on their way"
+    (again,) = messages_to(talk.client(ALICE, AbortTasks(seq=first.seq, taskids=(0, 1, 9))))
+    assert again == first
 
 
 def test_many_are_aborted_in_one_step():
@@ -282,18 +292,18 @@ def test_many_are_aborted_in_one_step():
     talk.submit(4)
     effects = talk.ask(AbortTasks, taskids=(3, 0, 2, 9, 3))
     asked, ended = effects.records
-    assert asked == AbortAsked(0, ALICE, seq=0)
+    assert asked == AbortsAsked((3, 0, 2), (9,), ALICE, talk.seqs[ALICE])
     assert (ended.ids, ended.reasons) == ((3, 2), ("aborted", "aborted"))
     assert len(to_supervisor(effects)) == 1
-    assert messages_to(effects)[-1] == talk.reply([9])
+    assert messages_to(effects)[0] == talk.reply([9])
     assert [talk.state(taskid) for taskid in (1, 2, 3)] == ["scheduled", "aborted", "aborted"]
-    assert messages_to(talk.ask(AbortTasks, taskids=(0, 1, 2)))[-1] == talk.reply([0, 2])
+    assert messages_to(talk.ask(AbortTasks, taskids=(0, 1, 2)))[0] == talk.reply([0, 2])
 
 
 def test_a_task_and_what_comes_after_it_are_aborted_together():
     talk = Conversation()
     talk.submit(1)
     talk.submit(2, after=(0,))
-    (ended, doomed) = talk.ask(AbortTasks, taskids=(0, 1)).records
+    (_, ended, cascaded) = talk.ask(AbortTasks, taskids=(0, 1)).records
     assert (ended.ids, ended.reasons) == ((0, 1), ("aborted", "aborted"))
-    assert (doomed.ids, doomed.reasons) == ((2,), ("dependency",))
+    assert (cascaded.ids, cascaded.reasons) == ((2,), ("dependency",))

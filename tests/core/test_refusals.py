@@ -6,7 +6,7 @@ import pytest
 
 from taskfc_ext.core.effects import Effects, WorkerSend
 from taskfc_ext.core.handlers.refusals import MAX_REDELIVER_AFTER, REDELIVER_AFTER
-from taskfc_ext.protocol.client_messages import ListTasks, Scale, Spin
+from taskfc_ext.protocol.client_messages import ListTasks, Move, Scale, Spin
 from taskfc_ext.protocol.payloads import Outcome, decode_failure
 from taskfc_ext.protocol.records import Requeued, Why
 from taskfc_ext.protocol.worker_messages import Committed, Finished, PropertiesChanged
@@ -211,6 +211,21 @@ def test_a_redelivered_task_travels_alone():
     talk.wait(REDELIVER_AFTER)
     effects = talk.finish(0, seconds=0.0001)
     assert [run.ids for run in runs_to(effects, 0)] == [(rejected,), tuple(others)]
+
+
+def test_a_redelivered_task_does_not_travel_behind_another():
+    talk = Conversation(workers=1)
+    talk.submit(1)
+    talk.finish(0, seconds=0.0001)
+    (rejected,) = talk.submit(1)
+    talk.finish(0, outcome=Outcome.NOT_NOW, seconds=0.0001)
+    talk.submit(1)
+    talk.start(0)
+    (other,) = talk.submit(1)
+    talk.ask(Move, taskids=(other,), priority=1)
+    talk.wait(REDELIVER_AFTER)
+    effects = talk.finish(0, seconds=0.0001)
+    assert [run.ids for run in runs_to(effects, 0)] == [(other,), (rejected,)]
 
 
 # unreachable

@@ -9,7 +9,6 @@ from taskfc_ext.core.effects import (
     Effects,
     SendDetails,
     SendEnded,
-    SendFailure,
     SendList,
     SendLog,
     SendOutputs,
@@ -308,17 +307,6 @@ def test_the_log_of_a_finished_task_comes_from_the_store():
     talk = finish_tasks()
     assert messages_to(talk.ask(messages.GetLog, taskid=0)) == [SendLog(talk.seqs[ALICE], 0)]
     (refusal,) = messages_to(talk.ask(messages.GetLog, taskid=1))
-    assert refusal.error is ErrorKind.UNKNOWN_TASK
-
-
-def test_why_a_task_failed_comes_from_the_store_once_it_has_ended():
-    talk = Conversation(workers=1)
-    talk.submit(1, retries=1)
-    talk.finish(0, outcome=Outcome.ERROR)
-    assert messages_to(talk.ask(messages.GetFailure, taskid=0)) == [talk.reply(None)], "its second attempt may succeed"
-    talk.finish(0, outcome=Outcome.ERROR)
-    assert messages_to(talk.ask(messages.GetFailure, taskid=0)) == [SendFailure(talk.seqs[ALICE], 0)]
-    (refusal,) = messages_to(talk.ask(messages.GetFailure, taskid=1))
     assert refusal.error is ErrorKind.UNKNOWN_TASK
 
 

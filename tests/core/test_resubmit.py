@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from taskfc_ext.core.effects import ClientSend, Effects, Recall, SendRun, WorkerSend
-from taskfc_ext.core.handlers.retry_request import dependants_of
+from taskfc_ext.core.handlers.retry_request import find_failed_because_of
 from taskfc_ext.protocol.client_messages import (
     Abort,
     Accepted,
@@ -212,7 +212,7 @@ def test_dependants_that_fail_again_fail_together():
     ],
 )
 def test_dependants_are_found_through_one_another(failed_with, again):
-    assert dependants_of((1, 7), failed_with) == again
+    assert find_failed_because_of((1, 7), failed_with) == again
 
 
 # tasks that cannot run again

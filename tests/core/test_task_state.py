@@ -84,7 +84,7 @@ BREAKERS = {
     "redelivered for ever": lambda farm: farm.refusals.redelivered.add(3),
     "waits for nothing": lambda farm: farm.tasks[2].past().unmet.clear(),
     "never hears": lambda farm: farm.children.clear(),
-    "doomed": lambda farm: farm.cascade_failed.append((2, 0)),
+    "failed dependency": lambda farm: farm.cascade_failed.append((2, 0)),
     "empty barrier": lambda farm: farm.barriers.update({("x", 1): OpenBarrier("x", 1, set())}),
     "barrier on the dead": lambda farm: farm.barriers.update({("x", 1): OpenBarrier("x", 1, {77})}),
 }

@@ -32,7 +32,17 @@ from taskfc_ext.protocol.records import Baseline, Leased, decode_record, encode_
 from taskfc_ext.protocol.spec import OnLost, Spec
 from taskfc_ext.protocol.states import State
 from taskfc_ext.protocol.supervisor_messages import Farm, SetWorkers, StopAttempt, WorkerDown, WorkerUp
-from taskfc_ext.protocol.worker_messages import Finished, ForgetCode, Prepare, Ready, Returned, Run, SetUp, Started
+from taskfc_ext.protocol.worker_messages import (
+    Committed,
+    Finished,
+    ForgetCode,
+    Prepare,
+    Ready,
+    Returned,
+    Run,
+    SetUp,
+    Started,
+)
 from tests.core.conversation import ERROR, answer_recall
 from tests.core.model import UNREACHABLE_AFTER, Expected, Model
 from tests.core.subscriber import Subscriber
@@ -79,7 +89,7 @@ class PhysicalWorker:
                 self.contexts[run.number] = run.context
             elif isinstance(run, Run):
                 self.queue.extend(range(run.first_lease, run.first_lease + len(run.ids)))
-            elif isinstance(run, messages.Message):
+            elif isinstance(run, Committed):
                 self.unacked = [report for report in self.unacked if report.seq > run.seq]
         self.inbox.clear()
 
@@ -210,7 +220,7 @@ class World:
         assert not task.lease, f"task {taskid} was dispatched to {worker} while {task.worker} has it"
         assert not self.model.waits(task), f"task {taskid} was dispatched before its dependencies had ended"
         assert task.not_before <= self.now, f"task {taskid} was dispatched before its back-off was over"
-        assert worker not in task.refuses(self.now), f"worker {worker} was asked again for task {taskid}"
+        assert worker not in task.refuses(self.now), f"task {taskid} was dispatched to worker {worker} again"
         assert not self.workers[worker].unreported, f"task {taskid} overtakes a broadcast on worker {worker}"
         self._check_its_turn(task)
         self._check_capacity(taskid, worker)
@@ -391,7 +401,7 @@ class World:
         fresh = not self.scheduler.farm.workers[worker.worker].ready
         for task in self.model.held_by(worker.worker):
             if task.lease not in held:
-                self.model.give_back(task, self.now)
+                self.model.give_back(task)
         if fresh:
             self.model.redeliver()
         worker.unreported = sorted(number for number, problem in worker.broadcasts.items() if problem is None)
@@ -452,7 +462,7 @@ class World:
         leases = tuple(reversed(worker.queue))
         worker.queue.clear()
         for lease in leases:
-            self.model.give_back(self.model.tasks[self.task_of[lease]], self.now)
+            self.model.give_back(self.model.tasks[self.task_of[lease]])
         self.handle(FromWorker(WorkerId(worker.worker), Returned(leases)))
 
     def die(self, worker: PhysicalWorker, *, planned: bool) -> None:
@@ -504,9 +514,6 @@ class World:
             for taskid, reason, value in zip(record.ids, record.reasons, record.values, strict=True)
             if reason == "dependency"
         }
-
-    def clear_ended(self, taskids) -> None:
-        self.model.cleared.update(taskids)
 
     def wait(self, seconds: float) -> None:
         self.now += seconds
@@ -643,7 +650,7 @@ def durable(scheduler: Scheduler) -> object:
             task.retry_of,
         )
         for taskid, task in farm.tasks.items()
-        for past in [task.history or task.past()]
+        for past in [task.past()]
     }
     steered = farm.held, farm.moved, farm.retried, farm.broadcasts, farm.next_broadcast
     code = farm.codes.sizes, farm.codes.needs(), farm.codes.spans()

@@ -22,6 +22,7 @@ from taskfc_ext.protocol.client_messages import Define, Ended
 from taskfc_ext.protocol.payloads import PayloadRef
 from taskfc_ext.protocol.records import (
     AbortAsked,
+    AbortsAsked,
     Baseline,
     Began,
     BroadcastDeath,
@@ -94,6 +95,7 @@ def test_records_come_back_in_order_after_a_reopen(path):
         Broadcasted(number=1, session="a" * 16, seq=6, kind=Kind.STRING, label="x", code=b"x = 1", body=b"names"),
         BroadcastDeath(1),
         BroadcastsCleared("a" * 16, 7),
+        AbortsAsked((1,), (0, 9), "a" * 16, 8),
         StopAsked(9.0),
     ]
     for chunk in (records[:3], records[3:4], records[4:6], records[6:]):

@@ -164,8 +164,7 @@ def retire_surplus(farm: Farm, step: Step) -> None:
     """
     staying = [worker for worker in farm.workers.values() if not worker.retiring]
     staying.sort(key=lambda worker: (worker.ready, len(worker.leases), -worker.worker))
-    n_substitutes = farm.waits.n_substitutes if farm.waits is not None else 0
-    surplus = staying[: max(0, len(staying) - farm.n_workers - n_substitutes)]
+    surplus = staying[: max(0, len(staying) - farm.n_workers - farm.n_substitutes)]
     for worker in surplus:
         worker.retiring = True
     set_workers(farm, step, tuple(worker.worker for worker in surplus if not worker.leases))
@@ -174,8 +173,7 @@ def retire_surplus(farm: Farm, step: Step) -> None:
 
 def set_workers(farm: Farm, step: Step, retire: tuple[int, ...] = ()) -> None:
     """Send the supervisor the number of workers wanted, and the ones that shall end."""
-    n_substitutes = farm.waits.n_substitutes if farm.waits is not None else 0
-    step.to_supervisor(SetWorkers(farm.n_workers, retire, n_substitutes))
+    step.to_supervisor(SetWorkers(farm.n_workers, retire, farm.n_substitutes))
 
 
 def retire_if_done(farm: Farm, step: Step, worker: Worker) -> None:
@@ -187,9 +185,8 @@ def retire_if_done(farm: Farm, step: Step, worker: Worker) -> None:
 def _end_attempt(
     farm: Farm, endings: Endings, worker: Worker, task: Task, outcome: Outcome, value: Payload, seconds: float, now: Now
 ) -> None:
-    stopping = farm.stopping_leases.get(task.lease)
-    if stopping is not None or (task.history is not None and task.history.aborting):
-        cause = stopping.cause if stopping is not None else Cause.ABORT
+    cause = farm.stop_cause(task)
+    if cause is not None:
         end_stopped(endings, task, cause, seconds)
     elif outcome is Outcome.OK:
         endings.succeed(task, value, seconds)
@@ -217,7 +214,7 @@ def _end_interrupted(endings: Endings, task: Task, seconds: float) -> None:
 
 def end_stopped(endings: Endings, task: Task, cause: Cause, seconds: float = 0.0) -> None:
     """End an attempt that was being stopped, however it ended: a late result is dropped."""
-    if cause is Cause.ABORT or (task.history is not None and task.history.aborting):
+    if cause is Cause.ABORT:
         endings.abort(task, seconds)
     else:
         endings.fail(task, Reason.TIMEOUT, timeout_failure(task), seconds, retryable=task.spec.retry_timeouts)
@@ -225,9 +222,9 @@ def end_stopped(endings: Endings, task: Task, cause: Cause, seconds: float = 0.0
 
 def _give_back(farm: Farm, endings: Endings, task: Task) -> None:
     """Requeue an attempt that never started, free of charge, or end it if it was being stopped."""
-    stopping = farm.stopping_leases.get(task.lease)
-    if (task.history is not None and task.history.aborting) or stopping is not None:
-        end_stopped(endings, task, stopping.cause if stopping is not None else Cause.ABORT)
+    cause = farm.stop_cause(task)
+    if cause is not None:
+        end_stopped(endings, task, cause)
     else:
         endings.requeue(task, Why.RETURNED)
 

@@ -101,7 +101,8 @@ def _dispatch_from_queue(farm: Farm, step: Step, worker: Worker, share: int) -> 
     allowed = credit_of(farm, first)
     if worker.leases and _is_full(farm, worker):
         return False
-    room = min(allowed - len(worker.leases), share)
+    is_alone = first.history is not None or first.taskid in farm.refusals.rejected
+    room = min(allowed - len(worker.leases), 1 if is_alone else share)
     if room <= 0:
         return False
     taskids = farm.queue.take(room, lambda taskid: _may_join(farm, farm.tasks[taskid], first))
@@ -113,14 +114,11 @@ def _dispatch_from_queue(farm: Farm, step: Step, worker: Worker, share: int) -> 
 
 
 def _may_join(farm: Farm, task: Task, first: Task) -> bool:
-    """Return whether `task` can travel in one `Run` with `first`."""
-    rejected = farm.refusals.rejected
+    """Return whether `task` can travel in one `Run` with `first`, which may travel with others."""
     return (
         task.batch.spec is first.batch.spec
         and task.history is None
-        and first.history is None
-        and task.taskid not in rejected
-        and first.taskid not in rejected
+        and task.taskid not in farm.refusals.rejected
         and task.batch.inputs == first.batch.inputs
     )
 

@@ -19,10 +19,10 @@ from taskfc_ext.core.handlers import broadcasts
 from taskfc_ext.core.handlers.attempts import retire_surplus, set_workers
 from taskfc_ext.core.journal.endings import answer_request
 from taskfc_ext.core.state.farm import Farm, TimerKind, Worker
-from taskfc_ext.core.state.lending import dependants_of, n_needed, running_on, task_on
+from taskfc_ext.core.state.lending import dependants_of, n_needed, running_on, task_on, valid_barriers
 from taskfc_ext.core.state.sessions import ClientSession
 from taskfc_ext.core.state.task import Task
-from taskfc_ext.core.state.waits import Key, OpenBarrier, Waits, is_valid
+from taskfc_ext.core.state.waits import OpenBarrier, Waits, is_valid
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused, Reply
 
 KEEP = 5.0
@@ -34,9 +34,7 @@ _MAX_FOLLOWED = 10_000
 # barriers
 
 
-def open_barrier(
-    farm: Farm, client: ClientSession, seq: int, remaining: set[int], *, is_for_all: bool = False
-) -> OpenBarrier:
+def open_barrier(farm: Farm, client: ClientSession, seq: int, remaining: set[int], *, is_for_all: bool = False) -> None:
     """Open a barrier, which is answered when all of `remaining` have ended."""
     key = client.session, seq
     worker = farm.workers.get(client.worker)
@@ -50,14 +48,6 @@ def open_barrier(
         farm.refusals.check_later(remaining)  # this worker cannot take them now
         if is_valid(farm.workers, barrier):
             _raise_ranks(farm, farm.waits, client, worker, () if is_for_all else remaining)
-    return barrier
-
-
-def close_barrier(farm: Farm, key: Key) -> None:
-    """Forget a barrier, if it is open."""
-    barrier = farm.barriers.pop(key, None)
-    if barrier is not None and farm.waits is not None and barrier.worker >= 0:
-        farm.waits.changed.add(barrier.worker)
 
 
 # substitutes
@@ -68,7 +58,7 @@ def settle(farm: Farm, step: Step, waits: Waits, now: Now) -> None:
     if farm.stop_asked:
         return
     _answer_impossible_waits(farm, step)
-    lending = {barrier.worker for barrier in farm.barriers.values() if is_valid(farm.workers, barrier)}
+    lending = {barrier.worker for barrier in valid_barriers(farm)}
     farm.mark(running_on(farm, waits.changed | (lending ^ waits.lending)))
     waits.changed.clear()
     if lending != waits.lending:
@@ -105,8 +95,8 @@ def on_timer(farm: Farm, step: Step) -> None:
 
 def _answer_impossible_waits(farm: Farm, step: Step) -> None:
     """Refuse waits of a task for itself; leave out of a wait for all tasks the ones that wait for this task."""
-    for key, barrier in list(farm.barriers.items()):
-        task = task_on(farm, farm.workers[barrier.worker]) if is_valid(farm.workers, barrier) else None
+    for barrier in valid_barriers(farm):
+        task = task_on(farm, farm.workers[barrier.worker])
         if task is None:
             continue
         answer: Reply | Refused | None = None
@@ -119,7 +109,7 @@ def _answer_impossible_waits(farm: Farm, step: Step) -> None:
             text = f"{task.title} would wait for its own end"
             answer = Refused(barrier.seq, ErrorKind.NOT_ALLOWED, text, "leave it out", {"taskids": [task.taskid]})
         if answer is not None:
-            close_barrier(farm, key)
+            farm.close_barrier((barrier.session, barrier.seq))
             answer_request(farm, step, barrier.session, answer)
 
 

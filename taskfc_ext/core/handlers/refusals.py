@@ -9,8 +9,8 @@ from taskfc_ext.core.effects import Step
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.journal.endings import Endings
 from taskfc_ext.core.state.farm import Farm, TimerKind, Worker
+from taskfc_ext.core.state.lending import valid_barriers
 from taskfc_ext.core.state.task import Task
-from taskfc_ext.core.state.waits import is_valid
 from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure
 from taskfc_ext.protocol.records import Why
 
@@ -59,16 +59,16 @@ def redeliver_to_all(farm: Farm) -> None:
     for task in _rejected_tasks(farm):
         refusals.stop_clock(task.taskid)
         if refusals.reasons_of(task.taskid):
-            was_waiting = refusals.withdraw(task.taskid)
-            refusals.offer_to_all(task.taskid)
-            farm.mark((task,))
-            if was_waiting:
-                farm.offer(task)
+            _redeliver(farm, task)
 
 
-def _redeliver(farm: Farm, task: Task, worker: int) -> None:
+def _redeliver(farm: Farm, task: Task, worker: int | None = None) -> None:
+    """Redeliver a rejected task to `worker`, which has rejected it, or to every worker."""
     was_waiting = farm.refusals.withdraw(task.taskid)
-    del farm.refusals.rejected[task.taskid].reasons[worker]
+    if worker is None:
+        farm.refusals.offer_to_all(task.taskid)
+    else:
+        del farm.refusals.rejected[task.taskid].reasons[worker]
     farm.mark((task,))
     if was_waiting:
         farm.offer(task)
@@ -122,5 +122,5 @@ def stop_clocks(farm: Farm) -> None:
 
 def _workers_to_ask(farm: Farm, task: Task) -> set[int]:
     """Return the live workers, without those whose own task waits for `task`."""
-    waiting = (barrier for barrier in farm.barriers.values() if task.taskid in barrier.remaining)
-    return farm.live_workers() - {barrier.worker for barrier in waiting if is_valid(farm.workers, barrier)}
+    waiting = {barrier.worker for barrier in valid_barriers(farm) if task.taskid in barrier.remaining}
+    return farm.live_workers() - waiting

@@ -5,7 +5,6 @@ from __future__ import annotations
 from taskfc_ext.core.effects import (
     SendDetails,
     SendEnded,
-    SendFailure,
     SendLog,
     SendOutputs,
     SendSubmission,
@@ -21,7 +20,7 @@ from taskfc_ext.core.journal.endings import Endings, answer_request, commit, fai
 from taskfc_ext.core.state.codes import all_bodies
 from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.core.state.sessions import Answer, ClientSession
-from taskfc_ext.core.state.task import Cause, end_state
+from taskfc_ext.core.state.task import Cause, Task, end_state
 from taskfc_ext.core.views import subscriptions
 from taskfc_ext.core.views.listing import list_tasks, queue_status, task_info, workers_info
 from taskfc_ext.protocol.client_messages import (
@@ -36,7 +35,6 @@ from taskfc_ext.protocol.client_messages import (
     ErrorKind,
     GetClientName,
     GetDetails,
-    GetFailure,
     GetLog,
     GetOutputs,
     GetResults,
@@ -64,24 +62,13 @@ from taskfc_ext.protocol.client_messages import (
 from taskfc_ext.protocol.infos import Details, TaskInfo
 from taskfc_ext.protocol.payloads import Failure
 from taskfc_ext.protocol.printed import Printed, tail
-from taskfc_ext.protocol.records import AbortAsked, Cleared, Held, Moved, StopAsked, Submitted
+from taskfc_ext.protocol.records import AbortAsked, AbortsAsked, Cleared, Held, Moved, StopAsked, Submitted
 from taskfc_ext.protocol.supervisor_messages import Shutdown
 
-Read = (
-    GetResults
-    | QueueStatus
-    | ListTasks
-    | GetLog
-    | GetFailure
-    | GetOutputs
-    | GetSubmission
-    | GetDetails
-    | GetClientName
-    | GetWorkers
-    | Ping
-    | Watch
-    | Unwatch
-)
+OfTask = GetLog | GetOutputs | GetSubmission | GetDetails
+"""Requests for something of one task, finished or not."""
+
+Read = GetResults | QueueStatus | ListTasks | OfTask | GetClientName | GetWorkers | Ping | Watch | Unwatch
 """Requests that commit nothing: the answer is not kept, and a repeat is answered from the state at that time."""
 
 
@@ -113,6 +100,8 @@ def on_request(farm: Farm, step: Step, client: ClientSession, message: Request, 
 
 def _read(farm: Farm, step: Step, client: ClientSession, message: Read, now: Now) -> ToClient:
     """Return the answer to a request that only reads; the controller completes it where values are in the store."""
+    if isinstance(message, OfTask) and not farm.knows(message.taskid):
+        return farm.unknown(message.seq, [message.taskid])
     match message:
         case GetResults():
             return _get_results(farm, step, client, message)
@@ -122,13 +111,7 @@ def _read(farm: Farm, step: Step, client: ClientSession, message: Read, now: Now
             return list_tasks(farm, message, now)
         case GetLog():
             return _log(farm, message)
-        case GetFailure():
-            if not farm.knows(message.taskid):
-                return farm.unknown(message.seq, [message.taskid])
-            return Reply(message.seq) if message.taskid in farm.tasks else SendFailure(message.seq, message.taskid)
         case GetSubmission():
-            if not farm.knows(message.taskid):
-                return farm.unknown(message.seq, [message.taskid])
             return SendSubmission(message.seq, message.taskid)
         case GetOutputs():
             return _outputs(farm, message)
@@ -159,7 +142,8 @@ def _change(farm: Farm, step: Step, client: ClientSession, message: Request, now
         case Abort():
             return _abort(farm, step, client, message, now)
         case AbortTasks():
-            return _abort_tasks(farm, step, client, message, now)
+            _abort_tasks(farm, step, client, message, now)
+            return None
         case Hold():
             _steer(farm, step, Held(message.taskids, message.held, client.session, message.seq))
             return None
@@ -171,7 +155,7 @@ def _change(farm: Farm, step: Step, client: ClientSession, message: Request, now
         case Barrier():
             return _barrier(farm, client, message)
         case Unwait():
-            lending.close_barrier(farm, (client.session, message.barrier))
+            farm.close_barrier((client.session, message.barrier))
             farm.broadcast_waits.pop((client.session, message.barrier), None)
             return Reply(message.seq)
         case Spin():
@@ -197,8 +181,8 @@ def _change(farm: Farm, step: Step, client: ClientSession, message: Request, now
 
 
 def _submit(farm: Farm, step: Step, client: ClientSession, message: Submit, now: Now) -> Refused | None:
-    after = _resolve(farm, client, message.after)
-    inputs = _resolve(farm, client, message.inputs)
+    after = _resolve(client, message.after)
+    inputs = _resolve(client, message.inputs)
     refusal = _refusal(farm, message, (*after, *inputs))
     if refusal is not None:
         farm.codes.release_idle(all_bodies(message.spec))  # it may have been defined for this submission only
@@ -236,7 +220,7 @@ def _refusal(farm: Farm, message: Submit, parents: tuple[int | None, ...]) -> Re
     return None
 
 
-def _resolve(farm: Farm, client: ClientSession, refs: tuple[TaskRef, ...]) -> list[int | None]:
+def _resolve(client: ClientSession, refs: tuple[TaskRef, ...]) -> list[int | None]:
     """Return task ids for `refs`; `None` for one that names an unknown submission of this session."""
     taskids: list[int | None] = []
     for ref in refs:
@@ -258,7 +242,7 @@ def _abort(farm: Farm, step: Step, client: ClientSession, message: Abort, now: N
     except KeyError:
         return farm.unknown(message.seq, [taskid])
     task = farm.tasks.get(taskid)
-    if task is None or (task.history is not None and task.history.aborting):
+    if task is None or task.aborting:
         if message.queued_only:
             return Reply(message.seq, False)
         how = "is being aborted already" if task is not None else f"has ended already ({end_state(ended or '')})"
@@ -275,24 +259,20 @@ def _abort(farm: Farm, step: Step, client: ClientSession, message: Abort, now: N
     return None
 
 
-def _abort_tasks(farm: Farm, step: Step, client: ClientSession, message: AbortTasks, now: Now) -> Answer:
-    """Abort the unfinished ones of the tasks; return the others. Tasks without a lease end together, in one record.
-
-    No record holds this answer: a repeat after a restart is answered with the state at that time.
-    """
-    left: list[int] = []
+def _abort_tasks(farm: Farm, step: Step, client: ClientSession, message: AbortTasks, now: Now) -> None:
+    """Abort the tasks that have not ended and are not being aborted. The ones without a lease end in one record."""
+    tasks = {
+        taskid: task for taskid in message.taskids if (task := farm.tasks.get(taskid)) is not None and not task.aborting
+    }
+    left = tuple(taskid for taskid in dict.fromkeys(message.taskids) if taskid not in tasks)
+    commit(farm, step, AbortsAsked(tuple(tasks), left, client.session, message.seq))
     endings = Endings(farm, step, now)
-    for taskid in dict.fromkeys(message.taskids):
-        task = farm.tasks.get(taskid)
-        if task is None or (task.history is not None and task.history.aborting):
-            left.append(taskid)
-        elif task.lease:
-            commit(farm, step, AbortAsked(taskid, client.session, seq=0))
+    for task in tasks.values():
+        if task.lease:
             stop_attempt(farm, step, task.lease, Cause.ABORT, now)
         else:
             endings.abort(task)
     endings.settle()
-    return Reply(message.seq, left)
 
 
 def _steer(farm: Farm, step: Step, record: Held | Moved) -> None:
@@ -346,40 +326,31 @@ def _clear(farm: Farm, step: Step, client: ClientSession, message: Clear) -> Non
 # outputs
 
 
-def _log(farm: Farm, message: GetLog) -> Reply | Refused | SendLog:
-    if not farm.knows(message.taskid):
-        return farm.unknown(message.seq, [message.taskid])
+def _log(farm: Farm, message: GetLog) -> Reply | SendLog:
     task = farm.tasks.get(message.taskid)
     if task is None:
         return SendLog(message.seq, message.taskid)
     return Reply(message.seq, task.history.output if task.history is not None else ())
 
 
-def _outputs(farm: Farm, message: GetOutputs) -> Reply | Refused | SendOutputs:
-    if not farm.knows(message.taskid):
-        return farm.unknown(message.seq, [message.taskid])
+def _outputs(farm: Farm, message: GetOutputs) -> Reply | SendOutputs:
     task = farm.tasks.get(message.taskid)
     if task is None:
         return SendOutputs(message.seq, message.taskid, message.known)
-    past = task.history
-    displays, version = (past.displays, past.displays_version) if past is not None else ((), "")
-    return Reply(message.seq, outputs_answer(displays, version, message.known))
+    return Reply(message.seq, outputs_answer(*_displays_of(task), message.known))
 
 
 def outputs_answer(displays: tuple[bytes, ...], version: str, known: str) -> dict[str, object]:
     """Return the answer to a `GetOutputs`: `displays`, or none where the client has this version."""
-    return {"version": version, "outputs": None if version == known else displays}
+    return {"version": version, "outputs": _unless_known(displays, version, known)}
 
 
-def _details(farm: Farm, message: GetDetails, now: Now) -> Reply | Refused | SendDetails:
-    if not farm.knows(message.taskid):
-        return farm.unknown(message.seq, [message.taskid])
+def _details(farm: Farm, message: GetDetails, now: Now) -> Reply | SendDetails:
     task = farm.tasks.get(message.taskid)
     if task is None:
         return SendDetails(message.seq, message.taskid, message.known, message.tail)
-    past = task.history
-    printed, displays, version = ((), (), "") if past is None else (past.output, past.displays, past.displays_version)
-    return Reply(message.seq, details_answer(task_info(farm, task, now), printed, displays, version, message))
+    printed = task.history.output if task.history is not None else ()
+    return Reply(message.seq, details_answer(task_info(farm, task, now), printed, *_displays_of(task), message))
 
 
 def details_answer(
@@ -397,9 +368,20 @@ def details_answer(
         printed=end,
         n_cut=sum(map(len, printed)) - sum(map(len, end)),
         version=version,
-        outputs=None if version == asked.known else displays,
+        outputs=_unless_known(displays, version, asked.known),
         failure=failure,
     )
+
+
+def _displays_of(task: Task) -> tuple[tuple[bytes, ...], str]:
+    """Return the live displays of a task, with their version."""
+    past = task.history
+    return (past.displays, past.displays_version) if past is not None else ((), "")
+
+
+def _unless_known(displays: tuple[bytes, ...], version: str, known: str) -> tuple[bytes, ...] | None:
+    """Return `displays`, or `None` where the client has this version."""
+    return None if version == known else displays
 
 
 # the farm

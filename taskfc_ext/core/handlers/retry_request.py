@@ -37,7 +37,7 @@ def on_retry(farm: Farm, step: Step, client: ClientSession, message: Retry) -> R
     return refusal
 
 
-def dependants_of(roots: Iterable[int], failed_with: Mapping[int, int]) -> list[int]:
+def find_failed_because_of(roots: Iterable[int], failed_with: Mapping[int, int]) -> list[int]:
     """Return the tasks that failed because of `roots`, directly or through one another, in ascending order.
 
     Args:

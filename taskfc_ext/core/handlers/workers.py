@@ -40,8 +40,7 @@ def on_farm(farm: Farm, step: Step, message: FarmMessage, now: Now) -> None:
     if len(farm.workers) > farm.n_workers:
         retire_surplus(farm, step)  # an earlier controller was asked to scale, and ended before they were idle
     for lease, (taskid, _) in list(farm.leases.items()):
-        past = farm.tasks[taskid].history
-        if past is not None and past.aborting:  # an earlier controller accepted the abort
+        if farm.tasks[taskid].aborting:  # an earlier controller accepted the abort
             stop_attempt(farm, step, lease, Cause.ABORT, now)
 
 
@@ -79,10 +78,9 @@ def _blame(message: WorkerDown, worker: Worker) -> WorkerDown:
 
 def _lose_attempt(farm: Farm, endings: Endings, task: Task, lease: int, message: WorkerDown) -> None:
     endings.keep_live_output(task)
-    stopping = farm.stopping_leases.get(lease)
-    aborting = task.history is not None and task.history.aborting
-    if stopping is not None or aborting:
-        end_stopped(endings, task, stopping.cause if stopping is not None else Cause.ABORT, endings.run_time(task))
+    cause = farm.stop_cause(task)
+    if cause is not None:
+        end_stopped(endings, task, cause, endings.run_time(task))
     elif lease > message.started:
         endings.requeue(task, Why.RETURNED)
     elif task.spec.on_lost is OnLost.FAIL:

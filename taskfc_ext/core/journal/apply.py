@@ -15,9 +15,11 @@ from taskfc_ext.core.state.codes import code_of
 from taskfc_ext.core.state.farm import Farm, KeptBroadcast, Worker
 from taskfc_ext.core.state.task import Batch, Task
 from taskfc_ext.protocol.client_messages import Accepted, Define, Ended, ErrorKind, Refused, Reply
+from taskfc_ext.protocol.ids import list_ids
 from taskfc_ext.protocol.payloads import size_of
 from taskfc_ext.protocol.records import (
     AbortAsked,
+    AbortsAsked,
     Baseline,
     Began,
     BroadcastDeath,
@@ -52,8 +54,11 @@ def apply(farm: Farm, record: Record) -> list[Task]:
             return _apply_requeued(farm, record)
         case AbortAsked():
             farm.tasks[record.taskid].past().aborting = True
-            if record.seq:
-                farm.session(record.session).remember(Reply(record.seq, True))
+            farm.session(record.session).remember(Reply(record.seq, True))
+        case AbortsAsked():
+            for taskid in record.ids:
+                farm.tasks[taskid].past().aborting = True
+            farm.session(record.session).remember(Reply(record.seq, list(record.left)))
         case Cleared():
             _apply_cleared(farm, record)
         case Held():
@@ -173,9 +178,8 @@ def _apply_cleared(farm: Farm, record: Cleared) -> None:
     farm.codes.clear_tasks(known)
     answer: Reply | Refused = Reply(record.seq, n_cleared)
     if unknown:
-        shown = ", ".join(str(taskid) for taskid in unknown[:10]) + (", ..." if len(unknown) > 10 else "")
         others = f"the {n_cleared} others were cleared" if n_cleared else "nothing was cleared"
-        text = f"unknown task ids: {shown}; {others}"
+        text = f"unknown task ids: {list_ids(unknown, at_most=10)}; {others}"
         value = {"taskids": unknown, "n_cleared": n_cleared}
         answer = Refused(record.seq, ErrorKind.UNKNOWN_TASKS, text, value=value)
     farm.session(record.session).remember(answer)
@@ -210,9 +214,8 @@ def _refuse_ended(farm: Farm, record: Held | Moved, done: str, n_done: int) -> R
     wrong = [taskid for taskid in dict.fromkeys(record.ids) if taskid not in farm.tasks]
     if not wrong:
         return None
-    shown = ", ".join(str(taskid) for taskid in wrong[:10]) + (", ..." if len(wrong) > 10 else "")
     others = f"{n_done} {'other' if n_done == 1 else 'others'} {done}" if n_done else f"nothing was {done}"
-    text = f"not among the unfinished tasks: {shown}; {others}"
+    text = f"not among the unfinished tasks: {list_ids(wrong, at_most=10)}; {others}"
     return Refused(record.seq, ErrorKind.UNKNOWN_TASKS, text, value={"taskids": wrong})
 
 

@@ -180,7 +180,7 @@ class Endings:
             if farm.waits is not None and barrier.worker >= 0 and len(barrier.remaining) < n_before:
                 farm.waits.changed.add(barrier.worker)
             if not barrier.remaining:
-                del farm.barriers[key]
+                farm.close_barrier(key)
                 answer_request(farm, self._step, barrier.session, Reply(barrier.seq, None))
 
     def _fail_dependants(self) -> Endings:

@@ -15,8 +15,9 @@ from taskfc_ext.core.state.refusals import Refusals
 from taskfc_ext.core.state.sessions import ClientSession
 from taskfc_ext.core.state.subscribers import Subscribers
 from taskfc_ext.core.state.task import TRANSITIONS, Cause, IllegalTransition, Task, end_state
-from taskfc_ext.core.state.waits import DEEPER, OpenBarrier, Waits
+from taskfc_ext.core.state.waits import DEEPER, Key, OpenBarrier, Waits
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused
+from taskfc_ext.protocol.ids import list_ids
 from taskfc_ext.protocol.payloads import Reason
 from taskfc_ext.protocol.records import Broadcasted
 from taskfc_ext.protocol.spec import Spec
@@ -150,7 +151,7 @@ class Farm:
         self.n_workers = 0
         self.sessions: dict[str, ClientSession] = {}
         self.result_subscribers: dict[int, set[str]] = {}
-        self.barriers: dict[tuple[str, int], OpenBarrier] = {}
+        self.barriers: dict[Key, OpenBarrier] = {}
         self.waits: Waits | None = None
         self.broadcasts: dict[int, KeptBroadcast] = {}
         self.next_broadcast = 1
@@ -247,10 +248,10 @@ class Farm:
 
     def unknown(self, seq: int, taskids: list[int]) -> Refused:
         """Return the answer to a request `seq` that names unknown tasks."""
-        shown = ", ".join(str(taskid) for taskid in taskids[:5]) + (", ..." if len(taskids) > 5 else "")
         plural = "tasks" if len(taskids) > 1 else "task"
         hint = "it was cleared or never existed"
-        return Refused(seq, ErrorKind.UNKNOWN_TASK, f"there is no {plural} {shown}", hint, {"taskids": taskids})
+        text = f"there is no {plural} {list_ids(taskids)}"
+        return Refused(seq, ErrorKind.UNKNOWN_TASK, text, hint, {"taskids": taskids})
 
     def forget(self, taskids: Iterable[int]) -> None:
         """Clear finished tasks."""
@@ -315,6 +316,13 @@ class Farm:
     def worker_of(self, task: Task) -> int:
         """Return the worker that holds `task`, or -1."""
         return self.leases[task.lease][1] if task.lease else -1
+
+    def stop_cause(self, task: Task) -> Cause | None:
+        """Return why the attempt of `task` is to stop, or `None` if it is not. An abort overrides a timeout."""
+        if task.aborting:
+            return Cause.ABORT
+        stopping = self.stopping_leases.get(task.lease)
+        return stopping.cause if stopping is not None else None
 
     # queue
 
@@ -386,6 +394,17 @@ class Farm:
         if session not in self.sessions:
             self.sessions[session] = ClientSession(session)
         return self.sessions[session]
+
+    def close_barrier(self, key: Key) -> None:
+        """Forget a barrier, if it is open."""
+        barrier = self.barriers.pop(key, None)
+        if barrier is not None and self.waits is not None and barrier.worker >= 0:
+            self.waits.changed.add(barrier.worker)
+
+    @property
+    def n_substitutes(self) -> int:
+        """Number of workers wanted beside the ones asked for, since tasks wait for tasks."""
+        return self.waits.n_substitutes if self.waits is not None else 0
 
     def set_timer(self, when: float, kind: TimerKind, key: int, extra: int = 0) -> None:
         """Set a timer for the monotonic time `when`.

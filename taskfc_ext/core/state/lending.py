@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from taskfc_ext.core.state.farm import Farm, Worker
 from taskfc_ext.core.state.task import Task
-from taskfc_ext.core.state.waits import Waits, is_valid
+from taskfc_ext.core.state.waits import OpenBarrier, Waits, is_valid
+from taskfc_ext.protocol.ids import list_ids
 from taskfc_ext.protocol.states import State
 
 MAX_SUBSTITUTES = 1000
@@ -22,6 +23,11 @@ def n_needed(farm: Farm, waits: Waits) -> int:
     n_queued = farm.queue.n_at_most(farm.n_workers) + len(farm.refusals.waiting_ids())
     n_more = len(waits.lending) + min(farm.n_workers, n_active + n_queued) - farm.n_workers
     return max(0, min(n_more, len(waits.lending), MAX_SUBSTITUTES))
+
+
+def valid_barriers(farm: Farm) -> list[OpenBarrier]:
+    """Return the open barriers of tasks that still run."""
+    return [barrier for barrier in farm.barriers.values() if is_valid(farm.workers, barrier)]
 
 
 def task_on(farm: Farm, worker: Worker) -> Task | None:
@@ -41,9 +47,8 @@ def dependants_of(farm: Farm, taskid: int) -> set[int]:
     found, left = {taskid}, [taskid]
     waiting = [
         (task.taskid, barrier.remaining)
-        for barrier in farm.barriers.values()
+        for barrier in valid_barriers(farm)
         for task in running_on(farm, [barrier.worker])
-        if is_valid(farm.workers, barrier)
     ]
     while left:
         parent = left.pop()
@@ -70,10 +75,9 @@ def waits_text(farm: Farm, task: Task, taskids: list[int]) -> str:
     """Return the message in lists of a task that waits for `taskids`."""
     if not taskids:
         return ""
-    shown = ", ".join(str(taskid) for taskid in taskids[:5]) + (", ..." if len(taskids) > 5 else "")
     first = farm.tasks[taskids[0]]
     noun = "task" if len(taskids) == 1 else "tasks"
-    text = f"waiting for {noun} {shown} ({first.batch.name or first.batch.spec.label})"
+    text = f"waiting for {noun} {list_ids(taskids)} ({first.batch.name or first.batch.spec.label})"
     in_turn = sorted(dependants_of(farm, task.taskid).intersection(taskids))
     if in_turn:
         text += f"; task {in_turn[0]} cannot end before this one: abort one of them"

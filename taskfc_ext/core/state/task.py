@@ -132,6 +132,11 @@ class Task(Struct, gc=False):
         return self.batch.retry_of[self.taskid - self.batch.first] if self.batch.retry_of else None
 
     @property
+    def aborting(self) -> bool:
+        """Whether an abort was accepted."""
+        return self.history is not None and self.history.aborting
+
+    @property
     def spec(self) -> Spec:
         """Spec of the present stage: of the task itself, or of its recovery."""
         spec = self.batch.spec

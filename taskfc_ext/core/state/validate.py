@@ -7,8 +7,7 @@ from collections import Counter
 
 from taskfc_ext.core.state.codes import all_bodies, code_of
 from taskfc_ext.core.state.farm import CLEARED_CODE, LIVE_CODE, Farm
-from taskfc_ext.core.state.lending import n_needed
-from taskfc_ext.core.state.waits import is_valid
+from taskfc_ext.core.state.lending import n_needed, valid_barriers
 from taskfc_ext.protocol.states import UNFINISHED, State
 
 
@@ -187,7 +186,7 @@ def _check_waits(farm: Farm) -> None:
     waits = farm.waits
     if waits is None or farm.stop_asked:
         return
-    waiting = {barrier.worker for barrier in farm.barriers.values() if is_valid(farm.workers, barrier)}
+    waiting = {barrier.worker for barrier in valid_barriers(farm)}
     _check(waits.lending == waiting, f"{waits.lending} lend their places, and {waiting} wait")
     idle = sum(not worker.leases and not worker.retiring for worker in farm.workers.values())
     needed = n_needed(farm, waits)

@@ -75,7 +75,7 @@ def task_info(farm: Farm, task: Task, now: Now) -> TaskInfo:
         label=task.spec.label,
         state=task.state.value,
         held=task.taskid in farm.held,
-        stopping=bool(past is not None and past.aborting) or task.lease in farm.stopping_leases,
+        stopping=farm.stop_cause(task) is not None,
         worker=farm.worker_of(task),
         attempts=task.attempts,
         deaths=past.deaths if past is not None else 0,

@@ -82,8 +82,8 @@ def row_of(farm: Farm, task: Task, now: Now) -> Row | None:
 def _is_plain(farm: Farm, task: Task) -> bool:
     """Return whether a task that has not begun has no note."""
     past, taskid = task.history, task.taskid
-    quiet = past is None or not (past.not_before is not None or past.aborting or past.deaths)
-    steered = taskid in farm.held or taskid in farm.moved or task.lease in farm.stopping_leases
+    quiet = past is None or not (past.not_before is not None or past.deaths)
+    steered = taskid in farm.held or taskid in farm.moved or farm.stop_cause(task) is not None
     return quiet and not steered and not farm.refusals.reasons_of(taskid)
 
 
@@ -101,7 +101,7 @@ def _note_of(farm: Farm, task: Task, now: Now) -> Note | None:
         message=message[:MESSAGE_CHARS],
         progress=progress_of(farm, task),
         held=task.taskid in farm.held,
-        stopping=bool(past is not None and past.aborting) or task.lease in farm.stopping_leases,
+        stopping=farm.stop_cause(task) is not None,
         not_before=None if left is None else now.wall + left,
         deaths=past.deaths if past is not None else 0,
         priority=farm.moved.get(task.taskid),
