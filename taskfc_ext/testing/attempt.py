@@ -10,7 +10,7 @@ from types import CoroutineType, ModuleType
 from typing import Any, NamedTuple
 
 from taskfc_ext.errors import LoadingFailed, TaskRejectError, UnpicklableResult
-from taskfc_ext.protocol.limits import MAX_FRAME
+from taskfc_ext.protocol.limits import MAX_VALUE
 from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure
 from taskfc_ext.protocol.spec import Kind, Spec
 from taskfc_ext.protocol.worker_messages import MAX_PROBLEM, Prepare
@@ -26,9 +26,6 @@ from taskfc_ext.serialize import (
 )
 from taskfc_ext.serialize.scope import load_as_guest, new_main
 from taskfc_ext.worker.run.tracebacks import user_traceback
-
-MAX_VALUE = MAX_FRAME // 2
-"""Bytes of one result; it has to fit into one frame, with its output."""
 
 AttemptEnd = tuple[Outcome, bytes]
 """How an attempt ended, and its value or failure."""

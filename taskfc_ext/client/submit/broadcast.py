@@ -7,9 +7,10 @@ from typing import Any
 
 from taskfc_ext import serialize
 from taskfc_ext.client.context import context
-from taskfc_ext.client.submit.submitter import MAX_BODY, label_of
+from taskfc_ext.client.submit.submitter import label_of
 from taskfc_ext.errors import BroadcastFailed, UnpicklableArgument
 from taskfc_ext.protocol.infos import BroadcastReport
+from taskfc_ext.protocol.limits import MAX_BODY
 from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.serialize import CellOptions
 from taskfc_ext.serialize.packed_names import PackedNames

@@ -13,16 +13,13 @@ from taskfc_ext.client.future.template import Owner, Template
 from taskfc_ext.client.future.template_cache import TemplateCache
 from taskfc_ext.client.submit.options import Options, Task
 from taskfc_ext.errors import UnpicklableArgument
-from taskfc_ext.protocol.limits import MAX_FRAME
+from taskfc_ext.protocol.limits import MAX_BODY
 from taskfc_ext.protocol.spec import Kind, Recovery, Spec
 from taskfc_ext.serialize.chance import carried as carried_generators
 from taskfc_ext.serialize.chance import level_of_caller, report_repeats
 from taskfc_ext.serialize.packed_names import PackedNames
 from taskfc_ext.tasks import BaseTask, MapTask, StringTask
 from taskfc_ext.text import encodable
-
-MAX_BODY = MAX_FRAME - 2**16
-"""Bytes of one task's arguments: a frame less the fields around them."""
 
 LARGE_LOAD = 4 * 10**6
 """Bytes of code whose loading, some 20 ms for each task, is worth a warning."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskfc_ext.drivers.memory import MUCH, give_back_memory
 from taskfc_ext.errors import LoadingFailed, TaskRejectError, UnpicklableResult
-from taskfc_ext.protocol.limits import MAX_FRAME
+from taskfc_ext.protocol.limits import MAX_VALUE
 from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure
 from taskfc_ext.protocol.spec import Kind, Spec
 from taskfc_ext.protocol.worker_messages import MAX_PROBLEM, Prepare
@@ -45,9 +45,6 @@ if TYPE_CHECKING:  # it imports IPython, which most workers never need
     from taskfc_ext.worker.run.cell import CellRunner
 
 logger = logging.getLogger(__name__)
-
-MAX_VALUE = MAX_FRAME - 24 * 2**20
-"""Bytes of one result. It must fit into one frame, with up to 4 MiB of output and 8 MiB of displays."""
 
 THOROUGH_AFTER = 0.001
 """Seconds of an attempt after which settings that take long to read are checked as well."""
