@@ -24,6 +24,7 @@ from taskfc_ext.serialize import (
     load_function,
     load_submitted,
 )
+from taskfc_ext.serialize.blame import NOTE, shorten, text_of, type_name_of
 from taskfc_ext.serialize.scope import load_as_guest, new_main
 from taskfc_ext.worker.run.tracebacks import user_traceback
 
@@ -75,7 +76,7 @@ class Executor:
         except Interrupted:
             raise
         except TaskRejectError as error:
-            return Outcome.NOT_NOW, _shorten(str(error)).encode()
+            return Outcome.NOT_NOW, _shorten(text_of(error)).encode()
         except BaseException as error:  # noqa: BLE001  also SystemExit and KeyboardInterrupt are the task's own errors
             return self._describe_failure(spec, error)
 
@@ -94,14 +95,14 @@ class Executor:
         except Interrupted:
             raise
         except BaseException as error:  # noqa: BLE001  reported to the client
-            return _shorten(f"{type(error).__name__}: {error}")
+            return _shorten(_describe(error))
 
     def _refusal(self, depend: bytes) -> str:
         """Return why `depend` refuses this worker; empty when it does not."""
         try:
             return "" if self._load(depend)(dict(self._properties)) else "depend returned a false value"
         except Exception as error:  # noqa: BLE001  an exception in depend is a no
-            return _shorten(f"depend raised {type(error).__name__}: {error}")
+            return _shorten(f"depend raised {_describe(error)}")
 
     def _load(self, digest: bytes) -> Callable[..., Any]:
         function: Callable[..., Any] = load_as_guest(load_function, self._codes[digest])
@@ -155,7 +156,7 @@ def _convert_loading_errors(label: str) -> Iterator[None]:
     except UnpicklableResult:  # of an input: it says more
         raise
     except Exception as error:
-        raise LoadingFailed(f"loading {label} failed: {type(error).__name__}: {error}") from error
+        raise LoadingFailed(f"loading {label} on the worker failed: {_describe(error)}") from error
 
 
 def _await_result(value: Any) -> object:
@@ -186,9 +187,13 @@ def _bring_back(main: ModuleType, before: Mapping[str, object], out: Sequence[st
     return {name: vars(main)[name] for name in names}
 
 
+def _describe(error: BaseException) -> str:
+    return f"{type_name_of(type(error))}: {text_of(error)}"
+
+
 def _shorten(text: str) -> str:
     """Return as much of `text` as a message can carry."""
-    return text[:MAX_PROBLEM].encode(errors="replace").decode()
+    return shorten(text, MAX_PROBLEM - NOTE)
 
 
 def _require_bytes(payload: Payload) -> bytes:

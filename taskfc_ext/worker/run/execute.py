@@ -24,7 +24,7 @@ from taskfc_ext.serialize import (
     load_function,
     load_submitted,
 )
-from taskfc_ext.serialize.blame import shorten, text_of, type_name_of
+from taskfc_ext.serialize.blame import NOTE, shorten, text_of, type_name_of
 from taskfc_ext.serialize.bodies import Mapped, has_buffers
 from taskfc_ext.serialize.scope import MAIN, enter, leave
 from taskfc_ext.worker.context.context import ExecutionContext
@@ -191,7 +191,7 @@ class Executor:
             try:
                 logger.warning("broadcast=%d failed:\n%s", broadcast.number, user_traceback(error))
                 problem = f"{type_name_of(type(error))}: {text_of(error)}"
-                return shorten(problem, MAX_PROBLEM).encode(errors="replace").decode()
+                return shorten(problem, MAX_PROBLEM - NOTE).encode(errors="replace").decode()
             except BaseException as problem:  # noqa: BLE001  an exception whose own code raises
                 return f"it failed, and describing the failure failed too ({type(problem).__name__})"
         finally:
