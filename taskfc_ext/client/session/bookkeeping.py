@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from itertools import repeat
+from itertools import chain, repeat
 
 from taskfc_ext.client.future.future import CANCELLED, FINISHED, PENDING, TaskFuture
 from taskfc_ext.client.future.outcome import FactsRow
@@ -64,7 +64,7 @@ class SessionState:
         self._submissions: dict[int, Submission] = {}  # by seq, ascending
         self._calls: dict[int, Call] = {}  # by seq, ascending
         self._flushes: deque[Flush] = deque()
-        self._peeks: dict[int, TaskFuture] = {}
+        self._peeks: dict[int, list[TaskFuture]] = {}
         self._defined: set[bytes] = set()
         self._n_bytes = 0  # of unanswered bodies
         self._next_seq = 1
@@ -135,10 +135,13 @@ class SessionState:
 
     def peek(self, future: TaskFuture, taskid: int) -> Call:
         """Return the call that ends `future` if its task has ended by now."""
-        self._peeks[taskid] = future
+        peeks = self._peeks.setdefault(taskid, [])
+        peeks.append(future)
 
         def forget(answer: Answer) -> list[Call]:
-            self._peeks.pop(taskid, None)
+            peeks.remove(future)
+            if not peeks:
+                del self._peeks[taskid]
             return []
 
         return Call(GetResults, {"taskids": (taskid,)}, on_answer=forget)
@@ -254,7 +257,7 @@ class SessionState:
         for submission in self._submissions.values():
             for future in submission.futures:
                 future._settle_with(error)
-        for future in (*self.unfinished.values(), *self._peeks.values()):
+        for future in (*self.unfinished.values(), *chain.from_iterable(self._peeks.values())):
             future._settle_with(error)
         for call in self._calls.values():
             call.settle(error)
@@ -315,7 +318,7 @@ class SessionState:
 
     def _end_special(self, taskid: int, payload: Payload, facts: FactsRow, future: TaskFuture | None) -> None:
         """End a task while a `peek` or a `cancel` is open."""
-        for waiting in (future, self._peeks.get(taskid)):
+        for waiting in (future, *self._peeks.get(taskid, ())):
             if waiting is None:
                 continue
             if taskid in self.cancelling and facts[0] == Reason.ABORTED:
