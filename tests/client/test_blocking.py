@@ -230,6 +230,20 @@ def test_an_unfinished_result_is_none(farm: FakeFarm, client: BlockingTaskClient
     assert client.get_task_result(taskid, block=True) == 8
 
 
+def test_a_question_for_a_future_that_is_cancelled_at_once_harms_nothing(
+    farm: FakeFarm, remote: RemoteController, client: BlockingTaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    farm.controller.running = False
+    taskid = client.run(MapTask(double, [4]))
+    template, gate = client.future(taskid)._template, threading.Event()
+    remote._in_loop(gate.wait)
+    for ask in (remote.follow, remote.peek):
+        assert ask(template, taskid).cancel()
+    gate.set()
+    assert client.get_task_result(taskid) is None
+    assert caplog.records == []
+
+
 def test_a_task_of_another_client(farm: FakeFarm, client: BlockingTaskClient) -> None:
     farm.controller.running = False
     taskid = client.run(MapTask(double, [4]))
