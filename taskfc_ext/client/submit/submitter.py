@@ -138,7 +138,7 @@ class Submitter:
         keep: bool,
         settings: serialize.CellOptions | None = None,
     ) -> TaskFuture:
-        code, label = source.encode("utf-8", "surrogatepass"), self._source_label(source)
+        code, label = source.encode("utf-8", "surrogatepass"), label_of_source(source)
         body, inputs = self._source_body(kind, names, outs, settings)
         _check_size(body, label)
         if carried_generators:
@@ -184,10 +184,6 @@ class Submitter:
             )
             self._cache.put(key, template)
         return template
-
-    def _source_label(self, source: str) -> str:
-        first = next((line.strip() for line in source.splitlines() if line.strip()), "")
-        return encodable(first)[:_MAX_LABEL] or "empty"
 
     # arguments
 
@@ -235,6 +231,12 @@ def label_of(function: Callable[..., Any]) -> str:
     function = getattr(function, "func", function)  # a functools.partial
     name = getattr(function, "__qualname__", None) or type(function).__qualname__
     return encodable(str(name)).rpartition("<locals>.")[2][:_MAX_LABEL]
+
+
+def label_of_source(source: str) -> str:
+    """Return the name of code in lists: its first line."""
+    first = next((line.strip() for line in source.splitlines() if line.strip()), "")
+    return encodable(first)[:_MAX_LABEL] or "empty"
 
 
 def _spec(
