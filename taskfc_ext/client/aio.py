@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from taskfc_ext.client.blocking import BlockingTaskClient
 
 FLUSH_AT_CLOSE = 10.0
-"""Seconds that closing a client, and the interpreter's exit, wait for tasks to be accepted."""
+"""Seconds that closing a client waits for tasks to be accepted."""
 
 
 class FCTaskClient(Unpicklable):
@@ -127,16 +127,11 @@ class FCTaskClient(Unpicklable):
         deadline = None if timeout is None else time.monotonic() + timeout
         for part in [None] if ids is None else _split_ids(ids):
             barrier = Call(Barrier, {"taskids": part})
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
             try:
-                self.remote_reference.open_barrier(barrier)
-                replies.value_of(await wait(barrier.answer, left))
+                await self._wait_for(barrier, deadline)
             except TimeoutError:
                 what = "the unfinished tasks" if ids is None else f"tasks {_list_ids(ids)}"
                 raise TimeoutError(f"{what} have not all ended after {timeout} s") from None
-            finally:
-                if not barrier.answer.done() or barrier.answer.cancelled():
-                    self.remote_reference.unwait(barrier)
 
     async def clear(self, taskids: Task | Iterable[Task] | None = None) -> int:
         """Forget finished tasks and their results, all of them by default; return their number.
@@ -257,9 +252,7 @@ class FCTaskClient(Unpicklable):
             futures = submit_items(self.remote_reference, submitter, func, sequences)
             if block:
                 return await results_of(futures)
-            await self.flush()
-            for future in futures:
-                _raise_if_refused(future)
+            await self._check_accepted(*futures)
             return [future.taskid for future in futures]
 
         return Mapper(self, run, block=block, **vars(options))
@@ -408,15 +401,10 @@ class FCTaskClient(Unpicklable):
         if timeout == 0:
             return 0
         waiting = Call(AwaitBroadcast, {"number": number})
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
         try:
-            self.remote_reference.open_barrier(waiting)
-            answer = replies.value_of(await wait(waiting.answer, left))
+            answer = await self._wait_for(waiting, deadline)
         except TimeoutError:
             raise TimeoutError(f"broadcast {number} has not run on all workers after {timeout} s; it will") from None
-        finally:
-            if not waiting.answer.done() or waiting.answer.cancelled():
-                self.remote_reference.unwait(waiting)
         return workers_that_ran(number, msgspec.convert(answer, BroadcastReport, strict=False))
 
     async def clear_broadcasts(self) -> int:
@@ -586,9 +574,26 @@ class FCTaskClient(Unpicklable):
             return submitter.submit_string(task)
         return submitter.submit(task.function, task.args, task.kwargs)
 
-    async def _check_accepted(self, future: TaskFuture) -> None:
+    async def _wait_for(self, call: Call, deadline: float | None) -> Any:
+        """Send `call`, whose answer comes when something has ended; return its plain data.
+
+        The controller forgets it if the wait ends before, also by an interrupt: so the call is made before the `try`.
+
+        Raises:
+            TimeoutError: the deadline has passed.
+        """
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        try:
+            self.remote_reference.open_barrier(call)
+            return replies.value_of(await wait(call.answer, left))
+        finally:
+            if not call.answer.done() or call.answer.cancelled():
+                self.remote_reference.unwait(call)
+
+    async def _check_accepted(self, *futures: TaskFuture) -> None:
         await self.flush()
-        _raise_if_refused(future)
+        for future in futures:
+            _raise_if_refused(future)
 
     async def _result(self, future: TaskFuture) -> Any:
         try:
