@@ -29,6 +29,7 @@ from taskfc_ext.client.submit.broadcast import broadcast_fields, workers_that_ra
 from taskfc_ext.client.submit.options import Options, Task, TaskOptions, check_id, check_priority, check_wait
 from taskfc_ext.client.submit.submitter import Submitter
 from taskfc_ext.errors import ControllerStopped, TaskFCError, UnknownTask
+from taskfc_ext.protocol.batches import chunks
 from taskfc_ext.protocol.client_messages import (
     Abort,
     AwaitBroadcast,
@@ -125,7 +126,7 @@ class FCTaskClient(Unpicklable):
         timeout = check_wait(timeout)
         ids = None if taskids is None else await self._ids(taskids)
         deadline = None if timeout is None else time.monotonic() + timeout
-        for part in [None] if ids is None else _split_ids(ids):
+        for part in [None] if ids is None else chunks(ids, MAX_IDS):
             barrier = Call(Barrier, {"taskids": part})
             try:
                 await self._wait_for(barrier, deadline)
@@ -142,7 +143,7 @@ class FCTaskClient(Unpicklable):
         if taskids is None:
             return int(await self.remote_reference.ask(Clear))
         return sum(
-            [await self.remote_reference.ask(Clear, taskids=part) for part in _split_ids(await self._ids(taskids))]
+            [await self.remote_reference.ask(Clear, taskids=part) for part in chunks(await self._ids(taskids), MAX_IDS)]
         )
 
     # hold, move, retry
@@ -156,7 +157,7 @@ class FCTaskClient(Unpicklable):
             TypeError: not an id, a future or a sequence of these.
             UnknownTasks: some have ended or do not exist; the others are held (a KeyError).
         """
-        parts = _split_ids(await self._ids(taskids))
+        parts = chunks(await self._ids(taskids), MAX_IDS)
         return [taskid for part in parts for taskid in await self.remote_reference.ask(Hold, taskids=part)]
 
     async def release(self, taskids: Task | Iterable[Task]) -> None:
@@ -166,7 +167,7 @@ class FCTaskClient(Unpicklable):
             TypeError: not an id, a future or a sequence of these.
             UnknownTasks: some have ended or do not exist; the others are released (a KeyError).
         """
-        for part in _split_ids(await self._ids(taskids)):
+        for part in chunks(await self._ids(taskids), MAX_IDS):
             await self.remote_reference.ask(Hold, taskids=part, held=False)
 
     async def move(self, taskids: Task | Iterable[Task], priority: int) -> None:
@@ -182,7 +183,7 @@ class FCTaskClient(Unpicklable):
             UnknownTasks: some have ended or do not exist; the others are moved (a KeyError).
         """
         priority = check_priority(priority)
-        for part in _split_ids(await self._ids(taskids)):
+        for part in chunks(await self._ids(taskids), MAX_IDS):
             await self.remote_reference.ask(Move, taskids=part, priority=priority)
 
     async def retry(self, task: Task) -> TaskFuture:
@@ -618,10 +619,6 @@ class FCTaskClient(Unpicklable):
                 _raise_if_refused(task)
             ids.append(check_id(task.taskid if isinstance(task, TaskFuture) else task))
         return tuple(ids)
-
-
-def _split_ids(ids: tuple[int, ...]) -> list[tuple[int, ...]]:
-    return [ids[i : i + MAX_IDS] for i in range(0, len(ids), MAX_IDS)]
 
 
 def _list_ids(ids: tuple[int, ...]) -> str:

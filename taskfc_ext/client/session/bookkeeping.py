@@ -20,6 +20,7 @@ from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.session.pending import Call, Flush, Submission
 from taskfc_ext.client.session.replies import Answer, error_of
 from taskfc_ext.errors import DependencyFailed, UnknownTask
+from taskfc_ext.protocol.batches import chunks
 from taskfc_ext.protocol.client_messages import (
     Accepted,
     Define,
@@ -218,13 +219,12 @@ class SessionState:
         """Let the controller drop this code; it is defined again before it is named again."""
         self._defined.difference_update(digests)
         self.on_release()
-        return [Released(digests[i : i + MAX_IDS]) for i in range(0, len(digests), MAX_IDS)]
+        return [Released(part) for part in chunks(digests, MAX_IDS)]
 
     def _watch_tasks(self, taskids: Iterable[int]) -> list[Message]:
-        ids = tuple(taskids)
         messages: list[Message] = []
-        for i in range(0, len(ids), MAX_IDS):
-            messages += self.ask(self._get_results(ids[i : i + MAX_IDS], private=True))
+        for part in chunks(tuple(taskids), MAX_IDS):
+            messages += self.ask(self._get_results(part, private=True))
         return messages
 
     def _get_results(self, taskids: tuple[int, ...], *, private: bool) -> Call:
