@@ -225,7 +225,7 @@ class FCTaskClient(Unpicklable):
         Raises:
             ValueError: the sequences are of different lengths.
         """
-        return await results_of(submit_items(self.remote_reference, self.submitter, func, sequences))
+        return await results_of(submit_items(self.submitter, func, sequences))
 
     def mapper(
         self,
@@ -250,7 +250,7 @@ class FCTaskClient(Unpicklable):
         submitter = Submitter(self.remote_reference, self.submitter.options.of_task(options))
 
         async def run(func: Callable[..., Any], sequences: tuple[Iterable[Any], ...]) -> list[Any]:
-            futures = submit_items(self.remote_reference, submitter, func, sequences)
+            futures = submit_items(submitter, func, sequences)
             if block:
                 return await results_of(futures)
             await self._check_accepted(*futures)

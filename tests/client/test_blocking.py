@@ -6,9 +6,11 @@ import asyncio
 import concurrent.futures
 import inspect
 import os
+import random
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -170,6 +172,18 @@ def test_map_raises_the_first_failure_and_names_the_others(client: BlockingTaskC
     with pytest.raises(ZeroDivisionError) as caught:
         client.map(invert, [1, 0, 2, 0])
     assert caught.value.__notes__ == ["item 1 of 4 in a map; 2 failed, the others: 3"]
+
+
+def test_a_map_of_one_future_draws_its_numbers_once(client: BlockingTaskClient) -> None:
+    rng = random.Random(1)
+
+    def add_noise(x: int) -> float:
+        return x + rng.random()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (result,) = client.map(add_noise, [client.submit(double, 2)])
+    assert result == 4 + random.Random(1).random()
 
 
 def test_map_refuses_unequal_lengths(client: BlockingTaskClient) -> None:

@@ -57,9 +57,14 @@ class Submitter:
 
     def submit(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> TaskFuture:
         """Queue `function(*args, **kwargs)`."""
-        template = self.function_template(function)
+        return self.submit_call(self.function_template(function), args, kwargs)
+
+    def submit_call(
+        self, template: Template, args: tuple[Any, ...], kwargs: Mapping[str, Any] = _NO_KWARGS
+    ) -> TaskFuture:
+        """Queue one call of the function that `template` was made for."""
         if not kwargs:
-            body = self.call_body(template, args)
+            body = self._plain_body(template, args)
             if body is not None:
                 return self._sink.submit(template, body)
         template, body = self._call(template, args, kwargs)
@@ -82,7 +87,7 @@ class Submitter:
                 self._cache.plain[digest] = template
         return template
 
-    def call_body(self, template: Template, args: tuple[Any, ...]) -> bytes | None:
+    def _plain_body(self, template: Template, args: tuple[Any, ...]) -> bytes | None:
         """Return the body of a call without named arguments; `None` if it needs a template of its own."""
         for argument in args:
             if type(argument) is TaskFuture:
