@@ -13,6 +13,7 @@ from taskfc_ext import (
     BlockingTaskClient,
     BroadcastFailed,
     DependencyFailed,
+    LoadingFailed,
     MapTask,
     RequestRefused,
     StringTask,
@@ -43,6 +44,25 @@ def add(x: int, y: int = 1) -> int:
 
 def fail(text: str) -> None:
     raise ValueError(text)
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+def fail_unprintably(*_: object) -> None:
+    raise Unprintable
+
+
+class NotNow(TaskRejectError):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class Unloadable:
+    def __reduce__(self) -> object:
+        return fail_unprintably, ()
 
 
 CALLS: list[float] = []
@@ -203,6 +223,39 @@ def test_broadcasts(client: BlockingTaskClient) -> None:
     assert client.submit_cell("limit", keep=True).result(DEADLINE) == 3
     with pytest.raises(BroadcastFailed, match="ZeroDivisionError"):
         client.broadcast("1 / 0")
+
+
+def test_a_broadcast_whose_error_has_no_text_is_reported(client: BlockingTaskClient) -> None:
+    with pytest.raises(BroadcastFailed, match=r"Unprintable: <.*Unprintable whose text cannot be shown>"):
+        client.broadcast(fail_unprintably, timeout=DEADLINE)
+    assert client.submit(add, 1).result(DEADLINE) == 2
+
+
+def test_a_broadcast_with_a_long_error_is_reported(client: BlockingTaskClient) -> None:
+    with pytest.raises(BroadcastFailed, match=r"ValueError: (?s:.*) characters left out"):
+        client.broadcast("raise ValueError('no luck ' * 10_000)", timeout=DEADLINE)
+
+
+def test_a_depend_whose_error_has_no_text_refuses_the_worker(client: BlockingTaskClient) -> None:
+    future = client.with_options(depend=fail_unprintably).submit(add, 1)
+    with pytest.raises(TimeoutError):
+        future.result(0.2)
+    future.abort()
+
+
+def test_a_rejection_without_a_text_is_a_rejection(client: BlockingTaskClient) -> None:
+    def first_not_now() -> int:
+        CALLS.append(0)
+        if len(CALLS) == 1:
+            raise NotNow
+        return 3
+
+    assert client.submit(first_not_now).result(DEADLINE) == 3
+
+
+def test_an_argument_that_cannot_be_loaded_is_described_as_on_a_worker(client: BlockingTaskClient) -> None:
+    with pytest.raises(LoadingFailed, match=r"^loading add on the worker failed: .*Unprintable: <"):
+        client.submit(add, Unloadable()).result(DEADLINE)
 
 
 def test_barriers(farm: FakeFarm, client: BlockingTaskClient) -> None:

@@ -29,6 +29,7 @@ from taskfc_ext.client.submit.broadcast import broadcast_fields, workers_that_ra
 from taskfc_ext.client.submit.options import Options, Task, TaskOptions, check_id, check_priority, check_wait
 from taskfc_ext.client.submit.submitter import Submitter
 from taskfc_ext.errors import ControllerStopped, TaskFCError, UnknownTask
+from taskfc_ext.protocol.batches import chunks
 from taskfc_ext.protocol.client_messages import (
     Abort,
     AwaitBroadcast,
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
     from taskfc_ext.client.blocking import BlockingTaskClient
 
 FLUSH_AT_CLOSE = 10.0
-"""Seconds that closing a client, and the interpreter's exit, wait for tasks to be accepted."""
+"""Seconds that closing a client waits for tasks to be accepted."""
 
 
 class FCTaskClient(Unpicklable):
@@ -126,18 +127,13 @@ class FCTaskClient(Unpicklable):
         timeout = check_wait(timeout)
         ids = None if taskids is None else await self._ids(taskids)
         deadline = None if timeout is None else time.monotonic() + timeout
-        for part in [None] if ids is None else _split_ids(ids):
+        for part in [None] if ids is None else chunks(ids, MAX_IDS):
             barrier = Call(Barrier, {"taskids": part})
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
             try:
-                self.remote_reference.open_barrier(barrier)
-                replies.value_of(await wait(barrier.answer, left))
+                await self._wait_for(barrier, deadline)
             except TimeoutError:
                 what = "the unfinished tasks" if ids is None else f"tasks {list_ids(ids)}"
                 raise TimeoutError(f"{what} have not all ended after {timeout} s") from None
-            finally:
-                if not barrier.answer.done() or barrier.answer.cancelled():
-                    self.remote_reference.unwait(barrier)
 
     async def clear(self, taskids: Task | Iterable[Task] | None = None) -> int:
         """Forget finished tasks and their results, all of them by default; return their number.
@@ -148,7 +144,7 @@ class FCTaskClient(Unpicklable):
         if taskids is None:
             return int(await self.remote_reference.ask(Clear))
         return sum(
-            [await self.remote_reference.ask(Clear, taskids=part) for part in _split_ids(await self._ids(taskids))]
+            [await self.remote_reference.ask(Clear, taskids=part) for part in chunks(await self._ids(taskids), MAX_IDS)]
         )
 
     # hold, move, retry
@@ -162,7 +158,7 @@ class FCTaskClient(Unpicklable):
             TypeError: not an id, a future or a sequence of these.
             UnknownTasks: some have ended or do not exist; the others are held (a KeyError).
         """
-        parts = _split_ids(await self._ids(taskids))
+        parts = chunks(await self._ids(taskids), MAX_IDS)
         return [taskid for part in parts for taskid in await self.remote_reference.ask(Hold, taskids=part)]
 
     async def release(self, taskids: Task | Iterable[Task]) -> None:
@@ -172,7 +168,7 @@ class FCTaskClient(Unpicklable):
             TypeError: not an id, a future or a sequence of these.
             UnknownTasks: some have ended or do not exist; the others are released (a KeyError).
         """
-        for part in _split_ids(await self._ids(taskids)):
+        for part in chunks(await self._ids(taskids), MAX_IDS):
             await self.remote_reference.ask(Hold, taskids=part, held=False)
 
     async def move(self, taskids: Task | Iterable[Task], priority: int) -> None:
@@ -188,7 +184,7 @@ class FCTaskClient(Unpicklable):
             UnknownTasks: some have ended or do not exist; the others are moved (a KeyError).
         """
         priority = check_priority(priority)
-        for part in _split_ids(await self._ids(taskids)):
+        for part in chunks(await self._ids(taskids), MAX_IDS):
             await self.remote_reference.ask(Move, taskids=part, priority=priority)
 
     async def retry(self, task: Task) -> TaskFuture:
@@ -230,7 +226,7 @@ class FCTaskClient(Unpicklable):
         Raises:
             ValueError: the sequences are of different lengths.
         """
-        return await results_of(submit_items(self.remote_reference, self.submitter, func, sequences))
+        return await results_of(submit_items(self.submitter, func, sequences))
 
     def mapper(
         self,
@@ -255,12 +251,10 @@ class FCTaskClient(Unpicklable):
         submitter = Submitter(self.remote_reference, self.submitter.options.of_task(options))
 
         async def run(func: Callable[..., Any], sequences: tuple[Iterable[Any], ...]) -> list[Any]:
-            futures = submit_items(self.remote_reference, submitter, func, sequences)
+            futures = submit_items(submitter, func, sequences)
             if block:
                 return await results_of(futures)
-            await self.flush()
-            for future in futures:
-                _raise_if_refused(future)
+            await self._check_accepted(*futures)
             return [future.taskid for future in futures]
 
         return Mapper(self, run, block=block, **vars(options))
@@ -409,15 +403,10 @@ class FCTaskClient(Unpicklable):
         if timeout == 0:
             return 0
         waiting = Call(AwaitBroadcast, {"number": number})
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
         try:
-            self.remote_reference.open_barrier(waiting)
-            answer = replies.value_of(await wait(waiting.answer, left))
+            answer = await self._wait_for(waiting, deadline)
         except TimeoutError:
             raise TimeoutError(f"broadcast {number} has not run on all workers after {timeout} s; it will") from None
-        finally:
-            if not waiting.answer.done() or waiting.answer.cancelled():
-                self.remote_reference.unwait(waiting)
         return workers_that_ran(number, msgspec.convert(answer, BroadcastReport, strict=False))
 
     async def clear_broadcasts(self) -> int:
@@ -587,9 +576,26 @@ class FCTaskClient(Unpicklable):
             return submitter.submit_string(task)
         return submitter.submit(task.function, task.args, task.kwargs)
 
-    async def _check_accepted(self, future: TaskFuture) -> None:
+    async def _wait_for(self, call: Call, deadline: float | None) -> Any:
+        """Send `call`, whose answer comes when something has ended; return its plain data.
+
+        The controller forgets it if the wait ends before, also by an interrupt: so the call is made before the `try`.
+
+        Raises:
+            TimeoutError: the deadline has passed.
+        """
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        try:
+            self.remote_reference.open_barrier(call)
+            return replies.value_of(await wait(call.answer, left))
+        finally:
+            if not call.answer.done() or call.answer.cancelled():
+                self.remote_reference.unwait(call)
+
+    async def _check_accepted(self, *futures: TaskFuture) -> None:
         await self.flush()
-        _raise_if_refused(future)
+        for future in futures:
+            _raise_if_refused(future)
 
     async def _result(self, future: TaskFuture) -> Any:
         try:
@@ -614,10 +620,6 @@ class FCTaskClient(Unpicklable):
                 _raise_if_refused(task)
             ids.append(check_id(task.taskid if isinstance(task, TaskFuture) else task))
         return tuple(ids)
-
-
-def _split_ids(ids: tuple[int, ...]) -> list[tuple[int, ...]]:
-    return [ids[i : i + MAX_IDS] for i in range(0, len(ids), MAX_IDS)]
 
 
 def _raise_if_refused(future: TaskFuture) -> None:

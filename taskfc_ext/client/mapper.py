@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.waiting import wait
-from taskfc_ext.client.submit.submitter import Sink, Submitter
+from taskfc_ext.client.submit.submitter import Submitter
 from taskfc_ext.errors import attach_note
 from taskfc_ext.serialize.chance import carried as carried_generators
 from taskfc_ext.serialize.chance import report_repeats
@@ -104,7 +104,7 @@ class ParallelFunction(Generic[R]):
 
 
 def submit_items(
-    sink: Sink, submitter: Submitter, func: Callable[..., Any], sequences: Sequence[Iterable[Any]]
+    submitter: Submitter, func: Callable[..., Any], sequences: Sequence[Iterable[Any]]
 ) -> list[TaskFuture]:
     """Submit `func` for each item of `sequences`.
 
@@ -121,11 +121,7 @@ def submit_items(
     template = submitter.function_template(func)
     if carried_generators:
         report_repeats(lengths[0])  # all items get the same state of the generators that the function holds
-    futures = []
-    for items in zip(*columns, strict=True):
-        body = submitter.call_body(template, items)
-        futures.append(submitter.submit(func, items, {}) if body is None else sink.submit(template, body))
-    return futures
+    return [submitter.submit_call(template, items) for items in zip(*columns, strict=True)]
 
 
 async def results_of(futures: Sequence[TaskFuture]) -> list[Any]:

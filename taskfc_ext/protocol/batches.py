@@ -1,11 +1,17 @@
-"""Batches of messages and results: divided by their bytes and their number."""
+"""Batches of messages, results and ids: divided by their bytes and their number."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
+
+
+def chunks(items: Sequence[T], size: int) -> Iterator[tuple[T, ...]]:
+    """Divide `items`, in their order, into tuples of at most `size`."""
+    for first in range(0, len(items), size):
+        yield tuple(items[first : first + size])
 
 
 def split(items: Iterable[T], size_of: Callable[[T], int], *, max_bytes: int, max_items: int) -> Iterator[list[T]]:

@@ -35,6 +35,9 @@ _MAX_DEPTH = 100
 _MAX_STEPS = 12
 """Largest number of shown steps of a path."""
 
+NOTE = 50
+"""Characters of the note in a shortened text, at most: how much longer than its limit the text may be."""
+
 
 class _Found(NamedTuple):
     """The part at fault.
@@ -99,7 +102,7 @@ def describe_error(error: BaseException) -> str:
 
 
 def shorten(text: str, limit: int) -> str:
-    """Return `text` without its middle if it is longer than `limit` characters."""
+    """Return `text` without its middle if it is longer than `limit` characters. The note comes on top."""
     if len(text) <= limit:
         return text
     half = limit // 2

@@ -47,7 +47,7 @@ class Discovery:
         settled = max(files) < time.time_ns() - TRUSTED_AFTER * 1e9
         if absence is not None and absence.files == files and settled:
             return absence.status  # there are more stores than running farms
-        _, status = inspect_farm(farm)
+        status = inspect_farm(farm)
         if status.state in (FarmState.STOPPED, FarmState.DEAD):
             self._absent[farm.name] = _Absence(files, status)
         else:

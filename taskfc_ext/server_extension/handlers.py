@@ -28,7 +28,7 @@ from taskfc_ext.errors import ControllerLost, TaskFCError
 from taskfc_ext.protocol.limits import MAX_ID
 from taskfc_ext.server_extension.browser import Browser
 from taskfc_ext.server_extension.discovery import Discovery
-from taskfc_ext.server_extension.hub import Hub, Subscribe
+from taskfc_ext.server_extension.hub import Hub
 from taskfc_ext.server_extension.starting import start_farm
 from taskfc_ext.text import plain_text, sentence
 from taskfc_ext.version import __version__
@@ -51,7 +51,7 @@ _question: msgspec.json.Decoder[ViewQuestion] = msgspec.json.Decoder(ViewQuestio
 
 def add_handlers(app: web.Application, *, root_dir: str) -> Hub:
     """Add the handlers to a Jupyter server. Workers of farms that it starts begin in `root_dir`."""
-    hub = Hub(_subscribe(), Discovery())
+    hub = Hub(_subscribe, Discovery())
     parts: dict[str, Any] = {"hub": hub}
     routes: list[tuple[str, type[web.RequestHandler], dict[str, Any]]] = [
         ("farms", FarmsHandler, parts),
@@ -65,13 +65,8 @@ def add_handlers(app: web.Application, *, root_dir: str) -> Hub:
     return hub
 
 
-def _subscribe() -> Subscribe:
-    def subscribe(name: str, on_news: Callable[[News], None]) -> Subscriber:
-        return Subscriber(
-            asyncio.get_running_loop(), LocalFarm(name), on_news, version=__version__, label="Jupyter server"
-        )
-
-    return subscribe
+def _subscribe(name: str, on_news: Callable[[News], None]) -> Subscriber:
+    return Subscriber(asyncio.get_running_loop(), LocalFarm(name), on_news, version=__version__, label="Jupyter server")
 
 
 class _Handler(APIHandler):
@@ -182,18 +177,17 @@ class FarmHandler(_Handler):
             self.refuse_farm(name)
         elif why_not := explain_mismatch(command, name, status.identity if status is not None else ""):
             self.refuse(409, why_not)
+        elif isinstance(command, Start):
+            self.answer(await self._start(name, command))
         else:
-            self.answer(await self._carry_out_or_start(name, command))
+            assert status is not None
+            ask = self.hub.find_ask(name)
+            self.answer(CommandAnswer(ok=False, said=status.message) if ask is None else await carry_out(command, ask))
 
-    async def _carry_out_or_start(self, name: str, command: AnyCommand) -> CommandAnswer:
-        if isinstance(command, Start):
-            answer = await asyncio.to_thread(start_farm, name, command.n, self.root_dir)
-            await self.hub.discover()
-            return answer
-        ask, status = self.hub.find_ask(name), await self.hub.status(name)
-        if ask is None:
-            return CommandAnswer(ok=False, said=status.message if status is not None else "It is gone.")
-        return await carry_out(command, ask)
+    async def _start(self, name: str, command: Start) -> CommandAnswer:
+        answer = await asyncio.to_thread(start_farm, name, command.n, self.root_dir)
+        await self.hub.discover()
+        return answer
 
     async def _check_may_execute(self) -> None:
         if not await _is_authorized(self, "execute"):

@@ -10,7 +10,7 @@ from types import CoroutineType, ModuleType
 from typing import Any, NamedTuple
 
 from taskfc_ext.errors import LoadingFailed, TaskRejectError, UnpicklableResult
-from taskfc_ext.protocol.limits import MAX_FRAME
+from taskfc_ext.protocol.limits import MAX_VALUE
 from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure
 from taskfc_ext.protocol.spec import Kind, Spec
 from taskfc_ext.protocol.worker_messages import MAX_PROBLEM, Prepare
@@ -24,11 +24,9 @@ from taskfc_ext.serialize import (
     load_function,
     load_submitted,
 )
+from taskfc_ext.serialize.blame import NOTE, describe_error, shorten, text_of
 from taskfc_ext.serialize.scope import load_as_guest, new_main
 from taskfc_ext.worker.run.tracebacks import user_traceback
-
-MAX_VALUE = MAX_FRAME // 2
-"""Bytes of one result; it has to fit into one frame, with its output."""
 
 AttemptEnd = tuple[Outcome, bytes]
 """How an attempt ended, and its value or failure."""
@@ -78,7 +76,7 @@ class Executor:
         except Interrupted:
             raise
         except TaskRejectError as error:
-            return Outcome.NOT_NOW, _shorten(str(error)).encode()
+            return Outcome.NOT_NOW, _shorten(text_of(error)).encode()
         except BaseException as error:  # noqa: BLE001  also SystemExit and KeyboardInterrupt are the task's own errors
             return self._describe_failure(spec, error)
 
@@ -97,14 +95,14 @@ class Executor:
         except Interrupted:
             raise
         except BaseException as error:  # noqa: BLE001  reported to the client
-            return _shorten(f"{type(error).__name__}: {error}")
+            return _shorten(describe_error(error))
 
     def _refusal(self, depend: bytes) -> str:
         """Return why `depend` refuses this worker; empty when it does not."""
         try:
             return "" if self._load(depend)(dict(self._properties)) else "depend returned a false value"
         except Exception as error:  # noqa: BLE001  an exception in depend is a no
-            return _shorten(f"depend raised {type(error).__name__}: {error}")
+            return _shorten(f"depend raised {describe_error(error)}")
 
     def _load(self, digest: bytes) -> Callable[..., Any]:
         function: Callable[..., Any] = load_as_guest(load_function, self._codes[digest])
@@ -158,7 +156,7 @@ def _convert_loading_errors(label: str) -> Iterator[None]:
     except UnpicklableResult:  # of an input: it says more
         raise
     except Exception as error:
-        raise LoadingFailed(f"loading {label} failed: {type(error).__name__}: {error}") from error
+        raise LoadingFailed(f"loading {label} on the worker failed: {describe_error(error)}") from error
 
 
 def _await_result(value: Any) -> object:
@@ -191,7 +189,7 @@ def _bring_back(main: ModuleType, before: Mapping[str, object], out: Sequence[st
 
 def _shorten(text: str) -> str:
     """Return as much of `text` as a message can carry."""
-    return text[:MAX_PROBLEM].encode(errors="replace").decode()
+    return shorten(text, MAX_PROBLEM - NOTE)
 
 
 def _require_bytes(payload: Payload) -> bytes:

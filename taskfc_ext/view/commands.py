@@ -12,6 +12,7 @@ import msgspec
 
 from taskfc_ext.errors import ControllerUnavailable, TaskFCError, UnknownTask, UnknownTasks
 from taskfc_ext.protocol import client_messages as requests
+from taskfc_ext.protocol.batches import chunks
 from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.limits import MAX_BATCH, MAX_IDS
 from taskfc_ext.protocol.states import UNFINISHED
@@ -107,10 +108,9 @@ async def _abort(taskids: Sequence[int], ask: Ask) -> CommandAnswer:
         return CommandAnswer(ok=True, said=describe_abort(wanted, await _find_unfinished(wanted, ask)))
     aborted: list[int] = []
     late: list[int] = []
-    for first in range(0, len(wanted), MAX_BATCH):
-        some = wanted[first : first + MAX_BATCH]
+    for some in chunks(wanted, MAX_BATCH):
         try:
-            left = set(await ask(requests.AbortTasks, taskids=tuple(some)))
+            left = set(await ask(requests.AbortTasks, taskids=some))
         except TaskFCError as error:
             return _broken_off("Aborted", aborted, len(wanted), error)
         aborted += [taskid for taskid in some if taskid not in left]

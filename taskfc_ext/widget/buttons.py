@@ -8,34 +8,21 @@ there is no answer, and shows what to type instead.
 from __future__ import annotations
 
 import contextvars
-import logging
 import threading
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from traitlets import Int, List, Unicode
 
-from taskfc_ext.errors import TaskFCError
-from taskfc_ext.text import one_line
 from taskfc_ext.view.commands import explain_mismatch
 from taskfc_ext.view.messages import Abort, CommandAnswer, Retry
 from taskfc_ext.widget.built import script, style
-from taskfc_ext.widget.feed import QueueQuestion
+from taskfc_ext.widget.feed import QueueQuestion, problem_of
 from taskfc_ext.widget.subshell_widget import SubshellWidget
-
-logger = logging.getLogger(__name__)
 
 Act = Callable[[str], str]
 """Carries out a verb and returns a line about the result. Called on a thread of its own."""
-
-
-class Click(NamedTuple):
-    """A click that the user has confirmed, as the numbered command that all views send."""
-
-    number: int
-    verb: str
-    command: Abort | Retry
 
 
 class TaskButtons(SubshellWidget):
@@ -81,21 +68,24 @@ class TaskButtons(SubshellWidget):
         click = _read_click(content)
         if click is None:
             return
-        self.send({"number": click.number, "heard": True})
+        number, command = click
+        self.send({"number": number, "heard": True})
         # a thread of its own: the controller may take its time, and all widgets of a kernel share one subshell
         context = contextvars.copy_context()
-        threading.Thread(target=context.run, args=(self._answer, click), name="taskfc-button", daemon=True).start()
+        threading.Thread(
+            target=context.run, args=(self._answer, number, command), name="taskfc-button", daemon=True
+        ).start()
 
-    def _answer(self, click: Click) -> None:
-        is_done, text = self._carry_out(click)
+    def _answer(self, number: int, command: Abort | Retry) -> None:
+        is_done, text = self._carry_out(command)
         answer: dict[str, Any] = {"problem": text}
         if is_done:
             answer = {"answer": msgspec.to_builtins(CommandAnswer(ok=True, said=text))}
-        self.send({"number": click.number, **answer})
+        self.send({"number": number, **answer})
 
-    def _carry_out(self, click: Click) -> tuple[bool, str]:
+    def _carry_out(self, command: Abort | Retry) -> tuple[bool, str]:
         """Carry out a click; return whether it was done, and a line about it."""
-        verb, command = click.verb, click.command
+        verb = "abort" if isinstance(command, Abort) else "retry"
         why_not = explain_mismatch(command, self.farm, self.identity)
         if why_not:
             return False, why_not
@@ -103,15 +93,12 @@ class TaskButtons(SubshellWidget):
             return False, f"too late to {verb} {self.what}"
         try:
             return True, self._act(verb)
-        except TaskFCError as error:
-            return False, one_line(error)
-        except Exception as error:  # the edge of a thread: the user must learn of it
-            logger.exception("%s of %s failed", verb, self.what)
-            return False, one_line(f"{type(error).__name__}: {error}")
+        except Exception as error:  # noqa: BLE001  the edge of a thread: the user must learn of it
+            return False, problem_of(error, f"{verb} of {self.what}")
 
 
-def _read_click(content: object) -> Click | None:
-    """Return the click in a message of the front end; `None` where there is none."""
+def _read_click(content: object) -> tuple[int, Abort | Retry] | None:
+    """Return the number and the command of a click in a message of the front end; `None` where there is none."""
     try:
         question = msgspec.convert(content, QueueQuestion)
     except msgspec.ValidationError:
@@ -119,7 +106,7 @@ def _read_click(content: object) -> Click | None:
     command = question.command
     if question.number is None or not isinstance(command, Abort | Retry):
         return None
-    return Click(question.number, "abort" if isinstance(command, Abort) else "retry", command)
+    return question.number, command
 
 
 def _names(taskid: int) -> dict[str, Any]:

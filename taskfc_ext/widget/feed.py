@@ -64,6 +64,14 @@ class QueueQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     details: DetailsWanted | None = None
 
 
+def problem_of(error: Exception, what: object) -> str:
+    """Return the line for a view about an error, which is logged unless it is one of ours. Called in its `except`."""
+    if isinstance(error, TaskFCError):
+        return one_line(error)
+    logger.exception("%s failed", what)
+    return one_line(f"{type(error).__name__}: {error}")
+
+
 class Feed:
     """Follows one farm until it is closed, for any number of views.
 
@@ -189,11 +197,8 @@ class Feed:
         """Answer a view, with the problem if there is one."""
         try:
             answer = await self._make_answer(question)
-        except TaskFCError as error:
-            answer = {"problem": one_line(error)}
-        except Exception as error:  # the edge of a thread: the page has to report it
-            logger.exception("%s failed", question)
-            answer = {"problem": one_line(f"{type(error).__name__}: {error}")}
+        except Exception as error:  # noqa: BLE001  the edge of a thread: the page has to report it
+            answer = {"problem": problem_of(error, question)}
         self._send({"number": question.number, **answer})
 
     async def _make_answer(self, question: QueueQuestion) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from taskfc_ext.protocol.batches import split
+from taskfc_ext.protocol.batches import chunks, split
 from taskfc_ext.protocol.limits import MAX_BATCH
 from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.printed import Printed
@@ -129,8 +129,8 @@ class Link:
     def send_returned(self, leases: Sequence[int]) -> None:
         """Return leases that were not started."""
         self._held.difference_update(leases)
-        for i in range(0, len(leases), MAX_BATCH):
-            self.send([Returned(tuple(leases[i : i + MAX_BATCH]))])
+        for some in chunks(leases, MAX_BATCH):
+            self.send([Returned(some)])
 
     def send_set_up(self, number: int, problem: str) -> None:
         """Report that a broadcast has run, and remember it for later controllers."""

@@ -6,9 +6,11 @@ import asyncio
 import concurrent.futures
 import inspect
 import os
+import random
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -172,6 +174,18 @@ def test_map_raises_the_first_failure_and_names_the_others(client: BlockingTaskC
     assert caught.value.__notes__ == ["item 1 of 4 in a map; 2 failed, the others: 3"]
 
 
+def test_a_map_of_one_future_draws_its_numbers_once(client: BlockingTaskClient) -> None:
+    rng = random.Random(1)
+
+    def add_noise(x: int) -> float:
+        return x + rng.random()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (result,) = client.map(add_noise, [client.submit(double, 2)])
+    assert result == 4 + random.Random(1).random()
+
+
 def test_map_refuses_unequal_lengths(client: BlockingTaskClient) -> None:
     with pytest.raises(ValueError, match="2, 3"):
         client.map(pow, [1, 2], [1, 2, 3])
@@ -228,6 +242,20 @@ def test_an_unfinished_result_is_none(farm: FakeFarm, client: BlockingTaskClient
     assert client.get_task_result(taskid) is None
     farm.controller.run_tasks()
     assert client.get_task_result(taskid, block=True) == 8
+
+
+def test_a_question_for_a_future_that_is_cancelled_at_once_harms_nothing(
+    farm: FakeFarm, remote: RemoteController, client: BlockingTaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    farm.controller.running = False
+    taskid = client.run(MapTask(double, [4]))
+    template, gate = client.future(taskid)._template, threading.Event()
+    remote._in_loop(gate.wait)
+    for ask in (remote.follow, remote.peek):
+        assert ask(template, taskid).cancel()
+    gate.set()
+    assert client.get_task_result(taskid) is None
+    assert caplog.records == []
 
 
 def test_a_task_of_another_client(farm: FakeFarm, client: BlockingTaskClient) -> None:

@@ -267,6 +267,23 @@ def test_cleared_tasks_end_and_the_others_are_asked_for_again() -> None:
     assert not futures[0].done()
 
 
+def test_two_readers_of_one_result_both_get_it() -> None:
+    state, f = SessionState(), template()
+    first, second, third = (TaskFuture(f, taskid=7) for _ in range(3))
+    state.ask(state.peek(first, 7))
+    state.ask(state.peek(second, 7))
+    state.receive(make_ended(7))
+    state.receive(Reply(1, None))
+    assert first.done()
+    assert second.done()
+    state.ask(state.peek(third, 7))
+    state.receive(Reply(2, None))
+    state.receive(make_ended(7))
+    assert third.done(), "the answer to another reader has not ended its wait"
+    state.receive(Reply(3, None))
+    assert not state.is_awaited
+
+
 def test_a_flush_ends_when_all_before_it_are_answered() -> None:
     state = SessionState()
     first, *_ = submit(state, template("a"), b"1")

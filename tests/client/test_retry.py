@@ -11,7 +11,7 @@ from taskfc_ext.client.aio import FCTaskClient
 from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.client.session.controller import RemoteController
 from taskfc_ext.errors import RequestRefused, UnknownTask
-from taskfc_ext.protocol.client_messages import Retry
+from taskfc_ext.protocol.client_messages import Retry, Submit
 from taskfc_ext.testing import FakeFarm
 from tests.processes import DEADLINE
 
@@ -60,7 +60,7 @@ def test_an_unfinished_or_unknown_task_cannot_run_again(farm: FakeFarm, client: 
 def test_a_task_that_was_never_accepted_cannot_run_again(
     farm: FakeFarm, remote: RemoteController, client: BlockingTaskClient
 ) -> None:
-    farm.controller.rule = lambda said: [] if type(said).__name__ == "Submit" else None
+    farm.controller.rule = lambda said: [] if isinstance(said, Submit) else None
     future = client.submit(double, 3)
     with pytest.raises(RequestRefused, match=r"has not ended\nabort it first"):
         future.retry()

@@ -118,6 +118,16 @@ def test_the_end_of_the_client_ends_the_iteration(news: Any, remote: RemoteContr
     assert received == []
 
 
+def test_the_end_of_the_client_ends_the_iteration_of_a_slow_reader(
+    farm: FakeFarm, news: Any, remote: RemoteController, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch_module, "MAX_WAITING", 3)
+    farm.controller.send(*[Changed(make_delta(seq)) for seq in range(2, 7)])
+    farm.controller.wait_for(Unwatch)
+    remote.close()
+    assert list(news) == []
+
+
 def test_a_closed_client_cannot_watch(client: BlockingTaskClient) -> None:
     client.close()
     with pytest.raises(ControllerUnavailable, match="is closed"):

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.spec import Kind
-from taskfc_ext.protocol.worker_messages import Finished, Prepare, Ready, Returned, SetUp
+from taskfc_ext.protocol.worker_messages import MAX_PROBLEM, Finished, Prepare, Ready, Returned, SetUp
 from taskfc_ext.serialize import dump_call, dump_function, dump_names
 
 RAN: list[str] = []
@@ -40,6 +41,10 @@ class Fights(BaseException):
 
 def fight() -> None:
     raise Fights
+
+
+def grumble() -> None:
+    raise ValueError("no data " * MAX_PROBLEM)
 
 
 def leave() -> None:
@@ -122,6 +127,13 @@ def test_an_exception_whose_text_raises_is_reported(bench: Any) -> None:
     broadcast(bench, 1, fight)
     (report,) = reports(bench)
     assert report.problem
+
+
+def test_a_long_error_is_shortened_to_what_the_controller_takes(bench: Any) -> None:
+    broadcast(bench, 1, grumble)
+    (report,) = reports(bench)
+    assert "characters left out" in report.problem
+    assert codec.from_worker.decode(codec.encode([report])) == [report]
 
 
 def test_definitions_are_in_the_persistent_namespace(bench: Any) -> None:

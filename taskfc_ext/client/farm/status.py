@@ -11,8 +11,8 @@ from taskfc_ext.text import name_option, sentence
 from taskfc_ext.version import __version__
 
 
-def inspect_farm(farm: Farm) -> tuple[ConnectionInfo | None, FarmStatus]:
-    """Return a farm's connection file, `None` when it cannot be reached, and its status. Reads a small file or two.
+def inspect_farm(farm: Farm) -> FarmStatus:
+    """Return a farm's status. Reads a small file or two.
 
     A farm whose processes live is `CONNECTING` here: only a connection finds out whether it answers.
     """
@@ -21,14 +21,13 @@ def inspect_farm(farm: Farm) -> tuple[ConnectionInfo | None, FarmStatus]:
         info = farm.connection()
         stopped = info is None and farm.condition() is not Condition.DEAD
     except (FarmError, OSError) as error:  # on another host, not trusted, not readable
-        return None, FarmStatus(name=name, state=FarmState.REFUSED, message=sentence(error))
+        return FarmStatus(name=name, state=FarmState.REFUSED, message=sentence(error))
     if info is None:
         state = FarmState.STOPPED if stopped else FarmState.DEAD
-        return None, FarmStatus(name=name, state=state, message=describe_absence(name, stopped=stopped))
+        return FarmStatus(name=name, state=state, message=describe_absence(name, stopped=stopped))
     if info.protocol != PROTOCOL:
-        return None, FarmStatus(name=name, state=FarmState.REFUSED, message=describe_other_version(info))
-    identity = identity_of(info)
-    return info, FarmStatus(name=name, state=FarmState.CONNECTING, identity=identity, python=info.python)
+        return FarmStatus(name=name, state=FarmState.REFUSED, message=describe_other_version(info))
+    return FarmStatus(name=name, state=FarmState.CONNECTING, identity=identity_of(info), python=info.python)
 
 
 def describe_absence(name: str, *, stopped: bool) -> str:

@@ -21,17 +21,14 @@ from taskfc_ext.client.future.outcome import Facts, FactsRow, Raised, load, lost
 from taskfc_ext.client.future.output_cache import outputs_of
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.future.waiters import LoopWaiter, WaitState
-from taskfc_ext.client.future.waiting import check_may_block, drive
-from taskfc_ext.errors import ControllerLost, RequestRefused, TaskAborted, UnknownTask
+from taskfc_ext.client.future.waiting import ANSWER_WITHIN, check_may_block, drive, no_answer_error
+from taskfc_ext.errors import RequestRefused, TaskAborted, UnknownTask
 from taskfc_ext.protocol.infos import Details, TaskInfo, TaskProgress
 from taskfc_ext.protocol.payloads import Payload, Reason
 from taskfc_ext.protocol.printed import Printed, log_of, stderr_of, stdout_of
 from taskfc_ext.serialize import SourceResult
 from taskfc_ext.serialize.in_place import apply_change
 from taskfc_ext.tasks import Namespace, TaskResult
-
-ANSWER_WITHIN = 10.0
-"""Seconds that `cancel` and a future's questions wait for an answer; a controller that died is back in one."""
 
 PENDING = "PENDING"
 CANCELLED = "CANCELLED_AND_NOTIFIED"
@@ -443,8 +440,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
         try:
             return drive(request, ANSWER_WITHIN)
         except TimeoutError:
-            message = f"farm {self.farm!r} has not answered for {ANSWER_WITHIN:.0f} s"
-            raise ControllerLost(message, hint="the tasks that it had accepted are in its store") from None
+            raise no_answer_error(self.farm) from None
 
     def _describe(self, taskid: int) -> TaskInfo:
         return self._ask(self._template.owner.describe(taskid))

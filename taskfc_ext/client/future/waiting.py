@@ -15,7 +15,19 @@ from collections.abc import AsyncIterator, Coroutine, Generator, Iterator
 from contextlib import closing
 from typing import Any, Generic, TypeVar
 
+from taskfc_ext.errors import ControllerLost
+
+ANSWER_WITHIN = 10.0
+"""Seconds that `cancel`, a future's questions and a view's requests wait for an answer; a controller that died is back
+in one."""
+
 T = TypeVar("T")
+
+
+def no_answer_error(farm: str) -> ControllerLost:
+    """Return the error of a request that had no answer within `ANSWER_WITHIN`."""
+    message = f"farm {farm!r} has not answered for {ANSWER_WITHIN:.0f} s"
+    return ControllerLost(message, hint="the tasks that it had accepted are in its store")
 
 
 class _Driving(threading.local):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from itertools import repeat
+from itertools import chain, repeat
 
 from taskfc_ext.client.future.future import CANCELLED, FINISHED, PENDING, TaskFuture
 from taskfc_ext.client.future.outcome import FactsRow
@@ -20,6 +20,7 @@ from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.session.pending import Call, Flush, Submission
 from taskfc_ext.client.session.replies import Answer, error_of
 from taskfc_ext.errors import DependencyFailed, UnknownTask
+from taskfc_ext.protocol.batches import chunks
 from taskfc_ext.protocol.client_messages import (
     Accepted,
     Define,
@@ -64,7 +65,7 @@ class SessionState:
         self._submissions: dict[int, Submission] = {}  # by seq, ascending
         self._calls: dict[int, Call] = {}  # by seq, ascending
         self._flushes: deque[Flush] = deque()
-        self._peeks: dict[int, TaskFuture] = {}
+        self._peeks: dict[int, list[TaskFuture]] = {}
         self._defined: set[bytes] = set()
         self._n_bytes = 0  # of unanswered bodies
         self._next_seq = 1
@@ -135,10 +136,13 @@ class SessionState:
 
     def peek(self, future: TaskFuture, taskid: int) -> Call:
         """Return the call that ends `future` if its task has ended by now."""
-        self._peeks[taskid] = future
+        peeks = self._peeks.setdefault(taskid, [])
+        peeks.append(future)
 
         def forget(answer: Answer) -> list[Call]:
-            self._peeks.pop(taskid, None)
+            peeks.remove(future)
+            if not peeks:
+                del self._peeks[taskid]
             return []
 
         return Call(GetResults, {"taskids": (taskid,)}, on_answer=forget)
@@ -215,13 +219,12 @@ class SessionState:
         """Let the controller drop this code; it is defined again before it is named again."""
         self._defined.difference_update(digests)
         self.on_release()
-        return [Released(digests[i : i + MAX_IDS]) for i in range(0, len(digests), MAX_IDS)]
+        return [Released(part) for part in chunks(digests, MAX_IDS)]
 
     def _watch_tasks(self, taskids: Iterable[int]) -> list[Message]:
-        ids = tuple(taskids)
         messages: list[Message] = []
-        for i in range(0, len(ids), MAX_IDS):
-            messages += self.ask(self._get_results(ids[i : i + MAX_IDS], private=True))
+        for part in chunks(tuple(taskids), MAX_IDS):
+            messages += self.ask(self._get_results(part, private=True))
         return messages
 
     def _get_results(self, taskids: tuple[int, ...], *, private: bool) -> Call:
@@ -254,7 +257,7 @@ class SessionState:
         for submission in self._submissions.values():
             for future in submission.futures:
                 future._settle_with(error)
-        for future in (*self.unfinished.values(), *self._peeks.values()):
+        for future in (*self.unfinished.values(), *chain.from_iterable(self._peeks.values())):
             future._settle_with(error)
         for call in self._calls.values():
             call.settle(error)
@@ -315,7 +318,7 @@ class SessionState:
 
     def _end_special(self, taskid: int, payload: Payload, facts: FactsRow, future: TaskFuture | None) -> None:
         """End a task while a `peek` or a `cancel` is open."""
-        for waiting in (future, self._peeks.get(taskid)):
+        for waiting in (future, *self._peeks.get(taskid, ())):
             if waiting is None:
                 continue
             if taskid in self.cancelling and facts[0] == Reason.ABORTED:

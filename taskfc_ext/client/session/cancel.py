@@ -7,7 +7,7 @@ import concurrent.futures
 from taskfc_ext.client.future.future import CANCELLED, TaskFuture
 from taskfc_ext.client.session.bookkeeping import SessionState
 from taskfc_ext.client.session.connection import Connection
-from taskfc_ext.client.session.pending import Call, Flush
+from taskfc_ext.client.session.pending import Call, Flush, settle
 from taskfc_ext.client.session.replies import Answer, value_of
 from taskfc_ext.errors import TaskAborted, UnknownTask
 from taskfc_ext.protocol.client_messages import Abort
@@ -41,7 +41,7 @@ class CancelRequest:
                 future._settle(CANCELLED)
             else:
                 future._settle_with(TaskAborted("the task was aborted before it was sent"))
-            self._end(True)
+            settle(self.verdict, True)
         elif isinstance(place, int):
             self._ask(place)
         else:  # sent: it has an id once its message is answered
@@ -60,28 +60,20 @@ class CancelRequest:
         try:
             was_stopped = bool(value_of(answer.result()))
         except UnknownTask as error:
-            self._end(False if self._cancelling else error)
+            settle(self.verdict, False if self._cancelling else error)
         except Exception as error:  # noqa: BLE001 - it is raised where the verdict is waited for
-            self._end(error)
+            settle(self.verdict, error)
         else:
             if was_stopped and self._cancelling:
                 # the task's end may have come first, and have cancelled the future
                 was_stopped = self._future._settle(CANCELLED) or self._future.cancelled()
-            self._end(was_stopped)
+            settle(self.verdict, was_stopped)
         if self._future.done():
             self._state.cancelling.discard(taskid)
 
     def _too_late(self) -> None:
         if self._cancelling:
-            self._end(self._future.cancelled())
+            settle(self.verdict, self._future.cancelled())
         else:
             taskid = self._future.taskid
-            self._end(UnknownTask(f"task {taskid} has ended already", taskid=taskid))
-
-    def _end(self, verdict: bool | Exception) -> None:
-        if not self.verdict.set_running_or_notify_cancel():
-            return
-        if isinstance(verdict, Exception):
-            self.verdict.set_exception(verdict)
-        else:
-            self.verdict.set_result(verdict)
+            settle(self.verdict, UnknownTask(f"task {taskid} has ended already", taskid=taskid))

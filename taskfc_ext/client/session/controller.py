@@ -24,7 +24,7 @@ from taskfc_ext.client.session.connection import Connection
 from taskfc_ext.client.session.greeting import make_hello
 from taskfc_ext.client.session.io_thread import IOThread
 from taskfc_ext.client.session.lending import TaskWaits
-from taskfc_ext.client.session.pending import Call, Flush
+from taskfc_ext.client.session.pending import Call, Flush, settle
 from taskfc_ext.client.session.replies import Answer, value_of
 from taskfc_ext.client.session.watch import QueueWatch
 from taskfc_ext.errors import ControllerUnavailable, UnknownTask
@@ -289,7 +289,7 @@ class RemoteController:
         def ask() -> None:
             known = self._state.unfinished.get(taskid)
             if known is not None:
-                found.set_result(known)
+                settle(found, known)
                 return
             future = TaskFuture(template, taskid=taskid)
             call = register(future, taskid)
@@ -297,14 +297,12 @@ class RemoteController:
             self._connection.ask(call)
 
         def _pass_on(answer: concurrent.futures.Future[Answer], future: TaskFuture) -> None:
-            if not found.set_running_or_notify_cancel():
-                return
             try:
                 value_of(answer.result())
             except Exception as error:  # noqa: BLE001 - it is raised where the future is waited for
-                found.set_exception(error)
+                settle(found, error)
             else:
-                found.set_result(future)
+                settle(found, future)
 
         self.check_may_wait()
         self._in_loop(ask)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.session.bookkeeping import SessionState
 from taskfc_ext.client.session.connection import Connection
 from taskfc_ext.client.session.pending import Call, Flush
 from taskfc_ext.client.session.replies import Answer, error_of
+from taskfc_ext.protocol.batches import chunks
 from taskfc_ext.protocol.client_messages import Barrier, ErrorKind, Refused
 from taskfc_ext.protocol.limits import MAX_IDS
 
@@ -88,8 +89,8 @@ class TaskWaits:
             if future in self._waiting and future not in self._barrier_of and not future.done()
         ]
         accepted = [future for future in new if future.accepted]
-        for i in range(0, len(accepted), MAX_IDS):
-            self._open(accepted[i : i + MAX_IDS])
+        for part in chunks(accepted, MAX_IDS):
+            self._open(part)
         if len(accepted) < len(new):
             unaccepted = [future for future in new if not future.accepted]
             flush = Flush()
@@ -97,7 +98,7 @@ class TaskWaits:
             flush.done.add_done_callback(lambda _: self._open_missing(unaccepted))
             self._connection.drain()
 
-    def _open(self, futures: list[TaskFuture]) -> None:
+    def _open(self, futures: Sequence[TaskFuture]) -> None:
         barrier = _Barrier(futures)
         self._barrier_of.update(dict.fromkeys(futures, barrier))
         barrier.call.answer.add_done_callback(lambda answer: self._on_answer(barrier, answer))
@@ -133,7 +134,7 @@ class TaskWaits:
 class _Barrier:
     """A request that is open until all of `futures` have ended, or none of them is waited for any more."""
 
-    def __init__(self, futures: list[TaskFuture]) -> None:
+    def __init__(self, futures: Sequence[TaskFuture]) -> None:
         self.futures = futures
         self.n_waited_for = len(futures)
         self.call = Call(Barrier, {"taskids": tuple([future.taskid for future in futures])})

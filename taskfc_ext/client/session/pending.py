@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import concurrent.futures
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.session.replies import Answer
 from taskfc_ext.protocol.client_messages import Request, Submit, TaskRef
 from taskfc_ext.protocol.payloads import Payload
+
+T = TypeVar("T")
+
+
+def settle(future: concurrent.futures.Future[T], outcome: T | Exception) -> None:
+    """Set the result of `future`, or the error in its place, unless its reader has cancelled the wait."""
+    if not future.set_running_or_notify_cancel():
+        return
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
 
 
 class Submission:
@@ -81,12 +93,7 @@ class Call:
 
     def settle(self, answer: Answer | Exception) -> None:
         """Set the answer, or the error in its place, unless its caller has cancelled the wait."""
-        if not self.answer.set_running_or_notify_cancel():
-            return
-        if isinstance(answer, Exception):
-            self.answer.set_exception(answer)
-        else:
-            self.answer.set_result(answer)
+        settle(self.answer, answer)
 
 
 class Flush:
@@ -100,9 +107,4 @@ class Flush:
 
     def settle(self, error: Exception | None = None) -> None:
         """End the wait."""
-        if not self.done.set_running_or_notify_cancel():
-            return
-        if error is None:
-            self.done.set_result(None)
-        else:
-            self.done.set_exception(error)
+        settle(self.done, error)

@@ -13,21 +13,19 @@ import msgspec
 
 from taskfc_ext.client.farm.interface import Farm
 from taskfc_ext.client.farm.status import describe_absence
+from taskfc_ext.client.future.waiting import ANSWER_WITHIN, no_answer_error
 from taskfc_ext.client.session.bookkeeping import SessionState
 from taskfc_ext.client.session.connection import PING_AFTER, Connection
 from taskfc_ext.client.session.greeting import make_hello
 from taskfc_ext.client.session.pending import Call
 from taskfc_ext.client.session.replies import value_of
 from taskfc_ext.drivers.connection_file import identity_of
-from taskfc_ext.errors import ControllerLost, ControllerUnavailable
+from taskfc_ext.errors import ControllerUnavailable
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import Changed, Request, Unwatch, Watch, Watching
 from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.snapshots import Counts, FarmState, FarmStatus, QueueDelta, QueueSnapshot
 from taskfc_ext.text import sentence
-
-ANSWER_WITHIN = 10.0
-"""Seconds that a request waits for its answer; a controller that died is back in one."""
 
 News = QueueSnapshot | QueueDelta | FarmStatus
 """Messages of a subscription."""
@@ -116,8 +114,7 @@ class Subscriber:
             async with asyncio.timeout(ANSWER_WITHIN):
                 await ended
         except TimeoutError:
-            text = f"farm {self._farm.name!r} has not answered for {ANSWER_WITHIN:.0f} s"
-            raise ControllerLost(text, hint="the tasks that it had accepted are in its store") from None
+            raise no_answer_error(self._farm.name) from None
         finally:
             call.answer.cancel()
             self._state.drop_call(call.seq)

@@ -64,12 +64,13 @@ class QueueWatch:
             news = self._backlog.take()
             if news is not None:
                 return news
-            if self._backlog.is_incomplete:
-                self._backlog.is_incomplete = False
-                self._loop.call_soon_threadsafe(self._subscriber.watch)
             arrival = self._backlog.next_arrival()
             if arrival is None:
                 raise StopAsyncIteration
+            if self._backlog.is_incomplete:
+                self._backlog.is_incomplete = False
+                with suppress(RuntimeError):  # the client was closed just now, which ends the wait
+                    self._loop.call_soon_threadsafe(self._subscriber.watch)
             await wait(arrival)
 
 

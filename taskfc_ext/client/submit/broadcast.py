@@ -7,15 +7,14 @@ from typing import Any
 
 from taskfc_ext import serialize
 from taskfc_ext.client.context import context
-from taskfc_ext.client.submit.submitter import MAX_BODY, label_of
+from taskfc_ext.client.submit.submitter import label_of, label_of_source
 from taskfc_ext.errors import BroadcastFailed, UnpicklableArgument
 from taskfc_ext.protocol.infos import BroadcastReport
+from taskfc_ext.protocol.limits import MAX_BODY
 from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.serialize import CellOptions
 from taskfc_ext.serialize.packed_names import PackedNames
-from taskfc_ext.text import encodable
 
-_MAX_LABEL = 80
 _SHOWN = 3
 """Failed workers in the message; the error has all of them."""
 
@@ -25,7 +24,7 @@ def broadcast_fields(
 ) -> dict[str, Any]:
     """Return the fields of the message."""
     if isinstance(code_or_function, str):
-        label = encodable(next((line.strip() for line in code_or_function.splitlines() if line.strip()), "empty"))
+        label = label_of_source(code_or_function)
         code = code_or_function.encode("utf-8", "surrogatepass")
         kind = Kind.STRING
         if isinstance(names, PackedNames):
@@ -46,7 +45,7 @@ def broadcast_fields(
             hint="write the data to a file, and let the broadcast read it",
         )
     source = code_or_function if isinstance(code_or_function, str) else ""
-    return {"code_kind": kind, "label": label[:_MAX_LABEL], "code": code, "body": body, **context.make_fields(source)}
+    return {"code_kind": kind, "label": label, "code": code, "body": body, **context.make_fields(source)}
 
 
 def workers_that_ran(number: int, report: BroadcastReport) -> int:

@@ -13,16 +13,13 @@ from taskfc_ext.client.future.template import Owner, Template
 from taskfc_ext.client.future.template_cache import TemplateCache
 from taskfc_ext.client.submit.options import Options, Task
 from taskfc_ext.errors import UnpicklableArgument
-from taskfc_ext.protocol.limits import MAX_FRAME
+from taskfc_ext.protocol.limits import MAX_BODY
 from taskfc_ext.protocol.spec import Kind, Recovery, Spec
 from taskfc_ext.serialize.chance import carried as carried_generators
 from taskfc_ext.serialize.chance import level_of_caller, report_repeats
 from taskfc_ext.serialize.packed_names import PackedNames
 from taskfc_ext.tasks import BaseTask, MapTask, StringTask
 from taskfc_ext.text import encodable
-
-MAX_BODY = MAX_FRAME - 2**16
-"""Bytes of one task's arguments: a frame less the fields around them."""
 
 LARGE_LOAD = 4 * 10**6
 """Bytes of code whose loading, some 20 ms for each task, is worth a warning."""
@@ -60,9 +57,14 @@ class Submitter:
 
     def submit(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> TaskFuture:
         """Queue `function(*args, **kwargs)`."""
-        template = self.function_template(function)
+        return self.submit_call(self.function_template(function), args, kwargs)
+
+    def submit_call(
+        self, template: Template, args: tuple[Any, ...], kwargs: Mapping[str, Any] = _NO_KWARGS
+    ) -> TaskFuture:
+        """Queue one call of the function that `template` was made for."""
         if not kwargs:
-            body = self.call_body(template, args)
+            body = self._plain_body(template, args)
             if body is not None:
                 return self._sink.submit(template, body)
         template, body = self._call(template, args, kwargs)
@@ -85,7 +87,7 @@ class Submitter:
                 self._cache.plain[digest] = template
         return template
 
-    def call_body(self, template: Template, args: tuple[Any, ...]) -> bytes | None:
+    def _plain_body(self, template: Template, args: tuple[Any, ...]) -> bytes | None:
         """Return the body of a call without named arguments; `None` if it needs a template of its own."""
         for argument in args:
             if type(argument) is TaskFuture:
@@ -141,7 +143,7 @@ class Submitter:
         keep: bool,
         settings: serialize.CellOptions | None = None,
     ) -> TaskFuture:
-        code, label = source.encode("utf-8", "surrogatepass"), self._source_label(source)
+        code, label = source.encode("utf-8", "surrogatepass"), label_of_source(source)
         body, inputs = self._source_body(kind, names, outs, settings)
         _check_size(body, label)
         if carried_generators:
@@ -187,10 +189,6 @@ class Submitter:
             )
             self._cache.put(key, template)
         return template
-
-    def _source_label(self, source: str) -> str:
-        first = next((line.strip() for line in source.splitlines() if line.strip()), "")
-        return encodable(first)[:_MAX_LABEL] or "empty"
 
     # arguments
 
@@ -238,6 +236,12 @@ def label_of(function: Callable[..., Any]) -> str:
     function = getattr(function, "func", function)  # a functools.partial
     name = getattr(function, "__qualname__", None) or type(function).__qualname__
     return encodable(str(name)).rpartition("<locals>.")[2][:_MAX_LABEL]
+
+
+def label_of_source(source: str) -> str:
+    """Return the name of code in lists: its first line."""
+    first = next((line.strip() for line in source.splitlines() if line.strip()), "")
+    return encodable(first)[:_MAX_LABEL] or "empty"
 
 
 def _spec(

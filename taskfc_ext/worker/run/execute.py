@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskfc_ext.drivers.memory import MUCH, give_back_memory
 from taskfc_ext.errors import LoadingFailed, TaskRejectError, UnpicklableResult
-from taskfc_ext.protocol.limits import MAX_FRAME
+from taskfc_ext.protocol.limits import MAX_VALUE
 from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure
 from taskfc_ext.protocol.spec import Kind, Spec
 from taskfc_ext.protocol.worker_messages import MAX_PROBLEM, Prepare
@@ -24,7 +24,7 @@ from taskfc_ext.serialize import (
     load_function,
     load_submitted,
 )
-from taskfc_ext.serialize.blame import describe_error, shorten, text_of, type_name_of
+from taskfc_ext.serialize.blame import NOTE, describe_error, shorten, text_of, type_name_of
 from taskfc_ext.serialize.bodies import Mapped, has_buffers
 from taskfc_ext.serialize.scope import MAIN, enter, leave
 from taskfc_ext.worker.context.context import ExecutionContext
@@ -45,9 +45,6 @@ if TYPE_CHECKING:  # it imports IPython, which most workers never need
     from taskfc_ext.worker.run.cell import CellRunner
 
 logger = logging.getLogger(__name__)
-
-MAX_VALUE = MAX_FRAME - 24 * 2**20
-"""Bytes of one result. It must fit into one frame, with up to 4 MiB of output and 8 MiB of displays."""
 
 THOROUGH_AFTER = 0.001
 """Seconds of an attempt after which settings that take long to read are checked as well."""
@@ -192,7 +189,7 @@ class Executor:
             self._put_back(fully=True)
             try:
                 logger.warning("broadcast=%d failed:\n%s", broadcast.number, user_traceback(error))
-                return shorten(describe_error(error), MAX_PROBLEM).encode(errors="replace").decode()
+                return shorten(describe_error(error), MAX_PROBLEM - NOTE).encode(errors="replace").decode()
             except BaseException as problem:  # noqa: BLE001  an exception whose own code raises
                 return _describe_briefly(problem)
         finally:
