@@ -2,7 +2,7 @@
 
 import type { Host } from '../link/host';
 import type { ViewMessage } from '../link/messages';
-import { finishedOf } from '../link/model';
+import { finishedOf, unfinishedOf } from '../link/model';
 import { QueueStore } from '../link/store';
 import { Actions, showMessage } from './actions';
 import { Banner } from './banner';
@@ -246,7 +246,7 @@ export class QueueView {
     const nListed = this.listing.ids.length;
     const isFiltered = nListed < all && isFiltering(this.listing);
     const nSelected = this.table.selection.ids.size;
-    const total = finishedOf(counts) + (counts.waiting ?? 0) + (counts.scheduled ?? 0) + (counts.running ?? 0);
+    const total = finishedOf(counts) + unfinishedOf(counts);
     const listed = isFiltered ? `${formatCount(nListed)} of ${plural(all, 'task')}` : plural(all, 'task');
     const older = total > all ? `, ${formatCount(total - all)} older ones not listed` : '';
     this.root.classList.toggle('taskfc-mod-many', nSelected > 1);
