@@ -103,7 +103,7 @@ class Buttons {
     const show = (text: string): void => {
       if (click === this.nClicks) this.showStatus(text); // else there was another click meanwhile
     };
-    const command = { do: verb, taskids: [this.model.get('taskid')], identity: this.model.get('identity') };
+    const command = { do: verb, taskids: [this.model.get('taskid')] };
     this.path.command(this.model.get('farm'), command, show).then(
       answer => show(answer.said),
       (error: unknown) => show(error instanceof Error ? error.message : String(error))

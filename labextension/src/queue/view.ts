@@ -104,11 +104,6 @@ export class QueueView {
     this.listing.choose({});
   }
 
-  /** Watch the farm again after a loss of the connection. */
-  resubscribe(): void {
-    this.store.resubscribe();
-  }
-
   /** Open the drawer of a task and scroll to it. If a filter hides it, the filter is cleared. */
   open(taskid: number): void {
     if (!this.table.reveal(taskid)) {
