@@ -5,7 +5,7 @@
 // a cell may not receive the message: after a while the row shows a command for the terminal.
 
 import { CommandPath, serverPathOfPage } from './link/command-path';
-import { KernelPath } from './link/kernel-path';
+import { KernelPath, splitCommandFrom } from './link/kernel-path';
 import { isNumbered } from './link/transport';
 import type { FromKernel, ToKernel } from './link/transport';
 
@@ -112,9 +112,9 @@ class Buttons {
 
   /** Show a line; a command for the terminal at its end is shown as code. */
   private showStatus(text: string): void {
-    const [advice, command] = text.split(': taskfc ', 2);
-    this.status.replaceChildren(command === undefined ? text : `${advice}:`);
-    if (command !== undefined) this.status.append(' ', makeCode(`taskfc ${command}`));
+    const [advice, command] = splitCommandFrom(text);
+    this.status.replaceChildren(advice);
+    if (command !== null) this.status.append(' ', makeCode(command));
   }
 
   private readonly onMessage = (message: FromKernel): void => {
