@@ -5,6 +5,7 @@
 // a cell may not receive the message: after a while the row shows a command for the terminal.
 
 import { CommandPath, serverPathOfPage } from './link/command-path';
+import { problemOf } from './link/host';
 import { KernelPath, splitCommandFrom } from './link/kernel-path';
 import { isNumbered } from './link/transport';
 import type { FromKernel, ToKernel } from './link/transport';
@@ -106,7 +107,7 @@ class Buttons {
     const command = { do: verb, taskids: [this.model.get('taskid')] };
     this.path.command(this.model.get('farm'), command, show).then(
       answer => show(answer.said),
-      (error: unknown) => show(error instanceof Error ? error.message : String(error))
+      (error: unknown) => show(problemOf(error))
     );
   }
 
