@@ -36,7 +36,7 @@ export function delayBefore(n: number, random: number): number {
 }
 
 /** One subscriber in this page: a view of a queue, or the list of running tasks. */
-export class Subscriber {
+export class PageSubscriber {
   readonly watched = new Set<string>();
 
   constructor(
@@ -59,7 +59,7 @@ export class FarmsLink {
   farms: readonly FarmStatus[] = [];
   state: LinkState = 'connecting';
 
-  private readonly subscribers = new Set<Subscriber>();
+  private readonly subscribers = new Set<PageSubscriber>();
   private readonly listeners = new Set<() => void>();
   private socket: WebSocket | null = null;
   private last: Farms | null = null;
@@ -99,8 +99,8 @@ export class FarmsLink {
   }
 
   /** Send `receive` the list of farms, and the queues that the subscriber asks to watch. */
-  subscribe(receive: (message: ViewMessage) => void): Subscriber {
-    const subscriber = new Subscriber(this, receive);
+  subscribe(receive: (message: ViewMessage) => void): PageSubscriber {
+    const subscriber = new PageSubscriber(this, receive);
     this.subscribers.add(subscriber);
     this.sendFarms(subscriber);
     return subscriber;
@@ -135,7 +135,7 @@ export class FarmsLink {
   }
 
   /** Handle a question of a subscriber. The server is asked to unwatch a queue when its last subscriber does. */
-  handle(subscriber: Subscriber, { ask, farm }: ViewQuestion): void {
+  handle(subscriber: PageSubscriber, { ask, farm }: ViewQuestion): void {
     if (ask === 'watch') {
       subscriber.watched.add(farm);
       this.send({ ask, farm });
@@ -146,12 +146,12 @@ export class FarmsLink {
     }
   }
 
-  remove(subscriber: Subscriber): void {
+  remove(subscriber: PageSubscriber): void {
     this.subscribers.delete(subscriber);
   }
 
   /** Send the list of farms to a subscriber, after the current task: its constructor may still be running. */
-  private sendFarms(subscriber: Subscriber): void {
+  private sendFarms(subscriber: PageSubscriber): void {
     queueMicrotask(() => {
       if (this.last !== null && this.subscribers.has(subscriber)) subscriber.receive(this.last);
     });
