@@ -77,12 +77,12 @@ def card(n: int) -> dict[str, float]:
             page.evaluate(WATCH)
             notebook.run(*range(1, n + 2))
             for number, gate in enumerate(gates[:-1], 1):
-                _wait_for(page, f"{number} running")
+                wait_for(page, f"{number} running")
                 time.sleep(0.2 + chance.random())
                 opened_ms = time.time() * 1e3
                 gate.touch()
-                ends.append(_wait_for(page, f"{number} succeeded") - opened_ms)
-                starts.append(_wait_for(page, f"{number + 1} running") - opened_ms)
+                ends.append(wait_for(page, f"{number} succeeded") - opened_ms)
+                starts.append(wait_for(page, f"{number + 1} running") - opened_ms)
             gates[-1].touch()
         finally:
             notebook.run(n + 2)
@@ -106,7 +106,7 @@ def abort(n: int) -> dict[str, float]:
             notebook.run(*range(1, n + 1))
             notebook.start(n + 1)
             for number, end in enumerate(ends, 1):
-                _wait_for(page, f"{number} running")
+                wait_for(page, f"{number} running")
                 time.sleep(0.3)  # until it is in its loop
                 _click(page, number, "Abort")
                 clicked_ms = _click(page, number, "Yes, abort")
@@ -125,8 +125,8 @@ def _click(page: Page, cell: int, name: str) -> float:
     return float(page.wait_for_function(CLICK, arg=[cell, name]).json_value())
 
 
-def _wait_for(page: Page, what: str) -> float:
-    """Wait until a card has said a word; return when it did, in milliseconds of the host's clock."""
+def wait_for(page: Page, what: str) -> float:
+    """Wait until the page has shown `what`; return when it first did, in milliseconds of the host's clock."""
     return float(page.wait_for_function("what => window.said[what]", arg=what).json_value())
 
 

@@ -20,10 +20,9 @@ from pathlib import Path
 from statistics import median
 
 import psutil
-from playwright.sync_api import Page
 
 from benchmarks.notebook import Kernel, fresh_kernel
-from benchmarks.page import BLOCK, ENDLESS, START, STOP, TASK
+from benchmarks.page import BLOCK, ENDLESS, START, STOP, TASK, wait_for
 from tests.browser.lab import Lab, lab_and_page
 
 N_QUEUED = 100_000
@@ -219,21 +218,16 @@ def _time_changes(n: int, show: str, root: str) -> tuple[list[float], list[float
                 time.sleep(0.3 + chance.random())
                 opened_ms = time.time() * 1e3
                 gate.touch()
-                ends.append(_wait_for(page, f"succeeded {number}") - opened_ms)
+                ends.append(wait_for(page, f"succeeded {number}") - opened_ms)
             for number in range(1, n + 1):
                 time.sleep(0.5 + chance.random())
                 clicked_ms = float(page.wait_for_function(ABORT, arg=[root, number]).json_value())
-                aborts.append(_wait_for(page, f"aborted {number}") - clicked_ms)
+                aborts.append(wait_for(page, f"aborted {number}") - clicked_ms)
         finally:
             unblocked.touch()
             notebook.wait_for_end(2 * n + 2)
             notebook.run(2 * n + 3)
     return ends, aborts
-
-
-def _wait_for(page: Page, what: str) -> float:
-    """Wait until the view has had a number; return when it first had, in milliseconds of the host's clock."""
-    return float(page.wait_for_function("what => window.said[what]", arg=what).json_value())
 
 
 def _share_of_thread(kernel: Kernel, seconds: int) -> float:

@@ -33,16 +33,15 @@ HEAD = """\
 CONSTANTS = {
     "VIEW_PROTOCOL": messages.VIEW_PROTOCOL,
     "MAX_LOG": messages.MAX_LOG,
-    "MAX_ROWS": snapshots.MAX_ROWS,
     "MESSAGE_CHARS": snapshots.MESSAGE_CHARS,
     "MAX_IDS": limits.MAX_IDS,
     "MAX_WORKERS": limits.MAX_WORKERS,
     "FARM_NAME": limits.FARM_NAME,
 }
 
-TOLD = {"ViewMessage": messages.ViewMessage}
-ANSWERED = (messages.CommandAnswer, messages.TaskDetails)
-ASKED = {"ViewQuestion": messages.ViewQuestion, "AnyCommand": messages.AnyCommand}
+TO_PAGE = {"ViewMessage": messages.ViewMessage}
+ANSWERS = (messages.CommandAnswer, messages.TaskDetails)
+FROM_PAGE = {"ViewQuestion": messages.ViewQuestion, "AnyCommand": messages.AnyCommand}
 
 WIDTH = 116
 """Of a line of prose, without its margin."""
@@ -64,13 +63,13 @@ def main() -> int:
 def write() -> str:
     """Return the text of the file."""
     parts = [HEAD, "\n".join(f"export const {name} = {_literal(value)};" for name, value in CONSTANTS.items()) + "\n"]
-    asked = {cls for union in ASKED.values() for cls in union.__args__}
-    roots = [*(cls for union in TOLD.values() for cls in union.__args__), *ANSWERED, *asked]
+    asked = {cls for union in FROM_PAGE.values() for cls in union.__args__}
+    roots = [*(cls for union in TO_PAGE.values() for cls in union.__args__), *ANSWERS, *asked]
     done: dict[type, str] = {}
     for cls in sorted(roots, key=_place):
         _declare(shapes.type_info(cls), done, asked)
     parts += done.values()
-    parts += [_union(name, union.__args__) for name, union in {**TOLD, **ASKED}.items()]
+    parts += [_union(name, union.__args__) for name, union in {**TO_PAGE, **FROM_PAGE}.items()]
     return "\n".join(parts)
 
 

@@ -38,6 +38,11 @@ def kill_and_wait(pid: int) -> None:
     until(lambda: not process_alive(pid, None), "it is dead")
 
 
+def resident(pid: int) -> int:
+    """Return the bytes of memory that a process holds."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def jupyter_port(process: subprocess.Popen[bytes], log: Path) -> int:
     """Return the port that a Jupyter server has found for itself, once it listens there; end one that never does.
 

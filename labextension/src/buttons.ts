@@ -5,7 +5,8 @@
 // a cell may not receive the message: after a while the row shows a command for the terminal.
 
 import { CommandPath, serverPathOfPage } from './link/command-path';
-import { KernelPath } from './link/kernel-path';
+import { problemOf } from './link/host';
+import { KernelPath, splitCommandFrom } from './link/kernel-path';
 import { isNumbered } from './link/transport';
 import type { FromKernel, ToKernel } from './link/transport';
 
@@ -103,18 +104,18 @@ class Buttons {
     const show = (text: string): void => {
       if (click === this.nClicks) this.showStatus(text); // else there was another click meanwhile
     };
-    const command = { do: verb, taskids: [this.model.get('taskid')], identity: this.model.get('identity') };
+    const command = { do: verb, taskids: [this.model.get('taskid')] };
     this.path.command(this.model.get('farm'), command, show).then(
       answer => show(answer.said),
-      (error: unknown) => show(error instanceof Error ? error.message : String(error))
+      (error: unknown) => show(problemOf(error))
     );
   }
 
   /** Show a line; a command for the terminal at its end is shown as code. */
   private showStatus(text: string): void {
-    const [advice, command] = text.split(': taskfc ', 2);
-    this.status.replaceChildren(command === undefined ? text : `${advice}:`);
-    if (command !== undefined) this.status.append(' ', makeCode(`taskfc ${command}`));
+    const [advice, command] = splitCommandFrom(text);
+    this.status.replaceChildren(advice);
+    if (command !== null) this.status.append(' ', makeCode(command));
   }
 
   private readonly onMessage = (message: FromKernel): void => {

@@ -4,7 +4,7 @@ import { CommandPath, serverPathOfPage } from './link/command-path';
 import type { Host } from './link/host';
 import { KernelPath } from './link/kernel-path';
 import { addressOfPage, serverAt } from './link/server';
-import { Source } from './link/source';
+import { WidgetSource } from './link/widget-source';
 import { QueueStore } from './link/store';
 import { isNumbered } from './link/transport';
 import type { FromKernel, ToKernel } from './link/transport';
@@ -22,7 +22,7 @@ export interface Model {
 interface Shared {
   readonly store: QueueStore;
   readonly host: Host;
-  readonly source: Source;
+  readonly source: WidgetSource;
   nViews: number;
   readonly end: () => void;
 }
@@ -31,7 +31,11 @@ const shared = new WeakMap<Model, Shared>();
 
 function share(model: Model): Shared {
   const server = addressOfPage();
-  const source: Source = new Source(message => model.send(message), () => store, server && serverAt(server));
+  const source: WidgetSource = new WidgetSource(
+    message => model.send(message),
+    () => store,
+    server && serverAt(server)
+  );
   const { ask } = source;
   const store = new QueueStore(ask);
   const kernel = new KernelPath(source.send, source.isAlive);

@@ -11,10 +11,10 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.lab import LATEST, Lab, Place
 from tests.browser.test_cards import BLOCKING, LOAD, WAITING, shows
 
-HEAR = (LATEST, "ipykernel-7.3")
+WITH_SUBSHELLS = (LATEST, "ipykernel-7.3")
 """Kernels with subshells, which receive a click while a cell runs, also without the server extension."""
 
-TOLD = re.compile(r"Stopping task \d+|Aborted task \d+")
+STOPPED = re.compile(r"Stopping task \d+|Aborted task \d+")
 """Result of aborting a running task, which may have ended by then."""
 
 
@@ -54,7 +54,7 @@ def test_abort_after_the_kernel_was_restarted(lab: Lab, page: Page, tmp_path: Pa
     notebook.wait_for_kernel()
     press(notebook.output(1), "Abort")
     press(notebook.output(1), "Yes, abort")
-    expect(buttons(notebook.output(1))).to_contain_text(TOLD)
+    expect(buttons(notebook.output(1))).to_contain_text(STOPPED)
     notebook.run(2)
     notebook.says(2, "TasksFailed")
 
@@ -75,7 +75,7 @@ def test_without_the_server_extension_the_kernel_gets_the_abort_or_advice_is_sho
     expect(notebook.prompt(2)).to_have_text("[*]:")
     press(notebook.output(1), "Abort")
     press(notebook.output(1), "Yes, abort")
-    if kernel in HEAR:
+    if kernel in WITH_SUBSHELLS:
         shows(notebook.card(1), "aborted")
         expect(notebook.prompt(2)).to_have_text("[*]:")
     else:

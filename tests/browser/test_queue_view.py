@@ -204,9 +204,8 @@ def test_a_hundred_thousand_queued_tasks_are_a_hundred_rows(lab: Lab, page: Page
         view.root.locator(".taskfc-table").evaluate("(e, share) => { e.scrollTop = share * e.scrollHeight; }", share)
         expect(view.rows.first).to_be_visible()
         most = max(most, view.rows.count())
-    expect(view.rows.last.locator(".taskfc-cell-id")).to_have_text(
-        "99999"
-    )  # queued tasks stand in the order in which they start
+    # queued tasks stand in the order in which they start
+    expect(view.rows.last.locator(".taskfc-cell-id")).to_have_text("99999")
     view.find("4242")
     expect(view.row("4242").first).to_be_visible()
     assert 0 < max(most, view.rows.count()) <= 100

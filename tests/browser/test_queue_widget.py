@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.lab import Lab, OpenNotebook, Place
 from tests.browser.queues import QueueOnPage
-from tests.browser.test_buttons import HEAR, TOLD
+from tests.browser.test_buttons import STOPPED, WITH_SUBSHELLS
 from tests.browser.test_cards import BLOCKING, LOAD, WAITING
 
 WIDGET = "%task widget"
@@ -43,7 +43,7 @@ def test_widget_is_live_and_aborts_while_the_kernel_is_blocked(
     view.choose(f"{name}_never")
     view.do("Abort", "No", "Abort", "Yes, abort")
     view.shows(f"{name}_never", "aborted")
-    expect(view.said).to_contain_text(TOLD)
+    expect(view.said).to_contain_text(STOPPED)
     expect(notebook.prompt(4)).to_have_text("[*]:")  # all that while no other code could run in the kernel
     unblocked.touch()
     notebook.wait_for_end(4)
@@ -67,7 +67,7 @@ def test_without_the_server_extension_the_kernel_gets_the_command(
     notebook.start(3)
     expect(notebook.prompt(3)).to_have_text("[*]:")
     view.do("Abort", "Yes, abort")
-    if place.kernel in HEAR:
+    if place.kernel in WITH_SUBSHELLS:
         view.shows(name, "aborted")
         expect(notebook.prompt(3)).to_have_text("[*]:")
     else:

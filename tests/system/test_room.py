@@ -13,16 +13,12 @@ import pytest
 from taskfc_ext import MapTask, StringTask
 from taskfc_ext.client.start import Controller
 from taskfc_ext.drivers.paths import farm_paths
-from tests.processes import DEADLINE, until
+from tests.processes import DEADLINE, resident, until
 
 MB = 10**6
 N = 24
 SIZE = 4 * MB
 """Bytes of one large thing. `N` of them are more than any cache holds."""
-
-
-def resident(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def store_files() -> list[Path]:

@@ -168,7 +168,6 @@ def set_timer() -> None:
 def set_timers_without_handler() -> None:
     signal.alarm(1)
     signal.setitimer(signal.ITIMER_PROF, 0.01)
-    faulthandler.dump_traceback_later(0.5, exit=True)
 
 
 def dump_stacks_later() -> None:

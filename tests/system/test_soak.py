@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from taskfc_ext import start
-from tests.processes import DEADLINE, until
+from tests.processes import DEADLINE, resident, until
 
 ROUNDS = int(os.environ.get("TASKFC_SOAK", "4"))
 TASKS = 5000
@@ -19,11 +19,6 @@ WARM_UP = 2
 BYTES_A_TASK = 300
 """What a finished and cleared task may leave in the controller's memory at most, also in a short run, where the
 allocator's own steps of some 100 KiB count; in a long run it is a few bytes."""
-
-
-def resident(pid: int) -> int:
-    """Return the bytes of memory that a process holds."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def descriptors(pid: int) -> int:

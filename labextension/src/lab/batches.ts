@@ -2,8 +2,8 @@
 
 import { FarmState } from '../link/messages';
 import type { Counts, FarmStatus } from '../link/messages';
+import { unfinishedOf } from '../link/model';
 import { formatCount, formatSeconds, plural } from '../queue/format';
-import { unfinishedOf } from './counts';
 
 /** A batch: everything that a farm ran from an empty queue to the next empty queue. */
 export interface Batch {

@@ -8,7 +8,7 @@ import type { CommandRegistry } from '@lumino/commands';
 
 import { FarmState, StateCode } from '../link/messages';
 import type { AnyCommand, FarmStatus } from '../link/messages';
-import { finishedOf, isFinished } from '../link/model';
+import { finishedOf, isFinished, unfinishedOf } from '../link/model';
 import type { QueueStore } from '../link/store';
 import { clearCommand } from '../queue/actions';
 import { STATE_NAMES } from '../queue/format';
@@ -87,7 +87,7 @@ function addQueueCommands(add: Add, farms: ITaskFarms): void {
   });
   add(CommandIds.abort, {
     label: 'Abort Task…',
-    isEnabled: () => (shownFarm(farms)?.counts?.running ?? 0) + (shownFarm(farms)?.counts?.scheduled ?? 0) > 0,
+    isEnabled: () => unfinishedOf(shownFarm(farms)?.counts ?? {}) > 0,
     execute: () => abortOne(farms)
   });
   add(CommandIds.retryFailed, {

@@ -1,21 +1,12 @@
 // Counts for the status bar: totals of all farms, and failures that the user has not seen. Pure.
 
 import { FarmState } from '../link/messages';
-import type { Counts, FarmStatus } from '../link/messages';
+import type { FarmStatus } from '../link/messages';
+import { queuedOf } from '../link/model';
 import { formatCount } from '../queue/format';
 
 /** Failed tasks of each farm when the user last looked at the queue. */
 export type Seen = Readonly<Record<string, number>>;
-
-/** Return the number of tasks that wait for others or for a worker. */
-export function queuedOf(counts: Counts): number {
-  return (counts.waiting ?? 0) + (counts.scheduled ?? 0);
-}
-
-/** Return the number of tasks that have not ended. */
-export function unfinishedOf(counts: Counts): number {
-  return queuedOf(counts) + (counts.running ?? 0);
-}
 
 /** Totals of all live farms. */
 export interface Totals {

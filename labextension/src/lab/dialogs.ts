@@ -3,9 +3,8 @@
 import { Dialog, InputDialog, showDialog } from '@jupyterlab/apputils';
 
 import type { FarmStatus } from '../link/messages';
-import { finishedOf } from '../link/model';
+import { finishedOf, queuedOf } from '../link/model';
 import { plural } from '../queue/format';
-import { queuedOf } from './counts';
 import { checkName, checkWorkers, isManyWorkers } from './limits';
 
 export async function confirmStop(farm: FarmStatus): Promise<boolean> {

@@ -5,7 +5,7 @@ import { IRunningSessionManagers } from '@jupyterlab/running';
 import type { IRunningSessions } from '@jupyterlab/running';
 import { Signal } from '@lumino/signaling';
 
-import type { Subscriber } from '../link/farms';
+import type { PageSubscriber } from '../link/farms';
 import { FarmState, StateCode } from '../link/messages';
 import { QueueStore } from '../link/store';
 import { formatProgress, percentOf, plural } from '../queue/format';
@@ -33,7 +33,7 @@ export const running: JupyterFrontEndPlugin<void> = {
 /** A subscription to the queue of one farm. */
 interface Subscription {
   readonly store: QueueStore;
-  readonly subscriber: Subscriber;
+  readonly subscriber: PageSubscriber;
 }
 
 class RunningTasks implements IRunningSessions.IManager {

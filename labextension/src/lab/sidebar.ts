@@ -9,6 +9,7 @@ import { IStateDB } from '@jupyterlab/statedb';
 import type { ISignal } from '@lumino/signaling';
 
 import { FarmsLink } from '../link/farms';
+import { problemOf } from '../link/host';
 import { FarmState } from '../link/messages';
 import type { AnyCommand, CommandAnswer } from '../link/messages';
 import type { QueueStore } from '../link/store';
@@ -101,7 +102,7 @@ class TaskFarms implements ITaskFarms, FarmActions {
       if (answer.said) this.notify(farm, answer.said, answer.ok);
       return answer;
     } catch (error) {
-      this.notify(farm, error instanceof Error ? error.message : String(error), false);
+      this.notify(farm, problemOf(error), false);
       return null;
     }
   }

@@ -3,22 +3,15 @@
 import type { Host } from './host';
 import { KernelPath, terminalFor } from './kernel-path';
 import type { AnyCommand, CommandAnswer, Farms, TaskDetails } from './messages';
-import { addressOfPage, farmPath, serverAt, taskPath } from './server';
+import { addressOfPage, farmPath, request, RequestError, serverAt, taskPath } from './server';
 import type { Server } from './server';
 
 // the list may lack a farm that was started since; a server without the extension is not asked again
 const LIST_AGAIN_AFTER_MS = 10_000;
 
-const NO_ANSWER = 'The Jupyter server did not answer. Check whether the command took effect before you repeat it.';
-
-/** The server cannot handle the request; the kernel may be able to. */
-class NotAvailable extends Error {
-  constructor(
-    message: string,
-    readonly status = 0
-  ) {
-    super(message);
-  }
+/** Whether the server cannot handle a request that the kernel may be able to handle. */
+function isForKernel(error: unknown): boolean {
+  return error instanceof RequestError && [0, 403, 404, 409].includes(error.status);
 }
 
 export class ServerPath {
@@ -44,43 +37,23 @@ export class ServerPath {
   }
 
   command(farm: string, command: AnyCommand): Promise<CommandAnswer> {
-    return this.ask(farmPath(farm), JSON.stringify(command));
+    return request(this.server, farmPath(farm), JSON.stringify(command));
   }
 
   details(farm: string, taskid: number, known?: string): Promise<TaskDetails> {
-    return this.ask(taskPath(farm, taskid, known));
+    return request(this.server, taskPath(farm, taskid, known));
   }
 
   private list(isForced: boolean): Promise<Farms | null> {
     if (this.farms === null || isForced) {
       this.listedAt = this.now();
-      this.farms = this.ask<Farms>('farms').catch((error: unknown) => {
-        this.isAbsent = error instanceof NotAvailable && error.status === 404;
+      this.farms = request<Farms>(this.server, 'farms').catch((error: unknown) => {
+        this.isAbsent = error instanceof RequestError && error.status === 404;
         return null;
       });
     }
     return this.farms;
   }
-
-  private async ask<Answer>(path: string, body?: string): Promise<Answer> {
-    let response: Response;
-    try {
-      response = await this.server.request(path, body);
-    } catch (error) {
-      // the command may have arrived before the connection broke; a second one would run tasks twice
-      if (body !== undefined) throw new Error(NO_ANSWER);
-      throw new NotAvailable(String(error));
-    }
-    if ([403, 404, 409].includes(response.status)) throw new NotAvailable(response.statusText, response.status);
-    if (!response.ok) throw new Error(await reasonOf(response));
-    return (await response.json()) as Answer;
-  }
-}
-
-async function reasonOf(response: Response): Promise<string> {
-  const answer: unknown = await response.json().catch(() => null);
-  const message = typeof answer === 'object' && answer !== null && 'message' in answer ? String(answer.message) : '';
-  return message || `the Jupyter server answered ${response.status} ${response.statusText}`.trim();
 }
 
 // shared by all views of a page, so that the server is asked once whether it has the extension
@@ -134,7 +107,7 @@ export class CommandPath implements Pick<Host, 'command' | 'details'> {
       try {
         return await ask(this.server);
       } catch (error) {
-        if (!(error instanceof NotAvailable)) throw error;
+        if (!isForKernel(error)) throw error;
       }
     }
     return askKernel();

@@ -2,7 +2,7 @@
 
 import { FarmState, VIEW_PROTOCOL } from './messages';
 import type { AnyCommand, CommandAnswer, Farms, FarmStatus, TaskDetails, ViewMessage, ViewQuestion } from './messages';
-import { farmPath, taskPath } from './server';
+import { farmPath, NOT_INSTALLED, request, taskPath } from './server';
 import type { Server } from './server';
 import { OTHER_VERSION } from './store';
 
@@ -16,10 +16,7 @@ const MESSAGES: Readonly<Record<LinkState, string>> = {
   connecting: '',
   live: '',
   lost: 'The Jupyter server does not answer. This is the last state received; the page keeps trying to reconnect.',
-  absent:
-    'This Jupyter server does not know of task farms. ' +
-    "Install taskfc-ext into the server's environment, and restart the server; " +
-    "if it is installed there, see the server's log.",
+  absent: NOT_INSTALLED,
   foreign: OTHER_VERSION,
   refused: 'You are not allowed to see task farms on this server. Sign in again, or ask its administrator.'
 };
@@ -39,7 +36,7 @@ export function delayBefore(n: number, random: number): number {
 }
 
 /** One subscriber in this page: a view of a queue, or the list of running tasks. */
-export class Subscriber {
+export class PageSubscriber {
   readonly watched = new Set<string>();
 
   constructor(
@@ -62,7 +59,7 @@ export class FarmsLink {
   farms: readonly FarmStatus[] = [];
   state: LinkState = 'connecting';
 
-  private readonly subscribers = new Set<Subscriber>();
+  private readonly subscribers = new Set<PageSubscriber>();
   private readonly listeners = new Set<() => void>();
   private socket: WebSocket | null = null;
   private last: Farms | null = null;
@@ -102,8 +99,8 @@ export class FarmsLink {
   }
 
   /** Send `receive` the list of farms, and the queues that the subscriber asks to watch. */
-  subscribe(receive: (message: ViewMessage) => void): Subscriber {
-    const subscriber = new Subscriber(this, receive);
+  subscribe(receive: (message: ViewMessage) => void): PageSubscriber {
+    const subscriber = new PageSubscriber(this, receive);
     this.subscribers.add(subscriber);
     this.sendFarms(subscriber);
     return subscriber;
@@ -121,12 +118,12 @@ export class FarmsLink {
   }
 
   /** Send a command. Rejects with an `Error` whose message is for users. */
-  async command(farm: string, command: AnyCommand): Promise<CommandAnswer> {
-    return (await this.request(farmPath(farm), JSON.stringify(command))) as CommandAnswer;
+  command(farm: string, command: AnyCommand): Promise<CommandAnswer> {
+    return request(this.server, farmPath(farm), JSON.stringify(command));
   }
 
-  async details(farm: string, taskid: number, known?: string): Promise<TaskDetails> {
-    return (await this.request(taskPath(farm, taskid, known))) as TaskDetails;
+  details(farm: string, taskid: number, known?: string): Promise<TaskDetails> {
+    return request(this.server, taskPath(farm, taskid, known));
   }
 
   dispose(): void {
@@ -138,7 +135,7 @@ export class FarmsLink {
   }
 
   /** Handle a question of a subscriber. The server is asked to unwatch a queue when its last subscriber does. */
-  handle(subscriber: Subscriber, { ask, farm }: ViewQuestion): void {
+  handle(subscriber: PageSubscriber, { ask, farm }: ViewQuestion): void {
     if (ask === 'watch') {
       subscriber.watched.add(farm);
       this.send({ ask, farm });
@@ -149,12 +146,12 @@ export class FarmsLink {
     }
   }
 
-  remove(subscriber: Subscriber): void {
+  remove(subscriber: PageSubscriber): void {
     this.subscribers.delete(subscriber);
   }
 
   /** Send the list of farms to a subscriber, after the current task: its constructor may still be running. */
-  private sendFarms(subscriber: Subscriber): void {
+  private sendFarms(subscriber: PageSubscriber): void {
     queueMicrotask(() => {
       if (this.last !== null && this.subscribers.has(subscriber)) subscriber.receive(this.last);
     });
@@ -258,18 +255,5 @@ export class FarmsLink {
   private pause(): void {
     for (const farm of this.collectWatched()) this.send({ ask: 'unwatch', farm });
     this.isPaused = true;
-  }
-
-  private async request(path: string, body?: string): Promise<unknown> {
-    let response: Response;
-    try {
-      response = await this.server.request(path, body);
-    } catch {
-      throw new Error('The Jupyter server does not answer. Try again later.');
-    }
-    const answer = (await response.json().catch(() => ({}))) as { message?: string };
-    if (response.ok) return answer;
-    if (response.status === 404 && !answer.message) throw new Error(MESSAGES.absent);
-    throw new Error(answer.message || `The Jupyter server refused the request (HTTP ${response.status}).`);
   }
 }

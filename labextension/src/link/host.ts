@@ -2,6 +2,11 @@
 
 import type { AnyCommand, CommandAnswer, TaskDetails, ViewQuestion } from './messages';
 
+/** Return the message for users of an error. */
+export function problemOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** The facts of a task that are needed to find its cell. */
 export interface ShownTask {
   readonly farm: string;

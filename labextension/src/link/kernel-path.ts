@@ -21,6 +21,12 @@ export function terminalFor(farm: string, command: AnyCommand): string {
   return `${BUSY} Type in a terminal: taskfc ${typed}${option}`;
 }
 
+/** Split a message for users at the command for the terminal that ends it; `null`: there is none. */
+export function splitCommandFrom(text: string): readonly [string, string | null] {
+  const at = text.lastIndexOf(': taskfc ');
+  return at < 0 ? [text, null] : [text.slice(0, at + 1), text.slice(at + 2)];
+}
+
 /** Return the option that selects this farm in a terminal. */
 function nameOption(farm: string): string {
   return farm === 'default' ? '' : ` --name ${farm}`;

@@ -3,7 +3,6 @@
 
 export const VIEW_PROTOCOL = 1;
 export const MAX_LOG = 200000;
-export const MAX_ROWS = 2000;
 export const MESSAGE_CHARS = 200;
 export const MAX_IDS = 100000;
 export const MAX_WORKERS = 10000;

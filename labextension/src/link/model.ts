@@ -20,6 +20,16 @@ export function isFinished(state: number): boolean {
   return state >= StateCode.SUCCEEDED;
 }
 
+/** Return the number of tasks that wait for others or for a worker. */
+export function queuedOf({ waiting = 0, scheduled = 0 }: Counts): number {
+  return waiting + scheduled;
+}
+
+/** Return the number of tasks that have not ended. */
+export function unfinishedOf(counts: Counts): number {
+  return queuedOf(counts) + (counts.running ?? 0);
+}
+
 /** Return the number of tasks that have ended and were not cleared. */
 export function finishedOf({ succeeded = 0, failed = 0, aborted = 0 }: Counts): number {
   return succeeded + failed + aborted;

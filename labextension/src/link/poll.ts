@@ -1,5 +1,6 @@
 // Polling of one task's details: at most once a second, and only while they are visible.
 
+import { problemOf } from './host';
 import type { Host } from './host';
 import type { TaskDetails } from './messages';
 
@@ -55,7 +56,7 @@ export class Poll {
       this.events.onDetails(details);
     } catch (error) {
       if (number !== this.number) return;
-      this.events.onProblem(error instanceof Error ? error.message : String(error));
+      this.events.onProblem(problemOf(error));
       this.nProblems += 1;
     }
     const problem = AFTER_PROBLEM_MS[Math.min(this.nProblems, AFTER_PROBLEM_MS.length) - 1];

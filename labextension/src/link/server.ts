@@ -3,6 +3,12 @@
 /** Path of the extension, below the base URL. */
 export const API = 'taskfc/api/';
 
+/** Message for users of a server that does not have the extension. */
+export const NOT_INSTALLED =
+  'This Jupyter server does not know of task farms. ' +
+  "Install taskfc-ext into the server's environment, and restart the server; " +
+  "if it is installed there, see the server's log.";
+
 // a little longer than the server's own time-out for a controller, so that its message arrives
 const ANSWER_WITHIN_MS = 15_000;
 
@@ -12,6 +18,43 @@ export interface Server {
   request(path: string, body?: string): Promise<Response>;
   /** Open the WebSocket `taskfc/api/watch`. */
   socket(): WebSocket;
+}
+
+/** The server did not do what was asked; `message` is for users. */
+export class RequestError extends Error {
+  /** @param status of the answer; 0: there was no answer, and the request may be repeated. */
+  constructor(
+    message: string,
+    readonly status: number
+  ) {
+    super(message);
+  }
+}
+
+/**
+ * Make a request and return its answer. Rejects with a `RequestError`, or with another `Error` if a command has no
+ * answer: it may have taken effect, so it must not be repeated. The messages of both are for users.
+ */
+export async function request<Answer>(server: Server, path: string, body?: string): Promise<Answer> {
+  try {
+    const response = await server.request(path, body);
+    if (!response.ok) throw new RequestError(await readProblem(response), response.status);
+    return (await response.json()) as Answer;
+  } catch (error) {
+    if (error instanceof RequestError) throw error;
+    const problem = 'The Jupyter server does not answer.';
+    if (body === undefined) throw new RequestError(`${problem} Try again later.`, 0);
+    throw new Error(`${problem} Check whether the command took effect before you repeat it.`);
+  }
+}
+
+/** Return the message of a refusal; if it has none, one about its status. */
+async function readProblem(response: Response): Promise<string> {
+  const answer: unknown = await response.json().catch(() => null);
+  const message = typeof answer === 'object' && answer !== null && 'message' in answer ? String(answer.message) : '';
+  if (message) return message;
+  if (response.status === 404) return NOT_INSTALLED;
+  return `The Jupyter server refused the request (HTTP ${response.status}).`;
 }
 
 /** The address of a page's server. */

@@ -1,5 +1,6 @@
 // Buttons for actions on tasks. Destructive actions ask first and then report the result.
 
+import { problemOf } from '../link/host';
 import type { Host } from '../link/host';
 import { MAX_IDS, StateCode } from '../link/messages';
 import type { AnyCommand, Clear, CommandAnswer } from '../link/messages';
@@ -248,7 +249,7 @@ export class Actions {
         report(messageOf(answer), !answer.ok);
         if (!answer.ok) return;
       } catch (error) {
-        report(error instanceof Error ? error.message : String(error), true);
+        report(problemOf(error), true);
         return;
       }
     }

@@ -2,7 +2,7 @@
 
 import type { Host } from '../link/host';
 import type { ViewMessage } from '../link/messages';
-import { finishedOf } from '../link/model';
+import { finishedOf, unfinishedOf } from '../link/model';
 import { QueueStore } from '../link/store';
 import { Actions, showMessage } from './actions';
 import { Banner } from './banner';
@@ -102,11 +102,6 @@ export class QueueView {
     showMessage(this.message, '');
     this.store.show(farm);
     this.listing.choose({});
-  }
-
-  /** Watch the farm again after a loss of the connection. */
-  resubscribe(): void {
-    this.store.resubscribe();
   }
 
   /** Open the drawer of a task and scroll to it. If a filter hides it, the filter is cleared. */
@@ -246,7 +241,7 @@ export class QueueView {
     const nListed = this.listing.ids.length;
     const isFiltered = nListed < all && isFiltering(this.listing);
     const nSelected = this.table.selection.ids.size;
-    const total = finishedOf(counts) + (counts.waiting ?? 0) + (counts.scheduled ?? 0) + (counts.running ?? 0);
+    const total = finishedOf(counts) + unfinishedOf(counts);
     const listed = isFiltered ? `${formatCount(nListed)} of ${plural(all, 'task')}` : plural(all, 'task');
     const older = total > all ? `, ${formatCount(total - all)} older ones not listed` : '';
     this.root.classList.toggle('taskfc-mod-many', nSelected > 1);

@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { CommandPath, ServerPath } from '../../src/link/command-path';
-import { formatRanges, KernelPath, terminalFor } from '../../src/link/kernel-path';
+import { formatRanges, KernelPath, splitCommandFrom, terminalFor } from '../../src/link/kernel-path';
 import type { AnyCommand } from '../../src/link/messages';
 import { addressOfPage, serverAt } from '../../src/link/server';
 import type { ToKernel } from '../../src/link/transport';
@@ -225,6 +225,19 @@ test.each([
   [{ do: 'hold', taskids: [1] }, 'default', 'It will receive it when its cell ends.']
 ] as const)('%j on %s ends in %j', (command, farm, end) => {
   expect(terminalFor(farm, command).endsWith(end)).toBe(true);
+});
+
+test.each([
+  [{ do: 'abort', taskids: [1] }, 'default', 'taskfc abort 1'],
+  [{ do: 'retry', taskids: [1, 2] }, 'gpu', 'taskfc retry 1-2 --name gpu'],
+  [{ do: 'stop' }, 'gpu', 'taskfc stop --name gpu'],
+  [{ do: 'hold', taskids: [1] }, 'default', null]
+] as const)('%j on %s has the command %j at its end', (command, farm, typed) => {
+  const text = terminalFor(farm, command);
+  const [advice, found] = splitCommandFrom(text);
+  expect(found).toBe(typed);
+  expect(typed === null ? advice : `${advice} ${typed}`).toBe(text);
+  expect(advice).toMatch(typed === null ? /[.]$/ : /terminal:$/);
 });
 
 test('ids are written as ranges', () => {

@@ -251,6 +251,17 @@ describe('a command', () => {
     await expect(link.command('default', { do: 'stop' })).rejects.toThrow(sentence);
   });
 
+  test('that may have arrived is not to be repeated unchecked; a question may be', async () => {
+    server.status = 0;
+    await expect(link.command('default', { do: 'stop' })).rejects.toThrow(/^(?!.*Try again).*took effect/);
+    await expect(link.details('default', 7)).rejects.toThrow('Try again later');
+  });
+
+  test('whose answer breaks off may have taken effect', async () => {
+    server.request = async () => new Response('{"ok": tr');
+    await expect(link.command('default', { do: 'stop' })).rejects.toThrow('Check whether the command took effect');
+  });
+
   test('a request for details has the known version', async () => {
     await link.details('default', 7, 'a b');
     expect(server.asked).toEqual(['farms/default/tasks/7?known=a%20b']);

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { FakeFarm } from '../../demo/fake-farm';
 import { StateCode } from '../../src/link/messages';
 import type { QueueDelta, QueueSnapshot } from '../../src/link/messages';
-import { MAX_FINISHED, Queue } from '../../src/link/model';
+import { finishedOf, MAX_FINISHED, Queue, queuedOf, unfinishedOf } from '../../src/link/model';
 
 const empty: QueueSnapshot = {
   type: 'snapshot',
@@ -20,6 +20,12 @@ const empty: QueueSnapshot = {
   rows: {},
   ends: []
 };
+
+test('tasks that wait for others count as unfinished', () => {
+  const counts = { waiting: 1, scheduled: 20, running: 300, succeeded: 4000, failed: 50_000, aborted: 600_000 };
+  expect([queuedOf(counts), unfinishedOf(counts), finishedOf(counts)]).toEqual([21, 321, 654_000]);
+  expect([queuedOf({}), unfinishedOf({ waiting: 2 }), finishedOf({})]).toEqual([0, 2, 0]);
+});
 
 function delta(seq: number, more: Partial<QueueDelta> = {}): QueueDelta {
   return { type: 'delta', seq, farm: 'default', wall: 1000 + seq, counts: {}, n_workers: 1, ...more };

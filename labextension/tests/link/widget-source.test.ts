@@ -10,7 +10,7 @@ import { serverAt } from '../../src/link/server';
 import type { Server } from '../../src/link/server';
 import { QueueStore } from '../../src/link/store';
 import type { ToKernel } from '../../src/link/transport';
-import { KEEP_ALIVE_EVERY_MS, Source } from '../../src/link/source';
+import { KEEP_ALIVE_EVERY_MS, WidgetSource } from '../../src/link/widget-source';
 
 const SNAPSHOT: QueueSnapshot = {
   type: 'snapshot', seq: 7, farm: 'f', incarnation: 1, wall: 1, counts: { running: 1 }, n_workers: 1,
@@ -26,7 +26,7 @@ class World {
   isClosed = false;
   hasExtension = true;
   socket: { onopen?: () => void; onmessage?: (event: { data: string }) => void } = {};
-  readonly source: Source;
+  readonly source: WidgetSource;
   readonly store: QueueStore;
 
   constructor(hasServer = true) {
@@ -41,7 +41,7 @@ class World {
       if (this.isClosed) throw new Error('Cannot send');
       this.sent.push(message);
     };
-    this.source = new Source(send, () => this.store, hasServer ? server : null);
+    this.source = new WidgetSource(send, () => this.store, hasServer ? server : null);
     this.store = new QueueStore(this.source.ask);
     this.store.show('f');
     this.store.receive(SNAPSHOT);
@@ -104,7 +104,7 @@ describe('a retry', () => {
   const retry: AnyCommand = { do: 'retry', taskids: [1] };
   const asked: string[] = [];
 
-  function path(source: Source): CommandPath {
+  function path(source: WidgetSource): CommandPath {
     vi.stubGlobal('fetch', async (url: string, options: RequestInit) => {
       asked.push(`${options.method ?? 'GET'} ${url}`);
       const farms = { type: 'farms', farms: [STATUS] };

@@ -1,7 +1,7 @@
 // The source of a widget's messages: its kernel, or the Jupyter server when that kernel is gone.
 
 import { FarmsLink } from './farms';
-import type { Subscriber } from './farms';
+import type { PageSubscriber } from './farms';
 import type { ViewQuestion } from './messages';
 import type { Server } from './server';
 import type { QueueStore } from './store';
@@ -12,9 +12,9 @@ const GONE = 'The kernel was restarted, and this is not live any more. Run %task
 /** Much shorter than the time after which a kernel holds a widget for unused. */
 export const KEEP_ALIVE_EVERY_MS = 60_000;
 
-export class Source {
+export class WidgetSource {
   private link: FarmsLink | null = null;
-  private subscriber: Subscriber | null = null;
+  private subscriber: PageSubscriber | null = null;
   private isGone = false;
   private readonly timer: ReturnType<typeof setInterval>;
 
