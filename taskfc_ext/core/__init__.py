@@ -29,9 +29,12 @@ aborted) may still end, and its report changes nothing. A lease is a record, com
 task. So a restarted controller knows which worker may have started which task, and a task with `on_lost="fail"` never
 runs twice.
 
-**Who moves a task.** Only `Farm.move` changes a state, and only along `TRANSITIONS`. Only `Endings` ends or requeues an
-attempt: it writes the record, frees the lease, fails the tasks that depend on it, and schedules the ones that waited.
-The handlers decide which of these to call. A task ends exactly once, since its end removes it from `Farm.tasks`.
+**Who changes a state.** Only `Farm.transition`, and only along `TRANSITIONS`; `tests/test_architecture.py` checks that
+nothing else does. It has three callers: `Farm.finish` for the ends; `apply` for a task that is ready or requeued; and
+`on_started` for an attempt that runs, the one change without a record: after a restart, the worker reports it again.
+Handlers end and requeue attempts through `Endings` only, which writes the record, frees the lease, fails the tasks that
+depend on it, and schedules the ones that waited. A task ends exactly once, since its end removes it from `Farm.tasks`.
+`validate` finds a state that does not agree with the counts, the leases or the queue.
 
 **Refusals.** A worker that refuses a task has rejected it: `Refusals` keeps the task for other workers until it is
 redelivered. If every live worker rejects it for `unreachable_after` seconds, it fails. No record holds a refusal: after

@@ -182,7 +182,7 @@ class Farm:
         task = self.tasks.get(taskid)
         return task is not None and not task.lease and task.state is State.SCHEDULED
 
-    def move(self, tasks: Iterable[Task], state: State) -> None:
+    def transition(self, tasks: Iterable[Task], state: State) -> None:
         """Change the state of all `tasks`, or of none if one of them may not.
 
         Raises:
@@ -228,7 +228,7 @@ class Farm:
                 if self.waits is not None:
                     self.waits.tasks.pop(taskid, None)
         for state, tasks in by_state.items():
-            self.move(tasks, state)
+            self.transition(tasks, state)
             self.n_ended += len(tasks)
 
     def knows(self, taskid: int) -> bool:
