@@ -12,10 +12,15 @@ one after the other, and then waits for the next event or for `wake_at`. Two pro
 
 - Whatever a client or a worker receives is in the store already. A controller that dies before the commit has sent
   nothing, and the sender repeats its message to the next controller. One that dies between commit and send has not
-  answered either, so the message is repeated as well: the next controller finds the record and answers from it.
+  answered either, so the message is repeated as well: the next controller finds the record and answers from it. A
+  worker repeats its `Finished` until it receives `Committed`; the leases of committed ends are void, so no task ends
+  twice. An `Ended` answers no request, and no controller sends it again unasked: over its next link, a client asks with
+  `GetResults` for all its unfinished tasks (`SessionState.resume`), and receives the ends from the store.
 - The state follows from the records alone. `apply` is the only meaning of a record: the running controller calls it
   for each record that it writes, and a restart calls it for each record in the store. What has no record (connections,
   progress, live output, timers) ends with the controller; clients and workers report it again.
+
+`tests/controller/test_crash_points.py` kills the controller at each of these points.
 
 **Requests.** A client numbers its requests and repeats those without an answer after a new connection. A request that
 changes something is answered once; its answer is kept until the client acknowledges it, and a repeat gets that same
