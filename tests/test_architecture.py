@@ -83,6 +83,32 @@ def _is_bare_participle(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     return not {name, node.name} & ALSO_VERBS and (name in PARTICIPLES or ("_" not in name and name.endswith("ed")))
 
 
+CORE = sorted(PACKAGE.joinpath("core").rglob("*.py"))
+
+
+@pytest.mark.parametrize("module", CORE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_one_method_of_the_core_changes_the_state_of_a_task(module: Path) -> None:
+    tree = ast.parse(module.read_text())
+    changes = [node.lineno for node in ast.walk(tree) if _changes_state(node)]
+    if module != PACKAGE / "core" / "state" / "farm.py":
+        assert not changes, "only `Farm.transition` may change the state of a task"
+        return
+    farm = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Farm")
+    method = next(node for node in farm.body if isinstance(node, ast.FunctionDef) and node.name == "transition")
+    assert changes == [node.lineno for node in ast.walk(method) if _changes_state(node)]
+    assert len(changes) == 1
+
+
+def _changes_state(node: ast.AST) -> bool:
+    """Return whether `node` sets or deletes an attribute `state`, by a statement or by `setattr` and its kind."""
+    if isinstance(node, ast.Attribute):
+        return node.attr == "state" and not isinstance(node.ctx, ast.Load)
+    if not isinstance(node, ast.Call):
+        return False
+    names = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
+    return "setattr" in ast.unparse(node.func) and "state" in names
+
+
 def test_exported_names_are_spelt_once_and_exist() -> None:
     import taskfc_ext
 

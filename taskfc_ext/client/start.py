@@ -25,7 +25,7 @@ from taskfc_ext.drivers.cores import available_cores
 from taskfc_ext.drivers.paths import FarmPaths, prepare
 from taskfc_ext.errors import ControllerUnavailable, StartFailed
 from taskfc_ext.protocol.limits import MAX_WORKERS
-from taskfc_ext.protocol.options import FarmOptions
+from taskfc_ext.protocol.options import MAX_DEATHS, UNREACHABLE_AFTER, FarmOptions
 
 if TYPE_CHECKING:
     from taskfc_ext.client.aio import FCTaskClient
@@ -112,8 +112,8 @@ def start(
     store: Literal["sqlite"] = "sqlite",
     fresh: bool = False,
     properties: Mapping[str, Any] | None = None,
-    unreachable_after: float = 30.0,
-    max_deaths: int = 3,
+    unreachable_after: float = UNREACHABLE_AFTER,
+    max_deaths: int = MAX_DEATHS,
 ) -> Controller:
     """Start a farm, or attach to it if it runs. Its workers begin with our working directory and import path.
 
@@ -123,8 +123,8 @@ def start(
         store: the kind of store for tasks and results.
         fresh: begin with an empty store.
         properties: properties of each worker, which `depend` functions get.
-        unreachable_after: seconds after which a task fails that all workers reject.
-        max_deaths: a task fails when so many workers have died of it.
+        unreachable_after: seconds after which a task fails that all workers reject; 30 by default.
+        max_deaths: a task fails when so many workers have died of it; 3 by default.
 
     Raises:
         StartFailed: the farm cannot be started; the message says why, and what to do.
@@ -202,8 +202,8 @@ def farm_options(
     *,
     store: Literal["sqlite"] = "sqlite",
     properties: Mapping[str, Any] | None = None,
-    unreachable_after: float = 30.0,
-    max_deaths: int = 3,
+    unreachable_after: float = UNREACHABLE_AFTER,
+    max_deaths: int = MAX_DEATHS,
 ) -> FarmOptions:
     """Return the options of a farm that this process starts.
 

@@ -12,10 +12,15 @@ one after the other, and then waits for the next event or for `wake_at`. Two pro
 
 - Whatever a client or a worker receives is in the store already. A controller that dies before the commit has sent
   nothing, and the sender repeats its message to the next controller. One that dies between commit and send has not
-  answered either, so the message is repeated as well: the next controller finds the record and answers from it.
+  answered either, so the message is repeated as well: the next controller finds the record and answers from it. A
+  worker repeats its `Finished` until it receives `Committed`; the leases of committed ends are void, so no task ends
+  twice. An `Ended` answers no request, and no controller sends it again unasked: over its next link, a client asks with
+  `GetResults` for all its unfinished tasks (`SessionState.resume`), and receives the ends from the store.
 - The state follows from the records alone. `apply` is the only meaning of a record: the running controller calls it
   for each record that it writes, and a restart calls it for each record in the store. What has no record (connections,
   progress, live output, timers) ends with the controller; clients and workers report it again.
+
+`tests/controller/test_crash_points.py` kills the controller at each of these points.
 
 **Requests.** A client numbers its requests and repeats those without an answer after a new connection. A request that
 changes something is answered once; its answer is kept until the client acknowledges it, and a repeat gets that same
@@ -29,9 +34,12 @@ aborted) may still end, and its report changes nothing. A lease is a record, com
 task. So a restarted controller knows which worker may have started which task, and a task with `on_lost="fail"` never
 runs twice.
 
-**Who moves a task.** Only `Farm.move` changes a state, and only along `TRANSITIONS`. Only `Endings` ends or requeues an
-attempt: it writes the record, frees the lease, fails the tasks that depend on it, and schedules the ones that waited.
-The handlers decide which of these to call. A task ends exactly once, since its end removes it from `Farm.tasks`.
+**Who changes a state.** Only `Farm.transition`, and only along `TRANSITIONS`; `tests/test_architecture.py` checks that
+nothing else does. It has three callers: `Farm.finish` for the ends; `apply` for a task that is ready or requeued; and
+`on_started` for an attempt that runs, the one change without a record: after a restart, the worker reports it again.
+Handlers end and requeue attempts through `Endings` only, which writes the record, frees the lease, fails the tasks that
+depend on it, and schedules the ones that waited. A task ends exactly once, since its end removes it from `Farm.tasks`.
+`validate` finds a state that does not agree with the counts, the leases or the queue.
 
 **Refusals.** A worker that refuses a task has rejected it: `Refusals` keeps the task for other workers until it is
 redelivered. If every live worker rejects it for `unreachable_after` seconds, it fails. No record holds a refusal: after

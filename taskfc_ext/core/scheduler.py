@@ -29,6 +29,7 @@ from taskfc_ext.protocol.client_messages import (
     Request,
     Stopping,
 )
+from taskfc_ext.protocol.options import MAX_DEATHS, UNREACHABLE_AFTER
 from taskfc_ext.protocol.records import Began, Record
 from taskfc_ext.protocol.supervisor_messages import Farm as FarmMessage
 from taskfc_ext.protocol.supervisor_messages import FromSupervisor, WorkerDown, WorkerUp
@@ -64,8 +65,8 @@ class Scheduler:
         records: Iterable[Record] = (),
         *,
         name: str = "",
-        unreachable_after: float = 30.0,
-        max_deaths: int = 3,
+        unreachable_after: float = UNREACHABLE_AFTER,
+        max_deaths: int = MAX_DEATHS,
     ) -> None:
         self.farm = Farm(name=name, unreachable_after=unreachable_after, max_deaths=max_deaths)
         restore(self.farm, records)

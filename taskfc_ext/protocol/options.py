@@ -8,6 +8,15 @@ from msgspec import Meta, Struct
 
 from taskfc_ext.protocol.ids import Seconds, Workers
 
+UNREACHABLE_AFTER = 30.0
+"""Default of `unreachable_after`: seconds after which a task fails that all workers reject."""
+
+MAX_DEATHS = 3
+"""Default of `max_deaths`: a task fails as *poisoned* when so many workers have died of it.
+
+The docstring of `start` and the page on deaths have both figures.
+"""
+
 
 class FarmOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The options of a farm. A client that restarts a dead farm finds them in its store.
@@ -21,6 +30,6 @@ class FarmOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     cwd: str
     sys_path: tuple[str, ...]
     store: Literal["sqlite"] = "sqlite"
-    unreachable_after: Seconds = 30.0
-    max_deaths: Annotated[int, Meta(ge=1, le=1000)] = 3
+    unreachable_after: Seconds = UNREACHABLE_AFTER
+    max_deaths: Annotated[int, Meta(ge=1, le=1000)] = MAX_DEATHS
     properties: dict[str, Any] = {}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from taskfc_ext.settings.charts import CHARTS
 from taskfc_ext.settings.interpreter import INTERPRETER
-from taskfc_ext.settings.numbers import NUMBERS
+from taskfc_ext.settings.numeric import NUMERIC
 from taskfc_ext.settings.process import PROCESS
 from taskfc_ext.settings.setting import Setting
 from taskfc_ext.settings.standard import STANDARD
 
-TABLE: tuple[Setting, ...] = (*INTERPRETER, *PROCESS, *STANDARD, *NUMBERS, *CHARTS)
+TABLE: tuple[Setting, ...] = (*INTERPRETER, *PROCESS, *STANDARD, *NUMERIC, *CHARTS)
 """In the order of restoring: `builtins`, which all code needs, first."""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from taskfc_ext.serialize.scope import ABSENT
 from taskfc_ext.serialize.values import pickle_alone
-from taskfc_ext.settings.numbers import error_variable, print_variable
+from taskfc_ext.settings.numeric import error_variable, print_variable
 from taskfc_ext.settings.setting import Setting
 from taskfc_ext.settings.table import TABLE
 

@@ -17,7 +17,7 @@ from taskfc_ext.drivers.processes import environment_outside_farms
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.message import Message
 from taskfc_ext.protocol.supervisor_messages import Farm, ToSupervisor
-from taskfc_ext.supervisor.endings import describe_exit, has_ended, log_tail
+from taskfc_ext.supervisor.child_exit import describe_exit, has_ended, log_tail
 
 # macOS has no SEQPACKET; with its datagrams, only the exit of the controller shows the end
 _KIND = socket.SOCK_DGRAM if sys.platform == "darwin" else socket.SOCK_SEQPACKET

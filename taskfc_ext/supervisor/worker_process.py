@@ -15,7 +15,7 @@ from taskfc_ext.drivers.paths import FarmPaths
 from taskfc_ext.drivers.processes import Page, WatchedPage, remove_page
 from taskfc_ext.drivers.signals import unblock_signals
 from taskfc_ext.protocol.supervisor_messages import Step, WorkerDown, WorkerUp
-from taskfc_ext.supervisor.endings import describe_exit, has_ended, log_tail, signal_group
+from taskfc_ext.supervisor.child_exit import describe_exit, has_ended, log_tail, signal_group
 
 GRACE = 1.0
 """Seconds between SIGTERM and SIGKILL."""

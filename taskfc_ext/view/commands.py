@@ -31,12 +31,15 @@ from taskfc_ext.view.messages import (
     Stop,
 )
 from taskfc_ext.view.wording import (
+    HELD,
     KEPT,
+    RELEASED,
     describe_abort,
     describe_clear,
     describe_retry,
     describe_scale,
     describe_steering,
+    move_text,
 )
 
 Steered = Abort | Retry | Hold | Release | Move | Clear | RetryFailed | Scale | Stop
@@ -72,10 +75,9 @@ async def carry_out(command: Steered, ask: Ask) -> CommandAnswer:
             case Hold(taskids=taskids):
                 return await _hold(taskids, ask)
             case Release(taskids=taskids):
-                return await _steer(taskids, ask, "Released {}", requests.Hold, held=False)
+                return await _steer(taskids, ask, RELEASED, requests.Hold, held=False)
             case Move(taskids=taskids, priority=priority):
-                verb = f"Moved {{}} to priority {priority}"
-                return await _steer(taskids, ask, verb, requests.Move, priority=priority)
+                return await _steer(taskids, ask, move_text(priority), requests.Move, priority=priority)
             case Clear(taskids=taskids):
                 return await _clear(taskids, ask)
             case Scale(n=n):
@@ -196,7 +198,7 @@ async def _hold(taskids: Sequence[int], ask: Ask) -> CommandAnswer:
         left = tuple(taskid for taskid in wanted if taskid not in set(ended))
         # the refusal does not name the tasks that a worker has; holding the others again changes nothing
         given = await ask(requests.Hold, taskids=left) if left else ()
-    return _steering_answer("Held {}", wanted, ended, given)
+    return _steering_answer(HELD, wanted, ended, given)
 
 
 def _steering_answer(

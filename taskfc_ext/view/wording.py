@@ -1,7 +1,8 @@
-"""The wording of tasks and of results of actions, for the terminal, magics, cards and the sidebar. Pure.
+"""The wording of tasks and of results of actions, each once for all views. Pure.
 
-Callers are `commands.py` (for the widget and the sidebar), `ipython/verbs/`, `ipython/cards/` and `cli.py`. The queue
-view in the browser writes its rows itself (`labextension/src/queue/row.ts`), in the same words.
+Callers are `commands.py` and `server_extension/starting.py` for the widget and the sidebar, `ipython/` for magics and
+cards, and `cli.py` for the terminal, which cannot hold, release or move tasks. The browser writes the rows of its queue
+view itself: `stateText` in `labextension/src/queue/row.ts` follows `state_text`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ ICONS = {
 
 KEPT = "unfinished tasks stay in its store"
 """About a farm that stops."""
+
+HELD = "Held {}"
+RELEASED = "Released {}"
+"""Verbs for `describe_steering`. That of a move is `move_text`."""
 
 _MOST_NAMED = 10
 """Tasks that a sentence names by id."""
@@ -173,11 +178,16 @@ def describe_retry(taskids: Sequence[int], pairs: Mapping[int, int]) -> str:
     return as_sentence(text)
 
 
+def move_text(priority: int) -> str:
+    """Return the verb of a move, for `describe_steering`."""
+    return f"Moved {{}} to priority {priority}"
+
+
 def describe_steering(verb: str, done: Sequence[int], *, ended: Sequence[int], given: Sequence[int] = ()) -> str:
     """Return the result of a hold, a release or a move.
 
     Args:
-        verb: what was done, with `{}` for the tasks: `"Moved {} to priority 3"`.
+        verb: what was done, with `{}` for the tasks: `HELD`, `RELEASED` or a `move_text`.
         done: the tasks for which it was done.
         ended: the tasks that are not unfinished.
         given: the tasks that a worker has already.

@@ -683,7 +683,7 @@ MUTANTS = (
         "subscribers do not learn that a back-off is over",
     ),
     Mutant(
-        "move",
+        "transition",
         "if state in UNFINISHED:",
         "if False:",
         "subscribers do not learn that a task has begun",

@@ -45,7 +45,7 @@ def test_an_illegal_transition_changes_nothing_not_even_the_legal_ones_beside_it
     for taskid, state in enumerate((State.SCHEDULED, State.WAITING)):
         farm.add(task(taskid, state))
     with pytest.raises(IllegalTransition, match="task 1 cannot go from waiting to running"):
-        farm.move(farm.tasks.values(), State.RUNNING)
+        farm.transition(farm.tasks.values(), State.RUNNING)
     assert [t.state for t in farm.tasks.values()] == [State.SCHEDULED, State.WAITING]
     assert farm.counts[State.SCHEDULED] == farm.counts[State.WAITING] == 1
 
@@ -71,7 +71,7 @@ BREAKERS = {
     "lease of nobody": lambda farm: farm.leases.update({9: (0, 0)}),
     "void lease at a worker": lambda farm: farm.workers[0].leases.update({9: 0}),
     "lease from the future": lambda farm: setattr(farm, "next_lease", 1),
-    "runs nowhere": lambda farm: farm.move([farm.tasks[1]], State.RUNNING),
+    "runs nowhere": lambda farm: farm.transition([farm.tasks[1]], State.RUNNING),
     "stopping nothing": lambda farm: farm.stopping_leases.update({9: Stopping(Cause.ABORT, 0, Step.KILL)}),
     "queued twice": lambda farm: farm.queue.push(0, "x", [1]),
     "queued nowhere": lambda farm: farm.queue.take(9, lambda taskid: True),

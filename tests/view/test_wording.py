@@ -13,7 +13,7 @@ from taskfc_ext.ipython.verbs.history import History
 from taskfc_ext.protocol.infos import TaskInfo, TaskProgress
 from taskfc_ext.text import as_sentence
 from taskfc_ext.view.selection import BadSelection, count_ids, names_one, parse_selection
-from taskfc_ext.view.wording import describe_abort, describe_retry, describe_steering, state_text
+from taskfc_ext.view.wording import HELD, describe_abort, describe_retry, describe_steering, state_text
 
 
 def task(**facts) -> TaskInfo:
@@ -48,7 +48,7 @@ def test_a_result_names_few_tasks_and_counts_many():
     )
     assert describe_abort([], (), [4, 5]) == "Nothing was done; tasks 4, 5 had ended or were already stopping."
     many = list(range(11))
-    assert describe_steering("Held {}", many, ended=()) == "Held 11 tasks (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ...)."
+    assert describe_steering(HELD, many, ended=()) == "Held 11 tasks (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ...)."
     assert describe_retry(many, {old: old + 20 for old in many}) == (
         "11 tasks (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ...) run again."
     )

@@ -28,7 +28,7 @@ export const COLUMNS: readonly Column[] = [
   { key: 'priority', title: 'Priority', about: 'Priority: tasks with larger numbers start first' }
 ];
 
-/** Name a state, with its reason: `waiting · held`, `failed · timeout`. */
+/** Name a state, with its reason or the time to its next attempt: `waiting (held)`, `scheduled (again in 5 s)`. */
 export function stateText(state: StateCode, note: Note | undefined, wall: number): string {
   const name = STATE_NAMES[state];
   if (note === undefined) return name;

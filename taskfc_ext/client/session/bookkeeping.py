@@ -3,6 +3,8 @@
 Rule 1: only the I/O thread touches a `SessionState`; other threads may append to `outbox`, and nothing else.
 Rule 2: requests are sent in the order in which they were made, so a request covers all earlier submissions.
 Rule 3: a sent request is kept until it is answered, and sent again, under its old number, over every new link.
+Rule 4: an `Ended` may be lost with its link, so a new link begins with `resume`: it repeats the unanswered requests,
+and asks for the results of all unfinished tasks.
 
 Methods return the messages to send, in order.
 """

@@ -64,7 +64,7 @@ def on_started(farm: Farm, step: Step, worker: Worker, message: Started, now: No
     worker.busy = True
     if task.state is not State.RUNNING:
         task.started = now.wall - message.elapsed
-        farm.move((task,), State.RUNNING)
+        farm.transition((task,), State.RUNNING)
         timeout = task.spec.timeout
         if timeout is not None:
             farm.set_timer(now.mono + timeout - message.elapsed, TimerKind.DEADLINE, message.lease)

@@ -165,7 +165,7 @@ def _apply_ended(farm: Farm, record: Ended) -> list[Task]:
             unmet.discard(taskid)
             if not unmet:
                 ready.append(child)
-    farm.move(ready, State.SCHEDULED)
+    farm.transition(ready, State.SCHEDULED)
     return ready
 
 
@@ -225,7 +225,7 @@ def _apply_requeued(farm: Farm, record: Requeued) -> list[Task]:
         worker = farm.worker_of(task)
         farm.release(task)
         if task.state is State.RUNNING:
-            farm.move((task,), State.SCHEDULED)
+            farm.transition((task,), State.SCHEDULED)
         match record.why:
             case Why.RETURNED | Why.REFUSED:
                 task.attempts -= 1  # it has not run

@@ -18,6 +18,7 @@ from taskfc_ext.core.state.task import TRANSITIONS, Cause, IllegalTransition, Ta
 from taskfc_ext.core.state.waits import DEEPER, Key, OpenBarrier, Waits
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused
 from taskfc_ext.protocol.ids import list_ids
+from taskfc_ext.protocol.options import MAX_DEATHS, UNREACHABLE_AFTER
 from taskfc_ext.protocol.payloads import Reason
 from taskfc_ext.protocol.records import Broadcasted
 from taskfc_ext.protocol.spec import Spec
@@ -129,7 +130,9 @@ class Farm:
         subscribers: sessions that watch the queue, and the changes not sent to them yet; `None` while there are none.
     """
 
-    def __init__(self, *, name: str = "", unreachable_after: float = 30.0, max_deaths: int = 3) -> None:
+    def __init__(
+        self, *, name: str = "", unreachable_after: float = UNREACHABLE_AFTER, max_deaths: int = MAX_DEATHS
+    ) -> None:
         self.name = name
         self.unreachable_after = unreachable_after
         self.max_deaths = max_deaths
@@ -182,7 +185,7 @@ class Farm:
         task = self.tasks.get(taskid)
         return task is not None and not task.lease and task.state is State.SCHEDULED
 
-    def move(self, tasks: Iterable[Task], state: State) -> None:
+    def transition(self, tasks: Iterable[Task], state: State) -> None:
         """Change the state of all `tasks`, or of none if one of them may not.
 
         Raises:
@@ -228,7 +231,7 @@ class Farm:
                 if self.waits is not None:
                     self.waits.tasks.pop(taskid, None)
         for state, tasks in by_state.items():
-            self.move(tasks, state)
+            self.transition(tasks, state)
             self.n_ended += len(tasks)
 
     def knows(self, taskid: int) -> bool:

@@ -1,6 +1,6 @@
 """States of a task, and the record of one that has not ended.
 
-`TRANSITIONS` permits and does not decide: handlers decide, and only `Farm.move` (`farm.py`) changes a state.
+`TRANSITIONS` permits and does not decide: handlers decide, and only `Farm.transition` (`farm.py`) changes a state.
 """
 
 from __future__ import annotations

@@ -62,14 +62,13 @@ def answer(notebook: Notebook, request: Request) -> Any:
 
             return debug(notebook, request)
         case requests.Hold(tasks=tasks):
-            _steer(notebook, tasks, notebook.session.client().hold, "Held {}")
+            _steer(notebook, tasks, notebook.session.client().hold, wording.HELD)
         case requests.Release(tasks=tasks):
-            _steer(notebook, tasks, notebook.session.client().release, "Released {}")
+            _steer(notebook, tasks, notebook.session.client().release, wording.RELEASED)
         case requests.Move(tasks=tasks, priority=priority):
             client = notebook.session.client()
-            _steer(
-                notebook, tasks, lambda taskids: client.move(taskids, priority), f"Moved {{}} to priority {priority}"
-            )
+            move = wording.move_text(priority)
+            _steer(notebook, tasks, lambda taskids: client.move(taskids, priority), move)
         case requests.Clear():
             _clear(notebook, request)
         case requests.Log(tasks=tasks):

@@ -203,7 +203,7 @@ def _pack_torch() -> Any:
     return None if found == (_modules["torch"].float32, True) else found
 
 
-NUMBERS: tuple[Setting, ...] = (
+NUMERIC: tuple[Setting, ...] = (
     Value(
         name="numpy's error state (`numpy.seterr`)",
         module="numpy",
