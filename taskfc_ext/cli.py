@@ -1,4 +1,4 @@
-"""The terminal: `taskfc` starts, stops, shows and steers farms.
+"""The terminal: `taskfc` starts, stops and shows farms, and aborts and retries tasks.
 
 `start` and `restart` start a farm. `stop` starts a killed farm once more, without workers, to settle its store; so
 does `abort` if the farm does not run. `list` needs no farm; all other commands need a running one. Answers go to
@@ -86,7 +86,7 @@ def make_parser() -> argparse.ArgumentParser:
     common.add_argument("--json", action="store_true", help="print one JSON document")
     parser = argparse.ArgumentParser(
         prog="taskfc",
-        description="Start, stop, show and steer task farms of this user on this machine.",
+        description="Start, stop and show task farms of this user on this machine; abort and retry their tasks.",
         epilog="TASK is an id (12), a range of ids (3-7), or a name: the newest task of that name.",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)

@@ -7,7 +7,7 @@ MAX_FRAME = 256 * 2**20
 
 MAX_BODY = MAX_FRAME - 2**16
 """Bytes of one task's arguments: a frame less the fields around them, so a larger `MAX_FRAME` raises it. Checked in
-`client/submit/`; the error has the figure."""
+`client/submit/submitter.py`, and for broadcasts in `broadcast.py`; the error has the figure."""
 
 MAX_VALUE = MAX_FRAME - 24 * 2**20
 """Bytes of one result. It must fit into one frame, with up to 4 MiB of output and 8 MiB of displays. The error has the
