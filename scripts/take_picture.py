@@ -49,7 +49,7 @@ def main() -> None:
         notebook.run(0, 1, 2, 3)
         notebook.start(4)
         expect(notebook.card(3)).to_contain_text("ZeroDivisionError")
-        expect(notebook.card(1).locator("img")).to_have_count(1)
+        expect(notebook.output(1).locator("img")).to_have_count(1)
         expect(notebook.card(2)).to_contain_text("(12 of 40)")
         page.locator(".jp-NotebookPanel .jp-Notebook").screenshot(path=PICTURE)
 
