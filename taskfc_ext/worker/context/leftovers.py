@@ -119,6 +119,7 @@ class Leftovers:
         running = _running_threads()
         self._threads = {id(thread): thread for thread in running}
         frames = sys._current_frames()
+        del frames[threading.get_ident()]  # it refers to `frames`: the cycle would keep the attempt's values alive
         left = [thread for thread in running if thread in new and _can_act(thread, frames.get(thread.ident or 0))]
         return _sentence([thread.name for thread in left]) if left else ""
 
