@@ -50,8 +50,9 @@ from taskfc_ext.protocol.client_messages import (
 from taskfc_ext.protocol.ids import list_ids
 from taskfc_ext.protocol.infos import BroadcastReport, SubmittedTask, TaskInfo, WorkerInfo
 from taskfc_ext.protocol.limits import MAX_IDS, MAX_WORKERS
+from taskfc_ext.protocol.payloads import Payload
 from taskfc_ext.protocol.printed import log_of
-from taskfc_ext.serialize import CellOptions
+from taskfc_ext.serialize import CellOptions, Received
 from taskfc_ext.tasks import BaseTask, Depend, MapTask, StringTask, check_names
 
 if TYPE_CHECKING:
@@ -494,6 +495,14 @@ class FCTaskClient(Unpicklable):
         return msgspec.convert(
             await self.remote_reference.ask(GetSubmission, ahead=True, taskid=check_id(taskid)), SubmittedTask
         )
+
+    def read_payload(self, payload: Payload) -> Received:
+        """Return the content of a payload of a `submission`, or a private mapping of it.
+
+        Raises:
+            OSError: its file is gone, since the task was cleared.
+        """
+        return self.remote_reference.payloads.read(payload)
 
     async def workers(self) -> list[WorkerInfo]:
         """Return the workers and their states."""

@@ -19,7 +19,8 @@ from taskfc_ext.client.session.replies import Answer
 from taskfc_ext.client.session.subscriber import News
 from taskfc_ext.client.submit.options import Task, TaskOptions
 from taskfc_ext.protocol.infos import SubmittedTask, TaskInfo, WorkerInfo
-from taskfc_ext.serialize import CellOptions
+from taskfc_ext.protocol.payloads import Payload
+from taskfc_ext.serialize import CellOptions, Received
 from taskfc_ext.tasks import BaseTask, Depend
 
 C = TypeVar("C", bound=type)
@@ -177,6 +178,9 @@ class BlockingTaskClient(Unpicklable):
 
     def submission(self, taskid: int) -> SubmittedTask:
         return drive(self._client.submission(taskid))
+
+    def read_payload(self, payload: Payload) -> Received:
+        return self._client.read_payload(payload)
 
     def outputs(self, taskid: int) -> list[dict[str, Any]]:
         return drive(self._client.outputs(taskid))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from bisect import bisect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import assert_never
 
@@ -34,7 +34,7 @@ from taskfc_ext.lru import ByteLRU
 from taskfc_ext.protocol.client_messages import Changed, Ended, ErrorKind, Refused, Reply, Watching
 from taskfc_ext.protocol.infos import SubmittedTask, TaskInfo
 from taskfc_ext.protocol.limits import MAX_FRAME
-from taskfc_ext.protocol.payloads import Failure, Payload, decode_failure, size_of
+from taskfc_ext.protocol.payloads import Failure, Payload, decode_failure
 from taskfc_ext.protocol.records import Submitted
 from taskfc_ext.protocol.states import UNFINISHED
 from taskfc_ext.protocol.worker_messages import Code, Run
@@ -77,7 +77,7 @@ class Answers:
                 values = self._values(inputs)
                 # A value is missing only if the task has ended and was cleared in this turn: no worker runs it.
                 whole = tuple(values.get(taskid, b"") for taskid in inputs)
-                return msgspec.structs.replace(run, bodies=self._read_payloads(run.bodies), inputs=whole)
+                return msgspec.structs.replace(run, inputs=whole)
             case _:
                 assert_never(message)
 
@@ -85,7 +85,7 @@ class Answers:
         """Return the messages that `message` stands for."""
         match message:
             case SendEnded(ids):
-                return [self.complete_record(select_rows(record, rows)) for record, rows in self._store.find_ended(ids)]
+                return [select_rows(record, rows) for record, rows in self._store.find_ended(ids)]
             case SendList():
                 return [Reply(message.seq, self._list(message))]
             case SendLog(seq, taskid):
@@ -103,13 +103,6 @@ class Answers:
                 return [Watching(seq, whole), *(Changed(delta) for delta in more)]
             case _:
                 assert_never(message)
-
-    def complete_record(self, record: Ended) -> Ended:
-        """Return `record` with its values read from their files."""
-        return msgspec.structs.replace(record, values=self._read_payloads(record.values))
-
-    def _read_payloads(self, payloads: Iterable[Payload]) -> tuple[bytes, ...]:
-        return tuple(map(self._store.payload, payloads))
 
     def recall(self, recall: Recall) -> Recalled:
         """Return the submissions of the task to be retried and of the tasks that failed because of it."""
@@ -164,7 +157,8 @@ class Answers:
                 text = f"task {taskid} takes the result of task {parent}, which {why}"
                 return Refused(message.seq, ErrorKind.RESULT_EXPIRED, text, value={"taskids": [parent]})
         code, body = self._code(batch.spec.code), batch.bodies[taskid - batch.first]
-        size = sum(map(size_of, (code, body, *(inputs[parent] for parent in batch.inputs))))
+        parts = (code, body, *(inputs[parent] for parent in batch.inputs))
+        size = sum(len(part) for part in parts if isinstance(part, bytes))  # those in files are not sent
         if size > _MAX_ANSWER:
             text = f"task {taskid} was submitted with {size:,} bytes; {_MAX_ANSWER:,} can be sent at once"
             return Refused(message.seq, ErrorKind.TOO_MUCH, text)
@@ -173,14 +167,14 @@ class Answers:
             name=batch.name,
             spec=batch.spec,
             code=code,
-            body=self._store.payload(body),
-            inputs=self._read_payloads(inputs[parent] for parent in batch.inputs),
+            body=body,
+            inputs=tuple([inputs[parent] for parent in batch.inputs]),
         )
         return Reply(message.seq, submission)
 
-    def _values(self, taskids: tuple[int, ...]) -> dict[int, bytes]:
+    def _values(self, taskids: tuple[int, ...]) -> dict[int, Payload]:
         found = self._store.find_ended(taskids)
-        return {record.ids[row]: self._store.payload(record.values[row]) for record, rows in found for row in rows}
+        return {record.ids[row]: record.values[row] for record, rows in found for row in rows}
 
     def _code(self, digest: bytes) -> bytes:
         code = self._recent_code.get(digest)

@@ -28,6 +28,7 @@ from taskfc_ext.drivers.signals import SignalQueue, is_stray, signal_queue
 from taskfc_ext.drivers.stops import note_stop
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.drivers.transport import Router, finish
+from taskfc_ext.drivers.uploads import remove_dead
 from taskfc_ext.errors import TaskFCError
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.ids import PROTOCOL
@@ -90,6 +91,7 @@ def _serve(paths: FarmPaths, supervisor: socket.socket, signals: SignalQueue) ->
     info = _connection_info(paths, scheduler.farm.supervisor_pid)
     write_connection(paths, info)
     controller.add_chore(lambda: _publish_again_if_vanished(paths, info))
+    controller.add_chore(lambda: remove_dead(paths.uploads))
     supervisor.send(codec.encode([Serving()]))
     logger.info("serving %s: pid=%d tasks=%d incarnation=%d", paths.name, os.getpid(), len(scheduler.farm.tasks),
                 scheduler.farm.incarnation)  # fmt: skip

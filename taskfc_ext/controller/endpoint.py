@@ -20,7 +20,7 @@ from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused
 from taskfc_ext.protocol.ids import PROTOCOL, Session
 from taskfc_ext.protocol.message import Message
-from taskfc_ext.protocol.payloads import Payload, PayloadRef
+from taskfc_ext.protocol.payloads import Payload, PayloadRef, Upload
 from taskfc_ext.protocol.spec import Spec
 
 MAX_STRIKES = 10
@@ -144,8 +144,12 @@ class FCTaskControllerFromTaskController:
             if connection.strikes >= MAX_STRIKES or connection.session is None:
                 break  # one refusal is enough for the whole frame
             if refusal is None:
-                if len(frame) >= LARGE and isinstance(message, said.Submit):
-                    message = msgspec.structs.replace(message, bodies=self._stage(message.bodies))
+                if isinstance(message, said.Submit) and (len(frame) >= LARGE or Upload in map(type, message.bodies)):
+                    try:
+                        message = msgspec.structs.replace(message, bodies=self._stage(message.bodies))
+                    except FileNotFoundError as error:
+                        received.refusals.append(_refuse_missing_file(message.seq, error))
+                        continue
                 received.effects.append(self._methods[type(message)](connection.session, message, now))
         return received
 
@@ -256,6 +260,11 @@ def _recoveries(spec: Spec) -> Iterator[Spec]:
     while spec.recovery is not None:
         spec = spec.recovery.spec
         yield spec
+
+
+def _refuse_missing_file(seq: int, error: FileNotFoundError) -> Refused:
+    text = f"the file with the arguments is gone: {error}"
+    return Refused(seq, ErrorKind.NOT_ALLOWED, text, "submit again; nothing may be removed from the farm's folder")
 
 
 def _carries_code(message: Message) -> bool:

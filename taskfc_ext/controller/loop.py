@@ -32,8 +32,9 @@ from taskfc_ext.drivers.store import Store
 from taskfc_ext.drivers.transport import Router
 from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol import codec
-from taskfc_ext.protocol.client_messages import Ended, Welcome
+from taskfc_ext.protocol.client_messages import Welcome
 from taskfc_ext.protocol.ids import PROTOCOL, Session, WorkerId
+from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, Upload, encode_failure
 from taskfc_ext.protocol.records import Record
 from taskfc_ext.protocol.supervisor_messages import FromSupervisor, Shutdown, WorkerDown
 from taskfc_ext.protocol.worker_messages import Committed, Finished, Ready, WorkerMessage
@@ -86,7 +87,6 @@ class Controller:
         self._endpoint = FCTaskControllerFromTaskController(scheduler, stage=store.stage)
         self._store = store
         store.use_cleared_check(scheduler.farm.knows)
-        self._large_values = False  # whether results of this turn stand in files
         self._answers = Answers(store, scheduler.farm.knows)
         self._clients = clients
         self._workers = workers
@@ -219,7 +219,7 @@ class Controller:
                     self._connect_worker(identity, message)
                 worker = self._worker_of.get(identity)
                 if worker is not None:
-                    if len(frame) >= LARGE and isinstance(message, Finished):
+                    if isinstance(message, Finished) and (len(frame) >= LARGE or Upload in map(type, message.values)):
                         message = self._stage_values(message)
                     self._handle_worker(worker, message, now)
 
@@ -230,12 +230,21 @@ class Controller:
             logger.warning("a worker's report contradicts itself: worker=%d %s", worker, error)
 
     def _stage_values(self, message: Finished) -> Finished:
-        """Return `message` with its large values put into files."""
-        values = self._store.stage(message.values)
-        if values != message.values:
-            self._large_values = True
-            message = msgspec.structs.replace(message, values=values)
-        return message
+        """Return `message` with its large values in files of the store."""
+        try:
+            return msgspec.structs.replace(message, values=self._store.stage(message.values))
+        except FileNotFoundError as error:
+            logger.error("the file with a result is gone: %s", error)
+        rows = [self._stage_value(*row) for row in zip(message.outcomes, message.values, strict=True)]
+        outcomes, values = zip(*rows, strict=True)
+        return msgspec.structs.replace(message, outcomes=outcomes, values=values)
+
+    def _stage_value(self, outcome: int, value: Payload) -> tuple[int, Payload]:
+        try:
+            return outcome, self._store.stage([value])[0]
+        except FileNotFoundError:
+            text = "its result was removed from the farm's folder before it was in the store"
+            return int(Outcome.ERROR), encode_failure(Failure(Reason.ERROR, text, type_name="StoreError"))
 
     def _connect_worker(self, identity: bytes, message: Ready) -> None:
         if message.protocol != PROTOCOL:
@@ -304,8 +313,6 @@ class Controller:
                 self._send(send)
         self._to_workers.flush()
         self._to_clients.flush()
-        self._large_values = False
-        self._store.end_turn()
         self._drop_workers()
         if self._to_clients.gone:
             self._drop_clients(_now())
@@ -319,8 +326,6 @@ class Controller:
                 if isinstance(message, ToComplete):
                     for completed in self._answers.complete_for_client(message):
                         self._to_clients.add(client, completed)
-                elif self._large_values and isinstance(message, Ended):
-                    self._to_clients.add(client, self._answers.complete_record(message))
                 else:
                     self._to_clients.add(client, message)
             case WorkerSend(worker, order):

@@ -106,7 +106,7 @@ def _weight(message: Message) -> int:
         case Ended():
             return sum(len(value) for value in message.values if isinstance(value, bytes))
         case Run():
-            return sum(len(body) for body in message.bodies if isinstance(body, bytes)) + sum(map(len, message.inputs))
+            return sum(len(body) for body in (*message.bodies, *message.inputs) if isinstance(body, bytes))
         case Code():
             return len(message.body)
         case Prepare():

@@ -82,7 +82,7 @@ class SendCode(NamedTuple):
 
 
 class SendRun(NamedTuple):
-    """`run`, with its bodies that are in files, and with the results of these tasks as its inputs."""
+    """`run`, with the results of these tasks as its inputs."""
 
     run: Run
     inputs: tuple[int, ...]

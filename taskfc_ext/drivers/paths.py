@@ -74,6 +74,11 @@ class FarmPaths:
         return payloads_of(self.journal)
 
     @property
+    def uploads(self) -> Path:
+        """Folder with a folder of each client and worker, for the large payloads that it sends."""
+        return uploads_of(self.journal)
+
+    @property
     def lock(self) -> Path:
         """The lock file, held by supervisor and controller; never removed, since a lock belongs to the inode."""
         return self.store / "lock"
@@ -136,6 +141,11 @@ class FarmPaths:
 def payloads_of(journal: Path) -> Path:
     """Return the folder of the large payloads of `journal`."""
     return journal.with_name(journal.name + "-payloads")
+
+
+def uploads_of(journal: Path) -> Path:
+    """Return the folder of the large payloads that are on their way to `journal`; both are on one file system."""
+    return journal.with_name(journal.name + "-uploads")
 
 
 def farm_paths(name: str, *, environ: Mapping[str, str] = os.environ) -> FarmPaths:

@@ -1,24 +1,27 @@
 """Large payloads, each in a file of its own beside the journal.
 
-So an argument of 20 MB is written once, read only when needed, and removed with one `unlink`. A file is written before
-the commit that refers to it, and removed after the commit that clears it. Files that a crash leaves behind are removed
-when the store is opened.
+So an argument of 20 MB is written once, mapped where it is needed, and removed with one `unlink`. A file is written, or
+linked to its sender's, before the commit that refers to it, and removed after the commit that clears it. Files that a
+crash leaves behind are removed when the store is opened. No file is ever changed: its readers map it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import shutil
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from taskfc_ext.protocol.payloads import PayloadRef
+from taskfc_ext.drivers.uploads import write_new
+from taskfc_ext.protocol.payloads import PayloadRef, Upload
 
 LARGE = 64 * 2**10
 """Bytes from which a payload has a file: below that, a file would cost more than a row of the journal."""
 
-_FRESH_BYTES = 64 * 2**20
-"""Bytes of new files that are kept in memory until the end of the turn, since messages often need them at once."""
+_NO_LINKS = (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS)
+"""Errors of file systems that have no hard links, or no more of this file."""
 
 
 class PayloadFiles:
@@ -26,16 +29,16 @@ class PayloadFiles:
 
     Args:
         folder: their folder; made on first use.
+        uploads: the folder with the folders of those who send large payloads.
 
     Attributes:
         staged: the files that no committed record refers to yet.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, uploads: Path) -> None:
         self._folder = folder
+        self._uploads = uploads
         self._next = 1
-        self._fresh: dict[int, bytes] = {}
-        self._fresh_bytes = 0
         self.staged: set[int] = set()
 
     def begin(self, known: Collection[int]) -> None:
@@ -54,53 +57,53 @@ class PayloadFiles:
             OSError: the disk is full, or the folder cannot be written.
         """
         number = self._new()
-        path = self._path(number)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            view = memoryview(body)
-            while view:
-                view = view[os.write(descriptor, view) :]
-        except BaseException:
-            os.unlink(path)
-            raise
-        finally:
-            os.close(descriptor)
-        if self._fresh_bytes + len(body) <= _FRESH_BYTES:
-            self._fresh[number] = body
-            self._fresh_bytes += len(body)
+        write_new(self._path(number), [body])
         return self._staged_ref(number, len(body))
+
+    def adopt(self, upload: Upload) -> PayloadRef:
+        """Make the file of `upload` a file of the store, too.
+
+        Raises:
+            FileNotFoundError: it is not there, or has another size.
+            OSError: the folder cannot be written.
+        """
+        source = self._uploads / upload.folder / upload.file
+        if source.stat(follow_symlinks=False).st_size != upload.size:
+            raise FileNotFoundError(f"{source} has not the size of the payload that was announced")
+        number = self._new()
+        self._link(source, number)
+        return self._staged_ref(number, upload.size)
 
     def again(self, ref: PayloadRef) -> PayloadRef:
         """Return a second file with the same content, since the two are cleared at different times."""
         number = self._new()
         try:
-            os.link(self._path(number_of(ref)), self._path(number))
-        except OSError:  # a file system without hard links
-            return self.write(self.read(ref))
+            self._link(self._path(number_of(ref)), number)
+        except FileNotFoundError:  # lost in a power cut: its reader reports that
+            return self.write(b"")
         return self._staged_ref(number, ref.size)
+
+    def _link(self, source: Path, number: int) -> None:
+        path = self._path(number)
+        try:
+            os.link(source, path)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            shutil.copyfile(source, path)
 
     def read(self, ref: PayloadRef) -> bytes:
         """Return the payload; empty if its file is damaged or missing, as after a power cut."""
-        number = number_of(ref)
-        body = self._fresh.get(number)
-        if body is None:
-            try:
-                body = self._path(number).read_bytes()
-            except OSError:
-                return b""
+        try:
+            body = self._path(number_of(ref)).read_bytes()
+        except OSError:
+            return b""
         return body if len(body) == ref.size else b""
-
-    def forget_fresh(self) -> None:
-        """Drop all payloads in memory."""
-        if self._fresh:
-            self._fresh.clear()
-            self._fresh_bytes = 0
 
     def remove(self, numbers: Iterable[int]) -> None:
         """Remove files that no record refers to any more."""
         for number in numbers:
             self.staged.discard(number)
-            self._fresh_bytes -= len(self._fresh.pop(number, b""))
             with contextlib.suppress(OSError):  # the file stays until the store is opened again
                 os.unlink(self._path(number))
 

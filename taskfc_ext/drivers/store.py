@@ -28,12 +28,12 @@ from taskfc_ext.drivers.clearing import (
     record_at,
     without_bodies,
 )
-from taskfc_ext.drivers.paths import payloads_of
+from taskfc_ext.drivers.paths import payloads_of, uploads_of
 from taskfc_ext.drivers.payload_files import LARGE, PayloadFiles, number_of
 from taskfc_ext.drivers.upkeep import CHECKPOINT_BYTES, Upkeep
 from taskfc_ext.errors import StoreError
 from taskfc_ext.protocol.client_messages import Define, Ended
-from taskfc_ext.protocol.payloads import Payload, PayloadRef, size_of
+from taskfc_ext.protocol.payloads import Payload, PayloadRef, Upload, size_of
 from taskfc_ext.protocol.records import (
     AbortAsked,
     AbortsAsked,
@@ -129,7 +129,7 @@ class Store:
         except StoreError:
             self._db.close()
             raise
-        self._files = PayloadFiles(payloads_of(path))
+        self._files = PayloadFiles(payloads_of(path), uploads_of(path))
         self._files.begin(files)
         self._clearing = Clearing(self._db, base)
         self._written = 0
@@ -160,16 +160,20 @@ class Store:
     # writing
 
     def stage(self, payloads: Sequence[Payload]) -> tuple[Payload, ...]:
-        """Return `payloads` with a file reference in place of each large one. The next commit drops unused files.
+        """Return `payloads` with a file of the store in place of each large one. The next commit drops unused files.
 
         Raises:
+            FileNotFoundError: the file of an `Upload` is not there.
             OSError: the disk is full.
         """
-        if all(len(body) < LARGE for body in payloads if isinstance(body, bytes)):
-            return tuple(payloads)
-        return tuple(
-            self._files.write(body) if isinstance(body, bytes) and len(body) >= LARGE else body for body in payloads
-        )
+        return tuple([self._stage(payload) for payload in payloads])
+
+    def _stage(self, payload: Payload) -> Payload:
+        if isinstance(payload, Upload):
+            return self._files.adopt(payload)
+        if isinstance(payload, bytes) and len(payload) >= LARGE:
+            return self._files.write(payload)
+        return payload
 
     def stage_again(self, payloads: Sequence[Payload]) -> tuple[Payload, ...]:
         """Return the payloads of a record for use in another record: each file gets a second one."""
@@ -208,10 +212,6 @@ class Store:
         """Remove the staged files that no record refers to."""
         if self._files.staged:
             self._files.remove(list(self._files.staged))
-
-    def end_turn(self) -> None:
-        """Drop the payloads in memory, which were for the messages right after the commit."""
-        self._files.forget_fresh()
 
     def _append(self, record: Record) -> None:
         seq = self._next_seq
@@ -287,6 +287,7 @@ class Store:
 
     def payload(self, payload: Payload) -> bytes:
         """Return the content of a record's `payload`."""
+        assert not isinstance(payload, Upload)  # records hold none
         return payload if isinstance(payload, bytes) else self._files.read(payload)
 
     def find_ended(self, taskids: Iterable[int]) -> Iterator[tuple[Ended, list[int]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from taskfc_ext.protocol.payloads import Failure
+from taskfc_ext.protocol.payloads import Failure, Payload
 from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.protocol.spec import Spec
 
@@ -83,8 +83,8 @@ class SubmittedTask(Struct, frozen=True, kw_only=True):
     name: str | None
     spec: Spec
     code: bytes
-    body: bytes
-    inputs: tuple[bytes, ...] = ()
+    body: Payload
+    inputs: tuple[Payload, ...] = ()
 
 
 class BroadcastReport(Struct, frozen=True):

@@ -12,16 +12,32 @@ from taskfc_ext.protocol.ids import Count
 
 
 class PayloadRef(Struct, frozen=True, tag="ref", array_like=True, forbid_unknown_fields=True):
-    """Stands for a payload in a file of the store. Only the controller makes them, and it sends none."""
+    """Stands for a payload in a file of the store. Only the controller makes them; clients and workers map the file."""
 
     file: Annotated[str, Meta(pattern=r"\A[0-9a-f]{1,64}\Z")]
     size: Count
 
 
-Payload = bytes | PayloadRef
-"""Pickled by a client or a worker, and opaque to the controller, which puts large ones into files of the store.
+class Upload(Struct, frozen=True, tag="upload", array_like=True, forbid_unknown_fields=True):
+    """Stands for a payload in a file that its sender has written beside the store; the controller links it into it.
 
-A field that never stands in a file has the type `bytes`.
+    Attributes:
+        folder: the sender's own folder.
+        file: the name in it.
+        size: in bytes.
+    """
+
+    folder: Annotated[str, Meta(pattern=r"\A[0-9a-z]{1,64}\Z")]
+    file: Annotated[str, Meta(pattern=r"\A[0-9a-f]{1,16}\Z")]
+    size: Count
+
+
+Payload = bytes | PayloadRef | Upload
+"""Pickled by a client or a worker, and opaque to the controller. Large ones stand in files.
+
+The way of a large one: its sender writes a file and sends an `Upload`; the controller links the file into the store
+and sends a `PayloadRef` instead, whose file the receiver maps. Records hold no `Upload`. A field that never stands in a
+file has the type `bytes`.
 """
 
 

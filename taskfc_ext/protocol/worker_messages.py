@@ -167,7 +167,7 @@ class Run(Message, frozen=True, kw_only=True):
     first_lease: int
     ids: tuple[int, ...]
     bodies: tuple[Payload, ...]
-    inputs: tuple[bytes, ...] = ()
+    inputs: tuple[Payload, ...] = ()
 
 
 class Prepare(Message, frozen=True, kw_only=True):

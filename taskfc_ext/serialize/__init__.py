@@ -5,11 +5,11 @@ Objects defined in `__main__` are pickled by value, others by reference. Errors 
 
 from __future__ import annotations
 
+from taskfc_ext.serialize.bodies import Body, Pieces, Received, join
 from taskfc_ext.serialize.failures import dump_exception, load_failure
 from taskfc_ext.serialize.functions import bytes_loaded_per_task, digest, dump_function, load_function
 from taskfc_ext.serialize.pickler import names_in_code
 from taskfc_ext.serialize.sources import remember_source
-from taskfc_ext.serialize.too_large import dump_within
 from taskfc_ext.serialize.values import (
     EVERYTHING,
     FUTURES,
@@ -29,8 +29,11 @@ from taskfc_ext.serialize.values import (
 __all__ = [
     "EVERYTHING",
     "FUTURES",
+    "Body",
     "CellOptions",
     "InputRef",
+    "Pieces",
+    "Received",
     "SourceResult",
     "bytes_loaded_per_task",
     "digest",
@@ -39,7 +42,7 @@ __all__ = [
     "dump_function",
     "dump_names",
     "dump_value",
-    "dump_within",
+    "join",
     "load_call",
     "load_cell",
     "load_failure",

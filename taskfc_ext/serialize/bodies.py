@@ -1,21 +1,23 @@
-"""Bodies of code in messages: a pickle, the source lines of its cells, and large buffers behind it.
+"""Bodies in messages: a pickle, and large buffers behind it, which are not copied into the pickle.
 
 A body without large buffers is the pickle itself. A body with large buffers begins with `_MARK` and a table of their
-positions. A worker maps it once and gives each attempt a private view, in which only written pages are copied.
+positions. It is written to a file from its `Pieces`, and its reader maps that file: arrays are views of the mapping,
+in which only written pages are copied.
 """
 
 from __future__ import annotations
 
-import io
 import mmap
 import os
 import pickle
 import struct
 from collections.abc import Callable
-from typing import Any
 
 MIN_BUFFER = 64 * 1024
 """Smallest buffer in bytes that is kept out of the pickle: to copy a smaller one costs less than to map it."""
+
+Received = bytes | mmap.mmap
+"""A body at its receiver: large ones are private mappings of their files."""
 
 _MARK = b"B"  # a pickle begins with b"\x80"
 _COUNT = struct.Struct("<I")
@@ -24,11 +26,42 @@ _ALIGNMENT = 64
 """Bytes: the alignment that vector instructions need and arrays have."""
 
 
+class Pieces:
+    """A large body whose pieces are not joined yet, as that would copy them.
+
+    Attributes:
+        parts: the pieces, in order; some are views of the user's objects.
+        size: of the body, in bytes.
+    """
+
+    __slots__ = ("parts", "size")
+
+    def __init__(self, parts: list[bytes | memoryview]) -> None:
+        self.parts = parts
+        self.size = sum(len(part) for part in parts)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def join(self) -> bytes:
+        """Return the body as one object."""
+        return b"".join(self.parts)
+
+
+Body = bytes | Pieces
+"""A body at its sender."""
+
+
 class Buffers:
-    """The large buffers of one pickle; `take` is a pickler's `buffer_callback`."""
+    """The large buffers of one pickle; `take` is a pickler's `buffer_callback`.
+
+    Attributes:
+        n_bytes: the size of the buffers that were taken.
+    """
 
     def __init__(self) -> None:
         self._found: list[memoryview] = []
+        self.n_bytes = 0
 
     def take(self, buffer: pickle.PickleBuffer) -> bool:
         """Take `buffer` and return false; return true if it stays in the pickle."""
@@ -39,28 +72,35 @@ class Buffers:
         if raw.nbytes < MIN_BUFFER:
             return True
         self._found.append(raw)
+        self.n_bytes += raw.nbytes
         return False
 
     def clear(self) -> None:
         """Remove all buffers: the pickle is made again."""
         self._found.clear()
+        self.n_bytes = 0
 
-    def body(self, pickled: bytes) -> bytes:
+    def pieces(self, pickled: bytes) -> Pieces:
         """Return the body of `pickled` and these buffers."""
-        if not self._found:
-            return pickled
         head = len(_MARK) + _COUNT.size + _ROW.size * (len(self._found) + 1)
-        rows, at = [_ROW.pack(head, len(pickled))], head + len(pickled)
+        at = head + len(pickled)
+        rows, parts = [_ROW.pack(head, len(pickled))], list[bytes | memoryview]()
         for raw in self._found:
-            at += -at % _ALIGNMENT
+            gap = -at % _ALIGNMENT
+            at += gap
             rows.append(_ROW.pack(at, raw.nbytes))
+            parts += (bytes(gap), raw)
             at += raw.nbytes
-        file = io.BytesIO()
-        file.write(b"".join([_MARK, _COUNT.pack(len(rows)), *rows, pickled]))
-        for raw in self._found:
-            file.write(bytes(-file.tell() % _ALIGNMENT))
-            file.write(raw)
-        return file.getvalue()
+        return Pieces([b"".join([_MARK, _COUNT.pack(len(rows)), *rows]), pickled, *parts])
+
+    def body(self, pickled: bytes) -> Body:
+        """Return the body of `pickled` and these buffers: in pieces if it is large."""
+        return self.pieces(pickled) if self._found else pickled
+
+
+def join(body: Body) -> bytes:
+    """Return `body` as one object."""
+    return body if isinstance(body, bytes) else body.join()
 
 
 def has_buffers(body: bytes) -> bool:
@@ -76,16 +116,16 @@ def size_without_buffers(body: bytes) -> int:
     return size
 
 
-def split_body(body: Any) -> tuple[io.BytesIO, list[memoryview]]:
-    """Return (pickle, buffers) of a body or of a mapping of one. The buffers are views of it."""
-    view = memoryview(body)
-    if view[:1] != _MARK:
-        return io.BytesIO(view), []
+def split_body(body: Received) -> tuple[memoryview, list[memoryview]]:
+    """Return (pickle, buffers) of a body; all are views of it, or of a copy where it is read-only."""
+    if body[:1] != _MARK:
+        return memoryview(body), []
+    view = memoryview(bytearray(body) if isinstance(body, bytes) else body)  # what was sent can be written to
     (count,) = _COUNT.unpack_from(view, len(_MARK))
     first = len(_MARK) + _COUNT.size
     rows = [_ROW.unpack_from(view, first + i * _ROW.size) for i in range(count)]
-    (at, size), *buffers = rows
-    return io.BytesIO(view[at : at + size]), [view[at : at + size] for at, size in buffers]
+    pickled, *buffers = [view[at : at + size] for at, size in rows]
+    return pickled, buffers
 
 
 class Mapped:

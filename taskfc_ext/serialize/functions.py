@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from taskfc_ext.errors import UnpicklableArgument
 from taskfc_ext.serialize.blame import describe_failure, type_name_of
-from taskfc_ext.serialize.bodies import Buffers, size_without_buffers, split_body
+from taskfc_ext.serialize.bodies import Buffers, join, size_without_buffers, split_body
 from taskfc_ext.serialize.by_value import is_importable
 from taskfc_ext.serialize.captured import Captured, capture
 from taskfc_ext.serialize.pickler import PICKLE_PROTOCOL, dump
@@ -79,7 +79,8 @@ def load_function(body: Any) -> Callable[..., Any]:
     Args:
         body: a body from `dump_function`, or a mapping of it. Large arrays of the callable are views of it.
     """
-    file, buffers = split_body(body)
+    pickled, buffers = split_body(body)
+    file = io.BytesIO(pickled)
     function: Callable[..., Any] = pickle.load(file, buffers=buffers)
     remember_sources(pickle.load(file))
     return function
@@ -123,4 +124,4 @@ def _dump_function(function: Callable[..., object]) -> bytes:
         raise UnpicklableArgument(describe_failure(str(name), function, error)) from error
     check_classes(pickler.made_classes, what=str(name))
     pickle.dump(sources_of(pickler.filenames), file, PICKLE_PROTOCOL)
-    return buffers.body(file.getvalue())
+    return join(buffers.body(file.getvalue()))

@@ -7,6 +7,8 @@ import pickle
 import time
 from typing import Any
 
+from taskfc_ext.serialize.bodies import Buffers
+
 
 class LimitReached(Exception):
     """Pickling was stopped at a limit: it is not known whether the value can be pickled."""
@@ -69,6 +71,21 @@ class LimitedBuffer(io.BytesIO):
     def write(self, data: Any) -> int:
         _check_size(self.tell() + memoryview(data).nbytes, self.limit)
         return super().write(data)
+
+
+class LimitedBuffers(Buffers):
+    """Buffers that count against the limit of the file with their pickle."""
+
+    def __init__(self, file: LimitedBuffer) -> None:
+        super().__init__()
+        self._file = file
+
+    def take(self, buffer: pickle.PickleBuffer) -> bool:
+        n_before = self.n_bytes
+        stays = super().take(buffer)
+        self._file.limit -= self.n_bytes - n_before
+        _check_size(self._file.tell(), self._file.limit)
+        return stays
 
 
 def _check_size(size: int, limit: float) -> None:

@@ -6,7 +6,8 @@ import concurrent.futures
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from taskfc_ext.serialize.limited import LimitedBuffer
+from taskfc_ext.serialize.bodies import Body
+from taskfc_ext.serialize.limited import LimitedBuffer, LimitedBuffers
 from taskfc_ext.serialize.values import CellOptions, InputRef, names_body
 
 Limit = Callable[[int], float]
@@ -17,12 +18,12 @@ class PackedNames(dict[str, object]):
     """Names and values of a cell, with the body in which they are pickled.
 
     Attributes:
-        body: the pickle, as `load_cell` reads it.
+        body: as `load_cell` reads it.
         futures: the futures among the values; the body has an `InputRef` in place of each, by its index here.
         sizes: bytes of each name in the body, to about 64 kB. What several names share counts for the first of them.
     """
 
-    body: bytes = b""
+    body: Body = b""
     futures: tuple[object, ...] = ()
     sizes: Mapping[str, int]
 
@@ -54,9 +55,10 @@ def pack_names(
     sizes = {} if sizes is None else sizes
     referring = {name: _with_references(value, futures) for name, value in names.items()}
     file = LimitedBuffer()
-    measured = _MeasuredNames(referring, limits or {}, sizes, file)
+    buffers = LimitedBuffers(file)
+    measured = _MeasuredNames(referring, limits or {}, sizes, file, buffers)
     packed = PackedNames(names)
-    packed.body = names_body(measured, out, what=what, options=options, file=file)
+    packed.body = names_body(measured, out, what=what, options=options, file=file, buffers=buffers)
     packed.futures = tuple(futures)
     packed.sizes = sizes
     return packed
@@ -72,27 +74,33 @@ def _with_references(value: object, futures: list[object]) -> object:
 
 
 class _MeasuredNames:
-    """Pickled as a dict, into `file`; puts the bytes of each name into `sizes` on the way."""
+    """Pickled as a dict, into `file` and `buffers`; puts the bytes of each name into `sizes` on the way."""
 
     def __init__(
-        self, names: Mapping[str, object], limits: Mapping[str, Limit], sizes: dict[str, int], file: LimitedBuffer
+        self,
+        names: Mapping[str, object],
+        limits: Mapping[str, Limit],
+        sizes: dict[str, int],
+        file: LimitedBuffer,
+        buffers: LimitedBuffers,
     ) -> None:
         self._sizes = sizes
         self._names = names
         self._limits = limits
         self._file = file
+        self._buffers = buffers
 
     def __reduce__(self) -> tuple[object, ...]:
         return dict, (), None, None, self._items()
 
     def _items(self) -> Iterator[tuple[str, object]]:
-        file = self._file
+        file, buffers = self._file, self._buffers
         self._sizes.clear()
         for i, (name, value) in enumerate(self._names.items()):
-            start = file.tell()
+            start, n_taken = file.tell(), buffers.n_bytes
             limit = self._limits.get(name)
-            file.limit = math.inf if limit is None else limit(start)
+            file.limit = math.inf if limit is None else limit(start + n_taken) - n_taken
             yield name, value
             if i == 0:  # `pickle` asks for a second item before it writes the first; the same again takes few bytes
                 yield name, value
-            self._sizes[name] = file.tell() - start
+            self._sizes[name] = file.tell() - start + buffers.n_bytes - n_taken

@@ -10,6 +10,7 @@ from types import FunctionType
 from typing import Any
 
 from taskfc_ext.serialize import classes, machinery
+from taskfc_ext.serialize.bodies import join
 from taskfc_ext.serialize.by_value import is_importable, is_pickled_by_reference
 from taskfc_ext.serialize.values import pickle_alone
 
@@ -30,7 +31,7 @@ def _reduce(pickler: object, item: Any) -> Any:
         by_value = not is_importable(item)
     else:
         by_value = issubclass(kind, type) and classes.is_by_value(item)
-    return (_load, (pickle_alone(item),)) if by_value else NotImplemented
+    return (_load, (join(pickle_alone(item)),)) if by_value else NotImplemented
 
 
 def _load(body: bytes) -> Any:

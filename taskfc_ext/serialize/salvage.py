@@ -11,6 +11,7 @@ import pickle
 from typing import Any, NoReturn
 
 from taskfc_ext.serialize.blame import describe_error
+from taskfc_ext.serialize.bodies import Received, split_body
 
 _pickle: Any = pickle
 _Unpickler: Any = _pickle._Unpickler
@@ -106,7 +107,7 @@ for _opcode, _n_arguments in (
     _guard(_opcode, _n_arguments)
 
 
-def salvage_value(body: bytes) -> object:
+def salvage_value(body: Received) -> object:
     """Return the value in `body`, with a `Broken` in place of each part that cannot be rebuilt.
 
     Objects that took in a part before it failed to be filled still hold the half-built part.
@@ -114,4 +115,5 @@ def salvage_value(body: bytes) -> object:
     Raises:
         Exception: the pickle cannot be loaded even in this way.
     """
-    return _Salvager(io.BytesIO(body)).load()
+    pickled, buffers = split_body(body)
+    return _Salvager(io.BytesIO(pickled), buffers=buffers).load()

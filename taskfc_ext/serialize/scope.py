@@ -264,7 +264,7 @@ def loader() -> Host | Guest:
     return here.guest or here.host  # type: ignore[return-value]  # one of them is there
 
 
-def load_as_guest(load: Callable[[bytes], Any], body: bytes) -> Any:
+def load_as_guest(load: Callable[[Any], Any], body: Any) -> Any:
     """Return `load(body)` for a result; it changes nothing in this process."""
     here = _here
     before = here.guest

@@ -9,13 +9,15 @@ import __future__
 import io
 import pickle
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypedDict
 
 from taskfc_ext.errors import UnpicklableArgument, UnpicklableResult
 from taskfc_ext.serialize.atoms import ATOMS
 from taskfc_ext.serialize.blame import describe_failure, describe_first_failure
+from taskfc_ext.serialize.bodies import Body, Buffers, Received, split_body
 from taskfc_ext.serialize.exceptions import WithChains
 from taskfc_ext.serialize.pickler import PICKLE_PROTOCOL, Pickler, dump
 from taskfc_ext.serialize.rebuilding import check_classes
@@ -114,31 +116,32 @@ class CellOptions(TypedDict, total=False):
     extensions: tuple[str, ...]
 
 
-def pickle_alone(value: object) -> bytes:
+def pickle_alone(value: object) -> Body:
     """Return `value` pickled; raises the exceptions of its own code."""
     if type(value) in ATOMS:
         return _dumps(value, PICKLE_PROTOCOL)
-    return _pickle(value, io.BytesIO())[0]
+    file, buffers = io.BytesIO(), Buffers()
+    _pickle(value, file, buffers)
+    return buffers.body(file.getvalue())
 
 
-def _pickle(value: object, file: io.BytesIO) -> tuple[bytes, Pickler]:
-    """Return `value` pickled, and its pickler. `file` is empty; it holds the pickle meanwhile."""
+def _pickle(value: object, file: io.BytesIO, buffers: Buffers) -> Pickler:
+    """Pickle `value` into an empty file and `buffers`; return the pickler."""
     chains = WithChains()
     try:
-        pickler = dump(value, file, exceptions=chains)
+        return dump(value, file, buffers, exceptions=chains)
     except Exception:
         if not chains.has_chains:
             raise
         file.seek(0)
-        pickler = dump(value, file)  # without chains: they must not make the rest unpicklable
-    return file.getvalue(), pickler
+        return dump(value, file, buffers)  # without chains: they must not make the rest unpicklable
 
 
-def _pickle_to_send(value: object, file: io.BytesIO, *, what: str) -> tuple[bytes, Pickler]:
-    """Return `value` pickled for a worker, and its pickler: the classes in it can be made again there."""
-    body, pickler = _pickle(value, file)
+def _pickle_to_send(value: object, file: io.BytesIO, buffers: Buffers, *, what: str) -> Pickler:
+    """Pickle `value` for a worker, as `_pickle` does: the classes in it can be made again there."""
+    pickler = _pickle(value, file, buffers)
     check_classes(pickler.made_classes, what=what)
-    return body, pickler
+    return pickler
 
 
 RETURN_INSTEAD = "return what can be pickled instead: plain data, arrays, or the path of a file that the task writes"
@@ -149,7 +152,7 @@ EVERYTHING = "*"
 """In place of a name to bring back: all names that the code binds, as far as they can be pickled."""
 
 
-def dump_value(value: object, *, what: str) -> bytes:
+def dump_value(value: object, *, what: str) -> Body:
     """Return `value` pickled, with definitions in `__main__` by value.
 
     Args:
@@ -169,7 +172,7 @@ def dump_value(value: object, *, what: str) -> bytes:
         raise UnpicklableResult(describe_failure(what, value, error), hint=RETURN_INSTEAD) from error
 
 
-def _dump_partially(result: SourceResult, what: str, error: Exception) -> bytes:
+def _dump_partially(result: SourceResult, what: str, error: Exception) -> Body:
     """Return the parts of a result that can be pickled, with the reasons for the others.
 
     Raises:
@@ -199,17 +202,28 @@ def _why_not(what: str, value: object) -> str:
     return ""
 
 
-def load_value(body: bytes) -> object:
-    """Return the value in `body`; changes nothing in this process. Raises the exceptions of the value's own code."""
-    return _loads(body) if len(body) < _NO_CODE else load_as_guest(_loads, body)
+def load_value(body: Received) -> object:
+    """Return the value in `body`; changes nothing in this process. Raises the exceptions of the value's own code.
+
+    Args:
+        body: the body. Large arrays of the value are views of it.
+    """
+    return _loads(body) if len(body) < _NO_CODE else load_as_guest(*_to_load(body))
 
 
 def load_submitted(body: bytes) -> object:
     """Return a value sent with a submission; the notebook's definitions in it become the attempt's."""
-    return _loads(body)
+    load, pickled = _to_load(body)
+    return load(pickled)
 
 
-def salvage_result(body: bytes) -> SourceResult | None:
+def _to_load(body: Received) -> tuple[Callable[[Any], Any], Any]:
+    """Return the function that loads `body`, and its argument. No frame of ours may be between it and its caller."""
+    pickled, buffers = split_body(body)
+    return (partial(_loads, buffers=buffers), pickled) if buffers else (_loads, pickled)
+
+
+def salvage_result(body: Received) -> SourceResult | None:
     """Return the parts of a result that can be rebuilt, with the reasons for the others.
 
     `None` if the result has no names, or none of them can be rebuilt. Slow: for use after `load_value` has failed.
@@ -237,7 +251,7 @@ def _why_broken(value: object) -> str:
     return ""
 
 
-def dump_call(args: tuple[object, ...], kwargs: Mapping[str, object], *, what: str) -> bytes:
+def dump_call(args: tuple[object, ...], kwargs: Mapping[str, object], *, what: str) -> Body:
     """Return the pickled arguments of one call. Results of other tasks are `InputRef`s in place of arguments.
 
     Args:
@@ -254,8 +268,10 @@ def dump_call(args: tuple[object, ...], kwargs: Mapping[str, object], *, what: s
                 break
         else:
             return _dumps((args, None), PICKLE_PROTOCOL)
+    file, buffers = io.BytesIO(), Buffers()
     try:
-        return _pickle_to_send((args, dict(kwargs) or None), io.BytesIO(), what=f"an argument of {what}")[0]
+        _pickle_to_send((args, dict(kwargs) or None), file, buffers, what=f"an argument of {what}")
+        return buffers.body(file.getvalue())
     except UnpicklableArgument:
         raise
     except Exception as error:
@@ -264,9 +280,12 @@ def dump_call(args: tuple[object, ...], kwargs: Mapping[str, object], *, what: s
         raise UnpicklableArgument(describe_first_failure(named, error)) from error
 
 
-def load_call(body: bytes, inputs: Sequence[bytes] = ()) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def load_call(body: Received, inputs: Sequence[Received] = ()) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return (args, kwargs), with each `InputRef` replaced by the value of that input."""
-    args, kwargs = _loads(body) if len(body) < _NO_CODE else load_within(vars(sys.modules["__main__"]), _loads, body)
+    if len(body) < _NO_CODE:
+        args, kwargs = _loads(body)
+    else:
+        args, kwargs = load_within(vars(sys.modules["__main__"]), *_to_load(body))
     if inputs:
         args = tuple([_resolve(value, inputs) for value in args])
         kwargs = kwargs and {name: _resolve(value, inputs) for name, value in kwargs.items()}
@@ -275,7 +294,7 @@ def load_call(body: bytes, inputs: Sequence[bytes] = ()) -> tuple[tuple[Any, ...
 
 def dump_names(
     names: Mapping[str, object], out: Sequence[str], *, what: str, options: CellOptions | None = None
-) -> bytes:
+) -> Body:
     """Return the body of a string task or a cell: the values sent, by name, and the names to bring back.
 
     Raises:
@@ -297,7 +316,8 @@ def names_body(
     what: str,
     options: CellOptions | None,
     file: io.BytesIO | None = None,
-) -> bytes:
+    buffers: Buffers | None = None,
+) -> Body:
     """Return the body for `names`, a dict or an object that is pickled as one; raises whatever its own code raises.
 
     Args:
@@ -306,27 +326,33 @@ def names_body(
         what: how messages call the cell.
         options: settings of the notebook.
         file: an empty file for the pickle; it is emptied for each further try.
+        buffers: receives large buffers; emptied likewise.
     """
+    file, buffers = file or io.BytesIO(), buffers or Buffers()
     sent = (names, tuple(out), dict(options)) if options else (names, tuple(out))
-    body, pickler = _pickle_to_send(sent, file or io.BytesIO(), what=what)
+    pickler = _pickle_to_send(sent, file, buffers, what=what)
     sources = sources_of(pickler.filenames)
-    return body + _dumps(sources, PICKLE_PROTOCOL) if sources else body
+    if sources:
+        pickle.dump(sources, file, PICKLE_PROTOCOL)
+    return buffers.body(file.getvalue())
 
 
-def load_cell(body: bytes, inputs: Sequence[bytes] = ()) -> tuple[dict[str, Any], tuple[str, ...], CellOptions]:
+def load_cell(body: Received, inputs: Sequence[Received] = ()) -> tuple[dict[str, Any], tuple[str, ...], CellOptions]:
     """Return (values sent, names to bring back, settings of the notebook).
 
     Each `InputRef` among the values is replaced by the value of that input.
     """
-    file = io.BytesIO(body)
-    names, out, *options = load_within(vars(sys.modules["__main__"]), pickle.load, file)
-    if file.tell() < len(body):
+    pickled, buffers = split_body(body)
+    file = io.BytesIO(pickled)
+    load = partial(pickle.load, buffers=buffers)
+    names, out, *options = load_within(vars(sys.modules["__main__"]), load, file)
+    if file.tell() < len(pickled):
         remember_sources(pickle.load(file))
     given: CellOptions = options[0] if options else {}
     return {name: _resolve(value, inputs) for name, value in names.items()}, tuple(out), given
 
 
-def _resolve(value: object, inputs: Sequence[bytes]) -> object:
+def _resolve(value: object, inputs: Sequence[Received]) -> object:
     if type(value) is not InputRef:
         return value
     result = load_value(inputs[value.index])

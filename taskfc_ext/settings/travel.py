@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from taskfc_ext.serialize.bodies import join
 from taskfc_ext.serialize.scope import ABSENT
 from taskfc_ext.serialize.values import pickle_alone
 from taskfc_ext.settings.numeric import error_variable, print_variable
@@ -201,7 +202,7 @@ def _body(value: Any) -> bytes | None:
         return None
     try:
         body = pickle_alone(value)
-        return body if len(body) <= MAX_SETTING else None
+        return join(body) if len(body) <= MAX_SETTING else None
     except Exception:  # noqa: BLE001  a lock, an open file
         if not isinstance(value, dict):
             return None

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import CoroutineType, ModuleType
 from typing import Any, NamedTuple
 
+from taskfc_ext.drivers.uploads import LargePayloads
 from taskfc_ext.errors import LoadingFailed, TaskRejectError, UnpicklableResult
 from taskfc_ext.protocol.limits import MAX_VALUE
 from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure
@@ -16,9 +17,11 @@ from taskfc_ext.protocol.spec import Kind, Spec
 from taskfc_ext.protocol.worker_messages import MAX_PROBLEM, Prepare
 from taskfc_ext.serialize import (
     EVERYTHING,
+    Received,
     SourceResult,
     dump_exception,
-    dump_within,
+    dump_value,
+    join,
     load_call,
     load_cell,
     load_function,
@@ -58,11 +61,13 @@ class Executor:
     Args:
         codes: the code that the worker was sent, by digest.
         properties: given to `depend` functions.
+        payloads: maps large arguments.
     """
 
-    def __init__(self, codes: Mapping[bytes, bytes], properties: Mapping[str, Any]) -> None:
+    def __init__(self, codes: Mapping[bytes, bytes], properties: Mapping[str, Any], payloads: LargePayloads) -> None:
         self._codes = codes
         self._properties = properties
+        self._payloads = payloads
         self._kept = new_main()
 
     def run(self, attempt: Attempt) -> AttemptEnd:
@@ -72,7 +77,12 @@ class Executor:
             if spec.depend is not None and (refusal := self._refusal(spec.depend)):
                 return Outcome.REFUSED, refusal.encode()
             value = self._value(attempt)
-            return Outcome.OK, dump_within(value, MAX_VALUE, what="the result of " + spec.label)
+            body = dump_value(value, what="the result of " + spec.label)
+            if len(body) > MAX_VALUE:
+                raise UnpicklableResult(
+                    f"the result of {spec.label} is {len(body):,} bytes; here it can be {MAX_VALUE:,}"
+                )
+            return Outcome.OK, join(body)
         except Interrupted:
             raise
         except TaskRejectError as error:
@@ -83,7 +93,7 @@ class Executor:
     def set_up(self, broadcast: Prepare) -> str:
         """Run a broadcast; return the exception's type and text, or "". Raises only `Interrupted`."""
         try:
-            code, body = _require_bytes(broadcast.code), _require_bytes(broadcast.body)
+            code, body = broadcast.code, broadcast.body
             if broadcast.kind is Kind.FUNCTION:
                 args, kwargs = load_call(body)
                 _await_result(load_as_guest(load_function, code)(*args, **kwargs))
@@ -111,8 +121,8 @@ class Executor:
     def _value(self, attempt: Attempt) -> object:
         spec, body, inputs = (
             attempt.spec,
-            _require_bytes(attempt.body),
-            [_require_bytes(value) for value in attempt.inputs],
+            self._payloads.read(attempt.body),
+            [self._payloads.read(value) for value in attempt.inputs],
         )
         if spec.kind is not Kind.FUNCTION:
             return self._source_result(spec, body, inputs)
@@ -121,7 +131,7 @@ class Executor:
             args, kwargs = load_call(body, inputs)
         return _await_result(function(*args, **kwargs))
 
-    def _source_result(self, spec: Spec, body: bytes, inputs: Sequence[bytes]) -> SourceResult:
+    def _source_result(self, spec: Spec, body: Received, inputs: Sequence[Received]) -> SourceResult:
         is_cell = spec.kind is Kind.CELL
         with _convert_loading_errors(spec.label):
             names, out, _ = load_cell(body, inputs)
@@ -190,9 +200,3 @@ def _bring_back(main: ModuleType, before: Mapping[str, object], out: Sequence[st
 def _shorten(text: str) -> str:
     """Return as much of `text` as a message can carry."""
     return shorten(text, MAX_PROBLEM - NOTE)
-
-
-def _require_bytes(payload: Payload) -> bytes:
-    if not isinstance(payload, bytes):
-        raise UnpicklableResult(f"a payload in a file is not read here: {payload!r}")
-    return payload

@@ -19,6 +19,7 @@ from taskfc_ext.controller.loop import Controller, SupervisorLost
 from taskfc_ext.core.scheduler import Scheduler
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.drivers.transport import Router
+from taskfc_ext.drivers.uploads import LargePayloads
 from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import ClientMessage, ControllerMessage, Hello
@@ -46,6 +47,10 @@ Rule = Callable[[ClientMessage], Sequence[ControllerMessage] | None]
 
 # macOS has no SEQPACKET
 _KIND = socket.SOCK_DGRAM if sys.platform == "darwin" else socket.SOCK_SEQPACKET
+
+
+STORE = "store"
+"""Name of the store's journal in a farm's folder."""
 
 
 class ControllerThread:
@@ -93,7 +98,8 @@ class ControllerThread:
         self._n_workers = n_workers
         self._is_running = running
         self._is_closed = False
-        self._store = Store(folder / "store")
+        self._store = Store(folder / STORE)
+        self._payloads = LargePayloads(folder / STORE, "workers")
         self._scheduler = Scheduler(self._store.records(), name=name)
         self.socket = folder / "c"
         self._clients = _ClientSocket(self.socket, self)
@@ -267,7 +273,7 @@ class ControllerThread:
                 worker = next(self._worker_ids)
                 self._send_to_controller(WorkerUp(worker, os.getpid()))
                 self._workers[worker] = WorkerThread(
-                    worker, self._workers_path, self._properties, self._send_to_controller
+                    worker, self._workers_path, self._properties, self._payloads, self._send_to_controller
                 )
 
     def _end_workers(self) -> None:

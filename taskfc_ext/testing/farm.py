@@ -17,7 +17,7 @@ from taskfc_ext.client.session.controller import RemoteController
 from taskfc_ext.drivers.connection_file import ConnectionInfo, host_name
 from taskfc_ext.errors import FarmError, StartFailed
 from taskfc_ext.protocol.ids import PROTOCOL
-from taskfc_ext.testing.controller import ControllerThread, Rule
+from taskfc_ext.testing.controller import STORE, ControllerThread, Rule
 from taskfc_ext.testing.runner import current_worker
 from taskfc_ext.version import __version__
 
@@ -165,6 +165,11 @@ class FakeFarm:
             clients=str(self.socket()),
             python="3.11.0",
         )
+
+    @property
+    def journal(self) -> Path:
+        """Its store."""
+        return self._folder / STORE
 
     def revive(self) -> None:
         """Start a new controller on the same store.

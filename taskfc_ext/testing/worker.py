@@ -14,6 +14,7 @@ from typing import Any, assert_never
 import zmq
 
 from taskfc_ext.drivers.transport import Dealer
+from taskfc_ext.drivers.uploads import LargePayloads
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.message import Message
@@ -47,11 +48,17 @@ class WorkerThread:
         worker: its id.
         path: the controller's socket for workers.
         properties: given to `depend` functions.
+        payloads: maps large arguments.
         on_end: called in the worker's thread with the message that the supervisor sends of its end.
     """
 
     def __init__(
-        self, worker: int, path: Path, properties: Mapping[str, Any], on_end: Callable[[WorkerDown], None]
+        self,
+        worker: int,
+        path: Path,
+        properties: Mapping[str, Any],
+        payloads: LargePayloads,
+        on_end: Callable[[WorkerDown], None],
     ) -> None:
         self.worker = worker
         self._on_end = on_end
@@ -67,7 +74,7 @@ class WorkerThread:
         self._poller = zmq.Poller()
         self._poller.register(self._dealer.socket, _POLLIN)
         self._poller.register(self._reading, _POLLIN)
-        self._runner = Runner(worker, Executor(self._codes, properties), self._wake)
+        self._runner = Runner(worker, Executor(self._codes, properties, payloads), self._wake)
         self._thread = threading.Thread(target=self._serve, name=f"taskfc-test-worker-{worker}", daemon=True)
         self._thread.start()
 
@@ -154,7 +161,6 @@ class WorkerThread:
             case Run():
                 if not self._is_retiring:  # else its end gives them back
                     for lease, arguments in enumerate(message.bodies, message.first_lease):
-                        assert isinstance(arguments, bytes)
                         self._runner.add(Attempt(lease, message.spec, arguments, message.inputs))
             case Prepare():
                 self._runner.add(message)

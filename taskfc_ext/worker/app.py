@@ -18,6 +18,7 @@ from taskfc_ext import worker
 from taskfc_ext.drivers.paths import check_store, farm_paths
 from taskfc_ext.drivers.process_tree import become_subreaper
 from taskfc_ext.drivers.processes import FARM_PID, Page, die_with_parent
+from taskfc_ext.drivers.uploads import LargePayloads
 from taskfc_ext.location import add_sources
 from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.options import FarmOptions
@@ -74,7 +75,8 @@ def main() -> None:
     log_handler.setStream(cast(TextIO, LogStream(capture)))
     forking.prepare(guard.disarm, capture.detach)
     choose_backend()  # first: the executor notes the worker's own environment
-    executor = Executor(worker.properties, guard, capture.displays)
+    payloads = LargePayloads(paths.journal, f"w{worker_id}x{os.getpid()}")
+    executor = Executor(worker.properties, guard, capture.displays, payloads)
     link.report_codes(lambda: executor.codes)
     executor.modules.install()
     when_imported("IPython", executor.offer_shell)

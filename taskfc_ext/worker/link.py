@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
+from taskfc_ext.drivers.uploads import UploadedFile
 from taskfc_ext.protocol.batches import chunks, split
 from taskfc_ext.protocol.limits import MAX_BATCH
 from taskfc_ext.protocol.message import Message
@@ -35,7 +36,7 @@ class Result(NamedTuple):
 
     lease: int
     outcome: int
-    value: bytes
+    value: bytes | UploadedFile
     seconds: float
     output: Printed
     displays: tuple[bytes, ...] = ()
@@ -66,7 +67,7 @@ class Link:
         self._connect = connect
         self._ready = ready
         self._held: set[int] = set()
-        self._unacked: deque[Finished] = deque()
+        self._unacked: deque[tuple[Finished, list[UploadedFile]]] = deque()
         self._unsent: deque[Sequence[Message]] = deque()
         self._n_finished = 0
         self._broadcasts: dict[int, str | None] = {}
@@ -100,7 +101,7 @@ class Link:
         self.connection = self._connect()
         ready = self._ready(tuple(sorted(self._held)))
         self.send([msgspec.structs.replace(ready, broadcasts=dict(self._broadcasts), codes=self._codes())])
-        for finished in self._unacked:
+        for finished, _ in self._unacked:
             self.send([finished])
 
     def send(self, messages: Sequence[Message]) -> None:
@@ -152,21 +153,25 @@ class Link:
     def _finished_message(self, batch: list[Result]) -> Finished:
         self._n_finished += 1
         leases, outcomes, values, seconds, outputs, displays = zip(*batch, strict=True)
+        files = [value for value in values if isinstance(value, UploadedFile)]
         finished = Finished(
             seq=self._n_finished,
             leases=leases,
             outcomes=outcomes,
-            values=values,
+            values=tuple([value.upload if isinstance(value, UploadedFile) else value for value in values])
+            if files
+            else values,
             seconds=seconds,
             outputs=_by_lease(leases, outputs),
             displays=_by_lease(leases, displays),
         )
-        self._unacked.append(finished)
+        self._unacked.append((finished, files))
         return finished
 
     def _forget(self, seq: int) -> None:
-        while self._unacked and self._unacked[0].seq <= seq:
-            self._held.difference_update(self._unacked.popleft().leases)
+        while self._unacked and self._unacked[0][0].seq <= seq:
+            finished, _ = self._unacked.popleft()
+            self._held.difference_update(finished.leases)
 
 
 def _by_lease(leases: Iterable[int], things: Iterable[T]) -> dict[int, T]:
@@ -176,7 +181,7 @@ def _by_lease(leases: Iterable[int], things: Iterable[T]) -> dict[int, T]:
 
 
 def _size(result: Result) -> int:
-    n_bytes = len(result.value)
+    n_bytes = len(result.value) if isinstance(result.value, bytes) else 0
     if result.output:
         n_bytes += 4 * sum(map(len, result.output))
     if result.displays:

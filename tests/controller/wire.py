@@ -17,11 +17,13 @@ from pathlib import Path
 from taskfc_ext.controller.loop import Controller
 from taskfc_ext.core.scheduler import Scheduler
 from taskfc_ext.core.state.validate import validate
+from taskfc_ext.drivers.paths import payloads_of
 from taskfc_ext.drivers.store import Store
+from taskfc_ext.drivers.uploads import map_payload
 from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.ids import PROTOCOL
-from taskfc_ext.protocol.payloads import Failure, Outcome, Reason, encode_failure
+from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure
 from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.protocol.spec import Kind, Spec
 from taskfc_ext.protocol.supervisor_messages import Farm, Noted, SetWorkers, Shutdown, StopAttempt, WorkerDown, WorkerUp
@@ -154,7 +156,8 @@ class WireWorker:
             elif isinstance(message, Run):
                 leases = range(message.first_lease, message.first_lease + len(message.ids))
                 codes = [message.spec.code] * len(leases)
-                self.queue.extend(zip(leases, message.ids, message.bodies, codes, strict=True))
+                bodies = map(self.farm.content, message.bodies)
+                self.queue.extend(zip(leases, message.ids, bodies, codes, strict=True))
                 self.farm.inputs.update(dict.fromkeys(message.ids, message.inputs))
             elif isinstance(message, Prepare):
                 assert message.number not in self.broadcasts, "a broadcast came twice"
@@ -261,7 +264,9 @@ class WireClient:
                         self.mine.update(new for _, new in message.value)
                 case said.Ended():
                     for taskid, reason, value in zip(message.ids, message.reasons, message.values, strict=True):
-                        assert self.ends.setdefault(taskid, (reason, value)) == (reason, value), "two different ends"
+                        end = reason, self.farm.content(value)
+                        first = self.ends.setdefault(taskid, end)
+                        assert end in (first, (reason, b"")), "two different ends"  # empty: cleared meanwhile
                 case said.Watching():
                     del self.unanswered[message.seq]
                     self.news.append(message)
@@ -315,6 +320,15 @@ class WireFarm:
     def fresh_identity(self) -> bytes:
         self.n_identities += 1
         return b"%d" % self.n_identities
+
+    def content(self, payload: Payload) -> bytes:
+        """Return a payload that the controller has sent, perhaps in a file."""
+        if isinstance(payload, bytes):
+            return payload
+        try:
+            return bytes(map_payload(payloads_of(self.path), payload))
+        except FileNotFoundError:
+            return b""  # it was cleared meanwhile
 
     # the controller's life
 

@@ -404,7 +404,6 @@ def test_large_payloads_are_files_and_come_back(path):
     assert bodies[0] == b"small"
     assert [type(payload) for payload in (bodies[1], values[0])] == [PayloadRef] * 2
     store.commit([make_submitted(0, 2, bodies=bodies), msgspec.structs.replace(make_ended(1), values=values)])
-    store.end_turn()
     store.close()
     store = Store(path)
     assert [store.payload(payload) for payload in store.batch_of(1).bodies] == [b"small", body]
@@ -449,7 +448,6 @@ def test_the_payloads_of_a_retry_outlive_the_first_task(store):
     again = store.stage_again(store.batch_of(0).bodies)
     store.commit([make_submitted(1, bodies=again)])
     clear(store, 0)
-    store.end_turn()
     assert [store.payload(body) for body in store.batch_of(1).bodies] == [body]
     clear(store, 1)
     assert files(store) == []
@@ -461,7 +459,6 @@ def test_a_commit_that_fails_removes_no_payload(store):
     with pytest.raises(sqlite3.Error):
         store.commit([Cleared((0,), "a" * 16, 1), Define(b"d" * 16, PayloadRef("abc", 1))])
     store.commit([make_submitted(1)])
-    store.end_turn()
     assert store.payload(store.batch_of(0).bodies[0]) == body
 
 
@@ -469,7 +466,6 @@ def test_a_commit_that_fails_removes_no_payload(store):
 def test_a_payload_that_a_power_cut_destroyed_is_empty(store, damage):
     (ref,) = store.stage((os.urandom(LARGE),))
     store.commit([make_submitted(0, bodies=(ref,))])
-    store.end_turn()
     (file,) = files(store)
     file.unlink() if damage == "gone" else file.write_bytes(b"x")
     assert store.payload(ref) == b""

@@ -178,6 +178,10 @@ class FakeFarm:
             raise found
         return found
 
+    def read_payload(self, payload: Any) -> Any:
+        """Return a payload of a submission; here none stands in a file."""
+        return payload
+
     def hold(self, taskids: Sequence[int]) -> list[int]:
         given = [taskid for taskid in self._steer("hold", taskids, held=True) if self.infos[taskid].worker >= 0]
         for taskid in given:

@@ -6,7 +6,16 @@ import pickle
 
 import pytest
 
-from taskfc_ext.serialize.bodies import MIN_BUFFER, Buffers, Mapped, has_buffers, size_without_buffers, split_body
+from taskfc_ext.serialize.bodies import (
+    MIN_BUFFER,
+    Buffers,
+    Mapped,
+    Pieces,
+    has_buffers,
+    join,
+    size_without_buffers,
+    split_body,
+)
 
 BUFFERS = {
     "none": [],
@@ -20,7 +29,7 @@ BUFFERS = {
 def body_of(values: list[bytes | bytearray]) -> bytes:
     buffers = Buffers()
     wrapped = [pickle.PickleBuffer(value) for value in values]
-    return buffers.body(pickle.dumps(wrapped, 5, buffer_callback=buffers.take))
+    return join(buffers.body(pickle.dumps(wrapped, 5, buffer_callback=buffers.take)))
 
 
 @pytest.mark.parametrize("values", BUFFERS.values(), ids=BUFFERS)
@@ -30,9 +39,24 @@ def test_buffers_are_restored(values: list[bytes | bytearray]) -> None:
     assert has_buffers(body) == bool(large)
     assert size_without_buffers(body) < MIN_BUFFER + 2000
     for source in (body, Mapped(body).view()):
-        file, buffers = split_body(source)
-        assert [bytes(value) for value in pickle.load(file, buffers=buffers)] == [bytes(value) for value in values]
+        pickled, buffers = split_body(source)
+        assert [bytes(value) for value in pickle.loads(pickled, buffers=buffers)] == [bytes(value) for value in values]
         assert len(buffers) == len(large)
+
+
+def test_a_large_body_stays_in_pieces_that_are_views_of_the_buffers() -> None:
+    buffers, values = Buffers(), [bytearray(b"a" * MIN_BUFFER), bytearray(b"b" * (MIN_BUFFER + 1))]
+    body = buffers.body(pickle.dumps(list(map(pickle.PickleBuffer, values)), 5, buffer_callback=buffers.take))
+    assert isinstance(body, Pieces)
+    assert [part.obj for part in body.parts if isinstance(part, memoryview)] == values
+    assert len(body) == len(body.join())
+
+
+def test_what_was_sent_without_a_file_can_be_written_to() -> None:
+    body = body_of([bytearray(b"a" * MIN_BUFFER)])
+    _, (view,) = split_body(body)
+    view[0] = ord("b")
+    assert split_body(body)[1][0][0] == ord("a")
 
 
 def test_views_do_not_share_writes() -> None:

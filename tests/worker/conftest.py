@@ -8,18 +8,21 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from taskfc_ext.drivers.paths import payloads_of, uploads_of
 from taskfc_ext.drivers.processes import Page
+from taskfc_ext.drivers.uploads import LargePayloads
 from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.message import Message
-from taskfc_ext.protocol.payloads import Failure, Outcome, decode_failure
+from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, decode_failure
 from taskfc_ext.protocol.printed import log_of
 from taskfc_ext.protocol.spec import Kind, Spec
 from taskfc_ext.protocol.worker_messages import Code, Finished, Ready, Run, ToWorker
-from taskfc_ext.serialize import digest, dump_call, dump_function, dump_names, load_value
+from taskfc_ext.serialize import digest, dump_call, dump_function, dump_names, join, load_value
 from taskfc_ext.worker.connection import LifePipe
 from taskfc_ext.worker.link import Link
 from taskfc_ext.worker.loop import Loop
@@ -71,7 +74,11 @@ class Bench:
         self.capture = Capture(sys.stdout, sys.stderr)
         self.guard = Guard(self.page)
         self.link = Link(self.connect, ready)
-        executor = Executor(self.properties, self.guard, self.capture.displays)
+        self.folder = tempfile.TemporaryDirectory()
+        journal = Path(self.folder.name, "journal")
+        self.uploads, self.payloads = uploads_of(journal), payloads_of(journal)
+        payloads = LargePayloads(journal, "w3")
+        executor = Executor(self.properties, self.guard, self.capture.displays, payloads)
         self.loop = Loop(self.link, self.page, self.guard, executor, self.capture, LifePipe(self.life), self.properties)
         self.next_lease = 1
 
@@ -93,7 +100,7 @@ class Bench:
         self.sent.clear()
         return sent
 
-    def give(self, spec: Spec, *bodies: bytes, inputs: tuple[bytes, ...] = ()) -> list[int]:
+    def give(self, spec: Spec, *bodies: Payload, inputs: tuple[bytes, ...] = ()) -> list[int]:
         """Send a Run; return its leases. Task ids are leases + 100."""
         leases = range(self.next_lease, self.next_lease + len(bodies))
         self.next_lease += len(bodies)
@@ -117,11 +124,14 @@ class Bench:
         return Spec(kind=Kind.FUNCTION, code=name, label=getattr(function, "__name__", "f"), **options)
 
     def call(self, function: Callable[..., object], *args: object, **options: Any) -> list[int]:
-        return self.give(self.spec(function, **options), dump_call(args, {}, what="f"))
+        return self.call_with(function, join(dump_call(args, {}, what="f")), **options)
+
+    def call_with(self, function: Callable[..., object], body: Payload, **options: Any) -> list[int]:
+        return self.give(self.spec(function, **options), body)
 
     def source(self, kind: Kind, text: str, names: dict[str, object], out: Sequence[str], **options: Any) -> list[int]:
         spec = Spec(kind=kind, code=self.define(text.encode()), label="cell", **options)
-        return self.give(spec, dump_names(names, out, what="the cell"))
+        return self.give(spec, join(dump_names(names, out, what="the cell")))
 
     def turn(self) -> None:
         """Run the worker's loop until it is idle."""
@@ -135,8 +145,12 @@ class Bench:
         for message in self.take_sent():
             if isinstance(message, Finished):
                 pairs = zip(message.outcomes, message.values, strict=True)
-                found += [(outcome, decode(outcome, value)) for outcome, value in pairs]
+                found += [(outcome, decode(outcome, self.content(value))) for outcome, value in pairs]
         return found
+
+    def content(self, value: Payload) -> bytes:
+        """Return a value that was sent, perhaps in a file."""
+        return value if isinstance(value, bytes) else self.uploads.joinpath(value.folder, value.file).read_bytes()
 
     def result(self) -> Any:
         """Run, and return the value of the only task."""
@@ -193,3 +207,4 @@ def bench() -> Iterator[Bench]:
     os.close(bench.life)
     os.close(bench.order)
     bench.page.close()
+    bench.folder.cleanup()

@@ -10,7 +10,6 @@ from taskfc_ext.protocol.payloads import Outcome
 from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.protocol.worker_messages import Finished
 from taskfc_ext.serialize import SourceResult
-from taskfc_ext.worker.run import execute
 from tests.worker.conftest import Ran
 
 
@@ -289,41 +288,3 @@ def test_an_unpicklable_last_value_is_named_by_its_type(bench: Any) -> None:
     bench.source(Kind.CELL, "import threading\n{'lock': threading.Lock()}", {}, [])
     message = bench.failure().message
     assert message.partition(" cannot")[0].endswith(": ['lock'] (a _thread.lock)")
-
-
-@pytest.mark.parametrize(
-    ("source", "come", "lost"),
-    [
-        ("small, large = b'1', bytes(2000)", {"small"}, {"large"}),
-        ("small, large = b'1', bytes(2000); 5", {"small"}, {"large"}),
-        ("small, large = bytes(400), bytes(900)", {"small"}, {"large"}),
-        ("small, large = b'1', b'2'; bytes(2000)", {"small", "large"}, {""}),
-        ("small, large = bytes(600), bytes(2000); bytes(3000)", {"small"}, {"large", ""}),
-        ("small, large = [lambda: 0], bytes(2000); 5", {"small"}, {"large"}),
-    ],
-)
-def test_other_names_come_back_beside_one_that_is_too_large(
-    bench: Any, monkeypatch: pytest.MonkeyPatch, source: str, come: set[str], lost: set[str]
-) -> None:
-    monkeypatch.setattr(execute, "MAX_VALUE", 1200)
-    bench.source(Kind.CELL, source, {}, ["small", "large"])
-    result = bench.result()
-    assert set(result.ns) == come
-    assert {*result.lost, *([""] if result.lost_value else [])} == lost
-    for reason in (*result.lost.values(), *([result.lost_value] if result.lost_value else [])):
-        assert "bytes pickled, over the limit of 1,200" in reason
-
-
-@pytest.mark.parametrize(
-    ("source", "outs", "message"),
-    [
-        ("bytes(2000)", [], "the result of cell (of type bytes) is 2,0"),
-        ("large = bytes(2000)", ["large"], "the result of cell: `large` (of type bytes) is 2,0"),
-    ],
-)
-def test_a_result_without_a_part_that_is_small_enough_is_a_failure(
-    bench: Any, monkeypatch: pytest.MonkeyPatch, source: str, outs: list[str], message: str
-) -> None:
-    monkeypatch.setattr(execute, "MAX_VALUE", 1200)
-    bench.source(Kind.CELL, source, {}, outs)
-    assert bench.failure().message.startswith(message)

@@ -223,7 +223,7 @@ def test_a_widget_as_the_value_is_replaced_too(bench: Any) -> None:
     assert Ran(bench, WIDGETS + "w.IntSlider(3)").forms == {TEXT: f"IntSlider(value=3) {NOTE}"}
     bench.source(Kind.CELL, WIDGETS + "w.IntSlider(3)", {}, [])
     assert bench.result().value is None
-    source = WIDGETS + "import threading\ns = w.IntSlider(3)\ns.observe(threading.Lock().__enter__)\ns"
+    source = WIDGETS + "import threading\ns = w.IntSlider(3)\ns.observe(lambda _, lock=threading.Lock(): None)\ns"
     assert Ran(bench, source).outcome == Outcome.OK
 
 

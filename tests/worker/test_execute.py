@@ -13,7 +13,6 @@ from taskfc_ext.protocol.payloads import Failure, Outcome
 from taskfc_ext.protocol.spec import Kind, Spec
 from taskfc_ext.serialize import InputRef, dump_call, dump_value
 from taskfc_ext.worker.load import programs
-from taskfc_ext.worker.run import execute
 from tests.processes import DEADLINE, until
 
 
@@ -134,12 +133,6 @@ def test_a_result_that_cannot_be_pickled_is_named(bench: Any) -> None:
     failure = bench.failure()
     assert failure.type_name == "taskfc_ext.errors.UnpicklableResult"
     assert failure.message.startswith("the result of Lock: .inner['lock'] (a _thread.lock) cannot be pickled")
-
-
-def test_a_result_over_the_limit_is_a_clear_failure(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execute, "MAX_VALUE", 1000)
-    bench.call(bytes, 1001)
-    assert "the result of bytes (of type bytes) is 1,0" in bench.failure().message
 
 
 def test_an_argument_that_cannot_be_loaded_is_the_tasks_failure(bench: Any) -> None:

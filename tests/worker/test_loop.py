@@ -1,16 +1,24 @@
 from __future__ import annotations
 
+import errno
+import gc
 import os
+import pickle
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from taskfc_ext.drivers.payload_files import LARGE
 from taskfc_ext.drivers.processes import Page
 from taskfc_ext.protocol.ids import PROTOCOL
-from taskfc_ext.protocol.payloads import Outcome
+from taskfc_ext.protocol.payloads import Outcome, PayloadRef, Upload
 from taskfc_ext.protocol.worker_messages import (
     Committed,
     Finished,
@@ -22,12 +30,15 @@ from taskfc_ext.protocol.worker_messages import (
     Returned,
     Started,
 )
-from taskfc_ext.serialize import dump_call
+from taskfc_ext.serialize import dump_call, join
 from taskfc_ext.worker import loop
+from taskfc_ext.worker.context.leftovers import SHORTEST_RUN
+from taskfc_ext.worker.link import FRAME_TARGET
 from taskfc_ext.worker.output import progress
 from taskfc_ext.worker.output.progress import track
 from tests.processes import DEADLINE
 
+GATE = threading.Event()
 NOW: list[Any] = []  # the bench of the test, for tasks in this process
 
 
@@ -40,6 +51,13 @@ def now(bench: Any) -> Any:
 
 def double(x: int) -> int:
     return 2 * x
+
+
+def leave_thread() -> bytes:
+    """Return a large value, and leave a thread behind."""
+    threading.Thread(target=GATE.wait, daemon=True).start()
+    time.sleep(2 * SHORTEST_RUN)
+    return bytes(LARGE)
 
 
 def interrupt_lease(lease: int) -> str:
@@ -374,8 +392,70 @@ def test_a_change_of_properties_is_reported(bench: Any) -> None:
     assert bench.sent[1:] == [PropertiesChanged()]
 
 
-def test_large_results_go_in_frames_of_their_own(bench: Any) -> None:
-    spec = bench.spec(bytes)
-    bench.give(spec, *(dump_call((9 * 2**20,), {}, what="f") for _ in range(3)))
+def test_no_frame_of_results_is_over_the_target(bench: Any) -> None:
+    n = FRAME_TARGET // (LARGE - 100) + 2
+    bench.give(bench.spec(bytes), *[dump_call((LARGE - 100,), {}, what="f")] * n)
     bench.turn()
-    assert [len(m.leases) for m in bench.sent if isinstance(m, Finished)] == [1, 1, 1]
+    frames = [message for message in bench.sent if isinstance(message, Finished)]
+    assert sum(len(frame.leases) for frame in frames) == n
+    assert max(sum(map(len, frame.values)) for frame in frames) <= FRAME_TARGET
+
+
+def test_a_large_result_is_sent_in_a_file_which_stays_until_it_is_committed(bench: Any) -> None:
+    bench.give(bench.spec(bytes), dump_call((LARGE,), {}, what="f"))
+    bench.turn()
+    (finished,) = (message for message in bench.sent if isinstance(message, Finished))
+    (value,) = finished.values
+    file = bench.uploads / value.folder / value.file
+    assert isinstance(value, Upload)
+    assert pickle.loads(file.read_bytes()) == bytes(LARGE)
+    assert file.stat().st_size == value.size
+    bench.connection.inbox.append(Committed(finished.seq))
+    bench.turn()
+    assert not file.exists()
+
+
+def test_a_task_that_leaves_a_thread_behind_keeps_no_result_in_memory(bench: Any) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        bench.call(leave_thread)
+        bench.turn()
+        (finished,) = (message for message in bench.sent if isinstance(message, Finished))
+        bench.connection.inbox.append(Committed(finished.seq))
+        bench.turn()
+        assert not [path for path in bench.uploads.rglob("*") if path.is_file()]
+    finally:
+        gc.enable()
+        GATE.set()
+
+
+def test_a_result_without_room_is_a_failure_that_says_so(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(*args: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "writev", write)
+    bench.call(bytes, LARGE)
+    failure = bench.failure()
+    assert failure.type_name == "taskfc_ext.errors.StoreError"
+    assert failure.message.startswith("there is no room for the result of bytes in ")
+    assert not [path for path in Path(bench.folder.name).rglob("*") if path.is_file()]
+
+
+def test_a_large_argument_is_mapped_from_its_file_and_can_be_written_to(bench: Any) -> None:
+    def write_to(array: Any) -> Any:
+        array[0] += 1
+        return array[:2]
+
+    bench.payloads.mkdir()
+    body = dump_call((np.zeros(LARGE),), {}, what="f")
+    bench.payloads.joinpath("1").write_bytes(join(body))
+    for _ in range(2):  # a second attempt finds it as it was
+        bench.call_with(write_to, PayloadRef("1", len(body)))
+        assert list(bench.result()) == [1.0, 0.0]
+
+
+def test_an_argument_whose_file_is_gone_is_a_failure_of_loading(bench: Any) -> None:
+    bench.call_with(abs, PayloadRef("1", LARGE))
+    failure = bench.failure(Outcome.FINAL_ERROR)
+    assert failure.message.startswith("loading abs on the worker failed: FileNotFoundError")

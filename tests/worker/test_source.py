@@ -53,7 +53,7 @@ def run_on_worker(bench: Any, source: str, options: CellOptions) -> Ended:
 def run_replay(shell: Any, source: str, options: CellOptions) -> Ended:
     spec = Spec(kind=Kind.CELL, code=b"0" * 16, label="cell")
     body = dump_names(NAMES, ["*"], what="cell", options=options)
-    replay = Replay(shell, SubmittedTask(taskid=101, name=None, spec=spec, code=source.encode(), body=body))
+    replay = Replay(shell, SubmittedTask(taskid=101, name=None, spec=spec, code=source.encode(), body=body), bytes)
     before = dict(replay.namespace)
     try:
         value = replay.run()

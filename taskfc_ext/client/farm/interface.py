@@ -25,6 +25,11 @@ class Farm(Protocol):
         """Its name, for messages."""
         ...
 
+    @property
+    def journal(self) -> Path:
+        """Its store's journal: large payloads stand beside it."""
+        ...
+
     def connection(self) -> ConnectionInfo | None:
         """Return the content of its connection file; `None` when it does not run.
 

@@ -59,6 +59,11 @@ class LocalFarm:
         """Its name."""
         return self._name
 
+    @property
+    def journal(self) -> Path:
+        """Its store's journal."""
+        return self.paths.journal
+
     def connection(self) -> ConnectionInfo | None:
         """Return the content of its connection file; `None` when it does not run."""
         collect_children()

@@ -22,11 +22,12 @@ from taskfc_ext.client.future.output_cache import outputs_of
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.future.waiters import LoopWaiter, WaitState
 from taskfc_ext.client.future.waiting import ANSWER_WITHIN, check_may_block, drive, no_answer_error
+from taskfc_ext.drivers.uploads import UploadedFile
 from taskfc_ext.errors import RequestRefused, TaskAborted, UnknownTask
 from taskfc_ext.protocol.infos import Details, TaskInfo, TaskProgress
-from taskfc_ext.protocol.payloads import Payload, Reason
+from taskfc_ext.protocol.payloads import Reason
 from taskfc_ext.protocol.printed import Printed, log_of, stderr_of, stdout_of
-from taskfc_ext.serialize import SourceResult
+from taskfc_ext.serialize import Received, SourceResult
 from taskfc_ext.serialize.in_place import apply_change
 from taskfc_ext.tasks import Namespace, TaskResult
 
@@ -67,9 +68,9 @@ class TaskFuture(concurrent.futures.Future[Any]):
     sent_names: tuple[str, ...]  # the names that a cell was sent with; unset on most
     __slots__ = ("_facts", "_payload", "_place", "_state", "_template", "_value", "_wait_state", "sent_names")
 
-    def __init__(self, template: Template, body: Payload | None = None, taskid: int | None = None) -> None:
+    def __init__(self, template: Template, body: bytes | UploadedFile | None = None, taskid: int | None = None) -> None:
         self._template = template
-        self._payload = body
+        self._payload: bytes | UploadedFile | Received | None = body
         self._place: object = taskid
         self._state = PENDING
         self._wait_state: WaitState | None = None
@@ -467,6 +468,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
         with self._template.decoding:
             payload, facts = self._payload, self._facts
             if payload is not None and facts is not None:
+                assert not isinstance(payload, UploadedFile)
                 taskid = self.taskid if self.taskid is not None else -1
                 self._value = load(payload, facts[0], taskid, getattr(self, "sent_names", None))
                 self._payload = None
@@ -474,7 +476,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
     def _settle(
         self,
         state: str,
-        payload: Payload | None = None,
+        payload: Received | None = None,
         facts: FactsRow | None = None,
         value: object = None,
     ) -> bool:

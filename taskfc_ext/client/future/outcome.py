@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from taskfc_ext import serialize
 from taskfc_ext.client.future.missing import note_of_missing
-from taskfc_ext.errors import ProtocolError, UnpicklableResult, attach_note
-from taskfc_ext.protocol.payloads import Payload, decode_failure
+from taskfc_ext.errors import ResultExpired, UnpicklableResult, attach_note
+from taskfc_ext.protocol.payloads import decode_failure
 from taskfc_ext.protocol.printed import Printed
-from taskfc_ext.serialize import SourceResult
+from taskfc_ext.serialize import Received, SourceResult
 from taskfc_ext.tasks import Namespace
 
 
@@ -46,16 +46,17 @@ class Raised:
         self.is_held = is_held
 
 
-def load(payload: Payload, reason: str, taskid: int, sent: Sequence[str] | None = None) -> object:
+def load(payload: Received, reason: str, taskid: int, sent: Sequence[str] | None = None) -> object:
     """Return the value in `payload`, or `Raised` when the task failed or its value cannot be rebuilt here.
 
     Args:
         sent: the names that a cell was sent with, where they are known; the note to a failure depends on them.
     """
-    if not isinstance(payload, bytes):
-        return Raised(ProtocolError(f"the result of task {taskid} stands in a file, which this version cannot open"))
+    if not payload:
+        return Raised(ResultExpired(f"the result of task {taskid} is gone from the store", taskid=taskid))
     if reason:
-        failure, error = decode_failure(payload), serialize.load_failure(payload, taskid)
+        failed = bytes(payload)
+        failure, error = decode_failure(failed), serialize.load_failure(failed, taskid)
         if note := note_of_missing(failure, vars(sys.modules["__main__"]), sent):
             attach_note(error, note)
         return Raised(error, is_held=failure.of_string)

@@ -11,6 +11,7 @@ Methods return the messages to send, in order.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +22,7 @@ from taskfc_ext.client.future.outcome import FactsRow
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.session.pending import Call, Flush, Submission
 from taskfc_ext.client.session.replies import Answer, error_of
+from taskfc_ext.drivers.uploads import UploadedFile
 from taskfc_ext.errors import DependencyFailed, UnknownTask
 from taskfc_ext.protocol.batches import chunks
 from taskfc_ext.protocol.client_messages import (
@@ -35,7 +37,10 @@ from taskfc_ext.protocol.client_messages import (
 )
 from taskfc_ext.protocol.limits import MAX_BATCH, MAX_IDS
 from taskfc_ext.protocol.message import Message
-from taskfc_ext.protocol.payloads import Payload, Reason, size_of
+from taskfc_ext.protocol.payloads import Payload, Reason
+from taskfc_ext.serialize import Received
+
+logger = logging.getLogger(__name__)
 
 MAX_UNACCEPTED = 64
 """Unanswered Submits. Enough to keep the controller busy; bounds the messages that a new link repeats."""
@@ -54,6 +59,7 @@ class SessionState:
         session: its name on the wire.
         outbox: unsent items: futures to submit, calls, flushes.
         unfinished: the future of every accepted task that has not ended.
+        read_payload: returns the content of a received payload, or maps its file.
         on_release: called when the controller drops code that was defined here, so that no copy needs to be kept.
         cancelling: tasks that `cancel` has asked to abort: their abort cancels the future.
     """
@@ -63,6 +69,7 @@ class SessionState:
         self.outbox: deque[TaskFuture | Call | Flush] = deque()
         self.unfinished: dict[int, TaskFuture] = {}
         self.cancelling: set[int] = set()
+        self.read_payload: Callable[[Payload], Received] = _without_files
         self.on_release: Callable[[], None] = lambda: None
         self._submissions: dict[int, Submission] = {}  # by seq, ascending
         self._calls: dict[int, Call] = {}  # by seq, ascending
@@ -159,8 +166,10 @@ class SessionState:
             if not isinstance(future, TaskFuture) or future._template is not template:
                 break
             body = future._payload
-            if future._state is PENDING and body is not None:  # else it was cancelled while unsent
-                larger = size + size_of(body)
+            if future._state is PENDING and isinstance(
+                body, bytes | UploadedFile
+            ):  # else it was cancelled while unsent
+                larger = size + (len(body) if isinstance(body, bytes) else 0)
                 if futures and larger > MAX_SUBMIT_BYTES:
                     break
                 size = larger
@@ -316,7 +325,15 @@ class SessionState:
             if special:
                 self._end_special(taskid, payload, facts, future)
             elif future is not None:  # else it is a repeat after a reconnect
-                future._settle(FINISHED, payload, facts)
+                future._settle(FINISHED, payload if type(payload) is bytes else self._read(taskid, payload), facts)
+
+    def _read(self, taskid: int, payload: Payload) -> Received:
+        """Return a payload; empty if its file is gone, as after a `clear` at this moment."""
+        try:
+            return self.read_payload(payload)
+        except OSError as error:
+            logger.warning("the result of task %d cannot be read: %s", taskid, error)
+            return b""
 
     def _end_special(self, taskid: int, payload: Payload, facts: FactsRow, future: TaskFuture | None) -> None:
         """End a task while a `peek` or a `cancel` is open."""
@@ -326,7 +343,7 @@ class SessionState:
             if taskid in self.cancelling and facts[0] == Reason.ABORTED:
                 waiting._settle(CANCELLED)
             else:
-                waiting._settle(FINISHED, payload, facts)
+                waiting._settle(FINISHED, self._read(taskid, payload), facts)
 
     def _pop_submission(self, seq: int) -> Submission | None:
         """Remove and return the submission that was sent under `seq`."""
@@ -367,6 +384,11 @@ class SessionState:
         first = _first(self._submissions, self._next_seq)
         while self._flushes and self._flushes[0].up_to <= first:
             self._flushes.popleft().settle()
+
+
+def _without_files(payload: Payload) -> bytes:
+    assert isinstance(payload, bytes)
+    return payload
 
 
 def _first(by_seq: Iterable[int], default: int) -> int:

@@ -27,11 +27,13 @@ from taskfc_ext.client.session.lending import TaskWaits
 from taskfc_ext.client.session.pending import Call, Flush, settle
 from taskfc_ext.client.session.replies import Answer, value_of
 from taskfc_ext.client.session.watch import QueueWatch
+from taskfc_ext.drivers.uploads import LargePayloads, UploadedFile
 from taskfc_ext.errors import ControllerUnavailable, UnknownTask
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import GetDetails, GetLog, GetOutputs, ListTasks, Request, Retry, Stop
 from taskfc_ext.protocol.infos import Details, TaskInfo
 from taskfc_ext.protocol.printed import Printed
+from taskfc_ext.serialize import Body, Pieces
 
 
 class RemoteController:
@@ -47,6 +49,7 @@ class RemoteController:
     Attributes:
         lending: gets the waits of this process; `None` where it is on no worker of this farm.
         output_cache: the outputs of tasks that the controller has sent.
+        payloads: the files with large arguments and results.
     """
 
     def __init__(self, farm: Farm, *, version: str = "", label: str = "", owner: str = "", worker: int = -1) -> None:
@@ -55,6 +58,8 @@ class RemoteController:
         self.output_cache = OutputCache()
         self._unusable: ControllerUnavailable | None = None
         self._state = SessionState()
+        self.payloads = LargePayloads(farm.journal, f"c{self._state.session}")
+        self._state.read_payload = self.payloads.read
         self._thread = IOThread()
         greeting = make_hello(self._state.session, version=version, label=label, owner=owner, worker=worker)
         loop = self._thread.loop
@@ -93,13 +98,25 @@ class RemoteController:
 
     # requests
 
-    def submit(self, template: Template, body: bytes) -> TaskFuture:
+    def submit(self, template: Template, body: bytes | UploadedFile) -> TaskFuture:
         """Queue one task; it is sent with all others that are queued."""
         future = TaskFuture(template, body)
         self._outbox.append(future)
         if self._connection.asleep:
             self._wake()
         return future
+
+    def upload(self, body: Body, *, what: str) -> UploadedFile:
+        """Write a large body to a file, in which it is sent.
+
+        Args:
+            body: the body.
+            what: how messages call it.
+
+        Raises:
+            StoreError: there is no room for it.
+        """
+        return self.payloads.write(body.parts if isinstance(body, Pieces) else (body,), what=what)
 
     def call(self, kind: type[Request], *, ahead: bool = False, **fields: Any) -> concurrent.futures.Future[Answer]:
         """Send a request behind all earlier submissions, or `ahead` of them; return the future of its answer."""
@@ -246,6 +263,7 @@ class RemoteController:
             self._abandoned.detach()
             self._in_loop(self._connection.close, self._unusable)
             self._thread.stop()
+            self.payloads.close()
 
     def disown(self) -> None:
         """Make this unusable in the child of a fork, which has no I/O thread; the sockets belong to the parent."""

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.session.replies import Answer
+from taskfc_ext.drivers.uploads import UploadedFile
 from taskfc_ext.protocol.client_messages import Request, Submit, TaskRef
-from taskfc_ext.protocol.payloads import Payload
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class Submission:
         self.seq = seq
         self.template = template
         self.futures: list[TaskFuture] = []
-        self.bodies: list[Payload] = []
+        self.bodies: list[bytes | UploadedFile] = []
         self.resent = False
         self.n_bytes = 0
         self._positions: dict[int, int] | None = None
@@ -52,7 +52,7 @@ class Submission:
             seq=self.seq,
             acked=acked,
             spec=self.template.spec,
-            bodies=tuple(self.bodies),
+            bodies=tuple([body.upload if isinstance(body, UploadedFile) else body for body in self.bodies]),
             name=self.template.name,
             after=after,
             after_any=self.template.after_any,

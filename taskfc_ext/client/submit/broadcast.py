@@ -28,14 +28,14 @@ def broadcast_fields(
         code = code_or_function.encode("utf-8", "surrogatepass")
         kind = Kind.STRING
         if isinstance(names, PackedNames):
-            body = names.body
+            body = serialize.join(names.body)
         else:
-            body = serialize.dump_names(names or {}, (), what="the broadcast", options=settings)
+            body = serialize.join(serialize.dump_names(names or {}, (), what="the broadcast", options=settings))
     elif callable(code_or_function):
         if names:
             raise TypeError("names are for code; a function brings its own")
         label = label_of(code_or_function)
-        kind, body = Kind.FUNCTION, serialize.dump_call((), {}, what=label)
+        kind, body = Kind.FUNCTION, serialize.join(serialize.dump_call((), {}, what=label))
         code = serialize.dump_function(code_or_function)[1]
     else:
         raise TypeError(f"broadcast takes source text or a function, not {code_or_function!r}")

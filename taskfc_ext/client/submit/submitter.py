@@ -12,6 +12,8 @@ from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.template import Owner, Template
 from taskfc_ext.client.future.template_cache import TemplateCache
 from taskfc_ext.client.submit.options import Options, Task
+from taskfc_ext.drivers.payload_files import LARGE
+from taskfc_ext.drivers.uploads import UploadedFile
 from taskfc_ext.errors import UnpicklableArgument
 from taskfc_ext.protocol.limits import MAX_BODY
 from taskfc_ext.protocol.spec import Kind, Recovery, Spec
@@ -29,12 +31,27 @@ _NO_KWARGS: dict[str, object] = {}
 
 Defines = list[tuple[bytes, bytes]]
 
+Sent = bytes | UploadedFile
+"""A body as it is sent."""
+
 
 class Sink(Owner, Protocol):
     """A connection that takes submissions."""
 
-    def submit(self, template: Template, body: bytes) -> TaskFuture:
+    def submit(self, template: Template, body: Sent) -> TaskFuture:
         """Queue one task."""
+        ...
+
+    def upload(self, body: serialize.Body, *, what: str) -> Sent:
+        """Return a large body as it is sent.
+
+        Args:
+            body: the body.
+            what: how messages call it.
+
+        Raises:
+            StoreError: there is no room for it.
+        """
         ...
 
 
@@ -87,7 +104,7 @@ class Submitter:
                 self._cache.plain[digest] = template
         return template
 
-    def _plain_body(self, template: Template, args: tuple[Any, ...]) -> bytes | None:
+    def _plain_body(self, template: Template, args: tuple[Any, ...]) -> Sent | None:
         """Return the body of a call without named arguments; `None` if it needs a template of its own."""
         for argument in args:
             if type(argument) is TaskFuture:
@@ -97,7 +114,7 @@ class Submitter:
         body = serialize.dump_call(args, _NO_KWARGS, what=template.label)
         if carried_generators:
             report_repeats()
-        return body if len(body) <= MAX_BODY else _check_size(body, template.label)
+        return self._to_send(body, template.label)
 
     def _size_to_warn_of(self, function: Callable[..., Any], body: bytes) -> int:
         size = serialize.bytes_loaded_per_task(function, body)
@@ -144,8 +161,8 @@ class Submitter:
         settings: serialize.CellOptions | None = None,
     ) -> TaskFuture:
         code, label = source.encode("utf-8", "surrogatepass"), label_of_source(source)
-        body, inputs = self._source_body(kind, names, outs, settings)
-        _check_size(body, label)
+        packed, inputs = self._source_body(kind, names, outs, settings)
+        body = self._to_send(packed, label)
         if carried_generators:
             report_repeats()
         self._update_context(source)
@@ -154,7 +171,7 @@ class Submitter:
 
     def _source_body(
         self, kind: Kind, names: Mapping[str, Any], outs: Sequence[str], settings: serialize.CellOptions | None
-    ) -> tuple[bytes, tuple[Task, ...]]:
+    ) -> tuple[serialize.Body, tuple[Task, ...]]:
         """Return the body of source, and the inputs that the references in it mean."""
         if isinstance(names, PackedNames) and (inputs := self._packed_inputs(names)) is not None:
             return names.body, inputs
@@ -192,14 +209,19 @@ class Submitter:
 
     # arguments
 
-    def _call(self, template: Template, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Template, bytes]:
+    def _call(self, template: Template, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Template, Sent]:
         for argument in (*args, *kwargs.values()) if kwargs else args:
             if isinstance(argument, TaskFuture):
                 named, inputs = self._inputs({**dict(enumerate(args)), **kwargs})
                 args, kwargs = tuple([named[i] for i in range(len(args))]), {name: named[name] for name in kwargs}
                 template = template.with_inputs(inputs)
                 break
-        return template, _check_size(serialize.dump_call(args, kwargs, what=template.label), template.label)
+        body = serialize.dump_call(args, kwargs, what=template.label)
+        return template, self._to_send(body, template.label)
+
+    def _to_send(self, body: serialize.Body, label: str) -> Sent:
+        """Return `body` as it is sent: a large one in a file."""
+        return serialize.join(body) if len(body) < LARGE else self._sink.upload(body, what=f"the arguments of {label}")
 
     def _inputs(self, arguments: Mapping[Any, Any]) -> tuple[dict[Any, Any], tuple[Task, ...]]:
         """Return the arguments with a reference in place of each future, and the tasks that these refer to."""
@@ -260,7 +282,7 @@ def _spec(
         defines.append(serialize.dump_function(options.depend))
         depend = defines[-1][0]
     if options.retry_on is not None:
-        body = serialize.dump_value(options.retry_on, what="retry_on")
+        body = serialize.join(serialize.dump_value(options.retry_on, what="retry_on"))
         retry_on = serialize.digest(body)
         defines.append((retry_on, body))
     recovery = None
@@ -304,7 +326,7 @@ def _recovery(task: BaseTask, here: context.EncodedContext) -> tuple[Recovery, D
         body = serialize.dump_names(task.push, task.pull, what="the recovery task")
     else:
         raise TypeError(f"recovery_task is a MapTask or a StringTask, not {task!r}")
-    return Recovery(spec, _check_size(body, spec.label)), defines
+    return Recovery(spec, _check_size(serialize.join(body), spec.label)), defines
 
 
 def _check_size(body: bytes, label: str) -> bytes:

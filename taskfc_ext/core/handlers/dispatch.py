@@ -29,8 +29,6 @@ MAX_CREDIT = 128
 
 _SMOOTHING = 0.5
 
-_ONLY_BYTES = {bytes}
-
 
 def note_seconds(farm: Farm, code: bytes, seconds: float, n: int) -> None:
     """Add `n` attempts of `seconds` in total to the measured run time of `code`."""
@@ -218,5 +216,5 @@ def lease_and_send(farm: Farm, step: Step, worker: Worker, tasks: list[Task]) ->
     send_code(farm, step, worker, spec.bodies)
     bodies = tuple([task.current_body for task in tasks])
     run = Run(spec=spec, first_lease=first_lease, ids=ids, bodies=bodies)
-    is_whole = not first.batch.inputs and set(map(type, bodies)) == _ONLY_BYTES
-    step.to_worker(worker.worker, run if is_whole else SendRun(run, first.batch.inputs))
+    inputs = first.batch.inputs
+    step.to_worker(worker.worker, SendRun(run, inputs) if inputs else run)

@@ -30,7 +30,7 @@ def debug(notebook: Notebook, request: Debug) -> object:
     """
     task = _get_submission(notebook, request)
     title = one_line(f"task {task.taskid} {task.name or task.spec.label}")
-    replay = Replay(notebook.shell, task)
+    replay = Replay(notebook.shell, task, notebook.session.client().read_payload)
     keeps = task.spec.kind is Kind.STRING or task.spec.keep
     without = ", but without the names of its worker's namespace" if keeps else ""
     notebook.say(f"replaying {title} here, with its recorded inputs{without}")

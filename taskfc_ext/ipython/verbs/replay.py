@@ -13,7 +13,8 @@ from taskfc_ext.text import one_line
 
 if TYPE_CHECKING:
     from taskfc_ext.protocol.infos import SubmittedTask
-    from taskfc_ext.serialize import CellOptions
+    from taskfc_ext.protocol.payloads import Payload
+    from taskfc_ext.serialize import CellOptions, Received
 
 
 class Replay:
@@ -32,13 +33,14 @@ class Replay:
 
     run: Callable[[], object]
 
-    def __init__(self, shell: Any, task: SubmittedTask) -> None:
+    def __init__(self, shell: Any, task: SubmittedTask, read: Callable[[Payload], Received]) -> None:
         # `%load_ext` does not wait for cloudpickle
         from taskfc_ext.serialize.scope import Host, in_host, new_main
         from taskfc_ext.worker.run.exits import EXITS
 
         self._shell = shell
         self._task = task
+        self._read = read
         self._host = Host(new_main({"get_ipython": shell.get_ipython, **EXITS}))
         load = self._load_function if task.spec.kind is Kind.FUNCTION else self._load_source
         try:
@@ -57,19 +59,19 @@ class Replay:
         from taskfc_ext.serialize import load_call, load_function
 
         function = load_function(bytearray(self._task.code))  # large arrays in it are writable views
-        args, kwargs = load_call(self._task.body, self._inputs())
+        args, kwargs = load_call(self._read(self._task.body), self._inputs())
         return lambda: self._call(function, args, kwargs)
 
     def _load_source(self) -> Callable[[], object]:
         from taskfc_ext.serialize import load_cell
 
         source = self._task.code.decode("utf-8", "surrogatepass")
-        names, _, options = load_cell(self._task.body, self._inputs())
+        names, _, options = load_cell(self._read(self._task.body), self._inputs())
         self._host.push(names)
         return lambda: self._run_source(source, options)
 
-    def _inputs(self) -> list[bytes]:
-        return list(self._task.inputs)
+    def _inputs(self) -> list[Received]:
+        return list(map(self._read, self._task.inputs))
 
     def _call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> object:
         from taskfc_ext.worker.run.source import event_loop

@@ -9,16 +9,20 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from taskfc_ext.drivers.memory import MUCH, give_back_memory
+from taskfc_ext.drivers.payload_files import LARGE
+from taskfc_ext.drivers.uploads import LargePayloads, UploadedFile
 from taskfc_ext.errors import LoadingFailed, TaskRejectError, UnpicklableResult
-from taskfc_ext.protocol.limits import MAX_VALUE
 from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure
 from taskfc_ext.protocol.spec import Kind, Spec
 from taskfc_ext.protocol.worker_messages import MAX_PROBLEM, Prepare
 from taskfc_ext.serialize import (
     CellOptions,
+    Pieces,
+    Received,
     SourceResult,
     dump_exception,
-    dump_within,
+    dump_value,
+    join,
     load_call,
     load_cell,
     load_function,
@@ -52,7 +56,7 @@ THOROUGH_AFTER = 0.001
 MAX_REFUSAL = 2_000
 """Characters of the reason why a worker refused a task."""
 
-Ended = tuple[int, bytes]
+Ended = tuple[int, bytes | UploadedFile]
 """(outcome, payload)"""
 
 _OK = int(Outcome.OK)
@@ -66,6 +70,7 @@ class Executor:
         properties: the argument of `depend` functions.
         guard: interrupts the attempts.
         displays: takes their displays.
+        payloads: the large arguments and results.
 
     Attributes:
         modules: the user's own, which are edited between tasks.
@@ -73,10 +78,11 @@ class Executor:
         looks_at_modules: check before the next attempt whether it gets the right modules.
     """
 
-    def __init__(self, properties: Properties, guard: Guard, displays: Displays) -> None:
+    def __init__(self, properties: Properties, guard: Guard, displays: Displays, payloads: LargePayloads) -> None:
         self._properties = properties
         self._guard = guard
         self._displays = displays
+        self._payloads = payloads
         self._context = ExecutionContext()
         self.settings = ProcessSettings()
         self.modules = UserModules()
@@ -106,7 +112,7 @@ class Executor:
         """Digests of all code that is kept. Any thread."""
         return tuple(self._bodies)
 
-    def run(self, spec: Spec, taskid: int, body: Payload, inputs: Sequence[bytes]) -> Ended:
+    def run(self, spec: Spec, taskid: int, body: Payload, inputs: Sequence[Payload]) -> Ended:
         """Make one attempt. Raises only `TaskInterrupt`, and only outside the user's code."""
         outer = modules[MAIN]
         self._is_harmless = False
@@ -122,7 +128,7 @@ class Executor:
             else:
                 value = self._run_source(spec, taskid, body, inputs)
             leave_if_child()
-            return _OK, dump_within(value, MAX_VALUE, what="the result of " + spec.label)
+            return _OK, self._result(value, what="the result of " + spec.label)
         except BaseException as error:  # noqa: BLE001  SystemExit and KeyboardInterrupt are errors of the task
             leave_if_child(error)
             try:
@@ -137,11 +143,11 @@ class Executor:
             if spec.clear_after and self._cells is not None:  # after the result was pickled, which may need these names
                 self._cells.clear()
 
-    def _call(self, spec: Spec, body: Payload, inputs: Sequence[bytes]) -> object:
+    def _call(self, spec: Spec, body: Payload, inputs: Sequence[Payload]) -> object:
         try:
             program = self._programs.get(spec.code) or self._load(spec.code)
             enter(program.host)
-            args, kwargs = load_call(_bytes(body), inputs)
+            args, kwargs = load_call(self._read(body), [self._read(each) for each in inputs] if inputs else ())
             if program.is_harmless:
                 is_plain = not kwargs and are_atoms(args)
                 self._is_harmless = is_plain and spec.depend is None and spec.seed is None
@@ -248,17 +254,29 @@ class Executor:
         body = self._bodies.get(digest)
         if body is None:
             raise LookupError(f"code {digest.hex()} did not reach this worker")
-        return _bytes(body)
+        assert isinstance(body, bytes)  # only functions with large buffers are mapped
+        return body
+
+    # payloads
+
+    def _read(self, payload: Payload) -> Received:
+        return payload if type(payload) is bytes else self._payloads.read(payload)
+
+    def _result(self, value: object, *, what: str) -> bytes | UploadedFile:
+        body = dump_value(value, what=what)
+        if len(body) < LARGE:
+            return join(body)
+        return self._payloads.write(body.parts if isinstance(body, Pieces) else (body,), what=what)
 
     # source
 
-    def _run_source(self, spec: Spec, taskid: int, body: Payload, inputs: Sequence[bytes]) -> SourceResult:
+    def _run_source(self, spec: Spec, taskid: int, body: Payload, inputs: Sequence[Payload]) -> SourceResult:
         is_cell = spec.kind is Kind.CELL
         source = self._body(spec.code).decode()
 
         def load() -> tuple[dict[str, Any], tuple[str, ...], CellOptions]:
             try:
-                return load_cell(_bytes(body), inputs)
+                return load_cell(self._read(body), [self._read(each) for each in inputs])
             except UnpicklableResult:
                 raise
             except Exception as error:
@@ -358,9 +376,3 @@ def _describe_briefly(problem: BaseException) -> str:
 
 def _text(text: str) -> bytes:
     return shorten(text, MAX_REFUSAL).encode()
-
-
-def _bytes(payload: object) -> bytes:
-    if type(payload) is not bytes:
-        raise LookupError(f"payloads in files are not understood by this worker: {payload!r}")
-    return payload
