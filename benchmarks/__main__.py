@@ -12,7 +12,19 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.profile import profile
-from benchmarks.report import COLUMNS, NOTEBOOK_COLUMNS, QUEUE_COLUMNS, costs, figures, notebook, queue, ratios
+from benchmarks.report import (
+    COLUMNS,
+    DATA_COLUMNS,
+    DATA_TARGETS,
+    NOTEBOOK_COLUMNS,
+    QUEUE_COLUMNS,
+    TARGETS,
+    costs,
+    figures,
+    notebook,
+    queue,
+    ratios,
+)
 from benchmarks.rounds import Cell, run_rounds
 from benchmarks.same_cost import BEFORE, is_known, revision
 
@@ -34,6 +46,8 @@ CELLS = [
     Cell("ipyparallel", "cold", 1),
 ]
 
+DATA = [Cell(system, "data", 5, "benchmarks.data") for system in (OURS, "ProcessPoolExecutor", "dask")]
+
 NOTEBOOK = [
     *(Cell(system, "cell", 40, "benchmarks.notebook") for system in (OURS, "ipyparallel", "dask")),
     *(Cell(system, "load", 3, "benchmarks.notebook") for system in (OURS, "ipyparallel", "dask")),
@@ -51,6 +65,7 @@ SAME = [Cell(OURS, "cost_of_same", 5, "benchmarks.same_cost")]
 """This version beside an earlier one; its rounds are its own, within one run of it."""
 
 NEEDS = {
+    "benchmarks.data": ("numpy",),
     "benchmarks.notebook": ("jupyter_client",),
     "benchmarks.page": ("jupyterlab", "playwright"),
     "benchmarks.queue": ("jupyterlab", "playwright"),
@@ -63,6 +78,7 @@ SMOKE = [
         for system in (OURS, "ProcessPoolExecutor")
         for measure, n in (("throughput", 200), ("latency", 20), ("cold", 1))
     ),
+    Cell(OURS, "data", 2, "benchmarks.data"),
     Cell(OURS, "cell", 2, "benchmarks.notebook"),
     Cell(OURS, "load", 1, "benchmarks.notebook"),
     Cell(OURS, "card", 1, "benchmarks.page"),
@@ -74,6 +90,7 @@ SMOKE = [
 
 TABLES = [
     ("two workers, no-op task", COLUMNS),
+    ("arrays of 100 MB", DATA_COLUMNS),
     ("in a notebook", NOTEBOOK_COLUMNS),
     ("the live queue", QUEUE_COLUMNS),
 ]
@@ -89,7 +106,7 @@ def main() -> int:
     parser.add_argument(
         "--measures",
         metavar="NAME,NAME",
-        help=f"of {', '.join(dict.fromkeys(c.measure for c in [*CELLS, *NOTEBOOK, *QUEUE, *SAME]))}",
+        help=f"of {', '.join(dict.fromkeys(c.measure for c in [*CELLS, *DATA, *NOTEBOOK, *QUEUE, *SAME]))}",
     )
     parser.add_argument(
         "--before", metavar="REVISION", help=f"what `cost_of_same` compares with, a Git revision (default: {BEFORE})"
@@ -106,7 +123,9 @@ def main() -> int:
             print(profile(Path(folder), options.tasks))
         return 0
     cells = [
-        cell for cell in (SMOKE if options.smoke else [*CELLS, *NOTEBOOK, *QUEUE, *SAME]) if _is_wanted(cell, options)
+        cell
+        for cell in (SMOKE if options.smoke else [*CELLS, *DATA, *NOTEBOOK, *QUEUE, *SAME])
+        if _is_wanted(cell, options)
     ]
     absent = {cell: why for cell in cells if (why := _is_absent(cell))}
     for why in sorted(set(absent.values())):
@@ -117,8 +136,9 @@ def main() -> int:
     for title, columns in TABLES:
         if systems := list(dict.fromkeys(cell.system for cell in cells if measured.knows(cell.system, columns))):
             print("\n" + figures(measured, systems, title, columns))
-    if not options.smoke and measured.knows(OURS, COLUMNS):
-        print("\n" + ratios(measured, OURS))
+    for columns, targets in ((COLUMNS, TARGETS), (DATA_COLUMNS, DATA_TARGETS)):
+        if not options.smoke and measured.knows(OURS, columns):
+            print("\n" + ratios(measured, OURS, targets))
     if not options.smoke and measured.knows(OURS, NOTEBOOK_COLUMNS):
         print("\n" + notebook(measured, OURS))
     if not options.smoke and measured.knows(OURS, QUEUE_COLUMNS):

@@ -19,6 +19,8 @@ from typing import Any
 
 N_WORKERS = 2
 
+Call = Callable[[Any], Any]
+
 
 @dataclass(frozen=True)
 class Farm:
@@ -28,8 +30,8 @@ class Farm:
     `scheduler_pid` is the process that queues and places tasks, where there is one beside the client.
     """
 
-    run_all: Callable[[Callable[[int], int], Sequence[int]], list[int]]
-    run_one: Callable[[Callable[[int], int], int], int]
+    run_all: Callable[[Call, Sequence[Any]], list[Any]]
+    run_one: Callable[[Call, Any], Any]
     scheduler_pid: int | None = None
 
 
@@ -40,13 +42,13 @@ def taskfc() -> Iterator[Farm]:
 
     with taskfc_ext.start(N_WORKERS, name="bench") as controller, contextlib.closing(controller.client()) as client:
 
-        def run_all(function: Callable[[int], int], items: Sequence[int]) -> list[int]:
+        def run_all(function: Call, items: Sequence[Any]) -> list[Any]:
             futures = [client.submit(function, item) for item in items]
             client.flush()
             return [future.result() for future in futures]
 
-        def run_one(function: Callable[[int], int], item: int) -> int:
-            return int(client.submit(function, item).result())
+        def run_one(function: Call, item: Any) -> Any:
+            return client.submit(function, item).result()
 
         yield Farm(run_all, run_one, controller.pid)
 
@@ -58,10 +60,10 @@ def process_pool() -> Iterator[Farm]:
 
     with ProcessPoolExecutor(N_WORKERS) as executor:
 
-        def run_all(function: Callable[[int], int], items: Sequence[int]) -> list[int]:
+        def run_all(function: Call, items: Sequence[Any]) -> list[Any]:
             return [future.result() for future in [executor.submit(function, item) for item in items]]
 
-        def run_one(function: Callable[[int], int], item: int) -> int:
+        def run_one(function: Call, item: Any) -> Any:
             return executor.submit(function, item).result()
 
         yield Farm(run_all, run_one)
@@ -103,12 +105,12 @@ def dask_local_cluster() -> Iterator[Farm]:
 
 
 def _dask_farm(client: Any, scheduler_pid: int | None) -> Farm:
-    def run_all(function: Callable[[int], int], items: Sequence[int]) -> list[int]:
+    def run_all(function: Call, items: Sequence[Any]) -> list[Any]:
         # pure=False: equal calls are separate tasks, as everywhere else
         return list(client.gather([client.submit(function, item, pure=False) for item in items]))
 
-    def run_one(function: Callable[[int], int], item: int) -> int:
-        return int(client.submit(function, item, pure=False).result())
+    def run_one(function: Call, item: Any) -> Any:
+        return client.submit(function, item, pure=False).result()
 
     return Farm(run_all, run_one, scheduler_pid)
 
@@ -123,11 +125,11 @@ def ipyparallel() -> Iterator[Farm]:
     try:
         view = client.load_balanced_view()
 
-        def run_all(function: Callable[[int], int], items: Sequence[int]) -> list[int]:
+        def run_all(function: Call, items: Sequence[Any]) -> list[Any]:
             return [reply.get() for reply in [view.apply_async(function, item) for item in items]]
 
-        def run_one(function: Callable[[int], int], item: int) -> int:
-            return int(view.apply_sync(function, item))
+        def run_one(function: Call, item: Any) -> Any:
+            return view.apply_sync(function, item)
 
         yield Farm(run_all, run_one)
     finally:
