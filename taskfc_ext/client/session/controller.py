@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import concurrent.futures
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -100,6 +101,20 @@ class RemoteController:
         if self._connection.asleep:
             self._wake()
         return future
+
+    def withdraw(self, futures: Iterable[TaskFuture]) -> None:
+        """Cancel those of these tasks that no worker has; waits for nothing, so that finalizers may call it."""
+        if self._unusable is not None:
+            return
+        state, connection = self._state, self._connection
+        requests = [CancelRequest(state, connection, each, cancelling=True) for each in futures if not each.done()]
+
+        def begin() -> None:
+            for request in requests:
+                request.begin()
+
+        with suppress(ControllerUnavailable):  # closed just now
+            self._in_loop(begin)
 
     def call(self, kind: type[Request], *, ahead: bool = False, **fields: Any) -> concurrent.futures.Future[Answer]:
         """Send a request behind all earlier submissions, or `ahead` of them; return the future of its answer."""
