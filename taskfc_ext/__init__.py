@@ -11,6 +11,7 @@ from taskfc_ext.version import __version__
 if TYPE_CHECKING:
     from taskfc_ext.client.aio import FCTaskClient as FCTaskClient
     from taskfc_ext.client.blocking import BlockingTaskClient as BlockingTaskClient
+    from taskfc_ext.client.executor import TaskExecutor as TaskExecutor
     from taskfc_ext.client.future.future import TaskFuture as TaskFuture
     from taskfc_ext.client.start import Controller as Controller
     from taskfc_ext.client.start import TaskClient as TaskClient
@@ -82,6 +83,7 @@ _HOMES = {
     "TaskAborted": "errors",
     "TaskClient": "client.start",
     "TaskError": "errors",
+    "TaskExecutor": "client.executor",
     "TaskFCError": "errors",
     "TaskFuture": "client.future.future",
     "TaskInfo": "protocol.infos",

@@ -29,7 +29,7 @@ from taskfc_ext.client.session.watch import QueueWatch
 from taskfc_ext.client.submit.broadcast import broadcast_fields, workers_that_ran
 from taskfc_ext.client.submit.options import Options, Task, TaskOptions, check_id, check_priority, check_wait
 from taskfc_ext.client.submit.submitter import Submitter
-from taskfc_ext.errors import ControllerStopped, TaskFCError, UnknownTask
+from taskfc_ext.errors import ControllerStopped, RequestRefused, TaskFCError, UnknownTask
 from taskfc_ext.protocol.batches import chunks
 from taskfc_ext.protocol.client_messages import (
     Abort,
@@ -652,6 +652,8 @@ class FCTaskClient(Unpicklable):
 
 
 def _raise_if_refused(future: TaskFuture) -> None:
+    if future.is_held:
+        raise RequestRefused(f"{future!r} waits in its executor and is not in the queue yet", hint="wait or cancel it")
     if not future.accepted:
         error = future.exception()
         if error is not None:

@@ -211,6 +211,11 @@ class TaskFuture(concurrent.futures.Future[Any]):
         return isinstance(self._place, int)
 
     @property
+    def is_held(self) -> bool:
+        """Whether it waits in its `TaskExecutor`, and is not in the queue of the farm yet. Never blocks."""
+        return self._place is HELD and self._state is PENDING
+
+    @property
     def name(self) -> str | None:
         """The name it was submitted under, if any."""
         return self._template.name

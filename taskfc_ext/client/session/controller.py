@@ -102,6 +102,13 @@ class RemoteController:
             self._wake()
         return future
 
+    def send(self, future: TaskFuture) -> None:
+        """Queue a task that was held."""
+        future._place = None
+        self._outbox.append(future)
+        if self._connection.asleep:
+            self._wake()
+
     def withdraw(self, futures: Iterable[TaskFuture]) -> None:
         """Cancel those of these tasks that no worker has; waits for nothing, so that finalizers may call it."""
         if self._unusable is not None:
