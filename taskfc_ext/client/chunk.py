@@ -18,3 +18,8 @@ class ForChunk:
 
     def __call__(self, chunk: Iterable[tuple[Any, ...]]) -> list[Any]:
         return [self.func(*args) for args in chunk]
+
+
+def joblib_batch(batch: Callable[[], Any]) -> Any:
+    """Run a batch of calls of `joblib.Parallel`. Lists show the task under this name."""
+    return batch()

@@ -135,6 +135,15 @@ class TaskExecutor(concurrent.futures.Executor):
 
     # inside
 
+    def _abort_all(self) -> None:
+        """Take no more tasks, and stop those that are unfinished, running or not; waits for nothing."""
+        with self._lock:
+            self._is_shut_down = True
+            futures = list(self._futures)
+        if self._queue is not None:
+            self._queue.cancel()
+        self._remote.withdraw(futures, running=True)
+
     def _check_open(self) -> None:
         if self._is_shut_down:
             raise RuntimeError("cannot schedule new futures after shutdown")  # the words of concurrent.futures

@@ -109,16 +109,20 @@ class RemoteController:
         if self._connection.asleep:
             self._wake()
 
-    def withdraw(self, futures: Iterable[TaskFuture]) -> None:
-        """Cancel those of these tasks that no worker has; waits for nothing, so that finalizers may call it."""
+    def withdraw(self, futures: Iterable[TaskFuture], *, running: bool = False) -> None:
+        """Cancel those of these tasks that no worker has; waits for nothing, so that finalizers may call it.
+
+        Args:
+            futures: of the tasks.
+            running: abort all of them, running or not.
+        """
         if self._unusable is not None:
             return
-        state, connection = self._state, self._connection
-        requests = [CancelRequest(state, connection, each, cancelling=True) for each in futures if not each.done()]
+        unfinished = [future for future in list(futures) if not future.done()]
 
         def begin() -> None:
-            for request in requests:
-                request.begin()
+            for future in unfinished:
+                CancelRequest(self._state, self._connection, future, cancelling=not running).begin()
 
         with suppress(ControllerUnavailable):  # closed just now
             self._in_loop(begin)
