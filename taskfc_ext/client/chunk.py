@@ -1,4 +1,4 @@
-"""Code that tasks of libraries run on a worker. It imports nothing, as workers import it."""
+"""Chunks of a map. This module imports nothing, as workers import it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,3 @@ class ForChunk:
 
     def __call__(self, chunk: Iterable[tuple[Any, ...]]) -> list[Any]:
         return [self.func(*args) for args in chunk]
-
-
-def joblib_batch(batch: Callable[[], Any]) -> Any:
-    """Run a batch of calls of `joblib.Parallel`. Lists show the task under this name."""
-    return batch()

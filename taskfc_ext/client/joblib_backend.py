@@ -10,8 +10,8 @@ from joblib.parallel import AutoBatchingMixin, FallbackToBackend, ParallelBacken
 
 from taskfc_ext.client.aio import FCTaskClient
 from taskfc_ext.client.blocking import BlockingTaskClient
-from taskfc_ext.client.chunk import joblib_batch
 from taskfc_ext.client.executor import TaskExecutor
+from taskfc_ext.client.libraries import joblib_batch
 from taskfc_ext.client.start import TaskClient
 
 
@@ -36,7 +36,8 @@ class TaskFCBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mis
     def effective_n_jobs(self, n_jobs: int | None) -> int:
         """Return the number of jobs that can run at once. Negative numbers count from that of the workers."""
         if n_jobs == 0:
-            raise ValueError("n_jobs is not 0: a number of jobs, or -1 for one for each worker")
+            # the words of joblib's own backends
+            raise ValueError("n_jobs == 0 in Parallel has no meaning; -1 means one job for each worker")
         if n_jobs is None:
             return 1
         return n_jobs if n_jobs > 0 else max(1, self._n_workers() + 1 + n_jobs)

@@ -1,6 +1,12 @@
-"""Registration of the farm with libraries, which are imported only here, on request."""
+"""Registration of the farm with libraries. They and the clients are imported late, as workers import this module."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from taskfc_ext.client.joblib_backend import TaskFCBackend
 
 
 def register_joblib_backend() -> None:
@@ -23,6 +29,16 @@ def register_joblib_backend() -> None:
             "joblib is not installed; install it with: pip install joblib", name="joblib"
         ) from None
 
+    joblib.register_parallel_backend("taskfc", _make_backend)
+
+
+def _make_backend(**options: Any) -> TaskFCBackend:
     from taskfc_ext.client.joblib_backend import TaskFCBackend
 
-    joblib.register_parallel_backend("taskfc", TaskFCBackend)
+    return TaskFCBackend(**options)
+
+
+def joblib_batch(batch: Callable[[], Any]) -> Any:
+    """Run a batch of calls of `joblib.Parallel`, which may name the backend. Lists show the task under this name."""
+    register_joblib_backend()
+    return batch()

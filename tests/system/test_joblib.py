@@ -81,7 +81,7 @@ def test_the_default_is_a_job_for_each_worker(backend: None) -> None:
     assert joblib.effective_n_jobs(7) == 7
     assert joblib.effective_n_jobs(None) == 1  # as for all backends; Parallel() asks for the default
     assert Parallel()._backend.default_n_jobs == Parallel().n_jobs == -1
-    with pytest.raises(ValueError, match="n_jobs is not 0"):
+    with pytest.raises(ValueError, match="n_jobs == 0 in Parallel has no meaning"):
         joblib.effective_n_jobs(0)
 
 
@@ -165,6 +165,14 @@ def test_nested_calls_use_threads_and_then_none(backend: None) -> None:
         ("SequentialBackend", 2),
         ("SequentialBackend", 2),
     ]
+
+
+def sum_of_squares(n: int) -> int:
+    return sum(Parallel(n_jobs=2, backend="taskfc")(delayed(square)(x) for x in range(n)))
+
+
+def test_a_nested_call_may_name_the_backend(backend: None) -> None:
+    assert Parallel()(delayed(sum_of_squares)(n) for n in range(5)) == [0, 0, 1, 5, 14]
 
 
 def test_without_a_client_it_uses_the_default_farm(shared_farm: Controller) -> None:
