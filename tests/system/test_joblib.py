@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import multiprocessing
 import os
 import subprocess
@@ -272,3 +273,27 @@ def test_cross_validation_with_a_bad_fit_reports_it_as_alone(backend: None, digi
 
     with pytest.raises(ValueError, match="All the 3 fits failed"):
         cross_val_score(SVC(C=-1), *digits, cv=3, n_jobs=2)
+
+
+# joblib's own tests
+
+
+def test_the_backend_passes_joblibs_own_tests_of_backends(shared_farm: Controller, tmp_path: Path) -> None:
+    """Run them as joblib ships them: their parameters are all registered backends."""
+    if importlib.util.find_spec("joblib.test.test_parallel") is None:
+        pytest.skip("this joblib comes without its tests")
+    tmp_path.joinpath("register.py").write_text("import taskfc_ext\ntaskfc_ext.register_joblib_backend()\n")
+    path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    # the workers of the other backends do not know ours, as they do not know any that is registered
+    chosen = "taskfc and not loky-taskfc and not back_compat_backend-taskfc"
+    options = ["-q", "-p", "no:cacheprovider", "-p", "register", "-k", chosen]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, "--pyargs", "joblib.test.test_parallel"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert int(done.stdout.splitlines()[-1].split()[0]) > 50
