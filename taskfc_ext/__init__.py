@@ -11,7 +11,9 @@ from taskfc_ext.version import __version__
 if TYPE_CHECKING:
     from taskfc_ext.client.aio import FCTaskClient as FCTaskClient
     from taskfc_ext.client.blocking import BlockingTaskClient as BlockingTaskClient
+    from taskfc_ext.client.executor import TaskExecutor as TaskExecutor
     from taskfc_ext.client.future.future import TaskFuture as TaskFuture
+    from taskfc_ext.client.libraries import register_joblib_backend as register_joblib_backend
     from taskfc_ext.client.start import Controller as Controller
     from taskfc_ext.client.start import TaskClient as TaskClient
     from taskfc_ext.client.start import attach as attach
@@ -82,6 +84,7 @@ _HOMES = {
     "TaskAborted": "errors",
     "TaskClient": "client.start",
     "TaskError": "errors",
+    "TaskExecutor": "client.executor",
     "TaskFCError": "errors",
     "TaskFuture": "client.future.future",
     "TaskInfo": "protocol.infos",
@@ -98,6 +101,7 @@ _HOMES = {
     "WorkerInfo": "protocol.infos",
     "WorkerLost": "errors",
     "attach": "client.start",
+    "register_joblib_backend": "client.libraries",
     "restart": "client.start",
     "start": "client.start",
     "track": "worker.output.progress",

@@ -18,6 +18,7 @@ from taskfc_ext.client.farm.silence import wait_for_answer
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.future.waiting import wait
+from taskfc_ext.client.imap import ItemResults, check_window
 from taskfc_ext.client.local import Unpicklable
 from taskfc_ext.client.mapper import Mapper, ParallelFunction, results_of, submit_items
 from taskfc_ext.client.session import replies
@@ -28,7 +29,7 @@ from taskfc_ext.client.session.watch import QueueWatch
 from taskfc_ext.client.submit.broadcast import broadcast_fields, workers_that_ran
 from taskfc_ext.client.submit.options import Options, Task, TaskOptions, check_id, check_priority, check_wait
 from taskfc_ext.client.submit.submitter import Submitter
-from taskfc_ext.errors import ControllerStopped, TaskFCError, UnknownTask
+from taskfc_ext.errors import ControllerStopped, RequestRefused, TaskFCError, UnknownTask
 from taskfc_ext.protocol.batches import chunks
 from taskfc_ext.protocol.client_messages import (
     Abort,
@@ -228,6 +229,34 @@ class FCTaskClient(Unpicklable):
             ValueError: the sequences are of different lengths.
         """
         return await results_of(submit_items(self.submitter, func, sequences))
+
+    def imap(
+        self, func: Callable[..., Any], *iterables: Iterable[Any], window: int | None = None, ordered: bool = True
+    ) -> ItemResults:
+        """Apply `func` to the items of `iterables`, one task an item; return an iterator over the results.
+
+        It is lazy: the first `next` submits a window of tasks, and each later one an item more, so endless iterables
+        work. They end with the shortest one. Iterables are read in the thread or loop that asks for the results.
+
+        The iteration ends at the first error, which is raised in its place: that of a task in place of its result, that
+        of an iterable or of an argument that cannot be sent after the results of the items before it.
+
+        When it ends early (by an error, by `close`, or when nothing refers to the iterator any more), the tasks that no
+        worker has yet are cancelled. The others go on, and nobody reads their results. The exit of the process cancels
+        nothing. Finished tasks stay in the store of the farm until `clear`.
+
+        Args:
+            func: the function.
+            iterables: one for each argument of `func`.
+            window: the largest number of tasks that are unfinished or whose results were not read; by default 16
+                for each worker that the farm has when the iteration begins, and at least 32.
+            ordered: give the results in the order of the items; else as they come.
+
+        Raises:
+            TypeError: there is no iterable, or an argument has the wrong type.
+            ValueError: `window` is less than 1.
+        """
+        return ItemResults(self.submitter, self.remote_reference, func, iterables, check_window(window), bool(ordered))
 
     def mapper(
         self,
@@ -632,6 +661,8 @@ class FCTaskClient(Unpicklable):
 
 
 def _raise_if_refused(future: TaskFuture) -> None:
+    if future.is_held:
+        raise RequestRefused(f"{future!r} waits in its executor and is not in the queue yet", hint="wait or cancel it")
     if not future.accepted:
         error = future.exception()
         if error is not None:

@@ -6,7 +6,7 @@ and harms no task. The docstrings are those of the async client.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -87,6 +87,11 @@ class BlockingTaskClient(Unpicklable):
 
     def map(self, func: Callable[..., Any], *sequences: Iterable[Any]) -> list[Any]:
         return drive(self._client.map(func, *sequences))
+
+    def imap(
+        self, func: Callable[..., Any], *iterables: Iterable[Any], window: int | None = None, ordered: bool = True
+    ) -> Generator[Any, None, None]:
+        return iterate(self._client.imap(func, *iterables, window=window, ordered=ordered))
 
     def mapper(
         self,

@@ -36,6 +36,9 @@ CANCELLED = "CANCELLED_AND_NOTIFIED"
 FINISHED = "FINISHED"
 """The names that `concurrent.futures` gives these states."""
 
+HELD = "held"
+"""The place of a future that its executor has not given to the connection yet."""
+
 _STATES = {Reason.ABORTED.value: "aborted", "": "succeeded"}
 
 T = TypeVar("T")
@@ -63,7 +66,7 @@ class TaskFuture(concurrent.futures.Future[Any]):
     Waits end with `ControllerStopped` when the farm is stopped; `client.future(id)` follows the task again.
     """
 
-    # _place: None while unsent, then its Submission until it is accepted, then the task id.
+    # _place: HELD or None while unsent, then its Submission until it is accepted, then the task id.
     # _payload: the body until it is sent, then None, then the result until it is decoded.
     sent_names: tuple[str, ...]  # the names that a cell was sent with; unset on most
     __slots__ = ("_facts", "_payload", "_place", "_state", "_template", "_value", "_wait_state", "sent_names")
@@ -174,6 +177,18 @@ class TaskFuture(concurrent.futures.Future[Any]):
         """Remove a callback that was not called; return how often it was there. `asyncio.wait` needs this."""
         return self._make_wait_state().remove(fn)
 
+    def call_at_end(self, hook: Callable[[TaskFuture], object]) -> bool:
+        """Call `hook(self)` when it ends, in the thread that ends it; return `False`, and never call it, if it has.
+
+        For this package: a hook must not block or raise. Waits are not held up by the queue of done-callbacks.
+        """
+        watched = self._make_wait_state()
+        with watched.condition:
+            if self._state is not PENDING:
+                return False
+            watched.add_hook(hook)
+            return True
+
     def set_running_or_notify_cancel(self) -> NoReturn:
         raise RuntimeError("only the farm can set the result of a TaskFuture")
 
@@ -195,6 +210,11 @@ class TaskFuture(concurrent.futures.Future[Any]):
     def accepted(self) -> bool:
         """Whether the task is in the store, where it survives the death of any process. Never blocks."""
         return isinstance(self._place, int)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it waits in its `TaskExecutor`, and is not in the queue of the farm yet. Never blocks."""
+        return self._place is HELD and self._state is PENDING
 
     @property
     def name(self) -> str | None:
@@ -498,7 +518,9 @@ class TaskFuture(concurrent.futures.Future[Any]):
             for waiter in watched.waiters:
                 getattr(waiter, method)(self)
             watched.condition.notify_all()
-            callbacks = watched.take_callbacks()
+            callbacks, hooks = watched.take_callbacks(), watched.take_hooks()
+        for hook in hooks:  # without the condition: a hook may need that of another future
+            hook(self)
         if callbacks:
             _callbacks.run_later(callbacks, self)
         return True

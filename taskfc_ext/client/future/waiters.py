@@ -30,19 +30,21 @@ class WaitState:
         condition: guards the others, and all else that changes when the future ends.
         waiters: those of `concurrent.futures`, and ours.
         callbacks: run on a thread of their own.
+        hooks: our own callbacks, which run in the thread that ends the future.
 
     Args:
         future: the future.
         lending: gets all waits; `None` where this process is on no worker of the future's farm.
     """
 
-    __slots__ = ("_future", "_lending", "callbacks", "condition", "is_read", "waiters")
+    __slots__ = ("_future", "_lending", "callbacks", "condition", "hooks", "is_read", "waiters")
 
     def __init__(self, future: object, lending: Lending | None) -> None:
         self.is_read = False
         self.condition = threading.Condition()
         self.waiters: list[Any] = [] if lending is None else LendingWaiters(future, lending)
         self.callbacks: list[Callable[[Any], object]] = []
+        self.hooks: tuple[Callable[[Any], object], ...] = ()
         self._future = weakref.ref(future)  # the future has this one: no cycle, which would keep results
         self._lending = lending
 
@@ -68,13 +70,23 @@ class WaitState:
         if self._lending is not None:  # the user's code may wait for the callback
             self._lending.begin(self._future())
 
+    def add_hook(self, hook: Callable[[Any], object]) -> None:
+        """Add a hook. The condition is held."""
+        self.hooks = (*self.hooks, hook)
+        if self._lending is not None:  # something waits for what the hook does
+            self._lending.begin(self._future())
+
     def take_callbacks(self) -> list[Callable[[Any], object]]:
         """Remove and return the callbacks, to be called once. The condition is held."""
         callbacks, self.callbacks = self.callbacks, []
-        if self._lending is not None:
-            for _ in callbacks:
-                self._lending.end(self._future())
+        self._end_lending(len(callbacks))
         return callbacks
+
+    def take_hooks(self) -> tuple[Callable[[Any], object], ...]:
+        """Remove and return the hooks, to be called once and without the condition. The condition is held."""
+        hooks, self.hooks = self.hooks, ()
+        self._end_lending(len(hooks))
+        return hooks
 
     def remove(self, callback: Callable[[Any], object]) -> int:
         """Remove a callback; return how often it was there."""
@@ -85,10 +97,13 @@ class WaitState:
             kept = [each for each in self.callbacks if each != callback]
             n = len(self.callbacks) - len(kept)
             self.callbacks = kept
-            if self._lending is not None:
-                for _ in range(n):
-                    self._lending.end(self._future())
+            self._end_lending(n)
             return len(in_loop) + n
+
+    def _end_lending(self, n: int) -> None:
+        if self._lending is not None:
+            for _ in range(n):
+                self._lending.end(self._future())
 
 
 class LendingWaiters(list[Any]):

@@ -11,9 +11,9 @@ import asyncio
 import concurrent.futures
 import threading
 import time
-from collections.abc import AsyncIterator, Coroutine, Generator, Iterator
+from collections.abc import Coroutine, Generator
 from contextlib import closing
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from taskfc_ext.errors import ControllerLost
 
@@ -22,6 +22,7 @@ ANSWER_WITHIN = 10.0
 in one."""
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 def no_answer_error(farm: str) -> ControllerLost:
@@ -110,18 +111,29 @@ def drive(coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
         _driving.now = outside
 
 
-def iterate(items: AsyncIterator[T]) -> Iterator[T]:
-    """Yield the items of `items`, blocking this thread while there is none."""
+class Items(Protocol[T_co]):
+    """An async iterator that can be closed."""
 
-    async def take_next() -> T:
-        return await anext(items)
+    def __anext__(self) -> Coroutine[Any, Any, T_co]: ...
 
-    while True:
-        try:
-            item = drive(take_next())
-        except StopAsyncIteration:
-            return
-        yield item
+    def close(self) -> None:
+        """End the iteration."""
+        ...
+
+
+def iterate(items: Items[T]) -> Generator[T, None, None]:
+    """Yield the items of `items`, blocking this thread while there is none; close `items` at the end, or at an error.
+
+    The traceback of an interrupt may keep `items`, so that its own finalizer would come late.
+    """
+
+    try:
+        while True:
+            yield drive(items.__anext__())  # in no variable: while the reader has it, it is the reader's alone
+    except StopAsyncIteration:
+        return
+    finally:
+        items.close()
 
 
 def _drive(coroutine: Coroutine[Any, Any, T], outside: bool, deadline: float | None) -> T:

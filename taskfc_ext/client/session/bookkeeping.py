@@ -405,4 +405,6 @@ def _reference(parent: TaskFuture | int) -> TaskRef:
         return place
     if isinstance(place, Submission) and not parent.done():
         return place.seq, place.position(parent)
+    if parent.is_held:
+        raise DependencyFailed(f"{parent!r} waits in its executor, so only a task of that executor can depend on it")
     raise DependencyFailed(f"{parent!r} ended before it was accepted, so no task can depend on it")

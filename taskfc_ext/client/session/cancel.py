@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 
-from taskfc_ext.client.future.future import CANCELLED, TaskFuture
+from taskfc_ext.client.future.future import CANCELLED, HELD, TaskFuture
 from taskfc_ext.client.session.bookkeeping import SessionState
 from taskfc_ext.client.session.connection import Connection
 from taskfc_ext.client.session.pending import Call, Flush, settle
@@ -36,7 +36,7 @@ class CancelRequest:
         future, place = self._future, self._future._place
         if future.done():
             self._too_late()
-        elif place is None:
+        elif place is None or place is HELD:
             if self._cancelling:
                 future._settle(CANCELLED)
             else:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import concurrent.futures
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -117,6 +118,31 @@ class RemoteController:
             StoreError: there is no room for it.
         """
         return self.payloads.write(body.parts if isinstance(body, Pieces) else (body,), what=what)
+
+    def send(self, future: TaskFuture) -> None:
+        """Queue a task that was held."""
+        future._place = None
+        self._outbox.append(future)
+        if self._connection.asleep:
+            self._wake()
+
+    def withdraw(self, futures: Iterable[TaskFuture], *, running: bool = False) -> None:
+        """Cancel those of these tasks that no worker has; waits for nothing, so that finalizers may call it.
+
+        Args:
+            futures: of the tasks.
+            running: abort all of them, running or not.
+        """
+        if self._unusable is not None:
+            return
+        unfinished = [future for future in list(futures) if not future.done()]
+
+        def begin() -> None:
+            for future in unfinished:
+                CancelRequest(self._state, self._connection, future, cancelling=not running).begin()
+
+        with suppress(ControllerUnavailable):  # closed just now
+            self._in_loop(begin)
 
     def call(self, kind: type[Request], *, ahead: bool = False, **fields: Any) -> concurrent.futures.Future[Answer]:
         """Send a request behind all earlier submissions, or `ahead` of them; return the future of its answer."""

@@ -86,7 +86,7 @@ class TaskWaits:
         new = [
             future
             for future in futures
-            if future in self._waiting and future not in self._barrier_of and not future.done()
+            if future in self._waiting and future not in self._barrier_of and not future.done() and not future.is_held
         ]
         accepted = [future for future in new if future.accepted]
         for part in chunks(accepted, MAX_IDS):

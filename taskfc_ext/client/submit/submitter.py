@@ -61,11 +61,15 @@ class Submitter:
     Args:
         sink: the connection.
         options: the options of these tasks.
+        send: queues one task; that of the connection by default.
     """
 
-    def __init__(self, sink: Sink, options: Options) -> None:
+    def __init__(
+        self, sink: Sink, options: Options, *, send: Callable[[Template, bytes], TaskFuture] | None = None
+    ) -> None:
         self.options = options
         self._sink = sink
+        self._send = sink.submit if send is None else send
         self._cache = TemplateCache(sink)
         self._context: context.EncodedContext | None = None
         self._has_warned: dict[str, bool] = {}
@@ -83,11 +87,11 @@ class Submitter:
         if not kwargs:
             body = self._plain_body(template, args)
             if body is not None:
-                return self._sink.submit(template, body)
+                return self._send(template, body)
         template, body = self._call(template, args, kwargs)
         if carried_generators:
             report_repeats()
-        return self._sink.submit(template, body)
+        return self._send(template, body)
 
     def function_template(self, function: Callable[..., Any]) -> Template:
         """Return the template for calls of `function`."""
@@ -167,7 +171,7 @@ class Submitter:
             report_repeats()
         self._update_context(source)
         template = self._template(kind, serialize.digest(code), code, label, keep=keep)
-        return self._sink.submit(template.with_inputs(inputs) if inputs else template, body)
+        return self._send(template.with_inputs(inputs) if inputs else template, body)
 
     def _source_body(
         self, kind: Kind, names: Mapping[str, Any], outs: Sequence[str], settings: serialize.CellOptions | None
