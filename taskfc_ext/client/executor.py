@@ -21,7 +21,7 @@ from taskfc_ext.client.future.outcome import Raised
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.session.controller import RemoteController
 from taskfc_ext.client.start import TaskClient
-from taskfc_ext.client.submit.submitter import Submitter
+from taskfc_ext.client.submit.submitter import Sent, Submitter
 from taskfc_ext.errors import FarmError, TaskFCError
 from taskfc_ext.serialize.chance import carried as carried_generators
 from taskfc_ext.serialize.chance import report_repeats
@@ -191,7 +191,7 @@ class HeldTasks:
         self._is_sending = False  # one thread sends at a time, so that hooks do not nest
         _queues.add(self)
 
-    def submit(self, template: Template, body: bytes) -> TaskFuture:
+    def submit(self, template: Template, body: Sent) -> TaskFuture:
         """Queue one task; it is sent when it is its turn."""
         self._remote.check_may_wait()
         future = TaskFuture(template, body)

@@ -65,7 +65,7 @@ class Submitter:
     """
 
     def __init__(
-        self, sink: Sink, options: Options, *, send: Callable[[Template, bytes], TaskFuture] | None = None
+        self, sink: Sink, options: Options, *, send: Callable[[Template, Sent], TaskFuture] | None = None
     ) -> None:
         self.options = options
         self._sink = sink
