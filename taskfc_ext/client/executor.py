@@ -21,7 +21,8 @@ from taskfc_ext.client.future.outcome import Raised
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.session.controller import RemoteController
 from taskfc_ext.client.start import TaskClient
-from taskfc_ext.client.submit.submitter import Sent, Submitter
+from taskfc_ext.client.submit.submitter import Submitter
+from taskfc_ext.drivers.uploads import Sent
 from taskfc_ext.errors import FarmError, TaskFCError
 from taskfc_ext.serialize.chance import carried as carried_generators
 from taskfc_ext.serialize.chance import report_repeats

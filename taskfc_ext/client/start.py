@@ -249,7 +249,8 @@ def empty_store(paths: FarmPaths) -> None:
         for file in paths.store.iterdir():
             if file != paths.lock and file.is_file():
                 file.unlink(missing_ok=True)
-        shutil.rmtree(paths.payloads, ignore_errors=True)
+        for folder in (paths.payloads, paths.uploads):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _farm(name: object) -> LocalFarm:

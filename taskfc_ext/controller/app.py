@@ -91,7 +91,9 @@ def _serve(paths: FarmPaths, supervisor: socket.socket, signals: SignalQueue) ->
     info = _connection_info(paths, scheduler.farm.supervisor_pid)
     write_connection(paths, info)
     controller.add_chore(lambda: _publish_again_if_vanished(paths, info))
+    remove_dead(paths.uploads, for_seconds=0)  # what they sent to the controller before is lost
     controller.add_chore(lambda: remove_dead(paths.uploads))
+    controller.add_chore(store.remove_cleared)
     supervisor.send(codec.encode([Serving()]))
     logger.info("serving %s: pid=%d tasks=%d incarnation=%d", paths.name, os.getpid(), len(scheduler.farm.tasks),
                 scheduler.farm.incarnation)  # fmt: skip
@@ -140,4 +142,5 @@ def _connection_info(paths: FarmPaths, supervisor_pid: int) -> ConnectionInfo:
         supervisor_started=process_started(supervisor_pid),
         clients=str(paths.clients),
         python=platform.python_version(),
+        store=str(paths.store),
     )

@@ -13,14 +13,14 @@ from taskfc_ext.controller.interface import TaskController
 from taskfc_ext.core.effects import Effects
 from taskfc_ext.core.events import FromClient, Now
 from taskfc_ext.drivers.environment import EXECUTABLE, PREFIX
-from taskfc_ext.drivers.payload_files import LARGE
+from taskfc_ext.drivers.payload_files import UploadGone, may_be_large
 from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused
 from taskfc_ext.protocol.ids import PROTOCOL, Session
 from taskfc_ext.protocol.message import Message
-from taskfc_ext.protocol.payloads import Payload, PayloadRef, Upload
+from taskfc_ext.protocol.payloads import Payload, PayloadRef
 from taskfc_ext.protocol.spec import Spec
 
 MAX_STRIKES = 10
@@ -144,10 +144,10 @@ class FCTaskControllerFromTaskController:
             if connection.strikes >= MAX_STRIKES or connection.session is None:
                 break  # one refusal is enough for the whole frame
             if refusal is None:
-                if isinstance(message, said.Submit) and (len(frame) >= LARGE or Upload in map(type, message.bodies)):
+                if isinstance(message, said.Submit) and may_be_large(frame, message.bodies):
                     try:
                         message = msgspec.structs.replace(message, bodies=self._stage(message.bodies))
-                    except FileNotFoundError as error:
+                    except UploadGone as error:
                         received.refusals.append(_refuse_missing_file(message.seq, error))
                         continue
                 received.effects.append(self._methods[type(message)](connection.session, message, now))
@@ -262,7 +262,7 @@ def _recoveries(spec: Spec) -> Iterator[Spec]:
         yield spec
 
 
-def _refuse_missing_file(seq: int, error: FileNotFoundError) -> Refused:
+def _refuse_missing_file(seq: int, error: UploadGone) -> Refused:
     text = f"the file with the arguments is gone: {error}"
     return Refused(seq, ErrorKind.NOT_ALLOWED, text, "submit again; nothing may be removed from the farm's folder")
 

@@ -27,14 +27,14 @@ from taskfc_ext.core.effects import (
 )
 from taskfc_ext.core.events import FromParent, FromWorker, Now, PeerLost, Tick
 from taskfc_ext.core.scheduler import Scheduler
-from taskfc_ext.drivers.payload_files import LARGE
+from taskfc_ext.drivers.payload_files import UploadGone, may_be_large
 from taskfc_ext.drivers.store import Store
 from taskfc_ext.drivers.transport import Router
 from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import Welcome
 from taskfc_ext.protocol.ids import PROTOCOL, Session, WorkerId
-from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, Upload, encode_failure
+from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure
 from taskfc_ext.protocol.records import Record
 from taskfc_ext.protocol.supervisor_messages import FromSupervisor, Shutdown, WorkerDown
 from taskfc_ext.protocol.worker_messages import Committed, Finished, Ready, WorkerMessage
@@ -219,7 +219,7 @@ class Controller:
                     self._connect_worker(identity, message)
                 worker = self._worker_of.get(identity)
                 if worker is not None:
-                    if isinstance(message, Finished) and (len(frame) >= LARGE or Upload in map(type, message.values)):
+                    if isinstance(message, Finished) and may_be_large(frame, message.values):
                         message = self._stage_values(message)
                     self._handle_worker(worker, message, now)
 
@@ -231,10 +231,6 @@ class Controller:
 
     def _stage_values(self, message: Finished) -> Finished:
         """Return `message` with its large values in files of the store."""
-        try:
-            return msgspec.structs.replace(message, values=self._store.stage(message.values))
-        except FileNotFoundError as error:
-            logger.error("the file with a result is gone: %s", error)
         rows = [self._stage_value(*row) for row in zip(message.outcomes, message.values, strict=True)]
         outcomes, values = zip(*rows, strict=True)
         return msgspec.structs.replace(message, outcomes=outcomes, values=values)
@@ -242,7 +238,8 @@ class Controller:
     def _stage_value(self, outcome: int, value: Payload) -> tuple[int, Payload]:
         try:
             return outcome, self._store.stage([value])[0]
-        except FileNotFoundError:
+        except UploadGone as error:
+            logger.error("the file with a result is gone: %s", error)
             text = "its result was removed from the farm's folder before it was in the store"
             return int(Outcome.ERROR), encode_failure(Failure(Reason.ERROR, text, type_name="StoreError"))
 

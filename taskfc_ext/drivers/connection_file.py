@@ -43,6 +43,7 @@ class ConnectionInfo(msgspec.Struct, frozen=True, kw_only=True):
         pid: that of the controller.
         clients: path of the clients' socket.
         python: the Python version of the farm.
+        store: the folder of its store, which a client's own environment may not tell.
     """
 
     name: str
@@ -56,6 +57,7 @@ class ConnectionInfo(msgspec.Struct, frozen=True, kw_only=True):
     supervisor_started: int | None
     clients: str
     python: str
+    store: str = ""
 
 
 def identity_of(info: ConnectionInfo) -> str:

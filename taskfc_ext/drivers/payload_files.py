@@ -11,17 +11,28 @@ import contextlib
 import errno
 import os
 import shutil
+import stat
+import time
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from taskfc_ext.drivers.uploads import write_new
-from taskfc_ext.protocol.payloads import PayloadRef, Upload
+from taskfc_ext.protocol.payloads import Payload, PayloadRef, Upload
 
 LARGE = 64 * 2**10
 """Bytes from which a payload has a file: below that, a file would cost more than a row of the journal."""
 
 _NO_LINKS = (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS)
 """Errors of file systems that have no hard links, or no more of this file."""
+
+
+class UploadGone(Exception):
+    """The file of an `Upload` is not there, or is not the one that was announced."""
+
+
+def may_be_large(frame: bytes, payloads: Iterable[Payload]) -> bool:
+    """Return whether some of the payloads that a frame brought have to be staged."""
+    return len(frame) >= LARGE or Upload in map(type, payloads)
 
 
 class PayloadFiles:
@@ -40,10 +51,13 @@ class PayloadFiles:
         self._uploads = uploads
         self._next = 1
         self.staged: set[int] = set()
+        self._young: list[int] = []
+        self._old: list[int] = []
 
     def begin(self, known: Collection[int]) -> None:
         """Remove all files but those in `known`."""
-        self._next = max(known, default=0) + 1
+        # never a number of before: a client may still hold the name of a file that has been removed meanwhile
+        self._next = max(max(known, default=0) + 1, time.time_ns())
         if self._folder.is_dir():
             for entry in list(os.scandir(self._folder)):
                 if _number(entry.name) not in known:
@@ -57,21 +71,28 @@ class PayloadFiles:
             OSError: the disk is full, or the folder cannot be written.
         """
         number = self._new()
-        write_new(self._path(number), [body])
+        write_new(self._path(number), [body], reserve=0)
         return self._staged_ref(number, len(body))
 
     def adopt(self, upload: Upload) -> PayloadRef:
         """Make the file of `upload` a file of the store, too.
 
         Raises:
-            FileNotFoundError: it is not there, or has another size.
-            OSError: the folder cannot be written.
+            UploadGone: it is not there, or not as it was announced.
+            OSError: the store's folder cannot be written.
         """
         source = self._uploads / upload.folder / upload.file
-        if source.stat(follow_symlinks=False).st_size != upload.size:
-            raise FileNotFoundError(f"{source} has not the size of the payload that was announced")
+        try:
+            found = source.stat(follow_symlinks=False)
+        except OSError as error:
+            raise UploadGone(str(error)) from error
+        if not stat.S_ISREG(found.st_mode) or found.st_size != upload.size:
+            raise UploadGone(f"{source} is not the file of {upload.size:,} bytes that was announced")
         number = self._new()
-        self._link(source, number)
+        try:
+            self._link(source, number)
+        except FileNotFoundError as error:
+            raise UploadGone(str(error)) from error
         return self._staged_ref(number, upload.size)
 
     def again(self, ref: PayloadRef) -> PayloadRef:
@@ -101,14 +122,26 @@ class PayloadFiles:
         return body if len(body) == ref.size else b""
 
     def remove(self, numbers: Iterable[int]) -> None:
-        """Remove files that no record refers to any more."""
+        """Remove files that no record refers to any more, and nobody else."""
         for number in numbers:
             self.staged.discard(number)
             with contextlib.suppress(OSError):  # the file stays until the store is opened again
                 os.unlink(self._path(number))
 
+    def remove_later(self, numbers: Iterable[int]) -> None:
+        """Remove files that no record refers to any more, but not before the second `remove_old` from now.
+
+        Those who have just been sent their names map them meanwhile.
+        """
+        self._young += numbers
+
+    def remove_old(self) -> None:
+        """Remove the files that had to be removed at the last call."""
+        self.remove(self._old)
+        self._old, self._young = self._young, []
+
     def _new(self) -> int:
-        if self._next == 1 or not self._folder.is_dir():
+        if not self._folder.is_dir():
             self._folder.mkdir(mode=0o700, exist_ok=True)
         number, self._next = self._next, self._next + 1
         return number

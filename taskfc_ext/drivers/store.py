@@ -163,7 +163,7 @@ class Store:
         """Return `payloads` with a file of the store in place of each large one. The next commit drops unused files.
 
         Raises:
-            FileNotFoundError: the file of an `Upload` is not there.
+            UploadGone: the file of an `Upload` is not there.
             OSError: the disk is full.
         """
         return tuple([self._stage(payload) for payload in payloads])
@@ -201,10 +201,9 @@ class Store:
                 execute("ROLLBACK")
             self._clearing.gone.clear()
             raise
-        gone = self._clearing.gone
-        if gone or self._files.staged:
-            self._files.remove([*gone, *self._files.staged])
-            gone.clear()
+        self._files.remove_later(self._clearing.gone)
+        self._clearing.gone.clear()
+        self.unstage()
         self._upkeep.after_commit(self._written, cleared=is_clearing)
         self._written = 0
 
@@ -212,6 +211,10 @@ class Store:
         """Remove the staged files that no record refers to."""
         if self._files.staged:
             self._files.remove(list(self._files.staged))
+
+    def remove_cleared(self) -> None:
+        """Remove the files of tasks that were cleared before the last call, which was seconds ago."""
+        self._files.remove_old()
 
     def _append(self, record: Record) -> None:
         seq = self._next_seq

@@ -20,6 +20,7 @@ import errno
 import fcntl
 import mmap
 import os
+import resource
 import shutil
 import time
 from collections.abc import Callable, Iterable
@@ -33,21 +34,34 @@ from taskfc_ext.protocol.payloads import Payload, PayloadRef, Upload
 KEPT_AFTER_DEATH = 60.0
 """Seconds for which the files of a dead sender are kept."""
 
+RESERVE = 64 * 2**20
+"""Bytes of the disk that payloads leave free: without room for its journal, the farm stops."""
+
+READ_UP_TO = 2**20
+"""Bytes up to which a payload is read, as that costs no more than a mapping."""
+
 _MAX_PARTS = 1000
 """Parts in one call of `writev`; Linux takes 1024."""
+
+_AT_ONCE = 16 * 2**20
+"""Bytes that one call writes: 5 ms, for which an interrupt has to wait."""
+
+Content = bytes | bytearray | mmap.mmap
+"""A received payload."""
 
 
 class UploadFolder:
     """The folder of one sender; made on first use. Any thread may write.
 
     Args:
-        parent: the folder for the folders of all senders.
+        parent: returns the folder for the folders of all senders.
         name: names this sender among all others, now and later.
     """
 
-    def __init__(self, parent: Path, name: str) -> None:
+    def __init__(self, parent: Callable[[], Path], name: str) -> None:
         self.name = name
-        self._folder = parent / name
+        self._parent = parent
+        self._folder = Path()
         self._numbers = count(1)
         self._lock = -1
         self._pid = os.getpid()
@@ -62,26 +76,32 @@ class UploadFolder:
         Raises:
             StoreError: the disk is full, or the folder cannot be written.
         """
-        file = f"{next(self._numbers):x}"
-        path = self._folder / file
+        parts = list(parts)
         try:
             self._prepare()
-            size = write_new(path, parts)
+            while True:
+                file = f"{next(self._numbers):x}"
+                try:
+                    size = write_new(self._folder / file, parts)
+                except FileExistsError:
+                    continue  # of a forked child that writes here, too
+                return UploadedFile(Upload(self.name, file, size), self._folder / file)
         except OSError as error:
             raise _cannot_write(what, self._folder, error) from error
-        return UploadedFile(Upload(self.name, file, size), path)
 
     def _prepare(self) -> None:
-        if self._lock >= 0 and self._folder.is_dir():
+        folder = self._parent() / self.name
+        if self._lock >= 0 and folder == self._folder and folder.is_dir():
             return
-        self._folder.parent.mkdir(mode=0o700, exist_ok=True)
+        folder.parent.mkdir(mode=0o700, exist_ok=True)
         while True:
-            self._folder.mkdir(mode=0o700, exist_ok=True)
-            lock = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            folder.mkdir(mode=0o700, exist_ok=True)
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             fcntl.flock(lock, fcntl.LOCK_SH)  # shared: two threads may be here
-            if self._folder.is_dir() and os.path.samestat(os.fstat(lock), os.stat(self._folder)):
+            if folder.is_dir() and os.path.samestat(os.fstat(lock), os.stat(folder)):
                 break
             os.close(lock)  # the controller has just removed it
+        self._folder = folder
         old, self._lock = self._lock, lock
         if old >= 0:
             os.close(old)
@@ -103,25 +123,25 @@ class LargePayloads:
     """The large payloads of one process: writes those that it sends, maps those that it receives.
 
     Args:
-        journal: the store's journal; the payloads stand in folders beside it.
-        name: names this sender among all others, now and later.
+        journal: returns the store's journal; the payloads stand in folders beside it.
+        name: names this process among all senders, now and later.
     """
 
-    def __init__(self, journal: Path, name: str) -> None:
-        self._stored = payloads_of(journal)
-        self._folder = UploadFolder(uploads_of(journal), name)
+    def __init__(self, journal: Callable[[], Path], name: str) -> None:
+        self._journal = journal
+        self._folder = UploadFolder(lambda: uploads_of(journal()), name)
 
     def write(self, parts: Iterable[bytes | memoryview], *, what: str) -> UploadedFile:
         """Write a payload that is to be sent, as `UploadFolder.write` does."""
         return self._folder.write(parts, what=what)
 
-    def read(self, payload: Payload) -> bytes | mmap.mmap:
-        """Return a received payload; one in a file as a private mapping of it.
+    def read(self, payload: Payload) -> Content:
+        """Return a received payload; one in a file as `read_payload` does.
 
         Raises:
             OSError: its file is gone or damaged.
         """
-        return payload if isinstance(payload, bytes) else map_payload(self._stored, payload)
+        return payload if isinstance(payload, bytes) else read_payload(payloads_of(self._journal()), payload)
 
     def close(self) -> None:
         """Remove the folder, unless some of its files are still on their way."""
@@ -150,15 +170,29 @@ class UploadedFile:
                 pass  # it was removed with the store
 
 
-def write_new(path: Path, parts: Iterable[bytes | memoryview]) -> int:
+Sent = bytes | UploadedFile
+"""A payload at its sender."""
+
+
+def write_new(path: Path, parts: Iterable[bytes | memoryview], *, reserve: int = RESERVE) -> int:
     """Write a new file; return its size in bytes. A file that cannot be written whole is removed.
 
+    Args:
+        path: of the file.
+        parts: its content.
+        reserve: bytes of the disk that stay free, so that the journal always has room.
+
     Raises:
+        FileExistsError: it is there.
         OSError: the disk is full, or the folder cannot be written.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        return _write_all(descriptor, [memoryview(part) for part in parts if len(part)])
+        views = [memoryview(part) for part in parts if len(part)]
+        disk = os.fstatvfs(descriptor)
+        if disk.f_bavail * disk.f_frsize < sum(map(len, views)) + reserve:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return _write_all(descriptor, views)
     except BaseException:
         os.unlink(path)
         raise
@@ -169,7 +203,10 @@ def write_new(path: Path, parts: Iterable[bytes | memoryview]) -> int:
 def _write_all(descriptor: int, views: list[memoryview]) -> int:
     size, first = 0, 0
     while first < len(views):
-        written = os.writev(descriptor, views[first : first + _MAX_PARTS])
+        if len(views[first]) > _AT_ONCE:
+            written = os.write(descriptor, views[first][:_AT_ONCE])
+        else:
+            written = os.writev(descriptor, _at_once(views, first))
         size += written
         while written:
             if written < len(views[first]):
@@ -180,8 +217,20 @@ def _write_all(descriptor: int, views: list[memoryview]) -> int:
     return size
 
 
-def map_payload(folder: Path, payload: PayloadRef | Upload) -> mmap.mmap:
-    """Return a private mapping of a payload's file: what is written to it stays in this process.
+def _at_once(views: list[memoryview], first: int) -> list[memoryview]:
+    """Return the next views that one call may write: an interrupt has to wait for its end."""
+    n, size = 0, 0
+    while first + n < len(views) and n < _MAX_PARTS and size + len(views[first + n]) <= _AT_ONCE:
+        size += len(views[first + n])
+        n += 1
+    return views[first : first + n]
+
+
+def read_payload(folder: Path, payload: PayloadRef | Upload) -> Content:
+    """Return the content of a payload's file. It can be written to, which nobody else sees.
+
+    A large one is a private mapping, and its pages are read when they are needed. A mapping keeps a descriptor, so
+    smaller ones are read at once, and so are all once the process has many files open.
 
     Args:
         folder: the store's folder of payloads.
@@ -191,25 +240,34 @@ def map_payload(folder: Path, payload: PayloadRef | Upload) -> mmap.mmap:
         OSError: its file is gone or damaged.
     """
     path = folder / payload.file
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
-        if os.fstat(descriptor).st_size != payload.size:  # a smaller file would end its readers with SIGBUS
+        found = os.fstat(descriptor)
+        if found.st_size != payload.size or not found.st_size:  # a smaller file would end its readers with SIGBUS
             raise OSError(errno.EIO, "its size is not the one that was recorded", str(path))
-        return mmap.mmap(descriptor, payload.size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+        if payload.size > READ_UP_TO and descriptor < resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2:
+            with contextlib.suppress(OSError):  # too many mappings, or no memory for their tables
+                return mmap.mmap(
+                    descriptor, payload.size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE
+                )
+        with open(descriptor, "rb", closefd=False) as file:
+            content = bytearray(payload.size)
+            file.readinto(content)
+            return content
     finally:
         os.close(descriptor)
 
 
-def remove_dead(parent: Path, *, now: float | None = None) -> None:
-    """Remove the folders of senders that have died some time ago."""
+def remove_dead(parent: Path, *, for_seconds: float = KEPT_AFTER_DEATH) -> None:
+    """Remove the folders of senders that have been dead for some time."""
     try:
         entries = list(os.scandir(parent))
     except OSError:
         return
-    oldest = (time.time() if now is None else now) - KEPT_AFTER_DEATH
+    oldest = time.time() - for_seconds
     for entry in entries:
         with contextlib.suppress(OSError):
-            if entry.stat(follow_symlinks=False).st_mtime < oldest:
+            if entry.stat(follow_symlinks=False).st_mtime <= oldest:
                 _remove_unless_locked(entry.path)
 
 

@@ -29,7 +29,7 @@ class Upload(Struct, frozen=True, tag="upload", array_like=True, forbid_unknown_
 
     folder: Annotated[str, Meta(pattern=r"\A[0-9a-z]{1,64}\Z")]
     file: Annotated[str, Meta(pattern=r"\A[0-9a-f]{1,16}\Z")]
-    size: Count
+    size: Annotated[int, Meta(ge=1)]
 
 
 Payload = bytes | PayloadRef | Upload

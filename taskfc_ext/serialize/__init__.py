@@ -5,7 +5,7 @@ Objects defined in `__main__` are pickled by value, others by reference. Errors 
 
 from __future__ import annotations
 
-from taskfc_ext.serialize.bodies import Body, Pieces, Received, join
+from taskfc_ext.serialize.bodies import Body, Received, join, parts_of
 from taskfc_ext.serialize.failures import dump_exception, load_failure
 from taskfc_ext.serialize.functions import bytes_loaded_per_task, digest, dump_function, load_function
 from taskfc_ext.serialize.pickler import names_in_code
@@ -32,7 +32,6 @@ __all__ = [
     "Body",
     "CellOptions",
     "InputRef",
-    "Pieces",
     "Received",
     "SourceResult",
     "bytes_loaded_per_task",
@@ -50,6 +49,7 @@ __all__ = [
     "load_submitted",
     "load_value",
     "names_in_code",
+    "parts_of",
     "remember_source",
     "salvage_result",
 ]

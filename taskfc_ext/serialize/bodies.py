@@ -11,13 +11,13 @@ import mmap
 import os
 import pickle
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 MIN_BUFFER = 64 * 1024
 """Smallest buffer in bytes that is kept out of the pickle: to copy a smaller one costs less than to map it."""
 
-Received = bytes | mmap.mmap
-"""A body at its receiver: large ones are private mappings of their files."""
+Received = bytes | bytearray | mmap.mmap
+"""A body at its receiver: one that stood in a file can be written to."""
 
 _MARK = b"B"  # a pickle begins with b"\x80"
 _COUNT = struct.Struct("<I")
@@ -31,21 +31,15 @@ class Pieces:
 
     Attributes:
         parts: the pieces, in order; some are views of the user's objects.
-        size: of the body, in bytes.
     """
 
-    __slots__ = ("parts", "size")
+    __slots__ = ("parts",)
 
     def __init__(self, parts: list[bytes | memoryview]) -> None:
         self.parts = parts
-        self.size = sum(len(part) for part in parts)
 
     def __len__(self) -> int:
-        return self.size
-
-    def join(self) -> bytes:
-        """Return the body as one object."""
-        return b"".join(self.parts)
+        return sum(map(len, self.parts))
 
 
 Body = bytes | Pieces
@@ -80,8 +74,10 @@ class Buffers:
         self._found.clear()
         self.n_bytes = 0
 
-    def pieces(self, pickled: bytes) -> Pieces:
-        """Return the body of `pickled` and these buffers."""
+    def body(self, pickled: bytes) -> Body:
+        """Return the body of `pickled` and these buffers: in pieces if there are some."""
+        if not self._found:
+            return pickled
         head = len(_MARK) + _COUNT.size + _ROW.size * (len(self._found) + 1)
         at = head + len(pickled)
         rows, parts = [_ROW.pack(head, len(pickled))], list[bytes | memoryview]()
@@ -93,14 +89,15 @@ class Buffers:
             at += raw.nbytes
         return Pieces([b"".join([_MARK, _COUNT.pack(len(rows)), *rows]), pickled, *parts])
 
-    def body(self, pickled: bytes) -> Body:
-        """Return the body of `pickled` and these buffers: in pieces if it is large."""
-        return self.pieces(pickled) if self._found else pickled
-
 
 def join(body: Body) -> bytes:
     """Return `body` as one object."""
-    return body if isinstance(body, bytes) else body.join()
+    return b"".join(parts_of(body))
+
+
+def parts_of(body: Body) -> Sequence[bytes | memoryview]:
+    """Return the pieces of `body`, in order."""
+    return body.parts if isinstance(body, Pieces) else (body,)
 
 
 def has_buffers(body: bytes) -> bool:

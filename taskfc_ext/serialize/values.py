@@ -287,8 +287,9 @@ def load_call(body: Received, inputs: Sequence[Received] = ()) -> tuple[tuple[An
     else:
         args, kwargs = load_within(vars(sys.modules["__main__"]), *_to_load(body))
     if inputs:
-        args = tuple([_resolve(value, inputs) for value in args])
-        kwargs = kwargs and {name: _resolve(value, inputs) for name, value in kwargs.items()}
+        loaded = _Inputs(inputs)
+        args = tuple([loaded.resolve(value) for value in args])
+        kwargs = kwargs and {name: loaded.resolve(value) for name, value in kwargs.items()}
     return args, kwargs or {}
 
 
@@ -349,11 +350,26 @@ def load_cell(body: Received, inputs: Sequence[Received] = ()) -> tuple[dict[str
     if file.tell() < len(pickled):
         remember_sources(pickle.load(file))
     given: CellOptions = options[0] if options else {}
-    return {name: _resolve(value, inputs) for name, value in names.items()}, tuple(out), given
+    loaded = _Inputs(inputs)
+    return {name: loaded.resolve(value) for name, value in names.items()}, tuple(out), given
 
 
-def _resolve(value: object, inputs: Sequence[Received]) -> object:
-    if type(value) is not InputRef:
-        return value
-    result = load_value(inputs[value.index])
-    return result.as_input if type(result) is SourceResult else result
+class _Inputs:
+    """The results that the arguments of one attempt refer to. Each is loaded once, so it is one object, as here.
+
+    Args:
+        bodies: the results.
+    """
+
+    def __init__(self, bodies: Sequence[Received]) -> None:
+        self._bodies = bodies
+        self._values: dict[int, object] = {}
+
+    def resolve(self, value: object) -> object:
+        """Return `value`; for an `InputRef`, the result that it stands for."""
+        if type(value) is not InputRef:
+            return value
+        if value.index not in self._values:
+            result = load_value(self._bodies[value.index])
+            self._values[value.index] = result.as_input if type(result) is SourceResult else result
+        return self._values[value.index]

@@ -99,7 +99,7 @@ class ControllerThread:
         self._is_running = running
         self._is_closed = False
         self._store = Store(folder / STORE)
-        self._payloads = LargePayloads(folder / STORE, "workers")
+        self._payloads = LargePayloads(lambda: folder / STORE, "workers")
         self._scheduler = Scheduler(self._store.records(), name=name)
         self.socket = folder / "c"
         self._clients = _ClientSocket(self.socket, self)

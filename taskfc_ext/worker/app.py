@@ -75,7 +75,7 @@ def main() -> None:
     log_handler.setStream(cast(TextIO, LogStream(capture)))
     forking.prepare(guard.disarm, capture.detach)
     choose_backend()  # first: the executor notes the worker's own environment
-    payloads = LargePayloads(paths.journal, f"w{worker_id}x{os.getpid()}")
+    payloads = LargePayloads(lambda: paths.journal, f"w{worker_id}x{os.urandom(4).hex()}")
     executor = Executor(worker.properties, guard, capture.displays, payloads)
     link.report_codes(lambda: executor.codes)
     executor.modules.install()

@@ -84,6 +84,7 @@ def check_nothing_left(farm: WireFarm) -> None:
     known = farm.scheduler.farm
     assert not any(map(known.knows, range(4)))
     assert known.codes.sizes.keys() == {CODE}
+    farm.remove_cleared()
     folder = payloads_of(farm.path)
     assert not folder.exists() or list(folder.iterdir()) == []
 
@@ -94,6 +95,7 @@ def check_both_left(farm: WireFarm) -> None:
     record, (row,) = next(farm.store.find_ended([1]))
     assert farm.store.payload(record.values[row]) == b"value of " + large(b"b")
     assert farm.store.payload(farm.store.batch_of(1).bodies[1]) == large(b"b")
+    farm.remove_cleared()
     assert len(list(payloads_of(farm.path).iterdir())) == 2
 
 

@@ -19,7 +19,7 @@ from taskfc_ext.core.scheduler import Scheduler
 from taskfc_ext.core.state.validate import validate
 from taskfc_ext.drivers.paths import payloads_of
 from taskfc_ext.drivers.store import Store
-from taskfc_ext.drivers.uploads import map_payload
+from taskfc_ext.drivers.uploads import read_payload
 from taskfc_ext.protocol import client_messages as said
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.ids import PROTOCOL
@@ -321,12 +321,17 @@ class WireFarm:
         self.n_identities += 1
         return b"%d" % self.n_identities
 
+    def remove_cleared(self) -> None:
+        """Do the upkeep of ten seconds."""
+        self.store.remove_cleared()
+        self.store.remove_cleared()
+
     def content(self, payload: Payload) -> bytes:
         """Return a payload that the controller has sent, perhaps in a file."""
         if isinstance(payload, bytes):
             return payload
         try:
-            return bytes(map_payload(payloads_of(self.path), payload))
+            return bytes(read_payload(payloads_of(self.path), payload))
         except FileNotFoundError:
             return b""  # it was cleared meanwhile
 

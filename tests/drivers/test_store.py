@@ -385,13 +385,32 @@ def rows(store: Store) -> dict[str, int]:
 # large payloads
 
 
+def test_a_cleared_file_stays_for_a_while_as_it_may_just_have_been_sent(store):
+    values = store.stage((os.urandom(LARGE),))
+    store.commit([make_submitted(0), msgspec.structs.replace(make_ended(0), values=values)])
+    clear(store, 0)
+    store.remove_cleared()
+    assert store.payload(values[0]) != b""
+    store.remove_cleared()
+    assert store.payload(values[0]) == b""
+
+
 def files(store: Store) -> list:
+    """Return the files of payloads, after those of cleared tasks were removed."""
+    remove_cleared(store)
     folder = payloads_of(store.path)
     return sorted(folder.iterdir()) if folder.exists() else []
 
 
+def remove_cleared(store: Store) -> None:
+    """Do the upkeep of ten seconds."""
+    store.remove_cleared()
+    store.remove_cleared()
+
+
 def traces(store: Store, what: bytes) -> list:
     """Return the files that contain `what` after the upkeep."""
+    remove_cleared(store)
     store._upkeep.join()
     return [path for path in store.path.parent.rglob("*") if path.is_file() and what in path.read_bytes()]
 
@@ -437,6 +456,7 @@ def test_a_clear_removes_the_large_payloads_of_its_tasks_and_no_others(store):
     bodies = store.stage(tuple(os.urandom(LARGE) for _ in range(4)))
     store.commit([make_submitted(0, 4, bodies=bodies)])
     clear(store, 0, 2, 77, -3)
+    remove_cleared(store)
     kept = [store.payload(body) for body in store.batch_of(1).bodies]
     assert [len(body) for body in kept] == [0, LARGE, 0, LARGE]
     assert len(files(store)) == 2

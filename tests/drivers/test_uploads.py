@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import gc
+import mmap
 import os
-import time
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from taskfc_ext.drivers.paths import payloads_of, uploads_of
+from taskfc_ext.drivers.payload_files import UploadGone
 from taskfc_ext.drivers.store import Store
-from taskfc_ext.drivers.uploads import KEPT_AFTER_DEATH, LargePayloads, UploadFolder, remove_dead, write_new
+from taskfc_ext.drivers.uploads import READ_UP_TO, LargePayloads, UploadFolder, remove_dead, write_new
 from taskfc_ext.errors import StoreError
 from taskfc_ext.protocol.payloads import PayloadRef, Upload
 
@@ -50,14 +52,14 @@ def test_a_payload_without_room_leaves_no_file(tmp_path: Path, monkeypatch: pyte
         raise OSError(28, os.strerror(28))
 
     monkeypatch.setattr(os, "writev", fail)
-    folder = UploadFolder(tmp_path / "uploads", "c1")
+    folder = UploadFolder(lambda: tmp_path / "uploads", "c1")
     with pytest.raises(StoreError, match=r"there is no room for the arguments of fit in .*No space left"):
         folder.write([b"x"], what="the arguments of fit")
     assert list((tmp_path / "uploads" / "c1").iterdir()) == []
 
 
 def test_a_file_goes_with_the_last_reference_to_it(tmp_path: Path) -> None:
-    folder = UploadFolder(tmp_path, "c1")
+    folder = UploadFolder(lambda: tmp_path, "c1")
     file, other = folder.write([b"x"], what="it"), folder.write([b"y"], what="it")
     del file
     gc.collect()
@@ -65,7 +67,7 @@ def test_a_file_goes_with_the_last_reference_to_it(tmp_path: Path) -> None:
 
 
 def test_a_forked_child_removes_no_file_of_its_parent(tmp_path: Path) -> None:
-    folder = UploadFolder(tmp_path, "c1")
+    folder = UploadFolder(lambda: tmp_path, "c1")
     file = folder.write([b"x"], what="it")
     child = os.fork()
     if child == 0:
@@ -77,7 +79,7 @@ def test_a_forked_child_removes_no_file_of_its_parent(tmp_path: Path) -> None:
 
 
 def test_the_folder_goes_with_its_sender_once_it_is_empty(tmp_path: Path) -> None:
-    folder = UploadFolder(tmp_path, "c1")
+    folder = UploadFolder(lambda: tmp_path, "c1")
     file = folder.write([b"x"], what="it")
     del file
     folder.close()
@@ -85,7 +87,7 @@ def test_the_folder_goes_with_its_sender_once_it_is_empty(tmp_path: Path) -> Non
 
 
 def test_a_folder_that_was_removed_is_made_again(tmp_path: Path) -> None:
-    folder = UploadFolder(tmp_path / "uploads", "c1")
+    folder = UploadFolder(lambda: tmp_path / "uploads", "c1")
     file = folder.write([b"x"], what="it")
     (tmp_path / "uploads" / "c1" / file.upload.file).unlink()
     (tmp_path / "uploads" / "c1").rmdir()
@@ -94,28 +96,30 @@ def test_a_folder_that_was_removed_is_made_again(tmp_path: Path) -> None:
 
 
 def test_folders_of_dead_senders_go_after_a_while_and_those_of_living_ones_stay(tmp_path: Path) -> None:
-    living = UploadFolder(tmp_path, "c1")
+    living = UploadFolder(lambda: tmp_path, "c1")
     file = living.write([b"x"], what="it")
     (tmp_path / "c2").mkdir()
     (tmp_path / "c2" / "1").write_bytes(b"y")
     remove_dead(tmp_path)
     assert (tmp_path / "c2" / "1").exists()  # its last message may still be on its way
-    remove_dead(tmp_path, now=time.time() + KEPT_AFTER_DEATH + 1)
+    remove_dead(tmp_path, for_seconds=0)
     assert [path.name for path in tmp_path.iterdir()] == ["c1"]
     assert (tmp_path / "c1" / file.upload.file).exists()
     remove_dead(tmp_path / "nothing here")
 
 
 def test_a_payload_goes_through_the_store_without_a_copy(journal: Path, store: Store) -> None:
-    sender, receiver = LargePayloads(journal, "c1"), LargePayloads(journal, "w1")
-    file = sender.write([b"x" * 100_000], what="it")
+    large = b"x" * (2 * READ_UP_TO)
+    sender, receiver = LargePayloads(lambda: journal, "c1"), LargePayloads(lambda: journal, "w1")
+    file = sender.write([large], what="it")
     inode = (uploads_of(journal) / "c1" / file.upload.file).stat().st_ino
     (ref,) = store.stage([file.upload])
     assert isinstance(ref, PayloadRef)
     del file
     assert (payloads_of(journal) / ref.file).stat().st_ino == inode
     first, second = receiver.read(ref), receiver.read(ref)
-    assert not isinstance(first, bytes)
+    assert isinstance(first, mmap.mmap)
+    assert isinstance(second, mmap.mmap)
     first[0] = ord("y")  # it can be written to, and nobody else sees that
     assert (first[:2], second[:2], store.payload(ref)[:2]) == (b"yx", b"xx", b"xx")
     assert receiver.read(b"small") == b"small"
@@ -123,18 +127,75 @@ def test_a_payload_goes_through_the_store_without_a_copy(journal: Path, store: S
 
 @pytest.mark.parametrize("size", [99_999, 100_001], ids=["shorter", "longer"])
 def test_a_payload_of_another_size_than_announced_is_not_taken(journal: Path, store: Store, size: int) -> None:
-    file = LargePayloads(journal, "c1").write([b"x" * 100_000], what="it")
-    with pytest.raises(FileNotFoundError):
+    file = LargePayloads(lambda: journal, "c1").write([b"x" * 100_000], what="it")
+    with pytest.raises(UploadGone):
         store.stage([Upload("c1", file.upload.file, size)])
 
 
-def test_a_symbolic_link_is_not_taken(journal: Path, store: Store, tmp_path: Path) -> None:
-    secret = tmp_path / "secret"
-    secret.write_bytes(b"s" * 100)
-    (uploads_of(journal) / "c1").mkdir(parents=True)
-    (uploads_of(journal) / "c1" / "1").symlink_to(secret)
-    with pytest.raises(FileNotFoundError):
-        store.stage([Upload("c1", "1", 100)])
+@pytest.mark.parametrize("kind", ["a symbolic link", "a folder", "a pipe", "nothing"])
+def test_what_is_no_file_is_not_taken(journal: Path, store: Store, tmp_path: Path, kind: str) -> None:
+    place = uploads_of(journal) / "c1" / "1"
+    place.parent.mkdir(parents=True)
+    if kind == "a symbolic link":
+        place.symlink_to("x" * 100)
+    elif kind == "a folder":
+        place.mkdir()
+    elif kind == "a pipe":
+        os.mkfifo(place)
+    size = place.lstat().st_size if kind != "nothing" else 1
+    with pytest.raises(UploadGone):
+        store.stage([Upload("c1", "1", size)])
+
+
+def test_small_payloads_and_those_of_a_process_with_many_open_files_are_read(journal: Path, store: Store) -> None:
+    refs = store.stage([b"x" * READ_UP_TO, b"y" * (READ_UP_TO + 1)])
+    receiver = LargePayloads(lambda: journal, "w1")
+    assert [type(receiver.read(ref)) for ref in refs] == [bytearray, mmap.mmap]
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, limits[1]))
+    try:
+        held = [receiver.read(refs[1]) for _ in range(200)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert {bytes(content[:1]) for content in held} == {b"y"}
+    assert type(held[-1]) is bytearray
+
+
+def test_no_number_of_a_file_is_used_twice(journal: Path) -> None:
+    refs = []
+    for _ in range(3):
+        store = Store(journal)
+        refs += store.stage([b"x" * 100_000])
+        store.close()
+    assert len({ref.file for ref in refs if isinstance(ref, PayloadRef)}) == 3
+
+
+def test_a_file_of_another_with_the_same_number_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "c1").mkdir()
+    (tmp_path / "c1" / "1").write_bytes(b"of a forked child")
+    folder = UploadFolder(lambda: tmp_path, "c1")
+    assert folder.write([b"x"], what="it").upload.file == "2"
+    assert (tmp_path / "c1" / "1").read_bytes() == b"of a forked child"
+
+
+def test_some_of_the_disk_stays_free_for_the_journal(tmp_path: Path) -> None:
+    disk = os.statvfs(tmp_path)
+    with pytest.raises(OSError, match="No space left"):
+        write_new(tmp_path / "1", [b"x"], reserve=disk.f_bavail * disk.f_frsize)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_large_payload_is_written_in_parts_between_which_an_interrupt_comes_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(descriptor: int, view: memoryview) -> int:
+        assert len(view) <= 16 * 2**20
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "write", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_new(tmp_path / "1", [bytes(100 * 2**20)])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_damaged_payload_is_not_mapped(journal: Path, store: Store) -> None:
@@ -142,4 +203,4 @@ def test_a_damaged_payload_is_not_mapped(journal: Path, store: Store) -> None:
     assert isinstance(ref, PayloadRef)
     os.truncate(payloads_of(journal) / ref.file, 10)  # mapped, it would end its reader with SIGBUS
     with pytest.raises(OSError, match="its size is not the one that was recorded"):
-        LargePayloads(journal, "w1").read(ref)
+        LargePayloads(lambda: journal, "w1").read(ref)

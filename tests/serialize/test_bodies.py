@@ -49,7 +49,7 @@ def test_a_large_body_stays_in_pieces_that_are_views_of_the_buffers() -> None:
     body = buffers.body(pickle.dumps(list(map(pickle.PickleBuffer, values)), 5, buffer_callback=buffers.take))
     assert isinstance(body, Pieces)
     assert [part.obj for part in body.parts if isinstance(part, memoryview)] == values
-    assert len(body) == len(body.join())
+    assert len(body) == len(join(body))
 
 
 def test_what_was_sent_without_a_file_can_be_written_to() -> None:

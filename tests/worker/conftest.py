@@ -77,7 +77,7 @@ class Bench:
         self.folder = tempfile.TemporaryDirectory()
         journal = Path(self.folder.name, "journal")
         self.uploads, self.payloads = uploads_of(journal), payloads_of(journal)
-        payloads = LargePayloads(journal, "w3")
+        payloads = LargePayloads(lambda: journal, "w3")
         executor = Executor(self.properties, self.guard, self.capture.displays, payloads)
         self.loop = Loop(self.link, self.page, self.guard, executor, self.capture, LifePipe(self.life), self.properties)
         self.next_lease = 1

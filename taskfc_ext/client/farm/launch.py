@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from taskfc_ext.client.farm.interface import Condition
-from taskfc_ext.drivers.connection_file import ConnectionInfo, read_connection
+from taskfc_ext.drivers.connection_file import ConnectionInfo, last_connection, read_connection
 from taskfc_ext.drivers.cores import thread_pool_environment
 from taskfc_ext.drivers.paths import FarmPaths, farm_paths, prepare
 from taskfc_ext.drivers.processes import environment_outside_farms, python_command
@@ -61,8 +61,9 @@ class LocalFarm:
 
     @property
     def journal(self) -> Path:
-        """Its store's journal."""
-        return self.paths.journal
+        """Its store's journal; reads the connection file, as our environment may name another folder."""
+        found = last_connection(self.paths)
+        return Path(found.store, self.paths.journal.name) if found is not None and found.store else self.paths.journal
 
     def connection(self) -> ConnectionInfo | None:
         """Return the content of its connection file; `None` when it does not run."""

@@ -1,4 +1,4 @@
-"""Bookkeeping of one client session: unsent and unanswered requests. Pure: no socket, no clock.
+"""Bookkeeping of one client session: unsent and unanswered requests. No socket, no clock.
 
 Rule 1: only the I/O thread touches a `SessionState`; other threads may append to `outbox`, and nothing else.
 Rule 2: requests are sent in the order in which they were made, so a request covers all earlier submissions.
@@ -52,24 +52,31 @@ MAX_SUBMIT_BYTES = 8 * 2**20
 """Bytes of bodies in one Submit of several tasks: keeps a turn of the controller short."""
 
 
+def _require_bytes(payload: Payload) -> bytes:
+    assert isinstance(payload, bytes)
+    return payload
+
+
 class SessionState:
     """The bookkeeping of one session.
+
+    Args:
+        read_payload: returns the content of a received payload; by default there are none in files.
 
     Attributes:
         session: its name on the wire.
         outbox: unsent items: futures to submit, calls, flushes.
         unfinished: the future of every accepted task that has not ended.
-        read_payload: returns the content of a received payload, or maps its file.
         on_release: called when the controller drops code that was defined here, so that no copy needs to be kept.
         cancelling: tasks that `cancel` has asked to abort: their abort cancels the future.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, read_payload: Callable[[Payload], Received] = _require_bytes) -> None:
         self.session = os.urandom(8).hex()
         self.outbox: deque[TaskFuture | Call | Flush] = deque()
         self.unfinished: dict[int, TaskFuture] = {}
         self.cancelling: set[int] = set()
-        self.read_payload: Callable[[Payload], Received] = _without_files
+        self._read_payload = read_payload
         self.on_release: Callable[[], None] = lambda: None
         self._submissions: dict[int, Submission] = {}  # by seq, ascending
         self._calls: dict[int, Call] = {}  # by seq, ascending
@@ -166,9 +173,8 @@ class SessionState:
             if not isinstance(future, TaskFuture) or future._template is not template:
                 break
             body = future._payload
-            if future._state is PENDING and isinstance(
-                body, bytes | UploadedFile
-            ):  # else it was cancelled while unsent
+            # one that was cancelled while unsent is left out
+            if future._state is PENDING and isinstance(body, bytes | UploadedFile):
                 larger = size + (len(body) if isinstance(body, bytes) else 0)
                 if futures and larger > MAX_SUBMIT_BYTES:
                     break
@@ -330,7 +336,7 @@ class SessionState:
     def _read(self, taskid: int, payload: Payload) -> Received:
         """Return a payload; empty if its file is gone, as after a `clear` at this moment."""
         try:
-            return self.read_payload(payload)
+            return self._read_payload(payload)
         except OSError as error:
             logger.warning("the result of task %d cannot be read: %s", taskid, error)
             return b""
@@ -384,11 +390,6 @@ class SessionState:
         first = _first(self._submissions, self._next_seq)
         while self._flushes and self._flushes[0].up_to <= first:
             self._flushes.popleft().settle()
-
-
-def _without_files(payload: Payload) -> bytes:
-    assert isinstance(payload, bytes)
-    return payload
 
 
 def _first(by_seq: Iterable[int], default: int) -> int:

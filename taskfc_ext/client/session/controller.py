@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import os
 import weakref
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -28,13 +29,13 @@ from taskfc_ext.client.session.lending import TaskWaits
 from taskfc_ext.client.session.pending import Call, Flush, settle
 from taskfc_ext.client.session.replies import Answer, value_of
 from taskfc_ext.client.session.watch import QueueWatch
-from taskfc_ext.drivers.uploads import LargePayloads, UploadedFile
+from taskfc_ext.drivers.uploads import LargePayloads, Sent, UploadedFile
 from taskfc_ext.errors import ControllerUnavailable, UnknownTask
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import GetDetails, GetLog, GetOutputs, ListTasks, Request, Retry, Stop
 from taskfc_ext.protocol.infos import Details, TaskInfo
 from taskfc_ext.protocol.printed import Printed
-from taskfc_ext.serialize import Body, Pieces
+from taskfc_ext.serialize import Body, parts_of
 
 
 class RemoteController:
@@ -58,9 +59,8 @@ class RemoteController:
         self.owner = owner
         self.output_cache = OutputCache()
         self._unusable: ControllerUnavailable | None = None
-        self._state = SessionState()
-        self.payloads = LargePayloads(farm.journal, f"c{self._state.session}")
-        self._state.read_payload = self.payloads.read
+        self.payloads = LargePayloads(lambda: farm.journal, f"c{os.urandom(8).hex()}")
+        self._state = SessionState(self.payloads.read)
         self._thread = IOThread()
         greeting = make_hello(self._state.session, version=version, label=label, owner=owner, worker=worker)
         loop = self._thread.loop
@@ -99,7 +99,7 @@ class RemoteController:
 
     # requests
 
-    def submit(self, template: Template, body: bytes | UploadedFile) -> TaskFuture:
+    def submit(self, template: Template, body: Sent) -> TaskFuture:
         """Queue one task; it is sent with all others that are queued."""
         future = TaskFuture(template, body)
         self._outbox.append(future)
@@ -117,7 +117,8 @@ class RemoteController:
         Raises:
             StoreError: there is no room for it.
         """
-        return self.payloads.write(body.parts if isinstance(body, Pieces) else (body,), what=what)
+        self.check_may_wait()
+        return self.payloads.write(parts_of(body), what=what)
 
     def send(self, future: TaskFuture) -> None:
         """Queue a task that was held."""

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.session.replies import Answer
-from taskfc_ext.drivers.uploads import UploadedFile
+from taskfc_ext.drivers.uploads import Sent, UploadedFile
 from taskfc_ext.protocol.client_messages import Request, Submit, TaskRef
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ class Submission:
         self.seq = seq
         self.template = template
         self.futures: list[TaskFuture] = []
-        self.bodies: list[bytes | UploadedFile] = []
+        self.bodies: list[Sent] = []
         self.resent = False
         self.n_bytes = 0
         self._positions: dict[int, int] | None = None

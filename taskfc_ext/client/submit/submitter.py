@@ -13,7 +13,7 @@ from taskfc_ext.client.future.template import Owner, Template
 from taskfc_ext.client.future.template_cache import TemplateCache
 from taskfc_ext.client.submit.options import Options, Task
 from taskfc_ext.drivers.payload_files import LARGE
-from taskfc_ext.drivers.uploads import UploadedFile
+from taskfc_ext.drivers.uploads import Sent
 from taskfc_ext.errors import UnpicklableArgument
 from taskfc_ext.protocol.limits import MAX_BODY
 from taskfc_ext.protocol.spec import Kind, Recovery, Spec
@@ -30,9 +30,6 @@ _MAX_LABEL = 80
 _NO_KWARGS: dict[str, object] = {}
 
 Defines = list[tuple[bytes, bytes]]
-
-Sent = bytes | UploadedFile
-"""A body as it is sent."""
 
 
 class Sink(Owner, Protocol):

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from taskfc_ext.drivers.memory import MUCH, give_back_memory
 from taskfc_ext.drivers.payload_files import LARGE
-from taskfc_ext.drivers.uploads import LargePayloads, UploadedFile
+from taskfc_ext.drivers.uploads import LargePayloads, Sent
 from taskfc_ext.errors import LoadingFailed, TaskRejectError, UnpicklableResult
 from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure
 from taskfc_ext.protocol.spec import Kind, Spec
 from taskfc_ext.protocol.worker_messages import MAX_PROBLEM, Prepare
 from taskfc_ext.serialize import (
     CellOptions,
-    Pieces,
     Received,
     SourceResult,
     dump_exception,
@@ -27,6 +26,7 @@ from taskfc_ext.serialize import (
     load_cell,
     load_function,
     load_submitted,
+    parts_of,
 )
 from taskfc_ext.serialize.blame import NOTE, describe_error, shorten, text_of, type_name_of
 from taskfc_ext.serialize.bodies import Mapped, has_buffers
@@ -56,7 +56,7 @@ THOROUGH_AFTER = 0.001
 MAX_REFUSAL = 2_000
 """Characters of the reason why a worker refused a task."""
 
-Ended = tuple[int, bytes | UploadedFile]
+Ended = tuple[int, Sent]
 """(outcome, payload)"""
 
 _OK = int(Outcome.OK)
@@ -262,11 +262,11 @@ class Executor:
     def _read(self, payload: Payload) -> Received:
         return payload if type(payload) is bytes else self._payloads.read(payload)
 
-    def _result(self, value: object, *, what: str) -> bytes | UploadedFile:
+    def _result(self, value: object, *, what: str) -> Sent:
         body = dump_value(value, what=what)
         if len(body) < LARGE:
             return join(body)
-        return self._payloads.write(body.parts if isinstance(body, Pieces) else (body,), what=what)
+        return self._payloads.write(parts_of(body), what=what)
 
     # source
 
