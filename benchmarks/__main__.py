@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.profile import profile
-from benchmarks.report import COLUMNS, NOTEBOOK_COLUMNS, QUEUE_COLUMNS, costs, figures, notebook, queue, ratios
+from benchmarks.report import COLUMNS, NOTEBOOK_COLUMNS, QUEUE_COLUMNS, costs, figures, notebook, points, queue, ratios
 from benchmarks.rounds import Cell, run_rounds
 from benchmarks.same_cost import BEFORE, is_known, revision
 
@@ -28,6 +28,10 @@ CELLS = [
     Cell("ProcessPoolExecutor", "latency", 2_000),
     Cell("dask", "latency", 300),
     Cell("ipyparallel", "latency", 300),
+    Cell(OURS, "balance", 128),
+    Cell("ProcessPoolExecutor", "balance", 128),
+    Cell("dask", "balance", 128),
+    Cell("ipyparallel", "balance", 128),
     Cell(OURS, "cold", 1),
     Cell("ProcessPoolExecutor", "cold", 1),
     Cell("dask LocalCluster", "cold", 1),
@@ -61,7 +65,7 @@ SMOKE = [
     *(
         Cell(system, measure, n)
         for system in (OURS, "ProcessPoolExecutor")
-        for measure, n in (("throughput", 200), ("latency", 20), ("cold", 1))
+        for measure, n in (("throughput", 200), ("latency", 20), ("balance", 8), ("cold", 1))
     ),
     Cell(OURS, "cell", 2, "benchmarks.notebook"),
     Cell(OURS, "load", 1, "benchmarks.notebook"),
@@ -119,6 +123,8 @@ def main() -> int:
             print("\n" + figures(measured, systems, title, columns))
     if not options.smoke and measured.knows(OURS, COLUMNS):
         print("\n" + ratios(measured, OURS))
+    if not options.smoke and measured.knows(OURS, ["balance"]):
+        print("\n" + points(measured, OURS))
     if not options.smoke and measured.knows(OURS, NOTEBOOK_COLUMNS):
         print("\n" + notebook(measured, OURS))
     if not options.smoke and measured.knows(OURS, QUEUE_COLUMNS):
