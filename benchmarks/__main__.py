@@ -22,6 +22,7 @@ from benchmarks.report import (
     costs,
     figures,
     notebook,
+    points,
     queue,
     ratios,
 )
@@ -40,6 +41,10 @@ CELLS = [
     Cell("ProcessPoolExecutor", "latency", 2_000),
     Cell("dask", "latency", 300),
     Cell("ipyparallel", "latency", 300),
+    Cell(OURS, "balance", 128),
+    Cell("ProcessPoolExecutor", "balance", 128),
+    Cell("dask", "balance", 128),
+    Cell("ipyparallel", "balance", 128),
     Cell(OURS, "cold", 1),
     Cell("ProcessPoolExecutor", "cold", 1),
     Cell("dask LocalCluster", "cold", 1),
@@ -76,7 +81,7 @@ SMOKE = [
     *(
         Cell(system, measure, n)
         for system in (OURS, "ProcessPoolExecutor")
-        for measure, n in (("throughput", 200), ("latency", 20), ("cold", 1))
+        for measure, n in (("throughput", 200), ("latency", 20), ("balance", 8), ("cold", 1))
     ),
     Cell(OURS, "data", 2, "benchmarks.data"),
     Cell(OURS, "cell", 2, "benchmarks.notebook"),
@@ -139,6 +144,8 @@ def main() -> int:
     for columns, targets in ((COLUMNS, TARGETS), (DATA_COLUMNS, DATA_TARGETS)):
         if not options.smoke and measured.knows(OURS, columns):
             print("\n" + ratios(measured, OURS, targets))
+    if not options.smoke and measured.knows(OURS, ["balance"]):
+        print("\n" + points(measured, OURS))
     if not options.smoke and measured.knows(OURS, NOTEBOOK_COLUMNS):
         print("\n" + notebook(measured, OURS))
     if not options.smoke and measured.knows(OURS, QUEUE_COLUMNS):

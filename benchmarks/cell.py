@@ -1,6 +1,6 @@
 """One measurement of one system in a fresh process; the answer is one line of JSON.
 
-Usage: python -m benchmarks.cell SYSTEM throughput|latency|cold N
+Usage: python -m benchmarks.cell SYSTEM throughput|latency|balance|cold N
 """
 
 import time
@@ -9,10 +9,14 @@ START = time.perf_counter()  # before every other import: a cold start begins he
 
 import json  # noqa: E402
 import os  # noqa: E402
+import random  # noqa: E402
 import sys  # noqa: E402
 from typing import Any  # noqa: E402
 
-from benchmarks.systems import SYSTEMS, Farm  # noqa: E402
+from benchmarks.systems import N_WORKERS, SYSTEMS, Farm  # noqa: E402
+
+N_SETS = 4
+"""Sets of sleeps that `balance` runs, one after the other."""
 
 
 def echo(item: int) -> int:
@@ -47,6 +51,35 @@ def latency(farm: Farm, n: int) -> dict[str, Any]:
     return {"p50_us": seconds[n // 2] * 1e6, "p99_us": seconds[n * 99 // 100] * 1e6}
 
 
+def nap(microseconds: int) -> int:
+    """Sleep: work that takes as long on a busy machine."""
+    time.sleep(microseconds * 1e-6)
+    return microseconds
+
+
+def balance(farm: Farm, n: int) -> dict[str, Any]:
+    """Run `n` sleeps of random 1 to 50 ms, and return the share of the workers' time that is spent asleep, in percent.
+
+    The rest is lost between two tasks, and at the end, when one worker has nothing left to do. How much that is depends
+    on the last few sleeps, so there are several sets of them, the same ones for every system.
+    """
+    chance = random.Random(n)
+    farm.run_all(nap, _draw_naps(chance, 8))
+    asleep = seconds = 0.0
+    for _ in range(N_SETS):
+        naps = _draw_naps(chance, n)
+        begun = time.perf_counter()
+        results = farm.run_all(nap, naps)
+        seconds += time.perf_counter() - begun
+        asleep += sum(naps) * 1e-6
+        assert results == naps
+    return {"balance": 100 * asleep / (N_WORKERS * seconds)}
+
+
+def _draw_naps(chance: random.Random, n: int) -> list[int]:
+    return [chance.randint(1_000, 50_000) for _ in range(n)]
+
+
 def cold(farm: Farm, n: int) -> dict[str, Any]:
     """The time since this process began to import, with nothing running then, until a first result."""
     del n
@@ -64,7 +97,7 @@ def _cpu_seconds(pid: int | None) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-MEASURES = {"throughput": throughput, "latency": latency, "cold": cold}
+MEASURES = {"throughput": throughput, "latency": latency, "balance": balance, "cold": cold}
 
 
 if __name__ == "__main__":

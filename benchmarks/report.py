@@ -10,6 +10,7 @@ COLUMNS = {
     "tasks_per_s": ("submit + flush + results, tasks/s", "{:,.0f}"),
     "p50_us": ("round trip p50, µs", "{:,.0f}"),
     "p99_us": ("p99, µs", "{:,.0f}"),
+    "balance": ("balance, 1 to 50 ms, %", "{:.1f}"),
     "cold_s": ("cold start, s", "{:.2f}"),
     "scheduler_us": ("scheduler CPU, µs/task", "{:,.1f}"),
 }
@@ -88,6 +89,11 @@ DATA_TARGETS = [
     ("100 x 1 MB there and back", "echo_ms", "ProcessPoolExecutor", False, 0.5),
 ]
 
+POINTS = [
+    # what, quantity in percent, peer, the most points that ours may be behind
+    ("balance of 1 to 50 ms against ProcessPoolExecutor", "balance", "ProcessPoolExecutor", 1.0),
+]
+
 COSTS = [
     # what, measure, the most that after / before may be
     ("submit of a constant function, µs", "submit", 1.05),
@@ -124,6 +130,19 @@ def ratios(measured: Measured, ours: str, targets: Iterable[tuple[str, str, str,
         met = ratio >= bound if more_is_better else ratio <= bound
         rows.append([what, promise, f"{ratio:.3g}", "met" if met else "MISSED"])
     return table(["ratio, ours / theirs", "promised", "measured", ""], rows)
+
+
+def points(measured: Measured, ours: str) -> str:
+    """Return the table of percentages that are to be close to a peer's."""
+    rows = []
+    for what, quantity, peer, bound in POINTS:
+        mine, theirs = measured.median(ours, quantity), measured.median(peer, quantity)
+        promise = f"≥ {-bound:g}"
+        if mine is None or theirs is None:
+            rows.append([what, promise, "", "not measured"])
+            continue
+        rows.append([what, promise, f"{mine - theirs:+.1f}", "met" if mine - theirs >= -bound else "MISSED"])
+    return table(["points, ours - theirs", "promised", "measured", ""], rows)
 
 
 def notebook(measured: Measured, ours: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.notebook import EMPTY, System, load
-from benchmarks.report import TARGETS, costs, notebook, queue, ratios, table
+from benchmarks.report import TARGETS, costs, notebook, points, queue, ratios, table
 from benchmarks.rounds import Measured
 
 SPAWN = "import subprocess; process = subprocess.Popen(['cat'], stdin=subprocess.PIPE, start_new_session=True)"
@@ -25,6 +25,7 @@ def test_every_measure_of_this_project_runs() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "submit + flush + results" in done.stdout
     assert "100 x 1 MB there and back" in done.stdout
+    assert "balance, 1 to 50 ms" in done.stdout
     assert "submitting adds to a cell" in done.stdout
     assert "a task ends until the widget says so" in done.stdout
     assert "Jupyter server, 10 ends/s" in done.stdout
@@ -45,6 +46,18 @@ def test_a_ratio_is_met_missed_or_not_measured() -> None:
         measured.add(system, {"tasks_per_s": tasks_per_s, "p50_us": p50})
     verdicts = [line.split("|")[-2].strip() for line in ratios(measured, "ours", TARGETS).splitlines()[2:]]
     assert verdicts == ["met", "MISSED", "not measured", "MISSED"]
+
+
+@pytest.mark.parametrize(
+    ("ours", "row"),
+    [(96.5, ["≥ -1", "-1.0", "met"]), (96.4, ["≥ -1", "-1.1", "MISSED"]), (None, ["≥ -1", "", "not measured"])],
+)
+def test_a_balance_is_met_missed_or_not_measured(ours: float | None, row: list[str]) -> None:
+    measured = Measured()
+    measured.add("ProcessPoolExecutor", {"balance": 97.5})
+    measured.add("ours", {} if ours is None else {"balance": ours})
+    (line,) = points(measured, "ours").splitlines()[2:]
+    assert [cell.strip() for cell in line.split("|")[2:-1]] == row
 
 
 def test_a_promise_of_the_notebook_is_met_missed_or_not_measured() -> None:

@@ -88,7 +88,10 @@ class Finished(Message, frozen=True, kw_only=True):
 
 
 class Returned(Message, frozen=True):
-    """Leases that the worker gives back without having started them, since its present attempt takes long."""
+    """Leases that the worker gives back without having started them.
+
+    Its present attempt takes long, or the controller has sent a `Return`.
+    """
 
     leases: Leases
 
@@ -181,10 +184,19 @@ class Prepare(Message, frozen=True, kw_only=True):
     modules: tuple[Digest, ...] = ()
 
 
+class Return(Message, frozen=True):
+    """Give back the leases up to this one that have not started, if the present attempt takes long. See `Returned`.
+
+    Another worker is idle, or the present attempt waits for tasks.
+    """
+
+    until: int
+
+
 class Committed(Message, frozen=True):
     """All `Finished` up to this `seq` are in the store: the worker may forget them."""
 
     seq: int
 
 
-ToWorker = Code | ForgetCode | Run | Prepare | Committed
+ToWorker = Code | ForgetCode | Run | Return | Prepare | Committed

@@ -26,6 +26,7 @@ from taskfc_ext.protocol.worker_messages import (
     ForgetCode,
     Prepare,
     Ready,
+    Return,
     Returned,
     Run,
     SetUp,
@@ -166,6 +167,8 @@ class WorkerThread:
                 self._runner.add(message)
             case Committed(seq):
                 self._n_committed = seq
+            case Return():
+                pass  # a long attempt has the ones behind it given back anyway
             case _:
                 assert_never(message)
 

@@ -14,7 +14,7 @@ from taskfc_ext.drivers.memory import MUCH, give_back_memory, resident
 logger = logging.getLogger(__name__)
 
 CHECK_EVERY = 0.02
-"""Seconds between checks: a task that runs longer has the leases queued behind it returned to the controller."""
+"""Seconds between checks: a task that runs longer is reported, and the leases queued behind it may be returned."""
 
 OUTPUT_EVERY = 5
 """Checks from one live output of a task to the next: at most ten outputs a second."""

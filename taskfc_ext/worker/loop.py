@@ -22,6 +22,7 @@ from taskfc_ext.protocol.worker_messages import (
     Prepare,
     Progress,
     PropertiesChanged,
+    Return,
     Run,
     Started,
     ToWorker,
@@ -39,7 +40,17 @@ from taskfc_ext.worker.run.interrupt import Guard, TaskInterrupt
 logger = logging.getLogger(__name__)
 
 HOLD_BACK = 0.002
-"""Longest time in seconds that a result waits for the results of the tasks behind it."""
+"""Seconds from the start of a task to the sending of its result, which waits for those of short tasks behind it.
+
+A longer task's result leaves before the next task starts, so that the controller can replace it in the meantime.
+"""
+
+KEEP_ONE = 0.1
+"""Run time in seconds up to which a single task stays behind the running one, unless the controller asks for it.
+
+Twice the mean up to which the controller sends one ahead. To give it back earlier would make the worker wait for its
+next task: of tasks of 1 to 50 ms, two of five take longer than 20 ms and a check.
+"""
 
 PROGRESS_EVERY = 0.25
 """Seconds between two progress messages of a task."""
@@ -96,7 +107,8 @@ class Loop:
         self._leftovers = Leftovers()
         self._attempts: deque[_Attempt] = deque()
         self._results: deque[Result] = deque()
-        self._oldest_result = 0.0
+        self._oldest_start = 0.0
+        self._asked_back = 0
         self._announced = 0
         self._last_run: Run | None = None
         self._began = 0.0
@@ -118,7 +130,7 @@ class Loop:
         wake_helper()
         self._capture.restore_descriptors()
         while self._attempts:
-            if self._results and perf_counter() - self._oldest_result > HOLD_BACK:
+            if self._results and perf_counter() - self._oldest_start > HOLD_BACK:
                 with self._link.lock:
                     self._exchange()
             try:
@@ -131,7 +143,8 @@ class Loop:
     def act_for(self, lease: int, *, wants_output: bool) -> None:
         """Act for the main thread while it runs the long attempt under `lease`. Helper thread.
 
-        Reports its start and output, sends earlier results, and returns the leases queued behind it.
+        Reports its start and output, sends earlier results, and returns the leases queued behind it; a single one only
+        if the controller asks for it, or after `KEEP_ONE`.
         """
         progress = None
         if wants_output:
@@ -156,6 +169,9 @@ class Loop:
                     then.append(progress)
             self._link.send_results(results, then)
             self._exchange()
+            may_keep = self._asked_back <= lease and perf_counter() - self._began < KEEP_ONE
+            if may_keep and len(self._attempts) == 1:
+                return
             if self.lease == lease:  # else the main thread is free and runs the new attempts itself
                 self._return_leases()
 
@@ -200,7 +216,7 @@ class Loop:
         words[_ENDED] = lease
         self.lease = 0
         if not self._results:
-            self._oldest_result = ended
+            self._oldest_start = started
         displays = self._capture.displays
         shown = displays.end() if displays.is_used else ()
         self._results.append(Result(lease, outcome, value, ended - started, self._capture.end(), shown))
@@ -260,6 +276,8 @@ class Loop:
                 self._executor.define(digest, body)
             case ForgetCode(digests=digests):
                 self._executor.forget(digests)
+            case Return(until=lease):
+                self._asked_back = lease  # the helper thread acts on it: the main thread is about to run them
             case Committed():
                 pass  # handled by the link
             case _:

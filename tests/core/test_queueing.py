@@ -5,14 +5,16 @@ from __future__ import annotations
 import pytest
 
 from taskfc_ext.core.effects import ClientSend, Effects, SendCode, WorkerSend
-from taskfc_ext.core.handlers.dispatch import MAX_CREDIT
+from taskfc_ext.core.handlers.dispatch import LONGEST_AHEAD, MAX_CREDIT
 from taskfc_ext.core.state.queue import ReadyQueue
-from taskfc_ext.protocol.client_messages import Accepted, Define, Submit
+from taskfc_ext.protocol.client_messages import Abort, Accepted, Barrier, Define, Ended, Submit
 from taskfc_ext.protocol.payloads import Outcome
 from taskfc_ext.protocol.records import Leased, Submitted
 from taskfc_ext.protocol.spec import Kind, OnLost
-from taskfc_ext.protocol.worker_messages import Committed, Run, Started
+from taskfc_ext.protocol.worker_messages import Committed, Return, Run, Started
 from tests.core.conversation import ALICE, BOB, CODE, Conversation, dispatched_in, held_order, orders_to, runs_to, spec
+
+OTHER = b"o" * 16
 
 
 def test_a_task_is_stored_answered_and_dispatched():
@@ -101,6 +103,127 @@ def test_short_tasks_are_held_ahead_and_shared_fairly():
     talk.submit(1000)
     talk.finish(0, talk.leases_of(0), seconds=0.0001)
     assert len(talk.leases_of(0)) == 40, "4 ms of work"
+
+
+def test_one_task_of_a_few_milliseconds_is_sent_ahead():
+    talk = Conversation(workers=2)
+    measure(talk, 0.02)
+    talk.submit(7)
+    effects = talk.finish(0, seconds=0.02)
+    ended = end_of(talk, 1, worker=0)
+    assert effects == Effects(
+        records=(ended, Leased(6, (5,), 0)),
+        sends=(
+            ClientSend(ALICE, ended),
+            WorkerSend(0, Committed(2)),
+            WorkerSend(0, Run(spec=spec(), first_lease=6, ids=(5,), bodies=(b"body 5",))),
+        ),
+    )
+
+
+@pytest.mark.parametrize(("n", "held"), [(2, [1, 1]), (3, [1, 1]), (4, [2, 1]), (5, [2, 1]), (6, [2, 2]), (60, [2, 2])])
+def test_a_task_is_sent_ahead_while_one_is_left_for_each_worker(n, held):
+    talk = Conversation(workers=2)
+    measure(talk, 0.02)
+    talk.submit(n)
+    assert [len(talk.leases_of(worker)) for worker in (0, 1)] == held
+
+
+def test_tasks_that_were_aborted_in_the_queue_are_not_counted():
+    talk = Conversation(workers=2)
+    measure(talk, 0.02)
+    ids = talk.submit(7)
+    for taskid in ids[-3:]:
+        talk.ask(Abort, taskid=taskid)
+    talk.finish(0, seconds=0.02)
+    assert len(talk.leases_of(0)) == 1
+
+
+def test_tasks_of_a_longer_mean_are_not_sent_ahead():
+    talk = Conversation(workers=2)
+    measure(talk, 1.01 * LONGEST_AHEAD)
+    talk.submit(60)
+    assert [len(talk.leases_of(worker)) for worker in (0, 1)] == [1, 1]
+
+
+def test_a_worker_with_many_tasks_gets_no_more_when_they_turn_out_longer():
+    talk = Conversation(workers=1)
+    measure(talk, 0.0001)
+    talk.submit(100)
+    held = talk.leases_of(0)
+    assert dispatched_in(talk.finish(0, held[:3], seconds=0.06)) == []
+    assert talk.leases_of(0) == held[3:]
+
+
+@pytest.mark.parametrize("first", [CODE, OTHER])
+def test_short_tasks_do_not_pile_up_behind_longer_ones(first):
+    talk = Conversation()
+    talk.client(ALICE, Define(OTHER, b"other code"))
+    talk.submit(1, code=first)
+    for _ in range(3):
+        talk.submit(1, code=CODE)
+        talk.submit(20, code=OTHER)
+    talk.farm.mean_seconds.update({CODE: 0.02, OTHER: 0.0001})
+    talk.join(0)
+    assert len(talk.leases_of(0)) == 2
+
+
+def test_a_worker_is_asked_once_for_what_waits_behind_its_task_when_another_is_idle():
+    talk = Conversation(workers=2)
+    measure(talk, 0.02)
+    *_, waiting, third = one_ahead(talk)
+    lease = talk.lease_of(waiting)
+    effects = talk.finish(1, seconds=0.02)
+    ended = end_of(talk, third, worker=1)
+    assert effects == Effects(
+        records=(ended,),
+        sends=(
+            ClientSend(ALICE, ended),
+            WorkerSend(1, Committed(talk.finished_seq[1])),
+            WorkerSend(0, Return(lease)),
+        ),
+    )
+    assert orders_to(talk.wait(1.0), 0) == []
+    assert dispatched_in(talk.give_back(0, [lease])) == [(1, waiting)]
+
+
+def test_a_worker_is_asked_again_on_a_new_connection():
+    talk = Conversation(workers=2)
+    measure(talk, 0.02)
+    one_ahead(talk)
+    talk.finish(1, seconds=0.02)
+    held = tuple(talk.leases_of(0))
+    assert Return(held[-1]) in orders_to(talk.ready(0, held), 0)
+
+
+def test_a_worker_is_not_asked_before_it_is_ready():
+    talk = Conversation(workers=2)
+    measure(talk, 0.02)
+    one_ahead(talk)
+    talk.finish(1, seconds=0.02)
+    talk.restart(alive=(0, 1))
+    assert orders_to(talk.ready(1), 0) == []
+
+
+def test_a_worker_whose_task_waits_is_asked_for_what_is_behind_it():
+    talk = Conversation(workers=2)
+    measure(talk, 0.02)
+    talk.submit(20)
+    talk.start(0)
+    talk.hello("e" * 16, 0)
+    last = talk.leases_of(0)[-1]
+    effects = talk.ask(Barrier, "e" * 16, taskids=(10,))
+    assert [orders_to(effects, worker) for worker in (0, 1)] == [[Return(last)], []]
+
+
+def test_a_task_given_back_is_not_sent_ahead_to_that_worker_again():
+    talk = Conversation(workers=2)
+    measure(talk, 0.02)
+    running, waiting, *_ = talk.submit(20)
+    talk.start(0)
+    assert dispatched_in(talk.give_back(0, [talk.lease_of(waiting)])) == []
+    assert dispatched_in(talk.finish(1, seconds=0.02)) == [(1, waiting)]
+    assert list(talk.farm.workers[0].leases.values()) == [running]
 
 
 def test_one_task_for_two_idle_workers_goes_to_one():
@@ -225,6 +348,14 @@ def test_the_queue_skips_what_is_not_ready_and_forgets_empty_lines():
     assert queue.n_at_most(5) == 0
 
 
+def test_the_queue_has_as_many_as_are_ready():
+    queue = ReadyQueue(lambda taskid: taskid not in {1, 12})
+    queue.push(0, "a", range(3))
+    queue.push(0, "b", [10])
+    queue.push(5, "b", [11, 12])
+    assert [n for n in range(1, 7) if queue.has(n)] == [1, 2, 3, 4]
+
+
 def test_the_queue_counts_no_further_than_asked():
     queue = ReadyQueue(lambda taskid: True)
     queue.push(0, "a", range(10))
@@ -240,6 +371,30 @@ def test_returned_tasks_go_to_the_front_sorted_among_each_other():
     queue.push_front(0, "a", [5, 3])
     queue.push_front(0, "a", [4])
     assert queue.ids() == [3, 4, 5, 7, 8, 9, 10]
+
+
+def one_ahead(talk: Conversation) -> list[int]:
+    """Let worker 0 hold two tasks and worker 1 the last one; return these."""
+    first, second, *others = talk.submit(5)
+    while len(others) > 1:
+        talk.finish(1, seconds=0.02)
+        others.pop(0)
+    assert [list(talk.farm.workers[worker].leases.values()) for worker in (0, 1)] == [[first, second], others]
+    return [first, second, *others]
+
+
+def end_of(talk: Conversation, taskid: int, worker: int) -> Ended:
+    """Return the end of a task that succeeded now, after 0.02 s."""
+    return Ended(
+        ids=(taskid,),
+        reasons=("",),
+        values=(b"value",),
+        workers=(worker,),
+        attempts=(1,),
+        submitted=(talk.time.wall,),
+        completed=talk.time.wall,
+        seconds=(0.02,),
+    )
 
 
 def measure(talk: Conversation, seconds: float, worker: int = 0) -> None:

@@ -50,7 +50,7 @@ specs = st.builds(
     depend=st.sampled_from([None, None, DEPEND]),
     recovery=recoveries,
 )
-seconds = st.sampled_from([0.0001, 0.001, 1.0])
+seconds = st.sampled_from([0.0001, 0.001, 0.02, 0.02, 1.0])
 outcomes = st.sampled_from([Outcome.OK, Outcome.OK, *Outcome])
 
 
@@ -387,15 +387,16 @@ class SchedulerMachine(RuleBasedStateMachine):
                 worker.read()
         return self.one_of((w for w in self.world.workers.values() if not w.running and w.queue), n)
 
-    @rule(n=pick)
-    def turns_out_long(self, n):
+    @rule(n=pick, is_very_long=st.booleans())
+    def turns_out_long(self, n, is_very_long):
         worker = self.one_of((w for w in self.world.workers.values() if w.connected and w.running), n)
         if worker is not None:
             if worker.results:
                 self.world.send_results(worker)
             self.world.report_started(worker)
             worker.read()
-            if worker.queue:
+            is_asked = worker.asked_back > worker.running
+            if len(worker.queue) > 1 or (worker.queue and (is_very_long or is_asked)):
                 self.world.give_back(worker)
 
     @rule(n=pick, done=st.sampled_from([1.0, 2.0]))

@@ -20,6 +20,7 @@ from taskfc_ext.core.effects import (
     WorkerSend,
 )
 from taskfc_ext.core.events import FromClient, FromParent, FromWorker, Now, PeerLost, Tick
+from taskfc_ext.core.handlers.dispatch import AHEAD, LONGEST_AHEAD
 from taskfc_ext.core.journal import baseline
 from taskfc_ext.core.scheduler import Scheduler
 from taskfc_ext.core.state import codes
@@ -38,6 +39,7 @@ from taskfc_ext.protocol.worker_messages import (
     ForgetCode,
     Prepare,
     Ready,
+    Return,
     Returned,
     Run,
     SetUp,
@@ -70,6 +72,7 @@ class PhysicalWorker:
     long: bool = False
     retired: bool = False
     unreported: list = field(default_factory=list)
+    asked_back: int = 0
     broadcasts: dict = field(default_factory=dict)
     codes: set = field(default_factory=set)
     contexts: dict = field(default_factory=dict)
@@ -193,10 +196,13 @@ class World:
             elif isinstance(record, Leased):
                 for lease, taskid in enumerate(record.ids, start=record.first_lease):
                     self._give(taskid, lease, record.worker)
+        self._check_ahead(effects)
         for send in effects.sends:
             match send:
                 case WorkerSend(worker, message):
                     self.workers[worker].inbox.append(message)
+                    if isinstance(message, Return):
+                        self._note_asked_back(self.workers[worker], message.until)
                     if isinstance(message, Prepare):
                         assert message.number not in self.workers[worker].broadcasts, "a broadcast was sent twice"
                         self.workers[worker].unreported.append(message.number)
@@ -233,6 +239,28 @@ class World:
             assert worker not in self.lending(), f"task {taskid} was dispatched to worker {worker}, whose task waits"
             idle = not self.model.held_by(worker)
             assert not idle or self.n_active() < self.n_workers, f"task {taskid} runs as one too many"
+
+    def _check_ahead(self, effects: Effects) -> None:
+        """Check that one task is sent ahead only while a task is left for each worker."""
+        means = self.scheduler.farm.mean_seconds
+        for record in effects.records:
+            if not isinstance(record, Leased):
+                continue
+            held = [task.lease for task in self.model.held_by(record.worker)]
+            mean = means.get(self.model.tasks[record.ids[-1]].spec.code, 0.0)
+            if min(held) < record.first_lease + len(record.ids) - 1 and mean > AHEAD / 2:
+                assert mean <= LONGEST_AHEAD, f"task {record.ids[-1]} was sent ahead, although such tasks are long"
+                assert len(held) == 2, f"worker {record.worker} holds more than one task ahead"
+                left = len(self.model.runnable(self.now))
+                assert left >= len(self.workers), f"task {record.ids[-1]} was sent ahead, although only {left} are left"
+
+    def _note_asked_back(self, worker: PhysicalWorker, until: int) -> None:
+        held = [task.lease for task in self.model.held_by(worker.worker)]
+        assert worker.connected
+        assert min(held) < max(held) == until > worker.asked_back, (
+            "a worker is asked again, or has nothing to give back"
+        )
+        worker.asked_back = until
 
     def _depth(self, task: Expected) -> int:
         waits = self.scheduler.farm.waits
@@ -397,6 +425,7 @@ class World:
         """Send `Ready`, and again the reports that are not committed."""
         worker.inbox.clear()
         worker.connected = True
+        worker.asked_back = 0
         held = worker.leases()
         fresh = not self.scheduler.farm.workers[worker.worker].ready
         for task in self.model.held_by(worker.worker):
@@ -530,6 +559,7 @@ class World:
         self._check_model()
         self._check_restorable()
         self._check_no_worker_idles()
+        self._check_tasks_are_asked_back()
         self._check_clients()
         self._check_clocks()
         self._check_broadcasts()
@@ -617,6 +647,16 @@ class World:
             if not self.model.held_by(worker) and not self.workers[worker].unreported:
                 idle_for = [task for task in self.model.runnable(self.now) if worker not in task.refuses(self.now)]
                 assert not idle_for, f"worker {worker} idles while task {idle_for[0].taskid} waits"
+
+    def _check_tasks_are_asked_back(self) -> None:
+        """Check that a worker was asked for the tasks behind its first one if another is idle, or if that one waits."""
+        has_room = self.scheduler.farm.waits is None or self.n_active() < self.n_workers
+        has_idle = any(not self.model.held_by(w) and not self.workers[w].unreported for w in self.live_workers())
+        for worker in self.workers.values():
+            held = [task.lease for task in self.model.held_by(worker.worker)]
+            is_due = (has_room and has_idle) or worker.worker in self.lending()
+            if worker.connected and len(held) > 1 and is_due:
+                assert worker.asked_back == max(held), f"worker {worker.worker} was not asked for lease {max(held)}"
 
     def _check_clients(self) -> None:
         for client in self.clients.values():

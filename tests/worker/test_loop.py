@@ -27,6 +27,7 @@ from taskfc_ext.protocol.worker_messages import (
     Progress,
     PropertiesChanged,
     Ready,
+    Return,
     Returned,
     Started,
 )
@@ -253,10 +254,19 @@ def test_the_helper_thread_reports_a_long_task(bench: Any) -> None:
     assert (finished.leases, finished.outputs) == ((2,), {2: ("hello\n",)})
 
 
-def act_and_receive(lease: int) -> None:
+def act_and_receive(lease: int, n: int = 1, asked: int = 0) -> None:
     NOW[0].loop.act_for(lease, wants_output=True)
-    NOW[0].call(double, 5)
+    for _ in range(n):
+        NOW[0].call(double, 5)
+    if asked:
+        NOW[0].connection.inbox.append(Return(asked))
     NOW[0].loop.act_for(lease, wants_output=True)
+
+
+def last_as_long_as_results_wait(lease: int) -> None:
+    started = time.perf_counter()
+    while time.perf_counter() - started <= loop.HOLD_BACK:
+        pass
 
 
 def step_and_act(lease: int) -> None:
@@ -278,12 +288,38 @@ def test_progress_is_reported_when_it_changes_and_not_too_often(
     assert [said for said in bench.sent if isinstance(said, Progress)] == [Progress(1, n, 3) for n in heard]
 
 
-def test_leases_received_during_a_long_task_are_returned(bench: Any) -> None:
-    bench.call(act_and_receive, 1)
+@pytest.mark.parametrize(
+    ("n", "asked", "keep", "returned"),
+    [
+        (1, 0, DEADLINE, []),
+        (1, 0, 0.0, [Returned((2,))]),
+        (1, 1, DEADLINE, []),
+        (1, 2, DEADLINE, [Returned((2,))]),
+        (2, 0, DEADLINE, [Returned((2, 3))]),
+    ],
+    ids=["one is kept", "not for long", "not if asked for earlier ones", "not if asked for", "not several"],
+)
+def test_leases_received_during_a_long_task_are_returned(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, n: int, asked: int, keep: float, returned: list[Returned]
+) -> None:
+    monkeypatch.setattr(loop, "KEEP_ONE", keep)
+    bench.call(act_and_receive, 1, n, asked)
     bench.turn()
     assert (type(bench.sent[1]), bench.sent[1].lease) == (Started, 1)
-    assert bench.sent[2] == Returned((2,))
-    assert bench.sent[3].leases == (1,)
+    assert [message for message in bench.sent if isinstance(message, Returned)] == returned
+    finished = [lease for message in bench.sent if isinstance(message, Finished) for lease in message.leases]
+    assert finished == ([1] if returned else [1, 2])
+
+
+def test_the_result_of_a_longer_task_leaves_before_the_next_one_starts(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "HOLD_BACK", 0.05)
+    bench.call(last_as_long_as_results_wait, 1)
+    bench.call(double, 2)
+    bench.call(double, 3)
+    bench.turn()
+    assert [message.leases for message in bench.sent if isinstance(message, Finished)] == [(1,), (2, 3)]
 
 
 def end_and_answer(lease: int) -> None:
@@ -365,7 +401,8 @@ def reconnect(lease: int) -> None:
     NOW[0].loop.act_for(lease, wants_output=False)
 
 
-def test_a_reconnect_while_user_code_runs(bench: Any) -> None:
+def test_a_reconnect_while_user_code_runs(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "KEEP_ONE", 0.0)
     bench.call(reconnect, 1)
     bench.call(double, 2)
     bench.turn()

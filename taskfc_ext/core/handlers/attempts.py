@@ -39,6 +39,7 @@ def on_ready(farm: Farm, step: Step, worker: Worker, message: Ready, now: Now) -
     rejoined = worker.ready
     worker.ready = True
     worker.busy = False
+    worker.asked_back = 0  # it may not have reached the worker
     sizes = farm.codes.sizes
     worker.known = {digest: sizes.get(digest, 0) for digest in message.codes}
     held = set(message.leases)

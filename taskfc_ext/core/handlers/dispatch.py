@@ -1,8 +1,15 @@
 """Dispatch of tasks to workers: which worker gets which tasks, and how many ahead.
 
 A worker that runs short tasks holds several of them, so that it need not wait for the controller between two. Their
-number follows the measured run time of their code: `AHEAD` seconds of work, or one before it was measured. When a task
-runs long, the worker gives back the tasks behind it (`Returned`), so that none waits behind it.
+number follows the measured run time of their code:
+
+- `AHEAD` seconds of work;
+- if that is one task, a second one, up to a mean of `LONGEST_AHEAD`. It is sent only while the queue has a task for
+  each worker, so the last tasks go to the workers that are free first;
+- one before the run time was measured.
+
+When a task runs long, the worker gives back the tasks behind it by itself (`Returned`), and gets no more until it has
+ended. It is asked for them earlier (`Return`) when another worker is idle, or when its task waits for other tasks.
 """
 
 from __future__ import annotations
@@ -19,13 +26,19 @@ from taskfc_ext.protocol.client_messages import Release
 from taskfc_ext.protocol.limits import MAX_IDS
 from taskfc_ext.protocol.records import Dropped, Leased
 from taskfc_ext.protocol.spec import Kind, OnLost, Spec
-from taskfc_ext.protocol.worker_messages import ForgetCode, Run
+from taskfc_ext.protocol.worker_messages import ForgetCode, Return, Run
 
 AHEAD = 0.004
 """Seconds of work that a worker holds: a few round trips, and little enough to give back without loss."""
 
+LONGEST_AHEAD = 0.05
+"""Mean run time in seconds up to which one task is sent ahead. A round trip between two longer ones is 2 % of the time
+or less, and a worker gives back what is behind a task of twice this time."""
+
 MAX_CREDIT = 128
 """Tasks that a worker holds at most: past it throughput gains nothing, and a death costs more repeats."""
+
+_ONE_AHEAD = 2
 
 _SMOOTHING = 0.5
 
@@ -46,9 +59,9 @@ def credit(farm: Farm, spec: Spec) -> int:
         or spec.kind is not Kind.FUNCTION
     )
     mean = farm.mean_seconds.get(spec.code)
-    if alone or mean is None:
+    if alone or mean is None or mean > LONGEST_AHEAD:
         return 1
-    return max(1, min(MAX_CREDIT, int(AHEAD / max(mean, 1e-6))))
+    return max(_ONE_AHEAD, min(MAX_CREDIT, int(AHEAD / max(mean, 1e-6))))
 
 
 def credit_of(farm: Farm, task: Task) -> int:
@@ -78,6 +91,7 @@ def dispatch(farm: Farm, step: Step) -> None:
             if not _dispatch_from_queue(farm, step, worker, share - len(worker.leases) + before):
                 break
     _dispatch_rejected(farm, step, free)  # the ones behind a queue of higher priority
+    _ask_back(farm, step, has_idle=any(not worker.leases for worker in free))
 
 
 def _within_capacity(farm: Farm, waits: Waits, free: list[Worker]) -> list[Worker]:
@@ -96,11 +110,12 @@ def _dispatch_from_queue(farm: Farm, step: Step, worker: Worker, share: int) -> 
     if head is None:
         return False
     first = farm.tasks[head[1]]
-    allowed = credit_of(farm, first)
-    if worker.leases and _is_full(farm, worker):
-        return False
+    n_held = len(worker.leases)
+    allowed = min(credit_of(farm, task) for task in (first, *_first_and_last(farm, worker)))
     is_alone = first.history is not None or first.taskid in farm.refusals.rejected
-    room = min(allowed - len(worker.leases), 1 if is_alone else share)
+    room = min(allowed - n_held, 1 if is_alone else share)
+    if room > 0 and allowed == _ONE_AHEAD == n_held + room and not farm.queue.has(room + len(farm.workers)):
+        room -= 1
     if room <= 0:
         return False
     taskids = farm.queue.take(room, lambda taskid: _may_join(farm, farm.tasks[taskid], first))
@@ -121,10 +136,24 @@ def _may_join(farm: Farm, task: Task, first: Task) -> bool:
     )
 
 
-def _is_full(farm: Farm, worker: Worker) -> bool:
-    """Return whether `worker` may hold no task behind its last one."""
-    last = farm.tasks[next(reversed(worker.leases.values()))]
-    return credit_of(farm, last) <= len(worker.leases)
+def _first_and_last(farm: Farm, worker: Worker) -> Iterable[Task]:
+    """Return the first and the last task that `worker` holds. With these it has as much room as with all of them."""
+    if worker.leases:
+        yield farm.tasks[next(iter(worker.leases.values()))]
+        yield farm.tasks[next(reversed(worker.leases.values()))]
+
+
+def _ask_back(farm: Farm, step: Step, *, has_idle: bool) -> None:
+    """Ask workers for the tasks behind their first one, if another worker is idle or that task waits for others."""
+    lending = farm.waits.lending if farm.waits is not None else ()
+    if not has_idle and not lending:
+        return
+    for worker in farm.workers.values():
+        if worker.ready and len(worker.leases) > 1 and (has_idle or worker.worker in lending):
+            last = next(reversed(worker.leases))
+            if last > worker.asked_back:
+                worker.asked_back = last
+                step.to_worker(worker.worker, Return(last))
 
 
 def _find_other_worker(farm: Farm, task: Task, worker: Worker) -> Worker | None:

@@ -40,6 +40,7 @@ class Worker(Struct):
         ready: its `Ready` has come on this connection; before that nothing is sent to it.
         leases: its leases -> task id, in the order in which it runs them.
         busy: its first lease runs long; it gets no more tasks until that one has ended.
+        asked_back: its last lease when it was asked to give back what it has not started.
         known: the code that it has, digest -> bytes; the code used last is at the end.
         finished_seq: the number of its last `Finished` that was handled.
         retiring: it gets no more tasks, and ends when it holds no lease.
@@ -53,6 +54,7 @@ class Worker(Struct):
     ready: bool = False
     leases: dict[int, int] = {}
     busy: bool = False
+    asked_back: int = 0
     known: dict[bytes, int] = {}
     finished_seq: int = 0
     retiring: bool = False

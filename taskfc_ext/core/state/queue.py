@@ -120,6 +120,12 @@ class ReadyQueue:
                 return limit
         return n
 
+    def has(self, n: int) -> bool:
+        """Return whether at least `n` ids are ready among the first `n` of each line. Never counts skipped entries."""
+        lines = (line for clients in self._levels.values() for line in clients.values())
+        ready = (taskid for line in lines for taskid in islice(line, n) if self._is_ready(taskid))
+        return next(islice(ready, n - 1, None), None) is not None
+
     def ids(self) -> list[int]:
         """Return the ids of the queue, each client's in order, highest rank first."""
         return [taskid for _, taskid in self.places()]
