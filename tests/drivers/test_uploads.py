@@ -152,7 +152,9 @@ def test_small_payloads_and_those_of_a_process_with_many_open_files_are_read(jou
     receiver = LargePayloads(lambda: journal, "w1")
     assert [type(receiver.read(ref)) for ref in refs] == [bytearray, mmap.mmap]
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (64, limits[1]))
+    n_open = os.open(os.devnull, os.O_RDONLY)
+    os.close(n_open)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2 * n_open + 50, limits[1]))
     try:
         held = [receiver.read(refs[1]) for _ in range(200)]
     finally:
