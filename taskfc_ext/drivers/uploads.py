@@ -188,7 +188,8 @@ def write_new(path: Path, parts: Iterable[bytes | memoryview], *, reserve: int =
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        views = [memoryview(part) for part in parts if len(part)]
+        wholes = [memoryview(part) for part in parts]
+        views = [whole[i : i + _AT_ONCE] for whole in wholes for i in range(0, len(whole), _AT_ONCE)]
         disk = os.fstatvfs(descriptor)
         if disk.f_bavail * disk.f_frsize < sum(map(len, views)) + reserve:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
@@ -203,10 +204,7 @@ def write_new(path: Path, parts: Iterable[bytes | memoryview], *, reserve: int =
 def _write_all(descriptor: int, views: list[memoryview]) -> int:
     size, first = 0, 0
     while first < len(views):
-        if len(views[first]) > _AT_ONCE:
-            written = os.write(descriptor, views[first][:_AT_ONCE])
-        else:
-            written = os.writev(descriptor, _at_once(views, first))
+        written = os.writev(descriptor, _at_once(views, first))
         size += written
         while written:
             if written < len(views[first]):
