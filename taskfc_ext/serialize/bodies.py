@@ -92,7 +92,7 @@ class Buffers:
 
 def join(body: Body) -> bytes:
     """Return `body` as one object."""
-    return b"".join(parts_of(body))
+    return body if isinstance(body, bytes) else b"".join(body.parts)
 
 
 def parts_of(body: Body) -> Sequence[bytes | memoryview]:
@@ -100,7 +100,7 @@ def parts_of(body: Body) -> Sequence[bytes | memoryview]:
     return body.parts if isinstance(body, Pieces) else (body,)
 
 
-def has_buffers(body: bytes) -> bool:
+def has_buffers(body: Received) -> bool:
     """Return whether `body` has large buffers."""
     return body[:1] == _MARK
 
@@ -115,7 +115,7 @@ def size_without_buffers(body: bytes) -> int:
 
 def split_body(body: Received) -> tuple[memoryview, list[memoryview]]:
     """Return (pickle, buffers) of a body; all are views of it, or of a copy where it is read-only."""
-    if body[:1] != _MARK:
+    if not has_buffers(body):
         return memoryview(body), []
     view = memoryview(bytearray(body) if isinstance(body, bytes) else body)  # what was sent can be written to
     (count,) = _COUNT.unpack_from(view, len(_MARK))

@@ -17,7 +17,7 @@ from typing import Any, TypedDict
 from taskfc_ext.errors import UnpicklableArgument, UnpicklableResult
 from taskfc_ext.serialize.atoms import ATOMS
 from taskfc_ext.serialize.blame import describe_failure, describe_first_failure
-from taskfc_ext.serialize.bodies import Body, Buffers, Received, split_body
+from taskfc_ext.serialize.bodies import Body, Buffers, Received, has_buffers, split_body
 from taskfc_ext.serialize.exceptions import WithChains
 from taskfc_ext.serialize.pickler import PICKLE_PROTOCOL, Pickler, dump
 from taskfc_ext.serialize.rebuilding import check_classes
@@ -219,8 +219,10 @@ def load_submitted(body: bytes) -> object:
 
 def _to_load(body: Received) -> tuple[Callable[[Any], Any], Any]:
     """Return the function that loads `body`, and its argument. No frame of ours may be between it and its caller."""
+    if not has_buffers(body):
+        return _loads, body
     pickled, buffers = split_body(body)
-    return (partial(_loads, buffers=buffers), pickled) if buffers else (_loads, pickled)
+    return partial(_loads, buffers=buffers), pickled
 
 
 def salvage_result(body: Received) -> SourceResult | None:

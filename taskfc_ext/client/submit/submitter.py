@@ -222,7 +222,9 @@ class Submitter:
 
     def _to_send(self, body: serialize.Body, label: str) -> Sent:
         """Return `body` as it is sent: a large one in a file."""
-        return serialize.join(body) if len(body) < LARGE else self._sink.upload(body, what=f"the arguments of {label}")
+        if isinstance(body, bytes) and len(body) < LARGE:
+            return body
+        return self._sink.upload(body, what=f"the arguments of {label}")
 
     def _inputs(self, arguments: Mapping[Any, Any]) -> tuple[dict[Any, Any], tuple[Task, ...]]:
         """Return the arguments with a reference in place of each future, and the tasks that these refer to."""

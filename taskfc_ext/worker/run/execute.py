@@ -21,7 +21,6 @@ from taskfc_ext.serialize import (
     SourceResult,
     dump_exception,
     dump_value,
-    join,
     load_call,
     load_cell,
     load_function,
@@ -264,8 +263,8 @@ class Executor:
 
     def _result(self, value: object, *, what: str) -> Sent:
         body = dump_value(value, what=what)
-        if len(body) < LARGE:
-            return join(body)
+        if isinstance(body, bytes) and len(body) < LARGE:
+            return body
         return self._payloads.write(parts_of(body), what=what)
 
     # source
