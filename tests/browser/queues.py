@@ -38,8 +38,9 @@ class QueueOnPage:
         expect(self.rows.first).to_be_visible()
 
     def find(self, text: str) -> None:
-        """Filter the table by `text`."""
+        """Filter the table by `text`, and wait until it is: rows that move meanwhile would get clicks for others."""
         self.filter.fill(text)
+        expect(self.rows.filter(has_not_text=text)).to_have_count(0)
 
     def row(self, text: str) -> Locator:
         """Return the rows that have `text`."""
