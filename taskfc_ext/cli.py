@@ -58,7 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if unknown:  # reported by the parser of the command: its usage lists the arguments
             arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}{_suggest(unknown[0], arguments)}")
         command: Callable[[argparse.Namespace], int] = arguments.command
-        return command(arguments)
+        code = command(arguments)
+        sys.stdout.flush()  # here, since the interpreter's own flush would report that the reader has ended
+        return code
     except (TaskFCError, TimeoutError, OSError) as error:
         if isinstance(error, BrokenPipeError):
             # the reader has ended (`taskfc tasks | head`); keep the last flush of the interpreter quiet

@@ -249,11 +249,15 @@ def test_scale_sets_the_number_of_workers(taskfc: Taskfc, client: BlockingTaskCl
     until(lambda: len(client.workers()) == 2, "two workers")
 
 
-def test_a_reader_that_leaves_is_no_error(module_home: Path, client: BlockingTaskClient) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_leaves_is_no_error(module_home: Path, client: BlockingTaskClient, unbuffered: str) -> None:
+    environ = {**os.environ, "PYTHONUNBUFFERED": unbuffered}  # buffered, the text is written at the end only
     reader, writer = os.pipe()
     os.close(reader)
     command = [sys.executable, "-m", "taskfc_ext.cli", "tasks"]
-    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, cwd=ROOT, timeout=DEADLINE, check=False)
+    done = subprocess.run(
+        command, stdout=writer, stderr=subprocess.PIPE, cwd=ROOT, env=environ, timeout=DEADLINE, check=False
+    )
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, b"")
 
