@@ -52,7 +52,7 @@ format: $(VENV)/.stamp-test ## rewrite the sources in the one style
 
 frontend: $(BUILT) $(LABEXTENSIONS)/taskfc-ext ## what runs in the browser, where its sources have changed: the queue's view, JupyterLab's sidebar
 
-bench: $(VENV)/.stamp-bench $(VENV)/.stamp-test frontend chromium ## this project and its peers, side by side (about 12 minutes; ARGS="--rounds 1" for less)
+bench: $(VENV)/.stamp-bench $(VENV)/.stamp-test frontend chromium ## this project and its peers, side by side (25 minutes; ARGS="--rounds 1" for less)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 chaos: $(VENV)/.stamp-test frontend ## kill -9 of everything, again and again (COUNT=20)

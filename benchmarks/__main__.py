@@ -3,182 +3,73 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import importlib.metadata
-import importlib.util
 import os
 import platform
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
+from benchmarks.measures.same_cost import BEFORE, revision
+from benchmarks.plan import GROUPS, SMOKE, USUAL, absence
 from benchmarks.profile import profile
-from benchmarks.report import (
-    COLUMNS,
-    DATA_COLUMNS,
-    DATA_TARGETS,
-    NOTEBOOK_COLUMNS,
-    QUEUE_COLUMNS,
-    TARGETS,
-    costs,
-    figures,
-    notebook,
-    points,
-    queue,
-    ratios,
-)
-from benchmarks.rounds import Cell, run_rounds
-from benchmarks.same_cost import BEFORE, is_known, revision
+from benchmarks.promises import PROMISES, verdicts
+from benchmarks.report import TABLES, costs, figures, growth
+from benchmarks.results import Results, load
+from benchmarks.rounds import ROOT, Cell, run_rounds
+from benchmarks.systems import OURS, SYSTEMS
 
-OURS = "taskfc_ext"
-PACKAGES = {"dask": "distributed", "dask LocalCluster": "distributed", "ipyparallel": "ipyparallel"}
+FILE = ROOT / "build" / "benchmarks.json"
 
-CELLS = [
-    Cell(OURS, "throughput", 50_000),
-    Cell("ProcessPoolExecutor", "throughput", 20_000),
-    Cell("dask", "throughput", 2_000),
-    Cell("ipyparallel", "throughput", 2_000),
-    Cell(OURS, "latency", 2_000),
-    Cell("ProcessPoolExecutor", "latency", 2_000),
-    Cell("dask", "latency", 300),
-    Cell("ipyparallel", "latency", 300),
-    Cell(OURS, "balance", 128),
-    Cell("ProcessPoolExecutor", "balance", 128),
-    Cell("dask", "balance", 128),
-    Cell("ipyparallel", "balance", 128),
-    Cell(OURS, "cold", 1),
-    Cell("ProcessPoolExecutor", "cold", 1),
-    Cell("dask LocalCluster", "cold", 1),
-    Cell("ipyparallel", "cold", 1),
-]
-
-DATA = [Cell(system, "data", 5, "benchmarks.data") for system in (OURS, "ProcessPoolExecutor", "dask")]
-
-NOTEBOOK = [
-    *(Cell(system, "cell", 40, "benchmarks.notebook") for system in (OURS, "ipyparallel", "dask")),
-    *(Cell(system, "load", 3, "benchmarks.notebook") for system in (OURS, "ipyparallel", "dask")),
-    Cell(OURS, "card", 10, "benchmarks.page"),
-    Cell(OURS, "abort", 5, "benchmarks.page"),
-]
-QUEUE = [
-    Cell(OURS, "widget", 10, "benchmarks.queue"),
-    Cell(OURS, "sidebar", 10, "benchmarks.queue"),
-    Cell(OURS, "scroll", 100_000, "benchmarks.queue"),
-    Cell(OURS, "cost", 10, "benchmarks.queue"),
-    Cell(OURS, "watched", 50_000, "benchmarks.queue"),
-]
-SAME = [Cell(OURS, "cost_of_same", 5, "benchmarks.same_cost")]
-"""This version beside an earlier one; its rounds are its own, within one run of it."""
-
-NEEDS = {
-    "benchmarks.data": ("numpy",),
-    "benchmarks.notebook": ("jupyter_client",),
-    "benchmarks.page": ("jupyterlab", "playwright"),
-    "benchmarks.queue": ("jupyterlab", "playwright"),
-    "benchmarks.same_cost": ("jupyter_client", "numpy"),
-}
-
-SMOKE = [
-    *(
-        Cell(system, measure, n)
-        for system in (OURS, "ProcessPoolExecutor")
-        for measure, n in (("throughput", 200), ("latency", 20), ("balance", 8), ("cold", 1))
-    ),
-    Cell(OURS, "data", 2, "benchmarks.data"),
-    Cell(OURS, "cell", 2, "benchmarks.notebook"),
-    Cell(OURS, "load", 1, "benchmarks.notebook"),
-    Cell(OURS, "card", 1, "benchmarks.page"),
-    Cell(OURS, "widget", 1, "benchmarks.queue"),
-    Cell(OURS, "cost", 1, "benchmarks.queue"),
-    Cell(OURS, "cost_of_same", 1, "benchmarks.same_cost"),
-]
-"""Shows that the scripts run; its figures mean nothing."""
-
-TABLES = [
-    ("two workers, no-op task", COLUMNS),
-    ("arrays of 100 MB", DATA_COLUMNS),
-    ("in a notebook", NOTEBOOK_COLUMNS),
-    ("the live queue", QUEUE_COLUMNS),
-]
+VERSIONS = ("loky", "joblib", "executorlib", "ray", "distributed", "ipyparallel", "pyzmq", "msgspec")
 
 
 def main() -> int:
     """Run what the command line asks for; return 1 when a system could not be measured."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="each measures every cell once (default: 3)")
-    parser.add_argument(
-        "--systems", metavar="NAME,NAME", help=f"of {', '.join(dict.fromkeys(c.system for c in CELLS))}"
-    )
-    parser.add_argument(
-        "--measures",
-        metavar="NAME,NAME",
-        help=f"of {', '.join(dict.fromkeys(c.measure for c in [*CELLS, *DATA, *NOTEBOOK, *QUEUE, *SAME]))}",
-    )
-    parser.add_argument(
-        "--before", metavar="REVISION", help=f"what `cost_of_same` compares with, a Git revision (default: {BEFORE})"
-    )
-    parser.add_argument("--profile", action="store_true", help="instead: where the controller's CPU time goes")
-    parser.add_argument("--tasks", type=int, default=200_000, help="with --profile: how many (default: 200,000)")
-    parser.add_argument("--smoke", action="store_true", help="instead: a few tasks each, to see that all of this runs")
-    options = parser.parse_args()
+    options = _parse()
     if options.before:
         os.environ["TASKFC_BEFORE"] = options.before
-    print(_machine() + "\n", flush=True)
+    results = Results(machine(), datetime.datetime.now(datetime.UTC).date().isoformat())
+    if options.add and options.json.exists():
+        results = load(options.json)
+    print(results.machine + "\n", flush=True)
     if options.profile:
         with tempfile.TemporaryDirectory() as folder:
             print(profile(Path(folder), options.tasks))
         return 0
-    cells = [
-        cell
-        for cell in (SMOKE if options.smoke else [*CELLS, *DATA, *NOTEBOOK, *QUEUE, *SAME])
-        if _is_wanted(cell, options)
-    ]
-    absent = {cell: why for cell in cells if (why := _is_absent(cell))}
+    cells = _select(options)
+    absent = {cell: why for cell in cells if (why := absence(cell))}
     for why in sorted(set(absent.values())):
         print(why)
     cells = [cell for cell in cells if cell not in absent]
-    measured = run_rounds(cells, 1 if options.smoke else options.rounds, lambda line: print(line, flush=True))
-    print("\nMedians [smallest-largest]")
-    for title, columns in TABLES:
-        if systems := list(dict.fromkeys(cell.system for cell in cells if measured.knows(cell.system, columns))):
-            print("\n" + figures(measured, systems, title, columns))
-    for columns, targets in ((COLUMNS, TARGETS), (DATA_COLUMNS, DATA_TARGETS)):
-        if not options.smoke and measured.knows(OURS, columns):
-            print("\n" + ratios(measured, OURS, targets))
-    if not options.smoke and measured.knows(OURS, ["balance"]):
-        print("\n" + points(measured, OURS))
-    if not options.smoke and measured.knows(OURS, NOTEBOOK_COLUMNS):
-        print("\n" + notebook(measured, OURS))
-    if not options.smoke and measured.knows(OURS, QUEUE_COLUMNS):
-        print("\n" + queue(measured, OURS))
-    if measured.knows(OURS, ["submit_ratio"]):
-        print(f"\n{costs(measured, OURS)}\n\nbefore: {revision()}; after: this folder")
-    return 1 if measured.n_failed else 0
+    for _ in run_rounds(cells, 1 if options.smoke else options.rounds, results, lambda line: print(line, flush=True)):
+        if not options.smoke:
+            results.save(options.json)
+    print("\n" + report(results, is_smoke=options.smoke))
+    if not options.smoke:
+        print(f"\nThe figures are in {options.json}: python scripts/write_benchmarks.py FILE puts them into the docs.")
+    return 1 if results.n_failed else 0
 
 
-def _is_wanted(cell: Cell, options: argparse.Namespace) -> bool:
-    systems = options.systems.split(",") if options.systems else [cell.system]
-    measures = options.measures.split(",") if options.measures else [cell.measure]
-    return cell.system in systems and cell.measure in measures
+def report(results: Results, *, is_smoke: bool = False) -> str:
+    """Return all tables that have figures; those of promises too, unless they would mean nothing."""
+    tables = [figures(results, title, columns) for title, columns in TABLES.items()]
+    tables.append(growth(results, OURS))
+    if not is_smoke:
+        for title, promises in PROMISES.items():
+            if results.knows(OURS, [promise.quantity for promise in promises]):
+                tables.append(verdicts(results, title, promises))
+    if results.knows(OURS, ["submit_ratio"]):
+        tables.append(f"{costs(results, OURS)}\n\nbefore: {revision()}; after: this folder")
+    return "Medians [smallest-largest]\n\n" + "\n\n".join(filter(None, tables))
 
 
-def _is_absent(cell: Cell) -> str:
-    """Return what a cell lacks here; empty when it can be measured."""
-    for package in (PACKAGES.get(cell.system), *NEEDS.get(cell.script, ())):
-        if package is not None and importlib.util.find_spec(package) is None:
-            return f"{package} is not installed, and what needs it is left out (pip install 'taskfc-ext[bench,test]')"
-    if cell.script == "benchmarks.same_cost" and not is_known(revision()):
-        return f"this clone has no revision {revision()}, and what is compared with it is left out (--before REVISION)"
-    if cell.script in ("benchmarks.page", "benchmarks.queue"):
-        from tests.browser.lab import chromium  # needs Playwright
-
-        if chromium() is None:
-            return "there is no Chromium, and what is seen in it is left out (apt-get install chromium)"
-    return ""
-
-
-def _machine() -> str:
+def machine() -> str:
+    """Return a line about this machine and the versions of what is compared."""
     versions = []
-    for package in ("distributed", "ipyparallel", "pyzmq", "msgspec"):
+    for package in VERSIONS:
         try:
             versions.append(f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
@@ -186,6 +77,51 @@ def _machine() -> str:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     python = f"Python {platform.python_version()}"
     return f"{cores} cores, {platform.system()} {platform.machine()}, {python}, {', '.join(versions)}"
+
+
+def _select(options: argparse.Namespace) -> list[Cell]:
+    """Return the cells that the command line names: by group, by system and by measure."""
+    if options.smoke:
+        return SMOKE
+    groups = options.groups or (GROUPS if options.measures else USUAL)
+    return [
+        cell
+        for group in groups
+        for cell in GROUPS[group]
+        if (not options.systems or cell.system in options.systems)
+        and (not options.measures or cell.measure in options.measures)
+    ]
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="each measures every cell once (default: 3)")
+    measures = dict.fromkeys(cell.measure for cells in GROUPS.values() for cell in cells)
+    _add_names(parser, "--groups", GROUPS, f"default: {','.join(USUAL)}")
+    _add_names(parser, "--systems", SYSTEMS, "default: all")
+    _add_names(parser, "--measures", measures, "default: all of the groups")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", default=FILE, help=f"where the figures go (default: {FILE})"
+    )
+    parser.add_argument("--add", action="store_true", help="keep what that file has of other cells")
+    parser.add_argument(
+        "--before", metavar="REVISION", help=f"what `cost_of_same` compares with, a Git revision (default: {BEFORE})"
+    )
+    parser.add_argument("--profile", action="store_true", help="instead: where the controller's CPU time goes")
+    parser.add_argument("--tasks", type=int, default=200_000, help="with --profile: how many (default: 200,000)")
+    parser.add_argument("--smoke", action="store_true", help="instead: a few tasks each, to see that all of this runs")
+    return parser.parse_args()
+
+
+def _add_names(parser: argparse.ArgumentParser, option: str, known: Iterable[str], default: str) -> None:
+    names = list(known)
+
+    def split(text: str) -> list[str]:
+        if unknown := [name for name in text.split(",") if name not in names]:
+            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is not one of {', '.join(names)}")
+        return text.split(",")
+
+    parser.add_argument(option, type=split, metavar="NAME,NAME", help=f"of {', '.join(names)} ({default})")
 
 
 if __name__ == "__main__":

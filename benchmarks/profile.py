@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks.report import table
 from benchmarks.rounds import Cell, run_cell
+from benchmarks.systems import OURS
 
 STAGES = {
     "taskfc_ext/protocol/": "protocol: frames in and out",
@@ -26,7 +27,7 @@ def profile(folder: Path, n_tasks: int) -> str:
     samples_file = folder / "samples.json"
     sampler = Path(__file__).parent / "sampler"
     answer = run_cell(
-        Cell("taskfc_ext", "throughput", n_tasks),
+        Cell(OURS, "cpu_of_submissions", n_tasks, "benchmarks.measures.cpu"),
         environment={
             "PYTHONPATH": os.pathsep.join(filter(None, [str(sampler), os.environ.get("PYTHONPATH", "")])),
             "TASKFC_SAMPLE": "taskfc_ext.controller.app",
@@ -41,10 +42,10 @@ def profile(folder: Path, n_tasks: int) -> str:
         stages[stage(frames)] += count
         functions[own_frame(frames)] += count
     total = sum(stages.values())
-    per_task = answer["scheduler_us"]
+    per_task = answer["submit_controller_us"]
     return "\n".join(
         [
-            f"{n_tasks:,} no-op tasks, {answer['tasks_per_s']:,.0f} tasks/s while sampled, "
+            f"{n_tasks:,} no-op tasks, {1e6 / answer['submit_wall_us']:,.0f} tasks/s while sampled, "
             f"{per_task:.1f} µs of the controller's CPU per task, {total:,} samples (start and stop included)",
             "",
             table(

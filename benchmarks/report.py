@@ -1,21 +1,32 @@
-"""The measured figures as tables, and the ratios that this project promises."""
+"""The measured figures as tables."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from benchmarks.rounds import Measured
+from benchmarks.results import Results
+from benchmarks.systems import SYSTEMS
 
-COLUMNS = {
+Columns = Mapping[str, tuple[str, str]]
+"""Quantity -> heading and format."""
+
+TINY = {
     "tasks_per_s": ("submit + flush + results, tasks/s", "{:,.0f}"),
+    "items_per_s": ("map, items/s", "{:,.0f}"),
     "p50_us": ("round trip p50, µs", "{:,.0f}"),
     "p99_us": ("p99, µs", "{:,.0f}"),
-    "balance": ("balance, 1 to 50 ms, %", "{:.1f}"),
     "cold_s": ("cold start, s", "{:.2f}"),
-    "scheduler_us": ("scheduler CPU, µs/task", "{:,.1f}"),
+}
+"""Of tasks that do nothing."""
+
+REAL = {
+    "balance": ("balance, 1 to 50 ms, %", "{:.1f}"),
+    "queued_bytes": ("a queued task, bytes", "{:,.0f}"),
+    "closure_s": ("10 MB function x 200, s", "{:.2f}"),
+    "closure_copies": ("its copies in memory", "{:.1f}"),
 }
 
-DATA_COLUMNS = {
+ARRAYS = {
     "in_first_ms": ("the first one in, ms", "{:,.0f}"),
     "in_ms": ("in, ms", "{:,.0f}"),
     "out_first_ms": ("the first one out, ms", "{:,.0f}"),
@@ -24,7 +35,7 @@ DATA_COLUMNS = {
 }
 """Of large arrays, each a new one, read where it arrives."""
 
-NOTEBOOK_COLUMNS = {
+NOTEBOOK = {
     "cell_ms": ("submitting adds to a cell, ms", "{:,.1f}"),
     "load_ms": ("loading, ms", "{:,.0f}"),
     "load_processes": ("loading starts processes", "{:,.0f}"),
@@ -33,7 +44,7 @@ NOTEBOOK_COLUMNS = {
     "abort_ms": ("Abort clicked until it has stopped, ms", "{:,.0f}"),
 }
 
-QUEUE_COLUMNS = {
+QUEUE = {
     "widget_dom_ms": ("a task ends until the widget says so, ms", "{:,.0f}"),
     "sidebar_dom_ms": ("until the sidebar says so, ms", "{:,.0f}"),
     "widget_abort_ms": ("Abort clicked until the widget shows it, ms", "{:,.0f}"),
@@ -44,55 +55,16 @@ QUEUE_COLUMNS = {
     "thread_idle": ("idle", "{:.2f}"),
     "server_busy": ("Jupyter server, 10 ends/s, % CPU", "{:.2f}"),
     "server_idle": ("idle", "{:.2f}"),
-    "watched": ("throughput watched / unwatched", "{:.2f}"),
 }
 """Of the live queue. Those of the page and of CPU are with 100,000 queued tasks."""
 
-NOTEBOOK_TARGETS = [
-    # what, quantity, the most that it may be, peers that do something like it
-    ("`%%task` adds to a cell, ms", "cell_ms", 30, ("ipyparallel", "dask")),
-    ("`%load_ext taskfc_ext`, ms", "load_ms", 150, ("ipyparallel", "dask")),
-    ("`%load_ext taskfc_ext` starts processes", "load_processes", 0, ()),
-    ("a task starts until its card says so, ms", "start_dom_ms", 300, ()),
-    ("a task ends until its card says so, ms", "end_dom_ms", 300, ()),
-    ("Abort clicked until the task has stopped, kernel blocked, ms", "abort_ms", 1000, ()),
-]
-
-QUEUE_TARGETS = [
-    # what, quantity, whether more is better, bound
-    ("a task ends until the widget says so, ms", "widget_dom_ms", False, 250),
-    ("a task ends until the sidebar says so, ms", "sidebar_dom_ms", False, 250),
-    ("Abort clicked until the widget shows it, kernel blocked, ms", "widget_abort_ms", False, 1000),
-    ("Abort clicked until the sidebar shows it, kernel blocked, ms", "sidebar_abort_ms", False, 1000),
-    ("longest task of the page in 100,000 rows, ms", "long_task_ms", False, 100),
-    ("rows in the page", "dom_rows", False, 100),
-    ("CPU of the widget's thread at 10 ends/s, %", "thread_busy", False, 2),
-    ("CPU of the widget's thread, idle, %", "thread_idle", False, 1),
-    ("CPU of the Jupyter server for it at 10 ends/s, %", "server_busy", False, 2),
-    ("CPU of the Jupyter server for it, idle, %", "server_idle", False, 1),
-    ("throughput watched / unwatched", "watched", True, 0.95),
-]
-
-TARGETS = [
-    # what, quantity, peer, whether more is better, bound on ours / peer's
-    ("submit + flush + results against dask", "tasks_per_s", "dask", True, 10.0),
-    ("submit + flush + results against ipyparallel", "tasks_per_s", "ipyparallel", True, 10.0),
-    ("cold start against dask's LocalCluster", "cold_s", "dask LocalCluster", False, 0.5),
-    ("round trip p50 against dask", "p50_us", "dask", False, 0.15),
-]
-
-DATA_TARGETS = [
-    ("a first array of 100 MB in, against ProcessPoolExecutor", "in_first_ms", "ProcessPoolExecutor", False, 1.0),
-    ("100 MB in", "in_ms", "ProcessPoolExecutor", False, 0.25),
-    ("a first array of 100 MB out", "out_first_ms", "ProcessPoolExecutor", False, 1.0),
-    ("100 MB out", "out_ms", "ProcessPoolExecutor", False, 0.25),
-    ("100 x 1 MB there and back", "echo_ms", "ProcessPoolExecutor", False, 0.5),
-]
-
-POINTS = [
-    # what, quantity in percent, peer, the most points that ours may be behind
-    ("balance of 1 to 50 ms against ProcessPoolExecutor", "balance", "ProcessPoolExecutor", 1.0),
-]
+TABLES = {
+    "two workers, no-op task": TINY,
+    "two workers": REAL,
+    "arrays of 100 MB": ARRAYS,
+    "in a notebook": NOTEBOOK,
+    "the live queue": QUEUE,
+}
 
 COSTS = [
     # what, measure, the most that after / before may be
@@ -108,77 +80,39 @@ COSTS = [
 """Of an earlier version and this one; what has no bound is for whoever works on it."""
 
 
-def figures(measured: Measured, systems: list[str], title: str, columns: Mapping[str, tuple[str, str]]) -> str:
-    """Return the table of medians, with the range of the rounds in brackets."""
+def figures(results: Results, title: str, columns: Columns) -> str:
+    """Return the table of medians with the range of the rounds, for each system that has any; else an empty text."""
     rows = [
-        [system, *(_figure(measured, system, quantity, form) for quantity, (_, form) in columns.items())]
-        for system in systems
+        [system, *(_figure(results, system, quantity, form) for quantity, (_, form) in columns.items())]
+        for system in SYSTEMS
+        if results.knows(system, columns)
     ]
-    return table([title, *(heading for heading, _ in columns.values())], rows)
+    return table([title, *(heading for heading, _ in columns.values())], rows) if rows else ""
 
 
-def ratios(measured: Measured, ours: str, targets: Iterable[tuple[str, str, str, bool, float]]) -> str:
-    """Return the table of what was promised, and whether it is met."""
+def growth(results: Results, system: str) -> str:
+    """Return the table of microseconds of a task by the number of tasks; else an empty text."""
     rows = []
-    for what, quantity, peer, more_is_better, bound in targets:
-        mine, theirs = measured.median(ours, quantity), measured.median(peer, quantity)
-        promise = f"{'≥' if more_is_better else '≤'} {bound:g}"
-        if mine is None or theirs is None:
-            rows.append([what, promise, "", "not measured"])
-            continue
-        ratio = mine / theirs
-        met = ratio >= bound if more_is_better else ratio <= bound
-        rows.append([what, promise, f"{ratio:.3g}", "met" if met else "MISSED"])
-    return table(["ratio, ours / theirs", "promised", "measured", ""], rows)
+    for size in (10**power for power in range(2, 7)):
+        cells = [_figure(results, system, f"{way}_us_at_{size}", "{:.1f}") for way in ("map", "submit")]
+        if any(cells):
+            rows.append([f"{size:,}", *cells])
+    return table(["tasks", "map, µs a task", "submit + results, µs a task"], rows) if rows else ""
 
 
-def points(measured: Measured, ours: str) -> str:
-    """Return the table of percentages that are to be close to a peer's."""
-    rows = []
-    for what, quantity, peer, bound in POINTS:
-        mine, theirs = measured.median(ours, quantity), measured.median(peer, quantity)
-        promise = f"≥ {-bound:g}"
-        if mine is None or theirs is None:
-            rows.append([what, promise, "", "not measured"])
-            continue
-        rows.append([what, promise, f"{mine - theirs:+.1f}", "met" if mine - theirs >= -bound else "MISSED"])
-    return table(["points, ours - theirs", "promised", "measured", ""], rows)
+def span(form: str, middle: float, values: Iterable[float]) -> str:
+    """Return a figure with the smallest and the largest of the values that it stands for, if there are several."""
+    found = sorted(values)
+    shown = form.format(middle)
+    return f"{shown} [{form.format(found[0])}-{form.format(found[-1])}]" if len(found) > 1 else shown
 
 
-def notebook(measured: Measured, ours: str) -> str:
-    """Return the table of what was promised of the notebook, and how the peers that can be compared do."""
-    rows = []
-    for what, quantity, bound, peers in NOTEBOOK_TARGETS:
-        mine = measured.median(ours, quantity)
-        if mine is None:
-            rows.append([what, f"≤ {bound}", "", "", "not measured"])
-            continue
-        theirs = {peer: measured.median(peer, quantity) for peer in peers}
-        beside = ", ".join(f"{mine / value:.2g} of {peer}'s" for peer, value in theirs.items() if value)
-        rows.append([what, f"≤ {bound}", f"{mine:.3g}", beside, "met" if mine <= bound else "MISSED"])
-    return table(["in a notebook", "promised", "measured", "beside", ""], rows)
-
-
-def queue(measured: Measured, ours: str) -> str:
-    """Return the table of what was promised of the live queue."""
-    rows = []
-    for what, quantity, more_is_better, bound in QUEUE_TARGETS:
-        found = measured.median(ours, quantity)
-        promise = f"{'≥' if more_is_better else '≤'} {bound:g}"
-        if found is None:
-            rows.append([what, promise, "", "not measured"])
-            continue
-        met = found >= bound if more_is_better else found <= bound
-        rows.append([what, promise, f"{found:.3g}", "met" if met else "MISSED"])
-    return table(["the live queue", "promised", "measured", ""], rows)
-
-
-def costs(measured: Measured, system: str) -> str:
+def costs(results: Results, system: str) -> str:
     """Return the table of what the same answer as here costs."""
     rows = []
     for what, measure, bound in COSTS:
         before, after, ratio, low, high = (
-            measured.median(system, f"{measure}_{of}") for of in ("before", "after", "ratio", "low", "high")
+            results.median(system, f"{measure}_{of}") for of in ("before", "after", "ratio", "low", "high")
         )
         if before is None or after is None or ratio is None:
             continue
@@ -203,9 +137,6 @@ def table(headers: list[str], rows: list[list[str]]) -> str:
     return "\n".join([line(headers), rule, *(line(row) for row in rows)])
 
 
-def _figure(measured: Measured, system: str, quantity: str, form: str) -> str:
-    middle = measured.median(system, quantity)
-    if middle is None:
-        return ""
-    low, high = measured.range(system, quantity)
-    return f"{form.format(middle)} [{form.format(low)}-{form.format(high)}]"
+def _figure(results: Results, system: str, quantity: str, form: str) -> str:
+    middle = results.median(system, quantity)
+    return "" if middle is None else span(form, middle, results.by_round(system, quantity).values())

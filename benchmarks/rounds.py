@@ -8,72 +8,53 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
+
+from benchmarks.results import Results, Row
 
 ROOT = Path(__file__).resolve().parent.parent
-CELL_TIMEOUT = 300  # s; the slowest, ipyparallel's 2,000 tasks, takes some 20 s on two cores
+CELL_TIMEOUT = 300  # s; the slowest, the cost of the same answer as here, takes a minute on two cores
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One measure of one system, over `n` tasks: as many as give it a few seconds; `script` is who measures it."""
+    """One measure of one system, of size `n`: what gives it a few seconds; `script` is the module that has it."""
 
     system: str
     measure: str
     n: int
-    script: str = "benchmarks.cell"
-
-
-@dataclass
-class Measured:
-    """The values of every cell: (system, quantity) -> one a round; and how many cells gave none."""
-
-    values: dict[tuple[str, str], list[float]] = field(default_factory=dict)
-    n_failed: int = 0
-
-    def add(self, system: str, answer: Mapping[str, float]) -> None:
-        """Add one round's answer."""
-        for quantity, value in answer.items():
-            self.values.setdefault((system, quantity), []).append(value)
-
-    def median(self, system: str, quantity: str) -> float | None:
-        """Return the median over the rounds; `None` where nothing was measured."""
-        values = self.values.get((system, quantity))
-        return median(values) if values else None
-
-    def knows(self, system: str, quantities: Iterable[str]) -> bool:
-        """Tell whether any of these was measured of a system."""
-        return any((system, quantity) in self.values for quantity in quantities)
-
-    def range(self, system: str, quantity: str) -> tuple[float, float]:
-        """Return the smallest and the largest value."""
-        values = self.values[system, quantity]
-        return min(values), max(values)
+    script: str
 
 
 class CellFailed(Exception):
     """A cell's process ended badly; the text is the end of its stderr."""
 
 
-def run_rounds(cells: list[Cell], rounds: int, say: Callable[[str], None]) -> Measured:
-    """Measure all `cells` in each of `rounds` rounds; what fails is said and left out."""
-    measured = Measured()
-    for number in range(1, rounds + 1):
-        for cell in cells:
-            try:
-                answer = run_cell(cell)
-            except CellFailed as error:
-                measured.n_failed += 1
-                say(f"round {number}: {cell.system} {cell.measure} failed: {error}")
-                continue
-            measured.add(cell.system, answer)
-            figures = ", ".join(f"{quantity} {value:,.4g}" for quantity, value in answer.items())
-            say(f"round {number}/{rounds}  {cell.system:<20} {cell.measure:<11} {figures}")
-    return measured
+def run_rounds(cells: list[Cell], rounds: int, results: Results, say: Callable[[str], None]) -> Iterator[None]:
+    """Measure all `cells` in each of `rounds` rounds; yield after each. What fails is said and left out."""
+    begun = time.monotonic()
+    total = rounds * len(cells)
+    for done, (number, cell) in enumerate((number, cell) for number in range(1, rounds + 1) for cell in cells):
+        started = time.monotonic()
+        try:
+            figures = run_cell(cell)
+        except CellFailed as error:
+            results.n_failed += 1
+            say(f"round {number}: {cell.system} {cell.measure} failed: {error}")
+            continue
+        ended = time.monotonic()
+        results.add(Row(number, cell.system, cell.measure, figures, round(ended - started, 2)))
+        found = ", ".join(f"{quantity} {value:,.4g}" for quantity, value in figures.items())
+        left = (ended - begun) / (done + 1) * (total - done - 1)
+        say(
+            f"{done + 1:>3}/{total}  {_minutes(left)} left  round {number}/{rounds}  "
+            f"{cell.system:<20} {cell.measure:<21} {found}"
+        )
+        yield
 
 
 def run_cell(cell: Cell, environment: Mapping[str, str] | None = None) -> dict[str, float]:
@@ -100,6 +81,10 @@ def run_cell(cell: Cell, environment: Mapping[str, str] | None = None) -> dict[s
         raise CellFailed(done.stderr.strip()[-2000:] or f"exit code {done.returncode}")
     answer: dict[str, float] = json.loads(lines[-1])
     return answer
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds // 60:.0f}:{seconds % 60:02.0f}"
 
 
 @contextmanager

@@ -1,13 +1,15 @@
 """The systems that are compared, each as a user of it would write it.
 
-A system is a context manager that yields a `Farm`: two workers are up, and have done a task, when it is entered.
-Everything slow is imported inside, so that a cold start pays for its own imports and for no others.
+A system is a context manager that yields a `Farm` of two workers. Everything slow is imported inside, so that a cold
+start pays for its own imports and for no others.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import logging
 import os
 import subprocess
 import sys
@@ -19,20 +21,43 @@ from typing import Any
 
 N_WORKERS = 2
 
+OURS = "taskfc_ext"
+
 Call = Callable[[Any], Any]
+Map = Callable[[Call, Sequence[Any]], list[Any]]
+
+
+def _results(handles: Sequence[Any]) -> list[Any]:
+    return [handle.result() for handle in handles]
 
 
 @dataclass(frozen=True)
 class Farm:
-    """Two workers, ready.
+    """Two workers.
 
-    `run_all(function, items)` submits a task for each item and returns all results; `run_one` waits for a single one.
-    `scheduler_pid` is the process that queues and places tasks, where there is one beside the client.
+    Attributes:
+        run_one: runs one task and waits for it.
+        map: runs a task for each item.
+        submit: submits one task and returns a handle; `None` if the system has only maps.
+        results: waits for the results of handles.
+        flush: waits until what was submitted is accepted, where a system has that.
+        usual_map: a map with the chunks that the system makes by default; `None` if it makes none.
     """
 
-    run_all: Callable[[Call, Sequence[Any]], list[Any]]
     run_one: Callable[[Call, Any], Any]
-    scheduler_pid: int | None = None
+    map: Map
+    submit: Callable[[Call, Any], Any] | None = None
+    results: Callable[[Sequence[Any]], list[Any]] = _results
+    flush: Callable[[], None] = lambda: None
+    usual_map: Map | None = None
+
+    def run_all(self, function: Call, items: Sequence[Any]) -> list[Any]:
+        """Submit a task for each item, one call at a time, and return all results."""
+        if (submit := self.submit) is None:
+            return self.map(function, items)
+        handles = [submit(function, item) for item in items]
+        self.flush()
+        return self.results(handles)
 
 
 @contextmanager
@@ -41,32 +66,116 @@ def taskfc() -> Iterator[Farm]:
     import taskfc_ext
 
     with taskfc_ext.start(N_WORKERS, name="bench") as controller, contextlib.closing(controller.client()) as client:
+        yield Farm(
+            run_one=lambda function, item: client.submit(function, item).result(),
+            map=client.map,
+            submit=client.submit,
+            flush=client.flush,
+        )
 
-        def run_all(function: Call, items: Sequence[Any]) -> list[Any]:
-            futures = [client.submit(function, item) for item in items]
-            client.flush()
-            return [future.result() for future in futures]
 
-        def run_one(function: Call, item: Any) -> Any:
-            return client.submit(function, item).result()
+@contextmanager
+def pool() -> Iterator[Farm]:
+    """`multiprocessing.Pool`: no scheduler, no store, and nothing outlives the client."""
+    from multiprocessing import Pool
 
-        yield Farm(run_all, run_one, controller.pid)
+    with Pool(N_WORKERS) as workers:
+        yield Farm(
+            run_one=lambda function, item: workers.apply(function, (item,)),
+            map=lambda function, items: workers.map(function, items, 1),
+            submit=lambda function, item: workers.apply_async(function, (item,)),
+            results=lambda handles: [handle.get() for handle in handles],
+            usual_map=workers.map,
+        )
 
 
 @contextmanager
 def process_pool() -> Iterator[Farm]:
-    """`concurrent.futures.ProcessPoolExecutor`: no scheduler, no store, and nothing outlives the client."""
+    """`concurrent.futures.ProcessPoolExecutor`, as its documentation shows it."""
     from concurrent.futures import ProcessPoolExecutor
 
     with ProcessPoolExecutor(N_WORKERS) as executor:
+        yield _executor_farm(executor)
 
-        def run_all(function: Call, items: Sequence[Any]) -> list[Any]:
-            return [future.result() for future in [executor.submit(function, item) for item in items]]
 
-        def run_one(function: Call, item: Any) -> Any:
-            return executor.submit(function, item).result()
+@contextmanager
+def loky() -> Iterator[Farm]:
+    """loky's executor, which is joblib's default backend."""
+    from loky import get_reusable_executor
 
-        yield Farm(run_all, run_one)
+    executor = get_reusable_executor(max_workers=N_WORKERS)
+    try:
+        yield _executor_farm(executor)
+    finally:
+        executor.shutdown(wait=True, kill_workers=True)
+
+
+@contextmanager
+def executorlib() -> Iterator[Farm]:
+    """executorlib on one machine, with workers that stay."""
+    from executorlib import SingleNodeExecutor
+
+    with SingleNodeExecutor(max_workers=N_WORKERS, block_allocation=True) as executor:
+        yield _executor_farm(executor)
+
+
+def _executor_farm(executor: Any) -> Farm:
+    return Farm(
+        run_one=lambda function, item: executor.submit(function, item).result(),
+        map=lambda function, items: list(executor.map(function, items)),
+        submit=executor.submit,
+    )
+
+
+@contextmanager
+def joblib() -> Iterator[Farm]:
+    """`joblib.Parallel`, which has maps only."""
+    from joblib import Parallel, delayed
+
+    def parallel_map(function: Call, items: Sequence[Any], batch_size: int | str = 1) -> list[Any]:
+        task = delayed(function)
+        return list(workers(task(item) for item in items) if batch_size == 1 else usual(task(item) for item in items))
+
+    with Parallel(n_jobs=N_WORKERS, batch_size=1) as workers, Parallel(n_jobs=N_WORKERS) as usual:
+        yield Farm(
+            run_one=lambda function, item: parallel_map(function, [item])[0],
+            map=parallel_map,
+            usual_map=lambda function, items: parallel_map(function, items, "auto"),
+        )
+
+
+@contextmanager
+def ray() -> Iterator[Farm]:
+    """Ray on one machine."""
+    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"  # without it, a warning of what comes
+    import ray
+
+    ray.init(
+        num_cpus=N_WORKERS,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        _temp_dir=os.environ["TMPDIR"],
+    )
+
+    @functools.cache
+    def remote(function: Call) -> Any:
+        # a decorated function, as in Ray's tutorial; what is not a function is captured by one
+        return ray.remote(function if hasattr(function, "__code__") else lambda item: function(item))
+
+    def ray_map(function: Call, items: Sequence[Any]) -> list[Any]:
+        task = remote(function)
+        return list(ray.get([task.remote(item) for item in items]))
+
+    try:
+        yield Farm(
+            run_one=lambda function, item: ray.get(remote(function).remote(item)),
+            map=ray_map,
+            submit=lambda function, item: remote(function).remote(item),
+            results=lambda handles: list(ray.get(list(handles))),
+        )
+    finally:
+        ray.shutdown()
 
 
 @contextmanager
@@ -89,7 +198,7 @@ def dask() -> Iterator[Farm]:
             stack.callback(_end, subprocess.Popen(command, **quiet))
         client = stack.enter_context(Client(scheduler_file=address_file))
         client.wait_for_workers(N_WORKERS)
-        yield _dask_farm(client, scheduler.pid)
+        yield _dask_farm(client)
 
 
 @contextmanager
@@ -101,18 +210,17 @@ def dask_local_cluster() -> Iterator[Farm]:
         LocalCluster(n_workers=N_WORKERS, threads_per_worker=1, dashboard_address=None) as cluster,
         Client(cluster) as client,
     ):
-        yield _dask_farm(client, None)
+        yield _dask_farm(client)
 
 
-def _dask_farm(client: Any, scheduler_pid: int | None) -> Farm:
-    def run_all(function: Call, items: Sequence[Any]) -> list[Any]:
-        # pure=False: equal calls are separate tasks, as everywhere else
-        return list(client.gather([client.submit(function, item, pure=False) for item in items]))
-
-    def run_one(function: Call, item: Any) -> Any:
-        return client.submit(function, item, pure=False).result()
-
-    return Farm(run_all, run_one, scheduler_pid)
+def _dask_farm(client: Any) -> Farm:
+    # pure=False: equal calls are separate tasks, as everywhere else
+    return Farm(
+        run_one=lambda function, item: client.submit(function, item, pure=False).result(),
+        map=lambda function, items: list(client.gather(client.map(function, items, pure=False))),
+        submit=functools.partial(client.submit, pure=False),
+        results=lambda handles: list(client.gather(handles)),
+    )
 
 
 @contextmanager
@@ -124,14 +232,12 @@ def ipyparallel() -> Iterator[Farm]:
     client = cluster.start_and_connect_sync()
     try:
         view = client.load_balanced_view()
-
-        def run_all(function: Call, items: Sequence[Any]) -> list[Any]:
-            return [reply.get() for reply in [view.apply_async(function, item) for item in items]]
-
-        def run_one(function: Call, item: Any) -> Any:
-            return view.apply_sync(function, item)
-
-        yield Farm(run_all, run_one)
+        yield Farm(
+            run_one=view.apply_sync,
+            map=lambda function, items: list(view.map_sync(function, items, chunksize=1)),
+            submit=view.apply_async,
+            results=lambda handles: [handle.get() for handle in handles],
+        )
     finally:
         client.close()
         cluster.stop_cluster_sync()
@@ -139,8 +245,13 @@ def ipyparallel() -> Iterator[Farm]:
 
 
 SYSTEMS = {
-    "taskfc_ext": taskfc,
+    OURS: taskfc,
+    "multiprocessing.Pool": pool,
     "ProcessPoolExecutor": process_pool,
+    "loky": loky,
+    "joblib": joblib,
+    "executorlib": executorlib,
+    "Ray": ray,
     "dask": dask,
     "dask LocalCluster": dask_local_cluster,
     "ipyparallel": ipyparallel,

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
-from benchmarks.notebook import EMPTY, System, load
-from benchmarks.report import TARGETS, costs, notebook, points, queue, ratios, table
-from benchmarks.rounds import Measured
+from benchmarks.measures.notebook import EMPTY, System, measure_load
+from benchmarks.plan import GROUPS, SMOKE
+from benchmarks.promises import PROMISES, Promise, verdicts
+from benchmarks.report import TABLES, costs, figures, table
+from benchmarks.results import Results, Row, load
+from benchmarks.rounds import Cell, run_rounds
+from benchmarks.systems import OURS
 
 SPAWN = "import subprocess; process = subprocess.Popen(['cat'], stdin=subprocess.PIPE, start_new_session=True)"
 """Ends with the kernel, whose end of the pipe it reads from."""
@@ -26,6 +32,9 @@ def test_every_measure_of_this_project_runs() -> None:
     assert "submit + flush + results" in done.stdout
     assert "100 x 1 MB there and back" in done.stdout
     assert "balance, 1 to 50 ms" in done.stdout
+    for quantity in ("queued_bytes", "closure_copies", "submit_client_us", "map_us_at_100", "restart_s", "idle_mb"):
+        assert f"{quantity} " in done.stdout
+    assert "flowing_p99_us " in done.stdout
     assert "submitting adds to a cell" in done.stdout
     assert "a task ends until the widget says so" in done.stdout
     assert "Jupyter server, 10 ends/s" in done.stdout
@@ -37,52 +46,112 @@ def test_loading_is_seen_to_start_processes(
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
-    assert load(System(load=source, start="", submit="", stop=""), 1)["load_processes"] == started
+    assert measure_load(System(load=source, start="", submit="", stop=""), 1)["load_processes"] == started
 
 
-def test_a_ratio_is_met_missed_or_not_measured() -> None:
-    measured = Measured()
-    for system, tasks_per_s, p50 in (("ours", 5000.0, 900.0), ("dask", 500.0, 1000.0), ("ipyparallel", 501.0, 1.0)):
-        measured.add(system, {"tasks_per_s": tasks_per_s, "p50_us": p50})
-    verdicts = [line.split("|")[-2].strip() for line in ratios(measured, "ours", TARGETS).splitlines()[2:]]
-    assert verdicts == ["met", "MISSED", "not measured", "MISSED"]
+def test_a_promise_is_met_missed_or_not_measured() -> None:
+    results = _results(
+        {OURS: {"rate": 600.0, "wait": 3.1}, "Pool": {"rate": 100.0, "wait": 1.0}},
+        {OURS: {"rate": 500.0}, "Pool": {"rate": 50.0}},
+    )
+    promises = [
+        Promise("as it is", "rate", 550, at_least=True),
+        Promise("of a peer's", "rate", 7.34, at_least=True, peer="Pool"),
+        Promise("at most", "wait", 3, peer="Pool"),
+        Promise("of another", "wait", 0.0062, base="rate"),
+        Promise("behind", "rate", 400, peer="Pool", is_difference=True),
+        Promise("absent here", "room", 1),
+        Promise("absent there", "rate", 1, peer="dask"),
+    ]
+    assert _rows(verdicts(results, "promises", promises)) == [
+        ["as it is", "≥ 550", "550 [500-600]", "met"],
+        ["of a peer's", "≥ 7.34", "7.33 [6-10]", "MISSED"],
+        ["at most", "≤ 3", "3.1", "MISSED"],
+        ["of another", "≤ 0.0062", "0.00564", "met"],
+        ["behind", "≤ 400", "475 [450-500]", "MISSED"],
+        ["absent here", "≤ 1", "", "not measured"],
+        ["absent there", "≤ 1", "", "not measured"],
+    ]
 
 
-@pytest.mark.parametrize(
-    ("ours", "row"),
-    [(96.5, ["≥ -1", "-1.0", "met"]), (96.4, ["≥ -1", "-1.1", "MISSED"]), (None, ["≥ -1", "", "not measured"])],
-)
-def test_a_balance_is_met_missed_or_not_measured(ours: float | None, row: list[str]) -> None:
-    measured = Measured()
-    measured.add("ProcessPoolExecutor", {"balance": 97.5})
-    measured.add("ours", {} if ours is None else {"balance": ours})
-    (line,) = points(measured, "ours").splitlines()[2:]
-    assert [cell.strip() for cell in line.split("|")[2:-1]] == row
+def test_each_promise_has_a_measure_that_gives_its_quantity() -> None:
+    shown = {quantity for columns in TABLES.values() for quantity in columns}
+    sources = "\n".join(path.read_text() for path in (ROOT / "benchmarks" / "measures").glob("*.py"))
+    for promise in chain.from_iterable(PROMISES.values()):
+        ways = promise.quantity.replace("map_", "{way}_").replace("submit_", "{way}_")
+        stem = re.sub(r"_(client|controller|workers)_us$|_at_\d+$|^(sleep|burn|hold)_", "", ways)
+        assert promise.quantity in shown or stem in sources, promise
 
 
-def test_a_promise_of_the_notebook_is_met_missed_or_not_measured() -> None:
-    measured = Measured()
-    measured.add("ours", {"cell_ms": 31.0, "load_ms": 150.0, "load_processes": 0})
-    measured.add("dask", {"cell_ms": 62.0})
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in notebook(measured, "ours").splitlines()[2:]]
-    assert [row[-1] for row in rows] == ["MISSED", "met", "met", *["not measured"] * 3]
-    assert [row[-2] for row in rows[:2]] == ["0.5 of dask's", ""]
+def test_each_planned_cell_is_in_the_module_that_it_names() -> None:
+    for cell in chain(SMOKE, *GROUPS.values()):
+        module = ROOT.joinpath(*cell.script.split(".")).with_suffix(".py")
+        assert re.search(rf"^def {cell.measure}\(", module.read_text(), re.MULTILINE), cell
 
 
-def test_a_promise_of_the_queue_is_met_missed_or_not_measured() -> None:
-    measured = Measured()
-    measured.add("ours", {"widget_dom_ms": 250.0, "sidebar_dom_ms": 250.1, "watched": 0.94})
-    measured.add("ours", {"watched": 0.97})
-    verdicts = [line.split("|")[-2].strip() for line in queue(measured, "ours").splitlines()[2:]]
-    assert verdicts == ["met", "MISSED", *["not measured"] * 8, "met"]
+def test_a_figure_has_the_range_of_its_rounds() -> None:
+    results = _results(
+        {OURS: {"cold_s": 1.0}}, {OURS: {"cold_s": 3.0}}, {OURS: {"cold_s": 2.0}, "dask": {"p50_us": 5.0}}
+    )
+    assert _rows(figures(results, "systems", {"cold_s": ("cold", "{:.1f}")})) == [[OURS, "2.0 [1.0-3.0]"]]
+    assert figures(results, "systems", {"balance": ("balance", "{:.1f}")}) == ""
+
+
+def test_results_are_read_back_and_a_cell_measured_again_replaces_its_row(tmp_path: Path) -> None:
+    results = _results({OURS: {"cold_s": 1.0}}, {OURS: {"cold_s": 3.0}})
+    results.save(tmp_path / "build" / "figures.json")
+    again = load(tmp_path / "build" / "figures.json")
+    assert again == results
+    again.add(Row(2, OURS, "measure", {"cold_s": 5.0}, 0.1))
+    assert again.by_round(OURS, "cold_s") == {1: 1.0, 2: 5.0}
+
+
+def test_a_file_without_results_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "other.json"
+    file.write_text('{"machine": 5}')
+    with pytest.raises(ValueError, match=r"other\.json has no results of benchmarks: .*machine"):
+        load(file)
+
+
+MEASURE = """
+import json, sys
+_, system, measure, n = sys.argv
+if system == "broken":
+    sys.exit("no such thing")
+print("progress")
+print(json.dumps({"items": int(n)}))
+"""
+
+
+def test_rounds_are_interleaved_and_a_broken_cell_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "measure_of_a_test.py").write_text(MEASURE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    cells = [Cell(system, "count", n, "measure_of_a_test") for system, n in ((OURS, 1), ("broken", 2), ("dask", 3))]
+    results, lines = Results("here", "today"), list[str]()
+    n_saved = sum(1 for _ in run_rounds(cells, 2, results, lines.append))
+    assert [(row.round, row.system, row.figures["items"]) for row in results.rows] == [
+        *((1, OURS, 1), (1, "dask", 3), (2, OURS, 1), (2, "dask", 3))
+    ]
+    assert (n_saved, results.n_failed) == (4, 2)
+    assert lines[1] == "round 1: broken count failed: no such thing"
+    assert lines[5].startswith("  6/6  0:00 left  round 2/2  dask")
+
+
+@pytest.mark.parametrize(("option", "name"), [("--systems", "dusk"), ("--measures", "speed"), ("--groups", "all")])
+def test_a_wrong_name_is_refused_with_the_right_ones(option: str, name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", option, name], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert f"{name!r} is not one of " in done.stderr
 
 
 def test_a_cost_is_met_missed_or_only_told() -> None:
-    measured = Measured()
+    figures: dict[str, float] = {}
     for measure, ratio in (("submit", 1.05), ("map", 1.11), ("cpu_cell", 3.0)):
         answer = {"before": 10.0, "after": 10 * ratio, "ratio": ratio, "low": 1.0, "high": 2.0}
-        measured.add("ours", {f"{measure}_{of}": value for of, value in answer.items()})
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in costs(measured, "ours").splitlines()[2:]]
+        figures |= {f"{measure}_{of}": value for of, value in answer.items()}
+    rows = _rows(costs(_results({OURS: figures}), OURS))
     assert [row[-1] for row in rows] == ["met", "MISSED", ""]
     assert rows[0][1:5] == ["10.0", "10.5", "≤ 1.05", "1.050 [1.00-2.00]"]
 
@@ -94,3 +163,17 @@ def test_tables_are_aligned() -> None:
         "| a         |     1 |",
         "| long name | 1,000 |",
     ]
+
+
+def _results(*rounds: dict[str, dict[str, float]]) -> Results:
+    """Return results of one measure, with the figures of each system in each round."""
+    rows = [
+        Row(number, system, "measure", found, 0.1)
+        for number, systems in enumerate(rounds, 1)
+        for system, found in systems.items()
+    ]
+    return Results("here", "today", rows)
+
+
+def _rows(text: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[2:]]

@@ -1,7 +1,5 @@
 """Cost of the same answer as here: an earlier version and this one, measured in turns in one run.
 
-Usage: python -m benchmarks.same_cost SYSTEM cost ROUNDS
-
 The farms and kernels of both versions run side by side, and every piece of work is given to one right after the other,
 so that whatever else the machine does meets both. `TASKFC_BEFORE` is the Git revision of the earlier version.
 """
@@ -21,7 +19,9 @@ from io import BytesIO
 from pathlib import Path
 from statistics import mean, quantiles
 
-ROOT = Path(__file__).resolve().parent.parent
+from benchmarks.answer import Answer, answer
+
+ROOT = Path(__file__).resolve().parents[2]
 BEFORE = "4689a7f"
 """The last version whose functions had globals of their own in a task."""
 
@@ -52,31 +52,32 @@ def is_known(name: str) -> bool:
         return False
 
 
-def costs(rounds: int) -> dict[str, float]:
-    """Measure everything in so many rounds; return what both versions take, the ratio, and that of single turns.
+def cost_of_same(system: str, n: int) -> Answer:
+    """Measure everything in `n` rounds; return what both versions take, the ratio, and that of single turns.
 
     What else runs on the machine only adds, so a version's figure is the mean of the faster half of its turns.
     """
+    del system
     found: dict[str, list[tuple[float, float]]] = {measure: [] for measure in WORK}
     with tempfile.TemporaryDirectory(prefix="tfcs-") as name:
         folder = Path(name)
         _unpack(revision(), folder / "before")
         shutil.copytree(ROOT / "taskfc_ext", folder / "after" / "taskfc_ext", ignore=_no_caches)
         with _side(folder / "before") as before, _side(folder / "after") as after:
-            for number in range(rounds):
-                print(f"round {number + 1}/{rounds}", file=sys.stderr, flush=True)
-                for measure, (turns, n) in WORK.items():
+            for number in range(n):
+                print(f"round {number + 1}/{n}", file=sys.stderr, flush=True)
+                for measure, (turns, size) in WORK.items():
                     for turn in range(turns):
                         pair = [before, after] if (number + turn) % 2 else [after, before]  # neither is always first
-                        answers = {id(side): _ask(side, measure, n) for side in pair}
+                        answers = {id(side): _ask(side, measure, size) for side in pair}
                         found[measure].append((answers[id(before)], answers[id(after)]))
-    answer = {}
+    costs: Answer = {}
     for measure, pairs in found.items():
         sides = [_faster_half(times) for times in zip(*pairs, strict=True)]
         ratios = quantiles([after / before for before, after in pairs], n=4) if len(pairs) > 1 else [0.0] * 3
-        answer |= {f"{measure}_{of}": value * 1e6 for of, value in zip(("before", "after"), sides, strict=True)}
-        answer |= {f"{measure}_ratio": sides[1] / sides[0], f"{measure}_low": ratios[0], f"{measure}_high": ratios[2]}
-    return answer
+        costs |= {f"{measure}_{of}": value * 1e6 for of, value in zip(("before", "after"), sides, strict=True)}
+        costs |= {f"{measure}_ratio": sides[1] / sides[0], f"{measure}_low": ratios[0], f"{measure}_high": ratios[2]}
+    return costs
 
 
 def _faster_half(times: Sequence[float]) -> float:
@@ -104,7 +105,8 @@ def _side(version: Path) -> Iterator[subprocess.Popen[str]]:
     folder = tempfile.mkdtemp(prefix="tfcs-")
     homes = ("TMPDIR", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
     environment = {**os.environ, **dict.fromkeys(homes, folder), "PYTHONPATH": f"{version}{os.pathsep}{ROOT}"}
-    command = [sys.executable, "-P", str(ROOT / "benchmarks" / "same_side.py")]  # -P: not the modules beside it
+    script = str(Path(__file__).with_name("same_side.py"))
+    command = [sys.executable, "-P", script]  # -P: not the modules beside it
     process = subprocess.Popen(
         command, cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -140,5 +142,4 @@ def _line(side: subprocess.Popen[str]) -> str:
 
 
 if __name__ == "__main__":
-    _, _, _rounds = sys.argv[1:]
-    print(json.dumps(costs(int(_rounds))))
+    answer(cost_of_same)

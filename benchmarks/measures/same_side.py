@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 import taskfc_ext
-from benchmarks.notebook import EMPTY, INPUTS, Kernel, fresh_kernel
+from benchmarks.measures.notebook import EMPTY, INPUTS, Kernel, fresh_kernel
 
 CELL = "%%task\nsum(b) + a"
 WAITED = "%%task --wait\nsum(b) + a"

@@ -1,18 +1,14 @@
-"""One measurement of what a user sees: JupyterLab in Chromium, driven as the tests drive it. The answer is JSON.
-
-Usage: python -m benchmarks.page SYSTEM card|abort N
-"""
+"""A task under its cell: JupyterLab in Chromium, driven as the tests drive it."""
 
 from __future__ import annotations
 
-import json
 import random
-import sys
 import time
 from statistics import median
 
 from playwright.sync_api import Page
 
+from benchmarks.answer import Answer, answer
 from tests.browser.lab import lab_and_page
 
 START = "%load_ext taskfc_ext\n%task start -n 1"
@@ -62,11 +58,12 @@ WATCH = """() => {
 }"""
 
 
-def card(n: int) -> dict[str, float]:
+def card(system: str, n: int) -> Answer:
     """From the moment when a task may end: until its card says so, and until that of the next one says that it runs.
 
     Medians of `n`, at moments that have nothing to do with when cards are brought up to date.
     """
+    del system  # others show nothing under a cell that goes on
     chance = random.Random(n)
     ends, starts = [], []
     with lab_and_page() as (lab, page):
@@ -89,11 +86,12 @@ def card(n: int) -> dict[str, float]:
     return {"end_dom_ms": median(ends), "start_dom_ms": median(starts)}
 
 
-def abort(n: int) -> dict[str, float]:
+def abort(system: str, n: int) -> Answer:
     """From the click that confirms an Abort, while the kernel's main thread is blocked, until the task has stopped.
 
     Median of `n`. The task is Python that can be interrupted; it writes down when it was.
     """
+    del system
     times = []
     with lab_and_page() as (lab, page):
         ends = [lab.folder / f"stopped-{number}" for number in range(n)]
@@ -130,10 +128,5 @@ def wait_for(page: Page, what: str) -> float:
     return float(page.wait_for_function("what => window.said[what]", arg=what).json_value())
 
 
-MEASURES = {"card": card, "abort": abort}
-
-
 if __name__ == "__main__":
-    _system, _measure, _n = sys.argv[1:]
-    assert _system == "taskfc_ext", "others show nothing under a cell that goes on"
-    print(json.dumps(MEASURES[_measure](int(_n))))
+    answer(card, abort)

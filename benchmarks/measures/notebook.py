@@ -1,22 +1,18 @@
-"""One measurement of one system in a notebook's kernel; the answer is one line of JSON.
-
-Usage: python -m benchmarks.notebook SYSTEM cell|load N
-"""
+"""Work in a notebook's kernel: submitting a cell, and loading the system."""
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
 
-import psutil
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
+
+from benchmarks.answer import Answer, answer
+from benchmarks.processes import relatives
 
 TIMEOUT = 60  # s; a bound on hangs
 WARM_UP = 10  # cells: the first ones import what they need
@@ -117,48 +113,38 @@ def fresh_kernel() -> Iterator[Kernel]:
         manager.shutdown_kernel()
 
 
-def cell(system: System, n: int) -> dict[str, float]:
+def cell(system: str, n: int) -> Answer:
     """What submitting adds to a cell: the median of `n`, less that of as many empty ones in between."""
+    cells = SYSTEMS[system]
     with fresh_kernel() as kernel:
-        for source in (system.load, INPUTS, system.start):
+        for source in (cells.load, INPUTS, cells.start):
             kernel.run(source)
         try:
             for _ in range(WARM_UP):
-                kernel.run(system.submit)
-            pairs = [(kernel.run(EMPTY), kernel.run(system.submit)) for _ in range(n)]
+                kernel.run(cells.submit)
+            pairs = [(kernel.run(EMPTY), kernel.run(cells.submit)) for _ in range(n)]
         finally:
-            kernel.run(system.stop)
+            kernel.run(cells.stop)
     empty, submitting = zip(*pairs, strict=True)
     return {"cell_ms": (median(submitting) - median(empty)) * 1e3}
 
 
-def load(system: System, n: int) -> dict[str, float]:
+def load(system: str, n: int) -> Answer:
     """What loading adds to a cell, in `n` fresh kernels, and how many processes it has started."""
+    return measure_load(SYSTEMS[system], n)
+
+
+def measure_load(system: System, n: int) -> Answer:
+    """Return that of any system."""
     seconds, started = [], 0
     for _ in range(n):
         with fresh_kernel() as kernel:
             empty = median(kernel.run(EMPTY) for _ in range(10))
-            before = _relatives()
+            before = relatives()
             seconds.append(kernel.run(system.load) - empty)
-            started = max(started, len(_relatives() - before))
+            started = max(started, len(relatives() - before))
     return {"load_ms": median(seconds) * 1e3, "load_processes": started}
 
 
-def _relatives() -> set[int]:
-    """Return the processes in this one's folders, whoever their parent is: a farm's let go of it."""
-    found = set()
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("TMPDIR") == os.environ["TMPDIR"]:
-                found.add(process.pid)
-        except psutil.Error:  # another user's, or gone
-            continue
-    return found
-
-
-MEASURES = {"cell": cell, "load": load}
-
-
 if __name__ == "__main__":
-    _system, _measure, _n = sys.argv[1:]
-    print(json.dumps(MEASURES[_measure](SYSTEMS[_system], int(_n))))
+    answer(cell, load)

@@ -1,14 +1,11 @@
-"""One measurement of the live queue; the answer is JSON.
+"""The live queue: what its views show, and what looking on costs.
 
-Usage: python -m benchmarks.queue SYSTEM widget|sidebar|scroll|cost|watched N
-
-What a page shows is measured in JupyterLab in Chromium, as in `benchmarks.page`; what looking on costs, in a kernel and
-in a Jupyter server, without a browser, which would take the cores that the others are measured on.
+What a page shows is measured in JupyterLab in Chromium, as in `benchmarks.measures.page`; what looking on costs, in a
+kernel and in a Jupyter server, without a browser, which would take the cores that the others are measured on.
 """
 
 from __future__ import annotations
 
-import json
 import random
 import subprocess
 import sys
@@ -21,8 +18,9 @@ from statistics import median
 
 import psutil
 
-from benchmarks.notebook import Kernel, fresh_kernel
-from benchmarks.page import BLOCK, ENDLESS, START, STOP, TASK, wait_for
+from benchmarks.answer import Answer, answer
+from benchmarks.measures.notebook import Kernel, fresh_kernel
+from benchmarks.measures.page import BLOCK, ENDLESS, START, STOP, TASK, wait_for
 from tests.browser.lab import Lab, lab_and_page
 
 N_QUEUED = 100_000
@@ -122,20 +120,23 @@ _clock = time.pthread_getcpuclockid(_thread.ident)
 N_ENDED = "sum(future.done() for future in queued)"
 
 
-def widget(n: int) -> dict[str, float]:
+def widget(system: str, n: int) -> Answer:
     """From a task's end until the widget says so; and from the click on Abort, kernel blocked. Medians of `n`."""
+    del system
     ends, aborts = _time_changes(n, "%task widget", ".taskfc-queue[data-host=widget]")
     return {"widget_dom_ms": median(ends), "widget_abort_ms": median(aborts)}
 
 
-def sidebar(n: int) -> dict[str, float]:
+def sidebar(system: str, n: int) -> Answer:
     """The same of JupyterLab's sidebar."""
+    del system
     ends, aborts = _time_changes(n, "pass", ".taskfc-queue[data-host=sidebar]")
     return {"sidebar_dom_ms": median(ends), "sidebar_abort_ms": median(aborts)}
 
 
-def scroll(n: int) -> dict[str, float]:
+def scroll(system: str, n: int) -> Answer:
     """The longest task of a page, and its rows, while somebody scrolls, filters and sorts `n` queued tasks."""
+    del system
     root = ".taskfc-queue[data-host=widget]"
     with lab_and_page() as (lab, page):
         load = "%load_ext taskfc_ext\n%task start -n 0" + QUEUED.format(n=n, seconds=1)
@@ -150,12 +151,13 @@ def scroll(n: int) -> dict[str, float]:
     return {"long_task_ms": found["longest"], "dom_rows": found["rows"]}
 
 
-def cost(seconds: int) -> dict[str, float]:
+def cost(system: str, n: int) -> Answer:
     """What following a queue of a hundred thousand costs a kernel and a Jupyter server, in % of a core, at 10 ends/s.
 
-    And when nothing happens. Each is measured for `seconds`.
+    And when nothing happens. Each is measured for `n` seconds.
     """
-    answer: dict[str, float] = {}
+    del system
+    found: Answer = {}
     with ExitStack() as stack:
         kernel = stack.enter_context(fresh_kernel())
         lab = Lab(Path(stack.enter_context(tempfile.TemporaryDirectory())))
@@ -164,36 +166,18 @@ def cost(seconds: int) -> dict[str, float]:
         kernel.run("%load_ext taskfc_ext\n%task start -n 0" + QUEUED.format(n=N_QUEUED, seconds=0.1))
         stack.callback(kernel.run, STOP)
         kernel.run("%task widget" + CPU)
-        nobody = _share(server, seconds)
+        nobody = _share(server, n)
         with _looking(lab):
-            answer["thread_idle"] = _share_of_thread(kernel, seconds)
-            answer["server_idle"] = _share(server, seconds) - nobody
+            found["thread_idle"] = _share_of_thread(kernel, n)
+            found["server_idle"] = _share(server, n) - nobody
             kernel.run("%task scale 1")
             kernel.run("queued[0].result()")
             before, begun = kernel.value(N_ENDED), time.perf_counter()
-            answer["thread_busy"] = _share_of_thread(kernel, seconds)
-            answer["server_busy"] = _share(server, seconds) - nobody
-            answer["ends_per_s"] = (kernel.value(N_ENDED) - before) / (time.perf_counter() - begun)
+            found["thread_busy"] = _share_of_thread(kernel, n)
+            found["server_busy"] = _share(server, n) - nobody
+            found["ends_per_s"] = (kernel.value(N_ENDED) - before) / (time.perf_counter() - begun)
         kernel.run("client.close()")
-    return answer
-
-
-def compare_rates(n: int) -> dict[str, float]:
-    """How many of `n` tasks a second end while a widget shows them, as a share of those while nobody looks."""
-    from benchmarks.cell import throughput
-    from benchmarks.systems import taskfc
-
-    alone: list[float] = []
-    seen: list[float] = []
-    with taskfc() as farm:
-        throughput(farm, n)
-        for number in range(6):
-            for is_seen in (True, False) if number % 2 else (False, True):
-                with fresh_kernel() as kernel:  # in both cases, so that they differ in nothing else
-                    if is_seen:
-                        kernel.run("%load_ext taskfc_ext\n%task start --name bench\n%task widget")
-                    (seen if is_seen else alone).append(throughput(farm, n)["tasks_per_s"])
-    return {"watched": median(one / other for one, other in zip(seen, alone, strict=True))}
+    return found
 
 
 def _time_changes(n: int, show: str, root: str) -> tuple[list[float], list[float]]:
@@ -259,10 +243,5 @@ def _looking(lab: Lab) -> Iterator[None]:
             page.terminate()
 
 
-MEASURES = {"widget": widget, "sidebar": sidebar, "scroll": scroll, "cost": cost, "watched": compare_rates}
-
-
 if __name__ == "__main__":
-    _system, _measure, _n = sys.argv[1:]
-    assert _system == "taskfc_ext", "others have no such view"
-    print(json.dumps(MEASURES[_measure](int(_n))))
+    answer(widget, sidebar, scroll, cost)
