@@ -49,7 +49,7 @@ def main() -> int:
             results.save(options.json)
     print("\n" + report(results, is_smoke=options.smoke))
     if not options.smoke:
-        print(f"\nThe figures are in {options.json}: python scripts/write_benchmarks.py FILE puts them into the docs.")
+        print(f"\nThe figures are in {options.json}: python -m benchmarks.publish FILE puts them into the docs.")
     return 1 if results.n_failed else 0
 
 
@@ -67,7 +67,7 @@ def report(results: Results, *, is_smoke: bool = False) -> str:
 
 
 def machine() -> str:
-    """Return a line about this machine and the versions of what is compared."""
+    """Return a line about this machine, what else it does, and the versions of what is compared."""
     versions = []
     for package in VERSIONS:
         try:
@@ -76,7 +76,8 @@ def machine() -> str:
             continue
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     python = f"Python {platform.python_version()}"
-    return f"{cores} cores, {platform.system()} {platform.machine()}, {python}, {', '.join(versions)}"
+    load = f"load average {os.getloadavg()[0]:.1f} at the start"
+    return f"{cores} cores, {platform.system()} {platform.machine()}, {load}, {python}, {', '.join(versions)}"
 
 
 def _select(options: argparse.Namespace) -> list[Cell]:

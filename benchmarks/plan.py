@@ -50,12 +50,12 @@ SIZES = {
     OURS: (50_000, 100_000, 2_000, 100_000),
     "multiprocessing.Pool": (30_000, 50_000, 2_000, 20_000),
     "ProcessPoolExecutor": (20_000, 20_000, 2_000, 20_000),
-    "loky": (8_000, 8_000, 1_000, 20_000),
+    "loky": (8_000, 8_000, 1_000, 10_000),
     "joblib": (0, 6_000, 200, 0),
-    "executorlib": (6_000, 6_000, 200, 20_000),
+    "executorlib": (6_000, 6_000, 200, 10_000),
     "Ray": (3_000, 3_000, 500, 5_000),
-    "dask": (800, 800, 200, 4_000),
-    "ipyparallel": (600, 500, 200, 1_000),
+    "dask": (800, 800, 200, 2_000),
+    "ipyparallel": (600, 500, 200, 500),
 }
 """0: it has no such call."""
 
@@ -67,6 +67,7 @@ PEERS = [
     *_each("balance", "balance", dict.fromkeys(SIZES, 128)),
     *_each("data", "data", dict.fromkeys(SIZES, 4)),
     *_each("closure", "closure", dict.fromkeys(SIZES, 200)),
+    *_each("closure", "copies", dict.fromkeys(SIZES, 50)),
     *(Cell(system, "room", sizes[3], _script("room")) for system, sizes in SIZES.items() if sizes[3]),
 ]
 """The work that all systems can do."""
@@ -113,6 +114,7 @@ SMOKE = [
     _ours("balance", "balance", 4),
     _ours("data", "data", 2),
     _ours("closure", "closure", 8),
+    _ours("closure", "copies", 8),
     _ours("room", "room", 200),
     *_each("calls", "throughput", {"multiprocessing.Pool": 200, "ProcessPoolExecutor": 200}),
     Cell("ProcessPoolExecutor", "latency", 20, _script("calls")),

@@ -58,6 +58,8 @@ QUEUE = {
 }
 """Of the live queue. Those of the page and of CPU are with 100,000 queued tasks."""
 
+GROWTH_SIZES = [10**power for power in range(2, 7)]
+
 TABLES = {
     "two workers, no-op task": TINY,
     "two workers": REAL,
@@ -93,7 +95,7 @@ def figures(results: Results, title: str, columns: Columns) -> str:
 def growth(results: Results, system: str) -> str:
     """Return the table of microseconds of a task by the number of tasks; else an empty text."""
     rows = []
-    for size in (10**power for power in range(2, 7)):
+    for size in GROWTH_SIZES:
         cells = [_figure(results, system, f"{way}_us_at_{size}", "{:.1f}") for way in ("map", "submit")]
         if any(cells):
             rows.append([f"{size:,}", *cells])

@@ -20,7 +20,7 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Results(msgspec.Struct):
-    """All rows of a run, on a machine, and how many cells gave none."""
+    """All rows of a run, on a machine; `n_failed` cells gave none since these results were made or loaded."""
 
     machine: str
     date: str
@@ -55,7 +55,7 @@ class Results(msgspec.Struct):
     def save(self, path: Path) -> None:
         """Write them as JSON, a row a line."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        head = {"machine": self.machine, "date": self.date, "n_failed": self.n_failed}
+        head = {"machine": self.machine, "date": self.date}
         lines = ",\n".join(msgspec.json.encode(row).decode() for row in self.rows)
         path.write_text(f'{msgspec.json.encode(head).decode()[:-1]},"rows":[\n{lines}\n]}}\n')
 

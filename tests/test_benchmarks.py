@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.measures.notebook import EMPTY, System, measure_load
+from benchmarks.picture import draw
 from benchmarks.plan import GROUPS, SMOKE
 from benchmarks.promises import PROMISES, Promise, verdicts
+from benchmarks.publish import BEGIN, END, insert, tables
 from benchmarks.report import TABLES, costs, figures, table
 from benchmarks.results import Results, Row, load
 from benchmarks.rounds import Cell, run_rounds
@@ -135,6 +137,39 @@ def test_rounds_are_interleaved_and_a_broken_cell_is_left_out(tmp_path: Path, mo
     assert (n_saved, results.n_failed) == (4, 2)
     assert lines[1] == "round 1: broken count failed: no such thing"
     assert lines[5].startswith("  6/6  0:00 left  round 2/2  dask")
+
+
+def test_tables_and_picture_come_from_the_figures_alone(tmp_path: Path) -> None:
+    results = _results(
+        {OURS: {"tasks_per_s": 600.0, "map_us_at_100": 9.0, "map_us_at_1000": 8.0}, "dask": {"tasks_per_s": 3.0}},
+        {OURS: {"tasks_per_s": 500.0}},
+    )
+    page = insert(f"before\n{BEGIN}\nfigures of last year\n{END}\nafter\n", tables(results))
+    assert insert(page, tables(results)) == page
+    before, _, rest = page.partition(BEGIN)
+    written, _, after = rest.partition(END)
+    assert (before, after) == ("before\n", "\nafter\n")
+    assert "today, 2 rounds, medians [smallest-largest]. here." in written
+    assert "last year" not in written
+    for line in (
+        r"\| taskfc_ext +\| +550 \[500-600\]",
+        r"\| 1,000 +\| +8\.0 ",
+        r"/ dask's +\| +≥ 300 \| +183 .*MISSED",
+    ):
+        assert re.search(line, written), line
+    draw(results, tmp_path / "picture.svg")
+    picture = (tmp_path / "picture.svg").read_text()
+    assert "ProcessPoolExecutor" not in picture
+    for text in ("taskfc_ext", "dask", ">550<", "not measured", "more is better"):
+        assert text in picture
+    draw(results, tmp_path / "again.svg")
+    assert (tmp_path / "again.svg").read_text() == picture
+
+
+@pytest.mark.parametrize("page", ["no marks", f"{BEGIN}{BEGIN}{END}"])
+def test_a_page_without_its_marks_is_refused(page: str) -> None:
+    with pytest.raises(ValueError, match="once each"):
+        insert(page, "figures")
 
 
 @pytest.mark.parametrize(("option", "name"), [("--systems", "dusk"), ("--measures", "speed"), ("--groups", "all")])
