@@ -33,7 +33,10 @@ def main() -> int:
         os.environ["TASKFC_BEFORE"] = options.before
     results = Results(machine(), datetime.datetime.now(datetime.UTC).date().isoformat())
     if options.add and options.json.exists():
-        results = load(options.json)
+        try:
+            results = load(options.json)
+        except ValueError as error:
+            sys.exit(f"{error}; without --add it is replaced")
     print(results.machine + "\n", flush=True)
     if options.profile:
         with tempfile.TemporaryDirectory() as folder:
@@ -111,7 +114,10 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--profile", action="store_true", help="instead: where the controller's CPU time goes")
     parser.add_argument("--tasks", type=int, default=200_000, help="with --profile: how many (default: 200,000)")
     parser.add_argument("--smoke", action="store_true", help="instead: a few tasks each, to see that all of this runs")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.rounds < 1:
+        parser.error(f"--rounds {options.rounds}: at least one is needed")
+    return options
 
 
 def _add_names(parser: argparse.ArgumentParser, option: str, known: Iterable[str], default: str) -> None:

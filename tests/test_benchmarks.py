@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from itertools import chain
@@ -172,13 +175,22 @@ def test_a_page_without_its_marks_is_refused(page: str) -> None:
         insert(page, "figures")
 
 
-@pytest.mark.parametrize(("option", "name"), [("--systems", "dusk"), ("--measures", "speed"), ("--groups", "all")])
-def test_a_wrong_name_is_refused_with_the_right_ones(option: str, name: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", option, name], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2
-    assert f"{name!r} is not one of " in done.stderr
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--systems", "dusk"], "'dusk' is not one of taskfc_ext, "),
+        (["--measures", "latency,speed"], "'speed' is not one of throughput, "),
+        (["--groups", "all"], "'all' is not one of peers, alone"),
+        (["--rounds", "0"], "--rounds 0: at least one is needed"),
+        (["--add", "--json", "Makefile"], "Makefile has no results of benchmarks"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_option_is_refused_with_the_right_ones(arguments: list[str], complaint: str) -> None:
+    command = [sys.executable, "-m", "benchmarks", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert complaint in done.stderr
 
 
 def test_a_cost_is_met_missed_or_only_told() -> None:
@@ -189,6 +201,32 @@ def test_a_cost_is_met_missed_or_only_told() -> None:
     rows = _rows(costs(_results({OURS: figures}), OURS))
     assert [row[-1] for row in rows] == ["met", "MISSED", ""]
     assert rows[0][1:5] == ["10.0", "10.5", "≤ 1.05", "1.050 [1.00-2.00]"]
+
+
+BURN = """
+import os, pathlib, signal, sys, time
+signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # as the controller does
+deadline = time.monotonic() + 60
+while not pathlib.Path(sys.argv[1]).exists():
+    assert time.monotonic() < deadline
+"""
+
+
+def test_a_process_that_blocks_all_signals_is_sampled(tmp_path: Path) -> None:
+    environment = {
+        "PYTHONPATH": str(ROOT / "benchmarks" / "sampler"),
+        "TASKFC_SAMPLE": "pathlib",
+        "TASKFC_SAMPLE_FILE": str(tmp_path / "samples.json"),
+    }
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGPROF])  # the child inherits it, as from a supervisor
+    try:
+        command = [sys.executable, "-c", BURN, tmp_path / "samples.json"]
+        done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    assert (done.returncode, done.stderr) == (0, "")
+    samples = json.loads((tmp_path / "samples.json").read_text())
+    assert any("<string>:<module>" in stack for stack in samples)
 
 
 def test_tables_are_aligned() -> None:

@@ -7,12 +7,14 @@ contains `TASKFC_SAMPLE` is sampled; its counts go to the file `TASKFC_SAMPLE_FI
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterable
 from types import FrameType
 
 INTERVAL = 0.001  # s of CPU time; the kernel makes it one of its own ticks, often 4 ms
@@ -37,8 +39,17 @@ def sample(path: str) -> None:
             os.replace(path + ".new", path)
             written = time.monotonic()
 
+    block = signal.pthread_sigmask
+
+    def block_others(how: int, mask: Iterable[int]) -> set[int]:
+        """Set the mask without our timer's signal: the controller blocks all signals, and reads them from a queue."""
+        return block(how, set(mask) - {signal.SIGPROF})
+
+    signal.pthread_sigmask = block_others
+    block(signal.SIG_UNBLOCK, {signal.SIGPROF})  # the supervisor's block is inherited
     signal.signal(signal.SIGPROF, count)
     signal.setitimer(signal.ITIMER_PROF, INTERVAL, INTERVAL)
+    atexit.register(signal.setitimer, signal.ITIMER_PROF, 0)  # Python restores the signal's default, which kills
 
 
 if os.environ.get("TASKFC_SAMPLE", "\0") in " ".join(sys.orig_argv):
