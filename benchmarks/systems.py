@@ -132,16 +132,12 @@ def joblib() -> Iterator[Farm]:
     """`joblib.Parallel`, which has maps only."""
     from joblib import Parallel, delayed
 
-    def parallel_map(function: Call, items: Sequence[Any], batch_size: int | str = 1) -> list[Any]:
-        task = delayed(function)
-        return list(workers(task(item) for item in items) if batch_size == 1 else usual(task(item) for item in items))
+    def map_with(workers: Any) -> Map:
+        return lambda function, items: list(workers(delayed(function)(item) for item in items))
 
-    with Parallel(n_jobs=N_WORKERS, batch_size=1) as workers, Parallel(n_jobs=N_WORKERS) as usual:
-        yield Farm(
-            run_one=lambda function, item: parallel_map(function, [item])[0],
-            map=parallel_map,
-            usual_map=lambda function, items: parallel_map(function, items, "auto"),
-        )
+    with Parallel(n_jobs=N_WORKERS, batch_size=1) as single, Parallel(n_jobs=N_WORKERS) as usual:
+        each = map_with(single)
+        yield Farm(run_one=lambda function, item: each(function, [item])[0], map=each, usual_map=map_with(usual))
 
 
 @contextmanager
