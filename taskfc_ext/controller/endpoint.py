@@ -196,7 +196,7 @@ class FCTaskControllerFromTaskController:
                 f"a recovery task has recovery tasks of its own, {len(specs) - 1} deep; the limit is {MAX_RECOVERIES}"
             )
             return self._strike(connection, ErrorKind.TOO_MUCH, text, seq)
-        if any(isinstance(body, PayloadRef) for body in bodies):
+        if PayloadRef in map(type, bodies):
             return self._strike(connection, ErrorKind.NOT_ALLOWED, "a client may not send payload references", seq)
         return None
 

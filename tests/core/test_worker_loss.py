@@ -359,7 +359,7 @@ def test_a_task_that_a_worker_died_of_runs_alone():
     talk.die(0, started=2, running=False)
     talk.submit(5)
     talk.join(1)
-    first = [talk.farm.leases[lease][0] for lease in talk.leases_of(1)]
+    first = [talk.farm.leases[lease].taskid for lease in talk.leases_of(1)]
     assert first == [1]
     talk.finish(1, seconds=0.0001)
     assert len(talk.leases_of(1)) > 1

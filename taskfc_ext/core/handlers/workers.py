@@ -39,8 +39,8 @@ def on_farm(farm: Farm, step: Step, message: FarmMessage, now: Now) -> None:
         )
     if len(farm.workers) > farm.n_workers:
         retire_surplus(farm, step)  # an earlier controller was asked to scale, and ended before they were idle
-    for lease, (taskid, _) in list(farm.leases.items()):
-        if farm.tasks[taskid].aborting:  # an earlier controller accepted the abort
+    for lease, task in list(farm.leases.items()):
+        if task.aborting:  # an earlier controller accepted the abort
             stop_attempt(farm, step, lease, Cause.ABORT, now)
 
 

@@ -27,6 +27,7 @@ from taskfc_ext.serialize import (
     load_submitted,
     parts_of,
 )
+from taskfc_ext.serialize.atoms import ATOMS
 from taskfc_ext.serialize.blame import NOTE, describe_error, shorten, text_of, type_name_of
 from taskfc_ext.serialize.bodies import Mapped, has_buffers
 from taskfc_ext.serialize.scope import MAIN, enter, leave
@@ -51,6 +52,9 @@ logger = logging.getLogger(__name__)
 
 THOROUGH_AFTER = 0.001
 """Seconds of an attempt after which settings that take long to read are checked as well."""
+
+LONGEST_PLAIN = 2**16
+"""Bytes of arguments up to which an attempt may repeat the last one: larger ones may hold anything."""
 
 MAX_REFUSAL = 2_000
 """Characters of the reason why a worker refused a task."""
@@ -91,6 +95,7 @@ class Executor:
         self._programs = Programs()
         self._namespaces = Namespaces()
         self._is_harmless = False
+        self._repeated: tuple[Spec, Program] | None = None
         self._cells: CellRunner | None = None
 
     def define(self, digest: bytes, body: bytes) -> None:
@@ -115,6 +120,7 @@ class Executor:
         """Make one attempt. Raises only `TaskInterrupt`, and only outside the user's code."""
         outer = modules[MAIN]
         self._is_harmless = False
+        self._repeated = None
         try:
             self._enter(spec.context, spec.modules)
             self.settings.seed(spec.seed)
@@ -130,12 +136,7 @@ class Executor:
             return _OK, self._result(value, what="the result of " + spec.label)
         except BaseException as error:  # noqa: BLE001  SystemExit and KeyboardInterrupt are errors of the task
             leave_if_child(error)
-            try:
-                return self._end_failed(spec, error)
-            except TaskInterrupt:
-                raise
-            except BaseException as problem:  # noqa: BLE001  no memory, or an exception whose own code raises
-                return _indescribable(error, problem)
+            return self._end_failed_safely(spec, error)
         finally:
             leave(None, outer)
             self._namespaces.end_attempt()
@@ -152,6 +153,8 @@ class Executor:
                 self._is_harmless = is_plain and spec.depend is None and spec.seed is None
                 if not is_plain:
                     self._drop_if_writable(spec.code, program)
+                elif self._is_harmless and program.is_kept:
+                    self._repeated = spec, program
         except UnpicklableResult:
             raise  # of an input: its own message says more
         except Exception as error:
@@ -162,6 +165,39 @@ class Executor:
         finally:
             if INLINE in modules:
                 show_figures()
+
+    @property
+    def can_repeat(self) -> bool:
+        """Whether the last attempt leaves nothing to be put back, so that the next one of its message may repeat it."""
+        return self._repeated is not None and not self.settings.has_pending
+
+    def repeat(self, body: Payload) -> Ended | None:
+        """Make one more attempt like the last one, with other arguments, where `can_repeat` allows it.
+
+        Its function provably changes nothing in this process, and can see no setting that a task may change. So there
+        is nothing to set up or to put back. Raises as `run`.
+
+        Returns:
+            `None` if the arguments are not plain values: nothing has run, and `run` has to make this attempt.
+        """
+        assert self._repeated is not None
+        spec, program = self._repeated
+        if type(body) is not bytes or len(body) >= LONGEST_PLAIN:
+            return None
+        args, kwargs = load_call(body)
+        if kwargs or not are_atoms(args):
+            return None
+        outer = modules[MAIN]
+        try:
+            value = program.function(*args)
+            if type(value) not in ATOMS:
+                enter(program.host)  # what the function defines is pickled by value
+            return _OK, self._result(value, what="the result of " + spec.label)
+        except BaseException as error:  # noqa: BLE001  as in `run`
+            enter(program.host)
+            return self._end_failed_safely(spec, error)
+        finally:
+            leave(None, outer)
 
     def set_up(self, broadcast: Prepare) -> str:
         """Run a broadcast; return the exception's type and text, or "". Raises nothing.
@@ -324,6 +360,14 @@ class Executor:
             return f"depend raised {describe_error(error)}"
         finally:
             leave(None, outer)
+
+    def _end_failed_safely(self, spec: Spec, error: BaseException) -> Ended:
+        try:
+            return self._end_failed(spec, error)
+        except TaskInterrupt:
+            raise
+        except BaseException as problem:  # noqa: BLE001  no memory, or an exception whose own code raises
+            return _indescribable(error, problem)
 
     def _end_failed(self, spec: Spec, error: BaseException) -> Ended:
         if isinstance(error, TaskInterrupt):
