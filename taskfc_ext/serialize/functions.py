@@ -52,6 +52,17 @@ def dump_function(function: Callable[..., object]) -> tuple[bytes, bytes]:
     return name, body
 
 
+def check_of(function: Callable[..., object]) -> Callable[[Any], bool] | None:
+    """Return a function that tells whether a function just pickled would give the same pickle now.
+
+    `None` where that takes a new pickle.
+    """
+    cached = _cache.get(function) if type(function) is FunctionType else None
+    if cached is None:
+        return None
+    return cached.is_unchanged if cached.captured.registered is not None else cached.captured.check()
+
+
 def bytes_loaded_per_task(function: Callable[..., object], body: bytes) -> int:
     """Return the number of bytes of a function just pickled that each task loads again.
 

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 from taskfc_ext import serialize
 from taskfc_ext.client.context.imports import imported_names
-from taskfc_ext.client.context.modules import Packs, Sources
+from taskfc_ext.client.context.modules import LOOP, Packs, Sources
+from taskfc_ext.client.context.own_time import own_time
 from taskfc_ext.drivers.environment import AT_START
 from taskfc_ext.drivers.user_folder import is_installed
 from taskfc_ext.lru import ByteLRU
@@ -84,10 +85,11 @@ def read_context(cell: str | None = None) -> EncodedContext:
     Raises:
         FileNotFoundError: the working directory is gone.
     """
-    global _last, _is_as_before, _asked
+    global _last, _is_as_before, is_current, _asked, _own
     last, is_same = _last, False
     before, _asked = _asked, _clock()
-    pause = _asked - before
+    own_before, _own = _own, own_time[0]
+    pause = _asked - before - (_own - own_before)
     if cell is None and last is not None and _is_as_before():
         is_same = True
         if pause < settings_here.pause and not last.sources.is_due(_asked, pause):
@@ -113,6 +115,8 @@ def read_context(cell: str | None = None) -> EncodedContext:
             is_same = False
         if not is_same:
             _is_as_before = _comparison(last, settings_here.marks)
+        is_current = _quick_check(here, sources, _is_as_before)
+        _asked, _own = _clock(), own_time[0]  # the time of this look is none of the user's either
         return here
 
 
@@ -151,12 +155,44 @@ def _comparison(last: _Last, marks: Marks) -> Callable[[], bool]:
     return is_as_before
 
 
+def _quick_check(
+    here: EncodedContext, sources: Sources, is_as_before: Callable[[], bool]
+) -> Callable[[EncodedContext], bool]:
+    """Return `is_current` for as long as this process is in the context `here`."""
+    clock, own = _clock, own_time
+    next_look, shortest = sources.next_look, min(settings_here.pause, LOOP)
+    names, n_names = serialize.names_in_code, len(serialize.names_in_code)
+
+    def is_current(context: EncodedContext) -> bool:
+        global _asked, _own
+        now, own_now = clock(), own[0]
+        if (
+            context is here
+            and now < next_look
+            and now - _asked - (own_now - _own) < shortest
+            and len(names) == n_names
+            and is_as_before()
+        ):
+            _asked, _own = now, own_now
+            return True
+        return False
+
+    return is_current
+
+
 def _never() -> bool:
     return False
 
 
+def _unknown(context: EncodedContext) -> bool:
+    return False
+
+
+is_current: Callable[[EncodedContext], bool] = _unknown
+"""Tells whether `read_context()` would return this context, without a look at files: for loops of submissions."""
+
 _is_as_before: Callable[[], bool] = _never
-_asked = 0.0
+_asked = _own = 0.0
 _clock = time.perf_counter
 
 

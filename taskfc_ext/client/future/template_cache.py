@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+import weakref
+from collections.abc import Callable
+from typing import Any, NamedTuple
 from weakref import WeakSet
 
 from taskfc_ext.client.future.template import Template
@@ -19,6 +22,22 @@ TEMPLATE_BYTES = 32 * 2**20
 Key = tuple[Spec, str | None]
 
 
+class LastFunction(NamedTuple):
+    """The last submission of a function.
+
+    Attributes:
+        function: the function; nothing here keeps it alive.
+        is_unchanged: tells whether it would be pickled in the same way now.
+        context: the context of the submission.
+        template: its template.
+    """
+
+    function: weakref.ref[Callable[..., Any]]
+    is_unchanged: Callable[[Any], bool]
+    context: Any
+    template: Template
+
+
 class TemplateCache:
     """The templates of one set of options.
 
@@ -27,11 +46,13 @@ class TemplateCache:
 
     Attributes:
         plain: some of them by the digest of their code, where the options name no other code.
+        last: the one of the last function, which is often that of the next.
     """
 
     def __init__(self, sink: object) -> None:
         self.sink = sink
         self.plain: dict[bytes, Template] = {}
+        self.last: LastFunction | None = None
         self._by_key: ByteLRU[Key, Template] = _empty()
         self._n_put = 0
         with _adding:
@@ -46,6 +67,7 @@ class TemplateCache:
         size = sum(len(body) for _, body in template.defines)
         if self._by_key.put(key, template, size):
             self.plain.clear()  # it may hold a dropped template
+            self.last = None
         self._n_put += size
         if self._n_put >= MUCH:  # pickling has copied as much, and the C library would keep that memory
             self._n_put = 0
@@ -55,6 +77,7 @@ class TemplateCache:
         """Drop all templates; return their bytes. Any thread: a submission under way goes on with the old tables."""
         by_key, self._by_key = self._by_key, _empty()
         self.plain = {}
+        self.last = None
         return by_key.n_bytes
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -10,7 +11,7 @@ from taskfc_ext import serialize
 from taskfc_ext.client.context import context
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.template import Owner, Template
-from taskfc_ext.client.future.template_cache import TemplateCache
+from taskfc_ext.client.future.template_cache import LastFunction, TemplateCache
 from taskfc_ext.client.submit.options import Options, Task
 from taskfc_ext.drivers.payload_files import LARGE
 from taskfc_ext.drivers.uploads import Sent
@@ -92,6 +93,15 @@ class Submitter:
 
     def function_template(self, function: Callable[..., Any]) -> Template:
         """Return the template for calls of `function`."""
+        last = self._cache.last
+        if (
+            last is not None
+            and last.function() is function
+            and last.is_unchanged(function)
+            and context.is_current(last.context)
+        ):
+            carried_generators.clear()
+            return last.template
         if not callable(function):
             raise TypeError(f"{function!r} cannot be called")
         carried_generators.clear()  # of an earlier pickle that was not submitted
@@ -103,7 +113,16 @@ class Submitter:
             template.loads = self._size_to_warn_of(function, body)
             if self._is_plain:
                 self._cache.plain[digest] = template
+        self._remember(function, template)
         return template
+
+    def _remember(self, function: Callable[..., Any], template: Template) -> None:
+        """Note the template for the next submission, which is often of the same function."""
+        is_unchanged = serialize.check_of(function) if self._is_plain else None
+        if is_unchanged is None or self._context is None:
+            self._cache.last = None
+        else:
+            self._cache.last = LastFunction(weakref.ref(function), is_unchanged, self._context, template)
 
     def _plain_body(self, template: Template, args: tuple[Any, ...]) -> Sent | None:
         """Return the body of a call without named arguments; `None` if it needs a template of its own."""

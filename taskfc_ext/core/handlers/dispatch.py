@@ -35,7 +35,7 @@ LONGEST_AHEAD = 0.05
 """Mean run time in seconds up to which one task is sent ahead. A round trip between two longer ones is 2 % of the time
 or less, and a worker gives back what is behind a task of twice this time."""
 
-MAX_CREDIT = 128
+MAX_CREDIT = 512
 """Tasks that a worker holds at most: past it throughput gains nothing, and a death costs more repeats."""
 
 _ONE_AHEAD = 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from itertools import count, groupby
@@ -198,15 +197,15 @@ class Farm:
             IllegalTransition: `TRANSITIONS` does not permit it.
         """
         tasks = list(tasks)
-        before = Counter([task.state for task in tasks])
+        before = {task.state for task in tasks}
         for old in before:
             if state not in TRANSITIONS[old]:
                 taskid = next(task.taskid for task in tasks if task.state is old)
                 raise IllegalTransition(f"task {taskid} cannot go from {old} to {state}")
+        for old in before:
+            self.counts[old] -= len(tasks) if len(before) == 1 else sum(task.state is old for task in tasks)
         for task in tasks:
             task.state = state
-        for old, n in before.items():
-            self.counts[old] -= n
         self.counts[state] += len(tasks)
         if state in UNFINISHED:  # of the ends, the record informs subscribers
             self.mark(tasks)
