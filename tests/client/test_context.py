@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from taskfc_ext.client.context import context
-from taskfc_ext.client.context.own_time import own_time
 from taskfc_ext.protocol.context import Context, decode_context
 
 
@@ -101,17 +100,3 @@ def test_each_change_in_a_loop_is_seen(kind: str, tmp_path: Path, monkeypatch: p
         decimal.getcontext().prec = precision
     assert len({here.digest for here in found[::2]}) == len({here.digest for here in found[1::2]}) == 1
     assert found[0].digest != found[1].digest
-
-
-def test_the_time_of_our_own_threads_is_no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 1000.0
-    monkeypatch.setattr(context, "_clock", lambda: now)
-    here = context.read_context()
-    here = context.read_context()
-    assert context.is_current(here)
-    now += 0.001
-    assert not context.is_current(here), "code that took a millisecond may have changed anything"
-    own_time[0] += 0.001
-    assert context.is_current(here)
-    now += 0.001
-    assert not context.is_current(here), "it is not counted twice"

@@ -12,8 +12,9 @@ import pytest
 from taskfc_ext.drivers.payload_files import LARGE
 from taskfc_ext.drivers.processes import Page
 from taskfc_ext.protocol.payloads import Outcome, Upload
-from taskfc_ext.protocol.worker_messages import Finished, Started
-from taskfc_ext.serialize import dump_call, join
+from taskfc_ext.protocol.spec import Kind
+from taskfc_ext.protocol.worker_messages import Finished, Prepare, Started
+from taskfc_ext.serialize import dump_call, dump_names, join
 from tests.worker.test_loop import Striker, call_in_generator, now
 
 __all__ = ["now"]  # a fixture
@@ -35,8 +36,8 @@ def give(bench: Any, function: Callable[..., Any], *calls: tuple[object, ...], *
 
 
 def repeats(bench: Any) -> bool:
-    """Return whether the last attempt left a message whose next attempt would repeat it."""
-    return bench.loop._repeated_run is not None
+    """Return whether the next attempt of the same code would repeat the last one."""
+    return bool(bench.loop._repeats)
 
 
 def test_the_results_are_those_of_single_tasks(bench: Any) -> None:
@@ -89,6 +90,32 @@ def test_a_large_result_goes_in_a_file(bench: Any) -> None:
     bench.turn()
     values = [value for m in bench.sent if isinstance(m, Finished) for value in m.values]
     assert [type(value) for value in values] == [bytes, Upload, bytes]
+
+
+def test_the_next_message_of_the_same_code_repeats_the_last(bench: Any) -> None:
+    function, options = define("def f(i): return i"), {"retries": 1}
+    for again in (False, True):
+        give(bench, function, (1,))
+        bench.turn()
+        give(bench, function, (2,))
+        bench.turn()
+        assert repeats(bench)
+        give(bench, function, (3,), **options)  # other options may need more
+        bench.loop._exchange()
+        assert bench.loop._may_repeat(bench.loop._attempts[0][3]) is again
+        bench.turn()
+        options = {}
+    assert [value for _, value in bench.collect()] == [1, 2, 3, 1, 2, 3]
+
+
+def test_a_broadcast_ends_it(bench: Any) -> None:
+    give(bench, define("def f(i): return i"), (1,))
+    bench.turn()
+    assert repeats(bench)
+    kind, code, body = Kind.STRING, b"x = 1", join(dump_names({}, (), what="x"))
+    bench.connection.inbox.append(Prepare(number=1, kind=kind, code=code, body=body))
+    bench.turn()
+    assert not repeats(bench)
 
 
 class Rude:

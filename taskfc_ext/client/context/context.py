@@ -12,12 +12,13 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from threading import get_ident
 from typing import Any, NamedTuple
 
 from taskfc_ext import serialize
 from taskfc_ext.client.context.imports import imported_names
 from taskfc_ext.client.context.modules import LOOP, Packs, Sources
-from taskfc_ext.client.context.own_time import own_time
+from taskfc_ext.client.user_time import last_submission, own_time
 from taskfc_ext.drivers.environment import AT_START
 from taskfc_ext.drivers.user_folder import is_installed
 from taskfc_ext.lru import ByteLRU
@@ -85,14 +86,14 @@ def read_context(cell: str | None = None) -> EncodedContext:
     Raises:
         FileNotFoundError: the working directory is gone.
     """
-    global _last, _is_as_before, is_current, _asked, _own
+    global _last, _is_as_before, is_current
     last, is_same = _last, False
-    before, _asked = _asked, _clock()
-    own_before, _own = _own, own_time[0]
-    pause = _asked - before - (_own - own_before)
+    now = _clock()
+    pause = last_submission.pause(now)
     if cell is None and last is not None and _is_as_before():
         is_same = True
-        if pause < settings_here.pause and not last.sources.is_due(_asked, pause):
+        if pause < settings_here.pause and not last.sources.is_due(now, pause):
+            last_submission.note()
             return last.context
     cwd = _folder_now.value if _getcwd(_folder_now, _LONGEST) else _slow_cwd()
     with _looking:
@@ -107,7 +108,7 @@ def read_context(cell: str | None = None) -> EncodedContext:
             here, sources = _place(os.fsdecode(cwd), settings)
         if cell is not None:
             sources.want(imported_names(cell))
-        if cell is not None or last is None or here is not last.context or sources.is_due(_asked, pause):
+        if cell is not None or last is None or here is not last.context or sources.is_due(now, pause):
             sources.look(for_new=cell is not None)
         if last is None or here is not last.context or sources.packs is not here.modules:
             here = _as_known(EncodedContext(here.digest, here.body, sources.packs))
@@ -116,7 +117,7 @@ def read_context(cell: str | None = None) -> EncodedContext:
         if not is_same:
             _is_as_before = _comparison(last, settings_here.marks)
         is_current = _quick_check(here, sources, _is_as_before)
-        _asked, _own = _clock(), own_time[0]  # the time of this look is none of the user's either
+        last_submission.note()  # at the end: the time of this look is none of the user's either
         return here
 
 
@@ -159,21 +160,20 @@ def _quick_check(
     here: EncodedContext, sources: Sources, is_as_before: Callable[[], bool]
 ) -> Callable[[EncodedContext], bool]:
     """Return `is_current` for as long as this process is in the context `here`."""
-    clock, own = _clock, own_time
+    clock, last, thread = _clock, last_submission, get_ident
     next_look, shortest = sources.next_look, min(settings_here.pause, LOOP)
     names, n_names = serialize.names_in_code, len(serialize.names_in_code)
 
     def is_current(context: EncodedContext) -> bool:
-        global _asked, _own
-        now, own_now = clock(), own[0]
+        now = clock()
         if (
             context is here
             and now < next_look
-            and now - _asked - (own_now - _own) < shortest
+            and (now - last.ended < shortest or last.pause(now) < shortest)
             and len(names) == n_names
             and is_as_before()
         ):
-            _asked, _own = now, own_now
+            last.ended, last.own, last.thread = now, own_time[0], thread()
             return True
         return False
 
@@ -192,7 +192,6 @@ is_current: Callable[[EncodedContext], bool] = _unknown
 """Tells whether `read_context()` would return this context, without a look at files: for loops of submissions."""
 
 _is_as_before: Callable[[], bool] = _never
-_asked = _own = 0.0
 _clock = time.perf_counter
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import zmq
 
-from taskfc_ext.client.context.own_time import OwnTime
+from taskfc_ext.client.user_time import OwnTime
 from taskfc_ext.drivers.transport import Dealer
 from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol.batches import split

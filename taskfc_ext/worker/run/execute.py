@@ -108,6 +108,8 @@ class Executor:
         for digest in digests:
             n_bytes += len(self._bodies.pop(digest, b""))
             self._programs.forget(digest)
+            if self._repeated is not None and self._repeated[0].code == digest:
+                self._repeated = None
         if n_bytes >= MUCH:
             give_back_memory()
 
@@ -180,8 +182,10 @@ class Executor:
         Returns:
             `None` if the arguments are not plain values: nothing has run, and `run` has to make this attempt.
         """
-        assert self._repeated is not None
-        spec, program = self._repeated
+        repeated = self._repeated
+        if repeated is None:  # the controller has just dropped its code
+            return None
+        spec, program = repeated
         if type(body) is not bytes or len(body) >= LONGEST_PLAIN:
             return None
         args, kwargs = load_call(body)
@@ -205,6 +209,7 @@ class Executor:
         If it succeeds, its changes of the environment, the module path and the settings hold for all later tasks.
         """
         outer = modules[MAIN]
+        self._repeated = None
         try:
             self.looks_at_modules = True
             self._enter(broadcast.context, broadcast.modules)
