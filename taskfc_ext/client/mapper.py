@@ -7,6 +7,8 @@ from typing import Any, Generic, TypeVar
 
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.waiting import wait
+from taskfc_ext.client.progress.counts import FutureCounts
+from taskfc_ext.client.progress.long_wait import LongWait
 from taskfc_ext.client.submit.submitter import Submitter
 from taskfc_ext.errors import attach_note
 from taskfc_ext.serialize.chance import carried as carried_generators
@@ -132,13 +134,14 @@ async def results_of(futures: Sequence[TaskFuture]) -> list[Any]:
     """
     values: list[Any] = []
     failures: list[tuple[int, Exception]] = []
-    for index, future in enumerate(futures):
-        try:
-            values.append(future.result() if future.done() else await wait(future))
-        except Exception as error:
-            if not future.done():
-                raise  # the wait failed, not the task
-            failures.append((index, error))
+    with LongWait(FutureCounts(futures).read, futures[0].label if futures else "") as progress:
+        for index, future in enumerate(futures):
+            try:
+                values.append(future.result() if future.done() else await wait(future, progress=progress))
+            except Exception as error:
+                if not future.done():
+                    raise  # the wait failed, not the task
+                failures.append((index, error))
     if failures:
         _raise_first(failures, len(futures))
     return values
