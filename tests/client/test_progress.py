@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr
+from functools import partial
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +23,7 @@ from taskfc_ext.client.progress.bar import Bar, CellOutput, Terminal, find_scree
 from taskfc_ext.client.progress.counts import Counts, FutureCounts
 from taskfc_ext.client.progress.formats import Format, RichFormat, Style, TqdmFormat, Unit, find_format
 from taskfc_ext.client.progress.long_wait import LongWait
+from taskfc_ext.client.progress.upload import long_upload, submitting
 from taskfc_ext.text import plain_text
 
 # when
@@ -102,7 +104,7 @@ def make_wait(clock: Clock, drawn: Drawn, *, count: Callable[[], Counts | None] 
     return LongWait(count or (lambda: Counts(1, 4)), "fit", clock=clock, open_bar=drawn.open, **more)
 
 
-def refuse_to_count() -> Counts:
+def refuse_to_count(*_: object) -> Any:
     raise AssertionError("counted")
 
 
@@ -245,6 +247,32 @@ def test_futures_are_counted_and_those_that_have_ended_only_once() -> None:
     for end in ends:
         end.is_done = True
     assert counts.read() == Counts(4, 4, 1)
+
+
+def test_a_payload_shows_its_bytes(clock: Clock, drawn: Drawn) -> None:
+    with long_upload("the arguments", make_wait=partial(LongWait, clock=clock, open_bar=drawn.open)) as report:
+        for n in range(1, 5):
+            clock.now += 1
+            report(n * 2**24, 2**26)
+    shown = [(what, unit, counts) for _, what, unit, counts, _ in drawn.events[:-1]]
+    assert shown == [("the arguments", "bytes", Counts(n * 2**24, 2**26)) for n in (2, 3, 4)]
+    assert drawn.events[-1] == "close"
+
+
+def test_the_payloads_of_one_submission_show_its_tasks(clock: Clock, drawn: Drawn) -> None:
+    n_sent = 0
+    with submitting(make_wait(clock, drawn, count=lambda: Counts(n_sent, 3))):
+        for _ in range(3):
+            with long_upload("the arguments", make_wait=refuse_to_count) as report:
+                clock.now += 1
+                report(2**24, 2**24)
+            n_sent += 1
+    assert [counts for _, _, _, counts, _ in drawn.events[:-1]] == [Counts(1, 3), Counts(2, 3)]
+    assert drawn.events[-1] == "close"
+    with long_upload("the arguments", make_wait=partial(LongWait, clock=clock, open_bar=drawn.open)) as report:
+        clock.now += 3
+        report(1, 2)
+    assert drawn.events[-2][3] == Counts(1, 2), "behind the submission a payload is alone again"
 
 
 # how

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Unit = Literal["tasks", "bytes"]
 
-_MAX_WHAT = 20
+_MAX_WHAT = 30
 _BAR = 30  # columns of rich's bar, where there is room
 _NARROWEST = 5
 
@@ -130,7 +130,7 @@ def find_format(style: Style, find: Callable[[str], object] = find_spec) -> Form
 
 
 def _shorten(what: str, columns: int) -> str:
-    text, most = one_line(what), min(_MAX_WHAT, columns // 4)
+    text, most = one_line(what), min(_MAX_WHAT, columns // 3)
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
