@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import io
-import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr
@@ -25,6 +24,7 @@ from taskfc_ext.client.progress.formats import Format, RichFormat, Style, TqdmFo
 from taskfc_ext.client.progress.long_wait import LongWait
 from taskfc_ext.client.progress.upload import long_upload, submitting
 from taskfc_ext.text import plain_text
+from tests.terminals import rows_of
 
 # when
 
@@ -342,24 +342,6 @@ class FakeTerminal(io.StringIO):
         return self._is_terminal
 
 
-def rows_of(text: str) -> list[str]:
-    """Return the rows that a terminal shows after this text."""
-    rows = [""]
-    column = 0
-    for part in re.findall(r"\r|\n|\x1b\[K|[^\r\n\x1b]+", text):
-        if part == "\n":
-            rows.append("")
-            column = 0
-        elif part == "\r":
-            column = 0
-        elif part == "\x1b[K":
-            rows[-1] = rows[-1][:column]
-        else:
-            rows[-1] = rows[-1][:column] + part + rows[-1][column + len(part) :]
-            column += len(part)
-    return rows
-
-
 def a_line(what: str, unit: Unit, counts: Counts, seconds: float, columns: int) -> str:
     return f"{what} {counts.done}"[:columns]
 
@@ -401,7 +383,7 @@ class Cell:
     """A kernel's shell, as far as an output needs it."""
 
     def __init__(self) -> None:
-        self.kernel = object()
+        self.kernel: object = SimpleNamespace(_allow_stdin=True)
         self.events = self
         self.display_pub = self
         self.callbacks: list[Callable[[], None]] = []
@@ -485,6 +467,9 @@ def test_headless_there_is_no_screen(terminal: FakeTerminal, monkeypatch: pytest
     closed = FakeTerminal()
     closed.close()
     assert find_screen(None, closed) is None
+    nbclient = Cell()
+    nbclient.kernel = SimpleNamespace(_allow_stdin=False)
+    assert find_screen(nbclient, terminal) is None
     monkeypatch.setenv("TERM", "dumb")
     assert find_screen(None, terminal) is None
 

@@ -178,8 +178,9 @@ def open_bar() -> Bar | None:
 
 def find_screen(shell: Any, stream: TextIO | None) -> Screen | None:
     """Return the running cell if `shell` is a kernel's, else `stream` if it is a terminal, else `None`."""
-    if getattr(shell, "kernel", None) is not None:
-        return CellOutput(shell)
+    kernel = getattr(shell, "kernel", None)
+    if kernel is not None:  # nbclient and papermill take no input: nobody looks, and the notebook is kept as it is
+        return CellOutput(shell) if getattr(kernel, "_allow_stdin", True) else None
     try:
         is_terminal = stream is not None and stream.isatty()
     except ValueError:  # it is closed
