@@ -144,6 +144,16 @@ def test_drawing_takes_a_small_part_of_the_time(clock: Clock, drawn: Drawn) -> N
     assert [round(after - before, 3) for before, after in pairwise(times)] == [1.05] * 9
 
 
+def test_the_import_of_a_library_is_not_part_of_drawing(clock: Clock, drawn: Drawn) -> None:
+    def open_slowly() -> Drawn:
+        clock.now += 0.5
+        return drawn.open()
+
+    with LongWait(lambda: Counts(1, 4), "fit", clock=clock, open_bar=open_slowly) as wait:
+        wait.result(Later(clock, 2.65))
+    assert [event[0] for event in drawn.events[:-1]] == [2.5, 2.6]
+
+
 def test_counts_that_are_unknown_are_not_drawn(clock: Clock, drawn: Drawn) -> None:
     counts = iter([None, None, Counts(3, 4), None])
     with make_wait(clock, drawn, count=lambda: next(counts)) as wait:

@@ -153,11 +153,11 @@ class LongWait:
             self._due = self._clock() + _REDRAWN_EVERY
 
     def _draw(self) -> None:
-        before = self._clock()
         self._bar = self._bar or self._open_bar()
         if self._bar is None:
             self._due = math.inf
             return
+        before = self._clock()  # now, as the first bar has to import its library
         counts = self._count()
         if counts is not None:
             self._bar.show(self._what, self._unit, counts, before - self._began)
