@@ -17,7 +17,7 @@ from taskfc_ext.client.progress.counts import Counts
 from taskfc_ext.client.progress.formats import Format, Style, Unit, find_format
 
 _MAX_COLUMNS = 100
-_CELL_COLUMNS = 80
+_CELL_COLUMNS = 60  # a narrow notebook has some more
 
 
 class Screen(Protocol):
