@@ -398,6 +398,7 @@ class Cell:
         self.display_pub = self
         self.callbacks: list[Callable[[], None]] = []
         self.outputs: list[tuple[str, str]] = []
+        self.n_messages = 0
 
     def register(self, event: str, callback: Callable[[], None]) -> None:
         assert event == "post_run_cell"
@@ -407,6 +408,7 @@ class Cell:
         self.callbacks.remove(callback)
 
     def publish(self, data: dict[str, str], *, transient: dict[str, str], update: bool) -> None:
+        self.n_messages += 1
         shown = transient["display_id"], data["text/plain"]
         if update:
             (place,) = (i for i, output in enumerate(self.outputs) if output[0] == shown[0])
@@ -432,6 +434,7 @@ def test_a_cell_has_one_output_for_a_bar_which_is_empty_at_its_end() -> None:
     bar.resume()
     bar.show("fit", "tasks", Counts(2), 2.1)
     assert cell.texts() == ["fit 2"]
+    assert cell.n_messages == 2, "others write elsewhere, so nothing has to be drawn again"
     bar.close()
     assert cell.texts() == [""]
     assert cell.callbacks == []

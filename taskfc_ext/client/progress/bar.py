@@ -99,10 +99,13 @@ class CellOutput:
 
     def __init__(self, shell: Any) -> None:
         self._shell = shell
-        self._display_id = ""
+        self._display_id = self._line = ""
 
     def show(self, line: str) -> None:
         """Show a line in place of the one before."""
+        if line == self._line:
+            return  # nobody has removed it
+        self._line = line
         is_new = not self._display_id
         if is_new:
             self._display_id = uuid.uuid4().hex
@@ -117,7 +120,7 @@ class CellOutput:
         if self._display_id:
             self._shell.events.unregister("post_run_cell", self._on_end_of_cell)
             self._publish("", is_new=False)
-            self._display_id = ""
+            self._display_id = self._line = ""
 
     def _on_end_of_cell(self, *_: object) -> None:
         self.clear()  # an iterator that is read in several cells stays open

@@ -118,11 +118,6 @@ class LongWait:
         if self._clock() >= self._due:
             self._guard(self._draw)
 
-    def pause(self) -> None:
-        """Make room for the user's own output, until the next `result`."""
-        if self._bar is not None:
-            self._guard(self._bar.pause)
-
     def close(self) -> None:
         """Remove the bar, and show none any more."""
         self._due = math.inf
