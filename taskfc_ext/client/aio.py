@@ -21,7 +21,9 @@ from taskfc_ext.client.future.waiting import wait
 from taskfc_ext.client.imap import ItemResults, check_window
 from taskfc_ext.client.local import Unpicklable
 from taskfc_ext.client.mapper import Mapper, ParallelFunction, results_of, submit_items
+from taskfc_ext.client.progress.long_wait import LongWait
 from taskfc_ext.client.session import replies
+from taskfc_ext.client.session.barrier import BarrierProgress
 from taskfc_ext.client.session.controller import RemoteController
 from taskfc_ext.client.session.pending import Call
 from taskfc_ext.client.session.replies import Answer
@@ -129,13 +131,17 @@ class FCTaskClient(Unpicklable):
         timeout = check_wait(timeout)
         ids = None if taskids is None else await self._ids(taskids)
         deadline = None if timeout is None else time.monotonic() + timeout
-        for part in [None] if ids is None else chunks(ids, MAX_IDS):
-            barrier = Call(Barrier, {"taskids": part})
-            try:
-                await self._wait_for(barrier, deadline)
-            except TimeoutError:
-                what = "the unfinished tasks" if ids is None else f"tasks {list_ids(ids)}"
-                raise TimeoutError(f"{what} have not all ended after {timeout} s") from None
+        parts = [None] if ids is None else list(chunks(ids, MAX_IDS))
+        counts = BarrierProgress(self.remote_reference, [len(part) for part in parts if part is not None])
+        with LongWait(counts.read, "barrier") as progress:
+            for part in parts:
+                barrier = Call(Barrier, {"taskids": part})
+                counts.begin(barrier)
+                try:
+                    await self._wait_for(barrier, deadline, progress)
+                except TimeoutError:
+                    what = "the unfinished tasks" if ids is None else f"tasks {list_ids(ids)}"
+                    raise TimeoutError(f"{what} have not all ended after {timeout} s") from None
 
     async def clear(self, taskids: Task | Iterable[Task] | None = None) -> int:
         """Forget finished tasks and their results, all of them by default; return their number.
@@ -614,7 +620,7 @@ class FCTaskClient(Unpicklable):
             return submitter.submit_string(task)
         return submitter.submit(task.function, task.args, task.kwargs)
 
-    async def _wait_for(self, call: Call, deadline: float | None) -> Any:
+    async def _wait_for(self, call: Call, deadline: float | None, progress: LongWait | None = None) -> Any:
         """Send `call`, whose answer comes when something has ended; return its plain data.
 
         The controller forgets it if the wait ends before, also by an interrupt: so the call is made before the `try`.
@@ -625,7 +631,7 @@ class FCTaskClient(Unpicklable):
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         try:
             self.remote_reference.open_barrier(call)
-            return replies.value_of(await wait(call.answer, left))
+            return replies.value_of(await wait(call.answer, left, progress=progress))
         finally:
             if not call.answer.done() or call.answer.cancelled():
                 self.remote_reference.unwait(call)

@@ -37,7 +37,7 @@ def _documented_by_async_client(cls: C) -> C:
 class BlockingTaskClient(Unpicklable):
     """A client of a task controller whose methods block. `TaskClient()` connects one; a `with` closes it.
 
-    Any thread may use it.
+    Any thread may use it. In the main thread, a wait for several tasks shows a bar after 2 seconds.
 
     Args:
         client: the async client that it drives.

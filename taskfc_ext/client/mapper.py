@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from operator import length_hint
 from typing import Any, Generic, TypeVar
 
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.waiting import wait
+from taskfc_ext.client.progress.counts import Counts, FutureCounts
+from taskfc_ext.client.progress.long_wait import LongWait
+from taskfc_ext.client.progress.upload import submitting
 from taskfc_ext.client.submit.submitter import Submitter
 from taskfc_ext.errors import attach_note
 from taskfc_ext.serialize.chance import carried as carried_generators
@@ -121,7 +125,9 @@ def submit_items(
     template = submitter.function_template(func)
     if carried_generators:
         report_repeats(lengths[0])  # all items get the same state of the generators that the function holds
-    return [submitter.submit_call(template, items) for items in zip(*columns, strict=True)]
+    first = iter(columns[0])
+    with submitting(LongWait(lambda: Counts(lengths[0] - length_hint(first), lengths[0]), f"sending {template.label}")):
+        return [submitter.submit_call(template, items) for items in zip(first, *columns[1:], strict=True)]
 
 
 async def results_of(futures: Sequence[TaskFuture]) -> list[Any]:
@@ -132,13 +138,14 @@ async def results_of(futures: Sequence[TaskFuture]) -> list[Any]:
     """
     values: list[Any] = []
     failures: list[tuple[int, Exception]] = []
-    for index, future in enumerate(futures):
-        try:
-            values.append(future.result() if future.done() else await wait(future))
-        except Exception as error:
-            if not future.done():
-                raise  # the wait failed, not the task
-            failures.append((index, error))
+    with LongWait(FutureCounts(futures).read, futures[0].label if futures else "") as progress:
+        for index, future in enumerate(futures):
+            try:
+                values.append(future.result() if future.done() else await wait(future, progress=progress))
+            except Exception as error:
+                if not future.done():
+                    raise  # the wait failed, not the task
+                failures.append((index, error))
     if failures:
         _raise_first(failures, len(futures))
     return values

@@ -1,4 +1,4 @@
-"""How long the user's code had between two submissions: in a moment it cannot have changed a setting or a file.
+"""Time of the user's code between two submissions: in a moment it cannot have changed a setting or a file.
 
 Two things that take time between submissions are not the user's: our I/O threads, which need the interpreter, and
 short waits for results.

@@ -43,6 +43,7 @@ MESSAGES: dict[type[Message], str] = {
     said.Retry: "remote_retry",
     said.GetResults: "remote_get_task_result",
     said.Barrier: "remote_barrier",
+    said.GetBarrier: "remote_get_barrier",
     said.Unwait: "remote_unwait",
     said.Spin: "remote_spin",
     said.QueueStatus: "remote_queue_status",
@@ -238,6 +239,7 @@ class FCTaskControllerFromTaskController:
     remote_hold = _hand_over
     remote_move = _hand_over
     remote_retry = _hand_over
+    remote_get_barrier = _hand_over
     remote_unwait = _hand_over
     remote_list_tasks = _hand_over
     remote_get_log = _hand_over

@@ -173,6 +173,12 @@ class Barrier(Request, frozen=True, kw_only=True):
     taskids: Ids | None = None
 
 
+class GetBarrier(Request, frozen=True, kw_only=True):
+    """Get the `BarrierCounts` of this client's open `Barrier` with the seq `barrier`; `None` if there is none."""
+
+    barrier: Count
+
+
 class Unwait(Request, frozen=True, kw_only=True):
     """Forget the open `Barrier` with the seq `barrier`."""
 
@@ -314,6 +320,7 @@ ClientMessage = (
     | Retry
     | GetResults
     | Barrier
+    | GetBarrier
     | Unwait
     | Spin
     | QueueStatus

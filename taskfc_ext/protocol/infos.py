@@ -101,6 +101,20 @@ class BroadcastReport(Struct, frozen=True):
     skipped: str = ""
 
 
+class BarrierCounts(Struct, frozen=True):
+    """The state of an open barrier.
+
+    Attributes:
+        total: the number of tasks that were unfinished when it was opened.
+        left: the number of those that are unfinished now.
+        failed: the number of those that have failed or were aborted since then.
+    """
+
+    total: int
+    left: int
+    failed: int = 0
+
+
 class WorkerInfo(Struct, frozen=True, kw_only=True):
     """One worker, as lists show it.
 

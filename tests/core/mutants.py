@@ -335,6 +335,12 @@ MUTANTS = (
         "a barrier is answered one task too early",
     ),
     Mutant(
+        "_answer_barriers",
+        "barrier.remaining.intersection(failed)",
+        "failed",
+        "a barrier counts the failures of tasks that it does not wait for",
+    ),
+    Mutant(
         "_settle_requeued",
         "farm.enqueue(now_ready, front=True)",
         "farm.enqueue(now_ready)",

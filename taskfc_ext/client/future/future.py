@@ -219,6 +219,14 @@ class TaskFuture(concurrent.futures.Future[Any]):
         return self._place is HELD and self._state is PENDING
 
     @property
+    def has_failed(self) -> bool:
+        """Whether it has ended without a value: failed, aborted or cancelled. Never blocks, and decodes nothing."""
+        if self._state is PENDING:
+            return False
+        is_error = self._facts[0] != "" if self._facts is not None else type(self._value) is Raised
+        return is_error or self._state == CANCELLED
+
+    @property
     def name(self) -> str | None:
         """The name it was submitted under, if any."""
         return self._template.name

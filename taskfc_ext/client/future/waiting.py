@@ -15,6 +15,7 @@ from collections.abc import Coroutine, Generator
 from contextlib import closing
 from typing import Any, Generic, Protocol, TypeVar
 
+from taskfc_ext.client.progress.long_wait import LongWait
 from taskfc_ext.errors import ControllerLost
 
 ANSWER_WITHIN = 10.0
@@ -63,10 +64,13 @@ def check_may_block() -> None:
 class _Wait(Generic[T]):
     """A wait, which a coroutine yields to `drive`."""
 
-    def __init__(self, future: concurrent.futures.Future[T], timeout: float | None, keep: bool) -> None:
+    def __init__(
+        self, future: concurrent.futures.Future[T], timeout: float | None, keep: bool, progress: LongWait | None
+    ) -> None:
         self.future = future
         self.timeout = timeout
         self.keep = keep
+        self.progress = progress
 
     def __await__(self) -> Generator[Any, Any, T]:
         if _driving.now:
@@ -87,13 +91,25 @@ class _Wait(Generic[T]):
             self.future.cancel()
 
 
-async def wait(future: concurrent.futures.Future[T], timeout: float | None = None, *, keep: bool = False) -> T:
+async def wait(
+    future: concurrent.futures.Future[T],
+    timeout: float | None = None,
+    *,
+    keep: bool = False,
+    progress: LongWait | None = None,
+) -> T:
     """Return the result of `future`. Under asyncio, a cancelled wait cancels it, unless it is to be kept.
+
+    Args:
+        future: an answer, or a task's future.
+        timeout: seconds.
+        keep: do not cancel it.
+        progress: shows a bar if the wait is long and a thread blocks; an event loop shows nothing.
 
     Raises:
         TimeoutError: it has no result after `timeout` seconds.
     """
-    return await _Wait(future, timeout, keep)
+    return await _Wait(future, timeout, keep, progress)
 
 
 def drive(coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
@@ -153,7 +169,11 @@ def _drive(coroutine: Coroutine[Any, Any, T], outside: bool, deadline: float | N
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         is_last = left is not None and (waited.timeout is None or left < waited.timeout)
         try:
-            value, failure = waited.future.result(left if is_last else waited.timeout), None
+            limit = left if is_last else waited.timeout
+            if waited.progress is None:
+                value, failure = waited.future.result(limit), None
+            else:
+                value, failure = waited.progress.result(waited.future, limit), None
         except TimeoutError as error:
             value, failure = None, error
             if is_last and not waited.future.done():

@@ -19,6 +19,7 @@ from taskfc_ext.client.future.output_cache import OutputCache
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.future.template_cache import forget_code
 from taskfc_ext.client.future.waiting import wait
+from taskfc_ext.client.progress.upload import long_upload
 from taskfc_ext.client.session import registry
 from taskfc_ext.client.session.bookkeeping import SessionState
 from taskfc_ext.client.session.cancel import CancelRequest
@@ -118,7 +119,8 @@ class RemoteController:
             StoreError: there is no room for it.
         """
         self.check_may_wait()
-        return self.payloads.write(parts_of(body), what=what)
+        with long_upload(what) as report:
+            return self.payloads.write(parts_of(body), what=what, report=report)
 
     def send(self, future: TaskFuture) -> None:
         """Queue a task that was held."""

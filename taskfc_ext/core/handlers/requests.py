@@ -33,6 +33,7 @@ from taskfc_ext.protocol.client_messages import (
     Clear,
     ClearBroadcasts,
     ErrorKind,
+    GetBarrier,
     GetClientName,
     GetDetails,
     GetLog,
@@ -68,7 +69,7 @@ from taskfc_ext.protocol.supervisor_messages import Shutdown
 OfTask = GetLog | GetOutputs | GetSubmission | GetDetails
 """Requests for something of one task, finished or not."""
 
-Read = GetResults | QueueStatus | ListTasks | OfTask | GetClientName | GetWorkers | Ping | Watch | Unwatch
+Read = GetResults | QueueStatus | ListTasks | OfTask | GetBarrier | GetClientName | GetWorkers | Ping | Watch | Unwatch
 """Requests that commit nothing: the answer is not kept, and a repeat is answered from the state at that time."""
 
 
@@ -109,6 +110,8 @@ def _read(farm: Farm, step: Step, client: ClientSession, message: Read, now: Now
             return Reply(message.seq, queue_status(farm, verbose=message.verbose))
         case ListTasks():
             return list_tasks(farm, message, now)
+        case GetBarrier():
+            return Reply(message.seq, lending.barrier_counts(farm, client, message.barrier))
         case GetLog():
             return _log(farm, message)
         case GetSubmission():

@@ -160,7 +160,7 @@ class Endings:
             self._step.to_client(owners.pop(), record)
         else:
             self._send_to_each(record, sessions, owners)
-        self._answer_barriers(record.ids)
+        self._answer_barriers(record)
 
     def _send_to_each(self, record: Ended, sessions: dict[int, str], owners: set[str]) -> None:
         """Send each client the part of `record` that it waits for."""
@@ -173,11 +173,16 @@ class Endings:
         for session, rows in rows_for.items():
             self._step.to_client(session, select_rows(record, rows))
 
-    def _answer_barriers(self, taskids: Iterable[int]) -> None:
+    def _answer_barriers(self, record: Ended) -> None:
         farm = self._farm
+        if not farm.barriers:
+            return
+        failed = [taskid for taskid, reason in zip(record.ids, record.reasons, strict=True) if reason]
         for key, barrier in list(farm.barriers.items()):
             n_before = len(barrier.remaining)
-            barrier.remaining.difference_update(taskids)
+            if failed:
+                barrier.n_failed += len(barrier.remaining.intersection(failed))
+            barrier.remaining.difference_update(record.ids)
             if farm.waits is not None and barrier.worker >= 0 and len(barrier.remaining) < n_before:
                 farm.waits.changed.add(barrier.worker)
             if not barrier.remaining:

@@ -239,15 +239,14 @@ class Farm:
 
     def _forget_steering(self, tasks: Iterable[Task]) -> None:
         """Forget what was noted of the places of `tasks` in the queue."""
-        if self.refusals.rejected:
-            for task in tasks:
-                self.refusals.discard(task.taskid)
-        if self.held or self.moved or self.waits:
-            for task in tasks:
-                self.held.discard(task.taskid)
-                self.moved.pop(task.taskid, None)
-                if self.waits is not None:
-                    self.waits.tasks.pop(task.taskid, None)
+        if not (self.refusals.rejected or self.held or self.moved or self.waits):
+            return
+        for task in tasks:
+            self.refusals.discard(task.taskid)
+            self.held.discard(task.taskid)
+            self.moved.pop(task.taskid, None)
+            if self.waits is not None:
+                self.waits.tasks.pop(task.taskid, None)
 
     def knows(self, taskid: int) -> bool:
         """Return whether the task exists, finished or not."""
