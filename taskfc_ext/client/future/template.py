@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from taskfc_ext.client.future.waiters import Lending
+from taskfc_ext.drivers.uploads import Sent
 from taskfc_ext.protocol.infos import Details, TaskInfo
 from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.protocol.spec import Spec
@@ -68,7 +69,7 @@ class Template:
         *,
         label: str,
         name: str | None = None,
-        defines: Sequence[tuple[bytes, bytes]] = (),
+        defines: Sequence[tuple[bytes, Sent]] = (),
         after: tuple[Any, ...] = (),
         after_any: bool = False,
         inputs: tuple[Any, ...] = (),
@@ -98,7 +99,7 @@ class Template:
         """Return the template for one task whose arguments refer to the results of `inputs`."""
         return self._copy(self.defines, inputs)
 
-    def _copy(self, defines: Sequence[tuple[bytes, bytes]], inputs: tuple[Any, ...]) -> Template:
+    def _copy(self, defines: Sequence[tuple[bytes, Sent]], inputs: tuple[Any, ...]) -> Template:
         return Template(
             self.owner,
             self.spec,
