@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
 from typing import Any, Generic, TypeVar
 
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.waiting import wait
 from taskfc_ext.client.submit.submitter import Submitter
 from taskfc_ext.errors import attach_note
+from taskfc_ext.serialize.bound import bind_shared
 from taskfc_ext.serialize.chance import carried as carried_generators
 from taskfc_ext.serialize.chance import report_repeats
 from taskfc_ext.tasks import BaseTask, Depend
@@ -106,7 +108,7 @@ class ParallelFunction(Generic[R]):
 def submit_items(
     submitter: Submitter, func: Callable[..., Any], sequences: Sequence[Iterable[Any]]
 ) -> list[TaskFuture]:
-    """Submit `func` for each item of `sequences`.
+    """Submit `func` for each item of `sequences`. A large object that all items share is sent once.
 
     Raises:
         TypeError: there is no sequence, or an argument is not one.
@@ -118,10 +120,12 @@ def submit_items(
     lengths = [len(column) for column in columns]
     if len(set(lengths)) > 1:
         raise ValueError(f"the sequences are of different lengths: {', '.join(map(str, lengths))}")
+    func, different = bind_shared(func, columns, (TaskFuture,))
     template = submitter.function_template(func)
     if carried_generators:
         report_repeats(lengths[0])  # all items get the same state of the generators that the function holds
-    return [submitter.submit_call(template, items) for items in zip(*columns, strict=True)]
+    rows = zip(*different, strict=True) if different else repeat((), lengths[0])
+    return [submitter.submit_call(template, items) for items in rows]
 
 
 async def results_of(futures: Sequence[TaskFuture]) -> list[Any]:

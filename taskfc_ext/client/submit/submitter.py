@@ -17,6 +17,7 @@ from taskfc_ext.drivers.uploads import Sent, UploadedFile
 from taskfc_ext.errors import UnpicklableArgument
 from taskfc_ext.protocol.limits import MAX_BODY
 from taskfc_ext.protocol.spec import Kind, Recovery, Spec
+from taskfc_ext.serialize.bound import Bound
 from taskfc_ext.serialize.chance import carried as carried_generators
 from taskfc_ext.serialize.chance import level_of_caller, report_repeats
 from taskfc_ext.serialize.packed_names import PackedNames
@@ -28,6 +29,7 @@ LARGE_LOAD = 4 * 10**6
 
 _MAX_LABEL = 80
 _NO_KWARGS: dict[str, object] = {}
+_NO_CODE = serialize.digest(b""), b""
 
 Defines = list[tuple[bytes, serialize.Body]]
 
@@ -124,6 +126,8 @@ class Submitter:
             self._cache.keep_sent(digest, content)
 
     def _size_to_warn_of(self, function: Callable[..., Any], body: serialize.Body) -> int:
+        if type(function) is Bound:
+            return 0  # its objects were given as arguments
         size = serialize.bytes_loaded_per_task(function, body)
         return size if size >= LARGE_LOAD else 0
 
@@ -138,6 +142,17 @@ class Submitter:
                 "may change; keep them as arrays or bytes, or load them in a module beside the notebook",
                 stacklevel=level_of_caller(),
             )
+
+    def put(self, value: object) -> TaskFuture:
+        """Queue a value: a task that has ended with it once it is accepted."""
+        if isinstance(value, TaskFuture):
+            raise TypeError(f"{value!r} can be given to tasks as it is; put() takes a value")
+        carried_generators.clear()  # as for functions
+        label = f"put({type(value).__name__})"[:_MAX_LABEL]
+        body = self._to_send(serialize.dump_put(value), f"the value of {label}")
+        spec = Spec(kind=Kind.VALUE, code=_NO_CODE[0], label=encodable(label))
+        name = self.options.name
+        return self._send(Template(self._sink, spec, label=spec.label, name=name, defines=[_NO_CODE]), body)
 
     def submit_string(self, task: StringTask) -> TaskFuture:
         """Queue code for the persistent namespace."""
