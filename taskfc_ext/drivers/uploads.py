@@ -168,11 +168,11 @@ class UploadedFile:
         return os.path.exists(self._path)
 
     def map(self) -> mmap.mmap | None:
-        """Return the content, mapped to be read; `None` if it is not there, or many files are open."""
+        """Return the content in a private mapping; `None` if it is not there, or many files are open."""
         try:
             with open(self._path, "rb") as file:
                 may_map = file.fileno() < resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
-                return mmap.mmap(file.fileno(), self.upload.size, access=mmap.ACCESS_READ) if may_map else None
+                return mmap.mmap(file.fileno(), self.upload.size, access=mmap.ACCESS_COPY) if may_map else None
         except (OSError, ValueError):
             return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import repeat
+from operator import is_
 from typing import Any
 
 from taskfc_ext.serialize.atoms import ATOMS
@@ -46,15 +47,11 @@ def bind_shared(
         if len(column) < 2 or column[1] is not column[0] or isinstance(column[0], (InputRef, *not_bound)):
             continue
         value = column[0]
-        if all(map(_is, column, repeat(value))) and _is_large(value) and not _is_elsewhere(value, position, columns):
+        if _is_large(value) and all(map(is_, column, repeat(value))) and not _is_elsewhere(value, position, columns):
             fixed[position] = value
     if not fixed:
         return func, list(columns)
     return Bound(func, fixed), [column for position, column in enumerate(columns) if position not in fixed]
-
-
-def _is(one: object, other: object) -> bool:
-    return one is other
 
 
 def _is_large(value: Any) -> bool:
@@ -69,6 +66,6 @@ def _is_large(value: Any) -> bool:
 def _is_elsewhere(value: object, position: int, columns: Sequence[Sequence[Any]]) -> bool:
     """Return whether only some items have `value` in another column: in their calls it has to be one object."""
     for at, column in enumerate(columns):
-        if at != position and 0 < sum(map(_is, column, repeat(value))) < len(column):
+        if at != position and 0 < sum(map(is_, column, repeat(value))) < len(column):
             return True
     return False

@@ -6,6 +6,7 @@ function with a large array is sent once although it is submitted many times, an
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import io
 import mmap
@@ -88,15 +89,27 @@ def _is_equal(body: Body, content: mmap.mmap) -> bool:
     at = 0
     with memoryview(content) as whole:
         for part in parts_of(body):
-            end, middle = at + len(part), at + len(part) // 8 * 8
+            end = at + len(part)
             with memoryview(part) as view, whole[at:end] as other:
-                # whole words are compared eight times as fast
-                if view[: middle - at].cast("Q") != other[: middle - at].cast("Q"):
-                    return False
-                if view[middle - at :] != other[middle - at :]:
+                if not _are_views_equal(view, other):
                     return False
             at = end
     return True
+
+
+def _are_views_equal(one: memoryview, other: memoryview) -> bool:
+    if one.readonly or other.readonly or not len(one):
+        return one == other
+    # a comparison of views takes 15 times as long
+    return not _memcmp(_start_of(one), _start_of(other), len(one))
+
+
+def _start_of(view: memoryview) -> Any:
+    return ctypes.byref(ctypes.c_char.from_buffer(view))
+
+
+_memcmp = ctypes.CDLL(None).memcmp
+_memcmp.argtypes = ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t
 
 
 def bytes_loaded_per_task(function: Callable[..., object], body: Body) -> int:

@@ -58,10 +58,19 @@ def test_a_large_array_of_a_function_is_no_part_of_its_pickle_and_may_change(siz
         array[at] = 0
 
 
+def test_a_buffer_that_cannot_be_written_to_is_compared_as_well() -> None:
+    f = define("def f(): return array", array=Array(bytes(100_001)))
+    name, body = dump_function(f)
+    sent = {b"it": file_of(body)}
+    assert dump_function(f, sent)[0] == b"it"
+    f.__globals__["array"] = Array(bytes(100_000) + b"x")
+    assert dump_function(f, sent)[0] not in (b"it", name)
+
+
 class Array:
     """An object with a large buffer."""
 
-    def __init__(self, content: bytearray) -> None:
+    def __init__(self, content: bytes | bytearray) -> None:
         self.content = content
 
     def __reduce_ex__(self, protocol: Any) -> Any:
