@@ -90,22 +90,21 @@ def _is_equal(body: Body, content: mmap.mmap) -> bool:
     with memoryview(content) as whole:
         for part in parts_of(body):
             end = at + len(part)
-            with memoryview(part) as view, whole[at:end] as other:
-                if not _are_views_equal(view, other):
+            with whole[at:end] as other:
+                if not _are_equal(part, other):
                     return False
             at = end
     return True
 
 
-def _are_views_equal(one: memoryview, other: memoryview) -> bool:
-    if one.readonly or other.readonly or not len(one):
-        return one == other
-    # a comparison of views takes 15 times as long
-    return not _memcmp(_start_of(one), _start_of(other), len(one))
-
-
-def _start_of(view: memoryview) -> Any:
-    return ctypes.byref(ctypes.c_char.from_buffer(view))
+def _are_equal(part: bytes | memoryview, other: memoryview) -> bool:
+    """Return whether both are equal; `other` is as long as `part`, and can be written to."""
+    if not other:
+        return True
+    if isinstance(part, memoryview) and part.readonly:  # its address is not known
+        return part == other  # this takes 15 times as long
+    start = part if isinstance(part, bytes) else ctypes.byref(ctypes.c_char.from_buffer(part))
+    return not _memcmp(start, ctypes.byref(ctypes.c_char.from_buffer(other)), len(other))
 
 
 _memcmp = ctypes.CDLL(None).memcmp

@@ -84,6 +84,8 @@ def test_a_large_pickle_of_constants_is_made_again_when_it_is_needed() -> None:
     assert again[1] is not first[1]
     assert (again[0], join(again[1])) == (first[0], first[1])
     assert len(again[1]) == len(first[1])
+    exec("def f(): return text", f.__globals__)  # as a cell that runs again
+    assert dump_function(f.__globals__["f"], {b"it": file_of(first[1])})[0] == b"it"
     f.__globals__["text"] = "y" * 100_000
     assert dump_function(f)[0] != first[0]
     assert load_function(file_of(first[1]))() == "x" * 100_000
