@@ -18,7 +18,7 @@ from taskfc_ext.client.farm.silence import wait_for_answer
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.future.waiting import wait
-from taskfc_ext.client.imap import ItemResults, check_window
+from taskfc_ext.client.imap import Endings, ItemResults, check_window
 from taskfc_ext.client.local import Unpicklable
 from taskfc_ext.client.mapper import Mapper, ParallelFunction, results_of, submit_items
 from taskfc_ext.client.progress.long_wait import LongWait
@@ -324,6 +324,23 @@ class FCTaskClient(Unpicklable):
             UnpicklableArgument: the function or an argument cannot be sent; the message says which and why.
         """
         return self.submitter.submit(f, args, kwargs)
+
+    async def put(self, value: object) -> TaskFuture:
+        """Store a value once, and return its future, which is done: give it to any number of tasks as an argument.
+
+        Each worker that needs the value maps it, without a copy, and no task sees what another one writes to it. It is
+        listed and cleared like a task that has ended with this result. Of the options, only `name` counts.
+
+        Raises:
+            UnpicklableArgument: it cannot be sent; the message says which part and why.
+            StoreError: there is no room for it.
+        """
+        future = self.submitter.put(value)
+        endings = Endings()
+        if future.call_at_end(endings.add):
+            await endings.take()
+        _raise_if_refused(future)
+        return future
 
     def submit_cell(
         self,

@@ -130,6 +130,9 @@ class BlockingTaskClient(Unpicklable):
     def submit(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> TaskFuture:
         return self._submitter.submit(f, args, kwargs)
 
+    def put(self, value: object) -> TaskFuture:
+        return drive(self._client.put(value))
+
     def submit_cell(
         self,
         source: str,

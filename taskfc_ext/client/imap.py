@@ -176,7 +176,7 @@ class Endings:
         if arrival is not None and arrival.set_running_or_notify_cancel():
             arrival.set_result(None)
 
-    async def take(self, progress: LongWait) -> TaskFuture:
+    async def take(self, progress: LongWait | None = None) -> TaskFuture:
         """Wait for a future that has ended; remove and return it."""
         while True:
             with self._lock:

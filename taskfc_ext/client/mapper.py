@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import repeat
 from operator import length_hint
 from typing import Any, Generic, TypeVar
 
@@ -13,6 +14,7 @@ from taskfc_ext.client.progress.long_wait import LongWait
 from taskfc_ext.client.progress.upload import submitting
 from taskfc_ext.client.submit.submitter import Submitter
 from taskfc_ext.errors import attach_note
+from taskfc_ext.serialize.bound import bind_shared
 from taskfc_ext.serialize.chance import carried as carried_generators
 from taskfc_ext.serialize.chance import report_repeats
 from taskfc_ext.tasks import BaseTask, Depend
@@ -110,7 +112,7 @@ class ParallelFunction(Generic[R]):
 def submit_items(
     submitter: Submitter, func: Callable[..., Any], sequences: Sequence[Iterable[Any]]
 ) -> list[TaskFuture]:
-    """Submit `func` for each item of `sequences`.
+    """Submit `func` for each item of `sequences`. A large object that all items share is sent once.
 
     Raises:
         TypeError: there is no sequence, or an argument is not one.
@@ -122,12 +124,14 @@ def submit_items(
     lengths = [len(column) for column in columns]
     if len(set(lengths)) > 1:
         raise ValueError(f"the sequences are of different lengths: {', '.join(map(str, lengths))}")
+    func, different = bind_shared(func, columns, (TaskFuture,))
     template = submitter.function_template(func)
     if carried_generators:
         report_repeats(lengths[0])  # all items get the same state of the generators that the function holds
-    first = iter(columns[0])
+    first: Iterator[Any] = iter(different[0]) if different else repeat((), lengths[0])
+    rows: Iterable[tuple[Any, ...]] = zip(first, *different[1:], strict=True) if different else first
     with submitting(LongWait(lambda: Counts(lengths[0] - length_hint(first), lengths[0]), f"sending {template.label}")):
-        return [submitter.submit_call(template, items) for items in zip(first, *columns[1:], strict=True)]
+        return [submitter.submit_call(template, items) for items in rows]
 
 
 async def results_of(futures: Sequence[TaskFuture]) -> list[Any]:

@@ -19,7 +19,7 @@ it."""
 
 
 class LastSubmission:
-    """When the last submission ended, and what has not been the user's time since then.
+    """The end of the last submission, and what has not been the user's time since then.
 
     Attributes:
         ended: its time, as `time.perf_counter`, moved by the short waits of its thread since.

@@ -20,7 +20,7 @@ from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused
 from taskfc_ext.protocol.ids import PROTOCOL, Session
 from taskfc_ext.protocol.message import Message
-from taskfc_ext.protocol.payloads import Payload, PayloadRef
+from taskfc_ext.protocol.payloads import Payload, PayloadRef, Upload
 from taskfc_ext.protocol.spec import Spec
 
 MAX_STRIKES = 10
@@ -145,12 +145,15 @@ class FCTaskControllerFromTaskController:
             if connection.strikes >= MAX_STRIKES or connection.session is None:
                 break  # one refusal is enough for the whole frame
             if refusal is None:
-                if isinstance(message, said.Submit) and may_be_large(frame, message.bodies):
-                    try:
+                try:
+                    if isinstance(message, said.Submit) and may_be_large(frame, message.bodies):
                         message = msgspec.structs.replace(message, bodies=self._stage(message.bodies))
-                    except UploadGone as error:
+                    elif isinstance(message, said.Define) and isinstance(message.body, Upload):
+                        message = said.Define(message.digest, *self._stage((message.body,)))
+                except UploadGone as error:
+                    if isinstance(message, said.Submit):  # else the one that names the code is refused
                         received.refusals.append(_refuse_missing_file(message.seq, error))
-                        continue
+                    continue
                 received.effects.append(self._methods[type(message)](connection.session, message, now))
         return received
 

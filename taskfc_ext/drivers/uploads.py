@@ -166,6 +166,20 @@ class UploadedFile:
         self._path = str(path)
         self._pid = os.getpid()
 
+    @property
+    def exists(self) -> bool:
+        """Whether the file is there: it goes with its farm's store."""
+        return os.path.exists(self._path)
+
+    def map(self) -> mmap.mmap | None:
+        """Return the content in a private mapping; `None` if it is not there, or many files are open."""
+        try:
+            with open(self._path, "rb") as file:
+                may_map = file.fileno() < resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
+                return mmap.mmap(file.fileno(), self.upload.size, access=mmap.ACCESS_COPY) if may_map else None
+        except (OSError, ValueError):
+            return None
+
     def __del__(self, unlink: Callable[[str], None] = os.unlink, getpid: Callable[[], int] = os.getpid) -> None:
         if getpid() == self._pid:  # else this is the child of a fork, and the file its parent's
             try:

@@ -82,7 +82,7 @@ class SubmittedTask(Struct, frozen=True, kw_only=True):
     taskid: int
     name: str | None
     spec: Spec
-    code: bytes
+    code: Payload
     body: Payload
     inputs: tuple[Payload, ...] = ()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable
+from mmap import mmap
 from typing import Any, NamedTuple
 from weakref import WeakSet
 
@@ -18,6 +19,9 @@ MAX_TEMPLATES = 1000
 
 TEMPLATE_BYTES = 32 * 2**20
 """Bytes of code kept with them; code that was dropped is pickled and defined again on its next use."""
+
+MAX_SENT = 8
+"""Large functions kept to be compared with: each takes a descriptor."""
 
 Key = tuple[Spec, str | None]
 
@@ -47,12 +51,14 @@ class TemplateCache:
     Attributes:
         plain: some of them by the digest of their code, where the options name no other code.
         last: the one of the last function, which is often that of the next.
+        sent: the files with the newest large functions, by digest.
     """
 
     def __init__(self, sink: object) -> None:
         self.sink = sink
         self.plain: dict[bytes, Template] = {}
         self.last: LastFunction | None = None
+        self.sent: dict[bytes, mmap] = {}
         self._by_key: ByteLRU[Key, Template] = _empty()
         self._n_put = 0
         with _adding:
@@ -64,7 +70,7 @@ class TemplateCache:
 
     def put(self, key: Key, template: Template) -> None:
         """Keep `template`; the least recently used ones make room for it."""
-        size = sum(len(body) for _, body in template.defines)
+        size = sum(len(body) for _, body in template.defines if isinstance(body, bytes))
         if self._by_key.put(key, template, size):
             self.plain.clear()  # it may hold a dropped template
             self.last = None
@@ -73,11 +79,18 @@ class TemplateCache:
             self._n_put = 0
             give_back_memory()
 
+    def keep_sent(self, digest: bytes, content: mmap) -> None:
+        """Keep a large function that was just sent, to compare it with its next pickle."""
+        sent = dict(list(self.sent.items())[1 - MAX_SENT :])
+        sent[digest] = content
+        self.sent = sent
+
     def forget(self) -> int:
         """Drop all templates; return their bytes. Any thread: a submission under way goes on with the old tables."""
         by_key, self._by_key = self._by_key, _empty()
         self.plain = {}
         self.last = None
+        self.sent = {}
         return by_key.n_bytes
 
 

@@ -16,7 +16,7 @@ from taskfc_ext.core.handlers import broadcasts, lending, refusals
 from taskfc_ext.core.handlers.attempts import retire_surplus
 from taskfc_ext.core.handlers.retry_request import on_retry
 from taskfc_ext.core.handlers.stopping import stop_attempt
-from taskfc_ext.core.journal.endings import Endings, answer_request, commit, fail_if_parent_failed
+from taskfc_ext.core.journal.endings import Endings, answer_request, commit, commit_submitted, fail_if_parent_failed
 from taskfc_ext.core.state.codes import all_bodies
 from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.core.state.sessions import Answer, ClientSession
@@ -64,6 +64,7 @@ from taskfc_ext.protocol.infos import Details, TaskInfo
 from taskfc_ext.protocol.payloads import Failure
 from taskfc_ext.protocol.printed import Printed, tail
 from taskfc_ext.protocol.records import AbortAsked, AbortsAsked, Cleared, Held, Moved, StopAsked, Submitted
+from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.protocol.supervisor_messages import Shutdown
 
 OfTask = GetLog | GetOutputs | GetSubmission | GetDetails
@@ -203,8 +204,7 @@ def _submit(farm: Farm, step: Step, client: ClientSession, message: Submit, now:
         after_any=message.after_any,
         inputs=tuple(ref for ref in inputs if ref is not None),
     )
-    ready = commit(farm, step, record)
-    farm.enqueue(ready)
+    commit_submitted(farm, step, record, now)
     fail_if_parent_failed(farm, step, record, now)
     return None
 
@@ -215,6 +215,8 @@ def _refusal(farm: Farm, message: Submit, parents: tuple[int | None, ...]) -> Re
     if missing is not None:
         text = f"the code {missing.hex()} of {message.spec.label} was not defined before"
         return Refused(message.seq, ErrorKind.PROTOCOL, text)
+    if message.spec.kind is Kind.VALUE and parents:
+        return Refused(message.seq, ErrorKind.PROTOCOL, "a value that is put has no dependencies")
     named = [ref for ref in parents if ref is not None and not farm.knows(ref)]
     if named:
         return farm.unknown(message.seq, named)

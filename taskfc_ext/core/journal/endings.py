@@ -19,6 +19,7 @@ from taskfc_ext.protocol.client_messages import Define, Ended, Reply
 from taskfc_ext.protocol.payloads import Failure, Payload, Reason, encode_failure
 from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.protocol.records import Record, Requeued, Submitted, Why
+from taskfc_ext.protocol.spec import Kind
 
 T = TypeVar("T")
 
@@ -27,6 +28,17 @@ def commit(farm: Farm, step: Step, record: Record) -> list[Task]:
     """Add `record` to the step and apply it; return the tasks that became ready to run."""
     step.records.append(record)
     return apply(farm, record)
+
+
+def commit_submitted(farm: Farm, step: Step, record: Submitted, now: Now) -> None:
+    """Commit new tasks: those that are ready are queued, and values that are put have ended."""
+    ready = commit(farm, step, record)
+    if record.spec.kind is not Kind.VALUE:
+        farm.enqueue(ready)
+        return
+    endings = Endings(farm, step, now)
+    endings.succeed(ready, [task.body for task in ready], [0.0] * len(ready))
+    endings.settle()
 
 
 def answer_request(farm: Farm, step: Step, session: str, answer: Answer) -> None:

@@ -12,7 +12,7 @@ from taskfc_ext.drivers.memory import MUCH, give_back_memory
 from taskfc_ext.drivers.payload_files import LARGE
 from taskfc_ext.drivers.uploads import LargePayloads, Sent
 from taskfc_ext.errors import LoadingFailed, TaskRejectError, UnpicklableResult
-from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure
+from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure, size_of
 from taskfc_ext.protocol.spec import Kind, Spec
 from taskfc_ext.protocol.worker_messages import MAX_PROBLEM, Prepare
 from taskfc_ext.serialize import (
@@ -29,7 +29,6 @@ from taskfc_ext.serialize import (
 )
 from taskfc_ext.serialize.atoms import ATOMS
 from taskfc_ext.serialize.blame import NOTE, describe_error, shorten, text_of, type_name_of
-from taskfc_ext.serialize.bodies import Mapped, has_buffers
 from taskfc_ext.serialize.scope import MAIN, enter, leave
 from taskfc_ext.worker.context.context import ExecutionContext
 from taskfc_ext.worker.context.modules import UserModules
@@ -91,14 +90,14 @@ class Executor:
         self.modules = UserModules()
         self.looks_at_modules = False
         self._went_elsewhere = False
-        self._bodies: dict[bytes, bytes | Mapped] = {}
+        self._bodies: dict[bytes, Payload] = {}
         self._programs = Programs()
         self._namespaces = Namespaces()
         self._is_harmless = False
         self._repeated: tuple[Spec, Program] | None = None
         self._cells: CellRunner | None = None
 
-    def define(self, digest: bytes, body: bytes) -> None:
+    def define(self, digest: bytes, body: Payload) -> None:
         """Keep code for attempts that refer to it. Any thread."""
         self._bodies[digest] = body
 
@@ -106,7 +105,8 @@ class Executor:
         """Drop code that no attempt here refers to before it is defined again. Any thread."""
         n_bytes = 0
         for digest in digests:
-            n_bytes += len(self._bodies.pop(digest, b""))
+            body = self._bodies.pop(digest, b"")
+            n_bytes += len(body) if isinstance(body, bytes) else 0
             self._programs.forget(digest)
             if self._repeated is not None and self._repeated[0].code == digest:
                 self._repeated = None
@@ -218,7 +218,7 @@ class Executor:
             if broadcast.kind is _FUNCTION:
                 with self._namespaces.broadcasting():
                     enter(self._namespaces.kept)
-                    function = load_function(Mapped(broadcast.code).view())
+                    function = load_function(broadcast.code)
                     args, kwargs = load_call(body)
                     value = function(*args, **kwargs)
                     if type(value) is CoroutineType:
@@ -262,40 +262,41 @@ class Executor:
 
     def _enter(self, context: bytes | None, modules: tuple[bytes, ...]) -> None:
         """Enter the context of the next code, with its modules."""
-        self._went_elsewhere |= self._context.enter(context, self._body)
+        self._went_elsewhere |= self._context.enter(context, self._code)
         if self._went_elsewhere or self.looks_at_modules:
             self._renew_modules(modules)
         self.settings.enter(self._context.settings)
 
     def _renew_modules(self, digests: tuple[bytes, ...]) -> None:
         modules = self.modules
-        modules.serve(digests, self._context.folder, self._body, self._context.path)
+        modules.serve(digests, self._context.folder, self._code, self._context.path)
         if self._went_elsewhere or modules.are_stale():
             modules.drop()
             self._programs.clear()  # they refer to names in these modules
         self.looks_at_modules = self._went_elsewhere = False
 
     def _load(self, digest: bytes) -> Program:
-        body = self._bodies.get(digest)
-        if type(body) is bytes and has_buffers(body):
-            body = self._bodies[digest] = Mapped(body)
-        program = self._programs.load(digest, body.view() if type(body) is Mapped else self._body(digest))
+        body = self._body(digest)
+        program = self._programs.load(digest, self._read(body))  # a mapping of its own: the task may write to it
         if not program.is_kept:
-            self._namespaces.begin_attempt(program.host, len(body or b""))
+            self._namespaces.begin_attempt(program.host, size_of(body))
         return program
 
     def _drop_if_writable(self, digest: bytes, program: Program) -> None:
         """Drop a program that reads arrays: it is called with values whose code could write into these."""
         if program.needs_atoms:
             self._programs.drop(digest)
-            self._namespaces.begin_attempt(program.host, len(self._bodies.get(digest, b"")))
+            self._namespaces.begin_attempt(program.host, size_of(self._bodies.get(digest, b"")))
 
-    def _body(self, digest: bytes) -> bytes:
+    def _body(self, digest: bytes) -> Payload:
         body = self._bodies.get(digest)
         if body is None:
             raise LookupError(f"code {digest.hex()} did not reach this worker")
-        assert isinstance(body, bytes)  # only functions with large buffers are mapped
         return body
+
+    def _code(self, digest: bytes) -> bytes:
+        """Return code that is no function."""
+        return bytes(self._read(self._body(digest)))
 
     # payloads
 
@@ -312,7 +313,7 @@ class Executor:
 
     def _run_source(self, spec: Spec, taskid: int, body: Payload, inputs: Sequence[Payload]) -> SourceResult:
         is_cell = spec.kind is Kind.CELL
-        source = self._body(spec.code).decode()
+        source = self._code(spec.code).decode()
 
         def load() -> tuple[dict[str, Any], tuple[str, ...], CellOptions]:
             try:
@@ -392,7 +393,7 @@ class Executor:
         return int(outcome), encode_failure(failure)
 
     def _types(self, digest: bytes) -> tuple[type[BaseException], ...]:
-        types: Any = load_submitted(self._body(digest))  # types of the notebook are the classes of this attempt
+        types: Any = load_submitted(self._code(digest))  # types of the notebook are the classes of this attempt
         return types if isinstance(types, tuple) else (types,)
 
 
