@@ -10,12 +10,12 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, NoReturn
 
 from taskfc_ext.client.aio import FCTaskClient
 from taskfc_ext.client.blocking import BlockingTaskClient
-from taskfc_ext.client.chunk import ForChunk
+from taskfc_ext.client.chunk import ForChunk, check_chunksize, divide
 from taskfc_ext.client.future.future import CANCELLED, HELD, TaskFuture
 from taskfc_ext.client.future.outcome import Raised
 from taskfc_ext.client.future.template import Template
@@ -95,20 +95,21 @@ class TaskExecutor(concurrent.futures.Executor):
             fn: the function.
             iterables: one for each argument of `fn`; the shortest ends.
             timeout: seconds from now, after which the iterator raises `TimeoutError`.
-            chunksize: the number of items in a task. More than 1 pays for items of less than a millisecond.
+            chunksize: the number of items in a task. More than 1 pays for items of less than a millisecond. After an
+                error the later items of its chunk do not run.
 
         Raises:
             RuntimeError: after `shutdown`.
+            TypeError: `chunksize` is not an int.
             ValueError: `chunksize` is less than 1.
         """
-        if chunksize < 1:
-            raise ValueError(f"chunksize is at least 1, not {chunksize}")
+        chunksize = check_chunksize(chunksize)
         deadline = None if timeout is None else time.monotonic() + timeout
         items = zip(*iterables, strict=False)
         if chunksize == 1:
             return self._results(self._submit_items(fn, items), deadline)
-        chunks = ((chunk,) for chunk in iter(lambda: tuple(islice(items, chunksize)), ()))
-        return chain.from_iterable(self._results(self._submit_items(ForChunk(fn), chunks), deadline))
+        chunks = self._submit_items(ForChunk(fn), divide(items, chunksize))
+        return chain.from_iterable(self._results(chunks, deadline))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more tasks. The farm keeps running.

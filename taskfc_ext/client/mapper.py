@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any, Generic, TypeVar
 
+from taskfc_ext.client.chunk import ForChunk, divide
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.waiting import wait
 from taskfc_ext.client.submit.submitter import Submitter
@@ -104,9 +106,9 @@ class ParallelFunction(Generic[R]):
 
 
 def submit_items(
-    submitter: Submitter, func: Callable[..., Any], sequences: Sequence[Iterable[Any]]
+    submitter: Submitter, func: Callable[..., Any], sequences: Sequence[Iterable[Any]], chunksize: int = 1
 ) -> list[TaskFuture]:
-    """Submit `func` for each item of `sequences`.
+    """Submit `func` for each item of `sequences`, or a task for each `chunksize` items.
 
     Raises:
         TypeError: there is no sequence, or an argument is not one.
@@ -118,14 +120,17 @@ def submit_items(
     lengths = [len(column) for column in columns]
     if len(set(lengths)) > 1:
         raise ValueError(f"the sequences are of different lengths: {', '.join(map(str, lengths))}")
-    template = submitter.function_template(func)
+    template = submitter.function_template(func if chunksize == 1 else ForChunk(func))
     if carried_generators:
         report_repeats(lengths[0])  # all items get the same state of the generators that the function holds
-    return [submitter.submit_call(template, items) for items in zip(*columns, strict=True)]
+    calls: Iterable[tuple[Any, ...]] = zip(*columns, strict=True)
+    if chunksize > 1:
+        calls = divide(calls, chunksize)
+    return [submitter.submit_call(template, arguments) for arguments in calls]
 
 
-async def results_of(futures: Sequence[TaskFuture]) -> list[Any]:
-    """Return the results of `futures` when all have ended.
+async def results_of(futures: Sequence[TaskFuture], chunksize: int = 1) -> list[Any]:
+    """Return the results of the items of `futures` when all have ended.
 
     Raises:
         Exception: that of the first one that failed, with a note that names the others.
@@ -140,16 +145,16 @@ async def results_of(futures: Sequence[TaskFuture]) -> list[Any]:
                 raise  # the wait failed, not the task
             failures.append((index, error))
     if failures:
-        _raise_first(failures, len(futures))
-    return values
+        _raise_first(failures, len(futures), "item" if chunksize == 1 else "chunk")
+    return values if chunksize == 1 else list(chain.from_iterable(values))
 
 
-def _raise_first(failures: Sequence[tuple[int, Exception]], n_items: int) -> None:
+def _raise_first(failures: Sequence[tuple[int, Exception]], n_tasks: int, unit: str) -> None:
     first, error = failures[0]
     others = [str(index) for index, _ in failures[1:]]
-    note = f"item {first} of {n_items} in a map; no other one failed"
+    note = f"{unit} {first} of {n_tasks} in a map; no other one failed"
     if others:
         shown = ", ".join(others[:_SHOWN]) + (", ..." if len(others) > _SHOWN else "")
-        note = f"item {first} of {n_items} in a map; {len(failures)} failed, the others: {shown}"
+        note = f"{unit} {first} of {n_tasks} in a map; {len(failures)} failed, the others: {shown}"
     attach_note(error, note)
     raise error

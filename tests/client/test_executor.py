@@ -265,9 +265,10 @@ def test_on_a_worker_a_wait_for_a_held_task_lends_the_place(farm: FakeFarm) -> N
 
 
 @LIMITS
-@pytest.mark.parametrize("chunksize", [1, 3, 100])
+@pytest.mark.parametrize("chunksize", [1, 3, 100, 10**30])
 def test_a_map_gives_the_results_in_order(client: BlockingTaskClient, limit: int | None, chunksize: int) -> None:
     with TaskExecutor(limit, client=client) as executor:
+        assert list(executor.map(double, (x for x in range(10)), chunksize=chunksize)) == [2 * x for x in range(10)]
         assert list(executor.map(pow, range(10), [2] * 20, chunksize=chunksize)) == [x**2 for x in range(10)]
         assert list(executor.map(double, [], chunksize=chunksize)) == []
 
@@ -276,6 +277,16 @@ def test_a_chunk_is_one_task_under_the_functions_name(farm: FakeFarm, client: Bl
     with TaskExecutor(client=client) as executor:
         assert list(executor.map(double, range(10), chunksize=4)) == [2 * x for x in range(10)]
     assert [task.label for task in client.list_tasks()] == ["double"] * 3
+
+
+def test_an_error_in_a_chunk_comes_after_the_chunks_before_and_names_its_item(client: BlockingTaskClient) -> None:
+    with TaskExecutor(client=client) as executor:
+        results = executor.map(invert, [1, 2, 4, 5, 0, 8, 10], chunksize=3)
+        assert [next(results) for _ in range(3)] == [1, 0.5, 0.25]
+        with pytest.raises(ZeroDivisionError) as caught:
+            next(results)
+        assert caught.value.__notes__ == ["item 4 in a map"]
+        assert list(results) == []
 
 
 def test_a_map_submits_at_once_and_ends_at_the_first_error(client: BlockingTaskClient) -> None:
@@ -398,6 +409,8 @@ class Holder:
         (lambda client: TaskExecutor(client="default"), TypeError, "TaskClient.. returns, not 'default'"),
         (lambda client: TaskExecutor(client=client).submit(3), TypeError, "3 cannot be called"),
         (lambda client: TaskExecutor(client=client).map(double, [1], chunksize=0), ValueError, "at least 1, not 0"),
+        (lambda client: TaskExecutor(client=client).map(double, [1], chunksize=-3), ValueError, "at least 1, not -3"),
+        (lambda client: TaskExecutor(client=client).map(double, [1], chunksize=2.0), TypeError, "an int, not 2.0"),
         (lambda client: pickle.dumps(TaskExecutor(client=client)), TypeError, "make one with TaskExecutor"),
         (lambda client: client.submit(id, TaskExecutor(client=client)), UnpicklableArgument, "make one with"),
     ],
