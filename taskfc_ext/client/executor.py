@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from taskfc_ext.client.aio import FCTaskClient
 from taskfc_ext.client.blocking import BlockingTaskClient
 from taskfc_ext.client.chunk import ForChunk, check_chunksize, divide
+from taskfc_ext.client.future.frames import shorten
 from taskfc_ext.client.future.future import CANCELLED, HELD, TaskFuture
 from taskfc_ext.client.future.outcome import Raised
 from taskfc_ext.client.future.template import Template
@@ -172,6 +173,9 @@ class TaskExecutor(concurrent.futures.Executor):
         try:
             while futures:
                 yield take()  # in no variable: while the reader has it, it is the reader's alone
+        except BaseException as error:
+            shorten(error)
+            raise
         finally:
             self._remote.withdraw(futures)
 
