@@ -85,8 +85,8 @@ class BlockingTaskClient(Unpicklable):
     def resubmit(self, task: Task, *, here: bool = True) -> dict[int, int]:
         return drive(self._client.resubmit(task, here=here))
 
-    def map(self, func: Callable[..., Any], *sequences: Iterable[Any]) -> list[Any]:
-        return drive(self._client.map(func, *sequences))
+    def map(self, func: Callable[..., Any], *sequences: Iterable[Any], chunksize: int = 1) -> list[Any]:
+        return drive(self._client.map(func, *sequences, chunksize=chunksize))
 
     def imap(
         self, func: Callable[..., Any], *iterables: Iterable[Any], window: int | None = None, ordered: bool = True

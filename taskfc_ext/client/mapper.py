@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import repeat
+from itertools import chain, repeat
 from operator import length_hint
 from typing import Any, Generic, TypeVar
 
+from taskfc_ext.client.chunk import ForChunk, divide
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.waiting import wait
 from taskfc_ext.client.progress.counts import Counts, FutureCounts
@@ -110,9 +111,11 @@ class ParallelFunction(Generic[R]):
 
 
 def submit_items(
-    submitter: Submitter, func: Callable[..., Any], sequences: Sequence[Iterable[Any]]
+    submitter: Submitter, func: Callable[..., Any], sequences: Sequence[Iterable[Any]], chunksize: int = 1
 ) -> list[TaskFuture]:
-    """Submit `func` for each item of `sequences`. A large object that all items share is sent once.
+    """Submit `func` for each item of `sequences`, or a task for each `chunksize` items.
+
+    A large object that all items share is sent once.
 
     Raises:
         TypeError: there is no sequence, or an argument is not one.
@@ -125,24 +128,29 @@ def submit_items(
     if len(set(lengths)) > 1:
         raise ValueError(f"the sequences are of different lengths: {', '.join(map(str, lengths))}")
     func, different = bind_shared(func, columns, (TaskFuture,))
-    template = submitter.function_template(func)
+    template = submitter.function_template(func if chunksize == 1 else ForChunk(func))
     if carried_generators:
         report_repeats(lengths[0])  # all items get the same state of the generators that the function holds
     first: Iterator[Any] = iter(different[0]) if different else repeat((), lengths[0])
-    rows: Iterable[tuple[Any, ...]] = zip(first, *different[1:], strict=True) if different else first
+    calls: Iterable[tuple[Any, ...]] = zip(first, *different[1:], strict=True) if different else first
+    if chunksize > 1:
+        calls = divide(calls, chunksize)
     with submitting(LongWait(lambda: Counts(lengths[0] - length_hint(first), lengths[0]), f"sending {template.label}")):
-        return [submitter.submit_call(template, items) for items in rows]
+        return [submitter.submit_call(template, arguments) for arguments in calls]
 
 
-async def results_of(futures: Sequence[TaskFuture]) -> list[Any]:
-    """Return the results of `futures` when all have ended.
+async def results_of(futures: Sequence[TaskFuture], chunksize: int = 1) -> list[Any]:
+    """Return the results of the items of `futures` when all have ended.
 
     Raises:
         Exception: that of the first one that failed, with a note that names the others.
     """
     values: list[Any] = []
     failures: list[tuple[int, Exception]] = []
-    with LongWait(FutureCounts(futures).read, futures[0].label if futures else "") as progress:
+    label = futures[0].label if futures else ""
+    if chunksize > 1:
+        label += f", chunks of {chunksize}"
+    with LongWait(FutureCounts(futures).read, label) as progress:
         for index, future in enumerate(futures):
             try:
                 values.append(future.result() if future.done() else await wait(future, progress=progress))
@@ -151,16 +159,16 @@ async def results_of(futures: Sequence[TaskFuture]) -> list[Any]:
                     raise  # the wait failed, not the task
                 failures.append((index, error))
     if failures:
-        _raise_first(failures, len(futures))
-    return values
+        _raise_first(failures, len(futures), "item" if chunksize == 1 else "chunk")
+    return values if chunksize == 1 else list(chain.from_iterable(values))
 
 
-def _raise_first(failures: Sequence[tuple[int, Exception]], n_items: int) -> None:
+def _raise_first(failures: Sequence[tuple[int, Exception]], n_tasks: int, unit: str) -> None:
     first, error = failures[0]
     others = [str(index) for index, _ in failures[1:]]
-    note = f"item {first} of {n_items} in a map; no other one failed"
+    note = f"{unit} {first} of {n_tasks} in a map; no other one failed"
     if others:
         shown = ", ".join(others[:_SHOWN]) + (", ..." if len(others) > _SHOWN else "")
-        note = f"item {first} of {n_items} in a map; {len(failures)} failed, the others: {shown}"
+        note = f"{unit} {first} of {n_tasks} in a map; {len(failures)} failed, the others: {shown}"
     attach_note(error, note)
     raise error

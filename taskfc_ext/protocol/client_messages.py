@@ -448,8 +448,16 @@ class Resync(Message, frozen=True):
     """Messages to this client were dropped, since it was too slow: it has to ask again for all unfinished tasks."""
 
 
+class Scaled(Message, frozen=True):
+    """The intended number of workers is another one than in `Welcome`, or than before."""
+
+    n_workers: int
+
+
 class Stopping(Message, frozen=True):
     """The farm stops: open waits end with `ControllerStopped`."""
 
 
-ControllerMessage = Welcome | Accepted | Reply | Refused | Ended | Release | Watching | Changed | Resync | Stopping
+ControllerMessage = (
+    Welcome | Accepted | Reply | Refused | Ended | Release | Watching | Changed | Resync | Scaled | Stopping
+)

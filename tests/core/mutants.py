@@ -1043,6 +1043,12 @@ MUTANTS = (
         "a worker that reconnects is not sent what did not arrive",
     ),
     Mutant(
+        "set_n_workers",
+        "step.to_client(session.session, Scaled(n))",
+        "pass",
+        "a client is not informed of more workers, so an executor runs more tasks than its limit",
+    ),
+    Mutant(
         "is_due",
         "if farm.tasks or not step.records",
         "if not step.records",

@@ -131,6 +131,7 @@ def test_values_without_buffers_may_be_large_too(client: BlockingTaskClient, val
 def test_tables_and_sparse_arrays_come_back_as_they_were(client: BlockingTaskClient) -> None:
     pandas, sparse = pytest.importorskip("pandas"), pytest.importorskip("scipy.sparse")
     frame = pandas.DataFrame({"a": np.arange(N), "b": np.arange(N) / 3, "c": ["text"] * N})
+    frame["d"] = pandas.date_range("2020-01-01", periods=N, freq="s")
     matrix = sparse.random(2000, 2000, density=0.05, random_state=1, format="csr")
     pandas.testing.assert_frame_equal(client.submit(lambda table: table, frame).result(), frame)
     assert (client.submit(lambda matrix: 2 * matrix, matrix).result() != 2 * matrix).nnz == 0

@@ -22,6 +22,7 @@ from taskfc_ext.client.future.outcome import FactsRow
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.session.pending import Call, Flush, Submission
 from taskfc_ext.client.session.replies import Answer, error_of
+from taskfc_ext.client.session.size import FarmSize
 from taskfc_ext.drivers.uploads import Sent, UploadedFile
 from taskfc_ext.errors import DependencyFailed, StoreError, UnknownTask
 from taskfc_ext.protocol.batches import chunks
@@ -69,6 +70,7 @@ class SessionState:
         unfinished: the future of every accepted task that has not ended.
         on_release: called when code that was defined here may be dropped, so that no copy needs to be kept.
         cancelling: tasks that `cancel` has asked to abort: their abort cancels the future.
+        size: the size of the farm.
     """
 
     def __init__(self, read_payload: Callable[[Payload], Received] = _require_bytes) -> None:
@@ -76,6 +78,7 @@ class SessionState:
         self.outbox: deque[TaskFuture | Call | Flush] = deque()
         self.unfinished: dict[int, TaskFuture] = {}
         self.cancelling: set[int] = set()
+        self.size = FarmSize()
         self._read_payload = read_payload
         self.on_release: Callable[[], None] = lambda: None
         self._submissions: dict[int, Submission] = {}  # by seq, ascending

@@ -46,6 +46,7 @@ from taskfc_ext.protocol.client_messages import (
     Refused,
     Release,
     Resync,
+    Scaled,
     Stopping,
     Unwait,
     Watching,
@@ -229,12 +230,16 @@ class Connection:
         for message in messages:
             match message:
                 case Welcome():
+                    state.size.set(message.n_workers)
                     answers += self._on_welcome()
+                case Scaled(n_workers):
+                    state.size.set(n_workers)
                 case Stopping():
                     if self._phase is not Phase.DOWN:
                         self.handle_stop()
                     return
                 case Resync():
+                    state.size.set(0)  # a change may be among the lost messages
                     answers += state.resume(same_connection=True)
                     answers += observer.resume() if observer is not None else ()
                 case Refused() if message.error in _ABOUT_US or message.seq == 0:

@@ -29,6 +29,7 @@ from taskfc_ext.client.session.io_thread import IOThread
 from taskfc_ext.client.session.lending import TaskWaits
 from taskfc_ext.client.session.pending import Call, Flush, settle
 from taskfc_ext.client.session.replies import Answer, value_of
+from taskfc_ext.client.session.size import Follower
 from taskfc_ext.client.session.watch import QueueWatch
 from taskfc_ext.drivers.uploads import LargePayloads, Sent, UploadedFile
 from taskfc_ext.errors import ControllerUnavailable, UnknownTask
@@ -128,6 +129,10 @@ class RemoteController:
         self._outbox.append(future)
         if self._connection.asleep:
             self._wake()
+
+    def follow_size(self, follower: Follower) -> None:
+        """Pass `follower` the number of workers, and each later one, as long as something else keeps it alive."""
+        self._in_loop(self._state.size.follow, follower)
 
     def withdraw(self, futures: Iterable[TaskFuture], *, running: bool = False) -> None:
         """Cancel those of these tasks that no worker has; waits for nothing, so that finalizers may call it.

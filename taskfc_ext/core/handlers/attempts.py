@@ -12,6 +12,7 @@ from taskfc_ext.core.journal.endings import Endings
 from taskfc_ext.core.state.farm import Farm, TimerKind, Worker
 from taskfc_ext.core.state.task import Cause, Task
 from taskfc_ext.errors import ProtocolError
+from taskfc_ext.protocol.client_messages import Scaled
 from taskfc_ext.protocol.outputs import MAX_DISPLAYS
 from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure
 from taskfc_ext.protocol.printed import begins_with, join_printed, tail, whole_lines
@@ -175,6 +176,16 @@ def on_progress(farm: Farm, worker: Worker, message: Progress) -> None:
     if taskid is not None:
         worker.progress = message
         farm.mark((farm.tasks[taskid],))
+
+
+def set_n_workers(farm: Farm, step: Step, n: int) -> None:
+    """Note the intended number of workers; the clients are informed of each change."""
+    if n == farm.n_workers:
+        return
+    farm.n_workers = n
+    for session in farm.sessions.values():
+        if session.connected:
+            step.to_client(session.session, Scaled(n))
 
 
 def retire_surplus(farm: Farm, step: Step) -> None:

@@ -13,7 +13,7 @@ from taskfc_ext.core.effects import (
 )
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.handlers import broadcasts, lending, refusals
-from taskfc_ext.core.handlers.attempts import retire_surplus
+from taskfc_ext.core.handlers.attempts import retire_surplus, set_n_workers
 from taskfc_ext.core.handlers.retry_request import on_retry
 from taskfc_ext.core.handlers.stopping import stop_attempt
 from taskfc_ext.core.journal.endings import Endings, answer_request, commit, commit_submitted, fail_if_parent_failed
@@ -393,7 +393,8 @@ def _unless_known(displays: tuple[bytes, ...], version: str, known: str) -> tupl
 
 
 def _scale(farm: Farm, step: Step, message: Scale) -> Answer:
-    before, farm.n_workers = farm.n_workers, message.n
+    before = farm.n_workers
+    set_n_workers(farm, step, message.n)
     retire_surplus(farm, step)
     broadcasts.answer_waits(farm, step)
     return Reply(message.seq, before)
