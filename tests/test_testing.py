@@ -373,3 +373,10 @@ def test_the_async_client(farm: FakeFarm) -> None:
         return await farm.async_client().map(add, [1, 2])
 
     assert asyncio.run(use()) == [2, 3]
+
+
+def test_a_value_is_put_for_many_tasks(client: BlockingTaskClient) -> None:
+    value = client.put([1, 2, 3])
+    assert value.done()
+    assert client.map(sum, [value] * 3) == [6, 6, 6]
+    assert client.clear(value) == 1

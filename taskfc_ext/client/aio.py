@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import msgspec
 
+from taskfc_ext.client.chunk import check_chunksize
 from taskfc_ext.client.farm.silence import wait_for_answer
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.future.waiting import wait
-from taskfc_ext.client.imap import ItemResults, check_window
+from taskfc_ext.client.imap import Endings, ItemResults, check_window
 from taskfc_ext.client.local import Unpicklable
 from taskfc_ext.client.mapper import Mapper, ParallelFunction, results_of, submit_items
+from taskfc_ext.client.progress.long_wait import LongWait
 from taskfc_ext.client.session import replies
+from taskfc_ext.client.session.barrier import BarrierProgress
 from taskfc_ext.client.session.controller import RemoteController
 from taskfc_ext.client.session.pending import Call
 from taskfc_ext.client.session.replies import Answer
@@ -129,13 +132,17 @@ class FCTaskClient(Unpicklable):
         timeout = check_wait(timeout)
         ids = None if taskids is None else await self._ids(taskids)
         deadline = None if timeout is None else time.monotonic() + timeout
-        for part in [None] if ids is None else chunks(ids, MAX_IDS):
-            barrier = Call(Barrier, {"taskids": part})
-            try:
-                await self._wait_for(barrier, deadline)
-            except TimeoutError:
-                what = "the unfinished tasks" if ids is None else f"tasks {list_ids(ids)}"
-                raise TimeoutError(f"{what} have not all ended after {timeout} s") from None
+        parts = [None] if ids is None else list(chunks(ids, MAX_IDS))
+        counts = BarrierProgress(self.remote_reference, [len(part) for part in parts if part is not None])
+        with LongWait(counts.read, "barrier") as progress:
+            for part in parts:
+                barrier = Call(Barrier, {"taskids": part})
+                counts.begin(barrier)
+                try:
+                    await self._wait_for(barrier, deadline, progress)
+                except TimeoutError:
+                    what = "the unfinished tasks" if ids is None else f"tasks {list_ids(ids)}"
+                    raise TimeoutError(f"{what} have not all ended after {timeout} s") from None
 
     async def clear(self, taskids: Task | Iterable[Task] | None = None) -> int:
         """Forget finished tasks and their results, all of them by default; return their number.
@@ -219,16 +226,24 @@ class FCTaskClient(Unpicklable):
         (taskid,) = await self._ids((task,))
         return await self.remote_reference.resubmit(taskid, here=here)
 
-    async def map(self, func: Callable[..., Any], *sequences: Iterable[Any]) -> list[Any]:
+    async def map(self, func: Callable[..., Any], *sequences: Iterable[Any], chunksize: int = 1) -> list[Any]:
         """Apply `func` to the items of `sequences`, one task an item, load balanced; return the list of results.
 
         Waits for all of them. If some failed, the exception of the first failed item is raised, with a note that names
         the others.
 
+        Args:
+            func: the function.
+            sequences: one for each argument of `func`, all of one length.
+            chunksize: the number of items in a task. More than 1 pays for items of less than a millisecond. After an
+                error the later items of its chunk do not run.
+
         Raises:
-            ValueError: the sequences are of different lengths.
+            TypeError: there is no sequence, an argument is not one, or `chunksize` is not an int.
+            ValueError: the sequences are of different lengths, or `chunksize` is less than 1.
         """
-        return await results_of(submit_items(self.submitter, func, sequences))
+        chunksize = check_chunksize(chunksize)
+        return await results_of(submit_items(self.submitter, func, sequences, chunksize), chunksize)
 
     def imap(
         self, func: Callable[..., Any], *iterables: Iterable[Any], window: int | None = None, ordered: bool = True
@@ -318,6 +333,23 @@ class FCTaskClient(Unpicklable):
             UnpicklableArgument: the function or an argument cannot be sent; the message says which and why.
         """
         return self.submitter.submit(f, args, kwargs)
+
+    async def put(self, value: object) -> TaskFuture:
+        """Store a value once, and return its future, which is done: give it to any number of tasks as an argument.
+
+        Each worker that needs the value maps it, without a copy, and no task sees what another one writes to it. It is
+        listed and cleared like a task that has ended with this result. Of the options, only `name` counts.
+
+        Raises:
+            UnpicklableArgument: it cannot be sent; the message says which part and why.
+            StoreError: there is no room for it.
+        """
+        future = self.submitter.put(value)
+        endings = Endings()
+        if future.call_at_end(endings.add):
+            await endings.take()
+        _raise_if_refused(future)
+        return future
 
     def submit_cell(
         self,
@@ -614,7 +646,7 @@ class FCTaskClient(Unpicklable):
             return submitter.submit_string(task)
         return submitter.submit(task.function, task.args, task.kwargs)
 
-    async def _wait_for(self, call: Call, deadline: float | None) -> Any:
+    async def _wait_for(self, call: Call, deadline: float | None, progress: LongWait | None = None) -> Any:
         """Send `call`, whose answer comes when something has ended; return its plain data.
 
         The controller forgets it if the wait ends before, also by an interrupt: so the call is made before the `try`.
@@ -625,7 +657,7 @@ class FCTaskClient(Unpicklable):
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         try:
             self.remote_reference.open_barrier(call)
-            return replies.value_of(await wait(call.answer, left))
+            return replies.value_of(await wait(call.answer, left, progress=progress))
         finally:
             if not call.answer.done() or call.answer.cancelled():
                 self.remote_reference.unwait(call)

@@ -37,7 +37,7 @@ def _documented_by_async_client(cls: C) -> C:
 class BlockingTaskClient(Unpicklable):
     """A client of a task controller whose methods block. `TaskClient()` connects one; a `with` closes it.
 
-    Any thread may use it.
+    Any thread may use it. In the main thread, a wait for several tasks shows a bar after 2 seconds.
 
     Args:
         client: the async client that it drives.
@@ -85,8 +85,8 @@ class BlockingTaskClient(Unpicklable):
     def resubmit(self, task: Task, *, here: bool = True) -> dict[int, int]:
         return drive(self._client.resubmit(task, here=here))
 
-    def map(self, func: Callable[..., Any], *sequences: Iterable[Any]) -> list[Any]:
-        return drive(self._client.map(func, *sequences))
+    def map(self, func: Callable[..., Any], *sequences: Iterable[Any], chunksize: int = 1) -> list[Any]:
+        return drive(self._client.map(func, *sequences, chunksize=chunksize))
 
     def imap(
         self, func: Callable[..., Any], *iterables: Iterable[Any], window: int | None = None, ordered: bool = True
@@ -129,6 +129,9 @@ class BlockingTaskClient(Unpicklable):
 
     def submit(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> TaskFuture:
         return self._submitter.submit(f, args, kwargs)
+
+    def put(self, value: object) -> TaskFuture:
+        return drive(self._client.put(value))
 
     def submit_cell(
         self,

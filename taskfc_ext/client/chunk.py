@@ -1,9 +1,17 @@
-"""Chunks of a map. This module imports nothing, as workers import it."""
+"""Chunks of a map: several calls in one task. This module imports no client, as workers import it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+import operator
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count, islice
+from typing import Any, SupportsIndex
+
+from taskfc_ext.errors import attach_note
+
+Calls = Iterable[tuple[Any, ...]]
+"""The arguments of each call."""
 
 
 class ForChunk:
@@ -16,5 +24,39 @@ class ForChunk:
     def __init__(self, func: Callable[..., Any]) -> None:
         self.func = func
 
-    def __call__(self, chunk: Iterable[tuple[Any, ...]]) -> list[Any]:
-        return [self.func(*args) for args in chunk]
+    def __call__(self, first: int, chunk: Calls) -> list[Any]:
+        """Return the results of `chunk`, whose first call is the item `first`. An error gets a note with its item."""
+        results = []
+        for index, args in enumerate(chunk, first):
+            try:
+                results.append(self.func(*args))
+            except Exception as error:
+                attach_note(error, f"item {index} in a map")
+                raise
+        return results
+
+
+def divide(calls: Calls, chunksize: int) -> Iterator[tuple[int, tuple[tuple[Any, ...], ...]]]:
+    """Yield the arguments of `ForChunk` for each `chunksize` calls."""
+    rest = iter(calls)
+    for first in count(step=chunksize):
+        chunk = tuple(islice(rest, chunksize))
+        if not chunk:
+            return
+        yield first, chunk
+
+
+def check_chunksize(chunksize: SupportsIndex) -> int:
+    """Return `chunksize`, at most as large as any list, if it is one.
+
+    Raises:
+        TypeError: it is not an int.
+        ValueError: it is less than 1.
+    """
+    try:
+        size = operator.index(chunksize)
+    except TypeError:
+        raise TypeError(f"chunksize is an int, not {chunksize!r}") from None
+    if size < 1:
+        raise ValueError(f"chunksize is at least 1, not {size}")
+    return min(size, sys.maxsize)

@@ -10,12 +10,13 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, NoReturn
 
 from taskfc_ext.client.aio import FCTaskClient
 from taskfc_ext.client.blocking import BlockingTaskClient
-from taskfc_ext.client.chunk import ForChunk
+from taskfc_ext.client.chunk import ForChunk, check_chunksize, divide
+from taskfc_ext.client.future.frames import shorten
 from taskfc_ext.client.future.future import CANCELLED, HELD, TaskFuture
 from taskfc_ext.client.future.outcome import Raised
 from taskfc_ext.client.future.template import Template
@@ -37,8 +38,10 @@ class TaskExecutor(concurrent.futures.Executor):
     At the exit of the process it waits for the tasks that were held back by `max_workers`; the others go on without it.
 
     Args:
-        max_workers: the largest number of its tasks that are with the farm at once. Later ones wait in this process,
-            where other clients, lists and `flush` do not see them. `None`: all go to the farm at once.
+        max_workers: the largest number of its tasks that run at once. `None`: as many as there are workers. On a farm
+            with more workers, only so many are with the farm at once. Later ones wait in this process, where other
+            clients, lists and `flush` do not see them. Tasks that a farm has already when it gets more workers are not
+            held back.
         client: the client that submits the tasks, with its options: `client.with_options(retries=2)`. By default one of
             its own for the farm `default`, which is started if it does not run.
 
@@ -93,20 +96,21 @@ class TaskExecutor(concurrent.futures.Executor):
             fn: the function.
             iterables: one for each argument of `fn`; the shortest ends.
             timeout: seconds from now, after which the iterator raises `TimeoutError`.
-            chunksize: the number of items in a task. More than 1 pays for items of less than a millisecond.
+            chunksize: the number of items in a task. More than 1 pays for items of less than a millisecond. After an
+                error the later items of its chunk do not run.
 
         Raises:
             RuntimeError: after `shutdown`.
+            TypeError: `chunksize` is not an int.
             ValueError: `chunksize` is less than 1.
         """
-        if chunksize < 1:
-            raise ValueError(f"chunksize is at least 1, not {chunksize}")
+        chunksize = check_chunksize(chunksize)
         deadline = None if timeout is None else time.monotonic() + timeout
         items = zip(*iterables, strict=False)
         if chunksize == 1:
             return self._results(self._submit_items(fn, items), deadline)
-        chunks = ((chunk,) for chunk in iter(lambda: tuple(islice(items, chunksize)), ()))
-        return chain.from_iterable(self._results(self._submit_items(ForChunk(fn), chunks), deadline))
+        chunks = self._submit_items(ForChunk(fn), divide(items, chunksize))
+        return chain.from_iterable(self._results(chunks, deadline))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more tasks. The farm keeps running.
@@ -169,14 +173,19 @@ class TaskExecutor(concurrent.futures.Executor):
         try:
             while futures:
                 yield take()  # in no variable: while the reader has it, it is the reader's alone
+        except BaseException as error:
+            shorten(error)
+            raise
         finally:
             self._remote.withdraw(futures)
 
 
 class HeldTasks:
-    """The tasks of one executor: at most `limit` are with the farm, the later ones wait here.
+    """The tasks of one executor: at most `limit` run at once.
 
-    The hooks of those that are with the farm keep it alive while any task waits.
+    A farm that has no more workers than that gets all tasks. Of another one, and as long as its size is unknown, at
+    most `limit` are with the farm, and the later ones wait here: each takes a round trip, as the end of one sends the
+    next. The hooks of those that are with the farm keep this alive while any task waits.
 
     Args:
         remote: the session that tasks are sent through.
@@ -188,9 +197,12 @@ class HeldTasks:
         self._limit = limit
         self._lock = threading.Lock()
         self._held: deque[TaskFuture] = deque()
-        self._n_sent = 0
+        self._n_sent = 0  # of the tasks that have the hook
+        self._unlimited: weakref.WeakSet[TaskFuture] = weakref.WeakSet()  # of the tasks that were sent without it
+        self._is_small = False  # the farm
         self._is_sending = False  # one thread sends at a time, so that hooks do not nest
         _queues.add(self)
+        remote.follow_size(self)
 
     def submit(self, template: Template, body: Sent) -> TaskFuture:
         """Queue one task; it is sent when it is its turn."""
@@ -201,6 +213,17 @@ class HeldTasks:
             self._held.append(future)
         self._send()
         return future
+
+    def set_workers(self, n_workers: int) -> None:
+        """Take the number of the farm's workers; 0 if it is unknown. I/O thread."""
+        with self._lock:
+            self._is_small = 0 < n_workers <= self._limit
+            unlimited = [] if self._is_small else list(self._unlimited)
+            self._unlimited.difference_update(unlimited)
+            self._n_sent += len(unlimited)
+        for future in unlimited:
+            self._count_until_end(future)
+        self._send()
 
     def cancel(self) -> None:
         """Cancel the tasks that wait."""
@@ -228,19 +251,27 @@ class HeldTasks:
             self._is_sending = True
         while True:
             with self._lock:
-                if not self._held or self._n_sent >= self._limit:
+                is_small = self._is_small
+                if not self._held or (self._n_sent >= self._limit and not is_small):
                     self._is_sending = False
                     return
                 future = self._held.popleft()
-                self._n_sent += 1
+                if is_small:
+                    self._unlimited.add(future)
+                else:
+                    self._n_sent += 1
             try:
                 if not future.done():
                     self._remote.send(future)
             except TaskFCError as error:  # the client was closed
                 future._settle_with(error)
-            if not future.call_at_end(self._on_end):
-                with self._lock:
-                    self._n_sent -= 1
+            if not is_small:
+                self._count_until_end(future)
+
+    def _count_until_end(self, future: TaskFuture) -> None:
+        if not future.call_at_end(self._on_end):
+            with self._lock:
+                self._n_sent -= 1
 
     def _on_end(self, future: TaskFuture) -> None:
         with self._lock:

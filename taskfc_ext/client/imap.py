@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import concurrent.futures
+import operator
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Protocol, Self
 
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.waiting import wait
+from taskfc_ext.client.progress.counts import Counts
+from taskfc_ext.client.progress.long_wait import LongWait
 from taskfc_ext.client.submit.submitter import Submitter
 from taskfc_ext.protocol.client_messages import GetWorkers, Request
 from taskfc_ext.serialize.chance import carried as carried_generators
@@ -61,6 +64,8 @@ class ItemResults:
         self._is_exhausted = False
         self._failure: Exception | None = None
         self._unread: dict[TaskFuture, None] = {}  # in the order of the items
+        self._counts = ItemCounts(self._unread, iterables)
+        self._progress: LongWait | None = None
         self._endings = None if ordered else Endings()
         self._end = weakref.finalize(self, _withdraw, remote, self._unread)
         self._end.atexit = False  # submitted tasks go on when their process ends
@@ -68,6 +73,8 @@ class ItemResults:
     def close(self) -> None:
         """End the iteration; cancel the tasks that no worker has."""
         self._is_exhausted, self._failure = True, None
+        if self._progress is not None:
+            self._progress.close()
         self._end()
 
     async def aclose(self) -> None:
@@ -88,13 +95,17 @@ class ItemResults:
             workers = await self._remote.ask(GetWorkers, ahead=True)
             self._window = max(_SMALLEST, _PER_WORKER * len(workers))
             self._submit(self._window)
-        future = next(iter(self._unread)) if self._endings is None else await self._endings.take()
+        if self._progress is None:  # now, as it may have been made long ago
+            self._progress = LongWait(self._counts.read, self._template.label, makes_room=True)
+        progress = self._progress
+        future = next(iter(self._unread)) if self._endings is None else await self._endings.take(progress)
         try:
-            value = future.result() if future.done() else await wait(future)
+            value = future.result() if future.done() else await wait(future, progress=progress)
         except Exception:
             if future.done():  # else the wait failed, not the task
                 self.close()
             raise
+        self._counts.n_read += 1
         del self._unread[future]
         del future  # the reader may keep this frame in a traceback, and with it the result
         self._submit(self._window or _SMALLEST)  # so that workers have tasks while the reader has this result
@@ -117,6 +128,38 @@ class ItemResults:
                 self._endings.add(future)
 
 
+class ItemCounts:
+    """Counts of an iteration: the items that were read or whose tasks have ended, of all.
+
+    Args:
+        unread: the futures of the others, which the iteration changes.
+        iterables: of the items.
+
+    Attributes:
+        n_read: the number of results that were read.
+    """
+
+    def __init__(self, unread: Collection[TaskFuture], iterables: Sequence[Iterable[Any]]) -> None:
+        self.n_read = 0
+        self._unread = unread
+        lengths = [length for length in map(_length, iterables) if length is not None]
+        self._total = min(lengths, default=None)  # the shortest ends; one of unknown length may be shorter
+
+    def read(self) -> Counts:
+        """Return the counts now."""
+        ended = [future for future in self._unread if future.done()]
+        n_failed = sum(future.has_failed for future in ended)  # of those that were read, none has
+        return Counts(self.n_read + len(ended), self._total, n_failed)
+
+
+def _length(iterable: Iterable[Any]) -> int | None:
+    try:
+        length = operator.length_hint(iterable, -1)
+    except Exception:  # noqa: BLE001 - raised by the user's __len__
+        return None
+    return length if length >= 0 else None
+
+
 class Endings:
     """Futures that have ended and were not taken, in the order of their ends."""
 
@@ -133,7 +176,7 @@ class Endings:
         if arrival is not None and arrival.set_running_or_notify_cancel():
             arrival.set_result(None)
 
-    async def take(self) -> TaskFuture:
+    async def take(self, progress: LongWait | None = None) -> TaskFuture:
         """Wait for a future that has ended; remove and return it."""
         while True:
             with self._lock:
@@ -141,7 +184,7 @@ class Endings:
                     return self._ended.popleft()
                 arrival: concurrent.futures.Future[None] = concurrent.futures.Future()
                 self._arrival = arrival
-            await wait(arrival)
+            await wait(arrival, progress=progress)
 
 
 def check_window(window: object) -> int | None:

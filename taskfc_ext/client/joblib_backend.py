@@ -48,9 +48,7 @@ class TaskFCBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mis
         if n_jobs == 1:
             raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
         self.parallel = parallel
-        # joblib holds back all but 2 * n_jobs tasks by itself; a limit would keep workers waiting for the next one
-        limit = n_jobs if n_jobs < self._n_workers() else None
-        self._executor = TaskExecutor(limit, client=self._connect())
+        self._executor = TaskExecutor(n_jobs, client=self._connect())
         return n_jobs
 
     def submit(

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, repeat
+from operator import length_hint
 from typing import Any, Generic, TypeVar
 
+from taskfc_ext.client.chunk import ForChunk, divide
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.waiting import wait
+from taskfc_ext.client.progress.counts import Counts, FutureCounts
+from taskfc_ext.client.progress.long_wait import LongWait
+from taskfc_ext.client.progress.upload import submitting
 from taskfc_ext.client.submit.submitter import Submitter
 from taskfc_ext.errors import attach_note
+from taskfc_ext.serialize.bound import bind_shared
 from taskfc_ext.serialize.chance import carried as carried_generators
 from taskfc_ext.serialize.chance import report_repeats
 from taskfc_ext.tasks import BaseTask, Depend
@@ -104,9 +111,11 @@ class ParallelFunction(Generic[R]):
 
 
 def submit_items(
-    submitter: Submitter, func: Callable[..., Any], sequences: Sequence[Iterable[Any]]
+    submitter: Submitter, func: Callable[..., Any], sequences: Sequence[Iterable[Any]], chunksize: int = 1
 ) -> list[TaskFuture]:
-    """Submit `func` for each item of `sequences`.
+    """Submit `func` for each item of `sequences`, or a task for each `chunksize` items.
+
+    A large object that all items share is sent once.
 
     Raises:
         TypeError: there is no sequence, or an argument is not one.
@@ -118,38 +127,48 @@ def submit_items(
     lengths = [len(column) for column in columns]
     if len(set(lengths)) > 1:
         raise ValueError(f"the sequences are of different lengths: {', '.join(map(str, lengths))}")
-    template = submitter.function_template(func)
+    func, different = bind_shared(func, columns, (TaskFuture,))
+    template = submitter.function_template(func if chunksize == 1 else ForChunk(func))
     if carried_generators:
         report_repeats(lengths[0])  # all items get the same state of the generators that the function holds
-    return [submitter.submit_call(template, items) for items in zip(*columns, strict=True)]
+    first: Iterator[Any] = iter(different[0]) if different else repeat((), lengths[0])
+    calls: Iterable[tuple[Any, ...]] = zip(first, *different[1:], strict=True) if different else first
+    if chunksize > 1:
+        calls = divide(calls, chunksize)
+    with submitting(LongWait(lambda: Counts(lengths[0] - length_hint(first), lengths[0]), f"sending {template.label}")):
+        return [submitter.submit_call(template, arguments) for arguments in calls]
 
 
-async def results_of(futures: Sequence[TaskFuture]) -> list[Any]:
-    """Return the results of `futures` when all have ended.
+async def results_of(futures: Sequence[TaskFuture], chunksize: int = 1) -> list[Any]:
+    """Return the results of the items of `futures` when all have ended.
 
     Raises:
         Exception: that of the first one that failed, with a note that names the others.
     """
     values: list[Any] = []
     failures: list[tuple[int, Exception]] = []
-    for index, future in enumerate(futures):
-        try:
-            values.append(future.result() if future.done() else await wait(future))
-        except Exception as error:
-            if not future.done():
-                raise  # the wait failed, not the task
-            failures.append((index, error))
+    label = futures[0].label if futures else ""
+    if chunksize > 1:
+        label += f", chunks of {chunksize}"
+    with LongWait(FutureCounts(futures).read, label) as progress:
+        for index, future in enumerate(futures):
+            try:
+                values.append(future.result() if future.done() else await wait(future, progress=progress))
+            except Exception as error:
+                if not future.done():
+                    raise  # the wait failed, not the task
+                failures.append((index, error))
     if failures:
-        _raise_first(failures, len(futures))
-    return values
+        _raise_first(failures, len(futures), "item" if chunksize == 1 else "chunk")
+    return values if chunksize == 1 else list(chain.from_iterable(values))
 
 
-def _raise_first(failures: Sequence[tuple[int, Exception]], n_items: int) -> None:
+def _raise_first(failures: Sequence[tuple[int, Exception]], n_tasks: int, unit: str) -> None:
     first, error = failures[0]
     others = [str(index) for index, _ in failures[1:]]
-    note = f"item {first} of {n_items} in a map; no other one failed"
+    note = f"{unit} {first} of {n_tasks} in a map; no other one failed"
     if others:
         shown = ", ".join(others[:_SHOWN]) + (", ..." if len(others) > _SHOWN else "")
-        note = f"item {first} of {n_items} in a map; {len(failures)} failed, the others: {shown}"
+        note = f"{unit} {first} of {n_tasks} in a map; {len(failures)} failed, the others: {shown}"
     attach_note(error, note)
     raise error

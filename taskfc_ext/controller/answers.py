@@ -176,13 +176,15 @@ class Answers:
         found = self._store.find_ended(taskids)
         return {record.ids[row]: record.values[row] for record, rows in found for row in rows}
 
-    def _code(self, digest: bytes) -> bytes:
-        code = self._recent_code.get(digest)
-        if code is None:
-            try:
-                code = self._store.code(digest)
-            except KeyError:  # it was dropped in this turn, since its tasks have ended
-                return b""
+    def _code(self, digest: bytes) -> Payload:
+        recent = self._recent_code.get(digest)
+        if recent is not None:
+            return recent
+        try:
+            code = self._store.code(digest)
+        except KeyError:  # it was dropped in this turn, since its tasks have ended
+            return b""
+        if isinstance(code, bytes):
             self._recent_code.put(digest, code, len(code))
         return code
 

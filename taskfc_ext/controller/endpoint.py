@@ -20,7 +20,7 @@ from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused
 from taskfc_ext.protocol.ids import PROTOCOL, Session
 from taskfc_ext.protocol.message import Message
-from taskfc_ext.protocol.payloads import Payload, PayloadRef
+from taskfc_ext.protocol.payloads import Payload, PayloadRef, Upload
 from taskfc_ext.protocol.spec import Spec
 
 MAX_STRIKES = 10
@@ -43,6 +43,7 @@ MESSAGES: dict[type[Message], str] = {
     said.Retry: "remote_retry",
     said.GetResults: "remote_get_task_result",
     said.Barrier: "remote_barrier",
+    said.GetBarrier: "remote_get_barrier",
     said.Unwait: "remote_unwait",
     said.Spin: "remote_spin",
     said.QueueStatus: "remote_queue_status",
@@ -144,12 +145,15 @@ class FCTaskControllerFromTaskController:
             if connection.strikes >= MAX_STRIKES or connection.session is None:
                 break  # one refusal is enough for the whole frame
             if refusal is None:
-                if isinstance(message, said.Submit) and may_be_large(frame, message.bodies):
-                    try:
+                try:
+                    if isinstance(message, said.Submit) and may_be_large(frame, message.bodies):
                         message = msgspec.structs.replace(message, bodies=self._stage(message.bodies))
-                    except UploadGone as error:
+                    elif isinstance(message, said.Define) and isinstance(message.body, Upload):
+                        message = said.Define(message.digest, *self._stage((message.body,)))
+                except UploadGone as error:
+                    if isinstance(message, said.Submit):  # else the one that names the code is refused
                         received.refusals.append(_refuse_missing_file(message.seq, error))
-                        continue
+                    continue
                 received.effects.append(self._methods[type(message)](connection.session, message, now))
         return received
 
@@ -196,7 +200,7 @@ class FCTaskControllerFromTaskController:
                 f"a recovery task has recovery tasks of its own, {len(specs) - 1} deep; the limit is {MAX_RECOVERIES}"
             )
             return self._strike(connection, ErrorKind.TOO_MUCH, text, seq)
-        if any(isinstance(body, PayloadRef) for body in bodies):
+        if PayloadRef in map(type, bodies):
             return self._strike(connection, ErrorKind.NOT_ALLOWED, "a client may not send payload references", seq)
         return None
 
@@ -238,6 +242,7 @@ class FCTaskControllerFromTaskController:
     remote_hold = _hand_over
     remote_move = _hand_over
     remote_retry = _hand_over
+    remote_get_barrier = _hand_over
     remote_unwait = _hand_over
     remote_list_tasks = _hand_over
     remote_get_log = _hand_over

@@ -41,6 +41,10 @@ class IFCTaskController(Protocol):
         """Answer when tasks have ended."""
         ...
 
+    def remote_get_barrier(self, session: Session, message: said.GetBarrier, now: Now) -> Effects:
+        """Answer with the counts of an open barrier."""
+        ...
+
     def remote_spin(self, session: Session, message: said.Spin, now: Now) -> Effects:
         """Dispatch again."""
         ...

@@ -108,7 +108,7 @@ def _weight(message: Message) -> int:
         case Run():
             return sum(len(body) for body in (*message.bodies, *message.inputs) if isinstance(body, bytes))
         case Code():
-            return len(message.body)
+            return len(message.body) if isinstance(message.body, bytes) else 0
         case Prepare():
             return len(message.code) + len(message.body)
         case _:

@@ -32,7 +32,9 @@ class UploadGone(Exception):
 
 def may_be_large(frame: bytes, payloads: Iterable[Payload]) -> bool:
     """Return whether some of the payloads that a frame brought have to be staged."""
-    return len(frame) >= LARGE or Upload in map(type, payloads)
+    if len(frame) < LARGE:
+        return Upload in map(type, payloads)
+    return any(not isinstance(payload, bytes) or len(payload) >= LARGE for payload in payloads)
 
 
 class PayloadFiles:

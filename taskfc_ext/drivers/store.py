@@ -244,7 +244,9 @@ class Store:
         if known is not None:
             return
         if isinstance(body, bytes) and size >= LARGE:
-            number, body = number_of(self._files.write(body)), None
+            body = self._files.write(body)
+        if isinstance(body, PayloadRef) and number_of(body) in self._files.staged:
+            number, body = number_of(body), None
             self._keep_file(number, None)
         self._db.execute("INSERT INTO code VALUES (?, ?, ?, ?)", (record.digest, body, number, size))
         self._written += size
@@ -276,8 +278,8 @@ class Store:
         except (ValueError, sqlite3.Error) as error:
             raise StoreError(f"the store {self.path} is damaged after record {last}: {error}") from error
 
-    def code(self, digest: bytes) -> bytes:
-        """Return the code body under `digest`.
+    def code(self, digest: bytes) -> Payload:
+        """Return the code body under `digest`; a large one stands in a file.
 
         Raises:
             KeyError: there is none.
@@ -286,7 +288,7 @@ class Store:
         if row is None:
             raise KeyError(digest.hex())
         body, number, size = row
-        return self.payload(PayloadRef(f"{number:x}", size)) if body is None else bytes(body)
+        return PayloadRef(f"{number:x}", size) if body is None else bytes(body)
 
     def payload(self, payload: Payload) -> bytes:
         """Return the content of a record's `payload`."""

@@ -23,7 +23,7 @@ import os
 import resource
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from pathlib import Path
 
@@ -46,6 +46,9 @@ _MAX_PARTS = 1000
 _AT_ONCE = 16 * 2**20
 """Bytes that one call writes: 5 ms, for which an interrupt has to wait."""
 
+Report = Callable[[int, int], object]
+"""Takes the bytes of a payload that are written, and those of all of it."""
+
 Content = bytes | bytearray | mmap.mmap
 """A received payload."""
 
@@ -66,12 +69,13 @@ class UploadFolder:
         self._lock = -1
         self._pid = os.getpid()
 
-    def write(self, parts: Iterable[bytes | memoryview], *, what: str) -> UploadedFile:
+    def write(self, parts: Iterable[bytes | memoryview], *, what: str, report: Report | None = None) -> UploadedFile:
         """Write a new file with `parts`, one after the other.
 
         Args:
             parts: the content.
             what: how messages call it.
+            report: see `write_new`.
 
         Raises:
             StoreError: the disk is full, or the folder cannot be written.
@@ -82,7 +86,7 @@ class UploadFolder:
             while True:
                 file = f"{next(self._numbers):x}"
                 try:
-                    size = write_new(self._folder / file, parts)
+                    size = write_new(self._folder / file, parts, report=report)
                 except FileExistsError:
                     continue  # of a forked child that writes here, too
                 return UploadedFile(Upload(self.name, file, size), self._folder / file)
@@ -131,9 +135,9 @@ class LargePayloads:
         self._journal = journal
         self._folder = UploadFolder(lambda: uploads_of(journal()), name)
 
-    def write(self, parts: Iterable[bytes | memoryview], *, what: str) -> UploadedFile:
+    def write(self, parts: Iterable[bytes | memoryview], *, what: str, report: Report | None = None) -> UploadedFile:
         """Write a payload that is to be sent, as `UploadFolder.write` does."""
-        return self._folder.write(parts, what=what)
+        return self._folder.write(parts, what=what, report=report)
 
     def read(self, payload: Payload) -> Content:
         """Return a received payload; one in a file as `read_payload` does.
@@ -162,6 +166,20 @@ class UploadedFile:
         self._path = str(path)
         self._pid = os.getpid()
 
+    @property
+    def exists(self) -> bool:
+        """Whether the file is there: it goes with its farm's store."""
+        return os.path.exists(self._path)
+
+    def map(self) -> mmap.mmap | None:
+        """Return the content in a private mapping; `None` if it is not there, or many files are open."""
+        try:
+            with open(self._path, "rb") as file:
+                may_map = file.fileno() < resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
+                return mmap.mmap(file.fileno(), self.upload.size, access=mmap.ACCESS_COPY) if may_map else None
+        except (OSError, ValueError):
+            return None
+
     def __del__(self, unlink: Callable[[str], None] = os.unlink, getpid: Callable[[], int] = os.getpid) -> None:
         if getpid() == self._pid:  # else this is the child of a fork, and the file its parent's
             try:
@@ -174,13 +192,16 @@ Sent = bytes | UploadedFile
 """A payload at its sender."""
 
 
-def write_new(path: Path, parts: Iterable[bytes | memoryview], *, reserve: int = RESERVE) -> int:
+def write_new(
+    path: Path, parts: Iterable[bytes | memoryview], *, reserve: int = RESERVE, report: Report | None = None
+) -> int:
     """Write a new file; return its size in bytes. A file that cannot be written whole is removed.
 
     Args:
         path: of the file.
         parts: its content.
         reserve: bytes of the disk that stay free, so that the journal always has room.
+        report: called after each 16 MiB or less.
 
     Raises:
         FileExistsError: it is there.
@@ -190,10 +211,13 @@ def write_new(path: Path, parts: Iterable[bytes | memoryview], *, reserve: int =
     try:
         wholes = [memoryview(part) for part in parts]
         views = [whole[i : i + _AT_ONCE] for whole in wholes for i in range(0, len(whole), _AT_ONCE)]
-        disk = os.fstatvfs(descriptor)
-        if disk.f_bavail * disk.f_frsize < sum(map(len, views)) + reserve:
+        disk, size = os.fstatvfs(descriptor), sum(map(len, views))
+        if disk.f_bavail * disk.f_frsize < size + reserve:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        return _write_all(descriptor, views)
+        for n_written in _write_all(descriptor, views):
+            if report is not None:
+                report(n_written, size)
+        return size
     except BaseException:
         os.unlink(path)
         raise
@@ -201,18 +225,19 @@ def write_new(path: Path, parts: Iterable[bytes | memoryview], *, reserve: int =
         os.close(descriptor)
 
 
-def _write_all(descriptor: int, views: list[memoryview]) -> int:
+def _write_all(descriptor: int, views: list[memoryview]) -> Iterator[int]:
+    """Write `views`; yield the number of bytes written so far, after each call."""
     size, first = 0, 0
     while first < len(views):
         written = os.writev(descriptor, _at_once(views, first))
         size += written
+        yield size
         while written:
             if written < len(views[first]):
                 views[first] = views[first][written:]
                 break
             written -= len(views[first])
             first += 1
-    return size
 
 
 def _at_once(views: list[memoryview], first: int) -> list[memoryview]:

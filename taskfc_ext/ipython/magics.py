@@ -14,6 +14,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, nee
 from traitlets import Bool, Integer, TraitError, Unicode, validate
 
 from taskfc_ext.client.context.owner import default_owner
+from taskfc_ext.client.progress import switch
 from taskfc_ext.errors import (
     FarmError,
     ProtocolError,
@@ -117,6 +118,8 @@ class TaskMagics(Magics):
         True, help="Whether a line after the next cell reports the tasks that have ended and that nobody waited for."
     ).tag(config=True)
 
+    progress = Bool(True, help="Whether a wait of more than 2 seconds shows a bar under its cell.").tag(config=True)
+
     def __init__(self, shell: Any, farms: Farms) -> None:
         try:
             super().__init__(shell)
@@ -136,13 +139,15 @@ class TaskMagics(Magics):
             sees_updates_only=partial(is_headless, shell),
         )
         self.queues = QueueWidgets(self.session, self.board)
-        self.observe(self._apply_config, ["farm", "n_workers", "live_cards"])
+        switch.turn(self.progress)
+        self.observe(self._apply_config, ["farm", "n_workers", "live_cards", "progress"])
 
     def _apply_config(self, change: Any) -> None:
         """Act on a changed trait."""
         self.session.use(self.farm)
         self.session.n_workers = self.n_workers
         self.board.is_live = self._may_update()
+        switch.turn(self.progress)
 
     def _may_update(self) -> bool:
         return self.live_cards and has_kernel(self._shell)
@@ -233,6 +238,7 @@ class TaskMagics(Magics):
         self.queues.close()
         self.board.close()
         self.session.close()
+        switch.turn(True)
 
     def _make_buttons(
         self, act: Callable[[str], str], farm: str, taskid: int, verbs: tuple[str, ...]

@@ -173,6 +173,12 @@ class Barrier(Request, frozen=True, kw_only=True):
     taskids: Ids | None = None
 
 
+class GetBarrier(Request, frozen=True, kw_only=True):
+    """Get the `BarrierCounts` of this client's open `Barrier` with the seq `barrier`; `None` if there is none."""
+
+    barrier: Count
+
+
 class Unwait(Request, frozen=True, kw_only=True):
     """Forget the open `Barrier` with the seq `barrier`."""
 
@@ -314,6 +320,7 @@ ClientMessage = (
     | Retry
     | GetResults
     | Barrier
+    | GetBarrier
     | Unwait
     | Spin
     | QueueStatus
@@ -441,8 +448,16 @@ class Resync(Message, frozen=True):
     """Messages to this client were dropped, since it was too slow: it has to ask again for all unfinished tasks."""
 
 
+class Scaled(Message, frozen=True):
+    """The intended number of workers is another one than in `Welcome`, or than before."""
+
+    n_workers: int
+
+
 class Stopping(Message, frozen=True):
     """The farm stops: open waits end with `ControllerStopped`."""
 
 
-ControllerMessage = Welcome | Accepted | Reply | Refused | Ended | Release | Watching | Changed | Resync | Stopping
+ControllerMessage = (
+    Welcome | Accepted | Reply | Refused | Ended | Release | Watching | Changed | Resync | Scaled | Stopping
+)

@@ -82,7 +82,7 @@ class SubmittedTask(Struct, frozen=True, kw_only=True):
     taskid: int
     name: str | None
     spec: Spec
-    code: bytes
+    code: Payload
     body: Payload
     inputs: tuple[Payload, ...] = ()
 
@@ -99,6 +99,20 @@ class BroadcastReport(Struct, frozen=True):
     ran: int
     failed: dict[int, str] = {}
     skipped: str = ""
+
+
+class BarrierCounts(Struct, frozen=True):
+    """The state of an open barrier.
+
+    Attributes:
+        total: the number of tasks that were unfinished when it was opened.
+        left: the number of those that are unfinished now.
+        failed: the number of those that have failed or were aborted since then.
+    """
+
+    total: int
+    left: int
+    failed: int = 0
 
 
 class WorkerInfo(Struct, frozen=True, kw_only=True):

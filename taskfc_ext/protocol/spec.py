@@ -19,6 +19,7 @@ class Kind(StrEnum):
     FUNCTION = "function"  # code: pickled callable; body: pickled (args, kwargs)
     STRING = "string"  # code: source text; body: pickled (push dict, pull names); the persistent namespace
     CELL = "cell"  # code: source text; body: pickled (names dict, out names); a fresh namespace unless `keep`
+    VALUE = "value"  # code: empty; body: the pickled value; the task has ended as soon as it is accepted
 
 
 class OnLost(StrEnum):

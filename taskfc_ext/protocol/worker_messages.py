@@ -151,7 +151,7 @@ class Code(Message, frozen=True):
     """Code under its digest. Sent before the first `Run` that names it, and again after a `ForgetCode`."""
 
     digest: Digest
-    body: bytes
+    body: Payload
 
 
 class ForgetCode(Message, frozen=True):

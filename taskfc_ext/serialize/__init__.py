@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from taskfc_ext.serialize.bodies import Body, Received, join, parts_of
 from taskfc_ext.serialize.failures import dump_exception, load_failure
-from taskfc_ext.serialize.functions import bytes_loaded_per_task, digest, dump_function, load_function
+from taskfc_ext.serialize.functions import bytes_loaded_per_task, check_of, digest, dump_function, load_function
 from taskfc_ext.serialize.pickler import names_in_code
 from taskfc_ext.serialize.sources import remember_source
 from taskfc_ext.serialize.values import (
@@ -18,6 +18,7 @@ from taskfc_ext.serialize.values import (
     SourceResult,
     dump_call,
     dump_names,
+    dump_put,
     dump_value,
     load_call,
     load_cell,
@@ -35,11 +36,13 @@ __all__ = [
     "Received",
     "SourceResult",
     "bytes_loaded_per_task",
+    "check_of",
     "digest",
     "dump_call",
     "dump_exception",
     "dump_function",
     "dump_names",
+    "dump_put",
     "dump_value",
     "join",
     "load_call",

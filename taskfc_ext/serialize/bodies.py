@@ -8,10 +8,9 @@ in which only written pages are copied.
 from __future__ import annotations
 
 import mmap
-import os
 import pickle
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 MIN_BUFFER = 64 * 1024
 """Smallest buffer in bytes that is kept out of the pickle: to copy a smaller one costs less than to map it."""
@@ -29,14 +28,19 @@ _ALIGNMENT = 64
 class Pieces:
     """A large body whose pieces are not joined yet, as that would copy them.
 
-    Attributes:
+    Args:
         parts: the pieces, in order; some are views of the user's objects.
     """
 
-    __slots__ = ("parts",)
+    __slots__ = ("_parts",)
 
     def __init__(self, parts: list[bytes | memoryview]) -> None:
-        self.parts = parts
+        self._parts = parts
+
+    @property
+    def parts(self) -> list[bytes | memoryview]:
+        """The pieces, in order."""
+        return self._parts
 
     def __len__(self) -> int:
         return sum(map(len, self.parts))
@@ -105,12 +109,9 @@ def has_buffers(body: Received) -> bool:
     return body[:1] == _MARK
 
 
-def size_without_buffers(body: bytes) -> int:
+def size_without_buffers(body: Body) -> int:
     """Return the size in bytes of the pickle in `body`."""
-    if not has_buffers(body):
-        return len(body)
-    size: int = _ROW.unpack_from(body, len(_MARK) + _COUNT.size)[1]
-    return size
+    return len(body) if isinstance(body, bytes) else len(body.parts[1])
 
 
 def split_body(body: Received) -> tuple[memoryview, list[memoryview]]:
@@ -123,46 +124,3 @@ def split_body(body: Received) -> tuple[memoryview, list[memoryview]]:
     rows = [_ROW.unpack_from(view, first + i * _ROW.size) for i in range(count)]
     pickled, *buffers = [view[at : at + size] for at, size in rows]
     return pickled, buffers
-
-
-class Mapped:
-    """A body in memory that each attempt maps privately: no attempt sees what another one writes.
-
-    Args:
-        body: the body.
-
-    Raises:
-        OSError: not enough memory.
-    """
-
-    def __init__(self, body: bytes) -> None:
-        self._size = len(body)
-        self._fd = _memory_file()
-        try:
-            with open(self._fd, "wb", closefd=False) as file:
-                file.write(body)
-        except BaseException:
-            os.close(self._fd)
-            raise
-
-    def __len__(self) -> int:
-        return self._size
-
-    def view(self) -> mmap.mmap:
-        """Return a new private mapping; it lasts as long as the arrays in it."""
-        return mmap.mmap(self._fd, self._size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
-
-    def __del__(self, close: Callable[[int], None] = os.close) -> None:
-        try:
-            close(self._fd)
-        except (AttributeError, OSError):  # never opened, or closed by a task
-            pass
-
-
-def _memory_file() -> int:
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("taskfc-code", os.MFD_CLOEXEC)
-    import tempfile
-
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())

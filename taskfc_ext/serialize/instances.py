@@ -16,6 +16,7 @@ from types import BuiltinFunctionType
 from typing import Any
 
 from taskfc_ext.serialize import scope
+from taskfc_ext.serialize.out_of_band import reduce_array
 
 Plain = Callable[[Any], Any]
 Fill = Callable[[Any, Any], object]
@@ -135,7 +136,7 @@ def _reduce_container(value: Any) -> Any:
 
 
 def _reduce_array(value: Any) -> Any:
-    make, arguments, state = value.__reduce_ex__(4)
+    make, arguments, *state = reduce_array(value)
     return make, arguments, (state, dict(vars(value))), None, None, _fill_array
 
 
@@ -199,7 +200,8 @@ def _fill(made: Any, content: tuple[Any, Any]) -> None:
         fill(made, items)
 
 
-def _fill_array(made: Any, content: tuple[Any, dict[str, Any]]) -> None:
+def _fill_array(made: Any, content: tuple[list[Any], dict[str, Any]]) -> None:
     state, attributes = content
-    made.__setstate__(state)
+    for each in state:  # none, if it is complete
+        made.__setstate__(each)
     vars(made).update(attributes)

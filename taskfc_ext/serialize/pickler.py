@@ -17,7 +17,7 @@ from typing import Any
 import cloudpickle
 from cloudpickle import cloudpickle as _cloudpickle
 
-from taskfc_ext.serialize import chance, classes, instances, machinery, scope
+from taskfc_ext.serialize import chance, classes, instances, machinery, out_of_band, scope
 from taskfc_ext.serialize.bodies import Buffers
 from taskfc_ext.serialize.by_value import is_importable, is_pickled_by_reference, is_pickled_by_value
 from taskfc_ext.serialize.exceptions import Exceptions
@@ -67,12 +67,15 @@ def _reduce_lru_cache(cached: Any) -> Any:
 
 
 class _Reducers(dict[type, Any]):
-    """The reducers by type. IPython's `exit` is found by the module of its type, as IPython may be imported later."""
+    """The reducers by type. Those of libraries are found by name, as a library may be imported later."""
 
     def __missing__(self, kind: type) -> Any:
         if kind.__module__ == "IPython.core.autocall":
             return machinery.reduce_exit
-        raise KeyError(kind)
+        reduce = out_of_band.reducer_for(kind)
+        if reduce is None:
+            raise KeyError(kind)
+        return reduce
 
 
 _BY_TYPE = {

@@ -295,6 +295,18 @@ def load_call(body: Received, inputs: Sequence[Received] = ()) -> tuple[tuple[An
     return args, kwargs or {}
 
 
+def dump_put(value: object) -> Body:
+    """Return a value that is put for many tasks, in the form of a task's result.
+
+    Raises:
+        UnpicklableArgument: it cannot be pickled; the message names the part at fault.
+    """
+    try:
+        return pickle_alone(value)
+    except Exception as error:
+        raise UnpicklableArgument(describe_failure("the value that is put", value, error)) from error
+
+
 def dump_names(
     names: Mapping[str, object], out: Sequence[str], *, what: str, options: CellOptions | None = None
 ) -> Body:

@@ -64,7 +64,7 @@ class Executor:
         payloads: maps large arguments.
     """
 
-    def __init__(self, codes: Mapping[bytes, bytes], properties: Mapping[str, Any], payloads: LargePayloads) -> None:
+    def __init__(self, codes: Mapping[bytes, Payload], properties: Mapping[str, Any], payloads: LargePayloads) -> None:
         self._codes = codes
         self._properties = properties
         self._payloads = payloads
@@ -115,8 +115,12 @@ class Executor:
             return _shorten(f"depend raised {describe_error(error)}")
 
     def _load(self, digest: bytes) -> Callable[..., Any]:
-        function: Callable[..., Any] = load_as_guest(load_function, self._codes[digest])
+        function: Callable[..., Any] = load_as_guest(load_function, self._payloads.read(self._codes[digest]))
         return function
+
+    def _code(self, digest: bytes) -> bytes:
+        """Return code that is no function."""
+        return bytes(self._payloads.read(self._codes[digest]))
 
     def _value(self, attempt: Attempt) -> object:
         spec, body, inputs = (
@@ -140,7 +144,7 @@ class Executor:
         main = new_main() if is_cell and not spec.keep else self._kept
         vars(main).update(names)
         before = dict(vars(main))
-        value = _run_source(self._codes[spec.code].decode(), main)
+        value = _run_source(self._code(spec.code).decode(), main)
         if spec.clear_after:
             self._kept = new_main()
         return SourceResult(value if is_cell else None, _bring_back(main, before, out), is_cell=is_cell)
@@ -149,7 +153,7 @@ class Executor:
         outcome = Outcome.FINAL_ERROR if isinstance(error, LoadingFailed) else Outcome.ERROR
         if spec.retry_on is not None:
             try:
-                types: Any = load_submitted(self._codes[spec.retry_on])
+                types: Any = load_submitted(self._code(spec.retry_on))
                 if not isinstance(error, types):
                     outcome = Outcome.FINAL_ERROR
             except Exception as problem:  # noqa: BLE001  types that cannot be loaded

@@ -18,6 +18,7 @@ from taskfc_ext.drivers.uploads import LargePayloads
 from taskfc_ext.protocol import codec
 from taskfc_ext.protocol.ids import PROTOCOL
 from taskfc_ext.protocol.message import Message
+from taskfc_ext.protocol.payloads import Payload
 from taskfc_ext.protocol.supervisor_messages import WorkerDown
 from taskfc_ext.protocol.worker_messages import (
     Code,
@@ -63,7 +64,7 @@ class WorkerThread:
     ) -> None:
         self.worker = worker
         self._on_end = on_end
-        self._codes: dict[bytes, bytes] = {}
+        self._codes: dict[bytes, Payload] = {}
         self._wake_lock = threading.Lock()
         self._reading, self._writing = os.pipe()
         os.set_blocking(self._writing, False)

@@ -116,10 +116,7 @@ class Link:
 
     def send_results(self, results: Iterable[Result], then: Sequence[Message] = ()) -> None:
         """Send results, kept until they are committed, and then the messages `then`."""
-        frames: list[list[Message]] = [
-            [self._finished_message(batch)]
-            for batch in split(results, _size, max_bytes=FRAME_TARGET, max_items=MAX_BATCH)
-        ]
+        frames: list[list[Message]] = [[self._finished_message(batch)] for batch in _batches(list(results))]
         if then:
             if not frames:
                 frames.append([])
@@ -178,6 +175,17 @@ def _by_lease(leases: Iterable[int], things: Iterable[T]) -> dict[int, T]:
     if not any(things):  # the usual case
         return {}
     return {lease: thing for lease, thing in zip(leases, things, strict=True) if thing}
+
+
+def _batches(results: list[Result]) -> Iterable[list[Result]]:
+    """Divide results into batches for one frame each."""
+    if not results:
+        return ()
+    _, _, values, _, outputs, displays = zip(*results, strict=True)
+    is_plain = not any(outputs) and not any(displays) and UploadedFile not in map(type, values)
+    if is_plain and len(results) <= MAX_BATCH and sum(map(len, values)) <= FRAME_TARGET:
+        return (results,)  # the usual case
+    return split(results, _size, max_bytes=FRAME_TARGET, max_items=MAX_BATCH)
 
 
 def _size(result: Result) -> int:

@@ -110,7 +110,8 @@ class Loop:
         self._oldest_start = 0.0
         self._asked_back = 0
         self._announced = 0
-        self._last_run: Run | None = None
+        self._last_run: Run | Prepare | None = None
+        self._repeats = False  # the next attempt may repeat the last one, if it is of the same spec
         self._began = 0.0
         self._sampler = Sampler()
         self._display_reporter = DisplayReporter(capture.displays)
@@ -137,7 +138,8 @@ class Loop:
                 attempt = self._attempts.popleft()
             except IndexError:  # the helper thread has just returned it
                 break
-            self._run(attempt)
+            if not (self._may_repeat(attempt[3]) and self._repeat(attempt)):
+                self._run(attempt)
         return True
 
     def act_for(self, lease: int, *, wants_output: bool) -> None:
@@ -188,9 +190,6 @@ class Loop:
             self._set_up(run)
             return
         spec = run.spec
-        if run is not self._last_run:  # attempts of one message have the same modules: one check is enough
-            self._last_run = run
-            self._executor.looks_at_modules = True
         words = self._words
         words[_STARTED] = lease
         self._began = perf_counter()
@@ -212,6 +211,7 @@ class Loop:
         if ended - started > SHORTEST_RUN and (notice := self._leftovers.end()):
             self._capture.stderr.write(f"{notice}\n")
         self._executor.leave(ended - started)
+        self._repeats = self._executor.can_repeat and spec.timeout is None and not run.inputs
         self._life.check()  # before the end is recorded: this attempt is at fault
         words[_ENDED] = lease
         self.lease = 0
@@ -222,6 +222,42 @@ class Loop:
         self._results.append(Result(lease, outcome, value, ended - started, self._capture.end(), shown))
         if self._executor.settings.why_unusable:
             self._retire(self._executor.settings.why_unusable)
+
+    def _may_repeat(self, run: Run | Prepare) -> bool:
+        """Return whether an attempt of this message may repeat the last attempt."""
+        last = self._last_run
+        if run is not last:
+            self._last_run = run
+            self._executor.looks_at_modules = True  # attempts of one message have the same modules: one check is enough
+            is_alike = type(run) is Run and type(last) is Run and run.spec == last.spec and not run.inputs
+            self._repeats = self._repeats and is_alike
+        return self._repeats
+
+    def _repeat(self, attempt: _Attempt) -> bool:
+        """Run an attempt like the last one, if its arguments are plain values; return whether they are.
+
+        A shorter `_run`, for the many tiny tasks of a harmless function: see `Executor.repeat`.
+        """
+        lease, _, body, _ = attempt
+        words = self._words
+        words[_STARTED] = lease
+        self._began = started = perf_counter()
+        self.lease = lease
+        self._capture.begin()
+        try:
+            ended = self._guard.call_again(lease, self._executor.repeat, body)
+        except TaskInterrupt:
+            ended = end_interrupted()
+        seconds = perf_counter() - started
+        if ended is None:
+            self.lease = 0
+            return False
+        words[_ENDED] = lease
+        self.lease = 0
+        if not self._results:
+            self._oldest_start = started
+        self._results.append(Result(lease, *ended, seconds, self._capture.end_of_printing()))
+        return True
 
     def _retire(self, why: str) -> NoReturn:
         """End this process, because a task changed a setting that cannot be restored; the supervisor starts a new one.

@@ -186,6 +186,45 @@ def test_a_map_of_one_future_draws_its_numbers_once(client: BlockingTaskClient) 
     assert result == 4 + random.Random(1).random()
 
 
+@pytest.mark.parametrize("chunksize", [1, 3, 10, 10**30])
+def test_a_map_in_chunks_gives_the_same(client: BlockingTaskClient, chunksize: int) -> None:
+    numbers = range(10)
+    assert client.map(double, numbers, chunksize=chunksize) == [2 * x for x in numbers]
+    assert client.map(pow, (x for x in numbers), iter([2] * 10), chunksize=chunksize) == [x**2 for x in numbers]
+    assert client.map(double, [], chunksize=chunksize) == []
+    assert {task.label for task in client.list_tasks()} == {"double", "pow"}
+    with pytest.raises(ValueError, match="different lengths: 10, 2"):
+        client.map(pow, numbers, [1, 2], chunksize=chunksize)
+
+
+def test_a_chunk_is_one_task(client: BlockingTaskClient) -> None:
+    client.map(double, range(10), chunksize=4)
+    assert client.queue_status()["succeeded"] == 3
+
+
+def test_an_error_in_a_chunk_names_its_item_and_the_other_chunks(client: BlockingTaskClient) -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
+        client.map(divmod, [1] * 10, [1, 2, 3, 4, 0, 6, 0, 8, 9, 0], chunksize=3)
+    assert caught.value.__notes__ == ["item 4 in a map", "chunk 1 of 4 in a map; 3 failed, the others: 2, 3"]
+
+
+@pytest.mark.parametrize(
+    ("chunksize", "error", "words"),
+    [(0, ValueError, "at least 1, not 0"), (-1, ValueError, "at least 1, not -1"), ("2", TypeError, "int, not '2'")],
+)
+def test_a_wrong_chunksize_is_refused(
+    client: BlockingTaskClient, chunksize: Any, error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        client.map(double, [1], chunksize=chunksize)
+    assert client.list_tasks() == []
+
+
+def test_a_future_in_a_chunk_is_refused(client: BlockingTaskClient) -> None:
+    with pytest.raises(UnpicklableArgument, match="TaskFuture"):
+        client.map(double, [client.submit(double, 1), 2], chunksize=2)
+
+
 def test_map_refuses_unequal_lengths(client: BlockingTaskClient) -> None:
     with pytest.raises(ValueError, match="2, 3"):
         client.map(pow, [1, 2], [1, 2, 3])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from taskfc_ext.client.session import bookkeeping as state_module
 from taskfc_ext.client.session.bookkeeping import MAX_SUBMIT_BYTES, MAX_UNACCEPTED, MAX_UNACCEPTED_BYTES, SessionState
 from taskfc_ext.client.session.link import frames
 from taskfc_ext.client.session.pending import Call, Flush
-from taskfc_ext.errors import DependencyFailed, RequestRefused, UnknownTask
+from taskfc_ext.drivers.uploads import UploadFolder
+from taskfc_ext.errors import DependencyFailed, RequestRefused, StoreError, UnknownTask
 from taskfc_ext.protocol.client_messages import (
     Abort,
     Accepted,
@@ -43,7 +45,7 @@ class NoOwner:
 
 def template(label: str = "f", **fields: Any) -> Template:
     spec = Spec(kind=Kind.FUNCTION, code=CODE, label=label)
-    return Template(NoOwner(), spec, label=label, defines=[(CODE, b"code")], **fields)
+    return Template(NoOwner(), spec, label=label, **{"defines": [(CODE, b"code")], **fields})
 
 
 def submit(state: SessionState, of: Template, *bodies: bytes) -> list[TaskFuture]:
@@ -197,6 +199,24 @@ def test_an_unanswered_submission_of_released_code_is_sent_again_with_its_code()
     sent = state.take()
     state.release((CODE,))
     assert state.resume() == sent
+
+
+def test_code_in_a_file_that_is_gone_fails_its_tasks_and_is_made_again(tmp_path: Path) -> None:
+    state, folder = SessionState(), UploadFolder(lambda: tmp_path, "c1")
+    released: list[bool] = []
+    state.on_release = lambda: released.append(True)
+    file = folder.write([b"code"], what="it")
+    of = template(defines=[(CODE, file)])
+    submit(state, of, b"x")
+    assert state.take()[0] == Define(CODE, file.upload)
+    state.resume()
+    (tmp_path / "c1" / file.upload.file).unlink()
+    state.release((CODE,))
+    (future,) = submit(state, of, b"y")
+    assert state.take() == []
+    with pytest.raises(StoreError, match="the file with the task's code is gone"):
+        future.result()
+    assert released
 
 
 def test_a_resync_releases_code_that_no_unanswered_submission_names() -> None:

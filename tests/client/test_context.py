@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import decimal
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -58,3 +60,43 @@ def test_a_folder_that_is_gone_is_an_error_that_says_what_to_do(
     gone.rmdir()
     with pytest.raises(FileNotFoundError, match=r"os\.chdir\(\)"):
         context.read_context()
+
+
+def in_a_loop(change: Callable[[int], object], n: int = 200) -> list[context.EncodedContext]:
+    """Return the contexts of submissions in a loop that changes something before each one."""
+    found = []
+    for i in range(n):
+        change(i)
+        here = found[-1] if found and context.is_current(found[-1]) else context.read_context()
+        found.append(here)
+    return found
+
+
+def test_a_loop_without_a_change_looks_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(set(map(id, in_a_loop(lambda i: None)))) == 1
+    here = context.read_context()
+    assert any(context.is_current(here) for _ in range(1000)), "each look would take a file system call for each file"
+
+
+@pytest.mark.parametrize("kind", ["folder", "variable", "path", "limit", "decimals"])
+def test_each_change_in_a_loop_is_seen(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("0", "1"):
+        (tmp_path / name).mkdir()
+    changes: dict[str, Callable[[int], object]] = {
+        "folder": lambda i: os.chdir(tmp_path / str(i % 2)),
+        "variable": lambda i: os.environ.__setitem__("IN_A_LOOP", str(i % 2)),
+        "path": lambda i: sys.path.__setitem__(0, f"/{i % 2}"),
+        "limit": lambda i: sys.setrecursionlimit(5000 + i % 2),
+        "decimals": lambda i: setattr(decimal.getcontext(), "prec", 30 + i % 2),
+    }
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IN_A_LOOP", "")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    limit, precision = sys.getrecursionlimit(), decimal.getcontext().prec
+    try:
+        found = in_a_loop(changes[kind])
+    finally:
+        sys.setrecursionlimit(limit)
+        decimal.getcontext().prec = precision
+    assert len({here.digest for here in found[::2]}) == len({here.digest for here in found[1::2]}) == 1
+    assert found[0].digest != found[1].digest

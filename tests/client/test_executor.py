@@ -7,7 +7,7 @@ import concurrent.futures
 import pickle
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -27,9 +27,11 @@ from taskfc_ext.errors import (
     TaskAborted,
     UnpicklableArgument,
 )
-from taskfc_ext.protocol.client_messages import Barrier
+from taskfc_ext.protocol.client_messages import Barrier, Resync
 from taskfc_ext.testing import FakeFarm
 from tests.processes import DEADLINE, until
+
+N_WORKERS = 4
 
 LIMITS = pytest.mark.parametrize("limit", [None, 1, 3])
 
@@ -45,6 +47,13 @@ def invert(x: int) -> float:
 def n_in_queue(client: BlockingTaskClient) -> int:
     client.flush()
     return sum(client.queue_status().values())
+
+
+@pytest.fixture
+def farm() -> Iterator[FakeFarm]:
+    """A farm with more workers than any limit here."""
+    with FakeFarm(workers=N_WORKERS) as farm:
+        yield farm
 
 
 # submissions
@@ -116,6 +125,52 @@ def test_never_more_than_the_limit_are_with_the_farm() -> None:
         executor.shutdown()
         until(lambda: len(seen) == 40, "all are counted")
     assert max(seen) <= 2
+
+
+@pytest.mark.parametrize("limit", [N_WORKERS, N_WORKERS + 1])
+def test_a_farm_without_more_workers_than_the_limit_gets_all_tasks(
+    farm: FakeFarm, client: BlockingTaskClient, limit: int
+) -> None:
+    farm.running = False
+    executor = TaskExecutor(limit, client=client)
+    futures = [executor.submit(double, x) for x in range(20)]
+    until(lambda: n_in_queue(client) == 20, "the farm has all of them")
+    assert not any(future.is_held for future in futures)
+    farm.running = True
+    executor.shutdown()
+    assert [future.result(0) for future in futures] == [2 * x for x in range(20)]
+
+
+def test_the_limit_holds_from_the_moment_that_the_farm_is_larger(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    farm.running = False
+    with farm.client() as other:
+        other.scale(2)
+        executor = TaskExecutor(2, client=client)
+        first = [executor.submit(double, x) for x in range(3)]
+        until(lambda: n_in_queue(client) == 3, "all are sent")
+        other.scale(3)
+        client.get_client_name()  # what was sent before this answer has arrived
+        later = [executor.submit(double, x) for x in range(3, 6)]
+        assert n_in_queue(client) == 3
+        assert all(future.is_held for future in later)
+        other.scale(1)
+        until(lambda: n_in_queue(client) == 6, "the farm gets the held ones")
+    farm.running = True
+    assert [future.result(DEADLINE) for future in (*first, *later)] == [0, 2, 4, 6, 8, 10]
+
+
+def test_the_limit_holds_after_lost_messages(farm: FakeFarm, client: BlockingTaskClient) -> None:
+    """A `Scaled` may be among them."""
+    farm.running = False
+    executor = TaskExecutor(N_WORKERS, client=client)
+    executor.submit(double, 1)
+    until(lambda: n_in_queue(client) == 1, "the size is known")
+    farm.controller.send(Resync())
+    client.get_client_name()
+    futures = [executor.submit(double, x) for x in range(10)]
+    assert n_in_queue(client) == N_WORKERS
+    farm.running = True
+    assert [future.result(DEADLINE) for future in futures] == [2 * x for x in range(10)]
 
 
 def test_a_slow_callback_delays_no_held_task(client: BlockingTaskClient) -> None:
@@ -210,9 +265,10 @@ def test_on_a_worker_a_wait_for_a_held_task_lends_the_place(farm: FakeFarm) -> N
 
 
 @LIMITS
-@pytest.mark.parametrize("chunksize", [1, 3, 100])
+@pytest.mark.parametrize("chunksize", [1, 3, 100, 10**30])
 def test_a_map_gives_the_results_in_order(client: BlockingTaskClient, limit: int | None, chunksize: int) -> None:
     with TaskExecutor(limit, client=client) as executor:
+        assert list(executor.map(double, (x for x in range(10)), chunksize=chunksize)) == [2 * x for x in range(10)]
         assert list(executor.map(pow, range(10), [2] * 20, chunksize=chunksize)) == [x**2 for x in range(10)]
         assert list(executor.map(double, [], chunksize=chunksize)) == []
 
@@ -221,6 +277,16 @@ def test_a_chunk_is_one_task_under_the_functions_name(farm: FakeFarm, client: Bl
     with TaskExecutor(client=client) as executor:
         assert list(executor.map(double, range(10), chunksize=4)) == [2 * x for x in range(10)]
     assert [task.label for task in client.list_tasks()] == ["double"] * 3
+
+
+def test_an_error_in_a_chunk_comes_after_the_chunks_before_and_names_its_item(client: BlockingTaskClient) -> None:
+    with TaskExecutor(client=client) as executor:
+        results = executor.map(invert, [1, 2, 4, 5, 0, 8, 10], chunksize=3)
+        assert [next(results) for _ in range(3)] == [1, 0.5, 0.25]
+        with pytest.raises(ZeroDivisionError) as caught:
+            next(results)
+        assert caught.value.__notes__ == ["item 4 in a map"]
+        assert list(results) == []
 
 
 def test_a_map_submits_at_once_and_ends_at_the_first_error(client: BlockingTaskClient) -> None:
@@ -294,7 +360,7 @@ def test_an_executor_without_a_client_has_one_of_its_own(farm: FakeFarm, monkeyp
     with TaskExecutor() as executor:
         assert executor.submit(double, 1).result(DEADLINE) == 2
         mine = executor._client
-        assert executor._max_workers == 1
+        assert executor._max_workers == N_WORKERS
     with pytest.raises(ControllerUnavailable, match="closed"):
         mine.queue_status()
     abandoned = TaskExecutor().submit(double, 2)  # its future keeps the connection
@@ -343,6 +409,8 @@ class Holder:
         (lambda client: TaskExecutor(client="default"), TypeError, "TaskClient.. returns, not 'default'"),
         (lambda client: TaskExecutor(client=client).submit(3), TypeError, "3 cannot be called"),
         (lambda client: TaskExecutor(client=client).map(double, [1], chunksize=0), ValueError, "at least 1, not 0"),
+        (lambda client: TaskExecutor(client=client).map(double, [1], chunksize=-3), ValueError, "at least 1, not -3"),
+        (lambda client: TaskExecutor(client=client).map(double, [1], chunksize=2.0), TypeError, "an int, not 2.0"),
         (lambda client: pickle.dumps(TaskExecutor(client=client)), TypeError, "make one with TaskExecutor"),
         (lambda client: client.submit(id, TaskExecutor(client=client)), UnpicklableArgument, "make one with"),
     ],

@@ -41,6 +41,7 @@ EXAMPLES: dict[type, Message] = {
     said.AbortTasks: said.AbortTasks(seq=1, taskids=(0, 1)),
     said.GetResults: said.GetResults(seq=1, taskids=(0,)),
     said.Barrier: said.Barrier(seq=1),
+    said.GetBarrier: said.GetBarrier(seq=1, barrier=1),
     said.Unwait: said.Unwait(seq=1, barrier=1),
     said.Spin: said.Spin(seq=1),
     said.QueueStatus: said.QueueStatus(seq=1),

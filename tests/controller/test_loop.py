@@ -24,7 +24,7 @@ from taskfc_ext.protocol.client_messages import (
     Retry,
 )
 from taskfc_ext.protocol.infos import Details, SubmittedTask
-from taskfc_ext.protocol.payloads import Failure, Outcome, Reason, encode_failure
+from taskfc_ext.protocol.payloads import Failure, Outcome, PayloadRef, Reason, encode_failure
 from taskfc_ext.protocol.spec import Kind, OnLost, Spec
 from taskfc_ext.protocol.worker_messages import Finished, PropertiesChanged, Ready, Run
 from tests.controller.wire import CODE, ERROR, WireFarm, WireWorker
@@ -304,13 +304,16 @@ def test_inputs_that_are_cleared_when_their_task_has_ended_in_the_same_turn_brea
 def test_only_small_code_is_kept_in_memory(farm):
     answers = farm.controller._answers
     big = b"b" * (17 * 2**20)
-    digests = [b"%016d" % i for i in range(70)]
-    farm.alice.send(*[said.Define(digest, b"small") for digest in digests], said.Define(b"B" * 16, big))
+    digests = [b"%016d" % i for i in range(300)]
+    small = b"s" * 60_000
+    farm.alice.send(*[said.Define(digest, small) for digest in digests], said.Define(b"B" * 16, big))
     farm.pump()
     for digest in digests:
-        assert answers._code(digest) == b"small"
-    assert answers._code(b"B" * 16) == big
-    assert answers._recent_code.n_bytes <= 16 * 2**20
+        assert answers._code(digest) == small
+    reference = answers._code(b"B" * 16)  # its file is mapped by workers
+    assert isinstance(reference, PayloadRef)
+    assert farm.store.payload(reference) == big
+    assert 0 < answers._recent_code.n_bytes <= 16 * 2**20
     assert b"B" * 16 not in answers._recent_code._entries
     assert answers._code(CODE) == b"code"
 

@@ -29,10 +29,28 @@ MUTANTS = (
         "all sessions share one table of answers",
     ),
     Mutant(
-        "on_finished",
+        "_end_attempts",
         "taskid = worker.leases.get(lease)\nif taskid is None:\n    farm.stale += 1\n    continue",
-        "taskid = farm.leases.get(lease, (None, 0))[0]\nif taskid is None:\n    continue",
+        "leased = farm.leases.get(lease)\nif leased is None:\n    continue\ntaskid = leased.taskid",
+        "a report of many kinds counts under a lease of another worker",
+    ),
+    Mutant(
+        "_tasks_of_successes",
+        "tasks = [by_id[held[lease]] for lease in message.leases]",
+        "tasks = [farm.leases[lease] for lease in message.leases]",
         "a report counts under a lease of another worker",
+    ),
+    Mutant(
+        "_tasks_of_successes",
+        "or farm.stopping_leases",
+        "",
+        "a late result of a stopped attempt counts",
+    ),
+    Mutant(
+        "_tasks_of_successes",
+        "any(message.outcomes) or message.outputs",
+        "any(message.outcomes)",
+        "the output of a success is lost",
     ),
     Mutant(
         "on_finished",
@@ -137,8 +155,8 @@ MUTANTS = (
         "a worker idles while a refused task of a lower priority waits",
     ),
     Mutant(
-        "finish",
-        "self.refusals.discard(taskid)",
+        "_forget_steering",
+        "self.refusals.discard(task.taskid)",
         "pass",
         "a task that has ended is rejected",
     ),
@@ -161,8 +179,8 @@ MUTANTS = (
         "the recovery is not offered to workers that rejected the task",
     ),
     Mutant(
-        "_may_join",
-        "and task.taskid not in farm.refusals.rejected",
+        "joins",
+        "and taskid not in rejected",
         "",
         "a task that was rejected travels behind another one",
     ),
@@ -299,8 +317,8 @@ MUTANTS = (
         "a retry goes to a worker that has something to do",
     ),
     Mutant(
-        "_may_join",
-        "and task.batch.inputs == first.batch.inputs",
+        "joins",
+        "and of.inputs == inputs",
         "",
         "a task runs with the inputs of another one",
     ),
@@ -315,6 +333,12 @@ MUTANTS = (
         "if not barrier.remaining:\n    farm.close_barrier",
         "if len(barrier.remaining) <= 1:\n    farm.close_barrier",
         "a barrier is answered one task too early",
+    ),
+    Mutant(
+        "_answer_barriers",
+        "barrier.remaining.intersection(failed)",
+        "failed",
+        "a barrier counts the failures of tasks that it does not wait for",
     ),
     Mutant(
         "_settle_requeued",
@@ -522,14 +546,14 @@ MUTANTS = (
     ),
     Mutant(
         "on_farm",
-        "if farm.tasks[taskid].aborting:",
+        "if task.aborting:",
         "if False:",
         "an abort is forgotten by the next controller",
     ),
     Mutant(
         "_lines",
-        "if held and task.taskid in held:\n    continue",
-        "",
+        "if task.taskid not in self.held:",
+        "if True:",
         "a held task stands in the queue",
     ),
     Mutant(
@@ -539,8 +563,8 @@ MUTANTS = (
         "a held task that was refused or backs off is offered",
     ),
     Mutant(
-        "finish",
-        "self.held.discard(taskid)",
+        "_forget_steering",
+        "self.held.discard(task.taskid)",
         "",
         "a task that has ended is held",
     ),
@@ -552,8 +576,8 @@ MUTANTS = (
     ),
     Mutant(
         "_lines",
-        "rank = self.rank_of(task) if ranked else task.batch.spec.priority",
-        "rank = task.batch.spec.priority",
+        "(self.rank_of(task), task.batch.session)",
+        "(task.batch.spec.priority, task.batch.session)",
         "a task that was moved is queued where it was",
     ),
     Mutant(
@@ -762,7 +786,7 @@ MUTANTS = (
     ),
     Mutant(
         "stop_attempt",
-        "farm.mark((farm.tasks[taskid],))",
+        "farm.mark((task,))",
         "",
         "subscribers do not learn that a task is being stopped",
     ),
@@ -1017,6 +1041,12 @@ MUTANTS = (
         "worker.known = {digest: sizes.get(digest, 0) for digest in message.codes}",
         "",
         "a worker that reconnects is not sent what did not arrive",
+    ),
+    Mutant(
+        "set_n_workers",
+        "step.to_client(session.session, Scaled(n))",
+        "pass",
+        "a client is not informed of more workers, so an executor runs more tasks than its limit",
     ),
     Mutant(
         "is_due",

@@ -168,6 +168,16 @@ def test_short_tasks_do_not_pile_up_behind_longer_ones(first):
     assert len(talk.leases_of(0)) == 2
 
 
+def test_short_tasks_do_not_pile_up_behind_a_longer_one_and_a_short_one():
+    talk = Conversation()
+    talk.client(ALICE, Define(OTHER, b"other code"))
+    talk.submit(1, code=CODE)
+    talk.submit(20, code=OTHER)
+    talk.farm.mean_seconds.update({CODE: 0.02, OTHER: 0.0001})
+    talk.join(0)
+    assert len(talk.leases_of(0)) == 2
+
+
 def test_a_worker_is_asked_once_for_what_waits_behind_its_task_when_another_is_idle():
     talk = Conversation(workers=2)
     measure(talk, 0.02)

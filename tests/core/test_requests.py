@@ -20,7 +20,7 @@ from taskfc_ext.core.scheduler import FORGET_SESSION_AFTER
 from taskfc_ext.core.state.sessions import MAX_ANSWERS, ClientSession
 from taskfc_ext.protocol import client_messages as messages
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused, Reply, Stopping
-from taskfc_ext.protocol.infos import TaskInfo, TaskProgress, WorkerInfo
+from taskfc_ext.protocol.infos import BarrierCounts, TaskInfo, TaskProgress, WorkerInfo
 from taskfc_ext.protocol.outputs import MAX_DISPLAYS
 from taskfc_ext.protocol.payloads import Outcome
 from taskfc_ext.protocol.records import AbortAsked, Cleared, Dropped, Requeued, StopAsked, Why
@@ -116,6 +116,26 @@ def test_a_barrier_without_a_waiting_client_is_not_answered():
     seq = talk.seqs[ALICE]
     assert messages_to(talk.ask(messages.Unwait, barrier=seq)) == [talk.reply()]
     assert Reply(seq) not in messages_to(talk.finish(0))
+
+
+def test_an_open_barrier_counts_its_tasks():
+    def counts(session=ALICE):
+        (reply,) = messages_to(talk.ask(messages.GetBarrier, session, barrier=barrier), session)
+        return reply.value
+
+    talk = Conversation(workers=1)
+    talk.submit(9)
+    talk.finish(0, outcome=Outcome.ERROR)
+    talk.ask(messages.Barrier, taskids=(0, 1, 2, 8))
+    barrier = talk.seqs[ALICE]
+    assert counts() == BarrierCounts(total=3, left=3)
+    talk.finish(0, outcome=Outcome.ERROR)
+    talk.ask(messages.Abort, taskid=7)
+    talk.ask(messages.Abort, taskid=8)
+    assert counts() == BarrierCounts(total=3, left=1, failed=2)
+    assert counts(BOB) is None, "his barriers have numbers of their own"
+    talk.finish(0)
+    assert counts() is None
 
 
 def test_barriers_of_several_clients_fall_together():

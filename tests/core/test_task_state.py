@@ -43,7 +43,7 @@ def test_which_state_an_end_is(reason):
 def test_an_illegal_transition_changes_nothing_not_even_the_legal_ones_beside_it():
     farm = Farm()
     for taskid, state in enumerate((State.SCHEDULED, State.WAITING)):
-        farm.add(task(taskid, state))
+        farm.add([task(taskid, state)])
     with pytest.raises(IllegalTransition, match="task 1 cannot go from waiting to running"):
         farm.transition(farm.tasks.values(), State.RUNNING)
     assert [t.state for t in farm.tasks.values()] == [State.SCHEDULED, State.WAITING]
@@ -52,8 +52,7 @@ def test_an_illegal_transition_changes_nothing_not_even_the_legal_ones_beside_it
 
 def test_ends_are_known_until_they_are_cleared():
     farm = Farm()
-    for taskid, state in enumerate((State.SCHEDULED,) * 3):
-        farm.add(task(taskid, state))
+    farm.add([task(taskid, State.SCHEDULED) for taskid in range(3)])
     farm.finish((0, 1), ("", "error"))
     assert [farm.end_of(taskid) for taskid in range(3)] == ["", "error", None]
     assert farm.finished_ids() == [0, 1]
@@ -68,7 +67,7 @@ def test_ends_are_known_until_they_are_cleared():
 BREAKERS = {
     "counts": lambda farm: farm.counts.update({State.WAITING: 3}),
     "ended and live": lambda farm: farm.ended.__setitem__(0, 1),
-    "lease of nobody": lambda farm: farm.leases.update({9: (0, 0)}),
+    "lease of nobody": lambda farm: farm.leases.update({9: farm.tasks[0]}),
     "void lease at a worker": lambda farm: farm.workers[0].leases.update({9: 0}),
     "lease from the future": lambda farm: setattr(farm, "next_lease", 1),
     "runs nowhere": lambda farm: farm.transition([farm.tasks[1]], State.RUNNING),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from taskfc_ext.core.effects import Effects, SupervisorSend, WorkerSend
+from taskfc_ext.core.events import FromParent
 from taskfc_ext.errors import ProtocolError
-from taskfc_ext.protocol.client_messages import Abort, Ended, Scale, Submit
+from taskfc_ext.protocol.client_messages import Abort, Ended, Ping, Scale, Scaled, Submit
 from taskfc_ext.protocol.payloads import Outcome, Reason, decode_failure
 from taskfc_ext.protocol.records import Leased, Requeued, Why
 from taskfc_ext.protocol.spec import OnLost
 from taskfc_ext.protocol.states import State
-from taskfc_ext.protocol.supervisor_messages import Noted, SetWorkers, WorkerDown
+from taskfc_ext.protocol.supervisor_messages import Farm, Noted, SetWorkers, WorkerDown, WorkerUp
 from taskfc_ext.protocol.worker_messages import Committed, Displayed, Finished, Output, Returned, Run, Started
 from tests.core.conversation import BOB, Conversation, dispatched_in, messages_to, spec, to_supervisor
 
@@ -311,7 +312,7 @@ def test_fewer_workers_retire_the_idle_at_once_and_the_busy_when_they_are_done()
     talk = Conversation(workers=3)
     talk.submit(2)
     effects = talk.ask(Scale, n=1)
-    assert messages_to(effects) == [talk.reply(3)]
+    assert messages_to(effects) == [Scaled(1), talk.reply(3)]
     assert to_supervisor(effects) == [SetWorkers(1, (2,))]
     retiring = next(worker for worker in (0, 1) if talk.farm.workers[worker].retiring)
     talk.submit(3)
@@ -341,7 +342,24 @@ def test_a_wish_for_fewer_workers_survives_the_controller():
 def test_more_workers_are_asked_for():
     talk = Conversation(workers=1)
     effects = talk.ask(Scale, BOB, n=4)
-    assert (messages_to(effects, BOB), to_supervisor(effects)) == ([talk.reply(1, BOB)], [SetWorkers(4, ())])
+    assert messages_to(effects, BOB) == [Scaled(4), talk.reply(1, BOB)]
+    assert to_supervisor(effects) == [SetWorkers(4, ())]
+
+
+def test_every_connected_client_is_informed_of_another_size_and_no_one_of_the_same():
+    talk = Conversation(workers=1)
+    talk.ask(Ping, BOB)
+    talk.ask(Ping)
+    effects = talk.ask(Scale, n=2)
+    assert messages_to(effects, BOB) == [Scaled(2)]
+    assert messages_to(talk.ask(Scale, n=2), BOB) == []
+    size = Farm(
+        supervisor_pid=1, n_workers=3, alive=tuple(WorkerUp(worker, 1) for worker in talk.farm.workers), dead=()
+    )
+    effects = talk.handle(FromParent(size))
+    assert (messages_to(effects), messages_to(effects, BOB)) == ([Scaled(3)], [Scaled(3)])
+    talk.lose_client(BOB)
+    assert messages_to(talk.ask(Scale, n=4), BOB) == []
 
 
 def test_a_run_carries_the_leases_that_the_record_says():
@@ -359,7 +377,7 @@ def test_a_task_that_a_worker_died_of_runs_alone():
     talk.die(0, started=2, running=False)
     talk.submit(5)
     talk.join(1)
-    first = [talk.farm.leases[lease][0] for lease in talk.leases_of(1)]
+    first = [talk.farm.leases[lease].taskid for lease in talk.leases_of(1)]
     assert first == [1]
     talk.finish(1, seconds=0.0001)
     assert len(talk.leases_of(1)) > 1

@@ -694,4 +694,5 @@ def durable(scheduler: Scheduler) -> object:
     }
     steered = farm.held, farm.moved, farm.retried, farm.broadcasts, farm.next_broadcast
     code = farm.codes.sizes, farm.codes.needs(), farm.codes.spans()
-    return tasks, steered, farm.leases, bytes(farm.ended), farm.next_lease, code, farm.names, farm.incarnation
+    leases = {lease: (task.taskid, task.worker) for lease, task in farm.leases.items()}
+    return tasks, steered, leases, bytes(farm.ended), farm.next_lease, code, farm.names, farm.incarnation

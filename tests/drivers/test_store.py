@@ -17,6 +17,7 @@ from taskfc_ext.drivers.paths import payloads_of
 from taskfc_ext.drivers.payload_files import LARGE
 from taskfc_ext.drivers.store import SCHEMA_VERSION, Store
 from taskfc_ext.drivers.upkeep import Upkeep
+from taskfc_ext.drivers.uploads import LargePayloads
 from taskfc_ext.errors import StoreError
 from taskfc_ext.protocol.client_messages import Define, Ended
 from taskfc_ext.protocol.payloads import PayloadRef
@@ -159,6 +160,10 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 # code
+
+
+def code_of(store, digest):
+    return store.payload(store.code(digest))
 
 
 def test_code_is_kept_under_its_digest_and_not_replayed(store):
@@ -311,21 +316,34 @@ def test_results_are_gone_with_the_last_of_their_record_however_they_are_cleared
 def test_code_is_gone_once_it_is_dropped(store):
     large = os.urandom(LARGE)
     store.commit([Define(b"d" * 16, b"body"), Define(b"l" * 16, large)])
-    assert (store.code(b"d" * 16), store.code(b"l" * 16)) == (b"body", large)
+    assert (store.code(b"d" * 16), code_of(store, b"l" * 16)) == (b"body", large)
     store.commit([Dropped((b"d" * 16, b"l" * 16, b"x" * 16))])
     for digest in (b"d" * 16, b"l" * 16):
         with pytest.raises(KeyError):
             store.code(digest)
     assert files(store) == []
     store.commit([Define(b"l" * 16, large)])
-    assert store.code(b"l" * 16) == large
+    assert code_of(store, b"l" * 16) == large
 
 
 def test_code_that_is_dropped_and_defined_in_one_commit_is_there(store):
     large = os.urandom(LARGE)
     store.commit([Define(b"l" * 16, large)])
     store.commit([Dropped((b"l" * 16,)), Define(b"l" * 16, large)])
-    assert store.code(b"l" * 16) == large
+    assert code_of(store, b"l" * 16) == large
+
+
+def test_code_in_a_file_of_its_sender_becomes_a_file_of_the_store(store, path):
+    large = os.urandom(LARGE)
+    sender = LargePayloads(lambda: path, "c1")
+    file = sender.write([large], what="it")
+    for _ in range(2):  # the second file is not needed
+        store.commit([Define(b"l" * 16, *store.stage([file.upload]))])
+    assert code_of(store, b"l" * 16) == large
+    assert len(files(store)) == 1
+    assert list(store.records()) == [Define(b"l" * 16, PayloadRef((b"l" * 16).hex(), LARGE))] * 2
+    store.commit([Dropped((b"l" * 16,))])
+    assert files(store) == []
 
 
 def test_broadcasts_that_are_forgotten_are_gone(store, path):

@@ -47,6 +47,25 @@ def test_a_short_write_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert (tmp_path / "1").read_bytes() == b"0123456789abcdefghijklmnop"
 
 
+def test_the_bytes_that_are_written_are_reported_after_each_part(tmp_path: Path) -> None:
+    parts = [bytes(10), memoryview(bytes(40 * 2**20))]
+    size = 40 * 2**20 + 10
+    reports: list[tuple[int, int]] = []
+    write_new(tmp_path / "1", parts, report=lambda *report: reports.append(report))
+    assert [n for n, _ in reports] == [10, *[10 + i * 2**24 for i in (1, 2)], size]
+    assert {total for _, total in reports} == {size}
+
+
+def test_an_interrupt_of_a_report_leaves_no_file(tmp_path: Path) -> None:
+    def interrupt(n_written: int, size: int) -> None:
+        raise KeyboardInterrupt
+
+    folder = UploadFolder(lambda: tmp_path / "uploads", "c1")
+    with pytest.raises(KeyboardInterrupt):
+        folder.write([b"x"], what="the arguments of fit", report=interrupt)
+    assert list((tmp_path / "uploads" / "c1").iterdir()) == []
+
+
 def test_a_payload_without_room_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: object) -> int:
         raise OSError(28, os.strerror(28))

@@ -7,6 +7,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets import TraitError
 
+from taskfc_ext.client.progress import switch
 from taskfc_ext.ipython import extension
 from tests.ipython.conftest import FakeFarms
 from tests.shells import end_shell, new_shell
@@ -55,6 +56,17 @@ def test_config_acts_on_the_next_call(shell: Any, farm: Any) -> None:
     shell.run("%config TaskMagics.farm = 'fourth'")
     shell.run("%task 1")
     assert farm.name == "fourth"
+
+
+def test_bars_are_turned_off_and_come_back_with_the_extension_gone(profile: Any, farm: Any) -> None:
+    shell = profile(progress=False)
+    extension.load(shell, FakeFarms(farm))
+    assert not switch.is_on()
+    shell.run_cell("%config TaskMagics.progress = True")
+    assert switch.is_on()
+    shell.run_cell("%config TaskMagics.progress = False")
+    extension.unload(shell)
+    assert switch.is_on()
 
 
 def test_a_verb_and_the_trait_agree(shell: Any, farm: Any) -> None:

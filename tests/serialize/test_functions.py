@@ -5,6 +5,8 @@ import gc
 import importlib
 import linecache
 import math
+import mmap
+import pickle
 import sys
 import threading
 import traceback
@@ -16,7 +18,8 @@ from typing import Any
 import pytest
 
 from taskfc_ext.errors import UnpicklableArgument
-from taskfc_ext.serialize import digest, dump_function, load_function
+from taskfc_ext.serialize import Body, digest, dump_function, join, load_function
+from taskfc_ext.serialize.bodies import Pieces
 
 
 def define(source: str, name: str = "f", /, **variables: object) -> Any:
@@ -31,6 +34,61 @@ def test_a_function_of_main_is_pickled_by_value() -> None:
     name, body = dump_function(f)
     assert name == digest(body)
     assert load_function(body)(4) == 7
+
+
+def file_of(body: Body) -> mmap.mmap:
+    """Return a mapping with the content of `body`."""
+    content = mmap.mmap(-1, len(body))
+    content[:] = join(body)
+    return content
+
+
+@pytest.mark.parametrize("size", [100_000, 100_001, 100_007])
+def test_a_large_array_of_a_function_is_no_part_of_its_pickle_and_may_change(size: int) -> None:
+    array = bytearray(size)
+    f = define("def f(): return array", array=Array(array))
+    name, body = dump_function(f)
+    assert isinstance(body, Pieces)
+    assert digest(body) == name
+    sent = {b"other": mmap.mmap(-1, len(body)), b"it": file_of(body)}
+    assert dump_function(f, sent)[0] == b"it", "not hashed, as it is the same"
+    for at in (0, size // 2, size - 1):
+        array[at] = 1
+        assert dump_function(f, sent)[0] == digest(dump_function(f)[1]) != name, at
+        array[at] = 0
+
+
+def test_a_buffer_that_cannot_be_written_to_is_compared_as_well() -> None:
+    f = define("def f(): return array", array=Array(bytes(100_001)))
+    name, body = dump_function(f)
+    sent = {b"it": file_of(body)}
+    assert dump_function(f, sent)[0] == b"it"
+    f.__globals__["array"] = Array(bytes(100_000) + b"x")
+    assert dump_function(f, sent)[0] not in (b"it", name)
+
+
+class Array:
+    """An object with a large buffer."""
+
+    def __init__(self, content: bytes | bytearray) -> None:
+        self.content = content
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return Array, (pickle.PickleBuffer(self.content),)
+
+
+def test_a_large_pickle_of_constants_is_made_again_when_it_is_needed() -> None:
+    f = define("def f(): return text", text="x" * 100_000)
+    first = dump_function(f)
+    again = dump_function(f)
+    assert again[1] is not first[1]
+    assert (again[0], join(again[1])) == (first[0], first[1])
+    assert len(again[1]) == len(first[1])
+    exec("def f(): return text", f.__globals__)  # as a cell that runs again
+    assert dump_function(f.__globals__["f"], {b"it": file_of(first[1])})[0] == b"it"
+    f.__globals__["text"] = "y" * 100_000
+    assert dump_function(f)[0] != first[0]
+    assert load_function(file_of(first[1]))() == "x" * 100_000
 
 
 POWERS = functools.partial(pow, 2)

@@ -40,8 +40,8 @@ cpython = load_cpython_tests()
 
 @pytest.fixture(scope="module", autouse=True)
 def farm(module_home: Path) -> Iterator[None]:
-    """A farm with the number of workers that these tests expect."""
-    with start(cpython.ExecutorMixin.worker_count):
+    """A farm with one worker more than these tests use, so that `max_workers` holds tasks back."""
+    with start(cpython.ExecutorMixin.worker_count + 1):
         yield
 
 

@@ -89,6 +89,31 @@ def test_an_array_is_mapped_at_both_ends(client: BlockingTaskClient) -> None:
     assert describe(client.submit(make, N).result()) == (True, "mmap")
 
 
+def test_a_function_with_an_array_is_sent_once_and_the_array_may_change(lone_farm: Controller) -> None:
+    array = np.zeros(N)
+
+    def use(item: int) -> tuple[float, bool, str]:
+        seen = float(array[0])
+        array[0] = -1  # which no other task sees
+        return seen, *describe(array)
+
+    with lone_farm.client() as client:
+        client.clear()
+        until(lambda: not arrays(paths_of(lone_farm).payloads), "no files of other tests")
+        futures = [client.submit(use, item) for item in range(20)]
+        assert {future.result() for future in futures} == {(0.0, True, "mmap")}
+        assert client.map(use, range(20)) == [(0.0, True, "mmap")] * 20
+        assert len(arrays(paths_of(lone_farm).payloads)) == 1
+        array[0] = 5
+        assert client.map(use, range(3)) == [(5.0, True, "mmap")] * 3
+        kill_controller(lone_farm)
+        assert futures[0].retry().result() == (0.0, True, "mmap")
+        client.clear()
+        until(lambda: not arrays(paths_of(lone_farm).payloads), "the files are gone")
+        until(lambda: not arrays(paths_of(lone_farm).uploads), "also that of the client")
+        assert client.submit(use, 0).result() == (5.0, True, "mmap")
+
+
 def test_results_go_from_worker_to_worker(client: BlockingTaskClient) -> None:
     one, two = client.submit(make, N), client.submit(make, 2 * N)
     assert client.submit(total, one, two).result() == 3 * N
@@ -106,6 +131,7 @@ def test_values_without_buffers_may_be_large_too(client: BlockingTaskClient, val
 def test_tables_and_sparse_arrays_come_back_as_they_were(client: BlockingTaskClient) -> None:
     pandas, sparse = pytest.importorskip("pandas"), pytest.importorskip("scipy.sparse")
     frame = pandas.DataFrame({"a": np.arange(N), "b": np.arange(N) / 3, "c": ["text"] * N})
+    frame["d"] = pandas.date_range("2020-01-01", periods=N, freq="s")
     matrix = sparse.random(2000, 2000, density=0.05, random_state=1, format="csr")
     pandas.testing.assert_frame_equal(client.submit(lambda table: table, frame).result(), frame)
     assert (client.submit(lambda matrix: 2 * matrix, matrix).result() != 2 * matrix).nnz == 0

@@ -115,11 +115,11 @@ class Bench:
 
     def spec(self, function: Callable[..., object], **options: Any) -> Spec:
         name, body = dump_function(function)
-        self.connection.inbox.append(Code(name, body))
+        self.connection.inbox.append(Code(name, join(body)))
         for option in ("depend", "retry_on"):
             if option in options:
                 code, body = dump_function(options[option])
-                self.connection.inbox.append(Code(code, body))
+                self.connection.inbox.append(Code(code, join(body)))
                 options[option] = code
         return Spec(kind=Kind.FUNCTION, code=name, label=getattr(function, "__name__", "f"), **options)
 

@@ -36,7 +36,7 @@ from taskfc_ext.protocol.worker_messages import (
     SetUp,
     Started,
 )
-from taskfc_ext.serialize import SourceResult, digest, dump_call, dump_function, dump_names, load_value
+from taskfc_ext.serialize import SourceResult, digest, dump_call, dump_function, dump_names, join, load_value
 from tests.processes import DEADLINE, until
 
 
@@ -115,7 +115,7 @@ class Farm:
     def call(self, function: Callable[..., object], *args: object, **options: Any) -> int:
         code, body = dump_function(function)
         spec = Spec(kind=Kind.FUNCTION, code=code, label=function.__name__, **options)
-        return self.run(Code(code, body), spec, dump_call(args, {}, what="f"))
+        return self.run(Code(code, join(body)), spec, dump_call(args, {}, what="f"))
 
     def cell(self, source: str) -> int:
         spec = Spec(kind=Kind.CELL, code=digest(source.encode()), label="cell")

@@ -12,11 +12,13 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from threading import get_ident
 from typing import Any, NamedTuple
 
 from taskfc_ext import serialize
 from taskfc_ext.client.context.imports import imported_names
-from taskfc_ext.client.context.modules import Packs, Sources
+from taskfc_ext.client.context.modules import LOOP, Packs, Sources
+from taskfc_ext.client.user_time import last_submission, own_time
 from taskfc_ext.drivers.environment import AT_START
 from taskfc_ext.drivers.user_folder import is_installed
 from taskfc_ext.lru import ByteLRU
@@ -84,13 +86,14 @@ def read_context(cell: str | None = None) -> EncodedContext:
     Raises:
         FileNotFoundError: the working directory is gone.
     """
-    global _last, _is_as_before, _asked
+    global _last, _is_as_before, is_current
     last, is_same = _last, False
-    before, _asked = _asked, _clock()
-    pause = _asked - before
+    now = _clock()
+    pause = last_submission.pause(now)
     if cell is None and last is not None and _is_as_before():
         is_same = True
-        if pause < settings_here.pause and not last.sources.is_due(_asked, pause):
+        if pause < settings_here.pause and not last.sources.is_due(now, pause):
+            last_submission.note()
             return last.context
     cwd = _folder_now.value if _getcwd(_folder_now, _LONGEST) else _slow_cwd()
     with _looking:
@@ -105,7 +108,7 @@ def read_context(cell: str | None = None) -> EncodedContext:
             here, sources = _place(os.fsdecode(cwd), settings)
         if cell is not None:
             sources.want(imported_names(cell))
-        if cell is not None or last is None or here is not last.context or sources.is_due(_asked, pause):
+        if cell is not None or last is None or here is not last.context or sources.is_due(now, pause):
             sources.look(for_new=cell is not None)
         if last is None or here is not last.context or sources.packs is not here.modules:
             here = _as_known(EncodedContext(here.digest, here.body, sources.packs))
@@ -113,6 +116,8 @@ def read_context(cell: str | None = None) -> EncodedContext:
             is_same = False
         if not is_same:
             _is_as_before = _comparison(last, settings_here.marks)
+        is_current = _quick_check(here, sources, _is_as_before)
+        last_submission.note()  # at the end: the time of this look is none of the user's either
         return here
 
 
@@ -151,12 +156,42 @@ def _comparison(last: _Last, marks: Marks) -> Callable[[], bool]:
     return is_as_before
 
 
+def _quick_check(
+    here: EncodedContext, sources: Sources, is_as_before: Callable[[], bool]
+) -> Callable[[EncodedContext], bool]:
+    """Return `is_current` for as long as this process is in the context `here`."""
+    clock, last, thread = _clock, last_submission, get_ident
+    next_look, shortest = sources.next_look, min(settings_here.pause, LOOP)
+    names, n_names = serialize.names_in_code, len(serialize.names_in_code)
+
+    def is_current(context: EncodedContext) -> bool:
+        now = clock()
+        if (
+            context is here
+            and now < next_look
+            and (now - last.ended < shortest or last.pause(now) < shortest)
+            and len(names) == n_names
+            and is_as_before()
+        ):
+            last.ended, last.own, last.thread = now, own_time[0], thread()
+            return True
+        return False
+
+    return is_current
+
+
 def _never() -> bool:
     return False
 
 
+def _unknown(context: EncodedContext) -> bool:
+    return False
+
+
+is_current: Callable[[EncodedContext], bool] = _unknown
+"""Tells whether `read_context()` would return this context, without a look at files: for loops of submissions."""
+
 _is_as_before: Callable[[], bool] = _never
-_asked = 0.0
 _clock = time.perf_counter
 
 

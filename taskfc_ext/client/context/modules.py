@@ -31,10 +31,14 @@ MAX_TOTAL_ELSEWHERE = 5 * 2**20
 sent."""
 
 LOOK_RATIO = 30
-"""File checks take a thirtieth of the time at most: a few files are checked at nearly each submission, many seldom."""
+"""File checks take a thirtieth of the time at most."""
 
 LOOP = 100e-6
 """Seconds between two submissions of a loop; after a longer pause, files are always checked."""
+
+LOOK_EVERY = 0.005
+"""Seconds between two checks within a loop, at least. The loop itself has no time to write a file. Each check lets
+other threads run, and the next submission then waits for them."""
 
 _QUICK = 3e-6
 """Seconds that a check of one file takes on a usual disk."""
@@ -79,10 +83,15 @@ class Sources:
         folder: the folder of the user's own modules.
         path: `sys.path`, each entry absolute.
         elsewhere: whether code outside of the folder is sent.
+
+    Attributes:
+        packs: the modules, as last read.
+        next_look: when the files are due to be checked again in a loop of submissions, as `time.perf_counter`.
     """
 
     def __init__(self, folder: str, path: Sequence[str], *, elsewhere: bool = False) -> None:
         self.packs: Packs = ()
+        self.next_look = 0.0
         self._folder = UserCode(folder)
         self._elsewhere = UserCode(folder, path) if elsewhere else None
         self._path = tuple(path)
@@ -93,7 +102,6 @@ class Sources:
         self._seen_code: set[tuple[str, ...]] = set()
         self._n_code = -1
         self._n_modules = -1
-        self._next_look = 0.0
         self._look_costs = 0.0
         self._next_search = 0.0
         self._is_incomplete = True
@@ -109,7 +117,7 @@ class Sources:
             now: the time of `time.perf_counter`.
             pause: seconds since the last call: in less than `LOOP` nobody edits a file.
         """
-        return now >= self._next_look or pause >= LOOP or len(serialize.names_in_code) != self._n_code
+        return now >= self.next_look or pause >= LOOP or len(serialize.names_in_code) != self._n_code
 
     def want(self, names: Iterable[str]) -> None:
         """Include the modules of these full names, if they exist."""
@@ -143,7 +151,7 @@ class Sources:
         # a check that other threads delayed does not mean that the next one is as slow
         most = max(_QUICK * (len(self._files) + len(self._places)), 1.5 * self._look_costs)
         self._look_costs = min(looked - began, most)
-        self._next_look = looked + self._look_costs * LOOK_RATIO
+        self.next_look = looked + max(LOOK_EVERY, self._look_costs * LOOK_RATIO)
 
     def _has_changed(self, path: str) -> bool:
         known = self._files[path]

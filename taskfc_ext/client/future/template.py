@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from taskfc_ext.client.future.waiters import Lending
+from taskfc_ext.drivers.uploads import Sent
 from taskfc_ext.protocol.infos import Details, TaskInfo
 from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.protocol.spec import Spec
@@ -57,8 +58,8 @@ class Template:
     """
 
     __slots__ = (
-        *("_without_code", "after", "after_any", "decoding", "defines", "inputs", "label", "loads", "name", "owner"),
-        *("retry_of", "spec"),
+        *("_last_with_inputs", "_without_code", "after", "after_any", "decoding", "defines", "inputs", "label"),
+        *("loads", "name", "owner", "retry_of", "spec"),
     )
 
     def __init__(
@@ -68,7 +69,7 @@ class Template:
         *,
         label: str,
         name: str | None = None,
-        defines: Sequence[tuple[bytes, bytes]] = (),
+        defines: Sequence[tuple[bytes, Sent]] = (),
         after: tuple[Any, ...] = (),
         after_any: bool = False,
         inputs: tuple[Any, ...] = (),
@@ -86,6 +87,7 @@ class Template:
         self.loads = 0
         self.decoding = threading.RLock()  # one for all: a lock per future would double its size
         self._without_code: Template | None = None
+        self._last_with_inputs: Template | None = None
 
     def without_code(self) -> Template:
         """Return the template for accepted tasks, which does not keep their code."""
@@ -95,10 +97,13 @@ class Template:
         return self._without_code
 
     def with_inputs(self, inputs: tuple[Any, ...]) -> Template:
-        """Return the template for one task whose arguments refer to the results of `inputs`."""
-        return self._copy(self.defines, inputs)
+        """Return the template for tasks whose arguments refer to the results of `inputs`."""
+        last = self._last_with_inputs
+        if last is None or last.inputs != inputs:  # else tasks with the same inputs share a message
+            last = self._last_with_inputs = self._copy(self.defines, inputs)
+        return last
 
-    def _copy(self, defines: Sequence[tuple[bytes, bytes]], inputs: tuple[Any, ...]) -> Template:
+    def _copy(self, defines: Sequence[tuple[bytes, Sent]], inputs: tuple[Any, ...]) -> Template:
         return Template(
             self.owner,
             self.spec,

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import threading
+import weakref
+from collections.abc import Callable
+from mmap import mmap
+from typing import Any, NamedTuple
 from weakref import WeakSet
 
 from taskfc_ext.client.future.template import Template
@@ -16,7 +20,26 @@ MAX_TEMPLATES = 1000
 TEMPLATE_BYTES = 32 * 2**20
 """Bytes of code kept with them; code that was dropped is pickled and defined again on its next use."""
 
+MAX_SENT = 8
+"""Large functions kept to be compared with: each takes a descriptor."""
+
 Key = tuple[Spec, str | None]
+
+
+class LastFunction(NamedTuple):
+    """The last submission of a function.
+
+    Attributes:
+        function: the function; nothing here keeps it alive.
+        is_unchanged: tells whether it would be pickled in the same way now.
+        context: the context of the submission.
+        template: its template.
+    """
+
+    function: weakref.ref[Callable[..., Any]]
+    is_unchanged: Callable[[Any], bool]
+    context: Any
+    template: Template
 
 
 class TemplateCache:
@@ -27,11 +50,15 @@ class TemplateCache:
 
     Attributes:
         plain: some of them by the digest of their code, where the options name no other code.
+        last: the one of the last function, which is often that of the next.
+        sent: the files with the newest large functions, by digest.
     """
 
     def __init__(self, sink: object) -> None:
         self.sink = sink
         self.plain: dict[bytes, Template] = {}
+        self.last: LastFunction | None = None
+        self.sent: dict[bytes, mmap] = {}
         self._by_key: ByteLRU[Key, Template] = _empty()
         self._n_put = 0
         with _adding:
@@ -43,18 +70,27 @@ class TemplateCache:
 
     def put(self, key: Key, template: Template) -> None:
         """Keep `template`; the least recently used ones make room for it."""
-        size = sum(len(body) for _, body in template.defines)
+        size = sum(len(body) for _, body in template.defines if isinstance(body, bytes))
         if self._by_key.put(key, template, size):
             self.plain.clear()  # it may hold a dropped template
+            self.last = None
         self._n_put += size
         if self._n_put >= MUCH:  # pickling has copied as much, and the C library would keep that memory
             self._n_put = 0
             give_back_memory()
 
+    def keep_sent(self, digest: bytes, content: mmap) -> None:
+        """Keep a large function that was just sent, to compare it with its next pickle."""
+        sent = dict(list(self.sent.items())[1 - MAX_SENT :])
+        sent[digest] = content
+        self.sent = sent
+
     def forget(self) -> int:
         """Drop all templates; return their bytes. Any thread: a submission under way goes on with the old tables."""
         by_key, self._by_key = self._by_key, _empty()
         self.plain = {}
+        self.last = None
+        self.sent = {}
         return by_key.n_bytes
 
 

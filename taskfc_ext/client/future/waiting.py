@@ -15,6 +15,8 @@ from collections.abc import Coroutine, Generator
 from contextlib import closing
 from typing import Any, Generic, Protocol, TypeVar
 
+from taskfc_ext.client.future.frames import shorten
+from taskfc_ext.client.progress.long_wait import LongWait
 from taskfc_ext.errors import ControllerLost
 
 ANSWER_WITHIN = 10.0
@@ -63,10 +65,13 @@ def check_may_block() -> None:
 class _Wait(Generic[T]):
     """A wait, which a coroutine yields to `drive`."""
 
-    def __init__(self, future: concurrent.futures.Future[T], timeout: float | None, keep: bool) -> None:
+    def __init__(
+        self, future: concurrent.futures.Future[T], timeout: float | None, keep: bool, progress: LongWait | None
+    ) -> None:
         self.future = future
         self.timeout = timeout
         self.keep = keep
+        self.progress = progress
 
     def __await__(self) -> Generator[Any, Any, T]:
         if _driving.now:
@@ -87,13 +92,25 @@ class _Wait(Generic[T]):
             self.future.cancel()
 
 
-async def wait(future: concurrent.futures.Future[T], timeout: float | None = None, *, keep: bool = False) -> T:
+async def wait(
+    future: concurrent.futures.Future[T],
+    timeout: float | None = None,
+    *,
+    keep: bool = False,
+    progress: LongWait | None = None,
+) -> T:
     """Return the result of `future`. Under asyncio, a cancelled wait cancels it, unless it is to be kept.
+
+    Args:
+        future: an answer, or a task's future.
+        timeout: seconds.
+        keep: do not cancel it.
+        progress: shows a bar if the wait is long and a thread blocks; an event loop shows nothing.
 
     Raises:
         TimeoutError: it has no result after `timeout` seconds.
     """
-    return await _Wait(future, timeout, keep)
+    return await _Wait(future, timeout, keep, progress)
 
 
 def drive(coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
@@ -107,6 +124,9 @@ def drive(coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
         with closing(coroutine):  # so that it cleans up after a Ctrl-C between its steps and our waits, too
             check_may_block()
             return _drive(coroutine, outside, None if timeout is None else time.monotonic() + timeout)
+    except BaseException as error:
+        shorten(error)
+        raise
     finally:
         _driving.now = outside
 
@@ -132,6 +152,9 @@ def iterate(items: Items[T]) -> Generator[T, None, None]:
             yield drive(items.__anext__())  # in no variable: while the reader has it, it is the reader's alone
     except StopAsyncIteration:
         return
+    except BaseException as error:
+        shorten(error)
+        raise
     finally:
         items.close()
 
@@ -153,7 +176,11 @@ def _drive(coroutine: Coroutine[Any, Any, T], outside: bool, deadline: float | N
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         is_last = left is not None and (waited.timeout is None or left < waited.timeout)
         try:
-            value, failure = waited.future.result(left if is_last else waited.timeout), None
+            limit = left if is_last else waited.timeout
+            if waited.progress is None:
+                value, failure = waited.future.result(limit), None
+            else:
+                value, failure = waited.progress.result(waited.future, limit), None
         except TimeoutError as error:
             value, failure = None, error
             if is_last and not waited.future.done():

@@ -22,8 +22,9 @@ from taskfc_ext.client.future.outcome import FactsRow
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.session.pending import Call, Flush, Submission
 from taskfc_ext.client.session.replies import Answer, error_of
-from taskfc_ext.drivers.uploads import UploadedFile
-from taskfc_ext.errors import DependencyFailed, UnknownTask
+from taskfc_ext.client.session.size import FarmSize
+from taskfc_ext.drivers.uploads import Sent, UploadedFile
+from taskfc_ext.errors import DependencyFailed, StoreError, UnknownTask
 from taskfc_ext.protocol.batches import chunks
 from taskfc_ext.protocol.client_messages import (
     Accepted,
@@ -67,8 +68,9 @@ class SessionState:
         session: its name on the wire.
         outbox: unsent items: futures to submit, calls, flushes.
         unfinished: the future of every accepted task that has not ended.
-        on_release: called when the controller drops code that was defined here, so that no copy needs to be kept.
+        on_release: called when code that was defined here may be dropped, so that no copy needs to be kept.
         cancelling: tasks that `cancel` has asked to abort: their abort cancels the future.
+        size: the size of the farm.
     """
 
     def __init__(self, read_payload: Callable[[Payload], Received] = _require_bytes) -> None:
@@ -76,6 +78,7 @@ class SessionState:
         self.outbox: deque[TaskFuture | Call | Flush] = deque()
         self.unfinished: dict[int, TaskFuture] = {}
         self.cancelling: set[int] = set()
+        self.size = FarmSize()
         self._read_payload = read_payload
         self.on_release: Callable[[], None] = lambda: None
         self._submissions: dict[int, Submission] = {}  # by seq, ascending
@@ -198,17 +201,18 @@ class SessionState:
         try:
             after = tuple([_reference(parent) for parent in template.after])
             inputs = tuple([_reference(parent) for parent in template.inputs])
-        except DependencyFailed as error:
+            defines = [(digest, _as_sent(body)) for digest, body in template.defines if digest not in self._defined]
+        except (DependencyFailed, StoreError) as error:
             self._pop_submission(submission.seq)
             for future in submission.futures:
                 future._settle_with(error)
             self._end_flushes()
+            self.on_release()  # the next submission makes its code again
             return []
         messages: list[Message] = []
-        for digest, body in template.defines:
-            if digest not in self._defined:
-                self._defined.add(digest)
-                messages.append(Define(digest, body))
+        for digest, body in defines:
+            self._defined.add(digest)
+            messages.append(Define(digest, body))
         messages.append(submission.message(self._first_unanswered(), after, inputs))
         return messages
 
@@ -222,6 +226,7 @@ class SessionState:
             messages += self.release(tuple(self._defined - named))
         else:
             self._defined.clear()  # a Define has no answer, so it may be lost
+            self.on_release()  # of code that is not defined, nobody reports the end
         self._calls = {seq: call for seq, call in self._calls.items() if not call.private}
         for seq in sorted((*self._submissions, *self._calls)):
             submission = self._submissions.get(seq)
@@ -395,6 +400,14 @@ class SessionState:
 def _first(by_seq: Iterable[int], default: int) -> int:
     iterator: Iterator[int] = iter(by_seq)
     return next(iterator, default)
+
+
+def _as_sent(code: Sent) -> Payload:
+    if not isinstance(code, UploadedFile):
+        return code
+    if not code.exists:
+        raise StoreError("the file with the task's code is gone", hint="submit again; the code is written again")
+    return code.upload
 
 
 def _reference(parent: TaskFuture | int) -> TaskRef:

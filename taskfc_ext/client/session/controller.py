@@ -19,6 +19,7 @@ from taskfc_ext.client.future.output_cache import OutputCache
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.future.template_cache import forget_code
 from taskfc_ext.client.future.waiting import wait
+from taskfc_ext.client.progress.upload import long_upload
 from taskfc_ext.client.session import registry
 from taskfc_ext.client.session.bookkeeping import SessionState
 from taskfc_ext.client.session.cancel import CancelRequest
@@ -28,6 +29,7 @@ from taskfc_ext.client.session.io_thread import IOThread
 from taskfc_ext.client.session.lending import TaskWaits
 from taskfc_ext.client.session.pending import Call, Flush, settle
 from taskfc_ext.client.session.replies import Answer, value_of
+from taskfc_ext.client.session.size import Follower
 from taskfc_ext.client.session.watch import QueueWatch
 from taskfc_ext.drivers.uploads import LargePayloads, Sent, UploadedFile
 from taskfc_ext.errors import ControllerUnavailable, UnknownTask
@@ -118,7 +120,8 @@ class RemoteController:
             StoreError: there is no room for it.
         """
         self.check_may_wait()
-        return self.payloads.write(parts_of(body), what=what)
+        with long_upload(what) as report:
+            return self.payloads.write(parts_of(body), what=what, report=report)
 
     def send(self, future: TaskFuture) -> None:
         """Queue a task that was held."""
@@ -126,6 +129,10 @@ class RemoteController:
         self._outbox.append(future)
         if self._connection.asleep:
             self._wake()
+
+    def follow_size(self, follower: Follower) -> None:
+        """Pass `follower` the number of workers, and each later one, as long as something else keeps it alive."""
+        self._in_loop(self._state.size.follow, follower)
 
     def withdraw(self, futures: Iterable[TaskFuture], *, running: bool = False) -> None:
         """Cancel those of these tasks that no worker has; waits for nothing, so that finalizers may call it.

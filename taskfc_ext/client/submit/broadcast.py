@@ -36,7 +36,7 @@ def broadcast_fields(
             raise TypeError("names are for code; a function brings its own")
         label = label_of(code_or_function)
         kind, body = Kind.FUNCTION, serialize.join(serialize.dump_call((), {}, what=label))
-        code = serialize.dump_function(code_or_function)[1]
+        code = serialize.join(serialize.dump_function(code_or_function)[1])
     else:
         raise TypeError(f"broadcast takes source text or a function, not {code_or_function!r}")
     if len(code) + len(body) > MAX_BODY:

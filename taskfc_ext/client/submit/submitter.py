@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -10,13 +11,14 @@ from taskfc_ext import serialize
 from taskfc_ext.client.context import context
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.template import Owner, Template
-from taskfc_ext.client.future.template_cache import TemplateCache
+from taskfc_ext.client.future.template_cache import LastFunction, TemplateCache
 from taskfc_ext.client.submit.options import Options, Task
 from taskfc_ext.drivers.payload_files import LARGE
-from taskfc_ext.drivers.uploads import Sent
+from taskfc_ext.drivers.uploads import Sent, UploadedFile
 from taskfc_ext.errors import UnpicklableArgument
 from taskfc_ext.protocol.limits import MAX_BODY
 from taskfc_ext.protocol.spec import Kind, Recovery, Spec
+from taskfc_ext.serialize.bound import Bound
 from taskfc_ext.serialize.chance import carried as carried_generators
 from taskfc_ext.serialize.chance import level_of_caller, report_repeats
 from taskfc_ext.serialize.packed_names import PackedNames
@@ -28,8 +30,9 @@ LARGE_LOAD = 4 * 10**6
 
 _MAX_LABEL = 80
 _NO_KWARGS: dict[str, object] = {}
+_NO_CODE = serialize.digest(b""), b""
 
-Defines = list[tuple[bytes, bytes]]
+Defines = list[tuple[bytes, serialize.Body]]
 
 
 class Sink(Owner, Protocol):
@@ -92,18 +95,37 @@ class Submitter:
 
     def function_template(self, function: Callable[..., Any]) -> Template:
         """Return the template for calls of `function`."""
+        last = self._cache.last
+        if (
+            last is not None
+            and last.function() is function
+            and last.is_unchanged(function)
+            and context.is_current(last.context)
+        ):
+            carried_generators.clear()
+            return last.template
         if not callable(function):
             raise TypeError(f"{function!r} cannot be called")
         carried_generators.clear()  # of an earlier pickle that was not submitted
-        digest, body = serialize.dump_function(function)
+        digest, body = serialize.dump_function(function, self._cache.sent)
         self._update_context()  # after the dump, as the function's code names modules
         template = self._cache.plain.get(digest)
         if template is None:
             template = self._template(Kind.FUNCTION, digest, body, label_of(function))
+            self._keep_sent(digest, template)
             template.loads = self._size_to_warn_of(function, body)
             if self._is_plain:
                 self._cache.plain[digest] = template
+        self._remember(function, template)
         return template
+
+    def _remember(self, function: Callable[..., Any], template: Template) -> None:
+        """Note the template for the next submission, which is often of the same function."""
+        is_unchanged = serialize.check_of(function) if self._is_plain else None
+        if is_unchanged is None or self._context is None:
+            self._cache.last = None
+        else:
+            self._cache.last = LastFunction(weakref.ref(function), is_unchanged, self._context, template)
 
     def _plain_body(self, template: Template, args: tuple[Any, ...]) -> Sent | None:
         """Return the body of a call without named arguments; `None` if it needs a template of its own."""
@@ -115,9 +137,16 @@ class Submitter:
         body = serialize.dump_call(args, _NO_KWARGS, what=template.label)
         if carried_generators:
             report_repeats()
-        return self._to_send(body, template.label)
+        return self._to_send(body, f"the arguments of {template.label}")
 
-    def _size_to_warn_of(self, function: Callable[..., Any], body: bytes) -> int:
+    def _keep_sent(self, digest: bytes, template: Template) -> None:
+        code = dict(template.defines)[digest]
+        if isinstance(code, UploadedFile) and (content := code.map()) is not None:
+            self._cache.keep_sent(digest, content)
+
+    def _size_to_warn_of(self, function: Callable[..., Any], body: serialize.Body) -> int:
+        if type(function) is Bound:
+            return 0  # its objects were given as arguments
         size = serialize.bytes_loaded_per_task(function, body)
         return size if size >= LARGE_LOAD else 0
 
@@ -132,6 +161,17 @@ class Submitter:
                 "may change; keep them as arrays or bytes, or load them in a module beside the notebook",
                 stacklevel=level_of_caller(),
             )
+
+    def put(self, value: object) -> TaskFuture:
+        """Queue a value: a task that has ended with it once it is accepted."""
+        if isinstance(value, TaskFuture):
+            raise TypeError(f"{value!r} can be given to tasks as it is; put() takes a value")
+        carried_generators.clear()  # as for functions
+        label = f"put({type(value).__name__})"[:_MAX_LABEL]
+        body = self._to_send(serialize.dump_put(value), f"the value of {label}")
+        spec = Spec(kind=Kind.VALUE, code=_NO_CODE[0], label=encodable(label))
+        name = self.options.name
+        return self._send(Template(self._sink, spec, label=spec.label, name=name, defines=[_NO_CODE]), body)
 
     def submit_string(self, task: StringTask) -> TaskFuture:
         """Queue code for the persistent namespace."""
@@ -163,7 +203,7 @@ class Submitter:
     ) -> TaskFuture:
         code, label = source.encode("utf-8", "surrogatepass"), label_of_source(source)
         packed, inputs = self._source_body(kind, names, outs, settings)
-        body = self._to_send(packed, label)
+        body = self._to_send(packed, f"the arguments of {label}")
         if carried_generators:
             report_repeats()
         self._update_context(source)
@@ -190,7 +230,7 @@ class Submitter:
             self._context = now
             self._cache.plain.clear()
 
-    def _template(self, kind: Kind, digest: bytes, code: bytes, label: str, *, keep: bool = False) -> Template:
+    def _template(self, kind: Kind, digest: bytes, code: serialize.Body, label: str, *, keep: bool = False) -> Template:
         assert self._context is not None
         spec, defines = _spec(kind, digest, code, label, self.options, self._context, keep=keep)
         key = spec, self.options.name
@@ -201,7 +241,10 @@ class Submitter:
                 spec,
                 label=label,
                 name=self.options.name,
-                defines=defines,
+                defines=[
+                    *self._context.defines,
+                    *((name, self._to_send(body, f"the code of {label}")) for name, body in defines),
+                ],
                 after=self._after,
                 after_any=self.options.after_any,
             )
@@ -218,13 +261,13 @@ class Submitter:
                 template = template.with_inputs(inputs)
                 break
         body = serialize.dump_call(args, kwargs, what=template.label)
-        return template, self._to_send(body, template.label)
+        return template, self._to_send(body, f"the arguments of {template.label}")
 
-    def _to_send(self, body: serialize.Body, label: str) -> Sent:
+    def _to_send(self, body: serialize.Body, what: str) -> Sent:
         """Return `body` as it is sent: a large one in a file."""
         if isinstance(body, bytes) and len(body) < LARGE:
             return body
-        return self._sink.upload(body, what=f"the arguments of {label}")
+        return self._sink.upload(body, what=what)
 
     def _inputs(self, arguments: Mapping[Any, Any]) -> tuple[dict[Any, Any], tuple[Task, ...]]:
         """Return the arguments with a reference in place of each future, and the tasks that these refer to."""
@@ -272,14 +315,15 @@ def label_of_source(source: str) -> str:
 def _spec(
     kind: Kind,
     digest: bytes,
-    code: bytes,
+    code: serialize.Body,
     label: str,
     options: Options,
     here: context.EncodedContext,
     *,
     keep: bool = False,
 ) -> tuple[Spec, Defines]:
-    defines: Defines = [*here.defines, (digest, code)]
+    """Return a spec, and the code that it names in addition to the context."""
+    defines: Defines = [(digest, code)]
     depend = retry_on = None
     if options.depend is not None:
         defines.append(serialize.dump_function(options.depend))

@@ -12,6 +12,7 @@ from taskfc_ext.core.journal.endings import Endings
 from taskfc_ext.core.state.farm import Farm, TimerKind, Worker
 from taskfc_ext.core.state.task import Cause, Task
 from taskfc_ext.errors import ProtocolError
+from taskfc_ext.protocol.client_messages import Scaled
 from taskfc_ext.protocol.outputs import MAX_DISPLAYS
 from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure
 from taskfc_ext.protocol.printed import begins_with, join_printed, tail, whole_lines
@@ -76,22 +77,13 @@ def on_started(farm: Farm, step: Step, worker: Worker, message: Started, now: No
 def on_finished(farm: Farm, step: Step, worker: Worker, message: Finished, now: Now) -> None:
     """Handle ends of attempts. Reports under a void lease have no effect: a later attempt owns the task."""
     if message.seq > worker.finished_seq:
-        rows = _rows_of(message)
+        _check_columns(message)
         endings = Endings(farm, step, now)
-        for lease, outcome, value, seconds in rows:
-            taskid = worker.leases.get(lease)
-            if taskid is None:
-                farm.stale += 1
-                continue
-            task = farm.tasks[taskid]
-            if message.outputs:
-                endings.add_output(task, message.outputs.get(lease, ()))
-            if message.displays:
-                endings.add_displays(task, message.displays.get(lease, ()))
-            if outcome == Outcome.OK and task.history is None and lease not in farm.stopping_leases:
-                endings.succeed(task, value, seconds)  # as nearly all do
-            else:
-                _end_attempt(farm, endings, worker, task, Outcome(outcome), value, seconds, now)
+        tasks = _tasks_of_successes(farm, worker, message)
+        if tasks is not None:
+            endings.succeed(tasks, message.values, message.seconds)
+        else:
+            _end_attempts(farm, endings, worker, message, now)
         _measure(farm, worker, message)
         endings.settle()
         worker.finished_seq = message.seq
@@ -100,16 +92,44 @@ def on_finished(farm: Farm, step: Step, worker: Worker, message: Finished, now: 
     retire_if_done(farm, step, worker)
 
 
-def _rows_of(message: Finished) -> list[tuple[int, int, Payload, float]]:
-    """Return the columns of `message` as rows.
+def _check_columns(message: Finished) -> None:
+    """Check that the columns of `message` are of one length, and that no lease is reported twice.
 
     Raises:
-        ProtocolError: they are of unequal length, or a lease is reported twice.
+        ProtocolError: it is not so.
     """
     n = len(message.leases)
     if not n == len(message.outcomes) == len(message.values) == len(message.seconds) == len(set(message.leases)):
         raise ProtocolError(f"a report whose columns do not agree: {n} leases, {len(message.values)} values")
-    return list(zip(message.leases, message.outcomes, message.values, message.seconds, strict=True))
+
+
+def _tasks_of_successes(farm: Farm, worker: Worker, message: Finished) -> list[Task] | None:
+    """Return the tasks of a report of plain successes, as nearly all are, or `None` if it has anything else.
+
+    Plain successes are ends of first attempts under valid leases, that no one has asked to stop, without any output.
+    """
+    if any(message.outcomes) or message.outputs or message.displays or farm.stopping_leases:
+        return None
+    held, by_id = worker.leases, farm.tasks
+    try:
+        tasks = [by_id[held[lease]] for lease in message.leases]
+    except KeyError:  # a void lease
+        return None
+    return None if any(task.history for task in tasks) else tasks
+
+
+def _end_attempts(farm: Farm, endings: Endings, worker: Worker, message: Finished, now: Now) -> None:
+    """End the attempts of a report, one by one."""
+    rows = zip(message.leases, message.outcomes, message.values, message.seconds, strict=True)
+    for lease, outcome, value, seconds in rows:
+        taskid = worker.leases.get(lease)
+        if taskid is None:
+            farm.stale += 1
+            continue
+        task = farm.tasks[taskid]
+        endings.add_output(task, message.outputs.get(lease, ()))
+        endings.add_displays(task, message.displays.get(lease, ()))
+        _end_attempt(farm, endings, worker, task, Outcome(outcome), value, seconds, now)
 
 
 def on_returned(farm: Farm, step: Step, worker: Worker, message: Returned, now: Now) -> None:
@@ -158,6 +178,16 @@ def on_progress(farm: Farm, worker: Worker, message: Progress) -> None:
         farm.mark((farm.tasks[taskid],))
 
 
+def set_n_workers(farm: Farm, step: Step, n: int) -> None:
+    """Note the intended number of workers; the clients are informed of each change."""
+    if n == farm.n_workers:
+        return
+    farm.n_workers = n
+    for session in farm.sessions.values():
+        if session.connected:
+            step.to_client(session.session, Scaled(n))
+
+
 def retire_surplus(farm: Farm, step: Step) -> None:
     """Retire the surplus of workers, the ones with the fewest leases first; each ends when it holds none.
 
@@ -190,7 +220,7 @@ def _end_attempt(
     if cause is not None:
         end_stopped(endings, task, cause, seconds)
     elif outcome is Outcome.OK:
-        endings.succeed(task, value, seconds)
+        endings.succeed((task,), (value,), (seconds,))
     elif outcome is Outcome.ERROR or outcome is Outcome.FINAL_ERROR:
         endings.fail(task, Reason.ERROR, value, seconds, retryable=outcome is Outcome.ERROR)
     elif outcome is Outcome.INTERRUPTED:

@@ -14,7 +14,7 @@ ended. It is asked for them earlier (`Return`) when another worker is idle, or w
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from taskfc_ext.core.effects import SendCode, SendRun, Step
 from taskfc_ext.core.journal.endings import commit
@@ -35,7 +35,7 @@ LONGEST_AHEAD = 0.05
 """Mean run time in seconds up to which one task is sent ahead. A round trip between two longer ones is 2 % of the time
 or less, and a worker gives back what is behind a task of twice this time."""
 
-MAX_CREDIT = 128
+MAX_CREDIT = 512
 """Tasks that a worker holds at most: past it throughput gains nothing, and a death costs more repeats."""
 
 _ONE_AHEAD = 2
@@ -118,7 +118,7 @@ def _dispatch_from_queue(farm: Farm, step: Step, worker: Worker, share: int) -> 
         room -= 1
     if room <= 0:
         return False
-    taskids = farm.queue.take(room, lambda taskid: _may_join(farm, farm.tasks[taskid], first))
+    taskids = farm.queue.take(room, _joins(farm, first))
     tasks = [farm.tasks[taskid] for taskid in taskids]
     if len(tasks) == 1 and (other := _find_other_worker(farm, first, worker)) is not None:
         worker = other
@@ -126,14 +126,22 @@ def _dispatch_from_queue(farm: Farm, step: Step, worker: Worker, share: int) -> 
     return True
 
 
-def _may_join(farm: Farm, task: Task, first: Task) -> bool:
-    """Return whether `task` can travel in one `Run` with `first`, which may travel with others."""
-    return (
-        task.batch.spec is first.batch.spec
-        and task.history is None
-        and task.taskid not in farm.refusals.rejected
-        and task.batch.inputs == first.batch.inputs
-    )
+def _joins(farm: Farm, first: Task) -> Callable[[int], bool]:
+    """Return a function that tells whether a queued task can travel in one `Run` with `first`."""
+    tasks, rejected = farm.tasks, farm.refusals.rejected
+    batch = first.batch
+    spec, inputs = batch.spec, batch.inputs
+
+    def joins(taskid: int) -> bool:
+        task = tasks[taskid]
+        of = task.batch
+        return (
+            (of is batch or (of.spec is spec and of.inputs == inputs))
+            and task.history is None
+            and taskid not in rejected
+        )
+
+    return joins
 
 
 def _first_and_last(farm: Farm, worker: Worker) -> Iterable[Task]:
@@ -243,7 +251,7 @@ def lease_and_send(farm: Farm, step: Step, worker: Worker, tasks: list[Task]) ->
     ids = tuple([task.taskid for task in tasks])
     commit(farm, step, Leased(first_lease, ids, worker.worker))
     send_code(farm, step, worker, spec.bodies)
-    bodies = tuple([task.current_body for task in tasks])
+    bodies = tuple([task.body if task.history is None else task.current_body for task in tasks])
     run = Run(spec=spec, first_lease=first_lease, ids=ids, bodies=bodies)
     inputs = first.batch.inputs
     step.to_worker(worker.worker, SendRun(run, inputs) if inputs else run)

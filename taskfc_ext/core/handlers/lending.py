@@ -24,6 +24,7 @@ from taskfc_ext.core.state.sessions import ClientSession
 from taskfc_ext.core.state.task import Task
 from taskfc_ext.core.state.waits import OpenBarrier, Waits, is_valid
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused, Reply
+from taskfc_ext.protocol.infos import BarrierCounts
 
 KEEP = 5.0
 """Seconds for which idle substitutes are kept: a task that waits often waits again soon."""
@@ -38,7 +39,7 @@ def open_barrier(farm: Farm, client: ClientSession, seq: int, remaining: set[int
     """Open a barrier, which is answered when all of `remaining` have ended."""
     key = client.session, seq
     worker = farm.workers.get(client.worker)
-    barrier = OpenBarrier(client.session, seq, remaining, is_for_all=is_for_all)
+    barrier = OpenBarrier(client.session, seq, remaining, len(remaining), is_for_all=is_for_all)
     farm.barriers[key] = barrier
     if worker is not None:
         barrier.worker = worker.worker
@@ -48,6 +49,12 @@ def open_barrier(farm: Farm, client: ClientSession, seq: int, remaining: set[int
         farm.refusals.check_later(remaining)  # this worker cannot take them now
         if is_valid(farm.workers, barrier):
             _raise_ranks(farm, farm.waits, client, worker, () if is_for_all else remaining)
+
+
+def barrier_counts(farm: Farm, client: ClientSession, seq: int) -> BarrierCounts | None:
+    """Return the counts of an open barrier; `None` if it is not open."""
+    barrier = farm.barriers.get((client.session, seq))
+    return None if barrier is None else BarrierCounts(barrier.total, len(barrier.remaining), barrier.n_failed)
 
 
 # substitutes

@@ -13,10 +13,10 @@ from taskfc_ext.core.effects import (
 )
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.handlers import broadcasts, lending, refusals
-from taskfc_ext.core.handlers.attempts import retire_surplus
+from taskfc_ext.core.handlers.attempts import retire_surplus, set_n_workers
 from taskfc_ext.core.handlers.retry_request import on_retry
 from taskfc_ext.core.handlers.stopping import stop_attempt
-from taskfc_ext.core.journal.endings import Endings, answer_request, commit, fail_if_parent_failed
+from taskfc_ext.core.journal.endings import Endings, answer_request, commit, commit_submitted, fail_if_parent_failed
 from taskfc_ext.core.state.codes import all_bodies
 from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.core.state.sessions import Answer, ClientSession
@@ -33,6 +33,7 @@ from taskfc_ext.protocol.client_messages import (
     Clear,
     ClearBroadcasts,
     ErrorKind,
+    GetBarrier,
     GetClientName,
     GetDetails,
     GetLog,
@@ -63,12 +64,13 @@ from taskfc_ext.protocol.infos import Details, TaskInfo
 from taskfc_ext.protocol.payloads import Failure
 from taskfc_ext.protocol.printed import Printed, tail
 from taskfc_ext.protocol.records import AbortAsked, AbortsAsked, Cleared, Held, Moved, StopAsked, Submitted
+from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.protocol.supervisor_messages import Shutdown
 
 OfTask = GetLog | GetOutputs | GetSubmission | GetDetails
 """Requests for something of one task, finished or not."""
 
-Read = GetResults | QueueStatus | ListTasks | OfTask | GetClientName | GetWorkers | Ping | Watch | Unwatch
+Read = GetResults | QueueStatus | ListTasks | OfTask | GetBarrier | GetClientName | GetWorkers | Ping | Watch | Unwatch
 """Requests that commit nothing: the answer is not kept, and a repeat is answered from the state at that time."""
 
 
@@ -109,6 +111,8 @@ def _read(farm: Farm, step: Step, client: ClientSession, message: Read, now: Now
             return Reply(message.seq, queue_status(farm, verbose=message.verbose))
         case ListTasks():
             return list_tasks(farm, message, now)
+        case GetBarrier():
+            return Reply(message.seq, lending.barrier_counts(farm, client, message.barrier))
         case GetLog():
             return _log(farm, message)
         case GetSubmission():
@@ -200,8 +204,7 @@ def _submit(farm: Farm, step: Step, client: ClientSession, message: Submit, now:
         after_any=message.after_any,
         inputs=tuple(ref for ref in inputs if ref is not None),
     )
-    ready = commit(farm, step, record)
-    farm.enqueue(ready)
+    commit_submitted(farm, step, record, now)
     fail_if_parent_failed(farm, step, record, now)
     return None
 
@@ -212,6 +215,8 @@ def _refusal(farm: Farm, message: Submit, parents: tuple[int | None, ...]) -> Re
     if missing is not None:
         text = f"the code {missing.hex()} of {message.spec.label} was not defined before"
         return Refused(message.seq, ErrorKind.PROTOCOL, text)
+    if message.spec.kind is Kind.VALUE and parents:
+        return Refused(message.seq, ErrorKind.PROTOCOL, "a value that is put has no dependencies")
     named = [ref for ref in parents if ref is not None and not farm.knows(ref)]
     if named:
         return farm.unknown(message.seq, named)
@@ -388,7 +393,8 @@ def _unless_known(displays: tuple[bytes, ...], version: str, known: str) -> tupl
 
 
 def _scale(farm: Farm, step: Step, message: Scale) -> Answer:
-    before, farm.n_workers = farm.n_workers, message.n
+    before = farm.n_workers
+    set_n_workers(farm, step, message.n)
     retire_surplus(farm, step)
     broadcasts.answer_waits(farm, step)
     return Reply(message.seq, before)

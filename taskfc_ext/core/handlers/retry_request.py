@@ -12,7 +12,7 @@ import msgspec
 
 from taskfc_ext.core.effects import Recall, Step
 from taskfc_ext.core.events import Now, Recalled
-from taskfc_ext.core.journal.endings import commit, commit_code, fail_if_parent_failed
+from taskfc_ext.core.journal.endings import commit, commit_code, commit_submitted, fail_if_parent_failed
 from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.core.state.sessions import ClientSession
 from taskfc_ext.protocol.client_messages import Define, ErrorKind, Refused, Retry
@@ -113,7 +113,7 @@ def _resubmit(farm: Farm, step: Step, client: ClientSession, event: Recalled, no
         if asked in again:
             replacements |= dict.fromkeys(_retries(farm, asked), new[asked])
         records.append(record)
-        farm.enqueue(commit(farm, step, record))
+        commit_submitted(farm, step, record, now)
     commit(farm, step, Retried(tuple(new_id.items()), client.session, seq))
     for record in records:
         fail_if_parent_failed(farm, step, record, now)

@@ -18,15 +18,15 @@ _NEXT = {StopStep.INTERRUPT: StopStep.TERMINATE, StopStep.TERMINATE: StopStep.KI
 
 def stop_attempt(farm: Farm, step: Step, lease: int, cause: Cause, now: Now) -> None:
     """Begin to stop the attempt under `lease`, or interrupt it again if that has begun."""
-    taskid, worker = farm.leases[lease]
-    farm.mark((farm.tasks[taskid],))
+    task = farm.leases[lease]
+    farm.mark((task,))
     known = farm.stopping_leases.get(lease)
     if known is None:
-        farm.stopping_leases[lease] = Stopping(cause, worker, StopStep.INTERRUPT)
+        farm.stopping_leases[lease] = Stopping(cause, task.worker, StopStep.INTERRUPT)
         farm.set_timer(now.mono + GRACE[StopStep.INTERRUPT], TimerKind.ESCALATION, lease)
     elif cause is Cause.ABORT:
         known.cause = cause  # an abort rules out the retry of a timeout
-    step.to_supervisor(StopAttempt(worker, lease, StopStep.INTERRUPT))
+    step.to_supervisor(StopAttempt(task.worker, lease, StopStep.INTERRUPT))
 
 
 def on_deadline(farm: Farm, step: Step, lease: int, now: Now) -> None:

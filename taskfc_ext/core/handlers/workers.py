@@ -7,7 +7,7 @@ from msgspec import structs
 from taskfc_ext.core.effects import Step
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.handlers import broadcasts, refusals
-from taskfc_ext.core.handlers.attempts import end_stopped, retire_surplus
+from taskfc_ext.core.handlers.attempts import end_stopped, retire_surplus, set_n_workers
 from taskfc_ext.core.handlers.stopping import stop_attempt
 from taskfc_ext.core.journal.endings import Endings
 from taskfc_ext.core.state.farm import Farm, Worker
@@ -26,7 +26,7 @@ _NO_PAGE = 2**62
 def on_farm(farm: Farm, step: Step, message: FarmMessage, now: Now) -> None:
     """Handle the first message of the supervisor: which workers of the store are alive, have died, or have vanished."""
     farm.supervisor_pid = message.supervisor_pid
-    farm.n_workers = message.n_workers
+    set_n_workers(farm, step, message.n_workers)
     for up in message.alive:
         on_worker_up(farm, up)
     for down in message.dead:
@@ -39,8 +39,8 @@ def on_farm(farm: Farm, step: Step, message: FarmMessage, now: Now) -> None:
         )
     if len(farm.workers) > farm.n_workers:
         retire_surplus(farm, step)  # an earlier controller was asked to scale, and ended before they were idle
-    for lease, (taskid, _) in list(farm.leases.items()):
-        if farm.tasks[taskid].aborting:  # an earlier controller accepted the abort
+    for lease, task in list(farm.leases.items()):
+        if task.aborting:  # an earlier controller accepted the abort
             stop_attempt(farm, step, lease, Cause.ABORT, now)
 
 

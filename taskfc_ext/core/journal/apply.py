@@ -124,12 +124,11 @@ def _apply_submitted(farm: Farm, record: Submitted) -> list[Task]:
         retry_of=record.retry_of,
     )
     unmet = {parent for parent in (*record.after, *record.inputs) if parent in farm.tasks}
-    tasks = []
-    for taskid, body in enumerate(record.bodies, start=record.first):
-        task = Task(taskid, batch, body, State.WAITING if unmet else State.SCHEDULED)
-        farm.add(task)
-        tasks.append(task)
-        if unmet:
+    state = State.WAITING if unmet else State.SCHEDULED
+    tasks = [Task(taskid, batch, body, state) for taskid, body in enumerate(record.bodies, start=record.first)]
+    farm.add(tasks)
+    if unmet:
+        for task in tasks:
             task.past().unmet = unmet  # shared by the batch: one set for each task would take n x m entries
     for parent in unmet:
         farm.children.setdefault(parent, []).append(range(record.first, record.first + len(tasks)))
@@ -144,14 +143,16 @@ def _apply_submitted(farm: Farm, record: Submitted) -> list[Task]:
 def _apply_leased(farm: Farm, record: Leased) -> None:
     if record.worker not in farm.workers:
         farm.workers[record.worker] = Worker(record.worker)
-    for lease, taskid in enumerate(record.ids, start=record.first_lease):
-        task = farm.tasks[taskid]
-        farm.lease(task, lease, record.worker)
+    tasks = [farm.tasks[taskid] for taskid in record.ids]
+    farm.lease(tasks, record.first_lease, record.worker)
+    for task in tasks:
         task.attempts += 1
 
 
 def _apply_ended(farm: Farm, record: Ended) -> list[Task]:
     farm.finish(record.ids, record.reasons)
+    if not farm.children:
+        return []
     ready = []
     for taskid, reason in zip(record.ids, record.reasons, strict=True):
         for childid in chain.from_iterable(farm.children.pop(taskid, ())):
@@ -223,7 +224,7 @@ def _apply_requeued(farm: Farm, record: Requeued) -> list[Task]:
     tasks = [farm.tasks[taskid] for taskid in record.ids]
     for task in tasks:
         worker = farm.worker_of(task)
-        farm.release(task)
+        farm.release((task,))
         if task.state is State.RUNNING:
             farm.transition((task,), State.SCHEDULED)
         match record.why:

@@ -5,7 +5,8 @@ An `Endings` collects the ends of one event, and settles them in one record of e
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from taskfc_ext.core.effects import Step
 from taskfc_ext.core.events import Now
@@ -18,12 +19,26 @@ from taskfc_ext.protocol.client_messages import Define, Ended, Reply
 from taskfc_ext.protocol.payloads import Failure, Payload, Reason, encode_failure
 from taskfc_ext.protocol.printed import Printed
 from taskfc_ext.protocol.records import Record, Requeued, Submitted, Why
+from taskfc_ext.protocol.spec import Kind
+
+T = TypeVar("T")
 
 
 def commit(farm: Farm, step: Step, record: Record) -> list[Task]:
     """Add `record` to the step and apply it; return the tasks that became ready to run."""
     step.records.append(record)
     return apply(farm, record)
+
+
+def commit_submitted(farm: Farm, step: Step, record: Submitted, now: Now) -> None:
+    """Commit new tasks: those that are ready are queued, and values that are put have ended."""
+    ready = commit(farm, step, record)
+    if record.spec.kind is not Kind.VALUE:
+        farm.enqueue(ready)
+        return
+    endings = Endings(farm, step, now)
+    endings.succeed(ready, [task.body for task in ready], [0.0] * len(ready))
+    endings.settle()
 
 
 def answer_request(farm: Farm, step: Step, session: str, answer: Answer) -> None:
@@ -55,12 +70,12 @@ class Endings:
         self._displays: dict[int, tuple[bytes, ...]] = {}
         self._requeued: dict[Why, list[Task]] = {}
 
-    def succeed(self, task: Task, value: Payload, seconds: float) -> None:
-        """Note that the attempt returned `value` after `seconds`."""
-        self._tasks.append(task)
-        self._reasons.append("")
-        self._values.append(value)
-        self._seconds.append(seconds)
+    def succeed(self, tasks: Sequence[Task], values: Sequence[Payload], seconds: Sequence[float]) -> None:
+        """Note that the attempts of `tasks` returned `values`, after `seconds` each."""
+        self._tasks += tasks
+        self._reasons += [""] * len(tasks)
+        self._values += values
+        self._seconds += seconds
 
     def fail(self, task: Task, reason: Reason, value: Payload, seconds: float = 0.0, *, retryable: bool = True) -> None:
         """Note that the attempt failed: the task is retried, recovered or ended."""
@@ -122,15 +137,13 @@ class Endings:
             ids=tuple([task.taskid for task in tasks]),
             reasons=tuple(self._reasons),
             values=tuple(self._values),
-            workers=tuple([self._farm.worker_of(task) for task in tasks]),
+            workers=tuple([task.worker if task.lease else -1 for task in tasks]),
             attempts=tuple([task.attempts for task in tasks]),
             submitted=tuple([task.batch.submitted for task in tasks]),
             completed=self._now.wall,
             seconds=tuple(self._seconds),
-            outputs={task.taskid: self._outputs[task.taskid] for task in tasks if task.taskid in self._outputs},
-            displays={task.taskid: self._displays[task.taskid] for task in tasks if task.taskid in self._displays}
-            if self._displays
-            else {},
+            outputs=_of_tasks(self._outputs, tasks),
+            displays=_of_tasks(self._displays, tasks),
         )
 
     def _settle_requeued(self, why: Why, tasks: list[Task]) -> None:
@@ -159,7 +172,7 @@ class Endings:
             self._step.to_client(owners.pop(), record)
         else:
             self._send_to_each(record, sessions, owners)
-        self._answer_barriers(record.ids)
+        self._answer_barriers(record)
 
     def _send_to_each(self, record: Ended, sessions: dict[int, str], owners: set[str]) -> None:
         """Send each client the part of `record` that it waits for."""
@@ -172,11 +185,16 @@ class Endings:
         for session, rows in rows_for.items():
             self._step.to_client(session, select_rows(record, rows))
 
-    def _answer_barriers(self, taskids: Iterable[int]) -> None:
+    def _answer_barriers(self, record: Ended) -> None:
         farm = self._farm
+        if not farm.barriers:
+            return
+        failed = [taskid for taskid, reason in zip(record.ids, record.reasons, strict=True) if reason]
         for key, barrier in list(farm.barriers.items()):
             n_before = len(barrier.remaining)
-            barrier.remaining.difference_update(taskids)
+            if failed:
+                barrier.n_failed += len(barrier.remaining.intersection(failed))
+            barrier.remaining.difference_update(record.ids)
             if farm.waits is not None and barrier.worker >= 0 and len(barrier.remaining) < n_before:
                 farm.waits.changed.add(barrier.worker)
             if not barrier.remaining:
@@ -193,6 +211,13 @@ class Endings:
             task = farm.tasks[taskid]
             endings.fail(task, Reason.DEPENDENCY, dependency_failure(task, parent))
         return endings
+
+
+def _of_tasks(by_taskid: dict[int, T], tasks: Iterable[Task]) -> dict[int, T]:
+    """Return the part of `by_taskid` for `tasks`, in their order."""
+    if not by_taskid:  # the usual case
+        return {}
+    return {task.taskid: by_taskid[task.taskid] for task in tasks if task.taskid in by_taskid}
 
 
 def select_rows(record: Ended, rows: list[int]) -> Ended:

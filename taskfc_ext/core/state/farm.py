@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from itertools import count
+from itertools import count, groupby
+from operator import attrgetter
 
 from msgspec import Struct
 
@@ -106,6 +107,8 @@ _LARGE_RECOVERY = 4096
 
 Timer = tuple[float, int, TimerKind, int, int]
 
+_batch_of = attrgetter("batch")
+
 
 class Farm:
     """The whole state of a farm.
@@ -113,7 +116,7 @@ class Farm:
     Attributes:
         tasks: the unfinished tasks.
         ended: one byte for each task id; see `end_of`.
-        leases: every valid lease -> (task id, worker).
+        leases: every valid lease -> its task.
         children: task id -> the batches that wait for it.
         cascade_failed: (task, parent): the parent did not succeed, so the task must end in the same event.
         names: name -> the newest task of that name.
@@ -149,7 +152,7 @@ class Farm:
         self.held: set[int] = set()
         self.moved: dict[int, int] = {}
         self.retried: dict[int, int] = {}
-        self.leases: dict[int, tuple[int, int]] = {}
+        self.leases: dict[int, Task] = {}
         self.next_lease = 1
         self.stopping_leases: dict[int, Stopping] = {}
         self.workers: dict[int, Worker] = {}
@@ -194,11 +197,14 @@ class Farm:
             IllegalTransition: `TRANSITIONS` does not permit it.
         """
         tasks = list(tasks)
+        before = {task.state for task in tasks}
+        for old in before:
+            if state not in TRANSITIONS[old]:
+                taskid = next(task.taskid for task in tasks if task.state is old)
+                raise IllegalTransition(f"task {taskid} cannot go from {old} to {state}")
+        for old in before:
+            self.counts[old] -= len(tasks) if len(before) == 1 else sum(task.state is old for task in tasks)
         for task in tasks:
-            if state not in TRANSITIONS[task.state]:
-                raise IllegalTransition(f"task {task.taskid} cannot go from {task.state} to {state}")
-        for task in tasks:
-            self.counts[task.state] -= 1
             task.state = state
         self.counts[state] += len(tasks)
         if state in UNFINISHED:  # of the ends, the record informs subscribers
@@ -209,32 +215,38 @@ class Farm:
         if self.subscribers is not None:
             self.subscribers.changed.update([task.taskid for task in tasks])
 
-    def add(self, task: Task) -> None:
-        """Add a new task."""
-        self.tasks[task.taskid] = task
-        self.ended.append(LIVE_CODE)
-        self.counts[task.state] += 1
+    def add(self, tasks: Sequence[Task]) -> None:
+        """Add new tasks, whose ids follow those of all others, and which are in one state."""
+        self.tasks.update({task.taskid: task for task in tasks})
+        self.ended += bytes([LIVE_CODE]) * len(tasks)
+        self.counts[tasks[0].state] += len(tasks)
 
     def finish(self, taskids: Iterable[int], reasons: Iterable[str]) -> None:
         """Remove tasks that have ended, and their leases."""
-        by_state: dict[State, list[Task]] = {}
-        steered, rejected = bool(self.held or self.moved or self.waits), bool(self.refusals.rejected)
+        by_reason: dict[str, list[Task]] = {}
+        take, ended = self.tasks.pop, self.ended
         for taskid, reason in zip(taskids, reasons, strict=True):
-            task = self.tasks.pop(taskid)
-            by_state.setdefault(end_state(reason), []).append(task)
-            if task.lease:
-                self.release(task)
-            self.ended[taskid] = _CODE_OF[reason]
-            if rejected:
-                self.refusals.discard(taskid)
-            if steered:
-                self.held.discard(taskid)
-                self.moved.pop(taskid, None)
-                if self.waits is not None:
-                    self.waits.tasks.pop(taskid, None)
-        for state, tasks in by_state.items():
-            self.transition(tasks, state)
+            tasks = by_reason.get(reason)
+            if tasks is None:
+                tasks = by_reason[reason] = []
+            tasks.append(take(taskid))
+            ended[taskid] = _CODE_OF[reason]
+        for reason, tasks in by_reason.items():
+            self.release(tasks)
+            self.transition(tasks, end_state(reason))
             self.n_ended += len(tasks)
+            self._forget_steering(tasks)
+
+    def _forget_steering(self, tasks: Iterable[Task]) -> None:
+        """Forget what was noted of the places of `tasks` in the queue."""
+        if not (self.refusals.rejected or self.held or self.moved or self.waits):
+            return
+        for task in tasks:
+            self.refusals.discard(task.taskid)
+            self.held.discard(task.taskid)
+            self.moved.pop(task.taskid, None)
+            if self.waits is not None:
+                self.waits.tasks.pop(task.taskid, None)
 
     def knows(self, taskid: int) -> bool:
         """Return whether the task exists, finished or not."""
@@ -299,28 +311,33 @@ class Farm:
 
     # leases
 
-    def lease(self, task: Task, lease: int, worker: int) -> None:
-        """Lease `task` to `worker`. An earlier lease of the task becomes void."""
-        self.release(task)
-        task.lease = lease
-        task.started = 0.0
-        self.leases[lease] = (task.taskid, worker)
-        self.workers[worker].leases[lease] = task.taskid
-        self.next_lease = max(self.next_lease, lease + 1)
+    def lease(self, tasks: Sequence[Task], first_lease: int, worker: int) -> None:
+        """Lease `tasks` to `worker`, from `first_lease` on. Earlier leases of the tasks become void."""
+        self.release(tasks)
+        leases, held = self.leases, self.workers[worker].leases
+        for lease, task in enumerate(tasks, first_lease):
+            task.lease = lease
+            task.worker = worker
+            task.started = 0.0
+            leases[lease] = task
+            held[lease] = task.taskid
+        self.next_lease = max(self.next_lease, first_lease + len(tasks))
 
-    def release(self, task: Task) -> None:
-        """Void the lease of `task`: from now on a report under it is stale."""
-        lease = task.lease
-        if lease:
-            _, worker = self.leases.pop(lease)
-            self.workers[worker].leases.pop(lease, None)
-            if self.stopping_leases:
-                self.stopping_leases.pop(lease, None)
-            task.lease = 0
+    def release(self, tasks: Iterable[Task]) -> None:
+        """Void the leases of `tasks`: from now on a report under one of them is stale."""
+        leases, workers, stopping = self.leases, self.workers, self.stopping_leases
+        for task in tasks:
+            lease = task.lease
+            if lease:
+                del leases[lease]
+                workers[task.worker].leases.pop(lease, None)
+                if stopping:
+                    stopping.pop(lease, None)
+                task.lease = 0
 
     def worker_of(self, task: Task) -> int:
         """Return the worker that holds `task`, or -1."""
-        return self.leases[task.lease][1] if task.lease else -1
+        return task.worker if task.lease else -1
 
     def stop_cause(self, task: Task) -> Cause | None:
         """Return why the attempt of `task` is to stop, or `None` if it is not. An abort overrides a timeout."""
@@ -361,13 +378,14 @@ class Farm:
 
     def _lines(self, tasks: Iterable[Task]) -> dict[tuple[int, str], list[int]]:
         """Return the tasks that are not held, grouped by their line of the queue."""
-        held, ranked = self.held, bool(self.moved or self.waits)
         lines: dict[tuple[int, str], list[int]] = {}
-        for task in tasks:
-            if held and task.taskid in held:
-                continue
-            rank = self.rank_of(task) if ranked else task.batch.spec.priority
-            lines.setdefault((rank, task.batch.session), []).append(task.taskid)
+        if self.held or self.moved or self.waits:
+            for task in tasks:
+                if task.taskid not in self.held:
+                    lines.setdefault((self.rank_of(task), task.batch.session), []).append(task.taskid)
+        else:  # then the tasks of a batch are in one line
+            for batch, of_batch in groupby(tasks, _batch_of):
+                lines.setdefault((batch.spec.priority, batch.session), []).extend([task.taskid for task in of_batch])
         return lines
 
     def priority_of(self, task: Task) -> int:

@@ -109,6 +109,7 @@ class Task(Struct, gc=False):
 
     Attributes:
         lease: the valid one, or 0: only its holder's report counts.
+        worker: the last one that it was leased to; -1: none.
         started: wall-clock time of the attempt's start, 0.0 before its worker reported it.
     """
 
@@ -117,6 +118,7 @@ class Task(Struct, gc=False):
     body: Payload
     state: State = State.SCHEDULED
     lease: int = 0
+    worker: int = -1
     attempts: int = 0
     started: float = 0.0
     history: History | None = None

@@ -75,14 +75,18 @@ def _check_tasks(farm: Farm) -> None:
 
 
 def _check_leases(farm: Farm) -> None:
-    for lease, (taskid, worker) in farm.leases.items():
+    for lease, leased in farm.leases.items():
+        taskid, worker = leased.taskid, leased.worker
         _check(taskid in farm.tasks and farm.tasks[taskid].lease == lease, f"lease {lease} is not of task {taskid}")
         _check(farm.workers[worker].leases.get(lease) == taskid, f"worker {worker} does not hold lease {lease}")
         _check(lease < farm.next_lease, f"lease {lease} is from the future")
     for worker_id, held in farm.workers.items():
         _check(list(held.leases) == sorted(held.leases), f"worker {worker_id} holds leases out of order")
         for lease in held.leases:
-            _check(farm.leases.get(lease, (0, -1))[1] == worker_id, f"worker {worker_id} holds a void lease {lease}")
+            _check(
+                lease in farm.leases and farm.leases[lease].worker == worker_id,
+                f"worker {worker_id} holds a void lease {lease}",
+            )
     for taskid, task in farm.tasks.items():
         _check(not task.lease or task.lease in farm.leases, f"task {taskid} has a void lease")
         _check(task.state is not State.RUNNING or bool(task.lease), f"task {taskid} runs nowhere")

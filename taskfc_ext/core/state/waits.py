@@ -20,6 +20,8 @@ class OpenBarrier(Struct):
     """A `Barrier` that is not answered yet.
 
     Attributes:
+        total: the number of tasks that it waited for at first.
+        n_failed: the number of those that have not succeeded.
         worker: the worker that the client runs on, or -1.
         until: the last lease of this worker at that time; when all up to it are over, the task that waits has ended.
         is_for_all: it waits for all tasks that were unfinished then.
@@ -28,6 +30,8 @@ class OpenBarrier(Struct):
     session: str
     seq: int
     remaining: set[int]
+    total: int = 0
+    n_failed: int = 0
     worker: int = -1
     until: int = 0
     is_for_all: bool = False

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from taskfc_ext.client.progress.counts import FutureCounts
+from taskfc_ext.client.progress.long_wait import LongWait
 from taskfc_ext.errors import UnknownTask, UnknownTasks
 from taskfc_ext.ipython.cards.render import Table, tasks_table
 from taskfc_ext.ipython.notebook import Notebook, error_line, waiting
@@ -150,10 +152,12 @@ def _running_and_newest(client: Any, owner: str | None) -> list[TaskInfo]:
 def _result(notebook: Notebook, request: requests.Result) -> Any:
     deadline = None if request.timeout is None else time.monotonic() + request.timeout
     futures = notebook.futures(request.tasks)
-    with waiting():
-        values = [
-            future.result(None if deadline is None else max(0.0, deadline - time.monotonic())) for future in futures
-        ]
+    values = []
+    with waiting(), LongWait(FutureCounts(futures).read, "result") as progress:
+        for future in futures:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            is_one = len(futures) == 1  # it has its card
+            values.append(future.result(left) if is_one else progress.result(future, left))
     _note_seen(notebook, futures)
     return values[0] if len(values) == 1 and names_one(request.tasks) else values
 

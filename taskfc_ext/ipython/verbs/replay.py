@@ -58,14 +58,14 @@ class Replay:
     def _load_function(self) -> Callable[[], object]:
         from taskfc_ext.serialize import load_call, load_function
 
-        function = load_function(bytearray(self._task.code))  # large arrays in it are writable views
+        function = load_function(self._read(self._task.code))
         args, kwargs = load_call(self._read(self._task.body), self._inputs())
         return lambda: self._call(function, args, kwargs)
 
     def _load_source(self) -> Callable[[], object]:
         from taskfc_ext.serialize import load_cell
 
-        source = self._task.code.decode("utf-8", "surrogatepass")
+        source = bytes(self._read(self._task.code)).decode("utf-8", "surrogatepass")
         names, _, options = load_cell(self._read(self._task.body), self._inputs())
         self._host.push(names)
         return lambda: self._run_source(source, options)

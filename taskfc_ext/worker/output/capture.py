@@ -175,6 +175,10 @@ class Capture:
             if lseek(tap.fd, 0, SEEK_END) != tap.position:
                 self._drain()
                 break
+        return self.end_of_printing()
+
+    def end_of_printing(self) -> Printed:
+        """End the capture for a task that can only have printed through Python; return its kept output."""
         self._is_open = False
         if not self._has_text:
             return ()

@@ -12,7 +12,7 @@ from taskfc_ext.drivers.memory import MUCH, give_back_memory
 from taskfc_ext.drivers.payload_files import LARGE
 from taskfc_ext.drivers.uploads import LargePayloads, Sent
 from taskfc_ext.errors import LoadingFailed, TaskRejectError, UnpicklableResult
-from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure
+from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure, size_of
 from taskfc_ext.protocol.spec import Kind, Spec
 from taskfc_ext.protocol.worker_messages import MAX_PROBLEM, Prepare
 from taskfc_ext.serialize import (
@@ -27,8 +27,8 @@ from taskfc_ext.serialize import (
     load_submitted,
     parts_of,
 )
+from taskfc_ext.serialize.atoms import ATOMS
 from taskfc_ext.serialize.blame import NOTE, describe_error, shorten, text_of, type_name_of
-from taskfc_ext.serialize.bodies import Mapped, has_buffers
 from taskfc_ext.serialize.scope import MAIN, enter, leave
 from taskfc_ext.worker.context.context import ExecutionContext
 from taskfc_ext.worker.context.modules import UserModules
@@ -51,6 +51,9 @@ logger = logging.getLogger(__name__)
 
 THOROUGH_AFTER = 0.001
 """Seconds of an attempt after which settings that take long to read are checked as well."""
+
+LONGEST_PLAIN = 2**16
+"""Bytes of arguments up to which an attempt may repeat the last one: larger ones may hold anything."""
 
 MAX_REFUSAL = 2_000
 """Characters of the reason why a worker refused a task."""
@@ -87,13 +90,14 @@ class Executor:
         self.modules = UserModules()
         self.looks_at_modules = False
         self._went_elsewhere = False
-        self._bodies: dict[bytes, bytes | Mapped] = {}
+        self._bodies: dict[bytes, Payload] = {}
         self._programs = Programs()
         self._namespaces = Namespaces()
         self._is_harmless = False
+        self._repeated: tuple[Spec, Program] | None = None
         self._cells: CellRunner | None = None
 
-    def define(self, digest: bytes, body: bytes) -> None:
+    def define(self, digest: bytes, body: Payload) -> None:
         """Keep code for attempts that refer to it. Any thread."""
         self._bodies[digest] = body
 
@@ -101,8 +105,11 @@ class Executor:
         """Drop code that no attempt here refers to before it is defined again. Any thread."""
         n_bytes = 0
         for digest in digests:
-            n_bytes += len(self._bodies.pop(digest, b""))
+            body = self._bodies.pop(digest, b"")
+            n_bytes += len(body) if isinstance(body, bytes) else 0
             self._programs.forget(digest)
+            if self._repeated is not None and self._repeated[0].code == digest:
+                self._repeated = None
         if n_bytes >= MUCH:
             give_back_memory()
 
@@ -115,6 +122,7 @@ class Executor:
         """Make one attempt. Raises only `TaskInterrupt`, and only outside the user's code."""
         outer = modules[MAIN]
         self._is_harmless = False
+        self._repeated = None
         try:
             self._enter(spec.context, spec.modules)
             self.settings.seed(spec.seed)
@@ -130,12 +138,7 @@ class Executor:
             return _OK, self._result(value, what="the result of " + spec.label)
         except BaseException as error:  # noqa: BLE001  SystemExit and KeyboardInterrupt are errors of the task
             leave_if_child(error)
-            try:
-                return self._end_failed(spec, error)
-            except TaskInterrupt:
-                raise
-            except BaseException as problem:  # noqa: BLE001  no memory, or an exception whose own code raises
-                return _indescribable(error, problem)
+            return self._end_failed_safely(spec, error)
         finally:
             leave(None, outer)
             self._namespaces.end_attempt()
@@ -152,6 +155,8 @@ class Executor:
                 self._is_harmless = is_plain and spec.depend is None and spec.seed is None
                 if not is_plain:
                     self._drop_if_writable(spec.code, program)
+                elif self._is_harmless and program.is_kept:
+                    self._repeated = spec, program
         except UnpicklableResult:
             raise  # of an input: its own message says more
         except Exception as error:
@@ -163,12 +168,48 @@ class Executor:
             if INLINE in modules:
                 show_figures()
 
+    @property
+    def can_repeat(self) -> bool:
+        """Whether the last attempt leaves nothing to be put back, so that the next one of its message may repeat it."""
+        return self._repeated is not None and not self.settings.has_pending
+
+    def repeat(self, body: Payload) -> Ended | None:
+        """Make one more attempt like the last one, with other arguments, where `can_repeat` allows it.
+
+        Its function provably changes nothing in this process, and can see no setting that a task may change. So there
+        is nothing to set up or to put back. Raises as `run`.
+
+        Returns:
+            `None` if the arguments are not plain values: nothing has run, and `run` has to make this attempt.
+        """
+        repeated = self._repeated
+        if repeated is None:  # the controller has just dropped its code
+            return None
+        spec, program = repeated
+        if type(body) is not bytes or len(body) >= LONGEST_PLAIN:
+            return None
+        args, kwargs = load_call(body)
+        if kwargs or not are_atoms(args):
+            return None
+        outer = modules[MAIN]
+        try:
+            value = program.function(*args)
+            if type(value) not in ATOMS:
+                enter(program.host)  # what the function defines is pickled by value
+            return _OK, self._result(value, what="the result of " + spec.label)
+        except BaseException as error:  # noqa: BLE001  as in `run`
+            enter(program.host)
+            return self._end_failed_safely(spec, error)
+        finally:
+            leave(None, outer)
+
     def set_up(self, broadcast: Prepare) -> str:
         """Run a broadcast; return the exception's type and text, or "". Raises nothing.
 
         If it succeeds, its changes of the environment, the module path and the settings hold for all later tasks.
         """
         outer = modules[MAIN]
+        self._repeated = None
         try:
             self.looks_at_modules = True
             self._enter(broadcast.context, broadcast.modules)
@@ -177,7 +218,7 @@ class Executor:
             if broadcast.kind is _FUNCTION:
                 with self._namespaces.broadcasting():
                     enter(self._namespaces.kept)
-                    function = load_function(Mapped(broadcast.code).view())
+                    function = load_function(broadcast.code)
                     args, kwargs = load_call(body)
                     value = function(*args, **kwargs)
                     if type(value) is CoroutineType:
@@ -221,40 +262,41 @@ class Executor:
 
     def _enter(self, context: bytes | None, modules: tuple[bytes, ...]) -> None:
         """Enter the context of the next code, with its modules."""
-        self._went_elsewhere |= self._context.enter(context, self._body)
+        self._went_elsewhere |= self._context.enter(context, self._code)
         if self._went_elsewhere or self.looks_at_modules:
             self._renew_modules(modules)
         self.settings.enter(self._context.settings)
 
     def _renew_modules(self, digests: tuple[bytes, ...]) -> None:
         modules = self.modules
-        modules.serve(digests, self._context.folder, self._body, self._context.path)
+        modules.serve(digests, self._context.folder, self._code, self._context.path)
         if self._went_elsewhere or modules.are_stale():
             modules.drop()
             self._programs.clear()  # they refer to names in these modules
         self.looks_at_modules = self._went_elsewhere = False
 
     def _load(self, digest: bytes) -> Program:
-        body = self._bodies.get(digest)
-        if type(body) is bytes and has_buffers(body):
-            body = self._bodies[digest] = Mapped(body)
-        program = self._programs.load(digest, body.view() if type(body) is Mapped else self._body(digest))
+        body = self._body(digest)
+        program = self._programs.load(digest, self._read(body))  # a mapping of its own: the task may write to it
         if not program.is_kept:
-            self._namespaces.begin_attempt(program.host, len(body or b""))
+            self._namespaces.begin_attempt(program.host, size_of(body))
         return program
 
     def _drop_if_writable(self, digest: bytes, program: Program) -> None:
         """Drop a program that reads arrays: it is called with values whose code could write into these."""
         if program.needs_atoms:
             self._programs.drop(digest)
-            self._namespaces.begin_attempt(program.host, len(self._bodies.get(digest, b"")))
+            self._namespaces.begin_attempt(program.host, size_of(self._bodies.get(digest, b"")))
 
-    def _body(self, digest: bytes) -> bytes:
+    def _body(self, digest: bytes) -> Payload:
         body = self._bodies.get(digest)
         if body is None:
             raise LookupError(f"code {digest.hex()} did not reach this worker")
-        assert isinstance(body, bytes)  # only functions with large buffers are mapped
         return body
+
+    def _code(self, digest: bytes) -> bytes:
+        """Return code that is no function."""
+        return bytes(self._read(self._body(digest)))
 
     # payloads
 
@@ -271,7 +313,7 @@ class Executor:
 
     def _run_source(self, spec: Spec, taskid: int, body: Payload, inputs: Sequence[Payload]) -> SourceResult:
         is_cell = spec.kind is Kind.CELL
-        source = self._body(spec.code).decode()
+        source = self._code(spec.code).decode()
 
         def load() -> tuple[dict[str, Any], tuple[str, ...], CellOptions]:
             try:
@@ -325,6 +367,14 @@ class Executor:
         finally:
             leave(None, outer)
 
+    def _end_failed_safely(self, spec: Spec, error: BaseException) -> Ended:
+        try:
+            return self._end_failed(spec, error)
+        except TaskInterrupt:
+            raise
+        except BaseException as problem:  # noqa: BLE001  no memory, or an exception whose own code raises
+            return _indescribable(error, problem)
+
     def _end_failed(self, spec: Spec, error: BaseException) -> Ended:
         if isinstance(error, TaskInterrupt):
             return end_interrupted(user_traceback(error))
@@ -343,7 +393,7 @@ class Executor:
         return int(outcome), encode_failure(failure)
 
     def _types(self, digest: bytes) -> tuple[type[BaseException], ...]:
-        types: Any = load_submitted(self._body(digest))  # types of the notebook are the classes of this attempt
+        types: Any = load_submitted(self._code(digest))  # types of the notebook are the classes of this attempt
         return types if isinstance(types, tuple) else (types,)
 
 

@@ -81,6 +81,16 @@ class Guard:
             self._armed = 0
             self.install()  # a late signal must not reach a handler that the attempt has left behind
 
+    def call_again(self, lease: int, function: Callable[..., T], *args: object) -> T:
+        """Do as `call`, after a `call` whose code cannot have set a handler, and for code that cannot."""
+        try:
+            self._armed = lease
+            if self._words[_INTERRUPT] == lease:
+                raise TaskInterrupt
+            return function(*args)
+        finally:
+            self._armed = 0
+
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         if self._armed and self._words[_INTERRUPT] == self._armed:
             if _is_importing(frame):
