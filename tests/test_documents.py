@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import re
 import subprocess
 import sys
@@ -46,7 +47,9 @@ def shell(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
     monkeypatch.chdir(folder)
     monkeypatch.setenv("JPY_SESSION_NAME", str(folder / "page.ipynb"))
     made = Shell()
+    decimals = decimal.getcontext().copy()
     yield made
+    decimal.setcontext(decimals)  # a page sets it, and tasks of later tests would find that
     made.close()
     for name in known_farms():
         stop(LocalFarm(name))

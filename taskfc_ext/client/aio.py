@@ -337,8 +337,8 @@ class FCTaskClient(Unpicklable):
     async def put(self, value: object) -> TaskFuture:
         """Store a value once, and return its future, which is done: give it to any number of tasks as an argument.
 
-        Each worker that needs the value maps it, without a copy, and no task sees what another one writes to it. It is
-        listed and cleared like a task that has ended with this result. Of the options, only `name` counts.
+        Each worker maps it without a copy, and sees nothing that others write to it. It is listed and cleared like a
+        finished task. Of the options, only `name` counts.
 
         Raises:
             UnpicklableArgument: it cannot be sent; the message says which part and why.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from inspect import iscoroutinefunction
 from itertools import count, islice
 from typing import Any, SupportsIndex
 
@@ -24,12 +25,28 @@ class ForChunk:
     def __init__(self, func: Callable[..., Any]) -> None:
         self.func = func
 
-    def __call__(self, first: int, chunk: Calls) -> list[Any]:
-        """Return the results of `chunk`, whose first call is the item `first`. An error gets a note with its item."""
+    def __call__(self, first: int, chunk: Calls) -> Any:
+        """Return the results of `chunk`, whose first call is the item `first`. An error gets a note with its item.
+
+        Of a coroutine function, it returns a coroutine that returns them.
+        """
+        return self._await_each(first, chunk) if iscoroutinefunction(self.func) else self._call_each(first, chunk)
+
+    def _call_each(self, first: int, chunk: Calls) -> list[Any]:
         results = []
         for index, args in enumerate(chunk, first):
             try:
                 results.append(self.func(*args))
+            except Exception as error:
+                attach_note(error, f"item {index} in a map")
+                raise
+        return results
+
+    async def _await_each(self, first: int, chunk: Calls) -> list[Any]:
+        results = []
+        for index, args in enumerate(chunk, first):
+            try:
+                results.append(await self.func(*args))
             except Exception as error:
                 attach_note(error, f"item {index} in a map")
                 raise

@@ -11,6 +11,8 @@ from taskfc_ext.serialize.atoms import ATOMS
 from taskfc_ext.serialize.bodies import MIN_BUFFER
 from taskfc_ext.serialize.values import InputRef, pickle_alone
 
+_PLAIN = frozenset(ATOMS)
+
 
 class Bound:
     """A function that is called with the arguments that it lacks.
@@ -37,6 +39,8 @@ def bind_shared(
 ) -> tuple[Callable[..., Any], list[Sequence[Any]]]:
     """Bind the large objects that are the same one for all items; return the function and the other columns.
 
+    Nothing is bound where another argument could hold one of them: in a call, that has to be the same object.
+
     Args:
         func: called with one item of each column.
         columns: of equal length.
@@ -44,14 +48,17 @@ def bind_shared(
     """
     fixed = {}
     for position, column in enumerate(columns):
-        if len(column) < 2 or column[1] is not column[0] or isinstance(column[0], (InputRef, *not_bound)):
-            continue
-        value = column[0]
-        if _is_large(value) and all(map(is_, column, repeat(value))) and not _is_elsewhere(value, position, columns):
-            fixed[position] = value
+        if _is_shared(column) and not isinstance(column[0], (InputRef, *not_bound)) and _is_large(column[0]):
+            fixed[position] = column[0]
+        elif not _PLAIN.issuperset(map(type, column)):
+            return func, list(columns)
     if not fixed:
         return func, list(columns)
     return Bound(func, fixed), [column for position, column in enumerate(columns) if position not in fixed]
+
+
+def _is_shared(column: Sequence[Any]) -> bool:
+    return len(column) > 1 and column[1] is column[0] and all(map(is_, column, repeat(column[0])))
 
 
 def _is_large(value: Any) -> bool:
@@ -61,11 +68,3 @@ def _is_large(value: Any) -> bool:
         return len(pickle_alone(value)) >= MIN_BUFFER
     except Exception:  # noqa: BLE001  the submission of the first item says why
         return False
-
-
-def _is_elsewhere(value: object, position: int, columns: Sequence[Sequence[Any]]) -> bool:
-    """Return whether only some items have `value` in another column: in their calls it has to be one object."""
-    for at, column in enumerate(columns):
-        if at != position and 0 < sum(map(is_, column, repeat(value))) < len(column):
-            return True
-    return False

@@ -21,8 +21,16 @@ from taskfc_ext.settings.table import TABLE
 MAX_SETTING = 2**16
 """Largest setting in bytes; a larger one is data and is not sent."""
 
+PAUSE = 3e-6
+"""Seconds between two submissions of a loop; after a longer pause, settings are read again, which takes some 10 us. To
+set an option of pandas takes as long."""
+
+CAREFUL = 1000
+"""Submissions after a change for which settings are read each time: a loop that sets one sets it again, and some are
+set in a microsecond."""
+
 PAUSE_RATIO = 4
-"""Settings are read again after a pause of this many times the cost of reading: code that sets one takes as long."""
+"""Settings that are slow to read are read after a pause of this many times the cost of reading."""
 
 
 class _Registered(NamedTuple):
@@ -84,7 +92,8 @@ class SentSettings:
         self._taken: dict[str, Any] = {}
         self._packed: dict[str, Any] = {}
         self._is_stale = False
-        self._quick_pause = self._thorough_pause = 0.0
+        self._thorough_pause = 0.0
+        self._n_careful = 0
         self.marks = Marks.current()
         self.invalidate()
 
@@ -119,12 +128,13 @@ class SentSettings:
             body = pickle.dumps(packed, 5) if packed else b""
             if body != self.body:
                 self.body = body
-        else:
+                self._n_careful = CAREFUL
+        elif is_thorough:
             # the minimum: a read that was delayed by other load says nothing about the next one
             cost = PAUSE_RATIO * (time.perf_counter() - began)
-            if is_thorough:
-                self._thorough_pause = min(cost, self._thorough_pause or cost)
-            self.pause = self._quick_pause = min(cost, self._quick_pause or cost)
+            self._thorough_pause = min(cost, self._thorough_pause or cost)
+        self._n_careful = max(0, self._n_careful - 1)
+        self.pause = 0.0 if changed or self._n_careful else PAUSE
         self.marks = Marks.current()
         return self.body
 
@@ -170,6 +180,7 @@ class Marks(NamedTuple):
     limit: int
     filters: list[Any]
     precision: int
+    rounding: str
     numpy_errors: Callable[[], Any]
     errors: Any
     numpy_printing: Callable[[], Any]
@@ -180,7 +191,7 @@ class Marks(NamedTuple):
         """Return the current values, and put `LOG_MARK` into the root logger's cache until a level changes."""
         root_cache[LOG_MARK] = True
         errors, printing = _getter(error_variable()), _getter(print_variable())
-        now = getlimit(), list(warnings.filters), getcontext().prec
+        now = getlimit(), list(warnings.filters), getcontext().prec, getcontext().rounding
         return cls(*now, errors, errors(), printing, printing())
 
 

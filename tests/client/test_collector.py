@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -61,6 +62,14 @@ def test_what_the_program_has_set_stays(loop: asyncio.AbstractEventLoop, own: tu
     assert gc.get_threshold() == own
     burst.end()
     assert gc.get_threshold() == own
+
+
+def test_a_forked_child_has_the_usual_one(loop: asyncio.AbstractEventLoop) -> None:
+    Burst(loop).go_on()
+    if (child := os.fork()) == 0:
+        os._exit(0 if gc.get_threshold() == USUAL else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert gc.get_threshold() == TAMED
 
 
 def test_what_the_program_sets_meanwhile_stays(loop: asyncio.AbstractEventLoop) -> None:

@@ -8,10 +8,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from taskfc_ext.client.context import context
+from taskfc_ext.client.context.pauses import last_submission
 from taskfc_ext.protocol.context import Context, decode_context
+from taskfc_ext.settings.travel import CAREFUL
 
 
 def now() -> Context:
@@ -69,16 +72,21 @@ def in_a_loop(change: Callable[[int], object], n: int = 200) -> list[context.Enc
         change(i)
         here = found[-1] if found and context.is_current(found[-1]) else context.read_context()
         found.append(here)
+        last_submission.note()
     return found
 
 
 def test_a_loop_without_a_change_looks_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert len(set(map(id, in_a_loop(lambda i: None)))) == 1
+    assert len(set(map(id, in_a_loop(lambda i: None, 2 * CAREFUL)))) == 1
     here = context.read_context()
-    assert any(context.is_current(here) for _ in range(1000)), "each look would take a file system call for each file"
+    n_current = 0
+    for _ in range(1000):
+        last_submission.note()
+        n_current += context.is_current(here)
+    assert n_current, "each look would take a file system call for each file"
 
 
-@pytest.mark.parametrize("kind", ["folder", "variable", "path", "limit", "decimals"])
+@pytest.mark.parametrize("kind", ["folder", "variable", "path", "limit", "decimals", "rounding", "pandas"])
 def test_each_change_in_a_loop_is_seen(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("0", "1"):
         (tmp_path / name).mkdir()
@@ -88,15 +96,18 @@ def test_each_change_in_a_loop_is_seen(kind: str, tmp_path: Path, monkeypatch: p
         "path": lambda i: sys.path.__setitem__(0, f"/{i % 2}"),
         "limit": lambda i: sys.setrecursionlimit(5000 + i % 2),
         "decimals": lambda i: setattr(decimal.getcontext(), "prec", 30 + i % 2),
+        "rounding": lambda i: setattr(decimal.getcontext(), "rounding", ("ROUND_UP", "ROUND_DOWN")[i % 2]),
+        "pandas": lambda i: pd.set_option("display.max_rows", 30 + i % 2),
     }
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("IN_A_LOOP", "")
     monkeypatch.setattr(sys, "path", list(sys.path))
-    limit, precision = sys.getrecursionlimit(), decimal.getcontext().prec
+    limit, decimals, max_rows = sys.getrecursionlimit(), decimal.getcontext().copy(), pd.get_option("display.max_rows")
     try:
         found = in_a_loop(changes[kind])
     finally:
         sys.setrecursionlimit(limit)
-        decimal.getcontext().prec = precision
+        decimal.setcontext(decimals)
+        pd.set_option("display.max_rows", max_rows)
     assert len({here.digest for here in found[::2]}) == len({here.digest for here in found[1::2]}) == 1
     assert found[0].digest != found[1].digest

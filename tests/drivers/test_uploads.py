@@ -170,6 +170,7 @@ def test_small_payloads_and_those_of_a_process_with_many_open_files_are_read(jou
     refs = store.stage([b"x" * READ_UP_TO, b"y" * (READ_UP_TO + 1)])
     receiver = LargePayloads(lambda: journal, "w1")
     assert [type(receiver.read(ref)) for ref in refs] == [bytearray, mmap.mmap]
+    gc.collect()  # else descriptors that earlier tests have left may become free meanwhile
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     n_open = os.open(os.devnull, os.O_RDONLY)
     os.close(n_open)

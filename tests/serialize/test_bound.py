@@ -2,67 +2,41 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
+import numpy as np
 import pytest
 
-from taskfc_ext.serialize import dump_function, load_function
-from taskfc_ext.serialize.bodies import MIN_BUFFER, Pieces
 from taskfc_ext.serialize.bound import Bound, bind_shared
 
-TEXT, OTHER = "x" * MIN_BUFFER, "y" * MIN_BUFFER
-LIST = list(range(MIN_BUFFER))
+BIG = np.zeros(100_000)
 
 
-class Unpicklable:
-    def __init__(self) -> None:
-        self.text, self.lock = TEXT, threading.Lock()
-
-
-def collect(*args: Any) -> tuple[Any, ...]:
+def f(*args: Any) -> Any:
     return args
 
 
+def test_what_all_items_share_is_bound() -> None:
+    function, columns = bind_shared(f, [[BIG] * 3, [1, 2, 3]])
+    assert type(function) is Bound
+    assert columns == [[1, 2, 3]]
+    assert function(2) == (BIG, 2)
+
+
+def test_all_that_is_shared_is_bound_together() -> None:
+    holder = {"a": BIG}
+    function, columns = bind_shared(f, [[BIG] * 3, [holder] * 3])
+    assert columns == []
+    first, second = function()
+    assert second["a"] is first
+
+
 @pytest.mark.parametrize(
-    ("columns", "bound"),
-    [
-        ([[TEXT, TEXT], [1, 2]], {0}),
-        ([[1, 2], [LIST, LIST], [3, 4], [TEXT, TEXT]], {1, 3}),
-        ([[TEXT, TEXT], [TEXT, TEXT]], {0, 1}),
-        ([[TEXT, OTHER], [1, 2]], set()),
-        ([[TEXT, TEXT, OTHER], [1, 2, 3]], set()),
-        ([["small", "small"], [None, None], [(), ()]], set()),
-        ([[LIST, LIST, LIST], [1, LIST, 2]], set()),  # in the second call they are one object
-        ([[LIST, LIST], [LIST, LIST], [1, LIST]], set()),
-        ([[TEXT], [1]], set()),  # one item shares nothing
-        ([[], []], set()),
-    ],
+    "other",
+    [[{"a": BIG} for _ in range(3)], [BIG, None, None], [[BIG], 1, 2], [[1], [2], [3]]],
+    ids=["inside", "some items", "inside of some", "containers"],
 )
-def test_what_all_items_share_is_bound_and_each_call_is_complete(columns: list[list[Any]], bound: set[int]) -> None:
-    func, different = bind_shared(collect, columns)
-    assert len(columns) - len(different) == len(bound)
-    assert set(func.fixed if isinstance(func, Bound) else ()) == bound
-    rows = list(zip(*columns, strict=True))
-    for row, rest in zip(rows, zip(*different, strict=True) if different else [()] * len(rows), strict=True):
-        assert all(one is other for one, other in zip(func(*rest), row, strict=True))
-
-
-def test_a_value_that_cannot_be_pickled_stays_where_its_error_names_it() -> None:
-    value = Unpicklable()
-    assert bind_shared(collect, [[value, value]]) == (collect, [[value, value]])
-
-
-def test_types_can_be_left_out() -> None:
-    assert bind_shared(collect, [[LIST, LIST]], (list,))[0] is collect
-
-
-def test_a_bound_function_travels_with_its_values_under_its_own_name() -> None:
-    array = pytest.importorskip("numpy").zeros(MIN_BUFFER)
-    func, _ = bind_shared(collect, [[1, 2], [array, array]])
-    assert isinstance(func, Bound)
-    assert func.__qualname__ == "collect"
-    _, body = dump_function(func)
-    assert isinstance(body, Pieces)
-    one, other = load_function(b"".join(body.parts))(3)
-    assert (one, other.shape, other.flags.writeable) == (3, (MIN_BUFFER,), True)
+def test_nothing_is_bound_where_another_argument_may_hold_it(other: list[Any]) -> None:
+    function, columns = bind_shared(f, [[BIG] * 3, other])
+    assert function is f
+    assert columns == [[BIG] * 3, other]

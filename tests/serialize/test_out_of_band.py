@@ -80,7 +80,7 @@ def sent(value: Any) -> tuple[Any, int]:
     """Return `value` as a receiver of its file gets it, and the size of the pickle in the file."""
     body = dump_value(value, what="it")
     assert isinstance(body, Pieces)
-    return load_value(bytearray(join(body))), size_without_buffers(join(body))
+    return load_value(bytearray(join(body))), size_without_buffers(body)
 
 
 def alone(value: Any) -> Any:

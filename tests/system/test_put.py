@@ -82,6 +82,8 @@ def test_what_cannot_be_put_is_named(face: BlockingFace | AsyncFace) -> None:
     with pytest.raises(UnpicklableArgument, match=r"the value that is put: \['lock'\]"):
         face.put({"lock": threading.Lock()})
     value = face.put(1)
+    with pytest.raises(ValueError, match="leave out after="):
+        client.with_options(after=[client.submit(int)]).put(1)
     with pytest.raises(TypeError, match="can be given to tasks as it is"):
         face.put(value)
     with pytest.raises(UnpicklableArgument, match="a TaskFuture cannot be sent inside another object"):

@@ -43,6 +43,10 @@ HARMLESS = [
 ]
 
 HARMFUL = [
+    "def f(x): math.pi = x",
+    "def f(x): f.seen = x",
+    "def f(x): f.__defaults__ = (x,)",
+    "def f(): del math.pi",
     "def f(): import os; os.umask(0)",
     "def f(): from sys import setrecursionlimit; setrecursionlimit(99)",
     "def f(): return os.getpid()",

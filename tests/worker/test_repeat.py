@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -90,6 +91,27 @@ def test_a_large_result_goes_in_a_file(bench: Any) -> None:
     bench.turn()
     values = [value for m in bench.sent if isinstance(m, Finished) for value in m.values]
     assert [type(value) for value in values] == [bytes, Upload, bytes]
+
+
+def test_each_attempt_warns(bench: Any) -> None:
+    source = "import numpy as np\ndef f(x): return float(np.log(x))"
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    exec(source, namespace)
+    give(bench, namespace["f"], (1,), (0,), (0,), (0,))
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("default")
+        bench.turn()
+    assert [warning.category for warning in seen] == [RuntimeWarning] * 3
+
+
+@pytest.mark.parametrize("change", ["f.n = f.__dict__", "f.__defaults__ = (x,)"])
+def test_a_function_that_changes_itself_is_not_repeated(bench: Any, change: str) -> None:
+    counts = "def f(x=0):\n try: f.n += 1\n except Exception: f.n = 1\n return f.n"
+    give(bench, define(counts), (1,), (1,), (1,))
+    assert bench.collect() == [(Outcome.OK, 1)] * 3
+    give(bench, define(f"def f(x=0):\n {change}\n return x"), (1,), (2,))
+    bench.collect()
+    assert not repeats(bench)
 
 
 def test_the_next_message_of_the_same_code_repeats_the_last(bench: Any) -> None:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from taskfc_ext import serialize
 from taskfc_ext.client.context.imports import imported_names
 from taskfc_ext.client.context.modules import LOOP, Packs, Sources
-from taskfc_ext.client.user_time import last_submission, own_time
+from taskfc_ext.client.context.pauses import last_submission
 from taskfc_ext.drivers.environment import AT_START
 from taskfc_ext.drivers.user_folder import is_installed
 from taskfc_ext.lru import ByteLRU
@@ -73,6 +73,14 @@ _places: dict[tuple[str, tuple[str, ...]], Sources] = {}
 _looking = threading.Lock()
 
 
+def _after_fork() -> None:
+    global _looking
+    _looking = threading.Lock()  # another thread may have held it
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def read_context(cell: str | None = None) -> EncodedContext:
     """Return the context of a submission made now; the same object for as long as nothing has changed.
 
@@ -92,16 +100,10 @@ def read_context(cell: str | None = None) -> EncodedContext:
     pause = last_submission.pause(now)
     if cell is None and last is not None and _is_as_before():
         is_same = True
-        if pause < settings_here.pause and not last.sources.is_due(now, pause):
-            last_submission.note()
-            return last.context
     cwd = _folder_now.value if _getcwd(_folder_now, _LONGEST) else _slow_cwd()
     with _looking:
         last = _last
-        if is_same and last is not None and pause < settings_here.pause:
-            settings = last.settings
-        else:
-            settings = settings_here.update(pause if cell is None else math.inf)
+        settings = settings_here.update(pause if cell is None else math.inf)
         if last is not None and (cwd, sys.path, _raw, settings) == last[:4]:
             here, sources = last.context, last.sources
         else:
@@ -117,7 +119,7 @@ def read_context(cell: str | None = None) -> EncodedContext:
         if not is_same:
             _is_as_before = _comparison(last, settings_here.marks)
         is_current = _quick_check(here, sources, _is_as_before)
-        last_submission.note()  # at the end: the time of this look is none of the user's either
+        last_submission.note()  # the time of this look is not the user's
         return here
 
 
@@ -133,7 +135,7 @@ def _as_known(here: EncodedContext) -> EncodedContext:
 def _comparison(last: _Last, marks: Marks) -> Callable[[], bool]:
     """Return a function that tells whether context and settings of this process are unchanged."""
     cwd, path, raw = last[:3]
-    limit, filters, precision, numpy_errors, errors, numpy_printing, printing = marks
+    limit, filters, precision, rounding, numpy_errors, errors, numpy_printing, printing = marks
     buffer, longest, getcwd, raw_now = ctypes.byref(_folder_now), _LONGEST, _getcwd, _raw
     folder, now_limit, now_context, now_cached, mark = _folder_now, getlimit, getcontext, root_cache, LOG_MARK
 
@@ -146,6 +148,7 @@ def _comparison(last: _Last, marks: Marks) -> Callable[[], bool]:
             and now_limit() == limit
             and warnings.filters == filters
             and now_context().prec == precision
+            and now_context().rounding is rounding
             and numpy_errors() is errors
             and numpy_printing() is printing
             and mark in now_cached
@@ -161,19 +164,19 @@ def _quick_check(
 ) -> Callable[[EncodedContext], bool]:
     """Return `is_current` for as long as this process is in the context `here`."""
     clock, last, thread = _clock, last_submission, get_ident
-    next_look, shortest = sources.next_look, min(settings_here.pause, LOOP)
+    next_look, longest = sources.next_look, min(settings_here.pause, LOOP)
     names, n_names = serialize.names_in_code, len(serialize.names_in_code)
 
     def is_current(context: EncodedContext) -> bool:
         now = clock()
-        if (
+        if (  # noqa: SIM103  as above
             context is here
             and now < next_look
-            and (now - last.ended < shortest or last.pause(now) < shortest)
+            and now - last.ended < longest
+            and last.thread == thread()
             and len(names) == n_names
             and is_as_before()
         ):
-            last.ended, last.own, last.thread = now, own_time[0], thread()
             return True
         return False
 

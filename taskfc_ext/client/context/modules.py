@@ -33,8 +33,9 @@ sent."""
 LOOK_RATIO = 30
 """File checks take a thirtieth of the time at most."""
 
-LOOP = 100e-6
-"""Seconds between two submissions of a loop; after a longer pause, files are always checked."""
+LOOP = 30e-6
+"""Seconds between two submissions of a loop; after a longer pause, files are always checked. To write one takes as
+long."""
 
 LOOK_EVERY = 0.005
 """Seconds between two checks within a loop, at least. The loop itself has no time to write a file. Each check lets

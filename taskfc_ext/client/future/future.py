@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from concurrent.futures import CancelledError
 from datetime import UTC, datetime
-from time import perf_counter
 from typing import Any, NoReturn, TypeVar
 
 from taskfc_ext.client.future.callbacks import CallbackThread, show_failure
@@ -23,7 +22,6 @@ from taskfc_ext.client.future.output_cache import outputs_of
 from taskfc_ext.client.future.template import Template
 from taskfc_ext.client.future.waiters import LoopWaiter, WaitState
 from taskfc_ext.client.future.waiting import ANSWER_WITHIN, check_may_block, drive, no_answer_error
-from taskfc_ext.client.user_time import last_submission
 from taskfc_ext.drivers.uploads import UploadedFile
 from taskfc_ext.errors import RequestRefused, TaskAborted, UnknownTask
 from taskfc_ext.protocol.infos import Details, TaskInfo, TaskProgress
@@ -490,11 +488,9 @@ class TaskFuture(concurrent.futures.Future[Any]):
         check_may_block()
         self._template.owner.check_may_wait()
         watched = self._make_wait_state()
-        began = perf_counter()
         with watched.lends(timeout), watched.condition:
             if not watched.condition.wait_for(self.done, timeout):
                 raise TimeoutError(f"task {self.taskid} has not ended after {timeout} s")
-        last_submission.note_wait(began)
 
     def _decode(self) -> None:
         with self._template.decoding:

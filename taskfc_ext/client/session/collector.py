@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 
 TAMED = (50_000, 50, 100)
 """Thresholds of `gc.set_threshold` during a loop: some 20 MB of new futures between two collections."""
@@ -54,6 +55,15 @@ class Burst:
             self._timer = self._loop.call_later(CALM_AFTER, self._look)
         else:
             self.end()
+
+
+def _after_fork() -> None:
+    """Put the collector back in a child, in which no loop of its parent goes on."""
+    for burst in list(_bursts):
+        _restore(burst)
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _tame(burst: Burst) -> None:

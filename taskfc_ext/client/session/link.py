@@ -9,7 +9,6 @@ from pathlib import Path
 
 import zmq
 
-from taskfc_ext.client.user_time import OwnTime
 from taskfc_ext.drivers.transport import Dealer
 from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol.batches import split
@@ -46,7 +45,6 @@ class Link:
         self._on_lost = on_lost
         self._unsent: deque[list[Message]] = deque()
         self._closed = False
-        self._own_time = OwnTime()
         self._dealer: Dealer[ControllerMessage] = Dealer(path, from_controller)
         self._monitor = self._dealer.socket.get_monitor_socket(int(zmq.EVENT_DISCONNECTED))
         self._fds = (self._dealer.fd, int(self._monitor.fd))
@@ -83,7 +81,6 @@ class Link:
                 self._loop.call_later(_RETRY, self._send_frames)
                 break
             self._unsent.popleft()
-        self._own_time.note()
         self._loop.call_soon(self._receive)  # the descriptor is edge-triggered, and sending may have consumed the edge
 
     def _receive(self) -> None:
@@ -96,7 +93,6 @@ class Link:
             if not messages:
                 return
             self._on_messages(messages)
-            self._own_time.note()
 
     def _check_monitor(self) -> None:
         while not self._closed:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from taskfc_ext import serialize
 from taskfc_ext.client.context import context
+from taskfc_ext.client.context.pauses import last_submission
 from taskfc_ext.client.future.future import TaskFuture
 from taskfc_ext.client.future.template import Owner, Template
 from taskfc_ext.client.future.template_cache import LastFunction, TemplateCache
@@ -78,7 +79,9 @@ class Submitter:
 
     def submit(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> TaskFuture:
         """Queue `function(*args, **kwargs)`."""
-        return self.submit_call(self.function_template(function), args, kwargs)
+        future = self.submit_call(self.function_template(function), args, kwargs)
+        last_submission.note()
+        return future
 
     def submit_call(
         self, template: Template, args: tuple[Any, ...], kwargs: Mapping[str, Any] = _NO_KWARGS
@@ -166,6 +169,8 @@ class Submitter:
         """Queue a value: a task that has ended with it once it is accepted."""
         if isinstance(value, TaskFuture):
             raise TypeError(f"{value!r} can be given to tasks as it is; put() takes a value")
+        if self._after:
+            raise ValueError("put() stores a value at once, so it cannot come after a task: leave out after=")
         carried_generators.clear()  # as for functions
         label = f"put({type(value).__name__})"[:_MAX_LABEL]
         body = self._to_send(serialize.dump_put(value), f"the value of {label}")

@@ -85,6 +85,9 @@ _NUMPY = frozenset(
 )
 """Functions of numpy that only calculate, in addition to its ufuncs."""
 
+_CHANGES = (*("IMPORT", "STORE_GLOBAL", "DELETE_GLOBAL", "STORE_ATTR", "DELETE_ATTR", "LOAD_BUILD", "LOAD_SUPER"),)
+"""Beginnings of the instructions that can change something outside of a call. Even a function has attributes."""
+
 _WRITES = frozenset(["STORE_SUBSCR", "DELETE_SUBSCR", "STORE_SLICE", "STORE_ATTR", "DELETE_ATTR"])
 _SIZES = frozenset(["dtype", "nbytes", "ndim", "shape", "size"])
 """Attributes of an array that are read without a call."""
@@ -168,7 +171,7 @@ def _is_code_harmless(code: CodeType, variables: dict[str, Any], seen: set[CodeT
                 names.add(str(step.argval))
             case "LOAD_ATTR" | "LOAD_METHOD":
                 attributes.add(str(step.argval))
-            case opname if opname.startswith(("IMPORT", "STORE_GLOBAL", "DELETE_GLOBAL", "LOAD_BUILD", "LOAD_SUPER")):
+            case opname if opname.startswith(_CHANGES):
                 return False
     if any(name.startswith("_") for name in attributes):  # the way from a value to its class, and to everything
         return False

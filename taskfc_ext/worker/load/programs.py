@@ -12,6 +12,9 @@ from taskfc_ext.serialize.captured import Captured, capture
 from taskfc_ext.serialize.scope import Host, enter, new_main
 from taskfc_ext.worker.load.harmless import is_harmless, only_reads
 
+_WARNED = "__warningregistry__"
+"""The name under which `warnings` notes in a namespace which warnings of it were shown."""
+
 
 class Program(NamedTuple):
     """A function in a namespace of its own.
@@ -36,6 +39,12 @@ class Program(NamedTuple):
     is_harmless: bool
     is_kept: bool
     needs_atoms: bool
+
+    def forget_warnings(self) -> None:
+        """Let the next call warn again of what an earlier one has warned of."""
+        names = getattr(self.function, "__globals__", None)
+        if names is not None and _WARNED in names:
+            del names[_WARNED]
 
     def is_as_loaded(self) -> bool:
         """Tell whether no attempt has left anything behind."""

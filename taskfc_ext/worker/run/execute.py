@@ -186,6 +186,9 @@ class Executor:
         if repeated is None:  # the controller has just dropped its code
             return None
         spec, program = repeated
+        program.forget_warnings()
+        if not program.is_as_loaded():
+            return None
         if type(body) is not bytes or len(body) >= LONGEST_PLAIN:
             return None
         args, kwargs = load_call(body)
