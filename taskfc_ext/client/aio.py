@@ -337,8 +337,7 @@ class FCTaskClient(Unpicklable):
     async def put(self, value: object) -> TaskFuture:
         """Store a value once, and return its future, which is done: give it to any number of tasks as an argument.
 
-        Each worker maps it without a copy, and sees nothing that others write to it. It is listed and cleared like a
-        finished task. Of the options, only `name` counts.
+        Each worker maps it without a copy, and sees nothing that others write. Of the options, only `name` counts.
 
         Raises:
             UnpicklableArgument: it cannot be sent; the message says which part and why.

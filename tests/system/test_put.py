@@ -78,12 +78,15 @@ def test_it_is_cleared_like_a_result_and_kept_while_a_task_needs_it(lone_farm: C
             client.submit(use, value).result()
 
 
+def test_a_value_that_is_put_comes_after_nothing(lone_farm: Controller) -> None:
+    with lone_farm.client() as client, pytest.raises(ValueError, match="leave out after="):
+        client.with_options(after=[client.put(1)]).put(2)
+
+
 def test_what_cannot_be_put_is_named(face: BlockingFace | AsyncFace) -> None:
     with pytest.raises(UnpicklableArgument, match=r"the value that is put: \['lock'\]"):
         face.put({"lock": threading.Lock()})
     value = face.put(1)
-    with pytest.raises(ValueError, match="leave out after="):
-        client.with_options(after=[client.submit(int)]).put(1)
     with pytest.raises(TypeError, match="can be given to tasks as it is"):
         face.put(value)
     with pytest.raises(UnpicklableArgument, match="a TaskFuture cannot be sent inside another object"):
