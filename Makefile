@@ -53,7 +53,7 @@ format: $(VENV)/.stamp-test ## rewrite the sources in the one style
 frontend: $(BUILT) $(LABEXTENSIONS)/taskfc-ext ## what runs in the browser, where its sources have changed: the queue's view, JupyterLab's sidebar
 
 bench: $(VENV)/.stamp-bench $(VENV)/.stamp-test frontend chromium ## this project and its peers, side by side (25 minutes; ARGS="--rounds 1" for less)
-	$(BIN)/python -m benchmarks $(ARGS)
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m benchmarks $(ARGS)
 
 chaos: $(VENV)/.stamp-test frontend ## kill -9 of everything, again and again (COUNT=20)
 	for i in $$(seq $(or $(COUNT),20)); do echo "round $$i"; $(BIN)/python -m pytest -q -x tests/system $(ARGS) || exit 1; done
