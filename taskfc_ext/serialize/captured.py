@@ -68,7 +68,7 @@ class Captured(NamedTuple):
         return all(map(is_importable, self.named)) if self.named else True
 
     def check(self) -> Callable[[FunctionType], bool]:
-        """Return `is_unchanged`, or what is as good and takes a third of the time for a function that uses no names."""
+        """Return `is_unchanged`; for a function that uses no names, one that takes a third of the time."""
         own = self.own
         if own is None or own.variables or own.cells or own.extras or self.others or self.named:
             return self.is_unchanged

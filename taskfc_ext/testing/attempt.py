@@ -119,7 +119,7 @@ class Executor:
         return function
 
     def _code(self, digest: bytes) -> bytes:
-        """Return code that is no function."""
+        """Return code that is not a function."""
         return bytes(self._payloads.read(self._codes[digest]))
 
     def _value(self, attempt: Attempt) -> object:

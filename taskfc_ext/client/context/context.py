@@ -94,12 +94,9 @@ def read_context(cell: str | None = None) -> EncodedContext:
     Raises:
         FileNotFoundError: the working directory is gone.
     """
-    global _last, _is_as_before, is_current
-    last, is_same = _last, False
+    global _last, is_current
     now = _clock()
     pause = last_submission.pause(now)
-    if cell is None and last is not None and _is_as_before():
-        is_same = True
     cwd = _folder_now.value if _getcwd(_folder_now, _LONGEST) else _slow_cwd()
     with _looking:
         last = _last
@@ -115,10 +112,7 @@ def read_context(cell: str | None = None) -> EncodedContext:
         if last is None or here is not last.context or sources.packs is not here.modules:
             here = _as_known(EncodedContext(here.digest, here.body, sources.packs))
             _last = last = _Last(cwd, list(sys.path), dict(_raw), settings, sources, here)
-            is_same = False
-        if not is_same:
-            _is_as_before = _comparison(last, settings_here.marks)
-        is_current = _quick_check(here, sources, _is_as_before)
+        is_current = _check_of(last, settings_here.marks)
         last_submission.note()  # the time of this look is not the user's
         return here
 
@@ -132,16 +126,25 @@ def _as_known(here: EncodedContext) -> EncodedContext:
     return here if known is None else known
 
 
-def _comparison(last: _Last, marks: Marks) -> Callable[[], bool]:
-    """Return a function that tells whether context and settings of this process are unchanged."""
-    cwd, path, raw = last[:3]
+def _check_of(last: _Last, marks: Marks) -> Callable[[EncodedContext], bool]:
+    """Return `is_current` for as long as this process is in the context of `last`."""
+    cwd, path, raw, _, sources, here = last
     limit, filters, precision, rounding, numpy_errors, errors, numpy_printing, printing = marks
     buffer, longest, getcwd, raw_now = ctypes.byref(_folder_now), _LONGEST, _getcwd, _raw
     folder, now_limit, now_context, now_cached, mark = _folder_now, getlimit, getcontext, root_cache, LOG_MARK
+    clock, submitted, thread = _clock, last_submission, get_ident
+    next_look, pause = sources.next_look, min(settings_here.pause, LOOP)
+    names, n_names = serialize.names_in_code, len(serialize.names_in_code)
 
-    def is_as_before() -> bool:  # each submission calls it: no attributes, no further calls
+    def is_current(context: EncodedContext) -> bool:  # each submission calls it: no attributes, no further calls
+        now = clock()
         if (  # noqa: SIM103  `bool()` would cost a tenth of it
-            getcwd(buffer, longest)
+            context is here
+            and now < next_look
+            and now - submitted.ended < pause
+            and submitted.thread == thread()
+            and len(names) == n_names
+            and getcwd(buffer, longest)
             and folder.value == cwd
             and sys.path == path
             and raw_now == raw
@@ -156,35 +159,7 @@ def _comparison(last: _Last, marks: Marks) -> Callable[[], bool]:
             return True
         return False
 
-    return is_as_before
-
-
-def _quick_check(
-    here: EncodedContext, sources: Sources, is_as_before: Callable[[], bool]
-) -> Callable[[EncodedContext], bool]:
-    """Return `is_current` for as long as this process is in the context `here`."""
-    clock, last, thread = _clock, last_submission, get_ident
-    next_look, longest = sources.next_look, min(settings_here.pause, LOOP)
-    names, n_names = serialize.names_in_code, len(serialize.names_in_code)
-
-    def is_current(context: EncodedContext) -> bool:
-        now = clock()
-        if (  # noqa: SIM103  as above
-            context is here
-            and now < next_look
-            and now - last.ended < longest
-            and last.thread == thread()
-            and len(names) == n_names
-            and is_as_before()
-        ):
-            return True
-        return False
-
     return is_current
-
-
-def _never() -> bool:
-    return False
 
 
 def _unknown(context: EncodedContext) -> bool:
@@ -192,9 +167,9 @@ def _unknown(context: EncodedContext) -> bool:
 
 
 is_current: Callable[[EncodedContext], bool] = _unknown
-"""Tells whether `read_context()` would return this context, without a look at files: for loops of submissions."""
+"""Tells whether `read_context()` would return this context, without a look at files and slow settings. To be called as
+`context.is_current`: each look replaces it."""
 
-_is_as_before: Callable[[], bool] = _never
 _clock = time.perf_counter
 
 

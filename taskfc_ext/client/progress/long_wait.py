@@ -163,7 +163,7 @@ class LongWait:
         """Call `act`. A bar that cannot be drawn ends, and the wait goes on."""
         try:
             act()
-        except Exception:  # of a stream, a front end or a library, and none of the wait's business
+        except Exception:  # a stream, a front end or a library failed: the wait goes on
             logger.debug("no bar for %s", self._what, exc_info=True)
             self._due = math.inf
             bar, self._bar = self._bar, None

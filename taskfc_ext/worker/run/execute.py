@@ -298,7 +298,7 @@ class Executor:
         return body
 
     def _code(self, digest: bytes) -> bytes:
-        """Return code that is no function."""
+        """Return code that is not a function."""
         return bytes(self._read(self._body(digest)))
 
     # payloads

@@ -108,7 +108,7 @@ class Guard:
 
 def _is_importing(frame: FrameType | None) -> bool:
     """Tell whether the attempt that runs in `frame` is inside an import."""
-    while frame is not None and frame.f_code is not Guard.call.__code__:
+    while frame is not None and frame.f_code not in (Guard.call.__code__, Guard.call_again.__code__):
         if frame.f_code.co_filename == _IMPORT_SYSTEM:
             return True
         frame = frame.f_back
