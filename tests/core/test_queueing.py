@@ -262,6 +262,7 @@ def test_only_what_had_not_started_goes_back():
     talk = Conversation(workers=2)
     first, second, *behind = get_stuck(talk)
     talk.wait(1.01 * REVOKE_AFTER)
+    assert dispatched_in(talk.revoked(0, second, started=second)) == [], "what comes behind it was not revoked"
     assert len(dispatched_in(talk.revoked(0, behind[-1], started=second))) == len(behind)
     assert talk.leases_of(0) == [first, second]
     assert talk.revoked(7, behind[-1], started=0).records == (), "a worker that has ended in the meantime"
@@ -282,6 +283,23 @@ def test_a_worker_that_has_given_back_all_is_not_revoked():
     _, *behind = get_stuck(talk)
     talk.start(0)
     talk.give_back(0, behind)
+    assert to_supervisor(talk.wait(1.01 * REVOKE_AFTER)) == []
+
+
+def test_a_worker_that_has_ended_all_is_not_checked_any_more():
+    talk = Conversation(workers=2)
+    talk.finish(0, get_stuck(talk), seconds=0.0001)
+    effects = talk.wait(1.01 * REVOKE_AFTER)
+    assert (effects.sends, effects.wake_at) == ((), None)
+    assert not talk.farm.workers[0].may_be_stuck
+
+
+def test_a_worker_that_connects_again_while_none_is_idle_is_not_revoked():
+    talk = Conversation(workers=2)
+    held = get_stuck(talk)
+    talk.submit(1)
+    assert talk.leases_of(1), "it is not idle any more"
+    talk.ready(0, held)
     assert to_supervisor(talk.wait(1.01 * REVOKE_AFTER)) == []
 
 
