@@ -170,16 +170,17 @@ def test_small_payloads_and_those_of_a_process_with_many_open_files_are_read(jou
     refs = store.stage([b"x" * READ_UP_TO, b"y" * (READ_UP_TO + 1)])
     receiver = LargePayloads(lambda: journal, "w1")
     assert [type(receiver.read(ref)) for ref in refs] == [bytearray, mmap.mmap]
-    gc.collect()  # else descriptors that earlier tests have left may become free meanwhile
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    n_open = os.open(os.devnull, os.O_RDONLY)
-    os.close(n_open)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (2 * n_open + 50, limits[1]))
+    many = [os.open(os.devnull, os.O_RDONLY) for _ in range(300)]  # as a program may have
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2 * many[-1] + 50, limits[1]))
     try:
         held = [receiver.read(refs[1]) for _ in range(200)]
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for descriptor in many:
+            os.close(descriptor)
     assert {bytes(content[:1]) for content in held} == {b"y"}
+    assert type(held[0]) is mmap.mmap
     assert type(held[-1]) is bytearray
 
 
