@@ -105,8 +105,7 @@ class Executor:
         """Drop code that no attempt here refers to before it is defined again. Any thread."""
         n_bytes = 0
         for digest in digests:
-            body = self._bodies.pop(digest, b"")
-            n_bytes += len(body) if isinstance(body, bytes) else 0
+            n_bytes += size_of(self._bodies.pop(digest, b""))  # of a file too: texts and bytes in it were copied
             self._programs.forget(digest)
             if self._repeated is not None and self._repeated[0].code == digest:
                 self._repeated = None
