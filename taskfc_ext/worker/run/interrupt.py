@@ -71,20 +71,16 @@ class Guard:
         """
         self.install()  # code of ours or of a library may have set another one since the last call
         try:
-            self._armed = lease
-            # after the page says that the lease has started: the supervisor writes its word first and then reads the
-            # lease, so that one of the two always sees the other
-            if self._words[_INTERRUPT] == lease:
-                raise TaskInterrupt
-            return function(*args)
+            return self.call_again(lease, function, *args)
         finally:
-            self._armed = 0
             self.install()  # a late signal must not reach a handler that the attempt has left behind
 
     def call_again(self, lease: int, function: Callable[..., T], *args: object) -> T:
-        """Do as `call`, after a `call` whose code cannot have set a handler, and for code that cannot."""
+        """Do as `call`, where no code can have set a handler since the last call, and this function cannot set one."""
         try:
             self._armed = lease
+            # after the page says that the lease has started: the supervisor writes its word first and then reads the
+            # lease, so that one of the two always sees the other
             if self._words[_INTERRUPT] == lease:
                 raise TaskInterrupt
             return function(*args)
@@ -108,7 +104,7 @@ class Guard:
 
 def _is_importing(frame: FrameType | None) -> bool:
     """Tell whether the attempt that runs in `frame` is inside an import."""
-    while frame is not None and frame.f_code not in (Guard.call.__code__, Guard.call_again.__code__):
+    while frame is not None and frame.f_code is not Guard.call_again.__code__:
         if frame.f_code.co_filename == _IMPORT_SYSTEM:
             return True
         frame = frame.f_back
