@@ -21,7 +21,6 @@ from taskfc_ext.core.effects import (
 )
 from taskfc_ext.core.events import FromClient, FromParent, FromWorker, Now, PeerLost, Tick
 from taskfc_ext.core.handlers.dispatch import AHEAD, LONGEST_AHEAD
-from taskfc_ext.core.handlers.returns import REVOKE_AFTER
 from taskfc_ext.core.journal import baseline
 from taskfc_ext.core.scheduler import Scheduler
 from taskfc_ext.core.state import codes
@@ -33,7 +32,7 @@ from taskfc_ext.protocol.payloads import Outcome, decode_failure
 from taskfc_ext.protocol.records import Baseline, Leased, decode_record, encode_record
 from taskfc_ext.protocol.spec import OnLost, Spec
 from taskfc_ext.protocol.states import State
-from taskfc_ext.protocol.supervisor_messages import Farm, Revoke, Revoked, SetWorkers, StopAttempt, WorkerDown, WorkerUp
+from taskfc_ext.protocol.supervisor_messages import Farm, SetWorkers, StopAttempt, WorkerDown, WorkerUp
 from taskfc_ext.protocol.worker_messages import (
     Committed,
     Finished,
@@ -58,10 +57,7 @@ VALUES = {Outcome.OK: b"value", Outcome.REFUSED: b"no gpu", Outcome.NOT_NOW: b"b
 
 @dataclass
 class PhysicalWorker:
-    """A worker process. `started`, `ended`, `running` and `revoked` are its page.
-
-    `unacked` holds its reports that are not committed, `skipped` revoked leases that it has not returned yet.
-    """
+    """A worker process. `started` and `running` are its page; `unacked` holds its reports that are not committed."""
 
     worker: int
     connected: bool = False
@@ -70,9 +66,6 @@ class PhysicalWorker:
     started: int = 0
     started_at: float = 0.0
     running: int = 0
-    ended: int = 0
-    revoked: int = 0
-    skipped: list = field(default_factory=list)
     results: list = field(default_factory=list)
     unacked: list = field(default_factory=list)
     n_finished: int = 0
@@ -80,9 +73,6 @@ class PhysicalWorker:
     retired: bool = False
     unreported: list = field(default_factory=list)
     asked_back: int = 0
-    revoke_asked: int = 0
-    first: int = 0
-    first_at: float = 0.0
     broadcasts: dict = field(default_factory=dict)
     codes: set = field(default_factory=set)
     contexts: dict = field(default_factory=dict)
@@ -106,18 +96,9 @@ class PhysicalWorker:
                 self.unacked = [report for report in self.unacked if report.seq > run.seq]
         self.inbox.clear()
 
-    def has_to_report(self) -> bool:
-        return bool(self.leases()) or any(isinstance(message, Run | SendRun) for message in self.inbox)
-
     def leases(self) -> set[int]:
         reported = (lease for report in self.unacked for lease in report.leases)
-        return {
-            *self.queue,
-            *self.skipped,
-            *([self.running] if self.running else []),
-            *(r[0] for r in self.results),
-            *reported,
-        }
+        return {*self.queue, *([self.running] if self.running else []), *(r[0] for r in self.results), *reported}
 
 
 @dataclass
@@ -164,9 +145,6 @@ class World:
         self.starts: dict[int, int] = {}
         self.stops: dict[int, int] = {}
         self.broadcasts: dict[int, int] = {}
-        self.revokes: list[Revoke] = []  # on their way to the supervisor
-        self.revoked: list[Revoked] = []  # on their way to the controller
-        self.given_back: set[int] = set()
         self.begin(alive=(), dead=())
 
     # events
@@ -180,15 +158,11 @@ class World:
         """Start a controller on the records."""
         self.scheduler = Scheduler(self.journal, unreachable_after=UNREACHABLE_AFTER)
         self.stops.clear()
-        while self.revokes:
-            self.revoke()
-        self.revoked.clear()  # the word in the page stays
         for client in self.clients.values():
             client.connected = False
         for worker in self.workers.values():
             worker.connected = False
             worker.inbox.clear()
-            worker.revoke_asked = 0
         self.model.redeliver()
         for task in self.model.live():
             task.timed_out, task.not_before = False, 0.0
@@ -237,9 +211,6 @@ class World:
                         self.workers[worker].retired = True
                 case SupervisorSend(StopAttempt() as stop):
                     self._stop(stop)
-                case SupervisorSend(Revoke() as revoke):
-                    self._note_revoke(self.workers[revoke.worker], revoke.until)
-                    self.revokes.append(revoke)
                 case ClientSend(session, message) if session in self.subscribers:
                     self.subscribers[session].receive(message, self.scheduler.farm, self.records)
                 case ClientSend(session, message):
@@ -290,13 +261,6 @@ class World:
             "a worker is asked again, or has nothing to give back"
         )
         worker.asked_back = until
-
-    def _note_revoke(self, worker: PhysicalWorker, until: int) -> None:
-        held = [task.lease for task in self.model.held_by(worker.worker)]
-        assert min(held) < max(held) == until > worker.revoke_asked, "there is nothing to revoke"
-        assert worker.first == min(held), "a worker is not stuck: its last task has just ended"
-        assert self.now - worker.first_at >= REVOKE_AFTER - 1e-6, "a worker had no time to answer"
-        worker.revoke_asked = until
 
     def _depth(self, task: Expected) -> int:
         waits = self.scheduler.farm.waits
@@ -477,21 +441,12 @@ class World:
         self.handle(FromWorker(WorkerId(worker.worker), ready))
         for report in list(worker.unacked):
             self.report(worker, report)
-        if worker.skipped:
-            self.return_skipped(worker)
         if worker.long and worker.running:
             self.report_started(worker)
 
-    def start(self, worker: PhysicalWorker) -> bool:
-        """Begin with the next lease, unless it is revoked: from now on the user's code may be running."""
+    def start(self, worker: PhysicalWorker) -> None:
+        """Begin with the next lease: from now on the user's code may be running."""
         lease = worker.queue.popleft()
-        if lease <= worker.revoked:
-            worker.started = worker.ended
-            worker.skipped.append(lease)
-            if worker.connected:
-                self.return_skipped(worker)
-            return False
-        assert lease not in self.given_back, f"lease {lease} starts, although it was given back"
         worker.started = worker.running = lease
         worker.started_at = self.now
         worker.long = False
@@ -502,7 +457,6 @@ class World:
         if task.spec.on_lost is OnLost.FAIL:
             again = self.starts[task.taskid] - 1
             assert again <= task.fresh_starts, f"task {task.taskid}, which may run only once, runs again"
-        return True
 
     def report_started(self, worker: PhysicalWorker) -> None:
         worker.long = True
@@ -511,7 +465,7 @@ class World:
 
     def finish(self, worker: PhysicalWorker, outcome: Outcome, seconds: float) -> None:
         worker.results.append((worker.running, outcome, VALUES.get(outcome, ERROR), seconds))
-        worker.ended, worker.running = worker.running, 0
+        worker.running = 0
 
     def send_results(self, worker: PhysicalWorker) -> None:
         leases, outcomes, values, seconds = zip(*worker.results, strict=True)
@@ -536,37 +490,9 @@ class World:
     def give_back(self, worker: PhysicalWorker) -> None:
         leases = tuple(reversed(worker.queue))
         worker.queue.clear()
-        self.return_leases(worker, leases)
-
-    def return_skipped(self, worker: PhysicalWorker) -> None:
-        leases = tuple(worker.skipped)
-        worker.skipped.clear()
-        self.return_leases(worker, leases)
-
-    def return_leases(self, worker: PhysicalWorker, leases: tuple[int, ...]) -> None:
-        self._give_back(leases)
-        self.handle(FromWorker(WorkerId(worker.worker), Returned(leases, is_busy=bool(worker.running))))
-
-    def _give_back(self, leases) -> None:
         for lease in leases:
-            task = self.model.tasks[self.task_of[lease]]
-            if task.lease == lease:
-                self.model.give_back(task)
-                self.given_back.add(lease)
-
-    def revoke(self) -> None:
-        """Let the supervisor revoke: it writes the word, and reads what has started."""
-        order = self.revokes.pop(0)
-        worker = self.workers.get(order.worker)
-        if worker is not None:
-            worker.revoked = max(worker.revoked, order.until)
-            self.revoked.append(Revoked(order.worker, order.until, worker.started))
-
-    def report_revoked(self) -> None:
-        answer = self.revoked.pop(0)
-        held = sorted(task.lease for task in self.model.held_by(answer.worker))
-        self._give_back(lease for lease in held if answer.started < lease <= answer.until)
-        self.handle(FromParent(answer))
+            self.model.give_back(self.model.tasks[self.task_of[lease]])
+        self.handle(FromWorker(WorkerId(worker.worker), Returned(leases)))
 
     def die(self, worker: PhysicalWorker, *, planned: bool) -> None:
         down = WorkerDown(
@@ -718,8 +644,7 @@ class World:
         if self.scheduler.farm.waits is not None and self.n_active() >= self.n_workers:
             return
         for worker in self.live_workers():
-            is_to_report = self.scheduler.farm.workers[worker].busy and self.workers[worker].has_to_report()
-            if not self.model.held_by(worker) and not self.workers[worker].unreported and not is_to_report:
+            if not self.model.held_by(worker) and not self.workers[worker].unreported:
                 idle_for = [task for task in self.model.runnable(self.now) if worker not in task.refuses(self.now)]
                 assert not idle_for, f"worker {worker} idles while task {idle_for[0].taskid} waits"
 
@@ -732,11 +657,6 @@ class World:
             is_due = (has_room and has_idle) or worker.worker in self.lending()
             if worker.connected and len(held) > 1 and is_due:
                 assert worker.asked_back == max(held), f"worker {worker.worker} was not asked for lease {max(held)}"
-            if worker.connected and len(held) > 1 and sorted(held)[1] <= worker.asked_back:
-                is_checked = self.scheduler.farm.workers[worker.worker].may_be_stuck
-                assert is_checked or worker.revoke_asked >= sorted(held)[1], f"worker {worker.worker} may be stuck"
-            if min(held, default=0) != worker.first:
-                worker.first, worker.first_at = min(held, default=0), self.now
 
     def _check_clients(self) -> None:
         for client in self.clients.values():
