@@ -83,7 +83,7 @@ class SentSettings:
     Attributes:
         body: the settings that differ from their defaults, pickled; the same object until one changes.
         marks: the values of a few settings that are cheap to compare at each submission.
-        pause: seconds between two submissions after which the other settings are read again.
+        pause: seconds between two submissions after which the other settings are read again: 0 or `PAUSE`.
     """
 
     def __init__(self) -> None:

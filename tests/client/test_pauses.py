@@ -45,3 +45,14 @@ def test_a_submission_after_one_of_another_thread_looks_again() -> None:
     other.join()
     last_submission.ended += 0.001
     assert not context.is_current(here)
+
+
+def test_settings_that_became_void_are_read_at_the_next_submission() -> None:
+    assert any(is_current_after(-0.001) for _ in range(10))
+    here = context.read_context()
+    context.settings_here.invalidate()  # as `taskfc_ext.settings.register` does
+    n_current = 0
+    for _ in range(1000):
+        last_submission.note()
+        n_current += context.is_current(here)
+    assert n_current == 0

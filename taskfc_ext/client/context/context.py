@@ -9,15 +9,15 @@ import os
 import platform
 import sys
 import threading
-import time
 import warnings
 from collections.abc import Callable, Mapping
 from threading import get_ident
+from time import perf_counter
 from typing import Any, NamedTuple
 
 from taskfc_ext import serialize
 from taskfc_ext.client.context.imports import imported_names
-from taskfc_ext.client.context.modules import LOOP, Packs, Sources
+from taskfc_ext.client.context.modules import Packs, Sources
 from taskfc_ext.client.context.pauses import last_submission
 from taskfc_ext.drivers.environment import AT_START
 from taskfc_ext.drivers.user_folder import is_installed
@@ -95,7 +95,7 @@ def read_context(cell: str | None = None) -> EncodedContext:
         FileNotFoundError: the working directory is gone.
     """
     global _last, is_current
-    now = _clock()
+    now = perf_counter()
     pause = last_submission.pause(now)
     cwd = _folder_now.value if _getcwd(_folder_now, _LONGEST) else _slow_cwd()
     with _looking:
@@ -132,16 +132,16 @@ def _check_of(last: _Last, marks: Marks) -> Callable[[EncodedContext], bool]:
     limit, filters, precision, rounding, numpy_errors, errors, numpy_printing, printing = marks
     buffer, longest, getcwd, raw_now = ctypes.byref(_folder_now), _LONGEST, _getcwd, _raw
     folder, now_limit, now_context, now_cached, mark = _folder_now, getlimit, getcontext, root_cache, LOG_MARK
-    clock, submitted, thread = _clock, last_submission, get_ident
-    next_look, pause = sources.next_look, min(settings_here.pause, LOOP)
+    clock, submitted, thread, settings = perf_counter, last_submission, get_ident, settings_here
+    next_look = sources.next_look
     names, n_names = serialize.names_in_code, len(serialize.names_in_code)
 
-    def is_current(context: EncodedContext) -> bool:  # each submission calls it: no attributes, no further calls
+    def is_current(context: EncodedContext) -> bool:  # each submission calls it: few attributes, no further calls
         now = clock()
         if (  # noqa: SIM103  `bool()` would cost a tenth of it
             context is here
             and now < next_look
-            and now - submitted.ended < pause
+            and now - submitted.ended < settings.pause
             and submitted.thread == thread()
             and len(names) == n_names
             and getcwd(buffer, longest)
@@ -169,8 +169,6 @@ def _unknown(context: EncodedContext) -> bool:
 is_current: Callable[[EncodedContext], bool] = _unknown
 """Tells whether `read_context()` would return this context, without a look at files and slow settings. To be called as
 `context.is_current`: each look replaces it."""
-
-_clock = time.perf_counter
 
 
 def make_fields(cell: str = "") -> dict[str, Any]:

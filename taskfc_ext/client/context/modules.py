@@ -116,7 +116,7 @@ class Sources:
 
         Args:
             now: the time of `time.perf_counter`.
-            pause: seconds since the last call: in less than `LOOP` nobody edits a file.
+            pause: seconds since the last submission: in less than `LOOP` nobody edits a file.
         """
         return now >= self.next_look or pause >= LOOP or len(serialize.names_in_code) != self._n_code
 
