@@ -34,8 +34,8 @@ def test_a_refusal_costs_nothing_and_the_next_worker_is_asked():
 def test_a_worker_that_refused_is_not_asked_again():
     talk = refused_by_all(2)
     other = talk.submit(1)[0]
-    assert talk.farm.worker_of(talk.farm.tasks[other]) in (0, 1)
-    effects = talk.finish(talk.farm.worker_of(talk.farm.tasks[other]))
+    assert talk.farm.tasks[other].worker in (0, 1)
+    effects = talk.finish(talk.farm.tasks[other].worker)
     assert dispatched_in(effects) == []
     assert dispatched_in(talk.wait(29.0)) == []
 

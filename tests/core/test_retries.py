@@ -108,7 +108,7 @@ def test_a_retry_that_others_refused_goes_to_another_idle_worker_too():
     talk = Conversation(workers=4)
     talk.submit(1, retries=1, depend=CODE)
     talk.finish(0, outcome=Outcome.REFUSED)
-    assert talk.farm.worker_of(talk.farm.tasks[0]) == 1
+    assert talk.farm.tasks[0].worker == 1
     assert dispatched_in(talk.finish(1, outcome=Outcome.ERROR)) == [(2, 0)]
 
 

@@ -173,12 +173,12 @@ def test_a_report_under_a_void_lease_changes_nothing_and_is_committed():
     lease = talk.lease_of(0)
     talk.give_back(0, [lease])
     assert talk.lease_of(0) != lease
-    holder = talk.farm.worker_of(talk.farm.tasks[0])
+    holder = talk.farm.tasks[0].worker
     stale = talk.farm.stale
     effects = talk.finish(0, [lease])
     assert effects == Effects(sends=(WorkerSend(0, Committed(1)),))
     assert talk.farm.stale == stale + 1
-    assert talk.farm.worker_of(talk.farm.tasks[0]) == holder
+    assert talk.farm.tasks[0].worker == holder
 
 
 def test_a_lease_of_another_worker_is_void_too():

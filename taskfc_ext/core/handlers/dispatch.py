@@ -251,7 +251,7 @@ def lease_and_send(farm: Farm, step: Step, worker: Worker, tasks: list[Task]) ->
     ids = tuple([task.taskid for task in tasks])
     commit(farm, step, Leased(first_lease, ids, worker.worker))
     send_code(farm, step, worker, spec.bodies)
-    bodies = tuple([task.body if task.history is None else task.current_body for task in tasks])
+    bodies = tuple([task.current_body for task in tasks])
     run = Run(spec=spec, first_lease=first_lease, ids=ids, bodies=bodies)
     inputs = first.batch.inputs
     step.to_worker(worker.worker, SendRun(run, inputs) if inputs else run)

@@ -223,7 +223,7 @@ def _refuse_ended(farm: Farm, record: Held | Moved, done: str, n_done: int) -> R
 def _apply_requeued(farm: Farm, record: Requeued) -> list[Task]:
     tasks = [farm.tasks[taskid] for taskid in record.ids]
     for task in tasks:
-        worker = farm.worker_of(task)
+        worker = task.worker
         farm.release((task,))
         if task.state is State.RUNNING:
             farm.transition((task,), State.SCHEDULED)

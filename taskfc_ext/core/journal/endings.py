@@ -137,7 +137,7 @@ class Endings:
             ids=tuple([task.taskid for task in tasks]),
             reasons=tuple(self._reasons),
             values=tuple(self._values),
-            workers=tuple([task.worker if task.lease else -1 for task in tasks]),
+            workers=tuple([task.worker for task in tasks]),
             attempts=tuple([task.attempts for task in tasks]),
             submitted=tuple([task.batch.submitted for task in tasks]),
             completed=self._now.wall,

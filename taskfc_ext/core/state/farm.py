@@ -334,10 +334,7 @@ class Farm:
                 if stopping:
                     stopping.pop(lease, None)
                 task.lease = 0
-
-    def worker_of(self, task: Task) -> int:
-        """Return the worker that holds `task`, or -1."""
-        return task.worker if task.lease else -1
+                task.worker = -1
 
     def stop_cause(self, task: Task) -> Cause | None:
         """Return why the attempt of `task` is to stop, or `None` if it is not. An abort overrides a timeout."""

@@ -61,7 +61,7 @@ def dependants_of(farm: Farm, taskid: int) -> set[int]:
 
 def waits_of(farm: Farm, task: Task) -> list[int]:
     """Return the tasks that a running task waits for, in ascending order, at most `_SHOWN`."""
-    waits, worker = farm.waits, farm.worker_of(task)
+    waits, worker = farm.waits, task.worker
     if waits is None or worker not in waits.lending or task_on(farm, farm.workers[worker]) is not task:
         return []
     found: set[int] = set()

@@ -109,7 +109,7 @@ class Task(Struct, gc=False):
 
     Attributes:
         lease: the valid one, or 0: only its holder's report counts.
-        worker: the last one that it was leased to; -1: none.
+        worker: the one that holds it; -1: none.
         started: wall-clock time of the attempt's start, 0.0 before its worker reported it.
     """
 
@@ -149,10 +149,10 @@ class Task(Struct, gc=False):
     @property
     def current_body(self) -> Payload:
         """The body that goes with `spec`."""
+        if self.history is None or not self.history.recovering:
+            return self.body
         recovery = self.batch.spec.recovery
-        if self.history is not None and self.history.recovering and recovery is not None:
-            return recovery.body
-        return self.body
+        return self.body if recovery is None else recovery.body
 
     def past(self) -> History:
         """Return the history, made on first use."""

@@ -89,6 +89,7 @@ def _check_leases(farm: Farm) -> None:
             )
     for taskid, task in farm.tasks.items():
         _check(not task.lease or task.lease in farm.leases, f"task {taskid} has a void lease")
+        _check(bool(task.lease) == (task.worker >= 0), f"task {taskid} is held by worker {task.worker} without a lease")
         _check(task.state is not State.RUNNING or bool(task.lease), f"task {taskid} runs nowhere")
         _check(task.state is not State.WAITING or not task.lease, f"task {taskid} has a lease while it waits")
     for lease in farm.stopping_leases:

@@ -76,7 +76,7 @@ def task_info(farm: Farm, task: Task, now: Now) -> TaskInfo:
         state=task.state.value,
         held=task.taskid in farm.held,
         stopping=farm.stop_cause(task) is not None,
-        worker=farm.worker_of(task),
+        worker=task.worker,
         attempts=task.attempts,
         deaths=past.deaths if past is not None else 0,
         priority=farm.priority_of(task),
@@ -105,7 +105,7 @@ def back_off_left(farm: Farm, task: Task, now: Now) -> float | None:
 
 def progress_of(farm: Farm, task: Task) -> TaskProgress | None:
     """Return the progress of the running attempt of a task, if it has reported any."""
-    worker = farm.workers.get(farm.worker_of(task))
+    worker = farm.workers.get(task.worker)
     progress = worker.progress if worker is not None else None
     if progress is None or progress.lease != task.lease or task.state is not State.RUNNING:
         return None

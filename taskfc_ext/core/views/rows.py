@@ -70,7 +70,7 @@ def row_of(farm: Farm, task: Task, now: Now) -> Row | None:
     return Row(
         taskid=task.taskid,
         state=CODES[task.state],
-        worker=farm.worker_of(task) if runs else past.avoid if past is not None else -1,
+        worker=task.worker if runs else past.avoid if past is not None else -1,
         attempts=begun,
         started=task.started if runs else 0.0,
         completed=0.0,
