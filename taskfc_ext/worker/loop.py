@@ -111,7 +111,7 @@ class Loop:
         self._asked_back = 0
         self._announced = 0
         self._last_run: Run | Prepare | None = None
-        self._repeats = False  # the next attempt may repeat the last one, if it is of the same spec
+        self._repeats = False  # the next attempt of the same message may repeat the last one
         self._began = 0.0
         self._sampler = Sampler()
         self._display_reporter = DisplayReporter(capture.displays)
@@ -211,7 +211,7 @@ class Loop:
         if ended - started > SHORTEST_RUN and (notice := self._leftovers.end()):
             self._capture.stderr.write(f"{notice}\n")
         self._executor.leave(ended - started)
-        self._repeats = self._executor.can_repeat and spec.timeout is None and not run.inputs
+        self._repeats = self._executor.can_repeat(spec)
         self._life.check()  # before the end is recorded: this attempt is at fault
         words[_ENDED] = lease
         self.lease = 0
@@ -225,12 +225,10 @@ class Loop:
 
     def _may_repeat(self, run: Run | Prepare) -> bool:
         """Return whether an attempt of this message may repeat the last attempt."""
-        last = self._last_run
-        if run is not last:
+        if run is not self._last_run:
             self._last_run = run
             self._executor.looks_at_modules = True  # attempts of one message have the same modules: one check is enough
-            is_alike = type(run) is Run and type(last) is Run and run.spec == last.spec and not run.inputs
-            self._repeats = self._repeats and is_alike
+            self._repeats = type(run) is Run and not run.inputs and self._executor.can_repeat(run.spec)
         return self._repeats
 
     def _repeat(self, attempt: _Attempt) -> bool:

@@ -170,6 +170,29 @@ class Striker:
         return self
 
 
+def strike_at_each_instruction(
+    bench: Any, give: Callable[[], object], *, at_most: int = sys.maxsize
+) -> list[list[tuple[int, object]]]:
+    """Return what the attempts that `give` gives come to, with an interrupt of the last but one at each instruction.
+
+    The last time there is none, unless `at_most` ends it before.
+    """
+    found: list[list[tuple[int, object]]] = []
+    is_struck = True
+    while is_struck and len(found) < at_most:
+        give()
+        striker = Striker(bench, len(found) + 1)
+        sys.settrace(striker)
+        try:
+            list(call_in_generator(bench.turn))
+        finally:
+            sys.settrace(None)
+        found.append(bench.collect())
+        assert not bench.page.running
+        is_struck = striker.countdown <= 0  # else there are no more instructions
+    return found
+
+
 def call_in_generator(turn: Callable[[], None]) -> Iterator[None]:
     """Call `turn` in a generator, which has its own stack of handled exceptions.
 
@@ -184,25 +207,11 @@ def call_in_generator(turn: Callable[[], None]) -> Iterator[None]:
 def test_an_interrupt_at_any_instruction_of_ours_is_attributed_or_dropped(bench: Any, function: Any) -> None:
     bench.call(double, 1)
     bench.collect()
-    seen, step = set(), 0
-    while True:
-        step += 1
-        bench.call(function, 1)
-        bench.call(double, 2)
-        striker = Striker(bench, step)
-        sys.settrace(striker)
-        try:
-            list(call_in_generator(bench.turn))
-        finally:
-            sys.settrace(None)
-        first, second = bench.collect()
-        seen.add(first[0])
-        assert second == (Outcome.OK, 4)
-        assert not bench.page.running
-        if striker.countdown > 0:  # no more instructions
-            break
+    found = strike_at_each_instruction(bench, lambda: (bench.call(function, 1), bench.call(double, 2)))
+    assert [second for _, second in found] == [(Outcome.OK, 4)] * len(found)
+    seen = {first[0] for first, _ in found}
     assert seen == {Outcome.INTERRUPTED, Outcome.OK if function is double else Outcome.ERROR}
-    assert step > 100
+    assert len(found) > 100
 
 
 def test_a_handler_that_a_task_left_behind_is_replaced(bench: Any) -> None:

@@ -16,7 +16,7 @@ from taskfc_ext.protocol.payloads import Outcome, Upload
 from taskfc_ext.protocol.spec import Kind
 from taskfc_ext.protocol.worker_messages import Finished, Prepare, Started
 from taskfc_ext.serialize import dump_call, dump_names, join
-from tests.worker.test_loop import Striker, call_in_generator, now
+from tests.worker.test_loop import now, strike_at_each_instruction
 
 __all__ = ["now"]  # a fixture
 
@@ -184,21 +184,10 @@ def test_an_interrupt_at_any_instruction_of_ours_is_attributed_or_dropped(bench:
     function = define("def f(i): return 4 // i")
     give(bench, function, (1,))
     bench.collect()
-    seen, step = set(), 0
-    while True:
-        step += 1
-        give(bench, function, (1,), (argument,), (2,))
-        striker = Striker(bench, step)
-        sys.settrace(striker)
-        try:
-            list(call_in_generator(bench.turn))
-        finally:
-            sys.settrace(None)
-        first, second, third = bench.collect()
-        seen.add(second[0])
-        assert (first, third) == ((Outcome.OK, 4), (Outcome.OK, 2))
-        assert not bench.page.running
-        if striker.countdown > 0 or (not argument and step == 400):  # the rest of an error is as in any attempt
-            break
+    calls = (1,), (argument,), (2,)
+    at_most = sys.maxsize if argument else 400  # the rest of an error is as in any attempt
+    found = strike_at_each_instruction(bench, lambda: give(bench, function, *calls), at_most=at_most)
+    assert [(first, third) for first, _, third in found] == [((Outcome.OK, 4), (Outcome.OK, 2))] * len(found)
+    seen = {second[0] for _, second, _ in found}
     assert seen == {Outcome.INTERRUPTED, Outcome.OK} if argument else {Outcome.INTERRUPTED}
-    assert step > 50
+    assert len(found) > 50

@@ -85,7 +85,7 @@ _NUMPY = frozenset(
 )
 """Functions of numpy that only calculate, in addition to its ufuncs."""
 
-_CHANGES = (*("IMPORT", "STORE_GLOBAL", "DELETE_GLOBAL", "STORE_ATTR", "DELETE_ATTR", "LOAD_BUILD", "LOAD_SUPER"),)
+_CHANGES = "IMPORT", "STORE_GLOBAL", "DELETE_GLOBAL", "STORE_ATTR", "DELETE_ATTR", "LOAD_BUILD", "LOAD_SUPER"
 """Beginnings of the instructions that can change something outside of a call. Even a function has attributes."""
 
 _WRITES = frozenset(["STORE_SUBSCR", "DELETE_SUBSCR", "STORE_SLICE", "STORE_ATTR", "DELETE_ATTR"])

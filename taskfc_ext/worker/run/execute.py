@@ -154,7 +154,7 @@ class Executor:
                 self._is_harmless = is_plain and spec.depend is None and spec.seed is None
                 if not is_plain:
                     self._drop_if_writable(spec.code, program)
-                elif self._is_harmless and program.is_kept:
+                elif self._is_harmless and program.is_kept and spec.timeout is None and not inputs:
                     self._repeated = spec, program
         except UnpicklableResult:
             raise  # of an input: its own message says more
@@ -167,10 +167,10 @@ class Executor:
             if INLINE in modules:
                 show_figures()
 
-    @property
-    def can_repeat(self) -> bool:
-        """Whether the last attempt leaves nothing to be put back, so that the next one of its message may repeat it."""
-        return self._repeated is not None and not self.settings.has_pending
+    def can_repeat(self, spec: Spec) -> bool:
+        """Return whether an attempt of `spec` without inputs may `repeat` the last one, which left nothing behind."""
+        repeated = self._repeated
+        return repeated is not None and repeated[0] == spec and not self.settings.has_pending
 
     def repeat(self, body: Payload) -> Ended | None:
         """Make one more attempt like the last one, with other arguments, where `can_repeat` allows it.
