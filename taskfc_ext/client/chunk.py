@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from inspect import iscoroutinefunction
 from itertools import count, islice
 from typing import Any, SupportsIndex
@@ -33,24 +34,28 @@ class ForChunk:
         return self._await_each(first, chunk) if iscoroutinefunction(self.func) else self._call_each(first, chunk)
 
     def _call_each(self, first: int, chunk: Calls) -> list[Any]:
-        results = []
-        for index, args in enumerate(chunk, first):
-            try:
-                results.append(self.func(*args))
-            except Exception as error:
-                attach_note(error, f"item {index} in a map")
-                raise
+        results: list[Any] = []
+        with _noting_item(first, results):
+            for args in chunk:
+                results.append(self.func(*args))  # noqa: PERF401  an error has to know how many there are
         return results
 
     async def _await_each(self, first: int, chunk: Calls) -> list[Any]:
-        results = []
-        for index, args in enumerate(chunk, first):
-            try:
-                results.append(await self.func(*args))
-            except Exception as error:
-                attach_note(error, f"item {index} in a map")
-                raise
+        results: list[Any] = []
+        with _noting_item(first, results):
+            for args in chunk:
+                results.append(await self.func(*args))  # noqa: PERF401  as above
         return results
+
+
+@contextmanager
+def _noting_item(first: int, results: Sequence[object]) -> Iterator[None]:
+    """Give an error a note with its item: the one behind the `results` that are there."""
+    try:
+        yield
+    except Exception as error:
+        attach_note(error, f"item {first + len(results)} in a map")
+        raise
 
 
 def divide(calls: Calls, chunksize: int) -> Iterator[tuple[int, tuple[tuple[Any, ...], ...]]]:

@@ -175,8 +175,7 @@ class UploadedFile:
         """Return the content in a private mapping; `None` if it is not there, or many files are open."""
         try:
             with open(self._path, "rb") as file:
-                may_map = _may_map(file.fileno())
-                return mmap.mmap(file.fileno(), self.upload.size, access=mmap.ACCESS_COPY) if may_map else None
+                return _map(file.fileno(), self.upload.size)
         except (OSError, ValueError):
             return None
 
@@ -268,28 +267,29 @@ def read_payload(folder: Path, payload: PayloadRef | Upload) -> Content:
         found = os.fstat(descriptor)
         if found.st_size != payload.size or not found.st_size:  # a smaller file would end its readers with SIGBUS
             raise OSError(errno.EIO, "its size is not the one that was recorded", str(path))
-        if payload.size > READ_UP_TO and _may_map(descriptor):
+        if payload.size > READ_UP_TO:
             with contextlib.suppress(OSError):  # too many mappings, or no memory for their tables
-                return mmap.mmap(
-                    descriptor, payload.size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE
-                )
+                if (content := _map(descriptor, payload.size)) is not None:
+                    return content
         with open(descriptor, "rb", closefd=False) as file:
-            content = bytearray(payload.size)
-            file.readinto(content)
-            return content
+            read = bytearray(payload.size)
+            file.readinto(read)
+            return read
     finally:
         os.close(descriptor)
 
 
-def _may_map(descriptor: int) -> bool:
-    """Return whether another mapping leaves half of all descriptors to the user's own files.
+def _map(descriptor: int, size: int) -> mmap.mmap | None:
+    """Return a private mapping of a file; `None` if that would not leave half of all descriptors to the user's files.
 
     A mapping duplicates its descriptor. The duplicate has the lowest free number, which tells how many are open; the
     first one is closed again each time, and tells nothing.
     """
     duplicate = os.dup(descriptor)
     os.close(duplicate)
-    return duplicate < resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
+    if duplicate >= resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2:
+        return None
+    return mmap.mmap(descriptor, size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
 
 
 def remove_dead(parent: Path, *, for_seconds: float = KEPT_AFTER_DEATH) -> None:

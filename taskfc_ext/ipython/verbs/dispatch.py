@@ -152,11 +152,11 @@ def _running_and_newest(client: Any, owner: str | None) -> list[TaskInfo]:
 def _result(notebook: Notebook, request: requests.Result) -> Any:
     deadline = None if request.timeout is None else time.monotonic() + request.timeout
     futures = notebook.futures(request.tasks)
+    is_one = len(futures) == 1  # it has its card
     values = []
     with waiting(), LongWait(FutureCounts(futures).read, "result") as progress:
         for future in futures:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            is_one = len(futures) == 1  # it has its card
             values.append(future.result(left) if is_one else progress.result(future, left))
     _note_seen(notebook, futures)
     return values[0] if len(values) == 1 and names_one(request.tasks) else values
