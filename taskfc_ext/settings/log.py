@@ -20,7 +20,8 @@ class Logging(NamedTuple):
     Attributes:
         disabled: the level up to which `logging.disable` drops records.
         others: `lastResort` and `raiseExceptions`.
-        loggers: (level, propagate, disabled, handlers, filters) by name; the root's name is "".
+        loggers: (level, propagate, disabled, handlers, filters) by name; the root's name is "". A handler is given as
+            (handler, level, formatter).
     """
 
     disabled: int
@@ -64,17 +65,21 @@ def write(value: Logging) -> None:
         logger = logging.getLogger(name) if name else _root
         level, propagate, disabled, handlers, filters = value.loggers.get(name, _PLAIN)
         logger.propagate, logger.disabled = propagate, disabled
+        kept = [handler for handler, _, _ in handlers]
         for handler in logger.handlers:
-            if handler not in handlers:
+            if handler not in kept:
                 _flush(handler)
-        logger.handlers[:] = handlers
+        logger.handlers[:] = kept
+        for handler, handler_level, formatter in handlers:
+            handler.level, handler.formatter = handler_level, formatter
         logger.filters[:] = filters
         logger.setLevel(level)
     _root.manager._clear_cache()
 
 
 def _state(logger: Any) -> tuple[Any, ...]:
-    return logger.level, logger.propagate, bool(logger.disabled), tuple(logger.handlers), tuple(logger.filters)
+    handlers = [(handler, handler.level, handler.formatter) for handler in logger.handlers]
+    return logger.level, logger.propagate, bool(logger.disabled), tuple(handlers), tuple(logger.filters)
 
 
 def _flush(handler: logging.Handler) -> None:
@@ -92,10 +97,10 @@ _Packed = tuple[int, dict[str, tuple[Any, ...]]]
 def pack() -> _Packed | None:
     """Return the levels and the handlers that write to the screen; `None` if they are those of a new process."""
     found: dict[str, tuple[Any, ...]] = {}
-    state = read()
+    state = read_fully()  # what `read` kept may be older
     for name, (level, propagate, disabled, handlers, _) in state.loggers.items():
         if name.partition(".")[0] != _OWN_LOGGER:
-            screens = tuple([packed for handler in handlers if (packed := _pack_handler(handler))])
+            screens = tuple([packed for handler, _, _ in handlers if (packed := _pack_handler(handler))])
             plain = logging.WARNING if not name else logging.NOTSET
             if (level, propagate, disabled, screens) != (plain, True, False, ()):
                 found[name] = level, propagate, disabled, screens

@@ -30,7 +30,11 @@ CAREFUL = 1000
 set in a microsecond."""
 
 PAUSE_RATIO = 4
-"""Settings that are slow to read are read after a pause of this many times the cost of reading."""
+"""Settings that are slow to read are read after a pause of this many times the cost of reading, ..."""
+
+MAX_PAUSE = 5e-4
+"""... and after this many seconds in any case, so that a loop which waits for each result has them read each time: no
+round trip is as short. A first reading on a busy machine may have taken longer than a round trip."""
 
 
 class _Registered(NamedTuple):
@@ -132,7 +136,7 @@ class SentSettings:
         elif is_thorough:
             # the minimum: a read that was delayed by other load says nothing about the next one
             cost = PAUSE_RATIO * (time.perf_counter() - began)
-            self._thorough_pause = min(cost, self._thorough_pause or cost)
+            self._thorough_pause = min(cost, self._thorough_pause or cost, MAX_PAUSE)
         self._n_careful = max(0, self._n_careful - 1)
         self.pause = 0.0 if changed or self._n_careful else PAUSE
         self.marks = Marks.current()

@@ -33,3 +33,20 @@ def test_one_slow_read_does_not_delay_the_next_ones(monkeypatch: pytest.MonkeyPa
     level[0] = "set"
     before = here.body
     assert here.update(0.01) != before
+
+
+def test_a_first_read_that_was_slow_delays_no_reading_beyond_a_round_trip(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([float(n) for n in range(100)])  # each reading takes a second
+    here = travel.SentSettings()
+    monkeypatch.setattr(travel, "time", type("Clock", (), {"perf_counter": staticmethod(lambda: next(times))}))
+    level: list[Any] = ["usual"]
+    here._settings = [
+        travel.Setting(
+            name="level", read=lambda: 1, read_fully=lambda: level[0], write=bool, pack=lambda: level[0], unpack=bool
+        )
+    ]
+    here.update(1.0)
+    here.update(1.0)
+    level[0] = "set"
+    before = here.body
+    assert here.update(0.001) != before

@@ -43,13 +43,15 @@ def settings_of_before() -> Iterator[Callable[[], None]]:
         yield put_back
 
 
+root = logging.getLogger()
+
+
 def set_zone() -> None:
     os.environ["TZ"] = "Asia/Tokyo"
     time.tzset()
 
 
 def basic_logging() -> None:
-    root = logging.getLogger()
     root.handlers.clear()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s-%(message)s")
 
@@ -102,6 +104,10 @@ SETTINGS: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
     "configuration of scikit-learn": (
         lambda: sklearn.set_config(transform_output="pandas", display="text"),
         lambda: (sklearn.get_config()["transform_output"], sklearn.get_config()["display"]),
+    ),
+    "a logger's propagation": (
+        lambda: setattr(logging.getLogger("mine"), "propagate", False),
+        lambda: logging.getLogger("mine").propagate,
     ),
     "rcParams": (lambda: plt.rc("font", size=21), lambda: matplotlib.rcParams["font.size"]),
     "a style": (
@@ -158,7 +164,6 @@ def test_a_change_between_two_submissions_is_not_missed(client: Any) -> None:
 
 
 def test_what_is_logged_here_is_logged_there(client: Any) -> None:
-    root = logging.getLogger()
     kept = list(root.handlers), root.level
     try:
         basic_logging()
@@ -172,6 +177,25 @@ def test_what_is_logged_here_is_logged_there(client: Any) -> None:
     task = client.submit(log_something)
     task.result(DEADLINE)
     assert task.stderr == ""
+
+
+def test_a_handler_that_is_changed_logs_in_the_new_way(client: Any) -> None:
+    def logged() -> str:
+        task = client.submit(log_something)
+        task.result(DEADLINE)
+        return str(task.stderr)
+
+    kept = list(root.handlers), root.level
+    try:
+        basic_logging()
+        assert logged() == "INFO-words\nINFO-more words\n"
+        root.handlers[0].setFormatter(logging.Formatter("%(name)s"))
+        assert logged() == "mine\nquiet\n"
+        root.handlers[0].setLevel(logging.ERROR)
+        assert logged() == ""
+    finally:
+        root.handlers[:], root.level = kept
+    assert logged() == ""
 
 
 def test_a_library_that_the_task_imports_finds_them_too(home: Any) -> None:
