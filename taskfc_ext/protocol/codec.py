@@ -14,6 +14,7 @@ from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol.client_messages import ClientMessage, ControllerMessage
 from taskfc_ext.protocol.limits import MAX_FRAME, MAX_MESSAGES
 from taskfc_ext.protocol.message import Message
+from taskfc_ext.protocol.slot_messages import FromHost, ToHost
 from taskfc_ext.protocol.supervisor_messages import FromSupervisor, ToSupervisor
 from taskfc_ext.protocol.worker_messages import ToWorker, WorkerMessage
 
@@ -66,3 +67,5 @@ from_worker: FrameDecoder[WorkerMessage] = FrameDecoder(WorkerMessage)
 to_worker: FrameDecoder[ToWorker] = FrameDecoder(ToWorker, limit=sys.maxsize)
 from_supervisor: FrameDecoder[FromSupervisor] = FrameDecoder(FromSupervisor)
 to_supervisor: FrameDecoder[ToSupervisor] = FrameDecoder(ToSupervisor)
+from_host: FrameDecoder[FromHost] = FrameDecoder(FromHost, limit=sys.maxsize)
+to_host: FrameDecoder[ToHost] = FrameDecoder(ToHost, limit=sys.maxsize)
