@@ -20,6 +20,7 @@ from taskfc_ext.client.session.subscriber import News
 from taskfc_ext.client.submit.options import Task, TaskOptions
 from taskfc_ext.protocol.infos import SubmittedTask, TaskInfo, WorkerInfo
 from taskfc_ext.protocol.payloads import Payload
+from taskfc_ext.protocol.supervisor_messages import EngineState
 from taskfc_ext.serialize import CellOptions, Received
 from taskfc_ext.tasks import BaseTask, Depend
 
@@ -195,6 +196,9 @@ class BlockingTaskClient(Unpicklable):
 
     def workers(self) -> list[WorkerInfo]:
         return drive(self._client.workers())
+
+    def engine(self) -> EngineState | None:
+        return drive(self._client.engine())
 
     def watch(self) -> Iterator[News]:
         return iterate(self._client.watch())

@@ -9,7 +9,10 @@ import fcntl
 import os
 import shutil
 import sys
+import time
+import warnings
 from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -18,6 +21,7 @@ import msgspec
 
 from taskfc_ext.client.connect import async_client, blocking_client, load_clients
 from taskfc_ext.client.context.owner import default_owner
+from taskfc_ext.client.farm.engine import IDLE, Engine, engine_of, tell
 from taskfc_ext.client.farm.interface import Condition
 from taskfc_ext.client.farm.launch import LocalFarm, launch, stored_options
 from taskfc_ext.drivers.connection_file import ConnectionInfo
@@ -25,11 +29,15 @@ from taskfc_ext.drivers.cores import available_cores
 from taskfc_ext.drivers.paths import FarmPaths, prepare
 from taskfc_ext.errors import ControllerUnavailable, StartFailed
 from taskfc_ext.protocol.limits import MAX_WORKERS
-from taskfc_ext.protocol.options import MAX_DEATHS, UNREACHABLE_AFTER, FarmOptions
+from taskfc_ext.protocol.options import MAX_DEATHS, UNREACHABLE_AFTER, EngineOptions, FarmOptions
 
 if TYPE_CHECKING:
     from taskfc_ext.client.aio import FCTaskClient
     from taskfc_ext.client.blocking import BlockingTaskClient
+
+
+FIRST_WORKER = 10.0
+"""Seconds that a start on an engine waits for the first worker, or for the reason why there is none."""
 
 
 class Controller:
@@ -114,33 +122,55 @@ def start(
     properties: Mapping[str, Any] | None = None,
     unreachable_after: float = UNREACHABLE_AFTER,
     max_deaths: int = MAX_DEATHS,
+    on: object = None,
+    resources: Mapping[str, float] | None = None,
+    idle: float = IDLE,
 ) -> Controller:
     """Start a farm, or attach to it if it runs. Its workers begin with our working directory and import path.
 
     Args:
-        workers: number of workers; by default one for each core that we may use. Ignored when the farm runs.
+        workers: number of workers; by default one for each core that we may use. Ignored when the farm runs. With
+            `on`, the most workers that there may be, by default as many as the engine has room for.
         name: the farm's name; each has its own queue and store.
         store: the kind of store for tasks and results.
         fresh: begin with an empty store.
         properties: properties of each worker, which `depend` functions get.
         unreachable_after: seconds after which a task fails that all workers reject; 30 by default.
         max_deaths: a task fails when so many workers have died of it; 3 by default.
+        on: the engine whose slots the workers run in: the address of a Dask scheduler (`"tcp://head:8786"`), a
+            scheduler file, a live `distributed.Client` or `Cluster`, or Ray's (`"ray://head:10001"`, `"ray"`); `None`:
+            this machine.
+        resources: of the engine, that each of its slots takes.
+        idle: seconds after which an idle slot ends; 60 by default.
 
     Raises:
         StartFailed: the farm cannot be started; the message says why, and what to do.
+        TypeError, ValueError: an argument is not possible; the message names it.
     """
     _check_workers("start", workers)
+    engine = _engine(on, resources, idle)
     options = farm_options(
-        workers, store=store, properties=properties, unreachable_after=unreachable_after, max_deaths=max_deaths
+        workers,
+        store=store,
+        properties=properties,
+        unreachable_after=unreachable_after,
+        max_deaths=max_deaths,
+        engine=engine.options if engine is not None else None,
     )
     farm = _farm(name)
     running = farm.connection() is not None
+    if running and engine is not None:
+        _check_same_engine(farm, engine)
     if fresh:
         if running:
             raise StartFailed(f"farm {name!r} runs, so its store is in use", hint="stop it first")
         prepare(farm.paths)
         empty_store(farm.paths)
-    started = not running and launch(farm.paths, options, meanwhile=load_clients)
+    secrets = engine.secrets if engine is not None else b""
+    started = not running and launch(farm.paths, options, secrets=secrets, meanwhile=load_clients)
+    if engine is not None and started:
+        tell(engine)
+        await_first_worker(farm)
     return Controller(farm, attached=not started)
 
 
@@ -173,17 +203,83 @@ def TaskClient(name: str = "default", *, owner: str = "", label: str = "") -> Bl
     return blocking_client(farm, owner=owner or default_owner(), label=label)
 
 
-def restart(name: str = "default", workers: int | None = None) -> Controller:
-    """Stop a farm if it runs, and start it as it was started, with another number of `workers` if that is given."""
+class _Unchanged(Enum):
+    UNCHANGED = "unchanged"
+
+    def __repr__(self) -> str:
+        return "UNCHANGED"
+
+
+UNCHANGED = _Unchanged.UNCHANGED
+"""For `restart(on=)`: where the farm was."""
+
+
+def restart(
+    name: str = "default",
+    workers: int | None = None,
+    *,
+    on: object = UNCHANGED,
+    resources: Mapping[str, float] | None = None,
+    idle: float = IDLE,
+) -> Controller:
+    """Stop a farm if it runs, and start it as it was started, with its queue.
+
+    Args:
+        name: the farm's name.
+        workers: another number of workers.
+        on: another engine, as in `start`: the queue moves there; `None`: it comes home to this machine.
+        resources: see `start`; only with `on`.
+        idle: see `start`; only with `on`.
+    """
     _check_workers("restart", workers)
+    engine = None if on is UNCHANGED else _engine(on, resources, idle)
     farm = _farm(name)
+    kept = stored_options(farm.paths)
     if farm.condition() is Condition.ALIVE:
         stop(farm)
     options = None
-    if workers is not None:
-        kept = stored_options(farm.paths)
+    if on is not UNCHANGED:
+        moved = farm_options(workers, engine=engine.options if engine is not None else None)
+        options = (
+            moved if kept is None else msgspec.structs.replace(kept, n_workers=moved.n_workers, engine=moved.engine)
+        )
+    elif workers is not None:
         options = farm_options(workers) if kept is None else msgspec.structs.replace(kept, n_workers=workers)
-    return Controller(farm, attached=not launch(farm.paths, options, meanwhile=load_clients))
+    secrets = engine.secrets if engine is not None else b""
+    started = launch(farm.paths, options, secrets=secrets, meanwhile=load_clients)
+    if engine is not None and started:
+        tell(engine)
+        await_first_worker(farm)
+    return Controller(farm, attached=not started)
+
+
+def _engine(on: object, resources: Mapping[str, float] | None, idle: float) -> Engine | None:
+    if on is None:
+        return None
+    return engine_of(on, resources=dict(resources or {}), idle=idle)
+
+
+def await_first_worker(farm: LocalFarm) -> None:
+    """Wait for the first worker on an engine, or for the reason why there is none; at most `FIRST_WORKER` seconds."""
+    deadline = time.monotonic() + FIRST_WORKER
+    with blocking_client(farm, owner="", label="start") as client:
+        while not client.workers() and time.monotonic() < deadline:
+            state = client.engine()
+            if state is not None and state.text:
+                warnings.warn(f"{state.url}: {state.text}", UserWarning, stacklevel=3)
+                return
+            time.sleep(0.05)
+
+
+def _check_same_engine(farm: LocalFarm, engine: Engine) -> None:
+    kept = stored_options(farm.paths)
+    here = None if kept is None else kept.engine
+    if here is None or here.url != engine.options.url:
+        where = "on this machine" if here is None else f"on {here.url}"
+        raise StartFailed(
+            f"farm {farm.name!r} runs {where}",
+            hint=f"restart({farm.name!r}, on=...) moves its queue to {engine.options.url}",
+        )
 
 
 def stop(farm: LocalFarm) -> None:
@@ -204,6 +300,7 @@ def farm_options(
     properties: Mapping[str, Any] | None = None,
     unreachable_after: float = UNREACHABLE_AFTER,
     max_deaths: int = MAX_DEATHS,
+    engine: EngineOptions | None = None,
 ) -> FarmOptions:
     """Return the options of a farm that this process starts.
 
@@ -218,7 +315,7 @@ def farm_options(
             "the working directory of this process is gone, and workers start in it", hint="os.chdir() to one that is"
         ) from None
     options = FarmOptions(
-        n_workers=available_cores() if workers is None else workers,
+        n_workers=_n_workers(workers, engine),
         python=sys.executable,
         cwd=here,
         sys_path=tuple([os.path.join(here, entry) for entry in sys.path]),  # relative ones mean nothing elsewhere
@@ -226,6 +323,7 @@ def farm_options(
         unreachable_after=unreachable_after,
         max_deaths=max_deaths,
         properties=dict(properties or {}),
+        engine=engine,
     )
     try:
         return msgspec.json.decode(msgspec.json.encode(options), type=FarmOptions)
@@ -233,6 +331,12 @@ def farm_options(
         raise ValueError(f"start: {error}") from None
     except (TypeError, UnicodeEncodeError) as error:
         raise TypeError(f"start: properties are plain data, as in JSON: {error}") from None
+
+
+def _n_workers(workers: int | None, engine: EngineOptions | None) -> int:
+    if workers is not None:
+        return workers
+    return available_cores() if engine is None else MAX_WORKERS
 
 
 def empty_store(paths: FarmPaths) -> None:

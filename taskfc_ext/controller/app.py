@@ -14,6 +14,7 @@ import msgspec
 
 from taskfc_ext.controller.loop import Controller, SupervisorLost
 from taskfc_ext.core.scheduler import Scheduler
+from taskfc_ext.core.state.engine import Engine
 from taskfc_ext.drivers.connection_file import (
     ConnectionInfo,
     boot_id,
@@ -80,6 +81,7 @@ def _serve(paths: FarmPaths, supervisor: socket.socket, signals: SignalQueue) ->
         name=paths.name,
         unreachable_after=options.unreachable_after,
         max_deaths=options.max_deaths,
+        engine=Engine(options.engine.idle) if options.engine is not None else None,
     )
     clients, workers = Router(paths.clients), Router(paths.workers)
     controller = Controller(paths.name, scheduler, store, clients, workers, supervisor)

@@ -117,6 +117,10 @@ class IFCTaskController(Protocol):
         """Answer with the workers."""
         ...
 
+    def remote_get_engine(self, session: Session, message: said.GetEngine, now: Now) -> Effects:
+        """Answer with the state of the engine that the workers run on."""
+        ...
+
     def remote_watch(self, session: Session, message: said.Watch, now: Now) -> Effects:
         """Send a snapshot of the queue, and from then on its changes."""
         ...

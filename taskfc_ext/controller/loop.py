@@ -248,6 +248,8 @@ class Controller:
             logger.error("worker=%d speaks protocol %d, not %d", message.worker, message.protocol, PROTOCOL)
             return
         worker = WorkerId(message.worker)
+        if worker not in self._scheduler.farm.workers:  # its start was reported before, and may be unread
+            self._receive_from_supervisor()
         old = self._worker_identity.get(worker)
         if old is not None:
             self._finish_turn()  # the effects so far are for the old connection, which the worker has closed

@@ -11,11 +11,22 @@ from collections.abc import Iterable
 
 from taskfc_ext.core.effects import Effects, Step
 from taskfc_ext.core.events import Event, FromClient, FromParent, FromWorker, Now, PeerLost, Recalled, Tick
-from taskfc_ext.core.handlers import attempts, broadcasts, lending, refusals, requests, retry_request, stopping, workers
+from taskfc_ext.core.handlers import (
+    attempts,
+    broadcasts,
+    engines,
+    lending,
+    refusals,
+    requests,
+    retry_request,
+    stopping,
+    workers,
+)
 from taskfc_ext.core.handlers.dispatch import dispatch, drop_unneeded_code
 from taskfc_ext.core.journal import baseline
 from taskfc_ext.core.journal.apply import restore
 from taskfc_ext.core.journal.endings import commit
+from taskfc_ext.core.state.engine import Engine
 from taskfc_ext.core.state.farm import Farm, Timer, TimerKind
 from taskfc_ext.core.state.sessions import ClientSession
 from taskfc_ext.core.views import subscriptions
@@ -31,8 +42,8 @@ from taskfc_ext.protocol.client_messages import (
 )
 from taskfc_ext.protocol.options import MAX_DEATHS, UNREACHABLE_AFTER
 from taskfc_ext.protocol.records import Began, Record
+from taskfc_ext.protocol.supervisor_messages import EngineState, FromSupervisor, WorkerDown, WorkerUp
 from taskfc_ext.protocol.supervisor_messages import Farm as FarmMessage
-from taskfc_ext.protocol.supervisor_messages import FromSupervisor, WorkerDown, WorkerUp
 from taskfc_ext.protocol.worker_messages import (
     Displayed,
     Finished,
@@ -58,6 +69,7 @@ class Scheduler:
         name: the name of the farm.
         unreachable_after: a task fails when all live workers have refused it for so many seconds.
         max_deaths: a task fails when so many workers have died of it.
+        engine: the engine whose slots the workers run in; `None` at home.
     """
 
     def __init__(
@@ -67,8 +79,10 @@ class Scheduler:
         name: str = "",
         unreachable_after: float = UNREACHABLE_AFTER,
         max_deaths: int = MAX_DEATHS,
+        engine: Engine | None = None,
     ) -> None:
         self.farm = Farm(name=name, unreachable_after=unreachable_after, max_deaths=max_deaths)
+        self.farm.engine = engine
         restore(self.farm, records)
 
     def begin(self, now: Now) -> Effects:
@@ -101,6 +115,8 @@ class Scheduler:
             lending.settle(self.farm, step, self.farm.waits, now)
         dispatch(self.farm, step)
         refusals.stop_clocks(self.farm)
+        if self.farm.engine is not None:
+            engines.settle(self.farm, step, self.farm.engine, now)
         self._tidy(step)
         if self.farm.subscribers is not None:
             subscriptions.send_changes(self.farm, step, now)
@@ -193,6 +209,8 @@ class Scheduler:
                 workers.on_worker_up(self.farm, message)
             case WorkerDown():
                 workers.on_worker_down(self.farm, step, message, now)
+            case EngineState():
+                engines.on_state(self.farm, message)
 
     def _lose_client(self, session: str) -> None:
         farm = self.farm
@@ -245,6 +263,8 @@ class Scheduler:
                 subscriptions.on_timer(farm)
             case TimerKind.SUBSTITUTES:
                 lending.on_timer(farm, step)
+            case TimerKind.IDLE:
+                engines.on_idle_timer(farm, step)
 
 
 def _forget_defined(farm: Farm, client: ClientSession) -> None:

@@ -108,6 +108,11 @@ class FarmPaths:
         """The controller's log."""
         return self.store / "controller.log"
 
+    @property
+    def bridge_log(self) -> Path:
+        """The log of the bridge to an engine."""
+        return self.store / "bridge.log"
+
     def worker_log(self, worker: int) -> Path:
         """The log of a worker: what its process writes outside the captured output of its tasks."""
         return self.store / f"worker-{worker}.log"

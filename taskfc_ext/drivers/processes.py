@@ -7,6 +7,7 @@ import os
 import signal
 import struct
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -111,6 +112,13 @@ class Page(_Words):
                 raise
             return fd
 
+    @staticmethod
+    def create_unnamed() -> int:
+        """Make a new page's file without a name, which nobody has to remove; return its descriptor."""
+        with tempfile.TemporaryFile(buffering=0) as file:
+            file.write(bytes(PAGE_SIZE))
+            return os.dup(file.fileno())
+
     def close(self) -> None:
         """Unmap the page. Its words cannot be read afterwards."""
         self.words.release()
@@ -156,7 +164,12 @@ def python_command(role: str, *args: object, python: str = sys.executable) -> li
 
     `-P` keeps the current folder off the module path: the farm must not import a `zmq.py` beside a notebook.
     """
-    start = f"from taskfc_ext.{role}.app import main; main()"
+    return module_command(f"taskfc_ext.{role}.app", *args, python=python)
+
+
+def module_command(module: str, *args: object, python: str = sys.executable) -> list[str]:
+    """Return the command that runs `main` of one of our modules; see `python_command`."""
+    start = f"from {module} import main; main()"
     if python != sys.executable:  # another environment, which has this package installed
         return [python, "-P", "-c", start, *map(str, args)]
     # only if the package is not installed: site-packages at the front would shadow the standard library

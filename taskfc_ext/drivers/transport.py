@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import zmq
 
@@ -25,7 +25,6 @@ from taskfc_ext.drivers.socket_folder import (
     remove_below,
 )
 from taskfc_ext.protocol import codec
-from taskfc_ext.protocol.codec import FrameDecoder
 from taskfc_ext.protocol.limits import MAX_FRAME
 from taskfc_ext.protocol.message import Message
 
@@ -48,6 +47,12 @@ _BYTES_AT_ONCE = 32 * 2**20
 
 SEND_QUEUE = 1000
 """Frames that ZMQ holds for one peer; after that, `send` returns `False`."""
+
+
+class Decoder(Protocol[M]):
+    """The part of a `FrameDecoder` that a connection uses."""
+
+    def decode(self, frame: bytes, /) -> list[M]: ...
 
 
 def _socket(kind: int) -> zmq.Socket[bytes]:
@@ -76,7 +81,7 @@ class Dealer(Generic[M]):
         FolderRefused: the socket or its folder belongs to another user.
     """
 
-    def __init__(self, path: Path, decoder: FrameDecoder[M]) -> None:
+    def __init__(self, path: Path, decoder: Decoder[M]) -> None:
         self._decoder = decoder
         self._folder = path.parent
         self._has_received = False
@@ -102,8 +107,12 @@ class Dealer(Generic[M]):
 
     def send(self, messages: Sequence[Message]) -> bool:
         """Send one frame; return `False` if ZMQ's queue is full and nothing was sent."""
+        return self.send_frame(codec.encode(messages))
+
+    def send_frame(self, frame: bytes) -> bool:
+        """Send a frame that was encoded before; return `False` if ZMQ's queue is full and nothing was sent."""
         try:
-            self.socket.send(codec.encode(messages), _NOBLOCK)
+            self.socket.send(frame, _NOBLOCK)
         except zmq.Again:
             return False
         return True
@@ -127,6 +136,20 @@ class Dealer(Generic[M]):
         if self._folder_fd >= 0:
             os.close(self._folder_fd)
             self._folder_fd = -1
+
+
+class _Undecoded:
+    """Stands for a decoder where frames are passed on as they are."""
+
+    def decode(self, frame: bytes) -> list[bytes]:
+        return [frame]
+
+
+class FrameDealer(Dealer[bytes]):
+    """A worker's end of a connection, for a process that only passes its frames on. For `path` see `Dealer`."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, _Undecoded())
 
 
 class Router:

@@ -155,14 +155,20 @@ class LargePayloads:
 class UploadedFile:
     """A file that its sender has written. It is removed with the last reference to this object.
 
+    Args:
+        upload: stands for it in messages.
+        path: of the file.
+        remove: removes it; gets the path.
+
     Attributes:
         upload: stands for it in messages.
     """
 
-    __slots__ = ("_path", "_pid", "upload")
+    __slots__ = ("_path", "_pid", "_remove", "upload")
 
-    def __init__(self, upload: Upload, path: Path) -> None:
+    def __init__(self, upload: Upload, path: Path, remove: Callable[[str], object] = os.unlink) -> None:
         self.upload = upload
+        self._remove = remove
         self._path = str(path)
         self._pid = os.getpid()
 
@@ -179,10 +185,10 @@ class UploadedFile:
         except (OSError, ValueError):
             return None
 
-    def __del__(self, unlink: Callable[[str], None] = os.unlink, getpid: Callable[[], int] = os.getpid) -> None:
+    def __del__(self, getpid: Callable[[], int] = os.getpid) -> None:
         if getpid() == self._pid:  # else this is the child of a fork, and the file its parent's
             try:
-                unlink(self._path)
+                self._remove(self._path)
             except OSError:
                 pass  # it was removed with the store
 
@@ -264,19 +270,33 @@ def read_payload(folder: Path, payload: PayloadRef | Upload) -> Content:
     path = folder / payload.file
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
-        found = os.fstat(descriptor)
-        if found.st_size != payload.size or not found.st_size:  # a smaller file would end its readers with SIGBUS
-            raise OSError(errno.EIO, "its size is not the one that was recorded", str(path))
-        if payload.size > READ_UP_TO:
-            with contextlib.suppress(OSError):  # too many mappings, or no memory for their tables
-                if (content := _map(descriptor, payload.size)) is not None:
-                    return content
-        with open(descriptor, "rb", closefd=False) as file:
-            read = bytearray(payload.size)
-            file.readinto(read)
-            return read
+        return read_content(descriptor, payload.size, str(path))
     finally:
         os.close(descriptor)
+
+
+def read_content(descriptor: int, size: int, path: str) -> Content:
+    """Return the content of an open file with a payload; see `read_payload`.
+
+    Args:
+        descriptor: of the file.
+        size: of the payload in bytes.
+        path: for messages.
+
+    Raises:
+        OSError: the file has another size.
+    """
+    found = os.fstat(descriptor)
+    if found.st_size != size or not found.st_size:  # a smaller file would end its readers with SIGBUS
+        raise OSError(errno.EIO, "its size is not the one that was recorded", path)
+    if size > READ_UP_TO:
+        with contextlib.suppress(OSError):  # too many mappings, or no memory for their tables
+            if (content := _map(descriptor, size)) is not None:
+                return content
+    with open(descriptor, "rb", closefd=False) as file:
+        read = bytearray(size)
+        file.readinto(read)
+        return read
 
 
 def _map(descriptor: int, size: int) -> mmap.mmap | None:

@@ -256,6 +256,10 @@ class GetWorkers(Request, frozen=True):
     """Get a `WorkerInfo` of each worker."""
 
 
+class GetEngine(Request, frozen=True):
+    """Get the `EngineState` of the engine that the workers run on; `None` at home."""
+
+
 class Watch(Request, frozen=True):
     """Subscribe this connection to the queue: a `Watching`, then a `Changed` after each change, at most 5 a second.
 
@@ -332,6 +336,7 @@ ClientMessage = (
     | GetDetails
     | GetClientName
     | GetWorkers
+    | GetEngine
     | Watch
     | Unwatch
     | Broadcast

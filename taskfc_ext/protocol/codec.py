@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from taskfc_ext.errors import ProtocolError
+from taskfc_ext.protocol.bridge_messages import FromBridge, ToBridge
 from taskfc_ext.protocol.client_messages import ClientMessage, ControllerMessage
 from taskfc_ext.protocol.limits import MAX_FRAME, MAX_MESSAGES
 from taskfc_ext.protocol.message import Message
@@ -69,3 +70,5 @@ from_supervisor: FrameDecoder[FromSupervisor] = FrameDecoder(FromSupervisor)
 to_supervisor: FrameDecoder[ToSupervisor] = FrameDecoder(ToSupervisor)
 from_host: FrameDecoder[FromHost] = FrameDecoder(FromHost, limit=sys.maxsize)
 to_host: FrameDecoder[ToHost] = FrameDecoder(ToHost, limit=sys.maxsize)
+from_bridge: FrameDecoder[FromBridge] = FrameDecoder(FromBridge)
+to_bridge: FrameDecoder[ToBridge] = FrameDecoder(ToBridge)

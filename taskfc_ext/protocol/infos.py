@@ -125,6 +125,7 @@ class WorkerInfo(Struct, frozen=True, kw_only=True):
         problem: the last broadcast that failed on it, with the error.
         waits_for: the first tasks that its task waits for.
         is_substitute: it has the place of a waiting worker, and ends when it is not needed any more.
+        place: the host of an engine that it runs on; "": at home.
     """
 
     worker: int
@@ -135,6 +136,7 @@ class WorkerInfo(Struct, frozen=True, kw_only=True):
     problem: str = ""
     waits_for: tuple[int, ...] = ()
     is_substitute: bool = False
+    place: str = ""
 
     @property
     def described(self) -> str:

@@ -18,6 +18,22 @@ The docstring of `start` and the page on deaths have both figures.
 """
 
 
+class EngineOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The engine that runs a farm's workers in its slots. Holds no secrets.
+
+    Attributes:
+        kind: its kind; `fake`: slots in the bridge itself, for tests.
+        url: its address.
+        idle: seconds after which an idle slot ends while there is no demand for it.
+        resources: of the engine, that each slot takes.
+    """
+
+    kind: Literal["dask", "ray", "fake"]
+    url: str
+    idle: Seconds = 60.0
+    resources: dict[str, float] = {}
+
+
 class FarmOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The options of a farm. A client that restarts a dead farm finds them in its store.
 
@@ -33,3 +49,4 @@ class FarmOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     unreachable_after: Seconds = UNREACHABLE_AFTER
     max_deaths: Annotated[int, Meta(ge=1, le=1000)] = MAX_DEATHS
     properties: dict[str, Any] = {}
+    engine: EngineOptions | None = None

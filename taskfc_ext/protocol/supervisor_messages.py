@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
 
 from taskfc_ext.protocol.message import Message
 
@@ -10,10 +11,15 @@ from taskfc_ext.protocol.message import Message
 
 
 class WorkerUp(Message, frozen=True):
-    """A worker process was started."""
+    """A worker process was started.
+
+    Attributes:
+        place: the host of an engine that it runs on; "": at home.
+    """
 
     worker: int
     pid: int
+    place: str = ""
 
 
 class WorkerDown(Message, frozen=True, kw_only=True):
@@ -25,6 +31,7 @@ class WorkerDown(Message, frozen=True, kw_only=True):
         note: how the process ended, with the last lines of its stderr.
         planned: the farm ended it, or its supervisor died: the death does not count against the attempt.
         to_blame: its supervisor was killed during the attempt, which may have done that: the death counts.
+        place_lost: its host is lost, or the connection to it: nobody has read its page, and `started` means nothing.
     """
 
     worker: int
@@ -34,6 +41,25 @@ class WorkerDown(Message, frozen=True, kw_only=True):
     note: str
     planned: bool = False
     to_blame: bool = False
+    place_lost: bool = False
+
+
+class EngineState(Message, frozen=True, kw_only=True):
+    """The state of the engine whose slots the workers run in.
+
+    Attributes:
+        kind: its kind.
+        url: its address.
+        state: `connecting` until it has answered; `lost` if it has answered before.
+        text: why it does not answer, or why no worker can start there.
+        n_places: the hosts that workers run on.
+    """
+
+    kind: Literal["dask", "ray", "fake"]
+    url: str
+    state: Literal["connecting", "connected", "lost"]
+    text: str = ""
+    n_places: int = 0
 
 
 class Farm(Message, frozen=True, kw_only=True):
@@ -43,9 +69,10 @@ class Farm(Message, frozen=True, kw_only=True):
     n_workers: int
     alive: tuple[WorkerUp, ...]
     dead: tuple[WorkerDown, ...]
+    engine: EngineState | None = None
 
 
-FromSupervisor = WorkerUp | WorkerDown | Farm
+FromSupervisor = WorkerUp | WorkerDown | EngineState | Farm
 
 # controller -> supervisor
 
@@ -87,8 +114,14 @@ class SetWorkers(Message, frozen=True):
     substitutes: int = 0
 
 
+class Demand(Message, frozen=True):
+    """With an engine: the number of tasks that run or could run now. Sent when it changes."""
+
+    n: int
+
+
 class Shutdown(Message, frozen=True):
     """End all workers and report each with `WorkerDown`. After the controller's exit, clean up and end."""
 
 
-ToSupervisor = StopAttempt | Serving | Noted | SetWorkers | Shutdown
+ToSupervisor = StopAttempt | Serving | Noted | SetWorkers | Demand | Shutdown

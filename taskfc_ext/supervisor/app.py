@@ -13,22 +13,22 @@ from taskfc_ext.drivers.processes import python_command
 from taskfc_ext.drivers.stops import count_stops
 from taskfc_ext.errors import TaskFCError
 from taskfc_ext.protocol.launch import LaunchStatus, parse_words
-from taskfc_ext.supervisor.controller_process import open_log
 from taskfc_ext.supervisor.log import log
+from taskfc_ext.supervisor.pool import Commands
+from taskfc_ext.supervisor.socket_process import open_log
 from taskfc_ext.supervisor.status import StatusPipe
 from taskfc_ext.supervisor.supervisor import Supervisor
 from taskfc_ext.supervisor.takeover import clear_away, settle_options, take_lock, take_over
-from taskfc_ext.supervisor.workers import Commands
 
 
 def main(commands: Commands = python_command) -> None:
     """Run a farm until it is stopped. Arguments: its name, and the words of a `LaunchRequest`.
 
-    Reads the options from stdin, and writes a `LaunchStatus` to stdout. After that it holds no terminal, pipe or folder
-    of the process that started it.
+    Reads two lines from stdin, the options and the secrets of an engine, and writes a `LaunchStatus` to stdout. After
+    that it holds no terminal, pipe or folder of the process that started it.
     """
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # descriptors that the starting process had open
-    given = sys.stdin.buffer.read()
+    given, _, secrets = sys.stdin.buffer.read().partition(b"\n")
     status = StatusPipe(os.dup(1))  # not inheritable, so that closing it ends the pipe
     with open(os.devnull, "r+b", buffering=0) as null:
         os.dup2(null.fileno(), 0)
@@ -39,7 +39,7 @@ def main(commands: Commands = python_command) -> None:
         log_fd = open_log(paths.supervisor_log)
         os.dup2(log_fd, 2)
         os.close(log_fd)
-        _supervise(paths, given, status, commands)
+        _supervise(paths, given, secrets, status, commands)
     except (TaskFCError, ValueError) as error:
         status.send(LaunchStatus(error=getattr(error, "message", str(error)), hint=getattr(error, "hint", "")))
         log(f"ended: {error}")
@@ -50,7 +50,7 @@ def main(commands: Commands = python_command) -> None:
         sys.exit(1)
 
 
-def _supervise(paths: FarmPaths, given: bytes, status: StatusPipe, commands: Commands) -> None:
+def _supervise(paths: FarmPaths, given: bytes, secrets: bytes, status: StatusPipe, commands: Commands) -> None:
     lock_fd = take_lock(paths)
     if lock_fd is None:
         status.send(LaunchStatus(running=True))
@@ -65,7 +65,7 @@ def _supervise(paths: FarmPaths, given: bytes, status: StatusPipe, commands: Com
         options = msgspec.structs.replace(options, n_workers=0)  # only now: the stored options do not change
     dead = take_over(paths, lock_fd)
     log(f"farm {paths.name} starts with {options.n_workers} workers, pid={os.getpid()} tag={paths.tag}")
-    Supervisor(paths, options, lock_fd=lock_fd, status=status, dead=dead, commands=commands).run()
+    Supervisor(paths, options, lock_fd=lock_fd, status=status, dead=dead, commands=commands, secrets=secrets).run()
     clear_away(paths)
     status.send(LaunchStatus(error="the farm was stopped before it was ready"))  # dropped if it was ready
     log("ended")

@@ -25,6 +25,7 @@ from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol.launch import LaunchStatus
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.supervisor_messages import (
+    Demand,
     Farm,
     Noted,
     Serving,
@@ -36,9 +37,11 @@ from taskfc_ext.protocol.supervisor_messages import (
 )
 from taskfc_ext.supervisor.backoff import ControllerBackoff
 from taskfc_ext.supervisor.controller_process import ControllerProcess, fit
+from taskfc_ext.supervisor.engine_pool import EnginePool
 from taskfc_ext.supervisor.log import log
+from taskfc_ext.supervisor.pool import Commands, Pool
 from taskfc_ext.supervisor.status import StatusPipe
-from taskfc_ext.supervisor.workers import Commands, Workers
+from taskfc_ext.supervisor.workers import Workers
 
 WATCHED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Signals that the supervisor handles, or catches so that they have no effect."""
@@ -60,6 +63,7 @@ class Supervisor:
         lock_fd: descriptor of the store's lock, which is held.
         dead: ends of the workers of a previous supervisor.
         commands: makes the commands of the child processes.
+        secrets: what a bridge needs to be let in by its engine, as JSON.
     """
 
     def __init__(
@@ -71,12 +75,17 @@ class Supervisor:
         status: StatusPipe,
         dead: Iterable[WorkerDown] = (),
         commands: Commands = python_command,
+        secrets: bytes = b"",
     ) -> None:
         self._paths = paths
         self._lock_fd = lock_fd
         self._status = status
         self._commands = commands
-        self._workers = Workers(paths, options, commands, dead)
+        self._pool: Pool = (
+            Workers(paths, options, commands, dead)
+            if options.engine is None
+            else EnginePool(paths, options, options.engine, commands, secrets=secrets, dead=dead)
+        )
         self._controller: ControllerProcess | None = None
         self._start_at: float | None = 0.0  # when to start the next controller
         self._backoff = ControllerBackoff()
@@ -97,7 +106,7 @@ class Supervisor:
                 self._act_on_events(time.monotonic())
 
     def _is_over(self) -> bool:
-        return self._stopping and self._controller is None and not self._workers.alive
+        return self._stopping and self._controller is None and self._pool.is_over
 
     def _wait(self, selector: selectors.BaseSelector) -> None:
         """Wait for an event or a deadline."""
@@ -106,24 +115,29 @@ class Supervisor:
         if controller is not None and listen:
             behind = selectors.EVENT_WRITE if controller.is_behind else 0
             selector.register(controller.socket, selectors.EVENT_READ | behind)
+        sockets = self._pool.sockets
+        for end in sockets:
+            selector.register(end, selectors.EVENT_READ)
         wake_at = self._wake_at()
         selector.select(None if wake_at is None else max(0.0, wake_at - time.monotonic()))
         if controller is not None and listen:
             selector.unregister(controller.socket)
+        for end in sockets:
+            selector.unregister(end)
 
     def _wake_at(self) -> float | None:
-        times = [self._workers.wake_at(), self._start_at, self._controller.kill_at if self._controller else None]
+        times = [self._pool.wake_at(), self._start_at, self._controller.kill_at if self._controller else None]
         return min((at for at in times if at is not None), default=None)
 
     def _act_on_time(self, now: float) -> None:
-        self._workers.kill_overdue(now)
+        self._pool.kill_overdue(now)
         controller = self._controller
         if controller is not None and controller.kill_at is not None and controller.kill_at <= now:
             log(f"controller pid={controller.pid} does not end; killing it")
             controller.kill()
         if self._start_at is not None and self._start_at <= now:
             self._start_controller(now)
-        ups = self._workers.fill(now)
+        ups = self._pool.fill(now)
         if ups and self._controller is not None:
             self._controller.send(ups)
 
@@ -134,12 +148,14 @@ class Supervisor:
             ended = controller.has_ended()
             self._receive(controller, now)
             controller.flush()
-        downs = self._workers.reap(now)
+        news = self._pool.reap(now)
+        downs = [down for down in news if isinstance(down, WorkerDown)] if self._pool.engine is None else []
         if self._has_strays or downs:
             self._end_strays(downs)  # before the end of the attempt is reported
-        if controller is not None:
-            for down in downs:
-                controller.send([down])  # a frame each: the notes of many would not fit into one
+        if controller is not None and news:
+            for message in news:
+                controller.send([message])  # a frame each: the notes of many would not fit into one
+            self._pool.confirm()
         if not self._stopping:  # `clear_away` kills all at the end of the farm
             for down in downs:
                 kill_tagged(self._paths.tag, down.worker)  # last, as it reads the environment of every process
@@ -148,7 +164,7 @@ class Supervisor:
 
     def _end_strays(self, downs: Sequence[WorkerDown]) -> None:
         """Kill the processes that dead workers have started, also daemons, which are children of this process now."""
-        own = {worker.process.pid for worker in self._workers.alive.values()}
+        own = set(self._pool.pids)
         if self._controller is not None:
             own.add(self._controller.pid)
 
@@ -178,12 +194,14 @@ class Supervisor:
         self._controller = controller
         farm = Farm(
             supervisor_pid=os.getpid(),
-            n_workers=self._workers.n,
-            alive=tuple(process.up for process in self._workers.alive.values()),
-            dead=tuple(self._workers.dead.values()),
+            n_workers=self._pool.n,
+            alive=tuple(self._pool.ups),
+            dead=tuple(self._pool.dead),
+            engine=self._pool.engine,
         )
         controller.send([fit(farm)])
-        self._workers.ask_to_reconnect()
+        self._pool.confirm()
+        self._pool.ask_to_reconnect()
 
     def _receive(self, controller: ControllerProcess, now: float) -> None:
         try:
@@ -203,12 +221,14 @@ class Supervisor:
                 self._backoff.note_served()
                 self._status.send(LaunchStatus(ready=controller.pid))
             case StopAttempt():
-                self._workers.stop_attempt(message)
+                self._pool.stop_attempt(message)
+            case Demand():
+                self._pool.demand(message.n)
             case Noted():
-                self._workers.forget_noted(message.workers)
+                self._pool.forget_noted(message.workers)
             case SetWorkers():
                 if not self._stopping:
-                    self._workers.resize(message, now)
+                    self._pool.resize(message, now)
             case Shutdown():
                 log("stopping")
                 self._has_uncounted_stop = False
@@ -260,7 +280,7 @@ class Supervisor:
             return
         log("asked to stop by SIGTERM")
         self._stopping = True
-        self._workers.start_no_more()
+        self._pool.start_no_more()
         if self._controller is None:
             note_stop(self._paths)
             self._stop(now)
@@ -273,6 +293,6 @@ class Supervisor:
         """End all workers; the controller ends by itself after their ends are reported."""
         self._stopping = True
         self._start_at = None
-        self._workers.end_all(now)
+        self._pool.end_all(now)
         if self._controller is not None:
             self._controller.kill_at = now + STOP_TIMEOUT

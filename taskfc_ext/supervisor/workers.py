@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections import deque
-from collections.abc import Iterable, Mapping
-from typing import Protocol
-
-import msgspec
+from collections.abc import Iterable, Mapping, Sequence
 
 from taskfc_ext.drivers.cores import thread_pool_environment
-from taskfc_ext.drivers.files import replace_file
 from taskfc_ext.drivers.paths import FarmPaths
 from taskfc_ext.drivers.processes import FARM, FARM_PID, FARM_WORKER
+from taskfc_ext.drivers.worker_ids import reserve_ids
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.supervisor_messages import SetWorkers, StopAttempt, WorkerDown, WorkerUp
 from taskfc_ext.supervisor.backoff import EARLY, WorkerBackoff
 from taskfc_ext.supervisor.log import log
+from taskfc_ext.supervisor.pool import Commands, News
+from taskfc_ext.supervisor.stored_options import store_n_workers
 from taskfc_ext.supervisor.worker_process import WorkerProcess
 
 LOGS_KEPT = 50
@@ -28,14 +26,8 @@ AT_ONCE = 8
 """Workers started in one turn (100 ms): the controller has to receive each `WorkerUp` before the worker's `Ready`."""
 
 
-class Commands(Protocol):
-    """Makes the command that runs a role: `python_command`, or a stand-in under test."""
-
-    def __call__(self, role: str, *args: object) -> list[str]: ...
-
-
 class Workers:
-    """The workers of a farm, kept at the wanted number.
+    """The workers of a farm at home, kept at the wanted number; see `Pool`.
 
     Args:
         dead: ends of earlier workers that no controller has recorded yet.
@@ -51,8 +43,11 @@ class Workers:
         self._kept_logs = _logs(paths)
         self._closed = False
         self._n_substitutes = 0
-        self.alive: dict[int, WorkerProcess] = {}
-        self.dead = {down.worker: down for down in dead}
+        self._alive: dict[int, WorkerProcess] = {}
+        self._dead = {down.worker: down for down in dead}
+
+    engine = None
+    sockets = ()
 
     @property
     def n(self) -> int:
@@ -60,9 +55,29 @@ class Workers:
         return self._options.n_workers
 
     @property
+    def ups(self) -> Sequence[WorkerUp]:
+        """See `Pool`."""
+        return [process.up for process in self._alive.values()]
+
+    @property
+    def dead(self) -> Sequence[WorkerDown]:
+        """See `Pool`."""
+        return list(self._dead.values())
+
+    @property
+    def pids(self) -> Iterable[int]:
+        """See `Pool`."""
+        return [process.pid for process in self._alive.values()]
+
+    @property
+    def is_over(self) -> bool:
+        """See `Pool`."""
+        return not self._alive
+
+    @property
     def _missing(self) -> int:
         wanted = self.n + self._n_substitutes
-        return 0 if self._closed else wanted - sum(not process.ending for process in self.alive.values())
+        return 0 if self._closed else wanted - sum(not process.is_ending for process in self._alive.values())
 
     def fill(self, now: float) -> list[WorkerUp]:
         """Start missing workers, at most `AT_ONCE`, and none during a back-off; return them."""
@@ -71,11 +86,11 @@ class Workers:
             return []
         started: list[WorkerUp] = []
         try:
-            first = reserve_ids(self._paths, missing)
+            first = reserve_ids(self._paths, missing, log=log)
             environ = self._environ()
             for worker in range(first, first + missing):
                 process = self._start(worker, environ)
-                self.alive[worker] = process
+                self._alive[worker] = process
                 started.append(process.up)
         except OSError as error:  # no memory, no more processes, a full disk
             delay = self._backoff.note_refused_start(now)
@@ -92,14 +107,14 @@ class Workers:
         ours = {FARM: self._paths.tag, FARM_PID: str(os.getpid()), "PYTHONUNBUFFERED": "1"}
         return {**os.environ, **thread_pool_environment(self.n), **ours}
 
-    def reap(self, now: float) -> list[WorkerDown]:
+    def reap(self, now: float) -> list[News]:
         """Reap ended workers; return their ends, which are kept until `forget_noted`."""
-        downs = []
-        for process in [process for process in self.alive.values() if process.has_ended()]:
+        downs: list[News] = []
+        for process in [process for process in self._alive.values() if process.has_ended()]:
             ready = process.page.ready or now - process.started_at >= EARLY
-            down = process.reap()
-            del self.alive[process.worker]
-            self.dead[down.worker] = down
+            down = process.bury()
+            del self._alive[process.worker]
+            self._dead[down.worker] = down
             downs.append(down)
             self._keep_log(process)
             self._judge_start(down, ready, now)
@@ -121,27 +136,29 @@ class Workers:
         while len(self._kept_logs) > LOGS_KEPT:
             self._paths.worker_log(self._kept_logs.popleft()).unlink(missing_ok=True)
 
+    def confirm(self) -> None:
+        """See `Pool`: workers at home connect by themselves."""
+
     def forget_noted(self, workers: Iterable[int]) -> None:
         """Forget the ends of these workers, which are in the store."""
         for worker in workers:
-            self.dead.pop(worker, None)
+            self._dead.pop(worker, None)
 
     def resize(self, message: SetWorkers, now: float) -> None:
         """End the retired workers, and store the wanted number for a restart (without substitutes)."""
         self.end(message.retire, now)
         self._n_substitutes = message.substitutes
         if message.n != self.n:
-            self._options = msgspec.structs.replace(self._options, n_workers=message.n)
-            try:
-                replace_file(self._paths.options, msgspec.json.encode(self._options))
-            except OSError as error:
-                log(f"cannot store the number of workers for a restart: {error}")
+            self._options = store_n_workers(self._paths, self._options, message.n)
+
+    def demand(self, n: int) -> None:
+        """See `Pool`: at home there is a worker for each place, whatever the demand."""
 
     def end(self, workers: Iterable[int], now: float) -> None:
         """End these workers: SIGTERM now, SIGKILL after `GRACE` seconds."""
         for worker in workers:
-            if worker in self.alive:
-                self.alive[worker].end(now)
+            if worker in self._alive:
+                self._alive[worker].end(now)
 
     def start_no_more(self) -> None:
         """Do not replace workers any more."""
@@ -150,46 +167,32 @@ class Workers:
     def end_all(self, now: float) -> None:
         """End all workers, and start no more."""
         self.start_no_more()
-        self.end(self.alive, now)
+        self.end(self._alive, now)
 
     def kill_overdue(self, now: float) -> None:
         """Kill the workers that did not end in time."""
-        for process in self.alive.values():
+        for process in self._alive.values():
             if process.kill_at is not None and process.kill_at <= now:
                 process.kill()
 
     def stop_attempt(self, message: StopAttempt) -> None:
         """Take one step to stop an attempt."""
-        process = self.alive.get(message.worker)
+        process = self._alive.get(message.worker)
         if process is not None:  # else its WorkerDown is on its way
             process.stop_attempt(message.lease, message.step)
 
     def ask_to_reconnect(self) -> None:
         """Ask all workers to connect to a new controller, which decides again on the number of substitutes."""
         self._n_substitutes = 0
-        for process in self.alive.values():
+        for process in self._alive.values():
             process.ask_to_reconnect()
 
     def wake_at(self) -> float | None:
         """Return the time of the next call of `kill_overdue` and `fill`."""
-        times = [process.kill_at for process in self.alive.values() if process.kill_at is not None]
+        times = [process.kill_at for process in self._alive.values() if process.kill_at is not None]
         if self._missing > 0:
             times.append(self._backoff.not_before)
         return min(times, default=None)
-
-
-def reserve_ids(paths: FarmPaths, n: int) -> int:
-    """Reserve `n` worker ids in the store, before any of them is used; return the first."""
-    try:
-        first = int(paths.next_worker.read_text())
-    except FileNotFoundError:
-        first = 0
-    except ValueError:
-        # damaged: continue with larger ids than any before, since ids must never be reused
-        first = int(time.time())
-        log(f"{paths.next_worker} is damaged; worker ids go on with {first}")
-    replace_file(paths.next_worker, str(first + n).encode())
-    return first
 
 
 def _logs(paths: FarmPaths) -> deque[int]:

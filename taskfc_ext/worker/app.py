@@ -25,9 +25,10 @@ from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.worker_messages import Ready
 from taskfc_ext.serialize.processes import serve_multiprocessing
 from taskfc_ext.worker.connection import LifePipe, WorkerDealer
+from taskfc_ext.worker.context.elsewhere import path_here
 from taskfc_ext.worker.context.import_hook import when_imported
 from taskfc_ext.worker.helper_thread import HelperThread
-from taskfc_ext.worker.link import Link
+from taskfc_ext.worker.link import Connection, Link
 from taskfc_ext.worker.loop import Loop
 from taskfc_ext.worker.output import progress
 from taskfc_ext.worker.output.capture import Capture, LogStream
@@ -35,7 +36,7 @@ from taskfc_ext.worker.output.descriptors import divert_stdout, set_line_bufferi
 from taskfc_ext.worker.output.figures import choose_backend, draw_as_in_a_notebook
 from taskfc_ext.worker.output.stdin import refuse_breakpoints
 from taskfc_ext.worker.run import forking
-from taskfc_ext.worker.run.execute import Executor
+from taskfc_ext.worker.run.execute import Executor, Payloads
 from taskfc_ext.worker.run.exits import offer_exits
 from taskfc_ext.worker.run.interrupt import Guard
 
@@ -50,33 +51,72 @@ STALLED_MS = 20
 
 def main() -> None:
     """Run tasks until the supervisor dies or ends this process."""
-    die_with_parent(int(os.environ[FARM_PID]))
+    log_handler = prepare_process(int(os.environ[FARM_PID]))
+    name, worker_id, page_fd, life_fd = sys.argv[1], *map(int, sys.argv[2:5])
+    paths = farm_paths(name)
+    check_store(paths)  # first: its options set the module path
+    page = Page(page_fd)
+    os.close(page_fd)
+    run_worker(
+        worker_id,
+        msgspec.json.decode(paths.options.read_bytes(), type=FarmOptions),
+        page=page,
+        life=LifePipe(life_fd),
+        connect=lambda: WorkerDealer(paths.workers, life_fd),
+        payloads=LargePayloads(lambda: paths.journal, f"w{worker_id}x{os.urandom(4).hex()}"),
+        log=paths.worker_log(worker_id),
+        log_handler=log_handler,
+    )
+
+
+def prepare_process(parent: int) -> logging.StreamHandler[TextIO]:
+    """Prepare this process for its parent and for signals; return the handler of its log. Call this first."""
+    die_with_parent(parent)
     become_subreaper()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a shell or nohup may have set it to be ignored
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     faulthandler.enable()
-    log_handler = _set_up_log()
-    name, worker_id, page_fd, life_fd = sys.argv[1], *map(int, sys.argv[2:5])
-    sys.argv[1:] = []
-    paths = farm_paths(name)
-    check_store(paths)  # first: its options set the module path
-    options = msgspec.json.decode(paths.options.read_bytes(), type=FarmOptions)
-    _apply_start_options(options)
-    worker.properties.initialize(options.properties)
-    page = Page(page_fd)
-    os.close(page_fd)
+    return _set_up_log()
 
-    link = Link(lambda: WorkerDealer(paths.workers, life_fd), _make_ready(worker_id))
+
+def run_worker(
+    worker_id: int,
+    options: FarmOptions,
+    *,
+    page: Page,
+    life: LifePipe,
+    connect: Callable[[], Connection],
+    payloads: Payloads,
+    log: Path,
+    log_handler: logging.StreamHandler[TextIO],
+    is_hosted: bool = False,
+) -> NoReturn:
+    """Run tasks until this process is ended.
+
+    Args:
+        worker_id: the worker's id.
+        options: the farm's.
+        page: shared memory that records each start and end.
+        life: orders reconnects; its end ends this process.
+        connect: opens a connection to the controller.
+        payloads: writes large results and reads large arguments.
+        log: the file that descriptor 2 writes to.
+        log_handler: writes this package's own records there.
+        is_hosted: whether this machine may be another one than the client's.
+    """
+    sys.argv[1:] = []
+    _apply_start_options(options, is_hosted=is_hosted)
+    worker.properties.initialize(options.properties)
+    link = Link(connect, _make_ready(worker_id))
     page.words[Page.READY] = 1
     guard = Guard(page)
     guard.install()
-    capture = _make_capture(paths.worker_log(worker_id))
+    capture = _make_capture(log)
     capture.install()
     log_handler.setStream(cast(TextIO, LogStream(capture)))
     forking.prepare(guard.disarm, capture.detach)
     choose_backend()  # first: the executor notes the worker's own environment
-    payloads = LargePayloads(lambda: paths.journal, f"w{worker_id}x{os.urandom(4).hex()}")
-    executor = Executor(worker.properties, guard, capture.displays, payloads)
+    executor = Executor(worker.properties, guard, capture.displays, payloads, is_hosted=is_hosted)
     link.report_codes(lambda: executor.codes)
     executor.modules.install()
     when_imported("IPython", executor.offer_shell)
@@ -84,7 +124,6 @@ def main() -> None:
     when_imported("matplotlib", draw_as_in_a_notebook)
     refuse_breakpoints()
     offer_exits()
-    life = LifePipe(life_fd)
     loop = Loop(link, page, guard, executor, capture, life, worker.properties)
     progress.enable_in_worker(lambda: loop.lease)
     executor.settings.watch_imports()  # last, so that it is the first finder and its hook sees all others' changes
@@ -129,15 +168,16 @@ def _die(worker_id: int) -> NoReturn:
         os._exit(1)
 
 
-def _apply_start_options(options: FarmOptions) -> None:
+def _apply_start_options(options: FarmOptions, *, is_hosted: bool) -> None:
     """Set the working directory and module path of the client that started the farm."""
     try:
         os.chdir(options.cwd)
     except OSError as error:
-        home = os.path.expanduser("~")
-        logger.warning("cannot work in %s (%s): using %s", options.cwd, error, home)
-        os.chdir(home)
-    sys.path[:] = options.sys_path
+        if not is_hosted:  # else the folder of the slot does
+            home = os.path.expanduser("~")
+            logger.warning("cannot work in %s (%s): using %s", options.cwd, error, home)
+            os.chdir(home)
+    sys.path[:] = path_here(options.sys_path) if is_hosted else options.sys_path
     add_sources(sys.path)
 
 

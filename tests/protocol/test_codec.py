@@ -61,6 +61,8 @@ def _values(hint) -> st.SearchStrategy:
         return st.one_of([_values(argument) for argument in arguments])
     if origin is tuple and len(arguments) == 2 and arguments[1] is ...:
         return st.lists(_values(arguments[0]), max_size=3).map(tuple)
+    if origin is typing.Literal:
+        return st.sampled_from(list(arguments))
     if origin is tuple:
         return st.tuples(*map(_values, arguments))
     if origin is dict:

@@ -10,14 +10,15 @@ import msgspec
 import pytest
 
 from taskfc_ext.drivers.processes import Page
+from taskfc_ext.drivers.worker_ids import reserve_ids
 from taskfc_ext.errors import StartFailed
 from taskfc_ext.protocol.launch import LaunchStatus
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.supervisor_messages import Farm, WorkerDown, WorkerUp
-from taskfc_ext.supervisor.controller_process import fit, open_log
+from taskfc_ext.supervisor.controller_process import fit
+from taskfc_ext.supervisor.socket_process import open_log
 from taskfc_ext.supervisor.status import StatusPipe
 from taskfc_ext.supervisor.takeover import settle_options, take_lock, take_over
-from taskfc_ext.supervisor.workers import reserve_ids
 
 
 @pytest.fixture
@@ -89,10 +90,13 @@ def test_pages_of_a_killed_predecessor_are_read_and_removed(paths, lock_fd):
 
 
 def test_worker_ids_are_never_reused(paths):
-    assert reserve_ids(paths, 3) == 0
-    assert reserve_ids(paths, 1) == 3
+    lines = []
+    assert reserve_ids(paths, 3, log=lines.append) == 0
+    assert reserve_ids(paths, 1, log=lines.append) == 3
     paths.next_worker.write_text("")
-    assert reserve_ids(paths, 1) > 1_000_000
+    assert lines == []
+    assert reserve_ids(paths, 1, log=lines.append) > 1_000_000
+    assert "damaged" in lines[0]
 
 
 def test_a_farm_message_fits_into_a_frame(paths):

@@ -35,6 +35,8 @@ export interface WorkerInfo {
   readonly waits_for: readonly number[];
   /** it has the place of a waiting worker, and ends when it is not needed any more. */
   readonly is_substitute: boolean;
+  /** the host of an engine that it runs on; "": at home. */
+  readonly place: string;
 }
 
 /** Facts that the `n` tasks of one submission share; their ids are `first`, `first + 1`, ... */

@@ -107,6 +107,7 @@ def launch(
     *,
     at_rest: bool = False,
     n_stops: int | None = None,
+    secrets: bytes = b"",
     meanwhile: Callable[[], object] = lambda: None,
 ) -> bool:
     """Start a farm, and return when its controller answers; `False` if one runs already.
@@ -116,6 +117,7 @@ def launch(
         options: `None` for those in the store.
         at_rest: without workers.
         n_stops: number of stops on purpose when this start was asked for; `None`: now.
+        secrets: what the bridge to an engine needs to be let in, as one line of JSON; given to the supervisor only.
         meanwhile: called while the farm starts, which takes 0.3 s.
 
     Raises:
@@ -124,7 +126,7 @@ def launch(
     """
     request = LaunchRequest(at_rest=at_rest, n_stops=count_stops(paths) if n_stops is None else n_stops)
     prepare(paths)
-    process = _spawn(paths, options, request)
+    process = _spawn(paths, options, request, secrets)
     _supervisors.append(process)
     meanwhile()
     status = _read_status(process, paths)
@@ -137,7 +139,9 @@ def launch(
     return not status.running
 
 
-def _spawn(paths: FarmPaths, options: FarmOptions | None, request: LaunchRequest) -> subprocess.Popen[bytes]:
+def _spawn(
+    paths: FarmPaths, options: FarmOptions | None, request: LaunchRequest, secrets: bytes
+) -> subprocess.Popen[bytes]:
     stored = stored_options(paths) if options is None else options
     n_workers = stored.n_workers if stored is not None else 1  # the supervisor reports an error in them
     log = os.open(paths.supervisor_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -154,7 +158,7 @@ def _spawn(paths: FarmPaths, options: FarmOptions | None, request: LaunchRequest
         os.close(log)
     assert process.stdin is not None
     try:
-        process.stdin.write(msgspec.json.encode(options) if options is not None else b"")
+        process.stdin.write((msgspec.json.encode(options) if options is not None else b"") + b"\n" + secrets)
         process.stdin.close()
     except BrokenPipeError:
         pass  # it is gone, and its status says why

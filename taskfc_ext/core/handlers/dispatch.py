@@ -3,7 +3,7 @@
 A worker that runs short tasks holds several of them, so that it need not wait for the controller between two. Their
 number follows the measured run time of their code:
 
-- `AHEAD` seconds of work;
+- `AHEAD` seconds of work, or `AHEAD_FAR` on an engine;
 - if that is one task, a second one, up to a mean of `LONGEST_AHEAD`. It is sent only while the queue has a task for
   each worker, so the last tasks go to the workers that are free first;
 - one before the run time was measured.
@@ -19,9 +19,10 @@ from collections.abc import Callable, Iterable
 from taskfc_ext.core.effects import SendCode, SendRun, Step
 from taskfc_ext.core.journal.endings import commit
 from taskfc_ext.core.state.codes import make_room, remove_dropped
-from taskfc_ext.core.state.farm import Farm, Worker
+from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.core.state.task import Task
 from taskfc_ext.core.state.waits import Waits
+from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.protocol.client_messages import Release
 from taskfc_ext.protocol.limits import MAX_IDS
 from taskfc_ext.protocol.records import Dropped, Leased
@@ -30,6 +31,9 @@ from taskfc_ext.protocol.worker_messages import ForgetCode, Return, Run
 
 AHEAD = 0.004
 """Seconds of work that a worker holds: a few round trips, and little enough to give back without loss."""
+
+AHEAD_FAR = 0.05
+"""The same for workers on an engine, whose round trip is several milliseconds."""
 
 LONGEST_AHEAD = 0.05
 """Mean run time in seconds up to which one task is sent ahead. A round trip between two longer ones is 2 % of the time
@@ -61,7 +65,8 @@ def credit(farm: Farm, spec: Spec) -> int:
     mean = farm.mean_seconds.get(spec.code)
     if alone or mean is None or mean > LONGEST_AHEAD:
         return 1
-    return max(_ONE_AHEAD, min(MAX_CREDIT, int(AHEAD / max(mean, 1e-6))))
+    ahead = AHEAD if farm.engine is None else AHEAD_FAR
+    return max(_ONE_AHEAD, min(MAX_CREDIT, int(ahead / max(mean, 1e-6))))
 
 
 def credit_of(farm: Farm, task: Task) -> int:

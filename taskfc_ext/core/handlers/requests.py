@@ -36,6 +36,7 @@ from taskfc_ext.protocol.client_messages import (
     GetBarrier,
     GetClientName,
     GetDetails,
+    GetEngine,
     GetLog,
     GetOutputs,
     GetResults,
@@ -70,7 +71,19 @@ from taskfc_ext.protocol.supervisor_messages import Shutdown
 OfTask = GetLog | GetOutputs | GetSubmission | GetDetails
 """Requests for something of one task, finished or not."""
 
-Read = GetResults | QueueStatus | ListTasks | OfTask | GetBarrier | GetClientName | GetWorkers | Ping | Watch | Unwatch
+Read = (
+    GetResults
+    | QueueStatus
+    | ListTasks
+    | OfTask
+    | GetBarrier
+    | GetClientName
+    | GetWorkers
+    | GetEngine
+    | Ping
+    | Watch
+    | Unwatch
+)
 """Requests that commit nothing: the answer is not kept, and a repeat is answered from the state at that time."""
 
 
@@ -125,6 +138,8 @@ def _read(farm: Farm, step: Step, client: ClientSession, message: Read, now: Now
             return Reply(message.seq, client.label or client.session)
         case GetWorkers():
             return Reply(message.seq, workers_info(farm))
+        case GetEngine():
+            return Reply(message.seq, farm.engine.reported if farm.engine is not None else None)
         case Watch():
             return subscriptions.on_watch(farm, step, client, message, now)
         case Unwatch():

@@ -6,18 +6,23 @@ from msgspec import structs
 
 from taskfc_ext.core.effects import Step
 from taskfc_ext.core.events import Now
-from taskfc_ext.core.handlers import broadcasts, refusals
+from taskfc_ext.core.handlers import broadcasts, engines, refusals
 from taskfc_ext.core.handlers.attempts import end_stopped, retire_surplus, set_n_workers
 from taskfc_ext.core.handlers.stopping import stop_attempt
 from taskfc_ext.core.journal.endings import Endings
-from taskfc_ext.core.state.farm import Farm, Worker
+from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.core.state.task import Cause, Task
+from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.protocol.ids import UNKNOWN_LEASE
 from taskfc_ext.protocol.payloads import Failure, Reason, encode_failure
 from taskfc_ext.protocol.records import Why
 from taskfc_ext.protocol.spec import OnLost
 from taskfc_ext.protocol.supervisor_messages import Farm as FarmMessage
 from taskfc_ext.protocol.supervisor_messages import Noted, WorkerDown, WorkerUp
+
+MAX_PLACE_LOSSES = 10
+"""Workers that may be lost with their hosts during a task. More than `max_deaths`, as long tasks on hosts that come and
+go are lost often; but a task that takes its host down must end."""
 
 _NO_PAGE = 2**62
 """The last lease that a worker started, if it is unknown: each of its leases may have started."""
@@ -26,6 +31,8 @@ _NO_PAGE = 2**62
 def on_farm(farm: Farm, step: Step, message: FarmMessage, now: Now) -> None:
     """Handle the first message of the supervisor: which workers of the store are alive, have died, or have vanished."""
     farm.supervisor_pid = message.supervisor_pid
+    if message.engine is not None:
+        engines.on_state(farm, message.engine)
     set_n_workers(farm, step, message.n_workers)
     for up in message.alive:
         on_worker_up(farm, up)
@@ -46,7 +53,8 @@ def on_farm(farm: Farm, step: Step, message: FarmMessage, now: Now) -> None:
 
 def on_worker_up(farm: Farm, message: WorkerUp) -> None:
     """Note a started worker process; it gets tasks after its `Ready`."""
-    farm.workers.setdefault(message.worker, Worker(message.worker)).pid = message.pid
+    worker = farm.workers.setdefault(message.worker, Worker(message.worker))
+    worker.pid, worker.place = message.pid, message.place
 
 
 def on_worker_down(farm: Farm, step: Step, message: WorkerDown, now: Now) -> None:
@@ -68,10 +76,14 @@ def on_worker_down(farm: Farm, step: Step, message: WorkerDown, now: Now) -> Non
 
 
 def _blame(message: WorkerDown, worker: Worker) -> WorkerDown:
-    """Return `message` as it applies to the attempts that `worker` held."""
+    """Return `message` as it applies to the attempts that `worker` held.
+
+    Leases run in order. Where nobody has read the worker's page, the first one may have started, whether or not its
+    `Started` has come, and no other: what was ahead of it has ended, and came before this message.
+    """
     if message.to_blame:
         message = structs.replace(message, planned=False)
-    if message.started == UNKNOWN_LEASE:  # leases run in order, and a task that may run only once is held alone
+    if message.started == UNKNOWN_LEASE or message.place_lost:
         message = structs.replace(message, started=min(worker.leases, default=0), running=True)
     return message
 
@@ -88,6 +100,8 @@ def _lose_attempt(farm: Farm, endings: Endings, task: Task, lease: int, message:
         _fail_lost(endings, task, Reason.LOST, text, message.note)
     elif message.planned or lease != message.started:
         endings.requeue(task, Why.RETURNED)  # another attempt killed the worker
+    elif message.place_lost:
+        _lose_with_place(endings, task, message)
     elif task.past().deaths + 1 >= farm.max_deaths:
         did = "was running" if message.running else "had just run"
         text = f"{task.title} {did} when the last of {farm.max_deaths} workers died"
@@ -96,6 +110,14 @@ def _lose_attempt(farm: Farm, endings: Endings, task: Task, lease: int, message:
         # Also if it had ended: a task can break its worker so that its result never leaves, and would run again for
         # ever if that cost nothing. A task charged wrongly runs alone from then on, so it is not charged again.
         endings.requeue(task, Why.DEATH)
+
+
+def _lose_with_place(endings: Endings, task: Task, message: WorkerDown) -> None:
+    if task.past().place_losses + 1 < MAX_PLACE_LOSSES:
+        endings.requeue(task, Why.PLACE_LOST)
+        return
+    text = f"{task.title} was running when the last of {MAX_PLACE_LOSSES} hosts was lost"
+    _fail_lost(endings, task, Reason.POISONED, text, message.note)
 
 
 def _fail_lost(endings: Endings, task: Task, reason: Reason, text: str, note: str) -> None:

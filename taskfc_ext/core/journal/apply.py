@@ -12,8 +12,9 @@ from typing import assert_never
 
 from taskfc_ext.core.journal import baseline
 from taskfc_ext.core.state.codes import code_of
-from taskfc_ext.core.state.farm import Farm, KeptBroadcast, Worker
+from taskfc_ext.core.state.farm import Farm, KeptBroadcast
 from taskfc_ext.core.state.task import Batch, Task
+from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.protocol.client_messages import Accepted, Define, Ended, ErrorKind, Refused, Reply
 from taskfc_ext.protocol.ids import list_ids
 from taskfc_ext.protocol.payloads import size_of
@@ -236,10 +237,13 @@ def _apply_requeued(farm: Farm, record: Requeued) -> list[Task]:
                 past.avoid = worker
             case Why.DEATH:
                 task.past().deaths += 1
+            case Why.PLACE_LOST:
+                task.past().place_losses += 1
             case Why.RECOVERY:
                 past = task.past()
                 past.recovering = True
                 past.retries = past.deaths = 0
+                past.place_losses = 0
                 farm.refusals.offer_to_all(task.taskid)
             case _:
                 assert_never(record.why)

@@ -11,12 +11,14 @@ from operator import attrgetter
 from msgspec import Struct
 
 from taskfc_ext.core.state.codes import Codes
+from taskfc_ext.core.state.engine import Engine
 from taskfc_ext.core.state.queue import ReadyQueue
 from taskfc_ext.core.state.refusals import Refusals
 from taskfc_ext.core.state.sessions import ClientSession
 from taskfc_ext.core.state.subscribers import Subscribers
 from taskfc_ext.core.state.task import TRANSITIONS, Cause, IllegalTransition, Task, end_state
 from taskfc_ext.core.state.waits import DEEPER, Key, OpenBarrier, Waits
+from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.protocol.client_messages import ErrorKind, Refused
 from taskfc_ext.protocol.ids import list_ids
 from taskfc_ext.protocol.options import MAX_DEATHS, UNREACHABLE_AFTER
@@ -25,43 +27,12 @@ from taskfc_ext.protocol.records import Broadcasted
 from taskfc_ext.protocol.spec import Spec
 from taskfc_ext.protocol.states import UNFINISHED, State
 from taskfc_ext.protocol.supervisor_messages import Step as StopStep
-from taskfc_ext.protocol.worker_messages import Progress
 
 # One byte for each task id: all that memory keeps of a finished task.
 LIVE_CODE = 0
 CLEARED_CODE = 255
 _REASONS = ("", *(reason.value for reason in Reason))
 _CODE_OF = {reason: code for code, reason in enumerate(_REASONS, start=1)}
-
-
-class Worker(Struct):
-    """One worker, as the controller knows it.
-
-    Attributes:
-        ready: its `Ready` has come on this connection; before that nothing is sent to it.
-        leases: its leases -> task id, in the order in which it runs them.
-        busy: its first lease runs long; it gets no more tasks until that one has ended.
-        asked_back: its last lease when it was asked to give back what it has not started.
-        known: the code that it has, digest -> bytes; the code used last is at the end.
-        finished_seq: the number of its last `Finished` that was handled.
-        retiring: it gets no more tasks, and ends when it holds no lease.
-        pending: broadcasts that it was sent and has not run, in order; until then it gets no tasks.
-        set_up: broadcasts that it has run -> the problem, or "".
-        progress: its last `Progress`; void once that lease is over.
-    """
-
-    worker: int
-    pid: int = 0
-    ready: bool = False
-    leases: dict[int, int] = {}
-    busy: bool = False
-    asked_back: int = 0
-    known: dict[bytes, int] = {}
-    finished_seq: int = 0
-    retiring: bool = False
-    pending: list[int] = []
-    set_up: dict[int, str] = {}
-    progress: Progress | None = None
 
 
 class KeptBroadcast(Struct):
@@ -95,6 +66,7 @@ class TimerKind(StrEnum):
     ESCALATION = "escalation"  # an attempt that is being stopped takes the next step
     SUBSCRIBERS = "subscribers"  # changes may be sent to subscribers again
     SUBSTITUTES = "substitutes"  # some substitutes may be unneeded
+    IDLE = "idle"  # workers on an engine may have been idle for long
 
 
 _MANY_TIMERS = 10_000
@@ -132,6 +104,7 @@ class Farm:
         stale: number of reports under void leases, which had no effect.
         waits: waits of tasks for tasks; `None` before the first.
         n_ended: tasks that have ended since the controller started.
+        engine: the engine whose slots the workers run in; `None` at home.
         subscribers: sessions that watch the queue, and the changes not sent to them yet; `None` while there are none.
     """
 
@@ -176,6 +149,7 @@ class Farm:
         self.stop_asked = False
         self.stale = 0
         self.n_ended = 0
+        self.engine: Engine | None = None
         self.subscribers: Subscribers | None = None
 
     # tasks

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 from taskfc_ext.core.effects import SendList
 from taskfc_ext.core.events import Now
-from taskfc_ext.core.state.farm import Farm, Worker
+from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.core.state.lending import substitutes, task_on, waits_of, waits_text
 from taskfc_ext.core.state.task import Task
+from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.protocol.client_messages import ListTasks
 from taskfc_ext.protocol.infos import TaskInfo, TaskProgress, WorkerInfo
 from taskfc_ext.protocol.states import State
@@ -139,6 +140,7 @@ def _worker_info(farm: Farm, worker: Worker, *, is_substitute: bool) -> WorkerIn
         problem=_problem_of(farm, worker),
         waits_for=tuple(waits_of(farm, task)[:_SHOWN]) if task is not None else (),
         is_substitute=is_substitute,
+        place=worker.place,
     )
 
 

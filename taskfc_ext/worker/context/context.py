@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from taskfc_ext.location import add_sources
 from taskfc_ext.protocol.context import decode_context
+from taskfc_ext.worker.context.elsewhere import PrivateFolder, path_here
 
 _untyped_environ: Any = os.environ
 _raw: dict[bytes, bytes] = _untyped_environ._data
@@ -28,9 +29,13 @@ class ExecutionContext:
 
     Changes by a task (`os.chdir`, `sys.path`, `os.environ`) end with its attempt, also in the persistent namespace:
     the next task may belong to another client.
+
+    Args:
+        is_hosted: whether this machine may be another one than the client's. Then what is not here is replaced.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_hosted: bool = False) -> None:
+        self._private = PrivateFolder() if is_hosted else None
         self._own = _Place(_cwd(), list(sys.path), dict(_raw), "")
         self._added: list[str] = []
         self._places: dict[bytes | None, _Place] = {None: self._own}
@@ -61,7 +66,7 @@ class ExecutionContext:
         """
         place = self._place if digest == self._digest else self._find(digest, body_of)
         if _cwd() != place.cwd:
-            _change_folder(place.cwd)
+            self._change_folder(place.cwd)
         if sys.path != place.path:
             sys.path[:] = place.path
         if _raw != place.environ:
@@ -99,6 +104,8 @@ class ExecutionContext:
     def _place_of(self, body: bytes) -> _Place:
         context = decode_context(body)
         path = [os.fsdecode(entry) for entry in context.sys_path]
+        if self._private is not None:
+            path = path_here(path)
         add_sources(path)
         path += [entry for entry in self._added if entry not in path]
         environ = dict(self._own.environ)
@@ -109,23 +116,25 @@ class ExecutionContext:
                 environ[name] = value
         return _Place(os.fsdecode(context.cwd), path, environ, os.fsdecode(context.folder), context.settings)
 
+    def _change_folder(self, folder: str) -> None:
+        try:
+            os.chdir(folder)
+        except FileNotFoundError:
+            if self._private is not None:
+                self._private.enter(folder)
+                return
+            text = (
+                "the working directory of this task is gone; create it again and retry the task, or submit "
+                "the task from another one"
+            )
+            raise FileNotFoundError(errno.ENOENT, text, folder) from None
+
 
 def _cwd() -> str:
     try:
         return os.getcwd()
     except OSError:  # a task has removed it
         return ""
-
-
-def _change_folder(folder: str) -> None:
-    try:
-        os.chdir(folder)
-    except FileNotFoundError:
-        text = (
-            "the working directory of this task is gone; create it again and retry the task, or submit "
-            "the task from another one"
-        )
-        raise FileNotFoundError(errno.ENOENT, text, folder) from None
 
 
 def _set_environment(environ: dict[bytes, bytes]) -> None:

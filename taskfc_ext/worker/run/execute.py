@@ -6,11 +6,11 @@ import logging
 from collections.abc import Iterable, Sequence
 from sys import modules
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from taskfc_ext.drivers.memory import MUCH, give_back_memory
 from taskfc_ext.drivers.payload_files import LARGE
-from taskfc_ext.drivers.uploads import LargePayloads, Sent
+from taskfc_ext.drivers.uploads import Content, Sent
 from taskfc_ext.errors import LoadingFailed, TaskRejectError, UnpicklableResult
 from taskfc_ext.protocol.payloads import Failure, Outcome, Payload, Reason, encode_failure, size_of
 from taskfc_ext.protocol.spec import Kind, Spec
@@ -65,6 +65,13 @@ _OK = int(Outcome.OK)
 _FUNCTION = Kind.FUNCTION
 
 
+class Payloads(Protocol):
+    """The part of `LargePayloads` that an executor uses."""
+
+    def write(self, parts: Iterable[bytes | memoryview], *, what: str) -> Sent: ...
+    def read(self, payload: Payload) -> Content: ...
+
+
 class Executor:
     """Runs attempts in the calling thread, which must be the main thread.
 
@@ -73,6 +80,7 @@ class Executor:
         guard: interrupts the attempts.
         displays: takes their displays.
         payloads: the large arguments and results.
+        is_hosted: whether this machine may be another one than the client's.
 
     Attributes:
         modules: the user's own, which are edited between tasks.
@@ -80,12 +88,20 @@ class Executor:
         looks_at_modules: check before the next attempt whether it gets the right modules.
     """
 
-    def __init__(self, properties: Properties, guard: Guard, displays: Displays, payloads: LargePayloads) -> None:
+    def __init__(
+        self,
+        properties: Properties,
+        guard: Guard,
+        displays: Displays,
+        payloads: Payloads,
+        *,
+        is_hosted: bool = False,
+    ) -> None:
         self._properties = properties
         self._guard = guard
         self._displays = displays
         self._payloads = payloads
-        self._context = ExecutionContext()
+        self._context = ExecutionContext(is_hosted=is_hosted)
         self.settings = ProcessSettings()
         self.modules = UserModules()
         self.looks_at_modules = False

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from taskfc_ext.supervisor.child_exit import NOTE_SIZE, describe_exit, has_ended, log_tail, signal_group
+from taskfc_ext.drivers.child_exit import NOTE_SIZE, describe_exit, has_ended, log_tail, signal_group
 
 
 @pytest.mark.parametrize(

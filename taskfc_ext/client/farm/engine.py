@@ -1,0 +1,152 @@
+"""The engine that `on=` names: the address of a Dask scheduler, a live Dask client or cluster, or Ray."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import warnings
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from taskfc_ext.errors import StartFailed
+from taskfc_ext.protocol.options import EngineOptions
+
+IDLE = 60.0
+"""Default of `idle`: seconds after which an idle slot ends."""
+
+_DASK = ("tcp", "tls", "ucx", "ws", "wss")
+"""Schemes of the addresses of Dask's schedulers."""
+
+_ENCRYPTED = ("tls", "wss")
+
+_EXAMPLES = "such as 'tcp://head:8786' (Dask), 'ray://head:10001', a scheduler file, or a distributed.Client"
+
+_LIBRARIES = {"dask": ("distributed", "dask"), "ray": ("ray", "ray")}
+"""The library of each engine, and our extra that installs it."""
+
+
+class Engine(NamedTuple):
+    """An engine to start a farm on.
+
+    Attributes:
+        options: to be stored.
+        secrets: handed to the bridge, and never stored, as JSON; empty: the user's own configuration lets it in.
+        note: what the user should know, in a sentence; else empty.
+    """
+
+    options: EngineOptions
+    secrets: bytes = b""
+    note: str = ""
+
+
+def engine_of(on: object, *, resources: dict[str, float] | None = None, idle: float = IDLE) -> Engine:
+    """Return the engine that `on` names.
+
+    Args:
+        on: an address, the path of a scheduler file, or a live `distributed.Client` or `Cluster`.
+        resources: of the engine, that each slot takes.
+        idle: seconds after which an idle slot ends.
+
+    Raises:
+        TypeError, ValueError: it names none; the message says what can be given.
+        StartFailed: it cannot be used from here.
+    """
+    kind, url, secrets, note = _find(on)
+    library, extra = _LIBRARIES.get(kind, ("", ""))
+    if library and importlib.util.find_spec(library) is None:
+        raise StartFailed(
+            f"{url} is reached with the package {library!r}, which is not installed here",
+            hint=f"pip install 'taskfc-ext[{extra}]'",
+        )
+    if kind == "dask":
+        note = note or _warning_of(url)
+    return Engine(EngineOptions(kind=kind, url=url, idle=idle, resources=dict(resources or {})), secrets, note)
+
+
+def tell(engine: Engine) -> None:
+    """Warn of what the user should know."""
+    if engine.note:
+        warnings.warn(engine.note, UserWarning, stacklevel=3)
+
+
+class _Found(NamedTuple):
+    kind: Literal["dask", "ray", "fake"]
+    url: str
+    secrets: bytes = b""
+    note: str = ""
+
+
+def _find(on: object) -> _Found:
+    if isinstance(on, Path) or (isinstance(on, str) and "://" not in on and on != "ray"):
+        return _of_file(Path(on))
+    if isinstance(on, str):
+        return _of_address(on)
+    if hasattr(on, "scheduler_address") or hasattr(on, "scheduler_info"):  # Cluster, Client
+        return _of_live(on)
+    raise TypeError(f"on= takes an engine, {_EXAMPLES}; not {on!r}")
+
+
+def _of_address(address: str) -> _Found:
+    scheme, _, rest = address.partition("://")
+    if scheme == "dask" and rest.startswith("="):
+        return _of_address(rest[1:])
+    if scheme == "inproc":
+        raise ValueError(f"{address}: this cluster lives inside this process; use LocalCluster(processes=True)")
+    if scheme == "fake" and rest:
+        return _Found("fake", address)
+    if address == "ray" or scheme == "ray":
+        if address != "ray" and not rest:
+            raise ValueError(f"{address!r} has no host; Ray's client server is at an address such as ray://head:10001")
+        return _Found("ray", address)
+    if scheme not in _DASK:
+        raise ValueError(f"{address!r} is not the address of an engine, {_EXAMPLES}")
+    try:
+        parts = urlsplit(address)
+        complete = bool(parts.hostname and parts.port)
+    except ValueError:
+        complete = False
+    if not complete:
+        raise ValueError(
+            f"{address!r} has no host or no port; a Dask scheduler is at an address such as tcp://head:8786"
+        )
+    return _Found("dask", address)
+
+
+def _of_file(path: Path) -> _Found:
+    try:
+        content = json.loads(path.read_text())
+        address = content["address"]
+    except FileNotFoundError:
+        raise ValueError(f"{str(path)!r} is neither the address of an engine, {_EXAMPLES}, nor a file") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not a scheduler file of Dask: {type(error).__name__}: {error}") from None
+    return _of_address(str(address))
+
+
+def _of_live(on: Any) -> _Found:
+    """Return the engine of a live `distributed.Client` or `Cluster`."""
+    scheduler = getattr(on, "scheduler", None)
+    address = getattr(on, "scheduler_address", "") or getattr(scheduler, "address", "") or ""
+    if not address:
+        raise StartFailed(f"{on!r} has no scheduler any more", hint="make a new client or cluster")
+    kind, url, _, _ = _of_address(str(address))
+    note = ""
+    if hasattr(on, "scale"):  # a Cluster, of which this process is the owner
+        note = f"{type(on).__name__} ends with this process; its tasks then wait for the next start(on=...)"
+    return _Found(kind, url, _secrets_of(getattr(on, "security", None)), note)
+
+
+def _secrets_of(security: Any) -> bytes:
+    """Return the arguments that make an equal `distributed.Security`, as JSON; empty without TLS."""
+    names = ("tls_ca_file", "tls_client_cert", "tls_client_key", "tls_ciphers", "require_encryption")
+    found = {name: value for name in names if (value := getattr(security, name, None)) is not None}
+    return json.dumps({"security": found}).encode() if found.get("tls_ca_file") else b""
+
+
+def _warning_of(url: str) -> str:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme in _ENCRYPTED or host in ("localhost", "::1") or host.startswith("127."):
+        return ""
+    return f"{url} is not encrypted: whoever reaches that port can run code as you; Dask's TLS prevents it"

@@ -1,0 +1,71 @@
+"""The bridge's process; the supervisor starts `main` in the place of local workers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+from typing import Any
+
+import msgspec
+
+from taskfc_ext.drivers.paths import check_store, farm_paths
+from taskfc_ext.drivers.processes import die_with_parent
+from taskfc_ext.engines.adapter import Adapter, Events
+from taskfc_ext.engines.bridge import Bridge
+from taskfc_ext.protocol.options import EngineOptions, FarmOptions
+
+logger = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Bridge a farm to its engine until the supervisor ends it. Arguments: the farm's name, and the socket pair's end.
+
+    Reads the engine's secrets from stdin, as JSON.
+    """
+    die_with_parent(os.getppid())
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # the supervisor says when the farm ends
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    name, supervisor = sys.argv[1], socket.socket(fileno=int(sys.argv[2]))
+    given = json.loads(sys.stdin.buffer.read() or b"{}")
+    paths = farm_paths(name)
+    check_store(paths)
+    options = msgspec.json.decode(paths.options.read_bytes(), type=FarmOptions)
+    if options.engine is None:
+        raise SystemExit(f"farm {name!r} has no engine")
+    run = f"{paths.tag}x{secrets.token_hex(3)}"
+    has_failed = asyncio.run(_serve(paths, options, options.engine, supervisor, run, given))
+    os._exit(int(has_failed))  # an engine's library may have threads that do not end
+
+
+async def _serve(paths: Any, options: FarmOptions, engine: EngineOptions, supervisor: socket.socket, run: str,
+                 given: dict[str, Any]) -> bool:  # fmt: skip
+    events: Events = asyncio.Queue()
+    adapter = make_adapter(engine, events, run, given)
+    bridge = Bridge(paths, options, engine, supervisor, run=run, adapter=adapter, events=events)
+    await bridge.run()
+    return bridge.has_failed
+
+
+def make_adapter(engine: EngineOptions, events: Events, run: str, given: dict[str, Any]) -> Adapter:
+    """Return the adapter of an engine.
+
+    Args:
+        given: the engine's secrets.
+    """
+    if engine.kind == "dask":
+        from taskfc_ext.engines.dask import DaskAdapter
+
+        return DaskAdapter(engine.url, events, run=run, resources=engine.resources, security=given.get("security"))
+    if engine.kind == "ray":
+        raise SystemExit("no adapter for Ray yet")
+    from taskfc_ext.engines.fake import FakeAdapter
+
+    return FakeAdapter(engine.url, events, run=run)

@@ -1,0 +1,234 @@
+"""The Dask adapter: slots are long Dask tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import Any
+
+from distributed import Client
+from distributed.comm import CommClosedError
+from distributed.security import Security
+
+from taskfc_ext.engines.adapter import Connected, Events, Failed, Frame, Gone, Lost, SlotGone, Unreachable
+from taskfc_ext.engines.dask_slot import KEY, hold_slot, topic_of
+
+logger = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT = 5.0
+"""Seconds for one try to reach the scheduler."""
+
+DIRECT_TIMEOUT = 2.0
+"""Seconds for the first direct call of a worker; after that it is called through the scheduler."""
+
+CHECK_EVERY = 0.5
+"""Seconds between two looks at the connection to the scheduler."""
+
+GONE_AFTER = 10.0
+"""Seconds for which calls of a worker that the scheduler still lists may fail."""
+
+_BROKEN = (OSError, CommClosedError, TimeoutError, asyncio.TimeoutError, asyncio.CancelledError)
+
+
+class DaskAdapter:
+    """An adapter of `distributed`, see `Adapter`.
+
+    Args:
+        url: the scheduler's address.
+        events: gets what happens.
+        run: names this bridge; begins with the farm's tag and an `x`.
+        resources: of Dask, that each slot takes.
+        security: arguments of a `distributed.Security`; without them, Dask's own configuration holds.
+    """
+
+    def __init__(
+        self, url: str, events: Events, *, run: str, resources: dict[str, float], security: dict[str, Any] | None
+    ) -> None:
+        self.url = url
+        self._events = events
+        self._run = run
+        self._resources = resources
+        self._security = security
+        self._client: Any = None
+        self._futures: dict[str, Any] = {}
+        self._workers: dict[str, _DaskWorker] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def connect(self) -> None:
+        """See `Adapter`."""
+        security = Security(**self._security) if self._security is not None else None
+        options: dict[str, Any] = {} if security is None else {"security": security}
+        try:
+            client = Client(
+                self.url, asynchronous=True, set_as_default=False, timeout=CONNECT_TIMEOUT, name="taskfc_ext", **options
+            )
+            await client
+        except (OSError, ValueError, TypeError, RuntimeError, TimeoutError) as error:
+            raise Unreachable(_line(error)) from error
+        self._client = client
+        client.subscribe_topic(topic_of(self._run), self._on_event)
+        self._start(self._watch(client))
+        self._events.put_nowait(Connected(await self._n_places(client)))
+
+    async def _n_places(self, client: Any) -> int:
+        found = await client.scheduler.identity(n_workers=-1)
+        return sum(int(worker.get("nthreads", 1)) for worker in found["workers"].values())
+
+    async def ask(self, token: str) -> None:
+        """See `Adapter`."""
+        if self._client is None:
+            return
+        future = self._client.submit(
+            hold_slot, token, self._run, key=KEY + token, pure=False, resources=self._resources or None
+        )
+        self._futures[token] = future
+        self._start(self._follow(token, future))
+
+    async def _follow(self, token: str, future: Any) -> None:
+        """Report a Dask task that has ended, unless it was withdrawn."""
+        reason = "its Dask task has ended"
+        try:
+            await future
+        except asyncio.CancelledError:
+            if not future.cancelled():
+                raise
+            reason = "its Dask task was cancelled"
+        except Exception as error:  # noqa: BLE001  whatever the task raised
+            reason = _explain(error)
+        if self._futures.get(token) is future:
+            del self._futures[token]
+            self._events.put_nowait(Failed(token, reason))
+
+    async def withdraw(self, token: str) -> None:
+        """See `Adapter`."""
+        future = self._futures.pop(token, None)
+        if future is not None and self._client is not None:
+            with suppress(*_BROKEN):
+                await self._client.cancel([future], force=True)
+
+    async def put(self, slot: str, frame: bytes) -> None:
+        """See `Adapter`."""
+        worker = next((one for one in self._workers.values() if slot in one.slots), None)
+        if worker is None or not await worker.call("taskfc_put", slot=slot, frame=frame):
+            raise SlotGone(slot)
+
+    async def close(self) -> None:
+        """See `Adapter`."""
+        client, self._client = self._client, None
+        for task in self._tasks:
+            if task is not asyncio.current_task():
+                task.cancel()
+        self._futures.clear()
+        self._workers.clear()
+        if client is not None:
+            with suppress(*_BROKEN, ValueError):
+                client.unsubscribe_topic(topic_of(self._run))  # else the scheduler logs an error
+            with suppress(*_BROKEN):
+                await client.close(timeout=2)
+
+    # events
+
+    def _start(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._end)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("a part of the Dask adapter failed", exc_info=error)
+            self._events.put_nowait(Lost(f"{type(error).__name__}: {error}"))
+
+    def _on_event(self, event: tuple[float, dict[str, str]]) -> None:
+        """Handle the event of a new slot: from now on, frames are fetched from its worker."""
+        address = event[1]["address"]
+        if self._client is not None and address not in self._workers:
+            worker = self._workers[address] = _DaskWorker(self._client, address)
+            self._start(self._fetch(worker))
+
+    async def _fetch(self, worker: _DaskWorker) -> None:
+        """Fetch frames from a Dask worker until it is gone."""
+        got = 0
+        failing_since: float | None = None
+        clock = asyncio.get_running_loop().time
+        while self._workers.get(worker.address) is worker:
+            try:
+                got, letters = await worker.call("taskfc_take", run=self._run, got=got)
+                failing_since = None
+            except _BROKEN as error:
+                if isinstance(error, asyncio.CancelledError) and self._client is None:
+                    raise
+                failing_since = failing_since or clock()
+                if clock() - failing_since > GONE_AFTER or not await self._is_listed(worker.address):
+                    del self._workers[worker.address]
+                    self._events.put_nowait(Gone(tuple(worker.slots), _line(error)))
+                    return
+                await asyncio.sleep(0.1)
+                continue
+            for slot, frame in letters:
+                worker.slots[slot] = None
+                self._events.put_nowait(Frame(slot, frame))
+
+    async def _is_listed(self, address: str) -> bool:
+        if self._client is None:
+            return False
+        try:
+            found = await asyncio.wait_for(self._client.scheduler.identity(n_workers=-1), CONNECT_TIMEOUT)
+        except _BROKEN:
+            return True  # the scheduler does not know either; `_watch` says when it is lost
+        return address in found["workers"]
+
+    async def _watch(self, client: Any) -> None:
+        """Report the loss of the scheduler."""
+        while self._client is client:
+            await asyncio.sleep(CHECK_EVERY)
+            if self._client is client and client.status != "running":
+                await self.close()
+                self._events.put_nowait(Lost("the connection to the scheduler is broken"))
+                return
+
+
+class _DaskWorker:
+    """A Dask worker with slots of ours.
+
+    Attributes:
+        slots: those that have sent a frame.
+    """
+
+    def __init__(self, client: Any, address: str) -> None:
+        self.address = address
+        self.slots: dict[str, None] = {}
+        self._client = client
+        self._is_direct: bool | None = None
+
+    async def call(self, op: str, **arguments: Any) -> Any:
+        """Call a handler of the worker, directly where that is possible, else through the scheduler.
+
+        Raises:
+            OSError, TimeoutError: it does not answer.
+        """
+        if self._is_direct is None:
+            self._is_direct = await self._answers()
+        if self._is_direct:
+            return await getattr(self._client.rpc(self.address), op)(**arguments)
+        return await self._client.scheduler.proxy(msg={"op": op, **arguments}, worker=self.address)
+
+    async def _answers(self) -> bool:
+        try:
+            await asyncio.wait_for(self._client.rpc(self.address).identity(), DIRECT_TIMEOUT)
+        except _BROKEN:
+            return False
+        return True
+
+
+def _line(error: BaseException) -> str:
+    """Return an error in one line."""
+    text = str(error).strip().splitlines()
+    return text[0][:300] if text else type(error).__name__
+
+
+def _explain(error: BaseException) -> str:
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == "taskfc_ext":
+        return "taskfc_ext is not installed where its workers run: `pip install taskfc-ext` there"
+    return f"{type(error).__name__}: {_line(error)}"

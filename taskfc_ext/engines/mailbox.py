@@ -1,0 +1,60 @@
+"""Frames of the hosts in one process of an engine, on their way to the bridge, which comes to fetch them."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+LIMIT = 64 * 2**20
+"""Bytes of frames that wait; then the slots have to wait."""
+
+AT_ONCE = 16 * 2**20
+"""Bytes that the bridge gets at once, or a single larger frame."""
+
+Letters = list[tuple[str, bytes]]
+"""(slot, frame), in order."""
+
+
+class Mailbox:
+    """Frames for one bridge. A batch is kept until the next one is asked for, as its answer may be lost on the way.
+
+    Args:
+        wake: called from any thread when a frame has come.
+    """
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._changed = threading.Condition()
+        self._letters: deque[tuple[str, bytes]] = deque()
+        self._n_bytes = 0
+        self._number = 0
+        self._out: Letters = []
+
+    def post(self, slot: str, frame: bytes) -> None:
+        """Add a frame. Waits while `LIMIT` bytes wait already, unless the bridge has gone."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._n_bytes <= LIMIT, timeout=60.0)
+            self._letters.append((slot, frame))
+            self._n_bytes += len(frame)
+        self._wake()
+
+    def take(self, got: int) -> tuple[int, Letters]:
+        """Return the number of a batch and its frames; no frames if there are none.
+
+        Args:
+            got: the number of the last batch that has arrived; a batch that has not is returned again.
+        """
+        with self._changed:
+            if self._out and got != self._number:
+                return self._number, self._out
+            self._out = []
+            size = 0
+            while self._letters and (not self._out or size + len(self._letters[0][1]) <= AT_ONCE):
+                self._out.append(self._letters.popleft())
+                size += len(self._out[-1][1])
+            if self._out:
+                self._number += 1
+                self._n_bytes -= size
+                self._changed.notify_all()
+            return self._number, self._out
