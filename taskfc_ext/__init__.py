@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from taskfc_ext.errors import ControllerStopped as ControllerStopped
     from taskfc_ext.errors import ControllerUnavailable as ControllerUnavailable
     from taskfc_ext.errors import DependencyFailed as DependencyFailed
+    from taskfc_ext.errors import EngineWarning as EngineWarning
     from taskfc_ext.errors import FarmError as FarmError
     from taskfc_ext.errors import LoadingFailed as LoadingFailed
     from taskfc_ext.errors import ProtocolError as ProtocolError
@@ -67,6 +68,7 @@ _HOMES = {
     "ControllerUnavailable": "errors",
     "DependencyFailed": "errors",
     "FCTaskClient": "client.aio",
+    "EngineWarning": "errors",
     "FarmError": "errors",
     "FarmStatus": "protocol.snapshots",
     "LoadingFailed": "errors",

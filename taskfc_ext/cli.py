@@ -16,6 +16,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Container, Sequence
+from typing import Any
 
 import msgspec
 
@@ -40,8 +41,17 @@ from taskfc_ext.protocol.infos import TaskInfo
 from taskfc_ext.protocol.limits import MAX_IDS, MAX_WORKERS
 from taskfc_ext.protocol.states import FINISHED, UNFINISHED
 from taskfc_ext.text import one_line, plain_text, table, workers_text
+from taskfc_ext.view.engine_words import add_engine_options, engine_arguments
 from taskfc_ext.view.selection import BadSelection, count_ids, parse_selection
-from taskfc_ext.view.wording import KEPT, describe_abort, describe_clear, describe_retry, describe_scale, task_row
+from taskfc_ext.view.wording import (
+    KEPT,
+    describe_abort,
+    describe_clear,
+    describe_retry,
+    describe_scale,
+    engine_text,
+    task_row,
+)
 
 _MOST_ERRORS = 5
 """Errors that are printed one by one; a range may have many."""
@@ -127,23 +137,35 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _add_workers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "-n", "--workers", type=_count, metavar="N", help="number of workers (default: one for each core)"
+        "-n",
+        "--workers",
+        type=_count,
+        metavar="N",
+        help="number of workers (default: one for each core); on an engine, at most (default: as many as it has)",
     )
+    add_engine_options(parser)
 
 
 # commands
 
 
+def _engine_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    try:
+        return engine_arguments(arguments.on, arguments.resources, arguments.idle)
+    except ValueError as error:
+        raise SystemExit(arguments.parser.error(str(error))) from None
+
+
 def _start(arguments: argparse.Namespace) -> int:
     _import_from_here()
-    farm = start(arguments.workers, name=arguments.name, fresh=arguments.fresh)
+    farm = start(arguments.workers, name=arguments.name, fresh=arguments.fresh, **_engine_of(arguments))
     return _print_running(arguments, "runs already" if farm.attached else "started")
 
 
 def _restart(arguments: argparse.Namespace) -> int:
     _import_from_here()
     _require_known(arguments.name)
-    restart(arguments.name, arguments.workers)
+    restart(arguments.name, arguments.workers, **_engine_of(arguments))
     return _print_running(arguments, "restarted")
 
 
@@ -174,12 +196,14 @@ def _stop(arguments: argparse.Namespace) -> int:
 def _status(arguments: argparse.Namespace) -> int:
     with attach_to_running(arguments.name) as client:
         counts = client.queue_status()
-        workers = client.workers()
+        workers, engine = client.workers(), client.engine()
     counts = {state: counts["pending" if state == "running" else state] for state in STATES}
     if arguments.json:
-        _print_json({"name": arguments.name, "state": "running", "tasks": counts, "workers": _plain_data(workers)})
+        facts = {"name": arguments.name, "state": "running", "tasks": counts, "workers": _plain_data(workers)}
+        _print_json(facts if engine is None else {**facts, "engine": _plain_data(engine)})
         return 0
-    print(f"{arguments.name}: running, {workers_text(workers)}\n")
+    where = workers_text(workers) if engine is None else engine_text(engine, workers_text(workers))
+    print(f"{arguments.name}: running, {where}\n")
     print(_format_table([[str(count) for count in counts.values()]], list(counts), right=range(len(STATES))))
     if workers:
         rows = [

@@ -255,6 +255,10 @@ class BroadcastFailed(FarmError):
         self.workers = workers or {}
 
 
+class EngineWarning(UserWarning):
+    """Something that a user should know of the engine that a farm was started on."""
+
+
 class StartFailed(FarmError):
     """A farm could not be started; the message has the supervisor's error."""
 

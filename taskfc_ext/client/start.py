@@ -27,7 +27,7 @@ from taskfc_ext.client.farm.launch import LocalFarm, launch, stored_options
 from taskfc_ext.drivers.connection_file import ConnectionInfo
 from taskfc_ext.drivers.cores import available_cores
 from taskfc_ext.drivers.paths import FarmPaths, prepare
-from taskfc_ext.errors import ControllerUnavailable, StartFailed
+from taskfc_ext.errors import ControllerUnavailable, EngineWarning, StartFailed
 from taskfc_ext.protocol.limits import MAX_WORKERS
 from taskfc_ext.protocol.options import MAX_DEATHS, UNREACHABLE_AFTER, EngineOptions, FarmOptions
 
@@ -266,7 +266,7 @@ def await_first_worker(farm: LocalFarm) -> None:
         while not client.workers() and time.monotonic() < deadline:
             state = client.engine()
             if state is not None and state.text:
-                warnings.warn(f"{state.url}: {state.text}", UserWarning, stacklevel=3)
+                warnings.warn(f"{state.url}: {state.text}; tasks wait until it works", EngineWarning, stacklevel=3)
                 return
             time.sleep(0.05)
 

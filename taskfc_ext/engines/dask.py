@@ -79,11 +79,24 @@ class DaskAdapter:
         """See `Adapter`."""
         if self._client is None:
             return
+        missing = self._resources and not await self._has_room(self._client)
+        if missing:
+            wanted = ", ".join(f"{name}={amount:g}" for name, amount in self._resources.items())
+            self._events.put_nowait(Failed(token, f"no worker of the cluster has {wanted}"))
+            return
         future = self._client.submit(
             hold_slot, token, self._run, key=KEY + token, pure=False, resources=self._resources or None
         )
         self._futures[token] = future
         self._start(self._follow(token, future))
+
+    async def _has_room(self, client: Any) -> bool:
+        """Return whether some worker has all the wanted resources, in use or not."""
+        found = await client.scheduler.identity(n_workers=-1)
+        return any(
+            all(worker.get("resources", {}).get(name, 0) >= amount for name, amount in self._resources.items())
+            for worker in found["workers"].values()
+        )
 
     async def _follow(self, token: str, future: Any) -> None:
         """Report a Dask task that has ended, unless it was withdrawn."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from taskfc_ext.errors import FarmError
 from taskfc_ext.ipython.notices import Notices
@@ -62,13 +62,20 @@ class Farms(Protocol):
     def identity(self, name: str) -> str:
         """Return the identity of a farm's processes; empty if it does not run."""
 
-    def start(self, name: str, n_workers: int | None, *, fresh: bool) -> None:
-        """Start a farm, or do nothing if it runs."""
+    def start(self, name: str, n_workers: int | None, *, fresh: bool, **engine: Any) -> None:
+        """Start a farm, or do nothing if it runs.
+
+        Args:
+            name: its name.
+            n_workers: the number of workers; `None`: the default.
+            fresh: with an empty store.
+            engine: `on`, `resources` and `idle` of `taskfc_ext.start`.
+        """
 
     def stop(self, name: str) -> None:
         """Stop a farm and wait until it has ended; unfinished tasks stay in its store."""
 
-    def restart(self, name: str, n_workers: int | None) -> None:
+    def restart(self, name: str, n_workers: int | None, **engine: Any) -> None:
         """Stop a farm if it runs, and start it with the same options."""
 
     def connect(self, name: str, *, owner: str) -> BlockingTaskClient:
@@ -100,10 +107,10 @@ class LocalFarms:
         connection = read_connection(name)
         return "" if connection is None else identity_of(connection)
 
-    def start(self, name: str, n_workers: int | None, *, fresh: bool) -> None:
+    def start(self, name: str, n_workers: int | None, *, fresh: bool, **engine: Any) -> None:
         from taskfc_ext.client.start import start
 
-        start(n_workers, name=name, fresh=fresh)
+        start(n_workers, name=name, fresh=fresh, **engine)
 
     def stop(self, name: str) -> None:
         from taskfc_ext.client.farm.launch import LocalFarm
@@ -111,10 +118,10 @@ class LocalFarms:
 
         stop(LocalFarm(name))
 
-    def restart(self, name: str, n_workers: int | None) -> None:
+    def restart(self, name: str, n_workers: int | None, **engine: Any) -> None:
         from taskfc_ext.client.start import restart
 
-        restart(name, n_workers)
+        restart(name, n_workers, **engine)
 
     def connect(self, name: str, *, owner: str) -> BlockingTaskClient:
         from taskfc_ext.client.start import TaskClient

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from taskfc_ext.protocol.infos import TaskInfo
+from taskfc_ext.protocol.supervisor_messages import EngineState
 from taskfc_ext.text import as_sentence, format_seconds, one_line, percent, plural
 
 ICONS = {
@@ -111,16 +112,40 @@ def name_tasks(taskids: Sequence[int], noun: str = "task") -> str:
 # a farm
 
 
-def farm_caption(name: str, counts: Mapping[str, int], n_workers: int) -> str:
+_ENGINES = {"dask": "Dask", "ray": "Ray", "fake": "test engine"}
+
+
+def engine_text(engine: EngineState, workers: str) -> str:
+    """Return an engine and its workers in words: `Dask tcp://head:8786 · 12 workers on 3 hosts`.
+
+    Args:
+        workers: their number in words.
+    """
+    title = f"{_ENGINES[engine.kind]} {engine.url}"
+    why = f" ({engine.text})" if engine.text else ""
+    match engine.state:
+        case "connecting":
+            return f"{title} · not reached yet{why}, trying"
+        case "lost":
+            return f"{title} · not reachable{why}, trying"
+        case "connected":
+            where = f" on {plural(engine.n_places, 'host')}" if engine.n_places else ""
+            return f"{title} · {workers}{where}{why}"
+
+
+def farm_caption(name: str, counts: Mapping[str, int], n_workers: int, engine: EngineState | None = None) -> str:
     """Return a line about a farm.
 
     Args:
         counts: tasks by state; `queue_status` calls the running ones pending.
+        engine: the engine that the workers run on; `None`: this machine.
     """
     words = {"waiting": "waiting", "scheduled": "scheduled", "pending": "running"}
     words |= {"succeeded": "succeeded", "failed": "failed", "aborted": "aborted"}
     shown = ", ".join(f"{counts[key]:,} {word}" for key, word in words.items() if counts.get(key))
-    return f"{name} · {plural(n_workers, 'worker')} · {shown or 'no tasks'}"
+    workers = plural(n_workers, "worker")
+    where = workers if engine is None else engine_text(engine, workers)
+    return f"{name} · {where} · {shown or 'no tasks'}"
 
 
 def describe_start(name: str, n_workers: int | None = None) -> str:

@@ -320,14 +320,14 @@ class FakeFarms:
     def identity(self, name: str) -> str:
         return "its processes" if self.runs(name) else ""
 
-    def start(self, name: str, n_workers: int | None, *, fresh: bool) -> None:
+    def start(self, name: str, n_workers: int | None, *, fresh: bool, **engine: Any) -> None:
         self.farm.starts.append((name, n_workers, fresh))
         self.farm.name, self.farm.runs = name, True
 
     def stop(self, name: str) -> None:
         self.farm.runs = False
 
-    def restart(self, name: str, n_workers: int | None) -> None:
+    def restart(self, name: str, n_workers: int | None, **engine: Any) -> None:
         self.farm.runs = True
         self.farm.n_workers = n_workers or self.farm.n_workers
 

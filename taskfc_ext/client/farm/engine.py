@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from taskfc_ext.errors import StartFailed
+from taskfc_ext.errors import EngineWarning, StartFailed
 from taskfc_ext.protocol.options import EngineOptions
 
 IDLE = 60.0
@@ -67,7 +67,7 @@ def engine_of(on: object, *, resources: dict[str, float] | None = None, idle: fl
 def tell(engine: Engine) -> None:
     """Warn of what the user should know."""
     if engine.note:
-        warnings.warn(engine.note, UserWarning, stacklevel=3)
+        warnings.warn(engine.note, EngineWarning, stacklevel=3)
 
 
 class _Found(NamedTuple):

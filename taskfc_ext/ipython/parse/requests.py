@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from taskfc_ext.view.engine_words import Amounts
 from taskfc_ext.view.selection import Selection
 
 
@@ -179,6 +180,9 @@ class Start:
     n: int | None = None
     name: str | None = None
     fresh: bool = False
+    on: str | None = None
+    resources: Amounts = ()
+    idle: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +202,9 @@ class Restart:
     """Stop the farm and start it again; its tasks stay."""
 
     n: int | None = None
+    on: str | None = None
+    resources: Amounts = ()
+    idle: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

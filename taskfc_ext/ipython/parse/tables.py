@@ -21,6 +21,7 @@ from taskfc_ext.ipython.parse.values import (
     variable,
 )
 from taskfc_ext.protocol.limits import MAX_IDS, MAX_PRIORITY, MAX_RETRIES, MAX_SEED, MAX_WORKERS
+from taskfc_ext.view.engine_words import parse_amounts
 
 
 def _tasks(required: bool) -> Argument:
@@ -35,7 +36,25 @@ _ALL = flag("--all", "everybody's tasks, not only this notebook's")
 _WORKERS = integer(0, MAX_WORKERS)
 _LIMIT = integer(1, MAX_IDS)
 _PRIORITY = argument("--priority", help="higher goes first", metavar="N", type=integer(-MAX_PRIORITY, MAX_PRIORITY))
-_N_WORKERS = argument("-n", help="how many workers", metavar="N", type=_WORKERS)
+_N_WORKERS = argument("-n", help="how many workers; on an engine, at most", metavar="N", type=_WORKERS)
+
+_ENGINE: tuple[Argument, ...] = (
+    argument("--on", help="run the workers on this Dask or Ray cluster; 'home': on this machine", metavar="ENGINE"),
+    argument(
+        "--resources",
+        help="of the engine, that each worker takes: GPU=1",
+        metavar="NAME=N,...",
+        type=parse_amounts,
+        default=(),
+    ),
+    argument("--idle", help="end a worker there that was idle for S seconds (60)", metavar="S", type=seconds),
+)
+
+ON_MORE = (
+    "ENGINE is the address of a Dask scheduler (tcp://head:8786), a scheduler file, a variable that holds a "
+    "distributed.Client or a cluster (LocalCluster, SLURMCluster, ...), or ray://head:10001. `%task restart --on "
+    "ENGINE` moves the queue there, `%task restart --on home` brings it back."
+)
 
 
 WAIT_MORE = (
@@ -116,13 +135,17 @@ VERBS: dict[str, Verb] = {
             _N_WORKERS,
             argument("--name", help="the farm's name", metavar="NAME"),
             flag("--fresh", "begin with an empty store"),
+            *_ENGINE,
         ),
+        ON_MORE,
     ),
     "scale": Verb(
         requests.Scale, "set the number of workers", (argument("n", help="how many", metavar="N", type=_WORKERS),)
     ),
     "stop": Verb(requests.Stop, "stop the farm; unfinished tasks stay in its store"),
-    "restart": Verb(requests.Restart, "stop the farm and start it again; its tasks stay", (_N_WORKERS,)),
+    "restart": Verb(
+        requests.Restart, "stop the farm and start it again; its tasks stay", (_N_WORKERS, *_ENGINE), ON_MORE
+    ),
     "list": Verb(requests.List, "list your farms"),
     "use": Verb(requests.Use, "use another farm from now on", (argument("name", help="its name", metavar="NAME"),)),
     "widget": Verb(requests.Widget, "show the live queue, with buttons; where there are no widgets, as a table"),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from taskfc_ext.client.progress.counts import FutureCounts
 from taskfc_ext.client.progress.long_wait import LongWait
-from taskfc_ext.errors import UnknownTask, UnknownTasks
+from taskfc_ext.errors import EngineWarning, UnknownTask, UnknownTasks
 from taskfc_ext.ipython.cards.render import Table, tasks_table
 from taskfc_ext.ipython.notebook import Notebook, error_line, waiting
 from taskfc_ext.ipython.parse import requests
@@ -24,6 +26,7 @@ from taskfc_ext.protocol.limits import MAX_IDS
 from taskfc_ext.protocol.states import FINISHED, UNFINISHED
 from taskfc_ext.text import as_sentence, one_line, plain_text, plural, workers_text
 from taskfc_ext.view import wording
+from taskfc_ext.view.engine_words import HOME, engine_arguments
 from taskfc_ext.view.selection import Selection, names_one
 
 if TYPE_CHECKING:
@@ -123,7 +126,7 @@ def _status(notebook: Notebook, request: requests.Status) -> None:
     else:
         owner = None if request.all else notebook.session.owner
         rows = _running_and_newest(client, owner)
-    caption = wording.farm_caption(notebook.session.name, client.queue_status(), _n_workers(client))
+    caption = _caption(notebook, client)
     if not request.tasks and not request.all:
         caption += "; this notebook's running and newest tasks" if rows else "; none of this notebook"
     notebook.show(tasks_table(caption, rows).bundle())
@@ -135,7 +138,7 @@ def _widget(notebook: Notebook) -> None:
     rows = _running_and_newest(client, None) if client is not None else []
     caption = _no_farm(notebook)
     if client is not None:
-        caption = wording.farm_caption(notebook.session.name, client.queue_status(), _n_workers(client))
+        caption = _caption(notebook, client)
         caption += f"; as of {datetime.now():%Y-%m-%d %H:%M:%S}"
     table = tasks_table(caption, rows).bundle()
     notebook.show(notebook.queues.bundle(table) if notebook.has_widgets else table)
@@ -257,6 +260,17 @@ def _n_workers(client: BlockingTaskClient) -> int:
     return sum(not worker.is_substitute for worker in client.workers())
 
 
+def _caption(notebook: Notebook, client: BlockingTaskClient) -> str:
+    name, counts = notebook.session.name, client.queue_status()
+    return wording.farm_caption(name, counts, _n_workers(client), client.engine())
+
+
+def _workers_text(client: BlockingTaskClient) -> str:
+    """Return the number of workers in words, with the engine that they run on."""
+    text, engine = plural(_n_workers(client), "worker"), client.engine()
+    return text if engine is None else wording.engine_text(engine, text)
+
+
 def _workers(notebook: Notebook) -> None:
     workers = _running(notebook).workers()
     rows: list[tuple[str, ...]] = [
@@ -264,6 +278,9 @@ def _workers(notebook: Notebook) -> None:
         for worker in workers
     ]
     headers: tuple[str, ...] = ("worker", "pid", "state", "task")
+    if any(worker.place for worker in workers):
+        headers += ("host",)
+        rows = [(*row, worker.place) for row, worker in zip(rows, workers, strict=True)]
     if any(worker.problem for worker in workers):
         headers += ("problem",)
         rows = [(*row, one_line(worker.problem)) for row, worker in zip(rows, workers, strict=True)]
@@ -278,11 +295,41 @@ def _start(notebook: Notebook, request: requests.Start) -> None:
     was_running = session.farms.runs(name)
     if not was_running:
         session.forget(name)  # what its client knows is of a farm that has ended
-    session.farms.start(name, session.n_workers if request.n is None else request.n, fresh=request.fresh)
+    engine = _engine_of(notebook, request)
+    n_wanted = session.n_workers if request.n is None and not engine else request.n
+    with _said_warnings(notebook):
+        session.farms.start(name, n_wanted, fresh=request.fresh, **engine)
     session.use(name)
-    n_workers = _n_workers(session.client())
-    hint = f"; `%task scale {request.n}` changes that" if was_running and request.n not in (None, n_workers) else ""
-    notebook.say(f"{name}: {'runs already' if was_running else 'started'}, {plural(n_workers, 'worker')}{hint}")
+    client = session.client()
+    is_other = was_running and request.n not in (None, _n_workers(client))
+    hint = f"; `%task scale {request.n}` changes that" if is_other else ""
+    notebook.say(f"{name}: {'runs already' if was_running else 'started'}, {_workers_text(client)}{hint}")
+
+
+@contextmanager
+def _said_warnings(notebook: Notebook) -> Iterator[None]:
+    """Show warnings of a start as lines, without the place in the code."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", EngineWarning)
+        yield
+    for warning in caught:
+        notebook.say(str(warning.message))
+
+
+def _engine_of(notebook: Notebook, request: requests.Start | requests.Restart) -> dict[str, Any]:
+    """Return the arguments of `start` and `restart` for an engine, which may be in a variable of the notebook."""
+    on: Any = request.on
+    if on is not None and on.isidentifier() and on not in (HOME, "ray"):
+        if on not in notebook.namespace:
+            raise BadUsage(
+                f"--on {on}: there is no variable {on}; give an address, a scheduler file, or a variable that holds a "
+                "distributed.Client or a cluster"
+            )
+        on = notebook.namespace[on]
+    try:
+        return engine_arguments(on, request.resources, request.idle)
+    except ValueError as error:
+        raise BadUsage(str(error)) from None
 
 
 def _check_farm_name(name: str) -> None:
@@ -307,8 +354,10 @@ def _stop(notebook: Notebook) -> None:
 def _restart(notebook: Notebook, request: requests.Restart) -> None:
     session = notebook.session
     session.forget(session.name)
-    session.farms.restart(session.name, request.n)
-    notebook.say(f"{session.name}: restarted, {plural(_n_workers(session.client()), 'worker')}")
+    engine = _engine_of(notebook, request)
+    with _said_warnings(notebook):
+        session.farms.restart(session.name, request.n, **engine)
+    notebook.say(f"{session.name}: restarted, {_workers_text(session.client())}")
 
 
 def _help(verb: str | None) -> str:

@@ -1,0 +1,68 @@
+"""The words of `--on`, `--resources` and `--idle` in the terminal and in `%task`. Pure."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from typing import Any
+
+HOME = "home"
+"""The value of `--on` for this machine."""
+
+Amounts = tuple[tuple[str, float], ...]
+
+
+def parse_amounts(text: str) -> Amounts:
+    """Return the names and amounts in `text`: `GPU=1,memory=2e9`.
+
+    Raises:
+        argparse.ArgumentTypeError: the message names the wrong part.
+    """
+    found = []
+    for part in text.split(","):
+        name, _, amount = part.partition("=")
+        try:
+            value = float(amount)
+        except ValueError:
+            value = -1.0
+        if not name.strip() or not 0 < value < math.inf:
+            raise argparse.ArgumentTypeError(f"takes NAME=N, such as GPU=1, not {part.strip()!r}")
+        found.append((name.strip(), value))
+    return tuple(found)
+
+
+def add_engine_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--on`, `--resources` and `--idle` to a command of the terminal."""
+    parser.add_argument(
+        "--on",
+        metavar="ENGINE",
+        help="run the workers on a Dask scheduler (tcp://head:8786, or its scheduler file) or on Ray "
+        "(ray://head:10001); home: on this machine",
+    )
+    parser.add_argument(
+        "--resources",
+        type=parse_amounts,
+        default=(),
+        metavar="NAME=N,...",
+        help="of the engine, that each worker takes: GPU=1",
+    )
+    parser.add_argument("--idle", type=float, metavar="S", help="end a worker there that was idle for S seconds (60)")
+
+
+def engine_arguments(on: object, resources: Sequence[tuple[str, float]], idle: float | None) -> dict[str, Any]:
+    """Return the arguments of `start` and `restart` for an engine; none where none is named.
+
+    Raises:
+        ValueError: something is given that only an engine has.
+    """
+    if on is None or on == HOME:
+        if resources or idle is not None:
+            raise ValueError("--resources and --idle are for workers on an engine: name it with --on")
+        return {} if on is None else {"on": None}
+    engine: dict[str, Any] = {"on": on}
+    if resources:
+        engine["resources"] = dict(resources)
+    if idle is not None:
+        engine["idle"] = idle
+    return engine
