@@ -31,8 +31,8 @@ from taskfc_ext.protocol.client_messages import (
 )
 from taskfc_ext.protocol.options import MAX_DEATHS, UNREACHABLE_AFTER
 from taskfc_ext.protocol.records import Began, Record
+from taskfc_ext.protocol.supervisor_messages import EngineState, FromSupervisor, WorkerDown, WorkerUp
 from taskfc_ext.protocol.supervisor_messages import Farm as FarmMessage
-from taskfc_ext.protocol.supervisor_messages import FromSupervisor, WorkerDown, WorkerUp
 from taskfc_ext.protocol.worker_messages import (
     Displayed,
     Finished,
@@ -193,6 +193,8 @@ class Scheduler:
                 workers.on_worker_up(self.farm, message)
             case WorkerDown():
                 workers.on_worker_down(self.farm, step, message, now)
+            case EngineState():
+                workers.on_engine_state(self.farm, message, now)
 
     def _lose_client(self, session: str) -> None:
         farm = self.farm

@@ -18,11 +18,30 @@ The docstring of `start` and the page on deaths have both figures.
 """
 
 
+class EngineOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The engine in whose slots a farm's workers run. It holds no secret: a live client hands those over each time.
+
+    Attributes:
+        url: the engine's address, as lists show it.
+        idle: seconds after which a slot without work is given back; 0: never.
+        resources: the engine's resources that each slot holds.
+    """
+
+    kind: Literal["dask", "ray", "fake"]
+    url: str
+    idle: Seconds = 60.0
+    resources: dict[str, float] = {}
+
+
 class FarmOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The options of a farm. A client that restarts a dead farm finds them in its store.
 
     `cwd`, `sys_path` and `python` are those of the client that started the farm: workers begin with them. The
     environment is never stored: it is that of the process that starts the farm.
+
+    Attributes:
+        n_workers: the number of workers; with an engine at most so many, as its demand and its places permit.
+        engine: the engine that has the workers; `None`: they are processes of this machine.
     """
 
     n_workers: Workers
@@ -33,3 +52,4 @@ class FarmOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     unreachable_after: Seconds = UNREACHABLE_AFTER
     max_deaths: Annotated[int, Meta(ge=1, le=1000)] = MAX_DEATHS
     properties: dict[str, Any] = {}
+    engine: EngineOptions | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
 
 from taskfc_ext.protocol.message import Message
 
@@ -10,10 +11,15 @@ from taskfc_ext.protocol.message import Message
 
 
 class WorkerUp(Message, frozen=True):
-    """A worker process was started."""
+    """A worker process was started.
+
+    Attributes:
+        place: the name of its host; "": this machine.
+    """
 
     worker: int
     pid: int
+    place: str = ""
 
 
 class WorkerDown(Message, frozen=True, kw_only=True):
@@ -25,6 +31,8 @@ class WorkerDown(Message, frozen=True, kw_only=True):
         note: how the process ended, with the last lines of its stderr.
         planned: the farm ended it, or its supervisor died: the death does not count against the attempt.
         to_blame: its supervisor was killed during the attempt, which may have done that: the death counts.
+        place_lost: its place on the engine is gone, and the page with it: a node was killed, preempted or cut off.
+            Only the starts that the worker reported are known; `started` and `running` say nothing.
     """
 
     worker: int
@@ -34,6 +42,24 @@ class WorkerDown(Message, frozen=True, kw_only=True):
     note: str
     planned: bool = False
     to_blame: bool = False
+    place_lost: bool = False
+
+
+class EngineState(Message, frozen=True, kw_only=True):
+    """The state of the engine that has the workers. Sent on each change.
+
+    Attributes:
+        kind: `EngineOptions.kind`.
+        url: its address, as lists show it.
+        text: the reason, such as "connection refused"; "" if there is none.
+        n_places: number of hosts that have workers of the farm.
+    """
+
+    kind: str
+    url: str
+    state: Literal["connecting", "connected", "lost"]
+    text: str = ""
+    n_places: int = 0
 
 
 class Farm(Message, frozen=True, kw_only=True):
@@ -43,9 +69,10 @@ class Farm(Message, frozen=True, kw_only=True):
     n_workers: int
     alive: tuple[WorkerUp, ...]
     dead: tuple[WorkerDown, ...]
+    engine: EngineState | None = None
 
 
-FromSupervisor = WorkerUp | WorkerDown | Farm
+FromSupervisor = WorkerUp | WorkerDown | EngineState | Farm
 
 # controller -> supervisor
 
@@ -77,7 +104,7 @@ class Noted(Message, frozen=True):
 
 
 class SetWorkers(Message, frozen=True):
-    """Keep `n` workers: end the idle ones in `retire`, and start the missing ones.
+    """Keep `n` workers, with an engine at most `n`: end the idle ones in `retire`, and start the missing ones.
 
     `substitutes`: additional workers, for those whose tasks wait for other tasks. They do not survive a restart.
     """
@@ -87,8 +114,14 @@ class SetWorkers(Message, frozen=True):
     substitutes: int = 0
 
 
+class Demand(Message, frozen=True):
+    """`n` tasks can run now, at most as many as there may be workers. Sent when it changes, with an engine only."""
+
+    n: int
+
+
 class Shutdown(Message, frozen=True):
     """End all workers and report each with `WorkerDown`. After the controller's exit, clean up and end."""
 
 
-ToSupervisor = StopAttempt | Serving | Noted | SetWorkers | Shutdown
+ToSupervisor = StopAttempt | Serving | Noted | SetWorkers | Demand | Shutdown

@@ -25,6 +25,7 @@ from taskfc_ext.errors import ProtocolError
 from taskfc_ext.protocol.launch import LaunchStatus
 from taskfc_ext.protocol.options import FarmOptions
 from taskfc_ext.protocol.supervisor_messages import (
+    Demand,
     Farm,
     Noted,
     Serving,
@@ -209,6 +210,8 @@ class Supervisor:
             case SetWorkers():
                 if not self._stopping:
                     self._workers.resize(message, now)
+            case Demand():
+                self._workers.demand(message.n)
             case Shutdown():
                 log("stopping")
                 self._has_uncounted_stop = False

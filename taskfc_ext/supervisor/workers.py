@@ -137,6 +137,9 @@ class Workers:
             except OSError as error:
                 log(f"cannot store the number of workers for a restart: {error}")
 
+    def demand(self, n: int) -> None:
+        """Do nothing: at home the wanted number of workers runs, whether or not `n` tasks can run."""
+
     def end(self, workers: Iterable[int], now: float) -> None:
         """End these workers: SIGTERM now, SIGKILL after `GRACE` seconds."""
         for worker in workers:

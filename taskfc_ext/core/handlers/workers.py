@@ -16,8 +16,8 @@ from taskfc_ext.protocol.ids import UNKNOWN_LEASE
 from taskfc_ext.protocol.payloads import Failure, Reason, encode_failure
 from taskfc_ext.protocol.records import Why
 from taskfc_ext.protocol.spec import OnLost
+from taskfc_ext.protocol.supervisor_messages import EngineState, Noted, WorkerDown, WorkerUp
 from taskfc_ext.protocol.supervisor_messages import Farm as FarmMessage
-from taskfc_ext.protocol.supervisor_messages import Noted, WorkerDown, WorkerUp
 
 _NO_PAGE = 2**62
 """The last lease that a worker started, if it is unknown: each of its leases may have started."""
@@ -26,6 +26,8 @@ _NO_PAGE = 2**62
 def on_farm(farm: Farm, step: Step, message: FarmMessage, now: Now) -> None:
     """Handle the first message of the supervisor: which workers of the store are alive, have died, or have vanished."""
     farm.supervisor_pid = message.supervisor_pid
+    if message.engine is not None:
+        on_engine_state(farm, message.engine, now)
     set_n_workers(farm, step, message.n_workers)
     for up in message.alive:
         on_worker_up(farm, up)
@@ -46,7 +48,15 @@ def on_farm(farm: Farm, step: Step, message: FarmMessage, now: Now) -> None:
 
 def on_worker_up(farm: Farm, message: WorkerUp) -> None:
     """Note a started worker process; it gets tasks after its `Ready`."""
-    farm.workers.setdefault(message.worker, Worker(message.worker)).pid = message.pid
+    worker = farm.workers.setdefault(message.worker, Worker(message.worker))
+    worker.pid, worker.place = message.pid, message.place
+
+
+def on_engine_state(farm: Farm, message: EngineState, now: Now) -> None:
+    """Note the state of the engine."""
+    if farm.engine is None or farm.engine.state != message.state:
+        farm.engine_since = now.wall
+    farm.engine = message
 
 
 def on_worker_down(farm: Farm, step: Step, message: WorkerDown, now: Now) -> None:

@@ -24,6 +24,7 @@ from taskfc_ext.protocol.payloads import Reason
 from taskfc_ext.protocol.records import Broadcasted
 from taskfc_ext.protocol.spec import Spec
 from taskfc_ext.protocol.states import UNFINISHED, State
+from taskfc_ext.protocol.supervisor_messages import EngineState
 from taskfc_ext.protocol.supervisor_messages import Step as StopStep
 from taskfc_ext.protocol.worker_messages import Progress
 
@@ -38,6 +39,7 @@ class Worker(Struct):
     """One worker, as the controller knows it.
 
     Attributes:
+        place: the name of its host; "": this machine.
         ready: its `Ready` has come on this connection; before that nothing is sent to it.
         leases: its leases -> task id, in the order in which it runs them.
         busy: its first lease runs long; it gets no more tasks until that one has ended.
@@ -52,6 +54,7 @@ class Worker(Struct):
 
     worker: int
     pid: int = 0
+    place: str = ""
     ready: bool = False
     leases: dict[int, int] = {}
     busy: bool = False
@@ -130,6 +133,8 @@ class Farm:
         n_records: records since the last `Baseline`.
         mean_seconds: code digest -> smoothed run time of its attempts; absent until measured.
         stale: number of reports under void leases, which had no effect.
+        engine: the state of the engine that has the workers; `None`: they are processes of this machine.
+        engine_since: wall-clock time since which that state has lasted.
         waits: waits of tasks for tasks; `None` before the first.
         n_ended: tasks that have ended since the controller started.
         subscribers: sessions that watch the queue, and the changes not sent to them yet; `None` while there are none.
@@ -173,6 +178,8 @@ class Farm:
         self._next_purge = _MANY_TIMERS
         self.incarnation = 0
         self.supervisor_pid = 0
+        self.engine: EngineState | None = None
+        self.engine_since = 0.0
         self.stop_asked = False
         self.stale = 0
         self.n_ended = 0
