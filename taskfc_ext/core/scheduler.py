@@ -11,7 +11,17 @@ from collections.abc import Iterable
 
 from taskfc_ext.core.effects import Effects, Step
 from taskfc_ext.core.events import Event, FromClient, FromParent, FromWorker, Now, PeerLost, Recalled, Tick
-from taskfc_ext.core.handlers import attempts, broadcasts, lending, refusals, requests, retry_request, stopping, workers
+from taskfc_ext.core.handlers import (
+    attempts,
+    broadcasts,
+    engines,
+    lending,
+    refusals,
+    requests,
+    retry_request,
+    stopping,
+    workers,
+)
 from taskfc_ext.core.handlers.dispatch import dispatch, drop_unneeded_code
 from taskfc_ext.core.journal import baseline
 from taskfc_ext.core.journal.apply import restore
@@ -100,6 +110,8 @@ class Scheduler:
         if self.farm.waits is not None:
             lending.settle(self.farm, step, self.farm.waits, now)
         dispatch(self.farm, step)
+        if self.farm.engine is not None:
+            engines.after_dispatch(self.farm, step, self.farm.engine, now)
         refusals.stop_clocks(self.farm)
         self._tidy(step)
         if self.farm.subscribers is not None:
@@ -194,7 +206,7 @@ class Scheduler:
             case WorkerDown():
                 workers.on_worker_down(self.farm, step, message, now)
             case EngineState():
-                workers.on_engine_state(self.farm, message, now)
+                engines.on_engine_state(self.farm, message, now)
 
     def _lose_client(self, session: str) -> None:
         farm = self.farm

@@ -17,6 +17,12 @@ MAX_DEATHS = 3
 The docstring of `start` and the page on deaths have both figures.
 """
 
+MAX_PLACE_LOSSES = 10
+"""A task fails as *poisoned* when so many places on an engine were lost while it may have run.
+
+More than deaths, since places are preempted for many reasons; limited, since a task may end its place each time.
+"""
+
 
 class EngineOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The engine in whose slots a farm's workers run. It holds no secret: a live client hands those over each time.

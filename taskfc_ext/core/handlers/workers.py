@@ -6,18 +6,20 @@ from msgspec import structs
 
 from taskfc_ext.core.effects import Step
 from taskfc_ext.core.events import Now
-from taskfc_ext.core.handlers import broadcasts, refusals
+from taskfc_ext.core.handlers import broadcasts, engines, refusals
 from taskfc_ext.core.handlers.attempts import end_stopped, retire_surplus, set_n_workers
 from taskfc_ext.core.handlers.stopping import stop_attempt
 from taskfc_ext.core.journal.endings import Endings
 from taskfc_ext.core.state.farm import Farm, Worker
 from taskfc_ext.core.state.task import Cause, Task
 from taskfc_ext.protocol.ids import UNKNOWN_LEASE
+from taskfc_ext.protocol.options import MAX_PLACE_LOSSES
 from taskfc_ext.protocol.payloads import Failure, Reason, encode_failure
 from taskfc_ext.protocol.records import Why
 from taskfc_ext.protocol.spec import OnLost
-from taskfc_ext.protocol.supervisor_messages import EngineState, Noted, WorkerDown, WorkerUp
+from taskfc_ext.protocol.states import State
 from taskfc_ext.protocol.supervisor_messages import Farm as FarmMessage
+from taskfc_ext.protocol.supervisor_messages import Noted, WorkerDown, WorkerUp
 
 _NO_PAGE = 2**62
 """The last lease that a worker started, if it is unknown: each of its leases may have started."""
@@ -27,7 +29,7 @@ def on_farm(farm: Farm, step: Step, message: FarmMessage, now: Now) -> None:
     """Handle the first message of the supervisor: which workers of the store are alive, have died, or have vanished."""
     farm.supervisor_pid = message.supervisor_pid
     if message.engine is not None:
-        on_engine_state(farm, message.engine, now)
+        engines.on_engine_state(farm, message.engine, now)
     set_n_workers(farm, step, message.n_workers)
     for up in message.alive:
         on_worker_up(farm, up)
@@ -52,22 +54,18 @@ def on_worker_up(farm: Farm, message: WorkerUp) -> None:
     worker.pid, worker.place = message.pid, message.place
 
 
-def on_engine_state(farm: Farm, message: EngineState, now: Now) -> None:
-    """Note the state of the engine."""
-    if farm.engine is None or farm.engine.state != message.state:
-        farm.engine_since = now.wall
-    farm.engine = message
-
-
 def on_worker_down(farm: Farm, step: Step, message: WorkerDown, now: Now) -> None:
     """Handle the end of a worker process. Its page names the attempt to blame, and the ones that had not started."""
     worker = farm.workers.get(message.worker)
     if worker is not None:
         worker.ready = False
         endings = Endings(farm, step, now)
-        blame = _blame(message, worker)
-        for lease, taskid in worker.leases.items():
-            _lose_attempt(farm, endings, farm.tasks[taskid], lease, blame)
+        if message.place_lost:
+            _lose_place(farm, endings, worker, message)
+        else:
+            blame = _blame(message, worker)
+            for lease, taskid in worker.leases.items():
+                _lose_attempt(farm, endings, farm.tasks[taskid], lease, blame)
         endings.settle()
         del farm.workers[message.worker]
         broadcasts.on_worker_down(farm, step, worker, message)
@@ -106,6 +104,31 @@ def _lose_attempt(farm: Farm, endings: Endings, task: Task, lease: int, message:
         # Also if it had ended: a task can break its worker so that its result never leaves, and would run again for
         # ever if that cost nothing. A task charged wrongly runs alone from then on, so it is not charged again.
         endings.requeue(task, Why.DEATH)
+
+
+def _lose_place(farm: Farm, endings: Endings, worker: Worker, message: WorkerDown) -> None:
+    """Requeue the attempts of a worker whose place is lost, free of charge; the one that may have run is counted.
+
+    No page is left to read. Leases run in order: the one whose start was reported ran last, else the first one may have
+    run. A task that may run only once is held alone, and may have started.
+    """
+    tasks = [farm.tasks[taskid] for taskid in worker.leases.values()]
+    ran = next((task for task in reversed(tasks) if task.state is State.RUNNING), tasks[0] if tasks else None)
+    for task in tasks:
+        endings.keep_live_output(task)
+        cause = farm.stop_cause(task)
+        if cause is not None:
+            end_stopped(endings, task, cause, endings.run_time(task))
+        elif task.spec.on_lost is OnLost.FAIL:
+            text = f"the place of worker {message.worker} was lost with {task.title}, which may run only once"
+            _fail_lost(endings, task, Reason.LOST, text, message.note)
+        elif task is not ran or message.planned:
+            endings.requeue(task, Why.RETURNED)
+        elif task.past().place_losses + 1 >= MAX_PLACE_LOSSES:
+            text = f"{task.title} was on the last {MAX_PLACE_LOSSES} places that were lost, and may have ended them"
+            _fail_lost(endings, task, Reason.POISONED, text, message.note)
+        else:
+            endings.requeue(task, Why.PLACE_LOST)
 
 
 def _fail_lost(endings: Endings, task: Task, reason: Reason, text: str, note: str) -> None:

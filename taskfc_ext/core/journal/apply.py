@@ -236,10 +236,12 @@ def _apply_requeued(farm: Farm, record: Requeued) -> list[Task]:
                 past.avoid = worker
             case Why.DEATH:
                 task.past().deaths += 1
+            case Why.PLACE_LOST:
+                task.past().place_losses += 1
             case Why.RECOVERY:
                 past = task.past()
                 past.recovering = True
-                past.retries = past.deaths = 0
+                past.retries = past.deaths = past.place_losses = 0
                 farm.refusals.offer_to_all(task.taskid)
             case _:
                 assert_never(record.why)

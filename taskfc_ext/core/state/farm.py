@@ -11,6 +11,7 @@ from operator import attrgetter
 from msgspec import Struct
 
 from taskfc_ext.core.state.codes import Codes
+from taskfc_ext.core.state.engine import AHEAD, Engine
 from taskfc_ext.core.state.queue import ReadyQueue
 from taskfc_ext.core.state.refusals import Refusals
 from taskfc_ext.core.state.sessions import ClientSession
@@ -24,7 +25,6 @@ from taskfc_ext.protocol.payloads import Reason
 from taskfc_ext.protocol.records import Broadcasted
 from taskfc_ext.protocol.spec import Spec
 from taskfc_ext.protocol.states import UNFINISHED, State
-from taskfc_ext.protocol.supervisor_messages import EngineState
 from taskfc_ext.protocol.supervisor_messages import Step as StopStep
 from taskfc_ext.protocol.worker_messages import Progress
 
@@ -50,6 +50,10 @@ class Worker(Struct):
         pending: broadcasts that it was sent and has not run, in order; until then it gets no tasks.
         set_up: broadcasts that it has run -> the problem, or "".
         progress: its last `Progress`; void once that lease is over.
+        ahead: seconds of work that it holds.
+        round_trip: seconds from a task sent to its result, without its run time; `None`: not measured, as at home.
+        timed_lease: the lease that measures the next round trip; 0: none.
+        sent_at: monotonic time at which that lease was sent.
     """
 
     worker: int
@@ -65,6 +69,10 @@ class Worker(Struct):
     pending: list[int] = []
     set_up: dict[int, str] = {}
     progress: Progress | None = None
+    ahead: float = AHEAD
+    round_trip: float | None = None
+    timed_lease: int = 0
+    sent_at: float = 0.0
 
 
 class KeptBroadcast(Struct):
@@ -133,8 +141,7 @@ class Farm:
         n_records: records since the last `Baseline`.
         mean_seconds: code digest -> smoothed run time of its attempts; absent until measured.
         stale: number of reports under void leases, which had no effect.
-        engine: the state of the engine that has the workers; `None`: they are processes of this machine.
-        engine_since: wall-clock time since which that state has lasted.
+        engine: the engine that has the workers; `None`: they are processes of this machine.
         waits: waits of tasks for tasks; `None` before the first.
         n_ended: tasks that have ended since the controller started.
         subscribers: sessions that watch the queue, and the changes not sent to them yet; `None` while there are none.
@@ -178,8 +185,7 @@ class Farm:
         self._next_purge = _MANY_TIMERS
         self.incarnation = 0
         self.supervisor_pid = 0
-        self.engine: EngineState | None = None
-        self.engine_since = 0.0
+        self.engine: Engine | None = None
         self.stop_asked = False
         self.stale = 0
         self.n_ended = 0

@@ -83,6 +83,7 @@ class History(Struct):
         unmet: dependencies that have not ended; the tasks of a batch share one set.
         retries: number of retries spent in the present stage.
         deaths: number of workers that died in this stage.
+        place_losses: number of places that were lost in this stage while it may have run.
         recovering: the present stage is its recovery task.
         avoid: the worker of the last failed attempt; another idle one is preferred.
         not_before: monotonic time before which it is not dispatched (back-off).
@@ -95,6 +96,7 @@ class History(Struct):
     unmet: set[int] = set()
     retries: int = 0
     deaths: int = 0
+    place_losses: int = 0
     recovering: bool = False
     avoid: int = -1
     not_before: float | None = None

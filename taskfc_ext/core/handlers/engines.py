@@ -1,0 +1,61 @@
+"""Handlers of a farm whose workers run on an engine: its reports, the demand for slots, the distance of workers.
+
+A worker on an engine is some milliseconds away. It holds more work ahead than one at home, as much as its measured
+round trips need.
+"""
+
+from __future__ import annotations
+
+from taskfc_ext.core.effects import Step
+from taskfc_ext.core.events import Now
+from taskfc_ext.core.state.engine import AHEAD, Engine, count_demand
+from taskfc_ext.core.state.farm import Farm, Worker
+from taskfc_ext.protocol.records import Leased
+from taskfc_ext.protocol.supervisor_messages import Demand, EngineState
+from taskfc_ext.protocol.worker_messages import Finished
+
+MOST_AHEAD = 0.05
+"""Largest number of seconds of work that a worker holds: more is lost with its place, or has to be given back."""
+
+_ROUND_TRIPS_AHEAD = 5
+
+_RISE = 0.125
+"""Weight of a longer round trip; a shorter one counts at once, since the longer ones contain other delays."""
+
+
+def on_engine_state(farm: Farm, message: EngineState, now: Now) -> None:
+    """Note the state of the engine."""
+    engine = farm.engine
+    if engine is None:
+        farm.engine = Engine(message, now.wall)
+        return
+    if engine.report.state != message.state:
+        engine.since = now.wall
+    engine.report = message
+
+
+def after_dispatch(farm: Farm, step: Step, engine: Engine, now: Now) -> None:
+    """Note which workers were sent a task while they were idle, and send the demand if it has changed."""
+    if farm.stop_asked:
+        return
+    for record in step.records:
+        if isinstance(record, Leased):
+            worker = farm.workers[record.worker]
+            if next(iter(worker.leases), 0) == record.first_lease:
+                worker.timed_lease, worker.sent_at = record.first_lease, now.mono
+    demand = count_demand(farm)
+    if demand != engine.demand:
+        engine.demand = demand
+        step.to_supervisor(Demand(demand))
+        farm.refusals.check_later(farm.refusals.waiting_ids())  # at the next event
+
+
+def measure_round_trip(worker: Worker, message: Finished, now: Now) -> None:
+    """Measure the distance of `worker`, if this is the first report since it was sent a task while it was idle."""
+    if message.leases[:1] != (worker.timed_lease,):
+        return
+    worker.timed_lease = 0
+    measured = max(0.0, now.mono - worker.sent_at - sum(message.seconds))
+    known = worker.round_trip
+    worker.round_trip = measured if known is None or measured < known else known + _RISE * (measured - known)
+    worker.ahead = min(MOST_AHEAD, AHEAD + _ROUND_TRIPS_AHEAD * worker.round_trip)
