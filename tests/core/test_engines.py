@@ -43,11 +43,11 @@ def with_held(n: int) -> Conversation:
 # lost places
 
 
-@pytest.mark.parametrize(("started", "counted"), [(None, 1), (0, 1), (1, 2), (2, 3)])
+@pytest.mark.parametrize(("started", "counted"), [((), 1), ((0,), 1), ((1,), 2), ((2,), 3), ((0, 1), 2)])
 def test_one_attempt_is_counted_the_one_that_is_known_to_run_or_the_first(started, counted):
     talk = with_held(3)
-    if started is not None:
-        talk.start(0, talk.leases_of(0)[started])
+    for place in started:
+        talk.start(0, talk.leases_of(0)[place])
     effects = talk.lose_place(0)
     back = tuple(taskid for taskid in (1, 2, 3) if taskid != counted)
     assert {record.why: record.ids for record in effects.records} == {Why.PLACE_LOST: (counted,), Why.RETURNED: back}
@@ -198,10 +198,16 @@ def test_a_worker_holds_as_much_ahead_as_its_distance_needs(round_trip, ahead):
 def test_only_the_first_task_sent_to_an_idle_worker_is_measured_and_once():
     talk = with_held(3)
     worker = talk.farm.workers[0]
+    talk.now += 0.002
+    talk.submit(1)
+    assert talk.leases_of(0) == [2, 3, 4, 5]
+    talk.now += 0.002
+    talk.finish(0, [2], seconds=0.001)
+    assert worker.round_trip == pytest.approx(0.000375)
     talk.now += 1.0
-    worker.round_trip, worker.timed_lease = 0.004, 0
-    talk.finish(0, seconds=0.0001)
-    assert worker.round_trip == 0.004
+    talk.finish(0, [3], seconds=0.001)
+    talk.finish(0, [5], seconds=0.001)
+    assert worker.round_trip == pytest.approx(0.000375)
 
 
 def test_a_shorter_round_trip_counts_at_once_and_a_longer_one_slowly():
