@@ -14,7 +14,6 @@ import msgspec
 
 from taskfc_ext.controller.loop import Controller, SupervisorLost
 from taskfc_ext.core.scheduler import Scheduler
-from taskfc_ext.core.state.engine import Engine
 from taskfc_ext.drivers.connection_file import (
     ConnectionInfo,
     boot_id,
@@ -81,7 +80,7 @@ def _serve(paths: FarmPaths, supervisor: socket.socket, signals: SignalQueue) ->
         name=paths.name,
         unreachable_after=options.unreachable_after,
         max_deaths=options.max_deaths,
-        engine=Engine(options.engine.idle) if options.engine is not None else None,
+        engine_idle=options.engine.idle if options.engine is not None else 0.0,
     )
     clients, workers = Router(paths.clients), Router(paths.workers)
     controller = Controller(paths.name, scheduler, store, clients, workers, supervisor)

@@ -15,6 +15,7 @@ from taskfc_ext.core.handlers import (
     attempts,
     broadcasts,
     engines,
+    idle_workers,
     lending,
     refusals,
     requests,
@@ -26,7 +27,6 @@ from taskfc_ext.core.handlers.dispatch import dispatch, drop_unneeded_code
 from taskfc_ext.core.journal import baseline
 from taskfc_ext.core.journal.apply import restore
 from taskfc_ext.core.journal.endings import commit
-from taskfc_ext.core.state.engine import Engine
 from taskfc_ext.core.state.farm import Farm, Timer, TimerKind
 from taskfc_ext.core.state.sessions import ClientSession
 from taskfc_ext.core.views import subscriptions
@@ -69,7 +69,7 @@ class Scheduler:
         name: the name of the farm.
         unreachable_after: a task fails when all live workers have refused it for so many seconds.
         max_deaths: a task fails when so many workers have died of it.
-        engine: the engine whose slots the workers run in; `None` at home.
+        engine_idle: seconds after which an idle worker on an engine ends; 0: never.
     """
 
     def __init__(
@@ -79,10 +79,10 @@ class Scheduler:
         name: str = "",
         unreachable_after: float = UNREACHABLE_AFTER,
         max_deaths: int = MAX_DEATHS,
-        engine: Engine | None = None,
+        engine_idle: float = 0.0,
     ) -> None:
         self.farm = Farm(name=name, unreachable_after=unreachable_after, max_deaths=max_deaths)
-        self.farm.engine = engine
+        self.farm.engine_idle = engine_idle
         restore(self.farm, records)
 
     def begin(self, now: Now) -> Effects:
@@ -114,9 +114,9 @@ class Scheduler:
         if self.farm.waits is not None:
             lending.settle(self.farm, step, self.farm.waits, now)
         dispatch(self.farm, step)
-        refusals.stop_clocks(self.farm)
         if self.farm.engine is not None:
-            engines.settle(self.farm, step, self.farm.engine, now)
+            engines.after_dispatch(self.farm, step, self.farm.engine, now)
+        refusals.stop_clocks(self.farm)
         self._tidy(step)
         if self.farm.subscribers is not None:
             subscriptions.send_changes(self.farm, step, now)
@@ -210,7 +210,7 @@ class Scheduler:
             case WorkerDown():
                 workers.on_worker_down(self.farm, step, message, now)
             case EngineState():
-                engines.on_state(self.farm, message)
+                engines.on_engine_state(self.farm, message, now)
 
     def _lose_client(self, session: str) -> None:
         farm = self.farm
@@ -264,7 +264,7 @@ class Scheduler:
             case TimerKind.SUBSTITUTES:
                 lending.on_timer(farm, step)
             case TimerKind.IDLE:
-                engines.on_idle_timer(farm, step)
+                idle_workers.on_idle_timer(farm, step)
 
 
 def _forget_defined(farm: Farm, client: ClientSession) -> None:

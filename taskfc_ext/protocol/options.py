@@ -17,15 +17,20 @@ MAX_DEATHS = 3
 The docstring of `start` and the page on deaths have both figures.
 """
 
+MAX_PLACE_LOSSES = 10
+"""A task fails as *poisoned* when so many places on an engine were lost while it may have run.
+
+More than deaths, since places are preempted for many reasons; limited, since a task may end its place each time.
+"""
+
 
 class EngineOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The engine that runs a farm's workers in its slots. Holds no secrets.
+    """The engine in whose slots a farm's workers run. It holds no secret: a live client hands those over each time.
 
     Attributes:
-        kind: its kind; `fake`: slots in the bridge itself, for tests.
-        url: its address.
-        idle: seconds after which an idle slot ends while there is no demand for it.
-        resources: of the engine, that each slot takes.
+        url: the engine's address, as lists show it.
+        idle: seconds after which a slot without work is given back; 0: never.
+        resources: the engine's resources that each slot holds.
     """
 
     kind: Literal["dask", "ray", "fake"]
@@ -39,6 +44,10 @@ class FarmOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     `cwd`, `sys_path` and `python` are those of the client that started the farm: workers begin with them. The
     environment is never stored: it is that of the process that starts the farm.
+
+    Attributes:
+        n_workers: the number of workers; with an engine at most so many, as its demand and its places permit.
+        engine: the engine that has the workers; `None`: they are processes of this machine.
     """
 
     n_workers: Workers

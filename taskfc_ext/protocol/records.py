@@ -58,7 +58,7 @@ class Why(StrEnum):
     REFUSED = "refused"  # not on this worker, or not now: costs nothing
     RETRY = "retry"  # the attempt failed: costs a retry
     DEATH = "death"  # its worker died in it: costs a death
-    PLACE_LOST = "place lost"  # its worker was lost with its host: is counted
+    PLACE_LOST = "place lost"  # its worker's place on the engine was lost: counted, and costs nothing
     RECOVERY = "recovery"  # no retry is left: its recovery task runs next
 
 

@@ -14,7 +14,7 @@ class WorkerUp(Message, frozen=True):
     """A worker process was started.
 
     Attributes:
-        place: the host of an engine that it runs on; "": at home.
+        place: the name of its host; "": this machine.
     """
 
     worker: int
@@ -31,7 +31,8 @@ class WorkerDown(Message, frozen=True, kw_only=True):
         note: how the process ended, with the last lines of its stderr.
         planned: the farm ended it, or its supervisor died: the death does not count against the attempt.
         to_blame: its supervisor was killed during the attempt, which may have done that: the death counts.
-        place_lost: its host is lost, or the connection to it: nobody has read its page, and `started` means nothing.
+        place_lost: its place on the engine is gone, and the page with it: a node was killed, preempted or cut off.
+            Only the starts that the worker reported are known; `started` and `running` say nothing.
     """
 
     worker: int
@@ -45,17 +46,16 @@ class WorkerDown(Message, frozen=True, kw_only=True):
 
 
 class EngineState(Message, frozen=True, kw_only=True):
-    """The state of the engine whose slots the workers run in.
+    """The state of the engine that has the workers. Sent on each change.
 
     Attributes:
-        kind: its kind.
-        url: its address.
-        state: `connecting` until it has answered; `lost` if it has answered before.
-        text: why it does not answer, or why no worker can start there.
-        n_places: the hosts that workers run on.
+        kind: `EngineOptions.kind`.
+        url: its address, as lists show it.
+        text: the reason, such as "connection refused"; "" if there is none.
+        n_places: number of hosts that have workers of the farm.
     """
 
-    kind: Literal["dask", "ray", "fake"]
+    kind: str
     url: str
     state: Literal["connecting", "connected", "lost"]
     text: str = ""
@@ -104,7 +104,7 @@ class Noted(Message, frozen=True):
 
 
 class SetWorkers(Message, frozen=True):
-    """Keep `n` workers: end the idle ones in `retire`, and start the missing ones.
+    """Keep `n` workers, with an engine at most `n`: end the idle ones in `retire`, and start the missing ones.
 
     `substitutes`: additional workers, for those whose tasks wait for other tasks. They do not survive a restart.
     """
@@ -115,7 +115,7 @@ class SetWorkers(Message, frozen=True):
 
 
 class Demand(Message, frozen=True):
-    """With an engine: the number of tasks that run or could run now. Sent when it changes."""
+    """`n` tasks can run now, at most as many as there may be workers. Sent when it changes, with an engine only."""
 
     n: int
 

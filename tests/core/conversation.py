@@ -18,7 +18,7 @@ from taskfc_ext.protocol.ids import PROTOCOL, Session, WorkerId
 from taskfc_ext.protocol.payloads import Failure, Outcome, Reason, decode_failure, encode_failure
 from taskfc_ext.protocol.records import Record, Submitted, decode_record, encode_record
 from taskfc_ext.protocol.spec import Kind, Spec
-from taskfc_ext.protocol.supervisor_messages import Farm, WorkerDown, WorkerUp
+from taskfc_ext.protocol.supervisor_messages import EngineState, Farm, WorkerDown, WorkerUp
 from taskfc_ext.protocol.worker_messages import Finished, Ready, Returned, Run, Started
 
 CODE = b"c" * 16
@@ -35,8 +35,16 @@ def spec(**options: object) -> Spec:
 class Conversation:
     """One scheduler and the events passed to it; only a test moves the time."""
 
-    def __init__(self, *, workers: int = 0, records: Iterable[Record] = (), **options: object) -> None:
-        self.options = options
+    def __init__(
+        self,
+        *,
+        workers: int = 0,
+        limit: int | None = None,
+        engine: EngineState | None = None,
+        records: Iterable[Record] = (),
+        **options: object,
+    ) -> None:
+        self.options, self.engine = options, engine
         self.now = 1000.0
         self.records: list[Record] = list(records)
         self.scheduler = Scheduler(self.records, **options)
@@ -44,7 +52,8 @@ class Conversation:
         self.seqs: dict[str, int] = {}
         self.finished_seq: dict[int, int] = {}
         self.keep(self.scheduler.begin(self.time))
-        self.handle(FromParent(Farm(supervisor_pid=1, n_workers=workers, alive=(), dead=())))
+        n_workers = workers if limit is None else limit
+        self.handle(FromParent(Farm(supervisor_pid=1, n_workers=n_workers, alive=(), dead=(), engine=engine)))
         for session in (ALICE, BOB):
             self.hello(session)
         for worker in range(workers):
@@ -77,7 +86,8 @@ class Conversation:
         self.keep(self.scheduler.begin(self.time))
         ups = tuple(WorkerUp(worker, 100 + worker) for worker in alive)
         n_workers = n_workers or len(ups)
-        effects = self.handle(FromParent(Farm(supervisor_pid=1, n_workers=n_workers, alive=ups, dead=tuple(dead))))
+        farm = Farm(supervisor_pid=1, n_workers=n_workers, alive=ups, dead=tuple(dead), engine=self.engine)
+        effects = self.handle(FromParent(farm))
         for session in (ALICE, BOB):
             self.hello(session)
         return effects
@@ -178,6 +188,13 @@ class Conversation:
         if started is None:
             started = next(iter(self.leases_of(worker)), 0) if worker in self.farm.workers else 0
         down = WorkerDown(worker=worker, pid=0, started=started, running=running, note="SIGKILL", planned=planned)
+        return self.handle(FromParent(down))
+
+    def lose_place(self, worker: int, *, planned: bool = False) -> Effects:
+        """Let the place of a worker go, with its page."""
+        down = WorkerDown(
+            worker=worker, pid=0, started=0, running=False, note="node lost", planned=planned, place_lost=True
+        )
         return self.handle(FromParent(down))
 
     # time

@@ -12,6 +12,7 @@ from taskfc_ext.protocol.payloads import Outcome
 from taskfc_ext.protocol.spec import OnLost, Spec
 
 MAX_DEATHS = 3
+MAX_PLACE_LOSSES = 2  # lowered in the world
 UNREACHABLE_AFTER = 30.0
 REFUSALS = (Outcome.REFUSED, Outcome.NOT_NOW)
 
@@ -31,6 +32,7 @@ class Expected:
     worker: int = -1
     retries: int = 0
     deaths: int = 0
+    place_losses: int = 0
     recovering: bool = False
     aborting: bool = False
     held: bool = False
@@ -193,6 +195,18 @@ class Model:
         elif blamed:
             task.deaths += 1
 
+    def lose_place(self, task: Expected, now: float, *, may_have_run: bool) -> None:
+        self._release(task)
+        if self._end_if_stopped(task):
+            return
+        task.forget_not_now()
+        if task.spec.on_lost is OnLost.FAIL:
+            self._fail(task, "lost", now)
+        elif may_have_run and task.place_losses + 1 == MAX_PLACE_LOSSES:
+            self._fail(task, "poisoned", now)
+        elif may_have_run:
+            task.place_losses += 1
+
     def redeliver(self, worker: int | None = None) -> None:
         """Offer rejected tasks to all workers again, or to this one."""
         for task in self.tasks.values():
@@ -224,7 +238,7 @@ class Model:
             task.fresh_starts += 1
             task.not_before = now + task.spec.backoff * 2 ** (task.retries - 1) if task.spec.backoff else 0.0
         elif task.main.recovery is not None and not task.recovering:
-            task.recovering, task.retries, task.deaths, task.refused = True, 0, 0, {}
+            task.recovering, task.retries, task.deaths, task.place_losses, task.refused = True, 0, 0, 0, {}
             task.fresh_starts += 1
         else:
             self._end(task, reason)

@@ -210,7 +210,7 @@ MUTANTS = (
     ),
     Mutant(
         "credit",
-        "or mean > LONGEST_AHEAD",
+        "or mean > (LONGEST_AHEAD if ahead == AHEAD else LONGEST_AHEAD_AWAY)",
         "",
         "long tasks are sent ahead",
     ),
@@ -372,7 +372,7 @@ MUTANTS = (
     ),
     Mutant(
         "_apply_requeued",
-        "past.retries = past.deaths = 0",
+        "past.retries = past.deaths = past.place_losses = 0",
         "",
         "the recovery has the retries of the task that it recovers",
     ),
@@ -516,8 +516,8 @@ MUTANTS = (
     ),
     Mutant(
         "credit_of",
-        "return 1 if task.history is not None and task.history.deaths else credit(farm, task.spec)",
-        "return credit(farm, task.spec)",
+        "return 1 if past is not None and (past.deaths or past.place_losses) else credit(farm, task.spec, ahead)",
+        "return credit(farm, task.spec, ahead)",
         "a task that a worker died of drags others along",
     ),
     Mutant(
@@ -1071,5 +1071,83 @@ MUTANTS = (
         "farm.codes.add_needs(code_of(kept))",
         "",
         "a baseline loses what broadcasts need",
+    ),
+    Mutant(
+        "_lose_place",
+        "tasks[0] if tasks else None",
+        "None",
+        "a task that ends its place before its start is reported runs again for ever",
+    ),
+    Mutant(
+        "_lose_place",
+        "reversed(tasks)",
+        "tasks",
+        "an attempt that had ended is counted for a lost place, and not the one that ran",
+    ),
+    Mutant(
+        "_lose_place",
+        "elif task is not ran or message.planned:",
+        "elif task is not ran:",
+        "a planned end counts as a lost place",
+    ),
+    Mutant(
+        "_lose_place",
+        "+ 1 >= MAX_PLACE_LOSSES",
+        ">= MAX_PLACE_LOSSES",
+        "one lost place too many",
+    ),
+    Mutant(
+        "_lose_place",
+        "elif task.spec.on_lost is OnLost.FAIL:",
+        "elif task.spec.on_lost is OnLost.FAIL and task is ran and task.state is State.RUNNING:",
+        "what may run only once runs again, since its start was not reported",
+    ),
+    Mutant(
+        "on_worker_down",
+        "if message.place_lost:",
+        "if False:",
+        "a lost place counts for nothing",
+    ),
+    Mutant(
+        "count_demand",
+        "return min(limit, len(farm.leases) + n_queued, n_unended)",
+        "return min(limit, n_queued, n_unended)",
+        "the slots of running tasks are given back",
+    ),
+    Mutant(
+        "count_demand",
+        "len(farm.leases) + n_queued, n_unended",
+        "len(farm.leases) + n_queued",
+        "slots are asked for tasks that were aborted",
+    ),
+    Mutant(
+        "after_dispatch",
+        "if demand != engine.demand:",
+        "if True:",
+        "the demand is sent after every event",
+    ),
+    Mutant(
+        "after_dispatch",
+        "farm.refusals.check_later(farm.refusals.waiting_ids())",
+        "",
+        "a task that all refuse is never unreachable after more workers were wanted",
+    ),
+    Mutant(
+        "after_dispatch",
+        "if next(iter(worker.leases), 0) == record.first_lease:",
+        "if True:",
+        "the distance of a worker has the run time of the tasks before",
+    ),
+    Mutant(
+        "is_growing",
+        "return farm.engine is not None and farm.engine.demand > len(farm.live_workers())",
+        "return False",
+        "a task is unreachable while the worker is coming that takes it",
+    ),
+    Mutant(
+        "_is_open",
+        "if farm.engine is not None:\n    return False",
+        "",
+        "a broadcast waits for workers that an engine may never have",
     ),
 )

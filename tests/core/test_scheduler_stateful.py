@@ -6,7 +6,7 @@ import os
 
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from taskfc_ext.core.events import FromClient, FromWorker
 from taskfc_ext.protocol import client_messages as messages
@@ -63,6 +63,14 @@ class SchedulerMachine(RuleBasedStateMachine):
         for _ in range(2):
             self.world.join()
             self.world.connect(self.world.workers[self.world.next_worker - 1])
+
+    @initialize(has_engine=st.booleans())
+    def begin(self, has_engine):
+        """Run the workers at home, or on an engine with some places to come."""
+        if has_engine:
+            self.world.use_engine()
+            self.world.n_workers = 4
+            self.world.ask(self.world.clients["a" * 16], messages.Scale, n=4)
 
     def teardown(self) -> None:
         self.world.end()
@@ -468,6 +476,13 @@ class SchedulerMachine(RuleBasedStateMachine):
         worker = self.one_of(self.world.workers.values(), n)
         if worker is not None:
             self.world.die(worker, planned=planned)
+
+    @precondition(lambda self: self.world.engine is not None)
+    @rule(n=pick)
+    def lose_place(self, n):
+        worker = self.one_of(self.world.workers.values(), n)
+        if worker is not None:
+            self.world.lose_place(worker)
 
     @rule()
     def retired_ones_go(self):

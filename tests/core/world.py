@@ -20,10 +20,13 @@ from taskfc_ext.core.effects import (
     WorkerSend,
 )
 from taskfc_ext.core.events import FromClient, FromParent, FromWorker, Now, PeerLost, Tick
-from taskfc_ext.core.handlers.dispatch import AHEAD, LONGEST_AHEAD
+from taskfc_ext.core.handlers import workers as worker_handlers
+from taskfc_ext.core.handlers.dispatch import LONGEST_AHEAD, LONGEST_AHEAD_AWAY
 from taskfc_ext.core.journal import baseline
 from taskfc_ext.core.scheduler import Scheduler
 from taskfc_ext.core.state import codes
+from taskfc_ext.core.state import validate as validation
+from taskfc_ext.core.state.engine import AHEAD
 from taskfc_ext.core.state.validate import validate
 from taskfc_ext.core.views.rows import CODES
 from taskfc_ext.protocol import client_messages as messages
@@ -32,7 +35,15 @@ from taskfc_ext.protocol.payloads import Outcome, decode_failure
 from taskfc_ext.protocol.records import Baseline, Leased, decode_record, encode_record
 from taskfc_ext.protocol.spec import OnLost, Spec
 from taskfc_ext.protocol.states import State
-from taskfc_ext.protocol.supervisor_messages import Farm, SetWorkers, StopAttempt, WorkerDown, WorkerUp
+from taskfc_ext.protocol.supervisor_messages import (
+    Demand,
+    EngineState,
+    Farm,
+    SetWorkers,
+    StopAttempt,
+    WorkerDown,
+    WorkerUp,
+)
 from taskfc_ext.protocol.worker_messages import (
     Committed,
     Finished,
@@ -46,11 +57,17 @@ from taskfc_ext.protocol.worker_messages import (
     Started,
 )
 from tests.core.conversation import ERROR, answer_recall
-from tests.core.model import UNREACHABLE_AFTER, Expected, Model
+from tests.core.model import MAX_PLACE_LOSSES, UNREACHABLE_AFTER, Expected, Model
 from tests.core.subscriber import Subscriber
 
 RECOVERY_CODE, DEPEND, OTHER_CODE, CONTEXT = b"r" * 16, b"d" * 16, b"o" * 16, b"x" * 16
-SMALL = ((codes, "WORKER_CODES", 3), (baseline, "AFTER_CLEAR", 2), (baseline, "AFTER_RECORDS", 10))
+SMALL = (
+    (codes, "WORKER_CODES", 3),
+    (baseline, "AFTER_CLEAR", 2),
+    (baseline, "AFTER_RECORDS", 10),
+    (worker_handlers, "MAX_PLACE_LOSSES", MAX_PLACE_LOSSES),
+    (validation, "MAX_PLACE_LOSSES", MAX_PLACE_LOSSES),
+)
 """Bounds that are lowered, so that short runs reach them."""
 VALUES = {Outcome.OK: b"value", Outcome.REFUSED: b"no gpu", Outcome.NOT_NOW: b"busy"}
 
@@ -137,6 +154,9 @@ class World:
         self.dead: dict[int, PhysicalWorker] = {}
         self.downs: list[WorkerDown] = []
         self.n_workers = 2
+        self.engine: EngineState | None = None
+        self.demand = -1
+        self.reported_starts: set[int] = set()
         self.next_worker = 0
         self.clients = {name: Client(name) for name in ("a" * 16, "b" * 16)}
         self.subscriber, self.newcomer = Subscriber(), Subscriber()
@@ -158,6 +178,8 @@ class World:
         """Start a controller on the records."""
         self.scheduler = Scheduler(self.journal, unreachable_after=UNREACHABLE_AFTER)
         self.stops.clear()
+        self.reported_starts.clear()
+        self.demand = -1
         for client in self.clients.values():
             client.connected = False
         for worker in self.workers.values():
@@ -167,12 +189,18 @@ class World:
         for task in self.model.live():
             task.timed_out, task.not_before = False, 0.0
         self.observe(self.scheduler.begin(self.time))
-        self.handle(FromParent(Farm(supervisor_pid=1, n_workers=self.n_workers, alive=alive, dead=dead)))
+        farm = Farm(supervisor_pid=1, n_workers=self.n_workers, alive=alive, dead=dead, engine=self.engine)
+        self.handle(FromParent(farm))
         for client in self.clients.values():
             if client.worker < 0 or client.worker in self.workers:
                 self.hello(client)
         for session in self.subscribers:
             self.subscribe(session)
+
+    def use_engine(self) -> None:
+        """Have the workers run on an engine, which loses places."""
+        self.engine = EngineState(kind="fake", url="fake://", state="connected", n_places=1)
+        self.handle(FromParent(self.engine))
 
     @property
     def time(self) -> Now:
@@ -209,6 +237,9 @@ class World:
                 case SupervisorSend(SetWorkers(_, retire)):
                     for worker in retire:
                         self.workers[worker].retired = True
+                case SupervisorSend(Demand(n)):
+                    assert n != self.demand, "a demand was sent twice"
+                    self.demand = n
                 case SupervisorSend(StopAttempt() as stop):
                     self._stop(stop)
                 case ClientSend(session, message) if session in self.subscribers:
@@ -248,8 +279,10 @@ class World:
                 continue
             held = [task.lease for task in self.model.held_by(record.worker)]
             mean = means.get(self.model.tasks[record.ids[-1]].spec.code, 0.0)
-            if min(held) < record.first_lease + len(record.ids) - 1 and mean > AHEAD / 2:
-                assert mean <= LONGEST_AHEAD, f"task {record.ids[-1]} was sent ahead, although such tasks are long"
+            ahead = self.scheduler.farm.workers[record.worker].ahead
+            longest = LONGEST_AHEAD if ahead == AHEAD else LONGEST_AHEAD_AWAY
+            if min(held) < record.first_lease + len(record.ids) - 1 and mean > ahead / 2:
+                assert mean <= longest, f"task {record.ids[-1]} was sent ahead, although such tasks are long"
                 assert len(held) == 2, f"worker {record.worker} holds more than one task ahead"
                 left = len(self.model.runnable(self.now))
                 assert left >= len(self.workers), f"task {record.ids[-1]} was sent ahead, although only {left} are left"
@@ -272,7 +305,8 @@ class World:
         before = [
             other
             for other in self.model.runnable(self.now)
-            if other.priority > task.priority and not other.refused and not other.fresh_starts and not other.deaths
+            if other.priority > task.priority and not other.refused and not other.fresh_starts
+            if not other.deaths and not other.place_losses
             if other.taskid in self.scheduler.farm.tasks and self._depth(other) >= depth
         ]
         assert not before, f"task {task.taskid} went before task {before[0].taskid}, which is more urgent"
@@ -460,6 +494,7 @@ class World:
 
     def report_started(self, worker: PhysicalWorker) -> None:
         worker.long = True
+        self.reported_starts.add(worker.running)
         elapsed = self.now - worker.started_at
         self.handle(FromWorker(WorkerId(worker.worker), Started(worker.running, elapsed)))
 
@@ -515,6 +550,22 @@ class World:
             self.model.redeliver()
         self.handle(FromParent(down))
 
+    def lose_place(self, worker: PhysicalWorker) -> None:
+        """Let the place of a worker go, with its page."""
+        self._lose_held(worker)
+        self.bury(worker)
+        down = WorkerDown(worker=worker.worker, pid=1, started=0, running=False, note="node lost", place_lost=True)
+        self.downs.append(down)
+        if not self.live_workers() - {worker.worker}:
+            self.model.redeliver()
+        self.handle(FromParent(down))
+
+    def _lose_held(self, worker: PhysicalWorker) -> None:
+        held = sorted(self.model.held_by(worker.worker), key=lambda task: task.lease)
+        known = [task for task in held if task.lease in self.reported_starts]
+        for task in held:
+            self.model.lose_place(task, self.now, may_have_run=task is (known[-1] if known else held[0]))
+
     def set_up(self, worker: PhysicalWorker, problem: str) -> None:
         number = min(number for number, problem in worker.broadcasts.items() if problem is None)
         context = worker.contexts[number]
@@ -564,8 +615,20 @@ class World:
         self._check_clocks()
         self._check_broadcasts()
         self._check_waits()
+        self._check_demand()
         self._check_code()
         self._check_subscribers()
+
+    def _check_demand(self) -> None:
+        """Check that the supervisor knows how many tasks can run; tasks that wait for a retry may count as well."""
+        if self.engine is None:
+            assert self.demand == -1
+            return
+        limit = self.n_workers + self.scheduler.farm.n_substitutes
+        leased = [task for task in self.model.live() if task.lease]
+        n_waiting = sum(self.model.waits(task) for task in self.model.live())
+        least = min(limit, len(leased) + len(self.model.runnable(self.now)))
+        assert least <= self.demand <= min(limit, len(self.model.live()) - n_waiting)
 
     def _check_model(self) -> None:
         farm = self.scheduler.farm
@@ -583,11 +646,12 @@ class World:
         live = self.scheduler.farm.tasks[task.taskid]
         past = live.past()
         assert (live.lease, past.retries, past.deaths) == (task.lease, task.retries, task.deaths)
+        assert past.place_losses == task.place_losses
         assert (past.recovering, past.aborting) == (task.recovering, task.aborting)
         assert (task.taskid in self.scheduler.farm.held) == task.held
         assert self.scheduler.farm.priority_of(live) == task.priority
         assert (live.state is State.WAITING) == self.model.waits(task)
-        assert live.attempts <= 2 * (task.main.retries + 1 + 3) + 4, "attempts have no bound"
+        assert live.attempts <= 2 * (task.main.retries + 1 + 3 + MAX_PLACE_LOSSES) + 4, "attempts have no bound"
 
     def _check_restorable(self) -> None:
         now = durable(self.scheduler)
@@ -671,9 +735,9 @@ class World:
         for task in self.model.runnable(self.now):
             live = self.askable(task)
             if live:
-                idle_and_unwilling = live <= task.refuses(self.now)
+                idle_and_unwilling = live <= task.refuses(self.now) and not self.demand > len(self.live_workers())
                 task.clock = (self.now if task.clock is None else task.clock) if idle_and_unwilling else None
-            if task.clock is not None:
+            if task.clock is not None and self.engine is None:  # the demand may have changed within a step
                 assert self.now - task.clock < UNREACHABLE_AFTER, f"task {task.taskid} is refused by all, for ever"
 
 
@@ -686,7 +750,15 @@ def durable(scheduler: Scheduler) -> object:
             task.lease,
             task.attempts,
             task.current_body,
-            (past.retries, past.deaths, past.recovering, past.aborting, past.avoid, frozenset(past.unmet)),
+            (
+                past.retries,
+                past.deaths,
+                past.place_losses,
+                past.recovering,
+                past.aborting,
+                past.avoid,
+                frozenset(past.unmet),
+            ),
             task.retry_of,
         )
         for taskid, task in farm.tasks.items()

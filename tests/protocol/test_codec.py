@@ -65,6 +65,8 @@ def _values(hint) -> st.SearchStrategy:
         return st.sampled_from(list(arguments))
     if origin is tuple:
         return st.tuples(*map(_values, arguments))
+    if origin is typing.Literal:
+        return st.sampled_from(arguments)
     if origin is dict:
         return st.dictionaries(_values(arguments[0]), _values(arguments[1]), max_size=3)
     if hint is typing.Any:

@@ -7,6 +7,7 @@ from taskfc_ext.core.events import Now
 from taskfc_ext.core.handlers import refusals
 from taskfc_ext.core.handlers.broadcasts import resume
 from taskfc_ext.core.handlers.dispatch import forget_dropped, note_seconds
+from taskfc_ext.core.handlers.engines import measure_round_trip
 from taskfc_ext.core.handlers.stopping import stop_attempt, timeout_failure
 from taskfc_ext.core.journal.endings import Endings
 from taskfc_ext.core.state.farm import Farm, TimerKind
@@ -41,6 +42,7 @@ def on_ready(farm: Farm, step: Step, worker: Worker, message: Ready, now: Now) -
     rejoined = worker.ready
     worker.ready = True
     worker.busy = False
+    worker.timed_lease = 0  # it may have been sent before
     worker.asked_back = 0  # it may not have reached the worker
     sizes = farm.codes.sizes
     worker.known = {digest: sizes.get(digest, 0) for digest in message.codes}
@@ -79,6 +81,8 @@ def on_finished(farm: Farm, step: Step, worker: Worker, message: Finished, now: 
     """Handle ends of attempts. Reports under a void lease have no effect: a later attempt owns the task."""
     if message.seq > worker.finished_seq:
         _check_columns(message)
+        if worker.timed_lease:
+            measure_round_trip(worker, message, now)
         endings = Endings(farm, step, now)
         tasks = _tasks_of_successes(farm, worker, message)
         if tasks is not None:
@@ -192,7 +196,8 @@ def set_n_workers(farm: Farm, step: Step, n: int) -> None:
 def retire_surplus(farm: Farm, step: Step) -> None:
     """Retire the surplus of workers, the ones with the fewest leases first; each ends when it holds none.
 
-    Among equals the youngest retires: it may be a substitute.
+    Among equals the youngest retires: it may be a substitute. On an engine, where fewer workers than wanted may be
+    there, none is surplus then.
     """
     staying = [worker for worker in farm.workers.values() if not worker.retiring]
     staying.sort(key=lambda worker: (worker.ready, len(worker.leases), -worker.worker))

@@ -89,8 +89,14 @@ def on_set_up(farm: Farm, step: Step, worker: Worker, message: SetUp) -> None:
 
 
 def on_worker_down(farm: Farm, step: Step, worker: Worker, message: WorkerDown) -> None:
-    """Count the death of a worker for the broadcast that it was in, if no task is to blame."""
-    if worker.pending and not message.running and not message.planned and worker.pending[0] in farm.broadcasts:
+    """Count the death of a worker for the broadcast that it was in, if neither a task nor its place is to blame."""
+    if (
+        worker.pending
+        and not message.running
+        and not message.planned
+        and not message.place_lost
+        and worker.pending[0] in farm.broadcasts
+    ):
         commit(farm, step, BroadcastDeath(worker.pending[0]))
     answer_waits(farm, step)
 
@@ -140,8 +146,9 @@ def _waiting(farm: Farm, client: ClientSession) -> set[int]:
 def _is_open(farm: Farm, number: int, apart: Container[int]) -> bool:
     """Return whether the broadcast is pending, or may become pending, on a worker `apart` from these.
 
-    If it has killed workers, their replacements count as well. After a restart of the controller the workers have yet
-    to reconnect and report the broadcasts that they have run.
+    If it has killed workers, their replacements count as well, except on an engine, where nobody knows when there are
+    some. After a restart of the controller the workers have yet to reconnect and report the broadcasts that they have
+    run.
     """
     if any(number in worker.pending and worker.worker not in apart for worker in farm.workers.values()):
         return True
@@ -150,7 +157,7 @@ def _is_open(farm: Farm, number: int, apart: Container[int]) -> bool:
         return False
     if any(not worker.ready for worker in farm.workers.values()):
         return True
-    if farm.engine is not None:  # workers come and go there: it waits for those that are there
+    if farm.engine is not None:
         return False
     if farm.n_workers and not farm.workers:
         return True

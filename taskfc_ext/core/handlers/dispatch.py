@@ -3,7 +3,7 @@
 A worker that runs short tasks holds several of them, so that it need not wait for the controller between two. Their
 number follows the measured run time of their code:
 
-- `AHEAD` seconds of work, or `AHEAD_FAR` on an engine;
+- `Worker.ahead` seconds of work: `AHEAD`, and more for one that is far away on an engine;
 - if that is one task, a second one, up to a mean of `LONGEST_AHEAD`. It is sent only while the queue has a task for
   each worker, so the last tasks go to the workers that are free first;
 - one before the run time was measured.
@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable
 from taskfc_ext.core.effects import SendCode, SendRun, Step
 from taskfc_ext.core.journal.endings import commit
 from taskfc_ext.core.state.codes import make_room, remove_dropped
+from taskfc_ext.core.state.engine import AHEAD
 from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.core.state.task import Task
 from taskfc_ext.core.state.waits import Waits
@@ -29,15 +30,16 @@ from taskfc_ext.protocol.records import Dropped, Leased
 from taskfc_ext.protocol.spec import Kind, OnLost, Spec
 from taskfc_ext.protocol.worker_messages import ForgetCode, Return, Run
 
-AHEAD = 0.004
-"""Seconds of work that a worker holds: a few round trips, and little enough to give back without loss."""
-
-AHEAD_FAR = 0.05
-"""The same for workers on an engine, whose round trip is several milliseconds."""
-
 LONGEST_AHEAD = 0.05
 """Mean run time in seconds up to which one task is sent ahead. A round trip between two longer ones is 2 % of the time
 or less, and a worker gives back what is behind a task of twice this time."""
+
+LONGEST_AHEAD_AWAY = 0.08
+"""The same for a worker on an engine, whose round trips are longer."""
+
+LONGEST_SEVERAL = 0.01
+"""Mean run time in seconds up to which several tasks are sent ahead: longer than any round trip that one covers, and a
+worker gives back all but one that is behind a task of twice this time."""
 
 MAX_CREDIT = 512
 """Tasks that a worker holds at most: past it throughput gains nothing, and a death costs more repeats."""
@@ -54,8 +56,8 @@ def note_seconds(farm: Farm, code: bytes, seconds: float, n: int) -> None:
     farm.mean_seconds[code] = mean if known is None else known + _SMOOTHING * (mean - known)
 
 
-def credit(farm: Farm, spec: Spec) -> int:
-    """Return how many tasks of `spec` a worker may hold at once."""
+def credit(farm: Farm, spec: Spec, ahead: float = AHEAD) -> int:
+    """Return how many tasks of `spec` a worker may hold at once that holds `ahead` seconds of work."""
     alone = (
         spec.timeout is not None  # the attempt's time must not begin behind others
         or spec.depend is not None  # the worker may refuse
@@ -63,15 +65,17 @@ def credit(farm: Farm, spec: Spec) -> int:
         or spec.kind is not Kind.FUNCTION
     )
     mean = farm.mean_seconds.get(spec.code)
-    if alone or mean is None or mean > LONGEST_AHEAD:
+    if alone or mean is None or mean > (LONGEST_AHEAD if ahead == AHEAD else LONGEST_AHEAD_AWAY):
         return 1
-    ahead = AHEAD if farm.engine is None else AHEAD_FAR
+    if mean > LONGEST_SEVERAL:
+        return _ONE_AHEAD
     return max(_ONE_AHEAD, min(MAX_CREDIT, int(ahead / max(mean, 1e-6))))
 
 
-def credit_of(farm: Farm, task: Task) -> int:
-    """Return how many tasks a worker may hold at once if `task` is among them: one if a worker died of it."""
-    return 1 if task.history is not None and task.history.deaths else credit(farm, task.spec)
+def credit_of(farm: Farm, task: Task, ahead: float = AHEAD) -> int:
+    """Return how many tasks a worker may hold at once if `task` is among them: one if a worker may have died of it."""
+    past = task.history
+    return 1 if past is not None and (past.deaths or past.place_losses) else credit(farm, task.spec, ahead)
 
 
 def dispatch(farm: Farm, step: Step) -> None:
@@ -116,7 +120,7 @@ def _dispatch_from_queue(farm: Farm, step: Step, worker: Worker, share: int) -> 
         return False
     first = farm.tasks[head[1]]
     n_held = len(worker.leases)
-    allowed = min(credit_of(farm, task) for task in (first, *_first_and_last(farm, worker)))
+    allowed = min(credit_of(farm, task, worker.ahead) for task in (first, *_first_and_last(farm, worker)))
     is_alone = first.history is not None or first.taskid in farm.refusals.rejected
     room = min(allowed - n_held, 1 if is_alone else share)
     if room > 0 and allowed == _ONE_AHEAD == n_held + room and not farm.queue.has(room + len(farm.workers)):

@@ -1,66 +1,65 @@
-"""Handlers for a farm whose workers run in slots of an engine: the demand for slots, and workers that are not needed.
+"""Handlers of a farm whose workers run on an engine: its reports, the demand for slots, the distance of workers.
 
-A slot holds a thread of somebody's cluster. So the supervisor is told how many tasks could run, and a worker that was
-idle for long ends where there are more than that; an engine that scales itself shrinks then.
+A worker on an engine is some milliseconds away. It holds more work ahead than one at home, as much as its measured
+round trips need.
 """
 
 from __future__ import annotations
 
 from taskfc_ext.core.effects import Step
 from taskfc_ext.core.events import Now
-from taskfc_ext.core.handlers.attempts import set_workers
-from taskfc_ext.core.state.engine import Engine
+from taskfc_ext.core.state.engine import AHEAD, Engine, count_demand, n_staying
 from taskfc_ext.core.state.farm import Farm, TimerKind
 from taskfc_ext.core.state.worker import Worker
+from taskfc_ext.protocol.records import Leased
 from taskfc_ext.protocol.supervisor_messages import Demand, EngineState
+from taskfc_ext.protocol.worker_messages import Finished
+
+MOST_AHEAD = 0.05
+"""Largest number of seconds of work that a worker holds: more is lost with its place, or has to be given back."""
+
+_ROUND_TRIPS_AHEAD = 5
+
+_RISE = 0.125
+"""Weight of a longer round trip; a shorter one counts at once, since the longer ones contain other delays."""
 
 
-def on_state(farm: Farm, state: EngineState) -> None:
+def on_engine_state(farm: Farm, message: EngineState, now: Now) -> None:
     """Note the state of the engine."""
-    if farm.engine is not None:
-        farm.engine.reported = state
+    engine = farm.engine
+    if engine is None:
+        farm.engine = Engine(message, now.wall, idle=farm.engine_idle)
+        return
+    if engine.report.state != message.state:
+        engine.since = now.wall
+    engine.report = message
 
 
-def settle(farm: Farm, step: Step, engine: Engine, now: Now) -> None:
-    """Tell the supervisor of a new demand; start the clock of idle workers while there are more than that."""
-    demand = _demand(farm)
+def after_dispatch(farm: Farm, step: Step, engine: Engine, now: Now) -> None:
+    """Note which workers were sent a task while they were idle, and send the demand if it has changed."""
+    if farm.stop_asked:
+        return
+    for record in step.records:
+        if isinstance(record, Leased):
+            worker = farm.workers[record.worker]
+            if next(iter(worker.leases), 0) == record.first_lease:
+                worker.timed_lease, worker.sent_at = record.first_lease, now.mono
+    demand = count_demand(farm)
     if demand != engine.demand:
         engine.demand = demand
         step.to_supervisor(Demand(demand))
-    if engine.idle_marks is None and demand < _n_staying(farm):
+        farm.refusals.check_later(farm.refusals.waiting_ids())  # at the next event
+    if engine.idle and engine.idle_marks is None and demand < n_staying(farm):
         engine.idle_marks = {worker.worker: worker.finished_seq for worker in farm.workers.values()}
         farm.set_timer(now.mono + engine.idle, TimerKind.IDLE, 0)
 
 
-def on_idle_timer(farm: Farm, step: Step) -> None:
-    """End the workers that had nothing to do since the clock was started, as far as they are not needed."""
-    engine = farm.engine
-    if engine is None or engine.idle_marks is None:
+def measure_round_trip(worker: Worker, message: Finished, now: Now) -> None:
+    """Measure the distance of `worker`, if this is the first report since it was sent a task while it was idle."""
+    if message.leases[:1] != (worker.timed_lease,):
         return
-    marks, engine.idle_marks = engine.idle_marks, None
-    surplus = max(0, _n_staying(farm) - _demand(farm))
-    idle = [worker for worker in farm.workers.values() if _was_idle(worker, marks)][:surplus]
-    for worker in idle:
-        worker.retiring = True
-    if idle:
-        set_workers(farm, step, tuple([worker.worker for worker in idle]))
-        farm.refusals.check_later(farm.refusals.waiting_ids())
-
-
-def _demand(farm: Farm) -> int:
-    """Return how many workers could have a task now: those that have some, and one for each queued task."""
-    if farm.stop_asked:
-        return 0
-    limit = farm.n_workers + farm.n_substitutes
-    n_active = sum(bool(worker.leases or worker.pending) for worker in farm.workers.values())
-    n_queued = farm.queue.n_at_most(limit) if farm.queue else 0
-    return min(limit, n_active + n_queued + len(farm.refusals.waiting_ids()))
-
-
-def _n_staying(farm: Farm) -> int:
-    return sum(not worker.retiring for worker in farm.workers.values())
-
-
-def _was_idle(worker: Worker, marks: dict[int, int]) -> bool:
-    is_free = worker.ready and not (worker.retiring or worker.leases or worker.pending)
-    return is_free and worker.finished_seq == marks.get(worker.worker)
+    worker.timed_lease = 0
+    measured = max(0.0, now.mono - worker.sent_at - sum(message.seconds))
+    known = worker.round_trip
+    worker.round_trip = measured if known is None or measured < known else known + _RISE * (measured - known)
+    worker.ahead = min(MOST_AHEAD, AHEAD + _ROUND_TRIPS_AHEAD * worker.round_trip)

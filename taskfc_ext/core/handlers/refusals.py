@@ -8,6 +8,7 @@ from __future__ import annotations
 from taskfc_ext.core.effects import Step
 from taskfc_ext.core.events import Now
 from taskfc_ext.core.journal.endings import Endings
+from taskfc_ext.core.state.engine import is_growing
 from taskfc_ext.core.state.farm import Farm, TimerKind
 from taskfc_ext.core.state.lending import valid_barriers
 from taskfc_ext.core.state.task import Task
@@ -99,6 +100,9 @@ def _check_unreachable(farm: Farm, step: Step, task: Task, now: Now) -> None:
     live = _workers_to_ask(farm, task)
     rejection = farm.refusals.rejected.get(task.taskid)
     if rejection is None or not live or not live <= rejection.reasons.keys():
+        return
+    if is_growing(farm):
+        rejection.unreachable_since = None  # the next worker may take it; the demand has it checked again
         return
     if rejection.unreachable_since is None:
         rejection.unreachable_since = now.mono

@@ -139,7 +139,7 @@ def _read(farm: Farm, step: Step, client: ClientSession, message: Read, now: Now
         case GetWorkers():
             return Reply(message.seq, workers_info(farm))
         case GetEngine():
-            return Reply(message.seq, farm.engine.reported if farm.engine is not None else None)
+            return Reply(message.seq, farm.engine.report if farm.engine is not None else None)
         case Watch():
             return subscriptions.on_watch(farm, step, client, message, now)
         case Unwatch():

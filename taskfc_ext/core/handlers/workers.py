@@ -14,15 +14,13 @@ from taskfc_ext.core.state.farm import Farm
 from taskfc_ext.core.state.task import Cause, Task
 from taskfc_ext.core.state.worker import Worker
 from taskfc_ext.protocol.ids import UNKNOWN_LEASE
+from taskfc_ext.protocol.options import MAX_PLACE_LOSSES
 from taskfc_ext.protocol.payloads import Failure, Reason, encode_failure
 from taskfc_ext.protocol.records import Why
 from taskfc_ext.protocol.spec import OnLost
+from taskfc_ext.protocol.states import State
 from taskfc_ext.protocol.supervisor_messages import Farm as FarmMessage
 from taskfc_ext.protocol.supervisor_messages import Noted, WorkerDown, WorkerUp
-
-MAX_PLACE_LOSSES = 10
-"""Workers that may be lost with their hosts during a task. More than `max_deaths`, as long tasks on hosts that come and
-go are lost often; but a task that takes its host down must end."""
 
 _NO_PAGE = 2**62
 """The last lease that a worker started, if it is unknown: each of its leases may have started."""
@@ -32,7 +30,7 @@ def on_farm(farm: Farm, step: Step, message: FarmMessage, now: Now) -> None:
     """Handle the first message of the supervisor: which workers of the store are alive, have died, or have vanished."""
     farm.supervisor_pid = message.supervisor_pid
     if message.engine is not None:
-        engines.on_state(farm, message.engine)
+        engines.on_engine_state(farm, message.engine, now)
     set_n_workers(farm, step, message.n_workers)
     for up in message.alive:
         on_worker_up(farm, up)
@@ -63,9 +61,12 @@ def on_worker_down(farm: Farm, step: Step, message: WorkerDown, now: Now) -> Non
     if worker is not None:
         worker.ready = False
         endings = Endings(farm, step, now)
-        blame = _blame(message, worker)
-        for lease, taskid in worker.leases.items():
-            _lose_attempt(farm, endings, farm.tasks[taskid], lease, blame)
+        if message.place_lost:
+            _lose_place(farm, endings, worker, message)
+        else:
+            blame = _blame(message, worker)
+            for lease, taskid in worker.leases.items():
+                _lose_attempt(farm, endings, farm.tasks[taskid], lease, blame)
         endings.settle()
         del farm.workers[message.worker]
         broadcasts.on_worker_down(farm, step, worker, message)
@@ -76,14 +77,10 @@ def on_worker_down(farm: Farm, step: Step, message: WorkerDown, now: Now) -> Non
 
 
 def _blame(message: WorkerDown, worker: Worker) -> WorkerDown:
-    """Return `message` as it applies to the attempts that `worker` held.
-
-    Leases run in order. Where nobody has read the worker's page, the first one may have started, whether or not its
-    `Started` has come, and no other: what was ahead of it has ended, and came before this message.
-    """
+    """Return `message` as it applies to the attempts that `worker` held."""
     if message.to_blame:
         message = structs.replace(message, planned=False)
-    if message.started == UNKNOWN_LEASE or message.place_lost:
+    if message.started == UNKNOWN_LEASE:  # leases run in order, and a task that may run only once is held alone
         message = structs.replace(message, started=min(worker.leases, default=0), running=True)
     return message
 
@@ -100,8 +97,6 @@ def _lose_attempt(farm: Farm, endings: Endings, task: Task, lease: int, message:
         _fail_lost(endings, task, Reason.LOST, text, message.note)
     elif message.planned or lease != message.started:
         endings.requeue(task, Why.RETURNED)  # another attempt killed the worker
-    elif message.place_lost:
-        _lose_with_place(endings, task, message)
     elif task.past().deaths + 1 >= farm.max_deaths:
         did = "was running" if message.running else "had just run"
         text = f"{task.title} {did} when the last of {farm.max_deaths} workers died"
@@ -112,12 +107,29 @@ def _lose_attempt(farm: Farm, endings: Endings, task: Task, lease: int, message:
         endings.requeue(task, Why.DEATH)
 
 
-def _lose_with_place(endings: Endings, task: Task, message: WorkerDown) -> None:
-    if task.past().place_losses + 1 < MAX_PLACE_LOSSES:
-        endings.requeue(task, Why.PLACE_LOST)
-        return
-    text = f"{task.title} was running when the last of {MAX_PLACE_LOSSES} hosts was lost"
-    _fail_lost(endings, task, Reason.POISONED, text, message.note)
+def _lose_place(farm: Farm, endings: Endings, worker: Worker, message: WorkerDown) -> None:
+    """Requeue the attempts of a worker whose place is lost, free of charge; the one that may have run is counted.
+
+    No page is left to read. Leases run in order: the one whose start was reported ran last, else the first one may have
+    run. A task that may run only once is held alone, and may have started.
+    """
+    tasks = [farm.tasks[taskid] for taskid in worker.leases.values()]
+    ran = next((task for task in reversed(tasks) if task.state is State.RUNNING), tasks[0] if tasks else None)
+    for task in tasks:
+        endings.keep_live_output(task)
+        cause = farm.stop_cause(task)
+        if cause is not None:
+            end_stopped(endings, task, cause, endings.run_time(task))
+        elif task.spec.on_lost is OnLost.FAIL:
+            text = f"the place of worker {message.worker} was lost with {task.title}, which may run only once"
+            _fail_lost(endings, task, Reason.LOST, text, message.note)
+        elif task is not ran or message.planned:
+            endings.requeue(task, Why.RETURNED)
+        elif task.past().place_losses + 1 >= MAX_PLACE_LOSSES:
+            text = f"{task.title} was on the last {MAX_PLACE_LOSSES} places that were lost, and may have ended them"
+            _fail_lost(endings, task, Reason.POISONED, text, message.note)
+        else:
+            endings.requeue(task, Why.PLACE_LOST)
 
 
 def _fail_lost(endings: Endings, task: Task, reason: Reason, text: str, note: str) -> None:

@@ -242,8 +242,7 @@ def _apply_requeued(farm: Farm, record: Requeued) -> list[Task]:
             case Why.RECOVERY:
                 past = task.past()
                 past.recovering = True
-                past.retries = past.deaths = 0
-                past.place_losses = 0
+                past.retries = past.deaths = past.place_losses = 0
                 farm.refusals.offer_to_all(task.taskid)
             case _:
                 assert_never(record.why)

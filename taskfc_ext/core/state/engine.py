@@ -1,23 +1,55 @@
-"""`Engine`: the engine whose slots a farm's workers run in, as the controller knows it."""
+"""The engine in whose slots the workers of a farm run: its state, and the number of slots that the farm can use."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 
+from taskfc_ext.protocol.states import State
 from taskfc_ext.protocol.supervisor_messages import EngineState
+
+if TYPE_CHECKING:
+    from taskfc_ext.core.state.farm import Farm
+
+AHEAD = 0.004
+"""Seconds of work that a worker holds: a few round trips, and little enough to give back without loss."""
 
 
 class Engine(Struct):
-    """An engine.
+    """The engine of a farm.
 
     Attributes:
-        idle: seconds after which an idle worker ends, where there are more than the demand.
-        reported: its last reported state.
-        demand: the last one that the supervisor was told.
+        report: its last report.
+        since: wall-clock time of the first report with that state.
+        demand: the demand that was sent last; -1: none.
+        idle: seconds after which an idle worker ends, where there are more than the demand; 0: never.
         idle_marks: worker -> its `finished_seq` when the clock of idle workers was started; `None`: it stands.
     """
 
-    idle: float
-    reported: EngineState | None = None
+    report: EngineState
+    since: float
     demand: int = -1
+    idle: float = 0.0
     idle_marks: dict[int, int] | None = None
+
+
+def count_demand(farm: Farm) -> int:
+    """Return the number of tasks that run or can run now, at most as many as there may be workers.
+
+    Tasks that were aborted in the queue may count while others are held or wait for a retry.
+    """
+    limit = farm.n_workers + farm.n_substitutes
+    n_queued = farm.queue.n_at_most(limit) + farm.refusals.n_waiting
+    n_unended = farm.counts[State.SCHEDULED] + farm.counts[State.RUNNING]
+    return min(limit, len(farm.leases) + n_queued, n_unended)
+
+
+def is_growing(farm: Farm) -> bool:
+    """Return whether the farm has asked an engine for more workers than take tasks now."""
+    return farm.engine is not None and farm.engine.demand > len(farm.live_workers())
+
+
+def n_staying(farm: Farm) -> int:
+    """Return the number of workers that do not retire."""
+    return sum(not worker.retiring for worker in farm.workers.values())

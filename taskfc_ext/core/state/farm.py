@@ -102,9 +102,10 @@ class Farm:
         n_records: records since the last `Baseline`.
         mean_seconds: code digest -> smoothed run time of its attempts; absent until measured.
         stale: number of reports under void leases, which had no effect.
+        engine: the engine that has the workers; `None`: they are processes of this machine.
+        engine_idle: seconds after which an idle worker on an engine ends; 0: never.
         waits: waits of tasks for tasks; `None` before the first.
         n_ended: tasks that have ended since the controller started.
-        engine: the engine whose slots the workers run in; `None` at home.
         subscribers: sessions that watch the queue, and the changes not sent to them yet; `None` while there are none.
     """
 
@@ -146,10 +147,11 @@ class Farm:
         self._next_purge = _MANY_TIMERS
         self.incarnation = 0
         self.supervisor_pid = 0
+        self.engine: Engine | None = None
+        self.engine_idle = 0.0
         self.stop_asked = False
         self.stale = 0
         self.n_ended = 0
-        self.engine: Engine | None = None
         self.subscribers: Subscribers | None = None
 
     # tasks

@@ -91,6 +91,11 @@ class Refusals:
         """Return the tasks that wait here."""
         return [taskid for tasks in self.waiting.values() for taskid in tasks]
 
+    @property
+    def n_waiting(self) -> int:
+        """Number of tasks that wait here."""
+        return sum(map(len, self.waiting.values()))
+
     def first_for(self, worker: int, above: int | None) -> int | None:
         """Return the waiting task of the highest rank that `worker` has not rejected, or `None`.
 

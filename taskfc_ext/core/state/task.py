@@ -83,7 +83,7 @@ class History(Struct):
         unmet: dependencies that have not ended; the tasks of a batch share one set.
         retries: number of retries spent in the present stage.
         deaths: number of workers that died in this stage.
-        place_losses: number of workers that were lost with their hosts in this stage.
+        place_losses: number of places that were lost in this stage while it may have run.
         recovering: the present stage is its recovery task.
         avoid: the worker of the last failed attempt; another idle one is preferred.
         not_before: monotonic time before which it is not dispatched (back-off).

@@ -6,8 +6,10 @@ from bisect import bisect_right
 from collections import Counter
 
 from taskfc_ext.core.state.codes import all_bodies, code_of
+from taskfc_ext.core.state.engine import AHEAD, count_demand
 from taskfc_ext.core.state.farm import CLEARED_CODE, LIVE_CODE, Farm
 from taskfc_ext.core.state.lending import n_needed, valid_barriers
+from taskfc_ext.protocol.options import MAX_PLACE_LOSSES
 from taskfc_ext.protocol.states import UNFINISHED, State
 
 
@@ -38,6 +40,7 @@ def validate(farm: Farm) -> None:
     _check_subscribers(farm)
     _check_waits(farm)
     _check_codes(farm)
+    _check_engine(farm)
 
 
 def _check_codes(farm: Farm) -> None:
@@ -199,3 +202,15 @@ def _check_waits(farm: Farm) -> None:
     _check(waits.n_substitutes <= needed or waits.has_timer, "substitutes stay without a timer")
     _check(waits.tasks.keys() <= farm.tasks.keys(), "a task that has ended is urgent")
     _check(waits.sessions.keys() <= farm.sessions.keys(), "a forgotten client is urgent")
+
+
+def _check_engine(farm: Farm) -> None:
+    for task in farm.tasks.values():
+        lost = task.history.place_losses if task.history is not None else 0
+        _check(lost < MAX_PLACE_LOSSES, f"task {task.taskid} goes on after {lost} lost places")
+    if farm.engine is None:
+        for worker in farm.workers.values():
+            _check(worker.ahead == AHEAD and not worker.timed_lease, f"worker {worker.worker} is far away at home")
+    elif not farm.stop_asked:
+        demand = count_demand(farm)
+        _check(farm.engine.demand == demand, f"the demand is {demand}, and {farm.engine.demand} was sent")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from taskfc_ext.core.state.engine import AHEAD
 from taskfc_ext.protocol.worker_messages import Progress
 
 
@@ -11,6 +12,7 @@ class Worker(Struct):
     """One worker, as the controller knows it.
 
     Attributes:
+        place: the name of its host; "": this machine.
         ready: its `Ready` has come on this connection; before that nothing is sent to it.
         leases: its leases -> task id, in the order in which it runs them.
         busy: its first lease runs long; it gets no more tasks until that one has ended.
@@ -21,11 +23,15 @@ class Worker(Struct):
         pending: broadcasts that it was sent and has not run, in order; until then it gets no tasks.
         set_up: broadcasts that it has run -> the problem, or "".
         progress: its last `Progress`; void once that lease is over.
-        place: the host of an engine that it runs on; "": at home.
+        ahead: seconds of work that it holds.
+        round_trip: seconds from a task sent to its result, without its run time; `None`: not measured, as at home.
+        timed_lease: the lease that measures the next round trip; 0: none.
+        sent_at: monotonic time at which that lease was sent.
     """
 
     worker: int
     pid: int = 0
+    place: str = ""
     ready: bool = False
     leases: dict[int, int] = {}
     busy: bool = False
@@ -36,4 +42,7 @@ class Worker(Struct):
     pending: list[int] = []
     set_up: dict[int, str] = {}
     progress: Progress | None = None
-    place: str = ""
+    ahead: float = AHEAD
+    round_trip: float | None = None
+    timed_lease: int = 0
+    sent_at: float = 0.0
